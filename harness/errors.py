@@ -1,0 +1,72 @@
+"""Every error that a user can cause or meet: one sentence, and a hint what to do.
+
+Only the command line turns them into text and exit codes. Any other exception is a bug and keeps its trace.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HarnessError(Exception):
+    """An error that a sentence explains.
+
+    Args:
+        message: what is wrong, with the name of the thing that is wrong.
+        hint: what to do about it; shown on a line of its own.
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[type, tuple[str, str | None]]:
+        # Errors cross process borders; the default would lose the hint.
+        return type(self), (self.message, self.hint)
+
+
+class UserError(HarnessError):
+    """A wrong option or a name that does not exist."""
+
+
+class DataError(HarnessError):
+    """A data folder, split file or image that does not follow the LAION-Beyond format."""
+
+
+class BackboneError(HarnessError):
+    """A model or its weights cannot be found, fetched or loaded."""
+
+
+class PluginError(HarnessError):
+    """A plugin failed to import, register or keep its contract."""
+
+
+class MethodError(HarnessError):
+    """A method returned something that its contract forbids."""
+
+
+class StorageError(HarnessError):
+    """A folder cannot be written, is full, or holds a damaged file."""
+
+
+class FixedVocabulary(HarnessError):  # noqa: N818 - an answer of a method, not a fault
+    """Raised by a method that cannot score names outside the vocabulary it was fitted on."""
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is nearest in spelling, or None."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
+    """The error for a name that does not exist, with the nearest one or all of them as hint."""
+    known = sorted(known)
+    near = closest(name, known)
+    hint = f"did you mean {near}?" if near else f"known: {', '.join(known) or 'none'}"
+    return UserError(f"no {kind} named {name!r}", hint)

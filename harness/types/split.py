@@ -1,0 +1,81 @@
+"""A part of one LAION-Beyond folder: its names, and its images with labels and captions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from harness.errors import DataError
+
+Side = Literal["ip", "oop"]
+Part = Literal["train", "val", "test"]
+SIDES: tuple[Side, ...] = get_args(Side)
+PARTS: tuple[Part, ...] = get_args(Part)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image of a split.
+
+    Attributes:
+        path: relative to the folder, with forward slashes: ``images/<class>/<file>``.
+        label: position of its class in ``Split.names``.
+        caption: the caption in the split file, or None.
+    """
+
+    path: str
+    label: int
+    caption: str | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of one folder, checked once when it is made.
+
+    Attributes:
+        domain: e.g. ``Animals``.
+        side: ``ip`` (in pre-training) or ``oop`` (out of pre-training).
+        part: ``train``, ``val`` or ``test``.
+        names: class names after clean-up; position = label.
+        items: the images in the order of the split file.
+        folder: where the folder lies now; no part of the identity.
+        fingerprint: sha256 over everything above except ``folder``: content, neither place nor time.
+
+    Raises:
+        DataError: a label has no name, or two names are the same after clean-up.
+    """
+
+    domain: str
+    side: Side
+    part: Part
+    names: tuple[str, ...]
+    items: tuple[Item, ...]
+    folder: Path = field(compare=False)
+    fingerprint: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        where = f"{self.domain} {self.side} {self.part}"
+        seen: dict[str, int] = {}
+        for label, name in enumerate(self.names):
+            if name in seen:
+                raise DataError(
+                    f"{where}: labels {seen[name]} and {label} have the same name {name!r} after clean-up",
+                    "rename one of them in the split file and in label2name.json",
+                )
+            seen[name] = label
+        for item in self.items:
+            if not 0 <= item.label < len(self.names):
+                raise DataError(f"{where}: {item.path} has label {item.label}, but there are {len(self.names)} names")
+        content = [self.domain, self.side, self.part, self.names, [(i.path, i.label, i.caption) for i in self.items]]
+        digest = hashlib.sha256(json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
+        object.__setattr__(self, "fingerprint", digest)
+
+    def by_label(self) -> dict[int, list[Item]]:
+        """The items of each label, labels in order of first appearance (the order the released draw needs)."""
+        groups: dict[int, list[Item]] = {}
+        for item in self.items:
+            groups.setdefault(item.label, []).append(item)
+        return groups
