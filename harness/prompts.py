@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 HINTS = {
@@ -29,20 +30,27 @@ def hint_of(domain: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of a prompt; one with a key can be replaced by learned token embeddings of that key."""
+
+    text: str
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
-    """A text with one place for a name: ``before + name + after``.
+    """A text in pieces, for example ``a photo of `` + the name, keyed by itself + ``, a type of animal.``"""
 
-    A caption that does not contain its name has ``name=None`` and its whole text in ``before``.
-    """
-
-    before: str
-    name: str | None
-    after: str
+    pieces: tuple[Piece, ...]
 
     @property
     def text(self) -> str:
         """The plain text."""
-        return f"{self.before}{self.name or ''}{self.after}"
+        return "".join(piece.text for piece in self.pieces)
+
+    def with_name(self, name: str) -> Prompt:
+        """The same text around another name: every keyed piece becomes ``name``."""
+        return Prompt(tuple(Piece(name, name) if piece.key is not None else piece for piece in self.pieces))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,24 @@ class Template:
     text: str = "a photo of {name}, a type of {hint}."
 
     def fill(self, name: str, hint: str) -> Prompt:
-        """The prompt of one name."""
+        """The prompt of one name, the name keyed by itself."""
         # Not str.format: names and hints may hold braces.
         before, _, after = self.text.partition("{name}")
-        return Prompt(before.replace("{hint}", hint), name, after.replace("{hint}", hint))
+        return Prompt((Piece(before.replace("{hint}", hint)), Piece(name, name), Piece(after.replace("{hint}", hint))))
+
+
+def locate(caption: str, name: str) -> Prompt | None:
+    """The caption as a prompt around its class name, or None if the caption does not name its class.
+
+    The class is known by its label; only its own name is looked for, as whole words, in any case and with any
+    white space, underscore or hyphen between its words. So "rose" is not found in "rosebud", and a caption of the
+    class "rose" is never taken for one of "rose hip".
+    """
+    words = [re.escape(word) for word in name.split()]
+    if not words:
+        return None
+    between = r"[\s_-]+"
+    found = re.search(rf"(?<!\w){between.join(words)}(?!\w)", caption, re.IGNORECASE)
+    if found is None:
+        return None
+    return Prompt((Piece(caption[: found.start()]), Piece(name, name), Piece(caption[found.end() :])))

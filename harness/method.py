@@ -1,0 +1,96 @@
+"""The contract of a method: one class, two functions. A plugin author needs this page and no other.
+
+A method is a dataclass. Its fields are its parameters, with types and defaults; ``__init__`` only stores them. What is
+learned ends in an underscore. ``fit`` gets a ``Task`` with what the method declared in ``needs`` and nothing else;
+``scores`` is then asked for the OOP, the IP and the joint vocabulary. Randomness comes from ``task.generator`` alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import UserError, unknown_name
+from harness.types.task import Needs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from typing_extensions import Self
+
+    from harness.types.task import Task
+    from harness.types.vocabulary import Vocabulary
+
+CONTRACT = 1
+"""Version of this contract; a plugin made for another version is refused with a sentence."""
+
+
+class Method(ABC):
+    """Base class of every method."""
+
+    needs: ClassVar[Needs] = Needs()
+    """What ``fit`` wants to see."""
+
+    paper: ClassVar[str] = ""
+    """Where the method was published."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Named parameter settings; ``paper`` is the one that the LAION-Beyond paper used."""
+
+    @abstractmethod
+    def fit(self, task: Task) -> Self:
+        """Learn from the task and return self."""
+
+    @abstractmethod
+    def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
+        """Scores before softmax.
+
+        Args:
+            image: ``(m, d)`` unit rows, the test views of m images, in no particular order.
+            vocabulary: the k names to score.
+
+        Returns:
+            ``(m, k)`` finite floating-point scores, one column per name.
+
+        Raises:
+            FixedVocabulary: the method cannot score names it was not fitted on.
+        """
+
+    def trainable(self) -> int:
+        """How many numbers were learned; for the cost columns of the leaderboard."""
+        return 0
+
+
+def parameters(method: Method) -> dict[str, Any]:
+    """The parameters of a method, by name."""
+    return {f.name: getattr(method, f.name) for f in dataclasses.fields(typing.cast(Any, method)) if f.init}
+
+
+def build(name: str, cls: type[Method], preset: str | None = None, values: Mapping[str, Any] | None = None) -> Method:
+    """Make a method from a preset and single values; text values are converted to the declared types.
+
+    Raises:
+        UserError: no such preset or parameter, or a value that does not fit its type.
+    """
+    chosen: dict[str, Any] = {}
+    if preset is not None:
+        if preset not in cls.presets:
+            raise unknown_name(f"preset of {name}", preset, cls.presets)
+        chosen.update(cls.presets[preset])
+    chosen.update(values or {})
+    hints = typing.get_type_hints(cls)
+    known = {f.name for f in dataclasses.fields(typing.cast(Any, cls)) if f.init}
+    typed: dict[str, Any] = {}
+    for key, value in chosen.items():
+        if key not in known:
+            raise unknown_name(f"parameter of {name}", key, known)
+        try:
+            typed[key] = TypeAdapter(hints[key]).validate_python(value)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"].lower()
+            raise UserError(f"{name}: parameter {key}={value!r} is not valid: {reason}") from None
+    return cls(**typed)

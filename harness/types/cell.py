@@ -1,0 +1,103 @@
+"""One result: the smallest thing that is run, stored and found again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+METRICS = ("oop_top1", "ip_top1", "h_mean", "joint_oop_top1", "joint_ip_top1", "joint_h_mean", "joint_top1")
+"""The metrics of a cell, fractions 0..1, in the order of tables."""
+
+
+class Record(BaseModel):
+    """Base of everything that is written: immutable, and strict about unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MethodRecord(Record):
+    """A method as it was run: what makes its numbers its own."""
+
+    name: str
+    distribution: str
+    version: str
+    code: str = Field(description="sha256 over the source of the plugin's package")
+    parameters: dict[str, Any]
+    needs: tuple[str, ...]
+
+
+class BackboneRecord(Record):
+    """A model as it was run."""
+
+    architecture: str
+    pretrained: str = Field(description="open_clip's tag, or the name of a weights file")
+    weights_sha256: str
+    corpus: str = Field(description="pre-training corpus, 'unknown' if nothing tells")
+    quick_gelu: Literal["ok", "unchecked"]
+    precision: Literal["fp32", "bf16", "fp16"]
+
+
+class DatasetRecord(Record):
+    """The data of one domain, by content."""
+
+    name: str
+    folders: tuple[str, ...]
+    fingerprint: str = Field(description="sha256 over names, paths, labels, captions and bytes of the scored images")
+    oop_exact: Literal["yes", "no", "unknown"] = Field(
+        description="whether the OOP names were really absent from the backbone's corpus"
+    )
+
+
+class Spec(Record):
+    """Everything that decides a number. Its hash is the cell's address."""
+
+    schema_version: Literal[1] = 1
+    protocol: str
+    dataset: DatasetRecord
+    domain: str
+    backbone: BackboneRecord
+    method: MethodRecord
+    shots: int
+    seed: int
+    views: int
+    manifest: str | None = Field(description="hash of the few-shot draw, None for a method that needs none")
+    device: str
+    versions: dict[str, str] = Field(description="harness, torch, open_clip_torch, numpy")
+
+    @property
+    def key(self) -> str:
+        """sha256 of the canonical JSON."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+class Failure(Record):
+    """Why a cell has no metrics."""
+
+    kind: Literal["error", "not applicable"]
+    reason: str
+
+
+class Cost(Record):
+    """What a cell took; no part of its result."""
+
+    fit_seconds: float
+    score_seconds: float
+    trainable: int
+
+
+class Cell(Record):
+    """One (protocol, domain, backbone, method, parameters, shots, seed) with its metrics or its failure.
+
+    ``metrics`` holds those of ``METRICS`` that the data allow: no IP folder, no IP metrics.
+    """
+
+    spec: Spec
+    metrics: dict[str, float] = {}
+    images: dict[str, int] = Field(default={}, description="scored images of each side")
+    unreadable: tuple[str, ...] = Field(default=(), description="images that could not be decoded")
+    failure: Failure | None = None
+    cost: Cost | None = None

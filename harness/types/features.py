@@ -1,0 +1,28 @@
+"""Image features of a part, on the run's device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Features:
+    """Encoded images and their labels.
+
+    Attributes:
+        image: ``(n, v, d)`` unit rows; v augmented views, v = 1 for parts that are scored.
+        label: ``(n,)`` int64, position in the names of the split.
+        unreadable: paths of images that could not be decoded; they are in neither tensor.
+    """
+
+    image: Tensor
+    label: Tensor
+    unreadable: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 3:
+            raise ValueError(f"image features must be (n, v, d), not {tuple(self.image.shape)}")
+        if self.label.shape != self.image.shape[:1]:
+            raise ValueError(f"{tuple(self.label.shape)} labels for {self.image.shape[0]} images")

@@ -1,0 +1,51 @@
+"""The images of one few-shot draw, as plain text that can be published and checked."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.types.split import Part, Side
+
+
+class Pick(BaseModel):
+    """One drawn image: its path in the folder, its label and the sha256 of its bytes."""
+
+    model_config = ConfigDict(frozen=True)
+    part: Part
+    path: str
+    label: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """One few-shot draw of one domain.
+
+    The file is JSON with sorted content and no time stamp, so that equal draws are equal files; ``hash`` is the
+    sha256 of exactly that text and stands in every result.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    format: Literal["laion-beyond-manifest/1"] = "laion-beyond-manifest/1"
+    protocol: str
+    domain: str
+    side: Side
+    shots: int
+    seed: int
+    names: tuple[str, ...]
+    picks: tuple[Pick, ...]
+
+    def text(self) -> str:
+        """The file's content."""
+        return self.model_dump_json(indent=1) + "\n"
+
+    @property
+    def hash(self) -> str:
+        """sha256 of the file's content."""
+        return hashlib.sha256(self.text().encode()).hexdigest()
+
+    def of_part(self, part: Part) -> tuple[Pick, ...]:
+        """The picks of one part, in the order of the draw."""
+        return tuple(pick for pick in self.picks if pick.part == part)

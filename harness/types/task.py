@@ -1,0 +1,130 @@
+"""What a method may see when it is fitted: no more than it declared, and never a label of a scored image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from harness.errors import MethodError
+from harness.prompts import Template
+from harness.types.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+    from torch import Tensor
+
+    from harness.prompts import Prompt
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method asks for; every need becomes a column of the leaderboard.
+
+    Attributes:
+        support: labelled few-shot images of the OOP names.
+        captions: the captions of the support images (implies support).
+        validation: the few-shot validation draw.
+    """
+
+    support: bool = False
+    captions: bool = False
+    validation: bool = False
+
+    def labels(self) -> tuple[str, ...]:
+        """The needs that are declared, by name."""
+        return tuple(name for name in ("support", "captions", "validation") if getattr(self, name))
+
+
+@dataclass(frozen=True)
+class Support:
+    """Labelled images of the OOP names.
+
+    Attributes:
+        image: ``(n, v, d)`` unit rows: n images, v views; view 0 is the test view.
+        label: ``(n,)`` int64, position in ``Task.names``.
+        captions: n captions or None, absent unless captions were declared as a need.
+    """
+
+    image: Tensor
+    label: Tensor
+    captions: tuple[str | None, ...] | None = None
+
+
+class TextTower(Protocol):
+    """The frozen text encoder; ``harness.backbones.text`` has the one implementation."""
+
+    width: int
+    context_length: int
+
+    def encode(self, prompts: Sequence[Prompt], overrides: dict[str, Tensor] | None = None) -> Tensor:
+        """Unit rows (k, d) of k prompts; overrides replace keyed pieces by learned token embeddings."""
+        ...
+
+    def token_embedding(self, text: str) -> Tensor:
+        """The frozen embeddings (r, width) of a text's r tokens."""
+        ...
+
+
+class Progress(Protocol):
+    """Called with the steps done and the steps in all."""
+
+    def __call__(self, done: int, total: int) -> None:
+        """Report progress; cheap, may be called at every step."""
+
+
+def _silent(done: int, total: int) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything ``Method.fit`` is given. A field that was not declared as a need raises when it is read.
+
+    Attributes:
+        names: the OOP names; position = label.
+        hint: what the domain's concepts are called in a prompt.
+        template: the prompt template of the protocol.
+        text: the frozen text tower.
+        logit_scale: the model's own scale of cosines, exponentiated.
+        generator: the only source of randomness; seeded by the cell.
+        device: where features are and scores are wanted.
+        shots: images per class that the draw asked for.
+        progress: call it with (steps done, steps in all).
+    """
+
+    names: tuple[str, ...]
+    hint: str
+    text: TextTower
+    logit_scale: float
+    generator: torch.Generator
+    device: torch.device
+    template: Template = Template()
+    shots: int = 0
+    progress: Progress = _silent
+    _support: Support | None = field(default=None, repr=False)
+    _validation: Support | None = field(default=None, repr=False)
+
+    @property
+    def support(self) -> Support:
+        """The labelled few-shot images (need: support)."""
+        return _declared(self._support, "support")
+
+    @property
+    def validation(self) -> Support:
+        """The few-shot validation draw (need: validation)."""
+        return _declared(self._validation, "validation")
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The OOP names as a vocabulary."""
+        return Vocabulary.of(self.hint, oop=self.names)
+
+
+def _declared(value: Support | None, need: str) -> Support:
+    if value is None:
+        raise MethodError(
+            f"the task has no {need}: the method did not declare it", f"add {need}=True to the method's needs"
+        )
+    return value

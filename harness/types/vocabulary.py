@@ -1,0 +1,32 @@
+"""The ordered names that images are scored against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Names with their order, and which of them are out of pre-training.
+
+    Attributes:
+        names: cleaned-up class names; position = column of the scores.
+        oop: for every name, whether it is an OOP name of the task.
+        hint: what the domain's concepts are called in a prompt.
+    """
+
+    names: tuple[str, ...]
+    oop: tuple[bool, ...]
+    hint: str
+
+    def __post_init__(self) -> None:
+        if len(self.names) != len(self.oop):
+            raise ValueError(f"{len(self.names)} names but {len(self.oop)} flags")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @classmethod
+    def of(cls, hint: str, oop: tuple[str, ...] = (), ip: tuple[str, ...] = ()) -> Vocabulary:
+        """The OOP names, the IP names, or (both given) the joint vocabulary with OOP names first."""
+        return cls((*oop, *ip), (True,) * len(oop) + (False,) * len(ip), hint)
