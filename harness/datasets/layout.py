@@ -1,0 +1,193 @@
+"""Find the ``{Domain}{N}_{IP|OOP}`` folders of a LAION-Beyond root, of any pre-training scale."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from harness.errors import DataError, UserError, unknown_name
+from harness.types.split import Side
+
+RELEASED = (
+    *("Animals42_IP", "Animals92_OOP", "Architecture23_IP", "Architecture50_OOP", "Attire28_IP", "Attire54_OOP"),
+    *("FolkArt27_IP", "FolkArt59_OOP", "Food27_IP", "Food53_OOP", "Insects_Spiders52_IP", "Insects_Spiders106_OOP"),
+    *("Landmark30_IP", "Landmark59_OOP", "Plants_Fugi56_IP", "Plants_Fugi113_OOP", "Pokemon39_IP", "Pokemon89_OOP"),
+)
+"""The folders of the release (LAION-400M lists); ``Plants_Fugi`` is spelt so."""
+
+MINI_MARKER = "beyond_mini.json"
+"""A root with this file is the drawn miniature."""
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".7z")
+
+# The domain ends in something that is no digit: the digits before the side are the number of concepts.
+_FOLDER = re.compile(r"(?P<domain>.*\D)(?P<concepts>[0-9]+)_(?P<side>IP|OOP)", re.DOTALL)
+
+
+class FolderName(NamedTuple):
+    """What a folder name says."""
+
+    domain: str
+    concepts: int
+    side: Side
+
+
+def parse_folder_name(name: str) -> FolderName | None:
+    """Domain, number of concepts and side of ``{Domain}{N}_{IP|OOP}``, or None for any other name."""
+    match = _FOLDER.fullmatch(unicodedata.normalize("NFC", name))
+    if not match:
+        return None
+    return FolderName(match["domain"], int(match["concepts"]), cast(Side, match["side"].lower()))
+
+
+@dataclass(frozen=True)
+class DomainFolders:
+    """The folders of one domain; a side that is not there is None."""
+
+    domain: str
+    oop: Path | None = None
+    ip: Path | None = None
+
+    def side(self, side: Side) -> Path | None:
+        """The folder of a side, or None."""
+        return self.oop if side == "oop" else self.ip
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A LAION-Beyond root and what it holds.
+
+    Attributes:
+        root: where it lies, as given.
+        domains: the folders of each domain, sorted by domain name.
+    """
+
+    root: Path
+    domains: dict[str, DomainFolders]
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Every folder, by domain, IP before OOP."""
+        both = ((found.ip, found.oop) for found in self.domains.values())
+        return tuple(folder for pair in both for folder in pair if folder is not None)
+
+    @property
+    def name(self) -> str:
+        """``laion-beyond-400m`` for folders of the release, ``beyond-mini`` for the miniature, else the root's name."""
+        if (self.root / MINI_MARKER).is_file():
+            return "beyond-mini"
+        if all(folder.name in RELEASED for folder in self.folders):
+            return "laion-beyond-400m"
+        return self.root.resolve().name or "root"
+
+    def folder(self, domain: str, side: Side) -> Path:
+        """The folder of one domain and side.
+
+        Raises:
+            UserError: there is no such domain.
+            DataError: the domain has no folder for this side.
+        """
+        if domain not in self.domains:
+            raise unknown_name("domain", domain, self.domains)
+        found = self.domains[domain].side(side)
+        if found is None:
+            raise DataError(
+                f"{self.root} holds no {side.upper()} folder for domain {domain}",
+                f"add a folder named {domain}{{N}}_{side.upper()}, or leave out what needs it",
+            )
+        return found
+
+
+def open_dataset(root: Path, folders: Iterable[str] = ()) -> Dataset:
+    """Find the folders of a root. Nothing inside them is read yet.
+
+    Args:
+        root: the folder that holds the ``{Domain}{N}_{IP|OOP}`` folders; they may be symbolic links.
+        folders: names that decide where a domain and side has more than one candidate; other domains are not touched.
+
+    Raises:
+        DataError: the root is missing, is a file, cannot be read or holds no such folder, or a choice is needed.
+        UserError: ``folders`` names a folder that is not there, or two for one domain and side.
+    """
+    root = Path(root)
+    names = _directories(root)
+    candidates: dict[tuple[str, Side], list[str]] = {}
+    for name in sorted(names):
+        if parsed := parse_folder_name(name):
+            candidates.setdefault((parsed.domain, parsed.side), []).append(name)
+    if not candidates:
+        raise _nothing_found(root, names)
+    chosen = _chosen(folders, [name for group in candidates.values() for name in group])
+    found: dict[str, dict[str, Path]] = {}
+    for (domain, side), group in sorted(candidates.items()):
+        found.setdefault(domain, {})[side] = root / _the_one(root, domain, side, group, chosen.get((domain, side)))
+    return Dataset(root, {domain: DomainFolders(domain, **sides) for domain, sides in found.items()})
+
+
+def _directories(root: Path) -> list[str]:
+    """Names of the directories in a root."""
+    try:
+        return [entry.name for entry in root.iterdir() if entry.is_dir()]
+    except FileNotFoundError:
+        raise DataError(
+            f"data folder {root} does not exist",
+            "check the path; `harness download` fetches LAION-Beyond, and beyond-mini needs no download",
+        ) from None
+    except NotADirectoryError:
+        raise DataError(
+            f"{root} is a file, not a data folder",
+            "unpack it, and give the folder that holds Animals92_OOP and the others",
+        ) from None
+    except OSError as error:
+        raise DataError(f"data folder {root} cannot be read: {error.strerror}", "check its permissions") from None
+
+
+def _nothing_found(root: Path, names: list[str]) -> DataError:
+    """The error for a root without folders: say where the user probably meant to point."""
+    message = f"{root} holds no folder named {{Domain}}{{N}}_IP or {{Domain}}{{N}}_OOP"
+    inside = next((at for at in (root.absolute(), *root.absolute().parents) if parse_folder_name(at.name)), None)
+    if inside is not None:
+        return DataError(message, f"it lies inside {inside.name}: give the folder above, {inside.parent}")
+    for name in sorted(names):
+        try:
+            below = any(parse_folder_name(entry.name) and entry.is_dir() for entry in (root / name).iterdir())
+        except OSError:
+            continue
+        if below:
+            return DataError(message, f"{root / name} does: give that folder")
+    packed = sorted(entry.name for entry in root.iterdir() if entry.name.endswith(ARCHIVES))
+    if packed:
+        return DataError(message, f"unpack {packed[0]} first")
+    return DataError(message, "give the folder that holds Animals92_OOP and the others")
+
+
+def _chosen(folders: Iterable[str], known: list[str]) -> dict[tuple[str, Side], str]:
+    """The user's choice of each domain and side."""
+    chosen: dict[tuple[str, Side], str] = {}
+    for name in dict.fromkeys(folders):
+        parsed = parse_folder_name(name) if name in known else None
+        if parsed is None:
+            raise unknown_name("folder", name, known)
+        key = (parsed.domain, parsed.side)
+        if key in chosen:
+            raise UserError(
+                f"{chosen[key]} and {name} are both chosen for domain {parsed.domain}, side {parsed.side}", "choose one"
+            )
+        chosen[key] = name
+    return chosen
+
+
+def _the_one(root: Path, domain: str, side: Side, group: list[str], choice: str | None) -> str:
+    """The only candidate, or the chosen one; never the first hit."""
+    if choice is not None:
+        return choice
+    if len(group) > 1:
+        raise DataError(
+            f"{root} holds {len(group)} folders for domain {domain}, side {side}: {', '.join(group)}",
+            f"choose one by its name, for example {group[0]}",
+        )
+    return group[0]
