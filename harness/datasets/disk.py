@@ -1,0 +1,162 @@
+"""The class folders and files under ``images/``: names from a split file become names on disk, and never leave."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from pathlib import Path
+from typing import Literal
+
+from harness.errors import DataError
+
+Kind = Literal["split file", "class folder", "outside", "missing", "empty", "corrupt", "label file"]
+"""What is wrong with a path of a data folder."""
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+class RefusedName(Exception):  # noqa: N818 - becomes a DataError where file, part and item are known
+    """A name of a split file that stands for no usable path."""
+
+    def __init__(self, kind: Kind, path: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.path = path
+        self.reason = reason
+
+
+def nfc(text: str) -> str:
+    """Unicode normal form C: composed, as names are written everywhere but on old macOS volumes."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def unsafe(name: str) -> str | None:
+    """Why a name cannot be the name of one file or folder inside another, or None if it can."""
+    if not name.strip(" ."):  # Windows drops trailing spaces and full stops: ".. " is ".." there
+        return "names no file"
+    if "/" in name or "\\" in name or _DRIVE.match(name):
+        return "is a path"
+    if "\0" in name:
+        return "holds a NUL"
+    try:
+        os.fsencode(name)
+        name.encode()
+    except UnicodeEncodeError:
+        return "is not Unicode text"
+    return None
+
+
+class ImageTree:
+    """``images/`` of one folder, listed once; each class folder is listed when it is first asked for.
+
+    Args:
+        folder: the ``{Domain}{N}_{side}`` folder. Links may lead anywhere inside it or inside the root above it.
+
+    Raises:
+        DataError: there is no ``images/``, or it cannot be listed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._roots = _allowed_roots(folder)
+        self._images = folder / "images"
+        try:
+            if self._outside(self._images):
+                raise DataError(f"{folder.name}/images is a link that leads outside the data folder")
+            self._classes = self._list(self._images, folders=True)
+        except OSError as error:
+            missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
+            reason = (
+                "has no images/ folder" if missing else f"has an images/ folder that cannot be read: {error.strerror}"
+            )
+            raise DataError(f"{folder.name} {reason}", "download or unpack the folder again") from None
+        self._files: dict[str, _Listing] = {}
+
+    def path_of(self, classname: str, image_name: str) -> str:
+        """The path of an image, relative to the folder, as it is written on disk; the file itself may be missing.
+
+        Raises:
+            RefusedName: a name is no plain file name, the class has no folder, or a link leads outside.
+        """
+        for name in (classname, image_name):
+            if reason := unsafe(name):
+                raise RefusedName("outside", "images", f"{name!r} {reason}")
+        folder = self._classes.find(classname)
+        if folder is None:
+            reason = f"names class {classname!r}, which has no folder under images/"
+            raise RefusedName("class folder", f"images/{classname}", reason)
+        self._refuse_outside(self._classes, folder, f"images/{folder}")
+        files = self.files(folder)
+        file = files.find(image_name) or image_name
+        self._refuse_outside(files, file, f"images/{folder}/{file}")
+        return f"images/{folder}/{file}"
+
+    def files(self, folder: str) -> _Listing:
+        """What one class folder holds, by its name on disk."""
+        if folder not in self._files:
+            try:
+                self._files[folder] = self._list(self._images / folder, folders=False)
+            except OSError as error:
+                reason = f"the class folder cannot be read: {error.strerror}"
+                raise RefusedName("class folder", f"images/{folder}", reason) from None
+        return self._files[folder]
+
+    def paths(self) -> list[str]:
+        """Every file of every class folder, relative to the folder, sorted; hidden files and outside links left out."""
+        found = []
+        for folder in self._classes.names - self._classes.outside:
+            try:
+                files = self.files(folder)
+            except RefusedName:
+                continue
+            found += [f"images/{folder}/{file}" for file in files.names - files.outside]
+        return sorted(found)
+
+    def _refuse_outside(self, listing: _Listing, name: str, path: str) -> None:
+        if name in listing.outside:
+            raise RefusedName("outside", path, f"is {path}, a link that leads outside the data folder")
+
+    def _list(self, where: Path, folders: bool) -> _Listing:
+        names, outside = set(), set()
+        with os.scandir(where) as entries:
+            for entry in entries:
+                if entry.name.startswith(".") or entry.is_dir() != folders:
+                    continue
+                names.add(entry.name)
+                if entry.is_symlink() and self._outside(Path(entry.path)):
+                    outside.add(entry.name)
+        return _Listing(names, outside)
+
+    def _outside(self, path: Path) -> bool:
+        real = path.resolve()
+        return not any(real.is_relative_to(root) for root in self._roots)
+
+
+class _Listing:
+    """Names in one folder: exact, else equal after NFC."""
+
+    def __init__(self, names: set[str], outside: set[str]) -> None:
+        self.names = names
+        self.outside = outside
+        self._composed: dict[str, list[str]] = {}
+        for name in names:
+            if not name.isascii():
+                self._composed.setdefault(nfc(name), []).append(name)
+
+    def find(self, name: str) -> str | None:
+        """The name on disk, or None. Raises RefusedName if two are the same after NFC and neither is exact."""
+        if name in self.names or name.isascii():
+            return name if name in self.names else None
+        same = self._composed.get(nfc(name), [])
+        if len(same) > 1:
+            raise RefusedName("class folder", name, f"names {name!r}, which stands twice on disk in two spellings")
+        return same[0] if same else None
+
+
+def _allowed_roots(folder: Path) -> list[Path]:
+    """Where links may lead: the folder, the root above it and, for a root in the Hub's cache, the cache's blobs."""
+    above = folder.absolute().parent.resolve()
+    roots = [folder.resolve(), above]
+    if above.parent.name == "snapshots":
+        roots.append(above.parent.parent / "blobs")
+    return roots

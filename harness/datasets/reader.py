@@ -1,0 +1,124 @@
+"""Read a ``{Domain}{N}_{side}`` folder: its split file against its ``images/``, as one Split for each part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.datasets.disk import ImageTree, Kind, RefusedName, nfc
+from harness.datasets.layout import parse_folder_name
+from harness.datasets.splitfile import Entry, OnFault, find_split_file, parse_entries
+from harness.errors import DataError
+from harness.prompts import clean_name
+from harness.types.split import PARTS, Item, Part, Split
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a split file lists, after every check of one entry against the others and against the disk.
+
+    Attributes:
+        classes: class name as written (NFC) of each label of the split file, sorted by label.
+        items: the images of each part in the order of the split file; labels are positions in ``classes``.
+        tree: the folder's ``images/``.
+    """
+
+    classes: dict[int, str]
+    items: dict[Part, tuple[Item, ...]]
+    tree: ImageTree
+
+
+def read_split(folder: Path, part: Part) -> Split:
+    """One part of a folder; see ``read_splits``."""
+    return read_splits(folder)[part]
+
+
+def read_splits(folder: Path) -> dict[Part, Split]:
+    """The train, val and test part of a folder; they share one label space: the classes of all parts.
+
+    Labels of the split file keep their order and become 0..k-1. Items keep the order of the split file. Paths are as
+    written on disk, also where the split file spells a name in another Unicode form. Single images are not looked at:
+    a missing or damaged one is found by ``check`` or when it is loaded.
+
+    Raises:
+        DataError: the first thing that is wrong with the folder, its split file or one of its items.
+    """
+    folder = Path(folder)
+    name = parse_folder_name(folder.name)
+    if name is None:
+        raise DataError(
+            f"folder {folder.name!r} is not named {{Domain}}{{N}}_IP or {{Domain}}{{N}}_OOP",
+            "its name says the domain and the side, as in Animals92_OOP",
+        )
+    content = read_content(folder, _raise)
+    names = tuple(clean_name(classname) for classname in content.classes.values())
+    return {part: Split(name.domain, name.side, part, names, content.items[part], folder) for part in PARTS}
+
+
+def read_content(folder: Path, on_fault: OnFault) -> Content:
+    """What the split file of a folder lists; entries with a fault are reported and left out.
+
+    Raises:
+        DataError: the split file or ``images/`` as a whole cannot be used, or no image is left.
+    """
+    path = find_split_file(folder)
+    tree = ImageTree(folder)
+    reader = _Reader(tree, f"{folder.name}/{path.name}", path.name, on_fault)
+    found = [(entry, image) for entry in parse_entries(path, on_fault) if (image := reader.image_of(entry)) is not None]
+    if not found:
+        raise DataError(f"{folder.name}/{path.name} lists no image", "download or unpack the folder again")
+    classes = dict(sorted(reader.class_of.items()))
+    position = {label: i for i, label in enumerate(classes)}
+    items = {part: _items(found, part, position) for part in PARTS}
+    return Content(classes, items, tree)
+
+
+def _items(found: Iterable[tuple[Entry, str]], part: Part, position: dict[int, int]) -> tuple[Item, ...]:
+    return tuple(Item(image, position[e.label], e.caption) for e, image in found if e.part == part)
+
+
+def _raise(kind: Kind, path: str, message: str) -> None:
+    raise DataError(message, "run `harness data check` to list all faults of the folder")
+
+
+class _Reader:
+    """Checks each entry against the disk and against the entries before it."""
+
+    def __init__(self, tree: ImageTree, where: str, file: str, on_fault: OnFault) -> None:
+        self._tree, self._where, self._file, self._on_fault = tree, where, file, on_fault
+        self.class_of: dict[int, str] = {}
+        self._label_of: dict[str, int] = {}
+        self._seen: dict[str, Entry] = {}
+
+    def image_of(self, entry: Entry) -> str | None:
+        """The path of an entry's image, or None after a report."""
+        at = f"{self._where}: {entry.part} item {entry.key}"
+        try:
+            path = self._tree.path_of(entry.classname, entry.image_name)
+        except RefusedName as refused:
+            self._on_fault(refused.kind, refused.path, f"{at} {refused.reason}")
+            return None
+        reason = self._conflict(entry) or self._twice(entry, path)
+        if reason:
+            self._on_fault("split file", self._file, f"{at} {reason}")
+            return None
+        return path
+
+    def _conflict(self, entry: Entry) -> str | None:
+        """Why class and label contradict an entry before, or None."""
+        classname = nfc(entry.classname)
+        if not clean_name(classname):
+            return f"names class {classname!r}, of which nothing is left after clean-up"
+        label = self._label_of.setdefault(classname, entry.label)
+        if label != entry.label:
+            return f"gives class {classname!r} label {entry.label}, but an item before gives it label {label}"
+        other = self.class_of.setdefault(label, classname)
+        if other != classname:
+            return f"gives label {label} to class {classname!r}, but an item before gives it to {other!r}"
+        return None
+
+    def _twice(self, entry: Entry, path: str) -> str | None:
+        """Where the image was listed before, or None."""
+        before = self._seen.setdefault(path, entry)
+        return None if before is entry else f"lists {path} again: it is also {before.part} item {before.key}"

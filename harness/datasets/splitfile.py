@@ -1,0 +1,137 @@
+"""Parse ``split_Xin_<folder>.json`` into entries; what cannot be parsed is a sentence."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness.datasets.disk import Kind, nfc
+from harness.errors import DataError
+from harness.types.split import PARTS, Part
+
+OnFault = Callable[[Kind, str, str], None]
+"""Called with (kind, path relative to the folder, sentence); the reader raises, the check collects."""
+
+_AGAIN = "download or unpack the folder again"
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+
+
+class Entry(NamedTuple):
+    """One image as the split file has it."""
+
+    part: Part
+    key: str
+    classname: str
+    image_name: str
+    label: int
+    caption: str | None
+
+
+def find_split_file(folder: Path) -> Path:
+    """``split_Xin_<folder>.json``, or the only ``split_Xin_*.json`` of a folder that was renamed.
+
+    Raises:
+        DataError: there is none, or there are several and none has the folder's name.
+    """
+    try:
+        names = sorted(entry.name for entry in folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror}", "check the path and its permissions") from None
+    found = [name for name in names if name.startswith("split_Xin_") and name.endswith(".json")]
+    wanted = f"split_Xin_{folder.name}.json"
+    exact = [name for name in found if nfc(name) == nfc(wanted)]
+    if len(exact or found) == 1:
+        return folder / (exact or found)[0]
+    if not found:
+        raise DataError(f"{folder.name} has no split file {wanted}", _AGAIN)
+    raise DataError(
+        f"{folder.name} has {len(found)} split files and none is {wanted}: {', '.join(found)}",
+        "keep the one that belongs to this folder",
+    )
+
+
+def parse_json(path: Path, name: str) -> Any:
+    """The content of a JSON file in which no key stands twice.
+
+    Raises:
+        DataError: the file is unreadable, empty, cut short or no JSON; ``name`` is what the error calls it.
+    """
+    try:
+        return json.loads(path.read_bytes(), object_pairs_hook=_unique)
+    except OSError as error:
+        raise DataError(f"{name} cannot be read: {error.strerror}", "check its permissions") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise DataError(f"{name} is damaged or cut short: {error.msg} at {where}", _AGAIN) from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{name} is damaged: {error}", _AGAIN) from None
+
+
+def parse_entries(path: Path, on_fault: OnFault) -> Iterator[Entry]:
+    """The entries of a split file in its order, parts in the order train, val, test.
+
+    An entry with a fault is reported and left out.
+
+    Raises:
+        DataError: the file as a whole is unreadable or has the wrong form.
+    """
+    where = f"{path.parent.name}/{path.name}"
+    content = parse_json(path, where)
+    if not isinstance(content, dict):
+        raise DataError(f"{where}: the file must hold an object with train, val and test, not {_type(content)}", _AGAIN)
+    for part in PARTS:
+        if part not in content:
+            raise DataError(f"{where}: part {part} is missing", _AGAIN)
+        if not isinstance(content[part], dict):
+            raise DataError(f"{where}: part {part} must be an object of items, not {_type(content[part])}", _AGAIN)
+    for part in PARTS:
+        for key, raw in content[part].items():
+            entry = _entry(part, key, raw)
+            if isinstance(entry, Entry):
+                yield entry
+            else:
+                on_fault("split file", path.name, f"{where}: {part} item {key} {entry}")
+
+
+def _entry(part: Part, key: str, raw: Any) -> Entry | str:
+    """The entry, or what is wrong with it."""
+    if not isinstance(raw, dict):
+        return f"must be an object, not {_type(raw)}"
+    for field in ("classname", "image_name"):
+        if field not in raw:
+            return f"has no {field}"
+        if not isinstance(raw[field], str):
+            return f"has a {field} that is {_type(raw[field])}, not a string"
+    if "label" not in raw:
+        return "has no label"
+    label = raw["label"]
+    if isinstance(label, str) and _INTEGER.fullmatch(label.strip()):
+        label = int(label)
+    if not isinstance(label, int) or isinstance(label, bool):
+        return f"has label {label!r}, which is no integer"
+    return Entry(part, key, raw["classname"], raw["image_name"], label, _caption(raw.get("INFO")))
+
+
+def _caption(info: Any) -> str | None:
+    caption = info.get("Refined_caption3") if isinstance(info, dict) else None
+    if not isinstance(caption, str) or not caption.strip():
+        return None
+    # JSON can write half a surrogate pair, which no tokenizer or file takes.
+    return caption if caption.isascii() else caption.encode(errors="replace").decode()
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in content if keys.count(key) > 1)
+        raise ValueError(f"key {twice!r} stands twice in one object")
+    return content
+
+
+def _type(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
