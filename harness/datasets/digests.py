@@ -1,0 +1,156 @@
+"""Remember the sha256 of files, so that a second run does not read the whole data set again."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from itertools import islice
+from pathlib import Path
+
+from harness.datasets.images import digest
+from harness.errors import DataError
+
+SETTLED_S = 2.0
+"""A file that changed less than this many seconds ago may change again without a new time stamp: not remembered."""
+
+_BATCH = 500  # files between two writes: an interrupted run loses no more
+
+_Key = tuple[bytes, int, int, int, int]  # absolute path, size, mtime_ns, ctime_ns, inode
+
+_SCHEMA = """CREATE TABLE IF NOT EXISTS digests_v1 (
+    path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, inode INTEGER, sha256 TEXT
+) WITHOUT ROWID"""
+
+
+class DigestIndex:
+    """Digests by absolute path, size, times and inode, in one SQLite file that processes may share.
+
+    The file is a convenience: where it cannot be read or written, digests are kept in memory, and a damaged one is
+    made anew.
+
+    Args:
+        path: the index file, in the user's cache folder; it and its folder are made when first needed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._memory: dict[_Key, str] = {}
+
+    def digests(
+        self, paths: Sequence[Path], workers: int = 2, progress: Callable[[int, int], None] | None = None
+    ) -> list[str | DataError]:
+        """The sha256 of each file in the order of ``paths``; the error in place of a file that cannot be read.
+
+        Args:
+            paths: the files.
+            workers: threads that read and hash.
+            progress: called with (files done, files in all) from the calling thread.
+        """
+        result: list[str | DataError] = []
+        with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
+            for batch in _batches(paths):
+                keys = [_key(path) for path in batch]
+                known = self._lookup([key for key in keys if key])
+                new = [i for i, key in enumerate(keys) if key is None or key not in known]
+                hashed = dict(zip(new, pool.map(_digest, [batch[i] for i in new]), strict=True))
+                self._remember(dict(_settled(batch, keys, hashed)))
+                for i, key in enumerate(keys):
+                    result.append(known[key] if key in known and key is not None else hashed[i])
+                if progress:
+                    progress(len(result), len(paths))
+        return result
+
+    def _lookup(self, keys: list[_Key]) -> dict[_Key, str]:
+        known = {key: self._memory[key] for key in keys if key in self._memory}
+        with self._connection() as connection:
+            if connection is not None and keys:
+                marks = ",".join("?" * len(keys))
+                query = f"SELECT * FROM digests_v1 WHERE path IN ({marks})"
+                for *key, sha256 in connection.execute(query, [key[0] for key in keys]):
+                    if isinstance(sha256, str) and len(sha256) == 64:
+                        known[tuple(key)] = sha256
+        return known
+
+    def _remember(self, found: dict[_Key, str]) -> None:
+        if not found:
+            return
+        written = False
+        with self._connection() as connection:
+            if connection is not None:
+                rows = [(*key, sha256) for key, sha256 in found.items()]
+                with connection:
+                    connection.executemany("INSERT OR REPLACE INTO digests_v1 VALUES (?, ?, ?, ?, ?, ?)", rows)
+                written = True
+        if not written:
+            self._memory.update(found)
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection | None]:
+        """The open index, or None. An SQLite error ends the body and is not raised: see the class."""
+        try:
+            connection = self._connect()
+        except (sqlite3.Error, OSError):
+            yield None
+            return
+        with closing(connection):
+            try:
+                yield connection
+            except sqlite3.Error as error:
+                if _damaged(error):
+                    self.path.unlink(missing_ok=True)
+
+    def _connect(self, again: bool = True) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self.path, timeout=30)
+        try:
+            connection.execute(_SCHEMA)
+        except sqlite3.Error as error:
+            connection.close()
+            if not (again and _damaged(error)):
+                raise
+            self.path.unlink(missing_ok=True)
+            return self._connect(again=False)
+        return connection
+
+
+def _damaged(error: sqlite3.Error) -> bool:
+    """Whether the file is no good; locked, read-only and full disks are operational errors of a good file."""
+    return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+
+
+def _key(path: Path) -> _Key | None:
+    """What a file must keep for its digest to be trusted, or None if it cannot be asked."""
+    try:
+        stat = Path(path).stat()
+        return os.fsencode(Path(path).absolute()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+    except (OSError, ValueError):
+        return None
+
+
+def _settled(
+    paths: list[Path], keys: list[_Key | None], hashed: dict[int, str | DataError]
+) -> Iterator[tuple[_Key, str]]:
+    """The new digests that may be remembered: of files that have not changed of late, nor while they were read."""
+    for i, value in hashed.items():
+        key = keys[i]
+        if key is None or isinstance(value, DataError) or _key(paths[i]) != key:
+            continue
+        if time.time_ns() - max(key[2], key[3]) >= SETTLED_S * 1e9:
+            yield key, value
+
+
+def _digest(path: Path) -> str | DataError:
+    try:
+        return digest(path)
+    except DataError as error:
+        return error
+
+
+def _batches(paths: Iterable[Path]) -> Iterator[list[Path]]:
+    rest = iter(paths)
+    while batch := list(islice(rest, _BATCH)):
+        yield batch

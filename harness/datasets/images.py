@@ -1,0 +1,121 @@
+"""Read an image file as RGB, whatever it is, and hash its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+import warnings
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from harness.errors import DataError
+
+MAX_PIXELS = 178_956_970
+"""Images with more pixels are refused: the limit at which Pillow, too, speaks of a decompression bomb."""
+
+# Scraped files often hold another format than their ending says. EPS and the like, which start programs, are left out.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+
+_ORIENTATION = 0x0112  # the EXIF tag
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# Warning filters belong to the process: without the lock, threads would restore each other's.
+_HEADER = threading.Lock()
+
+
+def load_image(path: Path, name: str | None = None) -> Image.Image:
+    """The image of a file: mode RGB, EXIF rotation applied, transparency on white, first frame of an animation.
+
+    Args:
+        path: the file.
+        name: what an error calls the file; the path as given if None.
+
+    Raises:
+        DataError: the file is missing, unreadable, empty, truncated, too large or no image.
+    """
+    name = str(path) if name is None else name
+    return decode_image(read_bytes(path, name), name)
+
+
+def decode_image(data: bytes, name: str) -> Image.Image:
+    """``load_image`` for the bytes of a file; ``name`` is what an error calls it."""
+    if not data:
+        raise DataError(f"{name}: the file is empty")
+    try:
+        with _open(data) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            turn = _TURNS.get(image.info.pop("_turn"))
+            rgb = _as_rgb(image)
+    except Image.DecompressionBombError:
+        raise DataError(f"{name}: the image has more than {MAX_PIXELS:,} pixels") from None
+    except UnidentifiedImageError:
+        raise DataError(f"{name}: the file is not an image") from None
+    except Exception as error:  # decoders raise nearly anything on damaged bytes
+        raise DataError(f"{name}: the image cannot be decoded ({_reason(error)})") from error
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def digest(path: Path, name: str | None = None) -> str:
+    """The sha256 of a file's bytes, as 64 hexadecimal digits.
+
+    Raises:
+        DataError: the file is missing or unreadable.
+    """
+    return hashlib.sha256(read_bytes(path, str(path) if name is None else name)).hexdigest()
+
+
+def read_bytes(path: Path, name: str) -> bytes:
+    """The bytes of a file; ``name`` is what an error calls it.
+
+    Raises:
+        DataError: the file is missing or unreadable.
+    """
+    try:
+        return Path(path).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"{name}: the file does not exist") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{name}: the file cannot be read ({_reason(error)})") from error
+
+
+def _open(data: bytes) -> Image.Image:
+    """Parse the header, without Pillow's warnings; the EXIF orientation goes to ``info["_turn"]``."""
+    with _HEADER, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        try:
+            image.info["_turn"] = image.getexif().get(_ORIENTATION)
+        except Exception:  # unreadable EXIF says nothing about the pixels
+            image.info["_turn"] = None
+    return image
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.has_transparency_data:
+        canvas = Image.new("RGBA", image.size, "white")
+        canvas.alpha_composite(image.convert("RGBA"))
+        return canvas.convert("RGB")
+    if image.mode.startswith("I"):
+        # 16-bit grey. Pillow's own conversion clips to white all that is brighter than 255.
+        wide = image.convert("I")
+        if image.mode != "I" or wide.getextrema()[1] > 255:  # type: ignore[operator]
+            wide = wide.point(lambda value: value * (1 / 257))
+        return wide.convert("L").convert("RGB")
+    return image.convert("RGB")
+
+
+def _reason(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(text).strip().rstrip(".")
