@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 
 from harness.datasets.images import digest
+from harness.datasets.threads import in_threads
 from harness.errors import DataError
 
 SETTLED_S = 2.0
@@ -51,17 +51,17 @@ class DigestIndex:
             progress: called with (files done, files in all) from the calling thread.
         """
         result: list[str | DataError] = []
-        with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-            for batch in _batches(paths):
-                keys = [_key(path) for path in batch]
-                known = self._lookup([key for key in keys if key])
-                new = [i for i, key in enumerate(keys) if key is None or key not in known]
-                hashed = dict(zip(new, pool.map(_digest, [batch[i] for i in new]), strict=True))
-                self._remember(dict(_settled(batch, keys, hashed)))
-                for i, key in enumerate(keys):
-                    result.append(known[key] if key in known and key is not None else hashed[i])
-                if progress:
-                    progress(len(result), len(paths))
+        rest = iter(paths)
+        while batch := list(islice(rest, _BATCH)):
+            keys = [_key(path) for path in batch]
+            known = self._lookup([key for key in keys if key])
+            new = [i for i, key in enumerate(keys) if key is None or key not in known]
+            hashed = dict(zip(new, in_threads(_digest, [batch[i] for i in new], workers), strict=True))
+            self._remember(dict(_settled(batch, keys, hashed)))
+            for i, key in enumerate(keys):
+                result.append(known[key] if key in known and key is not None else hashed[i])
+            if progress:
+                progress(len(result), len(paths))
         return result
 
     def _lookup(self, keys: list[_Key]) -> dict[_Key, str]:
@@ -148,9 +148,3 @@ def _digest(path: Path) -> str | DataError:
         return digest(path)
     except DataError as error:
         return error
-
-
-def _batches(paths: Iterable[Path]) -> Iterator[list[Path]]:
-    rest = iter(paths)
-    while batch := list(islice(rest, _BATCH)):
-        yield batch

@@ -102,7 +102,7 @@ class ImageTree:
         return self._files[folder]
 
     def paths(self) -> list[str]:
-        """Every file of every class folder, relative to the folder, sorted; hidden files and outside links left out."""
+        """Every file of every class folder, relative to the folder, sorted; links that lead outside are left out."""
         found = []
         for folder in self._classes.names - self._classes.outside:
             try:
@@ -120,7 +120,7 @@ class ImageTree:
         names, outside = set(), set()
         with os.scandir(where) as entries:
             for entry in entries:
-                if entry.name.startswith(".") or entry.is_dir() != folders:
+                if entry.is_dir() != folders:
                     continue
                 names.add(entry.name)
                 if entry.is_symlink() and self._outside(Path(entry.path)):

@@ -78,11 +78,7 @@ class Dataset:
     @property
     def name(self) -> str:
         """``laion-beyond-400m`` for folders of the release, ``beyond-mini`` for the miniature, else the root's name."""
-        if (self.root / MINI_MARKER).is_file():
-            return "beyond-mini"
-        if all(folder.name in RELEASED for folder in self.folders):
-            return "laion-beyond-400m"
-        return self.root.resolve().name or "root"
+        return dataset_name(self.root, (folder.name for folder in self.folders))
 
     def folder(self, domain: str, side: Side) -> Path:
         """The folder of one domain and side.
@@ -102,6 +98,28 @@ class Dataset:
         return found
 
 
+def dataset_name(root: Path, folders: Iterable[str]) -> str:
+    """What a root with these folders is called; see ``Dataset.name``."""
+    if (root / MINI_MARKER).is_file():
+        return "beyond-mini"
+    if all(folder in RELEASED for folder in folders):
+        return "laion-beyond-400m"
+    return root.resolve().name or "root"
+
+
+def find_folders(root: Path) -> list[str]:
+    """The names of all ``{Domain}{N}_{side}`` folders of a root, sorted, several for one domain and side included.
+
+    Raises:
+        DataError: the root is missing, is a file, cannot be read or holds no such folder.
+    """
+    names = _directories(root)
+    found = sorted(name for name in names if parse_folder_name(name))
+    if not found:
+        raise _nothing_found(root, names)
+    return found
+
+
 def open_dataset(root: Path, folders: Iterable[str] = ()) -> Dataset:
     """Find the folders of a root. Nothing inside them is read yet.
 
@@ -114,14 +132,12 @@ def open_dataset(root: Path, folders: Iterable[str] = ()) -> Dataset:
         UserError: ``folders`` names a folder that is not there, or two for one domain and side.
     """
     root = Path(root)
-    names = _directories(root)
+    names = find_folders(root)
     candidates: dict[tuple[str, Side], list[str]] = {}
-    for name in sorted(names):
+    for name in names:
         if parsed := parse_folder_name(name):
             candidates.setdefault((parsed.domain, parsed.side), []).append(name)
-    if not candidates:
-        raise _nothing_found(root, names)
-    chosen = _chosen(folders, [name for group in candidates.values() for name in group])
+    chosen = _chosen(folders, names)
     found: dict[str, dict[str, Path]] = {}
     for (domain, side), group in sorted(candidates.items()):
         found.setdefault(domain, {})[side] = root / _the_one(root, domain, side, group, chosen.get((domain, side)))

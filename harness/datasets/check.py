@@ -1,0 +1,232 @@
+"""Check a LAION-Beyond root: every image read, decoded and hashed; every label file compared. Pure data comes back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.datasets.disk import Kind
+from harness.datasets.images import decode_image, read_bytes
+from harness.datasets.layout import RELEASED, dataset_name, find_folders, parse_folder_name
+from harness.datasets.reader import Content, read_content
+from harness.datasets.report import Across, CheckReport, Collision, CutName, Duplicates, Fault, FolderReport
+from harness.datasets.splitfile import parse_json
+from harness.datasets.threads import in_threads
+from harness.errors import DataError
+from harness.prompts import Template, clean_name, hint_of, locate
+from harness.types.split import SIDES, Item, Part
+
+RELEASED_IMAGES = {"oop": 106_052, "ip": 51_330}
+RELEASED_CONCEPTS = {"oop": 674, "ip": 324}
+"""What the card of the release says; its OOP folder names add up to 675."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with (folder name, files done, files in all)."""
+
+
+class _Place(NamedTuple):
+    """Where a hashed image stands."""
+
+    folder: str
+    part: Part
+    path: str
+
+
+def check(
+    root: Path,
+    progress: Progress | None = None,
+    context_tokens: Callable[[str], int] | None = None,
+    context_length: int = 77,
+    workers: int = 2,
+) -> CheckReport:
+    """Read everything under a root and report what is there and what is wrong.
+
+    Args:
+        root: the folder that holds the ``{Domain}{N}_{side}`` folders; several for one domain and side are all checked.
+        progress: called from the calling thread while images are read.
+        context_tokens: positions of the text tower's context that a text takes, start and end token included; without
+            it, names that would be cut are not looked for.
+        context_length: positions the text tower has.
+        workers: threads that read and decode.
+
+    Raises:
+        DataError: the root is missing, is a file, cannot be read or holds no such folder.
+    """
+    root = Path(root)
+    names = find_folders(root)
+    hashes: dict[str, list[_Place]] = {}
+    reports: list[FolderReport] = []
+    collisions: list[Collision] = []
+    cut: list[CutName] = []
+    for name in names:
+        report, classes = _check_folder(root / name, hashes, progress, workers)
+        reports.append(report)
+        collisions += _collisions(name, classes)
+        if context_tokens:
+            cut += _cut(report, classes, context_tokens, context_length)
+    return CheckReport(
+        root=_text(str(root)),
+        dataset=_text(dataset_name(root, names)),
+        folders=tuple(reports),
+        duplicates=tuple(_duplicates(hashes)),
+        collisions=tuple(collisions),
+        cut=tuple(cut),
+        notes=tuple(_notes(reports)),
+    )
+
+
+def _check_folder(
+    folder: Path, hashes: dict[str, list[_Place]], progress: Progress | None, workers: int
+) -> tuple[FolderReport, list[str]]:
+    """The report of one folder and its class names; digests are added to ``hashes``."""
+    parsed = parse_folder_name(folder.name)
+    assert parsed is not None, "find_folders returns such names only"
+    faults: dict[tuple[str, str], Fault] = {}
+
+    def on_fault(kind: Kind, path: str, reason: str) -> None:
+        # A missing class folder is one fault, however many images were in it.
+        key = (path, kind if kind == "class folder" else reason)
+        faults.setdefault(key, Fault(path=_text(path), kind=kind, reason=_text(reason)))
+
+    report = FolderReport(folder=_text(folder.name), domain=parsed.domain, side=parsed.side, concepts=parsed.concepts)
+    try:
+        content = read_content(folder, on_fault)
+    except DataError as error:
+        on_fault("split file", "", error.message)
+        return report.model_copy(update={"faults": tuple(faults.values())}), []
+    notes = list(_label_files(folder, content.classes, on_fault))
+    listed = [(part, item) for part, items in content.items.items() for item in items]
+    looks = in_threads(lambda pair: _look(folder, pair[1].path), listed, workers)
+    for done, ((part, item), found) in enumerate(zip(listed, looks, strict=True), start=1):
+        if isinstance(found, Fault):
+            faults[(item.path, found.kind)] = found
+        else:
+            hashes.setdefault(found, []).append(_Place(folder.name, part, item.path))
+        if progress:
+            progress(folder.name, done, len(listed))
+    if len(content.classes) != parsed.concepts:
+        notes.append(f"{folder.name} holds {len(content.classes)} classes; its name says {parsed.concepts}")
+    paths = {item.path for _, item in listed}
+    counts = {
+        "classes": len(content.classes),
+        "images": {part: len(items) for part, items in content.items.items()},
+        "captions": sum(item.caption is not None for _, item in listed),
+        "captions_with_name": _with_name(content, [item for _, item in listed]),
+        "faults": tuple(faults.values()),
+        "unlisted": tuple(_text(path) for path in content.tree.paths() if path not in paths and not _hidden(path)),
+        "notes": tuple(notes),
+    }
+    return report.model_copy(update=counts), list(content.classes.values())
+
+
+def _look(folder: Path, path: str) -> str | Fault:
+    """The sha256 of an image that can be used, or what is wrong with it."""
+    kind: Kind = "missing"
+    try:
+        data = read_bytes(folder / path, path)
+        kind = "corrupt" if data else "empty"
+        decode_image(data, path)
+    except DataError as error:
+        return Fault(path=_text(path), kind=kind, reason=_text(error.message.removeprefix(f"{path}: ")))
+    return hashlib.sha256(data).hexdigest()
+
+
+def _label_files(folder: Path, classes: dict[int, str], on_fault: Callable[[Kind, str, str], None]) -> Iterator[str]:
+    """Compare label2name.json and name2label.json with the split file, if they exist; yields notes."""
+    for file in ("label2name.json", "name2label.json"):
+        if not (folder / file).exists():
+            continue
+        name = f"{folder.name}/{file}"
+        try:
+            content = parse_json(folder / file, name)
+            pairs = [(str(value), key) for key, value in content.items()]
+            if file == "label2name.json":
+                pairs = [(key, str(value)) for key, value in content.items()]
+            labels = {int(label): clean_name(classname) for label, classname in pairs}
+        except DataError as error:
+            on_fault("label file", file, error.message)
+            continue
+        except (AttributeError, ValueError):
+            on_fault("label file", file, f"{name} is no object of labels and names")
+            continue
+        for label, classname in classes.items():
+            if labels.get(label) != clean_name(classname):
+                there = f"is {labels[label]!r}" if label in labels else "is missing"
+                on_fault("label file", file, f"{name}: label {label} {there}; the split file says {classname!r}")
+        if more := sorted(set(labels) - set(classes)):
+            yield f"{name}: {len(more)} labels are in no part of the split file, first {more[0]} ({labels[more[0]]})"
+
+
+def _with_name(content: Content, items: list[Item]) -> int:
+    """How many captions name their own class."""
+    names = [clean_name(classname) for classname in content.classes.values()]
+    return sum(item.caption is not None and locate(item.caption, names[item.label]) is not None for item in items)
+
+
+def _collisions(folder: str, classes: list[str]) -> Iterator[Collision]:
+    same: dict[str, list[str]] = {}
+    for classname in classes:
+        same.setdefault(clean_name(classname), []).append(classname)
+    for name, group in same.items():
+        if len(group) > 1:
+            yield Collision(folder=_text(folder), name=name, classes=tuple(group))
+
+
+def _cut(
+    report: FolderReport, classes: list[str], context_tokens: Callable[[str], int], context_length: int
+) -> Iterator[CutName]:
+    for classname in classes:
+        name = clean_name(classname)
+        prompt = Template().fill(name, hint_of(report.domain))
+        before, keyed, _ = prompt.pieces  # what comes after the name may be cut without harm to it
+        tokens = context_tokens(before.text + keyed.text)
+        if tokens > context_length:
+            yield CutName(folder=report.folder, name=name, tokens=tokens, context_length=context_length)
+
+
+def _duplicates(hashes: dict[str, list[_Place]]) -> Iterator[Duplicates]:
+    for sha256, places in hashes.items():
+        if len(places) < 2:
+            continue
+        folders = [parsed for place in places if (parsed := parse_folder_name(place.folder))]
+        across: list[Across] = []
+        if len({(place.folder, place.part) for place in places}) < len(places):
+            across.append("images of a part")
+        if len({(place.folder, place.part) for place in places}) > len({place.folder for place in places}):
+            across.append("parts")
+        if len({folder.side for folder in folders}) > 1:
+            across.append("sides")
+        if len({folder.domain for folder in folders}) > 1:
+            across.append("domains")
+        paths = tuple(_text(f"{place.folder}/{place.path}") for place in places)
+        yield Duplicates(sha256=sha256, paths=paths, across=tuple(across))
+
+
+def _notes(reports: list[FolderReport]) -> Iterator[str]:
+    """What differs from the release as a whole, and folders between which the user has to choose."""
+    by_place: dict[tuple[str, str], list[str]] = {}
+    for report in reports:
+        by_place.setdefault((report.domain, report.side), []).append(report.folder)
+    for (domain, side), folders in by_place.items():
+        if len(folders) > 1:
+            yield f"domain {domain}, side {side} has {len(folders)} folders; a run has to choose: {', '.join(folders)}"
+    if {report.folder for report in reports} != set(RELEASED):
+        return
+    for side in SIDES:
+        mine = [report for report in reports if report.side == side]
+        images, classes = sum(sum(report.images.values()) for report in mine), sum(report.classes for report in mine)
+        if images != RELEASED_IMAGES[side]:
+            yield f"{side.upper()} holds {images:,} images; the card of the release says {RELEASED_IMAGES[side]:,}"
+        if classes != RELEASED_CONCEPTS[side]:
+            yield f"{side.upper()} holds {classes} concepts; the card of the release says {RELEASED_CONCEPTS[side]}"
+
+
+def _hidden(path: str) -> bool:
+    return path.rpartition("/")[2].startswith((".", "Thumbs.db", "desktop.ini"))
+
+
+def _text(name: str) -> str:
+    """A name from the disk as text that JSON takes; bytes that are no Unicode are written as escapes."""
+    return name if name.isascii() else name.encode(errors="backslashreplace").decode()

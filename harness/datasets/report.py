@@ -1,0 +1,126 @@
+"""What a check of a LAION-Beyond root found: plain data that JSON round-trips."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.datasets.disk import Kind
+from harness.types.split import Part, Side
+
+Across = Literal["images of a part", "parts", "sides", "domains"]
+"""Where copies of one image lie: twice in a part, in two parts of a folder (leakage), on both sides, in two domains."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Fault(_Record):
+    """Something that keeps an image, or a folder, from being used.
+
+    Attributes:
+        path: relative to the folder.
+        kind: what sort of fault.
+        reason: a sentence.
+    """
+
+    path: str
+    kind: Kind
+    reason: str
+
+
+class FolderReport(_Record):
+    """One ``{Domain}{N}_{side}`` folder.
+
+    Attributes:
+        concepts: the number in the folder's name.
+        classes: classes in the split file.
+        images: images listed in each part.
+        captions: images with a caption.
+        captions_with_name: captions that contain their class name as whole words, capitals aside.
+        unlisted: files under ``images/`` that are in no part.
+        notes: sentences about what differs without being wrong.
+    """
+
+    folder: str
+    domain: str
+    side: Side
+    concepts: int
+    classes: int = 0
+    images: dict[Part, int] = {}
+    captions: int = 0
+    captions_with_name: int = 0
+    faults: tuple[Fault, ...] = ()
+    unlisted: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Duplicates(_Record):
+    """Images with the same bytes; paths are relative to the root."""
+
+    sha256: str
+    paths: tuple[str, ...]
+    across: tuple[Across, ...]
+
+
+class Collision(_Record):
+    """Classes of one folder whose names are the same after clean-up."""
+
+    folder: str
+    name: str
+    classes: tuple[str, ...]
+
+
+class CutName(_Record):
+    """A name that does not fit into the text tower's context.
+
+    Attributes:
+        tokens: positions of the prompt up to the end of the name, start and end token included.
+        context_length: positions there are.
+    """
+
+    folder: str
+    name: str
+    tokens: int
+    context_length: int
+
+
+class CheckReport(_Record):
+    """A whole root."""
+
+    root: str
+    dataset: str
+    folders: tuple[FolderReport, ...]
+    duplicates: tuple[Duplicates, ...] = ()
+    collisions: tuple[Collision, ...] = ()
+    cut: tuple[CutName, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found that makes a result wrong.
+
+        Copies within one part, files in no part and notes do not count: they make no image leak and no name wrong.
+        """
+        leaks = any(set(found.across) - {"images of a part"} for found in self.duplicates)
+        return not (leaks or self.collisions or self.cut or any(folder.faults for folder in self.folders))
+
+    def rows(self) -> list[dict[str, str | int]]:
+        """One row for each folder, for a table: counts only, keys are the column titles."""
+        return [
+            {
+                "folder": found.folder,
+                "classes": found.classes,
+                "train": found.images.get("train", 0),
+                "val": found.images.get("val", 0),
+                "test": found.images.get("test", 0),
+                "captions": found.captions,
+                "with name": found.captions_with_name,
+                "faults": len(found.faults),
+                "unlisted": len(found.unlisted),
+                "copies": sum(path.startswith(f"{found.folder}/") for same in self.duplicates for path in same.paths),
+            }
+            for found in self.folders
+        ]

@@ -1,0 +1,33 @@
+"""Run one function over many files in a few threads, results in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_AHEAD = 16  # calls begun before their result is asked for, per worker
+
+
+def in_threads(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """``map(work, items)`` in threads. An error of ``work`` is raised in its turn.
+
+    What has not begun when the caller stops, or when an error is raised, is never begun: an interrupt ends the run
+    at once, not after the queue.
+    """
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) >= _AHEAD * max(1, workers):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
