@@ -1,0 +1,186 @@
+"""Writes the miniature as LAION-Beyond's own folders: `Animals20_IP`, `Animals24_OOP`, ..."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from harness.errors import StorageError
+from harness.miniature.captions import refined_caption
+from harness.miniature.names import LEVELS, names
+from harness.miniature.world.domains import DOMAINS
+from harness.miniature.world.photograph import jpeg, photograph
+from harness.miniature.world.phylogeny import WORLD, Concept, Role, concepts, generator
+
+IDENTITY = "beyond_mini.json"
+"""The file at the root that says what this folder is."""
+
+PARTS: dict[Role, dict[str, int]] = {
+    "ip": {"train": 8, "val": 4, "test": 20},
+    "oop": {"train": 16, "val": 4, "test": 20},
+}
+"""Images a class."""
+
+
+def build(out: Path, progress: Callable[[int, int], None] | None = None, workers: int = 2) -> Path:
+    """Write the miniature into the new folder ``out``: byte-identical on every run and for any number of workers.
+
+    The folder appears only when it is complete. Returns at once if it is there already.
+
+    Args:
+        out: the folder to make; it must not exist, or be empty, or be a finished miniature of this world.
+        progress: called with (classes done, classes in all).
+        workers: processes that draw.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        StorageError: ``out`` is something else, or cannot be written.
+    """
+    out = Path(out)
+    partial = out.parent / f".{out.name}.partial"
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(out.parent / f".{out.name}.lock"):
+            if _is_finished(out):
+                return out
+            shutil.rmtree(partial, ignore_errors=True)  # what a killed build left
+            _write(partial, progress, workers)
+            if out.exists():
+                out.rmdir()
+            partial.rename(out)
+    except OSError as error:
+        raise StorageError(f"cannot write the miniature to {out}: {error}", "choose another folder") from error
+    return out
+
+
+def classes(domain: str, role: Role) -> list[Concept]:
+    """The concepts of one side of a domain; position = label."""
+    return [concept for concept in concepts(domain) if concept.role == role]
+
+
+def folder(domain: str, role: Role) -> str:
+    """The name of the folder of one side of a domain, with the number of its classes."""
+    return f"{domain}{len(classes(domain, role))}_{role.upper()}"
+
+
+def instances(role: Role) -> Iterator[tuple[str, int]]:
+    """(part, image number) of every image of a class; train, val and test follow one another."""
+    number = 0
+    for part, count in PARTS[role].items():
+        for _ in range(count):
+            yield part, number
+            number += 1
+
+
+def file_name(instance: int) -> str:
+    """The file of an image in its class folder."""
+    return f"{instance:05d}.jpg"
+
+
+def _is_finished(out: Path) -> bool:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    identity = out / IDENTITY
+    if not identity.is_file():
+        raise StorageError(f"{out} exists and is not a miniature", "choose another folder; nothing was changed")
+    try:
+        world = json.loads(identity.read_text(encoding="utf-8"))["world"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{identity} is damaged", "delete the folder and build it again") from error
+    if world != WORLD:
+        raise StorageError(
+            f"{out} is another world ({world}, not {WORLD})", "choose another folder, or delete this one"
+        )
+    return True
+
+
+def _write(root: Path, progress: Callable[[int, int], None] | None, workers: int) -> None:
+    sides: list[tuple[str, Role]] = [(domain, role) for domain in DOMAINS for role in PARTS]
+    work = [(root, domain, role, label) for domain, role in sides for label in range(len(classes(domain, role)))]
+    digests = []
+    for done, digest in enumerate(_each(work, workers), 1):
+        digests.append(digest)
+        if progress:
+            progress(done, len(work))
+    for domain, role in sides:
+        for name, content in metadata(domain, role).items():
+            _dump(root / folder(domain, role) / name, content)
+    identity = {
+        "name": "beyond-mini",
+        "world": WORLD,
+        "images": sum(len(classes(*side)) * sum(PARTS[side[1]].values()) for side in sides),
+        "images_sha256": hashlib.sha256("".join(digests).encode()).hexdigest(),
+        "folders": [folder(*side) for side in sides],
+        "name_levels": LEVELS,
+    }
+    _dump(root / IDENTITY, identity)
+
+
+def _each(work: list[tuple[Path, str, Role, int]], workers: int) -> Iterator[str]:
+    if workers < 2:
+        yield from map(_write_class, work)
+        return
+    # Spawn: the caller may hold threads (torch's), which a forked child would inherit broken.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(_write_class, work, chunksize=6)
+
+
+def _write_class(task: tuple[Path, str, Role, int]) -> str:
+    """Write the images of one class; returns the sha256 over all their bytes."""
+    root, domain, role, label = task
+    concept = classes(domain, role)[label]
+    place = root / folder(domain, role) / "images" / names(domain)[concept.number].text
+    place.mkdir(parents=True)
+    digest = hashlib.sha256()
+    for _, instance in instances(role):
+        file = jpeg(photograph(concept, instance))
+        digest.update(file)
+        (place / file_name(instance)).write_bytes(file)
+    return digest.hexdigest()
+
+
+def metadata(domain: str, role: Role) -> dict[str, Any]:
+    """The JSON files of one folder: file name -> content."""
+    known = {side: [names(domain)[c.number].text for c in classes(domain, side)] for side in PARTS}
+    own = known[role]
+    return {
+        "label2name.json": {str(label): name for label, name in enumerate(own)},
+        "name2label.json": {name: label for label, name in enumerate(own)},
+        # Labels of the joint label space: the IP names, then the OOP names.
+        "merged_mapping.json": {name: label for label, name in enumerate(known["ip"] + known["oop"])},
+        f"split_Xin_{folder(domain, role)}.json": _split(domain, role, own),
+    }
+
+
+def _split(domain: str, role: Role, own: list[str]) -> dict[str, dict[str, Any]]:
+    genera = list(DOMAINS[domain].founders)
+    parts: dict[str, list[dict[str, Any]]] = {part: [] for part in PARTS[role]}
+    for label, concept in enumerate(classes(domain, role)):
+        for part, instance in instances(role):
+            item: dict[str, Any] = {
+                "classname": own[label],
+                "image_name": file_name(instance),
+                "label": label,
+                "s_label": genera.index(concept.genus),
+                "superclass": concept.genus,
+            }
+            rng = generator(domain, concept.number, instance, "caption")
+            text = refined_caption(concept, own[label], rng)
+            parts[part].append(item if text is None else {**item, "INFO": {"Refined_caption3": text}})
+    for part, items in parts.items():
+        generator(domain, role, part, "order").shuffle(items)
+    return {part: {str(index): item for index, item in enumerate(items)} for part, items in parts.items()}
+
+
+def _dump(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")

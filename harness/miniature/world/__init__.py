@@ -1,0 +1,1 @@
+"""The drawn world: nine domains, each a grammar of traits with its own renderer."""
