@@ -41,6 +41,9 @@ class Method(ABC):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named parameter settings; ``paper`` is the one that the LAION-Beyond paper used."""
 
+    views: int = 1
+    """Views of each support image that ``fit`` wants: the test view, then random crops. Override it with a field."""
+
     @abstractmethod
     def fit(self, task: Task) -> Self:
         """Learn from the task and return self."""

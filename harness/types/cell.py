@@ -62,7 +62,6 @@ class Spec(Record):
     method: MethodRecord
     shots: int
     seed: int
-    views: int
     manifest: str | None = Field(description="hash of the few-shot draw, None for a method that needs none")
     device: str
     versions: dict[str, str] = Field(description="harness, torch, open_clip_torch, numpy")

@@ -1,0 +1,148 @@
+"""A backbone: image encoder, text tower and logit scale of one open_clip model, with its record.
+
+``resolve`` finds the weights and writes the record without building the model; ``load`` builds it. So a run whose
+results are all known never loads a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.backbones.corpora import corpus_of
+from harness.errors import BackboneError
+from harness.miniature import model as miniature
+from harness.types.cell import BackboneRecord
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from harness.backbones.text import TextTower
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A backbone that was found but not loaded: its record and its weights file."""
+
+    record: BackboneRecord
+    weights: Path
+
+
+def resolve(
+    architecture: str,
+    pretrained: str | None,
+    precision: Precision,
+    digest: Callable[[Path], str],
+    cache: Path | None = None,
+) -> Resolved:
+    """Find the weights of a backbone, downloading them if they are published.
+
+    Args:
+        architecture: an open_clip name, or ``beyond-mini``.
+        pretrained: a published tag, or the path of a weights file; None for the miniature's own weights.
+        precision: of the image encoder; text is always encoded in fp32.
+        digest: sha256 of a file (remembered between runs).
+        cache: where downloads are kept; None is open_clip's own cache.
+
+    Raises:
+        BackboneError: unknown architecture or tag, QuickGELU mismatch, weights that cannot be had.
+    """
+    quick_gelu: Literal["ok", "unchecked"] = "ok"
+    if architecture == miniature.NAME and pretrained is None:
+        weights, name, corpus = miniature.WEIGHTS, "beyond-mini", "beyond-mini"
+        if not weights.is_file():
+            raise BackboneError(
+                "the miniature's weights are missing from this installation",
+                "reinstall the package, or make them again: python -m harness.miniature.pretrain",
+            )
+    elif pretrained is None:
+        raise BackboneError(f"{architecture} needs weights", "give --pretrained: a published tag or a weights file")
+    elif Path(pretrained).expanduser().is_file():
+        weights = Path(pretrained).expanduser()
+        name, corpus, quick_gelu = weights.name, corpus_of(weights.stem), "unchecked"
+        _require(architecture)
+    elif Path(pretrained).suffix in {".pt", ".pth", ".bin", ".safetensors", ".ckpt"} or "/" in pretrained:
+        raise BackboneError(f"no weights file at {pretrained}", "check the path given as --pretrained")
+    else:
+        _require(architecture)
+        from harness.backbones import openclip
+
+        weights = openclip.fetch_weights(architecture, pretrained, cache)
+        name, corpus = pretrained, corpus_of(pretrained)
+    record = BackboneRecord(
+        architecture=architecture,
+        pretrained=name,
+        weights_sha256=digest(weights),
+        corpus=corpus,
+        quick_gelu=quick_gelu,
+        precision=precision,
+    )
+    return Resolved(record, weights)
+
+
+def _require(architecture: str) -> None:
+    from harness.backbones import openclip
+
+    if architecture == miniature.NAME:
+        miniature.register()
+    openclip.require_architecture(architecture)
+
+
+@dataclass
+class Backbone:
+    """A loaded model, frozen, on its device.
+
+    Attributes:
+        record: what it is.
+        text: the text tower (fp32).
+        logit_scale: the model's own scale of cosines, exponentiated.
+        preprocess: image -> ``(3, h, w)`` at test time.
+        preprocess_config: its settings.
+    """
+
+    record: BackboneRecord
+    device: torch.device
+    text: TextTower
+    logit_scale: float
+    preprocess: Callable[[Any], Tensor]
+    preprocess_config: dict[str, Any]
+    _model: Any
+
+    def encode_image(self, batch: Tensor) -> Tensor:
+        """Unit rows ``(b, d)`` in fp32 of a preprocessed batch ``(b, 3, h, w)``."""
+        import torch
+
+        dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[self.record.precision]
+        with torch.no_grad(), torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+            encoded = self._model.encode_image(batch.to(self.device))
+        return torch.nn.functional.normalize(encoded.float(), dim=-1)
+
+
+def load(resolved: Resolved, device: torch.device) -> Backbone:
+    """Build the model and put it on its device.
+
+    Raises:
+        BackboneError: the weights do not fit the architecture, or the text tower has no token embedding.
+    """
+    from harness.backbones import openclip
+    from harness.backbones.text import TextTower
+
+    architecture = resolved.record.architecture
+    if architecture == miniature.NAME:
+        miniature.register()
+    model = openclip.load_model(architecture, resolved.weights).to(device)
+    preprocess, config = openclip.preprocessing(model)
+    return Backbone(
+        record=resolved.record,
+        device=device,
+        text=TextTower(model, openclip.tokenizer(architecture), device),
+        logit_scale=float(model.logit_scale.exp()),  # type: ignore[operator]
+        preprocess=preprocess,
+        preprocess_config=config,
+        _model=model,
+    )

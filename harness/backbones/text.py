@@ -1,0 +1,256 @@
+"""The frozen text tower, with name embeddings replaced at the token-embedding module.
+
+No text encoder is copied: prompts go through open_clip's own module, for ``CLIP`` and ``CustomTextCLIP`` (and CoCa)
+alike. A forward hook on the token embedding puts learned rows in the place of a piece's tokens.
+
+Two exact savings. With a causal mask nothing after the end token matters, so the context is cut to the longest prompt
+of the batch; a probe at construction shows that this changes nothing, otherwise it is not done. And frozen prompts are
+encoded once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from harness.errors import BackboneError
+from harness.prompts import Piece, Prompt
+
+_FROZEN_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokenised prompts, and where learned rows go.
+
+    Attributes:
+        ids: ``(b, l)`` int64, l = the longest prompt, start and end token included.
+        slot: ``(s, 2)`` int64 pairs (prompt, position): token s of the batch is replaced.
+        row: ``(s,)`` int64: by this row of the learned table.
+    """
+
+    ids: Tensor
+    slot: Tensor
+    row: Tensor
+
+
+class _Encode(nn.Module):
+    """``encode_text`` as a forward function, so that ``functional_call`` can shorten the context."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: Tensor) -> Tensor:
+        encoded: Tensor = self.model.encode_text(ids, normalize=True)  # type: ignore[operator]
+        return encoded
+
+
+class TextTower:
+    """The text side of a backbone.
+
+    Attributes:
+        width: size of a token embedding.
+        context_length: tokens of a prompt at most, start and end token included.
+        cuts_context: whether prompts are encoded no longer than they are.
+    """
+
+    def __init__(self, model: nn.Module, tokenizer: Any, device: torch.device) -> None:
+        self._encode = _Encode(model)
+        self._tokenizer = tokenizer
+        self._device = device
+        self._prefix, tower = ("model.text.", model.text) if hasattr(model, "text") else ("model.", model)
+        self._tower = tower
+        embedding = getattr(tower, "token_embedding", None)
+        if embedding is None and hasattr(tower, "transformer"):  # a Hugging Face text encoder
+            embedding = tower.transformer.get_input_embeddings()
+        if not isinstance(embedding, nn.Embedding):
+            raise BackboneError(f"the text tower {type(tower).__name__} has no token-embedding module")
+        self._embedding = embedding
+        self.width = int(embedding.embedding_dim)
+        self.context_length = int(getattr(tokenizer, "context_length", None) or model.context_length)  # type: ignore[arg-type]
+        self._frozen: dict[str, Tensor] = {}
+        self.cuts_context = False
+        self.cuts_context = self._probe_cut()
+
+    # -- tokens ------------------------------------------------------------------------------------------------
+
+    def token_ids(self, text: str) -> list[int]:
+        """The ids of a text, without start and end token, of any length.
+
+        Raises:
+            BackboneError: the tokenizer does not split texts into pieces (some Hugging Face tokenizers).
+        """
+        if not hasattr(self._tokenizer, "sot_token_id"):
+            raise BackboneError(
+                f"names cannot be learned with the tokenizer {type(self._tokenizer).__name__}",
+                "use a backbone with CLIP's own tokenizer; frozen prompts work with any",
+            )
+        return list(self._tokenizer.encode(text))
+
+    def token_embedding(self, text: str) -> Tensor:
+        """The frozen embeddings ``(r, width)`` of a text's r tokens, fp32."""
+        ids = torch.tensor(self.token_ids(text), dtype=torch.long, device=self._device)
+        return self._embedding.weight[ids].detach().float().clone()
+
+    @property
+    def embedding_std(self) -> float:
+        """Standard deviation over the whole token-embedding table; the scale for random initialisation."""
+        return float(self._embedding.weight.std())
+
+    def tokenize(self, prompts: Sequence[Prompt], table: Mapping[str, tuple[int, int]] | None = None) -> Tokens:
+        """Tokenise prompts; keyed pieces found in ``table`` become slots.
+
+        Args:
+            prompts: b prompts.
+            table: key -> (first row, number of rows) of the learned table.
+
+        A prompt that is too long loses words at its end, then at its beginning; a keyed piece (the name) stays whole
+        as long as it fits at all.
+        """
+        table = table or {}
+        sot, eot = self._tokenizer.sot_token_id, self._tokenizer.eot_token_id
+        filler = self.token_ids("x")[0]  # neither padding nor an end token: towers that look for those are not misled
+        rows: list[list[int]] = []
+        slots: list[tuple[int, int]] = []
+        sources: list[int] = []
+        for b, prompt in enumerate(prompts):
+            if not any(piece.key in table for piece in prompt.pieces if piece.key is not None):
+                parts = [(self.token_ids(prompt.text), -1)]  # plain text: tokenised whole, as everybody does
+                if len(parts[0][0]) > self.context_length - 2:
+                    parts = [(self.token_ids(p.text), -2 if p.key else -1) for p in prompt.pieces]
+            else:
+                parts = [self._part(piece, table, filler) for piece in prompt.pieces]
+            parts = _shorten(parts, self.context_length - 2)
+            ids = [sot]
+            for part, first in parts:
+                if first >= 0:
+                    slots += [(b, len(ids) + i) for i in range(len(part))]
+                    sources += range(first, first + len(part))
+                ids += part
+            rows.append([*ids, eot])
+        length = max((len(r) for r in rows), default=2)
+        if not self.cuts_context:
+            length = self.context_length
+        ids_ = torch.zeros(len(rows), length, dtype=torch.long)
+        for b, r in enumerate(rows):
+            ids_[b, : len(r)] = torch.tensor(r)
+        slot = torch.tensor(slots, dtype=torch.long).reshape(-1, 2)
+        row = torch.tensor(sources, dtype=torch.long)
+        return Tokens(ids_.to(self._device), slot.to(self._device), row.to(self._device))
+
+    def _part(self, piece: Piece, table: Mapping[str, tuple[int, int]], filler: int) -> tuple[list[int], int]:
+        if piece.key is not None and piece.key in table:
+            first, count = table[piece.key]
+            return [filler] * count, first
+        return self.token_ids(piece.text), -1
+
+    # -- encoding ----------------------------------------------------------------------------------------------
+
+    def encode_tokens(self, tokens: Tokens, learned: Tensor | None = None) -> Tensor:
+        """Unit rows ``(b, d)`` of tokenised prompts; gradients flow into ``learned`` ``(R, width)``."""
+        if learned is None or tokens.row.numel() == 0:
+            return self._forward(tokens.ids)
+        values = learned[tokens.row]
+
+        def replace(module: nn.Module, args: Any, output: Tensor) -> Tensor:
+            return output.index_put((tokens.slot[:, 0], tokens.slot[:, 1]), values.to(output.dtype))
+
+        handle = self._embedding.register_forward_hook(replace)
+        try:
+            return self._forward(tokens.ids)
+        finally:
+            handle.remove()
+
+    def encode(self, prompts: Sequence[Prompt], overrides: dict[str, Tensor] | None = None) -> Tensor:
+        """Unit rows ``(k, d)`` of k prompts.
+
+        Args:
+            prompts: the prompts.
+            overrides: key -> ``(r, width)`` embeddings that stand in the place of the tokens of pieces of that key;
+                r may differ from the number of tokens. Without overrides the result is remembered by text.
+        """
+        if overrides:
+            table, start = {}, 0
+            for key, value in overrides.items():
+                table[key] = (start, len(value))
+                start += len(value)
+            return self.encode_tokens(self.tokenize(prompts, table), torch.cat(list(overrides.values())))
+        missing = list(dict.fromkeys(p for p in prompts if p.text not in self._frozen))
+        with torch.no_grad():
+            for start in range(0, len(missing), _FROZEN_BATCH):
+                batch = missing[start : start + _FROZEN_BATCH]
+                if hasattr(self._tokenizer, "sot_token_id"):
+                    encoded = self.encode_tokens(self.tokenize(batch))
+                else:
+                    encoded = self._forward(self._tokenizer([p.text for p in batch]).to(self._device))
+                self._frozen.update(zip((p.text for p in batch), encoded.float(), strict=True))
+        if not prompts:
+            return torch.zeros(0, self._frozen_width(), device=self._device)
+        return torch.stack([self._frozen[p.text] for p in prompts])
+
+    def forget(self) -> None:
+        """Drop remembered prompts. Done before every cell: what a cell computes must not depend on earlier cells."""
+        self._frozen.clear()
+
+    def _frozen_width(self) -> int:
+        return int(self.encode([Prompt((Piece("a photo"),))]).shape[1])
+
+    def _forward(self, ids: Tensor) -> Tensor:
+        length = ids.shape[1]
+        if not self.cuts_context or length == self.context_length:
+            encoded: Tensor = self._encode(ids)
+            return encoded
+        shorter = {
+            f"{self._prefix}positional_embedding": self._tower.positional_embedding[:length],
+            f"{self._prefix}attn_mask": self._tower.attn_mask[:length, :length],
+        }
+        encoded = functional_call(self._encode, shorter, (ids,))
+        return encoded
+
+    def _probe_cut(self) -> bool:
+        """Whether cutting the context leaves the features as they are."""
+        causal = isinstance(getattr(self._tower, "attn_mask", None), Tensor)
+        if not causal or getattr(self._tower, "cls_emb", None) is not None or not hasattr(self._tokenizer, "encode"):
+            return False
+        probe = [Prompt((Piece("a photo of a cat"),))]
+        with torch.no_grad():
+            whole = self.encode_tokens(self.tokenize(probe))
+            self.cuts_context = True
+            try:
+                cut = self.encode_tokens(self.tokenize(probe))
+            except (RuntimeError, AttributeError):
+                return False
+            finally:
+                self.cuts_context = False
+        return bool(torch.allclose(whole, cut, atol=1e-5))
+
+
+def _shorten(parts: list[tuple[list[int], int]], room: int) -> list[tuple[list[int], int]]:
+    """Take tokens off the end, then off the beginning, until the parts fit; the name (first != -1) goes last."""
+    excess = sum(len(ids) for ids, _ in parts) - room
+    if excess <= 0:
+        return parts
+    names = [i for i, (_, first) in enumerate(parts) if first != -1]
+    middle = names[0] if names else -1
+    after = list(range(len(parts) - 1, middle, -1))
+    before = [i for i in range(middle) if i not in names]
+    shortened = [list(ids) for ids, _ in parts]
+    for i in after:
+        cut = min(excess, len(shortened[i])) if i not in names else 0
+        shortened[i] = shortened[i][: len(shortened[i]) - cut]
+        excess -= cut
+    for i in before:
+        cut = min(excess, len(shortened[i]))
+        shortened[i] = shortened[i][cut:]
+        excess -= cut
+    for i in reversed(names):
+        cut = min(excess, len(shortened[i]))
+        shortened[i] = shortened[i][: len(shortened[i]) - cut]
+        excess -= cut
+    return [(ids, first) for ids, (_, first) in zip(shortened, parts, strict=True)]

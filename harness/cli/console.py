@@ -1,0 +1,115 @@
+"""What people see: the only module that imports rich.
+
+Results go to stdout, everything else to stderr. Bars are shown on a terminal only; a log gets plain lines.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from harness.errors import HarnessError
+
+LOG_EVERY = 10.0
+"""Seconds between lines of a stage in a log."""
+
+
+def out() -> Console:
+    """The console of results. A pipe gets enough width for whole tables."""
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=False)
+
+
+def err() -> Console:
+    """The console of everything else."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def error_text(error: HarnessError) -> None:
+    """An error as one sentence, with its hint on a line of its own."""
+    console = err()
+    console.print(f"error: {error.message}", style="bold red", markup=False)
+    if error.hint:
+        console.print(f"hint: {error.hint}", markup=False)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> Table:
+    """A plain table; the first ``left`` columns are text, the others numbers."""
+    made = Table(title=title or None, title_justify="left", header_style="bold")
+    for i, column in enumerate(columns):
+        made.add_column(column, justify="left" if i < left else "right", no_wrap=i >= left, overflow="fold")
+    for row in rows:
+        made.add_row(*(cell.replace("[", r"\[") for cell in row))
+    return made
+
+
+class BarReporter:
+    """Progress bars on a terminal."""
+
+    def __init__(self) -> None:
+        self._console = err()
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+        """A bar with count, rate, time spent and time left; it stays when the stage is done."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self._console) as progress:
+            task = progress.add_task(name, total=total, rate=unit)
+            begin, done = time.monotonic(), 0
+
+            def advance(more: int) -> None:
+                nonlocal done
+                done += more
+                seconds = time.monotonic() - begin
+                rate = f"{done / seconds:,.0f} {unit}/s" if seconds > 1 and done / seconds >= 2 else unit
+                progress.update(task, advance=more, rate=rate)
+
+            yield advance
+
+    def note(self, text: str) -> None:
+        """One line above the bar."""
+        self._console.print(text, markup=False, style="yellow")
+
+
+class LineReporter:
+    """Plain lines for a log: when a stage begins, every ten seconds, and when it is done."""
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+        """Lines such as ``encoding images: 4096 of 8640 images, 1,880/s``."""
+        begin = last = time.monotonic()
+        done = 0
+        self.note(f"{name}: {total:,} {unit}")
+
+        def advance(more: int) -> None:
+            nonlocal done, last
+            done += more
+            now = time.monotonic()
+            if now - last >= LOG_EVERY and done < total:
+                last = now
+                self.note(f"{name}: {done:,} of {total:,} {unit}, {done / (now - begin):,.1f}/s")
+
+        yield advance
+        seconds = time.monotonic() - begin
+        self.note(f"{name}: done, {done:,} {unit} in {seconds:.1f} s")
+
+    def note(self, text: str) -> None:
+        """One line on stderr."""
+        print(text, file=sys.stderr, flush=True)
+
+
+def reporter() -> BarReporter | LineReporter:
+    """Bars on a terminal, lines elsewhere."""
+    return BarReporter() if sys.stderr.isatty() else LineReporter()

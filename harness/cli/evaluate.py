@@ -1,0 +1,197 @@
+"""``harness evaluate``: options to a request, an outcome to a table or JSON."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.cli import console
+from harness.errors import UserError
+from harness.runner.request import MethodChoice, Outcome, Request
+from harness.types.leaderboard import Leaderboard, Row, Stat
+
+METRICS = {"oop_top1": "OOP", "ip_top1": "IP", "h_mean": "H-mean", "joint_h_mean": "joint H"}
+WIDE = 150
+"""Terminal columns from which all domains stand side by side."""
+
+
+def evaluate(
+    plugin: str,
+    domain: Sequence[str] | None,
+    all_domains: bool,
+    shots: str,
+    seeds: str,
+    protocol: str,
+    preset: str | None,
+    param: Sequence[str] | None,
+    baseline: str,
+    data: Path | None,
+    folder: Sequence[str] | None,
+    backbone: str | None,
+    pretrained: str | None,
+    device: str,
+    precision: str,
+    out: Path,
+    cache: Path | None,
+    workers: int,
+    dry_run: bool,
+    json: bool,
+) -> int:
+    """Run the command; returns the exit code: 0 done, 1 some cells failed."""
+    if all_domains and domain:
+        raise UserError("--domain and --all-domains exclude each other", "give one of them")
+    if not all_domains and not domain:
+        raise UserError("no domain is given", "use --all-domains, or --domain Animals")
+    if precision not in ("fp32", "bf16", "fp16"):
+        raise UserError(f"no precision named {precision!r}", "use fp32, bf16 or fp16")
+    request = Request(
+        methods=_methods(plugin, preset, param or (), baseline),
+        domains=tuple(dict.fromkeys(_split(",".join(domain)))) if domain else None,
+        shots=_numbers("--shots", shots),
+        seeds=_numbers("--seeds", seeds),
+        protocol=protocol,
+        data=data,
+        folders=tuple(folder or ()),
+        backbone=backbone,
+        pretrained=pretrained,
+        precision=precision,  # type: ignore[arg-type]
+        device=device,
+        out=out,
+        cache=cache,
+        workers=workers,
+    )
+    report = console.reporter()
+    if dry_run:
+        return _dry_run(request, report)
+    from harness.runner.evaluate import evaluate as run
+
+    outcome = run(request, report)
+    if json:
+        print(outcome.leaderboard.text(), end="")
+    else:
+        _show(outcome)
+    return 0 if outcome.whole else 1
+
+
+def _methods(plugin: str, preset: str | None, param: Sequence[str], baseline: str) -> tuple[MethodChoice, ...]:
+    from harness import registry
+
+    names = list(dict.fromkeys(_split(plugin)))
+    if "all" in names:
+        names = sorted(registry.load().methods)
+    if not names:
+        raise UserError("--plugin names no method", "for example --plugin fsnl")
+    values: dict[str, dict[str, str]] = {name: {} for name in names}
+    for text in param:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--param {text} has no value", "write it as name=value, for example -p lr=0.002")
+        method, dot, rest = key.partition(".")
+        if dot and method not in values:
+            raise UserError(f"--param {text} is for {method!r}, which is not evaluated", f"evaluated: {', '.join(names)}")
+        for name in [method] if dot else names:
+            values[name][rest if dot else key] = value
+    choices = [MethodChoice(name, preset, values[name]) for name in names]
+    if baseline != "none" and baseline not in names:
+        choices.insert(0, MethodChoice(baseline))
+    return tuple(choices)
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _numbers(option: str, text: str) -> tuple[int, ...]:
+    found: list[int] = []
+    for part in _split(text):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        if match is None:
+            raise UserError(f"{option} {text!r} is no list of numbers", f"for example {option} 1,2,4 or {option} 1-3")
+        found += range(int(match[1]), int(match[2] or match[1]) + 1)
+    if not found:
+        raise UserError(f"{option} is empty", f"for example {option} 1,2,4")
+    return tuple(dict.fromkeys(found))
+
+
+def _dry_run(request: Request, report: console.BarReporter | console.LineReporter) -> int:
+    from harness.ledger import Ledger
+    from harness.runner.plan import make_plan
+
+    plan = make_plan(request, report)
+    known = Ledger(request.out.expanduser()).known(job.spec.key for job in plan.jobs)
+    rows = [
+        (s.method.name, s.domain, str(s.shots), str(s.seed), "known" if s.key in known else "to run", s.key[:12])
+        for s in (job.spec for job in plan.jobs)
+    ]
+    columns = ("method", "domain", "shots", "seed", "state", "cell")
+    console.out().print(console.table("", columns, rows, left=2))
+    print(f"{len(rows)} cells: {len(known)} known, {len(rows) - len(known)} to run")
+    return 0
+
+
+def _show(outcome: Outcome) -> None:
+    out, err = console.out(), console.err()
+    for title, rows in _tables(outcome.leaderboard):
+        domains = sorted({domain for row in rows for domain in row.domains})
+        if out.width >= 34 + 12 * (len(domains) + 1):
+            out.print(_wide(title, rows, domains))
+        else:
+            for row in rows:
+                out.print(_narrow(f"{title}, {row.method}", row))
+    out.print("percent, mean ± standard deviation over seeds", style="dim")
+    _show_failures(outcome)
+    err.print(f"{outcome.computed} cells computed, {outcome.reused} known; leaderboard: {outcome.file}", markup=False)
+
+
+def _tables(leaderboard: Leaderboard) -> list[tuple[str, list[Row]]]:
+    """Rows that may stand in one table: same protocol, data, backbone; methods without shots beside every number."""
+    settings: dict[tuple[str, str, str], list[Row]] = {}
+    for row in leaderboard.rows:
+        settings.setdefault((row.protocol, row.dataset, row.backbone), []).append(row)
+    tables = []
+    for (protocol, dataset, backbone), rows in settings.items():
+        for shots in sorted({row.shots for row in rows if row.shots}) or [0]:
+            chosen = sorted((r for r in rows if r.shots in (0, shots)), key=lambda r: (r.shots, r.method))
+            drawn = f", {shots} shots" if shots else ""
+            tables.append((f"{dataset}, {backbone}, {protocol}{drawn}", chosen))
+    return tables
+
+
+def _wide(title: str, rows: Sequence[Row], domains: Sequence[str]) -> object:
+    lines = []
+    for row in rows:
+        for metric, label in METRICS.items():
+            cells = [_percent(row.domains.get(domain, {}).get(metric)) for domain in domains]
+            name = row.method if metric == "oop_top1" else ""
+            lines.append((name, label, *cells, _percent(row.mean.get(metric))))
+    short = [domain.replace("Insects_Spiders", "Insects").replace("Plants_Fugi", "Plants") for domain in domains]
+    return console.table(title, ("method", "", *short, "mean"), lines, left=2)
+
+
+def _narrow(title: str, row: Row) -> object:
+    lines = [(d, *(_percent(row.domains[d].get(m)) for m in METRICS)) for d in row.domains]
+    lines.append(("mean", *(_percent(row.mean.get(m)) for m in METRICS)))
+    return console.table(title, ("domain", *METRICS.values()), lines)
+
+
+def _percent(stat: Stat | None) -> str:
+    if stat is None:
+        return "-"
+    return f"{100 * stat.mean:.1f}" + (f" ±{100 * stat.std:.1f}" if stat.n > 1 else "")
+
+
+def _show_failures(outcome: Outcome) -> None:
+    err = console.err()
+    for row in outcome.leaderboard.rows:
+        for failure in row.failures:
+            seed = "" if failure.seed is None else f", seed {failure.seed}"
+            where = f"{row.method}, {row.shots} shots, {failure.domain}{seed}"
+            err.print(f"{failure.kind}: {where}: {failure.reason}", style="red", markup=False)
+    images = sorted({path for row in outcome.leaderboard.rows for data in row.data.values() for path in data.unreadable})
+    if images:
+        err.print(f"{len(images)} images could not be read and are not scored:", style="yellow")
+        for path in images[:10]:
+            err.print(f"  {path} {outcome.unreadable.get(path, '')}".rstrip(), markup=False)
+        if len(images) > 10:
+            err.print(f"  and {len(images) - 10} more; the leaderboard file lists all")

@@ -1,0 +1,43 @@
+"""``harness features``: list, clear and verify the cache of image features."""
+
+from __future__ import annotations
+
+import json as json_format
+import time
+from pathlib import Path
+
+from harness.cli import console
+from harness.features import store
+from harness.files import cache_root
+
+
+def list_entries(cache: Path | None, json: bool) -> int:
+    """One line per encoder: key, what it is, images (all views), size, last use."""
+    root = cache_root(cache) / "features"
+    found = store.entries(root)
+    if json:
+        print(json_format.dumps([entry.__dict__ for entry in found], indent=1))
+        return 0
+    rows = [
+        (e.key[:12], e.description, f"{e.images:,}", f"{e.bytes / 1e6:.1f} MB", time.strftime("%Y-%m-%d %H:%M", time.localtime(e.used)))
+        for e in found
+    ]  # fmt: skip
+    console.out().print(console.table(str(root), ("key", "encoder", "features", "size", "last used"), rows, left=2))
+    return 0
+
+
+def clear(key: str | None, cache: Path | None) -> int:
+    """Remove features and say how much was freed."""
+    freed = store.clear(cache_root(cache) / "features", key)
+    print(f"freed {freed / 1e6:.1f} MB")
+    return 0
+
+
+def verify(cache: Path | None) -> int:
+    """Check all shards; 1 if one is damaged."""
+    count, damaged = store.verify(cache_root(cache) / "features")
+    for path in damaged:
+        console.err().print(f"damaged: {path}", style="red", markup=False)
+    hint = "; they are encoded again when they are needed, `harness features clear` removes them" if damaged else ""
+    print(f"{count} files checked, {len(damaged)} damaged{hint}")
+    return 1 if damaged else 0

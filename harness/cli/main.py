@@ -1,0 +1,225 @@
+"""The command ``harness``. Each command's work stands in a module of its own and is imported when it is called."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from harness import __version__
+from harness.errors import HarnessError
+
+EXIT_DONE, EXIT_FAILED_CELLS, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="harness",
+    help="Evaluate vision-language methods on concepts that were absent from pre-training (LAION-Beyond).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Check, download or draw data.", no_args_is_help=True)
+features_app = typer.Typer(help="Look after the cache of image features.", no_args_is_help=True)
+bench_app = typer.Typer(help="Measure this machine.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+app.add_typer(features_app, name="features")
+app.add_typer(bench_app, name="bench")
+
+Cache = Annotated[
+    Optional[Path],  # noqa: UP007 - typer reads it on Python 3.10
+    typer.Option("--cache", help="Cache folder (also: HARNESS_CACHE).", show_default="the user's cache"),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Workers = Annotated[int, typer.Option("--workers", "-w", help="Processes that compute, and threads that read images.")]
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"harness {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show version.")] = False,
+    show_traceback: Annotated[bool, typer.Option("--traceback", help="Show where an error came from.")] = False,
+) -> None:
+    """Evaluate vision-language methods on concepts that were absent from pre-training (LAION-Beyond)."""
+
+
+@app.command()
+def evaluate(
+    plugin: Annotated[str, typer.Option("--plugin", help="Methods, comma-separated, or `all`.")] = "fsnl",
+    domain: Annotated[Optional[list[str]], typer.Option("--domain", "-d", help="Domains; may be repeated.")] = None,
+    all_domains: Annotated[bool, typer.Option("--all-domains", help="Every domain the data have.")] = False,
+    shots: Annotated[str, typer.Option("--shots", help="Images per class, e.g. 1,2,4,8,16.")] = "4",
+    seeds: Annotated[str, typer.Option("--seeds", help="Numbers of the few-shot draws, e.g. 1,2,3 or 1-3.")] = "1-3",
+    protocol: Annotated[str, typer.Option("--protocol", help="clean-v1 or paper-2025.")] = "clean-v1",
+    preset: Annotated[Optional[str], typer.Option("--preset", help="Parameter preset of the methods.")] = None,
+    param: Annotated[
+        Optional[list[str]], typer.Option("--param", "-p", help="lr=0.002, or fsnl.lr=0.002 for one method.")
+    ] = None,
+    baseline: Annotated[str, typer.Option("--baseline", help="Method set beside the others; `none` for none.")] = "zero_shot",
+    data: Annotated[
+        Optional[Path], typer.Option("--data", help="LAION-Beyond root.", show_default="the miniature")
+    ] = None,
+    folder: Annotated[
+        Optional[list[str]], typer.Option("--folder", help="Folder to take where a domain and side has several.")
+    ] = None,
+    backbone: Annotated[
+        Optional[str],
+        typer.Option("--backbone", help="open_clip architecture.", show_default="beyond-mini, or ViT-B-16 with --data"),
+    ] = None,
+    pretrained: Annotated[
+        Optional[str],
+        typer.Option("--pretrained", help="Published tag or weights file.", show_default="laion400m_e32 for ViT-B-16"),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option("--precision", help="Of the image encoder: fp32, bf16 or fp16.")] = "fp32",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Results folder.")] = Path("results"),
+    cache: Cache = None,
+    workers: Workers = CORES,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the cells and which are known; run nothing.")] = False,
+    json: Json = False,
+) -> int:
+    """Evaluate methods on domains and write the leaderboard.
+
+    `harness evaluate --plugin fsnl --all-domains` is the main job.
+    """
+    from harness.cli import evaluate as command
+
+    return command.evaluate(
+        plugin, domain, all_domains, shots, seeds, protocol, preset, param, baseline, data, folder, backbone, pretrained,
+        device, precision, out, cache, workers, dry_run, json,
+    )  # fmt: skip
+
+
+@app.command()
+def plugins(json: Json = False, strict: Annotated[bool, typer.Option("--strict", help="Import all; fail on a broken one.")] = False) -> int:
+    """List the installed methods and what they need."""
+    from harness.cli import plugins as command
+
+    return command.plugins(json, strict)
+
+
+@app.command()
+def doctor(cache: Cache = None, json: Json = False) -> int:
+    """Show versions, device, native module, caches and disk, and what is missing."""
+    from harness.cli import doctor as command
+
+    return command.doctor(cache, json)
+
+
+@data_app.command("miniature")
+def data_miniature(
+    out: Annotated[Path, typer.Option("--out", help="Folder to make.")], workers: Workers = CORES
+) -> int:
+    """Draw the miniature beyond-mini into a folder: the same images on every run."""
+    from harness.cli import data as command
+
+    return command.miniature(out, workers)
+
+
+@data_app.command("check")
+def data_check(
+    root: Annotated[Path, typer.Argument(help="LAION-Beyond root.")],
+    context_length: Annotated[int, typer.Option(help="Tokens of a prompt that the text tower takes.")] = 77,
+    workers: Workers = CORES,
+    json: Json = False,
+) -> int:
+    """Validate every file of a data folder; exit code 1 if there are faults."""
+    from harness.cli import data as command
+
+    return command.check(root, context_length, workers, json)
+
+
+@data_app.command("download")
+def data_download(
+    dest: Annotated[Path, typer.Argument(help="Where to put the data.")],
+    domain: Annotated[Optional[list[str]], typer.Option("--domain", "-d", help="Only these domains.")] = None,
+    revision: Annotated[Optional[str], typer.Option(help="Revision of the data set.", show_default="pinned")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Use what is there; say what is missing.")] = False,
+) -> int:
+    """Download LAION-Beyond (about 15 GB) with resume and verification."""
+    from harness.cli import data as command
+
+    return command.download(dest, domain, revision, offline)
+
+
+@features_app.command("list")
+def features_list(cache: Cache = None, json: Json = False) -> int:
+    """List what the feature cache holds."""
+    from harness.cli import features as command
+
+    return command.list_entries(cache, json)
+
+
+@features_app.command("clear")
+def features_clear(
+    key: Annotated[Optional[str], typer.Argument(help="Key of one encoder (or its beginning).", show_default="all")] = None,
+    cache: Cache = None,
+) -> int:
+    """Remove cached features."""
+    from harness.cli import features as command
+
+    return command.clear(key, cache)
+
+
+@features_app.command("verify")
+def features_verify(cache: Cache = None) -> int:
+    """Check every cached file against its checksum; exit code 1 if one is damaged."""
+    from harness.cli import features as command
+
+    return command.verify(cache)
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Entry point: runs the command and turns errors into text and exit codes."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    signal.signal(signal.SIGTERM, _interrupt)
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `harness plugins | head` ends quietly
+    show_traceback = "--traceback" in arguments
+    arguments = [a for a in arguments if a != "--traceback"]  # accepted anywhere on the line
+    try:
+        code: Any = app(arguments, standalone_mode=False)
+    except KeyboardInterrupt:
+        _say("stopped; everything that was finished is kept, the same command goes on from there")
+        code = EXIT_INTERRUPTED
+    except HarnessError as error:
+        from harness.cli.console import error_text
+
+        if show_traceback:
+            traceback.print_exc()
+        error_text(error)
+        code = EXIT_USER_ERROR
+    except Exception as error:
+        if not hasattr(error, "exit_code"):
+            raise  # a bug keeps its trace
+        show = getattr(error, "show", None)
+        if show is not None:
+            show()
+        else:
+            _say("stopped; everything that was finished is kept, the same command goes on from there")
+        code = EXIT_INTERRUPTED if type(error).__name__ == "Abort" else EXIT_USER_ERROR
+    sys.exit(code if isinstance(code, int) else EXIT_DONE)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run()

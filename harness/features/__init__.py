@@ -1,0 +1,1 @@
+"""Image features: encoded once, cached by content, served on the run's device."""

@@ -1,0 +1,177 @@
+"""The feature cache: content-addressed shards of encoded images.
+
+A feature is found by three things: the encoder key (weights, preprocessing, precision), the view, and the sha256 of
+the image's bytes; neither path nor time plays a part. Shards are safetensors files that are written to a temporary
+name and renamed; a shard's name is the sha256 of its content, so it can be verified. The cache has a size bound: the
+encoders that were used longest ago go first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save as format_shard
+
+from harness.files import storage_error, write_atomic
+
+DEFAULT_LIMIT = 20 * 2**30
+"""Bytes that the cache may hold."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the cache holds for one encoder: its key, description, images, bytes and time of last use (s)."""
+
+    key: str
+    description: str
+    images: int
+    bytes: int
+    used: float
+
+
+class FeatureStore:
+    """Features of one encoder in the cache folder."""
+
+    def __init__(self, root: Path, key: str, description: str) -> None:
+        self.folder = root / key
+        self._description = description
+        self._index: dict[int, dict[bytes, tuple[NDArray[np.float32], int]]] = {}
+
+    def get(self, view: int, digests: list[str]) -> tuple[NDArray[np.float32] | None, list[int]]:
+        """Look images up.
+
+        Returns:
+            The features ``(n, d)`` (rows of missing images are zero; None if nothing at all is there), and the
+            positions of the missing images.
+        """
+        index = self._open(view)
+        found = [index.get(bytes.fromhex(d)) for d in digests]
+        missing = [i for i, hit in enumerate(found) if hit is None]
+        hits = [hit for hit in found if hit is not None]
+        if not hits:
+            return None, missing
+        out = np.zeros((len(digests), hits[0][0].shape[1]), dtype=np.float32)
+        for i, hit in enumerate(found):
+            if hit is not None:
+                out[i] = hit[0][hit[1]]
+        return out, missing
+
+    def put(self, view: int, digests: list[str], features: NDArray[np.float32]) -> None:
+        """Add n images as one shard.
+
+        Raises:
+            StorageError: the folder cannot be written or the disk is full.
+        """
+        if not digests:
+            return
+        raw = np.frombuffer(bytes.fromhex("".join(digests)), dtype=np.uint8).reshape(-1, 32)
+        content = format_shard({"sha256": raw, "feature": np.ascontiguousarray(features, dtype=np.float32)})
+        folder = self.folder / f"view-{view:03d}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            about = self.folder / "encoder.txt"
+            if not about.exists():
+                write_atomic(about, self._description.encode() + b"\n")
+            write_atomic(folder / f"{hashlib.sha256(content).hexdigest()}.safetensors", content)
+        except OSError as error:
+            hint = "free some space or choose another cache folder with --cache or HARNESS_CACHE"
+            raise storage_error("features", self.folder, error, hint) from None
+        index = self._open(view)
+        for i, digest in enumerate(digests):
+            index[bytes.fromhex(digest)] = (features, i)
+
+    def touch(self) -> None:
+        """Mark this encoder as used now; a read-only cache stays as it is."""
+        try:
+            os.utime(self.folder)
+        except OSError:
+            return
+
+    def _open(self, view: int) -> dict[bytes, tuple[NDArray[np.float32], int]]:
+        if view not in self._index:
+            index: dict[bytes, tuple[NDArray[np.float32], int]] = {}
+            for path in sorted((self.folder / f"view-{view:03d}").glob("*.safetensors")):
+                shard = _read(path)
+                if shard is None:
+                    continue  # damaged: encoded again; `harness features verify` names it
+                features = shard["feature"]
+                for i, row in enumerate(shard["sha256"]):
+                    index[row.tobytes()] = (features, i)
+            self._index[view] = index
+        return self._index[view]
+
+
+def entries(root: Path) -> list[Entry]:
+    """What the cache holds, the most recently used encoder first."""
+    found = []
+    for folder in root.iterdir() if root.is_dir() else ():
+        about = folder / "encoder.txt"
+        shards = list(folder.glob("view-*/*.safetensors"))
+        if not folder.is_dir() or not (about.exists() or shards):
+            continue
+        description = about.read_text().strip() if about.exists() else "unknown encoder"
+        images = sum(len(shard["sha256"]) for path in shards if (shard := _read(path)) is not None)
+        size = sum(path.stat().st_size for path in shards)
+        found.append(Entry(folder.name, description, images, size, folder.stat().st_mtime))
+    return sorted(found, key=lambda e: -e.used)
+
+
+def verify(root: Path) -> tuple[int, list[Path]]:
+    """Check every shard against the checksum in its name; returns how many were checked, and the damaged ones."""
+    paths = sorted(root.glob("*/view-*/*.safetensors"))
+    return len(paths), [path for path in paths if _read(path) is None]
+
+
+def clear(root: Path, key: str | None = None) -> int:
+    """Remove one encoder's features (key or its beginning), or all; returns the bytes freed."""
+    chosen = [e for e in entries(root) if key is None or e.key.startswith(key)]
+    for entry in chosen:
+        shutil.rmtree(root / entry.key, ignore_errors=True)
+    return sum(e.bytes for e in chosen)
+
+
+def enforce_limit(root: Path, limit: int, keep: str) -> int:
+    """Remove encoders, longest unused first and never ``keep``, until the cache fits; returns the bytes freed."""
+    sizes = {
+        folder: sum(p.stat().st_size for p in folder.glob("view-*/*.safetensors"))
+        for folder in (root.iterdir() if root.is_dir() else ())
+        if folder.is_dir()
+    }
+    total, freed = sum(sizes.values()), 0
+    for folder in sorted(sizes, key=lambda f: f.stat().st_mtime):
+        if total - freed <= limit:
+            break
+        if folder.name != keep:
+            shutil.rmtree(folder, ignore_errors=True)
+            freed += sizes[folder]
+    return freed
+
+
+def _read(path: Path) -> dict[str, NDArray[np.generic]] | None:
+    """A shard that is whole, or None. Checked at every reading: a flipped bit must not become a number.
+
+    The file is mapped, not copied, so that workers share its pages.
+    """
+    try:
+        with path.open("rb") as file:
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError):  # ValueError: an empty file cannot be mapped
+        return None
+    if hashlib.sha256(content).hexdigest() != path.stem:
+        return None
+    start = 8 + int.from_bytes(content[:8], "little")
+    shard = {}
+    for name, about in json.loads(content[8:start]).items():
+        first, last = about["data_offsets"]
+        dtype = {"U8": np.uint8, "F32": np.float32}[about["dtype"]]
+        view = memoryview(content)[start + first : start + last]
+        shard[name] = np.frombuffer(view, dtype=dtype).reshape(about["shape"])
+    return shard

@@ -1,0 +1,39 @@
+"""Writing files so that nothing is ever half written, and where the user's cache lies."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from harness.errors import StorageError
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file so that it is either absent (or as it was) or whole, also after kill -9."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def cache_root(given: Path | None = None) -> Path:
+    """The cache folder: the given one, else the variable HARNESS_CACHE, else the user's own cache folder."""
+    if given is not None:
+        return given.expanduser()
+    variable = os.environ.get("HARNESS_CACHE")
+    return Path(variable).expanduser() if variable else user_cache_path("laion-beyond-harness")
+
+
+def storage_error(what: str, path: Path, error: OSError, hint: str) -> StorageError:
+    """The sentence for a file that cannot be written."""
+    return StorageError(f"{what} cannot be written to {path}: {(error.strerror or str(error)).lower()}", hint)

@@ -1,0 +1,95 @@
+"""The ledger: every finished cell in a file of its own, named by the hash of everything that decides it.
+
+Append-only and content-addressed: a cell that is known is never run again, writers never meet, and a file is either
+absent or whole. A failed cell is kept for the record under another ending, and tried again by the next run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from harness.errors import StorageError
+from harness.files import storage_error, write_atomic
+from harness.types.cell import Cell
+from harness.types.manifest import Manifest
+
+
+class Ledger:
+    """The cells and manifests of one results folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def prepare(self) -> None:
+        """Make the folder and see that it can be written, before hours are spent.
+
+        Raises:
+            StorageError: it cannot.
+        """
+        try:
+            (self.root / "cells").mkdir(parents=True, exist_ok=True)
+            probe = self.root / "cells" / ".writable"
+            write_atomic(probe, b"")
+            probe.unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error("results", self.root, error, "choose another folder with --out") from None
+
+    def get(self, key: str) -> Cell | None:
+        """The finished cell of that key; None if there is none, or only a failed or damaged one."""
+        return _read(self._path(key))
+
+    def known(self, keys: Iterable[str]) -> dict[str, Cell]:
+        """The finished cells among the keys."""
+        return {key: cell for key in keys if (cell := self.get(key)) is not None}
+
+    def put(self, cell: Cell) -> None:
+        """Store a cell; a failure that may pass never hides a result.
+
+        Raises:
+            StorageError: the folder cannot be written or the disk is full.
+        """
+        key = cell.spec.key
+        final = cell.failure is None or cell.failure.kind == "not applicable"
+        path = self._path(key) if final else self._path(key).with_suffix(".failed.json")
+        self._write(path, cell.model_dump_json(indent=1) + "\n")
+        if final:
+            self._path(key).with_suffix(".failed.json").unlink(missing_ok=True)
+
+    def put_manifest(self, manifest: Manifest) -> None:
+        """Keep a few-shot draw beside the results that rest on it."""
+        path = self.root / "manifests" / f"{manifest.hash}.json"
+        if not path.exists():
+            self._write(path, manifest.text())
+
+    def cells(self) -> Iterator[Cell]:
+        """All finished cells, in the order of their keys; damaged files are passed over."""
+        for path in sorted(self.root.glob("cells/*/*.json")):
+            if path.name.endswith(".failed.json"):
+                continue
+            cell = _read(path)
+            if cell is not None:
+                yield cell
+
+    def _path(self, key: str) -> Path:
+        return self.root / "cells" / key[:2] / f"{key}.json"
+
+    def _write(self, path: Path, text: str) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, text.encode())
+        except OSError as error:
+            hint = "free some space or choose another folder with --out; what is finished is kept"
+            raise storage_error("results", self.root, error, hint) from None
+
+
+def _read(path: Path) -> Cell | None:
+    try:
+        cell = Cell.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}", "check the folder's permissions") from None
+    return cell if cell.spec.key == path.name.partition(".")[0] else None

@@ -1,0 +1,113 @@
+"""Where cells are run: a loaded backbone, the feature cache and the domains. One per process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from harness.backbones.backbone import Backbone, Resolved, load
+from harness.features.encode import Encoder, Source, encoder_key
+from harness.features.store import FeatureStore
+from harness.progress import Reporter
+from harness.runner.domain import DomainData
+from harness.types.features import Features
+from harness.types.manifest import Manifest, Pick
+from harness.types.split import Split
+
+
+class Bench:
+    """Serves features of domains and draws.
+
+    Args:
+        resolved: the backbone to load.
+        device: ``cpu`` or a CUDA device.
+        domains: the domains by name.
+        cache: the cache folder.
+        workers: threads that decode images.
+    """
+
+    def __init__(
+        self, resolved: Resolved, device: str, domains: dict[str, DomainData], cache: Path, workers: int
+    ) -> None:
+        self.device = torch.device(device)
+        if self.device.type == "cuda":  # precision is a setting of the run, not of the library's mood
+            torch.backends.cuda.matmul.allow_tf32 = False
+            torch.backends.cudnn.allow_tf32 = False
+        self.backbone: Backbone = load(resolved, self.device)
+        self.domains = domains
+        key, description = encoder_key(self.backbone)
+        self.store = FeatureStore(cache / "features", key, description)
+        self.encoder = Encoder(self.backbone, self.store, workers)
+        self._kept: tuple[str, dict[str, Features]] = ("", {})
+
+    def scored(self, domain: str) -> dict[str, Features]:
+        """Test features of each side, in an order that tells nothing about the class: by sha256 of the image."""
+        if self._kept[0] != domain:  # one domain at a time stays on the device
+            data = self.domains[domain]
+            sides = {"oop": data.oop["test"]}
+            if data.ip is not None and data.ip["test"].items:
+                sides["ip"] = data.ip["test"]
+            self._kept = (domain, {side: self._of_split(data, split) for side, split in sides.items()})
+        return self._kept[1]
+
+    def drawn(self, domain: str, picks: tuple[Pick, ...], views: int) -> tuple[Features, list[int]]:
+        """Features of drawn images with v views, and the positions of the readable ones among the picks."""
+        data = self.domains[domain]
+        sources = [_source(data, data.oop["train"], pick.path) for pick in picks]
+        image, readable = self.encoder.features(sources, views)
+        label = torch.tensor([picks[i].label for i in readable], device=self.device)
+        gone = tuple(s.path for i, s in enumerate(sources) if i not in set(readable))
+        return Features(image, label, gone), readable
+
+    def encode(self, wanted: Iterable[tuple[str, Manifest | None, int]], report: Reporter) -> None:
+        """Encode everything that the given (domain, draw, views) will ask for, with progress.
+
+        Raises:
+            StorageError: the cache cannot be written.
+        """
+        per_view: dict[int, dict[str, Source]] = {}
+        for domain, manifest, views in wanted:
+            data = self.domains[domain]
+            scored = [data.oop["test"], *([data.ip["test"]] if data.ip is not None else [])]
+            for split in scored:
+                for source in _sources(data, split):
+                    per_view.setdefault(0, {})[source.sha256] = source
+            for pick in manifest.picks if manifest else ():
+                source = _source(data, data.oop["train"], pick.path)
+                for view in range(views):
+                    per_view.setdefault(view, {})[source.sha256] = source
+        todo = {
+            view: [sources[d] for d in _missing(self.store, view, list(sources))] for view, sources in per_view.items()
+        }
+        total = sum(len(sources) for sources in todo.values())
+        if total:
+            with report.stage("encoding images", total, "images") as advance:
+                for view, sources in todo.items():
+                    self.encoder.ensure(sources, view, advance)
+        self.store.touch()
+
+    def _of_split(self, data: DomainData, split: Split) -> Features:
+        sources = _sources(data, split)
+        labels = {id(source): item.label for source, item in zip(sources, split.items, strict=True)}
+        readable = sorted((s for s in sources if s.sha256 != "unreadable"), key=lambda s: (s.sha256, s.path))
+        image, kept = self.encoder.features(readable, views=1)
+        label = torch.tensor([labels[id(readable[i])] for i in kept], device=self.device)
+        there = {readable[i].path for i in kept}
+        return Features(image, label, tuple(sorted(s.path for s in sources if s.path not in there)))
+
+
+def _missing(store: FeatureStore, view: int, digests: list[str]) -> list[str]:
+    readable = [d for d in digests if d != "unreadable"]
+    _, missing = store.get(view, readable)
+    return [readable[i] for i in missing]
+
+
+def _sources(data: DomainData, split: Split) -> list[Source]:
+    return [_source(data, split, item.path) for item in split.items]
+
+
+def _source(data: DomainData, split: Split, path: str) -> Source:
+    file = split.folder / path
+    return Source(file, data.digests[file] or "unreadable", f"{split.folder.name}/{path}")

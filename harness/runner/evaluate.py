@@ -1,0 +1,84 @@
+"""The main job: plan, look up what is known, encode what is missing, run, record, and write the leaderboard."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from harness.files import storage_error, write_atomic
+from harness.leaderboard import assemble
+from harness.ledger import Ledger
+from harness.progress import Reporter, Silent
+from harness.runner.plan import Job, Plan, make_plan
+from harness.runner.request import Outcome, Request
+from harness.types.cell import Cell
+from harness.types.leaderboard import Leaderboard
+
+FILE = "leaderboard.json"
+
+
+def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
+    """Run a request. What is in the ledger is not computed again; every cell is kept the moment it is finished.
+
+    Raises:
+        HarnessError: nothing can be run, or results cannot be written. A failing cell raises nothing: it becomes a
+            failure in its row.
+    """
+    report = report or Silent()
+    ledger = Ledger(request.out.expanduser())
+    ledger.prepare()
+    plan = make_plan(request, report)
+    known = ledger.known(job.spec.key for job in plan.jobs)
+    pending = [job for job in plan.jobs if job.spec.key not in known]
+    cells = dict(known)
+    unreadable: dict[str, str] = {}
+    if pending:
+        for cell in _run(plan, pending, request, report, unreadable):
+            ledger.put(cell)
+            cells[cell.spec.key] = cell
+            if cell.failure is not None and cell.failure.kind == "error":
+                where = f"{cell.spec.method.name} on {cell.spec.domain}, {cell.spec.shots} shots, seed {cell.spec.seed}"
+                report.note(f"failed: {where}: {cell.failure.reason}")
+    for job in plan.jobs:
+        if job.manifest is not None:
+            ledger.put_manifest(job.manifest)
+    wanted = {(job.spec.domain, job.spec.seed) for job in plan.jobs}
+    ran = assemble(cells.values(), wanted, plan.lost)
+    file = ledger.root / FILE
+    failed = [cell for cell in cells.values() if cell.failure is not None and cell.spec.key not in known]
+    write_leaderboard(ledger, assemble([*ledger.cells(), *failed], lost=()))
+    return Outcome(ran, file, len(pending), len(known), unreadable)
+
+
+def write_leaderboard(ledger: Ledger, leaderboard: Leaderboard) -> None:
+    """Write the leaderboard file atomically.
+
+    Raises:
+        StorageError: the folder cannot be written or the disk is full.
+    """
+    try:
+        write_atomic(ledger.root / FILE, leaderboard.text().encode())
+    except OSError as error:
+        raise storage_error("the leaderboard", ledger.root, error, "choose another folder with --out") from None
+
+
+def _run(plan: Plan, pending: list[Job], request: Request, report: Reporter, unreadable: dict[str, str]):  # type: ignore[no-untyped-def]
+    # Imported only when there is something to compute: a second run needs neither torch nor a model.
+    from harness.runner import pool
+    from harness.runner.bench import Bench
+
+    parallel = plan.device == "cpu" and request.workers > 1 and len(pending) > 1
+    if parallel:
+        pool.warm_up()
+    make_bench = partial(Bench, plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
+    bench = make_bench()
+    bench.encode(((job.spec.domain, job.manifest, job.views) for job in pending), report)
+    unreadable |= bench.encoder.unreadable
+    template = plan.protocol.template
+    with report.stage("running cells", len(pending), "cells") as advance:
+        if parallel:
+            finished = pool.run_in_workers(pending, template, make_bench, request.workers)
+        else:
+            finished = pool.run_here(pending, template, bench)
+        for cell in finished:
+            yield cell
+            advance(1)

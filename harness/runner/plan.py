@@ -1,0 +1,232 @@
+"""From a request to cells: read the domains, draw the support, and write down what decides every number."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import harness
+from harness import protocols, registry
+from harness.backbones import backbone as backbones
+from harness.backbones.corpora import oop_exact
+from harness.datasets.digests import DigestIndex
+from harness.datasets.layout import Dataset, open_dataset
+from harness.errors import DataError, HarnessError, UserError, unknown_name
+from harness.files import cache_root
+from harness.method import Method, build, parameters
+from harness.miniature import build as miniature_build
+from harness.miniature import model as miniature
+from harness.progress import Reporter
+from harness.runner.domain import DomainData, read_domain
+from harness.runner.request import MethodChoice, Request
+from harness.types.cell import DatasetRecord, MethodRecord, Spec
+from harness.types.leaderboard import RowFailure
+from harness.types.manifest import Manifest
+
+DEFAULT_BACKBONE = ("ViT-B-16", "laion400m_e32")
+"""The paper's."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell to run: its spec, its draw, and the method to fit."""
+
+    spec: Spec
+    manifest: Manifest | None
+    method: Method
+
+    @property
+    def views(self) -> int:
+        """Views of the support images that will be asked for."""
+        return self.method.views if self.manifest is not None else 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run needs to know before it computes.
+
+    Attributes:
+        jobs: all cells, known or not.
+        lost: domains that could not be read.
+        domains: the domains that were read.
+        resolved: the backbone.
+        protocol: the rule.
+        device: ``cpu`` or ``cuda``.
+        cache: the cache folder.
+    """
+
+    jobs: tuple[Job, ...]
+    lost: tuple[RowFailure, ...]
+    domains: dict[str, DomainData]
+    resolved: backbones.Resolved
+    protocol: protocols.Protocol
+    device: str
+    cache: Path
+
+
+def make_plan(request: Request, report: Reporter) -> Plan:
+    """Read, draw and specify; computes no feature and loads no model.
+
+    Raises:
+        HarnessError: nothing can be run: unknown names, missing data or weights, or no domain that can be read.
+    """
+    protocol = protocols.get(request.protocol)
+    _require_valid(request)
+    methods = _methods(request.methods, protocol)
+    cache = cache_root(request.cache)
+    index = DigestIndex(cache / "digests.sqlite")
+    data = request.data.expanduser() if request.data is not None else miniature_data(cache, report, request.workers)
+    dataset = open_dataset(data, request.folders)
+    resolved = _backbone(request, dataset, index, cache)
+    device = _device(request.device)
+    domains, lost = _read(dataset, request, index, report)
+    jobs = []
+    for name, data_ in domains.items():
+        manifests: dict[tuple[int, int], Manifest] = {}
+        for record, method in methods:
+            drawn = method.needs.support or method.needs.captions or method.needs.validation
+            for shots in request.shots if drawn else (0,):
+                for seed in request.seeds:
+                    manifest = None
+                    if drawn:
+                        if (shots, seed) not in manifests:
+                            manifests[shots, seed] = protocols.draw(
+                                protocol, data_.oop["train"], data_.oop["val"], shots, seed, data_.digests
+                            )
+                        manifest = manifests[shots, seed]
+                    spec = Spec(
+                        protocol=protocol.id,
+                        dataset=DatasetRecord(
+                            name=dataset.name,
+                            folders=data_.folders,
+                            fingerprint=data_.fingerprint,
+                            oop_exact=oop_exact(resolved.record.corpus, dataset.name),
+                        ),
+                        domain=name,
+                        backbone=resolved.record,
+                        method=record,
+                        shots=shots,
+                        seed=seed,
+                        manifest=manifest.hash if manifest else None,
+                        device=_device_name(device),
+                        versions=_versions(),
+                    )
+                    jobs.append(Job(spec, manifest, method))
+    return Plan(tuple(jobs), tuple(lost), domains, resolved, protocol, device, cache)
+
+
+def miniature_data(cache: Path, report: Reporter, workers: int) -> Path:
+    """The miniature's folder in the cache; drawn on first use."""
+    done = 0
+    with ExitStack() as stack:
+
+        def progress(so_far: int, total: int) -> None:
+            nonlocal done, advance
+            if advance is None:
+                advance = stack.enter_context(report.stage("drawing beyond-mini (first use only)", total, "images"))
+            advance(so_far - done)
+            done = so_far
+
+        advance: Callable[[int], None] | None = None
+        return miniature_build.build(cache / "beyond-mini", progress, workers)
+
+
+def _require_valid(request: Request) -> None:
+    for what, numbers, least in (("--shots", request.shots, 1), ("--seeds", request.seeds, 0)):
+        if not numbers or min(numbers) < least:
+            raise UserError(f"{what} needs numbers from {least} on", f"for example {what} 1,2,4")
+    if request.workers < 1:
+        raise UserError(f"--workers is {request.workers}; it must be 1 or more")
+
+
+def _methods(choices: tuple[MethodChoice, ...], protocol: protocols.Protocol) -> list[tuple[MethodRecord, Method]]:
+    found = registry.load([choice.name for choice in choices])
+    made = []
+    for choice in choices:
+        entry = found.get(choice.name)
+        preset = choice.preset or (protocol.preset if protocol.preset in entry.method.presets else None)
+        method = build(choice.name, entry.method, preset, choice.parameters)
+        record = MethodRecord(
+            name=choice.name,
+            distribution=entry.source.distribution,
+            version=entry.source.version,
+            code=registry.code_digest(entry.source.module),
+            parameters=parameters(method),
+            needs=method.needs.labels(),
+        )
+        made.append((record, method))
+    return made
+
+
+def _backbone(request: Request, dataset: Dataset, index: DigestIndex, cache: Path) -> backbones.Resolved:
+    architecture, pretrained = request.backbone, request.pretrained
+    if architecture is None:
+        if dataset.name == "beyond-mini":
+            architecture = miniature.NAME
+        else:
+            architecture = DEFAULT_BACKBONE[0]
+            pretrained = pretrained or DEFAULT_BACKBONE[1]
+
+    def digest(path: Path) -> str:
+        found = index.digests([path], workers=1)[0]
+        if isinstance(found, DataError):
+            raise found
+        return found
+
+    return backbones.resolve(architecture, pretrained, request.precision, digest, None)
+
+
+def _read(
+    dataset: Dataset, request: Request, index: DigestIndex, report: Reporter
+) -> tuple[dict[str, DomainData], list[RowFailure]]:
+    complete = [name for name, folders in dataset.domains.items() if folders.oop is not None]
+    names = list(request.domains) if request.domains is not None else complete
+    for name in names:
+        if name not in dataset.domains:
+            raise unknown_name("domain", name, dataset.domains)
+    if not names:
+        raise DataError(f"{dataset.root} has no OOP folder", "the data need at least one {Domain}{N}_OOP folder")
+    domains: dict[str, DomainData] = {}
+    errors: dict[str, HarnessError] = {}
+    with report.stage("reading domains", len(names), "domains") as advance:
+        for name in sorted(names):
+            try:
+                domains[name] = read_domain(dataset, name, index, request.workers, advance)
+            except DataError as error:
+                errors[name] = error
+                report.note(f"{name} is left out: {error}")
+    if not domains:
+        raise next(iter(errors.values()))
+    lost = [RowFailure(domain=name, seed=None, kind="error", reason=error.message) for name, error in errors.items()]
+    return domains, lost
+
+
+def _device(wanted: str) -> str:
+    if wanted == "cpu":
+        return "cpu"
+    import torch
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if not wanted.startswith("cuda"):
+        raise UserError(f"no device named {wanted!r}", "use auto, cpu or cuda")
+    if not torch.cuda.is_available():
+        raise UserError("this machine has no CUDA device that torch can use", "use --device cpu")
+    return wanted
+
+
+def _device_name(device: str) -> str:
+    if device == "cpu":
+        return f"cpu ({platform.machine()})"
+    import torch
+
+    return f"cuda ({torch.cuda.get_device_name(device)})"
+
+
+def _versions() -> dict[str, str]:
+    names = ("torch", "open_clip_torch", "numpy")
+    return {"harness": harness.__version__, **{name: version(name) for name in names}}

@@ -1,0 +1,119 @@
+"""Runs cells, here or in worker processes; the numbers do not depend on which.
+
+On the CPU every cell is computed with one thread, in one process or in many: so the order of sums, and with it every
+bit of a result, is the same for any number of workers. Workers come from a fork server that has imported torch once.
+A worker dies with its parent, also if that was killed.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+
+import torch
+
+from harness.prompts import Template
+from harness.runner.bench import Bench
+from harness.runner.cell import run_cell
+from harness.runner.plan import Job
+from harness.types.cell import Cell, Failure
+
+_bench: Bench | None = None
+_template = Template()
+
+
+def warm_up() -> None:
+    """Start the fork server now, so that its imports run beside this process's own work."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["harness.runner.pool", "open_clip"])
+    from multiprocessing import forkserver
+
+    forkserver.ensure_running()
+
+
+def run_here(jobs: Sequence[Job], template: Template, bench: Bench) -> Iterator[Cell]:
+    """Run jobs in this process, one after the other."""
+    threads = torch.get_num_threads()
+    try:
+        if bench.device.type == "cpu":
+            torch.set_num_threads(1)
+        for job in jobs:
+            yield run_cell(job.spec, job.manifest, job.method, template, bench)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def run_in_workers(
+    jobs: Sequence[Job], template: Template, make_bench: Callable[[], Bench], workers: int
+) -> Iterator[Cell]:
+    """Run jobs in worker processes; cells come in the order they are finished.
+
+    When a worker is killed (out of memory, say), the cells in flight are tried again one at a time, so that the one
+    that kills its worker is found and becomes a failed cell.
+    """
+    suspects: list[Job] = []
+    yield from _run(list(jobs), template, make_bench, workers, suspects)
+    for job in suspects:
+        lost: list[Job] = []
+        yield from _run([job], template, make_bench, 1, lost)
+        if lost:
+            reason = "the worker process died while running this cell (killed, or out of memory)"
+            yield Cell(spec=job.spec, failure=Failure(kind="error", reason=reason))
+
+
+def _run(
+    jobs: list[Job], template: Template, make_bench: Callable[[], Bench], workers: int, suspects: list[Job]
+) -> Iterator[Cell]:
+    context = multiprocessing.get_context("forkserver")
+    pool = ProcessPoolExecutor(
+        min(workers, len(jobs)), mp_context=context, initializer=_start, initargs=(make_bench, template)
+    )
+    waiting: dict[Future[Cell], Job] = {}
+    try:
+        # Few jobs are handed over at a time: after a crash only those are suspects, and Ctrl-C waits for none.
+        todo = iter(jobs)
+        exhausted = False
+        while True:
+            while not exhausted and len(waiting) < 2 * workers:
+                job = next(todo, None)
+                if job is None:
+                    exhausted = True
+                else:
+                    waiting[pool.submit(_work, job)] = job
+            if not waiting:
+                break
+            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                cell = future.result()
+                del waiting[future]
+                yield cell
+    except BrokenProcessPool:
+        suspects += waiting.values()
+        rest = list(todo)
+        if rest:
+            yield from _run(rest, template, make_bench, workers, suspects)
+    finally:
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start(make_bench: Callable[[], Bench], template: Template) -> None:
+    global _bench, _template
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    torch.set_num_threads(1)
+    _bench, _template = make_bench(), template
+
+
+def _work(job: Job) -> Cell:
+    if _bench is None:
+        raise RuntimeError("the worker was not started")
+    return run_cell(job.spec, job.manifest, job.method, _template, _bench)

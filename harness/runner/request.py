@@ -1,0 +1,81 @@
+"""What a run is asked for, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.backbones.backbone import Precision
+from harness.types.leaderboard import Leaderboard
+
+
+@dataclass(frozen=True)
+class MethodChoice:
+    """A method by name, with a preset (None: the protocol's or the defaults) and single parameters."""
+
+    name: str
+    preset: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One ``harness evaluate``.
+
+    Attributes:
+        methods: what to run.
+        domains: names, or None for all that the data have.
+        shots: images per class of the few-shot draws.
+        seeds: numbers of the draws.
+        protocol: ``clean-v1`` or ``paper-2025``.
+        data: a LAION-Beyond root; None is the miniature.
+        folders: which folder to take where a domain and side has several.
+        backbone: an open_clip architecture; None is ``beyond-mini`` for the miniature, otherwise ViT-B-16.
+        pretrained: a published tag or a weights file; None is the default of the backbone.
+        precision: of the image encoder.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        out: the results folder.
+        cache: the cache folder; None is the user's own.
+        workers: processes that run cells on the CPU, and threads that decode images.
+    """
+
+    methods: tuple[MethodChoice, ...]
+    domains: tuple[str, ...] | None = None
+    shots: tuple[int, ...] = (4,)
+    seeds: tuple[int, ...] = (1, 2, 3)
+    protocol: str = "clean-v1"
+    data: Path | None = None
+    folders: tuple[str, ...] = ()
+    backbone: str | None = None
+    pretrained: str | None = None
+    precision: Precision = "fp32"
+    device: str = "auto"
+    out: Path = Path("results")
+    cache: Path | None = None
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run answers.
+
+    Attributes:
+        leaderboard: the rows of this run.
+        file: the leaderboard file over everything in the results folder.
+        computed: cells that were run now.
+        reused: cells that were known.
+        unreadable: image -> reason, for images that could not be decoded.
+    """
+
+    leaderboard: Leaderboard
+    file: Path
+    computed: int
+    reused: int
+    unreadable: Mapping[str, str]
+
+    @property
+    def whole(self) -> bool:
+        """Whether no cell failed."""
+        return not any(f.kind != "not applicable" for row in self.leaderboard.rows for f in row.failures)

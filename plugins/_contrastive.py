@@ -1,0 +1,33 @@
+"""The symmetric contrastive loss of name learning (Chen et al., CVPR 2025)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def symmetric_contrastive(
+    image: Tensor, text: Tensor, image_label: Tensor, text_label: Tensor, logit_scale: float
+) -> Tensor:
+    """Mean of the image-to-text and the text-to-image loss.
+
+    Each is the mean of -log of the softmax mass that falls on all positives, the texts (images) of the same class.
+    Rows without a positive on the other side are left out.
+
+    Args:
+        image: ``(n, d)`` unit rows.
+        text: ``(m, d)`` unit rows.
+        image_label: ``(n,)`` classes of the images.
+        text_label: ``(m,)`` classes of the texts.
+        logit_scale: scale of the cosines.
+    """
+    logits = logit_scale * image @ text.T
+    positive = image_label[:, None] == text_label[None, :]
+    return (_mass_loss(logits, positive) + _mass_loss(logits.T, positive.T)) / 2
+
+
+def _mass_loss(logits: Tensor, positive: Tensor) -> Tensor:
+    kept = positive.any(dim=1)
+    logits, positive = logits[kept], positive[kept]
+    on_positives = torch.logsumexp(logits.masked_fill(~positive, float("-inf")), dim=1)
+    return (torch.logsumexp(logits, dim=1) - on_positives).mean()
