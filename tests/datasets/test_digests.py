@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.datasets import digests as module
+from harness.datasets.digests import DigestIndex
+from harness.datasets.threads import in_threads
+from harness.errors import DataError
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / "data" / f"{number}.bin" for number in range(8)]
+    paths[0].parent.mkdir()
+    for path in paths:
+        path.write_bytes(path.name.encode())
+    return paths
+
+
+@pytest.fixture
+def settled(monkeypatch):
+    """Files count as settled at once."""
+    monkeypatch.setattr(module, "SETTLED_S", 0.0)
+
+
+@pytest.fixture
+def reads(monkeypatch) -> list[Path]:
+    """The files that are really read."""
+    seen: list[Path] = []
+    real = module.digest
+    monkeypatch.setattr(module, "digest", lambda path: seen.append(path) or real(path))
+    return seen
+
+
+def want(paths):
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+
+
+def test_order_errors_and_progress(tmp_path, files):
+    index = DigestIndex(tmp_path / "cache" / "digests.sqlite")
+    files[3].unlink()
+    calls = []
+    found = index.digests([*files, files[0]], workers=3, progress=lambda done, total: calls.append((done, total)))
+    assert isinstance(found[3], DataError)
+    assert [value for value in found if isinstance(value, str)] == want([*files[:3], *files[4:], files[0]])
+    assert calls[-1] == (9, 9)
+    assert index.digests([]) == []
+
+
+def test_second_run_reads_nothing(tmp_path, files, settled, reads):
+    path = tmp_path / "digests.sqlite"
+    first = DigestIndex(path).digests(files)
+    assert len(reads) == len(files)
+    assert DigestIndex(path).digests(files) == first == want(files)
+    assert len(reads) == len(files)
+
+
+def test_changed_files_are_read_again(tmp_path, files, settled, reads):
+    index = DigestIndex(tmp_path / "digests.sqlite")
+    index.digests(files)
+    reads.clear()
+    stat = files[1].stat()
+    files[0].write_bytes(b"longer than before")
+    files[1].write_bytes(b"x.bin")  # same size, and the old time stamp put back
+    os.utime(files[1], ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert index.digests(files) == want(files)
+    assert set(reads) == set(files[:2])
+
+
+def test_files_changed_a_moment_ago_are_not_remembered(tmp_path, files, reads):
+    index = DigestIndex(tmp_path / "digests.sqlite")
+    index.digests(files)
+    index.digests(files)
+    assert len(reads) == 2 * len(files)
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_remembered(tmp_path, files, settled, monkeypatch):
+    index = DigestIndex(tmp_path / "digests.sqlite")
+    real = module.digest
+
+    def read_then_change(path):
+        value = real(path)
+        path.write_bytes(b"changed meanwhile")
+        return value
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "digest", read_then_change)
+        index.digests(files[:1])
+    assert index.digests(files[:1]) == want(files[:1])
+
+
+def _no_database(path: Path) -> None:
+    path.write_bytes(b"this is no database" * 100)
+
+
+def _cut_short(path: Path) -> None:
+    DigestIndex(path).digests([Path(__file__)])
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def _other_schema(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE digests_v1 (path TEXT)")
+    connection.close()
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _below_a_file(path: Path) -> None:
+    path.parent.write_text("a file where the folder should be")
+
+
+@pytest.mark.parametrize("damage", [_no_database, _cut_short, _other_schema, _folder, _below_a_file])
+def test_a_damaged_index_costs_time_only(tmp_path, files, settled, reads, damage):
+    path = tmp_path / "cache" / "digests.sqlite"
+    if damage is not _below_a_file:
+        path.parent.mkdir()
+    damage(path)
+    reads.clear()
+    index = DigestIndex(path)
+    assert index.digests(files) == want(files)
+    assert index.digests(files) == want(files)
+    assert len(reads) == len(files), "the second time comes from memory or from the index made anew"
+
+
+def test_a_wrong_row_is_not_believed(tmp_path, files, settled):
+    path = tmp_path / "digests.sqlite"
+    DigestIndex(path).digests(files)
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("UPDATE digests_v1 SET sha256 = 'short'")
+    connection.close()
+    assert DigestIndex(path).digests(files) == want(files)
+
+
+def test_a_locked_index_does_not_stop_a_run(tmp_path, files, settled, monkeypatch):
+    path = tmp_path / "digests.sqlite"
+    DigestIndex(path).digests(files[:1])
+    real = sqlite3.connect
+    monkeypatch.setattr(module.sqlite3, "connect", lambda name, timeout: real(name, timeout=0.01))
+    holder = real(path)
+    holder.execute("BEGIN EXCLUSIVE")
+    try:
+        assert DigestIndex(path).digests(files) == want(files)
+    finally:
+        holder.close()
+
+
+def test_processes_share_one_index(tmp_path, files):
+    old = time.time() - 60
+    for path in files:
+        os.utime(path, (old, old))
+    script = (
+        "import sys; from pathlib import Path; from harness.datasets import digests;"
+        "digests.SETTLED_S = 0; index = digests.DigestIndex(Path(sys.argv[1]));"
+        "[print(*index.digests([Path(name) for name in sys.argv[2:]])) for _ in range(5)]"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "cache" / "digests.sqlite"), *map(str, files)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    for process in running:
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert output.splitlines() == [" ".join(want(files))] * 5
+
+
+def test_threads_keep_order_and_stop_at_an_error():
+    assert list(in_threads(lambda n: n * n, range(100), 4)) == [n * n for n in range(100)]
+    begun = []
+
+    def work(number):
+        begun.append(number)
+        if number == 3:
+            raise DataError("three")
+        return number
+
+    with pytest.raises(DataError, match="three"):
+        list(in_threads(work, range(100_000), 2))
+    assert len(begun) < 200
