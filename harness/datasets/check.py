@@ -123,12 +123,12 @@ def _check_folder(
 
 def _look(folder: Path, path: str) -> str | Fault:
     """The sha256 of an image that can be used, or what is wrong with it."""
-    kind: Kind = "missing"
+    data = None
     try:
         data = read_bytes(folder / path, path)
-        kind = "corrupt" if data else "empty"
         decode_image(data, path)
     except DataError as error:
+        kind: Kind = "empty" if data == b"" else "corrupt" if (folder / path).exists() else "missing"
         return Fault(path=_text(path), kind=kind, reason=_text(error.message.removeprefix(f"{path}: ")))
     return hashlib.sha256(data).hexdigest()
 

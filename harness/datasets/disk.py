@@ -120,15 +120,15 @@ class ImageTree:
         names, outside = set(), set()
         with os.scandir(where) as entries:
             for entry in entries:
-                if entry.is_dir() != folders:
-                    continue
-                names.add(entry.name)
                 if entry.is_symlink() and self._outside(Path(entry.path)):
                     outside.add(entry.name)
+                elif _is_folder(entry) != folders:
+                    continue
+                names.add(entry.name)
         return _Listing(names, outside)
 
     def _outside(self, path: Path) -> bool:
-        real = path.resolve()
+        real = Path(os.path.realpath(path))  # Path.resolve raises on a link to itself
         return not any(real.is_relative_to(root) for root in self._roots)
 
 
@@ -151,6 +151,13 @@ class _Listing:
         if len(same) > 1:
             raise RefusedName("class folder", name, f"names {name!r}, which stands twice on disk in two spellings")
         return same[0] if same else None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _allowed_roots(folder: Path) -> list[Path]:

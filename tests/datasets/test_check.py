@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.datasets import check as module
+from harness.datasets.check import check
+from harness.datasets.report import CheckReport, FolderReport
+from harness.errors import DataError
+
+from .roots import FOLDERS, PER_PART, edit_split, make_root, write_json
+
+OOP = "Animals6_OOP"
+
+
+def of(report: CheckReport, folder: str = OOP) -> FolderReport:
+    return next(found for found in report.folders if found.folder == folder)
+
+
+def kinds(report: CheckReport, folder: str = OOP) -> dict[str, str]:
+    return {fault.path: fault.kind for fault in of(report, folder).faults}
+
+
+@pytest.fixture
+def ibex(root) -> list[Path]:
+    """The nine images of one class, train first."""
+    return sorted((root / OOP / "images" / "ibex").iterdir())
+
+
+def test_a_sound_root(root):
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    report = check(root)
+    assert report.ok
+    assert not report.notes
+    assert not report.duplicates
+    assert [found.folder for found in report.folders] == sorted(FOLDERS)
+    found = of(report)
+    assert (found.domain, found.side, found.concepts, found.classes) == ("Animals", "oop", 6, 6)
+    assert found.images == {part: 6 * count for part, count in PER_PART.items()}
+    assert found.captions == 6 * 7
+    assert 0 < found.captions_with_name < found.captions
+    assert not found.unlisted
+    assert CheckReport.model_validate_json(report.model_dump_json()) == report
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before, "nothing is written"
+
+
+def test_rows_are_counts_for_a_table(root, ibex):
+    shutil.copy(ibex[0], ibex[8])
+    (ibex[0].parent / "more.jpg").write_text("")
+    report = check(root)
+    rows = report.rows()
+    counts = {"classes": 6, "train": 24, "val": 12, "test": 18, "captions": 42, "faults": 0, "unlisted": 1, "copies": 2}
+    assert rows[1] == {"folder": OOP, "with name": of(report).captions_with_name, **counts}
+    assert all(list(row) == list(rows[0]) for row in rows)
+
+
+def test_unusable_images_are_listed_with_their_reason(root, ibex, tmp_path):
+    ibex[0].write_bytes(b"")
+    ibex[1].unlink()
+    ibex[2].write_bytes(b"no image")
+    ibex[3].unlink()
+    ibex[3].symlink_to(tmp_path)
+    ibex[5].unlink()
+    ibex[5].mkdir()
+    ibex[6].unlink()
+    ibex[6].symlink_to(ibex[6])
+    (tmp_path / "secret.jpg").write_bytes(b"")
+    ibex[4].unlink()
+    ibex[4].symlink_to(tmp_path / "secret.jpg")
+    report = check(root)
+    assert not report.ok
+    assert kinds(report) == {
+        f"images/ibex/{ibex[0].name}": "empty",
+        f"images/ibex/{ibex[1].name}": "missing",
+        f"images/ibex/{ibex[2].name}": "corrupt",
+        f"images/ibex/{ibex[3].name}": "outside",
+        f"images/ibex/{ibex[4].name}": "outside",
+        f"images/ibex/{ibex[5].name}": "corrupt",
+        f"images/ibex/{ibex[6].name}": "missing",
+    }
+    assert {fault.reason for fault in of(report).faults} >= {"the file is empty", "the file does not exist"}
+
+
+def test_every_bad_item_is_listed_not_only_the_first(root):
+    def damage(split):
+        split["train"]["0"]["label"] = "x"
+        split["val"]["1"] = []
+        split["test"]["2"]["classname"] = "../.."
+        split["test"]["again"] = split["test"]["3"]
+        for item in [*split["train"].values()][8:12]:
+            item["classname"] = "unicorn"
+
+    edit_split(root / OOP, damage)
+    faults = of(check(root)).faults
+    assert [fault.kind for fault in faults].count("class folder") == 1, "one fault for the whole class"
+    assert sorted(fault.kind for fault in faults) == ["class folder", "outside", *["split file"] * 3]
+    assert sum(of(check(root)).images.values()) == 54 - 3 - 4
+
+
+def test_a_folder_that_cannot_be_read_does_not_hide_the_others(root):
+    (root / OOP / f"split_Xin_{OOP}.json").write_text("{")
+    shutil.rmtree(root / "Animals3_IP" / "images")
+    report = check(root)
+    assert [len(found.faults) for found in report.folders] == [1, 1, 0, 0, 0, 0]
+    assert "damaged or cut short" in of(report).faults[0].reason
+    assert of(report, "Insects_Spiders2_IP").classes == 2
+
+
+def test_files_in_no_part(root, ibex):
+    (ibex[0].parent / "extra.jpg").write_text("")
+    (ibex[0].parent / ".DS_Store").write_text("")
+    (ibex[0].parent / "Thumbs.db").write_text("")
+    (root / OOP / "images" / "unicorn").mkdir()
+    (root / OOP / "images" / "unicorn" / "1.jpg").write_text("")
+    report = check(root)
+    assert of(report).unlisted == ("images/ibex/extra.jpg", "images/unicorn/1.jpg")
+    assert report.ok
+
+
+def test_names_on_disk_that_are_no_unicode(root, ibex):
+    try:
+        (ibex[0].parent / "bad\udcff.jpg").write_text("")
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes Unicode names only")
+    report = check(root)
+    assert of(report).unlisted == (r"images/ibex/bad\udcff.jpg",)
+    assert CheckReport.model_validate_json(report.model_dump_json()) == report
+
+
+@pytest.mark.parametrize(
+    ("target", "across", "ok"),
+    [
+        (f"{OOP}/images/ibex/001", ["images of a part"], True),
+        (f"{OOP}/images/ibex/008", ["parts"], False),
+        ("Animals3_IP/images/cat/000", ["sides"], False),
+        ("Insects_Spiders4_OOP/images/ant/000", ["domains"], False),
+        ("Insects_Spiders2_IP/images/bee/008", ["sides", "domains"], False),
+    ],
+)
+def test_copies_are_found_wherever_they_lie(root, ibex, target, across, ok):
+    (copy,) = (root / target).parent.glob(f"{Path(target).name} *")
+    shutil.copy(ibex[0], copy)
+    report = check(root)
+    (found,) = report.duplicates
+    assert list(found.across) == across
+    assert set(found.paths) == {path.relative_to(root).as_posix() for path in (ibex[0], copy)}
+    assert report.ok is ok
+
+
+def test_label_files_are_compared(root):
+    folder = root / OOP
+    write_json(folder / "label2name.json", {"0": "great auk", "1": "ibis", "2": "Père David's deer", "77": "dodo"})
+    write_json(folder / "name2label.json", ["ibex"])
+    write_json(root / "Animals3_IP" / "name2label.json", {"cat": "zero"})
+    (root / "Insects_Spiders2_IP" / "label2name.json").write_text("{")
+    (root / "Insects_Spiders4_OOP" / "label2name.json").unlink()
+    report = check(root)
+    reasons = [fault.reason for fault in of(report).faults]
+    assert f"{OOP}/label2name.json: label 1 is 'ibis'; the split file says 'ibex'" in reasons
+    assert f"{OOP}/label2name.json: label 5 is missing; the split file says '白鶴'" in reasons
+    assert f"{OOP}/name2label.json is no object of labels and names" in reasons
+    assert len(reasons) == 5
+    assert of(report).notes == (f"{OOP}/label2name.json: 1 labels are in no part of the split file, first 77 (dodo)",)
+    assert "is no object of labels" in of(report, "Animals3_IP").faults[0].reason
+    assert "damaged or cut short" in of(report, "Insects_Spiders2_IP").faults[0].reason
+    assert not of(report, "Insects_Spiders4_OOP").faults
+
+
+def test_names_that_collide_after_clean_up(tmp_path):
+    root = make_root(tmp_path, {"Food3_OOP": ("rose hip", "rose_hip", "rose")})
+    report = check(root)
+    (found,) = report.collisions
+    assert (found.folder, found.name, found.classes) == ("Food3_OOP", "rose hip", ("rose hip", "rose_hip"))
+    assert not report.ok
+
+
+def test_names_that_the_context_cuts(root):
+    texts = []
+
+    def count(text):
+        texts.append(text)
+        return len(text.split()) + 2
+
+    report = check(root, context_tokens=count, context_length=7)
+    assert [(found.name, found.tokens) for found in report.cut] == [("Père David's deer", 8), ('the "old" horse', 8)]
+    assert not report.ok
+    assert "a photo of rose hip" in texts
+    assert check(root, context_tokens=count).ok
+
+
+def test_notes_on_counts_and_on_a_choice_to_make(tmp_path):
+    root = make_root(tmp_path, {"Food3_OOP": ("rose", "rose hip"), "Food2_OOP": ("a", "b")}, {"test": 2})
+    report = check(root)
+    assert of(report, "Food3_OOP").notes == ("Food3_OOP holds 2 classes; its name says 3",)
+    assert report.notes == ("domain Food, side oop has 2 folders; a run has to choose: Food2_OOP, Food3_OOP",)
+    assert report.ok
+
+
+def test_notes_on_the_release(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "RELEASED", ("Food2_OOP", "Food1_IP"))
+    root = make_root(tmp_path, {"Food2_OOP": ("rose", "rose hip"), "Food1_IP": ("a",)}, {"test": 2})
+    assert check(root).notes == (
+        "IP holds 2 images; the card of the release says 51,330",
+        "IP holds 1 concepts; the card of the release says 324",
+        "OOP holds 4 images; the card of the release says 106,052",
+        "OOP holds 2 concepts; the card of the release says 674",
+    )
+
+
+def test_progress_counts_the_images_of_each_folder(root):
+    calls = []
+    check(root, progress=lambda *call: calls.append(call), workers=4)
+    assert (OOP, 54, 54) in calls
+    assert len(calls) == sum(len(classes) * 9 for classes in FOLDERS.values())
+
+
+def test_a_root_without_folders_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="holds no folder named"):
+        check(tmp_path)
+
+
+def test_the_report_is_plain_json(root):
+    content = json.loads(check(root).model_dump_json())
+    assert set(content) == {"root", "dataset", "folders", "duplicates", "collisions", "cut", "notes"}

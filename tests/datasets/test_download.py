@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harness.datasets.download import RECORD, REVISION, download, missing_from
+from harness.datasets.hub import HubBusy, HubFile
+from harness.datasets.layout import RELEASED
+from harness.errors import DataError, StorageError, UserError
+
+from .roots import edit_split, make_root
+
+FOLDERS = {"Animals2_OOP": ("ibex", "great auk"), "Animals1_IP": ("cat",), "Été d'or1_OOP": ("rose hip",)}
+
+
+class FakeHub:
+    """A repository on disk, one folder for each commit, with faults to order."""
+
+    def __init__(self, commits: dict[str, Path]) -> None:
+        self.commits = commits
+        self.branch = {REVISION: next(iter(commits))}
+        self.faults: dict[str, list[Exception]] = {}  # path or call -> errors that come first
+        self.unlisted: set[str] = set()  # files that the listing leaves out
+        self.calls: Counter[str] = Counter()
+        self.fetched: list[tuple[str, str]] = []
+        self.tidied: list[str] = []
+        self._lock = threading.Lock()
+
+    def commit(self, revision: str) -> str:
+        self._call("commit")
+        return self.branch.get(revision, revision)
+
+    def names(self, commit: str) -> list[str]:
+        self._call("names")
+        return [entry.name for entry in self.commits[commit].iterdir()]
+
+    def files(self, folder: str, commit: str) -> list[HubFile]:
+        self._call("files")
+        root = self.commits[commit]
+        paths = [path for path in (root / folder).rglob("*") if path.is_file()]
+        files = [HubFile(path.relative_to(root).as_posix(), path.stat().st_size) for path in paths]
+        return [file for file in files if file.path not in self.unlisted]
+
+    def fetch(self, path: str, commit: str, dest: Path) -> None:
+        self._call(path)
+        (dest / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(self.commits[commit] / path, dest / path)
+        with self._lock:
+            self.fetched.append((commit, path))
+
+    def tidy(self, folder: str, dest: Path) -> None:
+        self.tidied.append(folder)
+
+    def _call(self, name: str) -> None:
+        with self._lock:
+            self.calls[name] += 1
+            fault = self.faults[name].pop(0) if self.faults.get(name) else None
+        if fault:
+            raise fault
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> FakeHub:
+    source = make_root(tmp_path / "source", FOLDERS)
+    (source / "README.md").write_text("card")
+    return FakeHub({"a" * 40: source})
+
+
+@pytest.fixture
+def waits() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def get(hub, tmp_path, waits):
+    """Download from the fake hub into ``dest``."""
+
+    def get(domains=None, **options):
+        return download(tmp_path / "dest", domains, hub=hub, sleep=waits.append, **options)
+
+    return get
+
+
+def content(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def some_image(hub: FakeHub, folder: str = "Animals2_OOP", number: int = 0) -> str:
+    (source,) = list(hub.commits.values())[:1]
+    return sorted(path.relative_to(source).as_posix() for path in (source / folder / "images").rglob("*.*"))[number]
+
+
+def test_everything_arrives(hub, get, waits):
+    calls = []
+    dest = get(progress=lambda *call: calls.append(call))
+    wanted = content(hub.commits["a" * 40])
+    del wanted["README.md"]
+    found = content(dest)
+    record = json.loads(found.pop(RECORD))
+    assert found == wanted
+    assert record["commit"] == "a" * 40
+    assert record["folders"] == record["complete"] == sorted(FOLDERS)
+    assert sorted(hub.tidied) == sorted(FOLDERS)
+    assert ("Animals2_OOP", 22, 22) in calls
+    assert not waits
+
+
+def test_domains(hub, get):
+    dest = get(["Été d'or"])
+    assert {path.name for path in dest.iterdir()} == {RECORD, "Été d'or1_OOP"}
+    dest = get(["Animals"])
+    assert {path.name for path in dest.iterdir()} == {RECORD, *FOLDERS}
+    with pytest.raises(UserError, match="no domain named 'Animal'"):
+        get(["Animal"])
+
+
+def test_a_complete_download_needs_no_hub(hub, get):
+    get()
+    hub.calls.clear()
+    get()
+    assert not hub.calls
+
+
+def test_a_deleted_or_cut_file_is_fetched_again(hub, get):
+    dest = get()
+    hub.fetched.clear()
+    first, second = some_image(hub), some_image(hub, number=1)
+    (dest / first).unlink()
+    (dest / second).write_bytes(b"cut")
+    get()
+    assert {path for _, path in hub.fetched} == {first, second}
+    assert not missing_from(dest / "Animals2_OOP")
+
+
+def test_a_branch_that_moves_never_mixes_two_commits(hub, get, tmp_path):
+    newer = shutil.copytree(hub.commits["a" * 40], tmp_path / "newer")
+    for image in newer.rglob("*.jpg"):
+        image.write_bytes(image.read_bytes() + b"\0")
+    hub.commits["b" * 40] = newer
+    path = some_image(hub, number=9)
+    hub.faults[path] = [DataError("the power went off")]
+    with pytest.raises(DataError, match="power"):
+        get()
+    hub.branch[REVISION] = "b" * 40
+    dest = get()
+    assert {commit for commit, _ in hub.fetched} == {"a" * 40}
+    assert content(dest / "Animals2_OOP") == content(hub.commits["a" * 40] / "Animals2_OOP")
+    with pytest.raises(UserError, match="holds revision main") as error:
+        get(revision="b" * 40)
+    assert "never mix" in error.value.hint
+    assert get(revision="a" * 40) == dest
+
+
+def test_an_interrupted_download_goes_on_where_it_stopped(hub, get):
+    path = some_image(hub, number=12)
+    hub.faults[path] = [KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        get(["Animals"], workers=1)
+    before = len(hub.fetched)
+    assert before
+    get(["Animals"])
+    names = [path for _, path in hub.fetched]
+    assert len(names) == len(set(names)), "nothing is fetched twice"
+
+
+def test_waits_as_long_as_the_hub_asks_then_longer_and_longer(hub, get, waits):
+    hub.faults[some_image(hub)] = [HubBusy("HTTP 429", retry_after=37.0), HubBusy("HTTP 503"), HubBusy("HTTP 502")]
+    hub.faults["files"] = [HubBusy("HTTP 500")]
+    get(["Animals"])
+    assert sorted(waits) == [1.0, 2.0, 4.0, 37.0]
+
+
+def test_no_network_is_one_sentence(hub, get, waits):
+    hub.faults["commit"] = [HubBusy("Name or service not known")] * 3
+    with pytest.raises(DataError) as error:
+        get()
+    assert error.value.message == "the Hub did not answer after 3 tries: Name or service not known"
+    assert "--offline" in error.value.hint
+    assert waits == [1.0, 2.0]
+
+
+def test_a_listing_that_is_cut_short_is_made_up_for_by_the_split_file(hub, get):
+    source = hub.commits["a" * 40]
+    hub.unlisted = {path for path in content(source) if "/images/ibex/" in path}
+    assert content(get() / "Animals2_OOP") == content(source / "Animals2_OOP")
+
+
+def test_what_the_repository_lacks_is_named(hub, get):
+    path = some_image(hub)
+    (hub.commits["a" * 40] / path).unlink()
+    hub.faults[path] = [DataError(f"the Hub has no {path}")]
+    with pytest.raises(DataError, match="the Hub has no Animals2_OOP/images"):
+        get()
+
+
+def test_a_split_file_that_does_not_fit_the_images(hub, get):
+    edit_split(hub.commits["a" * 40] / "Animals2_OOP", lambda split: split["test"]["0"].update(classname=".."))
+    with pytest.raises(DataError, match=r"Animals2_OOP is incomplete after the download: 1 faults, .* '\.\.' names no"):
+        get()
+
+
+def test_listed_paths_that_escape_are_not_fetched(hub, get, tmp_path):
+    real = hub.files
+    hub.files = lambda folder, commit: [*real(folder, commit), HubFile(f"{folder}/../../evil.txt", 1)]
+    get()
+    assert not list(tmp_path.rglob("evil.txt"))
+
+
+def test_archives_are_named(tmp_path):
+    (tmp_path / "Animals92_OOP.tar.gz").write_text("")
+    with pytest.raises(DataError, match=r"only archives such as Animals92_OOP\.tar\.gz"):
+        download(tmp_path / "dest", hub=FakeHub({"a" * 40: tmp_path}))
+
+
+def test_a_repository_without_folders(tmp_path):
+    with pytest.raises(DataError, match=r"holds no \{Domain\}\{N\}_IP"):
+        download(tmp_path / "dest", hub=FakeHub({"a" * 40: tmp_path}))
+
+
+def test_an_empty_listing_is_no_success(hub, get):
+    hub.files = lambda folder, commit: []
+    with pytest.raises(DataError, match="lists no file in Animals1_IP"):
+        get()
+
+
+def test_too_little_space(hub, get, monkeypatch):
+    real = hub.files
+    hub.files = lambda folder, commit: [file._replace(size=10**18) for file in real(folder, commit)]
+    with pytest.raises(StorageError, match="GB free; the folder needs"):
+        get()
+    assert not hub.fetched
+
+
+def test_a_destination_that_is_a_file(hub, tmp_path):
+    (tmp_path / "dest").write_text("")
+    with pytest.raises(StorageError):
+        download(tmp_path / "dest", hub=hub)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"commit": 3}', '{"a": 1}'])
+def test_a_damaged_record(get, tmp_path, text):
+    (tmp_path / "dest").mkdir()
+    (tmp_path / "dest" / RECORD).write_text(text)
+    with pytest.raises(StorageError, match="is damaged, so the commit of this download is unknown"):
+        get()
+
+
+def test_offline_uses_only_what_is_there(hub, get):
+    with pytest.raises(DataError, match="does not exist"):
+        get(offline=True)
+    dest = get()
+    hub.calls.clear()
+    assert get(offline=True) == dest
+    (dest / some_image(hub)).unlink()
+    shutil.rmtree(dest / "Animals1_IP")
+    with pytest.raises(DataError) as error:
+        get(offline=True)
+    assert "Animals1_IP is not there; Animals2_OOP lacks 1 files, the first: images/" in error.value.message
+    assert get(["Été d'or"], offline=True) == dest
+    assert not hub.calls
+
+
+def test_offline_without_a_record_knows_the_release(tmp_path):
+    make_root(tmp_path, {"Food53_OOP": ("rose",), "Food20_IP": ("oak",)})
+    assert download(tmp_path, ["Food"], offline=True) == tmp_path
+    with pytest.raises(DataError, match="and 13 more folders") as error:
+        download(tmp_path, offline=True)
+    assert len(RELEASED) - 2 - 3 == 13
+    assert error.value.hint
