@@ -1,0 +1,279 @@
+// The assignment of maximum total similarity S of N rows to M >= N columns (Jonker and Volgenant 1987; Crouse 2016).
+//
+// Slow truth: scipy.optimize.linear_sum_assignment(-S). Prices p (M) of the columns are the dual variables; the profit of a
+// row is u_i = max_j S_ij - p_j. The dual objective sum(u) + sum(p) bounds every assignment from above as long as p >= 0
+// (any sign when N = M), and meets the optimum.
+//
+//   1. prices        N = M: p_j = max_i S_ij, each row may keep one column where it is the maximum; N < M: p = 0
+//   2. bidding       each free row takes its best column and raises its price by the lead over the second best; the row that
+//                    lost it bids next. About two bids per row: more save fewer paths than they cost on CLIP-like matrices
+//   3. paths         each row that is still free: Dijkstra over the columns with the lengths u_i - (S_ij - p_j), which are
+//                    never negative, to the nearest free column; prices fall by what keeps the lengths so
+//   4. certificate   u from the prices alone and one look at all of S: gap = sum(u) + sum(p) - total
+//   5. ties          the lexicographically smallest of all optima (ties.cpp), so that the result is a function of S alone
+//
+// Prices and distances are int32. Entries within 2^28 (cosines) leave room for both up to 2^29, that is 2.0; a problem that
+// exceeds this is solved again in int64.
+
+#include "assign.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "ties.hpp"
+#include "wide.hpp"
+
+namespace harness {
+
+namespace {
+
+constexpr int kFree = -1;
+
+template <class T>
+struct Solver {
+    using W = Wide<T>;
+    using V = typename W::Vector;
+    static constexpr T kMost = std::numeric_limits<T>::max();
+    static constexpr T kLeast = std::numeric_limits<T>::min();
+    // With entries within `unit` (2^28 for int32), no sum below leaves T:
+    static constexpr T unit = T(1) << (8 * sizeof(T) - 4);
+    static constexpr T kLimit = 2 * unit;    // prices and path lengths that exceed this are refused
+    static constexpr T kPadding = 3 * unit;  // price of a column that does not exist: no real one loses more
+    static constexpr T kNever = 4 * unit;    // price of a column that is left out for once
+
+    const std::int32_t* s;
+    int rows, columns, stride;
+    std::vector<T> price, distance, closed, pathcost;
+    std::vector<std::int32_t> column_of, row_of, previous, waiting, next, reached;
+
+    struct Best {
+        T first, second;
+        int column;
+    };
+
+    HARNESS_INLINE const std::int32_t* row(int i) const { return s + std::size_t(i) * stride; }
+    HARNESS_INLINE T value(int i, int j) const { return T(row(i)[j]) - price[j]; }
+
+    // The best and second best of S_ij - p_j over the columns of row i, lowest column first among equals.
+    HARNESS_INLINE Best best(int i) const {
+        V first = W::all(kMost), second = W::all(kMost), where{}, j = W::count();
+        for (int k = 0; k < stride; k += W::lanes, j += W::lanes) {
+            const V loss = W::load(&price[k]) - load_as<T>(row(i) + k);
+            const V better = loss < first;
+            const V loser = better ? first : loss;
+            second = loser < second ? loser : second;
+            where = better ? j : where;
+            first = better ? loss : first;
+        }
+        const T least = W::smallest(first);
+        const T column = W::smallest(first == least ? where : W::all(kMost));
+        const T runner_up = W::smallest(where == column ? second : first);
+        return {T(-least), T(-runner_up), int(column)};
+    }
+
+    HARNESS_INLINE void prepare() {
+        price.assign(stride, kPadding);
+        std::fill(price.begin(), price.begin() + columns, T(0));
+        column_of.assign(rows, kFree);
+        row_of.assign(stride, kFree);
+        distance.resize(stride);
+        closed.resize(stride);
+        previous.resize(stride);
+        pathcost.resize(rows);
+    }
+
+    HARNESS_INLINE void column_maxima() {
+        using I = Wide<std::int32_t>;
+        std::vector<std::int32_t>& top = next;
+        std::vector<std::int32_t>& who = previous;
+        top.assign(s, s + stride);
+        std::fill(who.begin(), who.end(), 0);
+        for (int i = 1; i < rows; ++i)
+            for (int k = 0; k < stride; k += I::lanes) {
+                const I::Vector x = I::load(row(i) + k), t = I::load(&top[k]), more = x > t;
+                I::store(&top[k], more ? x : t);
+                I::store(&who[k], more ? I::all(i) : I::load(&who[k]));
+            }
+        for (int j = 0; j < columns; ++j) {
+            price[j] = top[j];
+            if (column_of[who[j]] == kFree) {
+                column_of[who[j]] = j;
+                row_of[j] = who[j];
+            }
+        }
+    }
+
+    // Bids of the free rows; false when a price leaves the range.
+    HARNESS_INLINE bool bid() {
+        waiting.clear();
+        for (int i = 0; i < rows; ++i)
+            if (column_of[i] == kFree) waiting.push_back(i);
+        const int rounds = rows == columns ? 1 : 2;
+        for (int round = 0; round < rounds; ++round) {
+            next.clear();
+            int budget = rows;
+            for (int bidder : waiting) {
+                for (int i = bidder; i != kFree;) {
+                    const Best b = best(i);
+                    int j = b.column;
+                    if (b.first == b.second && row_of[j] != kFree) {  // a tie: perhaps another best column is free
+                        const T kept = price[j];
+                        price[j] = kNever;
+                        const int other = best(i).column;
+                        price[j] = kept;
+                        if (row_of[other] == kFree) j = other;
+                    }
+                    if (row_of[j] != kFree && (b.first == b.second || --budget < 0)) {
+                        next.push_back(i);  // nothing to gain, or enough bids: left to the paths
+                        break;
+                    }
+                    price[j] += b.first - b.second;
+                    if (price[j] > kLimit) return false;
+                    const int loser = row_of[j];
+                    row_of[j] = i;
+                    column_of[i] = j;
+                    if (loser != kFree) column_of[loser] = kFree;
+                    i = loser;
+                }
+            }
+            waiting.swap(next);
+        }
+        return true;
+    }
+
+    // Shortest path from a free row to a free column, then the exchange along it; false when a length leaves the range.
+    HARNESS_INLINE bool augment(int start) {
+        std::fill(distance.begin(), distance.end(), kMost);
+        std::fill(closed.begin(), closed.begin() + columns, kLeast);
+        std::fill(closed.begin() + columns, closed.end(), kMost);
+        reached.clear();
+        int i = start, end;
+        T offset = best(i).first, length = 0;
+        for (;;) {
+            V least = W::all(kMost), where{}, j = W::count();
+            const V shift = W::all(offset), from = W::all(T(i));
+            for (int k = 0; k < stride; k += W::lanes, j += W::lanes) {
+                const V through = shift + (W::load(&price[k]) - load_as<T>(row(i) + k));
+                const V old = W::load(&distance[k]);
+                const V shorter = through < old;
+                const V now = shorter ? through : old;
+                W::store(&distance[k], now);
+                set_previous(k, shorter, from);
+                const V shut = W::load(&closed[k]);
+                const V open = now < shut ? shut : now;
+                const V nearer = open < least;
+                least = nearer ? open : least;
+                where = nearer ? j : where;
+            }
+            length = W::smallest(least);
+            if (length > kLimit) return false;
+            end = int(W::smallest(least == length ? where : W::all(kMost)));
+            if (row_of[end] == kFree) break;
+            closed[end] = kMost;
+            reached.push_back(end);
+            i = row_of[end];
+            offset = length + value(i, end);
+        }
+        for (int j : reached) {
+            price[j] += length - distance[j];
+            if (price[j] > kLimit) return false;
+        }
+        for (int j = end;;) {
+            const int i = previous[j];
+            row_of[j] = i;
+            std::swap(column_of[i], j);
+            if (i == start) return true;
+        }
+    }
+
+    HARNESS_INLINE void set_previous(int k, V shorter, V from) {
+        using I = Wide<std::int32_t>;
+        if constexpr (sizeof(T) == 4) {
+            I::store(&previous[k], shorter ? from : I::load(&previous[k]));
+        } else {
+            for (int lane = 0; lane < W::lanes; ++lane)
+                if (shorter[lane]) previous[k + lane] = std::int32_t(from[lane]);
+        }
+    }
+
+    HARNESS_INLINE bool solve() {
+        prepare();
+        if (columns == 1) {  // one row, one column, no second best
+            column_of[0] = 0;
+            row_of[0] = 0;
+            return true;
+        }
+        if (rows == columns) column_maxima();
+        if (!bid()) return false;
+        for (std::size_t k = 0; k < waiting.size(); ++k)
+            if (!augment(waiting[k])) return false;
+        return true;
+    }
+
+    // gap, and the equality graph: bit j of row i says S_ij - p_j = u_i, that is, an optimum may use (i, j).
+    HARNESS_INLINE void certify(Assignment& found, TightGraph& graph) {
+        const int words = (columns + 63) / 64;
+        graph.reset(rows, columns, words);
+        std::int64_t dual = 0;
+        found.total = 0;
+        for (int j = 0; j < columns; ++j) {
+            dual += std::int64_t(price[j]);
+            if (rows < columns && price[j] == 0) graph.releasable[j / 64] |= std::uint64_t(1) << (j % 64);
+        }
+        for (int i = 0; i < rows; ++i) {
+            V least = W::all(kMost);
+            for (int k = 0; k < stride; k += W::lanes) {
+                const V loss = W::load(&price[k]) - load_as<T>(row(i) + k);
+                least = loss < least ? loss : least;
+            }
+            const T loss = W::smallest(least);
+            dual -= std::int64_t(loss);
+            found.total += row(i)[column_of[i]];
+            for (int word = 0; word < words; ++word) {
+                V equal{};
+                const int from = word * 64, to = std::min(from + 64, stride);
+                for (int k = from; k < to; k += W::lanes) equal |= (W::load(&price[k]) - load_as<T>(row(i) + k)) == loss;
+                if (W::smallest(equal) == 0) continue;
+                std::uint64_t bits = 0;
+                for (int j = from; j < std::min(from + 64, columns); ++j) bits |= std::uint64_t(value(i, j) == -loss) << (j - from);
+                graph.tight[std::size_t(i) * words + word] = bits;
+            }
+        }
+        found.gap = dual - found.total;
+        found.column_of_row = column_of;
+    }
+};
+
+HARNESS_CLONES bool solve_narrow(Solver<std::int32_t>& solver, Assignment& found, TightGraph& graph) {
+    if (!solver.solve()) return false;
+    solver.certify(found, graph);
+    return true;
+}
+
+bool solve_wide(Solver<std::int64_t>& solver, Assignment& found, TightGraph& graph) {
+    if (!solver.solve()) return false;
+    solver.certify(found, graph);
+    return true;
+}
+
+}  // namespace
+
+void assign(const std::int32_t* similarity, int rows, int columns, std::int64_t largest, Assignment& found) {
+    static thread_local Solver<std::int32_t> narrow;
+    static thread_local TightGraph graph;
+    narrow.s = similarity;
+    narrow.rows = rows;
+    narrow.columns = columns;
+    narrow.stride = padded(columns);
+    if (largest > (1 << 28) || !solve_narrow(narrow, found, graph)) {
+        Solver<std::int64_t> wide;
+        wide.s = similarity;
+        wide.rows = rows;
+        wide.columns = columns;
+        wide.stride = padded(columns);
+        solve_wide(wide, found, graph);
+    }
+    if (found.gap == 0) graph.lowest(found.column_of_row);
+}
+
+}  // namespace harness

@@ -1,0 +1,65 @@
+// Python sees whole batches as addresses: no tensor library's headers, no copy. harness/matching checks everything first.
+
+#include <pybind11/pybind11.h>
+
+#include "match_cpu.hpp"
+
+#ifdef HARNESS_WITH_CUDA
+#include "match_cuda.hpp"
+#endif
+
+namespace py = pybind11;
+using Address = std::uintptr_t;
+
+namespace {
+
+harness::Results results(Address columns, Address similarity, Address gap, Address valid) {
+    return {reinterpret_cast<std::int64_t*>(columns), reinterpret_cast<double*>(similarity), reinterpret_cast<double*>(gap),
+            reinterpret_cast<bool*>(valid)};
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_native, module) {
+    module.doc() = "Matching in C++ and CUDA: see csrc/. Called by harness.matching, which checks shapes and types.";
+
+    module.def(
+        "match_cpu",
+        [](Address prototypes, Address names, std::int64_t batch, int n, int m, int dimension, int threads, Address columns,
+           Address similarity, Address gap, Address valid) {
+            const py::gil_scoped_release release;
+            harness::match_cpu(reinterpret_cast<const float*>(prototypes), reinterpret_cast<const float*>(names), {batch, n, m},
+                               dimension, threads, results(columns, similarity, gap, valid));
+        },
+        py::arg("prototypes"), py::arg("names"), py::arg("batch"), py::arg("n"), py::arg("m"), py::arg("dimension"),
+        py::arg("threads"), py::arg("columns"), py::arg("similarity"), py::arg("gap"), py::arg("valid"));
+
+    module.def(
+        "quantise_cpu",
+        [](Address prototypes, Address names, std::int64_t batch, int n, int m, int dimension, int threads, Address similarity,
+           Address valid) {
+            const py::gil_scoped_release release;
+            harness::quantise_cpu(reinterpret_cast<const float*>(prototypes), reinterpret_cast<const float*>(names), {batch, n, m},
+                                  dimension, threads, reinterpret_cast<std::int32_t*>(similarity), reinterpret_cast<bool*>(valid));
+        },
+        py::arg("prototypes"), py::arg("names"), py::arg("batch"), py::arg("n"), py::arg("m"), py::arg("dimension"),
+        py::arg("threads"), py::arg("similarity"), py::arg("valid"));
+
+    module.def(
+        "assign_cpu",
+        [](Address similarity, std::int64_t batch, int n, int m, int threads, Address columns, Address total, Address gap,
+           Address valid) {
+            const py::gil_scoped_release release;
+            harness::assign_cpu(reinterpret_cast<const std::int32_t*>(similarity), {batch, n, m}, threads,
+                                results(columns, total, gap, valid));
+        },
+        py::arg("similarity"), py::arg("batch"), py::arg("n"), py::arg("m"), py::arg("threads"), py::arg("columns"),
+        py::arg("total"), py::arg("gap"), py::arg("valid"));
+
+#ifdef HARNESS_WITH_CUDA
+    module.attr("cuda") = true;
+    harness::bind_cuda(module);
+#else
+    module.attr("cuda") = false;
+#endif
+}

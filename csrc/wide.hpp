@@ -1,0 +1,62 @@
+// Vectors of sixteen int32, eight int64 or eight double: one 64-byte register with AVX-512, two with AVX2, four with SSE2.
+//
+// The loops are written once with the compiler's vector types. HARNESS_CLONES compiles the function it stands before for
+// several instruction sets and picks one when the module is loaded, so that one wheel runs on any x86-64.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
+#define HARNESS_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define HARNESS_CLONES
+#endif
+#define HARNESS_INLINE inline __attribute__((always_inline))
+
+namespace harness {
+
+template <class T>
+struct Wide {
+    typedef T Vector __attribute__((vector_size(64), aligned(4), may_alias));
+    static constexpr int lanes = 64 / sizeof(T);
+
+    static HARNESS_INLINE Vector load(const T* from) { return *reinterpret_cast<const Vector*>(from); }
+    static HARNESS_INLINE void store(T* to, Vector x) { *reinterpret_cast<Vector*>(to) = x; }
+    static HARNESS_INLINE Vector all(T x) { return Vector{} + x; }
+    static HARNESS_INLINE Vector count() {  // 0, 1, 2, ...
+        Vector x{};
+        for (int k = 0; k < lanes; ++k) x[k] = T(k);
+        return x;
+    }
+    static HARNESS_INLINE T smallest(Vector x) {
+        typedef T Half __attribute__((vector_size(32)));
+        typedef T Quarter __attribute__((vector_size(16)));
+        Half a, b;
+        std::memcpy(&a, &x, 32);
+        std::memcpy(&b, reinterpret_cast<const char*>(&x) + 32, 32);
+        const Half half = a < b ? a : b;
+        Quarter c, d;
+        std::memcpy(&c, &half, 16);
+        std::memcpy(&d, reinterpret_cast<const char*>(&half) + 16, 16);
+        const Quarter quarter = c < d ? c : d;
+        T best = quarter[0];
+        for (int k = 1; k < lanes / 4; ++k) best = quarter[k] < best ? quarter[k] : best;
+        return best;
+    }
+};
+
+// Sixteen int32 costs, or eight of them widened to int64.
+template <class T>
+HARNESS_INLINE typename Wide<T>::Vector load_as(const std::int32_t* from) {
+    if constexpr (sizeof(T) == 4) {
+        return Wide<T>::load(from);
+    } else {
+        typedef std::int32_t Narrow __attribute__((vector_size(32), aligned(4), may_alias));
+        return __builtin_convertvector(*reinterpret_cast<const Narrow*>(from), typename Wide<T>::Vector);
+    }
+}
+
+constexpr int padded(int columns) { return (columns + 15) / 16 * 16; }
+
+}  // namespace harness
