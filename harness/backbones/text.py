@@ -75,6 +75,7 @@ class TextTower:
         self.width = int(embedding.embedding_dim)
         self.context_length = int(getattr(tokenizer, "context_length", None) or model.context_length)  # type: ignore[arg-type]
         self._frozen: dict[str, Tensor] = {}
+        self._ids: dict[str, list[int]] = {}
         self.cuts_context = False
         self.cuts_context = self._probe_cut()
 
@@ -91,7 +92,9 @@ class TextTower:
                 f"names cannot be learned with the tokenizer {type(self._tokenizer).__name__}",
                 "use a backbone with CLIP's own tokenizer; frozen prompts work with any",
             )
-        return list(self._tokenizer.encode(text))
+        if text not in self._ids:  # name learning asks for the same pieces at every step
+            self._ids[text] = list(self._tokenizer.encode(text))
+        return self._ids[text]
 
     def token_embedding(self, text: str) -> Tensor:
         """The frozen embeddings ``(r, width)`` of a text's r tokens, fp32."""
@@ -210,7 +213,7 @@ class TextTower:
             f"{self._prefix}positional_embedding": self._tower.positional_embedding[:length],
             f"{self._prefix}attn_mask": self._tower.attn_mask[:length, :length],
         }
-        encoded = functional_call(self._encode, shorter, (ids,))
+        encoded = functional_call(self._encode, shorter, (ids,), tie_weights=False)
         return encoded
 
     def _probe_cut(self) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +21,12 @@ from harness.errors import DataError, HarnessError
 from harness.features.store import FeatureStore
 from harness.features.views import augment
 
-BATCH = 256
 SHARD = 4096
+"""Images that are written to the cache at once; a killed run loses at most so many."""
+
+CPU_BATCH_PIXELS = 64 * 64 * 64
+"""Pixels of a batch on the CPU: 64 images of the miniature, 8 at 224 x 224."""
+
 DECODING = "rgb-exif-white/1"
 """Version of how files become pixels; part of the encoder key."""
 
@@ -61,12 +67,14 @@ class Encoder:
         self._backbone = backbone
         self._store = store
         self._workers = max(1, workers)
-        self._batch = BATCH
+        self._cuda = backbone.device.type == "cuda"
+        self._batch = 256 if self._cuda else max(8, CPU_BATCH_PIXELS // _pixels(backbone))
+        self._device_lock = threading.Lock()
         self.encoded = 0
         self.unreadable: dict[str, str] = {}
 
     def ensure(self, sources: Sequence[Source], view: int, progress: Callable[[int], None] | None = None) -> None:
-        """Encode what the cache does not hold yet; ``progress`` is told how many images were done.
+        """Encode what the cache does not hold yet; ``progress`` is told how many more images were done.
 
         Raises:
             StorageError: the cache cannot be written.
@@ -77,14 +85,11 @@ class Encoder:
         for start in range(0, len(todo), SHARD):
             digests: list[str] = []
             rows: list[Tensor] = []
-            for batch, done in self._decoded(todo[start : start + SHARD], view):
-                if batch:
-                    digests += [digest for digest, _ in batch]
-                    rows.append(self._encode(torch.stack([pixels for _, pixels in batch])))
-                if progress is not None:
-                    progress(done)
-            if rows:
-                self._store.put(view, digests, torch.cat(rows).cpu().numpy())
+            for batch, encoded in self._batches(todo[start : start + SHARD], view, progress):
+                digests += batch
+                rows.append(encoded)
+            if digests:
+                self._store.put(view, digests, torch.cat(rows).numpy())
                 self.encoded += len(digests)
 
     def features(self, sources: Sequence[Source], views: int) -> tuple[Tensor, list[int]]:
@@ -102,32 +107,40 @@ class Encoder:
         array = kept[0][:, None] if views == 1 else np.stack(kept, axis=1)  # type: ignore[index,arg-type]
         return torch.from_numpy(array).to(self._backbone.device), readable
 
-    def _decoded(self, sources: Sequence[Source], view: int) -> Iterator[tuple[list[tuple[str, Tensor]], int]]:
-        """Batches of (sha256, pixels), with the number of files that each batch took."""
+    def _batches(
+        self, sources: Sequence[Source], view: int, progress: Callable[[int], None] | None
+    ) -> Iterator[tuple[list[str], Tensor]]:
+        """(sha256 of the readable images, their features on the CPU) of every batch, in order.
 
-        def decode(source: Source) -> Tensor | DataError:
+        A batch is decoded and encoded by one thread, and which images share a batch does not depend on how many
+        threads there are: so neither do the features.
+        """
+        batches = [sources[start : start + self._batch] for start in range(0, len(sources), self._batch)]
+        with one_thread_per_operation(self._backbone.device), ThreadPoolExecutor(self._workers) as pool:
             try:
-                return self._backbone.preprocess(augment(load_image(source.file), source.sha256, view))
-            except DataError as error:
-                return error
+                for batch, result in zip(batches, pool.map(lambda b: self._one_batch(b, view), batches), strict=True):
+                    if progress is not None:
+                        progress(len(batch))
+                    if result is not None:
+                        yield result
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
-        with ThreadPoolExecutor(self._workers) as pool:
-            # One batch is decoded ahead while the device works on the one before.
-            starts = list(range(0, len(sources), BATCH))
-            ahead = [[pool.submit(decode, s) for s in sources[starts[0] : starts[0] + BATCH]]] if starts else []
-            for n, start in enumerate(starts):
-                if n + 1 < len(starts):
-                    following = starts[n + 1]
-                    ahead.append([pool.submit(decode, s) for s in sources[following : following + BATCH]])
-                batch = []
-                chunk = sources[start : start + BATCH]
-                for source, future in zip(chunk, ahead.pop(0), strict=True):
-                    pixels = future.result()
-                    if isinstance(pixels, DataError):
-                        self.unreadable[source.path] = pixels.message
-                    else:
-                        batch.append((source.sha256, pixels))
-                yield batch, len(chunk)
+    def _one_batch(self, sources: Sequence[Source], view: int) -> tuple[list[str], Tensor] | None:
+        digests, pixels = [], []
+        for source in sources:
+            try:
+                image = load_image(source.file, source.path)
+            except DataError as error:
+                self.unreadable[source.path] = error.message
+                continue
+            pixels.append(self._backbone.preprocess(augment(image, source.sha256, view)))
+            digests.append(source.sha256)
+        if not digests:
+            return None
+        with self._device_lock if self._cuda else nullcontext():
+            return digests, self._encode(torch.stack(pixels)).cpu()
 
     def _encode(self, pixels: Tensor) -> Tensor:
         """Unit rows; when memory runs out the batch is halved, and stays halved."""
@@ -145,6 +158,28 @@ class Encoder:
                 self._batch //= 2
                 if self._backbone.device.type == "cuda":
                     torch.cuda.empty_cache()
+
+
+@contextmanager
+def one_thread_per_operation(device: torch.device) -> Iterator[None]:
+    """On the CPU, compute every operation with one thread, and use the cores for several batches or cells instead.
+
+    So sums are taken in the same order for any number of workers and cores. It is also quicker: threads that share
+    one small operation wait for each other, badly so on a machine with other work.
+    """
+    before = torch.get_num_threads()
+    try:
+        if device.type == "cpu":
+            torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _pixels(backbone: Backbone) -> int:
+    size = backbone.preprocess_config.get("size", 224)
+    height, width = size if isinstance(size, list | tuple) else (size, size)
+    return int(height) * int(width)
 
 
 def _out_of_memory(error: BaseException) -> bool:

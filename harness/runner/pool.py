@@ -17,6 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import torch
 
+from harness.features.encode import one_thread_per_operation
 from harness.prompts import Template
 from harness.runner.bench import Bench
 from harness.runner.cell import run_cell
@@ -38,14 +39,9 @@ def warm_up() -> None:
 
 def run_here(jobs: Sequence[Job], template: Template, bench: Bench) -> Iterator[Cell]:
     """Run jobs in this process, one after the other."""
-    threads = torch.get_num_threads()
-    try:
-        if bench.device.type == "cpu":
-            torch.set_num_threads(1)
+    with one_thread_per_operation(bench.device):
         for job in jobs:
             yield run_cell(job.spec, job.manifest, job.method, template, bench)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def run_in_workers(
