@@ -151,7 +151,7 @@ def _directories(root: Path) -> list[str]:
     except FileNotFoundError:
         raise DataError(
             f"data folder {root} does not exist",
-            "check the path; `harness download` fetches LAION-Beyond, and beyond-mini needs no download",
+            "check the path; `harness data download` fetches LAION-Beyond, and beyond-mini needs no download",
         ) from None
     except NotADirectoryError:
         raise DataError(
@@ -204,6 +204,6 @@ def _the_one(root: Path, domain: str, side: Side, group: list[str], choice: str 
     if len(group) > 1:
         raise DataError(
             f"{root} holds {len(group)} folders for domain {domain}, side {side}: {', '.join(group)}",
-            f"choose one by its name, for example {group[0]}",
+            f"choose one, for example --folder {group[0]}",
         )
     return group[0]

@@ -81,7 +81,7 @@ def test_two_candidates_must_be_chosen_between(tmp_path):
     with pytest.raises(DataError) as error:
         open_dataset(tmp_path)
     assert "domain Animals, side oop: Animals91_OOP, Animals92_OOP" in message(error)
-    assert "choose one" in message(error)
+    assert "--folder Animals91_OOP" in message(error)
     dataset = open_dataset(tmp_path, folders=("Animals91_OOP",))
     assert dataset.domains["Animals"].oop.name == "Animals91_OOP"
     assert dataset.domains["Animals"].ip.name == "Animals42_IP"
@@ -124,7 +124,7 @@ def test_a_relative_root_has_a_name(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("where", "wrong", "hint"),
     [
-        ("missing", "does not exist", "harness download"),
+        ("missing", "does not exist", "harness data download"),
         ("file", "is a file, not a data folder", "unpack it"),
         ("file/below", "is a file, not a data folder", "unpack it"),
         ("empty", "holds no folder named", "give the folder that holds Animals92_OOP"),
