@@ -64,7 +64,9 @@ def _registered(tree: ast.Module) -> list[tuple[str, str]]:
 def _description(source: Source, name: str, cls: ast.ClassDef | None) -> Description:
     needs, summary, paper = "?", "?", "?"
     if cls is not None:
-        values = {t.id: n.value for n in cls.body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)}
+        values = {
+            t.id: n.value for n in cls.body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)
+        }
         summary = (ast.get_docstring(cls) or "?").partition("\n")[0]
         declared = values.get("needs")
         keywords = declared.keywords if isinstance(declared, ast.Call) else []

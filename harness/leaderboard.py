@@ -134,5 +134,7 @@ def _data(cells: list[Cell]) -> DomainData:
 
 
 def _order(row: Row) -> tuple[str, str, str, int, str, str]:
-    identity = json.dumps(row.model_dump(mode="json", include={"method_record", "versions", "device", "data"}), sort_keys=True)
+    identity = json.dumps(
+        row.model_dump(mode="json", include={"method_record", "versions", "device", "data"}), sort_keys=True
+    )
     return row.protocol, row.dataset, row.backbone, row.shots, row.method, identity

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Protocol
 
 
@@ -29,3 +29,21 @@ class Silent:
 
     def note(self, text: str) -> None:
         """Does nothing."""
+
+
+@contextmanager
+def counted(report: Reporter, unit: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Stages for work that calls back with (name, done, total): a new stage whenever the name changes."""
+    with ExitStack() as stack:
+        current: tuple[str, Callable[[int], None]] | None = None
+        before = 0
+
+        def progress(name: str, done: int, total: int) -> None:
+            nonlocal current, before
+            if current is None or current[0] != name:
+                stack.close()
+                current, before = (name, stack.enter_context(report.stage(name, total, unit))), 0
+            current[1](done - before)
+            before = done
+
+        yield progress

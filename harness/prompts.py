@@ -69,14 +69,14 @@ class Template:
 def locate(caption: str, name: str) -> Prompt | None:
     """The caption as a prompt around its class name, or None if the caption does not name its class.
 
-    The class is known by its label; only its own name is looked for, as whole words, in any case and with any
-    white space, underscore or hyphen between its words. So "rose" is not found in "rosebud", and a caption of the
+    The class is known by its label; only its own name is looked for, as whole words, in any case, with any white
+    space, underscore, full stop or hyphen between its words. So "rose" is not found in "rosebud", and a caption of the
     class "rose" is never taken for one of "rose hip".
     """
     words = [re.escape(word) for word in name.split()]
     if not words:
         return None
-    between = r"[\s_-]+"
+    between = r"[\s_.-]+"
     found = re.search(rf"(?<!\w){between.join(words)}(?!\w)", caption, re.IGNORECASE)
     if found is None:
         return None

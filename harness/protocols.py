@@ -109,10 +109,11 @@ def draw(
         seed: the draw's number.
         digests: file -> sha256 of its bytes, None for a file that cannot be read (it keeps its place in the draw).
     """
+    folders = {"train": train.folder, "val": val.folder}
     picks = [
-        Pick(part=part, path=item.path, label=item.label, sha256=digests.get(split.folder / item.path) or "unreadable")
-        for part, split in (("train", train), ("val", val))
-        for item in protocol.pick(train, val, shots, seed)[part]  # type: ignore[index]
+        Pick(part=part, path=item.path, label=item.label, sha256=digests.get(folders[part] / item.path) or "unreadable")
+        for part, items in protocol.pick(train, val, shots, seed).items()
+        for item in items
     ]
     return Manifest(
         protocol=protocol.id,

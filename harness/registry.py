@@ -12,7 +12,7 @@ import inspect
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -160,7 +160,7 @@ def _reason(error: BaseException) -> str:
     return text if isinstance(error, ImportError) and text else f"{type(error).__name__}: {text}"
 
 
-@lru_cache(maxsize=None)
+@cache
 def code_digest(module: str) -> str:
     """sha256 over the source of a module's top-level package (or the single file), without importing it.
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from harness.types.task import Task
 from torch import Tensor
+
+from harness.types.task import Task
 
 
 class NameEmbeddings:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
+
 from harness.hookspecs import Register, hookimpl
 from harness.method import Method
 from harness.prompts import Prompt, locate
@@ -17,10 +18,11 @@ from ._contrastive import symmetric_contrastive
 from ._names import NameEmbeddings
 
 if TYPE_CHECKING:
-    from harness.types.task import Task
-    from harness.types.vocabulary import Vocabulary
     from torch import Tensor
     from typing_extensions import Self
+
+    from harness.types.task import Task
+    from harness.types.vocabulary import Vocabulary
 
 
 @dataclass

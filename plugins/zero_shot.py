@@ -9,10 +9,11 @@ from harness.hookspecs import Register, hookimpl
 from harness.method import Method
 
 if TYPE_CHECKING:
-    from harness.types.task import Task
-    from harness.types.vocabulary import Vocabulary
     from torch import Tensor
     from typing_extensions import Self
+
+    from harness.types.task import Task
+    from harness.types.vocabulary import Vocabulary
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""Models: found, recorded, loaded; images and prompts in, unit rows out."""

@@ -73,7 +73,8 @@ def fetch_weights(name: str, tag: str, cache: Path | None = None) -> Path:
         near = closest(tag, tags)
         known = f"published for {name}: {', '.join(tags)}" if tags else f"nothing is published for {name}"
         raise BackboneError(
-            f"{tag!r} is neither a weights file nor a published tag of {name}", f"did you mean {near}?" if near else known
+            f"{tag!r} is neither a weights file nor a published tag of {name}",
+            f"did you mean {near}?" if near else known,
         )
     trained_with = bool(published.get("quick_gelu", False))
     built_with = bool((open_clip.get_model_config(name.replace("/", "-")) or {}).get("quick_gelu", False))

@@ -64,7 +64,8 @@ class TextTower:
         self._encode = _Encode(model)
         self._tokenizer = tokenizer
         self._device = device
-        self._prefix, tower = ("model.text.", model.text) if hasattr(model, "text") else ("model.", model)
+        tower: Any = model.text if hasattr(model, "text") else model
+        self._prefix = "model.text." if hasattr(model, "text") else "model."
         self._tower = tower
         embedding = getattr(tower, "token_embedding", None)
         if embedding is None and hasattr(tower, "transformer"):  # a Hugging Face text encoder
@@ -213,8 +214,8 @@ class TextTower:
             f"{self._prefix}positional_embedding": self._tower.positional_embedding[:length],
             f"{self._prefix}attn_mask": self._tower.attn_mask[:length, :length],
         }
-        encoded = functional_call(self._encode, shorter, (ids,), tie_weights=False)
-        return encoded
+        cut: Tensor = functional_call(self._encode, shorter, (ids,), tie_weights=False)
+        return cut
 
     def _probe_cut(self) -> bool:
         """Whether cutting the context leaves the features as they are."""

@@ -89,7 +89,9 @@ def _methods(plugin: str, preset: str | None, param: Sequence[str], baseline: st
             raise UserError(f"--param {text} has no value", "write it as name=value, for example -p lr=0.002")
         method, dot, rest = key.partition(".")
         if dot and method not in values:
-            raise UserError(f"--param {text} is for {method!r}, which is not evaluated", f"evaluated: {', '.join(names)}")
+            raise UserError(
+                f"--param {text} is for {method!r}, which is not evaluated", f"evaluated: {', '.join(names)}"
+            )
         for name in [method] if dot else names:
             values[name][rest if dot else key] = value
     choices = [MethodChoice(name, preset, values[name]) for name in names]
@@ -188,7 +190,9 @@ def _show_failures(outcome: Outcome) -> None:
             seed = "" if failure.seed is None else f", seed {failure.seed}"
             where = f"{row.method}, {row.shots} shots, {failure.domain}{seed}"
             err.print(f"{failure.kind}: {where}: {failure.reason}", style="red", markup=False)
-    images = sorted({path for row in outcome.leaderboard.rows for data in row.data.values() for path in data.unreadable})
+    images = sorted(
+        {path for row in outcome.leaderboard.rows for data in row.data.values() for path in data.unreadable}
+    )
     if images:
         err.print(f"{len(images)} images could not be read and are not scored:", style="yellow")
         for path in images[:10]:

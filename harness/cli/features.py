@@ -18,12 +18,13 @@ def list_entries(cache: Path | None, json: bool) -> int:
     if json:
         print(json_format.dumps([entry.__dict__ for entry in found], indent=1))
         return 0
-    rows = [
-        (e.key[:12], e.description, f"{e.images:,}", f"{e.bytes / 1e6:.1f} MB", time.strftime("%Y-%m-%d %H:%M", time.localtime(e.used)))
-        for e in found
-    ]  # fmt: skip
+    rows = [(e.key[:12], e.description, f"{e.images:,}", f"{e.bytes / 1e6:.1f} MB", _when(e.used)) for e in found]
     console.out().print(console.table(str(root), ("key", "encoder", "features", "size", "last used"), rows, left=2))
     return 0
+
+
+def _when(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
 def clear(key: str | None, cache: Path | None) -> int:

@@ -7,7 +7,7 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -32,7 +32,7 @@ app.add_typer(features_app, name="features")
 app.add_typer(bench_app, name="bench")
 
 Cache = Annotated[
-    Optional[Path],  # noqa: UP007 - typer reads it on Python 3.10
+    Path | None,
     typer.Option("--cache", help="Cache folder (also: HARNESS_CACHE).", show_default="the user's cache"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -58,28 +58,30 @@ def main(
 @app.command()
 def evaluate(
     plugin: Annotated[str, typer.Option("--plugin", help="Methods, comma-separated, or `all`.")] = "fsnl",
-    domain: Annotated[Optional[list[str]], typer.Option("--domain", "-d", help="Domains; may be repeated.")] = None,
+    domain: Annotated[list[str] | None, typer.Option("--domain", "-d", help="Domains; may be repeated.")] = None,
     all_domains: Annotated[bool, typer.Option("--all-domains", help="Every domain the data have.")] = False,
     shots: Annotated[str, typer.Option("--shots", help="Images per class, e.g. 1,2,4,8,16.")] = "4",
     seeds: Annotated[str, typer.Option("--seeds", help="Numbers of the few-shot draws, e.g. 1,2,3 or 1-3.")] = "1-3",
     protocol: Annotated[str, typer.Option("--protocol", help="clean-v1 or paper-2025.")] = "clean-v1",
-    preset: Annotated[Optional[str], typer.Option("--preset", help="Parameter preset of the methods.")] = None,
+    preset: Annotated[str | None, typer.Option("--preset", help="Parameter preset of the methods.")] = None,
     param: Annotated[
-        Optional[list[str]], typer.Option("--param", "-p", help="lr=0.002, or fsnl.lr=0.002 for one method.")
+        list[str] | None, typer.Option("--param", "-p", help="lr=0.002, or fsnl.lr=0.002 for one method.")
     ] = None,
-    baseline: Annotated[str, typer.Option("--baseline", help="Method set beside the others; `none` for none.")] = "zero_shot",
+    baseline: Annotated[
+        str, typer.Option("--baseline", help="Method set beside the others; `none` for none.")
+    ] = "zero_shot",
     data: Annotated[
-        Optional[Path], typer.Option("--data", help="LAION-Beyond root.", show_default="the miniature")
+        Path | None, typer.Option("--data", help="LAION-Beyond root.", show_default="the miniature")
     ] = None,
     folder: Annotated[
-        Optional[list[str]], typer.Option("--folder", help="Folder to take where a domain and side has several.")
+        list[str] | None, typer.Option("--folder", help="Folder to take where a domain and side has several.")
     ] = None,
     backbone: Annotated[
-        Optional[str],
+        str | None,
         typer.Option("--backbone", help="open_clip architecture.", show_default="beyond-mini, or ViT-B-16 with --data"),
     ] = None,
     pretrained: Annotated[
-        Optional[str],
+        str | None,
         typer.Option("--pretrained", help="Published tag or weights file.", show_default="laion400m_e32 for ViT-B-16"),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
@@ -87,7 +89,9 @@ def evaluate(
     out: Annotated[Path, typer.Option("--out", "-o", help="Results folder.")] = Path("results"),
     cache: Cache = None,
     workers: Workers = CORES,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the cells and which are known; run nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the cells and which are known; run nothing.")
+    ] = False,
     json: Json = False,
 ) -> int:
     """Evaluate methods on domains and write the leaderboard.
@@ -97,13 +101,16 @@ def evaluate(
     from harness.cli import evaluate as command
 
     return command.evaluate(
-        plugin, domain, all_domains, shots, seeds, protocol, preset, param, baseline, data, folder, backbone, pretrained,
-        device, precision, out, cache, workers, dry_run, json,
+        plugin, domain, all_domains, shots, seeds, protocol, preset, param, baseline, data, folder,
+        backbone, pretrained, device, precision, out, cache, workers, dry_run, json,
     )  # fmt: skip
 
 
 @app.command()
-def plugins(json: Json = False, strict: Annotated[bool, typer.Option("--strict", help="Import all; fail on a broken one.")] = False) -> int:
+def plugins(
+    json: Json = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Import all; fail on a broken one.")] = False,
+) -> int:
     """List the installed methods and what they need."""
     from harness.cli import plugins as command
 
@@ -144,8 +151,8 @@ def data_check(
 @data_app.command("download")
 def data_download(
     dest: Annotated[Path, typer.Argument(help="Where to put the data.")],
-    domain: Annotated[Optional[list[str]], typer.Option("--domain", "-d", help="Only these domains.")] = None,
-    revision: Annotated[Optional[str], typer.Option(help="Revision of the data set.", show_default="pinned")] = None,
+    domain: Annotated[list[str] | None, typer.Option("--domain", "-d", help="Only these domains.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Revision of the data set.", show_default="pinned")] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use what is there; say what is missing.")] = False,
 ) -> int:
     """Download LAION-Beyond (about 15 GB) with resume and verification."""
@@ -164,7 +171,9 @@ def features_list(cache: Cache = None, json: Json = False) -> int:
 
 @features_app.command("clear")
 def features_clear(
-    key: Annotated[Optional[str], typer.Argument(help="Key of one encoder (or its beginning).", show_default="all")] = None,
+    key: Annotated[
+        str | None, typer.Argument(help="Key of one encoder (or its beginning).", show_default="all")
+    ] = None,
     cache: Cache = None,
 ) -> int:
     """Remove cached features."""

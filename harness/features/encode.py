@@ -146,7 +146,7 @@ class Encoder:
         """Unit rows; when memory runs out the batch is halved, and stays halved."""
         while True:
             try:
-                parts = [self._backbone.encode_image(part) for part in pixels.split(self._batch)]
+                parts = [self._backbone.encode_image(part) for part in torch.split(pixels, self._batch)]
                 return torch.cat(parts)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _out_of_memory(error):

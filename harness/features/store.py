@@ -15,6 +15,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,11 @@ class Entry:
     images: int
     bytes: int
     used: float
+
+
+class _Shard(NamedTuple):
+    sha256: NDArray[np.uint8]
+    feature: NDArray[np.float32]
 
 
 class FeatureStore:
@@ -102,9 +108,8 @@ class FeatureStore:
                 shard = _read(path)
                 if shard is None:
                     continue  # damaged: encoded again; `harness features verify` names it
-                features = shard["feature"]
-                for i, row in enumerate(shard["sha256"]):
-                    index[row.tobytes()] = (features, i)
+                for i, row in enumerate(shard.sha256):
+                    index[row.tobytes()] = (shard.feature, i)
             self._index[view] = index
         return self._index[view]
 
@@ -118,7 +123,7 @@ def entries(root: Path) -> list[Entry]:
         if not folder.is_dir() or not (about.exists() or shards):
             continue
         description = about.read_text().strip() if about.exists() else "unknown encoder"
-        images = sum(len(shard["sha256"]) for path in shards if (shard := _read(path)) is not None)
+        images = sum(len(shard.sha256) for path in shards if (shard := _read(path)) is not None)
         size = sum(path.stat().st_size for path in shards)
         found.append(Entry(folder.name, description, images, size, folder.stat().st_mtime))
     return sorted(found, key=lambda e: -e.used)
@@ -155,7 +160,7 @@ def enforce_limit(root: Path, limit: int, keep: str) -> int:
     return freed
 
 
-def _read(path: Path) -> dict[str, NDArray[np.generic]] | None:
+def _read(path: Path) -> _Shard | None:
     """A shard that is whole, or None. Checked at every reading: a flipped bit must not become a number.
 
     The file is mapped, not copied, so that workers share its pages.
@@ -168,10 +173,11 @@ def _read(path: Path) -> dict[str, NDArray[np.generic]] | None:
     if hashlib.sha256(content).hexdigest() != path.stem:
         return None
     start = 8 + int.from_bytes(content[:8], "little")
-    shard = {}
-    for name, about in json.loads(content[8:start]).items():
-        first, last = about["data_offsets"]
-        dtype = {"U8": np.uint8, "F32": np.float32}[about["dtype"]]
-        view = memoryview(content)[start + first : start + last]
-        shard[name] = np.frombuffer(view, dtype=dtype).reshape(about["shape"])
-    return shard
+    header = json.loads(content[8:start])
+
+    def mapped(name: str, dtype: type) -> NDArray[Any]:
+        first, last = header[name]["data_offsets"]
+        flat: NDArray[Any] = np.frombuffer(memoryview(content)[start + first : start + last], dtype)
+        return flat.reshape(header[name]["shape"])
+
+    return _Shard(mapped("sha256", np.uint8), mapped("feature", np.float32))

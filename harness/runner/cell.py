@@ -130,7 +130,7 @@ def predict(method: Method, name: str, image: Tensor, vocabulary: Vocabulary) ->
         MethodError: scores of a wrong type or shape, or that are not finite.
     """
     best = []
-    for chunk in image.split(CHUNK):
+    for chunk in torch.split(image, CHUNK):
         with torch.no_grad():
             scores = method.scores(chunk.clone(), vocabulary)  # a method may write into what it is given
         wanted = (len(chunk), len(vocabulary))

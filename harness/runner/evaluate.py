@@ -10,7 +10,6 @@ from harness.ledger import Ledger
 from harness.progress import Reporter, Silent
 from harness.runner.plan import Job, Plan, make_plan
 from harness.runner.request import Outcome, Request
-from harness.types.cell import Cell
 from harness.types.leaderboard import Leaderboard
 
 FILE = "leaderboard.json"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from harness.files import cache_root
 from harness.method import Method, build, parameters
 from harness.miniature import build as miniature_build
 from harness.miniature import model as miniature
-from harness.progress import Reporter
+from harness.progress import Reporter, counted
 from harness.runner.domain import DomainData, read_domain
 from harness.runner.request import MethodChoice, Request
 from harness.types.cell import DatasetRecord, MethodRecord, Spec
@@ -121,18 +120,8 @@ def make_plan(request: Request, report: Reporter) -> Plan:
 
 def miniature_data(cache: Path, report: Reporter, workers: int) -> Path:
     """The miniature's folder in the cache; drawn on first use."""
-    done = 0
-    with ExitStack() as stack:
-
-        def progress(so_far: int, total: int) -> None:
-            nonlocal done, advance
-            if advance is None:
-                advance = stack.enter_context(report.stage("drawing beyond-mini (first use only)", total, "images"))
-            advance(so_far - done)
-            done = so_far
-
-        advance: Callable[[int], None] | None = None
-        return miniature_build.build(cache / "beyond-mini", progress, workers)
+    with counted(report, "images") as progress:
+        return miniature_build.build(cache / "beyond-mini", partial(progress, "drawing beyond-mini"), workers)
 
 
 def _require_valid(request: Request) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -69,7 +70,9 @@ class Split:
         for item in self.items:
             if not 0 <= item.label < len(self.names):
                 raise DataError(f"{where}: {item.path} has label {item.label}, but there are {len(self.names)} names")
-        content = [self.domain, self.side, self.part, self.names, [(i.path, i.label, i.caption) for i in self.items]]
+        # An archive unpacked on macOS has decomposed names on disk; it is the same data.
+        items = [(unicodedata.normalize("NFC", i.path), i.label, i.caption) for i in self.items]
+        content = [self.domain, self.side, self.part, self.names, items]
         digest = hashlib.sha256(json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
         object.__setattr__(self, "fingerprint", digest)
 

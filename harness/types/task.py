@@ -100,7 +100,7 @@ class Task:
     logit_scale: float
     generator: torch.Generator
     device: torch.device
-    template: Template = Template()
+    template: Template = field(default_factory=Template)
     shots: int = 0
     progress: Progress = _silent
     _support: Support | None = field(default=None, repr=False)

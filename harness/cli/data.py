@@ -1,0 +1,76 @@
+"""``harness data``: draw the miniature, check a root, download LAION-Beyond."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from harness.cli import console
+from harness.datasets.report import CheckReport
+from harness.progress import counted
+
+SHOWN = 20
+"""Findings of a kind that are printed; ``--json`` has all."""
+
+
+def miniature(out: Path, workers: int) -> int:
+    """Draw the miniature; says where it lies."""
+    from harness.miniature.build import build
+
+    with counted(console.reporter(), "images") as progress:
+        root = build(out.expanduser(), partial(progress, "drawing beyond-mini"), workers)
+    print(root)
+    return 0
+
+
+def check(root: Path, context_length: int, workers: int, json: bool) -> int:
+    """Validate a root; 1 if something was found that makes a result wrong."""
+    from harness.backbones import openclip
+    from harness.datasets.check import check as run
+
+    tokenizer = openclip.tokenizer("ViT-B-32")
+    with counted(console.reporter(), "images") as progress:
+        report = run(root.expanduser(), progress, lambda text: len(tokenizer.encode(text)) + 2, context_length, workers)
+    if json:
+        print(report.model_dump_json(indent=1))
+    else:
+        _show(report)
+    return 0 if report.ok else 1
+
+
+def download(dest: Path, domains: Sequence[str] | None, revision: str | None, offline: bool) -> int:
+    """Download and verify; says where the data lie."""
+    from harness.datasets.download import REVISION
+    from harness.datasets.download import download as run
+
+    names = [name.strip() for text in domains or () for name in text.split(",") if name.strip()]
+    with counted(console.reporter(), "files") as progress:
+        root = run(dest.expanduser(), names or None, revision or REVISION, offline, progress)
+    print(root)
+    return 0
+
+
+def _show(report: CheckReport) -> None:
+    out = console.out()
+    rows = report.rows()
+    columns = list(rows[0]) if rows else ["folder"]
+    out.print(console.table(f"{report.dataset}: {report.root}", columns, [[str(v) for v in r.values()] for r in rows]))
+    findings = {
+        "faults": [f"{folder.folder}/{f.path}: {f.reason}" for folder in report.folders for f in folder.faults],
+        "copies": [f"across {', '.join(d.across)}: {', '.join(d.paths)}" for d in report.duplicates],
+        "names that are the same after clean-up": [f"{c.folder}: {', '.join(c.classes)}" for c in report.collisions],
+        "names cut at the context length": [
+            f"{c.folder}: {c.name} needs {c.tokens} of {c.context_length} positions" for c in report.cut
+        ],
+        "files in no part": [f"{folder.folder}/{path}" for folder in report.folders for path in folder.unlisted],
+        "notes": [*report.notes, *(f"{folder.folder}: {note}" for folder in report.folders for note in folder.notes)],
+    }
+    for title, lines in findings.items():
+        if lines:
+            out.print(f"{title}: {len(lines)}", style="bold")
+        for line in lines[:SHOWN]:
+            out.print(f"  {line}", markup=False, soft_wrap=True)
+        if len(lines) > SHOWN:
+            out.print(f"  and {len(lines) - SHOWN} more; --json has all")
+    out.print("nothing is wrong" if report.ok else "results on these data would be wrong or incomplete")

@@ -1,0 +1,103 @@
+"""``harness doctor``: what this installation has, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import json as json_format
+import os
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from harness import __version__, registry
+from harness.cli import console
+from harness.files import cache_root
+from harness.miniature import model as miniature
+
+PACKAGES = ("torch", "open_clip_torch", "numpy", "scipy", "scikit-learn", "pluggy", "huggingface_hub", "safetensors")
+
+
+def doctor(cache: Path | None, json: bool) -> int:
+    """Print a table of (what, state, what to do); 1 if the main job cannot run."""
+    checks = [
+        ("harness", __version__, "", True),
+        ("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}", "", True),
+        *(_package(name) for name in PACKAGES),
+        _device(),
+        _native(),
+        _weights(),
+        *_cache(cache_root(cache)),
+        *_plugins(),
+    ]
+    if json:
+        names = ("what", "state", "hint", "ok")
+        print(json_format.dumps([dict(zip(names, line, strict=True)) for line in checks], indent=1))
+    else:
+        rows = [(what, ("" if ok else "missing: ") + state, hint) for what, state, hint, ok in checks]
+        console.out().print(console.table("", ("what", "state", "what to do"), rows, left=3))
+    return 0 if all(ok for _, _, _, ok in checks) else 1
+
+
+Check = tuple[str, str, str, bool]
+
+
+def _package(name: str) -> Check:
+    try:
+        return name, version(name), "", True
+    except PackageNotFoundError:
+        return name, "not installed", f"pip install {name}", False
+
+
+def _device() -> Check:
+    try:
+        import torch
+    except ImportError as error:
+        return "device", str(error), "reinstall torch", False
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if torch.cuda.is_available():
+        memory = torch.cuda.get_device_properties(0).total_memory / 2**30
+        return "device", f"{torch.cuda.get_device_name(0)}, {memory:.0f} GiB; {cores} cores", "", True
+    return "device", f"cpu, {cores} cores", "a CUDA device makes large backbones practical", True
+
+
+def _native() -> Check:
+    from harness.matching import native
+
+    if not native.has_cpp():
+        hint = "matching falls back to scipy; install a C++17 compiler, then reinstall"
+        return "native module", "not built", hint, True
+    if not native.has_cuda():
+        return "native module", "C++ only", "for CUDA matching install the CUDA toolkit, then reinstall", True
+    return "native module", "C++ and CUDA", "", True
+
+
+def _weights() -> Check:
+    if miniature.WEIGHTS.is_file():
+        return "miniature's weights", f"{miniature.WEIGHTS.stat().st_size / 1e6:.1f} MB", "", True
+    return "miniature's weights", "not in this installation", "python -m harness.miniature.pretrain", False
+
+
+def _cache(root: Path) -> list[Check]:
+    from harness.features import store
+
+    there = next(p for p in (root, *root.absolute().parents) if p.exists())
+    free = shutil.disk_usage(there).free
+    writable = os.access(there, os.W_OK)
+    hint = "" if writable else "choose another folder with --cache or HARNESS_CACHE"
+    lines: list[Check] = [("cache folder", f"{root}{'' if writable else ' cannot be written'}", hint, writable)]
+    hint = "" if free > 2**30 else "less than 1 GiB; features and results need room"
+    lines.append(("free disk", f"{free / 2**30:.1f} GiB", hint, free > 100 * 2**20))
+    found = store.entries(root / "features")
+    count, size = sum(e.images for e in found), sum(e.bytes for e in found)
+    state = f"{count:,} features of {len(found)} encoders, {size / 1e6:.1f} MB"
+    lines.append(("feature cache", state, "", True))
+    drawn = (root / "beyond-mini").is_dir()
+    lines.append(("beyond-mini", "drawn" if drawn else "not drawn yet", "" if drawn else "drawn on first use", True))
+    return lines
+
+
+def _plugins() -> list[Check]:
+    found = registry.load()
+    lines: list[Check] = [("methods", ", ".join(sorted(found.methods)) or "none", "", bool(found.methods))]
+    hint = "fix or uninstall that distribution; other methods work"
+    return lines + [("broken plugin", str(culprit), hint, True) for culprit in found.broken]
