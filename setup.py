@@ -60,7 +60,7 @@ class BuildNative(build_ext):
         for home in [toolkit, None] if toolkit else [None]:
             try:
                 self.compile(target, home)
-            except (OSError, subprocess.CalledProcessError) as error:
+            except (ImportError, OSError, subprocess.CalledProcessError) as error:
                 print(getattr(error, "stderr", None) or error, file=sys.stderr)
                 lost = "the CUDA part" if home else "the native module"
                 then = "trying C++ alone" if home else "matching will run with scipy, several times slower"

@@ -43,6 +43,7 @@ struct Solver {
 
     const std::int32_t* s;
     int rows, columns, stride;
+    std::int64_t steps;
     std::vector<T> price, distance, closed, pathcost;
     std::vector<std::int32_t> column_of, row_of, previous, waiting, next, reached;
 
@@ -55,7 +56,8 @@ struct Solver {
     HARNESS_INLINE T value(int i, int j) const { return T(row(i)[j]) - price[j]; }
 
     // The best and second best of S_ij - p_j over the columns of row i, lowest column first among equals.
-    HARNESS_INLINE Best best(int i) const {
+    HARNESS_INLINE Best best(int i) {
+        ++steps;
         V first = W::all(kMost), second = W::all(kMost), where{}, j = W::count();
         for (int k = 0; k < stride; k += W::lanes, j += W::lanes) {
             const V loss = W::load(&price[k]) - load_as<T>(row(i) + k);
@@ -150,6 +152,7 @@ struct Solver {
         int i = start, end;
         T offset = best(i).first, length = 0;
         for (;;) {
+            ++steps;
             V least = W::all(kMost), where{}, j = W::count();
             const V shift = W::all(offset), from = W::all(T(i));
             for (int k = 0; k < stride; k += W::lanes, j += W::lanes) {
@@ -198,6 +201,7 @@ struct Solver {
 
     HARNESS_INLINE bool solve() {
         prepare();
+        steps = 0;
         if (columns == 1) {  // one row, one column, no second best
             column_of[0] = 0;
             row_of[0] = 0;
@@ -241,6 +245,7 @@ struct Solver {
         }
         found.gap = dual - found.total;
         found.column_of_row = column_of;
+        found.steps = steps;
     }
 };
 

@@ -13,9 +13,9 @@ using Address = std::uintptr_t;
 
 namespace {
 
-harness::Results results(Address columns, Address similarity, Address gap, Address valid) {
+harness::Results results(Address columns, Address similarity, Address gap, Address valid, Address steps = 0) {
     return {reinterpret_cast<std::int64_t*>(columns), reinterpret_cast<double*>(similarity), reinterpret_cast<double*>(gap),
-            reinterpret_cast<bool*>(valid)};
+            reinterpret_cast<bool*>(valid), reinterpret_cast<std::int64_t*>(steps)};
 }
 
 }  // namespace
@@ -48,13 +48,13 @@ PYBIND11_MODULE(_native, module) {
     module.def(
         "assign_cpu",
         [](Address similarity, std::int64_t batch, int n, int m, int threads, Address columns, Address total, Address gap,
-           Address valid) {
+           Address valid, Address steps) {
             const py::gil_scoped_release release;
             harness::assign_cpu(reinterpret_cast<const std::int32_t*>(similarity), {batch, n, m}, threads,
-                                results(columns, total, gap, valid));
+                                results(columns, total, gap, valid, steps));
         },
         py::arg("similarity"), py::arg("batch"), py::arg("n"), py::arg("m"), py::arg("threads"), py::arg("columns"),
-        py::arg("total"), py::arg("gap"), py::arg("valid"));
+        py::arg("total"), py::arg("gap"), py::arg("valid"), py::arg("steps") = Address(0));
 
 #ifdef HARNESS_WITH_CUDA
     module.attr("cuda") = true;

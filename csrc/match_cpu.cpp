@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <exception>
 #include <limits>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -75,6 +75,20 @@ struct Problem {
     }
 };
 
+// Threads that are worth starting: with less to do than this, a thread takes longer to start than to do its share.
+int worthwhile(int threads, double products) { return int(std::min(double(threads), 1 + products / 2e7)); }
+
+double products(Shape shape, int dimension) { return double(shape.prototypes) * shape.names * (dimension + 100); }
+
+std::int64_t magnitude(const std::int32_t* row, int count) {
+    std::int32_t low = 0, high = 0;
+    for (int j = 0; j < count; ++j) {
+        low = std::min(low, row[j]);
+        high = std::max(high, row[j]);
+    }
+    return std::max(-std::int64_t(low), std::int64_t(high));
+}
+
 Problem& scratch() {
     static thread_local Problem problem;
     return problem;
@@ -89,18 +103,22 @@ void write(const Assignment& found, Shape shape, std::int64_t k, Results out) {
     }
     out.similarity[k] = double(found.total) / kUnit;
     out.gap[k] = double(found.gap) / kUnit;
+    if (out.steps) out.steps[k] = found.steps;
 }
 
 void clear(Shape shape, std::int64_t k, Results out, bool valid) {
     std::fill_n(out.columns + k * shape.prototypes, shape.prototypes, -1);
     out.similarity[k] = out.gap[k] = valid ? 0.0 : std::numeric_limits<double>::quiet_NaN();
     out.valid[k] = valid;
+    if (out.steps) out.steps[k] = 0;
 }
 
 }  // namespace
 
 void match_cpu(const float* prototypes, const float* names, Shape shape, int dimension, int threads, Results out) {
-    const int within = std::max<int>(1, int(threads / std::max<std::int64_t>(1, shape.batch)));
+    const double each = products(shape, dimension);
+    threads = worthwhile(threads, each * shape.batch);
+    const int within = worthwhile(std::max<int>(1, int(threads / std::max<std::int64_t>(1, shape.batch))), each);
     parallel(shape.batch, threads, [&](std::int64_t k) {
         const float* p = prototypes + k * shape.prototypes * dimension;
         const float* t = names + k * shape.names * dimension;
@@ -118,7 +136,7 @@ void match_cpu(const float* prototypes, const float* names, Shape shape, int dim
 void quantise_cpu(const float* prototypes, const float* names, Shape shape, int dimension, int threads, std::int32_t* similarity,
                   bool* valid) {
     const int n = shape.prototypes, m = shape.names;
-    parallel(shape.batch, threads, [&](std::int64_t k) {
+    parallel(shape.batch, worthwhile(threads, products(shape, dimension) * shape.batch), [&](std::int64_t k) {
         Problem& problem = scratch();
         valid[k] = problem.measure(prototypes + k * n * dimension, n, names + k * m * dimension, m, dimension, 1);
         std::int32_t* out = similarity + k * n * m;
@@ -128,7 +146,7 @@ void quantise_cpu(const float* prototypes, const float* names, Shape shape, int 
 }
 
 void assign_cpu(const std::int32_t* similarity, Shape shape, int threads, Results out) {
-    parallel(shape.batch, threads, [&](std::int64_t k) {
+    parallel(shape.batch, worthwhile(threads, products(shape, 0) * shape.batch), [&](std::int64_t k) {
         const std::int32_t* s = similarity + k * shape.prototypes * shape.names;
         const bool swapped = shape.prototypes > shape.names;
         const int n = std::min(shape.prototypes, shape.names), m = std::max(shape.prototypes, shape.names);
@@ -139,10 +157,11 @@ void assign_cpu(const std::int32_t* similarity, Shape shape, int threads, Result
         std::int64_t largest = 0;
         for (int i = 0; i < n; ++i) {
             std::int32_t* row = problem.matrix.data() + std::size_t(i) * padded(m);
-            for (int j = 0; j < m; ++j) {
-                row[j] = swapped ? s[std::size_t(j) * n + i] : s[std::size_t(i) * m + j];
-                largest = std::max(largest, std::abs(std::int64_t(row[j])));
-            }
+            if (swapped)
+                for (int j = 0; j < m; ++j) row[j] = s[std::size_t(j) * n + i];
+            else
+                std::copy_n(s + std::size_t(i) * m, m, row);
+            largest = std::max(largest, magnitude(row, m));
         }
         assign(problem.matrix.data(), n, m, largest, problem.found);
         write(problem.found, shape, k, out);

@@ -16,6 +16,7 @@ struct Results {
     double* similarity;  // total cosine; NaN for a problem with bad input
     double* gap;         // cosine units; exactly 0 when optimal
     bool* valid;         // false: the input holds NaN or infinity, nothing was matched
+    std::int64_t* steps = nullptr;  // rows looked at while bidding and on paths; for tests, null otherwise
 };
 
 // prototypes (batch, N, dimension), names (batch, M, dimension), contiguous.

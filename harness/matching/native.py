@@ -62,6 +62,15 @@ def assign(similarity: NDArray[np.int32], threads: int) -> Solved:
     return solved
 
 
+def steps(similarity: NDArray[np.int32]) -> NDArray[np.int64]:
+    """How many rows the C++ solver looked at for similarities (b, n, m), as (b); a test holds it to 3 min(n, m)^2."""
+    s = np.ascontiguousarray(similarity, dtype=np.int32)
+    counts = np.zeros(len(s), dtype=np.int64)
+    solved = Solved.empty(len(s), s.shape[1])
+    module().assign_cpu(s.ctypes.data, *s.shape, 1, *(array.ctypes.data for array in solved), counts.ctypes.data)
+    return counts
+
+
 def quantised_similarity(
     prototypes: NDArray[np.float32], names: NDArray[np.float32], threads: int
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:

@@ -22,7 +22,7 @@ def run(
 
 def choose(prototypes: Tensor, names: Tensor, backend: str) -> str:
     """The backend for these tensors: what was forced if it can be had, the fastest otherwise."""
-    if backend in ("cuda", "cuda-fused"):
+    if prototypes.is_cuda and backend in ("cuda", "cuda-fused"):
         raise UserError(f"backend {backend!r} is not built", "use backend='auto'")
     return door._cpu_backend(backend)
 
