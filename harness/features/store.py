@@ -177,7 +177,8 @@ def _read(path: Path) -> _Shard | None:
 
     def mapped(name: str, dtype: type) -> NDArray[Any]:
         first, last = header[name]["data_offsets"]
-        flat: NDArray[Any] = np.frombuffer(memoryview(content)[start + first : start + last], dtype)
-        return flat.reshape(header[name]["shape"])
+        flat = np.frombuffer(memoryview(content)[start + first : start + last], dtype)
+        shaped: NDArray[Any] = flat.reshape(header[name]["shape"])
+        return shaped
 
     return _Shard(mapped("sha256", np.uint8), mapped("feature", np.float32))
