@@ -177,7 +177,7 @@ def _read(path: Path) -> _Shard | None:
 
     def mapped(name: str, dtype: type) -> NDArray[Any]:
         first, last = header[name]["data_offsets"]
-        flat = np.frombuffer(memoryview(content)[start + first : start + last], dtype)
+        flat: NDArray[Any] = np.frombuffer(memoryview(content)[start + first : start + last], dtype)
         shaped: NDArray[Any] = flat.reshape(header[name]["shape"])
         return shaped
 
