@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,7 +55,8 @@ class CleanV1(Protocol):
             picks[part] = []
             groups = split.by_label()
             for label in sorted(groups, key=lambda label: split.names[label]):
-                items = sorted(groups[label], key=lambda item: item.path)
+                # An archive unpacked on macOS has decomposed file names: the same images, the same draw.
+                items = sorted(groups[label], key=lambda item: unicodedata.normalize("NFC", item.path))
                 generator.shuffle(items)
                 picks[part] += items[:count]
         return picks
