@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from harness.errors import UserError
+
 HINTS = {
     "Animals": "animal",
     "Architecture": "architecture",
@@ -55,9 +57,17 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A prompt template with ``{name}`` and, if wanted, ``{hint}``."""
+    """A prompt template with ``{name}`` and, if wanted, ``{hint}``.
+
+    Raises:
+        UserError: ``{name}`` does not stand in it exactly once.
+    """
 
     text: str = "a photo of {name}, a type of {hint}."
+
+    def __post_init__(self) -> None:
+        if self.text.count("{name}") != 1:
+            raise UserError(f"the template {self.text!r} must hold {{name}} exactly once")
 
     def fill(self, name: str, hint: str) -> Prompt:
         """The prompt of one name, the name keyed by itself."""
@@ -71,13 +81,16 @@ def locate(caption: str, name: str) -> Prompt | None:
 
     The class is known by its label; only its own name is looked for, as whole words, in any case, with any white
     space, underscore, full stop or hyphen between its words. So "rose" is not found in "rosebud", and a caption of the
-    class "rose" is never taken for one of "rose hip".
+    class "rose" is never taken for one of "rose hip". Every place of the name is a keyed piece: with another name put
+    there, nothing of this one is left.
     """
     words = [re.escape(word) for word in name.split()]
     if not words:
         return None
     between = r"[\s_.-]+"
-    found = re.search(rf"(?<!\w){between.join(words)}(?!\w)", caption, re.IGNORECASE)
-    if found is None:
-        return None
-    return Prompt((Piece(caption[: found.start()]), Piece(name, name), Piece(caption[found.end() :])))
+    pieces: list[Piece] = []
+    end = 0
+    for found in re.finditer(rf"(?<!\w){between.join(words)}(?!\w)", caption, re.IGNORECASE):
+        pieces += [Piece(caption[end : found.start()]), Piece(name, name)]
+        end = found.end()
+    return Prompt((*pieces, Piece(caption[end:]))) if pieces else None

@@ -1,0 +1,30 @@
+"""Errors are sentences that survive a process border."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from harness import errors
+from harness.errors import DataError, HarnessError, closest, unknown_name
+
+KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, HarnessError)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_keeps_type_message_and_hint_when_pickled(kind: type[HarnessError]) -> None:
+    again = pickle.loads(pickle.dumps(kind("broken", "mend it")))
+    assert (type(again), again.message, again.hint, str(again)) == (kind, "broken", "mend it", "broken\nhint: mend it")
+
+
+def test_an_error_without_hint_is_one_line() -> None:
+    assert str(DataError("broken")) == "broken"
+
+
+def test_an_unknown_name_suggests_the_nearest_or_lists_all() -> None:
+    assert unknown_name("domain", "Animal", ["Food", "Animals"]).hint == "did you mean Animals?"
+    assert unknown_name("domain", "xyz", ["Food", "Animals"]).hint == "known: Animals, Food"
+    assert unknown_name("domain", "xyz", []).hint == "known: none"
+    assert unknown_name("domain", "xyz", []).message == "no domain named 'xyz'"
+    assert closest("xyz", iter(["Food"])) is None

@@ -1,0 +1,146 @@
+"""Names and prompts: one clean-up, one template, and names found as whole words only."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import UserError
+from harness.prompts import HINTS, Piece, Prompt, Template, clean_name, hint_of, locate
+
+from .makers import few
+
+anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("great_auk", "great auk"),
+        ("St._Bernard", "St Bernard"),
+        ("  grey \t wolf\n", "grey wolf"),
+        ("Père David's deer", "Père David's deer"),
+        ("gen-2 fly", "gen-2 fly"),
+        ("_._", ""),
+    ],
+)
+def test_underscores_and_full_stops_become_single_spaces(raw: str, clean: str) -> None:
+    assert clean_name(raw) == clean
+
+
+@few
+@given(anything)
+def test_cleaning_twice_changes_nothing(name: str) -> None:
+    clean = clean_name(name)
+    assert clean_name(clean) == clean
+    assert not set("_.") & set(clean)
+    assert clean == clean.strip()
+    assert "  " not in clean
+
+
+def test_every_domain_has_the_hint_of_the_paper() -> None:
+    assert len(HINTS) == 9
+    assert hint_of("Insects_Spiders") == "insect or spider"
+    assert hint_of("Plants_Fugi") == "plant or fungus"
+    assert hint_of("My_Own.Domain") == "my own domain"
+
+
+def test_the_template_of_the_paper() -> None:
+    assert Template().fill("ibex", "animal").text == "a photo of ibex, a type of animal."
+
+
+@few
+@given(anything, anything)
+def test_names_and_hints_are_never_read_as_templates(name: str, hint: str) -> None:
+    prompt = Template().fill(name, hint)
+    assert prompt.text == "a photo of " + name + ", a type of " + hint + "."
+    assert [piece for piece in prompt.pieces if piece.key is not None] == [Piece(name, name)]
+
+
+@pytest.mark.parametrize("name", ["{hint}", "{name}", "{0}", "{", "}", r"\1", "%s"])
+def test_braces_in_names_stay(name: str) -> None:
+    assert Template("{hint}: {name} ({hint})").fill(name, "x").text == f"x: {name} (x)"
+    assert Template("{hint}: {name}").fill("a", name).text == f"{name}: a"
+
+
+@pytest.mark.parametrize("text", ["a photo", "{name} and {name}", ""])
+def test_a_template_names_its_class_exactly_once(text: str) -> None:
+    with pytest.raises(UserError, match="exactly once"):
+        Template(text)
+
+
+# -- locate --------------------------------------------------------------------------------------------------------
+
+
+def split_at(caption: str, name: str) -> tuple[str, str] | None:
+    """What stands before and after the first place of the name."""
+    prompt = locate(caption, name)
+    return None if prompt is None else (prompt.pieces[0].text, "".join(piece.text for piece in prompt.pieces[2:]))
+
+
+@pytest.mark.parametrize(
+    ("caption", "name", "expected"),
+    [
+        ("A rose in a garden", "rose", ("A ", " in a garden")),
+        ("ROSE.", "rose", ("", ".")),
+        ("a rosebud", "rose", None),
+        ("a primrose", "rose", None),
+        ("rose2", "rose", None),
+        ("a rose-hip", "rose hip", ("a ", "")),
+        ("a rose_hip and more", "rose hip", ("a ", " and more")),
+        ("a rose  hip", "rose hip", ("a ", "")),
+        ("a rose with a hip", "rose hip", None),
+        ("folk art and craft", "folk art", ("", " and craft")),
+        ("a heart, an artist", "art", None),
+        ("St. Bernard on snow", "St Bernard", ("", " on snow")),
+        ("st bernard's bowl", "St Bernard", ("", "'s bowl")),
+        ("c++ and c", "c++", ("", " and c")),
+        ("c", "c++", None),
+        ("axb", "a.b", None),
+        ('see the "old" horse run', 'the "old" horse', ("see ", " run")),
+        ("(gen-2 fly)", "gen-2 fly", ("(", ")")),
+        ("a {name} here", "{name}", ("a ", " here")),
+        (r"a \d here", r"\d", ("a ", " here")),
+        ("", "rose", None),
+        ("a rose", "", None),
+        ("a rose", "  ", None),
+    ],
+)
+def test_a_name_is_found_as_whole_words(caption: str, name: str, expected: tuple[str, str] | None) -> None:
+    assert split_at(caption, name) == expected
+
+
+def test_a_located_caption_spells_the_name_as_the_class_does() -> None:
+    prompt = locate("The GREAT_auk, by the sea", "great auk")
+    assert prompt == Prompt((Piece("The "), Piece("great auk", "great auk"), Piece(", by the sea")))
+
+
+def test_every_place_of_the_name_is_found() -> None:
+    # Otherwise context swap would leave one class's name in the text of another.
+    prompt = locate("A rose is a Rose, not a rosebud", "rose")
+    assert prompt is not None
+    assert prompt.with_name("ibex").text == "A ibex is a ibex, not a rosebud"
+
+
+@few
+@given(st.sampled_from(["rose", "rose hip", "art", "c++", "(x)", "a|b"]), anything, anything)
+def test_the_text_around_the_name_is_kept(name: str, before: str, after: str) -> None:
+    prompt = locate(f"{before} {name} {after}", name)
+    assert prompt is not None
+    other = prompt.with_name("\0")
+    assert other.text.count("\0") >= 1
+    assert prompt.text.casefold().count(name) >= 1
+    assert {piece.key for piece in prompt.pieces} == {None, name}
+
+
+@few
+@given(anything, anything)
+def test_any_caption_and_name_can_be_asked(caption: str, name: str) -> None:
+    prompt = locate(caption, clean_name(name))
+    assert prompt is None or clean_name(name) in prompt.text
+
+
+def test_with_name_changes_keyed_pieces_only() -> None:
+    prompt = Prompt((Piece("rose "), Piece("rose", "rose"), Piece(" rose")))
+    assert prompt.with_name("ibex") == Prompt((Piece("rose "), Piece("ibex", "ibex"), Piece(" rose")))
