@@ -14,10 +14,7 @@ def top1(predicted: NDArray[np.integer], label: NDArray[np.integer]) -> float:
     Raises:
         ValueError: no image, or arrays of different length.
     """
-    if predicted.shape != label.shape or predicted.ndim != 1:
-        raise ValueError(f"predictions {predicted.shape} and labels {label.shape} must be (n,) both")
-    if len(label) == 0:
-        raise ValueError("no image to score")
+    _require_pairs(predicted, label)
     return float(np.count_nonzero(predicted == label)) / len(label)
 
 
@@ -37,14 +34,23 @@ def cluster_accuracy(cluster: NDArray[np.integer], label: NDArray[np.integer]) -
 
     The counts of every (cluster, label) pair are matched by linear assignment; clusters beyond the number of labels
     name nothing and their images count as wrong.
+
+    Raises:
+        ValueError: no image, or arrays of different length.
     """
     from scipy.optimize import linear_sum_assignment
 
-    if len(label) == 0:
-        raise ValueError("no image to score")
+    _require_pairs(cluster, label)
     clusters, row = np.unique(cluster, return_inverse=True)
     labels, column = np.unique(label, return_inverse=True)
     counts = np.zeros((len(clusters), len(labels)), dtype=np.int64)
     np.add.at(counts, (row, column), 1)
     rows, columns = linear_sum_assignment(counts, maximize=True)
     return float(counts[rows, columns].sum()) / len(label)
+
+
+def _require_pairs(predicted: NDArray[np.integer], label: NDArray[np.integer]) -> None:
+    if predicted.shape != label.shape or predicted.ndim != 1:
+        raise ValueError(f"predictions {predicted.shape} and labels {label.shape} must be (n,) both")
+    if len(label) == 0:
+        raise ValueError("no image to score")

@@ -1,0 +1,112 @@
+"""Accuracies and how they are combined, against definitions written out."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.metrics import cluster_accuracy, h_mean, mean_std, top1
+
+from .makers import few, fractions
+
+accuracies = st.just(0.0) | st.floats(1e-6, 1)
+label_lists = st.lists(st.integers(0, 4), min_size=1, max_size=30)
+
+
+@few
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1))
+def test_top1_is_the_share_of_equal_pairs(pairs: list[tuple[int, int]]) -> None:
+    predicted, label = np.array(pairs).T
+    assert top1(predicted, label) == sum(a == b for a, b in pairs) / len(pairs)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "label"), [([], []), ([1, 2], [1]), ([1], [1, 2]), ([[1]], [[1]]), ([[1, 2]], [1, 2])]
+)
+def test_top1_refuses_nothing_and_unequal_shapes(predicted: list[int], label: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"no image|must be \(n,\)"):
+        top1(np.array(predicted), np.array(label))
+
+
+@few
+@given(accuracies, accuracies)
+def test_h_mean_is_symmetric_and_lies_between_its_arguments(a: float, b: float) -> None:
+    value = h_mean(a, b)
+    assert value == h_mean(b, a)
+    assert min(a, b) <= value * (1 + 1e-12)
+    assert value <= max(a, b) * (1 + 1e-12)
+    assert value <= (a + b) / 2 * (1 + 1e-12)
+
+
+@few
+@given(st.floats(1e-6, 1), st.floats(1e-6, 1))
+def test_h_mean_is_the_reciprocal_of_the_mean_reciprocal(a: float, b: float) -> None:
+    assert h_mean(a, b) == pytest.approx(1 / ((1 / a + 1 / b) / 2))
+
+
+def test_h_mean_of_a_zero_is_zero() -> None:
+    assert h_mean(0, 0) == h_mean(0.7, 0) == h_mean(0, 0.7) == 0
+    assert h_mean(0.1970, 0.4166) == pytest.approx(0.2675, abs=5e-5)  # OpenCLIP on Animals, Table 2
+
+
+@few
+@given(st.lists(fractions, min_size=2, max_size=8))
+def test_mean_and_spread_are_those_of_a_sample(values: list[float]) -> None:
+    mean, std = mean_std(values)
+    assert mean == pytest.approx(statistics.fmean(values))
+    assert std == pytest.approx(statistics.stdev(values), abs=1e-9)
+
+
+def test_one_value_has_no_spread() -> None:
+    assert mean_std([0.25]) == (0.25, 0.0)
+
+
+def _by_permutations(cluster: np.ndarray, label: np.ndarray) -> float:
+    """The best naming found by trying all: pads the shorter side, so that every cluster is named or left out."""
+    clusters, labels = sorted(set(cluster.tolist())), sorted(set(label.tolist()))
+    size = max(len(clusters), len(labels))
+    padded = labels + [-1 - i for i in range(size - len(labels))]
+    best = 0
+    for names in itertools.permutations(padded, len(clusters)):
+        naming = dict(zip(clusters, names, strict=True))
+        best = max(best, sum(naming[c] == y for c, y in zip(cluster.tolist(), label.tolist(), strict=True)))
+    return best / len(label)
+
+
+@few
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=30))
+def test_cluster_accuracy_is_the_best_of_all_namings(pairs: list[tuple[int, int]]) -> None:
+    cluster, label = np.array(pairs).T
+    assert cluster_accuracy(cluster, label) == pytest.approx(_by_permutations(cluster, label))
+
+
+@few
+@given(label_lists, st.permutations(range(5)))
+def test_permuted_cluster_numbers_are_perfect(labels: list[int], permutation: list[int]) -> None:
+    label = np.array(labels)
+    assert cluster_accuracy(np.array(permutation)[label] * 7 - 3, label) == 1.0
+
+
+def test_clusters_beyond_the_labels_count_as_wrong() -> None:
+    label = np.zeros(10, dtype=int)
+    assert cluster_accuracy(np.arange(10), label) == 0.1
+    assert cluster_accuracy(label, np.arange(10)) == 0.1
+
+
+@pytest.mark.parametrize(("cluster", "label"), [([], []), ([0], [0, 1, 1]), ([0, 1], [0])])
+def test_cluster_accuracy_refuses_nothing_and_unequal_lengths(cluster: list[int], label: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"no image|must be \(n,\)"):
+        cluster_accuracy(np.array(cluster, dtype=int), np.array(label, dtype=int))
+
+
+def test_metrics_are_plain_floats() -> None:
+    one = np.array([1])
+    for value in (top1(one, one), cluster_accuracy(one, one), *mean_std([np.float64(0.5), 0.25]), h_mean(0.5, 0.5)):
+        assert type(value) is float
+        assert math.isfinite(value)
