@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+import math
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import to_jsonable_python
 
 METRICS = ("oop_top1", "ip_top1", "h_mean", "joint_oop_top1", "joint_ip_top1", "joint_h_mean", "joint_top1")
 """The metrics of a cell, fractions 0..1, in the order of tables."""
 
 
 class Record(BaseModel):
-    """Base of everything that is written: immutable, and strict about unknown fields."""
+    """Base of everything that is written: immutable, strict about unknown fields, and every number is finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _as_json(value: Any) -> Any:
+    # A record must be equal to itself read from its file, and its hash too. JSON has neither tuples nor infinity.
+    if isinstance(value, dict):
+        return {str(key): _as_json(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return to_jsonable_python(value)
 
 
 class MethodRecord(Record):
@@ -25,7 +38,7 @@ class MethodRecord(Record):
     distribution: str
     version: str
     code: str = Field(description="sha256 over the source of the plugin's package")
-    parameters: dict[str, Any]
+    parameters: Annotated[dict[str, Any], BeforeValidator(_as_json)]
     needs: tuple[str, ...]
 
 
