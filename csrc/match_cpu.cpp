@@ -51,8 +51,7 @@ void parallel(std::int64_t count, int threads, const Work& work) {
 
 // The shorter side gives the rows of the assignment.
 struct Problem {
-    Grid rows, columns;
-    Panels panels;
+    Panels rows, columns;
     std::vector<std::int32_t> matrix;  // (rows, padded(columns))
     Assignment found;
 
@@ -63,14 +62,10 @@ struct Problem {
     }
 
     bool measure(const float* a, int n, const float* b, int m, int dimension, int threads) {
-        if (!rows.round(a, n, dimension) || !columns.round(b, m, dimension)) return false;
-        panels.pack(columns);
+        if (!rows.round(a, n, dimension, kTileRows) || !columns.round(b, m, dimension, kTileColumns)) return false;
         allot(n, m);
-        constexpr int strip = 48;
-        parallel((n + strip - 1) / strip, threads, [&](std::int64_t k) {
-            const int first = int(k) * strip;
-            similarity(rows, panels, first, std::min(first + strip, n), matrix.data(), padded(m));
-        });
+        parallel((n + kStrip - 1) / kStrip, threads,
+                 [&](std::int64_t k) { similarity(rows, columns, int(k) * kStrip, matrix.data(), padded(m)); });
         return true;
     }
 };

@@ -9,8 +9,8 @@
 // The sums are exact (see grid_bits), each of the four other operations rounds once as IEEE 754 says, and r * s commutes:
 // the result depends neither on blocking, threads or fused multiply-add, nor on which side is called prototypes.
 //
-// Fast version: names repacked into panels of eight columns, six prototypes against one panel held in registers,
-// panels in groups that stay in the second-level cache while the prototypes pass by.
+// Fast version: both sides packed into panels; tiles of six prototypes by eight names in registers, over slices of the
+// dimension that let a panel of names stay in the first-level cache while a strip of prototypes passes by.
 
 #include "similarity.hpp"
 
@@ -24,25 +24,25 @@ namespace harness {
 namespace {
 
 using Doubles = Wide<double>;
-constexpr int kRows = 6;     // prototypes per tile: 6 x 8 sums, two loads and a broadcast fit 16 AVX2 registers
-constexpr int kColumns = 8;  // names per panel
-constexpr int kGroup = 8;    // panels per group: 256 KiB at dimension 512
+using Sums = Doubles::Vector[kTileRows];
 
-HARNESS_INLINE void tile(const double* const (&p)[kRows], const double* panel, int dimension, Doubles::Vector (&sum)[kRows]) {
-    for (int r = 0; r < kRows; ++r) sum[r] = Doubles::Vector{};
-    for (int d = 0; d < dimension; ++d) {
-        const Doubles::Vector t = Doubles::load(panel + std::size_t(d) * kColumns);
-        for (int r = 0; r < kRows; ++r) sum[r] += p[r][d] * t;
+constexpr int kSlice = 256;                           // of the dimension: 16 KiB of names, 12 KiB of prototypes
+constexpr double kRound = 6755399441055744.0;         // 1.5 * 2^52: adding and subtracting it rounds to even
+
+HARNESS_INLINE void tile(const double* p, const double* t, int dimension, Sums& sums) {
+    Doubles::Vector sum[kTileRows];
+    for (int r = 0; r < kTileRows; ++r) sum[r] = sums[r];
+    for (int d = 0; d < dimension; ++d, p += kTileRows, t += kTileColumns) {
+        const Doubles::Vector names = Doubles::load(t);
+        for (int r = 0; r < kTileRows; ++r) sum[r] += p[r] * names;
     }
+    for (int r = 0; r < kTileRows; ++r) sums[r] = sum[r];
 }
 
 HARNESS_INLINE void quantise(Doubles::Vector sum, Doubles::Vector scale, std::int32_t* out) {
     typedef std::int32_t Ints __attribute__((vector_size(32), aligned(4), may_alias));
-    constexpr double unit = 268435456.0;               // 2^28
-    constexpr double round = 6755399441055744.0;       // 1.5 * 2^52: adding it rounds to even at the unit place
-    const Doubles::Vector cosine = sum * scale;        // * 2^28 is exact, so a fused multiply-add changes nothing
-    const Doubles::Vector whole = (cosine * unit + round) - round;
-    *reinterpret_cast<Ints*>(out) = __builtin_convertvector(whole, Ints);
+    const Doubles::Vector cosine = sum * scale;  // times 2^28 is exact, so a fused multiply-add changes nothing
+    *reinterpret_cast<Ints*>(out) = __builtin_convertvector((cosine * 268435456.0 + kRound) - kRound, Ints);
 }
 
 }  // namespace
@@ -53,77 +53,70 @@ int grid_bits(std::int64_t dimension) {
     return std::min(22, (53 - log) / 2);
 }
 
-HARNESS_CLONES bool Grid::round(const float* x, int n, int dim) {
+// One row on the grid, and its squared norm; a negative one when an entry is NaN or infinite.
+HARNESS_CLONES double round_row(const float* row, int dimension, int bits, double* out) {
+    typedef float Floats __attribute__((vector_size(32), aligned(4), may_alias));
+    std::uint32_t largest = 0;  // as bits: without the sign, floats order like integers, and NaN lies above infinity
+    for (int d = 0; d < dimension; ++d) {
+        std::uint32_t word;
+        std::memcpy(&word, row + d, 4);
+        largest = std::max(largest, word & 0x7fffffffu);
+    }
+    if (largest >= 0x7f800000u) return -1.0;
+    float top;
+    std::memcpy(&top, &largest, 4);
+    int exponent = 0;
+    std::frexp(double(top), &exponent);
+    const double scale = std::ldexp(1.0, bits - exponent);  // a power of two: multiplying by it is exact
+    Doubles::Vector squares{};                              // exact in any order
+    int d = 0;
+    for (; d + Doubles::lanes <= dimension; d += Doubles::lanes) {
+        const Doubles::Vector x = __builtin_convertvector(*reinterpret_cast<const Floats*>(row + d), Doubles::Vector);
+        const Doubles::Vector whole = (x * scale + kRound) - kRound;
+        Doubles::store(out + d, whole);
+        squares += whole * whole;
+    }
+    double norm = 0.0;
+    for (int k = 0; k < Doubles::lanes; ++k) norm += squares[k];
+    for (; d < dimension; ++d) {
+        out[d] = (double(row[d]) * scale + kRound) - kRound;
+        norm += out[d] * out[d];
+    }
+    return norm;
+}
+
+bool Panels::round(const float* x, int n, int dim, int panel_width) {
     rows = n;
     dimension = dim;
-    entries.resize(std::size_t(n) * dim);
-    inverse.assign(n, 0.0);
+    width = panel_width;
+    entries.resize(std::size_t(count()) * dim * width);
+    inverse.assign(std::size_t(count()) * width, 0.0);
+    std::vector<double> whole(dim);
     const int bits = grid_bits(dim);
-    for (int i = 0; i < n; ++i) {
-        const float* row = x + std::size_t(i) * dim;
-        double* out = entries.data() + std::size_t(i) * dim;
-        std::uint32_t largest = 0;  // as bits: without the sign, floats order like integers, and NaN lies above infinity
-        for (int d = 0; d < dim; ++d) {
-            std::uint32_t word;
-            std::memcpy(&word, row + d, 4);
-            largest = std::max(largest, word & 0x7fffffffu);
-        }
-        if (largest >= 0x7f800000u) return false;
-        float top;
-        std::memcpy(&top, &largest, 4);
-        int exponent = 0;
-        std::frexp(double(top), &exponent);
-        const double scale = std::ldexp(1.0, bits - exponent);
-        constexpr double round = 6755399441055744.0;
-        Doubles::Vector sums{};  // in any order: exact
-        int d = 0;
-        for (; d + Doubles::lanes <= dim; d += Doubles::lanes) {
-            typedef float Floats __attribute__((vector_size(32), aligned(4), may_alias));
-            const Doubles::Vector wide = __builtin_convertvector(*reinterpret_cast<const Floats*>(row + d), Doubles::Vector);
-            const Doubles::Vector whole = (wide * scale + round) - round;  // wide * scale is exact: a power of two
-            Doubles::store(out + d, whole);
-            sums += whole * whole;
-        }
-        double norm = 0.0;
-        for (int k = 0; k < Doubles::lanes; ++k) norm += sums[k];
-        for (; d < dim; ++d) {
-            out[d] = (double(row[d]) * scale + round) - round;
-            norm += out[d] * out[d];
-        }
+    for (int i = 0; i < count() * width; ++i) {
+        const double norm = i < n ? round_row(x + std::size_t(i) * dim, dim, bits, whole.data()) : 0.0;
+        if (norm < 0.0) return false;
         if (norm > 0.0) inverse[i] = 1.0 / std::sqrt(norm);
+        if (i == n) std::fill(whole.begin(), whole.end(), 0.0);
+        double* out = entries.data() + std::size_t(i / width) * dim * width + i % width;
+        for (int d = 0; d < dim; ++d) out[std::size_t(d) * width] = whole[d];
     }
     return true;
 }
 
-void Panels::pack(const Grid& grid) {
-    rows = grid.rows;
-    dimension = grid.dimension;
-    const int panels = (rows + kColumns - 1) / kColumns;
-    entries.assign(std::size_t(panels) * dimension * kColumns, 0.0);
-    inverse.assign(std::size_t(panels) * kColumns, 0.0);
-    std::copy(grid.inverse.begin(), grid.inverse.end(), inverse.begin());
-    for (int j = 0; j < rows; ++j) {
-        const double* row = grid.entries.data() + std::size_t(j) * dimension;
-        double* panel = entries.data() + std::size_t(j / kColumns) * dimension * kColumns + j % kColumns;
-        for (int d = 0; d < dimension; ++d) panel[std::size_t(d) * kColumns] = row[d];
-    }
-}
-
-HARNESS_CLONES void similarity(const Grid& prototypes, const Panels& names, int first, int last, std::int32_t* out, int stride) {
-    const int dimension = names.dimension;
-    const int panels = (names.rows + kColumns - 1) / kColumns;
-    for (int group = 0; group < panels; group += kGroup) {
-        for (int i = first; i < last; i += kRows) {
-            const double* p[kRows];
-            for (int r = 0; r < kRows; ++r) p[r] = prototypes.entries.data() + std::size_t(std::min(i + r, last - 1)) * dimension;
-            for (int panel = group; panel < std::min(group + kGroup, panels); ++panel) {
-                Doubles::Vector sum[kRows];
-                tile(p, names.entries.data() + std::size_t(panel) * dimension * kColumns, dimension, sum);
-                const Doubles::Vector inverse = Doubles::load(names.inverse.data() + panel * kColumns);
-                for (int r = 0; r < kRows && i + r < last; ++r)
-                    quantise(sum[r], prototypes.inverse[i + r] * inverse, out + std::size_t(i + r) * stride + panel * kColumns);
-            }
-        }
+HARNESS_CLONES void similarity(const Panels& prototypes, const Panels& names, int first, std::int32_t* out, int stride) {
+    const int dimension = names.dimension, last = std::min(first + kStrip, prototypes.rows);
+    for (int column = 0; column < names.count(); ++column) {
+        Sums sums[kStrip / kTileRows] = {};
+        for (int slice = 0; slice < dimension; slice += kSlice)
+            for (int i = first; i < last; i += kTileRows)
+                tile(prototypes.panel(i / kTileRows) + std::size_t(slice) * kTileRows,
+                     names.panel(column) + std::size_t(slice) * kTileColumns, std::min(kSlice, dimension - slice),
+                     sums[(i - first) / kTileRows]);
+        const Doubles::Vector inverse = Doubles::load(names.inverse.data() + column * kTileColumns);
+        for (int i = first; i < last; ++i)
+            quantise(sums[(i - first) / kTileRows][(i - first) % kTileRows], prototypes.inverse[i] * inverse,
+                     out + std::size_t(i) * stride + column * kTileColumns);
     }
 }
 
