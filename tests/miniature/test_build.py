@@ -1,0 +1,156 @@
+"""The folders on disk: LAION-Beyond's format, the same bytes every time, nothing overwritten."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.errors import DataError, StorageError
+from harness.miniature import build as built
+from harness.miniature.build import IDENTITY, PARTS, build, classes, folder, instances, metadata
+from harness.miniature.fingerprint import verify
+from harness.miniature.names import oop_stems
+from harness.miniature.world.domains import DOMAINS
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return build(tmp_path_factory.mktemp("home") / "mini")
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A world of one domain, for tests that build more than once."""
+    monkeypatch.setattr(built, "DOMAINS", {"Food": DOMAINS["Food"]})
+    monkeypatch.setattr(built, "PARTS", {"ip": {"train": 1, "val": 1, "test": 1}, "oop": {"train": 1, "test": 1}})
+
+
+def digest(root: Path) -> dict[str, str]:
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_the_folders_are_complete(root):
+    folders = {path.name for path in root.iterdir() if path.is_dir()}
+    assert folders == {folder(domain, role) for domain in DOMAINS for role in PARTS}
+    assert {"Animals20_IP", "Plants_Fugi24_OOP"} < folders
+    identity = json.loads((root / IDENTITY).read_text())
+    assert identity["images"] == len(list(root.rglob("*.jpg"))) == 14400
+    assert [path.name for path in root.parent.iterdir() if ".partial" in path.name] == []
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("role", PARTS)
+def test_the_format_is_the_released_one(root, domain, role):
+    here = root / folder(domain, role)
+    split = json.loads((here / f"split_Xin_{here.name}.json").read_text())
+    label2name = json.loads((here / "label2name.json").read_text())
+    name2label = json.loads((here / "name2label.json").read_text())
+    assert {int(label): name for label, name in label2name.items()} == {v: k for k, v in name2label.items()}
+    assert sorted(path.name for path in (here / "images").iterdir()) == sorted(name2label)
+    seen = set()
+    for part, count in PARTS[role].items():
+        items = split[part]
+        assert list(items) == [str(i) for i in range(len(name2label) * count)]
+        for item in items.values():
+            assert item["label"] == name2label[item["classname"]]
+            seen.add(f"{item['classname']}/{item['image_name']}")
+    assert seen == {f"{p.parent.name}/{p.name}" for p in (here / "images").rglob("*.jpg")}
+    captions = [item.get("INFO", {}).get("Refined_caption3") for part in split.values() for item in part.values()]
+    assert 0 < captions.count(None) < 0.1 * len(captions)
+
+
+def test_the_joint_label_space_holds_both_sides():
+    for domain in DOMAINS:
+        merged = [metadata(domain, role)["merged_mapping.json"] for role in PARTS]
+        assert merged[0] == merged[1]
+        assert sorted(merged[0].values()) == list(range(44))
+
+
+def test_the_shipped_fingerprint_fits(root):
+    assert verify(root) in ("exact", "within tolerance")
+
+
+def test_verify_sees_another_image_and_a_missing_one(root, tmp_path):
+    for path in root.rglob("*"):
+        target = tmp_path / path.relative_to(root)
+        if path.is_dir():
+            target.mkdir(exist_ok=True)
+        else:
+            target.hardlink_to(path)
+    concept = classes("Food", "oop")[0]
+    victim = tmp_path / folder("Food", "oop") / "images" / built.names("Food")[concept.number].text / "00000.jpg"
+    other = victim.with_name("00001.jpg").read_bytes()
+    victim.unlink()
+    victim.write_bytes(other)
+    assert verify(tmp_path) == "different"
+    victim.unlink()
+    with pytest.raises(DataError, match="not a complete miniature"):
+        verify(tmp_path)
+
+
+def test_a_finished_miniature_is_left_alone(root):
+    before = (root / IDENTITY).stat().st_mtime_ns
+    assert build(root, workers=1) == root
+    assert (root / IDENTITY).stat().st_mtime_ns == before
+
+
+@pytest.mark.usefixtures("small")
+def test_every_build_has_the_same_bytes(tmp_path):
+    calls = []
+    one = build(tmp_path / "one", lambda done, total: calls.append((done, total)), workers=1)
+    two = build(tmp_path / "two", workers=1)
+    assert digest(one) == digest(two)
+    assert calls == [(i, 44) for i in range(1, 45)]
+
+
+@pytest.mark.usefixtures("small")
+def test_what_a_killed_build_left_is_replaced(tmp_path):
+    (tmp_path / ".mini.partial" / "Food20_IP" / "images").mkdir(parents=True)
+    (tmp_path / "mini").mkdir()  # an empty folder is no obstacle
+    assert verify_small(build(tmp_path / "mini", workers=1))
+
+
+def verify_small(root: Path) -> bool:
+    return len(list(root.rglob("*.jpg"))) == 20 * 3 + 24 * 2
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"notes.txt": "mine"}, "is not a miniature"),
+        ({IDENTITY: '{"world": "beyond-mini-0"}'}, "another world"),
+        ({IDENTITY: "{"}, "is damaged"),
+        ({IDENTITY: "[]"}, "is damaged"),
+    ],
+)
+def test_nothing_is_overwritten(tmp_path, content, message):
+    for name, text in content.items():
+        (tmp_path / "mini").mkdir(exist_ok=True)
+        (tmp_path / "mini" / name).write_text(text)
+    before = digest(tmp_path / "mini")
+    with pytest.raises(StorageError, match=message):
+        build(tmp_path / "mini", workers=1)
+    assert digest(tmp_path / "mini") == before
+
+
+def test_a_file_in_the_way_is_a_sentence(tmp_path):
+    (tmp_path / "mini").write_text("a file")
+    with pytest.raises(StorageError, match="is not a miniature"):
+        build(tmp_path / "mini")
+
+
+def test_parts_do_not_overlap():
+    for role, parts in PARTS.items():
+        every = list(instances(role))
+        assert [number for _, number in every] == list(range(sum(parts.values())))
+    assert len(oop_stems()) == 216
+
+
+def test_building_needs_no_torch():
+    modules = ", ".join(f"harness.miniature.{name}" for name in ("build", "corpus", "fingerprint", "model"))
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

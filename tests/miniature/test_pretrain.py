@@ -1,0 +1,77 @@
+"""The tiny CLIP: its shipped weights load, and the pre-training runs."""
+
+import json
+import math
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from harness.backbones import openclip
+from harness.miniature import model, pretrain
+
+
+@pytest.fixture(scope="module")
+def clip():
+    model.register()
+    torch.manual_seed(0)
+    return openclip.random_model(model.NAME).eval()
+
+
+def test_the_shipped_weights_fit_the_architecture(clip):
+    assert model.WEIGHTS.stat().st_size <= 10_000_000
+    with safe_open(model.WEIGHTS, "pt") as file:
+        assert {file.get_tensor(key).dtype for key in file.keys()} <= {torch.float16, torch.int64}  # noqa: SIM118
+    weights = load_file(model.WEIGHTS)
+    clip.load_state_dict(weights, strict=True)
+    assert all(torch.isfinite(value.float()).all() for value in weights.values())
+    assert 5 < math.exp(float(weights["logit_scale"])) <= 100.5
+
+
+def test_unknown_words_differ():
+    rows = load_file(model.WEIGHTS)["token_embedding.weight"].float()
+    assert (rows.norm(dim=1) > 0).all()
+    assert len(torch.unique(rows, dim=0)) == len(rows)
+
+
+def test_a_cut_context_changes_nothing(clip):
+    ids = openclip.tokenizer(model.NAME)(["a photo of velmo, a type of food.", "velmo"])
+    with torch.no_grad():
+        assert torch.allclose(model.encode_text(clip, ids), clip.encode_text(ids), atol=1e-6)
+
+
+def test_registering_twice_is_fine():
+    model.register()
+    model.register()
+
+
+def test_augmentation_shifts_and_mirrors():
+    pixels = torch.arange(64 * 64 * 3).view(1, 64, 64, 3).expand(8, -1, -1, -1)
+    moved = pretrain._augment(pixels, torch.Generator().manual_seed(0))
+    assert moved.shape == pixels.shape
+    assert len({tuple(image[30, 30].tolist()) for image in moved}) > 4
+
+
+def test_an_epoch_shows_every_image_once():
+    rows = torch.cat([pretrain._rows(0, 1, step, 1024) for step in range(4)])
+    assert sorted(rows.tolist()) == list(range(1024))
+
+
+def test_a_quick_run_writes_everything_and_an_interrupted_one_goes_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pretrain, "figures", lambda clip, test, workers: {"scored": "none", "accuracy": 0.123456})
+    monkeypatch.setattr(pretrain, "table", lambda result: "")
+    monkeypatch.setattr(pretrain, "text_only", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        pretrain.main(["--quick", "--out", str(tmp_path / "cut")])
+    monkeypatch.undo()
+    monkeypatch.setattr(pretrain, "figures", lambda clip, test, workers: {"scored": "none", "accuracy": 0.123456})
+    monkeypatch.setattr(pretrain, "table", lambda result: "")
+    pretrain.main(["--quick", "--out", str(tmp_path / "cut")])
+    pretrain.main(["--quick", "--out", str(tmp_path / "whole")])
+    assert "goes on after step 4" in capsys.readouterr().out
+    cut, whole = (load_file(tmp_path / name / model.WEIGHTS.name) for name in ("cut", "whole"))
+    assert all(torch.equal(cut[key], whole[key]) for key in whole)
+    assert json.loads((tmp_path / "cut" / "figures.json").read_text())["accuracy"] == 0.1235
+    assert "step 4/4 loss" in (tmp_path / "cut" / "log.txt").read_text()
+    assert not (tmp_path / "cut" / "checkpoint.pt").exists()
