@@ -24,37 +24,71 @@ def assemble(cells: Iterable[Cell], wanted: Wanted | None = None, lost: Sequence
     """The leaderboard of some cells.
 
     Args:
-        cells: finished and failed cells, in any order.
-        wanted: what every row should cover; by default every (domain, seed) that occurs in a row of the same
+        cells: finished and failed cells, in any order; of one spec a finished one counts, and once.
+        wanted: what every row should cover; by default every domain with every seed that occurs in a row of the same
             protocol and data set with the same number of shots.
         lost: domains that could not even be read; they are holes in every row.
     """
-    groups: dict[str, dict[tuple[str, int], list[Cell]]] = {}
-    for cell in cells:
-        group = groups.setdefault(row_key(cell.spec), {})
-        group.setdefault((cell.spec.domain, cell.spec.seed), []).append(cell)
-    chosen = None if wanted is None else sorted(set(wanted))
-    universe: dict[tuple[str, str, int], set[tuple[str, int]]] = {}
+    groups: dict[str, list[Cell]] = {}
+    for cell in _distinct(cells):
+        groups.setdefault(row_key(cell.spec), []).append(cell)
+    settings: dict[tuple[str, str, int], list[Cell]] = {}
     for group in groups.values():
-        universe.setdefault(_setting(group), set()).update(group)
+        settings.setdefault(_setting(group), []).extend(group)
+    chosen = None if wanted is None else sorted(set(wanted))
     rows = []
     for group in groups.values():
-        expected = chosen if chosen is not None else sorted(universe[_setting(group)])
-        for edition in _editions(group):
-            rows.append(_row(edition, expected, lost))
+        expected = chosen if chosen is not None else _grid(settings[_setting(group)])
+        rows += [_row(edition, expected, lost) for edition in _editions(group)]
     return Leaderboard(rows=tuple(sorted(rows, key=_order)))
 
 
-def _setting(group: dict[tuple[str, int], list[Cell]]) -> tuple[str, str, int]:
-    spec = next(iter(group.values()))[0].spec
+def _distinct(cells: Iterable[Cell]) -> list[Cell]:
+    """One cell of each spec, a result before a failure."""
+    best: dict[str, Cell] = {}
+    for cell in cells:
+        key = cell.spec.key
+        best[key] = min(best[key], cell, key=_preference) if key in best else cell
+    return [best[key] for key in sorted(best)]
+
+
+def _preference(cell: Cell) -> tuple[bool, str]:
+    return cell.failure is not None, cell.model_dump_json()
+
+
+def _setting(group: list[Cell]) -> tuple[str, str, int]:
+    spec = group[0].spec
     return spec.protocol, spec.dataset.name, spec.shots
 
 
-def _editions(group: dict[tuple[str, int], list[Cell]]) -> list[list[Cell]]:
-    """Split cells of one domain and seed that rest on different data: rows never mix them."""
-    depth = max(len(cells) for cells in group.values())
-    ordered = [sorted(cells, key=lambda c: (c.spec.dataset.fingerprint, c.spec.key)) for cells in group.values()]
-    return [[cells[i] for cells in ordered if i < len(cells)] for i in range(depth)]
+def _grid(cells: list[Cell]) -> list[tuple[str, int]]:
+    """Every domain with every seed: the mean of a seed is over the same domains as that of the next."""
+    seeds = sorted({cell.spec.seed for cell in cells})
+    return [(domain, seed) for domain in _domains(cells) for seed in seeds]
+
+
+def _editions(group: list[Cell]) -> list[list[Cell]]:
+    """The cells of each row of a group: one row, unless a domain has results on different data.
+
+    Results on different data are never in one row; a domain that has only one edition is in every row.
+    """
+    domains: dict[str, list[list[Cell]]] = {}
+    for domain in _domains(group):
+        by_data: dict[str, dict[int, list[Cell]]] = {}
+        for cell in group:
+            if cell.spec.domain == domain:
+                data = by_data.setdefault(cell.spec.dataset.model_dump_json(), {})
+                data.setdefault(cell.spec.seed, []).append(cell)
+        domains[domain] = [layer for _, seeds in sorted(by_data.items()) for layer in _layers(seeds)]
+    depth = max(len(editions) for editions in domains.values())
+    shared = {domain: editions * depth if len(editions) == 1 else editions for domain, editions in domains.items()}
+    return [[cell for e in shared.values() if i < len(e) for cell in e[i]] for i in range(depth)]
+
+
+def _layers(seeds: dict[int, list[Cell]]) -> list[list[Cell]]:
+    """Several cells of the same data and seed (the draw was changed): the first of each seed, the second, ..."""
+    depth = max(len(cells) for cells in seeds.values())
+    return [[cells[i] for cells in seeds.values() if i < len(cells)] for i in range(depth)]
 
 
 def _row(cells: list[Cell], expected: Sequence[tuple[str, int]], lost: Sequence[RowFailure]) -> Row:
@@ -128,13 +162,11 @@ def _data(cells: list[Cell]) -> DomainData:
         folders=first.spec.dataset.folders,
         fingerprint=first.spec.dataset.fingerprint,
         manifests={str(cell.spec.seed): cell.spec.manifest for cell in cells},
-        images=first.images,
+        images=next((cell.images for cell in cells if cell.failure is None), {}),
         unreadable=tuple(sorted({path for cell in cells for path in cell.unreadable})),
     )
 
 
 def _order(row: Row) -> tuple[str, str, str, int, str, str]:
-    identity = json.dumps(
-        row.model_dump(mode="json", include={"method_record", "versions", "device", "data"}), sort_keys=True
-    )
+    identity = json.dumps(row.model_dump(mode="json"), sort_keys=True)
     return row.protocol, row.dataset, row.backbone, row.shots, row.method, identity
