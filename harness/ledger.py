@@ -6,6 +6,7 @@ absent or whole. A failed cell is kept for the record under another ending, and 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -56,7 +57,8 @@ class Ledger:
         path = self._path(key) if final else self._path(key).with_suffix(".failed.json")
         self._write(path, cell.model_dump_json(indent=1) + "\n")
         if final:
-            self._path(key).with_suffix(".failed.json").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the result is stored; an old failure beside it changes nothing
+                self._path(key).with_suffix(".failed.json").unlink()
 
     def put_manifest(self, manifest: Manifest) -> None:
         """Keep a few-shot draw beside the results that rest on it."""

@@ -1,0 +1,220 @@
+"""The ledger: files are whole or absent, damage is passed over, and a failure never hides a result."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import StorageError
+from harness.ledger import Ledger
+from harness.types.cell import Cell, Failure
+from harness.types.manifest import Manifest
+
+from .makers import make_cell, sha
+
+ERROR = Failure(kind="error", reason="it broke")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    found = Ledger(tmp_path / "deep" / "results")
+    found.prepare()
+    return found
+
+
+def cell_file(ledger: Ledger, cell: Cell) -> Path:
+    key = cell.spec.key
+    return ledger.root / "cells" / key[:2] / f"{key}.json"
+
+
+def fail_with(monkeypatch: pytest.MonkeyPatch, function: str, number: int) -> None:
+    """Let a function of ``os`` fail as the system would."""
+
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, function, fail)
+
+
+def test_what_is_put_is_got(ledger: Ledger) -> None:
+    cells = [make_cell(0.1 * seed, seed=seed) for seed in (1, 2, 3)]
+    for cell in cells:
+        ledger.put(cell)
+    keys = [cell.spec.key for cell in cells]
+    assert [ledger.get(key) for key in keys] == cells
+    assert ledger.known([*keys, sha("no such cell")]) == dict(zip(keys, cells, strict=True))
+    assert sorted(keys) == [cell.spec.key for cell in ledger.cells()]
+    assert Ledger(ledger.root).get(keys[0]) == cells[0]
+
+
+def test_a_new_ledger_holds_nothing(ledger: Ledger) -> None:
+    assert list(ledger.cells()) == []
+    assert ledger.get(sha("x")) is None
+    assert list(Ledger(ledger.root / "not there").cells()) == []
+
+
+def test_preparing_leaves_no_file_behind(ledger: Ledger) -> None:
+    assert [path.name for path in ledger.root.rglob("*")] == ["cells"]
+
+
+def test_putting_a_cell_twice_is_the_same_as_once(ledger: Ledger) -> None:
+    ledger.put(make_cell())
+    before = cell_file(ledger, make_cell()).read_bytes()
+    ledger.put(make_cell())
+    assert cell_file(ledger, make_cell()).read_bytes() == before
+    assert len(list(ledger.cells())) == 1
+
+
+# -- failures ------------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_cell_is_kept_for_the_record_and_tried_again(ledger: Ledger) -> None:
+    failed = make_cell(failure=ERROR)
+    ledger.put(failed)
+    assert ledger.get(failed.spec.key) is None
+    assert list(ledger.cells()) == []
+    (record,) = ledger.root.rglob("*.failed.json")
+    assert Cell.model_validate_json(record.read_bytes()) == failed
+
+
+def test_a_result_clears_the_failure_before_it(ledger: Ledger) -> None:
+    ledger.put(make_cell(failure=ERROR))
+    ledger.put(make_cell(0.7))
+    assert list(ledger.cells()) == [make_cell(0.7)]
+    assert list(ledger.root.rglob("*.failed.json")) == []
+
+
+def test_a_failure_that_cannot_be_cleared_stops_nobody(ledger: Ledger) -> None:
+    cell_file(ledger, make_cell()).with_suffix(".failed.json").mkdir(parents=True)
+    ledger.put(make_cell())
+    assert list(ledger.cells()) == [make_cell()]
+
+
+def test_a_failure_never_hides_a_result(ledger: Ledger) -> None:
+    ledger.put(make_cell(0.7))
+    ledger.put(make_cell(failure=ERROR))
+    assert ledger.get(make_cell().spec.key) == make_cell(0.7)
+    assert list(ledger.cells()) == [make_cell(0.7)]
+
+
+def test_not_applicable_is_an_answer(ledger: Ledger) -> None:
+    cell = make_cell(failure=Failure(kind="not applicable", reason="fixed vocabulary"))
+    ledger.put(cell)
+    assert ledger.get(cell.spec.key) == cell
+
+
+# -- damage --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"null", b"\xff\xfe", b"[]", b'{"spec": 1}'])
+def test_a_damaged_cell_is_computed_again(ledger: Ledger, damage: bytes) -> None:
+    ledger.put(make_cell(seed=1))
+    ledger.put(make_cell(seed=2))
+    cell_file(ledger, make_cell(seed=1)).write_bytes(damage)
+    assert ledger.get(make_cell(seed=1).spec.key) is None
+    assert list(ledger.cells()) == [make_cell(seed=2)]
+    ledger.put(make_cell(seed=1))
+    assert len(list(ledger.cells())) == 2
+
+
+def test_a_cell_that_was_cut_off_is_computed_again(ledger: Ledger) -> None:
+    ledger.put(make_cell())
+    path = cell_file(ledger, make_cell())
+    path.write_bytes(path.read_bytes()[:-40])
+    assert ledger.get(make_cell().spec.key) is None
+
+
+def test_a_cell_under_another_ones_name_is_not_believed(ledger: Ledger) -> None:
+    ledger.put(make_cell(seed=1))
+    other = cell_file(ledger, make_cell(seed=2))
+    other.parent.mkdir(exist_ok=True)
+    other.write_bytes(cell_file(ledger, make_cell(seed=1)).read_bytes())
+    assert ledger.get(make_cell(seed=2).spec.key) is None
+    assert list(ledger.cells()) == [make_cell(seed=1)]
+
+
+def test_what_a_killed_writer_left_is_ignored(ledger: Ledger) -> None:
+    ledger.put(make_cell())
+    path = cell_file(ledger, make_cell())
+    (path.parent / ".tmp-abc").write_bytes(path.read_bytes()[:100])
+    (ledger.root / "cells" / ".writable").write_bytes(b"")
+    assert list(ledger.cells()) == [make_cell()]
+
+
+def test_killed_before_the_rename_nothing_is_there(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*args: Any) -> Any:
+        raise Killed
+
+    monkeypatch.setattr(Path, "replace", die)
+    monkeypatch.setattr(Path, "unlink", lambda *args, **kwargs: None)  # a killed process tidies nothing up
+    with pytest.raises(Killed):
+        ledger.put(make_cell())
+    monkeypatch.undo()
+    assert list(ledger.cells()) == []
+    ledger.put(make_cell())
+    assert list(ledger.cells()) == [make_cell()]
+
+
+# -- folders that cannot be written ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("function", ["fsync", "mkdir"])
+@pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "no space left"), (errno.EROFS, "read-only file system")])
+def test_a_full_or_read_only_disk_is_a_sentence(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, function: str, number: int, words: str
+) -> None:
+    ledger.put(make_cell(seed=1))
+    fail_with(monkeypatch, function, number)
+    with pytest.raises(StorageError, match=words) as error:
+        ledger.put(make_cell(seed=2))
+    assert str(ledger.root) in error.value.message
+    assert "--out" in str(error.value.hint)
+    monkeypatch.undo()
+    assert list(ledger.cells()) == [make_cell(seed=1)]
+    assert not list(ledger.root.rglob(".tmp-*"))
+
+
+def test_a_read_only_folder_is_told_before_anything_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    with pytest.raises(StorageError, match=r"results cannot be written to .*: permission denied"):
+        Ledger(tmp_path).prepare()
+
+
+def test_a_file_in_the_place_of_the_folder_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("not a folder")
+    with pytest.raises(StorageError, match="results cannot be written"):
+        Ledger(tmp_path / "results").prepare()
+    with pytest.raises(StorageError, match="results cannot be written"):
+        Ledger(tmp_path / "results").put(make_cell())
+
+
+def test_a_cell_that_cannot_be_read_is_a_sentence(ledger: Ledger) -> None:
+    cell_file(ledger, make_cell()).mkdir(parents=True)  # for root, too, a folder is no file
+    with pytest.raises(StorageError, match="cannot be read"):
+        ledger.get(make_cell().spec.key)
+
+
+# -- manifests -----------------------------------------------------------------------------------------------------
+
+
+def test_a_manifest_lies_under_its_hash(ledger: Ledger) -> None:
+    manifest = Manifest(protocol="clean-v1", domain="Animals", side="oop", shots=1, seed=1, names=("ibex",), picks=())
+    ledger.put_manifest(manifest)
+    ledger.put_manifest(manifest)
+    (path,) = (ledger.root / "manifests").iterdir()
+    assert path.name == f"{sha(path.read_text())}.json"
+    assert Manifest.model_validate_json(path.read_bytes()) == manifest
+    assert list(ledger.cells()) == []
