@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
         bf16=not given.fp32,
     )
     if given.quick:
-        plan = replace(plan, steps=4, text_steps=4, workers=1, every=2, images=300)
+        plan = replace(plan, steps=4, text_steps=4, workers=1, every=2, images=64)
     torch.set_num_threads(plan.threads)
     run(plan, test=not (given.no_test or given.quick))
 
@@ -125,6 +125,7 @@ def text_only(plan: Plan, clip: nn.Module, images: NDArray[np.uint8], ids: Tenso
     """Stage 2: the text tower alone, against the image tower's features of the same images and their mirror images."""
     for parameter in clip.visual.parameters():  # type: ignore[union-attr]
         parameter.requires_grad_(False)
+        parameter.grad = None  # stage 1's last gradient would count when the norm is clipped
 
     features: list[Tensor] = []
 
