@@ -10,7 +10,6 @@ _BY_PREFIX = {
     "laion5b": "LAION-5B",
     "laion_aesthetic": "LAION-Aesthetics",
     "laiona": "LAION-Aesthetics",
-    "laion5b_s13b_b90k": "LAION-5B",
     "openai": "WIT-400M",
     "datacomp": "DataComp",
     "commonpool": "CommonPool",

@@ -18,7 +18,7 @@ def miniature(out: Path, workers: int) -> int:
     """Draw the miniature; says where it lies."""
     from harness.miniature.build import build
 
-    with counted(console.reporter(), "images") as progress:
+    with counted(console.reporter(), "concepts") as progress:
         root = build(out.expanduser(), partial(progress, "drawing beyond-mini"), workers)
     print(root)
     return 0

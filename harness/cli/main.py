@@ -14,7 +14,7 @@ import typer
 from harness import __version__
 from harness.errors import HarnessError
 
-EXIT_DONE, EXIT_FAILED_CELLS, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
+EXIT_DONE, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 2, 130
 
 app = typer.Typer(
     name="harness",
@@ -190,44 +190,63 @@ def features_verify(cache: Cache = None) -> int:
     return command.verify(cache)
 
 
-def run(arguments: list[str] | None = None) -> None:
-    """Entry point: runs the command and turns errors into text and exit codes."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+@bench_app.command("matching")
+def bench_matching(
+    check: Annotated[bool, typer.Option("--check", help="Exit code 3 if a ratio is below its floor.")] = False,
+    json_out: Annotated[Path | None, typer.Option("--json-out", help="File to keep the figures in.")] = None,
+    seeds: Annotated[int, typer.Option("--seeds", help="Instances per case.")] = 20,
+    threads: Annotated[int | None, typer.Option("--threads", help="Of cases with several.")] = None,
+) -> int:
+    """Time matching against lapx and scipy, side by side."""
+    from harness.cli import bench as command
+
+    return command.bench_matching(check, json_out, seeds, threads)
+
+
+def run() -> None:
+    """Entry point of the command ``harness``."""
     signal.signal(signal.SIGTERM, _interrupt)
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `harness plugins | head` ends quietly
+    sys.exit(execute(sys.argv[1:]))
+
+
+def execute(arguments: list[str]) -> int:
+    """Run a command line; errors become text on stderr. Returns the exit code."""
     show_traceback = "--traceback" in arguments
-    arguments = [a for a in arguments if a != "--traceback"]  # accepted anywhere on the line
     try:
-        code: Any = app(arguments, standalone_mode=False)
+        # --traceback is taken anywhere on the line: people add it at the end.
+        code: Any = app([a for a in arguments if a != "--traceback"], standalone_mode=False)
     except KeyboardInterrupt:
-        _say("stopped; everything that was finished is kept, the same command goes on from there")
-        code = EXIT_INTERRUPTED
+        return _stopped()
     except HarnessError as error:
         from harness.cli.console import error_text
 
         if show_traceback:
             traceback.print_exc()
         error_text(error)
-        code = EXIT_USER_ERROR
+        return EXIT_USER_ERROR
     except Exception as error:
-        if not hasattr(error, "exit_code"):
-            raise  # a bug keeps its trace
+        # Typer carries its own copy of click: usage errors are known by what they can do.
+        if type(error).__name__ == "Abort":
+            return _stopped()
         show = getattr(error, "show", None)
-        if show is not None:
-            show()
-        else:
-            _say("stopped; everything that was finished is kept, the same command goes on from there")
-        code = EXIT_INTERRUPTED if type(error).__name__ == "Abort" else EXIT_USER_ERROR
-    sys.exit(code if isinstance(code, int) else EXIT_DONE)
+        if show is None:
+            raise  # a bug keeps its trace
+        show()
+        return EXIT_USER_ERROR
+    if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this code without a word
+        return _stopped()
+    return code if isinstance(code, int) else EXIT_DONE
+
+
+def _stopped() -> int:
+    print("stopped; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+    return EXIT_INTERRUPTED
 
 
 def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -76,13 +76,14 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     protocol = protocols.get(request.protocol)
     _require_valid(request)
     methods = _methods(request.methods, protocol)
+    device = _device(request.device)
     cache = cache_root(request.cache)
     index = DigestIndex(cache / "digests.sqlite")
     data = request.data.expanduser() if request.data is not None else miniature_data(cache, report, request.workers)
     dataset = open_dataset(data, request.folders)
+    names = _names(dataset, request.domains)
     resolved = _backbone(request, dataset, index, cache)
-    device = _device(request.device)
-    domains, lost = _read(dataset, request, index, report)
+    domains, lost = _read(dataset, names, request.workers, index, report)
     jobs = []
     for name, data_ in domains.items():
         manifests: dict[tuple[int, int], Manifest] = {}
@@ -120,7 +121,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
 
 def miniature_data(cache: Path, report: Reporter, workers: int) -> Path:
     """The miniature's folder in the cache; drawn on first use."""
-    with counted(report, "images") as progress:
+    with counted(report, "concepts") as progress:
         return miniature_build.build(cache / "beyond-mini", partial(progress, "drawing beyond-mini"), workers)
 
 
@@ -169,22 +170,25 @@ def _backbone(request: Request, dataset: Dataset, index: DigestIndex, cache: Pat
     return backbones.resolve(architecture, pretrained, request.precision, digest, None)
 
 
-def _read(
-    dataset: Dataset, request: Request, index: DigestIndex, report: Reporter
-) -> tuple[dict[str, DomainData], list[RowFailure]]:
-    complete = [name for name, folders in dataset.domains.items() if folders.oop is not None]
-    names = list(request.domains) if request.domains is not None else complete
-    for name in names:
+def _names(dataset: Dataset, wanted: tuple[str, ...] | None) -> list[str]:
+    for name in wanted or ():
         if name not in dataset.domains:
             raise unknown_name("domain", name, dataset.domains)
-    if not names:
+    complete = [name for name, folders in dataset.domains.items() if folders.oop is not None]
+    if not complete:
         raise DataError(f"{dataset.root} has no OOP folder", "the data need at least one {Domain}{N}_OOP folder")
+    return sorted(complete if wanted is None else wanted)
+
+
+def _read(
+    dataset: Dataset, names: list[str], workers: int, index: DigestIndex, report: Reporter
+) -> tuple[dict[str, DomainData], list[RowFailure]]:
     domains: dict[str, DomainData] = {}
     errors: dict[str, HarnessError] = {}
     with report.stage("reading domains", len(names), "domains") as advance:
-        for name in sorted(names):
+        for name in names:
             try:
-                domains[name] = read_domain(dataset, name, index, request.workers, advance)
+                domains[name] = read_domain(dataset, name, index, workers, advance)
             except DataError as error:
                 errors[name] = error
                 report.note(f"{name} is left out: {error}")

@@ -1,0 +1,116 @@
+"""The parts of the main job under pytest-benchmark: `pytest tests/bench --benchmark-only`."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+
+from harness.backbones import backbone as backbones
+from harness.datasets.images import digest
+from harness.features.encode import Encoder, Source, one_thread_per_operation
+from harness.features.store import FeatureStore
+from harness.ledger import Ledger
+from harness.miniature import build as miniature
+from harness.miniature import model
+from harness.miniature.world.photograph import jpeg, photograph
+from harness.miniature.world.phylogeny import concepts
+from harness.progress import Silent
+from harness.runner.bench import Bench
+from harness.runner.cell import pose, run_cell, score
+from harness.runner.evaluate import evaluate
+from harness.runner.plan import make_plan
+from harness.runner.request import MethodChoice, Request
+
+METHODS = ("zero_shot", "fsnl")
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    return miniature.build(tmp_path_factory.mktemp("bench") / "beyond-mini")
+
+
+@pytest.fixture(scope="session")
+def backbone():
+    return backbones.load(backbones.resolve(model.NAME, None, "fp32", digest), torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def request_(world, tmp_path_factory):
+    return Request(
+        methods=tuple(MethodChoice(name) for name in METHODS),
+        domains=("Animals",),
+        seeds=(1,),
+        data=world,
+        out=tmp_path_factory.mktemp("out"),
+        cache=tmp_path_factory.mktemp("cache"),
+    )
+
+
+@pytest.fixture(scope="session")
+def planned(request_):
+    plan = make_plan(request_, Silent())
+    bench = Bench(plan.resolved, "cpu", plan.domains, plan.cache, workers=2)
+    bench.encode(((job.spec.domain, job.manifest, job.views) for job in plan.jobs), Silent())
+    return plan, bench
+
+
+def test_bench_rendering(benchmark):
+    drawn = concepts("Animals")[0]
+    benchmark.extra_info["images"] = 24
+    benchmark(lambda: [jpeg(photograph(drawn, instance)) for instance in range(24)])
+
+
+def test_bench_encoding(benchmark, world, backbone, tmp_path):
+    files = sorted(world.glob("Animals24_OOP/images/*/*.jpg"))[:512]
+    sources = [Source(file, digest(file), file.name) for file in files]
+    fresh = itertools.count()
+
+    def encode():
+        store = FeatureStore(tmp_path, f"{next(fresh)}", "bench")
+        Encoder(backbone, store, workers=2).ensure(sources, 0)
+
+    benchmark.extra_info["images"] = len(files)
+    benchmark.pedantic(encode, rounds=5, warmup_rounds=1)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_bench_fit_and_score_of_a_cell(benchmark, planned, name):
+    plan, bench = planned
+    job = next(job for job in plan.jobs if job.spec.method.name == name)
+    with one_thread_per_operation(bench.device):
+        cell = benchmark.pedantic(
+            run_cell, (job.spec, job.manifest, job.method, plan.protocol.template, bench), rounds=5, warmup_rounds=1
+        )
+    assert cell.failure is None
+
+
+def test_bench_scoring(benchmark, planned):
+    plan, bench = planned
+    job = next(job for job in plan.jobs if job.spec.method.name == "zero_shot")
+    data = plan.domains["Animals"]
+    task, _ = pose(job.spec, job.manifest, job.method, plan.protocol.template, bench)
+    method = replace(job.method).fit(task)
+    names = data.oop["test"].names, data.ip["test"].names
+    benchmark(score, method, "zero_shot", bench.scored("Animals"), *names, data.hint)
+
+
+def test_bench_ledger_of_a_thousand_cells(benchmark, request_, tmp_path):
+    outcome = evaluate(request_)
+    assert outcome.whole
+    cell = next(Ledger(request_.out).cells())
+    cells = [cell.model_copy(update={"spec": cell.spec.model_copy(update={"seed": seed})}) for seed in range(1000)]
+    ledger = Ledger(tmp_path)
+    for each in cells:
+        ledger.put(each)
+    keys = [each.spec.key for each in cells]
+    known = benchmark(ledger.known, keys)
+    assert len(known) == 1000
+
+
+def test_bench_second_run(benchmark, request_):
+    evaluate(request_)
+    outcome = benchmark(evaluate, request_)
+    assert outcome.computed == 0

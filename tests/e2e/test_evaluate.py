@@ -1,0 +1,159 @@
+"""The main job: what it prints, writes and remembers."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from harness.types.cell import METRICS
+from harness.types.leaderboard import Leaderboard, json_schema
+
+from ..datasets.roots import FOLDERS, edit_split, make_root
+
+DOMAINS = {"Animals", "Insects_Spiders", "Ville d'été"}
+
+
+def rows(answer):
+    return {row["method"]: row for row in answer.json["rows"]}
+
+
+def test_json_is_one_document_in_the_documented_form(evaluate, tmp_path):
+    answer = evaluate()
+    assert answer.code == 0
+    assert answer.json["schema_version"] == 1
+    found = rows(answer)
+    assert set(found) == {"zero_shot", "fsnl"}
+    row = found["fsnl"]
+    assert row["protocol"] == "clean-v1"
+    assert row["shots"] == 2
+    assert row["seeds"] == [1, 2]
+    assert row["failures"] == []
+    assert set(row["domains"]) == DOMAINS
+    for stats in [*row["domains"].values(), row["mean"]]:
+        assert set(stats) == set(METRICS)
+        for stat in stats.values():
+            assert set(stat) == {"mean", "std", "n"}
+            assert stat["n"] == 2
+            assert 0 <= stat["mean"] <= 1
+    written = (tmp_path / "results" / "leaderboard.json").read_text()
+    jsonschema.validate(json.loads(written), json_schema())
+    assert Leaderboard.model_validate_json(written).text() == written
+
+
+def test_stderr_of_a_pipe_is_plain_lines(evaluate):
+    answer = evaluate()
+    assert "running cells" in answer.err
+    assert "\x1b" not in answer.err
+    assert "\r" not in answer.err
+
+
+def test_name_learning_leaves_ip_accuracy_exactly_as_zero_shot(evaluate):
+    found = rows(evaluate("-p", "fsnl.lr=0.1"))
+    for domain in DOMAINS:
+        assert found["fsnl"]["domains"][domain]["ip_top1"] == found["zero_shot"]["domains"][domain]["ip_top1"]
+
+
+def test_a_second_run_computes_nothing_and_writes_the_same_bytes(evaluate, tmp_path):
+    first = evaluate()
+    file = tmp_path / "results" / "leaderboard.json"
+    before = file.read_bytes()
+    second = evaluate()
+    assert "0 cells computed" not in first.err
+    assert "running cells" not in second.err
+    assert second.out == first.out
+    assert file.read_bytes() == before
+
+
+def test_numbers_do_not_depend_on_workers_domain_order_or_cache(evaluate, tmp_path):
+    one = evaluate("--cache", tmp_path / "a", "--workers", "1", out=tmp_path / "one")
+    order = "Ville d'été,Animals,Insects_Spiders"
+    two = evaluate("--cache", tmp_path / "b", "--workers", "2", "--domain", order, out=tmp_path / "two")
+    assert one.code == two.code == 0
+    assert one.out == two.out
+    assert (tmp_path / "one/leaderboard.json").read_bytes() == (tmp_path / "two/leaderboard.json").read_bytes()
+
+
+def test_the_leaderboard_gathers_methods_of_several_runs(evaluate, tmp_path):
+    evaluate("--plugin", "fsnl", "--baseline", "none")
+    evaluate("-p", "fsnl.lr=0.05", "--baseline", "none")
+    board = Leaderboard.model_validate_json((tmp_path / "results" / "leaderboard.json").read_bytes())
+    assert [row.method_record.parameters["lr"] for row in board.rows] == [0.01, 0.05]
+
+
+def test_dry_run_lists_cells_and_runs_nothing(harness, world, tmp_path):
+    where = ("--data", world, "--backbone", "beyond-mini", "--out", tmp_path / "results")
+    answer = harness("evaluate", "--all-domains", *where, "--seeds", "1", "--dry-run")
+    assert answer.code == 0
+    assert "6 cells: 0 known, 6 to run" in answer.out
+    assert not (tmp_path / "results").exists()
+
+
+def test_the_table_fits_a_narrow_terminal(harness, world, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "70")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    where = ("--data", world, "--backbone", "beyond-mini", "--out", tmp_path / "results")
+    answer = harness("evaluate", "--plugin", "zero_shot", "--all-domains", *where)
+    assert answer.code == 0
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", answer.out)
+    assert max(map(len, plain.splitlines())) <= 70
+    for domain in DOMAINS:
+        assert domain in answer.out
+
+
+def test_nothing_is_written_into_the_data_folder(evaluate, tmp_path):
+    data = make_root(tmp_path / "data")
+    before = {p: p.stat().st_mtime_ns for p in sorted(data.rglob("*"))}
+    assert evaluate(data=data).code == 0
+    assert {p: p.stat().st_mtime_ns for p in sorted(data.rglob("*"))} == before
+
+
+def test_the_paper_protocol_uses_the_paper_preset_and_never_shares_a_table(evaluate):
+    found = rows(evaluate("--protocol", "paper-2025", "-p", "fsnl.views=1"))
+    assert found["fsnl"]["protocol"] == "paper-2025"
+    assert found["fsnl"]["method_record"]["parameters"]["optimizer"] == "sgd"
+
+
+def test_a_domain_without_ip_folder_has_no_ip_metrics(evaluate, tmp_path):
+    folders = {name: classes for name, classes in FOLDERS.items() if name != "Animals3_IP"}
+    answer = evaluate(data=make_root(tmp_path / "data", folders))
+    assert answer.code == 0
+    row = rows(answer)["fsnl"]
+    assert set(row["domains"]["Animals"]) == {"oop_top1"}
+    assert set(row["mean"]) == {"oop_top1"}
+
+
+def test_edited_captions_are_other_data(evaluate, tmp_path):
+    data = make_root(tmp_path / "data")
+    first = evaluate(data=data)
+
+    def edit(content):
+        content["train"]["0"]["INFO"] = {"Refined_caption3": "another caption"}
+
+    edit_split(data / "Animals6_OOP", edit)
+    second = evaluate(data=data)
+    assert "running cells" in second.err
+    old, new = rows(first)["fsnl"]["data"], rows(second)["fsnl"]["data"]
+    assert old["Animals"]["fingerprint"] != new["Animals"]["fingerprint"]
+    assert old["Insects_Spiders"] == new["Insects_Spiders"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_precision_is_recorded(evaluate, precision):
+    answer = evaluate("--precision", precision, "--plugin", "fsnl")
+    assert answer.code == 0
+    assert rows(answer)["fsnl"]["backbone_record"]["precision"] == precision
+
+
+def test_manifests_are_kept_and_their_hash_stands_in_the_row(evaluate, tmp_path):
+    import hashlib
+
+    row = rows(evaluate())["fsnl"]
+    for data in row["data"].values():
+        for digest in data["manifests"].values():
+            text = (tmp_path / "results" / "manifests" / f"{digest}.json").read_bytes()
+            assert hashlib.sha256(text).hexdigest() == digest
+            assert str(Path.home()).encode() not in text

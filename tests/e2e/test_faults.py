@@ -1,0 +1,256 @@
+"""Bad input, bad methods, bad disks: each its sentence, and the rest goes on."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import types
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+
+import pytest
+import torch
+
+from harness import registry
+from harness.errors import FixedVocabulary
+from harness.hookspecs import hookimpl
+from harness.method import Method
+
+from ..datasets.roots import edit_split, make_root
+
+
+@dataclass
+class Hostile(Method):
+    """Misbehaves in Animals, and is plain zero-shot elsewhere."""
+
+    how: str = "raise"
+
+    def fit(self, task):
+        self.task_ = task
+        if task.hint == "animal" and self.how == "raise":
+            raise ValueError("the moon is\nin the wrong place")
+        if task.hint == "animal" and self.how == "undeclared":
+            _ = task.support
+        if task.hint == "animal" and self.how == "other":
+            return object()
+        return self
+
+    def scores(self, image, vocabulary):
+        prompts = [self.task_.template.fill(name, vocabulary.hint) for name in vocabulary.names]
+        scores = image @ self.task_.text.encode(prompts).T
+        if self.task_.hint != "animal":
+            return scores
+        if self.how == "nan":
+            scores[0, 0] = float("nan")
+        if self.how == "shape":
+            return scores[:, 1:]
+        if self.how == "type":
+            return scores.argmax(dim=1)
+        if self.how == "fixed" and not all(vocabulary.oop):
+            raise FixedVocabulary("it knows the OOP names only")
+        if self.how == "write":
+            image.zero_()
+        if self.how == "seed":
+            torch.manual_seed(0)
+        return scores
+
+
+@pytest.fixture(autouse=True)
+def hostile(monkeypatch):
+    """Offers ``hostile`` as if a distribution were installed."""
+    module = types.ModuleType("hostile_plugin")
+
+    @hookimpl
+    def harness_register_methods(register):
+        register("hostile", Hostile)
+
+    module.harness_register_methods = harness_register_methods
+    monkeypatch.setitem(__import__("sys").modules, "hostile_plugin", module)
+    point = EntryPoint("hostile", "hostile_plugin", registry.GROUP)
+    source = registry.Source("hostile", "hostile_plugin", "hostile-dist", "1.0")
+    found = registry.installed()
+    monkeypatch.setattr(registry, "installed", lambda: [*found, (source, point)])
+    monkeypatch.setattr(registry, "code_digest", lambda module: "0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("raise", "hostile raised ValueError: the moon is in the wrong place"),
+        ("undeclared", "the task has no support: the method did not declare it"),
+        ("other", "hostile.fit returned object; fit must return self"),
+        ("nan", "hostile.scores returned NaN or infinity"),
+        ("shape", "hostile.scores returned (18, 5); scores must be (18, 6): one row per image, one column per name"),
+        ("type", "hostile.scores returned torch.int64; scores must be a floating-point tensor"),
+    ],
+)
+def test_a_failing_cell_is_a_row_with_its_reason_and_the_others_go_on(evaluate, how, reason):
+    answer = evaluate_hostile(evaluate, how)
+    assert answer.code == 1
+    row = next(r for r in answer.json["rows"] if r["method"] == "hostile")
+    assert [(f["domain"], f["seed"], f["kind"], f["reason"]) for f in row["failures"]] == [
+        ("Animals", 1, "error", reason),
+        ("Animals", 2, "error", reason),
+    ]
+    assert set(row["domains"]) == {"Insects_Spiders", "Ville d'été"}
+    assert row["mean"] == {}
+    assert row["complete"] is False
+    assert reason in answer.err
+
+
+def evaluate_hostile(evaluate, how):
+    return evaluate("--plugin", "hostile,fsnl", "-p", f"hostile.how={how}", "--baseline", "none")
+
+
+def test_a_failed_cell_is_tried_again_and_the_others_are_not(evaluate):
+    evaluate_hostile(evaluate, "raise")
+    again = evaluate_hostile(evaluate, "raise")
+    assert "running cells: 2 cells" in again.err
+
+
+def test_a_fixed_vocabulary_is_not_applicable_and_no_failure(evaluate):
+    answer = evaluate_hostile(evaluate, "fixed")
+    assert answer.code == 0
+    row = next(r for r in answer.json["rows"] if r["method"] == "hostile")
+    assert {f["kind"] for f in row["failures"]} == {"not applicable"}
+
+
+def test_writing_into_what_it_is_given_changes_no_other_method(evaluate, tmp_path):
+    clean = evaluate("--plugin", "fsnl,zero_shot", out=tmp_path / "clean")
+    mixed = evaluate_hostile(evaluate, "write")
+    pick = [next(r for r in a.json["rows"] if r["method"] == "fsnl")["domains"] for a in (clean, mixed)]
+    assert pick[0] == pick[1]
+
+
+def test_corrupt_test_images_are_listed_and_not_scored(evaluate, tmp_path):
+    data = make_root(tmp_path / "data")
+    content = json.loads((data / "Animals6_OOP/split_Xin_Animals6_OOP.json").read_text())
+    gone = [f"images/{item['classname']}/{item['image_name']}" for item in list(content["test"].values())[:3]]
+    (data / "Animals6_OOP" / gone[0]).write_bytes(b"")
+    (data / "Animals6_OOP" / gone[1]).write_bytes(b"no image at all")
+    (data / "Animals6_OOP" / gone[2]).unlink()
+    answer = evaluate(data=data)
+    assert answer.code == 0
+    row = next(r for r in answer.json["rows"] if r["method"] == "fsnl")
+    assert row["data"]["Animals"]["unreadable"] == sorted(f"Animals6_OOP/{path}" for path in gone)
+    assert row["data"]["Animals"]["images"]["oop"] == 15
+
+
+def test_a_corrupt_support_image_is_listed_and_the_fit_goes_on(evaluate, tmp_path):
+    data = make_root(tmp_path / "data")
+    for path in sorted((data / "Animals6_OOP/images/ibex").iterdir())[:4]:
+        path.write_bytes(b"")
+    answer = evaluate(data=data)
+    assert answer.code == 0
+    row = next(r for r in answer.json["rows"] if r["method"] == "fsnl")
+    assert len(row["data"]["Animals"]["unreadable"]) >= 2
+
+
+def test_a_truncated_split_file_loses_its_domain_only(evaluate, tmp_path):
+    data = make_root(tmp_path / "data")
+    file = data / "Animals6_OOP/split_Xin_Animals6_OOP.json"
+    file.write_bytes(file.read_bytes()[:700])
+    answer = evaluate(data=data)
+    assert answer.code == 1
+    row = answer.json["rows"][0]
+    assert [f["domain"] for f in row["failures"]] == ["Animals"]
+    assert "split_Xin_Animals6_OOP.json" in row["failures"][0]["reason"]
+    assert set(row["domains"]) == {"Insects_Spiders", "Ville d'été"}
+
+
+def test_broken_data_in_the_only_domain_is_a_sentence(evaluate, tmp_path):
+    data = make_root(tmp_path / "data")
+
+    def leave(content):
+        content["test"]["3"]["image_name"] = "../../../../secret.jpg"
+
+    edit_split(data / "Animals6_OOP", leave)
+    answer = evaluate("--domain", "Animals", data=data)
+    assert answer.code == 2
+    assert "test item 3" in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_a_missing_class_folder_is_a_sentence(evaluate, tmp_path):
+    data = make_root(tmp_path / "data")
+    (data / "Animals6_OOP/images/ibex").rename(data / "elsewhere")
+    answer = evaluate("--domain", "Animals", data=data)
+    assert answer.code == 2
+    assert "names class 'ibex', which has no folder under images/" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("evaluate", "--plugin", "fsnl"), "no domain is given"),
+        (("evaluate", "--all-domains", "--plugin", "fsln"), "did you mean fsnl?"),
+        (("evaluate", "--all-domains", "--shots", "many"), "--shots 'many' is no list of numbers"),
+        (("evaluate", "--all-domains", "--shots", "0"), "--shots needs numbers from 1 on"),
+        (("evaluate", "--all-domains", "--device", "tpu"), "no device named 'tpu'"),
+        (("evaluate", "--all-domains", "--precision", "fp8"), "no precision named 'fp8'"),
+        (("evaluate", "--all-domains", "--protocol", "clean"), "did you mean clean-v1?"),
+        (("evaluate", "--all-domains", "--data", "nowhere"), "data folder nowhere does not exist"),
+        (("evaluate", "--all-domains", "-p", "fsnl.rate=1"), "no parameter of fsnl named 'rate'"),
+        (("evaluate", "--all-domains", "-p", "fsnl.lr=fast"), "fsnl: parameter lr='fast' is not valid"),
+        (("evaluate", "--all-domains", "-p", "lr"), "--param lr has no value"),
+        (("evaluate", "--all-domains", "--preset", "papper"), "did you mean paper?"),
+        (("evaluate", "--domain", "Animal"), "did you mean Animals?"),
+        (("evaluate", "--all-domains", "--workers", "0"), "--workers is 0"),
+        (("evaluate", "--no-such-flag"), "No such option"),
+        (("evaluat",), "No such command"),
+    ],
+)
+def test_a_wrong_command_is_a_sentence_and_exit_code_2(harness, world, tmp_path, monkeypatch, arguments, sentence):
+    monkeypatch.chdir(tmp_path)
+    if "--data" not in arguments and len(arguments) > 2:
+        arguments = (*arguments, "--data", world, "--backbone", "beyond-mini")
+    answer = harness(*arguments)
+    assert answer.code == 2
+    assert sentence in " ".join(answer.err.split())
+    assert answer.out == ""
+    assert "Traceback" not in answer.err
+
+
+def test_no_network_is_a_sentence_that_says_how_to_bring_a_file(harness, world, tmp_path, monkeypatch):
+    from harness.backbones import openclip
+
+    def unreachable(*args, **kwargs):
+        raise OSError("[Errno -3] Temporary failure in name resolution")
+
+    monkeypatch.setattr(openclip.open_clip, "download_pretrained", unreachable)
+    answer = harness("evaluate", "--all-domains", "--data", world, "--out", tmp_path)
+    assert answer.code == 2
+    assert "the weights laion400m_e32 of ViT-B-16 cannot be fetched" in answer.err
+    assert "--pretrained path/to/" in answer.err
+
+
+def test_a_results_folder_that_cannot_be_made_is_a_sentence(evaluate, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    answer = evaluate(out=tmp_path / "file" / "results")
+    assert answer.code == 2
+    assert "results cannot be written" in answer.err
+    assert "--out" in answer.err
+
+
+def test_a_cache_that_cannot_be_written_is_a_sentence(evaluate, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    answer = evaluate("--cache", tmp_path / "file" / "cache")
+    assert answer.code == 2
+    assert "features cannot be written" in answer.err
+    assert "HARNESS_CACHE" in answer.err
+
+
+def test_a_full_disk_is_a_sentence_and_what_is_finished_stays(evaluate, tmp_path, monkeypatch):
+    assert evaluate("--domain", "Insects_Spiders").code == 0
+    before = {p: p.read_bytes() for p in sorted((tmp_path / "results").rglob("*.json"))}
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    answer = evaluate()
+    assert answer.code == 2
+    assert "no space left on device" in answer.err
+    assert {p: p.read_bytes() for p in sorted((tmp_path / "results").rglob("*.json"))} == before
+    assert not list((tmp_path / "results").rglob(".tmp-*"))
