@@ -12,6 +12,7 @@ import hashlib
 import json
 import mmap
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save as format_shard
 
+from harness.errors import UserError
 from harness.files import storage_error, write_atomic
 
 DEFAULT_LIMIT = 20 * 2**30
-"""Bytes that the cache may hold."""
+"""Bytes that the cache may hold, unless the variable HARNESS_CACHE_LIMIT says otherwise."""
+
+_UNITS = {"": 1} | {
+    f"{letter}{ending}": base**power
+    for power, letter in enumerate("KMGT", start=1)
+    for ending, base in (("", 1024), ("IB", 1024), ("B", 1000))
+}
 
 
 @dataclass(frozen=True)
@@ -44,11 +52,19 @@ class _Shard(NamedTuple):
 
 
 class FeatureStore:
-    """Features of one encoder in the cache folder."""
+    """Features of one encoder in the cache folder.
 
-    def __init__(self, root: Path, key: str, description: str) -> None:
+    Args:
+        root: the folder of all encoders.
+        key: what the features depend on, beside the image and the view.
+        description: the same in words.
+        limit: bytes that ``root`` may hold; None is that of ``size_limit``. Only other encoders are removed.
+    """
+
+    def __init__(self, root: Path, key: str, description: str, limit: int | None = None) -> None:
         self.folder = root / key
         self._description = description
+        self._limit = size_limit() if limit is None else limit
         self._index: dict[int, dict[bytes, tuple[NDArray[np.float32], int]]] = {}
 
     def get(self, view: int, digests: list[str]) -> tuple[NDArray[np.float32] | None, list[int]]:
@@ -56,10 +72,10 @@ class FeatureStore:
 
         Returns:
             The features ``(n, d)`` (rows of missing images are zero; None if nothing at all is there), and the
-            positions of the missing images.
+            positions of the missing images. What is no sha256 (a file that cannot be read has none) is missing.
         """
         index = self._open(view)
-        found = [index.get(bytes.fromhex(d)) for d in digests]
+        found = [index.get(bytes.fromhex(d)) if is_sha256(d) else None for d in digests]
         missing = [i for i, hit in enumerate(found) if hit is None]
         hits = [hit for hit in found if hit is not None]
         if not hits:
@@ -93,6 +109,7 @@ class FeatureStore:
         index = self._open(view)
         for i, digest in enumerate(digests):
             index[bytes.fromhex(digest)] = (features, i)
+        enforce_limit(self.folder.parent, self._limit, keep=self.folder.name)
 
     def touch(self) -> None:
         """Mark this encoder as used now; a read-only cache stays as it is."""
@@ -112,6 +129,27 @@ class FeatureStore:
                     index[row.tobytes()] = (shard.feature, i)
             self._index[view] = index
         return self._index[view]
+
+
+def is_sha256(digest: str) -> bool:
+    """Whether a text is a sha256 in lower-case hexadecimal."""
+    return re.fullmatch("[0-9a-f]{64}", digest) is not None
+
+
+def size_limit() -> int:
+    """Bytes that the cache may hold: HARNESS_CACHE_LIMIT, such as 500000000, 20GB or 1.5 TiB, else the default.
+
+    Raises:
+        UserError: the variable is not a size.
+    """
+    text = os.environ.get("HARNESS_CACHE_LIMIT", "").strip()
+    if not text:
+        return DEFAULT_LIMIT
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?(?:I?B)?)", text.upper())
+    unit = found[2] if found else ""
+    if found is None or (unit not in _UNITS and unit != "B"):
+        raise UserError(f"HARNESS_CACHE_LIMIT is {text!r}, which is not a size", "give bytes, or for example 20GB")
+    return int(float(found[1]) * _UNITS.get(unit, 1)) if "." in found[1] else int(found[1]) * _UNITS.get(unit, 1)
 
 
 def entries(root: Path) -> list[Entry]:
@@ -145,18 +183,20 @@ def clear(root: Path, key: str | None = None) -> int:
 
 def enforce_limit(root: Path, limit: int, keep: str) -> int:
     """Remove encoders, longest unused first and never ``keep``, until the cache fits; returns the bytes freed."""
-    sizes = {
-        folder: sum(p.stat().st_size for p in folder.glob("view-*/*.safetensors"))
-        for folder in (root.iterdir() if root.is_dir() else ())
-        if folder.is_dir()
-    }
-    total, freed = sum(sizes.values()), 0
-    for folder in sorted(sizes, key=lambda f: f.stat().st_mtime):
+    held: list[tuple[float, int, Path]] = []
+    for folder in root.iterdir() if root.is_dir() else ():
+        try:  # another process may be removing it now
+            size = sum(path.stat().st_size for path in folder.glob("view-*/*.safetensors"))
+            held.append((folder.stat().st_mtime, size, folder))
+        except OSError:
+            continue
+    total, freed = sum(size for _, size, _ in held), 0
+    for _, size, folder in sorted(held):
         if total - freed <= limit:
             break
-        if folder.name != keep:
+        if size and folder.name != keep:
             shutil.rmtree(folder, ignore_errors=True)
-            freed += sizes[folder]
+            freed += size
     return freed
 
 
