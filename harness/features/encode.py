@@ -18,7 +18,7 @@ from torch import Tensor
 from harness.backbones.backbone import Backbone
 from harness.datasets.images import load_image
 from harness.errors import DataError, HarnessError
-from harness.features.store import FeatureStore
+from harness.features.store import FeatureStore, is_sha256
 from harness.features.views import augment
 
 SHARD = 4096
@@ -33,7 +33,13 @@ DECODING = "rgb-exif-white/1"
 
 @dataclass(frozen=True)
 class Source:
-    """An image to encode: its file, the sha256 of its bytes, and how it is called in messages."""
+    """An image to encode.
+
+    Attributes:
+        file: where it lies.
+        sha256: of its bytes; any other text for a file that cannot be read.
+        path: how it is called in messages.
+    """
 
     file: Path
     sha256: str
@@ -70,6 +76,7 @@ class Encoder:
         self._cuda = backbone.device.type == "cuda"
         self._batch = 256 if self._cuda else max(8, CPU_BATCH_PIXELS // _pixels(backbone))
         self._device_lock = threading.Lock()
+        self._failed: dict[str, tuple[str, str]] = {}  # sha256 -> path and reason
         self.encoded = 0
         self.unreadable: dict[str, str] = {}
 
@@ -81,7 +88,7 @@ class Encoder:
         """
         unique = list({source.sha256: source for source in sources}.values())
         _, missing = self._store.get(view, [source.sha256 for source in unique])
-        todo = [unique[i] for i in missing if unique[i].path not in self.unreadable]
+        todo = [unique[i] for i in missing if is_sha256(unique[i].sha256) and unique[i].sha256 not in self._failed]
         for start in range(0, len(todo), SHARD):
             digests: list[str] = []
             rows: list[Tensor] = []
@@ -91,6 +98,12 @@ class Encoder:
             if digests:
                 self._store.put(view, digests, torch.cat(rows).numpy())
                 self.encoded += len(digests)
+        for source in sources:  # the same damage can have many names: every empty file has the same bytes
+            if source.sha256 in self._failed:
+                path, reason = self._failed[source.sha256]
+                self.unreadable[source.path] = reason.replace(path, source.path)
+            elif not is_sha256(source.sha256):
+                self.unreadable.setdefault(source.path, f"{source.path} cannot be read")
 
     def features(self, sources: Sequence[Source], views: int) -> tuple[Tensor, list[int]]:
         """Features ``(n, v, d)`` of the readable images on the device, and their positions in ``sources``."""
@@ -112,8 +125,8 @@ class Encoder:
     ) -> Iterator[tuple[list[str], Tensor]]:
         """(sha256 of the readable images, their features on the CPU) of every batch, in order.
 
-        A batch is decoded and encoded by one thread, and which images share a batch does not depend on how many
-        threads there are: so neither do the features.
+        A batch is decoded and encoded by one thread, and every batch is filled up to the same size: so an image's
+        features depend neither on how many threads there are nor on what else was missing in the cache.
         """
         batches = [sources[start : start + self._batch] for start in range(0, len(sources), self._batch)]
         with one_thread_per_operation(self._backbone.device), ThreadPoolExecutor(self._workers) as pool:
@@ -133,7 +146,7 @@ class Encoder:
             try:
                 image = load_image(source.file, source.path)
             except DataError as error:
-                self.unreadable[source.path] = error.message
+                self._failed[source.sha256] = source.path, error.message
                 continue
             pixels.append(self._backbone.preprocess(augment(image, source.sha256, view)))
             digests.append(source.sha256)
@@ -145,19 +158,24 @@ class Encoder:
     def _encode(self, pixels: Tensor) -> Tensor:
         """Unit rows; when memory runs out the batch is halved, and stays halved."""
         while True:
+            size = self._batch  # other threads may halve it meanwhile
             try:
-                parts = [self._backbone.encode_image(part) for part in torch.split(pixels, self._batch)]
-                return torch.cat(parts)
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                return torch.cat([self._encode_filled(part, size) for part in torch.split(pixels, size)])
+            except (MemoryError, RuntimeError) as error:
                 if not _out_of_memory(error):
                     raise
-                if self._batch == 1:
+                if size == 1:
                     raise HarnessError(
                         "a single image does not fit into the device's memory", "use a smaller backbone or --device cpu"
                     ) from None
-                self._batch //= 2
-                if self._backbone.device.type == "cuda":
+                self._batch = min(self._batch, size // 2)
+                if self._cuda:
                     torch.cuda.empty_cache()
+
+    def _encode_filled(self, pixels: Tensor, size: int) -> Tensor:
+        """Unit rows of at most ``size`` images. Matrix products of another shape sum in another order."""
+        filler = pixels[:1].expand(size - len(pixels), *pixels.shape[1:])
+        return self._backbone.encode_image(torch.cat([pixels, filler]))[: len(pixels)]
 
 
 @contextmanager
@@ -184,4 +202,4 @@ def _pixels(backbone: Backbone) -> int:
 
 def _out_of_memory(error: BaseException) -> bool:
     # On the CPU torch reports it as a plain RuntimeError.
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,295 @@
+"""Encoding: each image once, corrupt images listed, less memory used when there is less, the same numbers always."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.functional import to_tensor
+
+from harness.backbones import openclip
+from harness.backbones.backbone import Backbone
+from harness.errors import DataError, HarnessError
+from harness.features.encode import Encoder, Source, encoder_key, one_thread_per_operation
+from harness.features.store import FeatureStore
+from harness.types.cell import BackboneRecord
+
+from .makers import sha
+
+CPU = torch.device("cpu")
+RECORD = BackboneRecord(
+    architecture="fake", pretrained="x", weights_sha256=sha("w"), corpus="x", quick_gelu="ok", precision="fp32"
+)
+
+
+class FakeModel:
+    """Features are the mean colours, so that every image can be told by its row."""
+
+    def __init__(self, fail_above: int = 10**9, error: BaseException | None = None) -> None:
+        self.batches: list[int] = []
+        self.fail_above, self.error = fail_above, error or torch.cuda.OutOfMemoryError("CUDA out of memory")
+        self.lock = threading.Lock()
+
+    def encode_image(self, batch: Tensor) -> Tensor:
+        with self.lock:
+            self.batches.append(len(batch))
+        if len(batch) > self.fail_above:
+            raise self.error
+        return batch.mean(dim=(2, 3))
+
+
+def backbone(model: Any = None, size: Any = 64, record: BackboneRecord = RECORD, **config: Any) -> Backbone:
+    """A backbone without a text side."""
+    return Backbone(
+        record=record,
+        device=CPU,
+        text=None,  # type: ignore[arg-type]
+        logit_scale=1.0,
+        preprocess=lambda image: to_tensor(image.resize((8, 8))),
+        preprocess_config={"size": size, **config},
+        _model=model or FakeModel(),
+    )
+
+
+Images = Callable[..., list[Source]]
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Images:
+    """Writes n images of different colours."""
+
+    def write(n: int, first: int = 0) -> list[Source]:
+        sources = []
+        for i in range(first, first + n):
+            path = tmp_path / f"{i}.png"
+            Image.new("RGB", (20, 10), (i % 7 * 30 + 20, i % 11 * 20 + 10, i % 13 * 15 + 5)).save(path)
+            sources.append(Source(path, sha(f"image {i}"), path.name))
+        return sources
+
+    return write
+
+
+def encoder(tmp_path: Path, model: Any = None, workers: int = 2, **more: Any) -> Encoder:
+    made = backbone(model, **more)
+    return Encoder(made, FeatureStore(tmp_path / "cache", *encoder_key(made)), workers)
+
+
+def expected(sources: Sequence[Source]) -> np.ndarray:
+    colours = np.array([Image.open(s.file).getpixel((0, 0)) for s in sources]) / 255
+    return colours / np.linalg.norm(colours, axis=1, keepdims=True)
+
+
+def test_features_are_unit_rows_in_the_order_of_the_sources(tmp_path: Path, images: Images) -> None:
+    sources = images(100)
+    features, readable = encoder(tmp_path).features(sources, views=1)
+    assert features.shape == (100, 1, 3)
+    assert readable == list(range(100))
+    np.testing.assert_allclose(features[:, 0], expected(sources), rtol=1e-5)
+
+
+def test_each_image_is_encoded_once(tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.features import encode
+
+    loaded: Counter[str] = Counter()
+    load = encode.load_image
+    monkeypatch.setattr(encode, "load_image", lambda file, path: (loaded.update([path]), load(file, path))[1])
+    sources = images(70)
+    first = encoder(tmp_path)
+    first.ensure(sources[:30], 0)
+    first.ensure(sources + sources, 0)
+    first.features(sources, views=1)
+    encoder(tmp_path).features(sources, views=1)
+    assert set(loaded.values()) == {1}
+    assert len(loaded) == first.encoded == 70
+
+
+def test_progress_counts_what_is_done_now(tmp_path: Path, images: Images) -> None:
+    steps: list[int] = []
+    made = encoder(tmp_path)
+    made.ensure(images(70), 0, steps.append)
+    made.ensure(images(70), 0, steps.append)
+    assert sum(steps) == 70
+
+
+def test_views_are_stacked_and_the_first_is_the_test_view(tmp_path: Path, images: Images) -> None:
+    sources = images(5)
+    made = encoder(tmp_path)
+    features, _ = made.features(sources, views=3)
+    assert features.shape == (5, 3, 3)
+    torch.testing.assert_close(features[:, :1], made.features(sources, views=1)[0])
+    assert made.encoded == 15
+
+
+# -- corrupt images ------------------------------------------------------------------------------------------------
+
+
+def damage(sources: Sequence[Source], *positions: int) -> None:
+    for position in positions:
+        sources[position].file.write_bytes(b"not an image")
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_a_corrupt_image_is_listed_and_left_out(tmp_path: Path, images: Images, views: int) -> None:
+    sources = images(100)
+    damage(sources, 0, 63, 99)
+    made = encoder(tmp_path)
+    features, readable = made.features(sources, views)
+    assert readable == [i for i in range(100) if i not in (0, 63, 99)]
+    assert features.shape == (97, views, 3)
+    np.testing.assert_allclose(features[:, 0], expected([sources[i] for i in readable]), rtol=1e-5)
+    assert sorted(made.unreadable) == ["0.png", "63.png", "99.png"]
+    assert all(path in reason for path, reason in made.unreadable.items())
+
+
+def test_the_same_damage_is_listed_under_every_name(tmp_path: Path, images: Images) -> None:
+    sources = images(4)
+    for i in (1, 2):
+        sources[i].file.write_bytes(b"")
+        sources[i] = Source(sources[i].file, sha("empty"), sources[i].path)
+    made = encoder(tmp_path)
+    assert made.features(sources, 1)[1] == [0, 3]
+    assert made.unreadable == {path: f"{path}: the file is empty" for path in ("1.png", "2.png")}
+
+
+def test_a_file_without_a_digest_is_listed_and_left_out(tmp_path: Path, images: Images) -> None:
+    sources = images(3)
+    sources[1] = Source(sources[1].file, "unreadable", "1.png")
+    made = encoder(tmp_path)
+    features, readable = made.features(sources, views=2)
+    assert readable == [0, 2]
+    assert features.shape == (2, 2, 3)
+    assert list(made.unreadable) == ["1.png"]
+
+
+def test_a_part_without_one_readable_image_is_a_sentence(tmp_path: Path, images: Images) -> None:
+    sources = images(2)
+    damage(sources, 0, 1)
+    with pytest.raises(DataError, match="no image of the part could be decoded"):
+        encoder(tmp_path).features(sources, 1)
+
+
+# -- memory --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error", [torch.cuda.OutOfMemoryError("CUDA out of memory"), MemoryError(), RuntimeError("can't allocate memory")]
+)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_when_memory_runs_out_the_batch_is_halved(
+    tmp_path: Path, images: Images, error: BaseException, workers: int
+) -> None:
+    model = FakeModel(fail_above=10, error=error)
+    sources = images(150)
+    features, _ = encoder(tmp_path, model, workers).features(sources, 1)
+    np.testing.assert_allclose(features[:, 0], expected(sources), rtol=1e-5)
+    assert set(model.batches) <= {64, 32, 16, 8}
+    assert model.batches.count(8) >= 150 / 8
+    assert model.batches.count(64) <= workers
+
+
+def test_a_single_image_that_does_not_fit_is_a_sentence(tmp_path: Path, images: Images) -> None:
+    model = FakeModel(fail_above=0)
+    with pytest.raises(HarnessError, match="a single image does not fit"):
+        encoder(tmp_path, model).features(images(3), 1)
+    assert 1 in model.batches
+
+
+def test_threads_that_run_out_of_memory_together_all_try_smaller_batches(tmp_path: Path, images: Images) -> None:
+    made = encoder(tmp_path)
+    pixels = torch.rand(2, 3, 8, 8)
+    made._batch = 2
+
+    class Racing(FakeModel):
+        def encode_image(self, batch: Tensor) -> Tensor:
+            if len(batch) == 2:
+                made._batch = 1  # another thread was quicker
+                raise self.error
+            return super().encode_image(batch)
+
+    made._backbone._model = Racing()
+    torch.testing.assert_close(made._encode(pixels), torch.nn.functional.normalize(pixels.mean(dim=(2, 3)), dim=1))
+
+
+def test_another_error_of_the_model_is_not_taken_for_memory(tmp_path: Path, images: Images) -> None:
+    with pytest.raises(RuntimeError, match="shapes"):
+        encoder(tmp_path, FakeModel(0, RuntimeError("shapes"))).features(images(3), 1)
+
+
+# -- the same numbers ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Any:
+    """A small vision transformer and a small convolutional network with random weights."""
+    models = []
+    for name, vision in {
+        "unit-vit": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8},
+        "unit-resnet": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 12, "head_width": 32, "patch_size": None},
+    }.items():
+        text = {"context_length": 8, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
+        openclip.register_architecture(name, {"embed_dim": 32, "vision_cfg": vision, "text_cfg": text})
+        torch.manual_seed(0)
+        models.append(openclip.random_model(name).eval().requires_grad_(False))
+    return models
+
+
+def real(model: Any) -> Backbone:
+    preprocess, config = openclip.preprocessing(model)
+    return Backbone(RECORD, CPU, None, 1.0, preprocess, config, model)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_features_depend_neither_on_workers_nor_on_what_was_cached(
+    tmp_path: Path, images: Images, tiny: Any, which: int
+) -> None:
+    made = real(tiny[which])
+    sources = images(140)
+    damage(sources, 5)
+    runs = []
+    for number, (workers, before) in enumerate([(1, []), (3, []), (2, sources[70:]), (2, sources[3:4])]):
+        store = FeatureStore(tmp_path / f"cache {number}", *encoder_key(made))
+        if before:
+            Encoder(made, store, workers).ensure(before, 0)
+        runs.append(Encoder(made, store, workers).features(sources, 1)[0])
+    for other in runs[1:]:
+        assert torch.equal(runs[0], other)
+
+
+def test_the_number_of_threads_is_put_back() -> None:
+    before = torch.get_num_threads()
+    with one_thread_per_operation(CPU):
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
+
+
+# -- the key -------------------------------------------------------------------------------------------------------
+
+
+def test_the_encoder_key_covers_all_that_decides_a_feature() -> None:
+    records = [
+        RECORD.model_copy(update=change)
+        for change in ({"weights_sha256": sha("v")}, {"architecture": "b"}, {"precision": "bf16"})
+    ]
+    keys = {encoder_key(backbone(record=record))[0] for record in (RECORD, *records)}
+    keys |= {encoder_key(backbone(size=32))[0], encoder_key(backbone(mean=(0.5, 0.5, 0.5)))[0]}
+    assert len(keys) == 6
+    assert encoder_key(backbone())[0] in keys
+
+
+def test_the_encoder_key_does_not_depend_on_what_the_weights_are_called() -> None:
+    other = RECORD.model_copy(update={"pretrained": "a copy", "corpus": "unknown", "quick_gelu": "unchecked"})
+    assert encoder_key(backbone(record=other))[0] == encoder_key(backbone())[0]
+
+
+@pytest.mark.parametrize("size", [64, (64, 64), [64, 64]])
+def test_the_batch_on_the_cpu_is_bounded_in_pixels(tmp_path: Path, size: Any) -> None:
+    assert encoder(tmp_path, size=size)._batch == 64
+    assert encoder(tmp_path, size=224)._batch == 8

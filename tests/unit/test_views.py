@@ -1,0 +1,77 @@
+"""Augmented views: the same picture for ever, inside the image, within the bounds."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from harness.features.views import RATIO, SCALE, _crop_box, augment
+
+from .makers import few, sha
+
+
+def picture(width: int = 60, height: int = 40) -> Image.Image:
+    """Every pixel has a colour of its own."""
+    y, x = np.mgrid[:height, :width]
+    return Image.fromarray(np.stack([x, y, (x + y) // 2], axis=2).astype(np.uint8))
+
+
+def test_view_zero_is_the_image_itself() -> None:
+    image = picture()
+    assert augment(image, sha("a"), 0) is image
+
+
+@pytest.mark.parametrize("view", [1, 2, 15])
+def test_a_view_depends_on_digest_and_number_alone(view: int) -> None:
+    random.seed(view)
+    first = augment(picture(), sha("a"), view)
+    random.seed(99)
+    again = augment(picture(), sha("a"), view)
+    assert first.tobytes() == again.tobytes()
+    assert first.tobytes() != augment(picture(), sha("b"), view).tobytes()
+    assert first.tobytes() != augment(picture(), sha("a"), view + 1).tobytes()
+
+
+def test_a_view_of_a_fixed_image_is_the_same_for_ever() -> None:
+    # Cached features of views rest on this.
+    boxes = [_crop_box(60, 40, random.Random(f"{sha('a')}/{view}")) for view in (1, 2, 3)]
+    assert boxes == [(10, 0, 59, 40), (38, 16, 54, 36), (20, 7, 47, 38)]
+
+
+def test_half_of_the_views_are_mirrored() -> None:
+    image = picture()
+    mirrored = 0
+    for view in range(1, 201):
+        red = np.asarray(augment(image, sha("a"), view))[0, :, 0].astype(int)
+        assert len(red) == 1 or abs(red[1] - red[0]) == 1
+        mirrored += bool(len(red) > 1 and red[1] < red[0])
+    assert 70 < mirrored < 130
+
+
+@few
+@given(st.integers(1, 400), st.integers(1, 400), st.integers())
+def test_the_crop_lies_inside_the_image(width: int, height: int, seed: int) -> None:
+    left, top, right, bottom = _crop_box(width, height, random.Random(seed))
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
+
+
+@few
+@given(st.integers(100, 400), st.integers(100, 400), st.integers())
+def test_area_and_ratio_are_within_bounds(width: int, height: int, seed: int) -> None:
+    left, top, right, bottom = _crop_box(width, height, random.Random(seed))
+    w, h = right - left, bottom - top
+    # One pixel of rounding on each side.
+    assert (w + 1) * (h + 1) >= SCALE[0] * width * height or w == h == min(width, height)
+    assert (w + 1) / (h - 1) >= RATIO[0]
+    assert (w - 1) / (h + 1) <= RATIO[1]
+
+
+def test_a_very_long_image_is_cropped_to_its_middle() -> None:
+    assert _crop_box(1000, 1, random.Random(0)) == (499, 0, 500, 1)
+    assert augment(picture(1, 1), sha("a"), 1).size == (1, 1)
