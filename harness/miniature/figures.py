@@ -18,6 +18,7 @@ from harness.backbones import openclip
 from harness.miniature import corpus, model
 from harness.miniature.build import PARTS, classes, instances
 from harness.miniature.names import LEVELS, names
+from harness.miniature.text import encode_text
 from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.phylogeny import Role
 from harness.prompts import Template, hint_of
@@ -99,7 +100,7 @@ def _zero_shot(clip: nn.Module, domain: str, role: Role, query: Features, labels
     own = [names(domain)[concept.number].text for concept in classes(domain, role)]
     prompts = [Template().fill(name, hint_of(domain)).text for name in own]
     ids = openclip.tokenizer(model.NAME)(prompts).to(next(clip.parameters()).device)
-    text = F.normalize(model.encode_text(clip, ids), dim=-1).cpu().numpy()
+    text = F.normalize(encode_text(clip, ids), dim=-1).cpu().numpy()
     return float(((query @ text.T).argmax(axis=1) == labels).mean())
 
 

@@ -1,12 +1,9 @@
-"""The tiny CLIP: its architecture, its shipped weights, and a text encoder that skips padding."""
+"""The tiny CLIP: its architecture and where its shipped weights lie."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
+from typing import Any
 
 NAME = "beyond-mini"
 """What the architecture is called in open_clip."""
@@ -27,34 +24,3 @@ def register() -> None:
     from harness.backbones.openclip import register_architecture  # here, so that CONFIG can be read without torch
 
     register_architecture(NAME, CONFIG)
-
-
-def encode_text(clip: nn.Module, ids: Tensor) -> Tensor:
-    """The text features (n, 128), not normalised, of token ids (n, 32).
-
-    The context is cut to the longest text: with a causal mask nothing after the end token can change the result.
-    """
-    from torch.func import functional_call
-
-    longest = int((ids != 0).sum(dim=1).max())
-    shorter = {
-        "clip.positional_embedding": clip.get_parameter("positional_embedding")[:longest],
-        "clip.attn_mask": clip.get_buffer("attn_mask")[:longest, :longest],
-    }
-    features: Tensor = functional_call(_text_tower(clip), shorter, (ids[:, :longest],))
-    return features
-
-
-def _text_tower(clip: nn.Module) -> nn.Module:
-    """A module whose forward is ``clip.encode_text``: what functional_call needs."""
-    from torch import nn
-
-    class TextTower(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.clip = clip
-
-        def forward(self, ids: Tensor) -> Any:
-            return self.clip.encode_text(ids)  # type: ignore[operator]
-
-    return TextTower()

@@ -2,20 +2,15 @@
 
 Stage 1 trains both towers. Stage 2 trains the text tower alone, on captions in which half the mentions carry a stem
 that is never used again: so it learns to read the words around a name that it does not know, while the image tower
-keeps what it has.
-
-All that is random at a step depends on (seed, stage, step) alone. So a run that was interrupted goes on from its last
-checkpoint as if nothing had happened: give the same --out again.
+keeps what it has. To go on with a run that was interrupted, give the same --out again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,29 +23,11 @@ from torch import Tensor, nn
 from harness.backbones import openclip
 from harness.miniature import corpus, model
 from harness.miniature.figures import encode_images, figures, normalised, table
+from harness.miniature.text import encode_text
+from harness.miniature.training import BATCH, CHECKPOINT, Log, Plan, Stage, logger, train
 
-BATCH = 256
 SHIFT = 4
 """Random shift of the training images, in pixels each way."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One pre-training run."""
-
-    out: Path
-    steps: int = 3000
-    text_steps: int = 1500
-    lr: float = 2e-3
-    text_lr: float = 1.5e-3
-    warmup: int = 200
-    seed: int = 0
-    device: str = "cpu"
-    workers: int = 2
-    threads: int = 2
-    bf16: bool = True
-    every: int = 250
-    images: int | None = None
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -86,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
 def run(plan: Plan, test: bool) -> None:
     """Both stages; writes `beyond_mini.safetensors`, `figures.json` and `log.txt` to ``plan.out``."""
     plan.out.mkdir(parents=True, exist_ok=True)
-    log = _logger(plan.out / "log.txt")
+    log = logger(plan.out / "log.txt")
     shown = ", ".join(f"{key} {value}" for key, value in vars(plan).items() if key != "out")
     log(f"plan: {shown}, batch {BATCH}, torch {torch.__version__}")
     chosen = corpus.samples()
@@ -104,10 +81,10 @@ def run(plan: Plan, test: bool) -> None:
         log(f"figures on {result['scored']} images, percent\n{table(result)}")
     rounded = json.loads(json.dumps(result), parse_float=lambda text: round(float(text), 4))
     (plan.out / "figures.json").write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
-    (plan.out / "checkpoint.pt").unlink(missing_ok=True)
+    (plan.out / CHECKPOINT).unlink(missing_ok=True)
 
 
-def joint(plan: Plan, clip: nn.Module, images: NDArray[np.uint8], ids: Tensor, log: Callable[[str], None]) -> None:
+def joint(plan: Plan, clip: nn.Module, images: NDArray[np.uint8], ids: Tensor, log: Log) -> None:
     """Stage 1: both towers, contrastive loss. ``images`` (n, 64, 64, 3), ``ids`` (n, captions, 32)."""
     pixels = torch.from_numpy(images).to(plan.device)
 
@@ -118,10 +95,10 @@ def joint(plan: Plan, clip: nn.Module, images: NDArray[np.uint8], ids: Tensor, l
         image = F.normalize(image.float(), dim=-1)
         return _contrast(clip, image, captions)
 
-    _train(plan, 1, clip, plan.steps, plan.lr, ids, loss, log)
+    train(plan, Stage(1, plan.steps, plan.lr), clip, ids, loss, log)
 
 
-def text_only(plan: Plan, clip: nn.Module, images: NDArray[np.uint8], ids: Tensor, log: Callable[[str], None]) -> None:
+def text_only(plan: Plan, clip: nn.Module, images: NDArray[np.uint8], ids: Tensor, log: Log) -> None:
     """Stage 2: the text tower alone, against the image tower's features of the same images and their mirror images."""
     for parameter in clip.visual.parameters():  # type: ignore[union-attr]
         parameter.requires_grad_(False)
@@ -135,53 +112,13 @@ def text_only(plan: Plan, clip: nn.Module, images: NDArray[np.uint8], ids: Tenso
         view = int(torch.randint(2, (1,), generator=rng))
         return _contrast(clip, features[view][rows], captions)
 
-    _train(plan, 2, clip, plan.text_steps, plan.text_lr, ids, loss, log)
+    train(plan, Stage(2, plan.text_steps, plan.text_lr), clip, ids, loss, log)
 
 
 def save(clip: nn.Module, path: Path) -> None:
     """Write the weights in fp16, under open_clip's own names."""
     halves = {name: value.half() if value.is_floating_point() else value for name, value in clip.state_dict().items()}
     save_file({name: value.cpu().contiguous() for name, value in halves.items()}, path, metadata={"format": "pt"})
-
-
-def _train(
-    plan: Plan,
-    stage: int,
-    clip: nn.Module,
-    steps: int,
-    lr: float,
-    ids: Tensor,
-    loss: Callable[[Tensor, Tensor, torch.Generator], Tensor],
-    log: Callable[[str], None],
-) -> None:
-    """AdamW with warm-up and cosine; logs and checkpoints every ``plan.every`` steps."""
-    optimiser = _optimiser(clip, lr)
-    done, running, began = _resume(plan, stage, clip, optimiser, log), 0.0, time.perf_counter()
-    for step in range(done, steps):
-        rate = lr * min(1, (step + 1) / plan.warmup) * 0.5 * (1 + math.cos(math.pi * step / steps))
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        rng = torch.Generator().manual_seed(hash_of(plan.seed, stage, step))
-        rows = _rows(plan.seed, stage, step, len(ids))
-        captions = ids[rows, torch.randint(ids.shape[1], (len(rows),), generator=rng)]
-        clip.train()
-        value = loss(rows.to(plan.device), captions.to(plan.device), rng)
-        optimiser.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(clip.parameters(), 1.0)
-        optimiser.step()
-        with torch.no_grad():
-            clip.get_parameter("logit_scale").clamp_(0, math.log(100))
-        running += float(value.detach())
-        if (step + 1) % plan.every == 0 or step + 1 == steps:
-            seconds, count = time.perf_counter() - began, (step % plan.every) + 1
-            scale = float(clip.get_parameter("logit_scale").detach().exp())
-            log(
-                f"stage {stage} step {step + 1}/{steps} loss {running / count:.3f} "
-                f"scale {scale:.1f} {count / seconds:.2f} steps/s"
-            )
-            _checkpoint(plan, stage, step + 1, clip, optimiser)
-            running, began = 0.0, time.perf_counter()
 
 
 def _fresh(plan: Plan) -> nn.Module:
@@ -195,7 +132,7 @@ def _fresh(plan: Plan) -> nn.Module:
 
 def _contrast(clip: nn.Module, image: Tensor, captions: Tensor) -> Tensor:
     """CLIP's symmetric loss of unit image features (n, 128) and token ids (n, 32)."""
-    text = F.normalize(model.encode_text(clip, captions), dim=-1)
+    text = F.normalize(encode_text(clip, captions), dim=-1)
     scores = clip.get_parameter("logit_scale").exp() * image @ text.T
     target = torch.arange(len(scores), device=scores.device)
     return (F.cross_entropy(scores, target) + F.cross_entropy(scores.T, target)) / 2
@@ -212,71 +149,10 @@ def _augment(pixels: Tensor, rng: torch.Generator) -> Tensor:
     return pixels[torch.arange(n, device=pixels.device)[:, None, None], down[:, :, None], across[:, None, :]]
 
 
-def _rows(seed: int, stage: int, step: int, n: int) -> Tensor:
-    """The images of a step: a slice of the epoch's permutation."""
-    batch = min(BATCH, n)
-    epoch, place = divmod(step, n // batch)
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(hash_of(seed, stage, -1 - epoch)))
-    return order[place * batch : (place + 1) * batch]
-
-
-def hash_of(seed: int, stage: int, step: int) -> int:
-    """One number of (seed, stage, step), the same everywhere."""
-    return ((seed * 8 + stage) << 32) + step
-
-
-def _optimiser(clip: nn.Module, lr: float) -> torch.optim.AdamW:
-    """AdamW; no decay for gains, biases, the scale, and token embeddings (unused rows must keep their values)."""
-    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
-    for name, parameter in clip.named_parameters():
-        if parameter.requires_grad:
-            groups[parameter.ndim >= 2 and name != "token_embedding.weight"].append(parameter)
-    return torch.optim.AdamW(
-        [{"params": groups[True], "weight_decay": 0.1}, {"params": groups[False], "weight_decay": 0.0}],
-        lr=lr,
-        betas=(0.9, 0.98),
-        fused=True,
-    )
-
-
 def _ids(texts: list[list[str]]) -> Tensor:
     """Token ids (n, captions, 32)."""
     ids: Tensor = openclip.tokenizer(model.NAME)([line for lines in texts for line in lines])
     return ids.view(len(texts), corpus.CAPTIONS, -1)
-
-
-def _checkpoint(plan: Plan, stage: int, step: int, clip: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-    state = {"stage": stage, "step": step, "model": clip.state_dict(), "optimiser": optimiser.state_dict()}
-    fresh = plan.out / "checkpoint.partial"
-    torch.save(state, fresh)
-    fresh.replace(plan.out / "checkpoint.pt")
-
-
-def _resume(
-    plan: Plan, stage: int, clip: nn.Module, optimiser: torch.optim.Optimizer, log: Callable[[str], None]
-) -> int:
-    """Load the last checkpoint; returns the steps of this stage that are done."""
-    path = plan.out / "checkpoint.pt"
-    if not path.exists():
-        return 0
-    state = torch.load(path, map_location=plan.device, weights_only=True)
-    if state["stage"] < stage:
-        return 0
-    clip.load_state_dict(state["model"])
-    if state["stage"] > stage:
-        return 10**9
-    optimiser.load_state_dict(state["optimiser"])
-    log(f"stage {stage} goes on after step {state['step']}")
-    return int(state["step"])
-
-
-def _logger(path: Path) -> Callable[[str], None]:
-    def log(line: str) -> None:
-        print(line, flush=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-
-    return log
 
 
 if __name__ == "__main__":

@@ -9,7 +9,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from harness.backbones import openclip
-from harness.miniature import model, pretrain
+from harness.errors import StorageError
+from harness.miniature import model, pretrain, training
+from harness.miniature.text import encode_text
+
+QUICK = ("--quick", "--threads", "1", "--out")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +42,7 @@ def test_unknown_words_differ():
 def test_a_cut_context_changes_nothing(clip):
     ids = openclip.tokenizer(model.NAME)(["a photo of velmo, a type of food.", "velmo"])
     with torch.no_grad():
-        assert torch.allclose(model.encode_text(clip, ids), clip.encode_text(ids), atol=1e-6)
+        assert torch.allclose(encode_text(clip, ids), clip.encode_text(ids), atol=1e-6)
 
 
 def test_registering_twice_is_fine():
@@ -54,24 +58,39 @@ def test_augmentation_shifts_and_mirrors():
 
 
 def test_an_epoch_shows_every_image_once():
-    rows = torch.cat([pretrain._rows(0, 1, step, 1024) for step in range(4)])
+    rows = torch.cat([training.epoch_rows(0, 1, step, 1024) for step in range(4)])
     assert sorted(rows.tolist()) == list(range(1024))
 
 
+@pytest.fixture
+def unmeasured(monkeypatch):
+    """A run without the figures, which would take most of its time."""
+    monkeypatch.setattr(pretrain, "figures", lambda clip, test, workers: {"scored": "none", "accuracy": 0.123456})
+    monkeypatch.setattr(pretrain, "table", lambda result: "")
+
+
+def interrupted(out, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(pretrain, "text_only", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            pretrain.main([*QUICK, str(out)])
+
+
+@pytest.mark.usefixtures("unmeasured")
 def test_a_quick_run_writes_everything_and_an_interrupted_one_goes_on(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(pretrain, "figures", lambda clip, test, workers: {"scored": "none", "accuracy": 0.123456})
-    monkeypatch.setattr(pretrain, "table", lambda result: "")
-    monkeypatch.setattr(pretrain, "text_only", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        pretrain.main(["--quick", "--out", str(tmp_path / "cut")])
-    monkeypatch.undo()
-    monkeypatch.setattr(pretrain, "figures", lambda clip, test, workers: {"scored": "none", "accuracy": 0.123456})
-    monkeypatch.setattr(pretrain, "table", lambda result: "")
-    pretrain.main(["--quick", "--out", str(tmp_path / "cut")])
-    pretrain.main(["--quick", "--out", str(tmp_path / "whole")])
-    assert "goes on after step 4" in capsys.readouterr().out
+    interrupted(tmp_path / "cut", monkeypatch)
+    for out in ("cut", "whole"):
+        pretrain.main([*QUICK, str(tmp_path / out)])
+    assert capsys.readouterr().out.count("goes on after step 4") == 1
     cut, whole = (load_file(tmp_path / name / model.WEIGHTS.name) for name in ("cut", "whole"))
     assert all(torch.equal(cut[key], whole[key]) for key in whole)
     assert json.loads((tmp_path / "cut" / "figures.json").read_text())["accuracy"] == 0.1235
     assert "step 4/4 loss" in (tmp_path / "cut" / "log.txt").read_text()
     assert not (tmp_path / "cut" / "checkpoint.pt").exists()
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_the_checkpoint_of_another_run_is_refused(tmp_path, monkeypatch):
+    interrupted(tmp_path, monkeypatch)
+    with pytest.raises(StorageError, match="another run"):
+        pretrain.main(["--seed", "1", *QUICK, str(tmp_path)])
