@@ -1,0 +1,107 @@
+"""Evaluate 200,000 images of real sizes and print the peak of host memory: `python tests/bench/memory.py`.
+
+The files hold no pictures: their features are made up and put into the cache, as if they had been encoded before. What
+is measured is everything else: reading the split files, hashing, serving features, fitting, scoring, writing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from harness.backbones import backbone as backbones
+from harness.backbones import openclip
+from harness.datasets.images import digest
+from harness.features.encode import encoder_key
+from harness.features.store import FeatureStore
+from harness.runner.evaluate import evaluate
+from harness.runner.request import MethodChoice, Request
+
+NAME = "made-up-512"
+CONFIG = {
+    "embed_dim": 512,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "head_width": 32, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+}
+DOMAINS = 9
+CLASSES = {"OOP": 75, "IP": 40}
+PARTS = {"train": 20, "val": 8, "test": 165}
+"""Images of each class: about 22,000 a domain, 200,000 in all."""
+
+
+def main(work: Path) -> None:
+    """Make the data, evaluate them, print a JSON line."""
+    data, digests = write_root(work / "data")
+    openclip.register_architecture(NAME, CONFIG)
+    torch.manual_seed(0)
+    weights = work / "weights.safetensors"
+    save_file({k: v.contiguous().clone() for k, v in openclip.random_model(NAME).state_dict().items()}, weights)
+    resolved = backbones.resolve(NAME, str(weights), "fp32", digest)
+    key, about = encoder_key(backbones.load(resolved, torch.device("cpu")))
+    store = FeatureStore(work / "cache" / "features", key, about)
+    generator = np.random.default_rng(0)
+    for start in range(0, len(digests), 4096):
+        batch = digests[start : start + 4096]
+        made_up = generator.standard_normal((len(batch), 512), dtype=np.float32)
+        store.put(0, batch, made_up / np.linalg.norm(made_up, axis=1, keepdims=True))
+    del store
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    begin = time.perf_counter()
+    outcome = evaluate(
+        Request(
+            methods=(MethodChoice("zero_shot"), MethodChoice("fsnl", parameters={"epochs": 2})),
+            seeds=(1,),
+            data=data,
+            backbone=NAME,
+            pretrained=str(weights),
+            out=work / "results",
+            cache=work / "cache",
+            workers=1,
+        )
+    )
+    assert outcome.whole, outcome.leaderboard.rows
+    figures = {
+        "images": len(digests),
+        "cells": outcome.computed,
+        "seconds": round(time.perf_counter() - begin, 1),
+        "peak_gib_before": round(before, 2),
+        "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+    }
+    print(json.dumps(figures))
+
+
+def write_root(root: Path) -> tuple[Path, list[str]]:
+    """A root of the released format whose files hold a number each; returns it and the sha256 of every file."""
+    digests = []
+    for domain in range(DOMAINS):
+        for side, classes in CLASSES.items():
+            folder = root / f"Domain {chr(65 + domain)}{classes}_{side}"
+            split: dict[str, dict[str, dict[str, object]]] = {part: {} for part in PARTS}
+            for label in range(classes):
+                name = f"{side} thing {label}"
+                (folder / "images" / name).mkdir(parents=True)
+                number = 0
+                for part, count in PARTS.items():
+                    for _ in range(count):
+                        content = f"{domain}/{side}/{label}/{number}".encode()
+                        (folder / "images" / name / f"{number}.jpg").write_bytes(content)
+                        digests.append(hashlib.sha256(content).hexdigest())
+                        item = {"classname": name, "image_name": f"{number}.jpg", "label": label}
+                        split[part][str(len(split[part]))] = item
+                        number += 1
+            (folder / f"split_Xin_{folder.name}.json").write_text(json.dumps(split))
+    return root, digests
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else None) as folder:
+        main(Path(folder))
