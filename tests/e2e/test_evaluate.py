@@ -81,7 +81,7 @@ def test_the_leaderboard_gathers_methods_of_several_runs(evaluate, tmp_path):
     evaluate("--plugin", "fsnl", "--baseline", "none")
     evaluate("-p", "fsnl.lr=0.05", "--baseline", "none")
     board = Leaderboard.model_validate_json((tmp_path / "results" / "leaderboard.json").read_bytes())
-    assert [row.method_record.parameters["lr"] for row in board.rows] == [0.01, 0.05]
+    assert {row.method_record.parameters["lr"] for row in board.rows} == {0.01, 0.05}
 
 
 def test_dry_run_lists_cells_and_runs_nothing(harness, world, tmp_path):
