@@ -1,14 +1,22 @@
-"""What the miniature must show, measured: novel names fail while their images cluster."""
+"""What the miniature must show, measured: novel names fail while their images cluster.
+
+`python -m harness.miniature.figures` measures the shipped weights on validation images, with `--test` on test images.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import argparse
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
@@ -20,12 +28,33 @@ from harness.miniature.build import PARTS, classes, instances
 from harness.miniature.names import LEVELS, names
 from harness.miniature.text import encode_text
 from harness.miniature.world.domains import DOMAINS
-from harness.miniature.world.phylogeny import Role
+from harness.miniature.world.phylogeny import WORLD, Role
 from harness.prompts import Template, hint_of
 
 SHOTS = 4
 Features = NDArray[np.float32]
 Labels = NDArray[np.int64]
+
+
+def record(weights: Path, test: bool, workers: int = 2, log: Callable[[str], None] = print) -> None:
+    """Measure a weights file, log the figures and write them beside it as `figures.json`.
+
+    Args:
+        weights: fp16 safetensors; they are measured as they are shipped, computed in fp32.
+        test: after the figures of the validation images measure those of the test images, for the record.
+        workers: processes that draw.
+        log: takes the lines.
+    """
+    model.register()
+    clip = openclip.random_model(model.NAME)
+    clip.load_state_dict(load_file(weights))
+    result = {}
+    for part in (False, True) if test else (False,):
+        result = figures(clip, part, workers)
+        log(f"figures on {result['scored']} images, percent\n{table(result)}")
+    result = {"weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "world": WORLD, **result}
+    rounded = json.loads(json.dumps(result), parse_float=lambda text: round(float(text), 4))
+    weights.with_name("figures.json").write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
 
 
 def figures(clip: nn.Module, test: bool, workers: int = 2) -> dict[str, Any]:
@@ -121,3 +150,11 @@ def _prototypes(support: Features, support_labels: Labels, query: Features, labe
 def _mean(rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     columns = next(iter(rows.values()))
     return {column: float(np.mean([row[column] for row in rows.values()])) for column in columns}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m harness.miniature.figures", description=__doc__)
+    parser.add_argument("--weights", type=Path, default=model.WEIGHTS)
+    parser.add_argument("--test", action="store_true", help="score the test images too, and keep those figures")
+    given = parser.parse_args()
+    record(given.weights, given.test)

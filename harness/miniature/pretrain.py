@@ -8,7 +8,6 @@ keeps what it has. To go on with a run that was interrupted, give the same --out
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 
 from harness.backbones import openclip
 from harness.miniature import corpus, model
-from harness.miniature.figures import encode_images, figures, normalised, table
+from harness.miniature.figures import encode_images, normalised, record
 from harness.miniature.text import encode_text
 from harness.miniature.training import BATCH, CHECKPOINT, Log, Plan, Stage, logger, train
 
@@ -75,12 +74,9 @@ def run(plan: Plan, test: bool) -> None:
     clip = _fresh(plan)
     joint(plan, clip, images, _ids(corpus.texts(chosen)), log)
     text_only(plan, clip, images, _ids(corpus.texts(chosen, aliased=0.5)), log)
-    save(clip, plan.out / model.WEIGHTS.name)
-    for part in (False, True) if test else (False,):
-        result = figures(clip, part, plan.workers)
-        log(f"figures on {result['scored']} images, percent\n{table(result)}")
-    rounded = json.loads(json.dumps(result), parse_float=lambda text: round(float(text), 4))
-    (plan.out / "figures.json").write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
+    weights = plan.out / model.WEIGHTS.name
+    save(clip, weights)
+    record(weights, test, plan.workers, log)
     (plan.out / CHECKPOINT).unlink(missing_ok=True)
 
 
@@ -119,6 +115,7 @@ def save(clip: nn.Module, path: Path) -> None:
     """Write the weights in fp16, under open_clip's own names."""
     halves = {name: value.half() if value.is_floating_point() else value for name, value in clip.state_dict().items()}
     save_file({name: value.cpu().contiguous() for name, value in halves.items()}, path, metadata={"format": "pt"})
+    path.chmod(0o644)  # safetensors leaves it to the owner alone
 
 
 def _fresh(plan: Plan) -> nn.Module:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,14 @@ def test_what_a_killed_build_left_is_replaced(tmp_path):
 
 def verify_small(root: Path) -> bool:
     return len(list(root.rglob("*.jpg"))) == 20 * 3 + 24 * 2
+
+
+@pytest.mark.usefixtures("small")
+def test_two_builds_at_once_do_not_collide(tmp_path):
+    with ThreadPoolExecutor(2) as pool:
+        roots = list(pool.map(lambda _: build(tmp_path / "mini", workers=1), range(2)))
+    assert roots[0] == roots[1]
+    assert verify_small(roots[0])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from harness.backbones import openclip
 from harness.errors import StorageError
-from harness.miniature import model, pretrain, training
+from harness.miniature import figures, model, pretrain, training
 from harness.miniature.text import encode_text
 
 QUICK = ("--quick", "--threads", "1", "--out")
@@ -64,9 +64,10 @@ def test_an_epoch_shows_every_image_once():
 
 @pytest.fixture
 def unmeasured(monkeypatch):
-    """A run without the figures, which would take most of its time."""
-    monkeypatch.setattr(pretrain, "figures", lambda clip, test, workers: {"scored": "none", "accuracy": 0.123456})
-    monkeypatch.setattr(pretrain, "table", lambda result: "")
+    """A run whose figures cost nothing."""
+    row = {"accuracy": 0.123456}
+    fake = {"scored": "no", "mean": row, "levels": {}, "domains": {"Food": row}}
+    monkeypatch.setattr(figures, "figures", lambda clip, test, workers: fake)
 
 
 def interrupted(out, monkeypatch):
@@ -84,7 +85,7 @@ def test_a_quick_run_writes_everything_and_an_interrupted_one_goes_on(tmp_path, 
     assert capsys.readouterr().out.count("goes on after step 4") == 1
     cut, whole = (load_file(tmp_path / name / model.WEIGHTS.name) for name in ("cut", "whole"))
     assert all(torch.equal(cut[key], whole[key]) for key in whole)
-    assert json.loads((tmp_path / "cut" / "figures.json").read_text())["accuracy"] == 0.1235
+    assert json.loads((tmp_path / "cut" / "figures.json").read_text())["mean"] == {"accuracy": 0.1235}
     assert "step 4/4 loss" in (tmp_path / "cut" / "log.txt").read_text()
     assert not (tmp_path / "cut" / "checkpoint.pt").exists()
 
