@@ -75,7 +75,7 @@ class TextTower:
         self._embedding = embedding
         self.width = int(embedding.embedding_dim)
         self.context_length = int(getattr(tokenizer, "context_length", None) or model.context_length)  # type: ignore[arg-type]
-        self._frozen: dict[str, Tensor] = {}
+        self._frozen: dict[Prompt, Tensor] = {}
         self._ids: dict[str, list[int]] = {}
         self.cuts_context = False
         self.cuts_context = self._probe_cut()
@@ -88,14 +88,17 @@ class TextTower:
         Raises:
             BackboneError: the tokenizer does not split texts into pieces (some Hugging Face tokenizers).
         """
+        self._require_pieces()
+        if text not in self._ids:  # name learning asks for the same pieces at every step
+            self._ids[text] = list(self._tokenizer.encode(text))
+        return self._ids[text]
+
+    def _require_pieces(self) -> None:
         if not hasattr(self._tokenizer, "sot_token_id"):
             raise BackboneError(
                 f"names cannot be learned with the tokenizer {type(self._tokenizer).__name__}",
                 "use a backbone with CLIP's own tokenizer; frozen prompts work with any",
             )
-        if text not in self._ids:  # name learning asks for the same pieces at every step
-            self._ids[text] = list(self._tokenizer.encode(text))
-        return self._ids[text]
 
     def token_embedding(self, text: str) -> Tensor:
         """The frozen embeddings ``(r, width)`` of a text's r tokens, fp32."""
@@ -117,6 +120,7 @@ class TextTower:
         A prompt that is too long loses words at its end, then at its beginning; a keyed piece (the name) stays whole
         as long as it fits at all.
         """
+        self._require_pieces()
         table = table or {}
         sot, eot = self._tokenizer.sot_token_id, self._tokenizer.eot_token_id
         filler = self.token_ids("x")[0]  # neither padding nor an end token: towers that look for those are not misled
@@ -177,7 +181,7 @@ class TextTower:
         Args:
             prompts: the prompts.
             overrides: key -> ``(r, width)`` embeddings that stand in the place of the tokens of pieces of that key;
-                r may differ from the number of tokens. Without overrides the result is remembered by text.
+                r may differ from the number of tokens. Without overrides the result is remembered.
         """
         if overrides:
             table, start = {}, 0
@@ -185,7 +189,7 @@ class TextTower:
                 table[key] = (start, len(value))
                 start += len(value)
             return self.encode_tokens(self.tokenize(prompts, table), torch.cat(list(overrides.values())))
-        missing = list(dict.fromkeys(p for p in prompts if p.text not in self._frozen))
+        missing = list(dict.fromkeys(p for p in prompts if p not in self._frozen))
         with torch.no_grad():
             for start in range(0, len(missing), _FROZEN_BATCH):
                 batch = missing[start : start + _FROZEN_BATCH]
@@ -193,10 +197,10 @@ class TextTower:
                     encoded = self.encode_tokens(self.tokenize(batch))
                 else:
                     encoded = self._forward(self._tokenizer([p.text for p in batch]).to(self._device))
-                self._frozen.update(zip((p.text for p in batch), encoded.float(), strict=True))
+                self._frozen.update(zip(batch, encoded.float(), strict=True))
         if not prompts:
             return torch.zeros(0, self._frozen_width(), device=self._device)
-        return torch.stack([self._frozen[p.text] for p in prompts])
+        return torch.stack([self._frozen[p] for p in prompts])
 
     def forget(self) -> None:
         """Drop remembered prompts. Done before every cell: what a cell computes must not depend on earlier cells."""
