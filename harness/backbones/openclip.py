@@ -78,8 +78,9 @@ def fetch_weights(name: str, tag: str, cache: Path | None = None) -> Path:
         )
     trained_with = bool(published.get("quick_gelu", False))
     built_with = bool((open_clip.get_model_config(name.replace("/", "-")) or {}).get("quick_gelu", False))
-    if trained_with != built_with:
-        right = name.removesuffix("-quickgelu") if built_with else f"{name}-quickgelu"
+    right = name.removesuffix("-quickgelu") if built_with else f"{name}-quickgelu"
+    # Some weights are published for one architecture alone, without a word on QuickGELU: it is as it was trained.
+    if trained_with != built_with and right != name:
         raise BackboneError(
             f"the weights {tag} were trained {'with' if trained_with else 'without'} QuickGELU, but {name} is built "
             f"{'with' if built_with else 'without'} it: every number would be wrong",

@@ -1,0 +1,289 @@
+"""Finding and loading backbones: every way to go wrong is a sentence that says how to go on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from harness.backbones import openclip
+from harness.backbones.backbone import Backbone, load, resolve
+from harness.backbones.corpora import corpus_of, oop_exact
+from harness.errors import BackboneError
+from harness.miniature import model as miniature
+from harness.prompts import Template
+
+from .makers import sha
+from .towers import CONFIGS, make_model
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def refused(*arguments: Any) -> BackboneError:
+    """Resolving these is refused; the message is one line."""
+    with pytest.raises(BackboneError) as error:
+        resolve(*arguments, "fp32", lambda path: sha("weights"))
+    assert "\n" not in error.value.message
+    assert error.value.hint
+    return error.value
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """Writes the weights of a tiny model: (architecture, file name) -> file."""
+    folder = tmp_path_factory.mktemp("weights")
+
+    def write(architecture: str, name: str) -> Path:
+        path = folder / name
+        state = make_model(architecture).state_dict()
+        if path.suffix == ".safetensors":
+            save_file(state, path)
+        else:
+            torch.save(state, path)
+        return path
+
+    return write
+
+
+# -- what is recorded ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("architecture", "ending"),
+    [("unit-clip", "safetensors"), ("unit-clip", "pt"), ("unit-custom-text", "pt"), ("unit-coca", "safetensors")],
+)
+def test_a_weights_file_is_recorded_and_loaded(
+    weights: Callable[[str, str], Path], architecture: str, ending: str
+) -> None:
+    path = weights(architecture, f"laion400m_e32.{ending}")
+    found = resolve(architecture, str(path), "fp32", digest)
+    assert found.weights == path
+    assert found.record.model_dump() == {
+        "architecture": architecture,
+        "pretrained": path.name,
+        "weights_sha256": digest(path),
+        "corpus": "LAION-400M",
+        "quick_gelu": "unchecked",
+        "precision": "fp32",
+    }
+    loaded = load(found, torch.device("cpu"))
+    model = make_model(architecture)
+    assert loaded.logit_scale == pytest.approx(float(model.logit_scale.exp()))
+    assert loaded.text.encode([Template().fill("ibex", "animal")]).shape == (1, 24)
+    pixels = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = model.encode_image(pixels, normalize=True)
+    torch.testing.assert_close(loaded.encode_image(pixels), expected)
+
+
+def test_a_published_tag_is_recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[Any] = []
+
+    def download(config: dict[str, Any], cache_dir: str | None) -> str:
+        asked.append((config["hf_hub"], cache_dir))
+        return str(tmp_path / "weights.bin")
+
+    monkeypatch.setattr(open_clip, "download_pretrained", download)
+    found = resolve("ViT-B-16", "laion400m_e32", "bf16", lambda path: sha(path.name), tmp_path)
+    assert found.weights == tmp_path / "weights.bin"
+    assert found.record.model_dump() == {
+        "architecture": "ViT-B-16",
+        "pretrained": "laion400m_e32",
+        "weights_sha256": sha("weights.bin"),
+        "corpus": "LAION-400M",
+        "quick_gelu": "ok",
+        "precision": "bf16",
+    }
+    ((source, cache),) = asked
+    assert "laion400m" in source
+    assert cache == str(tmp_path)
+
+
+def test_the_miniature_brings_its_own_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(miniature, "WEIGHTS", tmp_path / "beyond_mini.safetensors")
+    error = refused(miniature.NAME, None)
+    assert error.message == "the miniature's weights are missing from this installation"
+    (tmp_path / "beyond_mini.safetensors").write_bytes(b"x")
+    record = resolve(miniature.NAME, None, "fp32", digest).record
+    assert (record.pretrained, record.corpus, record.quick_gelu) == ("beyond-mini", "beyond-mini", "ok")
+
+
+def test_features_are_unit_rows_in_fp32_at_every_precision(weights: Callable[[str, str], Path]) -> None:
+    path = weights("unit-clip", "w.pt")
+    pixels = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    rows = {}
+    for precision in ("fp32", "bf16"):
+        made: Backbone = load(resolve("unit-clip", str(path), precision, digest), torch.device("cpu"))
+        rows[precision] = made.encode_image(pixels)
+        assert rows[precision].dtype == torch.float32
+        torch.testing.assert_close(rows[precision].norm(dim=1), torch.ones(2))
+    torch.testing.assert_close(rows["fp32"], rows["bf16"], rtol=0, atol=0.02)
+    assert not torch.equal(rows["fp32"], rows["bf16"])
+
+
+# -- names that do not exist -----------------------------------------------------------------------------------------
+
+
+def test_an_unknown_architecture_is_told_with_the_nearest(weights: Callable[[str, str], Path]) -> None:
+    path = weights("unit-clip", "w.pt")
+    for pretrained in ("laion400m_e32", str(path)):
+        error = refused("ViT-B-61", pretrained)
+        assert "has no architecture 'ViT-B-61'" in error.message
+        assert error.hint == "did you mean ViT-B-16?"
+    assert "such as ViT-B-16" in str(refused("xyzzy", "openai").hint)
+
+
+def test_an_unknown_tag_is_told_with_the_nearest() -> None:
+    error = refused("ViT-B-16", "laion400m_e33")
+    assert "'laion400m_e33'" in error.message
+    assert error.hint in ("did you mean laion400m_e31?", "did you mean laion400m_e32?")
+    assert "laion400m_e32" in str(refused("ViT-B-16", "xyzzy").hint)
+    assert refused("unit-clip", "openai").hint == "nothing is published for unit-clip"
+
+
+def test_weights_must_be_named() -> None:
+    assert refused("ViT-B-16", None).message == "ViT-B-16 needs weights"
+
+
+@pytest.mark.parametrize("path", ["nowhere.pt", "nowhere.safetensors", "folder/nowhere", "~/nowhere.bin"])
+def test_a_weights_file_that_is_not_there_is_not_taken_for_a_tag(path: str) -> None:
+    assert refused("ViT-B-16", path).message == f"no weights file at {path}"
+
+
+# -- QuickGELU -------------------------------------------------------------------------------------------------------
+
+
+def test_a_quick_gelu_mismatch_is_refused_with_the_right_architecture() -> None:
+    error = refused("ViT-B-32", "openai")
+    assert "were trained with QuickGELU, but ViT-B-32 is built without it" in error.message
+    assert error.hint == "use --backbone ViT-B-32-quickgelu"
+
+
+def test_every_published_pair_is_right_or_names_one_that_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(open_clip, "download_pretrained", lambda config, cache_dir: str(tmp_path / "w"))
+    wrong = 0
+    for name, tag in open_clip.list_pretrained():
+        try:
+            openclip.fetch_weights(name, tag)
+        except BackboneError as error:
+            wrong += 1
+            other = str(error.hint).removeprefix("use --backbone ")
+            openclip.require_architecture(other)
+            openclip.fetch_weights(other, tag)
+    assert wrong > 0
+
+
+# -- weights that cannot be had ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "failure", [OSError("Network is unreachable"), ValueError("offline mode\nis enabled"), RuntimeError()]
+)
+def test_without_a_network_the_sentence_says_how_to_bring_the_file(
+    monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise failure
+
+    monkeypatch.setattr(open_clip, "download_pretrained", fail)
+    error = refused("ViT-B-16", "laion400m_e32")
+    reason = " ".join(str(failure).split()) or "RuntimeError"
+    assert error.message == f"the weights laion400m_e32 of ViT-B-16 cannot be fetched: {reason}"
+    assert "timm/vit_base_patch16_clip_224.laion400m_e32" in str(error.hint)
+    assert "--pretrained path/to/" in str(error.hint)
+
+
+def test_weights_of_another_architecture_are_refused(weights: Callable[[str, str], Path]) -> None:
+    path = weights("unit-clip", "w.safetensors")
+    config = {**CONFIGS["unit-clip"], "text_cfg": {**CONFIGS["unit-clip"]["text_cfg"], "layers": 3}}
+    openclip.register_architecture("unit-deeper", config)
+    for architecture in ("unit-deeper", "unit-coca"):
+        with pytest.raises(BackboneError, match=f"w.safetensors cannot be loaded into {architecture}") as error:
+            openclip.load_model(architecture, path)
+        assert "another architecture" in str(error.value.hint)
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "pt"])
+@pytest.mark.parametrize("keep", [0, 100, 0.5, 0.999])
+def test_damaged_weights_are_refused(
+    weights: Callable[[str, str], Path], tmp_path: Path, ending: str, keep: float
+) -> None:
+    whole = weights("unit-clip", f"w.{ending}").read_bytes()
+    path = tmp_path / f"cut.{ending}"
+    path.write_bytes(whole[: int(keep * len(whole)) if isinstance(keep, float) else keep])
+    with pytest.raises(BackboneError, match="cannot be loaded into unit-clip"):
+        openclip.load_model("unit-clip", path)
+
+
+def test_a_missing_tensor_is_never_left_random(tmp_path: Path) -> None:
+    state = make_model("unit-clip").state_dict()
+    del state["text_projection"]
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(BackboneError, match="text_projection"):
+        openclip.load_model("unit-clip", tmp_path / "w.safetensors")
+
+
+def test_loading_leaves_generator_and_warnings_alone(
+    weights: Callable[[str, str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = weights("unit-clip", "w.pt")
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    model = openclip.load_model("unit-clip", path)
+    assert torch.equal(torch.rand(1), expected)
+    assert capsys.readouterr() == ("", "")
+    assert not model.training
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_registering_twice_changes_nothing() -> None:
+    openclip.register_architecture("unit-clip", CONFIGS["unit-clip"])
+    openclip.register_architecture("unit-clip", CONFIGS["unit-clip"])
+    assert open_clip.list_models().count("unit-clip") == 1
+    assert open_clip.get_model_config("unit-clip") == CONFIGS["unit-clip"]
+
+
+# -- corpora -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tag", "corpus"),
+    [
+        ("laion400m_e32", "LAION-400M"),
+        ("laion2b_s34b_b79k", "LAION-2B"),
+        ("laion5b_s13b_b90k", "LAION-5B"),
+        ("laion_aesthetic_s13b_b82k", "LAION-Aesthetics"),
+        ("mscoco_finetuned_laion2b_s13b_b90k", "LAION-2B + MSCOCO"),
+        ("openai", "WIT-400M"),
+        ("datacomp_xl_s13b_b90k", "DataComp"),
+        ("LAION400M_e31", "LAION-400M"),
+        ("my_weights", "unknown"),
+        ("", "unknown"),
+    ],
+)
+def test_the_corpus_is_read_off_the_tag(tag: str, corpus: str) -> None:
+    assert corpus_of(tag) == corpus
+
+
+@pytest.mark.parametrize(
+    ("corpus", "dataset", "exact"),
+    [
+        ("LAION-400M", "laion-beyond-400m", "yes"),
+        ("beyond-mini", "beyond-mini", "yes"),
+        ("LAION-2B", "laion-beyond-400m", "no"),
+        ("beyond-mini", "laion-beyond-400m", "no"),
+        ("unknown", "laion-beyond-400m", "unknown"),
+        ("LAION-400M", "my-data", "unknown"),
+    ],
+)
+def test_names_are_out_of_pre_training_for_their_own_corpus_only(corpus: str, dataset: str, exact: str) -> None:
+    assert oop_exact(corpus, dataset) == exact
