@@ -123,6 +123,8 @@ def _row(cells: list[Cell], expected: Sequence[tuple[str, int]], lost: Sequence[
         domains=domains,
         mean=_mean_over_domains(done) if complete else {},
         failures=tuple(sorted(failures, key=lambda f: (f.domain, -1 if f.seed is None else f.seed))),
+        per_class={domain: _per_class([c for c in done if c.spec.domain == domain]) for domain in domains},
+        not_applicable=next((c.not_applicable for c in done if c.not_applicable), None),
         oop_exact=spec.dataset.oop_exact,
         device=spec.device,
         versions=spec.versions,
@@ -153,6 +155,16 @@ def _mean_over_domains(cells: list[Cell]) -> dict[str, Stat]:
         if cells and all(metric in cell.metrics for cell in cells):
             per_seed = [mean_std(_values([c for c in cells if c.spec.seed == seed], metric))[0] for seed in seeds]
             means[metric] = _stat(per_seed)
+    return means
+
+
+def _per_class(cells: list[Cell]) -> dict[str, tuple[float | None, ...]]:
+    """Side -> mean over seeds of every class; a class without images has none in any seed."""
+    means: dict[str, tuple[float | None, ...]] = {}
+    for side in cells[0].per_class:
+        by_class = zip(*(cell.per_class[side] for cell in cells), strict=True)
+        known = [[value for value in values if value is not None] for values in by_class]
+        means[side] = tuple(mean_std(values)[0] if values else None for values in known)
     return means
 
 

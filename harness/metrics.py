@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,57 @@ def top1(predicted: NDArray[np.integer], label: NDArray[np.integer]) -> float:
     """
     _require_pairs(predicted, label)
     return float(np.count_nonzero(predicted == label)) / len(label)
+
+
+def per_class_top1(
+    predicted: NDArray[np.integer], label: NDArray[np.integer], classes: int
+) -> tuple[float | None, ...]:
+    """Top-1 accuracy of every class, None for a class without an image."""
+    _require_pairs(predicted, label)
+    images = np.bincount(label, minlength=classes)
+    right = np.bincount(label[predicted == label], minlength=classes)
+    return tuple(float(r) / int(n) if n else None for r, n in zip(right, images, strict=True))
+
+
+def worst_decile(accuracies: Sequence[float | None]) -> float:
+    """Mean accuracy of the worst tenth of the classes (at least one class)."""
+    known = sorted(a for a in accuracies if a is not None)
+    worst = known[: max(1, len(known) // 10)]
+    return sum(worst) / len(worst)
+
+
+def judge(
+    predicted: Mapping[str, NDArray[np.integer]],
+    label: Mapping[str, NDArray[np.integer]],
+    names: Mapping[str, int],
+    reference: NDArray[np.integer] | None = None,
+) -> tuple[dict[str, float], dict[str, tuple[float | None, ...]]]:
+    """All metrics of a cell, and the accuracy of every class in its own side's vocabulary.
+
+    Args:
+        predicted: ``oop`` and, where they apply, ``ip``, ``joint_oop`` and ``joint_ip`` -> ``(n,)`` columns; in the
+            joint vocabulary the OOP names come first.
+        label: ``oop`` and ``ip`` -> ``(n,)`` labels within the side.
+        names: ``oop`` and ``ip`` -> how many names there are.
+        reference: zero-shot columns of the IP images, for IP retention.
+    """
+    values = {"oop_top1": top1(predicted["oop"], label["oop"])}
+    classes = {"oop": per_class_top1(predicted["oop"], label["oop"], names["oop"])}
+    values["oop_worst_decile"] = worst_decile(classes["oop"])
+    if "ip" not in predicted:
+        return values, classes
+    values["ip_top1"] = top1(predicted["ip"], label["ip"])
+    classes["ip"] = per_class_top1(predicted["ip"], label["ip"], names["ip"])
+    values["h_mean"] = h_mean(values["oop_top1"], values["ip_top1"])
+    if reference is not None and (before := top1(reference, label["ip"])) > 0:
+        values["ip_retention"] = values["ip_top1"] / before
+    in_joint = {"oop": label["oop"], "ip": label["ip"] + names["oop"]}
+    for side in ("oop", "ip"):
+        values[f"joint_{side}_top1"] = top1(predicted[f"joint_{side}"], in_joint[side])
+    values["joint_h_mean"] = h_mean(values["joint_oop_top1"], values["joint_ip_top1"])
+    everything = np.concatenate([predicted["joint_oop"], predicted["joint_ip"]])
+    values["joint_top1"] = top1(everything, np.concatenate([in_joint["oop"], in_joint["ip"]]))
+    return values, classes
 
 
 def h_mean(a: float, b: float) -> float:

@@ -10,8 +10,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import to_jsonable_python
 
-METRICS = ("oop_top1", "ip_top1", "h_mean", "joint_oop_top1", "joint_ip_top1", "joint_h_mean", "joint_top1")
-"""The metrics of a cell, fractions 0..1, in the order of tables."""
+METRICS = (
+    *("oop_top1", "ip_top1", "h_mean", "joint_oop_top1", "joint_ip_top1", "joint_h_mean", "joint_top1"),
+    *("ip_retention", "oop_worst_decile"),
+)
+"""The metrics of a cell, fractions, in the order of tables.
+
+IP retention is IP accuracy over that of zero-shot (1 = nothing was forgotten); the worst decile is the mean accuracy of
+the worst tenth of the OOP classes.
+"""
 
 
 class Record(BaseModel):
@@ -104,11 +111,16 @@ class Cost(Record):
 class Cell(Record):
     """One (protocol, domain, backbone, method, parameters, shots, seed) with its metrics or its failure.
 
-    ``metrics`` holds those of ``METRICS`` that the data allow: no IP folder, no IP metrics.
+    ``metrics`` holds those of ``METRICS`` that apply: without an IP folder, and for a method of fixed vocabulary, only
+    those of the OOP names.
     """
 
     spec: Spec
     metrics: dict[str, float] = {}
+    per_class: dict[str, tuple[float | None, ...]] = Field(
+        default={}, description="side -> top-1 accuracy of every class among its own side's names, None without images"
+    )
+    not_applicable: str | None = Field(default=None, description="why only the OOP names were scored")
     images: dict[str, int] = Field(default={}, description="scored images of each side")
     unreadable: tuple[str, ...] = Field(default=(), description="images that could not be decoded")
     failure: Failure | None = None

@@ -55,6 +55,10 @@ class Row(Record):
     domains: dict[str, dict[str, Stat]]
     mean: dict[str, Stat]
     failures: tuple[RowFailure, ...]
+    per_class: dict[str, dict[str, tuple[float | None, ...]]] = Field(
+        description="domain -> side -> mean over seeds of every class's accuracy, in the order of the names"
+    )
+    not_applicable: str | None = Field(description="why only the OOP names were scored, for a fixed vocabulary")
     oop_exact: str
     device: str
     versions: dict[str, str]

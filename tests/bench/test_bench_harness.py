@@ -19,10 +19,11 @@ from harness.miniature.world.photograph import jpeg, photograph
 from harness.miniature.world.phylogeny import concepts
 from harness.progress import Silent
 from harness.runner.bench import Bench
-from harness.runner.cell import pose, run_cell, score
+from harness.runner.cell import pose, run_cell
 from harness.runner.evaluate import evaluate
 from harness.runner.plan import make_plan
 from harness.runner.request import MethodChoice, Request
+from harness.runner.scoring import ask
 
 METHODS = ("zero_shot", "fsnl")
 
@@ -93,8 +94,8 @@ def test_bench_scoring(benchmark, planned):
     data = plan.domains["Animals"]
     task, _ = pose(job.spec, job.manifest, job.method, plan.protocol.template, bench)
     method = replace(job.method).fit(task)
-    names = data.oop["test"].names, data.ip["test"].names
-    benchmark(score, method, "zero_shot", bench.scored("Animals"), *names, data.hint)
+    names = {"oop": data.oop["test"].names, "ip": data.ip["test"].names}
+    benchmark(ask, method, "zero_shot", bench.scored("Animals"), names, data.hint)
 
 
 def test_bench_ledger_of_a_thousand_cells(benchmark, request_, tmp_path):

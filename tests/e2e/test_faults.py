@@ -113,7 +113,11 @@ def test_a_fixed_vocabulary_is_not_applicable_and_no_failure(evaluate):
     answer = evaluate_hostile(evaluate, "fixed")
     assert answer.code == 0
     row = next(r for r in answer.json["rows"] if r["method"] == "hostile")
-    assert {f["kind"] for f in row["failures"]} == {"not applicable"}
+    assert row["failures"] == []
+    assert row["not_applicable"] == "it knows the OOP names only"
+    assert set(row["domains"]["Animals"]) == {"oop_top1", "oop_worst_decile"}
+    assert "ip_top1" in row["domains"]["Insects_Spiders"]
+    assert set(row["mean"]) == {"oop_top1", "oop_worst_decile"}
 
 
 def test_writing_into_what_it_is_given_changes_no_other_method(evaluate, tmp_path):

@@ -1,0 +1,99 @@
+"""Asking a fitted method for its answers; what they are worth is worked out in ``harness.metrics``."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from harness.errors import FixedVocabulary, MethodError
+from harness.method import Method
+from harness.types.features import Features
+from harness.types.task import Task
+from harness.types.vocabulary import Vocabulary
+
+CHUNK = 8192
+"""Images that are scored at once."""
+
+Indices = NDArray[np.int64]
+
+
+class Answers:
+    """Predicted columns of every image, and why some do not apply.
+
+    Attributes:
+        predicted: ``oop``, ``ip``, ``joint_oop``, ``joint_ip`` -> ``(n,)`` columns of the vocabulary.
+        not_applicable: what the method said when it was asked for names it does not know, None if it knew all.
+    """
+
+    def __init__(self, predicted: dict[str, Indices], not_applicable: str | None) -> None:
+        self.not_applicable = not_applicable
+        # A method of fixed vocabulary has no IP accuracy of its own, so none of the others either.
+        self.predicted = predicted if not_applicable is None else {"oop": predicted["oop"]}
+
+
+def ask(
+    method: Method, name: str, scored: dict[str, Features], names: dict[str, tuple[str, ...]], hint: str
+) -> Answers:
+    """The predictions of a method for both sides' images in their own and in the joint vocabulary.
+
+    Args:
+        method: fitted.
+        name: how it is called in errors.
+        scored: test features of ``oop`` and, if the data have it, of ``ip``.
+        names: the names of each side.
+        hint: what the domain's concepts are called in a prompt.
+
+    Raises:
+        MethodError: scores that the contract forbids.
+        FixedVocabulary: the method cannot even score the OOP names.
+    """
+    vocabularies = {"oop": Vocabulary.of(hint, oop=names["oop"])}
+    if "ip" in scored:
+        joint = Vocabulary.of(hint, oop=names["oop"], ip=names["ip"])
+        vocabularies |= {"ip": Vocabulary.of(hint, ip=names["ip"]), "joint_oop": joint, "joint_ip": joint}
+    predicted: dict[str, Indices] = {}
+    for key, vocabulary in vocabularies.items():
+        try:
+            predicted[key] = predict(method, name, scored[key.removeprefix("joint_")].image[:, 0], vocabulary)
+        except FixedVocabulary as answer:
+            if key == "oop":
+                raise
+            return Answers(predicted, answer.message)
+    return Answers(predicted, None)
+
+
+def reference(task: Task, scored: dict[str, Features], names: dict[str, tuple[str, ...]]) -> Indices | None:
+    """Zero-shot predictions of the IP images among the IP names: what IP retention is measured against."""
+    if "ip" not in scored:
+        return None
+    text = task.text.encode([task.template.fill(name, task.hint) for name in names["ip"]])
+    with torch.no_grad():
+        best = [(chunk @ text.T).argmax(dim=1).cpu().numpy() for chunk in torch.split(scored["ip"].image[:, 0], CHUNK)]
+    return np.concatenate(best).astype(np.int64)
+
+
+def predict(method: Method, name: str, image: Tensor, vocabulary: Vocabulary) -> Indices:
+    """The best-scored column of every image ``(n,)``; ties go to the lowest column.
+
+    Raises:
+        MethodError: scores of a wrong type or shape, or that are not finite.
+    """
+    best = []
+    for chunk in torch.split(image, CHUNK):
+        with torch.no_grad():
+            scores = method.scores(chunk.clone(), vocabulary)  # a method may write into what it is given
+        wanted = (len(chunk), len(vocabulary))
+        if not isinstance(scores, Tensor) or not scores.is_floating_point():
+            kind = str(scores.dtype) if isinstance(scores, Tensor) else type(scores).__name__
+            raise MethodError(f"{name}.scores returned {kind}; scores must be a floating-point tensor")
+        if tuple(scores.shape) != wanted:
+            raise MethodError(
+                f"{name}.scores returned {tuple(scores.shape)}; scores must be {wanted}: one row per image, "
+                "one column per name"
+            )
+        if not bool(torch.isfinite(scores).all()):
+            raise MethodError(f"{name}.scores returned NaN or infinity")
+        best.append(scores.argmax(dim=1).cpu().numpy())
+    return np.concatenate(best).astype(np.int64)
