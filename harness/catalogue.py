@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder
 
 from harness.registry import Source
 
@@ -36,14 +37,24 @@ def describe(source: Source) -> list[Description]:
 
 def _parse(module: str) -> ast.Module | None:
     try:
-        parent, _, _ = module.rpartition(".")
-        spec = importlib.util.find_spec(module) if not parent or importlib.util.find_spec(parent) else None
+        spec = _find(module)
         if spec is None or spec.origin is None:
             return None
         with open(spec.origin, encoding="utf-8") as file:  # noqa: PTH123
             return ast.parse(file.read())
     except (ImportError, OSError, SyntaxError, ValueError):
         return None
+
+
+def _find(module: str) -> ModuleSpec | None:
+    """Where a module is. Not ``find_spec`` for the whole name: that imports the packages around the module."""
+    top, *inner = module.split(".")
+    spec = importlib.util.find_spec(top)
+    for name in inner:
+        if spec is None or spec.submodule_search_locations is None:
+            return None
+        spec = PathFinder.find_spec(f"{spec.name}.{name}", list(spec.submodule_search_locations))
+    return spec
 
 
 def _registered(tree: ast.Module) -> list[tuple[str, str]]:
@@ -64,13 +75,32 @@ def _registered(tree: ast.Module) -> list[tuple[str, str]]:
 def _description(source: Source, name: str, cls: ast.ClassDef | None) -> Description:
     needs, summary, paper = "?", "?", "?"
     if cls is not None:
-        values = {
-            t.id: n.value for n in cls.body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)
-        }
+        values = dict(_assigned(cls))
+        inherits = not any(ast.unparse(base).rpartition(".")[2] == "Method" for base in cls.bases)
         summary = (ast.get_docstring(cls) or "?").partition("\n")[0]
-        declared = values.get("needs")
-        keywords = declared.keywords if isinstance(declared, ast.Call) else []
-        needs = ", ".join(k.arg for k in keywords if k.arg and getattr(k.value, "value", False)) or "names only"
+        needs = _needs(values["needs"]) if "needs" in values else "?" if inherits else "names only"
         written = values.get("paper")
-        paper = str(written.value) if isinstance(written, ast.Constant) else ""
+        paper = str(written.value) if isinstance(written, ast.Constant) else "?" if written or inherits else ""
     return Description(name, needs, summary, paper, source.name, source.module, source.distribution, source.version)
+
+
+def _assigned(cls: ast.ClassDef) -> list[tuple[str, ast.expr]]:
+    """(name, value) of every ``name = value`` and ``name: type = value`` of a class."""
+    found = []
+    for node in cls.body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        value = getattr(node, "value", None)
+        found += [(t.id, value) for t in targets if isinstance(t, ast.Name) and value is not None]
+    return found
+
+
+def _needs(value: ast.expr) -> str:
+    """The needs that ``Needs(support=True, ...)`` declares."""
+    if not isinstance(value, ast.Call) or value.args:
+        return "?"
+    if not all(k.arg and isinstance(k.value, ast.Constant) for k in value.keywords):
+        return "?"
+    named = [k.arg for k in value.keywords if k.arg and isinstance(k.value, ast.Constant) and k.value.value]
+    return ", ".join(named) or "names only"

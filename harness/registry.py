@@ -6,6 +6,7 @@ distribution is named and stops nobody else.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.util
 import inspect
@@ -86,7 +87,7 @@ def installed() -> list[tuple[Source, EntryPoint]]:
     found = {}
     for point in entry_points(group=GROUP):
         dist = point.dist
-        source = Source(point.name, point.value, dist.name if dist else "unknown", dist.version if dist else "unknown")
+        source = Source(point.name, point.module, dist.name if dist else "unknown", dist.version if dist else "unknown")
         found[source] = point  # an editable install can list the same distribution twice
     return sorted(found.items(), key=lambda pair: (pair[0].name, pair[0].distribution))
 
@@ -120,7 +121,7 @@ def collect(points: Iterable[tuple[Source, EntryPoint]]) -> Registry:
             registry.methods[name] = entries[0]
             continue
         for entry in entries:
-            others = ", ".join(str(e.source) for e in entries if e is not entry) or "the same plugin"
+            others = ", ".join(str(e.source) for e in entries if e is not entry)
             registry.broken.append(Broken(entry.source, f"offers the method {name!r}, which {others} offers too"))
     return registry
 
@@ -142,6 +143,10 @@ def _load_one(source: Source, point: EntryPoint) -> list[Entry]:
         if inspect.isabstract(method):
             missing = ", ".join(sorted(method.__abstractmethods__))
             raise PluginError(f"offers {name!r}, which does not implement {missing}")
+        if not dataclasses.is_dataclass(method):
+            raise PluginError(f"offers {name!r}, which is not a dataclass")
+        if any(entry.name == name for entry in entries):
+            raise PluginError(f"offers the method {name!r} twice")
         entries.append(Entry(name, method, source))
 
     try:
@@ -152,6 +157,8 @@ def _load_one(source: Source, point: EntryPoint) -> list[Entry]:
         raise
     except (Exception, SystemExit) as error:  # wrong hook signature, misspelt hook, or the hook raised
         raise PluginError(f"failed to register: {_reason(error)}") from error
+    if not entries:
+        raise PluginError("offers no method; harness_register_methods must be marked with @hookimpl")
     return entries
 
 

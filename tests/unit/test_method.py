@@ -1,0 +1,121 @@
+"""Building a method from presets and text, and the view of a task that a method gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pytest
+import torch
+
+from harness.errors import MethodError, UserError
+from harness.method import Method, build, parameters
+from harness.types.features import Features
+from harness.types.task import Needs, Support, Task
+from harness.types.vocabulary import Vocabulary
+
+
+@dataclass
+class Example(Method):
+    """An example."""
+
+    presets = {"paper": {"lr": 0.5, "kind": "sgd"}}  # noqa: RUF012
+
+    lr: float = 0.1
+    steps: int | None = 3
+    kind: Literal["adam", "sgd"] = "adam"
+    flag: bool = False
+    learned_: Any = field(default=None, init=False)
+
+    def fit(self, task: Task) -> Example:
+        return self
+
+    def scores(self, image: torch.Tensor, vocabulary: Vocabulary) -> torch.Tensor:
+        return image
+
+
+def test_defaults_then_preset_then_single_values() -> None:
+    assert parameters(build("example", Example)) == {"lr": 0.1, "steps": 3, "kind": "adam", "flag": False}
+    assert parameters(build("example", Example, "paper")) == {"lr": 0.5, "steps": 3, "kind": "sgd", "flag": False}
+    made = parameters(build("example", Example, "paper", {"lr": 2.0}))
+    assert (made["lr"], made["kind"]) == (2.0, "sgd")
+
+
+def test_text_becomes_the_declared_type() -> None:
+    made = build("example", Example, values={"lr": "2e-3", "steps": "7", "kind": "sgd", "flag": "true"})
+    assert parameters(made) == {"lr": 2e-3, "steps": 7, "kind": "sgd", "flag": True}
+    assert type(parameters(build("example", Example, values={"lr": 1}))["lr"]) is float
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"lr": "quick"}, "example: parameter lr='quick' is not valid"),
+        ({"steps": "1.5"}, "example: parameter steps='1.5' is not valid"),
+        ({"kind": "lion"}, "example: parameter kind='lion' is not valid"),
+        ({"lrr": 1}, "no parameter of example named 'lrr'"),
+        ({"learned_": 1}, "no parameter of example named 'learned_'"),
+    ],
+)
+def test_a_wrong_parameter_is_a_sentence(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        build("example", Example, values=values)
+    assert error.value.message.startswith(message)
+
+
+def test_an_unknown_preset_is_told_with_the_known() -> None:
+    with pytest.raises(UserError, match="no preset of example named 'papers'") as error:
+        build("example", Example, "papers")
+    assert error.value.hint == "did you mean paper?"
+
+
+# -- what a method sees ------------------------------------------------------------------------------------------------
+
+
+def task(**more: Any) -> Task:
+    return Task(
+        names=("a", "b"),
+        hint="animal",
+        text=None,  # type: ignore[arg-type]
+        logit_scale=10.0,
+        generator=torch.Generator(),
+        device=torch.device("cpu"),
+        **more,
+    )
+
+
+@pytest.mark.parametrize("need", ["support", "validation"])
+def test_what_was_not_declared_raises_when_it_is_read(need: str) -> None:
+    with pytest.raises(MethodError, match=f"the task has no {need}: the method did not declare it") as error:
+        getattr(task(), need)
+    assert error.value.hint == f"add {need}=True to the method's needs"
+    given = Support(torch.zeros(1, 1, 2), torch.zeros(1, dtype=torch.long))
+    assert getattr(task(**{f"_{need}": given}), need) is given
+
+
+def test_a_task_has_no_field_for_scored_images() -> None:
+    fields = set(Task.__dataclass_fields__)
+    assert fields == {
+        *("names", "hint", "text", "logit_scale", "generator", "device", "template", "shots", "progress"),
+        *("_support", "_validation"),
+    }
+
+
+def test_needs_are_told_by_name() -> None:
+    assert Needs().labels() == ()
+    assert Needs(validation=True, support=True).labels() == ("support", "validation")
+    assert Needs(captions=True).labels() == ("captions",)
+
+
+def test_a_vocabulary_has_oop_names_first() -> None:
+    joint = Vocabulary.of("animal", oop=("a", "b"), ip=("c",))
+    assert (joint.names, joint.oop, len(joint)) == (("a", "b", "c"), (True, True, False), 3)
+    assert task().vocabulary == Vocabulary(("a", "b"), (True, True), "animal")
+    with pytest.raises(ValueError, match="1 names but 2 flags"):
+        Vocabulary(("a",), (True, False), "animal")
+
+
+@pytest.mark.parametrize(("image", "label"), [((3, 4), (3,)), ((3, 1, 4), (2,)), ((3, 1, 4), (3, 1))])
+def test_features_of_a_wrong_shape_are_refused(image: tuple[int, ...], label: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"must be \(n, v, d\)|labels for"):
+        Features(torch.zeros(image), torch.zeros(label, dtype=torch.long))

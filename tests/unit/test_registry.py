@@ -1,0 +1,303 @@
+"""Plugins: what works is offered, what is broken is named with its reason and stops nobody else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from harness import registry
+from harness.catalogue import describe
+from harness.errors import PluginError
+from harness.method import Method
+from harness.registry import Broken, Registry, Source, code_digest, collect
+
+GOOD = '''
+from dataclasses import dataclass
+from harness.hookspecs import hookimpl
+from harness.method import Method
+
+@dataclass
+class Good(Method):
+    """Does well."""
+
+    def fit(self, task):
+        return self
+
+    def scores(self, image, vocabulary):
+        return image
+
+@hookimpl
+def harness_register_methods(register):
+    register("NAME", Good)
+'''
+
+
+def good(name: str = "good") -> str:
+    return GOOD.replace("NAME", name)
+
+
+Collect = Callable[..., Registry]
+Plugin = Callable[..., tuple[Source, EntryPoint]]
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plugin:
+    """Writes a module and gives its entry point, as from a distribution ``acme-<name>`` of version 0.3."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    before = set(sys.modules)
+
+    def write(name: str, code: str, value: str | None = None, point: str | None = None) -> tuple[Source, EntryPoint]:
+        path = folder / f"{name.replace('.', '/')}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(code)
+        return Source(point or name, name, f"acme-{name}", "0.3"), EntryPoint(point or name, value or name, "harness")
+
+    yield write  # type: ignore[misc]
+    for module in set(sys.modules) - before:
+        if getattr(sys.modules[module], "__file__", None) and str(folder) in str(sys.modules[module].__file__):
+            del sys.modules[module]
+
+
+def reason(plugin: Plugin, code: str) -> str:
+    """Why a plugin is broken; a good one beside it always works."""
+    bad = plugin("unit_bad", code)
+    found = collect([bad, plugin("unit_good", good())])
+    assert list(found.methods) == ["good"]
+    (broken,) = found.broken
+    assert broken.source == bad[0]
+    assert str(broken) == f"plugin 'unit_bad' (acme-unit_bad 0.3) {broken.reason}"
+    return broken.reason
+
+
+def test_a_good_plugin_is_offered_with_its_origin(plugin: Plugin) -> None:
+    source, point = plugin("unit_good", good())
+    found = collect([(source, point)])
+    assert found.broken == []
+    entry = found.get("good")
+    assert entry.source == source
+    assert issubclass(entry.method, Method)
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("import not_there_at_all", "failed to import: No module named 'not_there_at_all'"),
+        ("raise SystemExit('no licence')", "failed to import: SystemExit: no licence"),
+        ("1 / 0", "failed to import: ZeroDivisionError: division by zero"),
+        ("def broken(", "failed to import: SyntaxError: "),
+        (good().replace("methods(register)", "method(register)"), "failed to register: PluginValidationError: "),
+        (good().replace("methods(register)", "methods(register, extra)"), "failed to register: PluginValidationError"),
+        (good().replace("    register(", "    1 / 0\n    register("), "failed to register: ZeroDivisionError"),
+        (good().replace("    register(", "    raise SystemExit\n    register("), "failed to register: SystemExit"),
+        (good("Good"), "offers a method named 'Good'; names are lower case with underscores"),
+        (good("tip-adapter"), "offers a method named 'tip-adapter'"),
+        (good("9lives"), "offers a method named '9lives'"),
+        (good("ab\\n"), "offers a method named 'ab\\n'"),
+        (good().replace('"good"', "7"), "offers a method named 7"),
+        (good().replace("class Good(Method)", "class Good"), "offers 'good', which is not a subclass of"),
+        (good().replace(", Good)", ", Good())"), "offers 'good', which is not a subclass of"),
+        (good().replace("    def scores", "    def score"), "offers 'good', which does not implement scores"),
+        (good().replace("@dataclass", ""), "offers 'good', which is not a dataclass"),
+        (good().replace("@hookimpl", ""), "offers no method; harness_register_methods must be marked with @hookimpl"),
+        ("", "offers no method"),
+        (good("bad") + '    register("bad", Good)\n', "offers the method 'bad' twice"),
+    ],
+)
+def test_a_broken_plugin_is_named_with_its_reason(plugin: Plugin, code: str, why: str) -> None:
+    assert reason(plugin, code).startswith(why)
+
+
+def test_ctrl_c_during_an_import_is_no_broken_plugin(plugin: Plugin) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        collect([plugin("unit_bad", "raise KeyboardInterrupt")])
+
+
+def test_a_name_that_two_distributions_offer_is_nobodys(plugin: Plugin) -> None:
+    found = collect([plugin("unit_one", good("same")), plugin("unit_two", good("same")), plugin("unit_three", good())])
+    assert list(found.methods) == ["good"]
+    assert [str(b) for b in found.broken] == [
+        "plugin 'unit_one' (acme-unit_one 0.3) offers the method 'same', "
+        "which plugin 'unit_two' (acme-unit_two 0.3) offers too",
+        "plugin 'unit_two' (acme-unit_two 0.3) offers the method 'same', "
+        "which plugin 'unit_one' (acme-unit_one 0.3) offers too",
+    ]
+    with pytest.raises(PluginError, match="offers the method 'same'"):
+        found.get("same")
+
+
+def test_a_missing_method_is_told_with_the_nearest_or_the_culprit(plugin: Plugin) -> None:
+    found = collect([plugin("unit_good", good("tip_adapter")), plugin("unit_bad", "1 / 0")])
+    with pytest.raises(PluginError, match="no method named 'tip_adaptor'") as error:
+        found.get("tip_adaptor")
+    assert error.value.hint == "did you mean tip_adapter?"
+    with pytest.raises(PluginError, match=r"plugin 'unit_bad' \(acme-unit_bad 0.3\) failed to import"):
+        found.get("unit_bad")
+    with pytest.raises(PluginError) as error:
+        found.get("xyzzy")
+    assert error.value.hint == "installed: tip_adapter"
+    assert Registry(broken=[Broken(Source("a", "a", "a", "1"), "is broken")]).methods == {}
+
+
+# -- entry points ------------------------------------------------------------------------------------------------------
+
+
+class Distribution:
+    name, version = "acme", "0.3"
+
+
+def offer(monkeypatch: pytest.MonkeyPatch, *points: tuple[Source, EntryPoint]) -> None:
+    """Let these be all that is installed."""
+    found = []
+    for _, point in points:
+        made = EntryPoint(point.name, point.value, point.group)
+        vars(made)["dist"] = Distribution
+        found.append(made)
+    monkeypatch.setattr(registry, "entry_points", lambda group: found)
+
+
+def test_listing_imports_nothing(plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, plugin("unit_b", "1 / 0"), plugin("unit_a", "1 / 0"), plugin("unit_a", "1 / 0"))
+    assert [source for source, _ in registry.installed()] == [
+        Source("unit_a", "unit_a", "acme", "0.3"),
+        Source("unit_b", "unit_b", "acme", "0.3"),
+    ]
+    assert not {"unit_a", "unit_b"} & set(sys.modules)
+
+
+def test_only_what_is_wanted_is_imported(plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, plugin("unit_good", good("unit_good")), plugin("unit_bad", "1 / 0"))
+    found = registry.load(["unit_good"])
+    assert (list(found.methods), found.broken) == (["unit_good"], [])
+    assert len(registry.load(["unit_good", "other"]).broken) == 1
+    assert len(registry.load().broken) == 1
+
+
+def test_an_entry_point_may_name_an_object_in_a_module(plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = good() + "\nclass Holder:\n    harness_register_methods = staticmethod(harness_register_methods)\n"
+    offer(monkeypatch, plugin("unit_good", code, value="unit_good:Holder"))
+    ((source, _),) = registry.installed()
+    assert source.module == "unit_good"
+    assert code_digest(source.module) != "unknown"
+    assert [line.method for line in describe(source)] == ["good"]
+    assert list(registry.load().methods) == ["good"]
+
+
+def test_the_installed_plugins_work() -> None:
+    found = registry.load()
+    assert found.broken == []
+    assert {"zero_shot", "fsnl"} <= set(found.methods)
+
+
+# -- the digest of the code --------------------------------------------------------------------------------------------
+
+
+def digest(module: str) -> str:
+    code_digest.cache_clear()
+    return code_digest(module)
+
+
+def test_the_digest_covers_the_whole_package_and_imports_nothing(plugin: Plugin, tmp_path: Path) -> None:
+    plugin("unit_pack.__init__", "1 / 0")
+    plugin("unit_pack.a", "x = 1")
+    plugin("unit_pack.b", "x = 2")
+    package = tmp_path / "site" / "unit_pack"
+    seen = [digest("unit_pack.a")]
+    assert digest("unit_pack.a") == digest("unit_pack.b") == digest("unit_pack") == seen[0]
+    (package / "b.py").write_text("x = 3")
+    seen.append(digest("unit_pack.a"))
+    (package / "inner").mkdir()
+    (package / "inner" / "c.py").write_text("x = 4")
+    seen.append(digest("unit_pack.a"))
+    (package / "b.py").rename(package / "d.py")
+    seen.append(digest("unit_pack.a"))
+    assert len(set(seen)) == 4
+    (package / "notes.txt").write_text("x")
+    (package / "__pycache__").mkdir(exist_ok=True)
+    assert digest("unit_pack.a") == seen[-1]
+    assert "unit_pack" not in sys.modules
+
+
+def test_the_digest_of_a_single_file_is_its_own(plugin: Plugin, tmp_path: Path) -> None:
+    plugin("unit_single", "x = 1")
+    plugin("unit_neighbour", "x = 1")
+    before = digest("unit_single")
+    (tmp_path / "site" / "unit_neighbour.py").write_text("x = 2")
+    assert digest("unit_single") == before
+    (tmp_path / "site" / "unit_single.py").write_text("x = 2")
+    assert digest("unit_single") != before
+    assert digest("unit_not_there.at_all") == "unknown"
+
+
+# -- the catalogue -----------------------------------------------------------------------------------------------------
+
+
+def test_the_catalogue_agrees_with_what_is_registered() -> None:
+    found = registry.load()
+    described = {line.method: line for source, _ in registry.installed() for line in describe(source)}
+    assert set(described) == set(found.methods)
+    for name, line in described.items():
+        method = found.methods[name].method
+        assert line.needs == (", ".join(method.needs.labels()) or "names only")
+        assert line.summary == (method.__doc__ or "").partition("\n")[0]
+        assert line.paper == method.paper
+        assert (line.plugin, line.module) == (found.methods[name].source.name, method.__module__)
+
+
+def described(plugin: Plugin, code: str, name: str = "unit_good") -> tuple[str, str, str, str]:
+    (line,) = describe(plugin(name, code)[0])
+    return line.method, line.needs, line.summary, line.paper
+
+
+@pytest.mark.parametrize(
+    ("body", "needs", "paper"),
+    [
+        ("", "names only", ""),
+        ("    needs = Needs()\n    paper = 'A'\n", "names only", "A"),
+        ("    needs = Needs(support=True, captions=False)\n", "support", ""),
+        ("    needs: ClassVar[Needs] = task.Needs(support=True, captions=True)\n", "support, captions", ""),
+        ("    needs: ClassVar[Needs]\n    paper: ClassVar[str] = 'A'\n", "names only", "A"),
+        ("    needs = Needs(True)\n", "?", ""),
+        ("    needs = Needs(**ALL)\n", "?", ""),
+        ("    needs = Needs(support=WANTED)\n    paper = WHERE\n", "?", "?"),
+        ("    needs = OTHER\n", "?", ""),
+    ],
+)
+def test_needs_and_paper_are_read_from_the_source(plugin: Plugin, body: str, needs: str, paper: str) -> None:
+    code = good().replace('    """Does well."""\n', f'    """Does well.\n\n    More.\n    """\n\n{body}')
+    assert described(plugin, code) == ("good", needs, "Does well.", paper)
+
+
+def test_what_is_inherited_is_not_guessed(plugin: Plugin) -> None:
+    assert described(plugin, good().replace("Good(Method)", "Good(Better)")) == ("good", "?", "Does well.", "?")
+    assert described(plugin, good().replace("Good(Method)", "Good(method.Method)"))[1] == "names only"
+
+
+@pytest.mark.parametrize(
+    "code", ["", "def broken(", "\0", good().replace('"good"', "name()"), good().replace(", Good)", ", make())")]
+)
+def test_what_the_source_does_not_spell_out_is_a_question_mark(plugin: Plugin, code: str) -> None:
+    assert described(plugin, code) == ("unit_good", "?", "?", "?")
+
+
+def test_a_class_from_elsewhere_is_named_but_not_described(plugin: Plugin) -> None:
+    code = "from x import Good\n\n@hookimpl\ndef harness_register_methods(register):\n    register('good', Good)\n"
+    assert described(plugin, code) == ("good", "?", "?", "?")
+
+
+@pytest.mark.parametrize("package", ["1 / 0", "raise SystemExit", "import torch_is_not_needed"])
+def test_describing_imports_not_even_the_package_around(plugin: Plugin, package: str) -> None:
+    plugin("unit_around.__init__", package)
+    assert described(plugin, good(), "unit_around.inner")[0] == "good"
+    assert "unit_around" not in sys.modules
+
+
+def test_a_module_that_is_not_there_is_a_question_mark() -> None:
+    for module in ("unit_not_there", "unit_not_there.inner", "json.not_there", "math.inner", "__main__.x"):
+        (line,) = describe(Source("a", module, "acme", "1"))
+        assert (line.method, line.needs) == ("a", "?")
