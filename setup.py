@@ -19,7 +19,14 @@ from pathlib import Path
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
-CPP = ["csrc/similarity.cpp", "csrc/assign.cpp", "csrc/ties.cpp", "csrc/match_cpu.cpp", "csrc/binding.cpp"]
+CPP = [
+    "csrc/similarity.cpp",
+    "csrc/assign.cpp",
+    "csrc/ties.cpp",
+    "csrc/match_cpu.cpp",
+    "csrc/team_threads.cpp",
+    "csrc/binding.cpp",
+]
 CUDA = sorted(str(path) for path in Path("csrc").glob("*.cu"))
 GPUS = [
     "arch=compute_80,code=sm_80",

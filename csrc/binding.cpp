@@ -18,6 +18,39 @@ harness::Results results(Address columns, Address similarity, Address gap, Addre
             reinterpret_cast<bool*>(valid), reinterpret_cast<std::int64_t*>(steps)};
 }
 
+#ifdef HARNESS_WITH_CUDA
+harness::CudaInput input(Address prototypes, Address names, int type, std::int64_t batch, int n, int m, int dimension) {
+    return {reinterpret_cast<const void*>(prototypes), reinterpret_cast<const void*>(names), type, {batch, n, m}, dimension};
+}
+
+// Addresses are device memory of the current device; `stream` is a cudaStream_t.
+void bind_cuda(py::module_& module) {
+    module.def("fused_fits", [](int n, int m) { return harness::fused_fits({1, n, m}); }, py::arg("n"), py::arg("m"));
+    module.def(
+        "match_fused",
+        [](Address prototypes, Address names, int type, std::int64_t batch, int n, int m, int dimension, Address columns,
+           Address similarity, Address gap, Address valid, Address stream) {
+            harness::match_fused(input(prototypes, names, type, batch, n, m, dimension), results(columns, similarity, gap, valid),
+                                 reinterpret_cast<void*>(stream));
+        },
+        py::arg("prototypes"), py::arg("names"), py::arg("type"), py::arg("batch"), py::arg("n"), py::arg("m"),
+        py::arg("dimension"), py::arg("columns"), py::arg("similarity"), py::arg("gap"), py::arg("valid"), py::arg("stream"));
+    module.def(
+        "workspace_bytes", [](std::int64_t batch, int n, int m) { return harness::workspace_bytes({batch, n, m}); },
+        py::arg("batch"), py::arg("n"), py::arg("m"));
+    module.def(
+        "match_large",
+        [](Address prototypes, Address names, int type, std::int64_t batch, int n, int m, int dimension, Address columns,
+           Address similarity, Address gap, Address valid, Address workspace, Address stream) {
+            harness::match_large(input(prototypes, names, type, batch, n, m, dimension), results(columns, similarity, gap, valid),
+                                 reinterpret_cast<void*>(workspace), reinterpret_cast<void*>(stream));
+        },
+        py::arg("prototypes"), py::arg("names"), py::arg("type"), py::arg("batch"), py::arg("n"), py::arg("m"),
+        py::arg("dimension"), py::arg("columns"), py::arg("similarity"), py::arg("gap"), py::arg("valid"), py::arg("workspace"),
+        py::arg("stream"));
+}
+#endif
+
 }  // namespace
 
 PYBIND11_MODULE(_native, module) {
@@ -56,9 +89,20 @@ PYBIND11_MODULE(_native, module) {
         py::arg("similarity"), py::arg("batch"), py::arg("n"), py::arg("m"), py::arg("threads"), py::arg("columns"),
         py::arg("total"), py::arg("gap"), py::arg("valid"), py::arg("steps") = Address(0));
 
+    module.def(
+        "assign_team",
+        [](Address similarity, std::int64_t batch, int n, int m, int members, bool large, Address columns, Address total,
+           Address gap, Address valid) {
+            const py::gil_scoped_release release;
+            harness::assign_team(reinterpret_cast<const std::int32_t*>(similarity), {batch, n, m}, members, large,
+                                 results(columns, total, gap, valid));
+        },
+        py::arg("similarity"), py::arg("batch"), py::arg("n"), py::arg("m"), py::arg("members"), py::arg("large"),
+        py::arg("columns"), py::arg("total"), py::arg("gap"), py::arg("valid"));
+
 #ifdef HARNESS_WITH_CUDA
     module.attr("cuda") = true;
-    harness::bind_cuda(module);
+    bind_cuda(module);
 #else
     module.attr("cuda") = false;
 #endif

@@ -29,4 +29,7 @@ void quantise_cpu(const float* prototypes, const float* names, Shape shape, int 
 // The second half alone: similarity (batch, N, M) as whole numbers.
 void assign_cpu(const std::int32_t* similarity, Shape shape, int threads, Results results);
 
+// assign_cpu as the GPU does it, by `members` threads for each problem, N <= M: for tests (team_threads.cpp).
+void assign_team(const std::int32_t* similarity, Shape shape, int members, bool large, Results results);
+
 }  // namespace harness

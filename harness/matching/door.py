@@ -48,8 +48,8 @@ def match(prototypes: Any, names: Any, *, backend: Backend = "auto", threads: in
         threads: for "cpp", how many at most; all usable cores when None. The result does not depend on it.
 
     Returns:
-        Columns, totals, certificates and flags; on a CUDA device nothing waits for the kernels, unless "cpp" or "scipy"
-        was forced or is all there is.
+        Columns, totals, certificates and flags. The CUDA backends run on the current stream and nothing waits for them;
+        "cpp" and "scipy" copy tensors on a device to the CPU and the results back, which waits.
 
     Raises:
         UserError: shapes, dtypes or devices that do not fit, or a backend that is not available.
@@ -92,7 +92,7 @@ def assign(
     _check_options(backend, threads)
     if not isinstance(similarity, np.ndarray) or similarity.dtype != np.int32 or similarity.ndim not in (2, 3):
         raise UserError("similarity must be an int32 numpy array of shape (n, m) or (b, n, m)")
-    used = _cpu_backend(backend)
+    used = cpu_backend(backend)
     batch = similarity[None] if similarity.ndim == 2 else similarity
     found = native.assign(batch, threads or native.usable_cores()) if used == "cpp" else fallback.assign(batch)
     return record(found, used, similarity.ndim == 2)
@@ -102,7 +102,7 @@ def solve_on_cpu(
     prototypes: NDArray[Any], names: NDArray[Any], backend: str, threads: int
 ) -> tuple[fallback.Solved, str]:
     """Checked batches through the C++ or scipy backend; also which it was. 0 threads: all usable cores."""
-    used = _cpu_backend(backend)
+    used = cpu_backend(backend)
     with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and is flagged as such
         p, t = prototypes.astype(np.float32, copy=False), names.astype(np.float32, copy=False)
     if used == "cpp":
@@ -110,7 +110,8 @@ def solve_on_cpu(
     return fallback.match(p, t), used
 
 
-def _cpu_backend(backend: str) -> str:
+def cpu_backend(backend: str) -> str:
+    """The backend for what lies on the CPU."""
     if backend in ("cuda", "cuda-fused"):
         raise UserError(f"backend {backend!r} needs tensors on a CUDA device", "move them there, or use backend='auto'")
     if backend == "auto":

@@ -71,6 +71,14 @@ def steps(similarity: NDArray[np.int32]) -> NDArray[np.int64]:
     return counts
 
 
+def assign_as_gpu(similarity: NDArray[np.int32], members: int, large: bool) -> Solved:
+    """What the CUDA kernels do with cosines (b, n, m), 1 <= n <= m, on threads of the CPU. For tests."""
+    s = np.ascontiguousarray(similarity, dtype=np.int32)
+    solved = Solved.empty(len(s), s.shape[1])
+    module().assign_team(s.ctypes.data, *s.shape, members, large, *(array.ctypes.data for array in solved))
+    return solved
+
+
 def quantised_similarity(
     prototypes: NDArray[np.float32], names: NDArray[np.float32], threads: int
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:

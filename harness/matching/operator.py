@@ -1,6 +1,10 @@
 """`torch.ops.harness.match`: matching as a torch operator, so that torch.compile can keep it in its graph.
 
 Imported when the first tensor arrives: this module imports torch.
+
+State of the CUDA kernels: they compile for sm_80, sm_90 and PTX, and their logic after the product is tested on threads
+of the CPU (tests/matching/test_team.py), but they have not yet been seen on a GPU. No crossover has been measured, so
+"auto" does not choose them; `AUTO` is the one place to change once tests/matching/test_cuda.py has passed on a device.
 """
 
 from __future__ import annotations
@@ -9,35 +13,97 @@ import torch
 from torch import Tensor
 
 from harness.errors import UserError
-from harness.matching import door
+from harness.matching import door, native
+
+AUTO: tuple[str, ...] = ()
+"""CUDA backends that "auto" may choose for tensors on a device, the first that fits."""
+
+MAX_SIDE = 16384
+"""Of a matrix that "cuda" takes; above, its room and its time are beyond what it was designed for."""
+
+MAX_DIMENSION = 32768
+"""The largest whose sums of int8 products fit int32."""
+
+Found = tuple[Tensor, Tensor, Tensor, Tensor]
+TYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
 
 
-def run(
-    prototypes: Tensor, names: Tensor, backend: str, threads: int
-) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor], str]:
+def run(prototypes: Tensor, names: Tensor, backend: str, threads: int) -> tuple[Found, str]:
     """Checked batches through the operator; also which backend it was. 0 threads: all cores."""
     used = choose(prototypes, names, backend)
     return torch.ops.harness.match(prototypes.detach(), names.detach(), used, threads), used
 
 
 def choose(prototypes: Tensor, names: Tensor, backend: str) -> str:
-    """The backend for these tensors: what was forced if it can be had, the fastest otherwise."""
-    if prototypes.is_cuda and backend in ("cuda", "cuda-fused"):
-        raise UserError(f"backend {backend!r} is not built", "use backend='auto'")
-    return door._cpu_backend(backend)
+    """The backend for these tensors: what was forced if it can be had, else by device and size."""
+    if prototypes.is_cuda:
+        if backend == "auto":
+            return next((one for one in AUTO if _obstacle(prototypes, names, one) is None), door.cpu_backend("auto"))
+        if backend in ("cuda", "cuda-fused"):
+            if obstacle := _obstacle(prototypes, names, backend):
+                raise UserError(f"backend {backend!r} {obstacle}", "use backend='auto'")
+            return backend
+    return door.cpu_backend(backend)
+
+
+def _obstacle(prototypes: Tensor, names: Tensor, backend: str) -> str | None:
+    """Why a CUDA backend cannot take these tensors on a device, or None."""
+    (_, n, dimension), m = prototypes.shape, names.shape[1]
+    if not native.has_cuda():
+        return "was not built: no CUDA toolkit was found at installation"
+    if torch.cuda.get_device_capability(prototypes.device) < (8, 0):
+        return f"needs compute capability 8.0; {torch.cuda.get_device_name(prototypes.device)} is older"
+    if dimension > MAX_DIMENSION:
+        return f"takes at most {MAX_DIMENSION} dimensions, not {dimension}"
+    if max(n, m) > MAX_SIDE:
+        return f"takes at most {MAX_SIDE} rows, not {max(n, m)}"
+    if backend == "cuda-fused":
+        with torch.cuda.device(prototypes.device):
+            if not native.module().fused_fits(n, m):
+                return f"needs {n} x {m} similarities in the shared memory of one block, and they do not fit"
+    return None
 
 
 @torch.library.custom_op("harness::match", mutates_args=())
-def _match(prototypes: Tensor, names: Tensor, backend: str, threads: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _match(prototypes: Tensor, names: Tensor, backend: str, threads: int) -> Found:
+    if backend in ("cuda", "cuda-fused"):
+        return _match_on_device(prototypes, names, backend)
     p, t = (x.to("cpu", torch.float32).numpy() for x in (prototypes, names))
     found, _ = door.solve_on_cpu(p, t, backend, threads)
     columns, similarity, gap, valid = (torch.from_numpy(array).to(prototypes.device) for array in found)
     return columns, similarity, gap, valid
 
 
-@_match.register_fake
-def _(prototypes: Tensor, names: Tensor, backend: str, threads: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _empty(prototypes: Tensor, names: Tensor, backend: str, threads: int) -> Found:
     batch, n, _ = prototypes.shape
-    total = prototypes.new_empty((batch,), dtype=torch.float64)
+    similarity = prototypes.new_empty((batch,), dtype=torch.float64)
     columns = prototypes.new_empty((batch, n), dtype=torch.int64)
-    return columns, total, torch.empty_like(total), torch.empty_like(total, dtype=torch.bool)
+    return columns, similarity, torch.empty_like(similarity), torch.empty_like(similarity, dtype=torch.bool)
+
+
+_match.register_fake(_empty)
+
+
+def _match_on_device(prototypes: Tensor, names: Tensor, backend: str) -> Found:
+    """The kernels, on the current stream of the tensors' device; all memory comes from torch's allocator."""
+    (batch, n, dimension), m = prototypes.shape, names.shape[1]
+    if min(n, m) == 0:  # nothing to launch; a problem without rows on one side is valid if the other side is finite
+        other = names if n == 0 else prototypes
+        zero = prototypes.new_zeros((batch,), dtype=torch.float64)
+        valid = other.isfinite().flatten(1).all(dim=1) if other.numel() else zero == 0
+        total = torch.where(valid, zero, torch.nan)
+        return prototypes.new_full((batch, n), -1, dtype=torch.int64), total, total.clone(), valid
+    kept = torch.float32 if prototypes.dtype == torch.float64 else prototypes.dtype
+    p, t = prototypes.to(kept).contiguous(), names.to(kept).contiguous()
+    found = _empty(p, t, backend, 0)
+    with torch.cuda.device(p.device):
+        stream = torch.cuda.current_stream().cuda_stream
+        inputs = (p.data_ptr(), t.data_ptr(), TYPES[kept], batch, n, m, dimension)
+        outputs = tuple(array.data_ptr() for array in found)
+        if backend == "cuda-fused":
+            native.module().match_fused(*inputs, *outputs, stream)
+        else:
+            room = native.module().workspace_bytes(batch, n, m)
+            workspace = torch.empty(room, dtype=torch.uint8, device=p.device)
+            native.module().match_large(*inputs, *outputs, workspace.data_ptr(), stream)
+    return found

@@ -1,0 +1,193 @@
+// Threads that work on one problem together: what the assignment on the GPU (team_assign.hpp) asks of them.
+//
+// A team has rank(), size() and sync(), finds the least of one value per member, and consists of warps. On the device it is
+// a warp, a block or the whole grid. The same algorithm also compiles for the CPU, where each member is a std::thread and a
+// warp has one lane: so its logic is tested without a GPU, for any number of members.
+#pragma once
+
+#include <cstdint>
+
+#ifdef __CUDACC__
+#include <cooperative_groups.h>
+#define HARNESS_TEAM __device__ __forceinline__
+#define HARNESS_BOTH __host__ __device__ inline
+#else
+#include <condition_variable>
+#include <mutex>
+#include <vector>
+#define HARNESS_TEAM inline
+#define HARNESS_BOTH inline
+#endif
+
+namespace harness {
+
+template <class T>
+struct Least {
+    T value;
+    int where;  // the lowest among equals
+};
+
+#ifdef __CUDACC__
+
+// Atomics whose outcome does not depend on their order.
+HARNESS_TEAM void keep_largest(std::uint64_t* at, std::uint64_t x) {
+    atomicMax(reinterpret_cast<unsigned long long*>(at), static_cast<unsigned long long>(x));
+}
+HARNESS_TEAM void add(std::int64_t* at, std::int64_t x) {
+    atomicAdd(reinterpret_cast<unsigned long long*>(at), static_cast<unsigned long long>(x));
+}
+HARNESS_TEAM void clear_bits(std::uint32_t* at, std::uint32_t bits) { atomicAnd(at, ~bits); }
+HARNESS_TEAM std::int32_t fetch_add(std::int32_t* at, std::int32_t x) { return atomicAdd(at, x); }
+HARNESS_TEAM void write(std::int32_t* at, std::int32_t x) { *reinterpret_cast<volatile std::int32_t*>(at) = x; }
+HARNESS_TEAM std::int32_t read(const std::int32_t* at) { return *reinterpret_cast<const volatile std::int32_t*>(at); }
+HARNESS_TEAM std::uint32_t read(const std::uint32_t* at) { return *reinterpret_cast<const volatile std::uint32_t*>(at); }
+HARNESS_TEAM int lowest_bit(std::uint32_t bits) { return __ffs(int(bits)) - 1; }
+
+struct Warp {
+    static constexpr unsigned all = 0xffffffffu;
+
+    HARNESS_TEAM int rank() const { return threadIdx.x % 32; }
+    HARNESS_TEAM int size() const { return 32; }
+    HARNESS_TEAM void sync() const { __syncwarp(); }
+
+    HARNESS_TEAM std::int32_t least(std::int32_t x) const { return __reduce_min_sync(all, x); }
+    HARNESS_TEAM std::int64_t least(std::int64_t x) const {
+        for (int step = 16; step > 0; step /= 2) {
+            const std::int64_t other = __shfl_xor_sync(all, static_cast<long long>(x), step);
+            x = other < x ? other : x;
+        }
+        return x;
+    }
+    template <class T>
+    HARNESS_TEAM Least<T> least(Least<T> mine) const {
+        __syncwarp();  // a reduction is also a barrier for memory
+        const T value = least(mine.value);
+        return {value, least(std::int32_t(mine.value == value ? mine.where : 0x7fffffff))};
+    }
+    // Bit k is test(k).
+    template <class Test>
+    HARNESS_TEAM std::uint32_t bits(const Test& test) const {
+        return __ballot_sync(all, test(rank()));
+    }
+};
+
+struct Block {
+    int turn = 0;
+
+    HARNESS_TEAM int rank() const { return threadIdx.x; }
+    HARNESS_TEAM int size() const { return blockDim.x; }
+    HARNESS_TEAM void sync() const { __syncthreads(); }
+    HARNESS_TEAM Warp warp() const { return {}; }
+    HARNESS_TEAM int warp_index() const { return threadIdx.x / 32; }
+    HARNESS_TEAM int warps() const { return blockDim.x / 32; }
+
+    // One barrier: two buffers in turn, so that the next call does not overwrite what this one still reads.
+    template <class T>
+    HARNESS_TEAM Least<T> least(Least<T> mine) {
+        __shared__ T value[2][32];
+        __shared__ int where[2][32];
+        mine = warp().least(mine);
+        turn ^= 1;
+        if (warp().rank() == 0) {
+            value[turn][warp_index()] = mine.value;
+            where[turn][warp_index()] = mine.where;
+        }
+        __syncthreads();
+        const int k = warp().rank() < warps() ? warp().rank() : 0;
+        return warp().least(Least<T>{value[turn][k], where[turn][k]});
+    }
+};
+
+struct Grid {  // of a cooperative launch
+    HARNESS_TEAM int rank() const { return blockIdx.x * blockDim.x + threadIdx.x; }
+    HARNESS_TEAM int size() const { return gridDim.x * blockDim.x; }
+    HARNESS_TEAM void sync() const { cooperative_groups::this_grid().sync(); }
+    HARNESS_TEAM Warp warp() const { return {}; }
+    HARNESS_TEAM int warp_index() const { return rank() / 32; }
+    HARNESS_TEAM int warps() const { return size() / 32; }
+};
+
+#else
+
+inline void keep_largest(std::uint64_t* at, std::uint64_t x) {
+    std::uint64_t seen = __atomic_load_n(at, __ATOMIC_RELAXED);
+    while (seen < x && !__atomic_compare_exchange_n(at, &seen, x, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+}
+inline void add(std::int64_t* at, std::int64_t x) { __atomic_fetch_add(at, x, __ATOMIC_RELAXED); }
+inline void clear_bits(std::uint32_t* at, std::uint32_t bits) { __atomic_fetch_and(at, ~bits, __ATOMIC_RELAXED); }
+inline std::int32_t fetch_add(std::int32_t* at, std::int32_t x) { return __atomic_fetch_add(at, x, __ATOMIC_RELAXED); }
+inline void write(std::int32_t* at, std::int32_t x) { __atomic_store_n(at, x, __ATOMIC_RELAXED); }
+inline std::int32_t read(const std::int32_t* at) { return __atomic_load_n(at, __ATOMIC_RELAXED); }
+inline std::uint32_t read(const std::uint32_t* at) { return __atomic_load_n(at, __ATOMIC_RELAXED); }
+inline int lowest_bit(std::uint32_t bits) { return __builtin_ctz(bits); }
+
+struct Lane {  // a warp of one
+    int rank() const { return 0; }
+    int size() const { return 1; }
+    void sync() const {}
+    template <class T>
+    T least(T x) const {
+        return x;
+    }
+    template <class Test>
+    std::uint32_t bits(const Test& test) const {
+        std::uint32_t all = 0;
+        for (int k = 0; k < 32; ++k) all |= std::uint32_t(test(k)) << k;
+        return all;
+    }
+};
+
+// What the members share: a barrier and a place for each.
+struct Meeting {
+    explicit Meeting(int members) : size(members), values(members), places(members) {}
+
+    void wait() {
+        std::unique_lock<std::mutex> lock(guard);
+        const std::int64_t mine = turn;
+        if (++arrived == size) {
+            arrived = 0;
+            ++turn;
+            everyone.notify_all();
+        } else {
+            everyone.wait(lock, [&] { return turn != mine; });
+        }
+    }
+
+    int size, arrived = 0;
+    std::int64_t turn = 0;
+    std::mutex guard;
+    std::condition_variable everyone;
+    std::vector<std::int64_t> values;
+    std::vector<int> places;
+};
+
+struct Threads {
+    int mine;
+    Meeting* meeting;
+
+    int rank() const { return mine; }
+    int size() const { return meeting->size; }
+    void sync() const { meeting->wait(); }
+    Lane warp() const { return {}; }
+    int warp_index() const { return mine; }
+    int warps() const { return meeting->size; }
+
+    template <class T>
+    Least<T> least(Least<T> x) const {
+        meeting->values[mine] = x.value;
+        meeting->places[mine] = x.where;
+        sync();
+        for (int k = 0; k < size(); ++k) {
+            const T value = T(meeting->values[k]);
+            const int where = meeting->places[k];
+            if (value < x.value || (value == x.value && where < x.where)) x = {value, where};
+        }
+        sync();
+        return x;
+    }
+};
+
+#endif
+
+}  // namespace harness

@@ -1,0 +1,397 @@
+// The assignment of maximum total similarity by a team of threads: assign.cpp's algorithm for the GPU.
+//
+//   1. prices        N = M: the maxima of the columns; N < M: zero
+//   2. auction       rounds in which every free row bids for its best column at once; the highest bid wins, of equal bids
+//                    the lowest row's. A bid raises the price by the lead over the second best, plus epsilon. With a
+//                    positive epsilon this only prepares prices, and all rows are released afterwards (N = M alone)
+//   3. paths         as in assign.cpp; each step, the team looks at one row together
+//   4. certificate   gap and tight pairs, from the prices alone
+//   5. ties          the lexicographically smallest optimum; rows that lie on no cycle are peeled off together first
+//
+// Whatever the auction leaves, 3 makes optimal, 4 proves and 5 makes unique: the result does not depend on the schedule, on
+// the size of the team, or on who came first. A row's profit is u_i = max_j s_ij - p_j; "loss" is p_j - s_ij.
+#pragma once
+
+#include "team.hpp"
+
+namespace harness {
+
+constexpr std::int32_t kOne = 1 << 28;  // 1.0 in Q3.28; no similarity is larger
+constexpr int kNobody = -1;
+
+HARNESS_BOTH std::size_t align(std::size_t bytes) { return (bytes + 15) / 16 * 16; }
+HARNESS_BOTH int words_of(int columns) { return (columns + 31) / 32; }
+
+// Bytes of the room of one problem, aligned to 16; Problem::at divides it.
+HARNESS_BOTH std::size_t room_bytes(int rows, int columns) {
+    const std::size_t n = rows, m = columns, words = words_of(columns);
+    return align(8 * (3 * m + 2) + 4 * (3 * m + 2 * n + 4 + (n + 2) * words));
+}
+
+// One problem and the room that its solution needs. `T` is the type of prices: int32, or int64 where that is too narrow.
+template <class T>
+struct Problem {
+    static constexpr T most = sizeof(T) == 4 ? T(0x7fffffff) : T(0x7fffffffffffffff);
+    static constexpr T limit = sizeof(T) == 4 ? T(2 * std::int64_t(kOne)) : T(std::int64_t(1) << 61);
+
+    const std::int32_t* s;  // (rows, columns), rows <= columns
+    int rows, columns, words;
+    T* price;                   // (columns)
+    T* distance;                // (columns) of the current path search
+    std::uint64_t* bid;         // (columns) best bid of this round, 0 for none
+    std::int64_t* sums;         // dual objective, total
+    std::int32_t* row_of;       // (columns) kNobody: free
+    std::int32_t* column_of;    // (rows) kNobody: free
+    std::int32_t* previous;     // (columns) row from which, later column from which a column was reached
+    std::int32_t* closed;       // (columns) flags of the path search, later a queue of columns
+    std::int32_t* open;         // (rows) may be on a cycle of exchanges
+    std::int32_t* flags;        // 4: see kOverflow ...
+    std::uint32_t* tight;       // (rows, words) bits: an optimum may use (i, j)
+    std::uint32_t* releasable;  // (words) bits: an optimum may leave j unmatched
+    std::uint32_t* unseen;      // (words) bits
+
+    static HARNESS_TEAM Problem at(char* room, const std::int32_t* s, int rows, int columns) {
+        Problem w{};
+        w.s = s;
+        w.rows = rows;
+        w.columns = columns;
+        w.words = words_of(columns);
+        std::int64_t* wide = reinterpret_cast<std::int64_t*>(room);  // prices and distances have room for int64
+        w.price = reinterpret_cast<T*>(wide);
+        w.distance = reinterpret_cast<T*>(wide + columns);
+        w.bid = reinterpret_cast<std::uint64_t*>(wide + 2 * columns);
+        w.sums = wide + 3 * columns;
+        w.row_of = reinterpret_cast<std::int32_t*>(w.sums + 2);
+        w.previous = w.row_of + columns;
+        w.closed = w.previous + columns;
+        w.column_of = w.closed + columns;
+        w.open = w.column_of + rows;
+        w.flags = w.open + rows;
+        w.tight = reinterpret_cast<std::uint32_t*>(w.flags + 4);
+        w.releasable = w.tight + std::size_t(rows) * w.words;
+        w.unseen = w.releasable + w.words;
+        return w;
+    }
+
+    HARNESS_TEAM T loss(int i, int j) const { return price[j] - T(s[std::size_t(i) * columns + j]); }
+};
+
+enum Flag { kOverflow, kChanged, kTop };  // places in Problem::flags
+
+// ---------------------------------------------------------------------------------------------------------- 1. prices
+
+template <class T, class Team>
+HARNESS_TEAM void release(Team& team, const Problem<T>& w) {
+    for (int j = team.rank(); j < w.columns; j += team.size()) w.row_of[j] = kNobody;
+    for (int i = team.rank(); i < w.rows; i += team.size()) w.column_of[i] = kNobody;
+}
+
+template <class T, class Team>
+HARNESS_TEAM void begin(Team& team, const Problem<T>& w) {
+    release(team, w);
+    for (int j = team.rank(); j < w.columns; j += team.size()) {
+        T top = w.rows == w.columns ? T(w.s[j]) : T(0);
+        if (w.rows == w.columns)
+            for (int i = 1; i < w.rows; ++i) {
+                const T x = T(w.s[std::size_t(i) * w.columns + j]);
+                top = x > top ? x : top;
+            }
+        w.price[j] = top;
+        w.bid[j] = 0;
+    }
+    if (team.rank() == 0) {
+        w.sums[0] = w.sums[1] = 0;
+        w.flags[kOverflow] = 0;
+    }
+}
+
+// --------------------------------------------------------------------------------------------------------- 2. auction
+
+// Rounds of bids in a batch of problems, until at most `enough` rows bid. int32 prices: a bid is one word, price then row.
+// problem(k) is the k-th problem; counts has three places.
+template <class Team, class Get>
+HARNESS_TEAM void auction(Team& team, const Get& problem, int batch, int rows, int columns, std::int32_t epsilon, int rounds,
+                          int enough, std::int32_t* counts) {
+    using T = std::int32_t;
+    constexpr std::int64_t bias = std::int64_t(4) * kOne;  // makes every price positive
+    const auto warp = team.warp();
+    if (columns == 1) return;  // no second best
+    if (team.rank() == 0) counts[0] = 0;
+    team.sync();
+    for (int round = 0; round < rounds; ++round) {
+        for (std::int64_t r = team.warp_index(); r < std::int64_t(batch) * rows; r += team.warps()) {
+            const Problem<T> w = problem(int(r / rows));
+            const int i = int(r % rows);
+            if (w.column_of[i] != kNobody) continue;
+            T first = Problem<T>::most, second = first;
+            int where = 0x7fffffff;
+            for (int j = warp.rank(); j < columns; j += warp.size()) {
+                const T loss = w.loss(i, j);
+                if (loss < first) {
+                    second = first;
+                    first = loss;
+                    where = j;
+                } else if (loss < second) {
+                    second = loss;
+                }
+            }
+            const T least = warp.least(first);
+            const int best = warp.least(std::int32_t(first == least ? where : 0x7fffffff));
+            const T runner_up = warp.least(where == best ? second : first);
+            const std::int64_t offer = std::int64_t(w.price[best]) + (runner_up - least) + epsilon;
+            const bool idle = epsilon == 0 && runner_up == least && w.row_of[best] != kNobody;  // would change nothing
+            if (!idle && offer <= Problem<T>::limit && warp.rank() == 0) {
+                keep_largest(&w.bid[best], std::uint64_t(offer + bias) << 32 | (0xffffffffu - std::uint32_t(i)));
+                fetch_add(&counts[round % 3], 1);
+            }
+        }
+        if (team.rank() == 0) write(&counts[(round + 1) % 3], 0);
+        team.sync();
+        const int bids = read(&counts[round % 3]);
+        for (std::int64_t c = team.rank(); c < std::int64_t(batch) * columns; c += team.size()) {
+            const Problem<T> w = problem(int(c / columns));
+            const int j = int(c % columns);
+            const std::uint64_t bid = w.bid[j];
+            if (bid == 0) continue;
+            const int winner = int(0xffffffffu - std::uint32_t(bid)), loser = w.row_of[j];
+            if (loser != kNobody) w.column_of[loser] = kNobody;
+            w.column_of[winner] = j;
+            w.row_of[j] = winner;
+            w.price[j] = T(std::int64_t(bid >> 32) - bias);
+            w.bid[j] = 0;
+        }
+        team.sync();
+        if (bids <= enough) return;
+    }
+}
+
+// ----------------------------------------------------------------------------------------------------------- 3. paths
+
+// From one free row to the nearest free column; false when a number leaves its range.
+template <class T, class Team>
+HARNESS_TEAM bool augment(Team& team, const Problem<T>& w, int start) {
+    Least<T> best{Problem<T>::most, 0x7fffffff};
+    for (int j = team.rank(); j < w.columns; j += team.size()) {
+        w.distance[j] = Problem<T>::most;
+        w.closed[j] = 0;
+        const T loss = w.loss(start, j);
+        if (loss < best.value) best = {loss, j};
+    }
+    T offset = -team.least(best).value;
+    int i = start;
+    for (;;) {
+        best = {Problem<T>::most, 0x7fffffff};
+        for (int j = team.rank(); j < w.columns; j += team.size()) {  // a column belongs to one member throughout
+            if (w.closed[j]) continue;
+            const T through = offset + w.loss(i, j);
+            T known = w.distance[j];
+            if (through < known) {
+                w.distance[j] = known = through;
+                w.previous[j] = i;
+            }
+            if (known < best.value) best = {known, j};
+        }
+        best = team.least(best);
+        if (best.value > Problem<T>::limit) return false;
+        if (w.row_of[best.where] == kNobody) break;
+        if (best.where % team.size() == team.rank()) w.closed[best.where] = 1;
+        i = w.row_of[best.where];
+        offset = best.value - w.loss(i, best.where);
+    }
+    for (int j = team.rank(); j < w.columns; j += team.size())
+        if (w.closed[j]) {
+            w.price[j] += best.value - w.distance[j];
+            if (w.price[j] > Problem<T>::limit) write(&w.flags[kOverflow], 1);
+        }
+    team.sync();  // everyone has seen that the column is free
+    if (team.rank() == 0)
+        for (int j = best.where, row = kNobody; row != start;) {
+            row = w.previous[j];
+            const int left = w.column_of[row];
+            w.row_of[j] = row;
+            w.column_of[row] = j;
+            j = left;
+        }
+    team.sync();
+    return !read(&w.flags[kOverflow]);
+}
+
+template <class T, class Team>
+HARNESS_TEAM bool paths(Team& team, const Problem<T>& w) {
+    for (int i = 0; i < w.rows; ++i)
+        if (w.column_of[i] == kNobody && !augment(team, w, i)) return false;
+    return true;
+}
+
+// ----------------------------------------------------------------------------------------------------- 4. certificate
+
+// Row i's part of the sums, and its tight pairs.
+template <class T, class Warp>
+HARNESS_TEAM void certify_row(const Warp& warp, const Problem<T>& w, int i) {
+    T least = Problem<T>::most;
+    for (int j = warp.rank(); j < w.columns; j += warp.size()) {
+        const T loss = w.loss(i, j);
+        least = loss < least ? loss : least;
+    }
+    least = warp.least(least);
+    for (int word = 0; word < w.words; ++word) {
+        const std::uint32_t bits = warp.bits([&](int k) { return word * 32 + k < w.columns && w.loss(i, word * 32 + k) == least; });
+        if (warp.rank() == 0) w.tight[std::size_t(i) * w.words + word] = bits;
+    }
+    if (warp.rank() == 0) {
+        add(&w.sums[0], -std::int64_t(least));
+        add(&w.sums[1], w.s[std::size_t(i) * w.columns + w.column_of[i]]);
+    }
+}
+
+// The columns' part: 32 columns at a time.
+template <class T, class Warp>
+HARNESS_TEAM void certify_word(const Warp& warp, const Problem<T>& w, int word) {
+    const bool rectangle = w.rows < w.columns;
+    const std::uint32_t bits =
+        warp.bits([&](int k) { return rectangle && word * 32 + k < w.columns && w.price[word * 32 + k] == 0; });
+    if (warp.rank() != 0) return;
+    w.releasable[word] = bits;
+    std::int64_t sum = 0;
+    for (int j = word * 32; j < word * 32 + 32 && j < w.columns; ++j) sum += w.price[j];
+    add(&w.sums[0], sum);
+}
+
+template <class T, class Team>
+HARNESS_TEAM void certify(Team& team, const Problem<T>& w) {
+    for (int i = team.warp_index(); i < w.rows; i += team.warps()) certify_row(team.warp(), w, i);
+    for (int word = team.warp_index(); word < w.words; word += team.warps()) certify_word(team.warp(), w, word);
+    team.sync();
+}
+
+// ------------------------------------------------------------------------------------------------------------ 5. ties
+
+// ties.cpp explains the graph of exchanges. Here a search goes from column to column: who loses column c (its row, or
+// nobody, if it is free) takes another one.
+template <class T>
+HARNESS_TEAM const std::uint32_t* takes(const Problem<T>& w, int node) {
+    return node == kNobody ? w.releasable : w.tight + std::size_t(node) * w.words;
+}
+
+// Closes the rows that cannot be on a cycle: those that could only take columns of closed rows. `unseen` has the others'
+// columns. True when any row stays open.
+template <class T, class Team>
+HARNESS_TEAM bool peel(Team& team, const Problem<T>& w) {
+    for (int i = team.rank(); i < w.rows; i += team.size()) w.open[i] = 1;
+    for (int word = team.rank(); word < w.words; word += team.size()) w.unseen[word] = 0xffffffffu;
+    if (team.rank() == 0) w.flags[kChanged] = 0;
+    team.sync();
+    for (;;) {
+        // Node -1 stands for all free columns. It stays open while a releasable column has an open row.
+        for (int node = team.rank() - 1; node < w.rows; node += team.size()) {
+            if (node >= 0 && !w.open[node]) continue;
+            if (node < 0 && w.rows == w.columns) continue;
+            bool dead = true;
+            for (int word = 0; word < w.words; ++word)
+                for (std::uint32_t bits = takes(w, node)[word] & read(&w.unseen[word]); bits; bits &= bits - 1)
+                    dead &= w.row_of[word * 32 + lowest_bit(bits)] == node;  // its own
+            if (!dead) continue;
+            if (node >= 0) {
+                w.open[node] = 0;
+                clear_bits(&w.unseen[w.column_of[node] / 32], 1u << (w.column_of[node] % 32));
+                write(&w.flags[kChanged], 1);
+            } else {
+                for (int j = 0; j < w.columns; ++j)
+                    if (w.row_of[j] == kNobody && (read(&w.unseen[j / 32]) >> (j % 32) & 1)) {
+                        clear_bits(&w.unseen[j / 32], 1u << (j % 32));
+                        write(&w.flags[kChanged], 1);
+                    }
+            }
+        }
+        team.sync();
+        const bool changed = read(&w.flags[kChanged]);
+        team.sync();
+        if (!changed) break;
+        if (team.rank() == 0) write(&w.flags[kChanged], 0);
+        team.sync();
+    }
+    bool any = false;
+    for (int i = 0; i < w.rows; ++i) any |= w.open[i] != 0;
+    return any;
+}
+
+// Moves `row` to `column`, if those who lose a column by it find others until the column that `row` leaves is taken.
+template <class T, class Team>
+HARNESS_TEAM bool exchange(Team& team, const Problem<T>& w, int row, int column) {
+    const int left = w.column_of[row];
+    std::int32_t *queue = w.closed, *top = &w.flags[kTop];
+    if (team.rank() == 0) {
+        queue[0] = column;
+        w.previous[column] = kNobody;
+        clear_bits(&w.unseen[column / 32], 1u << (column % 32));
+        write(top, 1);
+    }
+    team.sync();
+    for (int head = 0; head < read(top); ++head) {
+        const int from = queue[head];
+        const std::uint32_t* edges = takes(w, w.row_of[from]);
+        if (edges[left / 32] >> (left % 32) & 1) {
+            team.sync();  // everyone has read row_of
+            if (team.rank() == 0) {
+                int taken = left;
+                for (int c = from; c != kNobody; c = w.previous[c]) {
+                    const int node = w.row_of[c];
+                    w.row_of[taken] = node;
+                    if (node != kNobody) w.column_of[node] = taken;
+                    taken = c;
+                }
+                w.row_of[column] = row;
+                w.column_of[row] = column;
+            }
+            team.sync();
+            return true;
+        }
+        for (int word = team.rank(); word < w.words; word += team.size()) {
+            std::uint32_t fresh = edges[word] & w.unseen[word];
+            w.unseen[word] &= ~fresh;
+            for (; fresh; fresh &= fresh - 1) {
+                const int j = word * 32 + lowest_bit(fresh);
+                w.previous[j] = from;
+                queue[fetch_add(top, 1)] = j;
+            }
+        }
+        team.sync();
+    }
+    return false;
+}
+
+// Makes an optimal assignment the lexicographically smallest one.
+template <class T, class Team>
+HARNESS_TEAM void lowest(Team& team, const Problem<T>& w) {
+    if (!peel(team, w)) return;
+    for (int row = 0; row < w.rows; ++row) {
+        if (!w.open[row]) continue;
+        const int left = w.column_of[row];
+        team.sync();
+        for (int word = team.rank(); word < w.words; word += team.size()) w.unseen[word] = 0xffffffffu;
+        team.sync();
+        for (int i = team.rank(); i < row; i += team.size())
+            clear_bits(&w.unseen[w.column_of[i] / 32], 1u << (w.column_of[i] % 32));
+        team.sync();
+        for (int word = 0; word <= left / 32;) {
+            std::uint32_t lower = takes(w, row)[word] & w.unseen[word];
+            if (word == left / 32) lower &= (1u << (left % 32)) - 1;
+            if (!lower) {
+                ++word;
+                continue;
+            }
+            team.sync();  // everyone has read `unseen`
+            if (exchange(team, w, row, word * 32 + lowest_bit(lower))) break;
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------------ schedule
+
+// Epsilon of each phase of a large square problem's auction, in units of 2^-28; then one phase with zero.
+constexpr int kPhases = 5;
+HARNESS_TEAM std::int32_t phase_epsilon(int phase) { return 1 << (24 - 3 * phase); }
+constexpr int kPhaseRounds = 400;  // a phase ends earlier, when few rows still bid
+constexpr int kLastRounds = 32;
+
+}  // namespace harness
