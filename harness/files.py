@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -24,6 +26,17 @@ def write_atomic(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def source_digest(places: Iterable[Path]) -> str:
+    """sha256 over the Python sources under some files and folders: the same for the same code, wherever it lies."""
+    digest = hashlib.sha256()
+    for place in places:
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            # Not the folder's own name: an editable install calls it otherwise.
+            name = path.relative_to(place).as_posix() if place.is_dir() else path.name
+            digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def cache_root(given: Path | None = None) -> Path:

@@ -7,7 +7,6 @@ distribution is named and stops nobody else.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib.util
 import inspect
 import re
@@ -21,6 +20,7 @@ import pluggy
 
 from harness import hookspecs
 from harness.errors import PluginError, closest
+from harness.files import source_digest
 from harness.method import Method
 
 GROUP = "harness"
@@ -176,11 +176,4 @@ def code_digest(module: str) -> str:
     spec = importlib.util.find_spec(module.partition(".")[0])
     if spec is None or spec.origin is None:
         return "unknown"
-    if spec.submodule_search_locations:
-        files = sorted(path for folder in spec.submodule_search_locations for path in Path(folder).rglob("*.py"))
-    else:
-        files = [Path(spec.origin)]
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+    return source_digest(Path(place) for place in spec.submodule_search_locations or [spec.origin])

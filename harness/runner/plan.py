@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from harness.backbones.corpora import oop_exact
 from harness.datasets.digests import DigestIndex
 from harness.datasets.layout import Dataset, open_dataset
 from harness.errors import DataError, HarnessError, UserError, unknown_name
-from harness.files import cache_root
+from harness.files import cache_root, source_digest
 from harness.method import Method, build, parameters
 from harness.miniature import build as miniature_build
 from harness.miniature import model as miniature
@@ -28,6 +28,13 @@ from harness.types.manifest import Manifest
 
 DEFAULT_BACKBONE = ("ViT-B-16", "laion400m_e32")
 """The paper's."""
+
+DECIDING = (
+    *("prompts.py", "protocols.py", "metrics.py", "method.py", "types"),
+    *("datasets", "backbones", "features", "matching", "runner"),
+)
+"""The harness's own code that numbers depend on; its digest is part of the version in every cell, so that a changed
+harness is never answered from results of its former self, released or not."""
 
 
 @dataclass(frozen=True)
@@ -220,6 +227,8 @@ def _device_name(device: str) -> str:
     return f"cuda ({torch.cuda.get_device_name(device)})"
 
 
+@cache
 def _versions() -> dict[str, str]:
     names = ("torch", "open_clip_torch", "numpy")
-    return {"harness": harness.__version__, **{name: version(name) for name in names}}
+    code = source_digest(Path(harness.__file__).parent / part for part in DECIDING)
+    return {"harness": f"{harness.__version__}+{code[:12]}", **{name: version(name) for name in names}}
