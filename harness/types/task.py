@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.errors import MethodError
 from harness.prompts import Template
 from harness.types.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import torch
     from torch import Tensor
@@ -53,10 +53,19 @@ class Support:
 
 
 class TextTower(Protocol):
-    """The frozen text encoder; ``harness.backbones.text`` has the one implementation."""
+    """The frozen text encoder; ``harness.backbones.text`` has the one implementation.
+
+    ``encode`` is enough for most methods. One that encodes the same prompts at every step tokenises them once with
+    ``tokenize`` and then calls ``encode_tokens``.
+    """
 
     width: int
     context_length: int
+
+    @property
+    def embedding_std(self) -> float:
+        """Standard deviation over the whole token-embedding table; the scale for random initialisation."""
+        ...
 
     def encode(self, prompts: Sequence[Prompt], overrides: dict[str, Tensor] | None = None) -> Tensor:
         """Unit rows (k, d) of k prompts; overrides replace keyed pieces by learned token embeddings."""
@@ -64,6 +73,14 @@ class TextTower(Protocol):
 
     def token_embedding(self, text: str) -> Tensor:
         """The frozen embeddings (r, width) of a text's r tokens."""
+        ...
+
+    def tokenize(self, prompts: Sequence[Prompt], table: Mapping[str, tuple[int, int]] | None = None) -> Any:
+        """Prompts as tokens; pieces with a key of ``table`` -> (first row, rows) are places for learned rows."""
+        ...
+
+    def encode_tokens(self, tokens: Any, learned: Tensor | None = None) -> Tensor:
+        """Unit rows (k, d) of k tokenised prompts; learned (R, width) is the table that ``tokenize`` was told of."""
         ...
 
 

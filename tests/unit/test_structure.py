@@ -166,6 +166,20 @@ def test_each_of_these_has_one_importing_place(library: str, place: str) -> None
     assert importers(library) == {place}
 
 
+def test_plugins_use_what_the_text_tower_promises() -> None:
+    from harness.types.task import TextTower
+
+    promised = set(TextTower.__annotations__) | {name for name in vars(TextTower) if not name.startswith("_")}
+    used = {
+        node.attr
+        for path in (ROOT / "plugins").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "text"
+    }
+    assert "encode" in used
+    assert used <= promised
+
+
 # -- entry points ------------------------------------------------------------------------------------------------------
 
 
