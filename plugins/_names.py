@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor
 
-from harness.types.task import Task
+from ._training import Batch, Trained
+from ._vocabulary import positions
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.types.task import Task
+    from harness.types.vocabulary import Vocabulary
 
 
 class NameEmbeddings:
@@ -45,3 +52,39 @@ class NameEmbeddings:
     def overrides(self) -> dict[str, Tensor]:
         """What ``TextTower.encode`` takes: name -> its rows."""
         return {name: self.rows[start : start + count] for name, (start, count) in self.table.items()}
+
+
+@dataclass
+class NameTuning(Trained):
+    """A method that learns the token embeddings of the OOP names, and nothing else.
+
+    So the scores of all other names are those of zero-shot, by construction.
+    """
+
+    length: int | None = None
+    """Learned tokens per name; None takes as many as the name has."""
+    init: Literal["name", "random"] = "name"
+    """What they start from: the tokens of the name, or noise."""
+
+    def learn(self, task: Task, loss: Callable[[Batch, Tensor], Tensor], batch: int | None = None) -> None:
+        """Minimise a loss of a batch and the text features ``(k, d)`` of the task's names."""
+        self.task_ = task
+        self.names_ = NameEmbeddings(task.names, task, self.length, self.init)
+        rows = self.names_.rows
+        prompts = task.text.tokenize([task.template.fill(name, task.hint) for name in task.names], self.names_.table)
+        self.train(task, [rows], lambda chosen: loss(chosen, task.text.encode_tokens(prompts, rows)), batch)
+        with torch.no_grad():
+            self.text_ = task.text.encode_tokens(prompts, rows)
+
+    def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
+        """``logit_scale * image @ text.T`` with learned OOP names; other names are as in zero-shot."""
+        task = self.task_
+        at = positions(vocabulary, task)
+        frozen = [name for name, position in zip(vocabulary.names, at, strict=True) if position is None]
+        rest = iter(task.text.encode([task.template.fill(name, vocabulary.hint) for name in frozen]))
+        text = torch.stack([next(rest) if position is None else self.text_[position] for position in at])
+        return task.logit_scale * image @ text.T
+
+    def trainable(self) -> int:
+        """Rows times width."""
+        return self.names_.rows.numel()

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from harness.hookspecs import Register, hookimpl
-from harness.method import Method
 from harness.prompts import Prompt, locate
 from harness.types.task import Needs
 
 from ._contrastive import symmetric_contrastive
-from ._names import NameEmbeddings
+from ._names import NameTuning
+from ._training import PAPER, Batch
 
 if TYPE_CHECKING:
     from torch import Tensor
     from typing_extensions import Self
 
     from harness.types.task import Task
-    from harness.types.vocabulary import Vocabulary
 
 
 @dataclass
-class FSNL(Method):
+class FSNL(NameTuning):
     """Few-shot name learning (Chen et al., CVPR 2025).
 
     Every OOP name is a small matrix of token embeddings, learned through the frozen text tower with the mean of two
@@ -37,29 +34,10 @@ class FSNL(Method):
 
     needs = Needs(support=True, captions=True)
     paper = "Chen et al., CVPR 2025"
-    presets = {  # noqa: RUF012 - read only
-        "paper": {
-            "optimizer": "sgd",
-            "lr": None,
-            "weight_decay": 5e-4,
-            "epochs": 200,
-            "warmup_lr": 1e-5,
-            "caption_weight": 0.5,
-            "captions_per_class": None,
-            "views": 16,
-        },
-    }
+    presets = {"paper": {**PAPER, "lr": None, "caption_weight": 0.5, "captions_per_class": None}}  # noqa: RUF012
 
-    epochs: int = 60
-    """Passes over the support images."""
-    optimizer: Literal["adam", "sgd"] = "adam"
     lr: float | None = 0.01
     """Learning rate; None is the paper's rule, batch / 128 * 2e-4."""
-    momentum: float = 0.9
-    """Of SGD."""
-    weight_decay: float = 0.0
-    warmup_lr: float | None = None
-    """Constant learning rate of the first epoch; None has no such epoch."""
     shots_per_batch: int = 4
     """A batch holds classes * min(shots, this) images."""
     caption_weight: float = 0.5
@@ -68,86 +46,27 @@ class FSNL(Method):
     """Captions of each class that a batch's loss (b) uses, drawn anew for every batch; None uses all."""
     swap: Literal["random", "similar", "none"] = "random"
     """Where a caption's context comes from: any other class, the most similar one in the batch, or its own."""
-    length: int | None = None
-    """Learned tokens per name; None takes as many as the name has."""
-    init: Literal["name", "random"] = "name"
-    views: int = 1
-    """Views of each support image; a batch takes one of them at random."""
 
     def fit(self, task: Task) -> Self:
         """Learn the name embeddings from the support."""
-        self.task_ = task
-        self.names_ = NameEmbeddings(task.names, task, self.length, self.init)
-        rows = self.names_.rows.requires_grad_(True)
-        prompts = task.text.tokenize([task.template.fill(name, task.hint) for name in task.names], self.names_.table)
-        every = torch.arange(len(task.names), device=task.device)
-        support = task.support
         located = self._located(task)
-        batch = len(task.names) * min(task.shots or 1, self.shots_per_batch)
-        step = self._optimizer(rows, batch)
-        per_epoch = math.ceil(len(support.label) / batch)
-        for epoch in range(self.epochs):
-            for group in step.param_groups:
-                group["lr"] = self._lr(epoch, batch)
-            for n, chosen in enumerate(self._batches(task, batch)):
-                image = self._view(task, chosen)
-                label = support.label[chosen]
-                names = task.text.encode_tokens(prompts, rows)
-                loss = symmetric_contrastive(image, names, label, every, task.logit_scale)
-                swapped = self._swapped(task, chosen, located, names)
-                if swapped is not None:
-                    texts, text_label = swapped
-                    captions = task.text.encode_tokens(task.text.tokenize(texts, self.names_.table), rows)
-                    second = symmetric_contrastive(image, captions, label, text_label, task.logit_scale)
-                    loss = (1 - self.caption_weight) * loss + self.caption_weight * second
-                step.zero_grad()
-                loss.backward()
-                step.step()
-                task.progress(epoch * per_epoch + n + 1, self.epochs * per_epoch)
-        self.names_.rows = rows.detach()
-        with torch.no_grad():
-            self.text_ = task.text.encode_tokens(prompts, self.names_.rows)
+        every = torch.arange(len(task.names), device=task.device)
+
+        def loss(batch: Batch, names: Tensor) -> Tensor:
+            first = symmetric_contrastive(batch.image, names, batch.label, every, task.logit_scale)
+            swapped = self._swapped(task, batch.index, located, names)
+            if swapped is None:
+                return first
+            texts, label = swapped
+            captions = task.text.encode_tokens(task.text.tokenize(texts, self.names_.table), self.names_.rows)
+            second = symmetric_contrastive(batch.image, captions, batch.label, label, task.logit_scale)
+            return (1 - self.caption_weight) * first + self.caption_weight * second
+
+        self.learn(task, loss, len(task.names) * min(task.shots or 1, self.shots_per_batch))
         return self
 
-    def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
-        """``logit_scale * image @ text.T`` with learned OOP names; other names are as in zero-shot."""
-        task = self.task_
-        frozen = [n for n, oop in zip(vocabulary.names, vocabulary.oop, strict=True) if not self._learned(n, oop)]
-        encoded = task.text.encode([task.template.fill(name, vocabulary.hint) for name in frozen])
-        text = torch.empty(len(vocabulary), image.shape[1], device=image.device)
-        rest = iter(encoded)
-        for column, (name, oop) in enumerate(zip(vocabulary.names, vocabulary.oop, strict=True)):
-            text[column] = self.text_[task.names.index(name)] if self._learned(name, oop) else next(rest)
-        return task.logit_scale * image @ text.T
-
-    def trainable(self) -> int:
-        """Rows times width."""
-        return self.names_.rows.numel()
-
-    def _learned(self, name: str, oop: bool) -> bool:
-        return oop and name in self.names_.table
-
-    def _optimizer(self, rows: Tensor, batch: int) -> torch.optim.Optimizer:
-        lr = self._lr(0, batch)
-        if self.optimizer == "sgd":
-            return torch.optim.SGD([rows], lr=lr, momentum=self.momentum, weight_decay=self.weight_decay)
-        return torch.optim.Adam([rows], lr=lr, weight_decay=self.weight_decay)
-
-    def _lr(self, epoch: int, batch: int) -> float:
-        if epoch == 0 and self.warmup_lr is not None:
-            return self.warmup_lr
-        peak = self.lr if self.lr is not None else batch / 128 * 2e-4
-        return peak * 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
-
-    def _batches(self, task: Task, batch: int) -> Iterator[Tensor]:
-        order = torch.randperm(len(task.support.label), generator=task.generator, device=task.device)
-        yield from order.split(batch)
-
-    def _view(self, task: Task, chosen: Tensor) -> Tensor:
-        image = task.support.image[chosen]
-        count = image.shape[1]
-        view = torch.randint(count, (len(chosen),), generator=task.generator, device=task.device)
-        return image[torch.arange(len(chosen), device=task.device), view]
+    def _peak(self, batch: int) -> float:
+        return self.lr if self.lr is not None else batch / 128 * 2e-4
 
     def _located(self, task: Task) -> list[Prompt | None]:
         """The captions of the support as prompts around their own class name."""

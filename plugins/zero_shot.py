@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
 
 from harness.hookspecs import Register, hookimpl
 from harness.method import Method
+from harness.prompts import Template
+
+from ._vocabulary import zero_shot_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,12 +21,30 @@ if TYPE_CHECKING:
     from harness.types.task import Task
     from harness.types.vocabulary import Vocabulary
 
+TEMPLATES = tuple(
+    Template(text)
+    for text in (
+        "a photo of {name}, a type of {hint}.",
+        "a close-up photo of {name}, a type of {hint}.",
+        "a good photo of {name}, a type of {hint}.",
+        "a photo of the {hint} {name}.",
+        "an image of {name}, a kind of {hint}.",
+        "a picture showing {name}.",
+        "a photo of {name}.",
+    )
+)
+"""The prompts of the ensemble, in the manner of CLIP's own lists (Radford et al., ICML 2021, section 3.1.4)."""
+
 
 @dataclass
 class ZeroShot(Method):
     """Cosine similarity of image and prompt, times the model's logit scale (Radford et al., ICML 2021)."""
 
     paper = "Radford et al., ICML 2021"
+    presets = {"paper": {"prompts": "single"}}  # noqa: RUF012 - read only
+
+    prompts: Literal["single", "ensemble"] = "single"
+    """The protocol's prompt, or the mean of a name's unit text features over ``TEMPLATES``, made a unit row again."""
 
     def fit(self, task: Task) -> Self:
         """Keep the text tower; nothing is learned."""
@@ -29,8 +53,13 @@ class ZeroShot(Method):
 
     def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
         """``logit_scale * image @ text.T``."""
-        prompts = [self.task_.template.fill(name, vocabulary.hint) for name in vocabulary.names]
-        return self.task_.logit_scale * image @ self.task_.text.encode(prompts).T
+        return self.task_.logit_scale * image @ self._text(vocabulary).T
+
+    def _text(self, vocabulary: Vocabulary) -> Tensor:
+        if self.prompts == "single":
+            return zero_shot_text(self.task_, vocabulary)
+        filled = [[template.fill(name, vocabulary.hint) for name in vocabulary.names] for template in TEMPLATES]
+        return F.normalize(torch.stack([self.task_.text.encode(prompts) for prompts in filled]).mean(dim=0), dim=1)
 
 
 @hookimpl

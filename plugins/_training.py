@@ -1,0 +1,117 @@
+"""Gradient descent on the support: optimizer, schedule, batches and views, once for every trained method."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from harness.method import Method
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.types.task import Task
+
+PAPER: dict[str, Any] = {
+    "optimizer": "sgd",
+    "momentum": 0.9,
+    "weight_decay": 5e-4,
+    "warmup_lr": 1e-5,
+    "epochs": 200,
+    "views": 16,
+}
+"""What the LAION-Beyond paper's trained methods share. 16 cached views stand for its random crops."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Support images of one step.
+
+    Attributes:
+        index: ``(b,)`` positions in the support.
+        image: ``(b, d)`` one view of each.
+        label: ``(b,)`` positions in ``Task.names``.
+    """
+
+    index: Tensor
+    image: Tensor
+    label: Tensor
+
+
+@dataclass
+class Trained(Method):
+    """A method that is fitted by gradient descent. Nothing is selected: what the last epoch learned is what counts."""
+
+    epochs: int = 60
+    """Passes over the support images."""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    lr: float = 0.01
+    """Learning rate; it falls to zero along a cosine."""
+    momentum: float = 0.9
+    """Of SGD."""
+    weight_decay: float = 0.0
+    warmup_lr: float | None = None
+    """Constant learning rate of the first epoch; None has no such epoch."""
+    views: int = 1
+    """Views of each support image; a batch takes one of them at random."""
+
+    def train(
+        self,
+        task: Task,
+        parameters: Sequence[Tensor],
+        loss: Callable[[Batch], Tensor],
+        batch: int | None = None,
+        images: int | None = None,
+    ) -> None:
+        """Minimise the loss, changing the parameters in place.
+
+        Args:
+            task: gives the support, the generator and the progress.
+            parameters: leaf tensors.
+            loss: the loss of a batch.
+            batch: images of a batch; None takes all of an epoch at once.
+            images: random images of an epoch; None takes all of the support.
+        """
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        support = task.support
+        images = min(images or len(support.label), len(support.label))
+        batch = batch or images
+        step = self._optimizer(parameters)
+        per_epoch = math.ceil(images / batch)
+        for epoch in range(self.epochs):
+            for group in step.param_groups:
+                group["lr"] = self._lr(epoch, batch)
+            order = torch.randperm(len(support.label), generator=task.generator, device=task.device)[:images]
+            for n, index in enumerate(order.split(batch)):
+                value = loss(Batch(index, _view(task, index), support.label[index]))
+                step.zero_grad()
+                value.backward()
+                step.step()
+                task.progress(epoch * per_epoch + n + 1, self.epochs * per_epoch)
+        step.zero_grad()
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+
+    def _optimizer(self, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
+        if self.optimizer == "sgd":
+            return torch.optim.SGD(parameters, lr=0.0, momentum=self.momentum, weight_decay=self.weight_decay)
+        return torch.optim.Adam(parameters, lr=0.0, weight_decay=self.weight_decay)
+
+    def _lr(self, epoch: int, batch: int) -> float:
+        if epoch == 0 and self.warmup_lr is not None:
+            return self.warmup_lr
+        return self._peak(batch) * 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
+
+    def _peak(self, batch: int) -> float:
+        return self.lr
+
+
+def _view(task: Task, index: Tensor) -> Tensor:
+    image = task.support.image[index]
+    view = torch.randint(image.shape[1], (len(index),), generator=task.generator, device=task.device)
+    return image[torch.arange(len(index), device=task.device), view]
