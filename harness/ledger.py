@@ -15,11 +15,27 @@ from pydantic import ValidationError
 from harness.errors import StorageError
 from harness.files import storage_error, write_atomic
 from harness.types.cell import Cell
+from harness.types.labels import LabelSheet
 from harness.types.manifest import Manifest
 
 
+def predictions_path(digest: str) -> str:
+    """Where predictions lie in a results folder, by the sha256 of their content."""
+    return f"predictions/{digest[:2]}/{digest}.safetensors"
+
+
+def labels_path(fingerprint: str) -> str:
+    """Where the labels of a domain lie in a results folder, by the fingerprint of its data."""
+    return f"labels/{fingerprint}.json"
+
+
+def manifest_path(digest: str) -> str:
+    """Where a few-shot draw lies in a results folder, by its hash."""
+    return f"manifests/{digest}.json"
+
+
 class Ledger:
-    """The cells and manifests of one results folder."""
+    """The cells of one results folder, and what they rest on: predictions, labels and few-shot draws."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -46,25 +62,34 @@ class Ledger:
         """The finished cells among the keys."""
         return {key: cell for key in keys if (cell := self.get(key)) is not None}
 
-    def put(self, cell: Cell) -> None:
-        """Store a cell; a failure that may pass never hides a result.
+    def put(self, cell: Cell) -> Cell:
+        """Store a cell and its predictions; a failure that may pass never hides a result.
+
+        Returns:
+            The cell as it is now stored: its predictions are on disk, and no longer in memory.
 
         Raises:
             StorageError: the folder cannot be written or the disk is full.
         """
+        if cell.answers is not None and cell.predictions is not None:
+            self._keep(predictions_path(cell.predictions), cell.answers)  # first: no cell points at nothing
+            cell = cell.model_copy(update={"answers": None})
         key = cell.spec.key
         final = cell.failure is None or cell.failure.kind == "not applicable"
         path = self._path(key) if final else self._path(key).with_suffix(".failed.json")
-        self._write(path, cell.model_dump_json(indent=1) + "\n")
+        self._write(path, (cell.model_dump_json(indent=1) + "\n").encode())
         if final:
             with contextlib.suppress(OSError):  # the result is stored; an old failure beside it changes nothing
                 self._path(key).with_suffix(".failed.json").unlink()
+        return cell
 
     def put_manifest(self, manifest: Manifest) -> None:
         """Keep a few-shot draw beside the results that rest on it."""
-        path = self.root / "manifests" / f"{manifest.hash}.json"
-        if not path.exists():
-            self._write(path, manifest.text())
+        self._keep(manifest_path(manifest.hash), manifest.text().encode())
+
+    def put_labels(self, sheet: LabelSheet) -> None:
+        """Keep the labels that results were scored against."""
+        self._keep(labels_path(sheet.hash), sheet.text().encode())
 
     def cells(self) -> Iterator[Cell]:
         """All finished cells, in the order of their keys; damaged files are passed over."""
@@ -78,10 +103,18 @@ class Ledger:
     def _path(self, key: str) -> Path:
         return self.root / "cells" / key[:2] / f"{key}.json"
 
-    def _write(self, path: Path, text: str) -> None:
+    def _keep(self, name: str, content: bytes) -> None:
+        """Store what is named by its own hash, unless it is there; a damaged file is replaced."""
+        path = self.root / name
+        with contextlib.suppress(OSError):
+            if path.stat().st_size == len(content) and path.read_bytes() == content:
+                return
+        self._write(path, content)
+
+    def _write(self, path: Path, content: bytes) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, text.encode())
+            write_atomic(path, content)
         except OSError as error:
             hint = "free some space or choose another folder with --out; what is finished is kept"
             raise storage_error("results", self.root, error, hint) from None

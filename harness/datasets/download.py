@@ -14,6 +14,7 @@ from harness.datasets.disk import unsafe
 from harness.datasets.hub import REPOSITORY, Hub, HubFile, HuggingFace, patiently
 from harness.datasets.layout import ARCHIVES, RELEASED, find_folders, parse_folder_name
 from harness.datasets.reader import read_content
+from harness.datasets.revision import RECORD
 from harness.datasets.splitfile import find_split_file, parse_entries
 from harness.datasets.threads import in_threads
 from harness.errors import DataError, StorageError, UserError, unknown_name
@@ -21,9 +22,6 @@ from harness.types.split import Side
 
 REVISION = "main"
 """The branch of the release. No commit is known beforehand: the first download looks it up and writes it down."""
-
-RECORD = "laion_beyond_download.json"
-"""Beside the folders: repository, revision, the commit that it stood for, all folders, and those that are complete."""
 
 WORKERS = 4  # the Hub counts requests; more workers only reach its limit earlier
 

@@ -9,10 +9,12 @@ from dataclasses import replace
 import torch
 
 from harness.errors import FixedVocabulary, HarnessError, MethodError
+from harness.leaderboard.predictions import digest, pack
 from harness.method import Method
 from harness.metrics import judge
 from harness.prompts import Template
 from harness.runner.bench import Bench
+from harness.runner.memory import peaks, start_measuring
 from harness.runner.scoring import ask, reference
 from harness.types.cell import Cell, Cost, Failure, Spec
 from harness.types.manifest import Manifest
@@ -26,6 +28,7 @@ def run_cell(spec: Spec, manifest: Manifest | None, method: Method, template: Te
     bench.backbone.text.forget()
     try:
         with torch.random.fork_rng(devices=[bench.device] if bench.device.type == "cuda" else []):
+            start_measuring(bench.device)
             torch.manual_seed(spec.seed)  # a method that forgets task.generator is still repeatable
             scored = bench.scored(spec.domain)
             task, lost = pose(spec, manifest, method, template, bench)
@@ -39,10 +42,13 @@ def run_cell(spec: Spec, manifest: Manifest | None, method: Method, template: Te
             answers = ask(method, spec.method.name, scored, names, data.hint)
             label = {side: features.label.cpu().numpy() for side, features in scored.items()}
             metrics, per_class = judge(answers.predicted, label, {side: len(n) for side, n in names.items()}, before)
+            host, gpu = peaks(bench.device)
             cost = Cost(
                 fit_seconds=fitted_at - begin,
                 score_seconds=time.perf_counter() - fitted_at,
                 trainable=method.trainable(),
+                peak_host_bytes=host,
+                peak_gpu_bytes=gpu,
             )
     except FixedVocabulary as answer:
         return Cell(spec=spec, failure=Failure(kind="not applicable", reason=answer.message))
@@ -51,6 +57,10 @@ def run_cell(spec: Spec, manifest: Manifest | None, method: Method, template: Te
     except Exception as error:  # a method is foreign code
         reason = f"{spec.method.name} raised {type(error).__name__}: {' '.join(str(error).split())[:300]}"
         return Cell(spec=spec, failure=Failure(kind="error", reason=reason))
+    kept = dict(answers.predicted)
+    if before is not None and "ip" in kept:
+        kept["reference"] = before
+    content = pack(kept)
     unreadable = {path for features in scored.values() for path in features.unreadable} | set(lost)
     return Cell(
         spec=spec,
@@ -59,7 +69,10 @@ def run_cell(spec: Spec, manifest: Manifest | None, method: Method, template: Te
         not_applicable=answers.not_applicable,
         images={side: len(features.label) for side, features in scored.items()},
         unreadable=tuple(sorted(unreadable)),
+        revision=data.revision,
+        predictions=digest(content),
         cost=cost,
+        answers=content,
     )
 
 

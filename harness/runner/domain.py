@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from harness.datasets.digests import DigestIndex
 from harness.datasets.layout import Dataset
 from harness.datasets.reader import read_splits
+from harness.datasets.revision import revision_of
 from harness.errors import DataError
 from harness.prompts import hint_of
+from harness.types.labels import UNREADABLE, LabelSheet, ScoredSide
 from harness.types.split import Part, Split
 
 
@@ -25,7 +29,8 @@ class DomainData:
         oop: the OOP side's parts.
         ip: the IP side's parts, None if the data have no IP folder for this domain.
         digests: file -> sha256 of its bytes, None for a file that cannot be read.
-        fingerprint: over names, paths, labels, captions and bytes of everything above.
+        sheet: the labels of the scored images; its hash covers everything above.
+        revision: of the data set, where a download wrote it down.
     """
 
     name: str
@@ -33,7 +38,13 @@ class DomainData:
     oop: dict[Part, Split]
     ip: dict[Part, Split] | None
     digests: dict[Path, str | None]
-    fingerprint: str
+    sheet: LabelSheet
+    revision: str | None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Over names, paths, labels, captions and bytes of everything above: the hash of the label sheet."""
+        return self.sheet.hash
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -60,9 +71,21 @@ def read_domain(
     digests = {file: None if isinstance(d, DataError) else d for file, d in zip(files, found, strict=True)}
     if progress is not None:
         progress(1)
-    content = hashlib.sha256()
+    other = hashlib.sha256()
     for split in splits:
-        content.update(split.fingerprint.encode())
+        other.update(split.fingerprint.encode())
         for item in split.items:
-            content.update((digests[split.folder / item.path] or "unreadable").encode())
-    return DomainData(name, hint_of(name), oop, ip, digests, content.hexdigest())
+            other.update((digests[split.folder / item.path] or UNREADABLE).encode())
+    scored = {side: _scored(s["test"], digests) for side, s in (("oop", oop), ("ip", ip)) if s and s["test"].items}
+    sheet = LabelSheet(domain=name, other=other.hexdigest(), sides=scored)
+    return DomainData(name, hint_of(name), oop, ip, digests, sheet, revision_of(dataset.root))
+
+
+def _scored(split: Split, digests: dict[Path, str | None]) -> ScoredSide:
+    return ScoredSide(
+        folder=unicodedata.normalize("NFC", split.folder.name),
+        names=split.names,
+        paths=tuple(unicodedata.normalize("NFC", item.path) for item in split.items),
+        sha256=tuple(digests[split.folder / item.path] or UNREADABLE for item in split.items),
+        labels=tuple(item.label for item in split.items),
+    )

@@ -32,7 +32,7 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
     unreadable: dict[str, str] = {}
     if pending:
         for cell in _run(plan, pending, request, report, unreadable):
-            ledger.put(cell)
+            cell = ledger.put(cell)
             cells[cell.spec.key] = cell
             if cell.failure is not None and cell.failure.kind == "error":
                 where = f"{cell.spec.method.name} on {cell.spec.domain}, {cell.spec.shots} shots, seed {cell.spec.seed}"
@@ -40,6 +40,8 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
     for job in plan.jobs:
         if job.manifest is not None:
             ledger.put_manifest(job.manifest)
+    for data in plan.domains.values():
+        ledger.put_labels(data.sheet)
     wanted = {(job.spec.domain, job.spec.seed) for job in plan.jobs}
     ran = assemble(cells.values(), wanted, plan.lost)
     file = ledger.root / FILE

@@ -105,7 +105,9 @@ class Cost(Record):
 
     fit_seconds: float
     score_seconds: float
-    trainable: int
+    trainable: int = Field(description="numbers that were learned")
+    peak_host_bytes: int | None = Field(default=None, description="resident memory of the process while the cell ran")
+    peak_gpu_bytes: int | None = Field(default=None, description="memory that torch held on the GPU; None on the CPU")
 
 
 class Cell(Record):
@@ -123,5 +125,10 @@ class Cell(Record):
     not_applicable: str | None = Field(default=None, description="why only the OOP names were scored")
     images: dict[str, int] = Field(default={}, description="scored images of each side")
     unreadable: tuple[str, ...] = Field(default=(), description="images that could not be decoded")
+    revision: str | None = Field(default=None, description="of the data set, where a download wrote it down")
+    predictions: str | None = Field(default=None, description="sha256 of the file with the predicted columns")
     failure: Failure | None = None
     cost: Cost | None = None
+    answers: bytes | None = Field(
+        default=None, exclude=True, repr=False, description="that file's content on its way to the ledger; not written"
+    )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any, Literal
 
 from pydantic import Field
 
-from harness.types.cell import BackboneRecord, MethodRecord, Record
+from harness.types.cell import BackboneRecord, DatasetRecord, MethodRecord, Record, Spec
 
 SCHEMA_VERSION: Literal[1] = 1
+
+_SETTINGS = {
+    *("protocol", "dataset", "shots", "seeds", "oop_exact", "device", "versions", "method_record", "backbone_record"),
+}
 
 
 class Stat(Record):
@@ -25,8 +31,12 @@ class DomainData(Record):
     folders: tuple[str, ...]
     fingerprint: str
     manifests: dict[str, str | None] = Field(description="seed -> hash of the manifest")
+    predictions: dict[str, str | None] = Field(
+        default={}, description="seed -> sha256 of the kept predictions, None for a seed without"
+    )
     images: dict[str, int]
     unreadable: tuple[str, ...]
+    revision: str | None = Field(default=None, description="of the data set, where a download wrote it down")
 
 
 class RowFailure(Record):
@@ -59,12 +69,44 @@ class Row(Record):
         description="domain -> side -> mean over seeds of every class's accuracy, in the order of the names"
     )
     not_applicable: str | None = Field(description="why only the OOP names were scored, for a fixed vocabulary")
-    oop_exact: str
+    oop_exact: Literal["yes", "no", "unknown"]
     device: str
     versions: dict[str, str]
     method_record: MethodRecord
     backbone_record: BackboneRecord
     data: dict[str, DomainData]
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits over everything that decides the numbers, and over none of the numbers."""
+        settings = self.model_dump(mode="json", include=_SETTINGS)
+        drawn = {name: [d.folders, d.fingerprint, d.manifests] for name, d in self.data.items()}
+        canonical = json.dumps([settings, drawn], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def spec(self, domain: str, seed: int) -> Spec:
+        """What decided the cell of that domain and seed; its key is the cell's address in the ledger."""
+        data = self.data[domain]
+        return Spec(
+            protocol=self.protocol,
+            dataset=DatasetRecord(
+                name=self.dataset, folders=data.folders, fingerprint=data.fingerprint, oop_exact=self.oop_exact
+            ),
+            domain=domain,
+            backbone=self.backbone_record,
+            method=self.method_record,
+            shots=self.shots,
+            seed=seed,
+            manifest=data.manifests[str(seed)],
+            device=self.device,
+            versions=self.versions,
+        )
+
+    def specs(self) -> list[Spec]:
+        """Those of all its cells, by domain and seed."""
+        return [
+            self.spec(domain, seed) for domain in self.data for seed in sorted(map(int, self.data[domain].manifests))
+        ]
 
 
 class Leaderboard(Record):
@@ -80,4 +122,5 @@ class Leaderboard(Record):
 
 def json_schema() -> dict[str, Any]:
     """The published JSON Schema of a leaderboard file."""
-    return Leaderboard.model_json_schema(mode="serialization")
+    schema = Leaderboard.model_json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

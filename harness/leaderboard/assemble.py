@@ -174,8 +174,10 @@ def _data(cells: list[Cell]) -> DomainData:
         folders=first.spec.dataset.folders,
         fingerprint=first.spec.dataset.fingerprint,
         manifests={str(cell.spec.seed): cell.spec.manifest for cell in cells},
+        predictions={str(cell.spec.seed): cell.predictions for cell in cells},
         images=next((cell.images for cell in cells if cell.failure is None), {}),
         unreadable=tuple(sorted({path for cell in cells for path in cell.unreadable})),
+        revision=next((cell.revision for cell in cells if cell.revision), None),
     )
 
 

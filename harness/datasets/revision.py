@@ -1,0 +1,24 @@
+"""Which revision of a data set a folder holds, where something wrote it down."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from harness.datasets.layout import MINI_MARKER
+
+RECORD = "laion_beyond_download.json"
+"""Beside the folders: repository, revision, the commit that it stood for, all folders, and those that are complete."""
+
+
+def revision_of(root: Path) -> str | None:
+    """The commit of a download, the version of the miniature's world, or None.
+
+    It is for people: what the numbers rest on is told by fingerprints.
+    """
+    for file, key in ((RECORD, "commit"), (MINI_MARKER, "world")):
+        try:
+            return str(json.loads((root / file).read_bytes())[key])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None

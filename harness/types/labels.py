@@ -1,0 +1,67 @@
+"""What scored predictions are held against: the test images of one domain by content, with their labels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from typing import Literal
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from harness.types.cell import Record
+
+UNREADABLE = "unreadable"
+"""In the place of a sha256: the file could not be read."""
+
+
+class ScoredSide(Record):
+    """The test images of one side, in the order of the split file.
+
+    ``paths``, ``sha256`` and ``labels`` belong together position by position.
+    """
+
+    folder: str
+    names: tuple[str, ...] = Field(description="position = label")
+    paths: tuple[str, ...] = Field(description="relative to the folder, in Unicode form NFC")
+    sha256: tuple[str, ...] = Field(description="of the bytes; 'unreadable' for a file that cannot be read")
+    labels: tuple[int, ...]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if not len(self.paths) == len(self.sha256) == len(self.labels):
+            raise ValueError("paths, sha256 and labels differ in length")
+        if any(not 0 <= label < len(self.names) for label in self.labels):
+            raise ValueError("a label has no name")
+        return self
+
+    def order(self, unreadable: Collection[str] = ()) -> list[int]:
+        """Positions of the images that were scored, in the order of predictions: by sha256, then by path.
+
+        Args:
+            unreadable: ``folder/path`` of images that could not be decoded.
+        """
+        where = [f"{self.folder}/{path}" for path in self.paths]
+        scored = [i for i, d in enumerate(self.sha256) if d != UNREADABLE and where[i] not in unreadable]
+        return sorted(scored, key=lambda i: (self.sha256[i], where[i]))
+
+
+class LabelSheet(Record):
+    """The labels of one domain's test images. Its hash is the fingerprint of the domain's data.
+
+    So whoever has a row's fingerprint can tell whether labels are those the row was scored with, without the images.
+    """
+
+    format: Literal["laion-beyond-labels/1"] = "laion-beyond-labels/1"
+    domain: str
+    other: str = Field(description="sha256 over all that is not scored: the train and val parts, and captions")
+    sides: dict[str, ScoredSide] = Field(description="oop and, where the data have it, ip")
+
+    def text(self) -> str:
+        """The file's content."""
+        return self.model_dump_json() + "\n"
+
+    @property
+    def hash(self) -> str:
+        """sha256 of the file's content."""
+        return hashlib.sha256(self.text().encode()).hexdigest()
