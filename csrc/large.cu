@@ -86,7 +86,7 @@ __device__ void auctions(Team team, const Workspace& space) {
     team.sync();
     if (n == m)
         for (int phase = 0; phase < kPhases; ++phase) {
-            auction(team, problem, batch, n, m, phase_epsilon(phase), kPhaseRounds, batch * (n / 64), space.counts());
+            auction(team, problem, batch, n, m, phase_epsilon(phase), kPhaseRounds, batch * few(n), space.counts());
             for (int k = 0; k < batch; ++k) release(team, problem(k));
             team.sync();
         }

@@ -26,7 +26,7 @@ void solve(Threads team, char* room, std::int32_t* counts, const std::int32_t* s
     team.sync();
     if (large && n == m)
         for (int phase = 0; phase < kPhases; ++phase) {
-            auction(team, get, 1, n, m, phase_epsilon(phase), kPhaseRounds, n / 64, counts);
+            auction(team, get, 1, n, m, phase_epsilon(phase), kPhaseRounds, few(n), counts);
             release(team, w);
             team.sync();
         }
