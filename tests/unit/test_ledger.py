@@ -33,12 +33,12 @@ def cell_file(ledger: Ledger, cell: Cell) -> Path:
 
 
 def fail_with(monkeypatch: pytest.MonkeyPatch, function: str, number: int) -> None:
-    """Let a function of ``os`` fail as the system would."""
+    """Let ``os.fsync`` or ``Path.mkdir`` fail as the system would."""
 
     def fail(*args: Any, **kwargs: Any) -> Any:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(os, function, fail)
+    monkeypatch.setattr(Path if function == "mkdir" else os, function, fail)
 
 
 def test_what_is_put_is_got(ledger: Ledger) -> None:
