@@ -5,12 +5,14 @@
 // (any sign when N = M), and meets the optimum.
 //
 //   1. prices        N = M: p_j = max_i S_ij, each row may keep one column where it is the maximum; N < M: p = 0
-//   2. bidding       each free row takes its best column and raises its price by the lead over the second best; the row that
+//   2. scaling       N = M and many rows still free: rounds of bids that raise a price by epsilon more than they need, from
+//                    coarse to fine (Bertsekas 1988). Only the prices are kept: they shorten the paths
+//   3. bidding       each free row takes its best column and raises its price by the lead over the second best; the row that
 //                    lost it bids next. About two bids per row: more save fewer paths than they cost on CLIP-like matrices
-//   3. paths         each row that is still free: Dijkstra over the columns with the lengths u_i - (S_ij - p_j), which are
+//   4. paths         each row that is still free: Dijkstra over the columns with the lengths u_i - (S_ij - p_j), which are
 //                    never negative, to the nearest free column; prices fall by what keeps the lengths so
-//   4. certificate   u from the prices alone and one look at all of S: gap = sum(u) + sum(p) - total
-//   5. ties          the lexicographically smallest of all optima (ties.cpp), so that the result is a function of S alone
+//   5. certificate   u from the prices alone and one look at all of S: gap = sum(u) + sum(p) - total
+//   6. ties          the lexicographically smallest of all optima (ties.cpp), so that the result is a function of S alone
 //
 // Prices and distances are int32. Entries within 2^28 (cosines) leave room for both up to 2^29, that is 2.0; a problem that
 // exceeds this is solved again in int64.
@@ -103,6 +105,31 @@ struct Solver {
                 row_of[j] = who[j];
             }
         }
+    }
+
+    HARNESS_INLINE void release() {
+        std::fill(column_of.begin(), column_of.end(), kFree);
+        std::fill(row_of.begin(), row_of.end(), kFree);
+    }
+
+    HARNESS_INLINE void scale() {
+        if (std::count(column_of.begin(), column_of.end(), kFree) <= rows / 8) return;
+        for (const int bits : {21, 19, 17}) {
+            release();
+            waiting.resize(rows);
+            for (int i = 0; i < rows; ++i) waiting[i] = rows - 1 - i;
+            for (int budget = 8 * rows; budget > 0 && int(waiting.size()) > rows / 64; --budget) {
+                const int i = waiting.back();
+                const Best b = best(i);
+                const T raised = price[b.column] + (b.first - b.second) + (T(1) << bits);
+                if (raised > kLimit / 2) return release();  // far from a cosine's prices; what we have must do
+                waiting.pop_back();
+                price[b.column] = raised;
+                if (row_of[b.column] != kFree) waiting.push_back(row_of[b.column]);
+                row_of[b.column] = i;
+            }
+        }
+        release();
     }
 
     // Bids of the free rows; false when a price leaves the range.
@@ -207,7 +234,10 @@ struct Solver {
             row_of[0] = 0;
             return true;
         }
-        if (rows == columns) column_maxima();
+        if (rows == columns) {
+            column_maxima();
+            scale();
+        }
         if (!bid()) return false;
         for (std::size_t k = 0; k < waiting.size(); ++k)
             if (!augment(waiting[k])) return false;

@@ -9,7 +9,7 @@ namespace harness {
 struct Assignment {
     std::vector<std::int32_t> column_of_row;
     std::int64_t total = 0;  // sum of the matched similarities
-    std::int64_t steps = 0;  // rows looked at: at most 3 rows^2, whatever the matrix
+    std::int64_t steps = 0;  // rows looked at: at most rows^2 + 40 rows, whatever the matrix
     std::int64_t gap = 0;    // dual objective - total: an upper bound on what any other assignment could gain; 0 = optimal
 };
 

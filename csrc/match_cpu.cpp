@@ -84,10 +84,20 @@ std::int64_t magnitude(const std::int32_t* row, int count) {
     return std::max(-std::int64_t(low), std::int64_t(high));
 }
 
-Problem& scratch() {
-    static thread_local Problem problem;
-    return problem;
-}
+// Buffers that a thread keeps from problem to problem; large ones it gives back.
+class Scratch {
+public:
+    ~Scratch() {
+        if (kept().matrix.capacity() > std::size_t(1) << 22) kept() = Problem();
+    }
+    Problem* operator->() { return &kept(); }
+
+private:
+    static Problem& kept() {
+        static thread_local Problem problem;
+        return problem;
+    }
+};
 
 void write(const Assignment& found, Shape shape, std::int64_t k, Results out) {
     const bool swapped = shape.prototypes > shape.names;
@@ -119,12 +129,12 @@ void match_cpu(const float* prototypes, const float* names, Shape shape, int dim
         const float* t = names + k * shape.names * dimension;
         const bool swapped = shape.prototypes > shape.names;
         const int n = std::min(shape.prototypes, shape.names), m = std::max(shape.prototypes, shape.names);
-        Problem& problem = scratch();
-        const bool valid = problem.measure(swapped ? t : p, n, swapped ? p : t, m, dimension, within);
+        Scratch problem;
+        const bool valid = problem->measure(swapped ? t : p, n, swapped ? p : t, m, dimension, within);
         clear(shape, k, out, valid);
         if (!valid || n == 0) return;
-        assign(problem.matrix.data(), n, m, std::int64_t(kUnit), problem.found);
-        write(problem.found, shape, k, out);
+        assign(problem->matrix.data(), n, m, std::int64_t(kUnit), problem->found);
+        write(problem->found, shape, k, out);
     });
 }
 
@@ -132,11 +142,11 @@ void quantise_cpu(const float* prototypes, const float* names, Shape shape, int 
                   bool* valid) {
     const int n = shape.prototypes, m = shape.names;
     parallel(shape.batch, worthwhile(threads, products(shape, dimension) * shape.batch), [&](std::int64_t k) {
-        Problem& problem = scratch();
-        valid[k] = problem.measure(prototypes + k * n * dimension, n, names + k * m * dimension, m, dimension, 1);
+        Scratch problem;
+        valid[k] = problem->measure(prototypes + k * n * dimension, n, names + k * m * dimension, m, dimension, 1);
         std::int32_t* out = similarity + k * n * m;
         for (int i = 0; i < n; ++i)
-            for (int j = 0; j < m; ++j) *out++ = valid[k] ? problem.matrix[std::size_t(i) * padded(m) + j] : 0;
+            for (int j = 0; j < m; ++j) *out++ = valid[k] ? problem->matrix[std::size_t(i) * padded(m) + j] : 0;
     });
 }
 
@@ -147,19 +157,19 @@ void assign_cpu(const std::int32_t* similarity, Shape shape, int threads, Result
         const int n = std::min(shape.prototypes, shape.names), m = std::max(shape.prototypes, shape.names);
         clear(shape, k, out, true);
         if (n == 0) return;
-        Problem& problem = scratch();
-        problem.allot(n, m);
+        Scratch problem;
+        problem->allot(n, m);
         std::int64_t largest = 0;
         for (int i = 0; i < n; ++i) {
-            std::int32_t* row = problem.matrix.data() + std::size_t(i) * padded(m);
+            std::int32_t* row = problem->matrix.data() + std::size_t(i) * padded(m);
             if (swapped)
                 for (int j = 0; j < m; ++j) row[j] = s[std::size_t(j) * n + i];
             else
                 std::copy_n(s + std::size_t(i) * m, m, row);
             largest = std::max(largest, magnitude(row, m));
         }
-        assign(problem.matrix.data(), n, m, largest, problem.found);
-        write(problem.found, shape, k, out);
+        assign(problem->matrix.data(), n, m, largest, problem->found);
+        write(problem->found, shape, k, out);
     });
 }
 

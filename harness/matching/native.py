@@ -63,7 +63,7 @@ def assign(similarity: NDArray[np.int32], threads: int) -> Solved:
 
 
 def steps(similarity: NDArray[np.int32]) -> NDArray[np.int64]:
-    """How many rows the C++ solver looked at for similarities (b, n, m), as (b); a test holds it to 3 min(n, m)^2."""
+    """How many rows the C++ solver looked at for similarities (b, n, m), (b,); at most k^2 + 40 k, k = min(n, m)."""
     s = np.ascontiguousarray(similarity, dtype=np.int32)
     counts = np.zeros(len(s), dtype=np.int64)
     solved = Solved.empty(len(s), s.shape[1])
