@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import traceback
@@ -12,6 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from harness import __version__
+from harness.cli import plot
+from harness.cli.options import CORES, Cache, Json, Workers
 from harness.errors import HarnessError
 
 EXIT_DONE, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 2, 130
@@ -30,15 +31,7 @@ bench_app = typer.Typer(help="Measure this machine.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(features_app, name="features")
 app.add_typer(bench_app, name="bench")
-
-Cache = Annotated[
-    Path | None,
-    typer.Option("--cache", help="Cache folder (also: HARNESS_CACHE).", show_default="the user's cache"),
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-Workers = Annotated[int, typer.Option("--workers", "-w", help="Processes that compute, and threads that read images.")]
-
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+app.add_typer(plot.app, name="plot")
 
 
 def _version(asked: bool) -> None:

@@ -1,0 +1,20 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+Cache = Annotated[
+    Path | None,
+    typer.Option("--cache", help="Cache folder (also: HARNESS_CACHE).", show_default="the user's cache"),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Workers = Annotated[int, typer.Option("--workers", "-w", help="Processes that compute, and threads that read images.")]
+Published = Annotated[Path | None, typer.Option("--published", help="Folder of published rows to set beside ours.")]
+Files = Annotated[list[Path], typer.Argument(help="Leaderboard files.")]

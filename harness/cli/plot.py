@@ -1,0 +1,117 @@
+"""``harness plot``: figures from leaderboard files, and of a domain's features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import CORES, Cache, Files, Published, Workers
+from harness.errors import DataError, UserError, unknown_name
+
+app = typer.Typer(help="Draw figures, PNG or SVG.", no_args_is_help=True)
+
+Figure = Annotated[Path, typer.Option("--out", "-o", help="The figure, .svg or .png.")]
+Protocol = Annotated[str | None, typer.Option("--protocol", help="Only rows of this protocol.")]
+
+
+@app.command()
+def shots(
+    files: Files,
+    out: Figure = Path("shots.svg"),
+    metric: Annotated[str, typer.Option("--metric", help="What to draw, e.g. h_mean or joint_h_mean.")] = "oop_top1",
+    protocol: Protocol = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="Only rows of this data set.")] = None,
+    backbone: Annotated[str | None, typer.Option("--backbone", help="Only rows of this backbone.")] = None,
+    published: Published = None,
+) -> int:
+    """Accuracy against shots, a panel per domain (the paper's Figure 5)."""
+    from harness.plots.reading import one_setting, read_rows
+    from harness.plots.reference import comparable, read_published
+    from harness.plots.shots import plot_shots
+    from harness.plots.style import METRICS
+
+    if metric not in METRICS:
+        raise unknown_name("metric", metric, METRICS)
+    rows = one_setting(read_rows(files), protocol, dataset, backbone)
+    if not any(row.shots and row.domains for row in rows):
+        raise UserError("no row has few-shot figures", "run `harness evaluate --shots 1,2,4,8,16` first")
+    plot_shots(rows, out, metric, comparable(read_published(published), rows[0]) if published else ())
+    return _done(out)
+
+
+@app.command()
+def zero_shot(
+    files: Files,
+    out: Figure = Path("zero-shot.svg"),
+    method: Annotated[str, typer.Option("--method", help="Whose bars.")] = "zero_shot",
+    protocol: Protocol = None,
+    published: Published = None,
+) -> int:
+    """Accuracy on IP and OOP concepts without any image, bars per domain (the paper's Figure 4)."""
+    from harness.plots.reading import read_rows
+    from harness.plots.reference import read_published
+    from harness.plots.zero_shot import plot_zero_shot
+
+    rows = [row for row in read_rows(files) if protocol in (None, row.protocol)]
+    chosen = sorted((row for row in rows if row.method == method), key=lambda r: (r.dataset, r.backbone, r.protocol))
+    if not chosen:
+        raise unknown_name("method in these files", method, {row.method for row in rows})
+    plot_zero_shot(chosen, out, read_published(published) if published else ())
+    return _done(out)
+
+
+@app.command()
+def tsne(
+    domain: Annotated[str, typer.Option("--domain", "-d", help="Whose test images.")],
+    out: Figure = Path("tsne.svg"),
+    data: Annotated[
+        Path | None, typer.Option("--data", help="LAION-Beyond root.", show_default="the miniature")
+    ] = None,
+    folder: Annotated[list[str] | None, typer.Option("--folder", help="Folder to take of several.")] = None,
+    backbone: Annotated[str | None, typer.Option("--backbone", help="open_clip architecture.")] = None,
+    pretrained: Annotated[str | None, typer.Option("--pretrained", help="Published tag or weights file.")] = None,
+    precision: Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")] = "fp32",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Images of each side at most.")] = 3000,
+    cache: Cache = None,
+    workers: Workers = CORES,
+) -> int:
+    """A domain's test features in the plane, IP and OOP told apart (the paper's Figure 3)."""
+    from harness.cli import console
+    from harness.plots.tsne import plot_tsne
+    from harness.runner.bench import Bench
+    from harness.runner.plan import make_plan
+    from harness.runner.request import MethodChoice, Request
+
+    if precision not in ("fp32", "bf16", "fp16"):
+        raise UserError(f"no precision named {precision!r}", "use fp32, bf16 or fp16")
+    request = Request(
+        methods=(MethodChoice("zero_shot"),), domains=(domain,), seeds=(1,), data=data, folders=tuple(folder or ()),
+        backbone=backbone, pretrained=pretrained, precision=precision,  # type: ignore[arg-type]
+        device=device, cache=cache, workers=workers,
+    )  # fmt: skip
+    report = console.reporter()
+    plan = make_plan(request, report)
+    bench = Bench(plan.resolved, plan.device, plan.domains, plan.cache, workers)
+    bench.encode([(domain, None, 1)], report)
+    scored = bench.scored(domain)
+    if not scored["oop"].label.numel():
+        raise DataError(f"no OOP test image of {domain} can be read", "run `harness data check`")
+    features = {}
+    for side in sorted(scored):  # ip first: the triangles of oop lie on top
+        image, label = scored[side].image[:, 0].float().cpu().numpy(), scored[side].label.cpu().numpy()
+        step = max(1, -(-len(label) // limit))  # images are ordered by hash: every n-th is a fair sample
+        features[side] = (image[::step], label[::step])
+    read = plan.domains[domain]
+    names = {"oop": read.oop["test"].names} | ({"ip": read.ip["test"].names} if read.ip is not None else {})
+    record = plan.resolved.record
+    title = f"{domain}: image features of {record.architecture}/{record.pretrained} (t-SNE)"
+    plot_tsne(features, names, title, out)
+    return _done(out)
+
+
+def _done(out: Path) -> int:
+    print(out)
+    return 0

@@ -1,0 +1,67 @@
+"""Rows that differ in nothing but their shots are one line of a plot; this names the lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.types.leaderboard import Row, Stat
+
+
+@dataclass(frozen=True)
+class Series:
+    """One method in one setting, at every number of shots it was run with.
+
+    Attributes:
+        label: the method, with what tells it from other lines of the same method.
+        rows: its rows by shots, ascending; a method without few-shot images has one, at 0.
+    """
+
+    label: str
+    rows: tuple[Row, ...]
+
+    @property
+    def needs_shots(self) -> bool:
+        """Whether the method uses few-shot images at all."""
+        return any(row.shots for row in self.rows)
+
+    def stat(self, shots: int, domain: str, metric: str) -> Stat | None:
+        """The figure of a domain, None where it was not run or failed."""
+        found = next((row for row in self.rows if row.shots == shots), None)
+        return found.domains.get(domain, {}).get(metric) if found else None
+
+
+def series(rows: Iterable[Row]) -> list[Series]:
+    """The lines of some rows, in the order of their labels."""
+    lines: dict[str, list[Row]] = {}
+    for row in rows:
+        key = _identity(row)
+        while any(other.shots == row.shots for other in lines.get(key, ())):
+            key += "'"  # the same setting twice: its data were changed in between
+        lines.setdefault(key, []).append(row)
+    groups = [sorted(lines[key], key=lambda row: row.shots) for key in sorted(lines)]
+    labels = _labels([group[0] for group in groups])
+    made = [Series(label, tuple(group)) for label, group in zip(labels, groups, strict=True)]
+    return sorted(made, key=lambda s: s.label)
+
+
+def _identity(row: Row) -> str:
+    content = [row.protocol, row.dataset, row.backbone_record.model_dump(), row.method_record.model_dump()]
+    return json.dumps([*content, row.device, row.versions], sort_keys=True)
+
+
+def _labels(rows: Sequence[Row]) -> list[str]:
+    """The method's name; where it occurs twice, the parameters that differ; where that is not enough, a number."""
+    labels = []
+    for row in rows:
+        same = [other for other in rows if other.method == row.method]
+        own = row.method_record.parameters
+        differ = [key for key in own if any(other.method_record.parameters.get(key) != own[key] for other in same)]
+        extra = ", ".join(f"{key}={own[key]}" for key in differ)
+        labels.append(f"{row.method} ({extra})" if extra else row.method)
+    for label in {label for label in labels if labels.count(label) > 1}:
+        places = [i for i, other in enumerate(labels) if other == label]
+        for number, place in enumerate(places, start=1):
+            labels[place] = f"{label} #{number}"
+    return labels

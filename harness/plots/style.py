@@ -1,0 +1,128 @@
+"""How every figure looks, and how it is written: the same figure gives the same bytes."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import UserError
+from harness.files import storage_error, write_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8A8A8A")
+"""Okabe and Ito's palette, told apart with every form of colour blindness; black and grey end it."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES = ("-", "--", "-.", ":")
+INK, GREY, GRID = "#222222", "#666666", "#E3E3E3"
+
+METRICS = {
+    "oop_top1": "OOP top-1",
+    "ip_top1": "IP top-1",
+    "h_mean": "H-mean of OOP and IP",
+    "joint_oop_top1": "OOP top-1 among all names",
+    "joint_ip_top1": "IP top-1 among all names",
+    "joint_h_mean": "H-mean among all names",
+    "joint_top1": "top-1 of all images among all names",
+    "ip_retention": "IP accuracy over zero-shot's",
+    "oop_worst_decile": "OOP, worst tenth of the classes",
+}
+"""What an axis calls a metric."""
+
+SETTINGS: dict[str, Any] = {
+    "svg.hashsalt": "harness",  # the ids inside an SVG are random otherwise
+    "svg.fonttype": "none",  # text stays text: it can be searched, read aloud and edited
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "text.color": INK,
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "legend.frameon": False,
+    "hatch.linewidth": 0.6,
+}
+
+
+def short(domain: str) -> str:
+    """A domain's name where there is little room."""
+    return {"Insects_Spiders": "Insects", "Plants_Fugi": "Plants"}.get(domain, domain)
+
+
+def look(index: int) -> dict[str, Any]:
+    """Colour, marker and dash of the n-th line: each tells it apart without the other two."""
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "linestyle": DASHES[index // len(COLOURS) % len(DASHES)] if index >= len(COLOURS) else DASHES[index % 2],
+    }
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Draw in the house style, whatever the user's own matplotlibrc says."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        for name, value in SETTINGS.items():
+            matplotlib.rcParams[name] = value  # type: ignore[index]
+        yield
+
+
+def panels(count: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with a grid of equal panels that share their axes' limits; places that stay over are left empty."""
+    from matplotlib.figure import Figure
+
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(width * columns, height * rows + 1.0), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    flat = list(grid.flat)
+    for axes in flat[count:]:
+        axes.remove()
+    for axes in flat[max(0, count - columns) : count]:
+        axes.tick_params(labelbottom=True)
+    return figure, flat[:count]
+
+
+def save(figure: Figure, out: Path, title: str) -> None:
+    """Write a figure as PNG or SVG, by the ending of the file's name.
+
+    Raises:
+        UserError: another ending.
+        StorageError: the file cannot be written.
+    """
+    kind = out.suffix.lower().lstrip(".")
+    if kind not in ("png", "svg"):
+        raise UserError(f"{out.name} is neither PNG nor SVG", "let the file's name end in .png or .svg")
+    # No date and no version of the library: they would differ tomorrow.
+    metadata = {"Date": None, "Creator": None, "Title": title} if kind == "svg" else {"Software": None, "Title": title}
+    content = io.BytesIO()
+    with warnings.catch_warnings():
+        # Names come in every script. In an SVG they are text for the reader's own fonts; a PNG shows boxes.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(content, format=kind, dpi=160, metadata=metadata)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(out, content.getvalue())
+    except OSError as error:
+        raise storage_error("the figure", out, error, "choose another file with --out") from None

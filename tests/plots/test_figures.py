@@ -1,0 +1,135 @@
+"""Figures from leaderboard files: what is drawn, what is refused, and that the same rows give the same bytes."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from harness.cli.main import execute
+
+from .boards import cell, grid, study, write
+
+SVG = "{http://www.w3.org/2000/svg}"
+PUBLISHED = {
+    "dataset": "beyond-mini",
+    "backbone": "beyond-mini/beyond-mini",
+    "source": "A paper, Table 2",
+    "rows": [
+        {"method": "fsnl", "shots": 4, "domains": {"Food": {"oop_top1": 0.9}}},
+        {"method": "zero_shot", "shots": 0, "domains": {"Food": {"oop_top1": 0.2, "ip_top1": 0.6}}},
+        {"method": "elsewhere", "backbone": "ViT-B-16/laion400m_e32", "domains": {"Food": {"oop_top1": 0.3}}},
+    ],
+}
+
+
+def words(figure: Path) -> list[str]:
+    """Every text of an SVG."""
+    return ["".join(node.itertext()).strip() for node in ElementTree.parse(figure).iter(f"{SVG}text")]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return write(study(), tmp_path / "leaderboard.json")
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    folder = tmp_path / "published"
+    folder.mkdir()
+    (folder / "paper.json").write_text(json.dumps(PUBLISHED), encoding="utf-8")
+    return folder
+
+
+def test_accuracy_against_shots_has_a_panel_per_domain_and_a_line_per_method(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "figure.svg"
+    assert execute(["plot", "shots", str(file), "--out", str(out)]) == 0
+    found = words(out)
+    assert {"Animals", "Food", "Plants", "fsnl", "zero_shot", "fragile"} <= set(found)
+    assert {"1", "4", "16", "few-shot images per class", "OOP top-1 (%)"} <= set(found)
+    # A band for each of the two methods that vary with shots, in each of three panels.
+    bands = [g for g in ElementTree.parse(out).iter(f"{SVG}g") if g.get("id", "").startswith("FillBetweenPoly")]
+    assert len(bands) == 6
+
+
+def test_published_figures_stand_in_the_plot_only_where_the_setting_is_the_same(
+    file: Path, published: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "figure.svg"
+    assert execute(["plot", "shots", str(file), "--published", str(published), "--out", str(out)]) == 0
+    assert "fsnl, published" in words(out)
+    assert "elsewhere, published" not in words(out)
+    assert execute(["plot", "zero-shot", str(file), "--published", str(published), "--out", str(out)]) == 0
+    assert {"zero_shot, published, IP", "zero_shot, published, OOP"} <= set(words(out))
+
+
+def test_zero_shot_bars_carry_their_figures(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "figure.svg"
+    assert execute(["plot", "zero-shot", str(file), "--out", str(out)]) == 0
+    # OOP of a domain is 0.1 + 0.1 i + 0.02 seed in the mean of three seeds; IP lies one point above.
+    assert {"14.0", "24.0", "34.0", "15.0", "25.0", "35.0"} <= set(words(out))
+    assert {"in pre-training (IP)", "out of pre-training (OOP)", "Animals", "Food", "Plants"} <= set(words(out))
+
+
+@pytest.mark.parametrize("command", ["shots", "zero-shot"])
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_the_same_rows_give_the_same_bytes(command: str, kind: str, file: Path, tmp_path: Path) -> None:
+    twice = [tmp_path / f"{name}.{kind}" for name in ("a", "b")]
+    for out in twice:
+        assert execute(["plot", command, str(file), "--out", str(out)]) == 0
+    first, second = (out.read_bytes() for out in twice)
+    assert first == second
+    assert first.startswith(b"\x89PNG" if kind == "png" else b"<?xml")
+    assert b"Matplotlib" not in first
+    assert b"dc:date" not in first
+
+
+def test_a_name_from_a_plugin_is_text_and_nothing_else(tmp_path: Path) -> None:
+    hostile = "</text><script>$\\frac{1}$"
+    file, out = write(grid(hostile, 4, 0.3), tmp_path / "board.json"), tmp_path / "figure.svg"
+    assert execute(["plot", "shots", str(file), "--out", str(out)]) == 0
+    assert not list(ElementTree.parse(out).iter(f"{SVG}script"))
+    assert hostile in words(out)
+
+
+def test_lines_of_one_method_are_told_apart_by_the_parameters_that_differ(tmp_path: Path) -> None:
+    cells = [c for lr in (0.1, 0.2) for c in grid("fsnl", 4, lr, method={"parameters": {"lr": lr, "epochs": 20}})]
+    out = tmp_path / "figure.svg"
+    assert execute(["plot", "shots", str(write(cells, tmp_path / "board.json")), "--out", str(out)]) == 0
+    assert {"fsnl (lr=0.1)", "fsnl (lr=0.2)"} <= set(words(out))
+
+
+def test_a_domain_without_figures_is_said_to_have_failed(tmp_path: Path) -> None:
+    from .boards import failed
+
+    cells = [cell("zero_shot", "Animals", 0, 1, 0.2), failed("zero_shot", "Food", 0, 1, "no image")]
+    out = tmp_path / "figure.svg"
+    assert execute(["plot", "zero-shot", str(write(cells, tmp_path / "board.json")), "--out", str(out)]) == 0
+    assert "failed" in words(out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["shots", "BOARD", "--out", "figure.jpg"], "figure.jpg is neither PNG nor SVG"),
+        (["shots", "nowhere.json"], "nowhere.json cannot be read: no such file"),
+        (["shots", "BOARD", "--metric", "h_men"], "no metric named 'h_men'"),
+        (["shots", "BOARD", "--protocol", "paper-2025"], "no row matches --protocol paper-2025"),
+        (["shots", "BOTH"], "choose one with --protocol"),
+        (["zero-shot", "BOARD", "--method", "zero_shoot"], "did you mean zero_shot?"),
+        (["shots", "BROKEN"], "is no leaderboard"),
+    ],
+)
+def test_what_cannot_be_drawn_is_a_sentence(
+    arguments: list[str], sentence: str, file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    both = write([*study(), *grid("fsnl", 4, 0.3, protocol="paper-2025")], tmp_path / "both.json")
+    broken = tmp_path / "broken.json"
+    broken.write_text('{"schema_version": 1, "rows": [{}]}', encoding="utf-8")
+    places = {"BOARD": file, "BOTH": both, "BROKEN": broken}
+    assert execute(["plot", *(str(places.get(a, a)) for a in arguments)]) == 2
+    assert sentence in capfd.readouterr().err
