@@ -26,8 +26,12 @@ _EXACT = {("LAION-400M", "laion-beyond-400m"), ("beyond-mini", "beyond-mini")}
 
 
 def corpus_of(tag: str) -> str:
-    """The corpus of a weights tag, ``unknown`` if the tag does not tell."""
-    matches = [prefix for prefix in _BY_PREFIX if tag.lower().startswith(prefix)]
+    """The corpus of a weights tag, or of a file that is named after one; ``unknown`` if the name does not tell.
+
+    Published files are called ``<architecture>-<tag>-<digest>``, so a tag may begin after any hyphen.
+    """
+    parts = tag.lower().split("-")
+    matches = [prefix for prefix in _BY_PREFIX if any(part.startswith(prefix) for part in parts)]
     return _BY_PREFIX[max(matches, key=len)] if matches else "unknown"
 
 

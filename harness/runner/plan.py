@@ -216,6 +216,9 @@ def _device(wanted: str) -> str:
         raise UserError(f"no device named {wanted!r}", "use auto, cpu or cuda")
     if not torch.cuda.is_available():
         raise UserError("this machine has no CUDA device that torch can use", "use --device cpu")
+    known = ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if wanted not in known:
+        raise unknown_name("device", wanted, ["cpu", *known])
     return wanted
 
 

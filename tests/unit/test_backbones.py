@@ -258,6 +258,8 @@ def test_registering_twice_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("tag", "corpus"),
     [
+        ("vit_b_16-laion400m_e32-55e67d44", "LAION-400M"),
+        ("vit_b_16-plus_240-laion400m_e31-8fb26589", "LAION-400M"),
         ("laion400m_e32", "LAION-400M"),
         ("laion2b_s34b_b79k", "LAION-2B"),
         ("laion5b_s13b_b90k", "LAION-5B"),
