@@ -1,0 +1,209 @@
+"""Rows beside each other: what is the same setting is subtracted, what is not says why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.leaderboard.differences import ABSENT, Difference, differences
+from harness.leaderboard.published import PublishedRow, PublishedTable
+from harness.types.cell import METRICS
+from harness.types.leaderboard import Leaderboard, Row
+
+PUBLISHED_METRICS = (*METRICS, "oop_cluster_acc", "ip_cluster_acc")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One side of a comparison: figures, and the settings that decide whether they may be subtracted.
+
+    Attributes:
+        label: what it is called in a table.
+        method: name of the method.
+        shots: images per class, 0 for none.
+        setting: what must be the same, by the words of a reason; None where a source does not say.
+        domains: domain -> metric -> fraction.
+        mean: metric -> fraction; empty for an incomplete row.
+        notes: what a reader must know.
+    """
+
+    label: str
+    method: str
+    shots: int
+    setting: Mapping[str, Any]
+    domains: Mapping[str, Mapping[str, float]]
+    mean: Mapping[str, float]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two entries, and the reasons why their figures are not to be subtracted (none: they may be)."""
+
+    left: Entry
+    right: Entry
+    reasons: tuple[str, ...]
+
+    @property
+    def metrics(self) -> list[str]:
+        """Metrics that both sides have in some domain, in the order of tables."""
+        both = [_metrics(side) for side in (self.left, self.right)]
+        return [metric for metric in PUBLISHED_METRICS if metric in both[0] & both[1]]
+
+    @property
+    def domains(self) -> list[str]:
+        """Domains of either side."""
+        return sorted({*self.left.domains, *self.right.domains})
+
+    def json(self) -> dict[str, Any]:
+        """For ``--json``; a difference stands only where there is no reason against it."""
+        places = {
+            **{d: (self.left.domains.get(d, {}), self.right.domains.get(d, {})) for d in self.domains},
+            "mean": (self.left.mean, self.right.mean),
+        }
+        figures = {
+            place: {m: self._figures(one.get(m), other.get(m)) for m in self.metrics}
+            for place, (one, other) in places.items()
+        }
+        return {
+            "method": self.left.method,
+            "shots": self.left.shots,
+            "left": self.left.label,
+            "right": self.right.label,
+            "comparable": not self.reasons,
+            "reasons": list(self.reasons),
+            "notes": [*self.left.notes, *self.right.notes],
+            "figures": figures,
+        }
+
+    def _figures(self, one: float | None, other: float | None) -> dict[str, float | None]:
+        subtract = not self.reasons and one is not None and other is not None
+        return {"left": one, "right": other, "difference": one - other if subtract else None}  # type: ignore[operator]
+
+
+def entry(row: Row, label: str) -> Entry:
+    """One of our rows."""
+    holes = tuple(f"incomplete: {f.domain}: {f.reason}" for f in row.failures)
+    return Entry(
+        label=label,
+        method=row.method,
+        shots=row.shots,
+        setting={
+            "data set": row.dataset,
+            "backbone": row.backbone,
+            "protocol": row.protocol,
+            "shots": row.shots,
+            "precision": row.backbone_record.precision,
+            "weights": row.backbone_record.weights_sha256,
+            **{f"data of {domain}": data.fingerprint for domain, data in row.data.items()},
+        },
+        domains={d: {m: stat.mean for m, stat in stats.items()} for d, stats in row.domains.items()},
+        mean={m: stat.mean for m, stat in row.mean.items()},
+        notes=holes,
+    )
+
+
+def published_entry(row: PublishedRow, table: PublishedTable) -> Entry:
+    """One of the paper's."""
+    return Entry(
+        label=table.source.table,
+        method=row.method,
+        shots=row.shots,
+        setting={
+            "data set": row.dataset,
+            "backbone": row.backbone,
+            "protocol": table.protocol,
+            "shots": row.shots,
+        },
+        domains=row.domains,
+        mean=row.mean,
+        notes=row.notes,
+    )
+
+
+def compare(left: Entry, right: Entry) -> Comparison:
+    """Two entries beside each other, with the reasons against subtracting them."""
+    reasons = []
+    for name in {**left.setting, **right.setting}:
+        one, other = left.setting.get(name, ABSENT), right.setting.get(name, ABSENT)
+        if one == other or ABSENT in (one, other):
+            continue
+        if name.startswith("data of") or name == "weights":
+            reasons.append(f"other {name} (sha256 {str(one)[:12]} and {str(other)[:12]})")
+        else:
+            reasons.append(f"other {name}: {one} and {'not stated' if other is None else other}")
+    miniature = "the miniature is a drawn world: its numbers say nothing about real images"
+    if "beyond-mini" in (sets := (left.setting["data set"], right.setting["data set"])) and len(set(sets)) > 1:
+        reasons.append(miniature)
+    return Comparison(left, right, tuple(reasons))
+
+
+def with_published(board: Leaderboard, tables: Iterable[PublishedTable]) -> list[Comparison]:
+    """Every row beside every published row of its method that has a metric in common, at the same shots if there are.
+
+    A published row of another setting stands there too, with the reasons.
+    """
+    published = [published_entry(row, table) for table in tables for row in table.rows]
+    found = []
+    for row in board.rows:
+        ours = entry(row, "ours")
+        same = [e for e in published if e.method == row.method and _metrics(e) & _metrics(ours)]
+        same = [e for e in same if e.shots == row.shots] or same
+        found += [compare(ours, other) for other in same]
+    return found
+
+
+def between(a: Leaderboard, b: Leaderboard) -> tuple[list[Comparison], list[Row], list[Row]]:
+    """The rows of two leaderboards beside each other; those that only A and only B has."""
+    pairs, only_a, only_b = pair(a.rows, b.rows)
+    return [compare(entry(one, "A"), entry(other, "B")) for one, other in pairs], only_a, only_b
+
+
+def pair(a: Sequence[Row], b: Sequence[Row]) -> tuple[list[tuple[Row, Row]], list[Row], list[Row]]:
+    """Rows that answer the same question, and what is left over on either side.
+
+    First the rows with the same id, then those with the same parameters in the same setting, then those with the same
+    method, protocol, data set and shots, in the order of the files.
+    """
+    left, right = list(a), list(b)
+    pairs = []
+    for alike in (lambda row: row.id, _setting, _question):
+        for row in list(left):
+            other = next((o for o in right if alike(o) == alike(row)), None)
+            if other is not None:
+                pairs.append((row, other))
+                left.remove(row)
+                right.remove(other)
+    return sorted(pairs, key=lambda two: a.index(two[0])), left, right
+
+
+def diff(a: Leaderboard, b: Leaderboard) -> dict[str, list[Difference]]:
+    """What differs, to the last digit: row -> differences; nothing for equal leaderboards."""
+    pairs, only_a, only_b = pair(a.rows, b.rows)
+    found = {}
+    for one, other in pairs:
+        what = list(differences(one.model_dump(mode="json"), other.model_dump(mode="json")))
+        if what:
+            found[title(one)] = what
+    for row, sides in [(r, ("present", ABSENT)) for r in only_a] + [(r, (ABSENT, "present")) for r in only_b]:
+        found.setdefault(title(row), []).append(Difference("row", *sides))
+    return found
+
+
+def title(row: Row) -> str:
+    """A row in a sentence."""
+    return f"{row.method}@{row.shots} ({row.id}; {row.dataset}, {row.backbone}, {row.protocol})"
+
+
+def _metrics(side: Entry) -> set[str]:
+    return {metric for values in side.domains.values() for metric in values}
+
+
+def _setting(row: Row) -> tuple[str, ...]:
+    return *_question(row), row.backbone, json.dumps(row.method_record.parameters, sort_keys=True)
+
+
+def _question(row: Row) -> tuple[str, ...]:
+    return row.method, row.protocol, row.dataset, str(row.shots)
