@@ -1,8 +1,8 @@
 """Kept predictions: what a method answered for every scored image, small enough to keep for every cell.
 
 One safetensors file per cell with up to five vectors of columns: ``oop``, ``ip``, ``joint_oop``, ``joint_ip`` and, for
-IP retention, ``reference`` (zero-shot among the IP names). Images are in the order of ``ScoredSide.order``, numbers in the
-smallest unsigned type that holds them: one or two bytes an image. The file is named by the sha256 of its content.
+IP retention, ``reference`` (zero-shot among the IP names). Images are in the order of ``ScoredSide.order``, numbers in
+the smallest unsigned type that holds them: one or two bytes an image. The file is named by the sha256 of its content.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from functools import partial
 
 from harness.files import storage_error, write_atomic
 from harness.leaderboard import assemble
+from harness.leaderboard.costs import costs, write_costs
 from harness.ledger import Ledger
 from harness.progress import Reporter, Silent
 from harness.runner.plan import Job, Plan, make_plan
@@ -46,7 +47,10 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
     ran = assemble(cells.values(), wanted, plan.lost)
     file = ledger.root / FILE
     failed = [cell for cell in cells.values() if cell.failure is not None and cell.spec.key not in known]
-    write_leaderboard(ledger, assemble([*ledger.cells(), *failed], lost=()))
+    stored = {cell.spec.key: cell for cell in ledger.cells()}
+    everything = assemble([*stored.values(), *failed], lost=())
+    write_leaderboard(ledger, everything)
+    write_costs(ledger.root, costs(everything.rows, stored.get))
     return Outcome(ran, file, len(pending), len(known), unreadable)
 
 

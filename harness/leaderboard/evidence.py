@@ -1,0 +1,164 @@
+"""What a row rests on, from a results folder or from a submission: labels, predictions and draws, each under its hash.
+
+Nothing is believed by its name: content without the hash it was asked for is damaged, and damaged is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from harness.errors import DataError, UserError
+from harness.leaderboard import predictions
+from harness.leaderboard.predictions import Columns
+from harness.leaderboard.read import HINT, parse_board, read_board
+from harness.ledger import labels_path, manifest_path, predictions_path
+from harness.types.labels import LabelSheet
+from harness.types.leaderboard import Leaderboard, Row
+from harness.types.manifest import Manifest
+
+BOARD = "leaderboard.json"
+
+LIMIT = 1 << 28
+"""Bytes of one file in a submission; the labels of the largest domain of LAION-Beyond take a hundredth of it."""
+
+
+class Lacking(Exception):  # noqa: N818 - an answer, not a fault
+    """Something that a check needs is missing or damaged; the message says what."""
+
+
+class Evidence:
+    """Reads what rows rest on.
+
+    Args:
+        read: a path in the results folder -> the content, or None if there is no such file.
+    """
+
+    def __init__(self, read: Callable[[str], bytes | None]) -> None:
+        self._read = read
+        self._sheets: dict[str, LabelSheet] = {}
+        self._labels: dict[tuple[str, str, tuple[str, ...]], NDArray[np.int64]] = {}
+
+    def sheet(self, fingerprint: str) -> LabelSheet:
+        """The labels of the domain data with that fingerprint.
+
+        Raises:
+            Lacking: they are missing or damaged.
+        """
+        if fingerprint not in self._sheets:
+            try:
+                content = self._content(labels_path(fingerprint), fingerprint, "labels")
+                self._sheets[fingerprint] = LabelSheet.model_validate_json(content)
+            except ValidationError:
+                raise Lacking(f"labels {fingerprint[:12]} are damaged") from None
+        return self._sheets[fingerprint]
+
+    def labels(self, fingerprint: str, side: str, unreadable: tuple[str, ...]) -> NDArray[np.int64]:
+        """Labels ``(n,)`` of a side's scored images, in the order of predictions.
+
+        Raises:
+            Lacking: the labels are missing or damaged, or the domain has no such side.
+        """
+        key = fingerprint, side, unreadable
+        if key not in self._labels:
+            scored = self.sheet(fingerprint).sides.get(side)
+            if scored is None:
+                raise Lacking(f"labels {fingerprint[:12]} have no {side} images")
+            ordered = [scored.labels[i] for i in scored.order(frozenset(unreadable))]
+            self._labels[key] = np.asarray(ordered, dtype=np.int64)
+        return self._labels[key]
+
+    def predictions(self, digest: str) -> dict[str, Columns]:
+        """The predicted columns of one cell.
+
+        Raises:
+            Lacking: they are missing or damaged.
+        """
+        try:
+            return predictions.unpack(self._content(predictions_path(digest), digest, "predictions"))
+        except ValueError as error:
+            raise Lacking(f"predictions {digest[:12]} are damaged: {error}") from None
+
+    def manifest(self, digest: str) -> Manifest:
+        """A few-shot draw.
+
+        Raises:
+            Lacking: it is missing or damaged.
+        """
+        try:
+            return Manifest.model_validate_json(self._content(manifest_path(digest), digest, "manifest"))
+        except ValidationError:
+            raise Lacking(f"manifest {digest[:12]} is damaged") from None
+
+    def files(self, row: Row) -> dict[str, bytes]:
+        """Everything that a check of the row needs, by its path in a results folder.
+
+        Raises:
+            Lacking: something is missing or damaged.
+        """
+        found: dict[str, bytes] = {}
+        for data in row.data.values():
+            wanted = [(labels_path(data.fingerprint), data.fingerprint, "labels")]
+            wanted += [(manifest_path(h), h, "manifest") for h in data.manifests.values() if h]
+            wanted += [(predictions_path(h), h, "predictions") for h in data.predictions.values() if h]
+            found |= {path: self._content(path, digest, what) for path, digest, what in wanted}
+        return found
+
+    def _content(self, path: str, digest: str, what: str) -> bytes:
+        content = self._read(path)
+        if content is None:
+            raise Lacking(f"{what} {digest[:12]} missing: there is no {path}")
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise Lacking(f"{what} {digest[:12]} damaged or changed: {path} has another sha256")
+        return content
+
+
+def open_file(path: Path) -> tuple[Leaderboard, Evidence]:
+    """The rows of a leaderboard file, results folder or submission, and what they rest on.
+
+    Raises:
+        UserError: there is no such file.
+        DataError: it is none of these.
+    """
+    if path.is_file() and zipfile.is_zipfile(path):
+        return _open_submission(path)
+    root = path if path.is_dir() else path.parent
+    return read_board(path), Evidence(lambda name: _read_file(root / name))
+
+
+def _open_submission(path: Path) -> tuple[Leaderboard, Evidence]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sizes = {info.filename: info.file_size for info in archive.infolist()}
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DataError(f"{path} is a damaged submission: {error}", "transfer it again") from None
+
+    def read(name: str) -> bytes | None:
+        if sizes.get(name, LIMIT + 1) > LIMIT:
+            return None
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return archive.read(name)
+        except (zipfile.BadZipFile, zlib.error, OSError, KeyError, RuntimeError, EOFError):
+            return None  # a damaged member is a missing one
+
+    board = read(BOARD)
+    if board is None:
+        raise UserError(f"{path} is no submission: it holds no {BOARD}", "`harness leaderboard submit` writes one")
+    return parse_board(board, f"{path}:{BOARD}"), Evidence(read)
+
+
+def _read_file(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}", HINT) from None

@@ -1,0 +1,111 @@
+"""Intervals, paired tests and ranks of rows, from kept predictions; the same on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.leaderboard.bootstrap import MEAN, REPLICATES, Bootstrap, Replicates
+from harness.types.leaderboard import Row
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """95 % of the replicates lie between these fractions."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """A row against a baseline on the same images.
+
+    Attributes:
+        difference: row minus baseline, a fraction.
+        interval: of the difference; None without predictions.
+        p: two-sided, that there is no difference; never below 2 / (replicates + 1).
+        p_holm: p, corrected (Holm) for all rows that are tested in the same table.
+        reason: why there is no test, None if there is one.
+    """
+
+    difference: float | None
+    interval: Interval | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    reason: str | None = None
+
+
+def interval(replicates: Replicates) -> Interval:
+    """The percentile interval."""
+    low, high = np.quantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(low), float(high))
+
+
+def paired_tests(rows: Sequence[Row], baseline: Row, bootstrap: Bootstrap, place: str = MEAN) -> list[PairedTest]:
+    """Every row against the baseline, at one domain or at the mean over domains."""
+    tests = [_test(row, baseline, bootstrap, place) for row in rows]
+    ps = sorted((test.p, i) for i, test in enumerate(tests) if test.p is not None)
+    highest = 0.0
+    for rank, (p, i) in enumerate(ps):
+        highest = max(highest, min(1.0, p * (len(ps) - rank)))
+        tests[i] = PairedTest(tests[i].difference, tests[i].interval, tests[i].p, highest)
+    return tests
+
+
+def _test(row: Row, baseline: Row, bootstrap: Bootstrap, place: str) -> PairedTest:
+    if row.id == baseline.id:
+        return PairedTest(None, reason="it is the baseline")
+    if (reason := other_images(row, baseline)) is not None:
+        return PairedTest(None, reason=reason)
+    ours, theirs = (_figure(r, place, bootstrap.metric) for r in (row, baseline))
+    if ours is None or theirs is None:
+        return PairedTest(None, reason=f"no {bootstrap.metric}" if place != MEAN else "a row has a hole")
+    a, b = bootstrap.of(row, place), bootstrap.of(baseline, place)
+    if a is None or b is None:
+        lacking = bootstrap.lacking.get(row.id) or bootstrap.lacking.get(baseline.id) or "predictions are lacking"
+        return PairedTest(ours - theirs, reason=lacking)
+    below, above = int((a <= b).sum()), int((a >= b).sum())
+    p = min(1.0, 2 * (1 + min(below, above)) / (REPLICATES + 1))
+    return PairedTest(ours - theirs, interval(a - b), p)
+
+
+def other_images(row: Row, other: Row) -> str | None:
+    """Why two rows were not scored on the same images, or None if they were."""
+    if row.data.keys() != other.data.keys():
+        return "other domains"
+    for domain, data in row.data.items():
+        twin = other.data[domain]
+        if (data.fingerprint, data.images) != (twin.fingerprint, twin.images) and data.images and twin.images:
+            return f"other images of {domain}"
+    return None
+
+
+def ranks(rows: Sequence[Row], bootstrap: Bootstrap, place: str = MEAN) -> list[int | None]:
+    """1 + the number of rows that are surely better; None for a row without the figure.
+
+    A row is surely better when it is ahead in more than 97.5 % of the replicates: so rows that the images cannot tell
+    apart share a rank. Rows are ranked among those that were scored on the same images; without predictions, by the
+    figures themselves.
+    """
+    figures = [_figure(row, place, bootstrap.metric) for row in rows]
+    found: list[int | None] = []
+    for row, own in zip(rows, figures, strict=True):
+        rivals = [(r, f) for r, f in zip(rows, figures, strict=True) if f is not None and other_images(row, r) is None]
+        better = 0
+        for rival, figure in rivals:
+            a, b = bootstrap.of(rival, place), bootstrap.of(row, place)
+            if own is None or figure is None or figure <= own:
+                continue
+            better += 1 if a is None or b is None else bool((a > b).mean() > (1 + LEVEL) / 2)
+        found.append(None if own is None else 1 + better)
+    return found
+
+
+def _figure(row: Row, place: str, metric: str) -> float | None:
+    stats = row.mean if place == MEAN else row.domains.get(place, {})
+    return stats[metric].mean if metric in stats else None

@@ -1,0 +1,67 @@
+"""A table before it is drawn: for the terminal, for Markdown and for LaTeX."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_LATEX = {
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "–": "--",
+    "−": "$-$",
+    "Δ": r"$\Delta$",
+    "<": "$<$",
+    ">": "$>$",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Plain text in rows and columns.
+
+    Attributes:
+        title: what all rows have in common.
+        columns: the heads.
+        rows: as many texts each as there are columns.
+        left: how many columns are text; the others are numbers.
+        notes: sentences below the table.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    left: int = 1
+    notes: Sequence[str] = ()
+
+    def markdown(self) -> str:
+        """GitHub's pipe tables."""
+        marks = [":--" if i < self.left else "--:" for i in range(len(self.columns))]
+        lines = [f"**{_md(self.title)}**", ""] if self.title else []
+        lines += [f"| {' | '.join(map(_md, line))} |" for line in (self.columns, marks, *self.rows)]
+        lines += ["", *(f"- {_md(note)}" for note in self.notes)] if self.notes else []
+        return "\n".join(lines) + "\n"
+
+    def latex(self) -> str:
+        """A ``table`` with booktabs rules, ready to be put into a paper."""
+        form = "l" * self.left + "r" * (len(self.columns) - self.left)
+        body = [r" \\ ".join((" & ".join(map(_tex, line)), "")).rstrip() for line in self.rows]
+        lines = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{form}}}", r"\toprule"]
+        lines += [" & ".join(map(_tex, self.columns)) + r" \\", r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
+        caption = ". ".join(_tex(text.rstrip(".")) for text in (self.title, *self.notes) if text)
+        return "\n".join([*lines, rf"\caption{{{caption}.}}", r"\end{table}"]) + "\n"
+
+
+def _md(text: str) -> str:
+    if re.fullmatch(r":--|--:", text):
+        return text
+    # What comes from a plugin or a file name is text: no tags, links, columns or emphasis.
+    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", " ".join(text.split()))
+
+
+def _tex(text: str) -> str:
+    return "".join(_LATEX.get(c, c) for c in " ".join(text.split()))

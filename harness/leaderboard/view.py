@@ -1,0 +1,149 @@
+"""Rows as people want to see them: in tables of one setting, with intervals, ranks, tests, costs and marks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import UserError, unknown_name
+from harness.leaderboard.bootstrap import MEAN, Bootstrap
+from harness.leaderboard.costs import RowCost, read_costs
+from harness.leaderboard.evidence import Evidence, open_file
+from harness.leaderboard.marks import Against, content_hash, read_marks
+from harness.leaderboard.statistics import Interval, PairedTest, interval, paired_tests, ranks
+from harness.types.cell import METRICS
+from harness.types.leaderboard import Row, Stat
+
+
+@dataclass(frozen=True)
+class ViewRow:
+    """A row with what was worked out for one metric.
+
+    Attributes:
+        row: as it stands in the file.
+        stats: domain or ``mean`` -> mean and spread over seeds; a hole has none.
+        intervals: domain or ``mean`` -> 95 % interval; only where predictions are kept.
+        rank: among the rows of the table that were scored on the same images; rows that cannot be told apart share it.
+        test: against the baseline, if one was asked for.
+        verified: what the row was verified against, None if it was not.
+        cost: None where it is not known.
+        lacking: why there is no interval, None if there is.
+    """
+
+    row: Row
+    stats: dict[str, Stat]
+    intervals: dict[str, Interval]
+    rank: int | None
+    test: PairedTest | None
+    verified: Against | None
+    cost: RowCost | None
+    lacking: str | None
+
+
+@dataclass(frozen=True)
+class ViewTable:
+    """Rows that may stand in one table: same protocol, data set, backbone and number of shots.
+
+    Rows without few-shot images stand in every table of their setting.
+    """
+
+    protocol: str
+    dataset: str
+    backbone: str
+    shots: int
+    metric: str
+    domains: tuple[str, ...]
+    rows: tuple[ViewRow, ...]
+
+    @property
+    def title(self) -> str:
+        """The setting in a line."""
+        drawn = f", {self.shots} shots" if self.shots else ""
+        return f"{self.dataset}, {self.backbone}, {self.protocol}{drawn}: {self.metric}"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Rows of several files, each with what lies beside its file."""
+
+    rows: tuple[Row, ...]
+    evidence: tuple[Evidence, ...]
+    costs: dict[str, RowCost]
+    marks: dict[str, Against]
+
+
+def read_sources(files: Iterable[Path]) -> Sources:
+    """The rows of some files; a row that stands in several counts once.
+
+    Raises:
+        UserError: a file does not exist, or a row stands in two files with different figures.
+        DataError: a file is no leaderboard.
+    """
+    rows: dict[str, tuple[Row, Evidence]] = {}
+    costs: dict[str, RowCost] = {}
+    marks: dict[str, Against] = {}
+    for file in files:
+        board, evidence = open_file(file)
+        folder = file if file.is_dir() else file.parent
+        costs, marks = {**read_costs(folder), **costs}, {**read_marks(folder), **marks}
+        for row in board.rows:
+            known = rows.setdefault(row.id, (row, evidence))[0]
+            if known != row:
+                raise UserError(
+                    f"{row.method}@{row.shots} ({row.id}) stands in two files with different figures",
+                    "`harness leaderboard diff A B` shows them",
+                )
+    pairs = list(rows.values())
+    return Sources(tuple(row for row, _ in pairs), tuple(evidence for _, evidence in pairs), costs, marks)
+
+
+def view(sources: Sources, metric: str, baseline: str | None = None) -> list[ViewTable]:
+    """The tables of some rows.
+
+    Args:
+        sources: the rows.
+        metric: one of ``METRICS``.
+        baseline: a method that all others are tested against, on the same images.
+
+    Raises:
+        UserError: no such metric or baseline.
+    """
+    if metric not in METRICS:
+        raise unknown_name("metric", metric, METRICS)
+    if baseline is not None and all(row.method != baseline for row in sources.rows):
+        raise unknown_name("method in these files", baseline, {row.method for row in sources.rows})
+    bootstrap = Bootstrap(sources.rows, sources.evidence, metric)
+    settings: dict[tuple[str, str, str], list[Row]] = {}
+    for row in sources.rows:
+        settings.setdefault((row.protocol, row.dataset, row.backbone), []).append(row)
+    tables = []
+    for setting, rows in sorted(settings.items()):
+        for shots in sorted({row.shots for row in rows if row.shots}) or [0]:
+            chosen = [row for row in rows if row.shots in (0, shots)]
+            made = _rows(chosen, sources, bootstrap, baseline)
+            domains = tuple(sorted({d for r in chosen for d in (*r.domains, *(f.domain for f in r.failures))}))
+            tables.append(ViewTable(*setting, shots, metric, domains, made))
+    return tables
+
+
+def _rows(rows: Sequence[Row], sources: Sources, bootstrap: Bootstrap, baseline: str | None) -> tuple[ViewRow, ...]:
+    metric = bootstrap.metric
+    against = next((r for r in rows if r.method == baseline), None)
+    tests: Sequence[PairedTest | None] = [None] * len(rows)
+    if against is not None:
+        tests = paired_tests(rows, against, bootstrap)
+    made = []
+    for row, rank, test in zip(rows, ranks(rows, bootstrap), tests, strict=True):
+        places = {**row.domains, MEAN: row.mean}
+        stats = {place: values[metric] for place, values in places.items() if metric in values}
+        drawn = {place: found for place in stats if (found := bootstrap.of(row, place)) is not None}
+        intervals = {place: interval(found) for place, found in drawn.items()}
+        mark = sources.marks.get(content_hash(row))
+        cost, lacking = sources.costs.get(row.id), bootstrap.lacking.get(row.id)
+        made.append(ViewRow(row, stats, intervals, rank, test, mark, cost, lacking))
+    return tuple(sorted(made, key=lambda m: (m.rank or len(rows) + 1, -_mean(m), m.row.method, m.row.id)))
+
+
+def _mean(made: ViewRow) -> float:
+    return made.stats[MEAN].mean if MEAN in made.stats else 0.0
