@@ -10,7 +10,7 @@
 //   3. bidding       each free row takes its best column and raises its price by the lead over the second best; the row that
 //                    lost it bids next. About two bids per row: more save fewer paths than they cost on CLIP-like matrices
 //   4. paths         each row that is still free: Dijkstra over the columns with the lengths u_i - (S_ij - p_j), which are
-//                    never negative, to the nearest free column; prices fall by what keeps the lengths so
+//                    never negative, to the nearest free column; prices on the way rise by what keeps the lengths so
 //   5. certificate   u from the prices alone and one look at all of S: gap = sum(u) + sum(p) - total
 //   6. ties          the lexicographically smallest of all optima (ties.cpp), so that the result is a function of S alone
 //
@@ -46,7 +46,7 @@ struct Solver {
     const std::int32_t* s;
     int rows, columns, stride;
     std::int64_t steps;
-    std::vector<T> price, distance, closed, pathcost;
+    std::vector<T> price, distance, closed;
     std::vector<std::int32_t> column_of, row_of, previous, waiting, next, reached;
 
     struct Best {
@@ -83,7 +83,6 @@ struct Solver {
         distance.resize(stride);
         closed.resize(stride);
         previous.resize(stride);
-        pathcost.resize(rows);
     }
 
     HARNESS_INLINE void column_maxima() {

@@ -63,14 +63,13 @@ __global__ void __launch_bounds__(kThreads, 2) fused_kernel(const void* rows, co
 
     // 3. The assignment, in int64 where int32 is too narrow.
     const auto narrow = Problem<std::int32_t>::at(rest, s, n, m);
-    begin(team, narrow);
-    __syncthreads();
-    auction(team, [&](int) { return narrow; }, 1, n, m, 0, kLastRounds, 0, counts);
+    const auto problem = [&](int) { return narrow; };
+    begin<std::int32_t>(team, problem, 1, n, m);
+    auction(team, problem, 1, n, m, 0, kLastRounds, 0, counts);
     if (!finish(team, narrow)) {
         const auto wide = Problem<std::int64_t>::at(rest, s, n, m);
         __syncthreads();
-        begin(team, wide);
-        __syncthreads();
+        begin<std::int64_t>(team, [&](int) { return wide; }, 1, n, m);
         finish(team, wide);
     }
     write_results(team, narrow, bad, swapped, k, out);  // its indices and sums lie where the wide one's do

@@ -82,13 +82,11 @@ template <class Team>
 __device__ void auctions(Team team, const Workspace& space) {
     const int n = space.layout.n, m = space.layout.m, batch = int(space.batch);
     const auto problem = [&](int k) { return space.problem<std::int32_t>(k); };
-    for (int k = 0; k < batch; ++k) begin(team, problem(k));
-    team.sync();
+    begin<std::int32_t>(team, problem, batch, n, m);
     if (n == m)
         for (int phase = 0; phase < kPhases; ++phase) {
             auction(team, problem, batch, n, m, phase_epsilon(phase), kPhaseRounds, batch * few(n), space.counts());
-            for (int k = 0; k < batch; ++k) release(team, problem(k));
-            team.sync();
+            release(team, problem, batch, n, m);
         }
     auction(team, problem, batch, n, m, 0, kLastRounds, 0, space.counts());
 }
@@ -107,8 +105,7 @@ __global__ void __launch_bounds__(1024) paths_kernel(Workspace space) {
         return;
     }
     team.sync();
-    begin(team, wide);
-    team.sync();
+    begin<std::int64_t>(team, [&](int) { return wide; }, 1, wide.rows, wide.columns);
     paths(team, wide);
     team.sync();
     for (int j = team.rank(); j < wide.columns; j += team.size()) wide.distance[j] = wide.price[j];

@@ -80,35 +80,41 @@ enum Flag { kOverflow, kChanged, kTop };  // places in Problem::flags
 
 // ---------------------------------------------------------------------------------------------------------- 1. prices
 
-template <class T, class Team>
-HARNESS_TEAM void release(Team& team, const Problem<T>& w) {
-    for (int j = team.rank(); j < w.columns; j += team.size()) w.row_of[j] = kNobody;
-    for (int i = team.rank(); i < w.rows; i += team.size()) w.column_of[i] = kNobody;
+// In a batch of problems at once: problem(k) is the k-th.
+template <class Team, class Get>
+HARNESS_TEAM void release(Team& team, const Get& problem, int batch, int rows, int columns) {
+    for (std::int64_t c = team.rank(); c < std::int64_t(batch) * columns; c += team.size())
+        problem(int(c / columns)).row_of[c % columns] = kNobody;
+    for (std::int64_t r = team.rank(); r < std::int64_t(batch) * rows; r += team.size())
+        problem(int(r / rows)).column_of[r % rows] = kNobody;
+    team.sync();
 }
 
-template <class T, class Team>
-HARNESS_TEAM void begin(Team& team, const Problem<T>& w) {
-    release(team, w);
-    for (int j = team.rank(); j < w.columns; j += team.size()) {
-        T top = w.rows == w.columns ? T(w.s[j]) : T(0);
-        if (w.rows == w.columns)
-            for (int i = 1; i < w.rows; ++i) {
-                const T x = T(w.s[std::size_t(i) * w.columns + j]);
+template <class T, class Team, class Get>
+HARNESS_TEAM void begin(Team& team, const Get& problem, int batch, int rows, int columns) {
+    for (std::int64_t c = team.rank(); c < std::int64_t(batch) * columns; c += team.size()) {
+        const Problem<T> w = problem(int(c / columns));
+        const int j = int(c % columns);
+        T top = rows == columns ? T(w.s[j]) : T(0);
+        if (rows == columns)
+            for (int i = 1; i < rows; ++i) {
+                const T x = T(w.s[std::size_t(i) * columns + j]);
                 top = x > top ? x : top;
             }
         w.price[j] = top;
         w.bid[j] = 0;
+        if (j == 0) {
+            w.sums[0] = w.sums[1] = 0;
+            w.flags[kOverflow] = 0;
+        }
     }
-    if (team.rank() == 0) {
-        w.sums[0] = w.sums[1] = 0;
-        w.flags[kOverflow] = 0;
-    }
+    release(team, problem, batch, rows, columns);
 }
 
 // --------------------------------------------------------------------------------------------------------- 2. auction
 
-// Rounds of bids in a batch of problems, until at most `enough` rows bid. int32 prices: a bid is one word, price then row.
-// problem(k) is the k-th problem; counts has three places.
+// Rounds of bids, until at most `enough` rows of the batch bid. int32 prices: a bid is one word, price then row. `counts`
+// has three places.
 template <class Team, class Get>
 HARNESS_TEAM void auction(Team& team, const Get& problem, int batch, int rows, int columns, std::int32_t epsilon, int rounds,
                           int enough, std::int32_t* counts) {

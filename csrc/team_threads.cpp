@@ -22,20 +22,17 @@ bool finish(Threads& team, const Problem<T>& w) {
 void solve(Threads team, char* room, std::int32_t* counts, const std::int32_t* s, int n, int m, bool large) {
     const Problem<std::int32_t> w = Problem<std::int32_t>::at(room, s, n, m);
     const auto get = [&](int) { return w; };
-    begin(team, w);
-    team.sync();
+    begin<std::int32_t>(team, get, 1, n, m);
     if (large && n == m)
         for (int phase = 0; phase < kPhases; ++phase) {
             auction(team, get, 1, n, m, phase_epsilon(phase), kPhaseRounds, few(n), counts);
-            release(team, w);
-            team.sync();
+            release(team, get, 1, n, m);
         }
     auction(team, get, 1, n, m, 0, kLastRounds, 0, counts);
     if (finish(team, w)) return;
     team.sync();
     const Problem<std::int64_t> wide = Problem<std::int64_t>::at(room, s, n, m);
-    begin(team, wide);
-    team.sync();
+    begin<std::int64_t>(team, [&](int) { return wide; }, 1, n, m);
     finish(team, wide);
 }
 

@@ -6,9 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from harness.matching.quantise import UNIT, quantised_similarity
 
@@ -24,7 +21,7 @@ class Solved(NamedTuple):
     @classmethod
     def empty(cls, batch: int, n: int) -> Solved:
         """Room for the results; until written, nothing is matched."""
-        return cls(np.full((batch, n), -1), np.zeros(batch), np.zeros(batch), np.ones(batch, dtype=np.bool_))
+        return cls(np.full((batch, n), -1, dtype=np.int64), np.zeros(batch), np.zeros(batch), np.ones(batch, dtype=np.bool_))
 
 
 def match(prototypes: NDArray[np.float32], names: NDArray[np.float32]) -> Solved:
@@ -48,8 +45,10 @@ def assign(similarity: NDArray[np.int32]) -> Solved:
 
 
 def _solve(similarity: NDArray[np.int32]) -> tuple[NDArray[np.int64], float, float]:
+    from scipy.optimize import linear_sum_assignment  # slow to import, and seldom needed
+
     n, m = similarity.shape
-    columns = np.full(n, -1)
+    columns = np.full(n, -1, dtype=np.int64)
     if min(n, m) == 0:
         return columns, 0.0, 0.0
     wide = similarity.astype(np.int64)
@@ -97,6 +96,9 @@ def _lowest(tight: NDArray[np.bool_], releasable: NDArray[np.bool_], column_of: 
     Node r is row r, node n owns all free columns. Row after row moves to the lowest column from which exchanges among
     later rows lead back to the column it leaves. csrc/ties.cpp does the same on bits.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     n, m = tight.shape
     takes = np.vstack([tight, releasable])
     column_of = column_of.copy()
