@@ -21,7 +21,9 @@ class Solved(NamedTuple):
     @classmethod
     def empty(cls, batch: int, n: int) -> Solved:
         """Room for the results; until written, nothing is matched."""
-        return cls(np.full((batch, n), -1, dtype=np.int64), np.zeros(batch), np.zeros(batch), np.ones(batch, dtype=np.bool_))
+        return cls(
+            np.full((batch, n), -1, dtype=np.int64), np.zeros(batch), np.zeros(batch), np.ones(batch, dtype=np.bool_)
+        )
 
 
 def match(prototypes: NDArray[np.float32], names: NDArray[np.float32]) -> Solved:
