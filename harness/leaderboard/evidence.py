@@ -11,8 +11,6 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from harness.errors import DataError, UserError
@@ -44,7 +42,7 @@ class Evidence:
     def __init__(self, read: Callable[[str], bytes | None]) -> None:
         self._read = read
         self._sheets: dict[str, LabelSheet] = {}
-        self._labels: dict[tuple[str, str, tuple[str, ...]], NDArray[np.int64]] = {}
+        self._labels: dict[tuple[str, str, tuple[str, ...]], Columns] = {}
 
     def sheet(self, fingerprint: str) -> LabelSheet:
         """The labels of the domain data with that fingerprint.
@@ -60,7 +58,7 @@ class Evidence:
                 raise Lacking(f"labels {fingerprint[:12]} are damaged") from None
         return self._sheets[fingerprint]
 
-    def labels(self, fingerprint: str, side: str, unreadable: tuple[str, ...]) -> NDArray[np.int64]:
+    def labels(self, fingerprint: str, side: str, unreadable: tuple[str, ...]) -> Columns:
         """Labels ``(n,)`` of a side's scored images, in the order of predictions.
 
         Raises:
@@ -71,8 +69,7 @@ class Evidence:
             scored = self.sheet(fingerprint).sides.get(side)
             if scored is None:
                 raise Lacking(f"labels {fingerprint[:12]} have no {side} images")
-            ordered = [scored.labels[i] for i in scored.order(frozenset(unreadable))]
-            self._labels[key] = np.asarray(ordered, dtype=np.int64)
+            self._labels[key] = scored.scored_labels(unreadable)
         return self._labels[key]
 
     def predictions(self, digest: str) -> dict[str, Columns]:

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Collection
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
@@ -44,6 +46,10 @@ class ScoredSide(Record):
         where = [f"{self.folder}/{path}" for path in self.paths]
         scored = [i for i, d in enumerate(self.sha256) if d != UNREADABLE and where[i] not in unreadable]
         return sorted(scored, key=lambda i: (self.sha256[i], where[i]))
+
+    def scored_labels(self, unreadable: Collection[str] = ()) -> NDArray[np.int64]:
+        """Labels ``(n,)`` of the scored images, in the order of predictions."""
+        return np.asarray([self.labels[i] for i in self.order(frozenset(unreadable))], dtype=np.int64)
 
 
 class LabelSheet(Record):

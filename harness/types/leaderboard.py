@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,9 @@ SCHEMA_VERSION: Literal[1] = 1
 _SETTINGS = {
     *("protocol", "dataset", "shots", "seeds", "oop_exact", "device", "versions", "method_record", "backbone_record"),
 }
+
+Seed = Annotated[str, Field(pattern=r"^-?[0-9]{1,18}$")]
+"""A seed as the key of an object."""
 
 
 class Stat(Record):
@@ -30,8 +33,8 @@ class DomainData(Record):
 
     folders: tuple[str, ...]
     fingerprint: str
-    manifests: dict[str, str | None] = Field(description="seed -> hash of the manifest")
-    predictions: dict[str, str | None] = Field(
+    manifests: dict[Seed, str | None] = Field(description="seed -> hash of the manifest")
+    predictions: dict[Seed, str | None] = Field(
         default={}, description="seed -> sha256 of the kept predictions, None for a seed without"
     )
     images: dict[str, int]

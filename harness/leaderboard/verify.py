@@ -1,0 +1,240 @@
+"""Scoring kept predictions again, and naming everything in a row that does not follow from them.
+
+What is checked: labels, predictions and draws have the hashes that the row names; every figure of the row follows from
+them; and, given the data, that labels, images and draws are those of the data. What is not: that the predictions are
+the method's own. Only running it again shows that: ``harness reproduce``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from harness.leaderboard.assemble import assemble
+from harness.leaderboard.differences import differences
+from harness.leaderboard.evidence import Evidence, Lacking
+from harness.leaderboard.marks import Against
+from harness.leaderboard.predictions import Columns
+from harness.metrics import judge
+from harness.types.cell import Cell, Failure
+from harness.types.labels import UNREADABLE, LabelSheet, ScoredSide
+from harness.types.leaderboard import Row, RowFailure
+from harness.types.manifest import Manifest
+
+
+class Truth(Protocol):
+    """The data themselves, as far as a check needs them."""
+
+    def sheet(self, domain: str) -> LabelSheet | None:
+        """The labels of a domain; None if the data do not have it."""
+        ...
+
+    def fault(self, domain: str) -> str:
+        """Why there are none."""
+        ...
+
+    def manifest(self, domain: str, protocol: str, shots: int, seed: int) -> Manifest:
+        """The draw that the protocol makes from the data."""
+        ...
+
+    def readable(self, domain: str, path: str) -> bool:
+        """Whether the image ``folder/path`` can be decoded."""
+        ...
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check of one row found.
+
+    Attributes:
+        row: the row.
+        status: ``verified``; ``differs``: something in it is not so; ``not verifiable``: something is missing for it.
+        against: the data, or the labels that were kept.
+        problems: each thing that differs or is missing.
+        notes: what was not checked, or what a reader should know.
+    """
+
+    row: Row
+    status: Literal["verified", "differs", "not verifiable"]
+    against: Against
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def verify(row: Row, evidence: Evidence, truth: Truth | None = None) -> Verdict:
+    """Check one row."""
+    wrong: list[str] = []
+    lacking: list[str] = []
+    notes: list[str] = []
+    cells: list[Cell] = []
+    for domain in sorted(row.data):
+        try:
+            sheet = _sheet(row, domain, evidence, truth, wrong)
+            cells += _cells(row, domain, sheet, evidence, wrong)
+            if truth is not None:
+                wrong += _wrongly_unreadable(row, domain, sheet, truth)
+        except Lacking as missing:
+            lacking.append(f"{domain}: {missing}")
+        for seed, digest in row.data[domain].manifests.items():
+            if digest is not None:
+                try:
+                    wrong += _draw(row, domain, int(seed), evidence.manifest(digest), truth)
+                except Lacking as missing:
+                    lacking.append(f"{domain}, seed {seed}: {missing}")
+        unreadable = row.data[domain].unreadable
+        if unreadable and truth is None:
+            notes.append(f"{domain}: {len(unreadable)} images are said to be unreadable; only --data can tell")
+    if not lacking:
+        wrong += _figures(row, cells)
+    status: Literal["verified", "differs", "not verifiable"]
+    status = "differs" if wrong else "not verifiable" if lacking else "verified"
+    return Verdict(row, status, "labels" if truth is None else "data", (*wrong, *lacking), tuple(notes))
+
+
+def _sheet(row: Row, domain: str, evidence: Evidence, truth: Truth | None, wrong: list[str]) -> LabelSheet:
+    """The labels that the row was scored against: its fingerprint is their hash."""
+    fingerprint = row.data[domain].fingerprint
+    own = truth.sheet(domain) if truth is not None else None
+    if own is not None and own.hash == fingerprint:
+        return own
+    if truth is not None and own is None:
+        wrong.append(f"{domain}: {truth.fault(domain)}")
+    try:
+        kept = evidence.sheet(fingerprint)
+    except Lacking:
+        if own is not None:
+            wrong.append(f"{domain}: the data are not those of the row; without its labels, what differs is unknown")
+        raise
+    if kept.domain != domain:
+        wrong.append(f"{domain}: its labels are those of {kept.domain}")
+    if own is not None:
+        wrong += [f"{domain}: {what}" for what in changes(kept, own)]
+    return kept
+
+
+def changes(kept: LabelSheet, own: LabelSheet) -> list[str]:
+    """What differs between the labels of a row and those of the data, image by image (twenty at most)."""
+    found = [what for side in sorted({*kept.sides, *own.sides}) for what in _side_changes(kept, own, side)]
+    if not found:
+        found = ["the train or val part or a caption is not that of the row; the scored images are the same"]
+    return [*found[:20], *([f"and {len(found) - 20} more differences"] if len(found) > 20 else [])]
+
+
+def _side_changes(kept: LabelSheet, own: LabelSheet, side: str) -> Iterator[str]:
+    before, now = kept.sides.get(side), own.sides.get(side)
+    if before is None or now is None:
+        yield f"the data have {'no' if now is None else 'a new'} {side.upper()} side"
+        return
+    if before.names != now.names:
+        yield f"the split changed: {now.folder} has other names, or in another order"
+    was, is_now = _by_path(before), _by_path(now)
+    for path in sorted({*was, *is_now}):
+        where = f"{now.folder}/{path}"
+        if path not in is_now:
+            yield f"the split changed: {where} is no test image any more"
+        elif path not in was:
+            yield f"the split changed: {where} is a new test image"
+        elif was[path] != is_now[path]:
+            (digest, label), (new_digest, new_label) = was[path], is_now[path]
+            if digest != new_digest:
+                yield f"{where} is {'missing or unreadable' if new_digest == UNREADABLE else 'not the same image'}"
+            if label != new_label:
+                yield f"the split changed: {where} is labelled {new_label!r}, in the row {label!r}"
+    if was == is_now and before.names == now.names and before != now:
+        yield f"the split changed: {now.folder} lists its images in another order, or the folder was renamed"
+
+
+def _by_path(side: ScoredSide) -> dict[str, tuple[str, str]]:
+    rows = zip(side.paths, side.sha256, side.labels, strict=True)
+    return {path: (digest, side.names[label]) for path, digest, label in rows}
+
+
+def _cells(row: Row, domain: str, sheet: LabelSheet, evidence: Evidence, wrong: list[str]) -> Iterator[Cell]:
+    """The row's cells of one domain, scored again."""
+    data = row.data[domain]
+    failures = {f.seed: f for f in row.failures if f.domain == domain}
+    if extra := sorted({*data.predictions} - {*data.manifests}):
+        wrong.append(f"{domain}: predictions of seeds that the row does not have: {', '.join(extra)}")
+    labels = {side: scored.scored_labels(data.unreadable) for side, scored in sheet.sides.items()}
+    names = {side: len(scored.names) for side, scored in sheet.sides.items()}
+    for spec in (row.spec(domain, int(seed)) for seed in data.manifests):
+        failure = failures.get(spec.seed)
+        blank = Cell(spec=spec, unreadable=data.unreadable, revision=data.revision)
+        digest = data.predictions.get(str(spec.seed))
+        if failure is not None and failure.kind != "missing" and digest is None:
+            yield blank.model_copy(update={"failure": Failure(kind=failure.kind, reason=failure.reason)})
+            continue
+        if digest is None:
+            raise Lacking(f"no predictions were kept of seed {spec.seed}")
+        predicted = evidence.predictions(digest)
+        _fit(predicted, labels, names, spec.seed)
+        metrics, per_class = judge(predicted, labels, names, predicted.get("reference"))
+        yield blank.model_copy(
+            update={
+                "metrics": metrics,
+                "per_class": per_class,
+                "not_applicable": row.not_applicable,
+                "images": {side: len(label) for side, label in labels.items()},
+                "predictions": digest,
+            }
+        )
+
+
+def _fit(predicted: dict[str, Columns], labels: dict[str, Columns], names: dict[str, int], seed: int) -> None:
+    """See that predictions are of these images and names.
+
+    Raises:
+        Lacking: they are not; a figure from them would mean nothing.
+    """
+    sides = {"oop": "oop", "ip": "ip", "reference": "ip", "joint_oop": "oop", "joint_ip": "ip"}
+    for key, columns in predicted.items():
+        label = labels.get(sides[key])
+        if label is None:
+            raise Lacking(f"the predictions of seed {seed} have {key}, but there are no {sides[key]} images")
+        if len(columns) != len(label):
+            held = f"{len(columns)} {key} images, but there are {len(label)}"
+            raise Lacking(f"the predictions of seed {seed} are of {held}")
+        known = sum(names.values()) if key.startswith("joint") else names[sides[key]]
+        if len(columns) and int(columns.max()) >= known:
+            raise Lacking(f"the predictions of seed {seed} name column {int(columns.max())} of {known} {key} names")
+    if "ip" in predicted and not {"joint_oop", "joint_ip"} <= predicted.keys():
+        raise Lacking(f"the predictions of seed {seed} lack the joint vocabulary")
+
+
+def _wrongly_unreadable(row: Row, domain: str, sheet: LabelSheet, truth: Truth) -> Iterator[str]:
+    """Images that are left out as unreadable although they can be read."""
+    there = {f"{s.folder}/{path}" for s in sheet.sides.values() for path in s.paths}
+    for path in row.data[domain].unreadable:
+        if path in there and truth.readable(domain, path):
+            yield f"{domain}: {path} is left out as unreadable, but it can be decoded"
+
+
+def _draw(row: Row, domain: str, seed: int, manifest: Manifest, truth: Truth | None) -> Iterator[str]:
+    """What is wrong with a few-shot draw."""
+    where = f"{domain}, seed {seed}"
+    said = (manifest.protocol, manifest.domain, manifest.shots, manifest.seed)
+    if said != (row.protocol, domain, row.shots, seed):
+        yield f"{where}: its manifest is of {manifest.domain}, {manifest.shots} shots, seed {manifest.seed}"
+        return
+    if truth is None or truth.sheet(domain) is None:
+        return
+    own = truth.manifest(domain, row.protocol, row.shots, seed)
+    if own.hash != manifest.hash:
+        before, now = (dict.fromkeys((p.path, p.sha256, p.label) for p in m.picks) for m in (manifest, own))
+        others = [path for path, digest, label in now if (path, digest, label) not in before]
+        which = f": {others[0]} is drawn from the data, not in the manifest" if others else ""
+        yield f"{where}: the manifest is not what {row.protocol} draws from the data{which}"
+
+
+def _figures(row: Row, cells: list[Cell]) -> Iterator[str]:
+    """Every figure of the row that does not follow from its cells."""
+    wanted = {(c.spec.domain, c.spec.seed) for c in cells}
+    wanted |= {(f.domain, f.seed) for f in row.failures if f.kind == "missing" and f.seed is not None}
+    lost = [RowFailure(**f.model_dump()) for f in row.failures if f.seed is None]
+    made = assemble(cells, wanted, lost).rows
+    if len(made) != 1:
+        yield "its domains do not belong to one row"
+        return
+    for what in differences(row.model_dump(mode="json"), made[0].model_dump(mode="json")):
+        yield f"{what.where}: the file says {what.before}, its predictions give {what.after}"

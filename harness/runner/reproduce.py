@@ -1,0 +1,137 @@
+"""Running a row again from nothing but its own record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from harness.backbones.backbone import Precision
+from harness.errors import UserError
+from harness.leaderboard.differences import Difference, differences
+from harness.miniature import model as miniature
+from harness.progress import Reporter
+from harness.runner.evaluate import evaluate
+from harness.runner.plan import make_plan
+from harness.runner.request import MethodChoice, Request
+from harness.types.leaderboard import Row
+
+RESULTS = {"domains", "mean", "complete", "failures", "per_class", "not_applicable"}
+"""What of a row is a result; and of its data the scored images and the predictions."""
+
+OF_DATA = {"predictions", "images", "unreadable"}
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """How a row came out when it was run again.
+
+    Attributes:
+        row: the new row.
+        settings: what decides the numbers and is not as it was.
+        results: every result that is not as it was.
+    """
+
+    row: Row
+    settings: tuple[Difference, ...]
+    results: tuple[Difference, ...]
+
+
+def request_of(
+    row: Row,
+    out: Path,
+    data: Path | None = None,
+    pretrained: Path | None = None,
+    cache: Path | None = None,
+    workers: int = 2,
+) -> Request:
+    """The run that a row's record describes.
+
+    Args:
+        row: the record.
+        out: a results folder.
+        data: the LAION-Beyond root; None is the miniature.
+        pretrained: the weights file, if the row's were one.
+        cache: the cache folder; None is the user's own.
+        workers: processes that compute.
+
+    Raises:
+        UserError: the row's data are not the miniature's, and no root is given.
+    """
+    if data is None and row.dataset != "beyond-mini":
+        raise UserError(f"the row was run on {row.dataset}", "give its folder with --data")
+    backbone = row.backbone_record
+    shipped = backbone.architecture == backbone.pretrained == miniature.NAME
+    precision: Precision = backbone.precision
+    return Request(
+        methods=(MethodChoice(row.method, parameters=row.method_record.parameters),),
+        domains=tuple(sorted({*row.data, *(f.domain for f in row.failures)})),
+        shots=(max(1, row.shots),),  # a method without few-shot images takes no notice of it
+        seeds=row.seeds,
+        protocol=row.protocol,
+        data=data,
+        folders=() if data is None else tuple(folder for d in row.data.values() for folder in d.folders),
+        backbone=backbone.architecture,
+        pretrained=str(pretrained) if pretrained is not None else None if shipped else backbone.pretrained,
+        precision=precision,
+        device=row.device.partition(" ")[0],
+        out=out,
+        cache=cache,
+        workers=workers,
+    )
+
+
+def reproduce(
+    row: Row,
+    report: Reporter,
+    before: Callable[[tuple[Difference, ...]], None],
+    data: Path | None = None,
+    pretrained: Path | None = None,
+    cache: Path | None = None,
+    workers: int = 2,
+) -> Reproduction:
+    """Run a row again in a results folder of its own, which is removed afterwards.
+
+    Args:
+        row: the record.
+        report: shows the work.
+        before: is given what decides the numbers and differs, before anything is computed.
+        data: the LAION-Beyond root; None is the miniature.
+        pretrained: the weights file, if the row's were one.
+        cache: the cache folder; None is the user's own.
+        workers: processes that compute.
+
+    Raises:
+        HarnessError: it cannot be run.
+    """
+    with TemporaryDirectory(prefix="harness-reproduce-") as folder:
+        request = request_of(row, Path(folder), data, pretrained, cache, workers)
+        settings = _settings(row, request, report)
+        before(settings)
+        outcome = evaluate(request, report)
+    (made,) = outcome.leaderboard.rows
+    return Reproduction(made, settings, tuple(differences(_results(row), _results(made))))
+
+
+def _settings(row: Row, request: Request, report: Reporter) -> tuple[Difference, ...]:
+    """What of every cell's spec differs; what is the same in all cells stands once."""
+    now = {(job.spec.domain, job.spec.seed): job.spec for job in make_plan(request, report).jobs}
+    found: dict[str, Difference] = {}
+    for spec in row.specs():
+        again = now.get((spec.domain, spec.seed))
+        if again is None:
+            where = f"{spec.domain}, seed {spec.seed}"
+            found[where] = Difference(where, "run", "cannot be run with these data")
+            continue
+        for one in differences(spec.model_dump(mode="json"), again.model_dump(mode="json")):
+            of_domain = f"{spec.domain}: " if one.where.startswith("dataset.f") or one.where == "manifest" else ""
+            seed = f"seed {spec.seed}: " if one.where == "manifest" else ""
+            where = f"{of_domain}{seed}{one.where}"
+            found.setdefault(where, one._replace(where=where))
+    return tuple(found.values())
+
+
+def _results(row: Row) -> dict[str, object]:
+    data = {domain: found.model_dump(mode="json", include=OF_DATA) for domain, found in row.data.items()}
+    return {**row.model_dump(mode="json", include=RESULTS), "data": data}

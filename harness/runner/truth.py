@@ -1,0 +1,78 @@
+"""A data folder as ``harness leaderboard verify`` asks for it: labels, draws, and which images can be decoded."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+from harness import protocols
+from harness.datasets.digests import DigestIndex
+from harness.datasets.images import load_image
+from harness.datasets.layout import find_folders, open_dataset
+from harness.errors import DataError
+from harness.progress import Reporter
+from harness.runner.domain import DomainData, read_domain
+from harness.types.labels import LabelSheet
+from harness.types.leaderboard import Row
+from harness.types.manifest import Manifest
+
+
+class DataTruth:
+    """The data under a root.
+
+    Args:
+        root: the LAION-Beyond root; only the folders that the rows name are read.
+        rows: what is to be checked.
+        cache: the cache folder.
+        workers: threads that read images.
+        report: is told how reading goes on.
+
+    Raises:
+        DataError: the root cannot be used.
+    """
+
+    def __init__(self, root: Path, rows: tuple[Row, ...], cache: Path, workers: int, report: Reporter) -> None:
+        named = {folder for row in rows for data in row.data.values() for folder in data.folders}
+        dataset = open_dataset(root, sorted(named & set(find_folders(root))))
+        index = DigestIndex(cache / "digests.sqlite")
+        names = sorted({domain for row in rows for domain in row.data if domain in dataset.domains})
+        self._domains: dict[str, DomainData] = {}
+        self._faults: dict[str, str] = {}
+        with report.stage("reading domains", len(names), "domains") as advance:
+            for name in names:
+                try:
+                    self._domains[name] = read_domain(dataset, name, index, workers, advance)
+                except DataError as error:
+                    self._faults[name] = error.message
+
+    def fault(self, domain: str) -> str:
+        """Why there are no labels of a domain."""
+        return self._faults.get(domain, "the data have no such domain")
+
+    def sheet(self, domain: str) -> LabelSheet | None:
+        """The labels of a domain; None if the data do not have it."""
+        data = self._domains.get(domain)
+        return None if data is None else data.sheet
+
+    def manifest(self, domain: str, protocol: str, shots: int, seed: int) -> Manifest:
+        """The draw that the protocol makes from the data."""
+        data = self._domains[domain]
+        train, val = data.oop["train"], data.oop["val"]
+        return protocols.draw(protocols.get(protocol), train, val, shots, seed, data.digests)
+
+    def readable(self, domain: str, path: str) -> bool:
+        """Whether the image ``folder/path`` can be decoded."""
+        data, wanted = self._domains[domain], unicodedata.normalize("NFC", path)
+        for split in (data.oop["test"], *([data.ip["test"]] if data.ip is not None else [])):
+            for item in split.items:
+                if unicodedata.normalize("NFC", f"{split.folder.name}/{item.path}") == wanted:
+                    return _decodes(split.folder / item.path)
+        return False
+
+
+def _decodes(file: Path) -> bool:
+    try:
+        load_image(file)
+    except DataError:
+        return False
+    return True
