@@ -1,0 +1,259 @@
+"""``harness leaderboard show | compare | diff | schema``: rows to tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.cli import console
+from harness.errors import UserError
+from harness.leaderboard import compare as comparing
+from harness.leaderboard.bootstrap import MEAN
+from harness.leaderboard.published import published_tables
+from harness.leaderboard.read import read_board
+from harness.leaderboard.statistics import PairedTest
+from harness.leaderboard.tables import Table
+from harness.leaderboard.view import ViewRow, ViewTable, read_sources, view
+from harness.types.leaderboard import json_schema
+
+Form = Literal["text", "json", "markdown", "latex"]
+
+EXIT_DIFFERENT = 3
+
+SHORT = {"Insects_Spiders": "Insects", "Plants_Fugi": "Plants"}
+
+
+def form(as_json: bool, markdown: bool, latex: bool) -> Form:
+    """The one form that is wanted."""
+    forms: tuple[tuple[Form, bool], ...] = (("json", as_json), ("markdown", markdown), ("latex", latex))
+    wanted = [name for name, on in forms if on]
+    if len(wanted) > 1:
+        raise UserError("--json, --markdown and --latex exclude each other", "give one of them")
+    return wanted[0] if wanted else "text"
+
+
+def show(files: Sequence[Path], metric: str, baseline: str | None, cost: bool, wanted: Form) -> int:
+    """Run ``harness leaderboard show``."""
+    made = view(read_sources(files), metric, baseline)
+    if wanted == "json":
+        print(json.dumps([_table_json(table) for table in made], indent=1))
+        return 0
+    for table in made:
+        wide = _wide(table, baseline, cost)
+        narrow = wanted == "text" and console.out().width < _width(wide)
+        _print([_tall(table), _summary(table, baseline, cost)] if narrow else [wide], wanted)
+    return 0
+
+
+def compare(a: Path, b: Path | None, published: bool, wanted: Form) -> int:
+    """Run ``harness leaderboard compare``."""
+    if (b is not None) == published:
+        raise UserError("there is nothing to compare it with", "give a second file, or --published")
+    ours = read_board(a)
+    only: dict[str, list[str]] = {}
+    if b is None:
+        found = comparing.with_published(ours, published_tables())
+    else:
+        found, only_a, only_b = comparing.between(ours, read_board(b))
+        only = {"only in A": [comparing.title(r) for r in only_a], "only in B": [comparing.title(r) for r in only_b]}
+    if wanted == "json":
+        print(json.dumps({"comparisons": [c.json() for c in found], **only}, indent=1))
+        return 0
+    _print([_beside(one) for one in found], wanted)
+    for where, titles in only.items():
+        for title in titles:
+            console.err().print(f"{where}: {title}", markup=False)
+    if not found:
+        console.err().print("no row has a counterpart", markup=False)
+    return 0
+
+
+def diff(a: Path, b: Path, as_json: bool) -> int:
+    """Run ``harness leaderboard diff``; 3 if there is a difference."""
+    found = comparing.diff(read_board(a), read_board(b))
+    if as_json:
+        print(json.dumps({title: [d._asdict() for d in what] for title, what in found.items()}, indent=1))
+    else:
+        for title, what in found.items():
+            console.out().print(title, style="bold", markup=False)
+            for one in what:
+                console.out().print(f"  {one}", markup=False, soft_wrap=True)
+        count = sum(map(len, found.values()))
+        print(f"{count} differences in {len(found)} rows" if found else "no difference")
+    return EXIT_DIFFERENT if found else 0
+
+
+def schema() -> int:
+    """Run ``harness leaderboard schema``."""
+    print(json.dumps(json_schema(), indent=1))
+    return 0
+
+
+def _print(tables: Sequence[Table], wanted: Form) -> None:
+    for table in tables:
+        if wanted == "text":
+            console.out().print(console.table(table.title, table.columns, table.rows, left=table.left))
+            for note in table.notes:
+                console.out().print(note, style="dim", markup=False, soft_wrap=True)
+        else:
+            print(table.markdown() if wanted == "markdown" else table.latex())
+
+
+def _width(table: Table) -> int:
+    widths = [max(len(cell) for cell in column) for column in zip(table.columns, *table.rows, strict=True)]
+    return sum(widths) + 3 * len(widths) + 1
+
+
+def _wide(table: ViewTable, baseline: str | None, cost: bool) -> Table:
+    """A row for each row, domains side by side."""
+    columns = ["rank", "method", *(SHORT.get(d, d) for d in table.domains), MEAN, *_extra(baseline, cost), "row"]
+    rows = [
+        (
+            _rank(made),
+            _name(made, table),
+            *(_cell(made, d) for d in table.domains),
+            _with_interval(made, MEAN),
+            *_extra_cells(made, baseline, cost),
+            made.row.id,
+        )
+        for made in table.rows
+    ]
+    return Table(table.title, columns, rows, 2, _notes(table, baseline))
+
+
+def _tall(table: ViewTable) -> Table:
+    """For a narrow terminal: a line for each domain."""
+    names = [_name(made, table) for made in table.rows]
+    lines = [(SHORT.get(d, d), *(_cell(made, d) for made in table.rows)) for d in table.domains]
+    return Table(table.title, ("domain", *names), lines)
+
+
+def _summary(table: ViewTable, baseline: str | None, cost: bool) -> Table:
+    columns = ("rank", "method", MEAN, *_extra(baseline, cost))
+    rows = [
+        (_rank(made), _name(made, table), _with_interval(made, MEAN), *_extra_cells(made, baseline, cost))
+        for made in table.rows
+    ]
+    return Table("", columns, rows, 2, _notes(table, baseline))
+
+
+def _extra(baseline: str | None, cost: bool) -> list[str]:
+    return [
+        *([f"Δ {baseline}", "p"] if baseline else []),
+        *(["seconds", "host MB", "GPU MB", "learned"] if cost else []),
+    ]
+
+
+def _extra_cells(made: ViewRow, baseline: str | None, cost: bool) -> list[str]:
+    cells = _test(made.test) if baseline else []
+    if cost and made.cost is None:
+        cells += ["-"] * 4
+    elif cost and made.cost is not None:
+        peaks = (made.cost.peak_host_bytes, made.cost.peak_gpu_bytes)
+        memory = ["-" if peak is None else f"{peak / 1e6:,.0f}" for peak in peaks]
+        cells += [f"{made.cost.wall_seconds:,.1f}", *memory, f"{made.cost.trainable:,}"]
+    return cells
+
+
+def _test(test: PairedTest | None) -> list[str]:
+    if test is None or test.difference is None:
+        return ["-", "-"]
+    within = f" [{100 * test.interval.low:+.1f}, {100 * test.interval.high:+.1f}]" if test.interval else ""
+    return [f"{100 * test.difference:+.1f}{within}", "-" if test.p_holm is None else f"{test.p_holm:.3f}"]
+
+
+def _name(made: ViewRow, table: ViewTable) -> str:
+    several = sum(other.row.method == made.row.method for other in table.rows) > 1
+    which = f" {made.row.id[:6]}" if several else ""
+    return made.row.method + which + {"data": " ✓✓", "labels": " ✓", None: ""}[made.verified]
+
+
+def _rank(made: ViewRow) -> str:
+    return "-" if made.rank is None else str(made.rank)
+
+
+def _cell(made: ViewRow, domain: str) -> str:
+    holes = sorted({failure.kind for failure in made.row.failures if failure.domain == domain})
+    if holes:
+        return {"not applicable": "n/a"}.get(holes[0], holes[0])
+    return f"{100 * made.stats[domain].mean:.1f}" if domain in made.stats else "-"
+
+
+def _with_interval(made: ViewRow, place: str) -> str:
+    if place not in made.stats:
+        return "-" if made.row.complete else "incomplete"
+    found = made.intervals.get(place)
+    within = f" [{100 * found.low:.1f}, {100 * found.high:.1f}]" if found else ""
+    return f"{100 * made.stats[place].mean:.1f}{within}"
+
+
+def _notes(table: ViewTable, baseline: str | None) -> list[str]:
+    notes = ["percent; mean over seeds and domains with its 95 % interval (paired bootstrap over images and seeds)"]
+    notes.append("rows that the images cannot tell apart share a rank")
+    if baseline:
+        notes.append(f"Δ: difference of the means to {baseline} on the same images; p: paired, two-sided, after Holm")
+    if any(made.verified for made in table.rows):
+        notes.append("✓ verified against kept labels, ✓✓ against the data")
+    for made in table.rows:
+        if made.lacking is not None:
+            notes.append(f"{made.row.method} has no interval: {made.lacking}")
+        if made.test is not None and made.test.reason is not None and made.row.method != baseline:
+            notes.append(f"{made.row.method} is not tested: {made.test.reason}")
+        for failure in made.row.failures:
+            seed = "" if failure.seed is None else f", seed {failure.seed}"
+            notes.append(f"{made.row.method}, {failure.domain}{seed}: {failure.kind}: {failure.reason}")
+    return list(dict.fromkeys(notes))
+
+
+def _beside(one: comparing.Comparison) -> Table:
+    shots = f", {one.left.shots} shots" if one.left.shots else ""
+    columns = ["domain"]
+    for metric in one.metrics:
+        columns += [f"{metric} {one.left.label}", one.right.label, *(["Δ"] if not one.reasons else [])]
+    rows = []
+    for place, figures in one.json()["figures"].items():
+        cells = [SHORT.get(place, place)]
+        for metric in one.metrics:
+            values = figures[metric]
+            cells += [_percent(values["left"]), _percent(values["right"])]
+            cells += [] if one.reasons else [_percent(values["difference"], sign=True)]
+        rows.append(cells)
+    notes = [f"not comparable: {reason}" for reason in one.reasons]
+    notes += [*one.left.notes, *one.right.notes]
+    return Table(f"{one.left.method}{shots}: {one.left.label} beside {one.right.label}", columns, rows, 1, notes)
+
+
+def _percent(value: float | None, sign: bool = False) -> str:
+    return "-" if value is None else f"{100 * value:{'+' if sign else ''}.2f}"
+
+
+def _table_json(table: ViewTable) -> dict[str, Any]:
+    rows = []
+    for made in table.rows:
+        row = made.row
+        figures = {
+            place: {**stat.model_dump(), **(asdict(made.intervals[place]) if place in made.intervals else {})}
+            for place, stat in made.stats.items()
+        }
+        rows.append(
+            {
+                "row": row.id,
+                "method": row.method,
+                "shots": row.shots,
+                "seeds": row.seeds,
+                "complete": row.complete,
+                "rank": made.rank,
+                "mean": figures.pop(MEAN, None),
+                "domains": figures,
+                "baseline": None if made.test is None else asdict(made.test),
+                "verified": made.verified,
+                "cost": None if made.cost is None else made.cost.model_dump(),
+                "no_interval": made.lacking,
+                "failures": [failure.model_dump() for failure in row.failures],
+            }
+        )
+    setting = {"protocol": table.protocol, "dataset": table.dataset, "backbone": table.backbone}
+    return {**setting, "shots": table.shots, "metric": table.metric, "rows": rows}

@@ -1,0 +1,108 @@
+"""``harness leaderboard verify | submit`` and ``harness reproduce``: whether numbers are what they say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from harness.cli import console
+from harness.files import cache_root
+from harness.leaderboard import marks, submission
+from harness.leaderboard.costs import read_costs
+from harness.leaderboard.differences import Difference
+from harness.leaderboard.evidence import open_file
+from harness.leaderboard.read import read_row
+from harness.leaderboard.verify import Truth, Verdict
+from harness.leaderboard.verify import verify as check
+
+EXIT_DIFFERENT = 3
+
+
+def verify(file: Path, data: Path | None, mark: bool, cache: Path | None, workers: int, as_json: bool) -> int:
+    """Run ``harness leaderboard verify``; 3 if a row is not verified."""
+    board, evidence = open_file(file.expanduser())
+    truth: Truth | None = None
+    if data is not None:
+        from harness.runner.truth import DataTruth  # only here are images read
+
+        truth = DataTruth(data.expanduser(), board.rows, cache_root(cache), workers, console.reporter())
+    verdicts = [check(row, evidence, truth) for row in board.rows]
+    if as_json:
+        print(json.dumps([_json(verdict) for verdict in verdicts], indent=1))
+    else:
+        for verdict in verdicts:
+            _show(verdict)
+    if mark and (file.suffix == ".json" or file.is_dir()):
+        _mark(file if file.is_dir() else file.parent, verdicts)
+    return 0 if all(verdict.status == "verified" for verdict in verdicts) else EXIT_DIFFERENT
+
+
+def submit(address: str, out: Path) -> int:
+    """Run ``harness leaderboard submit``."""
+    path, row = read_row(address)
+    content = submission.pack(row, open_file(path)[1], read_costs(path.parent).get(row.id))
+    submission.write(out.expanduser(), content)
+    print(
+        f"{out}: {row.method}@{row.shots} ({row.id}), {len(content):,} bytes; check it with `harness leaderboard verify`"
+    )
+    return 0
+
+
+def reproduce(
+    address: str, data: Path | None, pretrained: Path | None, cache: Path | None, workers: int, as_json: bool
+) -> int:
+    """Run ``harness reproduce``; 3 if a result differs."""
+    from harness.runner.reproduce import reproduce as run
+
+    _, row = read_row(address)
+    err = console.err()
+
+    def before(settings: tuple[Difference, ...]) -> None:
+        for one in settings:
+            err.print(f"differs before it runs: {one}", style="yellow", markup=False)
+
+    found = run(row, console.reporter(), before, data, pretrained, cache, workers)
+    if as_json:
+        lists = {"settings": found.settings, "results": found.results}
+        print(json.dumps({"row": row.id, **{k: [d._asdict() for d in v] for k, v in lists.items()}}, indent=1))
+    else:
+        for one in found.results:
+            console.out().print(str(one), markup=False, soft_wrap=True)
+        count, settings = len(found.results), len(found.settings)
+        print(f"{row.method}@{row.shots} ({row.id}): {count} differences in results, {settings} in settings")
+    return EXIT_DIFFERENT if found.results else 0
+
+
+def _show(verdict: Verdict) -> None:
+    out, row = console.out(), verdict.row
+    against = {"data": "against the data", "labels": "against the kept labels"}[verdict.against]
+    style = {"verified": "green", "differs": "bold red", "not verifiable": "yellow"}[verdict.status]
+    line = f"{row.method}@{row.shots} ({row.id}): {verdict.status}"
+    out.print(f"{line} {against}" if verdict.status == "verified" else line, style=style, markup=False)
+    for text in (*verdict.problems, *verdict.notes):
+        out.print(f"  {text}", markup=False, soft_wrap=True)
+
+
+def _json(verdict: Verdict) -> dict[str, object]:
+    row = verdict.row
+    return {
+        "row": row.id,
+        "method": row.method,
+        "shots": row.shots,
+        "status": verdict.status,
+        "against": verdict.against,
+        "problems": verdict.problems,
+        "notes": verdict.notes,
+    }
+
+
+def _mark(folder: Path, verdicts: list[Verdict]) -> None:
+    """Keep the marks of other rows; a row that did not pass loses its own."""
+    kept = marks.read_marks(folder)
+    for verdict in verdicts:
+        key = marks.content_hash(verdict.row)
+        if verdict.status == "verified":
+            kept[key] = "data" if "data" in (verdict.against, kept.get(key)) else "labels"
+        else:
+            kept.pop(key, None)
+    marks.write_marks(folder, kept)
