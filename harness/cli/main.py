@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from harness import __version__
-from harness.cli import plot
+from harness.cli import config, leaderboard, plot
 from harness.cli.options import CORES, Cache, Json, Workers
 from harness.errors import HarnessError
 
@@ -32,6 +32,8 @@ app.add_typer(data_app, name="data")
 app.add_typer(features_app, name="features")
 app.add_typer(bench_app, name="bench")
 app.add_typer(plot.app, name="plot")
+app.add_typer(leaderboard.app, name="leaderboard")
+app.command()(leaderboard.reproduce)
 
 
 def _version(asked: bool) -> None:
@@ -50,6 +52,10 @@ def main(
 
 @app.command()
 def evaluate(
+    config_file: Annotated[
+        Path | None,
+        typer.Option("--config", callback=config.use, is_eager=True, help="TOML file: keys are the options' names."),
+    ] = None,
     plugin: Annotated[str, typer.Option("--plugin", help="Methods, comma-separated, or `all`.")] = "fsnl",
     domain: Annotated[list[str] | None, typer.Option("--domain", "-d", help="Domains; may be repeated.")] = None,
     all_domains: Annotated[bool, typer.Option("--all-domains", help="Every domain the data have.")] = False,

@@ -42,9 +42,8 @@ def submit(address: str, out: Path) -> int:
     path, row = read_row(address)
     content = submission.pack(row, open_file(path)[1], read_costs(path.parent).get(row.id))
     submission.write(out.expanduser(), content)
-    print(
-        f"{out}: {row.method}@{row.shots} ({row.id}), {len(content):,} bytes; check it with `harness leaderboard verify`"
-    )
+    what = f"{row.method}@{row.shots} ({row.id}), {len(content):,} bytes"
+    print(f"{out}: {what}; check it with `harness leaderboard verify`")
     return 0
 
 

@@ -1,0 +1,76 @@
+"""``--config run.toml``: options from a file. Keys are the options' names; what stands on the command line wins."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from harness.errors import UserError, unknown_name
+
+
+def use(context: typer.Context, path: Path | None) -> Path | None:
+    """Let a file's values stand in for the defaults of the command; called before other options are read.
+
+    Raises:
+        UserError: the file cannot be read, is no TOML, or has a key that is no option.
+    """
+    if path is None:
+        return None
+    lists = {p.name: bool(getattr(p, "multiple", False)) for p in context.command.params if p.name}
+    known = {name.replace("_", "-"): name for name in lists if name not in ("config", "help")}
+    defaults = {}
+    for key, value in read_toml(path).items():
+        name = known.get(key.replace("_", "-"))
+        if name is None:
+            error = unknown_name(f"option of {context.info_name}", key, known)
+            raise UserError(f"{path}: {error.message}", error.hint)
+        defaults[name] = _value(path, key, value, lists[name])
+    context.default_map = defaults
+    return path
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file.
+
+    Raises:
+        UserError: it cannot be read, or is no TOML.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        found: dict[str, Any] = tomllib.loads(path.expanduser().read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(
+            f"{path} cannot be read: {reason}", "give a TOML file, for example: shots = [1, 2, 4]"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no TOML: {error}", 'a line is written as key = "value"') from None
+    return found
+
+
+def _value(path: Path, key: str, value: Any, several: bool) -> Any:
+    """A value as the option takes it: lists with commas, and parameters as ``name=value``."""
+    if isinstance(value, Mapping):
+        if key != "param":
+            raise UserError(f"{path}: {key} is a table", "only [param] is one: lr = 0.002, or [param.fsnl]")
+        return [f"{name}={text}" for name, text in _flat(value)]
+    if several:
+        return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+    if isinstance(value, list):
+        return ",".join(str(item) for item in value)
+    return value
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", str(value)
