@@ -1,4 +1,4 @@
-"""The contract of a method: one class, two functions. A plugin author needs this page and no other.
+"""The contract of a method: one class, two functions. A plugin author needs this page and ``harness.hookspecs``.
 
 A method is a dataclass. Its fields are its parameters, with types and defaults; ``__init__`` only stores them. What is
 learned ends in an underscore. ``fit`` gets a ``Task`` with what the method declared in ``needs`` and nothing else;
@@ -13,8 +13,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import TypeAdapter, ValidationError
-
 from harness.errors import UserError, unknown_name
 from harness.types.task import Needs
 
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from harness.types.vocabulary import Vocabulary
 
 CONTRACT = 1
-"""Version of this contract; a plugin made for another version is refused with a sentence."""
+"""Version of this contract. A plugin says ``harness_contract = 1``; one made for another version is refused."""
 
 
 class Method(ABC):
@@ -40,6 +38,10 @@ class Method(ABC):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named parameter settings; ``paper`` is the one that the LAION-Beyond paper used."""
+
+    known_failures: ClassVar[Mapping[str, str]] = {}
+    """Checks of ``harness plugins check`` that the method is known to fail, each with the reason. A check that is named
+    here and does not fail is a failure."""
 
     views: int = 1
     """Views of each support image that ``fit`` wants: the test view, then random crops. Override it with a field."""
@@ -79,6 +81,8 @@ def build(name: str, cls: type[Method], preset: str | None = None, values: Mappi
     Raises:
         UserError: no such preset or parameter, or a value that does not fit its type.
     """
+    from pydantic import TypeAdapter, ValidationError  # here, because listing plugins does without
+
     chosen: dict[str, Any] = {}
     if preset is not None:
         if preset not in cls.presets:

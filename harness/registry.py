@@ -1,4 +1,4 @@
-"""Finds the methods that installed distributions offer, and survives the broken ones.
+"""Finds what installed distributions offer, and survives the broken ones.
 
 Each entry point of the group ``harness`` names one plugin module. Entry points are loaded one by one, so that a broken
 distribution is named and stops nobody else.
@@ -6,24 +6,28 @@ distribution is named and stops nobody else.
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
-import inspect
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pluggy
-
-from harness import hookspecs
 from harness.errors import PluginError, closest
 from harness.files import source_digest
 from harness.method import Method
+from harness.plugin_source import outline
+from harness.registration import BackboneOffer, Offers, load_plugin
+
+if TYPE_CHECKING:
+    from harness.protocols import Protocol
+    from harness.types.cell import Cell
 
 GROUP = "harness"
+
+OWN = "laion-beyond-harness"
+"""The distribution of the harness itself."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,20 @@ class Broken:
 
 @dataclass
 class Registry:
-    """The methods by name, and the plugins that could not be used."""
+    """What the plugins offer, and the plugins that could not be used.
+
+    Attributes:
+        methods: by name.
+        backbones: (offer, origin) by name.
+        protocols: (protocol, origin) by id.
+        observers: (origin, function of a finished cell).
+        broken: plugins that could not be used, as a whole or for one of their names.
+    """
 
     methods: dict[str, Entry] = field(default_factory=dict)
+    backbones: dict[str, tuple[BackboneOffer, Source]] = field(default_factory=dict)
+    protocols: dict[str, tuple[Protocol, Source]] = field(default_factory=dict)
+    observers: list[tuple[Source, Callable[[Cell], None]]] = field(default_factory=list)
     broken: list[Broken] = field(default_factory=list)
 
     def get(self, name: str) -> Entry:
@@ -74,12 +89,20 @@ class Registry:
         """
         if name in self.methods:
             return self.methods[name]
-        suspects = [b for b in self.broken if b.source.name == name or repr(name) in b.reason]
-        if suspects:
-            raise PluginError(str(suspects[0]), "fix or uninstall that distribution; `harness plugins` shows all")
+        self.blame(name)
         near = closest(name, self.methods)
         hint = f"did you mean {near}?" if near else f"installed: {', '.join(sorted(self.methods)) or 'none'}"
         raise PluginError(f"no method named {name!r}", hint)
+
+    def blame(self, name: str) -> None:
+        """Raise the error of a broken plugin that might offer a name that nobody offers.
+
+        Raises:
+            PluginError: there is one.
+        """
+        for culprit in self.broken:
+            if culprit.source.name == name or repr(name) in culprit.reason:
+                raise PluginError(str(culprit), "fix or uninstall that distribution; `harness plugins` shows all")
 
 
 def installed() -> list[tuple[Source, EntryPoint]]:
@@ -92,79 +115,74 @@ def installed() -> list[tuple[Source, EntryPoint]]:
     return sorted(found.items(), key=lambda pair: (pair[0].name, pair[0].distribution))
 
 
-def load(only: Iterable[str] | None = None) -> Registry:
-    """Load plugins and collect their methods.
+def load(only: Iterable[str] | None = None, hooks: Iterable[str] = ()) -> Registry:
+    """Load plugins and collect what they offer.
 
     Args:
-        only: method names that are wanted. If entry points of these names exist, only they are loaded, which saves
-            the import of everything else; a name that is no entry point loads all. None loads all.
+        only: method names that are wanted: only plugins that are called so or whose source registers such a name are
+            loaded, which saves the import of everything else. A name that is found nowhere loads all. None loads all.
+        hooks: beside these, every plugin whose source implements one of these hooks is loaded.
     """
     points = installed()
-    wanted = None if only is None else set(only)
-    if wanted is not None and wanted <= {source.name for source, _ in points}:
-        points = [(source, point) for source, point in points if source.name in wanted]
+    if only is not None:
+        wanted, hooks = set(only), set(hooks)
+        offers = {source: outline(source.module) for source, _ in points}
+        names = {source: {source.name, *methods} for source, (methods, _) in offers.items()}
+        if wanted <= set().union(*names.values()):
+            points = [(s, p) for s, p in points if names[s] & wanted or offers[s][1] & hooks]
     return collect(points)
 
 
 def collect(points: Iterable[tuple[Source, EntryPoint]]) -> Registry:
     """Load the given entry points, each in its own try."""
     registry = Registry()
-    offers: dict[str, list[Entry]] = {}
+    offers: dict[Source, Offers] = {}
     for source, point in points:
         try:
-            for entry in _load_one(source, point):
-                offers.setdefault(entry.name, []).append(entry)
+            offers[source] = load_plugin(point)
         except PluginError as error:
             registry.broken.append(Broken(source, error.message))
-    for name, entries in sorted(offers.items()):
-        if len(entries) == 1:
-            registry.methods[name] = entries[0]
-            continue
-        for entry in entries:
-            others = ", ".join(str(e.source) for e in entries if e is not entry)
-            registry.broken.append(Broken(entry.source, f"offers the method {name!r}, which {others} offers too"))
+    taken = clashes((kind, name, source) for source, offer in offers.items() for kind, name in offer.names())
+    registry.broken += [culprit for _, culprit in taken]
+    lost = {(kind, name, culprit.source) for (kind, name), culprit in taken}
+    for source, offer in offers.items():
+        for name, method in offer.methods.items():
+            if ("method", name, source) not in lost:
+                registry.methods[name] = Entry(name, method, source)
+        for name, backbone in offer.backbones.items():
+            if ("backbone", name, source) not in lost:
+                registry.backbones[name] = backbone, source
+        for name, protocol in offer.protocols.items():
+            if ("protocol", name, source) not in lost:
+                registry.protocols[name] = protocol, source
+        if offer.observer is not None:
+            registry.observers.append((source, offer.observer))
+    registry.methods = dict(sorted(registry.methods.items()))
     return registry
 
 
-def _load_one(source: Source, point: EntryPoint) -> list[Entry]:
-    try:
-        module = point.load()
-    except (Exception, SystemExit) as error:  # third-party code may do anything when imported
-        raise PluginError(f"failed to import: {_reason(error)}") from error
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    entries: list[Entry] = []
+def clashes(offers: Iterable[tuple[str, str, Source]]) -> list[tuple[tuple[str, str], Broken]]:
+    """The (kind, name) pairs that several plugins offer, with each culprit.
 
-    def register(name: str, method: type[Method]) -> None:
-        if not (isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]*", name)):
-            raise PluginError(f"offers a method named {name!r}; names are lower case with underscores")
-        if not (isinstance(method, type) and issubclass(method, Method)):
-            raise PluginError(f"offers {name!r}, which is not a subclass of harness.method.Method")
-        if inspect.isabstract(method):
-            missing = ", ".join(sorted(method.__abstractmethods__))
-            raise PluginError(f"offers {name!r}, which does not implement {missing}")
-        if not dataclasses.is_dataclass(method):
-            raise PluginError(f"offers {name!r}, which is not a dataclass")
-        if any(entry.name == name for entry in entries):
-            raise PluginError(f"offers the method {name!r} twice")
-        entries.append(Entry(name, method, source))
-
-    try:
-        manager.register(module, source.name)
-        manager.check_pending()
-        manager.hook.harness_register_methods(register=register)
-    except PluginError:
-        raise
-    except (Exception, SystemExit) as error:  # wrong hook signature, misspelt hook, or the hook raised
-        raise PluginError(f"failed to register: {_reason(error)}") from error
-    if not entries:
-        raise PluginError("offers no method; harness_register_methods must be marked with @hookimpl")
-    return entries
-
-
-def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, ImportError) and text else f"{type(error).__name__}: {text}"
+    Such a name is nobody's, unless it comes with the harness: then it stays the harness's, and a package that is
+    installed later cannot take a method out of work.
+    """
+    by_name: dict[tuple[str, str], list[Source]] = {}
+    for kind, name, source in offers:
+        by_name.setdefault((kind, name), []).append(source)
+    found = []
+    for (kind, name), sources in sorted(by_name.items()):
+        if len(sources) == 1:
+            continue
+        own = any(source.distribution == OWN for source in sources)
+        for source in sources:
+            others = ", ".join(str(other) for other in sources if other is not source)
+            if not own:
+                found.append(((kind, name), Broken(source, f"offers the {kind} {name!r}, which {others} offers too")))
+            elif source.distribution != OWN:
+                reason = f"offers the {kind} {name!r}, which comes with the harness: it needs a name of its own"
+                found.append(((kind, name), Broken(source, reason)))
+    return found
 
 
 @cache

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from harness import __version__
-from harness.cli import config, leaderboard, plot
+from harness.cli import config, leaderboard, plot, plugins
 from harness.cli.options import CORES, Cache, Json, Workers
 from harness.errors import HarnessError
 
@@ -31,6 +31,7 @@ bench_app = typer.Typer(help="Measure this machine.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(features_app, name="features")
 app.add_typer(bench_app, name="bench")
+app.add_typer(plugins.app, name="plugins")
 app.add_typer(plot.app, name="plot")
 app.add_typer(leaderboard.app, name="leaderboard")
 app.command()(leaderboard.reproduce)
@@ -103,17 +104,6 @@ def evaluate(
         plugin, domain, all_domains, shots, seeds, protocol, preset, param, baseline, data, folder,
         backbone, pretrained, device, precision, out, cache, workers, dry_run, json,
     )  # fmt: skip
-
-
-@app.command()
-def plugins(
-    json: Json = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Import all; fail on a broken one.")] = False,
-) -> int:
-    """List the installed methods and what they need."""
-    from harness.cli import plugins as command
-
-    return command.plugins(json, strict)
 
 
 @app.command()

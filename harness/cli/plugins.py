@@ -1,27 +1,90 @@
-"""``harness plugins``: what is installed, read without importing it."""
+"""``harness plugins``: what is installed, read without importing it; ``new`` writes a plugin, ``check`` tests one."""
 
 from __future__ import annotations
 
 import json as json_format
+from pathlib import Path
+from typing import Annotated
 
-from harness import registry
-from harness.catalogue import describe
-from harness.cli import console
+import typer
+
+from harness.cli.options import Json
+
+app = typer.Typer(help="List, write or check plugins.", invoke_without_command=True)
+
+
+@app.callback()
+def main(
+    context: typer.Context,
+    json: Json = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Import all; exit code 1 if one is broken.")] = False,
+) -> int | None:
+    """List what is installed and what it needs; `new` writes a plugin, `check` tests one."""
+    return plugins(json, strict) if context.invoked_subcommand is None else None
 
 
 def plugins(json: bool, strict: bool) -> int:
-    """List methods; with ``strict`` import every plugin and return 1 if one is broken."""
-    described = [line for source, _ in registry.installed() for line in describe(source)]
-    broken = registry.load().broken if strict else []
+    """List what plugins offer, and what is wrong with them as far as their sources tell.
+
+    With ``strict`` every plugin is imported, which finds all faults, and 1 is returned if there is one.
+    """
+    from harness import registry
+    from harness.catalogue import describe, suspects
+    from harness.cli import console
+
+    sources = [source for source, _ in registry.installed()]
+    described = [line for source in sources for line in describe(source)]
+    broken = registry.load().broken if strict else suspects(sources)
+    failed = 1 if strict and broken else 0
     if json:
         document = {
             "plugins": [line.__dict__ for line in described],
             "broken": [{**b.source.__dict__, "reason": b.reason} for b in broken],
         }
         print(json_format.dumps(document, indent=1))
-        return 1 if broken else 0
-    rows = [(d.method, d.needs, f"{d.distribution} {d.version}", d.summary) for d in described]
-    console.out().print(console.table("", ("method", "needs", "distribution", "what it is"), rows, left=4))
+        return failed
+    rows = [(d.name, d.kind, d.needs, d.distribution, d.version, d.paper, d.summary) for d in described]
+    columns = ("name", "kind", "needs", "distribution", "version", "paper", "what it is")
+    console.out().print(console.table("", columns, rows, left=len(columns)))
     for culprit in broken:
         console.err().print(f"broken: {culprit}", style="red", markup=False)
-    return 1 if broken else 0
+    return failed
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Of the method and of its package, e.g. my_method.")],
+    into: Annotated[Path, typer.Option("--into", help="Folder to write it into.", show_default="here")] = Path(),
+) -> int:
+    """Write an installable package with one method, its tests and a README."""
+    from harness.scaffold import write_package
+
+    folder = write_package(name, into)
+    print(f"{folder} is written; go on with", f"  pip install -e {folder}", sep="\n")
+    print(f"  harness plugins check {name}", f"  harness evaluate --plugin {name} --all-domains", sep="\n")
+    return 0
+
+
+@app.command()
+def check(name: Annotated[str, typer.Argument(help="A method that is installed.")], json: Json = False) -> int:
+    """Test whether a method keeps its contract; exit code 1 if it does not."""
+    from harness import registry
+    from harness.cli import console
+    from harness.cli.stdout import only_results
+
+    entry = registry.load([name]).get(name)
+    with only_results():
+        from harness.conformance import check_method
+
+        results = list(check_method(name, entry.method, console.reporter()))
+    failed = sum(result.state == "failed" for result in results)
+    if json:
+        document = {"method": name, "plugin": entry.source.__dict__, "checks": [r.__dict__ for r in results]}
+        print(json_format.dumps(document, indent=1))
+    else:
+        rows = [(r.check.replace("_", " "), r.state, ": ".join(filter(None, (r.message, r.hint)))) for r in results]
+        console.out().print(
+            console.table(f"{name}, {entry.source}", ("check", "state", "what to change"), rows, left=3)
+        )
+        console.err().print(f"{name}: {len(results) - failed} of {len(results)} checks passed", markup=False)
+    return 1 if failed else 0
