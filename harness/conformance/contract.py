@@ -1,0 +1,135 @@
+"""Checks of the class: how it is made, what it stores, and what it reads."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from harness.conformance.subject import WORLD, Subject
+from harness.errors import FixedVocabulary, HarnessError, MethodError
+from harness.method import build, parameters
+from harness.types.cell import MethodRecord
+from harness.types.task import Task
+
+
+def default_constructible(subject: Subject) -> None:
+    """The class can be made without arguments, and only stores its parameters."""
+    hint = "give every field a default, and compute nothing in __init__ or __post_init__"
+    try:
+        made = subject.cls()
+    except Exception as error:
+        raise MethodError(f"{subject.name} cannot be made without arguments: {error}", hint) from error
+    given = parameters(made)
+    if parameters(subject.cls(**given)) != given:
+        raise MethodError(f"{subject.name} made with its own parameters has others", hint)
+    fields = {field.name for field in dataclasses.fields(made)}  # type: ignore[arg-type]
+    extra = sorted(set(vars(made)) - fields)
+    if extra:
+        raise MethodError(f"{subject.name} has {extra[0]!r} before fit, which is no field", hint)
+    if type(made.views) is not int or made.views < 1:
+        raise MethodError(f"{subject.name}.views is {made.views!r}", "views is a whole number from 1 on")
+    if not (subject.cls.__doc__ or "").strip() or subject.cls.__doc__.startswith(f"{subject.cls.__name__}("):  # type: ignore[union-attr]
+        raise MethodError(f"{subject.name} has no docstring", "its first line is shown by `harness plugins`")
+
+
+def parameters_survive_json(subject: Subject) -> None:
+    """Parameters, and those of every preset, are the same after a way through JSON."""
+    for preset in (None, *subject.cls.presets):
+        method = build(subject.name, subject.cls, preset) if preset else subject.fresh()
+        given = parameters(method)
+        where = f"preset {preset!r}" if preset else "parameters"
+        try:
+            record = MethodRecord(name="", distribution="", version="", code="", parameters=given, needs=())
+            again = MethodRecord.model_validate_json(record.model_dump_json())
+            back = parameters(build(subject.name, subject.cls, values=again.parameters))
+        except (HarnessError, ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            hint = "use numbers, text, booleans, None, lists and tuples of them, with type annotations"
+            raise MethodError(f"{subject.name}: its {where} cannot be kept as JSON: {reason}", hint) from error
+        for key, value in given.items():
+            if back[key] != value:
+                hint = "annotate the field with the type of its value"
+                message = f"{subject.name}: {key}={value!r} comes back from JSON as {back[key]!r}"
+                raise MethodError(message, hint)
+
+
+def fit_returns_self(subject: Subject) -> None:
+    """``fit`` returns the method itself."""
+    method = subject.fresh()
+    answer: list[Any] = []
+    original = type(method).fit
+
+    def kept(task: Task) -> Any:
+        answer.append(original(method, task))
+
+    method.fit = kept  # type: ignore[method-assign]
+    subject.fit(WORLD, method=method)
+    if answer[0] is not method:
+        raise MethodError(f"{subject.name}.fit returned {type(answer[0]).__name__}", "end fit with `return self`")
+
+
+def scores_before_fit_raise(subject: Subject) -> None:
+    """``scores`` of a method that was never fitted raises, instead of answering from nothing."""
+    try:
+        subject.fresh().scores(WORLD.scored.image[:, 0].clone(), WORLD.vocabulary)
+    except FixedVocabulary:
+        hint = "FixedVocabulary is for foreign names after fit; before fit let the missing attribute raise"
+        raise MethodError(f"{subject.name}.scores raised FixedVocabulary before fit", hint) from None
+    except Exception:
+        return
+    hint = "keep what scores needs in attributes that fit makes, such as self.task_"
+    raise MethodError(f"{subject.name}.scores answered before fit", hint)
+
+
+def learned_names_end_in_underscore(subject: Subject) -> None:
+    """``fit`` leaves parameters as they are, and what it learns ends in an underscore."""
+    method = subject.fresh()
+    given = parameters(method)
+    known = set(vars(method))
+    subject.fit(WORLD, method=method)
+    changed = [name for name, value in parameters(method).items() if value is not given[name] and value != given[name]]
+    if changed:
+        hint = f"parameters are inputs; keep the value in an attribute of its own, such as {changed[0]}_"
+        raise MethodError(f"{subject.name}.fit changed the parameter {changed[0]!r}", hint)
+    wrong = sorted(name for name in set(vars(method)) - known if not name.endswith("_"))
+    if wrong:
+        raise MethodError(f"{subject.name}.fit made the attribute {wrong[0]!r}", f"call it {wrong[0]}_")
+
+
+def declared_needs(subject: Subject) -> None:
+    """``fit`` reads what was declared, and nothing else, not even to see whether it is there."""
+    given = subject.task(WORLD)
+    task = WatchedTask(**{field.name: getattr(given, field.name) for field in dataclasses.fields(Task)})
+    object.__setattr__(task, "seen", [])
+    try:
+        subject.fit(WORLD, task=task)
+    finally:
+        seen: list[str] = object.__getattribute__(task, "seen")
+        private = [name for name in seen if name.startswith("_")]
+        if private:
+            hint = "fields that begin with an underscore are not part of the contract"
+            raise MethodError(f"{subject.name}.fit reads task.{private[0]}", hint)
+        needs = subject.method.needs
+        declared = {"support": needs.support or needs.captions, "validation": needs.validation}
+        undeclared = [name for name in seen if not declared.get(name, True)]
+        if undeclared:
+            hint = f"add {undeclared[0]}=True to the method's needs, or do not read it"
+            raise MethodError(f"{subject.name}.fit reads task.{undeclared[0]} and did not declare it", hint)
+    unread = [name for name, wanted in declared.items() if wanted and name not in seen]
+    if unread:
+        hint = f"take {unread[0]} out of its needs: they are columns of the leaderboard"
+        raise MethodError(f"{subject.name} declares {unread[0]} and fit never reads it", hint)
+
+
+class WatchedTask(Task):
+    """A task that keeps in ``seen`` which of its fields were read."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if not name.startswith("__"):
+            object.__getattribute__(self, "seen").append(name) if "seen" in object.__getattribute__(
+                self, "__dict__"
+            ) else None
+        if name in ("support", "validation", "vocabulary"):
+            plain = Task(**{f.name: object.__getattribute__(self, f.name) for f in dataclasses.fields(Task)})
+            return getattr(plain, name)
+        return object.__getattribute__(self, name)

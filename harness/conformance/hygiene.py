@@ -1,0 +1,132 @@
+"""Checks that a method leaves the rest of the world alone, and that it can be repeated."""
+
+from __future__ import annotations
+
+import gc
+import random
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.conformance.backbone import tiny_text
+from harness.conformance.state import changes, snapshot
+from harness.conformance.subject import WORLD, Subject
+from harness.errors import MethodError
+from harness.types.task import Support, Task
+
+REPEATS = 5
+"""Fits of the memory check; the first two fill caches."""
+
+
+def inputs_untouched(subject: Subject) -> None:
+    """``fit`` and ``scores`` write into nothing that they are given."""
+    task, before = subject.task(WORLD), subject.task(WORLD)
+    weights = tiny_text().fingerprint()
+    method = subject.fit(WORLD, task=task)
+    own = "work on a copy: x = x.clone()"
+    for part, now, then in zip(("support", "validation"), _parts(task), _parts(before), strict=True):
+        if now is not None and then is not None:
+            kept = torch.equal(now.image, then.image) and torch.equal(now.label, then.label)
+            if not kept or now.image.requires_grad:
+                raise MethodError(f"{subject.name}.fit changes task.{part}", own)
+    image = WORLD.scored.image[:, 0].clone()
+    with torch.no_grad():
+        method.scores(image, WORLD.vocabulary)
+    if not torch.equal(image, WORLD.scored.image[:, 0]):
+        raise MethodError(f"{subject.name}.scores changes the images it is given", own)
+    if tiny_text().fingerprint() != weights:
+        hint = "the text tower is frozen; learn rows of your own and give them to task.text.encode as overrides"
+        raise MethodError(f"{subject.name} changes the weights of the text tower", hint)
+
+
+def global_state_untouched(subject: Subject) -> None:
+    """Random states, threads, precision, working folder and so on are as they were."""
+    before = snapshot()
+    method = subject.fit(WORLD)
+    subject.scores(method, WORLD.scored.image[:, 0], WORLD.vocabulary)
+    changed = [name for name in changes(before, snapshot()) if name != "torch's number of threads"]
+    if changed:
+        random_ = [name for name in changed if "random" in name]
+        hint = (
+            "draw random numbers from task.generator only: torch.randn(..., generator=task.generator)"
+            if random_
+            else "what all methods share stays as it was found"
+        )
+        raise MethodError(f"{subject.name} changes {(random_ or changed)[0]}", hint)
+
+
+def same_seed_same_scores(subject: Subject) -> None:
+    """The same task with the same seed gives the same scores, bit for bit, whatever happened before."""
+    image, found = WORLD.scored.image[:, 0], []
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        for seed in (1, 2):
+            random.seed(seed)
+            np.random.seed(seed)
+            torch.manual_seed(seed)
+            method = subject.fit(WORLD, seed=7)
+            found += [subject.scores(method, image, WORLD.vocabulary) for _ in range(2)]
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+    if not torch.equal(found[0], found[1]):
+        raise MethodError(
+            f"{subject.name}.scores answers differently when asked twice", "scores learns and draws nothing"
+        )
+    if not torch.equal(found[0], found[2]):
+        hint = "draw random numbers from task.generator only, and iterate over no set"
+        raise MethodError(f"{subject.name}: two fits of the same task with the same seed differ", hint)
+
+
+def runs_on_cpu(subject: Subject) -> None:
+    """Fit and scores stay on the task's device when that is the CPU."""
+    method = subject.fitted()
+    subject.scores(method, WORLD.scored.image[:, 0], WORLD.vocabulary, "on the CPU")
+    elsewhere = [
+        name for name, value in vars(method).items() if isinstance(value, Tensor) and value.device.type != "cpu"
+    ]
+    if elsewhere:
+        hint = "make tensors with device=task.device"
+        raise MethodError(f"{subject.name}.{elsewhere[0]} is not on the task's device", hint)
+
+
+def memory_returned(subject: Subject) -> None:
+    """Fitting again and again leaves nothing behind.
+
+    Memory that grows at every one of the last three of five equal fits is never returned; a cache that is filled once
+    is not meant. Tensors are counted by the bytes of those alive, other objects by their number.
+    """
+    world = replace(WORLD, shots=1)
+    tensors, objects = [], []
+    gc.collect()
+    gc.freeze()  # what is there already is not looked at again
+    try:
+        for _ in range(REPEATS):
+            method = subject.fit(world)
+            subject.scores(method, world.scored.image[:, 0], world.vocabulary)
+            del method
+            tiny_text().tower.forget()
+            gc.collect()
+            tensors.append(_tensor_bytes())
+            objects.append(len(gc.get_objects()))
+    finally:
+        gc.unfreeze()
+    grown = [later - earlier for earlier, later in pairwise(tensors[1:])]
+    steps = [later - earlier for earlier, later in pairwise(objects[1:])]
+    if min(grown) > 0 or min(steps) > 0:
+        hint = "keep what is learned in attributes of self, not in module or class variables"
+        kept = f"{grown[-1]:,} bytes of tensors" if min(grown) > 0 else f"{steps[-1]:,} objects"
+        raise MethodError(f"{subject.name}: every fit leaves {kept} behind that are never freed", hint)
+
+
+def _tensor_bytes() -> int:
+    alive = [value for value in gc.get_objects() if issubclass(type(value), Tensor)]
+    return sum({tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in alive}.values())
+
+
+def _parts(task: Task) -> tuple[Support | None, Support | None]:
+    return task._support, task._validation

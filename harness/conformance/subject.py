@@ -1,0 +1,129 @@
+"""A method under test: fresh copies of it, fitted and asked, with every fault turned into a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.conformance.backbone import tiny_text
+from harness.conformance.world import World
+from harness.errors import FixedVocabulary, MethodError
+from harness.features.encode import one_thread_per_operation
+from harness.method import Method
+from harness.types.task import Task
+from harness.types.vocabulary import Vocabulary
+
+WORLD = World()
+"""The domain that checks use unless they need another."""
+
+TOLERANCE = 1e-4
+"""How far scores may differ, as a share of the largest, when only the order of sums has changed."""
+
+
+class Subject:
+    """A method under test.
+
+    Attributes:
+        name: what it is called in messages.
+        cls: its class.
+        method: the parameters to test it with; never fitted.
+    """
+
+    def __init__(self, name: str, method: Method) -> None:
+        self.name = name
+        self.cls = type(method)
+        self.method = method
+        self._fitted: Method | None = None
+
+    def fresh(self) -> Method:
+        """A copy with the same parameters that has learned nothing."""
+        return replace(self.method)  # type: ignore[type-var]
+
+    def task(self, world: World, seed: int = 0) -> Task:
+        """The task that the world poses to this method."""
+        return world.task(self.method.needs, self.method.views, seed)
+
+    def fitted(self) -> Method:
+        """The method fitted to the usual domain; shared by the checks that change nothing."""
+        if self._fitted is None:
+            self._fitted = self.fit(WORLD)
+        return self._fitted
+
+    def fit(
+        self, world: World, when: str = "", seed: int = 0, method: Method | None = None, task: Task | None = None
+    ) -> Method:
+        """Fit a fresh copy (or ``method``) to a world's task (or to ``task``).
+
+        Raises:
+            MethodError: fit raised; ``when`` says in which situation.
+        """
+        method = method or self.fresh()
+        task = task or self.task(world, seed)
+        tiny_text().tower.forget()
+        try:
+            with one_thread_per_operation(task.device):
+                method.fit(task)
+        except FixedVocabulary as error:
+            hint = (
+                "fit always gets names it can learn; raise FixedVocabulary in scores, for names that are not the task's"
+            )
+            raise MethodError(f"{self.name}.fit raised FixedVocabulary{_when(when)}: {error.message}", hint) from error
+        except (Exception, SystemExit) as error:
+            raise self.raised("fit", error, when) from error
+        return method
+
+    def scores(self, method: Method, image: Tensor, vocabulary: Vocabulary, when: str = "") -> Tensor:
+        """The scores ``(m, k)`` of images ``(m, d)``, checked for type, shape and finiteness.
+
+        Raises:
+            MethodError: scores raised, or returned what the contract forbids.
+            FixedVocabulary: the method's own answer.
+        """
+        try:
+            with torch.no_grad(), one_thread_per_operation(image.device):
+                scores: Any = method.scores(image.clone(), vocabulary)
+        except FixedVocabulary:
+            raise
+        except (Exception, SystemExit) as error:
+            raise self.raised("scores", error, when) from error
+        wanted = (len(image), len(vocabulary))
+        if not isinstance(scores, Tensor):
+            hint = "return a torch tensor"
+            raise MethodError(f"{self.name}.scores returned {type(scores).__name__}{_when(when)}", hint)
+        if not scores.is_floating_point():
+            hint = "return floating-point scores before softmax, not labels"
+            raise MethodError(f"{self.name}.scores returned {scores.dtype}{_when(when)}", hint)
+        if tuple(scores.shape) != wanted:
+            hint = f"return {wanted}: one row per image, one column per name of the vocabulary"
+            raise MethodError(f"{self.name}.scores returned {tuple(scores.shape)}{_when(when)}", hint)
+        if scores.device != image.device:
+            hint = "keep everything on task.device; call neither .cuda() nor .cpu()"
+            raise MethodError(f"{self.name}.scores returned scores on {scores.device}{_when(when)}", hint)
+        if not bool(torch.isfinite(scores).all()):
+            hint = "look for a division by zero, the logarithm of zero, or a learning rate that is too high"
+            raise MethodError(f"{self.name}.scores returned NaN or infinity{_when(when)}", hint)
+        return scores
+
+    def accuracy(self, method: Method, world: World, when: str = "") -> float:
+        """The share of the world's OOP images whose own name has the highest score."""
+        scores = self.scores(method, world.scored.image[:, 0], world.vocabulary, when)
+        return float((scores.argmax(dim=1) == world.scored.label).double().mean())
+
+    def raised(self, function: str, error: BaseException, when: str = "") -> MethodError:
+        """The sentence for an exception out of a method."""
+        message = f"{self.name}.{function} raised {type(error).__name__}{_when(when)}: {' '.join(str(error).split())}"
+        hint = getattr(error, "hint", None) or "`--traceback` shows where; the contract is in harness/method.py"
+        return MethodError(message, hint)
+
+
+def same(one: Tensor, other: Tensor) -> bool:
+    """Whether scores are the same up to the order of sums."""
+    bound = TOLERANCE * max(float(one.abs().max()), float(other.abs().max()), 1e-30)
+    return bool(((one - other).abs() <= bound).all())
+
+
+def _when(when: str) -> str:
+    return f" {when}" if when else ""

@@ -1,0 +1,153 @@
+"""The list of checks, run one by one: for the command line, and for an author's own tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from harness.conformance import contract, hygiene, scoring, situations
+from harness.conformance.subject import Subject
+from harness.errors import FixedVocabulary, HarnessError, MethodError
+from harness.method import Method
+from harness.progress import Reporter, Silent
+
+Check = Callable[[Subject], None]
+
+CHECKS: Mapping[str, Check] = {
+    check.__name__: check
+    for check in (
+        contract.default_constructible,
+        contract.parameters_survive_json,
+        contract.fit_returns_self,
+        contract.scores_before_fit_raise,
+        contract.learned_names_end_in_underscore,
+        contract.declared_needs,
+        scoring.finite_scores,
+        hygiene.inputs_untouched,
+        hygiene.global_state_untouched,
+        hygiene.same_seed_same_scores,
+        scoring.query_order,
+        scoring.batch_size,
+        scoring.class_order,
+        scoring.foreign_vocabulary,
+        scoring.hidden_labels,
+        situations.one_shot,
+        situations.one_class,
+        situations.uneven_classes,
+        situations.two_domains,
+        situations.missing_captions,
+        situations.beats_chance,
+        hygiene.runs_on_cpu,
+        hygiene.memory_returned,
+    )
+}
+"""The checks by name, in the order in which they are run."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a check ended.
+
+    Attributes:
+        check: its name.
+        state: ``passed``, ``failed``, or ``excused``: known to fail, with a reason.
+        message: what is wrong, or the reason.
+        hint: what to change.
+    """
+
+    check: str
+    state: Literal["passed", "failed", "excused"]
+    message: str = ""
+    hint: str = ""
+
+
+def check_method(name: str, method: type[Method] | Method, report: Reporter | None = None) -> Iterator[Result]:
+    """Run all checks on a method.
+
+    Args:
+        name: what it is called in messages.
+        method: its class, to be tested with its defaults, or an object whose parameters are to be used.
+        report: is told how far it is.
+
+    Raises:
+        MethodError: the class cannot even be made, or excuses a check that does not exist.
+    """
+    subject = _subject(name, method)
+    with (report or Silent()).stage(f"checking {name}", len(CHECKS), "checks") as advance:
+        for check in CHECKS:
+            yield run_check(check, subject)
+            advance(1)
+
+
+def run_check(check: str, subject: Subject) -> Result:
+    """Run one check; a failure that the method declares in ``known_failures`` is excused, and must happen."""
+    excuse = subject.cls.known_failures.get(check)
+    try:
+        CHECKS[check](subject)
+    except HarnessError as error:
+        if excuse is not None:
+            return Result(check, "excused", excuse)
+        return Result(check, "failed", *_sentence(subject, error))
+    if excuse is not None:
+        hint = f"take {check} out of known_failures"
+        return Result(check, "failed", f"{subject.name} passes {check}, which it is said to fail", hint)
+    return Result(check, "passed")
+
+
+def parametrize_with_checks(methods: Iterable[type[Method] | Method]) -> Any:
+    """A pytest decorator: the test is run with every check of every method, as a function to call.
+
+    ::
+
+        @parametrize_with_checks([MyMethod])
+        def test_my_method_keeps_its_contract(check):
+            check()
+
+    A failing check raises ``MethodError``, which says what to change. One that the method excuses in
+    ``known_failures`` is an expected failure.
+
+    Args:
+        methods: classes, tested with their defaults, or objects with other parameters (fewer epochs, say).
+    """
+    import pytest
+
+    cases = []
+    for method in methods:
+        name = (method if isinstance(method, type) else type(method)).__name__
+        subject = _subject(name, method)
+        for check in CHECKS:
+            reason = subject.cls.known_failures.get(check)
+            marks = [pytest.mark.xfail(reason=reason, strict=True, raises=HarnessError)] if reason else []
+            cases.append(pytest.param(partial(_raise, check, subject), id=f"{name}-{check}", marks=marks))
+    return pytest.mark.parametrize("check", cases)
+
+
+def _raise(check: str, subject: Subject) -> None:
+    try:
+        CHECKS[check](subject)
+    except FixedVocabulary as error:
+        raise MethodError(*_sentence(subject, error)) from error
+
+
+def _sentence(subject: Subject, error: HarnessError) -> tuple[str, str]:
+    if isinstance(error, FixedVocabulary):
+        hint = "raise FixedVocabulary for foreign names only"
+        return f"{subject.name}.scores refused the names of its own task: {error.message}", hint
+    return error.message, error.hint or ""
+
+
+def _subject(name: str, method: type[Method] | Method) -> Subject:
+    if isinstance(method, type):
+        try:
+            method = method()
+        except Exception as error:
+            hint = "give every field a default, and compute nothing in __init__ or __post_init__"
+            raise MethodError(f"{name} cannot be made without arguments: {error}", hint) from error
+    unknown = sorted(set(method.known_failures) - set(CHECKS))
+    if unknown:
+        raise MethodError(
+            f"{name}.known_failures names {unknown[0]!r}, which is no check", f"checks: {', '.join(CHECKS)}"
+        )
+    return Subject(name, method)

@@ -1,0 +1,135 @@
+"""Small made-up domains on which every working method does better than chance."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from harness.conformance.backbone import LOGIT_SCALE, WIDTH, tiny_text
+from harness.errors import MethodError
+from harness.prompts import Template
+from harness.types.features import Features
+from harness.types.task import Needs, Support, Task
+from harness.types.vocabulary import Vocabulary
+
+Captions = Literal["whole", "partly", "nameless", "none"]
+"""Every caption holds its name; a third is missing and a third lacks the name; none holds it; all are missing."""
+
+KNOWN = {"support", "captions", "validation"}
+"""The needs that a made-up domain can meet."""
+
+NOISE = 0.5
+"""Length of the random part of an image, beside a unit vector: classes are apart, yet no two images are the same."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A domain whose images lie around the prompts of their names.
+
+    Attributes:
+        names: the OOP names.
+        foreign: the IP names.
+        hint: what the concepts are called.
+        shots: support images of each class.
+        queries: scored images of each class.
+        turn: the images of a class lie around the prompt of the class so many places on; 0 is its own.
+        captions: of the support.
+        seed: of the images.
+    """
+
+    names: tuple[str, ...] = ("great auk", "ibex", "hawk moth", "red rose", "stone arch")
+    foreign: tuple[str, ...] = ("tabby cat", "oak", "long drum")
+    hint: str = "animal"
+    shots: int = 4
+    queries: int = 8
+    turn: int = 0
+    captions: Captions = "whole"
+    seed: int = 0
+
+    def task(self, needs: Needs, views: int = 1, seed: int = 0) -> Task:
+        """What a method with these needs may see.
+
+        Args:
+            needs: what it declared.
+            views: views of each support image.
+            seed: of the task's generator.
+
+        Raises:
+            MethodError: a need that no made-up domain can meet.
+        """
+        wanted = {field.name for field in dataclasses.fields(needs) if getattr(needs, field.name)}
+        if wanted - KNOWN:
+            raise MethodError(f"the checks cannot meet the need {sorted(wanted - KNOWN)[0]}", "update the harness")
+        captions = self._captions() if needs.captions else None
+        support, validation = (self.images(self.names, self.shots, self.seed + part) for part in (1, 2))
+        noise = torch.randn(len(support.label), views - 1, WIDTH, generator=_generator(self.seed + 3))
+        crops = _unit(support.image + NOISE * noise / WIDTH**0.5)
+        image = torch.cat([support.image, crops], dim=1)
+        return Task(
+            names=self.names,
+            hint=self.hint,
+            text=tiny_text().tower,
+            logit_scale=LOGIT_SCALE,
+            generator=_generator(seed),
+            device=torch.device("cpu"),
+            shots=self.shots,
+            _support=Support(image, support.label, captions) if needs.support or needs.captions else None,
+            _validation=Support(validation.image, validation.label) if needs.validation else None,
+        )
+
+    @cached_property
+    def scored(self) -> Features:
+        """Scored images of the OOP names, in an order that tells nothing about the class."""
+        return self._shuffled(self.images(self.names, self.queries, self.seed + 4))
+
+    @cached_property
+    def scored_foreign(self) -> Features:
+        """Scored images of the IP names."""
+        return self._shuffled(self.images(self.foreign, self.queries, self.seed + 5))
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The OOP names."""
+        return Vocabulary.of(self.hint, oop=self.names)
+
+    def images(self, names: tuple[str, ...], count: int, seed: int) -> Features:
+        """``count`` images of each name, class after class."""
+        turned = [names[(i + self.turn) % len(names)] for i in range(len(names))]
+        tower = tiny_text().tower
+        # Not tower.encode: what it remembers, and so the last bit, depends on what was asked before.
+        with torch.no_grad():
+            centre = tower.encode_tokens(tower.tokenize([Template().fill(name, self.hint) for name in turned]))
+        # Every class has a generator of its own: its images are the same wherever it stands among the names.
+        noise = [torch.randn(count, WIDTH, generator=_generator(seed + 10 * sum(map(ord, name)))) for name in names]
+        image = _unit(centre.repeat_interleave(count, dim=0) + NOISE * torch.cat(noise) / WIDTH**0.5)
+        return Features(image[:, None], torch.arange(len(names)).repeat_interleave(count))
+
+    def _captions(self) -> tuple[str | None, ...]:
+        texts: list[str | None] = []
+        for i, name in enumerate(name for name in self.names for _ in range(self.shots)):
+            kind = {"whole": 0, "nameless": 1, "none": 2, "partly": i % 3}[self.captions]
+            texts.append((f"a {name} in the wind, number {i}", f"picture {i}", None)[kind])
+        return tuple(texts)
+
+    def _shuffled(self, features: Features) -> Features:
+        order = torch.randperm(len(features.label), generator=_generator(self.seed + 6))
+        return Features(features.image[order], features.label[order])
+
+
+def other_domain() -> World:
+    """Another domain: other names, another number of them, another hint."""
+    names = ("fern", "bread loaf", "kite", "round tower")
+    return World(names=names, foreign=("brown bee", "crab"), hint="plant", seed=100)
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _unit(rows: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(rows, dim=-1)

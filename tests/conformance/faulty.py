@@ -1,0 +1,382 @@
+"""A good method, and one variant of it for everything that a check forbids."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import random
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from harness.errors import FixedVocabulary
+from harness.method import Method
+from harness.types.task import Needs
+
+
+@dataclass
+class Good(Method):
+    """Nearest mean for its own names, the prompt for others."""
+
+    needs = Needs(support=True, captions=True)
+    strength: float = 0.5
+    kinds: tuple[str, ...] = ("a", "b")
+
+    def fit(self, task: Any) -> Any:
+        support = task.support
+        prompts = task.text.encode([task.template.fill(name, task.hint) for name in task.names])
+        means = torch.stack([support.image[support.label == y].mean(dim=(0, 1)) for y in range(len(task.names))])
+        self.rows_ = dict(zip(task.names, self.strength * means + prompts, strict=True))
+        self.task_ = task
+        return self
+
+    def scores(self, image: Tensor, vocabulary: Any) -> Tensor:
+        foreign = [name for name in vocabulary.names if name not in self.rows_]
+        prompts = [self.task_.template.fill(name, vocabulary.hint) for name in foreign]
+        rows = self.rows_ | dict(zip(foreign, self.task_.text.encode(prompts), strict=True))
+        return image @ torch.stack([rows[name] for name in vocabulary.names]).T
+
+
+@dataclass
+class NeedsAnArgument(Good):
+    """x."""
+
+    size: int = 0
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+
+@dataclass
+class ComputesInInit(Good):
+    """x."""
+
+    def __post_init__(self) -> None:
+        self.double = 2 * self.strength
+
+
+@dataclass
+class ChangesItsParameters(Good):
+    """x."""
+
+    def __post_init__(self) -> None:
+        self.strength = self.strength / 2
+
+
+@dataclass
+class KeepsAFunction(Good):
+    """x."""
+
+    activation: Any = torch.relu
+
+
+@dataclass
+class WrongAnnotation(Good):
+    """x."""
+
+    widths: list[int] | tuple[int, ...] = (1, 2)
+
+
+@dataclass
+class ReturnsNothing(Good):
+    """x."""
+
+    def fit(self, task: Any) -> Any:
+        super().fit(task)
+
+
+@dataclass
+class AnswersBeforeFit(Good):
+    """x."""
+
+    def scores(self, image: Tensor, vocabulary: Any) -> Tensor:
+        if not hasattr(self, "rows_"):
+            return image.new_zeros(len(image), len(vocabulary))
+        return super().scores(image, vocabulary)
+
+
+@dataclass
+class NamesWithoutUnderscore(Good):
+    """x."""
+
+    def fit(self, task: Any) -> Any:
+        self.weights = 1
+        return super().fit(task)
+
+
+@dataclass
+class TunesItsParameter(Good):
+    """x."""
+
+    def fit(self, task: Any) -> Any:
+        super().fit(task)
+        self.strength = 0.25
+        return self
+
+
+@dataclass
+class ReadsUndeclared(Good):
+    """x."""
+
+    def fit(self, task: Any) -> Any:
+        try:
+            self.val_ = task.validation
+        except Exception:
+            self.val_ = None
+        return super().fit(task)
+
+
+@dataclass
+class ReadsPrivate(Good):
+    """x."""
+
+    def fit(self, task: Any) -> Any:
+        self.val_ = task._validation
+        return super().fit(task)
+
+
+@dataclass
+class DeclaresTooMuch(Good):
+    """x."""
+
+    needs = Needs(support=True, validation=True)
+
+
+@dataclass
+class Changed(Good):
+    """Scores that ``change`` alters."""
+
+    change: ClassVar[Any] = None
+
+    def scores(self, image: Tensor, vocabulary: Any) -> Tensor:
+        return type(self).change(super().scores(image, vocabulary))
+
+
+def scores(change: Any) -> type[Method]:
+    """The good method with altered scores."""
+    return type("Changed", (Changed,), {"change": staticmethod(change), "__doc__": "x."})
+
+
+@dataclass
+class WritesIntoSupport(Good):
+    """x."""
+
+    def fit(self, task: Any) -> Any:
+        task.support.image.mul_(2)
+        return super().fit(task)
+
+
+@dataclass
+class WritesIntoQuery(Good):
+    """x."""
+
+    def scores(self, image: Tensor, vocabulary: Any) -> Tensor:
+        answer = super().scores(image, vocabulary)
+        image.zero_()
+        return answer
+
+
+@dataclass
+class TrainsTheTower(Good):
+    """x."""
+
+    def fit(self, task: Any) -> Any:
+        task.text._embedding.weight.data[5] += 1e-3
+        return super().fit(task)
+
+
+@dataclass
+class DrawsFromShared(Good):
+    """x."""
+
+    def fit(self, task: Any) -> Any:
+        self.noise_ = random.random()
+        return super().fit(task)
+
+
+@dataclass
+class ChangesFolder(Good):
+    """x."""
+
+    def fit(self, task: Any) -> Any:
+        os.chdir(os.sep)
+        return super().fit(task)
+
+
+@dataclass
+class IgnoresTheSeed(Good):
+    """x."""
+
+    def fit(self, task: Any) -> Any:
+        super().fit(task)
+        self.rows_ = {name: row + 0.01 * torch.randn(len(row)) for name, row in self.rows_.items()}
+        return self
+
+
+@dataclass
+class LearnsWhileScoring(Good):
+    """x."""
+
+    def scores(self, image: Tensor, vocabulary: Any) -> Tensor:
+        self.rows_ = {name: row * 1.01 for name, row in self.rows_.items()}
+        return super().scores(image, vocabulary)
+
+
+@dataclass
+class ByPosition(Good):
+    """x."""
+
+    def scores(self, image: Tensor, vocabulary: Any) -> Tensor:
+        return image @ torch.stack([*self.rows_.values(), *self.rows_.values()])[: len(vocabulary)].T
+
+
+@dataclass
+class SortsNames(Good):
+    """x."""
+
+    def fit(self, task: Any) -> Any:
+        super().fit(task)
+        fixed = ("great auk", "ibex", "hawk moth", "red rose", "stone arch")
+        if set(fixed) == set(task.names):
+            self.rows_ = dict(zip(fixed, self.rows_.values(), strict=True))
+        return self
+
+
+@dataclass
+class RefusesEverything(Good):
+    """x."""
+
+    def scores(self, image: Tensor, vocabulary: Any) -> Tensor:
+        if self.rows_:
+            raise FixedVocabulary("no names at all")
+        return image
+
+
+@dataclass
+class RefusesHalf(Good):
+    """x."""
+
+    def scores(self, image: Tensor, vocabulary: Any) -> Tensor:
+        if all(vocabulary.oop) or not any(vocabulary.oop):
+            return super().scores(image, vocabulary)
+        raise FixedVocabulary("not both")
+
+
+@dataclass
+class ZerosForForeign(Good):
+    """x."""
+
+    def scores(self, image: Tensor, vocabulary: Any) -> Tensor:
+        answer = super().scores(image, vocabulary)
+        answer[:, [not oop for oop in vocabulary.oop]] = 0
+        return answer
+
+
+@dataclass
+class LooksAtTheCaller(Good):
+    """x."""
+
+    def scores(self, image: Tensor, vocabulary: Any) -> Tensor:
+        answer = super().scores(image, vocabulary)
+        frame = inspect.currentframe()
+        while frame is not None:
+            scored = frame.f_locals.get("scored")
+            if scored is not None and len(scored.label) == len(image):
+                return torch.nn.functional.one_hot(scored.label, len(vocabulary)).float()
+            frame = frame.f_back
+        return answer
+
+
+@dataclass
+class NeedsTwoShots(Good):
+    """x."""
+
+    def fit(self, task: Any) -> Any:
+        if len(task.support.label) == len(task.names):
+            raise ValueError("too few images")
+        return super().fit(task)
+
+
+@dataclass
+class NeedsTwoClasses(Good):
+    """x."""
+
+    def fit(self, task: Any) -> Any:
+        if len(task.names) < 2:
+            raise ValueError("too few classes")
+        return super().fit(task)
+
+
+@dataclass
+class NeedsEqualClasses(Good):
+    """x."""
+
+    def fit(self, task: Any) -> Any:
+        task.support.image.reshape(len(task.names), task.shots, -1)
+        return super().fit(task)
+
+
+MEANS: dict[tuple[str, ...], Any] = {}
+
+
+@dataclass
+class KeepsTheLastDomain(Good):
+    """x."""
+
+    def fit(self, task: Any) -> Any:
+        super().fit(task)
+        self.rows_ = MEANS.setdefault(task.names, self.rows_)
+        return self
+
+
+@dataclass
+class GoesOnFromTheLastFit(Good):
+    """x."""
+
+    def fit(self, task: Any) -> Any:
+        before = len(getattr(self, "rows_", {}))
+        super().fit(task)
+        self.rows_ = {name: row * (1 + before) for name, row in self.rows_.items()}
+        return self
+
+
+@dataclass
+class NeedsCaptions(Good):
+    """x."""
+
+    def fit(self, task: Any) -> Any:
+        self.words_ = [caption.split() for caption in task.support.captions]
+        return super().fit(task)
+
+
+LEAK: list[Any] = []
+
+
+@dataclass
+class Leaks(Good):
+    """x."""
+
+    def fit(self, task: Any) -> Any:
+        LEAK.append(task)
+        return super().fit(task)
+
+
+@dataclass
+class WithoutDocstring(Good):
+    __doc__ = None
+
+
+FIRST: list[Any] = []
+
+
+@dataclass
+class StartsFromTheFirstDomain(Good):
+    """x."""
+
+    def fit(self, task: Any) -> Any:
+        super().fit(task)
+        FIRST.append(len(task.names))
+        self.rows_ = {name: row * len(FIRST) for name, row in self.rows_.items()}
+        return self

@@ -1,0 +1,238 @@
+"""Every check finds what it is for, and says what to change."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+
+from harness.conformance import CHECKS, check_method, parametrize_with_checks
+from harness.conformance.backbone import tiny_text
+from harness.conformance.subject import Subject
+from harness.conformance.suite import run_check
+from harness.errors import MethodError
+from harness.method import Method
+
+from . import faulty
+from .faulty import Good, scores
+
+FAULTS: list[tuple[str, type[Method], str, str]] = [
+    ("default_constructible", faulty.NeedsAnArgument, "cannot be made without arguments", "give every field a default"),
+    ("default_constructible", faulty.ComputesInInit, "has 'double' before fit", "compute nothing in __init__"),
+    ("default_constructible", faulty.ChangesItsParameters, "its own parameters has others", "compute nothing"),
+    ("default_constructible", faulty.WithoutDocstring, "has no docstring", "its first line is shown"),
+    ("parameters_survive_json", faulty.KeepsAFunction, "cannot be kept as JSON", "use numbers, text"),
+    ("parameters_survive_json", faulty.WrongAnnotation, "widths=(1, 2) comes back from JSON as [1, 2]", "annotate"),
+    ("fit_returns_self", faulty.ReturnsNothing, "fit returned NoneType", "end fit with `return self`"),
+    ("scores_before_fit_raise", faulty.AnswersBeforeFit, "answered before fit", "attributes that fit makes"),
+    ("learned_names_end_in_underscore", faulty.NamesWithoutUnderscore, "made the attribute 'weights'", "weights_"),
+    ("learned_names_end_in_underscore", faulty.TunesItsParameter, "changed the parameter 'strength'", "strength_"),
+    ("declared_needs", faulty.ReadsUndeclared, "reads task.validation and did not declare it", "validation=True"),
+    ("declared_needs", faulty.ReadsPrivate, "reads task._validation", "not part of the contract"),
+    ("declared_needs", faulty.DeclaresTooMuch, "declares validation and fit never reads it", "take validation out"),
+    ("finite_scores", scores(lambda s: s.log() * float("nan")), "returned NaN or infinity", "learning rate"),
+    ("finite_scores", scores(lambda s: s[:, 1:]), "returned (40, 4) for 40 images", "one column per name"),
+    ("finite_scores", scores(lambda s: s.squeeze(0)), "returned (5,) for 1 images", "return (1, 5)"),
+    ("finite_scores", scores(lambda s: s.argmax(dim=1)), "returned torch.int64", "before softmax, not labels"),
+    ("finite_scores", scores(lambda s: s.numpy()), "returned ndarray", "return a torch tensor"),
+    (
+        "finite_scores",
+        scores(lambda s: s[:, :1].expand_as(s)),
+        "gives every name the same score",
+        "one column per name",
+    ),
+    ("inputs_untouched", faulty.WritesIntoSupport, "fit changes task.support", "work on a copy"),
+    ("inputs_untouched", faulty.WritesIntoQuery, "scores changes the images it is given", "work on a copy"),
+    ("inputs_untouched", faulty.TrainsTheTower, "changes the weights of the text tower", "frozen"),
+    ("global_state_untouched", faulty.DrawsFromShared, "changes Python's random state", "task.generator only"),
+    ("global_state_untouched", faulty.IgnoresTheSeed, "changes torch's random state", "task.generator only"),
+    ("global_state_untouched", faulty.ChangesFolder, "changes the working folder", "stays as it was found"),
+    (
+        "same_seed_same_scores",
+        faulty.IgnoresTheSeed,
+        "two fits of the same task with the same seed differ",
+        "generator",
+    ),
+    ("same_seed_same_scores", faulty.LearnsWhileScoring, "answers differently when asked twice", "learns and draws"),
+    (
+        "query_order",
+        scores(lambda s: s + torch.arange(len(s))[:, None]),
+        "depend on the order of the images",
+        "by itself",
+    ),
+    ("batch_size", scores(lambda s: s - s.mean(dim=0)), "scores in batches of 1 differ", "belongs into fit"),
+    (
+        "class_order",
+        faulty.ByPosition,
+        "columns do not follow the order of vocabulary.names",
+        "by name, not by position",
+    ),
+    ("class_order", faulty.SortsNames, "with the same names in another order", "positions in task.names"),
+    ("foreign_vocabulary", faulty.RefusesEverything, "refused the names it was fitted on", "foreign names only"),
+    ("foreign_vocabulary", faulty.RefusesHalf, "refuses the joint vocabulary only", "or never"),
+    ("foreign_vocabulary", faulty.ZerosForForeign, "gives all foreign names the same score", "raise harness.errors"),
+    (
+        "foreign_vocabulary",
+        faulty.ByPosition,
+        "gives foreign names the scores of its own names",
+        "raise harness.errors",
+    ),
+    (
+        "hidden_labels",
+        faulty.LooksAtTheCaller,
+        "predictions depend on something that the method was not given",
+        "alone",
+    ),
+    (
+        "one_shot",
+        faulty.NeedsTwoShots,
+        "fit raised ValueError with one image of each class: too few images",
+        "contract",
+    ),
+    ("one_class", faulty.NeedsTwoClasses, "fit raised ValueError with one class: too few classes", "contract"),
+    ("uneven_classes", faulty.NeedsEqualClasses, "fit raised RuntimeError with fewer images of one class", "contract"),
+    (
+        "two_domains",
+        faulty.KeepsTheLastDomain,
+        "other support images of the same names change no score",
+        "attributes of self",
+    ),
+    ("two_domains", faulty.StartsFromTheFirstDomain, "scores depend on which domains were fitted before", "of self"),
+    ("two_domains", faulty.GoesOnFromTheLastFit, "a second fit of the same object gives other scores", "starts anew"),
+    ("missing_captions", faulty.NeedsCaptions, "fit raised AttributeError with some captions", "contract"),
+    (
+        "beats_chance",
+        scores(torch.neg),
+        "of a separable domain right; guessing gives 20%",
+        "a higher score a better one",
+    ),
+    ("runs_on_cpu", scores(lambda s: s.to("meta")), "returned scores on meta on the CPU", "keep everything on"),
+    ("memory_returned", faulty.Leaks, "bytes of tensors behind that are never freed", "attributes of self"),
+]
+"""Check, method, part of the sentence, part of what to change."""
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    """What faulty methods change is put back."""
+    folder, weight = Path.cwd(), tiny_text().tower._embedding.weight.data
+    before, number = weight.clone(), torch.get_rng_state()
+    yield
+    os.chdir(folder)
+    weight.copy_(before)
+    torch.set_rng_state(number)
+    faulty.LEAK.clear()
+    faulty.MEANS.clear()
+    faulty.FIRST.clear()
+
+
+def subject(method: type[Method]) -> Subject:
+    """A method under test; one that cannot be made has its class only."""
+    made = Subject("bad", Good())
+    made.cls = method
+    if method is not faulty.NeedsAnArgument:
+        made.method = method()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("check", "method", "sentence", "change"), FAULTS, ids=[f"{c}-{m.__name__}-{s[:20]}" for c, m, s, _ in FAULTS]
+)
+def test_a_check_finds_its_fault_and_says_what_to_change(
+    check: str, method: type[Method], sentence: str, change: str
+) -> None:
+    result = run_check(check, subject(method))
+    assert result.state == "failed"
+    assert result.message.startswith("bad")
+    assert sentence in result.message
+    assert change in result.hint
+
+
+def test_every_check_is_tested() -> None:
+    assert {check for check, *_ in FAULTS} == set(CHECKS)
+
+
+def test_the_good_method_passes() -> None:
+    results = list(check_method("good", Good))
+    assert [r for r in results if r.state != "passed"] == []
+    assert [r.check for r in results] == list(CHECKS)
+
+
+def test_every_check_has_a_docstring() -> None:
+    assert all(check.__doc__ for check in CHECKS.values())
+
+
+def test_a_class_that_cannot_be_made_is_a_sentence() -> None:
+    with pytest.raises(MethodError, match="bad cannot be made without arguments"):
+        next(check_method("bad", faulty.NeedsAnArgument))
+
+
+# -- known failures ----------------------------------------------------------------------------------------------------
+
+
+class Excused(faulty.NeedsTwoClasses):
+    """x."""
+
+    known_failures: ClassVar = {"one_class": "one class needs no method"}
+
+
+class Improved(Good):
+    """x."""
+
+    known_failures: ClassVar = {"one_class": "one class needs no method"}
+
+
+def test_a_known_failure_is_excused_with_its_reason() -> None:
+    result = run_check("one_class", subject(Excused))
+    assert (result.state, result.message) == ("excused", "one class needs no method")
+    assert run_check("one_shot", subject(Excused)).state == "passed"
+
+
+def test_a_known_failure_that_does_not_happen_fails() -> None:
+    result = run_check("one_class", subject(Improved))
+    assert (result.state, result.hint) == ("failed", "take one_class out of known_failures")
+
+
+def test_a_known_failure_of_no_check_is_told() -> None:
+    wrong = type("Wrong", (Good,), {"known_failures": {"one_clas": "x"}, "__doc__": "x."})
+    with pytest.raises(MethodError, match="names 'one_clas', which is no check"):
+        next(check_method("bad", wrong))
+
+
+# -- in an author's tests ----------------------------------------------------------------------------------------------
+
+TEST = """
+from harness.conformance import parametrize_with_checks
+from tests.conformance.faulty import Good, NeedsTwoClasses
+from tests.conformance.test_checks import Excused, Improved
+
+@parametrize_with_checks([Good, NeedsTwoClasses(), Excused, Improved])
+def test_contract(check):
+    check()
+"""
+
+
+def test_the_decorator_runs_every_check_of_every_method(tmp_path: Path) -> None:
+    file = tmp_path / "test_contract.py"
+    file.write_text(TEST)
+    command = [sys.executable, "-m", "pytest", str(file), "-q", "-p", "no:cacheprovider", "-k", "one_"]
+    command += ["-c", os.devnull, "--rootdir", str(tmp_path), "-rA"]
+    root = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "fit raised ValueError with one class: too few classes" in done.stdout, done.stdout + done.stderr
+    assert "[XPASS(strict)] one class needs no method" in done.stdout
+    assert re.search(r"2 failed, 5 passed, \d+ deselected, 1 xfailed", done.stdout)
+
+
+def test_it_needs_pytest_only_when_it_is_used() -> None:
+    code = "import sys, harness.conformance; assert 'pytest' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert callable(parametrize_with_checks)
