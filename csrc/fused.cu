@@ -3,7 +3,8 @@
 //     slow truth     similarity.cpp, then assign.cpp
 //     shapes         prototypes (batch, N, d), names (batch, M, d); the shorter side becomes the n rows, the other the m columns
 //     shared memory  similarities (n, m) int32, then the larger of: digits and row scales of the product; room of the assignment
-//     launch         256 threads per block, wherever that fits (227 KB on sm_90: n = m up to about 232)
+//     launch         256 threads per block, wherever that fits: by arithmetic n = m up to 228 with the 227 KB of sm_90,
+//                    189 with the 163 KB of sm_80. Two blocks share a processor where their shared memory allows it
 //
 // The product keeps all warps busy; so do auction and certificate. A path search is one long chain of dependent steps, and
 // a barrier of the block would be most of each: one warp does it while the others wait.
