@@ -27,6 +27,7 @@ from harness.miniature import corpus, model
 from harness.miniature.build import PARTS, classes, instances
 from harness.miniature.names import LEVELS, names
 from harness.miniature.text import encode_text
+from harness.miniature.training import logger
 from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.phylogeny import WORLD, Role
 from harness.prompts import Template, hint_of
@@ -157,4 +158,4 @@ if __name__ == "__main__":
     parser.add_argument("--weights", type=Path, default=model.WEIGHTS)
     parser.add_argument("--test", action="store_true", help="score the test images too, and keep those figures")
     given = parser.parse_args()
-    record(given.weights, given.test)
+    record(given.weights, given.test, log=logger(given.weights.with_name("log.txt")))

@@ -27,7 +27,7 @@ LEVELS: dict[str, str] = {
 }
 """How much a domain's names tell of the looks: nothing much, one salient word, or two to three."""
 
-TOLD = {"Architecture": 1, "Attire": 1, "FolkArt": 3, "Food": 1, "Landmark": 3, "Pokemon": 2}
+TOLD = {"Architecture": 1, "Attire": 1, "FolkArt": 3, "Food": 1, "Landmark": 2, "Pokemon": 2}
 """How many salient words a name holds, where it is not opaque."""
 
 PLACES = ("alpine", "coastal", "northern", "southern", "island", "valley", "desert", "river", "eastern", "royal")

@@ -31,8 +31,8 @@ class Plan:
     """One pre-training run; ``every``: steps between checkpoints; ``images``: use only about so many."""
 
     out: Path
-    steps: int = 1500
-    text_steps: int = 1500
+    steps: int = 800
+    text_steps: int = 1000
     lr: float = 2e-3
     text_lr: float = 1.5e-3
     warmup: int = 200

@@ -99,7 +99,7 @@ GRAMMAR = Grammar(
     """),
     locked=("plan",),
     spoken=("wall", "roof", "pattern", "towers", "height", "windows"),
-    drift=2.6,
+    drift=1.9,
     scenes=("street", "park", "dusk", "overcast", "desert"),
     turn=5,
     pen=draw,

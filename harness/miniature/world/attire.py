@@ -97,7 +97,7 @@ GRAMMAR = Grammar(
     """),
     locked=("cut",),
     spoken=("cloth", "pattern", "sleeves", "collar", "belt"),
-    drift=2.6,
+    drift=2.2,
     scenes=("wall", "cloth", "wardrobe", "street"),
     turn=14,
     pen=draw,

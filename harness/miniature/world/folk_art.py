@@ -98,7 +98,7 @@ GRAMMAR = Grammar(
     """),
     locked=("frame",),
     spoken=("ink", "motif", "fold", "heart", "border"),
-    drift=2.4,
+    drift=1.8,
     scenes=("wall", "cloth", "wood panel", "plaster"),
     turn=20,
     pen=draw,

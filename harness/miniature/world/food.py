@@ -123,7 +123,7 @@ GRAMMAR = Grammar(
     """),
     locked=("main",),
     spoken=("main_colour", "topping", "garnish", "dish"),
-    drift=2.5,
+    drift=2.0,
     scenes=("table", "cloth", "wood panel", "slate", "picnic"),
     turn=10,
     pen=draw,

@@ -97,7 +97,7 @@ GRAMMAR = Grammar(
     """),
     locked=("kind", "wings"),
     spoken=("body", "pattern", "feelers", "abdomen", "legs"),
-    drift=3.0,
+    drift=3.6,
     scenes=("leaf", "bark", "sand", "slate", "plaster"),
     turn=180,
     pen=draw,

@@ -115,7 +115,7 @@ GRAMMAR = Grammar(
     """),
     locked=("form",),
     spoken=("stone", "sky", "front", "land", "pattern", "crown"),
-    drift=2.0,
+    drift=1.5,
     scenes=("overcast",),
     turn=4,
     pen=draw,

@@ -1,8 +1,8 @@
 """The concepts of a domain: species that descend from the founders of its genera.
 
 A new species copies a living one of its genus and redraws a few traits. So relatives look alike, which makes the
-domain fine-grained, as LAION-Beyond's are. IP, OOP and the concepts of pre-training alone are one random split
-of the same species: they differ in nothing but whether pre-training saw them.
+domain fine-grained, as LAION-Beyond's are. IP and OOP are one random split of the oldest species: they differ in
+nothing but whether pre-training saw them. All later species exist for pre-training only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Literal
 from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.grammar import Dials, Grammar, Look
 
-WORLD = "beyond-mini-1"
+WORLD = "beyond-mini-2"
 """The version of the world; every seed depends on it."""
 
 IP, OOP, EXTRA = 20, 24, 300
@@ -54,9 +54,9 @@ def concepts(domain: str) -> tuple[Concept, ...]:
         if _key(genus, child) not in seen:
             seen.add(_key(genus, child))
             living.append((genus, child))
-    counts: dict[Role, int] = {"ip": IP, "oop": OOP, "extra": EXTRA}
-    roles = [role for role, many in counts.items() for _ in range(many)]
-    rng.shuffle(roles)
+    oldest: list[Role] = ["ip" if i < IP else "oop" for i in range(IP + OOP)]
+    rng.shuffle(oldest)
+    roles: list[Role] = oldest + ["extra"] * EXTRA
     return tuple(
         Concept(domain, number, genus, look, role)
         for number, ((genus, look), role) in enumerate(zip(living, roles, strict=True))

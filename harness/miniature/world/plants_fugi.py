@@ -145,7 +145,7 @@ GRAMMAR = Grammar(
     """),
     locked=("form",),
     spoken=("bloom", "growth", "petals", "leaf", "pattern"),
-    drift=2.6,
+    drift=2.0,
     scenes=("meadow", "wood", "garden", "sand", "overcast"),
     turn=8,
     pen=draw,

@@ -118,7 +118,7 @@ GRAMMAR = Grammar(
     """),
     locked=("shape",),
     spoken=("skin", "ears", "pattern", "tail", "eyes"),
-    drift=2.4,
+    drift=2.0,
     scenes=("park", "dusk", "meadow", "cave", "plaster"),
     turn=12,
     pen=draw,
