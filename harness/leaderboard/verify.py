@@ -71,9 +71,9 @@ def verify(row: Row, evidence: Evidence, truth: Truth | None = None) -> Verdict:
     for domain in sorted(row.data):
         try:
             sheet = _sheet(row, domain, evidence, truth, wrong)
-            cells += _cells(row, domain, sheet, evidence, wrong)
             if truth is not None:
                 wrong += _wrongly_unreadable(row, domain, sheet, truth)
+            cells += _cells(row, domain, sheet, evidence, wrong)
         except Lacking as missing:
             lacking.append(f"{domain}: {missing}")
         for seed, digest in row.data[domain].manifests.items():
@@ -169,12 +169,14 @@ def _cells(row: Row, domain: str, sheet: LabelSheet, evidence: Evidence, wrong: 
             raise Lacking(f"no predictions were kept of seed {spec.seed}")
         predicted = evidence.predictions(digest)
         _fit(predicted, labels, names, spec.seed)
+        if "ip" in labels and "ip" not in predicted and row.not_applicable is None:
+            wrong.append(f"{domain}, seed {spec.seed}: there are no predictions of the IP images, and no reason why")
         metrics, per_class = judge(predicted, labels, names, predicted.get("reference"))
         yield blank.model_copy(
             update={
                 "metrics": metrics,
                 "per_class": per_class,
-                "not_applicable": row.not_applicable,
+                "not_applicable": None if "ip" in predicted else row.not_applicable,
                 "images": {side: len(label) for side, label in labels.items()},
                 "predictions": digest,
             }

@@ -1,0 +1,145 @@
+"""A results folder as `harness evaluate` leaves it, over a small root on disk, with made-up predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness import protocols
+from harness.datasets.digests import DigestIndex
+from harness.datasets.layout import open_dataset
+from harness.leaderboard import assemble, costs
+from harness.leaderboard.predictions import digest, pack
+from harness.ledger import Ledger
+from harness.metrics import judge
+from harness.runner.domain import DomainData, read_domain
+from harness.types.cell import Cell, Cost, Failure
+from harness.types.leaderboard import Leaderboard, Row
+
+from ..datasets.roots import make_root
+from ..unit.makers import make_spec
+
+PER_PART = {"train": 3, "val": 2, "test": 8}
+
+
+@dataclass(frozen=True)
+class Answering:
+    """A made-up method: how often it is right on OOP images, and whether that depends on the seed."""
+
+    name: str
+    right: float
+    shots: int = 2
+    seeds: tuple[int, ...] = (1, 2, 3)
+    moody: bool = True
+    only_oop: bool = False
+
+
+METHODS = (Answering("zero_shot", 0.3, shots=0, moody=False), Answering("fsnl", 0.8))
+
+
+def read_all(root: Path, tmp: Path) -> dict[str, DomainData]:
+    dataset = open_dataset(root)
+    index = DigestIndex(tmp / "digests.sqlite")
+    return {name: read_domain(dataset, name, index, 1) for name in dataset.domains}
+
+
+def answers(data: DomainData, method: Answering, seed: int) -> dict[str, np.ndarray]:
+    """Predictions that are right as often as the method says, elsewhere any other column."""
+    rng = np.random.default_rng([len(data.name), seed if method.moody else 0, int(1000 * method.right)])
+    label = {side: scored.scored_labels() for side, scored in data.sheet.sides.items()}
+    k = {side: len(scored.names) for side, scored in data.sheet.sides.items()}
+
+    def draw(truth: np.ndarray, columns: int, right: float) -> np.ndarray:
+        wrong = (truth + rng.integers(1, columns, len(truth))) % columns
+        return np.where(rng.random(len(truth)) < right, truth, wrong)
+
+    found = {"oop": draw(label["oop"], k["oop"], method.right)}
+    if method.only_oop:
+        return found
+    both = sum(k.values())
+    found |= {"ip": draw(label["ip"], k["ip"], 0.7), "joint_oop": draw(label["oop"], both, method.right * 0.8)}
+    found |= {"joint_ip": draw(label["ip"] + k["oop"], both, 0.5)}
+    fixed = np.random.default_rng(len(data.name))
+    return {**found, "reference": (label["ip"] + (fixed.random(len(label["ip"])) < 0.3)) % k["ip"]}
+
+
+def run(
+    out: Path,
+    domains: dict[str, DomainData],
+    methods: Sequence[Answering] = METHODS,
+    fail: Callable[[str, str, int], Failure | None] = lambda method, domain, seed: None,
+) -> Leaderboard:
+    """Fill a results folder the way ``evaluate`` does."""
+    ledger = Ledger(out)
+    ledger.prepare()
+    cells = [
+        one(ledger, data, method, seed, fail)
+        for method in methods
+        for data in domains.values()
+        for seed in method.seeds
+    ]
+    board = assemble(cells)
+    (out / "leaderboard.json").write_text(board.text())
+    costs.write_costs(out, costs.costs(board.rows, ledger.get))
+    return board
+
+
+def one(
+    ledger: Ledger, data: DomainData, method: Answering, seed: int, fail: Callable[[str, str, int], Failure | None]
+) -> Cell:
+    manifest = None
+    if method.shots:
+        protocol = protocols.get("clean-v1")
+        manifest = protocols.draw(protocol, data.oop["train"], data.oop["val"], method.shots, seed, data.digests)
+        ledger.put_manifest(manifest)
+    ledger.put_labels(data.sheet)
+    spec = make_spec(
+        domain=data.name,
+        seed=seed,
+        shots=method.shots,
+        manifest=manifest.hash if manifest else None,
+        method={"name": method.name},
+        dataset={"folders": data.folders, "fingerprint": data.fingerprint, "name": "small"},
+    )
+    failure = fail(method.name, data.name, seed)
+    if failure is not None:
+        return ledger.put(Cell(spec=spec, failure=failure))
+    label = {side: scored.scored_labels() for side, scored in data.sheet.sides.items()}
+    predicted = answers(data, method, seed)
+    names = {side: len(scored.names) for side, scored in data.sheet.sides.items()}
+    metrics, per_class = judge(predicted, label, names, predicted.get("reference"))
+    content = pack(predicted)
+    return ledger.put(
+        Cell(
+            spec=spec,
+            metrics=metrics,
+            per_class=per_class,
+            images={side: len(y) for side, y in label.items()},
+            not_applicable="it knows the OOP names only" if method.only_oop else None,
+            predictions=digest(content),
+            answers=content,
+            cost=Cost(fit_seconds=2.0, score_seconds=0.5, trainable=64, peak_host_bytes=1000 * seed),
+        )
+    )
+
+
+@dataclass
+class Lab:
+    """A root, what was read from it, and a results folder over it."""
+
+    root: Path
+    domains: dict[str, DomainData]
+    out: Path
+    board: Leaderboard
+
+    def row(self, method: str) -> Row:
+        return next(row for row in self.board.rows if row.method == method)
+
+
+def make_lab(tmp: Path) -> Lab:
+    root = make_root(tmp / "data", per_part=PER_PART)
+    domains = read_all(root, tmp)
+    return Lab(root, domains, tmp / "results", run(tmp / "results", domains))

@@ -1,0 +1,116 @@
+"""A run from a TOML file, and a row run again from its own record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.types.leaderboard import Leaderboard
+
+from ..datasets.roots import make_root
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return make_root(tmp_path / "data", per_part={"train": 2, "val": 1, "test": 2})
+
+
+def config(tmp_path: Path, root: Path) -> Path:
+    text = (
+        f'data = "{root}"\nbackbone = "beyond-mini"\nout = "{tmp_path / "results"}"\nworkers = 1\nall-domains = true\n'
+    )
+    return write(tmp_path / "run.toml", f'plugin = ["fsnl", "zero_shot"]\nshots = [1, 2]\nseeds = "1-2"\n{text}')
+
+
+def planned(harness: Any, *arguments: object) -> list[tuple[str, ...]]:
+    code, out, err = harness("evaluate", *arguments, "--dry-run")
+    assert code == 0, err
+    lines = [line for line in out.splitlines() if line.startswith("│") and "to run" in line]
+    return [tuple(cell.strip() for cell in line.strip("│ ").split("│"))[:4] for line in lines]
+
+
+def test_a_run_comes_from_a_file_and_the_command_line_wins(tmp_path: Path, root: Path, harness: Any) -> None:
+    file = config(tmp_path, root)
+    cells = planned(harness, "--config", file)
+    assert {(method, shots) for method, _, shots, _ in cells} == {("fsnl", "1"), ("fsnl", "2"), ("zero_shot", "0")}
+    assert {seed for *_, seed in cells} == {"1", "2"}
+    assert len(cells) == 3 * 2 * 3
+    cells = planned(harness, "--shots", "4", "--config", file, "--seeds", "7", "--plugin", "zero_shot")
+    assert {(method, seed) for method, _, _, seed in cells} == {("zero_shot", "7")}
+
+
+def test_parameters_are_a_table(tmp_path: Path, root: Path, harness: Any) -> None:
+    file = config(tmp_path, root)
+    file.write_text(file.read_text() + "[param.fsnl]\nepochs = 1\nlr = 0.5\n")
+    code, _, err = harness("evaluate", "--config", file, "--domain", "Animals")
+    assert (code, "exclude each other" in err) == (2, True)
+    file.write_text(file.read_text().replace("all-domains = true", 'domain = ["Animals"]').replace("[1, 2]", "1"))
+    code, out, err = harness("evaluate", "--config", file, "--json", "--seeds", "1")
+    assert code == 0, err
+    (fsnl,) = [row for row in json.loads(out)["rows"] if row["method"] == "fsnl"]
+    assert (fsnl["method_record"]["parameters"]["epochs"], fsnl["method_record"]["parameters"]["lr"]) == (1, 0.5)
+    assert list(fsnl["domains"]) == ["Animals"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("shot = 4", "no option of evaluate named 'shot'", "did you mean shots?"),
+        ("help = true", "no option of evaluate named 'help'", ""),
+        ("shots = ", "is no TOML", ""),
+        ("[shots]\na = 1", "shots is a table", "[param]"),
+    ],
+)
+def test_a_wrong_file_is_a_sentence(tmp_path: Path, harness: Any, text: str, message: str, hint: str) -> None:
+    code, _, err = harness("evaluate", "--config", write(tmp_path / "a.toml", text))
+    assert code == 2
+    assert message in " ".join(err.split())
+    assert hint in err
+
+
+def test_a_file_that_is_not_there_is_a_sentence(tmp_path: Path, harness: Any) -> None:
+    code, _, err = harness("evaluate", "--config", tmp_path / "a.toml")
+    assert (code, "cannot be read" in err) == (2, True)
+
+
+def test_a_row_is_run_again_from_its_own_record(tmp_path: Path, root: Path, harness: Any) -> None:
+    file = config(tmp_path, root)
+    words = ("--config", file, "--shots", "2", "-p", "fsnl.epochs=2", "-p", "fsnl.lr=0.02")
+    code, _, err = harness("evaluate", *words)
+    assert code == 0, err
+    out = tmp_path / "results"
+    for method in ("fsnl", "zero_shot"):
+        code, printed, err = harness("reproduce", f"{out}#{method}", "--data", root, "--workers", "1", "--json")
+        found = json.loads(printed)
+        assert (code, found["results"], found["settings"]) == (0, [], []), err
+    assert harness("leaderboard", "verify", out, "--data", root)[0] == 0
+
+    board = json.loads((out / "leaderboard.json").read_text())
+    row = next(r for r in board["rows"] if r["method"] == "fsnl")
+    row["domains"]["Animals"]["oop_top1"]["mean"] = 0.123
+    row["versions"]["torch"] = "1.0"
+    row["method_record"]["code"] = "0" * 64
+    (out / "leaderboard.json").write_text(json.dumps(board))
+    Leaderboard.model_validate(board)
+    code, printed, err = harness("reproduce", f"{out}#fsnl", "--data", root, "--workers", "1")
+    assert code == 3
+    assert "differs before it runs: versions.torch: 1.0 ->" in err
+    assert "differs before it runs: method.code: 000000000000..." in err
+    assert err.index("differs before it runs") < err.index("running cells"), "it is told before anything is computed"
+    assert "domains.Animals.oop_top1.mean: 0.123 ->" in printed
+    assert "1 differences in results, 2 in settings" in printed
+
+
+def test_a_row_of_other_data_asks_for_them(shared_lab: Any, harness: Any) -> None:
+    code, _, err = harness("reproduce", f"{shared_lab.out}#fsnl")
+    assert code == 2
+    assert "the row was run on small" in err
+    assert "--data" in err

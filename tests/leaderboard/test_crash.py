@@ -1,0 +1,156 @@
+"""Writers that are killed, that meet, and that find no place to write: nothing is lost, nothing is half there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.errors import StorageError
+from harness.leaderboard import assemble
+from harness.leaderboard.evidence import Evidence
+from harness.leaderboard.predictions import digest, pack
+from harness.ledger import Ledger, predictions_path
+from harness.runner.evaluate import write_leaderboard
+from harness.types.cell import Cell
+from harness.types.leaderboard import Leaderboard
+
+from ..unit.makers import make_cell
+from .results import Lab
+
+KILLS = 100
+
+
+def cell(number: int, size: int = 4000) -> Cell:
+    """A cell with predictions of its own."""
+    content = pack({"oop": np.random.default_rng(number).integers(0, 200, size)})
+    made = make_cell(number / 10**6, seed=number)
+    return made.model_copy(update={"predictions": digest(content), "answers": content})
+
+
+def check_whole(ledger: Ledger) -> list[Cell]:
+    """Every file that has a final name is whole, and every cell has its predictions."""
+    for path in ledger.root.glob("cells/*/*.json"):
+        assert ledger.get(path.stem) is not None, "a half-written cell"
+    evidence = Evidence(lambda name: (ledger.root / name).read_bytes())
+    cells = list(ledger.cells())
+    for stored in cells:
+        assert len(evidence.predictions(str(stored.predictions))["oop"]) == 4000
+    if (board := ledger.root / "leaderboard.json").exists():
+        Leaderboard.model_validate_json(board.read_bytes())
+    return cells
+
+
+def write_for_ever(root: Path, start: int) -> None:
+    ledger = Ledger(root)
+    number = start
+    while True:
+        write_leaderboard(ledger, assemble([ledger.put(cell(number))]))
+        number += 1
+
+
+def forked(work, *arguments: object) -> int:  # type: ignore[no-untyped-def]
+    child = os.fork()
+    if child == 0:
+        try:
+            work(*arguments)
+        finally:
+            os._exit(0)
+    return child
+
+
+def test_a_writer_that_is_killed_a_hundred_times_leaves_whole_files(tmp_path: Path) -> None:
+    moment = random.Random(0)
+    ledger = Ledger(tmp_path)
+    ledger.prepare()
+    seen: set[str] = set()
+    for kill in range(KILLS):
+        child = forked(write_for_ever, tmp_path, 1000 * kill)
+        time.sleep(moment.uniform(0.002, 0.02))
+        os.kill(child, signal.SIGKILL)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        stored = {path.stem for path in tmp_path.glob("cells/*/*.json")}
+        assert seen <= stored, "a stored cell is gone"
+        seen = stored
+    cells = check_whole(ledger)
+    assert len(cells) == len(seen) >= KILLS // 2, "the kills came too early to test anything"
+    for stored in cells:
+        whole = cell(stored.spec.seed)
+        assert stored == whole.model_copy(update={"answers": None})
+
+
+def write_some(root: Path, worker: int, cells: int) -> None:
+    ledger = Ledger(root)
+    for number in range(cells):
+        ledger.put(cell(number if number % 2 else 1000 * (worker + 1) + number))  # every other one all write alike
+
+
+def test_eight_writers_lose_nothing(tmp_path: Path) -> None:
+    Ledger(tmp_path).prepare()
+    children = [forked(write_some, tmp_path, worker, 50) for worker in range(8)]
+    for child in children:
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    wanted = set(range(1, 50, 2)) | {1000 * (w + 1) + n for w in range(8) for n in range(0, 50, 2)}
+    stored = check_whole(Ledger(tmp_path))
+    assert {c.spec.seed for c in stored} == wanted
+    assert len(stored) == len(wanted) == 225
+    assert not list(tmp_path.rglob(".tmp-*"))
+
+
+@pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "no space left"), (errno.EROFS, "read-only file system")])
+@pytest.mark.parametrize("late", [0, 1])
+def test_a_full_or_read_only_disk_damages_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str, late: int
+) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.put(cell(1))
+    board = assemble(ledger.cells())
+    write_leaderboard(ledger, board)
+    real, calls = os.fsync, iter(range(100))
+
+    def fail(handle: int) -> None:
+        if next(calls) >= late:  # at the predictions, or after them at the cell
+            raise OSError(number, os.strerror(number))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StorageError, match=words):
+        ledger.put(cell(2))
+    with pytest.raises(StorageError, match=words):
+        write_leaderboard(ledger, assemble([cell(2)]))
+    monkeypatch.undo()
+    assert [c.spec.seed for c in check_whole(ledger)] == [1]
+    assert (tmp_path / "leaderboard.json").read_text() == board.text()
+    assert (tmp_path / predictions_path(str(cell(2).predictions))).exists() == bool(late)
+    ledger.put(cell(2))
+    assert [c.spec.seed for c in sorted(check_whole(ledger), key=lambda c: c.spec.seed)] == [1, 2]
+
+
+@pytest.mark.parametrize("words", [("submit", "--out"), ("verify",)])
+def test_commands_that_cannot_write_say_so(lab: Lab, harness, monkeypatch, words) -> None:  # type: ignore[no-untyped-def]
+    before = {p: p.read_bytes() for p in lab.out.rglob("*") if p.is_file()}
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    where = f"{lab.out}#fsnl" if words[0] == "submit" else lab.out
+    code, _, err = harness("leaderboard", words[0], where, *([words[1], lab.out / "s.zip"] if words[1:] else []))
+    assert code == 2
+    assert "no space left on device" in err
+    assert {p: p.read_bytes() for p in lab.out.rglob("*") if p.is_file()} == before
+
+
+def test_predictions_that_were_damaged_are_written_again(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.put(cell(1))
+    path = tmp_path / predictions_path(str(cell(1).predictions))
+    path.write_bytes(b"x" * path.stat().st_size)
+    ledger.put(cell(1))
+    check_whole(ledger)

@@ -1,0 +1,255 @@
+"""Intervals, tests and ranks against what statistics says they must be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.leaderboard import bootstrap
+from harness.leaderboard.bootstrap import MEAN, REPLICATES, Bootstrap
+from harness.leaderboard.evidence import Evidence, open_file
+from harness.leaderboard.predictions import pack
+from harness.leaderboard.statistics import interval, paired_tests, ranks
+from harness.ledger import labels_path, predictions_path
+from harness.types.cell import Failure
+from harness.types.labels import LabelSheet, ScoredSide
+from harness.types.leaderboard import Row
+
+from ..unit.makers import make_cell, sha
+from .results import Answering, Lab, run
+
+
+class Made:
+    """Rows on one made-up domain, from given answers: ``(seeds, images)`` of right and wrong."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+
+    def row(self, name: str, oop: np.ndarray, ip: np.ndarray | None = None) -> Row:
+        from harness.leaderboard import assemble
+        from harness.leaderboard.predictions import digest
+        from harness.metrics import judge
+
+        sides = {"oop": oop, **({"ip": ip} if ip is not None else {})}
+        sheet = LabelSheet(
+            domain="Animals", other=sha("x"), sides={s: self._side(s, v.shape[1]) for s, v in sides.items()}
+        )
+        self.files[labels_path(sheet.hash)] = sheet.text().encode()
+        cells = []
+        for seed in range(len(oop)):
+            predicted = {side: np.where(right[seed], 0, 1) for side, right in sides.items()}
+            if ip is not None:
+                predicted |= {"joint_oop": predicted["oop"], "joint_ip": np.where(ip[seed], 2, 3)}
+            content = pack(predicted)
+            self.files[predictions_path(digest(content))] = content
+            label = {side: np.zeros(v.shape[1], dtype=np.int64) for side, v in sides.items()}
+            metrics, _ = judge(predicted, label, dict.fromkeys(sides, 2))
+            cell = make_cell(seed=seed, method={"name": name}, dataset={"fingerprint": sheet.hash})
+            images = {side: v.shape[1] for side, v in sides.items()}
+            cells.append(cell.model_copy(update={"metrics": metrics, "images": images, "predictions": digest(content)}))
+        (row,) = assemble(cells).rows
+        return row
+
+    @staticmethod
+    def _side(side: str, n: int) -> ScoredSide:
+        paths = tuple(f"images/a/{i:06d}.jpg" for i in range(n))
+        digests = tuple(f"{i:064x}" for i in range(n))
+        return ScoredSide(
+            folder=f"Animals2_{side.upper()}", names=("a", "b"), paths=paths, sha256=digests, labels=(0,) * n
+        )
+
+    def bootstrap(self, metric: str, *rows: Row) -> Bootstrap:
+        return Bootstrap(rows, [Evidence(self.files.get)] * len(rows), metric)
+
+
+def right(share: float, n: int, seeds: int = 1, start: int = 0) -> np.ndarray:
+    """The first images from ``start`` on are right."""
+    answers = np.zeros((seeds, n), dtype=bool)
+    answers[:, start : start + round(share * n)] = True
+    return answers
+
+
+def test_the_spread_over_images_is_the_binomial_one() -> None:
+    made = Made()
+    row = made.row("a", right(0.3, 2000))
+    found = made.bootstrap("oop_top1", row).of(row, "Animals")
+    assert found is not None
+    assert found.shape == (REPLICATES,)
+    assert found.mean() == pytest.approx(0.3, abs=0.001)
+    assert found.std() == pytest.approx((0.3 * 0.7 / 2000) ** 0.5, rel=0.06)
+    low, high = interval(found).low, interval(found).high
+    assert (low, high) == (
+        pytest.approx(0.3 - 1.96 * 0.01025, abs=0.0015),
+        pytest.approx(0.3 + 1.96 * 0.01025, abs=0.0015),
+    )
+
+
+def test_seeds_that_differ_add_their_spread() -> None:
+    made = Made()
+    seeds = np.concatenate([right(0.2, 4000), right(0.5, 4000), right(0.8, 4000)])
+    found = made.bootstrap("oop_top1", row := made.row("a", seeds)).of(row, "Animals")
+    assert found is not None
+    # Of three seeds drawn with replacement: the spread of their mean is that of the values over the root of three.
+    assert found.std() == pytest.approx(np.std([0.2, 0.5, 0.8]) / 3**0.5, rel=0.05)
+
+
+def test_replicates_are_what_a_plain_loop_over_the_draws_gives() -> None:
+    made, rng = Made(), np.random.default_rng(0)
+    oop, ip = rng.random((3, 40)) < 0.6, rng.random((3, 30)) < 0.4
+    row = made.row("a", oop, ip)
+    drawn = {
+        side: np.concatenate(list(bootstrap._drawn(row.data["Animals"].fingerprint, side, n)))
+        for side, n in (("oop", 40), ("ip", 30))
+    }
+    seeds = bootstrap._drawn_seeds(row.data["Animals"].fingerprint, [0, 1, 2])
+    assert (drawn["oop"].sum(axis=1) == 40).all()
+    assert seeds.sum(axis=1) == pytest.approx(1)
+    for metric in ("h_mean", "joint_top1"):
+        found = made.bootstrap(metric, row).of(row, "Animals")
+        assert found is not None
+        for b in (0, 1, 1999):
+            per_seed = []
+            for s in range(3):
+                a = sum(int(w) for w, yes in zip(drawn["oop"][b], oop[s], strict=True) if yes) / 40
+                i = sum(int(w) for w, yes in zip(drawn["ip"][b], ip[s], strict=True) if yes) / 30
+                per_seed.append(2 * a * i / (a + i) if metric == "h_mean" else (40 * a + 30 * i) / 70)
+            assert found[b] == pytest.approx(sum(w * v for w, v in zip(seeds[b], per_seed, strict=True)), rel=1e-6)
+
+
+def test_rows_are_paired_on_the_same_images() -> None:
+    made = Made()
+    one, other = made.row("a", right(0.50, 2000)), made.row("b", right(0.48, 2000))
+    draws = made.bootstrap("oop_top1", one, other)
+    a, b = draws.of(one, "Animals"), draws.of(other, "Animals")
+    assert a is not None
+    assert b is not None
+    # They differ on 40 of 2000 images; unpaired, the spread would be ten times as much.
+    assert (a - b).std() == pytest.approx((0.02 * 0.98 / 2000) ** 0.5, rel=0.06)
+    assert ((a - b) >= 0).all()
+
+
+def test_a_row_does_not_depend_on_what_stands_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Made()
+    rows = [made.row(f"m{i}", right(0.1 * i, 300, seeds=2)) for i in range(1, 9)]
+    alone = made.bootstrap("oop_top1", rows[3]).of(rows[3], MEAN)
+    monkeypatch.setattr(bootstrap, "COLUMNS", 3)
+    beside = made.bootstrap("oop_top1", *reversed(rows)).of(rows[3], MEAN)
+    assert alone is not None
+    assert beside is not None
+    assert alone.tobytes() == beside.tobytes()
+
+
+def test_equal_answers_have_no_difference_and_share_a_rank() -> None:
+    made = Made()
+    rows = [made.row(name, right(0.5, 200)) for name in "ab"]
+    draws = made.bootstrap("oop_top1", *rows)
+    (test, itself) = paired_tests(rows, rows[1], draws)
+    assert (test.difference, test.p, test.p_holm) == (0.0, 1.0, 1.0)
+    assert itself.reason == "it is the baseline"
+    assert ranks(rows, draws) == [1, 1]
+
+
+def test_ranks_count_the_rows_that_are_surely_better() -> None:
+    made = Made()
+    # b and c are right on other images, about as often; a is far ahead, d far behind.
+    rows = [
+        made.row("a", right(0.9, 400)),
+        made.row("b", right(0.50, 400)),
+        made.row("c", right(0.51, 400, start=196)),
+        made.row("d", right(0.1, 400)),
+    ]
+    draws = made.bootstrap("oop_top1", *rows)
+    assert ranks(rows, draws) == [1, 2, 2, 4]
+    tests = paired_tests(rows, rows[1], draws)
+    assert tests[0].p == pytest.approx(2 / (REPLICATES + 1))
+    assert tests[0].p_holm == pytest.approx(3 * 2 / (REPLICATES + 1))
+    assert tests[2].p is not None
+    assert tests[2].p > 0.3
+    assert tests[2].p_holm == tests[2].p, "the largest of three is not corrected"
+    assert tests[3].difference == pytest.approx(-0.4)
+    assert tests[3].interval is not None
+    assert tests[3].interval.high < -0.3
+
+
+def test_without_predictions_rows_are_ranked_by_their_figures_and_say_why() -> None:
+    made = Made()
+    rows = [made.row("a", right(0.5, 100)), made.row("b", right(0.6, 100)), made.row("c", right(0.5, 100))]
+    made.files = {name: content for name, content in made.files.items() if name.startswith("labels")}
+    draws = made.bootstrap("oop_top1", *rows)
+    assert ranks(rows, draws) == [2, 1, 2]
+    assert "predictions" in draws.lacking[rows[0].id]
+    test = paired_tests(rows, rows[1], draws)[0]
+    assert (test.difference, test.p) == (pytest.approx(-0.1), None)
+    assert "missing" in str(test.reason)
+
+
+def test_other_images_are_not_compared() -> None:
+    made = Made()
+    rows = [made.row("a", right(0.5, 100)), made.row("b", right(0.1, 101))]
+    draws = made.bootstrap("oop_top1", *rows)
+    assert paired_tests(rows, rows[1], draws)[0].reason == "other images of Animals"
+    assert ranks(rows, draws) == [1, 1], "neither is ahead of a row that it cannot be compared with"
+
+
+@pytest.mark.parametrize(
+    "metric", ["oop_top1", "h_mean", "ip_retention", "joint_oop_top1", "joint_h_mean", "joint_top1"]
+)
+def test_every_figure_lies_within_its_interval(shared_lab: Lab, metric: str) -> None:
+    board, evidence = open_file(shared_lab.out)
+    draws = Bootstrap(board.rows, [evidence] * len(board.rows), metric)
+    assert draws.lacking == {}
+    for row in board.rows:
+        for place, stats in {**row.domains, MEAN: row.mean}.items():
+            found = draws.of(row, place)
+            assert found is not None
+            within = interval(found)
+            assert within.low <= stats[metric].mean <= within.high
+            assert within.high - within.low < 0.5 or metric == "ip_retention", "a ratio to few images is wide"
+
+
+def test_a_row_with_a_hole_has_no_interval_of_its_mean(tmp_path: Path, shared_lab: Lab) -> None:
+    broken = Failure(kind="error", reason="it broke")
+    run(tmp_path, shared_lab.domains, fail=lambda m, d, s: broken if (m, d, s) == ("fsnl", "Animals", 3) else None)
+    board, evidence = open_file(tmp_path)
+    draws = Bootstrap(board.rows, [evidence] * 2, "oop_top1")
+    row = next(r for r in board.rows if r.method == "fsnl")
+    assert draws.of(row, MEAN) is None
+    assert draws.of(row, "Insects_Spiders") is not None
+    assert ranks(board.rows, draws)[board.rows.index(row)] is None
+
+
+def test_a_fixed_vocabulary_has_its_oop_interval(tmp_path: Path, shared_lab: Lab) -> None:
+    run(tmp_path, shared_lab.domains, [Answering("linear_probe", 0.6, only_oop=True), Answering("fsnl", 0.8)])
+    board, evidence = open_file(tmp_path)
+    row = next(r for r in board.rows if r.method == "linear_probe")
+    assert Bootstrap(board.rows, [evidence] * 2, "oop_top1").of(row, MEAN) is not None
+    draws = Bootstrap(board.rows, [evidence] * 2, "h_mean")
+    assert draws.of(row, MEAN) is None
+    assert ranks(board.rows, draws)[board.rows.index(row)] is None
+
+
+def test_the_command_shows_ranks_tests_costs_and_holes(tmp_path: Path, shared_lab: Lab, harness: Any) -> None:
+    broken = Failure(kind="error", reason="it | broke")
+    methods = [Answering("zero_shot", 0.2, shots=0, moody=False), Answering("fsnl", 0.8), Answering("coop", 0.5)]
+    run(tmp_path, shared_lab.domains, methods, lambda m, d, s: broken if (m, d, s) == ("coop", "Animals", 3) else None)
+    code, out, _ = harness(
+        "leaderboard", "show", tmp_path, "-m", "oop_top1", "--baseline", "zero_shot", "--cost", "--markdown"
+    )
+    assert code == 0
+    lines = {
+        cells[1].strip(): [c.strip() for c in cells]
+        for line in out.splitlines()
+        if len(cells := line.split("|")[1:-1]) > 5
+    }
+    rank = {line[1]: line[0] for line in lines.values()}
+    assert (rank["fsnl"], rank["zero\\_shot"], rank["coop"]) == ("1", "2", "-")
+    coop = next(line for line in lines.values() if line[1] == "coop")
+    assert "error" in coop
+    assert "incomplete" in coop
+    assert "coop, Animals, seed 3: error: it \\| broke" in out
+    assert "22.5" in lines["fsnl"], "nine cells of 2.5 seconds"
+    assert harness("leaderboard", "show", tmp_path, "--baseline", "zero_shoot")[0] == 2
+    assert "did you mean h_mean?" in harness("leaderboard", "show", tmp_path, "-m", "hmean")[2]
