@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from harness.matching import instances, native
 from harness.matching.quantise import UNIT
 
-from .test_assignment import price_war, products, staircase
+from .test_assignment import BEYOND_INT32, price_war, products, staircase
 
 pytestmark = pytest.mark.skipif(not native.has_cpp(), reason="the native module is not built")
 
@@ -48,14 +48,11 @@ def test_adversarial_matrices(hard, large):
 
 
 @schedules
-def test_prices_beyond_int32_fall_back_to_int64(large):
-    n = 60
-    chain = np.full((n, n), -UNIT, dtype=np.int32)
-    chain[np.arange(n), np.arange(n)] = UNIT // 2
-    chain[np.arange(n - 1), np.arange(1, n)] = UNIT
-    chain[-1, :] = -UNIT
-    check(chain, 1, large)
-    check(chain[:, ::-1].copy(), 2, large)
+@pytest.mark.parametrize("cosines", BEYOND_INT32)
+def test_prices_beyond_int32_are_solved_in_int64(cosines, large):
+    matrix = (np.array(cosines) * UNIT).astype(np.int32)
+    check(matrix, 1, large)
+    check(matrix[:, ::-1].copy(), 2, large)
 
 
 @schedules
