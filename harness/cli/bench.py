@@ -97,7 +97,7 @@ def _write(path: Path, rows: list[benchmark.Row], seeds: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())
     except OSError as error:
-        raise storage_error("the benchmark", path, error, "choose another file with --json") from error
+        raise storage_error("the benchmark", path, error, "choose another file with --json-out") from error
 
 
 def _installed(package: str) -> bool:

@@ -46,8 +46,9 @@ class Row:
 
     @property
     def key(self) -> str:
-        """What a floor refers to."""
-        return f"{self.part}/{self.device}/{self.batch}x{self.n}/threads{self.threads}/{self.peer}"
+        """What a floor refers to: one thread, or several, as many as the machine has."""
+        threads = "one-thread" if self.threads == 1 else "threads"
+        return f"{self.part}/{self.device}/{self.batch}x{self.n}/{threads}/{self.peer}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain types, times with four digits."""
