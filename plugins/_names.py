@@ -46,7 +46,8 @@ class NameEmbeddings:
             parts = [rows[torch.arange(count) % len(rows)] for rows, count in zip(own, counts, strict=True)]
             self.rows = torch.cat(parts)
         else:
-            noise = torch.randn(sum(counts), task.text.width, generator=task.generator, device=task.device)
+            shape, kind = (sum(counts), task.text.width), own[0].dtype
+            noise = torch.randn(shape, generator=task.generator, device=task.device, dtype=kind)
             self.rows = noise * task.text.embedding_std
 
     def overrides(self) -> dict[str, Tensor]:

@@ -66,6 +66,7 @@ class Trained(Method):
         loss: Callable[[Batch], Tensor],
         batch: int | None = None,
         images: int | None = None,
+        epochs: int | None = None,
     ) -> None:
         """Minimise the loss, changing the parameters in place.
 
@@ -75,24 +76,25 @@ class Trained(Method):
             loss: the loss of a batch.
             batch: images of a batch; None takes all of an epoch at once.
             images: random images of an epoch; None takes all of the support.
+            epochs: passes; None takes the parameter ``epochs``.
         """
         for parameter in parameters:
             parameter.requires_grad_(True)
         support = task.support
         images = min(images or len(support.label), len(support.label))
-        batch = batch or images
+        batch, epochs = batch or images, epochs or self.epochs
         step = self._optimizer(parameters)
         per_epoch = math.ceil(images / batch)
-        for epoch in range(self.epochs):
+        for epoch in range(epochs):
             for group in step.param_groups:
-                group["lr"] = self._lr(epoch, batch)
+                group["lr"] = self._lr(epoch, batch, epochs)
             order = torch.randperm(len(support.label), generator=task.generator, device=task.device)[:images]
             for n, index in enumerate(order.split(batch)):
                 value = loss(Batch(index, _view(task, index), support.label[index]))
                 step.zero_grad()
                 value.backward()
                 step.step()
-                task.progress(epoch * per_epoch + n + 1, self.epochs * per_epoch)
+                task.progress(epoch * per_epoch + n + 1, epochs * per_epoch)
         step.zero_grad()
         for parameter in parameters:
             parameter.requires_grad_(False)
@@ -102,10 +104,10 @@ class Trained(Method):
             return torch.optim.SGD(parameters, lr=0.0, momentum=self.momentum, weight_decay=self.weight_decay)
         return torch.optim.Adam(parameters, lr=0.0, weight_decay=self.weight_decay)
 
-    def _lr(self, epoch: int, batch: int) -> float:
+    def _lr(self, epoch: int, batch: int, epochs: int | None = None) -> float:
         if epoch == 0 and self.warmup_lr is not None:
             return self.warmup_lr
-        return self._peak(batch) * 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
+        return self._peak(batch) * 0.5 * (1 + math.cos(math.pi * epoch / (epochs or self.epochs)))
 
     def _peak(self, batch: int) -> float:
         return self.lr

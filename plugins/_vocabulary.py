@@ -40,7 +40,23 @@ def fixed_positions(vocabulary: Vocabulary, task: Task, method: str) -> list[int
     return [position for position in found if position is not None]
 
 
-def spread(values: Tensor, at: Sequence[int | None]) -> Tensor:
-    """The columns ``at`` of ``values`` ``(m, n)`` as ``(m, k)``; zeros where ``at`` is None."""
-    padded = torch.cat([values, values.new_zeros(len(values), 1)], dim=1)
-    return padded[:, [values.shape[1] if position is None else position for position in at]]
+def move_within(scores: Tensor, term: Tensor, at: Sequence[int | None]) -> Tensor:
+    """Zero-shot scores with a term added for the names that a method was fitted on: for them alone.
+
+    The summed softmax mass of these names stays what it was, and other names keep their scores. So what was learned
+    about some names decides among them, and says nothing for or against the others.
+
+    Args:
+        scores: ``(m, k)`` zero-shot scores.
+        term: ``(m, n)`` of the n names of the fit.
+        at: for every column its position among the n, or None.
+    """
+    columns = [column for column, position in enumerate(at) if position is not None]
+    if not columns:
+        return scores
+    before = scores[:, columns]
+    after = before + term[:, [at[column] for column in columns]]
+    mass = (torch.logsumexp(each, dim=1, keepdim=True) for each in (before, after))
+    moved = scores.clone()
+    moved[:, columns] = after + next(mass) - next(mass)
+    return moved

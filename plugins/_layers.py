@@ -1,0 +1,18 @@
+"""Weights of small linear layers, drawn from the task's generator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.types.task import Task
+
+
+def uniform(task: Task, *shape: int, inputs: int) -> Tensor:
+    """Weights or biases of a layer that reads ``inputs`` numbers: uniform within 1 / sqrt(inputs), as torch has it."""
+    drawn = torch.rand(*shape, generator=task.generator, device=task.device, dtype=task.support.image.dtype)
+    return (2 * drawn - 1) / inputs**0.5

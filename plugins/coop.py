@@ -1,0 +1,69 @@
+"""Context optimization (CoOp): learn the words before the name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+
+from harness.hookspecs import Register, hookimpl
+from harness.types.task import Needs
+
+from ._context import LearnedContext
+from ._training import PAPER, Batch, Trained
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from typing_extensions import Self
+
+    from harness.types.task import Task
+    from harness.types.vocabulary import Vocabulary
+
+
+@dataclass
+class CoOp(Trained):
+    """Context optimization: learned tokens before the name, shared by all names (Zhou et al., IJCV 2022).
+
+    The prompt is ``[context] name.``; the loss is the cross-entropy of an image's own name among the OOP names. IP
+    names are scored behind the same learned context, which is where the method loses IP accuracy.
+    """
+
+    needs = Needs(support=True)
+    paper = "Zhou et al., IJCV 2022"
+    presets = {"paper": {**PAPER, "lr": 0.002, "batch": 128}}  # noqa: RUF012 - read only
+
+    epochs: int = 100
+    lr: float = 0.01
+    batch: int | None = None
+    """Images of a step; None takes all of the support."""
+    context: str = "a photo of a"
+    """What the learned context starts from; it has as many tokens as this text."""
+
+    def fit(self, task: Task) -> Self:
+        """Learn the context from the support."""
+        self.task_ = task
+        self.context_ = LearnedContext(task, self.context)
+        tokens = self.context_.tokens(task.names)
+
+        def loss(batch: Batch) -> Tensor:
+            text = self.context_.encode(tokens)
+            return F.cross_entropy(task.logit_scale * batch.image @ text.T, batch.label)
+
+        self.train(task, [self.context_.rows], loss, self.batch)
+        return self
+
+    def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
+        """``logit_scale * image @ text.T``, every name behind the learned context."""
+        text = self.context_.encode(self.context_.tokens(vocabulary.names))
+        return self.task_.logit_scale * image @ text.T
+
+    def trainable(self) -> int:
+        """Context tokens times width."""
+        return self.context_.rows.numel()
+
+
+@hookimpl
+def harness_register_methods(register: Register) -> None:
+    """Offer the method."""
+    register("coop", CoOp)

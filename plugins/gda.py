@@ -1,0 +1,122 @@
+"""Gaussian discriminant analysis on the support features, added to zero-shot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from harness.errors import MethodError
+from harness.hookspecs import Register, hookimpl
+from harness.method import Method
+from harness.types.task import Needs
+
+from ._vocabulary import move_within, positions, zero_shot_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from typing_extensions import Self
+
+    from harness.types.task import Task
+    from harness.types.vocabulary import Vocabulary
+
+ALPHAS = (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0)
+"""Weights of the discriminant that are tried."""
+
+
+@dataclass
+class GDA(Method):
+    """Gaussian classes of one shared covariance, added to zero-shot, without training (Wang et al., ICLR 2024).
+
+    All views of all shots are rows. With means m, centred rows R, n rows and d dimensions:
+    ``K = d * inverse(R'R + trace(R'R) / (n - 1) * I)``, ``w = K m``, ``b = -log(classes) - m'K m / 2``,
+    ``scores = zero-shot + alpha * (x'w + b)``. The weight alpha is chosen inside the support, by leaving out one shot
+    of every class after the other; nothing else is looked at.
+
+    A name without support has no Gaussian: the discriminant moves probability among the names that have one, their sum
+    stays that of zero-shot, and other names keep their scores.
+    """
+
+    needs = Needs(support=True)
+    paper = "Wang et al., ICLR 2024"
+    presets = {"paper": {"views": 10}}  # noqa: RUF012 - read only
+
+    alpha: float | None = None
+    """Weight of the discriminant; None chooses it of ``ALPHAS``, the smallest of equals."""
+    alpha_one_shot: float = 1.0
+    """Weight where no shot can be left out."""
+    views: int = 4
+    """Views of each support image. One view of one shot shows no spread, so nothing could be learned from it."""
+
+    def fit(self, task: Task) -> Self:
+        """Estimate means and covariance, and choose alpha."""
+        self.task_ = task
+        support = task.support
+        self.weight_, self.bias_ = _discriminant(support.image, support.label, len(task.names))
+        self.alpha_ = self.alpha if self.alpha is not None else self._choose(task)
+        task.progress(1, 1)
+        return self
+
+    def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
+        """Zero-shot scores, moved among the names that have support."""
+        zero_shot = self.task_.logit_scale * image @ zero_shot_text(self.task_, vocabulary).T
+        term = self.alpha_ * (image @ self.weight_.T + self.bias_)
+        return move_within(zero_shot, term, positions(vocabulary, self.task_))
+
+    def _choose(self, task: Task) -> float:
+        """Leave-one-shot-out inside the support."""
+        image, label = task.support.image, task.support.label
+        order = _order(label)
+        count = torch.bincount(label, minlength=len(task.names))
+        several = count[label] > 1
+        if (int(count.max()) - 1) * image.shape[1] < 2:  # what is left after leaving one out must still show a spread
+            return self.alpha_one_shot
+        text = zero_shot_text(task, task.vocabulary)
+        right = torch.zeros(len(ALPHAS))
+        for shot in range(int(order.max()) + 1):
+            out = several & (order == shot)
+            weight, bias = _discriminant(image[~out], label[~out], len(task.names))
+            query = image[out, 0]
+            zero_shot, term = task.logit_scale * query @ text.T, query @ weight.T + bias
+            right += torch.tensor([float(((zero_shot + a * term).argmax(1) == label[out]).sum()) for a in ALPHAS])
+        return ALPHAS[int(right.argmax())]
+
+
+def _order(label: Tensor) -> Tensor:
+    """How many earlier rows have the same label ``(n,)``."""
+    same = label[:, None] == label[None, :]
+    return same.tril(diagonal=-1).sum(dim=1)
+
+
+def _discriminant(image: Tensor, label: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """Weights ``(classes, d)`` and biases ``(classes,)`` of the linear discriminant.
+
+    Args:
+        image: ``(n, v, d)``; every view is a row.
+        label: ``(n,)``.
+        classes: how many there are; one without a row gets weight zero and the lowest bias.
+    """
+    rows, label = image.double().flatten(0, 1), label.repeat_interleave(image.shape[1])
+    count = torch.bincount(label, minlength=classes).to(rows)
+    mean = rows.new_zeros(classes, rows.shape[1]).index_add_(0, label, rows) / count.clamp(min=1)[:, None]
+    residual = rows - mean[label]
+    scatter = residual.T @ residual
+    spread = scatter.trace() / (len(rows) - 1)
+    if len(rows) < 2 or float(spread) < 1e-9:
+        raise MethodError(
+            "gda cannot see how images of a class differ: one view of one shot would leave it equal to zero-shot",
+            "use more views (-p gda.views=10) or more shots",
+        )
+    size = rows.shape[1]
+    matrix = scatter + spread * torch.eye(size, dtype=rows.dtype, device=rows.device)
+    weight = size * torch.linalg.solve(matrix, mean.T).T
+    bias = -torch.log(torch.tensor(float(classes))) - (mean * weight).sum(dim=1) / 2
+    bias[count == 0] = bias.min()
+    return weight.to(image.dtype), bias.to(image.dtype)
+
+
+@hookimpl
+def harness_register_methods(register: Register) -> None:
+    """Offer the method."""
+    register("gda", GDA)

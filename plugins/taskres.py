@@ -1,0 +1,83 @@
+"""TaskRes: learn a residual for every text feature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+
+from harness.hookspecs import Register, hookimpl
+from harness.types.task import Needs
+
+from ._training import PAPER, Batch, Trained
+from ._vocabulary import fixed_positions, zero_shot_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from typing_extensions import Self
+
+    from harness.types.task import Task
+    from harness.types.vocabulary import Vocabulary
+
+_PAPER = {**PAPER, "optimizer": "adam", "lr": 0.002, "batch": 256, "epochs": None}
+
+
+@dataclass
+class TaskRes(Trained):
+    """Zero-shot text features plus a learned residual of each class (Yu et al., CVPR 2023).
+
+    ``t' = normalise(t + alpha * residual)``; residuals start at zero, and the loss is the cross-entropy among the OOP
+    names. No step needs the text tower. A residual belongs to its class: the vocabulary is fixed.
+    """
+
+    needs = Needs(support=True)
+    paper = "Yu et al., CVPR 2023"
+    presets = {  # noqa: RUF012 - read only
+        "paper": {**_PAPER, "alpha": 0.5},
+        "paper-animals": {**_PAPER, "alpha": 1.0},  # what the LAION-Beyond paper used for Animals
+    }
+
+    epochs: int | None = 100
+    """Passes over the support images; None is the paper's rule, 100 for up to 4 shots and 200 for more."""
+    lr: float = 0.01
+    batch: int | None = None
+    """Images of a step; None takes all of the support."""
+    alpha: float = 0.5
+    """Weight of the residual."""
+
+    def fit(self, task: Task) -> Self:
+        """Learn the residuals from the support."""
+        self.task_ = task
+        text = zero_shot_text(task, task.vocabulary)
+        residual = torch.zeros_like(text)
+
+        def learned() -> Tensor:
+            return F.normalize(text + self.alpha * residual, dim=1)
+
+        def loss(batch: Batch) -> Tensor:
+            return F.cross_entropy(task.logit_scale * batch.image @ learned().T, batch.label)
+
+        epochs = self.epochs or (100 if task.shots <= 4 else 200)
+        self.train(task, [residual], loss, self.batch, epochs=epochs)
+        self.text_ = learned()
+        return self
+
+    def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
+        """``logit_scale * image @ text.T`` with the learned text features.
+
+        Raises:
+            FixedVocabulary: a name has no residual.
+        """
+        return self.task_.logit_scale * image @ self.text_[fixed_positions(vocabulary, self.task_, "taskres")].T
+
+    def trainable(self) -> int:
+        """One residual per class."""
+        return self.text_.numel()
+
+
+@hookimpl
+def harness_register_methods(register: Register) -> None:
+    """Offer the method."""
+    register("taskres", TaskRes)
