@@ -1,0 +1,95 @@
+"""A separable made-up domain around a tiny random text tower, and every method of the package."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from harness.method import Method
+from harness.prompts import Template
+from harness.types.task import Support, Task
+from harness.types.vocabulary import Vocabulary
+
+from ..unit.makers import unit_rows
+from ..unit.towers import make_tower
+
+PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
+SIZE = 24
+HINT = "animal"
+NAMES = ("ibex", "rose hip", "great auk", "long red sea cow", "moth")
+IP = ("cat", "rose", "ibex goat", "tall old oak")
+OOP_VOCABULARY = Vocabulary.of(HINT, oop=NAMES)
+IP_VOCABULARY = Vocabulary.of(HINT, ip=IP)
+JOINT = Vocabulary.of(HINT, oop=NAMES, ip=IP)
+CAPTIONS = ("an {} in a garden", "the small {}, seen from above", None)
+QUICK = {"fsnl": {"epochs": 30}, "coop": {"epochs": 60}}
+"""Shorter training for tests."""
+
+
+@cache
+def classes() -> dict[str, type[Method]]:
+    """Every method by name, without its entry point."""
+    found: dict[str, type[Method]] = {}
+    for file in sorted(PLUGINS.glob("[!_]*.py")):
+        module = importlib.import_module(f"harness_plugins.{file.stem}")
+        module.harness_register_methods(lambda name, cls: found.update({name: cls}))
+    return found
+
+
+def quick(name: str, **parameters: Any) -> Method:
+    return classes()[name](**(QUICK.get(name, {}) | parameters))
+
+
+@cache
+def tower() -> Any:
+    return make_tower("unit-clip")
+
+
+@cache
+def centres() -> torch.Tensor:
+    """Where the images of a class lie: between its prompts (an untrained tower has no common sense of them) and a
+    direction of its own."""
+    directions = [unit_rows(len(NAMES), SIZE, 5)]
+    for template in (Template(), Template("a photo of a {name}.")):
+        text = tower().encode([template.fill(name, HINT) for name in NAMES])
+        directions.append(F.normalize(text - text.mean(dim=0), dim=1))
+    return F.normalize(sum(directions), dim=1)
+
+
+def images(count: int, seed: int, views: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    """``count`` images of each class, and labels."""
+    label = torch.arange(len(NAMES)).repeat_interleave(count)
+    noise = unit_rows(len(label) * views, SIZE, seed).reshape(len(label), views, SIZE)
+    return F.normalize(centres()[label][:, None] + 0.5 * noise, dim=2), label
+
+
+def make_task(
+    shots: int = 4, views: int = 1, order: tuple[int, ...] | None = None, seed: int = 0, **change: Any
+) -> Task:
+    """A task; ``order`` is another order of the names (new position -> old position)."""
+    tower().forget()
+    order = order or tuple(range(len(NAMES)))
+    supports = []
+    for number, (count, v) in enumerate([(shots, views), (2, 1)]):
+        image, label = images(count, 10 + number, v)
+        texts = [CAPTIONS[i % len(CAPTIONS)] for i in range(len(label))]
+        captions = tuple(t and t.replace("{}", NAMES[y]) for t, y in zip(texts, label.tolist(), strict=True))
+        position = torch.tensor([order.index(y) for y in range(len(NAMES))])
+        supports.append(Support(image, position[label], captions))
+    values: dict[str, Any] = {
+        "names": tuple(NAMES[i] for i in order),
+        "hint": HINT,
+        "text": tower(),
+        "logit_scale": 20.0,
+        "generator": torch.Generator().manual_seed(seed),
+        "device": torch.device("cpu"),
+        "shots": shots,
+        "_support": supports[0],
+        "_validation": supports[1],
+    }
+    return Task(**(values | change))

@@ -1,0 +1,149 @@
+"""What every method of the package keeps to."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+
+import pytest
+import torch
+
+from harness.errors import FixedVocabulary
+from harness.method import build, parameters
+from harness.types.task import Support
+from harness.types.vocabulary import Vocabulary
+
+from .tasks import HINT, IP, IP_VOCABULARY, JOINT, NAMES, OOP_VOCABULARY, PLUGINS, classes, images, make_task, quick
+
+METHODS = sorted(classes())
+FIXED = ("linear_probe", "taskres")
+LIKE_ZERO_SHOT = ("fsnl", "learning_to_name", "tip_adapter", "gda")
+"""Methods that leave IP names among themselves alone."""
+UNORDERED = {name: {} for name in METHODS if name not in ("cocoop", "fsnl", "learning_to_name")} | {
+    "fsnl": {"caption_weight": 0.0},
+    "learning_to_name": {"init": "name"},
+}
+"""Methods, and parameters, whose random numbers have nothing to do with the order of the classes."""
+
+
+def fitted(name: str, **task):
+    return quick(name).fit(make_task(views=max(2, task.pop("views", 2)), **task))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_it_beats_guessing_on_a_separable_domain(name):
+    image, label = images(30, 99)
+    method = fitted(name)
+    right = (method.scores(image[:, 0], OOP_VOCABULARY).argmax(dim=1) == label).float().mean()
+    assert right > 1 / len(NAMES) + 0.2
+
+
+@pytest.mark.parametrize("name", [n for n in METHODS if n != "zero_shot"])
+def test_support_helps(name):
+    image, label = images(30, 99)
+    zero_shot, method = (fitted(n).scores(image[:, 0], OOP_VOCABULARY) for n in ("zero_shot", name))
+    assert (method.argmax(dim=1) == label).sum() > (zero_shot.argmax(dim=1) == label).sum()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_order_of_queries_and_columns_is_the_order_of_scores(name):
+    method, image = fitted(name), images(3, 99)[0][:, 0]
+    straight = method.scores(image, OOP_VOCABULARY)
+    torch.testing.assert_close(method.scores(image.flip(0), OOP_VOCABULARY), straight.flip(0), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        torch.cat([method.scores(x, OOP_VOCABULARY) for x in image.split(4)]), straight, rtol=1e-4, atol=1e-4
+    )
+    turned = Vocabulary.of(HINT, oop=NAMES[::-1])
+    torch.testing.assert_close(method.scores(image, turned), straight.flip(1), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", UNORDERED)
+def test_the_order_of_the_classes_changes_nothing(name):
+    image = images(3, 99)[0][:, 0]
+    orders = ((0, 1, 2, 3, 4), (3, 0, 4, 2, 1))
+    one, other = (quick(name, **UNORDERED[name]).fit(make_task(order=order)) for order in orders)
+    torch.testing.assert_close(
+        one.scores(image, OOP_VOCABULARY), other.scores(image, OOP_VOCABULARY), rtol=1e-2, atol=2e-2
+    )
+
+
+@pytest.mark.parametrize("name", UNORDERED)
+def test_the_order_of_the_support_changes_nothing(name):
+    task = make_task()
+    order = torch.randperm(len(task.support.label), generator=torch.Generator().manual_seed(3))
+    captions = tuple(task.support.captions[i] for i in order.tolist())
+    mixed = make_task(_support=Support(task.support.image[order], task.support.label[order], captions))
+    image = images(3, 99)[0][:, 0]
+    one, other = (quick(name, **UNORDERED[name]).fit(each).scores(image, OOP_VOCABULARY) for each in (task, mixed))
+    torch.testing.assert_close(one, other, rtol=1e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize("name", LIKE_ZERO_SHOT)
+def test_ip_names_score_exactly_as_zero_shot(name):
+    image = images(3, 99)[0][:, 0]
+    learned = fitted(name).scores(image, IP_VOCABULARY)
+    assert torch.equal(learned, fitted("zero_shot").scores(image, IP_VOCABULARY))
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_a_fixed_vocabulary_says_so(name):
+    method, image = fitted(name), images(1, 99)[0][:, 0]
+    for vocabulary in (IP_VOCABULARY, JOINT, Vocabulary.of(HINT, oop=("dodo",)), Vocabulary.of(HINT, ip=NAMES[:1])):
+        with pytest.raises(FixedVocabulary, match=f"{name} cannot score"):
+            method.scores(image, vocabulary)
+    part = method.scores(image, Vocabulary.of(HINT, oop=NAMES[1:3]))
+    torch.testing.assert_close(part, method.scores(image, OOP_VOCABULARY)[:, 1:3])
+
+
+@pytest.mark.parametrize("name", [n for n in METHODS if n not in FIXED])
+def test_an_open_vocabulary_scores_all_names_together(name):
+    method, image = fitted(name), images(3, 99)[0][:, 0]
+    joint = method.scores(image, JOINT)
+    assert joint.shape == (15, len(NAMES) + len(IP))
+    assert bool(torch.isfinite(joint).all())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_parameters_and_presets_survive_json(name):
+    cls = classes()[name]
+    assert "paper" in cls.presets
+    for preset in (None, *cls.presets):
+        given = parameters(build(name, cls, preset))
+        assert parameters(build(name, cls, values=json.loads(json.dumps(given)))) == given
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_parameter_is_described(name):
+    for cls in classes()[name].__mro__:
+        if dataclasses.is_dataclass(cls):
+            assert cls.__doc__
+            assert not cls.__doc__.startswith(f"{cls.__name__}(")
+    assert classes()[name].paper
+
+
+@pytest.mark.parametrize("name", [n for n in METHODS if n != "zero_shot"])
+def test_progress_ends_at_its_total_and_trainable_is_a_number(name):
+    calls = []
+    method = quick(name).fit(make_task(views=2, progress=lambda done, total: calls.append((done, total))))
+    assert calls[-1][0] == calls[-1][1]
+    assert [done for done, _ in calls] == list(range(1, len(calls) + 1))
+    trained = name not in ("tip_adapter", "gda")
+    assert (method.trainable() > 0) == trained
+
+
+def test_no_file_is_above_200_lines():
+    long = {f.name: n for f in PLUGINS.glob("*.py") if (n := len(f.read_text(encoding="utf-8").splitlines())) > 200}
+    assert long == {}
+
+
+def test_the_table_in_the_readme_is_what_the_plugins_say():
+    from harness.catalogue import describe
+    from harness.registry import Source
+
+    offered = [describe(Source(name, f"harness_plugins.{name}", "", "")) for name in METHODS]
+    rows = [f"| `{d[0].plugin}` | {d[0].needs} | {d[0].summary} |" for d in offered]
+    readme = (PLUGINS.parent / "README.md").read_text(encoding="utf-8")
+    table = re.search(r"\| method \| needs \| what it is \|\n\|---\|---\|---\|\n((?:\|.*\n)+)", readme)
+    assert table is not None
+    assert table[1].splitlines() == rows

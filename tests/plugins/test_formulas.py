@@ -1,0 +1,243 @@
+"""Methods without training, and what is special about the others, against plain formulas."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from harness.errors import MethodError
+from harness.prompts import Piece, Prompt
+from harness.types.task import Support
+from harness_plugins import gda, linear_probe, tip_adapter, zero_shot
+from harness_plugins._vocabulary import move_within
+from harness_plugins.taskres import TaskRes
+
+from ..unit.makers import unit_rows
+from .tasks import HINT, JOINT, NAMES, OOP_VOCABULARY, images, make_task, quick, tower
+
+
+def zero_shot_scores(image, vocabulary=OOP_VOCABULARY):
+    return quick("zero_shot").fit(make_task()).scores(image, vocabulary)
+
+
+def test_the_ensemble_is_the_mean_of_unit_features_made_a_unit_row():
+    image = images(2, 99)[0][:, 0]
+    found = quick("zero_shot", prompts="ensemble").fit(make_task()).scores(image, OOP_VOCABULARY)
+    columns = []
+    for name in NAMES:
+        rows = [tower().encode([template.fill(name, HINT)])[0] for template in zero_shot.TEMPLATES]
+        mean = sum(rows) / len(rows)
+        columns.append(20.0 * image @ (mean / mean.norm()))
+    torch.testing.assert_close(found, torch.stack(columns, dim=1), rtol=1e-4, atol=1e-4)
+    assert len({template.text for template in zero_shot.TEMPLATES}) == len(zero_shot.TEMPLATES) > 5
+
+
+# -- moving scores among some names ------------------------------------------------------------------------------------
+
+
+def test_a_term_moves_probability_among_its_names_only():
+    scores, term = unit_rows(6, 5, 1) * 3, unit_rows(6, 3, 2) * 4
+    at = [2, None, 0, None, 1]
+    moved = move_within(scores, term, at)
+    assert torch.equal(moved[:, [1, 3]], scores[:, [1, 3]])
+    before, after = scores.softmax(dim=1), moved.softmax(dim=1)
+    torch.testing.assert_close(after[:, [0, 2, 4]].sum(dim=1), before[:, [0, 2, 4]].sum(dim=1))
+    torch.testing.assert_close(
+        moved[:, [0, 2, 4]].log_softmax(dim=1), (scores[:, [0, 2, 4]] + term[:, [2, 0, 1]]).log_softmax(dim=1)
+    )
+    assert torch.equal(move_within(scores, term, [None] * 5), scores)
+
+
+# -- tip_adapter -------------------------------------------------------------------------------------------------------
+
+
+def plain_cache(image, support, alpha, beta):
+    rows = []
+    for x in image:
+        row = [0.0] * len(NAMES)
+        for keys, y in zip(support.image, support.label.tolist(), strict=True):
+            key = keys.mean(dim=0)
+            row[y] += alpha * math.exp(-beta * (1 - float(x @ (key / key.norm()))))
+        rows.append(row)
+    return torch.tensor(rows)
+
+
+def test_tip_adapter_is_its_formula():
+    task, image = make_task(views=3), images(2, 99)[0][:, 0]
+    method = quick("tip_adapter", alpha=2.0, beta=5.5).fit(task)
+    expected = zero_shot_scores(image) + plain_cache(image, task.support, 2.0, 5.5)
+    torch.testing.assert_close(
+        method.scores(image, OOP_VOCABULARY).softmax(dim=1), expected.softmax(dim=1), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_tip_adapter_takes_the_first_of_the_best_on_the_validation_draw():
+    task = make_task()
+    image, label = task.validation.image[:, 0], task.validation.label
+    method = quick("tip_adapter").fit(task)
+    right = {
+        (a, b): int(((zero_shot_scores(image) + plain_cache(image, task.support, a, b)).argmax(dim=1) == label).sum())
+        for a, b in product(tip_adapter.ALPHAS[::2], tip_adapter.BETAS[::2])
+    }
+    own = (zero_shot_scores(image) + plain_cache(image, task.support, method.alpha_, method.beta_)).argmax(dim=1)
+    assert int((own == label).sum()) >= max(right.values())
+    smaller = [(a, b) for (a, b), n in right.items() if n == max(right.values())]
+    assert (method.alpha_, method.beta_) <= min(smaller)
+    fixed = quick("tip_adapter", alpha=3.0).fit(task)
+    assert fixed.alpha_ == 3.0
+
+
+# -- gda ---------------------------------------------------------------------------------------------------------------
+
+
+def plain_discriminant(support, classes):
+    """Methods and formula as published: K = d * pinv((M - 1) cov + trace(cov) I)."""
+    rows = support.image.double().flatten(0, 1).numpy()
+    label = support.label.repeat_interleave(support.image.shape[1]).numpy()
+    means = np.stack([rows[label == y].mean(axis=0) for y in range(classes)])
+    covariance = np.cov((rows - means[label]).T)
+    size = rows.shape[1]
+    precision = size * np.linalg.pinv((len(rows) - 1) * covariance + np.trace(covariance) * np.eye(size))
+    return precision @ means.T, [-math.log(classes) - m @ precision @ m / 2 for m in means]
+
+
+@pytest.mark.parametrize(("shots", "views"), [(1, 4), (4, 1), (3, 2)])
+def test_gda_is_its_formula(shots, views):
+    task, image = make_task(shots, views), images(2, 99)[0][:, 0]
+    method = quick("gda", alpha=0.1, views=views).fit(task)
+    weight, bias = plain_discriminant(task.support, len(NAMES))
+    expected = zero_shot_scores(image) + 0.1 * torch.from_numpy(image.double().numpy() @ weight + bias).float()
+    torch.testing.assert_close(
+        method.scores(image, OOP_VOCABULARY).softmax(dim=1), expected.softmax(dim=1), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_gda_refuses_one_view_of_one_shot():
+    with pytest.raises(MethodError, match="one view of one shot") as error:
+        quick("gda", views=1).fit(make_task(shots=1, views=1))
+    assert "views" in error.value.hint
+
+
+def test_gda_chooses_alpha_by_leaving_out_one_shot_of_every_class():
+    task = make_task(shots=3, views=2)
+    right = dict.fromkeys(gda.ALPHAS, 0)
+    for shot in range(3):
+        out = torch.arange(len(task.support.label)) % 3 == shot
+        kept = Support(task.support.image[~out], task.support.label[~out])
+        method = quick("gda", alpha=0.0).fit(make_task(_support=kept))
+        query, label = task.support.image[out, 0], task.support.label[out]
+        for alpha in gda.ALPHAS:
+            method.alpha_ = alpha
+            right[alpha] += int((method.scores(query, OOP_VOCABULARY).argmax(dim=1) == label).sum())
+    best = max(right.values())
+    assert quick("gda").fit(task).alpha_ == next(a for a in gda.ALPHAS if right[a] == best)
+    assert quick("gda", alpha_one_shot=0.7).fit(make_task(shots=1, views=4)).alpha_ == 0.7
+    assert quick("gda", alpha_one_shot=0.7, views=1).fit(make_task(shots=2, views=1)).alpha_ == 0.7
+
+
+def test_gda_and_linear_probe_never_answer_with_a_class_without_an_image():
+    task = make_task()
+    kept = task.support.label != 1
+    support = Support(task.support.image[kept], task.support.label[kept])
+    image = images(20, 99)[0][:, 0]
+    scores = quick("linear_probe", c=1.0).fit(make_task(_support=support)).scores(image, OOP_VOCABULARY)
+    assert 1 not in scores.argmax(dim=1).tolist()
+    assert bool(torch.isfinite(quick("gda").fit(make_task(_support=support)).scores(image, OOP_VOCABULARY)).all())
+
+
+# -- linear_probe ------------------------------------------------------------------------------------------------------
+
+
+def test_linear_probe_minimises_the_regularised_cross_entropy():
+    task = make_task(shots=6)
+    method = quick("linear_probe", c=3.0, max_iter=5000).fit(task)
+    weight = method.weight_.double().requires_grad_(True)
+    bias = method.bias_.double().requires_grad_(True)
+    scores = task.support.image[:, 0].double() @ weight.T + bias
+    value = weight.square().sum() / 2 + 3.0 * F.cross_entropy(scores, task.support.label, reduction="sum")
+    for gradient in torch.autograd.grad(value, (weight, bias)):
+        assert float(gradient.abs().max()) < 2e-2
+
+
+@pytest.mark.parametrize("peak", [-6.0, -3.3, 0.4, 2.0, 5.1])
+def test_the_search_for_c_is_a_grid_then_a_bisection(peak):
+    tried = []
+
+    def accuracy(power):
+        tried.append(power)
+        return -abs(power - peak)
+
+    found = linear_probe._search(accuracy)
+    assert abs(found - min(max(peak, round(peak / 2) * 2 - 1), round(peak / 2) * 2 + 1)) <= 2 / 2**8 + 1e-9
+    assert len(set(tried)) <= 7 + 2 + 8
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_linear_probe_with_few_classes(count):
+    names = NAMES[:count]
+    task = make_task()
+    parts = {
+        key: Support(part.image[part.label < count], part.label[part.label < count])
+        for key, part in (("_support", task.support), ("_validation", task.validation))
+    }
+    method = quick("linear_probe").fit(make_task(**parts, names=names))
+    scores = method.scores(parts["_support"].image[:, 0], method.task_.vocabulary)
+    assert torch.equal(scores.argmax(dim=1), parts["_support"].label)
+
+
+# -- trained methods ---------------------------------------------------------------------------------------------------
+
+
+def test_every_pair_of_image_and_name_is_a_prompt_of_its_own_in_cocoop():
+    method = quick("cocoop").fit(make_task())
+    image = images(1, 99)[0][:, 0]
+    down, bias, up, shift = method.net_
+    found = method.scores(image, JOINT)
+    for i, x in enumerate(image):
+        rows = method.context_.rows + up @ torch.relu(down @ x + bias) + shift
+        for j, name in enumerate(JOINT.names):
+            prompt = Prompt((Piece("a photo of a", "own"), Piece(f" {name}.")))
+            text = tower().encode([prompt], {"own": rows})[0]
+            assert float(found[i, j]) == pytest.approx(float(20.0 * x @ text), abs=1e-3)
+
+
+def test_cocoop_scores_a_name_once_for_the_same_images():
+    method = quick("cocoop").fit(make_task())
+    image = images(1, 99)[0][:, 0]
+    own = method.scores(image, OOP_VOCABULARY)
+    tower_calls = []
+    method._pairs = lambda x, groups: tower_calls.append(len(groups)) or torch.zeros(len(x), len(JOINT) - len(NAMES))
+    assert torch.equal(method.scores(image, JOINT)[:, : len(NAMES)], own)
+    assert len(tower_calls) == 1
+    method.scores(image + 1e-3, OOP_VOCABULARY.__class__.of(HINT, oop=JOINT.names[len(NAMES) :]))
+    assert len(tower_calls) == 2
+
+
+def test_coop_puts_the_learned_context_before_every_name():
+    method = quick("coop").fit(make_task())
+    image = images(1, 99)[0][:, 0]
+    prompts = [Prompt((Piece("x", "own"), Piece(f" {name}."))) for name in JOINT.names]
+    text = tower().encode(prompts, {"own": method.context_.rows})
+    torch.testing.assert_close(method.scores(image, JOINT), 20.0 * image @ text.T, rtol=1e-4, atol=1e-4)
+    assert method.trainable() == 4 * 32
+    assert not torch.equal(method.context_.rows, tower().token_embedding("a photo of a"))
+
+
+@pytest.mark.parametrize(("shots", "steps"), [(1, 100), (4, 100), (8, 200)])
+def test_taskres_trains_as_long_as_its_paper(shots, steps):
+    calls = []
+    task = make_task(shots=shots, progress=lambda done, total: calls.append(total))
+    TaskRes(epochs=None).fit(task)
+    assert calls == [steps] * steps
+
+
+def test_taskres_without_training_is_zero_shot():
+    image = images(2, 99)[0][:, 0]
+    torch.testing.assert_close(
+        TaskRes(lr=0.0).fit(make_task()).scores(image, OOP_VOCABULARY), zero_shot_scores(image), rtol=1e-4, atol=1e-4
+    )
