@@ -1,5 +1,6 @@
 """The tiny CLIP: its shipped weights load, and the pre-training runs."""
 
+import hashlib
 import json
 import math
 
@@ -12,6 +13,7 @@ from harness.backbones import openclip
 from harness.errors import StorageError
 from harness.miniature import figures, model, pretrain, training
 from harness.miniature.text import encode_text
+from harness.miniature.world.phylogeny import WORLD
 
 QUICK = ("--quick", "--threads", "1", "--out")
 
@@ -31,6 +33,12 @@ def test_the_shipped_weights_fit_the_architecture(clip):
     clip.load_state_dict(weights, strict=True)
     assert all(torch.isfinite(value.float()).all() for value in weights.values())
     assert 5 < math.exp(float(weights["logit_scale"])) <= 100.5
+
+
+def test_the_shipped_figures_are_those_of_the_shipped_weights_and_world():
+    shown = json.loads(model.WEIGHTS.with_name("figures.json").read_text())
+    assert shown["weights_sha256"] == hashlib.sha256(model.WEIGHTS.read_bytes()).hexdigest()
+    assert (shown["world"], shown["scored"]) == (WORLD, "test")
 
 
 def test_unknown_words_differ():
