@@ -13,6 +13,7 @@ from harness import __version__, registry
 from harness.cli import console
 from harness.files import cache_root
 from harness.miniature import model as miniature
+from harness.miniature.build import WORLD
 
 PACKAGES = ("torch", "open_clip_torch", "numpy", "scipy", "scikit-learn", "pluggy", "huggingface_hub", "safetensors")
 
@@ -91,7 +92,7 @@ def _cache(root: Path) -> list[Check]:
     count, size = sum(e.images for e in found), sum(e.bytes for e in found)
     state = f"{count:,} features of {len(found)} encoders, {size / 1e6:.1f} MB"
     lines.append(("feature cache", state, "", True))
-    drawn = (root / "beyond-mini").is_dir()
+    drawn = (root / WORLD).is_dir()
     lines.append(("beyond-mini", "drawn" if drawn else "not drawn yet", "" if drawn else "drawn on first use", True))
     return lines
 

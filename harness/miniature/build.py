@@ -18,7 +18,8 @@ from harness.miniature.captions import refined_caption
 from harness.miniature.names import LEVELS, names
 from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.photograph import jpeg, photograph
-from harness.miniature.world.phylogeny import WORLD, Concept, Role, concepts, generator
+from harness.miniature.world.phylogeny import WORLD as WORLD
+from harness.miniature.world.phylogeny import Concept, Role, concepts, generator
 
 IDENTITY = "beyond_mini.json"
 """The file at the root that says what this folder is."""
