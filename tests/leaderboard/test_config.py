@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from harness.leaderboard.costs import read_costs
+from harness.leaderboard.read import read_board
 from harness.types.leaderboard import Leaderboard
 
 from ..datasets.roots import make_root
@@ -92,6 +94,15 @@ def test_a_row_is_run_again_from_its_own_record(tmp_path: Path, root: Path, harn
         found = json.loads(printed)
         assert (code, found["results"], found["settings"]) == (0, [], []), err
     assert harness("leaderboard", "verify", out, "--data", root)[0] == 0
+    found = read_costs(out)
+    rows = {row.method: row for row in read_board(out).rows}
+    assert set(found) == {row.id for row in rows.values()}
+    cost = found[rows["fsnl"].id]
+    assert cost.cells == 3 * 2
+    assert cost.wall_seconds == pytest.approx(cost.fit_seconds + cost.score_seconds) > 0
+    assert cost.trainable > found[rows["zero_shot"].id].trainable == 0
+    assert 10**7 < (cost.peak_host_bytes or 0) < 10**11
+    assert "seconds" not in (out / "leaderboard.json").read_text()
 
     board = json.loads((out / "leaderboard.json").read_text())
     row = next(r for r in board["rows"] if r["method"] == "fsnl")
