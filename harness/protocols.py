@@ -87,15 +87,16 @@ class Paper2025(Protocol):
 PROTOCOLS: Mapping[str, Protocol] = {p.id: p for p in (CleanV1(), Paper2025())}
 
 
-def get(name: str) -> Protocol:
-    """The protocol of that name.
+def get(name: str, offered: Mapping[str, Protocol] | None = None) -> Protocol:
+    """The protocol of that name, one of our own or of those that plugins offer.
 
     Raises:
         UserError: there is none; the hint names the nearest.
     """
-    if name not in PROTOCOLS:
-        raise unknown_name("protocol", name, PROTOCOLS)
-    return PROTOCOLS[name]
+    known = {**(offered or {}), **PROTOCOLS}
+    if name not in known:
+        raise unknown_name("protocol", name, known)
+    return known[name]
 
 
 def draw(

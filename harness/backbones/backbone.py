@@ -6,7 +6,7 @@ results are all known never loads a model.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,16 +21,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.backbones.text import TextTower
+    from harness.registration import BackboneOffer
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """A backbone that was found but not loaded: its record and its weights file."""
+    """A backbone that was found but not loaded: its record, its weights file, and its architecture if a plugin's."""
 
     record: BackboneRecord
     weights: Path
+    config: Mapping[str, Any] | None = None
 
 
 def resolve(
@@ -39,6 +41,7 @@ def resolve(
     precision: Precision,
     digest: Callable[[Path], str],
     cache: Path | None = None,
+    offer: BackboneOffer | None = None,
 ) -> Resolved:
     """Find the weights of a backbone, downloading them if they are published.
 
@@ -48,6 +51,7 @@ def resolve(
         precision: of the image encoder; text is always encoded in fp32.
         digest: sha256 of a file (remembered between runs).
         cache: where downloads are kept; None is open_clip's own cache.
+        offer: the backbone as a plugin offers it.
 
     Raises:
         BackboneError: unknown architecture or tag, QuickGELU mismatch, weights that cannot be had.
@@ -60,12 +64,16 @@ def resolve(
                 "the miniature's weights are missing from this installation",
                 "reinstall the package, or make them again: python -m harness.miniature.pretrain",
             )
+    elif pretrained is None and offer is not None and offer.weights is not None:
+        weights, corpus = offered_weights(architecture, offer.weights), offer.corpus
+        name, quick_gelu = weights.name, "unchecked"
     elif pretrained is None:
         raise BackboneError(f"{architecture} needs weights", "give --pretrained: a published tag or a weights file")
     elif Path(pretrained).expanduser().is_file():
         weights = Path(pretrained).expanduser()
         name, corpus, quick_gelu = weights.name, corpus_of(weights.stem), "unchecked"
-        _require(architecture)
+        if offer is None:
+            _require(architecture)
     elif Path(pretrained).suffix in {".pt", ".pth", ".bin", ".safetensors", ".ckpt"} or "/" in pretrained:
         raise BackboneError(f"no weights file at {pretrained}", "check the path given as --pretrained")
     else:
@@ -82,7 +90,23 @@ def resolve(
         quick_gelu=quick_gelu,
         precision=precision,
     )
-    return Resolved(record, weights)
+    return Resolved(record, weights, None if offer is None else offer.config)
+
+
+def offered_weights(name: str, weights: Callable[[], Path]) -> Path:
+    """The weights file that a plugin gives.
+
+    Raises:
+        BackboneError: it raises, or what it gives is no file.
+    """
+    try:
+        path = Path(weights())
+    except (Exception, SystemExit) as error:  # third-party code
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BackboneError(f"the weights of {name} cannot be had: {reason}", "ask the plugin's author") from None
+    if not path.is_file():
+        raise BackboneError(f"the weights of {name} should be {path}, which is no file", "ask the plugin's author")
+    return path
 
 
 def _require(architecture: str) -> None:
@@ -135,6 +159,8 @@ def load(resolved: Resolved, device: torch.device) -> Backbone:
     architecture = resolved.record.architecture
     if architecture == miniature.NAME:
         miniature.register()
+    if resolved.config is not None:
+        openclip.register_architecture(architecture, dict(resolved.config))
     model = openclip.load_model(architecture, resolved.weights).to(device)
     preprocess, config = openclip.preprocessing(model)
     return Backbone(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
@@ -22,7 +23,7 @@ from harness.miniature import model as miniature
 from harness.progress import Reporter, counted
 from harness.runner.domain import DomainData, read_domain
 from harness.runner.request import MethodChoice, Request
-from harness.types.cell import DatasetRecord, MethodRecord, Spec
+from harness.types.cell import Cell, DatasetRecord, MethodRecord, Spec
 from harness.types.leaderboard import RowFailure
 from harness.types.manifest import Manifest
 
@@ -63,6 +64,7 @@ class Plan:
         protocol: the rule.
         device: ``cpu`` or ``cuda``.
         cache: the cache folder.
+        observers: functions of a finished cell, each with the plugin that it comes from.
     """
 
     jobs: tuple[Job, ...]
@@ -72,6 +74,7 @@ class Plan:
     protocol: protocols.Protocol
     device: str
     cache: Path
+    observers: tuple[tuple[registry.Source, Callable[[Cell], None]], ...] = ()
 
 
 def make_plan(request: Request, report: Reporter) -> Plan:
@@ -80,16 +83,19 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     Raises:
         HarnessError: nothing can be run: unknown names, missing data or weights, or no domain that can be read.
     """
-    protocol = protocols.get(request.protocol)
     _require_valid(request)
-    methods = _methods(request.methods, protocol)
+    found = _plugins(request, report)
+    offered = {name: protocol for name, (protocol, _) in found.protocols.items()}
+    protocol = protocols.get(request.protocol, offered)
+    methods = _methods(request.methods, protocol, found)
     device = _device(request.device)
     cache = cache_root(request.cache)
     index = DigestIndex(cache / "digests.sqlite")
     data = request.data.expanduser() if request.data is not None else miniature_data(cache, report, request.workers)
     dataset = open_dataset(data, request.folders)
     names = _names(dataset, request.domains)
-    resolved = _backbone(request, dataset, index, cache)
+    resolved = _backbone(request, dataset, index, cache, found)
+    versions = _versions() | _offered(found, protocol.id, resolved.record.architecture)
     domains, lost = _read(dataset, names, request.workers, index, report)
     jobs = []
     for name, data_ in domains.items():
@@ -120,16 +126,16 @@ def make_plan(request: Request, report: Reporter) -> Plan:
                         seed=seed,
                         manifest=manifest.hash if manifest else None,
                         device=_device_name(device),
-                        versions=_versions(),
+                        versions=versions,
                     )
                     jobs.append(Job(spec, manifest, method))
-    return Plan(tuple(jobs), tuple(lost), domains, resolved, protocol, device, cache)
+    return Plan(tuple(jobs), tuple(lost), domains, resolved, protocol, device, cache, tuple(found.observers))
 
 
 def miniature_data(cache: Path, report: Reporter, workers: int) -> Path:
     """The miniature's folder in the cache; drawn on first use."""
     with counted(report, "concepts") as progress:
-        return miniature_build.build(cache / "beyond-mini", partial(progress, "drawing beyond-mini"), workers)
+        return miniature_build.build(cache / miniature_build.WORLD, partial(progress, "drawing beyond-mini"), workers)
 
 
 def _require_valid(request: Request) -> None:
@@ -140,8 +146,25 @@ def _require_valid(request: Request) -> None:
         raise UserError(f"--workers is {request.workers}; it must be 1 or more")
 
 
-def _methods(choices: tuple[MethodChoice, ...], protocol: protocols.Protocol) -> list[tuple[MethodRecord, Method]]:
-    found = registry.load([choice.name for choice in choices])
+def _plugins(request: Request, report: Reporter) -> registry.Registry:
+    """Only what this run may need is imported."""
+    hooks = {"harness_cell_finished"}
+    if request.protocol not in protocols.PROTOCOLS:
+        hooks.add("harness_register_protocols")
+    if request.backbone not in (None, miniature.NAME):
+        hooks.add("harness_register_backbones")
+    found = registry.load([choice.name for choice in request.methods], hooks)
+    for name in (request.protocol, request.backbone or ""):
+        if name not in {**protocols.PROTOCOLS, **found.protocols, **found.backbones}:
+            found.blame(name)
+    for culprit in found.broken:
+        report.note(f"left out: {culprit}")
+    return found
+
+
+def _methods(
+    choices: tuple[MethodChoice, ...], protocol: protocols.Protocol, found: registry.Registry
+) -> list[tuple[MethodRecord, Method]]:
     made = []
     for choice in choices:
         entry = found.get(choice.name)
@@ -159,7 +182,9 @@ def _methods(choices: tuple[MethodChoice, ...], protocol: protocols.Protocol) ->
     return made
 
 
-def _backbone(request: Request, dataset: Dataset, index: DigestIndex, cache: Path) -> backbones.Resolved:
+def _backbone(
+    request: Request, dataset: Dataset, index: DigestIndex, cache: Path, found: registry.Registry
+) -> backbones.Resolved:
     architecture, pretrained = request.backbone, request.pretrained
     if architecture is None:
         if dataset.name == "beyond-mini":
@@ -174,7 +199,8 @@ def _backbone(request: Request, dataset: Dataset, index: DigestIndex, cache: Pat
             raise found
         return found
 
-    return backbones.resolve(architecture, pretrained, request.precision, digest, None)
+    offer, _ = found.backbones.get(architecture, (None, None))
+    return backbones.resolve(architecture, pretrained, request.precision, digest, None, offer)
 
 
 def _names(dataset: Dataset, wanted: tuple[str, ...] | None) -> list[str]:
@@ -235,3 +261,16 @@ def _versions() -> dict[str, str]:
     names = ("torch", "open_clip_torch", "numpy")
     code = source_digest(Path(harness.__file__).parent / part for part in DECIDING)
     return {"harness": f"{harness.__version__}+{code[:12]}", **{name: version(name) for name in names}}
+
+
+def _offered(found: registry.Registry, protocol: str, backbone: str) -> dict[str, str]:
+    """The plugins behind a protocol or a backbone, with their code: numbers depend on it."""
+    sources = {
+        f"protocol {protocol}": found.protocols.get(protocol, (None, None))[1],
+        f"backbone {backbone}": found.backbones.get(backbone, (None, None))[1],
+    }
+    return {
+        what: f"{source.distribution} {source.version} {registry.code_digest(source.module)}"
+        for what, source in sources.items()
+        if source is not None
+    }

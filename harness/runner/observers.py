@@ -1,0 +1,28 @@
+"""Tells observers about finished cells; one that fails is told about once, and not called again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from harness.progress import Reporter
+from harness.registry import Source
+from harness.types.cell import Cell
+
+
+class Observers:
+    """The observers of one run."""
+
+    def __init__(self, observers: Iterable[tuple[Source, Callable[[Cell], None]]], report: Reporter) -> None:
+        self._observers = list(observers)
+        self._report = report
+
+    def finished(self, cell: Cell) -> None:
+        """Call every observer with a cell that was computed and stored."""
+        for observer in list(self._observers):
+            source, call = observer
+            try:
+                call(cell)
+            except (Exception, SystemExit) as error:  # third-party code; a result does not depend on it
+                self._observers.remove(observer)
+                reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                self._report.note(f"{source} is not told about further cells: harness_cell_finished raised {reason}")
