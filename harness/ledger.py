@@ -79,9 +79,16 @@ class Ledger:
         path = self._path(key) if final else self._path(key).with_suffix(".failed.json")
         self._write(path, (cell.model_dump_json(indent=1) + "\n").encode())
         if final:
-            with contextlib.suppress(OSError):  # the result is stored; an old failure beside it changes nothing
-                self._path(key).with_suffix(".failed.json").unlink()
+            for ending in (".failed.json", ".failed.log"):
+                with contextlib.suppress(OSError):  # the result is stored; an old failure beside it changes nothing
+                    self._path(key).with_suffix(ending).unlink()
         return cell
+
+    def put_log(self, key: str, content: bytes) -> Path:
+        """Keep what a failed cell printed beside its record, and say where."""
+        path = self._path(key).with_suffix(".failed.log")
+        self._write(path, content)
+        return path
 
     def put_manifest(self, manifest: Manifest) -> None:
         """Keep a few-shot draw beside the results that rest on it."""

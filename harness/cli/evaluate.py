@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.cli import console
+from harness.cli.stdout import only_results
 from harness.errors import UserError
 from harness.runner.request import MethodChoice, Outcome, Request
 from harness.types.leaderboard import Leaderboard, Row, Stat
@@ -35,6 +36,9 @@ def evaluate(
     out: Path,
     cache: Path | None,
     workers: int,
+    isolate: bool,
+    cell_timeout: float | None,
+    cell_memory: float | None,
     dry_run: bool,
     json: bool,
 ) -> int:
@@ -45,6 +49,7 @@ def evaluate(
         raise UserError("no domain is given", "use --all-domains, or --domain Animals")
     if precision not in ("fp32", "bf16", "fp16"):
         raise UserError(f"no precision named {precision!r}", "use fp32, bf16 or fp16")
+    _require_limits(isolate, cell_timeout, cell_memory)
     request = Request(
         methods=_methods(plugin, preset, param or (), baseline),
         domains=tuple(dict.fromkeys(_split(",".join(domain)))) if domain else None,
@@ -60,18 +65,30 @@ def evaluate(
         out=out,
         cache=cache,
         workers=workers,
+        isolate=isolate,
+        cell_seconds=cell_timeout or Request.cell_seconds,
+        cell_gib=cell_memory,
     )
     report = console.reporter()
     if dry_run:
         return _dry_run(request, report)
     from harness.runner.evaluate import evaluate as run
 
-    outcome = run(request, report)
+    with only_results():
+        outcome = run(request, report)
     if json:
         print(outcome.leaderboard.text(), end="")
     else:
         _show(outcome)
     return 0 if outcome.whole else 1
+
+
+def _require_limits(isolate: bool, timeout: float | None, memory: float | None) -> None:
+    for option, value, unit in (("--cell-timeout", timeout, "seconds"), ("--cell-memory", memory, "GiB")):
+        if value is not None and not isolate:
+            raise UserError(f"{option} is a limit of a cell in a process of its own", "add --isolate")
+        if value is not None and not value > 0:
+            raise UserError(f"{option} is {value:g}", f"give {unit}, more than 0")
 
 
 def _methods(plugin: str, preset: str | None, param: Sequence[str], baseline: str) -> tuple[MethodChoice, ...]:

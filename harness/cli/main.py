@@ -89,6 +89,14 @@ def evaluate(
     out: Annotated[Path, typer.Option("--out", "-o", help="Results folder.")] = Path("results"),
     cache: Cache = None,
     workers: Workers = CORES,
+    isolate: Annotated[bool, typer.Option("--isolate", help="Run every cell in a process of its own.")] = False,
+    cell_timeout: Annotated[
+        float | None, typer.Option("--cell-timeout", help="Seconds for a cell, with --isolate.", show_default="3600")
+    ] = None,
+    cell_memory: Annotated[
+        float | None,
+        typer.Option("--cell-memory", help="GiB for a cell, with --isolate.", show_default="80 % of the machine's"),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the cells and which are known; run nothing.")
     ] = False,
@@ -102,7 +110,8 @@ def evaluate(
 
     return command.evaluate(
         plugin, domain, all_domains, shots, seeds, protocol, preset, param, baseline, data, folder,
-        backbone, pretrained, device, precision, out, cache, workers, dry_run, json,
+        backbone, pretrained, device, precision, out, cache, workers,
+        isolate, cell_timeout, cell_memory, dry_run, json,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from dataclasses import replace
 
@@ -19,6 +20,9 @@ from harness.runner.scoring import ask, reference
 from harness.types.cell import Cell, Cost, Failure, Spec
 from harness.types.manifest import Manifest
 from harness.types.task import Support, Task
+
+LOG = logging.getLogger(__name__)
+"""Where a failing method's traceback goes; nobody listens unless the cell runs in a process of its own."""
 
 
 def run_cell(spec: Spec, manifest: Manifest | None, method: Method, template: Template, bench: Bench) -> Cell:
@@ -53,8 +57,12 @@ def run_cell(spec: Spec, manifest: Manifest | None, method: Method, template: Te
     except FixedVocabulary as answer:
         return Cell(spec=spec, failure=Failure(kind="not applicable", reason=answer.message))
     except HarnessError as error:
+        LOG.info("%s failed", spec.method.name, exc_info=True)
         return Cell(spec=spec, failure=Failure(kind="error", reason=error.message))
-    except Exception as error:  # a method is foreign code
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a method is foreign code, and may even call sys.exit
+        LOG.info("%s failed", spec.method.name, exc_info=True)
         reason = f"{spec.method.name} raised {type(error).__name__}: {' '.join(str(error).split())[:300]}"
         return Cell(spec=spec, failure=Failure(kind="error", reason=reason))
     kept = dict(answers.predicted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 from harness.files import storage_error, write_atomic
@@ -9,8 +10,10 @@ from harness.leaderboard import assemble
 from harness.leaderboard.costs import costs, write_costs
 from harness.ledger import Ledger
 from harness.progress import Reporter, Silent
+from harness.runner.observers import Observers
 from harness.runner.plan import Job, Plan, make_plan
 from harness.runner.request import Outcome, Request
+from harness.types.cell import Cell
 from harness.types.leaderboard import Leaderboard
 
 FILE = "leaderboard.json"
@@ -31,13 +34,16 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
     pending = [job for job in plan.jobs if job.spec.key not in known]
     cells = dict(known)
     unreadable: dict[str, str] = {}
+    observers = Observers(plan.observers, report)
     if pending:
-        for cell in _run(plan, pending, request, report, unreadable):
+        for cell, log in _run(plan, pending, request, report, unreadable):
             cell = ledger.put(cell)
             cells[cell.spec.key] = cell
             if cell.failure is not None and cell.failure.kind == "error":
                 where = f"{cell.spec.method.name} on {cell.spec.domain}, {cell.spec.shots} shots, seed {cell.spec.seed}"
-                report.note(f"failed: {where}: {cell.failure.reason}")
+                kept = f" (log: {ledger.put_log(cell.spec.key, log)})" if log else ""
+                report.note(f"failed: {where}: {cell.failure.reason}{kept}")
+            observers.finished(cell)
     for job in plan.jobs:
         if job.manifest is not None:
             ledger.put_manifest(job.manifest)
@@ -66,24 +72,32 @@ def write_leaderboard(ledger: Ledger, leaderboard: Leaderboard) -> None:
         raise storage_error("the leaderboard", ledger.root, error, "choose another folder with --out") from None
 
 
-def _run(plan: Plan, pending: list[Job], request: Request, report: Reporter, unreadable: dict[str, str]):  # type: ignore[no-untyped-def]
+def _run(
+    plan: Plan, pending: list[Job], request: Request, report: Reporter, unreadable: dict[str, str]
+) -> Iterator[tuple[Cell, bytes]]:
+    """Encode what is missing, then run cells; each comes with what it printed, if it was alone in its process."""
     # Imported only when there is something to compute: a second run needs neither torch nor a model.
     from harness.runner import pool
     from harness.runner.bench import Bench
+    from harness.runner.isolate import limits, run_isolated
 
-    parallel = plan.device == "cpu" and request.workers > 1 and len(pending) > 1
-    if parallel:
+    at_once = min(request.workers, len(pending)) if plan.device == "cpu" else 1
+    if at_once > 1 or request.isolate:
         pool.warm_up()
     make_bench = partial(Bench, plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
     bench = make_bench()
     bench.encode(((job.spec.domain, job.manifest, job.views) for job in pending), report)
     unreadable |= bench.encoder.unreadable
     template = plan.protocol.template
+    finished: Iterator[tuple[Cell, bytes]]
     with report.stage("running cells", len(pending), "cells") as advance:
-        if parallel:
-            finished = pool.run_in_workers(pending, template, make_bench, request.workers)
+        if request.isolate:
+            bounds = limits(request.cell_seconds, request.cell_gib, at_once)
+            finished = run_isolated(pending, template, make_bench, at_once, bounds)
+        elif at_once > 1:
+            finished = ((cell, b"") for cell in pool.run_in_workers(pending, template, make_bench, request.workers))
         else:
-            finished = pool.run_here(pending, template, bench)
-        for cell in finished:
-            yield cell
+            finished = ((cell, b"") for cell in pool.run_here(pending, template, bench))
+        for cell, log in finished:
+            yield cell, log
             advance(1)

@@ -102,11 +102,16 @@ def _run(
 def _start(make_bench: Callable[[], Bench], template: Template) -> None:
     global _bench, _template
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    die_with_parent()
+    torch.set_num_threads(1)
+    _bench, _template = make_bench(), template
+
+
+def die_with_parent() -> None:
+    """Let this process end when its parent does, also if that was killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-    torch.set_num_threads(1)
-    _bench, _template = make_bench(), template
 
 
 def _die_with(parent: multiprocessing.process.BaseProcess) -> None:

@@ -39,6 +39,10 @@ class Request:
         out: the results folder.
         cache: the cache folder; None is the user's own.
         workers: processes that run cells on the CPU, and threads that decode images.
+        isolate: run every cell in a process of its own, with limits.
+        cell_seconds: how long a cell may take; only with ``isolate``.
+        cell_gib: GiB of resident memory that a cell may use; only with ``isolate``. None shares 80 % of the machine's
+            memory among the cells that run at the same time.
     """
 
     methods: tuple[MethodChoice, ...]
@@ -55,6 +59,9 @@ class Request:
     out: Path = Path("results")
     cache: Path | None = None
     workers: int = 2
+    isolate: bool = False
+    cell_seconds: float = 3600.0
+    cell_gib: float | None = None
 
 
 @dataclass(frozen=True)
