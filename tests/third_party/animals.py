@@ -1,0 +1,147 @@
+"""Methods that do what a method may not. Each is zero-shot until it misbehaves."""
+
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from harness.hookspecs import hookimpl
+from harness.method import Method
+
+
+@dataclass
+class Tame(Method):
+    """Zero-shot."""
+
+    def fit(self, task):
+        self.task_ = task
+        self.misbehave()
+        return self
+
+    def misbehave(self):
+        """Nothing wrong."""
+
+    def scores(self, image, vocabulary):
+        prompts = [self.task_.template.fill(name, vocabulary.hint) for name in vocabulary.names]
+        return self.spoil(image @ self.task_.text.encode(prompts).T)
+
+    def spoil(self, scores):
+        return scores
+
+
+@dataclass
+class Raises(Tame):
+    def misbehave(self):
+        print("about to raise")
+        raise ValueError("the moon is\nin the wrong place")
+
+
+@dataclass
+class Hangs(Tame):
+    def misbehave(self):
+        print("going to sleep", flush=True)
+        time.sleep(3600)
+
+
+@dataclass
+class Spins(Tame):
+    def misbehave(self):
+        while True:
+            pass
+
+
+@dataclass
+class Exits(Tame):
+    def misbehave(self):
+        print("leaving")
+        os._exit(3)
+
+
+@dataclass
+class SysExits(Tame):
+    def misbehave(self):
+        sys.exit("enough")
+
+
+@dataclass
+class IsKilled(Tame):
+    def misbehave(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass
+class Crashes(Tame):
+    def misbehave(self):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@dataclass
+class EatsMemory(Tame):
+    def misbehave(self):
+        eaten = []
+        for _ in range(100):  # 6 GiB at most: a test ends this long before
+            eaten.append(b"x" * 2**26)
+            time.sleep(0.02)
+
+
+@dataclass
+class ReturnsNaN(Tame):
+    def spoil(self, scores):
+        return scores * float("nan")
+
+
+@dataclass
+class ReturnsWrongShape(Tame):
+    def spoil(self, scores):
+        return scores[:, 1:]
+
+
+@dataclass
+class ChangesGlobalState(Tame):
+    def misbehave(self):
+        np.random.seed(0)
+        torch.set_default_dtype(torch.float64)
+
+
+@dataclass
+class Floods(Tame):
+    def misbehave(self):
+        while True:
+            print("x" * 10_000)
+
+
+@dataclass
+class Chatters(Tame):
+    """Prints, which is no fault, but must not get into results."""
+
+    def misbehave(self):
+        print("{chatter}")
+        os.write(1, b"{chatter from below}\n")
+
+
+ANIMALS = {
+    "tame": Tame,
+    "raises": Raises,
+    "hangs": Hangs,
+    "spins": Spins,
+    "exits": Exits,
+    "sys_exits": SysExits,
+    "is_killed": IsKilled,
+    "crashes": Crashes,
+    "eats_memory": EatsMemory,
+    "returns_nan": ReturnsNaN,
+    "returns_wrong_shape": ReturnsWrongShape,
+    "changes_global_state": ChangesGlobalState,
+    "floods": Floods,
+    "chatters": Chatters,
+}
+
+
+@hookimpl
+def harness_register_methods(register):
+    for name, animal in ANIMALS.items():
+        register(name, animal)

@@ -1,0 +1,47 @@
+"""The command line on a small root, with plugins that tests install."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ..e2e.conftest import Answer, cache, harness, world  # noqa: F401 - fixtures
+from .installed import install
+
+ANIMALS = (Path(__file__).parent / "animals.py").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of installed distributions, for this process and those it starts."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(folder))
+    yield folder
+    for name in set(sys.modules) - before:
+        if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+@pytest.fixture
+def zoo(site: Path) -> Path:
+    """The site with the plugin ``animals``."""
+    install(site, "animals", ANIMALS, distribution="zoo", version="0.7")
+    return site
+
+
+@pytest.fixture
+def evaluate(harness: Callable[..., Answer], world: Path, tmp_path: Path) -> Callable[..., Answer]:  # noqa: F811
+    """Runs ``harness evaluate`` on one domain of the small root, with JSON."""
+
+    def call(*arguments: object) -> Answer:
+        where = ("--data", world, "--out", tmp_path / "results", "--backbone", "beyond-mini", "--domain", "Animals")
+        return harness("evaluate", *where, "--seeds", "1", "--shots", "2", "--json", *arguments)
+
+    return call

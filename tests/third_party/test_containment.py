@@ -1,0 +1,200 @@
+"""Whatever a method does becomes its failed cell, with reason and log; the grid goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from harness.conformance.state import changes, snapshot
+from harness.ledger import Ledger
+from harness.types.cell import Failure
+
+from ..e2e.conftest import start
+from ..unit.makers import make_cell
+
+ISOLATED = {
+    "raises": "raises raised ValueError: the moon is in the wrong place",
+    "hangs": "hangs took longer than 6 seconds",
+    "spins": "spins took longer than 6 seconds",
+    "exits": "exits ended its process with exit code 3",
+    "sys_exits": "sys_exits raised SystemExit: enough",
+    "is_killed": "is_killed was killed by SIGKILL, perhaps because memory ran out",
+    "crashes": "crashes was killed by SIGSEGV",
+    "eats_memory": "eats_memory used more than 1.5 GiB of memory",
+    "returns_nan": "returns_nan.scores returned NaN or infinity",
+    "returns_wrong_shape": "returns_wrong_shape.scores returned (18, 5); scores must be (18, 6)",
+    "changes_global_state": "changes_global_state changed numpy's random state, torch's default dtype, which all",
+    "floods": "floods printed more than 16 MiB",
+}
+"""Method -> the beginning of its reason, with --isolate."""
+
+HERE = ("raises", "sys_exits", "returns_nan", "returns_wrong_shape")
+"""Methods that are contained without --isolate too."""
+
+LOGS = {
+    "raises": "about to raise\nraises failed\nTraceback (most recent call last):\n",
+    "hangs": "going to sleep\n",
+    "exits": "leaving\n",
+    "crashes": "Fatal Python error: Segmentation fault",
+    "returns_nan": "in predict",
+    "floods": "bytes left out ...]\nxxx",
+}
+"""Method -> part of its log."""
+
+
+def rows(answer: Any) -> dict[str, dict[str, Any]]:
+    return {row["method"]: row for row in answer.json["rows"]}
+
+
+def failed(row: dict[str, Any], reason: str) -> bool:
+    """Whether the row is one hole with this reason, and nothing is averaged."""
+    (failure,) = row["failures"]
+    assert failure["reason"].startswith(reason), failure["reason"]
+    assert (failure["domain"], failure["seed"], failure["kind"]) == ("Animals", 1, "error")
+    return not row["complete"] and row["domains"] == {} and row["mean"] == {}
+
+
+@pytest.mark.slow
+def test_isolated_every_fault_is_a_failed_cell_with_its_log_and_the_grid_goes_on(zoo, evaluate, tmp_path):
+    names = [*ISOLATED, "tame"]
+    limits = ("--cell-timeout", "6", "--cell-memory", "1.5", "--workers", "2")
+    answer = evaluate("--plugin", ",".join(names), "--isolate", *limits)
+    assert answer.code == 1
+    found = rows(answer)
+    assert set(found) == {*names, "zero_shot"}
+    for name, reason in ISOLATED.items():
+        assert failed(found[name], reason), name
+    for name in ("tame", "zero_shot"):
+        assert found[name]["complete"]
+    assert found["tame"]["domains"] == found["zero_shot"]["domains"]
+    written = json.loads((tmp_path / "results" / "leaderboard.json").read_text())
+    assert {row["method"]: row["complete"] for row in written["rows"]} == {n: n not in ISOLATED for n in found}
+    logs = {}
+    for path in (tmp_path / "results").glob("cells/*/*.failed.log"):
+        record = json.loads(path.with_suffix(".json").read_text())
+        logs[record["spec"]["method"]["name"]] = path.read_text()
+        assert f"(log: {path})" in answer.err
+    assert {name for name, part in LOGS.items() if part not in logs.get(name, "")} == set()
+    assert max(map(len, logs.values())) < 2**18
+
+
+@pytest.mark.slow
+def test_isolated_numbers_are_the_same(zoo, evaluate, tmp_path):
+    plain = evaluate("--plugin", "tame,fsnl", "-p", "fsnl.epochs=2", "--workers", "1")
+    isolated = evaluate("--plugin", "tame,fsnl", "-p", "fsnl.epochs=2", "--isolate", "--out", tmp_path / "other")
+    assert plain.code == isolated.code == 0
+    assert plain.out == isolated.out
+    assert not list(tmp_path.glob("other/cells/*/*.log"))
+
+
+def test_without_isolation_exceptions_and_bad_scores_are_contained(zoo, evaluate):
+    answer = evaluate("--plugin", ",".join((*HERE, "tame")), "--workers", "1")
+    assert answer.code == 1
+    found = rows(answer)
+    for name in HERE:
+        assert failed(found[name], ISOLATED[name]), name
+    assert found["tame"]["complete"]
+
+
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_what_methods_print_is_not_in_the_document(zoo, world, cache, tmp_path, monkeypatch, workers):
+    monkeypatch.setenv("PYTHONPATH", str(zoo))
+    words = ["evaluate", "--domain", "Animals", "--data", world, "--backbone", "beyond-mini", "--out", tmp_path / "r"]
+    process = start(*words, "--plugin", "chatters", "--seeds", "1", "--workers", workers, "--json", cache=cache)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert {row["method"] for row in json.loads(out)["rows"]} == {"chatters", "zero_shot"}
+    assert "{chatter" not in out
+    assert "{chatter}" in err
+    assert "{chatter from below}" in err
+
+
+def test_a_cell_that_succeeds_takes_its_old_log_away(tmp_path):
+    ledger = Ledger(tmp_path)
+    bad = ledger.put(make_cell(failure=Failure(kind="error", reason="x")))
+    path = ledger.put_log(bad.spec.key, b"words")
+    assert path.read_bytes() == b"words"
+    ledger.put(make_cell())
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--cell-timeout", "5"), "--cell-timeout is a limit of a cell in a process of its own"),
+        (("--cell-memory", "5"), "add --isolate"),
+        (("--isolate", "--cell-timeout", "0"), "--cell-timeout is 0"),
+        (("--isolate", "--cell-memory", "-1"), "--cell-memory is -1"),
+    ],
+)
+def test_limits_that_make_no_sense_are_a_sentence(evaluate, arguments, sentence):
+    answer = evaluate("--plugin", "zero_shot", *arguments)
+    assert answer.code == 2
+    assert sentence in answer.err
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_no_process(zoo, world, cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(zoo))
+    words = ["evaluate", "--domain", "Animals", "--data", world, "--backbone", "beyond-mini", "--out", tmp_path / "r"]
+    process = start(*words, "--plugin", "hangs", "--seeds", "1", "--isolate", "--workers", "2", cache=cache)
+    deadline = time.monotonic() + 120
+    family = [psutil.Process(process.pid)]
+    while not list((tmp_path / "r").glob("cells/*/*.json")):  # zero-shot is done: the other cell hangs
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(1)
+    family += psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert not alive
+    assert process.returncode == 130
+    assert "Traceback" not in err
+
+
+def test_the_state_that_is_watched_is_all_noticed(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZOO", "1")
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+    moves = {
+        "Python's random state": (lambda: random.random(), None),
+        "numpy's random state": (lambda: np.random.rand(), None),
+        "torch's random state": (lambda: torch.rand(1), None),
+        "torch's default dtype": (
+            lambda: torch.set_default_dtype(torch.float64),
+            lambda: torch.set_default_dtype(torch.float32),
+        ),
+        "torch's number of threads": (
+            lambda: torch.set_num_threads(threads + 1),
+            lambda: torch.set_num_threads(threads),
+        ),
+        "torch's gradient mode": (lambda: torch.set_grad_enabled(False), lambda: torch.set_grad_enabled(True)),
+        "torch's deterministic mode": (
+            lambda: torch.use_deterministic_algorithms(True),
+            lambda: torch.use_deterministic_algorithms(False),
+        ),
+        "numpy's error handling": (lambda: np.seterr(all="raise"), lambda: np.seterr(all="warn")),
+        "the working folder": (lambda: os.chdir(os.sep), lambda: os.chdir(tmp_path)),
+        "the environment variable ZOO": (lambda: os.environ.pop("ZOO"), None),
+    }
+    for name, (move, back) in moves.items():
+        before = snapshot()
+        move()
+        found = changes(before, snapshot())
+        if back is not None:
+            back()
+        assert found == [name]
+    before = snapshot()
+    monkeypatch.setenv("ZOO_NEW", "1")
+    assert changes(before, snapshot()) == []

@@ -1,0 +1,269 @@
+"""Every hook is documented, and does what its document says."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from pathlib import Path
+
+import pytest
+from safetensors.torch import save_file
+
+from harness import hookspecs, registry
+from harness.backbones import openclip
+from harness.plugin_source import HOOKS, KINDS
+from harness.protocols import PROTOCOLS
+from harness.registration import OWN_PROTOCOLS
+from harness.runner.observers import Observers
+
+from ..e2e.test_backbones import CLIP
+from ..unit.makers import make_cell
+from .installed import install
+
+HEAD = "from harness.hookspecs import hookimpl\n"
+
+OBSERVER = f"""{HEAD}
+import os
+@hookimpl
+def harness_cell_finished(cell):
+    with open(os.environ["SEEN"], "a") as file:
+        file.write(f"{{cell.spec.method.name}} {{cell.spec.seed}} {{cell.failure is None}}\\n")
+    print("a word on stdout")
+"""
+
+PROTOCOL = f"""{HEAD}
+from dataclasses import dataclass
+from harness.prompts import Template
+from harness.protocols import Protocol
+
+@dataclass(frozen=True)
+class Firsts(Protocol):
+    \"\"\"The first images of every class.\"\"\"
+
+    id: str = "firsts"
+    template = Template("a {{name}}")
+
+    def pick(self, train, val, shots, seed):
+        found = {{}}
+        for split, count in ((train, shots), (val, 1)):
+            found[split.part] = [item for items in split.by_label().values() for item in items[:count]]
+        return found
+
+@hookimpl
+def harness_register_protocols(register):
+    register(Firsts())
+"""
+
+BACKBONE = f"""{HEAD}
+import os
+from pathlib import Path
+
+CONFIG = {CLIP!r}
+
+def weights():
+    if "WEIGHTS" not in os.environ:
+        raise RuntimeError("the licence\\nwas not accepted")
+    return Path(os.environ["WEIGHTS"])
+
+@hookimpl
+def harness_register_backbones(register):
+    register("zoo-clip", CONFIG, weights, "ZooCorpus")
+    register("zoo-bare", CONFIG)
+"""
+
+TESTED = {
+    "harness_register_methods": "test_methods_are_offered",
+    "harness_register_backbones": "test_a_backbone_is_offered_with_its_weights",
+    "harness_register_protocols": "test_a_protocol_is_offered",
+    "harness_cell_finished": "test_an_observer_sees_every_computed_cell_once",
+}
+
+
+def test_every_hook_is_documented_and_tested():
+    hooks = {name: f for name, f in vars(hookspecs).items() if name.startswith("harness_")}
+    assert set(hooks) == set(HOOKS) == set(KINDS) == set(TESTED)
+    for name, hook in hooks.items():
+        text = " ".join(inspect.getdoc(hook).split())
+        for word in ("Called", "return value", "exception"):
+            assert word in text, f"{name} does not say: {word}"
+        assert inspect.get_annotations(hook)["return"] == "None"
+        assert all(parameter.annotation for parameter in inspect.signature(hook).parameters.values())
+    assert set(TESTED.values()) <= set(globals())
+
+
+def test_the_reserved_protocols_are_the_harnesss_own():
+    assert set(OWN_PROTOCOLS) == set(PROTOCOLS)
+
+
+def test_methods_are_offered(zoo, evaluate):
+    row = evaluate("--plugin", "tame", "--baseline", "none").json["rows"][0]
+    assert row["complete"]
+    record = row["method_record"]
+    assert (record["distribution"], record["version"]) == ("zoo", "0.7")
+    assert re.fullmatch("[0-9a-f]{64}", record["code"])
+
+
+def test_an_edited_method_is_another_method(zoo, evaluate):
+    before = evaluate("--plugin", "tame", "--baseline", "none").json["rows"][0]["method_record"]["code"]
+    file = zoo / "animals.py"
+    file.write_text(file.read_text() + "\n# edited\n")
+    registry.code_digest.cache_clear()
+    answer = evaluate("--plugin", "tame", "--baseline", "none")
+    assert "running cells: 1 cells" in answer.err
+    assert answer.json["rows"][0]["method_record"]["code"] != before
+
+
+# -- observers ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_observer_sees_every_computed_cell_once(zoo, evaluate, tmp_path, monkeypatch):
+    install(zoo, "logger", OBSERVER)
+    seen = tmp_path / "seen"
+    monkeypatch.setenv("SEEN", str(seen))
+    answer = evaluate("--plugin", "tame,raises")
+    assert answer.code == 1
+    assert sorted(seen.read_text().splitlines()) == ["raises 1 False", "tame 1 True", "zero_shot 1 True"]
+    assert "a word" not in answer.out
+    evaluate("--plugin", "tame")
+    assert len(seen.read_text().splitlines()) == 3, "a known cell is not computed"
+
+
+def test_an_observer_that_raises_is_told_about_once_and_stops_nothing(zoo, evaluate, tmp_path, monkeypatch):
+    install(zoo, "logger", OBSERVER)
+    install(zoo, "sulky", OBSERVER.replace("with open", 'raise OSError("no\\nmood")\n    with open'))
+    monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
+    answer = evaluate("--plugin", "tame")
+    assert answer.code == 0
+    sentence = (
+        "plugin 'sulky' (zoo-sulky 1.0) is not told about further cells: harness_cell_finished raised OSError: no mood"
+    )
+    assert answer.err.count(sentence) == 1
+    assert len((tmp_path / "seen").read_text().splitlines()) == 2
+
+
+def test_a_broken_observer_plugin_stops_nothing(zoo, evaluate):
+    install(zoo, "sulky", OBSERVER + "\n1 / 0\n")
+    answer = evaluate("--plugin", "tame")
+    assert answer.code == 0
+    assert "left out: plugin 'sulky' (zoo-sulky 1.0) failed to import: ZeroDivisionError" in answer.err
+
+
+def test_observers_are_called_in_turn_until_they_fail():
+    calls, notes = [], []
+
+    class Notes:
+        def note(self, text):
+            notes.append(text)
+
+    def exits(cell):
+        calls.append("exits")
+        raise SystemExit(1)
+
+    source = registry.Source("a", "a", "acme", "1")
+    observers = Observers([(source, exits), (source, lambda cell: calls.append(cell))], Notes())
+    cell = make_cell()
+    observers.finished(cell)
+    observers.finished(cell)
+    assert calls == ["exits", cell, cell]
+    assert len(notes) == 1
+
+
+# -- protocols ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_protocol_is_offered(site, evaluate, tmp_path):
+    install(site, "firsts", PROTOCOL)
+    answer = evaluate("--plugin", "fsnl", "-p", "fsnl.epochs=1", "--protocol", "firsts")
+    assert answer.code == 0, answer.err
+    for row in answer.json["rows"]:
+        assert row["protocol"] == "firsts"
+        assert row["versions"]["protocol firsts"].startswith("zoo-firsts 1.0 ")
+    (manifest,) = (json.loads(p.read_text()) for p in (tmp_path / "results").glob("manifests/*.json"))
+    assert [pick["path"].split("/")[-1][:3] for pick in manifest["picks"] if pick["part"] == "train"][:2] == [
+        "000",
+        "001",
+    ]
+
+
+def test_a_plugin_of_protocols_is_imported_only_when_it_is_wanted(site, evaluate):
+    install(site, "firsts", PROTOCOL + "\n1 / 0\n")
+    assert evaluate("--plugin", "zero_shot").code == 0
+    answer = evaluate("--plugin", "zero_shot", "--protocol", "firsts")
+    assert answer.code == 2
+    assert "plugin 'firsts' (zoo-firsts 1.0) failed to import: ZeroDivisionError" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (('"firsts"', '"clean-v1"'), "offers the protocol 'clean-v1', which comes with the harness"),
+        (('"firsts"', '"First!"'), "offers a protocol with id 'First!'; ids are lower case"),
+        (("register(Firsts())", "register(Firsts)"), "which is no instance of harness.protocols.Protocol"),
+        (("register(Firsts())", "register(7)"), "offers 7, which is no instance of harness.protocols.Protocol"),
+        (("register(Firsts())", "register(Firsts()); register(Firsts())"), "offers the protocol 'firsts' twice"),
+    ],
+)
+def test_a_protocol_that_cannot_be_used_is_a_broken_plugin(site, change, reason):
+    install(site, "firsts", PROTOCOL.replace(*change))
+    (culprit,) = registry.load().broken
+    assert reason in str(culprit)
+
+
+# -- backbones ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    openclip.register_architecture("zoo-clip", CLIP)
+    path = tmp_path / "zoo.safetensors"
+    save_file({k: v.contiguous().clone() for k, v in openclip.random_model("zoo-clip").state_dict().items()}, path)
+    return path
+
+
+def test_a_backbone_is_offered_with_its_weights(site, evaluate, weights, monkeypatch):
+    install(site, "towers", BACKBONE)
+    monkeypatch.setenv("WEIGHTS", str(weights))
+    answer = evaluate("--plugin", "zero_shot", "--backbone", "zoo-clip")
+    assert answer.code == 0, answer.err
+    (row,) = answer.json["rows"]
+    assert row["backbone"] == "zoo-clip/zoo.safetensors"
+    assert row["backbone_record"]["corpus"] == "ZooCorpus"
+    assert row["versions"]["backbone zoo-clip"].startswith("zoo-towers 1.0 ")
+    given = evaluate("--plugin", "zero_shot", "--backbone", "zoo-bare", "--pretrained", weights)
+    assert given.json["rows"][0]["domains"] == row["domains"]
+
+
+def test_weights_that_cannot_be_had_are_a_sentence(site, evaluate, tmp_path, monkeypatch):
+    install(site, "towers", BACKBONE)
+    refused = evaluate("--plugin", "zero_shot", "--backbone", "zoo-clip")
+    assert refused.code == 2
+    assert "the weights of zoo-clip cannot be had: the licence was not accepted" in refused.err
+    monkeypatch.setenv("WEIGHTS", str(tmp_path / "nowhere"))
+    assert "which is no file" in evaluate("--plugin", "zero_shot", "--backbone", "zoo-clip").err
+    assert "zoo-bare needs weights" in evaluate("--plugin", "zero_shot", "--backbone", "zoo-bare").err
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (('"zoo-clip"', '"Zoo"'), "offers a backbone named 'Zoo'; names are lower case"),
+        (("CONFIG, weights", "{}, weights"), "offers the backbone 'zoo-clip', whose config has no embed_dim"),
+        (("CONFIG, weights", "CONFIG, 'file.pt'"), "whose weights are no function that gives a path"),
+        (('"zoo-bare"', '"zoo-clip"'), "offers the backbone 'zoo-clip' twice"),
+    ],
+)
+def test_a_backbone_that_cannot_be_used_is_a_broken_plugin(site, change, reason):
+    install(site, "towers", BACKBONE.replace(*change))
+    (culprit,) = registry.load().broken
+    assert reason in str(culprit)
+
+
+def test_every_kind_is_listed(site, harness):
+    install(site, "logger", OBSERVER)
+    install(site, "firsts", PROTOCOL)
+    install(site, "towers", BACKBONE)
+    found = {line["name"]: line["kind"] for line in harness("plugins", "--json").json["plugins"]}
+    assert (
+        found.items() >= {"logger": "observer", "firsts": "protocol", "zoo-clip": "backbone", "fsnl": "method"}.items()
+    )
