@@ -58,6 +58,10 @@ class Evidence:
                 raise Lacking(f"labels {fingerprint[:12]} are damaged") from None
         return self._sheets[fingerprint]
 
+    def know(self, sheet: LabelSheet) -> None:
+        """Take labels from elsewhere: whatever they come from, their hash says which data they are of."""
+        self._sheets[sheet.hash] = sheet
+
     def labels(self, fingerprint: str, side: str, unreadable: tuple[str, ...]) -> Columns:
         """Labels ``(n,)`` of a side's scored images, in the order of predictions.
 

@@ -97,6 +97,7 @@ def _sheet(row: Row, domain: str, evidence: Evidence, truth: Truth | None, wrong
     fingerprint = row.data[domain].fingerprint
     own = truth.sheet(domain) if truth is not None else None
     if own is not None and own.hash == fingerprint:
+        evidence.know(own)
         return own
     if truth is not None and own is None:
         wrong.append(f"{domain}: {truth.fault(domain)}")
@@ -156,7 +157,7 @@ def _cells(row: Row, domain: str, sheet: LabelSheet, evidence: Evidence, wrong: 
     failures = {f.seed: f for f in row.failures if f.domain == domain}
     if extra := sorted({*data.predictions} - {*data.manifests}):
         wrong.append(f"{domain}: predictions of seeds that the row does not have: {', '.join(extra)}")
-    labels = {side: scored.scored_labels(data.unreadable) for side, scored in sheet.sides.items()}
+    labels = {side: evidence.labels(data.fingerprint, side, data.unreadable) for side in sheet.sides}
     names = {side: len(scored.names) for side, scored in sheet.sides.items()}
     for spec in (row.spec(domain, int(seed)) for seed in data.manifests):
         failure = failures.get(spec.seed)

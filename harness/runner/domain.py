@@ -6,7 +6,6 @@ import hashlib
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from harness.datasets.digests import DigestIndex
@@ -41,7 +40,7 @@ class DomainData:
     sheet: LabelSheet
     revision: str | None
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Over names, paths, labels, captions and bytes of everything above: the hash of the label sheet."""
         return self.sheet.hash

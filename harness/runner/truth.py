@@ -37,6 +37,7 @@ class DataTruth:
         index = DigestIndex(cache / "digests.sqlite")
         names = sorted({domain for row in rows for domain in row.data if domain in dataset.domains})
         self._domains: dict[str, DomainData] = {}
+        self._drawn: dict[tuple[str, str, int, int], Manifest] = {}
         self._faults: dict[str, str] = {}
         with report.stage("reading domains", len(names), "domains") as advance:
             for name in names:
@@ -56,9 +57,12 @@ class DataTruth:
 
     def manifest(self, domain: str, protocol: str, shots: int, seed: int) -> Manifest:
         """The draw that the protocol makes from the data."""
-        data = self._domains[domain]
-        train, val = data.oop["train"], data.oop["val"]
-        return protocols.draw(protocols.get(protocol), train, val, shots, seed, data.digests)
+        key = domain, protocol, shots, seed
+        if key not in self._drawn:
+            data = self._domains[domain]
+            train, val = data.oop["train"], data.oop["val"]
+            self._drawn[key] = protocols.draw(protocols.get(protocol), train, val, shots, seed, data.digests)
+        return self._drawn[key]
 
     def readable(self, domain: str, path: str) -> bool:
         """Whether the image ``folder/path`` can be decoded."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -67,7 +68,7 @@ class LabelSheet(Record):
         """The file's content."""
         return self.model_dump_json() + "\n"
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """sha256 of the file's content."""
         return hashlib.sha256(self.text().encode()).hexdigest()

@@ -12,7 +12,7 @@ from harness.leaderboard.costs import read_costs
 from harness.leaderboard.read import read_board
 from harness.types.leaderboard import Leaderboard
 
-from ..datasets.roots import make_root
+from ..datasets.roots import edit_split, make_root
 
 
 def write(path: Path, text: str) -> Path:
@@ -85,6 +85,9 @@ def test_a_file_that_is_not_there_is_a_sentence(tmp_path: Path, harness: Any) ->
 
 def test_a_row_is_run_again_from_its_own_record(tmp_path: Path, root: Path, harness: Any) -> None:
     file = config(tmp_path, root)
+    damaged, gone = sorted((root / "Animals3_IP" / "images" / "cat").iterdir())[-2:]  # the test part comes last
+    damaged.write_bytes(b"no image")
+    gone.unlink()
     words = ("--config", file, "--shots", "2", "-p", "fsnl.epochs=2", "-p", "fsnl.lr=0.02")
     code, _, err = harness("evaluate", *words)
     assert code == 0, err
@@ -93,6 +96,7 @@ def test_a_row_is_run_again_from_its_own_record(tmp_path: Path, root: Path, harn
         code, printed, err = harness("reproduce", f"{out}#{method}", "--data", root, "--workers", "1", "--json")
         found = json.loads(printed)
         assert (code, found["results"], found["settings"]) == (0, [], []), err
+    assert "2 images are said to be unreadable; only --data can tell" in harness("leaderboard", "verify", out)[1]
     assert harness("leaderboard", "verify", out, "--data", root)[0] == 0
     found = read_costs(out)
     rows = {row.method: row for row in read_board(out).rows}
@@ -119,6 +123,24 @@ def test_a_row_is_run_again_from_its_own_record(tmp_path: Path, root: Path, harn
     assert err.index("differs before it runs") < err.index("running cells"), "it is told before anything is computed"
     assert "domains.Animals.oop_top1.mean: 0.123 ->" in printed
     assert "1 differences in results, 2 in settings" in printed
+
+
+def test_other_data_and_weights_are_named_before_a_row_runs_again(tmp_path: Path, root: Path, harness: Any) -> None:
+    file = config(tmp_path, root)
+    out = tmp_path / "results"
+    code, _, err = harness("evaluate", "--config", file, "--plugin", "zero_shot", "--seeds", "1")
+    assert code == 0, err
+    edit_split(root / "Animals6_OOP", lambda content: content["train"]["0"].update(INFO={"Refined_caption3": "other"}))
+    board = json.loads((out / "leaderboard.json").read_text())
+    board["rows"][0]["backbone_record"]["weights_sha256"] = "0" * 64
+    (out / "leaderboard.json").write_text(json.dumps(board))
+    code, printed, err = harness("reproduce", f"{out}#zero_shot", "--data", root, "--workers", "1", "--json")
+    assert code == 0, "a caption of the train part changes no zero-shot prediction"
+    assert {one["where"] for one in json.loads(printed)["settings"]} == {
+        "Animals: dataset.fingerprint",
+        "backbone.weights_sha256",
+    }
+    assert err.count("differs before it runs") == 2
 
 
 def test_a_row_of_other_data_asks_for_them(shared_lab: Any, harness: Any) -> None:
