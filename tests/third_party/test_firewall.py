@@ -1,0 +1,190 @@
+"""What a method is given: what it declared, and images without label, name or telling order."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness import registry
+from harness.errors import MethodError
+from harness.features.encode import one_thread_per_operation
+from harness.method import Method
+from harness.prompts import Template
+from harness.runner.bench import Bench
+from harness.runner.cell import pose, run_cell
+from harness.runner.plan import Job, Plan, make_plan
+from harness.runner.request import MethodChoice, Request
+from harness.types.features import Features
+from harness.types.task import Needs, Support, Task
+from harness.types.vocabulary import Vocabulary
+
+from ..datasets.roots import edit_split, make_root
+
+NEEDS = [field.name for field in dataclasses.fields(Needs)]
+
+
+def plan(data: Path, cache: Path, *methods: str) -> Plan:
+    """One cell of each method on Animals."""
+    choices = tuple(MethodChoice(name) for name in methods)
+    request = Request(choices, ("Animals",), (2,), (1,), data=data, backbone="beyond-mini", device="cpu", cache=cache)
+    return make_plan(request, Quiet())
+
+
+class Quiet:
+    """No progress; a plugin that another test broke is not the business of these."""
+
+    def stage(self, name: str, total: int, unit: str) -> Any:
+        from harness.progress import Silent
+
+        return Silent().stage(name, total, unit)
+
+    def note(self, text: str) -> None:
+        return None
+
+
+def bench(made: Plan) -> Bench:
+    return Bench(made.resolved, made.device, made.domains, made.cache, 1)
+
+
+# -- the task ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("declared", [(), *[(need,) for need in NEEDS], tuple(NEEDS)])
+def test_a_task_holds_what_was_declared_and_the_rest_raises(world, cache, declared):
+    made = plan(world, cache, "fsnl")
+    job = made.jobs[0]
+
+    @dataclasses.dataclass
+    class Wanting(Method):
+        needs = Needs(**dict.fromkeys(declared, True))
+
+        def fit(self, task: Task) -> Any: ...
+
+        def scores(self, image: torch.Tensor, vocabulary: Vocabulary) -> Any: ...
+
+    task, _ = pose(job.spec, job.manifest, Wanting(), Template(), bench(made))
+    readable = {"support": {"support", "captions"} & set(declared), "validation": {"validation"} & set(declared)}
+    for field, allowed in readable.items():
+        if allowed:
+            assert isinstance(getattr(task, field), Support)
+        else:
+            with pytest.raises(MethodError, match=f"the task has no {field}") as error:
+                getattr(task, field)
+            assert error.value.hint == f"add {field}=True to the method's needs"
+    if readable["support"]:
+        assert (task.support.captions is not None) == ("captions" in declared)
+
+
+def reachable(value: Any, depth: int = 3) -> list[Any]:
+    """Everything that hangs on a value, a few steps deep."""
+    found = [value]
+    if depth:
+        inner = (
+            list(value.values())
+            if isinstance(value, Mapping)
+            else list(value)
+            if isinstance(value, list | tuple)
+            else []
+        )
+        inner += list(getattr(value, "__dict__", {}).values())
+        inner += [getattr(value, name) for name in getattr(type(value), "__slots__", ()) if hasattr(value, name)]
+        for part in inner:
+            found += reachable(part, depth - 1)
+    return found
+
+
+def test_nothing_of_the_scored_images_hangs_on_a_task(world, cache):
+    made = plan(world, cache, "fsnl")
+    job, place = made.jobs[0], bench(made)
+    scored = place.scored("Animals")
+    task, _ = pose(job.spec, job.manifest, job.method, Template(), place)
+    parts = reachable(task)
+    assert not [part for part in parts if isinstance(part, Features | Path)]
+    tensors = [part for part in parts if isinstance(part, torch.Tensor)]
+    assert len(tensors) >= 2
+    rows = {row.numpy().tobytes() for features in scored.values() for row in features.image[:, 0]}
+    support = {row.numpy().tobytes() for row in task.support.image[:, 0]}
+    assert not rows & support
+    texts = [part for part in parts if isinstance(part, str)]
+    assert not [text for text in texts if text.endswith((".jpg", ".png")) or "/" in text]
+
+
+# -- the images --------------------------------------------------------------------------------------------------------
+
+
+def test_scored_images_come_by_sha256_whatever_the_order_of_the_split_file(world, cache, tmp_path):
+    first = bench(plan(world, cache, "fsnl")).scored("Animals")
+    mixed = make_root(tmp_path / "data")
+
+    def shuffle(content: dict[str, Any]) -> None:
+        items = list(content["test"].values())
+        random.Random(0).shuffle(items)
+        content["test"] = {str(i): item for i, item in enumerate(items)}
+
+    for folder in ("Animals6_OOP", "Animals3_IP"):
+        edit_split(mixed / folder, shuffle)
+    made = plan(mixed, cache, "fsnl")
+    second = bench(made).scored("Animals")
+    for side, features in first.items():
+        assert torch.equal(features.image, second[side].image)
+        assert torch.equal(features.label, second[side].label)
+    data = made.domains["Animals"]
+    split = data.oop["test"]
+    in_order = sorted((data.digests[split.folder / item.path], item.label) for item in split.items)
+    assert first["oop"].label.tolist() == [label for _, label in in_order]
+    assert first["oop"].label.tolist() != sorted(first["oop"].label.tolist())
+
+
+def test_scores_gets_a_tensor_of_its_own_and_a_vocabulary_and_nothing_else(world, cache, monkeypatch):
+    made = plan(world, cache, "zero_shot")
+    given: list[tuple[Any, ...]] = []
+    cls = type(made.jobs[0].method)
+    original = cls.scores
+    monkeypatch.setattr(cls, "scores", lambda self, *args: given.append(args) or original(self, *args))
+    run(made.jobs[0], bench(made))
+    assert len(given) >= 4
+    for image, vocabulary in given:
+        assert type(image) is torch.Tensor
+        assert type(vocabulary) is Vocabulary
+        assert image.untyped_storage().nbytes() == image.numel() * image.element_size(), "a window on more images"
+        assert image._base is None
+        assert vars(image) == {}
+
+
+# -- hidden labels -----------------------------------------------------------------------------------------------------
+
+
+def run(job: Job, place: Bench) -> Any:
+    with one_thread_per_operation(place.device):
+        return run_cell(job.spec, job.manifest, job.method, Template(), place)
+
+
+def exchanged(original: Callable[[Bench, str], dict[str, Features]]) -> Callable[[Bench, str], dict[str, Features]]:
+    """``Bench.scored`` with other labels on the same images."""
+
+    def scored(self: Bench, domain: str) -> dict[str, Features]:
+        found = {}
+        for side, features in original(self, domain).items():
+            order = torch.randperm(len(features.label), generator=torch.Generator().manual_seed(1))
+            found[side] = dataclasses.replace(features, label=features.label[order])
+        return found
+
+    return scored
+
+
+@pytest.mark.parametrize("method", sorted(registry.load().methods))
+def test_predictions_do_not_depend_on_hidden_labels(world, cache, monkeypatch, method):
+    made = plan(world, cache, method)
+    (job,) = made.jobs
+    true = run(job, bench(made))
+    monkeypatch.setattr(Bench, "scored", exchanged(Bench.scored))
+    false = run(job, bench(made))
+    assert true.failure is None
+    assert true.predictions == false.predictions
+    assert true.metrics != false.metrics
