@@ -43,8 +43,9 @@ def show(files: Sequence[Path], metric: str, baseline: str | None, cost: bool, w
         return 0
     for table in made:
         wide = _wide(table, baseline, cost)
-        narrow = wanted == "text" and console.out().width < _width(wide)
-        _print([_tall(table), _summary(table, baseline, cost)] if narrow else [wide], wanted)
+        width = console.out().width
+        narrow = wanted == "text" and width < _width(wide)
+        _print([*_tall(table, width), _summary(table, baseline, cost)] if narrow else [wide], wanted)
     return 0
 
 
@@ -124,11 +125,19 @@ def _wide(table: ViewTable, baseline: str | None, cost: bool) -> Table:
     return Table(table.title, columns, rows, 2, _notes(table, baseline))
 
 
-def _tall(table: ViewTable) -> Table:
-    """For a narrow terminal: a line for each domain."""
-    names = [_name(made, table) for made in table.rows]
-    lines = [(SHORT.get(d, d), *(_cell(made, d) for made in table.rows)) for d in table.domains]
-    return Table(table.title, ("domain", *names), lines)
+def _tall(table: ViewTable, width: int) -> list[Table]:
+    """For a narrow terminal: a line for each domain, and as many methods side by side as there is room for."""
+    made, rest = [], list(table.rows)
+    while rest:
+        take = next((n for n in range(len(rest), 1, -1) if _width(_methods(table, rest[:n])) <= width), 1)
+        made.append(_methods(table, rest[:take]))
+        rest = rest[take:]
+    return made
+
+
+def _methods(table: ViewTable, rows: Sequence[ViewRow]) -> Table:
+    lines = [(SHORT.get(d, d), *(_cell(made, d) for made in rows)) for d in table.domains]
+    return Table(table.title, ("domain", *(_name(made, table) for made in rows)), lines)
 
 
 def _summary(table: ViewTable, baseline: str | None, cost: bool) -> Table:

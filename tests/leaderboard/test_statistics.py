@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -253,3 +254,18 @@ def test_the_command_shows_ranks_tests_costs_and_holes(tmp_path: Path, shared_la
     assert "22.5" in lines["fsnl"], "nine cells of 2.5 seconds"
     assert harness("leaderboard", "show", tmp_path, "--baseline", "zero_shoot")[0] == 2
     assert "did you mean h_mean?" in harness("leaderboard", "show", tmp_path, "-m", "hmean")[2]
+
+
+def test_a_narrow_terminal_shows_every_method(
+    tmp_path: Path, shared_lab: Lab, harness: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"method_{letter}" for letter in "abcdefgh"]
+    run(tmp_path, shared_lab.domains, [Answering(name, 0.1 * i) for i, name in enumerate(names, start=1)])
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    code, out, _ = harness("leaderboard", "show", tmp_path)
+    assert code == 0
+    tables = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", out).splitlines() if line[:1] in "┏┃┡│└"]
+    assert max(map(len, tables)) <= 60
+    heads = " ".join(line for line in tables if "domain" in line)
+    assert [name for name in names if name not in heads] == []
