@@ -17,10 +17,10 @@ from harness.registry import installed
 FILES = {
     "pyproject.txt": "pyproject.toml",
     "readme.txt": "README.md",
-    "method.txt": "{name}.py",
+    "method.txt": "src/{name}.py",
     "test.txt": "tests/test_{name}.py",
 }
-"""Template to file."""
+"""Template to file. Under ``src``, because a folder of the module's own name beside the user hides the module."""
 
 
 def write_package(name: str, parent: Path) -> Path:

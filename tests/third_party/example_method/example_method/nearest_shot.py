@@ -1,0 +1,55 @@
+"""Nearest support image, beside the prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from harness.hookspecs import Register, hookimpl
+from harness.method import Method
+from harness.types.task import Needs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.types.task import Task
+    from harness.types.vocabulary import Vocabulary
+
+harness_contract = 1
+
+
+@dataclass
+class NearestShot(Method):
+    """A name scores as its prompt does, plus as the most similar of its support images does."""
+
+    needs = Needs(support=True)
+    paper = "none: an example"
+
+    weight: float = 0.5
+    """Of the most similar support image; the prompt has weight 1."""
+
+    def fit(self, task: Task) -> NearestShot:
+        """Keep the support images of every name."""
+        self.task_ = task
+        support = task.support
+        self.shots_ = {name: support.image[support.label == y].flatten(0, 1) for y, name in enumerate(task.names)}
+        return self
+
+    def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
+        """Prompt similarity for every name, support similarity for the OOP names."""
+        prompts = [self.task_.template.fill(name, vocabulary.hint) for name in vocabulary.names]
+        scores = image @ self.task_.text.encode(prompts).T
+        mean = torch.cat(list(self.shots_.values())).mean(dim=0)
+        for column, (name, oop) in enumerate(zip(vocabulary.names, vocabulary.oop, strict=True)):
+            if oop and len(self.shots_.get(name, ())):
+                nearest = (image @ self.shots_[name].T).amax(dim=1)
+                scores[:, column] += self.weight * (nearest - image @ mean)
+        return self.task_.logit_scale * scores
+
+
+@hookimpl
+def harness_register_methods(register: Register) -> None:
+    """Offer the method."""
+    register("nearest_shot", NearestShot)
