@@ -75,7 +75,7 @@ def test_the_example_is_built_installed_and_evaluated(environment, world, cache,
     assert (line["kind"], line["needs"], line["paper"]) == ("method", "support", "none: an example")
     checks = json.loads(environment.harness("plugins", "check", "nearest_shot", "--json").stdout)["checks"]
     assert {check["state"] for check in checks} == {"passed"}
-    environment.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/contract_test.py", cwd=source)
+    environment.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/contract.py", cwd=source)
 
 
 @pytest.mark.slow
