@@ -122,7 +122,7 @@ setup(
     ],
     package_dir={"harness_plugins": "plugins"},
     include_package_data=False,
-    package_data={"harness": ["py.typed", "**/*.json", "**/*.safetensors", "**/*.txt"]},
+    package_data={"harness": ["py.typed", "**/*.json", "**/*.js", "**/*.css", "**/*.html", "**/*.safetensors", "**/*.txt"]},
     ext_modules=[Extension("harness.matching._native", sources=[], optional=True)],
     cmdclass={"build_ext": BuildNative},
 )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import CORES, Cache, Files, Json, Workers
+from harness.cli.options import CORES, Cache, Files, Json, Published, Workers
 
 app = typer.Typer(help="Look at results, compare, verify and submit them.", no_args_is_help=True)
 
@@ -90,6 +90,18 @@ def submit(
     from harness.cli import trust
 
     return trust.submit(row, out)
+
+
+@app.command()
+def build(
+    files: Files,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write index.html into.")] = Path("site"),
+    published: Published = None,
+) -> int:
+    """Make a page of leaderboard files: one file that opens from disk and needs no network."""
+    from harness.cli import site
+
+    return site.build(files, out, published)
 
 
 def reproduce(

@@ -1,0 +1,38 @@
+// Axes and marks that plots share. A line is told from others by colour, by dash and by the shape of its points.
+
+const DASHES = ["", "6 3", "2 3", "8 3 2 3"];
+const SHAPES = [
+  (x, y, r) => `M${x - r},${y}a${r},${r} 0 1,0 ${2 * r},0a${r},${r} 0 1,0 ${-2 * r},0z`,
+  (x, y, r) => `M${x - r},${y - r}h${2 * r}v${2 * r}h${-2 * r}z`,
+  (x, y, r) => `M${x},${y - 1.2 * r}l${1.2 * r},${2.2 * r}h${-2.4 * r}z`,
+  (x, y, r) => `M${x},${y - 1.35 * r}l${1.35 * r},${1.35 * r}l${-1.35 * r},${1.35 * r}l${-1.35 * r},${-1.35 * r}z`,
+];
+
+/** How the n-th of some lines is drawn. */
+const look = (n) => ({ paint: `p${n % 8}`, dash: DASHES[Math.floor(n / 2) % 4], shape: SHAPES[n % 4] });
+
+/** A plot area: its SVG, and where a value lies in it. */
+function area(width, height, label, left = 30) {
+  const box = { left, right: width - 8, top: 8, bottom: height - 20 };
+  const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
+  return { svg, box, y: (points, low, high) => box.bottom - ((points - low) / (high - low)) * (box.bottom - box.top) };
+}
+
+/** Level lines with their figures, in hundredths of a percent. */
+function levels(plot, low, high) {
+  const step = [500, 1000, 2000, 2500].find((size) => (high - low) / size <= 5) || 2500;
+  for (let value = Math.ceil(low / step) * step; value <= high; value += step) {
+    const y = plot.y(value, low, high);
+    plot.svg.append(
+      s("line", { class: value === low ? "axis" : "grid", x1: plot.box.left, x2: plot.box.right, y1: y, y2: y }),
+      s("text", { x: plot.box.left - 5, y: y + 4, "text-anchor": "end" }, String(value / 100)));
+  }
+}
+
+/** Limits around some figures, in steps of ten percent, never outside 0 to 100 without need. */
+function limits(figures) {
+  const ends = figures.flatMap(reach);
+  const low = Math.max(0, Math.floor(Math.min(...ends, 10000) / 1000) * 1000);
+  const high = Math.ceil(Math.max(...ends, low + 1000) / 1000) * 1000;
+  return [low, Math.max(high, low + 1000)];
+}

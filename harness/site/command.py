@@ -1,0 +1,41 @@
+"""The commands that make a row again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+from harness.types.leaderboard import Row
+
+
+def reproduce_command(row: Row, file: str = "leaderboard.json") -> str:
+    """Runs the row from its own record and lists what differs."""
+    return f"harness reproduce {shlex.quote(f'{file}#{row.id}')}"
+
+
+def evaluate_command(row: Row) -> str:
+    """The row as options of ``harness evaluate``: the way to start from its setting and change something.
+
+    Every parameter is spelled out, so that a default that changes later changes nothing here. The data folder is the
+    user's own.
+    """
+    words = ["harness", "evaluate", "--plugin", row.method, "--protocol", row.protocol]
+    domains = sorted(set(row.data) | {failure.domain for failure in row.failures})
+    words += ["--domain", ",".join(domains)]
+    if row.shots:
+        words += ["--shots", str(row.shots)]
+    words += ["--seeds", ",".join(map(str, row.seeds))]
+    for name, value in row.method_record.parameters.items():
+        if value is not None:
+            words += ["-p", f"{name}={_text(value)}"]
+    if row.dataset != "beyond-mini":
+        words += ["--data", "LAION_BEYOND_ROOT"]
+    record = row.backbone_record
+    words += ["--backbone", record.architecture, "--pretrained", record.pretrained, "--precision", record.precision]
+    words += ["--device", row.device.partition(" ")[0], "--baseline", "none"]
+    return " ".join(shlex.quote(word) for word in words)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

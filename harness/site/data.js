@@ -1,0 +1,46 @@
+// What the page knows. Figures are [mean, deviation, seeds, low, high] in hundredths of a percent.
+
+const data = JSON.parse(byId("table-data").textContent);
+const metricName = new Map(data.metrics.map(([id, name]) => [id, name]));
+const SHORT = { Insects_Spiders: "Insects", Plants_Fugi: "Plants" };
+const shortDomain = (domain) => SHORT[domain] || domain;
+
+for (const row of data.rows) {
+  row.setting = JSON.stringify([row.protocol, row.dataset]);
+  row.search = [row.label, row.backbone, row.protocol, row.dataset, ...row.needs].join(" ").toLowerCase();
+}
+
+let parsed = null;
+/** The record of a row; all records are read when the first one is asked for. */
+function details(id) {
+  parsed ||= JSON.parse(byId("details-data").textContent);
+  return parsed.rows[id];
+}
+const pooled = (place) => parsed.pool[place];
+
+const percent = (points, digits = 1) => (points / 100).toFixed(digits);
+
+/** A figure in words, with everything that is known about it. */
+function inWords(figure) {
+  const [mean, deviation, seeds, low, high] = figure;
+  let text = `${percent(mean, 2)} %`;
+  if (seeds > 1) text += ` ± ${percent(deviation, 2)} over ${seeds} seeds`;
+  else if (seeds === 1) text += ", one seed";
+  if (low !== undefined) text += `, 95 % interval ${percent(low, 2)} to ${percent(high, 2)}`;
+  return text;
+}
+
+/** Where a figure may lie: its interval, or one deviation on either side. */
+function reach([mean, deviation, , low, high]) {
+  return low === undefined ? [mean - (deviation || 0), mean + (deviation || 0)] : [low, high];
+}
+
+const holesOf = (row, domain) => row.holes.filter((hole) => hole[0] === domain);
+const holeInWords = ([domain, seed, kind, reason]) =>
+  `${domain}${seed === null ? "" : `, seed ${seed}`}: ${kind === "missing" ? reason : `${kind}: ${reason}`}`;
+
+/** The rank of a row in the table with that number of shots; null where it has none. */
+const rankOf = (row, metric, shots) => (row.ranks[metric] || {})[shots] ?? null;
+
+const distinct = (values) => [...new Set(values)];
+const byNumber = (a, b) => a - b;

@@ -1,0 +1,72 @@
+"""From a payload to one HTML file: style, script and data stand in the page itself.
+
+Names from plugins and files reach the page as JSON only, and the script puts them into it as text, never as markup. A
+content security policy names the style and the script by their hashes: nothing else can run, and nothing can be loaded
+from anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable
+from importlib import resources
+from string import Template
+from typing import Any
+
+from harness.site.payload import Payload
+
+SCRIPTS = (
+    *("dom.js", "data.js", "filters.js", "tip.js", "table.js", "chart.js", "shots.js", "cost.js", "published.js"),
+    *("classes.js", "row.js", "main.js"),
+)
+"""The parts of the script, in the order in which they stand in the page."""
+
+
+def page(content: Payload) -> str:
+    """The page. The same payload gives the same text."""
+    style = _read("style.css")
+    script = '"use strict";\n(() => {\n' + "\n".join(_read(name) for name in SCRIPTS) + "})();\n"
+    policy = "; ".join(
+        (
+            "default-src 'none'",
+            f"style-src '{_hash(style)}'",
+            f"script-src '{_hash(script)}'",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+    return Template(_read("page.html")).substitute(
+        policy=policy,
+        style=style,
+        script=script,
+        table=as_json(content.table),
+        details=as_json(content.details),
+        fallback="\n".join(_fallback(content.table["rows"])),
+    )
+
+
+def as_json(value: Any) -> str:
+    """JSON that can stand inside a script element: no character of it can end the element or begin a comment."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    # A lone surrogate is no text in UTF-8.
+    return "".join(c if not "\ud800" <= c <= "\udfff" else f"\\u{ord(c):04x}" for c in text)
+
+
+def _fallback(rows: Iterable[dict[str, Any]]) -> Iterable[str]:
+    """What the page says to a reader without scripts."""
+    count = sum(1 for _ in rows)
+    yield f"This page draws its {count:,} rows with its own script, which is switched off in this browser."
+    yield "The same figures stand in the leaderboard file; <code>harness leaderboard show</code> prints them."
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _read(name: str) -> str:
+    return resources.files("harness.site").joinpath(name).read_text(encoding="utf-8")

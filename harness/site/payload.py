@@ -1,0 +1,207 @@
+"""What the page shows, as JSON: small figures for the table at once, and every row's record for when it is opened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from harness.leaderboard.marks import content_hash
+from harness.leaderboard.published import PublishedTable
+from harness.leaderboard.statistics import Interval
+from harness.leaderboard.view import Sources, ViewRow, view
+from harness.plots.series import series
+from harness.site.classes import Classes
+from harness.site.command import evaluate_command, reproduce_command
+from harness.types.cell import METRICS
+from harness.types.leaderboard import Row, Stat
+
+LABELS = {
+    "oop_top1": ("OOP", "OOP images among OOP names"),
+    "ip_top1": ("IP", "IP images among IP names"),
+    "h_mean": ("H-mean", "harmonic mean of OOP and IP"),
+    "joint_oop_top1": ("joint OOP", "OOP images among all names"),
+    "joint_ip_top1": ("joint IP", "IP images among all names"),
+    "joint_h_mean": ("joint H", "harmonic mean of joint OOP and joint IP"),
+    "joint_top1": ("joint", "all images among all names"),
+    "ip_retention": ("IP kept", "IP accuracy over zero-shot's"),
+    "oop_worst_decile": ("OOP worst", "mean of the worst tenth of the OOP classes"),
+}
+"""Metric -> its name in a column, and what it measures."""
+
+Figure = list[int]
+"""Mean, standard deviation, seeds, and the 95 % interval where there is one; in hundredths of a percent."""
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What the page holds.
+
+    Attributes:
+        table: read when the page opens.
+        details: read when the first row is opened.
+    """
+
+    table: dict[str, Any]
+    details: dict[str, Any]
+
+
+class _Known(Row):
+    """A row that knows its id: comparing a thousand rows with each other asks for it millions of times."""
+
+    @cached_property
+    def id(self) -> str:
+        return super().id
+
+
+def payload(sources: Sources, published: Sequence[PublishedTable] = (), file: str = "leaderboard.json") -> Payload:
+    """Everything that the page shows of some rows.
+
+    Args:
+        sources: the rows, with what lies beside their files.
+        published: printed figures to set beside them.
+        file: what the command that makes a row again calls the leaderboard file.
+    """
+    sources = replace(sources, rows=tuple(_Known.model_construct(**dict(row)) for row in sources.rows))
+    worked_out = _views(sources)
+    labels = {row.id: line.label for line in series(sources.rows) for row in line.rows}
+    rows = [_row(row, labels[row.id], sources, worked_out) for row in sources.rows]
+    domains = sorted({d for row in sources.rows for d in _domains(row)} | {d for t in published for d in _printed(t)})
+    table = {
+        "metrics": [[metric, *LABELS[metric]] for metric in METRICS],
+        "domains": domains,
+        "rows": rows,
+        "published": [row for printed in published for row in _published(printed)],
+    }
+    return Payload(table, _details(sources, file))
+
+
+def _views(sources: Sources) -> dict[tuple[str, str], list[tuple[int, ViewRow]]]:
+    """(row, metric) -> the row as it stands in each table of the metric, with the table's number of shots."""
+    found: dict[tuple[str, str], list[tuple[int, ViewRow]]] = {}
+    for metric in METRICS:
+        for table in view(sources, metric):
+            for made in table.rows:
+                found.setdefault((made.row.id, metric), []).append((table.shots, made))
+    return found
+
+
+def _row(
+    row: Row, label: str, sources: Sources, worked_out: dict[tuple[str, str], list[tuple[int, ViewRow]]]
+) -> dict[str, Any]:
+    tables = {metric: worked_out.get((row.id, metric), []) for metric in METRICS}
+    intervals = {metric: found[0][1].intervals if found else {} for metric, found in tables.items()}
+    ranks = {
+        metric: known
+        for metric, found in tables.items()
+        if (known := {str(shots): made.rank for shots, made in found if made.rank is not None})
+    }
+    cost = sources.costs.get(row.id)
+    return {
+        "id": row.id,
+        "method": row.method,
+        "label": label,
+        "protocol": row.protocol,
+        "dataset": row.dataset,
+        "backbone": row.backbone,
+        "shots": row.shots,
+        "seeds": len(row.seeds),
+        "needs": list(row.method_record.needs),
+        "complete": row.complete,
+        "verified": sources.marks.get(content_hash(row)),
+        "mean": _figures(row.mean, {m: i.get("mean") for m, i in intervals.items()}),
+        "domains": {
+            domain: _figures(stats, {m: i.get(domain) for m, i in intervals.items()})
+            for domain, stats in row.domains.items()
+        },
+        "holes": [[f.domain, f.seed, f.kind, f.reason] for f in row.failures],
+        "ranks": ranks,
+        "cost": None
+        if cost is None
+        else [cost.wall_seconds, cost.trainable, cost.peak_host_bytes, cost.peak_gpu_bytes],
+    }
+
+
+def _figures(stats: dict[str, Stat], intervals: dict[str, Interval | None]) -> dict[str, Figure]:
+    return {metric: _figure(stat, intervals.get(metric)) for metric, stat in stats.items()}
+
+
+def _figure(stat: Stat, interval: Interval | None) -> Figure:
+    ends = [] if interval is None else [_points(interval.low), _points(interval.high)]
+    return [_points(stat.mean), _points(stat.std), stat.n, *ends]
+
+
+def _points(fraction: float) -> int:
+    return round(fraction * 10_000)
+
+
+def _domains(row: Row) -> Iterable[str]:
+    return (*row.domains, *row.data, *(failure.domain for failure in row.failures))
+
+
+def _printed(table: PublishedTable) -> Iterable[str]:
+    return (domain for row in table.rows for domain in row.domains)
+
+
+def _published(table: PublishedTable) -> list[dict[str, Any]]:
+    source = f"{table.source.table}: {table.source.caption}"
+    return [
+        {
+            "method": row.method,
+            "label": row.printed_name,
+            "protocol": table.protocol,
+            "dataset": row.dataset,
+            "backbone": row.backbone,
+            "corpus": row.corpus,
+            "shots": row.shots,
+            "paper": table.source.paper,
+            "source": source,
+            "mean": {metric: [_points(value)] for metric, value in row.mean.items()},
+            "domains": {d: {m: [_points(v)] for m, v in values.items()} for d, values in row.domains.items()},
+            "notes": list(row.notes),
+        }
+        for row in table.rows
+    ]
+
+
+def _details(sources: Sources, file: str) -> dict[str, Any]:
+    """Row id -> its record; what many rows share stands once, and rows name it by its place."""
+    pool = _Pool()
+    classes = Classes()
+    rows = {}
+    for row, evidence in zip(sources.rows, sources.evidence, strict=True):
+        record = row.model_dump(mode="json")
+        cost = sources.costs.get(row.id)
+        rows[row.id] = {
+            "reproduce": reproduce_command(row, file),
+            "evaluate": evaluate_command(row),
+            "seeds": list(row.seeds),
+            "oop_exact": row.oop_exact,
+            "not_applicable": row.not_applicable,
+            "device": row.device,
+            "method": pool.place(record["method_record"]),
+            "backbone": pool.place(record["backbone_record"]),
+            "versions": pool.place(record["versions"]),
+            "data": {domain: pool.place(data) for domain, data in record["data"].items()},
+            "cost": None if cost is None else cost.model_dump(mode="json"),
+            "classes": classes.of(row, evidence, pool.place),
+        }
+    return {"pool": pool.values, "rows": rows}
+
+
+class _Pool:
+    """Values that are written once."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self._places: dict[str, int] = {}
+
+    def place(self, value: Any) -> int:
+        """Where the value stands in the list."""
+        key = json.dumps(value, sort_keys=True)
+        if key not in self._places:
+            self._places[key] = len(self.values)
+            self.values.append(value)
+        return self._places[key]

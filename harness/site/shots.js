@@ -1,0 +1,72 @@
+// Accuracy against images per class: a panel per domain, a line per method, a band where the truth may lie.
+
+const MOST = 8;
+
+/** Rows that differ in their shots only are one line. The rows of the table come first. */
+function lines() {
+  const found = new Map();
+  for (const row of filtered(true)) {
+    const key = `${row.label} ${row.backbone}`;
+    if (!found.has(key)) found.set(key, { label: row.label, backbone: row.backbone, rows: [] });
+    found.get(key).rows.push(row);
+  }
+  const best = (line) => Math.max(...line.rows.map((row) => (row.mean[state.metric] || [-1])[0]));
+  return [...found.values()].sort((a, b) => best(b) - best(a) || (a.label < b.label ? -1 : 1));
+}
+
+function drawShots() {
+  const every = lines();
+  const shown = every.slice(0, MOST);
+  const shots = distinct(shown.flatMap((line) => line.rows.map((row) => row.shots))).filter(Boolean).sort(byNumber);
+  byId("shots").hidden = shots.length < 2;
+  if (shots.length < 2) return;
+  const models = distinct(shown.map((line) => line.backbone)).length > 1;
+  const figures = (place) => shown.map((line) => new Map(line.rows.map((row) => [row.shots, figureAt(row, place)]).filter(([, figure]) => figure)));
+  const places = [null, ...domains()];
+  const all = limits(places.flatMap((place) => figures(place).flatMap((line) => [...line.values()])));
+  const banded = places.some((place) => figures(place).some((line) => [...line.values()].some((figure) => figure[3] !== undefined)));
+  byId("shots-note").textContent = `${metricName.get(state.metric)} in percent. A band is ${banded ? "the 95 % interval, or one standard deviation where there is none" : "one standard deviation over seeds on either side"}.`
+    + (every.length > MOST ? ` The best ${MOST} of ${every.length} lines; filter the table to choose others.` : "");
+  byId("shots-legend").replaceChildren(...shown.map((line, n) => h("li", {}, sample(n, line), h("span", {}, models ? `${line.label} (${line.backbone})` : line.label))));
+  byId("shots-panels").replaceChildren(...places.map((place) => panel(place, shown, figures(place), shots, all)));
+}
+
+const figureAt = (row, place) => (place === null ? row.mean : row.domains[place] || {})[state.metric];
+const level = (line) => line.rows.every((row) => row.shots === 0);
+
+function sample(n, line) {
+  const { paint, dash, shape } = look(n);
+  return s("svg", { viewBox: "0 0 34 12", width: 34, height: 12, class: paint, "aria-hidden": "true", style: null },
+    s("path", { class: "line", d: "M1,6H33", "stroke-dasharray": level(line) ? "1 4" : dash }),
+    level(line) ? null : s("path", { class: "dot", d: shape(17, 6, 3.5) }));
+}
+
+function panel(place, shown, figures, shots, [low, high]) {
+  const name = place === null ? "mean over domains" : shortDomain(place);
+  const said = shown.map((line, n) => `${line.label}: ${[...figures[n]].sort(([a], [b]) => a - b).map(([k, figure]) => `${percent(figure[0])} at ${k}`).join(", ") || "no figures"}`);
+  const plot = area(230, 150, `${name}. ${said.join(". ")}`);
+  const { svg, box } = plot;
+  const x = (k) => box.left + 10 + (Math.log2(k / shots[0]) / Math.log2(shots[shots.length - 1] / shots[0])) * (box.right - box.left - 20);
+  levels(plot, low, high);
+  for (const k of shots) svg.append(s("text", { x: x(k), y: box.bottom + 15, "text-anchor": "middle" }, String(k)));
+  shown.forEach((line, n) => {
+    const { paint, dash, shape } = look(n);
+    const group = s("g", { class: paint });
+    const y = (points) => plot.y(points, low, high).toFixed(1);
+    const flat = figures[n].get(0);
+    if (flat) group.append(mark(s("path", { class: "line", "stroke-dasharray": "1 4", d: `M${box.left},${y(flat[0])}H${box.right}` }), line, place, 0, flat));
+    const points = shots.filter((k) => figures[n].has(k)).map((k) => [k, figures[n].get(k)]);
+    if (points.length) {
+      const ends = points.map(([k, figure]) => [x(k).toFixed(1), ...reach(figure).map(y)]);
+      group.append(
+        s("path", { class: "band", d: `M${ends.map(([at, from]) => `${at},${from}`).join("L")}L${ends.reverse().map(([at, , to]) => `${at},${to}`).join("L")}z` }),
+        s("path", { class: "line", "stroke-dasharray": dash, d: `M${points.map(([k, figure]) => `${x(k).toFixed(1)},${y(figure[0])}`).join("L")}` }),
+        ...points.map(([k, figure]) => mark(s("path", { class: "dot", d: shape(x(k), Number(y(figure[0])), 3.5) }), line, place, k, figure)));
+    }
+    svg.append(group);
+  });
+  return h("figure", {}, h("figcaption", {}, name), svg);
+}
+
+const mark = (element, line, place, shots, figure) =>
+  tip(element, () => `${line.label}, ${place || "mean over domains"}, ${shots ? `${shots} images per class` : "no images"}: ${inWords(figure)}`);
