@@ -1,0 +1,263 @@
+"""What stands in the page's file: everything that a name can be stays data, and the same rows give the same bytes."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from harness.cli.main import execute
+from harness.leaderboard.costs import Costs, RowCost, write_costs
+from harness.leaderboard.evidence import Lacking
+from harness.leaderboard.marks import content_hash, write_marks
+from harness.leaderboard.view import Sources
+from harness.site.command import evaluate_command
+from harness.site.page import as_json, page
+from harness.site.payload import Payload, payload
+
+from ..plots.boards import board, grid, study, write
+from ..unit.makers import few, words
+
+
+class Elements(HTMLParser):
+    """The elements of a page, the text of its scripts, and every address it names."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.scripts: list[str] = []
+        self.addresses: list[str] = []
+        self._inside = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self._inside = tag == "script"
+        if self._inside:
+            self.scripts.append("")
+        self.addresses += [value or "" for name, value in attributes if name in ("src", "href", "action", "data")]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = False
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.scripts[-1] += data
+
+
+def content(**changes: Any) -> Payload:
+    rows = board(grid("fsnl", 4, 0.3, seeds=(1,), **changes)).rows
+    return payload(Sources(rows, (Nothing(),) * len(rows), {}, {}))  # type: ignore[arg-type]
+
+
+class Nothing:
+    """Evidence of a row whose labels and predictions were not kept."""
+
+    def sheet(self, *_: object) -> Any:
+        raise Lacking("none")
+
+    labels = predictions = sheet
+
+
+PLAIN = Elements(page(content()))
+
+awkward = st.text(st.sampled_from(list("<>/!-&\"'`$\\{}\u2028\u2029 scriptSCRIPT=")), max_size=24) | words
+
+
+@settings(few)
+@given(awkward, awkward, awkward)
+def test_no_name_leaves_its_place(name: str, value: str, device: str) -> None:
+    made = content(
+        method={"parameters": {name: value}},
+        device=device,
+        versions={value: name},
+    )
+    found = Elements(page(made))
+    assert found.tags == PLAIN.tags
+    assert found.addresses == PLAIN.addresses
+    assert [json.loads(script) for script in found.scripts[:2]] == [
+        json.loads(json.dumps(v)) for v in (made.table, made.details)
+    ]
+    assert found.scripts[2:] == PLAIN.scripts[2:]
+
+
+@settings(few)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | awkward,
+        lambda inner: st.lists(inner) | st.dictionaries(awkward, inner),
+        max_leaves=8,
+    )
+)
+@example("\ud800")
+def test_json_in_a_script_says_the_same_and_ends_nothing(value: Any) -> None:
+    text = as_json(value)
+    assert json.loads(text) == json.loads(json.dumps(value))
+    assert not set("<>&\u2028\u2029") & set(text)
+    assert text.encode()
+
+
+def test_the_same_rows_give_the_same_bytes(site: Callable[..., Path]) -> None:
+    assert site(study()).read_bytes() == site(list(reversed(study()))).read_bytes()
+
+
+def test_the_page_names_no_other_place(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert Elements(text).addresses == ["#table"]
+    assert "@import" not in text
+    assert "url(" not in text
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
+    assert policy is not None
+    assert policy[1].startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy[1]
+
+
+def test_costs_marks_and_published_figures_stand_beside_the_rows(tmp_path: Path) -> None:
+    file = write(study(), tmp_path / "leaderboard.json")
+    row = next(r for r in board(study()).rows if r.method == "fsnl" and r.shots == 4)
+    cost = RowCost(
+        cells=9,
+        fit_seconds=80,
+        score_seconds=10,
+        wall_seconds=90,
+        peak_host_bytes=None,
+        peak_gpu_bytes=None,
+        trainable=128,
+    )
+    write_costs(tmp_path, Costs(rows={row.id: cost}))
+    write_marks(tmp_path, {content_hash(row): "data"})
+    published = tmp_path / "published"
+    published.mkdir()
+    printed = {
+        "format": "laion-beyond-published/1", "protocol": "paper-2025",
+        "source": {"paper": "A paper", "table": "Table 9", "pages": "1", "caption": "of something"},
+        "rows": [{"method": "fsnl", "printed_name": "FSNL as printed", "dataset": "beyond-mini", "backbone": None,
+                  "corpus": "x", "shots": 4, "domains": {"Food": {"h_mean": 0.7}},
+                  "mean": {"h_mean": 0.6278}, "notes": ["a note"]}],
+    }  # fmt: skip
+    (published / "table9.json").write_text(json.dumps(printed), encoding="utf-8")
+    assert (
+        execute(["leaderboard", "build", str(file), "--out", str(tmp_path / "a"), "--published", str(published)]) == 0
+    )
+    table = json.loads(Elements((tmp_path / "a" / "index.html").read_text(encoding="utf-8")).scripts[0])
+    shown = {one["id"]: one for one in table["rows"]}
+    assert shown[row.id]["cost"] == [90.0, 128, None, None]
+    assert [one["verified"] for one in shown.values()].count("data") == 1
+    assert shown[row.id]["verified"] == "data"
+    assert table["published"][0]["mean"] == {"h_mean": [6278]}
+    assert table["published"][0]["label"] == "FSNL as printed"
+
+
+def test_figures_are_those_of_the_rows(page: Path) -> None:
+    table = json.loads(Elements(page.read_text(encoding="utf-8")).scripts[0])
+    rows = {row.id: row for row in board(study()).rows}
+    assert {one["id"] for one in table["rows"]} == set(rows)
+    for one in table["rows"]:
+        row = rows[one["id"]]
+        assert one["complete"] == row.complete
+        assert bool(one["mean"]) == row.complete
+        for domain, stats in row.domains.items():
+            for metric, stat in stats.items():
+                mean, std, n, *_ = one["domains"][domain][metric]
+                assert (mean, std, n) == (round(1e4 * stat.mean), round(1e4 * stat.std), stat.n)
+
+
+def test_names_and_confusions_come_from_what_was_kept(tmp_path: Path) -> None:
+    import numpy as np
+
+    from harness.site.classes import Classes
+    from harness.types.labels import LabelSheet, ScoredSide
+
+    row = next(r for r in board(study()).rows if r.method == "fsnl")
+    data = {d: v.model_copy(update={"predictions": {"1": "p"}}) for d, v in row.data.items()}
+    row = row.model_copy(update={"data": data})
+
+    class Kept:
+        def sheet(self, fingerprint: str) -> LabelSheet:
+            side = ScoredSide(folder="f", names=("a", "b", "c", "d"), paths=(), sha256=(), labels=())
+            return LabelSheet(domain="Food", other="", sides={"oop": side})
+
+        def labels(self, fingerprint: str, side: str, unreadable: tuple[str, ...]) -> Any:
+            return np.array([0, 0, 0, 0, 1, 3])
+
+        def predictions(self, digest: str) -> Any:
+            return {"oop": np.array([0, 2, 2, 1, 1, 0])}
+
+    pool: list[Any] = []
+
+    def place(value: Any) -> int:
+        pool.append(value)
+        return len(pool) - 1
+
+    found = Classes().of(row, Kept(), place)["Food"]  # type: ignore[arg-type]
+    assert pool[found["oop"]["names"]] == ["a", "b", "c", "d"]
+    assert found["oop"]["taken_for"] == [[2, 500], None, None, [0, 1000]]
+    assert found["ip"]["names"] is None
+    assert found["ip"]["taken_for"] == []
+
+
+def test_the_command_is_one_that_the_shell_reads_back() -> None:
+    import shlex
+
+    row = board(
+        grid(
+            "f's; nl",
+            4,
+            0.3,
+            method={"parameters": {"lr": 0.1, "flag": True, "text": "a b", "none": None}},
+            device="cuda (NVIDIA H200)",
+        )
+    ).rows[0]
+    parts = shlex.split(evaluate_command(row))
+    options = {part: parts[i + 1] for i, part in enumerate(parts) if part.startswith("--")}
+    assert options["--plugin"] == "f's; nl"
+    assert options["--device"] == "cuda"
+    assert options["--seeds"] == "1,2,3"
+    assert [parts[i + 1] for i, part in enumerate(parts) if part == "-p"] == ["lr=0.1", "flag=true", "text=a b"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nowhere.json"], "nowhere.json cannot be read: no such file"),
+        (["EMPTY"], "these files hold no row"),
+        (["BOARD", "--out", "BOARD"], "the page cannot be written to"),
+    ],
+)
+def test_what_cannot_be_built_is_a_sentence(
+    arguments: list[str], sentence: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "empty.json"
+    empty.write_text('{"schema_version": 1, "rows": []}', encoding="utf-8")
+    places = {"EMPTY": str(empty), "BOARD": str(write(study(), tmp_path / "board.json"))}
+    assert execute(["leaderboard", "build", *(places.get(a, a) for a in arguments)]) == 2
+    assert sentence in capfd.readouterr().err
+
+
+def test_the_page_is_built_without_torch() -> None:
+    code = (
+        "import sys, harness.site.build, harness.cli.site\n"
+        "print(*sorted({'torch', 'open_clip', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_every_part_of_the_page_is_packaged_and_used() -> None:
+    import harness.site.page as module
+
+    folder = Path(module.__file__).parent
+    assert {path.name for path in folder.glob("*.js")} == set(module.SCRIPTS)
+    for path in [*folder.glob("*.js"), *folder.glob("*.css"), *folder.glob("*.html")]:
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 300, path.name
+        assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|\beval\(", text), path.name
