@@ -19,14 +19,10 @@ from harness import hookspecs
 from harness.errors import PluginError
 from harness.method import CONTRACT, Method
 from harness.plugin_source import contract, other_contract
-from harness.prompts import Template
 
 if TYPE_CHECKING:
     from harness import protocols
     from harness.types.cell import Cell
-
-OWN_PROTOCOLS = ("clean-v1", "paper-2025")
-"""The ids of ``harness.protocols``, which lies above this module."""
 
 
 @dataclass(frozen=True)
@@ -154,16 +150,14 @@ class _Protocols:
     offers: Offers
 
     def __call__(self, protocol: protocols.Protocol) -> None:
-        name, template = getattr(protocol, "id", None), getattr(protocol, "template", None)
-        if (
-            isinstance(protocol, type)
-            or not callable(getattr(protocol, "pick", None))
-            or type(template) is not Template
-        ):
+        from harness.protocols import PROTOCOLS, Protocol  # here, because listing plugins does without
+
+        if not isinstance(protocol, Protocol):
             raise PluginError(f"offers {protocol!r}, which is no instance of harness.protocols.Protocol")
+        name = getattr(protocol, "id", None)
         if not (isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_.-]*", name)):
             raise PluginError(f"offers a protocol with id {name!r}; ids are lower case with digits, '_', '-' and '.'")
-        if name in OWN_PROTOCOLS:
+        if name in PROTOCOLS:
             raise PluginError(f"offers the protocol {name!r}, which comes with the harness")
         if name in self.offers.protocols:
             raise PluginError(f"offers the protocol {name!r} twice")

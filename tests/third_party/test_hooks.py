@@ -13,8 +13,6 @@ from safetensors.torch import save_file
 from harness import hookspecs, registry
 from harness.backbones import openclip
 from harness.plugin_source import HOOKS, KINDS
-from harness.protocols import PROTOCOLS
-from harness.registration import OWN_PROTOCOLS
 from harness.runner.observers import Observers
 
 from ..e2e.test_backbones import CLIP
@@ -90,10 +88,6 @@ def test_every_hook_is_documented_and_tested():
         assert inspect.get_annotations(hook)["return"] == "None"
         assert all(parameter.annotation for parameter in inspect.signature(hook).parameters.values())
     assert set(TESTED.values()) <= set(globals())
-
-
-def test_the_reserved_protocols_are_the_harnesss_own():
-    assert set(OWN_PROTOCOLS) == set(PROTOCOLS)
 
 
 def test_methods_are_offered(zoo, evaluate):
