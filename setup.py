@@ -122,7 +122,9 @@ setup(
     ],
     package_dir={"harness_plugins": "plugins"},
     include_package_data=False,
-    package_data={"harness": ["py.typed", "**/*.json", "**/*.js", "**/*.css", "**/*.html", "**/*.safetensors", "**/*.txt"]},
+    package_data={
+        "harness": ["py.typed", *(f"**/*.{kind}" for kind in ("json", "safetensors", "txt", "html", "css", "js"))],
+    },
     ext_modules=[Extension("harness.matching._native", sources=[], optional=True)],
     cmdclass={"build_ext": BuildNative},
 )

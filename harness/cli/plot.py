@@ -27,17 +27,23 @@ def shots(
     published: Published = None,
 ) -> int:
     """Accuracy against shots, a panel per domain (the paper's Figure 5)."""
-    from harness.plots.reading import one_setting, read_rows
-    from harness.plots.reference import comparable, read_published
+    from harness.leaderboard.published import published_tables
+    from harness.leaderboard.view import read_sources, view
+    from harness.plots.reading import one_setting
+    from harness.plots.reference import comparable
     from harness.plots.shots import plot_shots
     from harness.plots.style import METRICS
 
     if metric not in METRICS:
         raise unknown_name("metric", metric, METRICS)
-    rows = one_setting(read_rows(files), protocol, dataset, backbone)
+    sources = read_sources(files)
+    rows = one_setting(sources.rows, protocol, dataset, backbone)
     if not any(row.shots and row.domains for row in rows):
         raise UserError("no row has few-shot figures", "run `harness evaluate --shots 1,2,4,8,16` first")
-    plot_shots(rows, out, metric, comparable(read_published(published), rows[0]) if published else ())
+    made = [row for table in view(sources, metric) for row in table.rows]
+    intervals = {(one.row.id, place): found for one in made for place, found in one.intervals.items()}
+    printed = comparable(published_tables(published), rows[0]) if published else ()
+    plot_shots(rows, out, metric, intervals, printed)
     return _done(out)
 
 
@@ -50,15 +56,15 @@ def zero_shot(
     published: Published = None,
 ) -> int:
     """Accuracy on IP and OOP concepts without any image, bars per domain (the paper's Figure 4)."""
-    from harness.plots.reading import read_rows
-    from harness.plots.reference import read_published
+    from harness.leaderboard.published import published_tables
+    from harness.leaderboard.view import read_sources
     from harness.plots.zero_shot import plot_zero_shot
 
-    rows = [row for row in read_rows(files) if protocol in (None, row.protocol)]
+    rows = [row for row in read_sources(files).rows if protocol in (None, row.protocol)]
     chosen = sorted((row for row in rows if row.method == method), key=lambda r: (r.dataset, r.backbone, r.protocol))
     if not chosen:
         raise unknown_name("method in these files", method, {row.method for row in rows})
-    plot_zero_shot(chosen, out, read_published(published) if published else ())
+    plot_zero_shot(chosen, out, published_tables(published) if published else ())
     return _done(out)
 
 

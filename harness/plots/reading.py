@@ -1,44 +1,11 @@
-"""Leaderboard files as they are given on a command line."""
+"""The rows that may stand in one figure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from pydantic import ValidationError
-
-from harness.errors import DataError, UserError
-from harness.types.leaderboard import Leaderboard, Row
-
-
-def read_rows(files: Iterable[Path]) -> list[Row]:
-    """The rows of some files; a row that stands in several counts once.
-
-    Raises:
-        UserError: a file does not exist.
-        DataError: a file is no leaderboard.
-    """
-    found: dict[str, Row] = {}
-    for file in files:
-        for row in _board(file).rows:
-            found.setdefault(row.model_dump_json(), row)
-    return list(found.values())
-
-
-def _board(file: Path) -> Leaderboard:
-    try:
-        return Leaderboard.model_validate_json(file.read_bytes())
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UserError(
-            f"{file} cannot be read: {reason}", "`harness evaluate` writes results/leaderboard.json"
-        ) from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DataError(
-            f"{file} is no leaderboard: {where}: {first['msg'].lower()}", "give a file that `harness evaluate` wrote"
-        ) from None
+from harness.errors import UserError
+from harness.types.leaderboard import Row
 
 
 def one_setting(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.types.leaderboard import Row, Stat
+from harness.types.leaderboard import Row
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,6 @@ class Series:
     def needs_shots(self) -> bool:
         """Whether the method uses few-shot images at all."""
         return any(row.shots for row in self.rows)
-
-    def stat(self, shots: int, domain: str, metric: str) -> Stat | None:
-        """The figure of a domain, None where it was not run or failed."""
-        found = next((row for row in self.rows if row.shots == shots), None)
-        return found.domains.get(domain, {}).get(metric) if found else None
 
 
 def series(rows: Iterable[Row]) -> list[Series]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.leaderboard.published import PublishedRow
+from harness.leaderboard.statistics import Interval
 from harness.plots import style
-from harness.plots.reference import Reference
 from harness.plots.series import Series, series
 from harness.types.leaderboard import Row, Stat
 
@@ -16,16 +17,28 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def plot_shots(rows: Sequence[Row], out: Path, metric: str, published: Sequence[Reference] = ()) -> None:
+Intervals = Mapping[tuple[str, str], Interval]
+"""(row id, domain) -> 95 % interval of the metric, where predictions were kept."""
+
+
+def plot_shots(
+    rows: Sequence[Row],
+    out: Path,
+    metric: str,
+    intervals: Intervals | None = None,
+    published: Sequence[PublishedRow] = (),
+) -> None:
     """Draw and write the figure.
 
-    A band is one standard deviation over seeds on either side. A method that uses no few-shot image is a level line.
-    Domains that a row lacks are gaps in its line; an incomplete row is drawn where it has figures.
+    A band is the 95 % interval, or one standard deviation over seeds on either side where there is none. A method that
+    uses no few-shot image is a level line. Domains that a row lacks are gaps in its line; an incomplete row is drawn
+    where it has figures.
 
     Args:
         rows: of one setting.
         out: the file.
         metric: e.g. ``oop_top1``.
+        intervals: of the rows' figures.
         published: figures to set beside them; those of other methods, domains or metrics are left out.
     """
     lines = series(rows)
@@ -36,12 +49,14 @@ def plot_shots(rows: Sequence[Row], out: Path, metric: str, published: Sequence[
         for panel, domain in zip(axes, domains, strict=True):
             panel.set_title(style.short(domain))
             for index, line in enumerate(lines):
-                _draw(panel, index, line, domain, metric, shots)
+                _draw(panel, index, line, domain, metric, intervals or {})
             _draw_published(panel, lines, domain, metric, published)
             panel.set_xscale("log", base=2)
             panel.set_xticks(shots or [1], [str(s) for s in shots] or [""])
             panel.minorticks_off()
-        axes[-1].set_xlabel("few-shot images per class")
+            panel.set_ylim(bottom=0)
+        band = "95 % intervals" if intervals else "one standard deviation over seeds"
+        axes[-1].set_xlabel(f"few-shot images per class\nbands: {band}")
         figure.supylabel(f"{style.METRICS.get(metric, metric)} (%)", fontsize=9)
         handles, labels = _legend(axes)
         figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
@@ -51,34 +66,33 @@ def plot_shots(rows: Sequence[Row], out: Path, metric: str, published: Sequence[
         style.save(figure, out, title)
 
 
-def _draw(panel: Axes, index: int, line: Series, domain: str, metric: str, shots: Sequence[int]) -> None:
+def _draw(panel: Axes, index: int, line: Series, domain: str, metric: str, intervals: Intervals) -> None:
     look = style.look(index)
-    if not line.needs_shots:
-        stat = line.stat(0, domain, metric)
-        if stat is not None:
-            panel.axhline(100 * stat.mean, color=look["color"], linestyle=":", linewidth=1.4, label=line.label)
+    found = [(row, stat) for row in line.rows if (stat := row.domains.get(domain, {}).get(metric)) is not None]
+    if not found:
         return
-    stats = [(s, line.stat(s, domain, metric)) for s in shots]
-    places = [s for s, stat in stats if stat is not None]
-    means = [100 * stat.mean for _, stat in stats if stat is not None]
-    spans = [_span(stat) for _, stat in stats if stat is not None]
-    if places:
-        panel.plot(places, means, markersize=4, linewidth=1.4, label=line.label, **look)
-        low, high = zip(*spans, strict=True)
-        panel.fill_between(places, low, high, color=look["color"], alpha=0.18, linewidth=0)
+    if not line.needs_shots:
+        panel.axhline(100 * found[0][1].mean, color=look["color"], linestyle=":", linewidth=1.4, label=line.label)
+        return
+    places = [row.shots for row, _ in found]
+    panel.plot(places, [100 * stat.mean for _, stat in found], markersize=4, linewidth=1.4, label=line.label, **look)
+    low, high = zip(*(_span(stat, intervals.get((row.id, domain))) for row, stat in found), strict=True)
+    panel.fill_between(places, low, high, color=look["color"], alpha=0.18, linewidth=0)
 
 
-def _span(stat: Stat) -> tuple[float, float]:
+def _span(stat: Stat, interval: Interval | None) -> tuple[float, float]:
+    if interval is not None:
+        return 100 * interval.low, 100 * interval.high
     return 100 * (stat.mean - stat.std), 100 * (stat.mean + stat.std)
 
 
 def _draw_published(
-    panel: Axes, lines: Sequence[Series], domain: str, metric: str, published: Sequence[Reference]
+    panel: Axes, lines: Sequence[Series], domain: str, metric: str, published: Sequence[PublishedRow]
 ) -> None:
     """Hollow marks in the colour of our own line of the same method, grey where we have none."""
     own = {line.rows[0].method: style.look(i) for i, line in enumerate(lines)}
     for reference in published:
-        value = reference.value(domain, metric)
+        value = reference.domains.get(domain, {}).get(metric)
         if value is None or not reference.shots:
             continue
         look = own.get(reference.method)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.leaderboard.published import PublishedRow, PublishedTable
 from harness.plots import style
-from harness.plots.reference import Reference
+from harness.plots.reference import comparable
 from harness.types.leaderboard import Row
 
 if TYPE_CHECKING:
@@ -20,13 +21,13 @@ SIDES = {
 """Metric -> name, colour, hatch (told apart in grey too) and place beside the tick."""
 
 
-def plot_zero_shot(rows: Sequence[Row], out: Path, published: Sequence[Reference] = ()) -> None:
+def plot_zero_shot(rows: Sequence[Row], out: Path, published: Sequence[PublishedTable] = ()) -> None:
     """Draw and write the figure: a panel per row, one row per backbone.
 
     Args:
         rows: of the method that needs no image, complete or not; a domain that failed is said to be missing.
         out: the file.
-        published: figures to mark on the bars.
+        published: tables whose figures of the same data and model are marked on the bars.
     """
     domains = sorted({domain for row in rows for domain in row.data} | {f.domain for row in rows for f in row.failures})
     with style.drawing():
@@ -39,7 +40,7 @@ def plot_zero_shot(rows: Sequence[Row], out: Path, published: Sequence[Reference
             panel.set_ylim(0, 110)
             panel.set_yticks(range(0, 101, 20))
             _bars(panel, row, domains)
-            _marks(panel, domains, [r for r in published if r.comparable(row) and not r.shots])
+            _marks(panel, domains, [r for r in comparable(published, row) if not r.shots])
         figure.supylabel("top-1 (%)", fontsize=9)
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
@@ -61,10 +62,12 @@ def _bars(panel: Axes, row: Row, domains: Sequence[str]) -> None:
             panel.annotate("failed", (i, 1), ha="center", fontsize=7, color=style.GREY)
 
 
-def _marks(panel: Axes, domains: Sequence[str], published: Sequence[Reference]) -> None:
+def _marks(panel: Axes, domains: Sequence[str], published: Sequence[PublishedRow]) -> None:
     for metric, (label, _, _, shift) in SIDES.items():
         for reference in published:
-            found = [(i, v) for i, d in enumerate(domains) if (v := reference.value(d, metric)) is not None]
+            found = [
+                (i, v) for i, d in enumerate(domains) if (v := reference.domains.get(d, {}).get(metric)) is not None
+            ]
             if found:
                 side = label.partition("(")[2].rstrip(")")
                 marker = "_" if metric == "ip_top1" else "x"

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
 
 from harness.cli.main import execute
+from harness.leaderboard.statistics import Interval
+from harness.plots.shots import plot_shots
 
-from .boards import cell, grid, study, write
+from .boards import cell, failed, grid, rows, study, write
 
 SVG = "{http://www.w3.org/2000/svg}"
+
+
+def printed(method: str, shots: int, backbone: str, figures: dict[str, float]) -> dict[str, object]:
+    """A published row with figures of Food."""
+    return {
+        "method": method, "printed_name": method, "dataset": "beyond-mini", "backbone": backbone, "corpus": "x",
+        "shots": shots, "domains": {"Food": figures}, "mean": {}, "notes": [],
+    }  # fmt: skip
+
+
 PUBLISHED = {
-    "dataset": "beyond-mini",
-    "backbone": "beyond-mini/beyond-mini",
-    "source": "A paper, Table 2",
+    "format": "laion-beyond-published/1",
+    "source": {"paper": "A paper", "table": "Table 2", "pages": "1", "caption": "of something"},
+    "protocol": "paper-2025",
     "rows": [
-        {"method": "fsnl", "shots": 4, "domains": {"Food": {"oop_top1": 0.9}}},
-        {"method": "zero_shot", "shots": 0, "domains": {"Food": {"oop_top1": 0.2, "ip_top1": 0.6}}},
-        {"method": "elsewhere", "backbone": "ViT-B-16/laion400m_e32", "domains": {"Food": {"oop_top1": 0.3}}},
+        printed("fsnl", 4, "beyond-mini/beyond-mini", {"oop_top1": 0.9}),
+        printed("zero_shot", 0, "beyond-mini/beyond-mini", {"oop_top1": 0.2, "ip_top1": 0.6}),
+        printed("elsewhere", 4, "ViT-B-16/laion400m_e32", {"oop_top1": 0.3}),
     ],
 }
 
@@ -48,10 +61,27 @@ def test_accuracy_against_shots_has_a_panel_per_domain_and_a_line_per_method(fil
     assert execute(["plot", "shots", str(file), "--out", str(out)]) == 0
     found = words(out)
     assert {"Animals", "Food", "Plants", "fsnl", "zero_shot", "fragile"} <= set(found)
-    assert {"1", "4", "16", "few-shot images per class", "OOP top-1 (%)"} <= set(found)
+    assert {"1", "4", "16", "OOP top-1 (%)"} <= set(found)
+    assert "bands: one standard deviation over seeds" in found
     # A band for each of the two methods that vary with shots, in each of three panels.
     bands = [g for g in ElementTree.parse(out).iter(f"{SVG}g") if g.get("id", "").startswith("FillBetweenPoly")]
     assert len(bands) == 6
+
+
+def test_a_band_is_the_interval_where_there_is_one(tmp_path: Path) -> None:
+    """Two SVGs of the same rows differ only in the band: from 10 to 90 percent it is taller than one deviation."""
+    chosen = rows(grid("fsnl", 1, 0.4) + grid("fsnl", 4, 0.5))
+    given = {(row.id, domain): Interval(0.1, 0.9) for row in chosen for domain in row.domains}
+    heights = []
+    for intervals in ({}, given):
+        plot_shots(chosen, tmp_path / "figure.svg", "oop_top1", intervals)
+        tree = ElementTree.parse(tmp_path / "figure.svg")
+        band = next(g for g in tree.iter(f"{SVG}g") if g.get("id", "").startswith("FillBetweenPoly"))
+        path = next(band.iter(f"{SVG}path")).get("d", "")
+        ys = [float(y) for y in re.findall(r"[ML] [-\d.]+ ([-\d.]+)", path)]
+        heights.append(max(ys) - min(ys))
+    assert "bands: 95 % intervals" in words(tmp_path / "figure.svg")
+    assert heights[1] > 2 * heights[0] > 0
 
 
 def test_published_figures_stand_in_the_plot_only_where_the_setting_is_the_same(
@@ -102,8 +132,6 @@ def test_lines_of_one_method_are_told_apart_by_the_parameters_that_differ(tmp_pa
 
 
 def test_a_domain_without_figures_is_said_to_have_failed(tmp_path: Path) -> None:
-    from .boards import failed
-
     cells = [cell("zero_shot", "Animals", 0, 1, 0.2), failed("zero_shot", "Food", 0, 1, "no image")]
     out = tmp_path / "figure.svg"
     assert execute(["plot", "zero-shot", str(write(cells, tmp_path / "board.json")), "--out", str(out)]) == 0
@@ -119,7 +147,7 @@ def test_a_domain_without_figures_is_said_to_have_failed(tmp_path: Path) -> None
         (["shots", "BOARD", "--protocol", "paper-2025"], "no row matches --protocol paper-2025"),
         (["shots", "BOTH"], "choose one with --protocol"),
         (["zero-shot", "BOARD", "--method", "zero_shoot"], "did you mean zero_shot?"),
-        (["shots", "BROKEN"], "is no leaderboard"),
+        (["shots", "BROKEN"], "is no valid leaderboard"),
     ],
 )
 def test_what_cannot_be_drawn_is_a_sentence(
