@@ -14,12 +14,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.errors import UserError, unknown_name
-from harness.types.task import Needs
+from harness.types.task import Needs, Pool
 
 if TYPE_CHECKING:
     from torch import Tensor
     from typing_extensions import Self
 
+    from harness.types.discovery import Discovery
     from harness.types.task import Task
     from harness.types.vocabulary import Vocabulary
 
@@ -46,6 +47,9 @@ class Method(ABC):
     views: int = 1
     """Views of each support image that ``fit`` wants: the test view, then random crops. Override it with a field."""
 
+    pool: Pool = "train-unlabeled"
+    """The unlabeled images that ``fit`` wants, if it needs any. Override it with a field, so that it is a parameter."""
+
     @abstractmethod
     def fit(self, task: Task) -> Self:
         """Learn from the task and return self."""
@@ -64,6 +68,14 @@ class Method(ABC):
         Raises:
             FixedVocabulary: the method cannot score names it was not fitted on.
         """
+
+    def discovery(self) -> Discovery | None:
+        """The clusters of the unlabeled pool and their names, if the method finds any; the harness judges them."""
+        return None
+
+    def outcome(self) -> dict[str, Any]:
+        """What ``fit`` went through, as plain JSON (rounds, matchings, decisions); it is kept in the cell."""
+        return {}
 
     def trainable(self) -> int:
         """How many numbers were learned; for the cost columns of the leaderboard."""

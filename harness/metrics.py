@@ -100,6 +100,42 @@ def cluster_accuracy(cluster: NDArray[np.integer], label: NDArray[np.integer]) -
     return float(counts[rows, columns].sum()) / len(label)
 
 
+def judge_discovery(
+    cluster: NDArray[np.integer], name: NDArray[np.integer], label: NDArray[np.integer]
+) -> dict[str, float]:
+    """What named clusters of a pool are worth.
+
+    Args:
+        cluster: ``(n,)`` cluster of each image, -1 for an image in none.
+        name: ``(k,)`` name of each cluster, -1 for a cluster without.
+        label: ``(n,)`` true names.
+
+    Returns:
+        ``named_acc``: share of images whose cluster has their name. ``cluster_acc``: share that would be right under
+        the best naming of the clusters. ``coverage``: share whose cluster has a name. ``matching_acc``: share of the
+        clusters with images that were given the name of most of their images. An image in no cluster is wrong.
+
+    Raises:
+        ValueError: no image, arrays of different length, or a cluster that there is not.
+    """
+    _require_pairs(cluster, label)
+    if cluster.min() < -1 or cluster.max() >= len(name):
+        raise ValueError(f"clusters are 0 to {len(name) - 1}, or -1")
+    named = np.append(name, -1)[cluster]  # -1 stays -1
+    counts = np.zeros((len(name), max(int(label.max()), int(name.max(initial=0))) + 1), dtype=np.int64)
+    inside = cluster >= 0
+    np.add.at(counts, (cluster[inside], label[inside]), 1)
+    there = counts.any(axis=1)
+    own = np.where(name >= 0, counts[np.arange(len(name)), name], -1)
+    in_clusters = cluster_accuracy(cluster[inside], label[inside]) if inside.any() else 0.0
+    return {
+        "named_acc": float(np.mean(named == label)),
+        "cluster_acc": in_clusters * float(inside.mean()),
+        "coverage": float(np.mean(named >= 0)),
+        "matching_acc": float(np.mean((own == counts.max(axis=1, initial=0))[there])) if there.any() else 0.0,
+    }
+
+
 def _require_pairs(predicted: NDArray[np.integer], label: NDArray[np.integer]) -> None:
     if predicted.shape != label.shape or predicted.ndim != 1:
         raise ValueError(f"predictions {predicted.shape} and labels {label.shape} must be (n,) both")

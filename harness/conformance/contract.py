@@ -110,7 +110,9 @@ def declared_needs(subject: Subject) -> None:
             hint = "fields that begin with an underscore are not part of the contract"
             raise MethodError(f"{subject.name}.fit reads task.{private[0]}", hint)
         needs = subject.method.needs
-        declared = {"support": needs.support or needs.captions, "validation": needs.validation}
+        declared = {"support": needs.support or needs.captions} | {
+            need: getattr(needs, need) for need in ("validation", "unlabeled", "ip", "clusters")
+        }
         undeclared = [name for name in seen if not declared.get(name, True)]
         if undeclared:
             hint = f"add {undeclared[0]}=True to the method's needs, or do not read it"
@@ -129,7 +131,7 @@ class WatchedTask(Task):
             object.__getattribute__(self, "seen").append(name) if "seen" in object.__getattribute__(
                 self, "__dict__"
             ) else None
-        if name in ("support", "validation", "vocabulary"):
+        if name in ("support", "validation", "unlabeled", "ip", "clusters", "vocabulary"):
             plain = Task(**{f.name: object.__getattribute__(self, f.name) for f in dataclasses.fields(Task)})
             return getattr(plain, name)
         return object.__getattribute__(self, name)

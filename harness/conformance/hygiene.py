@@ -27,11 +27,14 @@ def inputs_untouched(subject: Subject) -> None:
     weights = tiny_text().fingerprint()
     method = subject.fit(WORLD, task=task)
     own = "work on a copy: x = x.clone()"
-    for part, now, then in zip(("support", "validation"), _parts(task), _parts(before), strict=True):
+    for part, now, then in zip(("support", "validation", "ip"), _parts(task), _parts(before), strict=True):
         if now is not None and then is not None:
             kept = torch.equal(now.image, then.image) and torch.equal(now.label, then.label)
             if not kept or now.image.requires_grad:
                 raise MethodError(f"{subject.name}.fit changes task.{part}", own)
+    pool, untouched = task._unlabeled, before._unlabeled
+    if pool is not None and untouched is not None and (pool.requires_grad or not torch.equal(pool, untouched)):
+        raise MethodError(f"{subject.name}.fit changes task.unlabeled", own)
     image = WORLD.scored.image[:, 0].clone()
     with torch.no_grad():
         method.scores(image, WORLD.vocabulary)
@@ -128,5 +131,5 @@ def _tensor_bytes() -> int:
     return sum({tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in alive}.values())
 
 
-def _parts(task: Task) -> tuple[Support | None, Support | None]:
-    return task._support, task._validation
+def _parts(task: Task) -> tuple[Support | None, Support | None, Support | None]:
+    return task._support, task._validation, task._ip

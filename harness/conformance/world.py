@@ -20,7 +20,7 @@ from harness.types.vocabulary import Vocabulary
 Captions = Literal["whole", "partly", "nameless", "none"]
 """Every caption holds its name; a third is missing and a third lacks the name; none holds it; all are missing."""
 
-KNOWN = {"support", "captions", "validation"}
+KNOWN = {"support", "captions", "validation", "unlabeled", "ip", "clusters"}
 """The needs that a made-up domain can meet."""
 
 NOISE = 0.5
@@ -67,6 +67,7 @@ class World:
             raise MethodError(f"the checks cannot meet the need {sorted(wanted - KNOWN)[0]}", "update the harness")
         captions = self._captions() if needs.captions else None
         support, validation = (self.images(self.names, self.shots, self.seed + part) for part in (1, 2))
+        known = self.images(self.foreign, self.queries, self.seed + 7)
         noise = torch.randn(len(support.label), views - 1, WIDTH, generator=_generator(self.seed + 3))
         crops = _unit(support.image + NOISE * noise / WIDTH**0.5)
         image = torch.cat([support.image, crops], dim=1)
@@ -80,6 +81,9 @@ class World:
             shots=self.shots,
             _support=Support(image, support.label, captions) if needs.support or needs.captions else None,
             _validation=Support(validation.image, validation.label) if needs.validation else None,
+            _unlabeled=self._pool() if needs.unlabeled else None,
+            _ip=Support(known.image, known.label) if needs.ip else None,
+            _clusters=len(self.names) if needs.clusters else None,
         )
 
     @cached_property
@@ -115,6 +119,9 @@ class World:
             kind = {"whole": 0, "nameless": 1, "none": 2, "partly": i % 3}[self.captions]
             texts.append((f"a {name} in the wind, number {i}", f"picture {i}", None)[kind])
         return tuple(texts)
+
+    def _pool(self) -> Tensor:
+        return self._shuffled(self.images(self.names, self.queries, self.seed + 8)).image[:, 0]
 
     def _shuffled(self, features: Features) -> Features:
         order = torch.randperm(len(features.label), generator=_generator(self.seed + 6))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -15,6 +16,7 @@ from harness.runner.domain import DomainData
 from harness.types.features import Features
 from harness.types.manifest import Manifest, Pick
 from harness.types.split import Split
+from harness.types.task import Pool
 
 
 class Bench:
@@ -41,6 +43,7 @@ class Bench:
         self.store = FeatureStore(cache / "features", key, description)
         self.encoder = Encoder(self.backbone, self.store, workers)
         self._kept: tuple[str, dict[str, Features]] = ("", {})
+        self._pools: tuple[str, dict[str, Features]] = ("", {})
 
     def scored(self, domain: str) -> dict[str, Features]:
         """Test features of each side, in an order that tells nothing about the class: by sha256 of the image."""
@@ -52,6 +55,24 @@ class Bench:
             self._kept = (domain, {side: self._of_split(data, split) for side, split in sides.items()})
         return self._kept[1]
 
+    def pool(self, domain: str, name: Pool | Literal["ip"]) -> Features:
+        """A pool of images in the same kind of order: the labels are for the harness, and for IP images."""
+        if name == "test-unlabeled":
+            return self.scored(domain)["oop"]
+        if self._pools[0] != domain:
+            self._pools = (domain, {})
+        pools = self._pools[1]
+        if name not in pools:
+            split = _pool_split(self.domains[domain], name)
+            width = self.scored(domain)["oop"].image.shape[-1]
+            nothing = torch.zeros(0, 1, width, device=self.device)
+            pools[name] = (
+                self._of_split(self.domains[domain], split)
+                if split is not None
+                else Features(nothing, torch.zeros(0, dtype=torch.long, device=self.device))
+            )
+        return pools[name]
+
     def drawn(self, domain: str, picks: tuple[Pick, ...], views: int) -> tuple[Features, list[int]]:
         """Features of drawn images with v views, and the positions of the readable ones among the picks."""
         data = self.domains[domain]
@@ -61,8 +82,13 @@ class Bench:
         gone = tuple(s.path for i, s in enumerate(sources) if i not in set(readable))
         return Features(image, label, gone), readable
 
-    def encode(self, wanted: Iterable[tuple[str, Manifest | None, int]], report: Reporter) -> None:
-        """Encode everything that the given (domain, draw, views) will ask for, with progress.
+    def encode(
+        self,
+        wanted: Iterable[tuple[str, Manifest | None, int]],
+        report: Reporter,
+        pools: Iterable[tuple[str, Pool | Literal["ip"]]] = (),
+    ) -> None:
+        """Encode everything that the given (domain, draw, views) and (domain, pool) will ask for, with progress.
 
         Raises:
             StorageError: the cache cannot be written.
@@ -78,6 +104,10 @@ class Bench:
                 source = _source(data, data.oop["train"], pick.path)
                 for view in range(views):
                     per_view.setdefault(view, {})[source.sha256] = source
+        for domain, name in pools:
+            pool = _pool_split(self.domains[domain], name)
+            for source in _sources(self.domains[domain], pool) if pool is not None else ():
+                per_view.setdefault(0, {})[source.sha256] = source
         todo = {
             view: [sources[d] for d in _missing(self.store, view, list(sources))] for view, sources in per_view.items()
         }
@@ -96,6 +126,12 @@ class Bench:
         label = torch.tensor([labels[id(readable[i])] for i in kept], device=self.device)
         there = {readable[i].path for i in kept}
         return Features(image, label, tuple(sorted(s.path for s in sources if s.path not in there)))
+
+
+def _pool_split(data: DomainData, name: Pool | Literal["ip"]) -> Split | None:
+    if name == "ip":
+        return data.ip["train"] if data.ip is not None and data.ip["train"].items else None
+    return data.oop["train" if name == "train-unlabeled" else "test"]
 
 
 def _missing(store: FeatureStore, view: int, digests: list[str]) -> list[str]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import time
 from dataclasses import replace
+from typing import Any
 
 import torch
 
 from harness.errors import FixedVocabulary, HarnessError, MethodError
 from harness.leaderboard.predictions import digest, pack
 from harness.method import Method
-from harness.metrics import judge
+from harness.metrics import judge, judge_discovery
 from harness.prompts import Template
 from harness.runner.bench import Bench
 from harness.runner.memory import peaks, start_measuring
@@ -42,6 +44,8 @@ def run_cell(spec: Spec, manifest: Manifest | None, method: Method, template: Te
             if fitted is not method:
                 raise MethodError(f"{spec.method.name}.fit returned {type(fitted).__name__}; fit must return self")
             names = {"oop": data.oop["test"].names, "ip": data.ip["test"].names if data.ip is not None else ()}
+            outcome = _plain(method.outcome(), spec.method.name)
+            found = _discovered(spec, method, bench)
             before = reference(task, scored, names)
             answers = ask(method, spec.method.name, scored, names, data.hint)
             label = {side: features.label.cpu().numpy() for side, features in scored.items()}
@@ -76,6 +80,8 @@ def run_cell(spec: Spec, manifest: Manifest | None, method: Method, template: Te
         per_class=per_class,
         not_applicable=answers.not_applicable,
         images={side: len(features.label) for side, features in scored.items()},
+        discovery=found,
+        outcome=outcome,
         unreadable=tuple(sorted(unreadable)),
         revision=data.revision,
         predictions=digest(content),
@@ -102,6 +108,17 @@ def pose(
         shots=spec.shots,
     )
     lost: list[str] = []
+    if needs.unlabeled:
+        pool = bench.pool(spec.domain, method.pool)
+        task = replace(task, _unlabeled=pool.image[:, 0].clone())  # the method may write into it
+        lost += pool.unreadable
+    if needs.ip:
+        known = bench.pool(spec.domain, "ip")
+        task = replace(task, _ip=Support(known.image.clone(), known.label.clone()))
+        lost += known.unreadable
+    if needs.clusters:
+        of_pool = data.oop["train" if method.pool == "train-unlabeled" else "test"]
+        task = replace(task, _clusters=len({item.label for item in of_pool.items}))
     if manifest is None:
         return task, lost
     captions = {item.path: item.caption for item in data.oop["train"].items}
@@ -115,3 +132,28 @@ def pose(
         texts = tuple(captions.get(picks[i].path) for i in readable) if needs.captions and part == "train" else None
         given[part] = Support(features.image, features.label, texts)
     return replace(task, _support=given.get("train"), _validation=given.get("val")), lost
+
+
+def _plain(outcome: Any, name: str) -> dict[str, Any]:
+    """What a method tells of its fit, as it will be read back."""
+    try:
+        plain = json.loads(json.dumps(outcome, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise MethodError(f"{name}.outcome cannot be kept as JSON: {error}", "return plain numbers and texts") from None
+    if not isinstance(plain, dict):
+        raise MethodError(f"{name}.outcome returned {type(outcome).__name__}; it must be a dictionary")
+    return plain
+
+
+def _discovered(spec: Spec, method: Method, bench: Bench) -> dict[str, float]:
+    """What the clusters are worth that a method found in its pool; it saw none of these labels."""
+    found = method.discovery()
+    if found is None:
+        return {}
+    if not method.needs.unlabeled:
+        raise MethodError(f"{spec.method.name} reports clusters of a pool that it did not declare as a need")
+    label = bench.pool(spec.domain, method.pool).label
+    try:
+        return judge_discovery(found.cluster.cpu().numpy(), found.name.cpu().numpy(), label.cpu().numpy())
+    except (ValueError, IndexError) as error:
+        raise MethodError(f"{spec.method.name}.discovery: {error}", "one cluster per image of task.unlabeled") from None

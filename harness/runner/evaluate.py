@@ -86,7 +86,8 @@ def _run(
         pool.warm_up()
     make_bench = partial(Bench, plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
     bench = make_bench()
-    bench.encode(((job.spec.domain, job.manifest, job.views) for job in pending), report)
+    draws = ((job.spec.domain, job.manifest, job.views) for job in pending)
+    bench.encode(draws, report, ((job.spec.domain, pool) for job in pending for pool in job.pools))
     unreadable |= bench.encoder.unreadable
     template = plan.protocol.template
     finished: Iterator[tuple[Cell, bytes]]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import harness
 from harness import protocols, registry
@@ -26,6 +27,7 @@ from harness.runner.request import MethodChoice, Request
 from harness.types.cell import Cell, DatasetRecord, MethodRecord, Spec
 from harness.types.leaderboard import RowFailure
 from harness.types.manifest import Manifest
+from harness.types.task import Pool
 
 DEFAULT_BACKBONE = ("ViT-B-16", "laion400m_e32")
 """The paper's."""
@@ -50,6 +52,13 @@ class Job:
     def views(self) -> int:
         """Views of the support images that will be asked for."""
         return self.method.views if self.manifest is not None else 1
+
+    @property
+    def pools(self) -> tuple[Pool | Literal["ip"], ...]:
+        """Pools of images that will be asked for."""
+        needs = self.method.needs
+        unlabeled: tuple[Pool | Literal["ip"], ...] = (self.method.pool,) if needs.unlabeled else ()
+        return (*unlabeled, "ip") if needs.ip else unlabeled
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,12 @@ class Cell(Record):
     )
     not_applicable: str | None = Field(default=None, description="why only the OOP names were scored")
     images: dict[str, int] = Field(default={}, description="scored images of each side")
+    discovery: dict[str, float] = Field(
+        default={}, description="of a method that clusters a pool: named_acc, cluster_acc, coverage, matching_acc"
+    )
+    outcome: Annotated[dict[str, Any], BeforeValidator(_as_json)] = Field(
+        default={}, description="what the method tells of its fit, in its own words"
+    )
     unreadable: tuple[str, ...] = Field(default=(), description="images that could not be decoded")
     revision: str | None = Field(default=None, description="of the data set, where a download wrote it down")
     predictions: str | None = Field(default=None, description="sha256 of the file with the predicted columns")

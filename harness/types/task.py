@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from harness.errors import MethodError
 from harness.prompts import Template
@@ -17,33 +17,47 @@ if TYPE_CHECKING:
 
     from harness.prompts import Prompt
 
+Pool = Literal["train-unlabeled", "test-unlabeled"]
+"""Whose images an unlabeled pool holds: those of the OOP train part, or the OOP images that are scored."""
+
+_Given = TypeVar("_Given")
+
 
 @dataclass(frozen=True)
 class Needs:
     """What a method asks for; every need becomes a column of the leaderboard.
 
+    The OOP names are given to every method, so the vocabulary always is; how many of them the pool holds is not.
+
     Attributes:
         support: labelled few-shot images of the OOP names.
         captions: the captions of the support images (implies support).
         validation: the few-shot validation draw.
+        unlabeled: images of the OOP names without labels; ``Method.pool`` says which.
+        ip: the labelled IP train images, as known classes.
+        clusters: how many classes the pool holds.
     """
 
     support: bool = False
     captions: bool = False
     validation: bool = False
+    unlabeled: bool = False
+    ip: bool = False
+    clusters: bool = False
 
     def labels(self) -> tuple[str, ...]:
         """The needs that are declared, by name."""
-        return tuple(name for name in ("support", "captions", "validation") if getattr(self, name))
+        names = ("support", "captions", "validation", "unlabeled", "ip", "clusters")
+        return tuple(name for name in names if getattr(self, name))
 
 
 @dataclass(frozen=True)
 class Support:
-    """Labelled images of the OOP names.
+    """Labelled images of the OOP names, or of IP classes.
 
     Attributes:
         image: ``(n, v, d)`` unit rows: n images, v views; view 0 is the test view.
-        label: ``(n,)`` int64, position in ``Task.names``.
+        label: ``(n,)`` int64, position in ``Task.names``; of IP images the number of the class.
         captions: n captions or None, absent unless captions were declared as a need.
     """
 
@@ -122,6 +136,9 @@ class Task:
     progress: Progress = _silent
     _support: Support | None = field(default=None, repr=False)
     _validation: Support | None = field(default=None, repr=False)
+    _unlabeled: Tensor | None = field(default=None, repr=False)
+    _ip: Support | None = field(default=None, repr=False)
+    _clusters: int | None = field(default=None, repr=False)
 
     @property
     def support(self) -> Support:
@@ -134,12 +151,27 @@ class Task:
         return _declared(self._validation, "validation")
 
     @property
+    def unlabeled(self) -> Tensor:
+        """``(n, d)`` unit rows of the pool, in an order that tells nothing about the class (need: unlabeled)."""
+        return _declared(self._unlabeled, "unlabeled")
+
+    @property
+    def ip(self) -> Support:
+        """The labelled IP train images, none where the data have no IP folder (need: ip)."""
+        return _declared(self._ip, "ip")
+
+    @property
+    def clusters(self) -> int:
+        """How many classes the pool holds (need: clusters)."""
+        return _declared(self._clusters, "clusters")
+
+    @property
     def vocabulary(self) -> Vocabulary:
         """The OOP names as a vocabulary."""
         return Vocabulary.of(self.hint, oop=self.names)
 
 
-def _declared(value: Support | None, need: str) -> Support:
+def _declared(value: _Given | None, need: str) -> _Given:
     if value is None:
         raise MethodError(
             f"the task has no {need}: the method did not declare it", f"add {need}=True to the method's needs"

@@ -84,12 +84,13 @@ def task(**more: Any) -> Task:
     )
 
 
-@pytest.mark.parametrize("need", ["support", "validation"])
+@pytest.mark.parametrize("need", ["support", "validation", "unlabeled", "ip", "clusters"])
 def test_what_was_not_declared_raises_when_it_is_read(need: str) -> None:
     with pytest.raises(MethodError, match=f"the task has no {need}: the method did not declare it") as error:
         getattr(task(), need)
     assert error.value.hint == f"add {need}=True to the method's needs"
-    given = Support(torch.zeros(1, 1, 2), torch.zeros(1, dtype=torch.long))
+    images = Support(torch.zeros(1, 1, 2), torch.zeros(1, dtype=torch.long))
+    given = {"unlabeled": images.image[:, 0], "clusters": 3}.get(need, images)
     assert getattr(task(**{f"_{need}": given}), need) is given
 
 
@@ -97,7 +98,7 @@ def test_a_task_has_no_field_for_scored_images() -> None:
     fields = set(Task.__dataclass_fields__)
     assert fields == {
         *("names", "hint", "text", "logit_scale", "generator", "device", "template", "shots", "progress"),
-        *("_support", "_validation"),
+        *("_support", "_validation", "_unlabeled", "_ip", "_clusters"),
     }
 
 
@@ -105,6 +106,7 @@ def test_needs_are_told_by_name() -> None:
     assert Needs().labels() == ()
     assert Needs(validation=True, support=True).labels() == ("support", "validation")
     assert Needs(captions=True).labels() == ("captions",)
+    assert Needs(clusters=True, ip=True, unlabeled=True).labels() == ("unlabeled", "ip", "clusters")
 
 
 def test_a_vocabulary_has_oop_names_first() -> None:

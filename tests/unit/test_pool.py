@@ -1,0 +1,157 @@
+"""The unlabeled track: what a method is given of a pool, and what its clusters are worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from harness.method import Method
+from harness.metrics import judge_discovery
+from harness.progress import Silent
+from harness.prompts import Template
+from harness.runner.bench import Bench
+from harness.runner.cell import pose, run_cell
+from harness.runner.plan import make_plan
+from harness.runner.request import MethodChoice, Request
+from harness.types.discovery import Discovery
+from harness.types.features import Features
+from harness.types.task import Needs, Pool, Task
+
+from ..datasets.roots import make_root
+
+
+@dataclass
+class Pooled(Method):
+    """Says what it is told to say about its pool."""
+
+    needs = Needs(unlabeled=True, ip=True, clusters=True)
+    pool: Pool = "train-unlabeled"
+    answer: Any = None
+    told: Any = None
+
+    def fit(self, task: Task) -> Any:
+        self.task_ = task
+        return self
+
+    def scores(self, image: Any, vocabulary: Any) -> Any:
+        return image @ torch.ones(image.shape[1], len(vocabulary))
+
+    def discovery(self) -> Any:
+        return self.answer
+
+    def outcome(self) -> Any:
+        return self.told or {}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    data, cache = make_root(tmp_path_factory.mktemp("data")), tmp_path_factory.mktemp("cache")
+    choice = (MethodChoice("zero_shot"),)
+    request = Request(choice, ("Animals",), (2,), (1,), data=data, backbone="beyond-mini", device="cpu", cache=cache)
+    plan = make_plan(request, Silent())
+    return plan.jobs[0], Bench(plan.resolved, plan.device, plan.domains, plan.cache, 1)
+
+
+def posed(place, method):
+    job, bench = place
+    return pose(job.spec, None, method, Template(), bench)[0]
+
+
+def cell(place, **parameters):
+    job, bench = place
+    return run_cell(job.spec, None, Pooled(**parameters), Template(), bench)
+
+
+def rows(image):
+    return {row.numpy().tobytes() for row in image}
+
+
+def test_the_pool_is_the_part_that_was_named(place):
+    _, bench = place
+    train, test = (posed(place, Pooled(pool)) for pool in ("train-unlabeled", "test-unlabeled"))
+    assert rows(test.unlabeled) == rows(bench.scored("Animals")["oop"].image[:, 0])
+    assert not rows(train.unlabeled) & rows(test.unlabeled)
+    data = bench.domains["Animals"]
+    assert len(train.unlabeled) == len(data.oop["train"].items)
+    assert train.clusters == len(data.oop["train"].names)
+    assert len(train.ip.label) == len(data.ip["train"].items)
+    assert not rows(train.ip.image[:, 0]) & rows(bench.scored("Animals")["ip"].image[:, 0])
+
+
+def test_a_pool_is_a_copy_without_labels_in_the_order_of_the_digests(place):
+    _, bench = place
+    task = posed(place, Pooled())
+    task.unlabeled.zero_()
+    again = posed(place, Pooled()).unlabeled
+    assert bool(again.any())
+    split = bench.domains["Animals"].oop["train"]
+    digest = {split.folder / item.path: item.label for item in split.items}
+    by_digest = [digest[f] for f in sorted(digest, key=lambda f: bench.domains["Animals"].digests[f])]
+    assert bench.pool("Animals", "train-unlabeled").label.tolist() == by_digest
+    assert by_digest != sorted(by_digest)
+
+
+def test_without_an_ip_folder_there_are_no_ip_images(place):
+    job, bench = place
+    data = bench.domains["Animals"]
+    alone = Bench.__new__(Bench)
+    alone.__dict__ |= bench.__dict__ | {"domains": {"Animals": replace(data, ip=None)}, "_pools": ("", {})}
+    task, _ = pose(job.spec, None, Pooled(), Template(), alone)
+    assert task.ip.image.shape == (0, 1, task.unlabeled.shape[1])
+
+
+def test_a_perfect_clustering_with_shuffled_ids_is_judged_perfect(place):
+    _, bench = place
+    label = bench.pool("Animals", "train-unlabeled").label
+    turn = torch.arange(int(label.max()) + 1).roll(1)
+    made = cell(place, answer=Discovery(turn[label], torch.argsort(turn)), told={"rounds": [1, 0]})
+    assert made.failure is None
+    assert made.discovery == {"named_acc": 1.0, "cluster_acc": 1.0, "coverage": 1.0, "matching_acc": 1.0}
+    assert made.outcome == {"rounds": [1, 0]}
+    wrong = cell(place, answer=Discovery(turn[label], torch.arange(len(turn))))  # the row number taken for the cluster
+    assert (wrong.discovery["named_acc"], wrong.discovery["cluster_acc"]) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({"told": {"x": torch.ones(1)}}, "outcome cannot be kept as JSON"),
+        ({"told": {"x": float("nan")}}, "outcome cannot be kept as JSON"),
+        ({"told": [1]}, "outcome returned list"),
+        ({"answer": Discovery(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long))}, "discovery: "),
+    ],
+)
+def test_a_report_that_cannot_be_kept_or_judged_is_a_failed_cell(place, parameters, reason):
+    made = cell(place, **parameters)
+    assert reason in made.failure.reason
+
+
+def test_other_labels_of_the_pool_change_no_prediction(place):
+    _, bench = place
+    straight = cell(place)
+    features = bench.pool("Animals", "train-unlabeled")
+    other = Features(features.image, features.label.flip(0), ())
+    bench._pools = ("Animals", bench._pools[1] | {"train-unlabeled": other})
+    turned = cell(place)
+    bench._pools = ("", {})
+    assert straight.predictions == turned.predictions
+
+
+def test_discovery_in_figures():
+    label = np.array([0, 0, 0, 1, 1, 2])
+    cluster = np.array([1, 1, 0, 0, 0, -1])  # cluster 2 is empty, one image is in none
+    found = judge_discovery(cluster, np.array([1, 2, 0]), label)
+    assert found["named_acc"] == pytest.approx(2 / 6)
+    assert found["cluster_acc"] == pytest.approx(4 / 6)
+    assert found["coverage"] == pytest.approx(5 / 6)
+    assert found["matching_acc"] == pytest.approx(1 / 2)
+    nameless = judge_discovery(cluster, np.array([1, -1, 0]), label)
+    assert nameless["coverage"] == pytest.approx(3 / 6)
+    nothing = judge_discovery(np.full(6, -1), np.zeros(0, dtype=np.int64), label)
+    assert set(nothing.values()) == {0.0}
+    with pytest.raises(ValueError, match="clusters are 0 to 2"):
+        judge_discovery(cluster + 3, np.array([1, 2, 0]), label)
