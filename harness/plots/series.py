@@ -47,16 +47,27 @@ def _identity(row: Row) -> str:
 
 
 def _labels(rows: Sequence[Row]) -> list[str]:
-    """The method's name; where it occurs twice, the parameters that differ; where that is not enough, a number."""
+    """The method's name; where a setting has it twice, what differs; where nothing that is shown does, a number."""
+    facts = [_facts(row) for row in rows]
     labels = []
-    for row in rows:
-        same = [other for other in rows if other.method == row.method]
-        own = row.method_record.parameters
-        differ = [key for key in own if any(other.method_record.parameters.get(key) != own[key] for other in same)]
-        extra = ", ".join(f"{key}={own[key]}" for key in differ)
+    for row, own in zip(rows, facts, strict=True):
+        same = [f for other, f in zip(rows, facts, strict=True) if _setting(other) == _setting(row)]
+        extra = ", ".join(f"{key}={own[key]}" for key in own if any(other.get(key) != own[key] for other in same))
         labels.append(f"{row.method} ({extra})" if extra else row.method)
-    for label in {label for label in labels if labels.count(label) > 1}:
-        places = [i for i, other in enumerate(labels) if other == label]
-        for number, place in enumerate(places, start=1):
-            labels[place] = f"{label} #{number}"
+    named: dict[tuple[object, ...], list[int]] = {}
+    for place, (row, label) in enumerate(zip(rows, labels, strict=True)):
+        named.setdefault((*_setting(row), label), []).append(place)
+    for places in named.values():
+        if len(places) > 1:
+            for number, place in enumerate(places, start=1):
+                labels[place] += f" #{number}"
     return labels
+
+
+def _setting(row: Row) -> tuple[str, str, str, str]:
+    return row.protocol, row.dataset, row.backbone, row.method
+
+
+def _facts(row: Row) -> dict[str, object]:
+    run = {"precision": row.backbone_record.precision, "version": row.method_record.version, "device": row.device}
+    return {**row.method_record.parameters, **run, **row.versions}

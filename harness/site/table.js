@@ -63,8 +63,8 @@ function domainCell(row, domain, metric, edge) {
   const holes = holesOf(row, domain);
   const why = () => holes.map(holeInWords).join("; ");
   if (!figure) {
-    const failed = holes.some((hole) => hole[2] === "error");
-    const cell = h("td", { class: `${holes.length ? "hole" : ""}${edge ? " edge" : ""}` }, holes.length ? (failed ? "failed" : "none") : "–");
+    const said = holes.some((hole) => hole[2] === "error") ? "failed" : holes.some((hole) => hole[2] === "missing") ? "not run" : "n/a";
+    const cell = h("td", { class: `${holes.length ? "hole" : ""}${edge ? " edge" : ""}` }, holes.length ? said : "–");
     return tip(cell, () => (holes.length ? why() : `${domain}: not measured`));
   }
   const cell = h("td", { class: `figure${holes.length ? " partly" : ""}${edge ? " edge" : ""}` }, percent(figure[0]));

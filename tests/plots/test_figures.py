@@ -11,6 +11,7 @@ import pytest
 
 from harness.cli.main import execute
 from harness.leaderboard.statistics import Interval
+from harness.plots.series import series
 from harness.plots.shots import plot_shots
 
 from .boards import cell, failed, grid, rows, study, write
@@ -129,6 +130,18 @@ def test_lines_of_one_method_are_told_apart_by_the_parameters_that_differ(tmp_pa
     out = tmp_path / "figure.svg"
     assert execute(["plot", "shots", str(write(cells, tmp_path / "board.json")), "--out", str(out)]) == 0
     assert {"fsnl (lr=0.1)", "fsnl (lr=0.2)"} <= set(words(out))
+
+
+def test_lines_are_told_apart_within_their_setting_by_what_differs() -> None:
+    twice = grid("fsnl", 4, 0.3) + grid("fsnl", 4, 0.4, device="cuda (H200)")
+    elsewhere = grid("fsnl", 4, 0.3, protocol="paper-2025") + grid("fsnl", 4, 0.3, method={"code": "0" * 64})
+    found = [(line.rows[0].protocol, line.label) for line in series(rows(twice + elsewhere))]
+    assert sorted(found) == [
+        ("clean-v1", "fsnl (device=cpu (x86_64)) #1"),
+        ("clean-v1", "fsnl (device=cpu (x86_64)) #2"),
+        ("clean-v1", "fsnl (device=cuda (H200))"),
+        ("paper-2025", "fsnl"),
+    ]
 
 
 def test_a_domain_without_figures_is_said_to_have_failed(tmp_path: Path) -> None:

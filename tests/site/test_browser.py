@@ -180,8 +180,8 @@ def test_a_thousand_rows_are_there_and_filter_quickly(
 ) -> None:
     cells = [
         cell(f"method_{i:03d}", domain, shots, 1, ((i * 37 + shots) % 900) / 1000 + 0.001 * place)
-        for i in range(250)
-        for shots in (1, 2, 4, 8)
+        for i in range(125)
+        for shots in range(1, 9)
         for place, domain in enumerate(DOMAINS)
     ]
     file = site(cells)
@@ -197,7 +197,7 @@ def test_a_thousand_rows_are_there_and_filter_quickly(
       document.body.offsetHeight;
       return performance.now() - begin;
     })()""")
-    assert browser.run("document.querySelectorAll('#table tbody tr').length") == 250
+    assert browser.run("document.querySelectorAll('#table tbody tr').length") == 125
     sort = browser.run("""(() => {
       const begin = performance.now();
       document.querySelector('[data-sort=name]').click();
