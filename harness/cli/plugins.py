@@ -24,17 +24,24 @@ def main(
 
 
 def plugins(json: bool, strict: bool) -> int:
-    """List what plugins offer, and what is wrong with them as far as their sources tell.
+    """List what plugins offer, and what is wrong with them as far as their sources and their last imports tell.
 
     With ``strict`` every plugin is imported, which finds all faults, and 1 is returned if there is one.
     """
     from harness import registry
     from harness.catalogue import describe, suspects
     from harness.cli import console
+    from harness.plugin_memory import recall, remember
 
     sources = [source for source, _ in registry.installed()]
     described = [line for source in sources for line in describe(source)]
-    broken = registry.load().broken if strict else suspects(sources)
+    if strict:
+        found = registry.load()
+        remember(found)
+        broken = found.broken
+    else:
+        broken = suspects(sources)
+        broken += recall(source for source in sources if source not in {culprit.source for culprit in broken})
     failed = 1 if strict and broken else 0
     if json:
         document = {

@@ -21,6 +21,7 @@ from harness.files import cache_root, source_digest
 from harness.method import Method, build, parameters
 from harness.miniature import build as miniature_build
 from harness.miniature import model as miniature
+from harness.plugin_memory import remember
 from harness.progress import Reporter, counted
 from harness.runner.domain import DomainData, read_domain
 from harness.runner.request import MethodChoice, Request
@@ -163,6 +164,7 @@ def _plugins(request: Request, report: Reporter) -> registry.Registry:
     if request.backbone not in (None, miniature.NAME):
         hooks.add("harness_register_backbones")
     found = registry.load([choice.name for choice in request.methods], hooks)
+    remember(found, request.cache)
     for name in (request.protocol, request.backbone or ""):
         if name not in {**protocols.PROTOCOLS, **found.protocols, **found.backbones}:
             found.blame(name)

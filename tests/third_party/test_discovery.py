@@ -9,7 +9,9 @@ import time
 
 import pytest
 
+from harness import registry
 from harness.method import CONTRACT
+from harness.plugin_memory import recall
 
 from .conftest import ANIMALS
 from .installed import install
@@ -90,12 +92,42 @@ def test_a_broken_plugin_is_shown_and_everything_else_works(site, harness, evalu
     assert "plugin 'odd' (acme-odd 0.3)" in named.err
 
 
-def test_a_plugin_that_raises_when_imported_is_found_by_strict(site, harness, evaluate):
+def test_a_plugin_that_raises_when_imported_is_found_by_strict_and_remembered(
+    site, harness, evaluate, cache, monkeypatch
+):
+    monkeypatch.setenv("HARNESS_CACHE", str(cache))
     install(site, "odd", METHOD + "\n1 / 0\n")
-    survives(harness, evaluate)
+    assert survives(harness, evaluate)["broken"] == []
     strict = harness("plugins", "--strict")
     assert strict.code == 1
-    assert "broken: plugin 'odd' (zoo-odd 1.0) failed to import: ZeroDivisionError: division by zero" in strict.err
+    sentence = "broken: plugin 'odd' (zoo-odd 1.0) failed to import: ZeroDivisionError: division by zero"
+    assert sentence in strict.err
+    listed = harness("plugins")
+    assert listed.code == 0
+    assert f"{sentence} (when it was last imported)" in listed.err
+    assert "odd" not in sys.modules
+
+
+def test_a_failure_is_forgotten_when_the_plugin_is_mended_or_works(site, harness, evaluate, cache, monkeypatch):
+    monkeypatch.setenv("HARNESS_CACHE", str(cache))
+    install(site, "odd", METHOD + "\nimport os\nif 'MOOD' not in os.environ:\n    raise RuntimeError('no mood')\n")
+    assert evaluate("--plugin", "odd").code == 2
+    assert [b["name"] for b in harness("plugins", "--json").json["broken"]] == ["odd"]
+    monkeypatch.setenv("MOOD", "good")
+    assert harness("plugins", "--strict").code == 0
+    assert harness("plugins", "--json").json["broken"] == []
+    monkeypatch.delenv("MOOD")
+    del sys.modules["odd"]
+    assert harness("plugins", "--strict").code == 1
+    install(site, "odd", METHOD)
+    registry.code_digest.cache_clear()
+    assert harness("plugins", "--json").json["broken"] == []
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"a": 1}', '{"a": ["x"]}'])
+def test_a_damaged_memory_is_no_memory(tmp_path, content):
+    (tmp_path / "plugins.json").write_text(content)
+    assert recall([source for source, _ in registry.installed()], tmp_path) == []
 
 
 @pytest.mark.parametrize("one_name", [True, False])

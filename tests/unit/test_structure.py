@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness.types",),
     ("harness.protocols",),
     ("harness.method", "harness.hookspecs", "harness.plugin_source", "harness.registration", "harness.registry"),
-    ("harness.catalogue", "harness.scaffold"),
+    ("harness.catalogue", "harness.plugin_memory", "harness.scaffold"),
     ("harness.backbones", "harness.datasets"),
     ("harness.miniature",),
     ("harness.backbones.backbone",),
