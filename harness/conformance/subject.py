@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -115,7 +117,9 @@ class Subject:
     def raised(self, function: str, error: BaseException, when: str = "") -> MethodError:
         """The sentence for an exception out of a method."""
         message = f"{self.name}.{function} raised {type(error).__name__}{_when(when)}: {' '.join(str(error).split())}"
-        hint = getattr(error, "hint", None) or "`--traceback` shows where; the contract is in harness/method.py"
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"it came from line {last.lineno} of {Path(last.filename).name}"
+        hint = getattr(error, "hint", None) or f"{where}; the contract is in harness/method.py"
         return MethodError(message, hint)
 
 

@@ -155,6 +155,14 @@ def test_a_check_finds_its_fault_and_says_what_to_change(
     assert change in result.hint
 
 
+def test_an_exception_is_told_with_its_place() -> None:
+    result = run_check("one_class", subject(faulty.NeedsTwoClasses))
+    line = next(
+        i for i, text in enumerate(Path(faulty.__file__).read_text().splitlines(), 1) if "too few classes" in text
+    )
+    assert f"line {line} of faulty.py" in result.hint
+
+
 def test_every_check_is_tested() -> None:
     assert {check for check, *_ in FAULTS} == set(CHECKS)
 
