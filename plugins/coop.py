@@ -34,7 +34,7 @@ class CoOp(Trained):
     presets = {"paper": {**PAPER, "lr": 0.002, "batch": 128}}  # noqa: RUF012 - read only
 
     epochs: int = 100
-    lr: float = 0.01
+    lr: float = 0.03
     batch: int | None = None
     """Images of a step; None takes all of the support."""
     context: str = "a photo of a"

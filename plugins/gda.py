@@ -47,7 +47,8 @@ class GDA(Method):
     alpha_one_shot: float = 1.0
     """Weight where no shot can be left out."""
     views: int = 4
-    """Views of each support image. One view of one shot shows no spread, so nothing could be learned from it."""
+    """Views of each support image; the paper's are crops of 50 to 100 %, the harness's of 8 to 100 %. One view of one
+    shot shows no spread, so nothing could be learned from it."""
 
     def fit(self, task: Task) -> Self:
         """Estimate means and covariance, and choose alpha."""
