@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import sys
 from dataclasses import dataclass
+from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 
 from harness import hookspecs
@@ -65,11 +66,17 @@ def _parse(module: str) -> ast.Module | None:
         return None
     try:
         with open(spec.origin, "rb") as file:  # noqa: PTH123 - pathlib costs a tenth of the listing's time
-            return ast.parse(file.read())
+            return _tree(file.read())
     except SyntaxError:
         raise
     except (OSError, ValueError):
         return None
+
+
+@cache
+def _tree(content: bytes) -> ast.Module:
+    """Parsed once by content, however often it is asked for; nobody changes a tree."""
+    return ast.parse(content)
 
 
 def written(tree: ast.Module) -> list[Written]:
