@@ -14,7 +14,7 @@ from ._vocabulary import positions
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.types.task import Task
+    from harness.types.task import Support, Task
     from harness.types.vocabulary import Vocabulary
 
 
@@ -67,13 +67,21 @@ class NameTuning(Trained):
     init: Literal["name", "random"] = "name"
     """What they start from: the tokens of the name, or noise."""
 
-    def learn(self, task: Task, loss: Callable[[Batch, Tensor], Tensor], batch: int | None = None) -> None:
-        """Minimise a loss of a batch and the text features ``(k, d)`` of the task's names."""
+    def learn(
+        self,
+        task: Task,
+        loss: Callable[[Batch, Tensor], Tensor],
+        batch: int | None = None,
+        support: Support | None = None,
+    ) -> None:
+        """Minimise a loss of a batch and the text features ``(k, d)`` of the names; None learns from the support."""
         self.task_ = task
         self.names_ = NameEmbeddings(task.names, task, self.length, self.init)
         rows = self.names_.rows
         prompts = task.text.tokenize([task.template.fill(name, task.hint) for name in task.names], self.names_.table)
-        self.train(task, [rows], lambda chosen: loss(chosen, task.text.encode_tokens(prompts, rows)), batch)
+        self.train(
+            task, [rows], lambda chosen: loss(chosen, task.text.encode_tokens(prompts, rows)), batch, support=support
+        )
         with torch.no_grad():
             self.text_ = task.text.encode_tokens(prompts, rows)
 

@@ -14,7 +14,7 @@ from harness.method import Method
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.types.task import Task
+    from harness.types.task import Support, Task
 
 PAPER: dict[str, Any] = {
     "optimizer": "sgd",
@@ -67,6 +67,7 @@ class Trained(Method):
         batch: int | None = None,
         images: int | None = None,
         epochs: int | None = None,
+        support: Support | None = None,
     ) -> None:
         """Minimise the loss, changing the parameters in place.
 
@@ -77,10 +78,11 @@ class Trained(Method):
             batch: images of a batch; None takes all of an epoch at once.
             images: random images of an epoch; None takes all of the support.
             epochs: passes; None takes the parameter ``epochs``.
+            support: images to learn from; None takes the task's.
         """
         for parameter in parameters:
             parameter.requires_grad_(True)
-        support = task.support
+        support = support or task.support
         images = min(images or len(support.label), len(support.label))
         batch, epochs = batch or images, epochs or self.epochs
         step = self._optimizer(parameters)
@@ -90,7 +92,7 @@ class Trained(Method):
                 group["lr"] = self._lr(epoch, batch, epochs)
             order = torch.randperm(len(support.label), generator=task.generator, device=task.device)[:images]
             for n, index in enumerate(order.split(batch)):
-                value = loss(Batch(index, _view(task, index), support.label[index]))
+                value = loss(Batch(index, _view(task, support, index), support.label[index]))
                 step.zero_grad()
                 value.backward()
                 step.step()
@@ -113,7 +115,7 @@ class Trained(Method):
         return self.lr
 
 
-def _view(task: Task, index: Tensor) -> Tensor:
-    image = task.support.image[index]
+def _view(task: Task, support: Support, index: Tensor) -> Tensor:
+    image = support.image[index]
     view = torch.randint(image.shape[1], (len(index),), generator=task.generator, device=task.device)
     return image[torch.arange(len(index), device=task.device), view]

@@ -27,7 +27,7 @@ OOP_VOCABULARY = Vocabulary.of(HINT, oop=NAMES)
 IP_VOCABULARY = Vocabulary.of(HINT, ip=IP)
 JOINT = Vocabulary.of(HINT, oop=NAMES, ip=IP)
 CAPTIONS = ("an {} in a garden", "the small {}, seen from above", None)
-QUICK = {"fsnl": {"epochs": 30}, "coop": {"epochs": 60}}
+QUICK = {"fsnl": {"epochs": 30}, "coop": {"epochs": 60}, "zsnl": {"epochs": 30, "agreement": 0.0}}
 """Shorter training for tests."""
 
 
@@ -89,6 +89,9 @@ def make_task(
         "generator": torch.Generator().manual_seed(seed),
         "device": torch.device("cpu"),
         "shots": shots,
+        "_unlabeled": images(12, 20)[0][:, 0],
+        "_ip": Support(unit_rows(12, SIZE, 21)[:, None], torch.arange(12) % len(IP)),
+        "_clusters": len(NAMES),
         "_support": supports[0],
         "_validation": supports[1],
     }

@@ -1,0 +1,165 @@
+"""Clusters of an unlabeled pool: what the methods that discover classes share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.types.task import Support
+
+ITERATIONS = 30
+NEIGHBOURS = 8
+"""Of an image when mean shift moves it."""
+SHIFTS = 3
+SHRINKAGE = 0.3
+"""Share of a sphere in the covariance within known classes."""
+BUDGET = 2**26
+"""Numbers in the largest temporary array; decides how many restarts run at once, and no result."""
+
+
+def canonical(pool: Tensor) -> Tensor:
+    """``(n,)`` an order of the rows that depends on what they hold, not on the order in which they came."""
+    keys = pool[:, :8].cpu().numpy()
+    return torch.from_numpy(np.lexsort(keys.T[::-1].copy())).to(pool.device)
+
+
+def kmeans(x: Tensor, k: int, restarts: int, generator: torch.Generator, known: Support | None = None) -> Tensor:
+    """k-means from many starts, each seeded by k-means++ (Arthur and Vassilvitskii, SODA 2007).
+
+    Args:
+        x: ``(n, d)`` rows.
+        k: clusters; some stay empty when there are fewer different rows.
+        restarts: r.
+        generator: of the starts.
+        known: labelled images of other classes, each a further cluster to which its own images always belong
+            (semi-supervised k-means, Vaze et al., CVPR 2022). In the end every row is in one of the k.
+
+    Returns:
+        ``(r, n)`` clusters, by falling fit: the restart with the least squared distance first.
+    """
+    fixed, weight = _class_sums(known, x)
+    at_once = max(1, BUDGET // max(1, len(x) * (k + len(weight))))
+    done = [_lloyd(x, _seeds(x, k, r, generator), fixed, weight) for r in _groups(restarts, at_once)]
+    found, inertia = (torch.cat(parts) for parts in zip(*done, strict=True))
+    return found[torch.argsort(inertia, stable=True)]
+
+
+def means(x: Tensor, cluster: Tensor, k: int) -> Tensor:
+    """``(r, k, d)`` unit means of the clusters ``(r, n)``; zero for an empty one."""
+    total = torch.zeros(len(cluster), k, x.shape[1], dtype=x.dtype, device=x.device)
+    for each, into in zip(cluster, total, strict=True):
+        into.index_add_(0, each, x)
+    return F.normalize(total, dim=2)
+
+
+def whitened(x: Tensor, known: Support) -> Tensor:
+    """Unit rows in the metric of the known classes: directions in which their images differ count less."""
+    if len(known.label) <= len(known.label.unique()):
+        return x
+    image, label = known.image[:, 0], known.label
+    inside = image - means_of(image, label)[label]
+    covariance = inside.T @ inside / len(inside)
+    sphere = torch.eye(len(covariance), dtype=x.dtype, device=x.device) * covariance.diagonal().mean()
+    values, vectors = torch.linalg.eigh((1 - SHRINKAGE) * covariance + SHRINKAGE * sphere)
+    return F.normalize(x @ (vectors * values.clamp_min(1e-12) ** -0.5) @ vectors.T, dim=1)
+
+
+def means_of(image: Tensor, label: Tensor) -> Tensor:
+    """``(c, d)`` plain means of the classes 0 .. c - 1."""
+    one = F.one_hot(label).to(image.dtype)
+    return one.T @ image / one.sum(dim=0).clamp_min(1)[:, None]
+
+
+def ward(x: Tensor, k: int) -> Tensor:
+    """``(1, n)`` clusters: mean shift towards the nearest images, then Ward's merging (Ward, JASA 1963)."""
+    from sklearn.cluster import AgglomerativeClustering
+
+    k = min(k, len(x))
+    for _ in range(SHIFTS):
+        x = F.normalize(x[nearest(x, NEIGHBOURS)[1]].mean(dim=1) + x, dim=1)
+    if k < 2:
+        return torch.zeros(1, len(x), dtype=torch.long, device=x.device)
+    label = AgglomerativeClustering(k, linkage="ward").fit_predict(x.cpu().numpy())
+    return torch.from_numpy(label)[None].to(x.device, torch.long)
+
+
+def nearest(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Cosines and positions ``(n, count)`` of the nearest other rows; fewer columns where there are fewer rows."""
+    count = min(count, len(x) - 1)
+    found = []
+    for start in range(0, len(x), 2048):
+        cosine = x[start : start + 2048] @ x.T
+        own = torch.arange(len(cosine), device=x.device)
+        cosine[own, own + start] = float("-inf")
+        found.append(cosine.topk(count, dim=1))
+    return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
+
+
+def estimate(x: Tensor, names: int, cluster: Callable[[int], Tensor]) -> int:
+    """The number of clusters from half to one and a half times the names whose mean silhouette is greatest.
+
+    Of an image 1 - a / b, with the distances a to its own and b to the next cluster mean (simplified silhouette).
+    """
+    best, chosen = float("-inf"), names
+    for k in sorted({max(2, round(names * share / 8)) for share in range(4, 13)}):
+        distance = torch.cdist(x, means(x, cluster(k)[:1], k)[0])
+        two = distance.topk(min(2, k), dim=1, largest=False).values
+        value = float((1 - two[:, 0] / two[:, -1].clamp_min(1e-12)).mean())
+        if value > best:
+            best, chosen = value, k
+    return chosen
+
+
+def _groups(total: int, at_once: int) -> list[int]:
+    return [min(at_once, total - start) for start in range(0, total, at_once)]
+
+
+def _class_sums(known: Support | None, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums ``(m, d)`` and sizes ``(m,)`` of the known classes."""
+    if known is None or len(known.label) == 0:
+        return x.new_zeros(0, x.shape[1]), x.new_zeros(0)
+    one = F.one_hot(known.label).to(x.dtype)
+    return one.T @ known.image[:, 0], one.sum(dim=0).clamp_min(1)
+
+
+def _seeds(x: Tensor, k: int, restarts: int, generator: torch.Generator) -> Tensor:
+    """``(r, k, d)`` rows, each drawn with a chance that grows with its squared distance to those before."""
+    chosen = [torch.randint(len(x), (restarts,), generator=generator, device=x.device)]
+    distance = x.new_full((restarts, len(x)), float("inf"))
+    for _ in range(k - 1):
+        distance = torch.minimum(distance, 2 - 2 * x[chosen[-1]] @ x.T)
+        chance = distance.clamp_min(1e-9)
+        chosen.append(torch.multinomial(chance, 1, generator=generator)[:, 0])
+    return x[torch.stack(chosen, dim=1)]
+
+
+def _lloyd(x: Tensor, centre: Tensor, fixed: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Clusters ``(r, n)`` and summed squared distances ``(r,)`` after moving the centres ``(r, k, d)``."""
+    r, k, _ = centre.shape
+    centre = torch.cat([centre, (fixed / weight[:, None]).expand(r, -1, -1)], dim=1)
+    before = None
+    for _ in range(ITERATIONS):
+        cluster = _distances(x, centre).argmin(dim=2)
+        if before is not None and torch.equal(cluster, before):
+            break
+        before = cluster
+        total, count = torch.zeros_like(centre), centre.new_zeros(centre.shape[:2])
+        total[:, k:], count[:, k:] = fixed, weight
+        for each, into, number in zip(cluster, total, count, strict=True):
+            into.index_add_(0, each, x)
+            number += torch.bincount(each, minlength=len(number))
+        centre = torch.where(count[..., None] > 0, total / count.clamp_min(1)[..., None], centre)
+    distance, cluster = _distances(x, centre[:, :k]).min(dim=2)
+    return cluster, distance.sum(dim=1)
+
+
+def _distances(x: Tensor, centre: Tensor) -> Tensor:
+    """``(r, n, k)`` squared distances of unit rows."""
+    return 1 - 2 * x @ centre.transpose(1, 2) + centre.square().sum(dim=2)[:, None]

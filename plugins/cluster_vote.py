@@ -1,0 +1,55 @@
+"""Cluster, vote, assign: the images of a cluster vote for its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+
+from harness.hookspecs import Register, hookimpl
+from harness.matching import assign
+from harness.types.task import Needs
+
+from .kmeans_naming import KMeansNaming
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.types.task import Task
+
+ONE = 2**26
+"""A vote share of one, as a whole number."""
+
+
+@dataclass
+class ClusterVote(KMeansNaming):
+    """k-means clusters, named one-to-one by the votes of their images (Zhang et al., CVPR 2024)."""
+
+    needs = Needs(unlabeled=True, clusters=True)
+    paper = "Zhang et al., CVPR 2024"
+    presets = {"paper": {}}  # noqa: RUF012
+
+    score: Literal["vote", "centroid", "sum"] = "vote"
+    """What a cluster's name is chosen by: the share of its images whose zero-shot answer it is, the cosine of its mean
+    with the prompt, or both."""
+
+    def match_names(self, task: Task, pool: Tensor, text: Tensor) -> Tensor:
+        """``(clusters,)`` names, -1 for none: the assignment of greatest total."""
+        if self.score == "centroid":
+            return super().match_names(task, pool, text)
+        votes = torch.zeros(len(self.mean_), len(text), dtype=pool.dtype, device=pool.device)
+        answer = F.one_hot((pool @ text.T).argmax(dim=1), len(text)).to(pool.dtype)
+        votes.index_add_(0, self.cluster_, answer)
+        share = votes / votes.sum(dim=1, keepdim=True).clamp_min(1)
+        if self.score == "sum":
+            share = share + self.mean_ @ text.T
+        whole = (share.double() * ONE).round().to(torch.int32).cpu().numpy()
+        return torch.from_numpy(assign(whole).columns).to(pool.device)
+
+
+@hookimpl
+def harness_register_methods(register: Register) -> None:
+    """Offer the method."""
+    register("cluster_vote", ClusterVote)

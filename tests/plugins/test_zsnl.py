@@ -1,0 +1,161 @@
+"""Methods of the unlabeled track: perfect clusters, odd numbers of clusters, and what may not matter."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from harness.metrics import judge_discovery
+from harness.types.task import Support
+from harness_plugins import zsnl
+from harness_plugins._balanced import sinkhorn
+from harness_plugins._clusters import canonical, estimate, kmeans, means, ward
+
+from ..unit.makers import unit_rows
+from .tasks import HINT, NAMES, OOP_VOCABULARY, SIZE, images, make_task, quick, tower
+
+METHODS = ("cluster_vote", "kmeans_naming", "transclip", "zsnl")
+ZSNL = {"agreement": 0.0, "epochs": 20, "restarts": 5}
+
+
+@pytest.fixture
+def one_wording(monkeypatch):
+    """An untrained tower has no common sense of several."""
+    monkeypatch.setattr(zsnl, "WORDINGS", ())
+
+
+def settings(name):
+    return ZSNL if name == "zsnl" else {}
+
+
+def far_apart(sizes=(12, 12, 12, 12, 12), seed=1):
+    """Images close around the prompts of their names, in an order that tells nothing: rows and labels."""
+    text = tower().encode([make_task().template.fill(name, HINT) for name in NAMES])
+    label = torch.arange(len(NAMES)).repeat_interleave(torch.tensor(sizes))
+    image = F.normalize(text[label] + 0.02 * unit_rows(len(label), SIZE, seed), dim=1)
+    order = torch.randperm(len(label), generator=torch.Generator().manual_seed(seed))
+    return image[order], label[order]
+
+
+def unlabeled(image, clusters=5, **change):
+    return make_task(_unlabeled=image, _clusters=clusters, _support=None, _validation=None, **change)
+
+
+def judged(method, label):
+    found = method.discovery()
+    return judge_discovery(found.cluster.numpy(), found.name.numpy(), label.numpy())
+
+
+@pytest.mark.parametrize("parameters", [{}, {"assign": "clusters"}, {"assign": "transport"}, {"discover": "ward"}])
+def test_zsnl_names_perfect_clusters_right(one_wording, parameters):
+    image, label = far_apart()
+    method = quick("zsnl", **(ZSNL | parameters)).fit(unlabeled(image))
+    assert set(judged(method, label).values()) == {1.0}
+    assert (method.scores(image, OOP_VOCABULARY).argmax(dim=1) == label).all()
+
+
+@pytest.mark.parametrize("name", ["cluster_vote", "kmeans_naming", "transclip"])
+def test_baselines_name_perfect_clusters_right_whatever_their_ids(name):
+    image, label = far_apart()
+    for seed in range(3):  # other starts give the clusters other ids
+        method = quick(name).fit(unlabeled(image, generator=torch.Generator().manual_seed(seed)))
+        assert set(judged(method, label).values()) == {1.0}
+        fresh, truth = far_apart(seed=5)
+        for rows, wanted in ((image, label), (fresh, truth)):
+            assert (method.scores(rows, OOP_VOCABULARY).argmax(dim=1) == wanted).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_order_of_the_pool_changes_no_prediction(name):
+    pool = images(12, 20)[0][:, 0]
+    order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(3))
+    straight, mixed = (quick(name, **settings(name)).fit(unlabeled(rows)) for rows in (pool, pool[order]))
+    query = torch.cat([pool, images(5, 99)[0][:, 0]])
+    assert torch.equal(straight.scores(query, OOP_VOCABULARY), mixed.scores(query, OOP_VOCABULARY))
+    assert torch.equal(straight.discovery().cluster[order], mixed.discovery().cluster)
+    assert straight.outcome() == mixed.outcome()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_two_fits_of_the_same_task_agree_to_the_last_bit(name):
+    pool = images(12, 20)[0][:, 0]
+    one, other = (quick(name, **settings(name)).fit(unlabeled(pool)) for _ in range(2))
+    assert torch.equal(one.scores(pool, OOP_VOCABULARY), other.scores(pool, OOP_VOCABULARY))
+    assert one.outcome() == other.outcome()
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("clusters", [1, 3, 9])
+def test_fewer_and_more_clusters_than_names(name, clusters):
+    image, label = far_apart()
+    method = quick(name, **settings(name)).fit(unlabeled(image, clusters))
+    assert torch.isfinite(method.scores(image, OOP_VOCABULARY)).all()
+    found = judged(method, label)
+    assert all(0 <= value <= 1 for value in found.values())
+    if name == "kmeans_naming":
+        named = method.discovery().name
+        assert sorted(named[named >= 0].tolist()) == sorted(set(named[named >= 0].tolist()))
+        assert int((named >= 0).sum()) == min(clusters, len(NAMES))
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("sizes", [(30, 1, 12, 1, 12), (20, 0, 0, 9, 1), (1, 1, 1, 1, 1), (1, 0, 0, 0, 0)])
+def test_single_images_and_names_without_any(name, sizes):
+    image, label = far_apart(sizes)
+    method = quick(name, **settings(name)).fit(unlabeled(image))
+    assert torch.isfinite(method.scores(image, OOP_VOCABULARY)).all()
+    assert method.discovery().cluster.shape == label.shape
+
+
+@pytest.mark.parametrize("parameters", [{}, {"discover": "ward"}, {"discover": "semisupervised"}])
+def test_zsnl_without_ip_images(one_wording, parameters):
+    image, label = far_apart()
+    nothing = Support(torch.zeros(0, 1, SIZE), torch.zeros(0, dtype=torch.long))
+    method = quick("zsnl", **(ZSNL | parameters)).fit(unlabeled(image, _ip=nothing))
+    assert judged(method, label)["named_acc"] == 1.0
+
+
+def test_zsnl_answers_as_zero_shot_where_the_gate_is_closed():
+    pool = images(12, 20)[0][:, 0]
+    closed = quick("zsnl", agreement=1.01).fit(unlabeled(pool))
+    assert not closed.outcome()["learned"]
+    assert torch.equal(
+        closed.scores(pool, OOP_VOCABULARY), quick("zero_shot").fit(make_task()).scores(pool, OOP_VOCABULARY)
+    )
+
+
+def test_zsnl_tells_what_it_did_in_every_round(one_wording):
+    image, _ = far_apart()
+    told = quick("zsnl", **ZSNL, rounds=4).fit(unlabeled(image)).outcome()
+    assert (told["clusters"], sorted(told["sizes"]), told["learned"]) == (5, [12] * 5, True)
+    assert len(told["rounds"]) == 2  # nothing moves in the second
+    assert told["rounds"][-1]["moved"] == 0
+    assert told["rounds"][0]["matching"] == list(range(5))
+
+
+def test_the_number_of_clusters_is_estimated():
+    centre = unit_rows(6, SIZE, 4)
+    image = F.normalize(centre.repeat(10, 1) + 0.1 * unit_rows(60, SIZE, 5), dim=1)
+    method = quick("zsnl", **ZSNL, count="estimated").fit(unlabeled(image))
+    assert method.outcome()["clusters"] == 6
+    seed = torch.Generator().manual_seed(0)
+    assert estimate(image, 7, lambda k: kmeans(image, k, 5, seed)) == 6
+
+
+def test_equal_capacities():
+    plan = sinkhorn(10 * torch.randn(60, 5, generator=torch.Generator().manual_seed(0)))
+    np.testing.assert_allclose(plan.sum(dim=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(plan.sum(dim=0), 12, rtol=0.05)
+
+
+def test_restarts_come_by_fit_and_do_not_depend_on_how_many_run_at_once(monkeypatch):
+    pool = images(12, 20)[0][:, 0]
+    found = kmeans(pool, 5, 6, torch.Generator().manual_seed(0))
+    centre = means(pool, found, 5)
+    fit = [float((pool * centre[r][found[r]]).sum()) for r in range(6)]
+    assert found.shape == (6, 60)
+    assert fit[0] >= max(fit) - 0.5
+    assert ward(pool[:1], 5).tolist() == [[0]]
+    assert canonical(pool.flip(0)).flip(0).tolist() == (len(pool) - 1 - canonical(pool).flip(0)).tolist()
