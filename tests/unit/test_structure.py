@@ -34,6 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 """From the ground up. A module imports from its own layer and those before it."""
 
 PUBLIC = {
+    "harness.types.discovery",
     "harness.errors",
     "harness.hookspecs",
     "harness.matching",
