@@ -166,7 +166,7 @@ def test_ctrl_c_leaves_no_process(zoo, world, cache, tmp_path, monkeypatch):
 def test_the_state_that_is_watched_is_all_noticed(monkeypatch, tmp_path):
     monkeypatch.setenv("ZOO", "1")
     monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
+    threads, errors = torch.get_num_threads(), np.geterr()
     moves = {
         "Python's random state": (lambda: random.random(), None),
         "numpy's random state": (lambda: np.random.rand(), None),
@@ -184,7 +184,7 @@ def test_the_state_that_is_watched_is_all_noticed(monkeypatch, tmp_path):
             lambda: torch.use_deterministic_algorithms(True),
             lambda: torch.use_deterministic_algorithms(False),
         ),
-        "numpy's error handling": (lambda: np.seterr(all="raise"), lambda: np.seterr(all="warn")),
+        "numpy's error handling": (lambda: np.seterr(all="raise"), lambda: np.seterr(**errors)),
         "the working folder": (lambda: os.chdir(os.sep), lambda: os.chdir(tmp_path)),
         "the environment variable ZOO": (lambda: os.environ.pop("ZOO"), None),
     }
