@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
@@ -15,7 +16,7 @@ from harness.cli import config, leaderboard, plot, plugins
 from harness.cli.options import CORES, Cache, Json, Workers
 from harness.errors import HarnessError
 
-EXIT_DONE, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 2, 130
+EXIT_DONE, EXIT_USER_ERROR, EXIT_INTERRUPTED, EXIT_CLOSED_PIPE = 0, 2, 130, 1
 
 app = typer.Typer(
     name="harness",
@@ -204,9 +205,15 @@ def bench_matching(
 def run() -> None:
     """Entry point of the command ``harness``."""
     signal.signal(signal.SIGTERM, _interrupt)
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `harness plugins | head` ends quietly
-    sys.exit(execute(sys.argv[1:]))
+    # A reader that stops reading (`harness plugins | head`) ends the command quietly: typer and rich see to it. The
+    # signal's default action would also end a run whose worker was killed, at the next word to that worker's pipe.
+    code = execute(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_CLOSED_PIPE
+    sys.exit(code)
 
 
 def execute(arguments: list[str]) -> int:

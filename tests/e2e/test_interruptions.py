@@ -56,3 +56,28 @@ def test_a_stopped_command_leaves_valid_files_and_no_process(world, tmp_path, ki
     ledger = Ledger(tmp_path / "results")
     finished = [p.stem for p in (tmp_path / "results").glob("cells/*/*.json")]
     assert all(ledger.get(key) for key in finished)
+
+
+@pytest.mark.parametrize("words", [["plugins"], ["plugins", "--json"], ["leaderboard", "schema"]])
+def test_a_reader_that_stops_reading_ends_the_command_quietly(tmp_path, words):
+    process = start(*words, cache=tmp_path / "cache")
+    process.stdout.close()
+    _, err = process.communicate(timeout=60)
+    assert err == ""
+    assert process.returncode == 1
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_does_not_end_the_run(world, tmp_path):
+    words = ["evaluate", "--all-domains", "--data", world, "--backbone", "beyond-mini", "--out", tmp_path / "results"]
+    process = start(*words, "--workers", "2", "-p", "fsnl.epochs=100", "--seeds", "1-2", cache=tmp_path / "cache")
+    deadline = time.monotonic() + 120
+    while len(list((tmp_path / "results").glob("cells/*/*.json"))) < 2:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    workers = [p for p in psutil.Process(process.pid).children(recursive=True) if not p.children()]
+    workers[-1].kill()
+    _, err = process.communicate(timeout=120)
+    assert process.returncode in (0, 1), err
+    assert (tmp_path / "results" / "leaderboard.json").exists()
