@@ -5,9 +5,7 @@ from __future__ import annotations
 import traceback
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from harness.conformance.backbone import tiny_text
@@ -15,6 +13,7 @@ from harness.conformance.world import World
 from harness.errors import FixedVocabulary, MethodError
 from harness.features.encode import one_thread_per_operation
 from harness.method import Method
+from harness.scores import ask_scores
 from harness.types.task import Task
 from harness.types.vocabulary import Vocabulary
 
@@ -78,36 +77,19 @@ class Subject:
         return method
 
     def scores(self, method: Method, image: Tensor, vocabulary: Vocabulary, when: str = "") -> Tensor:
-        """The scores ``(m, k)`` of images ``(m, d)``, checked for type, shape and finiteness.
+        """The scores ``(m, k)`` of images ``(m, d)``, checked as in a run.
 
         Raises:
             MethodError: scores raised, or returned what the contract forbids.
             FixedVocabulary: the method's own answer.
         """
         try:
-            with torch.no_grad(), one_thread_per_operation(image.device):
-                scores: Any = method.scores(image.clone(), vocabulary)
-        except FixedVocabulary:
+            with one_thread_per_operation(image.device):
+                return ask_scores(method, self.name, image, vocabulary, when)
+        except (FixedVocabulary, MethodError):
             raise
         except (Exception, SystemExit) as error:
             raise self.raised("scores", error, when) from error
-        wanted = (len(image), len(vocabulary))
-        if not isinstance(scores, Tensor):
-            hint = "return a torch tensor"
-            raise MethodError(f"{self.name}.scores returned {type(scores).__name__}{_when(when)}", hint)
-        if not scores.is_floating_point():
-            hint = "return floating-point scores before softmax, not labels"
-            raise MethodError(f"{self.name}.scores returned {scores.dtype}{_when(when)}", hint)
-        if tuple(scores.shape) != wanted:
-            hint = f"return {wanted}: one row per image, one column per name of the vocabulary"
-            raise MethodError(f"{self.name}.scores returned {tuple(scores.shape)}{_when(when)}", hint)
-        if scores.device != image.device:
-            hint = "keep everything on task.device; call neither .cuda() nor .cpu()"
-            raise MethodError(f"{self.name}.scores returned scores on {scores.device}{_when(when)}", hint)
-        if not bool(torch.isfinite(scores).all()):
-            hint = "look for a division by zero, the logarithm of zero, or a learning rate that is too high"
-            raise MethodError(f"{self.name}.scores returned NaN or infinity{_when(when)}", hint)
-        return scores
 
     def accuracy(self, method: Method, world: World, when: str = "") -> float:
         """The share of the world's OOP images whose own name has the highest score."""

@@ -7,8 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.errors import FixedVocabulary, MethodError
+from harness.errors import FixedVocabulary
 from harness.method import Method
+from harness.scores import ask_scores
 from harness.types.features import Features
 from harness.types.task import Task
 from harness.types.vocabulary import Vocabulary
@@ -78,22 +79,9 @@ def predict(method: Method, name: str, image: Tensor, vocabulary: Vocabulary) ->
     """The best-scored column of every image ``(n,)``; ties go to the lowest column.
 
     Raises:
-        MethodError: scores of a wrong type or shape, or that are not finite.
+        MethodError: scores that the contract forbids.
     """
-    best = []
-    for chunk in torch.split(image, CHUNK):
-        with torch.no_grad():
-            scores = method.scores(chunk.clone(), vocabulary)  # a method may write into what it is given
-        wanted = (len(chunk), len(vocabulary))
-        if not isinstance(scores, Tensor) or not scores.is_floating_point():
-            kind = str(scores.dtype) if isinstance(scores, Tensor) else type(scores).__name__
-            raise MethodError(f"{name}.scores returned {kind}; scores must be a floating-point tensor")
-        if tuple(scores.shape) != wanted:
-            raise MethodError(
-                f"{name}.scores returned {tuple(scores.shape)}; scores must be {wanted}: one row per image, "
-                "one column per name"
-            )
-        if not bool(torch.isfinite(scores).all()):
-            raise MethodError(f"{name}.scores returned NaN or infinity")
-        best.append(scores.argmax(dim=1).cpu().numpy())
+    best = [
+        ask_scores(method, name, chunk, vocabulary).argmax(dim=1).cpu().numpy() for chunk in torch.split(image, CHUNK)
+    ]
     return np.concatenate(best).astype(np.int64)
