@@ -3,21 +3,23 @@
 No text encoder is copied: prompts go through open_clip's own module, for ``CLIP`` and ``CustomTextCLIP`` (and CoCa)
 alike. A forward hook on the token embedding puts learned rows in the place of a piece's tokens.
 
-Two exact savings. With a causal mask nothing after the end token matters, so the context is cut to the longest prompt
-of the batch; a probe at construction shows that this changes nothing, otherwise it is not done. And frozen prompts are
-encoded once.
+Three exact savings. With a causal mask nothing after the end token matters, so the context is cut to the longest prompt
+of the batch; and what several prompts begin with is computed once (``harness.backbones.tree``). Probes at construction
+show that both change nothing, otherwise they are not done. And frozen prompts are encoded once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from harness.backbones import tree
 from harness.errors import BackboneError
 from harness.prompts import Piece, Prompt
 
@@ -32,11 +34,18 @@ class Tokens:
         ids: ``(b, l)`` int64, l = the longest prompt, start and end token included.
         slot: ``(s, 2)`` int64 pairs (prompt, position): token s of the batch is replaced.
         row: ``(s,)`` int64: by this row of the learned table.
+        eot: id of the end token.
     """
 
     ids: Tensor
     slot: Tensor
     row: Tensor
+    eot: int
+
+    @cached_property
+    def tree(self) -> tree.Tree:
+        """The prompts as a tree of their distinct beginnings."""
+        return tree.grow(self.ids, self.slot, self.row, self.eot)
 
 
 class _Encode(nn.Module):
@@ -58,6 +67,7 @@ class TextTower:
         width: size of a token embedding.
         context_length: tokens of a prompt at most, start and end token included.
         cuts_context: whether prompts are encoded no longer than they are.
+        shares_beginnings: whether what prompts with learned rows begin with is computed once.
     """
 
     def __init__(self, model: nn.Module, tokenizer: Any, device: torch.device) -> None:
@@ -77,8 +87,9 @@ class TextTower:
         self.context_length = int(getattr(tokenizer, "context_length", None) or model.context_length)  # type: ignore[arg-type]
         self._frozen: dict[Prompt, Tensor] = {}
         self._ids: dict[str, list[int]] = {}
-        self.cuts_context = False
+        self.cuts_context = self.shares_beginnings = False
         self.cuts_context = self._probe_cut()
+        self.shares_beginnings = self.cuts_context and self._probe_tree()
 
     # -- tokens ------------------------------------------------------------------------------------------------
 
@@ -150,7 +161,7 @@ class TextTower:
             ids_[b, : len(r)] = torch.tensor(r)
         slot = torch.tensor(slots, dtype=torch.long).reshape(-1, 2)
         row = torch.tensor(sources, dtype=torch.long)
-        return Tokens(ids_.to(self._device), slot.to(self._device), row.to(self._device))
+        return Tokens(ids_.to(self._device), slot.to(self._device), row.to(self._device), eot)
 
     def _part(self, piece: Piece, table: Mapping[str, tuple[int, int]], filler: int) -> tuple[list[int], int]:
         if piece.key is not None and piece.key in table:
@@ -164,6 +175,8 @@ class TextTower:
         """Unit rows ``(b, d)`` of tokenised prompts; gradients flow into ``learned`` ``(R, width)``."""
         if learned is None or tokens.row.numel() == 0:
             return self._forward(tokens.ids)
+        if self.shares_beginnings:
+            return tree.encode(self._tower, tokens.tree, learned)
         values = learned[tokens.row]
 
         def replace(module: nn.Module, args: Any, output: Tensor) -> Tensor:
@@ -237,6 +250,20 @@ class TextTower:
             finally:
                 self.cuts_context = False
         return bool(torch.allclose(whole, cut, atol=1e-5))
+
+    def _probe_tree(self) -> bool:
+        """Whether computing beginnings once leaves the features as they are."""
+        learned = self.token_embedding("a tall cat")
+        table = {"long": (0, len(learned)), "short": (0, 1)}
+        probe = [Prompt((Piece("a photo of "), Piece(key, key), Piece("."))) for key in table]
+        tokens = self.tokenize(probe, table)
+        with torch.no_grad():
+            try:
+                shared = tree.encode(self._tower, tokens.tree, learned)
+            except (RuntimeError, AttributeError, TypeError):
+                return False
+            whole = self.encode_tokens(tokens, learned)
+        return bool(torch.allclose(whole, shared, atol=1e-5))
 
 
 def _shorten(parts: list[tuple[list[int], int]], room: int) -> list[tuple[list[int], int]]:
