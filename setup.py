@@ -21,6 +21,8 @@ from setuptools.command.build_ext import build_ext
 
 CPP = [
     "csrc/similarity.cpp",
+    "csrc/product_doubles.cpp",
+    "csrc/product_pairs.cpp",
     "csrc/assign.cpp",
     "csrc/ties.cpp",
     "csrc/match_cpu.cpp",

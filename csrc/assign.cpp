@@ -46,8 +46,8 @@ struct Solver {
     const std::int32_t* s;
     int rows, columns, stride;
     std::int64_t steps;
-    std::vector<T> price, distance, closed;
-    std::vector<std::int32_t> column_of, row_of, previous, waiting, next, reached;
+    Lines<T> price, distance, closed;
+    Lines<std::int32_t> column_of, row_of, previous, waiting, next, reached;
 
     struct Best {
         T first, second;
@@ -87,8 +87,8 @@ struct Solver {
 
     HARNESS_INLINE void column_maxima() {
         using I = Wide<std::int32_t>;
-        std::vector<std::int32_t>& top = next;
-        std::vector<std::int32_t>& who = previous;
+        Lines<std::int32_t>& top = next;
+        Lines<std::int32_t>& who = previous;
         top.assign(s, s + stride);
         std::fill(who.begin(), who.end(), 0);
         for (int i = 1; i < rows; ++i)
@@ -273,7 +273,7 @@ struct Solver {
             }
         }
         found.gap = dual - found.total;
-        found.column_of_row = column_of;
+        found.column_of_row.assign(column_of.begin(), column_of.end());
         found.steps = steps;
     }
 };

@@ -69,14 +69,15 @@ PYBIND11_MODULE(_native, module) {
 
     module.def(
         "quantise_cpu",
-        [](Address prototypes, Address names, std::int64_t batch, int n, int m, int dimension, int threads, Address similarity,
-           Address valid) {
+        [](Address prototypes, Address names, std::int64_t batch, int n, int m, int dimension, int threads, bool doubles_alone,
+           Address similarity, Address valid) {
             const py::gil_scoped_release release;
             harness::quantise_cpu(reinterpret_cast<const float*>(prototypes), reinterpret_cast<const float*>(names), {batch, n, m},
-                                  dimension, threads, reinterpret_cast<std::int32_t*>(similarity), reinterpret_cast<bool*>(valid));
+                                  dimension, threads, doubles_alone, reinterpret_cast<std::int32_t*>(similarity),
+                                  reinterpret_cast<bool*>(valid));
         },
         py::arg("prototypes"), py::arg("names"), py::arg("batch"), py::arg("n"), py::arg("m"), py::arg("dimension"),
-        py::arg("threads"), py::arg("similarity"), py::arg("valid"));
+        py::arg("threads"), py::arg("doubles_alone"), py::arg("similarity"), py::arg("valid"));
 
     module.def(
         "assign_cpu",

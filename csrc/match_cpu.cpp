@@ -51,8 +51,8 @@ void parallel(std::int64_t count, int threads, const Work& work) {
 
 // The shorter side gives the rows of the assignment.
 struct Problem {
-    Panels rows, columns;
-    std::vector<std::int32_t> matrix;  // (rows, padded(columns))
+    Packed rows, columns;
+    Lines<std::int32_t> matrix;  // (rows, padded(columns))
     Assignment found;
 
     void allot(int n, int m) {
@@ -61,8 +61,15 @@ struct Problem {
         for (int i = 0; i < n; ++i) std::fill_n(matrix.data() + std::size_t(i) * stride + m, stride - m, 0);
     }
 
-    bool measure(const float* a, int n, const float* b, int m, int dimension, int threads) {
-        if (!rows.round(a, n, dimension, kTileRows) || !columns.round(b, m, dimension, kTileColumns)) return false;
+    bool measure(const float* a, int n, const float* b, int m, int dimension, const Product& product, int threads) {
+        rows.allot(product, n, dimension, 1);
+        columns.allot(product, m, dimension, product.columns);
+        std::atomic<bool> finite{true};
+        parallel(rows.panels() + columns.panels(), threads, [&](std::int64_t k) {
+            const int panel = int(k) - rows.panels();
+            if (!(panel < 0 ? rows.round(a, int(k)) : columns.round(b, panel))) finite = false;
+        });
+        if (!finite) return false;
         allot(n, m);
         parallel((n + kStrip - 1) / kStrip, threads,
                  [&](std::int64_t k) { similarity(rows, columns, int(k) * kStrip, matrix.data(), padded(m)); });
@@ -130,7 +137,7 @@ void match_cpu(const float* prototypes, const float* names, Shape shape, int dim
         const bool swapped = shape.prototypes > shape.names;
         const int n = std::min(shape.prototypes, shape.names), m = std::max(shape.prototypes, shape.names);
         Scratch problem;
-        const bool valid = problem->measure(swapped ? t : p, n, swapped ? p : t, m, dimension, within);
+        const bool valid = problem->measure(swapped ? t : p, n, swapped ? p : t, m, dimension, best_product(), within);
         clear(shape, k, out, valid);
         if (!valid || n == 0) return;
         assign(problem->matrix.data(), n, m, std::int64_t(kUnit), problem->found);
@@ -138,12 +145,13 @@ void match_cpu(const float* prototypes, const float* names, Shape shape, int dim
     });
 }
 
-void quantise_cpu(const float* prototypes, const float* names, Shape shape, int dimension, int threads, std::int32_t* similarity,
-                  bool* valid) {
+void quantise_cpu(const float* prototypes, const float* names, Shape shape, int dimension, int threads, bool doubles_alone,
+                  std::int32_t* similarity, bool* valid) {
+    const Product& product = doubles_alone ? doubles() : best_product();
     const int n = shape.prototypes, m = shape.names;
     parallel(shape.batch, worthwhile(threads, products(shape, dimension) * shape.batch), [&](std::int64_t k) {
         Scratch problem;
-        valid[k] = problem->measure(prototypes + k * n * dimension, n, names + k * m * dimension, m, dimension, 1);
+        valid[k] = problem->measure(prototypes + k * n * dimension, n, names + k * m * dimension, m, dimension, product, 1);
         std::int32_t* out = similarity + k * n * m;
         for (int i = 0; i < n; ++i)
             for (int j = 0; j < m; ++j) *out++ = valid[k] ? problem->matrix[std::size_t(i) * padded(m) + j] : 0;

@@ -22,9 +22,10 @@ struct Results {
 // prototypes (batch, N, dimension), names (batch, M, dimension), contiguous.
 void match_cpu(const float* prototypes, const float* names, Shape shape, int dimension, int threads, Results results);
 
-// The first half alone: similarity (batch, N, M) as whole numbers; valid (batch).
-void quantise_cpu(const float* prototypes, const float* names, Shape shape, int dimension, int threads, std::int32_t* similarity,
-                  bool* valid);
+// The first half alone: similarity (batch, N, M) as whole numbers; valid (batch). `doubles_alone` keeps to float64 where the
+// processor could do better: the same numbers, for tests.
+void quantise_cpu(const float* prototypes, const float* names, Shape shape, int dimension, int threads, bool doubles_alone,
+                  std::int32_t* similarity, bool* valid);
 
 // The second half alone: similarity (batch, N, M) as whole numbers.
 void assign_cpu(const std::int32_t* similarity, Shape shape, int threads, Results results);

@@ -9,41 +9,24 @@
 // The sums are exact (see grid_bits), each of the four other operations rounds once as IEEE 754 says, and r * s commutes:
 // the result depends neither on blocking, threads or fused multiply-add, nor on which side is called prototypes.
 //
-// Fast version: both sides packed into panels; tiles of six prototypes by eight names in registers, over slices of the
-// dimension that let a panel of names stay in the first-level cache while a strip of prototypes passes by.
+// Fast version: p @ t.T by one of two products (product_doubles.cpp, product_pairs.cpp), a strip of prototypes and a panel
+// of names at a time.
 
 #include "similarity.hpp"
 
 #include <algorithm>
 #include <cmath>
 
-#include "wide.hpp"
-
 namespace harness {
 
 namespace {
 
 using Doubles = Wide<double>;
-using Sums = Doubles::Vector[kTileRows];
+typedef float Floats __attribute__((vector_size(32), aligned(4), may_alias));  // as many as doubles
 
-constexpr int kSlice = 256;                           // of the dimension: 16 KiB of names, 12 KiB of prototypes
-constexpr double kRound = 6755399441055744.0;         // 1.5 * 2^52: adding and subtracting it rounds to even
-
-HARNESS_INLINE void tile(const double* p, const double* t, int dimension, Sums& sums) {
-    Doubles::Vector sum[kTileRows];
-    for (int r = 0; r < kTileRows; ++r) sum[r] = sums[r];
-    for (int d = 0; d < dimension; ++d, p += kTileRows, t += kTileColumns) {
-        const Doubles::Vector names = Doubles::load(t);
-        for (int r = 0; r < kTileRows; ++r) sum[r] += p[r] * names;
-    }
-    for (int r = 0; r < kTileRows; ++r) sums[r] = sum[r];
-}
-
-HARNESS_INLINE void quantise(Doubles::Vector sum, Doubles::Vector scale, std::int32_t* out) {
-    typedef std::int32_t Ints __attribute__((vector_size(32), aligned(4), may_alias));
-    const Doubles::Vector cosine = sum * scale;  // times 2^28 is exact, so a fused multiply-add changes nothing
-    *reinterpret_cast<Ints*>(out) = __builtin_convertvector((cosine * 268435456.0 + kRound) - kRound, Ints);
-}
+constexpr int kPitch = 32;                          // rows are padded to a multiple of this for packing
+constexpr float kRoundFloat = 12582912.0f;          // 1.5 * 2^23: adding and subtracting it rounds |x| <= 2^22 to even
+constexpr double kRoundDouble = 6755399441055744.0;  // 1.5 * 2^52
 
 }  // namespace
 
@@ -54,69 +37,102 @@ int grid_bits(std::int64_t dimension) {
 }
 
 // One row on the grid, and its squared norm; a negative one when an entry is NaN or infinite.
-HARNESS_CLONES double round_row(const float* row, int dimension, int bits, double* out) {
-    typedef float Floats __attribute__((vector_size(32), aligned(4), may_alias));
-    std::uint32_t largest = 0;  // as bits: without the sign, floats order like integers, and NaN lies above infinity
-    for (int d = 0; d < dimension; ++d) {
-        std::uint32_t word;
-        std::memcpy(&word, row + d, 4);
-        largest = std::max(largest, word & 0x7fffffffu);
+HARNESS_CLONES double round_row(const float* row, int dimension, int bits, float* out) {
+    using Words = Wide<std::int32_t>;
+    Words::Vector most{};  // as bits: without the sign, floats order like integers, and NaN lies above infinity
+    int first = 0;
+    for (; first + Words::lanes <= dimension; first += Words::lanes) {
+        __builtin_prefetch(row + first + dimension);  // the next row: in another page, as likely as not
+        const Words::Vector x = Words::load(reinterpret_cast<const std::int32_t*>(row + first)) & 0x7fffffff;
+        most = x > most ? x : most;
     }
-    if (largest >= 0x7f800000u) return -1.0;
+    std::int32_t largest = -Words::smallest(-most);
+    for (; first < dimension; ++first) {
+        std::int32_t word;
+        std::memcpy(&word, row + first, 4);
+        largest = std::max(largest, word & 0x7fffffff);
+    }
+    if (largest >= 0x7f800000) return -1.0;
     float top;
     std::memcpy(&top, &largest, 4);
     int exponent = 0;
-    std::frexp(double(top), &exponent);
-    const double scale = std::ldexp(1.0, bits - exponent);  // a power of two: multiplying by it is exact
-    Doubles::Vector squares{};                              // exact in any order
+    std::frexp(top, &exponent);
+    const int shift = bits - exponent;  // 2^shift may be no float: two steps, exact but for what rounds to zero anyway
+    const float once = std::ldexp(1.0f, shift / 2), again = std::ldexp(1.0f, shift - shift / 2);
+    Doubles::Vector even{}, odd{};  // exact in any order
     int d = 0;
-    for (; d + Doubles::lanes <= dimension; d += Doubles::lanes) {
-        const Doubles::Vector x = __builtin_convertvector(*reinterpret_cast<const Floats*>(row + d), Doubles::Vector);
-        const Doubles::Vector whole = (x * scale + kRound) - kRound;
-        Doubles::store(out + d, whole);
-        squares += whole * whole;
-    }
+    for (; d + 16 <= dimension; d += 16)
+        for (int half = 0; half < 2; ++half) {
+            const Floats x = *reinterpret_cast<const Floats*>(row + d + 8 * half);
+            const Floats whole = (x * once * again + kRoundFloat) - kRoundFloat;
+            *reinterpret_cast<Floats*>(out + d + 8 * half) = whole;
+            const Doubles::Vector wide = __builtin_convertvector(whole, Doubles::Vector);
+            (half ? odd : even) += wide * wide;
+        }
+    even += odd;
     double norm = 0.0;
-    for (int k = 0; k < Doubles::lanes; ++k) norm += squares[k];
+    for (int k = 0; k < Doubles::lanes; ++k) norm += even[k];
     for (; d < dimension; ++d) {
-        out[d] = (double(row[d]) * scale + kRound) - kRound;
-        norm += out[d] * out[d];
+        out[d] = (row[d] * once * again + kRoundFloat) - kRoundFloat;
+        norm += double(out[d]) * double(out[d]);
     }
     return norm;
 }
 
-bool Panels::round(const float* x, int n, int dim, int panel_width) {
+const Product& best_product() { return pairs() ? *pairs() : doubles(); }
+
+void Packed::allot(const Product& by, int n, int dim, int panel_width) {
+    const int unit = panel_width == 1 ? by.rows : panel_width;
+    product = &by;
     rows = n;
     dimension = dim;
     width = panel_width;
-    entries.resize(std::size_t(count()) * dim * width);
-    inverse.assign(std::size_t(count()) * width, 0.0);
-    std::vector<double> whole(dim);
-    const int bits = grid_bits(dim);
-    for (int i = 0; i < count() * width; ++i) {
-        const double norm = i < n ? round_row(x + std::size_t(i) * dim, dim, bits, whole.data()) : 0.0;
+    padded_rows = (n + unit - 1) / unit * unit;
+    bytes = by.bytes(dim);
+    entries.resize(padded_rows * bytes);
+    inverse.assign(padded_rows, 0.0);
+}
+
+bool Packed::round(const float* x, int k) {
+    static thread_local Lines<float> whole;
+    const int pitch = (dimension + kPitch - 1) / kPitch * kPitch, bits = grid_bits(dimension);
+    whole.resize(std::size_t(width) * pitch);
+    for (int i = k * width; i < (k + 1) * width; ++i) {
+        float* const out = whole.data() + std::size_t(i - k * width) * pitch;
+        std::fill(i < rows ? out + dimension : out, out + pitch, 0.0f);
+        if (i >= rows) continue;
+        const double norm = round_row(x + std::size_t(i) * dimension, dimension, bits, out);
         if (norm < 0.0) return false;
         if (norm > 0.0) inverse[i] = 1.0 / std::sqrt(norm);
-        if (i == n) std::fill(whole.begin(), whole.end(), 0.0);
-        double* out = entries.data() + std::size_t(i / width) * dim * width + i % width;
-        for (int d = 0; d < dim; ++d) out[std::size_t(d) * width] = whole[d];
     }
+    product->pack(whole.data(), width, pitch, dimension, entries.data() + std::size_t(k) * width * bytes);
     return true;
 }
 
-HARNESS_CLONES void similarity(const Panels& prototypes, const Panels& names, int first, std::int32_t* out, int stride) {
-    const int dimension = names.dimension, last = std::min(first + kStrip, prototypes.rows);
-    for (int column = 0; column < names.count(); ++column) {
-        Sums sums[kStrip / kTileRows] = {};
-        for (int slice = 0; slice < dimension; slice += kSlice)
-            for (int i = first; i < last; i += kTileRows)
-                tile(prototypes.panel(i / kTileRows) + std::size_t(slice) * kTileRows,
-                     names.panel(column) + std::size_t(slice) * kTileColumns, std::min(kSlice, dimension - slice),
-                     sums[(i - first) / kTileRows]);
-        const Doubles::Vector inverse = Doubles::load(names.inverse.data() + column * kTileColumns);
-        for (int i = first; i < last; ++i)
-            quantise(sums[(i - first) / kTileRows][(i - first) % kTileRows], prototypes.inverse[i] * inverse,
-                     out + std::size_t(i) * stride + column * kTileColumns);
+// dots (count, columns) to whole numbers.
+HARNESS_CLONES void quantise(const double* dots, int count, int columns, const double* row, const double* column,
+                             std::int32_t* out, int stride) {
+    typedef std::int32_t Ints __attribute__((vector_size(32), aligned(4), may_alias));
+    for (int i = 0; i < count; ++i)
+        for (int j = 0; j < columns; j += Doubles::lanes) {
+            const Doubles::Vector cosine = Doubles::load(dots + i * columns + j) * (row[i] * Doubles::load(column + j));
+            // times 2^28 is exact, so a fused multiply-add changes nothing
+            *reinterpret_cast<Ints*>(out + std::size_t(i) * stride + j) =
+                __builtin_convertvector((cosine * 268435456.0 + kRoundDouble) - kRoundDouble, Ints);
+        }
+}
+
+void similarity(const Packed& prototypes, const Packed& names, int first, std::int32_t* out, int stride) {
+    const Product& product = *names.product;
+    const int count = std::min(kStrip, prototypes.rows - first);
+    const int padded = (count + product.rows - 1) / product.rows * product.rows;
+    alignas(64) double dots[kStrip * 16];
+    for (int k = 0; k < names.panels(); ++k) {
+        const int j = k * product.columns;
+        product.dots(prototypes.entries.data() + first * prototypes.bytes, prototypes.bytes, padded,
+                     names.entries.data() + j * names.bytes, std::min(product.columns, names.rows - j), names.dimension, dots);
+        quantise(dots, count, product.columns, &prototypes.inverse[first], &names.inverse[j],
+                 out + std::size_t(first) * stride + j, stride);
     }
 }
 

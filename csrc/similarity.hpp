@@ -1,8 +1,10 @@
 // Cosine similarity in exact arithmetic: the same int32 on every machine, thread count and order of summation.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <vector>
+
+#include "wide.hpp"
 
 namespace harness {
 
@@ -10,28 +12,47 @@ namespace harness {
 // that a double holds, so that doubles add without rounding, in any order. At most 22, so that three int8 digits hold it.
 int grid_bits(std::int64_t dimension);
 
-// Rows on the grid, x -> rint(x * 2^(bits - e)) where max |x| lies in [2^(e-1), 2^e), and zero rows zero: packed into
-// panels of `width` rows, entry by entry, as the product reads them.
-struct Panels {
-    int rows = 0;
-    int dimension = 0;
-    int width = 0;
-    std::vector<double> entries;  // (ceil(rows / width), dimension, width), whole numbers of at most 2^bits
-    std::vector<double> inverse;  // (ceil(rows / width) * width), 1 / norm of the grid row; 0 for zero rows and padding
-
-    const double* panel(int k) const { return entries.data() + std::size_t(k) * dimension * width; }
-    int count() const { return (rows + width - 1) / width; }
-
-    // False when an entry is NaN or infinite; the panels are then unfinished.
-    bool round(const float* x, int rows, int dimension, int width);
+// A way to compute the exact dot products of grid rows; all ways give the same numbers. Rows are packed first: prototypes
+// one by one, names by panels of `columns` rows, which lie entry by entry as the product reads them.
+struct Product {
+    const char* name;
+    int rows;     // prototypes are padded to a multiple of this
+    int columns;  // names of a panel: 8 or 16
+    std::size_t (*bytes)(int dimension);  // of one packed row
+    // whole: (width, pitch) whole numbers of at most 2^22, zeros from `dimension` to `pitch`; width is 1 or `columns`.
+    void (*pack)(const float* whole, int width, int pitch, int dimension, char* out);
+    // out (count, columns): a strip of packed prototypes, `bytes` apart, times one panel, of which the first `names` count.
+    // count is a multiple of `rows`.
+    void (*dots)(const char* prototypes, std::size_t bytes, int count, const char* panel, int names, int dimension, double* out);
 };
 
-constexpr int kTileRows = 6;     // prototypes per tile: 6 x 8 sums, a panel entry and a broadcast fit 16 AVX2 registers
-constexpr int kTileColumns = 8;  // names per tile
-constexpr int kStrip = 48;       // prototypes that pass by while a slice of a panel of names stays in the first-level cache
+const Product& doubles();      // product_doubles.cpp: float64, on any machine
+const Product* pairs();        // product_pairs.cpp: int16 pairs, or null where the processor cannot
+const Product& best_product(); // the faster one
+
+// Rows on the grid, x -> rint(x * 2^(bits - e)) where max |x| lies in [2^(e-1), 2^e), and zero rows zero: packed.
+struct Packed {
+    const Product* product = nullptr;
+    int rows = 0;
+    int dimension = 0;
+    int width = 0;                // 1, or product->columns
+    std::size_t bytes = 0;        // of one packed row
+    Lines<char> entries;          // (panels() * width, bytes)
+    Lines<double> inverse;        // (panels() * width), 1 / norm of the grid row; 0 for zero rows and padding
+
+    void allot(const Product& product, int rows, int dimension, int width);
+    int panels() const { return padded_rows / width; }
+    // Rounds and packs panel k of x (rows, dimension); false when an entry is NaN or infinite. Panels are independent.
+    bool round(const float* x, int k);
+
+private:
+    int padded_rows = 0;
+};
+
+constexpr int kStrip = 48;  // prototypes that pass by while a slice of a panel of names stays in the first-level cache
 
 // out[i * stride + j] = rint(cos(i, j) * 2^28) for the rows of one strip, i < min(first + kStrip, prototypes.rows).
-// Panels of kTileRows prototypes and kTileColumns names; first is a multiple of kStrip; stride >= 8 * names.count().
-void similarity(const Panels& prototypes, const Panels& names, int first, std::int32_t* out, int stride);
+// first is a multiple of kStrip; stride >= padded(names.rows).
+void similarity(const Packed& prototypes, const Packed& names, int first, std::int32_t* out, int stride);
 
 }  // namespace harness

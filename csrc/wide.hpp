@@ -4,8 +4,11 @@
 // several instruction sets and picks one when the module is loaded, so that one wheel runs on any x86-64.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <new>
+#include <vector>
 
 #if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
 #define HARNESS_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
@@ -40,9 +43,13 @@ struct Wide {
         std::memcpy(&c, &half, 16);
         std::memcpy(&d, reinterpret_cast<const char*>(&half) + 16, 16);
         const Quarter quarter = c < d ? c : d;
-        T best = quarter[0];
-        for (int k = 1; k < lanes / 4; ++k) best = quarter[k] < best ? quarter[k] : best;
-        return best;
+        if constexpr (sizeof(T) == 4) {
+            const Quarter other{quarter[2], quarter[3], quarter[0], quarter[1]}, pair = quarter < other ? quarter : other;
+            const Quarter last{pair[1], pair[0], pair[3], pair[2]};
+            return (pair < last ? pair : last)[0];
+        } else {
+            return quarter[0] < quarter[1] ? quarter[0] : quarter[1];
+        }
     }
 };
 
@@ -56,6 +63,21 @@ HARNESS_INLINE typename Wide<T>::Vector load_as(const std::int32_t* from) {
         return __builtin_convertvector(*reinterpret_cast<const Narrow*>(from), typename Wide<T>::Vector);
     }
 }
+
+// A vector that begins at a cache line: loads of 64 bytes then touch one line, not two.
+template <class T>
+struct LineAllocator {
+    using value_type = T;
+    LineAllocator() = default;
+    template <class U>
+    LineAllocator(const LineAllocator<U>&) {}
+    T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t(64))); }
+    void deallocate(T* at, std::size_t) { ::operator delete(at, std::align_val_t(64)); }
+    bool operator==(const LineAllocator&) const { return true; }
+    bool operator!=(const LineAllocator&) const { return false; }
+};
+template <class T>
+using Lines = std::vector<T, LineAllocator<T>>;
 
 constexpr int padded(int columns) { return (columns + 15) / 16 * 16; }
 

@@ -80,13 +80,23 @@ def assign_as_gpu(similarity: NDArray[np.int32], members: int, large: bool) -> S
 
 
 def quantised_similarity(
-    prototypes: NDArray[np.float32], names: NDArray[np.float32], threads: int
+    prototypes: NDArray[np.float32], names: NDArray[np.float32], threads: int, doubles_alone: bool = False
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """What `harness.matching.quantise` computes, (b, n, m), in C++, and which problems are finite (b)."""
+    """What `harness.matching.quantise` computes, (b, n, m), in C++, and which problems are finite (b).
+
+    `doubles_alone` keeps to float64 on processors that have something faster: the same numbers, for tests.
+    """
     p, t = np.ascontiguousarray(prototypes, dtype=np.float32), np.ascontiguousarray(names, dtype=np.float32)
     out = np.empty((p.shape[0], p.shape[1], t.shape[1]), dtype=np.int32)
     valid = np.empty(len(p), dtype=np.bool_)
     module().quantise_cpu(
-        p.ctypes.data, t.ctypes.data, *out.shape, p.shape[2], threads, out.ctypes.data, valid.ctypes.data
+        p.ctypes.data,
+        t.ctypes.data,
+        *out.shape,
+        p.shape[2],
+        threads,
+        doubles_alone,
+        out.ctypes.data,
+        valid.ctypes.data,
     )
     return out, valid

@@ -27,17 +27,41 @@ def test_sums_of_products_fit_a_double(dimension):
     assert grid_bits(dimension) >= 16
 
 
-@pytest.mark.parametrize("n", [1, 5, 6, 7, 12, 47, 48, 49])
-@pytest.mark.parametrize("m", [1, 7, 8, 9, 64, 65])
+# The product has a way for every processor and a faster one for some (csrc/product_*.cpp): the same numbers.
+PRODUCTS = pytest.mark.parametrize("doubles_alone", [False, True], ids=["best", "doubles"])
+
+
+def check_product(p, t, doubles_alone):
+    whole, valid = native.quantised_similarity(p, t, 1, doubles_alone)
+    assert valid.all()
+    np.testing.assert_array_equal(whole, quantised_similarity(p, t))
+
+
+@PRODUCTS
+@pytest.mark.parametrize("n", [1, 3, 4, 5, 6, 7, 8, 9, 12, 47, 48, 49, 52])
+@pytest.mark.parametrize("m", [1, 7, 8, 9, 15, 16, 17, 24, 25, 64, 65])
 @needs_cpp
-def test_cpp_equals_numpy_at_tile_edges(n, m):
+def test_cpp_equals_numpy_at_tile_edges(n, m, doubles_alone):
     g = np.random.default_rng(n * m)
-    for dimension in (1, 7, 8, 9, 33, 512, 513):
+    for dimension in (1, 7, 8, 9, 31, 32, 33, 512, 513):
         p = (g.standard_normal((2, n, dimension)) * 10.0 ** g.integers(-20, 20)).astype(np.float32)
         t = g.standard_normal((2, m, dimension)).astype(np.float32)
-        whole, valid = native.quantised_similarity(p, t, 1)
-        assert valid.all()
-        np.testing.assert_array_equal(whole, quantised_similarity(p, t))
+        check_product(p, t, doubles_alone)
+
+
+@PRODUCTS
+@pytest.mark.parametrize("dimension", [255, 256, 257, 512, 1024, 2048, 5000])
+@needs_cpp
+def test_the_largest_sums_do_not_wrap(dimension, doubles_alone):
+    """Entries at the ends of the grid, all of one sign or in the signs that make both digits large."""
+    top = np.float32(1.0)
+    below = np.nextafter(top, np.float32(0))
+    digits_alike = np.float32((2047 * 2048 + 1023) / 2**22)
+    values = np.array([top, below, digits_alike, -top, -below, -digits_alike], np.float32)
+    p = np.repeat(values[:, None], dimension, axis=1)[None]
+    mixed = np.random.default_rng(0).choice(values, (1, 6, dimension))
+    check_product(p, p, doubles_alone)
+    check_product(p, mixed, doubles_alone)
 
 
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -47,10 +71,9 @@ floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
 @settings(max_examples=200, deadline=None)
 @given(hnp.arrays(np.float32, (3, 5), elements=floats), hnp.arrays(np.float32, (4, 5), elements=floats))
 def test_cpp_equals_numpy_for_any_finite_rows(p, t):
-    whole, valid = native.quantised_similarity(p[None], t[None], 1)
-    assert valid.all()
-    np.testing.assert_array_equal(whole[0], quantised_similarity(p, t))
-    assert np.abs(whole).max() <= UNIT
+    for doubles_alone in (False, True):
+        check_product(p[None], t[None], doubles_alone)
+    assert np.abs(quantised_similarity(p, t)).max() <= UNIT
 
 
 @settings(max_examples=50, deadline=None)
