@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from harness.backbones.text import TextTower
     from harness.registration import BackboneOffer
 
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+"""Of both towers: fp32; fp32 with the matrix products of CUDA devices in TF32; bf16 by autocast, with learned numbers,
+losses and features in fp32. fp16 is for the image encoder alone: gradients through the text tower would underflow."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +44,18 @@ def resolve(
     digest: Callable[[Path], str],
     cache: Path | None = None,
     offer: BackboneOffer | None = None,
+    compiled: bool = False,
 ) -> Resolved:
     """Find the weights of a backbone, downloading them if they are published.
 
     Args:
         architecture: an open_clip name, or ``beyond-mini``.
         pretrained: a published tag, or the path of a weights file; None for the miniature's own weights.
-        precision: of the image encoder; text is always encoded in fp32.
+        precision: of both encoders.
         digest: sha256 of a file (remembered between runs).
         cache: where downloads are kept; None is open_clip's own cache.
         offer: the backbone as a plugin offers it.
+        compiled: whether learned rows go through torch.compile.
 
     Raises:
         BackboneError: unknown architecture or tag, QuickGELU mismatch, weights that cannot be had.
@@ -89,6 +93,7 @@ def resolve(
         corpus=corpus,
         quick_gelu=quick_gelu,
         precision=precision,
+        compiled=compiled,
     )
     return Resolved(record, weights, None if offer is None else offer.config)
 
@@ -123,7 +128,7 @@ class Backbone:
 
     Attributes:
         record: what it is.
-        text: the text tower (fp32).
+        text: the text tower.
         logit_scale: the model's own scale of cosines, exponentiated.
         preprocess: image -> ``(3, h, w)`` at test time.
         preprocess_config: its settings.
@@ -141,7 +146,7 @@ class Backbone:
         """Unit rows ``(b, d)`` in fp32 of a preprocessed batch ``(b, 3, h, w)``."""
         import torch
 
-        dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[self.record.precision]
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.record.precision)
         with torch.no_grad(), torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             encoded = self._model.encode_image(batch.to(self.device))
         return torch.nn.functional.normalize(encoded.float(), dim=-1)
@@ -166,7 +171,13 @@ def load(resolved: Resolved, device: torch.device) -> Backbone:
     return Backbone(
         record=resolved.record,
         device=device,
-        text=TextTower(model, openclip.tokenizer(architecture), device),
+        text=TextTower(
+            model,
+            openclip.tokenizer(architecture),
+            device,
+            resolved.record.precision == "bf16",
+            resolved.record.compiled,
+        ),
         logit_scale=float(model.logit_scale.exp()),  # type: ignore[operator]
         preprocess=preprocess,
         preprocess_config=config,

@@ -70,7 +70,21 @@ class TextTower:
         shares_beginnings: whether what prompts with learned rows begin with is computed once.
     """
 
-    def __init__(self, model: nn.Module, tokenizer: Any, device: torch.device) -> None:
+    def __init__(
+        self, model: nn.Module, tokenizer: Any, device: torch.device, bf16: bool = False, compiled: bool = False
+    ) -> None:
+        """Wrap a model.
+
+        Args:
+            model: an open_clip model.
+            tokenizer: its tokenizer.
+            device: where the model is.
+            bf16: encode in bf16 by autocast; learned rows and features stay fp32.
+            compiled: encode prompts with learned rows through torch.compile.
+
+        Raises:
+            BackboneError: there is no token embedding to replace, or the tower cannot be compiled.
+        """
         self._encode = _Encode(model)
         self._tokenizer = tokenizer
         self._device = device
@@ -87,9 +101,17 @@ class TextTower:
         self.context_length = int(getattr(tokenizer, "context_length", None) or model.context_length)  # type: ignore[arg-type]
         self._frozen: dict[Prompt, Tensor] = {}
         self._ids: dict[str, list[int]] = {}
-        self.cuts_context = self.shares_beginnings = False
+        self.cuts_context = self.shares_beginnings = self._bf16 = False
         self.cuts_context = self._probe_cut()
         self.shares_beginnings = self.cuts_context and self._probe_tree()
+        if compiled and not self.shares_beginnings:
+            raise BackboneError(
+                f"learning through the text tower {type(tower).__name__} cannot be compiled: it is not built of "
+                "open_clip's causal blocks",
+                "leave --compile out",
+            )
+        self._bf16 = bf16
+        self._encode_tree = torch.compile(tree.encode, dynamic=True) if compiled else tree.encode
 
     # -- tokens ------------------------------------------------------------------------------------------------
 
@@ -173,10 +195,15 @@ class TextTower:
 
     def encode_tokens(self, tokens: Tokens, learned: Tensor | None = None) -> Tensor:
         """Unit rows ``(b, d)`` of tokenised prompts; gradients flow into ``learned`` ``(R, width)``."""
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+            encoded = self._encode_tokens(tokens, learned)
+        return encoded.float() if self._bf16 else encoded
+
+    def _encode_tokens(self, tokens: Tokens, learned: Tensor | None) -> Tensor:
         if learned is None or tokens.row.numel() == 0:
             return self._forward(tokens.ids)
         if self.shares_beginnings:
-            return tree.encode(self._tower, tokens.tree, learned)
+            return self._encode_tree(self._tower, tokens.tree, learned)
         values = learned[tokens.row]
 
         def replace(module: nn.Module, args: Any, output: Tensor) -> Tensor:

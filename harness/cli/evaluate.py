@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
+from harness.backbones.backbone import Precision
 from harness.cli import console
 from harness.cli.stdout import only_results
 from harness.errors import UserError
@@ -33,6 +35,7 @@ def evaluate(
     pretrained: str | None,
     device: str,
     precision: str,
+    compiled: bool,
     out: Path,
     cache: Path | None,
     workers: int,
@@ -47,8 +50,8 @@ def evaluate(
         raise UserError("--domain and --all-domains exclude each other", "give one of them")
     if not all_domains and not domain:
         raise UserError("no domain is given", "use --all-domains, or --domain Animals")
-    if precision not in ("fp32", "bf16", "fp16"):
-        raise UserError(f"no precision named {precision!r}", "use fp32, bf16 or fp16")
+    if precision not in get_args(Precision):
+        raise UserError(f"no precision named {precision!r}", f"use one of {', '.join(get_args(Precision))}")
     _require_limits(isolate, cell_timeout, cell_memory)
     request = Request(
         methods=_methods(plugin, preset, param or (), baseline),
@@ -61,6 +64,7 @@ def evaluate(
         backbone=backbone,
         pretrained=pretrained,
         precision=precision,  # type: ignore[arg-type]
+        compiled=compiled,
         device=device,
         out=out,
         cache=cache,

@@ -86,7 +86,8 @@ def evaluate(
         typer.Option("--pretrained", help="Published tag or weights file.", show_default="laion400m_e32 for ViT-B-16"),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="Of the image encoder: fp32, bf16 or fp16.")] = "fp32",
+    precision: Annotated[str, typer.Option("--precision", help="fp32, tf32, bf16 or fp16.")] = "fp32",
+    compiled: Annotated[bool, typer.Option("--compile", help="Learn names through torch.compile.")] = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="Results folder.")] = Path("results"),
     cache: Cache = None,
     workers: Workers = CORES,
@@ -111,7 +112,7 @@ def evaluate(
 
     return command.evaluate(
         plugin, domain, all_domains, shots, seeds, protocol, preset, param, baseline, data, folder,
-        backbone, pretrained, device, precision, out, cache, workers,
+        backbone, pretrained, device, precision, compiled, out, cache, workers,
         isolate, cell_timeout, cell_memory, dry_run, json,
     )  # fmt: skip
 

@@ -35,8 +35,8 @@ class Bench:
     ) -> None:
         self.device = torch.device(device)
         if self.device.type == "cuda":  # precision is a setting of the run, not of the library's mood
-            torch.backends.cuda.matmul.allow_tf32 = False
-            torch.backends.cudnn.allow_tf32 = False
+            torch.backends.cuda.matmul.allow_tf32 = resolved.record.precision == "tf32"
+            torch.backends.cudnn.allow_tf32 = resolved.record.precision == "tf32"
         self.backbone: Backbone = load(resolved, self.device)
         self.domains = domains
         key, description = encoder_key(self.backbone)

@@ -99,6 +99,8 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     protocol = protocols.get(request.protocol, offered)
     methods = _methods(request.methods, protocol, found)
     device = _device(request.device)
+    if request.precision == "tf32" and device == "cpu":
+        raise UserError("tf32 is a mode of CUDA devices", "use --precision fp32 on a CPU")
     cache = cache_root(request.cache)
     index = DigestIndex(cache / "digests.sqlite")
     data = request.data.expanduser() if request.data is not None else miniature_data(cache, report, request.workers)
@@ -211,7 +213,7 @@ def _backbone(
         return found
 
     offer, _ = found.backbones.get(architecture, (None, None))
-    return backbones.resolve(architecture, pretrained, request.precision, digest, None, offer)
+    return backbones.resolve(architecture, pretrained, request.precision, digest, None, offer, request.compiled)
 
 
 def _names(dataset: Dataset, wanted: tuple[str, ...] | None) -> list[str]:

@@ -75,6 +75,7 @@ def request_of(
         backbone=backbone.architecture,
         pretrained=str(pretrained) if pretrained is not None else None if shipped else backbone.pretrained,
         precision=precision,
+        compiled=backbone.compiled,
         device=row.device.partition(" ")[0],
         out=out,
         cache=cache,

@@ -34,7 +34,8 @@ class Request:
         folders: which folder to take where a domain and side has several.
         backbone: an open_clip architecture; None is ``beyond-mini`` for the miniature, otherwise ViT-B-16.
         pretrained: a published tag or a weights file; None is the default of the backbone.
-        precision: of the image encoder.
+        precision: of both encoders.
+        compiled: learn names and contexts through torch.compile.
         device: ``auto``, ``cpu`` or ``cuda``.
         out: the results folder.
         cache: the cache folder; None is the user's own.
@@ -55,6 +56,7 @@ class Request:
     backbone: str | None = None
     pretrained: str | None = None
     precision: Precision = "fp32"
+    compiled: bool = False
     device: str = "auto"
     out: Path = Path("results")
     cache: Path | None = None

@@ -57,7 +57,8 @@ class BackboneRecord(Record):
     weights_sha256: str
     corpus: str = Field(description="pre-training corpus, 'unknown' if nothing tells")
     quick_gelu: Literal["ok", "unchecked"]
-    precision: Literal["fp32", "bf16", "fp16"]
+    precision: Literal["fp32", "tf32", "bf16", "fp16"]
+    compiled: bool = Field(default=False, description="whether names and contexts were learned through torch.compile")
 
 
 class DatasetRecord(Record):

@@ -193,6 +193,7 @@ def test_a_missing_class_folder_is_a_sentence(evaluate, tmp_path):
         (("evaluate", "--all-domains", "--shots", "0"), "--shots needs numbers from 1 on"),
         (("evaluate", "--all-domains", "--device", "tpu"), "no device named 'tpu'"),
         (("evaluate", "--all-domains", "--precision", "fp8"), "no precision named 'fp8'"),
+        (("evaluate", "--all-domains", "--precision", "tf32", "--device", "cpu"), "tf32 is a mode of CUDA devices"),
         (("evaluate", "--all-domains", "--protocol", "clean"), "did you mean clean-v1?"),
         (("evaluate", "--all-domains", "--data", "nowhere"), "data folder nowhere does not exist"),
         (("evaluate", "--all-domains", "-p", "fsnl.rate=1"), "no parameter of fsnl named 'rate'"),

@@ -73,6 +73,7 @@ def test_a_weights_file_is_recorded_and_loaded(
         "corpus": "LAION-400M",
         "quick_gelu": "unchecked",
         "precision": "fp32",
+        "compiled": False,
     }
     loaded = load(found, torch.device("cpu"))
     model = make_model(architecture)
@@ -101,6 +102,7 @@ def test_a_published_tag_is_recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         "corpus": "LAION-400M",
         "quick_gelu": "ok",
         "precision": "bf16",
+        "compiled": False,
     }
     ((source, cache),) = asked
     assert "laion400m" in source
