@@ -52,7 +52,7 @@ class Bench:
             sides = {"oop": data.oop["test"]}
             if data.ip is not None and data.ip["test"].items:
                 sides["ip"] = data.ip["test"]
-            self._kept = (domain, {side: self._of_split(data, split) for side, split in sides.items()})
+            self._kept = (domain, {side: self.features(domain, split) for side, split in sides.items()})
         return self._kept[1]
 
     def pool(self, domain: str, name: Pool | Literal["ip"]) -> Features:
@@ -67,7 +67,7 @@ class Bench:
             width = self.scored(domain)["oop"].image.shape[-1]
             nothing = torch.zeros(0, 1, width, device=self.device)
             pools[name] = (
-                self._of_split(self.domains[domain], split)
+                self.features(domain, split)
                 if split is not None
                 else Features(nothing, torch.zeros(0, dtype=torch.long, device=self.device))
             )
@@ -118,8 +118,9 @@ class Bench:
                     self.encoder.ensure(sources, view, advance)
         self.store.touch()
 
-    def _of_split(self, data: DomainData, split: Split) -> Features:
-        sources = _sources(data, split)
+    def features(self, domain: str, split: Split) -> Features:
+        """Test views of the images of a part, or of a choice of its items, in the same kind of order."""
+        sources = _sources(self.domains[domain], split)
         labels = {id(source): item.label for source, item in zip(sources, split.items, strict=True)}
         readable = sorted((s for s in sources if s.sha256 != "unreadable"), key=lambda s: (s.sha256, s.path))
         image, kept = self.encoder.features(readable, views=1)

@@ -19,7 +19,7 @@ from harness import registry
 from harness.features.encode import one_thread_per_operation
 from harness.method import build
 from harness.progress import Silent
-from harness.runner.bench import Bench, _source
+from harness.runner.bench import Bench
 from harness.runner.cell import pose
 from harness.runner.plan import make_plan
 from harness.runner.request import MethodChoice, Request
@@ -28,12 +28,15 @@ from harness.types.vocabulary import Vocabulary
 
 def held_out(bench, domain, side, manifest):
     """Features and labels of a side's train and val images that are not in the draw."""
-    data = bench.domains[domain]
-    splits = getattr(data, side)
+    splits = getattr(bench.domains[domain], side)
     drawn = {pick.path for pick in manifest.picks} if side == "oop" else set()
-    items = [(splits[part], i) for part in ("train", "val") for i in splits[part].items if i.path not in drawn]
-    image, readable = bench.encoder.features([_source(data, split, item.path) for split, item in items], 1)
-    return image[:, 0], torch.tensor([items[i][1].label for i in readable])
+    left = [
+        replace(split, items=kept)
+        for split in (splits["train"], splits["val"])
+        if (kept := tuple(item for item in split.items if item.path not in drawn))
+    ]
+    parts = [bench.features(domain, split) for split in left]
+    return torch.cat([part.image[:, 0] for part in parts]), torch.cat([part.label for part in parts])
 
 
 @torch.no_grad()
