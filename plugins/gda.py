@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from typing_extensions import Self
 
-    from harness.types.task import Task
+    from harness.types.task import Support, Task
     from harness.types.vocabulary import Vocabulary
 
 ALPHAS = (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0)
@@ -32,29 +32,38 @@ class GDA(Method):
     All views of all shots are rows. With means m, centred rows R, n rows and d dimensions:
     ``K = d * inverse(R'R + trace(R'R) / (n - 1) * I)``, ``w = K m``, ``b = -log(classes) - m'K m / 2``,
     ``scores = zero-shot + alpha * (x'w + b)``. The weight alpha is chosen inside the support, by leaving out one shot
-    of every class after the other; nothing else is looked at.
+    of every class after the other; nothing else is looked at. R can be borrowed: images of IP classes around their own
+    means show how images of a class differ, also where there is one shot.
 
     A name without support has no Gaussian: the discriminant moves probability among the names that have one, their sum
     stays that of zero-shot, and other names keep their scores.
     """
 
-    needs = Needs(support=True)
+    needs = Needs(support=True, ip=True)
     paper = "Wang et al., ICLR 2024"
-    presets = {"paper": {"views": 10}}  # noqa: RUF012 - read only
+    presets = {"paper": {"covariance": "views", "views": 10}}  # noqa: RUF012 - read only
 
     alpha: float | None = None
     """Weight of the discriminant; None chooses it of ``ALPHAS``, the smallest of equals."""
     alpha_one_shot: float = 1.0
     """Weight where no shot can be left out."""
-    views: int = 4
+    covariance: Literal["views", "ip"] = "ip"
+    """Whose rows R are: labelled IP images, or the paper's views of the support, which need no IP images. On held-out
+    OOP images of the miniature (three seeds) ip has 73.1 % at one shot and 83.6 % at four, four views 68.9 and 79.7."""
+    views: int = 1
     """Views of each support image; the paper's are crops of 50 to 100 %, the harness's of 8 to 100 %. One view of one
-    shot shows no spread, so nothing could be learned from it."""
+    shot shows no spread of its own."""
+
+    def __post_init__(self) -> None:
+        if self.covariance == "views":
+            self.needs = Needs(support=True)
 
     def fit(self, task: Task) -> Self:
         """Estimate means and covariance, and choose alpha."""
         self.task_ = task
         support = task.support
-        self.weight_, self.bias_ = _discriminant(support.image, support.label, len(task.names))
+        self.residual_ = _of_ip(task.ip) if self.covariance == "ip" else None
+        self.weight_, self.bias_ = _discriminant(support.image, support.label, len(task.names), self.residual_)
         self.alpha_ = self.alpha if self.alpha is not None else self._choose(task)
         task.progress(1, 1)
         return self
@@ -71,13 +80,14 @@ class GDA(Method):
         order = _order(label)
         count = torch.bincount(label, minlength=len(task.names))
         several = count[label] > 1
-        if (int(count.max()) - 1) * image.shape[1] < 2:  # what is left after leaving one out must still show a spread
+        least = 2 if self.residual_ is None else 1  # what is left after leaving one out must still show a spread
+        if (int(count.max()) - 1) * image.shape[1] < least:
             return self.alpha_one_shot
         text = zero_shot_text(task, task.vocabulary)
         right = torch.zeros(len(ALPHAS))
         for shot in range(int(order.max()) + 1):
             out = several & (order == shot)
-            weight, bias = _discriminant(image[~out], label[~out], len(task.names))
+            weight, bias = _discriminant(image[~out], label[~out], len(task.names), self.residual_)
             query = image[out, 0]
             zero_shot, term = task.logit_scale * query @ text.T, query @ weight.T + bias
             right += torch.tensor([float(((zero_shot + a * term).argmax(1) == label[out]).sum()) for a in ALPHAS])
@@ -90,30 +100,46 @@ def _order(label: Tensor) -> Tensor:
     return same.tril(diagonal=-1).sum(dim=1)
 
 
-def _discriminant(image: Tensor, label: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+def _of_ip(known: Support) -> Tensor:
+    """IP images around the means of their classes ``(n, d)``."""
+    if len(known.label) <= len(known.label.unique()):
+        raise MethodError(
+            "gda cannot see how images of an IP class differ: the data have no two of one class",
+            "take views of the support instead (-p gda.covariance=views -p gda.views=4)",
+        )
+    rows = known.image[:, 0].double()
+    return rows - _means(rows, known.label, int(known.label.max()) + 1)[known.label]
+
+
+def _means(rows: Tensor, label: Tensor, classes: int) -> Tensor:
+    count = torch.bincount(label, minlength=classes).clamp(min=1)
+    return rows.new_zeros(classes, rows.shape[1]).index_add_(0, label, rows) / count[:, None]
+
+
+def _discriminant(image: Tensor, label: Tensor, classes: int, residual: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Weights ``(classes, d)`` and biases ``(classes,)`` of the linear discriminant.
 
     Args:
         image: ``(n, v, d)``; every view is a row.
         label: ``(n,)``.
         classes: how many there are; one without a row gets weight zero and the lowest bias.
+        residual: ``(m, d)`` centred rows that show the covariance; None takes those of the images.
     """
     rows, label = image.double().flatten(0, 1), label.repeat_interleave(image.shape[1])
-    count = torch.bincount(label, minlength=classes).to(rows)
-    mean = rows.new_zeros(classes, rows.shape[1]).index_add_(0, label, rows) / count.clamp(min=1)[:, None]
-    residual = rows - mean[label]
+    mean = _means(rows, label, classes)
+    residual = rows - mean[label] if residual is None else residual
     scatter = residual.T @ residual
-    spread = scatter.trace() / (len(rows) - 1)
-    if len(rows) < 2 or float(spread) < 1e-9:
+    spread = scatter.trace() / (len(residual) - 1)
+    if len(residual) < 2 or float(spread) < 1e-9:
         raise MethodError(
             "gda cannot see how images of a class differ: one view of one shot would leave it equal to zero-shot",
-            "use more views (-p gda.views=10) or more shots",
+            "use more views (-p gda.views=10), more shots, or labelled IP images (-p gda.covariance=ip)",
         )
     size = rows.shape[1]
     matrix = scatter + spread * torch.eye(size, dtype=rows.dtype, device=rows.device)
     weight = size * torch.linalg.solve(matrix, mean.T).T
     bias = -torch.log(torch.tensor(float(classes))) - (mean * weight).sum(dim=1) / 2
-    bias[count == 0] = bias.min()
+    bias[torch.bincount(label, minlength=classes) == 0] = bias.min()
     return weight.to(image.dtype), bias.to(image.dtype)
 
 

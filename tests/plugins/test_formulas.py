@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from itertools import product
 
@@ -18,7 +19,7 @@ from harness_plugins._vocabulary import move_within
 from harness_plugins.taskres import TaskRes
 
 from ..unit.makers import unit_rows
-from .tasks import HINT, JOINT, NAMES, OOP_VOCABULARY, images, make_task, quick, tower
+from .tasks import HINT, IP, JOINT, NAMES, OOP_VOCABULARY, images, make_task, quick, tower
 
 
 def zero_shot_scores(image, vocabulary=OOP_VOCABULARY):
@@ -95,22 +96,33 @@ def test_tip_adapter_takes_the_first_of_the_best_on_the_validation_draw():
 # -- gda ---------------------------------------------------------------------------------------------------------------
 
 
-def plain_discriminant(support, classes):
-    """Methods and formula as published: K = d * pinv((M - 1) cov + trace(cov) I)."""
-    rows = support.image.double().flatten(0, 1).numpy()
-    label = support.label.repeat_interleave(support.image.shape[1]).numpy()
+def centred(part, classes):
+    """Means of the classes, and every view of every image without the mean of its class."""
+    rows = part.image.double().flatten(0, 1).numpy()
+    label = part.label.repeat_interleave(part.image.shape[1]).numpy()
     means = np.stack([rows[label == y].mean(axis=0) for y in range(classes)])
-    covariance = np.cov((rows - means[label]).T)
+    return means, rows - means[label]
+
+
+def plain_discriminant(support, classes, ip=None):
+    """Means and formula as published: K = d * pinv((M - 1) cov + trace(cov) I); cov may be that of IP images."""
+    means, rows = centred(support, classes)
+    if ip is not None:
+        rows = centred(ip, len(IP))[1]
+    covariance = np.cov(rows.T)
     size = rows.shape[1]
     precision = size * np.linalg.pinv((len(rows) - 1) * covariance + np.trace(covariance) * np.eye(size))
     return precision @ means.T, [-math.log(classes) - m @ precision @ m / 2 for m in means]
 
 
-@pytest.mark.parametrize(("shots", "views"), [(1, 4), (4, 1), (3, 2)])
-def test_gda_is_its_formula(shots, views):
+@pytest.mark.parametrize(
+    ("shots", "views", "covariance"),
+    [(1, 4, "views"), (4, 1, "views"), (3, 2, "views"), (1, 1, "ip"), (1, 4, "ip"), (3, 2, "ip")],
+)
+def test_gda_is_its_formula(shots, views, covariance):
     task, image = make_task(shots, views), images(2, 99)[0][:, 0]
-    method = quick("gda", alpha=0.1, views=views).fit(task)
-    weight, bias = plain_discriminant(task.support, len(NAMES))
+    method = quick("gda", alpha=0.1, views=views, covariance=covariance).fit(task)
+    weight, bias = plain_discriminant(task.support, len(NAMES), task.ip if covariance == "ip" else None)
     expected = zero_shot_scores(image) + 0.1 * torch.from_numpy(image.double().numpy() @ weight + bias).float()
     torch.testing.assert_close(
         method.scores(image, OOP_VOCABULARY).softmax(dim=1), expected.softmax(dim=1), rtol=1e-3, atol=1e-4
@@ -119,25 +131,38 @@ def test_gda_is_its_formula(shots, views):
 
 def test_gda_refuses_one_view_of_one_shot():
     with pytest.raises(MethodError, match="one view of one shot") as error:
-        quick("gda", views=1).fit(make_task(shots=1, views=1))
+        quick("gda", covariance="views").fit(make_task(shots=1, views=1))
     assert "views" in error.value.hint
 
 
-def test_gda_chooses_alpha_by_leaving_out_one_shot_of_every_class():
+def test_gda_asks_for_ip_images_only_where_it_uses_them():
+    assert quick("gda", covariance="views").needs.labels() == ("support",)
+    borrowing = quick("gda")
+    assert borrowing.needs.labels() == dataclasses.replace(borrowing).needs.labels() == ("support", "ip")
+    nothing = Support(torch.zeros(0, 1, 24), torch.zeros(0, dtype=torch.long))
+    with pytest.raises(MethodError, match="no two of one class") as error:
+        borrowing.fit(make_task(_ip=nothing))
+    assert "covariance=views" in error.value.hint
+
+
+@pytest.mark.parametrize("covariance", ["views", "ip"])
+def test_gda_chooses_alpha_by_leaving_out_one_shot_of_every_class(covariance):
     task = make_task(shots=3, views=2)
     right = dict.fromkeys(gda.ALPHAS, 0)
     for shot in range(3):
         out = torch.arange(len(task.support.label)) % 3 == shot
         kept = Support(task.support.image[~out], task.support.label[~out])
-        method = quick("gda", alpha=0.0).fit(make_task(_support=kept))
+        method = quick("gda", alpha=0.0, covariance=covariance).fit(make_task(_support=kept))
         query, label = task.support.image[out, 0], task.support.label[out]
         for alpha in gda.ALPHAS:
             method.alpha_ = alpha
             right[alpha] += int((method.scores(query, OOP_VOCABULARY).argmax(dim=1) == label).sum())
     best = max(right.values())
-    assert quick("gda").fit(task).alpha_ == next(a for a in gda.ALPHAS if right[a] == best)
-    assert quick("gda", alpha_one_shot=0.7).fit(make_task(shots=1, views=4)).alpha_ == 0.7
-    assert quick("gda", alpha_one_shot=0.7, views=1).fit(make_task(shots=2, views=1)).alpha_ == 0.7
+    assert quick("gda", covariance=covariance).fit(task).alpha_ == next(a for a in gda.ALPHAS if right[a] == best)
+    one_shot = quick("gda", covariance=covariance, alpha_one_shot=0.7)
+    assert one_shot.fit(make_task(shots=1, views=4)).alpha_ == 0.7
+    two = one_shot.fit(make_task(shots=2, views=1))  # of one view without the other nothing is left to see a spread
+    assert (two.alpha_ == 0.7) == (covariance == "views")
 
 
 def test_gda_and_linear_probe_never_answer_with_a_class_without_an_image():
