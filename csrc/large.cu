@@ -9,8 +9,7 @@
 //                  5. certify   a warp per row
 //                  6. ties      a block per problem; writes the results
 //
-// Epsilon scaling in 3 shortens the chain of dependent steps in 4, which is what large problems wait for. It needs N = M:
-// in a rectangle a price may be positive only where a column is matched, so there 3 bids with epsilon zero alone.
+// Epsilon scaling in 3 shortens the chain of dependent steps in 4, which is what large problems wait for.
 
 #include "launch.cuh"
 
@@ -59,7 +58,7 @@ __global__ void __launch_bounds__(kThreads) scales_kernel(const void* rows, cons
         const int i = int(r % (n + m));
         const Side side = i < n ? side_of(rows, type, k, n, dimension, nullptr, nullptr)
                                 : side_of(columns, type, k, m, dimension, nullptr, nullptr);
-        const bool bad = scan_row(side.x, type, i < n ? i : i - n, dimension, space.inverse(k) + i, space.shift(k) + i);
+        const bool bad = scan_row(Warp{}, side.x, type, i < n ? i : i - n, dimension, space.inverse(k) + i, space.shift(k) + i);
         if (bad && threadIdx.x % 32 == 0) write(space.bad() + k, 1);
     }
 }
@@ -74,7 +73,8 @@ __global__ void __launch_bounds__(kThreads) product_kernel(const void* rows, con
     const Side p = side_of(rows, type, k, n, dimension, space.inverse(k), space.shift(k));
     const Side t = side_of(columns, type, k, m, dimension, space.inverse(k) + n, space.shift(k) + n);
     std::int32_t* const s = space.similarities(k);
-    similarity_tile(p, int(tile / across) * kTile, t, int(tile % across) * kTile, staging,
+    Block team;
+    similarity_tile(team, p, int(tile / across) * kTile, t, int(tile % across) * kTile, staging,
                     [&](int i, int j, int value) { s[std::size_t(i) * m + j] = value; });
 }
 
@@ -83,12 +83,7 @@ __device__ void auctions(Team team, const Workspace& space) {
     const int n = space.layout.n, m = space.layout.m, batch = int(space.batch);
     const auto problem = [&](int k) { return space.problem<std::int32_t>(k); };
     begin<std::int32_t>(team, problem, batch, n, m);
-    if (n == m)
-        for (int phase = 0; phase < kPhases; ++phase) {
-            auction(team, problem, batch, n, m, phase_epsilon(phase), kPhaseRounds, batch * few(n), space.counts());
-            release(team, problem, batch, n, m);
-        }
-    auction(team, problem, batch, n, m, 0, kLastRounds, 0, space.counts());
+    scaled_auction(team, problem, batch, n, m, space.counts());
 }
 
 __global__ void __launch_bounds__(kThreads) auction_kernel(Workspace space) { auctions(Grid{}, space); }

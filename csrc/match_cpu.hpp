@@ -33,4 +33,7 @@ void assign_cpu(const std::int32_t* similarity, Shape shape, int threads, Result
 // assign_cpu as the GPU does it, by `members` threads for each problem, N <= M: for tests (team_threads.cpp).
 void assign_team(const std::int32_t* similarity, Shape shape, int members, bool large, Results results);
 
+// match_cpu as the fused kernel does it, by 256 threads in warps of 32, N and M at least 1: for tests.
+void match_team(const float* prototypes, const float* names, Shape shape, int dimension, Results results);
+
 }  // namespace harness

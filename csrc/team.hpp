@@ -1,8 +1,9 @@
 // Threads that work on one problem together: what the assignment on the GPU (team_assign.hpp) asks of them.
 //
 // A team has rank(), size() and sync(), finds the least of one value per member, and consists of warps. On the device it is
-// a warp, a block or the whole grid. The same algorithm also compiles for the CPU, where each member is a std::thread and a
-// warp has one lane: so its logic is tested without a GPU, for any number of members.
+// a warp, a block or the whole grid. The same algorithms also compile for the CPU, where each member is a std::thread: so
+// their logic is tested without a GPU. Warps have 32 lanes there too and multiply matrices as the tensor cores do
+// (EmulatedBlock), or one lane, which is faster and allows any number of members (Threads).
 #pragma once
 
 #include <cstdint>
@@ -11,12 +12,16 @@
 #include <cooperative_groups.h>
 #define HARNESS_TEAM __device__ __forceinline__
 #define HARNESS_BOTH __host__ __device__ inline
+#define HARNESS_UNROLL _Pragma("unroll")
 #else
+#include <algorithm>
 #include <condition_variable>
+#include <cstring>
 #include <mutex>
 #include <vector>
 #define HARNESS_TEAM inline
 #define HARNESS_BOTH inline
+#define HARNESS_UNROLL
 #endif
 
 namespace harness {
@@ -33,6 +38,9 @@ struct Least {
 HARNESS_TEAM void keep_largest(std::uint64_t* at, std::uint64_t x) {
     atomicMax(reinterpret_cast<unsigned long long*>(at), static_cast<unsigned long long>(x));
 }
+HARNESS_TEAM void keep_largest(std::int32_t* at, std::int32_t x) { atomicMax(at, x); }
+HARNESS_TEAM void keep_largest(std::int64_t* at, std::int64_t x) { atomicMax(reinterpret_cast<long long*>(at), static_cast<long long>(x)); }
+HARNESS_TEAM void keep_smallest(std::int32_t* at, std::int32_t x) { atomicMin(at, x); }
 HARNESS_TEAM void add(std::int64_t* at, std::int64_t x) {
     atomicAdd(reinterpret_cast<unsigned long long*>(at), static_cast<unsigned long long>(x));
 }
@@ -42,6 +50,7 @@ HARNESS_TEAM void write(std::int32_t* at, std::int32_t x) { *reinterpret_cast<vo
 HARNESS_TEAM std::int32_t read(const std::int32_t* at) { return *reinterpret_cast<const volatile std::int32_t*>(at); }
 HARNESS_TEAM std::uint32_t read(const std::uint32_t* at) { return *reinterpret_cast<const volatile std::uint32_t*>(at); }
 HARNESS_TEAM int lowest_bit(std::uint32_t bits) { return __ffs(int(bits)) - 1; }
+HARNESS_TEAM int length(std::uint32_t bits) { return 32 - __clz(int(bits)); }
 
 struct Warp {
     static constexpr unsigned all = 0xffffffffu;
@@ -69,6 +78,18 @@ struct Warp {
     HARNESS_TEAM std::uint32_t bits(const Test& test) const {
         return __ballot_sync(all, test(rank()));
     }
+    HARNESS_TEAM std::uint32_t most(std::uint32_t x) const { return __reduce_max_sync(all, x); }
+    HARNESS_TEAM std::int64_t sum(std::int64_t x) const {
+        for (int step = 16; step > 0; step /= 2) x += __shfl_xor_sync(all, static_cast<long long>(x), step);
+        return x;
+    }
+    // Matrices of a warp: sum (16, 8) int32 += a (16, 32) int8 times b (32, 8) int8. Who holds what: PTX ISA, "Matrix
+    // fragments for mma.m16n8k32", and EmulatedWarp::multiply.
+    HARNESS_TEAM void multiply(int (&sum)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) const {
+        asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+            : "+r"(sum[0]), "+r"(sum[1]), "+r"(sum[2]), "+r"(sum[3])
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+    }
 };
 
 struct Block {
@@ -80,6 +101,7 @@ struct Block {
     HARNESS_TEAM Warp warp() const { return {}; }
     HARNESS_TEAM int warp_index() const { return threadIdx.x / 32; }
     HARNESS_TEAM int warps() const { return blockDim.x / 32; }
+    HARNESS_TEAM bool any(bool x) const { return __syncthreads_or(x); }
 
     // One barrier: two buffers in turn, so that the next call does not overwrite what this one still reads.
     template <class T>
@@ -109,9 +131,15 @@ struct Grid {  // of a cooperative launch
 
 #else
 
-inline void keep_largest(std::uint64_t* at, std::uint64_t x) {
-    std::uint64_t seen = __atomic_load_n(at, __ATOMIC_RELAXED);
+template <class T>
+void keep_largest(T* at, T x) {
+    T seen = __atomic_load_n(at, __ATOMIC_RELAXED);
     while (seen < x && !__atomic_compare_exchange_n(at, &seen, x, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+}
+inline void keep_smallest(std::int32_t* at, std::int32_t x) {
+    std::int32_t seen = __atomic_load_n(at, __ATOMIC_RELAXED);
+    while (x < seen && !__atomic_compare_exchange_n(at, &seen, x, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }
 }
 inline void add(std::int64_t* at, std::int64_t x) { __atomic_fetch_add(at, x, __ATOMIC_RELAXED); }
@@ -121,6 +149,7 @@ inline void write(std::int32_t* at, std::int32_t x) { __atomic_store_n(at, x, __
 inline std::int32_t read(const std::int32_t* at) { return __atomic_load_n(at, __ATOMIC_RELAXED); }
 inline std::uint32_t read(const std::uint32_t* at) { return __atomic_load_n(at, __ATOMIC_RELAXED); }
 inline int lowest_bit(std::uint32_t bits) { return __builtin_ctz(bits); }
+inline int length(std::uint32_t bits) { return bits ? 32 - __builtin_clz(bits) : 0; }
 
 struct Lane {  // a warp of one
     int rank() const { return 0; }
@@ -185,6 +214,90 @@ struct Threads {
         }
         sync();
         return x;
+    }
+};
+
+// 32 lanes, and what each of them brings to a meeting.
+struct WarpMeeting : Meeting {
+    WarpMeeting() : Meeting(32) {}
+    signed char a[32][16], b[32][8];
+};
+
+struct EmulatedWarp {
+    int mine;
+    WarpMeeting* meeting;
+
+    int rank() const { return mine; }
+    int size() const { return 32; }
+    void sync() const { meeting->wait(); }
+
+    template <class T, class Join>
+    T reduce(T x, const Join& join) const {
+        meeting->values[mine] = std::int64_t(x);
+        sync();
+        for (const std::int64_t other : meeting->values) x = join(x, T(other));
+        sync();
+        return x;
+    }
+    template <class T>
+    T least(T x) const {
+        return reduce(x, [](T p, T q) { return std::min(p, q); });
+    }
+    template <class T>
+    Least<T> least(Least<T> x) const {
+        const T value = least(x.value);
+        return {value, least(x.value == value ? x.where : 0x7fffffff)};
+    }
+    std::uint32_t most(std::uint32_t x) const {
+        return reduce(x, [](std::uint32_t p, std::uint32_t q) { return std::max(p, q); });
+    }
+    std::int64_t sum(std::int64_t x) const {
+        return reduce(x, [](std::int64_t p, std::int64_t q) { return p + q; }) - x;  // its own was counted twice
+    }
+    template <class Test>
+    std::uint32_t bits(const Test& test) const {
+        return reduce(std::uint32_t(test(mine)) << mine, [](std::uint32_t p, std::uint32_t q) { return p | q; });
+    }
+
+    // As the PTX ISA writes it down ("Matrix Fragments for mma.m16n8k32"): element i of a lane's fragment, group = lane / 4, lies at
+    //     a  row group + 8 where 4 <= i < 8 or i >= 12, column 4 (lane % 4) + i % 4, + 16 where i >= 8
+    //     b  row 4 (lane % 4) + i % 4, + 16 where i >= 4, column group
+    //     c  row group, + 8 where i >= 2, column 2 (lane % 4) + i % 2
+    void multiply(int (&sum)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) const {
+        std::memcpy(meeting->a[mine], a, 16);
+        std::memcpy(meeting->b[mine], b, 8);
+        sync();
+        signed char left[16][32], right[32][8];
+        for (int lane = 0; lane < 32; ++lane) {
+            const int group = lane / 4, within = lane % 4;
+            for (int i = 0; i < 16; ++i)
+                left[group + ((i >= 4 && i < 8) || i >= 12 ? 8 : 0)][4 * within + i % 4 + (i >= 8 ? 16 : 0)] = meeting->a[lane][i];
+            for (int i = 0; i < 8; ++i) right[4 * within + i % 4 + (i >= 4 ? 16 : 0)][group] = meeting->b[lane][i];
+        }
+        for (int i = 0; i < 4; ++i)
+            for (int k = 0; k < 32; ++k) sum[i] += left[mine / 4 + (i >= 2 ? 8 : 0)][k] * right[k][2 * (mine % 4) + i % 2];
+        sync();
+    }
+};
+
+// A block as on the device: full warps, a reduction in two levels.
+struct EmulatedBlock {
+    int mine;
+    Meeting* meeting;
+    WarpMeeting* warp_meetings;  // (warps())
+
+    int rank() const { return mine; }
+    int size() const { return meeting->size; }
+    void sync() const { meeting->wait(); }
+    EmulatedWarp warp() const { return {mine % 32, warp_meetings + mine / 32}; }
+    int warp_index() const { return mine / 32; }
+    int warps() const { return size() / 32; }
+    bool any(bool x) const {
+        meeting->values[mine] = x;
+        sync();
+        const bool found = std::count(meeting->values.begin(), meeting->values.end(), 1) > 0;
+        sync();
+        return found;
     }
 };
 

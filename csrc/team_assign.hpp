@@ -3,8 +3,9 @@
 //   1. prices        N = M: the maxima of the columns; N < M: zero
 //   2. auction       rounds in which every free row bids for its best column at once; the highest bid wins, of equal bids
 //                    the lowest row's. A bid raises the price by the lead over the second best, plus epsilon. With a
-//                    positive epsilon this only prepares prices, and all rows are released afterwards (N = M alone)
-//   3. paths         as in assign.cpp; each step, the team looks at one row together
+//                    positive epsilon this only prepares prices, and all rows are released afterwards
+//   3. paths         as in assign.cpp; each step, the team looks at one row together. Where N < M, a column that ends
+//                    unmatched must have price 0: what epsilon left above, searches from below take away
 //   4. certificate   gap and tight pairs, from the prices alone
 //   5. ties          the lexicographically smallest optimum; rows that lie on no cycle are peeled off together first
 //
@@ -37,13 +38,13 @@ struct Problem {
     const std::int32_t* s;  // (rows, columns), rows <= columns
     int rows, columns, words;
     T* price;                   // (columns)
-    T* distance;                // (columns) of the current path search
+    T* distance;                // (columns) in the current path search
     std::uint64_t* bid;         // (columns) best bid of this round, 0 for none
     std::int64_t* sums;         // dual objective, total
     std::int32_t* row_of;       // (columns) kNobody: free
     std::int32_t* column_of;    // (rows) kNobody: free
     std::int32_t* previous;     // (columns) row from which, later column from which a column was reached
-    std::int32_t* closed;       // (columns) flags of the path search, later a queue of columns
+    std::int32_t* closed;       // (columns) marks of the path search, later a queue of columns
     std::int32_t* open;         // (rows) may be on a cycle of exchanges
     std::int32_t* flags;        // 4: see kOverflow ...
     std::uint32_t* tight;       // (rows, words) bits: an optimum may use (i, j)
@@ -76,11 +77,12 @@ struct Problem {
     HARNESS_TEAM T loss(int i, int j) const { return price[j] - T(s[std::size_t(i) * columns + j]); }
 };
 
-enum Flag { kOverflow, kChanged, kTop };  // places in Problem::flags
+enum Mark { kOpen, kClosed, kPassed };              // of a column, in Problem::closed
+enum Flag { kOverflow, kChanged, kTop, kLowest };  // places in Problem::flags
 
 // ---------------------------------------------------------------------------------------------------------- 1. prices
 
-// In a batch of problems at once: problem(k) is the k-th.
+// All rows and columns become free; in a batch of problems at once: problem(k) is the k-th.
 template <class Team, class Get>
 HARNESS_TEAM void release(Team& team, const Get& problem, int batch, int rows, int columns) {
     for (std::int64_t c = team.rank(); c < std::int64_t(batch) * columns; c += team.size())
@@ -90,38 +92,70 @@ HARNESS_TEAM void release(Team& team, const Get& problem, int batch, int rows, i
     team.sync();
 }
 
+// N < M, after an auction: the cheapest matched column gets price 0, the others keep their distance from it; unmatched
+// columns, which nobody wanted at the prices of now, begin at 0 again (Bertsekas and Castanon 1992 keep them below the
+// cheapest matched one).
+template <class Team, class Get>
+HARNESS_TEAM void sink(Team& team, const Get& problem, int batch, int columns) {
+    for (std::int64_t c = team.rank(); c < std::int64_t(batch) * columns; c += team.size()) {
+        const auto w = problem(int(c / columns));
+        if (w.row_of[c % columns] != kNobody) keep_smallest(&w.flags[kLowest], w.price[c % columns]);
+    }
+    team.sync();
+    for (std::int64_t c = team.rank(); c < std::int64_t(batch) * columns; c += team.size()) {
+        const auto w = problem(int(c / columns));
+        const int j = int(c % columns);
+        w.price[j] = w.row_of[j] == kNobody ? 0 : w.price[j] - read(&w.flags[kLowest]);
+    }
+    team.sync();
+    for (std::int64_t k = team.rank(); k < batch; k += team.size()) write(&problem(int(k)).flags[kLowest], 0x7fffffff);
+    team.sync();
+}
+
+// Prices of the start, everything free, sums zero.
 template <class T, class Team, class Get>
 HARNESS_TEAM void begin(Team& team, const Get& problem, int batch, int rows, int columns) {
+    const bool square = rows == columns;
     for (std::int64_t c = team.rank(); c < std::int64_t(batch) * columns; c += team.size()) {
         const Problem<T> w = problem(int(c / columns));
         const int j = int(c % columns);
-        T top = rows == columns ? T(w.s[j]) : T(0);
-        if (rows == columns)
-            for (int i = 1; i < rows; ++i) {
-                const T x = T(w.s[std::size_t(i) * columns + j]);
-                top = x > top ? x : top;
-            }
-        w.price[j] = top;
+        w.price[j] = square ? T(w.s[j]) : T(0);
         w.bid[j] = 0;
         if (j == 0) {
             w.sums[0] = w.sums[1] = 0;
             w.flags[kOverflow] = 0;
+            w.flags[kLowest] = 0x7fffffff;
         }
     }
     release(team, problem, batch, rows, columns);
+    if (!square) return;
+    constexpr int kPart = 64;  // rows of a column that one member looks at
+    const std::int64_t parts = (rows + kPart - 1) / kPart;
+    for (std::int64_t c = team.rank(); c < batch * parts * columns; c += team.size()) {
+        const Problem<T> w = problem(int(c / (parts * columns)));
+        const int j = int(c % columns), first = int(c / columns % parts) * kPart, last = first + kPart < rows ? first + kPart : rows;
+        std::int32_t top = w.s[std::size_t(first) * columns + j];
+        for (int i = first + 1; i < last; ++i) {
+            const std::int32_t x = w.s[std::size_t(i) * columns + j];
+            top = x > top ? x : top;
+        }
+        keep_largest(&w.price[j], T(top));
+    }
+    team.sync();
 }
 
 // --------------------------------------------------------------------------------------------------------- 2. auction
 
-// Rounds of bids, until at most `enough` rows of the batch bid. int32 prices: a bid is one word, price then row. `counts`
-// has three places.
+// Rounds of bids, until at most `enough` rows of the batch bid; how many did in the last one. int32 prices: a bid is one
+// word, price then row. `counts` has three places.
 template <class Team, class Get>
-HARNESS_TEAM void auction(Team& team, const Get& problem, int batch, int rows, int columns, std::int32_t epsilon, int rounds,
+HARNESS_TEAM int auction(Team& team, const Get& problem, int batch, int rows, int columns, std::int32_t epsilon, int rounds,
                           int enough, std::int32_t* counts) {
     using T = std::int32_t;
     constexpr std::int64_t bias = std::int64_t(4) * kOne;  // makes every price positive
     const auto warp = team.warp();
-    if (columns == 1) return;  // no second best
+    int bids = 0;
+    if (columns == 1) return bids;  // no second best
     if (team.rank() == 0) counts[0] = 0;
     team.sync();
     for (int round = 0; round < rounds; ++round) {
@@ -153,7 +187,7 @@ HARNESS_TEAM void auction(Team& team, const Get& problem, int batch, int rows, i
         }
         if (team.rank() == 0) write(&counts[(round + 1) % 3], 0);
         team.sync();
-        const int bids = read(&counts[round % 3]);
+        bids = read(&counts[round % 3]);
         for (std::int64_t c = team.rank(); c < std::int64_t(batch) * columns; c += team.size()) {
             const Problem<T> w = problem(int(c / columns));
             const int j = int(c % columns);
@@ -167,55 +201,98 @@ HARNESS_TEAM void auction(Team& team, const Get& problem, int batch, int rows, i
             w.bid[j] = 0;
         }
         team.sync();
-        if (bids <= enough) return;
+        if (bids <= enough) break;
     }
+    return bids;
+}
+
+// Epsilon of each phase of a large problem's auction, in units of 2^-28. Chosen by counting rounds and steps for
+// 1000 x 1000 on threads of the CPU (about 420 rounds and 1,800 steps for CLIP-like problems, against 23,000 steps without
+// auction); not tuned on a GPU.
+constexpr int kPhases = 5;
+HARNESS_TEAM std::int32_t phase_epsilon(int phase) { return 1 << (23 - 3 * phase); }
+HARNESS_TEAM int few(int rows) { return rows / 128; }  // a phase ends when no more rows than this still bid,
+constexpr int kPhaseRounds = 600;                      // or after so many rounds
+constexpr int kLastRounds = 32;
+
+// The auction of large problems: from coarse to fine, which shortens the chain of dependent steps in 3. A rectangle needs it
+// only if rows compete for columns, that is, if many still bid after some rounds without epsilon. (Steps, counted as above:
+// CLIP-like 900 x 1000 27,100 without, 5,100 with phases; 990 x 1000 71,800 and 4,600; 300 x 1000 27, where phases would
+// cost 3,000.)
+template <class Team, class Get>
+HARNESS_TEAM void scaled_auction(Team& team, const Get& problem, int batch, int rows, int columns, std::int32_t* counts) {
+    if (rows < columns && auction(team, problem, batch, rows, columns, 0, kLastRounds, 0, counts) <= batch * (rows / 4)) return;
+    for (int phase = 0; phase < kPhases; ++phase) {
+        if (rows < columns) sink(team, problem, batch, columns);
+        release(team, problem, batch, rows, columns);
+        auction(team, problem, batch, rows, columns, phase_epsilon(phase), kPhaseRounds, batch * few(rows), counts);
+    }
+    if (rows < columns) sink(team, problem, batch, columns);
+    release(team, problem, batch, rows, columns);
+    auction(team, problem, batch, rows, columns, 0, kLastRounds, 0, counts);
 }
 
 // ----------------------------------------------------------------------------------------------------------- 3. paths
 
-// From one free row to the nearest free column; false when a number leaves its range.
+// From row `start` to the nearest free column, and the exchange along this path; false when a number leaves its range.
+//
+// start = w.rows is a row that does not exist, of similarity 0, in whose place a column is unmatched. Its search begins at
+// the prices, passes over unmatched columns of price 0 and ends at one above: all prices sink by as much as the search went
+// past them, the path is exchanged, and the column where it began, then at price 0, is unmatched instead.
 template <class T, class Team>
 HARNESS_TEAM bool augment(Team& team, const Problem<T>& w, int start) {
+    const bool below = start == w.rows;
     Least<T> best{Problem<T>::most, 0x7fffffff};
     for (int j = team.rank(); j < w.columns; j += team.size()) {
-        w.distance[j] = Problem<T>::most;
-        w.closed[j] = 0;
+        w.distance[j] = below ? w.price[j] : Problem<T>::most;
+        w.previous[j] = start;
+        w.closed[j] = below && w.row_of[j] == kNobody && w.price[j] == 0 ? kPassed : kOpen;
+        if (below) continue;
         const T loss = w.loss(start, j);
         if (loss < best.value) best = {loss, j};
     }
-    T offset = -team.least(best).value;
-    int i = start;
-    for (;;) {
+    T offset = below ? T(0) : -team.least(best).value;
+    for (int i = start;;) {
         best = {Problem<T>::most, 0x7fffffff};
         for (int j = team.rank(); j < w.columns; j += team.size()) {  // a column belongs to one member throughout
             if (w.closed[j]) continue;
-            const T through = offset + w.loss(i, j);
             T known = w.distance[j];
-            if (through < known) {
-                w.distance[j] = known = through;
-                w.previous[j] = i;
+            if (i < w.rows) {
+                const T through = offset + w.loss(i, j);
+                if (through < known) {
+                    w.distance[j] = known = through;
+                    w.previous[j] = i;
+                }
             }
             if (known < best.value) best = {known, j};
         }
         best = team.least(best);
         if (best.value > Problem<T>::limit) return false;
         if (w.row_of[best.where] == kNobody) break;
-        if (best.where % team.size() == team.rank()) w.closed[best.where] = 1;
+        if (best.where % team.size() == team.rank()) w.closed[best.where] = kClosed;
         i = w.row_of[best.where];
         offset = best.value - w.loss(i, best.where);
     }
-    for (int j = team.rank(); j < w.columns; j += team.size())
-        if (w.closed[j]) {
-            w.price[j] += best.value - w.distance[j];
-            if (w.price[j] > Problem<T>::limit) write(&w.flags[kOverflow], 1);
-        }
+    for (int j = team.rank(); j < w.columns; j += team.size()) {
+        const T past = w.distance[j] < best.value ? best.value - w.distance[j] : T(0);
+        if (below)
+            w.price[j] -= w.closed[j] == kPassed ? T(0) : best.value - past;
+        else if (w.closed[j] == kClosed)
+            w.price[j] += past;
+        if (w.price[j] > Problem<T>::limit) write(&w.flags[kOverflow], 1);
+    }
     team.sync();  // everyone has seen that the column is free
     if (team.rank() == 0)
-        for (int j = best.where, row = kNobody; row != start;) {
-            row = w.previous[j];
+        for (int j = best.where;;) {
+            const int row = w.previous[j];
+            if (row == w.rows) {
+                w.row_of[j] = kNobody;
+                break;
+            }
             const int left = w.column_of[row];
             w.row_of[j] = row;
             w.column_of[row] = j;
+            if (row == start) break;
             j = left;
         }
     team.sync();
@@ -226,6 +303,10 @@ template <class T, class Team>
 HARNESS_TEAM bool paths(Team& team, const Problem<T>& w) {
     for (int i = 0; i < w.rows; ++i)
         if (w.column_of[i] == kNobody && !augment(team, w, i)) return false;
+    if (w.rows == w.columns) return true;
+    for (int j = 0; j < w.columns; ++j)
+        while (w.row_of[j] == kNobody && w.price[j] > 0)
+            if (!augment(team, w, w.rows)) return false;
     return true;
 }
 
@@ -391,16 +472,5 @@ HARNESS_TEAM void lowest(Team& team, const Problem<T>& w) {
         }
     }
 }
-
-// ------------------------------------------------------------------------------------------------------------ schedule
-
-// Epsilon of each phase of a large square problem's auction, in units of 2^-28; then one phase with zero. Chosen by counting
-// rounds and steps for 1000 x 1000 on threads of the CPU (about 420 rounds and 1,800 steps for CLIP-like problems, against
-// 23,000 steps without auction); not tuned on a GPU.
-constexpr int kPhases = 5;
-HARNESS_TEAM std::int32_t phase_epsilon(int phase) { return 1 << (23 - 3 * phase); }
-HARNESS_TEAM int few(int rows) { return rows / 128; }  // a phase ends when no more rows than this still bid,
-constexpr int kPhaseRounds = 600;                      // or after so many rounds
-constexpr int kLastRounds = 32;
 
 }  // namespace harness

@@ -79,6 +79,15 @@ def assign_as_gpu(similarity: NDArray[np.int32], members: int, large: bool) -> S
     return solved
 
 
+def match_as_gpu(prototypes: NDArray[np.float32], names: NDArray[np.float32]) -> Solved:
+    """What the fused kernel does with prototypes (b, n, d) and names (b, m, d), on threads of the CPU. For tests."""
+    p, t = np.ascontiguousarray(prototypes, dtype=np.float32), np.ascontiguousarray(names, dtype=np.float32)
+    solved = Solved.empty(len(p), p.shape[1])
+    shape = (p.shape[0], p.shape[1], t.shape[1], p.shape[2])
+    module().match_team(p.ctypes.data, t.ctypes.data, *shape, *(array.ctypes.data for array in solved))
+    return solved
+
+
 def quantised_similarity(
     prototypes: NDArray[np.float32], names: NDArray[np.float32], threads: int, doubles_alone: bool = False
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:

@@ -1,4 +1,4 @@
-"""The assignment of the CUDA kernels, run by threads of the CPU: its logic and its barriers, not its speed."""
+"""The algorithms of the CUDA kernels, run by threads of the CPU: their logic and their barriers, not their speed."""
 
 import numpy as np
 import pytest
@@ -57,6 +57,40 @@ def test_prices_beyond_int32_are_solved_in_int64(cosines, large):
 
 @schedules
 @pytest.mark.parametrize("name", sorted(instances.GENERATORS))
-def test_similarities(name, large):
-    p, t = instances.GENERATORS[name](0, 2, 100, 100)
+@pytest.mark.parametrize("shape", [(100, 100), (99, 100), (90, 100), (60, 100)])
+def test_similarities(name, shape, large):
+    p, t = instances.GENERATORS[name](0, 2, *shape)
     check(native.quantised_similarity(p, t, 1)[0], 1, large)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(20, 60), st.integers(1, 8), st.sampled_from([1, 2, 3]), st.booleans())
+def test_crowded_rectangles_go_through_all_phases(seed, n, extra, members, ties):
+    """Rows that want the same few columns: prices stay above zero on columns that end unmatched, and have to sink."""
+    g = np.random.default_rng(seed)
+    matrix = g.integers(0, 1000, (1, n, 1)) + g.integers(0, 4 if ties else UNIT // 2, (1, 1, n + extra))
+    matrix = matrix + g.integers(0, 3 if ties else UNIT // 50, (1, n, n + extra))
+    check(matrix.astype(np.int32), members, large=True)
+
+
+def same(found, expected):
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 17), (17, 3), (33, 32), (20, 65), (66, 64)])
+@pytest.mark.parametrize("dimension", [1, 16, 31, 33, 64])
+def test_fused_kernel_from_rows_to_columns(shape, dimension):
+    """256 threads in warps of 32 that multiply as the tensor cores do: an index that is wrong changes a similarity."""
+    p, t = instances.uniform(sum(shape), 1, *shape, dimension)
+    same(native.match_as_gpu(p, t), native.match(p, t, 1))
+
+
+def test_fused_kernel_with_scales_ties_and_bad_numbers():
+    p, t = (x.copy() for x in instances.clip_like(1, 5, 9, 12, 24))
+    p[0], t[1, 3:8] = 0, t[1, 2]
+    p[2] *= np.float32(1e-42)
+    t[2] *= np.float32(1e30)
+    p[3, 1, 1] = np.nan
+    t[4, 11, 23] = np.inf
+    same(native.match_as_gpu(p, t), native.match(p, t, 1))

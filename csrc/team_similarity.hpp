@@ -1,4 +1,4 @@
-// similarity.cpp's whole numbers on the tensor cores of a GPU (sm_80 and later), exactly.
+// similarity.cpp's whole numbers by a team of threads, on the tensor cores of a GPU (sm_80 and later), exactly.
 //
 // A grid entry x (at most 2^22 in magnitude) is three signed digits, x = d0 + 256 d1 + 65536 d2, each an int8. The product
 // of two rows is nine int8 products with int32 sums, kept apart by weight: sum over k of 256^k * (sum over a + b = k of
@@ -10,16 +10,24 @@
 // memory. Rows beyond the end and dimensions beyond the end are zeros.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 
+#include "team.hpp"
+
+#ifdef __CUDACC__
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#else
+#include <cmath>
+#endif
 
 namespace harness {
 
 enum class Type : int { float32, float16, bfloat16 };
 
-// One side of a product: (rows, dimension) contiguous, with what scan_rows found.
+// One side of a product: (rows, dimension) contiguous, with what scan_row found.
 struct Side {
     const void* x;
     Type type;
@@ -36,106 +44,128 @@ constexpr int kDigits = 3 * kTile * kPitch;             // bytes of one side
 constexpr int kStaging = 2 * kDigits;                   // bytes of shared memory that a tile needs
 constexpr int kLargestDimension = 1 << 15;              // 3 * dimension * 2^14 < 2^31
 
-__host__ __device__ inline int device_grid_bits(int dimension) {  // grid_bits of similarity.hpp
+HARNESS_BOTH int device_grid_bits(int dimension) {  // grid_bits of similarity.hpp
     int log = 0;
     while ((1LL << log) < dimension) ++log;
     const int bits = (53 - log) / 2;
     return bits < 22 ? bits : 22;
 }
 
-__device__ __forceinline__ float element(const void* x, Type type, std::size_t k) {
+#ifdef __CUDACC__
+HARNESS_TEAM float element(const void* x, Type type, std::size_t k) {
     if (type == Type::float32) return static_cast<const float*>(x)[k];
     if (type == Type::float16) return __half2float(static_cast<const __half*>(x)[k]);
     return __bfloat162float(static_cast<const __nv_bfloat16*>(x)[k]);
 }
+HARNESS_TEAM int nearest(float x) { return __float2int_rn(x); }  // ties to even, as all rounding here
+HARNESS_TEAM int nearest(double x) { return __double2int_rn(x); }
+HARNESS_TEAM double times(double x, double y) { return __dmul_rn(x, y); }  // never part of a fused multiply-add
+#else
+inline float element(const void* x, Type, std::size_t k) { return static_cast<const float*>(x)[k]; }
+inline int nearest(float x) { return int(std::nearbyint(x)); }
+inline int nearest(double x) { return int(std::nearbyint(x)); }
+inline double times(double x, double y) { return x * y; }
+#endif
+
+HARNESS_TEAM std::uint32_t bits_of(float x) {
+    std::uint32_t bits;
+    std::memcpy(&bits, &x, 4);
+    return bits;
+}
+HARNESS_TEAM float power_of_two(int exponent) {  // from -126 to 127
+    const std::uint32_t bits = std::uint32_t(exponent + 127) << 23;
+    float x;
+    std::memcpy(&x, &bits, 4);
+    return x;
+}
 
 // rint(x * 2^shift), by two exact steps: 2^shift itself may be no float32.
-__device__ __forceinline__ int grid_entry(float x, int shift) {
+HARNESS_TEAM int grid_entry(float x, int shift) {
     const int half = shift / 2;
-    return __float2int_rn(x * __int_as_float((half + 127) << 23) * __int_as_float((shift - half + 127) << 23));
+    return nearest(x * power_of_two(half) * power_of_two(shift - half));
 }
 
 // Shift and inverse norm of one row, by one warp. True when an entry is NaN or infinite; the row then counts as zero.
-__device__ inline bool scan_row(const void* x, Type type, std::size_t row, int dimension, double* inverse, int* shift) {
-    const int lane = threadIdx.x % 32;
+template <class Warp>
+HARNESS_TEAM bool scan_row(const Warp& warp, const void* x, Type type, std::size_t row, int dimension, double* inverse, int* shift) {
     const std::size_t first = row * dimension;
-    unsigned largest = 0;  // as bits: without the sign, floats order like integers, and NaN lies above infinity
-    for (int d = lane; d < dimension; d += 32)
-        largest = max(largest, __float_as_uint(element(x, type, first + d)) & 0x7fffffffu);
-    largest = __reduce_max_sync(0xffffffffu, largest);
+    std::uint32_t largest = 0;  // as bits: without the sign, floats order like integers, and NaN lies above infinity
+    for (int d = warp.rank(); d < dimension; d += warp.size()) {
+        const std::uint32_t size = bits_of(element(x, type, first + d)) & 0x7fffffffu;
+        largest = size > largest ? size : largest;
+    }
+    largest = warp.most(largest);
     const bool bad = largest >= 0x7f800000u;
     // max |x| lies in [2^(exponent - 1), 2^exponent); the second case has no implicit bit
-    const int exponent = largest >> 23 ? int(largest >> 23) - 126 : -117 - __clz(int(largest));
+    const int exponent = largest >> 23 ? int(largest >> 23) - 126 : -149 + length(largest);
     const int s = bad || largest == 0 ? 0 : device_grid_bits(dimension) - exponent;
-    long long norm = 0;
+    std::int64_t norm = 0;
     if (!bad)
-        for (int d = lane; d < dimension; d += 32) {
-            const long long whole = grid_entry(element(x, type, first + d), s);
+        for (int d = warp.rank(); d < dimension; d += warp.size()) {
+            const std::int64_t whole = grid_entry(element(x, type, first + d), s);
             norm += whole * whole;
         }
-    for (int step = 16; step > 0; step /= 2) norm += __shfl_xor_sync(0xffffffffu, norm, step);
-    if (lane == 0) {
+    norm = warp.sum(norm);
+    if (warp.rank() == 0) {
         *inverse = norm > 0 ? 1.0 / sqrt(double(norm)) : 0.0;
         *shift = s;
     }
     return bad;
 }
 
-__device__ __forceinline__ void multiply(int (&sum)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
-    asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-        : "+r"(sum[0]), "+r"(sum[1]), "+r"(sum[2]), "+r"(sum[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
+struct alignas(16) Four {  // one load or store
+    std::uint32_t word[4];
+};
 
 // Half a chunk of one row: 16 entries from dimension `first` on, zeros beyond the end.
-__device__ __forceinline__ void fetch(const Side& side, int row, int first, float (&x)[16]) {
+HARNESS_TEAM void fetch(const Side& side, int row, int first, float (&x)[16]) {
     const std::size_t at = std::size_t(row) * side.dimension + first;
     const bool inside = row < side.rows && first + 16 <= side.dimension;
-    if (inside && side.type == Type::float32 && reinterpret_cast<std::uintptr_t>(static_cast<const float*>(side.x) + at) % 16 == 0) {
-        const float4* four = reinterpret_cast<const float4*>(static_cast<const float*>(side.x) + at);
-#pragma unroll
+    const float* const from = static_cast<const float*>(side.x) + at;
+    if (inside && side.type == Type::float32 && reinterpret_cast<std::uintptr_t>(from) % 16 == 0) {
+HARNESS_UNROLL
         for (int k = 0; k < 4; ++k) {
-            const float4 v = four[k];
-            x[4 * k] = v.x, x[4 * k + 1] = v.y, x[4 * k + 2] = v.z, x[4 * k + 3] = v.w;
+            const Four four = reinterpret_cast<const Four*>(from)[k];
+            std::memcpy(x + 4 * k, four.word, 16);
         }
         return;
     }
-#pragma unroll
+HARNESS_UNROLL
     for (int k = 0; k < 16; ++k)
         x[k] = row < side.rows && first + k < side.dimension ? element(side.x, side.type, at + k) : 0.0f;
 }
 
 // The three digits of 16 entries, into the three planes of one side.
-__device__ __forceinline__ void store_digits(const float (&x)[16], int shift, signed char* plane) {
-    unsigned digits[3][4] = {};
-#pragma unroll
+HARNESS_TEAM void store_digits(const float (&x)[16], int shift, signed char* plane) {
+    Four digits[3] = {};
+HARNESS_UNROLL
     for (int k = 0; k < 16; ++k) {
         const int whole = grid_entry(x[k], shift);
         const int upper = (whole + 128) >> 8;  // whole = 256 * upper + signed low byte of whole
         const int top = (upper + 128) >> 8;
-        digits[0][k / 4] |= unsigned(whole & 255) << (8 * (k % 4));
-        digits[1][k / 4] |= unsigned(upper & 255) << (8 * (k % 4));
-        digits[2][k / 4] |= unsigned(top & 255) << (8 * (k % 4));
+        digits[0].word[k / 4] |= std::uint32_t(whole & 255) << (8 * (k % 4));
+        digits[1].word[k / 4] |= std::uint32_t(upper & 255) << (8 * (k % 4));
+        digits[2].word[k / 4] |= std::uint32_t(top & 255) << (8 * (k % 4));
     }
-#pragma unroll
-    for (int digit = 0; digit < 3; ++digit)
-        *reinterpret_cast<uint4*>(plane + digit * kTile * kPitch) =
-            make_uint4(digits[digit][0], digits[digit][1], digits[digit][2], digits[digit][3]);
+HARNESS_UNROLL
+    for (int digit = 0; digit < 3; ++digit) *reinterpret_cast<Four*>(plane + digit * kTile * kPitch) = digits[digit];
 }
 
-// The tile from (first_row, first_column) on: emit(i, j, rint(cos * 2^28)) for the pairs that exist. All 256 threads call
-// it; `staging` is 16-byte aligned and free again afterwards.
-template <class Emit>
-__device__ __forceinline__ void similarity_tile(const Side& p, int first_row, const Side& t, int first_column, signed char* staging,
-                                                const Emit& emit) {
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    const int group = lane / 4, within = lane % 4;                       // the places in an mma fragment
-    const int warp_row = warp / 4 * 32, warp_column = warp % 4 * 16;     // a warp makes 32 x 16
+HARNESS_TEAM std::uint32_t word_at(const signed char* at) { return *reinterpret_cast<const std::uint32_t*>(at); }
+
+// The tile from (first_row, first_column) on: emit(i, j, rint(cos * 2^28)) for the pairs that exist. All 256 threads of
+// a block call it; `staging` is 16-byte aligned and free again afterwards.
+template <class Block, class Emit>
+HARNESS_TEAM void similarity_tile(Block& team, const Side& p, int first_row, const Side& t, int first_column,
+                                  signed char* staging, const Emit& emit) {
+    const auto warp = team.warp();
+    const int group = warp.rank() / 4, within = warp.rank() % 4;                                     // place in a fragment
+    const int warp_row = team.warp_index() / 4 * 32, warp_column = team.warp_index() % 4 * 16;  // a warp makes 32 x 16
 
     // Each thread brings half a chunk of one row: threads 0 to 127 of the prototypes, the others of the names.
-    const bool of_names = threadIdx.x >= kThreads / 2;
+    const bool of_names = team.rank() >= kThreads / 2;
     const Side mine{of_names ? t.x : p.x, p.type, of_names ? t.rows : p.rows, p.dimension, nullptr, of_names ? t.shift : p.shift};
-    const int slot = threadIdx.x % (kThreads / 2) / 2, half = threadIdx.x % 2 * 16;
+    const int slot = team.rank() % (kThreads / 2) / 2, half = team.rank() % 2 * 16;
     const int my_row = (of_names ? first_column : first_row) + slot;
     const int shift = my_row < mine.rows ? mine.shift[my_row] : 0;
     signed char* const my_plane = staging + (of_names ? kDigits : 0) + slot * kPitch + half;
@@ -144,51 +174,49 @@ __device__ __forceinline__ void similarity_tile(const Side& p, int first_row, co
     float next[16];
     fetch(mine, my_row, half, next);
     for (int d = 0; d < p.dimension; d += kChunk) {
-        __syncthreads();
+        team.sync();
         store_digits(next, shift, my_plane);
-        __syncthreads();
+        team.sync();
         if (d + kChunk < p.dimension) fetch(mine, my_row, d + kChunk + half, next);
 
-        unsigned b[3][2][2];
-#pragma unroll
+        std::uint32_t b[3][2][2];
+HARNESS_UNROLL
         for (int digit = 0; digit < 3; ++digit)
-#pragma unroll
+HARNESS_UNROLL
             for (int n = 0; n < 2; ++n) {
                 const signed char* at =
                     staging + kDigits + digit * kTile * kPitch + (warp_column + 8 * n + group) * kPitch + 4 * within;
-                b[digit][n][0] = *reinterpret_cast<const unsigned*>(at);
-                b[digit][n][1] = *reinterpret_cast<const unsigned*>(at + 16);
+                b[digit][n][0] = word_at(at);
+                b[digit][n][1] = word_at(at + 16);
             }
-#pragma unroll
+HARNESS_UNROLL
         for (int digit = 0; digit < 3; ++digit)
-#pragma unroll
+HARNESS_UNROLL
             for (int m = 0; m < 2; ++m) {
                 const signed char* at = staging + digit * kTile * kPitch + (warp_row + 16 * m + group) * kPitch + 4 * within;
-                const unsigned a[4] = {
-                    *reinterpret_cast<const unsigned*>(at), *reinterpret_cast<const unsigned*>(at + 8 * kPitch),
-                    *reinterpret_cast<const unsigned*>(at + 16), *reinterpret_cast<const unsigned*>(at + 8 * kPitch + 16)};
-#pragma unroll
+                const std::uint32_t a[4] = {word_at(at), word_at(at + 8 * kPitch), word_at(at + 16), word_at(at + 8 * kPitch + 16)};
+HARNESS_UNROLL
                 for (int other = 0; other < 3; ++other)
-#pragma unroll
-                    for (int n = 0; n < 2; ++n) multiply(sum[m][n][digit + other], a, b[other][n]);
+HARNESS_UNROLL
+                    for (int n = 0; n < 2; ++n) warp.multiply(sum[m][n][digit + other], a, b[other][n]);
             }
     }
-    __syncthreads();
+    team.sync();
 
-#pragma unroll
+HARNESS_UNROLL
     for (int m = 0; m < 2; ++m)
-#pragma unroll
+HARNESS_UNROLL
         for (int n = 0; n < 2; ++n)
-#pragma unroll
+HARNESS_UNROLL
             for (int k = 0; k < 4; ++k) {
                 const int i = first_row + warp_row + 16 * m + group + (k / 2) * 8;
                 const int j = first_column + warp_column + 8 * n + 2 * within + k % 2;
                 if (i >= p.rows || j >= t.rows) continue;
-                long long dot = 0;
-#pragma unroll
+                std::int64_t dot = 0;
+HARNESS_UNROLL
                 for (int weight = 4; weight >= 0; --weight) dot = dot * 256 + sum[m][n][weight][k];
-                const double cosine = __dmul_rn(double(dot), __dmul_rn(p.inverse[i], t.inverse[j]));
-                emit(i, j, __double2int_rn(cosine * 268435456.0));
+                const double cosine = times(double(dot), times(p.inverse[i], t.inverse[j]));
+                emit(i, j, nearest(cosine * 268435456.0));
             }
 }
 
