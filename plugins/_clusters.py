@@ -15,11 +15,6 @@ if TYPE_CHECKING:
     from harness.types.task import Support
 
 ITERATIONS = 30
-NEIGHBOURS = 8
-"""Of an image when mean shift moves it."""
-SHIFTS = 3
-SHRINKAGE = 0.3
-"""Share of a sphere in the covariance within known classes."""
 BUDGET = 2**26
 """Numbers in the largest temporary array; decides how many restarts run at once, and no result."""
 
@@ -59,35 +54,10 @@ def means(x: Tensor, cluster: Tensor, k: int) -> Tensor:
     return F.normalize(total, dim=2)
 
 
-def whitened(x: Tensor, known: Support) -> Tensor:
-    """Unit rows in the metric of the known classes: directions in which their images differ count less."""
-    if len(known.label) <= len(known.label.unique()):
-        return x
-    image, label = known.image[:, 0], known.label
-    inside = image - means_of(image, label)[label]
-    covariance = inside.T @ inside / len(inside)
-    sphere = torch.eye(len(covariance), dtype=x.dtype, device=x.device) * covariance.diagonal().mean()
-    values, vectors = torch.linalg.eigh((1 - SHRINKAGE) * covariance + SHRINKAGE * sphere)
-    return F.normalize(x @ (vectors * values.clamp_min(1e-12) ** -0.5) @ vectors.T, dim=1)
-
-
 def means_of(image: Tensor, label: Tensor) -> Tensor:
     """``(c, d)`` plain means of the classes 0 .. c - 1."""
     one = F.one_hot(label).to(image.dtype)
     return one.T @ image / one.sum(dim=0).clamp_min(1)[:, None]
-
-
-def ward(x: Tensor, k: int) -> Tensor:
-    """``(1, n)`` clusters: mean shift towards the nearest images, then Ward's merging (Ward, JASA 1963)."""
-    from sklearn.cluster import AgglomerativeClustering
-
-    k = min(k, len(x))
-    for _ in range(SHIFTS):
-        x = F.normalize(x[nearest(x, NEIGHBOURS)[1]].mean(dim=1) + x, dim=1)
-    if k < 2:
-        return torch.zeros(1, len(x), dtype=torch.long, device=x.device)
-    label = AgglomerativeClustering(k, linkage="ward").fit_predict(x.cpu().numpy())
-    return torch.from_numpy(label)[None].to(x.device, torch.long)
 
 
 def nearest(x: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,9 @@ from ._balanced import sinkhorn
 if TYPE_CHECKING:
     from torch import Tensor
 
+VOTE = 0.1
+"""What the one-to-one matching counts beside the shares: a name that is taken elsewhere is less likely here."""
+
 
 @dataclass(frozen=True)
 class Matched:
@@ -22,14 +25,17 @@ class Matched:
     Attributes:
         best: the restart of greatest total over all wordings.
         name: ``(k,)`` names of its clusters by the protocol's prompt, -1 for none.
-        votes: ``(n, names)`` share of all restarts and wordings in which an image's cluster is given the name.
+        evidence: ``(n, names)`` how likely each name is for an image, rows summing to one: the share of its cluster
+            that the name takes, and whether the cluster is matched with the name; over all restarts and wordings.
         agreement: share of clusters that have the same name in another wording.
+        margin: the matching's mean similarity over that of a random one.
     """
 
     best: int
     name: Tensor
-    votes: Tensor
+    evidence: Tensor
     agreement: float
+    margin: float
 
 
 def matched(pool: Tensor, cluster: Tensor, k: int, texts: Tensor, scale: float) -> Matched:
@@ -48,17 +54,18 @@ def matched(pool: Tensor, cluster: Tensor, k: int, texts: Tensor, scale: float) 
     r, t, names = len(cluster), len(texts), texts.shape[1]
     part = torch.zeros(t, r, k, names, dtype=pool.dtype, device=pool.device)
     for text, into in zip(texts, part, strict=True):
-        share = sinkhorn(scale * pool @ text.T)
+        taken = sinkhorn(scale * pool @ text.T)
         for each, of_restart in zip(cluster, into, strict=True):
-            of_restart.index_add_(0, each, share)
+            of_restart.index_add_(0, each, taken)
     axes = torch.eye(names, dtype=pool.dtype, device=pool.device).expand(t * r, -1, -1)
     found = match(part.flatten(0, 1), axes)
     column = found.columns.unflatten(0, (t, r))
     best = int(found.similarity.unflatten(0, (t, r)).sum(dim=0).argmax())
-    votes = torch.zeros(len(pool), names + 1, dtype=pool.dtype, device=pool.device)
-    for each in column:
-        for of_restart, name in zip(cluster, each, strict=True):
-            votes.scatter_add_(1, name[of_restart][:, None] % (names + 1), torch.ones_like(votes[:, :1]))
+    voted = torch.zeros(t, r, k, names + 1, dtype=pool.dtype, device=pool.device)
+    voted = voted.scatter_(3, column[..., None] % (names + 1), 1.0)[..., :names]
+    likely = (part / part.sum(dim=3, keepdim=True).clamp_min(1e-9) + VOTE * voted).mean(dim=0)
+    evidence = torch.stack([of[each] for of, each in zip(likely, cluster, strict=True)]).mean(dim=0)
     there = (column[0] >= 0).expand_as(column[1:])
     agreement = float(((column[1:] == column[0]) & there).sum()) / max(1, int(there.sum()))
-    return Matched(best, column[0, best], votes[:, :-1] / (t * r), agreement)
+    margin = float((part * voted).sum() / part.sum().clamp_min(1e-9)) * max(k, names)
+    return Matched(best, column[0, best], evidence / evidence.sum(dim=1, keepdim=True), agreement, margin)

@@ -27,7 +27,7 @@ OOP_VOCABULARY = Vocabulary.of(HINT, oop=NAMES)
 IP_VOCABULARY = Vocabulary.of(HINT, ip=IP)
 JOINT = Vocabulary.of(HINT, oop=NAMES, ip=IP)
 CAPTIONS = ("an {} in a garden", "the small {}, seen from above", None)
-QUICK = {"fsnl": {"epochs": 30}, "coop": {"epochs": 60}, "zsnl": {"epochs": 30, "agreement": 0.0}}
+QUICK = {"fsnl": {"epochs": 30}, "coop": {"epochs": 60}, "zsnl": {"epochs": 30}}
 """Shorter training for tests."""
 
 

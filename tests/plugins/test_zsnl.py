@@ -6,18 +6,23 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.cluster.hierarchy import fcluster, linkage
+from sklearn.metrics import adjusted_rand_score
 
 from harness.metrics import judge_discovery
 from harness.types.task import Support
 from harness_plugins import zsnl
 from harness_plugins._balanced import sinkhorn
-from harness_plugins._clusters import canonical, estimate, kmeans, means, ward
+from harness_plugins._clusters import canonical, estimate, kmeans, means
+from harness_plugins._matched import matched
+from harness_plugins._refined import shifted
+from harness_plugins._ward import ward
 
 from ..unit.makers import unit_rows
 from .tasks import HINT, NAMES, OOP_VOCABULARY, SIZE, images, make_task, quick, tower
 
 METHODS = ("cluster_vote", "kmeans_naming", "transclip", "zsnl")
-ZSNL = {"agreement": 0.0, "epochs": 20, "restarts": 5}
+ZSNL = {"epochs": 20, "restarts": 5}
 
 
 @pytest.fixture
@@ -109,30 +114,57 @@ def test_single_images_and_names_without_any(name, sizes):
     assert method.discovery().cluster.shape == label.shape
 
 
-@pytest.mark.parametrize("parameters", [{}, {"discover": "ward"}, {"discover": "semisupervised"}])
-def test_zsnl_without_ip_images(one_wording, parameters):
+@pytest.mark.parametrize("discover", ["kmeans", "ward"])
+@pytest.mark.parametrize("known", ["metric", "classes", "nothing"])
+def test_zsnl_without_ip_images(one_wording, discover, known):
     image, label = far_apart()
     nothing = Support(torch.zeros(0, 1, SIZE), torch.zeros(0, dtype=torch.long))
-    method = quick("zsnl", **(ZSNL | parameters)).fit(unlabeled(image, _ip=nothing))
+    method = quick("zsnl", **ZSNL, discover=discover, known=known).fit(unlabeled(image, _ip=nothing))
     assert judged(method, label)["named_acc"] == 1.0
 
 
-def test_zsnl_answers_as_zero_shot_where_the_gate_is_closed():
-    pool = images(12, 20)[0][:, 0]
-    closed = quick("zsnl", agreement=1.01).fit(unlabeled(pool))
-    assert not closed.outcome()["learned"]
-    assert torch.equal(
-        closed.scores(pool, OOP_VOCABULARY), quick("zero_shot").fit(make_task()).scores(pool, OOP_VOCABULARY)
-    )
+def test_a_perfect_clustering_with_shuffled_ids_has_the_same_evidence():
+    image, label = far_apart()
+    text = tower().encode([make_task().template.fill(name, HINT) for name in NAMES])
+    turn = torch.tensor([3, 0, 4, 1, 2])
+    found, turned = (matched(image, each[None], 5, text[None], 20.0) for each in (label, turn[label]))
+    assert torch.equal(found.evidence, turned.evidence)
+    assert found.name.tolist() == list(range(5))
+    assert turned.name[turn].tolist() == list(range(5))
+    assert found.margin == pytest.approx(turned.margin)
+    assert found.margin > 2
+
+
+def test_evidence_of_clusters_that_have_nothing_to_do_with_names_is_even():
+    image, label = far_apart((400,) * 5)
+    text = tower().encode([make_task().template.fill(name, HINT) for name in NAMES])
+    mixed = label[torch.randperm(len(label), generator=torch.Generator().manual_seed(1))]
+    real, none = (matched(image, each[None], 5, text[None], 20.0) for each in (label, mixed))
+    assert real.evidence.max(dim=1).values.min() > none.evidence.max(dim=1).values.max()
+    assert none.evidence.max(dim=1).values.max() < 0.35  # one in five, and a vote
+    assert none.margin < 1.2 < real.margin
 
 
 def test_zsnl_tells_what_it_did_in_every_round(one_wording):
     image, _ = far_apart()
     told = quick("zsnl", **ZSNL, rounds=4).fit(unlabeled(image)).outcome()
-    assert (told["clusters"], sorted(told["sizes"]), told["learned"]) == (5, [12] * 5, True)
+    assert told["clusters"] == 5
     assert len(told["rounds"]) == 2  # nothing moves in the second
-    assert told["rounds"][-1]["moved"] == 0
-    assert told["rounds"][0]["matching"] == list(range(5))
+    first, last = told["rounds"]
+    assert sorted(first["matching"]) == list(range(5))
+    assert (sorted(first["sizes"]), first["images"], last["moved"]) == ([12] * 5, 60, 0)
+    assert all(0 < each["confidence"] <= 1 and each["margin"] > 1 for each in (first, last))
+
+
+def test_confident_images_of_a_name_are_learned_from(one_wording):
+    image, _ = far_apart()
+    told = quick("zsnl", **ZSNL, confident=3).fit(unlabeled(image)).outcome()
+    assert told["rounds"][0]["images"] == 15
+    few = quick("zsnl", **ZSNL, confident=3, least=13).fit(unlabeled(image))
+    assert few.outcome()["rounds"][0]["images"] == 0
+    assert torch.equal(
+        few.scores(image, OOP_VOCABULARY), quick("zero_shot").fit(make_task()).scores(image, OOP_VOCABULARY)
+    )
 
 
 def test_the_number_of_clusters_is_estimated():
@@ -157,5 +189,44 @@ def test_restarts_come_by_fit_and_do_not_depend_on_how_many_run_at_once(monkeypa
     fit = [float((pool * centre[r][found[r]]).sum()) for r in range(6)]
     assert found.shape == (6, 60)
     assert fit[0] >= max(fit) - 0.5
-    assert ward(pool[:1], 5).tolist() == [[0]]
     assert canonical(pool.flip(0)).flip(0).tolist() == (len(pool) - 1 - canonical(pool).flip(0)).tolist()
+
+
+NOBODY = torch.zeros(0, SIZE), torch.zeros(0, dtype=torch.long)
+
+
+@pytest.mark.parametrize("k", [1, 4, 17, 60, 80])
+def test_ward_cuts_the_tree_of_scipy(k):
+    pool = images(12, 20)[0][:, 0].clone()
+    wanted = fcluster(linkage(pool.double().numpy(), "ward"), k, "maxclust")
+    found = ward(pool, k, *NOBODY)
+    assert found.shape == (1, 60)
+    assert int(found.max()) + 1 == min(k, 60)
+    assert adjusted_rand_score(found[0].numpy(), wanted) == 1.0
+
+
+def test_ward_keeps_known_classes_whole_and_counts_the_clusters_that_are_free_of_them():
+    image, label = far_apart()
+    known = label > 2
+    # Classes 3 and 4 are known; what merges with them joins the nearest of the two clusters that are left.
+    found = ward(image.clone(), 2, image[known], label[known])[0]
+    assert len(found.unique()) == 2
+    free = ward(image[~known].clone(), 3, image[known], label[known])[0]
+    assert adjusted_rand_score(free.numpy(), label[~known].numpy()) == 1.0
+    one = ward(image[:1].clone(), 5, *NOBODY)
+    assert one.tolist() == [[0]]
+    same = image[:1].repeat(9, 1)  # all distances are equal
+    assert ward(same, 3, *NOBODY).unique().tolist() == [0, 1, 2]
+
+
+def test_mean_shift_brings_classes_together():
+    image, label = far_apart()
+    noisy = F.normalize(image + 0.5 * unit_rows(len(image), SIZE, 9), dim=1)
+
+    def spread(rows):
+        centre = means(rows, label[None], 5)[0]
+        return float((rows * centre[label]).sum(dim=1).mean())
+
+    assert torch.equal(shifted(noisy, 0), noisy)
+    assert spread(shifted(noisy, 2)) > spread(noisy) + 0.02
+    assert torch.equal(shifted(noisy[:1], 3), noisy[:1])
