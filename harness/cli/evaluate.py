@@ -26,6 +26,7 @@ def evaluate(
     shots: str,
     seeds: str,
     protocol: str,
+    manifests: Path | None,
     preset: str | None,
     param: Sequence[str] | None,
     baseline: str,
@@ -55,10 +56,11 @@ def evaluate(
     _require_limits(isolate, cell_timeout, cell_memory)
     request = Request(
         methods=_methods(plugin, preset, param or (), baseline),
-        domains=tuple(dict.fromkeys(_split(",".join(domain)))) if domain else None,
-        shots=_numbers("--shots", shots),
-        seeds=_numbers("--seeds", seeds),
+        domains=tuple(dict.fromkeys(split(",".join(domain)))) if domain else None,
+        shots=numbers("--shots", shots),
+        seeds=numbers("--seeds", seeds),
         protocol=protocol,
+        manifests=manifests,
         data=data,
         folders=tuple(folder or ()),
         backbone=backbone,
@@ -98,7 +100,7 @@ def _require_limits(isolate: bool, timeout: float | None, memory: float | None) 
 def _methods(plugin: str, preset: str | None, param: Sequence[str], baseline: str) -> tuple[MethodChoice, ...]:
     from harness import registry
 
-    names = list(dict.fromkeys(_split(plugin)))
+    names = list(dict.fromkeys(split(plugin)))
     if "all" in names:
         names = sorted(registry.load().methods)
     if not names:
@@ -121,13 +123,19 @@ def _methods(plugin: str, preset: str | None, param: Sequence[str], baseline: st
     return tuple(choices)
 
 
-def _split(text: str) -> list[str]:
+def split(text: str) -> list[str]:
+    """The words of a list with commas."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _numbers(option: str, text: str) -> tuple[int, ...]:
+def numbers(option: str, text: str) -> tuple[int, ...]:
+    """The numbers of a list such as 1,2,4 or 1-3.
+
+    Raises:
+        UserError: it is none.
+    """
     found: list[int] = []
-    for part in _split(text):
+    for part in split(text):
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
         if match is None:
             raise UserError(f"{option} {text!r} is no list of numbers", f"for example {option} 1,2,4 or {option} 1-3")

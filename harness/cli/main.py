@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from harness import __version__
-from harness.cli import config, leaderboard, plot, plugins
+from harness.cli import config, leaderboard, manifests, plot, plugins
 from harness.cli.options import CORES, Cache, Json, Workers
 from harness.errors import HarnessError
 
@@ -32,6 +32,7 @@ bench_app = typer.Typer(help="Measure this machine.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(features_app, name="features")
 app.add_typer(bench_app, name="bench")
+app.add_typer(manifests.app, name="manifest")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(plot.app, name="plot")
 app.add_typer(leaderboard.app, name="leaderboard")
@@ -64,6 +65,9 @@ def evaluate(
     shots: Annotated[str, typer.Option("--shots", help="Images per class, e.g. 1,2,4,8,16.")] = "4",
     seeds: Annotated[str, typer.Option("--seeds", help="Numbers of the few-shot draws, e.g. 1,2,3 or 1-3.")] = "1-3",
     protocol: Annotated[str, typer.Option("--protocol", help="clean-v1 or paper-2025.")] = "clean-v1",
+    manifests: Annotated[
+        Path | None, typer.Option("--manifests", help="Folder of draws to run.", show_default="drawn by the protocol")
+    ] = None,
     preset: Annotated[str | None, typer.Option("--preset", help="Parameter preset of the methods.")] = None,
     param: Annotated[
         list[str] | None, typer.Option("--param", "-p", help="lr=0.002, or fsnl.lr=0.002 for one method.")
@@ -111,7 +115,7 @@ def evaluate(
     from harness.cli import evaluate as command
 
     return command.evaluate(
-        plugin, domain, all_domains, shots, seeds, protocol, preset, param, baseline, data, folder,
+        plugin, domain, all_domains, shots, seeds, protocol, manifests, preset, param, baseline, data, folder,
         backbone, pretrained, device, precision, compiled, out, cache, workers,
         isolate, cell_timeout, cell_memory, dry_run, json,
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -16,14 +16,15 @@ from harness.backbones import backbone as backbones
 from harness.backbones.corpora import oop_exact
 from harness.datasets.digests import DigestIndex
 from harness.datasets.layout import Dataset, open_dataset
-from harness.errors import DataError, HarnessError, UserError, unknown_name
+from harness.errors import DataError, UserError, unknown_name
 from harness.files import cache_root, source_digest
 from harness.method import Method, build, parameters
-from harness.miniature import build as miniature_build
 from harness.miniature import model as miniature
 from harness.plugin_memory import remember
-from harness.progress import Reporter, counted
-from harness.runner.domain import DomainData, read_domain
+from harness.progress import Reporter
+from harness.runner.domain import DomainData
+from harness.runner.draws import Draws
+from harness.runner.reading import domain_names, miniature_data, read_domains
 from harness.runner.request import MethodChoice, Request
 from harness.types.cell import Cell, DatasetRecord, MethodRecord, Spec
 from harness.types.leaderboard import RowFailure
@@ -93,10 +94,10 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     Raises:
         HarnessError: nothing can be run: unknown names, missing data or weights, or no domain that can be read.
     """
-    _require_valid(request)
-    found = _plugins(request, report)
-    offered = {name: protocol for name, (protocol, _) in found.protocols.items()}
-    protocol = protocols.get(request.protocol, offered)
+    require_valid(request)
+    found = plugins_of(request, report)
+    draws = Draws(request.protocol, {name: p for name, (p, _) in found.protocols.items()}, request.manifests)
+    protocol = draws.protocol
     methods = _methods(request.methods, protocol, found)
     device = _device(request.device)
     if request.precision == "tf32" and device == "cpu":
@@ -105,24 +106,17 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     index = DigestIndex(cache / "digests.sqlite")
     data = request.data.expanduser() if request.data is not None else miniature_data(cache, report, request.workers)
     dataset = open_dataset(data, request.folders)
-    names = _names(dataset, request.domains)
+    names = domain_names(dataset, request.domains)
     resolved = _backbone(request, dataset, index, cache, found)
     versions = _versions() | _offered(found, protocol.id, resolved.record.architecture)
-    domains, lost = _read(dataset, names, request.workers, index, report)
+    domains, lost = read_domains(dataset, names, request.workers, index, report)
     jobs = []
     for name, data_ in domains.items():
-        manifests: dict[tuple[int, int], Manifest] = {}
         for record, method in methods:
             drawn = method.needs.support or method.needs.captions or method.needs.validation
             for shots in request.shots if drawn else (0,):
                 for seed in request.seeds:
-                    manifest = None
-                    if drawn:
-                        if (shots, seed) not in manifests:
-                            manifests[shots, seed] = protocols.draw(
-                                protocol, data_.oop["train"], data_.oop["val"], shots, seed, data_.digests
-                            )
-                        manifest = manifests[shots, seed]
+                    manifest = draws.of(data_, shots, seed) if drawn else None
                     spec = Spec(
                         protocol=protocol.id,
                         dataset=DatasetRecord(
@@ -144,13 +138,12 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     return Plan(tuple(jobs), tuple(lost), domains, resolved, protocol, device, cache, tuple(found.observers))
 
 
-def miniature_data(cache: Path, report: Reporter, workers: int) -> Path:
-    """The miniature's folder in the cache; drawn on first use."""
-    with counted(report, "concepts") as progress:
-        return miniature_build.build(cache / miniature_build.WORLD, partial(progress, "drawing beyond-mini"), workers)
+def require_valid(request: Request) -> None:
+    """See that numbers make sense.
 
-
-def _require_valid(request: Request) -> None:
+    Raises:
+        UserError: shots, seeds or workers do not.
+    """
     for what, numbers, least in (("--shots", request.shots, 1), ("--seeds", request.seeds, 0)):
         if not numbers or min(numbers) < least:
             raise UserError(f"{what} needs numbers from {least} on", f"for example {what} 1,2,4")
@@ -158,8 +151,8 @@ def _require_valid(request: Request) -> None:
         raise UserError(f"--workers is {request.workers}; it must be 1 or more")
 
 
-def _plugins(request: Request, report: Reporter) -> registry.Registry:
-    """Only what this run may need is imported."""
+def plugins_of(request: Request, report: Reporter) -> registry.Registry:
+    """The plugins that a run needs: no other is imported."""
     hooks = {"harness_cell_finished"}
     if request.protocol not in protocols.PROTOCOLS:
         hooks.add("harness_register_protocols")
@@ -214,34 +207,6 @@ def _backbone(
 
     offer, _ = found.backbones.get(architecture, (None, None))
     return backbones.resolve(architecture, pretrained, request.precision, digest, None, offer, request.compiled)
-
-
-def _names(dataset: Dataset, wanted: tuple[str, ...] | None) -> list[str]:
-    for name in wanted or ():
-        if name not in dataset.domains:
-            raise unknown_name("domain", name, dataset.domains)
-    complete = [name for name, folders in dataset.domains.items() if folders.oop is not None]
-    if not complete:
-        raise DataError(f"{dataset.root} has no OOP folder", "the data need at least one {Domain}{N}_OOP folder")
-    return sorted(complete if wanted is None else wanted)
-
-
-def _read(
-    dataset: Dataset, names: list[str], workers: int, index: DigestIndex, report: Reporter
-) -> tuple[dict[str, DomainData], list[RowFailure]]:
-    domains: dict[str, DomainData] = {}
-    errors: dict[str, HarnessError] = {}
-    with report.stage("reading domains", len(names), "domains") as advance:
-        for name in names:
-            try:
-                domains[name] = read_domain(dataset, name, index, workers, advance)
-            except DataError as error:
-                errors[name] = error
-                report.note(f"{name} is left out: {error}")
-    if not domains:
-        raise next(iter(errors.values()))
-    lost = [RowFailure(domain=name, seed=None, kind="error", reason=error.message) for name, error in errors.items()]
-    return domains, lost
 
 
 def _device(wanted: str) -> str:

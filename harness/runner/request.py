@@ -30,6 +30,7 @@ class Request:
         shots: images per class of the few-shot draws.
         seeds: numbers of the draws.
         protocol: ``clean-v1`` or ``paper-2025``.
+        manifests: a folder of draws to keep to; None draws by the protocol.
         data: a LAION-Beyond root; None is the miniature.
         folders: which folder to take where a domain and side has several.
         backbone: an open_clip architecture; None is ``beyond-mini`` for the miniature, otherwise ViT-B-16.
@@ -51,6 +52,7 @@ class Request:
     shots: tuple[int, ...] = (4,)
     seeds: tuple[int, ...] = (1, 2, 3)
     protocol: str = "clean-v1"
+    manifests: Path | None = None
     data: Path | None = None
     folders: tuple[str, ...] = ()
     backbone: str | None = None

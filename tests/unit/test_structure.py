@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness", "harness.errors", "harness.progress"),
     ("harness.prompts", "harness.files", "harness.metrics", "harness.matching"),
     ("harness.types",),
-    ("harness.protocols",),
+    ("harness.protocols", "harness.manifests"),
     (
         "harness.method",
         "harness.scores",

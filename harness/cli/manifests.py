@@ -1,0 +1,68 @@
+"""``harness manifest ...``: few-shot draws as files that others can run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import CORES, Cache, Workers
+
+app = typer.Typer(help="Few-shot draws as files that others can run.", no_args_is_help=True)
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of manifests.")]
+
+
+@app.command()
+def export(
+    out: Out,
+    domain: Annotated[
+        list[str] | None, typer.Option("--domain", "-d", help="Domains; may be repeated.", show_default="all")
+    ] = None,
+    shots: Annotated[str, typer.Option("--shots", help="Images per class, e.g. 1,2,4,8,16.")] = "1,2,4,8,16",
+    seeds: Annotated[str, typer.Option("--seeds", help="Numbers of the draws, e.g. 1,2,3 or 1-3.")] = "1-3",
+    protocol: Annotated[str, typer.Option("--protocol", help="clean-v1 or paper-2025.")] = "clean-v1",
+    data: Annotated[
+        Path | None, typer.Option("--data", help="LAION-Beyond root.", show_default="the miniature")
+    ] = None,
+    folder: Annotated[
+        list[str] | None, typer.Option("--folder", help="Folder to take where a domain and side has several.")
+    ] = None,
+    cache: Cache = None,
+    workers: Workers = CORES,
+) -> int:
+    """Draw few-shot images and write the draws, each under its sha256; no model is needed."""
+    from harness import manifests
+    from harness.cli import console
+    from harness.cli.evaluate import numbers, split
+    from harness.runner.export import draws
+    from harness.runner.request import Request
+
+    request = Request(
+        methods=(),
+        domains=tuple(split(",".join(domain))) if domain else None,
+        shots=numbers("--shots", shots),
+        seeds=numbers("--seeds", seeds),
+        protocol=protocol,
+        data=data,
+        folders=tuple(folder or ()),
+        cache=cache,
+        workers=workers,
+    )
+    written = [manifests.write(out.expanduser(), manifest) for manifest in draws(request, console.reporter())]
+    print(f"{len(written)} draws in {out}")
+    return 0
+
+
+@app.command("import")
+def take_over(
+    files: Annotated[list[Path], typer.Argument(help="Manifest files of any name, also written by hand.")], out: Out
+) -> int:
+    """Check the form of draws and put them into a folder, each under its sha256; `evaluate --manifests` runs them."""
+    from harness import manifests
+
+    for manifest in [manifests.read(file.expanduser()) for file in files]:
+        path = manifests.write(out.expanduser(), manifest)
+        print(f"{manifest.domain}, {manifest.shots} shots, seed {manifest.seed}, {manifest.protocol}: {path}")
+    return 0

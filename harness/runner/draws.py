@@ -1,0 +1,58 @@
+"""The few-shot draws of a run: made by its protocol, and where they were given, exactly the given ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness import manifests, protocols
+from harness.errors import UserError
+from harness.runner.domain import DomainData
+from harness.types.manifest import Manifest
+
+
+class Draws:
+    """Draws by domain, shots and seed, each made once.
+
+    Args:
+        name: the protocol.
+        offered: the protocols of plugins.
+        folder: manifests to keep to; None draws by the protocol alone.
+
+    Attributes:
+        protocol: the rule.
+
+    Raises:
+        UserError: there is no such protocol, and no manifest of it.
+        DataError: a manifest is damaged.
+    """
+
+    def __init__(self, name: str, offered: Mapping[str, protocols.Protocol], folder: Path | None = None) -> None:
+        self._folder = folder
+        self._given: Mapping[manifests.Key, Manifest] | None = None
+        if folder is not None:
+            self._given = manifests.of_protocol(manifests.read_folder(folder), name, folder)
+            offered = {name: manifests.Given(name, self._given), **offered}
+        self.protocol = protocols.get(name, offered)
+        self._made: dict[manifests.Key, Manifest] = {}
+
+    def of(self, data: DomainData, shots: int, seed: int) -> Manifest:
+        """The draw from the data of a domain.
+
+        Raises:
+            UserError: no such draw is given.
+            DataError: the given one does not fit the data.
+        """
+        key = data.name, shots, seed
+        if key not in self._made:
+            given = self._given.get(key) if self._given is not None else None
+            if self._given is not None and given is None:
+                raise UserError(
+                    f"{self._folder} holds no draw of {self.protocol.id} for {data.name}, {shots} shots, seed {seed}",
+                    f"it has {', '.join(f'{d} {k} shots seed {s}' for d, k, s in sorted(self._given)[:6])}...",
+                )
+            made = protocols.draw(self.protocol, data.oop["train"], data.oop["val"], shots, seed, data.digests)
+            if given is not None:
+                manifests.require_equal(made, given)
+            self._made[key] = made
+        return self._made[key]

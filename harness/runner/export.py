@@ -1,0 +1,35 @@
+"""Draws without a run: what ``harness manifest export`` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.datasets.digests import DigestIndex
+from harness.datasets.layout import open_dataset
+from harness.files import cache_root
+from harness.progress import Reporter
+from harness.runner.draws import Draws
+from harness.runner.plan import plugins_of, require_valid
+from harness.runner.reading import domain_names, miniature_data, read_domains
+from harness.runner.request import Request
+from harness.types.manifest import Manifest
+
+
+def draws(request: Request, report: Reporter) -> Iterator[Manifest]:
+    """The draws that a run would rest on; its methods and backbone play no part.
+
+    Raises:
+        HarnessError: unknown names, or data that cannot be read.
+    """
+    require_valid(request)
+    offered = {name: protocol for name, (protocol, _) in plugins_of(request, report).protocols.items()}
+    made = Draws(request.protocol, offered)
+    cache = cache_root(request.cache)
+    data = request.data.expanduser() if request.data is not None else miniature_data(cache, report, request.workers)
+    dataset = open_dataset(data, request.folders)
+    names = domain_names(dataset, request.domains)
+    domains, _ = read_domains(dataset, names, request.workers, DigestIndex(cache / "digests.sqlite"), report)
+    for domain in domains.values():
+        for shots in request.shots:
+            for seed in request.seeds:
+                yield made.of(domain, shots, seed)

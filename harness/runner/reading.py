@@ -1,0 +1,59 @@
+"""Reading the domains of a data folder, or of the miniature."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from harness.datasets.digests import DigestIndex
+from harness.datasets.layout import Dataset
+from harness.errors import DataError, HarnessError, unknown_name
+from harness.miniature import build as miniature_build
+from harness.progress import Reporter, counted
+from harness.runner.domain import DomainData, read_domain
+from harness.types.leaderboard import RowFailure
+
+
+def miniature_data(cache: Path, report: Reporter, workers: int) -> Path:
+    """The miniature's folder in the cache; drawn on first use."""
+    with counted(report, "concepts") as progress:
+        return miniature_build.build(cache / miniature_build.WORLD, partial(progress, "drawing beyond-mini"), workers)
+
+
+def domain_names(dataset: Dataset, wanted: tuple[str, ...] | None) -> list[str]:
+    """The domains to run, sorted; None is all that have an OOP folder.
+
+    Raises:
+        UserError: there is no such domain.
+        DataError: no domain has an OOP folder.
+    """
+    for name in wanted or ():
+        if name not in dataset.domains:
+            raise unknown_name("domain", name, dataset.domains)
+    complete = [name for name, folders in dataset.domains.items() if folders.oop is not None]
+    if not complete:
+        raise DataError(f"{dataset.root} has no OOP folder", "the data need at least one {Domain}{N}_OOP folder")
+    return sorted(complete if wanted is None else wanted)
+
+
+def read_domains(
+    dataset: Dataset, names: list[str], workers: int, index: DigestIndex, report: Reporter
+) -> tuple[dict[str, DomainData], list[RowFailure]]:
+    """The domains that can be read, and why the others cannot.
+
+    Raises:
+        DataError: none can.
+    """
+    domains: dict[str, DomainData] = {}
+    errors: dict[str, HarnessError] = {}
+    with report.stage("reading domains", len(names), "domains") as advance:
+        for name in names:
+            try:
+                domains[name] = read_domain(dataset, name, index, workers, advance)
+            except DataError as error:
+                errors[name] = error
+                report.note(f"{name} is left out: {error}")
+    if not domains:
+        raise next(iter(errors.values()))
+    lost = [RowFailure(domain=name, seed=None, kind="error", reason=error.message) for name, error in errors.items()]
+    return domains, lost

@@ -1,0 +1,72 @@
+"""Draws through the command line: exported, run again, taken over from somebody else, and refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+QUICK = ("--plugin", "fsnl", "--baseline", "none")
+
+
+@pytest.fixture
+def exported(harness, world, cache, tmp_path):
+    folder = tmp_path / "draws"
+    answer = harness("manifest", "export", "--data", world, "--shots", "2", "--seeds", "1,2", "--out", folder)
+    assert (answer.code, answer.out) == (0, f"6 draws in {folder}\n")
+    return folder
+
+
+def drawn(answer):
+    (row,) = answer.json["rows"]
+    return {domain: data["manifests"] for domain, data in row["data"].items()}
+
+
+def test_an_exported_draw_gives_the_same_run(evaluate, exported, tmp_path):
+    plain = evaluate(*QUICK)
+    assert evaluate(*QUICK, "--manifests", exported, out=tmp_path / "again").json == plain.json
+    assert {path.name for path in (tmp_path / "results" / "manifests").iterdir()} == {
+        path.name for path in exported.iterdir()
+    }
+    beside = evaluate(*QUICK, "--manifests", tmp_path / "results" / "manifests", out=tmp_path / "third")
+    assert beside.json == plain.json
+
+
+def test_another_groups_draw_is_taken_over_and_run(harness, evaluate, exported, tmp_path):
+    theirs = []
+    for path in exported.iterdir():
+        manifest = json.loads(path.read_text())
+        train = [pick for pick in manifest["picks"] if pick["part"] == "train"]
+        manifest |= {"protocol": "one-shot-less", "picks": train[1:]}  # a draw that no protocol here makes
+        theirs.append(tmp_path / f"{manifest['domain']} {manifest['seed']}.json")
+        theirs[-1].write_text(json.dumps(manifest))
+    answer = harness("manifest", "import", *theirs, "--out", tmp_path / "taken")
+    assert answer.code == 0
+    run = evaluate(*QUICK, "--manifests", tmp_path / "taken", "--protocol", "one-shot-less")
+    assert run.code == 0
+    (row,) = run.json["rows"]
+    assert row["protocol"] == "one-shot-less"
+    hashes = {digest for seeds in drawn(run).values() for digest in seeds.values()}
+    assert hashes == {path.stem for path in (tmp_path / "taken").iterdir()}
+
+
+def test_draws_that_do_not_fit_are_sentences(harness, evaluate, exported, tmp_path):
+    answer = evaluate(*QUICK, "--manifests", exported, "--shots", "1")
+    assert answer.code == 2
+    assert "holds no draw of clean-v1 for Animals, 1 shots, seed 1" in answer.err
+    answer = evaluate(*QUICK, "--manifests", exported, "--protocol", "paper-2025")
+    assert answer.code == 2
+    assert "did you mean --protocol clean-v1?" in answer.err
+    victim = sorted(exported.iterdir())[0]
+    manifest = json.loads(victim.read_text())
+    manifest["picks"][0]["label"] = 1 - manifest["picks"][0]["label"]
+    (tmp_path / "by hand.json").write_text(json.dumps(manifest))
+    victim.write_text(victim.read_text() + "\n")
+    answer = evaluate(*QUICK, "--manifests", exported)
+    assert answer.code == 2
+    assert f"{victim.name} is not what its name says" in answer.err
+    victim.unlink()
+    assert harness("manifest", "import", tmp_path / "by hand.json", "--out", exported).code == 0
+    answer = evaluate(*QUICK, "--manifests", exported)
+    assert answer.code == 2
+    assert "under label" in answer.err
