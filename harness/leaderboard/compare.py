@@ -167,16 +167,16 @@ def pair(a: Sequence[Row], b: Sequence[Row]) -> tuple[list[tuple[Row, Row]], lis
     First the rows with the same id, then those with the same parameters in the same setting, then those with the same
     method, protocol, data set and shots, in the order of the files.
     """
-    left, right = list(a), list(b)
-    pairs = []
+    left, right = dict(enumerate(a)), dict(enumerate(b))
+    pairs: dict[int, tuple[Row, Row]] = {}
     for alike in (lambda row: row.id, _setting, _question):
-        for row in list(left):
-            other = next((o for o in right if alike(o) == alike(row)), None)
-            if other is not None:
-                pairs.append((row, other))
-                left.remove(row)
-                right.remove(other)
-    return sorted(pairs, key=lambda two: a.index(two[0])), left, right
+        waiting: dict[object, list[int]] = {}
+        for place in reversed(right):
+            waiting.setdefault(alike(right[place]), []).append(place)
+        for place in list(left):
+            if twins := waiting.get(alike(left[place])):
+                pairs[place] = left.pop(place), right.pop(twins.pop())
+    return [pairs[place] for place in sorted(pairs)], list(left.values()), list(right.values())
 
 
 def diff(a: Leaderboard, b: Leaderboard) -> dict[str, list[Difference]]:

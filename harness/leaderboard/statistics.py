@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.leaderboard.bootstrap import MEAN, REPLICATES, Bootstrap, Replicates
 from harness.types.leaderboard import Row
@@ -92,18 +93,29 @@ def ranks(rows: Sequence[Row], bootstrap: Bootstrap, place: str = MEAN) -> list[
     apart share a rank. Rows are ranked among those that were scored on the same images; without predictions, by the
     figures themselves.
     """
-    figures = [_figure(row, place, bootstrap.metric) for row in rows]
+    figures = np.array([_figure(row, place, bootstrap.metric) for row in rows], dtype=np.float64)
+    drawn = [bootstrap.of(row, place) for row in rows]
+    kept = np.array([own is not None for own in drawn], dtype=np.bool_)
+    replicates = np.array([np.zeros(REPLICATES) if own is None else own for own in drawn]).reshape(-1, REPLICATES)
+    rivals = _rivals(rows)
     found: list[int | None] = []
-    for row, own in zip(rows, figures, strict=True):
-        rivals = [(r, f) for r, f in zip(rows, figures, strict=True) if f is not None and other_images(row, r) is None]
-        better = 0
-        for rival, figure in rivals:
-            a, b = bootstrap.of(rival, place), bootstrap.of(row, place)
-            if own is None or figure is None or figure <= own:
-                continue
-            better += 1 if a is None or b is None else bool((a > b).mean() > (1 + LEVEL) / 2)
-        found.append(None if own is None else 1 + better)
+    for i, own in enumerate(figures):
+        ahead = rivals[i] & (figures > own)
+        tested = np.flatnonzero(ahead & kept) if kept[i] else np.zeros(0, dtype=np.intp)
+        share = np.count_nonzero(replicates[tested] > replicates[i], axis=1) / REPLICATES
+        sure = np.count_nonzero(ahead) - len(tested) + np.count_nonzero(share > (1 + LEVEL) / 2)
+        found.append(None if np.isnan(own) else 1 + int(sure))
     return found
+
+
+def _rivals(rows: Sequence[Row]) -> NDArray[np.bool_]:
+    """Which rows were scored on the same images ``(rows, rows)``; rows on the same data are compared once."""
+    data = [frozenset((d, v.fingerprint, frozenset(v.images.items())) for d, v in row.data.items()) for row in rows]
+    kinds = {kind: i for i, kind in enumerate(dict.fromkeys(data))}
+    first = {kind: row for row, kind in zip(reversed(rows), reversed(data), strict=True)}
+    same = np.array([[other_images(first[a], first[b]) is None for b in kinds] for a in kinds], dtype=np.bool_)
+    of_row = np.array([kinds[kind] for kind in data], dtype=np.intp)
+    return same[of_row[:, None], of_row]
 
 
 def _figure(row: Row, place: str, metric: str) -> float | None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
 from harness.leaderboard.marks import content_hash
@@ -48,14 +47,6 @@ class Payload:
     details: dict[str, Any]
 
 
-class _Known(Row):
-    """A row that knows its id: comparing a thousand rows with each other asks for it millions of times."""
-
-    @cached_property
-    def id(self) -> str:
-        return super().id
-
-
 def payload(sources: Sources, published: Sequence[PublishedTable] = (), file: str = "leaderboard.json") -> Payload:
     """Everything that the page shows of some rows.
 
@@ -64,7 +55,6 @@ def payload(sources: Sources, published: Sequence[PublishedTable] = (), file: st
         published: printed figures to set beside them.
         file: what the command that makes a row again calls the leaderboard file.
     """
-    sources = replace(sources, rows=tuple(_Known.model_construct(**dict(row)) for row in sources.rows))
     worked_out = _views(sources)
     labels = {row.id: line.label for line in series(sources.rows) for row in line.rows}
     rows = [_row(row, labels[row.id], sources, worked_out) for row in sources.rows]

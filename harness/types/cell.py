@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import to_jsonable_python
+from typing_extensions import Self
 
 METRICS = (
     *("oop_top1", "ip_top1", "h_mean", "joint_oop_top1", "joint_ip_top1", "joint_h_mean", "joint_top1"),
@@ -25,6 +27,13 @@ class Record(BaseModel):
     """Base of everything that is written: immutable, strict about unknown fields, and every number is finite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values; what a record keeps of itself (``cached_property``) is worked out anew."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
 
 
 def _as_json(value: Any) -> Any:

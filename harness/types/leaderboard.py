@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -79,7 +80,7 @@ class Row(Record):
     backbone_record: BackboneRecord
     data: dict[str, DomainData]
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Twelve hexadecimal digits over everything that decides the numbers, and over none of the numbers."""
         settings = self.model_dump(mode="json", include=_SETTINGS)

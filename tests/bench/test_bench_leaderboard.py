@@ -7,14 +7,19 @@ import hashlib
 import numpy as np
 import pytest
 
+from harness.cli.main import execute
 from harness.leaderboard import assemble
 from harness.leaderboard.bootstrap import MEAN, Bootstrap
+from harness.leaderboard.compare import diff
 from harness.leaderboard.evidence import Evidence
 from harness.leaderboard.predictions import digest, pack
+from harness.leaderboard.read import read_board
 from harness.leaderboard.statistics import interval, paired_tests, ranks
 from harness.leaderboard.verify import verify
+from harness.leaderboard.view import read_sources
 from harness.ledger import labels_path, predictions_path
 from harness.metrics import judge
+from harness.site.build import build
 from harness.types.labels import LabelSheet, ScoredSide
 
 from ..unit.makers import make_cell, sha
@@ -47,38 +52,59 @@ def side(folder: str, names: int, images: int) -> ScoredSide:
     )
 
 
-@pytest.fixture(scope="module")
-def board():
-    """Ten rows with made-up predictions, three seeds each, and the files they rest on."""
+def answered(sheet, rng, method, seed, share):
+    """A cell of a made-up method that is right on a share of the images, and the file of its answers."""
+    label = {name: scored.scored_labels() for name, scored in sheet.sides.items()}
+    k = {name: len(scored.names) for name, scored in sheet.sides.items()}
+
+    def answer(truth, columns):
+        return np.where(rng.random(len(truth)) < share, truth, rng.integers(0, columns, len(truth)))
+
+    predicted = {"oop": answer(label["oop"], k["oop"]), "ip": answer(label["ip"], k["ip"])}
+    predicted["joint_oop"] = answer(label["oop"], k["oop"] + k["ip"])
+    predicted["joint_ip"] = answer(label["ip"] + k["oop"], k["oop"] + k["ip"])
+    metrics, per_class = judge(predicted, label, k)
+    content = pack(predicted)
+    cell = make_cell(
+        domain=sheet.domain, seed=seed, manifest=None, method={"name": method}, dataset={"fingerprint": sheet.hash}
+    )
+    images = {name: len(y) for name, y in label.items()}
+    made = {"metrics": metrics, "per_class": per_class, "predictions": digest(content), "images": images}
+    return cell.model_copy(update=made), {predictions_path(digest(content)): content}
+
+
+def study(sizes, rows, seeds):
+    """Rows with made-up predictions, the later the better, and the files that they rest on."""
     rng, files, cells = np.random.default_rng(0), {}, []
-    for domain, (oop, images, ip) in SIZES.items():
-        sides = {"oop": side(f"{domain}{oop}_OOP", oop, images), "ip": side(f"{domain}{ip}_IP", ip, IP_IMAGES)}
+    for domain, (oop, images, ip, ip_images) in sizes.items():
+        sides = {"oop": side(f"{domain}{oop}_OOP", oop, images), "ip": side(f"{domain}{ip}_IP", ip, ip_images)}
         sheet = LabelSheet(domain=domain, other=sha("other"), sides=sides)
         files[labels_path(sheet.hash)] = sheet.text().encode()
-        label = {name: scored.scored_labels() for name, scored in sides.items()}
-        for number in range(ROWS):
-            for seed in SEEDS:
+        for number in range(rows):
+            for seed in seeds:
+                share = 0.3 + 0.3 * number / rows
+                cell, kept = answered(sheet, rng, f"method_{number:03d}", seed, share)
+                cells.append(cell)
+                files |= kept
+    return assemble(cells), files
 
-                def answer(truth, columns, share=0.3 + 0.03 * number):
-                    return np.where(rng.random(len(truth)) < share, truth, rng.integers(0, columns, len(truth)))
 
-                predicted = {"oop": answer(label["oop"], oop), "ip": answer(label["ip"], ip)}
-                predicted["joint_oop"] = answer(label["oop"], oop + ip)
-                predicted["joint_ip"] = answer(label["ip"] + oop, oop + ip)
-                metrics, per_class = judge(predicted, label, {"oop": oop, "ip": ip})
-                content = pack(predicted)
-                files[predictions_path(digest(content))] = content
-                cell = make_cell(
-                    domain=domain,
-                    seed=seed,
-                    manifest=None,
-                    method={"name": f"method_{number}"},
-                    dataset={"fingerprint": sheet.hash},
-                )
-                counts = {name: len(y) for name, y in label.items()}
-                made = {"metrics": metrics, "per_class": per_class, "predictions": digest(content), "images": counts}
-                cells.append(cell.model_copy(update=made))
-    return assemble(cells).rows, files
+@pytest.fixture(scope="module")
+def board():
+    """Ten rows, three seeds each."""
+    made, files = study({name: (*size, IP_IMAGES) for name, size in SIZES.items()}, ROWS, SEEDS)
+    return made.rows, files
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A thousand rows of one setting on three domains of the miniature's size, one seed each."""
+    out = tmp_path_factory.mktemp("thousand")
+    made, files = study(dict.fromkeys(("Animals", "Food", "Pokemon"), (24, 20, 12, 20)), 1000, (1,))
+    for name, content in {**files, "leaderboard.json": made.text().encode()}.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(content)
+    return out
 
 
 def test_intervals_ranks_and_tests_of_ten_rows(benchmark, board):
@@ -98,3 +124,29 @@ def test_verifying_ten_rows(benchmark, board):
     evidence = Evidence(files.get)
     verdicts = benchmark.pedantic(lambda: [verify(row, evidence) for row in rows], rounds=1, iterations=1)
     assert {verdict.status for verdict in verdicts} == {"verified"}
+
+
+def test_ranks_of_a_thousand_rows(benchmark, folder):
+    sources = read_sources([folder])
+    draws = Bootstrap(sources.rows, sources.evidence, "h_mean")
+    found = benchmark.pedantic(lambda: ranks(sources.rows, draws), rounds=1, iterations=1)
+    assert min(found) == 1
+    assert len(set(found)) > 100
+
+
+def test_showing_a_thousand_rows(benchmark, folder, capfd):
+    code = benchmark.pedantic(
+        lambda: execute(["leaderboard", "show", str(folder), "--markdown"]), rounds=1, iterations=1
+    )
+    assert code == 0
+    assert capfd.readouterr().out.count("method\\_") == 1000
+
+
+def test_pairing_a_thousand_rows_with_themselves(benchmark, folder):
+    one, other = read_board(folder), read_board(folder)
+    assert benchmark.pedantic(lambda: diff(one, other), rounds=1, iterations=1) == {}
+
+
+def test_building_the_page_of_a_thousand_rows(benchmark, folder, tmp_path):
+    file = benchmark.pedantic(lambda: build([folder], tmp_path), rounds=1, iterations=1)
+    assert file.read_text(encoding="utf-8").count('"reproduce":') == 1000

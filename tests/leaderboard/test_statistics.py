@@ -13,7 +13,7 @@ from harness.leaderboard import bootstrap
 from harness.leaderboard.bootstrap import MEAN, REPLICATES, Bootstrap
 from harness.leaderboard.evidence import Evidence, open_file
 from harness.leaderboard.predictions import pack
-from harness.leaderboard.statistics import interval, paired_tests, ranks
+from harness.leaderboard.statistics import interval, other_images, paired_tests, ranks
 from harness.ledger import labels_path, predictions_path
 from harness.types.cell import Failure
 from harness.types.labels import LabelSheet, ScoredSide
@@ -193,6 +193,26 @@ def test_other_images_are_not_compared() -> None:
     draws = made.bootstrap("oop_top1", *rows)
     assert paired_tests(rows, rows[1], draws)[0].reason == "other images of Animals"
     assert ranks(rows, draws) == [1, 1], "neither is ahead of a row that it cannot be compared with"
+
+
+def test_ranks_are_what_a_plain_count_of_better_rows_gives() -> None:
+    made, rng = Made(), np.random.default_rng(0)
+    rows = [
+        made.row(f"m{i}", rng.random((1, 100 + i % 2)) < share, rng.random((1, 50)) < 0.5)
+        for i, share in enumerate(np.repeat([0.3, 0.35, 0.4, 0.5], 4))
+    ]
+    for row in rows[::5]:  # some have no predictions
+        for digest in row.data["Animals"].predictions.values():
+            del made.files[predictions_path(str(digest))]
+    draws = made.bootstrap("h_mean", *rows)
+    assert len(draws.lacking) == 4
+    for row, rank in zip(rows, ranks(rows, draws), strict=True):
+        better = 0
+        for rival in rows:
+            if other_images(row, rival) is None and rival.mean["h_mean"].mean > row.mean["h_mean"].mean:
+                a, b = draws.of(rival, MEAN), draws.of(row, MEAN)
+                better += a is None or b is None or bool((a > b).mean() > 0.975)
+        assert rank == 1 + better
 
 
 @pytest.mark.parametrize(

@@ -204,3 +204,13 @@ def test_a_domain_that_was_not_edited_belongs_to_every_edition(edited: str) -> N
     rows = assemble(cells).rows
     assert sorted(row.data["A"].fingerprint for row in rows) == sorted(["mm", edited])
     assert all(row.complete and row.data["B"].fingerprint == sha("data") for row in rows)
+
+
+def test_what_a_row_keeps_of_itself_changes_nothing_of_it() -> None:
+    row, twin = assemble(grid("A")).rows[0], assemble(grid("A")).rows[0]
+    known, fields = row.id, twin.model_dump_json()
+    assert row == twin
+    assert (row.model_dump_json(), row.id) == (fields, known)
+    other = row.model_copy(update={"shots": row.shots + 1})
+    assert other.id != known, "the copy of a row has the id of what it says"
+    assert Leaderboard(rows=(row,)).text() == Leaderboard(rows=(twin,)).text()
