@@ -54,7 +54,11 @@ class StorageError(HarnessError):
     """A folder cannot be written, is full, or holds a damaged file."""
 
 
-class FixedVocabulary(HarnessError):  # noqa: N818 - an answer of a method, not a fault
+class NotApplicable(HarnessError):  # noqa: N818 - an answer, not a fault
+    """A method has no place in what is asked; the result says so, and why."""
+
+
+class FixedVocabulary(NotApplicable):
     """Raised by a method that cannot score names outside the vocabulary it was fitted on."""
 
 

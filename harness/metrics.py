@@ -80,24 +80,64 @@ def mean_std(values: Sequence[float]) -> tuple[float, float]:
     return float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else 0.0
 
 
-def cluster_accuracy(cluster: NDArray[np.integer], label: NDArray[np.integer]) -> float:
-    """Share of images that are right under the best one-to-one naming of clusters (permutation-free).
+def best_naming(cluster: NDArray[np.integer], label: NDArray[np.integer]) -> NDArray[np.int64]:
+    """The label ``(n,)`` that every image gets from its cluster under the best one-to-one naming of clusters.
 
     The counts of every (cluster, label) pair are matched by linear assignment; clusters beyond the number of labels
-    name nothing and their images count as wrong.
+    name nothing: -1.
 
     Raises:
         ValueError: no image, or arrays of different length.
     """
     from scipy.optimize import linear_sum_assignment
 
-    _require_pairs(cluster, label)
-    clusters, row = np.unique(cluster, return_inverse=True)
-    labels, column = np.unique(label, return_inverse=True)
-    counts = np.zeros((len(clusters), len(labels)), dtype=np.int64)
-    np.add.at(counts, (row, column), 1)
+    counts, row, labels = _contingency(cluster, label)
     rows, columns = linear_sum_assignment(counts, maximize=True)
-    return float(counts[rows, columns].sum()) / len(label)
+    name = np.full(len(counts), -1, dtype=np.int64)
+    name[rows] = labels[columns]
+    return name[row]
+
+
+def cluster_accuracy(cluster: NDArray[np.integer], label: NDArray[np.integer]) -> float:
+    """Share of images that are right under the best one-to-one naming of clusters (permutation-free)."""
+    return top1(best_naming(cluster, label), label)
+
+
+def normalised_cluster_accuracy(cluster: NDArray[np.integer], label: NDArray[np.integer]) -> float:
+    """Normalised clustering accuracy (Gagolewski, *Normalised Clustering Accuracy*, J. Classification 2024).
+
+    The best one-to-one naming by the mean share of a class, with one cluster for all at 0 and perfection at 1. Unlike
+    plain accuracy it can be set beside that of data with another number of classes, or with classes of unequal size.
+    One class alone is always found: 1.
+
+    Raises:
+        ValueError: no image, or arrays of different length.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    counts, _, labels = _contingency(cluster, label)
+    if len(labels) == 1:
+        return 1.0
+    shares = counts / counts.sum(axis=0)
+    rows, columns = linear_sum_assignment(shares, maximize=True)
+    return float((shares[rows, columns].sum() - 1) / (len(labels) - 1))
+
+
+def judge_clusters(
+    cluster: Mapping[str, NDArray[np.integer]], label: Mapping[str, NDArray[np.integer]]
+) -> dict[str, float]:
+    """How well the test images of each side cluster, and how much better the IP side does (Table 1).
+
+    Args:
+        cluster: ``oop`` and, where the data have it, ``ip`` -> ``(n,)`` cluster of every image.
+        label: the same sides -> ``(n,)`` labels.
+    """
+    values = {f"{side}_cluster_acc": cluster_accuracy(cluster[side], label[side]) for side in cluster}
+    values |= {f"{side}_cluster_nca": normalised_cluster_accuracy(cluster[side], label[side]) for side in cluster}
+    if "ip" in cluster:
+        values["cluster_gap"] = values["ip_cluster_acc"] - values["oop_cluster_acc"]
+        values["nca_gap"] = values["ip_cluster_nca"] - values["oop_cluster_nca"]
+    return values
 
 
 def judge_discovery(
@@ -134,6 +174,18 @@ def judge_discovery(
         "coverage": float(np.mean(named >= 0)),
         "matching_acc": float(np.mean((own == counts.max(axis=1, initial=0))[there])) if there.any() else 0.0,
     }
+
+
+def _contingency(
+    cluster: NDArray[np.integer], label: NDArray[np.integer]
+) -> tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.integer]]:
+    """Images of every (cluster, label) pair, each image's row, and the labels of the columns."""
+    _require_pairs(cluster, label)
+    clusters, row = np.unique(cluster, return_inverse=True)
+    labels, column = np.unique(label, return_inverse=True)
+    counts = np.zeros((len(clusters), len(labels)), dtype=np.int64)
+    np.add.at(counts, (row, column), 1)
+    return counts, row, labels
 
 
 def _require_pairs(predicted: NDArray[np.integer], label: NDArray[np.integer]) -> None:

@@ -1,4 +1,5 @@
-"""The rules that draw few-shot images: ``clean-v1`` (default) and ``paper-2025`` (the released code's, bit for bit)."""
+"""The rules that pose tasks: ``clean-v1`` (default), ``paper-2025`` (the released code's draws, bit for bit), and
+``clustering`` (no draws, no names)."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from harness.errors import unknown_name
 from harness.prompts import Template
@@ -18,6 +20,9 @@ VAL_SHOTS = 4
 """At most so many validation images per class (protocol, section 3)."""
 
 
+Scoring = Literal["names", "clusters"]
+
+
 class Protocol(ABC):
     """A rule that poses tasks.
 
@@ -25,11 +30,17 @@ class Protocol(ABC):
         id: its name in results; rows of different protocols never share a table.
         preset: the parameter preset that methods run with, if they have it.
         template: the prompt template.
+        scoring: what is judged: the names that a method gives scored images, or clusters of them.
+        methods: what is run when no method is named.
+        baseline: the method that is set beside the others, None for none.
     """
 
     id: str
     preset: str | None = None
     template = Template()
+    scoring: Scoring = "names"
+    methods: tuple[str, ...] = ("fsnl",)
+    baseline: str | None = "zero_shot"
 
     @abstractmethod
     def pick(self, train: Split, val: Split, shots: int, seed: int) -> dict[Part, list[Item]]:
@@ -84,7 +95,24 @@ class Paper2025(Protocol):
         return picks
 
 
-PROTOCOLS: Mapping[str, Protocol] = {p.id: p for p in (CleanV1(), Paper2025())}
+@dataclass(frozen=True)
+class Clustering(Protocol):
+    """The paper's Table 1: how well the test images of either side cluster, by their features alone.
+
+    Every side is clustered on its own, into as many clusters as its test part has classes. There are no few-shot draws.
+    """
+
+    id: str = "clustering"
+    scoring: Scoring = "clusters"
+    methods: tuple[str, ...] = ("kmeans_naming",)
+    baseline: str | None = None
+
+    def pick(self, train: Split, val: Split, shots: int, seed: int) -> dict[Part, list[Item]]:
+        """Nothing."""
+        return {"train": [], "val": []}
+
+
+PROTOCOLS: Mapping[str, Protocol] = {p.id: p for p in (CleanV1(), Paper2025(), Clustering())}
 
 
 def get(name: str, offered: Mapping[str, Protocol] | None = None) -> Protocol:

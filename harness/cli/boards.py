@@ -17,6 +17,7 @@ from harness.leaderboard.read import read_board
 from harness.leaderboard.statistics import PairedTest
 from harness.leaderboard.tables import Table
 from harness.leaderboard.view import ViewRow, ViewTable, read_sources, view
+from harness.types.cell import POOL
 from harness.types.leaderboard import json_schema
 
 Form = Literal["text", "json", "markdown", "latex"]
@@ -37,7 +38,7 @@ def form(as_json: bool, markdown: bool, latex: bool) -> Form:
 
 def show(files: Sequence[Path], metric: str, baseline: str | None, cost: bool, wanted: Form) -> int:
     """Run ``harness leaderboard show``."""
-    made = view(read_sources(files), metric, baseline)
+    made = view(read_sources(files), metric, baseline, or_headline=True)
     if wanted == "json":
         print(json.dumps([_table_json(table) for table in made], indent=1))
         return 0
@@ -46,6 +47,8 @@ def show(files: Sequence[Path], metric: str, baseline: str | None, cost: bool, w
         width = console.out().width
         narrow = wanted == "text" and width < _width(wide)
         _print([*_tall(table, width), _summary(table, baseline, cost)] if narrow else [wide], wanted)
+        if any(metric in made.row.mean for made in table.rows for metric in POOL):
+            _print([_pools(table)], wanted)
     return 0
 
 
@@ -147,6 +150,22 @@ def _summary(table: ViewTable, baseline: str | None, cost: bool) -> Table:
         for made in table.rows
     ]
     return Table("", columns, rows, 2, _notes(table, baseline))
+
+
+def _pools(table: ViewTable) -> Table:
+    """What methods discovered in their pools, beside the accuracy on test images, the one that counts."""
+    columns = ("method", "pool", "OOP", "pool named", "clusters", "coverage", "matching")
+    rows = []
+    for made in table.rows:
+        mean = made.row.mean
+        if any(metric in mean for metric in POOL):
+            figures = [f"{100 * mean[m].mean:.1f}" if m in mean else "-" for m in ("oop_top1", *POOL)]
+            rows.append((_name(made, table), made.row.method_record.pool or "-", *figures))
+    note = (
+        "OOP: test images that are named rightly. Of the pool: images named rightly, right under the best naming of "
+        "the clusters, in a cluster with a name; clusters that have the name of most of their images"
+    )
+    return Table("discovery", columns, rows, 2, [note])
 
 
 def _extra(baseline: str | None, cost: bool) -> list[str]:
@@ -262,6 +281,8 @@ def _table_json(table: ViewTable) -> dict[str, Any]:
                 "cost": None if made.cost is None else made.cost.model_dump(),
                 "no_interval": made.lacking,
                 "failures": [failure.model_dump() for failure in row.failures],
+                "pool": row.method_record.pool,
+                "discovery": {metric: row.mean[metric].model_dump() for metric in POOL if metric in row.mean},
             }
         )
     setting = {"protocol": table.protocol, "dataset": table.dataset, "backbone": table.backbone}

@@ -11,16 +11,29 @@ from harness.backbones.backbone import Precision
 from harness.cli import console
 from harness.cli.stdout import only_results
 from harness.errors import UserError
+from harness.protocols import PROTOCOLS, Protocol
 from harness.runner.request import MethodChoice, Outcome, Request
 from harness.types.leaderboard import Leaderboard, Row, Stat
 
-METRICS = {"oop_top1": "OOP", "ip_top1": "IP", "h_mean": "H-mean", "joint_h_mean": "joint H"}
+METRICS = {
+    "oop_top1": "OOP",
+    "ip_top1": "IP",
+    "h_mean": "H-mean",
+    "joint_h_mean": "joint H",
+    "named_acc": "pool named",
+    "cluster_acc": "clusters",
+    "coverage": "coverage",
+    "matching_acc": "matching",
+    "ip_cluster_acc": "IP clusters",
+    "oop_cluster_acc": "OOP clusters",
+    "cluster_gap": "gap",
+}
 WIDE = 150
 """Terminal columns from which all domains stand side by side."""
 
 
 def evaluate(
-    plugin: str,
+    plugin: str | None,
     domain: Sequence[str] | None,
     all_domains: bool,
     shots: str,
@@ -29,7 +42,7 @@ def evaluate(
     manifests: Path | None,
     preset: str | None,
     param: Sequence[str] | None,
-    baseline: str,
+    baseline: str | None,
     data: Path | None,
     folder: Sequence[str] | None,
     backbone: str | None,
@@ -55,7 +68,7 @@ def evaluate(
         raise UserError(f"no precision named {precision!r}", f"use one of {', '.join(get_args(Precision))}")
     _require_limits(isolate, cell_timeout, cell_memory)
     request = Request(
-        methods=_methods(plugin, preset, param or (), baseline),
+        methods=_methods(plugin, preset, param or (), baseline, protocol),
         domains=tuple(dict.fromkeys(split(",".join(domain)))) if domain else None,
         shots=numbers("--shots", shots),
         seeds=numbers("--seeds", seeds),
@@ -97,10 +110,13 @@ def _require_limits(isolate: bool, timeout: float | None, memory: float | None) 
             raise UserError(f"{option} is {value:g}", f"give {unit}, more than 0")
 
 
-def _methods(plugin: str, preset: str | None, param: Sequence[str], baseline: str) -> tuple[MethodChoice, ...]:
+def _methods(
+    plugin: str | None, preset: str | None, param: Sequence[str], baseline: str | None, protocol: str
+) -> tuple[MethodChoice, ...]:
     from harness import registry
 
-    names = list(dict.fromkeys(split(plugin)))
+    rule = PROTOCOLS.get(protocol, Protocol)
+    names = list(rule.methods) if plugin is None else list(dict.fromkeys(split(plugin)))
     if "all" in names:
         names = sorted(registry.load().methods)
     if not names:
@@ -118,8 +134,9 @@ def _methods(plugin: str, preset: str | None, param: Sequence[str], baseline: st
         for name in [method] if dot else names:
             values[name][rest if dot else key] = value
     choices = [MethodChoice(name, preset, values[name]) for name in names]
-    if baseline != "none" and baseline not in names:
-        choices.insert(0, MethodChoice(baseline))
+    beside = rule.baseline or "none" if baseline is None else baseline
+    if beside not in ("none", *names):
+        choices.insert(0, MethodChoice(beside))
     return tuple(choices)
 
 
@@ -192,18 +209,26 @@ def _tables(leaderboard: Leaderboard) -> list[tuple[str, list[Row]]]:
 def _wide(title: str, rows: Sequence[Row], domains: Sequence[str]) -> object:
     lines = []
     for row in rows:
-        for metric, label in METRICS.items():
+        shown = _shown(row)
+        for metric, label in shown.items():
             cells = [_percent(row.domains.get(domain, {}).get(metric)) for domain in domains]
-            name = row.method if metric == "oop_top1" else ""
+            name = row.method if metric == next(iter(shown)) else ""
             lines.append((name, label, *cells, _percent(row.mean.get(metric))))
     short = [domain.replace("Insects_Spiders", "Insects").replace("Plants_Fugi", "Plants") for domain in domains]
     return console.table(title, ("method", "", *short, "mean"), lines, left=2)
 
 
 def _narrow(title: str, row: Row) -> object:
-    lines = [(d, *(_percent(row.domains[d].get(m)) for m in METRICS)) for d in row.domains]
-    lines.append(("mean", *(_percent(row.mean.get(m)) for m in METRICS)))
-    return console.table(title, ("domain", *METRICS.values()), lines)
+    shown = _shown(row)
+    lines = [(d, *(_percent(row.domains[d].get(m)) for m in shown)) for d in row.domains]
+    lines.append(("mean", *(_percent(row.mean.get(m)) for m in shown)))
+    return console.table(title, ("domain", *shown.values()), lines)
+
+
+def _shown(row: Row) -> dict[str, str]:
+    """The metrics of a row that are worth a line, with their labels."""
+    there = {metric for stats in row.domains.values() for metric in stats}
+    return {metric: label for metric, label in METRICS.items() if metric in there} or {"oop_top1": "OOP"}
 
 
 def _percent(stat: Stat | None) -> str:

@@ -59,12 +59,17 @@ def evaluate(
         Path | None,
         typer.Option("--config", callback=config.use, is_eager=True, help="TOML file: keys are the options' names."),
     ] = None,
-    plugin: Annotated[str, typer.Option("--plugin", help="Methods, comma-separated, or `all`.")] = "fsnl",
+    plugin: Annotated[
+        str | None,
+        typer.Option(
+            "--plugin", help="Methods, comma-separated, or `all`.", show_default="fsnl, or the protocol's own"
+        ),
+    ] = None,
     domain: Annotated[list[str] | None, typer.Option("--domain", "-d", help="Domains; may be repeated.")] = None,
     all_domains: Annotated[bool, typer.Option("--all-domains", help="Every domain the data have.")] = False,
     shots: Annotated[str, typer.Option("--shots", help="Images per class, e.g. 1,2,4,8,16.")] = "4",
     seeds: Annotated[str, typer.Option("--seeds", help="Numbers of the few-shot draws, e.g. 1,2,3 or 1-3.")] = "1-3",
-    protocol: Annotated[str, typer.Option("--protocol", help="clean-v1 or paper-2025.")] = "clean-v1",
+    protocol: Annotated[str, typer.Option("--protocol", help="clean-v1, paper-2025 or clustering.")] = "clean-v1",
     manifests: Annotated[
         Path | None, typer.Option("--manifests", help="Folder of draws to run.", show_default="drawn by the protocol")
     ] = None,
@@ -73,8 +78,11 @@ def evaluate(
         list[str] | None, typer.Option("--param", "-p", help="lr=0.002, or fsnl.lr=0.002 for one method.")
     ] = None,
     baseline: Annotated[
-        str, typer.Option("--baseline", help="Method set beside the others; `none` for none.")
-    ] = "zero_shot",
+        str | None,
+        typer.Option(
+            "--baseline", help="Method set beside the others; `none` for none.", show_default="zero_shot, if it applies"
+        ),
+    ] = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="LAION-Beyond root.", show_default="the miniature")
     ] = None,
@@ -200,11 +208,15 @@ def bench_matching(
     json_out: Annotated[Path | None, typer.Option("--json-out", help="File to keep the figures in.")] = None,
     seeds: Annotated[int, typer.Option("--seeds", help="Instances per case.")] = 20,
     threads: Annotated[int | None, typer.Option("--threads", help="Of cases with several.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="cpu or cuda; both where there is a GPU.")] = None,
+    crossover: Annotated[
+        Path | None, typer.Option("--crossover", help="Measure which backend `auto` should take on this GPU, into FILE.")
+    ] = None,
 ) -> int:
-    """Time matching against lapx and scipy, side by side."""
+    """Time matching against lapx and scipy, side by side, under pytest-benchmark."""
     from harness.cli import bench as command
 
-    return command.bench_matching(check, json_out, seeds, threads)
+    return command.bench_matching(check, json_out, seeds, threads, device, crossover)
 
 
 def run() -> None:

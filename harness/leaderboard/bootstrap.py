@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.leaderboard.evidence import Evidence, Lacking
+from harness.metrics import best_naming
 from harness.types.leaderboard import Row
 
 REPLICATES = 2000
@@ -38,7 +39,7 @@ class Bootstrap:
     Args:
         rows: of any setting.
         evidence: what each of them rests on, in the same order.
-        metric: ``oop_top1``, ``ip_top1``, ``h_mean``, ``ip_retention`` or one of the joint vocabulary.
+        metric: one of ``NEEDED``.
     """
 
     def __init__(self, rows: Sequence[Row], evidence: Sequence[Evidence], metric: str) -> None:
@@ -85,8 +86,17 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "joint_ip_top1": ("joint_ip",),
     "joint_h_mean": ("joint_oop", "joint_ip"),
     "joint_top1": ("joint_oop", "joint_ip"),
+    "ip_cluster_acc": ("ip_cluster",),
+    "oop_cluster_acc": ("oop_cluster",),
+    "cluster_gap": ("ip_cluster", "oop_cluster"),
 }
-"""Which predictions decide a metric."""
+"""Which predictions decide a metric. Clusters keep their best naming on all images in every replicate."""
+
+SIDE: Mapping[str, str] = {
+    **dict.fromkeys(("oop", "joint_oop", "oop_cluster"), "oop"),
+    **dict.fromkeys(("ip", "reference", "joint_ip", "ip_cluster"), "ip"),
+}
+"""Whose images predictions are of."""
 
 
 def _right(row: Row, domain: str, evidence: Evidence, keys: Sequence[str]) -> dict[int, Answers]:
@@ -106,13 +116,14 @@ def _right(row: Row, domain: str, evidence: Evidence, keys: Sequence[str]) -> di
         predicted = evidence.predictions(digest)
         found[seed] = {}
         for key in keys:
-            side = "oop" if key.endswith("oop") else "ip"
+            side = SIDE[key]
             if key not in predicted:
                 raise Lacking(f"predictions {digest[:12]} of {domain}, seed {seed}, lack {key}")
             label = evidence.labels(data.fingerprint, side, data.unreadable)
             if len(label) != len(predicted[key]):
                 raise Lacking(f"predictions {digest[:12]} of {domain}, seed {seed}, do not fit the labels")
-            found[seed][key] = predicted[key] == label + (oop_names if key == "joint_ip" else 0)
+            named = best_naming(predicted[key], label) if key.endswith("cluster") else predicted[key]
+            found[seed][key] = named == label + (oop_names if key == "joint_ip" else 0)
     return found
 
 
@@ -122,7 +133,7 @@ def _replicates(fingerprint: str, group: Mapping[str, dict[int, Answers]], metri
     images: dict[str, int] = {}
     for side in ("oop", "ip"):
         keys = [(name, seed, key) for name, seeds in group.items() for seed in seeds for key in seeds[seed]]
-        keys = [k for k in keys if k[2].endswith("oop") == (side == "oop")]
+        keys = [k for k in keys if SIDE[k[2]] == side]
         distinct: dict[bytes, list[tuple[str, int, str]]] = {}  # zero-shot answers alike with every seed
         for name, seed, key in keys:
             distinct.setdefault(group[name][seed][key].tobytes(), []).append((name, seed, key))
@@ -173,5 +184,7 @@ def _metric(name: str, accuracy: Mapping[str, NDArray[np.float64]], images: Mapp
     a, b = values
     if name == "joint_top1":
         return (a * images["oop"] + b * images["ip"]) / (images["oop"] + images["ip"])
+    if name == "cluster_gap":
+        return a - b
     top, bottom = (a, b) if name == "ip_retention" else (2 * a * b, a + b)
     return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)

@@ -12,8 +12,6 @@ from harness.leaderboard.published import PublishedRow, PublishedTable
 from harness.types.cell import METRICS
 from harness.types.leaderboard import Leaderboard, Row
 
-PUBLISHED_METRICS = (*METRICS, "oop_cluster_acc", "ip_cluster_acc")
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -50,7 +48,7 @@ class Comparison:
     def metrics(self) -> list[str]:
         """Metrics that both sides have in some domain, in the order of tables."""
         both = [_metrics(side) for side in (self.left, self.right)]
-        return [metric for metric in PUBLISHED_METRICS if metric in both[0] & both[1]]
+        return [metric for metric in METRICS if metric in both[0] & both[1]]
 
     @property
     def domains(self) -> list[str]:
@@ -149,7 +147,8 @@ def with_published(board: Leaderboard, tables: Iterable[PublishedTable]) -> list
     found = []
     for row in board.rows:
         ours = entry(row, "ours")
-        same = [e for e in published if e.method == row.method and _metrics(e) & _metrics(ours)]
+        # Table 1 names no method: what it prints are the features' clusters, whoever finds them.
+        same = [e for e in published if e.method in (row.method, row.protocol) and _metrics(e) & _metrics(ours)]
         same = [e for e in same if e.shots == row.shots] or same
         found += [compare(ours, other) for other in same]
     return found

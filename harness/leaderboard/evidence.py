@@ -28,6 +28,10 @@ LIMIT = 1 << 28
 """Bytes of one file in a submission; the labels of the largest domain of LAION-Beyond take a hundredth of it."""
 
 
+POOLED = {"test-unlabeled": "oop"}
+"""The side whose scored images a pool is."""
+
+
 class Lacking(Exception):  # noqa: N818 - an answer, not a fault
     """Something that a check needs is missing or damaged; the message says what."""
 
@@ -63,14 +67,15 @@ class Evidence:
         self._sheets[sheet.hash] = sheet
 
     def labels(self, fingerprint: str, side: str, unreadable: tuple[str, ...]) -> Columns:
-        """Labels ``(n,)`` of a side's scored images, in the order of predictions.
+        """Labels ``(n,)`` of a side's scored images, or of a pool's, in the order of predictions.
 
         Raises:
             Lacking: the labels are missing or damaged, or the domain has no such side.
         """
         key = fingerprint, side, unreadable
         if key not in self._labels:
-            scored = self.sheet(fingerprint).sides.get(side)
+            sheet = self.sheet(fingerprint)
+            scored = sheet.pool if side == "train-unlabeled" else sheet.sides.get(POOLED.get(side, side))
             if scored is None:
                 raise Lacking(f"labels {fingerprint[:12]} have no {side} images")
             self._labels[key] = scored.scored_labels(unreadable)

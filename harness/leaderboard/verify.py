@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from harness.leaderboard.assemble import assemble
 from harness.leaderboard.differences import differences
 from harness.leaderboard.evidence import Evidence, Lacking
 from harness.leaderboard.marks import Against
 from harness.leaderboard.predictions import Columns
-from harness.metrics import judge
+from harness.metrics import judge, judge_clusters, judge_discovery
 from harness.types.cell import Cell, Failure
 from harness.types.labels import UNREADABLE, LabelSheet, ScoredSide
 from harness.types.leaderboard import Row, RowFailure
 from harness.types.manifest import Manifest
+from harness.types.task import Pool
+
+POOLS = get_args(Pool)
 
 
 class Truth(Protocol):
@@ -116,26 +119,32 @@ def _sheet(row: Row, domain: str, evidence: Evidence, truth: Truth | None, wrong
 
 def changes(kept: LabelSheet, own: LabelSheet) -> list[str]:
     """What differs between the labels of a row and those of the data, image by image (twenty at most)."""
-    found = [what for side in sorted({*kept.sides, *own.sides}) for what in _side_changes(kept, own, side)]
+    before, now = _parts(kept), _parts(own)
+    found = [what for part in sorted({*before, *now}) for what in _part_changes(part, before.get(part), now.get(part))]
     if not found:
-        found = ["the train or val part or a caption is not that of the row; the scored images are the same"]
+        found = ["the val part, the IP train part or a caption is not that of the row; the scored images are the same"]
     return [*found[:20], *([f"and {len(found) - 20} more differences"] if len(found) > 20 else [])]
 
 
-def _side_changes(kept: LabelSheet, own: LabelSheet, side: str) -> Iterator[str]:
-    before, now = kept.sides.get(side), own.sides.get(side)
+def _parts(sheet: LabelSheet) -> dict[str, ScoredSide]:
+    parts = {f"{side.upper()} test": scored for side, scored in sheet.sides.items()}
+    return parts if sheet.pool is None else {**parts, "OOP train": sheet.pool}
+
+
+def _part_changes(part: str, before: ScoredSide | None, now: ScoredSide | None) -> Iterator[str]:
     if before is None or now is None:
-        yield f"the data have {'no' if now is None else 'a new'} {side.upper()} side"
+        yield f"the data have {'no' if now is None else 'a new'} {part} part"
         return
+    kind = part.rpartition(" ")[2]
     if before.names != now.names:
         yield f"the split changed: {now.folder} has other names, or in another order"
     was, is_now = _by_path(before), _by_path(now)
     for path in sorted({*was, *is_now}):
         where = f"{now.folder}/{path}"
         if path not in is_now:
-            yield f"the split changed: {where} is no test image any more"
+            yield f"the split changed: {where} is no {kind} image any more"
         elif path not in was:
-            yield f"the split changed: {where} is a new test image"
+            yield f"the split changed: {where} is a new {kind} image"
         elif was[path] != is_now[path]:
             (digest, label), (new_digest, new_label) = was[path], is_now[path]
             if digest != new_digest:
@@ -169,19 +178,27 @@ def _cells(row: Row, domain: str, sheet: LabelSheet, evidence: Evidence, wrong: 
         if digest is None:
             raise Lacking(f"no predictions were kept of seed {spec.seed}")
         predicted = evidence.predictions(digest)
+        if (row.method_record.pool or "") in POOLS and "pool_cluster" in predicted:
+            labels["pool"] = evidence.labels(data.fingerprint, str(row.method_record.pool), data.unreadable)
         _fit(predicted, labels, names, spec.seed)
-        if "ip" in labels and "ip" not in predicted and row.not_applicable is None:
+        yield blank.model_copy(update={"predictions": digest, **_judged(row, predicted, labels, names)})
+        if "oop" in predicted and "ip" in labels and "ip" not in predicted and row.not_applicable is None:
             wrong.append(f"{domain}, seed {spec.seed}: there are no predictions of the IP images, and no reason why")
-        metrics, per_class = judge(predicted, labels, names, predicted.get("reference"))
-        yield blank.model_copy(
-            update={
-                "metrics": metrics,
-                "per_class": per_class,
-                "not_applicable": None if "ip" in predicted else row.not_applicable,
-                "images": {side: len(label) for side, label in labels.items()},
-                "predictions": digest,
-            }
-        )
+
+
+def _judged(
+    row: Row, predicted: dict[str, Columns], labels: dict[str, Columns], names: dict[str, int]
+) -> dict[str, Any]:
+    """What follows from the predictions of a cell."""
+    images = {side: len(label) for side, label in labels.items() if side != "pool"}
+    if "oop_cluster" in predicted:
+        clusters = {side: predicted[f"{side}_cluster"] for side in images if f"{side}_cluster" in predicted}
+        return {"metrics": judge_clusters(clusters, labels), "images": images}
+    metrics, per_class = judge(predicted, labels, names, predicted.get("reference"))
+    if "pool_cluster" in predicted:
+        metrics |= judge_discovery(predicted["pool_cluster"], predicted["cluster_name"], labels["pool"])
+    not_applicable = None if "ip" in predicted else row.not_applicable
+    return {"metrics": metrics, "per_class": per_class, "not_applicable": not_applicable, "images": images}
 
 
 def _fit(predicted: dict[str, Columns], labels: dict[str, Columns], names: dict[str, int], seed: int) -> None:
@@ -191,13 +208,22 @@ def _fit(predicted: dict[str, Columns], labels: dict[str, Columns], names: dict[
         Lacking: they are not; a figure from them would mean nothing.
     """
     sides = {"oop": "oop", "ip": "ip", "reference": "ip", "joint_oop": "oop", "joint_ip": "ip"}
+    sides |= {"pool_cluster": "pool", "oop_cluster": "oop", "ip_cluster": "ip"}
+    if ("pool_cluster" in predicted) != ("cluster_name" in predicted):
+        raise Lacking(f"the predictions of seed {seed} have clusters without names, or names without clusters")
     for key, columns in predicted.items():
+        if key == "cluster_name":
+            continue
         label = labels.get(sides[key])
         if label is None:
             raise Lacking(f"the predictions of seed {seed} have {key}, but there are no {sides[key]} images")
         if len(columns) != len(label):
             held = f"{len(columns)} {key} images, but there are {len(label)}"
             raise Lacking(f"the predictions of seed {seed} are of {held}")
+        if key.endswith("cluster"):
+            if key == "pool_cluster" and int(columns.max(initial=-1)) >= len(predicted["cluster_name"]):
+                raise Lacking(f"the predictions of seed {seed} have clusters that have no place among the names")
+            continue
         known = sum(names.values()) if key.startswith("joint") else names[sides[key]]
         if len(columns) and int(columns.max()) >= known:
             raise Lacking(f"the predictions of seed {seed} name column {int(columns.max())} of {known} {key} names")

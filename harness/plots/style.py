@@ -34,6 +34,16 @@ METRICS = {
     "joint_top1": "top-1 of all images among all names",
     "ip_retention": "IP accuracy over zero-shot's",
     "oop_worst_decile": "OOP, worst tenth of the classes",
+    "named_acc": "named accuracy in the pool",
+    "cluster_acc": "cluster accuracy in the pool",
+    "coverage": "share of the pool in a named cluster",
+    "matching_acc": "share of clusters with their majority's name",
+    "ip_cluster_acc": "IP cluster accuracy",
+    "oop_cluster_acc": "OOP cluster accuracy",
+    "cluster_gap": "IP minus OOP cluster accuracy",
+    "ip_cluster_nca": "IP cluster accuracy, chance at 0",
+    "oop_cluster_nca": "OOP cluster accuracy, chance at 0",
+    "nca_gap": "the same, IP minus OOP",
 }
 """What an axis calls a metric."""
 

@@ -28,7 +28,7 @@ class DomainData:
         oop: the OOP side's parts.
         ip: the IP side's parts, None if the data have no IP folder for this domain.
         digests: file -> sha256 of its bytes, None for a file that cannot be read.
-        sheet: the labels of the scored images; its hash covers everything above.
+        sheet: the labels; its hash covers everything above.
         revision: of the data set, where a download wrote it down.
     """
 
@@ -76,7 +76,8 @@ def read_domain(
         for item in split.items:
             other.update((digests[split.folder / item.path] or UNREADABLE).encode())
     scored = {side: _scored(s["test"], digests) for side, s in (("oop", oop), ("ip", ip)) if s and s["test"].items}
-    sheet = LabelSheet(domain=name, other=other.hexdigest(), sides=scored)
+    pool = _scored(oop["train"], digests) if oop["train"].items else None
+    sheet = LabelSheet(domain=name, other=other.hexdigest(), sides=scored, pool=pool)
     return DomainData(name, hint_of(name), oop, ip, digests, sheet, revision_of(dataset.root))
 
 

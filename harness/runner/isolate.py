@@ -230,7 +230,7 @@ def _child(
 def _run(job: Job, template: Template, bench: Bench) -> Cell:
     with one_thread_per_operation(bench.device):
         before = snapshot()
-        cell = run_cell(job.spec, job.manifest, job.method, template, bench)
+        cell = run_cell(job, template, bench)
         changed = changes(before, snapshot())
     if changed and cell.failure is None:
         reason = f"{job.spec.method.name} changed {', '.join(changed)}, which all methods share"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -49,6 +49,7 @@ class Job:
     spec: Spec
     manifest: Manifest | None
     method: Method
+    scoring: protocols.Scoring = "names"
 
     @property
     def views(self) -> int:
@@ -113,7 +114,9 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     jobs = []
     for name, data_ in domains.items():
         for record, method in methods:
-            drawn = method.needs.support or method.needs.captions or method.needs.validation
+            drawn = protocol.scoring == "names" and (
+                method.needs.support or method.needs.captions or method.needs.validation
+            )
             for shots in request.shots if drawn else (0,):
                 for seed in request.seeds:
                     manifest = draws.of(data_, shots, seed) if drawn else None
@@ -134,7 +137,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
                         device=_device_name(device),
                         versions=versions,
                     )
-                    jobs.append(Job(spec, manifest, method))
+                    jobs.append(Job(spec, manifest, method, protocol.scoring))
     return Plan(tuple(jobs), tuple(lost), domains, resolved, protocol, device, cache, tuple(found.observers))
 
 
@@ -176,6 +179,8 @@ def _methods(
         entry = found.get(choice.name)
         preset = choice.preset or (protocol.preset if protocol.preset in entry.method.presets else None)
         method = build(choice.name, entry.method, preset, choice.parameters)
+        if protocol.scoring == "clusters" and "pool" in parameters(method):
+            method = replace(method, pool="test-unlabeled")  # type: ignore[type-var]  # what the protocol gives
         record = MethodRecord(
             name=choice.name,
             distribution=entry.source.distribution,
@@ -183,6 +188,7 @@ def _methods(
             code=registry.code_digest(entry.source.module),
             parameters=parameters(method),
             needs=method.needs.labels(),
+            pool=method.pool if method.needs.unlabeled else None,
         )
         made.append((record, method))
     return made

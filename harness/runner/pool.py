@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
-import torch
-
 from harness.features.encode import one_thread_per_operation
 from harness.prompts import Template
 from harness.runner.bench import Bench
@@ -41,7 +39,7 @@ def run_here(jobs: Sequence[Job], template: Template, bench: Bench) -> Iterator[
     """Run jobs in this process, one after the other."""
     with one_thread_per_operation(bench.device):
         for job in jobs:
-            yield run_cell(job.spec, job.manifest, job.method, template, bench)
+            yield run_cell(job, template, bench)
 
 
 def run_in_workers(
@@ -103,7 +101,6 @@ def _start(make_bench: Callable[[], Bench], template: Template) -> None:
     global _bench, _template
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     die_with_parent()
-    torch.set_num_threads(1)
     _bench, _template = make_bench(), template
 
 
@@ -122,4 +119,5 @@ def _die_with(parent: multiprocessing.process.BaseProcess) -> None:
 def _work(job: Job) -> Cell:
     if _bench is None:
         raise RuntimeError("the worker was not started")
-    return run_cell(job.spec, job.manifest, job.method, _template, _bench)
+    with one_thread_per_operation(_bench.device):
+        return run_cell(job, _template, _bench)

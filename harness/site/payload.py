@@ -27,6 +27,16 @@ LABELS = {
     "joint_top1": ("joint", "all images among all names"),
     "ip_retention": ("IP kept", "IP accuracy over zero-shot's"),
     "oop_worst_decile": ("OOP worst", "mean of the worst tenth of the OOP classes"),
+    "named_acc": ("pool named", "images of the unlabeled pool whose cluster has their name"),
+    "cluster_acc": ("pool clusters", "images of the pool that the best naming of the clusters would get right"),
+    "coverage": ("covered", "images of the pool whose cluster has a name"),
+    "matching_acc": ("matching", "clusters of the pool that have the name of most of their images"),
+    "ip_cluster_acc": ("IP clusters", "IP images that the best naming of their clusters gets right"),
+    "oop_cluster_acc": ("OOP clusters", "OOP images that the best naming of their clusters gets right"),
+    "cluster_gap": ("cluster gap", "IP clusters minus OOP clusters"),
+    "ip_cluster_nca": ("IP NCA", "the same by class, with chance at 0"),
+    "oop_cluster_nca": ("OOP NCA", "the same by class, with chance at 0"),
+    "nca_gap": ("NCA gap", "IP NCA minus OOP NCA"),
 }
 """Metric -> its name in a column, and what it measures."""
 
@@ -58,9 +68,10 @@ def payload(sources: Sources, published: Sequence[PublishedTable] = (), file: st
     worked_out = _views(sources)
     labels = {row.id: line.label for line in series(sources.rows) for row in line.rows}
     rows = [_row(row, labels[row.id], sources, worked_out) for row in sources.rows]
+    there = {metric for row in sources.rows for stats in row.domains.values() for metric in stats}
     domains = sorted({d for row in sources.rows for d in _domains(row)} | {d for t in published for d in _printed(t)})
     table = {
-        "metrics": [[metric, *LABELS[metric]] for metric in METRICS],
+        "metrics": [[metric, *LABELS[metric]] for metric in METRICS if metric in there],
         "domains": domains,
         "rows": rows,
         "published": [row for printed in published for row in _published(printed)],

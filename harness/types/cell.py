@@ -12,15 +12,21 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import to_jsonable_python
 from typing_extensions import Self
 
-METRICS = (
+NAMING = (
     *("oop_top1", "ip_top1", "h_mean", "joint_oop_top1", "joint_ip_top1", "joint_h_mean", "joint_top1"),
     *("ip_retention", "oop_worst_decile"),
 )
-"""The metrics of a cell, fractions, in the order of tables.
+"""How well scored images are named. IP retention is IP accuracy over that of zero-shot (1 = nothing was forgotten); the
+worst decile is the mean accuracy of the worst tenth of the OOP classes."""
 
-IP retention is IP accuracy over that of zero-shot (1 = nothing was forgotten); the worst decile is the mean accuracy of
-the worst tenth of the OOP classes.
-"""
+POOL = ("named_acc", "cluster_acc", "coverage", "matching_acc")
+"""What a method's discovery in its unlabeled pool is worth: ``harness.metrics.judge_discovery``."""
+
+CLUSTERING = ("ip_cluster_acc", "oop_cluster_acc", "cluster_gap", "ip_cluster_nca", "oop_cluster_nca", "nca_gap")
+"""How well test images cluster without names (protocol ``clustering``): ``harness.metrics.judge_clusters``."""
+
+METRICS = (*NAMING, *POOL, *CLUSTERING)
+"""The metrics of a cell, fractions, in the order of tables."""
 
 
 class Record(BaseModel):
@@ -56,6 +62,7 @@ class MethodRecord(Record):
     code: str = Field(description="sha256 over the source of the plugin's package")
     parameters: Annotated[dict[str, Any], BeforeValidator(_as_json)]
     needs: tuple[str, ...]
+    pool: str | None = Field(default=None, description="the unlabeled images it saw, None for none")
 
 
 class BackboneRecord(Record):
@@ -124,7 +131,7 @@ class Cell(Record):
     """One (protocol, domain, backbone, method, parameters, shots, seed) with its metrics or its failure.
 
     ``metrics`` holds those of ``METRICS`` that apply: without an IP folder, and for a method of fixed vocabulary, only
-    those of the OOP names.
+    those of the OOP names; those of the pool for a method that found clusters in one.
     """
 
     spec: Spec
@@ -134,9 +141,6 @@ class Cell(Record):
     )
     not_applicable: str | None = Field(default=None, description="why only the OOP names were scored")
     images: dict[str, int] = Field(default={}, description="scored images of each side")
-    discovery: dict[str, float] = Field(
-        default={}, description="of a method that clusters a pool: named_acc, cluster_acc, coverage, matching_acc"
-    )
     outcome: Annotated[dict[str, Any], BeforeValidator(_as_json)] = Field(
         default={}, description="what the method tells of its fit, in its own words"
     )

@@ -1,4 +1,4 @@
-"""What scored predictions are held against: the test images of one domain by content, with their labels."""
+"""What predictions are held against: the images of one domain by content, with their labels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNREADABLE = "unreadable"
 
 
 class ScoredSide(Record):
-    """The test images of one side, in the order of the split file.
+    """The labelled images of one part of one side, in the order of the split file.
 
     ``paths``, ``sha256`` and ``labels`` belong together position by position.
     """
@@ -39,7 +39,7 @@ class ScoredSide(Record):
         return self
 
     def order(self, unreadable: Collection[str] = ()) -> list[int]:
-        """Positions of the images that were scored, in the order of predictions: by sha256, then by path.
+        """Positions of the images that were encoded, in the order of predictions: by sha256, then by path.
 
         Args:
             unreadable: ``folder/path`` of images that could not be decoded.
@@ -49,12 +49,12 @@ class ScoredSide(Record):
         return sorted(scored, key=lambda i: (self.sha256[i], where[i]))
 
     def scored_labels(self, unreadable: Collection[str] = ()) -> NDArray[np.int64]:
-        """Labels ``(n,)`` of the scored images, in the order of predictions."""
+        """Labels ``(n,)`` of these images, in the order of predictions."""
         return np.asarray([self.labels[i] for i in self.order(frozenset(unreadable))], dtype=np.int64)
 
 
 class LabelSheet(Record):
-    """The labels of one domain's test images. Its hash is the fingerprint of the domain's data.
+    """The labels that results of one domain are held against. Its hash is the fingerprint of the domain's data.
 
     So whoever has a row's fingerprint can tell whether labels are those the row was scored with, without the images.
     """
@@ -62,7 +62,8 @@ class LabelSheet(Record):
     format: Literal["laion-beyond-labels/1"] = "laion-beyond-labels/1"
     domain: str
     other: str = Field(description="sha256 over all that is not scored: the train and val parts, and captions")
-    sides: dict[str, ScoredSide] = Field(description="oop and, where the data have it, ip")
+    sides: dict[str, ScoredSide] = Field(description="the test parts: oop and, where the data have it, ip")
+    pool: ScoredSide | None = Field(default=None, description="the OOP train part: the pool called train-unlabeled")
 
     def text(self) -> str:
         """The file's content."""

@@ -162,7 +162,7 @@ def test_scores_gets_a_tensor_of_its_own_and_a_vocabulary_and_nothing_else(world
 
 def run(job: Job, place: Bench) -> Any:
     with one_thread_per_operation(place.device):
-        return run_cell(job.spec, job.manifest, job.method, Template(), place)
+        return run_cell(job, Template(), place)
 
 
 def exchanged(original: Callable[[Bench, str], dict[str, Features]]) -> Callable[[Bench, str], dict[str, Features]]:

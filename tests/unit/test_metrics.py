@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.metrics import cluster_accuracy, h_mean, mean_std, top1
+from harness.metrics import (
+    best_naming,
+    cluster_accuracy,
+    h_mean,
+    judge_clusters,
+    mean_std,
+    normalised_cluster_accuracy,
+    top1,
+)
 
 from .makers import few, fractions
 
@@ -110,3 +118,44 @@ def test_metrics_are_plain_floats() -> None:
     for value in (top1(one, one), cluster_accuracy(one, one), *mean_std([np.float64(0.5), 0.25]), h_mean(0.5, 0.5)):
         assert type(value) is float
         assert math.isfinite(value)
+
+
+@few
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=30))
+def test_the_best_naming_is_one_to_one_and_as_good_as_it_says(pairs: list[tuple[int, int]]) -> None:
+    cluster, label = np.array(pairs).T
+    named = best_naming(cluster, label)
+    names = {(c, n) for c, n in zip(cluster.tolist(), named.tolist(), strict=True)}
+    assert len(names) == len(set(cluster.tolist())), "a cluster has one name"
+    given_names = [n for _, n in names if n >= 0]
+    assert len(given_names) == len(set(given_names)), "a name has one cluster"
+    assert np.mean(named == label) == pytest.approx(_by_permutations(cluster, label))
+
+
+@few
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=20))
+def test_normalised_accuracy_is_the_best_mean_share_of_a_class_over_chance(pairs: list[tuple[int, int]]) -> None:
+    cluster, label = np.array(pairs).T
+    clusters, labels = sorted(set(cluster.tolist())), sorted(set(label.tolist()))
+    padded = clusters + [-1] * max(0, len(labels) - len(clusters))
+    best = max(
+        sum(np.mean(cluster[label == y] == c) for y, c in zip(labels, order, strict=True)) / len(labels)
+        for order in itertools.permutations(padded, len(labels))
+    )
+    k = len(labels)
+    wanted = (best - 1 / k) / (1 - 1 / k) if k > 1 else 1.0
+    assert normalised_cluster_accuracy(cluster, label) == pytest.approx(wanted)
+
+
+def test_one_cluster_for_all_is_chance_whatever_the_sizes_of_the_classes() -> None:
+    label = np.repeat([0, 1, 2], [90, 9, 1])
+    assert cluster_accuracy(np.zeros(100, dtype=int), label) == 0.9
+    assert normalised_cluster_accuracy(np.zeros(100, dtype=int), label) == pytest.approx(0.0)
+
+
+def test_the_gap_is_ip_minus_oop() -> None:
+    label = {"oop": np.array([0, 0, 1, 1]), "ip": np.array([0, 0, 1, 1])}
+    values = judge_clusters({"oop": np.array([0, 1, 1, 1]), "ip": np.array([1, 1, 0, 0])}, label)
+    assert (values["ip_cluster_acc"], values["oop_cluster_acc"], values["cluster_gap"]) == (1.0, 0.75, 0.25)
+    assert (values["ip_cluster_nca"], values["oop_cluster_nca"], values["nca_gap"]) == (1.0, 0.5, 0.5)
+    assert set(judge_clusters({"oop": label["oop"]}, label)) == {"oop_cluster_acc", "oop_cluster_nca"}

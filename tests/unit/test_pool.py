@@ -17,6 +17,7 @@ from harness.runner.bench import Bench
 from harness.runner.cell import pose, run_cell
 from harness.runner.plan import make_plan
 from harness.runner.request import MethodChoice, Request
+from harness.types.cell import POOL
 from harness.types.discovery import Discovery
 from harness.types.features import Features
 from harness.types.task import Needs, Pool, Task
@@ -63,7 +64,7 @@ def posed(place, method):
 
 def cell(place, **parameters):
     job, bench = place
-    return run_cell(job.spec, None, Pooled(**parameters), Template(), bench)
+    return run_cell(replace(job, manifest=None, method=Pooled(**parameters)), Template(), bench)
 
 
 def rows(image):
@@ -110,10 +111,10 @@ def test_a_perfect_clustering_with_shuffled_ids_is_judged_perfect(place):
     turn = torch.arange(int(label.max()) + 1).roll(1)
     made = cell(place, answer=Discovery(turn[label], torch.argsort(turn)), told={"rounds": [1, 0]})
     assert made.failure is None
-    assert made.discovery == {"named_acc": 1.0, "cluster_acc": 1.0, "coverage": 1.0, "matching_acc": 1.0}
+    assert {metric: made.metrics[metric] for metric in POOL} == dict.fromkeys(POOL, 1.0)
     assert made.outcome == {"rounds": [1, 0]}
     wrong = cell(place, answer=Discovery(turn[label], torch.arange(len(turn))))  # the row number taken for the cluster
-    assert (wrong.discovery["named_acc"], wrong.discovery["cluster_acc"]) == (0.0, 1.0)
+    assert (wrong.metrics["named_acc"], wrong.metrics["cluster_acc"]) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,67 @@
+"""Posing the task of a cell: what the method may see, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import torch
+
+from harness.method import Method
+from harness.prompts import Template
+from harness.runner.bench import Bench
+from harness.types.cell import Spec
+from harness.types.manifest import Manifest
+from harness.types.task import Support, Task
+
+
+def blank_task(
+    drawn_by: str, names: tuple[str, ...], hint: str, template: Template, bench: Bench, shots: int = 0
+) -> Task:
+    """A task of these names without any image; ``drawn_by`` seeds its generator."""
+    generator = torch.Generator(bench.device)
+    generator.manual_seed(int(hashlib.sha256(drawn_by.encode()).hexdigest()[:15], 16))
+    return Task(
+        names=names,
+        hint=hint,
+        text=bench.backbone.text,
+        logit_scale=bench.backbone.logit_scale,
+        generator=generator,
+        device=bench.device,
+        template=template,
+        shots=shots,
+    )
+
+
+def pose(
+    spec: Spec, manifest: Manifest | None, method: Method, template: Template, bench: Bench
+) -> tuple[Task, list[str]]:
+    """What the method may see, and the drawn images that could not be read."""
+    data, needs = bench.domains[spec.domain], method.needs
+    names = data.oop["train"].names
+    task = blank_task(f"{spec.domain}/{spec.shots}/{spec.seed}", names, data.hint, template, bench, spec.shots)
+    lost: list[str] = []
+    if needs.unlabeled:
+        pool = bench.pool(spec.domain, method.pool)
+        task = replace(task, _unlabeled=pool.image[:, 0].clone())  # the method may write into it
+        lost += pool.unreadable
+    if needs.ip:
+        known = bench.pool(spec.domain, "ip")
+        task = replace(task, _ip=Support(known.image.clone(), known.label.clone()))
+        lost += known.unreadable
+    if needs.clusters:
+        of_pool = data.oop["train" if method.pool == "train-unlabeled" else "test"]
+        task = replace(task, _clusters=len({item.label for item in of_pool.items}))
+    if manifest is None:
+        return task, lost
+    captions = {item.path: item.caption for item in data.oop["train"].items}
+    given: dict[str, Support] = {}
+    for part, need, views in (("train", needs.support or needs.captions, method.views), ("val", needs.validation, 1)):
+        if not need:
+            continue
+        picks = manifest.of_part(part)  # type: ignore[arg-type]
+        features, readable = bench.drawn(spec.domain, picks, views)
+        lost += features.unreadable
+        texts = tuple(captions.get(picks[i].path) for i in readable) if needs.captions and part == "train" else None
+        given[part] = Support(features.image, features.label, texts)
+    return replace(task, _support=given.get("train"), _validation=given.get("val")), lost

@@ -1,0 +1,130 @@
+"""Clusters in results: the protocol of Table 1, and what methods discover in an unlabeled pool."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from harness.leaderboard.predictions import digest, pack, unpack
+from harness.ledger import predictions_path
+from harness.types.cell import CLUSTERING, POOL
+
+from .test_evaluate import DOMAINS, rows
+
+TABLE_1 = ("--protocol", "clustering", "--baseline", "none")
+
+
+def board(tmp_path):
+    return json.loads((tmp_path / "results" / "leaderboard.json").read_text())
+
+
+def change_predictions(tmp_path, row, domain, change):
+    """Put other predictions beside the row, with the hash that is right for them."""
+    content = board(tmp_path)
+    made = next(r for r in content["rows"] if r["method"] == row)
+    kept = made["data"][domain]["predictions"]
+    predicted = unpack((tmp_path / "results" / predictions_path(kept["1"])).read_bytes())
+    change(predicted)
+    packed = pack(predicted)
+    path = tmp_path / "results" / predictions_path(digest(packed))
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(packed)
+    kept["1"] = digest(packed)
+    (tmp_path / "results" / "leaderboard.json").write_text(json.dumps(content))
+
+
+@pytest.fixture
+def table_1(harness, world, tmp_path):
+    where = ("--all-domains", "--data", world, "--backbone", "beyond-mini", "--out", tmp_path / "results")
+    return harness("evaluate", *where, "--protocol", "clustering", "--seeds", "1,2", "--workers", "1", "--json")
+
+
+@pytest.fixture
+def discover(harness, world, tmp_path):
+    """Evaluates k-means naming on one domain, beside zero-shot."""
+    where = ("--domain", "Animals", "--data", world, "--backbone", "beyond-mini", "--out", tmp_path / "results")
+    return lambda *more: harness("evaluate", *where, "--plugin", "kmeans_naming", "--seeds", "1", "--json", *more)
+
+
+def test_the_clustering_protocol_judges_both_sides_and_their_gap(table_1, tmp_path):
+    assert table_1.code == 0, table_1.err
+    (row,) = rows(table_1).values()
+    assert (row["protocol"], row["method"], row["shots"]) == ("clustering", "kmeans_naming", 0)
+    assert row["method_record"]["pool"] == "test-unlabeled"
+    assert set(row["domains"]) == DOMAINS
+    for domain, stats in row["domains"].items():
+        assert set(stats) == set(CLUSTERING), domain
+        assert stats["cluster_gap"]["mean"] == pytest.approx(
+            stats["ip_cluster_acc"]["mean"] - stats["oop_cluster_acc"]["mean"]
+        )
+        assert all(0 <= stats[metric]["mean"] <= 1 for metric in ("ip_cluster_acc", "oop_cluster_acc"))
+    assert set(row["mean"]) == set(CLUSTERING)
+
+
+def test_its_figures_follow_from_the_kept_clusters(table_1, harness, tmp_path):
+    assert harness("leaderboard", "verify", tmp_path / "results").code == 0
+    change_predictions(tmp_path, "kmeans_naming", "Animals", lambda p: p.update(oop_cluster=0 * p["oop_cluster"]))
+    answer = harness("leaderboard", "verify", tmp_path / "results")
+    assert answer.code != 0
+    assert "Animals.oop_cluster_acc.mean: the file says" in answer.out
+
+
+def test_its_row_is_made_again_without_a_difference(table_1, harness, world, cache, tmp_path):
+    words = ("reproduce", f"{tmp_path / 'results'}#kmeans_naming", "--data", world, "--cache", cache)
+    answer = harness(*words)
+    assert answer.code == 0, answer.out + answer.err
+
+
+def test_its_table_is_shown_and_stands_beside_the_papers(table_1, harness, tmp_path):
+    shown = harness("leaderboard", "show", tmp_path / "results", "--json").json
+    assert shown[0]["metric"] == "oop_cluster_acc"
+    assert 0 <= shown[0]["rows"][0]["mean"]["low"] <= shown[0]["rows"][0]["mean"]["high"] <= 1
+    beside = harness("leaderboard", "compare", tmp_path / "results", "--published", "--json").json
+    (one,) = [c for c in beside["comparisons"] if c["right"] == "Table 1"]
+    assert one["figures"]["Animals"]["oop_cluster_acc"]["right"] == pytest.approx(0.3727)
+    assert not one["comparable"]
+
+
+def test_a_method_that_needs_more_than_images_has_no_place_in_it(harness, world, tmp_path):
+    where = ("--domain", "Animals", "--data", world, "--backbone", "beyond-mini", "--out", tmp_path / "results")
+    answer = harness("evaluate", *where, *TABLE_1, "--plugin", "fsnl,zero_shot", "--seeds", "1", "--json")
+    assert answer.code == 0
+    reasons = {method: {(f["kind"], f["reason"]) for f in row["failures"]} for method, row in rows(answer).items()}
+    gives = "the protocol gives unlabeled images and their number"
+    assert reasons["fsnl"] == {("not applicable", f"fsnl needs captions, support; {gives}")}
+    assert [kind for kind, _ in reasons["zero_shot"]] == ["not applicable"]
+
+
+@pytest.mark.parametrize("pool", ["train-unlabeled", "test-unlabeled"])
+def test_what_was_discovered_in_a_pool_stands_in_the_row_and_is_verified(discover, harness, tmp_path, pool):
+    answer = discover("-p", f"kmeans_naming.pool={pool}")
+    found = rows(answer)
+    assert found["kmeans_naming"]["method_record"]["pool"] == pool
+    assert found["zero_shot"]["method_record"]["pool"] is None
+    stats = found["kmeans_naming"]["domains"]["Animals"]
+    assert set(POOL) <= set(stats)
+    assert not set(POOL) & set(found["zero_shot"]["domains"]["Animals"])
+    if pool == "test-unlabeled":  # what is named there are the scored images
+        assert stats["named_acc"]["mean"] == pytest.approx(stats["oop_top1"]["mean"])
+    assert harness("leaderboard", "verify", tmp_path / "results").code == 0
+    table = harness("leaderboard", "show", tmp_path / "results").out
+    assert "discovery" in table
+    assert pool in table
+
+    def rename(predicted):
+        predicted["cluster_name"] = np.roll(predicted["cluster_name"], 1)
+
+    change_predictions(tmp_path, "kmeans_naming", "Animals", rename)
+    tampered = harness("leaderboard", "verify", tmp_path / "results")
+    assert tampered.code != 0
+    assert "named_acc.mean: the file says" in tampered.out
+
+
+def test_clusters_of_another_number_of_images_are_not_verifiable(discover, harness, tmp_path):
+    discover()
+    change_predictions(tmp_path, "kmeans_naming", "Animals", lambda p: p.update(pool_cluster=p["pool_cluster"][1:]))
+    answer = harness("leaderboard", "verify", tmp_path / "results")
+    assert answer.code != 0
+    assert "pool_cluster images, but there are" in answer.out
