@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
+import statistics
+from dataclasses import dataclass, field
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,92 +14,184 @@ from typing import Any
 from harness.cli import console
 from harness.errors import UserError
 from harness.files import storage_error, write_atomic
-from harness.matching import benchmark, native
+from harness.matching import benchmark, crossover, native, sides
 
 SCHEMA = 1
 
 
-def bench_matching(check: bool, json_out: Path | None, seeds: int = 20, threads: int | None = None) -> int:
-    """Time matching against lapx and scipy, print the ratios, and keep them as JSON if asked to.
+@dataclass(frozen=True)
+class Standards:
+    """What ratios and times are held to: harness/matching/floors.json."""
+
+    floors: dict[str, float] = field(default_factory=dict)
+    """Key of a row -> least ratio."""
+
+    prototype_ms: dict[str, float] = field(default_factory=dict)
+    """Case on the GPU at hand -> time of the prototype that the kernels replace; empty for another GPU."""
+
+    goals: dict[str, float] = field(default_factory=dict)
+    """Key of a row without its threads -> ratio that is hoped for; nothing fails below it."""
+
+    def floor(self, row: benchmark.Row) -> float | None:
+        """The least ratio of a row, or None."""
+        return self.floors.get(row.key)
+
+    def prototype(self, row: benchmark.Row) -> float | None:
+        """The prototype's milliseconds in the case of a row, or None."""
+        return self.prototype_ms.get(f"{row.batch}x{row.n}") if row.device == "cuda" else None
+
+    def goal(self, row: benchmark.Row) -> float | None:
+        """The ratio hoped for, or None."""
+        return self.goals.get(f"{row.part}/{row.device}/{row.batch}x{row.n}/{row.peer}")
+
+    def failures(self, rows: list[benchmark.Row]) -> list[str]:
+        """Sentences on what is below its floor, or slower than the prototype."""
+        below = [
+            f"{row.key}: {row.ratio:.2f} < {floor:.2f}"
+            for row in rows
+            if (floor := self.floor(row)) is not None and row.ratio < floor
+        ]
+        slow = {
+            f"{row.device} {row.batch} x {row.n}: {row.ours_ms:.3f} ms, the prototype took {limit:.3f} ms": None
+            for row in rows
+            if (limit := self.prototype(row)) is not None and row.ours_ms > limit
+        }
+        return [*below, *slow]
+
+
+def bench_matching(
+    check: bool,
+    json_out: Path | None,
+    seeds: int = 20,
+    threads: int | None = None,
+    device: str | None = None,
+    crossover_out: Path | None = None,
+) -> int:
+    """Time matching against its peers under pytest-benchmark, print the ratios, and keep them as JSON if asked to.
 
     Args:
         check: compare the ratios with the committed floors.
         json_out: the file to write; None writes none.
         seeds: instances per case.
         threads: of the cases with several; all usable cores when None. Cases with one thread always run.
+        device: "cpu" or "cuda"; None for the CPU, and the GPU where there is one.
+        crossover_out: measure instead which backend is fastest for tensors on the GPU, for `auto`, and write that.
 
     Returns:
         0, or 3 when `check` found a ratio below its floor.
 
     Raises:
-        UserError: the native module is not built, or `check` lacks a peer.
+        UserError: the native module is not built, there is no such device, or `check` lacks a peer.
     """
     native.module()
-    if check and benchmark.lapx_batch() is None:
+    threads = threads or native.usable_cores()
+    devices = _devices("cuda" if crossover_out else device)
+    if crossover_out:
+        return _crossover(crossover_out, seeds, threads)
+    if check and sides.lapx_batch() is None:
         raise UserError("--check needs lapx to compare with", 'pip install "laion-beyond-harness[bench]"')
-    rows = _measure(seeds, threads or native.usable_cores())
-    floors = _floors() if check else {}
-    below = [row for row in rows if row.ratio < floors.get(row.key, 0.0)]
-    _show(rows, floors)
+    rows = list(benchmark.rows(_timed(_cases(devices, threads), seeds)))
+    standards = _standards()
+    _show(rows, standards)
     if json_out:
-        _write(json_out, rows, seeds)
-    for row in below:
-        console.err().print(f"below its floor: {row.key}: {row.ratio:.2f} < {floors[row.key]:.2f}", markup=False)
-    return 3 if below else 0
+        _write(json_out, _report(rows, seeds))
+    failures = standards.failures(rows) if check else []
+    for sentence in failures:
+        console.err().print(f"below its floor: {sentence}", markup=False)
+    return 3 if failures else 0
 
 
-def _measure(seeds: int, threads: int) -> list[benchmark.Row]:
+def _devices(device: str | None) -> tuple[str, ...]:
     import torch
 
-    cases: list[tuple[Any, str, int, int, int]] = [
-        (benchmark.cpu_sides, "cpu", batch, n, count)
+    gpu = torch.cuda.is_available() and native.has_cuda()
+    if device is None:
+        return ("cpu", "cuda") if gpu else ("cpu",)
+    if device not in ("cpu", "cuda"):
+        raise UserError(f"no device named {device!r}", "cpu or cuda")
+    if device == "cuda" and not gpu:
+        why = "no CUDA device is at hand" if native.has_cuda() else "matching was built without CUDA"
+        raise UserError(f"cannot measure on a GPU: {why}")
+    return (device,)
+
+
+def _cases(devices: tuple[str, ...], threads: int) -> list[benchmark.Case]:
+    cases = [
+        ("cpu", batch, n, count)
         for batch, n in benchmark.SIZES
         for count in sorted({1, threads if batch > 1 else 1})
+        if "cpu" in devices
     ]
-    if torch.cuda.is_available() and native.has_cuda():
-        cases += [(benchmark.gpu_sides, "cuda", batch, n, threads) for batch, n in benchmark.GPU_SIZES]
-    rows: list[benchmark.Row] = []
-    with console.reporter().stage("timing", len(cases), "cases") as advance:
-        for case in cases:
-            rows += benchmark.measure(*case, seeds)
-            advance(1)
-    return rows
+    return cases + [("cuda", batch, n, threads) for batch, n in benchmark.GPU_SIZES if "cuda" in devices]
 
 
-def _floors() -> dict[str, float]:
-    """The committed floors: key of a row -> least ratio."""
+def _timed(cases: list[benchmark.Case], seeds: int) -> dict[str, Any]:
+    with console.reporter().stage("timing", benchmark.tests(cases, seeds), "runs") as advance:
+        return benchmark.run(cases, seeds, advance)
+
+
+def _crossover(path: Path, seeds: int, threads: int) -> int:
+    report = _timed([("crossover", batch, n, threads) for batch, n in benchmark.CROSSOVER_SIZES], seeds)
+    points = []
+    for (_, _, batch, n, _), by_side in benchmark.medians(report).items():
+        taken = {side: float(f"{statistics.median(by.values()):.4g}") for side, by in by_side.items()}
+        points.append(crossover.Point(batch, n, taken))
+    columns = ["b", "n", *(backends := ("cuda-fused", "cuda", "cpp")), "fastest"]
+    cells = []
+    for one in points:
+        figures = [f"{one.milliseconds[name]:.3f}" if name in one.milliseconds else "" for name in backends]
+        cells.append([str(one.batch), str(one.n), *figures, one.fastest_first()[0]])
+    console.out().print(console.table("matching on a GPU: milliseconds of a call, medians over seeds", columns, cells))
+    _write(path, crossover.Crossover(str(_gpu_model()), tuple(points)).to_json())
+    return 0
+
+
+def _standards() -> Standards:
     text = resources.files("harness.matching").joinpath("floors.json").read_text(encoding="utf-8")
-    floors: dict[str, float] = json.loads(text)["floors"]
-    return floors
+    content = json.loads(text)
+    prototype = content["prototype"]
+    return Standards(
+        content["floors"], prototype["ms"] if prototype["gpu"] in (_gpu_model() or "") else {}, content["goals"]
+    )
 
 
-def _show(rows: list[benchmark.Row], floors: dict[str, float]) -> None:
+def _show(rows: list[benchmark.Row], standards: Standards) -> None:
+    gpu = any(row.device == "cuda" for row in rows)
     columns = ["part", "device", "peer", "b", "n", "threads", "ours ms", "peer ms", "ratio", "worst", "floor"]
+    columns += ["prototype ms", "goal"] if gpu else []
     cells = []
     for row in rows:
         case = [row.part, row.device, row.peer, str(row.batch), str(row.n), str(row.threads)]
         figures = [f"{row.ours_ms:.3f}", f"{row.peer_ms:.3f}", f"{row.ratio:.2f}", f"{row.worst:.2f}"]
-        cells.append([*case, *figures, f"{floors[row.key]:.2f}" if row.key in floors else ""])
+        held = [standards.floor(row), *([standards.prototype(row), standards.goal(row)] if gpu else [])]
+        cells.append([*case, *figures, *("" if limit is None else f"{limit:g}" for limit in held)])
     title = "matching: medians over seeds; ratio = peer / ours, above 1 ours is faster"
     console.out().print(console.table(title, columns, cells, left=3))
 
 
-def _write(path: Path, rows: list[benchmark.Row], seeds: int) -> None:
-    packages = {name: version(name) for name in ("numpy", "scipy", "torch", "lapx") if _installed(name)}
-    content = {
+def _report(rows: list[benchmark.Row], seeds: int) -> dict[str, Any]:
+    packages = ("numpy", "scipy", "torch", "lapx", "pytest-benchmark")
+    return {
         "schema": SCHEMA,
         "benchmark": "matching",
         "instances": "clip_like",
         "seeds": seeds,
         "machine": {"cpu": _cpu_model(), "cores": native.usable_cores(), "gpu": _gpu_model()},
-        "versions": {"harness": version("laion-beyond-harness"), "python": platform.python_version(), **packages},
+        "versions": {
+            "harness": version("laion-beyond-harness"),
+            "python": platform.python_version(),
+            **{name: version(name) for name in packages if _installed(name)},
+        },
         "rows": [row.to_json() for row in rows],
     }
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())
     except OSError as error:
-        raise storage_error("the benchmark", path, error, "choose another file with --json-out") from error
+        raise storage_error("the benchmark", path, error, "choose another file") from error
 
 
 def _installed(package: str) -> bool:

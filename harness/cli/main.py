@@ -210,7 +210,8 @@ def bench_matching(
     threads: Annotated[int | None, typer.Option("--threads", help="Of cases with several.")] = None,
     device: Annotated[str | None, typer.Option("--device", help="cpu or cuda; both where there is a GPU.")] = None,
     crossover: Annotated[
-        Path | None, typer.Option("--crossover", help="Measure which backend `auto` should take on this GPU, into FILE.")
+        Path | None,
+        typer.Option("--crossover", help="Measure which backend `auto` should take on this GPU, into FILE."),
     ] = None,
 ) -> int:
     """Time matching against lapx and scipy, side by side, under pytest-benchmark."""

@@ -44,8 +44,8 @@ def match(prototypes: Any, names: Any, *, backend: Backend = "auto", threads: in
         prototypes: (b, n, d), or (n, d) for one problem; float32, float16, bfloat16 or float64 (taken as float32). Any
             strides; numpy, or torch on the CPU or a CUDA device.
         names: (b, m, d) or (m, d), of the same kind. n and m are free; either may be 0, and so may b.
-        backend: "auto" chooses by device and by what was built; the others force one. The CUDA kernels have not yet
-            been seen on a GPU, so "auto" leaves tensors on a device to the CPU (`harness.matching.operator.AUTO`).
+        backend: "auto" chooses by device, by what was built, and for tensors on a device by a measured table
+            (`harness.matching.crossover`; the CPU where there is none); the others force one.
         threads: for "cpp", how many at most; all usable cores when None. The result does not depend on it.
 
     Returns:

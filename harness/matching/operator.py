@@ -2,21 +2,21 @@
 
 Imported when the first tensor arrives: this module imports torch.
 
-State of the CUDA kernels: they compile for sm_80, sm_90 and PTX, and their logic after the product is tested on threads
-of the CPU (tests/matching/test_team.py), but they have not yet been seen on a GPU. No crossover has been measured, so
-"auto" does not choose them; `AUTO` is the one place to change once tests/matching/test_cuda.py has passed on a device.
+State of the CUDA kernels: they compile for sm_80, sm_90 and PTX, and the fused one and the assignment of the other are
+tested on threads of the CPU (tests/matching/test_team.py), but they have not yet been seen on a GPU. "auto" takes them
+where a measured table says that they are faster (`harness.matching.crossover`); none has been measured yet.
 """
 
 from __future__ import annotations
+
+from functools import cache
+from operator import index
 
 import torch
 from torch import Tensor
 
 from harness.errors import UserError
-from harness.matching import door, native
-
-AUTO: tuple[str, ...] = ()
-"""CUDA backends that "auto" may choose for tensors on a device, the first that fits."""
+from harness.matching import crossover, door, native
 
 MAX_SIDE = 16384
 """Of a matrix that "cuda" takes; above, its room and its time are beyond what it was designed for."""
@@ -36,29 +36,44 @@ def run(prototypes: Tensor, names: Tensor, backend: str, threads: int) -> tuple[
 
 def choose(prototypes: Tensor, names: Tensor, backend: str) -> str:
     """The backend for these tensors: what was forced if it can be had, else by device and size."""
-    if prototypes.is_cuda:
-        if backend == "auto":
-            return next((one for one in AUTO if _obstacle(prototypes, names, one) is None), door.cpu_backend("auto"))
-        if backend in ("cuda", "cuda-fused"):
-            if obstacle := _obstacle(prototypes, names, backend):
-                raise UserError(f"backend {backend!r} {obstacle}", "use backend='auto'")
-            return backend
-    return door.cpu_backend(backend)
+    if not prototypes.is_cuda or backend in ("cpp", "scipy"):
+        return door.cpu_backend(backend)
+    (batch, n, dimension), m = prototypes.shape, names.shape[1]
+    # under torch.compile, index() turns a size that may vary into the plain number of this shape
+    used: str = _choose_on_device(index(batch), index(n), index(m), index(dimension), prototypes.get_device(), backend)
+    return used
 
 
-def _obstacle(prototypes: Tensor, names: Tensor, backend: str) -> str | None:
-    """Why a CUDA backend cannot take these tensors on a device, or None."""
-    (_, n, dimension), m = prototypes.shape, names.shape[1]
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator, unused-ignore]
+def _choose_on_device(batch: int, n: int, m: int, dimension: int, device: int, backend: str) -> str:
+    """`choose` for tensors on a device; torch.compile asks once for each shape and keeps the answer."""
+    if backend != "auto":
+        if obstacle := _obstacle(n, m, dimension, device, backend):
+            raise UserError(f"backend {backend!r} {obstacle}", "use backend='auto'")
+        return backend
+    for one in _table().fastest_first(torch.cuda.get_device_name(device), batch, n, m):
+        if one not in ("cuda", "cuda-fused") or _obstacle(n, m, dimension, device, one) is None:
+            return one
+    return door.cpu_backend("auto")
+
+
+@cache
+def _table() -> crossover.Crossover:
+    return crossover.load()
+
+
+def _obstacle(n: int, m: int, dimension: int, device: int, backend: str) -> str | None:
+    """Why a CUDA backend cannot take such tensors on a device, or None."""
     if not native.has_cuda():
         return "was not built: no CUDA toolkit was found at installation"
-    if torch.cuda.get_device_capability(prototypes.device) < (8, 0):
-        return f"needs compute capability 8.0; {torch.cuda.get_device_name(prototypes.device)} is older"
+    if torch.cuda.get_device_capability(device) < (8, 0):
+        return f"needs compute capability 8.0; {torch.cuda.get_device_name(device)} is older"
     if dimension > MAX_DIMENSION:
         return f"takes at most {MAX_DIMENSION} dimensions, not {dimension}"
     if max(n, m) > MAX_SIDE:
         return f"takes at most {MAX_SIDE} rows, not {max(n, m)}"
     if backend == "cuda-fused":
-        with torch.cuda.device(prototypes.device):
+        with torch.cuda.device(device):
             if not native.module().fused_fits(n, m):
                 return f"needs {n} x {m} similarities in the shared memory of one block, and they do not fit"
     return None

@@ -1,64 +1,127 @@
-"""Matching and its peers under pytest-benchmark: `pytest tests/bench --benchmark-only`.
+"""`harness bench matching`: pytest-benchmark's times, the ratios that follow, floors, and the crossover's table.
 
-One round per seed of the CLIP-like generator; `harness bench matching` compares the same sides pair by pair.
+The times are taken by harness/matching/timing.py; nothing here times anything for its own sake.
 """
 
-import itertools
 import json
 
 import pytest
 
 from harness.cli import bench
+from harness.errors import UserError
 from harness.matching import benchmark as cases
-from harness.matching import native
+from harness.matching import crossover, native
 
 pytest.importorskip("lap")
 pytestmark = pytest.mark.skipif(not native.has_cpp(), reason="the native module is not built")
 
-SEEDS = 20
-SMALL = [size for size in cases.SIZES if size != (16, 1000)]  # scipy alone would take a minute
+
+def report(times):
+    """What pytest-benchmark would write: (case, side, seed) -> seconds."""
+    names = ("part", "device", "batch", "n", "threads")
+    return {
+        "benchmarks": [
+            {"extra_info": {**dict(zip(names, case, strict=True)), "side": side, "seed": seed}, "stats": {"median": s}}
+            for (case, side, seed), s in times.items()
+        ]
+    }
 
 
-@pytest.mark.parametrize("side", ["ours", "lapx", "scipy"])
-@pytest.mark.parametrize("part", ["assignment", "call"])
-@pytest.mark.parametrize(("batch", "n"), SMALL)
-def test_bench(benchmark, batch, n, part, side):
-    benchmark.group = f"{part} {batch} x {n}, one thread"
-    seeds = itertools.count()
-
-    def setup():
-        run = sides(next(seeds), batch, n)[part][side]
-        return (run,), {}
-
-    benchmark.pedantic(lambda run: run(), setup=setup, rounds=SEEDS, warmup_rounds=1)
+def test_ratios_are_taken_seed_by_seed():
+    case = ("call", "cpu", 2, 20, 1)
+    ours, theirs = [1.0, 2.0, 4.0], [3.0, 4.0, 4.0]
+    times = {(case, "ours", seed): s for seed, s in enumerate(ours)}
+    times |= {(case, "lapx", seed): s for seed, s in enumerate(theirs)}
+    (row,) = cases.rows(report(times))
+    assert row == cases.Row(*case, "lapx", 2000.0, 4000.0, 2.0, 1.0)
+    assert row.key == "call/cpu/2x20/one-thread/lapx"
 
 
-def sides(seed, batch, n):
-    return cases.cpu_sides(seed, batch, n, threads=1)
-
-
-def test_command_measures_checks_and_writes(tmp_path, monkeypatch, capsys):
+def test_command_measures_and_writes(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cases, "SIZES", ((2, 20),))
     file = tmp_path / "made" / "matching.json"
-    assert bench.bench_matching(check=False, json_out=file, seeds=3, threads=2) == 0
+    assert bench.bench_matching(check=False, json_out=file, seeds=3, threads=2, device="cpu") == 0
     written = json.loads(file.read_text())
     assert written["seeds"] == 3
-    assert {row["peer"] for row in written["rows"]} == {"lapx", "scipy"}
-    assert {row["part"] for row in written["rows"]} == {"assignment", "call"}
+    assert {(row["part"], row["peer"], row["threads"]) for row in written["rows"]} == {
+        (part, peer, threads)
+        for part in ("assignment", "call")
+        for peer, threads in (("lapx", 1), ("scipy", 1), ("lapx", 2))
+    }
+    assert "pytest-benchmark" in written["versions"]
     assert "peer / ours" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("floor", "code"), [(1e-9, 0), (1e9, 3)])
-def test_check_compares_with_the_floors(monkeypatch, floor, code):
+def test_check_compares_with_the_floors(monkeypatch, capsys, floor, code):
     monkeypatch.setattr(cases, "SIZES", ((1, 20),))
-    monkeypatch.setattr(bench, "_floors", lambda: {"assignment/cpu/1x20/one-thread/lapx": floor})
-    assert bench.bench_matching(check=True, json_out=None, seeds=2, threads=1) == code
+    standards = bench.Standards(floors={"assignment/cpu/1x20/one-thread/lapx": floor})
+    monkeypatch.setattr(bench, "_standards", lambda: standards)
+    assert bench.bench_matching(check=True, json_out=None, seeds=2, threads=1, device="cpu") == code
+    assert ("below its floor" in capsys.readouterr().err) == (code == 3)
+
+
+def test_a_side_that_fails_is_a_sentence():
+    with pytest.raises(UserError, match="a side of the benchmark failed"):
+        cases.run([("cpu", 1, 4, -1)], 1, lambda _: None)
+
+
+def test_the_prototype_and_the_goals_are_of_cases_that_are_measured():
+    content = json.loads((crossover.PACKAGED.parent / "floors.json").read_text())
+    sizes = {f"{batch}x{n}" for batch, n in cases.GPU_SIZES}
+    assert set(content["prototype"]["ms"]) <= sizes
+    assert {tuple(key.split("/")[1:3]) for key in content["goals"]} <= {("cuda", size) for size in sizes}
+    standards = bench.Standards(prototype_ms=content["prototype"]["ms"], goals=content["goals"])
+    row = cases.Row("call", "cuda", 64, 113, 2, "scipy", 0.3, 60.0, 200.0, 150.0)
+    assert standards.goal(row) == 330
+    assert standards.failures([row]) == ["cuda 64 x 113: 0.300 ms, the prototype took 0.218 ms"]
 
 
 def test_floors_name_cases_that_are_measured():
-    for key in bench._floors():
+    for key in bench._standards().floors:
         part, device, size, threads, peer = key.split("/")
         assert part in ("assignment", "call")
         assert tuple(map(int, size.split("x"))) in cases.SIZES
         assert (device, peer) in (("cpu", "lapx"), ("cpu", "scipy"))
         assert threads in ("one-thread", "threads")
+
+
+def test_committed_figures_hold_the_floors():
+    file = crossover.PACKAGED.parents[2] / "leaderboards" / "benchmarks" / "matching_cpu.json"
+    if not file.is_file():
+        pytest.skip("needs the source tree")
+    content = json.loads(file.read_text())
+    rows = [cases.Row(**row) for row in content["rows"]]
+    floors = bench._standards()
+    assert content["seeds"] >= 20
+    assert floors.failures(rows) == []
+    assert set(floors.floors) <= {row.key for row in rows}
+
+
+def test_crossover_writes_what_auto_reads(tmp_path, monkeypatch, capsys):
+    """The command from times to table, with times made up here: no device is needed."""
+    made_up = {"cuda-fused": 0.2, "cuda": 0.3, "cpp": 0.1}
+    times = {
+        (("call", "cuda", batch, n, 2), side, seed): s * (batch if side == "cpp" else 1) / 1000
+        for batch, n in ((1, 100), (64, 100))
+        for side, s in made_up.items()
+        for seed in range(3)
+    }
+    monkeypatch.setattr(bench, "_devices", lambda device: (device,))
+    monkeypatch.setattr(bench, "_gpu_model", lambda: "Some GPU")
+    monkeypatch.setattr(bench, "_timed", lambda asked, seeds: report(times))
+    file = tmp_path / "crossover.json"
+    assert bench.bench_matching(check=False, json_out=None, seeds=3, crossover_out=file) == 0
+    assert "fastest" in capsys.readouterr().out
+    monkeypatch.setenv("HARNESS_CROSSOVER", str(file))
+    table = crossover.load()
+    assert table.fastest_first("Some GPU", 1, 100, 100) == ("cpp", "cuda-fused", "cuda")
+    assert table.fastest_first("Some GPU", 64, 100, 100) == ("cuda-fused", "cuda", "cpp")
+
+
+def test_no_device_is_a_sentence(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(UserError, match="cannot measure on a GPU"):
+        bench.bench_matching(check=False, json_out=None, device="cuda")
+    with pytest.raises(UserError, match="no device named 'tpu'"):
+        bench.bench_matching(check=False, json_out=None, device="tpu")

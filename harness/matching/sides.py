@@ -1,0 +1,172 @@
+"""What the benchmark times: ours and the peers, for each kind of case.
+
+Two parts. "assignment": all sides get the same similarities, ours as int32, lapx as float32, scipy as float64. "call":
+from unit rows to columns, ours by `match`, the peers by `torch.bmm` in float32 and their solver. On a GPU the peers'
+part includes the copy of the similarities to pinned memory on the host and of the columns back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from harness.matching import instances, native
+from harness.matching.door import assign, match
+from harness.matching.quantise import UNIT
+
+Run = Callable[[], Any]
+Sides = dict[tuple[str, str], Run]
+"""(part, side) -> what to time."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of case: the sides' names, known without a device, and what makes them for one instance."""
+
+    device: str
+    names: Callable[[int, int, int], list[tuple[str, str]]]
+    make: Callable[[int, int, int, int], Sides]
+
+
+# ------------------------------------------------------------------------------------------ on the CPU
+
+
+def _cpu_names(batch: int, n: int, threads: int) -> list[tuple[str, str]]:
+    """scipy has one thread; it is left out of cases with more."""
+    peers = (["lapx"] if lapx_batch() else []) + (["scipy"] if threads == 1 else [])
+    return [(part, side) for part in ("assignment", "call") for side in ("ours", *peers)]
+
+
+def _cpu_sides(seed: int, batch: int, n: int, threads: int) -> Sides:
+    import torch
+
+    p, t = instances.clip_like(seed, batch, n, n)
+    prototypes, names = torch.from_numpy(p), torch.from_numpy(t)
+    whole = native.quantised_similarity(p, t, threads)[0]
+    cost32, cost64 = (-whole.astype(dtype) / UNIT for dtype in (np.float32, np.float64))
+    lapjvr = lapx_batch()
+
+    def similarity() -> Any:
+        torch.set_num_threads(threads)
+        return torch.bmm(prototypes, names.mT).neg_().numpy()
+
+    def lapx(costs: Any) -> Any:
+        return lapjvr(costs, return_cost=False, n_threads=threads) if lapjvr else None
+
+    return {
+        ("assignment", "ours"): lambda: assign(whole, backend="cpp", threads=threads),
+        ("assignment", "lapx"): lambda: lapx(cost32),
+        ("assignment", "scipy"): lambda: [linear_sum_assignment(one) for one in cost64],
+        ("call", "ours"): lambda: match(prototypes, names, backend="cpp", threads=threads),
+        ("call", "lapx"): lambda: lapx(similarity()),
+        ("call", "scipy"): lambda: [linear_sum_assignment(one) for one in similarity()],
+    }
+
+
+# -------------------------------------------------------------------------------------------- on a GPU
+
+
+def _gpu_names(batch: int, n: int, threads: int) -> list[tuple[str, str]]:
+    unfused = ["unfused"] if native.module().fused_fits(n, n) else []
+    peers = ["eager", *unfused, "bmm", "cpp", "scipy", *(["lapx"] if lapx_batch() else [])]
+    return [("call", side) for side in ("ours", *peers)]
+
+
+def _gpu_sides(seed: int, batch: int, n: int, threads: int) -> Sides:
+    """Ours is the replay of a captured graph, fused where it fits; "eager" the plain call, "bmm" the product alone."""
+    import torch
+
+    p, t = (torch.from_numpy(x).cuda() for x in instances.clip_like(seed, batch, n, n))
+    host = torch.empty((batch, n, n), pin_memory=True)
+    lapjvr = lapx_batch()
+    best = "cuda-fused" if native.module().fused_fits(n, n) else "cuda"
+
+    def similarity() -> Any:
+        host.copy_(torch.bmm(p, t.mT).neg_())
+        return host.numpy()
+
+    def back(columns: Any) -> None:
+        torch.from_numpy(np.stack(columns)).cuda()
+
+    return {
+        ("call", "ours"): _replayed(lambda: match(p, t, backend=best)),  # type: ignore[call-overload]
+        ("call", "eager"): _awaited(lambda: match(p, t, backend=best)),  # type: ignore[call-overload]
+        ("call", "unfused"): _replayed(lambda: match(p, t, backend="cuda")),
+        ("call", "bmm"): _replayed(lambda: torch.bmm(p, t.mT)),
+        ("call", "cpp"): _awaited(lambda: match(p, t, backend="cpp", threads=threads)),
+        ("call", "scipy"): lambda: back([linear_sum_assignment(one)[1] for one in similarity()]),
+        ("call", "lapx"): lambda: (
+            back(lapjvr(similarity(), return_cost=False, n_threads=threads)[1]) if lapjvr else None
+        ),
+    }
+
+
+def _crossover_names(batch: int, n: int, threads: int) -> list[tuple[str, str]]:
+    fused = ["cuda-fused"] if native.module().fused_fits(n, n) else []
+    return [("call", side) for side in (*fused, "cuda", "cpp")]
+
+
+def _crossover_sides(seed: int, batch: int, n: int, threads: int) -> Sides:
+    """Plain calls: it is these that `auto` decides about."""
+    import torch
+
+    p, t = (torch.from_numpy(x).cuda() for x in instances.clip_like(seed, batch, n, n))
+
+    def call(backend: Any) -> Run:
+        return _awaited(lambda: match(p, t, backend=backend, threads=threads))
+
+    return {("call", side): call(side) for side in ("cuda-fused", "cuda", "cpp")}
+
+
+def _awaited(run: Run) -> Run:
+    import torch
+
+    def wait() -> None:
+        run()
+        torch.cuda.synchronize()
+
+    return wait
+
+
+def _replayed(run: Run) -> Run:
+    """`run` as a CUDA graph, captured at the first call."""
+    import torch
+
+    kept: list[Any] = []
+
+    def replay() -> None:
+        if not kept:
+            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call, unused-ignore]
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                run()
+            torch.cuda.current_stream().wait_stream(stream)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                result = run()
+            kept.extend((graph, result))
+        kept[0].replay()
+        torch.cuda.synchronize()
+
+    return replay
+
+
+KINDS = {
+    "cpu": Kind("cpu", _cpu_names, _cpu_sides),
+    "cuda": Kind("cuda", _gpu_names, _gpu_sides),
+    "crossover": Kind("cuda", _crossover_names, _crossover_sides),
+}
+
+
+def lapx_batch() -> Callable[..., Any] | None:
+    """lapx's strongest batch solver, or None where it is not installed."""
+    try:
+        from lap import lapjvr_batch
+    except ImportError:
+        return None
+    solve: Callable[..., Any] = lapjvr_batch
+    return solve
