@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from threadpoolctl import threadpool_info
 from torch import Tensor
 from torchvision.transforms.functional import to_tensor
 
@@ -293,3 +294,15 @@ def test_the_encoder_key_does_not_depend_on_what_the_weights_are_called() -> Non
 def test_the_batch_on_the_cpu_is_bounded_in_pixels(tmp_path: Path, size: Any) -> None:
     assert encoder(tmp_path, size=size)._batch == 64
     assert encoder(tmp_path, size=224)._batch == 8
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_one_thread_per_operation_in_torch_and_in_blas(device: str) -> None:
+    def blas() -> set[int]:
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    before = torch.get_num_threads(), blas()
+    with one_thread_per_operation(torch.device(device)):
+        assert blas() == {1}
+        assert torch.get_num_threads() == (1 if device == "cpu" else before[0])
+    assert (torch.get_num_threads(), blas()) == before
