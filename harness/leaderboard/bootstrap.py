@@ -9,12 +9,14 @@ little about the spread between seeds: intervals are honest about images, and a 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.leaderboard.evidence import Evidence, Lacking
+from harness.leaderboard.predictions import Columns
 from harness.metrics import best_naming
 from harness.types.leaderboard import Row
 
@@ -39,7 +41,7 @@ class Bootstrap:
     Args:
         rows: of any setting.
         evidence: what each of them rests on, in the same order.
-        metric: one of ``NEEDED``.
+        metric: one of ``NEEDED``; for another there is no interval, and ``lacking`` says so.
     """
 
     def __init__(self, rows: Sequence[Row], evidence: Sequence[Evidence], metric: str) -> None:
@@ -50,6 +52,7 @@ class Bootstrap:
             self.lacking = {row.id: f"no interval is worked out for {metric}" for row in rows}
             return
         answers: dict[tuple[str, tuple[str, ...]], dict[str, dict[int, Answers]]] = {}
+        source: dict[tuple[str, tuple[str, ...]], Evidence] = {}
         for row, found in zip(rows, evidence, strict=True):
             for domain, data in row.data.items():
                 if domain not in row.domains or metric not in row.domains[domain]:
@@ -60,8 +63,13 @@ class Bootstrap:
                     self.lacking.setdefault(row.id, str(missing))
                     continue
                 answers.setdefault((data.fingerprint, data.unreadable), {})[f"{row.id} {domain}"] = seeds
-        for (fingerprint, _), group in answers.items():
-            for key, values in _replicates(fingerprint, group, metric).items():
+                source[data.fingerprint, data.unreadable] = found
+        for (fingerprint, unreadable), group in answers.items():
+            figure: Figure = top1
+            if metric == "oop_worst_decile":
+                label = source[fingerprint, unreadable].labels(fingerprint, "oop", unreadable)
+                figure = partial(worst_decile, label=label)
+            for key, values in _replicates(fingerprint, group, metric, figure).items():
                 row_id, _, domain = key.partition(" ")
                 self._replicates[row_id, domain] = values
         for row in rows:
@@ -74,11 +82,17 @@ class Bootstrap:
         return self._replicates.get((row.id, place))
 
 
+Weights = NDArray[np.float32]
+
+Figure = Callable[[Iterable[Weights], Weights], NDArray[np.floating]]
+"""``(b, n)`` weights of images in chunks of replicates, ``(n, vectors)`` right answers -> ``(replicates, vectors)``."""
+
 Answers = dict[str, NDArray[np.bool_]]
 """Key of the predictions -> whether each image was answered rightly ``(n,)``."""
 
 NEEDED: Mapping[str, tuple[str, ...]] = {
     "oop_top1": ("oop",),
+    "oop_worst_decile": ("oop",),
     "ip_top1": ("ip",),
     "h_mean": ("oop", "ip"),
     "ip_retention": ("ip", "reference"),
@@ -127,9 +141,11 @@ def _right(row: Row, domain: str, evidence: Evidence, keys: Sequence[str]) -> di
     return found
 
 
-def _replicates(fingerprint: str, group: Mapping[str, dict[int, Answers]], metric: str) -> dict[str, Replicates]:
+def _replicates(
+    fingerprint: str, group: Mapping[str, dict[int, Answers]], metric: str, figure: Figure
+) -> dict[str, Replicates]:
     """The replicates of every row on one domain's data: its answers weighed by how often each image was drawn."""
-    accuracy: dict[tuple[str, int, str], NDArray[np.float64]] = {}
+    accuracy: dict[tuple[str, int, str], NDArray[np.floating]] = {}
     images: dict[str, int] = {}
     for side in ("oop", "ip"):
         keys = [(name, seed, key) for name, seeds in group.items() for seed in seeds for key in seeds[seed]]
@@ -142,7 +158,7 @@ def _replicates(fingerprint: str, group: Mapping[str, dict[int, Answers]], metri
             part = vectors[start : start + COLUMNS]
             right = np.stack([np.frombuffer(v, dtype=np.bool_) for v, _ in part], axis=1).astype(np.float32)
             images[side] = len(right)
-            drawn = np.concatenate([w @ right for w in _drawn(fingerprint, side, len(right))]) / len(right)
+            drawn = figure(_drawn(fingerprint, side, len(right)), right)
             for column, (_, owners) in enumerate(part):
                 accuracy |= dict.fromkeys(owners, drawn[:, column])
     found = {}
@@ -154,7 +170,46 @@ def _replicates(fingerprint: str, group: Mapping[str, dict[int, Answers]], metri
     return found
 
 
-def _drawn(fingerprint: str, side: str, n: int) -> Iterator[NDArray[np.float32]]:
+def top1(weights: Iterable[Weights], right: Weights) -> NDArray[np.floating]:
+    """Accuracy of each vector of answers in every replicate.
+
+    Args:
+        weights: how often each image is drawn ``(b, n)``, in chunks of b replicates; whole numbers.
+        right: whether each image was answered rightly ``(n, vectors)``, 0 or 1.
+
+    Returns:
+        ``(replicates, vectors)``.
+    """
+    return np.concatenate([w @ right for w in weights]) / len(right)
+
+
+def worst_decile(weights: Iterable[Weights], right: Weights, label: Columns) -> NDArray[np.floating]:
+    """Mean accuracy of the classes that are the worst tenth on all images; as ``top1``, with labels ``(n,)``.
+
+    The classes stay those of the figure. Chosen anew in every replicate they would be those that drew badly: that
+    counts the noise of choosing twice, and the replicates lie below the figure by as much as the figure lies below the
+    truth. In simulated domains of 54 classes with 50 images and 113 with 200, the 95 % interval of such replicates held
+    the truth in 25 to 81 of 100 cases, this one in 79 to 93.
+    """
+    members = [np.flatnonzero(label == c) for c in np.unique(label)]
+    accuracy = np.stack([right[images].mean(axis=0, dtype=np.float64) for images in members])
+    size = max(1, len(members) // 10)
+    worst = np.argsort(accuracy, axis=0, kind="stable")[:size]
+    found = []
+    for w in weights:
+        total = np.zeros((len(w), right.shape[1]))
+        for c in np.unique(worst):
+            vectors = np.flatnonzero((worst == c).any(axis=0))
+            of_class = w[:, members[c]]
+            drawn = of_class.sum(axis=1, dtype=np.float64)[:, None]
+            hits = of_class @ right[np.ix_(members[c], vectors)]
+            # A class without a drawn image tells nothing new.
+            total[:, vectors] += np.where(drawn > 0, hits / np.maximum(drawn, 1), accuracy[c, vectors])
+        found.append(total / size)
+    return np.concatenate(found)
+
+
+def _drawn(fingerprint: str, side: str, n: int) -> Iterator[Weights]:
     """How often each of n images is drawn ``(b, n)``, in chunks of b replicates. Counts are exact in this type."""
     generator = _generator(f"{fingerprint}/{side}/{n}")
     size = max(1, CHUNK // n)
@@ -176,7 +231,7 @@ def _generator(text: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(int(hashlib.sha256(text.encode()).hexdigest(), 16)))
 
 
-def _metric(name: str, accuracy: Mapping[str, NDArray[np.float64]], images: Mapping[str, int]) -> NDArray[np.float64]:
+def _metric(name: str, accuracy: Mapping[str, NDArray[np.floating]], images: Mapping[str, int]) -> NDArray[np.float64]:
     """A metric from the accuracies it needs; a ratio to nothing is 0."""
     values = [np.asarray(accuracy[key], dtype=np.float64) for key in NEEDED[name]]
     if len(values) == 1:
