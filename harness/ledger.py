@@ -18,6 +18,8 @@ from harness.types.cell import Cell
 from harness.types.labels import LabelSheet
 from harness.types.manifest import Manifest
 
+FAILED = ".failed.json"
+
 
 def predictions_path(digest: str) -> str:
     """Where predictions lie in a results folder, by the sha256 of their content."""
@@ -76,10 +78,10 @@ class Ledger:
             cell = cell.model_copy(update={"answers": None})
         key = cell.spec.key
         final = cell.failure is None or cell.failure.kind == "not applicable"
-        path = self._path(key) if final else self._path(key).with_suffix(".failed.json")
+        path = self._path(key) if final else self._path(key).with_suffix(FAILED)
         self._write(path, (cell.model_dump_json(indent=1) + "\n").encode())
         if final:
-            for ending in (".failed.json", ".failed.log"):
+            for ending in (FAILED, ".failed.log"):
                 with contextlib.suppress(OSError):  # the result is stored; an old failure beside it changes nothing
                     self._path(key).with_suffix(ending).unlink()
         return cell
@@ -100,12 +102,15 @@ class Ledger:
 
     def cells(self) -> Iterator[Cell]:
         """All finished cells, in the order of their keys; damaged files are passed over."""
-        for path in sorted(self.root.glob("cells/*/*.json")):
-            if path.name.endswith(".failed.json"):
-                continue
-            cell = _read(path)
-            if cell is not None:
-                yield cell
+        paths = sorted(self.root.glob("cells/*/*.json"))
+        return self._cells(path for path in paths if not path.name.endswith(FAILED))
+
+    def failed(self) -> Iterator[Cell]:
+        """All failed cells, in the order of their keys."""
+        return self._cells(sorted(self.root.glob(f"cells/*/*{FAILED}")))
+
+    def _cells(self, paths: Iterable[Path]) -> Iterator[Cell]:
+        return (cell for path in paths if (cell := _read(path)) is not None)
 
     def _path(self, key: str) -> Path:
         return self.root / "cells" / key[:2] / f"{key}.json"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from harness.files import storage_error, write_atomic
-from harness.leaderboard import assemble
+from harness.leaderboard import assemble, row_key
 from harness.leaderboard.costs import costs, write_costs
 from harness.ledger import Ledger
 from harness.progress import Reporter, Silent
@@ -52,9 +52,12 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
     wanted = {(job.spec.domain, job.spec.seed) for job in plan.jobs}
     ran = assemble(cells.values(), wanted, plan.lost)
     file = ledger.root / FILE
-    failed = [cell for cell in cells.values() if cell.failure is not None and cell.spec.key not in known]
     stored = {cell.spec.key: cell for cell in ledger.cells()}
-    everything = assemble([*stored.values(), *failed], lost=())
+    # A failure of an earlier run stays a hole with its reason, unless all of its row failed and this run is of others:
+    # that is a plugin as it was before it was mended.
+    whole = {row_key(cell.spec) for cell in [*stored.values(), *cells.values()]}
+    failed = [cell for cell in ledger.failed() if row_key(cell.spec) in whole]
+    everything = assemble([*stored.values(), *failed])
     write_leaderboard(ledger, everything)
     write_costs(ledger.root, costs(everything.rows, stored.get))
     return Outcome(ran, file, len(pending), len(known), unreadable)

@@ -109,6 +109,26 @@ def test_a_failed_cell_is_tried_again_and_the_others_are_not(evaluate):
     assert "running cells: 2 cells" in again.err
 
 
+def test_a_hole_keeps_its_reason_when_a_later_run_leaves_it_out(evaluate, tmp_path):
+    evaluate_hostile(evaluate, "raise")
+    file = tmp_path / "results" / "leaderboard.json"
+    before = file.read_bytes()
+    evaluate("--plugin", "fsnl", "--baseline", "none")
+    assert file.read_bytes() == before
+    reasons = {f["reason"] for r in json.loads(before)["rows"] if r["method"] == "hostile" for f in r["failures"]}
+    assert reasons == {"hostile raised ValueError: the moon is in the wrong place"}
+
+
+def test_a_row_that_failed_altogether_leaves_when_its_method_was_mended(evaluate, monkeypatch, tmp_path):
+    only = ("--plugin", "hostile,fsnl", "--domain", "Animals", "--baseline", "none")
+    evaluate(*only, "-p", "hostile.how=raise")
+    monkeypatch.setattr(registry, "code_digest", lambda module: "1" * 64)
+    evaluate(*only, "-p", "hostile.how=mended")
+    found = json.loads((tmp_path / "results" / "leaderboard.json").read_text())["rows"]
+    (row,) = [row for row in found if row["method"] == "hostile"]
+    assert row["failures"] == []
+
+
 def test_a_fixed_vocabulary_is_not_applicable_and_no_failure(evaluate):
     answer = evaluate_hostile(evaluate, "fixed")
     assert answer.code == 0
