@@ -48,7 +48,6 @@ HARNESS_TEAM void clear_bits(std::uint32_t* at, std::uint32_t bits) { atomicAnd(
 HARNESS_TEAM std::int32_t fetch_add(std::int32_t* at, std::int32_t x) { return atomicAdd(at, x); }
 HARNESS_TEAM void write(std::int32_t* at, std::int32_t x) { *reinterpret_cast<volatile std::int32_t*>(at) = x; }
 HARNESS_TEAM std::int32_t read(const std::int32_t* at) { return *reinterpret_cast<const volatile std::int32_t*>(at); }
-HARNESS_TEAM std::uint32_t read(const std::uint32_t* at) { return *reinterpret_cast<const volatile std::uint32_t*>(at); }
 HARNESS_TEAM int lowest_bit(std::uint32_t bits) { return __ffs(int(bits)) - 1; }
 HARNESS_TEAM int length(std::uint32_t bits) { return 32 - __clz(int(bits)); }
 
@@ -147,7 +146,6 @@ inline void clear_bits(std::uint32_t* at, std::uint32_t bits) { __atomic_fetch_a
 inline std::int32_t fetch_add(std::int32_t* at, std::int32_t x) { return __atomic_fetch_add(at, x, __ATOMIC_RELAXED); }
 inline void write(std::int32_t* at, std::int32_t x) { __atomic_store_n(at, x, __ATOMIC_RELAXED); }
 inline std::int32_t read(const std::int32_t* at) { return __atomic_load_n(at, __ATOMIC_RELAXED); }
-inline std::uint32_t read(const std::uint32_t* at) { return __atomic_load_n(at, __ATOMIC_RELAXED); }
 inline int lowest_bit(std::uint32_t bits) { return __builtin_ctz(bits); }
 inline int length(std::uint32_t bits) { return bits ? 32 - __builtin_clz(bits) : 0; }
 

@@ -279,7 +279,7 @@ HARNESS_TEAM bool augment(Team& team, const Problem<T>& w, int start) {
             w.price[j] -= w.closed[j] == kPassed ? T(0) : best.value - past;
         else if (w.closed[j] == kClosed)
             w.price[j] += past;
-        if (w.price[j] > Problem<T>::limit) write(&w.flags[kOverflow], 1);
+        if (w.price[j] > Problem<T>::limit) keep_largest(&w.flags[kOverflow], 1);
     }
     team.sync();  // everyone has seen that the column is free
     if (team.rank() == 0)
@@ -360,35 +360,40 @@ HARNESS_TEAM const std::uint32_t* takes(const Problem<T>& w, int node) {
     return node == kNobody ? w.releasable : w.tight + std::size_t(node) * w.words;
 }
 
+// Whether all that `node` could take among the columns in `unseen` is its own.
+template <class T>
+HARNESS_TEAM bool idle(const Problem<T>& w, int node) {
+    for (int word = 0; word < w.words; ++word)
+        for (std::uint32_t bits = takes(w, node)[word] & w.unseen[word]; bits; bits &= bits - 1)
+            if (w.row_of[word * 32 + lowest_bit(bits)] != node) return false;
+    return true;
+}
+
 // Closes the rows that cannot be on a cycle: those that could only take columns of closed rows. `unseen` has the others'
 // columns. True when any row stays open.
 template <class T, class Team>
 HARNESS_TEAM bool peel(Team& team, const Problem<T>& w) {
     for (int i = team.rank(); i < w.rows; i += team.size()) w.open[i] = 1;
     for (int word = team.rank(); word < w.words; word += team.size()) w.unseen[word] = 0xffffffffu;
-    if (team.rank() == 0) w.flags[kChanged] = 0;
+    if (team.rank() == 0) write(&w.flags[kChanged], 0);
     team.sync();
+    bool nobody_open = w.rows < w.columns;  // the node of the free columns, in the care of rank 0
     for (;;) {
-        // Node -1 stands for all free columns. It stays open while a releasable column has an open row.
-        for (int node = team.rank() - 1; node < w.rows; node += team.size()) {
-            if (node >= 0 && !w.open[node]) continue;
-            if (node < 0 && w.rows == w.columns) continue;
-            bool dead = true;
-            for (int word = 0; word < w.words; ++word)
-                for (std::uint32_t bits = takes(w, node)[word] & read(&w.unseen[word]); bits; bits &= bits - 1)
-                    dead &= w.row_of[word * 32 + lowest_bit(bits)] == node;  // its own
-            if (!dead) continue;
-            if (node >= 0) {
-                w.open[node] = 0;
-                clear_bits(&w.unseen[w.column_of[node] / 32], 1u << (w.column_of[node] % 32));
-                write(&w.flags[kChanged], 1);
-            } else {
-                for (int j = 0; j < w.columns; ++j)
-                    if (w.row_of[j] == kNobody && (read(&w.unseen[j / 32]) >> (j % 32) & 1)) {
-                        clear_bits(&w.unseen[j / 32], 1u << (j % 32));
-                        write(&w.flags[kChanged], 1);
-                    }
+        for (int i = team.rank(); i < w.rows; i += team.size())
+            if (w.open[i] && idle(w, i)) w.open[i] = 2;
+        const bool nobody_idle = team.rank() == 0 && nobody_open && idle(w, kNobody);
+        team.sync();
+        for (int i = team.rank(); i < w.rows; i += team.size())
+            if (w.open[i] == 2) {
+                w.open[i] = 0;
+                clear_bits(&w.unseen[w.column_of[i] / 32], 1u << (w.column_of[i] % 32));
+                fetch_add(&w.flags[kChanged], 1);
             }
+        if (nobody_idle) {
+            for (int j = 0; j < w.columns; ++j)
+                if (w.row_of[j] == kNobody) clear_bits(&w.unseen[j / 32], 1u << (j % 32));
+            fetch_add(&w.flags[kChanged], 1);
+            nobody_open = false;
         }
         team.sync();
         const bool changed = read(&w.flags[kChanged]);
@@ -414,34 +419,38 @@ HARNESS_TEAM bool exchange(Team& team, const Problem<T>& w, int row, int column)
         write(top, 1);
     }
     team.sync();
-    for (int head = 0; head < read(top); ++head) {
-        const int from = queue[head];
-        const std::uint32_t* edges = takes(w, w.row_of[from]);
-        if (edges[left / 32] >> (left % 32) & 1) {
-            team.sync();  // everyone has read row_of
-            if (team.rank() == 0) {
-                int taken = left;
-                for (int c = from; c != kNobody; c = w.previous[c]) {
-                    const int node = w.row_of[c];
-                    w.row_of[taken] = node;
-                    if (node != kNobody) w.column_of[node] = taken;
-                    taken = c;
+    for (int head = 0, tail = 1; head < tail;) {  // from head to tail: the columns found last, whose owners now look around
+        for (; head < tail; ++head) {
+            const int from = queue[head];
+            const std::uint32_t* edges = takes(w, w.row_of[from]);
+            if (edges[left / 32] >> (left % 32) & 1) {
+                team.sync();  // everyone has read row_of
+                if (team.rank() == 0) {
+                    int taken = left;
+                    for (int c = from; c != kNobody; c = w.previous[c]) {
+                        const int node = w.row_of[c];
+                        w.row_of[taken] = node;
+                        if (node != kNobody) w.column_of[node] = taken;
+                        taken = c;
+                    }
+                    w.row_of[column] = row;
+                    w.column_of[row] = column;
                 }
-                w.row_of[column] = row;
-                w.column_of[row] = column;
+                team.sync();
+                return true;
             }
-            team.sync();
-            return true;
-        }
-        for (int word = team.rank(); word < w.words; word += team.size()) {
-            std::uint32_t fresh = edges[word] & w.unseen[word];
-            w.unseen[word] &= ~fresh;
-            for (; fresh; fresh &= fresh - 1) {
-                const int j = word * 32 + lowest_bit(fresh);
-                w.previous[j] = from;
-                queue[fetch_add(top, 1)] = j;
+            for (int word = team.rank(); word < w.words; word += team.size()) {  // a word belongs to one member throughout
+                std::uint32_t fresh = edges[word] & w.unseen[word];
+                w.unseen[word] &= ~fresh;
+                for (; fresh; fresh &= fresh - 1) {
+                    const int j = word * 32 + lowest_bit(fresh);
+                    w.previous[j] = from;
+                    queue[fetch_add(top, 1)] = j;
+                }
             }
         }
+        team.sync();
+        tail = read(top);
         team.sync();
     }
     return false;

@@ -1,4 +1,17 @@
-"""The CUDA kernels against the CPU: equal bits and equal choices. Not yet run on a device."""
+"""The CUDA kernels against the CPU: equal bits and equal choices. Not yet run on a device.
+
+What to run when a GPU is at hand, in this order (about a quarter of an hour):
+
+    pip install -e ".[test,bench]"            # nvcc; `python -c "import harness.matching._native as n; print(n.cuda)"`
+    pytest -m gpu -x tests/matching
+    for tool in memcheck racecheck synccheck initcheck; do
+        compute-sanitizer --tool $tool --error-exitcode 1 python -m pytest -m gpu -x tests/matching -k sanitized; done
+    harness bench matching --device cuda --check --json-out leaderboards/benchmarks/matching_cuda.json
+    harness bench matching --crossover harness/matching/crossover.json --seeds 5    # then `auto` takes the kernels
+
+The ratios name the next thing to do: "unfused" below 1 means that fusion costs time there, "prototype ms" and "goal"
+are the figures that the kernels have to reach.
+"""
 
 import numpy as np
 import pytest
@@ -6,6 +19,8 @@ import torch
 
 from harness.errors import UserError
 from harness.matching import instances, match, native, operator
+
+from .test_assignment import price_war, products, staircase
 
 pytestmark = [
     pytest.mark.gpu,
@@ -18,6 +33,12 @@ EDGES = [1, 2, 31, 32, 33, 63, 64, 65, 113]
 
 def on_device(*arrays):
     return tuple(torch.as_tensor(x).cuda() for x in arrays)
+
+
+def rectangle(n, m, seed=0):
+    """Rows that compete for few columns: the phases of the large auction, and prices that have to sink afterwards."""
+    p, t = instances.clip_like(seed, 2, n, m)
+    return p + 4 * p[:, :1], t
 
 
 def same(found, expected):
@@ -54,6 +75,58 @@ def test_large_sizes(shape):
     same(match(*on_device(p, t), backend="cuda"), match(p, t))
 
 
+@pytest.mark.parametrize("shape", [(990, 1000), (1000, 900), (300, 310)])
+def test_crowded_rectangles(shape):
+    p, t = rectangle(*shape)
+    same(match(*on_device(p, t), backend="cuda"), match(p, t))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_rows_that_are_not_aligned(backend):
+    """Contiguous tensors that begin anywhere, and views that have to be copied."""
+    p, t = instances.clip_like(0, 3, 40, 50, 64)
+    for dtype in (torch.float32, torch.float16):
+        views = []
+        for x in (p, t):
+            flat = torch.empty(x.size + 1, dtype=dtype, device="cuda")
+            flat[1:] = torch.from_numpy(x).flatten()
+            views.append(flat[1:].view(x.shape))
+        expected = match(*(view.cpu() for view in views))
+        same(match(*views, backend=backend), expected)
+        same(match(*(view.mT.contiguous().mT for view in views), backend=backend), expected)
+        same(match(views[0][1], views[1][1], backend=backend), match(views[0][1].cpu(), views[1][1].cpu()))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("batch", [1, 131, 1000])
+def test_any_batch(batch, backend):
+    p, t = instances.clip_like(0, batch, 20, 24, 32)
+    same(match(*on_device(p, t), backend=backend), match(p, t))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("hard", [products, staircase, price_war])
+def test_long_augmenting_paths(hard, backend):
+    """Rows whose cosines are a hard matrix of similarities, up to rounding: p = S, t = I, and rows of equal length."""
+    wanted = hard(100).astype(np.float64) / np.abs(hard(100)).max() / 10
+    rest = np.sqrt(1 - (wanted**2).sum(axis=1, keepdims=True).clip(max=1))
+    p = np.concatenate([wanted, rest], axis=1).astype(np.float32)[None]
+    t = np.eye(101, dtype=np.float32)[None, :100]
+    same(match(*on_device(p, t), backend=backend), match(p, t))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_sanitized(backend):
+    """Small and varied, for compute-sanitizer: every kernel, edges of tiles, ties, a rectangle, bad numbers."""
+    for n, m, dimension in ((1, 1, 1), (33, 33, 33), (20, 65, 40), (66, 64, 16)):
+        p, t = instances.uniform(n, 3, n, m, dimension)
+        t[1] = t[1, :1]
+        p[2, 0, 0] = np.nan
+        same(match(*on_device(p, t), backend=backend), match(p, t))
+    p, t = rectangle(40, 44)
+    same(match(*on_device(p, t), backend=backend), match(p, t))
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_ties_zero_rows_and_bad_numbers(backend):
     p, t = (x.copy() for x in instances.clip_like(1, 6, 40, 50, 64))
@@ -80,9 +153,27 @@ def test_ten_runs_are_equal(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_own_stream_and_graph(backend):
+def test_the_callers_stream(backend):
+    """Work queued before on the same stream is seen, and what is queued after sees the result."""
+    p, t = on_device(*instances.clip_like(3, 8, 113, 113))
+    expected = match(p, t, backend=backend).columns
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        late = torch.zeros_like(p)
+        torch.cuda._sleep(20_000_000)
+        late.copy_(p)
+        found = match(late, t, backend=backend).columns * 2
+        late.zero_()
+    stream.synchronize()
+    assert torch.equal(found, expected * 2)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_captured_graph_answers_for_new_input(backend):
     p, t = on_device(*instances.clip_like(3, 4, 113, 113))
-    expected = match(p, t, backend=backend).columns.clone()
+    fresh = on_device(*instances.clip_like(4, 4, 113, 113))
+    expected = [match(*pair, backend=backend).columns.clone() for pair in ((p, t), fresh)]
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -91,9 +182,61 @@ def test_own_stream_and_graph(backend):
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         captured = match(p, t, backend=backend).columns
-    captured.zero_()
-    graph.replay()
-    assert torch.equal(captured, expected)
+    for pair, wanted in zip(((p, t), fresh), expected, strict=True):
+        p.copy_(pair[0])
+        t.copy_(pair[1])
+        captured.zero_()
+        graph.replay()
+        assert torch.equal(captured, wanted)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("shape", [(4, 60, 60, 32), (0, 3, 4, 5), (2, 0, 4, 5)])
+def test_nothing_waits_for_the_device(backend, shape):
+    b, n, m, d = shape
+    p, t = on_device(*instances.uniform(0, b, n, m, d))
+    match(p, t, backend=backend)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        match(p, t, backend=backend)
+        match(p.half(), t.half(), backend=backend)
+        if b:
+            match(p[0], t[0], backend=backend)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("backend", [*BACKENDS, "auto"])
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_compiles_into_one_graph(backend, dynamic):
+    def total(prototypes, names):
+        found = match(prototypes * 2, names, backend=backend)
+        return found.columns + 1, found.similarity
+
+    compiled = torch.compile(total, fullgraph=True, backend="aot_eager", dynamic=dynamic)
+    for shape in ((2, 9, 12, 16), (3, 10, 8, 16)):
+        tensors = on_device(*instances.clip_like(0, *shape))
+        for ours, eager in zip(compiled(*tensors), total(*tensors), strict=True):
+            torch.testing.assert_close(ours, eager, rtol=0, atol=0)
+
+
+def test_memory_comes_from_torch_and_goes_back():
+    p, t = on_device(*instances.clip_like(0, 2, 300, 300, 64))
+    match(p, t, backend="cuda")
+    before = torch.cuda.memory_allocated()
+    for _ in range(3):
+        match(p, t, backend="cuda")
+    assert torch.cuda.memory_allocated() == before
+
+
+def test_fits_as_documented():
+    limit = torch.cuda.get_device_properties(0).shared_memory_per_block_optin
+    largest = max(n for n in range(1, 300) if native.module().fused_fits(n, n))
+    assert largest == {227 * 1024: 228, 163 * 1024: 189}.get(limit, largest)
+    same(
+        match(*on_device(*instances.clip_like(0, 1, largest, largest)), backend="cuda-fused"),
+        match(*instances.clip_like(0, 1, largest, largest)),
+    )
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
