@@ -1,8 +1,9 @@
 """The contract of a method: one class, two functions. A plugin author needs this page and ``harness.hookspecs``.
 
-A method is a dataclass. Its fields are its parameters, with types and defaults; ``__init__`` only stores them. What is
-learned ends in an underscore. ``fit`` gets a ``Task`` with what the method declared in ``needs`` and nothing else;
-``scores`` is then asked for the OOP, the IP and the joint vocabulary. Randomness comes from ``task.generator`` alone.
+A method is a dataclass. Its fields are its parameters, with types and defaults; ``__init__`` only stores them. Bounds
+stand in the type, for example ``Annotated[int, Field(ge=1)]`` with pydantic's ``Field``. What is learned ends in an
+underscore. ``fit`` gets a ``Task`` with what the method declared in ``needs`` and nothing else; ``scores`` is then
+asked for the OOP, the IP and the joint vocabulary. Randomness comes from ``task.generator`` alone.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from harness.errors import UserError, unknown_name
 from harness.types.task import Needs, Pool
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
     from torch import Tensor
     from typing_extensions import Self
 
@@ -101,15 +103,26 @@ def build(name: str, cls: type[Method], preset: str | None = None, values: Mappi
             raise unknown_name(f"preset of {name}", preset, cls.presets)
         chosen.update(cls.presets[preset])
     chosen.update(values or {})
-    hints = typing.get_type_hints(cls)
+    hints = typing.get_type_hints(cls, include_extras=True)
     known = {f.name for f in dataclasses.fields(typing.cast(Any, cls)) if f.init}
     typed: dict[str, Any] = {}
     for key, value in chosen.items():
         if key not in known:
             raise unknown_name(f"parameter of {name}", key, known)
+        adapter = TypeAdapter(hints[key])
         try:
-            typed[key] = TypeAdapter(hints[key]).validate_python(value)
+            none = isinstance(value, str) and value.lower() == "none" and _takes_none(adapter)
+            typed[key] = None if none else adapter.validate_python(value)
         except ValidationError as error:
             reason = error.errors()[0]["msg"].lower()
             raise UserError(f"{name}: parameter {key}={value!r} is not valid: {reason}") from None
     return cls(**typed)
+
+
+def _takes_none(adapter: TypeAdapter[Any]) -> bool:
+    from pydantic import ValidationError
+
+    try:
+        return adapter.validate_python(None) is None
+    except ValidationError:
+        return False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from ._training import Batch, Trained
+from ._training import Batch, Count, Trained
 from ._vocabulary import positions
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class NameTuning(Trained):
     that a cell is fitted, limited, kept and made again by itself.
     """
 
-    length: int | None = None
+    length: Count | None = None
     """Learned tokens per name; None takes as many as the name has."""
     init: Literal["name", "random"] = "name"
     """What they start from: the tokens of the name, or noise."""

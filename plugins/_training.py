@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 
 from harness.method import Method
 
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.types.task import Support, Task
+
+Count = Annotated[int, Field(ge=1)]
+Epochs = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""Types of parameters, with their bounds."""
 
 PAPER: dict[str, Any] = {
     "optimizer": "sgd",
@@ -46,17 +53,17 @@ class Batch:
 class Trained(Method):
     """A method that is fitted by gradient descent. Nothing is selected: what the last epoch learned is what counts."""
 
-    epochs: int = 60
+    epochs: Epochs = 60
     """Passes over the support images."""
     optimizer: Literal["adam", "sgd"] = "adam"
-    lr: float = 0.01
+    lr: Rate = 0.01
     """Learning rate; it falls to zero along a cosine."""
-    momentum: float = 0.9
+    momentum: Share = 0.9
     """Of SGD."""
-    weight_decay: float = 0.0
-    warmup_lr: float | None = None
+    weight_decay: Rate = 0.0
+    warmup_lr: Rate | None = None
     """Constant learning rate of the first epoch; None has no such epoch."""
-    views: int = 1
+    views: Count = 1
     """Views of each support image; a batch takes one of them at random."""
 
     def train(
@@ -84,7 +91,7 @@ class Trained(Method):
             parameter.requires_grad_(True)
         support = support or task.support
         images = min(images or len(support.label), len(support.label))
-        batch, epochs = batch or images, epochs or self.epochs
+        batch, epochs = batch or images, self.epochs if epochs is None else epochs
         step = self._optimizer(parameters)
         per_epoch = math.ceil(images / batch)
         for epoch in range(epochs):

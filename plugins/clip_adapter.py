@@ -12,7 +12,7 @@ from harness.hookspecs import Register, hookimpl
 from harness.types.task import Needs
 
 from ._layers import uniform
-from ._training import PAPER, Batch, Trained
+from ._training import PAPER, Batch, Count, Epochs, Rate, Share, Trained
 from ._vocabulary import zero_shot_text
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ class ClipAdapter(Trained):
     paper = "Gao et al., IJCV 2024"
     presets = {"paper": {**PAPER, "lr": 0.01, "batch": 32, "ratio": 0.2}}  # noqa: RUF012 - read only
 
-    epochs: int = 100
-    lr: float = 0.01
-    batch: int | None = None
+    epochs: Epochs = 100
+    lr: Rate = 0.01
+    batch: Count | None = None
     """Images of a step; None takes all of the support."""
-    ratio: float = 0.2
+    ratio: Share = 0.2
     """Share of the adapter's output."""
 
     def fit(self, task: Task) -> Self:

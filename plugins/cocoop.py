@@ -14,7 +14,7 @@ from harness.types.task import Needs
 
 from ._context import LearnedContext
 from ._layers import uniform
-from ._training import PAPER, Batch, Trained
+from ._training import PAPER, Batch, Count, Epochs, Rate, Trained
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,11 +43,11 @@ class CoCoOp(Trained):
     paper = "Zhou et al., CVPR 2022"
     presets = {"paper": {**PAPER, "lr": 0.032, "batch": 16, "epochs": 10, "images": None}}  # noqa: RUF012 - read only
 
-    epochs: int = 16
-    lr: float = 0.03
-    batch: int = 16
+    epochs: Epochs = 16
+    lr: Rate = 0.03
+    batch: Count = 16
     """Images of a step; each takes one prompt for each OOP name."""
-    images: int | None = 16
+    images: Count | None = 16
     """Random support images of an epoch; None takes all, which takes longer with every shot."""
     context: str = "a photo of a"
     """What the learned context starts from; it has as many tokens as this text."""

@@ -11,7 +11,7 @@ from harness.hookspecs import Register, hookimpl
 from harness.types.task import Needs
 
 from ._context import LearnedContext
-from ._training import PAPER, Batch, Trained
+from ._training import PAPER, Batch, Count, Epochs, Rate, Trained
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,9 +33,9 @@ class CoOp(Trained):
     paper = "Zhou et al., IJCV 2022"
     presets = {"paper": {**PAPER, "lr": 0.002, "batch": 128}}  # noqa: RUF012 - read only
 
-    epochs: int = 100
-    lr: float = 0.03
-    batch: int | None = None
+    epochs: Epochs = 100
+    lr: Rate = 0.03
+    batch: Count | None = None
     """Images of a step; None takes all of the support."""
     context: str = "a photo of a"
     """What the learned context starts from; it has as many tokens as this text."""

@@ -13,7 +13,7 @@ from harness.types.task import Needs
 
 from ._contrastive import symmetric_contrastive
 from ._names import NameTuning
-from ._training import PAPER, Batch
+from ._training import PAPER, Batch, Count, Rate, Share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,13 +36,13 @@ class FSNL(NameTuning):
     paper = "Chen et al., CVPR 2025"
     presets = {"paper": {**PAPER, "lr": None, "caption_weight": 0.5, "captions_per_class": None}}  # noqa: RUF012
 
-    lr: float | None = 0.01
+    lr: Rate | None = 0.01
     """Learning rate; None is the paper's rule, batch / 128 * 2e-4."""
-    shots_per_batch: int = 4
+    shots_per_batch: Count = 4
     """A batch holds classes * min(shots, this) images."""
-    caption_weight: float = 0.5
+    caption_weight: Share = 0.5
     """Weight of loss (b); loss (a) has the rest. 0 learns without captions."""
-    captions_per_class: int | None = 1
+    captions_per_class: Count | None = 1
     """Captions of each class that a batch's loss (b) uses, drawn anew for every batch; None uses all."""
     swap: Literal["random", "similar", "none"] = "random"
     """Where a caption's context comes from: any other class, the most similar one in the batch, or its own."""
@@ -70,8 +70,8 @@ class FSNL(NameTuning):
 
     def _located(self, task: Task) -> list[Prompt | None]:
         """The captions of the support as prompts around their own class name."""
-        captions = task.support.captions or ()
         labels = task.support.label.tolist()
+        captions = task.support.captions or [None] * len(labels)
         return [locate(c, task.names[y]) if c else None for c, y in zip(captions, labels, strict=True)]
 
     def _swapped(

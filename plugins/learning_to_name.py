@@ -11,7 +11,7 @@ from harness.hookspecs import Register, hookimpl
 from harness.types.task import Needs
 
 from ._names import NameTuning
-from ._training import PAPER, Batch
+from ._training import PAPER, Batch, Count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,11 +34,11 @@ class LearningToName(NameTuning):
     paper = "Parisot et al., CVPR 2023"
     presets = {"paper": {**PAPER, "lr": 0.002, "batch": 128, "length": 1, "init": "random"}}  # noqa: RUF012 - read only
 
-    length: int | None = 1
+    length: Count | None = 1
     """Learned tokens per class; None takes as many as the name has."""
     init: Literal["name", "random"] = "random"
     """What they start from: the first tokens of the name, or noise."""
-    batch: int | None = None
+    batch: Count | None = None
     """Images of a step; None takes all of the support."""
 
     def fit(self, task: Task) -> Self:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from harness.hookspecs import Register, hookimpl
 from harness.types.task import Needs
 
-from ._training import PAPER, Batch, Trained
+from ._training import PAPER, Batch, Count, Epochs, Rate, Trained
 from ._vocabulary import fixed_positions, zero_shot_text
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ class TaskRes(Trained):
         "paper-animals": {**_PAPER, "alpha": 1.0},  # what the LAION-Beyond paper used for Animals
     }
 
-    epochs: int | None = 100
+    epochs: Epochs | None = 100
     """Passes over the support images; None is the paper's rule, 100 for up to 4 shots and 200 for more."""
-    lr: float = 0.01
-    batch: int | None = None
+    lr: Rate = 0.01
+    batch: Count | None = None
     """Images of a step; None takes all of the support."""
     alpha: float = 0.5
     """Weight of the residual."""
@@ -59,7 +59,7 @@ class TaskRes(Trained):
         def loss(batch: Batch) -> Tensor:
             return F.cross_entropy(task.logit_scale * batch.image @ learned().T, batch.label)
 
-        epochs = self.epochs or (100 if task.shots <= 4 else 200)
+        epochs = self.epochs if self.epochs is not None else 100 if task.shots <= 4 else 200
         self.train(task, [residual], loss, self.batch, epochs=epochs)
         self.text_ = learned()
         return self

@@ -1,0 +1,80 @@
+"""Parameters at the edge: what is refused with a sentence, and what the rest means."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from harness.errors import UserError
+from harness.method import build
+from harness.types.task import Support
+
+from .tasks import OOP_VOCABULARY, classes, images, make_task, quick
+
+TRAINED = ("clip_adapter", "cocoop", "coop", "fsnl", "learning_to_name", "taskres")
+REFUSED = [
+    *((name, parameter, value) for name in TRAINED for parameter, value in (("epochs", "-1"), ("lr", "nan"))),
+    *((name, parameter, value) for name in TRAINED for parameter, value in (("lr", "-0.1"), ("views", "0"))),
+    *((name, "batch", value) for name in TRAINED if name != "fsnl" for value in ("0", "-4")),
+    *((name, "length", value) for name in ("fsnl", "learning_to_name") for value in ("0", "-1")),
+    *(("fsnl", parameter, "0") for parameter in ("shots_per_batch", "captions_per_class")),
+    *(("fsnl", "caption_weight", value) for value in ("-0.5", "1.5")),
+    ("cocoop", "images", "0"),
+    ("clip_adapter", "ratio", "1.2"),
+    ("coop", "momentum", "2"),
+]
+
+
+@pytest.mark.parametrize(("name", "parameter", "value"), REFUSED)
+def test_a_value_out_of_bounds_is_a_sentence(name, parameter, value):
+    with pytest.raises(UserError, match=f"{name}: parameter {parameter}='{value}' is not valid: input should be"):
+        build(name, classes()[name], values={parameter: value})
+
+
+def test_none_can_be_written_where_it_is_a_value():
+    assert build("fsnl", classes()["fsnl"], values={"captions_per_class": "none"}).captions_per_class is None
+    with pytest.raises(UserError, match="shots_per_batch='none' is not valid"):
+        build("fsnl", classes()["fsnl"], values={"shots_per_batch": "none"})
+
+
+@pytest.mark.parametrize("captions", ["absent", "all missing", "empty"])
+def test_fsnl_without_captions_learns_from_images_alone(captions):
+    task = make_task()
+    texts = {"absent": None, "all missing": (None,) * len(task.support.label), "empty": ("",) * len(task.support.label)}
+    bare = make_task(_support=dataclasses.replace(task.support, captions=texts[captions]))
+    image = images(2, 99)[0][:, 0]
+    found = quick("fsnl", epochs=3).fit(bare).scores(image, OOP_VOCABULARY)
+    assert torch.equal(found, quick("fsnl", epochs=3, caption_weight=0.0).fit(task).scores(image, OOP_VOCABULARY))
+
+
+@pytest.mark.parametrize("name", ["fsnl", "taskres"])
+def test_no_epochs_leave_zero_shot(name):
+    image = images(2, 99)[0][:, 0]
+    untrained = quick(name, epochs=0).fit(make_task()).scores(image, OOP_VOCABULARY)
+    zero_shot = quick("zero_shot").fit(make_task()).scores(image, OOP_VOCABULARY)
+    torch.testing.assert_close(untrained, zero_shot, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [name for name in TRAINED if name not in ("fsnl", "cocoop")])
+def test_a_batch_larger_than_the_support_is_all_of_it(name):
+    image = images(2, 99)[0][:, 0]
+    large, whole = (
+        quick(name, epochs=3, batch=b).fit(make_task()).scores(image, OOP_VOCABULARY) for b in (10**6, None)
+    )
+    assert torch.equal(large, whole)
+
+
+def test_a_batch_of_fsnl_may_ask_for_more_than_there_is():
+    image = images(2, 99)[0][:, 0]
+    asked, there = (quick("fsnl", epochs=3, shots_per_batch=n).fit(make_task(shots=2)) for n in (100, 2))
+    assert torch.equal(asked.scores(image, OOP_VOCABULARY), there.scores(image, OOP_VOCABULARY))
+
+
+def test_one_class_has_nothing_to_swap():
+    task = make_task()
+    own = task.support.label == 0
+    captions = tuple(c for c, kept in zip(task.support.captions, own.tolist(), strict=True) if kept)
+    alone = make_task(_support=Support(task.support.image[own], task.support.label[own], captions))
+    assert torch.isfinite(quick("fsnl", epochs=3).fit(alone).scores(images(1, 99)[0][:, 0], OOP_VOCABULARY)).all()
