@@ -1,0 +1,94 @@
+"""The scores of the methods that take no gradient steps, against formulas written out with numpy in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+
+from harness.types.vocabulary import Vocabulary
+from harness_plugins.gda import GDA
+from harness_plugins.linear_probe import LinearProbe
+from harness_plugins.tip_adapter import TipAdapter
+from harness_plugins.zero_shot import TEMPLATES, ZeroShot
+
+from .plain import HINT, NAMES, SCALE, SIZE, plain_task, text_feature
+
+IP = ("blue whale", "elm")
+QUERY = np.random.default_rng(7).normal(size=(9, SIZE))
+QUERY /= np.linalg.norm(QUERY, axis=1, keepdims=True)
+SUPPORT = plain_task().support.image[:, 0].numpy()
+LABEL = plain_task().support.label.numpy()
+
+
+def prompts(names: tuple[str, ...]) -> np.ndarray:
+    return np.stack([text_feature(f"a photo of {name}, a type of {HINT}.") for name in names])
+
+
+def scores(method, oop=NAMES, ip=()) -> np.ndarray:
+    vocabulary = Vocabulary.of(HINT, oop=oop, ip=ip)
+    found = method.fit(plain_task()).scores(torch.from_numpy(QUERY), vocabulary)
+    assert found.dtype == torch.float64
+    return found.numpy()
+
+
+def probabilities(raw: np.ndarray) -> np.ndarray:
+    return np.exp(raw) / np.exp(raw).sum(axis=1, keepdims=True)
+
+
+def among(term: np.ndarray) -> np.ndarray:
+    """Probabilities over OOP and IP names: the OOP names share what zero-shot gives them, by zero-shot and the term."""
+    before = SCALE * QUERY @ prompts(NAMES + IP).T
+    whole = probabilities(before)
+    mass = whole[:, : len(NAMES)].sum(axis=1, keepdims=True)
+    return np.hstack([mass * probabilities(before[:, : len(NAMES)] + term), whole[:, len(NAMES) :]])
+
+
+@pytest.mark.parametrize(("oop", "ip"), [(NAMES, ()), ((), IP), (NAMES, IP)])
+def test_zero_shot_is_the_scaled_cosine(oop, ip):
+    np.testing.assert_allclose(scores(ZeroShot(), oop, ip), SCALE * QUERY @ prompts(oop + ip).T, rtol=1e-10, atol=1e-12)
+
+
+def test_the_ensemble_is_the_mean_direction_of_its_prompts():
+    columns = []
+    for name in NAMES:
+        mean = np.mean([text_feature(t.text.format(name=name, hint=HINT)) for t in TEMPLATES], axis=0)
+        columns.append(SCALE * QUERY @ (mean / np.linalg.norm(mean)))
+    np.testing.assert_allclose(scores(ZeroShot(prompts="ensemble")), np.stack(columns, axis=1), rtol=1e-10)
+
+
+def test_tip_adapter_adds_its_cache():
+    cache = np.zeros((len(QUERY), len(NAMES)))
+    for i, x in enumerate(QUERY):
+        for key, y in zip(SUPPORT, LABEL, strict=True):
+            cache[i, y] += 3.0 * np.exp(-5.5 * (1 - x @ key))
+    found = scores(TipAdapter(alpha=3.0, beta=5.5), NAMES, IP)
+    np.testing.assert_allclose(probabilities(found), among(cache), rtol=1e-9)
+
+
+def test_gda_adds_its_discriminant():
+    means = np.stack([SUPPORT[y == LABEL].mean(axis=0) for y in range(len(NAMES))])
+    covariance = np.cov((SUPPORT - means[LABEL]).T)
+    shrunk = (len(SUPPORT) - 1) * covariance + np.trace(covariance) * np.eye(SIZE)
+    precision = SIZE * np.linalg.inv(shrunk)
+    term = QUERY @ precision @ means.T
+    term += [-np.log(len(NAMES)) - m @ precision @ m / 2 for m in means]
+    found = scores(GDA(covariance="views", alpha=0.02), NAMES, IP)
+    np.testing.assert_allclose(probabilities(found), among(0.02 * term), rtol=1e-7)
+
+
+@pytest.mark.parametrize("c", [0.1, 10.0])
+def test_linear_probe_is_the_minimum_of_the_regularised_cross_entropy(c):
+    def objective(flat: np.ndarray) -> float:
+        weight, bias = flat[: len(NAMES) * SIZE].reshape(len(NAMES), SIZE), flat[len(NAMES) * SIZE :]
+        value = (weight**2).sum() / 2
+        for x, y in zip(SUPPORT, LABEL, strict=True):
+            raw = weight @ x + bias
+            value += c * (np.log(np.exp(raw).sum()) - raw[y])
+        return float(value)
+
+    best = minimize(objective, np.zeros(len(NAMES) * (SIZE + 1)), method="BFGS", options={"gtol": 1e-6}).x
+    weight, bias = best[: len(NAMES) * SIZE].reshape(len(NAMES), SIZE), best[len(NAMES) * SIZE :]
+    found = scores(LinearProbe(c=c))
+    np.testing.assert_allclose(probabilities(found), probabilities(QUERY @ weight.T + bias), atol=2e-3)
