@@ -12,6 +12,10 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
+#ifndef __clang__
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 says this of its own intrinsics (bug 105593)
+#endif
+
 #include <immintrin.h>
 
 #include <algorithm>
