@@ -20,8 +20,8 @@ from harness.features.encode import one_thread_per_operation
 from harness.method import build
 from harness.progress import Silent
 from harness.runner.bench import Bench
-from harness.runner.cell import pose
 from harness.runner.plan import make_plan
+from harness.runner.posing import pose
 from harness.runner.request import MethodChoice, Request
 from harness.types.vocabulary import Vocabulary
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from harness import registry
 from harness.backbones import backbone as backbones
 from harness.datasets.images import digest
 from harness.features.encode import Encoder, Source, one_thread_per_operation
@@ -19,13 +20,18 @@ from harness.miniature.world.photograph import jpeg, photograph
 from harness.miniature.world.phylogeny import concepts
 from harness.progress import Silent
 from harness.runner.bench import Bench
-from harness.runner.cell import pose, run_cell
+from harness.runner.cell import run_cell
 from harness.runner.evaluate import evaluate
 from harness.runner.plan import make_plan
+from harness.runner.posing import pose
 from harness.runner.request import MethodChoice, Request
 from harness.runner.scoring import ask
 
-METHODS = ("zero_shot", "fsnl")
+PAIR = ("zero_shot", "fsnl")
+"""The main job."""
+
+METHODS = sorted(source.name for source, _ in registry.installed() if source.module.startswith("harness_plugins."))
+"""Every method of the catalogue."""
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +47,7 @@ def backbone():
 @pytest.fixture(scope="session")
 def request_(world, tmp_path_factory):
     return Request(
-        methods=tuple(MethodChoice(name) for name in METHODS),
+        methods=tuple(MethodChoice(name) for name in PAIR),
         domains=("Animals",),
         seeds=(1,),
         data=world,
@@ -52,9 +58,10 @@ def request_(world, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def planned(request_):
-    plan = make_plan(request_, Silent())
+    plan = make_plan(replace(request_, methods=tuple(MethodChoice(name) for name in METHODS)), Silent())
     bench = Bench(plan.resolved, "cpu", plan.domains, plan.cache, workers=2)
-    bench.encode(((job.spec.domain, job.manifest, job.views) for job in plan.jobs), Silent())
+    draws = ((job.spec.domain, job.manifest, job.views) for job in plan.jobs)
+    bench.encode(draws, Silent(), ((job.spec.domain, pool) for job in plan.jobs for pool in job.pools))
     return plan, bench
 
 
@@ -82,9 +89,7 @@ def test_bench_fit_and_score_of_a_cell(benchmark, planned, name):
     plan, bench = planned
     job = next(job for job in plan.jobs if job.spec.method.name == name)
     with one_thread_per_operation(bench.device):
-        cell = benchmark.pedantic(
-            run_cell, (job.spec, job.manifest, job.method, plan.protocol.template, bench), rounds=5, warmup_rounds=1
-        )
+        cell = benchmark.pedantic(run_cell, (job, plan.protocol.template, bench), rounds=3, warmup_rounds=1)
     assert cell.failure is None
 
 
@@ -95,7 +100,8 @@ def test_bench_scoring(benchmark, planned):
     task, _ = pose(job.spec, job.manifest, job.method, plan.protocol.template, bench)
     method = replace(job.method).fit(task)
     names = {"oop": data.oop["test"].names, "ip": data.ip["test"].names}
-    benchmark(ask, method, "zero_shot", bench.scored("Animals"), names, data.hint)
+    with one_thread_per_operation(bench.device):
+        benchmark(ask, method, "zero_shot", bench.scored("Animals"), names, data.hint)
 
 
 def test_bench_ledger_of_a_thousand_cells(benchmark, request_, tmp_path):
