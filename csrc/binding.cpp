@@ -93,13 +93,13 @@ PYBIND11_MODULE(_native, module) {
     module.def(
         "assign_team",
         [](Address similarity, std::int64_t batch, int n, int m, int members, bool large, Address columns, Address total,
-           Address gap, Address valid) {
+           Address gap, Address valid, Address steps) {
             const py::gil_scoped_release release;
             harness::assign_team(reinterpret_cast<const std::int32_t*>(similarity), {batch, n, m}, members, large,
-                                 results(columns, total, gap, valid));
+                                 results(columns, total, gap, valid, steps));
         },
         py::arg("similarity"), py::arg("batch"), py::arg("n"), py::arg("m"), py::arg("members"), py::arg("large"),
-        py::arg("columns"), py::arg("total"), py::arg("gap"), py::arg("valid"));
+        py::arg("columns"), py::arg("total"), py::arg("gap"), py::arg("valid"), py::arg("steps") = Address(0));
 
     module.def(
         "match_team",

@@ -77,6 +77,8 @@ struct Warp {
     HARNESS_TEAM std::uint32_t bits(const Test& test) const {
         return __ballot_sync(all, test(rank()));
     }
+    HARNESS_TEAM int first(bool x) const { return __ffs(int(__ballot_sync(all, x))) - 1; }  // the lowest lane, -1 for none
+    HARNESS_TEAM int from(int lane, int x) const { return __shfl_sync(all, x, lane); }
     HARNESS_TEAM std::uint32_t most(std::uint32_t x) const { return __reduce_max_sync(all, x); }
     HARNESS_TEAM std::int64_t sum(std::int64_t x) const {
         for (int step = 16; step > 0; step /= 2) x += __shfl_xor_sync(all, static_cast<long long>(x), step);
@@ -182,7 +184,7 @@ struct Meeting {
     }
 
     int size, arrived = 0;
-    std::int64_t turn = 0;
+    std::int64_t turn = 0, reductions = 0;
     std::mutex guard;
     std::condition_variable everyone;
     std::vector<std::int64_t> values;
@@ -202,6 +204,7 @@ struct Threads {
 
     template <class T>
     Least<T> least(Least<T> x) const {
+        if (mine == 0) ++meeting->reductions;  // steps of the path searches, for tests
         meeting->values[mine] = x.value;
         meeting->places[mine] = x.where;
         sync();
@@ -245,6 +248,17 @@ struct EmulatedWarp {
     Least<T> least(Least<T> x) const {
         const T value = least(x.value);
         return {value, least(x.value == value ? x.where : 0x7fffffff)};
+    }
+    int first(bool x) const {
+        const int lane = least(x ? mine : 32);
+        return lane < 32 ? lane : -1;
+    }
+    int from(int lane, int x) const {
+        meeting->values[mine] = x;
+        sync();
+        x = int(meeting->values[lane]);
+        sync();
+        return x;
     }
     std::uint32_t most(std::uint32_t x) const {
         return reduce(x, [](std::uint32_t p, std::uint32_t q) { return std::max(p, q); });

@@ -234,6 +234,23 @@ HARNESS_TEAM void scaled_auction(Team& team, const Get& problem, int batch, int 
 
 // ----------------------------------------------------------------------------------------------------------- 3. paths
 
+// The exchange along the path that ends at column `end`.
+template <class T>
+HARNESS_TEAM void exchange_along(const Problem<T>& w, int start, int end) {
+    for (int j = end;;) {
+        const int row = w.previous[j];
+        if (row == w.rows) {  // the row that does not exist: see augment
+            w.row_of[j] = kNobody;
+            return;
+        }
+        const int left = w.column_of[row];
+        w.row_of[j] = row;
+        w.column_of[row] = j;
+        if (row == start) return;
+        j = left;
+    }
+}
+
 // From row `start` to the nearest free column, and the exchange along this path; false when a number leaves its range.
 //
 // start = w.rows is a row that does not exist, of similarity 0, in whose place a column is unmatched. Its search begins at
@@ -282,19 +299,7 @@ HARNESS_TEAM bool augment(Team& team, const Problem<T>& w, int start) {
         if (w.price[j] > Problem<T>::limit) keep_largest(&w.flags[kOverflow], 1);
     }
     team.sync();  // everyone has seen that the column is free
-    if (team.rank() == 0)
-        for (int j = best.where;;) {
-            const int row = w.previous[j];
-            if (row == w.rows) {
-                w.row_of[j] = kNobody;
-                break;
-            }
-            const int left = w.column_of[row];
-            w.row_of[j] = row;
-            w.column_of[row] = j;
-            if (row == start) break;
-            j = left;
-        }
+    if (team.rank() == 0) exchange_along(w, start, best.where);
     team.sync();
     return !read(&w.flags[kOverflow]);
 }
@@ -307,6 +312,84 @@ HARNESS_TEAM bool paths(Team& team, const Problem<T>& w) {
     for (int j = 0; j < w.columns; ++j)
         while (w.row_of[j] == kNobody && w.price[j] > 0)
             if (!augment(team, w, w.rows)) return false;
+    return true;
+}
+
+// paths by one warp for at most 32 * `count` columns: a lane holds prices and distances of its columns in registers, and
+// the loss of the row that is matched with each, so that a step is one row of similarities and one reduction. Needs prices
+// that are zero on unmatched columns, where N < M.
+template <int count, class Warp>
+HARNESS_TEAM bool augment_held(const Warp& warp, const Problem<std::int32_t>& w, int start) {
+    using T = std::int32_t;
+    T price[count], distance[count], matched[count];
+    int owner[count];
+    std::uint32_t open = 0, closed = 0;
+    T least = Problem<T>::most;
+    HARNESS_UNROLL
+    for (int k = 0; k < count; ++k) {
+        const int j = 32 * k + warp.rank();
+        const bool exists = j < w.columns;
+        price[k] = exists ? w.price[j] : 0;
+        distance[k] = Problem<T>::most;
+        owner[k] = exists ? w.row_of[j] : kNobody;
+        matched[k] = owner[k] == kNobody ? 0 : w.loss(owner[k], j);
+        open |= std::uint32_t(exists) << k;
+        const T loss = exists ? w.loss(start, j) : Problem<T>::most;
+        least = loss < least ? loss : least;
+    }
+    T offset = -warp.least(least), length;
+    for (int i = start, lane;;) {
+        const std::int32_t* const row = w.s + std::size_t(i) * w.columns + warp.rank();
+        T best = Problem<T>::most, best_matched = 0;
+        int where = 0, best_owner = kNobody;
+        HARNESS_UNROLL
+        for (int k = 0; k < count; ++k) {
+            const T x = 32 * k + warp.rank() < w.columns ? row[32 * k] : 0;
+            if (!(open >> k & 1)) continue;
+            const T through = offset + (price[k] - x);
+            if (through < distance[k]) {
+                distance[k] = through;
+                w.previous[32 * k + warp.rank()] = i;
+            }
+            if (distance[k] < best) {
+                best = distance[k];
+                where = k;
+                best_owner = owner[k];
+                best_matched = matched[k];
+            }
+        }
+        length = warp.least(best);
+        if (length > Problem<T>::limit) return false;
+        lane = warp.first(best == length);
+        i = warp.from(lane, best_owner);
+        if (i == kNobody) {
+            warp.sync();  // `previous` is complete
+            if (warp.rank() == lane) exchange_along(w, start, 32 * where + lane);
+            break;
+        }
+        offset = length - warp.from(lane, best_matched);
+        if (warp.rank() == lane) {
+            open &= ~(1u << where);
+            closed |= 1u << where;
+        }
+    }
+    bool over = false;
+    HARNESS_UNROLL
+    for (int k = 0; k < count; ++k)
+        if (closed >> k & 1) {
+            price[k] += length - distance[k];
+            w.price[32 * k + warp.rank()] = price[k];
+            over |= price[k] > Problem<T>::limit;
+        }
+    const bool any_over = warp.first(over) >= 0;
+    warp.sync();
+    return !any_over;
+}
+
+template <int count, class Warp>
+HARNESS_TEAM bool paths_held(const Warp& warp, const Problem<std::int32_t>& w) {
+    for (int i = 0; i < w.rows; ++i)
+        if (w.column_of[i] == kNobody && !augment_held<count>(warp, w, i)) return false;
     return true;
 }
 

@@ -38,12 +38,23 @@ HARNESS_TEAM void write_results(Block& team, const Problem<T>& w, bool bad, bool
     out.valid[k] = !bad;
 }
 
+template <class Warp>
+HARNESS_TEAM bool paths_of_one_warp(const Warp& warp, const Problem<std::int32_t>& w) {
+    if (w.columns <= 128) return paths_held<4>(warp, w);
+    if (w.columns <= 256) return paths_held<8>(warp, w);
+    return paths(warp, w);
+}
+template <class Warp>
+HARNESS_TEAM bool paths_of_one_warp(const Warp& warp, const Problem<std::int64_t>& w) {
+    return paths(warp, w);
+}
+
 // Paths, certificate and ties of a problem whose auction is over; false when int32 prices do not do.
 template <class T, class Block>
 HARNESS_TEAM bool finish(Block& team, const Problem<T>& w) {
     if (team.warp_index() == 0) {
-        auto warp = team.warp();
-        const bool found = paths(warp, w);
+        const auto warp = team.warp();
+        const bool found = paths_of_one_warp(warp, w);
         if (warp.rank() == 0) write(&w.flags[kOverflow], !found);
     }
     team.sync();

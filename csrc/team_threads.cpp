@@ -59,6 +59,7 @@ void assign_team(const std::int32_t* similarity, Shape shape, int members, bool 
         out.similarity[k] = double(w.sums[1]) / kOne;
         out.gap[k] = double(w.sums[0] - w.sums[1]) / kOne;
         out.valid[k] = true;
+        if (out.steps) out.steps[k] = meeting.reductions;
     }
 }
 

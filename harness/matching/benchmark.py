@@ -87,7 +87,7 @@ def run(cases: Sequence[Case], seeds: int, advance: Callable[[int], None]) -> di
         said: list[str] = []
         with subprocess.Popen(
             [sys.executable, "-m", "pytest", *options, str(file)],
-            env={**os.environ, "HARNESS_BENCH_PLAN": plan, "PYTEST_ADDOPTS": ""},
+            env={**os.environ, "HARNESS_BENCH_PLAN": plan, "PYTEST_ADDOPTS": "", "PYTHONUNBUFFERED": "1"},
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

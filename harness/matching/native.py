@@ -71,12 +71,17 @@ def steps(similarity: NDArray[np.int32]) -> NDArray[np.int64]:
     return counts
 
 
-def assign_as_gpu(similarity: NDArray[np.int32], members: int, large: bool) -> Solved:
-    """What the CUDA kernels do with cosines (b, n, m), 1 <= n <= m, on threads of the CPU. For tests."""
+def assign_as_gpu(similarity: NDArray[np.int32], members: int, large: bool) -> tuple[Solved, NDArray[np.int64]]:
+    """What the CUDA kernels do with cosines (b, n, m), 1 <= n <= m, on threads of the CPU. For tests.
+
+    Also the steps of the path searches, (b,), one for each search and one for each row that it looked at.
+    """
     s = np.ascontiguousarray(similarity, dtype=np.int32)
     solved = Solved.empty(len(s), s.shape[1])
-    module().assign_team(s.ctypes.data, *s.shape, members, large, *(array.ctypes.data for array in solved))
-    return solved
+    counts = np.zeros(len(s), dtype=np.int64)
+    arrays = (*solved, counts)
+    module().assign_team(s.ctypes.data, *s.shape, members, large, *(array.ctypes.data for array in arrays))
+    return solved, counts
 
 
 def match_as_gpu(prototypes: NDArray[np.float32], names: NDArray[np.float32]) -> Solved:

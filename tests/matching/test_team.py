@@ -18,9 +18,15 @@ schedules = pytest.mark.parametrize("large", [False, True], ids=["fused", "large
 def check(matrix, members, large):
     batch = matrix[None] if matrix.ndim == 2 else matrix
     expected = native.assign(batch, 1)
-    for ours, theirs in zip(native.assign_as_gpu(batch, members, large), expected, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    found, steps = native.assign_as_gpu(batch, members, large)
+    same(found, expected)
     assert (expected.gap == 0).all()
+    return steps
+
+
+def same(found, expected):
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @settings(max_examples=150, deadline=None)
@@ -42,9 +48,17 @@ def test_word_edges_and_team_sizes(shape, members, large):
 
 @schedules
 @pytest.mark.parametrize("hard", [products, staircase, price_war])
-def test_adversarial_matrices(hard, large):
-    check(hard(120), 1, large)
-    check(hard(120)[:90].copy(), 1, large)
+def test_adversarial_matrices_stay_under_the_step_cap(hard, large):
+    for matrix in (hard(120), hard(120)[::-1].copy(), hard(120)[:90].copy(), hard(120)[:118].copy()):
+        assert check(matrix, 1, large).max() <= 120**2 + 40 * 120
+
+
+@pytest.mark.parametrize("shape", [(300, 300), (290, 300), (270, 300)])
+def test_phases_shorten_the_paths(shape):
+    """What the large auction is for: with its coarse to fine prices few steps are left, in rectangles too."""
+    p, t = instances.clip_like(0, 1, *shape)
+    matrix = native.quantised_similarity(p, t, 1)[0]
+    assert 2 * check(matrix, 1, large=True).max() < check(matrix, 1, large=False).max()
 
 
 @schedules
@@ -71,11 +85,6 @@ def test_crowded_rectangles_go_through_all_phases(seed, n, extra, members, ties)
     matrix = g.integers(0, 1000, (1, n, 1)) + g.integers(0, 4 if ties else UNIT // 2, (1, 1, n + extra))
     matrix = matrix + g.integers(0, 3 if ties else UNIT // 50, (1, n, n + extra))
     check(matrix.astype(np.int32), members, large=True)
-
-
-def same(found, expected):
-    for ours, theirs in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 17), (17, 3), (33, 32), (20, 65), (66, 64)])
