@@ -59,10 +59,10 @@ def plot_shots(
         axes[-1].set_xlabel(f"few-shot images per class\nbands: {band}")
         figure.supylabel(f"{style.METRICS.get(metric, metric)} (%)", fontsize=9)
         handles, labels = _legend(axes)
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+        style.legend(figure, handles, labels, 4)
         setting = rows[0]
         title = f"{style.METRICS.get(metric, metric)} against shots: {setting.dataset}, {setting.backbone}"
-        figure.suptitle(f"{title}, {setting.protocol}", x=0.02, ha="left", fontsize=11)
+        style.title(figure, f"{title}, {setting.protocol}")
         style.save(figure, out, title)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +13,9 @@ from harness.errors import UserError
 from harness.files import storage_error, write_atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -112,6 +114,29 @@ def panels(count: int, columns: int, width: float, height: float) -> tuple[Figur
     for axes in flat[max(0, count - columns) : count]:
         axes.tick_params(labelbottom=True)
     return figure, flat[:count]
+
+
+LETTER = 0.56
+"""Mean width of a letter, in units of its size."""
+
+
+def wrapped(figure: Figure, text: str, points: float) -> str:
+    """Text in lines that fit into the figure; few domains make a narrow one."""
+    return textwrap.fill(text, max(20, int(72 * figure.get_figwidth() / (LETTER * points))))
+
+
+def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], most: int) -> None:
+    """A legend below the panels, in as many columns as fit, at most ``most``."""
+    entry = LETTER * 9 * max(map(len, labels), default=1) + 45  # 9 points a letter, and the handle before them
+    columns = max(1, min(most, int(72 * figure.get_figwidth() / entry), len(labels)))
+    lines = -(-len(labels) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.2 * max(0, lines - 2))  # not at the cost of the panels
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
+def title(figure: Figure, text: str) -> None:
+    """A figure's title, at its left edge."""
+    figure.suptitle(wrapped(figure, text, 11), x=0.02, ha="left", fontsize=11)
 
 
 def save(figure: Figure, out: Path, title: str) -> None:

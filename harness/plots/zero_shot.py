@@ -33,7 +33,7 @@ def plot_zero_shot(rows: Sequence[Row], out: Path, published: Sequence[Published
     with style.drawing():
         figure, axes = style.panels(len(rows), 1, max(3.5, 0.9 * len(domains) + 0.8), 2.4)
         for panel, row in zip(axes, rows, strict=True):
-            panel.set_title(f"{row.backbone}, {row.dataset}, {row.protocol}")
+            panel.set_title(style.wrapped(figure, f"{row.backbone}, {row.dataset}, {row.protocol}", 11))
             panel.grid(axis="x", visible=False)
             panel.set_xticks(range(len(domains)), [style.short(domain) for domain in domains])
             panel.set_xlim(-0.6, len(domains) - 0.4)
@@ -43,9 +43,9 @@ def plot_zero_shot(rows: Sequence[Row], out: Path, published: Sequence[Published
             _marks(panel, domains, [r for r in comparable(published, row) if not r.shots])
         figure.supylabel("top-1 (%)", fontsize=9)
         handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        style.legend(figure, handles, labels, len(labels))
         title = f"Zero-shot accuracy of {rows[0].method} on IP and OOP concepts"
-        figure.suptitle(title, x=0.02, ha="left", fontsize=11)
+        style.title(figure, title)
         style.save(figure, out, title)
 
 

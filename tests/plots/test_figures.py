@@ -8,9 +8,12 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from harness.cli.main import execute
 from harness.leaderboard.statistics import Interval
+from harness.plots import style
 from harness.plots.series import series
 from harness.plots.shots import plot_shots
 
@@ -174,3 +177,18 @@ def test_what_cannot_be_drawn_is_a_sentence(
     places = {"BOARD": file, "BOTH": both, "BROKEN": broken}
     assert execute(["plot", *(str(places.get(a, a)) for a in arguments)]) == 2
     assert sentence in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("width", [2.8, 5.6, 8.4])
+def test_titles_and_legends_fit_into_a_narrow_figure(width):
+    with style.drawing():
+        figure = Figure(figsize=(width, 3), layout="constrained")
+        axes = figure.subplots()
+        lines = [axes.plot([0, 1], label=f"a method with a long name {n}")[0] for n in range(9)]
+        style.legend(figure, lines, [str(line.get_label()) for line in lines], 4)
+        style.title(figure, "OOP top-1 against shots: beyond-mini, beyond-mini/beyond-mini, clean-v1, and more")
+        FigureCanvasAgg(figure).draw()
+        for artist in (figure.legends[0], figure._suptitle):
+            box = artist.get_window_extent()
+            assert box.x0 >= 0
+            assert box.x1 <= figure.bbox.x1
