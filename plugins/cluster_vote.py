@@ -27,7 +27,7 @@ ONE = 2**26
 class ClusterVote(KMeansNaming):
     """k-means clusters, named one-to-one by the votes of their images (Zhang et al., CVPR 2024)."""
 
-    needs = Needs(unlabeled=True, clusters=True)
+    needs = Needs(unlabeled=True, clusters=True, vocabulary=True)
     paper = "Zhang et al., CVPR 2024"
     presets = {"paper": {}}  # noqa: RUF012
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class KMeansNaming(Transductive):
     """k-means clusters, named one-to-one by the similarity of their means and the prompts (MacQueen, 1967)."""
 
-    needs = Needs(unlabeled=True, clusters=True)
+    needs = Needs(unlabeled=True, clusters=True, vocabulary=True)
     paper = "MacQueen, Berkeley Symposium 1967"
     presets = {"paper": {}}  # noqa: RUF012
 

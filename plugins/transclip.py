@@ -29,7 +29,7 @@ class TransCLIP(Transductive):
     block: z, the means, the covariance. Written from the paper.
     """
 
-    needs = Needs(unlabeled=True)
+    needs = Needs(unlabeled=True, vocabulary=True)
     paper = "Zanella et al., NeurIPS 2024"
     presets = {"paper": {}}  # noqa: RUF012
 

@@ -47,7 +47,7 @@ class ZSNL(NameTuning):
     learned on the confident images with FSNL's loss (a). 5. More rounds match and learn again, from the learned names.
     """
 
-    needs = Needs(unlabeled=True, ip=True, clusters=True)
+    needs = Needs(unlabeled=True, ip=True, clusters=True, vocabulary=True)
     paper = "Chen et al., CVPR 2025"
     presets = {  # noqa: RUF012
         "paper": {"assign": "clusters", "known": "nothing", "shifts": 0, "restarts": 10, "confident": 16, "least": 20}
@@ -99,7 +99,7 @@ class ZSNL(NameTuning):
         return self
 
     def discovery(self) -> Discovery:
-        """The last assignment."""
+        """The best restart's clusters with their names; with optimal transport, the images of every name."""
         return self.found_
 
     def outcome(self) -> dict[str, Any]:
@@ -129,15 +129,17 @@ class ZSNL(NameTuning):
         self, task: Task, pool: Tensor, texts: Tensor, cluster: Tensor, found: Matched
     ) -> tuple[Tensor, Tensor, Discovery]:
         """The name of each image, -1 for none, its confidence, and both as clusters; texts are ``(t, names, d)``."""
+        own = cluster[found.best]
         if self.assign == "clusters":
-            own = cluster[found.best]
             centre = means(pool, own[None], len(found.name))[0]
             return found.name[own], (pool * centre[own]).sum(dim=1), Discovery(own, found.name)
-        likely = found.evidence
         if self.assign == "transport":
-            likely = balanced(pool, task.logit_scale * pool @ F.normalize(texts.mean(dim=0), dim=1).T)
-        confidence, named = likely.max(dim=1)
-        return named, confidence, Discovery(named, torch.arange(likely.shape[1], device=pool.device))
+            plan = balanced(pool, task.logit_scale * pool @ F.normalize(texts.mean(dim=0), dim=1).T)
+            confidence, named = plan.max(dim=1)
+            return named, confidence, Discovery(named, torch.arange(plan.shape[1], device=pool.device))
+        confidence, named = found.evidence.max(dim=1)
+        of_cluster = F.one_hot(own, len(found.name)).to(pool.dtype).T @ found.evidence
+        return named, confidence, Discovery(own, of_cluster.argmax(dim=1))
 
     def _confident(self, named: Tensor, confidence: Tensor) -> Tensor:
         """Positions of the most confident images of every name."""

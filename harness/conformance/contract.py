@@ -11,6 +11,11 @@ from harness.method import build, parameters
 from harness.types.cell import MethodRecord
 from harness.types.task import Task
 
+READ = {need: need for need in ("support", "validation", "unlabeled", "ip", "clusters", "vocabulary")} | {
+    "names": "vocabulary"
+}
+"""Attribute of a task -> the need that opens it."""
+
 
 def default_constructible(subject: Subject) -> None:
     """The class can be made without arguments, and only stores its parameters."""
@@ -97,12 +102,17 @@ def learned_names_end_in_underscore(subject: Subject) -> None:
 
 
 def declared_needs(subject: Subject) -> None:
-    """``fit`` reads what was declared, and nothing else, not even to see whether it is there."""
+    """``fit`` reads what was declared, and nothing else, not even to see whether it is there.
+
+    The names may also wait until ``scores``.
+    """
     given = subject.task(WORLD)
     task = WatchedTask(**{field.name: getattr(given, field.name) for field in dataclasses.fields(Task)})
     object.__setattr__(task, "seen", [])
     try:
-        subject.fit(WORLD, task=task)
+        method = subject.fit(WORLD, task=task)
+        if subject.method.needs.vocabulary:
+            subject.scores(method, WORLD.scored.image[:, 0].clone(), WORLD.vocabulary)
     finally:
         seen: list[str] = object.__getattribute__(task, "seen")
         private = [name for name in seen if name.startswith("_")]
@@ -110,14 +120,12 @@ def declared_needs(subject: Subject) -> None:
             hint = "fields that begin with an underscore are not part of the contract"
             raise MethodError(f"{subject.name}.fit reads task.{private[0]}", hint)
         needs = subject.method.needs
-        declared = {"support": needs.support or needs.captions} | {
-            need: getattr(needs, need) for need in ("validation", "unlabeled", "ip", "clusters")
-        }
-        undeclared = [name for name in seen if not declared.get(name, True)]
+        undeclared = [READ[name] for name in seen if name in READ and not needs.includes(READ[name])]
         if undeclared:
             hint = f"add {undeclared[0]}=True to the method's needs, or do not read it"
             raise MethodError(f"{subject.name}.fit reads task.{undeclared[0]} and did not declare it", hint)
-    unread = [name for name, wanted in declared.items() if wanted and name not in seen]
+    declared = {"support" if need == "captions" else need for need in needs.labels()}
+    unread = sorted(declared - {READ.get(name) for name in seen})
     if unread:
         hint = f"take {unread[0]} out of its needs: they are columns of the leaderboard"
         raise MethodError(f"{subject.name} declares {unread[0]} and fit never reads it", hint)
@@ -131,7 +139,7 @@ class WatchedTask(Task):
             object.__getattribute__(self, "seen").append(name) if "seen" in object.__getattribute__(
                 self, "__dict__"
             ) else None
-        if name in ("support", "validation", "unlabeled", "ip", "clusters", "vocabulary"):
+        if name in READ:
             plain = Task(**{f.name: object.__getattribute__(self, f.name) for f in dataclasses.fields(Task)})
             return getattr(plain, name)
         return object.__getattribute__(self, name)

@@ -50,7 +50,7 @@ def two_domains(subject: Subject) -> None:
     subject.accuracy(used, other, "in a second domain")
     turned = subject.fit(replace(WORLD, turn=1), "with other images of the same names")
     needs = subject.method.needs
-    learns = needs.support or needs.captions
+    learns = needs.includes("support")
     if learns and torch.equal(alone, subject.scores(turned, image, WORLD.vocabulary)):
         hint = "keep what is learned in attributes of self, not in module or class variables"
         raise MethodError(f"{subject.name}: other support images of the same names change no score", hint)

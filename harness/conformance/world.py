@@ -20,7 +20,7 @@ from harness.types.vocabulary import Vocabulary
 Captions = Literal["whole", "partly", "nameless", "none"]
 """Every caption holds its name; a third is missing and a third lacks the name; none holds it; all are missing."""
 
-KNOWN = {"support", "captions", "validation", "unlabeled", "ip", "clusters"}
+KNOWN = {"support", "captions", "validation", "unlabeled", "ip", "clusters", "vocabulary"}
 """The needs that a made-up domain can meet."""
 
 NOISE = 0.5
@@ -72,18 +72,18 @@ class World:
         crops = _unit(support.image + NOISE * noise / WIDTH**0.5)
         image = torch.cat([support.image, crops], dim=1)
         return Task(
-            names=self.names,
             hint=self.hint,
             text=tiny_text().tower,
             logit_scale=LOGIT_SCALE,
             generator=_generator(seed),
             device=torch.device("cpu"),
             shots=self.shots,
-            _support=Support(image, support.label, captions) if needs.support or needs.captions else None,
+            _support=Support(image, support.label, captions) if needs.includes("support") else None,
             _validation=Support(validation.image, validation.label) if needs.validation else None,
             _unlabeled=self._pool() if needs.unlabeled else None,
             _ip=Support(known.image, known.label) if needs.ip else None,
             _clusters=len(self.names) if needs.clusters else None,
+            _names=self.names if needs.includes("vocabulary") else None,
         )
 
     @cached_property

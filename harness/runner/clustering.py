@@ -16,8 +16,8 @@ from harness.runner.judged import Judged, plain
 from harness.runner.posing import blank_task
 from harness.types.cell import Spec
 
-GIVEN = frozenset({"unlabeled", "clusters"})
-"""What a method may need here: the images, and how many classes they are of."""
+GIVEN = frozenset({"unlabeled", "clusters", "vocabulary"})
+"""What a method may need here: the images, and of how many and which classes they are."""
 
 
 def cluster_images(spec: Spec, method: Method, template: Template, bench: Bench) -> Judged:
@@ -29,7 +29,7 @@ def cluster_images(spec: Spec, method: Method, template: Template, bench: Bench)
     """
     name, data = spec.method.name, bench.domains[spec.domain]
     if more := sorted({*method.needs.labels()} - GIVEN):
-        raise NotApplicable(f"{name} needs {', '.join(more)}; the protocol gives unlabeled images and their number")
+        raise NotApplicable(f"{name} needs {', '.join(more)}; the protocol gives unlabeled images and their classes")
     if not method.needs.unlabeled:
         raise NotApplicable(f"{name} sees no images; the protocol asks for clusters of them")
     splits = {"oop": data.oop["test"], "ip": None if data.ip is None else data.ip["test"]}
@@ -38,7 +38,8 @@ def cluster_images(spec: Spec, method: Method, template: Template, bench: Bench)
     for side, features in bench.scored(spec.domain).items():
         split = splits[side]
         assert split is not None
-        task = blank_task(f"{spec.domain}/{side}/{spec.seed}", split.names, data.hint, template, bench)
+        names = split.names if method.needs.includes("vocabulary") else None
+        task = blank_task(f"{spec.domain}/{side}/{spec.seed}", names, data.hint, template, bench)
         task = replace(task, _unlabeled=features.image[:, 0].clone())
         if method.needs.clusters:
             task = replace(task, _clusters=len({item.label for item in split.items}))

@@ -16,13 +16,12 @@ from harness.types.task import Support, Task
 
 
 def blank_task(
-    drawn_by: str, names: tuple[str, ...], hint: str, template: Template, bench: Bench, shots: int = 0
+    drawn_by: str, names: tuple[str, ...] | None, hint: str, template: Template, bench: Bench, shots: int = 0
 ) -> Task:
-    """A task of these names without any image; ``drawn_by`` seeds its generator."""
+    """A task without any image, of these names or of none; ``drawn_by`` seeds its generator."""
     generator = torch.Generator(bench.device)
     generator.manual_seed(int(hashlib.sha256(drawn_by.encode()).hexdigest()[:15], 16))
     return Task(
-        names=names,
         hint=hint,
         text=bench.backbone.text,
         logit_scale=bench.backbone.logit_scale,
@@ -30,6 +29,7 @@ def blank_task(
         device=bench.device,
         template=template,
         shots=shots,
+        _names=names,
     )
 
 
@@ -38,7 +38,7 @@ def pose(
 ) -> tuple[Task, list[str]]:
     """What the method may see, and the drawn images that could not be read."""
     data, needs = bench.domains[spec.domain], method.needs
-    names = data.oop["train"].names
+    names = data.oop["train"].names if needs.includes("vocabulary") else None
     task = blank_task(f"{spec.domain}/{spec.shots}/{spec.seed}", names, data.hint, template, bench, spec.shots)
     lost: list[str] = []
     if needs.unlabeled:
@@ -56,7 +56,7 @@ def pose(
         return task, lost
     captions = {item.path: item.caption for item in data.oop["train"].items}
     given: dict[str, Support] = {}
-    for part, need, views in (("train", needs.support or needs.captions, method.views), ("val", needs.validation, 1)):
+    for part, need, views in (("train", needs.includes("support"), method.views), ("val", needs.validation, 1)):
         if not need:
             continue
         picks = manifest.of_part(part)  # type: ignore[arg-type]

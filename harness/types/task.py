@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from harness.errors import MethodError
@@ -27,7 +27,7 @@ _Given = TypeVar("_Given")
 class Needs:
     """What a method asks for; every need becomes a column of the leaderboard.
 
-    The OOP names are given to every method, so the vocabulary always is; how many of them the pool holds is not.
+    Labelled images come with what their labels mean: captions imply support, and support and validation the vocabulary.
 
     Attributes:
         support: labelled few-shot images of the OOP names.
@@ -36,6 +36,7 @@ class Needs:
         unlabeled: images of the OOP names without labels; ``Method.pool`` says which.
         ip: the labelled IP train images, as known classes.
         clusters: how many classes the pool holds.
+        vocabulary: the OOP names.
     """
 
     support: bool = False
@@ -44,11 +45,19 @@ class Needs:
     unlabeled: bool = False
     ip: bool = False
     clusters: bool = False
+    vocabulary: bool = False
 
     def labels(self) -> tuple[str, ...]:
         """The needs that are declared, by name."""
-        names = ("support", "captions", "validation", "unlabeled", "ip", "clusters")
-        return tuple(name for name in names if getattr(self, name))
+        return tuple(field.name for field in fields(self) if getattr(self, field.name))
+
+    def includes(self, need: str) -> bool:
+        """Whether a need is declared, or implied by one that is."""
+        return getattr(self, need) or any(self.includes(other) for other in IMPLIED_BY.get(need, ()))
+
+
+IMPLIED_BY = {"support": ("captions",), "vocabulary": ("support", "validation")}
+"""Need -> the needs that cannot do without it."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +123,6 @@ class Task:
     """Everything ``Method.fit`` is given. A field that was not declared as a need raises when it is read.
 
     Attributes:
-        names: the OOP names; position = label.
         hint: what the domain's concepts are called in a prompt.
         template: the prompt template of the protocol.
         text: the frozen text tower.
@@ -125,7 +133,6 @@ class Task:
         progress: call it with (steps done, steps in all).
     """
 
-    names: tuple[str, ...]
     hint: str
     text: TextTower
     logit_scale: float
@@ -139,6 +146,7 @@ class Task:
     _unlabeled: Tensor | None = field(default=None, repr=False)
     _ip: Support | None = field(default=None, repr=False)
     _clusters: int | None = field(default=None, repr=False)
+    _names: tuple[str, ...] | None = field(default=None, repr=False)
 
     @property
     def support(self) -> Support:
@@ -166,8 +174,13 @@ class Task:
         return _declared(self._clusters, "clusters")
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The OOP names; position = label (need: vocabulary)."""
+        return _declared(self._names, "vocabulary")
+
+    @property
     def vocabulary(self) -> Vocabulary:
-        """The OOP names as a vocabulary."""
+        """The OOP names as a vocabulary (need: vocabulary)."""
         return Vocabulary.of(self.hint, oop=self.names)
 
 

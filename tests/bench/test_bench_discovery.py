@@ -75,7 +75,7 @@ def stress():
         return torch.randn(*shape, WIDTH, generator=generator) / WIDTH**0.5
 
     task = Task(
-        names=tuple(f"{first} {second}" for first in "ABCDEFGHIJK" for second in "LMNOPQRSTUV")[:CLASSES],
+        _names=tuple(f"{first} {second}" for first in "ABCDEFGHIJK" for second in "LMNOPQRSTUV")[:CLASSES],
         hint="plant",
         text=tower,
         logit_scale=100.0,

@@ -65,7 +65,7 @@ class Problem:
         with torch.no_grad():
             parts = [self.model.encode_image(part, normalize=True) for part in self.pixels.split(64)]
         return Task(
-            names=self.names,
+            _names=self.names,
             hint=self.hint,
             text=self.text,
             logit_scale=float(self.model.logit_scale.exp()),
@@ -268,7 +268,7 @@ def test_bench_a_step_of_fsnl_at_the_real_size(benchmark, mode):
         captions.append(" ".join([*words[:middle], names[y], *words[middle:]]))
     image = F.normalize(torch.randn(BATCH, 1, 512, device=device), dim=2)
     task = Task(
-        names=names,
+        _names=names,
         hint="plant or fungus",
         text=text,
         logit_scale=100.0,

@@ -92,7 +92,7 @@ def test_a_method_that_needs_more_than_images_has_no_place_in_it(harness, world,
     answer = harness("evaluate", *where, *TABLE_1, "--plugin", "fsnl,zero_shot", "--seeds", "1", "--json")
     assert answer.code == 0
     reasons = {method: {(f["kind"], f["reason"]) for f in row["failures"]} for method, row in rows(answer).items()}
-    gives = "the protocol gives unlabeled images and their number"
+    gives = "the protocol gives unlabeled images and their classes"
     assert reasons["fsnl"] == {("not applicable", f"fsnl needs captions, support; {gives}")}
     assert [kind for kind, _ in reasons["zero_shot"]] == ["not applicable"]
 

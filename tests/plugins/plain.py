@@ -107,7 +107,7 @@ def plain_task() -> Task:
     image /= np.linalg.norm(image, axis=2, keepdims=True)
     support = Support(torch.from_numpy(image), torch.tensor([0, 1, 2, 0, 1, 2]), CAPTIONS)
     return Task(
-        names=NAMES,
+        _names=NAMES,
         hint=HINT,
         text=PlainTower(),
         logit_scale=SCALE,

@@ -82,7 +82,7 @@ def make_task(
         position = torch.tensor([order.index(y) for y in range(len(NAMES))])
         supports.append(Support(image, position[label], captions))
     values: dict[str, Any] = {
-        "names": tuple(NAMES[i] for i in order),
+        "_names": tuple(NAMES[i] for i in order),
         "hint": HINT,
         "text": tower(),
         "logit_scale": 20.0,

@@ -210,7 +210,7 @@ def test_linear_probe_with_few_classes(count):
         key: Support(part.image[part.label < count], part.label[part.label < count])
         for key, part in (("_support", task.support), ("_validation", task.validation))
     }
-    method = quick("linear_probe").fit(make_task(**parts, names=names))
+    method = quick("linear_probe").fit(make_task(**parts, _names=names))
     scores = method.scores(parts["_support"].image[:, 0], method.task_.vocabulary)
     assert torch.equal(scores.argmax(dim=1), parts["_support"].label)
 

@@ -52,6 +52,11 @@ def bench(made: Plan) -> Bench:
     return Bench(made.resolved, made.device, made.domains, made.cache, 1)
 
 
+def job_names(made: Plan) -> tuple[str, ...]:
+    """The OOP names of Animals."""
+    return made.domains["Animals"].oop["train"].names
+
+
 # -- the task ----------------------------------------------------------------------------------------------------------
 
 
@@ -77,6 +82,11 @@ def test_a_task_holds_what_was_declared_and_the_rest_raises(world, cache, declar
             with pytest.raises(MethodError, match=f"the task has no {field}") as error:
                 getattr(task, field)
             assert error.value.hint == f"add {field}=True to the method's needs"
+    if {"vocabulary", "support", "captions", "validation"} & set(declared):
+        assert task.names == job_names(made)
+    else:
+        with pytest.raises(MethodError, match="the task has no vocabulary"):
+            _ = task.names
     if readable["support"]:
         assert (task.support.captions is not None) == ("captions" in declared)
 

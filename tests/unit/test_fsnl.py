@@ -42,7 +42,7 @@ def make_task(
     captions = tuple(t and t.replace("{}", names[y]) for t, y in zip(texts, label.tolist(), strict=True))
     values = {"image": image, "label": label, "captions": captions} | support
     return Task(
-        names=names,
+        _names=names,
         hint=HINT,
         text=tower,
         logit_scale=10.0,

@@ -72,9 +72,9 @@ def test_an_unknown_preset_is_told_with_the_known() -> None:
 # -- what a method sees ------------------------------------------------------------------------------------------------
 
 
-def task(**more: Any) -> Task:
+def task(_names: tuple[str, ...] | None = ("a", "b"), **more: Any) -> Task:
     return Task(
-        names=("a", "b"),
+        _names=_names,
         hint="animal",
         text=None,  # type: ignore[arg-type]
         logit_scale=10.0,
@@ -97,8 +97,8 @@ def test_what_was_not_declared_raises_when_it_is_read(need: str) -> None:
 def test_a_task_has_no_field_for_scored_images() -> None:
     fields = set(Task.__dataclass_fields__)
     assert fields == {
-        *("names", "hint", "text", "logit_scale", "generator", "device", "template", "shots", "progress"),
-        *("_support", "_validation", "_unlabeled", "_ip", "_clusters"),
+        *("hint", "text", "logit_scale", "generator", "device", "template", "shots", "progress"),
+        *("_support", "_validation", "_unlabeled", "_ip", "_clusters", "_names"),
     }
 
 
@@ -107,6 +107,20 @@ def test_needs_are_told_by_name() -> None:
     assert Needs(validation=True, support=True).labels() == ("support", "validation")
     assert Needs(captions=True).labels() == ("captions",)
     assert Needs(clusters=True, ip=True, unlabeled=True).labels() == ("unlabeled", "ip", "clusters")
+    assert Needs(vocabulary=True, unlabeled=True).labels() == ("unlabeled", "vocabulary")
+
+
+def test_names_are_told_to_who_declared_them_or_sees_their_labels() -> None:
+    for needs in (Needs(vocabulary=True), Needs(support=True), Needs(captions=True), Needs(validation=True)):
+        assert needs.includes("vocabulary")
+    for needs in (Needs(), Needs(unlabeled=True, ip=True, clusters=True)):
+        assert not needs.includes("vocabulary")
+    assert Needs(captions=True).includes("support")
+    assert not Needs(validation=True).includes("support")
+    for read in ("names", "vocabulary"):
+        with pytest.raises(MethodError, match="the task has no vocabulary: the method did not declare it"):
+            getattr(task(_names=None), read)
+    assert task().vocabulary.names == task().names == ("a", "b")
 
 
 def test_a_vocabulary_has_oop_names_first() -> None:
