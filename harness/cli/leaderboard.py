@@ -97,11 +97,15 @@ def build(
     files: Files,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write index.html into.")] = Path("site"),
     published: Published = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="LAION-Beyond root to take thumbnails from.", show_default="the miniature's"),
+    ] = None,
 ) -> int:
     """Make a page of leaderboard files: one file that opens from disk and needs no network."""
     from harness.cli import site
 
-    return site.build(files, out, published)
+    return site.build(files, out, published, data)
 
 
 def reproduce(

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def build(files: Sequence[Path], out: Path, published: Path | None) -> int:
+def build(files: Sequence[Path], out: Path, published: Path | None, data: Path | None) -> int:
     """Write the page and say where it is."""
     from harness.site.build import build as make
 
-    file = make(files, out, published)
+    file = make(files, out, published, data)
     print(f"{file} ({file.stat().st_size / 1e3:,.0f} kB); open it in a browser, it needs no network")
     return 0

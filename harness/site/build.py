@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.files import storage_error, write_atomic
+from harness.files import cache_root, storage_error, write_atomic
 from harness.leaderboard.published import published_tables
 from harness.leaderboard.view import read_sources
+from harness.miniature.build import WORLD
 from harness.site.page import page
 from harness.site.payload import payload
+from harness.site.thumbnails import Thumbnails
+from harness.types.leaderboard import Row
 
 
-def build(files: Sequence[Path], out: Path, published: Path | None = None) -> Path:
+def build(files: Sequence[Path], out: Path, published: Path | None = None, data: Path | None = None) -> Path:
     """Write ``index.html`` into a folder; the same files give the same bytes.
 
     Costs, marks of verified rows, labels and predictions are taken from beside each file where they are.
@@ -22,6 +25,7 @@ def build(files: Sequence[Path], out: Path, published: Path | None = None) -> Pa
         files: leaderboard files, results folders or submissions.
         out: the folder to write.
         published: a folder of published tables to set beside the rows.
+        data: a data folder to take thumbnails from; by default the drawn miniature if rows are of it, else none.
 
     Raises:
         UserError: a file does not exist, or holds no row.
@@ -33,7 +37,8 @@ def build(files: Sequence[Path], out: Path, published: Path | None = None) -> Pa
         raise UserError("these files hold no row", "run `harness evaluate --plugin fsnl --all-domains` first")
     tables = published_tables(published) if published is not None else []
     name = files[0].name if files[0].is_file() else "leaderboard.json"
-    text = page(payload(sources, tables, name))
+    root = data if data is not None else _miniature(sources.rows)
+    text = page(payload(sources, tables, name, Thumbnails(root) if root is not None else None))
     file = out / "index.html"
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -41,3 +46,9 @@ def build(files: Sequence[Path], out: Path, published: Path | None = None) -> Pa
     except OSError as error:
         raise storage_error("the page", out, error, "choose another folder with --out") from None
     return file
+
+
+def _miniature(rows: Sequence[Row]) -> Path | None:
+    """The drawn miniature, if a row is of it and it was drawn."""
+    folder = cache_root() / WORLD
+    return folder if folder.is_dir() and any(row.dataset == "beyond-mini" for row in rows) else None

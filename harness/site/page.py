@@ -19,7 +19,7 @@ from harness.site.payload import Payload
 
 SCRIPTS = (
     *("dom.js", "data.js", "filters.js", "tip.js", "table.js", "chart.js", "shots.js", "cost.js", "published.js"),
-    *("classes.js", "row.js", "main.js"),
+    *("confusion.js", "classes.js", "row.js", "main.js"),
 )
 """The parts of the script, in the order in which they stand in the page."""
 

@@ -14,6 +14,7 @@ from harness.leaderboard.view import Sources, ViewRow, view
 from harness.plots.series import series
 from harness.site.classes import Classes
 from harness.site.command import evaluate_command, reproduce_command
+from harness.site.thumbnails import Thumbnails
 from harness.types.cell import METRICS
 from harness.types.leaderboard import Row, Stat
 
@@ -57,13 +58,19 @@ class Payload:
     details: dict[str, Any]
 
 
-def payload(sources: Sources, published: Sequence[PublishedTable] = (), file: str = "leaderboard.json") -> Payload:
+def payload(
+    sources: Sources,
+    published: Sequence[PublishedTable] = (),
+    file: str = "leaderboard.json",
+    thumbnails: Thumbnails | None = None,
+) -> Payload:
     """Everything that the page shows of some rows.
 
     Args:
         sources: the rows, with what lies beside their files.
         published: printed figures to set beside them.
         file: what the command that makes a row again calls the leaderboard file.
+        thumbnails: of the classes, where the data are at hand.
     """
     worked_out = _views(sources)
     labels = {row.id: line.label for line in series(sources.rows) for row in line.rows}
@@ -76,7 +83,7 @@ def payload(sources: Sources, published: Sequence[PublishedTable] = (), file: st
         "rows": rows,
         "published": [row for printed in published for row in _published(printed)],
     }
-    return Payload(table, _details(sources, file))
+    return Payload(table, _details(sources, file, Classes(thumbnails)))
 
 
 def _views(sources: Sources) -> dict[tuple[str, str], list[tuple[int, ViewRow]]]:
@@ -167,10 +174,9 @@ def _published(table: PublishedTable) -> list[dict[str, Any]]:
     ]
 
 
-def _details(sources: Sources, file: str) -> dict[str, Any]:
+def _details(sources: Sources, file: str, classes: Classes) -> dict[str, Any]:
     """Row id -> its record; what many rows share stands once, and rows name it by its place."""
     pool = _Pool()
-    classes = Classes()
     rows = {}
     for row, evidence in zip(sources.rows, sources.evidence, strict=True):
         record = row.model_dump(mode="json")

@@ -28,9 +28,11 @@ function facts(row, record) {
     fact("verified", row.verified ? `against ${row.verified}` : "no"),
     record.cost ? fact("time", inTime(record.cost.wall_seconds)) : null,
     record.cost ? fact("trained numbers", record.cost.trainable.toLocaleString("en")) : null,
-    record.cost && record.cost.peak_host_bytes ? fact("peak memory", `${(record.cost.peak_host_bytes / 1e9).toFixed(1)} GB`) : null,
-    record.cost && record.cost.peak_gpu_bytes ? fact("peak GPU memory", `${(record.cost.peak_gpu_bytes / 1e9).toFixed(1)} GB`) : null);
+    record.cost ? fact("peak host memory", inBytes(record.cost.peak_host_bytes)) : null,
+    record.cost ? fact("peak GPU memory", record.device.startsWith("cpu") ? "none, it ran on the CPU" : inBytes(record.cost.peak_gpu_bytes)) : null);
 }
+
+const inBytes = (bytes) => (bytes === null ? "not known" : bytes < 1e9 ? `${(bytes / 1e6).toFixed(0)} MB` : `${(bytes / 1e9).toFixed(1)} GB`);
 
 function holes(row) {
   const why = details(row.id).not_applicable;

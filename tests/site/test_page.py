@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import io
 import json
+import math
 import re
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,16 +19,23 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from harness.cli.main import execute
 from harness.leaderboard.costs import Costs, RowCost, write_costs
 from harness.leaderboard.evidence import Lacking
 from harness.leaderboard.marks import content_hash, write_marks
 from harness.leaderboard.view import Sources
+from harness.site import classes, thumbnails
+from harness.site.build import build
 from harness.site.command import evaluate_command
+from harness.site.confusion import pack
 from harness.site.page import as_json, page
 from harness.site.payload import Payload, payload
+from harness.site.thumbnails import Thumbnails
+from harness.types.labels import ScoredSide
 
+from ..leaderboard.results import Lab
 from ..plots.boards import board, grid, study, write
 from ..unit.makers import few, words
 
@@ -201,8 +213,120 @@ def test_names_and_confusions_come_from_what_was_kept(tmp_path: Path) -> None:
     found = Classes().of(row, Kept(), place)["Food"]  # type: ignore[arg-type]
     assert pool[found["oop"]["names"]] == ["a", "b", "c", "d"]
     assert found["oop"]["taken_for"] == [[2, 500], None, None, [0, 1000]]
+    assert unpacked(pool[found["oop"]["confusion"]]) == [[1, 1, 2, 0], [0, 1, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]]
     assert found["ip"]["names"] is None
     assert found["ip"]["taken_for"] == []
+    assert found["ip"]["confusion"] is None
+
+
+def unpacked(packed: dict[str, Any]) -> list[list[int]]:
+    """What the page's script makes of a matrix."""
+    import numpy as np
+
+    content = zlib.decompress(base64.b64decode(packed["deflated"]))
+    values = np.frombuffer(content, dtype=f"<u{packed['bytes']}")
+    matrix: list[list[int]] = values.reshape(math.isqrt(len(values)), -1).tolist()
+    return matrix
+
+
+@pytest.mark.parametrize(("highest", "bytes_"), [(255, 1), (256, 2), (65535, 2), (65536, 4)])
+def test_a_matrix_keeps_its_counts(highest: int, bytes_: int) -> None:
+    import numpy as np
+
+    counts = np.array([[highest, 0], [3, 1]])
+    assert unpacked(pack(counts)) == counts.tolist()
+    assert pack(counts)["bytes"] == bytes_
+
+
+def details_of(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Elements(file.read_text(encoding="utf-8")).scripts[1])
+    return found
+
+
+def test_every_row_has_the_matrix_of_its_predictions(lab: Lab, pictured: Path) -> None:
+    details = details_of(pictured)
+    for row in lab.board.rows:
+        for domain, sides in details["rows"][row.id]["classes"].items():
+            for side, shown in sides.items():
+                matrix = unpacked(details["pool"][shown["confusion"]])
+                assert sum(map(sum, matrix)) == len(row.seeds) * row.data[domain].images[side]
+                for own, accuracy in zip(matrix, row.per_class[domain][side], strict=True):
+                    assert own[matrix.index(own)] / sum(own) == pytest.approx(accuracy)
+
+
+def test_a_page_that_would_become_too_large_leaves_matrices_out(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classes, "LIMIT", 150)
+    details = details_of(build([lab.out], tmp_path))
+    shown = [v for r in details["rows"].values() for sides in r["classes"].values() for v in sides.values()]
+    packed = {one["confusion"] for one in shown} - {None}
+    assert 0 < len(packed) < len(shown)
+    assert sum(len(details["pool"][place]["deflated"]) for place in packed) <= 150
+    assert all(one["taken_for"] for one in shown)
+
+
+# -- thumbnails --------------------------------------------------------------------------------------------------------
+
+
+def images_of(details: dict[str, Any]) -> list[str | None]:
+    rows = [sides for row in details["rows"].values() for sides in row["classes"].values()]
+    places = {one["thumbnails"] for sides in rows for one in sides.values()} - {None}
+    return [image for place in places for image in details["pool"][place]]
+
+
+def test_every_class_has_a_small_picture_of_the_data(lab: Lab, pictured: Path) -> None:
+    found = images_of(details_of(pictured))
+    assert len(found) == sum(len(s.names) for d in lab.domains.values() for s in d.sheet.sides.values())
+    assert all(found)
+    for image in filter(None, found):
+        with Image.open(io.BytesIO(base64.b64decode(image))) as picture:
+            assert (picture.format, picture.size, picture.mode) == ("JPEG", (40, 40), "RGB")
+    assert max(len(image) for image in filter(None, found)) < 3000
+
+
+def test_without_the_data_there_are_no_pictures(lab: Lab, tmp_path: Path) -> None:
+    for root in (None, tmp_path / "nowhere"):
+        assert images_of(details_of(build([lab.out], tmp_path / "page", data=root))) == []
+
+
+def test_only_the_images_that_were_scored_are_shown(lab: Lab, tmp_path: Path) -> None:
+    side = lab.domains["Animals"].sheet.sides["oop"]
+    assert all(Thumbnails(lab.root).of("x", "oop", side))
+    root = tmp_path / "data"
+    for path in side.paths:
+        (root / side.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / side.folder / path).write_bytes((lab.root / side.folder / path).read_bytes() + b" ")
+    assert Thumbnails(root).of("x", "oop", side) == [None] * len(side.names)
+    # Labels that lead out of the folder, to an image whose hash they know.
+    outside = side.model_copy(update={"folder": f"../{lab.root.name}/{side.folder}"})
+    inner = lab.root.parent / "inner"
+    inner.mkdir()
+    assert (inner / outside.folder / side.paths[0]).is_file()
+    assert Thumbnails(inner).of("x", "oop", outside) == [None] * len(side.names)
+
+
+def test_a_file_that_is_no_image_has_no_picture(tmp_path: Path) -> None:
+    contents = {"a/0.jpg": b"no image", "b/0.jpg": b""}
+    for path, content in contents.items():
+        (tmp_path / "F" / path).parent.mkdir(parents=True)
+        (tmp_path / "F" / path).write_bytes(content)
+    digests = tuple(hashlib.sha256(content).hexdigest() for content in contents.values())
+    side = ScoredSide(folder="F", names=("a", "b", "c"), paths=tuple(contents), sha256=digests, labels=(0, 1))
+    assert Thumbnails(tmp_path).of("x", "oop", side) == [None] * 3
+
+
+def test_pictures_never_take_more_than_their_share_of_the_page(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thumbnails, "LIMIT", 2500)
+    found = Thumbnails(lab.root).of("x", "oop", lab.domains["Animals"].sheet.sides["oop"])
+    assert 0 < sum(len(image) for image in found if image) <= 2500
+    assert None in found
+
+
+def test_the_command_takes_pictures_from_a_folder(lab: Lab, tmp_path: Path) -> None:
+    options = ["--data", str(lab.root), "--out", str(tmp_path)]
+    assert execute(["leaderboard", "build", str(lab.out), *options]) == 0
+    assert all(images_of(details_of(tmp_path / "index.html")))
 
 
 def test_the_command_is_one_that_the_shell_reads_back() -> None:

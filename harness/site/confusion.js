@@ -1,0 +1,136 @@
+// The confusion matrix of a side: a map to look at and to walk through cell by cell, and its most confused pairs as a table.
+
+const PAIRS = 12;
+
+/** The section of a side; its map is drawn when the matrix is unpacked. Null where predictions were not kept. */
+function confusionView(classes) {
+  const { side, figures, count } = classes;
+  if (!figures.taken_for.length) return null;
+  const body = h("div", { class: "confusion" });
+  const section = h("section", { "aria-label": `Confusions ${SIDES[side]}` }, h("h4", {}, `Which of the ${count} concepts ${SIDES[side]} was taken for which`), body);
+  if (figures.confusion === null) {
+    body.append(h("p", { class: "hint" }, "The whole matrix is left out, because this page would become too large: build a page of fewer rows to see it."));
+  } else if (typeof DecompressionStream === "undefined") {
+    body.append(h("p", { class: "hint" }, "This browser is too old to unpack the matrix."));
+  } else {
+    unpacked(pooled(figures.confusion)).then((counts) => {
+      const matrix = matrixOf(classes, counts);
+      body.replaceChildren(heatMap(matrix, section.clientWidth), pairTable(matrix));
+    });
+  }
+  return section;
+}
+
+/** The numbers of a packed matrix, row by row. */
+async function unpacked({ bytes, deflated }) {
+  const packed = Uint8Array.from(atob(deflated), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const buffer = await new Response(stream).arrayBuffer();
+  return bytes === 1 ? new Uint8Array(buffer) : bytes === 2 ? new Uint16Array(buffer) : new Uint32Array(buffer);
+}
+
+/** A matrix with what is asked of it; classes stand in the order of their names. */
+function matrixOf(classes, counts) {
+  const k = classes.count;
+  const order = Array.from({ length: k }, (_, i) => i).sort((a, b) => (classes.name(a) < classes.name(b) ? -1 : classes.name(a) > classes.name(b) ? 1 : a - b));
+  const totals = Array.from({ length: k }, (_, i) => counts.subarray(i * k, (i + 1) * k).reduce((sum, n) => sum + n, 0));
+  const share = (i, j) => (totals[i] ? counts[i * k + j] / totals[i] : 0);
+  const pairs = order.flatMap((i) => order.filter((j) => i !== j && counts[i * k + j]).map((j) => [i, j]));
+  pairs.sort(([a, b], [c, d]) => share(c, d) - share(a, b) || counts[c * k + d] - counts[a * k + b]);
+  const often = (i, j) => `${counts[i * k + j]} of ${totals[i]} (${(100 * share(i, j)).toFixed(share(i, j) < 0.1 ? 1 : 0)}\u00a0%)`;
+  const said = (i, j) => (i === j ? `${classes.name(i)} named rightly` : `${classes.name(i)} taken for ${classes.name(j)}`) + `: ${often(i, j)}`;
+  return { ...classes, k, order, share, pairs, often, said };
+}
+
+function pairTable(matrix) {
+  const { pairs, name, image, often, side } = matrix;
+  if (!pairs.length) return h("p", { class: "hint" }, "No concept was taken for another one.");
+  const concept = (tag, i) => h(tag, { class: "text", scope: tag === "th" ? "row" : null }, h("span", { class: "concept" }, image(i), h("span", {}, name(i))));
+  return h("div", { class: "scroll pairs", role: "region", "aria-label": `Most confused pairs ${SIDES[side]}`, tabindex: 0 }, h("table", {},
+    h("caption", {}, pairs.length > PAIRS ? `The ${PAIRS} most confused of ${pairs.length.toLocaleString("en")} pairs, counted over all seeds` : "Every confused pair, counted over all seeds"),
+    h("thead", {}, h("tr", {}, ["Images of", "taken for", "times"].map((head) => h("th", { scope: "col", class: "plain-head text" }, head)))),
+    h("tbody", {}, pairs.slice(0, PAIRS).map(([i, j]) => h("tr", {}, concept("th", i), concept("td", j), h("td", { class: "text" }, often(i, j)))))));
+}
+
+/** The matrix as a picture: a row for each concept, a column for each name. Arrow keys and the pointer go from cell to cell. */
+function heatMap(matrix, available) {
+  const { k, order, share, pairs, name, said, side } = matrix;
+  const names = Math.min(150, Math.max(80, available * 0.25));
+  const labelled = (available - names - 2) / k >= 9;
+  const left = labelled ? names : 0;
+  const cell = Math.max(6, Math.min(18, Math.floor((available - left - 2) / k)));
+  const [width, height] = [left + cell * k, cell * k];
+  const canvas = h("canvas", { tabindex: 0, role: "application", "aria-roledescription": "confusion matrix",
+    "aria-label": `${k} concepts ${SIDES[side]} by the names they were given. Arrow keys go from cell to cell; the table that follows lists the most confused pairs.` });
+  const scale = Math.min(3, window.devicePixelRatio || 1);
+  Object.assign(canvas, { width: Math.round(width * scale), height: Math.round(height * scale) });
+  Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
+  const output = h("output", { class: "cell", "aria-live": "polite" });
+  let at = null;
+
+  const paint = () => {
+    const style = getComputedStyle(document.documentElement);
+    const [ground, soft, ink, right, wrong] = ["--raised", "--soft", "--ink", "--mark", "--bad"].map((token) => style.getPropertyValue(token));
+    const pen = canvas.getContext("2d");
+    pen.setTransform(scale, 0, 0, scale, 0, 0);
+    pen.clearRect(0, 0, width, height);
+    pen.fillStyle = ground;
+    pen.fillRect(left, 0, cell * k, height);
+    pen.font = `${Math.min(12, cell - 1)}px system-ui, sans-serif`;
+    pen.textBaseline = "middle";
+    pen.textAlign = "right";
+    order.forEach((i, y) => {
+      pen.globalAlpha = 1;
+      pen.fillStyle = at && at[0] === y ? ink : soft;
+      if (labelled) pen.fillText(shortened(pen, name(i), left - 6), left - 5, (y + 0.5) * cell);
+      order.forEach((j, x) => {
+        if (!share(i, j)) return;
+        pen.globalAlpha = 0.08 + 0.92 * Math.sqrt(share(i, j));
+        pen.fillStyle = i === j ? right : wrong;
+        pen.fillRect(left + x * cell, y * cell, cell - 1, cell - 1);
+      });
+    });
+    pen.globalAlpha = 1;
+    if (!at) return;
+    pen.strokeStyle = ink;
+    pen.lineWidth = 2;
+    pen.strokeRect(left + at[1] * cell - 1, at[0] * cell - 1, cell + 1, cell + 1);
+  };
+  const go = (y, x) => {
+    at = [Math.max(0, Math.min(k - 1, y)), Math.max(0, Math.min(k - 1, x))];
+    output.textContent = said(order[at[0]], order[at[1]]);
+    paint();
+  };
+  const start = () => (pairs.length ? pairs[0].map((i) => order.indexOf(i)) : [0, 0]);
+  const under = (event) => {
+    const box = canvas.getBoundingClientRect();
+    const [x, y] = [Math.floor((event.clientX - box.left - left) / cell), Math.floor((event.clientY - box.top) / cell)];
+    if (x >= 0 && x < k && y >= 0 && y < k && !(at && at[0] === y && at[1] === x)) go(y, x);
+  };
+  canvas.addEventListener("pointermove", under);
+  canvas.addEventListener("pointerdown", under);
+  canvas.addEventListener("focus", () => at || go(...start()));
+  canvas.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    go(...(at ? [at[0] + step[0], at[1] + step[1]] : start()));
+  });
+  repainted.add(paint);
+  paint();
+  return h("figure", { class: "map" },
+    h("figcaption", {}, h("span", { class: "right" }, "named rightly"), h("span", { class: "wrong" }, "taken for another; the stronger, the more of a concept's images. A row for each concept, a column for each name, both in alphabetical order.")),
+    h("div", { class: "wide" }, canvas), output);
+}
+
+/** A text that fits into a width. */
+function shortened(pen, text, width) {
+  if (pen.measureText(text).width <= width) return text;
+  let kept = text.length;
+  while (kept > 1 && pen.measureText(`${text.slice(0, kept)}…`).width > width) kept -= 1;
+  return `${text.slice(0, kept)}…`;
+}
+
+/** Maps that are on the page, to paint again in other colours. */
+const repainted = new Set();
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => repainted.forEach((paint) => paint()));

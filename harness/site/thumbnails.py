@@ -1,0 +1,71 @@
+"""One small image of every class, from a data folder that holds the very images the rows were scored on."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from pathlib import Path
+
+from PIL import ImageOps
+
+from harness.datasets.images import decode_image
+from harness.errors import DataError
+from harness.types.labels import ScoredSide
+
+SIZE = 40
+"""Pixels on a side."""
+
+QUALITY = 60
+
+LIMIT = 4_000_000
+"""Characters of all thumbnails of a page; LAION-Beyond's 999 classes take a third of it."""
+
+LARGEST = 1 << 26
+"""Bytes of an image file that is still opened."""
+
+
+class Thumbnails:
+    """Thumbnails from a data folder; nothing where the folder lacks an image or has another in its place.
+
+    Args:
+        root: the folder that holds ``Animals92_OOP`` and the others.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self._left = LIMIT
+        self._made: dict[tuple[str, str], list[str | None]] = {}
+
+    def of(self, fingerprint: str, name: str, side: ScoredSide) -> list[str | None]:
+        """A JPEG in base64 for each class of a side (``oop`` or ``ip``), of its first image; None for none."""
+        key = fingerprint, name
+        if key not in self._made:
+            first: dict[int, int] = {}
+            for place in side.order():
+                first.setdefault(side.labels[place], place)
+            found = (self._one(side, first[c]) if c in first else None for c in range(len(side.names)))
+            self._made[key] = [self._afford(made) for made in found]
+        return self._made[key]
+
+    def _one(self, side: ScoredSide, place: int) -> str | None:
+        file = (self._root / side.folder / side.paths[place]).resolve()
+        try:
+            # A sheet of labels may come from anywhere: it never leads out of the folder, nor to another image.
+            if not file.is_relative_to(self._root) or file.stat().st_size > LARGEST:
+                return None
+            content = file.read_bytes()
+            if hashlib.sha256(content).hexdigest() != side.sha256[place]:
+                return None
+            small = ImageOps.fit(decode_image(content, file.name), (SIZE, SIZE))
+        except (OSError, ValueError, DataError):
+            return None
+        out = io.BytesIO()
+        small.save(out, "JPEG", quality=QUALITY, optimize=True)
+        return base64.b64encode(out.getvalue()).decode()
+
+    def _afford(self, made: str | None) -> str | None:
+        if made is None or len(made) > self._left:
+            return None
+        self._left -= len(made)
+        return made

@@ -1,0 +1,159 @@
+"""A row's confusions in a headless Chromium: the map and its cells, the most confused pairs, the pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.leaderboard.evidence import open_file
+from harness.site import classes
+from harness.site.build import build
+from harness.site.confusion import confusion
+
+from ..leaderboard.results import Lab
+from .chromium import Browser
+from .steps import texts
+from .test_access import CONTRAST
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+DOMAIN = "Animals"
+MAP = "document.querySelector('#confusion canvas')"
+PIXELS = f"""((map, copy) => {{
+  copy.width = map.width; copy.height = map.height;
+  const pen = copy.getContext('2d', {{willReadFrequently: true}});
+  pen.drawImage(map, 0, 0);
+  return (x, y) => String(pen.getImageData(x, y, 1, 1).data);
+}})({MAP}, document.createElement('canvas'))"""
+SAID = "document.querySelector('#confusion .cell').textContent"
+
+
+def show(browser: Browser, page: Path, lab: Lab) -> None:
+    """Open the row of ``fsnl`` at a domain and wait for its maps."""
+    browser.open(f"{page.as_uri()}#row={lab.row('fsnl').id}")
+    field = "document.getElementById('class-domain')"
+    browser.run(f"{field}.value = {DOMAIN!r}; {field}.dispatchEvent(new Event('change'))")
+    browser.wait("document.querySelectorAll('#confusion canvas').length === 2")
+
+
+def matrix(lab: Lab) -> tuple[list[str], Any]:
+    """Names in alphabetical order, and how often each was named what."""
+    row, (_, evidence) = lab.row("fsnl"), open_file(lab.out)
+    names = evidence.sheet(row.data[DOMAIN].fingerprint).sides["oop"].names
+    counts = confusion(row, evidence, DOMAIN, "oop", len(names))
+    assert counts is not None
+    order = sorted(range(len(names)), key=lambda i: names[i])
+    return [names[i] for i in order], counts[np.ix_(order, order)]
+
+
+def test_the_pairs_are_those_of_the_predictions(browser: Browser, pictured: Path, lab: Lab) -> None:
+    show(browser, pictured, lab)
+    names, counts = matrix(lab)
+    total = counts.sum(axis=1)
+    confused = {
+        (names[i], names[j], f"{counts[i, j]} of {total[i]}")
+        for i in range(len(names))
+        for j in range(len(names))
+        if i != j and counts[i, j]
+    }
+    table = "document.querySelector('#confusion table')"
+    rows = browser.run(f"[...{table}.tBodies[0].rows].map(r => [...r.cells].map(c => c.textContent))")
+    shown = [(true, given, times.partition(" (")[0]) for true, given, times in rows]
+    assert set(shown) <= confused
+    assert len(set(shown)) == min(12, len(confused))
+    shares = [int(a) / int(b) for *_, times in shown for a, b in [times.split(" of ")]]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] == max((counts / total[:, None])[~np.eye(len(names), dtype=bool)])
+    assert browser.run(f"{table}.closest('[role=region]').ariaLabel") == "Most confused pairs out of pre-training"
+
+
+def test_arrow_keys_go_from_cell_to_cell(browser: Browser, pictured: Path, lab: Lab) -> None:
+    show(browser, pictured, lab)
+    names, counts = matrix(lab)
+
+    def said(i: int, j: int) -> str:
+        what = "named rightly" if i == j else f"taken for {names[j]}"
+        return f"{names[i]} {what}: {counts[i, j]} of {counts[i].sum()} ("
+
+    browser.run("document.getElementById('class-domain').focus()")
+    for _ in range(40):
+        browser.key("Tab")
+        if browser.run(f"document.activeElement === {MAP}"):
+            break
+    first = browser.run(SAID)
+    assert first.startswith(browser.run("document.querySelector('#confusion tbody th').textContent"))
+    for key in ["ArrowUp", "ArrowLeft"] * len(names):
+        browser.key(key)
+    assert browser.run(SAID).startswith(said(0, 0))
+    browser.key("ArrowDown")
+    assert browser.run(SAID).startswith(said(1, 0))
+    browser.key("ArrowRight")
+    assert browser.run(SAID).startswith(said(1, 1))
+    assert browser.run("document.querySelector('#confusion .cell').getAttribute('aria-live')") == "polite"
+    assert "the table that follows lists the most confused pairs" in browser.run(f"{MAP}.ariaLabel")
+
+
+def test_the_pointer_tells_a_cell_and_the_map_shows_it(browser: Browser, pictured: Path, lab: Lab) -> None:
+    show(browser, pictured, lab)
+    names, counts = matrix(lab)
+    k = len(names)
+    found = browser.run(f"""(() => {{
+      const canvas = {MAP}, box = canvas.getBoundingClientRect(), scale = canvas.width / box.width;
+      const cell = box.height / {k}, left = box.width - cell * {k};
+      const at = {PIXELS}, ground = at(canvas.width - 1, canvas.height - 1);
+      const cells = [];
+      for (let i = 0; i < {k}; i++) for (let j = 0; j < {k}; j++) {{
+        const [x, y] = [left + (j + 0.5) * cell, (i + 0.5) * cell];
+        const colour = at(Math.round(x * scale), Math.round(y * scale));
+        const where = {{clientX: box.left + x, clientY: box.top + y, bubbles: true}};
+        canvas.dispatchEvent(new PointerEvent('pointermove', where));
+        cells.push([{SAID}, colour !== ground]);
+      }}
+      return cells;
+    }})()""")
+    for (i, j), (text, painted) in zip(np.ndindex(k, k), found, strict=True):
+        assert text.startswith(names[i])
+        assert f": {counts[i, j]} of {counts[i].sum()} (" in text
+        assert painted == (counts[i, j] > 0), text
+
+
+def test_classes_and_pairs_have_pictures(browser: Browser, pictured: Path, lab: Lab) -> None:
+    show(browser, pictured, lab)
+    sizes = browser.run("[...document.querySelectorAll('#row img')].map(i => [i.complete && i.naturalWidth, i.alt])")
+    assert len(sizes) > 9
+    assert {tuple(size) for size in sizes} == {(40, "")}, "the name stands beside it"
+
+
+def test_a_page_without_the_data_has_none(browser: Browser, lab: Lab, tmp_path: Path) -> None:
+    show(browser, build([lab.out], tmp_path, data=tmp_path), lab)
+    assert browser.run("document.querySelectorAll('img').length") == 0
+
+
+def test_a_matrix_that_was_left_out_says_so(
+    browser: Browser, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classes, "LIMIT", 0)
+    browser.open(f"{build([lab.out], tmp_path).as_uri()}#row={lab.row('fsnl').id}")
+    assert "would become too large" in "".join(texts(browser, "#confusion .hint"))
+    assert texts(browser, ".classes .instead")
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (375, False)])
+def test_it_is_readable_everywhere(browser: Browser, pictured: Path, lab: Lab, width: int, dark: bool) -> None:
+    browser.window(width, 900, dark)
+    show(browser, pictured, lab)
+    browser.run(f"{MAP}.focus()")
+    assert [m for m in browser.run(CONTRAST) if m[0] < 4.5] == []
+    assert browser.run("document.getElementById('row').scrollWidth") <= width
+    assert browser.run(f"{MAP}.getBoundingClientRect().height") >= 6 * 6
+
+
+def test_the_map_takes_the_colours_of_a_reader_who_changes_them(browser: Browser, pictured: Path, lab: Lab) -> None:
+    show(browser, pictured, lab)
+    pixel = f"{PIXELS}({MAP}.width - 1, {MAP}.height - 1)"
+    light = browser.run(pixel)
+    browser.window(1280, 900, dark=True)
+    browser.wait(f"{pixel} !== {light!r}")
