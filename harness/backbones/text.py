@@ -11,8 +11,6 @@ show that both change nothing, otherwise they are not done. And frozen prompts a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -20,32 +18,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from harness.backbones import tree
+from harness.backbones.tokens import Tokens, shorten
 from harness.errors import BackboneError
 from harness.prompts import Piece, Prompt
 
 _FROZEN_BATCH = 256
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Tokenised prompts, and where learned rows go.
-
-    Attributes:
-        ids: ``(b, l)`` int64, l = the longest prompt, start and end token included.
-        slot: ``(s, 2)`` int64 pairs (prompt, position): token s of the batch is replaced.
-        row: ``(s,)`` int64: by this row of the learned table.
-        eot: id of the end token.
-    """
-
-    ids: Tensor
-    slot: Tensor
-    row: Tensor
-    eot: int
-
-    @cached_property
-    def tree(self) -> tree.Tree:
-        """The prompts as a tree of their distinct beginnings."""
-        return tree.grow(self.ids, self.slot, self.row, self.eot)
 
 
 class _Encode(nn.Module):
@@ -167,7 +144,7 @@ class TextTower:
                     parts = [(self.token_ids(p.text), -2 if p.key else -1) for p in prompt.pieces]
             else:
                 parts = [self._part(piece, table, filler) for piece in prompt.pieces]
-            parts = _shorten(parts, self.context_length - 2)
+            parts = shorten(parts, self.context_length - 2)
             ids = [sot]
             for part, first in parts:
                 if first >= 0:
@@ -291,28 +268,3 @@ class TextTower:
                 return False
             whole = self.encode_tokens(tokens, learned)
         return bool(torch.allclose(whole, shared, atol=1e-5))
-
-
-def _shorten(parts: list[tuple[list[int], int]], room: int) -> list[tuple[list[int], int]]:
-    """Take tokens off the end, then off the beginning, until the parts fit; the name (first != -1) goes last."""
-    excess = sum(len(ids) for ids, _ in parts) - room
-    if excess <= 0:
-        return parts
-    names = [i for i, (_, first) in enumerate(parts) if first != -1]
-    middle = names[0] if names else -1
-    after = list(range(len(parts) - 1, middle, -1))
-    before = [i for i in range(middle) if i not in names]
-    shortened = [list(ids) for ids, _ in parts]
-    for i in after:
-        cut = min(excess, len(shortened[i])) if i not in names else 0
-        shortened[i] = shortened[i][: len(shortened[i]) - cut]
-        excess -= cut
-    for i in before:
-        cut = min(excess, len(shortened[i]))
-        shortened[i] = shortened[i][cut:]
-        excess -= cut
-    for i in reversed(names):
-        cut = min(excess, len(shortened[i]))
-        shortened[i] = shortened[i][: len(shortened[i]) - cut]
-        excess -= cut
-    return [(ids, first) for ids, (_, first) in zip(shortened, parts, strict=True)]
