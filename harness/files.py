@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -13,11 +14,26 @@ from platformdirs import user_cache_path
 from harness.errors import StorageError
 
 
+TEMPORARY = ".tmp-harness-"
+"""What the name of a file that is being written begins with."""
+
+STALE = 24 * 3600
+"""Seconds after which such a file has no writer any more: a writer has its whole content at hand."""
+
+_swept: set[Path] = set()
+
+
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file so that it is either absent (or as it was) or whole, also after kill -9."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    """Write a file so that it is either absent (or as it was) or whole, also after kill -9.
+
+    What killed writers left in the folder is removed when a process first writes there.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
     try:
         with os.fdopen(handle, "wb") as file:
+            if path.parent not in _swept:
+                _swept.add(path.parent)
+                _sweep(path.parent, os.fstat(handle).st_mtime)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -26,6 +42,16 @@ def write_atomic(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _sweep(folder: Path, now: float) -> None:
+    """Remove leftovers of killed writers; ``now`` is by the clock of the file system, which may be a server's."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(TEMPORARY):
+                with contextlib.suppress(OSError):  # another process was faster, or may not be disturbed
+                    if now - entry.stat(follow_symlinks=False).st_mtime > STALE:
+                        Path(entry.path).unlink()
 
 
 def source_digest(places: Iterable[Path]) -> str:

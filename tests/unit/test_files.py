@@ -38,6 +38,37 @@ def test_an_interrupted_write_leaves_the_file_as_it_was(
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
+def test_leftovers_of_killed_writers_go_after_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ages = {".tmp-harness-old": 90_000, ".tmp-harness-new": 80_000, ".tmp-other": 90_000, "old.json": 90_000}
+    for name, age in ages.items():
+        (tmp_path / name).write_bytes(b"half")
+        then = (tmp_path / name).stat().st_mtime - age
+        os.utime(tmp_path / name, (then, then))
+    write_atomic(tmp_path / "a.json", b"one")
+    assert {p.name for p in tmp_path.iterdir()} == {*ages, "a.json"} - {".tmp-harness-old"}
+    # Once for each folder and process: a folder of a hundred thousand results is not listed for each of them.
+    monkeypatch.setattr(os, "scandir", None)
+    write_atomic(tmp_path / "a.json", b"two")
+    assert (tmp_path / "a.json").read_bytes() == b"two"
+
+
+def test_a_leftover_that_cannot_be_removed_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = tmp_path / ".tmp-harness-old"
+    left.write_bytes(b"half")
+    os.utime(left, (0, 0))
+    unlink = Path.unlink
+
+    def refuse(path: Path, *args: Any, **options: Any) -> None:
+        if path == left:
+            raise PermissionError
+        unlink(path, *args, **options)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    write_atomic(tmp_path / "a.json", b"one")
+    assert (tmp_path / "a.json").read_bytes() == b"one"
+    assert left.exists()
+
+
 def test_the_cache_is_the_given_one_or_the_variables_or_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_CACHE", "from-variable")
     assert cache_root(Path("given")) == Path("given")
