@@ -13,7 +13,6 @@ from platformdirs import user_cache_path
 
 from harness.errors import StorageError
 
-
 TEMPORARY = ".tmp-harness-"
 """What the name of a file that is being written begins with."""
 
