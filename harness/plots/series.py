@@ -49,10 +49,13 @@ def _identity(row: Row) -> str:
 def _labels(rows: Sequence[Row]) -> list[str]:
     """The method's name; where a setting has it twice, what differs; where nothing that is shown does, a number."""
     facts = [_facts(row) for row in rows]
+    same: dict[tuple[str, ...], list[dict[str, object]]] = {}
+    for row, own in zip(rows, facts, strict=True):
+        same.setdefault(_setting(row), []).append(own)
     labels = []
     for row, own in zip(rows, facts, strict=True):
-        same = [f for other, f in zip(rows, facts, strict=True) if _setting(other) == _setting(row)]
-        extra = ", ".join(f"{key}={own[key]}" for key in own if any(other.get(key) != own[key] for other in same))
+        others = same[_setting(row)]
+        extra = ", ".join(f"{key}={own[key]}" for key in own if any(other.get(key) != own[key] for other in others))
         labels.append(f"{row.method} ({extra})" if extra else row.method)
     named: dict[tuple[object, ...], list[int]] = {}
     for place, (row, label) in enumerate(zip(rows, labels, strict=True)):

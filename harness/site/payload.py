@@ -72,13 +72,14 @@ def payload(
         file: what the command that makes a row again calls the leaderboard file.
         thumbnails: of the classes, where the data are at hand.
     """
-    worked_out = _views(sources)
+    there = {metric for row in sources.rows for stats in row.domains.values() for metric in stats}
+    metrics = [metric for metric in METRICS if metric in there]
+    worked_out = _views(sources, metrics)
     labels = {row.id: line.label for line in series(sources.rows) for row in line.rows}
     rows = [_row(row, labels[row.id], sources, worked_out) for row in sources.rows]
-    there = {metric for row in sources.rows for stats in row.domains.values() for metric in stats}
     domains = sorted({d for row in sources.rows for d in _domains(row)} | {d for t in published for d in _printed(t)})
     table = {
-        "metrics": [[metric, *LABELS[metric]] for metric in METRICS if metric in there],
+        "metrics": [[metric, *LABELS[metric]] for metric in metrics],
         "domains": domains,
         "rows": rows,
         "published": [row for printed in published for row in _published(printed)],
@@ -86,10 +87,10 @@ def payload(
     return Payload(table, _details(sources, file, Classes(thumbnails)))
 
 
-def _views(sources: Sources) -> dict[tuple[str, str], list[tuple[int, ViewRow]]]:
+def _views(sources: Sources, metrics: Iterable[str]) -> dict[tuple[str, str], list[tuple[int, ViewRow]]]:
     """(row, metric) -> the row as it stands in each table of the metric, with the table's number of shots."""
     found: dict[tuple[str, str], list[tuple[int, ViewRow]]] = {}
-    for metric in METRICS:
+    for metric in metrics:
         for table in view(sources, metric):
             for made in table.rows:
                 found.setdefault((made.row.id, metric), []).append((table.shots, made))
