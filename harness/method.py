@@ -49,6 +49,9 @@ class Method(ABC):
     views: int = 1
     """Views of each support image that ``fit`` wants: the test view, then random crops. Override it with a field."""
 
+    crop: float = 0.08
+    """Least share of the area that a view's random crop has. Override it with a field, so that it is a parameter."""
+
     pool: Pool = "train-unlabeled"
     """The unlabeled images that ``fit`` wants, if it needs any. Override it with a field, so that it is a parameter."""
 

@@ -65,6 +65,8 @@ class Trained(Method):
     """Constant learning rate of the first epoch; None has no such epoch."""
     views: Count = 1
     """Views of each support image; a batch takes one of them at random."""
+    crop: Share = 0.08
+    """Least share of the area that a view's crop has."""
 
     def train(
         self,

@@ -12,6 +12,7 @@ from harness.hookspecs import Register, hookimpl
 from harness.method import Method
 from harness.types.task import Needs
 
+from ._training import Count, Share
 from ._vocabulary import move_within, positions, zero_shot_text
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class GDA(Method):
 
     needs = Needs(support=True, ip=True)
     paper = "Wang et al., ICLR 2024"
-    presets = {"paper": {"covariance": "views", "views": 10}}  # noqa: RUF012 - read only
+    presets = {"paper": {"covariance": "views", "views": 10, "crop": 0.5}}  # noqa: RUF012 - read only
 
     alpha: float | None = None
     """Weight of the discriminant; None chooses it of ``ALPHAS``, the smallest of equals."""
@@ -50,9 +51,10 @@ class GDA(Method):
     covariance: Literal["views", "ip"] = "ip"
     """Whose rows R are: labelled IP images, or the paper's views of the support, which need no IP images. On held-out
     OOP images of the miniature (three seeds) ip has 73.1 % at one shot and 83.6 % at four, four views 68.9 and 79.7."""
-    views: int = 1
-    """Views of each support image; the paper's are crops of 50 to 100 %, the harness's of 8 to 100 %. One view of one
-    shot shows no spread of its own."""
+    views: Count = 1
+    """Views of each support image. One view of one shot shows no spread of its own."""
+    crop: Share = 0.5
+    """Least share of the area that a view's crop has; the paper's."""
 
     def __post_init__(self) -> None:
         if self.covariance == "views":

@@ -15,6 +15,7 @@ from harness.hookspecs import Register, hookimpl
 from harness.method import Method
 from harness.types.task import Needs
 
+from ._training import Count, Share
 from ._vocabulary import fixed_positions
 
 if TYPE_CHECKING:
@@ -51,8 +52,10 @@ class LinearProbe(Method):
     """Inverse regularisation; None chooses it on the validation draw."""
     max_iter: int = 1000
     """Steps of the solver at most."""
-    views: int = 1
+    views: Count = 1
     """Views of each support image; every view is a row."""
+    crop: Share = 0.08
+    """Least share of the area that a view's crop has."""
 
     def fit(self, task: Task) -> Self:
         """Choose C and fit the weights."""

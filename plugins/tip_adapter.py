@@ -13,6 +13,7 @@ from harness.hookspecs import Register, hookimpl
 from harness.method import Method
 from harness.types.task import Needs
 
+from ._training import Count, Share
 from ._vocabulary import move_within, positions, zero_shot_text
 
 if TYPE_CHECKING:
@@ -42,14 +43,16 @@ class TipAdapter(Method):
 
     needs = Needs(support=True, validation=True)
     paper = "Zhang et al., ECCV 2022"
-    presets = {"paper": {"alpha": None, "beta": None, "views": 10}}  # noqa: RUF012 - read only
+    presets = {"paper": {"alpha": None, "beta": None, "views": 10, "crop": 0.5}}  # noqa: RUF012 - read only
 
     alpha: float | None = None
     """Weight of the cache; None chooses it on the validation draw."""
     beta: float | None = None
     """Sharpness of the affinity; None chooses it on the validation draw."""
-    views: int = 1
+    views: Count = 1
     """Views of each support image; its key is their mean, made a unit row."""
+    crop: Share = 0.5
+    """Least share of the area that a view's crop has; the paper's."""
 
     def fit(self, task: Task) -> Self:
         """Keep the support, and choose alpha and beta."""

@@ -86,6 +86,7 @@ def tsne(
 ) -> int:
     """A domain's test features in the plane, IP and OOP told apart (the paper's Figure 3)."""
     from harness.cli import console
+    from harness.features.views import CROP
     from harness.plots.tsne import plot_tsne
     from harness.runner.bench import Bench
     from harness.runner.plan import make_plan
@@ -101,7 +102,7 @@ def tsne(
     report = console.reporter()
     plan = make_plan(request, report)
     bench = Bench(plan.resolved, plan.device, plan.domains, plan.cache, workers)
-    bench.encode([(domain, None, 1)], report)
+    bench.encode([(domain, None, 1, CROP)], report)
     scored = bench.scored(domain)
     if not scored["oop"].label.numel():
         raise DataError(f"no OOP test image of {domain} can be read", "run `harness data check`")

@@ -20,7 +20,7 @@ from harness.backbones.backbone import Backbone
 from harness.datasets.images import load_image
 from harness.errors import DataError, HarnessError
 from harness.features.store import FeatureStore, is_sha256
-from harness.features.views import augment
+from harness.features.views import CROP, augment
 
 SHARD = 4096
 """Images that are written to the cache at once; a killed run loses at most so many."""
@@ -81,23 +81,29 @@ class Encoder:
         self.encoded = 0
         self.unreadable: dict[str, str] = {}
 
-    def ensure(self, sources: Sequence[Source], view: int, progress: Callable[[int], None] | None = None) -> None:
+    def ensure(
+        self,
+        sources: Sequence[Source],
+        view: int,
+        progress: Callable[[int], None] | None = None,
+        crop: float = CROP,
+    ) -> None:
         """Encode what the cache does not hold yet; ``progress`` is told how many more images were done.
 
         Raises:
             StorageError: the cache cannot be written.
         """
         unique = list({source.sha256: source for source in sources}.values())
-        _, missing = self._store.get(view, [source.sha256 for source in unique])
+        _, missing = self._store.get(view, [source.sha256 for source in unique], crop)
         todo = [unique[i] for i in missing if is_sha256(unique[i].sha256) and unique[i].sha256 not in self._failed]
         for start in range(0, len(todo), SHARD):
             digests: list[str] = []
             rows: list[Tensor] = []
-            for batch, encoded in self._batches(todo[start : start + SHARD], view, progress):
+            for batch, encoded in self._batches(todo[start : start + SHARD], view, crop, progress):
                 digests += batch
                 rows.append(encoded)
             if digests:
-                self._store.put(view, digests, torch.cat(rows).numpy())
+                self._store.put(view, digests, torch.cat(rows).numpy(), crop)
                 self.encoded += len(digests)
         for source in sources:  # the same damage can have many names: every empty file has the same bytes
             if source.sha256 in self._failed:
@@ -106,12 +112,12 @@ class Encoder:
             elif not is_sha256(source.sha256):
                 self.unreadable.setdefault(source.path, f"{source.path} cannot be read")
 
-    def features(self, sources: Sequence[Source], views: int) -> tuple[Tensor, list[int]]:
+    def features(self, sources: Sequence[Source], views: int, crop: float = CROP) -> tuple[Tensor, list[int]]:
         """Features ``(n, v, d)`` of the readable images on the device, and their positions in ``sources``."""
         stacks, readable = [], list(range(len(sources)))
         for view in range(views):
-            self.ensure(sources, view)
-            found, missing = self._store.get(view, [source.sha256 for source in sources])
+            self.ensure(sources, view, crop=crop)
+            found, missing = self._store.get(view, [source.sha256 for source in sources], crop)
             gone = set(missing)
             readable = [i for i in readable if i not in gone]
             stacks.append(found)
@@ -122,7 +128,7 @@ class Encoder:
         return torch.from_numpy(array).to(self._backbone.device), readable
 
     def _batches(
-        self, sources: Sequence[Source], view: int, progress: Callable[[int], None] | None
+        self, sources: Sequence[Source], view: int, crop: float, progress: Callable[[int], None] | None
     ) -> Iterator[tuple[list[str], Tensor]]:
         """(sha256 of the readable images, their features on the CPU) of every batch, in order.
 
@@ -132,7 +138,9 @@ class Encoder:
         batches = [sources[start : start + self._batch] for start in range(0, len(sources), self._batch)]
         with one_thread_per_operation(self._backbone.device), ThreadPoolExecutor(self._workers) as pool:
             try:
-                for batch, result in zip(batches, pool.map(lambda b: self._one_batch(b, view), batches), strict=True):
+                for batch, result in zip(
+                    batches, pool.map(lambda b: self._one_batch(b, view, crop), batches), strict=True
+                ):
                     if progress is not None:
                         progress(len(batch))
                     if result is not None:
@@ -141,7 +149,7 @@ class Encoder:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _one_batch(self, sources: Sequence[Source], view: int) -> tuple[list[str], Tensor] | None:
+    def _one_batch(self, sources: Sequence[Source], view: int, crop: float) -> tuple[list[str], Tensor] | None:
         digests, pixels = [], []
         for source in sources:
             try:
@@ -149,7 +157,7 @@ class Encoder:
             except DataError as error:
                 self._failed[source.sha256] = source.path, error.message
                 continue
-            pixels.append(self._backbone.preprocess(augment(image, source.sha256, view)))
+            pixels.append(self._backbone.preprocess(augment(image, source.sha256, view, crop)))
             digests.append(source.sha256)
         if not digests:
             return None

@@ -1,9 +1,9 @@
 """The feature cache: content-addressed shards of encoded images.
 
-A feature is found by three things: the encoder key (weights, preprocessing, precision), the view, and the sha256 of
-the image's bytes; neither path nor time plays a part. Shards are safetensors files that are written to a temporary
-name and renamed; a shard's name is the sha256 of its content, so it can be verified. The cache has a size bound: the
-encoders that were used longest ago go first.
+A feature is found by three things: the encoder key (weights, preprocessing, precision), the view (its number and the
+least share of the image that a crop has), and the sha256 of the image's bytes; neither path nor time plays a part.
+Shards are safetensors files that are written to a temporary name and renamed; a shard's name is the sha256 of its
+content, so it can be verified. The cache has a size bound: the encoders that were used longest ago go first.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save as format_shard
 
 from harness.errors import UserError
+from harness.features.views import CROP, view_name
 from harness.files import storage_error, write_atomic
 
 DEFAULT_LIMIT = 20 * 2**30
@@ -65,16 +66,16 @@ class FeatureStore:
         self.folder = root / key
         self._description = description
         self._limit = size_limit() if limit is None else limit
-        self._index: dict[int, dict[bytes, tuple[NDArray[np.float32], int]]] = {}
+        self._index: dict[str, dict[bytes, tuple[NDArray[np.float32], int]]] = {}
 
-    def get(self, view: int, digests: list[str]) -> tuple[NDArray[np.float32] | None, list[int]]:
+    def get(self, view: int, digests: list[str], crop: float = CROP) -> tuple[NDArray[np.float32] | None, list[int]]:
         """Look images up.
 
         Returns:
             The features ``(n, d)`` (rows of missing images are zero; None if nothing at all is there), and the
             positions of the missing images. What is no sha256 (a file that cannot be read has none) is missing.
         """
-        index = self._open(view)
+        index = self._open(view_name(view, crop))
         found = [index.get(bytes.fromhex(d)) if is_sha256(d) else None for d in digests]
         missing = [i for i, hit in enumerate(found) if hit is None]
         hits = [hit for hit in found if hit is not None]
@@ -86,7 +87,7 @@ class FeatureStore:
                 out[i] = hit[0][hit[1]]
         return out, missing
 
-    def put(self, view: int, digests: list[str], features: NDArray[np.float32]) -> None:
+    def put(self, view: int, digests: list[str], features: NDArray[np.float32], crop: float = CROP) -> None:
         """Add n images as one shard.
 
         Raises:
@@ -96,7 +97,8 @@ class FeatureStore:
             return
         raw = np.frombuffer(bytes.fromhex("".join(digests)), dtype=np.uint8).reshape(-1, 32)
         content = format_shard({"sha256": raw, "feature": np.ascontiguousarray(features, dtype=np.float32)})
-        folder = self.folder / f"view-{view:03d}"
+        name = view_name(view, crop)
+        folder = self.folder / name
         try:
             folder.mkdir(parents=True, exist_ok=True)
             about = self.folder / "encoder.txt"
@@ -106,7 +108,7 @@ class FeatureStore:
         except OSError as error:
             hint = "free some space or choose another cache folder with --cache or HARNESS_CACHE"
             raise storage_error("features", self.folder, error, hint) from None
-        index = self._open(view)
+        index = self._open(name)
         for i, digest in enumerate(digests):
             index[bytes.fromhex(digest)] = (features, i)
         enforce_limit(self.folder.parent, self._limit, keep=self.folder.name)
@@ -118,17 +120,17 @@ class FeatureStore:
         except OSError:
             return
 
-    def _open(self, view: int) -> dict[bytes, tuple[NDArray[np.float32], int]]:
-        if view not in self._index:
+    def _open(self, name: str) -> dict[bytes, tuple[NDArray[np.float32], int]]:
+        if name not in self._index:
             index: dict[bytes, tuple[NDArray[np.float32], int]] = {}
-            for path in sorted((self.folder / f"view-{view:03d}").glob("*.safetensors")):
+            for path in sorted((self.folder / name).glob("*.safetensors")):
                 shard = _read(path)
                 if shard is None:
                     continue  # damaged: encoded again; `harness features verify` names it
                 for i, row in enumerate(shard.sha256):
                     index[row.tobytes()] = (shard.feature, i)
-            self._index[view] = index
-        return self._index[view]
+            self._index[name] = index
+        return self._index[name]
 
 
 def is_sha256(digest: str) -> bool:

@@ -11,22 +11,29 @@ import random
 
 from PIL import Image, ImageOps
 
-SCALE = (0.08, 1.0)
+CROP = 0.08
+"""Least share of an image's area that a crop has, unless a method says otherwise."""
+
 RATIO = (3 / 4, 4 / 3)
 
 
-def augment(image: Image.Image, sha256: str, view: int) -> Image.Image:
-    """View ``view`` of an image: a crop of 8 to 100 % of its area, aspect ratio 3:4 to 4:3, flipped half the time."""
+def view_name(view: int, crop: float = CROP) -> str:
+    """What a view is called in the cache; the test view is not cropped."""
+    return f"view-{view:03d}" if view == 0 or crop == CROP else f"view-{view:03d}-crop-{crop:g}"
+
+
+def augment(image: Image.Image, sha256: str, view: int, crop: float = CROP) -> Image.Image:
+    """View ``view`` of an image: a crop of at least that share of its area, 3:4 to 4:3, flipped half the time."""
     if view == 0:
         return image
     generator = random.Random(f"{sha256}/{view}")
-    image = image.crop(_crop_box(image.width, image.height, generator))
+    image = image.crop(_crop_box(image.width, image.height, generator, crop))
     return ImageOps.mirror(image) if generator.random() < 0.5 else image
 
 
-def _crop_box(width: int, height: int, generator: random.Random) -> tuple[int, int, int, int]:
+def _crop_box(width: int, height: int, generator: random.Random, least: float = CROP) -> tuple[int, int, int, int]:
     for _ in range(10):
-        area = width * height * generator.uniform(*SCALE)
+        area = width * height * generator.uniform(least, 1.0)
         ratio = math.exp(generator.uniform(math.log(RATIO[0]), math.log(RATIO[1])))
         w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < w <= width and 0 < h <= height:

@@ -11,6 +11,7 @@ import torch
 from harness.backbones.backbone import Backbone, Resolved, load
 from harness.features.encode import Encoder, Source, encoder_key
 from harness.features.store import FeatureStore
+from harness.features.views import CROP
 from harness.progress import Reporter
 from harness.runner.domain import DomainData
 from harness.types.features import Features
@@ -73,49 +74,49 @@ class Bench:
             )
         return pools[name]
 
-    def drawn(self, domain: str, picks: tuple[Pick, ...], views: int) -> tuple[Features, list[int]]:
+    def drawn(self, domain: str, picks: tuple[Pick, ...], views: int, crop: float = CROP) -> tuple[Features, list[int]]:
         """Features of drawn images with v views, and the positions of the readable ones among the picks."""
         data = self.domains[domain]
         sources = [_source(data, data.oop["train"], pick.path) for pick in picks]
-        image, readable = self.encoder.features(sources, views)
+        image, readable = self.encoder.features(sources, views, crop)
         label = torch.tensor([picks[i].label for i in readable], device=self.device)
         gone = tuple(s.path for i, s in enumerate(sources) if i not in set(readable))
         return Features(image, label, gone), readable
 
     def encode(
         self,
-        wanted: Iterable[tuple[str, Manifest | None, int]],
+        wanted: Iterable[tuple[str, Manifest | None, int, float]],
         report: Reporter,
         pools: Iterable[tuple[str, Pool | Literal["ip"]]] = (),
     ) -> None:
-        """Encode everything that the given (domain, draw, views) and (domain, pool) will ask for, with progress.
+        """Encode all that the given (domain, draw, views, crop) and (domain, pool) will ask for, with progress.
 
         Raises:
             StorageError: the cache cannot be written.
         """
-        per_view: dict[int, dict[str, Source]] = {}
-        for domain, manifest, views in wanted:
+        per_view: dict[tuple[int, float], dict[str, Source]] = {}
+        for domain, manifest, views, crop in wanted:
             data = self.domains[domain]
             scored = [data.oop["test"], *([data.ip["test"]] if data.ip is not None else [])]
             for split in scored:
                 for source in _sources(data, split):
-                    per_view.setdefault(0, {})[source.sha256] = source
+                    per_view.setdefault((0, CROP), {})[source.sha256] = source
             for pick in manifest.picks if manifest else ():
                 source = _source(data, data.oop["train"], pick.path)
                 for view in range(views):
-                    per_view.setdefault(view, {})[source.sha256] = source
+                    per_view.setdefault((view, crop if view else CROP), {})[source.sha256] = source
         for domain, name in pools:
             pool = _pool_split(self.domains[domain], name)
             for source in _sources(self.domains[domain], pool) if pool is not None else ():
-                per_view.setdefault(0, {})[source.sha256] = source
+                per_view.setdefault((0, CROP), {})[source.sha256] = source
         todo = {
-            view: [sources[d] for d in _missing(self.store, view, list(sources))] for view, sources in per_view.items()
+            view: [sources[d] for d in _missing(self.store, *view, list(sources))] for view, sources in per_view.items()
         }
         total = sum(len(sources) for sources in todo.values())
         if total:
             with report.stage("encoding images", total, "images") as advance:
-                for view, sources in todo.items():
-                    self.encoder.ensure(sources, view, advance)
+                for (view, crop), sources in todo.items():
+                    self.encoder.ensure(sources, view, advance, crop)
         self.store.touch()
 
     def features(self, domain: str, split: Split) -> Features:
@@ -135,9 +136,9 @@ def _pool_split(data: DomainData, name: Pool | Literal["ip"]) -> Split | None:
     return data.oop["train" if name == "train-unlabeled" else "test"]
 
 
-def _missing(store: FeatureStore, view: int, digests: list[str]) -> list[str]:
+def _missing(store: FeatureStore, view: int, crop: float, digests: list[str]) -> list[str]:
     readable = [d for d in digests if d != "unreadable"]
-    _, missing = store.get(view, readable)
+    _, missing = store.get(view, readable, crop)
     return [readable[i] for i in missing]
 
 

@@ -89,7 +89,7 @@ def _run(
         pool.warm_up()
     make_bench = partial(Bench, plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
     bench = make_bench()
-    draws = ((job.spec.domain, job.manifest, job.views) for job in pending)
+    draws = ((job.spec.domain, job.manifest, job.views, job.method.crop) for job in pending)
     bench.encode(draws, report, ((job.spec.domain, pool) for job in pending for pool in job.pools))
     unreadable |= bench.encoder.unreadable
     template = plan.protocol.template

@@ -60,7 +60,7 @@ def pose(
         if not need:
             continue
         picks = manifest.of_part(part)  # type: ignore[arg-type]
-        features, readable = bench.drawn(spec.domain, picks, views)
+        features, readable = bench.drawn(spec.domain, picks, views, method.crop)
         lost += features.unreadable
         texts = tuple(captions.get(picks[i].path) for i in readable) if needs.captions and part == "train" else None
         given[part] = Support(features.image, features.label, texts)

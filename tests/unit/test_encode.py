@@ -137,6 +137,18 @@ def damage(sources: Sequence[Source], *positions: int) -> None:
         sources[position].file.write_bytes(b"not an image")
 
 
+def test_views_of_another_crop_are_encoded_and_kept_apart(tmp_path: Path, images: Images) -> None:
+    sources = images(5)
+    wide, narrow, again = (encoder(tmp_path) for _ in range(3))
+    wide.features(sources, views=2)
+    narrow.features(sources, views=2, crop=0.9)
+    assert (wide.encoded, narrow.encoded) == (10, 5)  # the test view is the same
+    again.features(sources, views=2)
+    again.features(sources, views=2, crop=0.9)
+    assert again.encoded == 0
+    assert len(list(tmp_path.rglob("view-001*/*.safetensors"))) == 2
+
+
 @pytest.mark.parametrize("views", [1, 3])
 def test_a_corrupt_image_is_listed_and_left_out(tmp_path: Path, images: Images, views: int) -> None:
     sources = images(100)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from harness.features.views import RATIO, SCALE, _crop_box, augment
+from harness.features.views import CROP, RATIO, _crop_box, augment, view_name
 
 from .makers import few, sha
 
@@ -62,12 +62,12 @@ def test_the_crop_lies_inside_the_image(width: int, height: int, seed: int) -> N
 
 
 @few
-@given(st.integers(100, 400), st.integers(100, 400), st.integers())
-def test_area_and_ratio_are_within_bounds(width: int, height: int, seed: int) -> None:
-    left, top, right, bottom = _crop_box(width, height, random.Random(seed))
+@given(st.integers(100, 400), st.integers(100, 400), st.integers(), st.sampled_from([CROP, 0.5, 0.9]))
+def test_area_and_ratio_are_within_bounds(width: int, height: int, seed: int, least: float) -> None:
+    left, top, right, bottom = _crop_box(width, height, random.Random(seed), least)
     w, h = right - left, bottom - top
     # One pixel of rounding on each side.
-    assert (w + 1) * (h + 1) >= SCALE[0] * width * height or w == h == min(width, height)
+    assert (w + 1) * (h + 1) >= least * width * height or w == h == min(width, height)
     assert (w + 1) / (h - 1) >= RATIO[0]
     assert (w - 1) / (h + 1) <= RATIO[1]
 
@@ -75,3 +75,10 @@ def test_area_and_ratio_are_within_bounds(width: int, height: int, seed: int) ->
 def test_a_very_long_image_is_cropped_to_its_middle() -> None:
     assert _crop_box(1000, 1, random.Random(0)) == (499, 0, 500, 1)
     assert augment(picture(1, 1), sha("a"), 1).size == (1, 1)
+
+
+def test_views_of_another_crop_have_another_name_and_the_test_view_has_none() -> None:
+    assert view_name(3) == view_name(3, CROP) == "view-003"
+    assert view_name(3, 0.5) == "view-003-crop-0.5"
+    assert view_name(0, 0.5) == view_name(0) == "view-000"
+    assert augment(picture(), sha("a"), 1, 0.5).tobytes() != augment(picture(), sha("a"), 1).tobytes()
