@@ -250,6 +250,7 @@ struct EmulatedWarp {
         return {value, least(x.value == value ? x.where : 0x7fffffff)};
     }
     int first(bool x) const {
+        if (mine == 0) ++meeting->reductions;  // steps of the path searches, for tests
         const int lane = least(x ? mine : 32);
         return lane < 32 ? lane : -1;
     }

@@ -65,8 +65,25 @@ HARNESS_TEAM bool finish(Block& team, const Problem<T>& w) {
     return true;
 }
 
+// Similarities s (n, m) to an assignment, in int64 where int32 is too narrow; `room` has room_bytes(n, m), `counts` three
+// places that the block shares. Its indices and sums lie at the same places for both types of prices.
+template <class Block>
+HARNESS_TEAM Problem<std::int32_t> assign_block(Block& team, const std::int32_t* s, int n, int m, char* room, std::int32_t* counts) {
+    const auto narrow = Problem<std::int32_t>::at(room, s, n, m);
+    const auto problem = [&](int) { return narrow; };
+    begin<std::int32_t>(team, problem, 1, n, m);
+    auction(team, problem, 1, n, m, 0, kLastRounds, 0, counts);
+    if (!finish(team, narrow)) {
+        const auto wide = Problem<std::int64_t>::at(room, s, n, m);
+        team.sync();
+        begin<std::int64_t>(team, [&](int) { return wide; }, 1, n, m);
+        finish(team, wide);
+    }
+    return narrow;
+}
+
 // Problem k by 256 threads: `rows` (batch, n, dimension) and `columns` (batch, m, dimension), n <= m; `shared` has
-// block_bytes(n, m), aligned to 16, and `counts` three places that the block shares.
+// block_bytes(n, m), aligned to 16.
 template <class Block>
 HARNESS_TEAM void match_block(Block& team, const void* rows, const void* columns, Type type, std::int64_t k, int n, int m,
                               int dimension, bool swapped, char* shared, std::int32_t* counts, const Results& out) {
@@ -90,18 +107,8 @@ HARNESS_TEAM void match_block(Block& team, const void* rows, const void* columns
                             [&](int row, int column, int value) { s[row * m + column] = value; });
     team.sync();
 
-    // 3. The assignment, in int64 where int32 is too narrow.
-    const auto narrow = Problem<std::int32_t>::at(rest, s, n, m);
-    const auto problem = [&](int) { return narrow; };
-    begin<std::int32_t>(team, problem, 1, n, m);
-    auction(team, problem, 1, n, m, 0, kLastRounds, 0, counts);
-    if (!finish(team, narrow)) {
-        const auto wide = Problem<std::int64_t>::at(rest, s, n, m);
-        team.sync();
-        begin<std::int64_t>(team, [&](int) { return wide; }, 1, n, m);
-        finish(team, wide);
-    }
-    write_results(team, narrow, bad, swapped, k, out);  // its indices and sums lie where the wide one's do
+    // 3. The assignment, where the digits were.
+    write_results(team, assign_block(team, s, n, m, rest, counts), bad, swapped, k, out);
 }
 
 }  // namespace harness

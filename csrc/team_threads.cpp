@@ -19,7 +19,19 @@ void together(int count, const Run& run) {
     for (std::thread& thread : threads) thread.join();
 }
 
-// As the large kernels do: paths by the whole team.
+// As the fused kernel does it, by full warps: calls run(block) in all their threads. The steps of the path searches.
+template <class Run>
+std::int64_t by_block(int warps, const Run& run) {
+    Meeting meeting(32 * warps);
+    std::vector<WarpMeeting> meetings(warps);
+    together(32 * warps, [&](int t) {
+        EmulatedBlock team{t, &meeting, meetings.data()};
+        run(team);
+    });
+    return meetings[0].reductions;
+}
+
+// As the large kernels do it: paths by the whole team.
 template <class T>
 bool finish_together(Threads& team, const Problem<T>& w) {
     if (!paths(team, w)) return false;
@@ -29,14 +41,11 @@ bool finish_together(Threads& team, const Problem<T>& w) {
     return true;
 }
 
-void solve(Threads team, char* room, std::int32_t* counts, const std::int32_t* s, int n, int m, bool large) {
+void assign_large(Threads team, const std::int32_t* s, int n, int m, char* room, std::int32_t* counts) {
     const Problem<std::int32_t> w = Problem<std::int32_t>::at(room, s, n, m);
     const auto get = [&](int) { return w; };
     begin<std::int32_t>(team, get, 1, n, m);
-    if (large)
-        scaled_auction(team, get, 1, n, m, counts);
-    else
-        auction(team, get, 1, n, m, 0, kLastRounds, 0, counts);
+    scaled_auction(team, get, 1, n, m, counts);
     if (finish_together(team, w)) return;
     team.sync();
     const Problem<std::int64_t> wide = Problem<std::int64_t>::at(room, s, n, m);
@@ -44,22 +53,29 @@ void solve(Threads team, char* room, std::int32_t* counts, const std::int32_t* s
     finish_together(team, wide);
 }
 
+std::int64_t by_threads(int members, const std::int32_t* s, int n, int m, char* room, std::int32_t* counts) {
+    Meeting meeting(members);
+    together(members, [&](int t) { assign_large({t, &meeting}, s, n, m, room, counts); });
+    return meeting.reductions;
+}
+
 }  // namespace
 
 void assign_team(const std::int32_t* similarity, Shape shape, int members, bool large, Results out) {
     const int n = shape.prototypes, m = shape.names;  // 1 <= n <= m
-    std::vector<std::int64_t> room(room_bytes(n, m) / 8);
+    Lines<char> memory(room_bytes(n, m));
+    char* const room = memory.data();
     for (std::int64_t k = 0; k < shape.batch; ++k) {
         const std::int32_t* s = similarity + k * n * m;
         std::int32_t counts[3];
-        Meeting meeting(members);
-        together(members, [&](int t) { solve({t, &meeting}, reinterpret_cast<char*>(room.data()), counts, s, n, m, large); });
-        const auto w = Problem<std::int64_t>::at(reinterpret_cast<char*>(room.data()), s, n, m);
+        const std::int64_t steps = large ? by_threads(members, s, n, m, room, counts)
+                                         : by_block(members, [&](EmulatedBlock& team) { assign_block(team, s, n, m, room, counts); });
+        const auto w = Problem<std::int32_t>::at(room, s, n, m);
         for (int i = 0; i < n; ++i) out.columns[k * n + i] = w.column_of[i];
         out.similarity[k] = double(w.sums[1]) / kOne;
         out.gap[k] = double(w.sums[0] - w.sums[1]) / kOne;
         out.valid[k] = true;
-        if (out.steps) out.steps[k] = meeting.reductions;
+        if (out.steps) out.steps[k] = steps;
     }
 }
 
@@ -70,10 +86,7 @@ void match_team(const float* prototypes, const float* names, Shape shape, int di
     Lines<char> shared(block_bytes(n, m));
     for (std::int64_t k = 0; k < shape.batch; ++k) {
         std::int32_t counts[3];
-        Meeting meeting(kThreads);
-        std::vector<WarpMeeting> warps(kThreads / 32);
-        together(kThreads, [&](int t) {
-            EmulatedBlock team{t, &meeting, warps.data()};
+        by_block(kThreads / 32, [&](EmulatedBlock& team) {
             match_block(team, rows, columns, Type::float32, k, n, m, dimension, swapped, shared.data(), counts, out);
         });
     }

@@ -74,7 +74,8 @@ def steps(similarity: NDArray[np.int32]) -> NDArray[np.int64]:
 def assign_as_gpu(similarity: NDArray[np.int32], members: int, large: bool) -> tuple[Solved, NDArray[np.int64]]:
     """What the CUDA kernels do with cosines (b, n, m), 1 <= n <= m, on threads of the CPU. For tests.
 
-    Also the steps of the path searches, (b,), one for each search and one for each row that it looked at.
+    The large kernels by `members` threads, or the fused one by `members` warps. Also the steps of the path searches,
+    (b,): rows looked at, and for the large kernels one more for each search.
     """
     s = np.ascontiguousarray(similarity, dtype=np.int32)
     solved = Solved.empty(len(s), s.shape[1])

@@ -29,36 +29,48 @@ def same(found, expected):
         np.testing.assert_array_equal(ours, theirs)
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.data(), st.integers(1, 12), st.integers(0, 6), st.sampled_from([0, 1, 2, 1000, UNIT]), st.booleans())
-def test_equals_the_cpu_solver(data, n, extra, largest, large):
+@schedules
+@settings(max_examples=60, deadline=None)
+@given(st.data(), st.integers(1, 12), st.integers(0, 6), st.sampled_from([0, 1, 2, 1000, UNIT]))
+def test_equals_the_cpu_solver(large, data, n, extra, largest):
     g = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     matrix = g.integers(-largest, largest, (n, n + extra), endpoint=True).astype(np.int32)
-    check(matrix, data.draw(st.sampled_from([1, 1, 2, 3])), large)
+    check(matrix, data.draw(st.sampled_from([1, 1, 2, 3] if large else [1, 1, 2])), large)
 
 
-@schedules
 @pytest.mark.parametrize("members", [1, 4])
 @pytest.mark.parametrize("shape", [(31, 31), (32, 32), (33, 33), (64, 65), (65, 65), (20, 97)])
-def test_word_edges_and_team_sizes(shape, members, large):
+def test_word_edges_and_team_sizes(shape, members):
     g = np.random.default_rng(shape[0])
     for largest in (1, UNIT):
-        check(g.integers(-largest, largest, (2, *shape), endpoint=True).astype(np.int32), members, large)
+        check(g.integers(-largest, largest, (2, *shape), endpoint=True).astype(np.int32), members, large=True)
+
+
+@pytest.mark.parametrize(("shape", "warps"), [((31, 31), 1), ((32, 32), 2), ((33, 33), 1), ((20, 65), 2)])
+def test_word_edges_and_numbers_of_warps(shape, warps):
+    g = np.random.default_rng(shape[0])
+    for largest in (1, UNIT):
+        check(g.integers(-largest, largest, (1, *shape), endpoint=True).astype(np.int32), warps, large=False)
 
 
 @schedules
 @pytest.mark.parametrize("hard", [products, staircase, price_war])
 def test_adversarial_matrices_stay_under_the_step_cap(hard, large):
-    for matrix in (hard(120), hard(120)[::-1].copy(), hard(120)[:90].copy(), hard(120)[:118].copy()):
-        assert check(matrix, 1, large).max() <= 120**2 + 40 * 120
+    n = 120 if large else 24  # warps of 32 threads are slow here
+    for matrix in (hard(n), hard(n)[::-1].copy(), hard(n)[: 3 * n // 4].copy(), hard(n)[: n - 2].copy()):
+        assert check(matrix, 1, large).max() <= n**2 + 40 * n
 
 
-@pytest.mark.parametrize("shape", [(300, 300), (290, 300), (270, 300)])
+# Steps after 32 rounds with epsilon zero alone, counted once with the same code.
+PLAIN_STEPS = {(300, 300): 2972, (290, 300): 7695, (270, 300): 4601}
+
+
+@pytest.mark.parametrize("shape", PLAIN_STEPS)
 def test_phases_shorten_the_paths(shape):
     """What the large auction is for: with its coarse to fine prices few steps are left, in rectangles too."""
     p, t = instances.clip_like(0, 1, *shape)
     matrix = native.quantised_similarity(p, t, 1)[0]
-    assert 2 * check(matrix, 1, large=True).max() < check(matrix, 1, large=False).max()
+    assert check(matrix, 1, large=True).max() < PLAIN_STEPS[shape] / 4
 
 
 @schedules
@@ -71,9 +83,10 @@ def test_prices_beyond_int32_are_solved_in_int64(cosines, large):
 
 @schedules
 @pytest.mark.parametrize("name", sorted(instances.GENERATORS))
-@pytest.mark.parametrize("shape", [(100, 100), (99, 100), (90, 100), (60, 100)])
+@pytest.mark.parametrize("shape", [(1, 1), (0.99, 1), (0.9, 1), (0.6, 1)])
 def test_similarities(name, shape, large):
-    p, t = instances.GENERATORS[name](0, 2, *shape)
+    size = 100 if large else 25
+    p, t = instances.GENERATORS[name](0, 1, *(int(size * part) for part in shape))
     check(native.quantised_similarity(p, t, 1)[0], 1, large)
 
 
@@ -87,11 +100,23 @@ def test_crowded_rectangles_go_through_all_phases(seed, n, extra, members, ties)
     check(matrix.astype(np.int32), members, large=True)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (3, 17), (17, 3), (33, 32), (20, 65), (66, 64)])
-@pytest.mark.parametrize("dimension", [1, 16, 31, 33, 64])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 17), (17, 3), (33, 32), (20, 65)])
+@pytest.mark.parametrize("dimension", [16, 31, 33])
 def test_fused_kernel_from_rows_to_columns(shape, dimension):
     """256 threads in warps of 32 that multiply as the tensor cores do: an index that is wrong changes a similarity."""
     p, t = instances.uniform(sum(shape), 1, *shape, dimension)
+    same(native.match_as_gpu(p, t), native.match(p, t, 1))
+
+
+@pytest.mark.parametrize("m", [128, 129, 256, 257])
+def test_lanes_that_hold_one_to_eight_columns_and_more(m):
+    g = np.random.default_rng(m)
+    matrix = (g.integers(0, UNIT // 2, (1, 1, m)) + g.integers(0, UNIT // 50, (1, 30, m))).astype(np.int32)
+    assert check(matrix, 1, large=False).max() >= (1 if m <= 256 else 0)
+
+
+def test_fused_kernel_with_two_tiles_on_each_side():
+    p, t = instances.uniform(0, 1, 66, 65, 40)
     same(native.match_as_gpu(p, t), native.match(p, t, 1))
 
 
