@@ -12,7 +12,10 @@ from harness.types.labels import ScoredSide
 from harness.types.leaderboard import Row
 
 LIMIT = 8_000_000
-"""Characters of all confusion matrices of a page; rows after that have none, and the page says so."""
+"""Characters of all confusion matrices of a page; rows after that have none, and the page says so.
+
+A row of nine domains of LAION-Beyond's sizes takes 43,000 when its errors are spread evenly, the worst case.
+"""
 
 Place = Callable[[Any], int]
 """Puts what many rows share where it is written once."""

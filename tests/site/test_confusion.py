@@ -13,7 +13,8 @@ from harness.site import classes
 from harness.site.build import build
 from harness.site.confusion import confusion
 
-from ..leaderboard.results import Lab
+from ..datasets.roots import make_root
+from ..leaderboard.results import PER_PART, Lab, read_all, run
 from .chromium import Browser
 from .steps import texts
 from .test_access import CONTRAST
@@ -125,6 +126,18 @@ def test_classes_and_pairs_have_pictures(browser: Browser, pictured: Path, lab: 
     sizes = browser.run("[...document.querySelectorAll('#row img')].map(i => [i.complete && i.naturalWidth, i.alt])")
     assert len(sizes) > 9
     assert {tuple(size) for size in sizes} == {(40, "")}, "the name stands beside it"
+
+
+def test_a_hostile_concept_is_shown_as_it_is(browser: Browser, tmp_path: Path) -> None:
+    names = ('"><img src=x onerror=broken=1>', "<!--<script>", "${1}$$")
+    root = make_root(tmp_path / "data", {f"{DOMAIN}3_OOP": names, f"{DOMAIN}2_IP": ("cat", "dog")}, PER_PART)
+    domains = read_all(root, tmp_path)
+    hostile = Lab(root, domains, tmp_path / "results", run(tmp_path / "results", domains))
+    show(browser, build([hostile.out], tmp_path / "page", data=root), hostile)
+    assert set(texts(browser, "#confusion section:first-child tbody .concept")) <= set(names)
+    assert sorted(texts(browser, ".classes .concept")) == sorted([*names, "cat", "dog"])
+    assert browser.run("window.broken") is None
+    assert browser.run("[...document.images].every(i => i.className === 'thumb')")
 
 
 def test_a_page_without_the_data_has_none(browser: Browser, lab: Lab, tmp_path: Path) -> None:
