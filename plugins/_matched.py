@@ -27,7 +27,7 @@ class Matched:
         name: ``(k,)`` names of its clusters by the protocol's prompt, -1 for none.
         evidence: ``(n, names)`` how likely each name is for an image, rows summing to one: the share of its cluster
             that the name takes, and whether the cluster is matched with the name; over all restarts and wordings.
-        agreement: share of clusters that have the same name in another wording.
+        agreement: share of clusters that have the same name in another wording; 1 where there is none.
         margin: the matching's mean similarity over that of a random one.
     """
 
@@ -66,6 +66,6 @@ def matched(pool: Tensor, cluster: Tensor, k: int, texts: Tensor, scale: float) 
     likely = (part / part.sum(dim=3, keepdim=True).clamp_min(1e-9) + VOTE * voted).mean(dim=0)
     evidence = torch.stack([of[each] for of, each in zip(likely, cluster, strict=True)]).mean(dim=0)
     there = (column[0] >= 0).expand_as(column[1:])
-    agreement = float(((column[1:] == column[0]) & there).sum()) / max(1, int(there.sum()))
+    agreement = float(((column[1:] == column[0]) & there).sum()) / int(there.sum()) if there.any() else 1.0
     margin = float((part * voted).sum() / part.sum().clamp_min(1e-9)) * max(k, names)
     return Matched(best, column[0, best], evidence / evidence.sum(dim=1, keepdim=True), agreement, margin)
