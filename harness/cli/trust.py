@@ -53,14 +53,16 @@ def reproduce(
     """Run ``harness reproduce``; 3 if a result differs."""
     from harness.runner.reproduce import reproduce as run
 
-    _, row = read_row(address)
+    path, row = read_row(address)
+    drawn = path.parent / "manifests"
     err = console.err()
 
     def before(settings: tuple[Difference, ...]) -> None:
         for one in settings:
             err.print(f"differs before it runs: {one}", style="yellow", markup=False)
 
-    found = run(row, console.reporter(), before, data, pretrained, cache, workers)
+    manifests = drawn if drawn.is_dir() else None
+    found = run(row, console.reporter(), before, data, pretrained, cache, workers, manifests)
     if as_json:
         lists = {"settings": found.settings, "results": found.results}
         print(json.dumps({"row": row.id, **{k: [d._asdict() for d in v] for k, v in lists.items()}}, indent=1))

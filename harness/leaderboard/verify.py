@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
+from harness.errors import DataError
 from harness.leaderboard.assemble import assemble
 from harness.leaderboard.differences import differences
 from harness.leaderboard.evidence import Evidence, Lacking
 from harness.leaderboard.marks import Against
 from harness.leaderboard.predictions import Columns
 from harness.metrics import judge, judge_clusters, judge_discovery
+from harness.protocols import PROTOCOLS
 from harness.types.cell import Cell, Failure
 from harness.types.labels import UNREADABLE, LabelSheet, ScoredSide
 from harness.types.leaderboard import Row, RowFailure
@@ -37,8 +39,12 @@ class Truth(Protocol):
         """Why there are none."""
         ...
 
-    def manifest(self, domain: str, protocol: str, shots: int, seed: int) -> Manifest:
-        """The draw that the protocol makes from the data."""
+    def manifest(self, given: Manifest) -> Manifest:
+        """What the protocol of a draw makes from the data; of a rule that is not known, what the draw names.
+
+        Raises:
+            DataError: the data do not have an image of such a draw.
+        """
         ...
 
     def readable(self, domain: str, path: str) -> bool:
@@ -88,6 +94,10 @@ def verify(row: Row, evidence: Evidence, truth: Truth | None = None) -> Verdict:
         unreadable = row.data[domain].unreadable
         if unreadable and truth is None:
             notes.append(f"{domain}: {len(unreadable)} images are said to be unreadable; only --data can tell")
+    if truth is not None and row.protocol not in PROTOCOLS:
+        notes.append(
+            f"the rule of {row.protocol} is not known here: its draws are of these data, as far as can be told"
+        )
     if not lacking:
         wrong += _figures(row, cells)
     status: Literal["verified", "differs", "not verifiable"]
@@ -248,7 +258,11 @@ def _draw(row: Row, domain: str, seed: int, manifest: Manifest, truth: Truth | N
         return
     if truth is None or truth.sheet(domain) is None:
         return
-    own = truth.manifest(domain, row.protocol, row.shots, seed)
+    try:
+        own = truth.manifest(manifest)
+    except DataError as error:
+        yield f"{where}: {error.message}"
+        return
     if own.hash != manifest.hash:
         before, now = (dict.fromkeys((p.path, p.sha256, p.label) for p in m.picks) for m in (manifest, own))
         others = [path for path, digest, label in now if (path, digest, label) not in before]

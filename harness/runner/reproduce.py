@@ -12,6 +12,7 @@ from harness.errors import UserError
 from harness.leaderboard.differences import Difference, differences
 from harness.miniature import model as miniature
 from harness.progress import Reporter
+from harness.protocols import PROTOCOLS
 from harness.runner.evaluate import evaluate
 from harness.runner.plan import make_plan
 from harness.runner.request import MethodChoice, Request
@@ -45,6 +46,7 @@ def request_of(
     pretrained: Path | None = None,
     cache: Path | None = None,
     workers: int = 2,
+    manifests: Path | None = None,
 ) -> Request:
     """The run that a row's record describes.
 
@@ -55,6 +57,7 @@ def request_of(
         pretrained: the weights file, if the row's were one.
         cache: the cache folder; None is the user's own.
         workers: processes that compute.
+        manifests: folder of the row's draws, if their rule is not known here.
 
     Raises:
         UserError: the row's data are not the miniature's, and no root is given.
@@ -70,6 +73,7 @@ def request_of(
         shots=(max(1, row.shots),),  # a method without few-shot images takes no notice of it
         seeds=row.seeds,
         protocol=row.protocol,
+        manifests=manifests if row.protocol not in PROTOCOLS else None,
         data=data,
         folders=() if data is None else tuple(folder for d in row.data.values() for folder in d.folders),
         backbone=backbone.architecture,
@@ -91,6 +95,7 @@ def reproduce(
     pretrained: Path | None = None,
     cache: Path | None = None,
     workers: int = 2,
+    manifests: Path | None = None,
 ) -> Reproduction:
     """Run a row again in a results folder of its own, which is removed afterwards.
 
@@ -102,12 +107,13 @@ def reproduce(
         pretrained: the weights file, if the row's were one.
         cache: the cache folder; None is the user's own.
         workers: processes that compute.
+        manifests: folder of the row's draws, if their rule is not known here.
 
     Raises:
         HarnessError: it cannot be run.
     """
     with TemporaryDirectory(prefix="harness-reproduce-") as folder:
-        request = request_of(row, Path(folder), data, pretrained, cache, workers)
+        request = request_of(row, Path(folder), data, pretrained, cache, workers, manifests)
         settings = _settings(row, request, report)
         before(settings)
         outcome = evaluate(request, report)

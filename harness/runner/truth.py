@@ -10,6 +10,7 @@ from harness.datasets.digests import DigestIndex
 from harness.datasets.images import load_image
 from harness.datasets.layout import find_folders, open_dataset
 from harness.errors import DataError
+from harness.manifests import Given
 from harness.progress import Reporter
 from harness.runner.domain import DomainData, read_domain
 from harness.types.labels import LabelSheet
@@ -37,7 +38,7 @@ class DataTruth:
         index = DigestIndex(cache / "digests.sqlite")
         names = sorted({domain for row in rows for domain in row.data if domain in dataset.domains})
         self._domains: dict[str, DomainData] = {}
-        self._drawn: dict[tuple[str, str, int, int], Manifest] = {}
+        self._drawn: dict[str, Manifest] = {}
         self._faults: dict[str, str] = {}
         with report.stage("reading domains", len(names), "domains") as advance:
             for name in names:
@@ -55,14 +56,18 @@ class DataTruth:
         data = self._domains.get(domain)
         return None if data is None else data.sheet
 
-    def manifest(self, domain: str, protocol: str, shots: int, seed: int) -> Manifest:
-        """The draw that the protocol makes from the data."""
-        key = domain, protocol, shots, seed
-        if key not in self._drawn:
-            data = self._domains[domain]
+    def manifest(self, given: Manifest) -> Manifest:
+        """What the protocol of a draw makes from the data; of a rule that is not known here, what the draw names.
+
+        Raises:
+            DataError: the data do not have an image of such a draw.
+        """
+        if given.hash not in self._drawn:
+            data, key = self._domains[given.domain], (given.domain, given.shots, given.seed)
+            rule = protocols.PROTOCOLS.get(given.protocol) or Given(given.protocol, {key: given})
             train, val = data.oop["train"], data.oop["val"]
-            self._drawn[key] = protocols.draw(protocols.get(protocol), train, val, shots, seed, data.digests)
-        return self._drawn[key]
+            self._drawn[given.hash] = protocols.draw(rule, train, val, given.shots, given.seed, data.digests)
+        return self._drawn[given.hash]
 
     def readable(self, domain: str, path: str) -> bool:
         """Whether the image ``folder/path`` can be decoded."""

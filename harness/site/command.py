@@ -6,6 +6,7 @@ import json
 import shlex
 from typing import Any
 
+from harness.protocols import PROTOCOLS
 from harness.types.leaderboard import Row
 
 
@@ -27,15 +28,18 @@ def evaluate_command(row: Row) -> str:
         words += ["--shots", str(row.shots)]
     words += ["--seeds", ",".join(map(str, row.seeds))]
     for name, value in row.method_record.parameters.items():
-        if value is not None:
-            words += ["-p", f"{name}={_text(value)}"]
+        words += ["-p", f"{name}={_text(value)}"]
     if row.dataset != "beyond-mini":
         words += ["--data", "LAION_BEYOND_ROOT"]
     record = row.backbone_record
     words += ["--backbone", record.architecture, "--pretrained", record.pretrained, "--precision", record.precision]
+    words += ["--compile"] if record.compiled else []
+    words += ["--manifests", "MANIFESTS"] if row.protocol not in PROTOCOLS and row.shots else []
     words += ["--device", row.device.partition(" ")[0], "--baseline", "none"]
     return " ".join(shlex.quote(word) for word in words)
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return "none"
     return value if isinstance(value, str) else json.dumps(value)

@@ -32,7 +32,9 @@ def test_an_exported_draw_gives_the_same_run(evaluate, exported, tmp_path):
     assert beside.json == plain.json
 
 
-def test_another_groups_draw_is_taken_over_and_run(harness, evaluate, exported, tmp_path):
+def test_another_groups_draw_is_taken_over_run_verified_and_reproduced(
+    harness, evaluate, exported, world, cache, tmp_path
+):
     theirs = []
     for path in exported.iterdir():
         manifest = json.loads(path.read_text())
@@ -48,6 +50,12 @@ def test_another_groups_draw_is_taken_over_and_run(harness, evaluate, exported, 
     assert row["protocol"] == "one-shot-less"
     hashes = {digest for seeds in drawn(run).values() for digest in seeds.values()}
     assert hashes == {path.stem for path in (tmp_path / "taken").iterdir()}
+    checked = harness("leaderboard", "verify", tmp_path / "results", "--data", world, "--cache", cache)
+    assert checked.code == 0, checked.out
+    assert "the rule of one-shot-less is not known here" in checked.out
+    again = harness("reproduce", f"{tmp_path / 'results'}#fsnl", "--data", world, "--cache", cache)
+    assert again.code == 0, again.out
+    assert again.out.endswith("0 differences in results, 0 in settings\n")
 
 
 def test_draws_that_do_not_fit_are_sentences(harness, evaluate, exported, tmp_path):
