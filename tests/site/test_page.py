@@ -346,7 +346,8 @@ def test_the_command_is_one_that_the_shell_reads_back() -> None:
     assert options["--plugin"] == "f's; nl"
     assert options["--device"] == "cuda"
     assert options["--seeds"] == "1,2,3"
-    assert [parts[i + 1] for i, part in enumerate(parts) if part == "-p"] == ["lr=0.1", "flag=true", "text=a b", "none=none"]
+    given = [parts[i + 1] for i, part in enumerate(parts) if part == "-p"]
+    assert given == ["lr=0.1", "flag=true", "text=a b", "none=none"]
 
 
 @pytest.mark.parametrize(
