@@ -115,12 +115,21 @@ function heatMap(matrix, available) {
     if (!step) return;
     event.preventDefault();
     go(...(at ? [at[0] + step[0], at[1] + step[1]] : start()));
+    uncover(canvas, left + at[1] * cell, at[0] * cell, cell);
   });
   repainted.add(paint);
   paint();
   return h("figure", { class: "map" },
     h("figcaption", {}, h("span", { class: "right" }, "named rightly"), h("span", { class: "wrong" }, "taken for another; the stronger, the more of a concept's images. A row for each concept, a column for each name, both in alphabetical order.")),
     h("div", { class: "wide" }, canvas), output);
+}
+
+/** Scroll so that a cell of a map is in sight: between the title of the row and what is said of the cell. */
+function uncover(canvas, x, y, cell) {
+  const [wide, dialog] = [canvas.parentNode, canvas.closest("dialog")];
+  if (x < wide.scrollLeft || x + cell > wide.scrollLeft + wide.clientWidth) wide.scrollLeft = x - wide.clientWidth / 2;
+  const top = canvas.getBoundingClientRect().top + y - dialog.getBoundingClientRect().top;
+  if (top < 90 || top > dialog.clientHeight - 60) dialog.scrollTop += top - dialog.clientHeight / 2;
 }
 
 /** A text that fits into a width. */

@@ -97,6 +97,25 @@ def test_arrow_keys_go_from_cell_to_cell(browser: Browser, pictured: Path, lab: 
     assert "the table that follows lists the most confused pairs" in browser.run(f"{MAP}.ariaLabel")
 
 
+def test_a_cell_of_a_large_map_is_brought_into_sight(browser: Browser, tmp_path: Path) -> None:
+    names = tuple(f"name {i}" for i in range(70))
+    parts = {"train": 2, "val": 1, "test": 1}
+    root = make_root(tmp_path / "data", {f"{DOMAIN}70_OOP": names, f"{DOMAIN}2_IP": ("cat", "dog")}, parts)
+    domains = read_all(root, tmp_path)
+    large = Lab(root, domains, tmp_path / "results", run(tmp_path / "results", domains))
+    browser.window(375, 420)
+    show(browser, build([large.out], tmp_path / "page", data=tmp_path), large)
+    browser.run(f"{MAP}.focus()")
+    for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp"):
+        browser.run(f"for (let i = 0; i < 70; i++) {MAP}.dispatchEvent(new KeyboardEvent('keydown', {{key: {key!r}}}))")
+        i, j = browser.run(f"{SAID}.match(/^(.*?) (?:taken for (.*)|named rightly):/).slice(1)")
+        at = [sorted(names).index(name) for name in (i, j or i)]
+        place = browser.run(f"(b => [b.left, b.top, b.height / 70])({MAP}.getBoundingClientRect())")
+        x, y = place[0] + (at[1] + 0.5) * place[2], place[1] + (at[0] + 0.5) * place[2]
+        assert 0 < x < 375, key
+        assert 60 < y < 420 - 25, key
+
+
 def test_the_pointer_tells_a_cell_and_the_map_shows_it(browser: Browser, pictured: Path, lab: Lab) -> None:
     show(browser, pictured, lab)
     names, counts = matrix(lab)
