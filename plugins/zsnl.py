@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import Register, hookimpl
-from harness.prompts import Template
 from harness.types.discovery import Discovery
 from harness.types.task import Needs, Pool, Support
 
@@ -21,6 +20,7 @@ from ._names import NameEmbeddings, NameTuning
 from ._refined import shifted, whitened
 from ._training import Batch
 from ._ward import ward
+from ._wordings import wordings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,19 +28,13 @@ if TYPE_CHECKING:
 
     from harness.types.task import Task
 
-WORDINGS = tuple(
-    Template(text)
-    for text in ("a photo of a {name}, a type of {hint}.", "a photo of a {name}.", "a picture of the {name}, a {hint}.")
-)
-"""Other prompts, beside the protocol's: a name that tells something tells it in other words too."""
-
 
 @dataclass
 class ZSNL(NameTuning):
     """Zero-shot name learning: cluster, match clusters and names, learn the names (Chen et al., CVPR 2025).
 
     1. Clusters of the pool, from many restarts. 2. Clusters and names are matched one-to-one, all restarts times all
-    wordings of the prompt as one batch; the restart of greatest total similarity is kept. 3. Images are assigned to
+    wordings of the names as one batch; the restart of greatest total similarity is kept. 3. Images are assigned to
     names by the evidence of all restarts and wordings: what share of an image's cluster a name takes, and whether they
     are matched (or by optimal transport; or, as in the paper, by the best restart's clusters). Where names tell nothing
     the shares are alike, and what is left decides: near zero-shot's answer, averaged over a cluster. 4. Names are
@@ -79,8 +73,7 @@ class ZSNL(NameTuning):
         order = canonical(task.unlabeled)  # so that the order of the pool can mean nothing
         pool, back = task.unlabeled[order], torch.argsort(order)
         self.names_ = NameEmbeddings(task.names, task, self.length, self.init)
-        wordings = [task.template, *WORDINGS]
-        texts = torch.stack([task.text.encode([w.fill(n, task.hint) for n in task.names]) for w in wordings])
+        texts = torch.stack([task.text.encode(p) for p in wordings(task.names, task.template, task.hint)])
         self.text_ = texts[0]
         cluster, k = self._discovered(task, pool)
         self.outcome_: dict[str, Any] = {"clusters": k, "rounds": []}

@@ -11,12 +11,13 @@ from sklearn.metrics import adjusted_rand_score
 
 from harness.metrics import judge_discovery
 from harness.types.task import Support
-from harness_plugins import zsnl
+from harness_plugins import _wordings
 from harness_plugins._balanced import sinkhorn
 from harness_plugins._clusters import canonical, estimate, kmeans, means
 from harness_plugins._matched import matched
 from harness_plugins._refined import shifted
 from harness_plugins._ward import ward
+from harness_plugins._wordings import shared_words, wordings
 
 from ..unit.makers import unit_rows
 from .tasks import HINT, NAMES, OOP_VOCABULARY, SIZE, images, make_task, quick, tower
@@ -28,7 +29,7 @@ ZSNL = {"epochs": 20, "restarts": 5}
 @pytest.fixture
 def one_wording(monkeypatch):
     """An untrained tower has no common sense of several."""
-    monkeypatch.setattr(zsnl, "WORDINGS", ())
+    monkeypatch.setattr(_wordings, "OTHER", ())
 
 
 def settings(name):
@@ -112,6 +113,16 @@ def test_single_images_and_names_without_any(name, sizes):
     method = quick(name, **settings(name)).fit(unlabeled(image))
     assert torch.isfinite(method.scores(image, OOP_VOCABULARY)).all()
     assert method.discovery().cluster.shape == label.shape
+
+
+def test_words_that_one_name_alone_has_are_left_out():
+    assert shared_words(("blue_kotar arch", "blue sunset gate", "stone arch", "kotar", "gate gate", "moss moss")) == (
+        *("blue kotar arch", "blue gate", "arch", "kotar", "gate gate", "moss moss"),
+    )
+    assert shared_words(NAMES) == NAMES
+    prompts = [[prompt.text for prompt in one] for one in wordings(("red fox", "red hare"), make_task().template, HINT)]
+    assert prompts[0] == [f"a photo of {name}, a type of {HINT}." for name in ("red fox", "red hare")]
+    assert prompts[len(prompts) // 2] == [f"a photo of red, a type of {HINT}."] * 2
 
 
 @pytest.mark.parametrize("discover", ["kmeans", "ward"])
