@@ -1,7 +1,8 @@
 """Scoring kept predictions again, and naming everything in a row that does not follow from them.
 
-What is checked: labels, predictions and draws have the hashes that the row names; every figure of the row follows from
-them; and, given the data, that labels, images and draws are those of the data. What is not: that the predictions are
+What is checked: the row's setting does not contradict itself; labels, predictions and draws have the hashes that the row
+names; every figure of the row follows from them; and, given the data, that labels, images and draws are those of the
+data. What is not: that the predictions are
 the method's own. Only running it again shows that: ``harness reproduce``.
 """
 
@@ -13,6 +14,7 @@ from typing import Any, Literal, Protocol, get_args
 
 from harness.errors import DataError
 from harness.leaderboard.assemble import assemble
+from harness.leaderboard.claims import contradictions
 from harness.leaderboard.differences import differences
 from harness.leaderboard.evidence import Evidence, Lacking
 from harness.leaderboard.marks import Against
@@ -73,7 +75,7 @@ class Verdict:
 
 def verify(row: Row, evidence: Evidence, truth: Truth | None = None) -> Verdict:
     """Check one row."""
-    wrong: list[str] = []
+    wrong = list(contradictions(row))
     lacking: list[str] = []
     notes: list[str] = []
     cells: list[Cell] = []

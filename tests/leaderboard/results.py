@@ -102,7 +102,7 @@ def one(
         shots=method.shots,
         manifest=manifest.hash if manifest else None,
         method={"name": method.name},
-        dataset={"folders": data.folders, "fingerprint": data.fingerprint, "name": "small"},
+        dataset={"folders": data.folders, "fingerprint": data.fingerprint, "name": "small", "oop_exact": "unknown"},
     )
     failure = fail(method.name, data.name, seed)
     if failure is not None:

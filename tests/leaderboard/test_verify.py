@@ -97,6 +97,42 @@ def test_a_tampered_figure_is_named(lab: Lab, change: Callable[[dict[str, Any]],
     assert any(named in problem for problem in verdict.problems), verdict.problems
 
 
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"pool": "test-unlabeled"}, "method_record.pool: the file says test-unlabeled, but the method needs support"),
+        (
+            {"needs": ["unlabeled"], "parameters": {"pool": "test-unlabeled"}, "pool": "train-unlabeled"},
+            "method_record.pool: the file says train-unlabeled, its parameters say test-unlabeled",
+        ),
+        ({"needs": ["unlabeled"]}, "method_record.pool: the file says None, but the method needs unlabeled"),
+    ],
+)
+def test_a_tampered_pool_is_named(lab: Lab, changes: dict[str, Any], named: str) -> None:
+    tamper(lab, lambda row: row["method_record"].update(changes))
+    verdict = check(lab)
+    assert verdict.status == "differs"
+    assert named in verdict.problems
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (set_at("oop_exact", value="yes"), "oop_exact: the file says yes, but of beyond-mini and small it is unknown"),
+        (
+            set_at("data", "Animals", "manifests", "1", value=None),
+            "data.Animals.manifests.1: there is no draw, but shots is 2",
+        ),
+        (set_at("shots", value=0), "data.Animals.manifests.1: there is a draw, but shots is 0"),
+    ],
+)
+def test_a_tampered_setting_is_named(lab: Lab, change: Callable[[dict[str, Any]], None], named: str) -> None:
+    tamper(lab, change)
+    verdict = check(lab)
+    assert verdict.status == "differs"
+    assert named in verdict.problems
+
+
 def test_the_least_change_of_a_number_is_found(lab: Lab) -> None:
     true = lab.row(FSNL).mean["h_mean"].mean
     tamper(lab, set_at("mean", "h_mean", "mean", value=float(np.nextafter(true, 1))))

@@ -1,0 +1,25 @@
+"""What a row says of its setting twice, or what follows from the rest of it: the two must agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.backbones.corpora import oop_exact
+from harness.types.leaderboard import Row
+
+
+def contradictions(row: Row) -> Iterator[str]:
+    """Each thing in a row's setting that another part of the row speaks against."""
+    record = row.method_record
+    if (record.pool is not None) != ("unlabeled" in record.needs):
+        needs = ", ".join(record.needs) or "nothing"
+        yield f"method_record.pool: the file says {record.pool}, but the method needs {needs}"
+    elif record.pool is not None and (given := record.parameters.get("pool", record.pool)) != record.pool:
+        yield f"method_record.pool: the file says {record.pool}, its parameters say {given}"
+    if row.oop_exact == "yes" and (known := oop_exact(row.backbone_record.corpus, row.dataset)) != "yes":
+        yield f"oop_exact: the file says yes, but of {row.backbone_record.corpus} and {row.dataset} it is {known}"
+    for domain, data in row.data.items():
+        for seed, digest in data.manifests.items():
+            if (digest is None) != (row.shots == 0):
+                drawn = "no draw" if digest is None else "a draw"
+                yield f"data.{domain}.manifests.{seed}: there is {drawn}, but shots is {row.shots}"
