@@ -65,7 +65,8 @@ def _test(row: Row, baseline: Row, bootstrap: Bootstrap, place: str) -> PairedTe
         return PairedTest(None, reason=reason)
     ours, theirs = (_figure(r, place, bootstrap.metric) for r in (row, baseline))
     if ours is None or theirs is None:
-        return PairedTest(None, reason=f"no {bootstrap.metric}" if place != MEAN else "a row has a hole")
+        who, lacking = ("it", row) if ours is None else ("the baseline", baseline)
+        return PairedTest(None, reason=f"{who} has {_no_figure(lacking, place, bootstrap.metric)}")
     a, b = bootstrap.of(row, place), bootstrap.of(baseline, place)
     if a is None or b is None:
         lacking = bootstrap.lacking.get(row.id) or bootstrap.lacking.get(baseline.id) or "predictions are lacking"
@@ -97,13 +98,15 @@ def ranks(rows: Sequence[Row], bootstrap: Bootstrap, place: str = MEAN) -> list[
     drawn = [bootstrap.of(row, place) for row in rows]
     kept = np.array([own is not None for own in drawn], dtype=np.bool_)
     replicates = np.array([np.zeros(REPLICATES) if own is None else own for own in drawn]).reshape(-1, REPLICATES)
+    least, most = replicates.min(axis=1), replicates.max(axis=1)
     rivals = _rivals(rows)
     found: list[int | None] = []
     for i, own in enumerate(figures):
         ahead = rivals[i] & (figures > own)
         tested = np.flatnonzero(ahead & kept) if kept[i] else np.zeros(0, dtype=np.intp)
-        share = np.count_nonzero(replicates[tested] > replicates[i], axis=1) / REPLICATES
-        sure = np.count_nonzero(ahead) - len(tested) + np.count_nonzero(share > (1 + LEVEL) / 2)
+        close = tested[least[tested] <= most[i]]  # the others are ahead in every replicate
+        share = np.count_nonzero(replicates[close] > replicates[i], axis=1) / REPLICATES
+        sure = np.count_nonzero(ahead) - len(close) + np.count_nonzero(share > (1 + LEVEL) / 2)
         found.append(None if np.isnan(own) else 1 + int(sure))
     return found
 
@@ -116,6 +119,13 @@ def _rivals(rows: Sequence[Row]) -> NDArray[np.bool_]:
     same = np.array([[other_images(first[a], first[b]) is None for b in kinds] for a in kinds], dtype=np.bool_)
     of_row = np.array([kinds[kind] for kind in data], dtype=np.intp)
     return same[of_row[:, None], of_row]
+
+
+def _no_figure(row: Row, place: str, metric: str) -> str:
+    """What a row has instead of that figure."""
+    if place == MEAN and not row.complete:
+        return "a hole"
+    return f"no {metric}" + (f": {row.not_applicable}" if row.not_applicable else "")
 
 
 def _figure(row: Row, place: str, metric: str) -> float | None:

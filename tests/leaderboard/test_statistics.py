@@ -196,6 +196,18 @@ def test_other_images_are_not_compared() -> None:
     assert ranks(rows, draws) == [1, 1], "neither is ahead of a row that it cannot be compared with"
 
 
+def test_what_is_not_tested_says_why() -> None:
+    made = Made()
+    whole, fixed, broken = (made.row(name, right(0.5, 100), right(0.5, 50)) for name in "abc")
+    fixed = fixed.model_copy(update={"not_applicable": "it knows the OOP names only", "mean": {}})
+    broken = broken.model_copy(update={"complete": False, "mean": {}})
+    rows = [whole, fixed, broken]
+    draws = made.bootstrap("h_mean", *rows)
+    reasons = [test.reason for test in paired_tests(rows, whole, draws)]
+    assert reasons[1:] == ["it has no h_mean: it knows the OOP names only", "it has a hole"]
+    assert paired_tests([whole], broken, draws)[0].reason == "the baseline has a hole"
+
+
 def test_ranks_are_what_a_plain_count_of_better_rows_gives() -> None:
     made, rng = Made(), np.random.default_rng(0)
     rows = [
