@@ -101,7 +101,7 @@ def _mark(folder: Path, verdicts: list[Verdict]) -> None:
     """Keep the marks of other rows; a row that did not pass loses its own."""
     kept = marks.read_marks(folder)
     for verdict in verdicts:
-        key = marks.content_hash(verdict.row)
+        key = verdict.row.content_hash
         if verdict.status == "verified":
             kept[key] = "data" if "data" in (verdict.against, kept.get(key)) else "labels"
         else:

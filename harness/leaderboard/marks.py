@@ -5,8 +5,6 @@ A mark holds for the row exactly as it was checked: it names the row's sha256, s
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -15,7 +13,6 @@ from pydantic import ValidationError
 
 from harness.files import storage_error, write_atomic
 from harness.types.cell import Record
-from harness.types.leaderboard import Row
 
 FILE = "verified.json"
 
@@ -28,12 +25,6 @@ class Marks(Record):
 
     format: Literal["laion-beyond-verified/1"] = "laion-beyond-verified/1"
     rows: dict[str, Against]
-
-
-def content_hash(row: Row) -> str:
-    """sha256 over the whole row, its figures included."""
-    canonical = json.dumps(row.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def read_marks(folder: Path) -> dict[str, Against]:

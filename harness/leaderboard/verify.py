@@ -1,9 +1,9 @@
 """Scoring kept predictions again, and naming everything in a row that does not follow from them.
 
-What is checked: the row's setting does not contradict itself; labels, predictions and draws have the hashes that the row
-names; every figure of the row follows from them; and, given the data, that labels, images and draws are those of the
-data. What is not: that the predictions are
-the method's own. Only running it again shows that: ``harness reproduce``.
+What is checked: the row's setting does not contradict itself; labels, predictions and draws have the hashes that the
+row names; every figure of the row follows from them; and, given the data, that labels, images and draws are those of
+the data. What is not: that the predictions are the method's own. Only running it again shows that: ``harness
+reproduce``.
 """
 
 from __future__ import annotations

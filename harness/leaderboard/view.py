@@ -11,7 +11,7 @@ from harness.errors import UserError, unknown_name
 from harness.leaderboard.bootstrap import MEAN, Bootstrap
 from harness.leaderboard.costs import RowCost, read_costs
 from harness.leaderboard.evidence import Evidence, open_file
-from harness.leaderboard.marks import Against, content_hash, read_marks
+from harness.leaderboard.marks import Against, read_marks
 from harness.leaderboard.statistics import Interval, PairedTest, interval, paired_tests, ranks
 from harness.types.cell import METRICS
 from harness.types.leaderboard import Row, Stat
@@ -148,7 +148,7 @@ def _rows(rows: Sequence[Row], sources: Sources, bootstrap: Bootstrap, baseline:
         stats = {place: values[metric] for place, values in places.items() if metric in values}
         drawn = {place: found for place in stats if (found := bootstrap.of(row, place)) is not None}
         intervals = {place: interval(found) for place, found in drawn.items()}
-        mark = sources.marks.get(content_hash(row))
+        mark = sources.marks.get(row.content_hash)
         cost, lacking = sources.costs.get(row.id), bootstrap.lacking.get(row.id)
         made.append(ViewRow(row, stats, intervals, rank, test, mark, cost, lacking))
     return tuple(sorted(made, key=lambda m: (m.rank or len(rows) + 1, -_mean(m), m.row.method, m.row.id)))

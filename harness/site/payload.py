@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.leaderboard.marks import content_hash
 from harness.leaderboard.published import PublishedTable
 from harness.leaderboard.statistics import Interval
 from harness.leaderboard.view import Sources, ViewRow, view
@@ -119,7 +118,7 @@ def _row(
         "seeds": len(row.seeds),
         "needs": list(row.method_record.needs),
         "complete": row.complete,
-        "verified": sources.marks.get(content_hash(row)),
+        "verified": sources.marks.get(row.content_hash),
         "mean": _figures(row.mean, {m: i.get("mean") for m, i in intervals.items()}),
         "domains": {
             domain: _figures(stats, {m: i.get(domain) for m, i in intervals.items()})

@@ -41,6 +41,14 @@ class Record(BaseModel):
             del copied.__dict__[name]
         return copied
 
+    def digest(self, include: set[str] | None = None, *more: Any) -> str:
+        """sha256 over the canonical JSON of the fields that are not at their default, or of some of them, and of more.
+
+        A field that a later version adds has a default, and so it does not change the digest of an older record.
+        """
+        content = [self.model_dump(mode="json", include=include, exclude_defaults=True), *more]
+        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
 
 def _as_json(value: Any) -> Any:
     # A record must be equal to itself read from its file, and its hash too. JSON has neither tuples nor infinity.
@@ -105,9 +113,8 @@ class Spec(Record):
 
     @property
     def key(self) -> str:
-        """sha256 of the canonical JSON."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        """Its digest."""
+        return self.digest()
 
 
 class Failure(Record):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -83,10 +81,13 @@ class Row(Record):
     @cached_property
     def id(self) -> str:
         """Twelve hexadecimal digits over everything that decides the numbers, and over none of the numbers."""
-        settings = self.model_dump(mode="json", include=_SETTINGS)
         drawn = {name: [d.folders, d.fingerprint, d.manifests] for name, d in self.data.items()}
-        canonical = json.dumps([settings, drawn], sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+        return self.digest(_SETTINGS, drawn)[:12]
+
+    @cached_property
+    def content_hash(self) -> str:
+        """sha256 over the whole row, its figures included: what a mark of a check holds for."""
+        return self.digest()
 
     def spec(self, domain: str, seed: int) -> Spec:
         """What decided the cell of that domain and seed; its key is the cell's address in the ledger."""

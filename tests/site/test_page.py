@@ -24,7 +24,7 @@ from PIL import Image
 from harness.cli.main import execute
 from harness.leaderboard.costs import Costs, RowCost, write_costs
 from harness.leaderboard.evidence import Lacking
-from harness.leaderboard.marks import content_hash, write_marks
+from harness.leaderboard.marks import write_marks
 from harness.leaderboard.view import Sources
 from harness.site import classes, thumbnails
 from harness.site.build import build
@@ -146,7 +146,7 @@ def test_costs_marks_and_published_figures_stand_beside_the_rows(tmp_path: Path)
         trainable=128,
     )
     write_costs(tmp_path, Costs(rows={row.id: cost}))
-    write_marks(tmp_path, {content_hash(row): "data"})
+    write_marks(tmp_path, {row.content_hash: "data"})
     published = tmp_path / "published"
     published.mkdir()
     printed = {

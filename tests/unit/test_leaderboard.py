@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.leaderboard import assemble
-from harness.types.cell import METRICS, Cell, Failure
-from harness.types.leaderboard import Leaderboard, RowFailure, json_schema
+from harness.types.cell import METRICS, Cell, Failure, MethodRecord
+from harness.types.leaderboard import Leaderboard, Row, RowFailure, json_schema
 
 from .makers import cells as any_cells
 from .makers import few, make_cell, sha
@@ -204,6 +204,27 @@ def test_a_domain_that_was_not_edited_belongs_to_every_edition(edited: str) -> N
     rows = assemble(cells).rows
     assert sorted(row.data["A"].fingerprint for row in rows) == sorted(["mm", edited])
     assert all(row.complete and row.data["B"].fingerprint == sha("data") for row in rows)
+
+
+class LaterMethod(MethodRecord):
+    note: str | None = None
+
+
+class LaterRow(Row):
+    """As a later version may have it: with one more field, here and within."""
+
+    method_record: LaterMethod
+    remark: str = ""
+
+
+def test_a_field_that_is_added_later_leaves_addresses_and_marks_of_older_rows_as_they_are() -> None:
+    row = assemble(grid("A")).rows[0]
+    later = LaterRow.model_validate_json(row.model_dump_json())
+    assert later.model_dump_json() != row.model_dump_json()
+    assert (later.id, later.content_hash) == (row.id, row.content_hash)
+    told = later.model_copy(update={"method_record": later.method_record.model_copy(update={"note": "x"})})
+    assert told.id != row.id
+    assert later.model_copy(update={"remark": "x"}).content_hash != row.content_hash
 
 
 def test_what_a_row_keeps_of_itself_changes_nothing_of_it() -> None:
