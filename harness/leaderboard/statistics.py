@@ -65,8 +65,8 @@ def _test(row: Row, baseline: Row, bootstrap: Bootstrap, place: str) -> PairedTe
         return PairedTest(None, reason=reason)
     ours, theirs = (_figure(r, place, bootstrap.metric) for r in (row, baseline))
     if ours is None or theirs is None:
-        who, lacking = ("it", row) if ours is None else ("the baseline", baseline)
-        return PairedTest(None, reason=f"{who} has {_no_figure(lacking, place, bootstrap.metric)}")
+        who, which = ("it", row) if ours is None else ("the baseline", baseline)
+        return PairedTest(None, reason=f"{who} has {_no_figure(which, place, bootstrap.metric)}")
     a, b = bootstrap.of(row, place), bootstrap.of(baseline, place)
     if a is None or b is None:
         lacking = bootstrap.lacking.get(row.id) or bootstrap.lacking.get(baseline.id) or "predictions are lacking"
