@@ -8,8 +8,8 @@ const SHAPES = [
   (x, y, r) => `M${x},${y - 1.35 * r}l${1.35 * r},${1.35 * r}l${-1.35 * r},${1.35 * r}l${-1.35 * r},${-1.35 * r}z`,
 ];
 
-/** How the n-th of some lines is drawn. */
-const look = (n) => ({ paint: `p${n % 8}`, dash: DASHES[Math.floor(n / 2) % 4], shape: SHAPES[n % 4] });
+/** How the n-th of some lines is drawn; when the colours are used up, they come again with other shapes. */
+const look = (n) => ({ paint: `p${n % 8}`, dash: DASHES[Math.floor(n / 2) % 4], shape: SHAPES[(n + Math.floor(n / 8)) % 4] });
 
 /** A plot area: its SVG, and where a value lies in it. */
 function area(width, height, label, left = 30) {

@@ -19,12 +19,12 @@ function drawCost() {
   for (const [value, text] of TICKS.filter(([value]) => Math.log10(value) >= from && Math.log10(value) <= to)) {
     svg.append(s("line", { class: "grid", x1: x(value), x2: x(value), y1: box.top, y2: box.bottom }), s("text", { x: x(value), y: box.bottom + 15, "text-anchor": "middle" }, text));
   }
-  const names = distinct(rows.map((row) => row.label)).sort();
+  const drawn = new Map(lines().flatMap((line, n) => line.rows.map((row) => [row, n])));  // as in the plots above
   const points = rows.map((row) => ({ row, at: x(row.cost[0]), y: plot.y(row.mean[metric][0], low, high) }));
   const taken = points.map(({ at, y }) => [at - 7, y - 7, at + 7, y + 7]);
   for (const { row, at, y } of points) {
     const figure = row.mean[metric];
-    const { paint, shape } = look(names.indexOf(row.label));
+    const { paint, shape } = look(drawn.get(row));
     const [lowEnd, highEnd] = reach(figure).map((end) => plot.y(end, low, high));
     svg.append(s("g", { class: paint },
       s("line", { class: "whisker", x1: at, x2: at, y1: lowEnd, y2: highEnd }),
@@ -37,7 +37,8 @@ function drawCost() {
 /** A name beside its point, at the first side where it covers neither a point nor a name; none where there is no room. */
 function nameBeside(text, at, y, box, taken) {
   const wide = 6.9 * text.length;
-  for (const [left, top] of [[at + 9, y - 7], [at - 9 - wide, y - 7], [at - wide / 2, y - 24], [at - wide / 2, y + 9]]) {
+  const beside = [[at + 9, y - 7], [at - 9 - wide, y - 7], [at - wide / 2, y - 24], [at - wide / 2, y + 9]];
+  for (const [left, top] of [...beside, [at, y - 24], [at - wide, y - 24], [at, y + 9], [at - wide, y + 9]]) {
     const own = [left, top, left + wide, top + 14];
     const inside = own[0] > box.left && own[2] < box.right && own[1] > 0 && own[3] < box.bottom;
     if (inside && taken.every((other) => own[0] > other[2] || own[2] < other[0] || own[1] > other[3] || own[3] < other[1])) {

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from harness.site.build import build
+
+from ..leaderboard.results import Answering, Lab, run
 from ..plots.boards import DOMAINS, board, cell, grid, study
 from .chromium import Browser
 from .steps import ORDER, choose, texts
@@ -161,6 +164,20 @@ def test_a_hostile_name_is_shown_as_it_is(browser: Browser, site: Callable[..., 
     assert browser.run("window.broken") is None
     assert browser.run("document.querySelectorAll('script').length") == 3
     assert browser.run("document.querySelectorAll('img').length") == 0
+
+
+def test_a_method_looks_the_same_in_every_plot(browser: Browser, lab: Lab, tmp_path: Path) -> None:
+    methods = [Answering("zero_shot", 0.3, shots=0), Answering("apt", 0.2)]
+    run(tmp_path, lab.domains, [*methods, Answering("fsnl", 0.6, shots=1), Answering("fsnl", 0.8)])
+    browser.open(build([tmp_path], tmp_path).as_uri())
+    choose(browser, "metric", "oop_top1")
+    legend = browser.run(
+        "[...document.querySelectorAll('#shots-legend li')].map(e => [e.textContent, e.firstChild.classList[0]])"
+    )
+    assert dict(legend).keys() == {"apt", "fsnl", "zero_shot"}
+    points = browser.run("[...document.querySelectorAll('#cost-chart g')].map(e => e.getAttribute('class'))")
+    names = texts(browser, "#cost-chart .label")
+    assert dict(zip(names, points, strict=True)) == dict(legend)
 
 
 def test_only_the_pages_own_script_may_run(browser: Browser, page: Path) -> None:
