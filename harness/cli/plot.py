@@ -37,9 +37,10 @@ def shots(
     if metric not in METRICS:
         raise unknown_name("metric", metric, METRICS)
     sources = read_sources(files)
-    rows = one_setting(sources.rows, protocol, dataset, backbone)
-    if not any(row.shots and row.domains for row in rows):
-        raise UserError("no row has few-shot figures", "run `harness evaluate --shots 1,2,4,8,16` first")
+    there = [row for row in sources.rows if any(metric in stats for stats in row.domains.values())]
+    rows = one_setting(there or sources.rows, protocol, dataset, backbone)
+    if not there or not any(row.shots for row in rows):
+        raise UserError(f"no few-shot row has {metric}", "run `harness evaluate --shots 1,2,4,8,16` first")
     made = [row for table in view(sources, metric) for row in table.rows]
     intervals = {(one.row.id, place): found for one in made for place, found in one.intervals.items()}
     printed = comparable(published_tables(published), rows[0]) if published else ()

@@ -147,6 +147,17 @@ def test_lines_are_told_apart_within_their_setting_by_what_differs() -> None:
     ]
 
 
+def test_rows_that_do_not_have_the_metric_are_left_out(tmp_path: Path) -> None:
+    clusters = [
+        one.model_copy(update={"metrics": {"oop_cluster_acc": 0.4}, "per_class": {}})
+        for one in grid("kmeans_naming", 0, 0.3, protocol="clustering")
+    ]
+    file, out = write([*study(), *clusters], tmp_path / "board.json"), tmp_path / "figure.svg"
+    assert execute(["plot", "shots", str(file), "--out", str(out)]) == 0
+    assert "fsnl" in words(out)
+    assert "kmeans_naming" not in words(out)
+
+
 def test_a_domain_without_figures_is_said_to_have_failed(tmp_path: Path) -> None:
     cells = [cell("zero_shot", "Animals", 0, 1, 0.2), failed("zero_shot", "Food", 0, 1, "no image")]
     out = tmp_path / "figure.svg"
@@ -162,6 +173,7 @@ def test_a_domain_without_figures_is_said_to_have_failed(tmp_path: Path) -> None
         (["shots", "BOARD", "--metric", "h_men"], "no metric named 'h_men'"),
         (["shots", "BOARD", "--protocol", "paper-2025"], "no row matches --protocol paper-2025"),
         (["shots", "BOTH"], "choose one with --protocol"),
+        (["shots", "CLUSTERS"], "no few-shot row has oop_top1"),
         (["zero-shot", "BOARD", "--method", "zero_shoot"], "did you mean zero_shot?"),
         (["shots", "BROKEN"], "is no valid leaderboard"),
     ],
@@ -174,7 +186,8 @@ def test_what_cannot_be_drawn_is_a_sentence(
     both = write([*study(), *grid("fsnl", 4, 0.3, protocol="paper-2025")], tmp_path / "both.json")
     broken = tmp_path / "broken.json"
     broken.write_text('{"schema_version": 1, "rows": [{}]}', encoding="utf-8")
-    places = {"BOARD": file, "BOTH": both, "BROKEN": broken}
+    clusters = write(grid("kmeans_naming", 0, 0.3), tmp_path / "clusters.json")
+    places = {"BOARD": file, "BOTH": both, "BROKEN": broken, "CLUSTERS": clusters}
     assert execute(["plot", *(str(places.get(a, a)) for a in arguments)]) == 2
     assert sentence in capfd.readouterr().err
 
