@@ -48,13 +48,13 @@ def plot_shots(
         figure, axes = style.panels(len(domains), 3, 2.8, 2.0)
         for panel, domain in zip(axes, domains, strict=True):
             panel.set_title(style.short(domain))
-            for index, line in enumerate(lines):
-                _draw(panel, index, line, domain, metric, intervals or {})
+            for line, look in zip(lines, _looks(lines), strict=True):
+                _draw(panel, look, line, domain, metric, intervals or {})
             _draw_published(panel, lines, domain, metric, published)
             panel.set_xscale("log", base=2)
             panel.set_xticks(shots or [1], [str(s) for s in shots] or [""])
             panel.minorticks_off()
-            panel.set_ylim(bottom=0)
+        axes[0].set_ylim(bottom=0)  # shared by all, and fixed from here on
         band = "95 % intervals" if intervals else "one standard deviation over seeds"
         axes[-1].set_xlabel(f"few-shot images per class\nbands: {band}")
         figure.supylabel(f"{style.METRICS.get(metric, metric)} (%)", fontsize=9)
@@ -66,13 +66,21 @@ def plot_shots(
         style.save(figure, out, title)
 
 
-def _draw(panel: Axes, index: int, line: Series, domain: str, metric: str, intervals: Intervals) -> None:
-    look = style.look(index)
+def _looks(lines: Sequence[Series]) -> list[dict[str, Any]]:
+    """How each line is drawn: one that needs no few-shot image has no marker, but a dash of its own."""
+    looks = [style.look(index) for index in range(len(lines))]
+    level = [look for line, look in zip(lines, looks, strict=True) if not line.needs_shots]
+    for number, look in enumerate(level):
+        look |= {"marker": "", "linestyle": style.LEVELS[number % len(style.LEVELS)]}
+    return looks
+
+
+def _draw(panel: Axes, look: Mapping[str, Any], line: Series, domain: str, metric: str, intervals: Intervals) -> None:
     found = [(row, stat) for row in line.rows if (stat := row.domains.get(domain, {}).get(metric)) is not None]
     if not found:
         return
     if not line.needs_shots:
-        panel.axhline(100 * found[0][1].mean, color=look["color"], linestyle=":", linewidth=1.4, label=line.label)
+        panel.axhline(100 * found[0][1].mean, linewidth=1.4, label=line.label, **look)
         return
     places = [row.shots for row, _ in found]
     panel.plot(places, [100 * stat.mean for _, stat in found], markersize=4, linewidth=1.4, label=line.label, **look)
@@ -90,7 +98,7 @@ def _draw_published(
     panel: Axes, lines: Sequence[Series], domain: str, metric: str, published: Sequence[PublishedRow]
 ) -> None:
     """Hollow marks in the colour of our own line of the same method, grey where we have none."""
-    own = {line.rows[0].method: style.look(i) for i, line in enumerate(lines)}
+    own = {line.rows[0].method: look for line, look in zip(lines, _looks(lines), strict=True) if line.needs_shots}
     for reference in published:
         value = reference.domains.get(domain, {}).get(metric)
         if value is None or not reference.shots:

@@ -24,6 +24,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":")
+LEVELS = ((0, (1, 1)), (0, (1, 3)), (0, (4, 1, 1, 1)), (0, (1, 1, 1, 4)), (0, (4, 2, 1, 1, 1, 1)))
+"""Dashes of level lines, which have no markers."""
 INK, GREY, GRID = "#222222", "#666666", "#E3E3E3"
 
 METRICS = {
@@ -80,11 +82,15 @@ def short(domain: str) -> str:
 
 
 def look(index: int) -> dict[str, Any]:
-    """Colour, marker and dash of the n-th line: each tells it apart without the other two."""
+    """Colour, marker and dash of the n-th line.
+
+    Of eight lines each is told apart by its colour and by its marker alone, of 64 by both together.
+    """
+    again = index // len(COLOURS)
     return {
         "color": COLOURS[index % len(COLOURS)],
-        "marker": MARKERS[index % len(MARKERS)],
-        "linestyle": DASHES[index // len(COLOURS) % len(DASHES)] if index >= len(COLOURS) else DASHES[index % 2],
+        "marker": MARKERS[(index + again) % len(MARKERS)],
+        "linestyle": DASHES[again % len(DASHES)] if again else DASHES[index % 2],
     }
 
 

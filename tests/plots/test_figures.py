@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from harness.cli.main import execute
 from harness.leaderboard.statistics import Interval
-from harness.plots import style
+from harness.plots import shots, style
 from harness.plots.series import series
 from harness.plots.shots import plot_shots
 
@@ -70,6 +70,20 @@ def test_accuracy_against_shots_has_a_panel_per_domain_and_a_line_per_method(fil
     # A band for each of the two methods that vary with shots, in each of three panels.
     bands = [g for g in ElementTree.parse(out).iter(f"{SVG}g") if g.get("id", "").startswith("FillBetweenPoly")]
     assert len(bands) == 6
+
+
+def test_no_panel_cuts_off_what_lies_above_the_first_ones_figures(tmp_path: Path) -> None:
+    cells = [cell("fsnl", d, k, 1, v) for d, v in (("Animals", 0.2), ("Food", 0.9)) for k in (1, 4)]
+    plot_shots(rows(cells), tmp_path / "figure.svg", "oop_top1")
+    assert "80" in words(tmp_path / "figure.svg"), "the common axis reaches up to the second panel's figures"
+
+
+def test_lines_are_told_apart_without_their_colours() -> None:
+    looks = [style.look(index) for index in range(64)]
+    assert len({(look["color"], look["marker"]) for look in looks}) == 64
+    lines = series(rows([c for name in "abcd" for c in grid(name, 0, 0.3)] + grid("e", 4, 0.4)))
+    drawn = [(look["marker"], str(look["linestyle"])) for look in shots._looks(lines)]
+    assert len(set(drawn)) == 5
 
 
 def test_a_band_is_the_interval_where_there_is_one(tmp_path: Path) -> None:
