@@ -63,15 +63,14 @@ struct Solver {
         V first = W::all(kMost), second = W::all(kMost), where{}, j = W::count();
         for (int k = 0; k < stride; k += W::lanes, j += W::lanes) {
             const V loss = W::load(&price[k]) - load_as<T>(row(i) + k);
-            const V better = loss < first;
-            const V loser = better ? first : loss;
-            second = loser < second ? loser : second;
-            where = better ? j : where;
-            first = better ? loss : first;
+            where = loss < first ? j : where;
+            second = W::lesser(second, W::greater(first, loss));
+            first = W::lesser(first, loss);
         }
         const T least = W::smallest(first);
-        const T column = W::smallest(first == least ? where : W::all(kMost));
-        const T runner_up = W::smallest(where == column ? second : first);
+        const V winners = first == least;  // lanes; usually one. These reductions do not wait for each other
+        const T column = W::smallest(winners ? where : W::all(kMost)), last = -W::smallest(winners ? -where : W::all(kMost));
+        const T runner_up = column == last ? W::smallest(winners ? second : first) : least;
         return {T(-least), T(-runner_up), int(column)};
     }
 

@@ -32,6 +32,8 @@ struct Wide {
         for (int k = 0; k < lanes; ++k) x[k] = T(k);
         return x;
     }
+    static HARNESS_INLINE Vector lesser(Vector x, Vector y) { return x < y ? x : y; }  // one instruction, not a mask and a blend
+    static HARNESS_INLINE Vector greater(Vector x, Vector y) { return x < y ? y : x; }
     static HARNESS_INLINE T smallest(Vector x) {
         typedef T Half __attribute__((vector_size(32)));
         typedef T Quarter __attribute__((vector_size(16)));
