@@ -37,22 +37,6 @@ constexpr int kSlice = 128;   // words of two entries
 int words(int dimension) { return (dimension + 31) / 32 * 16; }
 std::size_t bytes(int dimension) { return 3 * 4 * std::size_t(words(dimension)) + 64; }
 
-struct Digits {
-    __m512i high, low;  // 32 int16 each
-};
-
-HARNESS_VNNI_INLINE Digits digits(const float* whole) {
-    __m256i high[2], low[2];
-    for (int k = 0; k < 2; ++k) {
-        const __m512i x = _mm512_cvtps_epi32(_mm512_loadu_ps(whole + 16 * k));
-        const __m512i a = _mm512_srai_epi32(_mm512_add_epi32(x, _mm512_set1_epi32(1024)), 11);
-        high[k] = _mm512_cvtepi32_epi16(a);
-        low[k] = _mm512_cvtepi32_epi16(_mm512_sub_epi32(x, _mm512_slli_epi32(a, 11)));
-    }
-    return {_mm512_inserti64x4(_mm512_castsi256_si512(high[0]), high[1], 1),
-            _mm512_inserti64x4(_mm512_castsi256_si512(low[0]), low[1], 1)};
-}
-
 // 16 x 16 words: row r, word k becomes row k, word r, by exchanging one bit of r with one bit of k after the other.
 HARNESS_VNNI_INLINE void transpose(__m512i (&x)[16]) {
     const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
@@ -72,30 +56,51 @@ HARNESS_VNNI_INLINE void transpose(__m512i (&x)[16]) {
     }
 }
 
-HARNESS_VNNI_INLINE void store(std::int32_t* plane, std::size_t size, __m512i high, __m512i low) {
-    _mm512_storeu_si512(plane, high);
-    _mm512_storeu_si512(plane + size, low);
-    _mm512_storeu_si512(plane + 2 * size, _mm512_add_epi16(high, low));
+// Sixteen grid entries, of which `left` exist.
+HARNESS_VNNI_INLINE __m512i sixteen(const float* x, int left, __m512 once, __m512 again) {
+    const __mmask16 inside = left >= 16 ? 0xffff : left > 0 ? __mmask16((1 << left) - 1) : 0;
+    return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_mul_ps(_mm512_maskz_loadu_ps(inside, x), once), again));
 }
 
-HARNESS_VNNI void pack(const float* whole, int width, int pitch, int dimension, char* out) {
+// Digits of a row, and its squared norm by the same digits: x^2 = 2^22 a^2 + 2^12 a b + b^2.
+HARNESS_VNNI double pack(const float* x, Scale scale, int dimension, char* out) {
+    const __m512 once = _mm512_set1_ps(scale.once), again = _mm512_set1_ps(scale.again);
+    const int all = words(dimension);
     std::int32_t* plane = reinterpret_cast<std::int32_t*>(out);
-    const std::size_t size = std::size_t(words(dimension)) * width;
-    for (int d = 0; d < dimension; d += 32) {
-        if (width == 1) {
-            const Digits one = digits(whole + d);
-            store(plane + d / 2, size, one.high, one.low);
-            continue;
+    double norm = 0.0;
+    for (int slice = 0; slice < all; slice += kSlice) {
+        __m512i high = _mm512_setzero_si512(), low = high, both = high;
+        for (int k = slice; k < std::min(slice + kSlice, all); k += 16) {
+            const float* const from = x + 2 * k;
+            __builtin_prefetch(from + 2 * dimension);  // the row after the next: in another page, as likely as not
+            __builtin_prefetch(from + 2 * dimension + 16);
+            const __m512i first = sixteen(from, dimension - 2 * k, once, again);
+            const __m512i second = sixteen(from + 16, dimension - 2 * k - 16, once, again);
+            const __m512i half = _mm512_set1_epi32(1024);
+            const __m512i a1 = _mm512_srai_epi32(_mm512_add_epi32(first, half), 11);
+            const __m512i a2 = _mm512_srai_epi32(_mm512_add_epi32(second, half), 11);
+            // packs mixes the entries of a block of 32, of every row alike
+            const __m512i a = _mm512_packs_epi32(a1, a2);
+            const __m512i b = _mm512_packs_epi32(_mm512_sub_epi32(first, _mm512_slli_epi32(a1, 11)),
+                                                 _mm512_sub_epi32(second, _mm512_slli_epi32(a2, 11)));
+            _mm512_storeu_si512(plane + k, a);
+            _mm512_storeu_si512(plane + all + k, b);
+            _mm512_storeu_si512(plane + 2 * all + k, _mm512_add_epi16(a, b));
+            high = _mm512_dpwssd_epi32(high, a, a);
+            low = _mm512_dpwssd_epi32(low, b, b);
+            both = _mm512_dpwssd_epi32(both, a, b);
         }
-        __m512i high[kColumns], low[kColumns];
-        for (int r = 0; r < kColumns; ++r) {
-            const Digits one = digits(whole + std::size_t(r) * pitch + d);
-            high[r] = one.high;
-            low[r] = one.low;
-        }
-        transpose(high);
-        transpose(low);
-        for (int k = 0; k < kColumns; ++k) store(plane + (d / 2 + k) * kColumns, size, high[k], low[k]);
+        norm += 4194304.0 * _mm512_reduce_add_epi32(high) + 4096.0 * _mm512_reduce_add_epi32(both) + _mm512_reduce_add_epi32(low);
+    }
+    return norm;
+}
+
+HARNESS_VNNI void interleave(const char* rows, int dimension, char* panel) {
+    for (std::size_t k = 0; k < 12 * std::size_t(words(dimension)); k += 64) {
+        __m512i block[kColumns];
+        for (int r = 0; r < kColumns; ++r) block[r] = _mm512_loadu_si512(rows + r * bytes(dimension) + k);
+        transpose(block);
+        for (int r = 0; r < kColumns; ++r) _mm512_storeu_si512(panel + (k + 4 * r) * kColumns, block[r]);
     }
 }
 
@@ -107,6 +112,9 @@ HARNESS_VNNI_INLINE void multiply(__m256i& sum, __m256i names, const std::int32_
     asm("vpdpwssd %2%{1to8%}, %1, %0" : "+v"(sum) : "v"(names), "m"(word));
 }
 
+HARNESS_VNNI_INLINE __m512i widened(__m512i x) { return x; }
+HARNESS_VNNI_INLINE __m512i widened(__m256i x) { return _mm512_zextsi256_si512(x); }
+
 // out (rows, 16) int32: the sums over `count` words, of a whole panel, or (__m256i) of its first eight names.
 template <int rows, class Vector>
 HARNESS_VNNI_INLINE void tile(const std::int32_t* p, std::size_t pitch, const std::int32_t* t, int count, std::int32_t* out) {
@@ -116,7 +124,7 @@ HARNESS_VNNI_INLINE void tile(const std::int32_t* p, std::size_t pitch, const st
         std::memcpy(&names, t + k * kColumns, sizeof names);
         for (int r = 0; r < rows; ++r) multiply(sum[r], names, p[r * pitch + k]);
     }
-    for (int r = 0; r < rows; ++r) std::memcpy(out + r * kColumns, &sum[r], sizeof sum[r]);
+    for (int r = 0; r < rows; ++r) _mm512_storeu_si512(out + r * kColumns, widened(sum[r]));
 }
 
 // A strip, `pitch` words from row to row.
@@ -143,7 +151,7 @@ HARNESS_VNNI void dots(const char* prototypes, std::size_t bytes, int count, con
     const std::int32_t* p = reinterpret_cast<const std::int32_t*>(prototypes);
     const std::int32_t* t = reinterpret_cast<const std::int32_t*>(panel);
     const int all = words(dimension);
-    alignas(64) std::int32_t sums[3][kStrip * kColumns] = {};
+    alignas(64) std::int32_t sums[3][kStrip * kColumns];
     std::fill_n(out, count * kColumns, 0.0);
     for (int slice = 0; slice < all; slice += kSlice) {
         for (int plane = 0; plane < 3; ++plane) {
@@ -161,7 +169,7 @@ HARNESS_VNNI void dots(const char* prototypes, std::size_t bytes, int count, con
 }  // namespace
 
 const Product* pairs() {
-    static constexpr Product product{"pairs", kRows, kColumns, bytes, pack, dots};
+    static constexpr Product product{"pairs", kRows, kColumns, bytes, pack, interleave, dots};
     static const bool possible = __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
                                  __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     return possible ? &product : nullptr;

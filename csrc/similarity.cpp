@@ -22,11 +22,8 @@ namespace harness {
 namespace {
 
 using Doubles = Wide<double>;
-typedef float Floats __attribute__((vector_size(32), aligned(4), may_alias));  // as many as doubles
 
-constexpr int kPitch = 32;                          // rows are padded to a multiple of this for packing
-constexpr float kRoundFloat = 12582912.0f;          // 1.5 * 2^23: adding and subtracting it rounds |x| <= 2^22 to even
-constexpr double kRoundDouble = 6755399441055744.0;  // 1.5 * 2^52
+constexpr double kRound = 6755399441055744.0;  // 1.5 * 2^52: adding and subtracting it rounds to even
 
 }  // namespace
 
@@ -36,47 +33,27 @@ int grid_bits(std::int64_t dimension) {
     return std::min(22, (53 - log) / 2);
 }
 
-// One row on the grid, and its squared norm; a negative one when an entry is NaN or infinite.
-HARNESS_CLONES double round_row(const float* row, int dimension, int bits, float* out) {
+// The largest magnitude of a row, as bits: without the sign, floats order like integers, and NaN lies above infinity.
+HARNESS_CLONES std::int32_t largest_bits(const float* row, int dimension) {
     using Words = Wide<std::int32_t>;
-    Words::Vector most{};  // as bits: without the sign, floats order like integers, and NaN lies above infinity
-    int first = 0;
-    for (; first + Words::lanes <= dimension; first += Words::lanes) {
-        __builtin_prefetch(row + first + dimension);  // the next row: in another page, as likely as not
-        const Words::Vector x = Words::load(reinterpret_cast<const std::int32_t*>(row + first)) & 0x7fffffff;
-        most = x > most ? x : most;
-    }
+    Words::Vector most{};
+    int d = 0;
+    for (; d + Words::lanes <= dimension; d += Words::lanes)
+        most = Words::greater(most, Words::load(reinterpret_cast<const std::int32_t*>(row + d)) & 0x7fffffff);
     std::int32_t largest = -Words::smallest(-most);
-    for (; first < dimension; ++first) {
+    for (; d < dimension; ++d) {
         std::int32_t word;
-        std::memcpy(&word, row + first, 4);
+        std::memcpy(&word, row + d, 4);
         largest = std::max(largest, word & 0x7fffffff);
     }
-    if (largest >= 0x7f800000) return -1.0;
-    float top;
-    std::memcpy(&top, &largest, 4);
+    return largest;
+}
+
+Scale scale_of(float largest, int bits) {
     int exponent = 0;
-    std::frexp(top, &exponent);
-    const int shift = bits - exponent;  // 2^shift may be no float: two steps, exact but for what rounds to zero anyway
-    const float once = std::ldexp(1.0f, shift / 2), again = std::ldexp(1.0f, shift - shift / 2);
-    Doubles::Vector even{}, odd{};  // exact in any order
-    int d = 0;
-    for (; d + 16 <= dimension; d += 16)
-        for (int half = 0; half < 2; ++half) {
-            const Floats x = *reinterpret_cast<const Floats*>(row + d + 8 * half);
-            const Floats whole = (x * once * again + kRoundFloat) - kRoundFloat;
-            *reinterpret_cast<Floats*>(out + d + 8 * half) = whole;
-            const Doubles::Vector wide = __builtin_convertvector(whole, Doubles::Vector);
-            (half ? odd : even) += wide * wide;
-        }
-    even += odd;
-    double norm = 0.0;
-    for (int k = 0; k < Doubles::lanes; ++k) norm += even[k];
-    for (; d < dimension; ++d) {
-        out[d] = (row[d] * once * again + kRoundFloat) - kRoundFloat;
-        norm += double(out[d]) * double(out[d]);
-    }
-    return norm;
+    std::frexp(largest, &exponent);
+    const int shift = bits - exponent;  // two steps are exact but for what rounds to zero anyway
+    return {std::ldexp(1.0f, shift / 2), std::ldexp(1.0f, shift - shift / 2)};
 }
 
 const Product& best_product() { return pairs() ? *pairs() : doubles(); }
@@ -94,18 +71,23 @@ void Packed::allot(const Product& by, int n, int dim, int panel_width) {
 }
 
 bool Packed::round(const float* x, int k) {
-    static thread_local Lines<float> whole;
-    const int pitch = (dimension + kPitch - 1) / kPitch * kPitch, bits = grid_bits(dimension);
-    whole.resize(std::size_t(width) * pitch);
-    for (int i = k * width; i < (k + 1) * width; ++i) {
-        float* const out = whole.data() + std::size_t(i - k * width) * pitch;
-        std::fill(i < rows ? out + dimension : out, out + pitch, 0.0f);
-        if (i >= rows) continue;
-        const double norm = round_row(x + std::size_t(i) * dimension, dimension, bits, out);
-        if (norm < 0.0) return false;
-        if (norm > 0.0) inverse[i] = 1.0 / std::sqrt(norm);
+    static thread_local Lines<char> scratch;
+    char* const panel = entries.data() + std::size_t(k) * width * bytes;
+    if (width > 1) scratch.resize(width * bytes);
+    char* out = width > 1 ? scratch.data() : panel;
+    for (int i = k * width; i < (k + 1) * width; ++i, out += bytes) {
+        const float* const row = x + std::size_t(i) * dimension;
+        const std::int32_t bits = i < rows ? largest_bits(row, dimension) : 0;
+        if (bits >= 0x7f800000) return false;
+        if (bits == 0) {  // a zero row, or none
+            std::memset(out, 0, bytes);
+            continue;
+        }
+        float largest;
+        std::memcpy(&largest, &bits, 4);
+        inverse[i] = 1.0 / std::sqrt(product->pack(row, scale_of(largest, grid_bits(dimension)), dimension, out));
     }
-    product->pack(whole.data(), width, pitch, dimension, entries.data() + std::size_t(k) * width * bytes);
+    if (width > 1) product->interleave(scratch.data(), dimension, panel);
     return true;
 }
 
@@ -118,7 +100,7 @@ HARNESS_CLONES void quantise(const double* dots, int count, int columns, const d
             const Doubles::Vector cosine = Doubles::load(dots + i * columns + j) * (row[i] * Doubles::load(column + j));
             // times 2^28 is exact, so a fused multiply-add changes nothing
             *reinterpret_cast<Ints*>(out + std::size_t(i) * stride + j) =
-                __builtin_convertvector((cosine * 268435456.0 + kRoundDouble) - kRoundDouble, Ints);
+                __builtin_convertvector((cosine * 268435456.0 + kRound) - kRound, Ints);
         }
 }
 

@@ -12,15 +12,22 @@ namespace harness {
 // that a double holds, so that doubles add without rounding, in any order. At most 22, so that three int8 digits hold it.
 int grid_bits(std::int64_t dimension);
 
-// A way to compute the exact dot products of grid rows; all ways give the same numbers. Rows are packed first: prototypes
-// one by one, names by panels of `columns` rows, which lie entry by entry as the product reads them.
+// Row x on the grid is rint(x * once * again): 2^shift itself may be no float.
+struct Scale {
+    float once, again;
+};
+
+// A way to compute the exact dot products of grid rows; all ways give the same numbers. Rows are packed first; those of
+// names are then laid together by panels of `columns`, entry by entry as the product reads them.
 struct Product {
     const char* name;
     int rows;     // prototypes are padded to a multiple of this
     int columns;  // names of a panel: 8 or 16
     std::size_t (*bytes)(int dimension);  // of one packed row
-    // whole: (width, pitch) whole numbers of at most 2^22, zeros from `dimension` to `pitch`; width is 1 or `columns`.
-    void (*pack)(const float* whole, int width, int pitch, int dimension, char* out);
+    // Rounds and packs one row of finite numbers; its squared norm.
+    double (*pack)(const float* x, Scale scale, int dimension, char* out);
+    // `columns` packed rows, bytes(dimension) apart, to a panel of as many bytes.
+    void (*interleave)(const char* rows, int dimension, char* panel);
     // out (count, columns): a strip of packed prototypes, `bytes` apart, times one panel, of which the first `names` count.
     // count is a multiple of `rows`.
     void (*dots)(const char* prototypes, std::size_t bytes, int count, const char* panel, int names, int dimension, double* out);
