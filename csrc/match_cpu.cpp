@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cfenv>
 #include <exception>
 #include <limits>
 #include <mutex>
@@ -19,9 +20,24 @@ namespace {
 
 constexpr double kUnit = 268435456.0;  // 2^28: one, in Q3.28
 
+// Rounding to nearest, and denormal numbers as they are, whatever the caller has set (torch.set_flush_denormal, say). Threads
+// begin with what their parent has.
+class DefaultArithmetic {
+public:
+    DefaultArithmetic() {
+        std::fegetenv(&kept);
+        std::fesetenv(FE_DFL_ENV);
+    }
+    ~DefaultArithmetic() { std::fesetenv(&kept); }
+
+private:
+    std::fenv_t kept;
+};
+
 // Calls work(0) ... work(count - 1) from up to `threads` threads; the first exception is thrown again here.
 template <class Work>
 void parallel(std::int64_t count, int threads, const Work& work) {
+    const DefaultArithmetic arithmetic;
     threads = int(std::min<std::int64_t>(threads, count));
     if (threads <= 1) {
         for (std::int64_t k = 0; k < count; ++k) work(k);

@@ -151,6 +151,21 @@ def test_float64_beyond_float32_counts_as_infinite(backend):
     assert not found.valid
 
 
+def test_flushed_denormals_of_the_caller_change_nothing(problem):
+    """Rows of denormal numbers have directions too, also in a process that lets torch treat such numbers as zero."""
+    if not native.has_cpp():
+        pytest.skip("the native module is not built")
+    tiny = tuple(x * np.float32(1e-40) for x in problem)
+    expected = reference(*tiny)
+    assert (expected.similarity > 1).all()
+    try:
+        torch.set_flush_denormal(True)
+        for threads in (1, 3):
+            same(match(*tiny, backend="cpp", threads=threads), expected)
+    finally:
+        torch.set_flush_denormal(False)
+
+
 def test_threads_and_runs_change_nothing(problem):
     p, t = instances.clip_like(1, 40, 60, 60, dimension=512)
     once = match(p, t, threads=1)
