@@ -78,6 +78,7 @@ def run(cases: Sequence[Case], seeds: int, advance: Callable[[int], None]) -> di
         (Path(folder) / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
         plan = dumps({"cases": [list(case) for case in cases], "seeds": seeds})
         options = [
+            "--verbose",  # a line for each test, by which they are counted
             "--import-mode=importlib",
             "--benchmark-only",
             f"--benchmark-json={report}",

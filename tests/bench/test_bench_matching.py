@@ -49,7 +49,10 @@ def test_command_measures_and_writes(tmp_path, monkeypatch, capsys):
         for peer, threads in (("lapx", 1), ("scipy", 1), ("lapx", 2))
     }
     assert "pytest-benchmark" in written["versions"]
-    assert "peer / ours" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "peer / ours" in said.out
+    runs = cases.tests([("cpu", 2, 20, 1), ("cpu", 2, 20, 2)], seeds=3)
+    assert f"timing: done, {runs} runs" in said.err
 
 
 @pytest.mark.parametrize(("floor", "code"), [(1e-9, 0), (1e9, 3)])
