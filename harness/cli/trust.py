@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 from harness.cli import console
+from harness.errors import UserError
 from harness.files import cache_root
 from harness.leaderboard import marks, submission
 from harness.leaderboard.costs import read_costs
 from harness.leaderboard.differences import Difference
-from harness.leaderboard.evidence import open_file
-from harness.leaderboard.read import read_row
+from harness.leaderboard.evidence import open_file, open_row
 from harness.leaderboard.verify import Truth, Verdict
 from harness.leaderboard.verify import verify as check
 
@@ -20,7 +20,10 @@ EXIT_DIFFERENT = 3
 
 def verify(file: Path, data: Path | None, mark: bool, cache: Path | None, workers: int, as_json: bool) -> int:
     """Run ``harness leaderboard verify``; 3 if a row is not verified."""
-    board, evidence = open_file(file.expanduser())
+    file = file.expanduser()
+    board, evidence = open_file(file)
+    if not board.rows:
+        raise UserError(f"{file} holds no row", "run `harness evaluate --plugin fsnl --all-domains` first")
     truth: Truth | None = None
     if data is not None:
         from harness.runner.truth import DataTruth  # only here are images read
@@ -39,8 +42,8 @@ def verify(file: Path, data: Path | None, mark: bool, cache: Path | None, worker
 
 def submit(address: str, out: Path) -> int:
     """Run ``harness leaderboard submit``."""
-    path, row = read_row(address)
-    content = submission.pack(row, open_file(path)[1], read_costs(path.parent).get(row.id))
+    path, row, evidence = open_row(address)
+    content = submission.pack(row, evidence, read_costs(path.parent).get(row.id))
     submission.write(out.expanduser(), content)
     what = f"{row.method}@{row.shots} ({row.id}), {len(content):,} bytes"
     print(f"{out}: {what}; check it with `harness leaderboard verify`")
@@ -51,18 +54,19 @@ def reproduce(
     address: str, data: Path | None, pretrained: Path | None, cache: Path | None, workers: int, as_json: bool
 ) -> int:
     """Run ``harness reproduce``; 3 if a result differs."""
+    from harness.runner.reproduce import Here
     from harness.runner.reproduce import reproduce as run
 
-    path, row = read_row(address)
+    path, row, _ = open_row(address)
     drawn = path.parent / "manifests"
+    here = Here(data, pretrained, cache, workers, drawn if drawn.is_dir() else None)
     err = console.err()
 
     def before(settings: tuple[Difference, ...]) -> None:
         for one in settings:
             err.print(f"differs before it runs: {one}", style="yellow", markup=False)
 
-    manifests = drawn if drawn.is_dir() else None
-    found = run(row, console.reporter(), before, data, pretrained, cache, workers, manifests)
+    found = run(row, here, console.reporter(), before)
     if as_json:
         lists = {"settings": found.settings, "results": found.results}
         print(json.dumps({"row": row.id, **{k: [d._asdict() for d in v] for k, v in lists.items()}}, indent=1))

@@ -39,30 +39,32 @@ class Reproduction:
     results: tuple[Difference, ...]
 
 
-def request_of(
-    row: Row,
-    out: Path,
-    data: Path | None = None,
-    pretrained: Path | None = None,
-    cache: Path | None = None,
-    workers: int = 2,
-    manifests: Path | None = None,
-) -> Request:
-    """The run that a row's record describes.
+@dataclass(frozen=True)
+class Here:
+    """Where things are on this machine, which no record tells.
 
-    Args:
-        row: the record.
-        out: a results folder.
+    Attributes:
         data: the LAION-Beyond root; None is the miniature.
         pretrained: the weights file, if the row's were one.
         cache: the cache folder; None is the user's own.
         workers: processes that compute.
         manifests: folder of the row's draws, if their rule is not known here.
+    """
+
+    data: Path | None = None
+    pretrained: Path | None = None
+    cache: Path | None = None
+    workers: int = 2
+    manifests: Path | None = None
+
+
+def _request(row: Row, out: Path, here: Here) -> Request:
+    """The run that a row's record describes.
 
     Raises:
         UserError: the row's data are not the miniature's, and no root is given.
     """
-    if data is None and row.dataset != "beyond-mini":
+    if here.data is None and row.dataset != "beyond-mini":
         raise UserError(f"the row was run on {row.dataset}", "give its folder with --data")
     backbone = row.backbone_record
     shipped = backbone.architecture == backbone.pretrained == miniature.NAME
@@ -73,47 +75,34 @@ def request_of(
         shots=(max(1, row.shots),),  # a method without few-shot images takes no notice of it
         seeds=row.seeds,
         protocol=row.protocol,
-        manifests=manifests if row.protocol not in PROTOCOLS else None,
-        data=data,
-        folders=() if data is None else tuple(folder for d in row.data.values() for folder in d.folders),
+        manifests=here.manifests if row.protocol not in PROTOCOLS else None,
+        data=here.data,
+        folders=() if here.data is None else tuple(folder for d in row.data.values() for folder in d.folders),
         backbone=backbone.architecture,
-        pretrained=str(pretrained) if pretrained is not None else None if shipped else backbone.pretrained,
+        pretrained=str(here.pretrained) if here.pretrained else None if shipped else backbone.pretrained,
         precision=precision,
         compiled=backbone.compiled,
         device=row.device.partition(" ")[0],
         out=out,
-        cache=cache,
-        workers=workers,
+        cache=here.cache,
+        workers=here.workers,
     )
 
 
-def reproduce(
-    row: Row,
-    report: Reporter,
-    before: Callable[[tuple[Difference, ...]], None],
-    data: Path | None = None,
-    pretrained: Path | None = None,
-    cache: Path | None = None,
-    workers: int = 2,
-    manifests: Path | None = None,
-) -> Reproduction:
+def reproduce(row: Row, here: Here, report: Reporter, before: Callable[[tuple[Difference, ...]], None]) -> Reproduction:
     """Run a row again in a results folder of its own, which is removed afterwards.
 
     Args:
         row: the record.
+        here: where its data and weights are.
         report: shows the work.
         before: is given what decides the numbers and differs, before anything is computed.
-        data: the LAION-Beyond root; None is the miniature.
-        pretrained: the weights file, if the row's were one.
-        cache: the cache folder; None is the user's own.
-        workers: processes that compute.
-        manifests: folder of the row's draws, if their rule is not known here.
 
     Raises:
         HarnessError: it cannot be run.
     """
     with TemporaryDirectory(prefix="harness-reproduce-") as folder:
-        request = request_of(row, Path(folder), data, pretrained, cache, workers, manifests)
+        request = _request(row, Path(folder), here)
         settings = _settings(row, request, report)
         before(settings)
         outcome = evaluate(request, report)
