@@ -42,6 +42,8 @@ def show(files: Sequence[Path], metric: str, baseline: str | None, cost: bool, w
     if wanted == "json":
         print(json.dumps([_table_json(table) for table in made], indent=1))
         return 0
+    if not made:
+        console.err().print("there is no row in these files", markup=False)
     for table in made:
         wide = _wide(table, baseline, cost)
         width = console.out().width
@@ -54,7 +56,9 @@ def show(files: Sequence[Path], metric: str, baseline: str | None, cost: bool, w
 
 def compare(a: Path, b: Path | None, published: bool, wanted: Form) -> int:
     """Run ``harness leaderboard compare``."""
-    if (b is not None) == published:
+    if b is not None and published:
+        raise UserError("a second file and --published exclude each other", "give one of them")
+    if b is None and not published:
         raise UserError("there is nothing to compare it with", "give a second file, or --published")
     ours = read_board(a)
     only: dict[str, list[str]] = {}

@@ -15,9 +15,13 @@ _LATEX = {
     "–": "--",
     "−": "$-$",
     "Δ": r"$\Delta$",
+    "✓": r"$\surd$",
+    "|": "$|$",
     "<": "$<$",
     ">": "$>$",
 }
+
+_MINUS = re.compile(r"(?<!\w)-(?=\d)")
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,19 @@ class Table:
     def latex(self) -> str:
         """A ``table`` with booktabs rules, ready to be put into a paper."""
         form = "l" * self.left + "r" * (len(self.columns) - self.left)
-        body = [r" \\ ".join((" & ".join(map(_tex, line)), "")).rstrip() for line in self.rows]
+        body = [" & ".join(self._cells(line)) + r" \\" for line in self.rows]
         lines = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{form}}}", r"\toprule"]
         lines += [" & ".join(map(_tex, self.columns)) + r" \\", r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
-        caption = ". ".join(_tex(text.rstrip(".")) for text in (self.title, *self.notes) if text)
+        caption = "; ".join(_tex(text.rstrip(".")) for text in (self.title, *self.notes) if text)
         return "\n".join([*lines, rf"\caption{{{caption}.}}", r"\end{table}"]) + "\n"
+
+    def _cells(self, line: Sequence[str]) -> list[str]:
+        """A row's cells for LaTeX; a dash before a figure is a minus, and one alone says that there is none."""
+        texts = [_tex(text) for text in line[: self.left]]
+        numbers = [_MINUS.sub("$-$", _tex(text)) if text != "-" else "--" for text in line[self.left :]]
+        # After the end of the row before, a bracket or a star would be an option of that end.
+        first, *rest = [*texts, *numbers]
+        return [f"{{{first}}}" if first.startswith(("[", "*")) else first, *rest]
 
 
 def _md(text: str) -> str:

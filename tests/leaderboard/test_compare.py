@@ -162,6 +162,7 @@ def test_the_command_sets_rows_beside_the_papers(lab: Lab, harness: Any) -> None
     )
     assert harness("leaderboard", "compare", lab.out)[0] == 2
     assert harness("leaderboard", "compare", lab.out, lab.out, "--json", "--latex")[0] == 2
+    assert "exclude each other" in harness("leaderboard", "compare", lab.out, lab.out, "--published")[2]
 
 
 # -- tables ----------------------------------------------------------------------------------------------------------
@@ -177,4 +178,18 @@ def test_what_comes_from_a_file_cannot_break_a_table() -> None:
     assert r"\[x\](y)" in line
     latex = table.latex()
     assert latex.count(r"\end{tabular}") == 1
-    assert r"a|b $<$img src=x$>$ [x](y) `c` 50\% \& \$d\_1\$ \textbackslash{}end\{tabular\} \#\{e\}" in latex
+    assert r"a$|$b $<$img src=x$>$ [x](y) `c` 50\% \& \$d\_1\$ \textbackslash{}end\{tabular\} \#\{e\}" in latex
+
+
+def test_latex_takes_every_cell_for_what_it_is() -> None:
+    latex = (
+        Table("t", ("a", "b ✓"), [("[x]", "-1.5 [-2.0, +1.0]"), ("*", "-"), ("x-3", "1e-05")], 1).latex().splitlines()
+    )
+    assert latex[3:9] == [
+        r"\toprule",
+        r"a & b $\surd$ \\",
+        r"\midrule",
+        r"{[x]} & $-$1.5 [$-$2.0, +1.0] \\",  # after the end of a row a bracket would be its option
+        r"{*} & -- \\",
+        r"x-3 & 1e-05 \\",
+    ]
