@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from harness.errors import DataError, UserError
 from harness.leaderboard import predictions
 from harness.leaderboard.predictions import Columns
-from harness.leaderboard.read import HINT, parse_board, read_board
+from harness.leaderboard.read import HINT, parse_board, read_board, select, split_address
 from harness.ledger import labels_path, manifest_path, predictions_path
 from harness.types.labels import LabelSheet
 from harness.types.leaderboard import Leaderboard, Row
@@ -133,10 +133,31 @@ def open_file(path: Path) -> tuple[Leaderboard, Evidence]:
         UserError: there is no such file.
         DataError: it is none of these.
     """
-    if path.is_file() and zipfile.is_zipfile(path):
+    if path.is_file() and _is_archive(path):
         return _open_submission(path)
     root = path if path.is_dir() else path.parent
     return read_board(path), Evidence(lambda name: _read_file(root / name))
+
+
+def open_row(address: str) -> tuple[Path, Row, Evidence]:
+    """The file and the row of ``FILE#ROW``, and what the row rests on; ``select`` says what ROW may be.
+
+    Raises:
+        UserError: no such file or row, or more than one.
+        DataError: the file is no leaderboard.
+    """
+    path, wanted = split_address(address)
+    board, evidence = open_file(path)
+    return path, select(board.rows, wanted, str(path)), evidence
+
+
+def _is_archive(path: Path) -> bool:
+    """Whether it is a submission, whole or cut off."""
+    try:
+        with path.open("rb") as file:
+            return file.read(2) == b"PK"
+    except OSError:
+        return False  # reading it as a leaderboard says why
 
 
 def _open_submission(path: Path) -> tuple[Leaderboard, Evidence]:

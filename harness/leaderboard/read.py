@@ -53,23 +53,17 @@ def parse_board(content: bytes, where: str) -> Leaderboard:
         raise DataError(f"{where} is no JSON", HINT) from None
 
 
-def read_row(address: str) -> tuple[Path, Row]:
-    """The file and the row of ``FILE#ROW``; without ``#ROW`` the file must hold a single row.
-
-    ROW is a row's id or its beginning, a method (``fsnl``), or a method with its shots (``fsnl@4``).
-
-    Raises:
-        UserError: no such file or row, or more than one.
-        DataError: the file is no leaderboard.
-    """
+def split_address(address: str) -> tuple[Path, str]:
+    """The file and what is said of the row in ``FILE#ROW``; a folder stands for its ``leaderboard.json``."""
     name, _, wanted = address.rpartition("#") if "#" in address and not Path(address).exists() else (address, "", "")
     path = Path(name).expanduser()
-    path = path / "leaderboard.json" if path.is_dir() else path
-    return path, select(read_board(path).rows, wanted, str(path))
+    return path / "leaderboard.json" if path.is_dir() else path, wanted
 
 
 def select(rows: Sequence[Row], wanted: str, where: str) -> Row:
-    """The one row that is wanted.
+    """The one row that is wanted: its id or the beginning of it, its method, or method and shots (``fsnl@4``).
+
+    Without a wish there must be a single row.
 
     Raises:
         UserError: there is none, or more than one.

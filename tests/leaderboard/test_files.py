@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from harness.errors import DataError, UserError
 from harness.leaderboard import assemble
+from harness.leaderboard.evidence import open_row
 from harness.leaderboard.migrate import MIGRATIONS, migrate
 from harness.leaderboard.predictions import KEYS, WITH_NONE, pack, unpack
-from harness.leaderboard.read import parse_board, read_board, read_row
+from harness.leaderboard.read import parse_board, read_board
 from harness.types.cell import Cell
 from harness.types.leaderboard import SCHEMA_VERSION, json_schema
 
@@ -170,8 +171,8 @@ def test_a_file_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
 def test_a_row_is_found_by_id_method_and_shots(shared_lab: Lab) -> None:
     row = shared_lab.row("fsnl")
     for wanted in (row.id, row.id[:6], "fsnl", "fsnl@2"):
-        assert read_row(f"{shared_lab.out}/leaderboard.json#{wanted}")[1] == row
-    assert read_row(f"{shared_lab.out}#fsnl")[0] == shared_lab.out / "leaderboard.json"
+        assert open_row(f"{shared_lab.out}/leaderboard.json#{wanted}")[1] == row
+    assert open_row(f"{shared_lab.out}#fsnl")[0] == shared_lab.out / "leaderboard.json"
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,7 @@ def test_a_row_is_found_by_id_method_and_shots(shared_lab: Lab) -> None:
 )
 def test_a_row_that_is_not_one_is_a_sentence(shared_lab: Lab, wanted: str, message: str, hint: str) -> None:
     with pytest.raises(UserError, match=message) as error:
-        read_row(f"{shared_lab.out}{wanted}")
+        open_row(f"{shared_lab.out}{wanted}")
     assert hint in str(error.value.hint)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.leaderboard.evidence import open_file
+from harness.leaderboard.evidence import open_file, open_row
 from harness.leaderboard.verify import verify
 
 from .results import Lab
@@ -49,6 +49,12 @@ def test_it_is_verified_where_neither_images_nor_results_are(submission: Path, h
 def test_it_can_be_checked_against_the_data_too(submission: Path, shared_lab: Lab, harness: Any) -> None:
     code, out, _ = harness("leaderboard", "verify", submission, "--data", shared_lab.root)
     assert (code, "against the data" in out) == (0, True)
+
+
+def test_it_can_be_run_again(submission: Path, shared_lab: Lab, harness: Any) -> None:
+    code, _, err = harness("reproduce", submission)
+    assert (code, "the row was run on small" in err) == (2, True), "its record is read; what is lacking are the data"
+    assert open_row(f"{submission}#fsnl@2")[1] == shared_lab.row("fsnl")
 
 
 def test_it_holds_one_row_its_cost_and_no_image(submission: Path, shared_lab: Lab) -> None:
@@ -106,7 +112,8 @@ def test_a_damaged_archive_is_a_sentence_or_not_verifiable(submission: Path, har
     whole = submission.read_bytes()
     for cut in (10, len(whole) // 2, len(whole) - 5):
         submission.write_bytes(whole[:cut])
-        assert harness("leaderboard", "verify", submission)[0] in (2, 3)
+        code, _, err = harness("leaderboard", "verify", submission)
+        assert (code, "is a damaged submission" in err) == (2, True)
     for at in range(100, len(whole) - 100, len(whole) // 15):
         submission.write_bytes(whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :])
         code, _, err = harness("leaderboard", "verify", submission)
