@@ -17,14 +17,13 @@ from harness.leaderboard.read import read_board
 from harness.leaderboard.statistics import PairedTest
 from harness.leaderboard.tables import Table
 from harness.leaderboard.view import ViewRow, ViewTable, read_sources, view
+from harness.leaderboard.words import WORDS, short
 from harness.types.cell import POOL
 from harness.types.leaderboard import json_schema
 
 Form = Literal["text", "json", "markdown", "latex"]
 
 EXIT_DIFFERENT = 3
-
-SHORT = {"Insects_Spiders": "Insects", "Plants_Fugi": "Plants"}
 
 
 def form(as_json: bool, markdown: bool, latex: bool) -> Form:
@@ -117,7 +116,7 @@ def _width(table: Table) -> int:
 
 def _wide(table: ViewTable, baseline: str | None, cost: bool) -> Table:
     """A row for each row, domains side by side."""
-    columns = ["rank", "method", *(SHORT.get(d, d) for d in table.domains), MEAN, *_extra(baseline, cost), "row"]
+    columns = ["rank", "method", *(short(d) for d in table.domains), MEAN, *_extra(baseline, cost), "row"]
     rows = [
         (
             _rank(made),
@@ -143,7 +142,7 @@ def _tall(table: ViewTable, width: int) -> list[Table]:
 
 
 def _methods(table: ViewTable, rows: Sequence[ViewRow]) -> Table:
-    lines = [(SHORT.get(d, d), *(_cell(made, d) for made in rows)) for d in table.domains]
+    lines = [(short(d), *(_cell(made, d) for made in rows)) for d in table.domains]
     return Table(table.title, ("domain", *(_name(made, table) for made in rows)), lines)
 
 
@@ -158,12 +157,13 @@ def _summary(table: ViewTable, baseline: str | None, cost: bool) -> Table:
 
 def _pools(table: ViewTable) -> Table:
     """What methods discovered in their pools, beside the accuracy on test images, the one that counts."""
-    columns = ("method", "pool", "OOP", "pool named", "clusters", "coverage", "matching")
+    shown = ("oop_top1", *POOL)
+    columns = ("method", "pool", *(WORDS[metric].head for metric in shown))
     rows = []
     for made in table.rows:
         mean = made.row.mean
         if any(metric in mean for metric in POOL):
-            figures = [f"{100 * mean[m].mean:.1f}" if m in mean else "-" for m in ("oop_top1", *POOL)]
+            figures = [f"{100 * mean[m].mean:.1f}" if m in mean else "-" for m in shown]
             rows.append((_name(made, table), made.row.method_record.pool or "-", *figures))
     note = (
         "OOP: test images that are named rightly. Of the pool: images named rightly, right under the best naming of "
@@ -247,7 +247,7 @@ def _beside(one: comparing.Comparison) -> Table:
         columns += [f"{metric} {one.left.label}", one.right.label, *(["Δ"] if not one.reasons else [])]
     rows = []
     for place, figures in one.json()["figures"].items():
-        cells = [SHORT.get(place, place)]
+        cells = [short(place)]
         for metric in one.metrics:
             values = figures[metric]
             cells += [_percent(values["left"]), _percent(values["right"])]

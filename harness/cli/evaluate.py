@@ -11,25 +11,17 @@ from harness.backbones.backbone import Precision
 from harness.cli import console
 from harness.cli.stdout import only_results
 from harness.errors import UserError
+from harness.leaderboard.words import WORDS, short
 from harness.protocols import PROTOCOLS, Protocol
 from harness.runner.request import MethodChoice, Outcome, Request
 from harness.types.leaderboard import Leaderboard, Row, Stat
 
-METRICS = {
-    "oop_top1": "OOP",
-    "ip_top1": "IP",
-    "h_mean": "H-mean",
-    "joint_h_mean": "joint H",
-    "named_acc": "pool named",
-    "cluster_acc": "clusters",
-    "coverage": "coverage",
-    "matching_acc": "matching",
-    "ip_cluster_acc": "IP clusters",
-    "oop_cluster_acc": "OOP clusters",
-    "cluster_gap": "gap",
-}
-WIDE = 150
-"""Terminal columns from which all domains stand side by side."""
+SHOWN = (
+    *("oop_top1", "ip_top1", "h_mean", "joint_h_mean"),
+    *("named_acc", "cluster_acc", "coverage", "matching_acc"),
+    *("ip_cluster_acc", "oop_cluster_acc", "cluster_gap"),
+)
+"""Metrics that are worth a line."""
 
 
 def evaluate(
@@ -214,8 +206,7 @@ def _wide(title: str, rows: Sequence[Row], domains: Sequence[str]) -> object:
             cells = [_percent(row.domains.get(domain, {}).get(metric)) for domain in domains]
             name = row.method if metric == next(iter(shown)) else ""
             lines.append((name, label, *cells, _percent(row.mean.get(metric))))
-    short = [domain.replace("Insects_Spiders", "Insects").replace("Plants_Fugi", "Plants") for domain in domains]
-    return console.table(title, ("method", "", *short, "mean"), lines, left=2)
+    return console.table(title, ("method", "", *map(short, domains), "mean"), lines, left=2)
 
 
 def _narrow(title: str, row: Row) -> object:
@@ -228,7 +219,7 @@ def _narrow(title: str, row: Row) -> object:
 def _shown(row: Row) -> dict[str, str]:
     """The metrics of a row that are worth a line, with their labels."""
     there = {metric for stats in row.domains.values() for metric in stats}
-    return {metric: label for metric, label in METRICS.items() if metric in there} or {"oop_top1": "OOP"}
+    return {metric: WORDS[metric].head for metric in SHOWN if metric in there} or {"oop_top1": WORDS["oop_top1"].head}
 
 
 def _percent(stat: Stat | None) -> str:

@@ -32,7 +32,7 @@ def shots(
     from harness.plots.reading import one_setting
     from harness.plots.reference import comparable
     from harness.plots.shots import plot_shots
-    from harness.plots.style import METRICS
+    from harness.types.cell import METRICS
 
     if metric not in METRICS:
         raise unknown_name("metric", metric, METRICS)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.leaderboard.published import PublishedRow
 from harness.leaderboard.statistics import Interval
+from harness.leaderboard.words import WORDS, short
 from harness.plots import style
 from harness.plots.series import Series, series
 from harness.types.leaderboard import Row, Stat
@@ -47,7 +48,7 @@ def plot_shots(
     with style.drawing():
         figure, axes = style.panels(len(domains), 3, 2.8, 2.0)
         for panel, domain in zip(axes, domains, strict=True):
-            panel.set_title(style.short(domain))
+            panel.set_title(short(domain))
             for line, look in zip(lines, _looks(lines), strict=True):
                 _draw(panel, look, line, domain, metric, intervals or {})
             _draw_published(panel, lines, domain, metric, published)
@@ -57,11 +58,11 @@ def plot_shots(
         axes[0].set_ylim(bottom=0)  # shared by all, and fixed from here on
         band = "95 % intervals" if intervals else "one standard deviation over seeds"
         axes[-1].set_xlabel(f"few-shot images per class\nbands: {band}")
-        figure.supylabel(f"{style.METRICS.get(metric, metric)} (%)", fontsize=9)
+        figure.supylabel(f"{WORDS[metric].axis} (%)", fontsize=9)
         handles, labels = _legend(axes)
         style.legend(figure, handles, labels, 4)
         setting = rows[0]
-        title = f"{style.METRICS.get(metric, metric)} against shots: {setting.dataset}, {setting.backbone}"
+        title = f"{WORDS[metric].axis} against shots: {setting.dataset}, {setting.backbone}"
         style.title(figure, f"{title}, {setting.protocol}")
         style.save(figure, out, title)
 

@@ -28,29 +28,6 @@ LEVELS = ((0, (1, 1)), (0, (1, 3)), (0, (4, 1, 1, 1)), (0, (1, 1, 1, 4)), (0, (4
 """Dashes of level lines, which have no markers."""
 INK, GREY, GRID = "#222222", "#666666", "#E3E3E3"
 
-METRICS = {
-    "oop_top1": "OOP top-1",
-    "ip_top1": "IP top-1",
-    "h_mean": "H-mean of OOP and IP",
-    "joint_oop_top1": "OOP top-1 among all names",
-    "joint_ip_top1": "IP top-1 among all names",
-    "joint_h_mean": "H-mean among all names",
-    "joint_top1": "top-1 of all images among all names",
-    "ip_retention": "IP accuracy over zero-shot's",
-    "oop_worst_decile": "OOP, worst tenth of the classes",
-    "named_acc": "named accuracy in the pool",
-    "cluster_acc": "cluster accuracy in the pool",
-    "coverage": "share of the pool in a named cluster",
-    "matching_acc": "share of clusters with their majority's name",
-    "ip_cluster_acc": "IP cluster accuracy",
-    "oop_cluster_acc": "OOP cluster accuracy",
-    "cluster_gap": "IP minus OOP cluster accuracy",
-    "ip_cluster_nca": "IP cluster accuracy, chance at 0",
-    "oop_cluster_nca": "OOP cluster accuracy, chance at 0",
-    "nca_gap": "the same, IP minus OOP",
-}
-"""What an axis calls a metric."""
-
 SETTINGS: dict[str, Any] = {
     "svg.hashsalt": "harness",  # the ids inside an SVG are random otherwise
     "svg.fonttype": "none",  # text stays text: it can be searched, read aloud and edited
@@ -74,11 +51,6 @@ SETTINGS: dict[str, Any] = {
     "legend.frameon": False,
     "hatch.linewidth": 0.6,
 }
-
-
-def short(domain: str) -> str:
-    """A domain's name where there is little room."""
-    return {"Insects_Spiders": "Insects", "Plants_Fugi": "Plants"}.get(domain, domain)
 
 
 def look(index: int) -> dict[str, Any]:

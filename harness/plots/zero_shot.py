@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.leaderboard.published import PublishedRow, PublishedTable
+from harness.leaderboard.words import short
 from harness.plots import style
 from harness.plots.reference import comparable
 from harness.types.leaderboard import Row
@@ -35,7 +36,7 @@ def plot_zero_shot(rows: Sequence[Row], out: Path, published: Sequence[Published
         for panel, row in zip(axes, rows, strict=True):
             panel.set_title(style.wrapped(figure, f"{row.backbone}, {row.dataset}, {row.protocol}", 11))
             panel.grid(axis="x", visible=False)
-            panel.set_xticks(range(len(domains)), [style.short(domain) for domain in domains])
+            panel.set_xticks(range(len(domains)), [short(domain) for domain in domains])
             panel.set_xlim(-0.6, len(domains) - 0.4)
             panel.set_ylim(0, 110)
             panel.set_yticks(range(0, 101, 20))

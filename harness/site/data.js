@@ -2,8 +2,7 @@
 
 const data = JSON.parse(byId("table-data").textContent);
 const metricName = new Map(data.metrics.map(([id, name]) => [id, name]));
-const SHORT = { Insects_Spiders: "Insects", Plants_Fugi: "Plants" };
-const shortDomain = (domain) => SHORT[domain] || domain;
+const shortDomain = (domain) => (Object.hasOwn(data.short, domain) ? data.short[domain] : domain);
 
 for (const row of data.rows) {
   row.setting = JSON.stringify([row.protocol, row.dataset]);

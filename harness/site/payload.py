@@ -10,35 +10,13 @@ from typing import Any
 from harness.leaderboard.published import PublishedTable
 from harness.leaderboard.statistics import Interval
 from harness.leaderboard.view import Sources, ViewRow, view
+from harness.leaderboard.words import SHORT, WORDS
 from harness.plots.series import series
 from harness.site.classes import Classes
 from harness.site.command import evaluate_command, reproduce_command
 from harness.site.thumbnails import Thumbnails
 from harness.types.cell import METRICS
 from harness.types.leaderboard import Row, Stat
-
-LABELS = {
-    "oop_top1": ("OOP", "OOP images among OOP names"),
-    "ip_top1": ("IP", "IP images among IP names"),
-    "h_mean": ("H-mean", "harmonic mean of OOP and IP"),
-    "joint_oop_top1": ("joint OOP", "OOP images among all names"),
-    "joint_ip_top1": ("joint IP", "IP images among all names"),
-    "joint_h_mean": ("joint H", "harmonic mean of joint OOP and joint IP"),
-    "joint_top1": ("joint", "all images among all names"),
-    "ip_retention": ("IP kept", "IP accuracy over zero-shot's"),
-    "oop_worst_decile": ("OOP worst", "mean of the worst tenth of the OOP classes"),
-    "named_acc": ("pool named", "images of the unlabeled pool whose cluster has their name"),
-    "cluster_acc": ("pool clusters", "images of the pool that the best naming of the clusters would get right"),
-    "coverage": ("covered", "images of the pool whose cluster has a name"),
-    "matching_acc": ("matching", "clusters of the pool that have the name of most of their images"),
-    "ip_cluster_acc": ("IP clusters", "IP images that the best naming of their clusters gets right"),
-    "oop_cluster_acc": ("OOP clusters", "OOP images that the best naming of their clusters gets right"),
-    "cluster_gap": ("cluster gap", "IP clusters minus OOP clusters"),
-    "ip_cluster_nca": ("IP NCA", "the same by class, with chance at 0"),
-    "oop_cluster_nca": ("OOP NCA", "the same by class, with chance at 0"),
-    "nca_gap": ("NCA gap", "IP NCA minus OOP NCA"),
-}
-"""Metric -> its name in a column, and what it measures."""
 
 Figure = list[int]
 """Mean, standard deviation, seeds, and the 95 % interval where there is one; in hundredths of a percent."""
@@ -78,7 +56,8 @@ def payload(
     rows = [_row(row, labels[row.id], sources, worked_out) for row in sources.rows]
     domains = sorted({d for row in sources.rows for d in _domains(row)} | {d for t in published for d in _printed(t)})
     table = {
-        "metrics": [[metric, *LABELS[metric]] for metric in metrics],
+        "metrics": [[metric, WORDS[metric].head, WORDS[metric].meaning] for metric in metrics],
+        "short": dict(SHORT),
         "domains": domains,
         "rows": rows,
         "published": [row for printed in published for row in _published(printed)],

@@ -12,6 +12,8 @@ from harness.leaderboard import assemble
 from harness.leaderboard.compare import between, diff, with_published
 from harness.leaderboard.published import FOLDER, published_tables
 from harness.leaderboard.tables import Table
+from harness.leaderboard.words import WORDS
+from harness.types.cell import METRICS
 from harness.types.leaderboard import Leaderboard
 
 from ..unit.makers import make_cell, sha
@@ -179,6 +181,13 @@ def test_what_comes_from_a_file_cannot_break_a_table() -> None:
     latex = table.latex()
     assert latex.count(r"\end{tabular}") == 1
     assert r"a$|$b $<$img src=x$>$ [x](y) `c` 50\% \& \$d\_1\$ \textbackslash{}end\{tabular\} \#\{e\}" in latex
+
+
+def test_every_metric_has_words() -> None:
+    assert tuple(WORDS) == METRICS
+    assert (
+        len({words.head for words in WORDS.values()}) == len({words.axis for words in WORDS.values()}) == len(METRICS)
+    )
 
 
 def test_latex_takes_every_cell_for_what_it_is() -> None:
