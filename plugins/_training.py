@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from harness.types.task import Support, Task
 
 Count = Annotated[int, Field(ge=1)]
-Epochs = Annotated[int, Field(ge=0)]
+Whole = Epochs = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weight = Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 """Types of parameters, with their bounds."""
 
 PAPER: dict[str, Any] = {

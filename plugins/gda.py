@@ -12,7 +12,7 @@ from harness.hookspecs import Register, hookimpl
 from harness.method import Method
 from harness.types.task import Needs
 
-from ._training import Count, Share
+from ._training import Count, Share, Weight
 from ._vocabulary import move_within, positions, zero_shot_text
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ class GDA(Method):
     paper = "Wang et al., ICLR 2024"
     presets = {"paper": {"covariance": "views", "views": 10, "crop": 0.5}}  # noqa: RUF012 - read only
 
-    alpha: float | None = None
+    alpha: Weight | None = None
     """Weight of the discriminant; None chooses it of ``ALPHAS``, the smallest of equals."""
-    alpha_one_shot: float = 1.0
+    alpha_one_shot: Weight = 1.0
     """Weight where no shot can be left out."""
     covariance: Literal["views", "ip"] = "ip"
     """Whose rows R are: labelled IP images, or the paper's views of the support, which need no IP images. On held-out

@@ -12,6 +12,7 @@ from harness.matching import match
 from harness.types.task import Needs
 
 from ._clusters import kmeans, means
+from ._training import Count
 from ._transductive import LEAST, Transductive
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class KMeansNaming(Transductive):
     paper = "MacQueen, Berkeley Symposium 1967"
     presets = {"paper": {}}  # noqa: RUF012
 
-    restarts: int = 10
+    restarts: Count = 10
     """Of k-means; the one that fits best counts."""
 
     def assign(self, task: Task, pool: Tensor, text: Tensor) -> Tensor:

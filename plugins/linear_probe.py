@@ -15,7 +15,7 @@ from harness.hookspecs import Register, hookimpl
 from harness.method import Method
 from harness.types.task import Needs
 
-from ._training import Count, Share
+from ._training import Count, Positive, Share
 from ._vocabulary import fixed_positions
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ class LinearProbe(Method):
     paper = "Radford et al., ICML 2021"
     presets = {"paper": {"c": None, "views": 1}}  # noqa: RUF012 - read only
 
-    c: float | None = None
+    c: Positive | None = None
     """Inverse regularisation; None chooses it on the validation draw."""
-    max_iter: int = 1000
+    max_iter: Count = 1000
     """Steps of the solver at most."""
     views: Count = 1
     """Views of each support image; every view is a row."""

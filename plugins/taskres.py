@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from harness.hookspecs import Register, hookimpl
 from harness.types.task import Needs
 
-from ._training import PAPER, Batch, Count, Epochs, Rate, Trained
+from ._training import PAPER, Batch, Count, Epochs, Rate, Trained, Weight
 from ._vocabulary import fixed_positions, zero_shot_text
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class TaskRes(Trained):
     lr: Rate = 0.01
     batch: Count | None = None
     """Images of a step; None takes all of the support."""
-    alpha: float = 0.5
+    alpha: Weight = 0.5
     """Weight of the residual."""
 
     def fit(self, task: Task) -> Self:

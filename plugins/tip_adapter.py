@@ -13,7 +13,7 @@ from harness.hookspecs import Register, hookimpl
 from harness.method import Method
 from harness.types.task import Needs
 
-from ._training import Count, Share
+from ._training import Count, Share, Weight
 from ._vocabulary import move_within, positions, zero_shot_text
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ class TipAdapter(Method):
     paper = "Zhang et al., ECCV 2022"
     presets = {"paper": {"alpha": None, "beta": None, "views": 10, "crop": 0.5}}  # noqa: RUF012 - read only
 
-    alpha: float | None = None
+    alpha: Weight | None = None
     """Weight of the cache; None chooses it on the validation draw."""
-    beta: float | None = None
+    beta: Weight | None = None
     """Sharpness of the affinity; None chooses it on the validation draw."""
     views: Count = 1
     """Views of each support image; its key is their mean, made a unit row."""

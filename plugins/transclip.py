@@ -12,6 +12,7 @@ from harness.hookspecs import Register, hookimpl
 from harness.types.task import Needs
 
 from ._clusters import nearest
+from ._training import Count, Weight, Whole
 from ._transductive import LEAST, Transductive
 
 if TYPE_CHECKING:
@@ -33,13 +34,13 @@ class TransCLIP(Transductive):
     paper = "Zanella et al., NeurIPS 2024"
     presets = {"paper": {}}  # noqa: RUF012
 
-    text_weight: float = 1.0
+    text_weight: Weight = 1.0
     """Of the divergence from the text prediction (lambda)."""
-    neighbours: int = 3
-    confident: int = 8
+    neighbours: Whole = 3
+    confident: Count = 8
     """Images that a class's mean starts from."""
-    rounds: int = 10
-    sweeps: int = 5
+    rounds: Count = 10
+    sweeps: Count = 5
     """Updates of the assignments in each round."""
 
     def assign(self, task: Task, pool: Tensor, text: Tensor) -> Tensor:

@@ -14,6 +14,10 @@ from harness.types.task import Support
 from .tasks import OOP_VOCABULARY, classes, images, make_task, quick
 
 TRAINED = ("clip_adapter", "cocoop", "coop", "fsnl", "learning_to_name", "taskres")
+WEIGHTS = (
+    *(("gda", "alpha"), ("gda", "alpha_one_shot"), ("tip_adapter", "alpha"), ("tip_adapter", "beta")),
+    *(("taskres", "alpha"), ("transclip", "text_weight"), ("linear_probe", "c")),
+)
 REFUSED = [
     *((name, parameter, value) for name in TRAINED for parameter, value in (("epochs", "-1"), ("lr", "nan"))),
     *((name, parameter, value) for name in TRAINED for parameter, value in (("lr", "-0.1"), ("views", "0"))),
@@ -24,6 +28,12 @@ REFUSED = [
     ("cocoop", "images", "0"),
     ("clip_adapter", "ratio", "1.2"),
     ("coop", "momentum", "2"),
+    *((name, parameter, value) for name, parameter in WEIGHTS for value in ("-1", "nan", "inf")),
+    *((name, "restarts", "0") for name in ("kmeans_naming", "cluster_vote")),
+    *(("transclip", parameter, "0") for parameter in ("confident", "rounds", "sweeps")),
+    ("transclip", "neighbours", "-1"),
+    ("linear_probe", "c", "0"),
+    ("linear_probe", "max_iter", "0"),
 ]
 
 
