@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
+from importlib.metadata import EntryPoint
 
 from harness import hookspecs
 from harness.method import CONTRACT
@@ -36,6 +37,17 @@ class Written:
     kind: str
     name: str
     cls: ast.ClassDef | None
+
+
+NO_MODULE = "names no module: the entry_points.txt of its distribution is damaged"
+
+
+def module_of(point: EntryPoint) -> str:
+    """The module that an entry point names, '' if its value is none."""
+    try:
+        return point.module
+    except (AttributeError, ValueError):  # what it raises depends on the version of Python
+        return ""
 
 
 def find(module: str) -> ModuleSpec | None:
@@ -144,6 +156,8 @@ def other_contract(number: int) -> str:
 
 def fault(module: str) -> str | None:
     """Why a plugin will not work, as far as its source tells; None if nothing is seen."""
+    if not module:
+        return NO_MODULE
     try:
         tree = _parse(module)
     except SyntaxError as error:

@@ -7,17 +7,18 @@ distribution is named and stops nobody else.
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import PluginError, closest
 from harness.files import source_digest
 from harness.method import Method
-from harness.plugin_source import outline
+from harness.plugin_source import module_of, outline
 from harness.registration import BackboneOffer, Offers, load_plugin
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ GROUP = "harness"
 
 OWN = "laion-beyond-harness"
 """The distribution of the harness itself."""
+
+UNKNOWN = "unknown"
+"""What a distribution does not tell of itself."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +110,41 @@ class Registry:
 
 
 def installed() -> list[tuple[Source, EntryPoint]]:
-    """The plugin modules of all installed distributions, sorted by name; imports nothing."""
-    found = {}
-    for point in entry_points(group=GROUP):
-        dist = point.dist
-        source = Source(point.name, point.module, dist.name if dist else "unknown", dist.version if dist else "unknown")
-        found[source] = point  # an editable install can list the same distribution twice
-    return sorted(found.items(), key=lambda pair: (pair[0].name, pair[0].distribution))
+    """The plugin modules of all installed distributions, sorted by name; imports nothing.
+
+    A distribution is asked for its entry points by itself: the record of one that is damaged, as a broken installation
+    leaves it, would end ``importlib.metadata.entry_points`` for all.
+    """
+    found: list[tuple[Source, EntryPoint]] = []
+    seen: set[str] = set()
+    for dist in distributions():
+        if points := _points(dist):
+            name, version = (_told(dist, what) for what in ("Name", "Version"))
+            known = re.sub(r"[-_.]+", "-", name).lower()
+            # Of a distribution that is installed twice (editable, or below a virtual environment) the first counts.
+            if known not in seen:
+                found += [(Source(point.name, module_of(point), name, version), point) for point in points]
+            seen |= {known} - {UNKNOWN}
+    return sorted(found, key=lambda pair: (pair[0].name, pair[0].distribution))
+
+
+def _points(dist: Distribution) -> list[EntryPoint]:
+    """The plugin modules of a distribution; one that names no module if its record offers some and cannot be read."""
+    try:
+        return [point for point in dist.entry_points if point.group == GROUP]
+    except Exception:  # importlib.metadata raises nearly anything on a damaged record
+        try:
+            offers = f"[{GROUP}]" in (dist.read_text("entry_points.txt") or "")
+        except (OSError, ValueError):
+            offers = False
+        return [EntryPoint(_told(dist, "Name"), "", GROUP)] if offers else []
+
+
+def _told(dist: Distribution, what: str) -> str:
+    try:
+        return str(dist.metadata[what] or UNKNOWN)
+    except Exception:  # no metadata at all, or without that line
+        return UNKNOWN
 
 
 def load(only: Iterable[str] | None = None, hooks: Iterable[str] = ()) -> Registry:
