@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.errors import UserError, unknown_name
+from harness.errors import HarnessError, PluginError, UserError, one_line, unknown_name
 from harness.types.task import Needs, Pool
 
 if TYPE_CHECKING:
@@ -97,7 +97,20 @@ def build(name: str, cls: type[Method], preset: str | None = None, values: Mappi
 
     Raises:
         UserError: no such preset or parameter, or a value that does not fit its type.
+        PluginError: the class cannot be made with these values, or has not the form that the harness needs.
     """
+    try:
+        made = _made(name, cls, preset, values or {})
+        _require_form(name, made)
+    except HarnessError:
+        raise
+    except Exception as error:  # a class may do anything when it is made or read
+        hint = "every field has a default and a type that exists at run time; __init__ only stores the fields"
+        raise PluginError(f"{name} cannot be made: {type(error).__name__}: {one_line(error)}", hint) from error
+    return made
+
+
+def _made(name: str, cls: type[Method], preset: str | None, values: Mapping[str, Any]) -> Method:
     from pydantic import TypeAdapter, ValidationError  # here, because listing plugins does without
 
     chosen: dict[str, Any] = {}
@@ -105,7 +118,7 @@ def build(name: str, cls: type[Method], preset: str | None = None, values: Mappi
         if preset not in cls.presets:
             raise unknown_name(f"preset of {name}", preset, cls.presets)
         chosen.update(cls.presets[preset])
-    chosen.update(values or {})
+    chosen.update(values)
     hints = typing.get_type_hints(cls, include_extras=True)
     known = {f.name for f in dataclasses.fields(typing.cast(Any, cls)) if f.init}
     typed: dict[str, Any] = {}
@@ -120,6 +133,36 @@ def build(name: str, cls: type[Method], preset: str | None = None, values: Mappi
             reason = error.errors()[0]["msg"].lower()
             raise UserError(f"{name}: parameter {key}={value!r} is not valid: {reason}") from None
     return cls(**typed)
+
+
+def _require_form(name: str, method: Method) -> None:
+    """See that what the harness reads of a method, whatever its parameters, is something that it can use.
+
+    Raises:
+        PluginError: it is not.
+    """
+    from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+    named = isinstance(method.presets, Mapping) and all(isinstance(v, Mapping) for v in method.presets.values())
+    for what, good, form in (
+        ("needs", isinstance(method.needs, Needs), "a Needs, for example Needs(support=True)"),
+        ("views", type(method.views) is int and method.views >= 1, "a whole number from 1 on"),
+        (
+            "crop",
+            isinstance(method.crop, int | float) and 0 < method.crop <= 1,
+            "a share of the area, up to 1",
+        ),
+        ("pool", method.pool in typing.get_args(Pool), " or ".join(typing.get_args(Pool))),
+        ("presets", named, "a dictionary of dictionaries, such as {'paper': {'lr': 0.002}}"),
+        ("known_failures", isinstance(method.known_failures, Mapping), "a dictionary: check -> reason"),
+    ):
+        if not good:
+            raise PluginError(f"{name}.{what} is {getattr(method, what)!r}", f"{what} must be {form}")
+    try:
+        to_jsonable_python(parameters(method))
+    except PydanticSerializationError as error:
+        hint = "a parameter is a number, text, boolean or None, or a list of them; make other things in fit"
+        raise PluginError(f"{name}: its parameters cannot be kept as JSON: {one_line(error)}", hint) from None
 
 
 def _takes_none(adapter: TypeAdapter[Any]) -> bool:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from harness import hookspecs
-from harness.errors import PluginError
-from harness.method import CONTRACT, Method
-from harness.plugin_source import contract, other_contract
+from harness.errors import HarnessError, PluginError, one_line
+from harness.method import CONTRACT, Method, build
+from harness.plugin_source import NO_MODULE, contract, module_of, other_contract
 
 if TYPE_CHECKING:
     from harness import protocols
@@ -55,6 +55,8 @@ def load_plugin(point: EntryPoint) -> Offers:
     Raises:
         PluginError: it cannot be used; the message says why, and the caller says which plugin it is.
     """
+    if not module_of(point):
+        raise PluginError(NO_MODULE)
     _require_contract(contract(point.module))  # before the import, which may need what only another contract has
     with contextlib.redirect_stdout(sys.stderr):
         with _explained("failed to import"):
@@ -92,7 +94,7 @@ def _explained(what: str) -> Iterator[None]:
     except PluginError:
         raise
     except (Exception, SystemExit) as error:  # third-party code may do anything
-        text = " ".join(str(error).split())
+        text = one_line(error)
         reason = text if isinstance(error, ImportError) and text else f"{type(error).__name__}: {text}"
         raise PluginError(f"{what}: {reason}") from error
 
@@ -115,6 +117,10 @@ class _Methods:
             raise PluginError(f"offers {name!r}, which is not a dataclass")
         if name in self.offers.methods:
             raise PluginError(f"offers the method {name!r} twice")
+        try:
+            build(name, method)
+        except HarnessError as error:
+            raise PluginError(f"offers {name!r}, which cannot be used: {error.message}") from error
         self.offers.methods[name] = method
 
 

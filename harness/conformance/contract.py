@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from harness.conformance.subject import WORLD, Subject
-from harness.errors import FixedVocabulary, HarnessError, MethodError
+from harness.errors import FixedVocabulary, HarnessError, MethodError, one_line
 from harness.method import build, parameters
 from harness.types.cell import MethodRecord
 from harness.types.task import Task
@@ -31,8 +31,6 @@ def default_constructible(subject: Subject) -> None:
     extra = sorted(set(vars(made)) - fields)
     if extra:
         raise MethodError(f"{subject.name} has {extra[0]!r} before fit, which is no field", hint)
-    if type(made.views) is not int or made.views < 1:
-        raise MethodError(f"{subject.name}.views is {made.views!r}", "views is a whole number from 1 on")
     if not (subject.cls.__doc__ or "").strip() or subject.cls.__doc__.startswith(f"{subject.cls.__name__}("):  # type: ignore[union-attr]
         raise MethodError(f"{subject.name} has no docstring", "its first line is shown by `harness plugins`")
 
@@ -48,7 +46,7 @@ def parameters_survive_json(subject: Subject) -> None:
             again = MethodRecord.model_validate_json(record.model_dump_json())
             back = parameters(build(subject.name, subject.cls, values=again.parameters))
         except (HarnessError, ValueError, TypeError) as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             hint = "use numbers, text, booleans, None, lists and tuples of them, with type annotations"
             raise MethodError(f"{subject.name}: its {where} cannot be kept as JSON: {reason}", hint) from error
         for key, value in given.items():

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from harness import registry
-from harness.catalogue import describe
+from harness.catalogue import describe, suspects
 from harness.errors import PluginError
 from harness.method import Method
 from harness.registry import Broken, Registry, Source, code_digest, collect
@@ -38,6 +39,11 @@ def harness_register_methods(register):
 
 def good(name: str = "good") -> str:
     return GOOD.replace("NAME", name)
+
+
+def field(line: str) -> str:
+    """A method with one more line in its class."""
+    return good().replace("    def fit", f"    {line}\n\n    def fit", 1)
 
 
 Collect = Callable[..., Registry]
@@ -107,6 +113,18 @@ def test_a_good_plugin_is_offered_with_its_origin(plugin: Plugin) -> None:
         (good().replace("@hookimpl", ""), "defines harness_register_methods, which must be marked with @hookimpl"),
         ("", "offers no method"),
         (good("bad") + '    register("bad", Good)\n', "offers the method 'bad' twice"),
+        (field("x: int"), "offers 'good', which cannot be used: good cannot be made: TypeError: "),
+        (field("x: 'Gone' = 1"), "offers 'good', which cannot be used: good cannot be made: NameError: "),
+        (
+            field("x: object = print"),
+            "offers 'good', which cannot be used: good: its parameters cannot be kept as",
+        ),
+        (field("needs = 'support'"), "offers 'good', which cannot be used: good.needs is 'support'"),
+        (field("views: int = 0"), "offers 'good', which cannot be used: good.views is 0"),
+        (field("crop: float = 0"), "offers 'good', which cannot be used: good.crop is 0"),
+        (field("pool: str = 'all'"), "offers 'good', which cannot be used: good.pool is 'all'"),
+        (field("presets = ['paper']"), "offers 'good', which cannot be used: good.presets is ['paper']"),
+        (field("known_failures = ()"), "offers 'good', which cannot be used: good.known_failures is ()"),
     ],
 )
 def test_a_broken_plugin_is_named_with_its_reason(plugin: Plugin, code: str, why: str) -> None:
@@ -147,22 +165,23 @@ def test_a_missing_method_is_told_with_the_nearest_or_the_culprit(plugin: Plugin
 # -- entry points ------------------------------------------------------------------------------------------------------
 
 
-class Distribution:
-    name, version = "acme", "0.3"
+class Acme:
+    """An installed distribution."""
+
+    metadata: ClassVar = {"Name": "acme", "Version": "0.3"}
+
+    def __init__(self, *points: EntryPoint) -> None:
+        self.entry_points = points
 
 
 def offer(monkeypatch: pytest.MonkeyPatch, *points: tuple[Source, EntryPoint]) -> None:
     """Let these be all that is installed."""
-    found = []
-    for _, point in points:
-        made = EntryPoint(point.name, point.value, point.group)
-        vars(made)["dist"] = Distribution
-        found.append(made)
-    monkeypatch.setattr(registry, "entry_points", lambda group: found)
+    monkeypatch.setattr(registry, "distributions", lambda: [Acme(*(point for _, point in points))])
 
 
 def test_listing_imports_nothing(plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
-    offer(monkeypatch, plugin("unit_b", "1 / 0"), plugin("unit_a", "1 / 0"), plugin("unit_a", "1 / 0"))
+    points = [plugin(name, "1 / 0")[1] for name in ("unit_b", "unit_a")]
+    monkeypatch.setattr(registry, "distributions", lambda: [Acme(*points), Acme(*points)])  # installed twice
     assert [source for source, _ in registry.installed()] == [
         Source("unit_a", "unit_a", "acme", "0.3"),
         Source("unit_b", "unit_b", "acme", "0.3"),
@@ -176,6 +195,37 @@ def test_only_what_is_wanted_is_imported(plugin: Plugin, monkeypatch: pytest.Mon
     assert (list(found.methods), found.broken) == (["unit_good"], [])
     assert len(registry.load(["unit_good", "other"]).broken) == 1
     assert len(registry.load().broken) == 1
+
+
+NAMED = "Metadata-Version: 2.1\nName: acme\nVersion: 0.3\n"
+
+DAMAGED = {
+    "no metadata": ("[harness]\nodd = odd\n", None, ("odd", "odd", "unknown", "unknown")),
+    "no name": ("[harness]\nodd = odd\n", "Version: 0.3\n", ("odd", "odd", "unknown", "0.3")),
+    "no module": ("[harness]\nodd = no module!\n", NAMED, ("odd", "", "acme", "0.3")),
+    "no value": ("[harness]\nodd\n", NAMED, ("acme", "", "acme", "0.3")),
+    "no text": ("\xff[harness]\nodd = odd\n", NAMED, None),
+    "of another group": ("[others]\nodd\n", NAMED, None),
+}
+"""Fault -> entry points, metadata, and how the plugin is shown."""
+
+
+@pytest.mark.parametrize("fault", DAMAGED)
+def test_a_damaged_record_of_a_distribution_stops_nobody_else(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points, metadata, shown = DAMAGED[fault]
+    before = registry.installed()
+    info = tmp_path / "acme-0.3.dist-info"
+    info.mkdir()
+    (info / "entry_points.txt").write_text(points, encoding="latin-1")
+    if metadata is not None:
+        (info / "METADATA").write_text(metadata)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    more = [source for source, _ in set(registry.installed()) - set(before)]
+    assert more == ([Source(*shown)] if shown else [])
+    names = {culprit.source for culprit in suspects(more)}
+    assert names == {culprit.source for culprit in registry.load().broken} == set(more)
 
 
 def test_an_entry_point_may_name_an_object_in_a_module(plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
