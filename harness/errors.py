@@ -62,6 +62,15 @@ class FixedVocabulary(NotApplicable):
     """Raised by a method that cannot score names outside the vocabulary it was fitted on."""
 
 
+def one_line(error: object) -> str:
+    """What an exception says, on one line of printable text: foreign code may raise anything, even what has no text."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception as another:
+        text = f"its text cannot be had: {type(another).__name__}"
+    return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def closest(name: str, known: Iterable[str]) -> str | None:
     """The known name that is nearest in spelling, or None."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.backbones.corpora import corpus_of
-from harness.errors import BackboneError
+from harness.errors import BackboneError, one_line
 from harness.miniature import model as miniature
 from harness.types.cell import BackboneRecord
 
@@ -107,7 +107,7 @@ def offered_weights(name: str, weights: Callable[[], Path]) -> Path:
     try:
         path = Path(weights())
     except (Exception, SystemExit) as error:  # third-party code
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error) or type(error).__name__
         raise BackboneError(f"the weights of {name} cannot be had: {reason}", "ask the plugin's author") from None
     if not path.is_file():
         raise BackboneError(f"the weights of {name} should be {path}, which is no file", "ask the plugin's author")

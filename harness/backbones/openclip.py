@@ -18,7 +18,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torch import Tensor, nn
 
-from harness.errors import BackboneError, closest
+from harness.errors import BackboneError, closest, one_line
 
 Preprocess = Callable[[Image.Image], Tensor]
 
@@ -90,7 +90,7 @@ def fetch_weights(name: str, tag: str, cache: Path | None = None) -> Path:
         with _quiet():
             return Path(open_clip.download_pretrained(published, cache_dir=str(cache) if cache else None))
     except Exception as error:  # hub, network and disk errors of several libraries
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error)[:200] or type(error).__name__
         source = published.get("hf_hub") or published.get("url") or "its publisher"
         raise BackboneError(
             f"the weights {tag} of {name} cannot be fetched: {reason}",
@@ -109,7 +109,7 @@ def load_model(name: str, weights: Path) -> nn.Module:
         with _quiet():
             model: nn.Module = open_clip.create_model(name, pretrained=str(weights), pretrained_text=False)
     except Exception as error:  # open_clip, torch and safetensors raise many types
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise BackboneError(
             f"{weights.name} cannot be loaded into {name}: {reason[:300]}",
             "the file is damaged or its weights belong to another architecture; check --backbone and --pretrained",

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from harness.errors import HarnessError, MethodError, NotApplicable
+from harness.errors import HarnessError, MethodError, NotApplicable, one_line
 from harness.leaderboard.predictions import Columns, digest, pack
 from harness.method import Method
 from harness.metrics import judge, judge_discovery
 from harness.prompts import Template
 from harness.runner.bench import Bench
 from harness.runner.clustering import cluster_images
-from harness.runner.judged import Judged, plain
+from harness.runner.judged import Judged, plain, whole
 from harness.runner.memory import peaks, start_measuring
 from harness.runner.posing import pose
 from harness.runner.scoring import ask, reference
@@ -54,7 +54,7 @@ def run_cell(job: Job, template: Template, bench: Bench) -> Cell:
         raise
     except BaseException as error:  # a method is foreign code, and may even call sys.exit
         LOG.info("%s failed", spec.method.name, exc_info=True)
-        reason = f"{spec.method.name} raised {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        reason = f"{spec.method.name} raised {type(error).__name__}: {one_line(error)[:300]}"
         return Cell(spec=spec, failure=Failure(kind="error", reason=reason))
     content = pack(found.kept)
     cost = Cost(
@@ -113,7 +113,7 @@ def name_images(spec: Spec, manifest: Manifest | None, method: Method, template:
         outcome=outcome,
         fit_seconds=fitted_at - begin,
         score_seconds=time.perf_counter() - fitted_at,
-        trainable=method.trainable(),
+        trainable=whole(method.trainable(), name),
         per_class=per_class,
         not_applicable=answers.not_applicable,
     )

@@ -12,7 +12,7 @@ from harness.method import Method
 from harness.metrics import judge_clusters
 from harness.prompts import Template
 from harness.runner.bench import Bench
-from harness.runner.judged import Judged, plain
+from harness.runner.judged import Judged, plain, whole
 from harness.runner.posing import blank_task
 from harness.types.cell import Spec
 
@@ -59,7 +59,7 @@ def cluster_images(spec: Spec, method: Method, template: Template, bench: Bench)
         result.outcome[side] = plain(own.outcome(), name)
         result.images[side] = len(labels[side])
         result.unreadable |= set(features.unreadable)
-        result.trainable += own.trainable()
+        result.trainable += whole(own.trainable(), name)
         result.score_seconds += time.perf_counter() - begin
     result.metrics = judge_clusters(clusters, labels)
     result.kept = {f"{side}_cluster": cluster for side, cluster in clusters.items()}

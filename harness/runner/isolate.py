@@ -191,11 +191,17 @@ def _resident(pid: int | None) -> int:
 
 
 def _kill(process: multiprocessing.process.BaseProcess) -> None:
-    """End a cell's process and all of its group."""
+    """End a cell's process, all of its group, and what it started in groups of their own."""
+    started = []
     if process.pid is not None:
+        with contextlib.suppress(psutil.Error):
+            started = psutil.Process(process.pid).children(recursive=True)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
     process.kill()
+    for other in started:
+        with contextlib.suppress(psutil.Error):
+            other.kill()
     process.join()
 
 

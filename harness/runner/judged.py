@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -48,9 +49,22 @@ def plain(outcome: Any, name: str) -> dict[str, Any]:
         MethodError: it is no dictionary, or cannot be kept as JSON.
     """
     try:
-        made = json.loads(json.dumps(outcome, allow_nan=False))
+        text = json.dumps(outcome, allow_nan=False, ensure_ascii=False)
+        text.encode()  # half a surrogate pair is text to Python, and to no file
+        made = json.loads(text)
     except (TypeError, ValueError) as error:
         raise MethodError(f"{name}.outcome cannot be kept as JSON: {error}", "return plain numbers and texts") from None
     if not isinstance(made, dict):
         raise MethodError(f"{name}.outcome returned {type(outcome).__name__}; it must be a dictionary")
     return made
+
+
+def whole(trainable: Any, name: str) -> int:
+    """How many numbers a method says it learned.
+
+    Raises:
+        MethodError: it is no number of things.
+    """
+    if not isinstance(trainable, Integral) or trainable < 0:
+        raise MethodError(f"{name}.trainable returned {trainable!r}", "return a whole number from 0 on")
+    return int(trainable)

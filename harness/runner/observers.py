@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from harness.errors import one_line
 from harness.progress import Reporter
 from harness.registry import Source
 from harness.types.cell import Cell
@@ -24,5 +25,5 @@ class Observers:
                 call(cell)
             except (Exception, SystemExit) as error:  # third-party code; a result does not depend on it
                 self._observers.remove(observer)
-                reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                reason = f"{type(error).__name__}: {one_line(error)}"
                 self._report.note(f"{source} is not told about further cells: harness_cell_finished raised {reason}")

@@ -12,6 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import to_jsonable_python
 from typing_extensions import Self
 
+from harness.errors import one_line
+
 NAMING = (
     *("oop_top1", "ip_top1", "h_mean", "joint_oop_top1", "joint_ip_top1", "joint_h_mean", "joint_top1"),
     *("ip_retention", "oop_worst_decile"),
@@ -121,7 +123,7 @@ class Failure(Record):
     """Why a cell has no metrics."""
 
     kind: Literal["error", "not applicable"]
-    reason: str
+    reason: Annotated[str, BeforeValidator(one_line)]
 
 
 class Cost(Record):
@@ -146,7 +148,9 @@ class Cell(Record):
     per_class: dict[str, tuple[float | None, ...]] = Field(
         default={}, description="side -> top-1 accuracy of every class among its own side's names, None without images"
     )
-    not_applicable: str | None = Field(default=None, description="why only the OOP names were scored")
+    not_applicable: Annotated[str, BeforeValidator(one_line)] | None = Field(
+        default=None, description="why only the OOP names were scored"
+    )
     images: dict[str, int] = Field(default={}, description="scored images of each side")
     outcome: Annotated[dict[str, Any], BeforeValidator(_as_json)] = Field(
         default={}, description="what the method tells of its fit, in its own words"

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -43,7 +44,8 @@ class Raises(Tame):
 @dataclass
 class Hangs(Tame):
     def misbehave(self):
-        print("going to sleep", flush=True)
+        helper = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+        print("going to sleep beside", helper.pid, flush=True)
         time.sleep(3600)
 
 
@@ -123,9 +125,37 @@ class Chatters(Tame):
         os.write(1, b"{chatter from below}\n")
 
 
+@dataclass
+class Mumbles(Tame):
+    """Says what no terminal and no file should get."""
+
+    def misbehave(self):
+        raise ValueError("\x1b[31mred \udc80")
+
+
+class NoWords(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+@dataclass
+class IsMute(Tame):
+    def misbehave(self):
+        raise NoWords
+
+
+@dataclass
+class Miscounts(Tame):
+    def trainable(self):
+        return "many"
+
+
 ANIMALS = {
     "tame": Tame,
     "raises": Raises,
+    "mumbles": Mumbles,
+    "is_mute": IsMute,
+    "miscounts": Miscounts,
     "hangs": Hangs,
     "spins": Spins,
     "exits": Exits,

@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from harness import errors
-from harness.errors import DataError, HarnessError, closest, unknown_name
+from harness.errors import DataError, HarnessError, closest, one_line, unknown_name
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, HarnessError)]
 
@@ -28,3 +28,8 @@ def test_an_unknown_name_suggests_the_nearest_or_lists_all() -> None:
     assert unknown_name("domain", "xyz", []).hint == "known: none"
     assert unknown_name("domain", "xyz", []).message == "no domain named 'xyz'"
     assert closest("xyz", iter(["Food"])) is None
+
+
+def test_what_an_exception_says_is_one_printable_line() -> None:
+    assert one_line(ValueError("the moon is\n\tin the wrong place")) == "the moon is in the wrong place"
+    assert one_line("\x1b[31mrot \udc80 Fuß") == "\N{REPLACEMENT CHARACTER}[31mrot \N{REPLACEMENT CHARACTER} Fuß"
