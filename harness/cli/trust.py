@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from harness.cli import console
@@ -11,9 +13,11 @@ from harness.files import cache_root
 from harness.leaderboard import marks, submission
 from harness.leaderboard.costs import read_costs
 from harness.leaderboard.differences import Difference
-from harness.leaderboard.evidence import open_file, open_row
+from harness.leaderboard.evidence import Evidence, Lacking, open_file, open_row
 from harness.leaderboard.verify import Truth, Verdict
 from harness.leaderboard.verify import verify as check
+from harness.types.leaderboard import Row
+from harness.types.manifest import Manifest
 
 EXIT_DIFFERENT = 3
 
@@ -57,9 +61,8 @@ def reproduce(
     from harness.runner.reproduce import Here
     from harness.runner.reproduce import reproduce as run
 
-    path, row, _ = open_row(address)
-    drawn = path.parent / "manifests"
-    here = Here(data, pretrained, cache, workers, drawn if drawn.is_dir() else None)
+    _, row, evidence = open_row(address)
+    here = Here(data, pretrained, cache, workers, tuple(_draws(row, evidence)))
     err = console.err()
 
     def before(settings: tuple[Difference, ...]) -> None:
@@ -76,6 +79,13 @@ def reproduce(
         count, settings = len(found.results), len(found.settings)
         print(f"{row.method}@{row.shots} ({row.id}): {count} differences in results, {settings} in settings")
     return EXIT_DIFFERENT if found.results else 0
+
+
+def _draws(row: Row, evidence: Evidence) -> Iterator[Manifest]:
+    """The few-shot draws of a row that were kept."""
+    for digest in {digest for data in row.data.values() for digest in data.manifests.values() if digest}:
+        with suppress(Lacking):
+            yield evidence.manifest(digest)
 
 
 def _show(verdict: Verdict) -> None:

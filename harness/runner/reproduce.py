@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from harness.backbones.backbone import Precision
 from harness.errors import UserError
 from harness.leaderboard.differences import Difference, differences
+from harness.ledger import Ledger
 from harness.miniature import model as miniature
 from harness.progress import Reporter
 from harness.protocols import PROTOCOLS
@@ -17,6 +18,7 @@ from harness.runner.evaluate import evaluate
 from harness.runner.plan import make_plan
 from harness.runner.request import MethodChoice, Request
 from harness.types.leaderboard import Row
+from harness.types.manifest import Manifest
 
 RESULTS = {"domains", "mean", "complete", "failures", "per_class", "not_applicable"}
 """What of a row is a result; and of its data the scored images and the predictions."""
@@ -41,21 +43,21 @@ class Reproduction:
 
 @dataclass(frozen=True)
 class Here:
-    """Where things are on this machine, which no record tells.
+    """What a row's record names without telling it, and where things are on this machine.
 
     Attributes:
         data: the LAION-Beyond root; None is the miniature.
         pretrained: the weights file, if the row's were one.
         cache: the cache folder; None is the user's own.
         workers: processes that compute.
-        manifests: folder of the row's draws, if their rule is not known here.
+        draws: the row's few-shot draws; they are needed where their rule is not known.
     """
 
     data: Path | None = None
     pretrained: Path | None = None
     cache: Path | None = None
     workers: int = 2
-    manifests: Path | None = None
+    draws: tuple[Manifest, ...] = ()
 
 
 def _request(row: Row, out: Path, here: Here) -> Request:
@@ -75,7 +77,7 @@ def _request(row: Row, out: Path, here: Here) -> Request:
         shots=(max(1, row.shots),),  # a method without few-shot images takes no notice of it
         seeds=row.seeds,
         protocol=row.protocol,
-        manifests=here.manifests if row.protocol not in PROTOCOLS else None,
+        manifests=out / "manifests" if here.draws and row.protocol not in PROTOCOLS else None,
         data=here.data,
         folders=() if here.data is None else tuple(folder for d in row.data.values() for folder in d.folders),
         backbone=backbone.architecture,
@@ -102,6 +104,8 @@ def reproduce(row: Row, here: Here, report: Reporter, before: Callable[[tuple[Di
         HarnessError: it cannot be run.
     """
     with TemporaryDirectory(prefix="harness-reproduce-") as folder:
+        for draw in here.draws:
+            Ledger(Path(folder)).put_manifest(draw)
         request = _request(row, Path(folder), here)
         settings = _settings(row, request, report)
         before(settings)

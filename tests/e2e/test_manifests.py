@@ -53,7 +53,10 @@ def test_another_groups_draw_is_taken_over_run_verified_and_reproduced(
     checked = harness("leaderboard", "verify", tmp_path / "results", "--data", world, "--cache", cache)
     assert checked.code == 0, checked.out
     assert "the rule of one-shot-less is not known here" in checked.out
-    again = harness("reproduce", f"{tmp_path / 'results'}#fsnl", "--data", world, "--cache", cache)
+    file = tmp_path / "elsewhere" / "submission.zip"  # it brings the draws along
+    file.parent.mkdir()
+    assert harness("leaderboard", "submit", f"{tmp_path / 'results'}#fsnl", "--out", file).code == 0
+    again = harness("reproduce", file, "--data", world, "--cache", cache)
     assert again.code == 0, again.out
     assert again.out.endswith("0 differences in results, 0 in settings\n")
 
