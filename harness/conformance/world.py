@@ -91,11 +91,6 @@ class World:
         """Scored images of the OOP names, in an order that tells nothing about the class."""
         return self._shuffled(self.images(self.names, self.queries, self.seed + 4))
 
-    @cached_property
-    def scored_foreign(self) -> Features:
-        """Scored images of the IP names."""
-        return self._shuffled(self.images(self.foreign, self.queries, self.seed + 5))
-
     @property
     def vocabulary(self) -> Vocabulary:
         """The OOP names."""
