@@ -139,17 +139,19 @@ def compare(left: Entry, right: Entry) -> Comparison:
 
 
 def with_published(board: Leaderboard, tables: Iterable[PublishedTable]) -> list[Comparison]:
-    """Every row beside every published row of its method that has a metric in common, at the same shots if there are.
+    """Every row beside every published row of its method that has a metric in common.
 
-    A published row of another setting stands there too, with the reasons.
+    A published row of another setting stands there too, with the reasons; one of other shots only where the method has
+    no row with its shots.
     """
+    there = {(row.method, row.shots) for row in board.rows}
     published = [published_entry(row, table) for table in tables for row in table.rows]
     found = []
     for row in board.rows:
         ours = entry(row, "ours")
         # Table 1 names no method: what it prints are the features' clusters, whoever finds them.
         same = [e for e in published if e.method in (row.method, row.protocol) and _metrics(e) & _metrics(ours)]
-        same = [e for e in same if e.shots == row.shots] or same
+        same = [e for e in same if e.shots == row.shots or (row.method, e.shots) not in there]
         found += [compare(ours, other) for other in same]
     return found
 

@@ -111,6 +111,13 @@ def test_another_setting_says_why_and_is_not_subtracted(changes: dict[str, Any],
         assert {s["difference"] for s in stats} == {None}
 
 
+def test_other_shots_stand_there_only_where_none_are_the_same() -> None:
+    several = Leaderboard(rows=tuple(row for shots in (1, 4, 16) for row in board(shots=shots).rows))
+    assert {one.left.shots for one in with_published(several, published_tables())} == {4}
+    few = Leaderboard(rows=tuple(row for shots in (1, 16) for row in board(shots=shots).rows))
+    assert {one.left.shots for one in with_published(few, published_tables())} == {1, 16}
+
+
 def test_a_method_that_the_paper_lacks_has_no_counterpart() -> None:
     assert with_published(board(method={"name": "mine"}), published_tables()) == []
 
