@@ -91,6 +91,7 @@ def entry(row: Row, label: str) -> Entry:
         setting={
             "data set": row.dataset,
             "backbone": row.backbone,
+            "pre-training corpus": row.backbone_record.corpus,
             "protocol": row.protocol,
             "shots": row.shots,
             "precision": row.backbone_record.precision,
@@ -105,13 +106,15 @@ def entry(row: Row, label: str) -> Entry:
 
 def published_entry(row: PublishedRow, table: PublishedTable) -> Entry:
     """One of the paper's."""
+    several = len({other.corpus for other in table.rows}) > 1
     return Entry(
-        label=table.source.table,
+        label=f"{table.source.table} ({row.corpus})" if several else table.source.table,
         method=row.method,
         shots=row.shots,
         setting={
             "data set": row.dataset,
             "backbone": row.backbone,
+            "pre-training corpus": row.corpus,
             "protocol": table.protocol,
             "shots": row.shots,
         },

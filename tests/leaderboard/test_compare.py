@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NINE = ("Animals", "Architecture", "Attire", "FolkArt", "Food", "Insects_Spiders", "Landmark", "Plants_Fugi", "Pokemon")
 REAL = {
     "dataset": {"name": "laion-beyond-400m"},
-    "backbone": {"architecture": "ViT-B-16", "pretrained": "laion400m_e32"},
+    "backbone": {"architecture": "ViT-B-16", "pretrained": "laion400m_e32", "corpus": "LAION-400M"},
 }
 
 
@@ -118,6 +118,15 @@ def test_other_shots_stand_there_only_where_none_are_the_same() -> None:
     assert {one.left.shots for one in with_published(few, published_tables())} == {1, 16}
 
 
+def test_one_table_of_two_corpora_says_which() -> None:
+    found = with_published(
+        board(method={"name": "transclip"}, shots=0, protocol="paper-2025", **REAL), published_tables()
+    )
+    assert [one.right.label for one in found] == ["Table 4 (LAION-400M)", "Table 4 (LAION-5B)"]
+    assert found[0].reasons == ()
+    assert "other pre-training corpus: LAION-400M and LAION-5B" in found[1].reasons
+
+
 def test_a_method_that_the_paper_lacks_has_no_counterpart() -> None:
     assert with_published(board(method={"name": "mine"}), published_tables()) == []
 
@@ -164,7 +173,12 @@ def test_every_difference_is_listed_and_the_exit_code_tells(lab: Lab, shared_lab
 def test_the_command_sets_rows_beside_the_papers(lab: Lab, harness: Any) -> None:
     code, out, _ = harness("leaderboard", "compare", lab.out, "--published", "--json")
     assert code == 0
-    assert {c["right"] for c in json.loads(out)["comparisons"]} == {"Table 2", "Table 3", "Table 4"}
+    assert {c["right"] for c in json.loads(out)["comparisons"]} == {
+        "Table 2",
+        "Table 3",
+        "Table 4 (LAION-400M)",
+        "Table 4 (LAION-5B)",
+    }
     assert (
         "not comparable: other data set: small and laion-beyond-400m"
         in harness("leaderboard", "compare", lab.out, "--published")[1]
