@@ -64,7 +64,8 @@ class BuildNative(build_ext):
 
     def build_extension(self, ext):
         target = Path(self.get_ext_fullpath(ext.name)).absolute()
-        target.unlink(missing_ok=True)  # a module of older sources is worse than none
+        for old in target.parent.glob(f"{target.name}*"):  # a module of older sources is worse than none
+            old.unlink(missing_ok=True)
         toolkit = cuda_toolkit()
         for home in [toolkit, None] if toolkit else [None]:
             try:

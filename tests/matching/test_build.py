@@ -1,10 +1,13 @@
-"""The native build: a machine without a compiler still installs, and says so once."""
+"""The native build: a machine without a compiler still installs, and says so once; a killed build is forgotten."""
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from sysconfig import get_config_var
 
 import pytest
 
@@ -13,29 +16,61 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not (ROOT / "setup.py").is_file(), reason="needs the source tree")
 
 
-def build(tmp_path, compiler):
-    source = tmp_path / "source"
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        source.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, source)
-    (source / "csrc").symlink_to(ROOT / "csrc")
-    (source / "harness" / "matching").mkdir(parents=True)
-    (source / "plugins").mkdir()
-    target = tmp_path / "built"
-    stale = target / "harness" / "matching" / "_native.stale.so.123.partial"
-    stale.parent.mkdir(parents=True)
-    stale.write_text("what a killed build might leave")
+def begin(tmp_path, compiler):
+    """A build of the native module with a compiler of one's own, and where its result will lie."""
+    source, target = tmp_path / "source", tmp_path / "built"
+    if not source.exists():
+        (source / "harness" / "matching").mkdir(parents=True)
+        (source / "plugins").mkdir()
+        (source / "csrc").symlink_to(ROOT / "csrc")
+        for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(ROOT / name, source)
     command = [sys.executable, "setup.py", "-q", "build_ext", "--build-lib", str(target), "--build-temp", str(tmp_path)]
-    environment = {**os.environ, "CXX": compiler, "HARNESS_CUDA": "0"}
-    return subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, check=False), target
+    environment = {**os.environ, "CXX": str(compiler), "HARNESS_CUDA": "0", "TMPDIR": str(tmp_path)}
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        command, cwd=source, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    )
+    return process, target / "harness" / "matching"
+
+
+def said(process):
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    return [line for line in errors.splitlines() if line.startswith("harness:")]
+
+
+def script(path, text):
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
 
 
 @pytest.mark.parametrize("compiler", ["/nonexistent/c++", "false"])
 def test_no_compiler_is_one_line_and_no_failure(tmp_path, compiler):
-    done, target = build(tmp_path, compiler)
-    assert done.returncode == 0, done.stderr
-    said = [line for line in done.stderr.splitlines() if line.startswith("harness:")]
-    assert said == [
+    process, folder = begin(tmp_path, compiler)
+    assert said(process) == [
         "harness: the native module could not be built: matching will run with scipy, several times slower."
     ]
-    assert not [path for path in target.rglob("_native*") if path.suffix == ".so"]
+    assert not list(folder.glob("_native*"))
+
+
+def test_a_killed_build_leaves_nothing_that_blocks_the_next(tmp_path):
+    slow = script(tmp_path / "slow", f"touch {tmp_path}/began; sleep 600")
+    process, folder = begin(tmp_path, slow)
+    for _ in range(600):
+        if (tmp_path / "began").exists():
+            break
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    folder.mkdir(parents=True, exist_ok=True)
+    for moving in ("", ".123.partial"):  # killed while the module moved into place
+        (folder / f"_native{get_config_var('EXT_SUFFIX')}{moving}").write_text("old")
+
+    quick = script(tmp_path / "quick", 'for last; do :; done; echo made > "$last"')  # -o FILE comes last
+    process, folder = begin(tmp_path, quick)
+    assert said(process) == ["harness: native module built without CUDA."]
+    (built,) = folder.iterdir()
+    assert built.read_text() == "made\n"
