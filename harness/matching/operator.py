@@ -72,10 +72,13 @@ def _obstacle(n: int, m: int, dimension: int, device: int, backend: str) -> str 
         return f"takes at most {MAX_DIMENSION} dimensions, not {dimension}"
     if max(n, m) > MAX_SIDE:
         return f"takes at most {MAX_SIDE} rows, not {max(n, m)}"
-    if backend == "cuda-fused":
+    try:
         with torch.cuda.device(device):
-            if not native.module().fused_fits(n, m):
-                return f"needs {n} x {m} similarities in the shared memory of one block, and they do not fit"
+            fits = native.module().fused_fits(n, m)
+    except RuntimeError as error:  # a driver older than the toolkit of the build, say
+        return f"cannot run on {torch.cuda.get_device_name(device)}: {error}"
+    if backend == "cuda-fused" and not fits:
+        return f"needs {n} x {m} similarities in the shared memory of one block, and they do not fit"
     return None
 
 

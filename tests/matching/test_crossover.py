@@ -1,7 +1,9 @@
 """Which backend `auto` takes for tensors on a device, from tables made up here; no device is needed."""
 
 import json
+from contextlib import nullcontext
 from operator import index
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -82,6 +84,24 @@ def test_auto_takes_the_fastest_that_can_be_had(device):
     assert operator._choose_on_device(1, 100, 100, 512, 0, "cuda") == "cuda"
     with pytest.raises(UserError, match="backend 'cuda-fused' does not fit"):
         operator._choose_on_device(1, 300, 300, 512, 0, "cuda-fused")
+
+
+@pytest.mark.skipif(not native.has_cpp(), reason="the native module is not built")
+def test_kernels_that_the_driver_refuses_are_left_out(table, monkeypatch):
+    """Built with a toolkit that is newer than the driver: `auto` goes on without them, who forces one is told why."""
+
+    def refused(n, m):
+        raise RuntimeError("no CUDA device: CUDA driver version is insufficient for CUDA runtime version")
+
+    monkeypatch.setattr(native, "has_cuda", lambda: True)
+    monkeypatch.setattr(native, "module", lambda: SimpleNamespace(fused_fits=refused))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(torch.cuda, "device", nullcontext)
+    assert operator._choose_on_device(64, 100, 100, 512, 0, "auto") == "cpp"
+    for backend in ("cuda", "cuda-fused"):
+        with pytest.raises(UserError, match=f"'{backend}' cannot run on Some GPU: no CUDA device: CUDA driver"):
+            operator._choose_on_device(64, 100, 100, 512, 0, backend)
 
 
 @pytest.mark.skipif(not native.has_cpp(), reason="the native module is not built")
