@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock
 
 from harness.errors import StorageError
+from harness.files import storage_error
 from harness.miniature.captions import refined_caption
 from harness.miniature.names import LEVELS, names
 from harness.miniature.world.domains import DOMAINS
@@ -48,6 +49,8 @@ def build(out: Path, progress: Callable[[int, int], None] | None = None, workers
         StorageError: ``out`` is something else, or cannot be written.
     """
     out = Path(out)
+    if _is_finished(out):  # before the lock: it may lie where nothing can be written
+        return out
     partial = out.parent / f".{out.name}.partial"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +63,7 @@ def build(out: Path, progress: Callable[[int, int], None] | None = None, workers
                 out.rmdir()
             partial.rename(out)
     except OSError as error:
-        raise StorageError(f"cannot write the miniature to {out}: {error}", "choose another folder") from error
+        raise storage_error("the miniature", out, error, "free some space or choose another folder") from error
     return out
 
 

@@ -1,5 +1,6 @@
 """The folders on disk: LAION-Beyond's format, the same bytes every time, nothing overwritten."""
 
+import errno
 import hashlib
 import json
 import subprocess
@@ -97,6 +98,16 @@ def test_a_finished_miniature_is_left_alone(root):
     before = (root / IDENTITY).stat().st_mtime_ns
     assert build(root, workers=1) == root
     assert (root / IDENTITY).stat().st_mtime_ns == before
+
+
+def test_a_finished_miniature_is_served_where_nothing_can_be_written(root, monkeypatch):
+    def read_only(*arguments):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("harness.miniature.build.FileLock", read_only)
+    assert build(root) == root
+    with pytest.raises(StorageError, match=r"the miniature cannot be written to .*other: read-only file system"):
+        build(root.parent / "other")
 
 
 @pytest.mark.usefixtures("small")
