@@ -83,7 +83,7 @@ def _cache(root: Path) -> list[Check]:
 
     there = next(p for p in (root, *root.absolute().parents) if p.exists())
     free = shutil.disk_usage(there).free
-    writable = os.access(there, os.W_OK)
+    writable = there.is_dir() and os.access(there, os.W_OK)
     hint = "" if writable else "choose another folder with --cache or HARNESS_CACHE"
     lines: list[Check] = [("cache folder", f"{root}{'' if writable else ' cannot be written'}", hint, writable)]
     hint = "" if free > 2**30 else "less than 1 GiB; features and results need room"

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save as format_shard
 
-from harness.errors import UserError
+from harness.errors import StorageError, UserError, unknown_name
 from harness.features.views import CROP, view_name
 from harness.files import storage_error, write_atomic
 
@@ -176,10 +176,22 @@ def verify(root: Path) -> tuple[int, list[Path]]:
 
 
 def clear(root: Path, key: str | None = None) -> int:
-    """Remove one encoder's features (key or its beginning), or all; returns the bytes freed."""
-    chosen = [e for e in entries(root) if key is None or e.key.startswith(key)]
+    """Remove one encoder's features (key or its beginning), or all; returns the bytes freed.
+
+    Raises:
+        UserError: there is no such encoder.
+        StorageError: a folder cannot be removed.
+    """
+    found = entries(root)
+    chosen = [e for e in found if key is None or (key and e.key.startswith(key))]
+    if key is not None and not chosen:
+        raise unknown_name("encoder", key, (e.key[:12] for e in found))
     for entry in chosen:
-        shutil.rmtree(root / entry.key, ignore_errors=True)
+        try:
+            shutil.rmtree(root / entry.key)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise StorageError(f"{root / entry.key} cannot be removed: {reason}", "check its permissions") from None
     return sum(e.bytes for e in chosen)
 
 

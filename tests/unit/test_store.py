@@ -191,11 +191,25 @@ def test_clear_takes_the_beginning_of_a_key_or_all(tmp_path: Path) -> None:
     for key in ("abc", "abd", "xyz"):
         fill(tmp_path, key)
     each = entries(tmp_path)[0].bytes
-    assert clear(tmp_path, "nothing") == 0
+    for nothing in ("nothing", ""):
+        with pytest.raises(UserError, match="no encoder named"):
+            clear(tmp_path, nothing)
+    assert len(entries(tmp_path)) == 3
     assert clear(tmp_path, "abc") == each
     assert {e.key for e in entries(tmp_path)} == {"abd", "xyz"}
     assert clear(tmp_path) == 2 * each
     assert entries(tmp_path) == []
+
+
+def test_what_cannot_be_removed_is_not_said_to_be_freed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(path: Path, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise OSError(errno.EROFS, "Read-only file system")
+
+    fill(tmp_path, "abc")
+    monkeypatch.setattr("shutil.rmtree", read_only)
+    with pytest.raises(StorageError, match="abc cannot be removed: read-only file system"):
+        clear(tmp_path)
 
 
 def test_the_longest_unused_goes_first_and_the_current_never(tmp_path: Path) -> None:
