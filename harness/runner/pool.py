@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
@@ -30,9 +30,16 @@ def warm_up() -> None:
     """Start the fork server now, so that its imports run beside this process's own work."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["harness.runner.pool", "open_clip"])
-    from multiprocessing import forkserver
+    from multiprocessing import forkserver, resource_tracker
 
-    forkserver.ensure_running()
+    # Ctrl-C goes to all processes of a terminal. The server would end amid its imports, with their trace: it inherits
+    # that the signal is blocked. The tracker first, which the server needs: starting it unblocks the signal again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def run_here(jobs: Sequence[Job], template: Template, bench: Bench) -> Iterator[Cell]:
@@ -51,7 +58,9 @@ def run_in_workers(
     that kills its worker is found and becomes a failed cell.
     """
     suspects: list[Job] = []
-    yield from _run(list(jobs), template, make_bench, workers, suspects)
+    rest = list(jobs)
+    while rest:
+        rest = yield from _run(rest, template, make_bench, workers, suspects)
     for job in suspects:
         lost: list[Job] = []
         yield from _run([job], template, make_bench, 1, lost)
@@ -62,7 +71,8 @@ def run_in_workers(
 
 def _run(
     jobs: list[Job], template: Template, make_bench: Callable[[], Bench], workers: int, suspects: list[Job]
-) -> Iterator[Cell]:
+) -> Generator[Cell, None, list[Job]]:
+    """Run jobs until a worker is killed; what was in flight then is added to ``suspects``, the rest returned."""
     context = multiprocessing.get_context("forkserver")
     pool = ProcessPoolExecutor(
         min(workers, len(jobs)), mp_context=context, initializer=_start, initargs=(make_bench, template)
@@ -88,13 +98,12 @@ def _run(
                 yield cell
     except BrokenProcessPool:
         suspects += waiting.values()
-        rest = list(todo)
-        if rest:
-            yield from _run(rest, template, make_bench, workers, suspects)
+        return list(todo)
     finally:
         for process in list((pool._processes or {}).values()):
             process.terminate()
         pool.shutdown(wait=False, cancel_futures=True)
+    return []
 
 
 def _start(make_bench: Callable[[], Bench], template: Template) -> None:
