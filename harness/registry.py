@@ -115,7 +115,7 @@ def installed() -> list[tuple[Source, EntryPoint]]:
     A distribution is asked for its entry points by itself: the record of one that is damaged, as a broken installation
     leaves it, would end ``importlib.metadata.entry_points`` for all.
     """
-    found: list[tuple[Source, EntryPoint]] = []
+    found: dict[Source, EntryPoint] = {}
     seen: set[str] = set()
     for dist in distributions():
         if points := _points(dist):
@@ -123,9 +123,9 @@ def installed() -> list[tuple[Source, EntryPoint]]:
             known = re.sub(r"[-_.]+", "-", name).lower()
             # Of a distribution that is installed twice (editable, or below a virtual environment) the first counts.
             if known not in seen:
-                found += [(Source(point.name, module_of(point), name, version), point) for point in points]
+                found |= {Source(point.name, module_of(point), name, version): point for point in points}
             seen |= {known} - {UNKNOWN}
-    return sorted(found, key=lambda pair: (pair[0].name, pair[0].distribution))
+    return sorted(found.items(), key=lambda pair: (pair[0].name, pair[0].distribution))
 
 
 def _points(dist: Distribution) -> list[EntryPoint]:

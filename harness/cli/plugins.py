@@ -31,12 +31,14 @@ def plugins(json: bool, strict: bool) -> int:
     from harness import registry
     from harness.catalogue import describe, suspects
     from harness.cli import console
+    from harness.cli.stdout import only_results
     from harness.plugin_memory import recall, remember
 
     sources = [source for source, _ in registry.installed()]
     described = [line for source in sources for line in describe(source)]
     if strict:
-        found = registry.load()
+        with only_results():
+            found = registry.load()
         remember(found)
         broken = found.broken
     else:
@@ -79,10 +81,10 @@ def check(name: Annotated[str, typer.Argument(help="A method that is installed."
     from harness.cli import console
     from harness.cli.stdout import only_results
 
-    entry = registry.load([name]).get(name)
     with only_results():
         from harness.conformance import check_method
 
+        entry = registry.load([name]).get(name)
         results = list(check_method(name, entry.method, console.reporter()))
     failed = sum(result.state == "failed" for result in results)
     if json:

@@ -156,11 +156,12 @@ def test_a_name_of_the_harness_stays_the_harnesss(site, harness, evaluate):
 
 
 def test_a_plugin_that_prints_when_imported_leaves_the_document_whole(site, harness):
-    install(site, "odd", "print('hello')\n" + METHOD)
+    install(site, "odd", "import os\nprint('hello')\nos.write(1, b'from below')\n" + METHOD)
     strict = harness("plugins", "--strict", "--json")
     assert strict.code == 0
     assert strict.json["broken"] == []
     assert "hello" in strict.err
+    assert "from below" in strict.err
 
 
 def test_a_method_is_found_in_a_plugin_of_another_name_without_importing_the_rest(site, evaluate):
