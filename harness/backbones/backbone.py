@@ -72,6 +72,8 @@ def resolve(
         weights, corpus = offered_weights(architecture, offer.weights), offer.corpus
         name, quick_gelu = weights.name, "unchecked"
     elif pretrained is None:
+        if offer is None:
+            _require(architecture)
         raise BackboneError(f"{architecture} needs weights", "give --pretrained: a published tag or a weights file")
     elif Path(pretrained).expanduser().is_file():
         weights = Path(pretrained).expanduser()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as json_format
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,9 @@ SHOWN = (
     *("ip_cluster_acc", "oop_cluster_acc", "cluster_gap"),
 )
 """Metrics that are worth a line."""
+
+MOST = 10_000
+"""Numbers of a range such as 1-3: more are a slip."""
 
 
 def evaluate(
@@ -59,8 +63,10 @@ def evaluate(
     if precision not in get_args(Precision):
         raise UserError(f"no precision named {precision!r}", f"use one of {', '.join(get_args(Precision))}")
     _require_limits(isolate, cell_timeout, cell_memory)
+    with only_results():  # `all` imports every plugin
+        methods = _methods(plugin, preset, param or (), baseline, protocol)
     request = Request(
-        methods=_methods(plugin, preset, param or (), baseline, protocol),
+        methods=methods,
         domains=tuple(dict.fromkeys(split(",".join(domain)))) if domain else None,
         shots=numbers("--shots", shots),
         seeds=numbers("--seeds", seeds),
@@ -82,7 +88,7 @@ def evaluate(
     )
     report = console.reporter()
     if dry_run:
-        return _dry_run(request, report)
+        return _dry_run(request, report, json)
     from harness.runner.evaluate import evaluate as run
 
     with only_results():
@@ -148,24 +154,32 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
         if match is None:
             raise UserError(f"{option} {text!r} is no list of numbers", f"for example {option} 1,2,4 or {option} 1-3")
-        found += range(int(match[1]), int(match[2] or match[1]) + 1)
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not first <= last < first + MOST:
+            raise UserError(f"{option} {part} is no range of 1 to {MOST:,} numbers", f"for example {option} 1-3")
+        found += range(first, last + 1)
     if not found:
         raise UserError(f"{option} is empty", f"for example {option} 1,2,4")
     return tuple(dict.fromkeys(found))
 
 
-def _dry_run(request: Request, report: console.BarReporter | console.LineReporter) -> int:
+def _dry_run(request: Request, report: console.BarReporter | console.LineReporter, json: bool) -> int:
     from harness.ledger import Ledger
     from harness.runner.plan import make_plan
 
-    plan = make_plan(request, report)
+    with only_results():
+        plan = make_plan(request, report)
     known = Ledger(request.out.expanduser()).known(job.spec.key for job in plan.jobs)
+    columns = ("method", "domain", "shots", "seed", "state", "cell")
     rows = [
-        (s.method.name, s.domain, str(s.shots), str(s.seed), "known" if s.key in known else "to run", s.key[:12])
+        (s.method.name, s.domain, s.shots, s.seed, "known" if s.key in known else "to run", s.key)
         for s in (job.spec for job in plan.jobs)
     ]
-    columns = ("method", "domain", "shots", "seed", "state", "cell")
-    console.out().print(console.table("", columns, rows, left=2))
+    if json:
+        print(json_format.dumps({"cells": [dict(zip(columns, row, strict=True)) for row in rows]}, indent=1))
+        return 0
+    lines = [(*map(str, row[:-1]), row[-1][:12]) for row in rows]
+    console.out().print(console.table("", columns, lines, left=2))
     print(f"{len(rows)} cells: {len(known)} known, {len(rows) - len(known)} to run")
     return 0
 

@@ -90,6 +90,9 @@ def test_dry_run_lists_cells_and_runs_nothing(harness, world, tmp_path):
     answer = harness("evaluate", "--all-domains", *where, "--seeds", "1", "--dry-run")
     assert answer.code == 0
     assert "6 cells: 0 known, 6 to run" in answer.out
+    cells = harness("evaluate", "--all-domains", *where, "--seeds", "1", "--dry-run", "--json").json["cells"]
+    assert {(c["method"], c["seed"], c["state"]) for c in cells} == {(m, 1, "to run") for m in ("zero_shot", "fsnl")}
+    assert len({cell["cell"] for cell in cells}) == 6
     assert not (tmp_path / "results").exists()
 
 

@@ -211,6 +211,10 @@ def test_a_missing_class_folder_is_a_sentence(evaluate, tmp_path):
         (("evaluate", "--all-domains", "--plugin", "fsln"), "did you mean fsnl?"),
         (("evaluate", "--all-domains", "--shots", "many"), "--shots 'many' is no list of numbers"),
         (("evaluate", "--all-domains", "--shots", "0"), "--shots needs numbers from 1 on"),
+        (("evaluate", "--all-domains", "--shots", "3-1"), "--shots 3-1 is no range of 1 to 10,000 numbers"),
+        (("evaluate", "--all-domains", "--seeds", "1-99999999999"), "--seeds 1-99999999999 is no range"),
+        (("evaluate", "--all-domains", "--backbone", "ViT-B16"), "did you mean ViT-B-16?"),
+        (("features", "clear", "abc"), "no encoder named 'abc'"),
         (("evaluate", "--all-domains", "--device", "tpu"), "no device named 'tpu'"),
         (("evaluate", "--all-domains", "--precision", "fp8"), "no precision named 'fp8'"),
         (("evaluate", "--all-domains", "--precision", "tf32", "--device", "cpu"), "tf32 is a mode of CUDA devices"),
@@ -228,8 +232,9 @@ def test_a_missing_class_folder_is_a_sentence(evaluate, tmp_path):
 )
 def test_a_wrong_command_is_a_sentence_and_exit_code_2(harness, world, tmp_path, monkeypatch, arguments, sentence):
     monkeypatch.chdir(tmp_path)
-    if "--data" not in arguments and len(arguments) > 2:
-        arguments = (*arguments, "--data", world, "--backbone", "beyond-mini")
+    if arguments[0] == "evaluate" and "--data" not in arguments and len(arguments) > 2:
+        arguments = (*arguments, "--data", world)
+        arguments += () if "--backbone" in arguments else ("--backbone", "beyond-mini")
     answer = harness(*arguments)
     assert answer.code == 2
     assert sentence in " ".join(answer.err.split())
