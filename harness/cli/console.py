@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from harness.errors import HarnessError
 
@@ -22,12 +23,12 @@ LOG_EVERY = 10.0
 
 def out() -> Console:
     """The console of results. A pipe gets enough width for whole tables."""
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=False)
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=False, emoji=False)
 
 
 def err() -> Console:
     """The console of everything else."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def error_text(error: HarnessError) -> None:
@@ -40,11 +41,11 @@ def error_text(error: HarnessError) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> Table:
     """A plain table; the first ``left`` columns are text, the others numbers."""
-    made = Table(title=title or None, title_justify="left", header_style="bold")
+    made = Table(title=Text(title, "table.title") if title else None, title_justify="left", header_style="bold")
     for i, column in enumerate(columns):
-        made.add_column(column, justify="left" if i < left else "right", no_wrap=i >= left, overflow="fold")
+        made.add_column(Text(column), justify="left" if i < left else "right", no_wrap=i >= left, overflow="fold")
     for row in rows:
-        made.add_row(*(cell.replace("[", r"\[") for cell in row))
+        made.add_row(*map(Text, row))  # Text, so that a bracket in a name is no markup
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -225,12 +226,15 @@ def run() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     # A reader that stops reading (`harness plugins | head`) ends the command quietly: typer and rich see to it. The
     # signal's default action would also end a run whose worker was killed, at the next word to that worker's pipe.
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller; what is printed goes nowhere then
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for the whole life
     code = execute(sys.argv[1:])
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = EXIT_CLOSED_PIPE
+        code = EXIT_CLOSED_PIPE if isinstance(error, BrokenPipeError) else code or _full(error)
     sys.exit(code)
 
 
@@ -249,6 +253,8 @@ def execute(arguments: list[str]) -> int:
             traceback.print_exc()
         error_text(error)
         return EXIT_USER_ERROR
+    except OSError as error:
+        return _full(error)
     except Exception as error:
         # Typer carries its own copy of click: usage errors are known by what they can do.
         if type(error).__name__ == "Abort":
@@ -261,6 +267,14 @@ def execute(arguments: list[str]) -> int:
     if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this code without a word
         return _stopped()
     return code if isinstance(code, int) else EXIT_DONE
+
+
+def _full(error: OSError) -> int:
+    """A disk that is full where nobody expected it, most likely under a redirected stdout; any other error is a bug."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        raise error
+    print(f"error: {error.filename or 'stdout'} cannot be written: {os.strerror(error.errno).lower()}", file=sys.stderr)
+    return EXIT_USER_ERROR
 
 
 def _stopped() -> int:

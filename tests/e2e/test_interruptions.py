@@ -67,6 +67,21 @@ def test_a_reader_that_stops_reading_ends_the_command_quietly(tmp_path, words):
     assert process.returncode == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+def test_a_full_disk_under_stdout_is_a_sentence(tmp_path):
+    command = [sys.executable, "-m", "harness.cli.main", "plugins", "--json"]
+    environment = {**os.environ, "HARNESS_CACHE": str(tmp_path)}
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (2, "error: stdout cannot be written: no space left on device\n")
+
+
+def test_closed_streams_are_no_fault(tmp_path):
+    command = f"{sys.executable} -m harness.cli.main plugins --json >&- 2>&-"
+    environment = {**os.environ, "HARNESS_CACHE": str(tmp_path)}
+    assert subprocess.run(command, env=environment, shell=True, check=False).returncode == 0
+
+
 @pytest.mark.slow
 def test_a_worker_that_is_killed_does_not_end_the_run(world, tmp_path):
     words = ["evaluate", "--all-domains", "--data", world, "--backbone", "beyond-mini", "--out", tmp_path / "results"]
