@@ -18,21 +18,21 @@ function area(width, height, label, left = 30) {
   return { svg, box, y: (points, low, high) => box.bottom - ((points - low) / (high - low)) * (box.bottom - box.top) };
 }
 
-/** Level lines with their figures, in hundredths of a percent. */
+/** Level lines with their figures. */
 function levels(plot, low, high) {
-  const step = [500, 1000, 2000, 2500].find((size) => (high - low) / size <= 5) || 2500;
+  const step = PERCENT * ([5, 10, 20].find((size) => (high - low) / PERCENT / size <= 5) || 25);
   for (let value = Math.ceil(low / step) * step; value <= high; value += step) {
     const y = plot.y(value, low, high);
     plot.svg.append(
       s("line", { class: value === low ? "axis" : "grid", x1: plot.box.left, x2: plot.box.right, y1: y, y2: y }),
-      s("text", { x: plot.box.left - 5, y: y + 4, "text-anchor": "end" }, String(value / 100)));
+      s("text", { x: plot.box.left - 5, y: y + 4, "text-anchor": "end" }, String(value / PERCENT)));
   }
 }
 
 /** Limits around some figures, in steps of ten percent, never outside 0 to 100 without need. */
 function limits(figures) {
   const ends = figures.flatMap(reach);
-  const low = Math.max(0, Math.floor(Math.min(...ends, 10000) / 1000) * 1000);
-  const high = Math.ceil(Math.max(...ends, low + 1000) / 1000) * 1000;
-  return [low, Math.max(high, low + 1000)];
+  const step = 10 * PERCENT;
+  const low = Math.max(0, Math.floor(Math.min(...ends, 100 * PERCENT) / step) * step);
+  return [low, Math.ceil(Math.max(...ends, low + step) / step) * step];
 }

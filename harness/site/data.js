@@ -1,4 +1,6 @@
-// What the page knows. Figures are [mean, deviation, seeds, low, high] in hundredths of a percent.
+// What the page knows. Figures are [mean, deviation, seeds, low, high] in hundred-thousandths of a percent.
+
+const PERCENT = 100000;
 
 const data = JSON.parse(byId("table-data").textContent);
 const metricName = new Map(data.metrics.map(([id, name]) => [id, name]));
@@ -17,7 +19,12 @@ function details(id) {
 }
 const pooled = (place) => parsed.pool[place];
 
-const percent = (points, digits = 1) => (points / 100).toFixed(digits);
+/** In percent; halfway (only eighths are, exactly) to the even digit, as everywhere else in the harness. */
+function percent(points, digits = 1) {
+  const value = points / PERCENT, scaled = value * 10 ** digits;
+  const halfway = (value * 8) % 1 === 0 && Math.abs(scaled % 1) === 0.5;
+  return (halfway ? 2 * Math.round(scaled / 2) / 10 ** digits : value).toFixed(digits);
+}
 
 /** A figure in words, with everything that is known about it. */
 function inWords(figure) {

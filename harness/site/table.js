@@ -72,7 +72,7 @@ function domainCell(row, domain, metric, edge) {
 }
 
 function bar(cell, figure, text) {
-  cell.style.setProperty("--value", Math.max(0, Math.min(1, figure[0] / 10000)));
+  cell.style.setProperty("--value", Math.max(0, Math.min(1, figure[0] / (100 * PERCENT))));
   return tip(cell, text);
 }
 

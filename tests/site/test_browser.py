@@ -226,3 +226,12 @@ def test_a_thousand_rows_are_there_and_filter_quickly(
     figures = {"size_kB": file.stat().st_size // 1000, "open_s": opened, "filter_ms": took, "sort_ms": sort}
     record_property("thousand_rows", figures)
     print(figures)
+
+
+def test_a_figure_is_rounded_as_in_the_terminal(browser: Browser, site: Callable[..., Path]) -> None:
+    # Halfway between two digits, just below halfway (twice rounded it would go up), and halfway but not exactly.
+    values = (0.5925, 0.5975, 0.0025, 0.664496, 0.74954, 0.3345)
+    for value in values:
+        cells = [cell("fsnl", "Food", 4, 1, 0.1).model_copy(update={"metrics": {"oop_top1": value}})]
+        browser.open(site(cells).as_uri())
+        assert texts(browser, "#table tbody td.figure")[0] == f"{100 * value:.1f}", value

@@ -165,7 +165,7 @@ def test_costs_marks_and_published_figures_stand_beside_the_rows(tmp_path: Path)
     assert shown[row.id]["cost"] == [90.0, 128, None, None]
     assert [one["verified"] for one in shown.values()].count("data") == 1
     assert shown[row.id]["verified"] == "data"
-    assert table["published"][0]["mean"] == {"h_mean": [6278]}
+    assert table["published"][0]["mean"] == {"h_mean": [6278000]}
     assert table["published"][0]["label"] == "FSNL as printed"
 
 
@@ -180,7 +180,7 @@ def test_figures_are_those_of_the_rows(page: Path) -> None:
         for domain, stats in row.domains.items():
             for metric, stat in stats.items():
                 mean, std, n, *_ = one["domains"][domain][metric]
-                assert (mean, std, n) == (round(1e4 * stat.mean), round(1e4 * stat.std), stat.n)
+                assert (mean, std, n) == (round(1e7 * stat.mean), round(1e7 * stat.std), stat.n)
 
 
 def test_names_and_confusions_come_from_what_was_kept(tmp_path: Path) -> None:
