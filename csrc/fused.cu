@@ -2,7 +2,7 @@
 //
 //     slow truth     similarity.cpp, then assign.cpp
 //     shapes         prototypes (batch, N, d), names (batch, M, d); the shorter side becomes the n rows, the other the m columns
-//     algorithm      match_block (team_match.hpp): scales, product (team_similarity.hpp), assignment (team_assign.hpp)
+//     algorithm      match_block (team_match.hpp): scales, product (team_similarity.hpp), assignment (team_assign.hpp), ties
 //     launch         256 threads per block, wherever block_bytes(n, m) of shared memory fit: by arithmetic n = m up to 228 with
 //                    the 227 KB of sm_90, 189 with the 163 KB of sm_80. Two blocks share a processor where theirs allows it
 

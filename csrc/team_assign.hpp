@@ -7,7 +7,7 @@
 //   3. paths         as in assign.cpp; each step, the team looks at one row together. Where N < M, a column that ends
 //                    unmatched must have price 0: what epsilon left above, searches from below take away
 //   4. certificate   gap and tight pairs, from the prices alone
-//   5. ties          the lexicographically smallest optimum; rows that lie on no cycle are peeled off together first
+//   5. ties          the lexicographically smallest optimum (team_ties.hpp)
 //
 // Whatever the auction leaves, 3 makes optimal, 4 proves and 5 makes unique: the result does not depend on the schedule, on
 // the size of the team, or on who came first. A row's profit is u_i = max_j s_ij - p_j; "loss" is p_j - s_ij.
@@ -45,7 +45,7 @@ struct Problem {
     std::int32_t* column_of;    // (rows) kNobody: free
     std::int32_t* previous;     // (columns) row from which, later column from which a column was reached
     std::int32_t* closed;       // (columns) marks of the path search, later a queue of columns
-    std::int32_t* open;         // (rows) may be on a cycle of exchanges
+    std::int32_t* open;         // (rows) not 0: may be on a cycle of exchanges
     std::int32_t* flags;        // 4: see kOverflow ...
     std::uint32_t* tight;       // (rows, words) bits: an optimum may use (i, j)
     std::uint32_t* releasable;  // (words) bits: an optimum may leave j unmatched
@@ -432,137 +432,6 @@ HARNESS_TEAM void certify(Team& team, const Problem<T>& w) {
     for (int i = team.warp_index(); i < w.rows; i += team.warps()) certify_row(team.warp(), w, i);
     for (int word = team.warp_index(); word < w.words; word += team.warps()) certify_word(team.warp(), w, word);
     team.sync();
-}
-
-// ------------------------------------------------------------------------------------------------------------ 5. ties
-
-// ties.cpp explains the graph of exchanges. Here a search goes from column to column: who loses column c (its row, or
-// nobody, if it is free) takes another one.
-template <class T>
-HARNESS_TEAM const std::uint32_t* takes(const Problem<T>& w, int node) {
-    return node == kNobody ? w.releasable : w.tight + std::size_t(node) * w.words;
-}
-
-// Whether all that `node` could take among the columns in `unseen` is its own.
-template <class T>
-HARNESS_TEAM bool idle(const Problem<T>& w, int node) {
-    for (int word = 0; word < w.words; ++word)
-        for (std::uint32_t bits = takes(w, node)[word] & w.unseen[word]; bits; bits &= bits - 1)
-            if (w.row_of[word * 32 + lowest_bit(bits)] != node) return false;
-    return true;
-}
-
-// Closes the rows that cannot be on a cycle: those that could only take columns of closed rows. `unseen` has the others'
-// columns. True when any row stays open.
-template <class T, class Team>
-HARNESS_TEAM bool peel(Team& team, const Problem<T>& w) {
-    for (int i = team.rank(); i < w.rows; i += team.size()) w.open[i] = 1;
-    for (int word = team.rank(); word < w.words; word += team.size()) w.unseen[word] = 0xffffffffu;
-    if (team.rank() == 0) write(&w.flags[kChanged], 0);
-    team.sync();
-    bool nobody_open = w.rows < w.columns;  // the node of the free columns, in the care of rank 0
-    for (;;) {
-        for (int i = team.rank(); i < w.rows; i += team.size())
-            if (w.open[i] && idle(w, i)) w.open[i] = 2;
-        const bool nobody_idle = team.rank() == 0 && nobody_open && idle(w, kNobody);
-        team.sync();
-        for (int i = team.rank(); i < w.rows; i += team.size())
-            if (w.open[i] == 2) {
-                w.open[i] = 0;
-                clear_bits(&w.unseen[w.column_of[i] / 32], 1u << (w.column_of[i] % 32));
-                fetch_add(&w.flags[kChanged], 1);
-            }
-        if (nobody_idle) {
-            for (int j = 0; j < w.columns; ++j)
-                if (w.row_of[j] == kNobody) clear_bits(&w.unseen[j / 32], 1u << (j % 32));
-            fetch_add(&w.flags[kChanged], 1);
-            nobody_open = false;
-        }
-        team.sync();
-        const bool changed = read(&w.flags[kChanged]);
-        team.sync();
-        if (!changed) break;
-        if (team.rank() == 0) write(&w.flags[kChanged], 0);
-        team.sync();
-    }
-    bool any = false;
-    for (int i = 0; i < w.rows; ++i) any |= w.open[i] != 0;
-    return any;
-}
-
-// Moves `row` to `column`, if those who lose a column by it find others until the column that `row` leaves is taken.
-template <class T, class Team>
-HARNESS_TEAM bool exchange(Team& team, const Problem<T>& w, int row, int column) {
-    const int left = w.column_of[row];
-    std::int32_t *queue = w.closed, *top = &w.flags[kTop];
-    if (team.rank() == 0) {
-        queue[0] = column;
-        w.previous[column] = kNobody;
-        clear_bits(&w.unseen[column / 32], 1u << (column % 32));
-        write(top, 1);
-    }
-    team.sync();
-    for (int head = 0, tail = 1; head < tail;) {  // from head to tail: the columns found last, whose owners now look around
-        for (; head < tail; ++head) {
-            const int from = queue[head];
-            const std::uint32_t* edges = takes(w, w.row_of[from]);
-            if (edges[left / 32] >> (left % 32) & 1) {
-                team.sync();  // everyone has read row_of
-                if (team.rank() == 0) {
-                    int taken = left;
-                    for (int c = from; c != kNobody; c = w.previous[c]) {
-                        const int node = w.row_of[c];
-                        w.row_of[taken] = node;
-                        if (node != kNobody) w.column_of[node] = taken;
-                        taken = c;
-                    }
-                    w.row_of[column] = row;
-                    w.column_of[row] = column;
-                }
-                team.sync();
-                return true;
-            }
-            for (int word = team.rank(); word < w.words; word += team.size()) {  // a word belongs to one member throughout
-                std::uint32_t fresh = edges[word] & w.unseen[word];
-                w.unseen[word] &= ~fresh;
-                for (; fresh; fresh &= fresh - 1) {
-                    const int j = word * 32 + lowest_bit(fresh);
-                    w.previous[j] = from;
-                    queue[fetch_add(top, 1)] = j;
-                }
-            }
-        }
-        team.sync();
-        tail = read(top);
-        team.sync();
-    }
-    return false;
-}
-
-// Makes an optimal assignment the lexicographically smallest one.
-template <class T, class Team>
-HARNESS_TEAM void lowest(Team& team, const Problem<T>& w) {
-    if (!peel(team, w)) return;
-    for (int row = 0; row < w.rows; ++row) {
-        if (!w.open[row]) continue;
-        const int left = w.column_of[row];
-        team.sync();
-        for (int word = team.rank(); word < w.words; word += team.size()) w.unseen[word] = 0xffffffffu;
-        team.sync();
-        for (int i = team.rank(); i < row; i += team.size())
-            clear_bits(&w.unseen[w.column_of[i] / 32], 1u << (w.column_of[i] % 32));
-        team.sync();
-        for (int word = 0; word <= left / 32;) {
-            std::uint32_t lower = takes(w, row)[word] & w.unseen[word];
-            if (word == left / 32) lower &= (1u << (left % 32)) - 1;
-            if (!lower) {
-                ++word;
-                continue;
-            }
-            team.sync();  // everyone has read `unseen`
-            if (exchange(team, w, row, word * 32 + lowest_bit(lower))) break;
-        }
-    }
 }
 
 }  // namespace harness

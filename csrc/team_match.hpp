@@ -7,6 +7,7 @@
 #include "match_cpu.hpp"
 #include "team_assign.hpp"
 #include "team_similarity.hpp"
+#include "team_ties.hpp"
 
 namespace harness {
 
