@@ -255,6 +255,6 @@ def _show_failures(outcome: Outcome) -> None:
     if images:
         err.print(f"{len(images)} images could not be read and are not scored:", style="yellow")
         for path in images[:10]:
-            err.print(f"  {path} {outcome.unreadable.get(path, '')}".rstrip(), markup=False)
+            err.print(f"  {outcome.unreadable.get(path, path)}", markup=False)
         if len(images) > 10:
             err.print(f"  and {len(images) - 10} more; the leaderboard file lists all")

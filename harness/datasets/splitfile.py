@@ -65,7 +65,7 @@ def parse_json(path: Path, name: str) -> Any:
         raise DataError(f"{name} cannot be read: {error.strerror}", "check its permissions") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise DataError(f"{name} is damaged or cut short: {error.msg} at {where}", _AGAIN) from None
+        raise DataError(f"{name} is damaged or cut short: {error.msg} ({where})", _AGAIN) from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{name} is damaged: {error}", _AGAIN) from None
 

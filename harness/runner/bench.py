@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from harness.features.views import CROP
 from harness.progress import Reporter
 from harness.runner.domain import DomainData
 from harness.types.features import Features
+from harness.types.labels import UNREADABLE
 from harness.types.manifest import Manifest, Pick
 from harness.types.split import Split
 from harness.types.task import Pool
@@ -94,36 +96,35 @@ class Bench:
         Raises:
             StorageError: the cache cannot be written.
         """
-        per_view: dict[tuple[int, float], dict[str, Source]] = {}
+        # By bytes and by name: the same bytes are encoded once, and when they are no image, all their names are told.
+        per_view: dict[tuple[int, float], dict[tuple[str, str], Source]] = {}
         for domain, manifest, views, crop in wanted:
             data = self.domains[domain]
             scored = [data.oop["test"], *([data.ip["test"]] if data.ip is not None else [])]
             for split in scored:
                 for source in _sources(data, split):
-                    per_view.setdefault((0, CROP), {})[source.sha256] = source
+                    per_view.setdefault((0, CROP), {})[source.sha256, source.path] = source
             for pick in manifest.picks if manifest else ():
                 source = _source(data, data.oop["train"], pick.path)
                 for view in range(views):
-                    per_view.setdefault((view, crop if view else CROP), {})[source.sha256] = source
+                    per_view.setdefault((view, crop if view else CROP), {})[source.sha256, source.path] = source
         for domain, name in pools:
             pool = _pool_split(self.domains[domain], name)
             for source in _sources(self.domains[domain], pool) if pool is not None else ():
-                per_view.setdefault((0, CROP), {})[source.sha256] = source
-        todo = {
-            view: [sources[d] for d in _missing(self.store, *view, list(sources))] for view, sources in per_view.items()
-        }
-        total = sum(len(sources) for sources in todo.values())
-        if total:
-            with report.stage("encoding images", total, "images") as advance:
-                for (view, crop), sources in todo.items():
-                    self.encoder.ensure(sources, view, advance, crop)
+                per_view.setdefault((0, CROP), {})[source.sha256, source.path] = source
+        missing = {key: _missing(self.store, *key, {d for d, _ in sources}) for key, sources in per_view.items()}
+        total = sum(map(len, missing.values()))
+        with report.stage("encoding images", total, "images") if total else nullcontext() as advance:
+            for (number, crop), sources in per_view.items():
+                todo = [s for (d, _), s in sources.items() if d in missing[number, crop] or d == UNREADABLE]
+                self.encoder.ensure(todo, number, advance, crop)
         self.store.touch()
 
     def features(self, domain: str, split: Split) -> Features:
         """Test views of the images of a part, or of a choice of its items, in the same kind of order."""
         sources = _sources(self.domains[domain], split)
         labels = {id(source): item.label for source, item in zip(sources, split.items, strict=True)}
-        readable = sorted((s for s in sources if s.sha256 != "unreadable"), key=lambda s: (s.sha256, s.path))
+        readable = sorted((s for s in sources if s.sha256 != UNREADABLE), key=lambda s: (s.sha256, s.path))
         image, kept = self.encoder.features(readable, views=1)
         label = torch.tensor([labels[id(readable[i])] for i in kept], device=self.device)
         there = {readable[i].path for i in kept}
@@ -136,10 +137,10 @@ def _pool_split(data: DomainData, name: Pool | Literal["ip"]) -> Split | None:
     return data.oop["train" if name == "train-unlabeled" else "test"]
 
 
-def _missing(store: FeatureStore, view: int, crop: float, digests: list[str]) -> list[str]:
-    readable = [d for d in digests if d != "unreadable"]
+def _missing(store: FeatureStore, view: int, crop: float, digests: set[str]) -> set[str]:
+    readable = sorted(digests - {UNREADABLE})
     _, missing = store.get(view, readable, crop)
-    return [readable[i] for i in missing]
+    return {readable[i] for i in missing}
 
 
 def _sources(data: DomainData, split: Split) -> list[Source]:
@@ -148,4 +149,4 @@ def _sources(data: DomainData, split: Split) -> list[Source]:
 
 def _source(data: DomainData, split: Split, path: str) -> Source:
     file = split.folder / path
-    return Source(file, data.digests[file] or "unreadable", f"{split.folder.name}/{path}")
+    return Source(file, data.digests[file] or UNREADABLE, f"{split.folder.name}/{path}")

@@ -161,6 +161,19 @@ def test_corrupt_test_images_are_listed_and_not_scored(evaluate, tmp_path):
     assert row["data"]["Animals"]["images"]["oop"] == 15
 
 
+def test_all_names_of_images_that_cannot_be_read_are_told_with_the_reason(harness, tmp_path):
+    data = make_root(tmp_path / "data")
+    files = sorted((data / "Animals6_OOP/images/ibex").iterdir())[-3:]
+    for path in files[:2]:
+        path.write_bytes(b"")
+    files[2].unlink()
+    where = ("--data", data, "--backbone", "beyond-mini", "--out", tmp_path / "results")
+    answer = harness("evaluate", "--plugin", "zero_shot", "--domain", "Animals", *where, "--seeds", "1")
+    names = [path.relative_to(data).as_posix() for path in files]
+    told = f"3 images could not be read and are not scored:\n  {names[0]}: the file is empty\n"
+    assert f"{told}  {names[1]}: the file is empty\n  {names[2]} cannot be read\n" in answer.err
+
+
 def test_a_corrupt_support_image_is_listed_and_the_fit_goes_on(evaluate, tmp_path):
     data = make_root(tmp_path / "data")
     for path in sorted((data / "Animals6_OOP/images/ibex").iterdir())[:4]:
