@@ -29,7 +29,8 @@ CPP = [
     "csrc/team_threads.cpp",
     "csrc/binding.cpp",
 ]
-CUDA = sorted(str(path) for path in Path("csrc").glob("*.cu"))
+SOURCES = sorted(map(str, Path("csrc").glob("*")))
+CUDA = [source for source in SOURCES if source.endswith(".cu")]
 GPUS = [
     "arch=compute_80,code=sm_80",
     "arch=compute_90,code=sm_90",
@@ -128,6 +129,6 @@ setup(
     package_data={
         "harness": ["py.typed", *(f"**/*.{kind}" for kind in ("json", "safetensors", "txt", "html", "css", "js"))],
     },
-    ext_modules=[Extension("harness.matching._native", sources=[], optional=True)],
+    ext_modules=[Extension("harness.matching._native", sources=[], depends=SOURCES, optional=True)],
     cmdclass={"build_ext": BuildNative},
 )

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 from sysconfig import get_config_var
@@ -16,20 +17,30 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not (ROOT / "setup.py").is_file(), reason="needs the source tree")
 
 
-def begin(tmp_path, compiler):
-    """A build of the native module with a compiler of one's own, and where its result will lie."""
-    source, target = tmp_path / "source", tmp_path / "built"
+def source_tree(tmp_path):
+    source = tmp_path / "source"
     if not source.exists():
         (source / "harness" / "matching").mkdir(parents=True)
         (source / "plugins").mkdir()
-        (source / "csrc").symlink_to(ROOT / "csrc")
+        shutil.copytree(ROOT / "csrc", source / "csrc")
         for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, source)
+    return source
+
+
+def begin(tmp_path, compiler):
+    """A build of the native module with a compiler of one's own, and where its result will lie."""
+    target, pipe = tmp_path / "built", subprocess.PIPE
     command = [sys.executable, "setup.py", "-q", "build_ext", "--build-lib", str(target), "--build-temp", str(tmp_path)]
     environment = {**os.environ, "CXX": str(compiler), "HARNESS_CUDA": "0", "TMPDIR": str(tmp_path)}
-    pipe = subprocess.PIPE
     process = subprocess.Popen(
-        command, cwd=source, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+        command,
+        cwd=source_tree(tmp_path),
+        env=environment,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        start_new_session=True,
     )
     return process, target / "harness" / "matching"
 
@@ -74,3 +85,12 @@ def test_a_killed_build_leaves_nothing_that_blocks_the_next(tmp_path):
     assert said(process) == ["harness: native module built without CUDA."]
     (built,) = folder.iterdir()
     assert built.read_text() == "made\n"
+
+
+def test_a_source_distribution_has_the_kernels(tmp_path):
+    command = [sys.executable, "setup.py", "-q", "sdist", "--dist-dir", str(tmp_path)]
+    subprocess.run(command, cwd=source_tree(tmp_path), capture_output=True, check=True)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as packed:
+        names = {Path(name).name for name in packed.getnames() if Path(name).parent.name == "csrc"}
+    assert names == {path.name for path in (ROOT / "csrc").iterdir()}
