@@ -45,7 +45,7 @@ const holesOf = (row, domain) => row.holes.filter((hole) => hole[0] === domain);
 const holeInWords = ([domain, seed, kind, reason]) =>
   `${domain}${seed === null ? "" : `, seed ${seed}`}: ${kind === "missing" ? reason : `${kind}: ${reason}`}`;
 
-/** The rank of a row in the table with that number of shots; null where it has none. */
+/** The rank of a row in the table with that number of shots; null where it has none, or for no table. */
 const rankOf = (row, metric, shots) => (row.ranks[metric] || {})[shots] ?? null;
 
 const distinct = (values) => [...new Set(values)];

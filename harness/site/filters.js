@@ -3,6 +3,9 @@
 const state = { setting: "", metric: "h_mean", backbone: "", shots: "", needs: "", verified: false, text: "" };
 const changed = [];
 
+/** What a setting is first asked for. */
+const HEADLINES = ["h_mean", "oop_top1", "oop_cluster_acc"];
+
 /** Every row that the filters leave; `all shots` is for plots against shots. */
 function filtered(allShots = false) {
   const words = state.text.toLowerCase().split(/\s+/).filter(Boolean);
@@ -16,6 +19,12 @@ function filtered(allShots = false) {
 }
 
 const inSetting = () => data.rows.filter((row) => row.setting === state.setting);
+
+/** The metrics that a row of the setting has. */
+const metricsInSetting = () => data.metrics.filter(([id]) => inSetting().some((row) => Object.values(row.domains).some((of) => of[id])));
+
+/** The number of shots whose table is shown; null where rows of several are. */
+const shotsShown = () => state.shots || (inSetting().some((row) => row.shots) ? null : "0");
 
 function notify() {
   for (const action of changed) action();
@@ -37,9 +46,9 @@ function startSetting() {
   const rows = inSetting();
   const shots = rows.map((row) => row.shots).filter(Boolean);
   const often = distinct(shots).sort((a, b) => shots.filter((x) => x === b).length - shots.filter((x) => x === a).length || (b === 4) - (a === 4) || a - b);
-  const known = data.metrics.map(([id]) => id).filter((id) => rows.some((row) => Object.values(row.domains).some((of) => of[id])));
+  const known = metricsInSetting().map(([id]) => id);
   Object.assign(state, { backbone: "", shots: often.length ? String(often[0]) : "", needs: "", verified: false, text: "" });
-  if (!known.includes(state.metric)) state.metric = known.includes("h_mean") ? "h_mean" : known[0] || "oop_top1";
+  if (!known.includes(state.metric)) state.metric = HEADLINES.find((id) => known.includes(id)) || known[0] || "oop_top1";
   drawFilters();
 }
 
@@ -70,7 +79,7 @@ function drawFilters() {
   });
   byId("filters").replaceChildren(
     select("setting", "Protocol and data", true, settings.map((value) => [value, JSON.parse(value).join(" · ")])),
-    select("metric", "Metric", false, data.metrics.map(([id, name]) => [id, name])),
+    select("metric", "Metric", false, metricsInSetting().map(([id, name]) => [id, name])),
     select("shots", "Images per class", false, [["", "any"], ...shots.map((n) => [String(n), String(n)])]),
     select("backbone", "Model", false, [["", "any"], ...distinct(rows.map((row) => row.backbone)).sort().map((b) => [b, b])]),
     select("needs", "Method may see", false, [["", "anything"], ["-", "names only"], ...needs.map((need) => [need, need])]),

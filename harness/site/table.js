@@ -8,10 +8,12 @@ const made = new Map();
 function columns(rows) {
   const metric = state.metric;
   const models = distinct(rows.map((row) => row.backbone)).length;
-  const one = state.shots !== "" && models < 2;
-  const summary = distinct([metric, ...SUMMARY]);
+  const ranked = models < 2 ? shotsShown() : null;
+  const known = metricsInSetting().map(([id]) => id);
+  const usual = SUMMARY.filter((id) => known.includes(id));
+  const summary = distinct([metric, ...(usual.length ? usual : known.slice(0, SUMMARY.length))]);
   return [
-    { id: "rank", head: "Rank", value: (row) => (one ? rankOf(row, metric, state.shots) : null), up: true, cell: (row) => rankCell(row, one) },
+    { id: "rank", head: "Rank", value: (row) => rankOf(row, metric, ranked), up: true, cell: (row) => rankCell(row, ranked) },
     { id: "name", head: "Method", value: (row) => row.label, up: true, name: true },
     { id: "shots", head: "Shots", value: (row) => row.shots, up: true, cell: (row) => h("td", { class: "side" }, row.shots || "–"), side: true },
     models > 1 && { id: "backbone", head: "Model", value: (row) => row.backbone, up: true, cell: (row) => h("td", { class: "text side" }, row.backbone), side: true, text: true },
@@ -32,9 +34,9 @@ function domains() {
   return data.domains.filter((domain) => known.has(domain));
 }
 
-function rankCell(row, one) {
-  const rank = one ? rankOf(row, state.metric, state.shots) : null;
-  const why = !row.complete ? "incomplete: not ranked" : !one ? "choose one model and number of images to see ranks" : "not ranked: other images than the rest, or no figure";
+function rankCell(row, ranked) {
+  const rank = rankOf(row, state.metric, ranked);
+  const why = !row.complete ? "incomplete: not ranked" : ranked === null ? "choose one model and number of images to see ranks" : "not ranked: other images than the rest, or no figure";
   return tip(h("td", {}, rank ?? "–"), () => (rank === null ? why : `rank ${rank}; rows that cannot be told apart share a rank`));
 }
 
@@ -94,7 +96,7 @@ function drawTable() {
   });
   body.replaceChildren(...(lines.length ? lines : [h("tr", {}, h("td", { colspan: shown.length, class: "none" }, "No row fits these filters."))]));
   const [protocol, dataset] = JSON.parse(state.setting);
-  const shots = state.shots === "" ? "any number of images per class" : `${state.shots} images per class, beside methods that need none`;
+  const shots = { null: "any number of images per class", 0: "no images per class" }[shotsShown()] || `${state.shots} images per class, beside methods that need none`;
   const models = distinct(rows.map((row) => row.backbone));
   const model = models.length === 1 ? `, model ${models[0]}` : "";
   byId("table").caption.replaceChildren(h("span", {}, `${dataset}, protocol ${protocol}${model}, ${shots}. Figures in percent.`));

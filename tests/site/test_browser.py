@@ -95,6 +95,28 @@ def test_rows_of_different_protocols_and_data_never_share_a_table(browser: Brows
     assert sorted(map(sorted, shown)) == [["elsewhere"], ["fragile", "fsnl", "zero_shot"], ["third"]]
 
 
+def test_a_setting_without_shots_has_its_own_metrics_and_ranks(browser: Browser, lab: Lab, tmp_path: Path) -> None:
+    run(tmp_path, lab.domains, [Answering("best", 0.9, shots=0), Answering("zero_shot", 0.2, shots=0)])
+    browser.open(build([tmp_path], tmp_path).as_uri())
+    ranks = "[...document.querySelectorAll('#table tbody tr')].map(r => r.children[0].textContent)"
+    choose(browser, "metric", "oop_top1")
+    assert dict(zip(browser.run(ORDER), browser.run(ranks), strict=True)) == {"best": "1", "zero_shot": "2"}
+    assert "no images per class" in texts(browser, "#table caption")[0]
+
+
+def test_a_setting_offers_the_metrics_that_it_has(browser: Browser, site: Callable[..., Path]) -> None:
+    clusters = [
+        one.model_copy(update={"metrics": {"ip_cluster_acc": 0.4, "oop_cluster_acc": 0.3}, "per_class": {}})
+        for one in grid("kmeans_naming", 0, 0.3, protocol="clustering")
+    ]
+    browser.open(site([*study(), *clusters]).as_uri())
+    choose(browser, "setting", '["clustering","beyond-mini"]')
+    assert browser.run("document.getElementById('by-metric').value") == "oop_cluster_acc"
+    heads = texts(browser, "#table thead tr:last-child th")
+    assert heads == ["Rank", "Method", "Shots", "OOP clusters", "IP clusters", *("Animals", "Food", "Plants")]
+    assert "–" not in texts(browser, "#table tbody td.figure")
+
+
 def test_what_a_method_may_see_is_a_filter(browser: Browser, site: Callable[..., Path]) -> None:
     free = grid("free", 0, 0.2, method={"needs": ()})
     captions = grid("captions", 4, 0.3, method={"needs": ("support", "captions")})
