@@ -41,9 +41,19 @@ def random_model(name: str) -> nn.Module:
 
 
 def tokenizer(name: str) -> Any:
-    """The tokenizer of architecture ``name``: a call turns a list of n texts into ids (n, context length)."""
-    with _quiet():
-        return open_clip.get_tokenizer(name)
+    """The tokenizer of architecture ``name``: a call turns a list of n texts into ids (n, context length).
+
+    Raises:
+        BackboneError: it needs a package or files that are not there.
+    """
+    try:
+        with _quiet():
+            return open_clip.get_tokenizer(name)
+    except Exception as error:  # tokenizers of other publishers come with their own package, and from the network
+        raise BackboneError(
+            f"the tokenizer of {name} cannot be loaded: {one_line(error)[:300]}",
+            "install what is missing (pip install transformers); its files are fetched once, with a network",
+        ) from None
 
 
 def require_architecture(name: str) -> None:

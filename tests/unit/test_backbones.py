@@ -151,6 +151,16 @@ def test_an_unknown_tag_is_told_with_the_nearest() -> None:
     assert refused("unit-clip", "openai").hint == "nothing is published for unit-clip"
 
 
+def test_a_tokenizer_that_cannot_be_had_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(name: str) -> None:
+        raise ModuleNotFoundError("No module named 'transformers'")
+
+    monkeypatch.setattr("open_clip.get_tokenizer", without)
+    with pytest.raises(BackboneError, match="the tokenizer of ViT-B-16-SigLIP cannot be loaded: No module") as error:
+        openclip.tokenizer("ViT-B-16-SigLIP")
+    assert "pip install transformers" in str(error.value.hint)
+
+
 def test_weights_must_be_named() -> None:
     assert refused("ViT-B-16", None).message == "ViT-B-16 needs weights"
 
