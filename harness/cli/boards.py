@@ -132,13 +132,17 @@ def _wide(table: ViewTable, baseline: str | None, cost: bool) -> Table:
 
 
 def _tall(table: ViewTable, width: int) -> list[Table]:
-    """For a narrow terminal: a line for each domain, and as many methods side by side as there is room for."""
-    made, rest = [], list(table.rows)
-    while rest:
-        take = next((n for n in range(len(rest), 1, -1) if _width(_methods(table, rest[:n])) <= width), 1)
-        made.append(_methods(table, rest[:take]))
-        rest = rest[take:]
-    return made
+    """For a narrow terminal: a line for each domain, and methods side by side, in as few even parts as it takes."""
+    rows = table.rows
+    domains = _width(_methods(table, ()))
+    own = [_width(_methods(table, (row,))) - domains for row in rows]
+    size, starts = 1, range(len(rows))
+    for parts in range(1, len(rows) + 1):
+        size = -(-len(rows) // parts)
+        starts = range(0, len(rows), size)
+        if all(domains + sum(own[start : start + size]) <= width for start in starts):
+            break
+    return [_methods(table, rows[start : start + size]) for start in starts]
 
 
 def _methods(table: ViewTable, rows: Sequence[ViewRow]) -> Table:

@@ -302,6 +302,9 @@ def test_a_narrow_terminal_shows_every_method(
     assert max(map(len, tables)) <= 60
     heads = " ".join(line for line in tables if "domain" in line)
     assert [name for name in names if name not in heads] == []
+    columns = [line.count("method_") for line in tables if "domain" in line]
+    assert len(columns) > 1
+    assert max(columns) - min(columns) <= 1, "no method stands alone"
 
 
 def classes_of(label: np.ndarray, correct: np.ndarray) -> np.ndarray:
