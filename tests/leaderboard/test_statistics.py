@@ -292,7 +292,7 @@ def test_the_command_shows_ranks_tests_costs_and_holes(tmp_path: Path, shared_la
 def test_a_narrow_terminal_shows_every_method(
     tmp_path: Path, shared_lab: Lab, harness: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = [f"method_{letter}" for letter in "abcdefgh"]
+    names = [f"method_{letter}" for letter in "abcdefghi"]
     run(tmp_path, shared_lab.domains, [Answering(name, 0.1 * i) for i, name in enumerate(names, start=1)])
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
