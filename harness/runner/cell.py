@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -50,9 +51,9 @@ def run_cell(job: Job, template: Template, bench: Bench) -> Cell:
     except HarnessError as error:
         LOG.info("%s failed", spec.method.name, exc_info=True)
         return Cell(spec=spec, failure=Failure(kind="error", reason=error.message))
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:  # a method is foreign code, and may even call sys.exit
+        if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            raise  # Ctrl-C; in workers that is ignored, and the method itself has raised this
         LOG.info("%s failed", spec.method.name, exc_info=True)
         reason = f"{spec.method.name} raised {type(error).__name__}: {one_line(error)[:300]}"
         return Cell(spec=spec, failure=Failure(kind="error", reason=reason))

@@ -70,6 +70,12 @@ class SysExits(Tame):
 
 
 @dataclass
+class Interrupts(Tame):
+    def misbehave(self):
+        raise KeyboardInterrupt("as if somebody had pressed Ctrl-C")
+
+
+@dataclass
 class IsKilled(Tame):
     def misbehave(self):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -160,6 +166,7 @@ ANIMALS = {
     "spins": Spins,
     "exits": Exits,
     "sys_exits": SysExits,
+    "interrupts": Interrupts,
     "is_killed": IsKilled,
     "crashes": Crashes,
     "eats_memory": EatsMemory,

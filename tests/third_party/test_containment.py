@@ -27,6 +27,7 @@ ISOLATED = {
     "spins": "spins took longer than 6 seconds",
     "exits": "exits ended its process with exit code 3",
     "sys_exits": "sys_exits raised SystemExit: enough",
+    "interrupts": "interrupts raised KeyboardInterrupt: as if somebody had pressed Ctrl-C",
     "is_killed": "is_killed was killed by SIGKILL, perhaps because memory ran out",
     "crashes": "crashes was killed by SIGSEGV",
     "eats_memory": "eats_memory used more than 1.5 GiB of memory",
