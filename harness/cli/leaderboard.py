@@ -38,7 +38,7 @@ def show(
 def compare(
     a: File,
     b: Annotated[Path | None, typer.Argument(help="The other one, unless --published.", show_default=False)] = None,
-    published: Annotated[bool, typer.Option("--published", help="Set the paper's own figures beside ours.")] = False,
+    published: Published = False,
     json: Json = False,
     markdown: Markdown = False,
     latex: Latex = False,
@@ -96,7 +96,7 @@ def submit(
 def build(
     files: Files,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write index.html into.")] = Path("site"),
-    published: Published = None,
+    published: Published = False,
     data: Annotated[
         Path | None,
         typer.Option("--data", help="LAION-Beyond root to take thumbnails from.", show_default="the miniature's"),

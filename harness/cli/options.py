@@ -16,5 +16,5 @@ Cache = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Workers = Annotated[int, typer.Option("--workers", "-w", help="Processes that compute, and threads that read images.")]
-Published = Annotated[Path | None, typer.Option("--published", help="Folder of published rows to set beside ours.")]
+Published = Annotated[bool, typer.Option("--published", help="Set the paper's own figures beside ours.")]
 Files = Annotated[list[Path], typer.Argument(help="Leaderboard files.")]

@@ -24,7 +24,7 @@ def shots(
     protocol: Protocol = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="Only rows of this data set.")] = None,
     backbone: Annotated[str | None, typer.Option("--backbone", help="Only rows of this backbone.")] = None,
-    published: Published = None,
+    published: Published = False,
 ) -> int:
     """Accuracy against shots, a panel per domain (the paper's Figure 5)."""
     from harness.leaderboard.published import published_tables
@@ -43,7 +43,7 @@ def shots(
         raise UserError(f"no few-shot row has {metric}", "run `harness evaluate --shots 1,2,4,8,16` first")
     made = [row for table in view(sources, metric) for row in table.rows]
     intervals = {(one.row.id, place): found for one in made for place, found in one.intervals.items()}
-    printed = comparable(published_tables(published), rows[0]) if published else ()
+    printed = comparable(published_tables(), rows[0]) if published else ()
     plot_shots(rows, out, metric, intervals, printed)
     return _done(out)
 
@@ -54,7 +54,7 @@ def zero_shot(
     out: Figure = Path("zero-shot.svg"),
     method: Annotated[str, typer.Option("--method", help="Whose bars.")] = "zero_shot",
     protocol: Protocol = None,
-    published: Published = None,
+    published: Published = False,
 ) -> int:
     """Accuracy on IP and OOP concepts without any image, bars per domain (the paper's Figure 4)."""
     from harness.leaderboard.published import published_tables
@@ -65,7 +65,7 @@ def zero_shot(
     chosen = sorted((row for row in rows if row.method == method), key=lambda r: (r.dataset, r.backbone, r.protocol))
     if not chosen:
         raise unknown_name("method in these files", method, {row.method for row in rows})
-    plot_zero_shot(chosen, out, published_tables(published) if published else ())
+    plot_zero_shot(chosen, out, published_tables() if published else ())
     return _done(out)
 
 

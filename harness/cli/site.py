@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def build(files: Sequence[Path], out: Path, published: Path | None, data: Path | None) -> int:
+def build(files: Sequence[Path], out: Path, published: bool, data: Path | None) -> int:
     """Write the page and say where it is."""
+    from harness.leaderboard.published import published_tables
     from harness.site.build import build as make
 
-    file = make(files, out, published, data)
+    file = make(files, out, published_tables() if published else (), data)
     print(f"{file} ({file.stat().st_size / 1e3:,.0f} kB); open it in a browser, it needs no network")
     return 0

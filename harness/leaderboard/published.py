@@ -46,14 +46,14 @@ class PublishedTable(Record):
     rows: tuple[PublishedRow, ...]
 
 
-def published_tables(folder: Path = FOLDER) -> list[PublishedTable]:
-    """All published tables, in the order of their file names.
+def published_tables(folder: Path | None = None) -> list[PublishedTable]:
+    """All published tables of a folder, by default the paper's, in the order of their file names.
 
     Raises:
         StorageError: there are none, or one is damaged.
     """
     tables = []
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted((folder or FOLDER).glob("*.json")):
         try:
             tables.append(PublishedTable.model_validate_json(path.read_bytes()))
         except ValidationError as error:

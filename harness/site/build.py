@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.files import cache_root, storage_error, write_atomic
-from harness.leaderboard.published import published_tables
+from harness.leaderboard.published import PublishedTable
 from harness.leaderboard.view import read_sources
 from harness.miniature.build import WORLD
 from harness.site.page import page
@@ -16,7 +16,7 @@ from harness.site.thumbnails import Thumbnails
 from harness.types.leaderboard import Row
 
 
-def build(files: Sequence[Path], out: Path, published: Path | None = None, data: Path | None = None) -> Path:
+def build(files: Sequence[Path], out: Path, published: Sequence[PublishedTable] = (), data: Path | None = None) -> Path:
     """Write ``index.html`` into a folder; the same files give the same bytes.
 
     Costs, marks of verified rows, labels and predictions are taken from beside each file where they are.
@@ -24,7 +24,7 @@ def build(files: Sequence[Path], out: Path, published: Path | None = None, data:
     Args:
         files: leaderboard files, results folders or submissions.
         out: the folder to write.
-        published: a folder of published tables to set beside the rows.
+        published: printed figures to set beside the rows.
         data: a data folder to take thumbnails from; by default the drawn miniature if rows are of it, else none.
 
     Raises:
@@ -35,10 +35,9 @@ def build(files: Sequence[Path], out: Path, published: Path | None = None, data:
     sources = read_sources(files)
     if not sources.rows:
         raise UserError("these files hold no row", "run `harness evaluate --plugin fsnl --all-domains` first")
-    tables = published_tables(published) if published is not None else []
     name = files[0].name if files[0].is_file() else "leaderboard.json"
     root = data if data is not None else _miniature(sources.rows)
-    text = page(payload(sources, tables, name, Thumbnails(root) if root is not None else None))
+    text = page(payload(sources, published, name, Thumbnails(root) if root is not None else None))
     file = out / "index.html"
     try:
         out.mkdir(parents=True, exist_ok=True)

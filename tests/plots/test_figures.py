@@ -103,13 +103,14 @@ def test_a_band_is_the_interval_where_there_is_one(tmp_path: Path) -> None:
 
 
 def test_published_figures_stand_in_the_plot_only_where_the_setting_is_the_same(
-    file: Path, published: Path, tmp_path: Path
+    file: Path, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("harness.leaderboard.published.FOLDER", published)
     out = tmp_path / "figure.svg"
-    assert execute(["plot", "shots", str(file), "--published", str(published), "--out", str(out)]) == 0
+    assert execute(["plot", "shots", str(file), "--published", "--out", str(out)]) == 0
     assert "fsnl, published" in words(out)
     assert "elsewhere, published" not in words(out)
-    assert execute(["plot", "zero-shot", str(file), "--published", str(published), "--out", str(out)]) == 0
+    assert execute(["plot", "zero-shot", str(file), "--published", "--out", str(out)]) == 0
     assert {"zero_shot, published, IP", "zero_shot, published, OOP"} <= set(words(out))
 
 

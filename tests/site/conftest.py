@@ -28,9 +28,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Builds the page of some cells."""
 
-    def make(cells: list[Cell], published: Path | None = None) -> Path:
+    def make(cells: list[Cell]) -> Path:
         folder = tmp_path_factory.mktemp("site")
-        return build([write(cells, folder / "leaderboard.json")], folder / "out", published)
+        return build([write(cells, folder / "leaderboard.json")], folder / "out")
 
     return make
 

@@ -133,7 +133,9 @@ def test_the_page_names_no_other_place(page: Path) -> None:
     assert "unsafe" not in policy[1]
 
 
-def test_costs_marks_and_published_figures_stand_beside_the_rows(tmp_path: Path) -> None:
+def test_costs_marks_and_published_figures_stand_beside_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = write(study(), tmp_path / "leaderboard.json")
     row = next(r for r in board(study()).rows if r.method == "fsnl" and r.shots == 4)
     cost = RowCost(
@@ -157,9 +159,8 @@ def test_costs_marks_and_published_figures_stand_beside_the_rows(tmp_path: Path)
                   "mean": {"h_mean": 0.6278}, "notes": ["a note"]}],
     }  # fmt: skip
     (published / "table9.json").write_text(json.dumps(printed), encoding="utf-8")
-    assert (
-        execute(["leaderboard", "build", str(file), "--out", str(tmp_path / "a"), "--published", str(published)]) == 0
-    )
+    monkeypatch.setattr("harness.leaderboard.published.FOLDER", published)
+    assert execute(["leaderboard", "build", str(file), "--published", "--out", str(tmp_path / "a")]) == 0
     table = json.loads(Elements((tmp_path / "a" / "index.html").read_text(encoding="utf-8")).scripts[0])
     shown = {one["id"]: one for one in table["rows"]}
     assert shown[row.id]["cost"] == [90.0, 128, None, None]
