@@ -78,7 +78,7 @@ def scores_before_fit_raise(subject: Subject) -> None:
     except FixedVocabulary:
         hint = "FixedVocabulary is for foreign names after fit; before fit let the missing attribute raise"
         raise MethodError(f"{subject.name}.scores raised FixedVocabulary before fit", hint) from None
-    except Exception:
+    except (Exception, SystemExit):
         return
     hint = "keep what scores needs in attributes that fit makes, such as self.task_"
     raise MethodError(f"{subject.name}.scores answered before fit", hint)

@@ -14,7 +14,7 @@ from torch import Tensor
 from harness.conformance.backbone import tiny_text
 from harness.conformance.state import changes, snapshot
 from harness.conformance.subject import WORLD, Subject
-from harness.errors import MethodError
+from harness.errors import HarnessError, MethodError
 from harness.types.task import Support, Task
 
 REPEATS = 5
@@ -36,8 +36,13 @@ def inputs_untouched(subject: Subject) -> None:
     if pool is not None and untouched is not None and (pool.requires_grad or not torch.equal(pool, untouched)):
         raise MethodError(f"{subject.name}.fit changes task.unlabeled", own)
     image = WORLD.scored.image[:, 0].clone()
-    with torch.no_grad():
-        method.scores(image, WORLD.vocabulary)
+    try:
+        with torch.no_grad():  # by hand: subject.scores hands over a copy
+            method.scores(image, WORLD.vocabulary)
+    except HarnessError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise subject.raised("scores", error) from error
     if not torch.equal(image, WORLD.scored.image[:, 0]):
         raise MethodError(f"{subject.name}.scores changes the images it is given", own)
     if tiny_text().fingerprint() != weights:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ from harness.conformance import CHECKS, check_method, parametrize_with_checks
 from harness.conformance.backbone import tiny_text
 from harness.conformance.subject import Subject
 from harness.conformance.suite import run_check
-from harness.errors import MethodError
+from harness.errors import FixedVocabulary, MethodError
 from harness.method import Method
 
 from . import faulty
@@ -171,6 +171,22 @@ def test_the_good_method_passes() -> None:
     results = list(check_method("good", Good))
     assert [r for r in results if r.state != "passed"] == []
     assert [r.check for r in results] == list(CHECKS)
+
+
+class Fails(Good):
+    """x."""
+
+    error: ClassVar[type[BaseException]]
+
+    def scores(self, image: Any, vocabulary: Any) -> Any:
+        raise self.error("no scores")
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit, FixedVocabulary])
+def test_a_method_that_raises_ends_no_check_but_its_own(error: type[BaseException]) -> None:
+    results = list(check_method("bad", type("Fails", (Fails,), {"error": error, "__doc__": "x."})))
+    assert [r.check for r in results] == list(CHECKS)
+    assert {r.check for r in results if r.state == "failed"} >= {"finite_scores", "inputs_untouched", "one_class"}
 
 
 def test_every_check_has_a_docstring() -> None:
