@@ -18,7 +18,7 @@ from ._contrastive import symmetric_contrastive
 from ._matched import Matched, matched
 from ._names import NameEmbeddings, NameTuning
 from ._refined import shifted, whitened
-from ._training import Batch
+from ._training import Batch, Count, Whole
 from ._ward import ward
 from ._wordings import wordings
 
@@ -53,18 +53,18 @@ class ZSNL(NameTuning):
     known: Literal["metric", "classes", "nothing"] = "metric"
     """What the labelled IP images are for: the metric in which their classes are narrow; beside it, classes that are
     known (semi-supervised k-means; Ward's merging cut where K clusters are free of them); or nothing."""
-    shifts: int = 3
+    shifts: Whole = 3
     """Steps of mean shift before images are clustered."""
     count: Literal["given", "estimated"] = "given"
     """The number of clusters: that of the pool's classes, or by silhouette."""
-    restarts: int = 20
+    restarts: Count = 20
     assign: Literal["evidence", "transport", "clusters"] = "evidence"
-    confident: int | None = None
+    confident: Count | None = None
     """Images of each name to learn from: those of greatest confidence, or all."""
-    least: int = 1
+    least: Count = 1
     """Images that a name must have to be learned."""
-    epochs: int = 30
-    rounds: int = 1
+    epochs: Whole = 30
+    rounds: Count = 1
     """At most; it ends when no image changes its name."""
 
     def fit(self, task: Task) -> Self:

@@ -32,6 +32,8 @@ REFUSED = [
     *((name, "restarts", "0") for name in ("kmeans_naming", "cluster_vote")),
     *(("transclip", parameter, "0") for parameter in ("confident", "rounds", "sweeps")),
     ("transclip", "neighbours", "-1"),
+    *(("zsnl", parameter, "0") for parameter in ("restarts", "confident", "least", "rounds")),
+    *(("zsnl", parameter, "-1") for parameter in ("epochs", "shifts")),
     ("linear_probe", "c", "0"),
     ("linear_probe", "max_iter", "0"),
 ]
