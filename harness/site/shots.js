@@ -38,7 +38,7 @@ function sample(n, line) {
   const { paint, dash, shape } = look(n);
   return s("svg", { viewBox: "0 0 34 12", width: 34, height: 12, class: paint, "aria-hidden": "true", style: null },
     s("path", { class: "line", d: "M1,6H33", "stroke-dasharray": level(line) ? "1 4" : dash }),
-    level(line) ? null : s("path", { class: "dot", d: shape(17, 6, 3.5) }));
+    s("path", { class: "dot", d: shape(17, 6, 3.5) }));
 }
 
 function panel(place, shown, figures, shots, [low, high]) {
@@ -54,7 +54,11 @@ function panel(place, shown, figures, shots, [low, high]) {
     const group = s("g", { class: paint });
     const y = (points) => plot.y(points, low, high).toFixed(1);
     const flat = figures[n].get(0);
-    if (flat) group.append(mark(s("path", { class: "line", "stroke-dasharray": "1 4", d: `M${box.left},${y(flat[0])}H${box.right}` }), line, place, 0, flat));
+    if (flat) {
+      group.append(
+        s("path", { class: "line", "stroke-dasharray": "1 4", d: `M${box.left},${y(flat[0])}H${box.right}` }),
+        mark(s("path", { class: "dot", d: shape(box.right - 4, Number(y(flat[0])), 3.5) }), line, place, 0, flat));
+    }
     const points = shots.filter((k) => figures[n].has(k)).map((k) => [k, figures[n].get(k)]);
     if (points.length) {
       const ends = points.map(([k, figure]) => [x(k).toFixed(1), ...reach(figure).map(y)]);
