@@ -68,7 +68,8 @@ def harness_register_methods(register: Register) -> None:
     """Offer methods: call ``register(name, class)`` once for each.
 
     Called once whenever the plugin is loaded. The return value is ignored. An exception, a name that is taken, or a
-    class that is no ``Method`` makes this plugin unusable and is shown by ``harness plugins``.
+    class that is no ``Method`` or cannot be made without arguments makes this plugin unusable and is shown by
+    ``harness plugins``.
     """
 
 

@@ -229,6 +229,9 @@ def run() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller; what is printed goes nowhere then
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for the whole life
+    if not sys.stdout.isatty():
+        # JSON is UTF-8, whatever the locale; a file's name may be bytes that are none.
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
     code = execute(sys.argv[1:])
     try:
         sys.stdout.flush()

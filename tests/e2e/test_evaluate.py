@@ -13,6 +13,7 @@ from harness.types.cell import NAMING
 from harness.types.leaderboard import Leaderboard, json_schema
 
 from ..datasets.roots import FOLDERS, edit_split, make_root
+from .conftest import start
 
 DOMAINS = {"Animals", "Insects_Spiders", "Ville d'été"}
 
@@ -94,6 +95,12 @@ def test_dry_run_lists_cells_and_runs_nothing(harness, world, tmp_path):
     assert {(c["method"], c["seed"], c["state"]) for c in cells} == {(m, 1, "to run") for m in ("zero_shot", "fsnl")}
     assert len({cell["cell"] for cell in cells}) == 6
     assert not (tmp_path / "results").exists()
+
+
+def test_a_document_is_utf_8_whatever_the_locale(world, cache, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    out, err = start("data", "check", world, "--json", cache=cache).communicate(timeout=60)
+    assert "Ville d'été" in {folder["domain"] for folder in json.loads(out)["folders"]}, err
 
 
 def test_the_table_fits_a_narrow_terminal(harness, world, tmp_path, monkeypatch):
