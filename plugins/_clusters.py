@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ def canonical(pool: Tensor) -> Tensor:
 
 
 def kmeans(x: Tensor, k: int, restarts: int, generator: torch.Generator, known: Support | None = None) -> Tensor:
-    """k-means from many starts, each seeded by k-means++ (Arthur and Vassilvitskii, SODA 2007).
+    """k-means from many starts, each seeded by greedy k-means++ (Arthur and Vassilvitskii, SODA 2007), as scikit-learn's.
 
     Args:
         x: ``(n, d)`` rows.
@@ -41,7 +42,7 @@ def kmeans(x: Tensor, k: int, restarts: int, generator: torch.Generator, known: 
     """
     fixed, weight = _class_sums(known, x)
     at_once = max(1, BUDGET // max(1, len(x) * (k + len(weight))))
-    done = [_lloyd(x, _seeds(x, k, r, generator), fixed, weight) for r in _groups(restarts, at_once)]
+    done = [_lloyd(x, centre, fixed, weight) for centre in _seeds(x, k, restarts, generator).split(at_once)]
     found, inertia = (torch.cat(parts) for parts in zip(*done, strict=True))
     return found[torch.argsort(inertia, stable=True)]
 
@@ -87,10 +88,6 @@ def estimate(x: Tensor, names: int, cluster: Callable[[int], Tensor]) -> int:
     return chosen
 
 
-def _groups(total: int, at_once: int) -> list[int]:
-    return [min(at_once, total - start) for start in range(0, total, at_once)]
-
-
 def _class_sums(known: Support | None, x: Tensor) -> tuple[Tensor, Tensor]:
     """Sums ``(m, d)`` and sizes ``(m,)`` of the known classes."""
     if known is None or len(known.label) == 0:
@@ -100,13 +97,19 @@ def _class_sums(known: Support | None, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _seeds(x: Tensor, k: int, restarts: int, generator: torch.Generator) -> Tensor:
-    """``(r, k, d)`` rows, each drawn with a chance that grows with its squared distance to those before."""
+    """``(r, k, d)`` rows: of a few, drawn with chances like their squared distances to those before, the best one.
+
+    That is the one after which the summed squared distance is least. A single draw each time ends in worse clusters.
+    """
+    few, restart = min(2 + int(math.log(k)), len(x)), torch.arange(restarts, device=x.device)
     chosen = [torch.randint(len(x), (restarts,), generator=generator, device=x.device)]
-    distance = x.new_full((restarts, len(x)), float("inf"))
+    distance = 2 - 2 * x[chosen[0]] @ x.T
     for _ in range(k - 1):
-        distance = torch.minimum(distance, 2 - 2 * x[chosen[-1]] @ x.T)
-        chance = distance.clamp_min(1e-9)
-        chosen.append(torch.multinomial(chance, 1, generator=generator)[:, 0])
+        drawn = torch.multinomial(distance.clamp_min(1e-9), few, generator=generator)
+        left = torch.minimum(distance[:, None], 2 - 2 * x[drawn] @ x.T)
+        best = left.sum(dim=2).argmin(dim=1)
+        distance, drawn = left[restart, best], drawn[restart, best]
+        chosen.append(drawn)
     return x[torch.stack(chosen, dim=1)]
 
 

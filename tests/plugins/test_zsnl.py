@@ -7,11 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from scipy.cluster.hierarchy import fcluster, linkage
+from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from harness.metrics import judge_discovery
 from harness.types.task import Support
-from harness_plugins import _wordings
+from harness_plugins import _clusters, _wordings
 from harness_plugins._balanced import sinkhorn
 from harness_plugins._clusters import canonical, estimate, kmeans, means
 from harness_plugins._matched import matched
@@ -196,11 +197,27 @@ def test_equal_capacities():
 def test_restarts_come_by_fit_and_do_not_depend_on_how_many_run_at_once(monkeypatch):
     pool = images(12, 20)[0][:, 0]
     found = kmeans(pool, 5, 6, torch.Generator().manual_seed(0))
-    centre = means(pool, found, 5)
-    fit = [float((pool * centre[r][found[r]]).sum()) for r in range(6)]
+    fit = [inertia(pool, each) for each in found]
     assert found.shape == (6, 60)
-    assert fit[0] >= max(fit) - 0.5
+    assert fit == sorted(fit)
+    monkeypatch.setattr(_clusters, "BUDGET", 1)
+    assert torch.equal(kmeans(pool, 5, 6, torch.Generator().manual_seed(0)), found)
     assert canonical(pool.flip(0)).flip(0).tolist() == (len(pool) - 1 - canonical(pool).flip(0)).tolist()
+
+
+def inertia(rows, cluster):
+    centre = torch.stack([rows[cluster == c].mean(dim=0) for c in cluster.unique()])
+    return round(float((rows - centre[torch.unique(cluster, return_inverse=True)[1]]).double().square().sum()), 4)
+
+
+def test_clusters_fit_as_well_as_those_of_scikit_learn():
+    label = torch.arange(24).repeat_interleave(20)
+    ours, theirs = [], []
+    for seed in range(4):
+        image = F.normalize(unit_rows(24, SIZE, seed)[label] + 0.7 * unit_rows(len(label), SIZE, 50 + seed), dim=1)
+        ours.append(inertia(image, kmeans(image, 24, 10, torch.Generator().manual_seed(seed))[0]))
+        theirs.append(KMeans(24, n_init=10, random_state=seed).fit(image.double().numpy()).inertia_)
+    assert sum(ours) < 1.01 * sum(theirs)
 
 
 NOBODY = torch.zeros(0, SIZE), torch.zeros(0, dtype=torch.long)
