@@ -27,7 +27,7 @@ def canonical(pool: Tensor) -> Tensor:
 
 
 def kmeans(x: Tensor, k: int, restarts: int, generator: torch.Generator, known: Support | None = None) -> Tensor:
-    """k-means from many starts, each seeded by greedy k-means++ (Arthur and Vassilvitskii, SODA 2007), as scikit-learn's.
+    """k-means from many starts, each seeded by greedy k-means++ (Arthur and Vassilvitskii, SODA 2007).
 
     Args:
         x: ``(n, d)`` rows.

@@ -8,13 +8,30 @@ import re
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from harness.errors import FixedVocabulary
 from harness.method import build, parameters
+from harness.runner.scoring import predict, reference
+from harness.types.features import Features
 from harness.types.task import Support
 from harness.types.vocabulary import Vocabulary
 
-from .tasks import HINT, IP, IP_VOCABULARY, JOINT, NAMES, OOP_VOCABULARY, PLUGINS, classes, images, make_task, quick
+from ..unit.makers import unit_rows
+from .tasks import (
+    HINT,
+    IP,
+    IP_VOCABULARY,
+    JOINT,
+    NAMES,
+    OOP_VOCABULARY,
+    PLUGINS,
+    SIZE,
+    classes,
+    images,
+    make_task,
+    quick,
+)
 
 METHODS = sorted(classes())
 FIXED = ("linear_probe", "taskres")
@@ -86,6 +103,19 @@ def test_ip_names_score_exactly_as_zero_shot(name):
     image = images(3, 99)[0][:, 0]
     learned = fitted(name).scores(image, IP_VOCABULARY)
     assert torch.equal(learned, fitted("zero_shot").scores(image, IP_VOCABULARY))
+
+
+def test_ip_retention_is_measured_against_exactly_zero_shots_answers():
+    two, scale = Vocabulary.of(HINT, ip=IP[:2]), 33.3
+    task = make_task(logit_scale=scale)
+    text = task.text.encode([task.template.fill(name, HINT) for name in two.names])
+    apart = F.normalize(text[:1] - text[1:], dim=1)
+    tied = unit_rows(5000, SIZE, 3)
+    tied = F.normalize(tied - (tied @ apart.T) * apart, dim=1)  # as near to one name as to the other
+    before = reference(task, {"ip": Features(tied[:, None], torch.zeros(5000, dtype=torch.long))}, {"ip": two.names})
+    for name in ("zero_shot", "fsnl"):
+        method = quick(name).fit(make_task(logit_scale=scale))
+        assert (predict(method, name, tied, two) == before).all()
 
 
 @pytest.mark.parametrize("name", FIXED)
