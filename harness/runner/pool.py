@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -63,8 +64,7 @@ def run_in_workers(
         rest = yield from _run(rest, template, make_bench, workers, suspects)
     for job in suspects:
         lost: list[Job] = []
-        yield from _run([job], template, make_bench, 1, lost)
-        if lost:
+        if (yield from _run([job], template, make_bench, 1, lost)) or lost:
             reason = "the worker process died while running this cell (killed, or out of memory)"
             yield Cell(spec=job.spec, failure=Failure(kind="error", reason=reason))
 
@@ -77,20 +77,13 @@ def _run(
     pool = ProcessPoolExecutor(
         min(workers, len(jobs)), mp_context=context, initializer=_start, initargs=(make_bench, template)
     )
-    waiting: dict[Future[Cell], Job] = {}
+    todo, waiting = deque(jobs), dict[Future[Cell], Job]()
     try:
         # Few jobs are handed over at a time: after a crash only those are suspects, and Ctrl-C waits for none.
-        todo = iter(jobs)
-        exhausted = False
-        while True:
-            while not exhausted and len(waiting) < 2 * workers:
-                job = next(todo, None)
-                if job is None:
-                    exhausted = True
-                else:
-                    waiting[pool.submit(_work, job)] = job
-            if not waiting:
-                break
+        while todo or waiting:
+            while todo and len(waiting) < 2 * workers:
+                future = pool.submit(_work, todo[0])  # raises when a worker has just been killed: the job stays
+                waiting[future] = todo.popleft()
             done, _ = wait(waiting, return_when=FIRST_COMPLETED)
             for future in done:
                 cell = future.result()

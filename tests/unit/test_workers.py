@@ -1,0 +1,45 @@
+"""Cells in worker processes: none is lost, whenever a worker is killed."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import pytest
+
+from harness.prompts import Template
+from harness.runner import pool
+
+
+class Executor:
+    """Takes jobs until its turn to break, and then neither takes nor finishes one."""
+
+    _processes: Any = None
+    breaks_at: int
+    calls = 0
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.taken: list[Future[Any]] = []
+
+    def submit(self, work: Any, job: int) -> Future[Any]:
+        Executor.calls += 1
+        if Executor.calls == self.breaks_at:
+            raise BrokenProcessPool
+        self.taken.append(Future())
+        if Executor.calls > self.breaks_at:
+            self.taken[-1].set_result(job)
+        return self.taken[-1]
+
+    def shutdown(self, **options: Any) -> None:
+        """Nothing is left."""
+
+
+@pytest.mark.parametrize("breaks_at", range(1, 5))
+def test_no_job_is_lost_when_a_worker_is_killed_between_two(monkeypatch: pytest.MonkeyPatch, breaks_at: int) -> None:
+    monkeypatch.setattr(pool, "ProcessPoolExecutor", Executor)
+    monkeypatch.setattr(Executor, "breaks_at", breaks_at, raising=False)
+    monkeypatch.setattr(Executor, "calls", 0)
+    jobs: Any = list(range(7))
+    found: Any = list(pool.run_in_workers(jobs, Template(), lambda: None, workers=2))  # type: ignore[arg-type,return-value]
+    assert sorted(found) == jobs
