@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from ._training import Batch, Count, Trained
+from ._training import Batch, Count, Rate, Trained
 from ._vocabulary import positions
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class NameTuning(Trained):
     that a cell is fitted, limited, kept and made again by itself.
     """
 
+    lr: Rate | None = 0.01
+    """Learning rate; None is the rule of the name learning paper, batch / 128 * 2e-4 (Chen et al., CVPR 2025)."""
     length: Count | None = None
     """Learned tokens per name; None takes as many as the name has."""
     init: Literal["name", "random"] = "name"
@@ -88,6 +90,9 @@ class NameTuning(Trained):
         )
         with torch.no_grad():
             self.text_ = task.text.encode_tokens(prompts, rows)
+
+    def _peak(self, batch: int) -> float:
+        return self.lr if self.lr is not None else batch / 128 * 2e-4
 
     def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
         """``logit_scale * image @ text.T`` with learned OOP names; other names are as in zero-shot."""

@@ -13,7 +13,7 @@ from harness.types.task import Needs
 
 from ._contrastive import symmetric_contrastive
 from ._names import NameTuning
-from ._training import PAPER, Batch, Count, Rate, Share
+from ._training import PAPER, Batch, Count, Share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,8 +36,6 @@ class FSNL(NameTuning):
     paper = "Chen et al., CVPR 2025"
     presets = {"paper": {**PAPER, "lr": None, "caption_weight": 0.5, "captions_per_class": None}}  # noqa: RUF012
 
-    lr: Rate | None = 0.01
-    """Learning rate; None is the paper's rule, batch / 128 * 2e-4."""
     shots_per_batch: Count = 4
     """A batch holds classes * min(shots, this) images."""
     caption_weight: Share = 0.5
@@ -64,9 +62,6 @@ class FSNL(NameTuning):
 
         self.learn(task, loss, len(task.names) * min(task.shots or 1, self.shots_per_batch))
         return self
-
-    def _peak(self, batch: int) -> float:
-        return self.lr if self.lr is not None else batch / 128 * 2e-4
 
     def _located(self, task: Task) -> list[Prompt | None]:
         """The captions of the support as prompts around their own class name."""

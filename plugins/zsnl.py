@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -18,7 +18,7 @@ from ._contrastive import symmetric_contrastive
 from ._matched import Matched, matched
 from ._names import NameEmbeddings, NameTuning
 from ._refined import shifted, whitened
-from ._training import Batch, Count, Whole
+from ._training import PAPER, Batch, Count, Whole
 from ._ward import ward
 from ._wordings import wordings
 
@@ -36,15 +36,18 @@ class ZSNL(NameTuning):
     1. Clusters of the pool, from many restarts. 2. Clusters and names are matched one-to-one, all restarts times all
     wordings of the names as one batch; the restart of greatest total similarity is kept. 3. Images are assigned to
     names by the evidence of all restarts and wordings: what share of an image's cluster a name takes, and whether they
-    are matched (or by optimal transport; or, as in the paper, by the best restart's clusters). Where names tell nothing
-    the shares are alike, and what is left decides: near zero-shot's answer, averaged over a cluster. 4. Names are
-    learned on the confident images with FSNL's loss (a). 5. More rounds match and learn again, from the learned names.
+    are matched (or by optimal transport; or as in the paper, by the clusters that fit best, whose means are matched
+    with the protocol's prompts). Where names tell nothing the shares are alike, and what is left decides: near
+    zero-shot's answer, averaged over a cluster. 4. Names are learned on the confident images with FSNL's loss (a).
+    5. More rounds match and learn again, from the learned names.
     """
 
     needs = Needs(unlabeled=True, ip=True, clusters=True, vocabulary=True)
     paper = "Chen et al., CVPR 2025"
     presets = {  # noqa: RUF012
-        "paper": {"assign": "clusters", "known": "nothing", "shifts": 0, "restarts": 10, "confident": 16, "least": 20}
+        "paper": PAPER
+        | {"assign": "clusters", "known": "nothing", "shifts": 0, "restarts": 10, "confident": 16, "least": 20}
+        | {"lr": None, "images_per_batch": 4, "epochs": 100, "views": 1}
     }
 
     pool: Pool = "train-unlabeled"
@@ -63,9 +66,14 @@ class ZSNL(NameTuning):
     """Images of each name to learn from: those of greatest confidence, or all."""
     least: Count = 1
     """Images that a name must have to be learned."""
+    images_per_batch: Count | None = None
+    """A batch holds names * this images; None takes all of them."""
     epochs: Whole = 30
     rounds: Count = 1
     """At most; it ends when no image changes its name."""
+
+    def __post_init__(self) -> None:
+        self.needs = replace(self.needs, ip=self.known != "nothing", clusters=self.count == "given")
 
     def fit(self, task: Task) -> Self:
         """Discover, match, assign, learn."""
@@ -76,10 +84,13 @@ class ZSNL(NameTuning):
         texts = torch.stack([task.text.encode(p) for p in wordings(task.names, task.template, task.hint)])
         self.text_ = texts[0]
         cluster, k = self._discovered(task, pool)
+        as_in_paper = self.assign == "clusters"
+        if as_in_paper:
+            cluster, texts = cluster[:1], texts[:1]
         self.outcome_: dict[str, Any] = {"clusters": k, "rounds": []}
         before = None
         for _ in range(self.rounds):
-            found = matched(pool, cluster, k, texts, task.logit_scale)
+            found = matched(pool, cluster, k, texts, task.logit_scale, by_mean=as_in_paper)
             before = found.name[cluster[found.best]] if before is None else before
             named, confidence, discovered = self._assigned(task, pool, texts, cluster, found)
             self.found_ = Discovery(discovered.cluster[back], discovered.name)
@@ -101,19 +112,18 @@ class ZSNL(NameTuning):
 
     def _discovered(self, task: Task, pool: Tensor) -> tuple[Tensor, int]:
         """Clusters ``(r, n)`` and their number."""
-        known = Support(task.ip.image[:, :1], task.ip.label)
-        seen = pool
+        seen, label = pool, torch.zeros(0, dtype=torch.long, device=pool.device)
+        known = pool[:0]
         if self.known != "nothing":
-            seen = whitened(pool, known)
-            known = Support(whitened(known.image[:, 0], known)[:, None], known.label)
-        if self.known != "classes":
-            known = Support(known.image[:0], known.label[:0])
+            seen = whitened(pool, task.ip)
+            if self.known == "classes":
+                known, label = whitened(task.ip.image[:, 0], task.ip), task.ip.label
         seen = shifted(seen, self.shifts)
 
         def cluster(k: int) -> Tensor:
             if self.discover == "ward":
-                return ward(seen, k, known.image[:, 0], known.label)
-            return kmeans(seen, k, self.restarts, task.generator, known)
+                return ward(seen, k, known, label)
+            return kmeans(seen, k, self.restarts, task.generator, Support(known[:, None], label))
 
         k = task.clusters if self.count == "given" else estimate(seen, len(task.names), cluster)
         return cluster(k), k
@@ -149,7 +159,8 @@ class ZSNL(NameTuning):
         def loss(batch: Batch, names: Tensor) -> Tensor:
             return symmetric_contrastive(batch.image, names, batch.label, every, task.logit_scale)
 
-        self.learn(task, loss, None, Support(image[:, None], label))
+        batch = self.images_per_batch and self.images_per_batch * len(task.names)
+        self.learn(task, loss, batch, Support(image[:, None], label))
 
 
 def _told(found: Matched, cluster: Tensor, k: int, confidence: Tensor, moved: int, images: int) -> dict[str, Any]:

@@ -7,9 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
+from harness.method import build
 from harness.metrics import judge_discovery
 from harness.types.task import Support
 from harness_plugins import _clusters, _wordings
@@ -21,7 +23,7 @@ from harness_plugins._ward import ward
 from harness_plugins._wordings import shared_words, wordings
 
 from ..unit.makers import unit_rows
-from .tasks import HINT, NAMES, OOP_VOCABULARY, SIZE, images, make_task, quick, tower
+from .tasks import HINT, NAMES, OOP_VOCABULARY, SIZE, classes, images, make_task, quick, tower
 
 METHODS = ("cluster_vote", "kmeans_naming", "transclip", "zsnl")
 ZSNL = {"epochs": 20, "restarts": 5}
@@ -61,6 +63,26 @@ def test_zsnl_names_perfect_clusters_right(one_wording, parameters):
     method = quick("zsnl", **(ZSNL | parameters)).fit(unlabeled(image))
     assert set(judged(method, label).values()) == {1.0}
     assert (method.scores(image, OOP_VOCABULARY).argmax(dim=1) == label).all()
+
+
+def test_the_papers_preset_matches_the_means_of_the_best_fitting_clusters_with_the_prompts():
+    pool = F.normalize(0.5 * images(12, 20)[0][:, 0] + unit_rows(60, SIZE, 7), dim=1)
+    paper = build("zsnl", classes()["zsnl"], "paper")
+    found = paper.fit(unlabeled(pool, _ip=None)).discovery()
+    fit = kmeans(pool[canonical(pool)], 5, 10, torch.Generator().manual_seed(0))[0]
+    assert torch.equal(found.cluster[canonical(pool)], fit)
+    text = tower().encode([make_task().template.fill(name, HINT) for name in NAMES])
+    cosine = means(pool, found.cluster[None], 5)[0] @ text.T
+    assert found.name.tolist() == linear_sum_assignment(cosine.double().numpy(), maximize=True)[1].tolist()
+    assert (paper.epochs, paper.optimizer, paper._peak(452)) == (100, "sgd", pytest.approx(452 / 128 * 2e-4))
+
+
+def test_zsnl_needs_what_its_settings_read():
+    pool = images(12, 20)[0][:, 0]
+    told = quick("zsnl", **ZSNL, known="nothing", count="estimated")
+    assert told.needs.labels() == ("unlabeled", "vocabulary")
+    assert quick("zsnl").needs.labels() == ("unlabeled", "ip", "clusters", "vocabulary")
+    assert told.fit(unlabeled(pool, None, _ip=None)).outcome()["clusters"] > 1
 
 
 @pytest.mark.parametrize("name", ["cluster_vote", "kmeans_naming", "transclip"])
