@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -75,6 +75,10 @@ class GDA(Method):
         zero_shot = self.task_.logit_scale * image @ zero_shot_text(self.task_, vocabulary).T
         term = self.alpha_ * (image @ self.weight_.T + self.bias_)
         return move_within(zero_shot, term, positions(vocabulary, self.task_))
+
+    def outcome(self) -> dict[str, Any]:
+        """The weight that was chosen."""
+        return {"alpha": self.alpha_}
 
     def _choose(self, task: Task) -> float:
         """Leave-one-shot-out inside the support."""

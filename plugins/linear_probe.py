@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -88,6 +88,10 @@ class LinearProbe(Method):
         """
         at = fixed_positions(vocabulary, self.task_, "linear_probe")
         return image @ self.weight_[at].T + self.bias_[at]
+
+    def outcome(self) -> dict[str, Any]:
+        """The inverse regularisation that was chosen."""
+        return {"c": self.c_}
 
     def trainable(self) -> int:
         """Weights and biases."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -68,6 +68,10 @@ class TipAdapter(Method):
         """Zero-shot scores, moved by the cache among the names that have support."""
         zero_shot = self.task_.logit_scale * image @ zero_shot_text(self.task_, vocabulary).T
         return move_within(zero_shot, self.alpha_ * self._cache(image, self.beta_), positions(vocabulary, self.task_))
+
+    def outcome(self) -> dict[str, Any]:
+        """What was chosen on the validation draw."""
+        return {"alpha": self.alpha_, "beta": self.beta_}
 
     def _cache(self, image: Tensor, beta: float) -> Tensor:
         return torch.exp(-beta * (1 - image @ self.keys_.T)) @ self.values_

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from itertools import product
 
@@ -91,6 +92,16 @@ def test_tip_adapter_takes_the_first_of_the_best_on_the_validation_draw():
     assert (method.alpha_, method.beta_) <= min(smaller)
     fixed = quick("tip_adapter", alpha=3.0).fit(task)
     assert fixed.alpha_ == 3.0
+
+
+@pytest.mark.parametrize("name", ["gda", "linear_probe", "tip_adapter"])
+def test_what_was_chosen_is_told(name):
+    method = quick(name).fit(make_task())
+    told = json.loads(json.dumps(method.outcome()))
+    assert told
+    again = quick(name, **told).fit(make_task())  # as parameters they choose nothing, and give the same
+    image = images(2, 99)[0][:, 0]
+    assert torch.equal(again.scores(image, OOP_VOCABULARY), method.scores(image, OOP_VOCABULARY))
 
 
 # -- gda ---------------------------------------------------------------------------------------------------------------
