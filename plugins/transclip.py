@@ -32,7 +32,7 @@ class TransCLIP(Transductive):
 
     needs = Needs(unlabeled=True, vocabulary=True)
     paper = "Zanella et al., NeurIPS 2024"
-    presets = {"paper": {}}  # noqa: RUF012
+    presets = {"paper": {"pool": "test-unlabeled"}}  # noqa: RUF012 - it names the images that it is asked about
 
     text_weight: Weight = 1.0
     """Of the divergence from the text prediction (lambda)."""
