@@ -63,7 +63,7 @@ class Trained(Method):
     """Of SGD."""
     weight_decay: Rate = 0.0
     warmup_lr: Rate | None = None
-    """Constant learning rate of the first epoch; None has no such epoch."""
+    """Constant learning rate of the first epoch, before the cosine begins; None has no such epoch."""
     views: Count = 1
     """Views of each support image; a batch takes one of them at random."""
     crop: Share = 0.08
@@ -119,7 +119,8 @@ class Trained(Method):
     def _lr(self, epoch: int, batch: int, epochs: int | None = None) -> float:
         if epoch == 0 and self.warmup_lr is not None:
             return self.warmup_lr
-        return self._peak(batch) * 0.5 * (1 + math.cos(math.pi * epoch / (epochs or self.epochs)))
+        since = epoch if self.warmup_lr is None else epoch - 1  # CoOp's schedule, and that of all who built on it
+        return self._peak(batch) * 0.5 * (1 + math.cos(math.pi * since / (epochs or self.epochs)))
 
     def _peak(self, batch: int) -> float:
         return self.lr

@@ -79,8 +79,8 @@ def test_sgd_is_sgd_with_a_cosine(warmup_lr):
     method = Example(epochs=7, optimizer="sgd", lr=0.3, momentum=0.9, weight_decay=0.01, warmup_lr=warmup_lr)
     method.train(numbered(4), [parameter], lambda batch: (parameter.pow(4) * batch.label.sum()).sum())
     value, velocity = start.clone(), torch.zeros(4, dtype=torch.float64)
-    for epoch in range(7):
-        lr = warmup_lr if epoch == 0 and warmup_lr is not None else 0.3 * (1 + math.cos(math.pi * epoch / 7)) / 2
+    cosine = [0.3 * (1 + math.cos(math.pi * epoch / 7)) / 2 for epoch in range(7)]
+    for lr in cosine if warmup_lr is None else [warmup_lr, *cosine[:-1]]:
         velocity = 0.9 * velocity + 4 * value**3 * 6 + 0.01 * value
         value = value - lr * velocity
     torch.testing.assert_close(parameter, value)
