@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import Register, hookimpl
+from harness.prompts import HINTS
 from harness.types.task import Needs
 
 from ._training import PAPER, Batch, Count, Epochs, Rate, Trained, Weight
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from harness.types.task import Task
     from harness.types.vocabulary import Vocabulary
-
-_PAPER = {**PAPER, "optimizer": "adam", "lr": 0.002, "batch": 256, "epochs": None}
 
 
 @dataclass
@@ -35,8 +34,7 @@ class TaskRes(Trained):
     needs = Needs(support=True)
     paper = "Yu et al., CVPR 2023"
     presets = {  # noqa: RUF012 - read only
-        "paper": {**_PAPER, "alpha": 0.5},
-        "paper-animals": {**_PAPER, "alpha": 1.0},  # what the LAION-Beyond paper used for Animals
+        "paper": {**PAPER, "optimizer": "adam", "lr": 0.002, "batch": 256, "epochs": None, "alpha": None}
     }
 
     epochs: Epochs | None = 100
@@ -44,17 +42,18 @@ class TaskRes(Trained):
     lr: Rate = 0.01
     batch: Count | None = None
     """Images of a step; None takes all of the support."""
-    alpha: Weight = 0.5
-    """Weight of the residual."""
+    alpha: Weight | None = 0.5
+    """Weight of the residual; None is the setting of the LAION-Beyond paper, 1 for animals and 0.5 for all else."""
 
     def fit(self, task: Task) -> Self:
         """Learn the residuals from the support."""
         self.task_ = task
         text = zero_shot_text(task, task.vocabulary)
         residual = torch.zeros_like(text)
+        alpha = self.alpha if self.alpha is not None else 1.0 if task.hint == HINTS["Animals"] else 0.5
 
         def learned() -> Tensor:
-            return F.normalize(text + self.alpha * residual, dim=1)
+            return F.normalize(text + alpha * residual, dim=1)
 
         def loss(batch: Batch) -> Tensor:
             return F.cross_entropy(task.logit_scale * batch.image @ learned().T, batch.label)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.errors import MethodError
+from harness.method import build
 from harness.prompts import Piece, Prompt
 from harness.types.task import Support
 from harness_plugins import gda, linear_probe, tip_adapter, zero_shot
@@ -270,6 +271,18 @@ def test_taskres_trains_as_long_as_its_paper(shots, steps):
     task = make_task(shots=shots, progress=lambda done, total: calls.append(total))
     TaskRes(epochs=None).fit(task)
     assert calls == [steps] * steps
+
+
+@pytest.mark.parametrize(("hint", "alpha"), [("animal", 1.0), ("food", 0.5)])
+def test_the_papers_taskres_has_its_weight_for_every_domain(hint, alpha):
+    paper = build("taskres", TaskRes, "paper")
+    image = images(2, 99)[0][:, 0]
+    found, wanted = (
+        dataclasses.replace(method, epochs=3).fit(make_task(hint=hint)).scores(image, OOP_VOCABULARY)
+        for method in (paper, dataclasses.replace(paper, alpha=alpha))
+    )
+    assert paper.alpha is None
+    assert torch.equal(found, wanted)
 
 
 def test_taskres_without_training_is_zero_shot():
