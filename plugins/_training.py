@@ -31,6 +31,7 @@ PAPER: dict[str, Any] = {
     "warmup_lr": 1e-5,
     "epochs": 200,
     "views": 16,
+    "whole_batches": True,
 }
 """What the LAION-Beyond paper's trained methods share. 16 cached views stand for its random crops."""
 
@@ -64,6 +65,8 @@ class Trained(Method):
     weight_decay: Rate = 0.0
     warmup_lr: Rate | None = None
     """Constant learning rate of the first epoch, before the cosine begins; None has no such epoch."""
+    whole_batches: bool = False
+    """Whether images that do not fill a batch are left out of their epoch, unless they are all there are."""
     views: Count = 1
     """Views of each support image; a batch takes one of them at random."""
     crop: Share = 0.08
@@ -95,6 +98,7 @@ class Trained(Method):
         support = support or task.support
         images = min(images or len(support.label), len(support.label))
         batch, epochs = batch or images, self.epochs if epochs is None else epochs
+        images -= images % batch if self.whole_batches and images > batch else 0
         step = self._optimizer(parameters)
         per_epoch = math.ceil(images / batch)
         for epoch in range(epochs):

@@ -67,6 +67,14 @@ def test_an_epoch_of_a_few_random_images():
     assert [len(batch) for batch in trained(numbered(3), batch=16, images=16, epochs=2)] == [3, 3]
 
 
+def test_images_that_fill_no_batch_can_be_left_out():
+    seen = trained(numbered(10), batch=4, epochs=40, whole_batches=True)
+    assert [len(batch) for batch in seen] == [4] * 80
+    assert len({x for batch in seen for x in batch}) == 10
+    for batch in (10, 16, None):
+        assert [len(batch) for batch in trained(numbered(10), batch=batch, epochs=2, whole_batches=True)] == [10, 10]
+
+
 def test_all_views_are_used():
     seen = trained(numbered(5, views=3), epochs=30)
     assert {round(x % 1 * 10) for batch in seen for x in batch} == {0, 1, 2}
