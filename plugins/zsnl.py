@@ -73,7 +73,8 @@ class ZSNL(NameTuning):
     """At most; it ends when no image changes its name."""
 
     def __post_init__(self) -> None:
-        self.needs = replace(self.needs, ip=self.known != "nothing", clusters=self.count == "given")
+        if self.known == "nothing" or self.count == "estimated":
+            self.needs = replace(self.needs, ip=self.known != "nothing", clusters=self.count == "given")
 
     def fit(self, task: Task) -> Self:
         """Discover, match, assign, learn."""
