@@ -12,7 +12,8 @@ from sysconfig import get_config_var
 
 import pytest
 
-pytest.importorskip("setuptools")
+for needed in ("setuptools", "pybind11"):
+    pytest.importorskip(needed)
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not (ROOT / "setup.py").is_file(), reason="needs the source tree")
 
