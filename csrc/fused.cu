@@ -14,7 +14,6 @@ namespace {
 
 __global__ void __launch_bounds__(kThreads, 2) fused_kernel(const void* rows, const void* columns, Type type, int n, int m,
                                                             int dimension, bool swapped, Results out) {
-    extern __shared__ __align__(16) char shared[];
     __shared__ std::int32_t counts[3];
     Block team;
     match_block(team, rows, columns, type, blockIdx.x, n, m, dimension, swapped, shared, counts, out);
@@ -38,9 +37,8 @@ void match_fused(const CudaInput& input, Results results, void* stream) {
     const Sides sides(input);
     const std::size_t bytes = block_bytes(sides.n, sides.m);
     check(cudaFuncSetAttribute(fused_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "fused matching");
-    fused_kernel<<<unsigned(input.shape.batch), kThreads, bytes, static_cast<cudaStream_t>(stream)>>>(
-        sides.rows, sides.columns, Type(input.type), sides.n, sides.m, input.dimension, sides.swapped, results);
-    check(cudaGetLastError(), "fused matching");
+    launch("fused matching", fused_kernel, {unsigned(input.shape.batch), kThreads, bytes}, stream, sides.rows, sides.columns,
+           Type(input.type), sides.n, sides.m, input.dimension, sides.swapped, results);
 }
 
 }  // namespace harness

@@ -142,10 +142,9 @@ std::size_t workspace_bytes(Shape shape) {
     return Workspace::head(shape.batch) + std::size_t(shape.batch) * layout.each;
 }
 
-void match_large(const CudaInput& input, Results results, void* workspace, void* on) {
+void match_large(const CudaInput& input, Results results, void* workspace, void* stream) {
     if (input.shape.batch == 0) return;
     const Sides sides(input);
-    const auto stream = static_cast<cudaStream_t>(on);
     Workspace space{static_cast<char*>(workspace), Layout(sides.n, sides.m), input.shape.batch};
     int device = 0, processors = 0, cooperative = 0, per_processor = 0;
     check(cudaGetDevice(&device), "no CUDA device");
@@ -155,23 +154,20 @@ void match_large(const CudaInput& input, Results results, void* workspace, void*
 
     const unsigned batch = unsigned(input.shape.batch), blocks = unsigned(processors) * 8;
     const unsigned tiles = unsigned((sides.n + kTile - 1) / kTile) * unsigned((sides.m + kTile - 1) / kTile);
-    const int team = sides.m >= 1024 ? 1024 : (sides.m + 31) / 32 * 32;
+    const unsigned team = sides.m >= 1024 ? 1024 : (sides.m + 31) / 32 * 32;
     const Type type = Type(input.type);
-    check(cudaMemsetAsync(workspace, 0, Workspace::head(input.shape.batch), stream), "clearing the flags");
-    scales_kernel<<<blocks, kThreads, 0, stream>>>(sides.rows, sides.columns, type, input.dimension, space);
-    product_kernel<<<batch * tiles, kThreads, 0, stream>>>(sides.rows, sides.columns, type, input.dimension, space);
+    check(cudaMemsetAsync(workspace, 0, Workspace::head(input.shape.batch), static_cast<cudaStream_t>(stream)), "clearing the flags");
+    launch("scales", scales_kernel, {blocks, kThreads}, stream, sides.rows, sides.columns, type, input.dimension, space);
+    launch("the product", product_kernel, {batch * tiles, kThreads}, stream, sides.rows, sides.columns, type, input.dimension, space);
     if (cooperative && per_processor > 0) {
-        void* arguments[] = {&space};
         const unsigned grid = unsigned(processors) * (per_processor < 2 ? per_processor : 2);
-        check(cudaLaunchCooperativeKernel(reinterpret_cast<void*>(auction_kernel), grid, kThreads, arguments, 0, stream),
-              "the auction");
+        launch("the auction", auction_kernel, {grid, kThreads, 0, true}, stream, space);
     } else {
-        lone_auction_kernel<<<1, kThreads, 0, stream>>>(space);
+        launch("the auction", lone_auction_kernel, {1, kThreads}, stream, space);
     }
-    paths_kernel<<<batch, team, 0, stream>>>(space);
-    certify_kernel<<<blocks, kThreads, 0, stream>>>(space);
-    ties_kernel<<<batch, team, 0, stream>>>(space, sides.swapped, results);
-    check(cudaGetLastError(), "matching");
+    launch("paths", paths_kernel, {batch, team}, stream, space);
+    launch("the certificate", certify_kernel, {blocks, kThreads}, stream, space);
+    launch("ties", ties_kernel, {batch, team}, stream, space, sides.swapped, results);
 }
 
 }  // namespace harness

@@ -10,6 +10,7 @@
 
 #ifdef __CUDACC__
 #include <cooperative_groups.h>
+#include <multiply_add.cuh>  // <>: tests put their own before it
 #define HARNESS_TEAM __device__ __forceinline__
 #define HARNESS_BOTH __host__ __device__ inline
 #define HARNESS_UNROLL _Pragma("unroll")
@@ -84,12 +85,8 @@ struct Warp {
         for (int step = 16; step > 0; step /= 2) x += __shfl_xor_sync(all, static_cast<long long>(x), step);
         return x;
     }
-    // Matrices of a warp: sum (16, 8) int32 += a (16, 32) int8 times b (32, 8) int8. Who holds what: PTX ISA, "Matrix
-    // fragments for mma.m16n8k32", and EmulatedWarp::multiply.
     HARNESS_TEAM void multiply(int (&sum)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) const {
-        asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-            : "+r"(sum[0]), "+r"(sum[1]), "+r"(sum[2]), "+r"(sum[3])
-            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+        multiply_add(sum, a, b);
     }
 };
 
