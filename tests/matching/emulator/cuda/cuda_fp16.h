@@ -1,0 +1,6 @@
+#pragma once
+
+struct __half {
+    _Float16 value;
+};
+inline float __half2float(__half x) { return float(x.value); }

@@ -1,0 +1,161 @@
+"""Builds the emulator and talks to it: the CUDA kernels on a device that is a program of the CPU."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from harness.matching.fallback import Solved
+
+HERE = Path(__file__).parent
+CSRC = HERE.parents[2] / "csrc"
+
+COMMON = ["-O1", "-g", "-std=c++17", "-pthread", "-Wall", "-Wno-unknown-pragmas", f"-I{HERE / 'cuda'}", f"-I{CSRC}"]
+DEVICE = ["-D__CUDACC__", "-x", "c++"]
+BUILDS = {
+    "plain": ([], []),
+    "memory": (["-DEMULATOR_MEMORY"], ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]),
+    # volatile is CUDA's relaxed atomic: scheduler.cpp says so where the compiler asks
+    "races": (["-DEMULATOR_RACES"], ["-fsanitize=thread", "--param=tsan-distinguish-volatile=1"]),
+}
+"""What to define, and how to instrument kernels (never the scheduler)."""
+
+ENVIRONMENT = {**os.environ, "TSAN_OPTIONS": "halt_on_error=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
+TYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
+
+
+def usable() -> bool:
+    """Whether an emulator can be built here."""
+    return sys.platform == "linux" and platform.machine() == "x86_64" and shutil.which("g++") is not None
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One kernel's launch, and what its longest chain of meetings consists of."""
+
+    kernel: str
+    blocks: int
+    threads: int
+    shared: int
+    meetings: dict[str, int]
+    """By name ("__syncthreads", "grid.sync", "__ballot_sync" ...): the most that any block, grid or warp had."""
+
+
+class EmulatorError(Exception):
+    """The emulator ended, or refused a problem: its sentence."""
+
+
+def build(name: str, folder: Path) -> Path:
+    """Compile one of `BUILDS` into `folder`, unless it is there already."""
+    sources = sorted(path for root in (HERE, CSRC) for path in root.rglob("*.*") if path.suffix != ".pyc")
+    content = b"".join(path.read_bytes() for path in sources)
+    program = folder / f"{name}-{hashlib.sha256(content).hexdigest()[:16]}"
+    with FileLock(folder / f"{name}.lock"):
+        if program.exists():
+            return program
+        for old in folder.glob(f"{name}-*"):
+            old.unlink()
+        defines, instrument = BUILDS[name]
+        jobs = [[*defines, str(HERE / f"{part}.cpp")] for part in ("scheduler", "main")]
+        jobs += [[*defines, *instrument, *DEVICE, str(CSRC / f"{part}.cu")] for part in ("fused", "large")]
+        with tempfile.TemporaryDirectory(dir=folder) as room:
+            objects = [f"{room}/{index}.o" for index in range(len(jobs))]
+            commands = [["g++", *COMMON, *job, "-c", "-o", out] for job, out in zip(jobs, objects, strict=True)]
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(call, commands))
+            call(["g++", "-no-pie", "-pthread", *instrument, *objects, "-o", f"{room}/program"])
+            Path(room, "program").replace(program)
+    return program
+
+
+def call(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise EmulatorError(f"{' '.join(command)}\n{done.stderr}")
+
+
+class Emulator:
+    """A device. Starts when the first problem comes, and again after one that ended it."""
+
+    def __init__(self, program: Path) -> None:
+        self.program = program
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Emulator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None:
+            self.end()
+
+    def match(
+        self,
+        kernel: str,
+        prototypes: NDArray[np.generic] | torch.Tensor,
+        names: NDArray[np.generic] | torch.Tensor,
+        *,
+        offset: int = 0,
+        processors: int = 2,
+        cooperative: bool = True,
+        shared_limit: int = 227 * 1024,
+        seed: int = 1,
+    ) -> tuple[Solved, list[Launch]]:
+        """Match prototypes (b, n, d) with names (b, m, d), float32, float16 or bfloat16, by "fused" or "large".
+
+        The sides begin `offset` bytes after an aligned address; `shared_limit` is in bytes; `seed` decides the order in
+        which threads run.
+
+        Raises:
+            EmulatorError: the kernel did what a GPU leaves undefined, a sanitizer found something, or it does not fit.
+        """
+        p, t = (torch.as_tensor(side).contiguous() for side in (prototypes, names))
+        (b, n, d), m = p.shape, t.shape[1]
+        words = (kernel, TYPES[p.dtype], b, n, m, d, offset, processors, int(cooperative), shared_limit, seed)
+        head = " ".join(map(str, words)) + "\n"
+        reply = json.loads(
+            self.ask(head.encode() + b"".join(side.view(torch.uint8).numpy().tobytes() for side in (p, t)))
+        )
+        if "error" in reply:
+            raise EmulatorError(reply["error"])
+        solved = Solved.empty(b, n)
+        for array in solved:
+            array[...] = np.frombuffer(self.process.stdout.read(array.nbytes), array.dtype).reshape(array.shape)
+        launches = []
+        for launch in reply["launches"]:
+            own = {key: launch.pop(key) for key in ("kernel", "blocks", "threads", "shared")}
+            launches.append(Launch(**own, meetings=launch))
+        return solved, launches
+
+    def ask(self, question: bytes) -> bytes:
+        if self.process is None:
+            pipe = subprocess.PIPE
+            self.process = subprocess.Popen([str(self.program)], stdin=pipe, stdout=pipe, stderr=pipe, env=ENVIRONMENT)
+        try:
+            self.process.stdin.write(question)
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = b""
+        if not line.endswith(b"\n"):
+            raise EmulatorError(self.end() or "the emulator ended without a word")
+        return line
+
+    def end(self) -> str:
+        """Let the program end; what it said."""
+        _, words = self.process.communicate()
+        self.process = None
+        return words.decode(errors="replace").strip()

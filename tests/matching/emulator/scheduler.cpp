@@ -1,0 +1,408 @@
+// Compiled without instrumentation in every build: a sanitizer sees what kernels do, and of this file what sanitizers.hpp says.
+//
+//     fibre    a CUDA thread: a stack, and a place among those it meets
+//     group    a warp, a block or the grid: threads that meet
+//     block    its fibres run on a thread of the host that is its own, so that thread_local means "shared by the block"
+//     wave     the blocks that are on the device at once: all of a cooperative launch, else a few
+//
+// One thread of the host runs at a time, the turn goes round: nothing here needs a lock but the turn.
+
+#include "scheduler.hpp"
+
+#include <link.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <condition_variable>
+#include <cstdarg>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "report.hpp"
+#include "sanitizers.hpp"
+
+namespace harness {
+alignas(16) thread_local char shared[emulator::kLargestShared];  // declared in csrc/launch.cuh
+}
+
+Index threadIdx, blockIdx, blockDim, gridDim;
+
+namespace emulator {
+
+Device device;
+std::vector<Launch> launches;
+
+namespace {
+
+constexpr int kLanes = 32;
+constexpr int kOps = int(Op::count);
+constexpr std::size_t kStack = 256 * 1024;  // bytes, most of them never touched
+constexpr unsigned kWave = 3;               // blocks at once, where they do not wait for each other
+constexpr std::array<const char*, kOps> kNames{"__syncthreads", "__syncthreads_or", "grid.sync",       "__syncwarp", "__reduce_min_sync", "__reduce_max_sync",
+                                               "__ballot_sync", "__shfl_sync",      "__shfl_xor_sync", "mma"};
+
+struct Fibre;
+struct Block;
+
+struct Group {
+    const char* name = "";
+    Fibre *first = nullptr, *last = nullptr;
+    int arrived = 0, ended = 0;
+    unsigned turn = 0;  // meetings so far
+    Op op{};
+    char order[2] = {};  // places for sanitizer::release, in turn: nobody waits at one while others come to the next but one
+    std::array<std::int64_t, kOps> meetings{};
+};
+
+struct Warp : Group {
+    std::uint32_t brought[2][kLanes * 8];  // in turn, too
+};
+
+struct Fibre {
+    char* stack = nullptr;
+    void *at = nullptr, *context = nullptr, *fake_stack = nullptr;
+    Block* block = nullptr;
+    Warp* warp = nullptr;
+    Group* waits_in = nullptr;
+    unsigned rank = 0;
+    bool ended = false;
+};
+
+struct Block : Group {
+    unsigned index = 0;
+    std::vector<Warp> warps;
+    std::vector<Fibre*> ready;
+    int any[2] = {};
+    std::thread host;
+    void *host_at = nullptr, *host_context = nullptr, *host_fake_stack = nullptr;
+    const void* host_stack = nullptr;
+    std::size_t host_stack_size = 0;
+};
+
+std::mt19937 chance;
+std::vector<Fibre> fibres;
+std::map<const void*, int> allowed_shared;
+
+Fibre* now = nullptr;  // runs, null on the host
+Group grid;
+const std::function<void()>* body = nullptr;
+std::string kernel_name;
+char begun = 0, over = 0;  // places for sanitizer::release: before and after a launch
+
+std::mutex guard;
+std::condition_variable turn_changed;
+Block* turn = nullptr;  // null: the launch's own
+
+[[noreturn]] __attribute__((format(printf, 1, 2))) void fail(const char* format, ...) {
+    std::va_list rest;
+    va_start(rest, format);
+    std::fprintf(stderr, "%s", kernel_name.c_str());
+    if (now) std::fprintf(stderr, ", block %u, thread %u", now->block->index, now->rank);
+    std::fprintf(stderr, ": ");
+    std::vfprintf(stderr, format, rest);
+    std::fprintf(stderr, "\n");
+    va_end(rest);
+    std::abort();
+}
+
+// --------------------------------------------------------------------------------------------------------- switching
+
+// Saves what a function has to keep, and the stack; goes on where `to` was saved.
+extern "C" void emulator_switch(void** from, void* to);
+asm(R"(
+.text
+.globl emulator_switch
+emulator_switch:
+    pushq %rbp
+    pushq %rbx
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    movq %rsp, (%rdi)
+    movq %rsi, %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbx
+    popq %rbp
+    ret
+)");
+
+void run(Fibre* fibre) {
+    Block& block = *fibre->block;
+    now = fibre;
+    threadIdx.x = fibre->rank;
+    blockIdx.x = block.index;
+    sanitizer::leave_stack(&block.host_fake_stack, fibre->stack, kStack);
+    sanitizer::go_to(fibre->context);
+    emulator_switch(&block.host_at, fibre->at);
+    sanitizer::enter_stack(block.host_fake_stack, nullptr, nullptr);
+    now = nullptr;
+}
+
+void leave(bool for_ever = false) {
+    Fibre& fibre = *now;
+    Block& block = *fibre.block;
+    sanitizer::leave_stack(for_ever ? nullptr : &fibre.fake_stack, block.host_stack, block.host_stack_size);
+    sanitizer::go_to(block.host_context);
+    emulator_switch(&fibre.at, block.host_at);
+    sanitizer::enter_stack(fibre.fake_stack, &block.host_stack, &block.host_stack_size);
+}
+
+void live() {
+    Fibre& fibre = *now;
+    sanitizer::enter_stack(nullptr, &fibre.block->host_stack, &fibre.block->host_stack_size);
+    sanitizer::acquire(&begun);
+    (*body)();
+    sanitizer::release(&over);
+    fibre.ended = true;
+    for (Group* group : {static_cast<Group*>(fibre.warp), static_cast<Group*>(fibre.block), &grid}) {
+        if (group->arrived) fail("the thread ends while others of its %s wait at %s", group->name, kNames[int(group->op)]);
+        ++group->ended;
+    }
+    leave(true);
+    std::abort();
+}
+
+void prepare(Fibre& fibre, Block& block, unsigned rank) {
+    fibre.block = &block;
+    fibre.warp = &block.warps[rank / kLanes];
+    fibre.rank = rank;
+    fibre.ended = false;
+    fibre.waits_in = nullptr;
+    sanitizer::permit(fibre.stack, kStack);
+    void** top = reinterpret_cast<void**>(fibre.stack + kStack) - 2;
+    *--top = nullptr;  // where `live` would return to
+    *--top = reinterpret_cast<void*>(live);
+    for (int k = 0; k < 6; ++k) *--top = nullptr;  // the registers of emulator_switch
+    fibre.at = top;
+}
+
+// --------------------------------------------------------------------------------------------------------- meetings
+
+void meet(Group& group, Op op, bool barrier) {
+    if (group.ended) fail("%s, but a thread of its %s has ended", kNames[int(op)], group.name);
+    if (group.arrived && group.op != op)
+        fail("%s, but others of its %s wait at %s", kNames[int(op)], group.name, kNames[int(group.op)]);
+    group.op = op;
+    char* const place = &group.order[group.turn % 2];
+    if (barrier) sanitizer::release(place);
+    if (++group.arrived == group.last - group.first) {
+        group.arrived = 0;
+        ++group.turn;
+        ++group.meetings[int(op)];
+        for (Fibre* fibre = group.first; fibre != group.last; ++fibre) {
+            fibre->waits_in = nullptr;
+            fibre->block->ready.push_back(fibre);
+        }
+    } else {
+        now->waits_in = &group;
+    }
+    leave();
+    if (barrier) sanitizer::acquire(place);
+}
+
+}  // namespace
+
+void sync_block() { meet(*now->block, Op::sync_block, true); }
+void sync_warp() { meet(*now->warp, Op::sync_warp, true); }
+void sync_grid() {
+    if (grid.first == nullptr) fail("grid.sync in a launch that is not cooperative");
+    meet(grid, Op::sync_grid, true);
+}
+
+bool any_of_block(bool mine) {
+    Block& block = *now->block;
+    int& any = block.any[block.turn % 2];
+    any = block.arrived ? any | int(mine) : int(mine);
+    meet(block, Op::any_of_block, true);
+    return any;
+}
+
+const void* gather(Op op, unsigned mask, const void* mine, std::size_t size) {
+    Warp& warp = *now->warp;
+    if (mask != 0xffffffffu) fail("%s of some lanes only: not emulated", kNames[int(op)]);
+    std::uint32_t* const all = warp.brought[warp.turn % 2];
+    const std::size_t words = size / 4;
+    for (std::size_t k = 0; k < words; ++k) all[now->rank % kLanes * words + k] = static_cast<const std::uint32_t*>(mine)[k];
+    meet(warp, op, false);
+    return all;
+}
+
+// ---------------------------------------------------------------------------------------------------------- launches
+
+namespace {
+
+// What is shared by a block has any value at first. An unlikely one: 0xcdcdcdcd is large, negative and no index.
+void fill_shared(std::size_t bytes) {
+    dl_iterate_phdr(
+        [](dl_phdr_info* program, std::size_t, void*) {
+            for (int k = 0; k < program->dlpi_phnum; ++k)
+                if (program->dlpi_phdr[k].p_type == PT_TLS)
+                    std::fill_n(static_cast<volatile char*>(program->dlpi_tls_data), program->dlpi_phdr[k].p_memsz, char(0xcd));
+            return 1;  // the first is the program itself
+        },
+        nullptr);
+    sanitizer::forbid(harness::shared + bytes, sizeof harness::shared - bytes);
+}
+
+void host(Block& block, std::size_t shared) {
+    fill_shared(shared);
+    sanitizer::release(&begun);
+    block.host_context = sanitizer::this_fibre();
+    for (int left = int(block.last - block.first); left > 0;) {
+        std::unique_lock<std::mutex> lock(guard);
+        turn_changed.wait(lock, [&] { return turn == &block; });
+        do {
+            std::swap(block.ready[chance() % block.ready.size()], block.ready.back());
+            Fibre* const fibre = block.ready.back();
+            block.ready.pop_back();
+            run(fibre);
+            left -= fibre->ended;
+        } while (!block.ready.empty() && chance() % 256);
+        turn = nullptr;
+        turn_changed.notify_all();
+    }
+    sanitizer::permit(harness::shared, sizeof harness::shared);
+}
+
+[[noreturn]] void deadlock(Fibre* first, Fibre* last) {
+    for (Fibre* fibre = first; fibre != last; ++fibre)
+        if (fibre->waits_in) {
+            now = fibre;
+            fail("waits at %s for ever", kNames[int(fibre->waits_in->op)]);
+        }
+    fail("nobody can go on");
+}
+
+void wave(const Extent& extent, unsigned first, unsigned count, Launch& report) {
+    std::vector<Block> blocks(count);
+    grid = Group{};
+    grid.name = "grid";
+    if (extent.cooperative) {
+        grid.first = fibres.data();
+        grid.last = fibres.data() + count * extent.threads;
+    }
+    for (unsigned b = 0; b < count; ++b) {
+        Block& block = blocks[b];
+        block.name = "block";
+        block.index = first + b;
+        block.first = fibres.data() + b * extent.threads;
+        block.last = block.first + extent.threads;
+        block.warps.resize(extent.threads / kLanes);
+        for (std::size_t w = 0; w < block.warps.size(); ++w) {
+            block.warps[w].name = "warp";
+            block.warps[w].first = block.first + w * kLanes;
+            block.warps[w].last = block.warps[w].first + kLanes;
+        }
+        block.ready.reserve(extent.threads);  // later, fibres push: memory would be theirs
+        for (unsigned rank = 0; rank < extent.threads; ++rank) {
+            prepare(block.first[rank], block, rank);
+            block.ready.push_back(block.first + rank);
+        }
+    }
+    for (Block& block : blocks) block.host = std::thread(host, std::ref(block), extent.shared);
+    for (;;) {
+        std::vector<Block*> able;
+        bool all_ended = true;
+        for (Block& block : blocks) {
+            if (!block.ready.empty()) able.push_back(&block);
+            all_ended = all_ended && block.ended == block.last - block.first;
+        }
+        if (all_ended) break;
+        if (able.empty()) deadlock(fibres.data(), fibres.data() + count * extent.threads);
+        std::unique_lock<std::mutex> lock(guard);
+        turn = able[chance() % able.size()];
+        turn_changed.notify_all();
+        turn_changed.wait(lock, [] { return turn == nullptr; });
+    }
+    const auto most = [&](const Group& group) {
+        for (int op = 0; op < kOps; ++op) report.meetings[op].second = std::max(report.meetings[op].second, group.meetings[op]);
+    };
+    most(grid);
+    for (Block& block : blocks) {
+        block.host.join();
+        most(block);
+        for (const Warp& warp : block.warps) most(warp);
+    }
+}
+
+// "fused_kernel" of "0000000000403f10 t harness::(anonymous namespace)::fused_kernel(void const*, int)".
+std::string short_name(std::string symbol) {
+    const std::string nameless = "(anonymous namespace)::";
+    for (std::size_t at; (at = symbol.find(nameless)) != std::string::npos;) symbol.erase(at, nameless.size());
+    symbol = symbol.substr(0, symbol.find('('));
+    return symbol.substr(symbol.find_last_of(": ") + 1);
+}
+
+// Kernels have no name at run time but in the symbols of this program's file.
+std::string name_of(const void* kernel) {
+    static const auto names = [] {
+        std::map<std::uintptr_t, std::string> found;
+        char line[4096];
+        std::FILE* const symbols = popen(("nm -C /proc/" + std::to_string(getpid()) + "/exe").c_str(), "r");
+        while (symbols && std::fgets(line, sizeof line, symbols)) found.emplace(std::strtoull(line, nullptr, 16), short_name(line));
+        if (symbols) pclose(symbols);
+        return found;
+    }();
+    const auto at = names.find(reinterpret_cast<std::uintptr_t>(kernel));
+    return at == names.end() ? "kernel" : at->second;
+}
+
+}  // namespace
+
+const char* sentence(Error error) {
+    switch (error) {
+        case Error::none: return "no error";
+        case Error::configuration: return "invalid launch configuration";
+        case Error::shared_memory: return "more shared memory than a block may have";
+        case Error::too_large: return "more blocks than a cooperative launch may have";
+    }
+    return "unknown error";
+}
+
+Error allow_shared(const void* kernel, int bytes) {
+    if (bytes + kStaticShared > device.shared_limit) return Error::shared_memory;
+    allowed_shared[kernel] = bytes;
+    return Error::none;
+}
+
+Error launch(const void* kernel, const Extent& extent, const std::function<void()>& run_kernel) {
+    if (extent.blocks == 0 || extent.threads == 0 || extent.threads > 1024) return Error::configuration;
+    if (extent.shared > std::size_t(std::max(48 * 1024, allowed_shared[kernel]))) return Error::shared_memory;
+    if (extent.cooperative && extent.blocks > unsigned(device.processors * kBlocksPerProcessor)) return Error::too_large;
+    kernel_name = name_of(kernel);
+    if (extent.threads % kLanes) fail("%u threads: warps that are not full are not emulated", extent.threads);
+    body = &run_kernel;
+    blockDim.x = extent.threads;
+    gridDim.x = extent.blocks;
+    const unsigned together = extent.cooperative ? extent.blocks : std::min(extent.blocks, kWave);
+    while (fibres.size() < std::size_t(together) * extent.threads) {
+        Fibre fibre;
+        fibre.stack = static_cast<char*>(mmap(nullptr, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+        fibre.context = sanitizer::new_fibre();
+        fibres.push_back(fibre);
+    }
+    Launch report{kernel_name, extent.blocks, extent.threads, extent.shared, {}};
+    for (const char* name : kNames) report.meetings.emplace_back(name, 0);
+    sanitizer::release(&begun);
+    for (unsigned first = 0; first < extent.blocks; first += together) wave(extent, first, std::min(together, extent.blocks - first), report);
+    sanitizer::acquire(&over);
+    launches.push_back(std::move(report));
+    return Error::none;
+}
+
+void seed(unsigned value) { chance.seed(value); }
+
+}  // namespace emulator

@@ -1,0 +1,54 @@
+// Runs CUDA kernels on the CPU: each CUDA thread is a fibre that runs until it has to meet others, in random order.
+//
+// Whatever a GPU leaves undefined ends the program with a sentence: threads of a block at different barriers, lanes of a
+// warp at different operations, a thread that ends while others wait for it, a wait without end. What the headers in cuda/
+// offer is made from the functions here.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <type_traits>
+
+struct Index {
+    unsigned x;
+};
+extern Index threadIdx, blockIdx, blockDim, gridDim;  // of the thread that runs now
+
+namespace emulator {
+
+// What threads meet for.
+enum class Op { sync_block, any_of_block, sync_grid, sync_warp, reduce_min, reduce_max, ballot, shuffle, shuffle_xor, multiply, count };
+
+// Barriers: what threads wrote before is seen by all of them after.
+void sync_block();
+void sync_grid();
+void sync_warp();
+bool any_of_block(bool mine);
+
+// All 32 lanes bring a value and get everyone's. No barrier: CUDA promises nothing about memory here.
+const void* gather(Op op, unsigned mask, const void* mine, std::size_t size);
+template <class T>
+const T* gather(Op op, unsigned mask, const T& mine) {
+    static_assert(std::is_trivially_copyable_v<T> && sizeof(T) % 4 == 0 && sizeof(T) <= 32);
+    return static_cast<const T*>(gather(op, mask, &mine, sizeof mine));
+}
+
+enum class Error { none, configuration, shared_memory, too_large };
+const char* sentence(Error error);
+
+struct Device {
+    int processors, cooperative, shared_limit;  // shared_limit: bytes of shared memory that a block may ask for
+};
+extern Device device;
+constexpr int kStaticShared = 16;        // bytes, as nvcc counts those of the fused kernel
+constexpr int kBlocksPerProcessor = 4;  // of any kernel
+
+struct Extent {
+    unsigned blocks, threads;
+    std::size_t shared;  // bytes of dynamic shared memory
+    bool cooperative;
+};
+Error allow_shared(const void* kernel, int bytes);
+Error launch(const void* kernel, const Extent& extent, const std::function<void()>& body);
+
+}  // namespace emulator
