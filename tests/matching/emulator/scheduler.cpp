@@ -79,7 +79,6 @@ struct Fibre {
 
 struct Block : Group {
     unsigned index = 0;
-    std::vector<Warp> warps;
     std::vector<Fibre*> ready;
     int any[2] = {};
     std::thread host;
@@ -89,7 +88,9 @@ struct Block : Group {
 };
 
 std::mt19937 chance;
-std::vector<Fibre> fibres;
+std::vector<Fibre> fibres;  // these three are kept from launch to launch: memory is given back by who got it
+std::vector<Warp> warps;
+std::vector<Block> blocks;
 std::map<const void*, int> allowed_shared;
 
 Fibre* now = nullptr;  // runs, null on the host
@@ -175,9 +176,9 @@ void live() {
     std::abort();
 }
 
-void prepare(Fibre& fibre, Block& block, unsigned rank) {
+void prepare(Fibre& fibre, Block& block, Warp& warp, unsigned rank) {
     fibre.block = &block;
-    fibre.warp = &block.warps[rank / kLanes];
+    fibre.warp = &warp;
     fibre.rank = rank;
     fibre.ended = false;
     fibre.waits_in = nullptr;
@@ -218,7 +219,7 @@ void meet(Group& group, Op op, bool barrier) {
 void sync_block() { meet(*now->block, Op::sync_block, true); }
 void sync_warp() { meet(*now->warp, Op::sync_warp, true); }
 void sync_grid() {
-    if (grid.first == nullptr) fail("grid.sync in a launch that is not cooperative");
+    if (grid.first == grid.last) fail("grid.sync in a launch that is not cooperative");
     meet(grid, Op::sync_grid, true);
 }
 
@@ -286,42 +287,37 @@ void host(Block& block, std::size_t shared) {
     fail("nobody can go on");
 }
 
+void form(Group& group, const char* name, Fibre* first, unsigned size) {
+    group = Group{};
+    group.name = name;
+    group.first = first;
+    group.last = first + size;
+}
+
 void wave(const Extent& extent, unsigned first, unsigned count, Launch& report) {
-    std::vector<Block> blocks(count);
-    grid = Group{};
-    grid.name = "grid";
-    if (extent.cooperative) {
-        grid.first = fibres.data();
-        grid.last = fibres.data() + count * extent.threads;
-    }
+    Fibre* const end = fibres.data() + count * extent.threads;
+    form(grid, "grid", fibres.data(), extent.cooperative ? count * extent.threads : 0);
     for (unsigned b = 0; b < count; ++b) {
         Block& block = blocks[b];
-        block.name = "block";
+        form(block, "block", fibres.data() + b * extent.threads, extent.threads);
         block.index = first + b;
-        block.first = fibres.data() + b * extent.threads;
-        block.last = block.first + extent.threads;
-        block.warps.resize(extent.threads / kLanes);
-        for (std::size_t w = 0; w < block.warps.size(); ++w) {
-            block.warps[w].name = "warp";
-            block.warps[w].first = block.first + w * kLanes;
-            block.warps[w].last = block.warps[w].first + kLanes;
-        }
-        block.ready.reserve(extent.threads);  // later, fibres push: memory would be theirs
         for (unsigned rank = 0; rank < extent.threads; ++rank) {
-            prepare(block.first[rank], block, rank);
+            Warp& warp = warps[(b * extent.threads + rank) / kLanes];
+            if (rank % kLanes == 0) form(warp, "warp", block.first + rank, kLanes);
+            prepare(block.first[rank], block, warp, rank);
             block.ready.push_back(block.first + rank);
         }
     }
-    for (Block& block : blocks) block.host = std::thread(host, std::ref(block), extent.shared);
+    for (unsigned b = 0; b < count; ++b) blocks[b].host = std::thread(host, std::ref(blocks[b]), extent.shared);
     for (;;) {
         std::vector<Block*> able;
         bool all_ended = true;
-        for (Block& block : blocks) {
-            if (!block.ready.empty()) able.push_back(&block);
-            all_ended = all_ended && block.ended == block.last - block.first;
+        for (unsigned b = 0; b < count; ++b) {
+            if (!blocks[b].ready.empty()) able.push_back(&blocks[b]);
+            all_ended = all_ended && blocks[b].ended == int(extent.threads);
         }
         if (all_ended) break;
-        if (able.empty()) deadlock(fibres.data(), fibres.data() + count * extent.threads);
+        if (able.empty()) deadlock(fibres.data(), end);
         std::unique_lock<std::mutex> lock(guard);
         turn = able[chance() % able.size()];
         turn_changed.notify_all();
@@ -331,11 +327,11 @@ void wave(const Extent& extent, unsigned first, unsigned count, Launch& report) 
         for (int op = 0; op < kOps; ++op) report.meetings[op].second = std::max(report.meetings[op].second, group.meetings[op]);
     };
     most(grid);
-    for (Block& block : blocks) {
-        block.host.join();
-        most(block);
-        for (const Warp& warp : block.warps) most(warp);
+    for (unsigned b = 0; b < count; ++b) {
+        blocks[b].host.join();
+        most(blocks[b]);
     }
+    for (unsigned w = 0; w < count * extent.threads / kLanes; ++w) most(warps[w]);
 }
 
 // "fused_kernel" of "0000000000403f10 t harness::(anonymous namespace)::fused_kernel(void const*, int)".
@@ -388,11 +384,17 @@ Error launch(const void* kernel, const Extent& extent, const std::function<void(
     blockDim.x = extent.threads;
     gridDim.x = extent.blocks;
     const unsigned together = extent.cooperative ? extent.blocks : std::min(extent.blocks, kWave);
-    while (fibres.size() < std::size_t(together) * extent.threads) {
+    const std::size_t most = std::size_t(together) * extent.threads;
+    while (fibres.size() < most) {
         Fibre fibre;
         fibre.stack = static_cast<char*>(mmap(nullptr, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
         fibre.context = sanitizer::new_fibre();
         fibres.push_back(fibre);
+    }
+    if (warps.size() < most / kLanes) warps.resize(most / kLanes);
+    while (blocks.size() < together) {
+        blocks.emplace_back();
+        blocks.back().ready.reserve(1024);
     }
     Launch report{kernel_name, extent.blocks, extent.threads, extent.shared, {}};
     for (const char* name : kNames) report.meetings.emplace_back(name, 0);
@@ -406,3 +408,11 @@ Error launch(const void* kernel, const Extent& extent, const std::function<void(
 void seed(unsigned value) { chance.seed(value); }
 
 }  // namespace emulator
+
+#if defined(EMULATOR_RACES)
+// The compiler calls these before an access to a volatile, which the PTX ISA defines as a relaxed atomic one.
+extern "C" int __tsan_atomic32_load(const volatile int* at, int order);
+extern "C" int __tsan_atomic32_fetch_or(volatile int* at, int bits, int order);
+extern "C" void __tsan_volatile_read4(int* at) { __tsan_atomic32_load(at, __ATOMIC_RELAXED); }
+extern "C" void __tsan_volatile_write4(int* at) { __tsan_atomic32_fetch_or(at, 0, __ATOMIC_RELAXED); }
+#endif
