@@ -2,23 +2,187 @@
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.matching import instances, native
+
+from .emulator.device import EmulatorError
+from .test_assignment import price_war, products, staircase
 
 pytestmark = pytest.mark.skipif(not native.has_cpp(), reason="the native module is not built")
 
 KERNELS = ["fused", "large"]
+kernels = pytest.mark.parametrize("kernel", KERNELS)
 
 
-def same(found, expected):
-    for ours, theirs in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+@pytest.fixture(scope="session")
+def check(emulator):
+    """Runs a problem on the emulator, compares every result with the CPU's, and returns the launches."""
+
+    def run(kernel, p, t, build="plain", **device):
+        found, launches = emulator(build).match(kernel, p, t, **device)
+        plain = [torch.as_tensor(side).float().numpy() for side in (p, t)]
+        for ours, theirs in zip(found, native.match(*plain, 1), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        return {launch.kernel: launch.meetings for launch in launches}
+
+    return run
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize(("n", "m", "d"), [(1, 1, 1), (1, 2, 3), (2, 1, 5), (33, 33, 33), (20, 65, 40), (66, 64, 16)])
-def test_tile_edges_with_ties_and_a_bad_number(kernel, n, m, d, emulator):
-    p, t = instances.uniform(n, 3, n, m, d)
-    t[1], p[2, 0, 0] = t[1, :1], np.nan
-    found, _ = emulator("plain").match(kernel, p, t)
-    same(found, native.match(p, t, 1))
+def rows_of(similarity):
+    """Embeddings (1, n, m + 1) and (1, m, m + 1) whose cosines are `similarity` (n, m), up to a factor and rounding."""
+    s = similarity / np.linalg.norm(similarity, axis=1).max()
+    rest = np.sqrt(1 - (s**2).sum(axis=1, keepdims=True).clip(max=1))
+    names = np.eye(s.shape[1] + 1, dtype=np.float32)[: s.shape[1]]
+    return np.concatenate([s, rest], axis=1).astype(np.float32)[None], names[None]
+
+
+def rectangle(seed, batch, n, m, dimension=32):
+    """Rows that want the same few columns: prices stay above zero on columns that end unmatched, and have to sink."""
+    p, t = instances.clip_like(seed, batch, n, m, dimension)
+    return p + 4 * p[:, :1], t
+
+
+@kernels
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_equals_the_cpu_solver(kernel, data, check):
+    """Few directions are full of ties, where the one right answer is the lowest."""
+    draw = data.draw
+    batch, n, m, d = (draw(st.integers(1, most)) for most in (3, 12, 12, 4))
+    g = np.random.default_rng(draw(st.integers(0, 2**32)))
+    values = draw(st.sampled_from([[-1, 1], [-1, 0, 1], [-1, 0, 0.5, 1], [0.1, 0.2, 0.3]]))
+    p, t = (g.choice(values, (batch, side, d)).astype(np.float32) for side in (n, m))
+    device = {"processors": draw(st.integers(1, 3)), "cooperative": draw(st.booleans())}
+    check(kernel, p, t, **device, seed=draw(st.integers(0, 1000)))
+
+
+@kernels
+@pytest.mark.parametrize("shape", [(31, 31), (32, 32), (33, 33), (64, 65), (65, 65), (97, 20)])
+def test_word_edges(kernel, shape, check):
+    check(kernel, *instances.uniform(0, 2, *shape, 8))
+    g = np.random.default_rng(0)
+    check(kernel, *(g.integers(-1, 2, (1, side, 3)).astype(np.float32) for side in shape))
+
+
+@kernels
+@pytest.mark.parametrize("shape", [(1, 1), (63, 66), (66, 64), (129, 20)])
+@pytest.mark.parametrize("dimension", [1, 16, 31, 33])
+def test_tile_edges(kernel, shape, dimension, check):
+    check(kernel, *instances.uniform(sum(shape), 1, *shape, dimension))
+
+
+@pytest.mark.parametrize("m", [128, 129, 256, 257])
+def test_lanes_that_hold_four_to_eight_columns_and_more(m, check):
+    p, t = instances.clip_like(0, 1, 30, m, 16)
+    check("fused", p + p[:, :1], t)
+
+
+@kernels
+@pytest.mark.parametrize("name", sorted(instances.GENERATORS))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_types(kernel, name, dtype, check):
+    check(kernel, *(torch.from_numpy(x).to(dtype) for x in instances.GENERATORS[name](0, 1, 50, 57, 40)))
+
+
+@kernels
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32), st.integers(20, 60), st.integers(1, 8), st.booleans())
+def test_crowded_rectangles_go_through_all_phases(kernel, check, seed, n, extra, swapped):
+    p, t = rectangle(seed, 1, n, n + extra)
+    check(kernel, *((t, p) if swapped else (p, t)))
+
+
+@kernels
+@pytest.mark.parametrize("hard", [products, staircase, price_war])
+def test_adversarial_matrices_stay_under_the_step_cap(kernel, hard, check):
+    """Steps of the path searches: a barrier of the block each, or a ballot of the one warp that searches."""
+    searching, step = {"large": ("paths_kernel", "__syncthreads"), "fused": ("fused_kernel", "__ballot_sync")}[kernel]
+    n = 40
+    matrix = hard(n).astype(np.float64)
+    for part in (matrix, matrix[::-1], matrix[: 3 * n // 4], matrix[: n - 2]):
+        assert check(kernel, *rows_of(part))[searching][step] <= n**2 + 40 * n
+
+
+@kernels
+@pytest.mark.parametrize(("n", "dimension"), [(4, 1), (5, 2), (6, 2)])
+def test_prices_beyond_int32_are_solved_in_int64(kernel, n, dimension, check):
+    """Only reductions of int64 are made of shuffles; in the fused kernel, those of rows' norms are there anyway."""
+    g = np.random.default_rng(n)
+    values = [-1, 0, 1] if dimension == 1 else [-1, -0.5, 0.5, 1]
+    launches = check(kernel, *(g.choice(values, (60, n, dimension)).astype(np.float32) for _ in range(2)))
+    norms = {"fused_kernel": 5 * -(-2 * n // 8), "paths_kernel": 0}
+    name = "paths_kernel" if kernel == "large" else "fused_kernel"
+    assert launches[name]["__shfl_xor_sync"] > norms[name]
+
+
+@kernels
+def test_scales_zero_rows_and_bad_numbers(kernel, check):
+    p, t = (x.copy() for x in instances.clip_like(1, 6, 30, 35, 24))
+    p[0], t[1, 10:20] = 0, t[1, 9]
+    p[2, 5:15], p[3, 1, 1], t[4, 34, 23] = p[2, 4], np.nan, np.inf
+    p[5] *= np.float32(1e-42)
+    t[5] *= np.float32(1e30)
+    check(kernel, p, t)
+
+
+@kernels
+@pytest.mark.parametrize(("dtype", "offset"), [(torch.float32, 4), (torch.float16, 2), (torch.bfloat16, 2)])
+def test_rows_that_are_not_aligned(kernel, dtype, offset, check):
+    check(kernel, *(torch.from_numpy(x).to(dtype) for x in instances.clip_like(0, 2, 20, 30, 64)), offset=offset)
+
+
+@kernels
+def test_many_problems_and_none(kernel, check):
+    check(kernel, *instances.clip_like(0, 40, 9, 12, 8))
+    assert check(kernel, *instances.clip_like(0, 0, 9, 12, 8)) == {}
+
+
+def test_the_largest_sums_fit_int32(check):
+    """32768 entries whose lower digits are -128 both, the largest that they get."""
+    p = np.full((1, 2, 32768), 7 * 2**16 - 128 * 2**8 - 128, np.float32)
+    check("fused", p, p[:, ::-1] * np.float32([[[1], [-1]]]))
+
+
+@pytest.mark.parametrize("device", [{"cooperative": False}, {"processors": 1}, {"processors": 3}, {"seed": 2}])
+def test_any_device_finds_the_same(device, check):
+    launches = check("large", *rectangle(0, 2, 40, 44), **device)
+    assert ("lone_auction_kernel" in launches) == (device == {"cooperative": False})
+
+
+@pytest.mark.parametrize(("shared_limit", "largest"), [(163 * 1024, 189), (227 * 1024, 228)])
+def test_fused_fits_as_documented(shared_limit, largest, check):
+    p, t = instances.planted(0, 1, largest + 1, largest + 1, 8)
+    check("fused", p[:, :largest], t[:, :largest], shared_limit=shared_limit)
+    with pytest.raises(EmulatorError, match="does not fit"):
+        check("fused", p, t, shared_limit=shared_limit)
+
+
+# Steps after 32 rounds with epsilon zero alone, counted once with the same code.
+PLAIN_STEPS = {(300, 300): 2972, (290, 300): 7695, (270, 300): 4601}
+
+
+@pytest.mark.parametrize("shape", PLAIN_STEPS)
+def test_phases_shorten_the_paths(shape, check):
+    """What the large auction is for: with its coarse to fine prices few steps are left, in rectangles too."""
+    launches = check("large", *instances.clip_like(0, 1, *shape))
+    assert launches["paths_kernel"]["__syncthreads"] < PLAIN_STEPS[shape] / 4
+
+
+@kernels
+@pytest.mark.parametrize("build", ["races", "memory"])
+def test_no_races_and_no_strangers_memory(kernel, build, check):
+    """Small and varied: every kernel, edges of tiles and words, ties, int64, rectangles, bad numbers."""
+    g = np.random.default_rng(5)
+    for n, m, d in ((1, 1, 1), (33, 33, 33), (20, 65, 40), (66, 64, 16)):
+        p, t = instances.uniform(n, 2, n, m, d)
+        t[1, 3:9], p[1, 0, 0] = t[1, :1], np.nan
+        check(kernel, p, t, build)
+    for shape in ((7, 7, 1), (12, 13, 2), (5, 5, 2), (40, 41, 2)):
+        check(kernel, *(g.integers(-1, 2, (2, side, shape[2])).astype(np.float32) for side in shape[:2]), build)
+    check(kernel, *instances.clip_like(0, 1, 10, 260, 16), build)
+    p, t = rectangle(0, 1, 30, 33)
+    for side, other, device in ((p, t, {}), (t, p, {"cooperative": False})):
+        check(kernel, torch.from_numpy(side).half(), torch.from_numpy(other).half(), build, offset=2, **device)

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,12 @@ BUILDS = {
     "races": (["-DEMULATOR_RACES"], ["-fsanitize=thread", "--param=tsan-distinguish-volatile=1"]),
 }
 """What to define, and how to instrument kernels (never the scheduler)."""
+
+PROGRAMS = {
+    "matching": ([HERE / "scheduler.cpp", HERE / "main.cpp"], [CSRC / "fused.cu", CSRC / "large.cu"]),
+    "faults": ([HERE / "scheduler.cpp"], [HERE / "faults.cu"]),
+}
+"""Sources of the host, and of kernels."""
 
 ENVIRONMENT = {**os.environ, "TSAN_OPTIONS": "halt_on_error=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
 TYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
@@ -59,27 +66,40 @@ class EmulatorError(Exception):
     """The emulator ended, or refused a problem: its sentence."""
 
 
-def build(name: str, folder: Path) -> Path:
-    """Compile one of `BUILDS` into `folder`, unless it is there already."""
+def build(name: str, folder: Path, program: str = "matching") -> list[str]:
+    """The command that runs one of `PROGRAMS` as one of `BUILDS`, compiled into `folder` unless it is there already."""
     sources = sorted(path for root in (HERE, CSRC) for path in root.rglob("*.*") if path.suffix != ".pyc")
     content = b"".join(path.read_bytes() for path in sources)
-    program = folder / f"{name}-{hashlib.sha256(content).hexdigest()[:16]}"
-    with FileLock(folder / f"{name}.lock"):
-        if program.exists():
-            return program
-        for old in folder.glob(f"{name}-*"):
+    target = folder / f"{program}-{name}-{hashlib.sha256(content).hexdigest()[:16]}"
+    command = [*fixed_addresses(), str(target)] if name == "races" else [str(target)]
+    with FileLock(folder / f"{program}-{name}.lock"):
+        if target.exists():
+            return command
+        for old in folder.glob(f"{program}-{name}-*"):
             old.unlink()
         defines, instrument = BUILDS[name]
-        jobs = [[*defines, str(HERE / f"{part}.cpp")] for part in ("scheduler", "main")]
-        jobs += [[*defines, *instrument, *DEVICE, str(CSRC / f"{part}.cu")] for part in ("fused", "large")]
+        host, kernels = PROGRAMS[program]
+        jobs = [[*defines, str(path)] for path in host]
+        jobs += [[*defines, *instrument, *DEVICE, str(path)] for path in kernels]
         with tempfile.TemporaryDirectory(dir=folder) as room:
             objects = [f"{room}/{index}.o" for index in range(len(jobs))]
             commands = [["g++", *COMMON, *job, "-c", "-o", out] for job, out in zip(jobs, objects, strict=True)]
             with ThreadPoolExecutor() as pool:
                 list(pool.map(call, commands))
             call(["g++", "-no-pie", "-pthread", *instrument, *objects, "-o", f"{room}/program"])
-            Path(room, "program").replace(program)
-    return program
+            Path(room, "program").replace(target)
+    return command
+
+
+@cache
+def fixed_addresses() -> list[str]:
+    """What begins a command whose addresses are not random, which ThreadSanitizer needs on some kernels of Linux."""
+    prefix = ["setarch", "-R"]
+    try:
+        allowed = subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        allowed = False
+    return prefix if allowed else []
 
 
 def call(command: list[str]) -> None:
@@ -91,8 +111,8 @@ def call(command: list[str]) -> None:
 class Emulator:
     """A device. Starts when the first problem comes, and again after one that ended it."""
 
-    def __init__(self, program: Path) -> None:
-        self.program = program
+    def __init__(self, command: list[str]) -> None:
+        self.command = command
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Emulator:
@@ -125,10 +145,9 @@ class Emulator:
         p, t = (torch.as_tensor(side).contiguous() for side in (prototypes, names))
         (b, n, d), m = p.shape, t.shape[1]
         words = (kernel, TYPES[p.dtype], b, n, m, d, offset, processors, int(cooperative), shared_limit, seed)
-        head = " ".join(map(str, words)) + "\n"
-        reply = json.loads(
-            self.ask(head.encode() + b"".join(side.view(torch.uint8).numpy().tobytes() for side in (p, t)))
-        )
+        sides = [(side.view(torch.int16) if side.dtype == torch.bfloat16 else side).numpy() for side in (p, t)]
+        line = " ".join(map(str, words)) + "\n"
+        reply = json.loads(self.ask(b"".join([line.encode(), *(side.tobytes() for side in sides)])))
         if "error" in reply:
             raise EmulatorError(reply["error"])
         solved = Solved.empty(b, n)
@@ -143,7 +162,7 @@ class Emulator:
     def ask(self, question: bytes) -> bytes:
         if self.process is None:
             pipe = subprocess.PIPE
-            self.process = subprocess.Popen([str(self.program)], stdin=pipe, stdout=pipe, stderr=pipe, env=ENVIRONMENT)
+            self.process = subprocess.Popen(self.command, stdin=pipe, stdout=pipe, stderr=pipe, env=ENVIRONMENT)
         try:
             self.process.stdin.write(question)
             self.process.stdin.flush()

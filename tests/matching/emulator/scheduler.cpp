@@ -87,7 +87,7 @@ struct Block : Group {
     std::size_t host_stack_size = 0;
 };
 
-std::mt19937 chance;
+std::minstd_rand chance;
 std::vector<Fibre> fibres;  // these three are kept from launch to launch: memory is given back by who got it
 std::vector<Warp> warps;
 std::vector<Block> blocks;
@@ -271,7 +271,7 @@ void host(Block& block, std::size_t shared) {
             block.ready.pop_back();
             run(fibre);
             left -= fibre->ended;
-        } while (!block.ready.empty() && chance() % 256);
+        } while (!block.ready.empty() && chance() % 1024);
         turn = nullptr;
         turn_changed.notify_all();
     }

@@ -21,11 +21,13 @@ inline __attribute__((no_sanitize("thread"))) void multiply_add(int (&sum)[4], c
     const Fragments* const all = emulator::gather(emulator::Op::multiply, 0xffffffffu, mine);
     const int lane = threadIdx.x % 32;
     for (int i = 0; i < 4; ++i) {
-        const int row = lane / 4 + (i >= 2 ? 8 : 0), column = 2 * (lane % 4) + i % 2;
-        for (int k = 0; k < 32; ++k) {
-            const int within = k % 16 / 4, upper = k / 16;
-            sum[i] += all[row % 8 * 4 + within].a[k % 4 + (row >= 8 ? 4 : 0) + 8 * upper] * all[column * 4 + within].b[k % 4 + 4 * upper];
-        }
+        const bool lower = i >= 2;  // row group + 8
+        const Fragments *row = all + lane / 4 * 4, *column = all + (2 * (lane % 4) + i % 2) * 4;
+        for (int within = 0; within < 4; ++within)
+            for (int right = 0; right < 2; ++right) {  // columns 16 to 31 of a
+                const signed char *x = row[within].a + 4 * lower + 8 * right, *y = column[within].b + 4 * right;
+                sum[i] += x[0] * y[0] + x[1] * y[1] + x[2] * y[2] + x[3] * y[3];
+            }
     }
 }
 

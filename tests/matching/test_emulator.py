@@ -1,0 +1,37 @@
+"""The emulator of the CUDA kernels finds what is wrong, one fault at a time, and nothing where the fault is mended."""
+
+import re
+import subprocess
+
+import pytest
+
+from .emulator.device import ENVIRONMENT, build
+
+FAULTS = {
+    "race_in_block": ("races", "data race"),
+    "race_in_warp": ("races", "data race"),
+    "race_of_blocks": ("races", "data race"),
+    "race_in_grid": ("races", "data race"),
+    "race_with_atomic": ("races", "data race"),
+    "race_with_volatile": ("races", "data race"),
+    "past_the_end": ("memory", "heap-buffer-overflow"),
+    "past_dynamic_shared": ("memory", "use-after-poison"),
+    "shift_too_far": ("memory", "shift exponent"),
+    "early_end": ("plain", "a thread of its block has ended|ends while others of its block wait at __syncthreads"),
+    "different_barriers": ("plain", "but others of its block wait at __syncthreads"),
+    "different_lanes": ("plain", "but others of its warp wait at"),
+    "endless_wait": ("plain", "waits at __sync(warp|threads) for ever"),
+    "lone_grid": ("plain", "grid.sync in a launch that is not cooperative"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_found(fault, emulators):
+    name, sentence = FAULTS[fault]
+    command = [*build(name, emulators, "faults"), fault]
+    run = {"capture_output": True, "text": True, "check": False, "env": ENVIRONMENT}
+    broken, sound = subprocess.run(command, **run), subprocess.run([*command, "sound"], **run)
+    assert broken.returncode != 0
+    assert fault in broken.stderr
+    assert re.search(sentence, broken.stderr)
+    assert (sound.returncode, sound.stderr) == (0, "")
