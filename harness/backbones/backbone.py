@@ -168,7 +168,9 @@ def load(resolved: Resolved, device: torch.device) -> Backbone:
         miniature.register()
     if resolved.config is not None:
         openclip.register_architecture(architecture, dict(resolved.config))
-    model = openclip.load_model(architecture, resolved.weights).to(device)
+    model = openclip.load_model(architecture, resolved.weights)
+    logit_scale = float(model.logit_scale.exp())  # type: ignore[operator]  # on the CPU: the same on every device
+    model = model.to(device)
     preprocess, config = openclip.preprocessing(model)
     return Backbone(
         record=resolved.record,
@@ -180,7 +182,7 @@ def load(resolved: Resolved, device: torch.device) -> Backbone:
             resolved.record.precision == "bf16",
             resolved.record.compiled,
         ),
-        logit_scale=float(model.logit_scale.exp()),  # type: ignore[operator]
+        logit_scale=logit_scale,
         preprocess=preprocess,
         preprocess_config=config,
         _model=model,

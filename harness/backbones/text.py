@@ -19,6 +19,7 @@ from torch.func import functional_call
 
 from harness.backbones import tree
 from harness.backbones.tokens import Tokens, shorten
+from harness.device import send, without_tf32
 from harness.errors import BackboneError
 from harness.prompts import Piece, Prompt
 
@@ -79,8 +80,9 @@ class TextTower:
         self._frozen: dict[Prompt, Tensor] = {}
         self._ids: dict[str, list[int]] = {}
         self.cuts_context = self.shares_beginnings = self._bf16 = False
-        self.cuts_context = self._probe_cut()
-        self.shares_beginnings = self.cuts_context and self._probe_tree()
+        with without_tf32():  # its rounding is more than a probe allows
+            self.cuts_context = self._probe_cut()
+            self.shares_beginnings = self.cuts_context and self._probe_tree()
         if compiled and not self.shares_beginnings:
             raise BackboneError(
                 f"learning through the text tower {type(tower).__name__} cannot be compiled: it is not built of "
@@ -112,7 +114,7 @@ class TextTower:
 
     def token_embedding(self, text: str) -> Tensor:
         """The frozen embeddings ``(r, width)`` of a text's r tokens, fp32."""
-        ids = torch.tensor(self.token_ids(text), dtype=torch.long, device=self._device)
+        ids = send(torch.tensor(self.token_ids(text), dtype=torch.long), self._device)
         return self._embedding.weight[ids].detach().float().clone()
 
     @property
@@ -160,7 +162,7 @@ class TextTower:
             ids_[b, : len(r)] = torch.tensor(r)
         slot = torch.tensor(slots, dtype=torch.long).reshape(-1, 2)
         row = torch.tensor(sources, dtype=torch.long)
-        return Tokens(ids_.to(self._device), slot.to(self._device), row.to(self._device), eot)
+        return Tokens(ids_, slot, row, eot, self._device)
 
     def _part(self, piece: Piece, table: Mapping[str, tuple[int, int]], filler: int) -> tuple[list[int], int]:
         if piece.key is not None and piece.key in table:
@@ -178,17 +180,18 @@ class TextTower:
 
     def _encode_tokens(self, tokens: Tokens, learned: Tensor | None) -> Tensor:
         if learned is None or tokens.row.numel() == 0:
-            return self._forward(tokens.ids)
+            return self._forward(tokens.placed[0])
         if self.shares_beginnings:
             return self._encode_tree(self._tower, tokens.tree, learned)
-        values = learned[tokens.row]
+        ids, slot, row = tokens.placed
+        values = learned[row]
 
         def replace(module: nn.Module, args: Any, output: Tensor) -> Tensor:
-            return output.index_put((tokens.slot[:, 0], tokens.slot[:, 1]), values.to(output.dtype))
+            return output.index_put((slot[:, 0], slot[:, 1]), values.to(output.dtype))
 
         handle = self._embedding.register_forward_hook(replace)
         try:
-            return self._forward(tokens.ids)
+            return self._forward(ids)
         finally:
             handle.remove()
 

@@ -5,31 +5,40 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from harness.backbones import tree
+from harness.device import send
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokenised prompts, and where learned rows go.
+    """Tokenised prompts, and where learned rows go: on the CPU, where the tree is made.
 
     Attributes:
         ids: ``(b, l)`` int64, l = the longest prompt, start and end token included.
         slot: ``(s, 2)`` int64 pairs (prompt, position): token s of the batch is replaced.
         row: ``(s,)`` int64: by this row of the learned table.
         eot: id of the end token.
+        device: where they are encoded.
     """
 
     ids: Tensor
     slot: Tensor
     row: Tensor
     eot: int
+    device: torch.device
+
+    @cached_property
+    def placed(self) -> tuple[Tensor, Tensor, Tensor]:
+        """``ids``, ``slot`` and ``row`` on the device."""
+        return send(self.ids, self.device), send(self.slot, self.device), send(self.row, self.device)
 
     @cached_property
     def tree(self) -> tree.Tree:
-        """The prompts as a tree of their distinct beginnings."""
-        return tree.grow(self.ids, self.slot, self.row, self.eot)
+        """The prompts as a tree of their distinct beginnings, on the device."""
+        return tree.grow(self.ids, self.slot, self.row, self.eot, self.device)
 
 
 def shorten(parts: list[tuple[list[int], int]], room: int) -> list[tuple[list[int], int]]:

@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from harness.device import send
+
 
 @dataclass(frozen=True)
 class Tree:
@@ -45,7 +47,7 @@ class Tree:
     mask: Tensor
 
 
-def grow(ids: Tensor, slot: Tensor, row: Tensor, eot: int) -> Tree:
+def grow(ids: Tensor, slot: Tensor, row: Tensor, eot: int, device: torch.device) -> Tree:
     """The tree of tokenised prompts.
 
     Args:
@@ -53,11 +55,12 @@ def grow(ids: Tensor, slot: Tensor, row: Tensor, eot: int) -> Tree:
         slot: ``(s, 2)`` pairs (prompt, position) that take learned rows.
         row: ``(s,)`` which rows they take.
         eot: id of the end token.
+        device: where the tree is wanted; ids, slot and row are on the CPU.
     """
-    key = ids.cpu().numpy().copy()
+    key = ids.numpy().copy()
     end = (key == eot).argmax(axis=1)
     known = int(key.max(initial=0)) + 1  # learned rows are tokens beyond the known ones
-    key[tuple(slot.cpu().numpy().T)] = known + row.cpu().numpy()
+    key[tuple(slot.numpy().T)] = known + row.numpy()
     b, length = key.shape
     path = np.zeros((b, length), dtype=np.int64)
     parent, count, seen = np.zeros(b, dtype=np.int64), 0, []
@@ -75,7 +78,7 @@ def grow(ids: Tensor, slot: Tensor, row: Tensor, eot: int) -> Tree:
     token[learned] = eot
     mask = np.where(np.arange(length) <= end[:, None], 0.0, -np.inf).astype(np.float32)
     found = (token, places % length, learned, rows, path, places, path[np.arange(b), end], mask[:, None, None])
-    return Tree(*(torch.from_numpy(np.ascontiguousarray(array)).to(ids.device) for array in found))
+    return Tree(*(send(torch.from_numpy(np.ascontiguousarray(array)), device) for array in found))
 
 
 def encode(tower: Any, tree: Tree, learned: Tensor) -> Tensor:

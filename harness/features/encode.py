@@ -18,6 +18,7 @@ from torch import Tensor
 
 from harness.backbones.backbone import Backbone
 from harness.datasets.images import load_image
+from harness.device import name as name_of
 from harness.errors import DataError, HarnessError
 from harness.features.store import FeatureStore, is_sha256
 from harness.features.views import CROP, augment
@@ -49,17 +50,18 @@ class Source:
 
 def encoder_key(backbone: Backbone) -> tuple[str, str]:
     """The cache key of an encoder, and a line that describes it."""
-    record = backbone.record
+    record, device = backbone.record, backbone.device
+    where = "cpu" if device.type == "cpu" else name_of(str(device))  # another GPU rounds in another way
     identity = {
         "weights": record.weights_sha256,
         "architecture": record.architecture,
         "precision": record.precision,
         "preprocessing": backbone.preprocess_config,
         "decoding": DECODING,
-        "device": backbone.device.type,
+        "device": where,
     }
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:32]
-    return key, f"{record.architecture} {record.pretrained} {record.precision} on {backbone.device.type}"
+    return key, f"{record.architecture} {record.pretrained} {record.precision} on {where}"
 
 
 class Encoder:
@@ -178,8 +180,8 @@ class Encoder:
                         "a single image does not fit into the device's memory", "use a smaller backbone or --device cpu"
                     ) from None
                 self._batch = min(self._batch, size // 2)
-                if self._cuda:
-                    torch.cuda.empty_cache()
+            if self._cuda:  # only now: the error held on to the tensors of its frames
+                torch.cuda.empty_cache()
 
     def _encode_filled(self, pixels: Tensor, size: int) -> Tensor:
         """Unit rows of at most ``size`` images. Matrix products of another shape sum in another order."""

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from harness.backbones.backbone import Backbone, Resolved, load
+from harness.device import settle
 from harness.features.encode import Encoder, Source, encoder_key
 from harness.features.store import FeatureStore
 from harness.features.views import CROP
@@ -37,9 +38,7 @@ class Bench:
         self, resolved: Resolved, device: str, domains: dict[str, DomainData], cache: Path, workers: int
     ) -> None:
         self.device = torch.device(device)
-        if self.device.type == "cuda":  # precision is a setting of the run, not of the library's mood
-            torch.backends.cuda.matmul.allow_tf32 = resolved.record.precision == "tf32"
-            torch.backends.cudnn.allow_tf32 = resolved.record.precision == "tf32"
+        settle(self.device, resolved.record.precision)
         self.backbone: Backbone = load(resolved, self.device)
         self.domains = domains
         key, description = encoder_key(self.backbone)

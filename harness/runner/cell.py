@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from harness.device import wait
 from harness.errors import HarnessError, MethodError, NotApplicable, one_line
 from harness.leaderboard.predictions import Columns, digest, pack
 from harness.method import Method
@@ -90,8 +91,10 @@ def name_images(spec: Spec, manifest: Manifest | None, method: Method, template:
     name, data = spec.method.name, bench.domains[spec.domain]
     scored = bench.scored(spec.domain)
     task, lost = pose(spec, manifest, method, template, bench)
+    wait(bench.device)
     begin = time.perf_counter()
     fitted = method.fit(task)
+    wait(bench.device)
     fitted_at = time.perf_counter()
     if fitted is not method:
         raise MethodError(f"{name}.fit returned {type(fitted).__name__}; fit must return self")

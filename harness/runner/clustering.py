@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from harness.device import wait
 from harness.errors import MethodError, NotApplicable
 from harness.method import Method
 from harness.metrics import judge_clusters
@@ -44,9 +45,11 @@ def cluster_images(spec: Spec, method: Method, template: Template, bench: Bench)
         if method.needs.clusters:
             task = replace(task, _clusters=len({item.label for item in split.items}))
         own = replace(method)  # type: ignore[type-var]  # what it learned of one side is no part of the other
+        wait(bench.device)
         begin = time.perf_counter()
         if own.fit(task) is not own:
             raise MethodError(f"{name}.fit must return self")
+        wait(bench.device)
         result.fit_seconds += time.perf_counter() - begin
         begin = time.perf_counter()
         found = own.discovery()

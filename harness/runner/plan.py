@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -11,12 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 import harness
+from harness import device as devices
 from harness import protocols, registry
 from harness.backbones import backbone as backbones
 from harness.backbones.corpora import oop_exact
 from harness.datasets.digests import DigestIndex
 from harness.datasets.layout import Dataset, open_dataset
-from harness.errors import DataError, UserError, unknown_name
+from harness.errors import DataError, UserError
 from harness.files import cache_root, source_digest
 from harness.method import Method, build, parameters
 from harness.miniature import model as miniature
@@ -35,7 +35,7 @@ DEFAULT_BACKBONE = ("ViT-B-16", "laion400m_e32")
 """The paper's."""
 
 DECIDING = (
-    *("prompts.py", "protocols.py", "metrics.py", "method.py", "scores.py", "types"),
+    *("prompts.py", "protocols.py", "metrics.py", "method.py", "scores.py", "device.py", "types"),
     *("datasets", "backbones", "features", "matching", "runner"),
 )
 """The harness's own code that numbers depend on; its digest is part of the version in every cell, so that a changed
@@ -74,7 +74,7 @@ class Plan:
         domains: the domains that were read.
         resolved: the backbone.
         protocol: the rule.
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu``, or for example ``cuda:0``.
         cache: the cache folder.
         observers: functions of a finished cell, each with the plugin that it comes from.
     """
@@ -100,7 +100,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     draws = Draws(request.protocol, {name: p for name, (p, _) in found.protocols.items()}, request.manifests)
     protocol = draws.protocol
     methods = _methods(request.methods, protocol, found)
-    device = _device(request.device)
+    device = devices.choose(request.device)
     if request.precision == "tf32" and device == "cpu":
         raise UserError("tf32 is a mode of CUDA devices", "use --precision fp32 on a CPU")
     cache = cache_root(request.cache)
@@ -134,7 +134,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
                         shots=shots,
                         seed=seed,
                         manifest=manifest.hash if manifest else None,
-                        device=_device_name(device),
+                        device=devices.name(device),
                         versions=versions,
                     )
                     jobs.append(Job(spec, manifest, method, protocol.scoring))
@@ -213,31 +213,6 @@ def _backbone(
 
     offer, _ = found.backbones.get(architecture, (None, None))
     return backbones.resolve(architecture, pretrained, request.precision, digest, None, offer, request.compiled)
-
-
-def _device(wanted: str) -> str:
-    if wanted == "cpu":
-        return "cpu"
-    import torch
-
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if not wanted.startswith("cuda"):
-        raise UserError(f"no device named {wanted!r}", "use auto, cpu or cuda")
-    if not torch.cuda.is_available():
-        raise UserError("this machine has no CUDA device that torch can use", "use --device cpu")
-    known = ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    if wanted not in known:
-        raise unknown_name("device", wanted, ["cpu", *known])
-    return wanted
-
-
-def _device_name(device: str) -> str:
-    if device == "cpu":
-        return f"cpu ({platform.machine()})"
-    import torch
-
-    return f"cuda ({torch.cuda.get_device_name(device)})"
 
 
 @cache

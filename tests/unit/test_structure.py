@@ -19,7 +19,7 @@ TEXTS = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py")), ROOT / "setup.py", R
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness", "harness.errors", "harness.progress"),
-    ("harness.prompts", "harness.files", "harness.metrics", "harness.matching"),
+    ("harness.prompts", "harness.files", "harness.metrics", "harness.matching", "harness.device"),
     ("harness.types",),
     ("harness.protocols", "harness.manifests"),
     (
@@ -42,6 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 PUBLIC = {
     "harness.types.discovery",
+    "harness.device",
     "harness.errors",
     "harness.hookspecs",
     "harness.matching",
