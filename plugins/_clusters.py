@@ -10,6 +10,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from harness.device import send
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -102,10 +104,10 @@ def _seeds(x: Tensor, k: int, restarts: int, generator: torch.Generator) -> Tens
     That is the one after which the summed squared distance is least. A single draw each time ends in worse clusters.
     """
     few, restart = min(2 + int(math.log(k)), len(x)), torch.arange(restarts, device=x.device)
-    chosen = [torch.randint(len(x), (restarts,), generator=generator, device=x.device)]
+    chosen = [send(torch.randint(len(x), (restarts,), generator=generator), x.device)]
     distance = 2 - 2 * x[chosen[0]] @ x.T
     for _ in range(k - 1):
-        drawn = torch.multinomial(distance.clamp_min(1e-9), few, generator=generator)
+        drawn = _draw(distance.clamp_min(1e-9), few, generator)
         left = torch.minimum(distance[:, None], 2 - 2 * x[drawn] @ x.T)
         best = left.sum(dim=2).argmin(dim=1)
         distance, drawn = left[restart, best], drawn[restart, best]
@@ -113,9 +115,18 @@ def _seeds(x: Tensor, k: int, restarts: int, generator: torch.Generator) -> Tens
     return x[torch.stack(chosen, dim=1)]
 
 
+def _draw(weight: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """``(r, count)`` columns drawn without putting back, with chances like the weights ``(r, n)``.
+
+    As ``torch.multinomial`` does it (Efraimidis and Spirakis, 2006), by a generator of the CPU on any device.
+    """
+    waiting = torch.empty(weight.shape, dtype=weight.dtype).exponential_(generator=generator)
+    return (weight / send(waiting, weight.device)).topk(count, dim=1).indices
+
+
 def _lloyd(x: Tensor, centre: Tensor, fixed: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Clusters ``(r, n)`` and summed squared distances ``(r,)`` after moving the centres ``(r, k, d)``."""
-    r, k, _ = centre.shape
+    (r, k, _), one = centre.shape, x.new_ones(len(x))
     centre = torch.cat([centre, (fixed / weight[:, None]).expand(r, -1, -1)], dim=1)
     before = None
     for _ in range(ITERATIONS):
@@ -127,7 +138,7 @@ def _lloyd(x: Tensor, centre: Tensor, fixed: Tensor, weight: Tensor) -> tuple[Te
         total[:, k:], count[:, k:] = fixed, weight
         for each, into, number in zip(cluster, total, count, strict=True):
             into.index_add_(0, each, x)
-            number += torch.bincount(each, minlength=len(number))
+            number.index_add_(0, each, one)  # torch.bincount would wait for the device
         centre = torch.where(count[..., None] > 0, total / count.clamp_min(1)[..., None], centre)
     distance, cluster = _distances(x, centre[:, :k]).min(dim=2)
     return cluster, distance.sum(dim=1)

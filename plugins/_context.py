@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from harness.device import send
 from harness.prompts import Piece, Prompt
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class LearnedContext:
             shift: ``(n, width)``, added to every row of the context.
         """
         n, k = len(shift), len(tokens.ids)
-        image = torch.arange(n, device=shift.device).repeat_interleave(len(tokens.row))
+        image = torch.arange(n).repeat_interleave(len(tokens.row))
         slot = tokens.slot.repeat(n, 1)
         slot[:, 0] += image * k
         row = tokens.row.repeat(n) + image * len(self.rows)
@@ -59,9 +60,10 @@ class LearnedContext:
         pairs = replace(tokens, ids=tokens.ids.repeat(n, 1), slot=slot, row=row)
         return self._tower.encode_tokens(pairs, learned).unflatten(0, (n, k))
 
-    def by_length(self, names: Sequence[str]) -> list[tuple[list[int], Any]]:
+    def by_length(self, names: Sequence[str]) -> list[tuple[Tensor, Any]]:
         """The prompts in groups of similar length, as (positions, prompts): a group is as long as its longest."""
         length = [len(self._tower.token_embedding(name)) for name in names]
         order = sorted(range(len(names)), key=lambda i: length[i])
         groups = [order[start : start + GROUP] for start in range(0, len(order), GROUP)]
-        return [(group, self.tokens([names[i] for i in group])) for group in groups]
+        device = self.rows.device
+        return [(send(torch.tensor(group), device), self.tokens([names[i] for i in group])) for group in groups]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from harness.device import send
+
 
 def symmetric_contrastive(
     image: Tensor, text: Tensor, image_label: Tensor, text_label: Tensor, logit_scale: float
@@ -17,8 +19,8 @@ def symmetric_contrastive(
     Args:
         image: ``(n, d)`` unit rows.
         text: ``(m, d)`` unit rows.
-        image_label: ``(n,)`` classes of the images.
-        text_label: ``(m,)`` classes of the texts.
+        image_label: ``(n,)`` classes of the images, on the CPU: which rows count is known without asking a device.
+        text_label: ``(m,)`` classes of the texts, likewise.
         logit_scale: scale of the cosines.
     """
     logits = logit_scale * image @ text.T
@@ -27,7 +29,7 @@ def symmetric_contrastive(
 
 
 def _mass_loss(logits: Tensor, positive: Tensor) -> Tensor:
-    kept = positive.any(dim=1)
-    logits, positive = logits[kept], positive[kept]
-    on_positives = torch.logsumexp(logits.masked_fill(~positive, float("-inf")), dim=1)
+    kept = positive.any(dim=1).nonzero()[:, 0]
+    logits, other = logits[send(kept, logits.device)], send(~positive[kept], logits.device)
+    on_positives = torch.logsumexp(logits.masked_fill(other, float("-inf")), dim=1)
     return (torch.logsumexp(logits, dim=1) - on_positives).mean()

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from harness.device import send
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -14,5 +16,5 @@ if TYPE_CHECKING:
 
 def uniform(task: Task, *shape: int, inputs: int) -> Tensor:
     """Weights or biases of a layer that reads ``inputs`` numbers: uniform within 1 / sqrt(inputs), as torch has it."""
-    drawn = torch.rand(*shape, generator=task.generator, device=task.device, dtype=task.support.image.dtype)
-    return (2 * drawn - 1) / inputs**0.5
+    drawn = torch.rand(*shape, generator=task.generator, dtype=task.support.image.dtype)
+    return (2 * send(drawn, task.device) - 1) / inputs**0.5

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from harness.device import send
+
 from ._training import Batch, Count, Rate, Trained
 from ._vocabulary import positions
 
@@ -47,8 +49,8 @@ class NameEmbeddings:
             self.rows = torch.cat(parts)
         else:
             shape, kind = (sum(counts), task.text.width), own[0].dtype
-            noise = torch.randn(shape, generator=task.generator, device=task.device, dtype=kind)
-            self.rows = noise * task.text.embedding_std
+            noise = torch.randn(shape, generator=task.generator, dtype=kind)
+            self.rows = send(noise, task.device) * task.text.embedding_std
 
     def overrides(self) -> dict[str, Tensor]:
         """What ``TextTower.encode`` takes: name -> its rows."""

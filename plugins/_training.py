@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import torch
 from pydantic import Field
 
+from harness.device import send
 from harness.method import Method
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Batch:
     """Support images of one step.
 
     Attributes:
-        index: ``(b,)`` positions in the support.
+        index: ``(b,)`` positions in the support, on the CPU: what is looked up there waits for no device.
         image: ``(b, d)`` one view of each.
         label: ``(b,)`` positions in ``Task.names``.
     """
@@ -104,9 +105,9 @@ class Trained(Method):
         for epoch in range(epochs):
             for group in step.param_groups:
                 group["lr"] = self._lr(epoch, batch, epochs)
-            order = torch.randperm(len(support.label), generator=task.generator, device=task.device)[:images]
+            order = torch.randperm(len(support.label), generator=task.generator)[:images]
             for n, index in enumerate(order.split(batch)):
-                value = loss(Batch(index, _view(task, support, index), support.label[index]))
+                value = loss(_batch(task, support, index))
                 step.zero_grad()
                 value.backward()
                 step.step()
@@ -130,7 +131,7 @@ class Trained(Method):
         return self.lr
 
 
-def _view(task: Task, support: Support, index: Tensor) -> Tensor:
-    image = support.image[index]
-    view = torch.randint(image.shape[1], (len(index),), generator=task.generator, device=task.device)
-    return image[torch.arange(len(index), device=task.device), view]
+def _batch(task: Task, support: Support, index: Tensor) -> Batch:
+    view = torch.randint(support.image.shape[1], (len(index),), generator=task.generator)
+    at, view = send(torch.stack([index, view]), task.device)
+    return Batch(index, support.image[at, view], support.label[at])

@@ -91,7 +91,7 @@ class CoCoOp(Trained):
         """Context and meta-net."""
         return self.context_.rows.numel() + sum(weight.numel() for weight in self.net_)
 
-    def _pairs(self, image: Tensor, groups: list[tuple[list[int], Any]]) -> Tensor:
+    def _pairs(self, image: Tensor, groups: list[tuple[Tensor, Any]]) -> Tensor:
         """Scores ``(n, k)`` of n images with the k prompts that are made for each."""
         down, bias, up, shift = self.net_
         moved = torch.relu(image @ down.T + bias) @ up.T + shift

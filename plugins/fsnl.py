@@ -48,52 +48,52 @@ class FSNL(NameTuning):
     def fit(self, task: Task) -> Self:
         """Learn the name embeddings from the support."""
         located = self._located(task)
-        every = torch.arange(len(task.names), device=task.device)
+        label, every = torch.tensor([y for y, _ in located]), torch.arange(len(task.names))
 
         def loss(batch: Batch, names: Tensor) -> Tensor:
-            first = symmetric_contrastive(batch.image, names, batch.label, every, task.logit_scale)
+            own = label[batch.index]
+            first = symmetric_contrastive(batch.image, names, own, every, task.logit_scale)
             swapped = self._swapped(task, batch.index, located, names)
             if swapped is None:
                 return first
-            texts, label = swapped
+            texts, of_text = swapped
             captions = task.text.encode_tokens(task.text.tokenize(texts, self.names_.table), self.names_.rows)
-            second = symmetric_contrastive(batch.image, captions, batch.label, label, task.logit_scale)
+            second = symmetric_contrastive(batch.image, captions, own, of_text, task.logit_scale)
             return (1 - self.caption_weight) * first + self.caption_weight * second
 
         self.learn(task, loss, len(task.names) * min(task.shots or 1, self.shots_per_batch))
         return self
 
-    def _located(self, task: Task) -> list[Prompt | None]:
-        """The captions of the support as prompts around their own class name."""
+    def _located(self, task: Task) -> list[tuple[int, Prompt | None]]:
+        """The labels of the support, and its captions as prompts around their own class name."""
         labels = task.support.label.tolist()
         captions = task.support.captions or [None] * len(labels)
-        return [locate(c, task.names[y]) if c else None for c, y in zip(captions, labels, strict=True)]
+        return [(y, locate(c, task.names[y]) if c else None) for c, y in zip(captions, labels, strict=True)]
 
     def _swapped(
-        self, task: Task, chosen: Tensor, located: list[Prompt | None], names: Tensor
+        self, task: Task, chosen: Tensor, located: list[tuple[int, Prompt | None]], names: Tensor
     ) -> tuple[list[Prompt], Tensor] | None:
         """Captions of a batch after context swap, and their labels; None if fewer than two classes have one."""
-        labels = task.support.label.tolist()
-        usable = [i for i in chosen.tolist() if located[i] is not None] if self.caption_weight > 0 else []
+        batch = [(y, caption) for y, caption in (located[i] for i in chosen.tolist()) if caption is not None]
+        usable = batch if self.caption_weight > 0 else []
         if self.captions_per_class is not None:
-            kept: dict[int, list[int]] = {}
-            for i in usable:  # the batch is in random order, so the first ones are a random choice
-                kept.setdefault(labels[i], []).append(i)
-            usable = [i for group in kept.values() for i in group[: self.captions_per_class]]
-        if len({labels[i] for i in usable}) < 2:
+            kept: dict[int, list[tuple[int, Prompt]]] = {}
+            for y, caption in usable:  # the batch is in random order, so the first ones are a random choice
+                kept.setdefault(y, []).append((y, caption))
+            usable = [one for group in kept.values() for one in group[: self.captions_per_class]]
+        if len({y for y, _ in usable}) < 2:
             return None
         texts = []
-        draw = torch.rand(len(usable), generator=task.generator, device=task.device).tolist()
+        draw = torch.rand(len(usable), generator=task.generator).tolist()
         nearest = (names.detach() @ names.detach().T).tolist() if self.swap == "similar" else None
-        for i, at in zip(usable, draw, strict=True):
-            others = [j for j in usable if labels[j] != labels[i]] if self.swap != "none" else [i]
+        for (y, own), at in zip(usable, draw, strict=True):
+            others = [one for one in usable if one[0] != y] if self.swap != "none" else [(y, own)]
             if nearest is not None:
-                best = max(nearest[labels[i]][labels[j]] for j in others)
-                others = [j for j in others if nearest[labels[i]][labels[j]] == best]
-            context = located[others[int(at * len(others))]]
-            if context is not None:
-                texts.append(context.with_name(task.names[labels[i]]))
-        return texts, torch.tensor([labels[i] for i in usable], device=task.device)
+                best = max(nearest[y][other] for other, _ in others)
+                others = [one for one in others if nearest[y][one[0]] == best]
+            context = others[int(at * len(others))][1]
+            texts.append(context.with_name(task.names[y]))
+        return texts, torch.tensor([y for y, _ in usable])
 
 
 @hookimpl

@@ -155,10 +155,10 @@ class ZSNL(NameTuning):
         return torch.cat(chosen) if chosen else named[:0]
 
     def _learn_names(self, task: Task, image: Tensor, label: Tensor) -> None:
-        every = torch.arange(len(task.names), device=task.device)
+        every, known = torch.arange(len(task.names)), label.cpu()
 
         def loss(batch: Batch, names: Tensor) -> Tensor:
-            return symmetric_contrastive(batch.image, names, batch.label, every, task.logit_scale)
+            return symmetric_contrastive(batch.image, names, known[batch.index], every, task.logit_scale)
 
         batch = self.images_per_batch and self.images_per_batch * len(task.names)
         self.learn(task, loss, batch, Support(image[:, None], label))

@@ -19,7 +19,7 @@ def blank_task(
     drawn_by: str, names: tuple[str, ...] | None, hint: str, template: Template, bench: Bench, shots: int = 0
 ) -> Task:
     """A task without any image, of these names or of none; ``drawn_by`` seeds its generator."""
-    generator = torch.Generator(bench.device)
+    generator = torch.Generator()  # of the CPU: a seed draws the same on every device
     generator.manual_seed(int(hashlib.sha256(drawn_by.encode()).hexdigest()[:15], 16))
     return Task(
         hint=hint,

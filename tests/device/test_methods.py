@@ -1,0 +1,177 @@
+"""Every method on a make-believe CUDA device: it stays there, answers as on the CPU, and keeps the device busy."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import fields, replace
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+
+from harness import device as devices
+from harness.backbones.text import TextTower
+from harness.errors import FixedVocabulary
+from harness.features.encode import one_thread_per_operation
+from harness.matching import match, native
+from harness.scores import ask_scores
+from harness.types.task import Support, Task
+from harness_plugins._clusters import _draw
+from harness_plugins._names import NameEmbeddings
+
+from ..plugins.tasks import JOINT, NAMES, classes, images, make_task
+from ..unit.makers import unit_rows
+from ..unit.towers import make_model, tokenizer
+from .conftest import Cuda
+
+CPU = torch.device("cpu")
+SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
+    "fsnl": ({}, {"swap": "similar"}, {"optimizer": "sgd", "shots_per_batch": 2, "length": 2, "init": "random"}),
+    "cocoop": ({}, {"images": None}),
+    "coop": ({"views": 2, "batch": 6},),
+    "learning_to_name": ({"length": None},),
+    "gda": ({}, {"covariance": "views", "views": 3}),
+    "tip_adapter": ({}, {"views": 2}),
+    "cluster_vote": ({}, {"score": "sum"}),
+    "zsnl": ({}, {"discover": "ward", "known": "classes"}, {"assign": "transport"}, {"assign": "clusters"},
+             {"count": "estimated", "rounds": 2}),
+    "zero_shot": ({}, {"prompts": "ensemble"}),
+}  # fmt: skip
+EPOCHS = 3
+CASES = [(name, setting) for name in sorted(classes()) for setting in SETTINGS.get(name, ({},))]
+TRAINED = [(name, setting) for name, setting in CASES if hasattr(classes()[name], "epochs")]
+
+
+def made(name: str, **parameters: Any) -> Any:
+    cls = classes()[name]
+    quick = {key: value for key, value in (("epochs", EPOCHS), ("restarts", 3)) if hasattr(cls, key)}
+    return cls(**(quick | parameters))
+
+
+@cache
+def _tower(device: torch.device, kind: type[torch.Tensor]) -> TextTower:
+    """The text tower on a device; the make-believe one has tensors of another type."""
+    return TextTower(make_model("unit-clip").to(device), tokenizer("unit-clip"), device)
+
+
+def task_on(device: torch.device, views: int = 1, shots: int = 4) -> Task:
+    """The usual task of the tests, with everything that a run puts on its device there."""
+    task = make_task(shots=shots, views=views)
+    if device.type == "cpu":
+        return task
+    tower = _tower(device, type(torch.empty(0, device=device)))
+    tower.forget()
+    given = {field.name: getattr(task, field.name) for field in fields(task) if field.name.startswith("_")}
+    moved = {
+        name: replace(value, image=value.image.to(device), label=value.label.to(device))
+        if isinstance(value, Support)
+        else value.to(device)
+        for name, value in given.items()
+        if isinstance(value, Support | torch.Tensor)
+    }
+    return replace(task, device=device, text=tower, **moved)
+
+
+def answers(name: str, setting: dict[str, Any], device: torch.device, seed: int = 0) -> tuple[Any, torch.Tensor]:
+    """The fitted method, and its scores of OOP images among all names, or among OOP names where it knows no others."""
+    method = made(name, **setting)
+    task = replace(task_on(device, method.views), generator=torch.Generator().manual_seed(seed))
+    with one_thread_per_operation(device):
+        method.fit(task)
+        image = images(6, 30)[0][:, 0].to(device)
+        try:
+            return method, ask_scores(method, name, image, JOINT)
+        except FixedVocabulary:
+            return method, ask_scores(method, name, image, task.vocabulary)
+
+
+@pytest.mark.parametrize(("name", "setting"), CASES)
+def test_a_method_answers_as_on_the_cpu(name: str, setting: dict[str, Any], cuda: Cuda) -> None:
+    method, found = answers(name, setting, cuda.device)
+    assert found.device == cuda.device
+    kept = [value for value in vars(method).values() if isinstance(value, torch.Tensor)]
+    assert all(value.device == cuda.device for value in kept)
+    _, expected = answers(name, setting, CPU)
+    torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
+    if cuda.believed is not None:
+        assert cuda.believed.waits.unordered == {}
+    else:  # a real one could take sums in another order every time
+        assert torch.equal(answers(name, setting, cuda.device)[1], found)
+
+
+class Steps:
+    """Progress that watches the steps between the first and the last."""
+
+    def __init__(self, cuda: Cuda) -> None:
+        self.watched = 0
+        self._cuda = cuda
+        self._stack = ExitStack()
+
+    def __call__(self, done: int, total: int) -> None:
+        self.watched += 1
+        if done == 1:
+            self._stack.enter_context(self._cuda.without_waiting())
+        if done == total:
+            self._stack.close()
+
+
+@pytest.mark.parametrize(("name", "setting"), [case for case in TRAINED if case[1].get("swap") != "similar"])
+def test_no_training_step_waits_for_the_device(name: str, setting: dict[str, Any], cuda: Cuda) -> None:
+    """Steps are queued one after the other; ``swap=similar`` alone reads which learned names are alike now."""
+    method, steps = made(name, **setting), Steps(cuda)
+    method.fit(replace(task_on(cuda.device, method.views), progress=steps))
+    assert steps.watched >= EPOCHS
+
+
+def test_random_numbers_do_not_depend_on_the_device(cuda: Cuda) -> None:
+    for name, cls in classes().items():
+        states = []
+        for device in (CPU, cuda.device):
+            method = made(name)
+            task = task_on(device, method.views)
+            method.fit(task)
+            states.append(task.generator.get_state())
+        assert torch.equal(*states), cls
+
+
+def test_names_start_alike_on_every_device(cuda: Cuda) -> None:
+    rows = [NameEmbeddings(NAMES, task_on(device), length=2, init="random").rows.cpu() for device in (CPU, cuda.device)]
+    torch.testing.assert_close(*rows)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_k_means_draws_as_multinomial_does(seed: int) -> None:
+    weight = torch.rand(4, 50, generator=torch.Generator().manual_seed(seed))
+    drawn, expected = (torch.Generator().manual_seed(seed) for _ in range(2))
+    assert torch.equal(_draw(weight, 5, drawn), torch.multinomial(weight, 5, generator=expected))
+    assert torch.equal(drawn.get_state(), expected.get_state())
+
+
+@pytest.mark.parametrize("backend", ["auto", "cpp", "scipy"])
+def test_matching_gives_back_tensors_of_the_device(backend: Any, cuda: Cuda) -> None:
+    if backend == "cpp" and not native.has_cpp():
+        pytest.skip("the native module was not built")
+    prototypes, names = unit_rows(12, 8, 0), unit_rows(14, 8, 1)
+    expected = match(prototypes, names)
+    found = match(prototypes.to(cuda.device), names.to(cuda.device), backend=backend)
+    assert found.columns.device == found.similarity.device == cuda.device
+    assert torch.equal(found.columns.cpu(), expected.columns)
+    assert torch.equal(found.similarity.cpu(), expected.similarity)
+
+
+def test_tf32_takes_no_saving_from_the_text_tower(cuda: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rounding, 1e-4 where six blocks are 512 wide, is more than a probe allows: probes are made without it."""
+    seen: list[bool] = []
+
+    def spy(probe: Any) -> Any:
+        return lambda tower: [seen.append(torch.backends.cuda.matmul.allow_tf32), probe(tower)][1]
+
+    for probe in ("_probe_cut", "_probe_tree"):
+        monkeypatch.setattr(TextTower, probe, spy(getattr(TextTower, probe)))
+    devices.settle(cuda.device, "tf32")
+    tower = TextTower(make_model("unit-clip").to(cuda.device), tokenizer("unit-clip"), cuda.device)
+    assert seen == [False, False]
+    assert tower.cuts_context
+    assert tower.shares_beginnings
+    assert torch.backends.cuda.matmul.allow_tf32

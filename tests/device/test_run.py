@@ -1,0 +1,205 @@
+"""Whole runs on a make-believe CUDA device, and on a real one where there is one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.cli.main import execute
+from harness.errors import UserError
+from harness.features.encode import Encoder
+from harness.features.store import FeatureStore, entries
+from harness.ledger import Ledger
+from harness.progress import Silent
+from harness.runner import evaluate as runner
+from harness.runner.plan import make_plan
+from harness.runner.reproduce import Here, reproduce
+from harness.runner.request import MethodChoice, Outcome, Request
+from harness_plugins.zero_shot import ZeroShot
+
+from ..datasets.roots import make_root
+from ..plugins.tasks import classes
+from ..unit.test_encode import FakeModel, backbone
+from .conftest import Cuda
+from .make_believe import make_believe
+
+QUICK = {"epochs": 2, "restarts": 3}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    names = ("great_auk", "ibex", "moth", "rose")
+    return make_root(tmp_path_factory.mktemp("root"), {"Animals4_OOP": names, "Animals2_IP": ("cat", "dog")})
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def request_of(root: Path, cache: Path, out: Path, *methods: str, **options: Any) -> Request:
+    choices = tuple(
+        MethodChoice(name, parameters={key: value for key, value in QUICK.items() if hasattr(classes()[name], key)})
+        for name in methods or sorted(classes())
+    )
+    settings: dict[str, Any] = {"shots": (2,), "seeds": (1,), "device": "cuda", "workers": 3} | options
+    return Request(methods=choices, data=root, backbone="beyond-mini", cache=cache, out=out, **settings)
+
+
+def run(*arguments: Any, **options: Any) -> Outcome:
+    return runner.evaluate(request_of(*arguments, **options))
+
+
+def test_every_method_runs_and_is_known_again(root: Path, cache: Path, tmp_path: Path, cuda: Cuda) -> None:
+    there = run(root, cache, tmp_path / "there")
+    assert there.whole
+    assert {row.device for row in there.leaderboard.rows} == {f"cuda ({torch.cuda.get_device_name(0)})"}
+    assert run(root, cache, tmp_path / "there").computed == 0
+    here = run(root, cache, tmp_path / "there", device="cpu", workers=1)
+    assert here.computed == there.computed  # a cell of one device is never one of another
+    for one, other in zip(there.leaderboard.rows, here.leaderboard.rows, strict=True):
+        assert one.method == other.method
+        scores = [row.domains["Animals"]["oop_top1"].mean for row in (one, other)]
+        assert abs(scores[0] - scores[1]) <= 0.2, one.method  # of twelve images two, which lie between two names
+    costs = [cell.cost for cell in Ledger(tmp_path / "there").cells() if cell.spec.device.startswith("cuda")]
+    assert all(cost is not None and cost.peak_gpu_bytes for cost in costs)
+    encoders = {entry.description.partition(" on ")[2] for entry in entries(cache / "features")}
+    assert {f"cuda ({torch.cuda.get_device_name(0)})", "cpu"} <= encoders
+
+
+def test_clustering_runs_too(root: Path, cache: Path, tmp_path: Path, cuda: Cuda) -> None:
+    assert run(root, cache, tmp_path, "kmeans_naming", "zsnl", protocol="clustering").whole
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16", "fp16"])
+def test_precisions(precision: Any, root: Path, cache: Path, tmp_path: Path, cuda: Cuda) -> None:
+    assert run(root, cache, tmp_path, "zero_shot", "fsnl", precision=precision).whole
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32"])
+def test_settings_of_a_run(
+    precision: Any, root: Path, cache: Path, tmp_path: Path, cuda: Cuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What torch leaves to chance or to other libraries is settled: order of sums, algorithms, TF32 in every place."""
+    seen: list[tuple[Any, ...]] = []
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # torch's own default
+    torch.use_deterministic_algorithms(False)
+    whole = ZeroShot.fit
+
+    def fit(self: ZeroShot, task: Any) -> ZeroShot:
+        tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        products = torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
+        algorithms = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+        seen.append((*tf32, products, *algorithms, os.environ.get("CUBLAS_WORKSPACE_CONFIG"), task.generator.device))
+        assert task.device == task.text.encode([task.template.fill("ibex", "animal")]).device
+        return whole(self, task)
+
+    monkeypatch.setattr(ZeroShot, "fit", fit)
+    assert run(root, cache, tmp_path, "zero_shot", precision=precision).whole
+    tf32 = precision == "tf32"
+    assert seen == [(tf32, tf32, False, True, False, ":4096:8", torch.device("cpu"))]
+
+
+def test_a_clock_waits_for_the_device(
+    root: Path, cache: Path, tmp_path: Path, cuda: Cuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    whole = ZeroShot.fit
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: events.append("wait"))
+    monkeypatch.setattr(ZeroShot, "fit", lambda self, task: [events.append("fit"), whole(self, task)][1])
+    assert run(root, cache, tmp_path, "zero_shot").whole
+    assert events == ["wait", "fit", "wait"]
+
+
+def test_scored_images_are_sent_to_the_device_once(root: Path, cache: Path, tmp_path: Path) -> None:
+    """Another seed sends its own support and prompts, and not the features of the test images again."""
+    sent = []
+    for seeds in ((1,), (1,), (1, 2, 3)):  # the first run encodes
+        with make_believe() as believed:
+            run(root, cache, tmp_path / str(len(sent)), "zero_shot", seeds=seeds)
+            sent.append(believed.waits.sent)
+    features = 4 * 128 * (4 + 2) * 3
+    assert sent[2] - sent[1] < features
+
+
+def test_devices_by_number(root: Path, cache: Path, tmp_path: Path) -> None:
+    with make_believe(devices=2) as believed:
+        assert make_plan(request_of(root, cache, tmp_path, "zero_shot", device="auto"), Silent()).device == "cuda:0"
+        assert run(root, cache, tmp_path, "zero_shot", device="cuda:1").whole
+        assert believed.current == 1
+        with pytest.raises(UserError, match="'cuda:7'"):
+            run(root, cache, tmp_path, "zero_shot", device="cuda:7")
+
+
+def test_a_row_is_run_again_on_its_own_kind_of_device(root: Path, cache: Path, tmp_path: Path) -> None:
+    here = Here(root, cache=cache)
+    with make_believe():
+        (row,) = run(root, cache, tmp_path, "coop").leaderboard.rows
+        again = reproduce(row, here, Silent(), lambda _: None)
+        assert (again.settings, again.results) == ((), ())
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="no CUDA device"):
+            reproduce(row, here, Silent(), lambda _: None)
+
+
+def test_memory_that_runs_out_is_given_back_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it is given back, no error holds on to the tensors of the batch that was too large."""
+    with make_believe() as believed:
+        model = FakeModel(fail_above=64)
+        made = backbone(model)
+        made.device = torch.device("cuda", 0)
+        held: list[Any] = []
+        monkeypatch.setattr(torch.cuda, "empty_cache", lambda: held.append(sys.exc_info()[1]))
+        encoded = Encoder(made, FeatureStore(tmp_path, "k", "x"))._encode(torch.ones(100, 3, 8, 8))
+        assert encoded.shape == (100, 3)
+        assert encoded.device == made.device
+        assert model.batches == [256, 128, 64, 64]
+        assert held == [None, None]
+        assert believed.waits.sent
+
+
+def test_commands_see_the_device(
+    root: Path, cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], cuda: Cuda
+) -> None:
+    execute(["doctor", "--cache", str(cache)])
+    assert torch.cuda.get_device_name(0) in capfd.readouterr().out
+    words = ["--domain", "Animals", "--backbone", "beyond-mini", "--device", "cuda", "--workers", "1"]
+    figure = tmp_path / "features.svg"
+    assert execute(["plot", "tsne", *words, "--data", str(root), "--cache", str(cache), "--out", str(figure)]) == 0
+    assert figure.stat().st_size
+
+
+def test_what_cells_processes_are_forked_from_never_began_cuda() -> None:
+    """A process that is forked from one that began CUDA cannot use it."""
+    code = """
+import torch
+def began(*_): raise SystemExit("the fork server begins CUDA")
+torch._C._cuda_init = torch._C._cuda_getDeviceCount = torch.cuda._lazy_init = torch.cuda.is_available = began
+import harness.runner.pool, harness.runner.isolate, open_clip
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cells_in_processes_of_their_own(root: Path, cache: Path, tmp_path: Path) -> None:
+    together = run(root, cache, tmp_path / "together", "zero_shot", "fsnl", "zsnl")
+    alone = run(root, cache, tmp_path / "alone", "zero_shot", "fsnl", "zsnl", isolate=True)
+    assert together.whole
+    assert [row.domains for row in alone.leaderboard.rows] == [row.domains for row in together.leaderboard.rows]
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_compiled_runs_are_the_same_twice(root: Path, cache: Path, tmp_path: Path) -> None:
+    rows = [run(root, cache, tmp_path / str(i), "fsnl", compiled=True).leaderboard.rows for i in range(2)]
+    assert [row.domains for row in rows[0]] == [row.domains for row in rows[1]]
+    assert not rows[0][0].failures
