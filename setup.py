@@ -26,7 +26,6 @@ CPP = [
     "csrc/assign.cpp",
     "csrc/ties.cpp",
     "csrc/match_cpu.cpp",
-    "csrc/team_threads.cpp",
     "csrc/binding.cpp",
 ]
 SOURCES = sorted(map(str, Path("csrc").glob("*")))

@@ -90,28 +90,6 @@ PYBIND11_MODULE(_native, module) {
         py::arg("similarity"), py::arg("batch"), py::arg("n"), py::arg("m"), py::arg("threads"), py::arg("columns"),
         py::arg("total"), py::arg("gap"), py::arg("valid"), py::arg("steps") = Address(0));
 
-    module.def(
-        "assign_team",
-        [](Address similarity, std::int64_t batch, int n, int m, int members, bool large, Address columns, Address total,
-           Address gap, Address valid, Address steps) {
-            const py::gil_scoped_release release;
-            harness::assign_team(reinterpret_cast<const std::int32_t*>(similarity), {batch, n, m}, members, large,
-                                 results(columns, total, gap, valid, steps));
-        },
-        py::arg("similarity"), py::arg("batch"), py::arg("n"), py::arg("m"), py::arg("members"), py::arg("large"),
-        py::arg("columns"), py::arg("total"), py::arg("gap"), py::arg("valid"), py::arg("steps") = Address(0));
-
-    module.def(
-        "match_team",
-        [](Address prototypes, Address names, std::int64_t batch, int n, int m, int dimension, Address columns, Address similarity,
-           Address gap, Address valid) {
-            const py::gil_scoped_release release;
-            harness::match_team(reinterpret_cast<const float*>(prototypes), reinterpret_cast<const float*>(names), {batch, n, m},
-                                dimension, results(columns, similarity, gap, valid));
-        },
-        py::arg("prototypes"), py::arg("names"), py::arg("batch"), py::arg("n"), py::arg("m"), py::arg("dimension"),
-        py::arg("columns"), py::arg("similarity"), py::arg("gap"), py::arg("valid"));
-
 #ifdef HARNESS_WITH_CUDA
     module.attr("cuda") = true;
     bind_cuda(module);

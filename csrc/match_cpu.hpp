@@ -30,11 +30,4 @@ void quantise_cpu(const float* prototypes, const float* names, Shape shape, int 
 // The second half alone: similarity (batch, N, M) as whole numbers.
 void assign_cpu(const std::int32_t* similarity, Shape shape, int threads, Results results);
 
-// assign_cpu as the GPU does it, N <= M, for tests (team_threads.cpp): as the large kernels by `members` threads for each
-// problem, or as the fused kernel by `members` warps of 32 threads.
-void assign_team(const std::int32_t* similarity, Shape shape, int members, bool large, Results results);
-
-// match_cpu as the fused kernel does it, by 256 threads in warps of 32, N and M at least 1: for tests.
-void match_team(const float* prototypes, const float* names, Shape shape, int dimension, Results results);
-
 }  // namespace harness

@@ -14,14 +14,10 @@
 #include <cstdint>
 #include <cstring>
 
-#include "team.hpp"
-
-#ifdef __CUDACC__
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
-#else
-#include <cmath>
-#endif
+
+#include "team.hpp"
 
 namespace harness {
 
@@ -51,7 +47,6 @@ HARNESS_BOTH int device_grid_bits(int dimension) {  // grid_bits of similarity.h
     return bits < 22 ? bits : 22;
 }
 
-#ifdef __CUDACC__
 HARNESS_TEAM float element(const void* x, Type type, std::size_t k) {
     if (type == Type::float32) return static_cast<const float*>(x)[k];
     if (type == Type::float16) return __half2float(static_cast<const __half*>(x)[k]);
@@ -60,12 +55,6 @@ HARNESS_TEAM float element(const void* x, Type type, std::size_t k) {
 HARNESS_TEAM int nearest(float x) { return __float2int_rn(x); }  // ties to even, as all rounding here
 HARNESS_TEAM int nearest(double x) { return __double2int_rn(x); }
 HARNESS_TEAM double times(double x, double y) { return __dmul_rn(x, y); }  // never part of a fused multiply-add
-#else
-inline float element(const void* x, Type, std::size_t k) { return static_cast<const float*>(x)[k]; }
-inline int nearest(float x) { return int(std::nearbyint(x)); }
-inline int nearest(double x) { return int(std::nearbyint(x)); }
-inline double times(double x, double y) { return x * y; }
-#endif
 
 HARNESS_TEAM std::uint32_t bits_of(float x) {
     std::uint32_t bits;

@@ -71,29 +71,6 @@ def steps(similarity: NDArray[np.int32]) -> NDArray[np.int64]:
     return counts
 
 
-def assign_as_gpu(similarity: NDArray[np.int32], members: int, large: bool) -> tuple[Solved, NDArray[np.int64]]:
-    """What the CUDA kernels do with cosines (b, n, m), 1 <= n <= m, on threads of the CPU. For tests.
-
-    The large kernels by `members` threads, or the fused one by `members` warps. Also the steps of the path searches,
-    (b,): rows looked at, and for the large kernels one more for each search.
-    """
-    s = np.ascontiguousarray(similarity, dtype=np.int32)
-    solved = Solved.empty(len(s), s.shape[1])
-    counts = np.zeros(len(s), dtype=np.int64)
-    arrays = (*solved, counts)
-    module().assign_team(s.ctypes.data, *s.shape, members, large, *(array.ctypes.data for array in arrays))
-    return solved, counts
-
-
-def match_as_gpu(prototypes: NDArray[np.float32], names: NDArray[np.float32]) -> Solved:
-    """What the fused kernel does with prototypes (b, n, d) and names (b, m, d), on threads of the CPU. For tests."""
-    p, t = np.ascontiguousarray(prototypes, dtype=np.float32), np.ascontiguousarray(names, dtype=np.float32)
-    solved = Solved.empty(len(p), p.shape[1])
-    shape = (p.shape[0], p.shape[1], t.shape[1], p.shape[2])
-    module().match_team(p.ctypes.data, t.ctypes.data, *shape, *(array.ctypes.data for array in solved))
-    return solved
-
-
 def quantised_similarity(
     prototypes: NDArray[np.float32], names: NDArray[np.float32], threads: int, doubles_alone: bool = False
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:

@@ -2,9 +2,9 @@
 
 Imported when the first tensor arrives: this module imports torch.
 
-State of the CUDA kernels: they compile for sm_80, sm_90 and PTX, and the fused one and the assignment of the other are
-tested on threads of the CPU (tests/matching/test_team.py), but they have not yet been seen on a GPU. "auto" takes them
-where a measured table says that they are faster (`harness.matching.crossover`); none has been measured yet.
+State of the CUDA kernels: they compile for sm_80, sm_90 and PTX, and the tests run them on an emulator of the CPU,
+with checks for races and memory (tests/matching/test_kernels.py); they have not yet been seen on a GPU. "auto" takes
+them where a measured table says that they are faster (`harness.matching.crossover`); none has been measured yet.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The CUDA kernels against the CPU: equal bits and equal choices. Not yet run on a device.
+"""The CUDA kernels against the CPU: equal bits and equal choices. No device yet; test_kernels.py emulates one.
 
 What to run when a GPU is at hand, in this order (about a quarter of an hour):
 

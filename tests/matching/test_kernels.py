@@ -45,6 +45,14 @@ def rectangle(seed, batch, n, m, dimension=32):
     return p + 4 * p[:, :1], t
 
 
+def beside_pairs(side, count):
+    """Rows (b, count + n, count + d) of a larger problem, whose first rows match those of the other side at once."""
+    batch, n, d = side.shape
+    larger = np.zeros((batch, count + n, count + d), np.float32)
+    larger[:, :count, :count], larger[:, count:, count:] = np.eye(count), side
+    return larger
+
+
 @kernels
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
@@ -175,14 +183,21 @@ def test_phases_shorten_the_paths(shape, check):
 @pytest.mark.parametrize("build", ["races", "memory"])
 def test_no_races_and_no_strangers_memory(kernel, build, check):
     """Small and varied: every kernel, edges of tiles and words, ties, int64, rectangles, bad numbers."""
+
+    def run(p, t, **device):
+        check(kernel, p, t, build, processors=1, **device)
+
     g = np.random.default_rng(5)
-    for n, m, d in ((1, 1, 1), (33, 33, 33), (20, 65, 40), (66, 64, 16)):
-        p, t = instances.uniform(n, 2, n, m, d)
-        t[1, 3:9], p[1, 0, 0] = t[1, :1], np.nan
-        check(kernel, p, t, build)
-    for shape in ((7, 7, 1), (12, 13, 2), (5, 5, 2), (40, 41, 2)):
-        check(kernel, *(g.integers(-1, 2, (2, side, shape[2])).astype(np.float32) for side in shape[:2]), build)
-    check(kernel, *instances.clip_like(0, 1, 10, 260, 16), build)
-    p, t = rectangle(0, 1, 30, 33)
-    for side, other, device in ((p, t, {}), (t, p, {"cooperative": False})):
-        check(kernel, torch.from_numpy(side).half(), torch.from_numpy(other).half(), build, offset=2, **device)
+    for n, m, d in ((1, 1, 1), (33, 33, 33), (20, 65, 40), (66, 66, 16)):
+        p, t = instances.uniform(n, 2 if n < 66 else 1, n, m, d)
+        t[0, 3:9], p[1:, 0, 0] = t[0, :1], np.nan
+        run(p, t)
+    for n, m, d in ((7, 7, 1), (12, 13, 2), (5, 5, 2), (40, 41, 2)):
+        p, t = (g.integers(-1, 2, (2, side, d)).astype(np.float32) for side in (n, m))
+        run(p, t)
+        if n == 7:
+            run(*(beside_pairs(side[:1], 60) for side in (p, t)))
+    run(*instances.clip_like(0, 1, 10, 260, 16))
+    p, t = (torch.from_numpy(side).half() for side in rectangle(0, 1, 30, 33))
+    run(p, t, offset=2)
+    run(t, p, cooperative=False)

@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 CSRC = HERE.parents[2] / "csrc"
 
 COMMON = ["-O1", "-g", "-std=c++17", "-pthread", "-Wall", "-Wno-unknown-pragmas", f"-I{HERE / 'cuda'}", f"-I{CSRC}"]
-DEVICE = ["-D__CUDACC__", "-x", "c++"]
+DEVICE = ["-x", "c++"]
 BUILDS = {
     "plain": ([], []),
     "memory": (["-DEMULATOR_MEMORY"], ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]),
