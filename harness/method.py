@@ -3,7 +3,8 @@
 A method is a dataclass. Its fields are its parameters, with types and defaults; ``__init__`` only stores them. Bounds
 stand in the type, for example ``Annotated[int, Field(ge=1)]`` with pydantic's ``Field``. What is learned ends in an
 underscore. ``fit`` gets a ``Task`` with what the method declared in ``needs`` and nothing else; ``scores`` is then
-asked for the OOP, the IP and the joint vocabulary. Randomness comes from ``task.generator`` alone.
+asked for the OOP, the IP and the joint vocabulary. Randomness comes from ``task.generator`` alone: draw on the CPU and
+move the numbers to ``task.device``. Everything else stays on that device, where CUDA has to take sums in a fixed order.
 """
 
 from __future__ import annotations

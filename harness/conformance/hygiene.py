@@ -59,7 +59,7 @@ def global_state_untouched(subject: Subject) -> None:
     if changed:
         random_ = [name for name in changed if "random" in name]
         hint = (
-            "draw random numbers from task.generator only: torch.randn(..., generator=task.generator)"
+            "draw random numbers from task.generator only: torch.randn(n, generator=task.generator).to(task.device)"
             if random_
             else "what all methods share stays as it was found"
         )

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import os
 import random
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import torch
 
 ENVIRONMENT = "the environment variable"
+
+SETTINGS = {
+    "torch's matmul precision": (
+        "get_float32_matmul_precision",
+        "backends.cuda.matmul.allow_tf32",
+        "backends.cuda.matmul.fp32_precision",  # the same in torch 2.9
+        "backends.cuda.matmul.allow_bf16_reduced_precision_reduction",
+        "backends.cuda.matmul.allow_fp16_reduced_precision_reduction",
+    ),
+    "cuDNN's flags": (
+        "backends.cudnn.enabled",
+        "backends.cudnn.benchmark",
+        "backends.cudnn.allow_tf32",
+        "backends.cudnn.conv.fp32_precision",
+    ),
+}
+"""Where torch keeps what products and convolutions are computed with."""
 
 
 def snapshot() -> dict[str, Any]:
@@ -24,12 +42,7 @@ def snapshot() -> dict[str, Any]:
         "torch's number of threads": torch.get_num_threads(),
         "torch's gradient mode": torch.is_grad_enabled(),
         "torch's deterministic mode": torch.are_deterministic_algorithms_enabled(),
-        "torch's matmul precision": torch.get_float32_matmul_precision(),
-        "cuDNN's flags": (
-            torch.backends.cudnn.enabled,
-            torch.backends.cudnn.benchmark,
-            torch.backends.cudnn.allow_tf32,
-        ),
+        **{name: tuple(_setting(path) for path in paths) for name, paths in SETTINGS.items()},
         "numpy's error handling": tuple(sorted(np.geterr().items())),
         "the working folder": os.getcwd(),  # noqa: PTH109 - a folder that was removed has no Path
         **{f"{ENVIRONMENT} {name}": value for name, value in os.environ.items()},
@@ -37,6 +50,15 @@ def snapshot() -> dict[str, Any]:
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         state["CUDA's random state"] = torch.cuda.get_rng_state().numpy().tobytes()
     return state
+
+
+def _setting(path: str) -> Any:
+    """A setting of torch; None where this torch lacks it, or refuses to tell as it was set in a newer way."""
+    try:
+        found = attrgetter(path)(torch)
+        return found() if callable(found) else found
+    except (AttributeError, RuntimeError):
+        return None
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

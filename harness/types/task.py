@@ -127,7 +127,8 @@ class Task:
         template: the prompt template of the protocol.
         text: the frozen text tower.
         logit_scale: the model's own scale of cosines, exponentiated.
-        generator: the only source of randomness; seeded by the cell.
+        generator: the only source of randomness; seeded by the cell. It is of the CPU on every device, so that a seed
+            draws the same on each: draw there, then ``.to(task.device)``.
         device: where features are and scores are wanted.
         shots: images per class that the draw asked for.
         progress: call it with (steps done, steps in all).

@@ -206,6 +206,15 @@ class ChangesFolder(Good):
 
 
 @dataclass
+class RoundsEverybody(Good):
+    """x."""
+
+    def fit(self, task: Any) -> Any:
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+        return super().fit(task)
+
+
+@dataclass
 class IgnoresTheSeed(Good):
     """x."""
 

@@ -15,6 +15,7 @@ import torch
 
 from harness.conformance import CHECKS, check_method, parametrize_with_checks
 from harness.conformance.backbone import tiny_text
+from harness.conformance.state import changes, snapshot
 from harness.conformance.subject import Subject
 from harness.conformance.suite import run_check
 from harness.errors import FixedVocabulary, MethodError
@@ -54,6 +55,7 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
     ("global_state_untouched", faulty.DrawsFromShared, "changes Python's random state", "task.generator only"),
     ("global_state_untouched", faulty.IgnoresTheSeed, "changes torch's random state", "task.generator only"),
     ("global_state_untouched", faulty.ChangesFolder, "changes the working folder", "stays as it was found"),
+    ("global_state_untouched", faulty.RoundsEverybody, "changes torch's matmul precision", "stays as it was found"),
     (
         "same_seed_same_scores",
         faulty.IgnoresTheSeed,
@@ -128,6 +130,7 @@ def restored() -> Iterator[None]:
     os.chdir(folder)
     weight.copy_(before)
     torch.set_rng_state(number)
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = True
     faulty.LEAK.clear()
     faulty.MEANS.clear()
     faulty.FIRST.clear()
@@ -260,3 +263,15 @@ def test_it_needs_pytest_only_when_it_is_used() -> None:
     code = "import sys, harness.conformance; assert 'pytest' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert callable(parametrize_with_checks)
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="needs torch 2.9")
+def test_a_precision_that_is_set_in_the_newer_way_is_seen() -> None:
+    """Torch then refuses to tell it in the older way."""
+    products, before = torch.backends.cuda.matmul, snapshot()
+    known = products.fp32_precision
+    try:
+        products.fp32_precision = "tf32"
+        assert changes(before, snapshot()) == ["torch's matmul precision"]
+    finally:
+        products.fp32_precision = known
