@@ -114,6 +114,9 @@ def reproduce(
     pretrained: Annotated[
         Path | None, typer.Option("--pretrained", help="Weights file, if the row's were one.", show_default=False)
     ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="Another device than the row's.", show_default="the row's")
+    ] = None,
     cache: Cache = None,
     workers: Workers = CORES,
     json: Json = False,
@@ -121,4 +124,4 @@ def reproduce(
     """Run a row again from its own record and list every difference; exit code 3 if there is one."""
     from harness.cli import trust
 
-    return trust.reproduce(row, data, pretrained, cache, workers, json)
+    return trust.reproduce(row, data, pretrained, device, cache, workers, json)

@@ -98,7 +98,7 @@ def evaluate(
         str | None,
         typer.Option("--pretrained", help="Published tag or weights file.", show_default="laion400m_e32 for ViT-B-16"),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
     precision: Annotated[str, typer.Option("--precision", help="fp32, tf32, bf16 or fp16.")] = "fp32",
     compiled: Annotated[bool, typer.Option("--compile", help="Learn names through torch.compile.")] = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="Results folder.")] = Path("results"),

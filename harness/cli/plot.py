@@ -80,7 +80,7 @@ def tsne(
     backbone: Annotated[str | None, typer.Option("--backbone", help="open_clip architecture.")] = None,
     pretrained: Annotated[str | None, typer.Option("--pretrained", help="Published tag or weights file.")] = None,
     precision: Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")] = "fp32",
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
     limit: Annotated[int, typer.Option("--limit", min=1, help="Images of each side at most.")] = 3000,
     cache: Cache = None,
     workers: Workers = CORES,

@@ -55,14 +55,20 @@ def submit(address: str, out: Path) -> int:
 
 
 def reproduce(
-    address: str, data: Path | None, pretrained: Path | None, cache: Path | None, workers: int, as_json: bool
+    address: str,
+    data: Path | None,
+    pretrained: Path | None,
+    device: str | None,
+    cache: Path | None,
+    workers: int,
+    as_json: bool,
 ) -> int:
     """Run ``harness reproduce``; 3 if a result differs."""
     from harness.runner.reproduce import Here
     from harness.runner.reproduce import reproduce as run
 
     _, row, evidence = open_row(address)
-    here = Here(data, pretrained, cache, workers, tuple(_draws(row, evidence)))
+    here = Here(data, pretrained, cache, workers, tuple(_draws(row, evidence)), device)
     err = console.err()
 
     def before(settings: tuple[Difference, ...]) -> None:

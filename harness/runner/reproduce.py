@@ -51,6 +51,8 @@ class Here:
         cache: the cache folder; None is the user's own.
         workers: processes that compute.
         draws: the row's few-shot draws; they are needed where their rule is not known.
+        device: to run on; None is the row's kind. On another one sums are taken in another order, and differences in
+            the last digits are no fault.
     """
 
     data: Path | None = None
@@ -58,6 +60,7 @@ class Here:
     cache: Path | None = None
     workers: int = 2
     draws: tuple[Manifest, ...] = ()
+    device: str | None = None
 
 
 def _request(row: Row, out: Path, here: Here) -> Request:
@@ -84,7 +87,7 @@ def _request(row: Row, out: Path, here: Here) -> Request:
         pretrained=str(here.pretrained) if here.pretrained else None if shipped else backbone.pretrained,
         precision=precision,
         compiled=backbone.compiled,
-        device=row.device.partition(" ")[0],
+        device=here.device or row.device.partition(" ")[0],
         out=out,
         cache=here.cache,
         workers=here.workers,

@@ -37,7 +37,7 @@ class Request:
         pretrained: a published tag or a weights file; None is the default of the backbone.
         precision: of both encoders.
         compiled: learn names and contexts through torch.compile.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or, for example, ``cuda:1``.
         out: the results folder.
         cache: the cache folder; None is the user's own.
         workers: processes that run cells on the CPU, and threads that decode images.

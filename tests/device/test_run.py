@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from harness.cli.main import execute
+from harness.conformance import check_method
 from harness.errors import UserError
 from harness.features.encode import Encoder
 from harness.features.store import FeatureStore, entries
@@ -138,7 +140,9 @@ def test_devices_by_number(root: Path, cache: Path, tmp_path: Path) -> None:
             run(root, cache, tmp_path, "zero_shot", device="cuda:7")
 
 
-def test_a_row_is_run_again_on_its_own_kind_of_device(root: Path, cache: Path, tmp_path: Path) -> None:
+def test_a_row_is_run_again_on_its_own_kind_of_device_or_another(
+    root: Path, cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     here = Here(root, cache=cache)
     with make_believe():
         (row,) = run(root, cache, tmp_path, "coop").leaderboard.rows
@@ -147,6 +151,16 @@ def test_a_row_is_run_again_on_its_own_kind_of_device(root: Path, cache: Path, t
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="no CUDA device"):
             reproduce(row, here, Silent(), lambda _: None)
+    words = ["--data", str(root), "--cache", str(cache), "--workers", "1", "--json"]
+    assert execute(["reproduce", f"{tmp_path}#coop", "--device", "cpu", *words]) in (0, 3)
+    (difference,) = json.loads(capfd.readouterr().out)["settings"]
+    assert difference["where"] == "device"
+
+
+def test_conformance_where_there_is_a_device(cuda: Cuda) -> None:
+    """The checks are run on the CPU, also where a method could go elsewhere."""
+    results = list(check_method("taskres", classes()["taskres"]()))
+    assert [result for result in results if result.state != "passed"] == []
 
 
 def test_memory_that_runs_out_is_given_back_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
