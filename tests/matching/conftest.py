@@ -3,23 +3,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
-from pathlib import Path
 
 import pytest
 
 from .emulator.device import Emulator, build, usable
 
 
-@pytest.fixture(scope="session", name="emulators")
-def _emulators(pytestconfig: pytest.Config) -> Path:
-    """Where programs of ``emulator/device.py`` are built, and stay until their sources change."""
-    if not usable():
-        pytest.skip("the emulator needs g++ on Linux, x86-64")
-    return pytestconfig.cache.mkdir("emulator")
+@pytest.fixture(scope="session", name="program")
+def _program(pytestconfig: pytest.Config) -> Callable[..., list[str]]:
+    """``program(build, name)``: a command, of ``emulator/device.py``; what is built stays until its sources change."""
+    folder = pytestconfig.cache.mkdir("emulator")
+
+    def get(build_name: str, name: str = "matching") -> list[str]:
+        if not usable(build_name):
+            pytest.skip(f"no {build_name} build of the emulator: it needs g++ on Linux, x86-64, with its sanitizers")
+        return build(build_name, folder, name)
+
+    return get
 
 
 @pytest.fixture(scope="session", name="emulator")
-def _emulator(emulators: Path) -> Iterator[Callable[[str], Emulator]]:
-    """``emulator(name)``: the CUDA kernels on the CPU, in one of the builds of ``emulator/device.py``."""
+def _emulator(program: Callable[..., list[str]]) -> Iterator[Callable[[str], Emulator]]:
+    """``emulator(build)``: the CUDA kernels on the CPU."""
     with ExitStack() as running:
-        yield cache(lambda name: running.enter_context(Emulator(build(name, emulators))))
+        yield cache(lambda build_name: running.enter_context(Emulator(program(build_name))))

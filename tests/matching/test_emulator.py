@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from .emulator.device import ENVIRONMENT, build
+from .emulator.device import ENVIRONMENT
 
 FAULTS = {
     "race_in_block": ("races", "data race"),
@@ -26,9 +26,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faults_are_found(fault, emulators):
-    name, sentence = FAULTS[fault]
-    command = [*build(name, emulators, "faults"), fault]
+def test_faults_are_found(fault, program):
+    build, sentence = FAULTS[fault]
+    command = [*program(build, "faults"), fault]
     run = {"capture_output": True, "text": True, "check": False, "env": ENVIRONMENT}
     broken, sound = subprocess.run(command, **run), subprocess.run([*command, "sound"], **run)
     assert broken.returncode != 0

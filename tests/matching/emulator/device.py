@@ -45,9 +45,17 @@ ENVIRONMENT = {**os.environ, "TSAN_OPTIONS": "halt_on_error=1", "UBSAN_OPTIONS":
 TYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
 
 
-def usable() -> bool:
-    """Whether an emulator can be built here."""
-    return sys.platform == "linux" and platform.machine() == "x86_64" and shutil.which("g++") is not None
+@cache
+def usable(name: str) -> bool:
+    """Whether an emulator can be built here as one of `BUILDS`: with what it takes, an empty program starts."""
+    if sys.platform != "linux" or platform.machine() != "x86_64" or shutil.which("g++") is None:
+        return False
+    with tempfile.TemporaryDirectory() as room:
+        empty = ["g++", *BUILDS[name][1], "-x", "c++", "-", "-o", f"{room}/empty"]
+        for command, text in ((empty, "int main() {}"), ([*prefix(name), f"{room}/empty"], "")):
+            if subprocess.run(command, input=text, text=True, capture_output=True, check=False).returncode:
+                return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ def build(name: str, folder: Path, program: str = "matching") -> list[str]:
     sources = sorted(path for root in (HERE, CSRC) for path in root.rglob("*.*") if path.suffix != ".pyc")
     content = b"".join(path.read_bytes() for path in sources)
     target = folder / f"{program}-{name}-{hashlib.sha256(content).hexdigest()[:16]}"
-    command = [*fixed_addresses(), str(target)] if name == "races" else [str(target)]
+    command = [*prefix(name), str(target)]
     with FileLock(folder / f"{program}-{name}.lock"):
         if target.exists():
             return command
@@ -92,14 +100,12 @@ def build(name: str, folder: Path, program: str = "matching") -> list[str]:
 
 
 @cache
-def fixed_addresses() -> list[str]:
-    """What begins a command whose addresses are not random, which ThreadSanitizer needs on some kernels of Linux."""
-    prefix = ["setarch", "-R"]
-    try:
-        allowed = subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        allowed = False
-    return prefix if allowed else []
+def prefix(name: str) -> list[str]:
+    """What a command begins with: on some kernels of Linux, ThreadSanitizer needs addresses that are not random."""
+    if name != "races" or shutil.which("setarch") is None:
+        return []
+    fixed = ["setarch", "-R"]
+    return fixed if subprocess.run([*fixed, "true"], capture_output=True, check=False).returncode == 0 else []
 
 
 def call(command: list[str]) -> None:

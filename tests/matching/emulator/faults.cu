@@ -1,6 +1,5 @@
 // Kernels with one fault each, and the same without: what the emulator has to find, and what it has to leave alone.
 
-#include <cstdio>
 #include <cstring>
 
 #include "launch.cuh"
@@ -114,7 +113,9 @@ const Fault faults[] = {
 int main(int count, char** arguments) {
     emulator::device = {2, 1, 163 * 1024};
     int* const out = new int[65]();
-    for (const Fault& fault : faults)
-        if (std::strcmp(fault.name, arguments[1]) == 0) harness::launch(fault.name, fault.kernel, fault.extent, nullptr, out, count > 2);
+    for (const Fault& fault : faults) {
+        if (std::strcmp(fault.name, arguments[1])) continue;
+        harness::launch(fault.name, fault.kernel, fault.extent, nullptr, out, count > 2);
+    }
     delete[] out;
 }

@@ -30,8 +30,12 @@ inline void acquire(void*) {}
 
 // AddressSanitizer has to know which stack is in use, and what nobody may touch.
 #if defined(EMULATOR_MEMORY)
-inline void leave_stack(void** fake, const void* bottom, std::size_t size) { __sanitizer_start_switch_fiber(fake, bottom, size); }
-inline void enter_stack(void* fake, const void** from, std::size_t* size) { __sanitizer_finish_switch_fiber(fake, from, size); }
+inline void leave_stack(void** fake, const void* bottom, std::size_t size) {
+    __sanitizer_start_switch_fiber(fake, bottom, size);
+}
+inline void enter_stack(void* fake, const void** from, std::size_t* size) {
+    __sanitizer_finish_switch_fiber(fake, from, size);
+}
 inline void forbid(const void* at, std::size_t bytes) { __asan_poison_memory_region(at, bytes); }
 inline void permit(const void* at, std::size_t bytes) { __asan_unpoison_memory_region(at, bytes); }
 #else

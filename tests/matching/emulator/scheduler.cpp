@@ -1,4 +1,4 @@
-// Compiled without instrumentation in every build: a sanitizer sees what kernels do, and of this file what sanitizers.hpp says.
+// Compiled without instrumentation in every build: a sanitizer sees what kernels do, and of this file what it is told.
 //
 //     fibre    a CUDA thread: a stack, and a place among those it meets
 //     group    a warp, a block or the grid: threads that meet
@@ -47,8 +47,9 @@ constexpr int kLanes = 32;
 constexpr int kOps = int(Op::count);
 constexpr std::size_t kStack = 256 * 1024;  // bytes, most of them never touched
 constexpr unsigned kWave = 3;               // blocks at once, where they do not wait for each other
-constexpr std::array<const char*, kOps> kNames{"__syncthreads", "__syncthreads_or", "grid.sync",       "__syncwarp", "__reduce_min_sync", "__reduce_max_sync",
-                                               "__ballot_sync", "__shfl_sync",      "__shfl_xor_sync", "mma"};
+constexpr std::array<const char*, kOps> kNames{
+    "__syncthreads",     "__syncthreads_or", "grid.sync",   "__syncwarp",      "__reduce_min_sync",
+    "__reduce_max_sync", "__ballot_sync",    "__shfl_sync", "__shfl_xor_sync", "mma"};
 
 struct Fibre;
 struct Block;
@@ -287,6 +288,15 @@ void host(Block& block, std::size_t shared) {
     fail("nobody can go on");
 }
 
+// Below it lies a page that nobody may touch.
+char* new_stack() {
+    const std::size_t page = 4096;
+    void* const at = mmap(nullptr, page + kStack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char* const stack = static_cast<char*>(at) + page;
+    if (at == MAP_FAILED || mprotect(stack, kStack, PROT_READ | PROT_WRITE)) fail("no memory for stacks");
+    return stack;
+}
+
 void form(Group& group, const char* name, Fibre* first, unsigned size) {
     group = Group{};
     group.name = name;
@@ -348,7 +358,8 @@ std::string name_of(const void* kernel) {
         std::map<std::uintptr_t, std::string> found;
         char line[4096];
         std::FILE* const symbols = popen(("nm -C /proc/" + std::to_string(getpid()) + "/exe").c_str(), "r");
-        while (symbols && std::fgets(line, sizeof line, symbols)) found.emplace(std::strtoull(line, nullptr, 16), short_name(line));
+        while (symbols && std::fgets(line, sizeof line, symbols))
+            found.emplace(std::strtoull(line, nullptr, 16), short_name(line));
         if (symbols) pclose(symbols);
         return found;
     }();
@@ -387,7 +398,7 @@ Error launch(const void* kernel, const Extent& extent, const std::function<void(
     const std::size_t most = std::size_t(together) * extent.threads;
     while (fibres.size() < most) {
         Fibre fibre;
-        fibre.stack = static_cast<char*>(mmap(nullptr, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+        fibre.stack = new_stack();
         fibre.context = sanitizer::new_fibre();
         fibres.push_back(fibre);
     }
@@ -399,7 +410,8 @@ Error launch(const void* kernel, const Extent& extent, const std::function<void(
     Launch report{kernel_name, extent.blocks, extent.threads, extent.shared, {}};
     for (const char* name : kNames) report.meetings.emplace_back(name, 0);
     sanitizer::release(&begun);
-    for (unsigned first = 0; first < extent.blocks; first += together) wave(extent, first, std::min(together, extent.blocks - first), report);
+    for (unsigned first = 0; first < extent.blocks; first += together)
+        wave(extent, first, std::min(together, extent.blocks - first), report);
     sanitizer::acquire(&over);
     launches.push_back(std::move(report));
     return Error::none;

@@ -17,7 +17,19 @@ extern Index threadIdx, blockIdx, blockDim, gridDim;  // of the thread that runs
 namespace emulator {
 
 // What threads meet for.
-enum class Op { sync_block, any_of_block, sync_grid, sync_warp, reduce_min, reduce_max, ballot, shuffle, shuffle_xor, multiply, count };
+enum class Op {
+    sync_block,
+    any_of_block,
+    sync_grid,
+    sync_warp,
+    reduce_min,
+    reduce_max,
+    ballot,
+    shuffle,
+    shuffle_xor,
+    multiply,
+    count
+};
 
 // Barriers: what threads wrote before is seen by all of them after.
 void sync_block();

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 
 #include "../scheduler.hpp"
 
@@ -12,7 +11,8 @@ namespace harness {
 //     a  row group, + 8 where 4 <= i < 8 or i >= 12; column 4 (lane % 4) + i % 4, + 16 where i >= 8
 //     b  row 4 (lane % 4) + i % 4, + 16 where i >= 4; column group
 //     c  row group, + 8 where i >= 2; column 2 (lane % 4) + i % 2
-inline __attribute__((no_sanitize("thread"))) void multiply_add(int (&sum)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
+__attribute__((no_sanitize("thread"))) inline void multiply_add(int (&sum)[4], const std::uint32_t (&a)[4],
+                                                                const std::uint32_t (&b)[2]) {
     struct Fragments {
         signed char a[16], b[8];
     } mine;
