@@ -32,6 +32,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils.weak import WeakTensorKeyDictionary
 
 aten = torch.ops.aten
 CPU = torch.device("cpu")
@@ -149,7 +150,7 @@ class MakeBelieve(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.waits = Waits()
-        self.pinned: set[int] = set()
+        self.pinned = WeakTensorKeyDictionary()
         self.current = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -157,8 +158,6 @@ class MakeBelieve(TorchDispatchMode):
         name = func.overloadpacket.__name__
         tensors = [value for value in tree_leaves((args, kwargs)) if isinstance(value, torch.Tensor)]
         here = {tensor.index for tensor in tensors if isinstance(tensor, Believed)}
-        if name in ("is_pinned", "_pin_memory"):
-            return self._pin(name, args[0])
         assert not any(tensor.is_meta for tensor in tensors), "a tensor without numbers, made for the C++ device"
         wanted = kwargs.get("device")
         made_here = wanted is not None and wanted.type in ("cuda", "meta")
@@ -185,11 +184,12 @@ class MakeBelieve(TorchDispatchMode):
         wrapped = tree_map_only(torch.Tensor, lambda t: Believed(t, index), found)
         return return_and_correct_aliasing(func, args, kwargs, wrapped)
 
-    def _pin(self, name: str, tensor: torch.Tensor) -> Any:
-        if name == "is_pinned":
-            return tensor.untyped_storage().data_ptr() in self.pinned
+    def pin(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A copy of a tensor of the CPU in pinned memory."""
+        if isinstance(tensor, Believed):
+            raise RuntimeError("cannot pin 'torch.cuda.FloatTensor' only dense CPU tensors can be pinned")
         made = tensor.clone()
-        self.pinned.add(made.untyped_storage().data_ptr())
+        self.pinned[made] = True
         return made
 
     def _watch(self, name: str, args: Any, kwargs: Any) -> None:
@@ -209,7 +209,7 @@ class MakeBelieve(TorchDispatchMode):
         if not to_host:
             self.waits.sent += source.numel() * source.element_size()
         patient = (args[2:3] or [False])[0] if name == "copy_" else kwargs.get("non_blocking", False)
-        pinned = not to_host and source.untyped_storage().data_ptr() in self.pinned
+        pinned = not to_host and source in self.pinned
         if not (patient and pinned):
             self.waits.note("to the host" if to_host else "to the device")
 
@@ -238,6 +238,8 @@ class Indexed(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.device:
             return func(*args, **(kwargs or {}))
+        if func is torch.Tensor.pin_memory:
+            return self.mode.pin(args[0])
         if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__) and isinstance(args[0], Believed):
             return func(args[0], self._listed(args[1], args[0].device), *args[2:])
         kwargs = {key: self._indexed(value) if key == "device" else value for key, value in (kwargs or {}).items()}

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from harness.cli.main import execute
-from harness.conformance import check_method
+from harness.conformance.subject import Subject
+from harness.conformance.suite import run_check
 from harness.errors import UserError
 from harness.features.encode import Encoder
 from harness.features.store import FeatureStore, entries
@@ -159,8 +160,9 @@ def test_a_row_is_run_again_on_its_own_kind_of_device_or_another(
 
 def test_conformance_where_there_is_a_device(cuda: Cuda) -> None:
     """The checks are run on the CPU, also where a method could go elsewhere."""
-    results = list(check_method("taskres", classes()["taskres"]()))
-    assert [result for result in results if result.state != "passed"] == []
+    subject = Subject("clip_adapter", classes()["clip_adapter"](epochs=20))
+    checks = ("global_state_untouched", "same_seed_same_scores", "hidden_labels", "beats_chance", "runs_on_cpu")
+    assert [run_check(check, subject).state for check in checks] == ["passed"] * len(checks)
 
 
 def test_memory_that_runs_out_is_given_back_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
