@@ -10,9 +10,10 @@ from .emulator.device import Emulator, build, usable
 
 
 @pytest.fixture(scope="session", name="program")
-def _program(pytestconfig: pytest.Config) -> Callable[..., list[str]]:
+def _program(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[str]]:
     """``program(build, name)``: a command, of ``emulator/device.py``; what is built stays until its sources change."""
-    folder = pytestconfig.cache.mkdir("emulator")
+    cached = pytestconfig.pluginmanager.has_plugin("cacheprovider")
+    folder = pytestconfig.cache.mkdir("emulator") if cached else tmp_path_factory.mktemp("emulator")
 
     def get(build_name: str, name: str = "matching") -> list[str]:
         if not usable(build_name):

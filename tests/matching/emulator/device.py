@@ -25,7 +25,7 @@ from harness.matching.fallback import Solved
 HERE = Path(__file__).parent
 CSRC = HERE.parents[2] / "csrc"
 
-COMMON = ["-O1", "-g", "-std=c++17", "-pthread", "-Wall", "-Wno-unknown-pragmas", f"-I{HERE / 'cuda'}", f"-I{CSRC}"]
+COMMON = ["-O1", "-g1", "-std=c++17", "-pthread", "-Wall", "-Wno-unknown-pragmas", f"-I{HERE / 'cuda'}", f"-I{CSRC}"]
 DEVICE = ["-x", "c++"]
 BUILDS = {
     "plain": ([], []),
