@@ -61,8 +61,7 @@ HARNESS_TEAM bool finish(Block& team, const Problem<T>& w) {
     team.sync();
     if (read(&w.flags[kOverflow])) return false;
     certify(team, w);
-    if (w.sums[0] == w.sums[1]) lowest(team, w);
-    team.sync();
+    if (w.sums[0] == w.sums[1]) lowest(team, w);  // both end with a barrier after what they write
     return true;
 }
 

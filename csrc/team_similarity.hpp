@@ -143,7 +143,7 @@ HARNESS_UNROLL
 HARNESS_TEAM std::uint32_t word_at(const signed char* at) { return *reinterpret_cast<const std::uint32_t*>(at); }
 
 // The tile from (first_row, first_column) on: emit(i, j, rint(cos * 2^28)) for the pairs that exist. All 256 threads of
-// a block call it; `staging` is 16-byte aligned and free again afterwards.
+// a block call it; `staging` is 16-byte aligned, and free again after their next barrier.
 template <class Block, class Emit>
 HARNESS_TEAM void similarity_tile(Block& team, const Side& p, int first_row, const Side& t, int first_column,
                                   signed char* staging, const Emit& emit) {
@@ -190,7 +190,6 @@ HARNESS_UNROLL
                     for (int n = 0; n < 2; ++n) warp.multiply(sum[m][n][digit + other], a, b[other][n]);
             }
     }
-    team.sync();
 
 HARNESS_UNROLL
     for (int m = 0; m < 2; ++m)
