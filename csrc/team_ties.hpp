@@ -61,8 +61,7 @@ HARNESS_TEAM bool peel(Team& team, const Problem<T>& w) {
         const bool changed = read(&w.flags[kChanged]);
         team.sync();
         if (!changed) break;
-        if (team.rank() == 0) write(&w.flags[kChanged], 0);
-        team.sync();
+        if (team.rank() == 0) write(&w.flags[kChanged], 0);  // a barrier comes before anyone adds to it
     }
     bool any = false;
     for (int i = 0; i < w.rows; ++i) any |= w.open[i] != closed;
