@@ -3,8 +3,8 @@
 //     slow truth     similarity.cpp, then assign.cpp
 //     shapes         prototypes (batch, N, d), names (batch, M, d); the shorter side becomes the n rows, the other the m columns
 //     algorithm      match_block (team_match.hpp): scales, product (team_similarity.hpp), assignment (team_assign.hpp), ties
-//     launch         256 threads per block, wherever block_bytes(n, m) of shared memory fit: by arithmetic n = m up to 228 with
-//                    the 227 KB of sm_90, 189 with the 163 KB of sm_80. Two blocks share a processor where theirs allows it
+//     launch         256 threads per block, wherever block_bytes(n, m) of shared memory fit: by arithmetic n = m up to 226 with
+//                    the 227 KB of sm_90, 187 with the 163 KB of sm_80. Two blocks share a processor where theirs allows it
 
 #include "launch.cuh"
 
@@ -15,7 +15,8 @@ namespace {
 __global__ void __launch_bounds__(kThreads, 2) fused_kernel(const void* rows, const void* columns, Type type, int n, int m,
                                                             int dimension, bool swapped, Results out) {
     __shared__ std::int32_t counts[3];
-    Block team;
+    __shared__ Scratch scratch;
+    Block team(scratch);
     match_block(team, rows, columns, type, blockIdx.x, n, m, dimension, swapped, shared, counts, out);
 }
 

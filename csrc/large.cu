@@ -11,11 +11,15 @@
 //
 // Epsilon scaling in 3 shortens the chain of dependent steps in 4, which is what large problems wait for.
 
+#include <algorithm>
+
 #include "launch.cuh"
 
 namespace harness {
 
 namespace {
+
+constexpr unsigned kBidders = 512;  // threads of a block in the auction; one block on a processor, as a barrier waits for blocks
 
 struct Layout {
     int n, m;
@@ -63,7 +67,7 @@ __global__ void __launch_bounds__(kThreads) scales_kernel(const void* rows, cons
     }
 }
 
-__global__ void __launch_bounds__(kThreads) product_kernel(const void* rows, const void* columns, Type type, int dimension,
+__global__ void __launch_bounds__(kThreads, 2) product_kernel(const void* rows, const void* columns, Type type, int dimension,
                                                            Workspace space) {
     __shared__ __align__(16) signed char staging[kStaging];
     const int n = space.layout.n, m = space.layout.m;
@@ -73,28 +77,36 @@ __global__ void __launch_bounds__(kThreads) product_kernel(const void* rows, con
     const Side p = side_of(rows, type, k, n, dimension, space.inverse(k), space.shift(k));
     const Side t = side_of(columns, type, k, m, dimension, space.inverse(k) + n, space.shift(k) + n);
     std::int32_t* const s = space.similarities(k);
-    Block team;
+    __shared__ Scratch scratch;
+    Block team(scratch);
     similarity_tile(team, p, int(tile / across) * kTile, t, int(tile % across) * kTile, staging,
                     [&](int i, int j, int value) { s[std::size_t(i) * m + j] = value; });
 }
 
 template <class Team>
-__device__ void auctions(Team team, const Workspace& space) {
+__device__ void auctions(Team&& team, const Workspace& space) {
     const int n = space.layout.n, m = space.layout.m, batch = int(space.batch);
     const auto problem = [&](int k) { return space.problem<std::int32_t>(k); };
     begin<std::int32_t>(team, problem, batch, n, m);
-    scaled_auction(team, problem, batch, n, m, space.counts());
+    Auction(team, problem, batch, n, m, space.counts()).run(on_grid(n < m));
 }
 
-__global__ void __launch_bounds__(kThreads) auction_kernel(Workspace space) { auctions(Grid{}, space); }
-__global__ void __launch_bounds__(kThreads) lone_auction_kernel(Workspace space) { auctions(Block{}, space); }
+__global__ void __launch_bounds__(kBidders, 1) auction_kernel(Workspace space) {
+    __shared__ Scratch scratch;
+    auctions(Grid(scratch), space);
+}
+__global__ void __launch_bounds__(kBidders, 1) lone_auction_kernel(Workspace space) {
+    __shared__ Scratch scratch;
+    auctions(Block(scratch), space);
+}
 
 // Leaves the prices, as int64, where the distances were.
-__global__ void __launch_bounds__(1024) paths_kernel(Workspace space) {
-    Block team;
+__global__ void __launch_bounds__(kMostThreads) paths_kernel(Workspace space) {
+    __shared__ Scratch scratch;
+    Block team(scratch);
     const auto narrow = space.problem<std::int32_t>(blockIdx.x);
     const auto wide = space.problem<std::int64_t>(blockIdx.x);
-    if (paths(team, narrow)) {
+    if (find_paths(team, narrow)) {
         team.sync();
         for (int j = team.rank(); j < narrow.columns; j += team.size()) wide.distance[j] = narrow.price[j];
         return;
@@ -126,8 +138,9 @@ __global__ void __launch_bounds__(kThreads) certify_kernel(Workspace space) {
     }
 }
 
-__global__ void __launch_bounds__(1024) ties_kernel(Workspace space, bool swapped, Results out) {
-    Block team;
+__global__ void __launch_bounds__(kMostThreads) ties_kernel(Workspace space, bool swapped, Results out) {
+    __shared__ Scratch scratch;
+    Block team(scratch);
     const auto w = solved(space, blockIdx.x);
     if (w.sums[0] == w.sums[1]) lowest(team, w);
     team.sync();
@@ -150,24 +163,23 @@ void match_large(const CudaInput& input, Results results, void* workspace, void*
     check(cudaGetDevice(&device), "no CUDA device");
     check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device), "the device");
     check(cudaDeviceGetAttribute(&cooperative, cudaDevAttrCooperativeLaunch, device), "the device");
-    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_processor, auction_kernel, kThreads, 0), "the auction");
+    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_processor, auction_kernel, kBidders, 0), "the auction");
 
     const unsigned batch = unsigned(input.shape.batch), blocks = unsigned(processors) * 8;
     const unsigned tiles = unsigned((sides.n + kTile - 1) / kTile) * unsigned((sides.m + kTile - 1) / kTile);
-    const unsigned team = sides.m >= 1024 ? 1024 : (sides.m + 31) / 32 * 32;
+    const auto at_most = [&](unsigned limit) { return std::min(limit, unsigned(sides.m + 31) / 32 * 32); };  // a thread per column
+    const unsigned searchers = sides.m >= 4 * kMostThreads ? kMostThreads : (sides.m + 127) / 128 * 32;  // see find_paths
     const Type type = Type(input.type);
     check(cudaMemsetAsync(workspace, 0, Workspace::head(input.shape.batch), static_cast<cudaStream_t>(stream)), "clearing the flags");
     launch("scales", scales_kernel, {blocks, kThreads}, stream, sides.rows, sides.columns, type, input.dimension, space);
     launch("the product", product_kernel, {batch * tiles, kThreads}, stream, sides.rows, sides.columns, type, input.dimension, space);
-    if (cooperative && per_processor > 0) {
-        const unsigned grid = unsigned(processors) * (per_processor < 2 ? per_processor : 2);
-        launch("the auction", auction_kernel, {grid, kThreads, 0, true}, stream, space);
-    } else {
-        launch("the auction", lone_auction_kernel, {1, kThreads}, stream, space);
-    }
-    launch("paths", paths_kernel, {batch, team}, stream, space);
+    if (cooperative && per_processor > 0)
+        launch("the auction", auction_kernel, {unsigned(processors), at_most(kBidders), 0, true}, stream, space);
+    else
+        launch("the auction", lone_auction_kernel, {1, at_most(kBidders)}, stream, space);
+    launch("paths", paths_kernel, {batch, searchers}, stream, space);
     launch("the certificate", certify_kernel, {blocks, kThreads}, stream, space);
-    launch("ties", ties_kernel, {batch, team}, stream, space, sides.swapped, results);
+    launch("ties", ties_kernel, {batch, at_most(kMostThreads)}, stream, space, sides.swapped, results);
 }
 
 }  // namespace harness

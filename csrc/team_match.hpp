@@ -5,7 +5,8 @@
 #pragma once
 
 #include "match_cpu.hpp"
-#include "team_assign.hpp"
+#include "team_auction.hpp"
+#include "team_paths.hpp"
 #include "team_similarity.hpp"
 #include "team_ties.hpp"
 
@@ -39,23 +40,24 @@ HARNESS_TEAM void write_results(Block& team, const Problem<T>& w, bool bad, bool
     out.valid[k] = !bad;
 }
 
-template <class Warp>
-HARNESS_TEAM bool paths_of_one_warp(const Warp& warp, const Problem<std::int32_t>& w) {
-    if (w.columns <= 128) return paths_held<4>(warp, w);
-    if (w.columns <= 256) return paths_held<8>(warp, w);
-    return paths(warp, w);
+// Searches by the team as a whole, with as many columns in each member's registers as it takes.
+template <class Team>
+HARNESS_TEAM bool find_paths(Team& team, const Problem<std::int32_t>& w) {
+    if (w.columns <= 4 * team.size()) return Held<4, Team>(team, w).paths();
+    if (w.columns <= 8 * team.size()) return Held<8, Team>(team, w).paths();
+    return paths(team, w);
 }
-template <class Warp>
-HARNESS_TEAM bool paths_of_one_warp(const Warp& warp, const Problem<std::int64_t>& w) {
-    return paths(warp, w);
+template <class Team>
+HARNESS_TEAM bool find_paths(Team& team, const Problem<std::int64_t>& w) {
+    return paths(team, w);
 }
 
 // Paths, certificate and ties of a problem whose auction is over; false when int32 prices do not do.
 template <class T, class Block>
 HARNESS_TEAM bool finish(Block& team, const Problem<T>& w) {
     if (team.warp_index() == 0) {
-        const auto warp = team.warp();
-        const bool found = paths_of_one_warp(warp, w);
+        auto warp = team.warp();
+        const bool found = find_paths(warp, w);
         if (warp.rank() == 0) write(&w.flags[kOverflow], !found);
     }
     team.sync();
@@ -69,10 +71,11 @@ HARNESS_TEAM bool finish(Block& team, const Problem<T>& w) {
 // places that the block shares. Its indices and sums lie at the same places for both types of prices.
 template <class Block>
 HARNESS_TEAM Problem<std::int32_t> assign_block(Block& team, const std::int32_t* s, int n, int m, char* room, std::int32_t* counts) {
+    if (team.rank() == 0) counts[0] = 0;
     const auto narrow = Problem<std::int32_t>::at(room, s, n, m);
     const auto problem = [&](int) { return narrow; };
     begin<std::int32_t>(team, problem, 1, n, m);
-    auction(team, problem, 1, n, m, 0, kLastRounds, 0, counts);
+    Auction(team, problem, 1, n, m, counts).run(in_block());
     if (!finish(team, narrow)) {
         const auto wide = Problem<std::int64_t>::at(room, s, n, m);
         team.sync();

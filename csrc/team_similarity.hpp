@@ -52,27 +52,17 @@ HARNESS_TEAM float element(const void* x, Type type, std::size_t k) {
     if (type == Type::float16) return __half2float(static_cast<const __half*>(x)[k]);
     return __bfloat162float(static_cast<const __nv_bfloat16*>(x)[k]);
 }
-HARNESS_TEAM int nearest(float x) { return __float2int_rn(x); }  // ties to even, as all rounding here
-HARNESS_TEAM int nearest(double x) { return __double2int_rn(x); }
-HARNESS_TEAM double times(double x, double y) { return __dmul_rn(x, y); }  // never part of a fused multiply-add
 
-HARNESS_TEAM std::uint32_t bits_of(float x) {
-    std::uint32_t bits;
-    std::memcpy(&bits, &x, 4);
-    return bits;
-}
-HARNESS_TEAM float power_of_two(int exponent) {  // from -126 to 127
-    const std::uint32_t bits = std::uint32_t(exponent + 127) << 23;
-    float x;
-    std::memcpy(&x, &bits, 4);
-    return x;
-}
+HARNESS_TEAM float power_of_two(int exponent) { return __int_as_float((exponent + 127) << 23); }  // from -126 to 127
 
-// rint(x * 2^shift), by two exact steps: 2^shift itself may be no float32.
-HARNESS_TEAM int grid_entry(float x, int shift) {
-    const int half = shift / 2;
-    return nearest(x * power_of_two(half) * power_of_two(shift - half));
-}
+// A row's grid entries, rint(x * 2^shift), ties to even, at most 2^22 in magnitude; the scale in two factors, as 2^shift itself
+// may be no float32. The sum with 1.5 * 2^23 rounds, and holds the entry in its low bits.
+struct Scale {
+    float first, second;
+
+    HARNESS_TEAM explicit Scale(int shift) : first(power_of_two(shift / 2)), second(power_of_two(shift - shift / 2)) {}
+    HARNESS_TEAM int entry(float x) const { return __float_as_int(x * first * second + 12582912.0f) - 0x4b400000; }
+};
 
 // Shift and inverse norm of one row, by one warp. True when an entry is NaN or infinite; the row then counts as zero.
 template <class Warp>
@@ -80,7 +70,7 @@ HARNESS_TEAM bool scan_row(const Warp& warp, const void* x, Type type, std::size
     const std::size_t first = row * dimension;
     std::uint32_t largest = 0;  // as bits: without the sign, floats order like integers, and NaN lies above infinity
     for (int d = warp.rank(); d < dimension; d += warp.size()) {
-        const std::uint32_t size = bits_of(element(x, type, first + d)) & 0x7fffffffu;
+        const std::uint32_t size = std::uint32_t(__float_as_int(element(x, type, first + d))) & 0x7fffffffu;
         largest = size > largest ? size : largest;
     }
     largest = warp.most(largest);
@@ -88,10 +78,11 @@ HARNESS_TEAM bool scan_row(const Warp& warp, const void* x, Type type, std::size
     // max |x| lies in [2^(exponent - 1), 2^exponent); the second case has no implicit bit
     const int exponent = largest >> 23 ? int(largest >> 23) - 126 : -149 + length(largest);
     const int s = bad || largest == 0 ? 0 : device_grid_bits(dimension) - exponent;
+    const Scale scale(s);
     std::int64_t norm = 0;
     if (!bad)
         for (int d = warp.rank(); d < dimension; d += warp.size()) {
-            const std::int64_t whole = grid_entry(element(x, type, first + d), s);
+            const std::int64_t whole = scale.entry(element(x, type, first + d));
             norm += whole * whole;
         }
     norm = warp.sum(norm);
@@ -112,31 +103,34 @@ HARNESS_TEAM void fetch(const Side& side, int row, int first, float (&x)[16]) {
     const bool inside = row < side.rows && first + 16 <= side.dimension;
     const float* const from = static_cast<const float*>(side.x) + at;
     if (inside && side.type == Type::float32 && reinterpret_cast<std::uintptr_t>(from) % 16 == 0) {
-HARNESS_UNROLL
+#pragma unroll
         for (int k = 0; k < 4; ++k) {
             const Four four = reinterpret_cast<const Four*>(from)[k];
             std::memcpy(x + 4 * k, four.word, 16);
         }
         return;
     }
-HARNESS_UNROLL
+#pragma unroll
     for (int k = 0; k < 16; ++k)
         x[k] = row < side.rows && first + k < side.dimension ? element(side.x, side.type, at + k) : 0.0f;
 }
 
-// The three digits of 16 entries, into the three planes of one side.
-HARNESS_TEAM void store_digits(const float (&x)[16], int shift, signed char* plane) {
-    Four digits[3] = {};
-HARNESS_UNROLL
-    for (int k = 0; k < 16; ++k) {
-        const int whole = grid_entry(x[k], shift);
-        const int upper = (whole + 128) >> 8;  // whole = 256 * upper + signed low byte of whole
-        const int top = (upper + 128) >> 8;
-        digits[0].word[k / 4] |= std::uint32_t(whole & 255) << (8 * (k % 4));
-        digits[1].word[k / 4] |= std::uint32_t(upper & 255) << (8 * (k % 4));
-        digits[2].word[k / 4] |= std::uint32_t(top & 255) << (8 * (k % 4));
+// The three digits of 16 entries, into the three planes of one side. With 128 added to every digit they are the bytes of a
+// whole number, which bytewise permutations sort into words of four entries.
+HARNESS_TEAM void store_digits(const float (&x)[16], const Scale& scale, signed char* plane) {
+    Four digits[3];
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+        std::uint32_t whole[4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) whole[i] = std::uint32_t(scale.entry(x[4 * k + i]) + 0x808080);
+        const std::uint32_t lower = __byte_perm(whole[0], whole[1], 0x5140), upper = __byte_perm(whole[2], whole[3], 0x5140);
+        const std::uint32_t lower_top = __byte_perm(whole[0], whole[1], 0x62), upper_top = __byte_perm(whole[2], whole[3], 0x62);
+        digits[0].word[k] = __byte_perm(lower, upper, 0x5410) ^ 0x80808080u;
+        digits[1].word[k] = __byte_perm(lower, upper, 0x7632) ^ 0x80808080u;
+        digits[2].word[k] = __byte_perm(lower_top, upper_top, 0x5410) ^ 0x80808080u;
     }
-HARNESS_UNROLL
+#pragma unroll
     for (int digit = 0; digit < 3; ++digit) *reinterpret_cast<Four*>(plane + digit * kTile * kPitch) = digits[digit];
 }
 
@@ -156,7 +150,7 @@ HARNESS_TEAM void similarity_tile(Block& team, const Side& p, int first_row, con
     const Side mine{of_names ? t.x : p.x, p.type, of_names ? t.rows : p.rows, p.dimension, nullptr, of_names ? t.shift : p.shift};
     const int slot = team.rank() % (kThreads / 2) / 2, half = team.rank() % 2 * 16;
     const int my_row = (of_names ? first_column : first_row) + slot;
-    const int shift = my_row < mine.rows ? mine.shift[my_row] : 0;
+    const Scale scale(my_row < mine.rows ? mine.shift[my_row] : 0);
     signed char* const my_plane = staging + (of_names ? kDigits : 0) + slot * kPitch + half;
 
     int sum[2][2][5][4] = {};  // 2 x 2 fragments of 16 x 8, by weight 256^0 ... 256^4
@@ -164,47 +158,47 @@ HARNESS_TEAM void similarity_tile(Block& team, const Side& p, int first_row, con
     fetch(mine, my_row, half, next);
     for (int d = 0; d < p.dimension; d += kChunk) {
         team.sync();
-        store_digits(next, shift, my_plane);
+        store_digits(next, scale, my_plane);
         team.sync();
         if (d + kChunk < p.dimension) fetch(mine, my_row, d + kChunk + half, next);
 
         std::uint32_t b[3][2][2];
-HARNESS_UNROLL
+#pragma unroll
         for (int digit = 0; digit < 3; ++digit)
-HARNESS_UNROLL
+#pragma unroll
             for (int n = 0; n < 2; ++n) {
                 const signed char* at =
                     staging + kDigits + digit * kTile * kPitch + (warp_column + 8 * n + group) * kPitch + 4 * within;
                 b[digit][n][0] = word_at(at);
                 b[digit][n][1] = word_at(at + 16);
             }
-HARNESS_UNROLL
+#pragma unroll
         for (int digit = 0; digit < 3; ++digit)
-HARNESS_UNROLL
+#pragma unroll
             for (int m = 0; m < 2; ++m) {
                 const signed char* at = staging + digit * kTile * kPitch + (warp_row + 16 * m + group) * kPitch + 4 * within;
                 const std::uint32_t a[4] = {word_at(at), word_at(at + 8 * kPitch), word_at(at + 16), word_at(at + 8 * kPitch + 16)};
-HARNESS_UNROLL
+#pragma unroll
                 for (int other = 0; other < 3; ++other)
-HARNESS_UNROLL
+#pragma unroll
                     for (int n = 0; n < 2; ++n) warp.multiply(sum[m][n][digit + other], a, b[other][n]);
             }
     }
 
-HARNESS_UNROLL
+#pragma unroll
     for (int m = 0; m < 2; ++m)
-HARNESS_UNROLL
+#pragma unroll
         for (int n = 0; n < 2; ++n)
-HARNESS_UNROLL
+#pragma unroll
             for (int k = 0; k < 4; ++k) {
                 const int i = first_row + warp_row + 16 * m + group + (k / 2) * 8;
                 const int j = first_column + warp_column + 8 * n + 2 * within + k % 2;
                 if (i >= p.rows || j >= t.rows) continue;
                 std::int64_t dot = 0;
-HARNESS_UNROLL
+#pragma unroll
                 for (int weight = 4; weight >= 0; --weight) dot = dot * 256 + sum[m][n][weight][k];
-                const double cosine = times(double(dot), times(p.inverse[i], t.inverse[j]));
-                emit(i, j, nearest(cosine * 268435456.0));
+                const double cosine = __dmul_rn(double(dot), __dmul_rn(p.inverse[i], t.inverse[j]));
+                emit(i, j, __double2int_rn(cosine * 268435456.0));
             }
 }
 

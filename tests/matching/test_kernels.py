@@ -130,6 +130,15 @@ def test_prices_beyond_int32_are_solved_in_int64(kernel, n, dimension, check):
     assert used_int64(launches, n)
 
 
+def test_prices_beyond_int32_end_the_auction_at_once(check):
+    """Without that, a row that may not bid would hold up every phase to its last round."""
+    g = np.random.default_rng(5)
+    sides = [g.integers(-1, 2, (2, 7, 1)).astype(np.float32) for _ in range(2)]
+    launches = check("large", *(beside_pairs(side[:1], 60) for side in sides))
+    assert used_int64(launches, 67)
+    assert launches["auction_kernel"]["grid.sync"] < 200
+
+
 @kernels
 def test_scales_zero_rows_and_bad_numbers(kernel, check):
     p, t = (x.copy() for x in instances.clip_like(1, 6, 30, 35, 24))
@@ -164,7 +173,18 @@ def test_any_device_finds_the_same(device, check):
     assert ("lone_auction_kernel" in launches) == (device == {"cooperative": False})
 
 
-@pytest.mark.parametrize(("shared_limit", "largest"), [(163 * 1024, 189), (227 * 1024, 228)])
+@pytest.mark.parametrize("shape", [(2, 40, 44), (1, 60, 60), (1, 40, 520)])
+def test_rounds_and_steps_do_not_depend_on_the_device(shape, check):
+    """Nor on the order of threads: bids of a round raise what only the next one reads. From 512 columns on, blocks bid."""
+    p, t = rectangle(1, *shape)
+    work = set()
+    for seed, processors in enumerate((1, 2, 3, 3)):
+        launches = check("large", p, t, processors=processors, seed=seed)
+        work.add((launches["auction_kernel"]["grid.sync"], launches["paths_kernel"]["__syncthreads"]))
+    assert len(work) == 1
+
+
+@pytest.mark.parametrize(("shared_limit", "largest"), [(163 * 1024, 187), (227 * 1024, 226)])
 def test_fused_fits_as_documented(shared_limit, largest, check):
     p, t = instances.planted(0, 1, largest + 1, largest + 1, 8)
     check("fused", p[:, :largest], t[:, :largest], shared_limit=shared_limit)
@@ -189,7 +209,7 @@ def test_no_races_and_no_strangers_memory(kernel, build, check):
     """Small and varied: every kernel, edges of tiles and words, ties, int64, rectangles, bad numbers."""
 
     def run(p, t, **device):
-        return check(kernel, p, t, build, processors=1, **device)
+        return check(kernel, p, t, build, **device)
 
     for n, m, d in ((1, 1, 1), (33, 33, 33), (20, 65, 40), (66, 66, 16)):
         p, t = instances.uniform(n, 2 if n < 66 else 1, n, m, d)

@@ -426,5 +426,7 @@ void seed(unsigned value) { chance.seed(value); }
 extern "C" int __tsan_atomic32_load(const volatile int* at, int order);
 extern "C" int __tsan_atomic32_fetch_or(volatile int* at, int bits, int order);
 extern "C" void __tsan_volatile_read4(int* at) { __tsan_atomic32_load(at, __ATOMIC_RELAXED); }
+extern "C" long __tsan_atomic64_load(const volatile long* at, int order);
+extern "C" void __tsan_volatile_read8(long* at) { __tsan_atomic64_load(at, __ATOMIC_RELAXED); }
 extern "C" void __tsan_volatile_write4(int* at) { __tsan_atomic32_fetch_or(at, 0, __ATOMIC_RELAXED); }
 #endif

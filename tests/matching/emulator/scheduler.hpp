@@ -52,7 +52,7 @@ struct Device {
     int processors, cooperative, shared_limit;  // shared_limit: bytes of shared memory that a block may ask for
 };
 extern Device device;
-constexpr int kStaticShared = 16;        // bytes, as nvcc counts those of the fused kernel
+constexpr int kStaticShared = 3360;        // bytes, as nvcc counts those of the fused kernel
 constexpr int kBlocksPerProcessor = 4;  // of any kernel
 
 struct Extent {

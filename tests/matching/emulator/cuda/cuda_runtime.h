@@ -84,6 +84,14 @@ T atomicExch(T* at, T x) {
 inline int __ffs(int x) { return __builtin_ffs(x); }
 inline int __clz(int x) { return x ? __builtin_clz(unsigned(x)) : 32; }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __float_as_int(float x) { return __builtin_bit_cast(int, x); }
+inline float __int_as_float(int x) { return __builtin_bit_cast(float, x); }
+inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {  // of the eight bytes of y and x, four
+    const unsigned long long bytes = static_cast<unsigned long long>(y) << 32 | x;
+    unsigned found = 0;
+    for (int k = 0; k < 4; ++k) found |= unsigned(bytes >> (selector >> (4 * k) & 7) * 8 & 255) << (8 * k);
+    return found;
+}
 inline int __float2int_rn(float x) { return int(std::nearbyint(x)); }
 inline int __double2int_rn(double x) { return int(std::nearbyint(x)); }
 inline double __dmul_rn(double x, double y) { return x * y; }
