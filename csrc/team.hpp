@@ -137,7 +137,6 @@ class Block {
 public:
     HARNESS_TEAM explicit Block(Scratch& scratch) : scratch(scratch) {
         if (rank() == 0) scratch.found[0] = scratch.found[1] = 0;
-        sync();
     }
 
     HARNESS_TEAM int rank() const { return threadIdx.x; }
@@ -195,8 +194,8 @@ public:
         return {all, scratch.a[turn][k], scratch.b[turn][k], scratch.c[turn][k]};
     }
 
-    // Lists the members that say yes, in any order; how many. The list holds until the next call, which needs a barrier
-    // before it.
+    // Lists the members that say yes, in any order; how many. The list holds until the next call; every call needs a
+    // barrier before it.
     HARNESS_TEAM int gather(bool yes) {
         list ^= 1;
         const std::uint32_t those = warp().bits([&](int) { return yes; });

@@ -175,7 +175,7 @@ def test_any_device_finds_the_same(device, check):
 
 @pytest.mark.parametrize("shape", [(2, 40, 44), (1, 60, 60), (1, 40, 520)])
 def test_rounds_and_steps_do_not_depend_on_the_device(shape, check):
-    """Nor on the order of threads: bids of a round raise what only the next one reads. From 512 columns on, blocks bid."""
+    """Nor on the order of threads: bids raise what only the next round reads. From 512 columns on, blocks bid."""
     p, t = rectangle(1, *shape)
     work = set()
     for seed, processors in enumerate((1, 2, 3, 3)):
@@ -222,6 +222,7 @@ def test_no_races_and_no_strangers_memory(kernel, build, check):
     for n, m in ((12, 13), (40, 41)):
         run(*(g.integers(-1, 2, (2, side, 2)).astype(np.float32) for side in (n, m)))
     run(*instances.clip_like(0, 1, 10, 260, 16))
+    run(*instances.clip_like(0, 20, 9, 12, 8))
     p, t = (torch.from_numpy(side).half() for side in rectangle(0, 1, 30, 33))
     run(p, t, offset=2)
     run(t, p, cooperative=False)
