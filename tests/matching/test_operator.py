@@ -1,5 +1,10 @@
 """harness::match inside torch: opcheck, and one graph under torch.compile."""
 
+import ctypes
+import math
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -38,3 +43,54 @@ def test_fake_tensors_have_the_shapes_and_types_of_real_ones(tensors):
     for name in ("columns", "similarity", "gap", "valid"):
         assert getattr(fake, name).shape == getattr(real, name).shape
         assert getattr(fake, name).dtype == getattr(real, name).dtype
+
+
+class EmulatedModule:
+    """What the compiled module offers for a device, by the emulator: addresses are those of the CPU's memory."""
+
+    def __init__(self, emulator):
+        self.emulator = emulator
+
+    def workspace_bytes(self, batch, n, m):
+        return 1
+
+    def match_fused(self, *arguments):
+        self.run("fused", *arguments)
+
+    def match_large(self, *arguments):
+        *arguments, workspace, stream = arguments
+        assert workspace
+        self.run("large", *arguments, stream)
+
+    def run(self, kernel, prototypes, names, kind, batch, n, m, dimension, columns, similarity, gap, valid, stream):
+        if batch == 0:
+            return
+        dtype = [torch.float32, torch.float16, torch.bfloat16][kind]
+
+        def at(address, *shape):
+            content = (ctypes.c_char * (math.prod(shape) * dtype.itemsize)).from_address(address)
+            return torch.frombuffer(content, dtype=dtype).view(shape)
+
+        p, t = at(prototypes, batch, n, dimension), at(names, batch, m, dimension)
+        found, _ = self.emulator.match(kernel, p, t)
+        for array, address in zip(found, (columns, similarity, gap, valid), strict=True):
+            ctypes.memmove(address, array.ctypes.data, array.nbytes)
+
+
+@pytest.mark.skipif(not native.has_cpp(), reason="the native module is not built")
+@pytest.mark.parametrize("backend", ["cuda-fused", "cuda"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+def test_what_the_kernels_are_given_on_a_device(backend, dtype, emulator, monkeypatch):
+    """Strides of any kind, and sides without rows, by the kernels themselves."""
+    emulated = EmulatedModule(emulator("plain"))
+    p, t = (torch.from_numpy(x).to(dtype) for x in instances.clip_like(0, 2, 9, 12, dimension=16))
+    t[1, 3, 3] = torch.nan
+    views = [(p, t), (p.mT.contiguous().mT, t.flip(1)), (p[:, ::2], t[:, 1:]), (t, p), (p[:0], t[:0]), (p[:, :0], t)]
+    expected = [match(*view) for view in views]
+    monkeypatch.setattr(native, "module", lambda: emulated)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: SimpleNamespace(cuda_stream=0))
+    for view, wanted in zip(views, expected, strict=True):
+        found = operator._match_on_device(*view, backend)
+        for ours, theirs in zip(found, (wanted.columns, wanted.similarity, wanted.gap, wanted.valid), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)
