@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as format_shard
 
 from harness.errors import StorageError, UserError, unknown_name
@@ -155,7 +156,10 @@ def size_limit() -> int:
 
 
 def entries(root: Path) -> list[Entry]:
-    """What the cache holds, the most recently used encoder first."""
+    """What the cache holds by the headers of its shards, the most recently used encoder first.
+
+    The data are not read: a shard with a flipped bit counts, and ``verify`` names it.
+    """
     found = []
     for folder in root.iterdir() if root.is_dir() else ():
         about = folder / "encoder.txt"
@@ -163,7 +167,7 @@ def entries(root: Path) -> list[Entry]:
         if not folder.is_dir() or not (about.exists() or shards):
             continue
         description = about.read_text().strip() if about.exists() else "unknown encoder"
-        images = sum(len(shard.sha256) for path in shards if (shard := _read(path)) is not None)
+        images = sum(map(_images, shards))
         size = sum(path.stat().st_size for path in shards)
         found.append(Entry(folder.name, description, images, size, folder.stat().st_mtime))
     return sorted(found, key=lambda e: -e.used)
@@ -212,6 +216,15 @@ def enforce_limit(root: Path, limit: int, keep: str) -> int:
             shutil.rmtree(folder, ignore_errors=True)
             freed += size
     return freed
+
+
+def _images(path: Path) -> int:
+    """How many images a shard says it holds; none if it is cut off."""
+    try:
+        with safe_open(path, framework="np") as shard:
+            return int(shard.get_slice("sha256").get_shape()[0])
+    except (OSError, SafetensorError):
+        return 0
 
 
 def _read(path: Path) -> _Shard | None:

@@ -181,6 +181,25 @@ def test_entries_tell_what_there_is_the_last_used_first(tmp_path: Path) -> None:
     assert entries(tmp_path / "not there") == []
 
 
+def test_listing_reads_headers_and_verifying_reads_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, "k", n=3)
+    (path,) = shards(tmp_path)
+    path.write_bytes(flip(path.read_bytes()))
+    cut = path.with_name(f"{sha('cut')}.safetensors")
+    for content in (path.read_bytes()[:-1], b""):
+        cut.write_bytes(content)
+        assert [e.images for e in entries(tmp_path)] == [3]
+    assert verify(tmp_path) == (2, sorted((path, cut)))
+
+    def fail(*args: Any) -> Any:
+        raise AssertionError("the data are read")
+
+    monkeypatch.setattr("hashlib.sha256", fail)
+    assert [e.images for e in entries(tmp_path)] == [3]
+    with pytest.raises(AssertionError, match="the data are read"):
+        verify(tmp_path)
+
+
 def test_touch_marks_as_used_now(tmp_path: Path) -> None:
     fill(tmp_path, "k", used=1000)
     FeatureStore(tmp_path, "k", "x").touch()
