@@ -19,11 +19,11 @@ namespace harness {
 constexpr int kWide = 512;         // columns from which the whole block may look at a row
 constexpr int kPhaseRounds = 150;  // of a phase, at most; CLIP-like problems of 8000 x 8000 take 85
 
-// How long the auction goes on. Chosen by counting rounds and steps of the path searches of CLIP-like problems, each weighed
-// with what it takes on an H200 (a round of the grid 2 us, one of a block 0.3 us; a step 0.1 us for 113 columns, 0.5 us for
-// 1,000, 1 us for 8,000). On the grid, halving epsilon leaves 600 steps after 370 rounds for 1000 x 1000, and 8,000 after 740
-// for 8000 x 8000; dividing it by eight, 1,600 after 450, and 58,000 after 430. In a block, 113 x 113: 110 steps after 60
-// rounds, where plain rounds alone leave 640.
+// How long the auction goes on. Chosen by counting the rounds, and the steps of the path searches that are left, of CLIP-like
+// problems (tests/bench/count_meetings.py), each weighed with what it takes on an H200: a round of the grid 2 us, one of a
+// block 0.3 us; a step 0.1 us for 113 columns, 0.5 us for 1,000, 1 us for 8,000. On the grid, halving epsilon leaves 600 steps
+// after 370 rounds for 1000 x 1000, and 8,000 after 740 for 8000 x 8000; dividing it by eight, 1,600 after 450, and 58,000
+// after 430. In a block, 113 x 113: 110 steps after 60 rounds, where plain rounds alone leave 640.
 struct Schedule {
     int first;    // plain rounds, before it is known whether rows compete:
     int crowded;  // they do when more than one in so many is still free
