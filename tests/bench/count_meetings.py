@@ -3,8 +3,8 @@
     python tests/bench/count_meetings.py 113 200 1000          # n = m of CLIP-like problems; 1,000 takes half a minute
     python tests/bench/count_meetings.py 900x1000 --seeds 3 --dimension 64
 
-Means over seeds of what the block, warp or grid that had most of them met for. A round of the auction is one barrier of the
-grid (in the fused kernel, two of the block), a step of a path search one barrier of the block (there, one ballot).
+Means over seeds of what the block, warp or grid that had most of them met for. A round of the auction is one barrier of
+the grid (in the fused kernel, two of the block), a step of a path search one barrier of the block (there, one ballot).
 """
 
 from __future__ import annotations
