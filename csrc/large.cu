@@ -62,7 +62,10 @@ __global__ void __launch_bounds__(kThreads) scales_kernel(const void* rows, cons
         const int i = int(r % (n + m));
         const Side side = i < n ? side_of(rows, type, k, n, dimension, nullptr, nullptr)
                                 : side_of(columns, type, k, m, dimension, nullptr, nullptr);
-        const bool bad = scan_row(Warp{}, side.x, type, i < n ? i : i - n, dimension, space.inverse(k) + i, space.shift(k) + i);
+        const int row = i < n ? i : i - n;
+        float x[16];
+        fetch_seen(Warp{}, side, row, 0, x);
+        const bool bad = scan_row(Warp{}, side, row, x, space.inverse(k) + i, space.shift(k) + i);
         if (bad && threadIdx.x % 32 == 0) write(space.bad() + k, 1);
     }
 }

@@ -98,9 +98,18 @@ HARNESS_TEAM void match_block(Block& team, const void* rows, const void* columns
     int* const shift = reinterpret_cast<int*>(inverse + n + m);
     const Side p = side_of(rows, type, k, n, dimension, inverse, shift);
     const Side t = side_of(columns, type, k, m, dimension, inverse + n, shift + n);
+    const auto warp = team.warp();
+    const auto side = [&](int i) { return i < n ? p : t; };
+    const auto look_ahead = [&](int i, float (&x)[16]) { fetch_seen(warp, side(i), i < n ? i : i - n, 0, x); };
     bool bad = false;
-    for (int i = team.warp_index(); i < n + m; i += team.warps())
-        bad |= scan_row(team.warp(), i < n ? p.x : t.x, type, i < n ? i : i - n, dimension, inverse + i, shift + i);
+    float ahead[16], x[16];
+    look_ahead(team.warp_index(), ahead);
+    for (int i = team.warp_index(); i < n + m; i += team.warps()) {
+#pragma unroll
+        for (int k = 0; k < 16; ++k) x[k] = ahead[k];
+        look_ahead(i + team.warps(), ahead);  // beyond the end: zeros
+        bad |= scan_row(warp, side(i), i < n ? i : i - n, x, inverse + i, shift + i);
+    }
     bad = team.any(bad);
 
     // 2. Similarities, tile by tile, into shared memory.

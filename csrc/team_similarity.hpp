@@ -14,7 +14,6 @@
 #include <cstdint>
 #include <cstring>
 
-#include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
 #include "team.hpp"
@@ -47,10 +46,13 @@ HARNESS_BOTH int device_grid_bits(int dimension) {  // grid_bits of similarity.h
     return bits < 22 ? bits : 22;
 }
 
+HARNESS_TEAM float half_entry(Type type, std::uint32_t bits) {  // bfloat16 is the upper half of a float32
+    if (type == Type::bfloat16) return __int_as_float(int(bits << 16));
+    return __half2float(__ushort_as_half(static_cast<unsigned short>(bits)));
+}
 HARNESS_TEAM float element(const void* x, Type type, std::size_t k) {
     if (type == Type::float32) return static_cast<const float*>(x)[k];
-    if (type == Type::float16) return __half2float(static_cast<const __half*>(x)[k]);
-    return __bfloat162float(static_cast<const __nv_bfloat16*>(x)[k]);
+    return half_entry(type, static_cast<const unsigned short*>(x)[k]);
 }
 
 HARNESS_TEAM float power_of_two(int exponent) { return __int_as_float((exponent + 127) << 23); }  // from -126 to 127
@@ -64,55 +66,81 @@ struct Scale {
     HARNESS_TEAM int entry(float x) const { return __float_as_int(x * first * second + 12582912.0f) - 0x4b400000; }
 };
 
-// Shift and inverse norm of one row, by one warp. True when an entry is NaN or infinite; the row then counts as zero.
+struct alignas(16) Four {  // one load or store
+    std::uint32_t word[4];
+};
+struct alignas(8) Two {
+    std::uint32_t word[2];
+};
+
+// 16 entries of one row: four from dimension `first` on, four from `stride` further on, and so on; zeros beyond the end.
+template <int stride>
+HARNESS_TEAM void fetch(const Side& side, int row, int first, float (&x)[16]) {
+    const std::size_t at = std::size_t(row) * side.dimension + first, size = side.type == Type::float32 ? 4 : 2;
+    const char* const from = static_cast<const char*>(side.x) + at * size;
+    const bool inside = row < side.rows && first + 3 * stride + 4 <= side.dimension;
+    if (!inside || reinterpret_cast<std::uintptr_t>(from) % (4 * size) != 0) {
+#pragma unroll
+        for (int k = 0; k < 16; ++k) {
+            const int d = k / 4 * stride + k % 4;
+            x[k] = row < side.rows && first + d < side.dimension ? element(side.x, side.type, at + d) : 0.0f;
+        }
+    } else if (side.type == Type::float32) {
+#pragma unroll
+        for (int k = 0; k < 4; ++k) {
+            const Four four = *reinterpret_cast<const Four*>(from + 4 * k * stride);
+            std::memcpy(x + 4 * k, four.word, 16);
+        }
+    } else {
+        Two halves[4];
+#pragma unroll
+        for (int k = 0; k < 4; ++k) halves[k] = *reinterpret_cast<const Two*>(from + 2 * k * stride);
+#pragma unroll
+        for (int k = 0; k < 16; ++k) x[k] = half_entry(side.type, halves[k / 4].word[k % 4 / 2] >> 16 * (k % 2) & 0xffffu);
+    }
+}
+
+// What each lane of a warp fetches to see a row: neighbours lie in neighbouring lanes.
+constexpr int kSeen = 16 * 32;  // entries at once
 template <class Warp>
-HARNESS_TEAM bool scan_row(const Warp& warp, const void* x, Type type, std::size_t row, int dimension, double* inverse, int* shift) {
-    const std::size_t first = row * dimension;
+HARNESS_TEAM void fetch_seen(const Warp& warp, const Side& side, int row, int first, float (&x)[16]) {
+    fetch<kSeen / 4>(side, row, first + 4 * warp.rank(), x);
+}
+
+// Shift and inverse norm of one row, by one warp that has fetched its first entries. True when an entry is NaN or infinite; the
+// row then counts as zero.
+template <class Warp>
+HARNESS_TEAM bool scan_row(const Warp& warp, const Side& side, int row, float (&x)[16], double* inverse, int* shift) {
     std::uint32_t largest = 0;  // as bits: without the sign, floats order like integers, and NaN lies above infinity
-    for (int d = warp.rank(); d < dimension; d += warp.size()) {
-        const std::uint32_t size = std::uint32_t(__float_as_int(element(x, type, first + d))) & 0x7fffffffu;
-        largest = size > largest ? size : largest;
+    for (int first = 0; first < side.dimension; first += kSeen) {
+        if (first) fetch_seen(warp, side, row, first, x);
+#pragma unroll
+        for (int k = 0; k < 16; ++k) {
+            const std::uint32_t size = std::uint32_t(__float_as_int(x[k])) & 0x7fffffffu;
+            largest = size > largest ? size : largest;
+        }
     }
     largest = warp.most(largest);
     const bool bad = largest >= 0x7f800000u;
     // max |x| lies in [2^(exponent - 1), 2^exponent); the second case has no implicit bit
     const int exponent = largest >> 23 ? int(largest >> 23) - 126 : -149 + length(largest);
-    const int s = bad || largest == 0 ? 0 : device_grid_bits(dimension) - exponent;
+    const int s = bad || largest == 0 ? 0 : device_grid_bits(side.dimension) - exponent;
     const Scale scale(s);
     std::int64_t norm = 0;
-    if (!bad)
-        for (int d = warp.rank(); d < dimension; d += warp.size()) {
-            const std::int64_t whole = scale.entry(element(x, type, first + d));
+    for (int first = 0; first < side.dimension && !bad; first += kSeen) {
+        if (side.dimension > kSeen) fetch_seen(warp, side, row, first, x);
+#pragma unroll
+        for (int k = 0; k < 16; ++k) {
+            const std::int64_t whole = scale.entry(x[k]);
             norm += whole * whole;
         }
+    }
     norm = warp.sum(norm);
     if (warp.rank() == 0) {
         *inverse = norm > 0 ? 1.0 / sqrt(double(norm)) : 0.0;
         *shift = s;
     }
     return bad;
-}
-
-struct alignas(16) Four {  // one load or store
-    std::uint32_t word[4];
-};
-
-// Half a chunk of one row: 16 entries from dimension `first` on, zeros beyond the end.
-HARNESS_TEAM void fetch(const Side& side, int row, int first, float (&x)[16]) {
-    const std::size_t at = std::size_t(row) * side.dimension + first;
-    const bool inside = row < side.rows && first + 16 <= side.dimension;
-    const float* const from = static_cast<const float*>(side.x) + at;
-    if (inside && side.type == Type::float32 && reinterpret_cast<std::uintptr_t>(from) % 16 == 0) {
-#pragma unroll
-        for (int k = 0; k < 4; ++k) {
-            const Four four = reinterpret_cast<const Four*>(from)[k];
-            std::memcpy(x + 4 * k, four.word, 16);
-        }
-        return;
-    }
-#pragma unroll
-    for (int k = 0; k < 16; ++k)
-        x[k] = row < side.rows && first + k < side.dimension ? element(side.x, side.type, at + k) : 0.0f;
 }
 
 // The three digits of 16 entries, into the three planes of one side. With 128 added to every digit they are the bytes of a
@@ -155,12 +183,12 @@ HARNESS_TEAM void similarity_tile(Block& team, const Side& p, int first_row, con
 
     int sum[2][2][5][4] = {};  // 2 x 2 fragments of 16 x 8, by weight 256^0 ... 256^4
     float next[16];
-    fetch(mine, my_row, half, next);
+    fetch<4>(mine, my_row, half, next);
     for (int d = 0; d < p.dimension; d += kChunk) {
         team.sync();
         store_digits(next, scale, my_plane);
         team.sync();
-        if (d + kChunk < p.dimension) fetch(mine, my_row, d + kChunk + half, next);
+        if (d + kChunk < p.dimension) fetch<4>(mine, my_row, d + kChunk + half, next);
 
         std::uint32_t b[3][2][2];
 #pragma unroll

@@ -82,6 +82,15 @@ def test_tile_edges(kernel, shape, dimension, check):
     check(kernel, *instances.uniform(sum(shape), 1, *shape, dimension))
 
 
+@kernels
+@pytest.mark.parametrize("dimension", [511, 512, 513, 1100])
+def test_rows_that_a_warp_sees_in_parts(kernel, dimension, check):
+    p, t = (x.copy() for x in instances.uniform(0, 2, 3, 4, dimension))
+    t[1, 2, -1] = np.nan
+    p[0, :, -1] *= 100
+    check(kernel, p, t)
+
+
 @pytest.mark.parametrize("m", [128, 129, 256, 257])
 def test_lanes_that_hold_four_to_eight_columns_and_more(m, check):
     p, t = instances.clip_like(0, 1, 30, m, 16)
