@@ -8,25 +8,20 @@ little about the spread between seeds: intervals are honest about images, and a 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.leaderboard.evidence import Evidence, Lacking
-from harness.leaderboard.predictions import Columns
+from harness.leaderboard.resampling import drawn_seeds, top1, weigh, worst_decile
 from harness.metrics import best_naming
 from harness.types.leaderboard import Row
 
-REPLICATES = 2000
-
-CHUNK = 1 << 22
-"""Draws that are held at once: replicates times images."""
-
-COLUMNS = 512
-"""Vectors of right and wrong answers that share one product."""
+BATCH = 64
+"""Rows whose replicates are worked out at once."""
 
 Replicates = NDArray[np.float64]
 """One figure in every replicate: ``(REPLICATES,)``."""
@@ -35,60 +30,76 @@ MEAN = "mean"
 """In the place of a domain: the mean over the row's domains."""
 
 
+@dataclass(frozen=True)
 class Bootstrap:
-    """Replicates of one metric for some rows.
+    """Replicates of one metric.
+
+    Attributes:
+        metric: one of ``METRICS``.
+        lacking: row id -> why it has no replicates.
+        replicates: (row id, domain or ``mean``) -> the figure in every replicate.
+    """
+
+    metric: str
+    lacking: dict[str, str]
+    replicates: dict[tuple[str, str], Replicates]
+
+    def of(self, row: Row, place: str) -> Replicates | None:
+        """The replicates of a domain or of the mean; None where predictions are lacking or the row has a hole."""
+        return self.replicates.get((row.id, place))
+
+
+class Draws:
+    """What the replicates of several metrics rest on: predictions are read once, and the images drawn once, for all.
 
     Args:
         rows: of any setting.
         evidence: what each of them rests on, in the same order.
-        metric: one of ``NEEDED``; for another there is no interval, and ``lacking`` says so.
+        metrics: that replicates will be asked of.
     """
 
-    def __init__(self, rows: Sequence[Row], evidence: Sequence[Evidence], metric: str) -> None:
-        self.metric = metric
-        self.lacking: dict[str, str] = {}
-        self._replicates: dict[tuple[str, str], Replicates] = {}
-        if metric not in NEEDED:
-            self.lacking = {row.id: f"no interval is worked out for {metric}" for row in rows}
-            return
-        answers: dict[tuple[str, tuple[str, ...]], dict[str, dict[int, Answers]]] = {}
-        source: dict[tuple[str, tuple[str, ...]], Evidence] = {}
+    def __init__(self, rows: Sequence[Row], evidence: Sequence[Evidence], metrics: Iterable[str]) -> None:
+        self._rows = rows
+        self._lacking: dict[str, dict[str, str]] = {metric: {} for metric in metrics}
+        self._groups: dict[tuple[str, tuple[str, ...]], _Group] = {}
+        known = [metric for metric in self._lacking if metric in NEEDED]
         for row, found in zip(rows, evidence, strict=True):
             for domain, data in row.data.items():
-                if domain not in row.domains or metric not in row.domains[domain]:
+                wanted = [metric for metric in known if metric in row.domains.get(domain, {})]
+                if not wanted:
                     continue
-                try:
-                    seeds = _right(row, domain, found, NEEDED[metric])
-                except Lacking as missing:
-                    self.lacking.setdefault(row.id, str(missing))
-                    continue
-                answers.setdefault((data.fingerprint, data.unreadable), {})[f"{row.id} {domain}"] = seeds
-                source[data.fingerprint, data.unreadable] = found
-        for (fingerprint, unreadable), group in answers.items():
-            figure: Figure = top1
-            if metric == "oop_worst_decile":
-                label = source[fingerprint, unreadable].labels(fingerprint, "oop", unreadable)
-                figure = partial(worst_decile, label=label)
-            for key, values in _replicates(fingerprint, group, metric, figure).items():
-                row_id, _, domain = key.partition(" ")
-                self._replicates[row_id, domain] = values
-        for row in rows:
-            if metric in row.mean and all((row.id, domain) in self._replicates for domain in row.domains):
-                every = [self._replicates[row.id, domain] for domain in row.domains]
-                self._replicates[row.id, MEAN] = np.mean(every, axis=0)
+                answers, lacking = _right(row, domain, found, {key for metric in wanted for key in NEEDED[metric]})
+                group = self._groups.setdefault((data.fingerprint, data.unreadable), _Group(found))
+                for metric in wanted:
+                    why = next((lacking[key] for key in NEEDED[metric] if key in lacking), None)
+                    if why is not None:
+                        self._lacking[metric].setdefault(row.id, why)
+                    else:
+                        group.answers.setdefault((row.id, domain), {}).update({k: answers[k] for k in NEEDED[metric]})
+                        group.owners.setdefault(metric, []).append((row.id, domain))
+        for (fingerprint, unreadable), group in self._groups.items():
+            group.weigh(fingerprint, unreadable)
 
-    def of(self, row: Row, place: str) -> Replicates | None:
-        """The replicates of a domain or of the mean; None where predictions are lacking or the row has a hole."""
-        return self._replicates.get((row.id, place))
+    def of(self, metric: str) -> Bootstrap:
+        """The replicates of one of the metrics; if it is not in ``NEEDED`` there are none, and ``lacking`` says so."""
+        if metric not in NEEDED:
+            return Bootstrap(metric, {row.id: f"no interval is worked out for {metric}" for row in self._rows}, {})
+        made = Bootstrap(metric, self._lacking[metric], {})
+        for (fingerprint, _), group in self._groups.items():
+            made.replicates.update(group.replicates(fingerprint, metric))
+        for row in self._rows:
+            every = [made.of(row, domain) for domain in row.domains]
+            there = [replicates for replicates in every if replicates is not None]
+            if metric in row.mean and len(there) == len(every):
+                made.replicates[row.id, MEAN] = np.mean(there, axis=0)
+        return made
 
 
-Weights = NDArray[np.float32]
+Weighed = dict[str, dict[bytes, NDArray[np.floating]]]
+"""Side -> answers -> their figure in every replicate."""
 
-Figure = Callable[[Iterable[Weights], Weights], NDArray[np.floating]]
-"""``(b, n)`` weights of images in chunks of replicates, ``(n, vectors)`` right answers -> ``(replicates, vectors)``."""
-
-Answers = dict[str, NDArray[np.bool_]]
-"""Key of the predictions -> whether each image was answered rightly ``(n,)``."""
+Answers = dict[str, dict[int, bytes]]
+"""Key of the predictions -> seed -> whether each image was answered rightly: n bits."""
 
 NEEDED: Mapping[str, tuple[str, ...]] = {
     "oop_top1": ("oop",),
@@ -106,6 +117,9 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
 }
 """Which predictions decide a metric. Clusters keep their best naming on all images in every replicate."""
 
+WORST = "oop_worst_decile"
+"""The one metric that is no combination of accuracies over images."""
+
 SIDE: Mapping[str, str] = {
     **dict.fromkeys(("oop", "joint_oop", "oop_cluster"), "oop"),
     **dict.fromkeys(("ip", "reference", "joint_ip", "ip_cluster"), "ip"),
@@ -113,122 +127,84 @@ SIDE: Mapping[str, str] = {
 """Whose images predictions are of."""
 
 
-def _right(row: Row, domain: str, evidence: Evidence, keys: Sequence[str]) -> dict[int, Answers]:
-    """The answers of every seed that has a result.
-
-    Raises:
-        Lacking: labels or predictions are missing or damaged, or do not belong together.
-    """
+def _right(row: Row, domain: str, evidence: Evidence, keys: Collection[str]) -> tuple[Answers, dict[str, str]]:
+    """The answers of every seed that has a result, and why those of a key are missing, damaged or do not fit."""
+    found: Answers = {key: {} for key in keys}
+    lacking: dict[str, str] = {}
     data = row.data[domain]
     failed = {f.seed for f in row.failures if f.domain == domain}
-    oop_names = len(evidence.sheet(data.fingerprint).sides["oop"].names)
-    found: dict[int, Answers] = {}
-    for seed in sorted(int(s) for s in data.manifests if int(s) not in failed):
-        digest = data.predictions.get(str(seed))
-        if digest is None:
-            raise Lacking(f"no predictions were kept for {domain}, seed {seed}")
-        predicted = evidence.predictions(digest)
-        found[seed] = {}
-        for key in keys:
-            side = SIDE[key]
-            if key not in predicted:
-                raise Lacking(f"predictions {digest[:12]} of {domain}, seed {seed}, lack {key}")
-            label = evidence.labels(data.fingerprint, side, data.unreadable)
-            if len(label) != len(predicted[key]):
-                raise Lacking(f"predictions {digest[:12]} of {domain}, seed {seed}, do not fit the labels")
-            named = best_naming(predicted[key], label) if key.endswith("cluster") else predicted[key]
-            found[seed][key] = named == label + (oop_names if key == "joint_ip" else 0)
-    return found
+    try:
+        oop_names = len(evidence.sheet(data.fingerprint).sides["oop"].names)
+        for seed in sorted(int(s) for s in data.manifests if int(s) not in failed):
+            digest = data.predictions.get(str(seed))
+            if digest is None:
+                raise Lacking(f"no predictions were kept for {domain}, seed {seed}")
+            predicted, which = evidence.predictions(digest), f"predictions {digest[:12]} of {domain}, seed {seed},"
+            for key in found.keys() - lacking.keys():
+                label = evidence.labels(data.fingerprint, SIDE[key], data.unreadable)
+                if key not in predicted:
+                    lacking[key] = f"{which} lack {key}"
+                elif len(label) != len(predicted[key]):
+                    lacking[key] = f"{which} do not fit the labels"
+                else:
+                    named = best_naming(predicted[key], label) if key.endswith("cluster") else predicted[key]
+                    right = named == label + (oop_names if key == "joint_ip" else 0)
+                    found[key][seed] = np.packbits(right).tobytes()
+    except Lacking as missing:
+        lacking = {**dict.fromkeys(keys, str(missing)), **lacking}
+    return found, lacking
 
 
-def _replicates(
-    fingerprint: str, group: Mapping[str, dict[int, Answers]], metric: str, figure: Figure
-) -> dict[str, Replicates]:
-    """The replicates of every row on one domain's data: its answers weighed by how often each image was drawn."""
-    accuracy: dict[tuple[str, int, str], NDArray[np.floating]] = {}
-    images: dict[str, int] = {}
-    for side in ("oop", "ip"):
-        keys = [(name, seed, key) for name, seeds in group.items() for seed in seeds for key in seeds[seed]]
-        keys = [k for k in keys if SIDE[k[2]] == side]
-        distinct: dict[bytes, list[tuple[str, int, str]]] = {}  # zero-shot answers alike with every seed
-        for name, seed, key in keys:
-            distinct.setdefault(group[name][seed][key].tobytes(), []).append((name, seed, key))
-        vectors = list(distinct.items())
-        for start in range(0, len(vectors), COLUMNS):
-            part = vectors[start : start + COLUMNS]
-            right = np.stack([np.frombuffer(v, dtype=np.bool_) for v, _ in part], axis=1).astype(np.float32)
-            images[side] = len(right)
-            drawn = figure(_drawn(fingerprint, side, len(right)), right)
-            for column, (_, owners) in enumerate(part):
-                accuracy |= dict.fromkeys(owners, drawn[:, column])
-    found = {}
-    for name, seeds in group.items():
-        per_seed = [
-            _metric(metric, {key: accuracy[name, seed, key] for key in seeds[seed]}, images) for seed in sorted(seeds)
-        ]
-        found[name] = np.einsum("bs,sb->b", _drawn_seeds(fingerprint, sorted(seeds)), np.stack(per_seed))
-    return found
+@dataclass
+class _Group:
+    """Rows that were scored on the same data of one domain; a row is (row id, domain).
 
-
-def top1(weights: Iterable[Weights], right: Weights) -> NDArray[np.floating]:
-    """Accuracy of each vector of answers in every replicate.
-
-    Args:
-        weights: how often each image is drawn ``(b, n)``, in chunks of b replicates; whole numbers.
-        right: whether each image was answered rightly ``(n, vectors)``, 0 or 1.
-
-    Returns:
-        ``(replicates, vectors)``.
+    Attributes:
+        evidence: of one of them, for the labels.
+        answers: row -> its answers.
+        owners: metric -> the rows that have replicates of it.
+        images: side -> number of images.
+        weighed: accuracy in every replicate.
+        worst: the same of the worst tenth of the classes.
     """
-    return np.concatenate([w @ right for w in weights]) / len(right)
 
+    evidence: Evidence
+    answers: dict[tuple[str, str], Answers] = field(default_factory=dict)
+    owners: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    images: dict[str, int] = field(default_factory=dict)
+    weighed: Weighed = field(default_factory=dict)
+    worst: Weighed = field(default_factory=dict)
 
-def worst_decile(weights: Iterable[Weights], right: Weights, label: Columns) -> NDArray[np.floating]:
-    """Mean accuracy of the classes that are the worst tenth on all images; as ``top1``, with labels ``(n,)``.
+    def weigh(self, fingerprint: str, unreadable: tuple[str, ...]) -> None:
+        """Weigh all answers by how often each image is drawn."""
+        for side in ("oop", "ip"):
+            kept = [(key, own) for rows in self.answers.values() for key, own in rows.items() if SIDE[key] == side]
+            if not kept:
+                continue
+            label = self.evidence.labels(fingerprint, side, unreadable)
+            self.images[side] = len(label)
+            self.weighed[side] = weigh(fingerprint, side, len(label), (own for _, own in kept), top1)
+            if side == "oop" and WORST in self.owners:
+                named = (own for key, own in kept if key == "oop")
+                self.worst[side] = weigh(fingerprint, side, len(label), named, partial(worst_decile, label=label))
 
-    The classes stay those of the figure. Chosen anew in every replicate they would be those that drew badly: that
-    counts the noise of choosing twice, and the replicates lie below the figure by as much as the figure lies below the
-    truth. In simulated domains of 54 classes with 50 images and 113 with 200, the 95 % interval of such replicates held
-    the truth in 25 to 81 of 100 cases, this one in 79 to 93.
-    """
-    members = [np.flatnonzero(label == c) for c in np.unique(label)]
-    accuracy = np.stack([right[images].mean(axis=0, dtype=np.float64) for images in members])
-    size = max(1, len(members) // 10)
-    worst = np.argsort(accuracy, axis=0, kind="stable")[:size]
-    found = []
-    for w in weights:
-        total = np.zeros((len(w), right.shape[1]))
-        for c in np.unique(worst):
-            vectors = np.flatnonzero((worst == c).any(axis=0))
-            of_class = w[:, members[c]]
-            drawn = of_class.sum(axis=1, dtype=np.float64)[:, None]
-            hits = of_class @ right[np.ix_(members[c], vectors)]
-            # A class without a drawn image tells nothing new.
-            total[:, vectors] += np.where(drawn > 0, hits / np.maximum(drawn, 1), accuracy[c, vectors])
-        found.append(total / size)
-    return np.concatenate(found)
-
-
-def _drawn(fingerprint: str, side: str, n: int) -> Iterator[Weights]:
-    """How often each of n images is drawn ``(b, n)``, in chunks of b replicates. Counts are exact in this type."""
-    generator = _generator(f"{fingerprint}/{side}/{n}")
-    size = max(1, CHUNK // n)
-    for start in range(0, REPLICATES, size):
-        b = min(size, REPLICATES - start)
-        picks = generator.integers(0, n, (b, n), dtype=np.uint32).astype(np.int64)
-        picks += np.arange(b)[:, None] * n
-        yield np.bincount(picks.ravel(), minlength=b * n).reshape(b, n).astype(np.float32)
-
-
-def _drawn_seeds(fingerprint: str, seeds: Sequence[int]) -> NDArray[np.float64]:
-    """The weight of each seed in every replicate ``(REPLICATES, seeds)``."""
-    k = len(seeds)
-    picks = _generator(f"{fingerprint}/{seeds}").integers(0, k, (REPLICATES, k))
-    return np.stack([(picks == i).mean(axis=1) for i in range(k)], axis=1)
-
-
-def _generator(text: str) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(int(hashlib.sha256(text.encode()).hexdigest(), 16)))
+    def replicates(self, fingerprint: str, metric: str) -> Iterator[tuple[tuple[str, str], Replicates]]:
+        """Each row with its replicates of a metric."""
+        weighed = self.worst if metric == WORST else self.weighed
+        with_seeds: dict[tuple[int, ...], list[tuple[str, str]]] = {}
+        for row in self.owners.get(metric, ()):
+            with_seeds.setdefault(tuple(sorted(self.answers[row][NEEDED[metric][0]])), []).append(row)
+        for seeds, rows in with_seeds.items():
+            drawn = drawn_seeds(fingerprint, seeds)
+            for start in range(0, len(rows), BATCH):
+                part = rows[start : start + BATCH]
+                accuracy = {
+                    key: np.array([[weighed[SIDE[key]][self.answers[row][key][s]] for s in seeds] for row in part])
+                    for key in NEEDED[metric]
+                }
+                yield from zip(
+                    part, np.einsum("bs,rsb->rb", drawn, _metric(metric, accuracy, self.images)), strict=True
+                )
 
 
 def _metric(name: str, accuracy: Mapping[str, NDArray[np.floating]], images: Mapping[str, int]) -> NDArray[np.float64]:

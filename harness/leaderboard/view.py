@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
 from pathlib import Path
 
 from harness.errors import UserError, unknown_name
-from harness.leaderboard.bootstrap import MEAN, Bootstrap
+from harness.leaderboard.bootstrap import MEAN, Bootstrap, Draws
 from harness.leaderboard.costs import RowCost, read_costs
 from harness.leaderboard.evidence import Evidence, open_file
 from harness.leaderboard.marks import Against, read_marks
-from harness.leaderboard.statistics import Interval, PairedTest, interval, paired_tests, ranks
+from harness.leaderboard.statistics import Interval, PairedTest, intervals, paired_tests, ranks
 from harness.types.cell import METRICS
 from harness.types.leaderboard import Row, Stat
 
@@ -103,7 +102,13 @@ HEADLINES = ("h_mean", "oop_top1", "oop_cluster_acc")
 """What a setting is first asked for; without IP folders there is no harmonic mean, without names no accuracy."""
 
 
-def view(sources: Sources, metric: str, baseline: str | None = None, or_headline: bool = False) -> list[ViewTable]:
+def view(
+    sources: Sources,
+    metric: str,
+    baseline: str | None = None,
+    or_headline: bool = False,
+    draws: Draws | None = None,
+) -> list[ViewTable]:
     """The tables of some rows.
 
     Args:
@@ -111,6 +116,7 @@ def view(sources: Sources, metric: str, baseline: str | None = None, or_headline
         metric: one of ``METRICS``.
         baseline: a method that all others are tested against, on the same images.
         or_headline: show a setting that nowhere has the metric by the first of ``HEADLINES`` that it has.
+        draws: of the sources' rows, for what is shown; without them they are made.
 
     Raises:
         UserError: no such metric or baseline.
@@ -119,21 +125,26 @@ def view(sources: Sources, metric: str, baseline: str | None = None, or_headline
         raise unknown_name("metric", metric, METRICS)
     if baseline is not None and all(row.method != baseline for row in sources.rows):
         raise unknown_name("method in these files", baseline, {row.method for row in sources.rows})
-    bootstrap = cache(partial(Bootstrap, sources.rows, sources.evidence))
     settings: dict[tuple[str, str, str], list[Row]] = {}
     for row in sources.rows:
         settings.setdefault((row.protocol, row.dataset, row.backbone), []).append(row)
+    shown = {setting: _shown(rows, metric, or_headline) for setting, rows in settings.items()}
+    draws = draws or Draws(sources.rows, sources.evidence, set(shown.values()))
+    replicates = {one: draws.of(one) for one in set(shown.values())}
     tables = []
     for setting, rows in sorted(settings.items()):
-        there = {m for row in rows for stats in row.domains.values() for m in stats}
-        asked = [metric, *(HEADLINES if or_headline else ())]
-        shown = next((m for m in asked if m in there), metric)
         for shots in sorted({row.shots for row in rows if row.shots}) or [0]:
             chosen = [row for row in rows if row.shots in (0, shots)]
-            made = _rows(chosen, sources, bootstrap(shown), baseline)
+            made = _rows(chosen, sources, replicates[shown[setting]], baseline)
             domains = tuple(sorted({d for r in chosen for d in (*r.domains, *(f.domain for f in r.failures))}))
-            tables.append(ViewTable(*setting, shots, shown, domains, made))
+            tables.append(ViewTable(*setting, shots, shown[setting], domains, made))
     return tables
+
+
+def _shown(rows: Sequence[Row], metric: str, or_headline: bool) -> str:
+    """The metric by which a setting is shown."""
+    there = {m for row in rows for stats in row.domains.values() for m in stats}
+    return next((m for m in (metric, *(HEADLINES if or_headline else ())) if m in there), metric)
 
 
 def _rows(rows: Sequence[Row], sources: Sources, bootstrap: Bootstrap, baseline: str | None) -> tuple[ViewRow, ...]:
@@ -142,15 +153,21 @@ def _rows(rows: Sequence[Row], sources: Sources, bootstrap: Bootstrap, baseline:
     tests: Sequence[PairedTest | None] = [None] * len(rows)
     if against is not None:
         tests = paired_tests(rows, against, bootstrap)
+    drawn = {
+        (row.id, place): found
+        for row in rows
+        for place in (*row.domains, MEAN)
+        if (found := bootstrap.of(row, place)) is not None
+    }
+    within = dict(zip(drawn, intervals(list(drawn.values())), strict=True))
     made = []
     for row, rank, test in zip(rows, ranks(rows, bootstrap), tests, strict=True):
         places = {**row.domains, MEAN: row.mean}
         stats = {place: values[metric] for place, values in places.items() if metric in values}
-        drawn = {place: found for place in stats if (found := bootstrap.of(row, place)) is not None}
-        intervals = {place: interval(found) for place, found in drawn.items()}
+        ends = {place: within[row.id, place] for place in stats if (row.id, place) in within}
         mark = sources.marks.get(row.content_hash)
         cost, lacking = sources.costs.get(row.id), bootstrap.lacking.get(row.id)
-        made.append(ViewRow(row, stats, intervals, rank, test, mark, cost, lacking))
+        made.append(ViewRow(row, stats, ends, rank, test, mark, cost, lacking))
     return tuple(sorted(made, key=lambda m: (m.rank or len(rows) + 1, -_mean(m), m.row.method, m.row.id)))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.leaderboard.bootstrap import Draws
 from harness.leaderboard.published import PublishedTable
 from harness.leaderboard.statistics import Interval
 from harness.leaderboard.view import Sources, ViewRow, view
@@ -67,11 +68,12 @@ def payload(
     return Payload(table, _details(sources, file, Classes(thumbnails)))
 
 
-def _views(sources: Sources, metrics: Iterable[str]) -> dict[tuple[str, str], list[tuple[int, ViewRow]]]:
+def _views(sources: Sources, metrics: Sequence[str]) -> dict[tuple[str, str], list[tuple[int, ViewRow]]]:
     """(row, metric) -> the row as it stands in each table of the metric, with the table's number of shots."""
     found: dict[tuple[str, str], list[tuple[int, ViewRow]]] = {}
+    draws = Draws(sources.rows, sources.evidence, metrics)
     for metric in metrics:
-        for table in view(sources, metric):
+        for table in view(sources, metric, draws=draws):
             for made in table.rows:
                 found.setdefault((made.row.id, metric), []).append((table.shots, made))
     return found

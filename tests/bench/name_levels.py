@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.leaderboard.bootstrap import Bootstrap
+from harness.leaderboard.bootstrap import Draws
 from harness.leaderboard.evidence import open_file
 from harness.leaderboard.read import select
 from harness.miniature.names import LEVELS
@@ -55,7 +55,7 @@ def main() -> None:
     given = parser.parse_args()
     board, evidence = open_file(given.results)
     rows = [select(board.rows, name, str(given.results)) for name in given.method]
-    draws = Bootstrap(rows, [evidence] * len(rows), METRIC)
+    draws = Draws(rows, [evidence] * len(rows), [METRIC]).of(METRIC)
     if draws.lacking:
         raise SystemExit("; ".join(draws.lacking.values()))
     for level in dict.fromkeys(LEVELS.values()):

@@ -9,7 +9,7 @@ import pytest
 
 from harness.cli.main import execute
 from harness.leaderboard import assemble
-from harness.leaderboard.bootstrap import MEAN, Bootstrap
+from harness.leaderboard.bootstrap import MEAN, Draws
 from harness.leaderboard.compare import diff
 from harness.leaderboard.evidence import Evidence
 from harness.leaderboard.predictions import digest, pack
@@ -111,7 +111,7 @@ def test_intervals_ranks_and_tests_of_ten_rows(benchmark, board):
     rows, files = board
 
     def statistics():
-        draws = Bootstrap(rows, [Evidence(files.get)] * len(rows), "h_mean")
+        draws = Draws(rows, [Evidence(files.get)] * len(rows), ["h_mean"]).of("h_mean")
         intervals = [interval(draws.of(row, MEAN)) for row in rows]
         return intervals, ranks(rows, draws), paired_tests(rows, rows[0], draws)
 
@@ -128,7 +128,7 @@ def test_verifying_ten_rows(benchmark, board):
 
 def test_ranks_of_a_thousand_rows(benchmark, folder):
     sources = read_sources([folder])
-    draws = Bootstrap(sources.rows, sources.evidence, "h_mean")
+    draws = Draws(sources.rows, sources.evidence, ["h_mean"]).of("h_mean")
     found = benchmark.pedantic(lambda: ranks(sources.rows, draws), rounds=1, iterations=1)
     assert min(found) == 1
     assert len(set(found)) > 100

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.leaderboard import bootstrap
-from harness.leaderboard.bootstrap import MEAN, REPLICATES, Bootstrap
+from harness.leaderboard import resampling
+from harness.leaderboard.bootstrap import MEAN, Bootstrap, Draws
 from harness.leaderboard.evidence import Evidence, open_file
 from harness.leaderboard.predictions import pack
+from harness.leaderboard.resampling import REPLICATES
 from harness.leaderboard.statistics import interval, other_images, paired_tests, ranks
 from harness.ledger import labels_path, predictions_path
 from harness.metrics import worst_decile
@@ -64,7 +65,7 @@ class Made:
         )
 
     def bootstrap(self, metric: str, *rows: Row) -> Bootstrap:
-        return Bootstrap(rows, [Evidence(self.files.get)] * len(rows), metric)
+        return Draws(rows, [Evidence(self.files.get)] * len(rows), [metric]).of(metric)
 
 
 def right(share: float, n: int, seeds: int = 1, start: int = 0) -> np.ndarray:
@@ -103,10 +104,10 @@ def test_replicates_are_what_a_plain_loop_over_the_draws_gives() -> None:
     oop, ip = rng.random((3, 40)) < 0.6, rng.random((3, 30)) < 0.4
     row = made.row("a", oop, ip)
     drawn = {
-        side: np.concatenate(list(bootstrap._drawn(row.data["Animals"].fingerprint, side, n)))
+        side: np.concatenate(list(resampling.drawn(row.data["Animals"].fingerprint, side, n)))
         for side, n in (("oop", 40), ("ip", 30))
     }
-    seeds = bootstrap._drawn_seeds(row.data["Animals"].fingerprint, [0, 1, 2])
+    seeds = resampling.drawn_seeds(row.data["Animals"].fingerprint, [0, 1, 2])
     assert (drawn["oop"].sum(axis=1) == 40).all()
     assert seeds.sum(axis=1) == pytest.approx(1)
     for metric in ("h_mean", "joint_top1"):
@@ -137,7 +138,8 @@ def test_a_row_does_not_depend_on_what_stands_beside_it(monkeypatch: pytest.Monk
     made = Made()
     rows = [made.row(f"m{i}", right(0.1 * i, 300, seeds=2)) for i in range(1, 9)]
     alone = made.bootstrap("oop_top1", rows[3]).of(rows[3], MEAN)
-    monkeypatch.setattr(bootstrap, "COLUMNS", 3)
+    monkeypatch.setattr(resampling, "COLUMNS", 3)
+    monkeypatch.setattr(resampling, "CHUNK", 900)
     beside = made.bootstrap("oop_top1", *reversed(rows)).of(rows[3], MEAN)
     assert alone is not None
     assert beside is not None
@@ -233,7 +235,7 @@ def test_ranks_are_what_a_plain_count_of_better_rows_gives() -> None:
 )
 def test_every_figure_lies_within_its_interval(shared_lab: Lab, metric: str) -> None:
     board, evidence = open_file(shared_lab.out)
-    draws = Bootstrap(board.rows, [evidence] * len(board.rows), metric)
+    draws = Draws(board.rows, [evidence] * len(board.rows), [metric]).of(metric)
     assert draws.lacking == {}
     for row in board.rows:
         for place, stats in {**row.domains, MEAN: row.mean}.items():
@@ -248,7 +250,7 @@ def test_a_row_with_a_hole_has_no_interval_of_its_mean(tmp_path: Path, shared_la
     broken = Failure(kind="error", reason="it broke")
     run(tmp_path, shared_lab.domains, fail=lambda m, d, s: broken if (m, d, s) == ("fsnl", "Animals", 3) else None)
     board, evidence = open_file(tmp_path)
-    draws = Bootstrap(board.rows, [evidence] * 2, "oop_top1")
+    draws = Draws(board.rows, [evidence] * 2, ["oop_top1"]).of("oop_top1")
     row = next(r for r in board.rows if r.method == "fsnl")
     assert draws.of(row, MEAN) is None
     assert draws.of(row, "Insects_Spiders") is not None
@@ -259,8 +261,8 @@ def test_a_fixed_vocabulary_has_its_oop_interval(tmp_path: Path, shared_lab: Lab
     run(tmp_path, shared_lab.domains, [Answering("linear_probe", 0.6, only_oop=True), Answering("fsnl", 0.8)])
     board, evidence = open_file(tmp_path)
     row = next(r for r in board.rows if r.method == "linear_probe")
-    assert Bootstrap(board.rows, [evidence] * 2, "oop_top1").of(row, MEAN) is not None
-    draws = Bootstrap(board.rows, [evidence] * 2, "h_mean")
+    assert Draws(board.rows, [evidence] * 2, ["oop_top1"]).of("oop_top1").of(row, MEAN) is not None
+    draws = Draws(board.rows, [evidence] * 2, ["h_mean"]).of("h_mean")
     assert draws.of(row, MEAN) is None
     assert ranks(board.rows, draws)[board.rows.index(row)] is None
 
@@ -317,11 +319,11 @@ def test_the_worst_decile_is_that_of_the_same_classes_in_every_replicate() -> No
     label = rng.permutation(np.repeat(np.arange(25), [1, *[12] * 24]))
     answers = (rng.random((300 - 11, 3)) < 0.5).astype(np.float32)
     answers[label == 0] = 0  # one image: in a third of the replicates it is not drawn
-    weights = list(bootstrap._drawn("data", "oop", len(label)))
-    found = bootstrap.worst_decile(weights, answers, label)
+    weights = list(resampling.drawn("data", "oop", len(label)))
+    found = resampling.worst_decile(weights, answers, label)
     assert found.shape == (REPLICATES, 3)
     every = np.concatenate(weights)
-    assert bootstrap.worst_decile([np.ones((1, len(label)), dtype=np.float32)], answers, label)[0] == pytest.approx(
+    assert resampling.worst_decile([np.ones((1, len(label)), dtype=np.float32)], answers, label)[0] == pytest.approx(
         [worst_decile(classes_of(label, column)) for column in answers.T]
     )
     for column in range(3):
@@ -338,14 +340,14 @@ def test_the_worst_decile_is_that_of_the_same_classes_in_every_replicate() -> No
 def test_intervals_of_the_worst_decile_hold_the_truth_more_often_than_those_that_choose_classes_anew() -> None:
     rng, held = np.random.default_rng(0), {"same": 0, "anew": 0}
     label, trials = np.repeat(np.arange(24), 20), 80
-    weights = list(bootstrap._drawn("data", "oop", len(label)))
+    weights = list(resampling.drawn("data", "oop", len(label)))
     drawn = np.concatenate([w.reshape(-1, 24, 20).sum(axis=2) for w in weights])
     for _ in range(trials):
         chance = rng.beta(8, 3, 24)
         answers = (rng.random(480) < chance[label]).astype(np.float32)[:, None]
         hits = np.concatenate([(w * answers[:, 0]).reshape(-1, 24, 20).sum(axis=2) for w in weights])
         anew = np.sort(hits / np.maximum(drawn, 1), axis=1)[:, :2].mean(axis=1)
-        same = bootstrap.worst_decile(weights, answers, label)[:, 0]
+        same = resampling.worst_decile(weights, answers, label)[:, 0]
         for name, replicates in (("same", same), ("anew", anew)):
             within = interval(replicates)
             held[name] += within.low <= np.sort(chance)[:2].mean() <= within.high
