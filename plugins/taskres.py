@@ -50,6 +50,7 @@ class TaskRes(Trained):
         self.task_ = task
         text = zero_shot_text(task, task.vocabulary)
         residual = torch.zeros_like(text)
+        # A preset is one set of numbers for all domains of a row, and a task tells of its domain only the hint.
         alpha = self.alpha if self.alpha is not None else 1.0 if task.hint == HINTS["Animals"] else 0.5
 
         def learned() -> Tensor:
