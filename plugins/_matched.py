@@ -10,7 +10,6 @@ import torch
 from harness.matching import match
 
 from ._balanced import sinkhorn
-from ._clusters import means
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +38,7 @@ class Matched:
     margin: float
 
 
-def matched(pool: Tensor, cluster: Tensor, k: int, texts: Tensor, scale: float, by_mean: bool = False) -> Matched:
+def matched(pool: Tensor, cluster: Tensor, k: int, texts: Tensor, scale: float) -> Matched:
     """Match all restarts in all wordings, as one batch.
 
     What a cluster has to do with a name is the part of its images that equal capacities give to the name: so a prompt
@@ -51,7 +50,6 @@ def matched(pool: Tensor, cluster: Tensor, k: int, texts: Tensor, scale: float, 
         k: clusters.
         texts: ``(t, names, d)`` of every wording.
         scale: of cosines.
-        by_mean: a cluster is its mean, as in the paper, and not the part of its images that each name is given.
     """
     r, t, names = len(cluster), len(texts), texts.shape[1]
     part = torch.zeros(t, r, k, names, dtype=pool.dtype, device=pool.device)
@@ -60,10 +58,7 @@ def matched(pool: Tensor, cluster: Tensor, k: int, texts: Tensor, scale: float, 
         for each, of_restart in zip(cluster, into, strict=True):
             of_restart.index_add_(0, each, taken)
     axes = torch.eye(names, dtype=pool.dtype, device=pool.device).expand(t * r, -1, -1)
-    if by_mean:
-        found = match(means(pool, cluster, k).repeat(t, 1, 1), texts.repeat_interleave(r, dim=0))
-    else:
-        found = match(part.flatten(0, 1), axes)
+    found = match(part.flatten(0, 1), axes)
     column = found.columns.unflatten(0, (t, r))
     best = int(found.similarity.unflatten(0, (t, r)).sum(dim=0).argmax())
     voted = torch.zeros(t, r, k, names + 1, dtype=pool.dtype, device=pool.device)

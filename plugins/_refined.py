@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,16 +21,17 @@ SHRINKAGE = 0.3
 """Share of a sphere in the covariance within known classes."""
 
 
-def whitened(x: Tensor, known: Support) -> Tensor:
-    """Unit rows in the metric of the known classes: directions in which their images differ count less."""
+def whitening(known: Support) -> Callable[[Tensor], Tensor]:
+    """What sets unit rows into the metric of the known classes: directions in which their images differ count less."""
     if len(known.label) <= len(known.label.unique()):
-        return x
+        return lambda x: x
     image, label = known.image[:, 0], known.label
     inside = image - means_of(image, label)[label]
     covariance = inside.T @ inside / len(inside)
-    sphere = torch.eye(len(covariance), dtype=x.dtype, device=x.device) * covariance.diagonal().mean()
+    sphere = torch.eye(len(covariance), dtype=image.dtype, device=image.device) * covariance.diagonal().mean()
     values, vectors = torch.linalg.eigh((1 - SHRINKAGE) * covariance + SHRINKAGE * sphere)
-    return F.normalize(x @ (vectors * values.clamp_min(1e-12) ** -0.5) @ vectors.T, dim=1)
+    scaled = vectors * values.clamp_min(1e-12) ** -0.5
+    return lambda x: F.normalize(x @ scaled @ vectors.T, dim=1)
 
 
 def shifted(x: Tensor, times: int) -> Tensor:

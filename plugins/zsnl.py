@@ -6,18 +6,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-import torch.nn.functional as F
 
 from harness.hookspecs import Register, hookimpl
 from harness.types.discovery import Discovery
 from harness.types.task import Needs, Pool, Support
 
-from ._balanced import balanced
-from ._clusters import canonical, estimate, kmeans, means
+from ._clusters import canonical, estimate, kmeans
 from ._contrastive import symmetric_contrastive
-from ._matched import Matched, matched
 from ._names import NameEmbeddings, NameTuning
-from ._refined import shifted, whitened
+from ._naming import named_by_means, named_by_shares
+from ._refined import shifted, whitening
 from ._training import PAPER, Batch, Count, Whole
 from ._ward import ward
 from ._wordings import wordings
@@ -82,25 +80,30 @@ class ZSNL(NameTuning):
         order = canonical(task.unlabeled)  # so that the order of the pool can mean nothing
         pool, back = task.unlabeled[order], torch.argsort(order)
         self.names_ = NameEmbeddings(task.names, task, self.length, self.init)
-        texts = torch.stack([task.text.encode(p) for p in wordings(task.names, task.template, task.hint)])
+        as_in_paper = self.assign == "clusters"
+        spoken = wordings(task.names, task.template, task.hint)[: 1 if as_in_paper else None]
+        texts = torch.stack([task.text.encode(prompts) for prompts in spoken])
         self.text_ = texts[0]
         cluster, k = self._discovered(task, pool)
-        as_in_paper = self.assign == "clusters"
-        if as_in_paper:
-            cluster, texts = cluster[:1], texts[:1]
         self.outcome_: dict[str, Any] = {"clusters": k, "rounds": []}
         before = None
         for _ in range(self.rounds):
-            found = matched(pool, cluster, k, texts, task.logit_scale, by_mean=as_in_paper)
-            before = found.name[cluster[found.best]] if before is None else before
-            named, confidence, discovered = self._assigned(task, pool, texts, cluster, found)
-            self.found_ = Discovery(discovered.cluster[back], discovered.name)
-            moved, chosen = int((named != before).sum()), self._confident(named, confidence)
-            self.outcome_["rounds"].append(_told(found, cluster, k, confidence[named >= 0], moved, len(chosen)))
+            if as_in_paper:
+                named = named_by_means(pool, cluster[0], k, texts[0])
+            else:
+                named = named_by_shares(pool, cluster, k, texts, task.logit_scale, self.assign == "transport")
+            self.found_ = Discovery(named.found.cluster[back], named.found.name)
+            moved = int((named.name != (named.matched if before is None else before)).sum())
+            chosen = self._confident(named.name, named.confidence)
+            sure = named.confidence[named.name >= 0]
+            confidence = round(float(sure.mean()), 4) if len(sure) else 0.0
+            self.outcome_["rounds"].append(
+                named.told | {"confidence": confidence, "moved": moved, "images": len(chosen)}
+            )
             if len(chosen) == 0 or (moved == 0 and len(self.outcome_["rounds"]) > 1):
                 break
-            self._learn_names(task, pool[chosen], named[chosen])
-            texts, before = self.text_[None], named
+            self._learn_names(task, pool[chosen], named.name[chosen])
+            texts, before = self.text_[None], named.name
         return self
 
     def discovery(self) -> Discovery:
@@ -116,9 +119,10 @@ class ZSNL(NameTuning):
         seen, label = pool, torch.zeros(0, dtype=torch.long, device=pool.device)
         known = pool[:0]
         if self.known != "nothing":
-            seen = whitened(pool, task.ip)
+            whitened = whitening(task.ip)
+            seen = whitened(pool)
             if self.known == "classes":
-                known, label = whitened(task.ip.image[:, 0], task.ip), task.ip.label
+                known, label = whitened(task.ip.image[:, 0]), task.ip.label
         seen = shifted(seen, self.shifts)
 
         def cluster(k: int) -> Tensor:
@@ -128,22 +132,6 @@ class ZSNL(NameTuning):
 
         k = task.clusters if self.count == "given" else estimate(seen, len(task.names), cluster)
         return cluster(k), k
-
-    def _assigned(
-        self, task: Task, pool: Tensor, texts: Tensor, cluster: Tensor, found: Matched
-    ) -> tuple[Tensor, Tensor, Discovery]:
-        """The name of each image, -1 for none, its confidence, and both as clusters; texts are ``(t, names, d)``."""
-        own = cluster[found.best]
-        if self.assign == "clusters":
-            centre = means(pool, own[None], len(found.name))[0]
-            return found.name[own], (pool * centre[own]).sum(dim=1), Discovery(own, found.name)
-        if self.assign == "transport":
-            plan = balanced(pool, task.logit_scale * pool @ F.normalize(texts.mean(dim=0), dim=1).T)
-            confidence, named = plan.max(dim=1)
-            return named, confidence, Discovery(named, torch.arange(plan.shape[1], device=pool.device))
-        confidence, named = found.evidence.max(dim=1)
-        of_cluster = F.one_hot(own, len(found.name)).to(pool.dtype).T @ found.evidence
-        return named, confidence, Discovery(own, of_cluster.argmax(dim=1))
 
     def _confident(self, named: Tensor, confidence: Tensor) -> Tensor:
         """Positions of the most confident images of every name."""
@@ -162,20 +150,6 @@ class ZSNL(NameTuning):
 
         batch = self.images_per_batch and self.images_per_batch * len(task.names)
         self.learn(task, loss, batch, Support(image[:, None], label))
-
-
-def _told(found: Matched, cluster: Tensor, k: int, confidence: Tensor, moved: int, images: int) -> dict[str, Any]:
-    """What a round came to, as plain JSON."""
-    return {
-        "restart": found.best,
-        "sizes": torch.bincount(cluster[found.best], minlength=k).tolist(),
-        "matching": found.name.tolist(),
-        "agreement": round(found.agreement, 4),
-        "margin": round(found.margin, 4),
-        "confidence": round(float(confidence.mean()), 4) if len(confidence) else 0.0,
-        "moved": moved,
-        "images": images,
-    }
 
 
 @hookimpl

@@ -77,6 +77,22 @@ def test_the_papers_preset_matches_the_means_of_the_best_fitting_clusters_with_t
     assert (paper.epochs, paper.optimizer, paper._peak(452)) == (100, "sgd", pytest.approx(452 / 128 * 2e-4))
 
 
+def test_only_wordings_that_are_used_are_encoded(monkeypatch):
+    text = tower()
+    encode, spoken = text.encode, []
+    monkeypatch.setattr(text, "encode", lambda prompts: spoken.append(prompts) or encode(prompts))
+    task = unlabeled(images(12, 20)[0][:, 0])
+    quick("zsnl", **ZSNL, assign="clusters").fit(task)
+    assert spoken == wordings(NAMES, task.template, HINT)[:1]
+
+
+def test_the_metric_of_the_known_classes_is_found_once(monkeypatch):
+    eigh, found = torch.linalg.eigh, []
+    monkeypatch.setattr(torch.linalg, "eigh", lambda matrix: found.append(matrix) or eigh(matrix))
+    quick("zsnl", **ZSNL, known="classes").fit(unlabeled(images(12, 20)[0][:, 0]))
+    assert len(found) == 1
+
+
 def test_zsnl_needs_what_its_settings_read():
     pool = images(12, 20)[0][:, 0]
     told = quick("zsnl", **ZSNL, known="nothing", count="estimated")
