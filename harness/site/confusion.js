@@ -2,23 +2,40 @@
 
 const PAIRS = 12;
 
-/** The section of a side; its map is drawn when the matrix is unpacked. Null where predictions were not kept. */
-function confusionView(classes) {
-  const { side, figures, count } = classes;
-  if (!figures.taken_for.length) return null;
+/** The section of a side or of both; its map is drawn, and `then` is called, when the matrix is unpacked. Null where predictions were not kept. */
+function confusionView(classes, then = () => {}) {
+  const { side, count, kept, confusion } = classes;
+  if (!kept) return null;
   const body = h("div", { class: "confusion" });
   const section = h("section", { "aria-label": `Confusions ${SIDES[side]}` }, h("h4", {}, `Which of the ${count} concepts ${SIDES[side]} was taken for which`), body);
-  if (figures.confusion === null) {
+  if (confusion === null) {
     body.append(h("p", { class: "hint" }, "The whole matrix is left out, because this page would become too large: build a page of fewer rows to see it."));
   } else if (typeof DecompressionStream === "undefined") {
     body.append(h("p", { class: "hint" }, "This browser is too old to unpack the matrix."));
   } else {
-    unpacked(pooled(figures.confusion)).then((counts) => {
+    unpacked(pooled(confusion)).then((counts) => {
       const matrix = matrixOf(classes, counts);
+      if (side === "both") body.before(crossings(matrix));
       body.replaceChildren(heatMap(matrix, section.clientWidth), pairTable(matrix));
+      then(matrix);
     });
   }
   return section;
+}
+
+/** How many images of each side were given a name of the other. */
+function crossings({ k, first, counts }) {
+  const across = (from, to, other) => {
+    let [crossed, all] = [0, 0];
+    for (let i = from; i < to; i += 1) {
+      for (let j = 0; j < k; j += 1) {
+        all += counts[i * k + j];
+        if (other(j)) crossed += counts[i * k + j];
+      }
+    }
+    return `${crossed} of ${all} (${((100 * crossed) / all).toFixed(1)}\u00a0%)`;
+  };
+  return h("p", { class: "crossings" }, `Images out of pre-training with a name in pre-training: ${across(0, first, (j) => j >= first)}. The other way round: ${across(first, k, (j) => j < first)}.`);
 }
 
 /** The numbers of a packed matrix, row by row. */
@@ -29,17 +46,17 @@ async function unpacked({ bytes, deflated }) {
   return bytes === 1 ? new Uint8Array(buffer) : bytes === 2 ? new Uint16Array(buffer) : new Uint32Array(buffer);
 }
 
-/** A matrix with what is asked of it; classes stand in the order of their names. */
+/** A matrix with what is asked of it; classes stand in the order of their names, side by side. */
 function matrixOf(classes, counts) {
   const k = classes.count;
-  const order = Array.from({ length: k }, (_, i) => i).sort((a, b) => (classes.name(a) < classes.name(b) ? -1 : classes.name(a) > classes.name(b) ? 1 : a - b));
+  const order = Array.from({ length: k }, (_, i) => i).sort((a, b) => (a >= classes.first) - (b >= classes.first) || (classes.name(a) < classes.name(b) ? -1 : classes.name(a) > classes.name(b) ? 1 : a - b));
   const totals = Array.from({ length: k }, (_, i) => counts.subarray(i * k, (i + 1) * k).reduce((sum, n) => sum + n, 0));
   const share = (i, j) => (totals[i] ? counts[i * k + j] / totals[i] : 0);
   const pairs = order.flatMap((i) => order.filter((j) => i !== j && counts[i * k + j]).map((j) => [i, j]));
   pairs.sort(([a, b], [c, d]) => share(c, d) - share(a, b) || counts[c * k + d] - counts[a * k + b]);
   const often = (i, j) => `${counts[i * k + j]} of ${totals[i]} (${(100 * share(i, j)).toFixed(share(i, j) < 0.1 ? 1 : 0)}\u00a0%)`;
   const said = (i, j) => (i === j ? `${classes.name(i)} named rightly` : `${classes.name(i)} taken for ${classes.name(j)}`) + `: ${often(i, j)}`;
-  return { ...classes, k, order, share, pairs, often, said };
+  return { ...classes, k, counts, total: (i) => totals[i], order, share, pairs, often, said };
 }
 
 function pairTable(matrix) {
@@ -54,7 +71,7 @@ function pairTable(matrix) {
 
 /** The matrix as a picture: a row for each concept, a column for each name. Arrow keys and the pointer go from cell to cell. */
 function heatMap(matrix, available) {
-  const { k, order, share, pairs, name, said, side } = matrix;
+  const { k, first, order, share, pairs, name, said, side } = matrix;
   const names = Math.min(150, Math.max(80, available * 0.25));
   const labelled = (available - names - 2) / k >= 9;
   const left = labelled ? names : 0;
@@ -91,6 +108,8 @@ function heatMap(matrix, available) {
       });
     });
     pen.globalAlpha = 1;
+    pen.fillStyle = soft;
+    if (first < k) [[left, first * cell - 1, cell * k, 1], [left + first * cell - 1, 0, 1, height]].forEach((line) => pen.fillRect(...line));
     if (!at) return;
     pen.strokeStyle = ink;
     pen.lineWidth = 2;
@@ -120,7 +139,7 @@ function heatMap(matrix, available) {
   repainted.add(paint);
   paint();
   return h("figure", { class: "map" },
-    h("figcaption", {}, h("span", { class: "right" }, "named rightly"), h("span", { class: "wrong" }, "taken for another; the stronger, the more of a concept's images. A row for each concept, a column for each name, both in alphabetical order.")),
+    h("figcaption", {}, h("span", { class: "right" }, "named rightly"), h("span", { class: "wrong" }, `taken for another; the stronger, the more of a concept's images. A row for each concept, a column for each name, ${first < k ? "those out of pre-training before the lines, each side" : "both"} in alphabetical order.`)),
     h("div", { class: "wide" }, canvas), output);
 }
 

@@ -1,16 +1,18 @@
-"""Which concept was taken for which: the confusion matrix of one side of a domain, small enough to stand in a page."""
+"""Which concept was taken for which: the confusion matrices of a domain, small enough to stand in a page."""
 
 from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.leaderboard.evidence import Evidence, Lacking
-from harness.types.leaderboard import Row
+from harness.leaderboard.predictions import Columns
+from harness.types.leaderboard import DomainData, Row
 
 Counts = NDArray[np.int64]
 """``(k, k)``: how often the images of a class (row) were given a name (column), summed over seeds."""
@@ -18,19 +20,43 @@ Counts = NDArray[np.int64]
 _STORED = ("<u1", "<u2", "<u4")
 
 
-def confusion(row: Row, evidence: Evidence, domain: str, side: str, k: int) -> Counts | None:
-    """The matrix of a side's k classes among its names; None where predictions were not kept or do not fit."""
-    data = row.data[domain]
-    counts: Counts = np.zeros(k * k, dtype=np.int64)
+JOINT = "joint"
+"""In the place of a side: both sides among all names of the domain, the OOP names first."""
+
+
+def confusions(row: Row, evidence: Evidence, domain: str) -> dict[str, Counts]:
+    """Side -> the matrix of its classes among its own names, and ``joint``; only where kept predictions fit."""
+    k = {side: len(values) for side, values in row.per_class[domain].items()}
+    # Name of the matrix -> its size, and of each part the key of the predictions, the side, and its first class.
+    wanted: dict[str, tuple[int, list[tuple[str, str, int]]]] = {side: (k[side], [(side, side, 0)]) for side in k}
+    if k.keys() >= {"oop", "ip"}:
+        wanted[JOINT] = k["oop"] + k["ip"], [("joint_oop", "oop", 0), ("joint_ip", "ip", k["oop"])]
     try:
-        label = evidence.labels(data.fingerprint, side, data.unreadable)
-        for digest in filter(None, data.predictions.values()):
-            named = evidence.predictions(digest).get(side)
+        kept = [evidence.predictions(digest) for digest in filter(None, row.data[domain].predictions.values())]
+    except Lacking:
+        return {}
+    made = {name: _counts(row.data[domain], evidence, kept, size, parts) for name, (size, parts) in wanted.items()}
+    return {name: counts for name, counts in made.items() if counts is not None}
+
+
+def _counts(
+    data: DomainData,
+    evidence: Evidence,
+    kept: Sequence[dict[str, Columns]],
+    k: int,
+    parts: Sequence[tuple[str, str, int]],
+) -> Counts | None:
+    counts: Counts = np.zeros(k * k, dtype=np.int64)
+    for key, side, first in parts:
+        try:
+            label = evidence.labels(data.fingerprint, side, data.unreadable) + first
+        except Lacking:
+            return None
+        for predicted in kept:
+            named = predicted.get(key)
             if named is None or len(named) != len(label) or max(named.max(initial=0), label.max(initial=0)) >= k:
                 return None
             counts += np.bincount(label * k + named, minlength=k * k)
-    except Lacking:
-        return None
     return counts.reshape(k, k) if counts.any() else None
 
 

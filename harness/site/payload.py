@@ -164,6 +164,7 @@ def _details(sources: Sources, file: str, classes: Classes) -> dict[str, Any]:
     for row, evidence in zip(sources.rows, sources.evidence, strict=True):
         record = row.model_dump(mode="json")
         cost = sources.costs.get(row.id)
+        of_sides, jointly = classes.of(row, evidence, pool.place)
         rows[row.id] = {
             "reproduce": reproduce_command(row, file),
             "evaluate": evaluate_command(row),
@@ -176,7 +177,8 @@ def _details(sources: Sources, file: str, classes: Classes) -> dict[str, Any]:
             "versions": pool.place(record["versions"]),
             "data": {domain: pool.place(data) for domain, data in record["data"].items()},
             "cost": None if cost is None else cost.model_dump(mode="json"),
-            "classes": classes.of(row, evidence, pool.place),
+            "classes": of_sides,
+            "joint": jointly,
         }
     return {"pool": pool.values, "rows": rows}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from harness.leaderboard.evidence import open_file
 from harness.site import classes
 from harness.site.build import build
-from harness.site.confusion import confusion
+from harness.site.confusion import JOINT, confusions
 
 from ..datasets.roots import make_root
 from ..leaderboard.results import PER_PART, Lab, read_all, run
@@ -44,8 +45,7 @@ def matrix(lab: Lab) -> tuple[list[str], Any]:
     """Names in alphabetical order, and how often each was named what."""
     row, (_, evidence) = lab.row("fsnl"), open_file(lab.out)
     names = evidence.sheet(row.data[DOMAIN].fingerprint).sides["oop"].names
-    counts = confusion(row, evidence, DOMAIN, "oop", len(names))
-    assert counts is not None
+    counts = confusions(row, evidence, DOMAIN)["oop"]
     order = sorted(range(len(names)), key=lambda i: names[i])
     return [names[i] for i in order], counts[np.ix_(order, order)]
 
@@ -69,6 +69,67 @@ def test_the_pairs_are_those_of_the_predictions(browser: Browser, pictured: Path
     assert shares == sorted(shares, reverse=True)
     assert shares[0] == max((counts / total[:, None])[~np.eye(len(names), dtype=bool)])
     assert browser.run(f"{table}.closest('[role=region]').ariaLabel") == "Most confused pairs out of pre-training"
+
+
+def show_all_names(browser: Browser, page: Path, lab: Lab) -> None:
+    show(browser, page, lab)
+    browser.run("document.getElementById('class-names').focus()")
+    browser.key("ArrowDown")
+    browser.wait("document.querySelectorAll('#confusion canvas').length === 1")
+
+
+def test_all_names_show_what_is_taken_for_a_name_of_the_other_side(browser: Browser, pictured: Path, lab: Lab) -> None:
+    show_all_names(browser, pictured, lab)
+    row, (_, evidence) = lab.row("fsnl"), open_file(lab.out)
+    sides = evidence.sheet(row.data[DOMAIN].fingerprint).sides
+    names = [f"{name} ({side.upper()})" for side in ("oop", "ip") for name in sides[side].names]
+    counts, k = confusions(row, evidence, DOMAIN)[JOINT], len(sides["oop"].names)
+    crossed = [
+        f"{part[0].sum()} of {part[1].sum()} (" for part in ((counts[:k, k:], counts[:k]), (counts[k:, :k], counts[k:]))
+    ]
+    (text,) = texts(browser, "#confusion .crossings")
+    assert f"with a name in pre-training: {crossed[0]}" in text
+    assert f"The other way round: {crossed[1]}" in text
+
+    shown = browser.run("""[...document.querySelectorAll('.classes li')].map(li =>
+      ['.concept', '.value', '.instead'].map(part => li.querySelector(part)?.textContent ?? ''))""")
+    assert sorted(name for name, *_ in shown) == sorted(names)
+    for name, value, instead in shown:
+        own = counts[i := names.index(name)]
+        assert float(value) == pytest.approx(100 * own[i] / own.sum(), abs=0.051)
+        others = np.where(np.arange(len(own)) == i, 0, own)
+        if others.any():
+            share, _, other = instead.partition(" % taken for ")
+            assert others[names.index(other)] == others.max()
+            assert float(share) == pytest.approx(100 * others.max() / own.sum(), abs=0.501)
+        else:
+            assert instead == ""
+
+    order = [*sorted(range(k), key=lambda i: names[i]), *sorted(range(k, len(names)), key=lambda i: names[i])]
+    browser.run(f"{MAP}.focus()")
+    for key in ["ArrowUp", "ArrowLeft"] * len(names):
+        browser.key(key)
+    for x, j in enumerate(order):
+        what = "named rightly" if x == 0 else f"taken for {names[j]}"
+        said = f"{names[order[0]]} {what}: {counts[order[0], j]} of {counts[order[0]].sum()} ("
+        assert browser.run(SAID).startswith(said)
+        browser.key("ArrowRight")
+    assert f"{len(names)} concepts of both sides" in browser.run(f"{MAP}.ariaLabel")
+    assert browser.run("document.getElementById('class-names').labels[0].textContent").startswith(
+        "Names to choose from"
+    )
+
+
+def test_own_names_come_back(browser: Browser, pictured: Path, lab: Lab) -> None:
+    show(browser, pictured, lab)
+    before = texts(browser, ".classes li")
+    show_all_names(browser, pictured, lab)
+    assert texts(browser, ".classes li") != before
+    browser.run(
+        "(f => { f.value = 'own'; f.dispatchEvent(new Event('change')); })(document.getElementById('class-names'))"
+    )
+    browser.wait("document.querySelectorAll('#confusion canvas').length === 2")
+    assert texts(browser, ".classes li") == before
 
 
 def test_arrow_keys_go_from_cell_to_cell(browser: Browser, pictured: Path, lab: Lab) -> None:
@@ -173,10 +234,13 @@ def test_a_matrix_that_was_left_out_says_so(
     assert texts(browser, ".classes .instead")
 
 
+@pytest.mark.parametrize("shown", [show, show_all_names])
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (375, False)])
-def test_it_is_readable_everywhere(browser: Browser, pictured: Path, lab: Lab, width: int, dark: bool) -> None:
+def test_it_is_readable_everywhere(
+    browser: Browser, pictured: Path, lab: Lab, width: int, dark: bool, shown: Callable[..., None]
+) -> None:
     browser.window(width, 900, dark)
-    show(browser, pictured, lab)
+    shown(browser, pictured, lab)
     browser.run(f"{MAP}.focus()")
     assert [m for m in browser.run(CONTRAST) if m[0] < 4.5] == []
     assert browser.run("document.getElementById('row').scrollWidth") <= width

@@ -211,7 +211,9 @@ def test_names_and_confusions_come_from_what_was_kept(tmp_path: Path) -> None:
         pool.append(value)
         return len(pool) - 1
 
-    found = Classes().of(row, Kept(), place)["Food"]  # type: ignore[arg-type]
+    sides, joint = Classes().of(row, Kept(), place)  # type: ignore[arg-type]
+    found = sides["Food"]
+    assert joint == {}
     assert pool[found["oop"]["names"]] == ["a", "b", "c", "d"]
     assert found["oop"]["taken_for"] == [[2, 500], None, None, [0, 1000]]
     assert unpacked(pool[found["oop"]["confusion"]]) == [[1, 1, 2, 0], [0, 1, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]]
@@ -255,14 +257,31 @@ def test_every_row_has_the_matrix_of_its_predictions(lab: Lab, pictured: Path) -
                     assert own[matrix.index(own)] / sum(own) == pytest.approx(accuracy)
 
 
+def test_every_row_has_the_matrix_of_both_sides_among_all_names(lab: Lab, pictured: Path) -> None:
+    details = details_of(pictured)
+    assert any(details["rows"][row.id]["joint"] for row in lab.board.rows)
+    for row in lab.board.rows:
+        joint = details["rows"][row.id]["joint"]
+        assert joint.keys() == {d for d, stats in row.domains.items() if "joint_top1" in stats}
+        for domain, place in joint.items():
+            matrix, k = unpacked(details["pool"][place]), len(row.per_class[domain]["oop"])
+            assert len(matrix) == k + len(row.per_class[domain]["ip"])
+            for side, classes_ in (("oop", range(k)), ("ip", range(k, len(matrix)))):
+                images, right = sum(sum(matrix[i]) for i in classes_), sum(matrix[i][i] for i in classes_)
+                assert images == len(row.seeds) * row.data[domain].images[side]
+                assert right / images == pytest.approx(row.domains[domain][f"joint_{side}_top1"].mean)
+
+
 def test_a_page_that_would_become_too_large_leaves_matrices_out(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(classes, "LIMIT", 150)
     details = details_of(build([lab.out], tmp_path))
     shown = [v for r in details["rows"].values() for sides in r["classes"].values() for v in sides.values()]
-    packed = {one["confusion"] for one in shown} - {None}
+    joint = [place for row in details["rows"].values() for place in row["joint"].values()]
+    packed = {*(one["confusion"] for one in shown), *joint} - {None}
     assert 0 < len(packed) < len(shown)
+    assert None in joint
     assert sum(len(details["pool"][place]["deflated"]) for place in packed) <= 150
     assert all(one["taken_for"] for one in shown)
 
