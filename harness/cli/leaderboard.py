@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import CORES, Cache, Files, Json, Published, Workers
+from harness.cli.options import CORES, Cache, Data, Files, Json, Published, Workers
 
 app = typer.Typer(help="Look at results, compare, verify and submit them.", no_args_is_help=True)
 
 File = Annotated[Path, typer.Argument(help="Leaderboard file, results folder or submission.")]
-Data = Annotated[Path | None, typer.Option("--data", help="LAION-Beyond root.", show_default="the miniature")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Tables for a README.")]
 Latex = Annotated[bool, typer.Option("--latex", help="Tables for a paper (booktabs).")]
 Address = Annotated[str, typer.Argument(help="FILE#ROW; ROW is an id, a method, or a method with shots: fsnl@4.")]

@@ -14,7 +14,7 @@ import typer
 
 from harness import __version__
 from harness.cli import config, leaderboard, manifests, plot, plugins
-from harness.cli.options import CORES, Cache, Json, Workers
+from harness.cli.options import CORES, Cache, Data, Folders, Json, Shots, Workers
 from harness.errors import HarnessError
 
 EXIT_DONE, EXIT_USER_ERROR, EXIT_INTERRUPTED, EXIT_CLOSED_PIPE = 0, 2, 130, 1
@@ -68,7 +68,7 @@ def evaluate(
     ] = None,
     domain: Annotated[list[str] | None, typer.Option("--domain", "-d", help="Domains; may be repeated.")] = None,
     all_domains: Annotated[bool, typer.Option("--all-domains", help="Every domain the data have.")] = False,
-    shots: Annotated[str, typer.Option("--shots", help="Images per class, e.g. 1,2,4,8,16.")] = "4",
+    shots: Shots = "4",
     seeds: Annotated[str, typer.Option("--seeds", help="Numbers of the few-shot draws, e.g. 1,2,3 or 1-3.")] = "1-3",
     protocol: Annotated[str, typer.Option("--protocol", help="clean-v1, paper-2025 or clustering.")] = "clean-v1",
     manifests: Annotated[
@@ -84,12 +84,8 @@ def evaluate(
             "--baseline", help="Method set beside the others; `none` for none.", show_default="zero_shot, if it applies"
         ),
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="LAION-Beyond root.", show_default="the miniature")
-    ] = None,
-    folder: Annotated[
-        list[str] | None, typer.Option("--folder", help="Folder to take where a domain and side has several.")
-    ] = None,
+    data: Data = None,
+    folder: Folders = None,
     backbone: Annotated[
         str | None,
         typer.Option("--backbone", help="open_clip architecture.", show_default="beyond-mini, or ViT-B-16 with --data"),

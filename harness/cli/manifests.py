@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import CORES, Cache, Workers
+from harness.cli.options import CORES, Cache, Data, Folders, Shots, Workers
 
 app = typer.Typer(help="Few-shot draws as files that others can run.", no_args_is_help=True)
 
@@ -20,15 +20,11 @@ def export(
     domain: Annotated[
         list[str] | None, typer.Option("--domain", "-d", help="Domains; may be repeated.", show_default="all")
     ] = None,
-    shots: Annotated[str, typer.Option("--shots", help="Images per class, e.g. 1,2,4,8,16.")] = "1,2,4,8,16",
+    shots: Shots = "1,2,4,8,16",
     seeds: Annotated[str, typer.Option("--seeds", help="Numbers of the draws, e.g. 1,2,3 or 1-3.")] = "1-3",
     protocol: Annotated[str, typer.Option("--protocol", help="clean-v1 or paper-2025.")] = "clean-v1",
-    data: Annotated[
-        Path | None, typer.Option("--data", help="LAION-Beyond root.", show_default="the miniature")
-    ] = None,
-    folder: Annotated[
-        list[str] | None, typer.Option("--folder", help="Folder to take where a domain and side has several.")
-    ] = None,
+    data: Data = None,
+    folder: Folders = None,
     cache: Cache = None,
     workers: Workers = CORES,
 ) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import CORES, Cache, Files, Published, Workers
+from harness.cli.options import CORES, Cache, Data, Files, Folders, Published, Workers
 from harness.errors import DataError, UserError, unknown_name
 
 app = typer.Typer(help="Draw figures, PNG or SVG.", no_args_is_help=True)
@@ -73,10 +73,8 @@ def zero_shot(
 def tsne(
     domain: Annotated[str, typer.Option("--domain", "-d", help="Whose test images.")],
     out: Figure = Path("tsne.svg"),
-    data: Annotated[
-        Path | None, typer.Option("--data", help="LAION-Beyond root.", show_default="the miniature")
-    ] = None,
-    folder: Annotated[list[str] | None, typer.Option("--folder", help="Folder to take of several.")] = None,
+    data: Data = None,
+    folder: Folders = None,
     backbone: Annotated[str | None, typer.Option("--backbone", help="open_clip architecture.")] = None,
     pretrained: Annotated[str | None, typer.Option("--pretrained", help="Published tag or weights file.")] = None,
     precision: Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")] = "fp32",
