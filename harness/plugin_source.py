@@ -46,7 +46,7 @@ def module_of(point: EntryPoint) -> str:
     """The module that an entry point names, '' if its value is none."""
     try:
         return point.module
-    except (AttributeError, ValueError):  # what it raises depends on the version of Python
+    except (AssertionError, AttributeError, ValueError):  # what it raises depends on the version of Python
         return ""
 
 

@@ -106,8 +106,8 @@ def _lowest(tight: NDArray[np.bool_], releasable: NDArray[np.bool_], column_of: 
     column_of = column_of.copy()
     owner = np.full(m, n)
     owner[column_of] = np.arange(n)
-    node, column = np.nonzero(takes)
-    graph = coo_array((np.ones(len(node), dtype=np.int8), (node, owner[column])), shape=(n + 1, n + 1))
+    node, other = np.nonzero(takes)
+    graph = coo_array((np.ones(len(node), dtype=np.int8), (node, owner[other])), shape=(n + 1, n + 1))
     _, component = connected_components(graph, directed=True, connection="strong")
     on_cycle = np.bincount(component)[component] > 1  # elsewhere no other optimum exists
     for row in np.flatnonzero(on_cycle[:n]).tolist():

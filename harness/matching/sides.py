@@ -47,7 +47,7 @@ def _cpu_sides(seed: int, batch: int, n: int, threads: int) -> Sides:
     p, t = instances.clip_like(seed, batch, n, n)
     prototypes, names = torch.from_numpy(p), torch.from_numpy(t)
     whole = native.quantised_similarity(p, t, threads)[0]
-    cost32, cost64 = (-whole.astype(dtype) / UNIT for dtype in (np.float32, np.float64))
+    cost32, cost64 = -whole.astype(np.float32) / UNIT, -whole.astype(np.float64) / UNIT
     lapjvr = lapx_batch()
 
     def similarity() -> Any:
