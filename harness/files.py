@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -19,27 +21,32 @@ TEMPORARY = ".tmp-harness-"
 STALE = 24 * 3600
 """Seconds after which such a file has no writer any more: a writer has its whole content at hand."""
 
+PERMISSIONS = "check its permissions, and those of the folders above"
+"""What to do about a file or folder that is there and cannot be used."""
+
+CACHE_HINT = f"{PERMISSIONS}, or choose another cache folder with --cache or HARNESS_CACHE"
+
 _swept: set[Path] = set()
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file so that it is either absent (or as it was) or whole, also after kill -9.
+    """Write a file so that it is either absent (or as it was) or whole, also after kill -9; its mode is the umask's.
 
     What killed writers left in the folder is removed when a process first writes there.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
+    temporary = path.parent / f"{TEMPORARY}{secrets.token_hex(8)}"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             if path.parent not in _swept:
                 _swept.add(path.parent)
-                _sweep(path.parent, os.fstat(handle).st_mtime)
+                _sweep(path.parent, os.fstat(file.fileno()).st_mtime)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where nothing can be written, nothing can be removed either
+            temporary.unlink()
         raise
 
 
@@ -51,6 +58,25 @@ def _sweep(folder: Path, now: float) -> None:
                 with contextlib.suppress(OSError):  # another process was faster, or may not be disturbed
                     if now - entry.stat(follow_symlinks=False).st_mtime > STALE:
                         Path(entry.path).unlink()
+
+
+def listed(folder: Path, pattern: str, hint: str = PERMISSIONS) -> list[Path]:
+    """What matches a pattern such as ``cells/*/*.json`` under a folder, sorted; nothing if there is no such folder.
+
+    ``Path.glob`` passes over folders that may not be read: what lies there would be gone without a word.
+
+    Raises:
+        StorageError: a folder cannot be read.
+    """
+    first, _, rest = pattern.partition("/")
+    try:
+        with os.scandir(folder) as entries:
+            found = [folder / entry.name for entry in entries if fnmatchcase(entry.name, first)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise unreadable(folder, error, hint) from None
+    return sorted(path for inner in found for path in listed(inner, rest, hint)) if rest else sorted(found)
 
 
 def source_digest(places: Iterable[Path]) -> str:
@@ -75,3 +101,21 @@ def cache_root(given: Path | None = None) -> Path:
 def storage_error(what: str, path: Path, error: OSError, hint: str) -> StorageError:
     """The sentence for a file that cannot be written."""
     return StorageError(f"{what} cannot be written to {path}: {(error.strerror or str(error)).lower()}", hint)
+
+
+def unreadable(path: Path, error: OSError, hint: str = PERMISSIONS) -> StorageError:
+    """The sentence for a file or folder that cannot be read."""
+    return StorageError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}", hint)
+
+
+def refused(error: OSError) -> StorageError | None:
+    """The sentence for what a machine refuses where nobody expected it; None for any other error, which is a bug.
+
+    It is a permission, or room, most likely under a redirected stdout.
+    """
+    path, reason = error.filename or "stdout", os.strerror(error.errno or 0).lower()
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return StorageError(f"{path} cannot be used: {reason}", PERMISSIONS)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return StorageError(f"{path} cannot be written: {reason}", "free some space")
+    return None

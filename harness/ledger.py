@@ -12,8 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.errors import StorageError
-from harness.files import storage_error, write_atomic
+from harness.files import listed, storage_error, unreadable, write_atomic
 from harness.types.cell import Cell
 from harness.types.labels import LabelSheet
 from harness.types.manifest import Manifest
@@ -101,13 +100,17 @@ class Ledger:
         self._keep(labels_path(sheet.hash), sheet.text().encode())
 
     def cells(self) -> Iterator[Cell]:
-        """All finished cells, in the order of their keys; damaged files are passed over."""
-        paths = sorted(self.root.glob("cells/*/*.json"))
+        """All finished cells, in the order of their keys; damaged files are passed over.
+
+        Raises:
+            StorageError: a folder or file cannot be read.
+        """
+        paths = listed(self.root / "cells", "*/*.json")
         return self._cells(path for path in paths if not path.name.endswith(FAILED))
 
     def failed(self) -> Iterator[Cell]:
         """All failed cells, in the order of their keys."""
-        return self._cells(sorted(self.root.glob(f"cells/*/*{FAILED}")))
+        return self._cells(listed(self.root / "cells", f"*/*{FAILED}"))
 
     def _cells(self, paths: Iterable[Path]) -> Iterator[Cell]:
         return (cell for path in paths if (cell := _read(path)) is not None)
@@ -138,5 +141,5 @@ def _read(path: Path) -> Cell | None:
     except (FileNotFoundError, ValidationError):
         return None
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}", "check the folder's permissions") from None
+        raise unreadable(path, error) from None
     return cell if cell.spec.key == path.name.partition(".")[0] else None

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.errors import DataError, UserError, closest
-from harness.files import storage_error, write_atomic
+from harness.files import listed, storage_error, write_atomic
 from harness.protocols import Protocol
 from harness.types.manifest import Manifest
 from harness.types.split import Item, Part, Split
@@ -59,7 +59,7 @@ def read_folder(folder: Path) -> tuple[Manifest, ...]:
         UserError: there are none.
         DataError: a file is no manifest, or its content is not what its name says.
     """
-    paths = sorted(folder.expanduser().glob("*.json"))
+    paths = listed(folder.expanduser(), "*.json")
     if not paths:
         raise UserError(f"{folder} holds no manifests", "give a folder that `harness manifest export` wrote")
     for path in paths:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import ctypes
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,3 +14,23 @@ from .datasets.roots import make_root as build
 def _make_root() -> Callable[..., Path]:
     """Writes a small LAION-Beyond root in the released format: ``make_root(tmp_path)``; see ``datasets/roots.py``."""
     return build
+
+
+@pytest.fixture
+def ordinary() -> Iterator[None]:
+    """Permissions count in this test, also where root runs it.
+
+    Root's capabilities to pass over them (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH) are put away from this thread, and
+    from those that it starts; not from new processes.
+    """
+    if sys.platform != "linux":
+        pytest.skip("capabilities are Linux's")
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this thread
+    held = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable, twice 32 bits each
+    assert libc.capget(header, held) == 0
+    fewer = (ctypes.c_uint32 * 6)(*held)
+    fewer[0] &= ~(1 << 1 | 1 << 2)
+    assert libc.capset(header, fewer) == 0
+    yield
+    assert libc.capset(header, held) == 0

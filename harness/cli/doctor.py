@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness import __version__, registry
 from harness.cli import console
+from harness.errors import StorageError
 from harness.files import cache_root
 from harness.miniature import model as miniature
 from harness.miniature.build import WORLD
@@ -81,18 +82,21 @@ def _weights() -> Check:
 def _cache(root: Path) -> list[Check]:
     from harness.features import store
 
-    there = next(p for p in (root, *root.absolute().parents) if p.exists())
+    there = next(p for p in (root, *root.absolute().parents) if os.access(p, os.F_OK))  # a folder in the way is none
     free = shutil.disk_usage(there).free
-    writable = there.is_dir() and os.access(there, os.W_OK)
+    writable = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
     hint = "" if writable else "choose another folder with --cache or HARNESS_CACHE"
     lines: list[Check] = [("cache folder", f"{root}{'' if writable else ' cannot be written'}", hint, writable)]
     hint = "" if free > 2**30 else "less than 1 GiB; features and results need room"
     lines.append(("free disk", f"{free / 2**30:.1f} GiB", hint, free > 100 * 2**20))
-    found = store.entries(root / "features")
-    count, size = sum(e.images for e in found), sum(e.bytes for e in found)
-    state = f"{count:,} features of {len(found)} encoders, {size / 1e6:.1f} MB"
-    lines.append(("feature cache", state, "", True))
-    drawn = (root / WORLD).is_dir()
+    try:
+        found = store.entries(root / "features")
+        count, size = sum(e.images for e in found), sum(e.bytes for e in found)
+        state = f"{count:,} features of {len(found)} encoders, {size / 1e6:.1f} MB"
+        lines.append(("feature cache", state, "", True))
+    except StorageError as error:
+        lines.append(("feature cache", error.message, error.hint or "", False))
+    drawn = os.access(root / WORLD, os.F_OK)
     lines.append(("beyond-mini", "drawn" if drawn else "not drawn yet", "" if drawn else "drawn on first use", True))
     return lines
 

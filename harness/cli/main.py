@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ from harness import __version__
 from harness.cli import config, leaderboard, manifests, plot, plugins
 from harness.cli.options import CORES, Cache, Data, Folders, Json, Shots, Workers
 from harness.errors import HarnessError
+from harness.files import refused
 
 EXIT_DONE, EXIT_USER_ERROR, EXIT_INTERRUPTED, EXIT_CLOSED_PIPE = 0, 2, 130, 1
 
@@ -233,7 +233,7 @@ def run() -> None:
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = EXIT_CLOSED_PIPE if isinstance(error, BrokenPipeError) else code or _full(error)
+        code = EXIT_CLOSED_PIPE if isinstance(error, BrokenPipeError) else code or _refused(error)
     sys.exit(code)
 
 
@@ -253,7 +253,9 @@ def execute(arguments: list[str]) -> int:
         error_text(error)
         return EXIT_USER_ERROR
     except OSError as error:
-        return _full(error)
+        if show_traceback:
+            traceback.print_exc()
+        return _refused(error)
     except Exception as error:
         # Typer carries its own copy of click: usage errors are known by what they can do.
         if type(error).__name__ == "Abort":
@@ -268,11 +270,11 @@ def execute(arguments: list[str]) -> int:
     return code if isinstance(code, int) else EXIT_DONE
 
 
-def _full(error: OSError) -> int:
-    """A disk that is full where nobody expected it, most likely under a redirected stdout; any other error is a bug."""
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+def _refused(error: OSError) -> int:
+    sentence = refused(error)
+    if sentence is None:
         raise error
-    print(f"error: {error.filename or 'stdout'} cannot be written: {os.strerror(error.errno).lower()}", file=sys.stderr)
+    print(f"error: {sentence}", file=sys.stderr)
     return EXIT_USER_ERROR
 
 

@@ -128,9 +128,20 @@ def _look(folder: Path, path: str) -> str | Fault:
         data = read_bytes(folder / path, path)
         decode_image(data, path)
     except DataError as error:
-        kind: Kind = "empty" if data == b"" else "corrupt" if (folder / path).exists() else "missing"
+        kind: Kind = _without_bytes(folder / path) if data is None else "corrupt" if data else "empty"
         return Fault(path=_text(path), kind=kind, reason=_text(error.message.removeprefix(f"{path}: ")))
     return hashlib.sha256(data).hexdigest()
+
+
+def _without_bytes(file: Path) -> Kind:
+    """Why a file gave no bytes."""
+    try:
+        file.stat()
+    except PermissionError:
+        return "unreadable"
+    except OSError:  # not there, or a link to nothing or to itself
+        return "missing"
+    return "unreadable"
 
 
 def _label_files(folder: Path, classes: dict[int, str], on_fault: Callable[[Kind, str, str], None]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from harness.errors import DataError
 
-Kind = Literal["split file", "class folder", "outside", "missing", "empty", "corrupt", "label file"]
+Kind = Literal["split file", "class folder", "outside", "missing", "unreadable", "empty", "corrupt", "label file"]
 """What is wrong with a path of a data folder."""
 
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -97,7 +97,7 @@ class ImageTree:
             try:
                 self._files[folder] = self._list(self._images / folder, folders=False)
             except OSError as error:
-                reason = f"the class folder cannot be read: {error.strerror}"
+                reason = f"names class {folder!r}, whose folder cannot be read: {error.strerror}"
                 raise RefusedName("class folder", f"images/{folder}", reason) from None
         return self._files[folder]
 

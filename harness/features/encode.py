@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from harness.backbones.backbone import Backbone
-from harness.datasets.images import load_image
+from harness.datasets.images import load_image, read_bytes
 from harness.device import name as name_of
 from harness.errors import DataError, HarnessError
 from harness.features.store import FeatureStore, is_sha256
@@ -98,6 +98,8 @@ class Encoder:
         unique = list({source.sha256: source for source in sources}.values())
         _, missing = self._store.get(view, [source.sha256 for source in unique], crop)
         todo = [unique[i] for i in missing if is_sha256(unique[i].sha256) and unique[i].sha256 not in self._failed]
+        if todo:
+            self._store.prepare()
         for start in range(0, len(todo), SHARD):
             digests: list[str] = []
             rows: list[Tensor] = []
@@ -112,7 +114,7 @@ class Encoder:
                 path, reason = self._failed[source.sha256]
                 self.unreadable[source.path] = reason.replace(path, source.path)
             elif not is_sha256(source.sha256):
-                self.unreadable.setdefault(source.path, f"{source.path} cannot be read")
+                self.unreadable.setdefault(source.path, _why_unreadable(source))
 
     def features(self, sources: Sequence[Source], views: int, crop: float = CROP) -> tuple[Tensor, list[int]]:
         """Features ``(n, v, d)`` of the readable images on the device, and their positions in ``sources``."""
@@ -187,6 +189,14 @@ class Encoder:
         """Unit rows of at most ``size`` images. Matrix products of another shape sum in another order."""
         filler = pixels[:1].expand(size - len(pixels), *pixels.shape[1:])
         return self._backbone.encode_image(torch.cat([pixels, filler]))[: len(pixels)]
+
+
+def _why_unreadable(source: Source) -> str:
+    try:
+        read_bytes(source.file, source.path)
+    except DataError as error:
+        return error.message
+    return f"{source.path}: the file could not be read when its digest was taken"
 
 
 @contextmanager

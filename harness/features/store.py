@@ -25,10 +25,13 @@ from safetensors.numpy import save as format_shard
 
 from harness.errors import StorageError, UserError, unknown_name
 from harness.features.views import CROP, view_name
-from harness.files import storage_error, write_atomic
+from harness.files import CACHE_HINT, listed, storage_error, unreadable, write_atomic
 
 DEFAULT_LIMIT = 20 * 2**30
 """Bytes that the cache may hold, unless the variable HARNESS_CACHE_LIMIT says otherwise."""
+
+ABOUT = "encoder.txt"
+"""The file in an encoder's folder that describes it."""
 
 _UNITS = {"": 1} | {
     f"{letter}{ending}": base**power
@@ -88,6 +91,18 @@ class FeatureStore:
                 out[i] = hit[0][hit[1]]
         return out, missing
 
+    def prepare(self) -> None:
+        """See that the folder can be written, before time is spent on encoding.
+
+        Raises:
+            StorageError: it cannot.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomic(self.folder / ABOUT, self._description.encode() + b"\n")
+        except OSError as error:
+            raise self._unwritable(error) from None
+
     def put(self, view: int, digests: list[str], features: NDArray[np.float32], crop: float = CROP) -> None:
         """Add n images as one shard.
 
@@ -101,14 +116,12 @@ class FeatureStore:
         name = view_name(view, crop)
         folder = self.folder / name
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            about = self.folder / "encoder.txt"
-            if not about.exists():
-                write_atomic(about, self._description.encode() + b"\n")
+            if not folder.is_dir():
+                self.prepare()
+                folder.mkdir(exist_ok=True)
             write_atomic(folder / f"{hashlib.sha256(content).hexdigest()}.safetensors", content)
         except OSError as error:
-            hint = "free some space or choose another cache folder with --cache or HARNESS_CACHE"
-            raise storage_error("features", self.folder, error, hint) from None
+            raise self._unwritable(error) from None
         index = self._open(name)
         for i, digest in enumerate(digests):
             index[bytes.fromhex(digest)] = (features, i)
@@ -121,10 +134,14 @@ class FeatureStore:
         except OSError:
             return
 
+    def _unwritable(self, error: OSError) -> StorageError:
+        hint = "free some space or choose another cache folder with --cache or HARNESS_CACHE"
+        return storage_error("features", self.folder, error, hint)
+
     def _open(self, name: str) -> dict[bytes, tuple[NDArray[np.float32], int]]:
         if name not in self._index:
             index: dict[bytes, tuple[NDArray[np.float32], int]] = {}
-            for path in sorted((self.folder / name).glob("*.safetensors")):
+            for path in listed(self.folder / name, "*.safetensors", CACHE_HINT):
                 shard = _read(path)
                 if shard is None:
                     continue  # damaged: encoded again; `harness features verify` names it
@@ -159,23 +176,31 @@ def entries(root: Path) -> list[Entry]:
     """What the cache holds by the headers of its shards, the most recently used encoder first.
 
     The data are not read: a shard with a flipped bit counts, and ``verify`` names it.
+
+    Raises:
+        StorageError: a folder cannot be read.
     """
     found = []
-    for folder in root.iterdir() if root.is_dir() else ():
-        about = folder / "encoder.txt"
-        shards = list(folder.glob("view-*/*.safetensors"))
-        if not folder.is_dir() or not (about.exists() or shards):
+    for folder in listed(root, "*", CACHE_HINT):
+        about, shards = listed(folder, ABOUT, CACHE_HINT), listed(folder, "view-*/*.safetensors", CACHE_HINT)
+        if not (about or shards):
             continue
-        description = about.read_text().strip() if about.exists() else "unknown encoder"
-        images = sum(map(_images, shards))
-        size = sum(path.stat().st_size for path in shards)
-        found.append(Entry(folder.name, description, images, size, folder.stat().st_mtime))
+        try:
+            description = about[0].read_text().strip() if about else "unknown encoder"
+            size = sum(path.stat().st_size for path in shards)
+            found.append(Entry(folder.name, description, sum(map(_images, shards)), size, folder.stat().st_mtime))
+        except OSError as error:
+            raise unreadable(folder, error, CACHE_HINT) from None
     return sorted(found, key=lambda e: -e.used)
 
 
 def verify(root: Path) -> tuple[int, list[Path]]:
-    """Check every shard against the checksum in its name; returns how many were checked, and the damaged ones."""
-    paths = sorted(root.glob("*/view-*/*.safetensors"))
+    """Check every shard against the checksum in its name; returns how many were checked, and the damaged ones.
+
+    Raises:
+        StorageError: a folder cannot be read.
+    """
+    paths = listed(root, "*/view-*/*.safetensors", CACHE_HINT)
     return len(paths), [path for path in paths if _read(path) is None]
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.errors import DataError, UserError
+from harness.files import unreadable
 from harness.leaderboard import predictions
 from harness.leaderboard.predictions import Columns
-from harness.leaderboard.read import HINT, parse_board, read_board, select, split_address
+from harness.leaderboard.read import parse_board, read_board, select, split_address
 from harness.ledger import labels_path, manifest_path, predictions_path
 from harness.types.labels import LabelSheet
 from harness.types.leaderboard import Leaderboard, Row
@@ -188,4 +189,4 @@ def _read_file(path: Path) -> bytes | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}", HINT) from None
+        raise unreadable(path, error) from None

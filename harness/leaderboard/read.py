@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.errors import DataError, UserError, closest
+from harness.files import PERMISSIONS
 from harness.leaderboard.migrate import migrate
 from harness.types.leaderboard import Leaderboard, Row
 
@@ -27,7 +28,8 @@ def read_board(path: Path) -> Leaderboard:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}", HINT) from None
+        hint = PERMISSIONS if isinstance(error, PermissionError) else HINT
+        raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}", hint) from None
     return parse_board(content, str(path))
 
 

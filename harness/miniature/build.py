@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock
 
 from harness.errors import StorageError
-from harness.files import storage_error
+from harness.files import PERMISSIONS, storage_error, unreadable
 from harness.miniature.captions import refined_caption
 from harness.miniature.names import LEVELS, names
 from harness.miniature.world.domains import DOMAINS
@@ -92,13 +92,21 @@ def file_name(instance: int) -> str:
 
 
 def _is_finished(out: Path) -> bool:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return False
     identity = out / IDENTITY
-    if not identity.is_file():
-        raise StorageError(f"{out} exists and is not a miniature", "choose another folder; nothing was changed")
     try:
+        there = {path.name for path in out.iterdir()}
+        if not there:
+            return False
+        if IDENTITY not in there:
+            raise NotADirectoryError
         world = json.loads(identity.read_text(encoding="utf-8"))["world"]
+    except FileNotFoundError:
+        return False
+    except NotADirectoryError:
+        hint = "choose another folder; nothing was changed"
+        raise StorageError(f"{out} exists and is not a miniature", hint) from None
+    except OSError as error:
+        raise unreadable(out, error, f"{PERMISSIONS}, or choose another folder") from None
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(f"{identity} is damaged", "delete the folder and build it again") from error
     if world != WORLD:

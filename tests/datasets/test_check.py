@@ -78,7 +78,7 @@ def test_unusable_images_are_listed_with_their_reason(root, ibex, tmp_path):
         f"images/ibex/{ibex[2].name}": "corrupt",
         f"images/ibex/{ibex[3].name}": "outside",
         f"images/ibex/{ibex[4].name}": "outside",
-        f"images/ibex/{ibex[5].name}": "corrupt",
+        f"images/ibex/{ibex[5].name}": "unreadable",
         f"images/ibex/{ibex[6].name}": "missing",
     }
     assert {fault.reason for fault in of(report).faults} >= {"the file is empty", "the file does not exist"}

@@ -171,7 +171,7 @@ def test_all_names_of_images_that_cannot_be_read_are_told_with_the_reason(harnes
     answer = harness("evaluate", "--plugin", "zero_shot", "--domain", "Animals", *where, "--seeds", "1")
     names = [path.relative_to(data).as_posix() for path in files]
     told = f"3 images could not be read and are not scored:\n  {names[0]}: the file is empty\n"
-    assert f"{told}  {names[1]}: the file is empty\n  {names[2]} cannot be read\n" in answer.err
+    assert f"{told}  {names[1]}: the file is empty\n  {names[2]}: the file does not exist\n" in answer.err
 
 
 def test_a_corrupt_support_image_is_listed_and_the_fit_goes_on(evaluate, tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -182,15 +181,23 @@ def test_a_full_or_read_only_disk_is_a_sentence(
     assert not list(ledger.root.rglob(".tmp-*"))
 
 
-def test_a_read_only_folder_is_told_before_anything_is_computed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*args: Any, **kwargs: Any) -> Any:
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+@pytest.mark.usefixtures("ordinary")
+def test_a_read_only_folder_is_told_before_anything_is_computed(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
     with pytest.raises(StorageError, match=r"results cannot be written to .*: permission denied"):
         Ledger(tmp_path).prepare()
+
+
+@pytest.mark.usefixtures("ordinary")
+def test_cells_that_may_not_be_read_are_a_sentence_and_not_lost(ledger: Ledger) -> None:
+    ledger.put(make_cell())
+    folder = cell_file(ledger, make_cell()).parent
+    for mode in (0o000, 0o444, 0o111):
+        folder.chmod(mode)
+        with pytest.raises(StorageError, match=f"{folder.name}.* cannot be read: permission denied"):
+            list(ledger.cells())
+    folder.chmod(0o755)
+    assert list(ledger.cells()) == [make_cell()]
 
 
 def test_a_file_in_the_place_of_the_folder_is_a_sentence(tmp_path: Path) -> None:

@@ -1,0 +1,228 @@
+"""An ordinary user: what may not be read or written is a sentence with a hint, and no image is left out silently."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.datasets.check import check
+
+from ..datasets.roots import make_root
+from .conftest import Answer
+
+pytestmark = pytest.mark.usefixtures("ordinary")
+
+ZERO_SHOT = ("--plugin", "zero_shot", "--seeds", "1", "--backbone", "beyond-mini", "--workers", "1")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return make_root(tmp_path / "data")
+
+
+@pytest.fixture
+def run(harness: Callable[..., Answer], tmp_path: Path, data: Path) -> Callable[..., Answer]:
+    """A short run on a root of its own, in a cache of its own."""
+
+    def call(*more: object, cache: Path = tmp_path / "own") -> Answer:
+        where = ("--data", data, "--out", tmp_path / "results", "--cache", cache)
+        chosen = () if "--domain" in more else ("--all-domains",)
+        return harness("evaluate", *ZERO_SHOT, *where, *chosen, *more)
+
+    return call
+
+
+@pytest.fixture
+def private() -> Iterator[None]:
+    """A user whose files are his own."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+def assert_sentence(answer: Answer, about: Path | str) -> None:
+    """One sentence that names the place, and a hint."""
+    assert answer.code == 2
+    said = " ".join(answer.err.split())
+    assert f"{about}" in said.replace("- ", "-")
+    assert "ermission denied hint: " in said
+    assert "Traceback" not in answer.err
+
+
+# -- data --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444])
+def test_images_that_may_not_be_read_are_listed_and_counted(
+    mode: int, run: Callable[..., Answer], harness: Callable[..., Answer], data: Path
+) -> None:
+    folder = data / "Animals6_OOP/images/ibex"
+    images = sorted(folder.iterdir())
+    for path in [folder] if mode else images:
+        path.chmod(mode)
+    answer = run("--domain", "Animals", "--json")
+    assert answer.code == 0
+    (row,) = answer.json["rows"]
+    assert row["data"]["Animals"]["unreadable"] == [f"Animals6_OOP/images/ibex/{p.name}" for p in images[-3:]]
+    assert row["data"]["Animals"]["images"]["oop"] == 15
+    told = run("--domain", "Animals", "--out", data.parent / "again").err
+    assert "3 images could not be read and are not scored:" in told
+    assert f"{images[-1].name}: the file cannot be read (Permission denied)" in told
+    (report,) = (found for found in check(data).folders if found.folder == "Animals6_OOP")
+    assert {fault.kind for fault in report.faults} == {"unreadable"}
+    assert len(report.faults) == len(images) == 9
+    assert harness("data", "check", data).code == 1
+
+
+@pytest.mark.parametrize("place", ["", "images", "images/ibex", "split_Xin_Animals6_OOP.json"])
+def test_a_domain_that_may_not_be_read_is_a_hole_with_a_reason(
+    place: str, run: Callable[..., Answer], data: Path
+) -> None:
+    (data / "Animals6_OOP" / place).chmod(0o000)
+    answer = run("--json")
+    assert answer.code == 1
+    (row,) = answer.json["rows"]
+    (failure,) = row["failures"]
+    assert failure["domain"] == "Animals"
+    assert "cannot be read: Permission denied" in failure["reason"]
+    assert set(row["domains"]) == {"Insects_Spiders", "Ville d'été"}
+    assert row["mean"] == {}
+    faults = [fault for folder in check(data).folders for fault in folder.faults]
+    assert any("cannot be read: Permission denied" in fault.reason for fault in faults)
+
+
+def test_a_root_that_may_be_listed_but_not_entered_is_a_sentence(run: Callable[..., Answer], data: Path) -> None:
+    data.chmod(0o444)
+    assert_sentence(run(), data)
+
+
+# -- results -----------------------------------------------------------------------------------------------------------
+
+
+def test_results_that_may_not_be_written_are_told_first(run: Callable[..., Answer], tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir(mode=0o555)
+    answer = run()
+    assert_sentence(answer, tmp_path / "results")
+    assert "reading domains" not in answer.err
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444])
+def test_cells_that_may_not_be_read_do_not_leave_the_leaderboard(
+    mode: int, run: Callable[..., Answer], tmp_path: Path
+) -> None:
+    assert run("--domain", "Animals").code == 0
+    board = (tmp_path / "results/leaderboard.json").read_bytes()
+    for folder in (tmp_path / "results/cells").iterdir():
+        folder.chmod(mode)
+    assert_sentence(run("--domain", "Insects_Spiders"), tmp_path / "results/cells")
+    assert (tmp_path / "results/leaderboard.json").read_bytes() == board
+
+
+@pytest.mark.usefixtures("private")
+def test_files_have_the_mode_that_the_user_chose(run: Callable[..., Answer], tmp_path: Path) -> None:
+    assert run("--domain", "Animals").code == 0
+    made = [path for top in ("results", "own") for path in (tmp_path / top).rglob("*") if path.is_file()]
+    assert len(made) > 4
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made} == {0o600}
+
+
+@pytest.mark.parametrize(
+    ("command", "place"),
+    [
+        *((("leaderboard", "verify"), place) for place in ("", "leaderboard.json", "labels")),
+        *((("leaderboard", "submit"), place) for place in ("", "leaderboard.json", "labels")),
+        *((("reproduce",), place) for place in ("", "leaderboard.json")),
+    ],
+)
+def test_what_a_check_rests_on_may_not_be_read(
+    command: tuple[str, ...], place: str, run: Callable[..., Answer], harness: Callable[..., Answer], tmp_path: Path
+) -> None:
+    assert run("--domain", "Animals").code == 0
+    results = tmp_path / "results"
+    (results / place).chmod(0o000)
+    board = results / "leaderboard.json"
+    answer = harness(*command, board if command[-1] == "verify" else f"{board}#zero_shot")
+    if place or command[-1] != "verify":
+        assert_sentence(answer, results / place)
+    else:  # the options' own check of a path
+        assert (answer.code, "Traceback" in answer.err) == (2, False)
+
+
+# -- the cache ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_cache_that_may_not_be_written_is_told_before_anything_is_encoded(
+    run: Callable[..., Answer], tmp_path: Path
+) -> None:
+    cache = tmp_path / "own"
+    cache.mkdir(mode=0o555)
+    answer = run("--domain", "Animals")
+    assert_sentence(answer, cache / "features")
+    assert "HARNESS_CACHE" in answer.err
+    cache.chmod(0o755)
+    assert run("--domain", "Animals").code == 0
+    for path in [cache, *(p for p in cache.rglob("*") if p.is_dir())]:
+        path.chmod(0o555)  # all that is needed is there
+    assert run("--domain", "Animals", "--out", tmp_path / "again").code == 0
+
+
+@pytest.mark.parametrize("place", ["", "features", "features/*", "features/*/view-000"])
+def test_a_cache_that_may_not_be_read_is_a_sentence(
+    place: str, run: Callable[..., Answer], harness: Callable[..., Answer], tmp_path: Path
+) -> None:
+    cache = tmp_path / "own"
+    assert run("--domain", "Animals").code == 0
+    (shut,) = cache.glob(place) if place else [cache]
+    shut.chmod(0o000)
+    for command in ("list", "clear", "verify"):
+        assert_sentence(harness("features", command, "--cache", cache), shut)
+    assert_sentence(run("--domain", "Animals", "--out", tmp_path / "again"), shut)
+    answer = harness("doctor", "--cache", cache, "--json")
+    assert answer.code == 1
+    told = {line["what"]: line for line in json.loads(answer.out)}
+    assert "permission denied" in told["feature cache"]["state"]
+    assert "HARNESS_CACHE" in told["feature cache"]["hint"]
+
+
+@pytest.mark.parametrize("place", ["", "beyond-mini", "beyond-mini/beyond_mini.json"])
+def test_a_miniature_that_may_not_be_read_is_a_sentence(
+    place: str, harness: Callable[..., Answer], tmp_path: Path
+) -> None:
+    world = tmp_path / "cache" / "beyond-mini"
+    world.mkdir(parents=True)
+    (world / "beyond_mini.json").write_text("{}")
+    (tmp_path / "cache" / place).chmod(0o000)
+    assert_sentence(harness("data", "miniature", "--out", world), world)
+
+
+# -- everything else ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("evaluate", *ZERO_SHOT, "--all-domains", "--data", "shut/x"),
+        ("evaluate", *ZERO_SHOT, "--all-domains", "--manifests", "shut/x"),
+        ("evaluate", *ZERO_SHOT, "--all-domains", "--pretrained", "shut/x.pt"),
+        ("evaluate", "--config", "shut/run.toml"),
+        ("data", "check", "shut/x"),
+        ("data", "download", "shut/x", "--offline"),
+        ("plugins", "new", "my_method", "--into", "shut/x"),
+        ("leaderboard", "show", "shut/x.json"),
+        ("leaderboard", "verify", "shut/x.json"),
+        ("leaderboard", "compare", "shut/a.json", "shut/b.json"),
+        ("reproduce", "shut/x.json#fsnl"),
+    ],
+    ids=lambda command: " ".join(command[-2:]),
+)
+def test_nothing_that_may_not_be_entered_ends_in_a_trace(
+    command: tuple[str, ...], harness: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("shut").mkdir(mode=0o000)
+    assert_sentence(harness(*command), "shut")
