@@ -12,7 +12,7 @@ from harness.prompts import Prompt, locate
 from harness.types.task import Needs
 
 from ._contrastive import symmetric_contrastive
-from ._names import NameTuning
+from ._names import Encode, NameTuning
 from ._training import PAPER, Batch, Count, Share
 
 if TYPE_CHECKING:
@@ -50,15 +50,14 @@ class FSNL(NameTuning):
         located = self._located(task)
         label, every = torch.tensor([y for y, _ in located]), torch.arange(len(task.names))
 
-        def loss(batch: Batch, names: Tensor) -> Tensor:
+        def loss(batch: Batch, encode: Encode) -> Tensor:
             own = label[batch.index]
-            first = symmetric_contrastive(batch.image, names, own, every, task.logit_scale)
-            swapped = self._swapped(task, batch.index, located, names)
-            if swapped is None:
+            captions, of_caption = self._swapped(task, batch.index, located, encode)
+            text = encode(*captions)
+            first = symmetric_contrastive(batch.image, text[: len(every)], own, every, task.logit_scale)
+            if not captions:
                 return first
-            texts, of_text = swapped
-            captions = task.text.encode_tokens(task.text.tokenize(texts, self.names_.table), self.names_.rows)
-            second = symmetric_contrastive(batch.image, captions, own, of_text, task.logit_scale)
+            second = symmetric_contrastive(batch.image, text[len(every) :], own, of_caption, task.logit_scale)
             return (1 - self.caption_weight) * first + self.caption_weight * second
 
         self.learn(task, loss, len(task.names) * min(task.shots or 1, self.shots_per_batch))
@@ -71,9 +70,9 @@ class FSNL(NameTuning):
         return [(y, locate(c, task.names[y]) if c else None) for c, y in zip(captions, labels, strict=True)]
 
     def _swapped(
-        self, task: Task, chosen: Tensor, located: list[tuple[int, Prompt | None]], names: Tensor
-    ) -> tuple[list[Prompt], Tensor] | None:
-        """Captions of a batch after context swap, and their labels; None if fewer than two classes have one."""
+        self, task: Task, chosen: Tensor, located: list[tuple[int, Prompt | None]], encode: Encode
+    ) -> tuple[list[Prompt], Tensor]:
+        """Captions of a batch after context swap, and their labels; none if fewer than two classes have one."""
         batch = [(y, caption) for y, caption in (located[i] for i in chosen.tolist()) if caption is not None]
         usable = batch if self.caption_weight > 0 else []
         if self.captions_per_class is not None:
@@ -82,10 +81,10 @@ class FSNL(NameTuning):
                 kept.setdefault(y, []).append((y, caption))
             usable = [one for group in kept.values() for one in group[: self.captions_per_class]]
         if len({y for y, _ in usable}) < 2:
-            return None
+            return [], torch.tensor([])
         texts = []
         draw = torch.rand(len(usable), generator=task.generator).tolist()
-        nearest = (names.detach() @ names.detach().T).tolist() if self.swap == "similar" else None
+        nearest = self._similarity(encode) if self.swap == "similar" else None
         for (y, own), at in zip(usable, draw, strict=True):
             others = [one for one in usable if one[0] != y] if self.swap != "none" else [(y, own)]
             if nearest is not None:
@@ -94,6 +93,12 @@ class FSNL(NameTuning):
             context = others[int(at * len(others))][1]
             texts.append(context.with_name(task.names[y]))
         return texts, torch.tensor([y for y, _ in usable])
+
+    @torch.no_grad()
+    def _similarity(self, encode: Encode) -> list[list[float]]:
+        """Of the names as they are now."""
+        names = encode()
+        return (names @ names.T).tolist()
 
 
 @hookimpl

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from harness.hookspecs import Register, hookimpl
 from harness.types.task import Needs
 
-from ._names import NameTuning
+from ._names import Encode, NameTuning
 from ._training import PAPER, Batch, Count
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class LearningToName(NameTuning):
     def fit(self, task: Task) -> Self:
         """Learn the words from the support."""
 
-        def loss(batch: Batch, text: Tensor) -> Tensor:
-            return F.cross_entropy(task.logit_scale * batch.image @ text.T, batch.label)
+        def loss(batch: Batch, encode: Encode) -> Tensor:
+            return F.cross_entropy(task.logit_scale * batch.image @ encode().T, batch.label)
 
         self.learn(task, loss, self.batch)
         return self

@@ -13,7 +13,7 @@ from harness.types.task import Needs, Pool, Support
 
 from ._clusters import canonical, estimate, kmeans
 from ._contrastive import symmetric_contrastive
-from ._names import NameEmbeddings, NameTuning
+from ._names import Encode, NameEmbeddings, NameTuning
 from ._naming import named_by_means, named_by_shares
 from ._refined import shifted, whitening
 from ._training import PAPER, Batch, Count, Whole
@@ -145,8 +145,8 @@ class ZSNL(NameTuning):
     def _learn_names(self, task: Task, image: Tensor, label: Tensor) -> None:
         every, known = torch.arange(len(task.names)), label.cpu()
 
-        def loss(batch: Batch, names: Tensor) -> Tensor:
-            return symmetric_contrastive(batch.image, names, known[batch.index], every, task.logit_scale)
+        def loss(batch: Batch, encode: Encode) -> Tensor:
+            return symmetric_contrastive(batch.image, encode(), known[batch.index], every, task.logit_scale)
 
         batch = self.images_per_batch and self.images_per_batch * len(task.names)
         self.learn(task, loss, batch, Support(image[:, None], label))

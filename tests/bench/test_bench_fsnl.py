@@ -41,9 +41,9 @@ class Noted(FSNL):
 
     steps: list[tuple[torch.Tensor, list[Prompt], torch.Tensor]] = field(default_factory=list)
 
-    def _swapped(self, task: Task, chosen: torch.Tensor, located: Any, names: torch.Tensor) -> Any:
-        found = super()._swapped(task, chosen, located, names)
-        assert found is not None
+    def _swapped(self, task: Task, chosen: torch.Tensor, located: Any, encode: Any) -> Any:
+        found = super()._swapped(task, chosen, located, encode)
+        assert found[0]
         self.steps.append((chosen, *found))
         return found
 

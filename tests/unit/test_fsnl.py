@@ -248,9 +248,8 @@ def swapped(tower: TextTower, seed: int = 0, **parameters: Any) -> list[tuple[st
     captions = ("red ibex", "blue ibex", "tall rose hip", "a rose hip, a rose hip", "old great auk", "no name")
     task = make_task(tower, shots=2, captions=captions, seed=seed)
     method = FSNL(**({"captions_per_class": None} | parameters))
-    found = method._swapped(task, torch.arange(6), method._located(task), unit_rows(3, 24))
-    assert found is not None
-    return [(prompt.text, label) for prompt, label in zip(found[0], found[1].tolist(), strict=True)]
+    prompts, labels = method._swapped(task, torch.arange(6), method._located(task), lambda: unit_rows(3, 24))
+    return [(prompt.text, label) for prompt, label in zip(prompts, labels.tolist(), strict=True)]
 
 
 def test_a_caption_keeps_its_name_and_takes_the_text_of_another_class(tower: TextTower) -> None:
