@@ -91,11 +91,19 @@ def source_digest(places: Iterable[Path]) -> str:
 
 
 def cache_root(given: Path | None = None) -> Path:
-    """The cache folder: the given one, else the variable HARNESS_CACHE, else the user's own cache folder."""
-    if given is not None:
-        return given.expanduser()
+    """The cache folder: the given one, else the variable HARNESS_CACHE, else the user's own cache folder.
+
+    Raises:
+        StorageError: the user has no home folder, as in a container under a number without a name.
+    """
     variable = os.environ.get("HARNESS_CACHE")
-    return Path(variable).expanduser() if variable else user_cache_path("laion-beyond-harness")
+    try:
+        if given is not None:
+            return given.expanduser()
+        return Path(variable).expanduser() if variable else user_cache_path("laion-beyond-harness")
+    except RuntimeError:
+        hint = "set HOME, or choose a folder with --cache or HARNESS_CACHE"
+        raise StorageError("there is no place for the cache: the user has no home folder", hint) from None
 
 
 def storage_error(what: str, path: Path, error: OSError, hint: str) -> StorageError:

@@ -16,6 +16,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,7 +100,11 @@ class FeatureStore:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomic(self.folder / ABOUT, self._description.encode() + b"\n")
+            about = self.folder / ABOUT
+            if not about.exists():  # in a shared cache it may be another user's
+                write_atomic(about, self._description.encode() + b"\n")
+            with TemporaryFile(dir=self.folder):
+                pass
         except OSError as error:
             raise self._unwritable(error) from None
 

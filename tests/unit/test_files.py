@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.files import cache_root, storage_error, write_atomic
+from harness.errors import StorageError
+from harness.files import cache_root, listed, storage_error, write_atomic
 
 
-def test_a_file_is_written_replaced_and_readable_by_all(tmp_path: Path) -> None:
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_a_file_is_written_replaced_and_of_the_users_mode(umask: int, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    write_atomic(path, b"one")
-    write_atomic(path, b"two")
+    before = os.umask(umask)
+    try:
+        write_atomic(path, b"one")
+        write_atomic(path, b"two")
+    finally:
+        os.umask(before)
     assert path.read_bytes() == b"two"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
@@ -77,6 +84,33 @@ def test_the_cache_is_the_given_one_or_the_variables_or_the_users(monkeypatch: p
     assert cache_root() == Path.home() / "cache"
     monkeypatch.delenv("HARNESS_CACHE")
     assert cache_root().name == "laion-beyond-harness"
+
+
+def test_a_user_without_a_home_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(number: int) -> None:
+        raise KeyError(number)
+
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    for variable in (None, "~/cache"):
+        monkeypatch.setenv("HARNESS_CACHE", variable) if variable else monkeypatch.delenv("HARNESS_CACHE", False)
+        with pytest.raises(StorageError, match="has no home folder") as found:
+            cache_root()
+        assert "HARNESS_CACHE" in str(found.value.hint)
+    assert cache_root(Path("given")) == Path("given")
+
+
+@pytest.mark.usefixtures("ordinary")
+def test_what_may_not_be_read_is_not_passed_over(tmp_path: Path) -> None:
+    for name in ("b/1.json", "a/2.json", "a/2.txt", "c/deep/3.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert listed(tmp_path, "*/*.json") == [tmp_path / "a/2.json", tmp_path / "b/1.json"]
+    assert listed(tmp_path / "none", "*/*.json") == []
+    (tmp_path / "b").chmod(0o000)
+    with pytest.raises(StorageError, match="b cannot be read: permission denied"):
+        listed(tmp_path, "*/*.json")
 
 
 def test_the_sentence_names_what_where_and_why() -> None:

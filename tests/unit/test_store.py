@@ -80,6 +80,17 @@ def test_views_and_encoders_do_not_meet(tmp_path: Path) -> None:
     assert FeatureStore(tmp_path, "other", "x").get(1, names(2)) == (None, [0, 1])
 
 
+@pytest.mark.usefixtures("ordinary")
+def test_a_folder_is_tried_before_images_are_encoded(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path, "key", "an encoder")
+    store.prepare()
+    store.prepare()
+    assert [path.name for path in (tmp_path / "key").iterdir()] == ["encoder.txt"]
+    (tmp_path / "key").chmod(0o555)
+    with pytest.raises(StorageError, match=r"features cannot be written to .*key: permission denied"):
+        store.prepare()
+
+
 def test_nothing_is_written_for_no_images(tmp_path: Path) -> None:
     FeatureStore(tmp_path, "k", "x").put(0, [], rows(0))
     assert list(tmp_path.iterdir()) == []
