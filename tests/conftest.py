@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ def _make_root() -> Callable[..., Path]:
 
 
 @pytest.fixture
-def ordinary() -> Iterator[None]:
+def ordinary(tmp_path: Path) -> Iterator[None]:
     """Permissions count in this test, also where root runs it.
 
     Root's capabilities to pass over them (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH) are put away from this thread, and
@@ -33,4 +34,8 @@ def ordinary() -> Iterator[None]:
     fewer[0] &= ~(1 << 1 | 1 << 2)
     assert libc.capset(header, fewer) == 0
     yield
+    tmp_path.chmod(0o755)
+    for folder, inner, _ in os.walk(tmp_path):  # pytest has to remove what the test shut
+        for name in inner:
+            (Path(folder) / name).chmod(0o755)
     assert libc.capset(header, held) == 0
