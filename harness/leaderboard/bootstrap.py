@@ -214,8 +214,8 @@ def _metric(name: str, accuracy: Mapping[str, NDArray[np.floating]], images: Map
         return values[0]
     a, b = values
     if name == "joint_top1":
-        return (a * images["oop"] + b * images["ip"]) / (images["oop"] + images["ip"])
+        return np.asarray((a * images["oop"] + b * images["ip"]) / (images["oop"] + images["ip"]))
     if name == "cluster_gap":
-        return a - b
+        return np.asarray(a - b)
     top, bottom = (a, b) if name == "ip_retention" else (2 * a * b, a + b)
     return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
