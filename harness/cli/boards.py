@@ -1,4 +1,4 @@
-"""``harness leaderboard show | compare | diff | schema``: rows to tables."""
+"""``harness leaderboard show | schema``: rows to tables."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from typing import Any, Literal
 
 from harness.cli import console
 from harness.errors import UserError
-from harness.leaderboard import compare as comparing
 from harness.leaderboard.bootstrap import MEAN
-from harness.leaderboard.published import published_tables
-from harness.leaderboard.read import read_board
 from harness.leaderboard.statistics import PairedTest
 from harness.leaderboard.tables import Table
 from harness.leaderboard.view import ViewRow, ViewTable, read_sources, view
@@ -22,8 +19,6 @@ from harness.types.cell import POOL
 from harness.types.leaderboard import json_schema
 
 Form = Literal["text", "json", "markdown", "latex"]
-
-EXIT_DIFFERENT = 3
 
 
 def form(as_json: bool, markdown: bool, latex: bool) -> Form:
@@ -46,51 +41,11 @@ def show(files: Sequence[Path], metric: str, baseline: str | None, cost: bool, w
     for table in made:
         wide = _wide(table, baseline, cost)
         width = console.out().width
-        narrow = wanted == "text" and width < _width(wide)
-        _print([*_tall(table, width), _summary(table, baseline, cost)] if narrow else [wide], wanted)
+        narrow = wanted == "text" and width < wide.width
+        print_tables([*_tall(table, width), _summary(table, baseline, cost)] if narrow else [wide], wanted)
         if any(metric in made.row.mean for made in table.rows for metric in POOL):
-            _print([_pools(table)], wanted)
+            print_tables([_pools(table)], wanted)
     return 0
-
-
-def compare(a: Path, b: Path | None, published: bool, wanted: Form) -> int:
-    """Run ``harness leaderboard compare``."""
-    if b is not None and published:
-        raise UserError("a second file and --published exclude each other", "give one of them")
-    if b is None and not published:
-        raise UserError("there is nothing to compare it with", "give a second file, or --published")
-    ours = read_board(a)
-    only: dict[str, list[str]] = {}
-    if b is None:
-        found = comparing.with_published(ours, published_tables())
-    else:
-        found, only_a, only_b = comparing.between(ours, read_board(b))
-        only = {"only in A": [comparing.title(r) for r in only_a], "only in B": [comparing.title(r) for r in only_b]}
-    if wanted == "json":
-        print(json.dumps({"comparisons": [c.json() for c in found], **only}, indent=1))
-        return 0
-    _print([_beside(one) for one in found], wanted)
-    for where, titles in only.items():
-        for title in titles:
-            console.err().print(f"{where}: {title}", markup=False)
-    if not found:
-        console.err().print("no row has a counterpart", markup=False)
-    return 0
-
-
-def diff(a: Path, b: Path, as_json: bool) -> int:
-    """Run ``harness leaderboard diff``; 3 if there is a difference."""
-    found = comparing.diff(read_board(a), read_board(b))
-    if as_json:
-        print(json.dumps({title: [d._asdict() for d in what] for title, what in found.items()}, indent=1))
-    else:
-        for title, what in found.items():
-            console.out().print(title, style="bold", markup=False)
-            for one in what:
-                console.out().print(f"  {one}", markup=False, soft_wrap=True)
-        count = sum(map(len, found.values()))
-        print(f"{count} differences in {len(found)} rows" if found else "no difference")
-    return EXIT_DIFFERENT if found else 0
 
 
 def schema() -> int:
@@ -99,7 +54,8 @@ def schema() -> int:
     return 0
 
 
-def _print(tables: Sequence[Table], wanted: Form) -> None:
+def print_tables(tables: Sequence[Table], wanted: Form) -> None:
+    """Print tables as text, Markdown or LaTeX."""
     for table in tables:
         if wanted == "text":
             console.out().print(console.table(table.title, table.columns, table.rows, left=table.left))
@@ -107,11 +63,6 @@ def _print(tables: Sequence[Table], wanted: Form) -> None:
                 console.out().print(note, style="dim", markup=False, soft_wrap=True)
         else:
             print(table.markdown() if wanted == "markdown" else table.latex())
-
-
-def _width(table: Table) -> int:
-    widths = [max(len(cell) for cell in column) for column in zip(table.columns, *table.rows, strict=True)]
-    return sum(widths) + 3 * len(widths) + 1
 
 
 def _wide(table: ViewTable, baseline: str | None, cost: bool) -> Table:
@@ -134,8 +85,8 @@ def _wide(table: ViewTable, baseline: str | None, cost: bool) -> Table:
 def _tall(table: ViewTable, width: int) -> list[Table]:
     """For a narrow terminal: a line for each domain, and methods side by side, in as few even parts as it takes."""
     rows = table.rows
-    domains = _width(_methods(table, ()))
-    own = [_width(_methods(table, (row,))) - domains for row in rows]
+    domains = _methods(table, ()).width
+    own = [_methods(table, (row,)).width - domains for row in rows]
     size, starts = 1, range(len(rows))
     for parts in range(1, len(rows) + 1):
         size = -(-len(rows) // parts)
@@ -242,28 +193,6 @@ def _notes(table: ViewTable, baseline: str | None) -> list[str]:
             seed = "" if failure.seed is None else f", seed {failure.seed}"
             notes.append(f"{made.row.method}, {failure.domain}{seed}: {failure.kind}: {failure.reason}")
     return list(dict.fromkeys(notes))
-
-
-def _beside(one: comparing.Comparison) -> Table:
-    shots = f", {one.left.shots} shots" if one.left.shots else ""
-    columns = ["domain"]
-    for metric in one.metrics:
-        columns += [f"{metric} {one.left.label}", one.right.label, *(["Δ"] if not one.reasons else [])]
-    rows = []
-    for place, figures in one.json()["figures"].items():
-        cells = [short(place)]
-        for metric in one.metrics:
-            values = figures[metric]
-            cells += [_percent(values["left"]), _percent(values["right"])]
-            cells += [] if one.reasons else [_percent(values["difference"], sign=True)]
-        rows.append(cells)
-    notes = [f"not comparable: {reason}" for reason in one.reasons]
-    notes += [*one.left.notes, *one.right.notes]
-    return Table(f"{one.left.method}{shots}: {one.left.label} beside {one.right.label}", columns, rows, 1, notes)
-
-
-def _percent(value: float | None, sign: bool = False) -> str:
-    return "-" if value is None else f"{100 * value:{'+' if sign else ''}.2f}"
 
 
 def _table_json(table: ViewTable) -> dict[str, Any]:

@@ -43,17 +43,17 @@ def compare(
     latex: Latex = False,
 ) -> int:
     """Set rows beside each other, per domain; rows of another setting say why they cannot be subtracted."""
-    from harness.cli import boards
+    from harness.cli import beside, boards
 
-    return boards.compare(a, b, published, boards.form(json, markdown, latex))
+    return beside.compare(a, b, published, boards.form(json, markdown, latex))
 
 
 @app.command()
 def diff(a: File, b: Annotated[Path, typer.Argument(help="The other one.")], json: Json = False) -> int:
     """List every difference of two leaderboards, to the last digit; exit code 3 if there is one."""
-    from harness.cli import boards
+    from harness.cli import beside
 
-    return boards.diff(a, b, json)
+    return beside.diff(a, b, json)
 
 
 @app.command()

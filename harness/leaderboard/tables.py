@@ -42,6 +42,12 @@ class Table:
     left: int = 1
     notes: Sequence[str] = ()
 
+    @property
+    def width(self) -> int:
+        """Columns of a terminal that it takes."""
+        widths = [max(len(cell) for cell in column) for column in zip(self.columns, *self.rows, strict=True)]
+        return sum(widths) + 3 * len(widths) + 1
+
     def markdown(self) -> str:
         """GitHub's pipe tables."""
         marks = [":--" if i < self.left else "--:" for i in range(len(self.columns))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,21 @@ def test_every_difference_is_listed_and_the_exit_code_tells(lab: Lab, shared_lab
     found = {title.partition("@")[0]: what for title, what in json.loads(out).items()}
     assert {d["where"]: d["after"] for d in found["fsnl"]} == {"mean.h_mean.mean": 0.25, "versions.torch": "99"}
     assert found["zero_shot"] == [{"where": "row", "before": "present", "after": "absent"}]
+
+
+def test_metrics_stand_side_by_side_as_far_as_they_fit(lab: Lab, harness: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    parts = {}
+    for width in (60, 100, 1000):
+        monkeypatch.setenv("COLUMNS", str(width))
+        code, out, _ = harness("leaderboard", "compare", lab.out, lab.out)
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", out).splitlines()
+        assert code == 0
+        assert {"oop_top1", "h_mean", "joint_top1", "ip_retention"} <= {*" ".join(lines).split()}
+        assert max(map(len, lines)) <= width
+        parts[width] = sum("domain" in line for line in lines)
+        assert sum("Animals" in line for line in lines) == parts[width]
+    assert parts[60] > parts[100] > parts[1000]
 
 
 def test_the_command_sets_rows_beside_the_papers(lab: Lab, harness: Any) -> None:

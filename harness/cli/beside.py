@@ -1,0 +1,97 @@
+"""``harness leaderboard compare | diff``: rows beside each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness.cli import console
+from harness.cli.boards import Form, print_tables
+from harness.errors import UserError
+from harness.leaderboard import compare as comparing
+from harness.leaderboard.published import published_tables
+from harness.leaderboard.read import read_board
+from harness.leaderboard.tables import Table
+from harness.leaderboard.words import short
+
+EXIT_DIFFERENT = 3
+
+
+def compare(a: Path, b: Path | None, published: bool, wanted: Form) -> int:
+    """Run ``harness leaderboard compare``."""
+    if b is not None and published:
+        raise UserError("a second file and --published exclude each other", "give one of them")
+    if b is None and not published:
+        raise UserError("there is nothing to compare it with", "give a second file, or --published")
+    ours = read_board(a)
+    only: dict[str, list[str]] = {}
+    if b is None:
+        found = comparing.with_published(ours, published_tables())
+    else:
+        found, only_a, only_b = comparing.between(ours, read_board(b))
+        only = {"only in A": [comparing.title(r) for r in only_a], "only in B": [comparing.title(r) for r in only_b]}
+    if wanted == "json":
+        print(json.dumps({"comparisons": [c.json() for c in found], **only}, indent=1))
+        return 0
+    for one in found:
+        print_tables(
+            _beside_within(one, console.out().width) if wanted == "text" else [_beside(one, one.metrics)], wanted
+        )
+    for where, titles in only.items():
+        for title in titles:
+            console.err().print(f"{where}: {title}", markup=False)
+    if not found:
+        console.err().print("no row has a counterpart", markup=False)
+    return 0
+
+
+def diff(a: Path, b: Path, as_json: bool) -> int:
+    """Run ``harness leaderboard diff``; 3 if there is a difference."""
+    found = comparing.diff(read_board(a), read_board(b))
+    if as_json:
+        print(json.dumps({title: [d._asdict() for d in what] for title, what in found.items()}, indent=1))
+    else:
+        for title, what in found.items():
+            console.out().print(title, style="bold", markup=False)
+            for one in what:
+                console.out().print(f"  {one}", markup=False, soft_wrap=True)
+        count = sum(map(len, found.values()))
+        print(f"{count} differences in {len(found)} rows" if found else "no difference")
+    return EXIT_DIFFERENT if found else 0
+
+
+def _beside_within(one: comparing.Comparison, width: int) -> list[Table]:
+    """As many metrics side by side as fit, and the others below."""
+    parts: list[list[str]] = [[]]
+    for metric in one.metrics:
+        if parts[-1] and _beside(one, [*parts[-1], metric]).width > width:
+            parts.append([])
+        parts[-1].append(metric)
+    tables = [_beside(one, part) for part in parts]
+    tables[1:] = [replace(table, title="") for table in tables[1:]]
+    tables[:-1] = [replace(table, notes=()) for table in tables[:-1]]
+    return tables
+
+
+def _beside(one: comparing.Comparison, metrics: Sequence[str]) -> Table:
+    shots = f", {one.left.shots} shots" if one.left.shots else ""
+    columns = ["domain"]
+    for metric in metrics:
+        columns += [f"{metric} {one.left.label}", one.right.label, *(["Δ"] if not one.reasons else [])]
+    rows = []
+    for place, figures in one.json()["figures"].items():
+        cells = [short(place)]
+        for metric in metrics:
+            values = figures[metric]
+            cells += [_percent(values["left"]), _percent(values["right"])]
+            cells += [] if one.reasons else [_percent(values["difference"], sign=True)]
+        rows.append(cells)
+    notes = [f"not comparable: {reason}" for reason in one.reasons]
+    notes += [*one.left.notes, *one.right.notes]
+    return Table(f"{one.left.method}{shots}: {one.left.label} beside {one.right.label}", columns, rows, 1, notes)
+
+
+def _percent(value: float | None, sign: bool = False) -> str:
+    return "-" if value is None else f"{100 * value:{'+' if sign else ''}.2f}"
