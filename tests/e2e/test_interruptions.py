@@ -73,7 +73,8 @@ def test_a_full_disk_under_stdout_is_a_sentence(tmp_path):
     environment = {**os.environ, "HARNESS_CACHE": str(tmp_path)}
     with Path("/dev/full").open("w") as full:
         ran = subprocess.run(command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert (ran.returncode, ran.stderr) == (2, "error: stdout cannot be written: no space left on device\n")
+    said = "error: stdout cannot be written: no space left on device\nhint: free some space\n"
+    assert (ran.returncode, ran.stderr) == (2, said)
 
 
 def test_closed_streams_are_no_fault(tmp_path):
