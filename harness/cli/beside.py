@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.cli import console
-from harness.cli.boards import Form, print_tables
+from harness.cli.boards import Form, even_parts, print_tables
 from harness.errors import UserError
 from harness.leaderboard import compare as comparing
 from harness.leaderboard.published import published_tables
@@ -36,9 +36,8 @@ def compare(a: Path, b: Path | None, published: bool, wanted: Form) -> int:
         print(json.dumps({"comparisons": [c.json() for c in found], **only}, indent=1))
         return 0
     for one in found:
-        print_tables(
-            _beside_within(one, console.out().width) if wanted == "text" else [_beside(one, one.metrics)], wanted
-        )
+        tables = _beside_within(one, console.out().width) if wanted == "text" else [_beside(one, one.metrics)]
+        print_tables(tables, wanted)
     for where, titles in only.items():
         for title in titles:
             console.err().print(f"{where}: {title}", markup=False)
@@ -63,13 +62,10 @@ def diff(a: Path, b: Path, as_json: bool) -> int:
 
 
 def _beside_within(one: comparing.Comparison, width: int) -> list[Table]:
-    """As many metrics side by side as fit, and the others below."""
-    parts: list[list[str]] = [[]]
-    for metric in one.metrics:
-        if parts[-1] and _beside(one, [*parts[-1], metric]).width > width:
-            parts.append([])
-        parts[-1].append(metric)
-    tables = [_beside(one, part) for part in parts]
+    """Metrics side by side, in as few even parts as fit; the title is above them, and the notes below."""
+    domains = _beside(one, []).width
+    own = [_beside(one, [metric]).width - domains for metric in one.metrics]
+    tables = [_beside(one, one.metrics[part]) for part in even_parts(domains, own, width)] or [_beside(one, [])]
     tables[1:] = [replace(table, title="") for table in tables[1:]]
     tables[:-1] = [replace(table, notes=()) for table in tables[:-1]]
     return tables

@@ -65,6 +65,17 @@ def print_tables(tables: Sequence[Table], wanted: Form) -> None:
             print(table.markdown() if wanted == "markdown" else table.latex())
 
 
+def even_parts(first: int, own: Sequence[int], width: int) -> list[slice]:
+    """Groups of columns, as few and as even as fit: ``first`` stands in every table, ``own`` is the width of each."""
+    size, starts = 1, range(len(own))
+    for parts in range(1, len(own) + 1):
+        size = -(-len(own) // parts)
+        starts = range(0, len(own), size)
+        if all(first + sum(own[start : start + size]) <= width for start in starts):
+            break
+    return [slice(start, start + size) for start in starts]
+
+
 def _wide(table: ViewTable, baseline: str | None, cost: bool) -> Table:
     """A row for each row, domains side by side."""
     columns = ["rank", "method", *(short(d) for d in table.domains), MEAN, *_extra(baseline, cost), "row"]
@@ -84,16 +95,9 @@ def _wide(table: ViewTable, baseline: str | None, cost: bool) -> Table:
 
 def _tall(table: ViewTable, width: int) -> list[Table]:
     """For a narrow terminal: a line for each domain, and methods side by side, in as few even parts as it takes."""
-    rows = table.rows
     domains = _methods(table, ()).width
-    own = [_methods(table, (row,)).width - domains for row in rows]
-    size, starts = 1, range(len(rows))
-    for parts in range(1, len(rows) + 1):
-        size = -(-len(rows) // parts)
-        starts = range(0, len(rows), size)
-        if all(domains + sum(own[start : start + size]) <= width for start in starts):
-            break
-    return [_methods(table, rows[start : start + size]) for start in starts]
+    own = [_methods(table, (row,)).width - domains for row in table.rows]
+    return [_methods(table, table.rows[part]) for part in even_parts(domains, own, width)]
 
 
 def _methods(table: ViewTable, rows: Sequence[ViewRow]) -> Table:
