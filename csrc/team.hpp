@@ -1,7 +1,7 @@
 // Threads that work on one problem together: what the matching on the GPU asks of them.
 //
-// A team has rank(), size() and sync(), finds the least of one value per member, and consists of warps. A team is a warp, a block
-// or the whole grid. Tests run the kernels on the CPU (tests/matching/emulator), each thread a fibre.
+// A team is a warp, a block or the whole grid. It has rank(), size() and sync(), finds the least of one value per member, and
+// consists of warps. Tests run the kernels on the CPU (tests/matching/emulator), each thread a fibre.
 #pragma once
 
 #include <cstdint>

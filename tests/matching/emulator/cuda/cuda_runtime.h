@@ -70,14 +70,6 @@ template <class T>
 T atomicAnd(T* at, T x) {
     return __atomic_fetch_and(at, x, __ATOMIC_RELAXED);
 }
-template <class T>
-T atomicOr(T* at, T x) {
-    return __atomic_fetch_or(at, x, __ATOMIC_RELAXED);
-}
-template <class T>
-T atomicExch(T* at, T x) {
-    return __atomic_exchange_n(at, x, __ATOMIC_RELAXED);
-}
 
 // ---------------------------------------------------------------------------------------------------------- arithmetic
 
@@ -92,7 +84,6 @@ inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {  // of 
     for (int k = 0; k < 4; ++k) found |= unsigned(bytes >> (selector >> (4 * k) & 7) * 8 & 255) << (8 * k);
     return found;
 }
-inline int __float2int_rn(float x) { return int(std::nearbyint(x)); }
 inline int __double2int_rn(double x) { return int(std::nearbyint(x)); }
 inline double __dmul_rn(double x, double y) { return x * y; }
 
