@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +32,7 @@ def compare(a: Path, b: Path | None, published: bool, wanted: Form) -> int:
         found, only_a, only_b = comparing.between(ours, read_board(b))
         only = {"only in A": [comparing.title(r) for r in only_a], "only in B": [comparing.title(r) for r in only_b]}
     if wanted == "json":
-        print(json.dumps({"comparisons": [c.json() for c in found], **only}, indent=1))
+        console.document({"comparisons": [c.json() for c in found], **only})
         return 0
     for one in found:
         tables = _beside_within(one, console.out().width) if wanted == "text" else [_beside(one, one.metrics)]
@@ -50,7 +49,7 @@ def diff(a: Path, b: Path, as_json: bool) -> int:
     """Run ``harness leaderboard diff``; 3 if there is a difference."""
     found = comparing.diff(read_board(a), read_board(b))
     if as_json:
-        print(json.dumps({title: [d._asdict() for d in what] for title, what in found.items()}, indent=1))
+        console.document({title: [d._asdict() for d in what] for title, what in found.items()})
     else:
         for title, what in found.items():
             console.out().print(title, style="bold", markup=False)

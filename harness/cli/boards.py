@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -34,7 +33,7 @@ def show(files: Sequence[Path], metric: str, baseline: str | None, cost: bool, w
     """Run ``harness leaderboard show``."""
     made = view(read_sources(files), metric, baseline, or_headline=True)
     if wanted == "json":
-        print(json.dumps([_table_json(table) for table in made], indent=1))
+        console.document([_table_json(table) for table in made])
         return 0
     if not made:
         console.err().print("there is no row in these files", markup=False)
@@ -50,7 +49,7 @@ def show(files: Sequence[Path], metric: str, baseline: str | None, cost: bool, w
 
 def schema() -> int:
     """Run ``harness leaderboard schema``."""
-    print(json.dumps(json_schema(), indent=1))
+    console.document(json_schema())
     return 0
 
 

@@ -5,10 +5,12 @@ Results go to stdout, everything else to stderr. Bars are shown on a terminal on
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -29,6 +31,16 @@ def out() -> Console:
 def err() -> Console:
     """The console of everything else."""
     return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+
+def document(content: Any) -> None:
+    """What ``--json`` prints: one document on stdout."""
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:  # a file's name whose bytes are no text, or letters that this terminal does not have
+        text = json.dumps(content, indent=1)
+    print(text)
 
 
 def error_text(error: HarnessError) -> None:

@@ -33,7 +33,7 @@ def check(root: Path, context_length: int, workers: int, json: bool) -> int:
     with counted(console.reporter(), "images") as progress:
         report = run(root.expanduser(), progress, lambda text: len(tokenizer.encode(text)) + 2, context_length, workers)
     if json:
-        print(report.model_dump_json(indent=1))
+        console.document(report.model_dump(mode="json"))
     else:
         _show(report)
     return 0 if report.ok else 1

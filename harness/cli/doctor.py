@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 import os
 import platform
 import shutil
@@ -33,7 +32,7 @@ def doctor(cache: Path | None, json: bool) -> int:
     ]
     if json:
         names = ("what", "state", "hint", "ok")
-        print(json_format.dumps([dict(zip(names, line, strict=True)) for line in checks], indent=1))
+        console.document([dict(zip(names, line, strict=True)) for line in checks])
     else:
         rows = [(what, ("" if ok else "missing: ") + state, hint) for what, state, hint, ok in checks]
         console.out().print(console.table("", ("what", "state", "what to do"), rows, left=3))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -176,7 +175,7 @@ def _dry_run(request: Request, report: console.BarReporter | console.LineReporte
         for s in (job.spec for job in plan.jobs)
     ]
     if json:
-        print(json_format.dumps({"cells": [dict(zip(columns, row, strict=True)) for row in rows]}, indent=1))
+        console.document({"cells": [dict(zip(columns, row, strict=True)) for row in rows]})
         return 0
     lines = [(*map(str, row[:-1]), row[-1][:12]) for row in rows]
     console.out().print(console.table("", columns, lines, left=2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 import time
 from pathlib import Path
 
@@ -16,7 +15,7 @@ def list_entries(cache: Path | None, json: bool) -> int:
     root = cache_root(cache) / "features"
     found = store.entries(root)
     if json:
-        print(json_format.dumps([entry.__dict__ for entry in found], indent=1))
+        console.document([entry.__dict__ for entry in found])
         return 0
     rows = [(e.key[:12], e.description, f"{e.images:,}", f"{e.bytes / 1e6:.1f} MB", _when(e.used)) for e in found]
     console.out().print(console.table(str(root), ("key", "encoder", "features", "size", "last used"), rows, left=2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +49,7 @@ def plugins(json: bool, strict: bool) -> int:
             "plugins": [line.__dict__ for line in described],
             "broken": [{**b.source.__dict__, "reason": b.reason} for b in broken],
         }
-        print(json_format.dumps(document, indent=1))
+        console.document(document)
         return failed
     rows = [(d.name, d.kind, d.needs, d.distribution, d.version, d.paper, d.summary) for d in described]
     columns = ("name", "kind", "needs", "distribution", "version", "paper", "what it is")
@@ -89,7 +88,7 @@ def check(name: Annotated[str, typer.Argument(help="A method that is installed."
     failed = sum(result.state == "failed" for result in results)
     if json:
         document = {"method": name, "plugin": entry.source.__dict__, "checks": [r.__dict__ for r in results]}
-        print(json_format.dumps(document, indent=1))
+        console.document(document)
     else:
         rows = [(r.check.replace("_", " "), r.state, ": ".join(filter(None, (r.message, r.hint)))) for r in results]
         console.out().print(

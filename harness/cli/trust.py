@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -35,7 +34,7 @@ def verify(file: Path, data: Path | None, mark: bool, cache: Path | None, worker
         truth = DataTruth(data.expanduser(), board.rows, cache_root(cache), workers, console.reporter())
     verdicts = [check(row, evidence, truth) for row in board.rows]
     if as_json:
-        print(json.dumps([_json(verdict) for verdict in verdicts], indent=1))
+        console.document([_json(verdict) for verdict in verdicts])
     else:
         for verdict in verdicts:
             _show(verdict)
@@ -78,7 +77,7 @@ def reproduce(
     found = run(row, here, console.reporter(), before)
     if as_json:
         lists = {"settings": found.settings, "results": found.results}
-        print(json.dumps({"row": row.id, **{k: [d._asdict() for d in v] for k, v in lists.items()}}, indent=1))
+        console.document({"row": row.id, **{k: [d._asdict() for d in v] for k, v in lists.items()}})
     else:
         for one in found.results:
             console.out().print(str(one), markup=False, soft_wrap=True)

@@ -10,6 +10,7 @@ from harness.leaderboard import assemble, row_key
 from harness.leaderboard.costs import costs, write_costs
 from harness.ledger import Ledger
 from harness.progress import Reporter, Silent
+from harness.runner import fork_server
 from harness.runner.observers import Observers
 from harness.runner.plan import Job, Plan, make_plan
 from harness.runner.request import Outcome, Request
@@ -79,14 +80,14 @@ def _run(
     plan: Plan, pending: list[Job], request: Request, report: Reporter, unreadable: dict[str, str]
 ) -> Iterator[tuple[Cell, bytes]]:
     """Encode what is missing, then run cells; each comes with what it printed, if it was alone in its process."""
+    at_once = min(request.workers, len(pending)) if plan.device == "cpu" else 1
+    if at_once > 1 or request.isolate:
+        fork_server.start()
     # Imported only when there is something to compute: a second run needs neither torch nor a model.
     from harness.runner import pool
     from harness.runner.bench import Bench
     from harness.runner.isolate import limits, run_isolated
 
-    at_once = min(request.workers, len(pending)) if plan.device == "cpu" else 1
-    if at_once > 1 or request.isolate:
-        pool.warm_up()
     make_bench = partial(Bench, plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
     bench = make_bench()
     draws = ((job.spec.domain, job.manifest, job.views, job.method.crop) for job in pending)

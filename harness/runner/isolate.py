@@ -29,8 +29,8 @@ from harness.features.encode import one_thread_per_operation
 from harness.prompts import Template
 from harness.runner.bench import Bench
 from harness.runner.cell import run_cell
+from harness.runner.fork_server import die_with_parent
 from harness.runner.plan import Job
-from harness.runner.pool import die_with_parent
 from harness.types.cell import Cell, Failure
 
 START_SECONDS = 600.0

@@ -1,16 +1,13 @@
 """Runs cells, here or in worker processes; the numbers do not depend on which.
 
 On the CPU every cell is computed with one thread, in one process or in many: so the order of sums, and with it every
-bit of a result, is the same for any number of workers. Workers come from a fork server that has imported torch once.
-A worker dies with its parent, also if that was killed.
+bit of a result, is the same for any number of workers. Workers come from the fork server.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -20,27 +17,12 @@ from harness.features.encode import one_thread_per_operation
 from harness.prompts import Template
 from harness.runner.bench import Bench
 from harness.runner.cell import run_cell
+from harness.runner.fork_server import die_with_parent
 from harness.runner.plan import Job
 from harness.types.cell import Cell, Failure
 
 _bench: Bench | None = None
 _template = Template()
-
-
-def warm_up() -> None:
-    """Start the fork server now, so that its imports run beside this process's own work."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["harness.runner.pool", "open_clip"])
-    from multiprocessing import forkserver, resource_tracker
-
-    # Ctrl-C goes to all processes of a terminal. The server would end amid its imports, with their trace: it inherits
-    # that the signal is blocked. The tracker first, which the server needs: starting it unblocks the signal again.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def run_here(jobs: Sequence[Job], template: Template, bench: Bench) -> Iterator[Cell]:
@@ -104,18 +86,6 @@ def _start(make_bench: Callable[[], Bench], template: Template) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     die_with_parent()
     _bench, _template = make_bench(), template
-
-
-def die_with_parent() -> None:
-    """Let this process end when its parent does, also if that was killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-
-
-def _die_with(parent: multiprocessing.process.BaseProcess) -> None:
-    parent.join()
-    os._exit(1)
 
 
 def _work(job: Job) -> Cell:

@@ -246,17 +246,18 @@ def test_contract(check):
 """
 
 
-def test_the_decorator_runs_every_check_of_every_method(tmp_path: Path) -> None:
+def test_the_decorator_runs_every_check_of_every_method(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "test_contract.py"
     file.write_text(TEST)
-    command = [sys.executable, "-m", "pytest", str(file), "-q", "-p", "no:cacheprovider", "-k", "one_"]
-    command += ["-c", os.devnull, "--rootdir", str(tmp_path), "-rA"]
-    root = Path(__file__).resolve().parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert "fit raised ValueError with one class: too few classes" in done.stdout, done.stdout + done.stderr
-    assert "[XPASS(strict)] one class needs no method" in done.stdout
-    assert re.search(r"2 failed, 5 passed, \d+ deselected, 1 xfailed", done.stdout)
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2])
+    options = ["-q", "-rA", "-k", "one_", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(tmp_path)]
+    pytest.main([str(file), *options])
+    said = capsys.readouterr().out
+    assert "fit raised ValueError with one class: too few classes" in said
+    assert "[XPASS(strict)] one class needs no method" in said
+    assert re.search(r"2 failed, 5 passed, \d+ deselected, 1 xfailed", said)
 
 
 def test_it_needs_pytest_only_when_it_is_used() -> None:

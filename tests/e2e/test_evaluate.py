@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sys
 from pathlib import Path
 
 import jsonschema
 import pytest
 
+from harness.cli import console
+from harness.leaderboard import assemble
 from harness.types.cell import NAMING
 from harness.types.leaderboard import Leaderboard, json_schema
 
 from ..datasets.roots import FOLDERS, edit_split, make_root
+from ..unit.makers import make_cell
 from .conftest import start
 
 DOMAINS = {"Animals", "Insects_Spiders", "Ville d'été"}
@@ -97,10 +102,22 @@ def test_dry_run_lists_cells_and_runs_nothing(harness, world, tmp_path):
     assert not (tmp_path / "results").exists()
 
 
-def test_a_document_is_utf_8_whatever_the_locale(world, cache, monkeypatch):
+def test_a_document_is_utf_8_whatever_the_locale(cache, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    out, err = start("data", "check", world, "--json", cache=cache).communicate(timeout=60)
-    assert "Ville d'été" in {folder["domain"] for folder in json.loads(out)["folders"]}, err
+    file = tmp_path / "leaderboard.json"
+    file.write_text(assemble([make_cell(domain="Ville d'été")]).text(), encoding="utf-8")
+    out, err = start("leaderboard", "show", file, "--json", cache=cache).communicate(timeout=60)
+    assert "Ville d'été" in out, err
+
+
+def test_a_document_is_json_whatever_is_in_it(monkeypatch, capsys):
+    name = "bild-\udcff.jpg"  # from a folder of another system
+    console.document({"file": name})
+    assert json.loads(capsys.readouterr().out.encode()) == {"file": name}
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw := io.BytesIO(), encoding="latin-1"))
+    console.document({"file": "猫.jpg"})
+    sys.stdout.flush()
+    assert json.loads(raw.getvalue()) == {"file": "猫.jpg"}
 
 
 def test_the_table_fits_a_narrow_terminal(harness, world, tmp_path, monkeypatch):

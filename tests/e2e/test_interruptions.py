@@ -34,11 +34,11 @@ def test_kill_9_at_twenty_random_moments_then_the_identical_leaderboard(world, t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_stopped_command_leaves_valid_files_and_no_process(world, tmp_path, kind):
+@pytest.mark.parametrize(("kind", "workers"), [(signal.SIGINT, 2), (signal.SIGTERM, 1), (signal.SIGKILL, 2)])
+def test_a_stopped_command_leaves_valid_files_and_no_process(world, cache, tmp_path, kind, workers):
     words = ["evaluate", "--all-domains", "--data", world, "--backbone", "beyond-mini", "--out", tmp_path / "results"]
-    words += ["--workers", "2", "-p", "fsnl.epochs=400", "--seeds", "1-3"]
-    process = start(*words, cache=tmp_path / "cache")
+    words += ["--workers", workers, "-p", "fsnl.epochs=400", "--seeds", "1-3"]
+    process = start(*words, cache=cache)
     deadline = time.monotonic() + 120
     while len(list((tmp_path / "results").glob("cells/*/*.json"))) < 2:
         assert process.poll() is None, process.communicate()
@@ -84,9 +84,9 @@ def test_closed_streams_are_no_fault(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_does_not_end_the_run(world, tmp_path):
+def test_a_worker_that_is_killed_does_not_end_the_run(world, cache, tmp_path):
     words = ["evaluate", "--all-domains", "--data", world, "--backbone", "beyond-mini", "--out", tmp_path / "results"]
-    process = start(*words, "--workers", "2", "-p", "fsnl.epochs=100", "--seeds", "1-2", cache=tmp_path / "cache")
+    process = start(*words, "--workers", "2", "-p", "fsnl.epochs=100", "--seeds", "1-2", cache=cache)
     deadline = time.monotonic() + 120
     while len(list((tmp_path / "results").glob("cells/*/*.json"))) < 2:
         assert process.poll() is None, process.communicate()

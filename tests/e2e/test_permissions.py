@@ -216,7 +216,7 @@ def test_a_miniature_that_may_not_be_read_is_a_sentence(
     [
         ("evaluate", *ZERO_SHOT, "--all-domains", "--data", "shut/x"),
         ("evaluate", *ZERO_SHOT, "--all-domains", "--manifests", "shut/x"),
-        ("evaluate", *ZERO_SHOT, "--all-domains", "--pretrained", "shut/x.pt"),
+        ("evaluate", *ZERO_SHOT, "--all-domains", "--data", "world", "--pretrained", "shut/x.pt"),
         ("evaluate", "--config", "shut/run.toml"),
         ("data", "check", "shut/x"),
         ("data", "download", "shut/x", "--offline"),
@@ -229,8 +229,13 @@ def test_a_miniature_that_may_not_be_read_is_a_sentence(
     ids=lambda command: " ".join(command[-2:]),
 )
 def test_nothing_that_may_not_be_entered_ends_in_a_trace(
-    command: tuple[str, ...], harness: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: tuple[str, ...],
+    harness: Callable[..., Answer],
+    world: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("world").symlink_to(world)
     Path("shut").mkdir(mode=0o000)
     assert_sentence(harness(*command), "shut")

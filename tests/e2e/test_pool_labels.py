@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.miniature.build import build, folder
+from harness.miniature.world.domains import DOMAINS
 
 METHODS = ("cluster_vote", "kmeans_naming", "transclip", "zsnl")
 
@@ -16,10 +17,9 @@ METHODS = ("cluster_vote", "kmeans_naming", "transclip", "zsnl")
 @pytest.fixture(scope="module")
 def miniature(tmp_path_factory) -> Path:
     """One domain of the miniature, whose names tell something."""
-    whole, one = build(tmp_path_factory.mktemp("whole") / "root"), tmp_path_factory.mktemp("one")
-    for role in ("oop", "ip"):
-        shutil.copytree(whole / folder("Landmark", role), one / folder("Landmark", role))
-    return one
+    with pytest.MonkeyPatch.context() as only:
+        only.setattr("harness.miniature.build.DOMAINS", {"Landmark": DOMAINS["Landmark"]})
+        return build(tmp_path_factory.mktemp("landmark") / "root", workers=1)
 
 
 def relabelled(root: Path, copy: Path, part: range) -> Path:

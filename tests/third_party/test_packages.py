@@ -9,7 +9,9 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,52 +46,75 @@ class Environment:
         return self.run("-m", "harness.cli.main", *arguments, **options)
 
 
+@dataclass(frozen=True)
+class Published:
+    """Two packages, installed as their authors and users would, and evaluated side by side.
+
+    Attributes:
+        example: the sources of the example, which is installed from a wheel.
+        new: what ``harness plugins new`` wrote, with no edit since; installed in place.
+        rows: method -> its row.
+        log: what the example's hooks wrote during the evaluation.
+    """
+
+    environment: Environment
+    example: Path
+    new: Path
+    rows: dict[str, dict[str, Any]]
+    log: str
+
+
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory) -> Environment:
+def published(tmp_path_factory, world, cache) -> Published:
     pytest.importorskip("pip")
-    return Environment(tmp_path_factory.mktemp("environment"))
-
-
-def evaluated(environment: Environment, world: Path, cache: Path, out: Path, method: str, **options: object) -> dict:
-    where = ("--data", world, "--backbone", "beyond-mini", "--out", out, "--cache", cache, "--workers", "1")
-    setting = ("--all-domains", "--seeds", "1", "--shots", "2", "--json")
-    document = json.loads(environment.harness("evaluate", "--plugin", method, *setting, *where, **options).stdout)
-    (row,) = (row for row in document["rows"] if row["method"] == method)
-    return row
+    folder = tmp_path_factory.mktemp("published")
+    environment = Environment(folder / "environment")
+    example = shutil.copytree(EXAMPLE, folder / "example")  # building writes beside the sources
+    environment.harness("plugins", "new", "my_method", cwd=folder)
+    environment.pip_install(example, "-e", folder / "my_method")
+    where = ("--data", world, "--backbone", "beyond-mini", "--out", folder / "results", "--cache", cache)
+    setting = ("--all-domains", "--seeds", "1", "--shots", "2", "--workers", "1", "--json")
+    log = folder / "log"
+    done = environment.harness(
+        "evaluate", "--plugin", "nearest_shot,my_method", *setting, *where, env={**os.environ, "EXAMPLE_LOG": str(log)}
+    )
+    rows = {row["method"]: row for row in json.loads(done.stdout)["rows"]}
+    return Published(environment, example, folder / "my_method", rows, log.read_text())
 
 
 @pytest.mark.slow
-def test_the_example_is_built_installed_and_evaluated(environment, world, cache, tmp_path):
-    source = shutil.copytree(EXAMPLE, tmp_path / "source")  # building writes beside the sources
-    environment.pip_install(source)
-    log = tmp_path / "log"
-    row = evaluated(
-        environment, world, cache, tmp_path / "r", "nearest_shot", env={**os.environ, "EXAMPLE_LOG": str(log)}
-    )
+def test_the_example_is_built_installed_and_evaluated(published):
+    row = published.rows["nearest_shot"]
     assert row["complete"]
     assert (row["method_record"]["distribution"], row["method_record"]["version"]) == ("example-method", "0.2.0")
-    assert len([line for line in log.read_text().splitlines() if line.startswith("nearest_shot\t")]) == 3
-    listed = json.loads(environment.harness("plugins", "--strict", "--json").stdout)
+    assert len([line for line in published.log.splitlines() if line.startswith("nearest_shot\t")]) == 3
+    listed = json.loads(published.environment.harness("plugins", "--strict", "--json").stdout)
     assert listed["broken"] == []
     (line,) = (line for line in listed["plugins"] if line["name"] == "nearest_shot")
     assert (line["kind"], line["needs"], line["paper"]) == ("method", "support", "none: an example")
-    checks = json.loads(environment.harness("plugins", "check", "nearest_shot", "--json").stdout)["checks"]
+    checks = json.loads(published.environment.harness("plugins", "check", "nearest_shot", "--json").stdout)["checks"]
     assert {check["state"] for check in checks} == {"passed"}
-    environment.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/contract.py", cwd=source)
 
 
 @pytest.mark.slow
-def test_a_new_plugin_works_with_no_edit_in_between(environment, world, cache, tmp_path):
-    environment.harness("plugins", "new", "my_method", cwd=tmp_path)
-    folder = tmp_path / "my_method"
-    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}
+def test_a_new_plugin_works_with_no_edit_in_between(published):
+    files = {path.relative_to(published.new).as_posix() for path in published.new.rglob("*.*")}
+    files = {name for name in files if "egg-info" not in name and "__pycache__" not in name}
     assert files == {"pyproject.toml", "README.md", "src/my_method.py", "tests/test_my_method.py"}
-    environment.pip_install("-e", folder)
-    row = evaluated(environment, world, cache, tmp_path / "r", "my_method", cwd=tmp_path)
+    row = published.rows["my_method"]
     assert row["complete"]
     assert row["method_record"]["distribution"] == "my-method"
-    environment.run("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=folder)
-    environment.run("-m", "ruff", "check", "--isolated", "--select", "E,F,W", "--line-length", "120", folder)
+    published.environment.run(
+        "-m", "ruff", "check", "--isolated", "--select", "E,F,W", "--line-length", "120", published.new
+    )
+
+
+@pytest.mark.slow
+def test_their_authors_tests_pass(published):
+    files = ("tests/test_my_method.py", published.example / "tests" / "contract.py")
+    done = published.environment.run("-m", "pytest", "-rA", "-p", "no:cacheprovider", *files, cwd=published.new)
+    for name in ("MyMethod", "NearestShot"):
+        assert f"[{name}" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,39 @@
+"""The process that cells' processes are forked from: it has imported torch and open_clip once for all of them.
+
+This module itself imports neither, so that the server's imports run beside those of the process that starts it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+
+
+def start() -> None:
+    """Start the fork server, if there is none yet; it goes on importing beside this process's own work."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["harness.runner.pool", "harness.runner.isolate", "open_clip"])
+    from multiprocessing import forkserver, resource_tracker
+
+    # Ctrl-C goes to all processes of a terminal. The server would end amid its imports, with their trace: it inherits
+    # that the signal is blocked. The tracker first, which the server needs: starting it unblocks the signal again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def die_with_parent() -> None:
+    """Let this process end when its parent does, also if that was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+
+
+def _die_with(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
