@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from .datasets.roots import make_root as build
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as there are cores: threads of torch would only wait
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch and numpy are imported, which is later
 
 
 @pytest.fixture(name="make_root")
 def _make_root() -> Callable[..., Path]:
     """Writes a small LAION-Beyond root in the released format: ``make_root(tmp_path)``; see ``datasets/roots.py``."""
-    return build
+    from .datasets.roots import make_root
+
+    return make_root
 
 
 @pytest.fixture
