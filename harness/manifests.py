@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from harness.errors import DataError, UserError, closest
 from harness.files import listed, storage_error, write_atomic
 from harness.protocols import Protocol
 from harness.types.manifest import Manifest
-from harness.types.split import Item, Part, Split
+from harness.types.split import Item, Part, Split, nfc
 
 Key = tuple[str, int, int]
 """Domain, shots and seed of a draw."""
@@ -108,14 +107,10 @@ class Given(Protocol):
         """
         manifest = self.manifests[train.domain, shots, seed]
         parts: dict[Part, Split] = {"train": train, "val": val}
-        # An archive unpacked on macOS has decomposed file names: the same images.
-        held = {
-            part: {unicodedata.normalize("NFC", item.path): item for item in split.items}
-            for part, split in parts.items()
-        }
+        held = {part: {nfc(item.path): item for item in split.items} for part, split in parts.items()}
         picked: dict[Part, list[Item]] = {part: [] for part in parts}
         for pick in manifest.picks:
-            item = held.get(pick.part, {}).get(unicodedata.normalize("NFC", pick.path))
+            item = held.get(pick.part, {}).get(nfc(pick.path))
             if item is None:
                 drawn = f"which manifest {manifest.hash[:12]} draws"
                 raise DataError(

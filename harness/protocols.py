@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import random
-import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ from typing import Literal
 
 from harness.errors import unknown_name
 from harness.prompts import Template
+from harness.types.labels import UNREADABLE
 from harness.types.manifest import Manifest, Pick
-from harness.types.split import Item, Part, Split
+from harness.types.split import Item, Part, Split, nfc
 
 VAL_SHOTS = 4
 """At most so many validation images per class (protocol, section 3)."""
@@ -66,8 +66,7 @@ class CleanV1(Protocol):
             picks[part] = []
             groups = split.by_label()
             for label in sorted(groups, key=lambda label: split.names[label]):
-                # An archive unpacked on macOS has decomposed file names: the same images, the same draw.
-                items = sorted(groups[label], key=lambda item: unicodedata.normalize("NFC", item.path))
+                items = sorted(groups[label], key=lambda item: nfc(item.path))
                 generator.shuffle(items)
                 picks[part] += items[:count]
         return picks
@@ -142,7 +141,12 @@ def draw(
     """
     folders = {"train": train.folder, "val": val.folder}
     picks = [
-        Pick(part=part, path=item.path, label=item.label, sha256=digests.get(folders[part] / item.path) or "unreadable")
+        Pick(
+            part=part,
+            path=nfc(item.path),
+            label=item.label,
+            sha256=digests.get(folders[part] / item.path) or UNREADABLE,
+        )
         for part, items in protocol.pick(train, val, shots, seed).items()
         for item in items
     ]

@@ -110,8 +110,7 @@ def tsne(
         image, label = scored[side].image[:, 0].float().cpu().numpy(), scored[side].label.cpu().numpy()
         step = max(1, -(-len(label) // limit))  # images are ordered by hash: every n-th is a fair sample
         features[side] = (image[::step], label[::step])
-    read = plan.domains[domain]
-    names = {"oop": read.oop["test"].names} | ({"ip": read.ip["test"].names} if read.ip is not None else {})
+    names = {side: split.names for side, split in plan.domains[domain].scored.items()}
     record = plan.resolved.record
     title = f"{domain}: image features of {record.architecture}/{record.pretrained} (t-SNE)"
     plot_tsne(features, names, title, out)

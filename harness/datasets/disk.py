@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from pathlib import Path
 from typing import Literal
 
 from harness.errors import DataError
+from harness.types.split import nfc
 
 Kind = Literal["split file", "class folder", "outside", "missing", "unreadable", "empty", "corrupt", "label file"]
 """What is wrong with a path of a data folder."""
@@ -24,11 +24,6 @@ class RefusedName(Exception):  # noqa: N818 - becomes a DataError where file, pa
         self.kind = kind
         self.path = path
         self.reason = reason
-
-
-def nfc(text: str) -> str:
-    """Unicode normal form C: composed, as names are written everywhere but on old macOS volumes."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def unsafe(name: str) -> str | None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, cast
 
 from harness.errors import DataError, UserError, unknown_name
-from harness.types.split import Side
+from harness.types.split import Side, nfc
 
 RELEASED = (
     *("Animals42_IP", "Animals92_OOP", "Architecture23_IP", "Architecture50_OOP", "Attire28_IP", "Attire54_OOP"),
@@ -38,7 +37,7 @@ class FolderName(NamedTuple):
 
 def parse_folder_name(name: str) -> FolderName | None:
     """Domain, number of concepts and side of ``{Domain}{N}_{IP|OOP}``, or None for any other name."""
-    match = _FOLDER.fullmatch(unicodedata.normalize("NFC", name))
+    match = _FOLDER.fullmatch(nfc(name))
     if not match:
         return None
     return FolderName(match["domain"], int(match["concepts"]), cast(Side, match["side"].lower()))

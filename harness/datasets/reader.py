@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.datasets.disk import ImageTree, Kind, RefusedName, nfc
+from harness.datasets.disk import ImageTree, Kind, RefusedName
 from harness.datasets.layout import parse_folder_name
 from harness.datasets.splitfile import Entry, OnFault, find_split_file, parse_entries
 from harness.errors import DataError
 from harness.prompts import clean_name
-from harness.types.split import PARTS, Item, Part, Split
+from harness.types.split import PARTS, Item, Part, Split, nfc
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.datasets.disk import Kind, nfc
+from harness.datasets.disk import Kind
 from harness.errors import DataError
-from harness.types.split import PARTS, Part
+from harness.types.split import PARTS, Part, nfc
 
 OnFault = Callable[[Kind, str, str], None]
 """Called with (kind, path relative to the folder, sentence); the reader raises, the check collects."""

@@ -19,7 +19,7 @@ from harness.runner.domain import DomainData
 from harness.types.features import Features
 from harness.types.labels import UNREADABLE
 from harness.types.manifest import Manifest, Pick
-from harness.types.split import Split
+from harness.types.split import Split, nfc
 from harness.types.task import Pool
 
 
@@ -50,11 +50,8 @@ class Bench:
     def scored(self, domain: str) -> dict[str, Features]:
         """Test features of each side, in an order that tells nothing about the class: by sha256 of the image."""
         if self._kept[0] != domain:  # one domain at a time stays on the device
-            data = self.domains[domain]
-            sides = {"oop": data.oop["test"]}
-            if data.ip is not None and data.ip["test"].items:
-                sides["ip"] = data.ip["test"]
-            self._kept = (domain, {side: self.features(domain, split) for side, split in sides.items()})
+            splits = self.domains[domain].scored
+            self._kept = (domain, {side: self.features(domain, split) for side, split in splits.items()})
         return self._kept[1]
 
     def pool(self, domain: str, name: Pool | Literal["ip"]) -> Features:
@@ -78,11 +75,11 @@ class Bench:
     def drawn(self, domain: str, picks: tuple[Pick, ...], views: int, crop: float = CROP) -> tuple[Features, list[int]]:
         """Features of drawn images with v views, and the positions of the readable ones among the picks."""
         data = self.domains[domain]
-        sources = [_source(data, data.oop["train"], pick.path) for pick in picks]
+        sources = [_source(data, data.oop["train"], data.on_disk[pick.path]) for pick in picks]
         image, readable = self.encoder.features(sources, views, crop)
         label = torch.tensor([picks[i].label for i in readable], device=self.device)
-        gone = tuple(s.path for i, s in enumerate(sources) if i not in set(readable))
-        return Features(image, label, gone), readable
+        there = set(readable)
+        return Features(image, label, tuple(s.path for i, s in enumerate(sources) if i not in there)), readable
 
     def encode(
         self,
@@ -99,12 +96,11 @@ class Bench:
         per_view: dict[tuple[int, float], dict[tuple[str, str], Source]] = {}
         for domain, manifest, views, crop in wanted:
             data = self.domains[domain]
-            scored = [data.oop["test"], *([data.ip["test"]] if data.ip is not None else [])]
-            for split in scored:
+            for split in data.scored.values():
                 for source in _sources(data, split):
                     per_view.setdefault((0, CROP), {})[source.sha256, source.path] = source
             for pick in manifest.picks if manifest else ():
-                source = _source(data, data.oop["train"], pick.path)
+                source = _source(data, data.oop["train"], data.on_disk[pick.path])
                 for view in range(views):
                     per_view.setdefault((view, crop if view else CROP), {})[source.sha256, source.path] = source
         for domain, name in pools:
@@ -148,4 +144,4 @@ def _sources(data: DomainData, split: Split) -> list[Source]:
 
 def _source(data: DomainData, split: Split, path: str) -> Source:
     file = split.folder / path
-    return Source(file, data.digests[file] or UNREADABLE, f"{split.folder.name}/{path}")
+    return Source(file, data.digests[file] or UNREADABLE, nfc(f"{split.folder.name}/{path}"))

@@ -33,12 +33,10 @@ def cluster_images(spec: Spec, method: Method, template: Template, bench: Bench)
         raise NotApplicable(f"{name} needs {', '.join(more)}; the protocol gives unlabeled images and their classes")
     if not method.needs.unlabeled:
         raise NotApplicable(f"{name} sees no images; the protocol asks for clusters of them")
-    splits = {"oop": data.oop["test"], "ip": None if data.ip is None else data.ip["test"]}
     result = Judged({}, {}, {}, set(), {}, 0.0, 0.0, 0)
     clusters, labels = {}, {}
     for side, features in bench.scored(spec.domain).items():
-        split = splits[side]
-        assert split is not None
+        split = data.scored[side]
         names = split.names if method.needs.includes("vocabulary") else None
         task = blank_task(f"{spec.domain}/{side}/{spec.seed}", names, data.hint, template, bench)
         task = replace(task, _unlabeled=features.image[:, 0].clone())

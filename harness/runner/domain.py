@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from harness.datasets.digests import DigestIndex
@@ -15,7 +15,7 @@ from harness.datasets.revision import revision_of
 from harness.errors import DataError
 from harness.prompts import hint_of
 from harness.types.labels import UNREADABLE, LabelSheet, ScoredSide
-from harness.types.split import Part, Split
+from harness.types.split import Part, Split, nfc
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,17 @@ class DomainData:
     def fingerprint(self) -> str:
         """Over names, paths, labels, captions and bytes of everything above: the hash of the label sheet."""
         return self.sheet.hash
+
+    @property
+    def scored(self) -> dict[str, Split]:
+        """The test part of each side whose images are scored: of ``oop``, and of ``ip`` if it has any."""
+        sides = (("oop", self.oop), ("ip", self.ip))
+        return {side: parts["test"] for side, parts in sides if parts is not None and parts["test"].items}
+
+    @cached_property
+    def on_disk(self) -> dict[str, str]:
+        """Path in Unicode form NFC, as in manifests -> the path as it is written on disk, of the OOP side's images."""
+        return {nfc(item.path): item.path for split in self.oop.values() for item in split.items}
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -83,9 +94,9 @@ def read_domain(
 
 def _scored(split: Split, digests: dict[Path, str | None]) -> ScoredSide:
     return ScoredSide(
-        folder=unicodedata.normalize("NFC", split.folder.name),
+        folder=nfc(split.folder.name),
         names=split.names,
-        paths=tuple(unicodedata.normalize("NFC", item.path) for item in split.items),
+        paths=tuple(nfc(item.path) for item in split.items),
         sha256=tuple(digests[split.folder / item.path] or UNREADABLE for item in split.items),
         labels=tuple(item.label for item in split.items),
     )

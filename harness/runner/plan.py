@@ -114,9 +114,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     jobs = []
     for name, data_ in domains.items():
         for record, method in methods:
-            drawn = protocol.scoring == "names" and (
-                method.needs.support or method.needs.captions or method.needs.validation
-            )
+            drawn = protocol.scoring == "names" and (method.needs.includes("support") or method.needs.validation)
             for shots in request.shots if drawn else (0,):
                 for seed in request.seeds:
                     manifest = draws.of(data_, shots, seed) if drawn else None

@@ -12,6 +12,7 @@ from harness.prompts import Template
 from harness.runner.bench import Bench
 from harness.types.cell import Spec
 from harness.types.manifest import Manifest
+from harness.types.split import nfc
 from harness.types.task import Support, Task
 
 
@@ -54,7 +55,7 @@ def pose(
         task = replace(task, _clusters=len({item.label for item in of_pool.items}))
     if manifest is None:
         return task, lost
-    captions = {item.path: item.caption for item in data.oop["train"].items}
+    captions = {nfc(item.path): item.caption for item in data.oop["train"].items}
     given: dict[str, Support] = {}
     for part, need, views in (("train", needs.includes("support"), method.views), ("val", needs.validation, 1)):
         if not need:

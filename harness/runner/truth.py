@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from pathlib import Path
 
 from harness import protocols
@@ -16,6 +15,7 @@ from harness.runner.domain import DomainData, read_domain
 from harness.types.labels import LabelSheet
 from harness.types.leaderboard import Row
 from harness.types.manifest import Manifest
+from harness.types.split import nfc
 
 
 class DataTruth:
@@ -71,10 +71,9 @@ class DataTruth:
 
     def readable(self, domain: str, path: str) -> bool:
         """Whether the image ``folder/path`` can be decoded."""
-        data, wanted = self._domains[domain], unicodedata.normalize("NFC", path)
-        for split in (data.oop["test"], *([data.ip["test"]] if data.ip is not None else [])):
+        for split in self._domains[domain].scored.values():
             for item in split.items:
-                if unicodedata.normalize("NFC", f"{split.folder.name}/{item.path}") == wanted:
+                if nfc(f"{split.folder.name}/{item.path}") == nfc(path):
                     return _decodes(split.folder / item.path)
         return False
 

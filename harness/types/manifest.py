@@ -11,7 +11,7 @@ from harness.types.split import Part, Side
 
 
 class Pick(BaseModel):
-    """One drawn image: its path in the folder, its label and the sha256 of its bytes."""
+    """One drawn image: its path in the folder (in Unicode form NFC), its label and the sha256 of its bytes."""
 
     model_config = ConfigDict(frozen=True)
     part: Part

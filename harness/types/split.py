@@ -17,6 +17,11 @@ SIDES: tuple[Side, ...] = get_args(Side)
 PARTS: tuple[Part, ...] = get_args(Part)
 
 
+def nfc(text: str) -> str:
+    """A name or path in Unicode form NFC: macOS may unpack an archive into another form, and it is the same data."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """One image of a split.
@@ -70,8 +75,7 @@ class Split:
         for item in self.items:
             if not 0 <= item.label < len(self.names):
                 raise DataError(f"{where}: {item.path} has label {item.label}, but there are {len(self.names)} names")
-        # An archive unpacked on macOS has decomposed names on disk; it is the same data.
-        items = [(unicodedata.normalize("NFC", i.path), i.label, i.caption) for i in self.items]
+        items = [(nfc(i.path), i.label, i.caption) for i in self.items]
         content = [self.domain, self.side, self.part, self.names, items]
         digest = hashlib.sha256(json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
         object.__setattr__(self, "fingerprint", digest)

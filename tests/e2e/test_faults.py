@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import types
+import unicodedata
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 
@@ -159,6 +160,23 @@ def test_corrupt_test_images_are_listed_and_not_scored(evaluate, tmp_path):
     row = next(r for r in answer.json["rows"] if r["method"] == "fsnl")
     assert row["data"]["Animals"]["unreadable"] == sorted(f"Animals6_OOP/{path}" for path in gone)
     assert row["data"]["Animals"]["images"]["oop"] == 15
+
+
+def test_a_root_with_decomposed_names_gives_the_same_row_also_where_an_image_is_corrupt(harness, evaluate, tmp_path):
+    found = []
+    for form in ("NFC", "NFD"):
+        data, out = make_root(tmp_path / form / "data"), tmp_path / form / "results"
+        folder = data / "Animals6_OOP/images"
+        (deer,) = folder.glob("P*deer")
+        sorted(deer.iterdir())[-1].write_bytes(b"no image at all")
+        deer.rename(folder / unicodedata.normalize(form, deer.name))
+        answer = evaluate("--domain", "Animals", data=data, out=out)
+        found.append(answer.json["rows"])
+        checked = harness("leaderboard", "verify", out, "--data", data)
+        assert checked.code == 0, checked.out
+    (unreadable,) = found[0][0]["data"]["Animals"]["unreadable"]
+    assert "Père David's deer" in unreadable
+    assert found[0] == found[1]
 
 
 def test_all_names_of_images_that_cannot_be_read_are_told_with_the_reason(harness, tmp_path):
