@@ -47,6 +47,7 @@ def run_cell(job: Job, template: Template, bench: Bench) -> Cell:
             else:
                 found = name_images(spec, job.manifest, method, template, bench)
             host, gpu = peaks(bench.device)
+            content = pack(found.kept)
     except NotApplicable as answer:
         return Cell(spec=spec, failure=Failure(kind="not applicable", reason=answer.message))
     except HarnessError as error:
@@ -58,7 +59,6 @@ def run_cell(job: Job, template: Template, bench: Bench) -> Cell:
         LOG.info("%s failed", spec.method.name, exc_info=True)
         reason = f"{spec.method.name} raised {type(error).__name__}: {one_line(error)[:300]}"
         return Cell(spec=spec, failure=Failure(kind="error", reason=reason))
-    content = pack(found.kept)
     cost = Cost(
         fit_seconds=found.fit_seconds,
         score_seconds=found.score_seconds,
@@ -98,7 +98,7 @@ def name_images(spec: Spec, manifest: Manifest | None, method: Method, template:
     fitted_at = time.perf_counter()
     if fitted is not method:
         raise MethodError(f"{name}.fit returned {type(fitted).__name__}; fit must return self")
-    names = {"oop": data.oop["test"].names, "ip": data.ip["test"].names if data.ip is not None else ()}
+    names = {side: split.names for side, split in data.scored.items()}
     outcome = plain(method.outcome(), name)
     of_pool, clusters = _discovered(spec, method, bench)
     before = reference(task, scored, names)

@@ -131,6 +131,26 @@ def test_a_report_that_cannot_be_kept_or_judged_is_a_failed_cell(place, paramete
     assert reason in made.failure.reason
 
 
+def test_clusters_with_numbers_that_cannot_be_kept_are_a_failed_cell(place):
+    @dataclass
+    class Far(Method):
+        needs = Needs(unlabeled=True)
+
+        def fit(self, task: Task) -> Any:
+            self.n_ = len(task.unlabeled)
+            return self
+
+        def scores(self, image: Any, vocabulary: Any) -> Any:
+            raise NotImplementedError
+
+        def discovery(self) -> Any:
+            return Discovery(torch.full((self.n_,), 2**40), torch.zeros(0, dtype=torch.long))
+
+    job, bench = place
+    made = run_cell(replace(job, manifest=None, method=Far(), scoring="clusters"), Template(), bench)
+    assert "predictions are columns: not negative, and below 2**32" in made.failure.reason
+
+
 def test_other_labels_of_the_pool_change_no_prediction(place):
     _, bench = place
     straight = cell(place)
