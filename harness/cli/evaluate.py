@@ -112,7 +112,7 @@ def _methods(
 ) -> tuple[MethodChoice, ...]:
     from harness import registry
 
-    rule = PROTOCOLS.get(protocol, Protocol)
+    rule = _rule(protocol)
     names = list(rule.methods) if plugin is None else list(dict.fromkeys(split(plugin)))
     if "all" in names:
         names = sorted(registry.load().methods)
@@ -135,6 +135,16 @@ def _methods(
     if beside not in ("none", *names):
         choices.insert(0, MethodChoice(beside))
     return tuple(choices)
+
+
+def _rule(name: str) -> Protocol | type[Protocol]:
+    """The protocol, also a plugin's; where there is none (draws from elsewhere, or a slip) what all have in common."""
+    from harness import registry
+
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    offered = registry.load((), {"harness_register_protocols"}).protocols
+    return offered[name][0] if name in offered else Protocol
 
 
 def split(text: str) -> list[str]:

@@ -180,6 +180,13 @@ def test_a_protocol_is_offered(site, evaluate, tmp_path):
     ]
 
 
+def test_a_protocol_says_what_is_run_when_no_method_is_named(site, evaluate):
+    own = '    methods = ("linear_probe",)\n    baseline = None\n'
+    install(site, "firsts", PROTOCOL.replace('    id: str = "firsts"\n', '    id: str = "firsts"\n' + own))
+    answer = evaluate("--protocol", "firsts")
+    assert [row["method"] for row in answer.json["rows"]] == ["linear_probe"]
+
+
 def test_a_plugin_of_protocols_is_imported_only_when_it_is_wanted(site, evaluate):
     install(site, "firsts", PROTOCOL + "\n1 / 0\n")
     assert evaluate("--plugin", "zero_shot").code == 0
