@@ -61,7 +61,8 @@ def top1(weights: Iterable[Weights], right: Weights) -> NDArray[np.floating]:
     Returns:
         ``(replicates, vectors)``.
     """
-    return np.concatenate([w @ right for w in weights]) / len(right)
+    hits: NDArray[np.floating] = np.concatenate([w @ right for w in weights])
+    return hits / len(right)
 
 
 def worst_decile(weights: Iterable[Weights], right: Weights, label: Columns) -> NDArray[np.floating]:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import files
 from harness.errors import UserError
-from harness.files import storage_error, write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,7 +74,7 @@ def drawing() -> Iterator[None]:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         for name, value in SETTINGS.items():
-            matplotlib.rcParams[name] = value  # type: ignore[index]
+            matplotlib.rcParams[name] = value  # type: ignore[index, unused-ignore]
         yield
 
 
@@ -134,8 +134,4 @@ def save(figure: Figure, out: Path, title: str) -> None:
         # Names come in every script. In an SVG they are text for the reader's own fonts; a PNG shows boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(content, format=kind, dpi=160, metadata=metadata)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(out, content.getvalue())
-    except OSError as error:
-        raise storage_error("the figure", out, error, "choose another file with --out") from None
+    files.save(out, content.getvalue(), "the figure", "choose another file with --out")

@@ -84,4 +84,5 @@ def predict(method: Method, name: str, image: Tensor, vocabulary: Vocabulary) ->
     best = [
         ask_scores(method, name, chunk, vocabulary).argmax(dim=1).cpu().numpy() for chunk in torch.split(image, CHUNK)
     ]
-    return np.concatenate(best).astype(np.int64)
+    answers: Indices = np.concatenate(best).astype(np.int64)
+    return answers
