@@ -50,6 +50,25 @@ def write_atomic(path: Path, content: bytes) -> None:
         raise
 
 
+def save(path: Path, content: bytes, what: str, hint: str) -> None:
+    """``write_atomic``, with the folders above the file made where they are missing.
+
+    Args:
+        path: the file.
+        content: all of it.
+        what: what it is called in the error.
+        hint: what to do if it cannot be written.
+
+    Raises:
+        StorageError: it cannot.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, content)
+    except OSError as error:
+        raise storage_error(what, path, error, hint) from None
+
+
 def _sweep(folder: Path, now: float) -> None:
     """Remove leftovers of killed writers; ``now`` is by the clock of the file system, which may be a server's."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:

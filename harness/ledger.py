@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.files import listed, storage_error, unreadable, write_atomic
+from harness.files import listed, save, storage_error, unreadable, write_atomic
 from harness.types.cell import Cell
 from harness.types.labels import LabelSheet
 from harness.types.manifest import Manifest
@@ -78,7 +78,7 @@ class Ledger:
         key = cell.spec.key
         final = cell.failure is None or cell.failure.kind == "not applicable"
         path = self._path(key) if final else self._path(key).with_suffix(FAILED)
-        self._write(path, (cell.model_dump_json(indent=1) + "\n").encode())
+        _write(path, (cell.model_dump_json(indent=1) + "\n").encode())
         if final:
             for ending in (FAILED, ".failed.log"):
                 with contextlib.suppress(OSError):  # the result is stored; an old failure beside it changes nothing
@@ -88,7 +88,7 @@ class Ledger:
     def put_log(self, key: str, content: bytes) -> Path:
         """Keep what a failed cell printed beside its record, and say where."""
         path = self._path(key).with_suffix(".failed.log")
-        self._write(path, content)
+        _write(path, content)
         return path
 
     def put_manifest(self, manifest: Manifest) -> None:
@@ -124,15 +124,11 @@ class Ledger:
         with contextlib.suppress(OSError):
             if path.stat().st_size == len(content) and path.read_bytes() == content:
                 return
-        self._write(path, content)
+        _write(path, content)
 
-    def _write(self, path: Path, content: bytes) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, content)
-        except OSError as error:
-            hint = "free some space or choose another folder with --out; what is finished is kept"
-            raise storage_error("results", self.root, error, hint) from None
+
+def _write(path: Path, content: bytes) -> None:
+    save(path, content, "results", "free some space or choose another folder with --out; what is finished is kept")
 
 
 def _read(path: Path) -> Cell | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.errors import DataError, UserError, closest
-from harness.files import listed, storage_error, write_atomic
+from harness.files import listed, save
 from harness.protocols import Protocol
 from harness.types.manifest import Manifest
 from harness.types.split import Item, Part, Split, nfc
@@ -26,11 +26,7 @@ def write(folder: Path, manifest: Manifest) -> Path:
         StorageError: the folder cannot be written.
     """
     path = folder / f"{manifest.hash}.json"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, manifest.text().encode())
-    except OSError as error:
-        raise storage_error("manifests", folder, error, "choose another folder with --out") from None
+    save(path, manifest.text().encode(), "the manifest", "choose another folder with --out")
     return path
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.cli import console
 from harness.errors import UserError
-from harness.files import storage_error, write_atomic
+from harness.files import save
 from harness.matching import benchmark, crossover, native, sides
 
 SCHEMA = 1
@@ -187,11 +187,7 @@ def _report(rows: list[benchmark.Row], seeds: int) -> dict[str, Any]:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())
-    except OSError as error:
-        raise storage_error("the benchmark", path, error, "choose another file") from error
+    save(path, (json.dumps(content, indent=1) + "\n").encode(), "the benchmark", "choose another file")
 
 
 def _installed(package: str) -> bool:

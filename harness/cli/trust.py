@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.cli import console
 from harness.errors import UserError
-from harness.files import cache_root
+from harness.files import cache_root, save
 from harness.leaderboard import marks, submission
 from harness.leaderboard.costs import read_costs
 from harness.leaderboard.differences import Difference
@@ -47,7 +47,7 @@ def submit(address: str, out: Path) -> int:
     """Run ``harness leaderboard submit``."""
     path, row, evidence = open_row(address)
     content = submission.pack(row, evidence, read_costs(path.parent).get(row.id))
-    submission.write(out.expanduser(), content)
+    save(out.expanduser(), content, "the submission", "choose another file with --out")
     what = f"{row.method}@{row.shots} ({row.id}), {len(content):,} bytes"
     print(f"{out}: {what}; check it with `harness leaderboard verify`")
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +17,7 @@ from harness.datasets.revision import RECORD
 from harness.datasets.splitfile import find_split_file, parse_entries
 from harness.datasets.threads import in_threads
 from harness.errors import DataError, StorageError, UserError, unknown_name
+from harness.files import save, unreadable
 from harness.types.split import Side
 
 REVISION = "main"
@@ -233,7 +233,9 @@ def _read_record(dest: Path, revision: str | None) -> _Record | None:
         record.folders, record.complete = [str(name) for name in record.folders], list(map(str, record.complete))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError):
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except (ValueError, TypeError):
         raise StorageError(
             f"{path} is damaged, so the commit of this download is unknown", "delete it, and the folders beside it"
         ) from None
@@ -247,11 +249,5 @@ def _read_record(dest: Path, revision: str | None) -> _Record | None:
 
 def _write_record(dest: Path, record: _Record) -> None:
     """Write atomically: a run that is killed here leaves the old record."""
-    path = dest / RECORD
-    try:
-        dest.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f"{RECORD}.{os.getpid()}")
-        new.write_text(json.dumps(vars(record), indent=2) + "\n", encoding="utf-8")
-        new.replace(path)
-    except OSError as error:
-        raise StorageError(f"{dest} cannot be written: {error.strerror}", "choose another folder") from None
+    content = json.dumps(vars(record), indent=2) + "\n"
+    save(dest / RECORD, content.encode(), "the record of the download", "choose another folder")

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from harness.files import storage_error, write_atomic
+from harness.files import save
 from harness.types.cell import Cell, Record
 from harness.types.leaderboard import Row
 
@@ -76,7 +76,5 @@ def write_costs(folder: Path, found: Costs) -> None:
     Raises:
         StorageError: the folder cannot be written or the disk is full.
     """
-    try:
-        write_atomic(folder / FILE, (found.model_dump_json(indent=1) + "\n").encode())
-    except OSError as error:
-        raise storage_error("costs", folder, error, "choose another folder with --out") from None
+    content = found.model_dump_json(indent=1) + "\n"
+    save(folder / FILE, content.encode(), "costs", "choose another folder with --out")

@@ -17,17 +17,14 @@ from harness.errors import DataError, UserError
 from harness.files import unreadable
 from harness.leaderboard import predictions
 from harness.leaderboard.predictions import Columns
-from harness.leaderboard.read import parse_board, read_board, select, split_address
+from harness.leaderboard.read import BOARD, parse_board, read_board, select, split_address
 from harness.ledger import labels_path, manifest_path, predictions_path
 from harness.types.labels import LabelSheet
 from harness.types.leaderboard import Leaderboard, Row
 from harness.types.manifest import Manifest
 
-BOARD = "leaderboard.json"
-
 LIMIT = 1 << 28
 """Bytes of one file in a submission; the labels of the largest domain of LAION-Beyond take a hundredth of it."""
-
 
 POOLED = {"test-unlabeled": "oop"}
 """The side whose scored images a pool is."""

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from harness.files import storage_error, write_atomic
+from harness.files import save
 from harness.types.cell import Record
 
 FILE = "verified.json"
@@ -42,7 +42,4 @@ def write_marks(folder: Path, marks: Mapping[str, Against]) -> None:
         StorageError: the folder cannot be written.
     """
     content = Marks(rows=dict(sorted(marks.items()))).model_dump_json(indent=1) + "\n"
-    try:
-        write_atomic(folder / FILE, content.encode())
-    except OSError as error:
-        raise storage_error("marks of verified rows", folder, error, "use --no-mark") from None
+    save(folder / FILE, content.encode(), "marks of verified rows", "use --no-mark")

@@ -14,6 +14,9 @@ from harness.files import PERMISSIONS
 from harness.leaderboard.migrate import migrate
 from harness.types.leaderboard import Leaderboard, Row
 
+BOARD = "leaderboard.json"
+"""The file of rows in a results folder or submission."""
+
 HINT = "`harness evaluate` writes results/leaderboard.json"
 
 
@@ -24,7 +27,7 @@ def read_board(path: Path) -> Leaderboard:
         UserError: there is no such file.
         DataError: it is no leaderboard, or one of a newer version.
     """
-    path = path / "leaderboard.json" if path.is_dir() else path
+    path = path / BOARD if path.is_dir() else path
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -59,7 +62,7 @@ def split_address(address: str) -> tuple[Path, str]:
     """The file and what is said of the row in ``FILE#ROW``; a folder stands for its ``leaderboard.json``."""
     name, _, wanted = address.rpartition("#") if "#" in address and not Path(address).exists() else (address, "", "")
     path = Path(name).expanduser()
-    return path / "leaderboard.json" if path.is_dir() else path, wanted
+    return path / BOARD if path.is_dir() else path, wanted
 
 
 def select(rows: Sequence[Row], wanted: str, where: str) -> Row:

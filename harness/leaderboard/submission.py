@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 import zipfile
-from pathlib import Path
 
 from harness.errors import DataError
-from harness.files import storage_error, write_atomic
 from harness.leaderboard import costs
-from harness.leaderboard.evidence import BOARD, Evidence, Lacking
+from harness.leaderboard.evidence import Evidence, Lacking
+from harness.leaderboard.read import BOARD
 from harness.types.leaderboard import Leaderboard, Row
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
@@ -35,15 +34,3 @@ def pack(row: Row, evidence: Evidence, cost: costs.RowCost | None = None) -> byt
             info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
             archive.writestr(info, content)
     return buffer.getvalue()
-
-
-def write(out: Path, content: bytes) -> None:
-    """Write the file atomically.
-
-    Raises:
-        StorageError: the folder cannot be written or the disk is full.
-    """
-    try:
-        write_atomic(out, content)
-    except OSError as error:
-        raise storage_error("the submission", out, error, "choose another file with --out") from None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from harness.files import storage_error, write_atomic
+from harness.files import save
 from harness.leaderboard import assemble, row_key
 from harness.leaderboard.costs import costs, write_costs
+from harness.leaderboard.read import BOARD
 from harness.ledger import Ledger
 from harness.progress import Reporter, Silent
 from harness.runner import fork_server
@@ -16,8 +17,6 @@ from harness.runner.plan import Job, Plan, make_plan
 from harness.runner.request import Outcome, Request
 from harness.types.cell import Cell
 from harness.types.leaderboard import Leaderboard
-
-FILE = "leaderboard.json"
 
 
 def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
@@ -52,7 +51,7 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
         ledger.put_labels(data.sheet)
     wanted = {(job.spec.domain, job.spec.seed) for job in plan.jobs}
     ran = assemble(cells.values(), wanted, plan.lost)
-    file = ledger.root / FILE
+    file = ledger.root / BOARD
     stored = {cell.spec.key: cell for cell in ledger.cells()}
     # A failure of an earlier run stays a hole with its reason, unless all of its row failed and this run is of others:
     # that is a plugin as it was before it was mended.
@@ -70,10 +69,7 @@ def write_leaderboard(ledger: Ledger, leaderboard: Leaderboard) -> None:
     Raises:
         StorageError: the folder cannot be written or the disk is full.
     """
-    try:
-        write_atomic(ledger.root / FILE, leaderboard.text().encode())
-    except OSError as error:
-        raise storage_error("the leaderboard", ledger.root, error, "choose another folder with --out") from None
+    save(ledger.root / BOARD, leaderboard.text().encode(), "the leaderboard", "choose another folder with --out")
 
 
 def _run(

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.files import cache_root, storage_error, write_atomic
+from harness.files import cache_root, save
 from harness.leaderboard.published import PublishedTable
+from harness.leaderboard.read import BOARD
 from harness.leaderboard.view import read_sources
 from harness.miniature.build import WORLD
 from harness.site.page import page
@@ -35,15 +36,11 @@ def build(files: Sequence[Path], out: Path, published: Sequence[PublishedTable] 
     sources = read_sources(files)
     if not sources.rows:
         raise UserError("these files hold no row", "run `harness evaluate --plugin fsnl --all-domains` first")
-    name = files[0].name if files[0].is_file() else "leaderboard.json"
+    name = files[0].name if files[0].is_file() else BOARD
     root = data if data is not None else _miniature(sources.rows)
     text = page(payload(sources, published, name, Thumbnails(root) if root is not None else None))
     file = out / "index.html"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_atomic(file, text.encode())
-    except OSError as error:
-        raise storage_error("the page", out, error, "choose another folder with --out") from None
+    save(file, text.encode(), "the page", "choose another folder with --out")
     return file
 
 

@@ -6,11 +6,12 @@ import json
 import shlex
 from typing import Any
 
+from harness.leaderboard.read import BOARD
 from harness.protocols import PROTOCOLS
 from harness.types.leaderboard import Row
 
 
-def reproduce_command(row: Row, file: str = "leaderboard.json") -> str:
+def reproduce_command(row: Row, file: str = BOARD) -> str:
     """Runs the row from its own record and lists what differs."""
     return f"harness reproduce {shlex.quote(f'{file}#{row.id}')}"
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.leaderboard.bootstrap import Draws
 from harness.leaderboard.published import PublishedTable
+from harness.leaderboard.read import BOARD
 from harness.leaderboard.statistics import Interval
 from harness.leaderboard.view import Sources, ViewRow, view
 from harness.leaderboard.words import SHORT, WORDS
@@ -41,7 +42,7 @@ class Payload:
 def payload(
     sources: Sources,
     published: Sequence[PublishedTable] = (),
-    file: str = "leaderboard.json",
+    file: str = BOARD,
     thumbnails: Thumbnails | None = None,
 ) -> Payload:
     """Everything that the page shows of some rows.

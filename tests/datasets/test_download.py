@@ -242,6 +242,14 @@ def test_a_destination_that_is_a_file(hub, tmp_path):
         download(tmp_path / "dest", hub=hub)
 
 
+@pytest.mark.usefixtures("ordinary")
+def test_a_record_that_may_not_be_read_is_not_called_damaged(get, tmp_path):
+    (tmp_path / "dest").mkdir()
+    (tmp_path / "dest" / RECORD).touch(0o000)
+    with pytest.raises(StorageError, match="cannot be read: permission denied"):
+        get()
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"commit": 3}', '{"a": 1}'])
 def test_a_damaged_record(get, tmp_path, text):
     (tmp_path / "dest").mkdir()

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import torch
 
+from harness.leaderboard.read import BOARD
 from harness.ledger import Ledger
-from harness.runner.evaluate import FILE, evaluate
+from harness.runner.evaluate import evaluate
 from harness.runner.request import MethodChoice, Request
 
 KILLS = 20
@@ -52,7 +53,7 @@ def main(data: Path, work: Path) -> None:
     assert set(ended) <= {0, -signal.SIGKILL}, f"a run ended by itself: {ended}"
     assert ended.count(-signal.SIGKILL) >= KILLS // 4, "the kills came too late to test anything"
     assert evaluate(killed).whole
-    assert (work / "killed" / FILE).read_bytes() == (work / "clean" / FILE).read_bytes()
+    assert (work / "killed" / BOARD).read_bytes() == (work / "clean" / BOARD).read_bytes()
     assert evaluate(killed).computed == 0
     print(f"identical after {KILLS} kills")
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.errors import StorageError
-from harness.files import cache_root, listed, storage_error, write_atomic
+from harness.files import cache_root, listed, save, storage_error, write_atomic
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
@@ -111,6 +111,14 @@ def test_what_may_not_be_read_is_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / "b").chmod(0o000)
     with pytest.raises(StorageError, match="b cannot be read: permission denied"):
         listed(tmp_path, "*/*.json")
+
+
+def test_saving_makes_the_folders_above_or_is_a_sentence(tmp_path: Path) -> None:
+    save(tmp_path / "a" / "b" / "c.json", b"one", "results", "choose another folder")
+    assert (tmp_path / "a" / "b" / "c.json").read_bytes() == b"one"
+    with pytest.raises(StorageError, match=r"results cannot be written to .*c.json/d.json: ") as error:
+        save(tmp_path / "a" / "b" / "c.json" / "d.json", b"two", "results", "choose another folder")
+    assert error.value.hint == "choose another folder"
 
 
 def test_the_sentence_names_what_where_and_why() -> None:
