@@ -20,17 +20,25 @@ def use(context: typer.Context, path: Path | None) -> Path | None:
     """
     if path is None:
         return None
-    lists = {p.name: bool(getattr(p, "multiple", False)) for p in context.command.params if p.name}
-    known = {name.replace("_", "-"): name for name in lists if name not in ("config", "help")}
+    known: dict[str, Any] = {p.opts[0].removeprefix("--"): p for p in context.command.params}
+    for none in ("config", "help"):
+        known.pop(none, None)
     defaults = {}
     for key, value in read_toml(path).items():
-        name = known.get(key.replace("_", "-"))
-        if name is None:
+        option = known.get(key.replace("_", "-"))
+        if option is None:
             error = unknown_name(f"option of {context.info_name}", key, known)
             raise UserError(f"{path}: {error.message}", error.hint)
-        defaults[name] = _value(path, key, value, lists[name])
+        defaults[option.name] = _value(path, key, value, option)
     context.default_map = defaults
     return path
+
+
+def prevailing(context: typer.Context, *names: str) -> tuple[Any, ...]:
+    """The values of options that exclude each other: one on the command line wins over another in the file."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    given = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+    return tuple(context.params[name] if name in given or not given else None for name in names)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -55,17 +63,25 @@ def read_toml(path: Path) -> dict[str, Any]:
     return found
 
 
-def _value(path: Path, key: str, value: Any, several: bool) -> Any:
+def _value(path: Path, key: str, value: Any, option: Any) -> Any:
     """A value as the option takes it: lists with commas, and parameters as ``name=value``."""
     if isinstance(value, Mapping):
         if key != "param":
             raise UserError(f"{path}: {key} is a table", "only [param] is one: lr = 0.002, or [param.fsnl]")
         return [f"{name}={text}" for name, text in _flat(value)]
-    if several:
-        return [str(item) for item in value] if isinstance(value, list) else [str(value)]
-    if isinstance(value, list):
-        return ",".join(str(item) for item in value)
-    return value
+    items = value if isinstance(value, list) else [value]
+    wrong = next((item for item in items if isinstance(item, bool) != option.is_flag), None)
+    if wrong is not None or (option.is_flag and isinstance(value, list)):
+        hint = f"{key} = true" if option.is_flag else f'{key} = "value"'
+        raise UserError(f"{path}: {key} is {_toml(value)}", f"write {hint}")
+    if option.is_flag:
+        return value
+    texts = [str(item) for item in items]
+    return texts if option.multiple else ",".join(texts)
+
+
+def _toml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

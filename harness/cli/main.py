@@ -56,6 +56,7 @@ def main(
 
 @app.command()
 def evaluate(
+    context: typer.Context,
     config_file: Annotated[
         Path | None,
         typer.Option("--config", callback=config.use, is_eager=True, help="TOML file: keys are the options' names."),
@@ -119,8 +120,9 @@ def evaluate(
     """
     from harness.cli import evaluate as command
 
+    domain, all_domains = config.prevailing(context, "domain", "all_domains")
     return command.evaluate(
-        plugin, domain, all_domains, shots, seeds, protocol, manifests, preset, param, baseline, data, folder,
+        plugin, domain, bool(all_domains), shots, seeds, protocol, manifests, preset, param, baseline, data, folder,
         backbone, pretrained, device, precision, compiled, out, cache, workers,
         isolate, cell_timeout, cell_memory, dry_run, json,
     )  # fmt: skip

@@ -47,12 +47,26 @@ def test_a_run_comes_from_a_file_and_the_command_line_wins(tmp_path: Path, root:
     assert len(cells) == 3 * 2 * 3
     cells = planned(harness, "--shots", "4", "--config", file, "--seeds", "7", "--plugin", "zero_shot")
     assert {(method, seed) for method, _, _, seed in cells} == {("zero_shot", "7")}
+    cells = planned(harness, "--config", file, "--domain", "Animals")
+    assert {domain for _, domain, _, _ in cells} == {"Animals"}, "--domain wins over the file's all-domains"
+    file.write_text(file.read_text().replace("all-domains = true", 'domain = "Animals"'))
+    assert len({domain for _, domain, _, _ in planned(harness, "--config", file, "--all-domains")}) == 3
+
+
+def test_keys_are_the_names_of_all_options(tmp_path: Path, root: Path, harness: Any) -> None:
+    file = config(tmp_path, root)
+    file.write_text(file.read_text() + "cell-timeout = 2.5\nisolate = true\ndry-run = true\njson = true\n")
+    plain = harness("evaluate", "--config", file)
+    file.write_text(file.read_text() + "compile = true\n")
+    compiled = harness("evaluate", "--config", file)
+    assert (plain[0], compiled[0]) == (0, 0), compiled[2]
+    assert json.loads(plain[1]) != json.loads(compiled[1]), "what was compiled is another cell"
 
 
 def test_parameters_are_a_table(tmp_path: Path, root: Path, harness: Any) -> None:
     file = config(tmp_path, root)
     file.write_text(file.read_text() + "[param.fsnl]\nepochs = 1\nlr = 0.5\n")
-    code, _, err = harness("evaluate", "--config", file, "--domain", "Animals")
+    code, _, err = harness("evaluate", "--config", file, "--domain", "Animals", "--all-domains")
     assert (code, "exclude each other" in err) == (2, True)
     file.write_text(file.read_text().replace("all-domains = true", 'domain = ["Animals"]').replace("[1, 2]", "1"))
     code, out, err = harness("evaluate", "--config", file, "--json", "--seeds", "1")
@@ -67,6 +81,11 @@ def test_parameters_are_a_table(tmp_path: Path, root: Path, harness: Any) -> Non
     [
         ("shot = 4", "no option of evaluate named 'shot'", "did you mean shots?"),
         ("help = true", "no option of evaluate named 'help'", ""),
+        ("config = 'b.toml'", "no option of evaluate named 'config'", ""),
+        ("config-file = 'b.toml'", "no option of evaluate named 'config-file'", ""),
+        ("dry-run = 'maybe'", "dry-run is 'maybe'", "write dry-run = true"),
+        ("isolate = [true]", "isolate is [True]", "write isolate = true"),
+        ("out = true", "out is true", 'write out = "value"'),
         ("shots = ", "is no TOML", ""),
         ("[shots]\na = 1", "shots is a table", "[param]"),
     ],
