@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from harness.files import save
-from harness.leaderboard import assemble, row_key
+from harness.leaderboard.assemble import assemble, row_key
 from harness.leaderboard.costs import costs, write_costs
 from harness.leaderboard.read import BOARD
 from harness.ledger import Ledger

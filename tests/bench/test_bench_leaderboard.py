@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.cli.main import execute
-from harness.leaderboard import assemble
+from harness.leaderboard.assemble import assemble
 from harness.leaderboard.bootstrap import MEAN, Draws
 from harness.leaderboard.compare import diff
 from harness.leaderboard.evidence import Evidence

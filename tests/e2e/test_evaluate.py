@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from harness.cli import console
-from harness.leaderboard import assemble
+from harness.leaderboard.assemble import assemble
 from harness.types.cell import NAMING
 from harness.types.leaderboard import Leaderboard, json_schema
 

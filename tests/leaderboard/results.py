@@ -11,7 +11,8 @@ import numpy as np
 from harness import protocols
 from harness.datasets.digests import DigestIndex
 from harness.datasets.layout import open_dataset
-from harness.leaderboard import assemble, costs
+from harness.leaderboard import costs
+from harness.leaderboard.assemble import assemble
 from harness.leaderboard.predictions import digest, pack
 from harness.ledger import Ledger
 from harness.metrics import judge

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.leaderboard import assemble
+from harness.leaderboard.assemble import assemble
 from harness.leaderboard.compare import between, diff, with_published
 from harness.leaderboard.published import FOLDER, published_tables
 from harness.leaderboard.tables import Table

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from harness.errors import StorageError
-from harness.leaderboard import assemble
+from harness.leaderboard.assemble import assemble
 from harness.leaderboard.evidence import Evidence
 from harness.leaderboard.predictions import digest, pack
 from harness.ledger import Ledger, predictions_path

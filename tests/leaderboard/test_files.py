@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import DataError, UserError
-from harness.leaderboard import assemble
+from harness.leaderboard.assemble import assemble
 from harness.leaderboard.evidence import open_row
 from harness.leaderboard.migrate import MIGRATIONS, migrate
 from harness.leaderboard.predictions import KEYS, WITH_NONE, pack, unpack

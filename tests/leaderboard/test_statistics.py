@@ -32,7 +32,7 @@ class Made:
         self.files: dict[str, bytes] = {}
 
     def row(self, name: str, oop: np.ndarray, ip: np.ndarray | None = None) -> Row:
-        from harness.leaderboard import assemble
+        from harness.leaderboard.assemble import assemble
         from harness.leaderboard.predictions import digest
         from harness.metrics import judge
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.leaderboard import assemble
+from harness.leaderboard.assemble import assemble
 from harness.types.cell import METRICS, Cell, Failure
 from harness.types.leaderboard import Leaderboard, Row
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.leaderboard import assemble
+from harness.leaderboard.assemble import assemble
 from harness.types.cell import METRICS, Cell, Failure, MethodRecord
 from harness.types.leaderboard import Leaderboard, Row, RowFailure, json_schema
 
