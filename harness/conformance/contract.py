@@ -134,9 +134,7 @@ class WatchedTask(Task):
 
     def __getattribute__(self, name: str) -> Any:
         if not name.startswith("__"):
-            object.__getattribute__(self, "seen").append(name) if "seen" in object.__getattribute__(
-                self, "__dict__"
-            ) else None
+            object.__getattribute__(self, "__dict__").get("seen", []).append(name)  # none while it is being made
         if name in READ:
             plain = Task(**{f.name: object.__getattribute__(self, f.name) for f in dataclasses.fields(Task)})
             return getattr(plain, name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -11,7 +10,6 @@ import torch
 from torch import Tensor
 
 from harness.conformance.backbone import LOGIT_SCALE, WIDTH, tiny_text
-from harness.errors import MethodError
 from harness.prompts import Template
 from harness.types.features import Features
 from harness.types.task import Needs, Support, Task
@@ -19,9 +17,6 @@ from harness.types.vocabulary import Vocabulary
 
 Captions = Literal["whole", "partly", "nameless", "none"]
 """Every caption holds its name; a third is missing and a third lacks the name; none holds it; all are missing."""
-
-KNOWN = {"support", "captions", "validation", "unlabeled", "ip", "clusters", "vocabulary"}
-"""The needs that a made-up domain can meet."""
 
 NOISE = 0.5
 """Length of the random part of an image, beside a unit vector: classes are apart, yet no two images are the same."""
@@ -58,13 +53,7 @@ class World:
             needs: what it declared.
             views: views of each support image.
             seed: of the task's generator.
-
-        Raises:
-            MethodError: a need that no made-up domain can meet.
         """
-        wanted = {field.name for field in dataclasses.fields(needs) if getattr(needs, field.name)}
-        if wanted - KNOWN:
-            raise MethodError(f"the checks cannot meet the need {sorted(wanted - KNOWN)[0]}", "update the harness")
         captions = self._captions() if needs.captions else None
         support, validation = (self.images(self.names, self.shots, self.seed + part) for part in (1, 2))
         known = self.images(self.foreign, self.queries, self.seed + 7)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from harness.datasets.disk import Kind
+from harness.types.cell import Record
 from harness.types.split import Part, Side
 
 Across = Literal["images of a part", "parts", "sides", "domains"]
 """Where copies of one image lie: twice in a part, in two parts of a folder (leakage), on both sides, in two domains."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Fault(_Record):
+class Fault(Record):
     """Something that keeps an image, or a folder, from being used.
 
     Attributes:
@@ -31,7 +28,7 @@ class Fault(_Record):
     reason: str
 
 
-class FolderReport(_Record):
+class FolderReport(Record):
     """One ``{Domain}{N}_{side}`` folder.
 
     Attributes:
@@ -49,7 +46,7 @@ class FolderReport(_Record):
     side: Side
     concepts: int
     classes: int = 0
-    images: dict[Part, int] = {}
+    images: dict[Part, int] = Field(default={})
     captions: int = 0
     captions_with_name: int = 0
     faults: tuple[Fault, ...] = ()
@@ -57,7 +54,7 @@ class FolderReport(_Record):
     notes: tuple[str, ...] = ()
 
 
-class Duplicates(_Record):
+class Duplicates(Record):
     """Images with the same bytes; paths are relative to the root."""
 
     sha256: str
@@ -65,7 +62,7 @@ class Duplicates(_Record):
     across: tuple[Across, ...]
 
 
-class Collision(_Record):
+class Collision(Record):
     """Classes of one folder whose names are the same after clean-up."""
 
     folder: str
@@ -73,7 +70,7 @@ class Collision(_Record):
     classes: tuple[str, ...]
 
 
-class CutName(_Record):
+class CutName(Record):
     """A name that does not fit into the text tower's context.
 
     Attributes:
@@ -87,7 +84,7 @@ class CutName(_Record):
     context_length: int
 
 
-class CheckReport(_Record):
+class CheckReport(Record):
     """A whole root."""
 
     root: str

@@ -23,7 +23,7 @@ from harness.metrics import judge, judge_clusters, judge_discovery
 from harness.protocols import PROTOCOLS
 from harness.types.cell import Cell, Failure
 from harness.types.labels import UNREADABLE, LabelSheet, ScoredSide
-from harness.types.leaderboard import Row, RowFailure
+from harness.types.leaderboard import Row
 from harness.types.manifest import Manifest
 from harness.types.task import Pool
 
@@ -276,7 +276,7 @@ def _figures(row: Row, cells: list[Cell]) -> Iterator[str]:
     """Every figure of the row that does not follow from its cells."""
     wanted = {(c.spec.domain, c.spec.seed) for c in cells}
     wanted |= {(f.domain, f.seed) for f in row.failures if f.kind == "missing" and f.seed is not None}
-    lost = [RowFailure(**f.model_dump()) for f in row.failures if f.seed is None]
+    lost = [f for f in row.failures if f.seed is None]
     made = assemble(cells, wanted, lost).rows
     if len(made) != 1:
         yield "its domains do not belong to one row"
