@@ -10,8 +10,8 @@ from harness.cli import console
 from harness.cli.boards import Form, even_parts, print_tables
 from harness.errors import UserError
 from harness.leaderboard import compare as comparing
+from harness.leaderboard.evidence import open_file
 from harness.leaderboard.published import published_tables
-from harness.leaderboard.read import read_board
 from harness.leaderboard.tables import Table
 from harness.leaderboard.words import short
 
@@ -24,12 +24,12 @@ def compare(a: Path, b: Path | None, published: bool, wanted: Form) -> int:
         raise UserError("a second file and --published exclude each other", "give one of them")
     if b is None and not published:
         raise UserError("there is nothing to compare it with", "give a second file, or --published")
-    ours = read_board(a)
+    ours, _ = open_file(a)
     only: dict[str, list[str]] = {}
     if b is None:
         found = comparing.with_published(ours, published_tables())
     else:
-        found, only_a, only_b = comparing.between(ours, read_board(b))
+        found, only_a, only_b = comparing.between(ours, open_file(b)[0])
         only = {"only in A": [comparing.title(r) for r in only_a], "only in B": [comparing.title(r) for r in only_b]}
     if wanted == "json":
         console.document({"comparisons": [c.json() for c in found], **only})
@@ -47,7 +47,7 @@ def compare(a: Path, b: Path | None, published: bool, wanted: Form) -> int:
 
 def diff(a: Path, b: Path, as_json: bool) -> int:
     """Run ``harness leaderboard diff``; 3 if there is a difference."""
-    found = comparing.diff(read_board(a), read_board(b))
+    found = comparing.diff(open_file(a)[0], open_file(b)[0])
     if as_json:
         console.document({title: [d._asdict() for d in what] for title, what in found.items()})
     else:

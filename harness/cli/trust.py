@@ -10,7 +10,6 @@ from harness.cli import console
 from harness.errors import UserError
 from harness.files import cache_root, save
 from harness.leaderboard import marks, submission
-from harness.leaderboard.costs import read_costs
 from harness.leaderboard.differences import Difference
 from harness.leaderboard.evidence import Evidence, Lacking, open_file, open_row
 from harness.leaderboard.verify import Truth, Verdict
@@ -45,8 +44,8 @@ def verify(file: Path, data: Path | None, mark: bool, cache: Path | None, worker
 
 def submit(address: str, out: Path) -> int:
     """Run ``harness leaderboard submit``."""
-    path, row, evidence = open_row(address)
-    content = submission.pack(row, evidence, read_costs(path.parent).get(row.id))
+    _, row, evidence = open_row(address)
+    content = submission.pack(row, evidence, evidence.costs().get(row.id))
     save(out.expanduser(), content, "the submission", "choose another file with --out")
     what = f"{row.method}@{row.shots} ({row.id}), {len(content):,} bytes"
     print(f"{out}: {what}; check it with `harness leaderboard verify`")

@@ -62,11 +62,11 @@ def costs(rows: Iterable[Row], cell_of: Callable[[str], Cell | None]) -> Costs:
     return Costs(rows=dict(sorted(found.items())))
 
 
-def read_costs(folder: Path) -> dict[str, RowCost]:
-    """Row id -> cost; nothing where the file is missing or damaged."""
+def parse_costs(content: bytes) -> dict[str, RowCost]:
+    """Row id -> cost of a file's content; nothing where it is damaged."""
     try:
-        return dict(Costs.model_validate_json((folder / FILE).read_bytes()).rows)
-    except (OSError, ValidationError):
+        return dict(Costs.model_validate_json(content).rows)
+    except ValidationError:
         return {}
 
 

@@ -16,6 +16,8 @@ from pydantic import ValidationError
 from harness.errors import DataError, UserError
 from harness.files import unreadable
 from harness.leaderboard import predictions
+from harness.leaderboard.costs import FILE as COSTS
+from harness.leaderboard.costs import RowCost, parse_costs
 from harness.leaderboard.predictions import Columns
 from harness.leaderboard.read import BOARD, parse_board, read_board, select, split_address
 from harness.ledger import labels_path, manifest_path, predictions_path
@@ -114,6 +116,10 @@ class Evidence:
             wanted += [(predictions_path(h), h, "predictions") for h in data.predictions.values() if h]
             found |= {path: self._content(path, digest, what) for path, digest, what in wanted}
         return found
+
+    def costs(self) -> dict[str, RowCost]:
+        """Row id -> what it took; nothing where the file is missing or damaged."""
+        return parse_costs(self._read(COSTS) or b"")
 
     def _content(self, path: str, digest: str, what: str) -> bytes:
         content = self._read(path)

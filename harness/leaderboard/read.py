@@ -83,11 +83,10 @@ def select(rows: Sequence[Row], wanted: str, where: str) -> Row:
     ]
     if len(found) == 1:
         return found[0]
-    known = [f"{row.id} ({row.method}@{row.shots}, {row.protocol})" for row in found or rows]
+    near = [row for row in rows if row.method == (closest(method, {row.method for row in rows}) if method else "")]
+    known = [f"{row.id} ({row.method}@{row.shots}, {row.protocol})" for row in found or near or rows]
     listed = "; ".join(known[:12]) + (f"; and {len(known) - 12} more" if len(known) > 12 else "")
     if found:
         what = f"{wanted!r} means" if wanted else "there are"
         raise UserError(f"{where}: {what} {len(found)} rows", f"add one after a #: {listed}")
-    near = closest(method, {row.method for row in rows})
-    hint = f"did you mean {near}?" if near else f"rows: {listed or 'none'}"
-    raise UserError(f"{where} has no row {wanted!r}", hint)
+    raise UserError(f"{where} has no row {wanted!r}", f"{'did you mean' if near else 'rows'}: {listed or 'none'}")

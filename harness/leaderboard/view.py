@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.errors import UserError, unknown_name
 from harness.leaderboard.bootstrap import MEAN, Bootstrap, Draws
-from harness.leaderboard.costs import RowCost, read_costs
+from harness.leaderboard.costs import RowCost
 from harness.leaderboard.evidence import Evidence, open_file
 from harness.leaderboard.marks import Against, read_marks
 from harness.leaderboard.statistics import Interval, PairedTest, intervals, paired_tests, ranks
@@ -86,7 +86,7 @@ def read_sources(files: Iterable[Path]) -> Sources:
     for file in files:
         board, evidence = open_file(file)
         folder = file if file.is_dir() else file.parent
-        costs, marks = {**read_costs(folder), **costs}, {**read_marks(folder), **marks}
+        costs, marks = {**evidence.costs(), **costs}, {**read_marks(folder), **marks}
         for row in board.rows:
             known = rows.setdefault(row.id, (row, evidence))[0]
             if known != row:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.leaderboard.costs import read_costs
+from harness.leaderboard.evidence import open_file
 from harness.leaderboard.read import read_board
 from harness.types.leaderboard import Leaderboard
 
@@ -117,7 +117,7 @@ def test_a_row_is_run_again_from_its_own_record(tmp_path: Path, root: Path, harn
         assert (code, found["results"], found["settings"]) == (0, [], []), err
     assert "2 images are said to be unreadable; only --data can tell" in harness("leaderboard", "verify", out)[1]
     assert harness("leaderboard", "verify", out, "--data", root)[0] == 0
-    found = read_costs(out)
+    found = open_file(out)[1].costs()
     rows = {row.method: row for row in read_board(out).rows}
     assert set(found) == {row.id for row in rows.values()}
     cost = found[rows["fsnl"].id]

@@ -178,8 +178,8 @@ def test_a_row_is_found_by_id_method_and_shots(shared_lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("wanted", "message", "hint"),
     [
-        ("#fsn", "has no row 'fsn'", "did you mean fsnl?"),
-        ("#fsnl@4", "has no row 'fsnl@4'", "did you mean fsnl?"),
+        ("#fsn", "has no row 'fsn'", "(fsnl@2, clean-v1)"),
+        ("#fsnl@4", "has no row 'fsnl@4'", "(fsnl@2, clean-v1)"),
         ("", "there are 2 rows", "zero_shot@0"),
         ("#0000", "has no row '0000'", "fsnl@2"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -74,9 +75,26 @@ def test_it_holds_one_row_its_cost_and_no_image(submission: Path, shared_lab: La
     assert str(Path.home()).encode() not in b"".join(content)
 
 
-def test_the_same_row_makes_the_same_bytes(submission: Path, shared_lab: Lab, harness: Any, tmp_path: Path) -> None:
-    assert harness("leaderboard", "submit", f"{shared_lab.out}#fsnl@2", "--out", tmp_path / "again.zip")[0] == 0
+@pytest.mark.parametrize("of_submission", [False, True])
+def test_the_same_row_makes_the_same_bytes(
+    submission: Path, shared_lab: Lab, harness: Any, tmp_path: Path, of_submission: bool
+) -> None:
+    source = submission if of_submission else f"{shared_lab.out}#fsnl@2"
+    assert harness("leaderboard", "submit", source, "--out", tmp_path / "again.zip")[0] == 0
     assert (tmp_path / "again.zip").read_bytes() == submission.read_bytes()
+
+
+def test_its_cost_is_shown(submission: Path, shared_lab: Lab, harness: Any) -> None:
+    code, out, _ = harness("leaderboard", "show", submission, "--json")
+    (row,) = json.loads(out)[0]["rows"]
+    assert (code, row["cost"]) == (0, open_file(shared_lab.out)[1].costs()[row["row"]].model_dump())
+
+
+def test_it_is_compared_like_a_folder(submission: Path, shared_lab: Lab, harness: Any) -> None:
+    assert harness("leaderboard", "diff", submission, submission)[:2] == (0, "no difference\n")
+    code, out, err = harness("leaderboard", "compare", shared_lab.out, submission)
+    assert (code, "fsnl" in out) == (0, True), err
+    assert "only in A: zero_shot" in err
 
 
 def test_a_row_without_its_evidence_is_not_submitted(lab: Lab, harness: Any, tmp_path: Path) -> None:
