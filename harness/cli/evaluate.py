@@ -115,7 +115,7 @@ def _methods(
     rule = _rule(protocol)
     names = list(rule.methods) if plugin is None else list(dict.fromkeys(split(plugin)))
     if "all" in names:
-        names = sorted(registry.load().methods)
+        names = sorted({*registry.load().methods, *names} - {"all"})
     if not names:
         raise UserError("--plugin names no method", "for example --plugin fsnl")
     values: dict[str, dict[str, str]] = {name: {} for name in names}
@@ -160,7 +160,7 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
     """
     found: list[int] = []
     for part in split(text):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        match = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", part)
         if match is None:
             raise UserError(f"{option} {text!r} is no list of numbers", f"for example {option} 1,2,4 or {option} 1-3")
         first, last = int(match[1]), int(match[2] or match[1])

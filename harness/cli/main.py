@@ -149,7 +149,7 @@ def data_miniature(
 @data_app.command("check")
 def data_check(
     root: Annotated[Path, typer.Argument(help="LAION-Beyond root.")],
-    context_length: Annotated[int, typer.Option(help="Tokens of a prompt that the text tower takes.")] = 77,
+    context_length: Annotated[int, typer.Option(min=1, help="Tokens of a prompt that the text tower takes.")] = 77,
     workers: Workers = CORES,
     json: Json = False,
 ) -> int:
@@ -205,9 +205,14 @@ def features_verify(cache: Cache = None) -> int:
 def bench_matching(
     check: Annotated[bool, typer.Option("--check", help="Exit code 3 if a ratio is below its floor.")] = False,
     json_out: Annotated[Path | None, typer.Option("--json-out", help="File to keep the figures in.")] = None,
-    seeds: Annotated[int, typer.Option("--seeds", help="Instances per case.")] = 20,
-    threads: Annotated[int | None, typer.Option("--threads", help="Of cases with several.")] = None,
-    device: Annotated[str | None, typer.Option("--device", help="cpu or cuda; both where there is a GPU.")] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Instances per case.")] = 20,
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", min=1, help="Threads in cases with several.", show_default="all usable cores"),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="cpu or cuda.", show_default="both where there is a GPU")
+    ] = None,
     crossover: Annotated[
         Path | None,
         typer.Option("--crossover", help="Measure which backend `auto` should take on this GPU, into FILE."),
