@@ -18,8 +18,11 @@ RELEASED = (
 )
 """The folders of the release (LAION-400M lists); ``Plants_Fugi`` is spelt so."""
 
+MINIATURE = "beyond-mini"
+"""What the drawn miniature is called as a data set."""
+
 MINI_MARKER = "beyond_mini.json"
-"""A root with this file is the drawn miniature."""
+"""The file at the root that says so."""
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".7z")
 
@@ -100,7 +103,7 @@ class Dataset:
 def dataset_name(root: Path, folders: Iterable[str]) -> str:
     """What a root with these folders is called; see ``Dataset.name``."""
     if (root / MINI_MARKER).is_file():
-        return "beyond-mini"
+        return MINIATURE
     if all(folder in RELEASED for folder in folders):
         return "laion-beyond-400m"
     return root.resolve().name or "root"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.datasets.layout import MINIATURE
 from harness.leaderboard.differences import ABSENT, Difference, differences
 from harness.leaderboard.published import PublishedRow, PublishedTable
 from harness.types.cell import METRICS
@@ -135,9 +136,8 @@ def compare(left: Entry, right: Entry) -> Comparison:
             reasons.append(f"other {name} (sha256 {str(one)[:12]} and {str(other)[:12]})")
         else:
             reasons.append(f"other {name}: {one} and {'not stated' if other is None else other}")
-    miniature = "the miniature is a drawn world: its numbers say nothing about real images"
-    if "beyond-mini" in (sets := (left.setting["data set"], right.setting["data set"])) and len(set(sets)) > 1:
-        reasons.append(miniature)
+    if MINIATURE in (sets := {left.setting["data set"], right.setting["data set"]}) and len(sets) > 1:
+        reasons.append("the miniature is a drawn world: its numbers say nothing about real images")
     return Comparison(left, right, tuple(reasons))
 
 

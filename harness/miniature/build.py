@@ -13,6 +13,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from harness.datasets.layout import MINI_MARKER, MINIATURE
 from harness.errors import StorageError
 from harness.files import PERMISSIONS, storage_error, unreadable
 from harness.miniature.captions import refined_caption
@@ -21,9 +22,6 @@ from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.photograph import jpeg, photograph
 from harness.miniature.world.phylogeny import WORLD as WORLD
 from harness.miniature.world.phylogeny import Concept, Role, concepts, generator
-
-IDENTITY = "beyond_mini.json"
-"""The file at the root that says what this folder is."""
 
 PARTS: dict[Role, dict[str, int]] = {
     "ip": {"train": 8, "val": 4, "test": 20},
@@ -92,12 +90,12 @@ def file_name(instance: int) -> str:
 
 
 def _is_finished(out: Path) -> bool:
-    identity = out / IDENTITY
+    identity = out / MINI_MARKER
     try:
         there = {path.name for path in out.iterdir()}
         if not there:
             return False
-        if IDENTITY not in there:
+        if MINI_MARKER not in there:
             raise NotADirectoryError
         world = json.loads(identity.read_text(encoding="utf-8"))["world"]
     except FileNotFoundError:
@@ -128,14 +126,14 @@ def _write(root: Path, progress: Callable[[int, int], None] | None, workers: int
         for name, content in metadata(domain, role).items():
             _dump(root / folder(domain, role) / name, content)
     identity = {
-        "name": "beyond-mini",
+        "name": MINIATURE,
         "world": WORLD,
         "images": sum(len(classes(*side)) * sum(PARTS[side[1]].values()) for side in sides),
         "images_sha256": hashlib.sha256("".join(digests).encode()).hexdigest(),
         "folders": [folder(*side) for side in sides],
         "name_levels": LEVELS,
     }
-    _dump(root / IDENTITY, identity)
+    _dump(root / MINI_MARKER, identity)
 
 
 def _each(work: list[tuple[Path, str, Role, int]], workers: int) -> Iterator[str]:

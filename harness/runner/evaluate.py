@@ -96,7 +96,7 @@ def _run(
             bounds = limits(request.cell_seconds, request.cell_gib, at_once)
             finished = run_isolated(pending, template, make_bench, at_once, bounds)
         elif at_once > 1:
-            finished = ((cell, b"") for cell in pool.run_in_workers(pending, template, make_bench, request.workers))
+            finished = ((cell, b"") for cell in pool.run_in_workers(pending, template, make_bench, at_once))
         else:
             finished = ((cell, b"") for cell in pool.run_here(pending, template, bench))
         for cell, log in finished:

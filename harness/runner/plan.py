@@ -15,7 +15,7 @@ from harness import protocols, registry
 from harness.backbones import backbone as backbones
 from harness.backbones.corpora import oop_exact
 from harness.datasets.digests import DigestIndex
-from harness.datasets.layout import Dataset, open_dataset
+from harness.datasets.layout import MINIATURE, Dataset, open_dataset
 from harness.errors import DataError, UserError
 from harness.files import cache_root, source_digest
 from harness.method import Method, build, parameters
@@ -197,7 +197,7 @@ def _backbone(
 ) -> backbones.Resolved:
     architecture, pretrained = request.backbone, request.pretrained
     if architecture is None:
-        if dataset.name == "beyond-mini":
+        if dataset.name == MINIATURE:
             architecture = miniature.NAME
         else:
             architecture = DEFAULT_BACKBONE[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from harness.backbones.backbone import Precision
+from harness.datasets.layout import MINIATURE
 from harness.errors import UserError
 from harness.leaderboard.differences import Difference, differences
 from harness.ledger import Ledger
@@ -69,7 +70,7 @@ def _request(row: Row, out: Path, here: Here) -> Request:
     Raises:
         UserError: the row's data are not the miniature's, and no root is given.
     """
-    if here.data is None and row.dataset != "beyond-mini":
+    if here.data is None and row.dataset != MINIATURE:
         raise UserError(f"the row was run on {row.dataset}", "give its folder with --data")
     backbone = row.backbone_record
     shipped = backbone.architecture == backbone.pretrained == miniature.NAME

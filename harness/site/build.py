@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.datasets.layout import MINIATURE
 from harness.errors import UserError
 from harness.files import cache_root, save
 from harness.leaderboard.published import PublishedTable
@@ -47,4 +48,4 @@ def build(files: Sequence[Path], out: Path, published: Sequence[PublishedTable] 
 def _miniature(rows: Sequence[Row]) -> Path | None:
     """The drawn miniature, if a row is of it and it was drawn."""
     folder = cache_root() / WORLD
-    return folder if folder.is_dir() and any(row.dataset == "beyond-mini" for row in rows) else None
+    return folder if folder.is_dir() and any(row.dataset == MINIATURE for row in rows) else None

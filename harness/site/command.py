@@ -6,6 +6,7 @@ import json
 import shlex
 from typing import Any
 
+from harness.datasets.layout import MINIATURE
 from harness.leaderboard.read import BOARD
 from harness.protocols import PROTOCOLS
 from harness.types.leaderboard import Row
@@ -30,7 +31,7 @@ def evaluate_command(row: Row) -> str:
     words += ["--seeds", ",".join(map(str, row.seeds))]
     for name, value in row.method_record.parameters.items():
         words += ["-p", f"{name}={_text(value)}"]
-    if row.dataset != "beyond-mini":
+    if row.dataset != MINIATURE:
         words += ["--data", "LAION_BEYOND_ROOT"]
     record = row.backbone_record
     words += ["--backbone", record.architecture, "--pretrained", record.pretrained, "--precision", record.precision]

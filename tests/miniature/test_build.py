@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.datasets.layout import MINI_MARKER
 from harness.errors import DataError, StorageError
 from harness.miniature import build as built
-from harness.miniature.build import IDENTITY, PARTS, build, classes, folder, instances, metadata
+from harness.miniature.build import PARTS, build, classes, folder, instances, metadata
 from harness.miniature.fingerprint import verify
 from harness.miniature.names import oop_stems
 from harness.miniature.world.domains import DOMAINS
@@ -39,7 +40,7 @@ def test_the_folders_are_complete(root):
     folders = {path.name for path in root.iterdir() if path.is_dir()}
     assert folders == {folder(domain, role) for domain in DOMAINS for role in PARTS}
     assert {"Animals20_IP", "Plants_Fugi24_OOP"} < folders
-    identity = json.loads((root / IDENTITY).read_text())
+    identity = json.loads((root / MINI_MARKER).read_text())
     assert identity["images"] == len(list(root.rglob("*.jpg"))) == 14400
     assert [path.name for path in root.parent.iterdir() if ".partial" in path.name] == []
 
@@ -95,9 +96,9 @@ def test_verify_sees_another_image_and_a_missing_one(root, tmp_path):
 
 
 def test_a_finished_miniature_is_left_alone(root):
-    before = (root / IDENTITY).stat().st_mtime_ns
+    before = (root / MINI_MARKER).stat().st_mtime_ns
     assert build(root, workers=1) == root
-    assert (root / IDENTITY).stat().st_mtime_ns == before
+    assert (root / MINI_MARKER).stat().st_mtime_ns == before
 
 
 def test_a_finished_miniature_is_served_where_nothing_can_be_written(root, monkeypatch):
@@ -142,9 +143,9 @@ def test_two_builds_at_once_do_not_collide(tmp_path):
     ("content", "message"),
     [
         ({"notes.txt": "mine"}, "is not a miniature"),
-        ({IDENTITY: '{"world": "beyond-mini-0"}'}, "another world"),
-        ({IDENTITY: "{"}, "is damaged"),
-        ({IDENTITY: "[]"}, "is damaged"),
+        ({MINI_MARKER: '{"world": "beyond-mini-0"}'}, "another world"),
+        ({MINI_MARKER: "{"}, "is damaged"),
+        ({MINI_MARKER: "[]"}, "is damaged"),
     ],
 )
 def test_nothing_is_overwritten(tmp_path, content, message):
