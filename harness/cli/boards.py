@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.cli import console
-from harness.errors import UserError
+from harness.errors import UserError, unknown_name
 from harness.leaderboard.bootstrap import MEAN
 from harness.leaderboard.statistics import PairedTest
 from harness.leaderboard.tables import Table
-from harness.leaderboard.view import ViewRow, ViewTable, read_sources, view
+from harness.leaderboard.view import HEADLINES, ViewRow, ViewTable, read_sources, view
 from harness.leaderboard.words import WORDS, short
 from harness.types.cell import POOL
 from harness.types.leaderboard import json_schema
@@ -29,9 +29,12 @@ def form(as_json: bool, markdown: bool, latex: bool) -> Form:
     return wanted[0] if wanted else "text"
 
 
-def show(files: Sequence[Path], metric: str, baseline: str | None, cost: bool, wanted: Form) -> int:
+def show(files: Sequence[Path], metric: str | None, baseline: str | None, cost: bool, wanted: Form) -> int:
     """Run ``harness leaderboard show``."""
-    made = view(read_sources(files), metric, baseline, or_headline=True)
+    made = view(read_sources(files), metric or HEADLINES[0], baseline, or_headline=True)
+    if metric and made and all(table.metric != metric for table in made):
+        there = {name for table in made for one in table.rows for stats in one.row.domains.values() for name in stats}
+        raise unknown_name("metric in these files", metric, there)
     if wanted == "json":
         console.document([_table_json(table) for table in made])
         return 0

@@ -20,7 +20,12 @@ Address = Annotated[str, typer.Argument(help="FILE#ROW; ROW is an id, a method, 
 @app.command()
 def show(
     files: Files,
-    metric: Annotated[str, typer.Option("--metric", "-m", help="E.g. h_mean, oop_top1, joint_h_mean.")] = "h_mean",
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            "--metric", "-m", help="E.g. h_mean, oop_top1, joint_h_mean.", show_default="h_mean, or what the rows have"
+        ),
+    ] = None,
     baseline: Annotated[str | None, typer.Option("--baseline", help="Method to test the others against.")] = None,
     cost: Annotated[bool, typer.Option("--cost", help="Seconds, memory and trainable parameters too.")] = False,
     json: Json = False,

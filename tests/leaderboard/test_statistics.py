@@ -289,6 +289,9 @@ def test_the_command_shows_ranks_tests_costs_and_holes(tmp_path: Path, shared_la
     assert "22.5" in lines["fsnl"], "nine cells of 2.5 seconds"
     assert harness("leaderboard", "show", tmp_path, "--baseline", "zero_shoot")[0] == 2
     assert "did you mean h_mean?" in harness("leaderboard", "show", tmp_path, "-m", "hmean")[2]
+    code, out, err = harness("leaderboard", "show", tmp_path, "-m", "cluster_gap")
+    assert (code, out) == (2, ""), "no other metric is shown in its place"
+    assert "no metric in these files named 'cluster_gap'" in err
 
 
 def test_a_narrow_terminal_shows_every_method(
