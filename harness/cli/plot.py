@@ -12,7 +12,16 @@ from harness.errors import DataError, UserError, unknown_name
 
 app = typer.Typer(help="Draw figures, PNG or SVG.", no_args_is_help=True)
 
-Figure = Annotated[Path, typer.Option("--out", "-o", help="The figure, .svg or .png.")]
+
+def _figure(out: Path) -> Path:
+    """A name that no figure can have is refused before anything is computed."""
+    from harness.plots.style import kind_of
+
+    kind_of(out)
+    return out
+
+
+Figure = Annotated[Path, typer.Option("--out", "-o", callback=_figure, help="The figure, .svg or .png.")]
 Protocol = Annotated[str | None, typer.Option("--protocol", help="Only rows of this protocol.")]
 
 
@@ -61,10 +70,14 @@ def zero_shot(
     from harness.leaderboard.view import read_sources
     from harness.plots.zero_shot import plot_zero_shot
 
-    rows = [row for row in read_sources(files).rows if protocol in (None, row.protocol)]
-    chosen = sorted((row for row in rows if row.method == method), key=lambda r: (r.dataset, r.backbone, r.protocol))
-    if not chosen:
+    rows = read_sources(files).rows
+    found = [row for row in rows if row.method == method]
+    if not found:
         raise unknown_name("method in these files", method, {row.method for row in rows})
+    chosen = [row for row in found if protocol in (None, row.protocol)]
+    if not chosen:
+        raise unknown_name(f"protocol in the rows of {method}", str(protocol), {row.protocol for row in found})
+    chosen.sort(key=lambda row: (row.dataset, row.backbone, row.protocol))
     plot_zero_shot(chosen, out, published_tables() if published else ())
     return _done(out)
 
@@ -79,7 +92,7 @@ def tsne(
     pretrained: Annotated[str | None, typer.Option("--pretrained", help="Published tag or weights file.")] = None,
     precision: Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")] = "fp32",
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Images of each side at most.")] = 3000,
+    limit: Annotated[int, typer.Option("--limit", min=5, help="Images of each side at most.")] = 3000,
     cache: Cache = None,
     workers: Workers = CORES,
 ) -> int:

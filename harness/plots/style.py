@@ -117,6 +117,18 @@ def title(figure: Figure, text: str) -> None:
     figure.suptitle(wrapped(figure, text, 11), x=0.02, ha="left", fontsize=11)
 
 
+def kind_of(out: Path) -> str:
+    """The format of a figure, png or svg, by the ending of the file's name.
+
+    Raises:
+        UserError: another ending.
+    """
+    kind = out.suffix.lower().lstrip(".")
+    if kind not in ("png", "svg"):
+        raise UserError(f"{out.name} is neither PNG nor SVG", "let the file's name end in .png or .svg")
+    return kind
+
+
 def save(figure: Figure, out: Path, title: str) -> None:
     """Write a figure as PNG or SVG, by the ending of the file's name.
 
@@ -124,9 +136,7 @@ def save(figure: Figure, out: Path, title: str) -> None:
         UserError: another ending.
         StorageError: the file cannot be written.
     """
-    kind = out.suffix.lower().lstrip(".")
-    if kind not in ("png", "svg"):
-        raise UserError(f"{out.name} is neither PNG nor SVG", "let the file's name end in .png or .svg")
+    kind = kind_of(out)
     # No date and no version of the library: they would differ tomorrow.
     metadata = {"Date": None, "Creator": None, "Title": title} if kind == "svg" else {"Software": None, "Title": title}
     content = io.BytesIO()

@@ -184,12 +184,15 @@ def test_a_domain_without_figures_is_said_to_have_failed(tmp_path: Path) -> None
     ("arguments", "sentence"),
     [
         (["shots", "BOARD", "--out", "figure.jpg"], "figure.jpg is neither PNG nor SVG"),
+        (["tsne", "--domain", "nowhere", "--out", "figure.gif"], "figure.gif is neither PNG nor SVG"),
+        (["tsne", "--domain", "Food", "--limit", "4"], "Invalid value for '--limit'"),
         (["shots", "nowhere.json"], "nowhere.json cannot be read: no such file"),
         (["shots", "BOARD", "--metric", "h_men"], "no metric named 'h_men'"),
         (["shots", "BOARD", "--protocol", "paper-2025"], "no row matches --protocol paper-2025"),
         (["shots", "BOTH"], "choose one with --protocol"),
         (["shots", "CLUSTERS"], "no few-shot row has oop_top1"),
         (["zero-shot", "BOARD", "--method", "zero_shoot"], "did you mean zero_shot?"),
+        (["zero-shot", "BOARD", "--protocol", "clean"], "did you mean clean-v1?"),
         (["shots", "BROKEN"], "is no valid leaderboard"),
     ],
 )
