@@ -32,9 +32,13 @@ def export(
     from harness import manifests
     from harness.cli import console
     from harness.cli.evaluate import numbers, split
+    from harness.errors import UserError
+    from harness.protocols import PROTOCOLS
     from harness.runner.export import draws
     from harness.runner.request import Request
 
+    if protocol in PROTOCOLS and PROTOCOLS[protocol].scoring == "clusters":
+        raise UserError(f"{protocol} draws nothing", "use clean-v1 or paper-2025")
     request = Request(
         methods=(),
         domains=tuple(split(",".join(domain))) if domain else None,

@@ -248,6 +248,7 @@ def test_a_missing_class_folder_is_a_sentence(evaluate, tmp_path):
         (("evaluate", "--all-domains", "--seeds", "9" * 19), f"--seeds '{'9' * 19}' is no list of numbers"),
         (("evaluate", "--all-domains", "--plugin", "all,fsln"), "did you mean fsnl?"),
         (("bench", "matching", "--seeds", "0"), "Invalid value for '--seeds'"),
+        (("manifest", "export", "--protocol", "clustering", "--out", "draws"), "clustering draws nothing"),
         (("features", "clear", "abc"), "no encoder named 'abc'"),
         (("evaluate", "--all-domains", "--device", "tpu"), "no device named 'tpu'"),
         (("evaluate", "--all-domains", "--precision", "fp8"), "no precision named 'fp8'"),
