@@ -109,6 +109,18 @@ def source_digest(places: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+def expanded(path: Path) -> Path:
+    """A path whose ``~`` is the user's home folder, and ``~name`` another's.
+
+    Raises:
+        StorageError: there is no such home folder.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise StorageError(f"{path} is nowhere: there is no such home folder", "write the whole path") from None
+
+
 def cache_root(given: Path | None = None) -> Path:
     """The cache folder: the given one, else the variable HARNESS_CACHE, else the user's own cache folder.
 

@@ -19,7 +19,7 @@ def miniature(out: Path, workers: int) -> int:
     from harness.miniature.build import build
 
     with counted(console.reporter(), "concepts") as progress:
-        root = build(out.expanduser(), partial(progress, "drawing beyond-mini"), workers)
+        root = build(out, partial(progress, "drawing beyond-mini"), workers)
     print(root)
     return 0
 
@@ -31,7 +31,7 @@ def check(root: Path, context_length: int, workers: int, json: bool) -> int:
 
     tokenizer = openclip.tokenizer("ViT-B-32")
     with counted(console.reporter(), "images") as progress:
-        report = run(root.expanduser(), progress, lambda text: len(tokenizer.encode(text)) + 2, context_length, workers)
+        report = run(root, progress, lambda text: len(tokenizer.encode(text)) + 2, context_length, workers)
     if json:
         console.document(report.model_dump(mode="json"))
     else:
@@ -46,7 +46,7 @@ def download(dest: Path, domains: Sequence[str] | None, revision: str | None, of
 
     names = [name.strip() for text in domains or () for name in text.split(",") if name.strip()]
     with counted(console.reporter(), "files") as progress:
-        root = run(dest.expanduser(), names or None, revision or REVISION, offline, progress)
+        root = run(dest, names or None, revision or REVISION, offline, progress)
     print(root)
     return 0
 

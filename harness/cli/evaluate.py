@@ -178,7 +178,7 @@ def _dry_run(request: Request, report: console.BarReporter | console.LineReporte
 
     with only_results():
         plan = make_plan(request, report)
-    known = Ledger(request.out.expanduser()).known(job.spec.key for job in plan.jobs)
+    known = Ledger(request.out).known(job.spec.key for job in plan.jobs)
     columns = ("method", "domain", "shots", "seed", "state", "cell")
     rows = [
         (s.method.name, s.domain, s.shots, s.seed, "known" if s.key in known else "to run", s.key)

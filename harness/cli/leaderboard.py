@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import CORES, Cache, Data, Files, Json, Published, Workers
+from harness.cli.options import CORES, Cache, Data, Files, Json, Published, Workers, path
 
 app = typer.Typer(help="Look at results, compare, verify and submit them.", no_args_is_help=True)
 
-File = Annotated[Path, typer.Argument(help="Leaderboard file, results folder or submission.")]
+File = Annotated[Path, typer.Argument(parser=path, help="Leaderboard file, results folder or submission.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Tables for a README.")]
 Latex = Annotated[bool, typer.Option("--latex", help="Tables for a paper (booktabs).")]
 Address = Annotated[str, typer.Argument(help="FILE#ROW; ROW is an id, a method, or a method with shots: fsnl@4.")]
@@ -41,7 +41,9 @@ def show(
 @app.command()
 def compare(
     a: File,
-    b: Annotated[Path | None, typer.Argument(help="The other one, unless --published.", show_default=False)] = None,
+    b: Annotated[
+        Path | None, typer.Argument(parser=path, help="The other one, unless --published.", show_default=False)
+    ] = None,
     published: Published = False,
     json: Json = False,
     markdown: Markdown = False,
@@ -54,7 +56,7 @@ def compare(
 
 
 @app.command()
-def diff(a: File, b: Annotated[Path, typer.Argument(help="The other one.")], json: Json = False) -> int:
+def diff(a: File, b: Annotated[Path, typer.Argument(parser=path, help="The other one.")], json: Json = False) -> int:
     """List every difference of two leaderboards, to the last digit; exit code 3 if there is one."""
     from harness.cli import beside
 
@@ -73,7 +75,8 @@ def schema() -> int:
 def verify(
     file: File,
     data: Annotated[
-        Path | None, typer.Option("--data", help="LAION-Beyond root to check the labels, images and draws against.")
+        Path | None,
+        typer.Option("--data", parser=path, help="LAION-Beyond root to check the labels, images and draws against."),
     ] = None,
     mark: Annotated[bool, typer.Option("--mark/--no-mark", help="Write verified.json beside the file.")] = True,
     cache: Cache = None,
@@ -88,7 +91,8 @@ def verify(
 
 @app.command()
 def submit(
-    row: Address, out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("submission.zip")
+    row: Address,
+    out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="The file to write.")] = Path("submission.zip"),
 ) -> int:
     """Write one row with all that `verify` needs, without images, into one file."""
     from harness.cli import trust
@@ -99,11 +103,15 @@ def submit(
 @app.command()
 def build(
     files: Files,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write index.html into.")] = Path("site"),
+    out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="Folder to write index.html into.")] = Path(
+        "site"
+    ),
     published: Published = False,
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="LAION-Beyond root to take thumbnails from.", show_default="the miniature's"),
+        typer.Option(
+            "--data", parser=path, help="LAION-Beyond root to take thumbnails from.", show_default="the miniature's"
+        ),
     ] = None,
 ) -> int:
     """Make a page of leaderboard files: one file that opens from disk and needs no network."""
@@ -116,7 +124,8 @@ def reproduce(
     row: Address,
     data: Data = None,
     pretrained: Annotated[
-        Path | None, typer.Option("--pretrained", help="Weights file, if the row's were one.", show_default=False)
+        Path | None,
+        typer.Option("--pretrained", parser=path, help="Weights file, if the row's were one.", show_default=False),
     ] = None,
     device: Annotated[
         str | None, typer.Option("--device", help="Another device than the row's.", show_default="the row's")

@@ -13,7 +13,7 @@ import typer
 
 from harness import __version__
 from harness.cli import config, leaderboard, manifests, plot, plugins
-from harness.cli.options import CORES, Cache, Data, Folders, Json, Shots, Workers
+from harness.cli.options import CORES, Backbone, Cache, Data, Device, Folders, Json, Pretrained, Shots, Workers, path
 from harness.errors import HarnessError
 from harness.files import refused
 
@@ -59,7 +59,9 @@ def evaluate(
     context: typer.Context,
     config_file: Annotated[
         Path | None,
-        typer.Option("--config", callback=config.use, is_eager=True, help="TOML file: keys are the options' names."),
+        typer.Option(
+            "--config", parser=path, callback=config.use, is_eager=True, help="TOML file: keys are the options' names."
+        ),
     ] = None,
     plugin: Annotated[
         str | None,
@@ -73,7 +75,8 @@ def evaluate(
     seeds: Annotated[str, typer.Option("--seeds", help="Numbers of the few-shot draws, e.g. 1,2,3 or 1-3.")] = "1-3",
     protocol: Annotated[str, typer.Option("--protocol", help="clean-v1, paper-2025 or clustering.")] = "clean-v1",
     manifests: Annotated[
-        Path | None, typer.Option("--manifests", help="Folder of draws to run.", show_default="drawn by the protocol")
+        Path | None,
+        typer.Option("--manifests", parser=path, help="Folder of draws to run.", show_default="drawn by the protocol"),
     ] = None,
     preset: Annotated[str | None, typer.Option("--preset", help="Parameter preset of the methods.")] = None,
     param: Annotated[
@@ -87,18 +90,12 @@ def evaluate(
     ] = None,
     data: Data = None,
     folder: Folders = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option("--backbone", help="open_clip architecture.", show_default="beyond-mini, or ViT-B-16 with --data"),
-    ] = None,
-    pretrained: Annotated[
-        str | None,
-        typer.Option("--pretrained", help="Published tag or weights file.", show_default="laion400m_e32 for ViT-B-16"),
-    ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
+    backbone: Backbone = None,
+    pretrained: Pretrained = None,
+    device: Device = "auto",
     precision: Annotated[str, typer.Option("--precision", help="fp32, tf32, bf16 or fp16.")] = "fp32",
     compiled: Annotated[bool, typer.Option("--compile", help="Learn names through torch.compile.")] = False,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Results folder.")] = Path("results"),
+    out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="Results folder.")] = Path("results"),
     cache: Cache = None,
     workers: Workers = CORES,
     isolate: Annotated[bool, typer.Option("--isolate", help="Run every cell in a process of its own.")] = False,
@@ -138,7 +135,7 @@ def doctor(cache: Cache = None, json: Json = False) -> int:
 
 @data_app.command("miniature")
 def data_miniature(
-    out: Annotated[Path, typer.Option("--out", help="Folder to make.")], workers: Workers = CORES
+    out: Annotated[Path, typer.Option("--out", parser=path, help="Folder to make.")], workers: Workers = CORES
 ) -> int:
     """Draw the miniature beyond-mini into a folder: the same images on every run."""
     from harness.cli import data as command
@@ -148,7 +145,7 @@ def data_miniature(
 
 @data_app.command("check")
 def data_check(
-    root: Annotated[Path, typer.Argument(help="LAION-Beyond root.")],
+    root: Annotated[Path, typer.Argument(parser=path, help="LAION-Beyond root.")],
     context_length: Annotated[int, typer.Option(min=1, help="Tokens of a prompt that the text tower takes.")] = 77,
     workers: Workers = CORES,
     json: Json = False,
@@ -161,7 +158,7 @@ def data_check(
 
 @data_app.command("download")
 def data_download(
-    dest: Annotated[Path, typer.Argument(help="Where to put the data.")],
+    dest: Annotated[Path, typer.Argument(parser=path, help="Where to put the data.")],
     domain: Annotated[list[str] | None, typer.Option("--domain", "-d", help="Only these domains.")] = None,
     revision: Annotated[str | None, typer.Option(help="Revision of the data set.", show_default="pinned")] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use what is there; say what is missing.")] = False,
@@ -204,7 +201,9 @@ def features_verify(cache: Cache = None) -> int:
 @bench_app.command("matching")
 def bench_matching(
     check: Annotated[bool, typer.Option("--check", help="Exit code 3 if a ratio is below its floor.")] = False,
-    json_out: Annotated[Path | None, typer.Option("--json-out", help="File to keep the figures in.")] = None,
+    json_out: Annotated[
+        Path | None, typer.Option("--json-out", parser=path, help="File to keep the figures in.")
+    ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Instances per case.")] = 20,
     threads: Annotated[
         int | None,
@@ -215,7 +214,9 @@ def bench_matching(
     ] = None,
     crossover: Annotated[
         Path | None,
-        typer.Option("--crossover", help="Measure which backend `auto` should take on this GPU, into FILE."),
+        typer.Option(
+            "--crossover", parser=path, help="Measure which backend `auto` should take on this GPU, into FILE."
+        ),
     ] = None,
 ) -> int:
     """Time matching against lapx and scipy, side by side, under pytest-benchmark."""

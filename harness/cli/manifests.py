@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import CORES, Cache, Data, Folders, Shots, Workers
+from harness.cli.options import CORES, Cache, Data, Folders, Shots, Workers, path
 
 app = typer.Typer(help="Few-shot draws as files that others can run.", no_args_is_help=True)
 
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of manifests.")]
+Out = Annotated[Path, typer.Option("--out", "-o", parser=path, help="Folder of manifests.")]
 
 
 @app.command()
@@ -50,19 +50,20 @@ def export(
         cache=cache,
         workers=workers,
     )
-    written = [manifests.write(out.expanduser(), manifest) for manifest in draws(request, console.reporter())]
+    written = [manifests.write(out, manifest) for manifest in draws(request, console.reporter())]
     print(f"{len(written)} draws in {out}")
     return 0
 
 
 @app.command("import")
 def take_over(
-    files: Annotated[list[Path], typer.Argument(help="Manifest files of any name, also written by hand.")], out: Out
+    files: Annotated[list[Path], typer.Argument(parser=path, help="Manifest files of any name, also written by hand.")],
+    out: Out,
 ) -> int:
     """Check the form of draws and put them into a folder, each under its sha256; `evaluate --manifests` runs them."""
     from harness import manifests
 
-    for manifest in [manifests.read(file.expanduser()) for file in files]:
-        path = manifests.write(out.expanduser(), manifest)
+    for manifest in [manifests.read(file) for file in files]:
+        path = manifests.write(out, manifest)
         print(f"{manifest.domain}, {manifest.shots} shots, seed {manifest.seed}, {manifest.protocol}: {path}")
     return 0

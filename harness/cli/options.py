@@ -8,18 +8,37 @@ from typing import Annotated
 
 import typer
 
+from harness.files import expanded
+
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def path(text: str) -> Path:
+    """Reads paths of options and arguments: a shell leaves the ``~`` of ``--out=~/results`` as it is."""
+    return expanded(Path(text))
+
 
 Cache = Annotated[
     Path | None,
-    typer.Option("--cache", help="Cache folder (also: HARNESS_CACHE).", show_default="the user's cache"),
+    typer.Option("--cache", parser=path, help="Cache folder (also: HARNESS_CACHE).", show_default="the user's cache"),
 ]
-Data = Annotated[Path | None, typer.Option("--data", help="LAION-Beyond root.", show_default="the miniature")]
+Data = Annotated[
+    Path | None, typer.Option("--data", parser=path, help="LAION-Beyond root.", show_default="the miniature")
+]
 Folders = Annotated[
     list[str] | None, typer.Option("--folder", help="Folder to take where a domain and side has several.")
 ]
+Backbone = Annotated[
+    str | None,
+    typer.Option("--backbone", help="open_clip architecture.", show_default="beyond-mini, or ViT-B-16 with --data"),
+]
+Pretrained = Annotated[
+    str | None,
+    typer.Option("--pretrained", help="Published tag or weights file.", show_default="laion400m_e32 for ViT-B-16"),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")]
 Shots = Annotated[str, typer.Option("--shots", help="Images per class, e.g. 1,2,4,8,16.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Workers = Annotated[int, typer.Option("--workers", "-w", help="Processes that compute, and threads that read images.")]
 Published = Annotated[bool, typer.Option("--published", help="Set the paper's own figures beside ours.")]
-Files = Annotated[list[Path], typer.Argument(help="Leaderboard files.")]
+Files = Annotated[list[Path], typer.Argument(parser=path, help="Leaderboard files, results folders or submissions.")]

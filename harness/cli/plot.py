@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import CORES, Cache, Data, Files, Folders, Published, Workers
+from harness.cli.options import (
+    CORES,
+    Backbone,
+    Cache,
+    Data,
+    Device,
+    Files,
+    Folders,
+    Pretrained,
+    Published,
+    Workers,
+    path,
+)
 from harness.errors import DataError, UserError, unknown_name
 
 app = typer.Typer(help="Draw figures, PNG or SVG.", no_args_is_help=True)
@@ -21,7 +33,7 @@ def _figure(out: Path) -> Path:
     return out
 
 
-Figure = Annotated[Path, typer.Option("--out", "-o", callback=_figure, help="The figure, .svg or .png.")]
+Figure = Annotated[Path, typer.Option("--out", "-o", parser=path, callback=_figure, help="The figure, .svg or .png.")]
 Protocol = Annotated[str | None, typer.Option("--protocol", help="Only rows of this protocol.")]
 
 
@@ -88,10 +100,10 @@ def tsne(
     out: Figure = Path("tsne.svg"),
     data: Data = None,
     folder: Folders = None,
-    backbone: Annotated[str | None, typer.Option("--backbone", help="open_clip architecture.")] = None,
-    pretrained: Annotated[str | None, typer.Option("--pretrained", help="Published tag or weights file.")] = None,
+    backbone: Backbone = None,
+    pretrained: Pretrained = None,
     precision: Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")] = "fp32",
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
+    device: Device = "auto",
     limit: Annotated[int, typer.Option("--limit", min=5, help="Images of each side at most.")] = 3000,
     cache: Cache = None,
     workers: Workers = CORES,

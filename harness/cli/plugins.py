@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import Json
+from harness.cli.options import Json, path
 
 app = typer.Typer(help="List, write or check plugins.", invoke_without_command=True)
 
@@ -62,7 +62,9 @@ def plugins(json: bool, strict: bool) -> int:
 @app.command()
 def new(
     name: Annotated[str, typer.Argument(help="Of the method and of its package, e.g. my_method.")],
-    into: Annotated[Path, typer.Option("--into", help="Folder to write it into.", show_default="here")] = Path(),
+    into: Annotated[
+        Path, typer.Option("--into", parser=path, help="Folder to write it into.", show_default="here")
+    ] = Path(),
 ) -> int:
     """Write an installable package with one method, its tests and a README."""
     from harness.scaffold import write_package

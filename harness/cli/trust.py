@@ -22,7 +22,6 @@ EXIT_DIFFERENT = 3
 
 def verify(file: Path, data: Path | None, mark: bool, cache: Path | None, workers: int, as_json: bool) -> int:
     """Run ``harness leaderboard verify``; 3 if a row is not verified."""
-    file = file.expanduser()
     board, evidence = open_file(file)
     if not board.rows:
         raise UserError(f"{file} holds no row", "run `harness evaluate --plugin fsnl --all-domains` first")
@@ -30,7 +29,7 @@ def verify(file: Path, data: Path | None, mark: bool, cache: Path | None, worker
     if data is not None:
         from harness.runner.truth import DataTruth  # only here are images read
 
-        truth = DataTruth(data.expanduser(), board.rows, cache_root(cache), workers, console.reporter())
+        truth = DataTruth(data, board.rows, cache_root(cache), workers, console.reporter())
     verdicts = [check(row, evidence, truth) for row in board.rows]
     if as_json:
         console.document([_json(verdict) for verdict in verdicts])
@@ -46,7 +45,7 @@ def submit(address: str, out: Path) -> int:
     """Run ``harness leaderboard submit``."""
     _, row, evidence = open_row(address)
     content = submission.pack(row, evidence, evidence.costs().get(row.id))
-    save(out.expanduser(), content, "the submission", "choose another file with --out")
+    save(out, content, "the submission", "choose another file with --out")
     what = f"{row.method}@{row.shots} ({row.id}), {len(content):,} bytes"
     print(f"{out}: {what}; check it with `harness leaderboard verify`")
     return 0

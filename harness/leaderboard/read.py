@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.errors import DataError, UserError, closest
-from harness.files import PERMISSIONS
+from harness.files import PERMISSIONS, expanded
 from harness.leaderboard.migrate import migrate
 from harness.types.leaderboard import Leaderboard, Row
 
@@ -61,7 +61,7 @@ def parse_board(content: bytes, where: str) -> Leaderboard:
 def split_address(address: str) -> tuple[Path, str]:
     """The file and what is said of the row in ``FILE#ROW``; a folder stands for its ``leaderboard.json``."""
     name, _, wanted = address.rpartition("#") if "#" in address and not Path(address).exists() else (address, "", "")
-    path = Path(name).expanduser()
+    path = expanded(Path(name))
     return path / BOARD if path.is_dir() else path, wanted
 
 

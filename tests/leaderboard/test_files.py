@@ -190,6 +190,26 @@ def test_a_row_that_is_not_one_is_a_sentence(shared_lab: Lab, wanted: str, messa
     assert hint in str(error.value.hint)
 
 
+def test_a_tilde_is_the_home_folder_wherever_it_stands(
+    shared_lab: Lab, harness: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ours").symlink_to(shared_lab.out)
+    for words in (
+        ("leaderboard", "show", "~/ours"),
+        ("leaderboard", "diff", "~/ours", "~/ours/leaderboard.json"),
+        ("leaderboard", "build", "~/ours", "--out=~/site"),
+        ("leaderboard", "submit", "~/ours#fsnl", "--out=~/one.zip"),
+        ("plot", "zero-shot", "~/ours", "--out=~/bars.svg"),
+    ):
+        code, _, err = harness(*words)
+        assert code == 0, err
+    assert {path.name for path in tmp_path.iterdir()} == {"ours", "site", "one.zip", "bars.svg"}
+    code, _, err = harness("leaderboard", "show", "~nobody-of-this-name/ours")
+    assert (code, "there is no such home folder" in err) == (2, True)
+
+
 # -- the schema ------------------------------------------------------------------------------------------------------
 
 
