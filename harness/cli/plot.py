@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +22,10 @@ from harness.cli.options import (
     path,
 )
 from harness.errors import DataError, UserError, unknown_name
+
+if TYPE_CHECKING:
+    from harness.leaderboard.published import PublishedTable
+    from harness.types.leaderboard import Row
 
 app = typer.Typer(help="Draw figures, PNG or SVG.", no_args_is_help=True)
 
@@ -48,7 +53,6 @@ def shots(
     published: Published = False,
 ) -> int:
     """Accuracy against shots, a panel per domain (the paper's Figure 5)."""
-    from harness.leaderboard.published import published_tables
     from harness.leaderboard.view import read_sources, view
     from harness.plots.reading import one_setting
     from harness.plots.reference import comparable
@@ -64,7 +68,7 @@ def shots(
         raise UserError(f"no few-shot row has {metric}", "run `harness evaluate --shots 1,2,4,8,16` first")
     made = [row for table in view(sources, metric) for row in table.rows]
     intervals = {(one.row.id, place): found for one in made for place, found in one.intervals.items()}
-    printed = comparable(published_tables(), rows[0]) if published else ()
+    printed = comparable(_published(rows[:1]), rows[0]) if published else ()
     plot_shots(rows, out, metric, intervals, printed)
     return _done(out)
 
@@ -78,7 +82,6 @@ def zero_shot(
     published: Published = False,
 ) -> int:
     """Accuracy on IP and OOP concepts without any image, bars per domain (the paper's Figure 4)."""
-    from harness.leaderboard.published import published_tables
     from harness.leaderboard.view import read_sources
     from harness.plots.zero_shot import plot_zero_shot
 
@@ -90,7 +93,7 @@ def zero_shot(
     if not chosen:
         raise unknown_name(f"protocol in the rows of {method}", str(protocol), {row.protocol for row in found})
     chosen.sort(key=lambda row: (row.dataset, row.backbone, row.protocol))
-    plot_zero_shot(chosen, out, published_tables() if published else ())
+    plot_zero_shot(chosen, out, _published(chosen) if published else ())
     return _done(out)
 
 
@@ -140,6 +143,18 @@ def tsne(
     title = f"{domain}: image features of {record.architecture}/{record.pretrained} (t-SNE)"
     plot_tsne(features, names, title, out)
     return _done(out)
+
+
+def _published(rows: Sequence[Row]) -> tuple[PublishedTable, ...]:
+    """The paper's tables; says so where none of them is of the rows' data and model."""
+    from harness.cli import console
+    from harness.leaderboard.published import published_tables
+    from harness.plots.reference import comparable
+
+    tables = tuple(published_tables())
+    for dataset, backbone in {(row.dataset, row.backbone): row for row in rows if not comparable(tables, row)}:
+        console.err().print(f"no figure is published for {dataset} with {backbone}", markup=False)
+    return tables
 
 
 def _done(out: Path) -> int:

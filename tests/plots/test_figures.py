@@ -114,6 +114,17 @@ def test_published_figures_stand_in_the_plot_only_where_the_setting_is_the_same(
     assert {"zero_shot, published, IP", "zero_shot, published, OOP"} <= set(words(out))
 
 
+@pytest.mark.parametrize("command", ["shots", "zero-shot"])
+def test_where_nothing_is_published_for_the_rows_it_is_said(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    words = ["plot", command, str(file), "--out", str(tmp_path / "figure.svg")]
+    assert execute([*words, "--published"]) == 0
+    assert "no figure is published for " in capsys.readouterr().err
+    assert execute(words) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_zero_shot_bars_carry_their_figures(file: Path, tmp_path: Path) -> None:
     out = tmp_path / "figure.svg"
     assert execute(["plot", "zero-shot", str(file), "--out", str(out)]) == 0
