@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness import __version__, registry
 from harness.cli import console
-from harness.errors import StorageError
+from harness.errors import HarnessError
 from harness.files import cache_root
 from harness.miniature import model as miniature
 from harness.miniature.build import WORLD
@@ -91,9 +91,10 @@ def _cache(root: Path) -> list[Check]:
     try:
         found = store.entries(root / "features")
         count, size = sum(e.images for e in found), sum(e.bytes for e in found)
-        state = f"{count:,} features of {len(found)} encoders, {size / 1e6:.1f} MB"
+        limit = store.size_limit()
+        state = f"{count:,} features of {len(found)} encoders, {size / 1e6:,.1f} of at most {limit / 1e6:,.0f} MB"
         lines.append(("feature cache", state, "", True))
-    except StorageError as error:
+    except HarnessError as error:
         lines.append(("feature cache", error.message, error.hint or "", False))
     drawn = os.access(root / WORLD, os.F_OK)
     lines.append(("beyond-mini", "drawn" if drawn else "not drawn yet", "" if drawn else "drawn on first use", True))

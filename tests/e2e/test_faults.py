@@ -319,3 +319,11 @@ def test_a_full_disk_is_a_sentence_and_what_is_finished_stays(evaluate, tmp_path
     assert "no space left on device" in answer.err
     assert {p: p.read_bytes() for p in sorted((tmp_path / "results").rglob("*.json"))} == before
     assert not list((tmp_path / "results").rglob(".tmp-*"))
+
+
+def test_the_doctor_names_a_cache_limit_that_is_no_size(harness, monkeypatch):
+    monkeypatch.setenv("HARNESS_CACHE_LIMIT", "plenty")
+    answer = harness("doctor", "--json")
+    told = {line["what"]: line for line in json.loads(answer.out)}
+    assert (answer.code, told["feature cache"]["ok"]) == (1, False)
+    assert "HARNESS_CACHE_LIMIT is 'plenty'" in told["feature cache"]["state"]
