@@ -39,6 +39,8 @@ Pretrained = Annotated[
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")]
 Shots = Annotated[str, typer.Option("--shots", help="Images per class, e.g. 1,2,4,8,16.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-Workers = Annotated[int, typer.Option("--workers", "-w", help="Processes that compute, and threads that read images.")]
+Workers = Annotated[
+    int, typer.Option("--workers", "-w", min=1, help="Processes that compute, and threads that read images.")
+]
 Published = Annotated[bool, typer.Option("--published", help="Set the paper's own figures beside ours.")]
 Files = Annotated[list[Path], typer.Argument(parser=path, help="Leaderboard files, results folders or submissions.")]
