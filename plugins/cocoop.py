@@ -64,7 +64,7 @@ class CoCoOp(Trained):
             uniform(task, width, hidden, inputs=hidden),
             uniform(task, width, inputs=hidden),
         ]
-        self.columns_: dict[bytes, dict[str, Tensor]] = {}
+        self.known_: dict[tuple[str, ...], dict[bytes, Tensor]] = {}
         groups = self.context_.by_length(task.names)
 
         def loss(batch: Batch) -> Tensor:
@@ -75,12 +75,15 @@ class CoCoOp(Trained):
 
     def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
         """``logit_scale * image_i . text_ij`` with the prompt of name j made for image i."""
-        # A name's column is the same in every vocabulary, and the joint one repeats the others: kept by the images.
-        columns = self.columns_.setdefault(hashlib.sha256(image.cpu().numpy().tobytes()).digest(), {})
-        missing = list(dict.fromkeys(name for name in vocabulary.names if name not in columns))
-        if missing:
-            columns.update(zip(missing, self._scores(image, missing).unbind(dim=1), strict=True))
-        return torch.stack([columns[name] for name in vocabulary.names], dim=1)
+        # Whoever asks about all names asks about some of them later: scores are kept by vocabulary and image.
+        keys = [hashlib.sha256(row.tobytes()).digest() for row in image.cpu().numpy()]
+        for names, rows in self.known_.items():
+            if set(names) >= set(vocabulary.names) and rows.keys() >= set(keys):
+                place = {name: j for j, name in enumerate(names)}
+                return torch.stack([rows[key] for key in keys])[:, [place[name] for name in vocabulary.names]]
+        scores = self._scores(image, vocabulary.names)
+        self.known_.setdefault(vocabulary.names, {}).update(zip(keys, scores, strict=True))
+        return scores
 
     def _scores(self, image: Tensor, names: Sequence[str]) -> Tensor:
         groups = self.context_.by_length(names)

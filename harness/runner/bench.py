@@ -123,7 +123,8 @@ class Bench:
         image, kept = self.encoder.features(readable, views=1)
         label = torch.tensor([labels[id(readable[i])] for i in kept], device=self.device)
         there = {readable[i].path for i in kept}
-        return Features(image, label, tuple(sorted(s.path for s in sources if s.path not in there)))
+        gone = tuple(sorted(s.path for s in sources if s.path not in there))
+        return Features(image, label, gone, tuple(readable[i].sha256 for i in kept))
 
 
 def _pool_split(data: DomainData, name: Pool | Literal["ip"]) -> Split | None:

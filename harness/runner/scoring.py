@@ -37,7 +37,10 @@ class Answers:
 def ask(
     method: Method, name: str, scored: dict[str, Features], names: dict[str, tuple[str, ...]], hint: str
 ) -> Answers:
-    """The predictions of a method for both sides' images in their own and in the joint vocabulary.
+    """The predictions of a method for both sides' images in the joint and in their own vocabulary.
+
+    In the joint one a method must not learn which side an image is from: both come together, by the sha256 of the
+    images, and before the vocabularies that would tell.
 
     Args:
         method: fitted.
@@ -50,19 +53,31 @@ def ask(
         MethodError: scores that the contract forbids.
         FixedVocabulary: the method cannot even score the OOP names.
     """
-    vocabularies = {"oop": Vocabulary.of(hint, oop=names["oop"])}
+    joint: dict[str, Indices] = {}
+    refused = None
     if "ip" in scored:
-        joint = Vocabulary.of(hint, oop=names["oop"], ip=names["ip"])
-        vocabularies |= {"ip": Vocabulary.of(hint, ip=names["ip"]), "joint_oop": joint, "joint_ip": joint}
-    predicted: dict[str, Indices] = {}
-    for key, vocabulary in vocabularies.items():
         try:
-            predicted[key] = predict(method, name, scored[key.removeprefix("joint_")].image[:, 0], vocabulary)
+            joint = _mixed(method, name, scored, Vocabulary.of(hint, oop=names["oop"], ip=names["ip"]))
         except FixedVocabulary as answer:
-            if key == "oop":
-                raise
-            return Answers(predicted, answer.message)
-    return Answers(predicted, None)
+            refused = answer.message
+    own = {"oop": predict(method, name, scored["oop"].image[:, 0], Vocabulary.of(hint, oop=names["oop"]))}
+    if joint:
+        try:
+            own["ip"] = predict(method, name, scored["ip"].image[:, 0], Vocabulary.of(hint, ip=names["ip"]))
+        except FixedVocabulary as answer:
+            refused = answer.message
+    return Answers(own | joint, refused)
+
+
+def _mixed(method: Method, name: str, scored: dict[str, Features], vocabulary: Vocabulary) -> dict[str, Indices]:
+    """The predictions for the images of all sides, asked for together."""
+    sha256 = [each for features in scored.values() for each in features.sha256]
+    order = sorted(range(len(sha256)), key=sha256.__getitem__)
+    image = torch.cat([features.image[:, 0] for features in scored.values()])
+    predicted = np.empty(len(order), np.int64)
+    predicted[order] = predict(method, name, image[order], vocabulary)
+    ends = np.cumsum([len(features.sha256) for features in scored.values()])
+    return {f"joint_{side}": part for side, part in zip(scored, np.split(predicted, ends[:-1]), strict=True)}
 
 
 def reference(task: Task, scored: dict[str, Features], names: dict[str, tuple[str, ...]]) -> Indices | None:

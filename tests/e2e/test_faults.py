@@ -82,7 +82,7 @@ def hostile(monkeypatch):
         ("undeclared", "the task has no support: the method did not declare it"),
         ("other", "hostile.fit returned object; fit must return self"),
         ("nan", "hostile.scores returned NaN or infinity"),
-        ("shape", "hostile.scores returned (18, 5); scores must be (18, 6)"),
+        ("shape", "hostile.scores returned (27, 8); scores must be (27, 9)"),
         ("type", "hostile.scores returned torch.int64; scores must be a floating-point tensor"),
     ],
 )

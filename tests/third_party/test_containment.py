@@ -32,7 +32,7 @@ ISOLATED = {
     "crashes": "crashes was killed by SIGSEGV",
     "eats_memory": "eats_memory used more than 1.5 GiB of memory",
     "returns_nan": "returns_nan.scores returned NaN or infinity",
-    "returns_wrong_shape": "returns_wrong_shape.scores returned (18, 5); scores must be (18, 6)",
+    "returns_wrong_shape": "returns_wrong_shape.scores returned (27, 8); scores must be (27, 9)",
     "changes_global_state": "changes_global_state changed numpy's random state, torch's default dtype, which all",
     "floods": "floods printed more than 16 MiB",
 }

@@ -14,6 +14,7 @@ import torch
 from harness import registry
 from harness.errors import MethodError
 from harness.features.encode import one_thread_per_operation
+from harness.leaderboard.predictions import unpack
 from harness.method import Method
 from harness.prompts import Template
 from harness.runner.bench import Bench
@@ -158,13 +159,39 @@ def test_scores_gets_a_tensor_of_its_own_and_a_vocabulary_and_nothing_else(world
     original = cls.scores
     monkeypatch.setattr(cls, "scores", lambda self, *args: given.append(args) or original(self, *args))
     run(made.jobs[0], bench(made))
-    assert len(given) >= 4
+    assert len(given) == 3
     for image, vocabulary in given:
         assert type(image) is torch.Tensor
         assert type(vocabulary) is Vocabulary
         assert image.untyped_storage().nbytes() == image.numel() * image.element_size(), "a window on more images"
         assert image._base is None
         assert vars(image) == {}
+
+
+def test_in_the_joint_vocabulary_nothing_tells_the_side_of_an_image(world, cache, monkeypatch):
+    made = plan(world, cache, "zero_shot")
+    given: list[tuple[torch.Tensor, Vocabulary, torch.Tensor]] = []
+    cls = type(made.jobs[0].method)
+    original = cls.scores
+
+    def spied(self: Method, image: torch.Tensor, vocabulary: Vocabulary) -> torch.Tensor:
+        given.append((image, vocabulary, original(self, image, vocabulary)))
+        return given[-1][2]
+
+    monkeypatch.setattr(cls, "scores", spied)
+    place = bench(made)
+    cell = run(made.jobs[0], place)
+    (image, vocabulary, scores), *later = given
+    assert set(vocabulary.oop) == {True, False}
+    assert [set(v.oop) for _, v, _ in later] == [{True}, {False}], "which would tell it"
+    scored = place.scored("Animals")
+    rows = {side: features.image[:, 0] for side, features in scored.items()}
+    keyed = [(key, row) for side in rows for key, row in zip(scored[side].sha256, rows[side].tolist(), strict=True)]
+    assert image.tolist() == [row for _, row in sorted(keyed)]
+    told = dict(zip(map(tuple, image.tolist()), scores.argmax(dim=1).tolist(), strict=True))
+    answers = unpack(cell.answers)
+    for side, own in rows.items():
+        assert answers[f"joint_{side}"].tolist() == [told[tuple(row)] for row in own.tolist()]
 
 
 # -- hidden labels -----------------------------------------------------------------------------------------------------
