@@ -47,9 +47,10 @@ class Draws:
         if key not in self._made:
             given = self._given.get(key) if self._given is not None else None
             if self._given is not None and given is None:
+                there = [f"{d} {k} shots seed {s}" for d, k, s in sorted(self._given)]
                 raise UserError(
                     f"{self._folder} holds no draw of {self.protocol.id} for {data.name}, {shots} shots, seed {seed}",
-                    f"it has {', '.join(f'{d} {k} shots seed {s}' for d, k, s in sorted(self._given)[:6])}...",
+                    f"it has {', '.join(there[:6])}{', ...' if len(there) > 6 else ''}",
                 )
             made = protocols.draw(self.protocol, data.oop["train"], data.oop["val"], shots, seed, data.digests)
             if given is not None:

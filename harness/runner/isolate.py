@@ -132,7 +132,7 @@ class _Watch:
         if self._printed > FLOOD_BYTES:
             return f"printed more than {FLOOD_BYTES / 2**20:.0f} MiB"
         if _resident(process.pid) > self._limits.bytes:
-            return f"used more than {self._limits.bytes / 2**30:.1f} GiB of memory"
+            return f"used more than {self._limits.bytes / 2**30:.3g} GiB of memory"
         return None
 
     @staticmethod

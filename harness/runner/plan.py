@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -136,7 +137,17 @@ def make_plan(request: Request, report: Reporter) -> Plan:
                         versions=versions,
                     )
                     jobs.append(Job(spec, manifest, method, protocol.scoring))
+    if request.manifests is None:
+        _note_short_classes(jobs, domains, report)
     return Plan(tuple(jobs), tuple(lost), domains, resolved, protocol, device, cache, tuple(found.observers))
+
+
+def _note_short_classes(jobs: list[Job], domains: dict[str, DomainData], report: Reporter) -> None:
+    for domain, shots in sorted({(job.spec.domain, job.spec.shots) for job in jobs if job.manifest is not None}):
+        counts = Counter(item.label for item in domains[domain].oop["train"].items)
+        short = sum(count < shots for count in counts.values())
+        if short:
+            report.note(f"{domain}: {short} of {len(counts)} OOP classes have fewer than {shots} training images")
 
 
 def require_valid(request: Request) -> None:

@@ -96,6 +96,9 @@ def test_dry_run_lists_cells_and_runs_nothing(harness, world, tmp_path):
     answer = harness("evaluate", "--all-domains", *where, "--seeds", "1", "--dry-run")
     assert answer.code == 0
     assert "6 cells: 0 known, 6 to run" in answer.out
+    assert "training images" not in answer.err
+    answer = harness("evaluate", "--all-domains", *where, "--seeds", "1", "--dry-run", "--shots", "99")
+    assert "Animals: 6 of 6 OOP classes have fewer than 99 training images" in answer.err
     cells = harness("evaluate", "--all-domains", *where, "--seeds", "1", "--dry-run", "--json").json["cells"]
     assert {(c["method"], c["seed"], c["state"]) for c in cells} == {(m, 1, "to run") for m in ("zero_shot", "fsnl")}
     assert len({cell["cell"] for cell in cells}) == 6
