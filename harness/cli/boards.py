@@ -228,5 +228,4 @@ def _table_json(table: ViewTable) -> dict[str, Any]:
                 "discovery": {metric: row.mean[metric].model_dump() for metric in POOL if metric in row.mean},
             }
         )
-    setting = {"protocol": table.protocol, "dataset": table.dataset, "backbone": table.backbone}
-    return {**setting, "shots": table.shots, "metric": table.metric, "rows": rows}
+    return {**table.setting._asdict(), "shots": table.shots, "metric": table.metric, "rows": rows}

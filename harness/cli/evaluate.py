@@ -11,10 +11,11 @@ from harness.backbones.backbone import Precision
 from harness.cli import console
 from harness.cli.stdout import only_results
 from harness.errors import UserError
+from harness.leaderboard.settings import by_setting, by_shots
 from harness.leaderboard.words import WORDS, short
 from harness.protocols import PROTOCOLS, Protocol
 from harness.runner.request import MethodChoice, Outcome, Request
-from harness.types.leaderboard import Leaderboard, Row, Stat
+from harness.types.leaderboard import Row, Stat
 
 SHOWN = (
     *("oop_top1", "ip_top1", "h_mean", "joint_h_mean"),
@@ -195,30 +196,17 @@ def _dry_run(request: Request, report: console.BarReporter | console.LineReporte
 
 def _show(outcome: Outcome) -> None:
     out, err = console.out(), console.err()
-    for title, rows in _tables(outcome.leaderboard):
-        domains = sorted({domain for row in rows for domain in row.domains})
-        if out.width >= 34 + 12 * (len(domains) + 1):
-            out.print(_wide(title, rows, domains))
-        else:
-            for row in rows:
-                out.print(_narrow(f"{title}, {row.method}", row))
+    for setting, its_rows in by_setting(outcome.leaderboard.rows).items():
+        for shots, rows in by_shots(sorted(its_rows, key=lambda row: (row.shots, row.method))):
+            domains = sorted({domain for row in rows for domain in row.domains})
+            if out.width >= 34 + 12 * (len(domains) + 1):
+                out.print(_wide(setting.title(shots), rows, domains))
+            else:
+                for row in rows:
+                    out.print(_narrow(f"{setting.title(shots)}, {row.method}", row))
     out.print("percent, mean ± standard deviation over seeds", style="dim")
     _show_failures(outcome)
     err.print(f"{outcome.computed} cells computed, {outcome.reused} known; leaderboard: {outcome.file}", markup=False)
-
-
-def _tables(leaderboard: Leaderboard) -> list[tuple[str, list[Row]]]:
-    """Rows that may stand in one table: same protocol, data, backbone; methods without shots beside every number."""
-    settings: dict[tuple[str, str, str], list[Row]] = {}
-    for row in leaderboard.rows:
-        settings.setdefault((row.protocol, row.dataset, row.backbone), []).append(row)
-    tables = []
-    for (protocol, dataset, backbone), rows in settings.items():
-        for shots in sorted({row.shots for row in rows if row.shots}) or [0]:
-            chosen = sorted((r for r in rows if r.shots in (0, shots)), key=lambda r: (r.shots, r.method))
-            drawn = f", {shots} shots" if shots else ""
-            tables.append((f"{dataset}, {backbone}, {protocol}{drawn}", chosen))
-    return tables
 
 
 def _wide(title: str, rows: Sequence[Row], domains: Sequence[str]) -> object:

@@ -11,6 +11,7 @@ from harness.leaderboard.bootstrap import MEAN, Bootstrap, Draws
 from harness.leaderboard.costs import RowCost
 from harness.leaderboard.evidence import Evidence, open_file
 from harness.leaderboard.marks import Against, read_marks
+from harness.leaderboard.settings import Setting, by_setting, by_shots
 from harness.leaderboard.statistics import Interval, PairedTest, intervals, paired_tests, ranks
 from harness.types.cell import METRICS
 from harness.types.leaderboard import Row, Stat
@@ -43,14 +44,9 @@ class ViewRow:
 
 @dataclass(frozen=True)
 class ViewTable:
-    """Rows that may stand in one table: same protocol, data set, backbone and number of shots.
+    """Rows that may stand in one table."""
 
-    Rows without few-shot images stand in every table of their setting.
-    """
-
-    protocol: str
-    dataset: str
-    backbone: str
+    setting: Setting
     shots: int
     metric: str
     domains: tuple[str, ...]
@@ -59,8 +55,7 @@ class ViewTable:
     @property
     def title(self) -> str:
         """The setting in a line."""
-        drawn = f", {self.shots} shots" if self.shots else ""
-        return f"{self.dataset}, {self.backbone}, {self.protocol}{drawn}: {self.metric}"
+        return f"{self.setting.title(self.shots)}: {self.metric}"
 
 
 @dataclass(frozen=True)
@@ -125,19 +120,16 @@ def view(
         raise unknown_name("metric", metric, METRICS)
     if baseline is not None and all(row.method != baseline for row in sources.rows):
         raise unknown_name("method in these files", baseline, {row.method for row in sources.rows})
-    settings: dict[tuple[str, str, str], list[Row]] = {}
-    for row in sources.rows:
-        settings.setdefault((row.protocol, row.dataset, row.backbone), []).append(row)
+    settings = by_setting(sources.rows)
     shown = {setting: _shown(rows, metric, or_headline) for setting, rows in settings.items()}
     draws = draws or Draws(sources.rows, sources.evidence, set(shown.values()))
     replicates = {one: draws.of(one) for one in set(shown.values())}
     tables = []
-    for setting, rows in sorted(settings.items()):
-        for shots in sorted({row.shots for row in rows if row.shots}) or [0]:
-            chosen = [row for row in rows if row.shots in (0, shots)]
+    for setting, rows in settings.items():
+        for shots, chosen in by_shots(rows):
             made = _rows(chosen, sources, replicates[shown[setting]], baseline)
             domains = tuple(sorted({d for r in chosen for d in (*r.domains, *(f.domain for f in r.failures))}))
-            tables.append(ViewTable(*setting, shots, shown[setting], domains, made))
+            tables.append(ViewTable(setting, shots, shown[setting], domains, made))
     return tables
 
 

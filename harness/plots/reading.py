@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.errors import UserError
+from harness.leaderboard.settings import setting
 from harness.types.leaderboard import Row
 
 
@@ -18,20 +19,16 @@ def one_setting(
     """
     wanted = {"--protocol": protocol, "--dataset": dataset, "--backbone": backbone}
     chosen = [
-        row for row in rows if all(v in (None, own) for v, own in zip(wanted.values(), _setting(row), strict=True))
+        row for row in rows if all(v in (None, own) for v, own in zip(wanted.values(), setting(row), strict=True))
     ]
     if not chosen:
         asked = " ".join(f"{option} {value}" for option, value in wanted.items() if value)
-        known = "; ".join(sorted({" ".join(_setting(row)) for row in rows}))
+        known = "; ".join(sorted({" ".join(setting(row)) for row in rows}))
         raise UserError(f"no row {'matches ' + asked if asked else 'in these files'}", f"known: {known or 'none'}")
-    for option, values in zip(wanted, zip(*map(_setting, chosen), strict=True), strict=True):
+    for option, values in zip(wanted, zip(*map(setting, chosen), strict=True), strict=True):
         if len(set(values)) > 1:
             raise UserError(
                 f"the rows differ in what a figure must have in common: {', '.join(sorted(set(values)))}",
                 f"choose one with {option}",
             )
     return chosen
-
-
-def _setting(row: Row) -> tuple[str, str, str]:
-    return row.protocol, row.dataset, row.backbone

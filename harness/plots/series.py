@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from harness.leaderboard.settings import setting
 from harness.types.leaderboard import Row
 
 
@@ -51,24 +52,20 @@ def _labels(rows: Sequence[Row]) -> list[str]:
     facts = [_facts(row) for row in rows]
     same: dict[tuple[str, ...], list[dict[str, object]]] = {}
     for row, own in zip(rows, facts, strict=True):
-        same.setdefault(_setting(row), []).append(own)
+        same.setdefault((*setting(row), row.method), []).append(own)
     labels = []
     for row, own in zip(rows, facts, strict=True):
-        others = same[_setting(row)]
+        others = same[(*setting(row), row.method)]
         extra = ", ".join(f"{key}={own[key]}" for key in own if any(other.get(key) != own[key] for other in others))
         labels.append(f"{row.method} ({extra})" if extra else row.method)
     named: dict[tuple[object, ...], list[int]] = {}
     for place, (row, label) in enumerate(zip(rows, labels, strict=True)):
-        named.setdefault((*_setting(row), label), []).append(place)
+        named.setdefault((*setting(row), row.method, label), []).append(place)
     for places in named.values():
         if len(places) > 1:
             for number, place in enumerate(places, start=1):
                 labels[place] += f" #{number}"
     return labels
-
-
-def _setting(row: Row) -> tuple[str, str, str, str]:
-    return row.protocol, row.dataset, row.backbone, row.method
 
 
 def _facts(row: Row) -> dict[str, object]:
