@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock
 
 from harness.datasets.layout import MINI_MARKER, MINIATURE
-from harness.errors import StorageError
+from harness.errors import StorageError, UserError
 from harness.files import PERMISSIONS, storage_error, unreadable
 from harness.miniature.captions import refined_caption
 from harness.miniature.names import LEVELS, names
@@ -45,10 +45,16 @@ def build(out: Path, progress: Callable[[int, int], None] | None = None, workers
 
     Raises:
         StorageError: ``out`` is something else, or cannot be written.
+        UserError: a script calls this again in the processes that draw for it.
     """
     out = Path(out)
     if _is_finished(out):  # before the lock: it may lie where nothing can be written
         return out
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # it would wait for its parent's lock for ever
+        raise UserError(
+            "a process that is to draw images runs the script that started it",
+            'put what the script does under `if __name__ == "__main__":`',
+        )
     partial = out.parent / f".{out.name}.partial"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
