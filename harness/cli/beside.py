@@ -15,8 +15,6 @@ from harness.leaderboard.published import published_tables
 from harness.leaderboard.tables import Table
 from harness.leaderboard.words import short
 
-EXIT_DIFFERENT = 3
-
 
 def compare(a: Path, b: Path | None, published: bool, wanted: Form) -> int:
     """Run ``harness leaderboard compare``."""
@@ -57,7 +55,7 @@ def diff(a: Path, b: Path, as_json: bool) -> int:
                 console.out().print(f"  {one}", markup=False, soft_wrap=True)
         count = sum(map(len, found.values()))
         print(f"{count} differences in {len(found)} rows" if found else "no difference")
-    return EXIT_DIFFERENT if found else 0
+    return console.EXIT_DIFFERENT if found else 0
 
 
 def _beside_within(one: comparing.Comparison, width: int) -> list[Table]:

@@ -22,6 +22,9 @@ from harness.errors import HarnessError
 LOG_EVERY = 10.0
 """Seconds between lines of a stage in a log."""
 
+EXIT_DIFFERENT = 3
+"""The exit code of a command that compares, and finds a difference."""
+
 
 def out() -> Console:
     """The console of results. A pipe gets enough width for whole tables."""

@@ -113,7 +113,7 @@ def _methods(
 ) -> tuple[MethodChoice, ...]:
     from harness import registry
 
-    rule = _rule(protocol)
+    rule = rule_of(protocol)
     names = list(rule.methods) if plugin is None else list(dict.fromkeys(split(plugin)))
     if "all" in names:
         names = sorted({*registry.load().methods, *names} - {"all"})
@@ -138,7 +138,7 @@ def _methods(
     return tuple(choices)
 
 
-def _rule(name: str) -> Protocol | type[Protocol]:
+def rule_of(name: str) -> Protocol | type[Protocol]:
     """The protocol, also a plugin's; where there is none (draws from elsewhere, or a slip) what all have in common."""
     from harness import registry
 

@@ -31,13 +31,12 @@ def export(
     """Draw few-shot images and write the draws, each under its sha256; no model is needed."""
     from harness import manifests
     from harness.cli import console
-    from harness.cli.evaluate import numbers, split
+    from harness.cli.evaluate import numbers, rule_of, split
     from harness.errors import UserError
-    from harness.protocols import PROTOCOLS
     from harness.runner.export import draws
     from harness.runner.request import Request
 
-    if protocol in PROTOCOLS and PROTOCOLS[protocol].scoring == "clusters":
+    if rule_of(protocol).scoring == "clusters":
         raise UserError(f"{protocol} draws nothing", "use clean-v1 or paper-2025")
     request = Request(
         methods=(),

@@ -152,7 +152,7 @@ def _published(rows: Sequence[Row]) -> tuple[PublishedTable, ...]:
     from harness.plots.reference import comparable
 
     tables = tuple(published_tables())
-    for dataset, backbone in {(row.dataset, row.backbone): row for row in rows if not comparable(tables, row)}:
+    for dataset, backbone in dict.fromkeys((row.dataset, row.backbone) for row in rows if not comparable(tables, row)):
         console.err().print(f"no figure is published for {dataset} with {backbone}", markup=False)
     return tables
 

@@ -17,8 +17,6 @@ from harness.leaderboard.verify import verify as check
 from harness.types.leaderboard import Row
 from harness.types.manifest import Manifest
 
-EXIT_DIFFERENT = 3
-
 
 def verify(file: Path, data: Path | None, mark: bool, cache: Path | None, workers: int, as_json: bool) -> int:
     """Run ``harness leaderboard verify``; 3 if a row is not verified."""
@@ -38,7 +36,7 @@ def verify(file: Path, data: Path | None, mark: bool, cache: Path | None, worker
             _show(verdict)
     if mark and (file.suffix == ".json" or file.is_dir()):
         _mark(file if file.is_dir() else file.parent, verdicts)
-    return 0 if all(verdict.status == "verified" for verdict in verdicts) else EXIT_DIFFERENT
+    return 0 if all(verdict.status == "verified" for verdict in verdicts) else console.EXIT_DIFFERENT
 
 
 def submit(address: str, out: Path) -> int:
@@ -81,7 +79,7 @@ def reproduce(
             console.out().print(str(one), markup=False, soft_wrap=True)
         count, settings = len(found.results), len(found.settings)
         print(f"{row.method}@{row.shots} ({row.id}): {count} differences in results, {settings} in settings")
-    return EXIT_DIFFERENT if found.results else 0
+    return console.EXIT_DIFFERENT if found.results else 0
 
 
 def _draws(row: Row, evidence: Evidence) -> Iterator[Manifest]:

@@ -83,7 +83,8 @@ def select(rows: Sequence[Row], wanted: str, where: str) -> Row:
     ]
     if len(found) == 1:
         return found[0]
-    near = [row for row in rows if row.method == (closest(method, {row.method for row in rows}) if method else "")]
+    like = closest(method, {row.method for row in rows}) if method else None
+    near = [row for row in rows if row.method == like]
     known = [f"{row.id} ({row.method}@{row.shots}, {row.protocol})" for row in found or near or rows]
     listed = "; ".join(known[:12]) + (f"; and {len(known) - 12} more" if len(known) > 12 else "")
     if found:
