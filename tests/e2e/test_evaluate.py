@@ -111,6 +111,7 @@ def test_a_document_is_utf_8_whatever_the_locale(cache, tmp_path, monkeypatch):
     file.write_text(assemble([make_cell(domain="Ville d'été")]).text(), encoding="utf-8")
     out, err = start("leaderboard", "show", file, "--json", cache=cache).communicate(timeout=60)
     assert "Ville d'été" in out, err
+    assert json.loads(out)
 
 
 def test_a_document_is_json_whatever_is_in_it(monkeypatch, capsys):
