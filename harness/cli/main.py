@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from harness import __version__
-from harness.cli import config, leaderboard, manifests, plot, plugins
-from harness.cli.options import CORES, Backbone, Cache, Data, Device, Folders, Json, Pretrained, Shots, Workers, path
+from harness.cli import evaluate, leaderboard, manifests, plot, plugins
+from harness.cli.options import CORES, Cache, Json, Workers, path
 from harness.errors import HarnessError
 from harness.files import refused
 
@@ -37,6 +37,7 @@ app.add_typer(manifests.app, name="manifest")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(plot.app, name="plot")
 app.add_typer(leaderboard.app, name="leaderboard")
+app.command()(evaluate.evaluate)
 app.command()(leaderboard.reproduce)
 
 
@@ -52,77 +53,6 @@ def main(
     show_traceback: Annotated[bool, typer.Option("--traceback", help="Show where an error came from.")] = False,
 ) -> None:
     """Evaluate vision-language methods on concepts that were absent from pre-training (LAION-Beyond)."""
-
-
-@app.command()
-def evaluate(
-    context: typer.Context,
-    config_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--config", parser=path, callback=config.use, is_eager=True, help="TOML file: keys are the options' names."
-        ),
-    ] = None,
-    plugin: Annotated[
-        str | None,
-        typer.Option(
-            "--plugin", help="Methods, comma-separated, or `all`.", show_default="fsnl, or the protocol's own"
-        ),
-    ] = None,
-    domain: Annotated[list[str] | None, typer.Option("--domain", "-d", help="Domains; may be repeated.")] = None,
-    all_domains: Annotated[bool, typer.Option("--all-domains", help="Every domain the data have.")] = False,
-    shots: Shots = "4",
-    seeds: Annotated[str, typer.Option("--seeds", help="Numbers of the few-shot draws, e.g. 1,2,3 or 1-3.")] = "1-3",
-    protocol: Annotated[str, typer.Option("--protocol", help="clean-v1, paper-2025 or clustering.")] = "clean-v1",
-    manifests: Annotated[
-        Path | None,
-        typer.Option("--manifests", parser=path, help="Folder of draws to run.", show_default="drawn by the protocol"),
-    ] = None,
-    preset: Annotated[str | None, typer.Option("--preset", help="Parameter preset of the methods.")] = None,
-    param: Annotated[
-        list[str] | None, typer.Option("--param", "-p", help="lr=0.002, or fsnl.lr=0.002 for one method.")
-    ] = None,
-    baseline: Annotated[
-        str | None,
-        typer.Option(
-            "--baseline", help="Method set beside the others; `none` for none.", show_default="zero_shot, if it applies"
-        ),
-    ] = None,
-    data: Data = None,
-    folder: Folders = None,
-    backbone: Backbone = None,
-    pretrained: Pretrained = None,
-    device: Device = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="fp32, tf32, bf16 or fp16.")] = "fp32",
-    compiled: Annotated[bool, typer.Option("--compile", help="Learn names through torch.compile.")] = False,
-    out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="Results folder.")] = Path("results"),
-    cache: Cache = None,
-    workers: Workers = CORES,
-    isolate: Annotated[bool, typer.Option("--isolate", help="Run every cell in a process of its own.")] = False,
-    cell_timeout: Annotated[
-        float | None, typer.Option("--cell-timeout", help="Seconds for a cell, with --isolate.", show_default="3600")
-    ] = None,
-    cell_memory: Annotated[
-        float | None,
-        typer.Option("--cell-memory", help="GiB for a cell, with --isolate.", show_default="80 % of the machine's"),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the cells and which are known; run nothing.")
-    ] = False,
-    json: Json = False,
-) -> int:
-    """Evaluate methods on domains and write the leaderboard.
-
-    `harness evaluate --plugin fsnl --all-domains` is the main job.
-    """
-    from harness.cli import evaluate as command
-
-    domain, all_domains = config.prevailing(context, "domain", "all_domains")
-    return command.evaluate(
-        plugin, domain, bool(all_domains), shots, seeds, protocol, manifests, preset, param, baseline, data, folder,
-        backbone, pretrained, device, precision, compiled, out, cache, workers,
-        isolate, cell_timeout, cell_memory, dry_run, json,
-    )  # fmt: skip
 
 
 @app.command()

@@ -31,7 +31,7 @@ def export(
     """Draw few-shot images and write the draws, each under its sha256; no model is needed."""
     from harness import manifests
     from harness.cli import console
-    from harness.cli.evaluate import numbers, rule_of, split
+    from harness.cli.choices import numbers, rule_of, split
     from harness.errors import UserError
     from harness.runner.export import draws
     from harness.runner.request import Request

@@ -220,7 +220,7 @@ def test_every_entry_point_is_installed() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["harness.cli.main", "harness.cli.plugins", "harness.cli.evaluate", "harness.registry", "harness.method"]
+    "module", ["harness.cli.main", "harness.cli.plugins", "harness.cli.outcome", "harness.registry", "harness.method"]
 )
 def test_what_answers_at_once_does_not_import_torch(module: str) -> None:
     code = f"import sys, {module}; print(*sorted({{'torch', 'open_clip', 'scipy', 'sklearn'}} & set(sys.modules)))"

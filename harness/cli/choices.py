@@ -1,0 +1,83 @@
+"""What the words of options mean: methods with their parameters, protocols, and lists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from harness.errors import UserError
+from harness.protocols import PROTOCOLS, Protocol
+from harness.runner.request import MethodChoice
+
+MOST = 10_000
+"""Numbers of a range such as 1-3: more are a slip."""
+
+
+def methods(
+    plugin: str | None, preset: str | None, param: Sequence[str], baseline: str | None, protocol: str
+) -> tuple[MethodChoice, ...]:
+    """The methods to run, the baseline among them, with their parameters.
+
+    Raises:
+        UserError: no method is named, or a parameter has no value or no method.
+    """
+    from harness import registry
+
+    rule = rule_of(protocol)
+    names = list(rule.methods) if plugin is None else list(dict.fromkeys(split(plugin)))
+    if "all" in names:
+        names = sorted({*registry.load().methods, *names} - {"all"})
+    if not names:
+        raise UserError("--plugin names no method", "for example --plugin fsnl")
+    values: dict[str, dict[str, str]] = {name: {} for name in names}
+    for text in param:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--param {text} has no value", "write it as name=value, for example -p lr=0.002")
+        method, dot, rest = key.partition(".")
+        if dot and method not in values:
+            raise UserError(
+                f"--param {text} is for {method!r}, which is not evaluated", f"evaluated: {', '.join(names)}"
+            )
+        for name in [method] if dot else names:
+            values[name][rest if dot else key] = value
+    choices = [MethodChoice(name, preset, values[name]) for name in names]
+    beside = rule.baseline or "none" if baseline is None else baseline
+    if beside not in ("none", *names):
+        choices.insert(0, MethodChoice(beside))
+    return tuple(choices)
+
+
+def rule_of(name: str) -> Protocol | type[Protocol]:
+    """The protocol, also a plugin's; where there is none (draws from elsewhere, or a slip) what all have in common."""
+    from harness import registry
+
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    offered = registry.load((), {"harness_register_protocols"}).protocols
+    return offered[name][0] if name in offered else Protocol
+
+
+def split(text: str) -> list[str]:
+    """The words of a list with commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def numbers(option: str, text: str) -> tuple[int, ...]:
+    """The numbers of a list such as 1,2,4 or 1-3.
+
+    Raises:
+        UserError: it is none.
+    """
+    found: list[int] = []
+    for part in split(text):
+        match = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", part)
+        if match is None:
+            raise UserError(f"{option} {text!r} is no list of numbers", f"for example {option} 1,2,4 or {option} 1-3")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not first <= last < first + MOST:
+            raise UserError(f"{option} {part} is no range of 1 to {MOST:,} numbers", f"for example {option} 1-3")
+        found += range(first, last + 1)
+    if not found:
+        raise UserError(f"{option} is empty", f"for example {option} 1,2,4")
+    return tuple(dict.fromkeys(found))

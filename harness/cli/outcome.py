@@ -1,0 +1,109 @@
+"""What a run will do and what came out, as tables for people or JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.cli import console
+from harness.cli.stdout import only_results
+from harness.leaderboard.settings import by_setting, by_shots
+from harness.leaderboard.words import WORDS, short
+from harness.progress import Reporter
+from harness.runner.request import Outcome, Request
+from harness.types.leaderboard import Row, Stat
+
+SHOWN = (
+    *("oop_top1", "ip_top1", "h_mean", "joint_h_mean"),
+    *("named_acc", "cluster_acc", "coverage", "matching_acc"),
+    *("ip_cluster_acc", "oop_cluster_acc", "cluster_gap"),
+)
+"""Metrics that are worth a line."""
+
+
+def planned(request: Request, report: Reporter, json: bool) -> int:
+    """Show the cells of a run and which are known; nothing is run."""
+    from harness.ledger import Ledger
+    from harness.runner.plan import make_plan
+
+    with only_results():
+        plan = make_plan(request, report)
+    known = Ledger(request.out).known(job.spec.key for job in plan.jobs)
+    columns = ("method", "domain", "shots", "seed", "state", "cell")
+    rows = [
+        (s.method.name, s.domain, s.shots, s.seed, "known" if s.key in known else "to run", s.key)
+        for s in (job.spec for job in plan.jobs)
+    ]
+    if json:
+        console.document({"cells": [dict(zip(columns, row, strict=True)) for row in rows]})
+        return 0
+    lines = [(*map(str, row[:-1]), row[-1][:12]) for row in rows]
+    console.out().print(console.table("", columns, lines, left=2))
+    print(f"{len(rows)} cells: {len(known)} known, {len(rows) - len(known)} to run")
+    return 0
+
+
+def show(outcome: Outcome, json: bool) -> None:
+    """Show the rows of a run: JSON alone on stdout, or tables, failures and images that were left out."""
+    if json:
+        print(outcome.leaderboard.text(), end="")
+        return
+    out, err = console.out(), console.err()
+    for setting, its_rows in by_setting(outcome.leaderboard.rows).items():
+        for shots, rows in by_shots(sorted(its_rows, key=lambda row: (row.shots, row.method))):
+            domains = sorted({domain for row in rows for domain in row.domains})
+            if out.width >= 34 + 12 * (len(domains) + 1):
+                out.print(_wide(setting.title(shots), rows, domains))
+            else:
+                for row in rows:
+                    out.print(_narrow(f"{setting.title(shots)}, {row.method}", row))
+    out.print("percent, mean ± standard deviation over seeds", style="dim")
+    _show_failures(outcome)
+    err.print(f"{outcome.computed} cells computed, {outcome.reused} known; leaderboard: {outcome.file}", markup=False)
+
+
+def _wide(title: str, rows: Sequence[Row], domains: Sequence[str]) -> object:
+    lines = []
+    for row in rows:
+        shown = _shown(row)
+        for metric, label in shown.items():
+            cells = [_percent(row.domains.get(domain, {}).get(metric)) for domain in domains]
+            name = row.method if metric == next(iter(shown)) else ""
+            lines.append((name, label, *cells, _percent(row.mean.get(metric))))
+    return console.table(title, ("method", "", *map(short, domains), "mean"), lines, left=2)
+
+
+def _narrow(title: str, row: Row) -> object:
+    shown = _shown(row)
+    lines = [(d, *(_percent(row.domains[d].get(m)) for m in shown)) for d in row.domains]
+    lines.append(("mean", *(_percent(row.mean.get(m)) for m in shown)))
+    return console.table(title, ("domain", *shown.values()), lines)
+
+
+def _shown(row: Row) -> dict[str, str]:
+    """The metrics of a row that are worth a line, with their labels."""
+    there = {metric for stats in row.domains.values() for metric in stats}
+    return {metric: WORDS[metric].head for metric in SHOWN if metric in there} or {"oop_top1": WORDS["oop_top1"].head}
+
+
+def _percent(stat: Stat | None) -> str:
+    if stat is None:
+        return "-"
+    return f"{100 * stat.mean:.1f}" + (f" ±{100 * stat.std:.1f}" if stat.n > 1 else "")
+
+
+def _show_failures(outcome: Outcome) -> None:
+    err = console.err()
+    for row in outcome.leaderboard.rows:
+        for failure in row.failures:
+            seed = "" if failure.seed is None else f", seed {failure.seed}"
+            where = f"{row.method}, {row.shots} shots, {failure.domain}{seed}"
+            err.print(f"{failure.kind}: {where}: {failure.reason}", style="red", markup=False)
+    images = sorted(
+        {path for row in outcome.leaderboard.rows for data in row.data.values() for path in data.unreadable}
+    )
+    if images:
+        err.print(f"{len(images)} images could not be read and are not scored:", style="yellow")
+        for path in images[:10]:
+            err.print(f"  {outcome.unreadable.get(path, path)}", markup=False)
+        if len(images) > 10:
+            err.print(f"  and {len(images) - 10} more; the leaderboard file lists all")
