@@ -65,7 +65,6 @@ def bench_matching(
     seeds: int = 20,
     threads: int | None = None,
     device: str | None = None,
-    crossover_out: Path | None = None,
 ) -> int:
     """Time matching against its peers under pytest-benchmark, print the ratios, and keep them as JSON if asked to.
 
@@ -75,7 +74,6 @@ def bench_matching(
         seeds: instances per case.
         threads: of the cases with several; all usable cores when None. Cases with one thread always run.
         device: "cpu" or "cuda"; None for the CPU, and the GPU where there is one.
-        crossover_out: measure instead which backend is fastest for tensors on the GPU, for `auto`, and write that.
 
     Returns:
         0, or 3 when `check` found a ratio below its floor.
@@ -85,9 +83,7 @@ def bench_matching(
     """
     native.module()
     threads = threads or native.usable_cores()
-    devices = _devices("cuda" if crossover_out else device)
-    if crossover_out:
-        return _crossover(crossover_out, seeds, threads)
+    devices = _devices(device)
     if check and sides.lapx_batch() is None:
         raise UserError("--check needs lapx to compare with", 'pip install "laion-beyond-harness[bench]"')
     rows = list(benchmark.rows(_timed(_cases(devices, threads), seeds)))
@@ -130,7 +126,20 @@ def _timed(cases: list[benchmark.Case], seeds: int) -> dict[str, Any]:
         return benchmark.run(cases, seeds, advance)
 
 
-def _crossover(path: Path, seeds: int, threads: int) -> int:
+def bench_crossover(out: Path | None, seeds: int = 5, threads: int | None = None) -> int:
+    """Measure which backend is fastest for tensors on the GPU at hand, by size, and keep that for `auto`.
+
+    Args:
+        out: the file to write; None is where `auto` looks for the user's own.
+        seeds: instances per case.
+        threads: of the CPU's backend; all usable cores when None.
+
+    Raises:
+        UserError: the native module is not built, or there is no GPU.
+    """
+    native.module()
+    _devices("cuda")
+    threads = threads or native.usable_cores()
     report = _timed([("crossover", batch, n, threads) for batch, n in benchmark.CROSSOVER_SIZES], seeds)
     points = []
     for (_, _, batch, n, _), by_side in benchmark.medians(report).items():
@@ -142,7 +151,9 @@ def _crossover(path: Path, seeds: int, threads: int) -> int:
         figures = [f"{one.milliseconds[name]:.3f}" if name in one.milliseconds else "" for name in backends]
         cells.append([str(one.batch), str(one.n), *figures, one.fastest_first()[0]])
     console.out().print(console.table("matching on a GPU: milliseconds of a call, medians over seeds", columns, cells))
+    path = out or crossover.own()
     _write(path, crossover.Crossover(str(_gpu_model()), tuple(points)).to_json())
+    console.err().print(f"written to {path}", markup=False)
     return 0
 
 

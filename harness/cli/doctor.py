@@ -26,6 +26,7 @@ def doctor(cache: Path | None, json: bool) -> int:
         *(_package(name) for name in PACKAGES),
         _device(),
         _native(),
+        *_crossover(),
         _weights(),
         *_cache(cache_root(cache)),
         *_plugins(),
@@ -70,6 +71,26 @@ def _native() -> Check:
     if not native.has_cuda():
         return "native module", "C++ only", "for CUDA matching install the CUDA toolkit, then reinstall", True
     return "native module", "C++ and CUDA", "", True
+
+
+def _crossover() -> list[Check]:
+    """By which table matching chooses between GPU and CPU; nothing to say without a GPU that it could use."""
+    try:
+        import torch
+    except ImportError:
+        return []
+    from harness.matching import crossover, native
+
+    if not (torch.cuda.is_available() and native.has_cuda()):
+        return []
+    what = "matching on the GPU"
+    try:
+        table = crossover.load(torch.cuda.get_device_name(0))
+    except HarnessError as error:
+        return [(what, error.message, error.hint or "", False)]
+    if table.points:
+        return [(what, f"chosen by size, from {len(table.points)} measured cases", "", True)]
+    return [(what, "never: not measured on this model", "harness bench crossover", True)]
 
 
 def _weights() -> Check:

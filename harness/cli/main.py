@@ -142,17 +142,27 @@ def bench_matching(
     device: Annotated[
         str | None, typer.Option("--device", help="cpu or cuda.", show_default="both where there is a GPU")
     ] = None,
-    crossover: Annotated[
-        Path | None,
-        typer.Option(
-            "--crossover", parser=path, help="Measure which backend `auto` should take on this GPU, into FILE."
-        ),
-    ] = None,
 ) -> int:
     """Time matching against lapx and scipy, side by side, under pytest-benchmark."""
     from harness.cli import bench as command
 
-    return command.bench_matching(check, json_out, seeds, threads, device, crossover)
+    return command.bench_matching(check, json_out, seeds, threads, device)
+
+
+@bench_app.command("crossover")
+def bench_crossover(
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", parser=path, help="File to write.", show_default="in the user's cache")
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Instances per case.")] = 5,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Threads on the CPU.", show_default="all usable cores")
+    ] = None,
+) -> int:
+    """Measure by size which backend matching should take on this GPU; it is taken from then on."""
+    from harness.cli import bench as command
+
+    return command.bench_crossover(out, seeds, threads)
 
 
 def run() -> None:

@@ -1,8 +1,8 @@
-"""Which backend is fastest for tensors on a device: a table that `harness bench matching --crossover FILE` measures.
+"""Which backend is fastest for tensors on a device: a table that `harness bench crossover` measures.
 
-The file lists, for one model of GPU, the milliseconds of plain calls by batch and size. `auto` reads the one that
-HARNESS_CROSSOVER names, else `crossover.json` beside this module, once one has been measured and committed. Without a
-file for the GPU at hand nothing is known, and nothing is assumed: the CPU solves.
+The file lists, for one model of GPU, the milliseconds of plain calls by batch and size. The user's own lies in the
+cache folder; the package's, `crossover.json` beside this module, is there once one has been measured and committed.
+Without a table for the GPU at hand nothing is known, and nothing is assumed: the CPU solves.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
+from harness.files import cache_root
 
 SCHEMA = 1
 PACKAGED = Path(__file__).with_name("crossover.json")
@@ -41,12 +42,12 @@ class Crossover:
     gpu: str
     points: tuple[Point, ...]
 
-    def fastest_first(self, gpu: str, batch: int, n: int, m: int) -> tuple[str, ...]:
-        """Backends by their time at the nearest measured case; none for another GPU.
+    def fastest_first(self, batch: int, n: int, m: int) -> tuple[str, ...]:
+        """Backends by their time at the nearest measured case; none where nothing was measured.
 
         Nearest in the logarithms of batch and of sqrt(n m), the side of a square with as many entries.
         """
-        if gpu != self.gpu or not self.points:
+        if not self.points:
             return ()
         batch, side = max(batch, 1), math.sqrt(max(n * m, 1))
 
@@ -61,16 +62,27 @@ class Crossover:
         return {"schema": SCHEMA, "gpu": self.gpu, "points": points}
 
 
-def load() -> Crossover:
-    """The table that applies here; an empty one where nothing was measured.
+def own() -> Path:
+    """Where this user's own table lies: in the cache folder."""
+    return cache_root() / PACKAGED.name
+
+
+def load(gpu: str) -> Crossover:
+    """The table of a model of GPU: the file that HARNESS_CROSSOVER names, else the user's own, else the packaged one.
+
+    A file of another model is passed over; where there is no table the answer is empty.
 
     Raises:
-        UserError: the file is there and is not such a table.
+        UserError: a file is there, or is named, and is not such a table.
     """
     named = os.environ.get("HARNESS_CROSSOVER")
-    path = Path(named) if named else PACKAGED
-    if not named and not path.is_file():
-        return Crossover("", ())
+    for path in (Path(named),) if named else (own(), PACKAGED):
+        if (named or path.is_file()) and (table := _read(path)).gpu == gpu:
+            return table
+    return Crossover(gpu, ())
+
+
+def _read(path: Path) -> Crossover:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["schema"] != SCHEMA:
@@ -78,5 +90,5 @@ def load() -> Crossover:
         points = tuple(Point(int(one["batch"]), int(one["n"]), dict(one["milliseconds"])) for one in content["points"])
         return Crossover(str(content["gpu"]), points)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        hint = "write one with `harness bench matching --crossover FILE`, or unset HARNESS_CROSSOVER"
+        hint = f"measure it with `harness bench crossover --out {path}`, or remove it"
         raise UserError(f"{path} is no table of crossovers: {error}", hint) from error

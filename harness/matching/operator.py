@@ -51,15 +51,15 @@ def _choose_on_device(batch: int, n: int, m: int, dimension: int, device: int, b
         if obstacle := _obstacle(n, m, dimension, device, backend):
             raise UserError(f"backend {backend!r} {obstacle}", "use backend='auto'")
         return backend
-    for one in _table().fastest_first(torch.cuda.get_device_name(device), batch, n, m):
+    for one in _table(torch.cuda.get_device_name(device)).fastest_first(batch, n, m):
         if one not in ("cuda", "cuda-fused") or _obstacle(n, m, dimension, device, one) is None:
             return one
     return door.cpu_backend("auto")
 
 
 @cache
-def _table() -> crossover.Crossover:
-    return crossover.load()
+def _table(gpu: str) -> crossover.Crossover:
+    return crossover.load(gpu)
 
 
 def _obstacle(n: int, m: int, dimension: int, device: int, backend: str) -> str | None:

@@ -113,18 +113,20 @@ def test_crossover_writes_what_auto_reads(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench, "_devices", lambda device: (device,))
     monkeypatch.setattr(bench, "_gpu_model", lambda: "Some GPU")
     monkeypatch.setattr(bench, "_timed", lambda asked, seeds: report(times))
-    file = tmp_path / "crossover.json"
-    assert bench.bench_matching(check=False, json_out=None, seeds=3, crossover_out=file) == 0
+    monkeypatch.delenv("HARNESS_CROSSOVER", raising=False)
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    assert bench.bench_crossover(None, seeds=3) == 0
     assert "fastest" in capsys.readouterr().out
-    monkeypatch.setenv("HARNESS_CROSSOVER", str(file))
-    table = crossover.load()
-    assert table.fastest_first("Some GPU", 1, 100, 100) == ("cpp", "cuda-fused", "cuda")
-    assert table.fastest_first("Some GPU", 64, 100, 100) == ("cuda-fused", "cuda", "cpp")
+    table = crossover.load("Some GPU")
+    assert table.fastest_first(1, 100, 100) == ("cpp", "cuda-fused", "cuda")
+    assert table.fastest_first(64, 100, 100) == ("cuda-fused", "cuda", "cpp")
 
 
 def test_no_device_is_a_sentence(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(UserError, match="cannot measure on a GPU"):
         bench.bench_matching(check=False, json_out=None, device="cuda")
+    with pytest.raises(UserError, match="cannot measure on a GPU"):
+        bench.bench_crossover(None)
     with pytest.raises(UserError, match="no device named 'tpu'"):
         bench.bench_matching(check=False, json_out=None, device="tpu")

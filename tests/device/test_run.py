@@ -19,6 +19,7 @@ from harness.errors import UserError
 from harness.features.encode import Encoder
 from harness.features.store import FeatureStore, entries
 from harness.ledger import Ledger
+from harness.matching import crossover, native
 from harness.progress import Silent
 from harness.runner import evaluate as runner
 from harness.runner.plan import make_plan
@@ -190,6 +191,24 @@ def test_commands_see_the_device(
     figure = tmp_path / "features.svg"
     assert execute(["plot", "tsne", *words, "--data", str(root), "--cache", str(cache), "--out", str(figure)]) == 0
     assert figure.stat().st_size
+
+
+def test_the_doctor_says_by_which_table_matching_chooses(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], cuda: Cuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native, "has_cuda", lambda: True)
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+
+    def said() -> str:
+        execute(["doctor", "--json"])
+        return next(line["state"] for line in json.loads(capfd.readouterr().out) if "matching" in line["what"])
+
+    assert said() == "never: not measured on this model"
+    table = crossover.Crossover(torch.cuda.get_device_name(0), (crossover.Point(1, 100, {"cuda": 1.0, "cpp": 2.0}),))
+    crossover.own().write_text(json.dumps(table.to_json()))
+    assert said() == "chosen by size, from 1 measured cases"
+    crossover.own().write_text("[]")
+    assert "is no table of crossovers" in said()
 
 
 def test_what_cells_processes_are_forked_from_never_began_cuda() -> None:

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from harness.errors import UserError
-from harness.matching import native, operator
-from harness.matching.crossover import PACKAGED, Crossover, Point, load
+from harness.matching import crossover, native, operator
+from harness.matching.crossover import Crossover, Point, load, own
 
 TABLE = Crossover(
     "Some GPU",
@@ -33,7 +33,7 @@ def table(tmp_path, monkeypatch):
 
 
 def test_file_round_trips(table):
-    assert load() == TABLE
+    assert load("Some GPU") == TABLE
 
 
 @pytest.mark.parametrize(
@@ -48,21 +48,34 @@ def test_file_round_trips(table):
     ],
 )
 def test_nearest_case_decides(case, first):
-    assert TABLE.fastest_first("Some GPU", *case)[0] == first
+    assert TABLE.fastest_first(*case)[0] == first
 
 
-def test_another_gpu_or_no_table_decides_nothing(monkeypatch):
-    assert TABLE.fastest_first("Another GPU", 64, 100, 100) == ()
-    monkeypatch.delenv("HARNESS_CROSSOVER", raising=False)
-    if not PACKAGED.is_file():
-        assert load() == Crossover("", ())
+def test_another_gpu_or_no_table_decides_nothing(table, tmp_path, monkeypatch):
+    assert load("Another GPU").fastest_first(64, 100, 100) == ()
+    monkeypatch.delenv("HARNESS_CROSSOVER")
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "nothing"))
+    assert load("Some GPU").fastest_first(64, 100, 100) == ()
+
+
+def test_the_users_own_table_is_found_and_another_gpus_is_passed_over(table, tmp_path, monkeypatch):
+    monkeypatch.delenv("HARNESS_CROSSOVER")
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    assert own() == table
+    assert load("Some GPU") == TABLE
+    packaged = tmp_path / "packaged.json"
+    packaged.write_text(json.dumps({**TABLE.to_json(), "gpu": "Another GPU"}))
+    monkeypatch.setattr(crossover, "PACKAGED", packaged)
+    monkeypatch.setattr(crossover, "own", lambda: table)
+    assert load("Another GPU") == Crossover("Another GPU", TABLE.points)
+    assert load("Some GPU") == TABLE
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"schema": 2}', '{"schema": 1, "gpu": "x", "points": [{"batch": 1}]}'])
 def test_a_broken_table_is_a_sentence(table, text):
     table.write_text(text)
     with pytest.raises(UserError, match="is no table of crossovers"):
-        load()
+        load("Some GPU")
 
 
 @pytest.fixture

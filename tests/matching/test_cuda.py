@@ -7,7 +7,7 @@ What to run when a GPU is at hand, in this order (about a quarter of an hour):
     for tool in memcheck racecheck synccheck initcheck; do
         compute-sanitizer --tool $tool --error-exitcode 1 python -m pytest -m gpu -x tests/matching -k sanitized; done
     harness bench matching --device cuda --check --json-out leaderboards/benchmarks/matching_cuda.json
-    harness bench matching --crossover harness/matching/crossover.json --seeds 5    # then `auto` takes the kernels
+    harness bench crossover --out harness/matching/crossover.json             # then `auto` takes the kernels
 
 The ratios name the next thing to do: "unfused" below 1 means that fusion costs time there, "prototype ms" and "goal"
 are the figures that the kernels have to reach.
