@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from harness.backbones.corpora import corpus_of
 from harness.errors import BackboneError, one_line
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 """Of both towers: fp32; fp32 with the matrix products of CUDA devices in TF32; bf16 by autocast, with learned numbers,
 losses and features in fp32. fp16 is for the image encoder alone: gradients through the text tower would underflow."""
+
+WEIGHTS_SUFFIXES = {".pt", ".pth", ".bin", ".safetensors", ".ckpt"}
+"""By which a word that is no file was meant as one, and not as a published tag."""
 
 
 @dataclass(frozen=True)
@@ -60,44 +63,59 @@ def resolve(
     Raises:
         BackboneError: unknown architecture or tag, QuickGELU mismatch, weights that cannot be had.
     """
-    quick_gelu: Literal["ok", "unchecked"] = "ok"
-    if architecture == miniature.NAME and pretrained is None:
-        weights, name, corpus = miniature.WEIGHTS, "beyond-mini", "beyond-mini"
-        if not weights.is_file():
-            raise BackboneError(
-                "the miniature's weights are missing from this installation",
-                "reinstall the package, or make them again: python -m harness.miniature.pretrain",
-            )
-    elif pretrained is None and offer is not None and offer.weights is not None:
-        weights, corpus = offered_weights(architecture, offer.weights), offer.corpus
-        name, quick_gelu = weights.name, "unchecked"
-    elif pretrained is None:
-        if offer is None:
-            _require(architecture)
-        raise BackboneError(f"{architecture} needs weights", "give --pretrained: a published tag or a weights file")
-    elif Path(pretrained).expanduser().is_file():
-        weights = Path(pretrained).expanduser()
-        name, corpus, quick_gelu = weights.name, corpus_of(weights.stem), "unchecked"
-        if offer is None:
-            _require(architecture)
-    elif Path(pretrained).suffix in {".pt", ".pth", ".bin", ".safetensors", ".ckpt"} or "/" in pretrained:
-        raise BackboneError(f"no weights file at {pretrained}", "check the path given as --pretrained")
-    else:
-        _require(architecture)
-        from harness.backbones import openclip
-
-        weights = openclip.fetch_weights(architecture, pretrained, cache)
-        name, corpus = pretrained, corpus_of(pretrained)
+    found = _find(architecture, pretrained, cache, offer)
     record = BackboneRecord(
         architecture=architecture,
-        pretrained=name,
-        weights_sha256=digest(weights),
-        corpus=corpus,
-        quick_gelu=quick_gelu,
+        pretrained=found.name,
+        weights_sha256=digest(found.weights),
+        corpus=found.corpus,
+        quick_gelu="ok" if found.checked else "unchecked",
         precision=precision,
         compiled=compiled,
     )
-    return Resolved(record, weights, None if offer is None else offer.config)
+    return Resolved(record, found.weights, None if offer is None else offer.config)
+
+
+class _Found(NamedTuple):
+    weights: Path
+    name: str
+    corpus: str
+    checked: bool  # whether the weights are known to be of this activation
+
+
+def _find(architecture: str, pretrained: str | None, cache: Path | None, offer: BackboneOffer | None) -> _Found:
+    if pretrained is None:
+        if architecture == miniature.NAME:
+            return _own_weights()
+        if offer is not None and offer.weights is not None:
+            weights = offered_weights(architecture, offer.weights)
+            return _Found(weights, weights.name, offer.corpus, False)
+    if offer is None:
+        _require(architecture)
+    if pretrained is None:
+        raise BackboneError(f"{architecture} needs weights", "give --pretrained: a published tag or a weights file")
+    file = Path(pretrained).expanduser()
+    if file.is_file():
+        return _Found(file, file.name, corpus_of(file.stem), False)
+    if file.suffix in WEIGHTS_SUFFIXES or "/" in pretrained:
+        raise BackboneError(f"no weights file at {pretrained}", "check the path given as --pretrained")
+    return _published(architecture, pretrained, cache)
+
+
+def _own_weights() -> _Found:
+    if not miniature.WEIGHTS.is_file():
+        raise BackboneError(
+            "the miniature's weights are missing from this installation",
+            "reinstall the package, or make them again: python -m harness.miniature.pretrain",
+        )
+    return _Found(miniature.WEIGHTS, miniature.NAME, miniature.NAME, True)
+
+
+def _published(architecture: str, tag: str, cache: Path | None) -> _Found:
+    _require(architecture)
+    from harness.backbones import openclip
+
+    return _Found(openclip.fetch_weights(architecture, tag, cache), tag, corpus_of(tag), True)
 
 
 def offered_weights(name: str, weights: Callable[[], Path]) -> Path:

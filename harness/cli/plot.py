@@ -115,9 +115,9 @@ def tsne(
     from harness.cli import console
     from harness.features.views import CROP
     from harness.plots.tsne import plot_tsne
-    from harness.runner.bench import Bench
     from harness.runner.plan import make_plan
     from harness.runner.request import MethodChoice, Request
+    from harness.runner.workbench import Workbench
 
     if precision not in ("fp32", "bf16", "fp16"):
         raise UserError(f"no precision named {precision!r}", "use fp32, bf16 or fp16")
@@ -128,7 +128,7 @@ def tsne(
     )  # fmt: skip
     report = console.reporter()
     plan = make_plan(request, report)
-    bench = Bench(plan.resolved, plan.device, plan.domains, plan.cache, workers)
+    bench = Workbench(plan.resolved, plan.device, plan.domains, plan.cache, workers)
     bench.encode([(domain, None, 1, CROP)], report)
     scored = bench.scored(domain)
     if not scored["oop"].label.numel():

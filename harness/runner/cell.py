@@ -17,12 +17,12 @@ from harness.leaderboard.predictions import Columns, digest, pack
 from harness.method import Method
 from harness.metrics import judge, judge_discovery
 from harness.prompts import Template
-from harness.runner.bench import Bench
 from harness.runner.clustering import cluster_images
 from harness.runner.judged import Judged, plain, whole
 from harness.runner.memory import peaks, start_measuring
 from harness.runner.posing import pose
 from harness.runner.scoring import ask, reference
+from harness.runner.workbench import Workbench
 from harness.types.cell import Cell, Cost, Failure, Spec
 from harness.types.manifest import Manifest
 
@@ -33,7 +33,7 @@ LOG = logging.getLogger(__name__)
 """Where a failing method's traceback goes; nobody listens unless the cell runs in a process of its own."""
 
 
-def run_cell(job: Job, template: Template, bench: Bench) -> Cell:
+def run_cell(job: Job, template: Template, bench: Workbench) -> Cell:
     """Run one cell; whatever the method does wrong becomes the cell's failure."""
     spec = job.spec
     method = replace(job.method)  # type: ignore[type-var]  # fresh: nothing learned in an earlier cell is left
@@ -81,7 +81,7 @@ def run_cell(job: Job, template: Template, bench: Bench) -> Cell:
     )
 
 
-def name_images(spec: Spec, manifest: Manifest | None, method: Method, template: Template, bench: Bench) -> Judged:
+def name_images(spec: Spec, manifest: Manifest | None, method: Method, template: Template, bench: Workbench) -> Judged:
     """Fit a method to the OOP names, and judge the names that it gives the test images of both sides.
 
     Raises:
@@ -123,7 +123,7 @@ def name_images(spec: Spec, manifest: Manifest | None, method: Method, template:
     )
 
 
-def _discovered(spec: Spec, method: Method, bench: Bench) -> tuple[dict[str, float], dict[str, Columns]]:
+def _discovered(spec: Spec, method: Method, bench: Workbench) -> tuple[dict[str, float], dict[str, Columns]]:
     """What the clusters are worth that a method found in its pool, and the clusters; it saw none of these labels."""
     found = method.discovery()
     if found is None:

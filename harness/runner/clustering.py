@@ -12,16 +12,16 @@ from harness.errors import MethodError, NotApplicable
 from harness.method import Method
 from harness.metrics import judge_clusters
 from harness.prompts import Template
-from harness.runner.bench import Bench
 from harness.runner.judged import Judged, plain, whole
 from harness.runner.posing import blank_task
+from harness.runner.workbench import Workbench
 from harness.types.cell import Spec
 
 GIVEN = frozenset({"unlabeled", "clusters", "vocabulary"})
 """What a method may need here: the images, and of how many and which classes they are."""
 
 
-def cluster_images(spec: Spec, method: Method, template: Template, bench: Bench) -> Judged:
+def cluster_images(spec: Spec, method: Method, template: Template, bench: Workbench) -> Judged:
     """Let a method cluster the test images of the OOP and of the IP side, each on its own, and judge its clusters.
 
     Raises:

@@ -81,10 +81,10 @@ def _run(
         fork_server.start()
     # Imported only when there is something to compute: a second run needs neither torch nor a model.
     from harness.runner import pool
-    from harness.runner.bench import Bench
     from harness.runner.isolate import limits, run_isolated
+    from harness.runner.workbench import Workbench
 
-    make_bench = partial(Bench, plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
+    make_bench = partial(Workbench, plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
     bench = make_bench()
     draws = ((job.spec.domain, job.manifest, job.views, job.method.crop) for job in pending)
     bench.encode(draws, report, ((job.spec.domain, pool) for job in pending for pool in job.pools))

@@ -27,10 +27,10 @@ from harness.conformance.state import changes, snapshot
 from harness.errors import HarnessError
 from harness.features.encode import one_thread_per_operation
 from harness.prompts import Template
-from harness.runner.bench import Bench
 from harness.runner.cell import run_cell
 from harness.runner.fork_server import die_with_parent
 from harness.runner.plan import Job
+from harness.runner.workbench import Workbench
 from harness.types.cell import Cell, Failure
 
 START_SECONDS = 600.0
@@ -59,7 +59,7 @@ def limits(seconds: float, gib: float | None, at_once: int) -> Limits:
 
 
 def run_isolated(
-    jobs: Sequence[Job], template: Template, make_bench: Callable[[], Bench], workers: int, limits: Limits
+    jobs: Sequence[Job], template: Template, make_bench: Callable[[], Workbench], workers: int, limits: Limits
 ) -> Iterator[tuple[Cell, bytes]]:
     """Run jobs, ``workers`` at a time; cells come in the order they are finished, each with what it printed."""
     stop = threading.Event()
@@ -84,7 +84,7 @@ class _Watch:
         self._allowed = START_SECONDS
         self._head, self._tail, self._printed = b"", b"", 0
 
-    def run(self, template: Template, make_bench: Callable[[], Bench]) -> tuple[Cell, bytes]:
+    def run(self, template: Template, make_bench: Callable[[], Workbench]) -> tuple[Cell, bytes]:
         """The cell, failed if the process ended without one, and its log."""
         context = multiprocessing.get_context("forkserver")
         results, to_parent = context.Pipe(duplex=False)
@@ -209,7 +209,7 @@ def _kill(process: multiprocessing.process.BaseProcess) -> None:
 
 
 def _child(
-    job: Job, template: Template, make_bench: Callable[[], Bench], results: Connection, output: Connection
+    job: Job, template: Template, make_bench: Callable[[], Workbench], results: Connection, output: Connection
 ) -> None:
     os.setsid()  # a group of its own, so that all it starts can be ended with it
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
@@ -233,7 +233,7 @@ def _child(
     results.send_bytes(cell.answers or b"")
 
 
-def _run(job: Job, template: Template, bench: Bench) -> Cell:
+def _run(job: Job, template: Template, bench: Workbench) -> Cell:
     with one_thread_per_operation(bench.device):
         before = snapshot()
         cell = run_cell(job, template, bench)

@@ -15,17 +15,17 @@ from concurrent.futures.process import BrokenProcessPool
 
 from harness.features.encode import one_thread_per_operation
 from harness.prompts import Template
-from harness.runner.bench import Bench
 from harness.runner.cell import run_cell
 from harness.runner.fork_server import die_with_parent
 from harness.runner.plan import Job
+from harness.runner.workbench import Workbench
 from harness.types.cell import Cell, Failure
 
-_bench: Bench | None = None
+_bench: Workbench | None = None
 _template = Template()
 
 
-def run_here(jobs: Sequence[Job], template: Template, bench: Bench) -> Iterator[Cell]:
+def run_here(jobs: Sequence[Job], template: Template, bench: Workbench) -> Iterator[Cell]:
     """Run jobs in this process, one after the other."""
     with one_thread_per_operation(bench.device):
         for job in jobs:
@@ -33,7 +33,7 @@ def run_here(jobs: Sequence[Job], template: Template, bench: Bench) -> Iterator[
 
 
 def run_in_workers(
-    jobs: Sequence[Job], template: Template, make_bench: Callable[[], Bench], workers: int
+    jobs: Sequence[Job], template: Template, make_bench: Callable[[], Workbench], workers: int
 ) -> Iterator[Cell]:
     """Run jobs in worker processes; cells come in the order they are finished.
 
@@ -52,7 +52,7 @@ def run_in_workers(
 
 
 def _run(
-    jobs: list[Job], template: Template, make_bench: Callable[[], Bench], workers: int, suspects: list[Job]
+    jobs: list[Job], template: Template, make_bench: Callable[[], Workbench], workers: int, suspects: list[Job]
 ) -> Generator[Cell, None, list[Job]]:
     """Run jobs until a worker is killed; what was in flight then is added to ``suspects``, the rest returned."""
     context = multiprocessing.get_context("forkserver")
@@ -81,7 +81,7 @@ def _run(
     return []
 
 
-def _start(make_bench: Callable[[], Bench], template: Template) -> None:
+def _start(make_bench: Callable[[], Workbench], template: Template) -> None:
     global _bench, _template
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     die_with_parent()

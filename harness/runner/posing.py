@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import torch
 
+from harness.errors import DataError
 from harness.method import Method
 from harness.prompts import Template
-from harness.runner.bench import Bench
+from harness.runner.workbench import Workbench
 from harness.types.cell import Spec
 from harness.types.manifest import Manifest
 from harness.types.split import nfc
@@ -17,7 +18,7 @@ from harness.types.task import Support, Task
 
 
 def blank_task(
-    drawn_by: str, names: tuple[str, ...] | None, hint: str, template: Template, bench: Bench, shots: int = 0
+    drawn_by: str, names: tuple[str, ...] | None, hint: str, template: Template, bench: Workbench, shots: int = 0
 ) -> Task:
     """A task without any image, of these names or of none; ``drawn_by`` seeds its generator."""
     generator = torch.Generator()  # of the CPU: a seed draws the same on every device
@@ -35,7 +36,7 @@ def blank_task(
 
 
 def pose(
-    spec: Spec, manifest: Manifest | None, method: Method, template: Template, bench: Bench
+    spec: Spec, manifest: Manifest | None, method: Method, template: Template, bench: Workbench
 ) -> tuple[Task, list[str]]:
     """What the method may see, and the drawn images that could not be read."""
     data, needs = bench.domains[spec.domain], method.needs
@@ -61,6 +62,8 @@ def pose(
         if not need:
             continue
         picks = manifest.of_part(part)  # type: ignore[arg-type]
+        if not picks:
+            raise DataError(f"the draw has no {part} image, and {spec.method.name} needs some")
         features, readable = bench.drawn(spec.domain, picks, views, method.crop)
         lost += features.unreadable
         texts = tuple(captions.get(picks[i].path) for i in readable) if needs.captions and part == "train" else None

@@ -15,7 +15,7 @@ class Features:
         image: ``(n, v, d)`` unit rows; v augmented views, v = 1 for parts that are scored.
         label: ``(n,)`` int64, position in the names of the split.
         unreadable: paths of images that could not be decoded; they are in neither tensor.
-        sha256: ``(n,)`` of the images' files, in ascending order, for parts that are scored or not labelled.
+        sha256: ``(n,)`` of the images' files, in ascending order; empty for drawn images.
     """
 
     image: Tensor

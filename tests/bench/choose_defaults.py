@@ -19,10 +19,10 @@ from harness import registry
 from harness.features.encode import one_thread_per_operation
 from harness.method import build
 from harness.progress import Silent
-from harness.runner.bench import Bench
 from harness.runner.plan import make_plan
 from harness.runner.posing import pose
 from harness.runner.request import MethodChoice, Request
+from harness.runner.workbench import Workbench
 from harness.types.vocabulary import Vocabulary
 
 
@@ -85,7 +85,7 @@ def main() -> None:
     # The draw is the same for every method, FSNL only stands for one that needs it.
     request = Request((MethodChoice("fsnl"),), domains, tuple(shots), tuple(seeds), device="cpu")
     plan = make_plan(request, Silent())
-    bench = Bench(plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
+    bench = Workbench(plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
     cls = registry.load([given.method]).get(given.method).method
     print(f"{'shots':>5}   {'OOP':>5} {'IP':>5}  {'joint OOP':>9} {'IP':>5} {'seconds':>8}")
     for setting in given.setting or [""]:

@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from harness.backbones import openclip
 from harness.backbones.text import TextTower
 from harness.progress import Silent
-from harness.runner.bench import Bench
 from harness.runner.cell import pose
 from harness.runner.plan import make_plan
 from harness.runner.request import MethodChoice, Request
+from harness.runner.workbench import Workbench
 from harness.types.task import Support, Task
 from harness_plugins import _matched
 from harness_plugins.zsnl import ZSNL
@@ -132,7 +132,7 @@ def test_a_stress_set(benchmark, discover):
 def test_matching_on_the_miniature(benchmark):
     """All nine domains, one seed."""
     plan = make_plan(Request((MethodChoice("zsnl"),), None, (4,), (1,), device="cpu"), Silent())
-    bench = Bench(plan.resolved, plan.device, plan.domains, plan.cache, 1)
+    bench = Workbench(plan.resolved, plan.device, plan.domains, plan.cache, 1)
 
     def every():
         total = torch.zeros(2)

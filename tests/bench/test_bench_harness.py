@@ -19,13 +19,13 @@ from harness.miniature import model
 from harness.miniature.world.photograph import jpeg, photograph
 from harness.miniature.world.phylogeny import concepts
 from harness.progress import Silent
-from harness.runner.bench import Bench
 from harness.runner.cell import run_cell
 from harness.runner.evaluate import evaluate
 from harness.runner.plan import make_plan
 from harness.runner.posing import pose
 from harness.runner.request import MethodChoice, Request
 from harness.runner.scoring import ask
+from harness.runner.workbench import Workbench
 
 PAIR = ("zero_shot", "fsnl")
 """The main job."""
@@ -59,7 +59,7 @@ def request_(world, tmp_path_factory):
 @pytest.fixture(scope="session")
 def planned(request_):
     plan = make_plan(replace(request_, methods=tuple(MethodChoice(name) for name in METHODS)), Silent())
-    bench = Bench(plan.resolved, "cpu", plan.domains, plan.cache, workers=2)
+    bench = Workbench(plan.resolved, "cpu", plan.domains, plan.cache, workers=2)
     draws = ((job.spec.domain, job.manifest, job.views, job.method.crop) for job in plan.jobs)
     bench.encode(draws, Silent(), ((job.spec.domain, pool) for job in plan.jobs for pool in job.pools))
     return plan, bench

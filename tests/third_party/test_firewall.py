@@ -17,10 +17,10 @@ from harness.features.encode import one_thread_per_operation
 from harness.leaderboard.predictions import unpack
 from harness.method import Method
 from harness.prompts import Template
-from harness.runner.bench import Bench
 from harness.runner.cell import pose, run_cell
 from harness.runner.plan import Job, Plan, make_plan
 from harness.runner.request import MethodChoice, Request
+from harness.runner.workbench import Workbench
 from harness.types.features import Features
 from harness.types.task import Needs, Support, Task
 from harness.types.vocabulary import Vocabulary
@@ -49,8 +49,8 @@ class Quiet:
         return None
 
 
-def bench(made: Plan) -> Bench:
-    return Bench(made.resolved, made.device, made.domains, made.cache, 1)
+def bench(made: Plan) -> Workbench:
+    return Workbench(made.resolved, made.device, made.domains, made.cache, 1)
 
 
 def job_names(made: Plan) -> tuple[str, ...]:
@@ -197,15 +197,17 @@ def test_in_the_joint_vocabulary_nothing_tells_the_side_of_an_image(world, cache
 # -- hidden labels -----------------------------------------------------------------------------------------------------
 
 
-def run(job: Job, place: Bench) -> Any:
+def run(job: Job, place: Workbench) -> Any:
     with one_thread_per_operation(place.device):
         return run_cell(job, Template(), place)
 
 
-def exchanged(original: Callable[[Bench, str], dict[str, Features]]) -> Callable[[Bench, str], dict[str, Features]]:
-    """``Bench.scored`` with other labels on the same images."""
+def exchanged(
+    original: Callable[[Workbench, str], dict[str, Features]],
+) -> Callable[[Workbench, str], dict[str, Features]]:
+    """``Workbench.scored`` with other labels on the same images."""
 
-    def scored(self: Bench, domain: str) -> dict[str, Features]:
+    def scored(self: Workbench, domain: str) -> dict[str, Features]:
         found = {}
         for side, features in original(self, domain).items():
             order = torch.randperm(len(features.label), generator=torch.Generator().manual_seed(1))
@@ -220,7 +222,7 @@ def test_predictions_do_not_depend_on_hidden_labels(world, cache, monkeypatch, m
     made = plan(world, cache, method)
     (job,) = made.jobs
     true = run(job, bench(made))
-    monkeypatch.setattr(Bench, "scored", exchanged(Bench.scored))
+    monkeypatch.setattr(Workbench, "scored", exchanged(Workbench.scored))
     false = run(job, bench(made))
     assert true.failure is None
     assert true.predictions == false.predictions

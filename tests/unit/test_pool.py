@@ -13,10 +13,10 @@ from harness.method import Method
 from harness.metrics import judge_discovery
 from harness.progress import Silent
 from harness.prompts import Template
-from harness.runner.bench import Bench
 from harness.runner.cell import pose, run_cell
 from harness.runner.plan import make_plan
 from harness.runner.request import MethodChoice, Request
+from harness.runner.workbench import Workbench
 from harness.types.cell import POOL
 from harness.types.discovery import Discovery
 from harness.types.features import Features
@@ -54,7 +54,7 @@ def place(tmp_path_factory):
     choice = (MethodChoice("zero_shot"),)
     request = Request(choice, ("Animals",), (2,), (1,), data=data, backbone="beyond-mini", device="cpu", cache=cache)
     plan = make_plan(request, Silent())
-    return plan.jobs[0], Bench(plan.resolved, plan.device, plan.domains, plan.cache, 1)
+    return plan.jobs[0], Workbench(plan.resolved, plan.device, plan.domains, plan.cache, 1)
 
 
 def posed(place, method):
@@ -99,7 +99,7 @@ def test_a_pool_is_a_copy_without_labels_in_the_order_of_the_digests(place):
 def test_without_an_ip_folder_there_are_no_ip_images(place):
     job, bench = place
     data = bench.domains["Animals"]
-    alone = Bench.__new__(Bench)
+    alone = Workbench.__new__(Workbench)
     alone.__dict__ |= bench.__dict__ | {"domains": {"Animals": replace(data, ip=None)}, "_pools": ("", {})}
     task, _ = pose(job.spec, None, Pooled(), Template(), alone)
     assert task.ip.image.shape == (0, 1, task.unlabeled.shape[1])

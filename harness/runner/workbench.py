@@ -23,7 +23,7 @@ from harness.types.split import Split, nfc
 from harness.types.task import Pool
 
 
-class Bench:
+class Workbench:
     """Serves features of domains and draws.
 
     Args:
