@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -14,7 +13,7 @@ from typing import Any
 from filelock import FileLock
 
 from harness.datasets.layout import MINI_MARKER, MINIATURE
-from harness.errors import StorageError, UserError
+from harness.errors import StorageError
 from harness.files import PERMISSIONS, storage_error, unreadable
 from harness.miniature.captions import refined_caption
 from harness.miniature.names import LEVELS, names
@@ -22,6 +21,7 @@ from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.photograph import jpeg, photograph
 from harness.miniature.world.phylogeny import WORLD as WORLD
 from harness.miniature.world.phylogeny import Concept, Role, concepts, generator
+from harness.processes import Spawn
 
 PARTS: dict[Role, dict[str, int]] = {
     "ip": {"train": 8, "val": 4, "test": 20},
@@ -45,16 +45,10 @@ def build(out: Path, progress: Callable[[int, int], None] | None = None, workers
 
     Raises:
         StorageError: ``out`` is something else, or cannot be written.
-        UserError: a script calls this again in the processes that draw for it.
     """
     out = Path(out)
     if _is_finished(out):  # before the lock: it may lie where nothing can be written
         return out
-    if getattr(multiprocessing.current_process(), "_inheriting", False):  # it would wait for its parent's lock for ever
-        raise UserError(
-            "a process that is to draw images runs the script that started it",
-            'put what the script does under `if __name__ == "__main__":`',
-        )
     partial = out.parent / f".{out.name}.partial"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +141,7 @@ def _each(work: list[tuple[Path, str, Role, int]], workers: int) -> Iterator[str
         yield from map(_write_class, work)
         return
     # Spawn: the caller may hold threads (torch's), which a forked child would inherit broken.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=Spawn()) as pool:
         yield from pool.map(_write_class, work, chunksize=6)
 
 

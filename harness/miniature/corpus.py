@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from harness.miniature.names import StemPool, names, oop_stems, words
 from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.photograph import jpeg, photograph
 from harness.miniature.world.phylogeny import Concept, concepts, generator
+from harness.processes import Spawn
 
 CAPTIONS = 4
 """Captions an image."""
@@ -80,7 +80,7 @@ def images(chosen: Sequence[Sample], workers: int = 2) -> NDArray[np.uint8]:
     if workers < 2:
         return _images(chosen)
     blocks = [chosen[i : i + 512] for i in range(0, len(chosen), 512)]
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=Spawn()) as pool:
         return np.concatenate(list(pool.map(_images, blocks)))
 
 

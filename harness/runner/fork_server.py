@@ -10,11 +10,12 @@ import os
 import signal
 import threading
 
+from harness.processes import ForkServer
+
 
 def start() -> None:
     """Start the fork server, if there is none yet; it goes on importing beside this process's own work."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["harness.runner.pool", "harness.runner.isolate", "open_clip"])
+    ForkServer().set_forkserver_preload(["harness.runner.pool", "harness.runner.isolate", "open_clip"])
     from multiprocessing import forkserver, resource_tracker
 
     # Ctrl-C goes to all processes of a terminal. The server would end amid its imports, with their trace: it inherits

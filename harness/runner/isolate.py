@@ -26,6 +26,7 @@ import psutil  # type: ignore[import-untyped]
 from harness.conformance.state import changes, snapshot
 from harness.errors import HarnessError
 from harness.features.encode import one_thread_per_operation
+from harness.processes import ForkServer
 from harness.prompts import Template
 from harness.runner.cell import run_cell
 from harness.runner.fork_server import die_with_parent
@@ -86,7 +87,7 @@ class _Watch:
 
     def run(self, template: Template, make_bench: Callable[[], Workbench]) -> tuple[Cell, bytes]:
         """The cell, failed if the process ended without one, and its log."""
-        context = multiprocessing.get_context("forkserver")
+        context = ForkServer()
         results, to_parent = context.Pipe(duplex=False)
         output, to_log = context.Pipe(duplex=False)
         process = context.Process(target=_child, args=(self._job, template, make_bench, to_parent, to_log))

@@ -6,7 +6,6 @@ bit of a result, is the same for any number of workers. Workers come from the fo
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -14,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 
 from harness.features.encode import one_thread_per_operation
+from harness.processes import ForkServer
 from harness.prompts import Template
 from harness.runner.cell import run_cell
 from harness.runner.fork_server import die_with_parent
@@ -55,9 +55,8 @@ def _run(
     jobs: list[Job], template: Template, make_bench: Callable[[], Workbench], workers: int, suspects: list[Job]
 ) -> Generator[Cell, None, list[Job]]:
     """Run jobs until a worker is killed; what was in flight then is added to ``suspects``, the rest returned."""
-    context = multiprocessing.get_context("forkserver")
     pool = ProcessPoolExecutor(
-        min(workers, len(jobs)), mp_context=context, initializer=_start, initargs=(make_bench, template)
+        min(workers, len(jobs)), mp_context=ForkServer(), initializer=_start, initargs=(make_bench, template)
     )
     todo, waiting = deque(jobs), dict[Future[Cell], Job]()
     try:

@@ -175,13 +175,3 @@ def test_building_needs_no_torch():
     modules = ", ".join(f"harness.miniature.{name}" for name in ("build", "corpus", "fingerprint", "model"))
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_a_script_that_its_own_processes_run_again_ends_with_a_hint(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text("from harness.miniature.build import build\nbuild('mini', workers=2)\n")
-    ran = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert ran.returncode == 1
-    assert 'put what the script does under `if __name__ == "__main__":`' in ran.stderr

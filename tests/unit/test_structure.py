@@ -18,7 +18,7 @@ SOURCES = sorted([*(ROOT / "harness").rglob("*.py"), *(ROOT / "plugins").rglob("
 TEXTS = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py")), ROOT / "setup.py", ROOT / "pyproject.toml"]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("harness", "harness.errors", "harness.progress"),
+    ("harness", "harness.errors", "harness.processes", "harness.progress"),
     ("harness.prompts", "harness.files", "harness.metrics", "harness.matching", "harness.device"),
     ("harness.types",),
     ("harness.protocols", "harness.manifests"),
