@@ -189,3 +189,24 @@ def test_manifests_are_kept_and_their_hash_stands_in_the_row(evaluate, tmp_path)
             text = (tmp_path / "results" / "manifests" / f"{digest}.json").read_bytes()
             assert hashlib.sha256(text).hexdigest() == digest
             assert str(Path.home()).encode() not in text
+
+
+def test_the_readmes_script_runs_and_the_command_line_knows_its_cells(harness, world, cache, tmp_path, monkeypatch):
+    text = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text.partition("### From Python")[2].partition("\n## ")[0], re.DOTALL)
+    for theirs, ours in (
+        ('domains=("Food",)', f"domains=('Animals',), data=Path({str(world)!r}), backbone='beyond-mini'"),
+        ('{"lr": 0.001}', '{"lr": 0.001, "epochs": 2}'),
+        ("(1, 4)", "(1, 2)"),
+        ("workers=2", "workers=1"),
+    ):
+        assert code.count(theirs) == 1
+        code = code.replace(theirs, ours)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HARNESS_CACHE", str(cache))
+    namespace = {"Path": Path}
+    exec(compile(code, "README.md", "exec"), namespace)
+    assert namespace["outcome"].computed == 9
+    same = ("--data", world, "--domain", "Animals", "--backbone", "beyond-mini", "--shots", "1,2")
+    answer = harness("evaluate", "--plugin", "fsnl", "-p", "lr=0.001", "-p", "epochs=2", *same, "--dry-run")
+    assert "9 cells: 9 known, 0 to run" in answer.out
