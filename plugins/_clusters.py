@@ -57,9 +57,9 @@ def means(x: Tensor, cluster: Tensor, k: int) -> Tensor:
     return F.normalize(total, dim=2)
 
 
-def means_of(image: Tensor, label: Tensor) -> Tensor:
-    """``(c, d)`` plain means of the classes 0 .. c - 1."""
-    one = F.one_hot(label).to(image.dtype)
+def means_of(image: Tensor, label: Tensor, classes: int = -1) -> Tensor:
+    """``(c, d)`` plain means of the classes 0 .. c - 1, zero for one without a row; -1: as many as the labels tell."""
+    one = F.one_hot(label, classes).to(image.dtype)
     return one.T @ image / one.sum(dim=0).clamp_min(1)[:, None]
 
 

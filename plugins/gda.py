@@ -12,6 +12,7 @@ from harness.hookspecs import Register, hookimpl
 from harness.method import Method
 from harness.types.task import Needs
 
+from ._clusters import means_of
 from ._training import Count, Share, Weight
 from ._vocabulary import move_within, positions, zero_shot_text
 
@@ -114,12 +115,7 @@ def _of_ip(known: Support) -> Tensor:
             "take views of the support instead (-p gda.covariance=views -p gda.views=4)",
         )
     rows = known.image[:, 0].double()
-    return rows - _means(rows, known.label, int(known.label.max()) + 1)[known.label]
-
-
-def _means(rows: Tensor, label: Tensor, classes: int) -> Tensor:
-    count = torch.bincount(label, minlength=classes).clamp(min=1)
-    return rows.new_zeros(classes, rows.shape[1]).index_add_(0, label, rows) / count[:, None]
+    return rows - means_of(rows, known.label)[known.label]
 
 
 def _discriminant(image: Tensor, label: Tensor, classes: int, residual: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -132,7 +128,7 @@ def _discriminant(image: Tensor, label: Tensor, classes: int, residual: Tensor |
         residual: ``(m, d)`` centred rows that show the covariance; None takes those of the images.
     """
     rows, label = image.double().flatten(0, 1), label.repeat_interleave(image.shape[1])
-    mean = _means(rows, label, classes)
+    mean = means_of(rows, label, classes)
     residual = rows - mean[label] if residual is None else residual
     scatter = residual.T @ residual
     spread = scatter.trace() / (len(residual) - 1)
