@@ -34,7 +34,8 @@ PAPER: dict[str, Any] = {
     "views": 16,
     "whole_batches": True,
 }
-"""What the LAION-Beyond paper's trained methods share. 16 cached views stand for its random crops."""
+"""What the LAION-Beyond paper's trained methods share. 16 cached views, the whole image and 15 random crops of it,
+stand for the new crop that the paper draws at every step."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -77,7 +78,8 @@ class Encoder:
         self._store = store
         self._workers = max(1, workers)
         self._cuda = backbone.device.type == "cuda"
-        self._batch = 256 if self._cuda else max(8, CPU_BATCH_PIXELS // _pixels(backbone))
+        self._size = _size(backbone)
+        self._batch = 256 if self._cuda else max(8, CPU_BATCH_PIXELS // math.prod(self._size))
         self._device_lock = threading.Lock()
         self._failed: dict[str, tuple[str, str]] = {}  # sha256 -> path and reason
         self.encoded = 0
@@ -161,7 +163,7 @@ class Encoder:
             except DataError as error:
                 self._failed[source.sha256] = source.path, error.message
                 continue
-            pixels.append(self._backbone.preprocess(augment(image, source.sha256, view, crop)))
+            pixels.append(self._backbone.preprocess(augment(image, source.sha256, view, self._size, crop)))
             digests.append(source.sha256)
         if not digests:
             return None
@@ -217,10 +219,11 @@ def one_thread_per_operation(device: torch.device) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _pixels(backbone: Backbone) -> int:
+def _size(backbone: Backbone) -> tuple[int, int]:
+    """Width and height of what the encoder takes."""
     size = backbone.preprocess_config.get("size", 224)
     height, width = size if isinstance(size, list | tuple) else (size, size)
-    return int(height) * int(width)
+    return int(width), int(height)
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -1,7 +1,7 @@
-"""Augmented views: random resized crop and flip, drawn once per (image, view).
+"""Augmented views: random resized crop (Szegedy et al., CVPR 2015) and flip, drawn once per (image, view).
 
-View 0 is the test view. Views 1, 2, ... are drawn from a generator that is seeded by the sha256 of the image and the
-number of the view alone, so a view is the same picture in every run, and can be cached.
+View 0 is the test view, the whole image. Views 1, 2, ... are drawn from a generator that is seeded by the sha256 of the
+image and the number of the view alone, so a view is the same picture in every run, and can be cached.
 """
 
 from __future__ import annotations
@@ -19,16 +19,26 @@ RATIO = (3 / 4, 4 / 3)
 
 def view_name(view: int, crop: float = CROP) -> str:
     """What a view is called in the cache; the test view is not cropped."""
-    return f"view-{view:03d}" if view == 0 or crop == CROP else f"view-{view:03d}-crop-{crop:g}"
+    return f"view-{view:03d}" if view == 0 else f"view-{view:03d}-box-{crop:g}"
 
 
-def augment(image: Image.Image, sha256: str, view: int, crop: float = CROP) -> Image.Image:
-    """View ``view`` of an image: a crop of at least that share of its area, 3:4 to 4:3, flipped half the time."""
+def augment(image: Image.Image, sha256: str, view: int, size: tuple[int, int], crop: float = CROP) -> Image.Image:
+    """View ``view`` of an image: a box of it, stretched to what the encoder takes, mirrored half the time.
+
+    Args:
+        image: RGB.
+        sha256: of its file; it decides the box, with the number of the view.
+        view: 0 returns the image itself.
+        size: width and height that the encoder takes, so that nothing is cut off after this.
+        crop: least share of the image's area that the box has; its sides are 3:4 to 4:3.
+    """
     if view == 0:
         return image
     generator = random.Random(f"{sha256}/{view}")
-    image = image.crop(_crop_box(image.width, image.height, generator, crop))
-    return ImageOps.mirror(image) if generator.random() < 0.5 else image
+    box = image.crop(_crop_box(image.width, image.height, generator, crop))
+    mirrored = generator.random() < 0.5
+    box = box.resize(size, Image.Resampling.BICUBIC)
+    return ImageOps.mirror(box) if mirrored else box
 
 
 def _crop_box(width: int, height: int, generator: random.Random, least: float = CROP) -> tuple[int, int, int, int]:
