@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
@@ -29,12 +29,15 @@ class TaskRes(Trained):
 
     ``t' = normalise(t + alpha * residual)``; residuals start at zero, and the loss is the cross-entropy among the OOP
     names. No step needs the text tower. A residual belongs to its class: the vocabulary is fixed.
+
+    Adam's steps have one size whatever t is. The authors' code, and LAION-Beyond's, takes t as it leaves the tower (in
+    the miniature ten to fifteen times as long as a unit row), so that the same steps turn it less.
     """
 
     needs = Needs(support=True)
     paper = "Yu et al., CVPR 2023"
     presets = {  # noqa: RUF012 - read only
-        "paper": {**PAPER, "optimizer": "adam", "lr": 0.002, "batch": 256, "epochs": None, "alpha": None}
+        "paper": {**PAPER, "optimizer": "adam", "lr": 0.002, "batch": 256, "epochs": None, "alpha": None, "base": "raw"}
     }
 
     epochs: Epochs | None = 100
@@ -44,6 +47,8 @@ class TaskRes(Trained):
     """Images of a step; None takes all of the support."""
     alpha: Weight | None = 0.5
     """Weight of the residual; None is the setting of the LAION-Beyond paper, 1 for animals and 0.5 for all else."""
+    base: Literal["unit", "raw"] = "unit"
+    """What the residual is added to: the unit row of the text, or the row as it leaves the tower."""
 
     def fit(self, task: Task) -> Self:
         """Learn the residuals from the support."""
@@ -52,6 +57,9 @@ class TaskRes(Trained):
         residual = torch.zeros_like(text)
         # A preset is one set of numbers for all domains of a row, and a task tells of its domain only the hint.
         alpha = self.alpha if self.alpha is not None else 1.0 if task.hint == HINTS["Animals"] else 0.5
+        if self.base == "raw":
+            prompts = [task.template.fill(name, task.hint) for name in task.names]
+            text = text * task.text.lengths(prompts)[:, None]
 
         def learned() -> Tensor:
             return F.normalize(text + alpha * residual, dim=1)

@@ -33,8 +33,8 @@ class _Encode(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, ids: Tensor) -> Tensor:
-        encoded: Tensor = self.model.encode_text(ids, normalize=True)  # type: ignore[operator]
+    def forward(self, ids: Tensor, unit: bool = True) -> Tensor:
+        encoded: Tensor = self.model.encode_text(ids, normalize=unit)  # type: ignore[operator]
         return encoded
 
 
@@ -210,17 +210,28 @@ class TextTower:
                 start += len(value)
             return self.encode_tokens(self.tokenize(prompts, table), torch.cat(list(overrides.values())))
         missing = list(dict.fromkeys(p for p in prompts if p not in self._frozen))
-        with torch.no_grad():
-            for start in range(0, len(missing), _FROZEN_BATCH):
-                batch = missing[start : start + _FROZEN_BATCH]
-                if hasattr(self._tokenizer, "sot_token_id"):
-                    encoded = self.encode_tokens(self.tokenize(batch))
-                else:
-                    encoded = self._forward(self._tokenizer([p.text for p in batch]).to(self._device))
-                self._frozen.update(zip(batch, encoded.float(), strict=True))
+        for start in range(0, len(missing), _FROZEN_BATCH):
+            batch = missing[start : start + _FROZEN_BATCH]
+            self._frozen.update(zip(batch, self._plain(batch), strict=True))
         if not prompts:
             return torch.zeros(0, self._frozen_width(), device=self._device)
         return torch.stack([self._frozen[p] for p in prompts])
+
+    def lengths(self, prompts: Sequence[Prompt]) -> Tensor:
+        """Lengths ``(k,)`` that the features of k prompts have before they are made unit rows."""
+        batches = (prompts[start : start + _FROZEN_BATCH] for start in range(0, len(prompts), _FROZEN_BATCH))
+        found = [self._plain(batch, unit=False).norm(dim=1) for batch in batches]
+        return torch.cat(found) if found else torch.zeros(0, device=self._device)
+
+    @torch.no_grad()
+    def _plain(self, prompts: Sequence[Prompt], unit: bool = True) -> Tensor:
+        """Features ``(k, d)`` of prompts without learned rows, fp32."""
+        if hasattr(self._tokenizer, "sot_token_id"):
+            ids = self.tokenize(prompts).placed[0]
+        else:
+            ids = self._tokenizer([p.text for p in prompts]).to(self._device)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+            return self._forward(ids, unit).float()
 
     def forget(self) -> None:
         """Drop remembered prompts. Done before every cell: what a cell computes must not depend on earlier cells."""
@@ -229,16 +240,16 @@ class TextTower:
     def _frozen_width(self) -> int:
         return int(self.encode([Prompt((Piece("a photo"),))]).shape[1])
 
-    def _forward(self, ids: Tensor) -> Tensor:
+    def _forward(self, ids: Tensor, unit: bool = True) -> Tensor:
         length = ids.shape[1]
         if not self.cuts_context or length == self.context_length:
-            encoded: Tensor = self._encode(ids)
+            encoded: Tensor = self._encode(ids, unit)
             return encoded
         shorter = {
             f"{self._prefix}positional_embedding": self._tower.positional_embedding[:length],
             f"{self._prefix}attn_mask": self._tower.attn_mask[:length, :length],
         }
-        cut: Tensor = functional_call(self._encode, shorter, (ids,), tie_weights=False)
+        cut: Tensor = functional_call(self._encode, shorter, (ids, unit), tie_weights=False)
         return cut
 
     def _probe_cut(self) -> bool:

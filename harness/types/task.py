@@ -94,6 +94,10 @@ class TextTower(Protocol):
         """Unit rows (k, d) of k prompts; overrides replace keyed pieces by learned token embeddings."""
         ...
 
+    def lengths(self, prompts: Sequence[Prompt]) -> Tensor:
+        """Lengths (k,) that the features of k prompts have before they are made unit rows."""
+        ...
+
     def token_embedding(self, text: str) -> Tensor:
         """The frozen embeddings (r, width) of a text's r tokens."""
         ...

@@ -27,11 +27,15 @@ def words(text: str) -> list[str]:
     return text.replace(".", " .").replace(",", " ,").split()
 
 
-def feature(rows: np.ndarray) -> np.ndarray:
-    """The unit feature (SIZE,) of a prompt's token embeddings (l, WIDTH): order counts, and it is not linear."""
+def raw_feature(rows: np.ndarray) -> np.ndarray:
+    """The feature (SIZE,) of a prompt's token embeddings (l, WIDTH): order counts, and it is not linear."""
     place = 1 + 0.3 * np.arange(len(rows))[:, None]
-    raw = np.tanh(rows * place).sum(axis=0) @ PROJECTION
-    return raw / np.linalg.norm(raw)
+    return np.tanh(rows * place).sum(axis=0) @ PROJECTION
+
+
+def feature(rows: np.ndarray) -> np.ndarray:
+    """The same as a unit row."""
+    return raw_feature(rows) / np.linalg.norm(raw_feature(rows))
 
 
 def text_feature(text: str) -> np.ndarray:
@@ -77,13 +81,19 @@ class PlainTower:
         return PlainTokens(ids, torch.tensor(slots, dtype=torch.long).reshape(-1, 2), torch.tensor(sources))
 
     def encode_tokens(self, tokens, learned=None):
+        raw = self._raw(tokens, learned)
+        return raw / raw.norm(dim=1, keepdim=True)
+
+    def lengths(self, prompts):
+        return self._raw(self.tokenize(prompts)).norm(dim=1)
+
+    def _raw(self, tokens, learned=None):
         table = torch.from_numpy(np.stack([np.zeros(WIDTH), *(embedding(word) for word in self._words[1:])]))
         rows = table[tokens.ids]
         if learned is not None and len(tokens.row):
             rows = rows.index_put((tokens.slot[:, 0], tokens.slot[:, 1]), learned[tokens.row])
         place = 1 + 0.3 * torch.arange(rows.shape[1], dtype=torch.float64)[:, None]
-        raw = torch.tanh(rows * place).sum(dim=1) @ torch.from_numpy(PROJECTION)
-        return raw / raw.norm(dim=1, keepdim=True)
+        return torch.tanh(rows * place).sum(dim=1) @ torch.from_numpy(PROJECTION)
 
     def encode(self, prompts, overrides=None):
         with torch.no_grad():

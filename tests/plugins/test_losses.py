@@ -16,7 +16,7 @@ from harness_plugins.fsnl import FSNL
 from harness_plugins.learning_to_name import LearningToName
 from harness_plugins.taskres import TaskRes
 
-from .plain import CAPTIONS, HINT, NAMES, SCALE, embedding, feature, plain_task, text_feature, words
+from .plain import CAPTIONS, HINT, NAMES, SCALE, embedding, feature, plain_task, raw_feature, words
 
 TASK = plain_task()
 IMAGE = TASK.support.image[:, 0].numpy()
@@ -54,7 +54,9 @@ def prompt(*parts: np.ndarray | str) -> np.ndarray:
     return feature(np.concatenate([np.asarray(r).reshape(-1, len(embedding("x"))) for r in rows]))
 
 
-ZERO_SHOT = np.stack([text_feature(f"a photo of {name}, a type of {HINT}.") for name in NAMES])
+PROMPTS = [np.stack([embedding(word) for word in words(f"a photo of {name}, a type of {HINT}.")]) for name in NAMES]
+RAW = np.stack([raw_feature(rows) for rows in PROMPTS])
+ZERO_SHOT = np.stack([feature(rows) for rows in PROMPTS])
 
 
 def normalised(rows: np.ndarray) -> np.ndarray:
@@ -80,6 +82,10 @@ def clip_adapter(down: np.ndarray, up: np.ndarray) -> float:
 
 def taskres(residual: np.ndarray) -> float:
     return cross_entropy(IMAGE, normalised(ZERO_SHOT + 0.5 * residual))
+
+
+def taskres_raw(residual: np.ndarray) -> float:
+    return cross_entropy(IMAGE, normalised(RAW + 0.5 * residual))
 
 
 def named(rows: np.ndarray, length: int | None) -> list[np.ndarray]:
@@ -110,6 +116,7 @@ CASES = [
     pytest.param(CoCoOp(), cocoop, id="cocoop"),
     pytest.param(ClipAdapter(), clip_adapter, id="clip_adapter"),
     pytest.param(TaskRes(), taskres, id="taskres"),
+    pytest.param(TaskRes(base="raw"), taskres_raw, id="taskres-raw"),
     pytest.param(LearningToName(), learning_to_name, id="learning_to_name"),
     pytest.param(FSNL(swap="none", captions_per_class=None, caption_weight=0.3), fsnl, id="fsnl"),
 ]

@@ -43,10 +43,10 @@ def clip() -> TextTower:
     return make_tower("unit-clip", model_of("unit-clip"))
 
 
-def theirs(architecture: str, texts: list[str]) -> Tensor:
+def theirs(architecture: str, texts: list[str], normalize: bool = True) -> Tensor:
     """What open_clip itself makes of texts."""
     with torch.no_grad():
-        encoded: Tensor = model_of(architecture).encode_text(tokenizer(architecture)(texts), normalize=True)
+        encoded: Tensor = model_of(architecture).encode_text(tokenizer(architecture)(texts), normalize=normalize)
     return encoded
 
 
@@ -68,6 +68,13 @@ def test_the_features_are_open_clips_own(architecture: str, tower: TextTower) ->
     assert not encoded.requires_grad
 
 
+def test_lengths_are_those_before_rows_are_made_unit(architecture: str, tower: TextTower) -> None:
+    raw = theirs(architecture, [p.text for p in PROMPTS], normalize=False)
+    torch.testing.assert_close(tower.lengths(PROMPTS), raw.norm(dim=1), rtol=1e-5, atol=0)
+    assert (raw.norm(dim=1) - 1).abs().min() > 0.1
+    assert tower.lengths([]).shape == (0,)
+
+
 def test_a_text_that_is_too_long_is_cut_as_open_clip_does(architecture: str, tower: TextTower) -> None:
     torch.testing.assert_close(tower.encode([text(LONG)]), theirs(architecture, [LONG]), **CLOSE)
 
@@ -75,7 +82,7 @@ def test_a_text_that_is_too_long_is_cut_as_open_clip_does(architecture: str, tow
 def test_prompts_are_encoded_once_until_they_are_forgotten(clip: TextTower, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     forward = clip._forward
-    monkeypatch.setattr(clip, "_forward", lambda ids: (calls.append(len(ids)), forward(ids))[1])
+    monkeypatch.setattr(clip, "_forward", lambda ids, unit: (calls.append(len(ids)), forward(ids, unit))[1])
     first = clip.encode(PROMPTS[:2] + PROMPTS[:1])
     assert calls == [2]
     assert torch.equal(clip.encode(PROMPTS[1:2]), first[1:2])
