@@ -41,7 +41,8 @@ class LinearProbe(Method):
 
     The inverse regularisation C is chosen on the few-shot validation draw: the best of a seven-point grid, then eight
     bisection steps on a logarithmic scale between a tenth and ten times of it, each keeping the half at the better end.
-    Names play no part, so the vocabulary is fixed.
+    Of equals it is the smaller C, the smoother model; LAION-Beyond's code keeps the larger, and draws its support in a
+    way of its own, from augmented images. Names play no part, so the vocabulary is fixed.
     """
 
     needs = Needs(support=True, validation=True)

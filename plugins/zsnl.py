@@ -65,7 +65,7 @@ class ZSNL(NameTuning):
     least: Count = 1
     """Images that a name must have to be learned."""
     images_per_batch: Count | None = None
-    """A batch holds names * this images; None takes all of them."""
+    """A batch holds this times as many images as there are names to learn; None takes all of them."""
     epochs: Whole = 30
     rounds: Count = 1
     """At most; it ends when no image changes its name."""
@@ -148,7 +148,7 @@ class ZSNL(NameTuning):
         def loss(batch: Batch, encode: Encode) -> Tensor:
             return symmetric_contrastive(batch.image, encode(), known[batch.index], every, task.logit_scale)
 
-        batch = self.images_per_batch and self.images_per_batch * len(task.names)
+        batch = self.images_per_batch and self.images_per_batch * len(known.unique())
         self.learn(task, loss, batch, Support(image[:, None], label))
 
 

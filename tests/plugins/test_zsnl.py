@@ -18,6 +18,7 @@ from harness_plugins import _clusters, _wordings
 from harness_plugins._balanced import sinkhorn
 from harness_plugins._clusters import canonical, estimate, kmeans, means
 from harness_plugins._matched import matched
+from harness_plugins._names import NameTuning
 from harness_plugins._refined import shifted
 from harness_plugins._ward import ward
 from harness_plugins._wordings import shared_words, wordings
@@ -75,6 +76,20 @@ def test_the_papers_preset_matches_the_means_of_the_best_fitting_clusters_with_t
     cosine = means(pool, found.cluster[None], 5)[0] @ text.T
     assert found.name.tolist() == linear_sum_assignment(cosine.double().numpy(), maximize=True)[1].tolist()
     assert (paper.epochs, paper.optimizer, paper._peak(452)) == (100, "sgd", pytest.approx(452 / 128 * 2e-4))
+
+
+def test_a_batch_of_the_papers_preset_is_of_the_names_that_have_images(monkeypatch):
+    batches = []
+    learn = NameTuning.learn
+
+    def watched(self, task, loss, batch=None, support=None):
+        batches.append((batch, len(support.label.unique())))
+        learn(self, task, loss, batch, support)
+
+    monkeypatch.setattr(NameTuning, "learn", watched)
+    image, _ = far_apart((30, 30, 5, 5, 5))
+    build("zsnl", classes()["zsnl"], "paper").fit(unlabeled(image, _ip=None))
+    assert batches == [(8, 2)]
 
 
 def test_only_wordings_that_are_used_are_encoded(monkeypatch):
