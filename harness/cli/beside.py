@@ -81,8 +81,7 @@ def _beside(one: comparing.Comparison, metrics: Sequence[str]) -> Table:
             cells += [_percent(values["left"]), _percent(values["right"])]
             cells += [] if one.reasons else [_percent(values["difference"], sign=True)]
         rows.append(cells)
-    notes = [f"not comparable: {reason}" for reason in one.reasons]
-    notes += [*one.left.notes, *one.right.notes]
+    notes = [*(f"not comparable: {reason}" for reason in one.reasons), *one.notes]
     return Table(f"{one.left.method}{shots}: {one.left.label} beside {one.right.label}", columns, rows, 1, notes)
 
 

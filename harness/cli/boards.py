@@ -185,7 +185,7 @@ def _with_interval(made: ViewRow, place: str) -> str:
 
 def _notes(table: ViewTable, baseline: str | None) -> list[str]:
     notes = ["percent; mean over seeds and domains with its 95 % interval (paired bootstrap over images and seeds)"]
-    notes.append("rows that the images cannot tell apart share a rank")
+    notes.append("rank: one more than the rows that are surely better (ahead in over 97.5 % of the replicates)")
     if baseline:
         notes.append(f"Δ: difference of the means to {baseline} on the same images; p: paired, two-sided, after Holm")
     if any(made.verified for made in table.rows):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.datasets.layout import MINIATURE
@@ -56,15 +56,22 @@ class Comparison:
         """Domains of either side."""
         return sorted({*self.left.domains, *self.right.domains})
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of either side, and of their means."""
+        means = self.left.mean and self.right.mean and not self.reasons and not self._same_domains
+        of_means = ("the means are over different domains, and are not subtracted",) if means else ()
+        return (*self.left.notes, *self.right.notes, *of_means)
+
     def json(self) -> dict[str, Any]:
         """For ``--json``; a difference stands only where there is no reason against it."""
         places = {
-            **{d: (self.left.domains.get(d, {}), self.right.domains.get(d, {})) for d in self.domains},
-            "mean": (self.left.mean, self.right.mean),
+            **{d: (self.left.domains.get(d, {}), self.right.domains.get(d, {}), True) for d in self.domains},
+            "mean": (self.left.mean, self.right.mean, self._same_domains),
         }
         figures = {
-            place: {m: self._figures(one.get(m), other.get(m)) for m in self.metrics}
-            for place, (one, other) in places.items()
+            place: {m: self._figures(one.get(m), other.get(m), alike) for m in self.metrics}
+            for place, (one, other, alike) in places.items()
         }
         return {
             "method": self.left.method,
@@ -73,12 +80,16 @@ class Comparison:
             "right": self.right.label,
             "comparable": not self.reasons,
             "reasons": list(self.reasons),
-            "notes": [*self.left.notes, *self.right.notes],
+            "notes": list(self.notes),
             "figures": figures,
         }
 
-    def _figures(self, one: float | None, other: float | None) -> dict[str, float | None]:
-        subtract = not self.reasons and one is not None and other is not None
+    @property
+    def _same_domains(self) -> bool:
+        return self.left.domains.keys() == self.right.domains.keys()
+
+    def _figures(self, one: float | None, other: float | None, alike: bool) -> dict[str, float | None]:
+        subtract = alike and not self.reasons and one is not None and other is not None
         return {"left": one, "right": other, "difference": one - other if subtract else None}  # type: ignore[operator]
 
 
@@ -152,6 +163,9 @@ def with_published(board: Leaderboard, tables: Iterable[PublishedTable]) -> list
     found = []
     for row in board.rows:
         ours = entry(row, "ours")
+        if row.protocol == "clustering":
+            told = ", which is given the names" if "vocabulary" in row.method_record.needs else ""
+            ours = replace(ours, notes=(*ours.notes, f"ours are clusters of {row.method}{told}"))
         # Table 1 names no method: what it prints are the features' clusters, whoever finds them.
         same = [e for e in published if e.method in (row.method, row.protocol) and _metrics(e) & _metrics(ours)]
         same = [e for e in same if e.shots == row.shots or (row.method, e.shots) not in there]

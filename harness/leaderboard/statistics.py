@@ -58,9 +58,12 @@ def intervals(replicates: Sequence[Replicates]) -> list[Interval]:
     return found
 
 
-def paired_tests(rows: Sequence[Row], baseline: Row, bootstrap: Bootstrap, place: str = MEAN) -> list[PairedTest]:
-    """Every row against the baseline, at one domain or at the mean over domains."""
-    tests = [_test(row, baseline, bootstrap, place) for row in rows]
+def paired_tests(
+    rows: Sequence[Row], baselines: Sequence[Row], bootstrap: Bootstrap, place: str = MEAN
+) -> list[PairedTest]:
+    """Every row against the first of the baselines that was scored on its images, at one domain or at the mean."""
+    fitting = [next((b for b in baselines if other_images(row, b) is None), baselines[0]) for row in rows]
+    tests = [_test(row, baseline, bootstrap, place) for row, baseline in zip(rows, fitting, strict=True)]
     ps = sorted((test.p, i) for i, test in enumerate(tests) if test.p is not None)
     highest = 0.0
     for rank, (p, i) in enumerate(ps):
@@ -101,9 +104,9 @@ def other_images(row: Row, other: Row) -> str | None:
 def ranks(rows: Sequence[Row], bootstrap: Bootstrap, place: str = MEAN) -> list[int | None]:
     """1 + the number of rows that are surely better; None for a row without the figure.
 
-    A row is surely better when it is ahead in more than 97.5 % of the replicates: so rows that the images cannot tell
-    apart share a rank. Rows are ranked among those that were scored on the same images; without predictions, by the
-    figures themselves.
+    A row is surely better when it is ahead in more than 97.5 % of the replicates: so rows of one rank are not told
+    apart by the images, and rows of neighbouring ranks may not be either. Rows are ranked among those that were scored
+    on the same images; without predictions, by the figures themselves.
     """
     figures = np.array([_figure(row, place, bootstrap.metric) for row in rows], dtype=np.float64)
     rivals = _rivals(rows)

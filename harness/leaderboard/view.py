@@ -25,7 +25,7 @@ class ViewRow:
         row: as it stands in the file.
         stats: domain or ``mean`` -> mean and spread over seeds; a hole has none.
         intervals: domain or ``mean`` -> 95 % interval; only where predictions are kept.
-        rank: among the rows of the table that were scored on the same images; rows that cannot be told apart share it.
+        rank: one more than the rows of the table that are surely better, of those scored on the same images.
         test: against the baseline, if one was asked for.
         verified: what the row was verified against, None if it was not.
         cost: None where it is not known.
@@ -141,10 +141,8 @@ def _shown(rows: Sequence[Row], metric: str, or_headline: bool) -> str:
 
 def _rows(rows: Sequence[Row], sources: Sources, bootstrap: Bootstrap, baseline: str | None) -> tuple[ViewRow, ...]:
     metric = bootstrap.metric
-    against = next((r for r in rows if r.method == baseline), None)
-    tests: Sequence[PairedTest | None] = [None] * len(rows)
-    if against is not None:
-        tests = paired_tests(rows, against, bootstrap)
+    baselines = [row for row in rows if row.method == baseline]
+    tests = paired_tests(rows, baselines, bootstrap) if baselines else [None] * len(rows)
     drawn = {
         (row.id, place): found
         for row in rows

@@ -37,7 +37,7 @@ function domains() {
 function rankCell(row, ranked) {
   const rank = rankOf(row, state.metric, ranked);
   const why = !row.complete ? "incomplete: not ranked" : ranked === null ? "choose one model and number of images to see ranks" : "not ranked: other images than the rest, or no figure";
-  return tip(h("td", {}, rank ?? "–"), () => (rank === null ? why : `rank ${rank}; rows that cannot be told apart share a rank`));
+  return tip(h("td", {}, rank ?? "–"), () => (rank === null ? why : `rank ${rank}: one more than the rows that are surely better`));
 }
 
 function nameCell(row) {

@@ -113,7 +113,7 @@ def test_intervals_ranks_and_tests_of_ten_rows(benchmark, board):
     def statistics():
         draws = Draws(rows, [Evidence(files.get)] * len(rows), ["h_mean"]).of("h_mean")
         intervals = [interval(draws.of(row, MEAN)) for row in rows]
-        return intervals, ranks(rows, draws), paired_tests(rows, rows[0], draws)
+        return intervals, ranks(rows, draws), paired_tests(rows, [rows[0]], draws)
 
     _, rank, _ = benchmark.pedantic(statistics, rounds=1, iterations=1)
     assert sorted(rank) == list(range(1, ROWS + 1))

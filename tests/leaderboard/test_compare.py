@@ -90,6 +90,19 @@ def test_the_papers_setting_is_subtracted() -> None:
     assert "62.78" in table2.json()["notes"][0]
 
 
+def test_means_over_different_domains_are_not_subtracted() -> None:
+    (table2, _) = with_published(board(protocol="paper-2025", **REAL), published_tables())
+    ((within, *_), _, _) = between(board(0.5), board(0.4))
+    ((other, *_), _, _) = between(board(0.5, ("Food",)), board(0.4))
+    for one in (table2, other):
+        mean = one.json()["figures"]["mean"]["oop_top1"]
+        assert (mean["left"], mean["difference"]) == (0.5, None)
+        assert one.json()["figures"]["Food"]["oop_top1"]["difference"] is not None
+        assert any("the means are over different domains" in note for note in one.notes)
+    assert within.json()["figures"]["mean"]["oop_top1"]["difference"] == pytest.approx(0.1)
+    assert within.notes == ()
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

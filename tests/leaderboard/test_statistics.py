@@ -150,7 +150,7 @@ def test_equal_answers_have_no_difference_and_share_a_rank() -> None:
     made = Made()
     rows = [made.row(name, right(0.5, 200)) for name in "ab"]
     draws = made.bootstrap("oop_top1", *rows)
-    (test, itself) = paired_tests(rows, rows[1], draws)
+    (test, itself) = paired_tests(rows, [rows[1]], draws)
     assert (test.difference, test.p, test.p_holm) == (0.0, 1.0, 1.0)
     assert itself.reason == "it is the baseline"
     assert ranks(rows, draws) == [1, 1]
@@ -167,7 +167,7 @@ def test_ranks_count_the_rows_that_are_surely_better() -> None:
     ]
     draws = made.bootstrap("oop_top1", *rows)
     assert ranks(rows, draws) == [1, 2, 2, 4]
-    tests = paired_tests(rows, rows[1], draws)
+    tests = paired_tests(rows, [rows[1]], draws)
     assert tests[0].p == pytest.approx(2 / (REPLICATES + 1))
     assert tests[0].p_holm == pytest.approx(3 * 2 / (REPLICATES + 1))
     assert tests[2].p is not None
@@ -185,7 +185,7 @@ def test_without_predictions_rows_are_ranked_by_their_figures_and_say_why() -> N
     draws = made.bootstrap("oop_top1", *rows)
     assert ranks(rows, draws) == [2, 1, 2]
     assert "predictions" in draws.lacking[rows[0].id]
-    test = paired_tests(rows, rows[1], draws)[0]
+    test = paired_tests(rows, [rows[1]], draws)[0]
     assert (test.difference, test.p) == (pytest.approx(-0.1), None)
     assert "missing" in str(test.reason)
 
@@ -194,8 +194,18 @@ def test_other_images_are_not_compared() -> None:
     made = Made()
     rows = [made.row("a", right(0.5, 100)), made.row("b", right(0.1, 101))]
     draws = made.bootstrap("oop_top1", *rows)
-    assert paired_tests(rows, rows[1], draws)[0].reason == "other images of Animals"
+    assert paired_tests(rows, [rows[1]], draws)[0].reason == "other images of Animals"
     assert ranks(rows, draws) == [1, 1], "neither is ahead of a row that it cannot be compared with"
+
+
+def test_each_row_is_tested_against_the_baseline_on_its_own_images() -> None:
+    made = Made()
+    rows = [made.row("a", right(0.5, 100)), made.row("b", right(0.1, 101)), made.row("a", right(0.5, 101))]
+    draws = made.bootstrap("oop_top1", *rows)
+    for baselines in ([rows[0], rows[2]], [rows[2], rows[0]]):
+        found = paired_tests(rows, baselines, draws)
+        assert [test.reason for test in found] == ["it is the baseline", None, "it is the baseline"]
+        assert found[1].difference == pytest.approx(10 / 101 - 50 / 101, abs=0.01)
 
 
 def test_what_is_not_tested_says_why() -> None:
@@ -205,9 +215,9 @@ def test_what_is_not_tested_says_why() -> None:
     broken = broken.model_copy(update={"complete": False, "mean": {}})
     rows = [whole, fixed, broken]
     draws = made.bootstrap("h_mean", *rows)
-    reasons = [test.reason for test in paired_tests(rows, whole, draws)]
+    reasons = [test.reason for test in paired_tests(rows, [whole], draws)]
     assert reasons[1:] == ["it has no h_mean: it knows the OOP names only", "it has a hole"]
-    assert paired_tests([whole], broken, draws)[0].reason == "the baseline has a hole"
+    assert paired_tests([whole], [broken], draws)[0].reason == "the baseline has a hole"
 
 
 def test_ranks_are_what_a_plain_count_of_better_rows_gives() -> None:
