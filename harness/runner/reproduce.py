@@ -12,7 +12,6 @@ from harness.datasets.layout import MINIATURE
 from harness.errors import UserError
 from harness.leaderboard.differences import Difference, differences
 from harness.ledger import Ledger
-from harness.miniature import model as miniature
 from harness.progress import Reporter
 from harness.protocols import PROTOCOLS
 from harness.runner.evaluate import evaluate
@@ -73,7 +72,6 @@ def _request(row: Row, out: Path, here: Here) -> Request:
     if here.data is None and row.dataset != MINIATURE:
         raise UserError(f"the row was run on {row.dataset}", "give its folder with --data")
     backbone = row.backbone_record
-    shipped = backbone.architecture == backbone.pretrained == miniature.NAME
     precision: Precision = backbone.precision
     return Request(
         methods=(MethodChoice(row.method, parameters=row.method_record.parameters),),
@@ -85,7 +83,7 @@ def _request(row: Row, out: Path, here: Here) -> Request:
         data=here.data,
         folders=() if here.data is None else tuple(folder for d in row.data.values() for folder in d.folders),
         backbone=backbone.architecture,
-        pretrained=str(here.pretrained) if here.pretrained else None if shipped else backbone.pretrained,
+        pretrained=str(here.pretrained) if here.pretrained else row.given_weights,
         precision=precision,
         compiled=backbone.compiled,
         device=here.device or row.device.partition(" ")[0],

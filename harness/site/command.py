@@ -34,7 +34,8 @@ def evaluate_command(row: Row) -> str:
     if row.dataset != MINIATURE:
         words += ["--data", "LAION_BEYOND_ROOT"]
     record = row.backbone_record
-    words += ["--backbone", record.architecture, "--pretrained", record.pretrained, "--precision", record.precision]
+    words += ["--backbone", record.architecture, "--precision", record.precision]
+    words += ["--pretrained", row.given_weights] if row.given_weights else []
     words += ["--compile"] if record.compiled else []
     words += ["--manifests", "MANIFESTS"] if row.protocol not in PROTOCOLS and row.shots else []
     words += ["--device", row.device.partition(" ")[0], "--baseline", "none"]

@@ -89,6 +89,17 @@ class Row(Record):
         """sha256 over the whole row, its figures included: what a mark of a check holds for."""
         return self.digest()
 
+    def edition(self, of: Literal["protocol", "backbone"]) -> str:
+        """Distribution, version and code of the plugin that its protocol or backbone is of; empty for one of none."""
+        name = self.protocol if of == "protocol" else self.backbone_record.architecture
+        return self.versions.get(f"{of} {name}", "")
+
+    @property
+    def given_weights(self) -> str | None:
+        """The tag or weights file that its backbone was given; None where it came with its own."""
+        record = self.backbone_record
+        return None if self.edition("backbone") or record.pretrained == record.architecture else record.pretrained
+
     def spec(self, domain: str, seed: int) -> Spec:
         """What decided the cell of that domain and seed; its key is the cell's address in the ledger."""
         data = self.data[domain]

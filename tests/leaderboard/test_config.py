@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from harness.leaderboard.evidence import open_file
 from harness.leaderboard.read import read_board
+from harness.site.command import evaluate_command
 from harness.types.leaderboard import Leaderboard
 
 from ..datasets.roots import edit_split, make_root
@@ -115,6 +117,10 @@ def test_a_row_is_run_again_from_its_own_record(tmp_path: Path, root: Path, harn
         code, printed, err = harness("reproduce", f"{out}#{method}", "--data", root, "--workers", "1", "--json")
         found = json.loads(printed)
         assert (code, found["results"], found["settings"]) == (0, [], []), err
+    for row in read_board(out).rows:
+        command = shlex.split(evaluate_command(row).replace("LAION_BEYOND_ROOT", str(root)))
+        code, printed, err = harness(*command[1:], "--out", out, "--dry-run")
+        assert (code, "6 known, 0 to run" in printed) == (0, True), (printed, err)
     assert "2 images are said to be unreadable; only --data can tell" in harness("leaderboard", "verify", out)[1]
     assert harness("leaderboard", "verify", out, "--data", root)[0] == 0
     found = open_file(out)[1].costs()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from safetensors.torch import save_file
 
 from harness import hookspecs, registry
 from harness.backbones import openclip
+from harness.leaderboard.read import read_board
 from harness.plugin_source import HOOKS, KINDS
 from harness.runner.observers import Observers
+from harness.site.command import evaluate_command
 
 from ..e2e.test_backbones import CLIP
 from ..unit.makers import make_cell
@@ -233,6 +236,21 @@ def test_a_backbone_is_offered_with_its_weights(site, evaluate, weights, monkeyp
     assert row["versions"]["backbone zoo-clip"].startswith("zoo-towers 1.0 ")
     given = evaluate("--plugin", "zero_shot", "--backbone", "zoo-bare", "--pretrained", weights)
     assert given.json["rows"][0]["domains"] == row["domains"]
+
+
+def test_a_row_with_an_offered_backbone_is_run_again_with_its_weights(
+    site, evaluate, harness, world, weights, monkeypatch, tmp_path
+):
+    install(site, "towers", BACKBONE)
+    monkeypatch.setenv("WEIGHTS", str(weights))
+    assert evaluate("--plugin", "zero_shot", "--backbone", "zoo-clip").code == 0
+    file = tmp_path / "results"
+    again = harness("reproduce", f"{file}#zero_shot", "--data", world, "--workers", "1", "--json")
+    assert again.code == 0, again.err
+    assert (again.json["settings"], again.json["results"]) == ([], [])
+    command = shlex.split(evaluate_command(read_board(file).rows[0]).replace("LAION_BEYOND_ROOT", str(world)))
+    answer = harness(*command[1:], "--out", file, "--dry-run")
+    assert answer.out.endswith("1 cells: 1 known, 0 to run\n"), answer.err
 
 
 def test_weights_that_cannot_be_had_are_a_sentence(site, evaluate, tmp_path, monkeypatch):
