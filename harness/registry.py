@@ -46,6 +46,11 @@ class Source:
     def __str__(self) -> str:
         return f"plugin {self.name!r} ({self.distribution} {self.version})"
 
+    @property
+    def edition(self) -> str:
+        """Distribution, version and code: what numbers depend on."""
+        return f"{self.distribution} {self.version} {code_digest(self.module)}"
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -120,12 +125,17 @@ def installed() -> list[tuple[Source, EntryPoint]]:
     for dist in distributions():
         if points := _points(dist):
             name, version = (_told(dist, what) for what in ("Name", "Version"))
-            known = re.sub(r"[-_.]+", "-", name).lower()
+            known = canonical(name)
             # Of a distribution that is installed twice (editable, or below a virtual environment) the first counts.
             if known not in seen:
                 found |= {Source(point.name, module_of(point), name, version): point for point in points}
             seen |= {known} - {UNKNOWN}
     return sorted(found.items(), key=lambda pair: (pair[0].name, pair[0].distribution))
+
+
+def canonical(distribution: str) -> str:
+    """A distribution's name as it is compared: upper case, dots and underscores tell nothing apart."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def _points(dist: Distribution) -> list[EntryPoint]:
@@ -191,6 +201,16 @@ def collect(points: Iterable[tuple[Source, EntryPoint]]) -> Registry:
             registry.observers.append((source, offer.observer))
     registry.methods = dict(sorted(registry.methods.items()))
     return registry
+
+
+def find_protocol(name: str) -> tuple[Protocol, str] | None:
+    """The harness's own protocol of that name, or an installed plugin's with its edition; None if there is none."""
+    from harness.protocols import PROTOCOLS  # here, because listing plugins does without
+
+    if name in PROTOCOLS:
+        return PROTOCOLS[name], ""
+    rule, source = load((), {"harness_register_protocols"}).protocols.get(name, (None, None))
+    return None if rule is None or source is None else (rule, source.edition)
 
 
 def clashes(offers: Iterable[tuple[str, str, Source]]) -> list[tuple[tuple[str, str], Broken]]:

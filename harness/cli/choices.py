@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from harness.errors import UserError
-from harness.protocols import PROTOCOLS, Protocol
+from harness.protocols import Protocol
 from harness.runner.request import MethodChoice
 
 MOST = 10_000
@@ -52,10 +52,8 @@ def rule_of(name: str) -> Protocol | type[Protocol]:
     """The protocol, also a plugin's; where there is none (draws from elsewhere, or a slip) what all have in common."""
     from harness import registry
 
-    if name in PROTOCOLS:
-        return PROTOCOLS[name]
-    offered = registry.load((), {"harness_register_protocols"}).protocols
-    return offered[name][0] if name in offered else Protocol
+    found = registry.find_protocol(name)
+    return found[0] if found else Protocol
 
 
 def split(text: str) -> list[str]:

@@ -20,7 +20,6 @@ from harness.leaderboard.evidence import Evidence, Lacking
 from harness.leaderboard.marks import Against
 from harness.leaderboard.predictions import Columns
 from harness.metrics import judge, judge_clusters, judge_discovery
-from harness.protocols import PROTOCOLS
 from harness.types.cell import Cell, Failure
 from harness.types.labels import UNREADABLE, LabelSheet, ScoredSide
 from harness.types.leaderboard import Row
@@ -41,8 +40,12 @@ class Truth(Protocol):
         """Why there are none."""
         ...
 
-    def manifest(self, given: Manifest) -> Manifest:
-        """What the protocol of a draw makes from the data; of a rule that is not known, what the draw names.
+    def unknown_rule(self, row: Row) -> str | None:
+        """Why the rule that drew for a row is not known; None if it is."""
+        ...
+
+    def manifest(self, row: Row, given: Manifest) -> Manifest:
+        """What the row's protocol draws from the data; of a rule that is not known, what the draw names.
 
         Raises:
             DataError: the data do not have an image of such a draw.
@@ -96,10 +99,8 @@ def verify(row: Row, evidence: Evidence, truth: Truth | None = None) -> Verdict:
         unreadable = row.data[domain].unreadable
         if unreadable and truth is None:
             notes.append(f"{domain}: {len(unreadable)} images are said to be unreadable; only --data can tell")
-    if truth is not None and row.protocol not in PROTOCOLS:
-        notes.append(
-            f"the rule of {row.protocol} is not known here: its draws are of these data, as far as can be told"
-        )
+    if truth is not None and (unknown := truth.unknown_rule(row)) is not None:
+        notes.append(f"{unknown}: its draws are of these data, as far as can be told")
     if not lacking:
         wrong += _figures(row, cells)
     status: Literal["verified", "differs", "not verifiable"]
@@ -261,7 +262,7 @@ def _draw(row: Row, domain: str, seed: int, manifest: Manifest, truth: Truth | N
     if truth is None or truth.sheet(domain) is None:
         return
     try:
-        own = truth.manifest(manifest)
+        own = truth.manifest(row, manifest)
     except DataError as error:
         yield f"{where}: {error.message}"
         return

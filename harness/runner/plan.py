@@ -237,8 +237,4 @@ def _offered(found: registry.Registry, protocol: str, backbone: str) -> dict[str
         f"protocol {protocol}": found.protocols.get(protocol, (None, None))[1],
         f"backbone {backbone}": found.backbones.get(backbone, (None, None))[1],
     }
-    return {
-        what: f"{source.distribution} {source.version} {registry.code_digest(source.module)}"
-        for what, source in sources.items()
-        if source is not None
-    }
+    return {what: source.edition for what, source in sources.items() if source is not None}

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from harness import registry
 from harness.backbones.backbone import Precision
 from harness.datasets.layout import MINIATURE
-from harness.errors import UserError
+from harness.errors import PluginError, UserError
 from harness.leaderboard.differences import Difference, differences
 from harness.ledger import Ledger
 from harness.progress import Reporter
@@ -103,8 +104,9 @@ def reproduce(row: Row, here: Here, report: Reporter, before: Callable[[tuple[Di
         before: is given what decides the numbers and differs, before anything is computed.
 
     Raises:
-        HarnessError: it cannot be run.
+        HarnessError: it cannot be run; a plugin that it came from is not installed, for one.
     """
+    _require_plugins(row)
     with TemporaryDirectory(prefix="harness-reproduce-") as folder:
         for draw in here.draws:
             Ledger(Path(folder)).put_manifest(draw)
@@ -114,6 +116,27 @@ def reproduce(row: Row, here: Here, report: Reporter, before: Callable[[tuple[Di
         outcome = evaluate(request, report)
     (made,) = outcome.leaderboard.rows
     return Reproduction(made, settings, tuple(differences(_results(row), _results(made))))
+
+
+def _require_plugins(row: Row) -> None:
+    """See that what a row was made with is installed, in whatever version.
+
+    Raises:
+        PluginError: the distribution of its method, protocol or backbone is not.
+    """
+    there = {registry.canonical(source.distribution) for source, _ in registry.installed()}
+    record = row.method_record
+    makers = {
+        f"method {row.method}": [record.distribution, record.version],
+        f"protocol {row.protocol}": row.edition("protocol").split(),
+        f"backbone {row.backbone_record.architecture}": row.edition("backbone").split(),
+    }
+    for what, (distribution, version, *_) in ((what, edition) for what, edition in makers.items() if edition):
+        if registry.canonical(distribution) not in there | {registry.UNKNOWN}:
+            raise PluginError(
+                f"the row's {what} is of {distribution} {version}, which is not installed",
+                f"pip install {distribution}=={version}, from where its authors offer it",
+            )
 
 
 def _settings(row: Row, request: Request, report: Reporter) -> tuple[Difference, ...]:

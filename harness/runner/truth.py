@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import protocols
+from harness import protocols, registry
 from harness.datasets.digests import DigestIndex
 from harness.datasets.images import load_image
 from harness.datasets.layout import find_folders, open_dataset
@@ -37,8 +37,9 @@ class DataTruth:
         dataset = open_dataset(root, sorted(named & set(find_folders(root))))
         index = DigestIndex(cache / "digests.sqlite")
         names = sorted({domain for row in rows for domain in row.data if domain in dataset.domains})
+        self._rules = {protocol: registry.find_protocol(protocol) for protocol in {row.protocol for row in rows}}
         self._domains: dict[str, DomainData] = {}
-        self._drawn: dict[str, Manifest] = {}
+        self._drawn: dict[tuple[str, str], Manifest] = {}
         self._faults: dict[str, str] = {}
         with report.stage("reading domains", len(names), "domains") as advance:
             for name in names:
@@ -56,18 +57,29 @@ class DataTruth:
         data = self._domains.get(domain)
         return None if data is None else data.sheet
 
-    def manifest(self, given: Manifest) -> Manifest:
-        """What the protocol of a draw makes from the data; of a rule that is not known here, what the draw names.
+    def unknown_rule(self, row: Row) -> str | None:
+        """Why nothing here draws as the row's protocol did; None where it is at hand, and of a plugin as it was."""
+        found = self._rules[row.protocol]
+        if found is None:
+            return f"the rule of {row.protocol} is not known here"
+        if found[1] != row.edition("protocol"):
+            return f"the rule of {row.protocol} that is known here is of another edition of its plugin"
+        return None
+
+    def manifest(self, row: Row, given: Manifest) -> Manifest:
+        """What the row's protocol draws from the data; of a rule that is not known here, what the draw names.
 
         Raises:
             DataError: the data do not have an image of such a draw.
         """
-        if given.hash not in self._drawn:
+        made = given.hash, row.edition("protocol")
+        if made not in self._drawn:
             data, key = self._domains[given.domain], (given.domain, given.shots, given.seed)
-            rule = protocols.PROTOCOLS.get(given.protocol) or Given(given.protocol, {key: given})
+            found = None if self.unknown_rule(row) else self._rules[row.protocol]
+            rule = found[0] if found else Given(given.protocol, {key: given})
             train, val = data.oop["train"], data.oop["val"]
-            self._drawn[given.hash] = protocols.draw(rule, train, val, given.shots, given.seed, data.digests)
-        return self._drawn[given.hash]
+            self._drawn[made] = protocols.draw(rule, train, val, given.shots, given.seed, data.digests)
+        return self._drawn[made]
 
     def readable(self, domain: str, path: str) -> bool:
         """Whether the image ``folder/path`` can be decoded."""

@@ -37,7 +37,8 @@ def evaluate_command(row: Row) -> str:
     words += ["--backbone", record.architecture, "--precision", record.precision]
     words += ["--pretrained", row.given_weights] if row.given_weights else []
     words += ["--compile"] if record.compiled else []
-    words += ["--manifests", "MANIFESTS"] if row.protocol not in PROTOCOLS and row.shots else []
+    drawn_elsewhere = row.protocol not in PROTOCOLS and not row.edition("protocol")
+    words += ["--manifests", "MANIFESTS"] if drawn_elsewhere and row.shots else []
     words += ["--device", row.device.partition(" ")[0], "--baseline", "none"]
     return " ".join(shlex.quote(word) for word in words)
 

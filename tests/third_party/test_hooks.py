@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,29 @@ def test_an_edited_method_is_another_method(zoo, evaluate):
     assert answer.json["rows"][0]["method_record"]["code"] != before
 
 
+def test_a_row_whose_plugin_is_not_installed_is_not_run_again_but_says_whose_it_is(
+    zoo, evaluate, harness, world, weights, monkeypatch, tmp_path
+):
+    install(zoo, "firsts", PROTOCOL, distribution="Zoo.Rules", version="2")
+    install(zoo, "towers", BACKBONE)
+    monkeypatch.setenv("WEIGHTS", str(weights))
+    made = evaluate("--plugin", "tame", "--baseline", "none", "--protocol", "firsts", "--backbone", "zoo-clip")
+    assert made.code == 0, made.err
+    words = ("reproduce", f"{tmp_path / 'results'}#tame", "--data", world, "--workers", "1")
+    assert harness(*words).code == 0
+    for record, what, name in (
+        ("zoo_towers-1.0", "backbone zoo-clip is of zoo-towers 1.0", "zoo-towers==1.0"),
+        ("Zoo.Rules-2", "protocol firsts is of Zoo.Rules 2", "Zoo.Rules==2"),
+        ("zoo-0.7", "method tame is of zoo 0.7", "zoo==0.7"),
+    ):
+        shutil.rmtree(zoo / f"{record}.dist-info")
+        importlib.invalidate_caches()
+        answer = harness(*words)
+        assert answer.code == 2
+        assert f"the row's {what}, which is not installed" in answer.err
+        assert f"pip install {name}" in answer.err
+
+
 # -- observers ---------------------------------------------------------------------------------------------------------
 
 
@@ -181,6 +206,31 @@ def test_a_protocol_is_offered(site, evaluate, tmp_path):
         "000",
         "001",
     ]
+
+
+def test_the_draws_of_a_plugins_protocol_are_verified_by_its_rule(site, evaluate, harness, world, tmp_path):
+    install(site, "firsts", PROTOCOL)
+    assert evaluate("--plugin", "fsnl", "-p", "fsnl.epochs=1", "--protocol", "firsts").code == 0
+    words = ("leaderboard", "verify", tmp_path / "results", "--data", world, "--json")
+    known = harness(*words)
+    assert known.code == 0
+    assert {(row["status"], *row["notes"]) for row in known.json} == {("verified",)}
+    # The same edition, but other draws: as if they had been chosen by hand.
+    rule = registry.find_protocol("firsts")
+    lasts = type("Lasts", (type(rule[0]),), {"pick": lambda *_: {"train": [], "val": []}})()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "find_protocol", lambda name: (lasts, rule[1]))
+        refused = harness(*words)
+    (problem,) = [text for row in refused.json for text in row["problems"]]
+    assert problem == "Animals, seed 1: the manifest is not what firsts draws from the data"
+    # Another edition of the plugin cannot tell.
+    (site / "firsts.py").write_text(PROTOCOL.replace("items[:count]", "items[-count:]"))
+    registry.code_digest.cache_clear()
+    edited = harness(*words)
+    assert edited.code == 0
+    assert {row["notes"][0].partition(":")[0] for row in edited.json} == {
+        "the rule of firsts that is known here is of another edition of its plugin"
+    }
 
 
 def test_a_protocol_says_what_is_run_when_no_method_is_named(site, evaluate):
