@@ -18,6 +18,8 @@ _changing = threading.Lock()
 
 
 class _Spawned(SpawnProcess):
+    _start_method = None  # type: ignore[assignment]  # what it starts itself is started in Python's own default way
+
     @staticmethod
     def _Popen(process_obj: Any) -> Any:  # noqa: N802 - multiprocessing's own name
         with _no_script():
@@ -25,6 +27,8 @@ class _Spawned(SpawnProcess):
 
 
 class _Forked(ForkServerProcess):
+    _start_method = None  # type: ignore[assignment]
+
     @staticmethod
     def _Popen(process_obj: Any) -> Any:  # noqa: N802
         with _no_script():

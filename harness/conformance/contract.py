@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from copy import deepcopy
 from typing import Any
 
 from harness.conformance.subject import WORLD, Subject
@@ -87,7 +88,7 @@ def scores_before_fit_raise(subject: Subject) -> None:
 def learned_names_end_in_underscore(subject: Subject) -> None:
     """``fit`` leaves parameters as they are, and what it learns ends in an underscore."""
     method = subject.fresh()
-    given = parameters(method)
+    given = deepcopy(parameters(method))  # a list may be written into
     known = set(vars(method))
     subject.fit(WORLD, method=method)
     changed = [name for name, value in parameters(method).items() if value is not given[name] and value != given[name]]

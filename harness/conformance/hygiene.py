@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from harness.conformance.backbone import tiny_text
-from harness.conformance.state import changes, snapshot
 from harness.conformance.subject import WORLD, Subject
 from harness.errors import HarnessError, MethodError
+from harness.runner.shared_state import changes, snapshot
 from harness.types.task import Support, Task
 
 REPEATS = 5

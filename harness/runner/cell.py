@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from dataclasses import replace
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from harness.device import wait
 from harness.errors import HarnessError, MethodError, NotApplicable, one_line
@@ -22,6 +21,7 @@ from harness.runner.judged import Judged, plain, whole
 from harness.runner.memory import peaks, start_measuring
 from harness.runner.posing import pose
 from harness.runner.scoring import ask, reference
+from harness.runner.shared_state import kept
 from harness.runner.workbench import Workbench
 from harness.types.cell import Cell, Cost, Failure, Spec
 from harness.types.manifest import Manifest
@@ -36,12 +36,11 @@ LOG = logging.getLogger(__name__)
 def run_cell(job: Job, template: Template, bench: Workbench) -> Cell:
     """Run one cell; whatever the method does wrong becomes the cell's failure."""
     spec = job.spec
-    method = replace(job.method)  # type: ignore[type-var]  # fresh: nothing learned in an earlier cell is left
+    method = deepcopy(job.method)  # fresh: nothing learned in an earlier cell is left, nor written into a parameter
     bench.backbone.text.forget()
     try:
-        with torch.random.fork_rng(devices=[bench.device] if bench.device.type == "cuda" else []):
+        with kept(spec.seed):  # a method that forgets task.generator is still repeatable
             start_measuring(bench.device)
-            torch.manual_seed(spec.seed)  # a method that forgets task.generator is still repeatable
             if job.scoring == "clusters":
                 found = cluster_images(spec, method, template, bench)
             else:

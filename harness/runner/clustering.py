@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -42,7 +43,7 @@ def cluster_images(spec: Spec, method: Method, template: Template, bench: Workbe
         task = replace(task, _unlabeled=features.image[:, 0].clone())
         if method.needs.clusters:
             task = replace(task, _clusters=len({item.label for item in split.items}))
-        own = replace(method)  # type: ignore[type-var]  # what it learned of one side is no part of the other
+        own = deepcopy(method)  # what it learned of one side is no part of the other
         wait(bench.device)
         begin = time.perf_counter()
         if own.fit(task) is not own:

@@ -5,10 +5,13 @@ This module itself imports neither, so that the server's imports run beside thos
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
+
+import psutil  # type: ignore[import-untyped]
 
 from harness.processes import ForkServer
 
@@ -28,13 +31,28 @@ def start() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def die_with_parent() -> None:
-    """Let this process end when its parent does, also if that was killed."""
+def lead_group() -> None:
+    """Let this process lead a group, so that all it starts can be ended with it, and end when its parent does."""
+    os.setsid()
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
 
 
 def _die_with(parent: multiprocessing.process.BaseProcess) -> None:
-    parent.join()
-    os._exit(1)
+    parent.join()  # also when it was killed
+    os.killpg(0, signal.SIGKILL)
+
+
+def end(process: multiprocessing.process.BaseProcess) -> None:
+    """End a process that leads a group, all of its group, and what it started in groups of their own."""
+    started = []
+    if process.pid is not None:
+        with contextlib.suppress(psutil.Error):
+            started = psutil.Process(process.pid).children(recursive=True)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    for other in started:
+        with contextlib.suppress(psutil.Error):
+            other.kill()

@@ -23,13 +23,12 @@ from multiprocessing.connection import Connection, wait
 
 import psutil  # type: ignore[import-untyped]
 
-from harness.conformance.state import changes, snapshot
 from harness.errors import HarnessError
 from harness.features.encode import one_thread_per_operation
 from harness.processes import ForkServer
 from harness.prompts import Template
 from harness.runner.cell import run_cell
-from harness.runner.fork_server import die_with_parent
+from harness.runner.fork_server import end, lead_group
 from harness.runner.plan import Job
 from harness.runner.workbench import Workbench
 from harness.types.cell import Cell, Failure
@@ -98,7 +97,8 @@ class _Watch:
             try:
                 cell = self._watch(process, results, output)
             finally:
-                _kill(process)
+                end(process)
+                process.join()
                 self._drain(output)
         return cell, self._log()
 
@@ -191,28 +191,13 @@ def _resident(pid: int | None) -> int:
     return total
 
 
-def _kill(process: multiprocessing.process.BaseProcess) -> None:
-    """End a cell's process, all of its group, and what it started in groups of their own."""
-    started = []
-    if process.pid is not None:
-        with contextlib.suppress(psutil.Error):
-            started = psutil.Process(process.pid).children(recursive=True)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
-    for other in started:
-        with contextlib.suppress(psutil.Error):
-            other.kill()
-    process.join()
-
-
 # -- in the cell's own process -----------------------------------------------------------------------------------------
 
 
 def _child(
     job: Job, template: Template, make_bench: Callable[[], Workbench], results: Connection, output: Connection
 ) -> None:
-    os.setsid()  # a group of its own, so that all it starts can be ended with it
+    lead_group()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     for stream in (1, 2):
         os.dup2(output.fileno(), stream)
@@ -221,7 +206,6 @@ def _child(
     faulthandler.enable()
     logging.basicConfig(stream=sys.stderr, format="%(message)s")
     logging.getLogger("harness").setLevel(logging.INFO)
-    die_with_parent()
     try:
         bench = make_bench()
     except HarnessError as error:
@@ -229,17 +213,7 @@ def _child(
         cell = Cell(spec=job.spec, failure=Failure(kind="error", reason=error.message))
     else:
         results.send_bytes(b"ready")
-        cell = _run(job, template, bench)
+        with one_thread_per_operation(bench.device):
+            cell = run_cell(job, template, bench)
     results.send_bytes(cell.model_dump_json().encode())
     results.send_bytes(cell.answers or b"")
-
-
-def _run(job: Job, template: Template, bench: Workbench) -> Cell:
-    with one_thread_per_operation(bench.device):
-        before = snapshot()
-        cell = run_cell(job, template, bench)
-        changed = changes(before, snapshot())
-    if changed and cell.failure is None:
-        reason = f"{job.spec.method.name} changed {', '.join(changed)}, which all methods share"
-        return Cell(spec=job.spec, failure=Failure(kind="error", reason=reason))
-    return cell

@@ -16,7 +16,7 @@ from harness.features.encode import one_thread_per_operation
 from harness.processes import ForkServer
 from harness.prompts import Template
 from harness.runner.cell import run_cell
-from harness.runner.fork_server import die_with_parent
+from harness.runner.fork_server import end, lead_group
 from harness.runner.plan import Job
 from harness.runner.workbench import Workbench
 from harness.types.cell import Cell, Failure
@@ -75,7 +75,7 @@ def _run(
         return list(todo)
     finally:
         for process in list((pool._processes or {}).values()):
-            process.terminate()
+            end(process)
         pool.shutdown(wait=False, cancel_futures=True)
     return []
 
@@ -83,7 +83,7 @@ def _run(
 def _start(make_bench: Callable[[], Workbench], template: Template) -> None:
     global _bench, _template
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
-    die_with_parent()
+    lead_group()
     _bench, _template = make_bench(), template
 
 

@@ -15,11 +15,11 @@ import torch
 
 from harness.conformance import CHECKS, check_method, parametrize_with_checks
 from harness.conformance.backbone import tiny_text
-from harness.conformance.state import changes, snapshot
 from harness.conformance.subject import Subject
 from harness.conformance.suite import run_check
 from harness.errors import FixedVocabulary, MethodError
 from harness.method import Method
+from harness.runner.shared_state import changes, snapshot
 
 from . import faulty
 from .faulty import Good, scores

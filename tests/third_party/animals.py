@@ -1,11 +1,15 @@
 """Methods that do what a method may not. Each is zero-shot until it misbehaves."""
 
+import multiprocessing
 import os
+import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -109,10 +113,34 @@ class ReturnsWrongShape(Tame):
 
 
 @dataclass
-class ChangesGlobalState(Tame):
+class LivesOnTheState(Tame):
+    """Draws from every generator that is shared, and leaves all that is shared changed, its parameter too."""
+
+    seen: list[int] = field(default_factory=list)
+
     def misbehave(self):
-        np.random.seed(0)
+        self.seen.append(1)
+        self.drawn_ = random.random() + np.random.rand() + float(torch.rand(())) + len(self.seen) + len(str(Path.cwd()))
+        self.drawn_ += float(multiprocessing.get_start_method() == "fork")
+        os.chdir(tempfile.gettempdir())
+        np.seterr(all="raise")
         torch.set_default_dtype(torch.float64)
+        torch.set_grad_enabled(False)
+
+    def spoil(self, scores):
+        return torch.sin(1000 * self.drawn_ * scores)
+
+
+@dataclass
+class LeavesProcesses(Tame):
+    """Starts a process in its group and one in a group of its own, and forgets both."""
+
+    log: str = ""
+
+    def misbehave(self):
+        started = [subprocess.Popen(["sleep", "3600"], start_new_session=own) for own in (False, True)]
+        with Path(self.log).open("a") as log:
+            print(*(process.pid for process in started), file=log)
 
 
 @dataclass
@@ -172,7 +200,8 @@ ANIMALS = {
     "eats_memory": EatsMemory,
     "returns_nan": ReturnsNaN,
     "returns_wrong_shape": ReturnsWrongShape,
-    "changes_global_state": ChangesGlobalState,
+    "lives_on_the_state": LivesOnTheState,
+    "leaves_processes": LeavesProcesses,
     "floods": Floods,
     "chatters": Chatters,
 }

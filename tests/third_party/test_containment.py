@@ -14,8 +14,8 @@ import psutil
 import pytest
 import torch
 
-from harness.conformance.state import changes, snapshot
 from harness.ledger import Ledger
+from harness.runner.shared_state import changes, kept, snapshot
 from harness.types.cell import Failure
 
 from ..e2e.conftest import start
@@ -33,7 +33,6 @@ ISOLATED = {
     "eats_memory": "eats_memory used more than 1.5 GiB of memory",
     "returns_nan": "returns_nan.scores returned NaN or infinity",
     "returns_wrong_shape": "returns_wrong_shape.scores returned (27, 8); scores must be (27, 9)",
-    "changes_global_state": "changes_global_state changed numpy's random state, torch's default dtype, which all",
     "floods": "floods printed more than 16 MiB",
 }
 """Method -> the beginning of its reason, with --isolate."""
@@ -108,6 +107,33 @@ def test_isolated_numbers_are_the_same(zoo, evaluate, tmp_path):
     assert plain.code == isolated.code == 0
     assert plain.out == isolated.out
     assert not list(tmp_path.glob("other/cells/*/*.log"))
+
+
+@pytest.mark.slow
+def test_what_processes_share_is_the_same_before_every_cell_and_put_back(zoo, evaluate, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before, found = snapshot(), []
+    for words in (("--workers", "1"), ("--workers", "2"), ("--isolate",)):
+        out = "".join(words)  # relative, as people give it
+        answer = evaluate("--plugin", "lives_on_the_state", "--seeds", "1,2", "--shots", "1,2", *words, "--out", out)
+        assert answer.code == 0
+        assert (tmp_path / out / "leaderboard.json").is_file()
+        found.append(answer.out)
+    assert found[1:] == found[:1] * 2
+    left = {"the working folder", "torch's default dtype", "torch's gradient mode", "numpy's error handling"}
+    assert left.isdisjoint(changes(before, snapshot()))
+
+
+@pytest.mark.slow
+def test_what_a_method_leaves_running_ends_with_the_workers(zoo, evaluate, tmp_path):
+    log = ("-p", f"leaves_processes.log={tmp_path / 'log'}")
+    assert evaluate("--plugin", "leaves_processes", *log, "--seeds", "1,2", "--workers", "2").code == 0
+    left = [int(pid) for pid in (tmp_path / "log").read_text().split()]
+    assert len(left) == 4
+    deadline = time.monotonic() + 20
+    while any(runs(pid) for pid in left):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_without_isolation_exceptions_and_bad_scores_are_contained(zoo, evaluate):
@@ -200,7 +226,7 @@ def test_the_state_that_is_watched_is_all_noticed(monkeypatch, tmp_path):
         ),
         "numpy's error handling": (lambda: np.seterr(all="raise"), lambda: np.seterr(**errors)),
         "the working folder": (lambda: os.chdir(os.sep), lambda: os.chdir(tmp_path)),
-        "the environment variable ZOO": (lambda: os.environ.pop("ZOO"), None),
+        "the environment variable ZOO": (lambda: os.environ.pop("ZOO"), lambda: os.environ.update(ZOO="1")),
     }
     for name, (move, back) in moves.items():
         before = snapshot()
@@ -209,6 +235,10 @@ def test_the_state_that_is_watched_is_all_noticed(monkeypatch, tmp_path):
         if back is not None:
             back()
         assert found == [name]
+        before = snapshot()
+        with kept(3):
+            move()
+        assert changes(before, snapshot()) == []
     before = snapshot()
     monkeypatch.setenv("ZOO_NEW", "1")
     assert changes(before, snapshot()) == []
