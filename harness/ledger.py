@@ -99,18 +99,25 @@ class Ledger:
         """Keep the labels that results were scored against."""
         self._keep(labels_path(sheet.hash), sheet.text().encode())
 
+    def files(self) -> list[Path]:
+        """The files of all cells, finished or failed.
+
+        Raises:
+            StorageError: a folder cannot be read.
+        """
+        return listed(self.root / "cells", "*/*.json")
+
     def cells(self) -> Iterator[Cell]:
         """All finished cells, in the order of their keys; damaged files are passed over.
 
         Raises:
             StorageError: a folder or file cannot be read.
         """
-        paths = listed(self.root / "cells", "*/*.json")
-        return self._cells(path for path in paths if not path.name.endswith(FAILED))
+        return self._cells(path for path in self.files() if not path.name.endswith(FAILED))
 
     def failed(self) -> Iterator[Cell]:
         """All failed cells, in the order of their keys."""
-        return self._cells(listed(self.root / "cells", f"*/*{FAILED}"))
+        return self._cells(path for path in self.files() if path.name.endswith(FAILED))
 
     def _cells(self, paths: Iterable[Path]) -> Iterator[Cell]:
         return (cell for path in paths if (cell := _read(path)) is not None)

@@ -168,6 +168,8 @@ def bench_crossover(
 def run() -> None:
     """Entry point of the command ``harness``."""
     signal.signal(signal.SIGTERM, _interrupt)
+    # Not in what a method forks: a process pool ends its processes by this signal.
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     # A reader that stops reading (`harness plugins | head`) ends the command quietly: typer and rich see to it. The
     # signal's default action would also end a run whose worker was killed, at the next word to that worker's pipe.
     for name in ("stdout", "stderr"):

@@ -35,6 +35,11 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
     cells = dict(known)
     unreadable: dict[str, str] = {}
     observers = Observers(plan.observers, report)
+    for job in plan.jobs:  # first: no cell rests on what is not there
+        if job.manifest is not None:
+            ledger.put_manifest(job.manifest)
+    for data in plan.domains.values():
+        ledger.put_labels(data.sheet)
     if pending:
         for cell, log in _run(plan, pending, request, report, unreadable):
             cell = ledger.put(cell)
@@ -44,23 +49,24 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
                 kept = f" (log: {ledger.put_log(cell.spec.key, log)})" if log else ""
                 report.note(f"failed: {where}: {cell.failure.reason}{kept}")
             observers.finished(cell)
-    for job in plan.jobs:
-        if job.manifest is not None:
-            ledger.put_manifest(job.manifest)
-    for data in plan.domains.values():
-        ledger.put_labels(data.sheet)
     wanted = {(job.spec.domain, job.spec.seed) for job in plan.jobs}
     ran = assemble(cells.values(), wanted, plan.lost)
-    file = ledger.root / BOARD
-    stored = {cell.spec.key: cell for cell in ledger.cells()}
-    # A failure of an earlier run stays a hole with its reason, unless all of its row failed and this run is of others:
-    # that is a plugin as it was before it was mended.
-    whole = {row_key(cell.spec) for cell in [*stored.values(), *cells.values()]}
-    failed = [cell for cell in ledger.failed() if row_key(cell.spec) in whole]
-    everything = assemble([*stored.values(), *failed])
-    write_leaderboard(ledger, everything)
-    write_costs(ledger.root, costs(everything.rows, stored.get))
-    return Outcome(ran, file, len(pending), len(known), unreadable)
+    _write_all(ledger, {row_key(cell.spec) for cell in cells.values()})
+    return Outcome(ran, ledger.root / BOARD, len(pending), len(known), unreadable)
+
+
+def _write_all(ledger: Ledger, of_this_run: set[str]) -> None:
+    """Write the leaderboard and the costs over all that the folder holds; again, if another run added to it."""
+    before = None
+    while before != (there := ledger.files()):
+        before = there
+        stored = {cell.spec.key: cell for cell in ledger.cells()}
+        # A failure of an earlier run stays a hole with its reason, unless all of its row failed and this run is of
+        # others: that is a plugin as it was before it was mended.
+        whole = of_this_run | {row_key(cell.spec) for cell in stored.values()}
+        everything = assemble([*stored.values(), *(cell for cell in ledger.failed() if row_key(cell.spec) in whole)])
+        write_leaderboard(ledger, everything)
+        write_costs(ledger.root, costs(everything.rows, stored.get))
 
 
 def write_leaderboard(ledger: Ledger, leaderboard: Leaderboard) -> None:

@@ -13,6 +13,7 @@ import threading
 
 import psutil  # type: ignore[import-untyped]
 
+from harness.errors import StorageError
 from harness.processes import ForkServer
 
 
@@ -27,6 +28,9 @@ def start() -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         forkserver.ensure_running()
+    except OSError as error:  # a socket's name has about a hundred characters at most
+        hint = "set TMPDIR to a folder with a short name, such as /tmp, or use --workers 1"
+        raise StorageError(f"processes cannot be started: {error}", hint) from None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

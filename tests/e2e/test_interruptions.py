@@ -7,12 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import psutil
 import pytest
 
+from harness.errors import StorageError
 from harness.ledger import Ledger
+from harness.runner import evaluate as runner
+from harness.runner import fork_server
 
 from .conftest import start
 
@@ -97,3 +101,63 @@ def test_a_worker_that_is_killed_does_not_end_the_run(world, cache, tmp_path):
     _, err = process.communicate(timeout=120)
     assert process.returncode in (0, 1), err
     assert (tmp_path / "results" / "leaderboard.json").exists()
+
+
+def test_what_a_stopped_run_finished_can_be_verified_after_another_run(harness, evaluate, tmp_path, monkeypatch):
+    run = runner._run
+
+    def stopped(*arguments):
+        yield next(run(*arguments))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "_run", stopped)
+        assert evaluate("--plugin", "fsnl", "--baseline", "none", "--seeds", "1").code == 130
+    assert evaluate("--domain", "Insects_Spiders").code == 0
+    answer = harness("leaderboard", "verify", tmp_path / "results")
+    assert answer.code == 0, answer.out + answer.err
+    assert "fsnl" in answer.out
+
+
+def test_two_runs_that_end_together_lose_no_cell(evaluate, tmp_path, monkeypatch):
+    evaluate("--plugin", "fsnl", "--domain", "Animals", "--baseline", "none", "--seeds", "3", out=tmp_path / "other")
+    write, written = runner.write_leaderboard, []
+
+    def meanwhile(ledger, leaderboard):
+        if not written:  # another run stores its last cell, whose own leaderboard was written before this one
+            for cell in Ledger(tmp_path / "other").cells():
+                ledger.put(cell)
+        written.append(len(leaderboard.rows[0].seeds))
+        write(ledger, leaderboard)
+
+    monkeypatch.setattr(runner, "write_leaderboard", meanwhile)
+    evaluate("--plugin", "fsnl", "--domain", "Animals", "--baseline", "none")
+    assert written == [2, 3]
+
+
+def test_processes_that_cannot_be_started_are_a_sentence(monkeypatch):
+    def refuse():
+        raise OSError("AF_UNIX path too long")
+
+    monkeypatch.setattr(forkserver, "ensure_running", refuse)
+    with pytest.raises(StorageError, match="processes cannot be started: AF_UNIX path too long") as found:
+        fork_server.start()
+    assert "TMPDIR" in found.value.hint
+
+
+def test_what_is_forked_ends_at_sigterm_as_any_process(tmp_path):
+    script = """
+import os, signal, sys
+from harness.cli import main
+sys.argv = ["harness", "--version"]
+try:
+    main.run()
+except SystemExit:
+    pass
+assert signal.getsignal(signal.SIGTERM) is main._interrupt
+pid = os.fork()
+if pid == 0:
+    os._exit(signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL)
+sys.exit(os.waitpid(pid, 0)[1])
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
