@@ -10,7 +10,8 @@
 //   3. bidding       each free row takes its best column and raises its price by the lead over the second best; the row that
 //                    lost it bids next. About two bids per row: more save fewer paths than they cost on CLIP-like matrices
 //   4. paths         each row that is still free: Dijkstra over the columns with the lengths u_i - (S_ij - p_j), which are
-//                    never negative, to the nearest free column; prices on the way rise by what keeps the lengths so
+//                    never negative, to the nearest free column; prices on the way rise by what keeps the lengths so. Of
+//                    columns that are equally near a free one comes first: it ends the search, where ties abound, at once
 //   5. certificate   u from the prices alone and one look at all of S: gap = sum(u) + sum(p) - total
 //   6. ties          the lexicographically smallest of all optima (ties.cpp), so that the result is a function of S alone
 //
@@ -30,6 +31,7 @@ namespace harness {
 namespace {
 
 constexpr int kFree = -1;
+constexpr int kOwnedBit = 30, kOwned = 1 << kOwnedBit;
 
 template <class T>
 struct Solver {
@@ -41,12 +43,12 @@ struct Solver {
     static constexpr T unit = T(1) << (8 * sizeof(T) - 4);
     static constexpr T kLimit = 2 * unit;    // prices and path lengths that exceed this are refused
     static constexpr T kPadding = 3 * unit;  // price of a column that does not exist: no real one loses more
-    static constexpr T kNever = 4 * unit;    // price of a column that is left out for once
 
     const std::int32_t* s;
     int rows, columns, stride;
     std::int64_t steps;
     Lines<T> price, distance, closed;
+    Lines<T> rank;  // of column j on paths: j while it is free, j + kOwned afterwards
     Lines<std::int32_t> column_of, row_of, previous, waiting, next, reached;
 
     struct Best {
@@ -74,6 +76,18 @@ struct Solver {
         return {T(-least), T(-runner_up), int(column)};
     }
 
+    // The lowest free column where row i loses `loss`, which is the least it can lose; kFree when there is none.
+    HARNESS_INLINE int vacant(int i, T loss) {
+        ++steps;
+        V where = W::all(kMost), j = W::count();
+        for (int k = 0; k < stride; k += W::lanes, j += W::lanes) {
+            const V free = load_as<T>(&row_of[k]) < 0 ? j : W::all(kMost);
+            where = W::lesser(where, W::load(&price[k]) - load_as<T>(row(i) + k) == loss ? free : W::all(kMost));
+        }
+        const T lowest = W::smallest(where);
+        return lowest < columns ? int(lowest) : kFree;  // padding is no column
+    }
+
     HARNESS_INLINE void prepare() {
         price.assign(stride, kPadding);
         std::fill(price.begin(), price.begin() + columns, T(0));
@@ -81,6 +95,7 @@ struct Solver {
         row_of.assign(stride, kFree);
         distance.resize(stride);
         closed.resize(stride);
+        rank.resize(stride);
         previous.resize(stride);
     }
 
@@ -144,11 +159,8 @@ struct Solver {
                     const Best b = best(i);
                     int j = b.column;
                     if (b.first == b.second && row_of[j] != kFree) {  // a tie: perhaps another best column is free
-                        const T kept = price[j];
-                        price[j] = kNever;
-                        const int other = best(i).column;
-                        price[j] = kept;
-                        if (row_of[other] == kFree) j = other;
+                        const int other = vacant(i, -b.first);
+                        if (other != kFree) j = other;
                     }
                     if (row_of[j] != kFree && (b.first == b.second || --budget < 0)) {
                         next.push_back(i);  // nothing to gain, or enough bids: left to the paths
@@ -178,9 +190,9 @@ struct Solver {
         T offset = best(i).first, length = 0;
         for (;;) {
             ++steps;
-            V least = W::all(kMost), where{}, j = W::count();
+            V least = W::all(kMost), where = least;
             const V shift = W::all(offset), from = W::all(T(i));
-            for (int k = 0; k < stride; k += W::lanes, j += W::lanes) {
+            for (int k = 0; k < stride; k += W::lanes) {
                 const V through = shift + (W::load(&price[k]) - load_as<T>(row(i) + k));
                 const V old = W::load(&distance[k]);
                 const V shorter = through < old;
@@ -189,14 +201,16 @@ struct Solver {
                 set_previous(k, shorter, from);
                 const V shut = W::load(&closed[k]);
                 const V open = now < shut ? shut : now;
-                const V nearer = open < least;
+                const V ranks = W::load(&rank[k]);
+                const V nearer = open <= least - (ranks >> kOwnedBit);  // or as near, and free
                 least = nearer ? open : least;
-                where = nearer ? j : where;
+                where = nearer ? ranks : where;
             }
             length = W::smallest(least);
             if (length > kLimit) return false;
             end = int(W::smallest(least == length ? where : W::all(kMost)));
-            if (row_of[end] == kFree) break;
+            if (end < kOwned) break;
+            end -= kOwned;
             closed[end] = kMost;
             reached.push_back(end);
             i = row_of[end];
@@ -206,6 +220,7 @@ struct Solver {
             price[j] += length - distance[j];
             if (price[j] > kLimit) return false;
         }
+        rank[end] += kOwned;
         for (int j = end;;) {
             const int i = previous[j];
             row_of[j] = i;
@@ -237,6 +252,7 @@ struct Solver {
             scale();
         }
         if (!bid()) return false;
+        for (int j = 0; j < stride; ++j) rank[j] = T(j) + (j < columns && row_of[j] == kFree ? 0 : kOwned);
         for (std::size_t k = 0; k < waiting.size(); ++k)
             if (!augment(waiting[k])) return false;
         return true;

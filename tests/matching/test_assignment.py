@@ -122,6 +122,25 @@ def test_adversarial_matrices_stay_under_the_step_cap(hard):
     assert native.steps(np.stack([matrix, matrix[::-1]])).max() <= 240**2 + 40 * 240
 
 
+TIED = {
+    "zeros": lambda g, shape: np.zeros(shape),
+    "constant": lambda g, shape: np.full(shape, UNIT),
+    "bits": lambda g, shape: g.integers(0, 2, shape) * UNIT,
+    "three values": lambda g, shape: g.integers(0, 3, shape),
+    "sums of a row's and a column's": lambda g, shape: g.integers(0, 2, shape[0])[:, None] + g.integers(0, 2, shape[1]),
+    "codes of signs": lambda g, shape: np.sign(g.normal(size=(shape[0], 4))) @ np.sign(g.normal(size=(4, shape[1]))),
+}
+
+
+@pytest.mark.parametrize("shape", [(240, 240), (200, 240), (240, 200)])
+@pytest.mark.parametrize("kind", TIED)
+def test_ties_are_no_work(kind, shape):
+    """Where many columns are equally near a path ends at the first free one."""
+    matrix = TIED[kind](np.random.default_rng(0), shape).astype(np.int32)
+    check(matrix)
+    assert native.steps(matrix[None])[0] <= 20 * min(shape)
+
+
 # Found by search: prices or lengths pass 2.0 on the way, in the CPU's solver (all) and in the GPU's (the first).
 BEYOND_INT32 = [
     [[0, -1, -1, 0.5], [0.5, 1, 1, 1], [0.5, -1, -1, 1], [1, 0, -1, 1]],
