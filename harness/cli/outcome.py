@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.cli import console
 from harness.cli.stdout import only_results
-from harness.leaderboard.settings import by_setting, by_shots
+from harness.leaderboard.settings import by_setting, by_shots, told_apart
 from harness.leaderboard.words import WORDS, short
 from harness.progress import Reporter
 from harness.runner.request import Outcome, Request
@@ -48,14 +48,16 @@ def show(outcome: Outcome, json: bool) -> None:
         print(outcome.leaderboard.text(), end="")
         return
     out, err = console.out(), console.err()
-    for setting, its_rows in by_setting(outcome.leaderboard.rows).items():
+    settings = by_setting(outcome.leaderboard.rows)
+    names = told_apart(settings)
+    for setting, its_rows in settings.items():
         for shots, rows in by_shots(sorted(its_rows, key=lambda row: (row.shots, row.method))):
             domains = sorted({domain for row in rows for domain in row.domains})
             if out.width >= 34 + 12 * (len(domains) + 1):
-                out.print(_wide(setting.title(shots), rows, domains))
+                out.print(_wide(names[setting].title(shots), rows, domains))
             else:
                 for row in rows:
-                    out.print(_narrow(f"{setting.title(shots)}, {row.method}", row))
+                    out.print(_narrow(f"{names[setting].title(shots)}, {row.method}", row))
     out.print("percent, mean ± standard deviation over seeds", style="dim")
     _show_failures(outcome)
     err.print(f"{outcome.computed} cells computed, {outcome.reused} known; leaderboard: {outcome.file}", markup=False)

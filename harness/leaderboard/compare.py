@@ -10,6 +10,7 @@ from typing import Any
 from harness.datasets.layout import MINIATURE
 from harness.leaderboard.differences import ABSENT, Difference, differences
 from harness.leaderboard.published import PublishedRow, PublishedTable
+from harness.leaderboard.settings import setting, short_hashes
 from harness.types.cell import METRICS
 from harness.types.leaderboard import Leaderboard, Row
 
@@ -96,18 +97,21 @@ class Comparison:
 def entry(row: Row, label: str) -> Entry:
     """One of our rows."""
     holes = tuple(f"incomplete: {f.domain}: {f.reason}" for f in row.failures)
+    own = setting(row)
     return Entry(
         label=label,
         method=row.method,
         shots=row.shots,
         setting={
-            "data set": row.dataset,
-            "backbone": row.backbone,
+            "data set": own.dataset,
+            "backbone": own.backbone,
             "pre-training corpus": row.backbone_record.corpus,
-            "protocol": row.protocol,
+            "protocol": own.protocol,
             "shots": row.shots,
             "precision": row.backbone_record.precision,
-            "weights": row.backbone_record.weights_sha256,
+            "weights": own.weights,
+            "edition of the protocol": own.protocol_edition or None,
+            "edition of the backbone": own.backbone_edition or None,
             **{f"data of {domain}": data.fingerprint for domain, data in row.data.items()},
         },
         domains={d: {m: stat.mean for m, stat in stats.items()} for d, stats in row.domains.items()},
@@ -146,7 +150,8 @@ def compare(left: Entry, right: Entry) -> Comparison:
         if name.startswith("data of") or name == "weights":
             reasons.append(f"other {name} (sha256 {str(one)[:12]} and {str(other)[:12]})")
         else:
-            reasons.append(f"other {name}: {one} and {'not stated' if other is None else other}")
+            sides = ("not stated" if side is None else short_hashes(str(side)) for side in (one, other))
+            reasons.append(f"other {name}: {' and '.join(sides)}")
     if MINIATURE in (sets := {left.setting["data set"], right.setting["data set"]}) and len(sets) > 1:
         reasons.append("the miniature is a drawn world: its numbers say nothing about real images")
     return Comparison(left, right, tuple(reasons))
@@ -220,7 +225,7 @@ def _metrics(side: Entry) -> set[str]:
 
 
 def _setting(row: Row) -> tuple[str, ...]:
-    return *_question(row), row.backbone, json.dumps(row.method_record.parameters, sort_keys=True)
+    return *_question(row), *setting(row), json.dumps(row.method_record.parameters, sort_keys=True)
 
 
 def _question(row: Row) -> tuple[str, ...]:

@@ -1,7 +1,13 @@
-"""Which rows may stand in one table: those of one protocol, data set and backbone, with as many shots or none."""
+"""Which rows may stand in one table: of one protocol, data set and model, each in one edition; of one number of shots.
+
+Names do not say enough: another weights file may have the same name, and a plugin's protocol keeps its id when its
+rule is edited.
+"""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -9,7 +15,27 @@ from harness.types.leaderboard import Row
 
 
 class Setting(NamedTuple):
-    """What rows must have in common to be compared: measured by the same rule on the same data and model."""
+    """What rows must have in common to be compared: measured by the same rule on the same data and model.
+
+    Attributes:
+        protocol: its id.
+        dataset: its name.
+        backbone: architecture and weights by their names.
+        weights: sha256 of the weights.
+        protocol_edition: distribution, version and code of the protocol's plugin; empty for one of none.
+        backbone_edition: likewise of the backbone's.
+    """
+
+    protocol: str
+    dataset: str
+    backbone: str
+    weights: str
+    protocol_edition: str
+    backbone_edition: str
+
+
+class Names(NamedTuple):
+    """What a setting is called beside others."""
 
     protocol: str
     dataset: str
@@ -23,7 +49,28 @@ class Setting(NamedTuple):
 
 def setting(row: Row) -> Setting:
     """The setting of a row."""
-    return Setting(row.protocol, row.dataset, row.backbone)
+    editions = row.edition("protocol"), row.edition("backbone")
+    return Setting(row.protocol, row.dataset, row.backbone, row.backbone_record.weights_sha256, *editions)
+
+
+def told_apart(settings: Iterable[Setting]) -> dict[Setting, Names]:
+    """What each of some settings is called: by plain names, with hashes where several have the same name."""
+    every = set(settings)
+    protocols = _called({(one.protocol, one.protocol_edition) for one in every})
+    models = _called({(one.backbone, one.weights, one.backbone_edition) for one in every})
+    return {
+        one: Names(
+            protocols[one.protocol, one.protocol_edition],
+            one.dataset,
+            models[one.backbone, one.weights, one.backbone_edition],
+        )
+        for one in every
+    }
+
+
+def short_hashes(text: str) -> str:
+    """A text with no more of each sha256 than tells it from another."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1", text)
 
 
 def by_setting(rows: Iterable[Row]) -> dict[Setting, list[Row]]:
@@ -38,3 +85,14 @@ def by_shots(rows: Sequence[Row]) -> Iterator[tuple[int, list[Row]]]:
     """The tables of one setting: a number of shots, and its rows; those without few-shot images stand in each."""
     for shots in sorted({row.shots for row in rows if row.shots}) or [0]:
         yield shots, [row for row in rows if row.shots in (0, shots)]
+
+
+def _called(things: set[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+    """(name, what else tells it from others) -> what it is called."""
+    count = Counter(name for name, *_ in things)
+    found = {}
+    for thing in things:
+        name, *editions = thing
+        which = short_hashes(", ".join(filter(None, editions))) or "of the harness"
+        found[thing] = name if count[name] == 1 else f"{name} ({which})"
+    return found

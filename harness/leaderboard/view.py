@@ -11,7 +11,7 @@ from harness.leaderboard.bootstrap import MEAN, Bootstrap, Draws
 from harness.leaderboard.costs import RowCost
 from harness.leaderboard.evidence import Evidence, open_file
 from harness.leaderboard.marks import Against, read_marks
-from harness.leaderboard.settings import Setting, by_setting, by_shots
+from harness.leaderboard.settings import Names, Setting, by_setting, by_shots, told_apart
 from harness.leaderboard.statistics import Interval, PairedTest, intervals, paired_tests, ranks
 from harness.types.cell import METRICS
 from harness.types.leaderboard import Row, Stat
@@ -44,9 +44,10 @@ class ViewRow:
 
 @dataclass(frozen=True)
 class ViewTable:
-    """Rows that may stand in one table."""
+    """Rows that may stand in one table; ``names`` is what its setting is called beside the others."""
 
     setting: Setting
+    names: Names
     shots: int
     metric: str
     domains: tuple[str, ...]
@@ -55,7 +56,7 @@ class ViewTable:
     @property
     def title(self) -> str:
         """The setting in a line."""
-        return f"{self.setting.title(self.shots)}: {self.metric}"
+        return f"{self.names.title(self.shots)}: {self.metric}"
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ def view(
     if baseline is not None and all(row.method != baseline for row in sources.rows):
         raise unknown_name("method in these files", baseline, {row.method for row in sources.rows})
     settings = by_setting(sources.rows)
+    names = told_apart(settings)
     shown = {setting: _shown(rows, metric, or_headline) for setting, rows in settings.items()}
     draws = draws or Draws(sources.rows, sources.evidence, set(shown.values()))
     replicates = {one: draws.of(one) for one in set(shown.values())}
@@ -129,7 +131,7 @@ def view(
         for shots, chosen in by_shots(rows):
             made = _rows(chosen, sources, replicates[shown[setting]], baseline)
             domains = tuple(sorted({d for r in chosen for d in (*r.domains, *(f.domain for f in r.failures))}))
-            tables.append(ViewTable(setting, shots, shown[setting], domains, made))
+            tables.append(ViewTable(setting, names[setting], shots, shown[setting], domains, made))
     return tables
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.errors import UserError
-from harness.leaderboard.settings import setting
+from harness.leaderboard.settings import setting, told_apart
 from harness.types.leaderboard import Row
 
 
@@ -14,18 +14,29 @@ def one_setting(
 ) -> list[Row]:
     """The rows of one setting: what is compared in a figure was measured by the same rule on the same data and model.
 
+    Args:
+        rows: of any setting.
+        protocol: by its name, or as it is called beside the others; None for any, as of the next two.
+        dataset: by its name.
+        backbone: by its name, or as it is called beside the others.
+
     Raises:
         UserError: none is left, or more than one setting is.
     """
     wanted = {"--protocol": protocol, "--dataset": dataset, "--backbone": backbone}
+    names = told_apart(map(setting, rows))
+    called = {row.id: names[setting(row)] for row in rows}
+    plain = {row.id: (row.protocol, row.dataset, row.backbone) for row in rows}
     chosen = [
-        row for row in rows if all(v in (None, own) for v, own in zip(wanted.values(), setting(row), strict=True))
+        row
+        for row in rows
+        if all(v in (None, *own) for v, *own in zip(wanted.values(), plain[row.id], called[row.id], strict=True))
     ]
     if not chosen:
         asked = " ".join(f"{option} {value}" for option, value in wanted.items() if value)
-        known = "; ".join(sorted({" ".join(setting(row)) for row in rows}))
+        known = "; ".join(sorted({" ".join(called[row.id]) for row in rows}))
         raise UserError(f"no row {'matches ' + asked if asked else 'in these files'}", f"known: {known or 'none'}")
-    for option, values in zip(wanted, zip(*map(setting, chosen), strict=True), strict=True):
+    for option, values in zip(wanted, zip(*(called[row.id] for row in chosen), strict=True), strict=True):
         if len(set(values)) > 1:
             raise UserError(
                 f"the rows differ in what a figure must have in common: {', '.join(sorted(set(values)))}",

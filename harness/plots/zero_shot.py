@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.leaderboard.published import PublishedRow, PublishedTable
+from harness.leaderboard.settings import setting, told_apart
 from harness.leaderboard.words import short
 from harness.plots import style
 from harness.plots.reference import comparable
@@ -30,11 +31,13 @@ def plot_zero_shot(rows: Sequence[Row], out: Path, published: Sequence[Published
         out: the file.
         published: tables whose figures of the same data and model are marked on the bars.
     """
+    names = told_apart(map(setting, rows))
     domains = sorted({domain for row in rows for domain in row.data} | {f.domain for row in rows for f in row.failures})
     with style.drawing():
         figure, axes = style.panels(len(rows), 1, max(3.5, 0.9 * len(domains) + 0.8), 2.4)
         for panel, row in zip(axes, rows, strict=True):
-            panel.set_title(style.wrapped(figure, f"{row.backbone}, {row.dataset}, {row.protocol}", 11))
+            called = names[setting(row)]
+            panel.set_title(style.wrapped(figure, f"{called.backbone}, {called.dataset}, {called.protocol}", 11))
             panel.grid(axis="x", visible=False)
             panel.set_xticks(range(len(domains)), [short(domain) for domain in domains])
             panel.set_xlim(-0.6, len(domains) - 0.4)

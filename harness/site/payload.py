@@ -10,6 +10,7 @@ from typing import Any
 from harness.leaderboard.bootstrap import Draws
 from harness.leaderboard.published import PublishedTable
 from harness.leaderboard.read import BOARD
+from harness.leaderboard.settings import Names, setting, told_apart
 from harness.leaderboard.statistics import Interval
 from harness.leaderboard.view import Sources, ViewRow, view
 from harness.leaderboard.words import SHORT, WORDS
@@ -57,7 +58,8 @@ def payload(
     metrics = [metric for metric in METRICS if metric in there]
     worked_out = _views(sources, metrics)
     labels = {row.id: line.label for line in series(sources.rows) for row in line.rows}
-    rows = [_row(row, labels[row.id], sources, worked_out) for row in sources.rows]
+    names = told_apart(map(setting, sources.rows))
+    rows = [_row(row, names[setting(row)], labels[row.id], sources, worked_out) for row in sources.rows]
     domains = sorted({d for row in sources.rows for d in _domains(row)} | {d for t in published for d in _printed(t)})
     table = {
         "metrics": [[metric, WORDS[metric].head, WORDS[metric].meaning] for metric in metrics],
@@ -81,7 +83,7 @@ def _views(sources: Sources, metrics: Sequence[str]) -> dict[tuple[str, str], li
 
 
 def _row(
-    row: Row, label: str, sources: Sources, worked_out: dict[tuple[str, str], list[tuple[int, ViewRow]]]
+    row: Row, names: Names, label: str, sources: Sources, worked_out: dict[tuple[str, str], list[tuple[int, ViewRow]]]
 ) -> dict[str, Any]:
     tables = {metric: worked_out.get((row.id, metric), []) for metric in METRICS}
     intervals = {metric: found[0][1].intervals if found else {} for metric, found in tables.items()}
@@ -95,9 +97,10 @@ def _row(
         "id": row.id,
         "method": row.method,
         "label": label,
-        "protocol": row.protocol,
-        "dataset": row.dataset,
-        "backbone": row.backbone,
+        "protocol": names.protocol,
+        "dataset": names.dataset,
+        "backbone": names.backbone,
+        "printed": row.backbone,  # what a paper calls it
         "shots": row.shots,
         "seeds": len(row.seeds),
         "needs": list(row.method_record.needs),

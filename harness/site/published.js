@@ -5,7 +5,7 @@ function drawPublished() {
   const rows = data.published.filter((row) => Object.values(row.domains).some((figures) => figures[state.metric]));
   byId("published").hidden = !data.published.length;
   if (!data.published.length) return;
-  const models = distinct(filtered().map((row) => row.backbone));
+  const models = distinct(filtered().map((row) => row.printed));
   const reasons = [];
   if (rows.some((row) => row.dataset !== dataset)) reasons.push("another data set");
   if (rows.some((row) => row.backbone && !models.includes(row.backbone))) reasons.push("another model");
