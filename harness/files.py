@@ -98,15 +98,31 @@ def listed(folder: Path, pattern: str, hint: str = PERMISSIONS) -> list[Path]:
     return sorted(path for inner in found for path in listed(inner, rest, hint)) if rest else sorted(found)
 
 
-def source_digest(places: Iterable[Path]) -> str:
-    """sha256 over the Python sources under some files and folders: the same for the same code, wherever it lies."""
+def content_digest(files: Iterable[tuple[str, Path]]) -> str:
+    """sha256 over names and contents of some files: the same for the same files, wherever they lie."""
     digest = hashlib.sha256()
-    for place in places:
-        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            # Not the folder's own name: an editable install calls it otherwise.
-            name = path.relative_to(place).as_posix() if place.is_dir() else path.name
-            digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for name, path in files:
+        content = path.read_bytes()
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
+
+
+def tree(folder: Path) -> list[tuple[str, Path]]:
+    """The files under a folder as (name from there, path), sorted; hidden ones and compiled caches are left out.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+
+    def unreadable_folder(error: OSError) -> None:
+        raise error
+
+    found = []
+    for inner, folders, names in os.walk(folder, onerror=unreadable_folder):
+        folders[:] = [name for name in folders if not name.startswith(".") and name != "__pycache__"]
+        paths = [Path(inner, name) for name in names if not name.startswith(".") and not name.endswith(".pyc")]
+        found += [(path.relative_to(folder).as_posix(), path) for path in paths if path.is_file()]
+    return sorted(found)
 
 
 def expanded(path: Path) -> Path:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from harness.errors import PluginError
 from harness.files import cache_root, write_atomic
 from harness.registry import Broken, Registry, Source, code_digest
 
@@ -21,7 +22,7 @@ def remember(found: Registry, cache: Path | None = None) -> None:
     works += [source for offers in (found.backbones, found.protocols) for _, source in offers.values()]
     after = {key: value for key, value in before.items() if key not in {_key(source) for source in works}}
     failed = [culprit for culprit in found.broken if culprit.reason.startswith("failed to ")]
-    after |= {_key(culprit.source): [code_digest(culprit.source.module), culprit.reason] for culprit in failed}
+    after |= {_key(culprit.source): [_code(culprit.source), culprit.reason] for culprit in failed}
     if after != before:
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,9 +35,16 @@ def recall(sources: Iterable[Source], cache: Path | None = None) -> list[Broken]
     found = []
     for source in sources:
         digest, reason = known.get(_key(source), ("", ""))
-        if reason and digest == code_digest(source.module):
+        if reason and digest == _code(source):
             found.append(Broken(source, f"{reason} (when it was last imported)"))
     return found
+
+
+def _code(source: Source) -> str:
+    try:
+        return code_digest(source)
+    except PluginError:
+        return ""  # not there to be read, and so it stays until it is
 
 
 def _key(source: Source) -> str:

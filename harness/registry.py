@@ -6,17 +6,14 @@ distribution is named and stops nobody else.
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from importlib.metadata import Distribution, EntryPoint, distributions
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness import plugin_code
 from harness.errors import PluginError, closest
-from harness.files import source_digest
 from harness.method import Method
 from harness.plugin_source import module_of, outline
 from harness.registration import BackboneOffer, Offers, load_plugin
@@ -49,7 +46,7 @@ class Source:
     @property
     def edition(self) -> str:
         """Distribution, version and code: what numbers depend on."""
-        return f"{self.distribution} {self.version} {code_digest(self.module)}"
+        return f"{self.distribution} {self.version} {code_digest(self)}"
 
 
 @dataclass(frozen=True)
@@ -181,7 +178,9 @@ def collect(points: Iterable[tuple[Source, EntryPoint]]) -> Registry:
     offers: dict[Source, Offers] = {}
     for source, point in points:
         try:
-            offers[source] = load_plugin(point)
+            offer = load_plugin(point)
+            code_digest(source)  # without it nobody could tell its results from those of another version
+            offers[source] = offer
         except PluginError as error:
             registry.broken.append(Broken(source, error.message))
     taken = clashes((kind, name, source) for source, offer in offers.items() for kind, name in offer.names())
@@ -237,13 +236,16 @@ def clashes(offers: Iterable[tuple[str, str, Source]]) -> list[tuple[tuple[str, 
     return found
 
 
-@cache
-def code_digest(module: str) -> str:
-    """sha256 over the source of a module's top-level package (or the single file), without importing it.
+def code_digest(source: Source) -> str:
+    """sha256 over the code of a plugin's distribution.
 
-    It stands in every cell, so that an edited method is never answered from results of its former self.
+    Raises:
+        PluginError: it cannot be read.
     """
-    spec = importlib.util.find_spec(module.partition(".")[0])
-    if spec is None or spec.origin is None:
-        return "unknown"
-    return source_digest(Path(place) for place in spec.submodule_search_locations or [spec.origin])
+    return plugin_code.code_digest(source.module.partition(".")[0], source.distribution)
+
+
+def requirements(source: Source) -> dict[str, str]:
+    """Versions of what a plugin's distribution requires; those of the harness's own stand in every cell as they are."""
+    needed = {} if source.distribution == OWN else plugin_code.requirements(source.distribution)
+    return {name: version for name, version in needed.items() if name != OWN}

@@ -6,19 +6,18 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 import harness
 from harness import device as devices
-from harness import protocols, registry
+from harness import plugin_code, protocols, registry
 from harness.backbones import backbone as backbones
 from harness.backbones.corpora import oop_exact
 from harness.datasets.digests import DigestIndex
 from harness.datasets.layout import MINIATURE, Dataset, open_dataset
 from harness.errors import DataError, UserError
-from harness.files import cache_root, source_digest
+from harness.files import cache_root, content_digest, tree
 from harness.method import Method, build, parameters
 from harness.miniature import model as miniature
 from harness.plugin_memory import remember
@@ -41,6 +40,9 @@ DECIDING = (
 )
 """The harness's own code that numbers depend on; its digest is part of the version in every cell, so that a changed
 harness is never answered from results of its former self, released or not."""
+
+LIBRARIES = ("torch", "open_clip_torch", "numpy", "scipy", "scikit-learn")
+"""What the harness and its own methods compute with; their versions stand in every cell."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     domains, lost = read_domains(dataset, names, request.workers, index, report)
     jobs = []
     for name, data_ in domains.items():
-        for record, method in methods:
+        for record, method, required in methods:
             drawn = protocol.scoring == "names" and (method.needs.includes("support") or method.needs.validation)
             for shots in request.shots if drawn else (0,):
                 for seed in request.seeds:
@@ -134,7 +136,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
                         seed=seed,
                         manifest=manifest.hash if manifest else None,
                         device=devices.name(device),
-                        versions=versions,
+                        versions=versions | required,
                     )
                     jobs.append(Job(spec, manifest, method, protocol.scoring))
     if request.manifests is None:
@@ -182,7 +184,8 @@ def plugins_of(request: Request, report: Reporter) -> registry.Registry:
 
 def _methods(
     choices: tuple[MethodChoice, ...], protocol: protocols.Protocol, found: registry.Registry
-) -> list[tuple[MethodRecord, Method]]:
+) -> list[tuple[MethodRecord, Method, dict[str, str]]]:
+    """Each method with its record, and the versions of what its distribution requires."""
     made = []
     for choice in choices:
         entry = found.get(choice.name)
@@ -194,12 +197,12 @@ def _methods(
             name=choice.name,
             distribution=entry.source.distribution,
             version=entry.source.version,
-            code=registry.code_digest(entry.source.module),
+            code=registry.code_digest(entry.source),
             parameters=parameters(method),
             needs=method.needs.labels(),
             pool=method.pool if method.needs.unlabeled else None,
         )
-        made.append((record, method))
+        made.append((record, method, registry.requirements(entry.source)))
     return made
 
 
@@ -226,15 +229,23 @@ def _backbone(
 
 @cache
 def _versions() -> dict[str, str]:
-    names = ("torch", "open_clip_torch", "numpy")
-    code = source_digest(Path(harness.__file__).parent / part for part in DECIDING)
-    return {"harness": f"{harness.__version__}+{code[:12]}", **{name: version(name) for name in names}}
+    folder = Path(harness.__file__).parent
+    parts = [folder / part for part in DECIDING]
+    files = [(part.name, part) for part in parts if part.is_file()]
+    files += [(f"{part.name}/{name}", path) for part in parts if part.is_dir() for name, path in tree(part)]
+    code = content_digest(pair for pair in files if pair[1].suffix == ".py")
+    return {"harness": f"{harness.__version__}+{code[:12]}", **plugin_code.versions(LIBRARIES)}
 
 
 def _offered(found: registry.Registry, protocol: str, backbone: str) -> dict[str, str]:
-    """The plugins behind a protocol or a backbone, with their code: numbers depend on it."""
+    """The plugins behind a protocol or a backbone, with their code and what they require: numbers depend on it."""
     sources = {
         f"protocol {protocol}": found.protocols.get(protocol, (None, None))[1],
         f"backbone {backbone}": found.backbones.get(backbone, (None, None))[1],
     }
-    return {what: source.edition for what, source in sources.items() if source is not None}
+    offered: dict[str, str] = {}
+    for what, source in sources.items():
+        if source is not None:
+            offered[what] = source.edition
+            offered |= registry.requirements(source)
+    return offered

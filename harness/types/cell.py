@@ -69,7 +69,7 @@ class MethodRecord(Record):
     name: str
     distribution: str
     version: str
-    code: str = Field(description="sha256 over the source of the plugin's package")
+    code: str = Field(description="sha256 over the files of the plugin's distribution")
     parameters: Annotated[dict[str, Any], BeforeValidator(_as_json)]
     needs: tuple[str, ...]
     pool: str | None = Field(default=None, description="the unlabeled images it saw, None for none")
@@ -111,7 +111,9 @@ class Spec(Record):
     seed: int
     manifest: str | None = Field(description="hash of the few-shot draw, None for a method that needs none")
     device: str
-    versions: dict[str, str] = Field(description="harness, torch, open_clip_torch, numpy")
+    versions: dict[str, str] = Field(
+        description="of the harness, its libraries, and what the plugin's distribution requires"
+    )
 
     @property
     def key(self) -> str:

@@ -72,7 +72,7 @@ def hostile(monkeypatch):
     source = registry.Source("hostile", "hostile_plugin", "hostile-dist", "1.0")
     found = registry.installed()
     monkeypatch.setattr(registry, "installed", lambda: [*found, (source, point)])
-    monkeypatch.setattr(registry, "code_digest", lambda module: "0" * 64)
+    monkeypatch.setattr(registry, "code_digest", lambda source: "0" * 64)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_hole_keeps_its_reason_when_a_later_run_leaves_it_out(evaluate, tmp_pa
 def test_a_row_that_failed_altogether_leaves_when_its_method_was_mended(evaluate, monkeypatch, tmp_path):
     only = ("--plugin", "hostile,fsnl", "--domain", "Animals", "--baseline", "none")
     evaluate(*only, "-p", "hostile.how=raise")
-    monkeypatch.setattr(registry, "code_digest", lambda module: "1" * 64)
+    monkeypatch.setattr(registry, "code_digest", lambda source: "1" * 64)
     evaluate(*only, "-p", "hostile.how=mended")
     found = json.loads((tmp_path / "results" / "leaderboard.json").read_text())["rows"]
     (row,) = [row for row in found if row["method"] == "hostile"]

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import registry
+from harness import plugin_code, registry
 from harness.method import CONTRACT
 from harness.plugin_memory import recall
 
@@ -120,7 +120,7 @@ def test_a_failure_is_forgotten_when_the_plugin_is_mended_or_works(site, harness
     del sys.modules["odd"]
     assert harness("plugins", "--strict").code == 1
     install(site, "odd", METHOD)
-    registry.code_digest.cache_clear()
+    plugin_code.code_digest.cache_clear()
     assert harness("plugins", "--json").json["broken"] == []
 
 

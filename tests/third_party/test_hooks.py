@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import save_file
 
-from harness import hookspecs, registry
+from harness import hookspecs, plugin_code, registry
 from harness.backbones import openclip
 from harness.leaderboard.read import read_board
 from harness.plugin_source import HOOKS, KINDS
@@ -107,7 +107,7 @@ def test_an_edited_method_is_another_method(zoo, evaluate):
     before = evaluate("--plugin", "tame", "--baseline", "none").json["rows"][0]["method_record"]["code"]
     file = zoo / "animals.py"
     file.write_text(file.read_text() + "\n# edited\n")
-    registry.code_digest.cache_clear()
+    plugin_code.code_digest.cache_clear()
     answer = evaluate("--plugin", "tame", "--baseline", "none")
     assert "running cells: 1 cells" in answer.err
     assert answer.json["rows"][0]["method_record"]["code"] != before
@@ -134,6 +134,23 @@ def test_a_row_whose_plugin_is_not_installed_is_not_run_again_but_says_whose_it_
         assert answer.code == 2
         assert f"the row's {what}, which is not installed" in answer.err
         assert f"pip install {name}" in answer.err
+
+
+def test_a_method_with_an_upgraded_requirement_is_another_method(zoo, evaluate):
+    install(zoo, "words", "WORDS = ()", distribution="zoo-words", version="0.1")
+    with (zoo / "zoo-0.7.dist-info" / "METADATA").open("a") as file:
+        file.write("Requires-Dist: zoo-words\n")
+    row = evaluate("--plugin", "tame", "--baseline", "none").json["rows"][0]
+    assert row["versions"]["zoo-words"] == "0.1"
+    assert {"harness", "torch", "open_clip_torch", "numpy", "scipy", "scikit-learn"} <= set(row["versions"])
+    (zoo / "zoo_words-0.1.dist-info").rename(zoo / "zoo_words-0.2.dist-info")
+    (zoo / "zoo_words-0.2.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: zoo-words\nVersion: 0.2\n")
+    plugin_code.versions.cache_clear()
+    answer = evaluate("--plugin", "tame,zero_shot")
+    assert "running cells: 2 cells" in answer.err
+    rows = {row["method"]: row["versions"] for row in answer.json["rows"]}
+    assert rows["tame"]["zoo-words"] == "0.2"
+    assert "zoo-words" not in rows["zero_shot"]
 
 
 # -- observers ---------------------------------------------------------------------------------------------------------
@@ -225,7 +242,7 @@ def test_the_draws_of_a_plugins_protocol_are_verified_by_its_rule(site, evaluate
     assert problem == "Animals, seed 1: the manifest is not what firsts draws from the data"
     # Another edition of the plugin cannot tell.
     (site / "firsts.py").write_text(PROTOCOL.replace("items[:count]", "items[-count:]"))
-    registry.code_digest.cache_clear()
+    plugin_code.code_digest.cache_clear()
     edited = harness(*words)
     assert edited.code == 0
     assert {row["notes"][0].partition(":")[0] for row in edited.json} == {

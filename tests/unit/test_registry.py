@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import ModuleType
 from typing import ClassVar
 
 import pytest
@@ -233,7 +234,7 @@ def test_an_entry_point_may_name_an_object_in_a_module(plugin: Plugin, monkeypat
     offer(monkeypatch, plugin("unit_good", code, value="unit_good:Holder"))
     ((source, _),) = registry.installed()
     assert source.module == "unit_good"
-    assert code_digest(source.module) != "unknown"
+    assert len(code_digest(source)) == 64
     assert [line.name for line in describe(source)] == ["good"]
     assert list(registry.load().methods) == ["good"]
 
@@ -244,44 +245,21 @@ def test_the_installed_plugins_work() -> None:
     assert {"zero_shot", "fsnl"} <= set(found.methods)
 
 
-# -- the digest of the code --------------------------------------------------------------------------------------------
+# -- code --------------------------------------------------------------------------------------------------------------
 
 
-def digest(module: str) -> str:
-    code_digest.cache_clear()
-    return code_digest(module)
-
-
-def test_the_digest_covers_the_whole_package_and_imports_nothing(plugin: Plugin, tmp_path: Path) -> None:
-    plugin("unit_pack.__init__", "1 / 0")
-    plugin("unit_pack.a", "x = 1")
-    plugin("unit_pack.b", "x = 2")
-    package = tmp_path / "site" / "unit_pack"
-    seen = [digest("unit_pack.a")]
-    assert digest("unit_pack.a") == digest("unit_pack.b") == digest("unit_pack") == seen[0]
-    (package / "b.py").write_text("x = 3")
-    seen.append(digest("unit_pack.a"))
-    (package / "inner").mkdir()
-    (package / "inner" / "c.py").write_text("x = 4")
-    seen.append(digest("unit_pack.a"))
-    (package / "b.py").rename(package / "d.py")
-    seen.append(digest("unit_pack.a"))
-    assert len(set(seen)) == 4
-    (package / "notes.txt").write_text("x")
-    (package / "__pycache__").mkdir(exist_ok=True)
-    assert digest("unit_pack.a") == seen[-1]
-    assert "unit_pack" not in sys.modules
-
-
-def test_the_digest_of_a_single_file_is_its_own(plugin: Plugin, tmp_path: Path) -> None:
-    plugin("unit_single", "x = 1")
-    plugin("unit_neighbour", "x = 1")
-    before = digest("unit_single")
-    (tmp_path / "site" / "unit_neighbour.py").write_text("x = 2")
-    assert digest("unit_single") == before
-    (tmp_path / "site" / "unit_single.py").write_text("x = 2")
-    assert digest("unit_single") != before
-    assert digest("unit_not_there.at_all") == "unknown"
+def test_a_plugin_whose_code_cannot_be_digested_is_left_out_with_the_reason(
+    plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, point = plugin("unit_bad", good("bad"))
+    (Path(sys.path[0]) / "unit_bad.py").rename(Path(sys.path[0]) / "unit_bad.pyc")
+    module = ModuleType("unit_bad")
+    exec(good("bad"), vars(module))
+    monkeypatch.setitem(sys.modules, "unit_bad", module)
+    found = collect([(gone, point), plugin("unit_good", good())])
+    assert list(found.methods) == ["good"]
+    (broken,) = found.broken
+    assert str(broken).startswith("plugin 'unit_bad' (acme-unit_bad 0.3) has code that cannot be read, so that no edit")
 
 
 # -- the catalogue -----------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "harness.method",
         "harness.scores",
         "harness.hookspecs",
+        "harness.plugin_code",
         "harness.plugin_source",
         "harness.registration",
         "harness.registry",
