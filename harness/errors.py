@@ -51,7 +51,7 @@ class MethodError(HarnessError):
 
 
 class StorageError(HarnessError):
-    """A folder cannot be written, is full, or holds a damaged file."""
+    """A folder cannot be written, is full, or holds a damaged file; or a file cannot be read now."""
 
 
 class NotApplicable(HarnessError):  # noqa: N818 - an answer, not a fault

@@ -18,9 +18,9 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from harness.backbones.backbone import Backbone
-from harness.datasets.images import load_image, read_bytes
+from harness.datasets.images import AGAIN, decode_image, read_bytes
 from harness.device import name as name_of
-from harness.errors import DataError, HarnessError
+from harness.errors import BackboneError, DataError, HarnessError, StorageError
 from harness.features.store import FeatureStore, is_sha256
 from harness.features.views import CROP, augment
 
@@ -95,7 +95,8 @@ class Encoder:
         """Encode what the cache does not hold yet; ``progress`` is told how many more images were done.
 
         Raises:
-            StorageError: the cache cannot be written.
+            StorageError: the cache cannot be written, or an image is not what it was when its digest was taken.
+            BackboneError: the encoder gives numbers that are none.
         """
         unique = list({source.sha256: source for source in sources}.values())
         _, missing = self._store.get(view, [source.sha256 for source in unique], crop)
@@ -115,8 +116,8 @@ class Encoder:
             if source.sha256 in self._failed:
                 path, reason = self._failed[source.sha256]
                 self.unreadable[source.path] = reason.replace(path, source.path)
-            elif not is_sha256(source.sha256):
-                self.unreadable.setdefault(source.path, _why_unreadable(source))
+            elif not is_sha256(source.sha256) and source.path not in self.unreadable:
+                self.unreadable[source.path] = _why_unreadable(source)
 
     def features(self, sources: Sequence[Source], views: int, crop: float = CROP) -> tuple[Tensor, list[int]]:
         """Features ``(n, v, d)`` of the readable images on the device, and their positions in ``sources``."""
@@ -158,8 +159,9 @@ class Encoder:
     def _one_batch(self, sources: Sequence[Source], view: int, crop: float) -> tuple[list[str], Tensor] | None:
         digests, pixels = [], []
         for source in sources:
+            data = _same_bytes(source)
             try:
-                image = load_image(source.file, source.path)
+                image = decode_image(data, source.path)
             except DataError as error:
                 self._failed[source.sha256] = source.path, error.message
                 continue
@@ -168,7 +170,14 @@ class Encoder:
         if not digests:
             return None
         with self._device_lock if self._cuda else nullcontext():
-            return digests, self._encode(torch.stack(pixels)).cpu()
+            encoded = self._encode(torch.stack(pixels)).cpu()
+        if not torch.isfinite(encoded).all():
+            record = self._backbone.record
+            raise BackboneError(
+                f"the image encoder of {record.architecture} {record.pretrained} gives NaN or infinity",
+                "check --pretrained and --precision",
+            )
+        return digests, encoded
 
     def _encode(self, pixels: Tensor) -> Tensor:
         """Unit rows; when memory runs out the batch is halved, and stays halved."""
@@ -193,12 +202,37 @@ class Encoder:
         return self._backbone.encode_image(torch.cat([pixels, filler]))[: len(pixels)]
 
 
+def _same_bytes(source: Source) -> bytes:
+    """The bytes of the sha256: features of others would be found under it from then on.
+
+    Raises:
+        StorageError: they cannot be had any more.
+    """
+    try:
+        data = read_bytes(source.file, source.path)
+    except DataError as error:
+        reason = error.message.removeprefix(f"{source.path}: ")
+        raise StorageError(f"{source.path} could be read before and cannot now: {reason}", AGAIN) from None
+    if hashlib.sha256(data).hexdigest() != source.sha256:
+        raise _changed(source)
+    return data
+
+
 def _why_unreadable(source: Source) -> str:
+    """Why a file has no sha256.
+
+    Raises:
+        StorageError: it can be read by now.
+    """
     try:
         read_bytes(source.file, source.path)
     except DataError as error:
         return error.message
-    return f"{source.path}: the file could not be read when its digest was taken"
+    raise _changed(source)
+
+
+def _changed(source: Source) -> StorageError:
+    return StorageError(f"{source.path} changed while the run was going on", AGAIN)
 
 
 @contextmanager

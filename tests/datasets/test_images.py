@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import os
 import struct
+import subprocess
+import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +16,7 @@ from PIL import Image
 
 from harness.datasets import images
 from harness.datasets.images import decode_image, digest, load_image
-from harness.errors import DataError
+from harness.errors import DataError, StorageError
 
 from .roots import WRITERS
 
@@ -136,6 +140,63 @@ def test_missing_files_and_folders(tmp_path, load):
             load(path)
     with pytest.raises(DataError, match="cannot be read"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, None])
+@pytest.mark.parametrize("load", [load_image, digest])
+def test_a_machine_that_lacks_something_says_nothing_about_the_file(tmp_path, monkeypatch, load, number):
+    def fail(path):
+        raise MemoryError if number is None else OSError(number, os.strerror(number))
+
+    (tmp_path / "a.jpg").write_bytes(JPEG)
+    monkeypatch.setattr(images.Path, "read_bytes", fail)
+    reason = "there is not enough memory" if number is None else os.strerror(number)
+    with pytest.raises(StorageError, match=rf"a\.jpg: the file cannot be read now \({reason}\)") as error:
+        load(tmp_path / "a.jpg")
+    assert error.value.hint == images.AGAIN
+
+
+@pytest.mark.parametrize("fault", [MemoryError(), OSError(errno.EMFILE, "too many open files"), ImportError("no")])
+@pytest.mark.parametrize("where", ["_open", "_as_rgb"])
+def test_only_a_fault_of_the_bytes_is_damage(monkeypatch, where, fault):
+    def fail(*args):
+        raise fault
+
+    monkeypatch.setattr(images, where, fail)
+    with pytest.raises(StorageError, match=r"^x: the image cannot be decoded now \("):
+        decode_image(JPEG, "x")
+
+
+LITTLE_MEMORY = """
+import io, resource, sys
+from pathlib import Path
+from PIL import Image
+from harness.datasets.images import decode_image
+from harness.errors import StorageError
+
+file = io.BytesIO()
+more = {"progressive": True} if sys.argv[1] == "JPEG" else {}
+Image.effect_noise((2000, 2000), 80).convert("RGB").save(file, sys.argv[1], **more)
+decode_image(file.getvalue(), "x")
+here = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+said = {"decoded": 0, "now": 0}
+for room in range(0, 100 << 20, 4 << 20):
+    resource.setrlimit(resource.RLIMIT_AS, (here + room, resource.RLIM_INFINITY))
+    try:
+        decode_image(file.getvalue(), "x")
+        said["decoded"] += 1
+    except StorageError as error:
+        said["now"] += "not enough memory" in error.message
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert said["decoded"] and said["now"] and sum(said.values()) == 25, said
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory of a process is bounded and told in another way")
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_a_lack_of_memory_is_never_called_damage_whatever_the_codec_calls_it(kind):
+    done = subprocess.run([sys.executable, "-c", LITTLE_MEMORY, kind], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_pillow_warnings_do_not_leak_from_threads(recwarn):

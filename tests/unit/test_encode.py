@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,9 @@ from torchvision.transforms.functional import to_tensor
 
 from harness.backbones import openclip
 from harness.backbones.backbone import Backbone
-from harness.errors import DataError, HarnessError
+from harness.datasets import images as decoding
+from harness.datasets.images import digest
+from harness.errors import BackboneError, DataError, HarnessError, StorageError
 from harness.features.encode import Encoder, Source, encoder_key, one_thread_per_operation
 from harness.features.store import FeatureStore
 from harness.types.cell import BackboneRecord
@@ -72,7 +76,7 @@ def images(tmp_path: Path) -> Images:
         for i in range(first, first + n):
             path = tmp_path / f"{i}.png"
             Image.new("RGB", (20, 10), (i % 7 * 30 + 20, i % 11 * 20 + 10, i % 13 * 15 + 5)).save(path)
-            sources.append(Source(path, sha(f"image {i}"), path.name))
+            sources.append(Source(path, digest(path), path.name))
         return sources
 
     return write
@@ -100,8 +104,8 @@ def test_each_image_is_encoded_once(tmp_path: Path, images: Images, monkeypatch:
     from harness.features import encode
 
     loaded: Counter[str] = Counter()
-    load = encode.load_image
-    monkeypatch.setattr(encode, "load_image", lambda file, path: (loaded.update([path]), load(file, path))[1])
+    decode = encode.decode_image
+    monkeypatch.setattr(encode, "decode_image", lambda data, path: (loaded.update([path]), decode(data, path))[1])
     sources = images(70)
     first = encoder(tmp_path)
     first.ensure(sources[:30], 0)
@@ -132,9 +136,12 @@ def test_views_are_stacked_and_the_first_is_the_test_view(tmp_path: Path, images
 # -- corrupt images ------------------------------------------------------------------------------------------------
 
 
-def damage(sources: Sequence[Source], *positions: int) -> None:
+def damage(sources: list[Source], *positions: int, content: bytes = b"not an image") -> None:
+    """As if the files had been so from the beginning."""
     for position in positions:
-        sources[position].file.write_bytes(b"not an image")
+        source = sources[position]
+        source.file.write_bytes(content)
+        sources[position] = replace(source, sha256=digest(source.file))
 
 
 def test_views_of_another_crop_are_encoded_and_kept_apart(tmp_path: Path, images: Images) -> None:
@@ -164,9 +171,7 @@ def test_a_corrupt_image_is_listed_and_left_out(tmp_path: Path, images: Images, 
 
 def test_the_same_damage_is_listed_under_every_name(tmp_path: Path, images: Images) -> None:
     sources = images(4)
-    for i in (1, 2):
-        sources[i].file.write_bytes(b"")
-        sources[i] = Source(sources[i].file, sha("empty"), sources[i].path)
+    damage(sources, 1, 2, content=b"")
     made = encoder(tmp_path)
     assert made.features(sources, 1)[1] == [0, 3]
     assert made.unreadable == {path: f"{path}: the file is empty" for path in ("1.png", "2.png")}
@@ -174,12 +179,13 @@ def test_the_same_damage_is_listed_under_every_name(tmp_path: Path, images: Imag
 
 def test_a_file_without_a_digest_is_listed_and_left_out(tmp_path: Path, images: Images) -> None:
     sources = images(3)
-    sources[1] = Source(sources[1].file, "unreadable", "1.png")
+    sources[1].file.unlink()
+    sources[1] = replace(sources[1], sha256="unreadable")
     made = encoder(tmp_path)
     features, readable = made.features(sources, views=2)
     assert readable == [0, 2]
     assert features.shape == (2, 2, 3)
-    assert list(made.unreadable) == ["1.png"]
+    assert made.unreadable == {"1.png": "1.png: the file does not exist"}
 
 
 def test_a_part_without_one_readable_image_is_a_sentence(tmp_path: Path, images: Images) -> None:
@@ -187,6 +193,96 @@ def test_a_part_without_one_readable_image_is_a_sentence(tmp_path: Path, images:
     damage(sources, 0, 1)
     with pytest.raises(DataError, match="no image of the part could be decoded"):
         encoder(tmp_path).features(sources, 1)
+
+
+# -- what passes ---------------------------------------------------------------------------------------------------
+
+
+def gone(source: Source) -> Source:
+    source.file.unlink()
+    return source
+
+
+def overwritten(source: Source) -> Source:
+    Image.new("RGB", (20, 10), "white").save(source.file)
+    return source
+
+
+def cut_short(source: Source) -> Source:
+    source.file.write_bytes(source.file.read_bytes()[:40])
+    return source
+
+
+def back_again(source: Source) -> Source:
+    return replace(source, sha256="unreadable")
+
+
+@pytest.mark.parametrize(
+    ("happens", "sentence"),
+    [
+        (gone, r"^3\.png could be read before and cannot now: the file does not exist"),
+        (overwritten, r"^3\.png changed while the run was going on"),
+        (cut_short, r"^3\.png changed while the run was going on"),
+        (back_again, r"^3\.png changed while the run was going on"),
+    ],
+)
+def test_a_file_that_is_not_what_was_hashed_stops_the_run_and_is_not_kept(
+    tmp_path: Path, images: Images, happens: Callable[[Source], Source], sentence: str
+) -> None:
+    sources = images(100)
+    made = encoder(tmp_path)
+    sources[3] = happens(sources[3])
+    with pytest.raises(StorageError, match=sentence) as error:
+        made.features(sources, 1)
+    assert error.value.hint == "run the same command again"
+    assert made.unreadable == {}
+    images(4)  # as it was
+    again = replace(sources[3], sha256=digest(sources[3].file))
+    features, _ = encoder(tmp_path).features([again], 1)
+    np.testing.assert_allclose(features[:, 0], expected([again]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("fault", [MemoryError(), OSError(errno.EMFILE, "Too many open files")])
+@pytest.mark.parametrize("where", ["reading", "decoding"])
+def test_a_passing_lack_stops_the_run(
+    tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch, where: str, fault: Exception
+) -> None:
+    def fail(*args: Any) -> Any:
+        raise fault
+
+    sources = images(3)
+    made = encoder(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(*(Path, "read_bytes") if where == "reading" else (decoding, "_as_rgb"), fail)
+        with pytest.raises(StorageError, match=r"the (file|image) cannot be (read|decoded) now"):
+            made.features(sources, 1)
+    assert made.unreadable == {}
+    assert made.features(sources, 1)[1] == [0, 1, 2]
+
+
+class Wrong(FakeModel):
+    """One number of the last image is none."""
+
+    def __init__(self, number: float) -> None:
+        super().__init__()
+        self.number = number
+
+    def encode_image(self, batch: Tensor) -> Tensor:
+        encoded = super().encode_image(batch)
+        encoded[-1, 0] = self.number
+        return encoded
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_an_encoder_that_gives_no_numbers_is_a_sentence_and_nothing_is_kept(
+    tmp_path: Path, images: Images, number: float
+) -> None:
+    made = encoder(tmp_path, Wrong(number))
+    with pytest.raises(BackboneError, match="the image encoder of fake x gives NaN or infinity") as error:
+        made.features(images(64), 1)
+    assert error.value.hint == "check --pretrained and --precision"
+    assert made.encoded == 0
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 # -- memory --------------------------------------------------------------------------------------------------------
