@@ -357,7 +357,16 @@ def test_the_command_is_one_that_the_shell_reads_back() -> None:
             "f's; nl",
             4,
             0.3,
-            method={"parameters": {"lr": 0.1, "flag": True, "text": "a b", "none": None}},
+            method={
+                "parameters": {
+                    "lr": 0.1,
+                    "flag": True,
+                    "text": "a b",
+                    "none": None,
+                    "list": (1, "x"),
+                    "map": {"a": [2.5]},
+                }
+            },
             device="cuda (NVIDIA H200)",
         )
     ).rows[0]
@@ -367,7 +376,9 @@ def test_the_command_is_one_that_the_shell_reads_back() -> None:
     assert options["--device"] == "cuda"
     assert options["--seeds"] == "1,2,3"
     given = [parts[i + 1] for i, part in enumerate(parts) if part == "-p"]
-    assert given == ["lr=0.1", "flag=true", "text=a b", "none=none"]
+    plain, deep = given[:4], dict(text.split("=", 1) for text in given[4:])
+    assert plain == ["lr=0.1", "flag=true", "text=a b", "none=none"]
+    assert {name: json.loads(text) for name, text in deep.items()} == {"list": [1, "x"], "map": {"a": [2.5]}}
 
 
 @pytest.mark.parametrize(
