@@ -1,10 +1,11 @@
 """The contract of a method: one class, two functions. A plugin author needs this page and ``harness.hookspecs``.
 
 A method is a dataclass. Its fields are its parameters, with types and defaults; ``__init__`` only stores them. Bounds
-stand in the type, for example ``Annotated[int, Field(ge=1)]`` with pydantic's ``Field``. What is learned ends in an
-underscore. ``fit`` gets a ``Task`` with what the method declared in ``needs`` and nothing else; ``scores`` is then
-asked for the OOP, the IP and the joint vocabulary. Randomness comes from ``task.generator`` alone: draw on the CPU and
-move the numbers to ``task.device``. Everything else stays on that device, where CUDA has to take sums in a fixed order.
+stand in the type, for example ``Annotated[int, Field(ge=1)]`` with pydantic's ``Field``. A value is whatever JSON can
+keep: numbers, words, booleans, None, enums, lists, tables, dataclasses; no sets. What is learned ends in an underscore.
+``fit`` gets a ``Task`` with what the method declared in ``needs`` and nothing else; ``scores`` is then asked for the
+OOP, the IP and the joint vocabulary. Randomness comes from ``task.generator`` alone: draw on the CPU and move the
+numbers to ``task.device``. Everything else stays on that device, where CUDA has to take sums in a fixed order.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.errors import HarnessError, PluginError, UserError, one_line, unknown_name
+from harness.parameters import adapters, holds_set, read
 from harness.types.task import Needs, Pool
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
     from torch import Tensor
     from typing_extensions import Self
 
@@ -94,7 +95,9 @@ def parameters(method: Method) -> dict[str, Any]:
 
 
 def build(name: str, cls: type[Method], preset: str | None = None, values: Mapping[str, Any] | None = None) -> Method:
-    """Make a method from a preset and single values; text values are converted to the declared types.
+    """Make a method from a preset and single values; these and the defaults are converted to the declared types.
+
+    ``Text`` is read as on a command line, any other string as itself.
 
     Raises:
         UserError: no such preset or parameter, or a value that does not fit its type.
@@ -106,13 +109,13 @@ def build(name: str, cls: type[Method], preset: str | None = None, values: Mappi
     except HarnessError:
         raise
     except Exception as error:  # a class may do anything when it is made or read
-        hint = "every field has a default and a type that exists at run time; __init__ only stores the fields"
+        hint = "every field has a default and a type that pydantic can read; __init__ only stores the fields"
         raise PluginError(f"{name} cannot be made: {type(error).__name__}: {one_line(error)}", hint) from error
     return made
 
 
 def _made(name: str, cls: type[Method], preset: str | None, values: Mapping[str, Any]) -> Method:
-    from pydantic import TypeAdapter, ValidationError  # here, because listing plugins does without
+    from pydantic import ValidationError  # here, because listing plugins does without
 
     chosen: dict[str, Any] = {}
     if preset is not None:
@@ -120,20 +123,32 @@ def _made(name: str, cls: type[Method], preset: str | None, values: Mapping[str,
             raise unknown_name(f"preset of {name}", preset, cls.presets)
         chosen.update(cls.presets[preset])
     chosen.update(values)
-    hints = typing.get_type_hints(cls, include_extras=True)
-    known = {f.name for f in dataclasses.fields(typing.cast(Any, cls)) if f.init}
-    typed: dict[str, Any] = {}
-    for key, value in chosen.items():
+    known = adapters(cls)
+    for key in chosen:
         if key not in known:
             raise unknown_name(f"parameter of {name}", key, known)
-        adapter = TypeAdapter(hints[key])
+    typed: dict[str, Any] = {}
+    # Defaults are read as well: 1 for a float is 1.0, whoever says it.
+    for key, value in (_defaults(cls) | chosen).items():
         try:
-            none = isinstance(value, str) and value.lower() == "none" and _takes_none(adapter)
-            typed[key] = None if none else adapter.validate_python(value)
+            typed[key] = read(known[key], value)
         except ValidationError as error:
             reason = error.errors()[0]["msg"].lower()
-            raise UserError(f"{name}: parameter {key}={value!r} is not valid: {reason}") from None
+            if key in chosen:
+                raise UserError(f"{name}: parameter {key}={value!r} is not valid: {reason}") from None
+            hint = "annotate the field with the type of its default, for example int | None for None"
+            raise PluginError(f"{name}: the default {key}={value!r} is not valid: {reason}", hint) from None
     return cls(**typed)
+
+
+def _defaults(cls: type[Method]) -> dict[str, Any]:
+    found = {}
+    for field in dataclasses.fields(typing.cast(Any, cls)):
+        if field.init and field.default is not dataclasses.MISSING:
+            found[field.name] = field.default
+        elif field.init and field.default_factory is not dataclasses.MISSING:
+            found[field.name] = field.default_factory()
+    return found
 
 
 def _require_form(name: str, method: Method) -> None:
@@ -159,17 +174,12 @@ def _require_form(name: str, method: Method) -> None:
     ):
         if not good:
             raise PluginError(f"{name}.{what} is {getattr(method, what)!r}", f"{what} must be {form}")
+    for key, value in parameters(method).items():
+        if holds_set(value):
+            hint = "a set has another order in every process, and so might its results: use a tuple"
+            raise PluginError(f"{name}: parameter {key} holds a set", hint)
     try:
         to_jsonable_python(parameters(method))
     except PydanticSerializationError as error:
         hint = "a parameter is a number, text, boolean or None, or a list of them; make other things in fit"
         raise PluginError(f"{name}: its parameters cannot be kept as JSON: {one_line(error)}", hint) from None
-
-
-def _takes_none(adapter: TypeAdapter[Any]) -> bool:
-    from pydantic import ValidationError
-
-    try:
-        return adapter.validate_python(None) is None
-    except ValidationError:
-        return False

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from harness.errors import UserError
+from harness.parameters import Text
 from harness.protocols import Protocol
 from harness.runner.request import MethodChoice
 
@@ -29,7 +30,7 @@ def methods(
         names = sorted({*registry.load().methods, *names} - {"all"})
     if not names:
         raise UserError("--plugin names no method", "for example --plugin fsnl")
-    values: dict[str, dict[str, str]] = {name: {} for name in names}
+    values: dict[str, dict[str, Text]] = {name: {} for name in names}
     for text in param:
         key, equals, value = text.partition("=")
         if not equals:
@@ -40,7 +41,7 @@ def methods(
                 f"--param {text} is for {method!r}, which is not evaluated", f"evaluated: {', '.join(names)}"
             )
         for name in [method] if dot else names:
-            values[name][rest if dot else key] = value
+            values[name][rest if dot else key] = Text(value)
     choices = [MethodChoice(name, preset, values[name]) for name in names]
     beside = rule.baseline or "none" if baseline is None else baseline
     if beside not in ("none", *names):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -84,9 +85,15 @@ def _toml(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(parameter, text) of a table; a table in it is a method's, and one in that is a value."""
     for name, value in table.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from ((f"{name}.{inner}", _text(one)) for inner, one in value.items())
         else:
-            yield f"{prefix}{name}", str(value)
+            yield name, _text(value)
+
+
+def _text(value: Any) -> str:
+    """A value as ``--param`` takes it: a string as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)

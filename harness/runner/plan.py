@@ -35,7 +35,7 @@ DEFAULT_BACKBONE = ("ViT-B-16", "laion400m_e32")
 """The paper's."""
 
 DECIDING = (
-    *("prompts.py", "protocols.py", "metrics.py", "method.py", "scores.py", "device.py", "types"),
+    *("prompts.py", "protocols.py", "metrics.py", "method.py", "parameters.py", "scores.py", "device.py", "types"),
     *("datasets", "backbones", "features", "matching", "runner"),
 )
 """The harness's own code that numbers depend on; its digest is part of the version in every cell, so that a changed

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from typing import Any
 
 from harness.datasets.layout import MINIATURE
 from harness.leaderboard.read import BOARD
+from harness.parameters import written
 from harness.protocols import PROTOCOLS
 from harness.types.leaderboard import Row
 
@@ -30,7 +29,7 @@ def evaluate_command(row: Row) -> str:
         words += ["--shots", str(row.shots)]
     words += ["--seeds", ",".join(map(str, row.seeds))]
     for name, value in row.method_record.parameters.items():
-        words += ["-p", f"{name}={_text(value)}"]
+        words += ["-p", f"{name}={written(value)}"]
     if row.dataset != MINIATURE:
         words += ["--data", "LAION_BEYOND_ROOT"]
     record = row.backbone_record
@@ -41,9 +40,3 @@ def evaluate_command(row: Row) -> str:
     words += ["--manifests", "MANIFESTS"] if drawn_elsewhere and row.shots else []
     words += ["--device", row.device.partition(" ")[0], "--baseline", "none"]
     return " ".join(shlex.quote(word) for word in words)
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "none"
-    return value if isinstance(value, str) else json.dumps(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -54,6 +55,8 @@ class Record(BaseModel):
 
 def _as_json(value: Any) -> Any:
     # A record must be equal to itself read from its file, and its hash too. JSON has neither tuples nor infinity.
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _as_json(dataclasses.asdict(value))
     if isinstance(value, dict):
         return {str(key): _as_json(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

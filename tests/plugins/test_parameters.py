@@ -9,6 +9,7 @@ import torch
 
 from harness.errors import UserError
 from harness.method import build
+from harness.parameters import Text
 from harness.types.task import Support
 
 from .tasks import OOP_VOCABULARY, classes, images, make_task, quick
@@ -42,13 +43,13 @@ REFUSED = [
 @pytest.mark.parametrize(("name", "parameter", "value"), REFUSED)
 def test_a_value_out_of_bounds_is_a_sentence(name, parameter, value):
     with pytest.raises(UserError, match=f"{name}: parameter {parameter}='{value}' is not valid: input should be"):
-        build(name, classes()[name], values={parameter: value})
+        build(name, classes()[name], values={parameter: Text(value)})
 
 
 def test_none_can_be_written_where_it_is_a_value():
-    assert build("fsnl", classes()["fsnl"], values={"captions_per_class": "none"}).captions_per_class is None
+    assert build("fsnl", classes()["fsnl"], values={"captions_per_class": Text("none")}).captions_per_class is None
     with pytest.raises(UserError, match="shots_per_batch='none' is not valid"):
-        build("fsnl", classes()["fsnl"], values={"shots_per_batch": "none"})
+        build("fsnl", classes()["fsnl"], values={"shots_per_batch": Text("none")})
 
 
 @pytest.mark.parametrize("captions", ["absent", "all missing", "empty"])

@@ -353,3 +353,61 @@ def test_every_kind_is_listed(site, harness):
     assert (
         found.items() >= {"logger": "observer", "firsts": "protocol", "zoo-clip": "backbone", "fsnl": "method"}.items()
     )
+
+
+# -- parameters --------------------------------------------------------------------------------------------------------
+
+MANY = f"""{HEAD}
+from dataclasses import dataclass, field
+from typing import Literal
+from harness.method import Method
+
+@dataclass
+class Many(Method):
+    \"\"\"Zero-shot, with parameters of many types.\"\"\"
+
+    strength: float = 1
+    depth: Literal[4, 8] = 4
+    kind: Literal["none", "full"] = "full"
+    layers: list[int] = field(default_factory=list)
+    table: dict[str, float] = field(default_factory=dict)
+
+    def fit(self, task):
+        self.task_ = task
+        return self
+
+    def scores(self, image, vocabulary):
+        names = [self.task_.template.fill(name, vocabulary.hint) for name in vocabulary.names]
+        return image @ self.task_.text.encode(names).T
+
+@hookimpl
+def harness_register_methods(register):
+    register("many", Many)
+"""
+
+
+def test_parameters_of_any_type_come_from_options_files_and_the_commands_of_a_row(
+    site, harness, evaluate, world, tmp_path
+):
+    install(site, "many", MANY)
+    wanted = {"strength": 2.0, "depth": 8, "kind": "none", "layers": [3, 4], "table": {"a": 0.5}}
+    words = ("strength=2", "depth=8", "kind=none", "layers=[3, 4]", 'many.table={"a": 0.5}')
+    only = ("--plugin", "many", "--baseline", "none")
+    answer = evaluate(*only, *(word for text in words for word in ("-p", text)))
+    assert answer.code == 0, answer.err
+    (row,) = read_board(tmp_path / "results").rows
+    assert row.method_record.parameters == wanted
+    assert evaluate(*only, "-p", "strength=2.0").json["rows"][0]["method_record"]["parameters"]["strength"] == 2.0
+    file = tmp_path / "run.toml"
+    table = 'strength = 2\ndepth = 8\nkind = "none"\nlayers = [3, 4]\ntable = {a = 0.5}\n'
+    for text in (f"[param.many]\n{table}", "[param]\n" + table.replace("table", "many.table")):
+        file.write_text(text)
+        answer = evaluate(*only, "--config", file)
+        assert answer.code == 0, answer.err
+        assert answer.json["rows"][0]["method_record"]["parameters"] == wanted
+        assert "running cells" not in answer.err
+    command = shlex.split(evaluate_command(row).replace("LAION_BEYOND_ROOT", str(world)))
+    again = harness(*command[1:], "--out", tmp_path / "results", "--json")
+    assert again.code == 0, again.err
+    assert "running cells" not in again.err
+    assert again.json["rows"][0]["method_record"]["parameters"] == wanted

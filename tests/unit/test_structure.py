@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness.protocols", "harness.manifests"),
     (
         "harness.method",
+        "harness.parameters",
         "harness.scores",
         "harness.hookspecs",
         "harness.plugin_code",
