@@ -107,12 +107,12 @@ def written(tree: ast.Module) -> list[Written]:
 
 
 def outline(module: str) -> tuple[set[str], set[str]]:
-    """The names of the methods that a module registers, and the hooks that it implements."""
+    """The names of the methods that a module registers, and the hooks that it implements or takes from elsewhere."""
     tree = parse(module)
     if tree is None:
         return set(), set()
     methods = {offer.name for offer in written(tree) if offer.kind == "method"}
-    return methods - {"?"}, {hook.name for hook in _hooks(tree)}
+    return methods - {"?"}, {hook.name for hook in _hooks(tree)} | _taken(tree)
 
 
 def _written(kind: str, call: ast.Call, classes: dict[str, ast.ClassDef]) -> Written:
@@ -178,6 +178,14 @@ def fault(module: str) -> str | None:
 
 def _hooks(tree: ast.Module) -> list[ast.FunctionDef]:
     return [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("harness_")]
+
+
+def _taken(tree: ast.Module) -> set[str]:
+    """The hooks that another module defines and this one has too: by an import, or by giving them that name."""
+    names = {name for name, _ in assigned(tree)}
+    for node in tree.body:
+        names |= {alias.asname or alias.name for alias in node.names} if isinstance(node, ast.ImportFrom) else set()
+    return set(HOOKS) if "*" in names else names & set(HOOKS)
 
 
 def _hook_fault(hook: ast.FunctionDef) -> str | None:

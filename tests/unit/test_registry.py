@@ -198,6 +198,36 @@ def test_only_what_is_wanted_is_imported(plugin: Plugin, monkeypatch: pytest.Mon
     assert len(registry.load().broken) == 1
 
 
+RULE = """
+from harness.hookspecs import hookimpl
+from harness.protocols import CleanV1
+
+@hookimpl
+def harness_register_protocols(register):
+    register(CleanV1("unit-rule"))
+"""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from unit_rule import harness_register_protocols",
+        "from unit_rule import *",
+        "import unit_rule\nharness_register_protocols = unit_rule.harness_register_protocols",
+    ],
+)
+def test_a_hook_that_another_module_defines_is_found(
+    plugin: Plugin, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    plugin("unit_rule", RULE)
+    offer(monkeypatch, plugin("unit_good", good("unit_good")), plugin("unit_pack", line))
+    assert list(registry.load(["unit_good"]).protocols) == []
+    assert list(registry.load(["unit_good"], {"harness_register_protocols"}).protocols) == ["unit-rule"]
+    found = registry.find_protocol("unit-rule")
+    assert found is not None
+    assert (found[0].id, found[1].partition(" ")[0]) == ("unit-rule", "acme")
+
+
 NAMED = "Metadata-Version: 2.1\nName: acme\nVersion: 0.3\n"
 
 DAMAGED = {
