@@ -8,7 +8,12 @@
 #include <cstdint>
 #include <cstring>
 #include <new>
+#include <utility>
 #include <vector>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
 #define HARNESS_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
@@ -66,15 +71,29 @@ HARNESS_INLINE typename Wide<T>::Vector load_as(const std::int32_t* from) {
     }
 }
 
-// A vector that begins at a cache line: loads of 64 bytes then touch one line, not two.
+// A vector that begins at a cache line: loads of 64 bytes then touch one line, not two. A large one begins at a huge page and
+// asks the system for such: with pages of 4 KiB, the first touch of a matrix can take as long as its assignment. What
+// resize() adds is not set: whoever resizes writes first.
 template <class T>
 struct LineAllocator {
     using value_type = T;
+    static constexpr std::size_t kHugePage = std::size_t(1) << 21;
     LineAllocator() = default;
     template <class U>
     LineAllocator(const LineAllocator<U>&) {}
-    T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t(64))); }
-    void deallocate(T* at, std::size_t) { ::operator delete(at, std::align_val_t(64)); }
+    T* allocate(std::size_t n) {
+        void* const at = ::operator new(n * sizeof(T), alignment(n));
+#ifdef MADV_HUGEPAGE
+        if (n * sizeof(T) >= kHugePage) madvise(at, n * sizeof(T) / kHugePage * kHugePage, MADV_HUGEPAGE);  // a wish: may fail
+#endif
+        return static_cast<T*>(at);
+    }
+    void deallocate(T* at, std::size_t n) { ::operator delete(at, alignment(n)); }
+    static std::align_val_t alignment(std::size_t n) { return std::align_val_t(n * sizeof(T) < kHugePage ? 64 : kHugePage); }
+    template <class U>
+    void construct(U* at) { ::new (static_cast<void*>(at)) U; }
+    template <class U, class... Arguments>
+    void construct(U* at, Arguments&&... arguments) { ::new (static_cast<void*>(at)) U(std::forward<Arguments>(arguments)...); }
     bool operator==(const LineAllocator&) const { return true; }
     bool operator!=(const LineAllocator&) const { return false; }
 };

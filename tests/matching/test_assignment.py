@@ -157,6 +157,13 @@ def test_prices_beyond_int32_are_solved_in_int64(cosines):
     check(matrix[:, ::-1].copy())
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_earlier_problems_left_in_the_buffers_changes_nothing(order):
+    g = np.random.default_rng(0)
+    for n, m in [(1, 3), (150, 170), (30, 31), (97, 140), (2, 2), (100, 100), (160, 161)][::order]:
+        check(g.integers(-UNIT, -UNIT // 2, (n, m)).astype(np.int32))
+
+
 def test_thread_count_changes_nothing():
     g = np.random.default_rng(0)
     matrix = g.integers(-3, 4, (40, 60, 60)).astype(np.int32)
