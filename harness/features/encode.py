@@ -120,12 +120,19 @@ class Encoder:
                 self.unreadable[source.path] = _why_unreadable(source)
 
     def features(self, sources: Sequence[Source], views: int, crop: float = CROP) -> tuple[Tensor, list[int]]:
-        """Features ``(n, v, d)`` of the readable images on the device, and their positions in ``sources``."""
+        """Features ``(n, v, d)`` of the readable images on the device, and their positions in ``sources``.
+
+        Raises:
+            DataError: none is readable.
+            StorageError, BackboneError: as ``ensure``; or somebody removes features from the cache just then.
+        """
         stacks, readable = [], list(range(len(sources)))
         for view in range(views):
             self.ensure(sources, view, crop=crop)
             found, missing = self._store.get(view, [source.sha256 for source in sources], crop)
             gone = set(missing)
+            if any(is_sha256(sources[i].sha256) and sources[i].sha256 not in self._failed for i in gone):
+                raise StorageError("features were removed from the cache while they were read", AGAIN)
             readable = [i for i in readable if i not in gone]
             stacks.append(found)
         if not readable or any(s is None for s in stacks):

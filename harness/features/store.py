@@ -2,29 +2,25 @@
 
 A feature is found by three things: the encoder key (weights, preprocessing, precision), the view (its number and the
 least share of the image that a crop has), and the sha256 of the image's bytes; neither path nor time plays a part.
-Shards are safetensors files that are written to a temporary name and renamed; a shard's name is the sha256 of its
-content, so it can be verified. The cache has a size bound: the encoders that were used longest ago go first.
+Shards (``shard``) are written to a temporary name and renamed. None stays open or in memory: what is kept of a shard is
+where each image's row lies. The cache has a size bound: the encoders that were used longest ago go first.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import mmap
 import os
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as format_shard
 
 from harness.errors import StorageError, UserError, unknown_name
+from harness.features import shard
 from harness.features.views import CROP, view_name
 from harness.files import CACHE_HINT, listed, storage_error, unreadable, write_atomic
 
@@ -52,9 +48,11 @@ class Entry:
     used: float
 
 
-class _Shard(NamedTuple):
-    sha256: NDArray[np.uint8]
-    feature: NDArray[np.float32]
+class _Row(NamedTuple):
+    """Where an image's features lie."""
+
+    shard: Path
+    number: int
 
 
 class FeatureStore:
@@ -71,7 +69,7 @@ class FeatureStore:
         self.folder = root / key
         self._description = description
         self._limit = size_limit() if limit is None else limit
-        self._index: dict[str, dict[bytes, tuple[NDArray[np.float32], int]]] = {}
+        self._index: dict[str, dict[bytes, _Row]] = {}
 
     def get(self, view: int, digests: list[str], crop: float = CROP) -> tuple[NDArray[np.float32] | None, list[int]]:
         """Look images up.
@@ -79,18 +77,29 @@ class FeatureStore:
         Returns:
             The features ``(n, d)`` (rows of missing images are zero; None if nothing at all is there), and the
             positions of the missing images. What is no sha256 (a file that cannot be read has none) is missing.
+
+        Raises:
+            StorageError: the cache cannot be read.
         """
-        index = self._open(view_name(view, crop))
-        found = [index.get(bytes.fromhex(d)) if is_sha256(d) else None for d in digests]
-        missing = [i for i, hit in enumerate(found) if hit is None]
-        hits = [hit for hit in found if hit is not None]
-        if not hits:
-            return None, missing
-        out = np.zeros((len(digests), hits[0][0].shape[1]), dtype=np.float32)
-        for i, hit in enumerate(found):
-            if hit is not None:
-                out[i] = hit[0][hit[1]]
-        return out, missing
+        name = view_name(view, crop)
+        index = self._open(name)
+        wanted: dict[Path, list[tuple[int, int]]] = {}  # shard -> (position here, row there)
+        for i, digest in enumerate(digests):
+            if is_sha256(digest) and (row := index.get(bytes.fromhex(digest))):
+                wanted.setdefault(row.shard, []).append((i, row.number))
+        out: NDArray[np.float32] | None = None
+        missing = np.ones(len(digests), dtype=bool)
+        for path, pairs in wanted.items():
+            features = shard.features(path)
+            if features is None:  # removed since it was listed
+                self._index[name] = {d: row for d, row in self._index[name].items() if row.shard != path}
+                continue
+            positions, numbers = np.array(pairs).T
+            if out is None:
+                out = np.zeros((len(digests), features.shape[1]), dtype=np.float32)
+            out[positions] = features[numbers]
+            missing[positions] = False
+        return out, np.flatnonzero(missing).tolist()
 
     def prepare(self) -> None:
         """See that the folder can be written, before time is spent on encoding.
@@ -116,20 +125,19 @@ class FeatureStore:
         """
         if not digests:
             return
-        raw = np.frombuffer(bytes.fromhex("".join(digests)), dtype=np.uint8).reshape(-1, 32)
-        content = format_shard({"sha256": raw, "feature": np.ascontiguousarray(features, dtype=np.float32)})
+        file, content = shard.formatted(digests, features)
         name = view_name(view, crop)
         folder = self.folder / name
         try:
             if not folder.is_dir():
                 self.prepare()
                 folder.mkdir(exist_ok=True)
-            write_atomic(folder / f"{hashlib.sha256(content).hexdigest()}.safetensors", content)
+            write_atomic(folder / file, content)
         except OSError as error:
             raise self._unwritable(error) from None
         index = self._open(name)
         for i, digest in enumerate(digests):
-            index[bytes.fromhex(digest)] = (features, i)
+            index[bytes.fromhex(digest)] = _Row(folder / file, i)
         enforce_limit(self.folder.parent, self._limit, keep=self.folder.name)
 
     def touch(self) -> None:
@@ -143,15 +151,12 @@ class FeatureStore:
         hint = "free some space or choose another cache folder with --cache or HARNESS_CACHE"
         return storage_error("features", self.folder, error, hint)
 
-    def _open(self, name: str) -> dict[bytes, tuple[NDArray[np.float32], int]]:
+    def _open(self, name: str) -> dict[bytes, _Row]:
         if name not in self._index:
-            index: dict[bytes, tuple[NDArray[np.float32], int]] = {}
+            index: dict[bytes, _Row] = {}
             for path in listed(self.folder / name, "*.safetensors", CACHE_HINT):
-                shard = _read(path)
-                if shard is None:
-                    continue  # damaged: encoded again; `harness features verify` names it
-                for i, row in enumerate(shard.sha256):
-                    index[row.tobytes()] = (shard.feature, i)
+                # Of a damaged one nothing is taken: encoded again; `harness features verify` names it.
+                index |= {digest: _Row(path, i) for i, digest in enumerate(shard.digests(path) or ())}
             self._index[name] = index
         return self._index[name]
 
@@ -193,7 +198,7 @@ def entries(root: Path) -> list[Entry]:
         try:
             description = about[0].read_text().strip() if about else "unknown encoder"
             size = sum(path.stat().st_size for path in shards)
-            found.append(Entry(folder.name, description, sum(map(_images, shards)), size, folder.stat().st_mtime))
+            found.append(Entry(folder.name, description, sum(map(shard.images, shards)), size, folder.stat().st_mtime))
         except OSError as error:
             raise unreadable(folder, error, CACHE_HINT) from None
     return sorted(found, key=lambda e: -e.used)
@@ -203,10 +208,10 @@ def verify(root: Path) -> tuple[int, list[Path]]:
     """Check every shard against the checksum in its name; returns how many were checked, and the damaged ones.
 
     Raises:
-        StorageError: a folder cannot be read.
+        StorageError: a folder or a shard cannot be read.
     """
     paths = listed(root, "*/view-*/*.safetensors", CACHE_HINT)
-    return len(paths), [path for path in paths if _read(path) is None]
+    return len(paths), [path for path in paths if shard.digests(path) is None]
 
 
 def clear(root: Path, key: str | None = None) -> int:
@@ -246,36 +251,3 @@ def enforce_limit(root: Path, limit: int, keep: str) -> int:
             shutil.rmtree(folder, ignore_errors=True)
             freed += size
     return freed
-
-
-def _images(path: Path) -> int:
-    """How many images a shard says it holds; none if it is cut off."""
-    try:
-        with safe_open(path, framework="np") as shard:
-            return int(shard.get_slice("sha256").get_shape()[0])
-    except (OSError, SafetensorError):
-        return 0
-
-
-def _read(path: Path) -> _Shard | None:
-    """A shard that is whole, or None. Checked at every reading: a flipped bit must not become a number.
-
-    The file is mapped, not copied, so that workers share its pages.
-    """
-    try:
-        with path.open("rb") as file:
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError):  # ValueError: an empty file cannot be mapped
-        return None
-    if hashlib.sha256(content).hexdigest() != path.stem:
-        return None
-    start = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:start])
-
-    def mapped(name: str, dtype: type) -> NDArray[Any]:
-        first, last = header[name]["data_offsets"]
-        flat: NDArray[Any] = np.frombuffer(memoryview(content)[start + first : start + last], dtype)
-        shaped: NDArray[Any] = flat.reshape(header[name]["shape"])
-        return shaped
-
-    return _Shard(mapped("sha256", np.uint8), mapped("feature", np.float32))

@@ -24,7 +24,7 @@ from harness.datasets import images as decoding
 from harness.datasets.images import digest
 from harness.errors import BackboneError, DataError, HarnessError, StorageError
 from harness.features.encode import Encoder, Source, encoder_key, one_thread_per_operation
-from harness.features.store import FeatureStore
+from harness.features.store import FeatureStore, clear
 from harness.types.cell import BackboneRecord
 
 from .makers import sha
@@ -258,6 +258,21 @@ def test_a_passing_lack_stops_the_run(
             made.features(sources, 1)
     assert made.unreadable == {}
     assert made.features(sources, 1)[1] == [0, 1, 2]
+
+
+def test_features_that_are_removed_are_encoded_again_and_never_taken_for_damage(
+    tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = images(5)
+    made = encoder(tmp_path)
+    made.features(sources, 1)
+    clear(tmp_path / "cache")
+    assert made.features(sources, 1)[1] == [0, 1, 2, 3, 4]
+    assert made.encoded == 10
+    ensure = made.ensure
+    monkeypatch.setattr(made, "ensure", lambda *given, **more: (ensure(*given, **more), clear(tmp_path / "cache")))
+    with pytest.raises(StorageError, match="features were removed from the cache while they were read"):
+        made.features(sources, 1)
 
 
 class Wrong(FakeModel):

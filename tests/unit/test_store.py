@@ -140,6 +140,70 @@ def test_what_a_killed_writer_left_is_ignored(tmp_path: Path) -> None:
     assert FeatureStore(tmp_path, "k", "x").get(0, names(3))[1] == []
 
 
+SHARDS = 60
+
+FEW_FILES = """
+import hashlib, os, resource, sys
+from pathlib import Path
+import numpy as np
+from harness.features.store import FeatureStore, verify
+
+root, shards = Path(sys.argv[1]), int(sys.argv[2])
+digests = [hashlib.sha256(f"image {i}".encode()).hexdigest() for i in range(shards)]
+writer = FeatureStore(root, "k", "x")
+resource.setrlimit(resource.RLIMIT_NOFILE, (shards // 2, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+for i, digest in enumerate(digests):
+    writer.put(0, [digest], np.full((1, 8), i, dtype=np.float32))
+before = set(os.listdir("/proc/self/fd")) if sys.platform == "linux" else None
+for store in (writer, FeatureStore(root, "k", "x")):
+    found, missing = store.get(0, digests)
+    assert missing == [] and (found[:, 0] == range(shards)).all()
+assert verify(root) == (shards, [])
+assert before is None or set(os.listdir("/proc/self/fd")) == before
+"""
+
+
+def test_there_may_be_more_shards_than_open_files(tmp_path: Path) -> None:
+    script = [sys.executable, "-c", FEW_FILES, str(tmp_path), str(SHARDS)]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.EIO, errno.ENOMEM])
+def test_a_shard_that_cannot_be_read_is_a_sentence_and_not_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    fill(tmp_path, "k")
+    opened = FeatureStore(tmp_path, "k", "x")
+    opened.get(0, names(3))
+    with monkeypatch.context() as patch:
+        patch.setattr("mmap.mmap", fail)
+        for read in (lambda: verify(tmp_path), lambda: FeatureStore(tmp_path, "k", "x").get(0, names(3))):
+            with pytest.raises(StorageError, match=rf"safetensors cannot be read: {os.strerror(number).lower()}"):
+                read()
+        with pytest.raises(StorageError, match="safetensors cannot be read"):
+            opened.get(0, names(3))
+    assert opened.get(0, names(3))[1] == []
+
+
+def test_what_another_process_removes_is_missing_and_can_be_put_again(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path, "k", "x")
+    store.put(0, names(2), rows(2))
+    store.put(0, names(2, first=2), rows(2, seed=1))
+    next(p for p in shards(tmp_path) if sha_of_first(p) == names(1)[0]).unlink()
+    found, missing = store.get(0, names(4))
+    assert missing == [0, 1]
+    assert found is not None
+    np.testing.assert_array_equal(found[2:], rows(2, seed=1))
+    clear(tmp_path)
+    assert store.get(0, names(4)) == (None, [0, 1, 2, 3])
+    store.put(0, names(4), rows(4))
+    assert store.get(0, names(4))[1] == []
+
+
 # -- folders that cannot be written ----------------------------------------------------------------------------------
 
 
