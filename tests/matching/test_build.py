@@ -17,6 +17,9 @@ for needed in ("setuptools", "pybind11"):
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not (ROOT / "setup.py").is_file(), reason="needs the source tree")
 
+MAKE = 'for last; do :; done; echo made > "$last"'
+"""A compiler whose last argument is the file after -o."""
+
 
 def source_tree(tmp_path):
     source = tmp_path / "source"
@@ -29,11 +32,11 @@ def source_tree(tmp_path):
     return source
 
 
-def begin(tmp_path, compiler):
+def begin(tmp_path, compiler, **more):
     """A build of the native module with a compiler of one's own, and where its result will lie."""
     target, pipe = tmp_path / "built", subprocess.PIPE
     command = [sys.executable, "setup.py", "-q", "build_ext", "--build-lib", str(target), "--build-temp", str(tmp_path)]
-    environment = {**os.environ, "CXX": str(compiler), "HARNESS_CUDA": "0", "TMPDIR": str(tmp_path)}
+    environment = {**os.environ, "CXX": str(compiler), "HARNESS_CUDA": "0", "TMPDIR": str(tmp_path), **more}
     process = subprocess.Popen(
         command,
         cwd=source_tree(tmp_path),
@@ -67,6 +70,28 @@ def test_no_compiler_is_one_line_and_no_failure(tmp_path, compiler):
     assert not list(folder.glob("_native*"))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="CUDA is built on Linux")
+def test_nvcc_gets_the_compiler_behind_a_launcher_and_no_folder_with_a_space(tmp_path):
+    """A toolkit made up here: its nvcc says how it was called."""
+    compiler = script(tmp_path / "compiler", MAKE)
+    home, spaced = tmp_path / "cuda", tmp_path / "a b"
+    for folder in (home / "bin", home / "lib64", spaced):
+        folder.mkdir(parents=True)
+    script(home / "bin" / "nvcc", f'echo "$TMPDIR|$@" >> {tmp_path}/said; {MAKE}')
+    (home / "lib64" / "libcudart_static.a").touch()
+
+    more = {"HARNESS_CUDA": "1", "CUDA_HOME": str(home), "TMPDIR": str(spaced)}
+    process, _ = begin(tmp_path, f"env SOME=thing {compiler}", **more)
+    assert said(process) == [f"harness: native module built with CUDA from {home}."]
+    calls = (tmp_path / "said").read_text().splitlines()
+    assert len(calls) == len(list((ROOT / "csrc").glob("*.cu")))
+    for call in calls:
+        folder, _, arguments = call.partition("|")
+        assert f"-ccbin {compiler} " in arguments
+        assert " " not in folder
+        assert f"-o {folder}/" in arguments
+
+
 def test_a_killed_build_leaves_nothing_that_blocks_the_next(tmp_path):
     slow = script(tmp_path / "slow", f"touch {tmp_path}/began; sleep 600")
     process, folder = begin(tmp_path, slow)
@@ -81,7 +106,7 @@ def test_a_killed_build_leaves_nothing_that_blocks_the_next(tmp_path):
     for moving in ("", ".123.partial"):  # killed while the module moved into place
         (folder / f"_native{get_config_var('EXT_SUFFIX')}{moving}").write_text("old")
 
-    quick = script(tmp_path / "quick", 'for last; do :; done; echo made > "$last"')  # -o FILE comes last
+    quick = script(tmp_path / "quick", MAKE)
     process, folder = begin(tmp_path, quick)
     assert said(process) == ["harness: native module built without CUDA."]
     (built,) = folder.iterdir()
