@@ -29,7 +29,7 @@ def start() -> None:
     try:
         forkserver.ensure_running()
     except OSError as error:  # a socket's name has about a hundred characters at most
-        hint = "set TMPDIR to a folder with a short name, such as /tmp, or use --workers 1"
+        hint = "set TMPDIR to a folder with a short name, or use --workers 1"
         raise StorageError(f"processes cannot be started: {error}", hint) from None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
