@@ -17,6 +17,9 @@ from harness.errors import DataError
 SETTLED_S = 2.0
 """A file that changed less than this many seconds ago may change again without a new time stamp: not remembered."""
 
+PATIENCE_S = 5.0
+"""A writer is done in far less; what holds the lock for longer, such as a process that hangs, may hold it for good."""
+
 _BATCH = 500  # files between two writes: an interrupted run loses no more
 
 _Key = tuple[bytes, int, int, int, int]  # absolute path, size, mtime_ns, ctime_ns, inode
@@ -30,7 +33,7 @@ class DigestIndex:
     """Digests by absolute path, size, times and inode, in one SQLite file that processes may share.
 
     The file is a convenience: where it cannot be read or written, digests are kept in memory, and a damaged one is
-    made anew.
+    made anew. One that another process keeps locked is waited for once, and then left alone.
 
     Args:
         path: the index file, in the user's cache folder; it and its folder are made when first needed.
@@ -39,6 +42,7 @@ class DigestIndex:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self._memory: dict[_Key, str] = {}
+        self._locked = False
 
     def digests(
         self, paths: Sequence[Path], workers: int = 2, progress: Callable[[int, int], None] | None = None
@@ -92,20 +96,24 @@ class DigestIndex:
     def _connection(self) -> Iterator[sqlite3.Connection | None]:
         """The open index, or None. An SQLite error ends the body and is not raised: see the class."""
         try:
-            connection = self._connect()
-        except (sqlite3.Error, OSError):
+            connection = None if self._locked else self._connect()
+        except (sqlite3.Error, OSError) as error:
+            self._locked = _busy(error)
+            connection = None
+        if connection is None:
             yield None
             return
         with closing(connection):
             try:
                 yield connection
             except sqlite3.Error as error:
+                self._locked = _busy(error)
                 if _damaged(error):
                     self.path.unlink(missing_ok=True)
 
     def _connect(self, again: bool = True) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.path, timeout=30)
+        connection = sqlite3.connect(self.path, timeout=PATIENCE_S)
         try:
             connection.execute(_SCHEMA)
         except sqlite3.Error as error:
@@ -115,6 +123,10 @@ class DigestIndex:
             self.path.unlink(missing_ok=True)
             return self._connect(again=False)
         return connection
+
+
+def _busy(error: Exception) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)  # its number: from Python 3.11 on
 
 
 def _damaged(error: sqlite3.Error) -> bool:

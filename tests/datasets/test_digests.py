@@ -143,17 +143,42 @@ def test_a_wrong_row_is_not_believed(tmp_path, files, settled):
     assert DigestIndex(path).digests(files) == want(files)
 
 
-def test_a_locked_index_does_not_stop_a_run(tmp_path, files, settled, monkeypatch):
+@pytest.mark.parametrize("lock", ["EXCLUSIVE", "IMMEDIATE"])  # it can neither be read nor written; it can be read
+def test_a_locked_index_is_waited_for_once(tmp_path, files, settled, reads, monkeypatch, lock):
     path = tmp_path / "digests.sqlite"
     DigestIndex(path).digests(files[:1])
+    reads.clear()
+    waits = []
     real = sqlite3.connect
-    monkeypatch.setattr(module.sqlite3, "connect", lambda name, timeout: real(name, timeout=0.01))
+
+    class Impatient(sqlite3.Connection):
+        def execute(self, *given):
+            return self.counted(super().execute, *given)
+
+        def executemany(self, *given):
+            return self.counted(super().executemany, *given)
+
+        def counted(self, run, *given):
+            try:
+                return run(*given)
+            except sqlite3.OperationalError:
+                waits.append(given)
+                raise
+
+    monkeypatch.setattr(module, "_BATCH", 2)
+    monkeypatch.setattr(module, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(module.sqlite3, "connect", lambda name, timeout: real(name, timeout, factory=Impatient))
     holder = real(path)
-    holder.execute("BEGIN EXCLUSIVE")
+    holder.execute(f"BEGIN {lock}")
     try:
-        assert DigestIndex(path).digests(files) == want(files)
+        index = DigestIndex(path)
+        assert index.digests(files) == want(files)
+        assert index.digests(files) == want(files)
     finally:
         holder.close()
+    assert len(waits) == 1
+    assert len(reads) == len(files) - (lock == "IMMEDIATE")
+    assert DigestIndex(path).digests(files) == want(files), "whoever comes later writes it again"
 
 
 def test_processes_share_one_index(tmp_path, files):
