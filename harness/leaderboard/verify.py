@@ -53,7 +53,7 @@ class Truth(Protocol):
         ...
 
     def readable(self, domain: str, path: str) -> bool:
-        """Whether the image ``folder/path`` can be decoded."""
+        """Whether the image ``folder/path`` of any part can be decoded; not so if it is in none."""
         ...
 
 
@@ -85,8 +85,8 @@ def verify(row: Row, evidence: Evidence, truth: Truth | None = None) -> Verdict:
     for domain in sorted(row.data):
         try:
             sheet = _sheet(row, domain, evidence, truth, wrong)
-            if truth is not None:
-                wrong += _wrongly_unreadable(row, domain, sheet, truth)
+            if truth is not None and truth.sheet(domain) is not None:
+                wrong += _wrongly_unreadable(row, domain, truth)
             cells += _cells(row, domain, sheet, evidence, wrong)
         except Lacking as missing:
             lacking.append(f"{domain}: {missing}")
@@ -244,11 +244,10 @@ def _fit(predicted: dict[str, Columns], labels: dict[str, Columns], names: dict[
         raise Lacking(f"the predictions of seed {seed} lack the joint vocabulary")
 
 
-def _wrongly_unreadable(row: Row, domain: str, sheet: LabelSheet, truth: Truth) -> Iterator[str]:
-    """Images that are left out as unreadable although they can be read."""
-    there = {f"{s.folder}/{path}" for s in sheet.sides.values() for path in s.paths}
+def _wrongly_unreadable(row: Row, domain: str, truth: Truth) -> Iterator[str]:
+    """Images that are left out as unreadable although they can be read: of scored ones, of a pool, or of a draw."""
     for path in row.data[domain].unreadable:
-        if path in there and truth.readable(domain, path):
+        if truth.readable(domain, path):
             yield f"{domain}: {path} is left out as unreadable, but it can be decoded"
 
 

@@ -315,6 +315,21 @@ def test_an_image_that_is_left_out_as_unreadable_but_can_be_read_is_named(lab: L
     assert f"Animals: {where} is left out as unreadable, but it can be decoded" in check(lab, data=True).problems
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_images_of_every_part_that_are_left_out_are_looked_at(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    where = f"Animals6_OOP/{lab.domains['Animals'].oop['train'].items[0].path}"
+    tamper(lab, set_at("data", "Animals", "unreadable", value=[where]))
+    monkeypatch.setattr(
+        DataTruth, "readable", lambda self, domain, path: there and (domain, path) == ("Animals", where)
+    )
+    named = f"Animals: {where} is left out as unreadable, but it can be decoded" in check(lab, data=True).problems
+    assert named == there
+    (lab.root / "Animals6_OOP").rename(lab.root / "elsewhere")
+    assert "left out" not in " ".join(check(lab, data=True).problems), "the data do not have it"
+
+
 # -- the command -----------------------------------------------------------------------------------------------------
 
 
