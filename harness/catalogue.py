@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.plugin_source import Written, assigned, fault, parse, written
+from harness.plugin_source import Written, assigned, fault, written
 from harness.registry import Broken, Source, clashes
 
 
@@ -14,7 +14,8 @@ from harness.registry import Broken, Source, clashes
 class Description:
     """One thing that a plugin offers; text that the source does not spell out is '?'.
 
-    ``needs``, ``summary`` and ``paper`` are those of methods; other kinds have a summary only.
+    ``needs``, ``summary`` and ``paper`` are those of methods; other kinds have a summary only. An observer is called as
+    its plugin is, and so is a plugin whose source does not tell what it offers.
     """
 
     name: str
@@ -30,9 +31,7 @@ class Description:
 
 def describe(source: Source) -> list[Description]:
     """What a plugin's source registers; one line with '?' if that cannot be seen."""
-    tree = parse(source.module)
-    found = [_description(source, offer) for offer in written(tree)] if tree is not None else []
-    return found or [_description(source, Written("method", "?", None))]
+    return [_description(source, offer) for offer in written(source.module) or [Written("?", "?", None)]]
 
 
 def suspects(sources: Iterable[Source]) -> list[Broken]:
@@ -44,15 +43,14 @@ def suspects(sources: Iterable[Source]) -> list[Broken]:
         if reason is not None:
             found.append(Broken(source, reason))
             continue
-        tree = parse(source.module)
-        names = {(offer.kind, offer.name) for offer in written(tree)} if tree is not None else set()
+        names = {(offer.kind, offer.name) for offer in written(source.module)}
         offers += [(kind, name, source) for kind, name in sorted(names) if name != "?"]
     return found + [culprit for _, culprit in clashes(offers)]
 
 
 def _description(source: Source, offer: Written) -> Description:
     needs, summary, paper = "?", "?", "?"
-    if offer.kind != "method":
+    if offer.kind not in ("method", "?"):
         needs, paper = "", ""
     if offer.cls is not None:
         summary = (ast.get_docstring(offer.cls) or "?").partition("\n")[0]
@@ -62,7 +60,7 @@ def _description(source: Source, offer: Written) -> Description:
         needs = _needs(values["needs"]) if "needs" in values else "?" if inherits else "names only"
         written_ = values.get("paper")
         paper = str(written_.value) if isinstance(written_, ast.Constant) else "?" if written_ or inherits else ""
-    name = source.name if offer.name == "?" else offer.name
+    name = source.name if offer.kind in ("observer", "?") else offer.name
     where = (source.name, source.module, source.distribution, source.version)
     return Description(name, offer.kind, needs, summary, paper, *where)
 

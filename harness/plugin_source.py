@@ -6,9 +6,9 @@ import ast
 import importlib.util
 import inspect
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import SOURCE_SUFFIXES, ModuleSpec, PathFinder
 from importlib.metadata import EntryPoint
 
 from harness import hookspecs
@@ -73,15 +73,24 @@ def parse(module: str) -> ast.Module | None:
 
 
 def _parse(module: str) -> ast.Module | None:
+    content = _read(module)
+    try:
+        return None if content is None else _tree(content)
+    except SyntaxError:
+        raise
+    except ValueError:
+        return None
+
+
+def _read(module: str) -> bytes | None:
+    """The source of a module, None if there is none: it is not there, or compiled."""
     spec = find(module)
-    if spec is None or spec.origin is None:
+    if spec is None or spec.origin is None or not spec.origin.endswith(tuple(SOURCE_SUFFIXES)):
         return None
     try:
         with open(spec.origin, "rb") as file:  # noqa: PTH123 - pathlib costs a tenth of the listing's time
-            return _tree(file.read())
-    except SyntaxError:
-        raise
-    except (OSError, ValueError):
+            return file.read()
+    except OSError:
         return None
 
 
@@ -91,28 +100,91 @@ def _tree(content: bytes) -> ast.Module:
     return ast.parse(content)
 
 
-def written(tree: ast.Module) -> list[Written]:
-    """What a module offers, in the order of its hooks."""
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+@dataclass(frozen=True)
+class Hook:
+    """A hook that a module implements: its name, and where its function stands, if that can be seen."""
+
+    name: str
+    function: ast.FunctionDef | None
+    tree: ast.Module
+
+
+def hooks(module: str, above: tuple[str, ...] = ()) -> list[Hook]:
+    """The hooks of a module, those too that it takes from other modules (``above`` are asking), in their order."""
+    tree = parse(module)
+    if tree is None or module in above:
+        return []
     found = []
-    for hook in _hooks(tree):
-        kind = KINDS.get(hook.name)
-        if kind == "observer":
-            found.append(Written(kind, "?", None))
-            continue
-        for call in ast.walk(hook):
-            if kind and isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "register":
-                found.append(_written(kind, call, classes))
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("harness_"):
+            found.append(Hook(node.name, node, tree))
+        elif isinstance(node, ast.ImportFrom):
+            names = [(alias.name, alias.asname or alias.name) for alias in node.names]
+            if any(name in HOOKS or name == "*" for pair in names for name in pair):
+                there = {hook.name: hook for hook in hooks(_origin(module, node), (*above, module))}
+                names += [(name, name) for name in there if ("*", "*") in names]
+                kept = [(there.get(name), own) for name, own in names if own in HOOKS]
+                found += [replace(hook, name=own) if hook else Hook(own, None, tree) for hook, own in kept]
+    found += [Hook(name, None, tree) for name, _ in assigned(tree) if name in HOOKS]
     return found
 
 
-def outline(module: str) -> tuple[set[str], set[str]]:
-    """The names of the methods that a module registers, and the hooks that it implements or takes from elsewhere."""
-    tree = parse(module)
-    if tree is None:
-        return set(), set()
-    methods = {offer.name for offer in written(tree) if offer.kind == "method"}
-    return methods - {"?"}, {hook.name for hook in _hooks(tree)} | _taken(tree)
+def _origin(module: str, node: ast.ImportFrom) -> str:
+    """The module that ``from ... import`` names."""
+    if not node.level:
+        return node.module or ""
+    spec = find(module)
+    is_package = spec is not None and spec.submodule_search_locations is not None
+    package = module if is_package else module.rpartition(".")[0]
+    try:
+        return importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+    except ImportError:  # beyond the top
+        return ""
+
+
+def written(module: str) -> list[Written]:
+    """What a module offers, in the order of its hooks."""
+    found = []
+    for hook in hooks(module):
+        kind = KINDS.get(hook.name)
+        if kind is None:
+            continue
+        classes = {node.name: node for node in hook.tree.body if isinstance(node, ast.ClassDef)}
+        calls = [node for node in ast.walk(hook.function or ast.Pass()) if isinstance(node, ast.Call)]
+        calls = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "register"]
+        found += [_written(kind, call, classes) for call in calls] or [Written(kind, "?", None)]
+    return found
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a plugin may offer, as far as its source tells.
+
+    Attributes:
+        methods: names of methods that it registers.
+        hooks: names of hooks that it may implement.
+        more: whether it may register methods of other names.
+    """
+
+    methods: frozenset[str] = frozenset()
+    hooks: frozenset[str] = frozenset()
+    more: bool = False
+
+
+OPAQUE = Outline(hooks=frozenset(HOOKS), more=True)
+"""Of what cannot be read, as a compiled module."""
+
+
+def outline(module: str) -> Outline:
+    """What a plugin may offer. A hook is any that its source names, since there are many ways to come by one."""
+    content = _read(module)
+    if content is None:
+        spec = find(module)
+        return OPAQUE if spec is not None and spec.origin is not None else Outline()
+    named = {name for name in HOOKS if name.encode() in content} | {hook.name for hook in hooks(module)}
+    methods = {offer.name for offer in written(module) if offer.kind == "method"}
+    more = "?" in methods or ("harness_register_methods" in named and not methods)
+    return Outline(frozenset(methods - {"?"}), frozenset(named & HOOKS.keys()), more)
 
 
 def _written(kind: str, call: ast.Call, classes: dict[str, ast.ClassDef]) -> Written:
@@ -173,19 +245,7 @@ def fault(module: str) -> str | None:
     for name in _imported(tree):
         if name not in sys.modules and find(name) is None:
             return f"failed to import: No module named {name!r}"
-    return next(filter(None, map(_hook_fault, _hooks(tree))), None)
-
-
-def _hooks(tree: ast.Module) -> list[ast.FunctionDef]:
-    return [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("harness_")]
-
-
-def _taken(tree: ast.Module) -> set[str]:
-    """The hooks that another module defines and this one has too: by an import, or by giving them that name."""
-    names = {name for name, _ in assigned(tree)}
-    for node in tree.body:
-        names |= {alias.asname or alias.name for alias in node.names} if isinstance(node, ast.ImportFrom) else set()
-    return set(HOOKS) if "*" in names else names & set(HOOKS)
+    return next(filter(None, (_hook_fault(hook.function) for hook in hooks(module) if hook.function)), None)
 
 
 def _hook_fault(hook: ast.FunctionDef) -> str | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from harness import plugin_code
 from harness.errors import PluginError, closest
 from harness.method import Method
-from harness.plugin_source import module_of, outline
+from harness.plugin_source import OPAQUE, module_of, outline
 from harness.registration import BackboneOffer, Offers, load_plugin
 
 if TYPE_CHECKING:
@@ -158,18 +158,26 @@ def load(only: Iterable[str] | None = None, hooks: Iterable[str] = ()) -> Regist
     """Load plugins and collect what they offer.
 
     Args:
-        only: method names that are wanted: only plugins that are called so or whose source registers such a name are
-            loaded, which saves the import of everything else. A name that is found nowhere loads all. None loads all.
+        only: method names that are wanted: only plugins that are called so, or whose source registers such a name or
+            does not tell its names, are loaded, which saves the import of everything else. A name that none of them
+            has loads all. None loads all.
         hooks: beside these, every plugin whose source implements one of these hooks is loaded.
     """
     points = installed()
-    if only is not None:
-        wanted, hooks = set(only), set(hooks)
-        offers = {source: outline(source.module) for source, _ in points}
-        names = {source: {source.name, *methods} for source, (methods, _) in offers.items()}
-        if wanted <= set().union(*names.values()):
-            points = [(s, p) for s, p in points if names[s] & wanted or offers[s][1] & hooks]
-    return collect(points)
+    if only is None:
+        return collect(points)
+    wanted, hooks = set(only), set(hooks)
+    # An object in a module may hold anything.
+    outlines = {source: OPAQUE if ":" in point.value else outline(source.module) for source, point in points}
+    spelt = {source: {source.name, *outlines[source].methods} for source in outlines}
+    chosen = [
+        (source, point)
+        for source, point in points
+        if spelt[source] & wanted or outlines[source].hooks & hooks or (wanted and outlines[source].more)
+    ]
+    found = collect(chosen)
+    nowhere = wanted - set().union(*spelt.values()) - found.methods.keys()
+    return collect(points) if nowhere else found
 
 
 def collect(points: Iterable[tuple[Source, EntryPoint]]) -> Registry:
@@ -208,7 +216,10 @@ def find_protocol(name: str) -> tuple[Protocol, str] | None:
 
     if name in PROTOCOLS:
         return PROTOCOLS[name], ""
-    rule, source = load((), {"harness_register_protocols"}).protocols.get(name, (None, None))
+    offered = load((), {"harness_register_protocols"}).protocols
+    if name not in offered:
+        offered = load().protocols
+    rule, source = offered.get(name, (None, None))
     return None if rule is None or source is None else (rule, source.edition)
 
 

@@ -57,7 +57,7 @@ def _require_usable(name: str) -> None:
         hint = "use lower case letters, digits and single underscores, for example my_method"
         raise UserError(f"{name!r} cannot be the name of a method", hint)
     for source, _ in installed():
-        if name in {source.name, *outline(source.module)[0]}:
+        if name in {source.name, *outline(source.module).methods}:
             raise UserError(f"{source} offers {name!r} already", "choose another name")
     if importlib.util.find_spec(name) is not None:
         raise UserError(f"{name!r} is the name of a Python module that is installed", "choose another name")

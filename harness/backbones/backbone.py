@@ -134,6 +134,16 @@ def offered_weights(name: str, weights: Callable[[], Path]) -> Path:
     return path
 
 
+def known(architecture: str) -> bool:
+    """Whether an architecture is the miniature's or open_clip's."""
+    try:
+        if architecture != miniature.NAME:
+            _require(architecture)
+    except BackboneError:
+        return False
+    return True
+
+
 def _require(architecture: str) -> None:
     from harness.backbones import openclip
 

@@ -10,6 +10,9 @@ from harness.parameters import Text
 from harness.protocols import Protocol
 from harness.runner.request import MethodChoice
 
+ALL = "all"
+"""Instead of a method's name: all that are installed."""
+
 MOST = 10_000
 """Numbers of a range such as 1-3: more are a slip."""
 
@@ -26,8 +29,8 @@ def methods(
 
     rule = rule_of(protocol)
     names = list(rule.methods) if plugin is None else list(dict.fromkeys(split(plugin)))
-    if "all" in names:
-        names = sorted({*registry.load().methods, *names} - {"all"})
+    if ALL in names:
+        names = sorted({*registry.load().methods, *names} - {ALL})
     if not names:
         raise UserError("--plugin names no method", "for example --plugin fsnl")
     values: dict[str, dict[str, Text]] = {name: {} for name in names}

@@ -74,7 +74,7 @@ def evaluate(
     """
     from harness.backbones.backbone import Precision
     from harness.cli import console, outcome
-    from harness.cli.choices import methods, numbers, split
+    from harness.cli.choices import ALL, methods, numbers, split
     from harness.cli.stdout import only_results
     from harness.runner.request import Request
 
@@ -108,6 +108,7 @@ def evaluate(
         isolate=isolate,
         cell_seconds=cell_timeout or Request.cell_seconds,
         cell_gib=cell_memory,
+        all_plugins=ALL in split(plugin or ""),
     )
     report = console.reporter()
     if dry_run:

@@ -173,6 +173,8 @@ def plugins_of(request: Request, report: Reporter) -> registry.Registry:
     if request.backbone not in (None, miniature.NAME):
         hooks.add("harness_register_backbones")
     found = registry.load([choice.name for choice in request.methods], hooks)
+    if request.all_plugins or not _offers(found, request):
+        found = registry.load()
     remember(found, request.cache)
     for name in (request.protocol, request.backbone or ""):
         if name not in {**protocols.PROTOCOLS, **found.protocols, **found.backbones}:
@@ -180,6 +182,13 @@ def plugins_of(request: Request, report: Reporter) -> registry.Registry:
     for culprit in found.broken:
         report.note(f"left out: {culprit}")
     return found
+
+
+def _offers(found: registry.Registry, request: Request) -> bool:
+    """Whether somebody offers the protocol and the backbone, so that no other plugin needs to be asked."""
+    protocol = request.manifests is not None or request.protocol in {**protocols.PROTOCOLS, **found.protocols}
+    backbone = request.backbone is None or request.backbone in found.backbones or backbones.known(request.backbone)
+    return protocol and backbone
 
 
 def _methods(

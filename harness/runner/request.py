@@ -45,6 +45,7 @@ class Request:
         cell_seconds: how long a cell may take; only with ``isolate``.
         cell_gib: GiB of resident memory that a cell may use; only with ``isolate``. None shares 80 % of the machine's
             memory among the cells that run at the same time.
+        all_plugins: load every installed plugin, so that the run says which it leaves out.
     """
 
     methods: tuple[MethodChoice, ...]
@@ -66,6 +67,7 @@ class Request:
     isolate: bool = False
     cell_seconds: float = 3600.0
     cell_gib: float | None = None
+    all_plugins: bool = False
 
 
 @dataclass(frozen=True)

@@ -184,3 +184,22 @@ def test_listing_imports_neither_plugins_nor_torch_and_is_quick(site):
         subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
         best = min(best, os.times().children_user - begin[1])
     assert best < 0.5, "seconds of computing for `harness plugins`"
+
+
+LOOP = METHOD.replace('register("odd", Odd)', 'for name in ("odd", "even"):\n        register(name, Odd)')
+
+
+def test_all_methods_are_those_that_work_and_the_others_are_named(site, harness, evaluate):
+    install(site, "odd_plain", METHOD, distribution="acme-a")
+    install(site, "odd_loop", LOOP, distribution="acme-b")
+    install(site, "sad", "1 / 0\n" + METHOD.replace('"odd"', '"sad"'), distribution="acme-c")
+    answer = evaluate("--plugin", "all", "--dry-run", "--baseline", "none")
+    assert answer.code == 0
+    notes = [line for line in answer.err.splitlines() if line.startswith("left out: ")]
+    assert len(notes) == len(set(notes)) == 3
+    for distribution in ("acme-a", "acme-b", "acme-c"):
+        assert any(f"({distribution} 1.0)" in line for line in notes)
+    named = evaluate("--plugin", "odd", "--dry-run")
+    assert named.code == 2
+    assert "offers the method 'odd', which plugin" in named.err
+    assert evaluate("--plugin", "even", "--dry-run", "--baseline", "none").code == 0

@@ -355,6 +355,29 @@ def test_every_kind_is_listed(site, harness):
     )
 
 
+# -- hooks of other modules ------------------------------------------------------------------------------------------
+
+
+def test_hooks_that_are_seen_nowhere_are_looked_for_before_a_name_is_unknown(site, evaluate, tmp_path, monkeypatch):
+    config = tmp_path / "seen"
+    monkeypatch.setenv("SEEN", str(config))
+    for module, code in {"rules": PROTOCOL, "towers": BACKBONE, "logs": OBSERVER}.items():
+        (site / f"zoo_{module}.py").write_text(code)
+    install(
+        site,
+        "hidden",
+        "import zoo_rules, zoo_towers\nfor m in (zoo_rules, zoo_towers):\n    globals().update(vars(m))\n",
+    )
+    install(site, "taken", "from zoo_logs import harness_cell_finished\n")
+    answer = evaluate("--plugin", "zero_shot", "--protocol", "firsts")
+    assert answer.code == 0, answer.err
+    assert config.read_text() == "zero_shot 1 True\n"
+    bare = evaluate("--plugin", "zero_shot", "--backbone", "zoo-bare")
+    assert "zoo-bare needs weights" in bare.err
+    for option in ("--protocol", "--backbone"):
+        assert "no-such-thing" in evaluate("--plugin", "zero_shot", option, "no-such-thing").err
+
+
 # -- parameters --------------------------------------------------------------------------------------------------------
 
 MANY = f"""{HEAD}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
@@ -228,6 +229,68 @@ def test_a_hook_that_another_module_defines_is_found(
     assert (found[0].id, found[1].partition(" ")[0]) == ("unit-rule", "acme")
 
 
+ELSEWHERE = {
+    "by name": "from unit_rule import harness_register_protocols",
+    "by another name": "from unit_other_rule import rules as harness_register_protocols",
+    "all": "from unit_rule import *",
+    "by assignment": "import unit_rule\nharness_register_protocols = unit_rule.harness_register_protocols",
+    "in a branch": "if True:\n    from unit_rule import harness_register_protocols",
+    "in no way that is seen": "import unit_rule\nglobals().update(vars(unit_rule))",
+}
+"""How a plugin takes a hook from another module -> its source."""
+
+
+@pytest.mark.parametrize("how", ELSEWHERE)
+def test_whoever_offers_a_protocol_is_found(plugin: Plugin, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    plugin("unit_rule", RULE)
+    plugin("unit_other_rule", RULE.replace("def harness_register_protocols", "def rules"))
+    offer(monkeypatch, plugin("unit_good", good("unit_good")), plugin("unit_pack", ELSEWHERE[how]))
+    found = registry.find_protocol("unit-rule")
+    assert found is not None
+    assert registry.find_protocol("unit-ruler") is None
+
+
+def test_what_a_plugin_takes_from_other_modules_is_described_as_its_own(plugin: Plugin) -> None:
+    plugin("unit_lab.methods", good("unit_near").replace("Does well", "Lies elsewhere"))
+    plugin("unit_lab.deeper.rule", RULE)
+    plugin("unit_lab.deeper.__init__", "from .rule import *")
+    pack = "from .methods import harness_register_methods\nfrom unit_lab.deeper import harness_register_protocols\n"
+    source, _ = plugin("unit_lab.__init__", pack)
+    lines = describe(dataclasses.replace(source, module="unit_lab"))
+    assert [(line.kind, line.name, line.summary) for line in lines] == [
+        ("method", "unit_near", "Lies elsewhere."),
+        ("protocol", "?", "?"),
+    ]
+    assert "unit_lab" not in sys.modules
+
+
+def test_modules_that_take_hooks_from_each_other_are_no_endless_search(plugin: Plugin) -> None:
+    plugin("unit_a", "from unit_b import *\nfrom ... import harness_register_methods")
+    source, _ = plugin("unit_b", "from unit_a import *")
+    assert [(line.kind, line.name) for line in describe(source)] == [("method", "?")]
+
+
+LOOP = good().replace(
+    'register("good", Good)', 'for name in ("unit_" + "good", "other"):\n        register(name, Good)'
+)
+
+
+def test_a_plugin_that_does_not_spell_its_names_takes_none_from_another(
+    plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer(monkeypatch, plugin("unit_plain", good("unit_good")), plugin("unit_loop", LOOP), plugin("unit_bad", "1 / 0"))
+    found = registry.load(["unit_good"])
+    assert sorted(str(culprit) for culprit in found.broken) == [
+        "plugin 'unit_loop' (acme 0.3) offers the method 'unit_good', which plugin 'unit_plain' (acme 0.3) offers too",
+        "plugin 'unit_plain' (acme 0.3) offers the method 'unit_good', which plugin 'unit_loop' (acme 0.3) offers too",
+    ]
+    with pytest.raises(PluginError, match="offers the method 'unit_good'"):
+        found.get("unit_good")
+    only_other = registry.load(["other"])
+    assert "other" in only_other.methods
+    assert "unit_bad" not in {culprit.source.name for culprit in only_other.broken}, "there was no need to import it"
+
+
 NAMED = "Metadata-Version: 2.1\nName: acme\nVersion: 0.3\n"
 
 DAMAGED = {
@@ -342,7 +405,7 @@ def test_what_the_source_does_not_spell_out_is_a_question_mark(plugin: Plugin, c
 
 
 def test_a_name_or_a_class_that_is_computed_is_not_guessed(plugin: Plugin) -> None:
-    assert described(plugin, good().replace('"good"', "name()")) == ("unit_good", "names only", "Does well.", "")
+    assert described(plugin, good().replace('"good"', "name()")) == ("?", "names only", "Does well.", "")
     assert described(plugin, good().replace(", Good)", ", make())")) == ("good", "?", "?", "?")
 
 
