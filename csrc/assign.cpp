@@ -191,14 +191,14 @@ struct Solver {
         for (;;) {
             ++steps;
             V least = W::all(kMost), where = least;
-            const V shift = W::all(offset), from = W::all(T(i));
+            const V shift = W::all(offset);
             for (int k = 0; k < stride; k += W::lanes) {
                 const V through = shift + (W::load(&price[k]) - load_as<T>(row(i) + k));
                 const V old = W::load(&distance[k]);
                 const V shorter = through < old;
                 const V now = shorter ? through : old;
                 W::store(&distance[k], now);
-                set_previous(k, shorter, from);
+                set_previous(k, shorter, i);
                 const V shut = W::load(&closed[k]);
                 const V open = now < shut ? shut : now;
                 const V ranks = W::load(&rank[k]);
@@ -229,14 +229,11 @@ struct Solver {
         }
     }
 
-    HARNESS_INLINE void set_previous(int k, V shorter, V from) {
-        using I = Wide<std::int32_t>;
-        if constexpr (sizeof(T) == 4) {
-            I::store(&previous[k], shorter ? from : I::load(&previous[k]));
-        } else {
-            for (int lane = 0; lane < W::lanes; ++lane)
-                if (shorter[lane]) previous[k + lane] = std::int32_t(from[lane]);
-        }
+    // previous[k...] = i where `shorter`.
+    HARNESS_INLINE void set_previous(int k, V shorter, int i) {
+        typedef std::int32_t Indices __attribute__((vector_size(4 * W::lanes), aligned(4), may_alias));
+        Indices& old = *reinterpret_cast<Indices*>(&previous[k]);
+        old = __builtin_convertvector(shorter, Indices) ? Indices{} + i : old;
     }
 
     HARNESS_INLINE bool solve() {
@@ -299,7 +296,8 @@ HARNESS_CLONES bool solve_narrow(Solver<std::int32_t>& solver, Assignment& found
     return true;
 }
 
-bool solve_wide(Solver<std::int64_t>& solver, Assignment& found, TightGraph& graph) {
+// GCC 12 fails with an internal error when it compiles this for x86-64-v4.
+HARNESS_CLONES_WITHOUT_V4 bool solve_wide(Solver<std::int64_t>& solver, Assignment& found, TightGraph& graph) {
     if (!solver.solve()) return false;
     solver.certify(found, graph);
     return true;

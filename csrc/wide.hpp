@@ -17,8 +17,10 @@
 
 #if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
 #define HARNESS_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define HARNESS_CLONES_WITHOUT_V4 __attribute__((target_clones("arch=x86-64-v3", "default")))
 #else
 #define HARNESS_CLONES
+#define HARNESS_CLONES_WITHOUT_V4
 #endif
 #define HARNESS_INLINE inline __attribute__((always_inline))
 
