@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Literal
 
-from harness.errors import DataError
+from harness.errors import DataError, StorageError
 from harness.types.split import nfc
 
 Kind = Literal["split file", "class folder", "outside", "missing", "unreadable", "empty", "corrupt", "label file"]
@@ -27,7 +28,11 @@ class RefusedName(Exception):  # noqa: N818 - becomes a DataError where file, pa
 
 
 def unsafe(name: str) -> str | None:
-    """Why a name cannot be the name of one file or folder inside another, or None if it can."""
+    """Why a name cannot be the name of one file or folder inside another, or None if it can.
+
+    Raises:
+        StorageError: it can, but this process's locale has no UTF-8: files that are there would not be found.
+    """
     if not name.strip(" ."):  # Windows drops trailing spaces and full stops: ".. " is ".." there
         return "names no file"
     if "/" in name or "\\" in name or _DRIVE.match(name):
@@ -35,11 +40,20 @@ def unsafe(name: str) -> str | None:
     if "\0" in name:
         return "holds a NUL"
     try:
-        os.fsencode(name)
-        name.encode()
+        text = name.encode()
     except UnicodeEncodeError:
         return "is not Unicode text"
+    if not name.isascii() and _on_disk(name) != text:
+        encoding = sys.getfilesystemencoding()
+        raise StorageError(f"this locale ({encoding}) cannot name the file {name!r}", "set PYTHONUTF8=1")
     return None
+
+
+def _on_disk(name: str) -> bytes | None:
+    try:
+        return os.fsencode(name)
+    except UnicodeEncodeError:
+        return None
 
 
 class ImageTree:

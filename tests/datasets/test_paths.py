@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 
 from harness.datasets.disk import ImageTree, RefusedName, unsafe
 from harness.datasets.reader import read_splits
+from harness.errors import StorageError
 
 from .damage import OOP, change, fails
 from .roots import edit_split
@@ -29,6 +33,31 @@ def test_paths_that_escape(folder, name, field):
     content["test"]["17"][field] = name
     path.write_text(json.dumps(content))
     fails(folder, f"{OOP}/split_Xin_{OOP}.json: test item 17 {name!r}")
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="files are named in UTF-8 whatever the locale")
+@pytest.mark.parametrize(("utf8", "said"), [("0", r"this locale \(ascii\) cannot name the file '.*\\x"), ("1", None)])
+def test_a_locale_without_utf8_is_not_blamed_on_the_data(folder, utf8, said):
+    locale = {"LC_ALL": "C", "PYTHONUTF8": utf8, "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", "from harness.cli.main import run; run()", "data", "check", str(folder.parent)]
+    done = subprocess.run(command, env=os.environ | locale, capture_output=True, text=True, timeout=120)
+    if said is None:
+        assert done.returncode == 0, done.stdout + done.stderr
+    else:
+        assert done.returncode == 2
+        assert re.search(said, " ".join(done.stderr.split())), done.stderr
+        assert "PYTHONUTF8=1" in done.stderr
+        assert done.stdout == ""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_name_is_not_looked_for_under_other_bytes(monkeypatch, encoding):
+    monkeypatch.setattr("os.fsencode", lambda name: name.encode(encoding))
+    assert unsafe("great auk") is None
+    for name in ("Café", "白鶴") if encoding == "ascii" else ("Café",):
+        with pytest.raises(StorageError, match="cannot name the file"):
+            unsafe(name)
+    assert unsafe("\ud800") == "is not Unicode text"
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
