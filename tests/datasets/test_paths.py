@@ -36,7 +36,7 @@ def test_paths_that_escape(folder, name, field):
 
 
 @pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="files are named in UTF-8 whatever the locale")
-@pytest.mark.parametrize(("utf8", "said"), [("0", r"this locale \(ascii\) cannot name the file '.*\\x"), ("1", None)])
+@pytest.mark.parametrize(("utf8", "said"), [("0", r"this locale \(ascii\) cannot name the file .*\\x"), ("1", None)])
 def test_a_locale_without_utf8_is_not_blamed_on_the_data(folder, utf8, said):
     locale = {"LC_ALL": "C", "PYTHONUTF8": utf8, "PYTHONCOERCECLOCALE": "0"}
     command = [sys.executable, "-c", "from harness.cli.main import run; run()", "data", "check", str(folder.parent)]
