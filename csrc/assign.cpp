@@ -5,7 +5,7 @@
 // (any sign when N = M), and meets the optimum.
 //
 //   1. prices        N = M: p_j = max_i S_ij, each row may keep one column where it is the maximum; N < M: p = 0
-//   2. scaling       N = M and many rows still free: rounds of bids that raise a price by epsilon more than they need, from
+//   2. scaling       N = M >= 64 and many rows still free: rounds of bids that raise a price by epsilon more than they need, from
 //                    coarse to fine (Bertsekas 1988). Only the prices are kept: they shorten the paths
 //   3. bidding       each free row takes its best column and raises its price by the lead over the second best; the row that
 //                    lost it bids next. About two bids per row: more save fewer paths than they cost on CLIP-like matrices
@@ -31,6 +31,7 @@ namespace harness {
 namespace {
 
 constexpr int kFree = -1;
+constexpr int kScaled = 64;  // rows from which scaling saves more on paths than it takes
 constexpr int kOwnedBit = 30, kOwned = 1 << kOwnedBit;
 
 template <class T>
@@ -126,7 +127,7 @@ struct Solver {
     }
 
     HARNESS_INLINE void scale() {
-        if (std::count(column_of.begin(), column_of.end(), kFree) <= rows / 8) return;
+        if (rows < kScaled || std::count(column_of.begin(), column_of.end(), kFree) <= rows / 8) return;
         for (const int bits : {21, 19, 17}) {
             release();
             waiting.resize(rows);
