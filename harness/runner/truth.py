@@ -82,8 +82,9 @@ class DataTruth:
         return self._drawn[made]
 
     def readable(self, domain: str, path: str) -> bool:
-        """Whether the image ``folder/path`` can be decoded."""
-        for split in self._domains[domain].scored.values():
+        """Whether the image ``folder/path`` of any part can be decoded; not so if it is in none."""
+        data = self._domains[domain]
+        for split in (*data.oop.values(), *(data.ip or {}).values()):
             for item in split.items:
                 if nfc(f"{split.folder.name}/{item.path}") == nfc(path):
                     return _decodes(split.folder / item.path)

@@ -330,6 +330,16 @@ def test_images_of_every_part_that_are_left_out_are_looked_at(
     assert "left out" not in " ".join(check(lab, data=True).problems), "the data do not have it"
 
 
+def test_a_support_image_that_is_left_out_but_can_be_read_is_named(lab: Lab) -> None:
+    where = f"Animals6_OOP/{lab.domains['Animals'].oop['train'].items[0].path}"
+    tamper(lab, set_at("data", "Animals", "unreadable", value=[where]))
+    assert f"Animals: {where} is left out as unreadable, but it can be decoded" in check(lab, data=True).problems
+    (lab.root / where).unlink()
+    assert "left out" not in " ".join(check(lab, data=True).problems)
+    (lab.root / "Animals6_OOP").rename(lab.root / "elsewhere")
+    assert "left out" not in " ".join(check(lab, data=True).problems)
+
+
 # -- the command -----------------------------------------------------------------------------------------------------
 
 
