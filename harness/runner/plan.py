@@ -41,7 +41,7 @@ DECIDING = (
 """The harness's own code that numbers depend on; its digest is part of the version in every cell, so that a changed
 harness is never answered from results of its former self, released or not."""
 
-LIBRARIES = ("torch", "open_clip_torch", "numpy", "scipy", "scikit-learn")
+LIBRARIES = ("torch", "torchvision", "open_clip_torch", "numpy", "scipy", "scikit-learn", "pillow")
 """What the harness and its own methods compute with; their versions stand in every cell."""
 
 
