@@ -20,24 +20,31 @@ __global__ void __launch_bounds__(kThreads, 2) fused_kernel(const void* rows, co
     match_block(team, rows, columns, type, blockIdx.x, n, m, dimension, swapped, shared, counts, out);
 }
 
-}  // namespace
-
-bool fused_fits(Shape shape) {
+// The most dynamic shared memory that a block may have on the current device.
+std::size_t room() {
     int device = 0, limit = 0;
     check(cudaGetDevice(&device), "no CUDA device");
     check(cudaDeviceGetAttribute(&limit, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "shared memory of the device");
-    const std::size_t n = shape.prototypes < shape.names ? shape.prototypes : shape.names;
-    const std::size_t m = shape.prototypes < shape.names ? shape.names : shape.prototypes;
     cudaFuncAttributes own{};
     check(cudaFuncGetAttributes(&own, fused_kernel), "the fused kernel");
-    return 4 * n * m < std::size_t(limit) && block_bytes(int(n), int(m)) + own.sharedSizeBytes <= std::size_t(limit);
+    return std::size_t(limit) - own.sharedSizeBytes;
+}
+
+}  // namespace
+
+bool fused_fits(Shape shape) {
+    const std::size_t n = shape.prototypes < shape.names ? shape.prototypes : shape.names;
+    const std::size_t m = shape.prototypes < shape.names ? shape.names : shape.prototypes;
+    const std::size_t most = room();
+    return 4 * n * m < most && block_bytes(int(n), int(m)) <= most;
 }
 
 void match_fused(const CudaInput& input, Results results, void* stream) {
     if (input.shape.batch == 0) return;
     const Sides sides(input);
     const std::size_t bytes = block_bytes(sides.n, sides.m);
-    check(cudaFuncSetAttribute(fused_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "fused matching");
+    // All there is, not `bytes`: so a launch of another size from another thread never finds it lowered.
+    check(cudaFuncSetAttribute(fused_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(room())), "fused matching");
     launch("fused matching", fused_kernel, {unsigned(input.shape.batch), kThreads, bytes}, stream, sides.rows, sides.columns,
            Type(input.type), sides.n, sides.m, input.dimension, sides.swapped, results);
 }

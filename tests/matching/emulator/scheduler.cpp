@@ -374,14 +374,18 @@ const char* sentence(Error error) {
         case Error::none: return "no error";
         case Error::configuration: return "invalid launch configuration";
         case Error::shared_memory: return "more shared memory than a block may have";
+        case Error::lowered: return "less shared memory than before: a launch of another thread would find it too little";
         case Error::too_large: return "more blocks than a cooperative launch may have";
     }
     return "unknown error";
 }
 
 Error allow_shared(const void* kernel, int bytes) {
+    static std::map<std::pair<const void*, int>, int> before;  // kernel, limit of the device
     if (bytes + kStaticShared > device.shared_limit) return Error::shared_memory;
-    allowed_shared[kernel] = bytes;
+    int& most = before[{kernel, device.shared_limit}];
+    if (bytes < most) return Error::lowered;
+    allowed_shared[kernel] = most = bytes;
     return Error::none;
 }
 

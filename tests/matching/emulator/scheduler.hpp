@@ -45,7 +45,7 @@ const T* gather(Op op, unsigned mask, const T& mine) {
     return static_cast<const T*>(gather(op, mask, &mine, sizeof mine));
 }
 
-enum class Error { none, configuration, shared_memory, too_large };
+enum class Error { none, configuration, shared_memory, lowered, too_large };
 const char* sentence(Error error);
 
 struct Device {
