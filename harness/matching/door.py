@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Backend: TypeAlias = Literal["auto", "cuda-fused", "cuda", "cpp", "scipy"]
 BACKENDS: tuple[str, ...] = get_args(Backend)
+MOST_THREADS = 2**31 - 1
+"""What the native module takes; it starts no more than there is work for."""
 
 
 @overload
@@ -73,8 +75,8 @@ def match(prototypes: Any, names: Any, *, backend: Backend = "auto", threads: in
     if torch_given:
         from harness.matching import operator
 
-        return record(*operator.run(prototypes, names, backend, threads or 0), single)
-    return record(*solve_on_cpu(prototypes, names, backend, threads or 0), single)
+        return record(*operator.run(prototypes, names, backend, int(threads or 0)), single)
+    return record(*solve_on_cpu(prototypes, names, backend, int(threads or 0)), single)
 
 
 def assign(
@@ -130,8 +132,11 @@ def _is_tensor(x: object) -> bool:
 def _check_options(backend: str, threads: int | None) -> None:
     if backend not in BACKENDS:
         raise unknown_name("matching backend", str(backend), BACKENDS)
-    if threads is not None and threads < 1:
-        raise UserError(f"threads is {threads}; it must be at least 1, or None for all cores")
+    if threads is None:
+        return
+    if not isinstance(threads, (int, np.integer)) or not 1 <= threads <= MOST_THREADS:
+        wanted = f"a whole number from 1 to {MOST_THREADS}, or None for all cores"
+        raise UserError(f"threads is {threads!r}; it must be {wanted}")
 
 
 def _check_shapes(prototypes: tuple[int, ...], names: tuple[int, ...]) -> None:
@@ -156,5 +161,10 @@ def _check_types(prototypes: Any, names: Any) -> None:
     known = ("float32", "float16", "bfloat16", "float64")
     if str(prototypes.dtype).removeprefix("torch.") not in known:
         raise UserError(f"match takes {', '.join(known)}, not {prototypes.dtype}")
-    if _is_tensor(prototypes) and prototypes.device != names.device:
+    if not _is_tensor(prototypes):
+        return
+    if prototypes.device != names.device:
         raise UserError(f"prototypes are on {prototypes.device} and names on {names.device}", "move one of them")
+    for tensor in (prototypes, names):
+        if tensor.layout is not sys.modules["torch"].strided:
+            raise UserError(f"match takes dense tensors, not {tensor.layout}", "convert them: tensor.to_dense()")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Array = TypeVar("Array", "torch.Tensor", "NDArray[Any]")  # the fields of one record differ in dtype
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no single answer to ==
 class Matching(Generic[Array]):
     """One-to-one assignments of maximum total cosine similarity, of a batch of b problems.
 

@@ -212,7 +212,13 @@ SENTENCES = [
         {"backend": "cuda-fused"},
         "backend 'cuda-fused' needs tensors on a CUDA device",
     ),
-    ((ones, ones), {"threads": 0}, "threads is 0; it must be at least 1"),
+    ((torch.ones(3, 2), torch.ones(3, 2).to_sparse()), {}, r"match takes dense tensors, not torch.sparse_coo"),
+    ((torch.ones(3, 2).to_mkldnn(), torch.ones(3, 2)), {}, r"match takes dense tensors, not torch._mkldnn"),
+    ((ones, ones), {"threads": 0}, "threads is 0; it must be a whole number from 1"),
+    ((ones, ones), {"threads": 2.5}, "threads is 2.5; it must be a whole number"),
+    ((torch.ones(3, 2), torch.ones(3, 2)), {"threads": 2.5}, "threads is 2.5; it must be a whole number"),
+    ((ones, ones), {"threads": "2"}, "threads is '2'; it must be a whole number"),
+    ((ones, ones), {"threads": 2**40}, "threads is 1099511627776; it must be a whole number from 1 to 2147483647"),
 ]
 
 
@@ -220,6 +226,21 @@ SENTENCES = [
 def test_sentences(arguments, options, sentence):
     with pytest.raises(UserError, match=sentence):
         match(*arguments, **options)
+
+
+def test_any_whole_number_of_threads():
+    for given in (ones, torch.ones(3, 2)):
+        for threads in (np.int64(2), 2**31 - 1):
+            assert match(given, given, threads=threads).columns.tolist() == [0, 1, 2]
+
+
+@each_backend
+def test_a_record_equals_itself_alone(problem, backend):
+    """Fields of several numbers have no single answer to ==: records are compared by identity."""
+    one, other = match(*problem, backend=backend), match(*problem, backend=backend)
+    assert one == one
+    assert one != other
+    assert len({one, other}) == 2
 
 
 def test_import_leaves_torch_alone():
