@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import platform
 import statistics
+import tempfile
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
@@ -13,10 +16,11 @@ from typing import Any
 
 from harness.cli import console
 from harness.errors import UserError
-from harness.files import save
+from harness.files import save, storage_error
 from harness.matching import benchmark, crossover, native, sides
 
 SCHEMA = 1
+WHAT, HINT = "the benchmark", "choose another file"
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,8 @@ def bench_matching(
     devices = _devices(device)
     if check and sides.lapx_batch() is None:
         raise UserError("--check needs lapx to compare with", 'pip install "laion-beyond-harness[bench]"')
+    if json_out:
+        _check_place(json_out)
     rows = list(benchmark.rows(_timed(_cases(devices, threads), seeds)))
     standards = _standards()
     _show(rows, standards)
@@ -140,6 +146,8 @@ def bench_crossover(out: Path | None, seeds: int = 5, threads: int | None = None
     native.module()
     _devices("cuda")
     threads = threads or native.usable_cores()
+    path = out or crossover.own()
+    _check_place(path)
     report = _timed([("crossover", batch, n, threads) for batch, n in benchmark.CROSSOVER_SIZES], seeds)
     points = []
     for (_, _, batch, n, _), by_side in benchmark.medians(report).items():
@@ -151,7 +159,6 @@ def bench_crossover(out: Path | None, seeds: int = 5, threads: int | None = None
         figures = [f"{one.milliseconds[name]:.3f}" if name in one.milliseconds else "" for name in backends]
         cells.append([str(one.batch), str(one.n), *figures, one.fastest_first()[0]])
     console.out().print(console.table("matching on a GPU: milliseconds of a call, medians over seeds", columns, cells))
-    path = out or crossover.own()
     _write(path, crossover.Crossover(str(_gpu_model()), tuple(points)).to_json())
     console.err().print(f"written to {path}", markup=False)
     return 0
@@ -197,8 +204,20 @@ def _report(rows: list[benchmark.Row], seeds: int) -> dict[str, Any]:
     }
 
 
+def _check_place(path: Path) -> None:
+    """Find out whether figures can be kept before they are measured."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise storage_error(WHAT, path, error, HINT) from None
+
+
 def _write(path: Path, content: dict[str, Any]) -> None:
-    save(path, (json.dumps(content, indent=1) + "\n").encode(), "the benchmark", "choose another file")
+    save(path, (json.dumps(content, indent=1) + "\n").encode(), WHAT, HINT)
 
 
 def _installed(package: str) -> bool:

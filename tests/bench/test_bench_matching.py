@@ -8,7 +8,7 @@ import json
 import pytest
 
 from harness.cli import bench
-from harness.errors import UserError
+from harness.errors import StorageError, UserError
 from harness.matching import benchmark as cases
 from harness.matching import crossover, native
 
@@ -99,6 +99,17 @@ def test_committed_figures_hold_the_floors():
     assert content["seeds"] >= 20
     assert floors.failures(rows) == []
     assert set(floors.floors) <= {row.key for row in rows}
+
+
+@pytest.mark.parametrize(("place", "reason"), [("", "is a directory"), ("file/made/it.json", "not a directory")])
+def test_a_place_for_the_figures_is_wanted_before_they_are_measured(tmp_path, monkeypatch, place, reason):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(bench, "_devices", lambda device: (device,))
+    monkeypatch.setattr(bench, "_timed", lambda cases, seeds: pytest.fail("it was measured"))
+    with pytest.raises(StorageError, match=f"the benchmark cannot be written to .*: {reason}"):
+        bench.bench_matching(check=False, json_out=tmp_path / place, device="cpu")
+    with pytest.raises(StorageError, match=f"the benchmark cannot be written to .*: {reason}"):
+        bench.bench_crossover(tmp_path / place)
 
 
 def test_crossover_writes_what_auto_reads(tmp_path, monkeypatch, capsys):
