@@ -65,11 +65,6 @@ def behind_launchers(command):
     return next((word for word in command if Path(word).name not in launchers and "=" not in word), command[0])
 
 
-def plain_folder():
-    """Where to build: `nvcc --threads` loses temporary files of its own in a folder with a space in its name."""
-    return "/tmp" if " " in tempfile.gettempdir() else None
-
-
 class BuildNative(build_ext):
     """Compile csrc/ in parallel; a failure is one line, not the end of the installation."""
 
@@ -100,31 +95,32 @@ class BuildNative(build_ext):
         include = [f"-I{path}" for path in ("csrc", pybind11.get_include(), sysconfig.get_path("include"))]
         flags = ["-O3", "-std=c++17", "-fPIC", "-fvisibility=hidden", "-pthread", *include]
         quiet = ["-Wall", "-Wno-psabi"]
-        with tempfile.TemporaryDirectory(prefix="harness-build-", dir=plain_folder()) as folder:
+        with tempfile.TemporaryDirectory(prefix="harness-build-") as folder:
             jobs = [[*cxx, *flags, *quiet, "-c", source] for source in CPP]
             libraries = []
             if toolkit:
                 jobs = [[*job, "-DHARNESS_WITH_CUDA", f"-I{toolkit}/include"] for job in jobs]
                 gpus = [part for gpu in GPUS for part in ("-gencode", gpu)]
                 host = ["-Xcompiler", "-fPIC,-fvisibility=hidden", "-ccbin", behind_launchers(cxx)]
-                nvcc = [f"{toolkit}/bin/nvcc", "-O3", "-std=c++17", "--threads", "0", *gpus, *host, "-Icsrc"]
+                # with threads, nvcc loses temporary files of its own in a folder with a space in its name
+                threads = [] if " " in folder else ["--threads", "0"]
+                nvcc = [f"{toolkit}/bin/nvcc", "-O3", "-std=c++17", *threads, *gpus, *host, "-Icsrc"]
                 jobs += [[*nvcc, "-c", source] for source in CUDA]
                 libraries = [f"{cudart(toolkit)}/libcudart_static.a", "-ldl", "-lrt"]
             objects = [f"{folder}/{index}.o" for index in range(len(jobs))]
             with ThreadPoolExecutor() as pool:
-                commands = [[*job, "-o", out] for job, out in zip(jobs, objects, strict=True)]
-                list(pool.map(lambda command: self.call(command, folder), commands))
+                list(pool.map(self.call, [[*job, "-o", out] for job, out in zip(jobs, objects, strict=True)]))
             shared = ["-bundle", "-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-shared"]
             built = Path(folder) / target.name
-            self.call([*cxx, *shared, "-pthread", *objects, *libraries, "-o", str(built)], folder)
+            self.call([*cxx, *shared, "-pthread", *objects, *libraries, "-o", str(built)])
             target.parent.mkdir(parents=True, exist_ok=True)
             arriving = target.with_name(f"{target.name}.{os.getpid()}.partial")
             shutil.copy(built, arriving)
             arriving.replace(target)
 
     @staticmethod
-    def call(command, folder):
-        subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "TMPDIR": folder})
+    def call(command):
+        subprocess.run(command, check=True, capture_output=True, text=True)
 
 
 plugins = find_packages("plugins")

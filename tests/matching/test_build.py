@@ -71,25 +71,24 @@ def test_no_compiler_is_one_line_and_no_failure(tmp_path, compiler):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="CUDA is built on Linux")
-def test_nvcc_gets_the_compiler_behind_a_launcher_and_no_folder_with_a_space(tmp_path):
+@pytest.mark.parametrize(("temporary", "threads"), [("ab", True), ("a b", False)])
+def test_nvcc_gets_the_compiler_behind_a_launcher_and_no_threads_in_a_folder_with_a_space(tmp_path, temporary, threads):
     """A toolkit made up here: its nvcc says how it was called."""
     compiler = script(tmp_path / "compiler", MAKE)
-    home, spaced = tmp_path / "cuda", tmp_path / "a b"
-    for folder in (home / "bin", home / "lib64", spaced):
-        folder.mkdir(parents=True)
-    script(home / "bin" / "nvcc", f'echo "$TMPDIR|$@" >> {tmp_path}/said; {MAKE}')
+    home, folder = tmp_path / "cuda", tmp_path / temporary
+    for made in (home / "bin", home / "lib64", folder):
+        made.mkdir(parents=True)
+    script(home / "bin" / "nvcc", f'echo "$@" >> {tmp_path}/said; {MAKE}')
     (home / "lib64" / "libcudart_static.a").touch()
 
-    more = {"HARNESS_CUDA": "1", "CUDA_HOME": str(home), "TMPDIR": str(spaced)}
+    more = {"HARNESS_CUDA": "1", "CUDA_HOME": str(home), "TMPDIR": str(folder)}
     process, _ = begin(tmp_path, f"env SOME=thing {compiler}", **more)
     assert said(process) == [f"harness: native module built with CUDA from {home}."]
     calls = (tmp_path / "said").read_text().splitlines()
     assert len(calls) == len(list((ROOT / "csrc").glob("*.cu")))
     for call in calls:
-        folder, _, arguments = call.partition("|")
-        assert f"-ccbin {compiler} " in arguments
-        assert " " not in folder
-        assert f"-o {folder}/" in arguments
+        assert f"-ccbin {compiler} " in call
+        assert ("--threads 0" in call) is threads
 
 
 def test_a_killed_build_leaves_nothing_that_blocks_the_next(tmp_path):
