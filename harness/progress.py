@@ -19,6 +19,11 @@ class Reporter(Protocol):
         ...
 
 
+def amount(number: int, unit: str) -> str:
+    """A number with its unit, which is given in the plural: ``1 cell``, ``1,350 cells``."""
+    return f"{number:,} {unit.removesuffix('s') if number == 1 else unit}"
+
+
 class Silent:
     """Says nothing; the default of the library."""
 

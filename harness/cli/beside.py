@@ -14,6 +14,7 @@ from harness.leaderboard.evidence import open_file
 from harness.leaderboard.published import published_tables
 from harness.leaderboard.tables import Table
 from harness.leaderboard.words import short
+from harness.progress import amount
 
 
 def compare(a: Path, b: Path | None, published: bool, wanted: Form) -> int:
@@ -54,7 +55,7 @@ def diff(a: Path, b: Path, as_json: bool) -> int:
             for one in what:
                 console.out().print(f"  {one}", markup=False, soft_wrap=True)
         count = sum(map(len, found.values()))
-        print(f"{count} differences in {len(found)} rows" if found else "no difference")
+        print(f"{amount(count, 'differences')} in {amount(len(found), 'rows')}" if found else "no difference")
     return console.EXIT_DIFFERENT if found else 0
 
 

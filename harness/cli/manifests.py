@@ -33,6 +33,7 @@ def export(
     from harness.cli import console
     from harness.cli.choices import numbers, rule_of, split
     from harness.errors import UserError
+    from harness.progress import amount
     from harness.runner.export import draws
     from harness.runner.request import Request
 
@@ -50,7 +51,7 @@ def export(
         workers=workers,
     )
     written = [manifests.write(out, manifest) for manifest in draws(request, console.reporter())]
-    print(f"{len(written)} draws in {out}")
+    print(f"{amount(len(written), 'draws')} in {out}")
     return 0
 
 

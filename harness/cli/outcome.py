@@ -8,7 +8,7 @@ from harness.cli import console
 from harness.cli.stdout import only_results
 from harness.leaderboard.settings import by_setting, by_shots, told_apart
 from harness.leaderboard.words import WORDS, short
-from harness.progress import Reporter
+from harness.progress import Reporter, amount
 from harness.runner.request import Outcome, Request
 from harness.types.leaderboard import Row, Stat
 
@@ -38,7 +38,7 @@ def planned(request: Request, report: Reporter, json: bool) -> int:
         return 0
     lines = [(*map(str, row[:-1]), row[-1][:12]) for row in rows]
     console.out().print(console.table("", columns, lines, left=2))
-    print(f"{len(rows)} cells: {len(known)} known, {len(rows) - len(known)} to run")
+    print(f"{amount(len(rows), 'cells')}: {len(known)} known, {len(rows) - len(known)} to run")
     return 0
 
 
@@ -60,7 +60,8 @@ def show(outcome: Outcome, json: bool) -> None:
                     out.print(_narrow(f"{names[setting].title(shots)}, {row.method}", row))
     out.print("percent, mean ± standard deviation over seeds", style="dim")
     _show_failures(outcome)
-    err.print(f"{outcome.computed} cells computed, {outcome.reused} known; leaderboard: {outcome.file}", markup=False)
+    done = f"{amount(outcome.computed, 'cells')} computed, {outcome.reused} known"
+    err.print(f"{done}; leaderboard: {outcome.file}", markup=False)
 
 
 def _wide(title: str, rows: Sequence[Row], domains: Sequence[str]) -> object:
@@ -104,7 +105,8 @@ def _show_failures(outcome: Outcome) -> None:
         {path for row in outcome.leaderboard.rows for data in row.data.values() for path in data.unreadable}
     )
     if images:
-        err.print(f"{len(images)} images could not be read and are not scored:", style="yellow")
+        what = "image could not be read and is" if len(images) == 1 else "images could not be read and are"
+        err.print(f"{len(images)} {what} not scored:", style="yellow")
         for path in images[:10]:
             err.print(f"  {outcome.unreadable.get(path, path)}", markup=False)
         if len(images) > 10:

@@ -14,6 +14,7 @@ from harness.leaderboard.differences import Difference
 from harness.leaderboard.evidence import Evidence, Lacking, open_file, open_row
 from harness.leaderboard.verify import Truth, Verdict
 from harness.leaderboard.verify import verify as check
+from harness.progress import amount
 from harness.types.leaderboard import Row
 from harness.types.manifest import Manifest
 
@@ -78,7 +79,7 @@ def reproduce(
         for one in found.results:
             console.out().print(str(one), markup=False, soft_wrap=True)
         count, settings = len(found.results), len(found.settings)
-        print(f"{row.method}@{row.shots} ({row.id}): {count} differences in results, {settings} in settings")
+        print(f"{row.method}@{row.shots} ({row.id}): {amount(count, 'differences')} in results, {settings} in settings")
     return console.EXIT_DIFFERENT if found.results else 0
 
 

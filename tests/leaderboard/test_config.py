@@ -147,7 +147,7 @@ def test_a_row_is_run_again_from_its_own_record(tmp_path: Path, root: Path, harn
     assert "differs before it runs: method.code: 000000000000..." in err
     assert err.index("differs before it runs") < err.index("running cells"), "it is told before anything is computed"
     assert "domains.Animals.oop_top1.mean: 0.123 ->" in printed
-    assert "1 differences in results, 2 in settings" in printed
+    assert "1 difference in results, 2 in settings" in printed
 
 
 def test_other_data_and_weights_are_named_before_a_row_runs_again(tmp_path: Path, root: Path, harness: Any) -> None:

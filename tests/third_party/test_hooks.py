@@ -109,7 +109,7 @@ def test_an_edited_method_is_another_method(zoo, evaluate):
     file.write_text(file.read_text() + "\n# edited\n")
     plugin_code.code_digest.cache_clear()
     answer = evaluate("--plugin", "tame", "--baseline", "none")
-    assert "running cells: 1 cells" in answer.err
+    assert "running cells: 1 cell\n" in answer.err
     assert answer.json["rows"][0]["method_record"]["code"] != before
 
 
@@ -317,7 +317,7 @@ def test_a_row_with_an_offered_backbone_is_run_again_with_its_weights(
     assert (again.json["settings"], again.json["results"]) == ([], [])
     command = shlex.split(evaluate_command(read_board(file).rows[0]).replace("LAION_BEYOND_ROOT", str(world)))
     answer = harness(*command[1:], "--out", file, "--dry-run")
-    assert answer.out.endswith("1 cells: 1 known, 0 to run\n"), answer.err
+    assert answer.out.endswith("1 cell: 1 known, 0 to run\n"), answer.err
 
 
 def test_weights_that_cannot_be_had_are_a_sentence(site, evaluate, tmp_path, monkeypatch):

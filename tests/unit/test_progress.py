@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from harness.progress import Silent, counted
+from harness.progress import Silent, amount, counted
 
 
 class Recorder:
@@ -53,3 +53,8 @@ def test_silence_takes_everything() -> None:
     with counted(Silent(), "images") as progress:
         progress("draw", 1, 5)
     Silent().note("x")
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 cells"), (1, "1 cell"), (2, "2 cells"), (1350, "1,350 cells")])
+def test_an_amount_is_said_as_people_say_it(number: int, text: str) -> None:
+    assert amount(number, "cells") == text
