@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from platformdirs import user_cache_path
 
@@ -67,6 +68,20 @@ def save(path: Path, content: bytes, what: str, hint: str) -> None:
         write_atomic(path, content)
     except OSError as error:
         raise storage_error(what, path, error, hint) from None
+
+
+def require_writable(folder: Path, what: str, hint: str) -> None:
+    """Make a folder and see that files can be written there, before time is spent on what they will hold.
+
+    Raises:
+        StorageError: it cannot be made, or they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise storage_error(what, folder, error, hint) from None
 
 
 def _sweep(folder: Path, now: float) -> None:

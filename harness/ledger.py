@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.files import listed, save, storage_error, unreadable, write_atomic
+from harness.files import listed, require_writable, save, unreadable
 from harness.types.cell import Cell
 from harness.types.labels import LabelSheet
 from harness.types.manifest import Manifest
@@ -47,13 +47,7 @@ class Ledger:
         Raises:
             StorageError: it cannot.
         """
-        try:
-            (self.root / "cells").mkdir(parents=True, exist_ok=True)
-            probe = self.root / "cells" / ".writable"
-            write_atomic(probe, b"")
-            probe.unlink(missing_ok=True)
-        except OSError as error:
-            raise storage_error("results", self.root, error, "choose another folder with --out") from None
+        require_writable(self.root / "cells", "results", "choose another folder with --out")
 
     def get(self, key: str) -> Cell | None:
         """The finished cell of that key; None if there is none, or only a failed or damaged one."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import platform
 import statistics
-import tempfile
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
@@ -15,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli import console
-from harness.errors import UserError
-from harness.files import save, storage_error
+from harness.errors import StorageError, UserError
+from harness.files import require_writable, save
 from harness.matching import benchmark, crossover, native, sides
 
 SCHEMA = 1
@@ -206,14 +203,9 @@ def _report(rows: list[benchmark.Row], seeds: int) -> dict[str, Any]:
 
 def _check_place(path: Path) -> None:
     """Find out whether figures can be kept before they are measured."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise storage_error(WHAT, path, error, HINT) from None
+    require_writable(path.parent, WHAT, HINT)
+    if path.is_dir():
+        raise StorageError(f"{WHAT} cannot be written to {path}: is a directory", HINT)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -13,7 +13,6 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import NamedTuple
 
 import numpy as np
@@ -22,13 +21,15 @@ from numpy.typing import NDArray
 from harness.errors import StorageError, UserError, unknown_name
 from harness.features import shard
 from harness.features.views import CROP, view_name
-from harness.files import CACHE_HINT, listed, storage_error, unreadable, write_atomic
+from harness.files import CACHE_HINT, listed, require_writable, save, unreadable
 
 DEFAULT_LIMIT = 20 * 2**30
 """Bytes that the cache may hold, unless the variable HARNESS_CACHE_LIMIT says otherwise."""
 
 ABOUT = "encoder.txt"
 """The file in an encoder's folder that describes it."""
+
+ROOM = "free some space or choose another cache folder with --cache or HARNESS_CACHE"
 
 _UNITS = {"": 1} | {
     f"{letter}{ending}": base**power
@@ -107,15 +108,10 @@ class FeatureStore:
         Raises:
             StorageError: it cannot.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            about = self.folder / ABOUT
-            if not about.exists():  # in a shared cache it may be another user's
-                write_atomic(about, self._description.encode() + b"\n")
-            with TemporaryFile(dir=self.folder):
-                pass
-        except OSError as error:
-            raise self._unwritable(error) from None
+        require_writable(self.folder, "features", ROOM)
+        about = self.folder / ABOUT
+        if not about.exists():  # in a shared cache it may be another user's
+            save(about, self._description.encode() + b"\n", "features", ROOM)
 
     def put(self, view: int, digests: list[str], features: NDArray[np.float32], crop: float = CROP) -> None:
         """Add n images as one shard.
@@ -128,13 +124,9 @@ class FeatureStore:
         file, content = shard.formatted(digests, features)
         name = view_name(view, crop)
         folder = self.folder / name
-        try:
-            if not folder.is_dir():
-                self.prepare()
-                folder.mkdir(exist_ok=True)
-            write_atomic(folder / file, content)
-        except OSError as error:
-            raise self._unwritable(error) from None
+        if not folder.is_dir():
+            self.prepare()
+        save(folder / file, content, "features", ROOM)
         index = self._open(name)
         for i, digest in enumerate(digests):
             index[bytes.fromhex(digest)] = _Row(folder / file, i)
@@ -146,10 +138,6 @@ class FeatureStore:
             os.utime(self.folder)
         except OSError:
             return
-
-    def _unwritable(self, error: OSError) -> StorageError:
-        hint = "free some space or choose another cache folder with --cache or HARNESS_CACHE"
-        return storage_error("features", self.folder, error, hint)
 
     def _open(self, name: str) -> dict[bytes, _Row]:
         if name not in self._index:

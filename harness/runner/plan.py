@@ -172,8 +172,8 @@ def plugins_of(request: Request, report: Reporter) -> registry.Registry:
         hooks.add("harness_register_protocols")
     if request.backbone not in (None, miniature.NAME):
         hooks.add("harness_register_backbones")
-    found = registry.load([choice.name for choice in request.methods], hooks)
-    if request.all_plugins or not _offers(found, request):
+    found = registry.load(None if request.all_plugins else [choice.name for choice in request.methods], hooks)
+    if not _offers(found, request):
         found = registry.load()
     remember(found, request.cache)
     for name in (request.protocol, request.backbone or ""):

@@ -83,10 +83,10 @@ class DataTruth:
 
     def readable(self, domain: str, path: str) -> bool:
         """Whether the image ``folder/path`` of any part can be decoded; not so if it is in none."""
-        data = self._domains[domain]
+        data, wanted = self._domains[domain], nfc(path)
         for split in (*data.oop.values(), *(data.ip or {}).values()):
             for item in split.items:
-                if nfc(f"{split.folder.name}/{item.path}") == nfc(path):
+                if nfc(f"{split.folder.name}/{item.path}") == wanted:
                     return _decodes(split.folder / item.path)
         return False
 
