@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness import __version__, registry
 from harness.cli import console
-from harness.errors import HarnessError
+from harness.errors import HarnessError, one_line
 from harness.files import cache_root
 from harness.miniature import model as miniature
 from harness.miniature.build import WORLD
@@ -74,12 +74,12 @@ def _native() -> Check:
 
 
 def _crossover() -> list[Check]:
-    """By which table matching chooses between GPU and CPU; nothing to say without a GPU that it could use."""
+    """Whether matching on the GPU is right, and by which table it goes there; nothing where there is none to use."""
     try:
         import torch
     except ImportError:
         return []
-    from harness.matching import crossover, native
+    from harness.matching import agreement, crossover, native
 
     if not (torch.cuda.is_available() and native.has_cuda()):
         return []
@@ -88,9 +88,17 @@ def _crossover() -> list[Check]:
         table = crossover.load(torch.cuda.get_device_name(0))
     except HarnessError as error:
         return [(what, error.message, error.hint or "", False)]
+    try:
+        for sides in agreement.problems():
+            prototypes, names = (torch.from_numpy(side).to("cuda") for side in sides)
+            agreement.require(prototypes, names, ("cuda-fused", "cuda"))
+    except HarnessError as error:
+        return [(what, error.message, error.hint or "", True)]
+    except RuntimeError as error:  # the device's own
+        return [(what, f"fails: {one_line(error)}", "use backend='cpp', and report it", True)]
     if table.points:
-        return [(what, f"chosen by size, from {len(table.points)} measured cases", "", True)]
-    return [(what, "never: not measured on this model", "harness bench crossover", True)]
+        return [(what, f"agrees with the CPU; by size, from {len(table.points)} measured cases", "", True)]
+    return [(what, "agrees with the CPU; not used: not measured on this model", "harness bench crossover", True)]
 
 
 def _weights() -> Check:

@@ -2,7 +2,8 @@
 
 Two parts. "assignment": all sides get the same similarities, ours as int32, lapx as float32, scipy as float64. "call":
 from unit rows to columns, ours by `match`, the peers by `torch.bmm` in float32 and their solver. On a GPU the peers'
-part includes the copy of the similarities to pinned memory on the host and of the columns back.
+part includes the copy of the similarities to pinned memory on the host and of the columns back, and nothing is timed
+before the kernels were seen to agree with the CPU on that very instance.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from harness.matching import instances, native
-from harness.matching.door import assign, match
+from harness.matching import agreement, instances, native
+from harness.matching.door import Backend, assign, match
 from harness.matching.quantise import UNIT
 
 Run = Callable[[], Any]
@@ -70,8 +71,13 @@ def _cpu_sides(seed: int, batch: int, n: int, threads: int) -> Sides:
 # -------------------------------------------------------------------------------------------- on a GPU
 
 
+def _kernels(n: int) -> list[Backend]:
+    """The CUDA backends that take n x n, the one that should be faster first."""
+    return ["cuda-fused", "cuda"] if native.module().fused_fits(n, n) else ["cuda"]
+
+
 def _gpu_names(batch: int, n: int, threads: int) -> list[tuple[str, str]]:
-    unfused = ["unfused"] if native.module().fused_fits(n, n) else []
+    unfused = ["unfused"] if len(_kernels(n)) > 1 else []
     scipy = ["scipy"] if n <= 4000 else []  # 8,000 take it more than half a minute each time
     peers = ["eager", *unfused, "bmm", "cpp", *scipy, *(["lapx"] if lapx_batch() else [])]
     return [("call", side) for side in ("ours", *peers)]
@@ -81,10 +87,11 @@ def _gpu_sides(seed: int, batch: int, n: int, threads: int) -> Sides:
     """Ours is the replay of a captured graph, fused where it fits; "eager" the plain call, "bmm" the product alone."""
     import torch
 
-    p, t = (torch.from_numpy(x).cuda() for x in instances.clip_like(seed, batch, n, n))
-    host = torch.empty((batch, n, n), pin_memory=True)
+    p, t = (torch.from_numpy(x).to("cuda") for x in instances.clip_like(seed, batch, n, n))
+    agreement.require(p, t, _kernels(n))
+    host = torch.empty((batch, n, n)).pin_memory()
     lapjvr = lapx_batch()
-    best = "cuda-fused" if native.module().fused_fits(n, n) else "cuda"
+    best = _kernels(n)[0]
 
     def similarity() -> Any:
         host.copy_(torch.bmm(p, t.mT).neg_())
@@ -94,8 +101,8 @@ def _gpu_sides(seed: int, batch: int, n: int, threads: int) -> Sides:
         torch.from_numpy(np.stack(columns)).cuda()
 
     return {
-        ("call", "ours"): _replayed(lambda: match(p, t, backend=best)),  # type: ignore[call-overload]
-        ("call", "eager"): _awaited(lambda: match(p, t, backend=best)),  # type: ignore[call-overload]
+        ("call", "ours"): _replayed(lambda: match(p, t, backend=best)),
+        ("call", "eager"): _awaited(lambda: match(p, t, backend=best)),
         ("call", "unfused"): _replayed(lambda: match(p, t, backend="cuda")),
         ("call", "bmm"): _replayed(lambda: torch.bmm(p, t.mT)),
         ("call", "cpp"): _awaited(lambda: match(p, t, backend="cpp", threads=threads)),
@@ -107,20 +114,21 @@ def _gpu_sides(seed: int, batch: int, n: int, threads: int) -> Sides:
 
 
 def _crossover_names(batch: int, n: int, threads: int) -> list[tuple[str, str]]:
-    fused = ["cuda-fused"] if native.module().fused_fits(n, n) else []
-    return [("call", side) for side in (*fused, "cuda", "cpp")]
+    return [("call", side) for side in (*_kernels(n), "cpp")]
 
 
 def _crossover_sides(seed: int, batch: int, n: int, threads: int) -> Sides:
     """Plain calls: it is these that `auto` decides about."""
     import torch
 
-    p, t = (torch.from_numpy(x).cuda() for x in instances.clip_like(seed, batch, n, n))
+    p, t = (torch.from_numpy(x).to("cuda") for x in instances.clip_like(seed, batch, n, n))
+    agreement.require(p, t, _kernels(n))
 
-    def call(backend: Any) -> Run:
+    def call(backend: Backend) -> Run:
         return _awaited(lambda: match(p, t, backend=backend, threads=threads))
 
-    return {("call", side): call(side) for side in ("cuda-fused", "cuda", "cpp")}
+    backends: list[Backend] = [*_kernels(n), "cpp"]
+    return {("call", side): call(side) for side in backends}
 
 
 def _awaited(run: Run) -> Run:

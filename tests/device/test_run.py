@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ from harness.errors import UserError
 from harness.features.encode import Encoder
 from harness.features.store import FeatureStore, entries
 from harness.ledger import Ledger
-from harness.matching import crossover, native
+from harness.matching import agreement, crossover, match, native, sides
+from harness.matching.record import Matching
 from harness.progress import Silent
 from harness.runner import evaluate as runner
 from harness.runner.plan import make_plan
@@ -193,22 +196,56 @@ def test_commands_see_the_device(
     assert figure.stat().st_size
 
 
-def test_the_doctor_says_by_which_table_matching_chooses(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], cuda: Cuda, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def kernels(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Kernels that solve as the CPU does, or that give every prototype another name."""
     monkeypatch.setattr(native, "has_cuda", lambda: True)
+    monkeypatch.setattr(sides, "_kernels", lambda n: ["cuda-fused", "cuda"])
+
+    def make(sound: bool) -> None:
+        def solve(prototypes: torch.Tensor, names: torch.Tensor, backend: str) -> Matching[torch.Tensor]:
+            found = match(prototypes, names, backend="cpp")
+            return found if sound or backend == "cpp" else replace(found, columns=found.columns.roll(1))
+
+        monkeypatch.setattr(agreement, "match", solve)
+
+    return make
+
+
+def test_the_doctor_says_whether_and_by_which_table_matching_is_done_on_the_device(
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    cuda: Cuda,
+    kernels: Callable[[bool], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    kernels(True)
 
     def said() -> str:
         execute(["doctor", "--json"])
         return next(line["state"] for line in json.loads(capfd.readouterr().out) if "matching" in line["what"])
 
-    assert said() == "never: not measured on this model"
+    assert said() == "agrees with the CPU; not used: not measured on this model"
     table = crossover.Crossover(torch.cuda.get_device_name(0), (crossover.Point(1, 100, {"cuda": 1.0, "cpp": 2.0}),))
     crossover.own().write_text(json.dumps(table.to_json()))
-    assert said() == "chosen by size, from 1 measured cases"
+    assert said() == "agrees with the CPU; by size, from 1 measured cases"
+    kernels(False)
+    assert said().startswith("backend 'cuda-fused' differs from 'cpp' in columns for (3, ")
     crossover.own().write_text("[]")
     assert "is no table of crossovers" in said()
+
+
+@pytest.mark.parametrize("kind", ["cuda", "crossover"])
+def test_kernels_that_are_wrong_on_the_device_are_not_timed(
+    kind: str, cuda: Cuda, kernels: Callable[[bool], None]
+) -> None:
+    kernels(True)
+    case = sides.KINDS[kind]
+    assert set(case.names(2, 20, 1)) <= set(case.make(0, 2, 20, 1))
+    kernels(False)
+    with pytest.raises(UserError, match="'cuda-fused' differs from 'cpp' in columns"):
+        case.make(0, 2, 20, 1)
 
 
 def test_what_cells_processes_are_forked_from_never_began_cuda() -> None:
