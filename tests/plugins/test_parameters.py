@@ -18,6 +18,7 @@ TRAINED = ("clip_adapter", "cocoop", "coop", "fsnl", "learning_to_name", "taskre
 WEIGHTS = (
     *(("gda", "alpha"), ("gda", "alpha_one_shot"), ("tip_adapter", "alpha"), ("tip_adapter", "beta")),
     *(("taskres", "alpha"), ("transclip", "text_weight"), ("linear_probe", "c")),
+    *(("transclip", "likelihood_weight"), ("transclip", "neighbour_weight")),
 )
 REFUSED = [
     *((name, parameter, value) for name in TRAINED for parameter, value in (("epochs", "-1"), ("lr", "nan"))),

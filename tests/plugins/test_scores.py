@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize
 
+from harness.method import build
 from harness.types.vocabulary import Vocabulary
 from harness_plugins.gda import GDA
 from harness_plugins.linear_probe import LinearProbe
 from harness_plugins.tip_adapter import TipAdapter
+from harness_plugins.transclip import TransCLIP
 from harness_plugins.zero_shot import TEMPLATES, ZeroShot
 
 from .plain import HINT, NAMES, SCALE, SIZE, plain_task, text_feature
@@ -92,3 +96,47 @@ def test_linear_probe_is_the_minimum_of_the_regularised_cross_entropy(c):
     weight, bias = best[: len(NAMES) * SIZE].reshape(len(NAMES), SIZE), best[len(NAMES) * SIZE :]
     found = scores(LinearProbe(c=c))
     np.testing.assert_allclose(probabilities(found), probabilities(QUERY @ weight.T + bias), atol=2e-3)
+
+
+@pytest.mark.parametrize(("preset", "likelihood", "mean"), [(None, 1.0, False), ("paper", 1 / 50, True)])
+def test_transclip_weighs_as_its_equations_and_its_preset_as_its_authors(preset, likelihood, mean):
+    """Against sums over images, names and coordinates, with one round of two sweeps, for pool and other images.
+
+    The authors' code: the likelihood to the power of 1/50, and over the neighbours of both directions their mean.
+    """
+    text, near = prompts(NAMES), 3
+    prior, cosine = probabilities(SCALE * QUERY @ text.T), QUERY @ QUERY.T
+    pull = np.zeros_like(cosine)
+    for i, row in enumerate(cosine):
+        for j in sorted(set(range(len(QUERY))) - {i}, key=lambda j: -row[j])[:near]:
+            pull[i, j] += max(row[j], 0) / (2 * near if mean else 2)
+            pull[j, i] += max(row[j], 0) / (2 * near if mean else 2)
+    means = []
+    for y in range(len(NAMES)):
+        surest = np.argsort(-prior[:, y])[:4]
+        means.append((prior[surest, y, None] * QUERY[surest]).sum(axis=0))
+    means = [m / np.linalg.norm(m) for m in means]
+    variance, z = np.full(SIZE, 1 / SIZE), prior
+
+    def density(images):
+        return likelihood * np.array([[-(((x - m) ** 2) / variance).sum() / 2 for m in means] for x in images])
+
+    for last in (False, True):
+        for _ in range(2):
+            z = prior * np.exp(density(QUERY) + pull @ z)
+            z /= z.sum(axis=1, keepdims=True)
+        if not last:
+            means = [sum(p * x for p, x in zip(z[:, y], QUERY, strict=True)) for y in range(len(NAMES))]
+            means = [m / np.linalg.norm(m) for m in means]
+            terms = [p * (x - m) ** 2 for x, row in zip(QUERY, z, strict=True) for p, m in zip(row, means, strict=True)]
+            variance = sum(terms) / len(QUERY)
+    method = replace(build("transclip", TransCLIP, preset), confident=4, rounds=1, sweeps=2)
+    method.fit(replace(plain_task(), _unlabeled=torch.from_numpy(QUERY)))
+    vocabulary = Vocabulary.of(HINT, oop=NAMES)
+    found = method.scores(torch.from_numpy(QUERY), vocabulary).numpy()
+    np.testing.assert_allclose(probabilities(found), z, rtol=1e-9, atol=1e-12)
+    found = method.scores(torch.from_numpy(SUPPORT), vocabulary).numpy()
+    posterior = probabilities(SCALE * SUPPORT @ text.T) * np.exp(density(SUPPORT))
+    np.testing.assert_allclose(
+        probabilities(found), posterior / posterior.sum(axis=1, keepdims=True), rtol=1e-9, atol=1e-12
+    )
