@@ -25,10 +25,15 @@ ONE = 2**26
 
 @dataclass
 class ClusterVote(KMeansNaming):
-    """k-means clusters, named one-to-one by the votes of their images (Zhang et al., CVPR 2024)."""
+    """k-means clusters, named one-to-one by the votes of their images (Zhang et al., AAAI 2024).
+
+    The first two steps of the paper's cluster-vote-prompt-realign, once, for a vocabulary that holds the pool's names
+    and no others. Its further steps are not here: more rounds over a large vocabulary, prompts written by a language
+    model, and the image encoder that is trained on the result.
+    """
 
     needs = Needs(unlabeled=True, clusters=True, vocabulary=True)
-    paper = "Zhang et al., CVPR 2024"
+    paper = "Zhang et al., AAAI 2024"
     presets = {"paper": {}}  # noqa: RUF012
 
     score: Literal["vote", "centroid", "sum"] = "vote"
