@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import heapq
 import itertools
 import math
 import statistics
@@ -15,10 +17,13 @@ from harness.metrics import (
     best_naming,
     cluster_accuracy,
     h_mean,
+    judge,
     judge_clusters,
+    judge_discovery,
     mean_std,
     normalised_cluster_accuracy,
     top1,
+    worst_decile,
 )
 
 from .makers import few, fractions
@@ -40,6 +45,58 @@ def test_top1_is_the_share_of_equal_pairs(pairs: list[tuple[int, int]]) -> None:
 def test_top1_refuses_nothing_and_unequal_shapes(predicted: list[int], label: list[int]) -> None:
     with pytest.raises(ValueError, match=r"no image|must be \(n,\)"):
         top1(np.array(predicted), np.array(label))
+
+
+@few
+@given(st.one_of(st.lists(fractions | st.none(), min_size=n, max_size=n + 4) for n in (1, 8, 17, 28)).filter(any))
+def test_the_worst_decile_is_the_mean_of_the_least_tenth_of_the_known(found: list[float | None]) -> None:
+    known = [a for a in found if a is not None]
+    tenth = max(n for n in (1, 2, 3) if n == 1 or n * 10 <= len(known))
+    assert worst_decile(found) == pytest.approx(statistics.fmean(heapq.nsmallest(tenth, known)))
+
+
+@few
+@given(st.data(), st.integers(1, 4), st.integers(1, 3))
+def test_every_figure_of_a_cell_is_what_counting_gives(data: st.DataObject, oop: int, ip: int) -> None:
+    def pairs(names: int, columns: int) -> list[tuple[int, int]]:
+        one = st.tuples(st.integers(0, columns - 1), st.integers(0, names - 1))
+        return data.draw(st.lists(one, min_size=1, max_size=12))
+
+    def share(right: list[bool]) -> float:
+        return sum(right) / len(right)
+
+    own = {"oop": pairs(oop, oop), "ip": pairs(ip, ip)}
+    label = {side: np.array([y for _, y in drawn]) for side, drawn in own.items()}
+    predicted = {side: np.array([p for p, _ in drawn]) for side, drawn in own.items()}
+    joint = {
+        side: data.draw(st.lists(st.integers(0, oop + ip - 1), min_size=len(y), max_size=len(y)))
+        for side, y in label.items()
+    }
+    predicted |= {f"joint_{side}": np.array(columns) for side, columns in joint.items()}
+    before = data.draw(st.lists(st.integers(0, ip - 1), min_size=len(own["ip"]), max_size=len(own["ip"])))
+
+    right = {side: [p == y for p, y in drawn] for side, drawn in own.items()}
+    right["joint_oop"] = [p == y for p, (_, y) in zip(joint["oop"], own["oop"], strict=True)]
+    right["joint_ip"] = [p - oop == y for p, (_, y) in zip(joint["ip"], own["ip"], strict=True)]
+    wanted = {f"{key}_top1": share(those) for key, those in right.items()}
+    wanted["joint_top1"] = share(right["joint_oop"] + right["joint_ip"])
+    for h, a, b in (("h_mean", "oop_top1", "ip_top1"), ("joint_h_mean", "joint_oop_top1", "joint_ip_top1")):
+        wanted[h] = statistics.harmonic_mean([wanted[a], wanted[b]])
+    if zero_shot := share([p == y for p, (_, y) in zip(before, own["ip"], strict=True)]):
+        wanted["ip_retention"] = wanted["ip_top1"] / zero_shot
+    classes = {
+        side: tuple(share(hits) if (hits := [p == y for p, y in own[side] if y == c]) else None for c in range(names))
+        for side, names in (("oop", oop), ("ip", ip))
+    }
+    wanted["oop_worst_decile"] = min(a for a in classes["oop"] if a is not None)
+
+    values, per_class = judge(predicted, label, {"oop": oop, "ip": ip}, np.array(before))
+    assert values == pytest.approx(wanted)
+    assert per_class == classes
+    alone, of_oop = judge({"oop": predicted["oop"]}, label, {"oop": oop, "ip": ip})
+    assert alone == {key: values[key] for key in ("oop_top1", "oop_worst_decile")}
+    assert of_oop == {"oop": per_class["oop"]}
+    assert "ip_retention" not in judge(predicted, label, {"oop": oop, "ip": ip})[0]
 
 
 @few
@@ -159,3 +216,25 @@ def test_the_gap_is_ip_minus_oop() -> None:
     assert (values["ip_cluster_acc"], values["oop_cluster_acc"], values["cluster_gap"]) == (1.0, 0.75, 0.25)
     assert (values["ip_cluster_nca"], values["oop_cluster_nca"], values["nca_gap"]) == (1.0, 0.5, 0.5)
     assert set(judge_clusters({"oop": label["oop"]}, label)) == {"oop_cluster_acc", "oop_cluster_nca"}
+
+
+@few
+@given(
+    st.lists(st.tuples(st.integers(-1, 3), st.integers(0, 3)), min_size=1, max_size=25),
+    st.permutations([-1, -1, 0, 1, 2, 3, 4]),
+)
+def test_what_was_discovered_is_what_counting_gives(pairs: list[tuple[int, int]], order: list[int]) -> None:
+    names = order[:4]
+    cluster, label = np.array(pairs).T
+    inside = [(c, y) for c, y in pairs if c >= 0]
+    held = {c: collections.Counter(y for d, y in inside if d == c) for c, _ in inside}
+    best = _by_permutations(*np.array(inside).T) * len(inside) if inside else 0
+    apt = [counts[names[c]] == max(counts.values()) for c, counts in held.items()]
+    assert judge_discovery(cluster, np.array(names), label) == pytest.approx(
+        {
+            "named_acc": sum(names[c] == y for c, y in inside) / len(pairs),
+            "cluster_acc": best / len(pairs),
+            "coverage": sum(names[c] >= 0 for c, _ in inside) / len(pairs),
+            "matching_acc": sum(apt) / len(apt) if apt else 0.0,
+        }
+    )
