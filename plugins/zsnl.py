@@ -38,6 +38,12 @@ class ZSNL(NameTuning):
     with the protocol's prompts). Where names tell nothing the shares are alike, and what is left decides: near
     zero-shot's answer, averaged over a cluster. 4. Names are learned on the confident images with FSNL's loss (a).
     5. More rounds match and learn again, from the learned names.
+
+    The preset ``paper`` has the steps of the released scripts that cluster by k-means. They cluster the images that
+    they score, together with IP images and in a split of their own; here it is the OOP images that are scored. Not here
+    are their image encoder trained by contrastive mean shift, and new crops of the images at every step: a pool has
+    whole images. They draw the 16 images of a name at random, leave names without images out of the loss, and do not
+    score images of such names.
     """
 
     needs = Needs(unlabeled=True, ip=True, clusters=True, vocabulary=True)
@@ -45,7 +51,7 @@ class ZSNL(NameTuning):
     presets = {  # noqa: RUF012
         "paper": PAPER
         | {"assign": "clusters", "known": "nothing", "shifts": 0, "restarts": 10, "confident": 16, "least": 20}
-        | {"lr": None, "images_per_batch": 4, "epochs": 100, "views": 1}
+        | {"lr": None, "images_per_batch": 4, "epochs": 100, "views": 1, "pool": "test-unlabeled"}
     }
 
     pool: Pool = "train-unlabeled"
@@ -63,7 +69,7 @@ class ZSNL(NameTuning):
     confident: Count | None = None
     """Images of each name to learn from: those of greatest confidence, or all."""
     least: Count = 1
-    """Images that a name must have to be learned."""
+    """Images that a name must have to be learned from them; one of fewer is among those that are told apart from it."""
     images_per_batch: Count | None = None
     """A batch holds this times as many images as there are names to learn; None takes all of them."""
     epochs: Whole = 30

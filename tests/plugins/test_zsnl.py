@@ -76,6 +76,7 @@ def test_the_papers_preset_matches_the_means_of_the_best_fitting_clusters_with_t
     cosine = means(pool, found.cluster[None], 5)[0] @ text.T
     assert found.name.tolist() == linear_sum_assignment(cosine.double().numpy(), maximize=True)[1].tolist()
     assert (paper.epochs, paper.optimizer, paper._peak(452)) == (100, "sgd", pytest.approx(452 / 128 * 2e-4))
+    assert paper.pool == "test-unlabeled"  # as the released scripts; six domains have 20 train images of a class
 
 
 def test_a_batch_of_the_papers_preset_is_of_the_names_that_have_images(monkeypatch):
