@@ -55,7 +55,11 @@ class Batch:
 
 @dataclass
 class Trained(Method):
-    """A method that is fitted by gradient descent. Nothing is selected: what the last epoch learned is what counts."""
+    """A method that is fitted by gradient descent. Nothing is selected: what the last epoch learned is what counts.
+
+    The defaults are our own, for features that are cached: Adam on the whole images, mostly all of the support in one
+    batch. The optimizer, batches, crops and epochs of the LAION-Beyond paper are the preset ``paper``.
+    """
 
     epochs: Epochs = 60
     """Passes over the support images."""

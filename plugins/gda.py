@@ -34,8 +34,9 @@ class GDA(Method):
     All views of all shots are rows. With means m, centred rows R, n rows and d dimensions:
     ``K = d * inverse(R'R + trace(R'R) / (n - 1) * I)``, ``w = K m``, ``b = -log(classes) - m'K m / 2``,
     ``scores = zero-shot + alpha * (x'w + b)``. The weight alpha is chosen inside the support, by leaving out one shot
-    of every class after the other; nothing else is looked at. R can be borrowed: images of IP classes around their own
-    means show how images of a class differ, also where there is one shot.
+    of every class after the other; nothing else is looked at. (The authors choose it on all validation images.) R can
+    be borrowed: images of IP classes around their own means show how images of a class differ, also where there is one
+    shot.
 
     A name without support has no Gaussian: the discriminant moves probability among the names that have one, their sum
     stays that of zero-shot, and other names keep their scores.
@@ -53,7 +54,8 @@ class GDA(Method):
     """Whose rows R are: labelled IP images, or the paper's views of the support, which need no IP images. On held-out
     OOP images of the miniature (three seeds) ip has 73.1 % at one shot and 83.6 % at four, four views 71.6 and 82.8."""
     views: Count = 1
-    """Views of each support image. One view of one shot shows no spread of its own."""
+    """Views of each support image. One view of one shot shows no spread of its own. The paper's ten are crops; here the
+    first view is the whole image."""
     crop: Share = 0.5
     """Least share of the area that a view's crop has; the paper's."""
 

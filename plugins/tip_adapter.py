@@ -35,7 +35,8 @@ class TipAdapter(Method):
     """A key-value cache over the support images, added to the zero-shot scores (Zhang et al., ECCV 2022).
 
     ``scores = zero-shot + alpha * exp(-beta * (1 - image @ support.T)) @ one-hot labels``. Alpha and beta are what
-    classifies most of the few-shot validation images, over ``ALPHAS`` and ``BETAS``; of equals the smallest.
+    classifies most of the few-shot validation images, over ``ALPHAS`` and ``BETAS``; of equals the smallest. (The
+    authors look at all validation images, over 20 and 200 even steps to ends of each data set's own.)
 
     The paper has no names without support. Here the cache moves probability among the names that have some, their sum
     stays that of zero-shot, and other names keep their scores.
@@ -50,7 +51,8 @@ class TipAdapter(Method):
     beta: Weight | None = None
     """Sharpness of the affinity; None chooses it on the validation draw."""
     views: Count = 1
-    """Views of each support image; its key is their mean, made a unit row."""
+    """Views of each support image; its key is their mean, made a unit row. The paper's ten are crops; here the first
+    view is the whole image."""
     crop: Share = 0.5
     """Least share of the area that a view's crop has; the paper's."""
 
