@@ -327,22 +327,25 @@ def classes_of(label: np.ndarray, correct: np.ndarray) -> np.ndarray:
     return np.array([correct[label == c].mean() for c in np.unique(label)])
 
 
-def test_the_worst_decile_is_that_of_the_same_classes_in_every_replicate() -> None:
+@pytest.mark.parametrize("classes", [6, 25])
+def test_the_worst_decile_is_that_of_the_same_classes_in_every_replicate(classes: int) -> None:
     rng = np.random.default_rng(0)
-    label = rng.permutation(np.repeat(np.arange(25), [1, *[12] * 24]))
-    answers = (rng.random((300 - 11, 3)) < 0.5).astype(np.float32)
-    answers[label == 0] = 0  # one image: in a third of the replicates it is not drawn
+    label = rng.permutation(np.repeat(np.arange(classes), [2, 40, 3, *[12] * (classes - 3)]))
+    answers = (rng.random((len(label), 3)) < [0.8, 0.9, 0.9]).astype(np.float32)
+    answers[label == 0] = [[1, 0, 1], [0, 0, 0]]  # in a seventh of the replicates neither image is drawn
+    answers[label == 1] = rng.random((40, 3)) < 0.55  # of the worst share, but of many right answers
     weights = list(resampling.drawn("data", "oop", len(label)))
     found = resampling.worst_decile(weights, answers, label)
     assert found.shape == (REPLICATES, 3)
     every = np.concatenate(weights)
+    assert {0, 1} < set(every[:50, label == 0].sum(axis=1).tolist())
     assert resampling.worst_decile([np.ones((1, len(label)), dtype=np.float32)], answers, label)[0] == pytest.approx(
         [worst_decile(classes_of(label, column)) for column in answers.T]
     )
     for column in range(3):
         own = classes_of(label, answers[:, column])
-        worst = np.argsort(own, kind="stable")[:2]
-        for b in (0, 1, 2, 3, 4, 1999):
+        worst = np.argsort(own, kind="stable")[: max(1, classes // 10)]
+        for b in (*range(50), 1999):
             values = []
             for c in worst:
                 w = every[b][label == c]
