@@ -41,7 +41,8 @@ class FSNL(NameTuning):
     caption_weight: Share = 0.5
     """Weight of loss (b); loss (a) has the rest. 0 learns without captions."""
     captions_per_class: Count | None = 1
-    """Captions of each class that a batch's loss (b) uses, drawn anew for every batch; None uses all."""
+    """Captions of each class that a batch's loss (b) uses, drawn anew for every batch; None uses all,
+    as the paper does."""
     swap: Literal["random", "similar", "none"] = "random"
     """Where a caption's context comes from: any other class, the most similar one in the batch, or its own."""
 

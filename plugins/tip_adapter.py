@@ -51,8 +51,8 @@ class TipAdapter(Method):
     beta: Weight | None = None
     """Sharpness of the affinity; None chooses it on the validation draw."""
     views: Count = 1
-    """Views of each support image; its key is their mean, made a unit row. The paper's ten are crops; here the first
-    view is the whole image."""
+    """Views of each support image; its key is the mean of their unit rows, made a unit row. The authors' ten are crops,
+    and their mean is of rows as they leave the encoder; here the first view is the whole image."""
     crop: Share = 0.5
     """Least share of the area that a view's crop has; the paper's."""
 
