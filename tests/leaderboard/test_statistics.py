@@ -122,6 +122,14 @@ def test_replicates_are_what_a_plain_loop_over_the_draws_gives() -> None:
             assert found[b] == pytest.approx(sum(w * v for w, v in zip(seeds[b], per_seed, strict=True)), rel=1e-6)
 
 
+def test_a_replicate_without_a_right_answer_has_an_h_mean_of_zero() -> None:
+    made = Made()
+    row = made.row("a", right(0, 40), right(1 / 30, 30))
+    found = made.bootstrap("h_mean", row).of(row, "Animals")
+    assert found is not None
+    assert not found.any()
+
+
 def test_rows_are_paired_on_the_same_images() -> None:
     made = Made()
     one, other = made.row("a", right(0.50, 2000)), made.row("b", right(0.48, 2000))
@@ -263,7 +271,14 @@ def test_a_row_with_a_hole_has_no_interval_of_its_mean(tmp_path: Path, shared_la
     draws = Draws(board.rows, [evidence] * 2, ["oop_top1"]).of("oop_top1")
     row = next(r for r in board.rows if r.method == "fsnl")
     assert draws.of(row, MEAN) is None
-    assert draws.of(row, "Insects_Spiders") is not None
+    whole, evidence_of_whole = open_file(shared_lab.out)
+    (same,) = (r for r in whole.rows if r.method == "fsnl")
+    before = Draws(whole.rows, [evidence_of_whole] * len(whole.rows), ["oop_top1"]).of("oop_top1")
+    for domain, unchanged in (("Insects_Spiders", True), ("Animals", False)):
+        found, wanted = draws.of(row, domain), before.of(same, domain)
+        assert found is not None
+        assert wanted is not None
+        assert np.array_equal(found, wanted) == unchanged, "a seed is lacking where it failed, and nowhere else"
     assert ranks(board.rows, draws)[board.rows.index(row)] is None
 
 
