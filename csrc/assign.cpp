@@ -6,7 +6,8 @@
 //
 //   1. prices        N = M: p_j = max_i S_ij, each row may keep one column where it is the maximum; N < M: p = 0
 //   2. scaling       N = M >= 64 and many rows still free: rounds of bids that raise a price by epsilon more than they need, from
-//                    coarse to fine (Bertsekas 1988). Only the prices are kept: they shorten the paths
+//                    a 64th of the range of S to about an (8 N)th (Bertsekas 1988). Only the prices are kept: they shorten the
+//                    paths
 //   3. bidding       each free row takes its best column and raises its price by the lead over the second best; the row that
 //                    lost it bids next. About two bids per row: more save fewer paths than they cost on CLIP-like matrices
 //   4. paths         each row that is still free: Dijkstra over the columns with the lengths u_i - (S_ij - p_j), which are
@@ -34,9 +35,9 @@ constexpr int kFree = -1;
 constexpr int kScaled = 64;  // rows from which scaling saves more on paths than it takes
 constexpr int kOwnedBit = 30, kOwned = 1 << kOwnedBit;
 
-template <class T>
+template <class T, int bytes>
 struct Solver {
-    using W = Wide<T>;
+    using W = Wide<T, bytes>;
     using V = typename W::Vector;
     static constexpr T kMost = std::numeric_limits<T>::max();
     static constexpr T kLeast = std::numeric_limits<T>::min();
@@ -65,7 +66,7 @@ struct Solver {
         ++steps;
         V first = W::all(kMost), second = W::all(kMost), where{}, j = W::count();
         for (int k = 0; k < stride; k += W::lanes, j += W::lanes) {
-            const V loss = W::load(&price[k]) - load_as<T>(row(i) + k);
+            const V loss = W::load(&price[k]) - load_as<T, bytes>(row(i) + k);
             where = loss < first ? j : where;
             second = W::lesser(second, W::greater(first, loss));
             first = W::lesser(first, loss);
@@ -82,8 +83,8 @@ struct Solver {
         ++steps;
         V where = W::all(kMost), j = W::count();
         for (int k = 0; k < stride; k += W::lanes, j += W::lanes) {
-            const V free = load_as<T>(&row_of[k]) < 0 ? j : W::all(kMost);
-            where = W::lesser(where, W::load(&price[k]) - load_as<T>(row(i) + k) == loss ? free : W::all(kMost));
+            const V free = load_as<T, bytes>(&row_of[k]) < 0 ? j : W::all(kMost);
+            where = W::lesser(where, W::load(&price[k]) - load_as<T, bytes>(row(i) + k) == loss ? free : W::all(kMost));
         }
         const T lowest = W::smallest(where);
         return lowest < columns ? int(lowest) : kFree;  // padding is no column
@@ -100,17 +101,20 @@ struct Solver {
         previous.resize(stride);
     }
 
-    HARNESS_INLINE void column_maxima() {
-        using I = Wide<std::int32_t>;
+    // The range of the similarities.
+    HARNESS_INLINE T column_maxima() {
+        using I = Wide<std::int32_t, bytes>;
         Lines<std::int32_t>& top = next;
         Lines<std::int32_t>& who = previous;
         top.assign(s, s + stride);
         std::fill(who.begin(), who.end(), 0);
-        for (int i = 1; i < rows; ++i)
+        typename I::Vector low = I::all(*s);
+        for (int i = 0; i < rows; ++i)
             for (int k = 0; k < stride; k += I::lanes) {
-                const I::Vector x = I::load(row(i) + k), t = I::load(&top[k]), more = x > t;
+                const typename I::Vector x = I::load(row(i) + k), t = I::load(&top[k]), more = x > t;
                 I::store(&top[k], more ? x : t);
                 I::store(&who[k], more ? I::all(i) : I::load(&who[k]));
+                low = I::lesser(low, x);
             }
         for (int j = 0; j < columns; ++j) {
             price[j] = top[j];
@@ -119,6 +123,7 @@ struct Solver {
                 row_of[j] = who[j];
             }
         }
+        return T(*std::max_element(top.begin(), top.begin() + columns)) - I::smallest(low);
     }
 
     HARNESS_INLINE void release() {
@@ -126,16 +131,16 @@ struct Solver {
         std::fill(row_of.begin(), row_of.end(), kFree);
     }
 
-    HARNESS_INLINE void scale() {
+    HARNESS_INLINE void scale(T range) {
         if (rows < kScaled || std::count(column_of.begin(), column_of.end(), kFree) <= rows / 8) return;
-        for (const int bits : {21, 19, 17}) {
+        for (int part = 64; part <= 4096 && part <= 8 * rows; part *= 4) {
             release();
             waiting.resize(rows);
             for (int i = 0; i < rows; ++i) waiting[i] = rows - 1 - i;
             for (int budget = 8 * rows; budget > 0 && int(waiting.size()) > rows / 64; --budget) {
                 const int i = waiting.back();
                 const Best b = best(i);
-                const T raised = price[b.column] + (b.first - b.second) + (T(1) << bits);
+                const T raised = price[b.column] + (b.first - b.second) + std::max(range / part, T(1));
                 if (raised > kLimit / 2) return release();  // far from a cosine's prices; what we have must do
                 waiting.pop_back();
                 price[b.column] = raised;
@@ -194,7 +199,7 @@ struct Solver {
             V least = W::all(kMost), where = least;
             const V shift = W::all(offset);
             for (int k = 0; k < stride; k += W::lanes) {
-                const V through = shift + (W::load(&price[k]) - load_as<T>(row(i) + k));
+                const V through = shift + (W::load(&price[k]) - load_as<T, bytes>(row(i) + k));
                 const V old = W::load(&distance[k]);
                 const V shorter = through < old;
                 const V now = shorter ? through : old;
@@ -246,8 +251,7 @@ struct Solver {
             return true;
         }
         if (rows == columns) {
-            column_maxima();
-            scale();
+            scale(column_maxima());
         }
         if (!bid()) return false;
         for (int j = 0; j < stride; ++j) rank[j] = T(j) + (j < columns && row_of[j] == kFree ? 0 : kOwned);
@@ -269,7 +273,7 @@ struct Solver {
         for (int i = 0; i < rows; ++i) {
             V least = W::all(kMost);
             for (int k = 0; k < stride; k += W::lanes) {
-                const V loss = W::load(&price[k]) - load_as<T>(row(i) + k);
+                const V loss = W::load(&price[k]) - load_as<T, bytes>(row(i) + k);
                 least = loss < least ? loss : least;
             }
             const T loss = W::smallest(least);
@@ -278,7 +282,7 @@ struct Solver {
             for (int word = 0; word < words; ++word) {
                 V equal{};
                 const int from = word * 64, to = std::min(from + 64, stride);
-                for (int k = from; k < to; k += W::lanes) equal |= (W::load(&price[k]) - load_as<T>(row(i) + k)) == loss;
+                for (int k = from; k < to; k += W::lanes) equal |= (W::load(&price[k]) - load_as<T, bytes>(row(i) + k)) == loss;
                 if (W::smallest(equal) == 0) continue;
                 std::uint64_t bits = 0;
                 for (int j = from; j < std::min(from + 64, columns); ++j) bits |= std::uint64_t(value(i, j) == -loss) << (j - from);
@@ -291,36 +295,42 @@ struct Solver {
     }
 };
 
-HARNESS_CLONES bool solve_narrow(Solver<std::int32_t>& solver, Assignment& found, TightGraph& graph) {
-    if (!solver.solve()) return false;
-    solver.certify(found, graph);
-    return true;
+struct Matrix {
+    const std::int32_t* s;
+    int rows, columns;
+};
+
+// A solver keeps its buffers for the next matrix of its thread.
+template <class Solver>
+__attribute__((noinline)) Solver& kept() {
+    static thread_local Solver solver;
+    return solver;
 }
 
-// GCC 12 fails with an internal error when it compiles this for x86-64-v4.
-HARNESS_CLONES_WITHOUT_V4 bool solve_wide(Solver<std::int64_t>& solver, Assignment& found, TightGraph& graph) {
-    if (!solver.solve()) return false;
-    solver.certify(found, graph);
-    return true;
-}
+// False when T is too narrow.
+template <class T>
+struct Solve {
+    template <int bytes>
+    static HARNESS_INLINE bool run(const Matrix& matrix, Assignment& found, TightGraph& graph) {
+        // GCC 12 fails with an internal error on masks of 64 bytes of int64
+        auto& solver = kept<Solver<T, sizeof(T) == 8 ? std::min(bytes, 32) : bytes>>();
+        solver.s = matrix.s;
+        solver.rows = matrix.rows;
+        solver.columns = matrix.columns;
+        solver.stride = padded(matrix.columns);
+        if (!solver.solve()) return false;
+        solver.certify(found, graph);
+        return true;
+    }
+};
 
 }  // namespace
 
 void assign(const std::int32_t* similarity, int rows, int columns, std::int64_t largest, Assignment& found) {
-    static thread_local Solver<std::int32_t> narrow;
     static thread_local TightGraph graph;
-    narrow.s = similarity;
-    narrow.rows = rows;
-    narrow.columns = columns;
-    narrow.stride = padded(columns);
-    if (largest > (1 << 28) || !solve_narrow(narrow, found, graph)) {
-        Solver<std::int64_t> wide;
-        wide.s = similarity;
-        wide.rows = rows;
-        wide.columns = columns;
-        wide.stride = padded(columns);
-        solve_wide(wide, found, graph);
-    }
+    const Matrix matrix{similarity, rows, columns};
+    if (largest > (1 << 28) || !widest<Solve<std::int32_t>>(matrix, found, graph))
+        widest<Solve<std::int64_t>>(matrix, found, graph);
     if (found.gap == 0) graph.lowest(found.column_of_row);
 }
 

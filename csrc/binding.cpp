@@ -1,8 +1,11 @@
 // Python sees whole batches as addresses: no tensor library's headers, no copy. harness/matching checks everything first.
 
+#include <algorithm>
+
 #include <pybind11/pybind11.h>
 
 #include "match_cpu.hpp"
+#include "wide.hpp"
 
 #ifdef HARNESS_WITH_CUDA
 #include "match_cuda.hpp"
@@ -89,6 +92,11 @@ PYBIND11_MODULE(_native, module) {
         },
         py::arg("similarity"), py::arg("batch"), py::arg("n"), py::arg("m"), py::arg("threads"), py::arg("columns"),
         py::arg("total"), py::arg("gap"), py::arg("valid"), py::arg("steps") = Address(0));
+
+    // For tests, and for measuring what a lesser processor would take: the results are the same.
+    module.def(
+        "limit_registers",
+        [](int bytes) { return harness::register_bytes = std::min(bytes, harness::processor_bytes()); }, py::arg("bytes"));
 
 #ifdef HARNESS_WITH_CUDA
     module.attr("cuda") = true;

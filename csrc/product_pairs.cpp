@@ -172,7 +172,7 @@ const Product* pairs() {
     static constexpr Product product{"pairs", kRows, kColumns, bytes, pack, interleave, dots};
     static const bool possible = __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
                                  __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    return possible ? &product : nullptr;
+    return possible && register_bytes == 64 ? &product : nullptr;
 }
 
 }  // namespace harness

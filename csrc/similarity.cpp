@@ -21,9 +21,43 @@ namespace harness {
 
 namespace {
 
-using Doubles = Wide<double>;
-
 constexpr double kRound = 6755399441055744.0;  // 1.5 * 2^52: adding and subtracting it rounds to even
+
+// The largest magnitude of a row, as bits: without the sign, floats order like integers, and NaN lies above infinity.
+struct LargestBits {
+    template <int bytes>
+    static HARNESS_INLINE std::int32_t run(const float* row, int dimension) {
+        using Words = Wide<std::int32_t, bytes>;
+        typename Words::Vector most{};
+        int d = 0;
+        for (; d + Words::lanes <= dimension; d += Words::lanes)
+            most = Words::greater(most, Words::load(reinterpret_cast<const std::int32_t*>(row + d)) & 0x7fffffff);
+        std::int32_t largest = -Words::smallest(-most);
+        for (; d < dimension; ++d) {
+            std::int32_t word;
+            std::memcpy(&word, row + d, 4);
+            largest = std::max(largest, word & 0x7fffffff);
+        }
+        return largest;
+    }
+};
+
+// dots (count, columns) to whole numbers.
+struct Quantise {
+    template <int bytes>
+    static HARNESS_INLINE void run(const double* dots, int count, int columns, const double* row, const double* column,
+                                   std::int32_t* out, int stride) {
+        using Doubles = Wide<double, bytes>;
+        typedef std::int32_t Ints __attribute__((vector_size(bytes / 2), aligned(4), may_alias));
+        for (int i = 0; i < count; ++i)
+            for (int j = 0; j < columns; j += Doubles::lanes) {
+                const typename Doubles::Vector cosine = Doubles::load(dots + i * columns + j) * (row[i] * Doubles::load(column + j));
+                // times 2^28 is exact, so a fused multiply-add changes nothing
+                *reinterpret_cast<Ints*>(out + std::size_t(i) * stride + j) =
+                    __builtin_convertvector((cosine * 268435456.0 + kRound) - kRound, Ints);
+            }
+    }
+};
 
 }  // namespace
 
@@ -31,22 +65,6 @@ int grid_bits(std::int64_t dimension) {
     int log = 0;
     while ((std::int64_t(1) << log) < dimension) ++log;
     return std::min(22, (53 - log) / 2);
-}
-
-// The largest magnitude of a row, as bits: without the sign, floats order like integers, and NaN lies above infinity.
-HARNESS_CLONES std::int32_t largest_bits(const float* row, int dimension) {
-    using Words = Wide<std::int32_t>;
-    Words::Vector most{};
-    int d = 0;
-    for (; d + Words::lanes <= dimension; d += Words::lanes)
-        most = Words::greater(most, Words::load(reinterpret_cast<const std::int32_t*>(row + d)) & 0x7fffffff);
-    std::int32_t largest = -Words::smallest(-most);
-    for (; d < dimension; ++d) {
-        std::int32_t word;
-        std::memcpy(&word, row + d, 4);
-        largest = std::max(largest, word & 0x7fffffff);
-    }
-    return largest;
 }
 
 Scale scale_of(float largest, int bits) {
@@ -77,7 +95,7 @@ bool Packed::round(const float* x, int k) {
     char* out = width > 1 ? scratch.data() : panel;
     for (int i = k * width; i < (k + 1) * width; ++i, out += bytes) {
         const float* const row = x + std::size_t(i) * dimension;
-        const std::int32_t bits = i < rows ? largest_bits(row, dimension) : 0;
+        const std::int32_t bits = i < rows ? widest<LargestBits>(row, dimension) : 0;
         if (bits >= 0x7f800000) return false;
         if (bits == 0) {  // a zero row, or none
             std::memset(out, 0, bytes);
@@ -91,19 +109,6 @@ bool Packed::round(const float* x, int k) {
     return true;
 }
 
-// dots (count, columns) to whole numbers.
-HARNESS_CLONES void quantise(const double* dots, int count, int columns, const double* row, const double* column,
-                             std::int32_t* out, int stride) {
-    typedef std::int32_t Ints __attribute__((vector_size(32), aligned(4), may_alias));
-    for (int i = 0; i < count; ++i)
-        for (int j = 0; j < columns; j += Doubles::lanes) {
-            const Doubles::Vector cosine = Doubles::load(dots + i * columns + j) * (row[i] * Doubles::load(column + j));
-            // times 2^28 is exact, so a fused multiply-add changes nothing
-            *reinterpret_cast<Ints*>(out + std::size_t(i) * stride + j) =
-                __builtin_convertvector((cosine * 268435456.0 + kRound) - kRound, Ints);
-        }
-}
-
 void similarity(const Packed& prototypes, const Packed& names, int first, std::int32_t* out, int stride) {
     const Product& product = *names.product;
     const int count = std::min(kStrip, prototypes.rows - first);
@@ -113,7 +118,7 @@ void similarity(const Packed& prototypes, const Packed& names, int first, std::i
         const int j = k * product.columns;
         product.dots(prototypes.entries.data() + first * prototypes.bytes, prototypes.bytes, padded,
                      names.entries.data() + j * names.bytes, std::min(product.columns, names.rows - j), names.dimension, dots);
-        quantise(dots, count, product.columns, &prototypes.inverse[first], &names.inverse[j],
+        widest<Quantise>(dots, count, product.columns, &prototypes.inverse[first], &names.inverse[j],
                  out + std::size_t(first) * stride + j, stride);
     }
 }

@@ -1,35 +1,62 @@
-// Vectors of sixteen int32, eight int64 or eight double: one 64-byte register with AVX-512, two with AVX2, four with SSE2.
+// Vectors of one register: 64 bytes with AVX-512, 32 with AVX2, 16 otherwise.
 //
-// The loops are written once with the compiler's vector types. HARNESS_CLONES compiles the function it stands before for
-// several instruction sets and picks one when the module is loaded, so that one wheel runs on any x86-64.
+// The loops are written once with the compiler's vector types, and compiled for each of these: `widest` calls what fits the
+// processor, so that one wheel runs on any x86-64. A vector may not be wider than the register: GCC then compares and
+// selects entry by entry, which took an assignment seventeen times as long.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <new>
-#include <utility>
 #include <vector>
 
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
 
-#if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
-#define HARNESS_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#define HARNESS_CLONES_WITHOUT_V4 __attribute__((target_clones("arch=x86-64-v3", "default")))
-#else
-#define HARNESS_CLONES
-#define HARNESS_CLONES_WITHOUT_V4
-#endif
 #define HARNESS_INLINE inline __attribute__((always_inline))
 
 namespace harness {
 
-template <class T>
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
+#define HARNESS_LEVELS 1
+inline int processor_bytes() {
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("x86-64-v4") ? 64 : __builtin_cpu_supports("x86-64-v3") ? 32 : 16;
+}
+#else
+inline int processor_bytes() { return 16; }
+#endif
+
+// Bytes of the registers that are used: the processor's widest, or fewer, which tests ask for.
+inline int register_bytes = processor_bytes();
+
+#ifdef HARNESS_LEVELS
+template <class Kernel, class... Arguments>
+__attribute__((target("arch=x86-64-v4"))) auto with_64(Arguments&... arguments) {
+    return Kernel::template run<64>(arguments...);
+}
+template <class Kernel, class... Arguments>
+__attribute__((target("arch=x86-64-v3"))) auto with_32(Arguments&... arguments) {
+    return Kernel::template run<32>(arguments...);
+}
+#endif
+
+// Kernel::run<bytes>(arguments...), inline, for registers of so many bytes.
+template <class Kernel, class... Arguments>
+auto widest(Arguments&&... arguments) {
+#ifdef HARNESS_LEVELS
+    if (register_bytes == 64) return with_64<Kernel>(arguments...);
+    if (register_bytes == 32) return with_32<Kernel>(arguments...);
+#endif
+    return Kernel::template run<16>(arguments...);
+}
+
+template <class T, int bytes>
 struct Wide {
-    typedef T Vector __attribute__((vector_size(64), aligned(4), may_alias));
-    static constexpr int lanes = 64 / sizeof(T);
+    typedef T Vector __attribute__((vector_size(bytes), aligned(4), may_alias));
+    static constexpr int lanes = bytes / sizeof(T);
 
     static HARNESS_INLINE Vector load(const T* from) { return *reinterpret_cast<const Vector*>(from); }
     static HARNESS_INLINE void store(T* to, Vector x) { *reinterpret_cast<Vector*>(to) = x; }
@@ -42,34 +69,29 @@ struct Wide {
     static HARNESS_INLINE Vector lesser(Vector x, Vector y) { return x < y ? x : y; }  // one instruction, not a mask and a blend
     static HARNESS_INLINE Vector greater(Vector x, Vector y) { return x < y ? y : x; }
     static HARNESS_INLINE T smallest(Vector x) {
-        typedef T Half __attribute__((vector_size(32)));
-        typedef T Quarter __attribute__((vector_size(16)));
-        Half a, b;
-        std::memcpy(&a, &x, 32);
-        std::memcpy(&b, reinterpret_cast<const char*>(&x) + 32, 32);
-        const Half half = a < b ? a : b;
-        Quarter c, d;
-        std::memcpy(&c, &half, 16);
-        std::memcpy(&d, reinterpret_cast<const char*>(&half) + 16, 16);
-        const Quarter quarter = c < d ? c : d;
-        if constexpr (sizeof(T) == 4) {
-            const Quarter other{quarter[2], quarter[3], quarter[0], quarter[1]}, pair = quarter < other ? quarter : other;
-            const Quarter last{pair[1], pair[0], pair[3], pair[2]};
-            return (pair < last ? pair : last)[0];
+        if constexpr (bytes > 16) {
+            using Half = Wide<T, bytes / 2>;
+            typename Half::Vector a, b;
+            std::memcpy(&a, &x, bytes / 2);
+            std::memcpy(&b, reinterpret_cast<const char*>(&x) + bytes / 2, bytes / 2);
+            return Half::smallest(Half::lesser(a, b));
+        } else if constexpr (lanes == 4) {
+            const Vector other{x[2], x[3], x[0], x[1]}, pair = lesser(x, other), last{pair[1], pair[0], pair[3], pair[2]};
+            return lesser(pair, last)[0];
         } else {
-            return quarter[0] < quarter[1] ? quarter[0] : quarter[1];
+            return x[0] < x[1] ? x[0] : x[1];
         }
     }
 };
 
-// Sixteen int32 costs, or eight of them widened to int64.
-template <class T>
-HARNESS_INLINE typename Wide<T>::Vector load_as(const std::int32_t* from) {
+// A register of costs, which are int32: as they are, or widened to int64.
+template <class T, int bytes>
+HARNESS_INLINE typename Wide<T, bytes>::Vector load_as(const std::int32_t* from) {
     if constexpr (sizeof(T) == 4) {
-        return Wide<T>::load(from);
+        return Wide<T, bytes>::load(from);
     } else {
-        typedef std::int32_t Narrow __attribute__((vector_size(32), aligned(4), may_alias));
-        return __builtin_convertvector(*reinterpret_cast<const Narrow*>(from), typename Wide<T>::Vector);
+        typedef std::int32_t Narrow __attribute__((vector_size(bytes / 2), aligned(4), may_alias));
+        return __builtin_convertvector(*reinterpret_cast<const Narrow*>(from), typename Wide<T, bytes>::Vector);
     }
 }
 

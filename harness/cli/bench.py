@@ -191,7 +191,12 @@ def _report(rows: list[benchmark.Row], seeds: int) -> dict[str, Any]:
         "benchmark": "matching",
         "instances": "clip_like",
         "seeds": seeds,
-        "machine": {"cpu": _cpu_model(), "cores": native.usable_cores(), "gpu": _gpu_model()},
+        "machine": {
+            "cpu": _cpu_model(),
+            "cores": native.usable_cores(),
+            "register_bytes": native.registers(),
+            "gpu": _gpu_model(),
+        },
         "versions": {
             "harness": version("laion-beyond-harness"),
             "python": platform.python_version(),

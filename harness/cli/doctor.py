@@ -68,9 +68,11 @@ def _native() -> Check:
     if not native.has_cpp():
         hint = "matching falls back to scipy; install a C++17 compiler, then reinstall"
         return "native module", "not built", hint, True
-    if not native.has_cuda():
-        return "native module", "C++ only", "for CUDA matching install the CUDA toolkit, then reinstall", True
-    return "native module", "C++ and CUDA", "", True
+    registers = f"registers of {native.registers()} bytes"
+    if native.has_cuda():
+        return "native module", f"C++ and CUDA, {registers}", "", True
+    hint = "for CUDA matching install the CUDA toolkit, then reinstall"
+    return "native module", f"C++ only, {registers}", hint, True
 
 
 def _crossover() -> list[Check]:

@@ -45,6 +45,14 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def registers(most: int = 64) -> int:
+    """Let C++ use the processor's widest registers, but none above `most` bytes; how wide they are now, in bytes.
+
+    64 with AVX-512, 32 with AVX2, else 16. Results are the same with all, which is why tests ask for fewer.
+    """
+    return int(module().limit_registers(most))
+
+
 def match(prototypes: NDArray[np.float32], names: NDArray[np.float32], threads: int) -> Solved:
     """Match prototypes (b, n, d) with names (b, m, d) in C++."""
     p, t = np.ascontiguousarray(prototypes, dtype=np.float32), np.ascontiguousarray(names, dtype=np.float32)

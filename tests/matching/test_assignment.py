@@ -113,6 +113,14 @@ def price_war(n):
     return matrix
 
 
+@pytest.mark.parametrize("most", [10**3, 10**6, 2**30])
+def test_scaling_goes_by_the_range_of_the_matrix(most):
+    """The bids of whatever magnitude save paths; with those of cosines, 300 random rows took 40 to 60 steps each."""
+    matrix = np.random.default_rng(0).integers(-most, most, (1, 300, 300)).astype(np.int32)
+    assert native.steps(matrix)[0] < 12 * 300
+    check(matrix[0])
+
+
 @pytest.mark.parametrize("hard", [products, staircase, price_war])
 def test_adversarial_matrices_stay_under_the_step_cap(hard):
     matrix = hard(240)
