@@ -105,6 +105,25 @@ def test_without_an_ip_folder_there_are_no_ip_images(place):
     assert task.ip.image.shape == (0, 1, task.unlabeled.shape[1])
 
 
+def test_every_cell_draws_random_numbers_of_its_own_and_the_same_whatever_the_method(place):
+    @dataclass
+    class Bare(Pooled):
+        needs = Needs()
+
+    job, bench = place
+    both = Workbench.__new__(Workbench)
+    both.__dict__ |= bench.__dict__ | {"domains": dict.fromkeys(("Animals", "Food"), bench.domains["Animals"])}
+
+    def seed(domain, shots, seed, method):
+        spec = job.spec.model_copy(update={"domain": domain, "shots": shots, "seed": seed})
+        return pose(spec, None, method, Template(), both)[0].generator.initial_seed()
+
+    cells = [(domain, shots, own) for domain in ("Animals", "Food") for shots in (0, 1, 2, 4) for own in range(5)]
+    seeds = [seed(*cell, Bare()) for cell in cells]
+    assert len(set(seeds)) == len(cells)
+    assert seed("Animals", 2, 1, Pooled()) == seeds[cells.index(("Animals", 2, 1))]
+
+
 def test_a_perfect_clustering_with_shuffled_ids_is_judged_perfect(place):
     _, bench = place
     label = bench.pool("Animals", "train-unlabeled").label
