@@ -10,7 +10,7 @@
 
 #include "similarity.hpp"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(__x86_64__) && defined(__GNUC__) && (defined(__clang__) || __GNUC__ >= 12)  // by GCC 11 it is slower than doubles
 
 #ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 says this of its own intrinsics (bug 105593)

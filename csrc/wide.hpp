@@ -19,11 +19,14 @@
 
 namespace harness {
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
-#define HARNESS_LEVELS 1
+#if defined(__x86_64__) && defined(__GNUC__)
+#define HARNESS_LEVELS
+#define HARNESS_AVX2 "avx2,fma,bmi,bmi2"
+#define HARNESS_AVX512 HARNESS_AVX2 ",avx512f,avx512bw,avx512cd,avx512dq,avx512vl"
 inline int processor_bytes() {
     __builtin_cpu_init();
-    return __builtin_cpu_supports("x86-64-v4") ? 64 : __builtin_cpu_supports("x86-64-v3") ? 32 : 16;
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("bmi2")) return 16;
+    return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") ? 64 : 32;
 }
 #else
 inline int processor_bytes() { return 16; }
@@ -34,11 +37,11 @@ inline int register_bytes = processor_bytes();
 
 #ifdef HARNESS_LEVELS
 template <class Kernel, class... Arguments>
-__attribute__((target("arch=x86-64-v4"))) auto with_64(Arguments&... arguments) {
+__attribute__((target(HARNESS_AVX512))) auto with_64(Arguments&... arguments) {
     return Kernel::template run<64>(arguments...);
 }
 template <class Kernel, class... Arguments>
-__attribute__((target("arch=x86-64-v3"))) auto with_32(Arguments&... arguments) {
+__attribute__((target(HARNESS_AVX2))) auto with_32(Arguments&... arguments) {
     return Kernel::template run<32>(arguments...);
 }
 #endif
