@@ -25,7 +25,11 @@ STALE = 24 * 3600
 PERMISSIONS = "check its permissions, and those of the folders above"
 """What to do about a file or folder that is there and cannot be used."""
 
-CACHE_HINT = f"{PERMISSIONS}, or choose another cache folder with --cache or HARNESS_CACHE"
+OTHER_CACHE = "choose another cache folder with --cache or HARNESS_CACHE"
+
+CACHE_HINT = f"{PERMISSIONS}, or {OTHER_CACHE}"
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _swept: set[Path] = set()
 
@@ -169,8 +173,9 @@ def cache_root(given: Path | None = None) -> Path:
 
 
 def storage_error(what: str, path: Path, error: OSError, hint: str) -> StorageError:
-    """The sentence for a file that cannot be written."""
-    return StorageError(f"{what} cannot be written to {path}: {(error.strerror or str(error)).lower()}", hint)
+    """The sentence for a file that cannot be written; ``hint`` is what else there is to do where there is no room."""
+    room = "free some space, or " if error.errno in _FULL else ""
+    return StorageError(f"{what} cannot be written to {path}: {(error.strerror or str(error)).lower()}", room + hint)
 
 
 def unreadable(path: Path, error: OSError, hint: str = PERMISSIONS) -> StorageError:
@@ -186,6 +191,6 @@ def refused(error: OSError) -> StorageError | None:
     path, reason = error.filename or "stdout", os.strerror(error.errno or 0).lower()
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return StorageError(f"{path} cannot be used: {reason}", PERMISSIONS)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno in _FULL:
         return StorageError(f"{path} cannot be written: {reason}", "free some space")
     return None

@@ -129,7 +129,7 @@ class Ledger:
 
 
 def _write(path: Path, content: bytes) -> None:
-    save(path, content, "results", "free some space or choose another folder with --out; what is finished is kept")
+    save(path, content, "results", "choose another folder with --out; what is finished is kept")
 
 
 def _read(path: Path) -> Cell | None:

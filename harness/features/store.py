@@ -21,15 +21,13 @@ from numpy.typing import NDArray
 from harness.errors import StorageError, UserError, unknown_name
 from harness.features import shard
 from harness.features.views import CROP, view_name
-from harness.files import CACHE_HINT, listed, require_writable, save, unreadable
+from harness.files import CACHE_HINT, OTHER_CACHE, listed, require_writable, save, unreadable
 
 DEFAULT_LIMIT = 20 * 2**30
 """Bytes that the cache may hold, unless the variable HARNESS_CACHE_LIMIT says otherwise."""
 
 ABOUT = "encoder.txt"
 """The file in an encoder's folder that describes it."""
-
-ROOM = "free some space or choose another cache folder with --cache or HARNESS_CACHE"
 
 _UNITS = {"": 1} | {
     f"{letter}{ending}": base**power
@@ -108,10 +106,10 @@ class FeatureStore:
         Raises:
             StorageError: it cannot.
         """
-        require_writable(self.folder, "features", ROOM)
+        require_writable(self.folder, "features", OTHER_CACHE)
         about = self.folder / ABOUT
         if not about.exists():  # in a shared cache it may be another user's
-            save(about, self._description.encode() + b"\n", "features", ROOM)
+            save(about, self._description.encode() + b"\n", "features", OTHER_CACHE)
 
     def put(self, view: int, digests: list[str], features: NDArray[np.float32], crop: float = CROP) -> None:
         """Add n images as one shard.
@@ -126,7 +124,7 @@ class FeatureStore:
         folder = self.folder / name
         if not folder.is_dir():
             self.prepare()
-        save(folder / file, content, "features", ROOM)
+        save(folder / file, content, "features", OTHER_CACHE)
         index = self._open(name)
         for i, digest in enumerate(digests):
             index[bytes.fromhex(digest)] = _Row(folder / file, i)

@@ -30,7 +30,12 @@ PARTS: dict[Role, dict[str, int]] = {
 """Images a class."""
 
 
-def build(out: Path, progress: Callable[[int, int], None] | None = None, workers: int = 2) -> Path:
+def build(
+    out: Path,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int = 2,
+    hint: str = "choose another folder with --out",
+) -> Path:
     """Write the miniature into the new folder ``out``: byte-identical on every run and for any number of workers.
 
     The folder appears only when it is complete. Returns at once if it is there already.
@@ -39,6 +44,7 @@ def build(out: Path, progress: Callable[[int, int], None] | None = None, workers
         out: the folder to make; it must not exist, or be empty, or be a finished miniature of this world.
         progress: called with (classes done, classes in all).
         workers: processes that draw.
+        hint: where else it could be written.
 
     Returns:
         ``out``.
@@ -56,12 +62,16 @@ def build(out: Path, progress: Callable[[int, int], None] | None = None, workers
             if _is_finished(out):
                 return out
             shutil.rmtree(partial, ignore_errors=True)  # what a killed build left
-            _write(partial, progress, workers)
+            try:
+                _write(partial, progress, workers)
+            except BaseException:  # a full disk stays full otherwise, by a folder that nobody sees
+                shutil.rmtree(partial, ignore_errors=True)
+                raise
             if out.exists():
                 out.rmdir()
             partial.rename(out)
     except OSError as error:
-        raise storage_error("the miniature", out, error, "free some space or choose another folder") from error
+        raise storage_error("the miniature", out, error, hint) from error
     return out
 
 

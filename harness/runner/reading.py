@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.datasets.digests import DigestIndex
 from harness.datasets.layout import Dataset
 from harness.errors import DataError, HarnessError, unknown_name
+from harness.files import OTHER_CACHE
 from harness.miniature import build as miniature_build
 from harness.progress import Reporter, counted
 from harness.runner.domain import DomainData, read_domain
@@ -17,7 +18,8 @@ from harness.types.leaderboard import RowFailure
 def miniature_data(cache: Path, report: Reporter, workers: int) -> Path:
     """The miniature's folder in the cache; drawn on first use."""
     with counted(report, "concepts") as progress:
-        return miniature_build.build(cache / miniature_build.WORLD, partial(progress, "drawing beyond-mini"), workers)
+        drawing = partial(progress, "drawing beyond-mini")
+        return miniature_build.build(cache / miniature_build.WORLD, drawing, workers, OTHER_CACHE)
 
 
 def domain_names(dataset: Dataset, wanted: tuple[str, ...] | None) -> list[str]:

@@ -127,6 +127,18 @@ def test_what_a_killed_build_left_is_replaced(tmp_path):
     assert verify_small(build(tmp_path / "mini", workers=1))
 
 
+@pytest.mark.usefixtures("small")
+def test_a_build_that_fails_leaves_nothing_that_takes_room(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(built, "_dump", full)
+    with pytest.raises(StorageError, match=r"cannot be written to .*: no space left") as error:
+        build(tmp_path / "mini", workers=1)
+    assert error.value.hint == "free some space, or choose another folder with --out"
+    assert list(tmp_path.rglob("*.jpg")) == []
+
+
 def verify_small(root: Path) -> bool:
     return len(list(root.rglob("*.jpg"))) == 20 * 3 + 24 * 2
 

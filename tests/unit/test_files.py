@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import stat
@@ -122,6 +123,12 @@ def test_saving_makes_the_folders_above_or_is_a_sentence(tmp_path: Path) -> None
 
 
 def test_the_sentence_names_what_where_and_why() -> None:
-    error = storage_error("results", Path("out"), OSError(28, "No space left on device"), "free some space")
+    error = storage_error("results", Path("out"), OSError(28, "No space left on device"), "another")
     assert error.message == "results cannot be written to out: no space left on device"
     assert storage_error("results", Path("out"), OSError("Odd"), "").message.endswith(": odd")
+
+
+@pytest.mark.parametrize(("number", "room"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EACCES, False)])
+def test_room_is_advised_where_there_is_none(number: int, room: bool) -> None:
+    hint = storage_error("results", Path("out"), OSError(number, "No"), "choose another folder").hint
+    assert hint == ("free some space, or choose another folder" if room else "choose another folder")
