@@ -14,6 +14,7 @@ import typer
 from harness import __version__
 from harness.cli import evaluate, leaderboard, manifests, plot, plugins
 from harness.cli.options import CORES, Cache, Json, Workers, path
+from harness.cli.stdout import settle
 from harness.errors import HarnessError
 from harness.files import refused
 
@@ -172,9 +173,7 @@ def run() -> None:
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     # A reader that stops reading (`harness plugins | head`) ends the command quietly: typer and rich see to it. The
     # signal's default action would also end a run whose worker was killed, at the next word to that worker's pipe.
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the caller; what is printed goes nowhere then
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for the whole life
+    settle()
     if not sys.stdout.isatty():
         # JSON is UTF-8, whatever the locale; a file's name may be bytes that are none.
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]

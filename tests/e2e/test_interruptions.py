@@ -87,6 +87,18 @@ def test_closed_streams_are_no_fault(tmp_path):
     assert subprocess.run(command, env=environment, shell=True, check=False).returncode == 0
 
 
+def test_streams_are_settled_whatever_the_caller_left_of_them():
+    """What takes the number of a closed stream would be printed into; a log on a full disk costs words, no run."""
+    script = (
+        "import os, sys; from harness.cli.stdout import settle; settle(); "
+        "print('told', file=sys.stderr, flush=True); print('result', flush=True); "
+        "sys.exit(any(not os.get_inheritable(fd) for fd in range(3)) or os.dup(0) < 3)"
+    )
+    for left in ("<&- >&- 2>&-", "2>&-", "2>/dev/full" if Path("/dev/full").exists() else ""):
+        ran = subprocess.run(f'{sys.executable} -c "{script}" {left}', shell=True, capture_output=True, check=False)
+        assert (ran.returncode, ran.stderr) == (0, b"told\n" if not left else b""), left
+
+
 @pytest.mark.slow
 def test_a_worker_that_is_killed_does_not_end_the_run(world, cache, tmp_path):
     words = ["evaluate", "--all-domains", "--data", world, "--backbone", "beyond-mini", "--out", tmp_path / "results"]
