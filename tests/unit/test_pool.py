@@ -86,14 +86,29 @@ def test_the_pool_is_the_part_that_was_named(place):
 def test_a_pool_is_a_copy_without_labels_in_the_order_of_the_digests(place):
     _, bench = place
     task = posed(place, Pooled())
-    task.unlabeled.zero_()
-    again = posed(place, Pooled()).unlabeled
-    assert bool(again.any())
+    label = task.ip.label.clone()
+    for given in (task.unlabeled, task.ip.image, task.ip.label):
+        given.zero_()  # a method may write into what it is given
+    again = posed(place, Pooled())
+    assert bool(again.unlabeled.any())
+    assert bool(again.ip.image.any())
+    assert torch.equal(again.ip.label, label)
+    assert bool(label.any())
     split = bench.domains["Animals"].oop["train"]
     digest = {split.folder / item.path: item.label for item in split.items}
     by_digest = [digest[f] for f in sorted(digest, key=lambda f: bench.domains["Animals"].digests[f])]
     assert bench.pool("Animals", "train-unlabeled").label.tolist() == by_digest
     assert by_digest != sorted(by_digest)
+
+
+def test_images_of_a_pool_that_cannot_be_read_are_told(place):
+    job, bench = place
+    given = {pool: bench.pool("Animals", pool) for pool in ("train-unlabeled", "ip")}
+    bench._pools = ("Animals", {pool: replace(each, unreadable=(f"{pool}.jpg",)) for pool, each in given.items()})
+    lost, made = pose(job.spec, None, Pooled(), Template(), bench)[1], cell(place)
+    bench._pools = ("", {})
+    assert lost == ["train-unlabeled.jpg", "ip.jpg"]
+    assert made.unreadable == ("ip.jpg", "train-unlabeled.jpg")
 
 
 def test_without_an_ip_folder_there_are_no_ip_images(place):
