@@ -146,10 +146,11 @@ def make_plan(request: Request, report: Reporter) -> Plan:
 
 def _note_short_classes(jobs: list[Job], domains: dict[str, DomainData], report: Reporter) -> None:
     for domain, shots in sorted({(job.spec.domain, job.spec.shots) for job in jobs if job.manifest is not None}):
-        counts = Counter(item.label for item in domains[domain].oop["train"].items)
-        short = sum(count < shots for count in counts.values())
+        train = domains[domain].oop["train"]
+        counts = Counter(item.label for item in train.items)
+        short = sum(counts[label] < shots for label in range(len(train.names)))
         if short:
-            report.note(f"{domain}: {short} of {len(counts)} OOP classes have fewer than {shots} training images")
+            report.note(f"{domain}: {short} of {len(train.names)} OOP classes have fewer than {shots} training images")
 
 
 def require_valid(request: Request) -> None:

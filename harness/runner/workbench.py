@@ -11,6 +11,7 @@ import torch
 
 from harness.backbones.backbone import Backbone, Resolved, load
 from harness.device import settle
+from harness.errors import DataError
 from harness.features.encode import Encoder, Source, encoder_key
 from harness.features.store import FeatureStore
 from harness.features.views import CROP
@@ -116,7 +117,13 @@ class Workbench:
         self.store.touch()
 
     def features(self, domain: str, split: Split) -> Features:
-        """Test views of the images of a part, or of a choice of its items, in the same kind of order."""
+        """Test views of the images of a part, or of a choice of its items, in the same kind of order.
+
+        Raises:
+            DataError: it has no image, or none that is readable.
+        """
+        if not split.items:
+            raise DataError(f"{split.folder.name} has no {split.part} image", "check its split file")
         sources = _sources(self.domains[domain], split)
         labels = {id(source): item.label for source, item in zip(sources, split.items, strict=True)}
         readable = sorted((s for s in sources if s.sha256 != UNREADABLE), key=lambda s: (s.sha256, s.path))

@@ -173,6 +173,19 @@ def test_edited_captions_are_other_data(evaluate, tmp_path):
     assert old["Insects_Spiders"] == new["Insects_Spiders"]
 
 
+def test_classes_without_any_training_image_are_counted_as_short(harness, tmp_path):
+    data = make_root(tmp_path / "data", {"Animals6_OOP": FOLDERS["Animals6_OOP"]})
+
+    def edit(content):
+        gone = content["train"]["0"]["classname"]
+        content["train"] = {key: item for key, item in content["train"].items() if item["classname"] != gone}
+
+    edit_split(data / "Animals6_OOP", edit)
+    words = ("--data", data, "--backbone", "beyond-mini", "--out", tmp_path / "results", "--shots", "1", "--dry-run")
+    answer = harness("evaluate", "--all-domains", *words)
+    assert "Animals: 1 of 6 OOP classes have fewer than 1 training images" in answer.err
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_precision_is_recorded(evaluate, precision):
     answer = evaluate("--precision", precision, "--plugin", "fsnl")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from harness.errors import DataError
 from harness.method import Method
 from harness.metrics import judge_discovery
 from harness.progress import Silent
@@ -69,6 +70,13 @@ def cell(place, **parameters):
 
 def rows(image):
     return {row.numpy().tobytes() for row in image}
+
+
+def test_a_part_without_images_is_named(place):
+    _, bench = place
+    empty = replace(bench.domains["Animals"].oop["train"], items=())
+    with pytest.raises(DataError, match="Animals6_OOP has no train image"):
+        bench.features("Animals", empty)
 
 
 def test_the_pool_is_the_part_that_was_named(place):
