@@ -109,6 +109,17 @@ def test_a_pool_is_a_copy_without_labels_in_the_order_of_the_digests(place):
     assert by_digest != sorted(by_digest)
 
 
+def test_the_number_of_clusters_is_that_of_the_classes_of_the_named_part(place):
+    job, bench = place
+    data = bench.domains["Animals"]
+    few = replace(data.oop["test"], items=tuple(item for item in data.oop["test"].items if item.label < 2))
+    other = Workbench.__new__(Workbench)
+    other.__dict__ |= bench.__dict__ | {"_pools": ("", {})}
+    other.domains = {"Animals": replace(data, oop={**data.oop, "test": few})}
+    for pool, wanted in (("test-unlabeled", 2), ("train-unlabeled", len(data.oop["train"].names))):
+        assert pose(job.spec, None, Pooled(pool), Template(), other)[0].clusters == wanted
+
+
 def test_images_of_a_pool_that_cannot_be_read_are_told(place):
     job, bench = place
     given = {pool: bench.pool("Animals", pool) for pool in ("train-unlabeled", "ip")}
