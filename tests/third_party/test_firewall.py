@@ -88,6 +88,9 @@ def test_a_task_holds_what_was_declared_and_the_rest_raises(world, cache, declar
     else:
         with pytest.raises(MethodError, match="the task has no vocabulary"):
             _ = task.names
+    assert task.shots == job.spec.shots
+    if readable["validation"]:
+        assert task.validation.image.shape[1] == 1, "views are of the support"
     if readable["support"]:
         assert (task.support.captions is not None) == ("captions" in declared)
 
@@ -124,6 +127,25 @@ def test_nothing_of_the_scored_images_hangs_on_a_task(world, cache):
     assert not rows & support
     texts = [part for part in parts if isinstance(part, str)]
     assert not [text for text in texts if text.endswith((".jpg", ".png")) or "/" in text]
+
+
+def test_a_drawn_image_that_cannot_be_read_takes_its_label_and_caption_along(world, cache, monkeypatch):
+    made = plan(world, cache, "fsnl")
+    job, place = made.jobs[0], bench(made)
+    whole, _ = pose(job.spec, job.manifest, job.method, Template(), place)
+    original = place.encoder.features
+
+    def without_the_first(*arguments: Any) -> tuple[torch.Tensor, list[int]]:
+        image, readable = original(*arguments)
+        return image[1:], readable[1:]
+
+    monkeypatch.setattr(place.encoder, "features", without_the_first)
+    rest, lost = pose(job.spec, job.manifest, job.method, Template(), place)
+    assert torch.equal(rest.support.image, whole.support.image[1:])
+    assert torch.equal(rest.support.label, whole.support.label[1:])
+    assert rest.support.captions == whole.support.captions[1:]
+    assert whole.support.captions[0] != whole.support.captions[1]
+    assert [path.endswith(job.manifest.of_part("train")[0].path) for path in lost] == [True]
 
 
 # -- the images --------------------------------------------------------------------------------------------------------
