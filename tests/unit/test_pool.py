@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -123,11 +124,12 @@ def test_the_number_of_clusters_is_that_of_the_classes_of_the_named_part(place):
 def test_images_of_a_pool_that_cannot_be_read_are_told(place):
     job, bench = place
     given = {pool: bench.pool("Animals", pool) for pool in ("train-unlabeled", "ip")}
-    bench._pools = ("Animals", {pool: replace(each, unreadable=(f"{pool}.jpg",)) for pool, each in given.items()})
+    bad = {pool: tuple(f"{pool}/{i}.jpg" for i in range(4)) for pool in given}
+    bench._pools = ("Animals", {pool: replace(each, unreadable=bad[pool]) for pool, each in given.items()})
     lost, made = pose(job.spec, None, Pooled(), Template(), bench)[1], cell(place)
     bench._pools = ("", {})
-    assert lost == ["train-unlabeled.jpg", "ip.jpg"]
-    assert made.unreadable == ("ip.jpg", "train-unlabeled.jpg")
+    assert lost == [*bad["train-unlabeled"], *bad["ip"]]
+    assert made.unreadable == tuple(sorted(lost))
 
 
 def test_without_an_ip_folder_there_are_no_ip_images(place):
@@ -202,6 +204,51 @@ def test_clusters_with_numbers_that_cannot_be_kept_are_a_failed_cell(place):
     job, bench = place
     made = run_cell(replace(job, manifest=None, method=Far(), scoring="clusters"), Template(), bench)
     assert "predictions are columns: not negative, and below 2**32" in made.failure.reason
+
+
+@pytest.mark.parametrize("scoring", ["names", "clusters"])
+def test_nothing_that_a_method_learned_is_left_in_the_next_cell_or_side(place, scoring):
+    @dataclass
+    class Hoarding(Pooled):
+        needs = Needs(unlabeled=True)
+
+        def fit(self, task: Task) -> Any:
+            self.fits_ = getattr(self, "fits_", 0) + 1
+            self.n_ = len(task.unlabeled)
+            return self
+
+        def discovery(self) -> Any:
+            return Discovery(torch.zeros(self.n_, dtype=torch.long), torch.zeros(1, dtype=torch.long))
+
+        def outcome(self) -> Any:
+            return {"fits": self.fits_}
+
+    job, bench = place
+    again = replace(job, manifest=None, method=Hoarding(), scoring=scoring)
+    first, second = (run_cell(again, Template(), bench) for _ in range(2))
+    once = {"fits": 1}
+    assert first.failure is None
+    assert first.outcome == second.outcome == (once if scoring == "names" else {"oop": once, "ip": once})
+    assert not hasattr(again.method, "fits_")
+
+
+def test_a_method_that_forgets_its_generator_draws_by_the_seed_of_its_cell(place):
+    @dataclass
+    class Forgetful(Pooled):
+        needs = Needs()
+
+        def outcome(self) -> Any:
+            return {"torch": float(torch.rand(())), "numpy": float(np.random.rand()), "random": random.random()}
+
+    job, bench = place
+
+    def drawn(seed: int) -> dict[str, float]:
+        spec = job.spec.model_copy(update={"seed": seed})
+        return run_cell(replace(job, spec=spec, manifest=None, method=Forgetful()), Template(), bench).outcome
+
+    one, two, again = drawn(1), drawn(2), drawn(1)
+    assert one == again
+    assert all(one[library] != two[library] for library in one)
 
 
 def test_other_labels_of_the_pool_change_no_prediction(place):
