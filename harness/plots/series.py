@@ -51,12 +51,13 @@ def _labels(rows: Sequence[Row]) -> list[str]:
     """The method's name; where a setting has it twice, what differs; where nothing that is shown does, a number."""
     facts = [_facts(row) for row in rows]
     same: dict[tuple[str, ...], list[dict[str, object]]] = {}
-    for row, own in zip(rows, facts, strict=True):
-        same.setdefault((*setting(row), row.method), []).append(own)
+    keys = [(*setting(row), row.method) for row in rows]
+    for key, own in zip(keys, facts, strict=True):
+        same.setdefault(key, []).append(own)
     labels = []
-    for row, own in zip(rows, facts, strict=True):
-        others = same[(*setting(row), row.method)]
-        extra = ", ".join(f"{key}={own[key]}" for key in own if any(other.get(key) != own[key] for other in others))
+    for row, key, own in zip(rows, keys, facts, strict=True):
+        others = same[key]
+        extra = ", ".join(f"{fact}={own[fact]}" for fact in own if any(other.get(fact) != own[fact] for other in others))
         labels.append(f"{row.method} ({extra})" if extra else row.method)
     named: dict[tuple[object, ...], list[int]] = {}
     for place, (row, label) in enumerate(zip(rows, labels, strict=True)):

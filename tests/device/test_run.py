@@ -36,6 +36,8 @@ from ..unit.test_encode import FakeModel, backbone
 from .conftest import Cuda
 from .make_believe import make_believe
 
+needs_cpp = pytest.mark.skipif(not native.has_cpp(), reason="the native module is not built")
+
 QUICK = {"epochs": 2, "restarts": 3}
 
 
@@ -212,6 +214,7 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     return make
 
 
+@needs_cpp
 def test_the_doctor_says_whether_and_by_which_table_matching_is_done_on_the_device(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
@@ -236,6 +239,7 @@ def test_the_doctor_says_whether_and_by_which_table_matching_is_done_on_the_devi
     assert "is no table of crossovers" in said()
 
 
+@needs_cpp
 @pytest.mark.parametrize("kind", ["cuda", "crossover"])
 def test_kernels_that_are_wrong_on_the_device_are_not_timed(
     kind: str, cuda: Cuda, kernels: Callable[[bool], None]
