@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from harness.errors import UserError, unknown_name
+from harness.errors import HarnessError, UserError, one_line, unknown_name
 
 if TYPE_CHECKING:
     import torch
@@ -16,6 +16,19 @@ if TYPE_CHECKING:
 
 WORKSPACE = ":4096:8"
 """Room of cuBLAS, as its documentation asks for results that are the same on every run (CUBLAS_WORKSPACE_CONFIG)."""
+
+
+def require_torch() -> None:
+    """See that torch can be imported: a second attempt gives another reason than the first, and so would every plugin.
+
+    Raises:
+        HarnessError: it cannot; a library that the system lacks, or too little memory for its own.
+    """
+    try:
+        import torch  # noqa: F401
+    except Exception as error:  # ImportError or OSError, by what is missing
+        hint = "reinstall torch for this machine, or lift the process's limits (ulimit -a shows them)"
+        raise HarnessError(f"torch cannot be imported: {one_line(error)}", hint) from error
 
 
 def choose(wanted: str) -> str:

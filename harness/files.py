@@ -31,6 +31,17 @@ CACHE_HINT = f"{PERMISSIONS}, or {OTHER_CACHE}"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+
+_REMEDIES = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), PERMISSIONS),
+    **dict.fromkeys(_FULL, "free some space"),
+    **dict.fromkeys(_LIMITS, "use fewer --workers, or raise this process's limits (ulimit -a shows them)"),
+    **dict.fromkeys((errno.EIO, errno.ESTALE), "run the same command again when the device answers"),
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+"""What to do about what a machine refuses."""
+
 _swept: set[Path] = set()
 
 
@@ -186,11 +197,11 @@ def unreadable(path: Path, error: OSError, hint: str = PERMISSIONS) -> StorageEr
 def refused(error: OSError) -> StorageError | None:
     """The sentence for what a machine refuses where nobody expected it; None for any other error, which is a bug.
 
-    It is a permission, or room, most likely under a redirected stdout.
+    It is a permission, room, or a file system that fails, most likely under a redirected stdout; or a limit.
     """
-    path, reason = error.filename or "stdout", os.strerror(error.errno or 0).lower()
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return StorageError(f"{path} cannot be used: {reason}", PERMISSIONS)
-    if error.errno in _FULL:
-        return StorageError(f"{path} cannot be written: {reason}", "free some space")
-    return None
+    hint = _REMEDIES.get(error.errno or 0)
+    if hint is None:
+        return None
+    what = error.filename or ("a file or a process" if error.errno in _LIMITS else "stdout")
+    refusal = "written" if error.errno in _FULL else "used"
+    return StorageError(f"{what} cannot be {refusal}: {os.strerror(error.errno or 0).lower()}", hint)

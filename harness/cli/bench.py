@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli import console
+from harness.device import require_torch
 from harness.errors import StorageError, UserError
 from harness.files import require_writable, save
 from harness.matching import benchmark, crossover, native, sides
@@ -101,6 +102,7 @@ def bench_matching(
 
 
 def _devices(device: str | None) -> tuple[str, ...]:
+    require_torch()
     import torch
 
     gpu = torch.cuda.is_available() and native.has_cuda()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness import __version__, registry
 from harness.cli import console
+from harness.device import require_torch
 from harness.errors import HarnessError, one_line
 from harness.files import cache_root
 from harness.miniature import model as miniature
@@ -52,9 +53,11 @@ def _package(name: str) -> Check:
 
 def _device() -> Check:
     try:
-        import torch
-    except ImportError as error:
-        return "device", str(error), "reinstall torch", False
+        require_torch()
+    except HarnessError as error:
+        return "device", error.message, error.hint or "", False
+    import torch
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if torch.cuda.is_available():
         memory = torch.cuda.get_device_properties(0).total_memory / 2**30
@@ -78,9 +81,11 @@ def _native() -> Check:
 def _crossover() -> list[Check]:
     """Whether matching on the GPU is right, and by which table it goes there; nothing where there is none to use."""
     try:
-        import torch
-    except ImportError:
+        require_torch()
+    except HarnessError:
         return []
+    import torch
+
     from harness.matching import agreement, crossover, native
 
     if not (torch.cuda.is_available() and native.has_cuda()):

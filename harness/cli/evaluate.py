@@ -76,6 +76,7 @@ def evaluate(
     from harness.cli import console, outcome
     from harness.cli.choices import ALL, methods, numbers, split
     from harness.cli.stdout import only_results
+    from harness.device import require_torch
     from harness.runner.request import Request
 
     domain, all_domains = config.prevailing(context, "domain", "all_domains")
@@ -86,6 +87,7 @@ def evaluate(
     if precision not in get_args(Precision):
         raise UserError(f"no precision named {precision!r}", f"use one of {', '.join(get_args(Precision))}")
     _require_limits(isolate, cell_timeout, cell_memory)
+    require_torch()
     with only_results():  # `all` imports every plugin
         chosen = methods(plugin, preset, param or (), baseline, protocol)
     request = Request(

@@ -60,9 +60,11 @@ def reproduce(
     as_json: bool,
 ) -> int:
     """Run ``harness reproduce``; 3 if a result differs."""
+    from harness.device import require_torch
     from harness.runner.reproduce import Here
     from harness.runner.reproduce import reproduce as run
 
+    require_torch()
     _, row, evidence = open_row(address)
     here = Here(data, pretrained, cache, workers, tuple(_draws(row, evidence)), device)
     err = console.err()

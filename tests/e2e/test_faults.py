@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 import types
 import unicodedata
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from harness import registry
+from harness.cli import doctor
 from harness.errors import FixedVocabulary
 from harness.hookspecs import hookimpl
 from harness.method import Method
@@ -320,6 +322,18 @@ def test_a_full_disk_is_a_sentence_and_what_is_finished_stays(evaluate, tmp_path
     assert "no space left on device" in answer.err
     assert {p: p.read_bytes() for p in sorted((tmp_path / "results").rglob("*.json"))} == before
     assert not list((tmp_path / "results").rglob(".tmp-*"))
+
+
+def test_a_torch_that_cannot_be_imported_is_one_sentence(harness, monkeypatch, tmp_path):
+    """A driver's library that is missing is an OSError; a second attempt, as by each plugin, has another reason."""
+    (tmp_path / "torch.py").write_text("raise OSError('libcudnn.so.9: cannot open shared object file')")
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.syspath_prepend(tmp_path)
+    answer = harness("evaluate", "--all-domains")
+    assert (answer.code, answer.err.count("libcudnn.so.9")) == (2, 1)
+    assert answer.err.startswith("error: torch cannot be imported: libcudnn.so.9")
+    message, hint = answer.err.splitlines()
+    assert doctor._device() == ("device", message.removeprefix("error: "), hint.removeprefix("hint: "), False)
 
 
 def test_the_doctor_names_a_cache_limit_that_is_no_size(harness, monkeypatch):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.errors import StorageError
-from harness.files import cache_root, listed, save, storage_error, write_atomic
+from harness.files import cache_root, listed, refused, save, storage_error, write_atomic
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
@@ -126,6 +126,20 @@ def test_the_sentence_names_what_where_and_why() -> None:
     error = storage_error("results", Path("out"), OSError(28, "No space left on device"), "another")
     assert error.message == "results cannot be written to out: no space left on device"
     assert storage_error("results", Path("out"), OSError("Odd"), "").message.endswith(": odd")
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError(errno.ENAMETOOLONG, "", "nnn"), "nnn cannot be used: file name too long"),
+        (OSError(errno.EMFILE, ""), "a file or a process cannot be used: too many open files"),
+        (OSError(errno.ENOSPC, ""), "stdout cannot be written: no space left on device"),
+        (OSError(errno.ENOENT, "", "nnn"), None),
+    ],
+)
+def test_what_a_machine_refuses_is_a_sentence_and_anything_else_a_bug(error: OSError, sentence: str | None) -> None:
+    told = refused(error)
+    assert (told and told.message) == sentence
 
 
 @pytest.mark.parametrize(("number", "room"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EACCES, False)])
