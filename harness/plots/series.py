@@ -57,7 +57,8 @@ def _labels(rows: Sequence[Row]) -> list[str]:
     labels = []
     for row, key, own in zip(rows, keys, facts, strict=True):
         others = same[key]
-        extra = ", ".join(f"{fact}={own[fact]}" for fact in own if any(other.get(fact) != own[fact] for other in others))
+        differing = [fact for fact in own if any(other.get(fact) != own[fact] for other in others)]
+        extra = ", ".join(f"{fact}={own[fact]}" for fact in differing)
         labels.append(f"{row.method} ({extra})" if extra else row.method)
     named: dict[tuple[object, ...], list[int]] = {}
     for place, (row, label) in enumerate(zip(rows, labels, strict=True)):
