@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,6 +36,7 @@ class Pooled(Method):
     pool: Pool = "train-unlabeled"
     answer: Any = None
     told: Any = None
+    number: Any = 0
 
     def fit(self, task: Task) -> Any:
         self.task_ = task
@@ -48,6 +50,9 @@ class Pooled(Method):
 
     def outcome(self) -> Any:
         return self.told or {}
+
+    def trainable(self) -> Any:
+        return self.number
 
 
 @pytest.fixture(scope="module")
@@ -177,13 +182,114 @@ def test_a_perfect_clustering_with_shuffled_ids_is_judged_perfect(place):
     [
         ({"told": {"x": torch.ones(1)}}, "outcome cannot be kept as JSON"),
         ({"told": {"x": float("nan")}}, "outcome cannot be kept as JSON"),
+        ({"told": {"x": "\ud800"}}, "outcome cannot be kept as JSON"),
         ({"told": [1]}, "outcome returned list"),
+        ({"number": -1}, "trainable returned -1"),
+        ({"number": 1.5}, "trainable returned 1.5"),
         ({"answer": Discovery(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long))}, "discovery: "),
     ],
 )
 def test_a_report_that_cannot_be_kept_or_judged_is_a_failed_cell(place, parameters, reason):
     made = cell(place, **parameters)
     assert reason in made.failure.reason
+
+
+@dataclass
+class Clustering(Pooled):
+    """Puts all images into one cluster, and tells what it was given."""
+
+    needs = Needs(unlabeled=True, clusters=True)
+    cluster: int = 0
+    other: bool = False
+
+    def fit(self, task: Task) -> Any:
+        time.sleep(0.02)
+        self.task_ = task
+        self.found_ = torch.full((len(task.unlabeled),), self.cluster)
+        task.unlabeled.zero_()
+        return object() if self.other else self
+
+    def discovery(self) -> Any:
+        return Discovery(self.found_, torch.zeros(0, dtype=torch.long))
+
+    def outcome(self) -> Any:
+        task = self.task_
+        return {"seed": task.generator.initial_seed(), "named": task._names is not None, "clusters": task.clusters}
+
+    def trainable(self) -> int:
+        return 3
+
+
+def clustered(place, seed=1, **parameters):
+    job, bench = place
+    spec = job.spec.model_copy(update={"seed": seed})
+    job = replace(job, spec=spec, manifest=None, method=Clustering(**parameters), scoring="clusters")
+    return run_cell(job, Template(), bench)
+
+
+def test_sides_are_clustered_apart_and_counted_together(place):
+    _, bench = place
+    made, other = clustered(place), clustered(place, seed=2)
+    assert made.failure is None
+    told = [cell.outcome[side] for cell in (made, other) for side in ("oop", "ip")]
+    assert len({side["seed"] for side in told}) == 4
+    assert not any(side["named"] for side in told), "names were not declared"
+    data = bench.domains["Animals"]
+    assert [side["clusters"] for side in told[:2]] == [len(data.scored[side].names) for side in ("oop", "ip")]
+    assert made.cost.trainable == 6
+    assert made.cost.fit_seconds >= 0.04
+    assert all(bool(features.image.any()) for features in bench.scored("Animals").values()), "it got a copy"
+    assert made.images == {side: len(features.label) for side, features in bench.scored("Animals").items()}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [({"cluster": -1}, "must give every one of"), ({"other": True}, "fit must return self")],
+)
+def test_clusters_that_break_the_contract_are_a_failed_cell(place, parameters, reason):
+    assert reason in clustered(place, **parameters).failure.reason
+
+
+def test_clusters_of_images_alone_are_for_methods_that_need_no_more(place):
+    job, bench = place
+    made = run_cell(replace(job, manifest=None, method=Pooled(), scoring="clusters"), Template(), bench)
+    assert (made.failure.kind, "needs ip; the protocol gives" in made.failure.reason) == ("not applicable", True)
+
+
+def test_images_of_both_sides_that_cannot_be_read_are_told(place, monkeypatch):
+    _, bench = place
+    bad = {side: replace(features, unreadable=(side,)) for side, features in bench.scored("Animals").items()}
+    monkeypatch.setattr(bench, "scored", lambda domain: bad)
+    assert clustered(place).unreadable == ("ip", "oop")
+
+
+@pytest.mark.parametrize("name", [-2, 99])
+def test_names_that_there_are_not_are_a_failed_cell(place, name):
+    _, bench = place
+    cluster = torch.zeros(len(bench.pool("Animals", "train-unlabeled").label), dtype=torch.long)
+    known = len(bench.domains["Animals"].oop["train"].names)
+    for wrong in (name, known):
+        made = cell(place, answer=Discovery(cluster, torch.tensor([wrong])))
+        assert f"names are 0 to {known - 1}, or -1" in made.failure.reason
+    assert cell(place, answer=Discovery(cluster, torch.tensor([known - 1]))).failure is None
+
+
+def test_clusters_are_judged_on_the_pool_that_was_named(place):
+    _, bench = place
+    label = bench.pool("Animals", "test-unlabeled").label
+    made = cell(place, pool="test-unlabeled", answer=Discovery(label, torch.arange(int(label.max()) + 1)))
+    assert made.metrics["named_acc"] == 1.0
+
+
+def test_clusters_of_a_pool_that_was_not_asked_for_are_a_failed_cell(place):
+    @dataclass
+    class Bare(Pooled):
+        needs = Needs()
+
+    job, bench = place
+    method = Bare(answer=Discovery(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long)))
+    made = run_cell(replace(job, manifest=None, method=method), Template(), bench)
+    assert "reports clusters of a pool that it did not declare" in made.failure.reason
 
 
 def test_clusters_with_numbers_that_cannot_be_kept_are_a_failed_cell(place):
