@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import pytest
 import torch
 
 from harness.errors import UserError
-from harness.method import build
+from harness.method import build, parameters
 from harness.parameters import Text
 from harness.types.task import Support
+from harness_plugins import gda, tip_adapter
 
 from .tasks import OOP_VOCABULARY, classes, images, make_task, quick
 
@@ -39,6 +41,41 @@ REFUSED = [
     ("linear_probe", "c", "0"),
     ("linear_probe", "max_iter", "0"),
 ]
+
+
+SHARED = {"momentum": 0.9, "weight_decay": 5e-4, "warmup_lr": 1e-5, "whole_batches": True, "views": 16, "crop": 0.08}
+SGD = {**SHARED, "optimizer": "sgd", "epochs": 200}
+STATED = {
+    "fsnl": {**SGD, "lr": None, "shots_per_batch": 4, "caption_weight": 0.5, "captions_per_class": None}
+    | {"init": "name", "length": None},
+    "coop": {**SGD, "lr": 0.002, "batch": 128, "context": "a photo of a"},
+    "cocoop": {**SGD, "lr": 0.032, "batch": 16, "epochs": 10, "images": None},
+    "clip_adapter": {**SGD, "lr": 0.01, "batch": 32, "ratio": 0.2},
+    "learning_to_name": {**SGD, "lr": 0.002, "batch": 128, "length": 1, "init": "random"},
+    "taskres": {**SHARED, "optimizer": "adam", "lr": 0.002, "batch": 256, "epochs": None, "alpha": None, "base": "raw"},
+    "tip_adapter": {"alpha": None, "beta": None, "views": 10, "crop": 0.5},
+    "gda": {"covariance": "views", "views": 10, "crop": 0.5, "alpha": None},
+    "linear_probe": {"c": None, "views": 1},
+    "zero_shot": {"prompts": "single"},
+    "zsnl": {**SGD, "lr": None, "epochs": 100, "views": 1, "images_per_batch": 4, "confident": 16, "least": 20}
+    | {"discover": "kmeans", "restarts": 10, "known": "nothing", "shifts": 0, "assign": "clusters"},
+}
+"""What the papers and the code of their authors state (of the crops: what stands for them here)."""
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_the_papers_preset_is_what_the_papers_state(name):
+    given = parameters(build(name, classes()[name], "paper"))
+    assert {parameter: given[parameter] for parameter in STATED[name]} == STATED[name]
+
+
+@pytest.mark.parametrize(
+    ("grid", "ends", "steps"),
+    [(gda.ALPHAS, (1e-4, 100.0), (10.0,)), (tip_adapter.ALPHAS, (0.1, 300.0), (3.0, 10 / 3))],
+)
+def test_weights_are_tried_in_even_steps(grid, ends, steps):
+    assert (grid[0], grid[-1]) == ends
+    assert all(any(b / a == pytest.approx(step) for step in steps) for a, b in itertools.pairwise(grid))
 
 
 @pytest.mark.parametrize(("name", "parameter", "value"), REFUSED)
