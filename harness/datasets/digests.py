@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
@@ -109,7 +109,8 @@ class DigestIndex:
             except sqlite3.Error as error:
                 self._locked = _busy(error)
                 if _damaged(error):
-                    self.path.unlink(missing_ok=True)
+                    with suppress(OSError):  # another user's stays as it is
+                        self.path.unlink()
 
     def _connect(self, again: bool = True) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)

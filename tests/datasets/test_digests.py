@@ -133,6 +133,16 @@ def test_a_damaged_index_costs_time_only(tmp_path, files, settled, reads, damage
     assert len(reads) == len(files), "the second time comes from memory or from the index made anew"
 
 
+def test_a_damaged_index_that_may_not_be_removed_costs_time_only(tmp_path, files, settled, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    _other_schema(tmp_path / "digests.sqlite")
+    monkeypatch.setattr(module, "_damaged", lambda error: True)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert DigestIndex(tmp_path / "digests.sqlite").digests(files) == want(files)
+
+
 def test_a_wrong_row_is_not_believed(tmp_path, files, settled):
     path = tmp_path / "digests.sqlite"
     DigestIndex(path).digests(files)
