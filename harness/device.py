@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError, UserError, one_line, unknown_name
+from harness.errors import HarnessError, StorageError, UserError, one_line, unknown_name
 
 if TYPE_CHECKING:
     import torch
@@ -22,8 +23,13 @@ def require_torch() -> None:
     """See that torch can be imported: a second attempt gives another reason than the first, and so would every plugin.
 
     Raises:
-        HarnessError: it cannot; a library that the system lacks, or too little memory for its own.
+        HarnessError: it cannot; a library that the system lacks, too little memory for its own, or no place for its
+            compiler's files.
     """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        raise StorageError("there is no folder for temporary files", "set TMPDIR to one that can be written") from None
     try:
         import torch  # noqa: F401
     except Exception as error:  # ImportError or OSError, by what is missing

@@ -31,12 +31,14 @@ CACHE_HINT = f"{PERMISSIONS}, or {OTHER_CACHE}"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+LIMITS_HINT = "use fewer --workers, or raise this process's limits (ulimit -a shows them)"
+
 _LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 _REMEDIES = {
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), PERMISSIONS),
     **dict.fromkeys(_FULL, "free some space"),
-    **dict.fromkeys(_LIMITS, "use fewer --workers, or raise this process's limits (ulimit -a shows them)"),
+    **dict.fromkeys(_LIMITS, LIMITS_HINT),
     **dict.fromkeys((errno.EIO, errno.ESTALE), "run the same command again when the device answers"),
     errno.ENAMETOOLONG: "choose a shorter name",
 }

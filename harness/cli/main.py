@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -206,6 +207,8 @@ def execute(arguments: list[str]) -> int:
             traceback.print_exc()
         return _refused(error)
     except Exception as error:
+        if isinstance(error, RuntimeError) and "start new thread" in str(error):
+            return _refused(OSError(errno.EAGAIN, str(error)))
         # Typer carries its own copy of click: usage errors are known by what they can do.
         if type(error).__name__ == "Abort":
             return _stopped()

@@ -11,8 +11,11 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from typing import Any
 
+from harness.errors import StorageError
 from harness.features.encode import one_thread_per_operation
+from harness.files import LIMITS_HINT
 from harness.processes import ForkServer
 from harness.prompts import Template
 from harness.runner.cell import run_cell
@@ -20,6 +23,8 @@ from harness.runner.fork_server import end, lead_group
 from harness.runner.plan import Job
 from harness.runner.workbench import Workbench
 from harness.types.cell import Cell, Failure
+
+POLL_SECONDS = 5.0
 
 _bench: Workbench | None = None
 _template = Template()
@@ -65,7 +70,9 @@ def _run(
             while todo and len(waiting) < 2 * workers:
                 future = pool.submit(_work, todo[0])  # raises when a worker has just been killed: the job stays
                 waiting[future] = todo.popleft()
-            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            done, _ = wait(waiting, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+            if not done and not _looked_after(pool):
+                raise StorageError("worker processes cannot be looked after: no thread can be started", LIMITS_HINT)
             for future in done:
                 cell = future.result()
                 del waiting[future]
@@ -78,6 +85,12 @@ def _run(
             end(process)
         pool.shutdown(wait=False, cancel_futures=True)
     return []
+
+
+def _looked_after(pool: ProcessPoolExecutor) -> bool:
+    """Whether the pool's own thread runs: where it could not start another it ends, and its results never come."""
+    thread: Any = pool._executor_manager_thread
+    return thread is None or bool(thread.is_alive())
 
 
 def _start(make_bench: Callable[[], Workbench], template: Template) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import pytest
 
+from harness.errors import StorageError
 from harness.prompts import Template
 from harness.runner import pool
 
@@ -43,3 +45,14 @@ def test_no_job_is_lost_when_a_worker_is_killed_between_two(monkeypatch: pytest.
     jobs: Any = list(range(7))
     found: Any = list(pool.run_in_workers(jobs, Template(), lambda: None, workers=2))  # type: ignore[arg-type,return-value]
     assert sorted(found) == jobs
+
+
+def test_a_pool_whose_own_thread_ended_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends where the system refuses it another thread, and no result would ever come."""
+    monkeypatch.setattr(pool, "ProcessPoolExecutor", Executor)
+    monkeypatch.setattr(pool, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(Executor, "breaks_at", 99, raising=False)
+    monkeypatch.setattr(Executor, "calls", 0)
+    monkeypatch.setattr(Executor, "_executor_manager_thread", threading.Thread(), raising=False)  # not alive
+    with pytest.raises(StorageError, match="no thread can be started"):
+        list(pool.run_in_workers([1], Template(), lambda: None, workers=2))  # type: ignore[list-item,arg-type,return-value]
