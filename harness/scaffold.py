@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import keyword
 import re
+import shutil
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -48,6 +49,7 @@ def write_package(name: str, parent: Path) -> Path:
             text = (files("harness") / "templates" / "plugin" / template).read_text(encoding="utf-8")
             path.write_text(Template(text).substitute(words), encoding="utf-8")
     except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)  # half a package would be in the way of the next attempt
         raise storage_error("the package", folder, error, "choose another place with --into") from None
     return folder
 

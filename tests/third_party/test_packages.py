@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -146,6 +147,17 @@ def test_a_folder_that_exists_or_cannot_be_made_is_a_sentence(harness, tmp_path)
     answer = harness("plugins", "new", "my_method", "--into", tmp_path / "file")
     assert answer.code == 2
     assert "cannot be written" in answer.err
+
+
+def test_half_a_package_is_not_left_in_the_way(harness, tmp_path, monkeypatch):
+    def full(self, *arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        answer = harness("plugins", "new", "my_method", "--into", tmp_path)
+    assert (answer.code, list(tmp_path.iterdir())) == (2, [])
+    assert "no space left on device\nhint: free some space, or choose another place" in answer.err
 
 
 def test_checking_says_what_to_change_and_fails(zoo, harness):
