@@ -82,7 +82,7 @@ def test_a_full_disk_under_stdout_is_a_sentence(tmp_path):
 
 
 def test_closed_streams_are_no_fault(tmp_path):
-    command = f"{sys.executable} -m harness.cli.main plugins --json >&- 2>&-"
+    command = f"{sys.executable} -m harness plugins --json >&- 2>&-"
     environment = {**os.environ, "HARNESS_CACHE": str(tmp_path)}
     assert subprocess.run(command, env=environment, shell=True, check=False).returncode == 0
 

@@ -39,6 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness.features", "harness.leaderboard", "harness.ledger"),
     ("harness.conformance", "harness.runner", "harness.plots", "harness.site"),
     ("harness.cli",),
+    ("harness.__main__",),
 )
 """From the ground up. A module imports from its own layer and those before it."""
 
