@@ -228,6 +228,7 @@ def test_confident_images_of_a_name_are_learned_from(one_wording):
     assert told["rounds"][0]["images"] == 15
     few = quick("zsnl", **ZSNL, confident=3, least=13).fit(unlabeled(image))
     assert few.outcome()["rounds"][0]["images"] == 0
+    assert few.trainable() == quick("zsnl", **ZSNL).fit(unlabeled(image)).trainable()
     assert torch.equal(
         few.scores(image, OOP_VOCABULARY), quick("zero_shot").fit(make_task()).scores(image, OOP_VOCABULARY)
     )
