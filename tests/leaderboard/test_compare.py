@@ -11,6 +11,7 @@ import pytest
 
 from harness.leaderboard.assemble import assemble
 from harness.leaderboard.compare import between, diff, with_published
+from harness.leaderboard.differences import differences
 from harness.leaderboard.published import FOLDER, published_tables
 from harness.leaderboard.tables import Table
 from harness.leaderboard.words import WORDS
@@ -252,3 +253,18 @@ def test_latex_takes_every_cell_for_what_it_is() -> None:
         r"{*} & -- \\",
         r"x-3 & 1e-05 \\",
     ]
+
+
+def test_differences_are_told_by_place_in_the_order_of_the_keys() -> None:
+    before = {"g": 1, "f": [1, {"x": 0.1}], "e": [1], "d": None, "c": 1, "b": True, "a": "same", "gone": {"deep": 1}}
+    after = {"g": 1.0, "f": [1, {"x": 0.2}], "e": [1, 2], "d": 0, "c": 1, "b": 1, "a": "same", "new": [1]}
+    assert [tuple(found) for found in differences(before, after)] == [
+        ("b", True, 1),
+        ("d", None, 0),
+        ("e", [1], [1, 2]),
+        ("f[1].x", 0.1, 0.2),
+        ("g", 1, 1.0),
+        ("gone", {"deep": 1}, "absent"),
+        ("new", "absent", [1]),
+    ]
+    assert not list(differences(before, before))
