@@ -16,7 +16,7 @@ from harness import __version__
 from harness.cli import evaluate, leaderboard, manifests, plot, plugins
 from harness.cli.options import CORES, Cache, Json, Workers, path
 from harness.cli.stdout import settle
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UserError
 from harness.files import refused
 
 EXIT_DONE, EXIT_USER_ERROR, EXIT_INTERRUPTED, EXIT_CLOSED_PIPE = 0, 2, 130, 1
@@ -55,6 +55,10 @@ def main(
     show_traceback: Annotated[bool, typer.Option("--traceback", help="Show where an error came from.")] = False,
 ) -> None:
     """Evaluate vision-language methods on concepts that were absent from pre-training (LAION-Beyond)."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:  # torch would end the process, and speak of its library
+        raise UserError("the folder that this command is started in was removed", "cd into one that exists") from None
 
 
 @app.command()

@@ -8,13 +8,21 @@ from typing import Annotated
 
 import typer
 
+from harness.errors import UserError
 from harness.files import expanded
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def path(text: str) -> Path:
-    """Reads paths of options and arguments: a shell leaves the ``~`` of ``--out=~/results`` as it is."""
+    """Reads paths of options and arguments: a shell leaves the ``~`` of ``--out=~/results`` as it is.
+
+    Raises:
+        UserError: it is empty, as ``--out "$UNSET"`` is, which must not mean the working folder.
+        StorageError: there is no such home folder.
+    """
+    if not text:
+        raise UserError("a path is empty", "check the variable it comes from, or write . for this folder")
     return expanded(Path(text))
 
 

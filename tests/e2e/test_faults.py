@@ -257,6 +257,7 @@ def test_a_missing_class_folder_is_a_sentence(evaluate, tmp_path):
         (("evaluate", "--all-domains", "--precision", "tf32", "--device", "cpu"), "tf32 is a mode of CUDA devices"),
         (("evaluate", "--all-domains", "--protocol", "clean"), "did you mean clean-v1?"),
         (("evaluate", "--all-domains", "--data", "nowhere"), "data folder nowhere does not exist"),
+        (("leaderboard", "show", ""), "a path is empty"),
         (("evaluate", "--all-domains", "-p", "fsnl.rate=1"), "no parameter of fsnl named 'rate'"),
         (("evaluate", "--all-domains", "-p", "fsnl.lr=fast"), "fsnl: parameter lr='fast' is not valid"),
         (("evaluate", "--all-domains", "-p", "lr"), "--param lr has no value"),
@@ -278,6 +279,18 @@ def test_a_wrong_command_is_a_sentence_and_exit_code_2(harness, world, tmp_path,
     assert sentence in " ".join(answer.err.split())
     assert answer.out == ""
     assert "Traceback" not in answer.err
+
+
+def test_a_working_folder_that_was_removed_is_a_sentence(harness, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    answer = harness("doctor")
+    monkeypatch.chdir(tmp_path)
+    assert (answer.code, answer.err.partition("\n")[0]) == (
+        2,
+        "error: the folder that this command is started in was removed",
+    )
 
 
 def test_no_network_is_a_sentence_that_says_how_to_bring_a_file(harness, world, tmp_path, monkeypatch):
