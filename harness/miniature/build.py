@@ -70,6 +70,8 @@ def build(
             if out.exists():
                 out.rmdir()
             partial.rename(out)
+    except NotImplementedError:  # what older versions of filelock make of a file system such as Lustre without flock
+        raise storage_error("the miniature", out, OSError("there are no locks"), hint) from None
     except OSError as error:
         raise storage_error("the miniature", out, error, hint) from error
     return out

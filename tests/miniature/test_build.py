@@ -139,6 +139,15 @@ def test_a_build_that_fails_leaves_nothing_that_takes_room(tmp_path, monkeypatch
     assert list(tmp_path.rglob("*.jpg")) == []
 
 
+def test_a_file_system_without_locks_is_a_sentence(tmp_path, monkeypatch):
+    def missing(path):
+        raise NotImplementedError("FileSystem does not appear to support flock; use SoftFileLock instead")
+
+    monkeypatch.setattr(built, "FileLock", missing)
+    with pytest.raises(StorageError, match=r"cannot be written to .*mini: there are no locks"):
+        build(tmp_path / "mini")
+
+
 def verify_small(root: Path) -> bool:
     return len(list(root.rglob("*.jpg"))) == 20 * 3 + 24 * 2
 
