@@ -13,14 +13,16 @@ import pytest
 from harness.leaderboard import marks
 from harness.leaderboard.evidence import open_file
 from harness.leaderboard.predictions import digest, pack, unpack
-from harness.leaderboard.verify import Verdict, verify
+from harness.leaderboard.verify import Verdict, changes, verify
 from harness.ledger import labels_path, manifest_path, predictions_path
 from harness.progress import Silent
 from harness.runner.truth import DataTruth
 from harness.types.cell import Failure
+from harness.types.labels import LabelSheet, ScoredSide
 from harness.types.leaderboard import Leaderboard
 
 from ..datasets.roots import edit_split
+from ..unit.makers import sha
 from .results import Answering, Lab, run
 
 FSNL = "fsnl"
@@ -364,3 +366,16 @@ def test_the_command_marks_verified_rows_and_an_edit_takes_the_mark_away(lab: La
 def test_nothing_is_marked_on_request(lab: Lab, harness: Any) -> None:
     assert harness("leaderboard", "verify", lab.out, "--no-mark")[0] == 0
     assert not (lab.out / marks.FILE).exists()
+
+
+def test_the_first_twenty_changes_of_the_data_are_told_in_the_order_of_the_paths() -> None:
+    paths = tuple(f"images/a/{i:02d}.jpg" for i in range(25))
+
+    def sheet(edition: str) -> LabelSheet:
+        digests = tuple(sha(f"{edition}{path}") for path in paths)
+        side = ScoredSide(folder="Food1_OOP", names=("a",), paths=paths, sha256=digests, labels=(0,) * 25)
+        return LabelSheet(domain="Food", other=sha("other"), sides={"oop": side})
+
+    *first, rest = changes(sheet("then"), sheet("now"))
+    assert first == [f"Food1_OOP/{path} is not the same image" for path in paths[:20]]
+    assert rest == "and 5 more differences"
