@@ -235,3 +235,13 @@ def test_what_a_row_keeps_of_itself_changes_nothing_of_it() -> None:
     other = row.model_copy(update={"shots": row.shots + 1})
     assert other.id != known, "the copy of a row has the id of what it says"
     assert Leaderboard(rows=(row,)).text() == Leaderboard(rows=(twin,)).text()
+
+
+def test_images_that_cannot_be_read_are_listed_once_and_in_order() -> None:
+    paths = [f"Animals6_OOP/images/a/{i}.jpg" for i in range(8)]
+    cells = [
+        make_cell(seed=seed).model_copy(update={"unreadable": tuple(paths[i] for i in order)})
+        for seed, order in ((1, (7, 3, 5, 1)), (2, (6, 2, 4, 0, 7)))
+    ]
+    (row,) = assemble(cells).rows
+    assert row.data["Animals"].unreadable == tuple(paths)

@@ -253,6 +253,8 @@ def test_entries_tell_what_there_is_the_last_used_first(tmp_path: Path) -> None:
         ("old", "encoder old", 2, 1000),
     ]
     assert all(e.bytes == sum(p.stat().st_size for p in shards(tmp_path / e.key)) for e in found)
+    (fill(tmp_path, "nameless", n=2) / "encoder.txt").unlink()
+    assert [(e.description, e.images) for e in entries(tmp_path) if e.key == "nameless"] == [("unknown encoder", 2)]
     assert entries(tmp_path / "not there") == []
 
 

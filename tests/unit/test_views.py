@@ -95,6 +95,13 @@ def test_area_and_ratio_are_within_bounds(width: int, height: int, seed: int, le
     assert (w - 1) / (h + 1) <= RATIO[1]
 
 
+def test_a_crop_may_be_as_wide_or_as_high_as_the_image() -> None:
+    boxes = [_crop_box(8, 8, random.Random(seed)) for seed in range(200)]
+    sizes = {(right - left, bottom - top) for left, top, right, bottom in boxes}
+    assert any(width == 8 > height for width, height in sizes)
+    assert any(height == 8 > width for width, height in sizes)
+
+
 def test_a_very_long_image_is_cropped_to_its_middle() -> None:
     assert _crop_box(1000, 1, random.Random(0)) == (499, 0, 500, 1)
     assert augment(picture(1, 1), sha("a"), 1, SIZE).size == SIZE
