@@ -37,6 +37,13 @@ def require_torch() -> None:
         raise HarnessError(f"torch cannot be imported: {one_line(error)}", hint) from error
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a GPU or the machine has no memory left; torch has a type for the GPU only."""
+    import torch
+
+    return isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
+
+
 def choose(wanted: str) -> str:
     """``cpu``, or a CUDA device with its number, as tensors on it say: ``cuda:0``.
 

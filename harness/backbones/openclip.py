@@ -18,6 +18,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torch import Tensor, nn
 
+from harness.device import out_of_memory
 from harness.errors import BackboneError, closest, one_line
 
 Preprocess = Callable[[Image.Image], Tensor]
@@ -113,12 +114,15 @@ def load_model(name: str, weights: Path) -> nn.Module:
     """The architecture with the weights of a file: strict, fp32, on the CPU, in evaluation mode.
 
     Raises:
-        BackboneError: the file is damaged or belongs to another architecture.
+        BackboneError: the file is damaged or belongs to another architecture, or memory ran out.
     """
     try:
         with _quiet():
             model: nn.Module = open_clip.create_model(name, pretrained=str(weights), pretrained_text=False)
     except Exception as error:  # open_clip, torch and safetensors raise many types
+        if out_of_memory(error):
+            hint = "use a smaller backbone, or give the process more memory (ulimit -a shows its limits)"
+            raise BackboneError(f"there is not enough memory for {name}", hint) from None
         reason = one_line(error)
         raise BackboneError(
             f"{weights.name} cannot be loaded into {name}: {reason[:300]}",

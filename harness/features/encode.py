@@ -20,6 +20,7 @@ from torch import Tensor
 from harness.backbones.backbone import Backbone
 from harness.datasets.images import AGAIN, decode_image, read_bytes
 from harness.device import name as name_of
+from harness.device import out_of_memory
 from harness.errors import BackboneError, DataError, HarnessError, StorageError
 from harness.features.store import FeatureStore, is_sha256
 from harness.features.views import CROP, augment
@@ -193,7 +194,7 @@ class Encoder:
             try:
                 return torch.cat([self._encode_filled(part, size) for part in torch.split(pixels, size)])
             except (MemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
                 if size == 1:
                     raise HarnessError(
@@ -265,8 +266,3 @@ def _size(backbone: Backbone) -> tuple[int, int]:
     size = backbone.preprocess_config.get("size", 224)
     height, width = size if isinstance(size, list | tuple) else (size, size)
     return int(width), int(height)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    # On the CPU torch reports it as a plain RuntimeError.
-    return isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

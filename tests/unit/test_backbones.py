@@ -223,6 +223,16 @@ def test_weights_of_another_architecture_are_refused(weights: Callable[[str, str
         assert "another architecture" in str(error.value.hint)
 
 
+def test_weights_are_not_blamed_where_memory_runs_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*_: Any, **__: Any) -> None:
+        raise OSError("Cannot allocate memory (os error 12)")  # safetensors' own, without a number
+
+    monkeypatch.setattr(openclip.open_clip, "create_model", short)
+    with pytest.raises(BackboneError, match="there is not enough memory for unit-clip") as error:
+        openclip.load_model("unit-clip", tmp_path / "w.safetensors")
+    assert "damaged" not in str(error.value.hint)
+
+
 @pytest.mark.parametrize("ending", ["safetensors", "pt"])
 @pytest.mark.parametrize("keep", [0, 100, 0.5, 0.999])
 def test_damaged_weights_are_refused(
