@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.linalg import sqrtm
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
@@ -19,7 +20,7 @@ from harness_plugins._balanced import sinkhorn
 from harness_plugins._clusters import canonical, estimate, kmeans, means
 from harness_plugins._matched import matched
 from harness_plugins._names import NameTuning
-from harness_plugins._refined import shifted
+from harness_plugins._refined import shifted, whitening
 from harness_plugins._ward import ward
 from harness_plugins._wordings import shared_words, wordings
 
@@ -211,6 +212,31 @@ def test_evidence_of_clusters_that_have_nothing_to_do_with_names_is_even():
     assert none.margin < 1.2 < real.margin
 
 
+def test_the_matching_is_its_formula():
+    rng = np.random.default_rng(0)
+    t, r, k, names, pool = 2, 3, 4, 5, unit_rows(30, SIZE, 1)
+    texts = torch.stack([unit_rows(names, SIZE, 2), unit_rows(names, SIZE, 3)])
+    cluster = torch.from_numpy(rng.integers(0, k, (r, 30)))
+    found = matched(pool, cluster, k, texts, 20.0)
+
+    part, voted = np.zeros((t, r, k, names)), np.zeros((t, r, k, names))
+    name, total = np.full((t, r, k), -1), np.zeros((t, r))
+    for i, text in enumerate(texts):
+        taken = sinkhorn(20.0 * pool @ text.T).double().numpy()
+        for j, of_restart in enumerate(cluster.numpy()):
+            np.add.at(part[i, j], of_restart, taken)
+            cosine = part[i, j] / np.linalg.norm(part[i, j], axis=1, keepdims=True)
+            rows, columns = linear_sum_assignment(cosine, maximize=True)
+            voted[i, j, rows, columns], name[i, j, rows], total[i, j] = 1, columns, cosine[rows, columns].sum()
+    likely = (part / part.sum(axis=3, keepdims=True) + 0.1 * voted).mean(axis=0)
+    evidence = np.mean([of[each] for of, each in zip(likely, cluster.numpy(), strict=True)], axis=0)
+    np.testing.assert_allclose(found.evidence, evidence / evidence.sum(axis=1, keepdims=True), rtol=1e-4)
+    assert found.best == total.sum(axis=0).argmax()
+    assert found.name.tolist() == name[0, found.best].tolist()
+    assert found.agreement == pytest.approx((name[1] == name[0]).mean())
+    assert found.margin == pytest.approx((part * voted).sum() / part.sum() * names, rel=1e-4)
+
+
 def test_zsnl_tells_what_it_did_in_every_round(one_wording):
     image, _ = far_apart()
     told = quick("zsnl", **ZSNL, rounds=4).fit(unlabeled(image)).outcome()
@@ -255,6 +281,9 @@ def test_restarts_come_by_fit_and_do_not_depend_on_how_many_run_at_once(monkeypa
     fit = [inertia(pool, each) for each in found]
     assert found.shape == (6, 60)
     assert fit == sorted(fit)
+    for each in found:
+        centre = torch.stack([pool[each == c].mean(dim=0) for c in range(5)])
+        assert torch.equal(torch.cdist(pool, centre).argmin(dim=1), each), "every image is nearest to its own mean"
     monkeypatch.setattr(_clusters, "BUDGET", 1)
     assert torch.equal(kmeans(pool, 5, 6, torch.Generator().manual_seed(0)), found)
     assert canonical(pool.flip(0)).flip(0).tolist() == (len(pool) - 1 - canonical(pool).flip(0)).tolist()
@@ -300,6 +329,30 @@ def test_ward_keeps_known_classes_whole_and_counts_the_clusters_that_are_free_of
     assert one.tolist() == [[0]]
     same = image[:1].repeat(9, 1)  # all distances are equal
     assert ward(same, 3, *NOBODY).unique().tolist() == [0, 1, 2]
+
+
+def test_the_metric_of_known_classes_is_the_inverse_root_of_their_covariance():
+    label = torch.arange(4).repeat_interleave(6)
+    image = F.normalize(unit_rows(4, SIZE, 1)[label] + 0.5 * unit_rows(24, SIZE, 2), dim=1)
+    rows = image.double().numpy()
+    inside = rows - np.stack([rows[label.numpy() == y].mean(axis=0) for y in label.tolist()])
+    covariance = inside.T @ inside / 24
+    shrunk = 0.7 * covariance + 0.3 * np.trace(covariance) / SIZE * np.eye(SIZE)
+    seen = unit_rows(10, SIZE, 3)
+    wanted = seen.double().numpy() @ np.linalg.inv(sqrtm(shrunk))
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    np.testing.assert_allclose(whitening(Support(image[:, None], label))(seen), wanted, atol=1e-4)
+    alone = Support(image[::6, None], torch.arange(4))
+    assert torch.equal(whitening(alone)(seen), seen), "one image of a class shows no spread"
+
+
+def test_mean_shift_adds_the_mean_of_the_eight_nearest_others():
+    rows = unit_rows(20, SIZE, 9)
+    cosine = (rows @ rows.T).fill_diagonal_(-2)
+    near = [rows[own.argsort(descending=True)[:8]].mean(dim=0) for own in cosine]
+    np.testing.assert_allclose(shifted(rows, 1), F.normalize(rows + torch.stack(near), dim=1), atol=1e-6)
+    two = F.normalize(rows[:2] + rows[:2].flip(0), dim=1)
+    np.testing.assert_allclose(shifted(rows[:2], 1), two, atol=1e-6)
 
 
 def test_mean_shift_brings_classes_together():
