@@ -44,6 +44,9 @@ LOG_BYTES = 128 * 2**10
 
 POLL_SECONDS = 0.05
 
+LONGEST_STEP = 10.0
+"""Seconds between two looks at a cell that count at most: in more the whole run was suspended, as by Slurm."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -80,7 +83,7 @@ class _Watch:
         self._job = job
         self._limits = limits
         self._stop = stop
-        self._begin = time.monotonic()
+        self._seen, self._spent = time.monotonic(), 0.0
         self._allowed = START_SECONDS
         self._head, self._tail, self._printed = b"", b"", 0
 
@@ -116,7 +119,7 @@ class _Watch:
                     process.join(1)
                     return self._failed(self._ending(process))
                 if message == [b"ready"]:
-                    self._begin, self._allowed = time.monotonic(), self._limits.seconds
+                    self._spent, self._allowed = 0.0, self._limits.seconds
                 elif len(message) == 3:
                     return self._cell(message[1], message[2])
             elif process.sentinel in ready and output not in ready:  # the last words first
@@ -128,7 +131,9 @@ class _Watch:
     def _excess(self, process: multiprocessing.process.BaseProcess) -> str | None:
         if self._stop.is_set():
             return "the run was stopped"
-        if time.monotonic() - self._begin > self._allowed:
+        now = time.monotonic()
+        self._seen, self._spent = now, self._spent + min(now - self._seen, LONGEST_STEP)
+        if self._spent > self._allowed:
             return f"took longer than {self._allowed:g} seconds"
         if self._printed > FLOOD_BYTES:
             return f"printed more than {FLOOD_BYTES / 2**20:.0f} MiB"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from harness.errors import StorageError
 from harness.prompts import Template
-from harness.runner import pool
+from harness.runner import isolate, pool
 
 
 class Executor:
@@ -56,3 +57,19 @@ def test_a_pool_whose_own_thread_ended_is_not_waited_for(monkeypatch: pytest.Mon
     monkeypatch.setattr(Executor, "_executor_manager_thread", threading.Thread(), raising=False)  # not alive
     with pytest.raises(StorageError, match="no thread can be started"):
         list(pool.run_in_workers([1], Template(), lambda: None, workers=2))  # type: ignore[list-item,arg-type,return-value]
+
+
+def test_time_in_which_the_whole_run_was_suspended_is_not_the_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(isolate.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(isolate, "_resident", lambda pid: 0)
+    watch = isolate._Watch(None, isolate.Limits(60, 1), threading.Event())  # type: ignore[arg-type]
+    watch._allowed = 60
+    process: Any = SimpleNamespace(pid=None)
+
+    def after(seconds: float) -> str | None:
+        clock[0] += seconds
+        return watch._excess(process)
+
+    assert [after(seconds) for seconds in (1, 5, 7200, 5)] == [None] * 4
+    assert [after(5) for _ in range(8)][-1] == "took longer than 60 seconds"
