@@ -21,7 +21,7 @@ from harness_plugins._vocabulary import move_within
 from harness_plugins.taskres import TaskRes
 
 from ..unit.makers import unit_rows
-from .tasks import HINT, IP, JOINT, NAMES, OOP_VOCABULARY, images, make_task, quick, tower
+from .tasks import HINT, IP, JOINT, NAMES, OOP_VOCABULARY, SIZE, images, make_task, quick, tower
 
 
 def zero_shot_scores(image, vocabulary=OOP_VOCABULARY):
@@ -212,6 +212,24 @@ def test_the_search_for_c_is_a_grid_then_a_bisection(peak):
     found = linear_probe._search(accuracy)
     assert abs(found - min(max(peak, round(peak / 2) * 2 - 1), round(peak / 2) * 2 + 1)) <= 2 / 2**8 + 1e-9
     assert len(set(tried)) <= 7 + 2 + 8
+
+
+def test_c_is_chosen_by_the_validation_draw():
+    label = torch.arange(len(NAMES)).repeat(6)
+    centre = unit_rows(len(NAMES), SIZE, 1)
+    support, validation = (
+        Support(F.normalize(centre[label] + 1.5 * unit_rows(len(label), SIZE, seed), dim=1)[:, None], label)
+        for seed in (2, 3)
+    )
+    task = make_task(_support=support, _validation=validation)
+
+    def accuracy(power):
+        method = quick("linear_probe", c=10**power).fit(task)
+        return float((method.scores(validation.image[:, 0], task.vocabulary).argmax(dim=1) == label).double().mean())
+
+    assert len({accuracy(power) for power in linear_probe.GRID}) > 1
+    found = quick("linear_probe").fit(task).c_
+    assert found == pytest.approx(10 ** linear_probe._search(accuracy))
 
 
 @pytest.mark.parametrize("count", [1, 2])

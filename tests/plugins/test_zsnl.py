@@ -16,10 +16,11 @@ from harness.method import build
 from harness.metrics import judge_discovery
 from harness.types.task import Support
 from harness_plugins import _clusters, _wordings
-from harness_plugins._balanced import sinkhorn
+from harness_plugins._balanced import balanced, sinkhorn
 from harness_plugins._clusters import canonical, estimate, kmeans, means
 from harness_plugins._matched import matched
 from harness_plugins._names import NameTuning
+from harness_plugins._naming import named_by_shares
 from harness_plugins._refined import shifted, whitening
 from harness_plugins._ward import ward
 from harness_plugins._wordings import shared_words, wordings
@@ -237,6 +238,32 @@ def test_the_matching_is_its_formula():
     assert found.margin == pytest.approx((part * voted).sum() / part.sum() * names, rel=1e-4)
 
 
+@pytest.mark.parametrize("transport", [False, True])
+def test_names_come_from_the_evidence_or_from_optimal_transport(transport):
+    pool, texts = unit_rows(30, SIZE, 1), torch.stack([unit_rows(5, SIZE, 2), unit_rows(5, SIZE, 3)])
+    cluster = torch.from_numpy(np.random.default_rng(0).integers(0, 4, (3, 30)))
+    found, named = (matched(pool, cluster, 4, texts, 20.0), named_by_shares(pool, cluster, 4, texts, 20.0, transport))
+    own, mean = cluster[found.best], (texts[0] + texts[1]) / 2
+    share = balanced(pool, 20.0 * pool @ (mean / mean.norm(dim=1, keepdim=True)).T) if transport else found.evidence
+    assert torch.equal(named.name, share.argmax(dim=1))
+    np.testing.assert_allclose(named.confidence, share.max(dim=1).values, rtol=1e-5)
+    assert torch.equal(named.matched, found.name[own])
+    of_cluster = [int(found.evidence[own == c].sum(dim=0).argmax()) for c in range(4)]
+    assert torch.equal(named.found.cluster, named.name if transport else own)
+    assert named.found.name.tolist() == (list(range(5)) if transport else of_cluster)
+    assert (named.told["sizes"], named.told["matching"]) == (own.bincount(minlength=4).tolist(), found.name.tolist())
+
+
+def test_what_is_discovered_by_wards_merging_is_not_k_means(one_wording):
+    image = F.normalize(far_apart()[0] + 0.8 * unit_rows(60, SIZE, 9), dim=1)
+    plain = {"known": "nothing", "shifts": 0, "epochs": 0}
+    by_ward, by_means = (
+        quick("zsnl", discover=how, **plain).fit(unlabeled(image)).discovery().cluster for how in ("ward", "kmeans")
+    )
+    assert adjusted_rand_score(by_ward, ward(image.clone(), 5, *NOBODY)[0]) == 1.0
+    assert adjusted_rand_score(by_ward, by_means) < 1.0
+
+
 def test_zsnl_tells_what_it_did_in_every_round(one_wording):
     image, _ = far_apart()
     told = quick("zsnl", **ZSNL, rounds=4).fit(unlabeled(image)).outcome()
@@ -252,6 +279,8 @@ def test_confident_images_of_a_name_are_learned_from(one_wording):
     image, _ = far_apart()
     told = quick("zsnl", **ZSNL, confident=3).fit(unlabeled(image)).outcome()
     assert told["rounds"][0]["images"] == 15
+    enough = quick("zsnl", **ZSNL, confident=3, least=12).fit(unlabeled(image))
+    assert enough.outcome()["rounds"][0]["images"] == 15
     few = quick("zsnl", **ZSNL, confident=3, least=13).fit(unlabeled(image))
     assert few.outcome()["rounds"][0]["images"] == 0
     assert few.trainable() == quick("zsnl", **ZSNL).fit(unlabeled(image)).trainable()
