@@ -22,6 +22,7 @@ from harness_plugins._matched import matched
 from harness_plugins._names import NameTuning
 from harness_plugins._naming import named_by_shares
 from harness_plugins._refined import shifted, whitening
+from harness_plugins._vocabulary import move_within
 from harness_plugins._ward import ward
 from harness_plugins._wordings import shared_words, wordings
 
@@ -302,6 +303,38 @@ def test_equal_capacities():
     plan = sinkhorn(10 * torch.randn(60, 5, generator=torch.Generator().manual_seed(0)))
     np.testing.assert_allclose(plan.sum(dim=1), 1, rtol=1e-5)
     np.testing.assert_allclose(plan.sum(dim=0), 12, rtol=0.05)
+
+
+def test_optimal_transport_sharpens_what_the_text_began():
+    def plain(scores):
+        plan = np.exp(scores)
+        for _ in range(30):
+            plan *= len(plan) / plan.shape[1] / plan.sum(axis=0)
+            plan /= plan.sum(axis=1, keepdims=True)
+        return plan
+
+    image, text = unit_rows(20, SIZE, 1), 3 * torch.randn(20, 4, generator=torch.Generator().manual_seed(2))
+    rows, own = image.double().numpy(), text.double().numpy()
+    plan = plain(own)
+    for sharpness in (0.0, *(5.0,) * 5, *(10.0,) * 5, *(20.0,) * 5, *(30.0,) * 5, *(40.0,) * 5):
+        mean = plan.T @ rows
+        plan = plain(own + sharpness * rows @ (mean / np.linalg.norm(mean, axis=1, keepdims=True)).T)
+    np.testing.assert_allclose(balanced(image, text), plan, atol=1e-3)
+
+
+def test_an_image_of_the_pool_keeps_what_it_was_assigned(monkeypatch):
+    pool, _ = far_apart()
+    method = quick("kmeans_naming").fit(unlabeled(pool))
+    zero_shot = quick("zero_shot").fit(make_task())
+    monkeypatch.setattr(method, "others", lambda image, text: torch.zeros(len(image), len(text)))
+    kept = method.log_plan_[method.order_][:4]
+    for move, learned in ((0.0, kept), (1e-6, kept), (1e-3, torch.zeros_like(kept))):
+        image = pool[:4].clone()
+        image[:, 0] += move
+        before = zero_shot.scores(image, OOP_VOCABULARY)
+        own = method.task_.logit_scale * image @ method.text_.T
+        found = method.scores(image, OOP_VOCABULARY)
+        np.testing.assert_allclose(found, move_within(before, learned - own, list(range(5))), atol=1e-4)
 
 
 def test_restarts_come_by_fit_and_do_not_depend_on_how_many_run_at_once(monkeypatch):
