@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from harness.types.task import Support
+from harness_plugins._layers import uniform
 from harness_plugins._training import Trained
 
 from ..unit.makers import unit_rows
@@ -98,3 +99,12 @@ def test_adam_learns():
     parameter = torch.full((3,), 5.0)
     Example(epochs=200, lr=0.2).train(numbered(4), [parameter], lambda batch: (parameter - 1).square().sum())
     torch.testing.assert_close(parameter, torch.ones(3), atol=1e-3, rtol=0)
+
+
+def test_layers_begin_evenly_within_one_over_the_root_of_their_inputs():
+    drawn = uniform(make_task(), 400, 25, inputs=25)
+    assert drawn.shape == (400, 25)
+    assert float(drawn.abs().max()) <= 0.2
+    for quarter in range(4):
+        low = -0.2 + 0.1 * quarter
+        assert float(((drawn >= low) & (drawn < low + 0.1)).double().mean()) == pytest.approx(0.25, abs=0.02)

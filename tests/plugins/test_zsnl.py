@@ -322,6 +322,32 @@ def test_optimal_transport_sharpens_what_the_text_began():
     np.testing.assert_allclose(balanced(image, text), plan, atol=1e-3)
 
 
+@pytest.mark.parametrize("score", ["vote", "centroid", "sum"])
+def test_clusters_are_named_by_the_greatest_total_of_their_score(score):
+    text = tower().encode([make_task().template.fill(name, HINT) for name in NAMES])
+    method = quick("cluster_vote", score=score).fit(unlabeled(unit_rows(60, SIZE, 4)))
+    answer, cosine = (method.pool_ @ text.T).argmax(dim=1), (method.mean_ @ text.T).double().numpy()
+    share = np.array([[float((answer[method.cluster_ == c] == n).double().mean()) for n in range(5)] for c in range(5)])
+    total = {"vote": share, "centroid": cosine, "sum": share + cosine}[score]
+    best = total[linear_sum_assignment(total, maximize=True)].sum()
+    assert sorted(method.name_.tolist()) == list(range(5))
+    assert total[np.arange(5), method.name_.numpy()].sum() == pytest.approx(best, abs=1e-6)
+    others = {name: quick("cluster_vote", score=name).fit(method.task_).name_.tolist() for name in ("vote", "centroid")}
+    assert others["vote"] != others["centroid"], "or this could not tell them apart"
+
+
+def test_an_image_outside_the_pool_has_the_name_of_the_nearest_mean_and_then_the_texts_order():
+    method, image = quick("kmeans_naming").fit(unlabeled(far_apart()[0])), unit_rows(40, SIZE, 6)
+    method.name_[0] = -1
+    cluster = (image @ method.mean_.T).argmax(dim=1)
+    by_text = torch.log_softmax(method.task_.logit_scale * image @ method.text_.T, dim=1).clamp_min(-30)
+    wanted = by_text - 30
+    wanted[torch.arange(40), method.name_[cluster]] = 0
+    wanted[cluster == 0] = by_text[cluster == 0]
+    assert 0 < int((cluster == 0).sum()) < 40
+    np.testing.assert_allclose(method.others(image, method.text_), wanted, atol=1e-4)
+
+
 def test_an_image_of_the_pool_keeps_what_it_was_assigned(monkeypatch):
     pool, _ = far_apart()
     method = quick("kmeans_naming").fit(unlabeled(pool))
