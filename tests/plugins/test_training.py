@@ -104,6 +104,7 @@ def test_adam_learns():
 def test_layers_begin_evenly_within_one_over_the_root_of_their_inputs():
     drawn = uniform(make_task(), 400, 25, inputs=25)
     assert drawn.shape == (400, 25)
+    assert torch.equal(uniform(make_task(), 400, 25, inputs=25), drawn), "by the task's generator"
     assert float(drawn.abs().max()) <= 0.2
     for quarter in range(4):
         low = -0.2 + 0.1 * quarter
