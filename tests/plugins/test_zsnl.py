@@ -219,6 +219,7 @@ def test_the_matching_is_its_formula():
     t, r, k, names, pool = 2, 3, 4, 5, unit_rows(30, SIZE, 1)
     texts = torch.stack([unit_rows(names, SIZE, 2), unit_rows(names, SIZE, 3)])
     cluster = torch.from_numpy(rng.integers(0, k, (r, 30)))
+    cluster[2] = (pool @ texts.mean(dim=0)[:k].T).argmax(dim=1)
     found = matched(pool, cluster, k, texts, 20.0)
 
     part, voted = np.zeros((t, r, k, names)), np.zeros((t, r, k, names))
@@ -233,7 +234,7 @@ def test_the_matching_is_its_formula():
     likely = (part / part.sum(axis=3, keepdims=True) + 0.1 * voted).mean(axis=0)
     evidence = np.mean([of[each] for of, each in zip(likely, cluster.numpy(), strict=True)], axis=0)
     np.testing.assert_allclose(found.evidence, evidence / evidence.sum(axis=1, keepdims=True), rtol=1e-4)
-    assert found.best == total.sum(axis=0).argmax()
+    assert found.best == total.sum(axis=0).argmax() == 2
     assert found.name.tolist() == name[0, found.best].tolist()
     assert found.agreement == pytest.approx((name[1] == name[0]).mean())
     assert found.margin == pytest.approx((part * voted).sum() / part.sum() * names, rel=1e-4)
