@@ -20,7 +20,7 @@ from harness_plugins._balanced import balanced, sinkhorn
 from harness_plugins._clusters import canonical, estimate, kmeans, means
 from harness_plugins._matched import matched
 from harness_plugins._names import NameTuning
-from harness_plugins._naming import named_by_shares
+from harness_plugins._naming import named_by_means, named_by_shares
 from harness_plugins._refined import shifted, whitening
 from harness_plugins._vocabulary import move_within
 from harness_plugins._ward import ward
@@ -254,6 +254,22 @@ def test_names_come_from_the_evidence_or_from_optimal_transport(transport):
     assert torch.equal(named.found.cluster, named.name if transport else own)
     assert named.found.name.tolist() == (list(range(5)) if transport else of_cluster)
     assert (named.told["sizes"], named.told["matching"]) == (own.bincount(minlength=4).tolist(), found.name.tolist())
+
+
+def test_the_papers_confidence_is_the_cosine_with_the_mean_of_the_own_cluster():
+    pool, text = unit_rows(30, SIZE, 1), unit_rows(5, SIZE, 2)
+    cluster = torch.from_numpy(np.random.default_rng(0).integers(0, 4, 30))
+    named = named_by_means(pool, cluster, 4, text)
+    mean = np.stack([pool[cluster == c].double().numpy().mean(axis=0) for c in range(4)])
+    mean /= np.linalg.norm(mean, axis=1, keepdims=True)
+    np.testing.assert_allclose(
+        named.confidence,
+        [row @ mean[c] for row, c in zip(pool.double().numpy(), cluster.tolist(), strict=True)],
+        atol=1e-5,
+    )
+    name = linear_sum_assignment(mean @ text.double().numpy().T, maximize=True)[1]
+    assert named.name.tolist() == named.matched.tolist() == name[cluster].tolist()
+    assert named.found.name.tolist() == name.tolist()
 
 
 def test_what_is_discovered_by_wards_merging_is_not_k_means(one_wording):
