@@ -209,6 +209,7 @@ def test_the_search_for_c_is_a_grid_then_a_bisection(peak):
         tried.append(power)
         return -abs(power - peak)
 
+    assert linear_probe.GRID == tuple(range(-6, 7, 2))
     found = linear_probe._search(accuracy)
     assert abs(found - min(max(peak, round(peak / 2) * 2 - 1), round(peak / 2) * 2 + 1)) <= 2 / 2**8 + 1e-9
     assert len(set(tried)) <= 7 + 2 + 8
@@ -243,6 +244,7 @@ def test_linear_probe_with_few_classes(count):
     method = quick("linear_probe").fit(make_task(**parts, _names=names))
     scores = method.scores(parts["_support"].image[:, 0], method.task_.vocabulary)
     assert torch.equal(scores.argmax(dim=1), parts["_support"].label)
+    assert method.trainable() == count * (SIZE + 1)
 
 
 # -- trained methods ---------------------------------------------------------------------------------------------------
