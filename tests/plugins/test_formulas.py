@@ -209,7 +209,7 @@ def test_the_search_for_c_is_a_grid_then_a_bisection(peak):
         tried.append(power)
         return -abs(power - peak)
 
-    assert linear_probe.GRID == tuple(range(-6, 7, 2))
+    assert list(linear_probe.GRID) == [-6, -4, -2, 0, 2, 4, 6]
     found = linear_probe._search(accuracy)
     assert abs(found - min(max(peak, round(peak / 2) * 2 - 1), round(peak / 2) * 2 + 1)) <= 2 / 2**8 + 1e-9
     assert len(set(tried)) <= 7 + 2 + 8
