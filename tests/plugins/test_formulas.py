@@ -216,11 +216,11 @@ def test_the_search_for_c_is_a_grid_then_a_bisection(peak):
 
 
 def test_c_is_chosen_by_the_validation_draw():
-    label = torch.arange(len(NAMES)).repeat(6)
-    centre = unit_rows(len(NAMES), SIZE, 1)
+    centre, label = unit_rows(len(NAMES), SIZE, 1), torch.arange(len(NAMES)).repeat(6)
+    many = torch.cat([label[:15], torch.zeros(30, dtype=torch.long)])  # a smooth model answers with the first class
     support, validation = (
-        Support(F.normalize(centre[label] + 1.5 * unit_rows(len(label), SIZE, seed), dim=1)[:, None], label)
-        for seed in (2, 3)
+        Support(F.normalize(centre[own] + 1.5 * unit_rows(len(own), SIZE, seed), dim=1)[:, None], own)
+        for own, seed in ((many, 2), (label, 3))
     )
     task = make_task(_support=support, _validation=validation)
 
@@ -230,6 +230,7 @@ def test_c_is_chosen_by_the_validation_draw():
 
     assert len({accuracy(power) for power in linear_probe.GRID}) > 1
     found = quick("linear_probe").fit(task).c_
+    assert found > 1e-3
     assert found == pytest.approx(10 ** linear_probe._search(accuracy))
 
 

@@ -386,9 +386,10 @@ def test_restarts_come_by_fit_and_do_not_depend_on_how_many_run_at_once(monkeypa
     fit = [inertia(pool, each) for each in found]
     assert found.shape == (6, 60)
     assert fit == sorted(fit)
-    for each in found:
-        centre = torch.stack([pool[each == c].mean(dim=0) for c in range(5)])
-        assert torch.equal(torch.cdist(pool, centre).argmin(dim=1), each), "every image is nearest to its own mean"
+    noise = unit_rows(80, SIZE, 3)
+    for each in kmeans(noise, 5, 6, torch.Generator().manual_seed(0)):
+        centre = torch.stack([noise[each == c].mean(dim=0) for c in range(5)])
+        assert torch.equal(torch.cdist(noise, centre).argmin(dim=1), each), "every image is nearest to its own mean"
     monkeypatch.setattr(_clusters, "BUDGET", 1)
     assert torch.equal(kmeans(pool, 5, 6, torch.Generator().manual_seed(0)), found)
     assert canonical(pool.flip(0)).flip(0).tolist() == (len(pool) - 1 - canonical(pool).flip(0)).tolist()

@@ -67,8 +67,9 @@ def test_putting_a_cell_twice_is_the_same_as_once(ledger: Ledger) -> None:
     ledger.put(make_cell())
     stored = ledger.get(make_cell().spec.key)
     assert stored is not None
-    assert ledger.put(stored) == stored, "its predictions are on disk already"
     assert cell_file(ledger, make_cell()).read_bytes() == before
+    kept = stored.model_copy(update={"predictions": "0" * 64})
+    assert ledger.put(kept) == kept, "its predictions are on disk already"
     assert len(list(ledger.cells())) == 1
 
 
