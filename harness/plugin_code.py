@@ -142,6 +142,8 @@ def _files(top: str, dist: Distribution | None) -> Iterator[tuple[str, Path]]:
 
 
 def _recorded(dist: Distribution, files: Iterable[metadata.PackagePath]) -> Iterator[tuple[str, Path]]:
+    """Those that are there, as elsewhere: from Python 3.13 on a record leaves out what is gone."""
     for file in files:
-        if "__pycache__" not in file.parts and not any(part.startswith(".") for part in file.parts):
-            yield file.as_posix(), Path(str(dist.locate_file(file)))
+        path = Path(str(dist.locate_file(file)))
+        if path.exists() and "__pycache__" not in file.parts and not any(part.startswith(".") for part in file.parts):
+            yield file.as_posix(), path

@@ -178,7 +178,7 @@ def test_a_locked_index_is_waited_for_once(tmp_path, files, settled, reads, monk
 
     monkeypatch.setattr(module, "_BATCH", 2)
     monkeypatch.setattr(module, "PATIENCE_S", 0.01)
-    monkeypatch.setattr(module.sqlite3, "connect", lambda name, timeout: real(name, timeout, factory=Impatient))
+    monkeypatch.setattr(module.sqlite3, "connect", lambda name, timeout: real(name, timeout=timeout, factory=Impatient))
     holder = real(path)
     holder.execute(f"BEGIN {lock}")
     try:

@@ -139,11 +139,12 @@ def test_code_that_cannot_be_read_is_told_and_not_passed_over(site: Path, top: s
         digest(top, "no record")
 
 
-def test_a_file_that_is_gone_is_told(site: Path) -> None:
-    regular(site, NAMESPACE, True)
-    (site / "acme_lab" / "words.txt").unlink()
-    with pytest.raises(PluginError, match="has code that cannot be read"):
-        digest("acme_lab")
+@pytest.mark.parametrize(("top", "file"), [("acme_lab", "words.txt"), ("acme_plain", "a.py")])
+def test_a_file_that_is_gone_is_no_part_of_the_code(site: Path, top: str, file: str) -> None:
+    regular(site, LAYOUTS[top], True)
+    whole = digest(top)
+    (site / top / file).unlink()
+    assert digest(top) != whole
 
 
 def test_more_than_can_be_read_at_every_run_is_told(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
