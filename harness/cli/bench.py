@@ -13,8 +13,8 @@ from typing import Any
 
 from harness.cli import console
 from harness.device import require_torch
-from harness.errors import StorageError, UserError
-from harness.files import require_writable, save
+from harness.errors import UserError
+from harness.files import require_writable, save, storage_error
 from harness.matching import benchmark, crossover, native, sides
 
 SCHEMA = 1
@@ -212,7 +212,7 @@ def _check_place(path: Path) -> None:
     """Find out whether figures can be kept before they are measured."""
     require_writable(path.parent, WHAT, HINT)
     if path.is_dir():
-        raise StorageError(f"{WHAT} cannot be written to {path}: is a directory", HINT)
+        raise storage_error(WHAT, path, OSError("is a directory"), HINT)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
