@@ -6,11 +6,14 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import secrets
+import stat
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import BinaryIO
 
 from platformdirs import user_cache_path
 
@@ -44,7 +47,64 @@ _REMEDIES = {
 }
 """What to do about what a machine refuses."""
 
+_KINDS = (
+    (stat.S_ISDIR, "folder"),
+    (stat.S_ISFIFO, "named pipe"),
+    (stat.S_ISSOCK, "socket"),
+    (stat.S_ISCHR, "device"),
+    (stat.S_ISBLK, "device"),
+)
+
+_STAND_INS = (
+    (rb"version https://git-lfs\.github\.com/spec/", "a Git LFS pointer and not the file itself: run `git lfs pull`"),
+    (rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?<(?:!doctype html|html)\b", "a web page: get the file again"),
+)
+"""What lies in the place of a file that was never fetched, by its first bytes."""
+
 _swept: set[Path] = set()
+
+
+def regular_file(path: Path) -> BinaryIO:
+    """A regular file, open to be read. Whatever else has its name, such as a named pipe, is never waited for.
+
+    Raises:
+        OSError: it is no regular file, or cannot be opened.
+    """
+    _require_file(path.stat())
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - pathlib takes no opener
+    try:
+        _require_file(os.fstat(file.fileno()))  # it may have been exchanged just now
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def read_file(path: Path, most: int | None = None) -> bytes:
+    """The bytes of a regular file.
+
+    Raises:
+        OSError: it is no regular file, cannot be read, or has more than ``most`` bytes.
+    """
+    with regular_file(path) as file:
+        if most is not None and os.fstat(file.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, f"it has more than {most:,} bytes")
+        return file.read()
+
+
+def stand_in(content: bytes) -> str | None:
+    """What lies in the place of the file that was meant, and what to do about it; None if nothing is known of that."""
+    return next((what for begins, what in _STAND_INS if re.match(begins, content[:512], re.IGNORECASE)), None)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _require_file(found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((kind for is_kind, kind in _KINDS if is_kind(found.st_mode)), "special file")
+        raise OSError(errno.EISDIR if kind == "folder" else errno.EINVAL, f"it is a {kind}, not a file")
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -114,6 +174,7 @@ def _sweep(folder: Path, now: float) -> None:
 def listed(folder: Path, pattern: str, hint: str = PERMISSIONS) -> list[Path]:
     """What matches a pattern such as ``cells/*/*.json`` under a folder, sorted; nothing if there is no such folder.
 
+    Hidden names are left out, such as the ``._name`` that macOS writes beside ``name`` on foreign file systems.
     ``Path.glob`` passes over folders that may not be read: what lies there would be gone without a word.
 
     Raises:
@@ -122,11 +183,12 @@ def listed(folder: Path, pattern: str, hint: str = PERMISSIONS) -> list[Path]:
     first, _, rest = pattern.partition("/")
     try:
         with os.scandir(folder) as entries:
-            found = [folder / entry.name for entry in entries if fnmatchcase(entry.name, first)]
+            names = [entry.name for entry in entries if not entry.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise unreadable(folder, error, hint) from None
+    found = [folder / name for name in names if fnmatchcase(name, first)]
     return sorted(path for inner in found for path in listed(inner, rest, hint)) if rest else sorted(found)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.files import listed, require_writable, save, unreadable
+from harness.files import listed, read_file, require_writable, save, unreadable
 from harness.types.cell import Cell
 from harness.types.labels import LabelSheet
 from harness.types.manifest import Manifest
@@ -134,7 +134,7 @@ def _write(path: Path, content: bytes) -> None:
 
 def _read(path: Path) -> Cell | None:
     try:
-        cell = Cell.model_validate_json(path.read_bytes())
+        cell = Cell.model_validate_json(read_file(path))
     except (FileNotFoundError, ValidationError):
         return None
     except OSError as error:

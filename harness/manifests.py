@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.errors import DataError, UserError, closest
-from harness.files import listed, save
+from harness.files import listed, read_file, save, stand_in
 from harness.protocols import Protocol
 from harness.types.manifest import Manifest
 from harness.types.split import Item, Part, Split, nfc
@@ -37,10 +38,7 @@ def read(path: Path) -> Manifest:
         DataError: the file cannot be read or is no manifest.
     """
     try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise DataError(f"{path} cannot be read: {reason}", "give a manifest file") from None
+        return Manifest.model_validate_json(_content(path).removeprefix(codecs.BOM_UTF8))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
@@ -58,12 +56,23 @@ def read_folder(folder: Path) -> tuple[Manifest, ...]:
     if not paths:
         raise UserError(f"{folder} holds no manifests", "give a folder that `harness manifest export` wrote")
     for path in paths:
-        if hashlib.sha256(path.read_bytes()).hexdigest() != path.stem:
+        if hashlib.sha256(_content(path)).hexdigest() != path.stem:
             raise DataError(
                 f"{path.name} is not what its name says: it was changed, or written by hand",
                 "get the file again, or take it over as a draw of its own with `harness manifest import`",
             )
     return tuple(read(path) for path in paths)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = read_file(path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DataError(f"{path} cannot be read: {reason}", "give a manifest file") from None
+    if instead := stand_in(content):
+        raise DataError(f"{path} is {instead}")
+    return content
 
 
 def of_protocol(manifests: tuple[Manifest, ...], protocol: str, folder: Path) -> dict[Key, Manifest]:

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from harness.errors import UserError, unknown_name
+from harness.files import read_file
 
 
 def use(context: typer.Context, path: Path | None) -> Path | None:
@@ -53,7 +54,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     else:
         import tomli as tomllib
     try:
-        found: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, Any] = tomllib.loads(read_file(path).decode("utf-8-sig"))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UserError(

@@ -17,7 +17,7 @@ from harness.datasets.revision import RECORD
 from harness.datasets.splitfile import find_split_file, parse_entries
 from harness.datasets.threads import in_threads
 from harness.errors import DataError, StorageError, UserError, unknown_name
-from harness.files import save, unreadable
+from harness.files import read_file, save, unreadable
 from harness.types.split import Side
 
 REVISION = "main"
@@ -229,7 +229,7 @@ def _read_record(dest: Path, revision: str | None) -> _Record | None:
     """What an earlier download wrote down, or None. ``revision`` must be the same, unless None."""
     path = dest / RECORD
     try:
-        record = _Record(**json.loads(path.read_bytes()))
+        record = _Record(**json.loads(read_file(path)))
         record.folders, record.complete = [str(name) for name in record.folders], list(map(str, record.complete))
     except FileNotFoundError:
         return None

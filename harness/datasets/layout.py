@@ -149,7 +149,7 @@ def open_dataset(root: Path, folders: Iterable[str] = ()) -> Dataset:
 def _directories(root: Path) -> list[str]:
     """Names of the directories in a root."""
     try:
-        return [entry.name for entry in root.iterdir() if entry.is_dir()]
+        return [entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
     except FileNotFoundError:
         raise DataError(
             f"data folder {root} does not exist",
@@ -177,7 +177,7 @@ def _nothing_found(root: Path, names: list[str]) -> DataError:
             continue
         if below:
             return DataError(message, f"{root / name} does: give that folder")
-    packed = sorted(entry.name for entry in root.iterdir() if entry.name.endswith(ARCHIVES))
+    packed = sorted(entry.name for entry in root.glob("[!.]*") if entry.name.endswith(ARCHIVES))
     if packed:
         return DataError(message, f"unpack {packed[0]} first")
     return DataError(message, "give the folder that holds Animals92_OOP and the others")

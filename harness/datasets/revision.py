@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from harness.datasets.layout import MINI_MARKER
+from harness.files import read_file
 
 RECORD = "laion_beyond_download.json"
 """Beside the folders: repository, revision, the commit that it stood for, all folders, and those that are complete."""
@@ -18,7 +19,7 @@ def revision_of(root: Path) -> str | None:
     """
     for file, key in ((RECORD, "commit"), (MINI_MARKER, "world")):
         try:
-            return str(json.loads((root / file).read_bytes())[key])
+            return str(json.loads(read_file(root / file))[key])
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from harness.datasets.disk import Kind
 from harness.errors import DataError
+from harness.files import read_file, stand_in
 from harness.types.split import PARTS, Part, nfc
 
 OnFault = Callable[[Kind, str, str], None]
@@ -60,7 +61,10 @@ def parse_json(path: Path, name: str) -> Any:
         DataError: the file is unreadable, empty, cut short or no JSON; ``name`` is what the error calls it.
     """
     try:
-        return json.loads(path.read_bytes(), object_pairs_hook=_unique)
+        content = read_file(path)
+        if reason := stand_in(content):
+            raise DataError(f"{name} is {reason}")
+        return json.loads(content, object_pairs_hook=_unique)
     except OSError as error:
         raise DataError(f"{name} cannot be read: {error.strerror}", "check its permissions") from None
     except json.JSONDecodeError as error:
@@ -117,7 +121,7 @@ def _entry(part: Part, key: str, raw: Any) -> Entry | str:
 
 def _caption(info: Any) -> str | None:
     caption = info.get("Refined_caption3") if isinstance(info, dict) else None
-    if not isinstance(caption, str) or not caption.strip():
+    if not isinstance(caption, str) or not (caption := caption.removeprefix("\ufeff")).strip():
         return None
     # JSON can write half a surrogate pair, which no tokenizer or file takes.
     return caption if caption.isascii() else caption.encode(errors="replace").decode()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from harness.files import CACHE_HINT, unreadable
+from harness.files import CACHE_HINT, regular_file, unreadable
 
 
 def formatted(digests: list[str], features: NDArray[np.float32]) -> tuple[str, bytes]:
@@ -62,7 +62,7 @@ def images(path: Path) -> int:
 
 def _mapped(path: Path) -> mmap.mmap | None:
     try:
-        with path.open("rb") as file:
+        with regular_file(path) as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (FileNotFoundError, ValueError):  # ValueError: an empty file cannot be mapped
         return None

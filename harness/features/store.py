@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from harness.errors import StorageError, UserError, unknown_name
 from harness.features import shard
 from harness.features.views import CROP, view_name
-from harness.files import CACHE_HINT, OTHER_CACHE, listed, require_writable, save, unreadable
+from harness.files import CACHE_HINT, OTHER_CACHE, listed, read_file, require_writable, save, unreadable
 
 DEFAULT_LIMIT = 20 * 2**30
 """Bytes that the cache may hold, unless the variable HARNESS_CACHE_LIMIT says otherwise."""
@@ -182,7 +182,7 @@ def entries(root: Path) -> list[Entry]:
         if not (about or shards):
             continue
         try:
-            description = about[0].read_text().strip() if about else "unknown encoder"
+            description = read_file(about[0]).decode(errors="replace").strip() if about else "unknown encoder"
             size = sum(path.stat().st_size for path in shards)
             found.append(Entry(folder.name, description, sum(map(shard.images, shards)), size, folder.stat().st_mtime))
         except OSError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.errors import DataError, UserError
-from harness.files import unreadable
+from harness.files import read_file, regular_file, unreadable
 from harness.leaderboard import predictions
 from harness.leaderboard.costs import FILE as COSTS
 from harness.leaderboard.costs import RowCost, parse_costs
@@ -158,7 +158,7 @@ def open_row(address: str) -> tuple[Path, Row, Evidence]:
 def _is_archive(path: Path) -> bool:
     """Whether it is a submission, whole or cut off."""
     try:
-        with path.open("rb") as file:
+        with regular_file(path) as file:
             return file.read(2) == b"PK"
     except OSError:
         return False  # reading it as a leaderboard says why
@@ -188,7 +188,7 @@ def _open_submission(path: Path) -> tuple[Leaderboard, Evidence]:
 
 def _read_file(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_file(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

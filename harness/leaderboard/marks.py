@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from harness.files import save
+from harness.files import read_file, save
 from harness.types.cell import Record
 
 FILE = "verified.json"
@@ -30,7 +30,7 @@ class Marks(Record):
 def read_marks(folder: Path) -> dict[str, Against]:
     """Content hash of a row -> what it was verified against; nothing where the file is missing or damaged."""
     try:
-        return dict(Marks.model_validate_json((folder / FILE).read_bytes()).rows)
+        return dict(Marks.model_validate_json(read_file(folder / FILE)).rows)
     except (OSError, ValidationError):
         return {}
 

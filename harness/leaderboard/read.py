@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.errors import DataError, UserError, closest
-from harness.files import PERMISSIONS, expanded
+from harness.files import PERMISSIONS, expanded, read_file
 from harness.leaderboard.migrate import migrate
 from harness.types.leaderboard import Leaderboard, Row
 
@@ -29,7 +29,7 @@ def read_board(path: Path) -> Leaderboard:
     """
     path = path / BOARD if path.is_dir() else path
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as error:
         hint = PERMISSIONS if isinstance(error, PermissionError) else HINT
         raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}", hint) from None

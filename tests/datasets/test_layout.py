@@ -105,6 +105,18 @@ def test_symlinked_folders_count_and_files_do_not(tmp_path):
     assert list(open_dataset(root).domains) == ["Animals", "Food"]
 
 
+def test_hidden_folders_and_archives_are_passed_over(tmp_path):
+    (tmp_path / "Food9_OOP").mkdir()
+    (tmp_path / "._Food9_OOP").mkdir()
+    assert list(open_dataset(tmp_path).domains) == ["Food"]
+    (tmp_path / "Food9_OOP").rename(tmp_path / "elsewhere")
+    (tmp_path / "._Food9_OOP.zip").touch()
+    (tmp_path / "Food9_OOP.zip").touch()
+    with pytest.raises(DataError) as error:
+        open_dataset(tmp_path)
+    assert error.value.hint == "unpack Food9_OOP.zip first"
+
+
 def test_names_of_data_sets(tmp_path):
     released = folders(tmp_path / "x", *RELEASED)
     assert open_dataset(released).name == "laion-beyond-400m"

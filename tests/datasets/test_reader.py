@@ -126,6 +126,15 @@ def test_split_file_with_byte_order_mark(folder):
     assert read_split(folder, "test").items
 
 
+def test_a_caption_loses_its_byte_order_mark(folder):
+    def mark(content):
+        content["test"]["0"]["INFO"] = {"Refined_caption3": "\ufeffa small ibex"}
+        content["test"]["1"]["INFO"] = {"Refined_caption3": "\ufeff "}
+
+    edit_split(folder, mark)
+    assert [item.caption for item in read_split(folder, "test").items[:2]] == ["a small ibex", None]
+
+
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [

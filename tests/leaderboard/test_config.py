@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.cli.config import read_toml
+from harness.errors import UserError
 from harness.leaderboard.evidence import open_file
 from harness.leaderboard.read import read_board
 from harness.site.command import evaluate_command
@@ -97,6 +100,17 @@ def test_a_wrong_file_is_a_sentence(tmp_path: Path, harness: Any, text: str, mes
     assert code == 2
     assert message in " ".join(err.split())
     assert hint in err
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text("shots = [1, 2]", encoding="utf-8-sig")
+    assert read_toml(tmp_path / "run.toml") == {"shots": [1, 2]}
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "run.toml")
+    with pytest.raises(UserError, match=r"run\.toml cannot be read: it is a named pipe, not a file"):
+        read_toml(tmp_path / "run.toml")
 
 
 def test_a_file_that_is_not_there_is_a_sentence(tmp_path: Path, harness: Any) -> None:

@@ -6,13 +6,14 @@ import errno
 import os
 import pwd
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.errors import StorageError
-from harness.files import cache_root, listed, refused, save, storage_error, write_atomic
+from harness.files import cache_root, listed, read_file, refused, save, stand_in, storage_error, write_atomic
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
@@ -120,6 +121,41 @@ def test_saving_makes_the_folders_above_or_is_a_sentence(tmp_path: Path) -> None
     with pytest.raises(StorageError, match=r"results cannot be written to .*c.json/d.json: ") as error:
         save(tmp_path / "a" / "b" / "c.json" / "d.json", b"two", "results", "choose another folder")
     assert error.value.hint == "choose another folder"
+
+
+def test_hidden_files_are_not_listed(tmp_path: Path) -> None:
+    for name in ("a/b.json", "a/._b.json", "._a/b.json", "a/.DS_Store", ".a/b.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert listed(tmp_path, "*/*.json") == [tmp_path / "a/b.json"]
+    assert listed(tmp_path, "*") == [tmp_path / "a"]
+
+
+@pytest.mark.parametrize(
+    ("content", "begins"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:", "a Git LFS pointer"),
+        (b"<!doctype HTML>", "a web page"),
+        (b'\xef\xbb\xbf <?xml version="1.0"?>\n<html lang="en">', "a web page"),
+    ],
+)
+def test_what_lies_in_the_place_of_a_file_is_named(content: bytes, begins: str) -> None:
+    assert str(stand_in(content)).startswith(begins)
+    assert stand_in(b"x" + content) is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such files")
+def test_a_file_that_becomes_a_pipe_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = (tmp_path / "whole").write_bytes(b"abc") and (tmp_path / "whole").stat()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is a named pipe, not a file"):
+        read_file(tmp_path / "pipe")
+    monkeypatch.setattr(Path, "stat", lambda path: whole)  # as it was when it was looked at
+    with pytest.raises(OSError, match="it is a named pipe, not a file"):
+        read_file(tmp_path / "pipe")
+    assert read_file(tmp_path / "whole", 3) == b"abc"
+    with pytest.raises(OSError, match="it has more than 2 bytes"):
+        read_file(tmp_path / "whole", 2)
 
 
 def test_the_sentence_names_what_where_and_why() -> None:

@@ -39,6 +39,27 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert str(tmp_path) not in paths[0].read_text()
 
 
+def test_companions_that_macos_writes_are_no_draws(tmp_path: Path) -> None:
+    path = manifests.write(tmp_path, drawn())
+    path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    (tmp_path / ".DS_Store").write_bytes(b"\0")
+    assert manifests.read_folder(tmp_path) == (drawn(),)
+
+
+def test_a_draw_by_hand_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(drawn().text(), encoding="utf-8-sig")
+    assert manifests.read(tmp_path / "a.json") == drawn()
+
+
+def test_what_is_no_file_in_a_folder_of_draws_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a.json").mkdir()
+    with pytest.raises(DataError, match=r"a\.json cannot be read: it is a folder, not a file"):
+        manifests.read_folder(tmp_path)
+    (tmp_path / "b.json").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(DataError, match=r"b\.json is a Git LFS pointer and not the file itself: run `git lfs pull`"):
+        manifests.read(tmp_path / "b.json")
+
+
 def test_a_changed_file_is_found_by_its_name(tmp_path: Path) -> None:
     path = manifests.write(tmp_path, drawn())
     path.write_text(path.read_text().replace('"label": 1', '"label": 0', 1))

@@ -398,3 +398,17 @@ def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
         assert found is not None
         np.testing.assert_array_equal(found[:, 0], np.repeat(100 * worker + np.arange(20), 4))
     assert verify(tmp_path) == (60, [])
+
+
+def test_companions_that_macos_writes_are_no_shards(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path, "e" * 32, "an encoder")
+    store.put(0, [sha("a")], np.ones((1, 4), np.float32))
+    (shard,) = store.folder.glob("*/*.safetensors")
+    shard.with_name(f"._{shard.name}").write_bytes(b"\0\5\x16\7")
+    (tmp_path / f"._{store.folder.name}").write_bytes(b"\0\5\x16\7")
+    (store.folder / "encoder.txt").write_bytes(b"an encoder \xff")
+    assert verify(tmp_path) == (1, [])
+    assert [(e.images, e.bytes, e.description) for e in entries(tmp_path)] == [
+        (1, shard.stat().st_size, "an encoder \N{REPLACEMENT CHARACTER}")
+    ]
+    assert FeatureStore(tmp_path, store.folder.name, "").get(0, [sha("a")])[1] == []
