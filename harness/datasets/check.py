@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.datasets.disk import Kind
-from harness.datasets.images import decode_image, read_bytes
+from harness.datasets.images import MAX_RATIO, decode_image, middle, read_bytes
 from harness.datasets.layout import RELEASED, dataset_name, find_folders, parse_folder_name
 from harness.datasets.reader import Content, read_content
 from harness.datasets.report import Across, CheckReport, Collision, CutName, Duplicates, Fault, FolderReport
@@ -24,6 +24,13 @@ RELEASED_CONCEPTS = {"oop": 674, "ip": 324}
 
 Progress = Callable[[str, int, int], None]
 """Called with (folder name, files done, files in all)."""
+
+
+class _Look(NamedTuple):
+    """An image that can be used: the sha256 of its bytes, and whether only its middle is."""
+
+    sha256: str
+    cut: bool
 
 
 class _Place(NamedTuple):
@@ -99,13 +106,18 @@ def _check_folder(
     notes = list(_label_files(folder, content.classes, on_fault))
     listed = [(part, item) for part, items in content.items.items() for item in items]
     looks = in_threads(lambda pair: _look(folder, pair[1].path), listed, workers)
+    cut: list[str] = []
     for done, ((part, item), found) in enumerate(zip(listed, looks, strict=True), start=1):
         if isinstance(found, Fault):
             faults[(item.path, found.kind)] = found
         else:
-            hashes.setdefault(found, []).append(_Place(folder.name, part, item.path))
+            hashes.setdefault(found.sha256, []).append(_Place(folder.name, part, item.path))
+            cut += [item.path] * found.cut
         if progress:
             progress(folder.name, done, len(listed))
+    if cut:
+        what = f"images more than {MAX_RATIO} times as long as wide, of which only the middle is used"
+        notes.append(f"{folder.name} holds {len(cut)} {what}, first {_text(cut[0])}")
     if len(content.classes) != parsed.concepts:
         notes.append(f"{folder.name} holds {len(content.classes)} classes; its name says {parsed.concepts}")
     paths = {item.path for _, item in listed}
@@ -121,16 +133,16 @@ def _check_folder(
     return report.model_copy(update=counts), list(content.classes.values())
 
 
-def _look(folder: Path, path: str) -> str | Fault:
-    """The sha256 of an image that can be used, or what is wrong with it."""
+def _look(folder: Path, path: str) -> _Look | Fault:
+    """An image that can be used, or what is wrong with it."""
     data = None
     try:
         data = read_bytes(folder / path, path)
-        decode_image(data, path)
+        image = decode_image(data, path)
     except DataError as error:
         kind: Kind = _without_bytes(folder / path) if data is None else "corrupt" if data else "empty"
         return Fault(path=_text(path), kind=kind, reason=_text(error.message.removeprefix(f"{path}: ")))
-    return hashlib.sha256(data).hexdigest()
+    return _Look(hashlib.sha256(data).hexdigest(), middle(image) is not image)
 
 
 def _without_bytes(file: Path) -> Kind:

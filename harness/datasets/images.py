@@ -5,40 +5,31 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
-import threading
-import warnings
 from pathlib import Path
 
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    UnidentifiedImageError,
-    WebPImagePlugin,
-)
+import numpy as np
+from PIL import Image
 
+from harness.datasets.formats import Reader, format_of
+from harness.datasets.pillow import pinned
 from harness.errors import DataError, StorageError
+from harness.files import read_file, stand_in
+from harness.types.cell import Decoding
 
 MAX_PIXELS = 178_956_970
 """Images with more pixels are refused: the limit at which Pillow, too, speaks of a decompression bomb."""
 
+MAX_BYTES = 1 << 31
+"""Files with more bytes are refused; so many pixels take less in every format."""
+
+MAX_RATIO = 48
+"""An image that is more times as long as wide is cut: resized by its short side, it would fill any memory."""
+
+DECODING: Decoding = "upright-white"
+"""What is done unless a protocol says otherwise."""
+
 AGAIN = "run the same command again"
 """What to do about what passes."""
-
-# Scraped files often hold another format than their ending says. EPS and the like, which start programs, are left out.
-# Imported here: Pillow would do it at the first such file, and do without a reader that it cannot import just then.
-_READERS = (
-    JpegImagePlugin.JpegImageFile,
-    PngImagePlugin.PngImageFile,
-    WebPImagePlugin.WebPImageFile,
-    GifImagePlugin.GifImageFile,
-    BmpImagePlugin.BmpImageFile,
-    TiffImagePlugin.TiffImageFile,
-)
-_FORMATS = tuple(reader.format for reader in _READERS)
 
 _CODEC_BYTES = 16
 """A pixel's share of what a codec takes at the most: a progressive JPEG its coefficients, a WebP its canvases."""
@@ -56,46 +47,50 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Warning filters belong to the process: without the lock, threads would restore each other's.
-_HEADER = threading.Lock()
 
-
-def load_image(path: Path, name: str | None = None) -> Image.Image:
-    """The image of a file: mode RGB, EXIF rotation applied, transparency on white, first frame of an animation.
+def load_image(path: Path, name: str | None = None, decoding: Decoding = DECODING) -> Image.Image:
+    """The image of a file in mode RGB; the first frame of an animation.
 
     Args:
         path: the file.
         name: what an error calls the file; the path as given if None.
+        decoding: ``upright-white`` applies the EXIF rotation and puts transparency on white; ``plain`` is
+            ``Image.open(path).convert("RGB")``, as the released code, open_clip and CLIP_benchmark have it.
 
     Raises:
         DataError: the file is missing, unreadable, empty, truncated, too large or no image.
         StorageError: the machine lacks memory or open files for it now, which says nothing about the file.
     """
     name = str(path) if name is None else name
-    return decode_image(read_bytes(path, name), name)
+    return decode_image(read_bytes(path, name), name, decoding)
 
 
-def decode_image(data: bytes, name: str) -> Image.Image:
+def decode_image(data: bytes, name: str, decoding: Decoding = DECODING) -> Image.Image:
     """``load_image`` for the bytes of a file; ``name`` is what an error calls it."""
-    if not data:
-        raise DataError(f"{name}: the file is empty")
+    reader = _reader(data, name)
     pixels = 1 << 24  # as if it were large, until its header is read
     try:
-        with _open(data) as image:
+        with pinned(), reader(io.BytesIO(data)) as image:
             pixels = image.width * image.height
             if pixels > MAX_PIXELS:
                 raise Image.DecompressionBombError
-            turn = _TURNS.get(image.info.pop("_turn"))
-            rgb = _as_rgb(image)
-            return rgb if turn is None else rgb.transpose(turn)
+            return image.convert("RGB") if decoding == "plain" else _upright(image)
     except Image.DecompressionBombError:
         raise DataError(f"{name}: the image has more than {MAX_PIXELS:,} pixels") from None
-    except UnidentifiedImageError:
-        raise DataError(f"{name}: the file is not an image") from None
     except Exception as error:  # decoders raise nearly anything on damaged bytes
         if reason := _lacking(error, pixels):
             raise StorageError(f"{name}: the image cannot be decoded now ({reason})", AGAIN) from error
         raise DataError(f"{name}: the image cannot be decoded ({_reason(error)})") from error
+
+
+def middle(image: Image.Image) -> Image.Image:
+    """The image, or of one that is more than ``MAX_RATIO`` times as long as wide the middle."""
+    width, height = (min(side, MAX_RATIO * min(image.size)) for side in image.size)
+    if (width, height) == image.size:
+        return image
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    with pinned():
+        return image.crop((left, top, left + width, top + height))
 
 
 def digest(path: Path, name: str | None = None) -> str:
@@ -111,11 +106,11 @@ def read_bytes(path: Path, name: str) -> bytes:
     """The bytes of a file; ``name`` is what an error calls it.
 
     Raises:
-        DataError: the file is missing or unreadable.
+        DataError: the file is missing, unreadable, too large or no regular file.
         StorageError: the machine lacks memory or open files for it now, which says nothing about the file.
     """
     try:
-        return Path(path).read_bytes()
+        return read_file(Path(path), MAX_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"{name}: the file does not exist") from None
     except (OSError, ValueError, MemoryError) as error:
@@ -124,32 +119,71 @@ def read_bytes(path: Path, name: str) -> bytes:
         raise DataError(f"{name}: the file cannot be read ({_reason(error)})") from error
 
 
-def _open(data: bytes) -> Image.Image:
-    """Parse the header, without Pillow's warnings; the EXIF orientation goes to ``info["_turn"]``."""
-    with _HEADER, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        image = Image.open(io.BytesIO(data), formats=_FORMATS)
-        try:
-            image.info["_turn"] = image.getexif().get(_ORIENTATION)
-        except MemoryError:
-            raise
-        except Exception:  # unreadable EXIF says nothing about the pixels
-            image.info["_turn"] = None
-    return image
+def _reader(data: bytes, name: str) -> Reader:
+    """What reads the format that bytes begin like.
+
+    Raises:
+        DataError: they are no image, or of a format that this Pillow has no reader for.
+    """
+    if not data:
+        raise DataError(f"{name}: the file is empty")
+    if reason := stand_in(data):
+        raise DataError(f"{name}: the file is {reason}")
+    found = format_of(data)
+    if found is None:
+        raise DataError(f"{name}: the file is not an image")
+    if found.reader is None:
+        raise DataError(f"{name}: the image is {found.name}, which cannot be decoded here; convert it to PNG")
+    return found.reader
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image) -> Image.Image:
+    """RGB as a person sees the image: turned by its EXIF orientation, and on white."""
+    _scale_key(image)  # before anything loads the pixels
+    turn = None if image.format == "TIFF" else _TURNS.get(_orientation(image))  # Pillow turns a TIFF when it loads it
+    rgb = _on_white(image)
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except MemoryError:
+        raise
+    except Exception:  # unreadable EXIF says nothing about the pixels
+        return 1
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        return _from_16_bits(image)
     if image.has_transparency_data:
         canvas = Image.new("RGBA", image.size, "white")
         canvas.alpha_composite(image.convert("RGBA"))
         return canvas.convert("RGB")
-    if image.mode.startswith("I"):
-        # 16-bit grey. Pillow's own conversion clips to white all that is brighter than 255.
-        wide = image.convert("I")
-        if image.mode != "I" or wide.getextrema()[1] > 255:  # type: ignore[operator]
-            wide = wide.point(lambda value: value * (1 / 257))
-        return wide.convert("L").convert("RGB")
     return image.convert("RGB")
+
+
+def _from_16_bits(image: Image.Image) -> Image.Image:
+    """16-bit grey. Pillow's own conversion clips to white all that is brighter than 255."""
+    wide = image.convert("I")
+    clear = np.asarray(wide) == image.info["transparency"] if "transparency" in image.info else None
+    if image.mode != "I" or wide.getextrema()[1] > 255:  # type: ignore[operator]
+        wide = wide.point(lambda value: value * (1 / 257))
+    grey = wide.convert("L")
+    if clear is not None:
+        grey.paste(255, mask=Image.fromarray(clear))
+    return grey.convert("RGB")
+
+
+def _scale_key(image: Image.Image) -> None:
+    """Bring the transparent colour of a PNG to the 8 bits that Pillow brings its pixels to."""
+    key = image.info.get("transparency")
+    bits = image.tile[0][3] if image.format == "PNG" and image.tile else None  # type: ignore[attr-defined]
+    if isinstance(key, int) and bits in ("L;2", "L;4"):
+        image.info["transparency"] = key * (255 // 3 if bits == "L;2" else 255 // 15)
+    elif isinstance(key, tuple) and bits == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in key)
 
 
 def _lacking(error: Exception, pixels: int) -> str | None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from PIL import ImageOps
 
-from harness.datasets.images import decode_image
+from harness.datasets.images import decode_image, middle
 from harness.errors import DataError
+from harness.files import read_file
 from harness.types.labels import ScoredSide
 
 SIZE = 40
@@ -52,12 +53,12 @@ class Thumbnails:
         file = (self._root / side.folder / side.paths[place]).resolve()
         try:
             # A sheet of labels may come from anywhere: it never leads out of the folder, nor to another image.
-            if not file.is_relative_to(self._root) or file.stat().st_size > LARGEST:
+            if not file.is_relative_to(self._root):
                 return None
-            content = file.read_bytes()
+            content = read_file(file, LARGEST)
             if hashlib.sha256(content).hexdigest() != side.sha256[place]:
                 return None
-            small = ImageOps.fit(decode_image(content, file.name), (SIZE, SIZE))
+            small = ImageOps.fit(middle(decode_image(content, file.name)), (SIZE, SIZE))
         except (OSError, ValueError, DataError):
             return None
         out = io.BytesIO()

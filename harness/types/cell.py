@@ -31,6 +31,9 @@ CLUSTERING = ("ip_cluster_acc", "oop_cluster_acc", "cluster_gap", "ip_cluster_nc
 METRICS = (*NAMING, *POOL, *CLUSTERING)
 """The metrics of a cell, fractions, in the order of tables."""
 
+Decoding = Literal["upright-white", "plain"]
+"""How image files become RGB: turned by their EXIF orientation and on white; or as ``Image.convert("RGB")`` does."""
+
 
 class Record(BaseModel):
     """Base of everything that is written: immutable, strict about unknown fields, and every number is finite."""
@@ -106,6 +109,7 @@ class Spec(Record):
 
     schema_version: Literal[1] = 1
     protocol: str
+    decoding: Decoding = Field(default="upright-white", description="how image files become RGB")
     dataset: DatasetRecord
     domain: str
     backbone: BackboneRecord

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from harness.datasets import check as module
 from harness.datasets.check import check
@@ -82,6 +84,49 @@ def test_unusable_images_are_listed_with_their_reason(root, ibex, tmp_path):
         f"images/ibex/{ibex[6].name}": "missing",
     }
     assert {fault.reason for fault in of(report).faults} >= {"the file is empty", "the file does not exist"}
+
+
+def test_what_lies_in_the_place_of_an_image_is_named(root, ibex):
+    os.mkfifo(ibex[0].with_suffix(".pipe"))
+    ibex[0].with_suffix(".pipe").rename(ibex[0])
+    ibex[1].write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    ibex[2].write_text("<!DOCTYPE html><title>404</title>")
+    report = check(root)
+    reasons = {fault.path.rpartition("/")[2]: (fault.kind, fault.reason) for fault in of(report).faults}
+    assert reasons == {
+        ibex[0].name: ("unreadable", "the file cannot be read (it is a named pipe, not a file)"),
+        ibex[1].name: ("corrupt", "the file is a Git LFS pointer and not the file itself: run `git lfs pull`"),
+        ibex[2].name: ("corrupt", "the file is a web page: get the file again"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),
+        ("<!DOCTYPE html>", "is a web page"),
+        (None, "cannot be read: it is a named pipe, not a file"),
+    ],
+)
+@pytest.mark.parametrize("file", [f"split_Xin_{OOP}.json", "label2name.json"])
+def test_what_lies_in_the_place_of_a_split_file_or_label_file_is_named(root, file, content, reason):
+    path = root / OOP / file
+    path.unlink()
+    if content is None:
+        os.mkfifo(path)
+    else:
+        path.write_text(content)
+    (fault,) = of(check(root)).faults
+    assert fault.kind == ("label file" if "label" in file else "split file")
+    assert fault.reason.startswith(f"{OOP}/{file} {reason}")
+
+
+def test_an_image_of_which_only_the_middle_is_used_is_noted(root, ibex):
+    Image.new("L", (400_000, 1)).save(ibex[3], "PNG")
+    report = check(root)
+    assert report.ok
+    what = "holds 1 images more than 48 times as long as wide, of which only the middle is used, first images/ibex/"
+    assert of(report).notes == (f"{OOP} {what}{ibex[3].name}",)
 
 
 def test_every_bad_item_is_listed_not_only_the_first(root):

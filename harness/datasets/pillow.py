@@ -1,0 +1,61 @@
+"""Pillow's settings as images are decoded with: the process's own, which other code may have changed, do not count."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from PIL import Image, ImageFile, PngImagePlugin
+
+TEXT_BYTES = 1 << 26
+"""Bytes of a PNG's colour profile, or of one of its texts, when unpacked; Pillow refuses sound files at a 64th."""
+
+SETTINGS: tuple[tuple[Any, str, Any], ...] = (
+    (ImageFile, "LOAD_TRUNCATED_IMAGES", False),
+    (Image, "MAX_IMAGE_PIXELS", None),  # images.MAX_PIXELS holds instead
+    (PngImagePlugin, "MAX_TEXT_CHUNK", TEXT_BYTES),
+    (PngImagePlugin, "MAX_TEXT_MEMORY", 4 * TEXT_BYTES),
+)
+"""Module, setting and value."""
+
+
+class _Pinned:
+    """Settings and warning filters belong to the process: the first thread sets them, the last one restores them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._before = ExitStack()
+
+    def enter(self) -> None:
+        with self._lock:
+            if self._threads == 0:
+                self._before.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+                for module, name, _ in SETTINGS:
+                    self._before.callback(setattr, module, name, getattr(module, name))
+            self._threads += 1
+            for module, name, value in SETTINGS:
+                setattr(module, name, value)
+
+    def leave(self) -> None:
+        with self._lock:
+            self._threads -= 1
+            if self._threads == 0:
+                self._before.close()
+
+
+_pinned = _Pinned()
+
+
+@contextmanager
+def pinned() -> Iterator[None]:
+    """Decode, crop and resize with ``SETTINGS`` and without Pillow's warnings; threads may be inside together."""
+    _pinned.enter()
+    try:
+        yield
+    finally:
+        _pinned.leave()
