@@ -12,6 +12,7 @@ from typing import Literal
 
 from harness.errors import unknown_name
 from harness.prompts import Template
+from harness.types.cell import Decoding
 from harness.types.labels import UNREADABLE
 from harness.types.manifest import Manifest, Pick
 from harness.types.split import Item, Part, Split, nfc
@@ -31,6 +32,7 @@ class Protocol(ABC):
         preset: the parameter preset that methods run with, if they have it.
         template: the prompt template.
         scoring: what is judged: the names that a method gives scored images, or clusters of them.
+        decoding: how image files become RGB: see ``harness.datasets.images.load_image``.
         methods: what is run when no method is named.
         baseline: the method that is set beside the others, None for none.
     """
@@ -39,6 +41,7 @@ class Protocol(ABC):
     preset: str | None = None
     template = Template()
     scoring: Scoring = "names"
+    decoding: Decoding = "upright-white"
     methods: tuple[str, ...] = ("fsnl",)
     baseline: str | None = "zero_shot"
 
@@ -76,11 +79,13 @@ class CleanV1(Protocol):
 class Paper2025(Protocol):
     """The released code's draw: one generator seeded with the seed; train first, then val; not nested.
 
-    Labels in order of first appearance in the split file; ``sample`` of k items, or all if there are fewer.
+    Labels in order of first appearance in the split file; ``sample`` of k items, or all if there are fewer. Images are
+    decoded as there, too: neither turned by their EXIF orientation nor put on white.
     """
 
     id: str = "paper-2025"
     preset: str | None = "paper"
+    decoding: Decoding = "plain"
 
     def pick(self, train: Split, val: Split, shots: int, seed: int) -> dict[Part, list[Item]]:
         """The released code's picks, in its order."""

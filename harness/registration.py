@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pluggy
 
@@ -157,6 +157,7 @@ class _Protocols:
 
     def __call__(self, protocol: protocols.Protocol) -> None:
         from harness.protocols import PROTOCOLS, Protocol  # here, because listing plugins does without
+        from harness.types.cell import Decoding
 
         if not isinstance(protocol, Protocol):
             raise PluginError(f"offers {protocol!r}, which is no instance of harness.protocols.Protocol")
@@ -167,4 +168,6 @@ class _Protocols:
             raise PluginError(f"offers the protocol {name!r}, which comes with the harness")
         if name in self.offers.protocols:
             raise PluginError(f"offers the protocol {name!r} twice")
+        if protocol.decoding not in get_args(Decoding):
+            raise PluginError(f"offers the protocol {name!r} with decoding {protocol.decoding!r}, which is not known")
         self.offers.protocols[name] = protocol

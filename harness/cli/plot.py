@@ -128,7 +128,7 @@ def tsne(
     )  # fmt: skip
     report = console.reporter()
     plan = make_plan(request, report)
-    bench = Workbench(plan.resolved, plan.device, plan.domains, plan.cache, workers)
+    bench = Workbench(plan.resolved, plan.device, plan.domains, plan.cache, workers, plan.protocol.decoding)
     bench.encode([(domain, None, 1, CROP)], report)
     scored = bench.scored(domain)
     features = {}

@@ -18,12 +18,14 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from harness.backbones.backbone import Backbone
-from harness.datasets.images import AGAIN, decode_image, read_bytes
+from harness.datasets.images import AGAIN, DECODING, decode_image, middle, read_bytes
+from harness.datasets.pillow import pinned
 from harness.device import name as name_of
 from harness.device import out_of_memory
 from harness.errors import BackboneError, DataError, HarnessError, StorageError
 from harness.features.store import FeatureStore, is_sha256
 from harness.features.views import CROP, augment
+from harness.types.cell import Decoding
 
 SHARD = 4096
 """Images that are written to the cache at once; a killed run loses at most so many."""
@@ -31,7 +33,7 @@ SHARD = 4096
 CPU_BATCH_PIXELS = 64 * 64 * 64
 """Pixels of a batch on the CPU: 64 images of the miniature, 8 at 224 x 224."""
 
-DECODING = "rgb-exif-white/1"
+DECODER = "2"
 """Version of how files become pixels; part of the encoder key."""
 
 
@@ -50,8 +52,8 @@ class Source:
     path: str
 
 
-def encoder_key(backbone: Backbone) -> tuple[str, str]:
-    """The cache key of an encoder, and a line that describes it."""
+def encoder_key(backbone: Backbone, decoding: Decoding = DECODING) -> tuple[str, str]:
+    """The cache key of an encoder of images that are decoded so, and a line that describes it."""
     record, device = backbone.record, backbone.device
     where = "cpu" if device.type == "cpu" else name_of(str(device))  # another GPU rounds in another way
     identity = {
@@ -59,11 +61,12 @@ def encoder_key(backbone: Backbone) -> tuple[str, str]:
         "architecture": record.architecture,
         "precision": record.precision,
         "preprocessing": backbone.preprocess_config,
-        "decoding": DECODING,
+        "decoding": f"{decoding}/{DECODER}",
         "device": where,
     }
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:32]
-    return key, f"{record.architecture} {record.pretrained} {record.precision} on {where}"
+    images = "" if decoding == DECODING else f", {decoding} decoding"
+    return key, f"{record.architecture} {record.pretrained} {record.precision} on {where}{images}"
 
 
 class Encoder:
@@ -74,8 +77,11 @@ class Encoder:
         unreadable: path -> reason of every image that could not be decoded.
     """
 
-    def __init__(self, backbone: Backbone, store: FeatureStore, workers: int = 2) -> None:
+    def __init__(
+        self, backbone: Backbone, store: FeatureStore, workers: int = 2, decoding: Decoding = DECODING
+    ) -> None:
         self._backbone = backbone
+        self._decoding = decoding
         self._store = store
         self._workers = max(1, workers)
         self._cuda = backbone.device.type == "cuda"
@@ -169,11 +175,10 @@ class Encoder:
         for source in sources:
             data = _same_bytes(source)
             try:
-                image = decode_image(data, source.path)
+                pixels.append(self._pixels(data, source, view, crop))
             except DataError as error:
                 self._failed[source.sha256] = source.path, error.message
                 continue
-            pixels.append(self._backbone.preprocess(augment(image, source.sha256, view, self._size, crop)))
             digests.append(source.sha256)
         if not digests:
             return None
@@ -186,6 +191,20 @@ class Encoder:
                 "check --pretrained and --precision",
             )
         return digests, encoded
+
+    def _pixels(self, data: bytes, source: Source, view: int, crop: float) -> Tensor:
+        """What the encoder takes of one image, ``(3, h, w)``.
+
+        Raises:
+            DataError: it cannot be decoded.
+            StorageError: the machine lacks memory for it now.
+        """
+        try:
+            with pinned():
+                image = middle(decode_image(data, source.path, self._decoding))
+                return self._backbone.preprocess(augment(image, source.sha256, view, self._size, crop))
+        except MemoryError:
+            raise StorageError(f"{source.path}: there is not enough memory to resize the image", AGAIN) from None
 
     def _encode(self, pixels: Tensor) -> Tensor:
         """Unit rows; when memory runs out the batch is halved, and stays halved."""

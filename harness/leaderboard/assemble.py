@@ -115,6 +115,7 @@ def _row(cells: list[Cell], expected: Sequence[tuple[str, int]], lost: Sequence[
     return Row(
         method=spec.method.name,
         protocol=spec.protocol,
+        decoding=spec.decoding,
         dataset=spec.dataset.name,
         backbone=f"{spec.backbone.architecture}/{spec.backbone.pretrained}",
         shots=spec.shots,

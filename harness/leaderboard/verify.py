@@ -20,7 +20,7 @@ from harness.leaderboard.evidence import Evidence, Lacking
 from harness.leaderboard.marks import Against
 from harness.leaderboard.predictions import Columns
 from harness.metrics import judge, judge_clusters, judge_discovery
-from harness.types.cell import Cell, Failure
+from harness.types.cell import Cell, Decoding, Failure
 from harness.types.labels import UNREADABLE, LabelSheet, ScoredSide
 from harness.types.leaderboard import Row
 from harness.types.manifest import Manifest
@@ -52,8 +52,8 @@ class Truth(Protocol):
         """
         ...
 
-    def readable(self, domain: str, path: str) -> bool:
-        """Whether the image ``folder/path`` of any part can be decoded; not so if it is in none."""
+    def readable(self, domain: str, path: str, decoding: Decoding) -> bool:
+        """Whether the image ``folder/path`` of any part can be decoded so; not if it is in none."""
         ...
 
 
@@ -247,7 +247,7 @@ def _fit(predicted: dict[str, Columns], labels: dict[str, Columns], names: dict[
 def _wrongly_unreadable(row: Row, domain: str, truth: Truth) -> Iterator[str]:
     """Images that are left out as unreadable although they can be read: of scored ones, of a pool, or of a draw."""
     for path in row.data[domain].unreadable:
-        if truth.readable(domain, path):
+        if truth.readable(domain, path, row.decoding):
             yield f"{domain}: {path} is left out as unreadable, but it can be decoded"
 
 

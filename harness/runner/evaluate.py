@@ -90,7 +90,8 @@ def _run(
     from harness.runner.isolate import limits, run_isolated
     from harness.runner.workbench import Workbench
 
-    make_bench = partial(Workbench, plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
+    decoding = plan.protocol.decoding
+    make_bench = partial(Workbench, plan.resolved, plan.device, plan.domains, plan.cache, request.workers, decoding)
     bench = make_bench()
     draws = ((job.spec.domain, job.manifest, job.views, job.method.crop) for job in pending)
     bench.encode(draws, report, ((job.spec.domain, pool) for job in pending for pool in job.pools))

@@ -123,6 +123,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
                     manifest = draws.of(data_, shots, seed) if drawn else None
                     spec = Spec(
                         protocol=protocol.id,
+                        decoding=protocol.decoding,
                         dataset=DatasetRecord(
                             name=dataset.name,
                             folders=data_.folders,

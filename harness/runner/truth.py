@@ -12,6 +12,7 @@ from harness.errors import DataError
 from harness.manifests import Given
 from harness.progress import Reporter
 from harness.runner.domain import DomainData, read_domain
+from harness.types.cell import Decoding
 from harness.types.labels import LabelSheet
 from harness.types.leaderboard import Row
 from harness.types.manifest import Manifest
@@ -81,19 +82,19 @@ class DataTruth:
             self._drawn[made] = protocols.draw(rule, train, val, given.shots, given.seed, data.digests)
         return self._drawn[made]
 
-    def readable(self, domain: str, path: str) -> bool:
-        """Whether the image ``folder/path`` of any part can be decoded; not so if it is in none."""
+    def readable(self, domain: str, path: str, decoding: Decoding) -> bool:
+        """Whether the image ``folder/path`` of any part can be decoded so; not if it is in none."""
         data, wanted = self._domains[domain], nfc(path)
         for split in (*data.oop.values(), *(data.ip or {}).values()):
             for item in split.items:
                 if nfc(f"{split.folder.name}/{item.path}") == wanted:
-                    return _decodes(split.folder / item.path)
+                    return _decodes(split.folder / item.path, decoding)
         return False
 
 
-def _decodes(file: Path) -> bool:
+def _decodes(file: Path, decoding: Decoding) -> bool:
     try:
-        load_image(file)
+        load_image(file, decoding=decoding)
     except DataError:
         return False
     return True

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from harness.backbones.backbone import Backbone, Resolved, load
+from harness.datasets.images import DECODING
 from harness.device import settle
 from harness.errors import DataError
 from harness.features.encode import Encoder, Source, encoder_key
@@ -17,6 +18,7 @@ from harness.features.store import FeatureStore
 from harness.features.views import CROP
 from harness.progress import Reporter
 from harness.runner.domain import DomainData
+from harness.types.cell import Decoding
 from harness.types.features import Features
 from harness.types.labels import UNREADABLE
 from harness.types.manifest import Manifest, Pick
@@ -33,18 +35,25 @@ class Workbench:
         domains: the domains by name.
         cache: the cache folder.
         workers: threads that decode images.
+        decoding: how image files become RGB.
     """
 
     def __init__(
-        self, resolved: Resolved, device: str, domains: dict[str, DomainData], cache: Path, workers: int
+        self,
+        resolved: Resolved,
+        device: str,
+        domains: dict[str, DomainData],
+        cache: Path,
+        workers: int,
+        decoding: Decoding = DECODING,
     ) -> None:
         self.device = torch.device(device)
         settle(self.device, resolved.record.precision)
         self.backbone: Backbone = load(resolved, self.device)
         self.domains = domains
-        key, description = encoder_key(self.backbone)
+        key, description = encoder_key(self.backbone, decoding)
         self.store = FeatureStore(cache / "features", key, description)
-        self.encoder = Encoder(self.backbone, self.store, workers)
+        self.encoder = Encoder(self.backbone, self.store, workers, decoding)
         self._kept: tuple[str, dict[str, Features]] = ("", {})
         self._pools: tuple[str, dict[str, Features]] = ("", {})
 

@@ -7,12 +7,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from harness.types.cell import BackboneRecord, DatasetRecord, MethodRecord, Record, Spec
+from harness.types.cell import BackboneRecord, DatasetRecord, Decoding, MethodRecord, Record, Spec
 
 SCHEMA_VERSION: Literal[1] = 1
 
 _SETTINGS = {
-    *("protocol", "dataset", "shots", "seeds", "oop_exact", "device", "versions", "method_record", "backbone_record"),
+    *(
+        "protocol",
+        "decoding",
+        "dataset",
+        "shots",
+        "seeds",
+        "oop_exact",
+        "device",
+        "versions",
+        "method_record",
+        "backbone_record",
+    ),
 }
 
 Seed = Annotated[str, Field(pattern=r"^-?[0-9]{1,18}$")]
@@ -59,6 +70,7 @@ class Row(Record):
 
     method: str
     protocol: str
+    decoding: Decoding = Field(default="upright-white", description="how image files became RGB")
     dataset: str
     backbone: str
     shots: int
@@ -105,6 +117,7 @@ class Row(Record):
         data = self.data[domain]
         return Spec(
             protocol=self.protocol,
+            decoding=self.decoding,
             dataset=DatasetRecord(
                 name=self.dataset, folders=data.folders, fingerprint=data.fingerprint, oop_exact=self.oop_exact
             ),

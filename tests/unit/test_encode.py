@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from threadpoolctl import threadpool_info
 from torch import Tensor
@@ -25,6 +26,7 @@ from harness.datasets.images import digest
 from harness.errors import BackboneError, DataError, HarnessError, StorageError
 from harness.features.encode import Encoder, Source, encoder_key, one_thread_per_operation
 from harness.features.store import FeatureStore, clear
+from harness.protocols import PROTOCOLS
 from harness.types.cell import BackboneRecord
 
 from .makers import sha
@@ -105,7 +107,9 @@ def test_each_image_is_encoded_once(tmp_path: Path, images: Images, monkeypatch:
 
     loaded: Counter[str] = Counter()
     decode = encode.decode_image
-    monkeypatch.setattr(encode, "decode_image", lambda data, path: (loaded.update([path]), decode(data, path))[1])
+    monkeypatch.setattr(
+        encode, "decode_image", lambda data, path, how: (loaded.update([path]), decode(data, path, how))[1]
+    )
     sources = images(70)
     first = encoder(tmp_path)
     first.ensure(sources[:30], 0)
@@ -253,7 +257,7 @@ def test_a_passing_lack_stops_the_run(
     sources = images(3)
     made = encoder(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(*(Path, "read_bytes") if where == "reading" else (decoding, "_as_rgb"), fail)
+        patch.setattr(*(decoding, "read_file" if where == "reading" else "_upright"), fail)
         with pytest.raises(StorageError, match=r"the (file|image) cannot be (read|decoded) now"):
             made.features(sources, 1)
     assert made.unreadable == {}
@@ -387,6 +391,91 @@ def test_features_depend_neither_on_workers_nor_on_what_was_cached(
         assert torch.equal(runs[0], other)
 
 
+def oriented(path: Path, generator: np.random.Generator) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(generator.integers(0, 256, (40, 60, 3), np.uint8)).save(path, exif=exif)
+
+
+def transparent(path: Path, generator: np.random.Generator) -> None:
+    Image.fromarray(generator.integers(0, 256, (40, 60, 4), np.uint8)).save(path)
+
+
+@pytest.mark.parametrize(("name", "write"), [("a.jpg", oriented), ("a.png", transparent)])
+def test_the_papers_protocol_encodes_what_open_clip_does_and_ours_what_a_person_sees(
+    tmp_path: Path, tiny: Any, name: str, write: Callable[..., None]
+) -> None:
+    write(tmp_path / name, np.random.default_rng(0))
+    made = real(tiny[0])
+    sources = [Source(tmp_path / name, digest(tmp_path / name), name)]
+    features = {}
+    for protocol in ("clean-v1", "paper-2025"):
+        how = PROTOCOLS[protocol].decoding
+        store = FeatureStore(tmp_path / "cache", *encoder_key(made, how))
+        features[protocol] = Encoder(made, store, 1, how).features(sources, 1)[0][0, 0]
+    pixels = image_transform_v2(PreprocessCfg(size=32), is_train=False)(Image.open(tmp_path / name).convert("RGB"))
+    encoder = Encoder(made, FeatureStore(tmp_path / "own", "a", "a"), 1)
+    with one_thread_per_operation(CPU):  # in a batch of the same size: other sums have other last digits
+        own = encoder._encode(pixels[None])[0]
+    assert torch.equal(features["paper-2025"], own)
+    assert (features["clean-v1"] @ own) < 0.999
+
+
+LONG = [(400_000, 1), (1, 400_000), (33_000, 2)]
+
+
+@pytest.mark.parametrize("size", LONG)
+@pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
+@pytest.mark.parametrize("view", [0, 1])
+def test_an_image_of_any_shape_is_encoded_in_little_memory(
+    tmp_path: Path, size: tuple[int, int], mode: str, view: int
+) -> None:
+    made = backbone(FakeModel(), size=64)
+    made.preprocess = image_transform_v2(PreprocessCfg(size=64, resize_mode=mode), is_train=False)
+    Image.new("L", size, 200).save(tmp_path / "a.png")
+    code = (tmp_path / "a.png").read_bytes()
+    largest = 0
+
+    def resize(image: Image.Image, to: Any, *more: Any, **named: Any) -> Image.Image:
+        nonlocal largest
+        largest = max(largest, to[0] * to[1], to[0] * image.height)
+        return own(image, to, *more, **named)
+
+    own = Image.Image.resize
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Image.Image, "resize", resize)
+        store = FeatureStore(tmp_path / "cache", *encoder_key(made))
+        source = Source(tmp_path / "a.png", digest(tmp_path / "a.png"), "a.png")
+        pixels = Encoder(made, store, 1)._pixels(code, source, view, 0.08)
+    assert pixels.shape == (3, 64, 64)
+    assert 0 < largest <= decoding.MAX_RATIO * 64 * 64
+
+
+def test_memory_that_an_image_does_not_find_is_a_sentence(tmp_path: Path, images: Images) -> None:
+    def fail(image: Image.Image) -> Tensor:
+        raise MemoryError
+
+    made = encoder(tmp_path)
+    made._backbone.preprocess = fail
+    with pytest.raises(StorageError, match=r"^0\.png: there is not enough memory to resize the image"):
+        made.features(images(1), 1)
+
+
+@pytest.mark.parametrize("setting", ["ImageFile.LOAD_TRUNCATED_IMAGES", "Image.MAX_IMAGE_PIXELS"])
+def test_what_other_code_sets_in_pillow_changes_no_feature(
+    tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    sources = images(3)
+    data = sources[1].file.read_bytes()
+    sources[1].file.write_bytes(data[: len(data) - 30])
+    sources[1] = replace(sources[1], sha256=digest(sources[1].file))
+    before = encoder(tmp_path / "before").features(sources, 2)
+    monkeypatch.setattr(f"PIL.{setting}", True)  # one pixel is too many
+    after = encoder(tmp_path / "after").features(sources, 2)
+    assert before[1] == after[1] == [0, 2]
+    assert torch.equal(before[0], after[0])
+
+
 def test_the_number_of_threads_is_put_back() -> None:
     before = torch.get_num_threads()
     with one_thread_per_operation(CPU):
@@ -404,7 +493,8 @@ def test_the_encoder_key_covers_all_that_decides_a_feature() -> None:
     ]
     keys = {encoder_key(backbone(record=record))[0] for record in (RECORD, *records)}
     keys |= {encoder_key(backbone(size=32))[0], encoder_key(backbone(mean=(0.5, 0.5, 0.5)))[0]}
-    assert len(keys) == 6
+    keys.add(encoder_key(backbone(), "plain")[0])
+    assert len(keys) == 7
     assert encoder_key(backbone())[0] in keys
 
 
