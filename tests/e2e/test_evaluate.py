@@ -13,6 +13,7 @@ import pytest
 
 from harness.cli import console
 from harness.leaderboard.assemble import assemble
+from harness.leaderboard.read import read_board
 from harness.types.cell import NAMING
 from harness.types.leaderboard import Leaderboard, json_schema
 
@@ -147,6 +148,20 @@ def test_the_paper_protocol_uses_the_paper_preset_and_never_shares_a_table(evalu
     found = rows(evaluate("--protocol", "paper-2025", "-p", "fsnl.views=1"))
     assert found["fsnl"]["protocol"] == "paper-2025"
     assert found["fsnl"]["method_record"]["parameters"]["optimizer"] == "sgd"
+
+
+@pytest.mark.parametrize(("protocol", "decoding"), [("paper-2025", "plain"), ("clean-v1", "upright-white")])
+def test_the_protocol_decides_how_images_are_decoded_and_the_row_says_so(harness, world, tmp_path, protocol, decoding):
+    cache = ("--cache", tmp_path / "cache")
+    where = ("--data", world, "--backbone", "beyond-mini", "--out", tmp_path / "results", "--json", *cache)
+    answer = harness("evaluate", "--plugin", "zero_shot", "--domain", "Animals", "--protocol", protocol, *where)
+    assert [row["decoding"] for row in answer.json["rows"]] == [decoding]
+    (encoder,) = json.loads(harness("features", "list", "--json", *cache).out)
+    assert (", plain decoding" in encoder["description"]) == (decoding == "plain")
+    (row,) = read_board(tmp_path / "results").rows
+    assert {spec.key for spec in row.specs()} == {path.stem for path in (tmp_path / "results/cells").glob("*/*.json")}
+    verified = harness("leaderboard", "verify", tmp_path / "results", "--data", world)
+    assert verified.code == 0, verified.out
 
 
 def test_a_domain_without_ip_folder_has_no_ip_metrics(evaluate, tmp_path):

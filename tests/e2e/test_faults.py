@@ -13,6 +13,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 import torch
+from PIL import Image
 
 from harness import registry
 from harness.cli import doctor
@@ -179,6 +180,39 @@ def test_a_root_with_decomposed_names_gives_the_same_row_also_where_an_image_is_
     (unreadable,) = found[0][0]["data"]["Animals"]["unreadable"]
     assert "Père David's deer" in unreadable
     assert found[0] == found[1]
+
+
+def test_one_file_costs_one_image_at_most(harness, tmp_path):
+    data = make_root(tmp_path / "data")
+    images = data / "Animals6_OOP/images"
+    pipe, pointer, page = sorted((images / "ibex").iterdir())[-3:]
+    cut, long = sorted((images / "great_auk").iterdir())[-2:]
+    pipe.unlink()
+    os.mkfifo(pipe)
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    page.write_text("<!DOCTYPE html><title>404</title>")
+    cut.write_bytes(cut.read_bytes()[:90])
+    Image.new("L", (400_000, 1), 90).save(long, "PNG")
+    where = ("--data", data, "--backbone", "beyond-mini", "--out", tmp_path / "results")
+    answer = harness("evaluate", "--plugin", "zero_shot", "--domain", "Animals", *where, "--seeds", "1")
+    assert answer.code == 0, answer.err
+    bad = sorted(path.relative_to(data).as_posix() for path in (pipe, pointer, page, cut))
+    found = json.loads((tmp_path / "results/leaderboard.json").read_text())["rows"][0]["data"]["Animals"]
+    assert found["unreadable"] == bad
+    assert found["images"]["oop"] == 18 - len(bad)
+    verified = harness("leaderboard", "verify", tmp_path / "results", "--data", data)
+    assert verified.code == 0, verified.out
+    checked = harness("data", "check", data)
+    assert checked.code == 1
+    for told in (
+        f"{pipe.name}: the file cannot be read (it is a named pipe, not a file)",
+        f"{pointer.name}: the file is a Git LFS pointer and not the file itself: run `git lfs pull`",
+        f"{page.name}: the file is a web page: get the file again",
+        f"{cut.name}: the image cannot be decoded",
+    ):
+        assert told in answer.err
+        assert told in checked.out
+    assert f"of which only the middle is used, first images/great_auk/{long.name}" in checked.out
 
 
 def test_all_names_of_images_that_cannot_be_read_are_told_with_the_reason(harness, tmp_path):

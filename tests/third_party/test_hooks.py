@@ -271,6 +271,10 @@ def test_a_plugin_of_protocols_is_imported_only_when_it_is_wanted(site, evaluate
         (('"firsts"', '"clean-v1"'), "offers the protocol 'clean-v1', which comes with the harness"),
         (('"firsts"', '"First!"'), "offers a protocol with id 'First!'; ids are lower case"),
         (("register(Firsts())", "register(Firsts)"), "which is no instance of harness.protocols.Protocol"),
+        (
+            ("register(Firsts())", "Firsts.decoding = 'grey'; register(Firsts())"),
+            "offers the protocol 'firsts' with decoding 'grey'",
+        ),
         (("register(Firsts())", "register(7)"), "offers 7, which is no instance of harness.protocols.Protocol"),
         (("register(Firsts())", "register(Firsts()); register(Firsts())"), "offers the protocol 'firsts' twice"),
     ],

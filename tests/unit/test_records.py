@@ -41,6 +41,7 @@ def test_any_parameter_value_survives_the_file(value: Any) -> None:
 
 CHANGES: dict[str, Any] = {
     "protocol": "paper-2025",
+    "decoding": "plain",
     "domain": "Food",
     "shots": 8,
     "seed": 0,
