@@ -38,6 +38,10 @@ class Method(ABC):
     needs: ClassVar[Needs] = Needs()
     """What ``fit`` wants to see."""
 
+    seeded: ClassVar[bool] = True
+    """Whether results depend on the seed. False says that ``fit`` draws nothing: the same task always has the same
+    answer. Such a method is run once where no few-shot images are drawn, and once for each draw otherwise."""
+
     paper: ClassVar[str] = ""
     """Where the method was published."""
 
@@ -162,6 +166,7 @@ def _require_form(name: str, method: Method) -> None:
     named = isinstance(method.presets, Mapping) and all(isinstance(v, Mapping) for v in method.presets.values())
     for what, good, form in (
         ("needs", isinstance(method.needs, Needs), "a Needs, for example Needs(support=True)"),
+        ("seeded", isinstance(method.seeded, bool), "True or False"),
         ("views", type(method.views) is int and method.views >= 1, "a whole number from 1 on"),
         (
             "crop",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -75,9 +76,20 @@ def h_mean(a: float, b: float) -> float:
 
 
 def mean_std(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation (n - 1; 0 for one value) of accuracies over seeds or domains."""
-    array = np.asarray(values, dtype=np.float64)
-    return float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else 0.0
+    """Mean and sample standard deviation (n - 1; 0 for one value) of accuracies over seeds or domains.
+
+    Sums are exact and rounded once, so neither depends on the order of the values. Equal values are their own mean, and
+    deviate by 0.
+    """
+    if min(values) == max(values):
+        return float(values[0]), 0.0
+    mean = math.fsum(values) / len(values)
+    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+def difference(a: float, b: float) -> float:
+    """``a - b`` of two figures, to twelve decimals: below that lies the noise of binary fractions. Never -0."""
+    return round(a - b, 12) + 0.0
 
 
 def best_naming(cluster: NDArray[np.integer], label: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -135,8 +147,8 @@ def judge_clusters(
     values = {f"{side}_cluster_acc": cluster_accuracy(cluster[side], label[side]) for side in cluster}
     values |= {f"{side}_cluster_nca": normalised_cluster_accuracy(cluster[side], label[side]) for side in cluster}
     if "ip" in cluster:
-        values["cluster_gap"] = values["ip_cluster_acc"] - values["oop_cluster_acc"]
-        values["nca_gap"] = values["ip_cluster_nca"] - values["oop_cluster_nca"]
+        values["cluster_gap"] = difference(values["ip_cluster_acc"], values["oop_cluster_acc"])
+        values["nca_gap"] = difference(values["ip_cluster_nca"], values["oop_cluster_nca"])
     return values
 
 

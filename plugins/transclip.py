@@ -34,6 +34,7 @@ class TransCLIP(Transductive):
     """
 
     needs = Needs(unlabeled=True, vocabulary=True)
+    seeded = False
     paper = "Zanella et al., NeurIPS 2024"
     presets = {  # noqa: RUF012 - it names the images that it is asked about
         "paper": {"pool": "test-unlabeled", "likelihood_weight": 1 / 50, "neighbour_weight": 1 / 3}

@@ -40,6 +40,7 @@ TEMPLATES = tuple(
 class ZeroShot(Method):
     """Cosine similarity of image and prompt, times the model's logit scale (Radford et al., ICML 2021)."""
 
+    seeded = False
     paper = "Radford et al., ICML 2021"
     presets = {"paper": {"prompts": "single"}}  # noqa: RUF012 - read only
 

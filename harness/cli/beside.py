@@ -10,9 +10,10 @@ from harness.cli import console
 from harness.cli.boards import Form, even_parts, print_tables
 from harness.errors import UserError
 from harness.leaderboard import compare as comparing
+from harness.leaderboard.bootstrap import MEAN
 from harness.leaderboard.evidence import open_file
 from harness.leaderboard.published import published_tables
-from harness.leaderboard.tables import Table
+from harness.leaderboard.tables import Table, percent, share, signed
 from harness.leaderboard.words import short
 from harness.progress import amount
 
@@ -79,12 +80,14 @@ def _beside(one: comparing.Comparison, metrics: Sequence[str]) -> Table:
         cells = [short(place)]
         for metric in metrics:
             values = figures[metric]
-            cells += [_percent(values["left"]), _percent(values["right"])]
-            cells += [] if one.reasons else [_percent(values["difference"], sign=True)]
+            over = [share(n, len(one.domains)) if place == MEAN else "" for n in one.over]
+            cells += [_percent(values["left"]) + over[0], _percent(values["right"]) + over[1]]
+            less = values["difference"]
+            cells += [] if one.reasons else ["-" if less is None else signed(less, 2)]
         rows.append(cells)
     notes = [*(f"not comparable: {reason}" for reason in one.reasons), *one.notes]
     return Table(f"{one.left.method}{shots}: {one.left.label} beside {one.right.label}", columns, rows, 1, notes)
 
 
-def _percent(value: float | None, sign: bool = False) -> str:
-    return "-" if value is None else f"{100 * value:{'+' if sign else ''}.2f}"
+def _percent(value: float | None) -> str:
+    return "-" if value is None else percent(value, 2)

@@ -11,9 +11,10 @@ from harness.cli import console
 from harness.errors import UserError, unknown_name
 from harness.leaderboard.bootstrap import MEAN
 from harness.leaderboard.statistics import PairedTest
-from harness.leaderboard.tables import Table
+from harness.leaderboard.tables import Table, percent, share, signed
 from harness.leaderboard.view import HEADLINES, ViewRow, ViewTable, read_sources, view
 from harness.leaderboard.words import WORDS, short
+from harness.progress import amount
 from harness.types.cell import POOL
 from harness.types.leaderboard import json_schema
 
@@ -86,7 +87,7 @@ def _wide(table: ViewTable, baseline: str | None, cost: bool) -> Table:
             _rank(made),
             _name(made, table),
             *(_cell(made, d) for d in table.domains),
-            _with_interval(made, MEAN),
+            _mean(made, table),
             *_extra_cells(made, baseline, cost),
             made.row.id,
         )
@@ -110,7 +111,7 @@ def _methods(table: ViewTable, rows: Sequence[ViewRow]) -> Table:
 def _summary(table: ViewTable, baseline: str | None, cost: bool) -> Table:
     columns = ("rank", "method", MEAN, *_extra(baseline, cost))
     rows = [
-        (_rank(made), _name(made, table), _with_interval(made, MEAN), *_extra_cells(made, baseline, cost))
+        (_rank(made), _name(made, table), _mean(made, table), *_extra_cells(made, baseline, cost))
         for made in table.rows
     ]
     return Table("", columns, rows, 2, _notes(table, baseline))
@@ -124,8 +125,8 @@ def _pools(table: ViewTable) -> Table:
     for made in table.rows:
         mean = made.row.mean
         if any(metric in mean for metric in POOL):
-            figures = [f"{100 * mean[m].mean:.1f}" if m in mean else "-" for m in shown]
-            rows.append((_name(made, table), made.row.method_record.pool or "-", *figures))
+            figures = [percent(mean[m].mean) if m in mean else "-" for m in shown]
+            rows.append((_name(made, table) + _over(made, table), made.row.method_record.pool or "-", *figures))
     note = (
         "OOP: test images that are named rightly. Of the pool: images named rightly, right under the best naming of "
         "the clusters, in a cluster with a name; clusters that have the name of most of their images"
@@ -154,8 +155,8 @@ def _extra_cells(made: ViewRow, baseline: str | None, cost: bool) -> list[str]:
 def _test(test: PairedTest | None) -> list[str]:
     if test is None or test.difference is None:
         return ["-", "-"]
-    within = f" [{100 * test.interval.low:+.1f}, {100 * test.interval.high:+.1f}]" if test.interval else ""
-    return [f"{100 * test.difference:+.1f}{within}", "-" if test.p_holm is None else f"{test.p_holm:.3f}"]
+    within = f" [{signed(test.interval.low)}, {signed(test.interval.high)}]" if test.interval else ""
+    return [f"{signed(test.difference)}{within}", "-" if test.p_holm is None else f"{test.p_holm:.3f}"]
 
 
 def _name(made: ViewRow, table: ViewTable) -> str:
@@ -172,25 +173,33 @@ def _cell(made: ViewRow, domain: str) -> str:
     holes = sorted({failure.kind for failure in made.row.failures if failure.domain == domain})
     if holes:
         return {"not applicable": "n/a"}.get(holes[0], holes[0])
-    return f"{100 * made.stats[domain].mean:.1f}" if domain in made.stats else "-"
+    return percent(made.stats[domain].mean) if domain in made.stats else "-"
 
 
-def _with_interval(made: ViewRow, place: str) -> str:
-    if place not in made.stats:
+def _mean(made: ViewRow, table: ViewTable) -> str:
+    if MEAN not in made.stats:
         return "-" if made.row.complete else "incomplete"
-    found = made.intervals.get(place)
-    within = f" [{100 * found.low:.1f}, {100 * found.high:.1f}]" if found else ""
-    return f"{100 * made.stats[place].mean:.1f}{within}"
+    found = made.intervals.get(MEAN)
+    within = f" [{percent(found.low)}, {percent(found.high)}]" if found else ""
+    return f"{percent(made.stats[MEAN].mean)}{within}{_over(made, table)}"
+
+
+def _over(made: ViewRow, table: ViewTable) -> str:
+    return share(len(made.row.domains), len(table.domains))
 
 
 def _notes(table: ViewTable, baseline: str | None) -> list[str]:
-    notes = ["percent; mean over seeds and domains with its 95 % interval (paired bootstrap over images and seeds)"]
+    over = amount(len(table.domains), "domains")
+    notes = [f"percent; mean over seeds and {over} with its 95 % interval (paired bootstrap over images and seeds)"]
     notes.append("rank: one more than the rows that are surely better (ahead in over 97.5 % of the replicates)")
     if baseline:
         notes.append(f"Δ: difference of the means to {baseline} on the same images; p: paired, two-sided, after Holm")
     if any(made.verified for made in table.rows):
         notes.append("✓ verified against kept labels, ✓✓ against the data")
+    notes += _seeds(table)
     for made in table.rows:
+        if made.aside is not None:
+            notes.append(f"{_name(made, table)} is not ranked: {made.aside}")
         if made.lacking is not None:
             notes.append(f"{made.row.method} has no interval: {made.lacking}")
         if made.test is not None and made.test.reason is not None and made.row.method != baseline:
@@ -199,6 +208,15 @@ def _notes(table: ViewTable, baseline: str | None) -> list[str]:
             seed = "" if failure.seed is None else f", seed {failure.seed}"
             notes.append(f"{made.row.method}, {failure.domain}{seed}: {failure.kind}: {failure.reason}")
     return list(dict.fromkeys(notes))
+
+
+def _seeds(table: ViewTable) -> list[str]:
+    """Says which rows have which seeds, where they differ."""
+    drawn: dict[str, list[str]] = {}
+    for made in table.rows:
+        if not made.row.once:
+            drawn.setdefault(", ".join(map(str, made.row.seeds)), []).append(_name(made, table))
+    return [f"seeds {seeds}: {', '.join(names)}" for seeds, names in drawn.items()] if len(drawn) > 1 else []
 
 
 def _table_json(table: ViewTable) -> dict[str, Any]:
@@ -217,7 +235,9 @@ def _table_json(table: ViewTable) -> dict[str, Any]:
                 "seeds": row.seeds,
                 "complete": row.complete,
                 "rank": made.rank,
+                "not_ranked": made.aside,
                 "mean": figures.pop(MEAN, None),
+                "mean_over": len(row.domains) if row.complete else None,
                 "domains": figures,
                 "baseline": None if made.test is None else asdict(made.test),
                 "verified": made.verified,
@@ -228,4 +248,5 @@ def _table_json(table: ViewTable) -> dict[str, Any]:
                 "discovery": {metric: row.mean[metric].model_dump() for metric in POOL if metric in row.mean},
             }
         )
-    return {**table.setting._asdict(), "shots": table.shots, "metric": table.metric, "rows": rows}
+    head = {"shots": table.shots, "metric": table.metric, "domains": table.domains}
+    return {**table.setting._asdict(), **head, "rows": rows}

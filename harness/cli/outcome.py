@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from harness.cli import console
 from harness.cli.stdout import only_results
-from harness.leaderboard.settings import by_setting, by_shots, told_apart
+from harness.leaderboard.settings import Names, by_setting, told_apart
+from harness.leaderboard.tables import percent
 from harness.leaderboard.words import WORDS, short
 from harness.progress import Reporter, amount
 from harness.runner.request import Outcome, Request
@@ -51,34 +52,39 @@ def show(outcome: Outcome, json: bool) -> None:
     settings = by_setting(outcome.leaderboard.rows)
     names = told_apart(settings)
     for setting, its_rows in settings.items():
-        for shots, rows in by_shots(sorted(its_rows, key=lambda row: (row.shots, row.method))):
-            domains = sorted({domain for row in rows for domain in row.domains})
-            if out.width >= 34 + 12 * (len(domains) + 1):
-                out.print(_wide(names[setting].title(shots), rows, domains))
-            else:
-                for row in rows:
-                    out.print(_narrow(f"{names[setting].title(shots)}, {row.method}", row))
+        rows = sorted(its_rows, key=lambda row: (row.shots, row.method))
+        domains = sorted({domain for row in rows for domain in row.domains})
+        if out.width >= 34 + 12 * (len(domains) + 1):
+            out.print(_wide(names[setting], rows, domains))
+        else:
+            for row in rows:
+                out.print(_narrow(f"{names[setting].title(row.shots)}, {row.method}", row))
     out.print("percent, mean ± standard deviation over seeds", style="dim")
     _show_failures(outcome)
     done = f"{amount(outcome.computed, 'cells')} computed, {outcome.reused} known"
     err.print(f"{done}; leaderboard: {outcome.file}", markup=False)
 
 
-def _wide(title: str, rows: Sequence[Row], domains: Sequence[str]) -> object:
+def _wide(names: Names, rows: Sequence[Row], domains: Sequence[str]) -> object:
+    """One table of all rows; where they are of several shots, a column says of how many."""
+    shots = {row.shots for row in rows if row.shots}
+    left = 2 if len(shots) > 1 else 1
     lines = []
     for row in rows:
-        shown = _shown(row)
-        for metric, label in shown.items():
+        head = (row.method, str(row.shots or ""))[:left]
+        for metric, label in _shown(row).items():
             cells = [_percent(row.domains.get(domain, {}).get(metric)) for domain in domains]
-            name = row.method if metric == next(iter(shown)) else ""
-            lines.append((name, label, *cells, _percent(row.mean.get(metric))))
-    return console.table(title, ("method", "", *map(short, domains), "mean"), lines, left=2)
+            lines.append((*head, label, *cells, _percent(row.mean.get(metric))))
+            head = ("",) * left
+    columns = (*("method", "shots")[:left], "", *map(short, domains), f"mean of {len(domains)}")
+    title = names.title(0 if left > 1 else max(shots, default=0))
+    return console.table(title, columns, lines, left=left + 1)
 
 
 def _narrow(title: str, row: Row) -> object:
     shown = _shown(row)
     lines = [(d, *(_percent(row.domains[d].get(m)) for m in shown)) for d in row.domains]
-    lines.append(("mean", *(_percent(row.mean.get(m)) for m in shown)))
+    lines.append((f"mean of {len(row.domains)}", *(_percent(row.mean.get(m)) for m in shown)))
     return console.table(title, ("domain", *shown.values()), lines)
 
 
@@ -91,7 +97,7 @@ def _shown(row: Row) -> dict[str, str]:
 def _percent(stat: Stat | None) -> str:
     if stat is None:
         return "-"
-    return f"{100 * stat.mean:.1f}" + (f" ±{100 * stat.std:.1f}" if stat.n > 1 else "")
+    return percent(stat.mean) + (f" ±{percent(stat.std)}" if stat.n > 1 else "")
 
 
 def _show_failures(outcome: Outcome) -> None:

@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterable, Sequence
 
 from harness.metrics import mean_std
-from harness.types.cell import METRICS, Cell, Spec
+from harness.types.cell import METRICS, ONCE, Cell, Spec
 from harness.types.leaderboard import DomainData, Leaderboard, Row, RowFailure, Stat
 
 Wanted = Iterable[tuple[str, int]]
-"""(domain, seed) pairs that a whole row covers."""
+"""(domain, seed) pairs that a whole row covers; one that depends on no seed covers every domain once."""
 
 
 def row_key(spec: Spec) -> str:
@@ -38,7 +38,8 @@ def assemble(cells: Iterable[Cell], wanted: Wanted | None = None, lost: Sequence
     chosen = None if wanted is None else sorted(set(wanted))
     rows = []
     for group in groups.values():
-        expected = chosen if chosen is not None else _grid(settings[_setting(group)])
+        covered = chosen if chosen is not None else _grid(settings[_setting(group)])
+        expected = sorted({(domain, ONCE) for domain, _ in covered}) if group[0].spec.once else covered
         rows += [_row(edition, expected, lost) for edition in _editions(group)]
     return Leaderboard(rows=tuple(sorted(rows, key=_order)))
 
@@ -63,7 +64,7 @@ def _setting(group: list[Cell]) -> tuple[str, str, int]:
 
 def _grid(cells: list[Cell]) -> list[tuple[str, int]]:
     """Every domain with every seed: the mean of a seed is over the same domains as that of the next."""
-    seeds = sorted({cell.spec.seed for cell in cells})
+    seeds = sorted({cell.spec.seed for cell in cells if not cell.spec.once} or {ONCE})
     return [(domain, seed) for domain in _domains(cells) for seed in seeds]
 
 

@@ -11,6 +11,7 @@ from harness.datasets.layout import MINIATURE
 from harness.leaderboard.differences import ABSENT, Difference, differences
 from harness.leaderboard.published import PublishedRow, PublishedTable
 from harness.leaderboard.settings import setting, short_hashes
+from harness.metrics import difference
 from harness.types.cell import METRICS
 from harness.types.leaderboard import Leaderboard, Row
 
@@ -58,6 +59,11 @@ class Comparison:
         return sorted({*self.left.domains, *self.right.domains})
 
     @property
+    def over(self) -> tuple[int, int]:
+        """How many domains the mean of either side is over."""
+        return len(self.left.domains), len(self.right.domains)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a reader must know of either side, and of their means."""
         means = self.left.mean and self.right.mean and not self.reasons and not self._same_domains
@@ -82,6 +88,7 @@ class Comparison:
             "comparable": not self.reasons,
             "reasons": list(self.reasons),
             "notes": list(self.notes),
+            "domains": dict(zip(("left", "right"), self.over, strict=True)),
             "figures": figures,
         }
 
@@ -91,7 +98,8 @@ class Comparison:
 
     def _figures(self, one: float | None, other: float | None, alike: bool) -> dict[str, float | None]:
         subtract = alike and not self.reasons and one is not None and other is not None
-        return {"left": one, "right": other, "difference": one - other if subtract else None}  # type: ignore[operator]
+        less = difference(one, other) if subtract else None  # type: ignore[arg-type]
+        return {"left": one, "right": other, "difference": less}
 
 
 def entry(row: Row, label: str) -> Entry:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from harness.leaderboard.bootstrap import BATCH, MEAN, Bootstrap, Replicates
 from harness.leaderboard.resampling import REPLICATES
+from harness.metrics import difference
 from harness.types.leaderboard import Row
 
 LEVEL = 0.95
@@ -84,10 +85,10 @@ def _test(row: Row, baseline: Row, bootstrap: Bootstrap, place: str) -> PairedTe
     a, b = bootstrap.of(row, place), bootstrap.of(baseline, place)
     if a is None or b is None:
         lacking = bootstrap.lacking.get(row.id) or bootstrap.lacking.get(baseline.id) or "predictions are lacking"
-        return PairedTest(ours - theirs, reason=lacking)
+        return PairedTest(difference(ours, theirs), reason=lacking)
     below, above = int((a <= b).sum()), int((a >= b).sum())
     p = min(1.0, 2 * (1 + min(below, above)) / (REPLICATES + 1))
-    return PairedTest(ours - theirs, interval(a - b), p)
+    return PairedTest(difference(ours, theirs), interval(a - b), p)
 
 
 def other_images(row: Row, other: Row) -> str | None:
@@ -102,33 +103,52 @@ def other_images(row: Row, other: Row) -> str | None:
 
 
 def ranks(rows: Sequence[Row], bootstrap: Bootstrap, place: str = MEAN) -> list[int | None]:
-    """1 + the number of rows that are surely better; None for a row without the figure.
+    """1 + the number of rows that are surely better; None for a row without the figure, and for one that stands aside.
 
     A row is surely better when it is ahead in more than 97.5 % of the replicates: so rows of one rank are not told
-    apart by the images, and rows of neighbouring ranks may not be either. Rows are ranked among those that were scored
-    on the same images; without predictions, by the figures themselves.
+    apart by the images, and rows of neighbouring ranks may not be either. Only the rows of ``field`` are ranked;
+    without predictions, by the figures themselves.
     """
-    figures = np.array([_figure(row, place, bootstrap.metric) for row in rows], dtype=np.float64)
-    rivals = _rivals(rows)
-    ahead = np.array([np.count_nonzero(rivals[i] & (figures > own)) for i, own in enumerate(figures)])
-    drawn = [(i, own) for i, row in enumerate(rows) if (own := bootstrap.of(row, place)) is not None]
+    found: list[int | None] = [None] * len(rows)
+    ranked = field(rows, bootstrap.metric, place)
+    figures = np.array([_figure(rows[i], place, bootstrap.metric) for i in ranked], dtype=np.float64)
+    ahead = np.array([np.count_nonzero(figures > own) for own in figures], dtype=np.intp)
+    drawn = [(n, own) for n, i in enumerate(ranked) if (own := bootstrap.of(rows[i], place)) is not None]
     drawn.sort(key=lambda one: -figures[one[0]])
     if drawn:
-        order = np.array([i for i, _ in drawn])
-        doubtful = _doubtful(np.stack([own for _, own in drawn]), figures[order], rivals[np.ix_(order, order)])
-        ahead[order] -= doubtful
-    return [None if np.isnan(own) else 1 + int(n) for own, n in zip(figures, ahead, strict=True)]
+        order = np.array([n for n, _ in drawn])
+        ahead[order] -= _doubtful(np.stack([own for _, own in drawn]), figures[order])
+    for i, n in zip(ranked, ahead, strict=True):
+        found[i] = 1 + int(n)
+    return found
 
 
-def _doubtful(
-    replicates: NDArray[np.float64], figures: NDArray[np.float64], rivals: NDArray[np.bool_]
-) -> NDArray[np.intp]:
+def field(rows: Sequence[Row], metric: str, place: str = MEAN) -> list[int]:
+    """The places of the rows that are ranked: the largest group with the figure on the same domains and images.
+
+    Of groups of the same size the one over more domains is ranked; if they are equal in that too, none is.
+    """
+    groups: dict[frozenset[object], list[int]] = {}
+    for i, row in enumerate(rows):
+        if _figure(row, place, metric) is not None:
+            groups.setdefault(_scored_images(row, place), []).append(i)
+    size = {images: (len(own), len(images)) for images, own in groups.items()}
+    largest = [images for images in groups if size[images] == max(size.values())]
+    return groups[largest[0]] if len(largest) == 1 else []
+
+
+def _scored_images(row: Row, place: str) -> frozenset[object]:
+    """The data that a figure was scored on, one entry for each domain."""
+    data = row.data if place == MEAN else {place: row.data[place]}
+    return frozenset((name, own.fingerprint, frozenset(own.images.items())) for name, own in data.items())
+
+
+def _doubtful(replicates: NDArray[np.float64], figures: NDArray[np.float64]) -> NDArray[np.intp]:
     """Of each row the number of rows that are ahead of it, but not surely.
 
     Args:
         replicates: ``(rows, REPLICATES)``, by falling figure.
         figures: ``(rows,)``.
-        rivals: which rows are compared ``(rows, rows)``.
     """
     # Where no more than k replicates of a row lie below `low`, and no more than k of another above `high`, the one is
     # ahead in all but 2 k, which are fewer than 2.5 %: most pairs need no look at their replicates.
@@ -137,7 +157,7 @@ def _doubtful(
     standing, counts = _standing(replicates), np.min_scalar_type(REPLICATES)
     found = np.zeros(len(figures), dtype=np.intp)
     for i in range(len(figures)):
-        close = rivals[i, :i] & (figures[:i] > figures[i]) & (low[:i] <= high[i])
+        close = (figures[:i] > figures[i]) & (low[:i] <= high[i])
         if close.any():
             first = int(close.argmax())  # a slice is compared in place, where a choice of rows would be copied
             wins = (standing[first:i] > standing[i]).sum(axis=1, dtype=counts)
@@ -155,16 +175,6 @@ def _standing(replicates: NDArray[np.float64]) -> NDArray[np.unsignedinteger]:
     found = np.empty_like(steps)
     np.put_along_axis(found, order, steps, axis=1)
     return np.ascontiguousarray(found.T)
-
-
-def _rivals(rows: Sequence[Row]) -> NDArray[np.bool_]:
-    """Which rows were scored on the same images ``(rows, rows)``; rows on the same data are compared once."""
-    data = [frozenset((d, v.fingerprint, frozenset(v.images.items())) for d, v in row.data.items()) for row in rows]
-    kinds = {kind: i for i, kind in enumerate(dict.fromkeys(data))}
-    first = {kind: row for row, kind in zip(reversed(rows), reversed(data), strict=True)}
-    same = np.array([[other_images(first[a], first[b]) is None for b in kinds] for a in kinds], dtype=np.bool_)
-    of_row = np.array([kinds[kind] for kind in data], dtype=np.intp)
-    return same[of_row[:, None], of_row]
 
 
 def _no_figure(row: Row, place: str, metric: str) -> str:

@@ -21,6 +21,25 @@ _LATEX = {
     ">": "$>$",
 }
 
+
+def percent(fraction: float, digits: int = 1) -> str:
+    """A fraction in percent; what rounds to zero has no sign."""
+    return f"{round(100 * fraction, digits) + 0.0:.{digits}f}"
+
+
+def signed(difference: float, digits: int = 1) -> str:
+    """A difference of fractions in percent, with its sign, and as many digits as it takes to be seen not to be zero."""
+    shown = 100 * difference
+    while difference and not round(shown, digits):
+        digits += 1
+    return f"{shown:+.{digits}f}" if difference else percent(difference, digits)
+
+
+def share(n: int, of: int) -> str:
+    """What is said behind a mean that is over fewer domains than its table has; nothing behind the others."""
+    return "" if n == of else f" ({n} of {of} domains)"
+
+
 _MINUS = re.compile(r"(?<!\w)-(?=\d)")
 
 

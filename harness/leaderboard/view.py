@@ -12,7 +12,7 @@ from harness.leaderboard.costs import RowCost
 from harness.leaderboard.evidence import Evidence, open_file
 from harness.leaderboard.marks import Against, read_marks
 from harness.leaderboard.settings import Names, Setting, by_setting, by_shots, told_apart
-from harness.leaderboard.statistics import Interval, PairedTest, intervals, paired_tests, ranks
+from harness.leaderboard.statistics import Interval, PairedTest, field, intervals, other_images, paired_tests, ranks
 from harness.types.cell import METRICS
 from harness.types.leaderboard import Row, Stat
 
@@ -25,7 +25,8 @@ class ViewRow:
         row: as it stands in the file.
         stats: domain or ``mean`` -> mean and spread over seeds; a hole has none.
         intervals: domain or ``mean`` -> 95 % interval; only where predictions are kept.
-        rank: one more than the rows of the table that are surely better, of those scored on the same images.
+        rank: one more than the rows of the table that are surely better; only of ``statistics.field``.
+        aside: why a row that has a mean is not ranked, None if it is.
         test: against the baseline, if one was asked for.
         verified: what the row was verified against, None if it was not.
         cost: None where it is not known.
@@ -36,6 +37,7 @@ class ViewRow:
     stats: dict[str, Stat]
     intervals: dict[str, Interval]
     rank: int | None
+    aside: str | None
     test: PairedTest | None
     verified: Against | None
     cost: RowCost | None
@@ -152,15 +154,23 @@ def _rows(rows: Sequence[Row], sources: Sources, bootstrap: Bootstrap, baseline:
         if (found := bootstrap.of(row, place)) is not None
     }
     within = dict(zip(drawn, intervals(list(drawn.values())), strict=True))
-    made = []
+    made, ranked = [], field(rows, metric)
     for row, rank, test in zip(rows, ranks(rows, bootstrap), tests, strict=True):
         places = {**row.domains, MEAN: row.mean}
         stats = {place: values[metric] for place, values in places.items() if metric in values}
         ends = {place: within[row.id, place] for place in stats if (row.id, place) in within}
         mark = sources.marks.get(row.content_hash)
         cost, lacking = sources.costs.get(row.id), bootstrap.lacking.get(row.id)
-        made.append(ViewRow(row, stats, ends, rank, test, mark, cost, lacking))
+        aside = _aside(row, rows[ranked[0]] if ranked else None) if rank is None and MEAN in stats else None
+        made.append(ViewRow(row, stats, ends, rank, aside, test, mark, cost, lacking))
     return tuple(sorted(made, key=lambda m: (m.rank or len(rows) + 1, -_mean(m), m.row.method, m.row.id)))
+
+
+def _aside(row: Row, leader: Row | None) -> str:
+    """Why a row is not ranked with the others."""
+    if leader is None:
+        return "no group of rows on the same domains and images is the largest"
+    return other_images(row, leader) or "other images"
 
 
 def _mean(made: ViewRow) -> float:

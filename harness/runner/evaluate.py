@@ -49,7 +49,7 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
                 kept = f" (log: {ledger.put_log(cell.spec.key, log)})" if log else ""
                 report.note(f"failed: {where}: {cell.failure.reason}{kept}")
             observers.finished(cell)
-    wanted = {(job.spec.domain, job.spec.seed) for job in plan.jobs}
+    wanted = {(domain, seed) for domain in plan.domains for seed in request.seeds}
     ran = assemble(cells.values(), wanted, plan.lost)
     _write_all(ledger, {row_key(cell.spec) for cell in cells.values()})
     return Outcome(ran, ledger.root / BOARD, len(pending), len(known), unreadable)

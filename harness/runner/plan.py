@@ -26,7 +26,7 @@ from harness.runner.domain import DomainData
 from harness.runner.draws import Draws
 from harness.runner.reading import domain_names, miniature_data, read_domains
 from harness.runner.request import MethodChoice, Request
-from harness.types.cell import Cell, DatasetRecord, MethodRecord, Spec
+from harness.types.cell import ONCE, Cell, DatasetRecord, MethodRecord, Spec
 from harness.types.leaderboard import RowFailure
 from harness.types.manifest import Manifest
 from harness.types.task import Pool
@@ -119,7 +119,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
         for record, method, required in methods:
             drawn = protocol.scoring == "names" and (method.needs.includes("support") or method.needs.validation)
             for shots in request.shots if drawn else (0,):
-                for seed in request.seeds:
+                for seed in request.seeds if drawn or method.seeded else (ONCE,):
                     manifest = draws.of(data_, shots, seed) if drawn else None
                     spec = Spec(
                         protocol=protocol.id,
@@ -211,6 +211,7 @@ def _methods(
             code=registry.code_digest(entry.source),
             parameters=parameters(method),
             needs=method.needs.labels(),
+            seeded=method.seeded,
             pool=method.pool if method.needs.unlabeled else None,
         )
         made.append((record, method, registry.requirements(entry.source)))

@@ -28,6 +28,9 @@ POOL = ("named_acc", "cluster_acc", "coverage", "matching_acc")
 CLUSTERING = ("ip_cluster_acc", "oop_cluster_acc", "cluster_gap", "ip_cluster_nca", "oop_cluster_nca", "nca_gap")
 """How well test images cluster without names (protocol ``clustering``): ``harness.metrics.judge_clusters``."""
 
+ONCE = 0
+"""The seed of a cell that depends on none: its method has no randomness, and nothing is drawn for it."""
+
 METRICS = (*NAMING, *POOL, *CLUSTERING)
 """The metrics of a cell, fractions, in the order of tables."""
 
@@ -78,6 +81,7 @@ class MethodRecord(Record):
     code: str = Field(description="sha256 over the files of the plugin's distribution")
     parameters: Annotated[dict[str, Any], BeforeValidator(_as_json)]
     needs: tuple[str, ...]
+    seeded: bool = Field(default=True, description="whether its results depend on the seed, apart from any draw")
     pool: str | None = Field(default=None, description="the unlabeled images it saw, None for none")
 
 
@@ -126,6 +130,11 @@ class Spec(Record):
     def key(self) -> str:
         """Its digest."""
         return self.digest()
+
+    @property
+    def once(self) -> bool:
+        """Whether it depends on no seed: it is run once, with the seed ``ONCE``."""
+        return not self.method.seeded and self.shots == 0
 
 
 class Failure(Record):

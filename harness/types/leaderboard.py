@@ -101,6 +101,11 @@ class Row(Record):
         """sha256 over the whole row, its figures included: what a mark of a check holds for."""
         return self.digest()
 
+    @property
+    def once(self) -> bool:
+        """Whether its figures depend on no seed: each of its cells is run once, with the seed ``ONCE``."""
+        return not self.method_record.seeded and self.shots == 0
+
     def edition(self, of: Literal["protocol", "backbone"]) -> str:
         """Distribution, version and code of the plugin that its protocol or backbone is of; empty for one of none."""
         name = self.protocol if of == "protocol" else self.backbone_record.architecture

@@ -225,6 +225,19 @@ class IgnoresTheSeed(Good):
 
 
 @dataclass
+class DeniesTheSeed(Good):
+    """x."""
+
+    seeded = False
+
+    def fit(self, task: Any) -> Any:
+        super().fit(task)
+        noise = 0.01 * torch.randn(len(task.names), generator=task.generator)
+        self.rows_ = {name: row + n for n, (name, row) in zip(noise, self.rows_.items(), strict=True)}
+        return self
+
+
+@dataclass
 class LearnsWhileScoring(Good):
     """x."""
 

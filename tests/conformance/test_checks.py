@@ -62,6 +62,7 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
         "two fits of the same task with the same seed differ",
         "generator",
     ),
+    ("same_seed_same_scores", faulty.DeniesTheSeed, "declares seeded = False, but two fits", "draw nothing in fit"),
     ("same_seed_same_scores", faulty.LearnsWhileScoring, "answers differently when asked twice", "learns and draws"),
     (
         "query_order",

@@ -203,7 +203,9 @@ def test_other_images_are_not_compared() -> None:
     rows = [made.row("a", right(0.5, 100)), made.row("b", right(0.1, 101))]
     draws = made.bootstrap("oop_top1", *rows)
     assert paired_tests(rows, [rows[1]], draws)[0].reason == "other images of Animals"
-    assert ranks(rows, draws) == [1, 1], "neither is ahead of a row that it cannot be compared with"
+    assert ranks(rows, draws) == [None, None], "neither is ahead of a row that it cannot be compared with"
+    rows.append(made.row("c", right(0.3, 101)))
+    assert ranks(rows, made.bootstrap("oop_top1", *rows)) == [None, 2, 1], "the largest group is ranked"
 
 
 def test_each_row_is_tested_against_the_baseline_on_its_own_images() -> None:
@@ -231,7 +233,7 @@ def test_what_is_not_tested_says_why() -> None:
 def test_ranks_are_what_a_plain_count_of_better_rows_gives() -> None:
     made, rng = Made(), np.random.default_rng(0)
     rows = [
-        made.row(f"m{i}", rng.random((1, 100 + i % 2)) < share, rng.random((1, 50)) < 0.5)
+        made.row(f"m{i}", rng.random((1, 100 + (i % 3 == 0))) < share, rng.random((1, 50)) < 0.5)
         for i, share in enumerate(np.repeat([0.3, 0.35, 0.4, 0.5], 4))
     ]
     for row in rows[::5]:  # some have no predictions
@@ -239,7 +241,10 @@ def test_ranks_are_what_a_plain_count_of_better_rows_gives() -> None:
             del made.files[predictions_path(str(digest))]
     draws = made.bootstrap("h_mean", *rows)
     assert len(draws.lacking) == 4
-    for row, rank in zip(rows, ranks(rows, draws), strict=True):
+    for i, (row, rank) in enumerate(zip(rows, ranks(rows, draws), strict=True)):
+        if i % 3 == 0:
+            assert rank is None, "of a smaller group"
+            continue
         better = 0
         for rival in rows:
             if other_images(row, rival) is None and rival.mean["h_mean"].mean > row.mean["h_mean"].mean:

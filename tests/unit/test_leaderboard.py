@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from harness.leaderboard.assemble import assemble
 from harness.types.cell import METRICS, Cell, Failure, MethodRecord
-from harness.types.leaderboard import Leaderboard, Row, RowFailure, json_schema
+from harness.types.leaderboard import Leaderboard, Row, RowFailure, Stat, json_schema
 
 from .makers import cells as any_cells
 from .makers import few, make_cell, sha
@@ -110,6 +110,24 @@ def test_a_seed_that_only_some_domains_have_is_a_hole_of_the_others() -> None:
 def test_what_a_row_should_cover_can_be_given() -> None:
     (row,) = assemble(grid(), wanted=[("A", 1), ("C", 0)]).rows
     assert row.failures == (RowFailure(domain="C", seed=0, kind="missing", reason="not run"),)
+
+
+ONE_ANSWER = {"shots": 0, "seed": 0, "manifest": None}
+
+
+def one_answer(domain: str) -> Cell:
+    return make_cell(0.3, domain=domain, method={"name": "zero_shot", "seeded": False}, **ONE_ANSWER)
+
+
+def test_a_row_that_depends_on_no_seed_covers_every_domain_once() -> None:
+    others = [c for d in "AB" for s in (1, 2) for c in [make_cell(domain=d, seed=s, shots=0, manifest=None)]]
+    for wanted in (None, [(domain, seed) for domain in "AB" for seed in (1, 2)]):
+        seeded, once = assemble([*others, one_answer("A"), one_answer("B")], wanted).rows
+        assert seeded.complete
+        assert (once.complete, once.seeds, once.mean["h_mean"]) == (True, (0,), Stat(mean=0.3, std=0.0, n=1))
+        *_, partly = assemble([*others, one_answer("A")], wanted).rows
+        assert partly.failures == (RowFailure(domain="B", seed=0, kind="missing", reason="not run"),)
+    assert assemble([one_answer("A")]).rows[0].complete
 
 
 @pytest.mark.parametrize("kind", ["error", "not applicable"])

@@ -6,6 +6,7 @@ import collections
 import heapq
 import itertools
 import math
+import random
 import statistics
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from harness.metrics import (
     best_naming,
     cluster_accuracy,
+    difference,
     h_mean,
     judge,
     judge_clusters,
@@ -130,6 +132,22 @@ def test_mean_and_spread_are_those_of_a_sample(values: list[float]) -> None:
 
 def test_one_value_has_no_spread() -> None:
     assert mean_std([0.25]) == (0.25, 0.0)
+
+
+@few
+@given(st.lists(fractions, min_size=1, max_size=9), st.randoms(use_true_random=False))
+def test_means_depend_on_no_order_and_equal_values_do_not_deviate(values: list[float], shuffler: random.Random) -> None:
+    expected = mean_std(values)
+    assert mean_std(values[:1] * len(values)) == (values[0], 0.0)
+    shuffler.shuffle(values)
+    assert mean_std(values) == expected
+
+
+def test_a_difference_has_neither_noise_nor_a_sign_of_zero() -> None:
+    assert 0.3 - 0.1 != 0.2
+    assert difference(0.3, 0.1) == 0.2
+    assert str(difference(0.1 + 0.2, 0.3)) == str(difference(0.3, 0.1 + 0.2)) == "0.0"
+    assert difference(0.23127, 0.23124) == 3e-05
 
 
 def _by_permutations(cluster: np.ndarray, label: np.ndarray) -> float:

@@ -75,6 +75,7 @@ INNER: dict[str, tuple[type, dict[str, Any]]] = {
             "code": sha("other"),
             "parameters": {"lr": 0.02},
             "needs": ("support", "captions"),
+            "seeded": False,
             "pool": "test-unlabeled",
         },
     ),
