@@ -6,6 +6,7 @@ Results go to stdout, everything else to stderr. Bars are shown on a terminal on
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,13 +24,19 @@ from harness.progress import amount
 LOG_EVERY = 10.0
 """Seconds between lines of a stage in a log."""
 
+PIPE_WIDTH = 200
+"""Columns of what is no terminal: enough for whole tables."""
+
 EXIT_DIFFERENT = 3
 """The exit code of a command that compares, and finds a difference."""
 
 
 def out() -> Console:
     """The console of results. A pipe gets enough width for whole tables."""
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=False, emoji=False)
+    size = shutil.get_terminal_size()
+    # Both are given: rich takes any console without a height for 80 columns wide where TERM is dumb.
+    width = size.columns if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(width=width, height=size.lines, highlight=False, soft_wrap=False, emoji=False)
 
 
 def err() -> Console:

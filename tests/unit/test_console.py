@@ -1,0 +1,42 @@
+"""The width of tables: that of the terminal, and enough for whole tables everywhere else."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.cli import console
+
+LONG = "x" * 150
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"FORCE_COLOR": "1", "TERM": "dumb"},
+        {"TERM": "unknown", "FORCE_COLOR": "1"},
+        {"COLUMNS": "20"},
+        {"NO_COLOR": "1"},
+    ],
+)
+def test_a_pipe_gets_whole_tables_whatever_the_environment(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("TERM", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    console.out().print(console.table("", ("long",), [(LONG,)]))
+    assert LONG in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["dumb", "xterm"])
+def test_a_terminal_gets_its_own_width(
+    kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TERM", kind)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert console.out().width == 120
+    monkeypatch.setenv("COLUMNS", "20")
+    console.out().print(console.table("a title", ("method", "x"), [("a long name of a method", "1.0")]))
+    assert "1.0" in capsys.readouterr().out
