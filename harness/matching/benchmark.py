@@ -84,11 +84,16 @@ def run(cases: Sequence[Case], seeds: int, advance: Callable[[int], None]) -> di
             f"--benchmark-json={report}",
             "-p",
             "no:cacheprovider",
+            "-p",
+            "pytest_benchmark.plugin",
         ]
+        # Options and plugins of the caller's own tests are no part of this.
+        own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        own |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONUNBUFFERED": "1", "HARNESS_BENCH_PLAN": plan}
         said: list[str] = []
         with subprocess.Popen(
             [sys.executable, "-m", "pytest", *options, str(file)],
-            env={**os.environ, "HARNESS_BENCH_PLAN": plan, "PYTEST_ADDOPTS": "", "PYTHONUNBUFFERED": "1"},
+            env=own,
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -38,6 +38,8 @@ def test_ratios_are_taken_seed_by_seed():
 
 
 def test_command_measures_and_writes(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "a_plugin_of_the_callers_tests")
     monkeypatch.setattr(cases, "SIZES", ((2, 20),))
     file = tmp_path / "made" / "matching.json"
     assert bench.bench_matching(check=False, json_out=file, seeds=3, threads=2, device="cpu") == 0
