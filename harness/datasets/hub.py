@@ -11,8 +11,9 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar, cast
+from urllib.parse import urlsplit
 
-from harness.errors import DataError, HarnessError, StorageError
+from harness.errors import DataError, HarnessError, StorageError, UserError
 
 REPOSITORY = "MHuangX/LAION-Beyond"
 
@@ -75,6 +76,7 @@ class HuggingFace:
 
         disable_progress_bars()  # one bar for each of 157,382 files helps nobody
         self._api = HfApi(endpoint=endpoint)
+        _require_address(self._api.endpoint)
         self._repository = repository
 
     def commit(self, revision: str) -> str:
@@ -112,6 +114,20 @@ class HuggingFace:
     def tidy(self, folder: str, dest: Path) -> None:
         """See Hub."""
         shutil.rmtree(dest / ".cache" / "huggingface" / "download" / folder, ignore_errors=True)
+
+
+def _require_address(endpoint: str) -> None:
+    """See that a mirror's address is one, before it looks like a network that is down.
+
+    Raises:
+        UserError: it is not.
+    """
+    parts = urlsplit(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise UserError(
+            f"HF_ENDPOINT is {endpoint!r}, which is no address of a Hub",
+            "write it with its scheme, for example HF_ENDPOINT=https://huggingface.co, or unset it",
+        )
 
 
 def patiently(call: Callable[[], T], sleep: Callable[[float], None], tries: int) -> T:

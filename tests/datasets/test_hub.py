@@ -17,7 +17,7 @@ import pytest
 from harness.datasets import hub as module
 from harness.datasets.download import RECORD, download
 from harness.datasets.hub import REPOSITORY, HubBusy, HuggingFace
-from harness.errors import DataError, StorageError
+from harness.errors import DataError, StorageError, UserError
 
 from .roots import make_root
 
@@ -184,3 +184,10 @@ def test_how_long_to_wait(headers, seconds):
 def test_a_date_to_wait_for():
     date = datetime.now(timezone.utc) + timedelta(seconds=100)
     assert module._retry_after({"retry-after": format_datetime(date, usegmt=True)}) == pytest.approx(100, abs=5)
+
+
+@pytest.mark.parametrize("endpoint", ["hf-mirror.com", "hf-mirror.com:443", "https://", "ftp://hf-mirror.com"])
+def test_an_endpoint_that_is_no_address_is_no_network_problem(endpoint: str) -> None:
+    with pytest.raises(UserError, match=f"HF_ENDPOINT is '{endpoint}', which is no address") as found:
+        HuggingFace(endpoint=endpoint)
+    assert "HF_ENDPOINT=https://" in str(found.value.hint)
