@@ -20,7 +20,12 @@ def row_key(spec: Spec) -> str:
     return json.dumps(content, sort_keys=True)
 
 
-def assemble(cells: Iterable[Cell], wanted: Wanted | None = None, lost: Sequence[RowFailure] = ()) -> Leaderboard:
+def assemble(
+    cells: Iterable[Cell],
+    wanted: Wanted | None = None,
+    lost: Sequence[RowFailure] = (),
+    planned: Iterable[Spec] = (),
+) -> Leaderboard:
     """The leaderboard of some cells.
 
     Args:
@@ -28,17 +33,18 @@ def assemble(cells: Iterable[Cell], wanted: Wanted | None = None, lost: Sequence
         wanted: what every row should cover; by default every domain with every seed that occurs in a row of the same
             protocol and data set with the same number of shots.
         lost: domains that could not even be read; they are holes in every row.
+        planned: specs that count as if they occurred, where ``wanted`` is not given.
     """
     groups: dict[str, list[Cell]] = {}
     for cell in _distinct(cells):
         groups.setdefault(row_key(cell.spec), []).append(cell)
-    settings: dict[tuple[str, str, int], list[Cell]] = {}
-    for group in groups.values():
-        settings.setdefault(_setting(group), []).extend(group)
+    settings: dict[tuple[str, str, int], list[Spec]] = {}
+    for spec in (*planned, *(cell.spec for group in groups.values() for cell in group)):
+        settings.setdefault(_setting(spec), []).append(spec)
     chosen = None if wanted is None else sorted(set(wanted))
     rows = []
     for group in groups.values():
-        covered = chosen if chosen is not None else _grid(settings[_setting(group)])
+        covered = chosen if chosen is not None else _grid(settings[_setting(group[0].spec)])
         expected = sorted({(domain, ONCE) for domain, _ in covered}) if group[0].spec.once else covered
         rows += [_row(edition, expected, lost) for edition in _editions(group)]
     return Leaderboard(rows=tuple(sorted(rows, key=_order)))
@@ -57,15 +63,14 @@ def _preference(cell: Cell) -> tuple[bool, str]:
     return cell.failure is not None, cell.model_dump_json()
 
 
-def _setting(group: list[Cell]) -> tuple[str, str, int]:
-    spec = group[0].spec
+def _setting(spec: Spec) -> tuple[str, str, int]:
     return spec.protocol, spec.dataset.name, spec.shots
 
 
-def _grid(cells: list[Cell]) -> list[tuple[str, int]]:
+def _grid(specs: list[Spec]) -> list[tuple[str, int]]:
     """Every domain with every seed: the mean of a seed is over the same domains as that of the next."""
-    seeds = sorted({cell.spec.seed for cell in cells if not cell.spec.once} or {ONCE})
-    return [(domain, seed) for domain in _domains(cells) for seed in seeds]
+    seeds = sorted({spec.seed for spec in specs if not spec.once} or {ONCE})
+    return [(domain, seed) for domain in sorted({spec.domain for spec in specs}) for seed in seeds]
 
 
 def _editions(group: list[Cell]) -> list[list[Cell]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from functools import partial
 
+from harness.errors import HarnessError
 from harness.files import save
 from harness.leaderboard.assemble import assemble, row_key
 from harness.leaderboard.costs import costs, write_costs
@@ -40,7 +42,7 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
             ledger.put_manifest(job.manifest)
     for data in plan.domains.values():
         ledger.put_labels(data.sheet)
-    if pending:
+    try:
         for cell, log in _run(plan, pending, request, report, unreadable):
             cell = ledger.put(cell)
             cells[cell.spec.key] = cell
@@ -49,14 +51,23 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
                 kept = f" (log: {ledger.put_log(cell.spec.key, log)})" if log else ""
                 report.note(f"failed: {where}: {cell.failure.reason}{kept}")
             observers.finished(cell)
+    except BaseException:  # Ctrl-C, or a full disk: what is finished is shown all the same
+        with contextlib.suppress(HarnessError):
+            _write_all(ledger, plan)
+        raise
+    _write_all(ledger, plan)
     wanted = {(domain, seed) for domain in plan.domains for seed in request.seeds}
     ran = assemble(cells.values(), wanted, plan.lost)
-    _write_all(ledger, {row_key(cell.spec) for cell in cells.values()})
     return Outcome(ran, ledger.root / BOARD, len(pending), len(known), unreadable)
 
 
-def _write_all(ledger: Ledger, of_this_run: set[str]) -> None:
-    """Write the leaderboard and the costs over all that the folder holds; again, if another run added to it."""
+def _write_all(ledger: Ledger, plan: Plan) -> None:
+    """Write the leaderboard and the costs over all that the folder holds; again, if another run added to it.
+
+    A cell of the plan that was not run, because the run was stopped, is a hole of its row.
+    """
+    planned = [job.spec for job in plan.jobs]
+    of_this_run = {row_key(spec) for spec in planned}
     before = None
     while before != (there := ledger.files()):
         before = there
@@ -64,7 +75,8 @@ def _write_all(ledger: Ledger, of_this_run: set[str]) -> None:
         # A failure of an earlier run stays a hole with its reason, unless all of its row failed and this run is of
         # others: that is a plugin as it was before it was mended.
         whole = of_this_run | {row_key(cell.spec) for cell in stored.values()}
-        everything = assemble([*stored.values(), *(cell for cell in ledger.failed() if row_key(cell.spec) in whole)])
+        failed = (cell for cell in ledger.failed() if row_key(cell.spec) in whole)
+        everything = assemble([*stored.values(), *failed], planned=planned)
         write_leaderboard(ledger, everything)
         write_costs(ledger.root, costs(everything.rows, stored.get))
 
@@ -82,6 +94,8 @@ def _run(
     plan: Plan, pending: list[Job], request: Request, report: Reporter, unreadable: dict[str, str]
 ) -> Iterator[tuple[Cell, bytes]]:
     """Encode what is missing, then run cells; each comes with what it printed, if it was alone in its process."""
+    if not pending:
+        return
     at_once = min(request.workers, len(pending)) if plan.device == "cpu" else 1
     if at_once > 1 or request.isolate:
         fork_server.start()

@@ -17,8 +17,10 @@ from harness.errors import StorageError
 from harness.ledger import Ledger
 from harness.runner import evaluate as runner
 from harness.runner import fork_server
+from harness.types.leaderboard import Leaderboard
 
 from .conftest import start
+from .test_evaluate import DOMAINS
 
 
 @pytest.mark.slow
@@ -129,6 +131,29 @@ def test_what_a_stopped_run_finished_can_be_verified_after_another_run(harness, 
     answer = harness("leaderboard", "verify", tmp_path / "results")
     assert answer.code == 0, answer.out + answer.err
     assert "fsnl" in answer.out
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, StorageError("results cannot be written")])
+def test_what_a_stopped_run_finished_is_in_the_leaderboard(evaluate, tmp_path, monkeypatch, ending):
+    words = ("--plugin", "fsnl", "--baseline", "none", "--seeds", "1,2")
+    evaluate(*words, out=tmp_path / "undisturbed")
+    run = runner._run
+
+    def stopped(*arguments):
+        yield next(run(*arguments))
+        raise ending
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "_run", stopped)
+        assert evaluate(*words).code == (130 if ending is KeyboardInterrupt else 2)
+    file = tmp_path / "results" / "leaderboard.json"
+    (row,) = Leaderboard.model_validate_json(file.read_bytes()).rows
+    assert sum(stats["oop_top1"].n for stats in row.domains.values()) == 1
+    assert {failure.kind for failure in row.failures} == {"missing"}
+    assert len(row.failures) == 2 * len(DOMAINS) - 1
+    assert row.mean == {}
+    assert evaluate(*words).code == 0
+    assert file.read_bytes() == (tmp_path / "undisturbed" / "leaderboard.json").read_bytes()
 
 
 def test_two_runs_that_end_together_lose_no_cell(evaluate, tmp_path, monkeypatch):
