@@ -28,6 +28,7 @@ class Entry:
         domains: domain -> metric -> fraction.
         mean: metric -> fraction; empty for an incomplete row.
         notes: what a reader must know.
+        other_kind: why the figures are not what the metrics' names say here, None if they are.
     """
 
     label: str
@@ -37,6 +38,7 @@ class Entry:
     domains: Mapping[str, Mapping[str, float]]
     mean: Mapping[str, float]
     notes: tuple[str, ...] = ()
+    other_kind: str | None = None
 
 
 @dataclass(frozen=True)
@@ -145,12 +147,13 @@ def published_entry(row: PublishedRow, table: PublishedTable) -> Entry:
         domains=row.domains,
         mean=row.mean,
         notes=row.notes,
+        other_kind=row.other_kind,
     )
 
 
 def compare(left: Entry, right: Entry) -> Comparison:
     """Two entries beside each other, with the reasons against subtracting them."""
-    reasons = []
+    reasons = [f"another kind of figure: {side.other_kind}" for side in (left, right) if side.other_kind]
     for name in {**left.setting, **right.setting}:
         one, other = left.setting.get(name, ABSENT), right.setting.get(name, ABSENT)
         if one == other or ABSENT in (one, other):
@@ -176,11 +179,12 @@ def with_published(board: Leaderboard, tables: Iterable[PublishedTable]) -> list
     found = []
     for row in board.rows:
         ours = entry(row, "ours")
-        if row.protocol == "clustering":
+        family = row.protocol.partition("-")[0]  # clustering, of its edition clustering-2025 too
+        if family == "clustering":
             told = ", which is given the names" if "vocabulary" in row.method_record.needs else ""
             ours = replace(ours, notes=(*ours.notes, f"ours are clusters of {row.method}{told}"))
         # Table 1 names no method: what it prints are the features' clusters, whoever finds them.
-        same = [e for e in published if e.method in (row.method, row.protocol) and _metrics(e) & _metrics(ours)]
+        same = [e for e in published if e.method in (row.method, family) and _metrics(e) & _metrics(ours)]
         same = [e for e in same if e.shots == row.shots or (row.method, e.shots) not in there]
         found += [compare(ours, other) for other in same]
     return found

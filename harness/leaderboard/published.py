@@ -26,7 +26,7 @@ class Source(Record):
 class PublishedRow(Record):
     """One printed row, as fractions; ``mean`` is the printed average, ``notes`` say where it is not the row's own."""
 
-    method: str = Field(description="name of the method in this harness")
+    method: str = Field(description="name of the method in this harness; ``clustering`` for any that finds clusters")
     printed_name: str
     dataset: str
     backbone: str | None = Field(description="None where the source does not say")
@@ -35,6 +35,10 @@ class PublishedRow(Record):
     domains: dict[str, dict[str, float]]
     mean: dict[str, float]
     notes: tuple[str, ...]
+    other_kind: str | None = Field(
+        default=None,
+        description="why the figures are not what this harness measures by the same name; None if they are",
+    )
 
 
 class PublishedTable(Record):

@@ -1,4 +1,4 @@
-"""Published figures that may be set beside ours: of the same data with the same model."""
+"""Published figures that may be set beside ours: of the same data with the same model, and of the same kind."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from harness.types.leaderboard import Row
 
 def comparable(tables: Iterable[PublishedTable], row: Row) -> list[PublishedRow]:
     """The printed rows of a row's data set and backbone. Their protocol is the paper's: they are marks, not lines."""
-    printed = (one for table in tables for one in table.rows)
+    printed = (one for table in tables for one in table.rows if one.other_kind is None)
     return [one for one in printed if (one.dataset, one.backbone) == (row.dataset, row.backbone)]

@@ -63,7 +63,8 @@ def _bars(panel: Axes, row: Row, domains: Sequence[str]) -> None:
             panel.annotate(f"{height:.1f}", (x, height), (0, 2), textcoords="offset points", ha="center", fontsize=7)
     for i, domain in enumerate(domains):
         if domain not in row.domains:
-            panel.annotate("failed", (i, 1), ha="center", fontsize=7, color=style.GREY)
+            failed = any(failure.domain == domain and failure.kind != "missing" for failure in row.failures)
+            panel.annotate("failed" if failed else "not run", (i, 1), ha="center", fontsize=7, color=style.GREY)
 
 
 def _marks(panel: Axes, domains: Sequence[str], published: Sequence[PublishedRow]) -> None:

@@ -4,7 +4,8 @@ const TICKS = [[0.01, "0.01 s"], [0.1, "0.1 s"], [1, "1 s"], [10, "10 s"], [60, 
 
 function drawCost() {
   const metric = state.metric;
-  const rows = filtered().filter((row) => row.cost && row.cost[0] > 0 && row.mean[metric]);
+  const comparable = together(filtered(), metric);
+  const rows = filtered().filter((row) => row.cost && row.cost[0] > 0 && comparable.has(row));
   byId("cost").hidden = !rows.length;
   if (!rows.length) return;
   byId("cost-note").textContent = `${metricName.get(metric)} (percent, mean over domains) against the time of fitting and scoring all cells of a row; encoding images, which all rows share, is not counted.`;

@@ -1,4 +1,5 @@
-// What the page knows. Figures are [mean, deviation, seeds, low, high] in hundred-thousandths of a percent.
+// What the page knows. Figures are [mean, deviation, seeds, low, high] in hundred-thousandths of a percent; no seeds for a
+// row that depends on none.
 
 const PERCENT = 100000;
 
@@ -32,6 +33,7 @@ function inWords(figure) {
   let text = `${percent(mean, 2)} %`;
   if (seeds > 1) text += ` ± ${percent(deviation, 2)} over ${seeds} seeds`;
   else if (seeds === 1) text += ", one seed";
+  else if (seeds === 0) text += ", the same with every seed";
   if (low !== undefined) text += `, 95 % interval ${percent(low, 2)} to ${percent(high, 2)}`;
   return text;
 }
@@ -47,6 +49,18 @@ const holeInWords = ([domain, seed, kind, reason]) =>
 
 /** The rank of a row in the table with that number of shots; null where it has none, or for no table. */
 const rankOf = (row, metric, shots) => (row.ranks[metric] || {})[shots] ?? null;
+
+/** Which domains a row's mean is over. */
+const basis = (row) => Object.keys(row.domains).sort().join();
+
+/** The whole rows whose means are over the same domains: of most rows, then of most domains. Only they are set together. */
+function together(rows, metric) {
+  const groups = new Map();
+  for (const row of rows.filter((row) => row.mean[metric])) groups.set(basis(row), [...(groups.get(basis(row)) || []), row]);
+  const size = (group) => [group.length, Object.keys(group[0].domains).length];
+  const [first, second] = [...groups.values()].sort((a, b) => size(b)[0] - size(a)[0] || size(b)[1] - size(a)[1]);
+  return new Set(!first || (second && String(size(first)) === String(size(second))) ? [] : first);
+}
 
 const distinct = (values) => [...new Set(values)];
 const byNumber = (a, b) => a - b;

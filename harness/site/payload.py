@@ -22,7 +22,8 @@ from harness.types.cell import METRICS
 from harness.types.leaderboard import Row, Stat
 
 Figure = list[int]
-"""Mean, standard deviation, seeds, and the 95 % interval where there is one; in hundred-thousandths of a percent.
+"""Mean, standard deviation, seeds (0 for a row that depends on none), and the 95 % interval where there is one; in
+hundred-thousandths of a percent.
 
 Fewer digits would round twice: one figure in fourteen would not be that of the terminal."""
 
@@ -102,13 +103,13 @@ def _row(
         "backbone": names.backbone,
         "printed": row.backbone,  # what a paper calls it
         "shots": row.shots,
-        "seeds": len(row.seeds),
+        "seeds": 0 if row.once else len(row.seeds),
         "needs": list(row.method_record.needs),
         "complete": row.complete,
         "verified": sources.marks.get(row.content_hash),
-        "mean": _figures(row.mean, {m: i.get("mean") for m, i in intervals.items()}),
+        "mean": _figures(row, row.mean, {m: i.get("mean") for m, i in intervals.items()}),
         "domains": {
-            domain: _figures(stats, {m: i.get(domain) for m, i in intervals.items()})
+            domain: _figures(row, stats, {m: i.get(domain) for m, i in intervals.items()})
             for domain, stats in row.domains.items()
         },
         "holes": [[f.domain, f.seed, f.kind, f.reason] for f in row.failures],
@@ -119,13 +120,13 @@ def _row(
     }
 
 
-def _figures(stats: dict[str, Stat], intervals: dict[str, Interval | None]) -> dict[str, Figure]:
-    return {metric: _figure(stat, intervals.get(metric)) for metric, stat in stats.items()}
+def _figures(row: Row, stats: dict[str, Stat], intervals: dict[str, Interval | None]) -> dict[str, Figure]:
+    return {metric: _figure(stat, 0 if row.once else stat.n, intervals.get(metric)) for metric, stat in stats.items()}
 
 
-def _figure(stat: Stat, interval: Interval | None) -> Figure:
+def _figure(stat: Stat, seeds: int, interval: Interval | None) -> Figure:
     ends = [] if interval is None else [_points(interval.low), _points(interval.high)]
-    return [_points(stat.mean), _points(stat.std), stat.n, *ends]
+    return [_points(stat.mean), _points(stat.std), seeds, *ends]
 
 
 def _points(fraction: float) -> int:
@@ -156,6 +157,7 @@ def _published(table: PublishedTable) -> list[dict[str, Any]]:
             "mean": {metric: [_points(value)] for metric, value in row.mean.items()},
             "domains": {d: {m: [_points(v)] for m, v in values.items()} for d, values in row.domains.items()},
             "notes": list(row.notes),
+            "other_kind": row.other_kind,
         }
         for row in table.rows
     ]
@@ -172,7 +174,7 @@ def _details(sources: Sources, file: str, classes: Classes) -> dict[str, Any]:
         rows[row.id] = {
             "reproduce": reproduce_command(row, file),
             "evaluate": evaluate_command(row),
-            "seeds": list(row.seeds),
+            "seeds": [] if row.once else list(row.seeds),
             "oop_exact": row.oop_exact,
             "not_applicable": row.not_applicable,
             "device": row.device,

@@ -10,8 +10,9 @@ function drawPublished() {
   if (rows.some((row) => row.dataset !== dataset)) reasons.push("another data set");
   if (rows.some((row) => row.backbone && !models.includes(row.backbone))) reasons.push("another model");
   if (rows.some((row) => row.protocol !== protocol)) reasons.push("another protocol");
-  byId("published-note").textContent = !rows.length ? `No published figure is ${metricName.get(state.metric)}; choose another metric.`
-    : reasons.length ? `Not to be compared with the rows above: ${reasons.join(", ")}.` : "The same data set, model and protocol as the rows above.";
+  const otherKind = rows.filter((row) => row.other_kind).map((row) => ` ${row.label} (${row.source.split(":")[0]}, ${row.corpus}) is another kind of figure: ${row.other_kind}.`);
+  byId("published-note").textContent = (!rows.length ? `No published figure is ${metricName.get(state.metric)}; choose another metric.`
+    : reasons.length ? `Not to be compared with the rows above: ${reasons.join(", ")}.` : "The same data set, model and protocol as the rows above.") + distinct(otherKind).join("");
   const known = data.domains.filter((domain) => rows.some((row) => row.domains[domain]));
   const heads = ["Method", "Shots", "Model", "Source", "mean", ...known.map(shortDomain)];
   const table = byId("published-table");
@@ -19,7 +20,7 @@ function drawPublished() {
   table.tHead.replaceChildren(h("tr", {}, heads.map((head, i) => h("th", { scope: "col", class: `plain-head${i ? "" : " name"}${i === 2 || i === 3 ? " text side" : i === 1 ? " side" : ""}` }, head))));
   if (!rows.length) table.tHead.replaceChildren();
   table.tBodies[0].replaceChildren(...rows.map((row) => h("tr", {},
-    tip(h("th", { scope: "row", class: "name" }, row.label), () => [`${row.method} in this harness`, ...row.notes].join("; ")),
+    tip(h("th", { scope: "row", class: "name" }, row.label, row.other_kind ? " †" : ""), () => [`${row.method} in this harness`, ...(row.other_kind ? [`another kind of figure: ${row.other_kind}`] : []), ...row.notes].join("; ")),
     h("td", { class: "side" }, row.shots || "–"),
     h("td", { class: "text side" }, row.backbone || `not said; pre-trained on ${row.corpus}`),
     h("td", { class: "text side" }, row.source.split(":")[0]),

@@ -23,7 +23,7 @@ function facts(row, record) {
   const fact = (name, value) => h("li", {}, `${name} `, h("b", {}, value));
   return h("ul", { class: "facts" },
     fact("data", row.dataset), fact("protocol", row.protocol), fact("model", row.backbone),
-    fact("images per class", row.shots || "none"), fact("seeds", record.seeds.join(", ")),
+    fact("images per class", row.shots || "none"), fact("seeds", record.seeds.join(", ") || "none: nothing is drawn"),
     fact("may see", row.needs.join(", ") || "names only"), fact("OOP names absent from pre-training", record.oop_exact),
     fact("verified", row.verified ? `against ${row.verified}` : "no"),
     record.cost ? fact("time", inTime(record.cost.wall_seconds)) : null,
@@ -72,7 +72,7 @@ function figures(row) {
   return h("div", {}, h("h3", {}, "Every figure"), h("div", { class: "scroll", role: "region", "aria-label": "Every figure", tabindex: 0 }, h("table", {},
     h("caption", {}, "Percent, mean ± standard deviation over seeds"),
     h("thead", {}, h("tr", {}, h("th", { scope: "col", class: "name plain-head" }, "Domain"), known.map(([, name, what]) => tip(h("th", { scope: "col", class: "plain-head" }, name), () => what)))),
-    h("tbody", {}, places.map((domain) => line(domain, row.domains[domain] || {}, true)), line("mean", row.mean, false)))));
+    h("tbody", {}, places.map((domain) => line(domain, row.domains[domain] || {}, true)), line(`mean of ${Object.keys(row.domains).length}`, row.mean, false)))));
 }
 
 function provenance(row, record) {

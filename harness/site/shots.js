@@ -5,12 +5,13 @@ const MOST = 8;
 /** Rows that differ in their shots only are one line. The rows of the table come first. */
 function lines() {
   const found = new Map();
+  const comparable = together(filtered(true), state.metric);
   for (const row of filtered(true)) {
     const key = `${row.label} ${row.backbone}`;
     if (!found.has(key)) found.set(key, { label: row.label, backbone: row.backbone, rows: [] });
     found.get(key).rows.push(row);
   }
-  const best = (line) => Math.max(...line.rows.map((row) => (row.mean[state.metric] || [-1])[0]));
+  const best = (line) => Math.max(...line.rows.map((row) => (comparable.has(row) ? row.mean[state.metric][0] : -1)));
   return [...found.values()].sort((a, b) => best(b) - best(a) || (a.label < b.label ? -1 : 1));
 }
 
@@ -21,17 +22,19 @@ function drawShots() {
   byId("shots").hidden = shots.length < 2;
   if (shots.length < 2) return;
   const models = distinct(shown.map((line) => line.backbone)).length > 1;
+  const comparable = together(filtered(true), state.metric);
+  const figureAt = (row, place) => (place === null ? (comparable.has(row) ? row.mean : {}) : row.domains[place] || {})[state.metric];
   const figures = (place) => shown.map((line) => new Map(line.rows.map((row) => [row.shots, figureAt(row, place)]).filter(([, figure]) => figure)));
   const places = [null, ...domains()];
   const all = limits(places.flatMap((place) => figures(place).flatMap((line) => [...line.values()])));
   const banded = places.some((place) => figures(place).some((line) => [...line.values()].some((figure) => figure[3] !== undefined)));
   byId("shots-note").textContent = `${metricName.get(state.metric)} in percent. A band is ${banded ? "the 95 % interval, or one standard deviation where there is none" : "one standard deviation over seeds on either side"}.`
+    + (comparable.size < shown.flatMap((line) => line.rows).filter((row) => row.complete).length ? " The mean is drawn of rows over the same domains only." : "")
     + (every.length > MOST ? ` The best ${MOST} of ${every.length} lines; filter the table to choose others.` : "");
   byId("shots-legend").replaceChildren(...shown.map((line, n) => h("li", {}, sample(n, line), h("span", {}, models ? `${line.label} (${line.backbone})` : line.label))));
   byId("shots-panels").replaceChildren(...places.map((place) => panel(place, shown, figures(place), shots, all)));
 }
 
-const figureAt = (row, place) => (place === null ? row.mean : row.domains[place] || {})[state.metric];
 const level = (line) => line.rows.every((row) => row.shots === 0);
 
 function sample(n, line) {

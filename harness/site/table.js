@@ -11,17 +11,21 @@ function columns(rows) {
   const ranked = models < 2 ? shotsShown() : null;
   const known = metricsInSetting().map(([id]) => id);
   const usual = SUMMARY.filter((id) => known.includes(id));
+  const places = domains();
   const summary = distinct([metric, ...(usual.length ? usual : known.slice(0, SUMMARY.length))]);
   return [
     { id: "rank", head: "Rank", value: (row) => rankOf(row, metric, ranked), up: true, cell: (row) => rankCell(row, ranked) },
     { id: "name", head: "Method", value: (row) => row.label, up: true, name: true },
     { id: "shots", head: "Shots", value: (row) => row.shots, up: true, cell: (row) => h("td", { class: "side" }, row.shots || "–"), side: true },
     models > 1 && { id: "backbone", head: "Model", value: (row) => row.backbone, up: true, cell: (row) => h("td", { class: "text side" }, row.backbone), side: true, text: true },
-    ...summary.map((m, i) => ({
-      id: `mean ${m}`, head: metricName.get(m), group: "mean over domains", edge: !i, value: (row) => (row.mean[m] || [null])[0],
-      cell: (row) => meanCell(row, m, !i),
-    })),
-    ...domains().map((d, i) => ({
+    ...summary.map((m, i) => {
+      const comparable = together(rows, m);
+      return {
+        id: `mean ${m}`, head: metricName.get(m), group: "mean over domains", edge: !i, value: (row) => (comparable.has(row) ? row.mean[m][0] : null),
+        cell: (row) => meanCell(row, m, !i, places.length),
+      };
+    }),
+    ...places.map((d, i) => ({
       id: `domain ${d}`, head: shortDomain(d), group: `${metricName.get(metric)} of each domain`, edge: !i,
       value: (row) => ((row.domains[d] || {})[metric] || [null])[0], cell: (row) => domainCell(row, d, metric, !i),
     })),
@@ -36,7 +40,7 @@ function domains() {
 
 function rankCell(row, ranked) {
   const rank = rankOf(row, state.metric, ranked);
-  const why = !row.complete ? "incomplete: not ranked" : ranked === null ? "choose one model and number of images to see ranks" : "not ranked: other images than the rest, or no figure";
+  const why = !row.complete ? "incomplete: not ranked" : ranked === null ? "choose one model and number of images to see ranks" : "not ranked: other domains or images than most rows, or no figure";
   return tip(h("td", {}, rank ?? "–"), () => (rank === null ? why : `rank ${rank}: one more than the rows that are surely better`));
 }
 
@@ -49,7 +53,7 @@ function nameCell(row) {
     holes ? h("span", { class: "bad" }, `incomplete: ${holes} ${holes === 1 ? "domain" : "domains"}`) : null));
 }
 
-function meanCell(row, metric, edge) {
+function meanCell(row, metric, edge, places) {
   const figure = row.mean[metric];
   const marks = ["figure", metric === state.metric ? "chosen" : "", edge ? "edge" : ""];
   if (!figure) {
@@ -57,7 +61,9 @@ function meanCell(row, metric, edge) {
     return tip(h("td", { class: edge ? "edge" : null }, "–"), () => `${metricName.get(metric)}: ${why}`);
   }
   const spread = metric === state.metric && figure[1] > 0 ? h("span", { class: "spread" }, ` ±${percent(figure[1])}`) : null;
-  return bar(h("td", { class: marks.join(" ").trim() }, percent(figure[0]), spread), figure, () => `${metricName.get(metric)}, mean over domains: ${inWords(figure)}`);
+  const own = Object.keys(row.domains).length;
+  const over = own === places ? null : h("span", { class: "spread" }, ` (${own} of ${places})`);
+  return bar(h("td", { class: marks.join(" ").trim() }, percent(figure[0]), spread, over), figure, () => `${metricName.get(metric)}, mean over ${own} of ${places} domains: ${inWords(figure)}`);
 }
 
 function domainCell(row, domain, metric, edge) {

@@ -142,6 +142,28 @@ def test_one_table_of_two_corpora_says_which() -> None:
     assert "other pre-training corpus: LAION-400M and LAION-5B" in found[1].reasons
 
 
+def test_a_printed_figure_of_another_kind_says_why_and_is_not_subtracted() -> None:
+    found = with_published(board(method={"name": "zsnl"}, shots=0, protocol="paper-2025", **REAL), published_tables())
+    assert len(found) == 2
+    for one in found:
+        assert one.reasons[0].startswith("another kind of figure: the only evaluator that was released for ZSNL")
+        assert {s["difference"] for place in one.json()["figures"].values() for s in place.values()} == {None}
+    kinds = {row.method for table in published_tables() for row in table.rows if row.other_kind}
+    assert kinds == {"zsnl"}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "reasons"),
+    [("clustering-2025", ()), ("clustering", ("other protocol: clustering and clustering-2025",))],
+)
+def test_table_1_is_of_the_protocol_that_makes_it(protocol: str, reasons: tuple[str, ...]) -> None:
+    ours = board(method={"name": "kmeans_naming"}, shots=0, protocol=protocol, **REAL)
+    (one,) = [one for one in with_published(ours, published_tables()) if one.right.label == "Table 1"]
+    assert one.reasons == reasons
+    assert any("ImageNet" in note for note in one.notes)
+    assert "ours are clusters of kmeans_naming" in one.notes
+
+
 def test_a_method_that_the_paper_lacks_has_no_counterpart() -> None:
     assert with_published(board(method={"name": "mine"}), published_tables()) == []
 

@@ -189,6 +189,10 @@ def test_a_domain_without_figures_is_said_to_have_failed(tmp_path: Path) -> None
     out = tmp_path / "figure.svg"
     assert execute(["plot", "zero-shot", str(write(cells, tmp_path / "board.json")), "--out", str(out)]) == 0
     assert "failed" in words(out)
+    other = grid("zero_shot", 0, 0.3, backbone={"architecture": "other"})
+    assert execute(["plot", "zero-shot", str(write([cells[0], *other], tmp_path / "two.json")), "--out", str(out)]) == 0
+    assert "failed" not in words(out)
+    assert "not run" in words(out)
 
 
 @pytest.mark.parametrize(

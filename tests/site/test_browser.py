@@ -64,6 +64,23 @@ def test_a_head_sorts_and_says_so(browser: Browser, page: Path) -> None:
     )
 
 
+def test_a_mean_over_fewer_domains_says_so_and_is_neither_ranked_nor_drawn(
+    browser: Browser, site: Callable[..., Path]
+) -> None:
+    food = [cell("best", "Food", 4, 1, 0.9), cell("fsnl", "Food", 8, 1, 0.9)]
+    browser.open(site([*study(), *food]).as_uri())
+    choose(browser, "metric", "oop_top1")
+    assert browser.run(ORDER) == ["fsnl", "zero_shot", "best", "fragile"], "after the whole rows"
+    cells = "[...document.querySelectorAll('#table tbody tr')].map(r => [...r.children].map(c => c.textContent))"
+    best = browser.run(cells)[2]
+    assert (best[0], best[3]) == ("–", "90.0 (1 of 3)")
+    panels = texts(browser, "#shots-panels figcaption")
+    dots = "[...document.querySelectorAll('#shots-panels figure')].map(f => f.querySelectorAll('.dot').length)"
+    drawn = dict(zip(panels, browser.run(dots), strict=True))
+    assert drawn["Food"] == drawn["mean over domains"] + 2, "the two rows of Food alone stand in its own panel"
+    assert "rows over the same domains only" in texts(browser, "#shots-note")[0]
+
+
 def test_filters_leave_what_fits_and_count_it(browser: Browser, page: Path) -> None:
     browser.open(page.as_uri())
     assert texts(browser, "#count") == ["3 of 5 rows"]
