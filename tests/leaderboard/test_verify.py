@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from harness.leaderboard import marks
+from harness.leaderboard.claims import contradictions
 from harness.leaderboard.evidence import open_file
 from harness.leaderboard.predictions import digest, pack, unpack
 from harness.leaderboard.verify import Verdict, changes, verify
@@ -133,6 +134,13 @@ def test_a_tampered_setting_is_named(lab: Lab, change: Callable[[dict[str, Any]]
     verdict = check(lab)
     assert verdict.status == "differs"
     assert named in verdict.problems
+
+
+def test_a_method_that_depends_on_no_seed_has_no_seeds(lab: Lab) -> None:
+    (row,) = (row for row in lab.board.rows if row.method == "zero_shot")
+    once = row.model_copy(update={"method_record": row.method_record.model_copy(update={"seeded": False})})
+    assert list(contradictions(row)) == []
+    assert list(contradictions(once)) == ["seeds: the file says 1, 2, 3, but the method depends on none"]
 
 
 def test_the_least_change_of_a_number_is_found(lab: Lab) -> None:

@@ -162,7 +162,7 @@ def test_an_observer_sees_every_computed_cell_once(zoo, evaluate, tmp_path, monk
     monkeypatch.setenv("SEEN", str(seen))
     answer = evaluate("--plugin", "tame,raises")
     assert answer.code == 1
-    assert sorted(seen.read_text().splitlines()) == ["raises 1 False", "tame 1 True", "zero_shot 1 True"]
+    assert sorted(seen.read_text().splitlines()) == ["raises 1 False", "tame 1 True", "zero_shot 0 True"]
     assert "a word" not in answer.out
     evaluate("--plugin", "tame")
     assert len(seen.read_text().splitlines()) == 3, "a known cell is not computed"
@@ -375,7 +375,7 @@ def test_hooks_that_are_seen_nowhere_are_looked_for_before_a_name_is_unknown(sit
     install(site, "taken", "from zoo_logs import harness_cell_finished\n")
     answer = evaluate("--plugin", "zero_shot", "--protocol", "firsts")
     assert answer.code == 0, answer.err
-    assert config.read_text() == "zero_shot 1 True\n"
+    assert config.read_text() == "zero_shot 0 True\n"
     bare = evaluate("--plugin", "zero_shot", "--backbone", "zoo-bare")
     assert "zoo-bare needs weights" in bare.err
     for option in ("--protocol", "--backbone"):
