@@ -44,6 +44,7 @@ class RegisterBackbone(Protocol):
         config: Mapping[str, Any],
         weights: Callable[[], Path] | None = None,
         corpus: str = "unknown",
+        preprocessing: Mapping[str, Any] | None = None,
     ) -> None:
         """Register a backbone.
 
@@ -53,6 +54,9 @@ class RegisterBackbone(Protocol):
             weights: gives the weights file, fetching it if need be; called when the backbone is used without
                 ``--pretrained``. None: the user has to name a file.
             corpus: what the weights were trained on; stands in every row.
+            preprocessing: how images are prepared, as in open_clip's ``preprocess_cfg``: any of ``mean``, ``std``,
+                ``interpolation``, ``resize_mode`` and ``fill_color``; what it leaves out is open_clip's default. None:
+                all is, and every row says that it is unchecked.
         """
 
 
@@ -75,7 +79,7 @@ def harness_register_methods(register: Register) -> None:
 
 @hookspec
 def harness_register_backbones(register: RegisterBackbone) -> None:
-    """Offer backbones: call ``register(name, config, weights, corpus)`` once for each.
+    """Offer backbones: call ``register(name, config, weights, corpus, preprocessing)`` once for each.
 
     Called once when the plugin is loaded, which ``harness evaluate`` does when ``--backbone`` is given. The return
     value is ignored. An exception or a name that is taken makes this plugin unusable; an exception in ``weights`` ends

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +33,7 @@ class BackboneOffer:
     config: Mapping[str, Any]
     weights: Callable[[], Path] | None
     corpus: str
+    preprocessing: Mapping[str, Any] | None = None
 
 
 @dataclass
@@ -136,6 +138,7 @@ class _Backbones:
         config: Mapping[str, Any],
         weights: Callable[[], Path] | None = None,
         corpus: str = "unknown",
+        preprocessing: Mapping[str, Any] | None = None,
     ) -> None:
         if not (isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_-]*", name)):
             raise PluginError(f"offers a backbone named {name!r}; names are lower case with digits, '_' and '-'")
@@ -146,7 +149,17 @@ class _Backbones:
             raise PluginError(f"offers the backbone {name!r}, whose weights are no function that gives a path")
         if name in self.offers.backbones:
             raise PluginError(f"offers the backbone {name!r} twice")
-        self.offers.backbones[name] = BackboneOffer(config, weights, corpus)
+        own = _as_json(name, "config", config)
+        stated = None if preprocessing is None else _as_json(name, "preprocessing", preprocessing)
+        self.offers.backbones[name] = BackboneOffer(own, weights, corpus, stated)
+
+
+def _as_json(name: str, what: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A copy of what a plugin states: it decides numbers, so it must have one written form and not change later."""
+    try:
+        return dict(json.loads(json.dumps(value, allow_nan=False)))
+    except (TypeError, ValueError) as error:
+        raise PluginError(f"offers the backbone {name!r}, whose {what} is not JSON: {one_line(error)}") from None
 
 
 @dataclass

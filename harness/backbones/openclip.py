@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import open_clip
 import torch
-from open_clip.transform import PreprocessCfg, image_transform_v2
+from open_clip.factory import _MODEL_CONFIG_PATHS, _find_checkpoint_in_dir
+from open_clip.pretrained import download_pretrained_from_hf
+from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preprocess_dict
 from PIL import Image
 from torch import Tensor, nn
 
@@ -22,6 +25,9 @@ from harness.device import out_of_memory
 from harness.errors import BackboneError, closest, one_line
 
 Preprocess = Callable[[Image.Image], Tensor]
+
+DESCRIPTION = "open_clip_config.json"
+"""The file that describes the model of a folder or of the Hugging Face Hub: ``model_cfg`` and ``preprocess_cfg``."""
 
 
 def register_architecture(name: str, config: dict[str, Any]) -> None:
@@ -57,6 +63,11 @@ def tokenizer(name: str) -> Any:
         ) from None
 
 
+def has_architecture(name: str) -> bool:
+    """Whether open_clip knows ``name``."""
+    return name in set(open_clip.list_models())
+
+
 def require_architecture(name: str) -> None:
     """Check that open_clip knows ``name``.
 
@@ -64,7 +75,7 @@ def require_architecture(name: str) -> None:
         BackboneError: it does not; the hint names the nearest one.
     """
     known = open_clip.list_models()
-    if name.replace("/", "-") not in known and not name.startswith(("hf-hub:", "local-dir:")):
+    if not has_architecture(name):
         near = closest(name, known)
         raise BackboneError(
             f"open_clip {open_clip.__version__} has no architecture {name!r}",
@@ -72,23 +83,59 @@ def require_architecture(name: str) -> None:
         )
 
 
-def fetch_weights(name: str, tag: str, cache: Path | None = None) -> Path:
-    """The file of a published weights tag, downloaded on first use.
+def ships(name: str) -> bool:
+    """Whether ``name`` is one of open_clip's own architectures, and not one that was registered here."""
+    return Path(_MODEL_CONFIG_PATHS[0], f"{name}.json").is_file()
+
+
+def model_config(name: str) -> dict[str, Any]:
+    """What builds the architecture ``name``, in open_clip's format."""
+    return dict(open_clip.get_model_config(name))
+
+
+def published(name: str, tag: str) -> dict[str, Any]:
+    """What open_clip knows of published weights: their source, QuickGELU and preprocessing; empty for no such tag."""
+    return dict(open_clip.get_pretrained_cfg(name, tag))
+
+
+def tags(name: str) -> list[str]:
+    """The published tags of an architecture."""
+    return list(open_clip.list_pretrained_tags_by_model(name))
+
+
+def tag_on_hub(model: str) -> tuple[str, str] | None:
+    """(architecture, tag) of the published weights that are the model of that name on the Hugging Face Hub."""
+    for name, tag in open_clip.list_pretrained():
+        if published(name, tag)["hf_hub"].strip("/") == model:
+            return name, tag
+    return None
+
+
+def require_tag(name: str, tag: str) -> dict[str, Any]:
+    """What open_clip knows of published weights.
 
     Raises:
-        BackboneError: no such tag, a QuickGELU mismatch, or the file cannot be fetched.
+        BackboneError: no such tag; the hint names the nearest one.
     """
-    tags = open_clip.list_pretrained_tags_by_model(name.replace("/", "-"))
-    published = open_clip.get_pretrained_cfg(name.replace("/", "-"), tag)
-    if not published:
-        near = closest(tag, tags)
-        known = f"published for {name}: {', '.join(tags)}" if tags else f"nothing is published for {name}"
+    found = published(name, tag)
+    if not found:
+        near = closest(tag, tags(name))
+        known = f"published for {name}: {', '.join(tags(name))}" if tags(name) else f"nothing is published for {name}"
         raise BackboneError(
             f"{tag!r} is neither a weights file nor a published tag of {name}",
             f"did you mean {near}?" if near else known,
         )
-    trained_with = bool(published.get("quick_gelu", False))
-    built_with = bool((open_clip.get_model_config(name.replace("/", "-")) or {}).get("quick_gelu", False))
+    return found
+
+
+def require_activation(name: str, tag: str) -> None:
+    """Check that published weights are of the activation that ``name`` is built with.
+
+    Raises:
+        BackboneError: one has QuickGELU and the other has not; the hint names the right architecture.
+    """
+    trained_with = bool(published(name, tag).get("quick_gelu", False))
+    built_with = bool(model_config(name).get("quick_gelu", False))
     right = name.removesuffix("-quickgelu") if built_with else f"{name}-quickgelu"
     # Some weights are published for one architecture alone, without a word on QuickGELU: it is as it was trained.
     if trained_with != built_with and right != name:
@@ -97,44 +144,116 @@ def fetch_weights(name: str, tag: str, cache: Path | None = None) -> Path:
             f"{'with' if built_with else 'without'} it: every number would be wrong",
             f"use --backbone {right}",
         )
+
+
+def fetch_weights(name: str, tag: str, cache: Path | None = None) -> Path:
+    """The file of published weights, downloaded on first use.
+
+    Raises:
+        BackboneError: it cannot be fetched.
+    """
+    config = published(name, tag)
     try:
         with _quiet():
-            return Path(open_clip.download_pretrained(published, cache_dir=str(cache) if cache else None))
+            return Path(open_clip.download_pretrained(config, cache_dir=str(cache) if cache else None))
     except Exception as error:  # hub, network and disk errors of several libraries
         reason = one_line(error)[:200] or type(error).__name__
-        source = published.get("hf_hub") or published.get("url") or "its publisher"
+        source = config.get("hf_hub") or config.get("url") or "its publisher"
         raise BackboneError(
             f"the weights {tag} of {name} cannot be fetched: {reason}",
             f"on a machine with a network get the file from {source.rstrip('/')}, copy it here and give it as "
-            f"--pretrained path/to/{Path(str(published.get('url') or 'open_clip_model.safetensors')).name}",
+            f"--pretrained path/to/{Path(str(config.get('url') or 'open_clip_model.safetensors')).name}, with "
+            f"--preprocessing {tag}",
         ) from None
 
 
-def load_model(name: str, weights: Path) -> nn.Module:
-    """The architecture with the weights of a file: strict, fp32, on the CPU, in evaluation mode.
+def fetch_from_hub(model: str, file: str | None, cache: Path | None = None) -> Path:
+    """A file of a model on the Hugging Face Hub, downloaded on first use; None is its weights.
 
     Raises:
-        BackboneError: the file is damaged or belongs to another architecture, or memory ran out.
+        BackboneError: it cannot be fetched.
     """
     try:
         with _quiet():
-            model: nn.Module = open_clip.create_model(name, pretrained=str(weights), pretrained_text=False)
+            return Path(download_pretrained_from_hf(model, file, cache_dir=str(cache) if cache else None))
+    except Exception as error:  # hub, network and disk errors of several libraries
+        raise BackboneError(
+            f"{file or 'the weights file'} of hf-hub:{model} cannot be fetched: {one_line(error)[:300]}",
+            "check the name; without a network, copy the model's folder here and give --backbone local-dir:FOLDER",
+        ) from None
+
+
+def checkpoint_in(folder: Path) -> Path | None:
+    """The file that open_clip takes of a folder's weights files, None if there is none."""
+    with _quiet():
+        found = _find_checkpoint_in_dir(folder)
+    return None if found is None else Path(found)
+
+
+def load_model(name: str, config: Mapping[str, Any], weights: Path) -> nn.Module:
+    """The model with the weights of a file: strict, fp32, on the CPU, in evaluation mode.
+
+    Args:
+        name: what it is called in messages.
+        config: all that builds it, in open_clip's format.
+        weights: the file.
+
+    Raises:
+        BackboneError: the configuration builds no model, the file is damaged or belongs to another model, or memory
+            ran out.
+    """
+    with _explained(name, f"the configuration of {name} builds no model", "see what it asks for, or what is installed"):
+        model = _build(config)
+    wrong = "the file is damaged or its weights belong to another architecture; check --backbone and --pretrained"
+    with _explained(name, f"{weights.name} cannot be loaded into {name}", wrong):
+        open_clip.load_checkpoint(model, str(weights))
+    return model.eval().requires_grad_(False)
+
+
+def _build(config: Mapping[str, Any]) -> nn.Module:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / DESCRIPTION).write_text(json.dumps({"model_cfg": dict(config)}))
+        source = f"local-dir:{folder}"
+        model: nn.Module = open_clip.create_model(source, load_weights=False, pretrained_text=False)
+    return model
+
+
+@contextlib.contextmanager
+def _explained(name: str, what: str, hint: str) -> Iterator[None]:
+    try:
+        with _quiet():
+            yield
     except Exception as error:  # open_clip, torch and safetensors raise many types
         if out_of_memory(error):
             hint = "use a smaller backbone, or give the process more memory (ulimit -a shows its limits)"
             raise BackboneError(f"there is not enough memory for {name}", hint) from None
-        reason = one_line(error)
-        raise BackboneError(
-            f"{weights.name} cannot be loaded into {name}: {reason[:300]}",
-            "the file is damaged or its weights belong to another architecture; check --backbone and --pretrained",
-        ) from None
-    return model.eval().requires_grad_(False)
+        raise BackboneError(f"{what}: {one_line(error)[:300] or type(error).__name__}", hint) from None
 
 
-def preprocessing(model: nn.Module) -> tuple[Preprocess, dict[str, Any]]:
-    """The test-time image transform of a model, and its settings (size, mean, std, interpolation...)."""
-    config: dict[str, Any] = dict(open_clip.model.get_model_preprocess_cfg(model))
-    return image_transform_v2(PreprocessCfg(**config), is_train=False), config
+def image_size(config: Mapping[str, Any]) -> Any:
+    """What a configuration says of the height and width of images."""
+    return config["vision_cfg"].get("image_size", open_clip.CLIPVisionCfg.image_size)
+
+
+def built_size(model: nn.Module) -> tuple[int, int]:
+    """Height and width of the images that a model really takes."""
+    size = open_clip.model.get_model_preprocess_cfg(model)["size"]
+    height, width = size if isinstance(size, list | tuple) else (size, size)
+    return int(height), int(width)
+
+
+def merge_settings(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Preprocessing settings over open_clip's defaults; later ones win, and other keys are left out."""
+    merged = dataclasses.asdict(PreprocessCfg())
+    for layer in layers:
+        merged = merge_preprocess_dict(merged, dict(layer))
+    return merged
+
+
+def transform(settings: Mapping[str, Any]) -> Preprocess:
+    """The test-time image transform of preprocessing settings."""
+    made: Preprocess = image_transform_v2(PreprocessCfg(**settings), is_train=False)
+    return made
 
 
 @contextlib.contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from harness.errors import UserError
 from harness.parameters import Text
@@ -50,6 +52,26 @@ def methods(
     if beside not in ("none", *names):
         choices.insert(0, MethodChoice(beside))
     return tuple(choices)
+
+
+def settings(text: str | None) -> str | dict[str, Any] | None:
+    """What ``--preprocessing`` means: a published tag, or settings as ``name=value`` with commas between them.
+
+    Raises:
+        UserError: it is empty, or a setting has no value.
+    """
+    if text is None or (text and "=" not in text):
+        return text
+    found: dict[str, Any] = {}
+    for part in re.split(r",(?![^\[]*\])", text):  # not at the commas of a list
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise UserError(f"--preprocessing {part} has no value", "write it as mean=0.5,std=0.5,resize_mode=squash")
+        try:
+            found[name.strip()] = json.loads(value)
+        except ValueError:
+            found[name.strip()] = value.strip()
+    return found
 
 
 def rule_of(name: str) -> Protocol | type[Protocol]:

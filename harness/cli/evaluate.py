@@ -8,7 +8,20 @@ from typing import Annotated, get_args
 import typer
 
 from harness.cli import config
-from harness.cli.options import CORES, Backbone, Cache, Data, Device, Folders, Json, Pretrained, Shots, Workers, path
+from harness.cli.options import (
+    CORES,
+    Backbone,
+    Cache,
+    Data,
+    Device,
+    Folders,
+    Json,
+    Preprocessing,
+    Pretrained,
+    Shots,
+    Workers,
+    path,
+)
 from harness.errors import UserError
 
 
@@ -49,6 +62,7 @@ def evaluate(
     folder: Folders = None,
     backbone: Backbone = None,
     pretrained: Pretrained = None,
+    preprocessing: Preprocessing = None,
     device: Device = "auto",
     precision: Annotated[str, typer.Option("--precision", help="fp32, tf32, bf16 or fp16.")] = "fp32",
     compiled: Annotated[bool, typer.Option("--compile", help="Learn names through torch.compile.")] = False,
@@ -74,7 +88,7 @@ def evaluate(
     """
     from harness.backbones.backbone import Precision
     from harness.cli import console, outcome
-    from harness.cli.choices import ALL, methods, numbers, split
+    from harness.cli.choices import ALL, methods, numbers, settings, split
     from harness.cli.stdout import only_results
     from harness.device import require_torch
     from harness.runner.request import Request
@@ -101,6 +115,7 @@ def evaluate(
         folders=tuple(folder or ()),
         backbone=backbone,
         pretrained=pretrained,
+        preprocessing=settings(preprocessing),
         precision=precision,  # type: ignore[arg-type]
         compiled=compiled,
         device=device,

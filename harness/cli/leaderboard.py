@@ -125,7 +125,9 @@ def reproduce(
     data: Data = None,
     pretrained: Annotated[
         Path | None,
-        typer.Option("--pretrained", parser=path, help="Weights file, if the row's were one.", show_default=False),
+        typer.Option(
+            "--pretrained", parser=path, help="Weights file or model folder, if the row's were one.", show_default=False
+        ),
     ] = None,
     device: Annotated[
         str | None, typer.Option("--device", help="Another device than the row's.", show_default="the row's")

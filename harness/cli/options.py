@@ -38,11 +38,23 @@ Folders = Annotated[
 ]
 Backbone = Annotated[
     str | None,
-    typer.Option("--backbone", help="open_clip architecture.", show_default="beyond-mini, or ViT-B-16 with --data"),
+    typer.Option(
+        "--backbone",
+        help="open_clip architecture, local-dir:FOLDER or hf-hub:NAME.",
+        show_default="beyond-mini, or ViT-B-16 with --data",
+    ),
 ]
 Pretrained = Annotated[
     str | None,
     typer.Option("--pretrained", help="Published tag or weights file.", show_default="laion400m_e32 for ViT-B-16"),
+]
+Preprocessing = Annotated[
+    str | None,
+    typer.Option(
+        "--preprocessing",
+        help="How images are prepared: mean=0.5,std=0.5,interpolation=bilinear,resize_mode=squash, or a published tag.",
+        show_default="as the weights were published",
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")]
 Shots = Annotated[str, typer.Option("--shots", help="Images per class, e.g. 1,2,4,8,16.")]

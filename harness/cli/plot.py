@@ -16,6 +16,7 @@ from harness.cli.options import (
     Device,
     Files,
     Folders,
+    Preprocessing,
     Pretrained,
     Published,
     Workers,
@@ -105,6 +106,7 @@ def tsne(
     folder: Folders = None,
     backbone: Backbone = None,
     pretrained: Pretrained = None,
+    preprocessing: Preprocessing = None,
     precision: Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")] = "fp32",
     device: Device = "auto",
     limit: Annotated[int, typer.Option("--limit", min=5, help="Images of each side at most.")] = 3000,
@@ -113,6 +115,7 @@ def tsne(
 ) -> int:
     """A domain's test features in the plane, IP and OOP told apart (the paper's Figure 3)."""
     from harness.cli import console
+    from harness.cli.choices import settings
     from harness.features.views import CROP
     from harness.plots.tsne import plot_tsne
     from harness.runner.plan import make_plan
@@ -123,7 +126,7 @@ def tsne(
         raise UserError(f"no precision named {precision!r}", "use fp32, bf16 or fp16")
     request = Request(
         methods=(MethodChoice("zero_shot"),), domains=(domain,), seeds=(1,), data=data, folders=tuple(folder or ()),
-        backbone=backbone, pretrained=pretrained, precision=precision,  # type: ignore[arg-type]
+        backbone=backbone, pretrained=pretrained, preprocessing=settings(preprocessing), precision=precision,  # type: ignore[arg-type]
         device=device, cache=cache, workers=workers,
     )  # fmt: skip
     report = console.reporter()

@@ -25,6 +25,7 @@ from harness.device import out_of_memory
 from harness.errors import BackboneError, DataError, HarnessError, StorageError
 from harness.features.store import FeatureStore, is_sha256
 from harness.features.views import CROP, augment
+from harness.plugin_code import versions
 from harness.types.cell import Decoding
 
 SHARD = 4096
@@ -52,17 +53,22 @@ class Source:
     path: str
 
 
+ENCODING = ("pillow", "torch", "torchvision", "open_clip_torch")
+"""What makes pixels and features; with another version of one of them everything is encoded anew."""
+
+
 def encoder_key(backbone: Backbone, decoding: Decoding = DECODING) -> tuple[str, str]:
     """The cache key of an encoder of images that are decoded so, and a line that describes it."""
     record, device = backbone.record, backbone.device
     where = "cpu" if device.type == "cpu" else name_of(str(device))  # another GPU rounds in another way
     identity = {
         "weights": record.weights_sha256,
-        "architecture": record.architecture,
+        "config": record.config,
         "precision": record.precision,
         "preprocessing": backbone.preprocess_config,
         "decoding": f"{decoding}/{DECODER}",
         "device": where,
+        "versions": versions((*ENCODING, *backbone.libraries)),
     }
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:32]
     images = "" if decoding == DECODING else f", {decoding} decoding"

@@ -15,6 +15,17 @@ CONFIG: dict[str, Any] = {
 }
 """780k image, 150k text and 3.2M token parameters; ReLU and GELU, no QuickGELU."""
 
+PREPROCESSING: dict[str, Any] = {
+    "size": (64, 64),
+    "mode": "RGB",
+    "mean": (0.48145466, 0.4578275, 0.40821073),
+    "std": (0.26862954, 0.26130258, 0.27577711),
+    "interpolation": "bicubic",
+    "resize_mode": "shortest",
+    "fill_color": 0,
+}
+"""How its images are prepared, in pre-training as later: open_clip's defaults at its own size."""
+
 WEIGHTS = Path(__file__).parent / "weights" / "beyond_mini.safetensors"
 """The shipped weights, fp16; `python -m harness.miniature.pretrain` makes them."""
 

@@ -14,8 +14,9 @@ from harness import device as devices
 from harness import plugin_code, protocols, registry
 from harness.backbones import backbone as backbones
 from harness.backbones.corpora import oop_exact
+from harness.backbones.find import Found, find, known, preparation
 from harness.datasets.digests import DigestIndex
-from harness.datasets.layout import MINIATURE, Dataset, open_dataset
+from harness.datasets.layout import MINIATURE, open_dataset
 from harness.errors import DataError, UserError
 from harness.files import cache_root, content_digest, tree
 from harness.method import Method, build, parameters
@@ -108,11 +109,13 @@ def make_plan(request: Request, report: Reporter) -> Plan:
         raise UserError("tf32 is a mode of CUDA devices", "use --precision fp32 on a CPU")
     cache = cache_root(request.cache)
     index = DigestIndex(cache / "digests.sqlite")
-    data = request.data.expanduser() if request.data is not None else miniature_data(cache, report, request.workers)
-    dataset = open_dataset(data, request.folders)
+    given = None if request.data is None else open_dataset(request.data.expanduser(), request.folders)
+    backbone = _backbone(request, MINIATURE if given is None else given.name, found)  # before anything is drawn or read
+    dataset = given or open_dataset(miniature_data(cache, report, request.workers), request.folders)
     names = domain_names(dataset, request.domains)
-    resolved = _backbone(request, dataset, index, cache, found)
+    resolved = _resolved(backbone, request, index, report)
     versions = _versions() | _offered(found, protocol.id, resolved.record.architecture)
+    versions |= plugin_code.versions(resolved.libraries)
     domains, lost = read_domains(dataset, names, request.workers, index, report)
     jobs = []
     for name, data_ in domains.items():
@@ -189,7 +192,7 @@ def plugins_of(request: Request, report: Reporter) -> registry.Registry:
 def _offers(found: registry.Registry, request: Request) -> bool:
     """Whether somebody offers the protocol and the backbone, so that no other plugin needs to be asked."""
     protocol = request.manifests is not None or request.protocol in {**protocols.PROTOCOLS, **found.protocols}
-    backbone = request.backbone is None or request.backbone in found.backbones or backbones.known(request.backbone)
+    backbone = request.backbone is None or request.backbone in found.backbones or known(request.backbone)
     return protocol and backbone
 
 
@@ -218,25 +221,32 @@ def _methods(
     return made
 
 
-def _backbone(
-    request: Request, dataset: Dataset, index: DigestIndex, cache: Path, found: registry.Registry
-) -> backbones.Resolved:
-    architecture, pretrained = request.backbone, request.pretrained
-    if architecture is None:
-        if dataset.name == MINIATURE:
-            architecture = miniature.NAME
+def _backbone(request: Request, dataset: str, found: registry.Registry) -> Found:
+    name, pretrained = request.backbone, request.pretrained
+    if name is None:
+        if dataset == MINIATURE:
+            name = miniature.NAME
         else:
-            architecture = DEFAULT_BACKBONE[0]
+            name = DEFAULT_BACKBONE[0]
             pretrained = pretrained or DEFAULT_BACKBONE[1]
+    offer, _ = found.backbones.get(name, (None, None))
+    return find(name, pretrained, request.preprocessing, offer)
 
+
+def _resolved(backbone: Found, request: Request, index: DigestIndex, report: Reporter) -> backbones.Resolved:
     def digest(path: Path) -> str:
         found = index.digests([path], workers=1)[0]
         if isinstance(found, DataError):
             raise found
         return found
 
-    offer, _ = found.backbones.get(architecture, (None, None))
-    return backbones.resolve(architecture, pretrained, request.precision, digest, None, offer, request.compiled)
+    resolved = backbones.resolve(backbone, request.precision, digest, request.compiled)
+    if backbone.source == "unchecked":
+        taken = preparation(backbone.preprocessing)
+        report.note(
+            f"{resolved.weights.name} does not say how images are prepared: taken as {taken} (see --preprocessing)"
+        )
+    return resolved
 
 
 @cache

@@ -48,7 +48,7 @@ class Here:
 
     Attributes:
         data: the LAION-Beyond root; None is the miniature.
-        pretrained: the weights file, if the row's were one.
+        pretrained: the weights file, if the row's were one, or the folder of a ``local-dir:`` backbone.
         cache: the cache folder; None is the user's own.
         workers: processes that compute.
         draws: the row's few-shot draws; they are needed where their rule is not known.
@@ -74,6 +74,7 @@ def _request(row: Row, out: Path, here: Here) -> Request:
         raise UserError(f"the row was run on {row.dataset}", "give its folder with --data")
     backbone = row.backbone_record
     precision: Precision = backbone.precision
+    in_folder = backbone.architecture.startswith("local-dir:")  # its place is not in the row
     return Request(
         methods=(MethodChoice(row.method, parameters=row.method_record.parameters),),
         domains=tuple(sorted({*row.data, *(f.domain for f in row.failures)})),
@@ -83,8 +84,9 @@ def _request(row: Row, out: Path, here: Here) -> Request:
         manifests=out / "manifests" if here.draws and row.protocol not in PROTOCOLS else None,
         data=here.data,
         folders=() if here.data is None else tuple(folder for d in row.data.values() for folder in d.folders),
-        backbone=backbone.architecture,
-        pretrained=str(here.pretrained) if here.pretrained else row.given_weights,
+        backbone=f"local-dir:{here.pretrained}" if here.pretrained and in_folder else backbone.architecture,
+        pretrained=str(here.pretrained) if here.pretrained and not in_folder else row.given_weights,
+        preprocessing=row.stated_preprocessing,
         precision=precision,
         compiled=backbone.compiled,
         device=here.device or row.device.partition(" ")[0],

@@ -35,6 +35,8 @@ class Request:
         folders: which folder to take where a domain and side has several.
         backbone: an open_clip architecture; None is ``beyond-mini`` for the miniature, otherwise ViT-B-16.
         pretrained: a published tag or a weights file; None is the default of the backbone.
+        preprocessing: how images are prepared, if it is not as the backbone says: settings such as ``mean``, or a
+            published tag of the backbone whose settings are meant.
         precision: of both encoders.
         compiled: learn names and contexts through torch.compile.
         device: ``auto``, ``cpu``, ``cuda`` or, for example, ``cuda:1``.
@@ -58,6 +60,7 @@ class Request:
     folders: tuple[str, ...] = ()
     backbone: str | None = None
     pretrained: str | None = None
+    preprocessing: str | Mapping[str, Any] | None = None
     precision: Precision = "fp32"
     compiled: bool = False
     device: str = "auto"

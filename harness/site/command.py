@@ -35,6 +35,8 @@ def evaluate_command(row: Row) -> str:
     record = row.backbone_record
     words += ["--backbone", record.architecture, "--precision", record.precision]
     words += ["--pretrained", row.given_weights] if row.given_weights else []
+    stated = row.stated_preprocessing or {}
+    words += ["--preprocessing", ",".join(f"{k}={written(v)}" for k, v in stated.items())] if stated else []
     words += ["--compile"] if record.compiled else []
     drawn_elsewhere = row.protocol not in PROTOCOLS and not row.edition("protocol")
     words += ["--manifests", "MANIFESTS"] if drawn_elsewhere and row.shots else []

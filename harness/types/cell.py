@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
 from pydantic_core import to_jsonable_python
 from typing_extensions import Self
 
@@ -85,14 +85,37 @@ class MethodRecord(Record):
     pool: str | None = Field(default=None, description="the unlabeled images it saw, None for none")
 
 
+class Preprocessing(Record):
+    """How an image becomes what the encoder takes, in open_clip's words and in one form."""
+
+    size: tuple[PositiveInt, PositiveInt] = Field(description="height and width in pixels")
+    mode: Literal["RGB"]
+    mean: tuple[float, float, float]
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    interpolation: Literal["bicubic", "bilinear"]
+    resize_mode: Literal["shortest", "longest", "squash"] = Field(
+        description="which side becomes the encoder's; 'squash' keeps no aspect ratio"
+    )
+    fill_color: int = Field(description="of what 'longest' adds at the sides")
+
+
+MODEL_FOLDERS = ("local-dir:", "hf-hub:")
+"""What the name of a backbone begins with that comes whole from a folder, here or on the Hugging Face Hub."""
+
+
 class BackboneRecord(Record):
     """A model as it was run."""
 
-    architecture: str
-    pretrained: str = Field(description="open_clip's tag, or the name of a weights file")
+    architecture: str = Field(description="name in open_clip or of a plugin, or the folder that describes the model")
+    pretrained: str = Field(description="published tag, or name of the weights file")
     weights_sha256: str
     corpus: str = Field(description="pre-training corpus, 'unknown' if nothing tells")
     quick_gelu: Literal["ok", "unchecked"]
+    config: str = Field(description="sha256 of all that builds the model: open_clip's configuration as canonical JSON")
+    preprocessing: Preprocessing
+    preprocessing_source: Literal["published", "model folder", "plugin", "stated", "unchecked"] = Field(
+        description="who says so; 'unchecked' if nobody does, and what is usual for the architecture was taken"
+    )
     precision: Literal["fp32", "tf32", "bf16", "fp16"]
     compiled: bool = Field(default=False, description="whether names and contexts were learned through torch.compile")
 

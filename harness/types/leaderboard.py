@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from harness.types.cell import BackboneRecord, DatasetRecord, Decoding, MethodRecord, Record, Spec
+from harness.types.cell import MODEL_FOLDERS, BackboneRecord, DatasetRecord, Decoding, MethodRecord, Record, Spec
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -115,7 +115,16 @@ class Row(Record):
     def given_weights(self) -> str | None:
         """The tag or weights file that its backbone was given; None where it came with its own."""
         record = self.backbone_record
-        return None if self.edition("backbone") or record.pretrained == record.architecture else record.pretrained
+        own = self.edition("backbone") or record.architecture.startswith(MODEL_FOLDERS)
+        return None if own or record.pretrained == record.architecture else record.pretrained
+
+    @property
+    def stated_preprocessing(self) -> dict[str, Any] | None:
+        """The preprocessing settings that a user stated; None where they are somebody else's."""
+        record = self.backbone_record
+        if record.preprocessing_source != "stated":
+            return None
+        return record.preprocessing.model_dump(mode="json", exclude={"size", "mode"})
 
     def spec(self, domain: str, seed: int) -> Spec:
         """What decided the cell of that domain and seed; its key is the cell's address in the ledger."""

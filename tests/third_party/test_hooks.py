@@ -75,6 +75,18 @@ def harness_register_backbones(register):
     register("zoo-bare", CONFIG)
 """
 
+DESCRIBED = f"""{HEAD}
+import json, os
+from pathlib import Path
+
+@hookimpl
+def harness_register_backbones(register):
+    found = json.loads(Path(os.environ["DESCRIPTION"]).read_text())
+    weights = Path(os.environ["WEIGHTS"])
+    register("zoo-clip", found["config"], lambda: weights, preprocessing=found.get("preprocessing"))
+"""
+"""A backbone that is described in a file beside the plugin's code."""
+
 TESTED = {
     "harness_register_methods": "test_methods_are_offered",
     "harness_register_backbones": "test_a_backbone_is_offered_with_its_weights",
@@ -324,6 +336,41 @@ def test_a_row_with_an_offered_backbone_is_run_again_with_its_weights(
     assert answer.out.endswith("1 cell: 1 known, 0 to run\n"), answer.err
 
 
+def test_a_backbone_with_another_configuration_is_computed_and_encoded_anew(
+    site, evaluate, weights, monkeypatch, tmp_path
+):
+    install(site, "towers", DESCRIBED)
+    monkeypatch.setenv("WEIGHTS", str(weights))
+    monkeypatch.setenv("DESCRIPTION", str(tmp_path / "zoo.json"))
+    text, vision = CLIP["text_cfg"], CLIP["vision_cfg"]
+    changes = {
+        "as it is": {},
+        "heads": {"config": {"text_cfg": {**text, "heads": 4}}},
+        "head width": {"config": {"vision_cfg": {**vision, "head_width": 8}}},
+        "QuickGELU": {"config": {"quick_gelu": True}},
+        "preprocessing": {"preprocessing": {"mean": 0.5, "std": 0.5, "resize_mode": "squash"}},
+    }
+    records = {}
+    for what, change in changes.items():
+        stated = {"config": CLIP | change.get("config", {}), "preprocessing": change.get("preprocessing")}
+        (tmp_path / "zoo.json").write_text(json.dumps(stated))
+        answer = evaluate("--plugin", "zero_shot", "--backbone", "zoo-clip", "--cache", tmp_path / "cache")
+        assert answer.code == 0, answer.err
+        assert "running cells: 1 cell" in answer.err, what
+        assert "encoding images" in answer.err, what
+        assert "damaged" not in answer.err
+        records[what] = answer.json["rows"][-1]["backbone_record"]
+    assert len({(r["config"], json.dumps(r["preprocessing"])) for r in records.values()}) == len(changes)
+    assert len({(r["architecture"], r["pretrained"], r["weights_sha256"]) for r in records.values()}) == 1
+    assert records["preprocessing"]["preprocessing_source"] == "plugin"
+    assert records["as it is"]["preprocessing_source"] == "unchecked"
+    (tmp_path / "zoo.json").write_text(json.dumps({"config": {**CLIP, "text_cfg": {**text, "heads": 3}}}))
+    answer = evaluate("--plugin", "zero_shot", "--backbone", "zoo-clip", "--cache", tmp_path / "cache")
+    assert answer.code == 2
+    assert "the configuration of zoo-clip builds no model: embed_dim must be divisible by num_heads" in answer.err
+    assert "damaged" not in answer.err
+
+
 def test_weights_that_cannot_be_had_are_a_sentence(site, evaluate, tmp_path, monkeypatch):
     install(site, "towers", BACKBONE)
     refused = evaluate("--plugin", "zero_shot", "--backbone", "zoo-clip")
@@ -341,6 +388,8 @@ def test_weights_that_cannot_be_had_are_a_sentence(site, evaluate, tmp_path, mon
         (("CONFIG, weights", "{}, weights"), "offers the backbone 'zoo-clip', whose config has no embed_dim"),
         (("CONFIG, weights", "CONFIG, 'file.pt'"), "whose weights are no function that gives a path"),
         (('"zoo-bare"', '"zoo-clip"'), "offers the backbone 'zoo-clip' twice"),
+        (("CONFIG, weights", "{**CONFIG, 'layers': {1}}, weights"), "'zoo-clip', whose config is not JSON: Object of"),
+        (('"ZooCorpus"', '"ZooCorpus", {"mean": os}'), "'zoo-clip', whose preprocessing is not JSON: Object of"),
     ],
 )
 def test_a_backbone_that_cannot_be_used_is_a_broken_plugin(site, change, reason):

@@ -11,7 +11,18 @@ import torch
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from harness.types.cell import METRICS, BackboneRecord, Cell, Cost, DatasetRecord, Failure, MethodRecord, Spec
+from harness.miniature import model as miniature
+from harness.types.cell import (
+    METRICS,
+    BackboneRecord,
+    Cell,
+    Cost,
+    DatasetRecord,
+    Failure,
+    MethodRecord,
+    Preprocessing,
+    Spec,
+)
 from harness.types.split import Item, Part, Side, Split
 
 few = settings(max_examples=40, deadline=None)
@@ -37,6 +48,11 @@ def make_split(
     return Split(domain, side, part, tuple(names), items, folder)
 
 
+def make_preprocessing(**changes: Any) -> Preprocessing:
+    """The miniature's, with changes."""
+    return Preprocessing(**{**miniature.PREPROCESSING, **changes})
+
+
 def make_spec(**changes: Any) -> Spec:
     """A spec; ``method``, ``backbone`` and ``dataset`` take the changes of their own record as a dict."""
     dataset = {
@@ -51,6 +67,9 @@ def make_spec(**changes: Any) -> Spec:
         "weights_sha256": sha("weights"),
         "corpus": "beyond-mini",
         "quick_gelu": "ok",
+        "config": sha("config"),
+        "preprocessing": make_preprocessing(),
+        "preprocessing_source": "published",
         "precision": "fp32",
     } | changes.pop("backbone", {})
     method = {
@@ -88,6 +107,8 @@ def make_cell(value: float = 0.5, failure: Failure | None = None, **changes: Any
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)
 fractions = st.floats(0, 1, allow_nan=False)
+colours = st.floats(0.001, 1, allow_nan=False)
+sizes = st.integers(1, 1024)
 seconds = st.floats(0, 1e6, allow_nan=False)
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | words
@@ -111,6 +132,18 @@ specs = st.builds(
         weights_sha256=digests,
         corpus=words,
         quick_gelu=st.sampled_from(["ok", "unchecked"]),
+        config=digests,
+        preprocessing=st.builds(
+            Preprocessing,
+            size=st.tuples(sizes, sizes),
+            mode=st.just("RGB"),
+            mean=st.tuples(colours, colours, colours),
+            std=st.tuples(colours, colours, colours),
+            interpolation=st.sampled_from(["bicubic", "bilinear"]),
+            resize_mode=st.sampled_from(["shortest", "longest", "squash"]),
+            fill_color=st.integers(0, 255),
+        ),
+        preprocessing_source=st.sampled_from(["published", "model folder", "plugin", "stated", "unchecked"]),
         precision=st.sampled_from(["fp32", "bf16", "fp16"]),
     ),
     method=st.builds(

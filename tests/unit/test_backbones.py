@@ -13,13 +13,13 @@ import torch
 from safetensors.torch import save_file
 
 from harness.backbones import openclip
-from harness.backbones.backbone import Backbone, load, resolve
-from harness.backbones.corpora import corpus_of, oop_exact
+from harness.backbones.backbone import Backbone, Resolved, load, resolve
+from harness.backbones.corpora import UNKNOWN, corpus_of, corpus_of_file, oop_exact
+from harness.backbones.find import find
 from harness.errors import BackboneError
 from harness.miniature import model as miniature
 from harness.prompts import Template
 
-from .makers import sha
 from .towers import CONFIGS, make_model
 
 
@@ -27,10 +27,15 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def refused(*arguments: Any) -> BackboneError:
+def resolved(name: str, pretrained: Any = None, **more: Any) -> Resolved:
+    """The backbone, at fp32."""
+    return resolve(find(name, None if pretrained is None else str(pretrained), **more), "fp32", digest)
+
+
+def refused(*arguments: Any, **more: Any) -> BackboneError:
     """Resolving these is refused; the message is one line."""
     with pytest.raises(BackboneError) as error:
-        resolve(*arguments, "fp32", lambda path: sha("weights"))
+        resolved(*arguments, **more)
     assert "\n" not in error.value.message
     assert error.value.hint
     return error.value
@@ -64,14 +69,18 @@ def test_a_weights_file_is_recorded_and_loaded(
     weights: Callable[[str, str], Path], architecture: str, ending: str
 ) -> None:
     path = weights(architecture, f"laion400m_e32.{ending}")
-    found = resolve(architecture, str(path), "fp32", digest)
+    found = resolved(architecture, path)
     assert found.weights == path
-    assert found.record.model_dump() == {
+    record = found.record.model_dump()
+    assert len(record.pop("config")) == 64
+    assert record == {
         "architecture": architecture,
         "pretrained": path.name,
         "weights_sha256": digest(path),
         "corpus": "LAION-400M",
         "quick_gelu": "unchecked",
+        "preprocessing": {**miniature.PREPROCESSING, "size": (32, 32)},
+        "preprocessing_source": "unchecked",
         "precision": "fp32",
         "compiled": False,
     }
@@ -87,23 +96,34 @@ def test_a_weights_file_is_recorded_and_loaded(
 
 def test_a_published_tag_is_recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[Any] = []
+    file = tmp_path / "weights.bin"
+    file.write_bytes(b"weights")
 
     def download(config: dict[str, Any], cache_dir: str | None) -> str:
         asked.append((config["hf_hub"], cache_dir))
-        return str(tmp_path / "weights.bin")
+        return str(file)
 
     monkeypatch.setattr(open_clip, "download_pretrained", download)
-    found = resolve("ViT-B-16", "laion400m_e32", "bf16", lambda path: sha(path.name), tmp_path)
-    assert found.weights == tmp_path / "weights.bin"
-    assert found.record.model_dump() == {
-        "architecture": "ViT-B-16",
-        "pretrained": "laion400m_e32",
-        "weights_sha256": sha("weights.bin"),
-        "corpus": "LAION-400M",
-        "quick_gelu": "ok",
-        "precision": "bf16",
-        "compiled": False,
-    }
+    # Both names are written in other ways, too.
+    for name, tag in (("ViT-B-16", "laion400m_e32"), ("ViT-B/16", "LAION400M-e32")):
+        asked.clear()
+        backbone = find(name, tag, cache=tmp_path)
+        assert asked == [], "a name is looked up without fetching anything"
+        found = resolve(backbone, "bf16", digest)
+        assert found.weights == file
+        record = found.record.model_dump()
+        assert len(record.pop("config")) == 64
+        assert record == {
+            "architecture": "ViT-B-16",
+            "pretrained": "laion400m_e32",
+            "weights_sha256": digest(file),
+            "corpus": "LAION-400M",
+            "quick_gelu": "ok",
+            "preprocessing": {**miniature.PREPROCESSING, "size": (224, 224)},
+            "preprocessing_source": "published",
+            "precision": "bf16",
+            "compiled": False,
+        }
     ((source, cache),) = asked
     assert "laion400m" in source
     assert cache == str(tmp_path)
@@ -114,8 +134,9 @@ def test_the_miniature_brings_its_own_weights(monkeypatch: pytest.MonkeyPatch, t
     error = refused(miniature.NAME, None)
     assert error.message == "the miniature's weights are missing from this installation"
     (tmp_path / "beyond_mini.safetensors").write_bytes(b"x")
-    record = resolve(miniature.NAME, None, "fp32", digest).record
+    record = resolved(miniature.NAME).record
     assert (record.pretrained, record.corpus, record.quick_gelu) == ("beyond-mini", "beyond-mini", "ok")
+    assert record.preprocessing_source == "published"
 
 
 def test_features_are_unit_rows_in_fp32_at_every_precision(weights: Callable[[str, str], Path]) -> None:
@@ -123,7 +144,7 @@ def test_features_are_unit_rows_in_fp32_at_every_precision(weights: Callable[[st
     pixels = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     rows = {}
     for precision in ("fp32", "bf16"):
-        made: Backbone = load(resolve("unit-clip", str(path), precision, digest), torch.device("cpu"))
+        made: Backbone = load(resolve(find("unit-clip", str(path)), precision, digest), torch.device("cpu"))
         rows[precision] = made.encode_image(pixels)
         assert rows[precision].dtype == torch.float32
         torch.testing.assert_close(rows[precision].norm(dim=1), torch.ones(2))
@@ -179,17 +200,14 @@ def test_a_quick_gelu_mismatch_is_refused_with_the_right_architecture() -> None:
     assert error.hint == "use --backbone ViT-B-32-quickgelu"
 
 
-def test_every_published_pair_is_right_or_names_one_that_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(open_clip, "download_pretrained", lambda config, cache_dir: str(tmp_path / "w"))
+def test_every_published_pair_is_right_or_names_one_that_is() -> None:
     wrong = 0
     for name, tag in open_clip.list_pretrained():
         try:
-            openclip.fetch_weights(name, tag)
+            find(name, tag)
         except BackboneError as error:
             wrong += 1
-            other = str(error.hint).removeprefix("use --backbone ")
-            openclip.require_architecture(other)
-            openclip.fetch_weights(other, tag)
+            find(str(error.hint).removeprefix("use --backbone "), tag)
     assert wrong > 0
 
 
@@ -216,10 +234,9 @@ def test_without_a_network_the_sentence_says_how_to_bring_the_file(
 def test_weights_of_another_architecture_are_refused(weights: Callable[[str, str], Path]) -> None:
     path = weights("unit-clip", "w.safetensors")
     config = {**CONFIGS["unit-clip"], "text_cfg": {**CONFIGS["unit-clip"]["text_cfg"], "layers": 3}}
-    openclip.register_architecture("unit-deeper", config)
-    for architecture in ("unit-deeper", "unit-coca"):
+    for architecture, other in {"unit-deeper": config, "unit-coca": CONFIGS["unit-coca"]}.items():
         with pytest.raises(BackboneError, match=f"w.safetensors cannot be loaded into {architecture}") as error:
-            openclip.load_model(architecture, path)
+            openclip.load_model(architecture, other, path)
         assert "another architecture" in str(error.value.hint)
 
 
@@ -229,7 +246,7 @@ def test_weights_are_not_blamed_where_memory_runs_out(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(openclip.open_clip, "create_model", short)
     with pytest.raises(BackboneError, match="there is not enough memory for unit-clip") as error:
-        openclip.load_model("unit-clip", tmp_path / "w.safetensors")
+        openclip.load_model("unit-clip", CONFIGS["unit-clip"], tmp_path / "w.safetensors")
     assert "damaged" not in str(error.value.hint)
 
 
@@ -242,7 +259,7 @@ def test_damaged_weights_are_refused(
     path = tmp_path / f"cut.{ending}"
     path.write_bytes(whole[: int(keep * len(whole)) if isinstance(keep, float) else keep])
     with pytest.raises(BackboneError, match="cannot be loaded into unit-clip"):
-        openclip.load_model("unit-clip", path)
+        openclip.load_model("unit-clip", CONFIGS["unit-clip"], path)
 
 
 def test_a_missing_tensor_is_never_left_random(tmp_path: Path) -> None:
@@ -250,7 +267,7 @@ def test_a_missing_tensor_is_never_left_random(tmp_path: Path) -> None:
     del state["text_projection"]
     save_file(state, tmp_path / "w.safetensors")
     with pytest.raises(BackboneError, match="text_projection"):
-        openclip.load_model("unit-clip", tmp_path / "w.safetensors")
+        openclip.load_model("unit-clip", CONFIGS["unit-clip"], tmp_path / "w.safetensors")
 
 
 def test_loading_leaves_generator_and_warnings_alone(
@@ -260,7 +277,7 @@ def test_loading_leaves_generator_and_warnings_alone(
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    model = openclip.load_model("unit-clip", path)
+    model = openclip.load_model("unit-clip", CONFIGS["unit-clip"], path)
     assert torch.equal(torch.rand(1), expected)
     assert capsys.readouterr() == ("", "")
     assert not model.training
@@ -277,25 +294,57 @@ def test_registering_twice_changes_nothing() -> None:
 # -- corpora -----------------------------------------------------------------------------------------------------------
 
 
+CORPORA = {
+    ("ViT-B-16", "laion400m_e32"): "LAION-400M",
+    ("EVA01-g-14", "laion400m_s11b_b41k"): "LAION-400M",
+    ("ViT-H-14-CLIPA-336", "laion2b"): "LAION-2B",
+    ("ViT-H-14-CLIPA-336", "datacomp1b"): "DataComp-1B",
+    ("roberta-ViT-B-32", "laion2b_s12b_b32k"): "LAION-2B",
+    ("xlm-roberta-large-ViT-H-14", "frozen_laion5b_s13b_b90k"): "LAION-5B",
+    ("convnext_base_w", "laion_aesthetic_s13b_b82k"): "LAION-Aesthetics",
+    ("coca_ViT-B-32", "mscoco_finetuned_laion2b_s13b_b90k"): "LAION-2B + MSCOCO",
+    ("ViT-B-32", "commonpool_m_laion_s128m_b4k"): "CommonPool-M.laion",
+    ("ViT-B-32", "datacomp_m_s128m_b4k"): "DataComp-M",
+    ("ViT-B-32-quickgelu", "openai"): "WIT-400M",
+    ("ViT-H-14", "metaclip_altogether"): "MetaCLIP with Altogether captions",
+    ("ViT-H-14-worldwide", "metaclip2_worldwide"): "MetaCLIP 2 worldwide",
+    ("MobileCLIP-B", "datacompdr_lt"): "DataCompDR-1B",
+    ("MobileCLIP2-S0", "dfndr2b"): "DFNDR-2B",
+    ("EVA02-B-16", "merged2b_s8b_b131k"): "Merged-2B",
+    ("ViT-B-16-SigLIP2", "webli"): "WebLI",
+    ("nllb-clip-base", "v1"): "LAION-COCO (NLLB-CLIP)",
+    ("nllb-clip-large-siglip", "mrl"): "WebLI + LAION-COCO (NLLB-CLIP)",
+    ("PE-Core-T-16-384", "meta"): "Meta's own (PE)",
+}
+
+
+def test_the_corpus_of_every_published_tag_is_in_the_table() -> None:
+    published = open_clip.list_pretrained()
+    assert [pair for pair in published if corpus_of(*pair) == UNKNOWN] == []
+    assert {pair: corpus_of(*pair) for pair in CORPORA} == CORPORA
+    assert set(CORPORA) <= set(published)
+    # Only weights of LAION-400M make its list exact.
+    assert {tag for _, tag in published if "400m" in tag} - {
+        tag for n, tag in published if corpus_of(n, tag) == "LAION-400M"
+    } == {"metaclip_400m"}
+
+
 @pytest.mark.parametrize(
-    ("tag", "corpus"),
+    ("stem", "corpus"),
     [
         ("vit_b_16-laion400m_e32-55e67d44", "LAION-400M"),
         ("vit_b_16-plus_240-laion400m_e31-8fb26589", "LAION-400M"),
-        ("laion400m_e32", "LAION-400M"),
-        ("laion2b_s34b_b79k", "LAION-2B"),
-        ("laion5b_s13b_b90k", "LAION-5B"),
-        ("laion_aesthetic_s13b_b82k", "LAION-Aesthetics"),
-        ("mscoco_finetuned_laion2b_s13b_b90k", "LAION-2B + MSCOCO"),
-        ("openai", "WIT-400M"),
-        ("datacomp_xl_s13b_b90k", "DataComp"),
         ("LAION400M_e31", "LAION-400M"),
-        ("my_weights", "unknown"),
-        ("", "unknown"),
+        ("resnet50_clip.openai", "WIT-400M"),
+        ("laion400m_e32_finetuned_on_food", UNKNOWN),
+        ("laion400m_e32-openai-soup", UNKNOWN),
+        ("v1", UNKNOWN),
+        ("my_weights", UNKNOWN),
+        ("", UNKNOWN),
     ],
 )
-def test_the_corpus_is_read_off_the_tag(tag: str, corpus: str) -> None:
-    assert corpus_of(tag) == corpus
+def test_the_corpus_is_read_off_a_file_that_is_named_after_a_tag(stem: str, corpus: str) -> None:
+    assert corpus_of_file(stem) == corpus
 
 
 @pytest.mark.parametrize(

@@ -29,12 +29,10 @@ from harness.features.store import FeatureStore, clear
 from harness.protocols import PROTOCOLS
 from harness.types.cell import BackboneRecord
 
-from .makers import sha
+from .makers import make_spec, sha
 
 CPU = torch.device("cpu")
-RECORD = BackboneRecord(
-    architecture="fake", pretrained="x", weights_sha256=sha("w"), corpus="x", quick_gelu="ok", precision="fp32"
-)
+RECORD = make_spec(backbone={"architecture": "fake", "pretrained": "x"}).backbone
 
 
 class FakeModel:
@@ -370,8 +368,8 @@ def tiny() -> Any:
 
 
 def real(model: Any) -> Backbone:
-    preprocess, config = openclip.preprocessing(model)
-    return Backbone(RECORD, CPU, None, 1.0, preprocess, config, model)  # type: ignore[arg-type]
+    config = openclip.merge_settings({"size": openclip.built_size(model)})
+    return Backbone(RECORD, CPU, None, 1.0, openclip.transform(config), config, model)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -489,7 +487,7 @@ def test_the_number_of_threads_is_put_back() -> None:
 def test_the_encoder_key_covers_all_that_decides_a_feature() -> None:
     records = [
         RECORD.model_copy(update=change)
-        for change in ({"weights_sha256": sha("v")}, {"architecture": "b"}, {"precision": "bf16"})
+        for change in ({"weights_sha256": sha("v")}, {"config": sha("b")}, {"precision": "bf16"})
     ]
     keys = {encoder_key(backbone(record=record))[0] for record in (RECORD, *records)}
     keys |= {encoder_key(backbone(size=32))[0], encoder_key(backbone(mean=(0.5, 0.5, 0.5)))[0]}

@@ -35,7 +35,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness.catalogue", "harness.plugin_memory", "harness.scaffold"),
     ("harness.backbones", "harness.datasets"),
     ("harness.miniature",),
-    ("harness.backbones.backbone",),
+    (
+        "harness.backbones.backbone",
+        "harness.backbones.find",
+        "harness.backbones.preprocessing",
+        "harness.backbones.sources",
+    ),
     ("harness.features", "harness.leaderboard", "harness.ledger"),
     ("harness.conformance", "harness.runner", "harness.plots", "harness.site"),
     ("harness.cli",),

@@ -1,0 +1,211 @@
+"""Where a backbone can come from: open_clip's published weights, a weights file, a plugin, or a model's folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.backbones import openclip, preprocessing
+from harness.backbones.corpora import UNKNOWN, corpus_of, corpus_of_file
+from harness.backbones.find import Found, Source
+from harness.errors import BackboneError, one_line
+from harness.files import content_digest
+
+if TYPE_CHECKING:
+    from harness.registration import BackboneOffer
+
+WEIGHTS_SUFFIXES = {".pt", ".pth", ".bin", ".safetensors", ".ckpt"}
+"""By which a word that is no file was meant as one, and not as a published tag."""
+
+TOKENIZER_SUFFIXES = {".json", ".txt", ".model"}
+"""Of the files in a model's folder that its tokenizer may be read from."""
+
+
+def named(name: str, pretrained: str | None, cache: Path | None) -> Found:
+    """One of open_clip's architectures, with published weights or a file.
+
+    Raises:
+        BackboneError: unknown architecture or tag, QuickGELU mismatch, or a file that is not there.
+    """
+    openclip.require_architecture(name)
+    if pretrained is None:
+        raise BackboneError(f"{name} needs weights", "give --pretrained: a published tag or a weights file")
+    tag = pretrained.lower().replace("-", "_")  # as open_clip reads it
+    if not openclip.published(name, tag):
+        return from_file(name, openclip.model_config(name), pretrained, preprocessing.usual(name))
+    openclip.require_activation(name, tag)
+    config = openclip.model_config(name)
+    return Found(
+        name=name,
+        architecture=name,
+        pretrained=tag,
+        corpus=corpus_of(name, tag),
+        quick_gelu="ok",
+        config=config,
+        preprocessing=preprocessing.complete(name, config, openclip.published(name, tag)),
+        source="published",
+        weights=partial(openclip.fetch_weights, name, tag, cache),
+    )
+
+
+def from_file(
+    name: str,
+    config: Mapping[str, Any],
+    pretrained: str,
+    settings: Mapping[str, Any] | None = None,
+    source: Source = "unchecked",
+) -> Found:
+    """A configuration with a weights file.
+
+    Args:
+        name: what the architecture is called.
+        config: what builds it.
+        pretrained: the file's path.
+        settings: how images are prepared.
+        source: who says so.
+
+    Raises:
+        BackboneError: there is no such file.
+    """
+    file = Path(pretrained).expanduser()
+    if not file.is_file():
+        if file.suffix in WEIGHTS_SUFFIXES or "/" in pretrained:
+            raise BackboneError(f"no weights file at {pretrained}", "check the path given as --pretrained")
+        openclip.require_tag(name, pretrained)
+    return Found(
+        name=name,
+        architecture=name,
+        pretrained=file.name,
+        corpus=corpus_of_file(file.stem),
+        quick_gelu="unchecked",
+        config=config,
+        preprocessing=preprocessing.complete(name, config, settings or {}),
+        source=source,
+        weights=lambda: file,
+    )
+
+
+def offered(name: str, pretrained: str | None, offer: BackboneOffer) -> Found:
+    """A plugin's backbone, with its own weights or a file.
+
+    Raises:
+        BackboneError: the name is taken, its configuration or preprocessing cannot be, or there are no weights.
+    """
+    if openclip.ships(name):
+        raise BackboneError(f"a plugin offers the backbone {name}, which is open_clip's own", "ask the plugin's author")
+    config = _checked(name, offer.config)
+    settings = preprocessing.only_settings(offer.preprocessing or {})
+    source: Source = "plugin" if settings else "unchecked"
+    if pretrained is not None:
+        return from_file(name, config, pretrained, settings, source)
+    if offer.weights is None:
+        raise BackboneError(f"{name} needs weights", "give --pretrained: a weights file")
+    return Found(
+        name=name,
+        architecture=name,
+        pretrained=None,
+        corpus=offer.corpus,
+        quick_gelu="unchecked",
+        config=config,
+        preprocessing=preprocessing.complete(name, config, settings),
+        source=source,
+        weights=partial(offered_weights, name, offer.weights),
+    )
+
+
+def offered_weights(name: str, weights: Callable[[], Path]) -> Path:
+    """The weights file that a plugin gives.
+
+    Raises:
+        BackboneError: it raises, or what it gives is no file.
+    """
+    try:
+        path = Path(weights())
+    except (Exception, SystemExit) as error:  # third-party code
+        reason = one_line(error) or type(error).__name__
+        raise BackboneError(f"the weights of {name} cannot be had: {reason}", "ask the plugin's author") from None
+    if not path.is_file():
+        raise BackboneError(f"the weights of {name} should be {path}, which is no file", "ask the plugin's author")
+    return path
+
+
+def in_folder(name: str, pretrained: str | None, cache: Path | None) -> Found:
+    """A model that comes whole from a folder, here or on the Hugging Face Hub: configuration, settings and weights.
+
+    Raises:
+        BackboneError: it cannot be had, or --pretrained is given, which open_clip would ignore.
+    """
+    kind, _, where = name.partition(":")
+    if not where:
+        raise BackboneError(f"{name} names no folder", "write --backbone local-dir:FOLDER, or hf-hub:OWNER/NAME")
+    if pretrained is not None:
+        raise BackboneError(
+            f"{name} comes with its own weights, so --pretrained {pretrained} would not be used",
+            "leave out one of them",
+        )
+    if kind == "local-dir":
+        return _local(Path(where).expanduser())
+    config, settings = _description(name, openclip.fetch_from_hub(where, openclip.DESCRIPTION, cache))
+    published = openclip.tag_on_hub(where)
+    return Found(
+        name=name,
+        architecture=name,
+        pretrained=None,
+        corpus=corpus_of(*published) if published else UNKNOWN,
+        quick_gelu="ok",
+        config=config,
+        preprocessing=preprocessing.complete(name, config, settings),
+        source="model folder" if settings else "unchecked",
+        weights=partial(openclip.fetch_from_hub, where, None, cache),
+    )
+
+
+def _local(folder: Path) -> Found:
+    name = f"local-dir:{folder}"
+    if not folder.is_dir():
+        raise BackboneError(f"there is no folder {folder}", "check the path given as --backbone local-dir:FOLDER")
+    config, settings = _description(name, folder / openclip.DESCRIPTION)
+    weights = openclip.checkpoint_in(folder)
+    if weights is None:
+        raise BackboneError(
+            f"there are no weights in {folder}", "put open_clip_model.safetensors beside open_clip_config.json"
+        )
+    own = "hf_tokenizer_name" in config["text_cfg"]  # then open_clip reads the tokenizer from the folder
+    files = [file for file in sorted(folder.iterdir()) if file.suffix in TOKENIZER_SUFFIXES and file.is_file()]
+    return Found(
+        name=name,
+        architecture=f"local-dir:{folder.resolve().name}",
+        pretrained=weights.name,
+        corpus=corpus_of_file(weights.stem),
+        quick_gelu="ok",
+        config=config,
+        preprocessing=preprocessing.complete(name, config, settings),
+        source="model folder" if settings else "unchecked",
+        weights=lambda: weights,
+        tokenizer=content_digest((file.name, file) for file in files) if own else None,
+    )
+
+
+def _description(name: str, file: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The model's configuration and the preprocessing settings of a folder."""
+    hint = "it is the JSON file that open_clip writes: model_cfg and preprocess_cfg"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BackboneError(f"{file.name} of {name} cannot be read: {one_line(error)}", hint) from None
+    if not isinstance(content, dict) or not isinstance(content.get("model_cfg"), dict):
+        raise BackboneError(f"{file.name} of {name} has no model_cfg", hint)
+    settings = content.get("preprocess_cfg") or {}
+    if not isinstance(settings, dict):
+        raise BackboneError(f"{file.name} of {name} has a preprocess_cfg that is no object", hint)
+    return _checked(name, content["model_cfg"]), settings
+
+
+def _checked(name: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    for part in ("vision_cfg", "text_cfg"):
+        if not isinstance(config.get(part), Mapping):
+            raise BackboneError(f"the configuration of {name} has no {part}", "write it as open_clip does")
+    return config
