@@ -116,9 +116,3 @@ def _miniature() -> Found:
         source="published",
         weights=lambda: miniature.WEIGHTS,
     )
-
-
-def preparation(settings: Preprocessing) -> str:
-    """Preprocessing in a few words."""
-    mean, std = (" ".join(f"{value:.4g}" for value in values) for values in (settings.mean, settings.std))
-    return f"mean {mean}, std {std}, {settings.interpolation}, {settings.resize_mode}"

@@ -120,6 +120,8 @@ def entry(row: Row, label: str) -> Entry:
             "shots": row.shots,
             "precision": row.backbone_record.precision,
             "weights": own.weights,
+            "configuration of the backbone": own.config,
+            "preprocessing": own.preprocessing,
             "edition of the protocol": own.protocol_edition or None,
             "edition of the backbone": own.backbone_edition or None,
             **{f"data of {domain}": data.fingerprint for domain, data in row.data.items()},

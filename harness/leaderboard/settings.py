@@ -7,7 +7,6 @@ rule is edited.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -22,6 +21,8 @@ class Setting(NamedTuple):
         dataset: its name.
         backbone: architecture and weights by their names.
         weights: sha256 of the weights.
+        config: sha256 of all that builds the model.
+        preprocessing: how images are prepared for it.
         protocol_edition: distribution, version and code of the protocol's plugin; empty for one of none.
         backbone_edition: likewise of the backbone's.
     """
@@ -30,6 +31,8 @@ class Setting(NamedTuple):
     dataset: str
     backbone: str
     weights: str
+    config: str
+    preprocessing: str
     protocol_edition: str
     backbone_edition: str
 
@@ -49,23 +52,28 @@ class Names(NamedTuple):
 
 def setting(row: Row) -> Setting:
     """The setting of a row."""
-    editions = row.edition("protocol"), row.edition("backbone")
-    return Setting(row.protocol, row.dataset, row.backbone, row.backbone_record.weights_sha256, *editions)
+    record = row.backbone_record
+    model = row.backbone, record.weights_sha256, record.config, record.preprocessing.summary
+    return Setting(row.protocol, row.dataset, *model, row.edition("protocol"), row.edition("backbone"))
 
 
 def told_apart(settings: Iterable[Setting]) -> dict[Setting, Names]:
     """What each of some settings is called: by plain names, with hashes where several have the same name."""
     every = set(settings)
     protocols = _called({(one.protocol, one.protocol_edition) for one in every})
-    models = _called({(one.backbone, one.weights, one.backbone_edition) for one in every})
+    models = _called({_model(one) for one in every})
     return {
         one: Names(
             protocols[one.protocol, one.protocol_edition],
             one.dataset,
-            models[one.backbone, one.weights, one.backbone_edition],
+            models[_model(one)],
         )
         for one in every
     }
+
+
+def _model(one: Setting) -> tuple[str, ...]:
+    return one.backbone, one.weights, one.config, one.preprocessing, one.backbone_edition
 
 
 def short_hashes(text: str) -> str:
@@ -88,11 +96,11 @@ def by_shots(rows: Sequence[Row]) -> Iterator[tuple[int, list[Row]]]:
 
 
 def _called(things: set[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
-    """(name, what else tells it from others) -> what it is called."""
-    count = Counter(name for name, *_ in things)
+    """(name, what else tells it from others) -> what it is called: by what differs among those of its name."""
     found = {}
     for thing in things:
-        name, *editions = thing
-        which = short_hashes(", ".join(filter(None, editions))) or "of the harness"
-        found[thing] = name if count[name] == 1 else f"{name} ({which})"
+        columns = zip(*(other for other in things if other[0] == thing[0]), strict=True)
+        differs = [part for part, column in zip(thing, columns, strict=True) if len(set(column)) > 1]
+        which = short_hashes(", ".join(filter(None, differs))) or "of the harness"
+        found[thing] = f"{thing[0]} ({which})" if differs else thing[0]
     return found

@@ -14,7 +14,7 @@ from harness import device as devices
 from harness import plugin_code, protocols, registry
 from harness.backbones import backbone as backbones
 from harness.backbones.corpora import oop_exact
-from harness.backbones.find import Found, find, known, preparation
+from harness.backbones.find import Found, find, known
 from harness.datasets.digests import DigestIndex
 from harness.datasets.layout import MINIATURE, open_dataset
 from harness.errors import DataError, UserError
@@ -242,7 +242,7 @@ def _resolved(backbone: Found, request: Request, index: DigestIndex, report: Rep
 
     resolved = backbones.resolve(backbone, request.precision, digest, request.compiled)
     if backbone.source == "unchecked":
-        taken = preparation(backbone.preprocessing)
+        taken = backbone.preprocessing.summary
         report.note(
             f"{resolved.weights.name} does not say how images are prepared: taken as {taken} (see --preprocessing)"
         )

@@ -98,6 +98,13 @@ class Preprocessing(Record):
     )
     fill_color: int = Field(description="of what 'longest' adds at the sides")
 
+    @property
+    def summary(self) -> str:
+        """It in a few words."""
+        size = "x".join(map(str, self.size))
+        mean, std = (" ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
+        return f"{size} pixels, {self.resize_mode}, {self.interpolation}, mean {mean}, std {std}"
+
 
 MODEL_FOLDERS = ("local-dir:", "hf-hub:")
 """What the name of a backbone begins with that comes whole from a folder, here or on the Hugging Face Hub."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,9 @@ import torch
 from safetensors.torch import save_file
 
 from harness.backbones import openclip
+from harness.leaderboard.read import read_board
+from harness.miniature import model as miniature
+from harness.site.command import evaluate_command
 
 TEXT = {"context_length": 24, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
 VISION = {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8}
@@ -54,3 +60,69 @@ def test_weights_of_another_architecture_are_a_sentence(harness, world, tmp_path
     answer = harness("evaluate", "--all-domains", *where, "--backbone", "ViT-B-32", "--workers", "1")
     assert answer.code == 2
     assert "weights.safetensors cannot be loaded into ViT-B-32" in answer.err
+
+
+@pytest.mark.parametrize("offender", [("ViT-B-61", "laion400m_e32"), ("ViT-B-16", "laion400m_e33")])
+def test_a_wrong_name_is_refused_before_anything_is_drawn_read_or_fetched(harness, tmp_path, offender):
+    name, tag = offender
+    cache = tmp_path / "cache"
+    answer = harness("evaluate", "--all-domains", "--backbone", name, "--pretrained", tag, "--cache", cache)
+    assert answer.code == 2
+    assert "did you mean" in answer.err
+    assert "drawing" not in answer.err
+    assert "reading" not in answer.err
+    assert not list(cache.glob("beyond*"))
+
+
+def test_a_models_folder_is_run_without_its_place_in_the_row_and_run_again(harness, world, tmp_path, monkeypatch):
+    folder = tmp_path / "models" / "Mini-CLIP"
+    folder.mkdir(parents=True)
+    shutil.copy(miniature.WEIGHTS, folder / "model.safetensors")
+    settings = {name: value for name, value in miniature.PREPROCESSING.items() if name not in ("size", "mode")}
+    description = {"model_cfg": miniature.CONFIG, "preprocess_cfg": settings}
+    (folder / "open_clip_config.json").write_text(json.dumps(description))
+    where = ("--data", world, "--out", tmp_path / "results", "--plugin", "zero_shot", "--seeds", "1", "--workers", "1")
+    answer = harness("evaluate", "--all-domains", *where, "--backbone", f"local-dir:{folder}", "--json")
+    assert answer.code == 0, answer.err
+    (row,) = answer.json["rows"]
+    record = row["backbone_record"]
+    assert row["backbone"] == "local-dir:Mini-CLIP/model.safetensors"
+    assert (record["preprocessing_source"], record["quick_gelu"]) == ("model folder", "ok")
+    assert str(tmp_path) not in json.dumps(row)
+    own = harness("evaluate", "--all-domains", *where, "--backbone", "beyond-mini", "--json").json["rows"]
+    assert row["domains"] == next(r for r in own if r["backbone"] == "beyond-mini/beyond-mini")["domains"]
+    ids = {r.backbone: r.id for r in read_board(tmp_path / "results").rows}
+    again = ("reproduce", f"{tmp_path / 'results'}#{ids[row['backbone']]}", "--data", world, "--workers", "1", "--json")
+    lost = harness(*again)
+    assert lost.code == 2
+    assert "there is no folder Mini-CLIP" in lost.err
+    found = harness(*again, "--pretrained", folder)
+    assert found.code == 0, found.err
+    assert (found.json["settings"], found.json["results"]) == ([], [])
+    refused = harness(
+        "evaluate", "--all-domains", *where, "--backbone", f"local-dir:{folder}", "--pretrained", "openai"
+    )
+    assert refused.code == 2
+    assert "comes with its own weights, so --pretrained openai would not be used" in refused.err
+
+
+def test_stated_preprocessing_is_in_the_row_and_in_what_runs_it_again(harness, world, tmp_path):
+    where = ("--data", world, "--out", tmp_path / "results", "--plugin", "zero_shot", "--seeds", "1", "--workers", "1")
+    named = ("--all-domains", "--backbone", "beyond-mini")
+    plain = harness("evaluate", *named, *where, "--json").json["rows"][0]
+    stated = harness(
+        "evaluate", *named, *where, "--preprocessing", "mean=[0.4,0.5,0.6],std=0.5,resize_mode=squash", "--json"
+    )
+    assert stated.code == 0, stated.err
+    rows = {row.backbone_record.preprocessing_source: row for row in read_board(tmp_path / "results").rows}
+    row = rows["stated"]
+    assert row.backbone_record.preprocessing.mean == (0.4, 0.5, 0.6)
+    assert row.backbone_record.preprocessing.std == (0.5, 0.5, 0.5)
+    assert rows["published"].model_dump(mode="json")["domains"] == plain["domains"]
+    assert row.domains != rows["published"].domains
+    again = harness("reproduce", f"{tmp_path / 'results'}#{row.id}", "--data", world, "--workers", "1", "--json")
+    assert again.code == 0, again.err
+    assert (again.json["settings"], again.json["results"]) == ([], [])
+    command = shlex.split(evaluate_command(row).replace("LAION_BEYOND_ROOT", str(world)))
+    answer = harness(*command[1:], "--out", tmp_path / "results", "--dry-run")
+    assert answer.out.endswith(f"{len(row.data)} cells: {len(row.data)} known, 0 to run\n"), answer.err

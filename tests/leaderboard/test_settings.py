@@ -18,7 +18,7 @@ from harness.types.leaderboard import Leaderboard
 from ..plots.boards import board, grid, write
 from ..plots.test_figures import words
 from ..site.test_page import Nothing
-from ..unit.makers import sha
+from ..unit.makers import make_preprocessing, sha
 
 WEIGHTS = [{"backbone": {"pretrained": "last.safetensors", "weights_sha256": sha(name)}} for name in ("wa", "wb")]
 RULES = [
@@ -34,7 +34,13 @@ def cells(changes: dict[str, Any], value: float = 0.2) -> list[Cell]:
     return grid("zero_shot", 0, value, **fresh()) + grid("fsnl", 4, value + 0.1, **fresh())
 
 
-@pytest.fixture(params=[WEIGHTS, RULES, MODELS], ids=["weights", "rules", "models"])
+CONFIGS = [{"backbone": {"config": sha(name)}} for name in ("ca", "cb")]
+PREPARED = [{"backbone": {"preprocessing": make_preprocessing(resize_mode=mode)}} for mode in ("squash", "shortest")]
+
+
+@pytest.fixture(
+    params=[WEIGHTS, RULES, MODELS, CONFIGS, PREPARED], ids=["weights", "rules", "models", "configs", "preprocessing"]
+)
 def both(request: pytest.FixtureRequest) -> Leaderboard:
     """Zero-shot and a method, each with either of two things of one name."""
     first, second = request.param
@@ -59,7 +65,10 @@ def test_they_are_set_beside_each_other_but_not_subtracted(both: Leaderboard) ->
     for one in found:
         (reason,) = one.reasons
         assert reason.startswith(
-            ("other weights (", "other edition of the protocol: ", "other edition of the backbone: ")
+            (
+                *("other weights (", "other edition of the protocol: ", "other edition of the backbone: "),
+                *("other configuration of the backbone: ", "other preprocessing: "),
+            )
         )
         figures = one.json()["figures"].values()
         assert {figure["difference"] for place in figures for figure in place.values()} == {None}
@@ -99,6 +108,11 @@ def test_only_where_names_collide_a_hash_tells_apart() -> None:
     assert names({}, WEIGHTS[0], WEIGHTS[1]) == {
         ("clean-v1", *alone[1:]),
         *(("clean-v1", "beyond-mini", f"beyond-mini/last.safetensors ({sha(name)[:12]})") for name in ("wa", "wb")),
+    }
+    prepared = "64x64 pixels, {}, bicubic, mean 0.4815 0.4578 0.4082, std 0.2686 0.2613 0.2758"
+    assert names(*PREPARED) == {
+        ("clean-v1", "beyond-mini", f"beyond-mini/beyond-mini ({prepared.format(mode)})")
+        for mode in ("squash", "shortest")
     }
 
 

@@ -496,6 +496,17 @@ def test_the_encoder_key_covers_all_that_decides_a_feature() -> None:
     assert encoder_key(backbone())[0] in keys
 
 
+def test_another_version_of_what_makes_features_encodes_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = encoder_key(backbone())[0]
+    monkeypatch.setattr("harness.features.encode.versions", lambda names: dict.fromkeys(names, "1"))
+    keys = [encoder_key(backbone())[0]]
+    for library in ("pillow", "torch", "torchvision", "open_clip_torch"):
+        later = lambda names, changed=library: {name: "2" if name == changed else "1" for name in names}  # noqa: E731
+        monkeypatch.setattr("harness.features.encode.versions", later)
+        keys.append(encoder_key(backbone())[0])
+    assert len({before, *keys}) == 6
+
+
 def test_the_encoder_key_does_not_depend_on_what_the_weights_are_called() -> None:
     other = RECORD.model_copy(update={"pretrained": "a copy", "corpus": "unknown", "quick_gelu": "unchecked"})
     assert encoder_key(backbone(record=other))[0] == encoder_key(backbone())[0]

@@ -220,6 +220,13 @@ def test_a_plugin_may_not_take_a_name_of_open_clip(weights: Path) -> None:
     assert message == "a plugin offers the backbone convnext_base, which is open_clip's own"
 
 
+def test_what_builds_a_model_beside_open_clip_is_named(weights: Path) -> None:
+    assert resolved("ViT-B-16", str(weights)).libraries == ()
+    assert resolved("ViT-B-16-SigLIP", str(weights)).libraries == ("transformers", "tokenizers", "timm")
+    assert resolved("convnext_base", str(weights)).libraries == ("timm",)
+    assert resolved("roberta-ViT-B-32", str(weights)).libraries == ("transformers", "tokenizers")
+
+
 # -- a model's folder ------------------------------------------------------------------------------------------------
 
 
