@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.backbones.find import Found
 from harness.errors import BackboneError
-from harness.files import PERMISSIONS, stand_in
+from harness.files import PERMISSIONS, regular_file, stand_in
 from harness.types.cell import MODEL_FOLDERS, BackboneRecord
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def resolve(found: Found, precision: Precision, digest: Callable[[Path], str], c
 
 def _require_content(weights: Path) -> None:
     try:
-        with weights.open("rb") as file:
+        with regular_file(weights) as file:
             other = stand_in(file.read(512))
     except OSError as error:
         raise BackboneError(f"{weights} cannot be read: {error.strerror}", PERMISSIONS) from None

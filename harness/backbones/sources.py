@@ -12,7 +12,7 @@ from harness.backbones import openclip, preprocessing
 from harness.backbones.corpora import UNKNOWN, corpus_of, corpus_of_file
 from harness.backbones.find import Found, Source
 from harness.errors import BackboneError, one_line
-from harness.files import content_digest
+from harness.files import content_digest, read_file
 
 if TYPE_CHECKING:
     from harness.registration import BackboneOffer
@@ -193,7 +193,7 @@ def _description(name: str, file: Path) -> tuple[Mapping[str, Any], Mapping[str,
     """The model's configuration and the preprocessing settings of a folder."""
     hint = "it is the JSON file that open_clip writes: model_cfg and preprocess_cfg"
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_file(file))
     except (OSError, ValueError) as error:
         raise BackboneError(f"{file.name} of {name} cannot be read: {one_line(error)}", hint) from None
     if not isinstance(content, dict) or not isinstance(content.get("model_cfg"), dict):
