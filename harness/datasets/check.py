@@ -10,6 +10,7 @@ from typing import NamedTuple
 from harness.datasets.disk import Kind
 from harness.datasets.images import MAX_RATIO, decode_image, middle, read_bytes
 from harness.datasets.layout import RELEASED, dataset_name, find_folders, parse_folder_name
+from harness.datasets.merged import compare_merged
 from harness.datasets.reader import Content, read_content
 from harness.datasets.report import Across, CheckReport, Collision, CutName, Duplicates, Fault, FolderReport
 from harness.datasets.splitfile import parse_json
@@ -121,6 +122,7 @@ def _check_folder(
     if len(content.classes) != parsed.concepts:
         notes.append(f"{folder.name} holds {len(content.classes)} classes; its name says {parsed.concepts}")
     paths = {item.path for _, item in listed}
+    notes += compare_merged(folder, paths, on_fault)
     counts = {
         "classes": len(content.classes),
         "images": {part: len(items) for part, items in content.items.items()},

@@ -173,13 +173,11 @@ def _write_class(task: tuple[Path, str, Role, int]) -> str:
 
 def metadata(domain: str, role: Role) -> dict[str, Any]:
     """The JSON files of one folder: file name -> content."""
-    known = {side: [names(domain)[c.number].text for c in classes(domain, side)] for side in PARTS}
-    own = known[role]
+    own = [names(domain)[concept.number].text for concept in classes(domain, role)]
     return {
         "label2name.json": {str(label): name for label, name in enumerate(own)},
         "name2label.json": {name: label for label, name in enumerate(own)},
-        # Labels of the joint label space: the IP names, then the OOP names.
-        "merged_mapping.json": {name: label for label, name in enumerate(known["ip"] + known["oop"])},
+        "merged_mapping.json": {name: [file_name(number) for _, number in instances(role)] for name in own},
         f"split_Xin_{folder(domain, role)}.json": _split(domain, role, own),
     }
 

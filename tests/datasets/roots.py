@@ -46,6 +46,7 @@ def make_folder(
 ) -> None:
     """Write one ``{Domain}{N}_{side}`` folder."""
     split: dict[str, dict[str, Any]] = {"train": {}, "val": {}, "test": {}}
+    merged: dict[str, list[str]] = {classname: [] for classname in classes}
     writers = list(WRITERS.items())
     for label, classname in enumerate(classes):
         (folder / "images" / classname).mkdir(parents=True)
@@ -58,11 +59,12 @@ def make_folder(
                 item: dict[str, Any] = {"classname": classname, "image_name": image_name, "label": label, "s_label": 0}
                 item |= {"superclass": "thing", **_info(number, classname)}
                 split[part][str(len(split[part]))] = item
+                merged[classname].append(image_name)
                 number += 1
     write_json(folder / f"split_Xin_{folder.name}.json", split)
     write_json(folder / "label2name.json", {str(label): name for label, name in enumerate(classes)})
     write_json(folder / "name2label.json", {name: label for label, name in enumerate(classes)})
-    write_json(folder / "merged_mapping.json", {})
+    write_json(folder / "merged_mapping.json", merged)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -214,6 +214,26 @@ def test_label_files_are_compared(root):
     assert not of(report, "Insects_Spiders4_OOP").faults
 
 
+def test_the_merged_mapping_is_compared_with_the_split_file(root):
+    path = root / OOP / "merged_mapping.json"
+    merged = json.loads(path.read_text(encoding="utf-8"))
+    gone = merged["ibex"].pop(0)
+    write_json(path, {**merged, "dodo": ["a.jpg", "b.jpg"]})
+    write_json(root / "Animals3_IP" / "merged_mapping.json", {"cat": 0, "dog": 1})  # labels, not files
+    write_json(root / "Insects_Spiders2_IP" / "merged_mapping.json", {"bee": ["a.jpg", "a.jpg"]})
+    (root / "Insects_Spiders4_OOP" / "merged_mapping.json").unlink()
+    report = check(root)
+    assert of(report).notes == (
+        f"{OOP}/merged_mapping.json lists 2 images that are in no part of the split file, first images/dodo/a.jpg",
+        f"{OOP}/merged_mapping.json lacks 1 images of the split file, first images/ibex/{gone}",
+    )
+    assert not of(report).faults
+    (fault,) = of(report, "Animals3_IP").faults
+    assert fault.reason == "Animals3_IP/merged_mapping.json is no object of classes and lists of file names"
+    assert "lists images/bee/a.jpg twice" in of(report, "Insects_Spiders2_IP").faults[0].reason
+    assert not of(report, "Insects_Spiders4_OOP").faults
+
+
 def test_names_that_collide_after_clean_up(tmp_path):
     root = make_root(tmp_path, {"Food3_OOP": ("rose hip", "rose_hip", "rose")})
     report = check(root)
