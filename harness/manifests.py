@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,9 @@ from pydantic import ValidationError
 
 from harness.errors import DataError, UserError, closest
 from harness.files import listed, read_file, save, stand_in
-from harness.protocols import Protocol
-from harness.types.manifest import Manifest
-from harness.types.split import Item, Part, Split, nfc
+from harness.protocols import Picks, Protocol
+from harness.types.manifest import Manifest, Pick
+from harness.types.split import Part, Split, TrainOn, nfc
 
 Key = tuple[str, int, int]
 """Domain, shots and seed of a draw."""
@@ -103,27 +104,45 @@ class Given(Protocol):
     id: str
     manifests: Mapping[Key, Manifest]
     preset: str | None = None
+    train_on: TrainOn = "oop"
 
-    def pick(self, train: Split, val: Split, shots: int, seed: int) -> dict[Part, list[Item]]:
-        """The images that the manifest names.
+    def pick(self, train: Split, val: Split, shots: int, seed: int) -> Picks:
+        """The images that the manifest names, of one side.
 
         Raises:
-            DataError: the data do not have one of them, or have it under another label.
+            DataError: the data do not have one of them.
         """
-        manifest = self.manifests[train.domain, shots, seed]
-        parts: dict[Part, Split] = {"train": train, "val": val}
-        held = {part: {nfc(item.path): item for item in split.items} for part, split in parts.items()}
-        picked: dict[Part, list[Item]] = {part: [] for part in parts}
-        for pick in manifest.picks:
-            item = held.get(pick.part, {}).get(nfc(pick.path))
-            if item is None:
-                drawn = f"which manifest {manifest.hash[:12]} draws"
-                raise DataError(
-                    f"{train.folder.name} has no {pick.part} image {pick.path}, {drawn}",
-                    "the manifest is of another data set, or the data are not whole: run `harness data check`",
-                )
-            picked[pick.part].append(item)
-        return picked
+        return self.pick_sides([(train, val)], shots, seed)[0]
+
+    def pick_sides(self, sides: Sequence[tuple[Split, Split]], shots: int, seed: int) -> list[Picks]:
+        """The images that the manifest names; of several sides the labels tell which side an image is of.
+
+        Raises:
+            DataError: the data do not have one of them.
+        """
+        manifest = self.manifests[sides[0][0].domain, shots, seed]
+        found, first = [], 0
+        for train, val in sides:
+            last = first + len(train.names) if len(sides) > 1 else sys.maxsize
+            picks = [pick for pick in manifest.picks if first <= pick.label < last]
+            found.append(_held(picks, {"train": train, "val": val}, manifest))
+            first = last
+        return found
+
+
+def _held(picks: Sequence[Pick], parts: dict[Part, Split], manifest: Manifest) -> Picks:
+    held = {part: {nfc(item.path): item for item in split.items} for part, split in parts.items()}
+    picked: Picks = {part: [] for part in parts}
+    for pick in picks:
+        item = held.get(pick.part, {}).get(nfc(pick.path))
+        if item is None:
+            drawn = f"which manifest {manifest.hash[:12]} draws"
+            raise DataError(
+                f"{parts['train'].folder.name} has no {pick.part} image {pick.path}, {drawn}",
+                "the manifest is of another data set, or the data are not whole: run `harness data check`",
+            )
+        picked[pick.part].append(item)
+    return picked
 
 
 def require_equal(made: Manifest, given: Manifest) -> None:
@@ -147,4 +166,4 @@ def require_equal(made: Manifest, given: Manifest) -> None:
             raise DataError(f"{where} has {theirs.path} under label {theirs.label}; the data say {mine.label}")
         if mine.sha256 != theirs.sha256:
             raise DataError(f"{where} was drawn from other bytes of {theirs.path}", "run `harness data check`")
-    raise DataError(f"{where} is of the side {given.side}", "support images are of the OOP side")
+    raise DataError(f"{where} is of the side {given.side}, not {made.side}", "use the protocol that it was drawn by")

@@ -36,6 +36,23 @@ def worst_decile(accuracies: Sequence[float | None]) -> float:
     return sum(worst) / len(worst)
 
 
+def macro_f1(predicted: NDArray[np.integer], label: NDArray[np.integer]) -> float:
+    """Mean over the classes that have images of the harmonic mean of precision and recall; F1 is 0 without a hit.
+
+    As the release's evaluator reports it: ``f1_score(average="macro", labels=np.unique(label))`` of scikit-learn.
+    Classes that were predicted and have no image count in no mean, but cost the others their recall.
+
+    Raises:
+        ValueError: no image, or arrays of different length.
+    """
+    _require_pairs(predicted, label)
+    size = int(max(predicted.max(), label.max())) + 1
+    images, given = np.bincount(label, minlength=size), np.bincount(predicted, minlength=size)
+    right = np.bincount(label[predicted == label], minlength=size)
+    there = images > 0
+    return float(np.mean(2 * right[there] / (images + given)[there]))
+
+
 def judge(
     predicted: Mapping[str, NDArray[np.integer]],
     label: Mapping[str, NDArray[np.integer]],
@@ -54,10 +71,12 @@ def judge(
     values = {"oop_top1": top1(predicted["oop"], label["oop"])}
     classes = {"oop": per_class_top1(predicted["oop"], label["oop"], names["oop"])}
     values["oop_worst_decile"] = worst_decile(classes["oop"])
+    values["oop_macro_f1"] = macro_f1(predicted["oop"], label["oop"])
     if "ip" not in predicted:
         return values, classes
     values["ip_top1"] = top1(predicted["ip"], label["ip"])
     classes["ip"] = per_class_top1(predicted["ip"], label["ip"], names["ip"])
+    values["ip_macro_f1"] = macro_f1(predicted["ip"], label["ip"])
     values["h_mean"] = h_mean(values["oop_top1"], values["ip_top1"])
     if reference is not None and (before := top1(reference, label["ip"])) > 0:
         values["ip_retention"] = values["ip_top1"] / before
@@ -66,7 +85,9 @@ def judge(
         values[f"joint_{side}_top1"] = top1(predicted[f"joint_{side}"], in_joint[side])
     values["joint_h_mean"] = h_mean(values["joint_oop_top1"], values["joint_ip_top1"])
     everything = np.concatenate([predicted["joint_oop"], predicted["joint_ip"]])
-    values["joint_top1"] = top1(everything, np.concatenate([in_joint["oop"], in_joint["ip"]]))
+    every_label = np.concatenate([in_joint["oop"], in_joint["ip"]])
+    values["joint_top1"] = top1(everything, every_label)
+    values["joint_macro_f1"] = macro_f1(everything, every_label)
     return values, classes
 
 
@@ -150,6 +171,36 @@ def judge_clusters(
         values["cluster_gap"] = difference(values["ip_cluster_acc"], values["oop_cluster_acc"])
         values["nca_gap"] = difference(values["ip_cluster_nca"], values["oop_cluster_nca"])
     return values
+
+
+def judge_mixed_clusters(
+    cluster: Mapping[str, NDArray[np.integer]], label: Mapping[str, NDArray[np.integer]]
+) -> dict[str, float]:
+    """How well the mixed images of both sides cluster, and how well those of known (IP) and of new (OOP) classes.
+
+    One best naming of the clusters, over all images, is judged on all and on either side (generalised category
+    discovery, Vaze et al., CVPR 2022). The release's contrastive mean shift does so too; its script for plain k-means
+    names the clusters anew for either side instead, which gives higher figures.
+
+    Args:
+        cluster: ``oop`` and ``ip`` -> ``(n,)`` cluster of every image; a number is the same cluster on both sides.
+        label: the same sides -> ``(n,)`` labels.
+    """
+    right = right_of_mixed(cluster, label)
+    return {
+        "all_cluster_acc": float(np.concatenate([right["oop"], right["ip"]]).mean()),
+        "old_cluster_acc": float(right["ip"].mean()),
+        "new_cluster_acc": float(right["oop"].mean()),
+    }
+
+
+def right_of_mixed(
+    cluster: Mapping[str, NDArray[np.integer]], label: Mapping[str, NDArray[np.integer]]
+) -> dict[str, NDArray[np.bool_]]:
+    """Side -> ``(n,)`` whether every image is right under the best naming of clusters over both sides."""
+    labels = np.concatenate([label["oop"], label["ip"] + int(label["oop"].max(initial=-1)) + 1])
+    right = best_naming(np.concatenate([cluster["oop"], cluster["ip"]]), labels) == labels
+    return {"oop": right[: len(label["oop"])], "ip": right[len(label["oop"]) :]}
 
 
 def judge_discovery(

@@ -105,10 +105,11 @@ def _seeds(x: Tensor, k: int, restarts: int, generator: torch.Generator) -> Tens
     """
     few, restart = min(2 + int(math.log(k)), len(x)), torch.arange(restarts, device=x.device)
     chosen = [send(torch.randint(len(x), (restarts,), generator=generator), x.device)]
-    distance = 2 - 2 * x[chosen[0]] @ x.T
+    square = x.square().sum(dim=1)  # a protocol may give rows of any length
+    distance = square[chosen[0]][:, None] + square - 2 * x[chosen[0]] @ x.T
     for _ in range(k - 1):
         drawn = _draw(distance.clamp_min(1e-9), few, generator)
-        left = torch.minimum(distance[:, None], 2 - 2 * x[drawn] @ x.T)
+        left = torch.minimum(distance[:, None], square[drawn][..., None] + square - 2 * x[drawn] @ x.T)
         best = left.sum(dim=2).argmin(dim=1)
         distance, drawn = left[restart, best], drawn[restart, best]
         chosen.append(drawn)
@@ -145,5 +146,5 @@ def _lloyd(x: Tensor, centre: Tensor, fixed: Tensor, weight: Tensor) -> tuple[Te
 
 
 def _distances(x: Tensor, centre: Tensor) -> Tensor:
-    """``(r, n, k)`` squared distances of unit rows."""
-    return 1 - 2 * x @ centre.transpose(1, 2) + centre.square().sum(dim=2)[:, None]
+    """``(r, n, k)`` squared distances."""
+    return x.square().sum(dim=1)[:, None] - 2 * x @ centre.transpose(1, 2) + centre.square().sum(dim=2)[:, None]

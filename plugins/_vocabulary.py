@@ -22,9 +22,10 @@ def zero_shot_text(task: Task, vocabulary: Vocabulary) -> Tensor:
 
 
 def positions(vocabulary: Vocabulary, task: Task) -> list[int | None]:
-    """For every column its position in ``task.names``; None for IP names and for names the task did not have."""
-    known = {name: position for position, name in enumerate(task.names)}
-    return [known.get(n) if oop else None for n, oop in zip(vocabulary.names, vocabulary.oop, strict=True)]
+    """For every column its position in ``task.names``; None for names of a side that the task did not have."""
+    fitted = task.vocabulary
+    known = {pair: position for position, pair in enumerate(zip(fitted.names, fitted.oop, strict=True))}
+    return [known.get(pair) for pair in zip(vocabulary.names, vocabulary.oop, strict=True)]
 
 
 def fixed_positions(vocabulary: Vocabulary, task: Task, method: str) -> list[int]:

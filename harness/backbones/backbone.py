@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.backbones.find import Found
+from harness.backbones.imagenet import imagenet
 from harness.errors import BackboneError
 from harness.files import PERMISSIONS, regular_file, stand_in
 from harness.types.cell import MODEL_FOLDERS, BackboneRecord
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.backbones.text import TextTower
+    from harness.types.feature_rule import FeatureRule
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 """Of both towers: fp32; fp32 with the matrix products of CUDA devices in TF32; bf16 by autocast, with learned numbers,
@@ -44,6 +46,13 @@ class Resolved:
     name: str
     weights: Path
     config: Mapping[str, Any]
+
+    def by(self, rule: FeatureRule) -> Resolved:
+        """The same with images prepared as a protocol wants it."""
+        if rule.preprocessing == "backbone":
+            return self
+        change = {"preprocessing": imagenet(self.record.preprocessing.size), "preprocessing_source": "protocol"}
+        return replace(self, record=self.record.model_copy(update=change))
 
     @property
     def libraries(self) -> tuple[str, ...]:
@@ -104,6 +113,7 @@ class Backbone:
         preprocess: image -> ``(3, h, w)`` at test time.
         preprocess_config: its settings.
         libraries: the distributions that build the model beside open_clip.
+        unit_rows: whether features are divided by their length.
     """
 
     record: BackboneRecord
@@ -114,19 +124,20 @@ class Backbone:
     preprocess_config: dict[str, Any]
     _model: Any
     libraries: tuple[str, ...] = ()
+    unit_rows: bool = True
 
     def encode_image(self, batch: Tensor) -> Tensor:
-        """Unit rows ``(b, d)`` in fp32 of a preprocessed batch ``(b, 3, h, w)``."""
+        """Features ``(b, d)`` in fp32 of a preprocessed batch ``(b, 3, h, w)``; unit rows, if ``unit_rows``."""
         import torch
 
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.record.precision)
         with torch.no_grad(), torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             encoded = self._model.encode_image(batch.to(self.device))
-        return torch.nn.functional.normalize(encoded.float(), dim=-1)
+        return torch.nn.functional.normalize(encoded.float(), dim=-1) if self.unit_rows else encoded.float()
 
 
-def load(resolved: Resolved, device: torch.device) -> Backbone:
-    """Build the model and put it on its device.
+def load(resolved: Resolved, device: torch.device, unit_rows: bool = True) -> Backbone:
+    """Build the model and put it on its device; its features are unit rows, or raw.
 
     Raises:
         BackboneError: the configuration builds no model, the weights do not fit it, or the text tower has no token
@@ -158,4 +169,5 @@ def load(resolved: Resolved, device: torch.device) -> Backbone:
         preprocess_config=settings,
         _model=model,
         libraries=resolved.libraries,
+        unit_rows=unit_rows,
     )

@@ -20,6 +20,7 @@ from open_clip.pretrained import download_pretrained_from_hf
 from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preprocess_dict
 from PIL import Image
 from torch import Tensor, nn
+from torchvision import transforms
 
 from harness.device import out_of_memory
 from harness.errors import BackboneError, closest, one_line
@@ -251,9 +252,16 @@ def merge_settings(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def transform(settings: Mapping[str, Any]) -> Preprocess:
-    """The test-time image transform of preprocessing settings."""
-    made: Preprocess = image_transform_v2(PreprocessCfg(**settings), is_train=False)
-    return made
+    """The test-time image transform of preprocessing settings; with ``crop`` below 1 images are resized larger."""
+    config = PreprocessCfg(**{key: value for key, value in settings.items() if key != "crop"})
+    made: Preprocess = image_transform_v2(config, is_train=False)
+    if settings.get("crop", 1) == 1:
+        return made
+    larger = transforms.Resize(
+        int(min(settings["size"]) / settings["crop"]), transforms.InterpolationMode(config.interpolation)
+    )
+    middle = transforms.CenterCrop(settings["size"])
+    return lambda image: made(middle(larger(image)))
 
 
 @contextlib.contextmanager

@@ -12,8 +12,8 @@ from harness.backbones.find import Found
 from harness.errors import BackboneError, closest, one_line
 from harness.types.cell import Preprocessing
 
-SETTINGS = tuple(name for name in Preprocessing.model_fields if name not in ("size", "mode"))
-"""What may be stated; the size is the model's own."""
+SETTINGS = tuple(name for name in Preprocessing.model_fields if name not in ("size", "mode", "crop"))
+"""What may be stated; the size is the model's own, and a crop a protocol's."""
 
 EXAMPLE = "for example --preprocessing mean=0.5,std=0.5,interpolation=bilinear,resize_mode=squash"
 

@@ -43,7 +43,7 @@ def evaluate(
     all_domains: Annotated[bool, typer.Option("--all-domains", help="Every domain the data have.")] = False,
     shots: Shots = "4",
     seeds: Annotated[str, typer.Option("--seeds", help="Numbers of the few-shot draws, e.g. 1,2,3 or 1-3.")] = "1-3",
-    protocol: Annotated[str, typer.Option("--protocol", help="clean-v1, paper-2025 or clustering.")] = "clean-v1",
+    protocol: Annotated[str, typer.Option("--protocol", help="Such as clean-v1, README.md has all.")] = "clean-v1",
     manifests: Annotated[
         Path | None,
         typer.Option("--manifests", parser=path, help="Folder of draws to run.", show_default="drawn by the protocol"),

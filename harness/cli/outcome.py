@@ -17,6 +17,7 @@ SHOWN = (
     *("oop_top1", "ip_top1", "h_mean", "joint_h_mean"),
     *("named_acc", "cluster_acc", "coverage", "matching_acc"),
     *("ip_cluster_acc", "oop_cluster_acc", "cluster_gap"),
+    *("all_cluster_acc", "old_cluster_acc", "new_cluster_acc"),
 )
 """Metrics that are worth a line."""
 

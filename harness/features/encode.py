@@ -67,12 +67,14 @@ def encoder_key(backbone: Backbone, decoding: Decoding = DECODING) -> tuple[str,
         "precision": record.precision,
         "preprocessing": backbone.preprocess_config,
         "decoding": f"{decoding}/{DECODER}",
+        "unit rows": backbone.unit_rows,
         "device": where,
         "versions": versions((*ENCODING, *backbone.libraries)),
     }
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:32]
     images = "" if decoding == DECODING else f", {decoding} decoding"
-    return key, f"{record.architecture} {record.pretrained} {record.precision} on {where}{images}"
+    raw = "" if backbone.unit_rows else ", raw features"
+    return key, f"{record.architecture} {record.pretrained} {record.precision} on {where}{images}{raw}"
 
 
 class Encoder:

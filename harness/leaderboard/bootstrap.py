@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.leaderboard.evidence import Evidence, Lacking
+from harness.leaderboard.predictions import Columns
 from harness.leaderboard.resampling import drawn_seeds, top1, weigh, worst_decile
-from harness.metrics import best_naming
+from harness.metrics import best_naming, right_of_mixed
 from harness.types.leaderboard import Row
 
 BATCH = 64
@@ -114,6 +115,9 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "ip_cluster_acc": ("ip_cluster",),
     "oop_cluster_acc": ("oop_cluster",),
     "cluster_gap": ("ip_cluster", "oop_cluster"),
+    "all_cluster_acc": ("joint_oop_cluster", "joint_ip_cluster"),
+    "old_cluster_acc": ("joint_ip_cluster",),
+    "new_cluster_acc": ("joint_oop_cluster",),
 }
 """Which predictions decide a metric. Clusters keep their best naming on all images in every replicate."""
 
@@ -121,10 +125,13 @@ WORST = "oop_worst_decile"
 """The one metric that is no combination of accuracies over images."""
 
 SIDE: Mapping[str, str] = {
-    **dict.fromkeys(("oop", "joint_oop", "oop_cluster"), "oop"),
-    **dict.fromkeys(("ip", "reference", "joint_ip", "ip_cluster"), "ip"),
+    **dict.fromkeys(("oop", "joint_oop", "oop_cluster", "joint_oop_cluster"), "oop"),
+    **dict.fromkeys(("ip", "reference", "joint_ip", "ip_cluster", "joint_ip_cluster"), "ip"),
 }
 """Whose images predictions are of."""
+
+MIXED = ("joint_oop_cluster", "joint_ip_cluster")
+"""Clusters of both sides together: one naming is the best for all of them."""
 
 
 def _right(row: Row, domain: str, evidence: Evidence, keys: Collection[str]) -> tuple[Answers, dict[str, str]]:
@@ -141,18 +148,29 @@ def _right(row: Row, domain: str, evidence: Evidence, keys: Collection[str]) -> 
                 raise Lacking(f"no predictions were kept for {domain}, seed {seed}")
             predicted, which = evidence.predictions(digest), f"predictions {digest[:12]} of {domain}, seed {seed},"
             for key in found.keys() - lacking.keys():
-                label = evidence.labels(data.fingerprint, SIDE[key], data.unreadable)
-                if key not in predicted:
-                    lacking[key] = f"{which} lack {key}"
-                elif len(label) != len(predicted[key]):
+                together = MIXED if key in MIXED else (key,)
+                labels = {k: evidence.labels(data.fingerprint, SIDE[k], data.unreadable) for k in together}
+                if absent := [k for k in together if k not in predicted]:
+                    lacking[key] = f"{which} lack {absent[0]}"
+                elif any(len(labels[k]) != len(predicted[k]) for k in together):
                     lacking[key] = f"{which} do not fit the labels"
                 else:
-                    named = best_naming(predicted[key], label) if key.endswith("cluster") else predicted[key]
-                    right = named == label + (oop_names if key == "joint_ip" else 0)
-                    found[key][seed] = np.packbits(right).tobytes()
+                    found[key][seed] = np.packbits(_hits(key, predicted, labels, oop_names)).tobytes()
     except Lacking as missing:
         lacking = {**dict.fromkeys(keys, str(missing)), **lacking}
     return found, lacking
+
+
+def _hits(
+    key: str, predicted: Mapping[str, Columns], labels: Mapping[str, Columns], oop_names: int
+) -> NDArray[np.bool_]:
+    """Whether each image was answered rightly ``(n,)``."""
+    if key in MIXED:
+        clusters, of_sides = ({SIDE[k]: columns[k] for k in MIXED} for columns in (predicted, labels))
+        return right_of_mixed(clusters, of_sides)[SIDE[key]]
+    label = labels[key]
+    named = best_naming(predicted[key], label) if key.endswith("cluster") else predicted[key]
+    return np.asarray(named == label + (oop_names if key == "joint_ip" else 0))
 
 
 @dataclass
@@ -213,7 +231,7 @@ def _metric(name: str, accuracy: Mapping[str, NDArray[np.floating]], images: Map
     if len(values) == 1:
         return values[0]
     a, b = values
-    if name == "joint_top1":
+    if name in ("joint_top1", "all_cluster_acc"):
         return np.asarray((a * images["oop"] + b * images["ip"]) / (images["oop"] + images["ip"]))
     if name == "cluster_gap":
         return np.asarray(a - b)

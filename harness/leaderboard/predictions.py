@@ -3,7 +3,7 @@
 One safetensors file per cell with up to five vectors of columns: ``oop``, ``ip``, ``joint_oop``, ``joint_ip`` and, for
 IP retention, ``reference`` (zero-shot among the IP names). A method that found clusters in its pool adds
 ``pool_cluster`` and ``cluster_name``; where images are clustered and not named there are ``oop_cluster`` and
-``ip_cluster`` instead.
+``ip_cluster`` instead, or ``joint_oop_cluster`` and ``joint_ip_cluster`` where both sides were clustered together.
 Images are in the order of ``ScoredSide.order``, numbers in the smallest unsigned type that holds them: one or two bytes
 an image. The file is named by the sha256 of its content.
 """
@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 
 Columns = NDArray[np.int64]
 
-KEYS = ("oop", "ip", "joint_oop", "joint_ip", "reference", "pool_cluster", "cluster_name", "oop_cluster", "ip_cluster")
+KEYS = (
+    *("oop", "ip", "joint_oop", "joint_ip", "reference", "pool_cluster", "cluster_name"),
+    *("oop_cluster", "ip_cluster", "joint_oop_cluster", "joint_ip_cluster"),
+)
 
 WITH_NONE = ("pool_cluster", "cluster_name")
 """Vectors in which -1 says none; they are stored one higher."""
@@ -49,7 +52,7 @@ def unpack(content: bytes) -> dict[str, Columns]:
     for key, values in found.items():
         if key not in KEYS or values.ndim != 1 or values.dtype not in _STORED:
             raise ValueError(f"{key!r} is no vector of predictions")
-    if not {"oop", "oop_cluster"} & found.keys():
+    if not {"oop", "oop_cluster", "joint_oop_cluster"} & found.keys():
         raise ValueError("it has no predictions of the OOP images")
     return {key: found[key].astype(np.int64) - _shift(key) for key in KEYS if key in found}
 

@@ -19,8 +19,8 @@ from harness.leaderboard.differences import differences
 from harness.leaderboard.evidence import Evidence, Lacking
 from harness.leaderboard.marks import Against
 from harness.leaderboard.predictions import Columns
-from harness.metrics import judge, judge_clusters, judge_discovery
-from harness.types.cell import Cell, Decoding, Failure
+from harness.metrics import judge, judge_clusters, judge_discovery, judge_mixed_clusters
+from harness.types.cell import Cell, Failure
 from harness.types.labels import UNREADABLE, LabelSheet, ScoredSide
 from harness.types.leaderboard import Row
 from harness.types.manifest import Manifest
@@ -32,11 +32,11 @@ POOLS = get_args(Pool)
 class Truth(Protocol):
     """The data themselves, as far as a check needs them."""
 
-    def sheet(self, domain: str) -> LabelSheet | None:
-        """The labels of a domain; None if the data do not have it."""
+    def sheet(self, row: Row, domain: str) -> LabelSheet | None:
+        """The labels of a domain's images that the row's protocol scores; None if the data do not have it."""
         ...
 
-    def fault(self, domain: str) -> str:
+    def fault(self, row: Row, domain: str) -> str:
         """Why there are none."""
         ...
 
@@ -52,8 +52,8 @@ class Truth(Protocol):
         """
         ...
 
-    def readable(self, domain: str, path: str, decoding: Decoding) -> bool:
-        """Whether the image ``folder/path`` of any part can be decoded so; not if it is in none."""
+    def readable(self, row: Row, domain: str, path: str) -> bool:
+        """Whether the image ``folder/path`` of any part can be decoded as the row's were; not if it is in none."""
         ...
 
 
@@ -85,7 +85,7 @@ def verify(row: Row, evidence: Evidence, truth: Truth | None = None) -> Verdict:
     for domain in sorted(row.data):
         try:
             sheet = _sheet(row, domain, evidence, truth, wrong)
-            if truth is not None and truth.sheet(domain) is not None:
+            if truth is not None and truth.sheet(row, domain) is not None:
                 wrong += _wrongly_unreadable(row, domain, truth)
             cells += _cells(row, domain, sheet, evidence, wrong)
         except Lacking as missing:
@@ -111,12 +111,12 @@ def verify(row: Row, evidence: Evidence, truth: Truth | None = None) -> Verdict:
 def _sheet(row: Row, domain: str, evidence: Evidence, truth: Truth | None, wrong: list[str]) -> LabelSheet:
     """The labels that the row was scored against: its fingerprint is their hash."""
     fingerprint = row.data[domain].fingerprint
-    own = truth.sheet(domain) if truth is not None else None
+    own = truth.sheet(row, domain) if truth is not None else None
     if own is not None and own.hash == fingerprint:
         evidence.know(own)
         return own
     if truth is not None and own is None:
-        wrong.append(f"{domain}: {truth.fault(domain)}")
+        wrong.append(f"{domain}: {truth.fault(row, domain)}")
     try:
         kept = evidence.sheet(fingerprint)
     except Lacking:
@@ -207,6 +207,9 @@ def _judged(
     if "oop_cluster" in predicted:
         clusters = {side: predicted[f"{side}_cluster"] for side in images if f"{side}_cluster" in predicted}
         return {"metrics": judge_clusters(clusters, labels), "images": images}
+    if "joint_oop_cluster" in predicted:
+        clusters = {side: predicted[f"joint_{side}_cluster"] for side in ("oop", "ip")}
+        return {"metrics": judge_mixed_clusters(clusters, labels), "images": images}
     metrics, per_class = judge(predicted, labels, names, predicted.get("reference"))
     if "pool_cluster" in predicted:
         metrics |= judge_discovery(predicted["pool_cluster"], predicted["cluster_name"], labels["pool"])
@@ -222,6 +225,7 @@ def _fit(predicted: dict[str, Columns], labels: dict[str, Columns], names: dict[
     """
     sides = {"oop": "oop", "ip": "ip", "reference": "ip", "joint_oop": "oop", "joint_ip": "ip"}
     sides |= {"pool_cluster": "pool", "oop_cluster": "oop", "ip_cluster": "ip"}
+    sides |= {"joint_oop_cluster": "oop", "joint_ip_cluster": "ip"}
     if ("pool_cluster" in predicted) != ("cluster_name" in predicted):
         raise Lacking(f"the predictions of seed {seed} have clusters without names, or names without clusters")
     for key, columns in predicted.items():
@@ -240,6 +244,8 @@ def _fit(predicted: dict[str, Columns], labels: dict[str, Columns], names: dict[
         known = sum(names.values()) if key.startswith("joint") else names[sides[key]]
         if len(columns) and int(columns.max()) >= known:
             raise Lacking(f"the predictions of seed {seed} name column {int(columns.max())} of {known} {key} names")
+    if ("joint_oop_cluster" in predicted) != ("joint_ip_cluster" in predicted):
+        raise Lacking(f"the predictions of seed {seed} lack the mixed clusters of a side")
     if "ip" in predicted and not {"joint_oop", "joint_ip"} <= predicted.keys():
         raise Lacking(f"the predictions of seed {seed} lack the joint vocabulary")
 
@@ -247,7 +253,7 @@ def _fit(predicted: dict[str, Columns], labels: dict[str, Columns], names: dict[
 def _wrongly_unreadable(row: Row, domain: str, truth: Truth) -> Iterator[str]:
     """Images that are left out as unreadable although they can be read: of scored ones, of a pool, or of a draw."""
     for path in row.data[domain].unreadable:
-        if truth.readable(domain, path, row.decoding):
+        if truth.readable(row, domain, path):
             yield f"{domain}: {path} is left out as unreadable, but it can be decoded"
 
 
@@ -258,7 +264,7 @@ def _draw(row: Row, domain: str, seed: int, manifest: Manifest, truth: Truth | N
     if said != (row.protocol, domain, row.shots, seed):
         yield f"{where}: its manifest is of {manifest.domain}, {manifest.shots} shots, seed {manifest.seed}"
         return
-    if truth is None or truth.sheet(domain) is None:
+    if truth is None or truth.sheet(row, domain) is None:
         return
     try:
         own = truth.manifest(row, manifest)

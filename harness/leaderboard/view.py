@@ -96,7 +96,7 @@ def read_sources(files: Iterable[Path]) -> Sources:
     return Sources(tuple(row for row, _ in pairs), tuple(evidence for _, evidence in pairs), costs, marks)
 
 
-HEADLINES = ("h_mean", "oop_top1", "oop_cluster_acc")
+HEADLINES = ("h_mean", "oop_top1", "oop_cluster_acc", "all_cluster_acc")
 """What a setting is first asked for; without IP folders there is no harmonic mean, without names no accuracy."""
 
 

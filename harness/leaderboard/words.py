@@ -35,6 +35,9 @@ WORDS: Mapping[str, Words] = {
     "oop_worst_decile": Words(
         "OOP worst", "OOP, worst tenth of the classes", "mean of the worst tenth of the OOP classes"
     ),
+    "oop_macro_f1": Words("OOP F1", "OOP macro F1", "F1 of OOP images among OOP names, mean over classes"),
+    "ip_macro_f1": Words("IP F1", "IP macro F1", "F1 of IP images among IP names, mean over classes"),
+    "joint_macro_f1": Words("joint F1", "macro F1 among all names", "F1 among all names, mean over classes"),
     "named_acc": Words(
         "pool named", "named accuracy in the pool", "images of the unlabeled pool whose cluster has their name"
     ),
@@ -55,6 +58,9 @@ WORDS: Mapping[str, Words] = {
     "ip_cluster_nca": Words("IP NCA", "IP cluster accuracy, chance at 0", f"IP clusters, {_NCA}"),
     "oop_cluster_nca": Words("OOP NCA", "OOP cluster accuracy, chance at 0", f"OOP clusters, {_NCA}"),
     "nca_gap": Words("NCA gap", "IP minus OOP cluster accuracy, chance at 0", "IP NCA minus OOP NCA"),
+    "all_cluster_acc": Words("all", "cluster accuracy of mixed images", f"mixed IP and OOP images {_BY_NAMING}"),
+    "old_cluster_acc": Words("old (IP)", "cluster accuracy of IP images", "IP images under the same naming"),
+    "new_cluster_acc": Words("new (OOP)", "cluster accuracy of OOP images", "OOP images under the same naming"),
 }
 """Every metric of ``harness.types.cell.METRICS``."""
 

@@ -25,6 +25,7 @@ from harness.runner.shared_state import kept
 from harness.runner.workbench import Workbench
 from harness.types.cell import Cell, Cost, Failure, Spec
 from harness.types.manifest import Manifest
+from harness.types.split import TrainOn
 
 if TYPE_CHECKING:
     from harness.runner.plan import Job
@@ -41,10 +42,10 @@ def run_cell(job: Job, template: Template, bench: Workbench) -> Cell:
     try:
         with kept(spec.seed):  # a method that forgets task.generator is still repeatable
             start_measuring(bench.device)
-            if job.scoring == "clusters":
-                found = cluster_images(spec, method, template, bench)
+            if job.scoring != "names":
+                found = cluster_images(spec, method, template, bench, mixed=job.scoring == "mixed clusters")
             else:
-                found = name_images(spec, job.manifest, method, template, bench)
+                found = name_images(spec, job.manifest, method, template, bench, job.train_on)
             host, gpu = peaks(bench.device)
             content = pack(found.kept)
     except NotApplicable as answer:
@@ -80,8 +81,15 @@ def run_cell(job: Job, template: Template, bench: Workbench) -> Cell:
     )
 
 
-def name_images(spec: Spec, manifest: Manifest | None, method: Method, template: Template, bench: Workbench) -> Judged:
-    """Fit a method to the OOP names, and judge the names that it gives the test images of both sides.
+def name_images(
+    spec: Spec,
+    manifest: Manifest | None,
+    method: Method,
+    template: Template,
+    bench: Workbench,
+    train_on: TrainOn = "oop",
+) -> Judged:
+    """Fit a method to the names of a side or of both, and judge the names that it gives the test images of both sides.
 
     Raises:
         FixedVocabulary: the method cannot even score the OOP names.
@@ -89,7 +97,7 @@ def name_images(spec: Spec, manifest: Manifest | None, method: Method, template:
     """
     name, data = spec.method.name, bench.domains[spec.domain]
     scored = bench.scored(spec.domain)
-    task, lost = pose(spec, manifest, method, template, bench)
+    task, lost = pose(spec, manifest, method, template, bench, train_on)
     wait(bench.device)
     begin = time.perf_counter()
     fitted = method.fit(task)

@@ -10,12 +10,18 @@ from pathlib import Path
 
 from harness.datasets.digests import DigestIndex
 from harness.datasets.layout import Dataset
+from harness.datasets.merged import read_merged
 from harness.datasets.reader import read_splits
 from harness.datasets.revision import revision_of
 from harness.errors import DataError
 from harness.prompts import hint_of
+from harness.protocols import CleanV1, Protocol
 from harness.types.labels import UNREADABLE, LabelSheet, ScoredSide
-from harness.types.split import Part, Split, nfc
+from harness.types.manifest import Pick
+from harness.types.split import Item, Part, Side, Split, TrainOn, nfc
+
+DEFAULT = CleanV1()
+"""Scores the test parts, like every protocol that does not say otherwise."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class DomainData:
         hint: what its concepts are called in a prompt.
         oop: the OOP side's parts.
         ip: the IP side's parts, None if the data have no IP folder for this domain.
+        scored: the images of each side that are scored, as the protocol chooses them.
         digests: file -> sha256 of its bytes, None for a file that cannot be read.
         sheet: the labels; its hash covers everything above.
         revision: of the data set, where a download wrote it down.
@@ -36,6 +43,7 @@ class DomainData:
     hint: str
     oop: dict[Part, Split]
     ip: dict[Part, Split] | None
+    scored: dict[str, Split]
     digests: dict[Path, str | None]
     sheet: LabelSheet
     revision: str | None
@@ -45,16 +53,32 @@ class DomainData:
         """Over names, paths, labels, captions and bytes of everything above: the hash of the label sheet."""
         return self.sheet.hash
 
-    @property
-    def scored(self) -> dict[str, Split]:
-        """The test part of each side whose images are scored: of ``oop``, and of ``ip`` if it has any."""
-        sides = (("oop", self.oop), ("ip", self.ip))
-        return {side: parts["test"] for side, parts in sides if parts is not None and parts["test"].items}
+    def fitted(self, train_on: TrainOn) -> list[tuple[Split, Split]]:
+        """The train and val parts of each side that methods are fitted on, OOP first.
+
+        Raises:
+            DataError: there is no such side.
+        """
+        sides = [self.oop] * (train_on != "ip")
+        if train_on != "oop":
+            if self.ip is None:
+                raise DataError(
+                    f"{self.name} has no IP folder to draw images from", "use a protocol that draws OOP images"
+                )
+            sides.append(self.ip)
+        return [(parts["train"], parts["val"]) for parts in sides]
+
+    def item_of(self, pick: Pick, train_on: TrainOn) -> tuple[Split, Item]:
+        """The drawn image, and the train part of the folder that it lies in."""
+        of_ip = train_on == "ip" or (train_on == "both" and pick.label >= len(self.oop["train"].names))
+        parts = self.ip if of_ip and self.ip is not None else self.oop
+        return parts["train"], self._items["ip" if of_ip else "oop"][nfc(pick.path)]
 
     @cached_property
-    def on_disk(self) -> dict[str, str]:
-        """Path in Unicode form NFC, as in manifests -> the path as it is written on disk, of the OOP side's images."""
-        return {nfc(item.path): item.path for split in self.oop.values() for item in split.items}
+    def _items(self) -> dict[str, dict[str, Item]]:
+        """Side -> path in Unicode form NFC, as in manifests -> the image as the split file has it."""
+        sides = {"oop": self.oop, "ip": self.ip or {}}
+        return {side: {nfc(i.path): i for split in s.values() for i in split.items} for side, s in sides.items()}
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -64,7 +88,12 @@ class DomainData:
 
 
 def read_domain(
-    dataset: Dataset, name: str, index: DigestIndex, workers: int, progress: Callable[[int], None] | None = None
+    dataset: Dataset,
+    name: str,
+    index: DigestIndex,
+    workers: int,
+    progress: Callable[[int], None] | None = None,
+    protocol: Protocol = DEFAULT,
 ) -> DomainData:
     """Read one domain: split files, then the sha256 of every image (remembered between runs).
 
@@ -73,9 +102,11 @@ def read_domain(
     """
     oop = read_splits(dataset.folder(name, "oop"))
     ip = read_splits(folder) if (folder := dataset.domains[name].ip) is not None else None
-    splits = [split for side in (oop, ip) if side is not None for split in side.values()]
+    sides: dict[Side, dict[Part, Split]] = {"oop": oop} if ip is None else {"oop": oop, "ip": ip}
+    splits = [split for parts in sides.values() for split in parts.values()]
     if not oop["test"].items:
         raise DataError(f"{oop['test'].folder.name} has no test image", "check its split file")
+    chosen = protocol.scored(sides, lambda side: read_merged(sides[side]["test"].folder))
     files = [split.folder / item.path for split in splits for item in split.items]
     found = index.digests(files, workers=workers)
     digests = {file: None if isinstance(d, DataError) else d for file, d in zip(files, found, strict=True)}
@@ -86,10 +117,10 @@ def read_domain(
         other.update(split.fingerprint.encode())
         for item in split.items:
             other.update((digests[split.folder / item.path] or UNREADABLE).encode())
-    scored = {side: _scored(s["test"], digests) for side, s in (("oop", oop), ("ip", ip)) if s and s["test"].items}
+    scored = {side: _scored(split, digests) for side, split in chosen.items()}
     pool = _scored(oop["train"], digests) if oop["train"].items else None
     sheet = LabelSheet(domain=name, other=other.hexdigest(), sides=scored, pool=pool)
-    return DomainData(name, hint_of(name), oop, ip, digests, sheet, revision_of(dataset.root))
+    return DomainData(name, hint_of(name), oop, ip, chosen, digests, sheet, revision_of(dataset.root))
 
 
 def _scored(split: Split, digests: dict[Path, str | None]) -> ScoredSide:

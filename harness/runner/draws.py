@@ -32,7 +32,8 @@ class Draws:
         self._given: Mapping[manifests.Key, Manifest] | None = None
         if folder is not None:
             self._given = manifests.of_protocol(manifests.read_folder(folder), name, folder)
-            offered = {name: manifests.Given(name, self._given), **offered}
+            side = next(iter(self._given.values())).side
+            offered = {name: manifests.Given(name, self._given, train_on=side), **offered}
         self.protocol = protocols.get(name, offered)
         self._made: dict[manifests.Key, Manifest] = {}
 
@@ -52,7 +53,8 @@ class Draws:
                     f"{self._folder} holds no draw of {self.protocol.id} for {data.name}, {shots} shots, seed {seed}",
                     f"it has {', '.join(there[:6])}{', ...' if len(there) > 6 else ''}",
                 )
-            made = protocols.draw(self.protocol, data.oop["train"], data.oop["val"], shots, seed, data.digests)
+            (train, val), *more = data.fitted(self.protocol.train_on)
+            made = protocols.draw(self.protocol, train, val, shots, seed, data.digests, more)
             if given is not None:
                 manifests.require_equal(made, given)
             self._made[key] = made

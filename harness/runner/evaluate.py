@@ -104,8 +104,8 @@ def _run(
     from harness.runner.isolate import limits, run_isolated
     from harness.runner.workbench import Workbench
 
-    decoding = plan.protocol.decoding
-    make_bench = partial(Workbench, plan.resolved, plan.device, plan.domains, plan.cache, request.workers, decoding)
+    place = (plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
+    make_bench = partial(Workbench, *place, plan.protocol.decoding, plan.protocol.features.unit_rows)
     bench = make_bench()
     draws = ((job.spec.domain, job.manifest, job.views, job.method.crop) for job in pending)
     bench.encode(draws, report, ((job.spec.domain, pool) for job in pending for pool in job.pools))

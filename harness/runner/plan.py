@@ -30,6 +30,7 @@ from harness.runner.request import MethodChoice, Request
 from harness.types.cell import ONCE, Cell, DatasetRecord, MethodRecord, Spec
 from harness.types.leaderboard import RowFailure
 from harness.types.manifest import Manifest
+from harness.types.split import TrainOn
 from harness.types.task import Pool
 
 DEFAULT_BACKBONE = ("ViT-B-16", "laion400m_e32")
@@ -54,6 +55,7 @@ class Job:
     manifest: Manifest | None
     method: Method
     scoring: protocols.Scoring = "names"
+    train_on: TrainOn = "oop"
 
     @property
     def views(self) -> int:
@@ -113,10 +115,10 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     backbone = _backbone(request, MINIATURE if given is None else given.name, found)  # before anything is drawn or read
     dataset = given or open_dataset(miniature_data(cache, report, request.workers), request.folders)
     names = domain_names(dataset, request.domains)
-    resolved = _resolved(backbone, request, index, report)
+    resolved = _resolved(backbone, request, index, report).by(protocol.features)
     versions = _versions() | _offered(found, protocol.id, resolved.record.architecture)
     versions |= plugin_code.versions(resolved.libraries)
-    domains, lost = read_domains(dataset, names, request.workers, index, report)
+    domains, lost = read_domains(dataset, names, request.workers, index, report, protocol)
     jobs = []
     for name, data_ in domains.items():
         for record, method, required in methods:
@@ -142,19 +144,20 @@ def make_plan(request: Request, report: Reporter) -> Plan:
                         device=devices.name(device),
                         versions=versions | required,
                     )
-                    jobs.append(Job(spec, manifest, method, protocol.scoring))
+                    jobs.append(Job(spec, manifest, method, protocol.scoring, protocol.train_on))
     if request.manifests is None:
         _note_short_classes(jobs, domains, report)
     return Plan(tuple(jobs), tuple(lost), domains, resolved, protocol, device, cache, tuple(found.observers))
 
 
 def _note_short_classes(jobs: list[Job], domains: dict[str, DomainData], report: Reporter) -> None:
-    for domain, shots in sorted({(job.spec.domain, job.spec.shots) for job in jobs if job.manifest is not None}):
-        train = domains[domain].oop["train"]
-        counts = Counter(item.label for item in train.items)
-        short = sum(counts[label] < shots for label in range(len(train.names)))
-        if short:
-            report.note(f"{domain}: {short} of {len(train.names)} OOP classes have fewer than {shots} training images")
+    drawn = {(job.spec.domain, job.spec.shots, job.train_on) for job in jobs if job.manifest is not None}
+    for domain, shots, train_on in sorted(drawn):
+        for train, _ in domains[domain].fitted(train_on):
+            counts, known = Counter(item.label for item in train.items), len(train.names)
+            if short := sum(counts[label] < shots for label in range(known)):
+                side = train.side.upper()
+                report.note(f"{domain}: {short} of {known} {side} classes have fewer than {shots} training images")
 
 
 def require_valid(request: Request) -> None:
@@ -205,7 +208,7 @@ def _methods(
         entry = found.get(choice.name)
         preset = choice.preset or (protocol.preset if protocol.preset in entry.method.presets else None)
         method = build(choice.name, entry.method, preset, choice.parameters)
-        if protocol.scoring == "clusters" and "pool" in parameters(method):
+        if protocol.scoring != "names" and "pool" in parameters(method):
             method = replace(method, pool="test-unlabeled")  # type: ignore[type-var]  # what the protocol gives
         record = MethodRecord(
             name=choice.name,

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import torch
 
-from harness.errors import DataError
+from harness.errors import DataError, NotApplicable
 from harness.method import Method
 from harness.prompts import Template
 from harness.runner.workbench import Workbench
 from harness.types.cell import Spec
 from harness.types.manifest import Manifest
-from harness.types.split import nfc
+from harness.types.split import TrainOn
 from harness.types.task import Support, Task
 
 
@@ -36,12 +36,25 @@ def blank_task(
 
 
 def pose(
-    spec: Spec, manifest: Manifest | None, method: Method, template: Template, bench: Workbench
+    spec: Spec,
+    manifest: Manifest | None,
+    method: Method,
+    template: Template,
+    bench: Workbench,
+    train_on: TrainOn = "oop",
 ) -> tuple[Task, list[str]]:
-    """What the method may see, and the drawn images that could not be read."""
+    """What the method may see, and the drawn images that could not be read.
+
+    Raises:
+        NotApplicable: it asks for a pool of OOP images, but not for their names.
+    """
     data, needs = bench.domains[spec.domain], method.needs
-    names = data.oop["train"].names if needs.includes("vocabulary") else None
+    if needs.unlabeled and train_on != "oop":
+        raise NotApplicable(f"{spec.method.name} needs unlabeled OOP images; the protocol fits methods on other names")
+    given_names = {train.side: train.names for train, _ in data.fitted(train_on)}
+    names = tuple(name for own in given_names.values() for name in own) if needs.includes("vocabulary") else None
     task = blank_task(f"{spec.domain}/{spec.shots}/{spec.seed}", names, data.hint, template, bench, spec.shots)
+    task = replace(task, _ip_names=len(given_names.get("ip", ())))
     lost: list[str] = []
     if needs.unlabeled:
         pool = bench.pool(spec.domain, method.pool)
@@ -56,7 +69,6 @@ def pose(
         task = replace(task, _clusters=len({item.label for item in of_pool.items}))
     if manifest is None:
         return task, lost
-    captions = {nfc(item.path): item.caption for item in data.oop["train"].items}
     given: dict[str, Support] = {}
     for part, need, views in (("train", needs.includes("support"), method.views), ("val", needs.validation, 1)):
         if not need:
@@ -64,8 +76,9 @@ def pose(
         picks = manifest.of_part(part)  # type: ignore[arg-type]
         if not picks:
             raise DataError(f"the draw has no {part} image, and {spec.method.name} needs some")
-        features, readable = bench.drawn(spec.domain, picks, views, method.crop)
+        features, readable = bench.drawn(spec.domain, picks, views, method.crop, train_on)
         lost += features.unreadable
-        texts = tuple(captions.get(picks[i].path) for i in readable) if needs.captions and part == "train" else None
+        captions = tuple(data.item_of(picks[i], train_on)[1].caption for i in readable)
+        texts = captions if needs.captions and part == "train" else None
         given[part] = Support(features.image, features.label, texts)
     return replace(task, _support=given.get("train"), _validation=given.get("val")), lost

@@ -11,7 +11,8 @@ from harness.errors import DataError, HarnessError, unknown_name
 from harness.files import OTHER_CACHE
 from harness.miniature import build as miniature_build
 from harness.progress import Reporter, counted
-from harness.runner.domain import DomainData, read_domain
+from harness.protocols import Protocol
+from harness.runner.domain import DEFAULT, DomainData, read_domain
 from harness.types.leaderboard import RowFailure
 
 
@@ -39,7 +40,12 @@ def domain_names(dataset: Dataset, wanted: tuple[str, ...] | None) -> list[str]:
 
 
 def read_domains(
-    dataset: Dataset, names: list[str], workers: int, index: DigestIndex, report: Reporter
+    dataset: Dataset,
+    names: list[str],
+    workers: int,
+    index: DigestIndex,
+    report: Reporter,
+    protocol: Protocol = DEFAULT,
 ) -> tuple[dict[str, DomainData], list[RowFailure]]:
     """The domains that can be read, and why the others cannot.
 
@@ -51,7 +57,7 @@ def read_domains(
     with report.stage("reading domains", len(names), "domains") as advance:
         for name in names:
             try:
-                domains[name] = read_domain(dataset, name, index, workers, advance)
+                domains[name] = read_domain(dataset, name, index, workers, advance, protocol)
             except DataError as error:
                 errors[name] = error
                 report.note(f"{name} is left out: {error}")

@@ -11,7 +11,7 @@ from harness.datasets.layout import find_folders, open_dataset
 from harness.errors import DataError
 from harness.manifests import Given
 from harness.progress import Reporter
-from harness.runner.domain import DomainData, read_domain
+from harness.runner.domain import DEFAULT, DomainData, read_domain
 from harness.types.cell import Decoding
 from harness.types.labels import LabelSheet
 from harness.types.leaderboard import Row
@@ -37,25 +37,26 @@ class DataTruth:
         named = {folder for row in rows for data in row.data.values() for folder in data.folders}
         dataset = open_dataset(root, sorted(named & set(find_folders(root))))
         index = DigestIndex(cache / "digests.sqlite")
-        names = sorted({domain for row in rows for domain in row.data if domain in dataset.domains})
+        wanted = sorted({(row.protocol, domain) for row in rows for domain in row.data if domain in dataset.domains})
         self._rules = {protocol: registry.find_protocol(protocol) for protocol in {row.protocol for row in rows}}
-        self._domains: dict[str, DomainData] = {}
+        self._domains: dict[tuple[str, str], DomainData] = {}  # protocols choose the images that they score
         self._drawn: dict[tuple[str, str], Manifest] = {}
-        self._faults: dict[str, str] = {}
-        with report.stage("reading domains", len(names), "domains") as advance:
-            for name in names:
+        self._faults: dict[tuple[str, str], str] = {}
+        with report.stage("reading domains", len(wanted), "domains") as advance:
+            for protocol, name in wanted:
+                rule = found[0] if (found := self._rules[protocol]) else DEFAULT
                 try:
-                    self._domains[name] = read_domain(dataset, name, index, workers, advance)
+                    self._domains[protocol, name] = read_domain(dataset, name, index, workers, advance, rule)
                 except DataError as error:
-                    self._faults[name] = error.message
+                    self._faults[protocol, name] = error.message
 
-    def fault(self, domain: str) -> str:
+    def fault(self, row: Row, domain: str) -> str:
         """Why there are no labels of a domain."""
-        return self._faults.get(domain, "the data have no such domain")
+        return self._faults.get((row.protocol, domain), "the data have no such domain")
 
-    def sheet(self, domain: str) -> LabelSheet | None:
-        """The labels of a domain; None if the data do not have it."""
-        data = self._domains.get(domain)
+    def sheet(self, row: Row, domain: str) -> LabelSheet | None:
+        """The labels of a domain's images that the row's protocol scores; None if the data do not have it."""
+        data = self._domains.get((row.protocol, domain))
         return None if data is None else data.sheet
 
     def unknown_rule(self, row: Row) -> str | None:
@@ -75,20 +76,20 @@ class DataTruth:
         """
         made = given.hash, row.edition("protocol")
         if made not in self._drawn:
-            data, key = self._domains[given.domain], (given.domain, given.shots, given.seed)
+            data, key = self._domains[row.protocol, given.domain], (given.domain, given.shots, given.seed)
             found = None if self.unknown_rule(row) else self._rules[row.protocol]
-            rule = found[0] if found else Given(given.protocol, {key: given})
-            train, val = data.oop["train"], data.oop["val"]
-            self._drawn[made] = protocols.draw(rule, train, val, given.shots, given.seed, data.digests)
+            rule = found[0] if found else Given(given.protocol, {key: given}, train_on=given.side)
+            (train, val), *more = data.fitted(rule.train_on)
+            self._drawn[made] = protocols.draw(rule, train, val, given.shots, given.seed, data.digests, more)
         return self._drawn[made]
 
-    def readable(self, domain: str, path: str, decoding: Decoding) -> bool:
-        """Whether the image ``folder/path`` of any part can be decoded so; not if it is in none."""
-        data, wanted = self._domains[domain], nfc(path)
+    def readable(self, row: Row, domain: str, path: str) -> bool:
+        """Whether the image ``folder/path`` of any part can be decoded as the row's were; not if it is in none."""
+        data, wanted = self._domains[row.protocol, domain], nfc(path)
         for split in (*data.oop.values(), *(data.ip or {}).values()):
             for item in split.items:
                 if nfc(f"{split.folder.name}/{item.path}") == wanted:
-                    return _decodes(split.folder / item.path, decoding)
+                    return _decodes(split.folder / item.path, row.decoding)
         return False
 
 

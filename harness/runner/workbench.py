@@ -22,7 +22,7 @@ from harness.types.cell import Decoding
 from harness.types.features import Features
 from harness.types.labels import UNREADABLE
 from harness.types.manifest import Manifest, Pick
-from harness.types.split import Split, nfc
+from harness.types.split import Split, TrainOn, nfc
 from harness.types.task import Pool
 
 
@@ -36,6 +36,7 @@ class Workbench:
         cache: the cache folder.
         workers: threads that decode images.
         decoding: how image files become RGB.
+        unit_rows: whether features are divided by their length.
     """
 
     def __init__(
@@ -46,10 +47,11 @@ class Workbench:
         cache: Path,
         workers: int,
         decoding: Decoding = DECODING,
+        unit_rows: bool = True,
     ) -> None:
         self.device = torch.device(device)
         settle(self.device, resolved.record.precision)
-        self.backbone: Backbone = load(resolved, self.device)
+        self.backbone: Backbone = load(resolved, self.device, unit_rows)
         self.domains = domains
         key, description = encoder_key(self.backbone, decoding)
         self.store = FeatureStore(cache / "features", key, description)
@@ -82,10 +84,12 @@ class Workbench:
             )
         return pools[name]
 
-    def drawn(self, domain: str, picks: tuple[Pick, ...], views: int, crop: float = CROP) -> tuple[Features, list[int]]:
+    def drawn(
+        self, domain: str, picks: tuple[Pick, ...], views: int, crop: float = CROP, train_on: TrainOn = "oop"
+    ) -> tuple[Features, list[int]]:
         """Features of drawn images with v views, and the positions of the readable ones among the picks."""
         data = self.domains[domain]
-        sources = [_source(data, data.oop["train"], data.on_disk[pick.path]) for pick in picks]
+        sources = [_drawn_source(data, pick, train_on) for pick in picks]
         image, readable = self.encoder.features(sources, views, crop)
         label = torch.tensor([picks[i].label for i in readable], device=self.device)
         there = set(readable)
@@ -110,7 +114,7 @@ class Workbench:
                 for source in _sources(data, split):
                     per_view.setdefault((0, CROP), {})[source.sha256, source.path] = source
             for pick in manifest.picks if manifest else ():
-                source = _source(data, data.oop["train"], data.on_disk[pick.path])
+                source = _drawn_source(data, pick, manifest.side if manifest else "oop")
                 for view in range(views):
                     per_view.setdefault((view, crop if view else CROP), {})[source.sha256, source.path] = source
         for domain, name in pools:
@@ -157,6 +161,11 @@ def _missing(store: FeatureStore, view: int, crop: float, digests: set[str]) -> 
 
 def _sources(data: DomainData, split: Split) -> list[Source]:
     return [_source(data, split, item.path) for item in split.items]
+
+
+def _drawn_source(data: DomainData, pick: Pick, train_on: TrainOn) -> Source:
+    split, item = data.item_of(pick, train_on)
+    return _source(data, split, item.path)
 
 
 def _source(data: DomainData, split: Split, path: str) -> Source:

@@ -17,10 +17,10 @@ from harness.errors import one_line
 
 NAMING = (
     *("oop_top1", "ip_top1", "h_mean", "joint_oop_top1", "joint_ip_top1", "joint_h_mean", "joint_top1"),
-    *("ip_retention", "oop_worst_decile"),
+    *("ip_retention", "oop_worst_decile", "oop_macro_f1", "ip_macro_f1", "joint_macro_f1"),
 )
 """How well scored images are named. IP retention is IP accuracy over that of zero-shot (1 = nothing was forgotten); the
-worst decile is the mean accuracy of the worst tenth of the OOP classes."""
+worst decile is the mean accuracy of the worst tenth of the OOP classes; macro F1 is ``harness.metrics.macro_f1``."""
 
 POOL = ("named_acc", "cluster_acc", "coverage", "matching_acc")
 """What a method's discovery in its unlabeled pool is worth: ``harness.metrics.judge_discovery``."""
@@ -28,11 +28,14 @@ POOL = ("named_acc", "cluster_acc", "coverage", "matching_acc")
 CLUSTERING = ("ip_cluster_acc", "oop_cluster_acc", "cluster_gap", "ip_cluster_nca", "oop_cluster_nca", "nca_gap")
 """How well test images cluster without names (protocol ``clustering``): ``harness.metrics.judge_clusters``."""
 
+MIXED = ("all_cluster_acc", "old_cluster_acc", "new_cluster_acc")
+"""How well mixed IP and OOP images cluster (protocol ``discovery``): ``harness.metrics.judge_mixed_clusters``."""
+
+METRICS = (*NAMING, *POOL, *CLUSTERING, *MIXED)
+"""The metrics of a cell, fractions, in the order of tables."""
+
 ONCE = 0
 """The seed of a cell that depends on none: its method has no randomness, and nothing is drawn for it."""
-
-METRICS = (*NAMING, *POOL, *CLUSTERING)
-"""The metrics of a cell, fractions, in the order of tables."""
 
 Decoding = Literal["upright-white", "plain"]
 """How image files become RGB: turned by their EXIF orientation and on white; or as ``Image.convert("RGB")`` does."""
@@ -97,6 +100,9 @@ class Preprocessing(Record):
         description="which side becomes the encoder's; 'squash' keeps no aspect ratio"
     )
     fill_color: int = Field(description="of what 'longest' adds at the sides")
+    crop: float = Field(
+        default=1.0, gt=0, le=1, description="side of the middle that is cut out over the shorter side after resizing"
+    )
 
     @property
     def summary(self) -> str:
@@ -120,7 +126,7 @@ class BackboneRecord(Record):
     quick_gelu: Literal["ok", "unchecked"]
     config: str = Field(description="sha256 of all that builds the model: open_clip's configuration as canonical JSON")
     preprocessing: Preprocessing
-    preprocessing_source: Literal["published", "model folder", "plugin", "stated", "unchecked"] = Field(
+    preprocessing_source: Literal["published", "model folder", "plugin", "stated", "unchecked", "protocol"] = Field(
         description="who says so; 'unchecked' if nobody does, and what is usual for the architecture was taken"
     )
     precision: Literal["fp32", "tf32", "bf16", "fp16"]

@@ -124,7 +124,7 @@ class Row(Record):
         record = self.backbone_record
         if record.preprocessing_source != "stated":
             return None
-        return record.preprocessing.model_dump(mode="json", exclude={"size", "mode"})
+        return record.preprocessing.model_dump(mode="json", exclude={"size", "mode", "crop"})
 
     def spec(self, domain: str, seed: int) -> Spec:
         """What decided the cell of that domain and seed; its key is the cell's address in the ledger."""

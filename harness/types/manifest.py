@@ -7,11 +7,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.types.split import Part, Side
+from harness.types.split import Part, TrainOn
 
 
 class Pick(BaseModel):
-    """One drawn image: its path in the folder (in Unicode form NFC), its label and the sha256 of its bytes."""
+    """One drawn image: its path in the folder (in Unicode form NFC), its label and the sha256 of its bytes.
+
+    In a draw from both sides the label tells the folder: IP labels follow the OOP labels.
+    """
 
     model_config = ConfigDict(frozen=True)
     part: Part
@@ -31,7 +34,7 @@ class Manifest(BaseModel):
     format: Literal["laion-beyond-manifest/1"] = "laion-beyond-manifest/1"
     protocol: str
     domain: str
-    side: Side
+    side: TrainOn
     shots: int
     seed: int
     names: tuple[str, ...]

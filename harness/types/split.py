@@ -12,6 +12,9 @@ from typing import Literal, get_args
 from harness.errors import DataError
 
 Side = Literal["ip", "oop"]
+TrainOn = Literal["oop", "ip", "both"]
+"""Whose names and labelled images methods are fitted on; of both sides the OOP names come first."""
+
 Part = Literal["train", "val", "test"]
 SIDES: tuple[Side, ...] = get_args(Side)
 PARTS: tuple[Part, ...] = get_args(Part)

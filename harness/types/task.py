@@ -152,6 +152,7 @@ class Task:
     _ip: Support | None = field(default=None, repr=False)
     _clusters: int | None = field(default=None, repr=False)
     _names: tuple[str, ...] | None = field(default=None, repr=False)
+    _ip_names: int = field(default=0, repr=False)
 
     @property
     def support(self) -> Support:
@@ -180,13 +181,17 @@ class Task:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The OOP names; position = label (need: vocabulary)."""
+        """The names to be fitted on; position = label (need: vocabulary).
+
+        The OOP names, unless the protocol fits methods on the IP names or on both, the OOP names first.
+        """
         return _declared(self._names, "vocabulary")
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The OOP names as a vocabulary (need: vocabulary)."""
-        return Vocabulary.of(self.hint, oop=self.names)
+        """The names as a vocabulary (need: vocabulary)."""
+        oop = len(self.names) - self._ip_names
+        return Vocabulary.of(self.hint, oop=self.names[:oop], ip=self.names[oop:])
 
 
 def _declared(value: _Given | None, need: str) -> _Given:

@@ -9,7 +9,7 @@ import pytest
 
 from harness.leaderboard.predictions import digest, pack, unpack
 from harness.ledger import predictions_path
-from harness.types.cell import CLUSTERING, POOL
+from harness.types.cell import CLUSTERING, MIXED, POOL
 
 from .test_evaluate import DOMAINS, rows
 
@@ -128,3 +128,80 @@ def test_clusters_of_another_number_of_images_are_not_verifiable(discover, harne
     answer = harness("leaderboard", "verify", tmp_path / "results")
     assert answer.code != 0
     assert "pool_cluster images, but there are" in answer.out
+
+
+@pytest.fixture
+def mixed(harness, world, tmp_path):
+    where = ("--all-domains", "--data", world, "--backbone", "beyond-mini", "--out", tmp_path / "results")
+    methods = ("--plugin", "kmeans_naming,zsnl", "-p", "zsnl.epochs=1", "--workers", "1")
+    return harness("evaluate", *where, "--protocol", "discovery", *methods, "--seeds", "1", "--json")
+
+
+def test_discovery_judges_both_sides_by_one_naming_of_mixed_clusters(mixed, harness, world, cache, tmp_path):
+    assert mixed.code == 0, mixed.err
+    found = rows(mixed)
+    assert set(found) == {"kmeans_naming", "zsnl"}
+    for row in found.values():
+        assert not row["failures"]
+        assert set(row["mean"]) == set(MIXED)
+        for domain, stats in row["domains"].items():
+            images = row["data"][domain]["images"]
+            right = stats["old_cluster_acc"]["mean"] * images["ip"] + stats["new_cluster_acc"]["mean"] * images["oop"]
+            assert stats["all_cluster_acc"]["mean"] == pytest.approx(right / sum(images.values()))
+    out = tmp_path / "results"
+    assert harness("leaderboard", "verify", out, "--data", world, "--cache", cache).code == 0
+    for metric in MIXED:
+        (shown,) = harness("leaderboard", "show", out, "-m", metric, "--json").json
+        assert all(row["mean"]["low"] <= row["mean"]["mean"] <= row["mean"]["high"] for row in shown["rows"])
+    assert harness("reproduce", f"{out}#kmeans_naming", "--data", world, "--cache", cache).code == 0
+    change_predictions(tmp_path, "zsnl", "Animals", lambda p: p.update(joint_ip_cluster=0 * p["joint_ip_cluster"]))
+    answer = harness("leaderboard", "verify", out)
+    assert answer.code != 0
+    assert "Animals.old_cluster_acc.mean: the file says" in answer.out
+
+
+def test_discovery_needs_both_sides(harness, make_root, tmp_path):
+    root = make_root(tmp_path / "data", {"Food4_OOP": ("rose", "oak", "elm", "ash")})
+    where = ("--domain", "Food", "--data", root, "--backbone", "beyond-mini", "--out", tmp_path / "results")
+    (row,) = rows(harness("evaluate", *where, "--protocol", "discovery", "--seeds", "1", "--json")).values()
+    reasons = {(f["kind"], f["reason"]) for f in row["failures"]}
+    assert reasons == {("not applicable", "the data have no IP images to mix with the OOP images")}
+
+
+@pytest.fixture
+def as_released(harness, world, tmp_path):
+    where = ("--all-domains", "--data", world, "--backbone", "beyond-mini", "--out", tmp_path / "results")
+    return harness("evaluate", *where, "--protocol", "clustering-2025", "--seeds", "1", "--workers", "1", "--json")
+
+
+def test_clustering_2025_scores_five_sixths_of_all_images(as_released, harness, world, cache, tmp_path):
+    assert as_released.code == 0, as_released.err
+    (row,) = rows(as_released).values()
+    assert set(row["mean"]) == set(CLUSTERING)
+    prepared = row["backbone_record"]["preprocessing"]
+    assert (row["decoding"], prepared["crop"], prepared["mean"][0]) == ("plain", 0.875, 0.485)
+    assert row["data"]["Animals"]["images"] == {"oop": 6 * 7, "ip": 3 * 7}, "of nine images of a class seven"
+    out = tmp_path / "results"
+    assert harness("leaderboard", "verify", out).code == 0
+    assert harness("leaderboard", "verify", out, "--data", world, "--cache", cache).code == 0
+    assert harness("reproduce", f"{out}#kmeans_naming", "--data", world, "--cache", cache).code == 0
+    beside = harness("leaderboard", "compare", out, "--published", "--json").json
+    assert [c["right"] for c in beside["comparisons"]] == ["Table 1"]
+
+
+def test_clustering_2025_stands_in_a_table_of_its_own(table_1, as_released, harness, tmp_path):
+    shown = harness("leaderboard", "show", tmp_path / "results", "-m", "oop_cluster_acc", "--json").json
+    assert sorted(table["protocol"] for table in shown) == ["clustering", "clustering-2025"]
+    images = {row["protocol"]: row["data"]["Animals"] for row in board(tmp_path)["rows"]}
+    assert images["clustering"]["fingerprint"] != images["clustering-2025"]["fingerprint"], "other images are scored"
+    assert harness("leaderboard", "verify", tmp_path / "results").code == 0
+
+
+def test_clustering_2025_needs_the_list_of_all_images(harness, make_root, tmp_path):
+    root = make_root(tmp_path / "data", {"Food4_OOP": ("rose", "oak", "elm", "ash")})
+    (root / "Food4_OOP" / "merged_mapping.json").unlink()
+    where = ("--domain", "Food", "--data", root, "--backbone", "beyond-mini", "--out", tmp_path / "results")
+    answer = harness("evaluate", *where, "--protocol", "clustering-2025", "--seeds", "1")
+    assert answer.code == 2
+    assert "Food4_OOP has no merged_mapping.json" in answer.err
+    assert harness("evaluate", *where, "--protocol", "clustering", "--seeds", "1").code == 0

@@ -170,8 +170,8 @@ def test_a_domain_without_ip_folder_has_no_ip_metrics(evaluate, tmp_path):
     answer = evaluate(data=make_root(tmp_path / "data", folders))
     assert answer.code == 0
     row = rows(answer)["fsnl"]
-    assert set(row["domains"]["Animals"]) == {"oop_top1", "oop_worst_decile"}
-    assert set(row["mean"]) == {"oop_top1", "oop_worst_decile"}
+    assert set(row["domains"]["Animals"]) == {"oop_top1", "oop_worst_decile", "oop_macro_f1"}
+    assert set(row["mean"]) == {"oop_top1", "oop_worst_decile", "oop_macro_f1"}
 
 
 def test_edited_captions_are_other_data(evaluate, tmp_path):

@@ -139,9 +139,9 @@ def test_a_fixed_vocabulary_is_not_applicable_and_no_failure(evaluate):
     row = next(r for r in answer.json["rows"] if r["method"] == "hostile")
     assert row["failures"] == []
     assert row["not_applicable"] == "it knows the OOP names only"
-    assert set(row["domains"]["Animals"]) == {"oop_top1", "oop_worst_decile"}
+    assert set(row["domains"]["Animals"]) == {"oop_top1", "oop_worst_decile", "oop_macro_f1"}
     assert "ip_top1" in row["domains"]["Insects_Spiders"]
-    assert set(row["mean"]) == {"oop_top1", "oop_worst_decile"}
+    assert set(row["mean"]) == {"oop_top1", "oop_worst_decile", "oop_macro_f1"}
 
 
 def test_writing_into_what_it_is_given_changes_no_other_method(evaluate, tmp_path):

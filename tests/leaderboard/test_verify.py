@@ -332,7 +332,7 @@ def test_images_of_every_part_that_are_left_out_are_looked_at(
     where = f"Animals6_OOP/{lab.domains['Animals'].oop['train'].items[0].path}"
     tamper(lab, set_at("data", "Animals", "unreadable", value=[where]))
     monkeypatch.setattr(
-        DataTruth, "readable", lambda self, domain, path, decoding: there and (domain, path) == ("Animals", where)
+        DataTruth, "readable", lambda self, row, domain, path: there and (domain, path) == ("Animals", where)
     )
     named = f"Animals: {where} is left out as unreadable, but it can be decoded" in check(lab, data=True).problems
     assert named == there

@@ -397,6 +397,16 @@ def test_restarts_come_by_fit_and_do_not_depend_on_how_many_run_at_once(monkeypa
     assert canonical(pool.flip(0)).flip(0).tolist() == (len(pool) - 1 - canonical(pool).flip(0)).tolist()
 
 
+def test_kmeans_tells_rows_of_other_lengths_apart():
+    ray = unit_rows(2, SIZE, 1)[torch.arange(90) % 2] * torch.tensor([1.0, 5.0, 9.0]).repeat_interleave(30)[:, None]
+    pool = ray + 0.05 * unit_rows(90, SIZE, 2)
+    groups = kmeans(pool, 6, 4, torch.Generator().manual_seed(0))[0].reshape(3, 15, 2)
+    assert len(groups.unique()) == 6
+    assert (groups == groups[:, :1]).all()
+    best, worst = (inertia(pool, each) for each in kmeans(pool, 6, 4, torch.Generator().manual_seed(0))[[0, -1]])
+    assert best <= worst
+
+
 def inertia(rows, cluster):
     centre = torch.stack([rows[cluster == c].mean(dim=0) for c in cluster.unique()])
     return round(float((rows - centre[torch.unique(cluster, return_inverse=True)[1]]).double().square().sum()), 4)

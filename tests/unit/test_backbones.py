@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import open_clip
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from harness.backbones import openclip
@@ -19,6 +21,7 @@ from harness.backbones.find import find
 from harness.errors import BackboneError
 from harness.miniature import model as miniature
 from harness.prompts import Template
+from harness.types.feature_rule import FeatureRule
 
 from .towers import CONFIGS, make_model
 
@@ -79,7 +82,7 @@ def test_a_weights_file_is_recorded_and_loaded(
         "weights_sha256": digest(path),
         "corpus": "LAION-400M",
         "quick_gelu": "unchecked",
-        "preprocessing": {**miniature.PREPROCESSING, "size": (32, 32)},
+        "preprocessing": {**miniature.PREPROCESSING, "size": (32, 32), "crop": 1.0},
         "preprocessing_source": "unchecked",
         "precision": "fp32",
         "compiled": False,
@@ -92,6 +95,36 @@ def test_a_weights_file_is_recorded_and_loaded(
     with torch.no_grad():
         expected = model.encode_image(pixels, normalize=True)
     torch.testing.assert_close(loaded.encode_image(pixels), expected)
+
+
+def test_features_are_raw_where_a_protocol_wants_it(weights: Callable[[str, str], Path]) -> None:
+    found = resolved("unit-clip", weights("unit-clip", "w.pt"))
+    pixels = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    raw = load(found, torch.device("cpu"), unit_rows=False).encode_image(pixels)
+    assert not torch.allclose(raw.norm(dim=1), torch.ones(2), atol=0.01)
+    unit = load(found, torch.device("cpu")).encode_image(pixels)
+    torch.testing.assert_close(torch.nn.functional.normalize(raw), unit)
+
+
+@pytest.mark.parametrize("shape", [(40, 80), (90, 50)])
+def test_imagenets_preprocessing_is_that_of_the_release(
+    weights: Callable[[str, str], Path], shape: tuple[int, int]
+) -> None:
+    """By hand: the shorter side to int(32 / 0.875) = 36 pixels, the middle 32 x 32, ImageNet's mean and deviation."""
+    found = resolved("unit-clip", weights("unit-clip", "w.pt"))
+    made = found.by(FeatureRule("imagenet"))
+    assert found.by(FeatureRule()) is found
+    assert made.record.preprocessing_source == "protocol"
+    assert made.record.preprocessing.crop == 0.875
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels)
+    factor = 36 / min(image.size)
+    small = image.resize((int(image.width * factor), int(image.height * factor)), Image.Resampling.BICUBIC)
+    left, top = round((small.width - 32) / 2), round((small.height - 32) / 2)
+    wanted = np.asarray(small.crop((left, top, left + 32, top + 32)), dtype=np.float64) / 255
+    wanted = (wanted - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    prepared = load(made, torch.device("cpu")).preprocess(image)
+    np.testing.assert_allclose(prepared.numpy().transpose(1, 2, 0), wanted, atol=1e-5)
 
 
 def test_a_published_tag_is_recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -119,7 +152,7 @@ def test_a_published_tag_is_recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: 
             "weights_sha256": digest(file),
             "corpus": "LAION-400M",
             "quick_gelu": "ok",
-            "preprocessing": {**miniature.PREPROCESSING, "size": (224, 224)},
+            "preprocessing": {**miniature.PREPROCESSING, "size": (224, 224), "crop": 1.0},
             "preprocessing_source": "published",
             "precision": "bf16",
             "compiled": False,

@@ -491,8 +491,9 @@ def test_the_encoder_key_covers_all_that_decides_a_feature() -> None:
     ]
     keys = {encoder_key(backbone(record=record))[0] for record in (RECORD, *records)}
     keys |= {encoder_key(backbone(size=32))[0], encoder_key(backbone(mean=(0.5, 0.5, 0.5)))[0]}
+    keys.add(encoder_key(replace(backbone(), unit_rows=False))[0])
     keys.add(encoder_key(backbone(), "plain")[0])
-    assert len(keys) == 7
+    assert len(keys) == 8
     assert encoder_key(backbone())[0] in keys
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import f1_score
 
 from harness.metrics import (
     best_naming,
@@ -22,6 +23,8 @@ from harness.metrics import (
     judge,
     judge_clusters,
     judge_discovery,
+    judge_mixed_clusters,
+    macro_f1,
     mean_std,
     normalised_cluster_accuracy,
     top1,
@@ -58,6 +61,14 @@ def test_the_worst_decile_is_the_mean_of_the_least_tenth_of_the_known(known: lis
 
 
 @few
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1))
+def test_macro_f1_is_that_of_scikit_learn_over_the_true_labels(pairs: list[tuple[int, int]]) -> None:
+    predicted, label = np.array(pairs).T
+    wanted = f1_score(label, predicted, average="macro", labels=np.unique(label))
+    assert macro_f1(predicted, label) == pytest.approx(wanted)
+
+
+@few
 @given(st.data(), st.integers(1, 4), st.integers(1, 3))
 def test_every_figure_of_a_cell_is_what_counting_gives(data: st.DataObject, oop: int, ip: int) -> None:
     def pairs(names: int, columns: int) -> list[tuple[int, int]]:
@@ -66,6 +77,10 @@ def test_every_figure_of_a_cell_is_what_counting_gives(data: st.DataObject, oop:
 
     def share(right: list[bool]) -> float:
         return sum(right) / len(right)
+
+    def f1(pairs: list[tuple[int, int]], c: int) -> float:
+        hits = sum(p == y == c for p, y in pairs)
+        return 2 * hits / (sum(p == c for p, _ in pairs) + sum(y == c for _, y in pairs))
 
     own = {"oop": pairs(oop, oop), "ip": pairs(ip, ip)}
     label = {side: np.array([y for _, y in drawn]) for side, drawn in own.items()}
@@ -91,12 +106,17 @@ def test_every_figure_of_a_cell_is_what_counting_gives(data: st.DataObject, oop:
         for side, names in (("oop", oop), ("ip", ip))
     }
     wanted["oop_worst_decile"] = min(a for a in classes["oop"] if a is not None)
+    for side, pairs_ in own.items():
+        wanted[f"{side}_macro_f1"] = statistics.fmean(f1(pairs_, c) for c in {y for _, y in pairs_})
+    both = [(p, y) for p, (_, y) in zip(joint["oop"], own["oop"], strict=True)]
+    both += [(p, y + oop) for p, (_, y) in zip(joint["ip"], own["ip"], strict=True)]
+    wanted["joint_macro_f1"] = statistics.fmean(f1(both, c) for c in {y for _, y in both})
 
     values, per_class = judge(predicted, label, {"oop": oop, "ip": ip}, np.array(before))
     assert values == pytest.approx(wanted)
     assert per_class == classes
     alone, of_oop = judge({"oop": predicted["oop"]}, label, {"oop": oop, "ip": ip})
-    assert alone == {key: values[key] for key in ("oop_top1", "oop_worst_decile")}
+    assert alone == {key: values[key] for key in ("oop_top1", "oop_worst_decile", "oop_macro_f1")}
     assert of_oop == {"oop": per_class["oop"]}
     assert "ip_retention" not in judge(predicted, label, {"oop": oop, "ip": ip})[0]
 
@@ -256,3 +276,27 @@ def test_what_was_discovered_is_what_counting_gives(pairs: list[tuple[int, int]]
             "matching_acc": sum(apt) / len(apt) if apt else 0.0,
         }
     )
+
+
+@few
+@given(st.data(), st.integers(1, 3), st.integers(1, 2), st.integers(1, 4))
+def test_mixed_clusters_are_judged_by_one_naming_of_all(data: st.DataObject, oop: int, ip: int, clusters: int) -> None:
+    """Against every naming of clusters; of those that are best for all images, one is what is reported."""
+    pairs = {
+        side: data.draw(
+            st.lists(st.tuples(st.integers(0, clusters - 1), st.integers(0, k - 1)), min_size=1, max_size=9)
+        )
+        for side, k in (("oop", oop), ("ip", ip))
+    }
+    cluster, label = ({side: np.array(drawn).T[i] for side, drawn in pairs.items()} for i in (0, 1))
+    found = judge_mixed_clusters(cluster, label)
+    classes = [("oop", y) for y in range(oop)] + [("ip", y) for y in range(ip)] + [None] * clusters
+    best: set[tuple[int, int]] = set()
+    for naming in set(itertools.permutations(classes, clusters)):
+        hits = tuple(sum(naming[c] == (side, y) for c, y in pairs[side]) for side in ("oop", "ip"))
+        best = {hits} if not best or sum(hits) > sum(max(best, key=sum)) else best
+        best |= {hits} if sum(hits) == sum(max(best, key=sum)) else set()
+    n = {side: len(drawn) for side, drawn in pairs.items()}
+    assert found["all_cluster_acc"] == pytest.approx(sum(max(best, key=sum)) / sum(n.values()))
+    told = (round(found["new_cluster_acc"] * n["oop"]), round(found["old_cluster_acc"] * n["ip"]))
+    assert told in best

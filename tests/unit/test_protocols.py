@@ -6,16 +6,19 @@ import itertools
 import json
 import random
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UserError
+from harness.manifests import Given
 from harness.protocols import PROTOCOLS, draw, get
 from harness.types.manifest import Manifest, Pick
-from harness.types.split import Item, Split
+from harness.types.split import Item, Part, Side, Split
 
 from .makers import few, make_split, sha
 
@@ -241,3 +244,94 @@ def test_the_hash_changes_with_every_field() -> None:
         others.append(manifest.model_copy(update={"picks": (other, *manifest.picks[1:])}))
     assert len({m.hash for m in [manifest, *others]}) == 1 + len(others)
     assert set(changes) | {"format"} == set(Manifest.model_fields)
+
+
+@few
+@given(st.lists(st.integers(1, 13), min_size=1, max_size=4), st.lists(st.integers(1, 13), max_size=4))
+def test_clustering_2025_scores_the_images_that_the_release_chooses(oop: list[int], ip: list[int]) -> None:
+    """The recipe of the released code in plain words, with the module-level generator as there."""
+    counts = {"ip": ip, "oop": oop} if ip else {"oop": oop}
+    where = {  # one list of all images, IP classes first
+        (side, label): [f"images/name {label}/{i}.jpg" for i in range(count)]
+        for side, classes in counts.items()
+        for label, count in enumerate(classes)
+    }
+    wanted = dict.fromkeys(counts, ())
+    state = np.random.get_state()
+    try:
+        np.random.seed(0)
+        start = 0
+        for (side, _), paths in where.items():
+            indices = list(range(start, start + len(paths)))
+            np.random.shuffle(indices)
+            wanted[side] += tuple(paths[i - start] for i in indices[: int(len(indices) * 5 / 6)])
+            start += len(paths)
+    finally:
+        np.random.set_state(state)
+
+    listed = {side: [p for (s, _), paths in where.items() if s == side for p in paths] for side in counts}
+    sides = {side: parts_of(side, {k: paths for (s, k), paths in where.items() if s == side}) for side in counts}
+    found = PROTOCOLS["clustering-2025"].scored(sides, listed.__getitem__)
+    assert {side: tuple(item.path for item in split.items) for side, split in found.items()} == wanted
+    assert all(item.path.startswith(f"images/name {item.label}/") for split in found.values() for item in split.items)
+    assert all(split.names == sides[side]["test"].names for side, split in found.items())
+
+
+def parts_of(side: Side, paths: dict[int, list[str]]) -> dict[Part, Split]:
+    """Every third image in each part, in another order than they are listed in."""
+    items = [Item(path, label) for label, own in paths.items() for path in reversed(own)]
+    names = tuple(f"name {label}" for label in paths)
+    parts: tuple[Part, ...] = ("train", "val", "test")
+    return {part: Split("Food", side, part, names, tuple(items[i::3]), Path("Food")) for i, part in enumerate(parts)}
+
+
+@pytest.mark.parametrize("name", ["clean-v1", "paper-2025", "clustering", "discovery"])
+def test_other_protocols_score_the_test_parts_and_do_not_ask_for_the_list(name: str) -> None:
+    sides: dict[Side, dict[Part, Split]] = {"oop": parts_of("oop", {0: ["a", "b", "c"]}), "ip": parts_of("ip", {0: []})}
+    assert PROTOCOLS[name].scored(sides, {}.__getitem__) == {"oop": sides["oop"]["test"]}
+
+
+BOTH = (make_split([0, 1, 0, 1, 1, 2, 0], ["a", "b", "c"], "train"), make_split([2, 0, 1], ["a", "b", "c"], "val"))
+IP_LABELS: dict[Part, list[int]] = {"train": [1, 0, 1], "val": [0]}
+IP = tuple(replace(make_split(labels, ["d", "e"], part), side="ip") for part, labels in IP_LABELS.items())
+
+
+def test_a_draw_of_the_ip_side_is_that_of_the_rule_on_its_parts() -> None:
+    for name, rule in (("clean-v1-ip", CLEAN), ("paper-2025-ip", PAPER)):
+        made = draw(get(name), *IP, 2, 1, {})
+        assert (made.side, made.names) == ("ip", ("d", "e"))
+        picked = rule.pick(*IP, 2, 1)
+        assert [(p.path, p.label) for p in made.of_part("train")] == [(i.path, i.label) for i in picked["train"]]
+
+
+def test_a_draw_of_both_sides_numbers_the_ip_names_after_the_oop_names() -> None:
+    made = draw(get("clean-v1-both"), *BOTH, 2, 1, {}, [IP])
+    assert (made.side, made.names) == ("both", ("a", "b", "c", "d", "e"))
+    for part in ("train", "val"):
+        of_oop, of_ip = (CLEAN.pick(*sides, 2, 1)[part] for sides in (BOTH, IP))
+        wanted = [(item.path, item.label) for item in of_oop] + [(item.path, item.label + 3) for item in of_ip]
+        assert [(pick.path, pick.label) for pick in made.of_part(part)] == wanted
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_released_draw_of_both_sides_goes_on_with_one_generator(seed: int) -> None:
+    made = draw(get("paper-2025-both"), *BOTH, 2, seed, {}, [IP])
+    state = random.getstate()
+    try:
+        random.seed(seed)
+        wanted: dict[str, list[str]] = {"train": [], "val": []}
+        for sides in (BOTH, IP):
+            for split in sides:
+                for items in split.by_label().values():
+                    chosen = random.sample(items, 2) if len(items) >= 2 else items
+                    wanted[split.part] += [item.path for item in chosen]
+    finally:
+        random.setstate(state)
+    assert {part: [pick.path for pick in made.of_part(part)] for part in ("train", "val")} == wanted
+
+
+def test_given_draws_of_both_sides_are_drawn_again() -> None:
+    made = draw(get("clean-v1-both"), *BOTH, 2, 1, {}, [IP])
+    rule = Given("theirs", {("Animals", 2, 1): made}, train_on="both")
+    again = draw(rule, *BOTH, 2, 1, {}, [IP])
+    assert (again.picks, again.names, again.side) == (made.picks, made.names, made.side)

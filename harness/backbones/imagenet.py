@@ -1,0 +1,25 @@
+"""The classic preprocessing of ImageNet classifiers, which the release clusters images with."""
+
+from __future__ import annotations
+
+from harness.types.cell import Preprocessing
+
+
+def imagenet(size: tuple[int, int]) -> Preprocessing:
+    """Resize the shorter side to int(size / 0.875), cut out the middle, normalise by ImageNet's mean and deviation.
+
+    As the transform ``imagenet`` of the release's ``CMS/data/augmentations`` (interpolation 3, crop 0.875).
+
+    Args:
+        size: height and width that the encoder takes.
+    """
+    return Preprocessing(
+        size=size,
+        mode="RGB",
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        interpolation="bicubic",
+        resize_mode="shortest",
+        fill_color=0,
+        crop=0.875,
+    )
