@@ -2,7 +2,9 @@
 
 A method is a dataclass. Its fields are its parameters, with types and defaults; ``__init__`` only stores them. Bounds
 stand in the type, for example ``Annotated[int, Field(ge=1)]`` with pydantic's ``Field``. A value is whatever JSON can
-keep: numbers, words, booleans, None, enums, lists, tables, dataclasses; no sets. What is learned ends in an underscore.
+keep: numbers, words, booleans, None, enums, lists, tables, dataclasses; no sets. A file that a method reads is a
+parameter of type ``File``, for example ``sentences: File | None = None``: the command line takes its path, the method
+calls ``self.sentences.read_text()``, and its sha256 is part of every result. What is learned ends in an underscore.
 ``fit`` gets a ``Task`` with what the method declared in ``needs`` and nothing else; ``scores`` is then asked for the
 OOP, the IP and the joint vocabulary. Randomness comes from ``task.generator`` alone: draw on the CPU and move the
 numbers to ``task.device``. Everything else stays on that device, where CUDA has to take sums in a fixed order.
@@ -17,7 +19,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.errors import HarnessError, PluginError, UserError, one_line, unknown_name
-from harness.parameters import adapters, holds_set, read
+from harness.file_parameter import File as File
+from harness.parameters import adapters, read, require_recordable
 from harness.types.task import Needs, Pool
 
 if TYPE_CHECKING:
@@ -142,6 +145,8 @@ def _made(name: str, cls: type[Method], preset: str | None, values: Mapping[str,
                 raise UserError(f"{name}: parameter {key}={value!r} is not valid: {reason}") from None
             hint = "annotate the field with the type of its default, for example int | None for None"
             raise PluginError(f"{name}: the default {key}={value!r} is not valid: {reason}", hint) from None
+        except UserError as error:
+            raise UserError(f"{name}: parameter {key}: {error.message}", error.hint) from None
     return cls(**typed)
 
 
@@ -179,10 +184,7 @@ def _require_form(name: str, method: Method) -> None:
     ):
         if not good:
             raise PluginError(f"{name}.{what} is {getattr(method, what)!r}", f"{what} must be {form}")
-    for key, value in parameters(method).items():
-        if holds_set(value):
-            hint = "a set has another order in every process, and so might its results: use a tuple"
-            raise PluginError(f"{name}: parameter {key} holds a set", hint)
+    require_recordable(type(method), name, parameters(method))
     try:
         to_jsonable_python(parameters(method))
     except PydanticSerializationError as error:

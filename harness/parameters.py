@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
+
+from harness.errors import PluginError, StorageError, UserError
+from harness.file_parameter import File, names_file
+from harness.files import expanded
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+FILE_HINT = "annotate the field with harness.File, which puts the sha256 of the file's content into every result"
 
 
 class Text(str):
@@ -20,16 +28,33 @@ class Text(str):
     __slots__ = ()
 
 
+def require_located(name: str, values: Mapping[str, Any]) -> None:
+    """See that every ``File`` of a method's parameters says where it lies; one from a record does not.
+
+    Raises:
+        UserError: one does not.
+    """
+    for key, value in values.items():
+        for one in parts(value):
+            if isinstance(one, File) and not one.located:
+                message = f"{name}: parameter {key} is the file {one.file} with sha256 {one.sha256}"
+                raise UserError(f"{message}, which is not at hand", "give its path; `harness reproduce` takes --file")
+
+
 @cache
 def adapters(cls: type) -> Mapping[str, TypeAdapter[Any]]:
     """What reads the values of each parameter of a dataclass, by name.
 
     Raises:
+        PluginError: a parameter has the type of a path, so that a result would not name the file's content.
         Exception: a type that does not exist, or that pydantic cannot read.
     """
     from pydantic import TypeAdapter  # here, because listing plugins does without
 
     hints = typing.get_type_hints(cls, include_extras=True)
+    for field in dataclasses.fields(cls):
+        if field.init and _has_path(hints[field.name]):
+            raise PluginError(f"{cls.__name__}: parameter {field.name} has the type of a path", FILE_HINT)
     return {field.name: TypeAdapter(hints[field.name]) for field in dataclasses.fields(cls) if field.init}
 
 
@@ -60,9 +85,14 @@ def read(adapter: TypeAdapter[Any], value: Any) -> Any:
 
 
 def written(value: Any) -> str:
-    """What is written on a command line for a value of a record, which is plain JSON: ``read`` gives it again."""
+    """What is written on a command line for a value of a record, which is plain JSON: ``read`` gives it again.
+
+    Of a ``File`` that is its name: a record does not say where it lies.
+    """
     if value is None:
         return "none"
+    if names_file(value):
+        return str(value["file"])
     if isinstance(value, str) and value.lower() != "none":
         try:
             json.loads(value)
@@ -71,14 +101,65 @@ def written(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def holds_set(value: Any) -> bool:
-    """Whether a value is a set or has one in it."""
-    if isinstance(value, set | frozenset):
-        return True
+def parts(value: Any) -> Iterator[Any]:
+    """A value and all that is in it."""
+    yield value
+    if isinstance(value, File):
+        return
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return holds_set(dataclasses.asdict(value))
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    return any(map(holds_set, inner))
+        inner: Any = [getattr(value, field.name) for field in dataclasses.fields(value)]
+    elif isinstance(value, dict):
+        inner = value.values()
+    else:
+        inner = value if isinstance(value, list | tuple | set | frozenset) else ()
+    for one in inner:
+        yield from parts(one)
+
+
+def require_recordable(cls: type, name: str, values: Mapping[str, Any]) -> None:
+    """See that the values of a method's parameters say all that decides its result.
+
+    Raises:
+        PluginError: one holds a set, whose order is that of one process; or names a file by its path alone.
+    """
+    for key, value in values.items():
+        for one in parts(value):
+            if isinstance(one, set | frozenset):
+                hint = "a set has another order in every process, and so might its results: use a tuple"
+                raise PluginError(f"{name}: parameter {key} holds a set", hint)
+            if isinstance(one, PurePath):
+                raise PluginError(
+                    f"{name}: parameter {key} is a path, and a result would not name the content", FILE_HINT
+                )
+            if _is_text(one) and _is_file(one) and (one is not value or _takes_any(adapters(cls)[key], one)):
+                message = f"{name}: parameter {key}={one!r} names a file, and a result would not name its content"
+                raise PluginError(message, FILE_HINT)
+
+
+def _has_path(hint: Any) -> bool:
+    own = isinstance(hint, type) and not typing.get_args(hint) and issubclass(hint, PurePath)
+    return own or any(map(_has_path, typing.get_args(hint)))
+
+
+def _is_text(value: Any) -> bool:
+    return type(value) in (str, Text)  # no word of an enum
+
+
+def _is_file(text: str) -> bool:
+    with suppress(StorageError):
+        return os.path.isfile(expanded(Path(text)))  # noqa: PTH113 - answers also where a text can be no path
+    return False
+
+
+def _takes_any(adapter: TypeAdapter[Any], text: str) -> bool:
+    """Whether a parameter takes any text: that a file is called like one of a few words means nothing."""
+    from pydantic import ValidationError
+
+    try:
+        adapter.validate_python(os.path.abspath(text))  # noqa: PTH100 - a text that no list of words has
+    except ValidationError:
+        return False
+    return True
 
 
 def _takes_none(adapter: TypeAdapter[Any]) -> bool:

@@ -129,6 +129,10 @@ def reproduce(
             "--pretrained", parser=path, help="Weights file or model folder, if the row's were one.", show_default=False
         ),
     ] = None,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option("--file", parser=path, help="File that the row's method read; may be repeated."),
+    ] = None,
     device: Annotated[
         str | None, typer.Option("--device", help="Another device than the row's.", show_default="the row's")
     ] = None,
@@ -139,4 +143,4 @@ def reproduce(
     """Run a row again from its own record and list every difference; exit code 3 if there is one."""
     from harness.cli import trust
 
-    return trust.reproduce(row, data, pretrained, device, cache, workers, json)
+    return trust.reproduce(row, data, pretrained, tuple(file or ()), device, cache, workers, json)

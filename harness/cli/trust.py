@@ -54,6 +54,7 @@ def reproduce(
     address: str,
     data: Path | None,
     pretrained: Path | None,
+    files: tuple[Path, ...],
     device: str | None,
     cache: Path | None,
     workers: int,
@@ -66,7 +67,7 @@ def reproduce(
 
     require_torch()
     _, row, evidence = open_row(address)
-    here = Here(data, pretrained, cache, workers, tuple(_draws(row, evidence)), device)
+    here = Here(data, pretrained, cache, workers, tuple(_draws(row, evidence)), files, device)
     err = console.err()
 
     def before(settings: tuple[Difference, ...]) -> None:

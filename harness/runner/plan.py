@@ -21,6 +21,7 @@ from harness.errors import DataError, UserError
 from harness.files import cache_root, content_digest, tree
 from harness.method import Method, build, parameters
 from harness.miniature import model as miniature
+from harness.parameters import require_located
 from harness.plugin_memory import remember
 from harness.progress import Reporter
 from harness.runner.domain import DomainData
@@ -37,8 +38,8 @@ DEFAULT_BACKBONE = ("ViT-B-16", "laion400m_e32")
 """The paper's."""
 
 DECIDING = (
-    *("prompts.py", "protocols.py", "metrics.py", "method.py", "parameters.py", "scores.py", "device.py", "types"),
-    *("datasets", "backbones", "features", "matching", "runner"),
+    *("prompts.py", "protocols.py", "metrics.py", "method.py", "parameters.py", "file_parameter.py", "scores.py"),
+    *("device.py", "types", "datasets", "backbones", "features", "matching", "runner"),
 )
 """The harness's own code that numbers depend on; its digest is part of the version in every cell, so that a changed
 harness is never answered from results of its former self, released or not."""
@@ -210,6 +211,7 @@ def _methods(
         method = build(choice.name, entry.method, preset, choice.parameters)
         if protocol.scoring != "names" and "pool" in parameters(method):
             method = replace(method, pool="test-unlabeled")  # type: ignore[type-var]  # what the protocol gives
+        require_located(choice.name, parameters(method))
         record = MethodRecord(
             name=choice.name,
             distribution=entry.source.distribution,

@@ -11,6 +11,7 @@ from harness import registry
 from harness.backbones.backbone import Precision
 from harness.datasets.layout import MINIATURE
 from harness.errors import PluginError, UserError
+from harness.file_parameter import File, with_paths
 from harness.leaderboard.differences import Difference, differences
 from harness.ledger import Ledger
 from harness.progress import Reporter
@@ -52,6 +53,7 @@ class Here:
         cache: the cache folder; None is the user's own.
         workers: processes that compute.
         draws: the row's few-shot draws; they are needed where their rule is not known.
+        files: files that the row's method read, in any order: each is known by its sha256.
         device: to run on; None is the row's kind. On another one sums are taken in another order, and differences in
             the last digits are no fault.
     """
@@ -61,6 +63,7 @@ class Here:
     cache: Path | None = None
     workers: int = 2
     draws: tuple[Manifest, ...] = ()
+    files: tuple[Path, ...] = ()
     device: str | None = None
 
 
@@ -68,15 +71,16 @@ def _request(row: Row, out: Path, here: Here) -> Request:
     """The run that a row's record describes.
 
     Raises:
-        UserError: the row's data are not the miniature's, and no root is given.
+        UserError: the row's data are not the miniature's, and no root is given; or a given file cannot be read.
     """
     if here.data is None and row.dataset != MINIATURE:
         raise UserError(f"the row was run on {row.dataset}", "give its folder with --data")
     backbone = row.backbone_record
     precision: Precision = backbone.precision
     in_folder = backbone.architecture.startswith("local-dir:")  # its place is not in the row
+    files = {File(path).sha256: path for path in here.files}
     return Request(
-        methods=(MethodChoice(row.method, parameters=row.method_record.parameters),),
+        methods=(MethodChoice(row.method, parameters=with_paths(row.method_record.parameters, files)),),
         domains=tuple(sorted({*row.data, *(f.domain for f in row.failures)})),
         shots=(max(1, row.shots),),  # a method without few-shot images takes no notice of it
         seeds=row.seeds,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import pickle
+from copy import deepcopy
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
@@ -11,9 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import PluginError, UserError
+import harness
+from harness.errors import PluginError, StorageError, UserError
+from harness.file_parameter import File, with_paths
 from harness.method import Method, build, parameters
-from harness.parameters import Text, written
+from harness.parameters import Text, require_located, written
 from harness.types.cell import MethodRecord
 
 
@@ -64,7 +69,6 @@ KINDS: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
     "Enum of words": (Mode, st.sampled_from(Mode)),
     "Enum of numbers": (Level, st.sampled_from(Level)),
     "float or a word": (float | Literal["auto"], st.floats(-9, 9) | st.just("auto")),
-    "Path": (Path, words.map(Path)),
     "list of int": (list[int], st.lists(numbers)),
     "list of str": (list[str], st.lists(words)),
     "list of float or None": (list[float] | None, st.lists(reals) | st.none()),
@@ -122,7 +126,6 @@ CLASSES = {kind: method(annotation) for kind, (annotation, _) in KINDS.items()}
         ("float", "1", 1.0),
         ("float", "inf", float("inf")),
         ("bool", "on", True),
-        ("Path", "a/b", Path("a/b")),
     ],
 )
 def test_text_is_json_where_that_fits_and_else_a_word(kind: str, text: str, value: Any) -> None:
@@ -152,7 +155,7 @@ def test_text_that_does_not_fit_is_told_with_the_reason(kind: str, text: str, re
 
 @pytest.mark.parametrize(
     ("annotation", "default", "value"),
-    [(float, 1, 1.0), (Path, "a", Path("a")), (tuple[int, ...], [1], (1,)), (Level, 2, Level.HIGH)],
+    [(float, 1, 1.0), (tuple[int, ...], [1], (1,)), (Level, 2, Level.HIGH)],
 )
 def test_a_default_is_read_as_any_other_value(annotation: Any, default: Any, value: Any) -> None:
     for given_ in ({"default": default}, {"default_factory": lambda: default}):
@@ -182,3 +185,99 @@ def test_a_set_is_refused_since_its_order_is_that_of_one_process(annotation: Any
     with pytest.raises(PluginError, match="example: parameter x holds a set") as error:
         build("example", method(annotation), values={"x": value})
     assert "use a tuple" in (error.value.hint or "")
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def words_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "words.txt"
+    path.write_text("a wing")
+    return path
+
+
+def test_a_file_is_recorded_by_name_and_content_wherever_it_lies(words_file: Path) -> None:
+    made = build("example", method(File | None, default=None), values={"x": Text("words.txt")})
+    digest = hashlib.sha256(b"a wing").hexdigest()
+    assert recorded(made) == {"file": "words.txt", "sha256": digest}
+    (words_file.parent / "elsewhere").mkdir()
+    moved = words_file.rename(words_file.parent / "elsewhere" / "words.txt")
+    again = build("example", type(made), values={"x": moved})
+    assert (recorded(again), again) == (recorded(made), made)
+    moved.write_text("a beak")
+    assert recorded(build("example", type(made), values={"x": moved})) != recorded(made)
+
+
+@pytest.mark.parametrize("annotation", [File, File | None, list[File], dict[str, File], Any])
+def test_a_record_of_a_file_is_read_back_and_found_by_its_content(annotation: Any, words_file: Path) -> None:
+    holds = {list[File]: lambda file: [file], dict[str, File]: lambda file: {"a": file}}.get(
+        annotation, lambda file: file
+    )
+    file = File(words_file)
+    made = build("example", method(annotation), values={"x": holds(file if annotation is Any else str(words_file))})
+    assert parameters(made)["x"] == holds(file)
+    record = recorded(made)
+    if annotation is Any:
+        return
+    lost = build("example", type(made), values={"x": record})
+    assert lost == made
+    with pytest.raises(UserError, match=r"parameter x is the file words\.txt with sha256 .*, which is not at hand"):
+        require_located("example", parameters(lost))
+    found = build("example", type(made), values=with_paths({"x": record}, {file.sha256: words_file}))
+    require_located("example", parameters(found))
+    assert found == made
+
+
+def test_a_method_reads_the_bytes_that_were_hashed_or_none(words_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = pickle.loads(pickle.dumps(deepcopy(File("words.txt"))))  # as to a worker
+    monkeypatch.chdir("..")
+    assert (sent.read_text(), sent.read_bytes(), sent.path) == ("a wing", b"a wing", words_file)
+    words_file.write_text("a beak")
+    for read_ in (sent.read_text, sent.read_bytes, lambda: sent.path):
+        with pytest.raises(StorageError, match=r"words\.txt changed after the run began"):
+            read_()
+    words_file.unlink()
+    with pytest.raises(StorageError, match=r"words\.txt cannot be read any more"):
+        sent.read_bytes()
+
+
+@pytest.mark.parametrize(("name", "reason"), [("wrods.txt", "is no file"), (".", "is no file"), ("a\0b", "no file")])
+def test_a_file_that_is_not_there_is_a_sentence(name: str, reason: str, words_file: Path) -> None:
+    with pytest.raises(UserError, match=f"example: parameter x: .*{reason}"):
+        build("example", method(File), values={"x": Text(name)})
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (str, "words.txt"),
+        (str | None, "./words.txt"),
+        (list[str], ["words.txt"]),
+        (Any, Path("nowhere")),
+        (Any, {"a": Path()}),
+    ],
+)
+def test_a_file_named_by_its_path_alone_is_refused(annotation: Any, value: Any, words_file: Path) -> None:
+    with pytest.raises(PluginError, match="parameter x") as error:
+        build("example", method(annotation), values={"x": value})
+    assert "annotate the field with harness.File" in (error.value.hint or "")
+
+
+@pytest.mark.parametrize("annotation", [Path, Path | None, list[Path]])
+def test_the_type_of_a_path_is_refused_before_it_has_a_value(annotation: Any) -> None:
+    with pytest.raises(PluginError, match="parameter x has the type of a path"):
+        build("example", method(annotation, default=None))
+
+
+def test_a_word_of_a_few_is_no_file_though_one_is_called_so(words_file: Path) -> None:
+    made = build("example", method(Literal["words.txt", "none"]), values={"x": Text("words.txt")})
+    assert parameters(made) == {"x": "words.txt"}
+
+
+def test_the_package_lends_the_type_of_a_file() -> None:
+    assert harness.File is File
+    with pytest.raises(AttributeError, match="no attribute 'Flie'"):
+        harness.Flie  # noqa: B018
