@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_args
+from weakref import WeakKeyDictionary
 
 import pluggy
 
@@ -20,6 +22,7 @@ from harness import hookspecs
 from harness.errors import HarnessError, PluginError, one_line
 from harness.method import CONTRACT, Method, build
 from harness.plugin_source import NO_MODULE, contract, module_of, other_contract
+from harness.shared_state import preserved
 
 if TYPE_CHECKING:
     from harness import protocols
@@ -44,6 +47,8 @@ class Offers:
     backbones: dict[str, BackboneOffer] = field(default_factory=dict)
     protocols: dict[str, protocols.Protocol] = field(default_factory=dict)
     observer: Callable[[Cell], None] | None = None
+    changed: tuple[str, ...] = ()
+    """Shared settings that the plugin changed when it was imported or registered; they were put back."""
 
     def names(self) -> list[tuple[str, str]]:
         """(kind, name) of everything that has a name."""
@@ -51,12 +56,23 @@ class Offers:
         return [(kind, name) for kind, offers in kinds.items() for name in offers]  # type: ignore[attr-defined]
 
 
+_changed: WeakKeyDictionary[ModuleType, tuple[str, ...]] = WeakKeyDictionary()
+"""What modules changed when they were imported, which happens once."""
+
+
 def load_plugin(point: EntryPoint) -> Offers:
-    """Import a plugin and collect what it offers. What it prints meanwhile goes to stderr.
+    """Import a plugin and collect what it offers. What it prints meanwhile goes to stderr; shared state is put back.
 
     Raises:
         PluginError: it cannot be used; the message says why, and the caller says which plugin it is.
     """
+    with preserved() as changed:
+        offers = _collect(point)
+    offers.changed = _changed.setdefault(sys.modules[point.module], tuple(changed))
+    return offers
+
+
+def _collect(point: EntryPoint) -> Offers:
     if not module_of(point):
         raise PluginError(NO_MODULE)
     _require_contract(contract(point.module))  # before the import, which may need what only another contract has
@@ -151,7 +167,8 @@ class _Backbones:
             raise PluginError(f"offers the backbone {name!r} twice")
         own = _as_json(name, "config", config)
         stated = None if preprocessing is None else _as_json(name, "preprocessing", preprocessing)
-        self.offers.backbones[name] = BackboneOffer(own, weights, corpus, stated)
+        guarded = preserved()(weights) if weights is not None else None
+        self.offers.backbones[name] = BackboneOffer(own, guarded, corpus, stated)
 
 
 def _as_json(name: str, what: str, value: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from harness.errors import PluginError, closest
 from harness.method import Method
 from harness.plugin_source import OPAQUE, module_of, outline
 from harness.registration import BackboneOffer, Offers, load_plugin
+from harness.shared_state import listed
 
 if TYPE_CHECKING:
     from harness.protocols import Protocol
@@ -69,6 +70,17 @@ class Broken:
         return f"{self.source} {self.reason}"
 
 
+@dataclass(frozen=True)
+class Intrusion:
+    """Shared settings that a plugin changed when it was imported; they were put back."""
+
+    source: Source
+    changed: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.source} changed {listed(self.changed)} when it was imported; it was put back"
+
+
 @dataclass
 class Registry:
     """What the plugins offer, and the plugins that could not be used.
@@ -79,6 +91,7 @@ class Registry:
         protocols: (protocol, origin) by id.
         observers: (origin, function of a finished cell).
         broken: plugins that could not be used, as a whole or for one of their names.
+        intrusions: plugins that changed what all share when they were imported.
     """
 
     methods: dict[str, Entry] = field(default_factory=dict)
@@ -86,6 +99,7 @@ class Registry:
     protocols: dict[str, tuple[Protocol, Source]] = field(default_factory=dict)
     observers: list[tuple[Source, Callable[[Cell], None]]] = field(default_factory=list)
     broken: list[Broken] = field(default_factory=list)
+    intrusions: list[Intrusion] = field(default_factory=list)
 
     def get(self, name: str) -> Entry:
         """The method of that name.
@@ -194,6 +208,7 @@ def collect(points: Iterable[tuple[Source, EntryPoint]]) -> Registry:
     taken = clashes((kind, name, source) for source, offer in offers.items() for kind, name in offer.names())
     registry.broken += [culprit for _, culprit in taken]
     lost = {(kind, name, culprit.source) for (kind, name), culprit in taken}
+    registry.intrusions = [Intrusion(source, offer.changed) for source, offer in offers.items() if offer.changed]
     for source, offer in offers.items():
         for name, method in offer.methods.items():
             if ("method", name, source) not in lost:

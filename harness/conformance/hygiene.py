@@ -14,7 +14,7 @@ from torch import Tensor
 from harness.conformance.backbone import tiny_text
 from harness.conformance.subject import WORLD, Subject
 from harness.errors import HarnessError, MethodError
-from harness.runner.shared_state import changes, snapshot
+from harness.shared_state import changes, snapshot
 from harness.types.task import Support, Task
 
 REPEATS = 5
@@ -55,7 +55,7 @@ def global_state_untouched(subject: Subject) -> None:
     before = snapshot()
     method = subject.fit(WORLD)
     subject.scores(method, WORLD.scored.image[:, 0], WORLD.vocabulary)
-    changed = [name for name in changes(before, snapshot()) if name != "torch's number of threads"]
+    changed = [name for name in changes(before, snapshot()) if name != "torch's num threads"]
     if changed:
         random_ = [name for name in changed if "random" in name]
         hint = (

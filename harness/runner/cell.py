@@ -21,8 +21,8 @@ from harness.runner.judged import Judged, plain, whole
 from harness.runner.memory import peaks, start_measuring
 from harness.runner.posing import pose
 from harness.runner.scoring import ask, reference
-from harness.runner.shared_state import kept
 from harness.runner.workbench import Workbench
+from harness.shared_state import kept
 from harness.types.cell import Cell, Cost, Failure, Spec
 from harness.types.manifest import Manifest
 from harness.types.split import TrainOn
@@ -37,11 +37,11 @@ LOG = logging.getLogger(__name__)
 def run_cell(job: Job, template: Template, bench: Workbench) -> Cell:
     """Run one cell; whatever the method does wrong becomes the cell's failure."""
     spec = job.spec
-    method = deepcopy(job.method)  # fresh: nothing learned in an earlier cell is left, nor written into a parameter
     bench.backbone.text.forget()
     try:
         with kept(spec.seed):  # a method that forgets task.generator is still repeatable
             start_measuring(bench.device)
+            method = deepcopy(job.method)  # fresh: nothing learned in an earlier cell is left, nor put into a parameter
             if job.scoring != "names":
                 found = cluster_images(spec, method, template, bench, mixed=job.scoring == "mixed clusters")
             else:

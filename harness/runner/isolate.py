@@ -29,6 +29,7 @@ from harness.processes import ForkServer
 from harness.prompts import Template
 from harness.runner.cell import run_cell
 from harness.runner.fork_server import end, lead_group
+from harness.runner.parcel import Parcel
 from harness.runner.plan import Job
 from harness.runner.workbench import Workbench
 from harness.types.cell import Cell, Failure
@@ -92,7 +93,8 @@ class _Watch:
         context = ForkServer()
         results, to_parent = context.Pipe(duplex=False)
         output, to_log = context.Pipe(duplex=False)
-        process = context.Process(target=_child, args=(self._job, template, make_bench, to_parent, to_log))
+        parcel = Parcel((self._job, template, make_bench))
+        process = context.Process(target=_child, args=(parcel, to_parent, to_log))
         with results, output:
             process.start()
             to_parent.close()
@@ -200,7 +202,7 @@ def _resident(pid: int | None) -> int:
 
 
 def _child(
-    job: Job, template: Template, make_bench: Callable[[], Workbench], results: Connection, output: Connection
+    parcel: Parcel[tuple[Job, Template, Callable[[], Workbench]]], results: Connection, output: Connection
 ) -> None:
     lead_group()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
@@ -211,6 +213,7 @@ def _child(
     faulthandler.enable()
     logging.basicConfig(stream=sys.stderr, format="%(message)s")
     logging.getLogger("harness").setLevel(logging.INFO)
+    job, template, make_bench = parcel.open()
     try:
         bench = make_bench()
     except HarnessError as error:

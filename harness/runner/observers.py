@@ -1,4 +1,7 @@
-"""Tells observers about finished cells; one that fails is told about once, and not called again."""
+"""Tells observers about finished cells; one that fails is told about once, and not called again.
+
+What all share is put back after every call.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Callable, Iterable
 from harness.errors import one_line
 from harness.progress import Reporter
 from harness.registry import Source
+from harness.shared_state import listed, preserved
 from harness.types.cell import Cell
 
 
@@ -16,14 +20,19 @@ class Observers:
     def __init__(self, observers: Iterable[tuple[Source, Callable[[Cell], None]]], report: Reporter) -> None:
         self._observers = list(observers)
         self._report = report
+        self._noted: set[Source] = set()
 
     def finished(self, cell: Cell) -> None:
         """Call every observer with a cell that was computed and stored."""
         for observer in list(self._observers):
             source, call = observer
             try:
-                call(cell)
+                with preserved() as changed:
+                    call(cell)
             except (Exception, SystemExit) as error:  # third-party code; a result does not depend on it
                 self._observers.remove(observer)
                 reason = f"{type(error).__name__}: {one_line(error)}"
                 self._report.note(f"{source} is not told about further cells: harness_cell_finished raised {reason}")
+            if changed and source not in self._noted:
+                self._noted.add(source)
+                self._report.note(f"{source} changed {listed(changed)} in harness_cell_finished; it was put back")

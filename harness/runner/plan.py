@@ -190,6 +190,8 @@ def plugins_of(request: Request, report: Reporter) -> registry.Registry:
             found.blame(name)
     for culprit in found.broken:
         report.note(f"left out: {culprit}")
+    for intrusion in found.intrusions:
+        report.note(str(intrusion))
     return found
 
 

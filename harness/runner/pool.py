@@ -20,6 +20,7 @@ from harness.processes import ForkServer
 from harness.prompts import Template
 from harness.runner.cell import run_cell
 from harness.runner.fork_server import end, lead_group
+from harness.runner.parcel import Parcel
 from harness.runner.plan import Job
 from harness.runner.workbench import Workbench
 from harness.types.cell import Cell, Failure
@@ -32,9 +33,10 @@ _template = Template()
 
 def run_here(jobs: Sequence[Job], template: Template, bench: Workbench) -> Iterator[Cell]:
     """Run jobs in this process, one after the other."""
-    with one_thread_per_operation(bench.device):
-        for job in jobs:
-            yield run_cell(job, template, bench)
+    for job in jobs:
+        with one_thread_per_operation(bench.device):  # for every cell: the one before may have changed it
+            cell = run_cell(job, template, bench)
+        yield cell
 
 
 def run_in_workers(
@@ -61,14 +63,14 @@ def _run(
 ) -> Generator[Cell, None, list[Job]]:
     """Run jobs until a worker is killed; what was in flight then is added to ``suspects``, the rest returned."""
     pool = ProcessPoolExecutor(
-        min(workers, len(jobs)), mp_context=ForkServer(), initializer=_start, initargs=(make_bench, template)
+        min(workers, len(jobs)), mp_context=ForkServer(), initializer=_start, initargs=(Parcel((make_bench, template)),)
     )
     todo, waiting = deque(jobs), dict[Future[Cell], Job]()
     try:
         # Few jobs are handed over at a time: after a crash only those are suspects, and Ctrl-C waits for none.
         while todo or waiting:
             while todo and len(waiting) < 2 * workers:
-                future = pool.submit(_work, todo[0])  # raises when a worker has just been killed: the job stays
+                future = pool.submit(_work, Parcel(todo[0]))  # raises when a worker has just been killed: the job stays
                 waiting[future] = todo.popleft()
             done, _ = wait(waiting, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
             if not done and not _looked_after(pool):
@@ -93,15 +95,16 @@ def _looked_after(pool: ProcessPoolExecutor) -> bool:
     return thread is None or bool(thread.is_alive())
 
 
-def _start(make_bench: Callable[[], Workbench], template: Template) -> None:
+def _start(start: Parcel[tuple[Callable[[], Workbench], Template]]) -> None:
     global _bench, _template
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     lead_group()
-    _bench, _template = make_bench(), template
+    make_bench, _template = start.open()
+    _bench = make_bench()
 
 
-def _work(job: Job) -> Cell:
+def _work(job: Parcel[Job]) -> Cell:
     if _bench is None:
         raise RuntimeError("the worker was not started")
     with one_thread_per_operation(_bench.device):
-        return run_cell(job, _template, _bench)
+        return run_cell(job.open(), _template, _bench)

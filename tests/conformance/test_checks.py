@@ -19,7 +19,7 @@ from harness.conformance.subject import Subject
 from harness.conformance.suite import run_check
 from harness.errors import FixedVocabulary, MethodError
 from harness.method import Method
-from harness.runner.shared_state import changes, snapshot
+from harness.shared_state import changes, snapshot
 
 from . import faulty
 from .faulty import Good, scores
@@ -55,7 +55,12 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
     ("global_state_untouched", faulty.DrawsFromShared, "changes Python's random state", "task.generator only"),
     ("global_state_untouched", faulty.IgnoresTheSeed, "changes torch's random state", "task.generator only"),
     ("global_state_untouched", faulty.ChangesFolder, "changes the working folder", "stays as it was found"),
-    ("global_state_untouched", faulty.RoundsEverybody, "changes torch's matmul precision", "stays as it was found"),
+    (
+        "global_state_untouched",
+        faulty.RoundsEverybody,
+        "changes torch's float32 matmul precision",
+        "stays as it was found",
+    ),
     (
         "same_seed_same_scores",
         faulty.IgnoresTheSeed,

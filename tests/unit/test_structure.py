@@ -19,6 +19,7 @@ TEXTS = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py")), ROOT / "setup.py", R
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness", "harness.errors", "harness.processes", "harness.progress"),
+    ("harness.global_settings", "harness.shared_state"),
     ("harness.prompts", "harness.files", "harness.metrics", "harness.matching", "harness.device"),
     ("harness.types",),
     ("harness.protocols", "harness.manifests"),

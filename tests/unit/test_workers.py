@@ -45,7 +45,7 @@ def test_no_job_is_lost_when_a_worker_is_killed_between_two(monkeypatch: pytest.
     monkeypatch.setattr(Executor, "calls", 0)
     jobs: Any = list(range(7))
     found: Any = list(pool.run_in_workers(jobs, Template(), lambda: None, workers=2))  # type: ignore[arg-type,return-value]
-    assert sorted(found) == jobs
+    assert sorted(parcel.open() for parcel in found) == jobs
 
 
 def test_a_pool_whose_own_thread_ended_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

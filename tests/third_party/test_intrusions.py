@@ -1,0 +1,93 @@
+"""A plugin that changes what all share: it is named, and changes no result, neither its own nor another's."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image, ImageFile
+
+from .installed import install
+
+MEDDLES = """
+from dataclasses import dataclass
+import torch
+from PIL import Image, ImageFile
+from harness.hookspecs import hookimpl
+from harness.method import Method
+
+ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = True, 10**9
+torch.set_grad_enabled(False)
+torch.set_default_dtype(torch.float64)
+torch.backends.cuda.enable_flash_sdp(False)
+
+@dataclass
+class Tells(Method):
+    \"\"\"Scores that tell what it found.\"\"\"
+
+    def fit(self, task):
+        flags = (torch.is_grad_enabled(), ImageFile.LOAD_TRUNCATED_IMAGES, torch.backends.cuda.flash_sdp_enabled())
+        self.found_ = [*map(int, flags), torch.empty(0).element_size()]
+        return self
+
+    def outcome(self):
+        return {"found": self.found_}
+
+    def scores(self, image, vocabulary):
+        return image[:, : len(vocabulary)] * torch.tensor(self.found_[:1]) + torch.zeros(len(image), len(vocabulary))
+
+@hookimpl
+def harness_register_methods(register):
+    register("tells", Tells)
+
+@hookimpl
+def harness_cell_finished(cell):
+    torch.set_grad_enabled(False)
+"""
+
+NOTE = "plugin 'meddles' (zoo-meddles 1.0) changed "
+AT_IMPORT = "torch's default dtype, torch's grad enabled, torch's sdp use flash and 2 more when it was imported"
+
+
+@pytest.fixture
+def half_read(world: Path, tmp_path: Path) -> Path:
+    """The small root with one scored image that ends too early."""
+    root = shutil.copytree(world, tmp_path / "half")
+    image = root / "Animals6_OOP" / "images" / "great_auk" / "006 cmyk.jpg"
+    image.write_bytes(image.read_bytes()[:-40])
+    return root
+
+
+def test_what_a_plugin_changes_is_put_back_and_named_and_changes_no_result(site, evaluate, half_read, tmp_path):
+    words = ("--plugin", "fsnl", "-p", "fsnl.epochs=1", "--data", half_read, "--workers", "1")
+    alone = evaluate(*words, "--out", tmp_path / "alone", "--cache", tmp_path / "one")
+    install(site, "meddles", MEDDLES)
+    answer = evaluate(*words, "--out", tmp_path / "beside", "--cache", tmp_path / "two")
+    assert (alone.code, answer.code) == (0, 0), answer.err
+    assert answer.out == alone.out
+    assert all(row["data"]["Animals"]["unreadable"] for row in answer.json["rows"])
+    assert answer.err.count(NOTE + AT_IMPORT) == 1
+    assert answer.err.count(NOTE + "torch's grad enabled in harness_cell_finished; it was put back") == 1
+    assert NOTE not in alone.err
+    assert (ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS != 10**9) == (False, True)
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        ("--workers", "1"),
+        pytest.param(("--workers", "2"), marks=pytest.mark.slow),
+        pytest.param(("--isolate",), marks=pytest.mark.slow),
+    ],
+)
+def test_a_process_that_imports_a_plugin_puts_back_what_it_changes(site, evaluate, tmp_path, how):
+    install(site, "meddles", MEDDLES)
+    answer = evaluate("--plugin", "tells", "--baseline", "none", "--seeds", "1,2", *how)
+    assert answer.code == 0, answer.err
+    cells = [path.read_text() for path in (tmp_path / "results").glob("cells/*/*.json")]
+    assert len(cells) == 2
+    for cell in cells:
+        assert [int(n) for n in cell.split('"found": [')[1].split("]")[0].split(",")] == [1, 0, 1, 4]
