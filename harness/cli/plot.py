@@ -116,7 +116,6 @@ def tsne(
     """A domain's test features in the plane, IP and OOP told apart (the paper's Figure 3)."""
     from harness.cli import console
     from harness.cli.choices import settings
-    from harness.features.views import CROP
     from harness.plots.tsne import plot_tsne
     from harness.runner.plan import make_plan
     from harness.runner.request import MethodChoice, Request
@@ -132,7 +131,7 @@ def tsne(
     report = console.reporter()
     plan = make_plan(request, report)
     bench = Workbench(plan.resolved, plan.device, plan.domains, plan.cache, workers, plan.protocol.decoding)
-    bench.encode([(domain, None, 1, CROP)], report)
+    bench.encode(plan.jobs, report)
     scored = bench.scored(domain)
     features = {}
     for side in sorted(scored):  # ip first: the triangles of oop lie on top

@@ -107,8 +107,7 @@ def _run(
     place = (plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
     make_bench = partial(Workbench, *place, plan.protocol.decoding, plan.protocol.features.unit_rows)
     bench = make_bench()
-    draws = ((job.spec.domain, job.manifest, job.views, job.method.crop) for job in pending)
-    bench.encode(draws, report, ((job.spec.domain, pool) for job in pending for pool in job.pools))
+    bench.encode(pending, report)
     unreadable |= bench.encoder.unreadable
     template = plan.protocol.template
     finished: Iterator[tuple[Cell, bytes]]

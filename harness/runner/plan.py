@@ -25,13 +25,13 @@ from harness.parameters import require_located
 from harness.plugin_memory import remember
 from harness.progress import Reporter
 from harness.runner.domain import DomainData
-from harness.runner.draws import Draws
+from harness.runner.draws import Draws, parts_read
 from harness.runner.reading import domain_names, miniature_data, read_domains
 from harness.runner.request import MethodChoice, Request
 from harness.types.cell import ONCE, Cell, DatasetRecord, MethodRecord, Spec
 from harness.types.leaderboard import RowFailure
 from harness.types.manifest import Manifest
-from harness.types.split import TrainOn
+from harness.types.split import Part, TrainOn
 from harness.types.task import Pool
 
 DEFAULT_BACKBONE = ("ViT-B-16", "laion400m_e32")
@@ -59,16 +59,16 @@ class Job:
     train_on: TrainOn = "oop"
 
     @property
-    def views(self) -> int:
-        """Views of the support images that will be asked for."""
-        return self.method.views if self.manifest is not None else 1
+    def draws(self) -> tuple[tuple[Part, int], ...]:
+        """Parts of the draw that will be asked for, with the number of views of each."""
+        return tuple(parts_read(self.method).items()) if self.manifest is not None else ()
 
     @property
     def pools(self) -> tuple[Pool | Literal["ip"], ...]:
-        """Pools of images that will be asked for."""
-        needs = self.method.needs
-        unlabeled: tuple[Pool | Literal["ip"], ...] = (self.method.pool,) if needs.unlabeled else ()
-        return (*unlabeled, "ip") if needs.ip else unlabeled
+        """Pools of images that will be asked for; clusters are made of the scored images."""
+        needs, scoring = self.method.needs, self.scoring
+        pools: tuple[Pool | Literal["ip"], ...] = (self.method.pool,) if needs.unlabeled and scoring == "names" else ()
+        return (*pools, "ip") if needs.ip and scoring != "clusters" else pools
 
 
 @dataclass(frozen=True)

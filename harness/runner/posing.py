@@ -10,6 +10,7 @@ import torch
 from harness.errors import DataError, NotApplicable
 from harness.method import Method
 from harness.prompts import Template
+from harness.runner.draws import parts_read
 from harness.runner.workbench import Workbench
 from harness.types.cell import Spec
 from harness.types.manifest import Manifest
@@ -70,10 +71,8 @@ def pose(
     if manifest is None:
         return task, lost
     given: dict[str, Support] = {}
-    for part, need, views in (("train", needs.includes("support"), method.views), ("val", needs.validation, 1)):
-        if not need:
-            continue
-        picks = manifest.of_part(part)  # type: ignore[arg-type]
+    for part, views in parts_read(method).items():
+        picks = manifest.of_part(part)
         if not picks:
             raise DataError(f"the draw has no {part} image, and {spec.method.name} needs some")
         features, readable = bench.drawn(spec.domain, picks, views, method.crop, train_on)

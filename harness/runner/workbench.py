@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -24,6 +24,9 @@ from harness.types.labels import UNREADABLE
 from harness.types.manifest import Manifest, Pick
 from harness.types.split import Split, TrainOn, nfc
 from harness.types.task import Pool
+
+if TYPE_CHECKING:
+    from harness.runner.plan import Job
 
 
 class Workbench:
@@ -88,39 +91,22 @@ class Workbench:
         self, domain: str, picks: tuple[Pick, ...], views: int, crop: float = CROP, train_on: TrainOn = "oop"
     ) -> tuple[Features, list[int]]:
         """Features of drawn images with v views, and the positions of the readable ones among the picks."""
-        data = self.domains[domain]
-        sources = [_drawn_source(data, pick, train_on) for pick in picks]
+        sources = [_drawn_source(self.domains[domain], pick, train_on) for pick in picks]
         image, readable = self.encoder.features(sources, views, crop)
         label = torch.tensor([picks[i].label for i in readable], device=self.device)
         there = set(readable)
         return Features(image, label, tuple(s.path for i, s in enumerate(sources) if i not in there)), readable
 
-    def encode(
-        self,
-        wanted: Iterable[tuple[str, Manifest | None, int, float]],
-        report: Reporter,
-        pools: Iterable[tuple[str, Pool | Literal["ip"]]] = (),
-    ) -> None:
-        """Encode all that the given (domain, draw, views, crop) and (domain, pool) will ask for, with progress.
+    def encode(self, jobs: Iterable[Job], report: Reporter) -> None:
+        """Encode all that jobs will ask for, and nothing else, with progress.
 
         Raises:
             StorageError: the cache cannot be written.
         """
         # By bytes and by name: the same bytes are encoded once, and when they are no image, all their names are told.
         per_view: dict[tuple[int, float], dict[tuple[str, str], Source]] = {}
-        for domain, manifest, views, crop in wanted:
-            data = self.domains[domain]
-            for split in data.scored.values():
-                for source in _sources(data, split):
-                    per_view.setdefault((0, CROP), {})[source.sha256, source.path] = source
-            for pick in manifest.picks if manifest else ():
-                source = _drawn_source(data, pick, manifest.side if manifest else "oop")
-                for view in range(views):
-                    per_view.setdefault((view, crop if view else CROP), {})[source.sha256, source.path] = source
-        for domain, name in pools:
-            pool = _pool_split(self.domains[domain], name)
-            for source in _sources(self.domains[domain], pool) if pool is not None else ():
-                per_view.setdefault((0, CROP), {})[source.sha256, source.path] = source
+        for (view, crop), found in self._wanted(jobs):
+            per_view.setdefault((view, crop), {}).update({(s.sha256, s.path): s for s in found})
         missing = {key: _missing(self.store, *key, {d for d, _ in sources}) for key, sources in per_view.items()}
         total = sum(map(len, missing.values()))
         with report.stage("encoding images", total, "images") if total else nullcontext() as advance:
@@ -128,6 +114,25 @@ class Workbench:
                 todo = [s for (d, _), s in sources.items() if d in missing[number, crop] or d == UNREADABLE]
                 self.encoder.ensure(todo, number, advance, crop)
         self.store.touch()
+
+    def _wanted(self, jobs: Iterable[Job]) -> Iterator[tuple[tuple[int, float], list[Source]]]:
+        """((view, crop), images) that jobs will ask for; what several of them ask for comes once."""
+        domains, pools, draws = dict[str, None](), dict[tuple[str, Any], None](), dict[tuple[Any, ...], Manifest]()
+        for job in jobs:
+            domain = job.spec.domain
+            domains[domain] = None
+            pools |= {(domain, pool): None for pool in job.pools}
+            if job.manifest is not None:
+                named = (job.spec.manifest, job.method.crop)
+                draws |= {(domain, part, views, *named): job.manifest for part, views in job.draws}
+        splits = [(domain, split) for domain in domains for split in self.domains[domain].scored.values()]
+        splits += [(domain, split) for domain, pool in pools if (split := _pool_split(self.domains[domain], pool))]
+        for domain, split in splits:
+            yield (0, CROP), _sources(self.domains[domain], split)
+        for (domain, part, views, _, crop), manifest in draws.items():
+            sources = [_drawn_source(self.domains[domain], pick, manifest.side) for pick in manifest.of_part(part)]
+            for view in range(views):
+                yield (view, crop if view else CROP), sources
 
     def features(self, domain: str, split: Split) -> Features:
         """Test views of the images of a part, or of a choice of its items, in the same kind of order.

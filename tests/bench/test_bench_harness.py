@@ -60,8 +60,7 @@ def request_(world, tmp_path_factory):
 def planned(request_):
     plan = make_plan(replace(request_, methods=tuple(MethodChoice(name) for name in METHODS)), Silent())
     bench = Workbench(plan.resolved, "cpu", plan.domains, plan.cache, workers=2)
-    draws = ((job.spec.domain, job.manifest, job.views, job.method.crop) for job in plan.jobs)
-    bench.encode(draws, Silent(), ((job.spec.domain, pool) for job in plan.jobs for pool in job.pools))
+    bench.encode(plan.jobs, Silent())
     return plan, bench
 
 
