@@ -6,7 +6,10 @@ Only the command line turns them into text and exit codes. Any other exception i
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
+from pathlib import PurePath
+from types import FrameType
 
 
 class HarnessError(Exception):
@@ -69,6 +72,24 @@ def one_line(error: object) -> str:
     except Exception as another:
         text = f"its text cannot be had: {type(another).__name__}"
     return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def raised_in(error: BaseException, package: str) -> str:
+    """The last two places of a package's own code that an error came through: ``acme/clip.py:41 in fit``.
+
+    A file is named from the package on, and by no folder of this machine. Empty if no code of the package took part.
+    """
+    frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__) if _package(frame) == package]
+    return ", ".join(f"{_file(frame)}:{line} in {frame.f_code.co_name}" for frame, line in frames[-2:])
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+
+
+def _file(frame: FrameType) -> str:
+    path, depth = PurePath(frame.f_code.co_filename), str(frame.f_globals["__name__"]).count(".") + 1
+    return "/".join(path.parts[-depth - (path.name == "__init__.py") :])
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:

@@ -6,7 +6,8 @@ without the line it is 1. The number is ``harness.method.CONTRACT``: a plugin ma
 
 The functions that register are called when the plugin is loaded, which a command does at most a few times: they
 register and do nothing else. An exception makes the whole plugin unusable and is shown by ``harness plugins``; other
-plugins are not affected.
+plugins are not affected. Settings that all code of a process shares (torch's, numpy's, Pillow's, the working folder)
+are put back after the import and after every hook, and a note names the plugin that changed one.
 """
 
 from __future__ import annotations

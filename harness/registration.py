@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 import pluggy
 
 from harness import hookspecs
-from harness.errors import HarnessError, PluginError, one_line
+from harness.errors import HarnessError, PluginError, one_line, raised_in
 from harness.method import CONTRACT, Method, build
 from harness.plugin_source import NO_MODULE, contract, module_of, other_contract
 from harness.shared_state import preserved
@@ -77,13 +77,13 @@ def _collect(point: EntryPoint) -> Offers:
         raise PluginError(NO_MODULE)
     _require_contract(contract(point.module))  # before the import, which may need what only another contract has
     with contextlib.redirect_stdout(sys.stderr):
-        with _explained("failed to import"):
+        with _explained("failed to import", point):
             module = point.load()
         _require_contract(getattr(module, "harness_contract", CONTRACT))
         manager = pluggy.PluginManager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs)
         offers = Offers()
-        with _explained("failed to register"):
+        with _explained("failed to register", point):
             manager.register(module, point.name)
             manager.check_pending()
             manager.hook.harness_register_methods(register=_Methods(offers))
@@ -106,7 +106,7 @@ def _require_contract(number: object) -> None:
 
 
 @contextlib.contextmanager
-def _explained(what: str) -> Iterator[None]:
+def _explained(what: str, point: EntryPoint) -> Iterator[None]:
     try:
         yield
     except PluginError:
@@ -114,7 +114,8 @@ def _explained(what: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:  # third-party code may do anything
         text = one_line(error)
         reason = text if isinstance(error, ImportError) and text else f"{type(error).__name__}: {text}"
-        raise PluginError(f"{what}: {reason}") from error
+        where = raised_in(error, point.module.partition(".")[0])
+        raise PluginError(f"{what}: {reason}" + (f" ({where})" if where else "")) from error
 
 
 @dataclass

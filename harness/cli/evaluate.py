@@ -135,6 +135,8 @@ def evaluate(
     with only_results():
         came = run(request, report)
     outcome.show(came, json)
+    if context.obj:  # --traceback
+        outcome.show_logs(came)
     return 0 if came.whole else 1
 
 

@@ -196,7 +196,7 @@ def execute(arguments: list[str]) -> int:
     show_traceback = "--traceback" in arguments
     try:
         # --traceback is taken anywhere on the line: people add it at the end.
-        code: Any = app([a for a in arguments if a != "--traceback"], standalone_mode=False)
+        code: Any = app([a for a in arguments if a != "--traceback"], standalone_mode=False, obj=show_traceback)
     except KeyboardInterrupt:
         return _stopped()
     except HarnessError as error:

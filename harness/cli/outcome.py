@@ -66,6 +66,12 @@ def show(outcome: Outcome, json: bool) -> None:
     err.print(f"{done}; leaderboard: {outcome.file}", markup=False)
 
 
+def show_logs(outcome: Outcome) -> None:
+    """Show what failed cells printed, with their tracebacks."""
+    for log in outcome.logs:
+        console.err().print(f"{log}:\n{log.read_text(errors='replace')}", markup=False, highlight=False, soft_wrap=True)
+
+
 def _wide(names: Names, rows: Sequence[Row], domains: Sequence[str]) -> object:
     """One table of all rows; where they are of several shots, a column says of how many."""
     shots = {row.shots for row in rows if row.shots}

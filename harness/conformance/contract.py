@@ -9,6 +9,7 @@ from typing import Any
 from harness.conformance.subject import WORLD, Subject
 from harness.errors import FixedVocabulary, HarnessError, MethodError, one_line
 from harness.method import build, parameters
+from harness.runner.judged import report_of
 from harness.types.cell import MethodRecord
 from harness.types.task import Task
 
@@ -128,6 +129,14 @@ def declared_needs(subject: Subject) -> None:
     if unread:
         hint = f"take {unread[0]} out of its needs: they are columns of the leaderboard"
         raise MethodError(f"{subject.name} declares {unread[0]} and fit never reads it", hint)
+
+
+def report_can_be_kept(subject: Subject) -> None:
+    """``outcome`` is a dictionary that JSON can keep, and ``trainable`` a whole number; runs leave out what is not."""
+    _, _, remarks = report_of(subject.fitted(), subject.name)
+    if remarks:
+        hint = "return plain numbers and texts from outcome, and a whole number from trainable"
+        raise MethodError(remarks[0], hint)
 
 
 class WatchedTask(Task):

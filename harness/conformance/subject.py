@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import replace
-from pathlib import Path
 
 from torch import Tensor
 
 from harness.conformance.backbone import tiny_text
 from harness.conformance.world import World
-from harness.errors import FixedVocabulary, MethodError, one_line
+from harness.errors import FixedVocabulary, MethodError, one_line, raised_in
 from harness.features.encode import one_thread_per_operation
 from harness.method import Method
 from harness.scores import ask_scores
@@ -99,9 +97,9 @@ class Subject:
     def raised(self, function: str, error: BaseException, when: str = "") -> MethodError:
         """The sentence for an exception out of a method."""
         message = f"{self.name}.{function} raised {type(error).__name__}{_when(when)}: {one_line(error)}"
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"it came from line {last.lineno} of {Path(last.filename).name}"
-        hint = getattr(error, "hint", None) or f"{where}; the contract is in harness/method.py"
+        where = raised_in(error, self.cls.__module__.partition(".")[0])
+        came = f"it came from {where}; " if where else ""
+        hint = getattr(error, "hint", None) or f"{came}the contract is in harness/method.py"
         return MethodError(message, hint)
 
 

@@ -24,6 +24,7 @@ CHECKS: Mapping[str, Check] = {
         contract.scores_before_fit_raise,
         contract.learned_names_end_in_underscore,
         contract.declared_needs,
+        contract.report_can_be_kept,
         scoring.finite_scores,
         hygiene.inputs_untouched,
         hygiene.global_state_untouched,

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import time
+import traceback
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.device import wait
-from harness.errors import HarnessError, MethodError, NotApplicable, one_line
+from harness.errors import HarnessError, MethodError, NotApplicable, one_line, raised_in
 from harness.leaderboard.predictions import Columns, digest, pack
 from harness.method import Method
 from harness.metrics import judge, judge_discovery
 from harness.prompts import Template
 from harness.runner.clustering import cluster_images
-from harness.runner.judged import Judged, plain, whole
+from harness.runner.judged import Judged, report_of
 from harness.runner.memory import peaks, start_measuring
 from harness.runner.posing import pose
 from harness.runner.scoring import ask, reference
@@ -29,9 +29,6 @@ from harness.types.split import TrainOn
 
 if TYPE_CHECKING:
     from harness.runner.plan import Job
-
-LOG = logging.getLogger(__name__)
-"""Where a failing method's traceback goes; nobody listens unless the cell runs in a process of its own."""
 
 
 def run_cell(job: Job, template: Template, bench: Workbench) -> Cell:
@@ -51,14 +48,11 @@ def run_cell(job: Job, template: Template, bench: Workbench) -> Cell:
     except NotApplicable as answer:
         return Cell(spec=spec, failure=Failure(kind="not applicable", reason=answer.message))
     except HarnessError as error:
-        LOG.info("%s failed", spec.method.name, exc_info=True)
-        return Cell(spec=spec, failure=Failure(kind="error", reason=error.message))
+        return _failed(job, error, error.message)
     except BaseException as error:  # a method is foreign code, and may even call sys.exit
         if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             raise  # Ctrl-C; in workers that is ignored, and the method itself has raised this
-        LOG.info("%s failed", spec.method.name, exc_info=True)
-        reason = f"{spec.method.name} raised {type(error).__name__}: {one_line(error)[:300]}"
-        return Cell(spec=spec, failure=Failure(kind="error", reason=reason))
+        return _failed(job, error, f"{spec.method.name} raised {type(error).__name__}: {one_line(error)[:300]}")
     cost = Cost(
         fit_seconds=found.fit_seconds,
         score_seconds=found.score_seconds,
@@ -73,12 +67,21 @@ def run_cell(job: Job, template: Template, bench: Workbench) -> Cell:
         not_applicable=found.not_applicable,
         images=found.images,
         outcome=found.outcome,
+        remarks=tuple(found.remarks),
         unreadable=tuple(sorted(found.unreadable)),
         revision=bench.domains[spec.domain].revision,
         predictions=digest(content),
         cost=cost,
         answers=content,
     )
+
+
+def _failed(job: Job, error: BaseException, reason: str) -> Cell:
+    """The cell of a method that failed: why, and where in the code of its own package."""
+    where = raised_in(error, type(job.method).__module__.partition(".")[0])
+    failure = Failure(kind="error", reason=f"{reason} ({where})" if where else reason)
+    trace = "".join(traceback.format_exception(error))
+    return Cell(spec=job.spec, failure=failure, trace=f"{job.spec.method.name} failed\n{trace}")
 
 
 def name_images(
@@ -106,7 +109,7 @@ def name_images(
     if fitted is not method:
         raise MethodError(f"{name}.fit returned {type(fitted).__name__}; fit must return self")
     names = {side: split.names for side, split in data.scored.items()}
-    outcome = plain(method.outcome(), name)
+    outcome, trainable, remarks = report_of(method, name)
     of_pool, clusters = _discovered(spec, method, bench)
     before = reference(task, scored, names)
     answers = ask(method, name, scored, names, data.hint)
@@ -124,9 +127,10 @@ def name_images(
         outcome=outcome,
         fit_seconds=fitted_at - begin,
         score_seconds=time.perf_counter() - fitted_at,
-        trainable=whole(method.trainable(), name),
+        trainable=trainable,
         per_class=per_class,
         not_applicable=answers.not_applicable,
+        remarks=remarks,
     )
 
 

@@ -15,7 +15,7 @@ from harness.errors import MethodError, NotApplicable
 from harness.method import Method
 from harness.metrics import judge_clusters, judge_mixed_clusters
 from harness.prompts import Template
-from harness.runner.judged import Judged, plain, whole
+from harness.runner.judged import Judged, report_of
 from harness.runner.posing import blank_task
 from harness.runner.workbench import Workbench
 from harness.types.cell import Spec
@@ -90,8 +90,9 @@ def _of_sides(
     if answered.shape != cluster.shape or answered.min() < 0:
         raise MethodError(f"{name}.discovery must give every one of {len(order)} images a cluster")
     cluster[order] = answered
-    result.outcome["+".join(sides)] = plain(own.outcome(), name)
-    result.trainable += whole(own.trainable(), name)
+    result.outcome["+".join(sides)], learned, remarks = report_of(own, name)
+    result.trainable += learned
+    result.remarks += remarks
     result.fit_seconds += fitted - begin
     result.score_seconds += time.perf_counter() - fitted
     ends = np.cumsum([len(scored[side].sha256) for side in sides])

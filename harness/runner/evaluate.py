@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.files import save
@@ -36,6 +37,7 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
     pending = [job for job in plan.jobs if job.spec.key not in known]
     cells = dict(known)
     unreadable: dict[str, str] = {}
+    logs: list[Path] = []
     observers = Observers(plan.observers, report)
     for job in plan.jobs:  # first: no cell rests on what is not there
         if job.manifest is not None:
@@ -46,10 +48,13 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
         for cell, log in _run(plan, pending, request, report, unreadable):
             cell = ledger.put(cell)
             cells[cell.spec.key] = cell
+            where = f"{cell.spec.method.name} on {cell.spec.domain}, {cell.spec.shots} shots, seed {cell.spec.seed}"
             if cell.failure is not None and cell.failure.kind == "error":
-                where = f"{cell.spec.method.name} on {cell.spec.domain}, {cell.spec.shots} shots, seed {cell.spec.seed}"
-                kept = f" (log: {ledger.put_log(cell.spec.key, log)})" if log else ""
-                report.note(f"failed: {where}: {cell.failure.reason}{kept}")
+                if log := log or (cell.trace or "").encode(errors="backslashreplace"):
+                    logs.append(ledger.put_log(cell.spec.key, log))
+                report.note(f"failed: {where}: {cell.failure.reason}{f' (log: {logs[-1]})' if log else ''}")
+            for remark in cell.remarks:
+                report.note(f"{where}: {remark}; its metrics stand")
             observers.finished(cell)
     except BaseException:  # Ctrl-C, or a full disk: what is finished is shown all the same
         with contextlib.suppress(HarnessError):
@@ -58,7 +63,7 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
     _write_all(ledger, plan)
     wanted = {(domain, seed) for domain in plan.domains for seed in request.seeds}
     ran = assemble(cells.values(), wanted, plan.lost)
-    return Outcome(ran, ledger.root / BOARD, len(pending), len(known), unreadable)
+    return Outcome(ran, ledger.root / BOARD, len(pending), len(known), unreadable, tuple(logs))
 
 
 def _write_all(ledger: Ledger, plan: Plan) -> None:

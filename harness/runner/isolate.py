@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import logging
 import multiprocessing
 import os
 import signal
@@ -211,8 +210,6 @@ def _child(
     output.close()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # the last words before a crash are kept
     faulthandler.enable()
-    logging.basicConfig(stream=sys.stderr, format="%(message)s")
-    logging.getLogger("harness").setLevel(logging.INFO)
     job, template, make_bench = parcel.open()
     try:
         bench = make_bench()
@@ -223,5 +220,6 @@ def _child(
         results.send_bytes(b"ready")
         with one_thread_per_operation(bench.device):
             cell = run_cell(job, template, bench)
+        print(cell.trace or "", end="", file=sys.stderr, flush=True)  # into the log, after what the method printed
     results.send_bytes(cell.model_dump_json().encode())
     results.send_bytes(cell.answers or b"")

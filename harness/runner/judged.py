@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import MethodError
+from harness.errors import MethodError, one_line
+from harness.method import Method
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass
@@ -23,6 +27,7 @@ class Judged:
         images: scored images of each side.
         unreadable: images that could not be decoded.
         outcome: what the method tells of its fit.
+        remarks: what of this could not be kept.
         fit_seconds: in ``fit``.
         score_seconds: for everything after it.
         trainable: numbers that were learned.
@@ -40,19 +45,40 @@ class Judged:
     trainable: int
     per_class: dict[str, tuple[float | None, ...]] = field(default_factory=dict)
     not_applicable: str | None = None
+    remarks: list[str] = field(default_factory=list)
+
+
+def report_of(method: Method, name: str) -> tuple[dict[str, Any], int, list[str]]:
+    """What a fitted method reports of itself: its outcome, the numbers it learned, and what is wrong with either.
+
+    A report is no result: what is wrong with it is remarked and left out, and the metrics stand.
+    """
+    remarks: list[str] = []
+
+    def ask(what: str, answer: Callable[[], _Answer], instead: _Answer) -> _Answer:
+        try:
+            return answer()
+        except MethodError as error:
+            remarks.append(error.message)
+        except (Exception, SystemExit) as error:
+            remarks.append(f"{name}.{what} raised {type(error).__name__}: {one_line(error)[:300]}")
+        return instead
+
+    outcome: dict[str, Any] = ask("outcome", lambda: plain(method.outcome(), name), {})
+    return outcome, ask("trainable", lambda: whole(method.trainable(), name), 0), remarks
 
 
 def plain(outcome: Any, name: str) -> dict[str, Any]:
-    """What a method tells of its fit, as it will be read back.
+    """What a method tells of its fit, as it will be read back; NaN and infinity, which JSON lacks, become words.
 
     Raises:
         MethodError: it is no dictionary, or cannot be kept as JSON.
     """
     try:
-        text = json.dumps(outcome, allow_nan=False, ensure_ascii=False)
+        text = json.dumps(outcome, ensure_ascii=False)
         text.encode()  # half a surrogate pair is text to Python, and to no file
-        made = json.loads(text)
-    except (TypeError, ValueError) as error:
+        made = json.loads(text, parse_constant=lambda word: str(float(word)))
+    except (TypeError, ValueError, RecursionError) as error:
         raise MethodError(f"{name}.outcome cannot be kept as JSON: {error}", "return plain numbers and texts") from None
     if not isinstance(made, dict):
         raise MethodError(f"{name}.outcome returned {type(outcome).__name__}; it must be a dictionary")

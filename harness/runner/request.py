@@ -83,6 +83,7 @@ class Outcome:
         computed: cells that were run now.
         reused: cells that were known.
         unreadable: image -> reason, for images that could not be decoded.
+        logs: what failed cells printed, and their tracebacks.
     """
 
     leaderboard: Leaderboard
@@ -90,6 +91,7 @@ class Outcome:
     computed: int
     reused: int
     unreadable: Mapping[str, str]
+    logs: tuple[Path, ...] = ()
 
     @property
     def whole(self) -> bool:

@@ -209,11 +209,18 @@ class Cell(Record):
     outcome: Annotated[dict[str, Any], BeforeValidator(_as_json)] = Field(
         default={}, description="what the method tells of its fit, in its own words"
     )
+    remarks: tuple[str, ...] = Field(default=(), description="what of the method's own report is left out, and why")
     unreadable: tuple[str, ...] = Field(default=(), description="images that could not be decoded")
     revision: str | None = Field(default=None, description="of the data set, where a download wrote it down")
     predictions: str | None = Field(default=None, description="sha256 of the file with the predicted columns")
     failure: Failure | None = None
     cost: Cost | None = None
+    trace: str | None = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="a failure's traceback on its way to a log; not written",
+    )
     answers: bytes | None = Field(
         default=None, exclude=True, repr=False, description="that file's content on its way to the ledger; not written"
     )

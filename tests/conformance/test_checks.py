@@ -38,6 +38,8 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
     ("declared_needs", faulty.ReadsUndeclared, "reads task.validation and did not declare it", "validation=True"),
     ("declared_needs", faulty.ReadsPrivate, "reads task._validation", "not part of the contract"),
     ("declared_needs", faulty.DeclaresTooMuch, "declares validation and fit never reads it", "take validation out"),
+    ("report_can_be_kept", faulty.ReportsATensor, "outcome cannot be kept as JSON", "plain numbers and texts"),
+    ("report_can_be_kept", faulty.CountsInWords, "trainable returned 'many'", "a whole number from trainable"),
     ("finite_scores", scores(lambda s: s.log() * float("nan")), "returned NaN or infinity", "learning rate"),
     ("finite_scores", scores(lambda s: s[:, 1:]), "returned (40, 4) for 40 images", "one column per name"),
     ("finite_scores", scores(lambda s: s.squeeze(0)), "returned (5,) for 1 images", "return (1, 5)"),

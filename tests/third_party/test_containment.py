@@ -37,7 +37,6 @@ ISOLATED = {
 HERE = {name: ISOLATED[name] for name in ("raises", "sys_exits", "returns_nan", "returns_wrong_shape")} | {
     "mumbles": "mumbles raised ValueError: \N{REPLACEMENT CHARACTER}[31mred \N{REPLACEMENT CHARACTER}",
     "is_mute": "is_mute raised NoWords: its text cannot be had: RuntimeError",
-    "miscounts": "miscounts.trainable returned 'many'",
 }
 """Method -> the beginning of its reason, without --isolate."""
 
@@ -139,6 +138,30 @@ def test_without_isolation_exceptions_and_bad_scores_are_contained(zoo, evaluate
     for name, reason in HERE.items():
         assert failed(found[name], reason), name
     assert found["tame"]["complete"]
+
+
+def test_a_report_that_cannot_be_kept_costs_no_result(zoo, evaluate):
+    answer = evaluate("--plugin", "miscounts", "--workers", "1")
+    assert answer.code == 0
+    assert rows(answer)["miscounts"]["mean"] == rows(answer)["zero_shot"]["mean"]
+    assert "miscounts on Animals, 0 shots, seed 1: miscounts.trainable returned 'many'; its metrics stand" in answer.err
+
+
+@pytest.mark.parametrize("how", [("--workers", "1"), pytest.param(("--isolate",), marks=pytest.mark.slow)])
+def test_a_failure_says_where_in_the_methods_own_code_and_keeps_its_traceback(zoo, evaluate, tmp_path, how):
+    answer = evaluate("--plugin", "raises", "--baseline", "none", *how, "--traceback")
+    (failure,) = rows(answer)["raises"]["failures"]
+    lines = (zoo / "animals.py").read_text().splitlines()
+    fits = 1 + lines.index("        self.misbehave()")
+    raises = 2 + lines.index('        print("about to raise")')
+    where = f"animals.py:{fits} in fit, animals.py:{raises} in misbehave"
+    assert failure["reason"] == f"raises raised ValueError: the moon is in the wrong place ({where})"
+    (log,) = (tmp_path / "results").glob("cells/*/*.failed.log")
+    trace = log.read_text()
+    assert "raises failed\nTraceback (most recent call last):\n" in trace
+    assert f"(log: {log})" in answer.err
+    assert answer.err.count(trace) == 1, "--traceback shows it"
+    assert str(zoo) not in (tmp_path / "results" / "leaderboard.json").read_text()
 
 
 @pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
+import sys
+from pathlib import Path
 
 import pytest
 
 from harness import errors
-from harness.errors import DataError, HarnessError, closest, one_line, unknown_name
+from harness.errors import DataError, HarnessError, closest, one_line, raised_in, unknown_name
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, HarnessError)]
 
@@ -33,3 +36,25 @@ def test_an_unknown_name_suggests_the_nearest_or_lists_all() -> None:
 def test_what_an_exception_says_is_one_printable_line() -> None:
     assert one_line(ValueError("the moon is\n\tin the wrong place")) == "the moon is in the wrong place"
     assert one_line("\x1b[31mrot \udc80 Fuß") == "\N{REPLACEMENT CHARACTER}[31mrot \N{REPLACEMENT CHARACTER} Fuß"
+
+
+def test_the_place_of_an_error_is_in_the_code_of_the_package_and_names_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "import json\n\ndef outer(text):\n    return inner(text)\n\ndef inner(text):\n    return json.loads(text)\n"
+    for name in ("acme/__init__.py", "acme/clip/__init__.py", "acme/clip/deep.py", "acme_alone.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for module, file in (
+        ("acme", "acme/__init__.py"),
+        ("acme.clip", "acme/clip/__init__.py"),
+        ("acme.clip.deep", "acme/clip/deep.py"),
+        ("acme_alone", "acme_alone.py"),
+    ):
+        with pytest.raises(ValueError, match="Expecting value") as error:
+            importlib.import_module(module).outer("")
+        package = module.partition(".")[0]
+        assert raised_in(error.value, package) == f"{file}:4 in outer, {file}:7 in inner"
+        assert raised_in(error.value, "another") == ""
+        monkeypatch.delitem(sys.modules, module)

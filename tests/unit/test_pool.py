@@ -177,21 +177,49 @@ def test_a_perfect_clustering_with_shuffled_ids_is_judged_perfect(place):
     assert (wrong.metrics["named_acc"], wrong.metrics["cluster_acc"]) == (0.0, 1.0)
 
 
+def test_a_discovery_that_cannot_be_judged_is_a_failed_cell(place):
+    made = cell(place, answer=Discovery(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long)))
+    assert "discovery: " in made.failure.reason
+
+
+class Mute:
+    """Raises when it is asked whether it is empty."""
+
+    def __bool__(self) -> bool:
+        raise KeyError("oops")
+
+
+CIRCLE: dict[str, Any] = {}
+CIRCLE["self"] = CIRCLE
+
+
 @pytest.mark.parametrize(
-    ("parameters", "reason"),
+    ("parameters", "remark"),
     [
         ({"told": {"x": torch.ones(1)}}, "outcome cannot be kept as JSON"),
-        ({"told": {"x": float("nan")}}, "outcome cannot be kept as JSON"),
         ({"told": {"x": "\ud800"}}, "outcome cannot be kept as JSON"),
+        ({"told": CIRCLE}, "outcome cannot be kept as JSON"),
         ({"told": [1]}, "outcome returned list"),
+        ({"told": Mute()}, "outcome raised KeyError: 'oops'"),
         ({"number": -1}, "trainable returned -1"),
         ({"number": 1.5}, "trainable returned 1.5"),
-        ({"answer": Discovery(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long))}, "discovery: "),
     ],
 )
-def test_a_report_that_cannot_be_kept_or_judged_is_a_failed_cell(place, parameters, reason):
-    made = cell(place, **parameters)
-    assert reason in made.failure.reason
+@pytest.mark.parametrize("run", [cell, lambda place, **given: clustered(place, **given)], ids=["names", "clusters"])
+def test_a_report_that_cannot_be_kept_is_remarked_and_the_metrics_stand(place, run, parameters, remark):
+    good, made = run(place), run(place, **parameters)
+    assert made.failure is None
+    assert remark in made.remarks[0]
+    assert (made.metrics, made.predictions, good.remarks) == (good.metrics, good.predictions, ())
+    assert made.cost.trainable == 0 if "number" in parameters else made.outcome in ({}, {"oop": {}, "ip": {}})
+
+
+def test_numbers_that_json_lacks_are_kept_as_words(place):
+    told = {"loss": float("nan"), "bound": [float("inf"), -float("inf")], "rounds": 3}
+    made = cell(place, told=told)
+    assert made.outcome == {"loss": "nan", "bound": ["inf", "-inf"], "rounds": 3}
+    assert type(made).model_validate_json(made.model_dump_json()).outcome == made.outcome
+    assert (made.failure, made.remarks) == (None, ())
 
 
 @dataclass
@@ -201,6 +229,7 @@ class Clustering(Pooled):
     needs = Needs(unlabeled=True, clusters=True)
     cluster: int = 0
     other: bool = False
+    number: Any = 3
 
     def fit(self, task: Task) -> Any:
         time.sleep(0.02)
@@ -213,11 +242,13 @@ class Clustering(Pooled):
         return Discovery(self.found_, torch.zeros(0, dtype=torch.long))
 
     def outcome(self) -> Any:
+        if self.told is not None:
+            return self.told or {}
         task = self.task_
         return {"seed": task.generator.initial_seed(), "named": task._names is not None, "clusters": task.clusters}
 
-    def trainable(self) -> int:
-        return 3
+    def trainable(self) -> Any:
+        return self.number
 
 
 def clustered(place, seed=1, **parameters):

@@ -97,7 +97,7 @@ def test_a_good_plugin_is_offered_with_its_origin(plugin: Plugin) -> None:
     [
         ("import not_there_at_all", "failed to import: No module named 'not_there_at_all'"),
         ("raise SystemExit('no licence')", "failed to import: SystemExit: no licence"),
-        ("1 / 0", "failed to import: ZeroDivisionError: division by zero"),
+        ("1 / 0", "failed to import: ZeroDivisionError: division by zero (unit_bad.py:1 in <module>)"),
         ("def broken(", "failed to import: SyntaxError: "),
         (good().replace("methods(register)", "method(register)"), "failed to register: PluginValidationError: "),
         (good().replace("methods(register)", "methods(register, extra)"), "failed to register: PluginValidationError"),
