@@ -85,8 +85,11 @@ def check(name: Annotated[str, typer.Argument(help="A method that is installed."
     with only_results():
         from harness.conformance import check_method
 
-        entry = registry.load([name]).get(name)
+        found = registry.load([name])
+        entry = found.get(name)
         results = list(check_method(name, entry.method, console.reporter()))
+    for intrusion in found.intrusions:
+        console.err().print(str(intrusion), style="yellow", markup=False)
     failed = sum(result.state == "failed" for result in results)
     if json:
         document = {"method": name, "plugin": entry.source.__dict__, "checks": [r.__dict__ for r in results]}

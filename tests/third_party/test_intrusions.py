@@ -75,6 +75,11 @@ def test_what_a_plugin_changes_is_put_back_and_named_and_changes_no_result(site,
     assert torch.is_grad_enabled()
 
 
+def test_an_author_is_told_of_it_too(site, harness):
+    install(site, "meddles", MEDDLES)
+    assert NOTE + AT_IMPORT in harness("plugins", "check", "tells", "--json").err
+
+
 @pytest.mark.parametrize(
     "how",
     [
