@@ -14,7 +14,7 @@ from torch import Tensor
 from harness.conformance.backbone import tiny_text
 from harness.conformance.subject import WORLD, Subject
 from harness.errors import HarnessError, MethodError
-from harness.shared_state import changes, snapshot
+from harness.shared_state import changes, listed, snapshot
 from harness.types.task import Support, Task
 
 REPEATS = 5
@@ -63,7 +63,7 @@ def global_state_untouched(subject: Subject) -> None:
             if random_
             else "what all methods share stays as it was found"
         )
-        raise MethodError(f"{subject.name} changes {(random_ or changed)[0]}", hint)
+        raise MethodError(f"{subject.name} changes {listed(random_ or changed)}", hint)
 
 
 def same_seed_same_scores(subject: Subject) -> None:

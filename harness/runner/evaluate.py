@@ -48,13 +48,7 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
         for cell, log in _run(plan, pending, request, report, unreadable):
             cell = ledger.put(cell)
             cells[cell.spec.key] = cell
-            where = f"{cell.spec.method.name} on {cell.spec.domain}, {cell.spec.shots} shots, seed {cell.spec.seed}"
-            if cell.failure is not None and cell.failure.kind == "error":
-                if log := log or (cell.trace or "").encode(errors="backslashreplace"):
-                    logs.append(ledger.put_log(cell.spec.key, log))
-                report.note(f"failed: {where}: {cell.failure.reason}{f' (log: {logs[-1]})' if log else ''}")
-            for remark in cell.remarks:
-                report.note(f"{where}: {remark}; its metrics stand")
+            logs += _tell(cell, log, ledger, report)
             observers.finished(cell)
     except BaseException:  # Ctrl-C, or a full disk: what is finished is shown all the same
         with contextlib.suppress(HarnessError):
@@ -64,6 +58,19 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
     wanted = {(domain, seed) for domain in plan.domains for seed in request.seeds}
     ran = assemble(cells.values(), wanted, plan.lost)
     return Outcome(ran, ledger.root / BOARD, len(pending), len(known), unreadable, tuple(logs))
+
+
+def _tell(cell: Cell, log: bytes, ledger: Ledger, report: Reporter) -> list[Path]:
+    """Say what went wrong in a cell, and keep the log of a failed one: what it printed, and its traceback."""
+    where = f"{cell.spec.method.name} on {cell.spec.domain}, {cell.spec.shots} shots, seed {cell.spec.seed}"
+    for remark in cell.remarks:
+        report.note(f"{where}: {remark}; its metrics stand")
+    if cell.failure is None or cell.failure.kind != "error":
+        return []
+    log = log or (cell.trace or "").encode(errors="backslashreplace")
+    logs = [ledger.put_log(cell.spec.key, log)] if log else []
+    report.note(f"failed: {where}: {cell.failure.reason}" + "".join(f" (log: {path})" for path in logs))
+    return logs
 
 
 def _write_all(ledger: Ledger, plan: Plan) -> None:

@@ -60,7 +60,7 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
     (
         "global_state_untouched",
         faulty.RoundsEverybody,
-        "changes torch's float32 matmul precision",
+        "changes torch's cublas allow bf16 reduced precision reduction",
         "stays as it was found",
     ),
     (
@@ -171,7 +171,7 @@ def test_an_exception_is_told_with_its_place() -> None:
     line = next(
         i for i, text in enumerate(Path(faulty.__file__).read_text().splitlines(), 1) if "too few classes" in text
     )
-    assert f"line {line} of faulty.py" in result.hint
+    assert f"faulty.py:{line} in fit" in result.hint
 
 
 def test_every_check_is_tested() -> None:
@@ -281,6 +281,6 @@ def test_a_precision_that_is_set_in_the_newer_way_is_seen() -> None:
     known = products.fp32_precision
     try:
         products.fp32_precision = "tf32"
-        assert changes(before, snapshot()) == ["torch's matmul precision"]
+        assert "torch's precision of cuda matmul" in changes(before, snapshot())
     finally:
         products.fp32_precision = known
