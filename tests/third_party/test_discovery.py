@@ -100,7 +100,8 @@ def test_a_plugin_that_raises_when_imported_is_found_by_strict_and_remembered(
     assert survives(harness, evaluate)["broken"] == []
     strict = harness("plugins", "--strict")
     assert strict.code == 1
-    sentence = "broken: plugin 'odd' (zoo-odd 1.0) failed to import: ZeroDivisionError: division by zero"
+    where = f"odd.py:{len((METHOD + '1 / 0').splitlines()) + 1} in <module>"
+    sentence = f"broken: plugin 'odd' (zoo-odd 1.0) failed to import: ZeroDivisionError: division by zero ({where})"
     assert sentence in strict.err
     listed = harness("plugins")
     assert listed.code == 0
