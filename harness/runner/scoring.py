@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -60,13 +62,18 @@ def ask(
             joint = _mixed(method, name, scored, Vocabulary.of(hint, oop=names["oop"], ip=names["ip"]))
         except FixedVocabulary as answer:
             refused = answer.message
-    own = {"oop": predict(method, name, scored["oop"].image[:, 0], Vocabulary.of(hint, oop=names["oop"]))}
+    own = {"oop": _own(method, name, scored["oop"], Vocabulary.of(hint, oop=names["oop"]))}
     if joint:
         try:
-            own["ip"] = predict(method, name, scored["ip"].image[:, 0], Vocabulary.of(hint, ip=names["ip"]))
+            own["ip"] = _own(method, name, scored["ip"], Vocabulary.of(hint, ip=names["ip"]))
         except FixedVocabulary as answer:
             refused = answer.message
     return Answers(own | joint, refused)
+
+
+def _own(method: Method, name: str, scored: Features, vocabulary: Vocabulary) -> Indices:
+    """The predictions for one side's images."""
+    return predict(method, name, scored.image[:, 0], scored.sha256, vocabulary)
 
 
 def _mixed(method: Method, name: str, scored: dict[str, Features], vocabulary: Vocabulary) -> dict[str, Indices]:
@@ -75,7 +82,7 @@ def _mixed(method: Method, name: str, scored: dict[str, Features], vocabulary: V
     order = sorted(range(len(sha256)), key=sha256.__getitem__)
     image = torch.cat([features.image[:, 0] for features in scored.values()])
     predicted = np.empty(len(order), np.int64)
-    predicted[order] = predict(method, name, image[order], vocabulary)
+    predicted[order] = predict(method, name, image[order], [sha256[i] for i in order], vocabulary)
     ends = np.cumsum([len(features.sha256) for features in scored.values()])
     return {f"joint_{side}": part for side, part in zip(scored, np.split(predicted, ends[:-1]), strict=True)}
 
@@ -85,19 +92,41 @@ def reference(task: Task, scored: dict[str, Features], names: dict[str, tuple[st
     if "ip" not in scored:
         return None
     text, scale = task.text.encode([task.template.fill(name, task.hint) for name in names["ip"]]), task.logit_scale
+    image, sha256 = scored["ip"].image[:, 0], scored["ip"].sha256
     with torch.no_grad():  # scaled as methods do: otherwise one in 16,000 images, nearly tied, is rounded another way
-        best = [(scale * chunk @ text.T).argmax(dim=1) for chunk in torch.split(scored["ip"].image[:, 0], CHUNK)]
-    return torch.cat(best).cpu().numpy()
+        best = [
+            best_columns(scale * image[start : start + CHUNK] @ text.T, sha256[start : start + CHUNK])
+            for start in range(0, len(image), CHUNK)
+        ]
+    return np.concatenate(best)
 
 
-def predict(method: Method, name: str, image: Tensor, vocabulary: Vocabulary) -> Indices:
-    """The best-scored column of every image ``(n,)``; ties go to the lowest column.
+def predict(method: Method, name: str, image: Tensor, sha256: Sequence[str], vocabulary: Vocabulary) -> Indices:
+    """The best-scored column of every image ``(n,)``; ``best_columns`` says which of several.
 
     Raises:
         MethodError: scores that the contract forbids.
     """
     best = [
-        ask_scores(method, name, chunk, vocabulary).argmax(dim=1).cpu().numpy() for chunk in torch.split(image, CHUNK)
+        best_columns(ask_scores(method, name, image[start : start + CHUNK], vocabulary), sha256[start : start + CHUNK])
+        for start in range(0, len(image), CHUNK)
     ]
-    answers: Indices = np.concatenate(best).astype(np.int64)
-    return answers
+    return np.concatenate(best)
+
+
+def best_columns(scores: Tensor, sha256: Sequence[str]) -> Indices:
+    """The column with the highest score of every image ``(m,)``, of scores ``(m, k)``.
+
+    Among c columns that share the highest score, the image's own sha256 modulo c decides. So no name and no side is
+    favoured, a method that scores all names alike is right by chance, and nothing depends on order, batch or device.
+    """
+    highest, column = scores.max(dim=1)
+    best: Indices = column.cpu().numpy().astype(np.int64)
+    tied = scores == highest[:, None]
+    several = tied.sum(dim=1, dtype=torch.int32) > 1
+    rows = several.nonzero()[:, 0].tolist()
+    if rows:
+        among = tied[several].cpu().numpy()
+        turn = np.array([int(sha256[row], 16) % int(count) for row, count in zip(rows, among.sum(axis=1), strict=True)])
+        best[rows] = (among.cumsum(axis=1) > turn[:, None]).argmax(axis=1)  # the first column that is the turn's
+    return best
