@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from harness.backbones import tree
-from harness.backbones.tokens import Tokens, shorten
+from harness.backbones.tokens import Tokens, shorten, unpadded
 from harness.device import send, without_tf32
 from harness.errors import BackboneError
 from harness.prompts import Piece, Prompt
@@ -78,6 +78,7 @@ class TextTower:
         self.width = int(embedding.embedding_dim)
         self.context_length = int(getattr(tokenizer, "context_length", None) or model.context_length)  # type: ignore[arg-type]
         self._frozen: dict[Prompt, Tensor] = {}
+        self._by_tokens: dict[tuple[int, ...], Tensor] = {}
         self._ids: dict[str, list[int]] = {}
         self.cuts_context = self.shares_beginnings = self._bf16 = False
         with without_tf32():  # its rounding is more than a probe allows
@@ -164,6 +165,13 @@ class TextTower:
         row = torch.tensor(sources, dtype=torch.long)
         return Tokens(ids_, slot, row, eot, self._device)
 
+    def token_rows(self, prompts: Sequence[Prompt]) -> Tensor:
+        """Token ids ``(b, l)`` of b prompts without learned rows, on the CPU: equal rows are one text to the tower."""
+        if hasattr(self._tokenizer, "sot_token_id"):
+            return self.tokenize(prompts).ids
+        ids: Tensor = self._tokenizer([prompt.text for prompt in prompts])
+        return ids
+
     def _part(self, piece: Piece, table: Mapping[str, tuple[int, int]], filler: int) -> tuple[list[int], int]:
         if piece.key is not None and piece.key in table:
             first, count = table[piece.key]
@@ -209,13 +217,24 @@ class TextTower:
                 table[key] = (start, len(value))
                 start += len(value)
             return self.encode_tokens(self.tokenize(prompts, table), torch.cat(list(overrides.values())))
-        missing = list(dict.fromkeys(p for p in prompts if p not in self._frozen))
-        for start in range(0, len(missing), _FROZEN_BATCH):
-            batch = missing[start : start + _FROZEN_BATCH]
-            self._frozen.update(zip(batch, self._plain(batch), strict=True))
         if not prompts:
             return torch.zeros(0, self._frozen_width(), device=self._device)
+        if missing := list(dict.fromkeys(p for p in prompts if p not in self._frozen)):
+            self._remember(missing)
         return torch.stack([self._frozen[p] for p in prompts])
+
+    def _remember(self, prompts: Sequence[Prompt]) -> None:
+        """Encode prompts without learned rows; of those with the same tokens one for all.
+
+        Two rows of a batch may be rounded differently, and one of two names that are one text would get all images.
+        """
+        keys = [unpadded(row) for row in self.token_rows(prompts).tolist()]
+        first = dict(zip(reversed(keys), reversed(prompts), strict=True))
+        new = [key for key in dict.fromkeys(keys) if key not in self._by_tokens]
+        for start in range(0, len(new), _FROZEN_BATCH):
+            batch = new[start : start + _FROZEN_BATCH]
+            self._by_tokens.update(zip(batch, self._plain([first[key] for key in batch]), strict=True))
+        self._frozen.update((prompt, self._by_tokens[key]) for prompt, key in zip(prompts, keys, strict=True))
 
     def lengths(self, prompts: Sequence[Prompt]) -> Tensor:
         """Lengths ``(k,)`` that the features of k prompts have before they are made unit rows."""
@@ -226,16 +245,14 @@ class TextTower:
     @torch.no_grad()
     def _plain(self, prompts: Sequence[Prompt], unit: bool = True) -> Tensor:
         """Features ``(k, d)`` of prompts without learned rows, fp32."""
-        if hasattr(self._tokenizer, "sot_token_id"):
-            ids = self.tokenize(prompts).placed[0]
-        else:
-            ids = self._tokenizer([p.text for p in prompts]).to(self._device)
+        ids = send(self.token_rows(prompts), self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             return self._forward(ids, unit).float()
 
     def forget(self) -> None:
         """Drop remembered prompts. Done before every cell: what a cell computes must not depend on earlier cells."""
         self._frozen.clear()
+        self._by_tokens.clear()
 
     def _frozen_width(self) -> int:
         return int(self.encode([Prompt((Piece("a photo"),))]).shape[1])

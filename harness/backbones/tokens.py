@@ -64,3 +64,9 @@ def shorten(parts: list[tuple[list[int], int]], room: int) -> list[tuple[list[in
         shortened[i] = shortened[i][: len(shortened[i]) - cut]
         excess -= cut
     return [(ids, first) for ids, (_, first) in zip(shortened, parts, strict=True)]
+
+
+def unpadded(ids: list[int]) -> tuple[int, ...]:
+    """Token ids without the zeros that fill a batch's shorter rows; they follow an end token, which is none."""
+    end = next((i for i in range(len(ids), 0, -1) if ids[i - 1]), 0)
+    return tuple(ids[:end])

@@ -94,6 +94,19 @@ def test_prompts_are_encoded_once_until_they_are_forgotten(clip: TextTower, monk
     assert calls == [2, 3, 1]
 
 
+def test_prompts_of_the_same_tokens_have_the_same_bits(clip: TextTower, monkeypatch: pytest.MonkeyPatch) -> None:
+    same = [text("a Tabby Cat"), text("a tabby cat"), text(" A tabby  CAT ")]
+    calls: list[int] = []
+    forward = clip._forward
+    monkeypatch.setattr(clip, "_forward", lambda ids, unit: (calls.append(len(ids)), forward(ids, unit))[1])
+    before = clip.encode([same[0], PROMPTS[0]])[0]
+    encoded = clip.encode([PROMPTS[1], *same, PROMPTS[2]])
+    assert calls == [2, 2]
+    assert all(torch.equal(row, before) for row in encoded[1:4])
+    rows = clip.token_rows([*same, PROMPTS[0]]).tolist()
+    assert rows[0] == rows[1] == rows[2] != rows[3]
+
+
 def test_the_order_of_prompts_is_kept(clip: TextTower) -> None:
     encoded = clip.encode(PROMPTS)
     clip.encode(PROMPTS[3:4])
