@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import re
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 from harness.errors import UserError
@@ -21,9 +23,25 @@ HINTS = {
 """What a domain's concepts are called in the prompt."""
 
 
+_STRAIGHT = str.maketrans("\u2018\u2019\u201b\u201c\u201d\u201f", "'''\"\"\"")
+
+
 def clean_name(name: str) -> str:
     """The class name as text: underscores and full stops become spaces, white space is folded."""
     return " ".join(name.replace("_", " ").replace(".", " ").split())
+
+
+def fold_name(name: str) -> str:
+    """The name as CLIP's tokenizer reads it: HTML entities and curly quotes replaced, in lower case."""
+    return " ".join(html.unescape(html.unescape(name)).translate(_STRAIGHT).lower().split())
+
+
+def colliding(keys: Mapping[str, Hashable]) -> tuple[tuple[str, ...], ...]:
+    """Groups of two or more names with the same key, in the given order."""
+    groups: dict[Hashable, list[str]] = {}
+    for name, key in keys.items():
+        groups.setdefault(key, []).append(name)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
 def hint_of(domain: str) -> str:

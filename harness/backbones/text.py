@@ -167,9 +167,8 @@ class TextTower:
 
     def token_rows(self, prompts: Sequence[Prompt]) -> Tensor:
         """Token ids ``(b, l)`` of b prompts without learned rows, on the CPU: equal rows are one text to the tower."""
-        if hasattr(self._tokenizer, "sot_token_id"):
-            return self.tokenize(prompts).ids
-        ids: Tensor = self._tokenizer([prompt.text for prompt in prompts])
+        pieces = hasattr(self._tokenizer, "sot_token_id")
+        ids: Tensor = self.tokenize(prompts).ids if pieces else self._tokenizer([prompt.text for prompt in prompts])
         return ids
 
     def _part(self, piece: Piece, table: Mapping[str, tuple[int, int]], filler: int) -> tuple[list[int], int]:

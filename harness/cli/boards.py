@@ -10,6 +10,7 @@ from typing import Any, Literal
 from harness.cli import console
 from harness.errors import UserError, unknown_name
 from harness.leaderboard.bootstrap import MEAN
+from harness.leaderboard.doubts import doubts
 from harness.leaderboard.statistics import PairedTest
 from harness.leaderboard.tables import Table, percent, share, signed
 from harness.leaderboard.view import HEADLINES, ViewRow, ViewTable, read_sources, view
@@ -207,6 +208,7 @@ def _notes(table: ViewTable, baseline: str | None) -> list[str]:
         for failure in made.row.failures:
             seed = "" if failure.seed is None else f", seed {failure.seed}"
             notes.append(f"{made.row.method}, {failure.domain}{seed}: {failure.kind}: {failure.reason}")
+    notes += doubts(made.row for made in table.rows)
     return list(dict.fromkeys(notes))
 
 

@@ -31,7 +31,7 @@ def check(root: Path, context_length: int, workers: int, json: bool) -> int:
 
     tokenizer = openclip.tokenizer("ViT-B-32")
     with counted(console.reporter(), "images") as progress:
-        report = run(root, progress, lambda text: len(tokenizer.encode(text)) + 2, context_length, workers)
+        report = run(root, progress, tokenizer.encode, context_length, workers)
     if json:
         console.document(report.model_dump(mode="json"))
     else:
@@ -60,6 +60,7 @@ def _show(report: CheckReport) -> None:
         "faults": [f"{folder.folder}/{f.path}: {f.reason}" for folder in report.folders for f in folder.faults],
         "copies": [f"across {', '.join(d.across)}: {', '.join(d.paths)}" for d in report.duplicates],
         "names that are the same after clean-up": [f"{c.folder}: {', '.join(c.classes)}" for c in report.collisions],
+        "names that are one text to the tokenizer": [f"{o.domain}: {', '.join(o.names)}" for o in report.one_text],
         "names cut at the context length": [
             f"{c.folder}: {c.name} needs {c.tokens} of {c.context_length} positions" for c in report.cut
         ],

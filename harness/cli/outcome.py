@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from harness.cli import console
 from harness.cli.stdout import only_results
+from harness.leaderboard.doubts import doubts
 from harness.leaderboard.settings import Names, by_setting, told_apart
 from harness.leaderboard.tables import percent
 from harness.leaderboard.words import WORDS, short
@@ -61,6 +62,8 @@ def show(outcome: Outcome, json: bool) -> None:
             for row in rows:
                 out.print(_narrow(f"{names[setting].title(row.shots)}, {row.method}", row))
     out.print("percent, mean ± standard deviation over seeds", style="dim")
+    for doubt in doubts(outcome.leaderboard.rows):
+        err.print(doubt, style="yellow", markup=False, soft_wrap=True)
     _show_failures(outcome)
     done = f"{amount(outcome.computed, 'cells')} computed, {outcome.reused} known"
     err.print(f"{done}; leaderboard: {outcome.file}", markup=False)

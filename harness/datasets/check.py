@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,11 +12,11 @@ from harness.datasets.images import MAX_RATIO, decode_image, middle, read_bytes
 from harness.datasets.layout import RELEASED, dataset_name, find_folders, parse_folder_name
 from harness.datasets.merged import compare_merged
 from harness.datasets.reader import Content, read_content
-from harness.datasets.report import Across, CheckReport, Collision, CutName, Duplicates, Fault, FolderReport
+from harness.datasets.report import Across, CheckReport, Collision, CutName, Duplicates, Fault, FolderReport, OneText
 from harness.datasets.splitfile import parse_json
 from harness.datasets.threads import in_threads
 from harness.errors import DataError
-from harness.prompts import Template, clean_name, hint_of, locate
+from harness.prompts import Template, clean_name, colliding, hint_of, locate
 from harness.types.split import SIDES, Item, Part
 
 RELEASED_IMAGES = {"oop": 106_052, "ip": 51_330}
@@ -25,6 +25,9 @@ RELEASED_CONCEPTS = {"oop": 674, "ip": 324}
 
 Progress = Callable[[str, int, int], None]
 """Called with (folder name, files done, files in all)."""
+
+TokenIds = Callable[[str], Sequence[int]]
+"""The token ids of a text, start and end token left out."""
 
 
 class _Look(NamedTuple):
@@ -45,7 +48,7 @@ class _Place(NamedTuple):
 def check(
     root: Path,
     progress: Progress | None = None,
-    context_tokens: Callable[[str], int] | None = None,
+    token_ids: TokenIds | None = None,
     context_length: int = 77,
     workers: int = 2,
 ) -> CheckReport:
@@ -54,9 +57,8 @@ def check(
     Args:
         root: the folder that holds the ``{Domain}{N}_{side}`` folders; several for one domain and side are all checked.
         progress: called from the calling thread while images are read.
-        context_tokens: positions of the text tower's context that a text takes, start and end token included; without
-            it, names that would be cut are not looked for.
-        context_length: positions the text tower has.
+        token_ids: without it, names that would be cut or that are one text to the tokenizer are not looked for.
+        context_length: positions the text tower has, those of the start and the end token included.
         workers: threads that read and decode.
 
     Raises:
@@ -68,18 +70,21 @@ def check(
     reports: list[FolderReport] = []
     collisions: list[Collision] = []
     cut: list[CutName] = []
+    named: dict[str, dict[str, list[str]]] = {}
     for name in names:
         report, classes = _check_folder(root / name, hashes, progress, workers)
         reports.append(report)
         collisions += _collisions(name, classes)
-        if context_tokens:
-            cut += _cut(report, classes, context_tokens, context_length)
+        named.setdefault(report.domain, {})[report.folder] = classes
+        if token_ids:
+            cut += _cut(report, classes, token_ids, context_length)
     return CheckReport(
         root=_text(str(root)),
         dataset=_text(dataset_name(root, names)),
         folders=tuple(reports),
         duplicates=tuple(_duplicates(hashes)),
         collisions=tuple(collisions),
+        one_text=tuple(_one_texts(named, token_ids)) if token_ids else (),
         cut=tuple(cut),
         notes=tuple(_notes(reports)),
     )
@@ -191,22 +196,30 @@ def _with_name(content: Content, items: list[Item]) -> int:
 
 
 def _collisions(folder: str, classes: list[str]) -> Iterator[Collision]:
-    same: dict[str, list[str]] = {}
-    for classname in classes:
-        same.setdefault(clean_name(classname), []).append(classname)
-    for name, group in same.items():
-        if len(group) > 1:
-            yield Collision(folder=_text(folder), name=name, classes=tuple(group))
+    for group in colliding({classname: clean_name(classname) for classname in classes}):
+        yield Collision(folder=_text(folder), name=clean_name(group[0]), classes=group)
 
 
-def _cut(
-    report: FolderReport, classes: list[str], context_tokens: Callable[[str], int], context_length: int
-) -> Iterator[CutName]:
+def _one_texts(named: dict[str, dict[str, list[str]]], token_ids: TokenIds) -> Iterator[OneText]:
+    """Names with the same tokens, in a folder or on both sides of a domain.
+
+    Folders of a domain that has several for one side are not compared: a run takes one, and other lists share names.
+    """
+    for domain, folders in named.items():
+        sides = [parsed.side for folder in folders if (parsed := parse_folder_name(folder))]
+        for scored in [list(folders)] if len(set(sides)) == len(sides) else [[folder] for folder in folders]:
+            names = [(_text(folder), clean_name(classname)) for folder in scored for classname in folders[folder]]
+            texts = {f"{folder}: {_text(name)}": Template().fill(name, hint_of(domain)).text for folder, name in names}
+            for group in colliding({place: tuple(token_ids(text)) for place, text in texts.items()}):
+                yield OneText(domain=domain, names=group)
+
+
+def _cut(report: FolderReport, classes: list[str], token_ids: TokenIds, context_length: int) -> Iterator[CutName]:
     for classname in classes:
         name = clean_name(classname)
         prompt = Template().fill(name, hint_of(report.domain))
         before, keyed, _ = prompt.pieces  # what comes after the name may be cut without harm to it
-        tokens = context_tokens(before.text + keyed.text)
+        tokens = len(token_ids(before.text + keyed.text)) + 2
         if tokens > context_length:
             yield CutName(folder=report.folder, name=name, tokens=tokens, context_length=context_length)
 

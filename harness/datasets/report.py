@@ -70,6 +70,17 @@ class Collision(Record):
     classes: tuple[str, ...]
 
 
+class OneText(Record):
+    """Names of one domain, of one side or of both, that are one text to the tokenizer.
+
+    Attributes:
+        names: ``folder: name`` of each.
+    """
+
+    domain: str
+    names: tuple[str, ...]
+
+
 class CutName(Record):
     """A name that does not fit into the text tower's context.
 
@@ -92,6 +103,7 @@ class CheckReport(Record):
     folders: tuple[FolderReport, ...]
     duplicates: tuple[Duplicates, ...] = ()
     collisions: tuple[Collision, ...] = ()
+    one_text: tuple[OneText, ...] = ()
     cut: tuple[CutName, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -102,7 +114,8 @@ class CheckReport(Record):
         Copies within one part, files in no part and notes do not count: they make no image leak and no name wrong.
         """
         leaks = any(set(found.across) - {"images of a part"} for found in self.duplicates)
-        return not (leaks or self.collisions or self.cut or any(folder.faults for folder in self.folders))
+        faults = any(folder.faults for folder in self.folders)
+        return not (leaks or faults or self.collisions or self.one_text or self.cut)
 
     def rows(self) -> list[dict[str, str | int]]:
         """One row for each folder, for a table: counts only, keys are the column titles."""

@@ -184,6 +184,7 @@ def _data(cells: list[Cell]) -> DomainData:
         predictions={str(cell.spec.seed): cell.predictions for cell in cells},
         images=next((cell.images for cell in cells if cell.failure is None), {}),
         unreadable=tuple(sorted({path for cell in cells for path in cell.unreadable})),
+        collisions=next((cell.collisions for cell in cells if cell.failure is None), ()),
         revision=next((cell.revision for cell in cells if cell.revision), None),
     )
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, get_args
 from harness.errors import DataError
 from harness.leaderboard.assemble import assemble
 from harness.leaderboard.claims import contradictions
+from harness.leaderboard.collisions import unchecked_collisions, wrong_collisions
 from harness.leaderboard.differences import differences
 from harness.leaderboard.evidence import Evidence, Lacking
 from harness.leaderboard.marks import Against
@@ -88,6 +89,9 @@ def verify(row: Row, evidence: Evidence, truth: Truth | None = None) -> Verdict:
             if truth is not None and truth.sheet(row, domain) is not None:
                 wrong += _wrongly_unreadable(row, domain, truth)
             cells += _cells(row, domain, sheet, evidence, wrong)
+            if domain in row.domains:
+                wrong += wrong_collisions(domain, row.data[domain].collisions, sheet)
+                notes += unchecked_collisions(domain, row.data[domain].collisions, sheet)
         except Lacking as missing:
             lacking.append(f"{domain}: {missing}")
         for seed, digest in row.data[domain].manifests.items():
@@ -183,7 +187,7 @@ def _cells(row: Row, domain: str, sheet: LabelSheet, evidence: Evidence, wrong: 
     names = {side: len(scored.names) for side, scored in sheet.sides.items()}
     for spec in (row.spec(domain, int(seed)) for seed in data.manifests):
         failure = failures.get(spec.seed)
-        blank = Cell(spec=spec, unreadable=data.unreadable, revision=data.revision)
+        blank = Cell(spec=spec, unreadable=data.unreadable, collisions=data.collisions, revision=data.revision)
         digest = data.predictions.get(str(spec.seed))
         if failure is not None and failure.kind != "missing" and digest is None:
             yield blank.model_copy(update={"failure": Failure(kind=failure.kind, reason=failure.reason)})

@@ -69,6 +69,7 @@ def run_cell(job: Job, template: Template, bench: Workbench) -> Cell:
         outcome=found.outcome,
         remarks=tuple(found.remarks),
         unreadable=tuple(sorted(found.unreadable)),
+        collisions=bench.collisions(spec.domain, template),
         revision=bench.domains[spec.domain].revision,
         predictions=digest(content),
         cost=cost,

@@ -17,10 +17,11 @@ from harness.features.encode import Encoder, Source, encoder_key
 from harness.features.store import FeatureStore
 from harness.features.views import CROP
 from harness.progress import Reporter
+from harness.prompts import Template, colliding
 from harness.runner.domain import DomainData
 from harness.types.cell import Decoding
 from harness.types.features import Features
-from harness.types.labels import UNREADABLE
+from harness.types.labels import UNREADABLE, side_name
 from harness.types.manifest import Manifest, Pick
 from harness.types.split import Split, TrainOn, nfc
 from harness.types.task import Pool
@@ -96,6 +97,17 @@ class Workbench:
         label = torch.tensor([picks[i].label for i in readable], device=self.device)
         there = set(readable)
         return Features(image, label, tuple(s.path for i, s in enumerate(sources) if i not in there)), readable
+
+    def collisions(self, domain: str, template: Template) -> tuple[tuple[str, ...], ...]:
+        """Groups of scored names, of one side or of both, whose prompts are one text to the backbone's tokenizer."""
+        data = self.domains[domain]
+        prompts = {
+            side_name(name, side): template.fill(name, data.hint)
+            for side, split in data.scored.items()
+            for name in split.names
+        }
+        rows = self.backbone.text.token_rows(list(prompts.values())).tolist()
+        return colliding(dict(zip(prompts, map(tuple, rows), strict=True)))
 
     def encode(self, jobs: Iterable[Job], report: Reporter) -> None:
         """Encode all that jobs will ask for, and nothing else, with progress.

@@ -211,6 +211,9 @@ class Cell(Record):
     )
     remarks: tuple[str, ...] = Field(default=(), description="what of the method's own report is left out, and why")
     unreadable: tuple[str, ...] = Field(default=(), description="images that could not be decoded")
+    collisions: tuple[tuple[str, ...], ...] = Field(
+        default=(), description="groups of names, of one side or of both, that are one text to the tokenizer"
+    )
     revision: str | None = Field(default=None, description="of the data set, where a download wrote it down")
     predictions: str | None = Field(default=None, description="sha256 of the file with the predicted columns")
     failure: Failure | None = None

@@ -18,6 +18,11 @@ UNREADABLE = "unreadable"
 """In the place of a sha256: the file could not be read."""
 
 
+def side_name(name: str, side: str) -> str:
+    """A name of one side, as records list it beside names of the other: ``turkey (OOP)``."""
+    return f"{name} ({side.upper()})"
+
+
 class ScoredSide(Record):
     """The labelled images of one part of one side, in the order of the split file.
 

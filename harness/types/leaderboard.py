@@ -49,6 +49,9 @@ class DomainData(Record):
     )
     images: dict[str, int]
     unreadable: tuple[str, ...]
+    collisions: tuple[tuple[str, ...], ...] = Field(
+        default=(), description="groups of names, of one side or of both, that are one text to the tokenizer"
+    )
     revision: str | None = Field(default=None, description="of the data set, where a download wrote it down")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from harness.backbones import openclip
 from harness.datasets import check as module
 from harness.datasets.check import check
 from harness.datasets.report import CheckReport, FolderReport
@@ -16,6 +17,7 @@ from harness.errors import DataError
 from .roots import FOLDERS, PER_PART, edit_split, make_root, write_json
 
 OOP = "Animals6_OOP"
+CURLY = "lion\N{RIGHT SINGLE QUOTATION MARK}s tail"
 
 
 def of(report: CheckReport, folder: str = OOP) -> FolderReport:
@@ -245,15 +247,33 @@ def test_names_that_collide_after_clean_up(tmp_path):
 def test_names_that_the_context_cuts(root):
     texts = []
 
-    def count(text):
+    def ids(text):
         texts.append(text)
-        return len(text.split()) + 2
+        return text.split()
 
-    report = check(root, context_tokens=count, context_length=7)
+    report = check(root, token_ids=ids, context_length=7)
     assert [(found.name, found.tokens) for found in report.cut] == [("Père David's deer", 8), ('the "old" horse', 8)]
     assert not report.ok
     assert "a photo of rose hip" in texts
-    assert check(root, context_tokens=count).ok
+    assert check(root, token_ids=ids).ok
+
+
+@pytest.mark.parametrize(
+    ("folders", "found"),
+    [
+        ({"Food2_OOP": ("Turkey", "turkey")}, ("Food2_OOP: Turkey", "Food2_OOP: turkey")),
+        ({"Food2_OOP": ("lion's tail", CURLY)}, ("Food2_OOP: lion's tail", f"Food2_OOP: {CURLY}")),
+        ({"Food2_OOP": ("M&M", "M&amp;M")}, ("Food2_OOP: M&M", "Food2_OOP: M&amp;M")),
+        ({"Food2_OOP": ("ham", "Rose_Hip"), "Food1_IP": ("rose hip",)}, ("Food1_IP: rose hip", "Food2_OOP: Rose Hip")),
+        ({"Food1_OOP": ("ham",), "Food1_IP": ("ham",)}, ("Food1_IP: ham", "Food1_OOP: ham")),
+        ({"Food1_OOP": ("ham",), "Food2_OOP": ("ham", "rose"), "Food1_IP": ("ham",)}, None),  # a run takes one of two
+        ({"Food1_OOP": ("ham",), "Attire1_OOP": ("ham",)}, None),
+    ],
+)
+def test_names_that_are_one_text_to_the_tokenizer(tmp_path, folders, found):
+    report = check(make_root(tmp_path, folders), token_ids=openclip.tokenizer("ViT-B-32").encode)
+    assert [group.names for group in report.one_text] == ([found] if found else [])
+    assert report.ok == (found is None)
 
 
 def test_notes_on_counts_and_on_a_choice_to_make(tmp_path):

@@ -1,0 +1,35 @@
+"""Names that are one text to a tokenizer: what of a row's list follows from the names alone, and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.prompts import colliding, fold_name
+from harness.types.labels import LabelSheet, side_name
+
+Groups = tuple[tuple[str, ...], ...]
+
+
+def wrong_collisions(domain: str, groups: Groups, sheet: LabelSheet) -> Iterator[str]:
+    """What cannot be: names that the data do not have, and a name of both sides that no group lists."""
+    names = _names(sheet)
+    for name in (name for group in groups for name in group if name not in names):
+        yield f"{domain}: {name} is listed among names that are one text, but the data have no such name"
+    for same in colliding(names):
+        if not any(set(same) <= set(group) for group in groups):
+            yield f"{domain}: {' and '.join(same)} are one name, and the row does not say so"
+
+
+def unchecked_collisions(domain: str, groups: Groups, sheet: LabelSheet) -> Iterator[str]:
+    """Groups that only the tokenizer can confirm, and names that it may confuse and the row does not list."""
+    folded = {name: fold_name(plain) for name, plain in _names(sheet).items()}
+    for group in groups:
+        if len({folded.get(name) for name in group}) > 1:
+            yield f"{domain}: only the tokenizer can tell whether {' and '.join(group)} are one text"
+    for group in colliding(folded):
+        if not any(set(group) <= set(listed) for listed in groups):
+            yield f"{domain}: {' and '.join(group)} are one text to a tokenizer that lower-cases, if not to the row's"
+
+
+def _names(sheet: LabelSheet) -> dict[str, str]:
+    return {side_name(name, side): name for side, scored in sheet.sides.items() for name in scored.names}
