@@ -60,6 +60,9 @@ def evaluate(
     ] = None,
     data: Data = None,
     folder: Folders = None,
+    leave_out_copies: Annotated[
+        bool, typer.Option("--leave-out-copies", help="Do not score byte copies of train and val images.")
+    ] = False,
     backbone: Backbone = None,
     pretrained: Pretrained = None,
     preprocessing: Preprocessing = None,
@@ -113,6 +116,7 @@ def evaluate(
         manifests=manifests,
         data=data,
         folders=tuple(folder or ()),
+        leave_out_copies=leave_out_copies,
         backbone=backbone,
         pretrained=pretrained,
         preprocessing=settings(preprocessing),

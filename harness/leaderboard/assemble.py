@@ -16,7 +16,7 @@ Wanted = Iterable[tuple[str, int]]
 def row_key(spec: Spec) -> str:
     """What cells of one row have in common: the spec without domain, seed, draw and data."""
     content = spec.model_dump(mode="json", exclude={"domain", "seed", "manifest"})
-    content["dataset"] = content["dataset"]["name"]
+    content["dataset"] = content["dataset"]["name"], content["dataset"]["copies_left_out"]
     return json.dumps(content, sort_keys=True)
 
 
@@ -133,6 +133,7 @@ def _row(cells: list[Cell], expected: Sequence[tuple[str, int]], lost: Sequence[
         per_class={domain: _per_class([c for c in done if c.spec.domain == domain]) for domain in domains},
         not_applicable=next((c.not_applicable for c in done if c.not_applicable), None),
         oop_exact=spec.dataset.oop_exact,
+        copies_left_out=spec.dataset.copies_left_out,
         device=spec.device,
         versions=spec.versions,
         method_record=spec.method,
@@ -177,14 +178,17 @@ def _per_class(cells: list[Cell]) -> dict[str, tuple[float | None, ...]]:
 
 def _data(cells: list[Cell]) -> DomainData:
     first = cells[0]
+    done = [cell for cell in cells if cell.failure is None]
     return DomainData(
         folders=first.spec.dataset.folders,
         fingerprint=first.spec.dataset.fingerprint,
         manifests={str(cell.spec.seed): cell.spec.manifest for cell in cells},
         predictions={str(cell.spec.seed): cell.predictions for cell in cells},
-        images=next((cell.images for cell in cells if cell.failure is None), {}),
+        images=next((cell.images for cell in done), {}),
         unreadable=tuple(sorted({path for cell in cells for path in cell.unreadable})),
-        collisions=next((cell.collisions for cell in cells if cell.failure is None), ()),
+        copies={str(cell.spec.seed): cell.copies for cell in done if cell.copies},
+        left_out=next((cell.left_out for cell in done), 0),
+        collisions=next((cell.collisions for cell in done), ()),
         revision=next((cell.revision for cell in cells if cell.revision), None),
     )
 

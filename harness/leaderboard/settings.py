@@ -18,7 +18,7 @@ class Setting(NamedTuple):
 
     Attributes:
         protocol: its id.
-        dataset: its name.
+        dataset: its name, and that copies are left out of the scored images.
         backbone: architecture and weights by their names.
         weights: sha256 of the weights.
         config: sha256 of all that builds the model.
@@ -53,8 +53,9 @@ class Names(NamedTuple):
 def setting(row: Row) -> Setting:
     """The setting of a row."""
     record = row.backbone_record
+    dataset = f"{row.dataset} without copies" if row.copies_left_out else row.dataset
     model = row.backbone, record.weights_sha256, record.config, record.preprocessing.summary
-    return Setting(row.protocol, row.dataset, *model, row.edition("protocol"), row.edition("backbone"))
+    return Setting(row.protocol, dataset, *model, row.edition("protocol"), row.edition("backbone"))
 
 
 def told_apart(settings: Iterable[Setting]) -> dict[Setting, Names]:

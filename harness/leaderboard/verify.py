@@ -16,13 +16,14 @@ from harness.errors import DataError
 from harness.leaderboard.assemble import assemble
 from harness.leaderboard.claims import contradictions
 from harness.leaderboard.collisions import unchecked_collisions, wrong_collisions
+from harness.leaderboard.copies import recount_copies
 from harness.leaderboard.differences import differences
 from harness.leaderboard.evidence import Evidence, Lacking
 from harness.leaderboard.marks import Against
 from harness.leaderboard.predictions import Columns
 from harness.metrics import judge, judge_clusters, judge_discovery, judge_mixed_clusters
 from harness.types.cell import Cell, Failure
-from harness.types.labels import UNREADABLE, LabelSheet, ScoredSide
+from harness.types.labels import COPY, UNREADABLE, LabelSheet, ScoredSide
 from harness.types.leaderboard import Row
 from harness.types.manifest import Manifest
 from harness.types.task import Pool
@@ -34,7 +35,8 @@ class Truth(Protocol):
     """The data themselves, as far as a check needs them."""
 
     def sheet(self, row: Row, domain: str) -> LabelSheet | None:
-        """The labels of a domain's images that the row's protocol scores; None if the data do not have it."""
+        """The labels of the images of a domain that the row's protocol scores, without copies if the row leaves them
+        out; None if the data do not have the domain."""
         ...
 
     def fault(self, row: Row, domain: str) -> str:
@@ -148,6 +150,9 @@ def _parts(sheet: LabelSheet) -> dict[str, ScoredSide]:
     return parts if sheet.pool is None else {**parts, "OOP train": sheet.pool}
 
 
+_INSTEAD = {UNREADABLE: "missing or unreadable", COPY: "a copy of a train or val image"}
+
+
 def _part_changes(part: str, before: ScoredSide | None, now: ScoredSide | None) -> Iterator[str]:
     if before is None or now is None:
         yield f"the data have {'no' if now is None else 'a new'} {part} part"
@@ -165,7 +170,7 @@ def _part_changes(part: str, before: ScoredSide | None, now: ScoredSide | None) 
         elif was[path] != is_now[path]:
             (digest, label), (new_digest, new_label) = was[path], is_now[path]
             if digest != new_digest:
-                yield f"{where} is {'missing or unreadable' if new_digest == UNREADABLE else 'not the same image'}"
+                yield f"{where} is {_INSTEAD.get(new_digest, 'not the same image')}"
             if label != new_label:
                 yield f"the split changed: {where} is labelled {new_label!r}, in the row {label!r}"
     if was == is_now and before.names == now.names and before != now:
@@ -198,7 +203,8 @@ def _cells(row: Row, domain: str, sheet: LabelSheet, evidence: Evidence, wrong: 
         if (row.method_record.pool or "") in POOLS and "pool_cluster" in predicted:
             labels["pool"] = evidence.labels(data.fingerprint, str(row.method_record.pool), data.unreadable)
         _fit(predicted, labels, names, spec.seed)
-        yield blank.model_copy(update={"predictions": digest, **_judged(row, predicted, labels, names)})
+        overlap = {"copies": recount_copies(spec, data, sheet, evidence), "left_out": sheet.left_out}
+        yield blank.model_copy(update={"predictions": digest, **overlap, **_judged(row, predicted, labels, names)})
         if "oop" in predicted and "ip" in labels and "ip" not in predicted and row.not_applicable is None:
             wrong.append(f"{domain}, seed {spec.seed}: there are no predictions of the IP images, and no reason why")
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from harness.device import wait
 from harness.errors import HarnessError, MethodError, NotApplicable, one_line, raised_in
+from harness.leaderboard.copies import count_copies
 from harness.leaderboard.predictions import Columns, digest, pack
 from harness.method import Method
 from harness.metrics import judge, judge_discovery
@@ -53,6 +54,7 @@ def run_cell(job: Job, template: Template, bench: Workbench) -> Cell:
         if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             raise  # Ctrl-C; in workers that is ignored, and the method itself has raised this
         return _failed(job, error, f"{spec.method.name} raised {type(error).__name__}: {one_line(error)[:300]}")
+    data = bench.domains[spec.domain]
     cost = Cost(
         fit_seconds=found.fit_seconds,
         score_seconds=found.score_seconds,
@@ -69,8 +71,10 @@ def run_cell(job: Job, template: Template, bench: Workbench) -> Cell:
         outcome=found.outcome,
         remarks=tuple(found.remarks),
         unreadable=tuple(sorted(found.unreadable)),
+        copies=count_copies(spec.method, data.sheet, job.manifest, found.unreadable),
+        left_out=data.sheet.left_out,
         collisions=bench.collisions(spec.domain, template),
-        revision=bench.domains[spec.domain].revision,
+        revision=data.revision,
         predictions=digest(content),
         cost=cost,
         answers=content,

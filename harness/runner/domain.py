@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from harness.datasets.revision import revision_of
 from harness.errors import DataError
 from harness.prompts import hint_of
 from harness.protocols import CleanV1, Protocol
-from harness.types.labels import UNREADABLE, LabelSheet, ScoredSide
+from harness.types.labels import COPY, UNREADABLE, LabelSheet, ScoredSide
 from harness.types.manifest import Pick
 from harness.types.split import Item, Part, Side, Split, TrainOn, nfc
 
@@ -119,8 +119,41 @@ def read_domain(
             other.update((digests[split.folder / item.path] or UNREADABLE).encode())
     scored = {side: _scored(split, digests) for side, split in chosen.items()}
     pool = _scored(oop["train"], digests) if oop["train"].items else None
-    sheet = LabelSheet(domain=name, other=other.hexdigest(), sides=scored, pool=pool)
+    of_ip = tuple(sorted(_readable([ip["train"]], digests) & _readable(chosen.values(), digests))) if ip else ()
+    sheet = LabelSheet(domain=name, other=other.hexdigest(), sides=scored, pool=pool, copies_of_ip=of_ip)
     return DomainData(name, hint_of(name), oop, ip, chosen, digests, sheet, revision_of(dataset.root))
+
+
+def without_copies(data: DomainData) -> DomainData:
+    """The domain without the scored images whose bytes stand in another image, of a train or val part of either side.
+
+    Its sheet lists them as copies, so the fingerprint is another one where there are any.
+    """
+    own = {split.folder / item.path for split in data.scored.values() for item in split.items}
+    parts = [split for side in (data.oop, data.ip or {}) for part, split in side.items() if part != "test"]
+    seen = _readable(parts, data.digests, own)
+
+    def left(split: Split) -> Split:
+        return replace(
+            split, items=tuple(item for item in split.items if data.digests[split.folder / item.path] not in seen)
+        )
+
+    sheets = {
+        name: side.model_copy(update={"sha256": tuple(COPY if digest in seen else digest for digest in side.sha256)})
+        for name, side in data.sheet.sides.items()
+    }
+    sheets = {name: side for name, side in sheets.items() if set(side.sha256) != {COPY}}
+    sheet = data.sheet.model_copy(update={"sides": sheets, "copies_of_ip": ()})
+    scored = {side: left(split) for side, split in data.scored.items() if side in sheets}
+    return replace(data, scored=scored, sheet=sheet)
+
+
+def _readable(
+    splits: Iterable[Split], digests: dict[Path, str | None], but: Collection[Path] = frozenset()
+) -> set[str]:
+    """sha256 of the images that can be read, of other files than some."""
+    files = {split.folder / item.path for split in splits for item in split.items}
+    return {digest for file in files.difference(but) if (digest := digests[file]) is not None}
 
 
 def _scored(split: Split, digests: dict[Path, str | None]) -> ScoredSide:

@@ -119,7 +119,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     resolved = _resolved(backbone, request, index, report).by(protocol.features)
     versions = _versions() | _offered(found, protocol.id, resolved.record.architecture)
     versions |= plugin_code.versions(resolved.libraries)
-    domains, lost = read_domains(dataset, names, request.workers, index, report, protocol)
+    domains, lost = read_domains(dataset, names, request.workers, index, report, protocol, request.leave_out_copies)
     jobs = []
     for name, data_ in domains.items():
         for record, method, required in methods:
@@ -135,6 +135,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
                             folders=data_.folders,
                             fingerprint=data_.fingerprint,
                             oop_exact=oop_exact(resolved.record.corpus, dataset.name),
+                            copies_left_out=request.leave_out_copies,
                         ),
                         domain=name,
                         backbone=resolved.record,

@@ -66,7 +66,7 @@ def pose(
         task = replace(task, _ip=Support(known.image.clone(), known.label.clone()))
         lost += known.unreadable
     if needs.clusters:
-        of_pool = data.oop["train" if method.pool == "train-unlabeled" else "test"]
+        of_pool = data.oop["train"] if method.pool == "train-unlabeled" else data.scored["oop"]
         task = replace(task, _clusters=len({item.label for item in of_pool.items}))
     if manifest is None:
         return task, lost

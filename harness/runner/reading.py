@@ -12,7 +12,7 @@ from harness.files import OTHER_CACHE
 from harness.miniature import build as miniature_build
 from harness.progress import Reporter, counted
 from harness.protocols import Protocol
-from harness.runner.domain import DEFAULT, DomainData, read_domain
+from harness.runner.domain import DEFAULT, DomainData, read_domain, without_copies
 from harness.types.leaderboard import RowFailure
 
 
@@ -46,8 +46,9 @@ def read_domains(
     index: DigestIndex,
     report: Reporter,
     protocol: Protocol = DEFAULT,
+    leave_out_copies: bool = False,
 ) -> tuple[dict[str, DomainData], list[RowFailure]]:
-    """The domains that can be read, and why the others cannot.
+    """The domains that can be read, and why the others cannot; without scored copies of train and val images on wish.
 
     Raises:
         DataError: none can.
@@ -57,7 +58,8 @@ def read_domains(
     with report.stage("reading domains", len(names), "domains") as advance:
         for name in names:
             try:
-                domains[name] = read_domain(dataset, name, index, workers, advance, protocol)
+                data = read_domain(dataset, name, index, workers, advance, protocol)
+                domains[name] = _without_copies(data) if leave_out_copies else data
             except DataError as error:
                 errors[name] = error
                 report.note(f"{name} is left out: {error}")
@@ -65,3 +67,10 @@ def read_domains(
         raise next(iter(errors.values()))
     lost = [RowFailure(domain=name, seed=None, kind="error", reason=error.message) for name, error in errors.items()]
     return domains, lost
+
+
+def _without_copies(data: DomainData) -> DomainData:
+    left = without_copies(data)
+    if "oop" not in left.scored:
+        raise DataError(f"{data.name}: every OOP test image is a copy of a train or val image")
+    return left

@@ -88,6 +88,7 @@ def _request(row: Row, out: Path, here: Here) -> Request:
         manifests=out / "manifests" if here.draws and row.protocol not in PROTOCOLS else None,
         data=here.data,
         folders=() if here.data is None else tuple(folder for d in row.data.values() for folder in d.folders),
+        leave_out_copies=row.copies_left_out,
         backbone=f"local-dir:{here.pretrained}" if here.pretrained and in_folder else backbone.architecture,
         pretrained=str(here.pretrained) if here.pretrained and not in_folder else row.given_weights,
         preprocessing=row.stated_preprocessing,

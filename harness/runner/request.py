@@ -33,6 +33,7 @@ class Request:
         manifests: a folder of draws to keep to; None draws by the protocol.
         data: a LAION-Beyond root; None is the miniature.
         folders: which folder to take where a domain and side has several.
+        leave_out_copies: do not score images whose bytes stand in a train or val part of the domain.
         backbone: an open_clip architecture; None is ``beyond-mini`` for the miniature, otherwise ViT-B-16.
         pretrained: a published tag or a weights file; None is the default of the backbone.
         preprocessing: how images are prepared, if it is not as the backbone says: settings such as ``mean``, or a
@@ -58,6 +59,7 @@ class Request:
     manifests: Path | None = None
     data: Path | None = None
     folders: tuple[str, ...] = ()
+    leave_out_copies: bool = False
     backbone: str | None = None
     pretrained: str | None = None
     preprocessing: str | Mapping[str, Any] | None = None

@@ -11,7 +11,7 @@ from harness.datasets.layout import find_folders, open_dataset
 from harness.errors import DataError
 from harness.manifests import Given
 from harness.progress import Reporter
-from harness.runner.domain import DEFAULT, DomainData, read_domain
+from harness.runner.domain import DEFAULT, DomainData, read_domain, without_copies
 from harness.types.cell import Decoding
 from harness.types.labels import LabelSheet
 from harness.types.leaderboard import Row
@@ -55,9 +55,12 @@ class DataTruth:
         return self._faults.get((row.protocol, domain), "the data have no such domain")
 
     def sheet(self, row: Row, domain: str) -> LabelSheet | None:
-        """The labels of a domain's images that the row's protocol scores; None if the data do not have it."""
+        """The labels of the images of a domain that the row's protocol scores, without copies if the row leaves them
+        out; None if the data do not have the domain."""
         data = self._domains.get((row.protocol, domain))
-        return None if data is None else data.sheet
+        if data is None:
+            return None
+        return without_copies(data).sheet if row.copies_left_out else data.sheet
 
     def unknown_rule(self, row: Row) -> str | None:
         """Why nothing here draws as the row's protocol did; None where it is at hand, and of a plugin as it was."""

@@ -167,7 +167,7 @@ class Workbench:
 def _pool_split(data: DomainData, name: Pool | Literal["ip"]) -> Split | None:
     if name == "ip":
         return data.ip["train"] if data.ip is not None and data.ip["train"].items else None
-    return data.oop["train" if name == "train-unlabeled" else "test"]
+    return data.oop["train"] if name == "train-unlabeled" else data.scored["oop"]
 
 
 def _missing(store: FeatureStore, view: int, crop: float, digests: set[str]) -> set[str]:

@@ -142,6 +142,9 @@ class DatasetRecord(Record):
     oop_exact: Literal["yes", "no", "unknown"] = Field(
         description="whether the OOP names were really absent from the backbone's corpus"
     )
+    copies_left_out: bool = Field(
+        default=False, description="whether byte copies of train and val images are left out of the scored ones"
+    )
 
 
 class Spec(Record):
@@ -211,6 +214,10 @@ class Cell(Record):
     )
     remarks: tuple[str, ...] = Field(default=(), description="what of the method's own report is left out, and why")
     unreadable: tuple[str, ...] = Field(default=(), description="images that could not be decoded")
+    copies: int = Field(
+        default=0, description="scored images with the bytes of an image that the method was given for its fit"
+    )
+    left_out: int = Field(default=0, description="images that are not scored: copies of train or val images")
     collisions: tuple[tuple[str, ...], ...] = Field(
         default=(), description="groups of names, of one side or of both, that are one text to the tokenizer"
     )

@@ -17,6 +17,9 @@ from harness.types.cell import Record
 UNREADABLE = "unreadable"
 """In the place of a sha256: the file could not be read."""
 
+COPY = "copy"
+"""In the place of a sha256: the image is left out, because a train or val image of the domain has the same bytes."""
+
 
 def side_name(name: str, side: str) -> str:
     """A name of one side, as records list it beside names of the other: ``turkey (OOP)``."""
@@ -32,7 +35,7 @@ class ScoredSide(Record):
     folder: str
     names: tuple[str, ...] = Field(description="position = label")
     paths: tuple[str, ...] = Field(description="relative to the folder, in Unicode form NFC")
-    sha256: tuple[str, ...] = Field(description="of the bytes; 'unreadable' for a file that cannot be read")
+    sha256: tuple[str, ...] = Field(description="of the bytes; 'unreadable' or 'copy' for one that is not scored")
     labels: tuple[int, ...]
 
     @model_validator(mode="after")
@@ -50,7 +53,8 @@ class ScoredSide(Record):
             unreadable: ``folder/path`` of images that could not be decoded.
         """
         where = [f"{self.folder}/{path}" for path in self.paths]
-        scored = [i for i, d in enumerate(self.sha256) if d != UNREADABLE and where[i] not in unreadable]
+        out = {UNREADABLE, COPY}
+        scored = [i for i, d in enumerate(self.sha256) if d not in out and where[i] not in unreadable]
         return sorted(scored, key=lambda i: (self.sha256[i], where[i]))
 
     def scored_labels(self, unreadable: Collection[str] = ()) -> NDArray[np.int64]:
@@ -69,10 +73,19 @@ class LabelSheet(Record):
     other: str = Field(description="sha256 over all that is not scored: the train and val parts, and captions")
     sides: dict[str, ScoredSide] = Field(description="the test parts: oop and, where the data have it, ip")
     pool: ScoredSide | None = Field(default=None, description="the OOP train part: the pool called train-unlabeled")
+    copies_of_ip: tuple[str, ...] = Field(
+        default=(), description="sha256 of the scored images that an IP train image has the bytes of"
+    )
 
     def text(self) -> str:
         """The file's content."""
-        return self.model_dump_json() + "\n"
+        unsaid = set() if self.copies_of_ip else {"copies_of_ip"}  # sound data have none, and their hash is older
+        return self.model_dump_json(exclude=unsaid) + "\n"
+
+    @property
+    def left_out(self) -> int:
+        """Images that are not scored because they are copies of train or val images."""
+        return sum(side.sha256.count(COPY) for side in self.sides.values())
 
     @cached_property
     def hash(self) -> str:

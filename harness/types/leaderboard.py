@@ -16,6 +16,7 @@ _SETTINGS = {
         "protocol",
         "decoding",
         "dataset",
+        "copies_left_out",
         "shots",
         "seeds",
         "oop_exact",
@@ -49,6 +50,11 @@ class DomainData(Record):
     )
     images: dict[str, int]
     unreadable: tuple[str, ...]
+    copies: dict[Seed, int] = Field(
+        default={},
+        description="seed -> scored images with the bytes of an image that the method was given for its fit, if any",
+    )
+    left_out: int = Field(default=0, description="images that are not scored: copies of train or val images")
     collisions: tuple[tuple[str, ...], ...] = Field(
         default=(), description="groups of names, of one side or of both, that are one text to the tokenizer"
     )
@@ -87,6 +93,9 @@ class Row(Record):
     )
     not_applicable: str | None = Field(description="why only the OOP names were scored, for a fixed vocabulary")
     oop_exact: Literal["yes", "no", "unknown"]
+    copies_left_out: bool = Field(
+        default=False, description="whether byte copies of train and val images are left out of the scored ones"
+    )
     device: str
     versions: dict[str, str]
     method_record: MethodRecord
@@ -136,7 +145,11 @@ class Row(Record):
             protocol=self.protocol,
             decoding=self.decoding,
             dataset=DatasetRecord(
-                name=self.dataset, folders=data.folders, fingerprint=data.fingerprint, oop_exact=self.oop_exact
+                name=self.dataset,
+                folders=data.folders,
+                fingerprint=data.fingerprint,
+                oop_exact=self.oop_exact,
+                copies_left_out=self.copies_left_out,
             ),
             domain=domain,
             backbone=self.backbone_record,

@@ -52,7 +52,13 @@ CHANGES: dict[str, Any] = {
 INNER: dict[str, tuple[type, dict[str, Any]]] = {
     "dataset": (
         DatasetRecord,
-        {"name": "other", "folders": ("Animals6_OOP",), "fingerprint": sha("other"), "oop_exact": "no"},
+        {
+            "name": "other",
+            "folders": ("Animals6_OOP",),
+            "fingerprint": sha("other"),
+            "oop_exact": "no",
+            "copies_left_out": True,
+        },
     ),
     "backbone": (
         BackboneRecord,
