@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from harness.datasets.disk import Kind
 from harness.datasets.images import MAX_RATIO, decode_image, middle, read_bytes
-from harness.datasets.layout import RELEASED, dataset_name, find_folders, parse_folder_name
+from harness.datasets.layout import RELEASED, dataset_name, find_folders, parse_folder_name, unmatched_folders
 from harness.datasets.merged import compare_merged
 from harness.datasets.reader import Content, read_content
 from harness.datasets.report import Across, CheckReport, Collision, CutName, Duplicates, Fault, FolderReport, OneText
@@ -86,7 +86,7 @@ def check(
         collisions=tuple(collisions),
         one_text=tuple(_one_texts(named, token_ids)) if token_ids else (),
         cut=tuple(cut),
-        notes=tuple(_notes(reports)),
+        notes=(*(_text(found.sentence) for found in unmatched_folders(root)), *_notes(reports)),
     )
 
 

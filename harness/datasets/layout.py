@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from harness.errors import DataError, UserError, unknown_name
+from harness.errors import DataError, UserError, closest, unknown_name
 from harness.types.split import Side, nfc
 
 RELEASED = (
@@ -28,6 +28,11 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".7z")
 
 # The domain ends in something that is no digit: the digits before the side are the number of concepts.
 _FOLDER = re.compile(r"(?P<domain>.*\D)(?P<concepts>[0-9]+)_(?P<side>IP|OOP)", re.DOTALL)
+
+# What may have been meant as such a name: another case, separator or white space, or no number.
+_MEANT = re.compile(
+    r"\s*(?P<domain>.*[^\d\s_-])[\s_-]*(?P<concepts>[0-9]*)[\s_-]+(?P<side>ip|oop)\s*", re.I | re.DOTALL
+)
 
 
 class FolderName(NamedTuple):
@@ -122,6 +127,58 @@ def find_folders(root: Path) -> list[str]:
     return found
 
 
+class Unmatched(NamedTuple):
+    """A folder that is not read, or has no folder of the other side: a sentence, and the domains it is about."""
+
+    sentence: str
+    domains: frozenset[str]
+
+
+def unmatched_folders(root: Path) -> list[Unmatched]:
+    """The folders of a root that belong to no pair of IP and OOP, each with what was probably meant.
+
+    Raises:
+        DataError: the root cannot be read.
+    """
+    sides: dict[Side, dict[str, str]] = {"ip": {}, "oop": {}}
+    found = []
+    for name in sorted(_directories(root)):
+        if parsed := parse_folder_name(name):
+            sides[parsed.side].setdefault(parsed.domain, name)
+        elif meant := _meant(name):
+            domain, right = meant
+            found.append(Unmatched(f"the folder {name!r} is not read; rename it to {right}", frozenset({domain})))
+    return [*found, *_one_sided(sides["ip"], sides["oop"])]
+
+
+def _meant(name: str) -> tuple[str, str] | None:
+    """The domain and the folder name that another name was probably meant as."""
+    meant = _MEANT.fullmatch(nfc(name))
+    if not meant:
+        return None
+    return meant["domain"], f"{meant['domain']}{meant['concepts'] or '{N}'}_{meant['side'].upper()}"
+
+
+def _one_sided(ip: dict[str, str], oop: dict[str, str]) -> Iterator[Unmatched]:
+    """Domains that have one side, as domain -> folder of each side; two that may be one are named once."""
+    without_ip = {domain: folder for domain, folder in oop.items() if domain not in ip}
+    for domain, folder in ip.items():
+        if domain in oop:
+            continue
+        near = _nearest(domain, without_ip)
+        meant = f"did you mean {near}, as in {without_ip.pop(near)}?" if near else "it is left out"
+        yield Unmatched(f"{folder!r} has no OOP folder; {meant}", frozenset({domain, near or domain}))
+    for domain, folder in without_ip.items():
+        yield Unmatched(f"{folder!r} has no IP folder: only its OOP images are scored", frozenset({domain}))
+
+
+def _nearest(domain: str, others: Iterable[str]) -> str | None:
+    """The domain that is the same but for case and punctuation, else the nearest in spelling."""
+    folded = {"".join(filter(str.isalnum, other)).casefold(): other for other in others}
+    near = closest("".join(filter(str.isalnum, domain)).casefold(), folded)
+    return folded[near] if near is not None else None
+
+
 def open_dataset(root: Path, folders: Iterable[str] = ()) -> Dataset:
     """Find the folders of a root. Nothing inside them is read yet.
 
@@ -177,6 +234,9 @@ def _nothing_found(root: Path, names: list[str]) -> DataError:
             continue
         if below:
             return DataError(message, f"{root / name} does: give that folder")
+    for name, meant in ((name, _meant(name)) for name in sorted(names)):
+        if meant is not None:
+            return DataError(message, f"rename {name!r} to {meant[1]}")
     packed = sorted(entry.name for entry in root.glob("[!.]*") if entry.name.endswith(ARCHIVES))
     if packed:
         return DataError(message, f"unpack {packed[0]} first")

@@ -26,7 +26,7 @@ from harness.plugin_memory import remember
 from harness.progress import Reporter
 from harness.runner.domain import DomainData
 from harness.runner.draws import Draws, parts_read
-from harness.runner.reading import domain_names, miniature_data, read_domains
+from harness.runner.reading import domain_names, miniature_data, note_unmatched, read_domains
 from harness.runner.request import MethodChoice, Request
 from harness.types.cell import ONCE, Cell, DatasetRecord, MethodRecord, Spec
 from harness.types.leaderboard import RowFailure
@@ -116,6 +116,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     backbone = _backbone(request, MINIATURE if given is None else given.name, found)  # before anything is drawn or read
     dataset = given or open_dataset(miniature_data(cache, report, request.workers), request.folders)
     names = domain_names(dataset, request.domains)
+    note_unmatched(dataset, request.domains, report)
     resolved = _resolved(backbone, request, index, report).by(protocol.features)
     versions = _versions() | _offered(found, protocol.id, resolved.record.architecture)
     versions |= plugin_code.versions(resolved.libraries)

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.datasets.digests import DigestIndex
-from harness.datasets.layout import Dataset
+from harness.datasets.layout import Dataset, unmatched_folders
 from harness.errors import DataError, HarnessError, unknown_name
 from harness.files import OTHER_CACHE
 from harness.miniature import build as miniature_build
@@ -37,6 +37,13 @@ def domain_names(dataset: Dataset, wanted: tuple[str, ...] | None) -> list[str]:
     if not complete:
         raise DataError(f"{dataset.root} has no OOP folder", "the data need at least one {Domain}{N}_OOP folder")
     return sorted(complete if wanted is None else wanted)
+
+
+def note_unmatched(dataset: Dataset, wanted: tuple[str, ...] | None, report: Reporter) -> None:
+    """Tell of folders that have no partner; of those that the wanted domains are about, if some are wanted."""
+    for found in unmatched_folders(dataset.root):
+        if wanted is None or found.domains & {*wanted}:
+            report.note(found.sentence)
 
 
 def read_domains(

@@ -276,11 +276,20 @@ def test_names_that_are_one_text_to_the_tokenizer(tmp_path, folders, found):
     assert report.ok == (found is None)
 
 
+def test_folders_without_a_partner_are_noted(tmp_path):
+    root = make_root(tmp_path, {"Vehicle1_IP": ("car",), "Vehicles1_OOP": ("tram",)}, {"test": 2})
+    assert check(root).notes == ("'Vehicle1_IP' has no OOP folder; did you mean Vehicles, as in Vehicles1_OOP?",)
+
+
 def test_notes_on_counts_and_on_a_choice_to_make(tmp_path):
     root = make_root(tmp_path, {"Food3_OOP": ("rose", "rose hip"), "Food2_OOP": ("a", "b")}, {"test": 2})
     report = check(root)
     assert of(report, "Food3_OOP").notes == ("Food3_OOP holds 2 classes; its name says 3",)
-    assert report.notes == ("domain Food, side oop has 2 folders; a run has to choose: Food2_OOP, Food3_OOP",)
+    alone = "'Food2_OOP' has no IP folder: only its OOP images are scored"
+    assert report.notes == (
+        alone,
+        "domain Food, side oop has 2 folders; a run has to choose: Food2_OOP, Food3_OOP",
+    )
     assert report.ok
 
 
@@ -309,4 +318,4 @@ def test_a_root_without_folders_is_an_error(tmp_path):
 
 def test_the_report_is_plain_json(root):
     content = json.loads(check(root).model_dump_json())
-    assert set(content) == {"root", "dataset", "folders", "duplicates", "collisions", "cut", "notes"}
+    assert set(content) == set(CheckReport.model_fields)

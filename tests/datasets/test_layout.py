@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.datasets.layout import RELEASED, open_dataset, parse_folder_name
+from harness.datasets.layout import RELEASED, open_dataset, parse_folder_name, unmatched_folders
 from harness.errors import DataError, UserError
 
 
@@ -154,3 +154,47 @@ def test_wrong_roots_say_what_to_do(tmp_path, where, wrong, hint):
         open_dataset(tmp_path / where)
     assert wrong in error.value.message
     assert hint in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("names", "sentences"),
+    [
+        (
+            ("Vehicle18_IP", "Vehicles18_OOP"),
+            ["'Vehicle18_IP' has no OOP folder; did you mean Vehicles, as in Vehicles18_OOP?"],
+        ),
+        (
+            ("vehicles18_IP", "Vehicles18_OOP"),
+            ["'vehicles18_IP' has no OOP folder; did you mean Vehicles, as in Vehicles18_OOP?"],
+        ),
+        (
+            ("Insects Spiders2_IP", "Insects_Spiders4_OOP"),
+            ["'Insects Spiders2_IP' has no OOP folder; did you mean Insects_Spiders, as in Insects_Spiders4_OOP?"],
+        ),
+        (
+            (" Cars2_IP", "Cars4_OOP", "Cats2_IP"),  # the same name before a similar one
+            [
+                "' Cars2_IP' has no OOP folder; did you mean Cars, as in Cars4_OOP?",
+                "'Cats2_IP' has no OOP folder; it is left out",
+            ],
+        ),
+        (
+            ("Cars2_IP ", "Cars4_OOP"),
+            [
+                "the folder 'Cars2_IP ' is not read; rename it to Cars2_IP",
+                "'Cars4_OOP' has no IP folder: only its OOP images are scored",
+            ],
+        ),
+        (("Food1_IP", "Food1_OOP", "Food-2-oop"), ["the folder 'Food-2-oop' is not read; rename it to Food2_OOP"]),
+        (("Food1_IP", "Food1_OOP", "Food_OOP"), ["the folder 'Food_OOP' is not read; rename it to Food{N}_OOP"]),
+        (("Food1_IP", "Food1_OOP", "scoop", "images", "Food1_IP.zip"), []),
+        (RELEASED, []),
+    ],
+)
+def test_folders_without_a_partner_are_named_with_what_was_meant(tmp_path, names, sentences):
+    assert [found.sentence for found in unmatched_folders(folders(tmp_path, *names))] == sentences
+
+
+def test_a_root_of_names_that_nearly_fit_says_what_to_rename(tmp_path):
+    with pytest.raises(DataError, match="rename 'food1_oop' to food1_OOP"):
+        open_dataset(folders(tmp_path, "food1_oop"))

@@ -39,3 +39,13 @@ def test_names_that_are_one_text_share_their_images_and_verify_sees_that_they_ar
     assert "yak (OOP) is listed among names that are one text" in changed.out
     assert "ibex (OOP) and ibex (IP) are one name, and the row does not say so" in changed.out
     assert "Turkey (OOP) and turkey (OOP) and Turkey (IP) are one text to a tokenizer that lower-cases" in changed.out
+
+
+def test_folders_without_a_partner_are_noted_before_anything_runs(tmp_path, harness):
+    folders = {"Food1_OOP": ("ham",), "Food1_IP": ("egg",), "Vehicle1_IP": ("car",), "Vehicles1_OOP": ("tram",)}
+    root = make_root(tmp_path / "data", folders, {"train": 1, "test": 1})
+    planned = ("evaluate", *ZERO_SHOT[:6], "--data", root, "--out", tmp_path / "results", "--dry-run")
+    noted = "'Vehicle1_IP' has no OOP folder; did you mean Vehicles, as in Vehicles1_OOP?"
+    assert noted in harness(*planned, "--all-domains").err
+    assert noted in harness(*planned, "--domain", "Vehicles").err
+    assert noted not in harness(*planned, "--domain", "Food").err
