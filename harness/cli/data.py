@@ -59,6 +59,9 @@ def _show(report: CheckReport) -> None:
     findings = {
         "faults": [f"{folder.folder}/{f.path}: {f.reason}" for folder in report.folders for f in folder.faults],
         "copies": [f"across {', '.join(d.across)}: {', '.join(d.paths)}" for d in report.duplicates],
+        "test images that are probably a train or val image in another file": [
+            f"{near.test}: {near.other} ({near.bits} of 255 bits apart)" for near in report.near_copies
+        ],
         "names that are the same after clean-up": [f"{c.folder}: {', '.join(c.classes)}" for c in report.collisions],
         "names that are one text to the tokenizer": [f"{o.domain}: {', '.join(o.names)}" for o in report.one_text],
         "names cut at the context length": [

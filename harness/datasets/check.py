@@ -7,17 +7,26 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.datasets.copies import Images, Place
 from harness.datasets.disk import Kind
 from harness.datasets.images import MAX_RATIO, decode_image, middle, read_bytes
-from harness.datasets.layout import RELEASED, dataset_name, find_folders, parse_folder_name, unmatched_folders
+from harness.datasets.layout import (
+    RELEASED,
+    dataset_name,
+    find_folders,
+    parse_folder_name,
+    read_together,
+    unmatched_folders,
+)
 from harness.datasets.merged import compare_merged
+from harness.datasets.near import picture_print
 from harness.datasets.reader import Content, read_content
-from harness.datasets.report import Across, CheckReport, Collision, CutName, Duplicates, Fault, FolderReport, OneText
+from harness.datasets.report import CheckReport, Collision, CutName, Fault, FolderReport, OneText, printable
 from harness.datasets.splitfile import parse_json
 from harness.datasets.threads import in_threads
 from harness.errors import DataError
 from harness.prompts import Template, clean_name, colliding, hint_of, locate
-from harness.types.split import SIDES, Item, Part
+from harness.types.split import SIDES, Item
 
 RELEASED_IMAGES = {"oop": 106_052, "ip": 51_330}
 RELEASED_CONCEPTS = {"oop": 674, "ip": 324}
@@ -31,18 +40,11 @@ TokenIds = Callable[[str], Sequence[int]]
 
 
 class _Look(NamedTuple):
-    """An image that can be used: the sha256 of its bytes, and whether only its middle is."""
+    """An image that can be used: the sha256 of its bytes, its print, and whether only its middle is used."""
 
     sha256: str
+    picture: bytes
     cut: bool
-
-
-class _Place(NamedTuple):
-    """Where a hashed image stands."""
-
-    folder: str
-    part: Part
-    path: str
 
 
 def check(
@@ -66,34 +68,35 @@ def check(
     """
     root = Path(root)
     names = find_folders(root)
-    hashes: dict[str, list[_Place]] = {}
+    images = Images()
     reports: list[FolderReport] = []
     collisions: list[Collision] = []
     cut: list[CutName] = []
     named: dict[str, dict[str, list[str]]] = {}
     for name in names:
-        report, classes = _check_folder(root / name, hashes, progress, workers)
+        report, classes = _check_folder(root / name, images, progress, workers)
         reports.append(report)
         collisions += _collisions(name, classes)
         named.setdefault(report.domain, {})[report.folder] = classes
         if token_ids:
             cut += _cut(report, classes, token_ids, context_length)
     return CheckReport(
-        root=_text(str(root)),
-        dataset=_text(dataset_name(root, names)),
+        root=printable(str(root)),
+        dataset=printable(dataset_name(root, names)),
         folders=tuple(reports),
-        duplicates=tuple(_duplicates(hashes)),
+        duplicates=tuple(images.duplicates()),
+        near_copies=tuple(near for group in read_together(names) for near in images.near_copies(group)),
         collisions=tuple(collisions),
         one_text=tuple(_one_texts(named, token_ids)) if token_ids else (),
         cut=tuple(cut),
-        notes=(*(_text(found.sentence) for found in unmatched_folders(root)), *_notes(reports)),
+        notes=(*(printable(found.sentence) for found in unmatched_folders(root)), *_notes(reports)),
     )
 
 
 def _check_folder(
-    folder: Path, hashes: dict[str, list[_Place]], progress: Progress | None, workers: int
+    folder: Path, images: Images, progress: Progress | None, workers: int
 ) -> tuple[FolderReport, list[str]]:
-    """The report of one folder and its class names; digests are added to ``hashes``."""
+    """The report of one folder and its class names; what can be decoded is added to ``images``."""
     parsed = parse_folder_name(folder.name)
     assert parsed is not None, "find_folders returns such names only"
     faults: dict[tuple[str, str], Fault] = {}
@@ -101,9 +104,11 @@ def _check_folder(
     def on_fault(kind: Kind, path: str, reason: str) -> None:
         # A missing class folder is one fault, however many images were in it.
         key = (path, kind if kind == "class folder" else reason)
-        faults.setdefault(key, Fault(path=_text(path), kind=kind, reason=_text(reason)))
+        faults.setdefault(key, Fault(path=printable(path), kind=kind, reason=printable(reason)))
 
-    report = FolderReport(folder=_text(folder.name), domain=parsed.domain, side=parsed.side, concepts=parsed.concepts)
+    report = FolderReport(
+        folder=printable(folder.name), domain=parsed.domain, side=parsed.side, concepts=parsed.concepts
+    )
     try:
         content = read_content(folder, on_fault)
     except DataError as error:
@@ -117,13 +122,13 @@ def _check_folder(
         if isinstance(found, Fault):
             faults[(item.path, found.kind)] = found
         else:
-            hashes.setdefault(found.sha256, []).append(_Place(folder.name, part, item.path))
+            images.add(Place(folder.name, part, item.path), found.sha256, found.picture)
             cut += [item.path] * found.cut
         if progress:
             progress(folder.name, done, len(listed))
     if cut:
         what = f"images more than {MAX_RATIO} times as long as wide, of which only the middle is used"
-        notes.append(f"{folder.name} holds {len(cut)} {what}, first {_text(cut[0])}")
+        notes.append(f"{folder.name} holds {len(cut)} {what}, first {printable(cut[0])}")
     if len(content.classes) != parsed.concepts:
         notes.append(f"{folder.name} holds {len(content.classes)} classes; its name says {parsed.concepts}")
     paths = {item.path for _, item in listed}
@@ -134,7 +139,7 @@ def _check_folder(
         "captions": sum(item.caption is not None for _, item in listed),
         "captions_with_name": _with_name(content, [item for _, item in listed]),
         "faults": tuple(faults.values()),
-        "unlisted": tuple(_text(path) for path in content.tree.paths() if path not in paths and not _hidden(path)),
+        "unlisted": tuple(printable(path) for path in content.tree.paths() if path not in paths and not _hidden(path)),
         "notes": tuple(notes),
     }
     return report.model_copy(update=counts), list(content.classes.values())
@@ -148,8 +153,9 @@ def _look(folder: Path, path: str) -> _Look | Fault:
         image = decode_image(data, path)
     except DataError as error:
         kind: Kind = _without_bytes(folder / path) if data is None else "corrupt" if data else "empty"
-        return Fault(path=_text(path), kind=kind, reason=_text(error.message.removeprefix(f"{path}: ")))
-    return _Look(hashlib.sha256(data).hexdigest(), middle(image) is not image)
+        return Fault(path=printable(path), kind=kind, reason=printable(error.message.removeprefix(f"{path}: ")))
+    used = middle(image)
+    return _Look(hashlib.sha256(data).hexdigest(), picture_print(used), used is not image)
 
 
 def _without_bytes(file: Path) -> Kind:
@@ -197,20 +203,16 @@ def _with_name(content: Content, items: list[Item]) -> int:
 
 def _collisions(folder: str, classes: list[str]) -> Iterator[Collision]:
     for group in colliding({classname: clean_name(classname) for classname in classes}):
-        yield Collision(folder=_text(folder), name=clean_name(group[0]), classes=group)
+        yield Collision(folder=printable(folder), name=clean_name(group[0]), classes=group)
 
 
 def _one_texts(named: dict[str, dict[str, list[str]]], token_ids: TokenIds) -> Iterator[OneText]:
-    """Names with the same tokens, in a folder or on both sides of a domain.
-
-    Folders of a domain that has several for one side are not compared: a run takes one, and other lists share names.
-    """
+    """Names with the same tokens, in a folder or on both sides of a domain."""
     for domain, folders in named.items():
-        sides = [parsed.side for folder in folders if (parsed := parse_folder_name(folder))]
-        for scored in [list(folders)] if len(set(sides)) == len(sides) else [[folder] for folder in folders]:
-            names = [(_text(folder), clean_name(classname)) for folder in scored for classname in folders[folder]]
-            texts = {f"{folder}: {_text(name)}": Template().fill(name, hint_of(domain)).text for folder, name in names}
-            for group in colliding({place: tuple(token_ids(text)) for place, text in texts.items()}):
+        for scored in read_together(list(folders)):
+            names = [(printable(folder), clean_name(classname)) for folder in scored for classname in folders[folder]]
+            prompts = {f"{folder}: {printable(name)}": Template().fill(name, hint_of(domain)) for folder, name in names}
+            for group in colliding({place: tuple(token_ids(prompt.text)) for place, prompt in prompts.items()}):
                 yield OneText(domain=domain, names=group)
 
 
@@ -222,24 +224,6 @@ def _cut(report: FolderReport, classes: list[str], token_ids: TokenIds, context_
         tokens = len(token_ids(before.text + keyed.text)) + 2
         if tokens > context_length:
             yield CutName(folder=report.folder, name=name, tokens=tokens, context_length=context_length)
-
-
-def _duplicates(hashes: dict[str, list[_Place]]) -> Iterator[Duplicates]:
-    for sha256, places in hashes.items():
-        if len(places) < 2:
-            continue
-        folders = [parsed for place in places if (parsed := parse_folder_name(place.folder))]
-        across: list[Across] = []
-        if len({(place.folder, place.part) for place in places}) < len(places):
-            across.append("images of a part")
-        if len({(place.folder, place.part) for place in places}) > len({place.folder for place in places}):
-            across.append("parts")
-        if len({folder.side for folder in folders}) > 1:
-            across.append("sides")
-        if len({folder.domain for folder in folders}) > 1:
-            across.append("domains")
-        paths = tuple(_text(f"{place.folder}/{place.path}") for place in places)
-        yield Duplicates(sha256=sha256, paths=paths, across=tuple(across))
 
 
 def _notes(reports: list[FolderReport]) -> Iterator[str]:
@@ -263,8 +247,3 @@ def _notes(reports: list[FolderReport]) -> Iterator[str]:
 
 def _hidden(path: str) -> bool:
     return path.rpartition("/")[2].startswith((".", "Thumbs.db", "desktop.ini"))
-
-
-def _text(name: str) -> str:
-    """A name from the disk as text that JSON takes; bytes that are no Unicode are written as escapes."""
-    return name if name.isascii() else name.encode(errors="backslashreplace").decode()

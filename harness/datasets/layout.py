@@ -127,6 +127,19 @@ def find_folders(root: Path) -> list[str]:
     return found
 
 
+def read_together(folders: list[str]) -> list[list[str]]:
+    """The folders of each domain that a run reads together: each alone, where it has to choose between some."""
+    domains: dict[str, list[str]] = {}
+    by_name = {name: parsed for name in folders if (parsed := parse_folder_name(name))}
+    for name, parsed in by_name.items():
+        domains.setdefault(parsed.domain, []).append(name)
+    groups = []
+    for names in domains.values():
+        pair = len({by_name[name].side for name in names}) == len(names)
+        groups += [names] if pair else [[name] for name in names]
+    return groups
+
+
 class Unmatched(NamedTuple):
     """A folder that is not read, or has no folder of the other side: a sentence, and the domains it is about."""
 

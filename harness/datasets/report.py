@@ -14,6 +14,11 @@ Across = Literal["images of a part", "parts", "sides", "domains"]
 """Where copies of one image lie: twice in a part, in two parts of a folder (leakage), on both sides, in two domains."""
 
 
+def printable(name: str) -> str:
+    """A name from the disk as text that JSON takes; bytes that are no Unicode are written as escapes."""
+    return name if name.isascii() else name.encode(errors="backslashreplace").decode()
+
+
 class Fault(Record):
     """Something that keeps an image, or a folder, from being used.
 
@@ -62,6 +67,18 @@ class Duplicates(Record):
     across: tuple[Across, ...]
 
 
+class NearCopy(Record):
+    """A test image that is probably a train or val image of its domain in another file; paths are relative to the root.
+
+    Attributes:
+        bits: in which the perceptual hashes of both differ, of 255.
+    """
+
+    test: str
+    other: str
+    bits: int
+
+
 class Collision(Record):
     """Classes of one folder whose names are the same after clean-up."""
 
@@ -102,6 +119,7 @@ class CheckReport(Record):
     dataset: str
     folders: tuple[FolderReport, ...]
     duplicates: tuple[Duplicates, ...] = ()
+    near_copies: tuple[NearCopy, ...] = ()
     collisions: tuple[Collision, ...] = ()
     one_text: tuple[OneText, ...] = ()
     cut: tuple[CutName, ...] = ()
@@ -111,7 +129,8 @@ class CheckReport(Record):
     def ok(self) -> bool:
         """Whether nothing was found that makes a result wrong.
 
-        Copies within one part, files in no part and notes do not count: they make no image leak and no name wrong.
+        Copies within one part, files in no part and notes do not count: they make no image leak and no name wrong. Nor
+        do near copies: they are for a person to look at.
         """
         leaks = any(set(found.across) - {"images of a part"} for found in self.duplicates)
         faults = any(folder.faults for folder in self.folders)

@@ -1,0 +1,67 @@
+"""Images that occur more than once in a root: the same bytes, or probably the same picture in another file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from harness.datasets.layout import parse_folder_name
+from harness.datasets.near import near_pictures
+from harness.datasets.report import Across, Duplicates, NearCopy, printable
+from harness.types.split import Part
+
+
+class Place(NamedTuple):
+    """Where an image stands; the path is relative to its folder."""
+
+    folder: str
+    part: Part
+    path: str
+
+    def __str__(self) -> str:
+        return printable(f"{self.folder}/{self.path}")
+
+
+class Images:
+    """The images of a root, by the sha256 of their bytes."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, list[Place]] = {}
+        self._prints: dict[str, bytes] = {}
+
+    def add(self, place: Place, sha256: str, picture: bytes) -> None:
+        """Add an image with its ``picture_print``."""
+        self._places.setdefault(sha256, []).append(place)
+        self._prints[sha256] = picture
+
+    def duplicates(self) -> Iterator[Duplicates]:
+        """Bytes that occur more than once."""
+        for sha256, places in self._places.items():
+            if len(places) > 1:
+                yield Duplicates(sha256=sha256, paths=tuple(map(str, places)), across=tuple(_across(places)))
+
+    def near_copies(self, folders: list[str]) -> Iterator[NearCopy]:
+        """Test images of some folders that look like an image of their other parts, and are no duplicate of one."""
+        test: dict[str, Place] = {}
+        others: dict[str, Place] = {}
+        for sha256, places in self._places.items():
+            for place in places:
+                if place.folder in folders:
+                    (test if place.part == "test" else others).setdefault(sha256, place)
+        scored, seen = [sha256 for sha256 in test if sha256 not in others], list(others)
+        for near in near_pictures([self._prints[s] for s in scored], [self._prints[s] for s in seen]):
+            own, other = test[scored[near.scored]], others[seen[near.other]]
+            yield NearCopy(test=str(own), other=str(other), bits=near.bits)
+
+
+def _across(places: list[Place]) -> Iterator[Across]:
+    folders = [parsed for place in places if (parsed := parse_folder_name(place.folder))]
+    parts = {(place.folder, place.part) for place in places}
+    if len(parts) < len(places):
+        yield "images of a part"
+    if len(parts) > len({place.folder for place in places}):
+        yield "parts"
+    if len({folder.side for folder in folders}) > 1:
+        yield "sides"
+    if len({folder.domain for folder in folders}) > 1:
+        yield "domains"
