@@ -35,8 +35,7 @@ class Truth(Protocol):
     """The data themselves, as far as a check needs them."""
 
     def sheet(self, row: Row, domain: str) -> LabelSheet | None:
-        """The labels of the images of a domain that the row's protocol scores, without copies if the row leaves them
-        out; None if the data do not have the domain."""
+        """The labels of a domain's images that the row scores; None if the data do not have the domain."""
         ...
 
     def fault(self, row: Row, domain: str) -> str:

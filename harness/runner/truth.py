@@ -55,8 +55,7 @@ class DataTruth:
         return self._faults.get((row.protocol, domain), "the data have no such domain")
 
     def sheet(self, row: Row, domain: str) -> LabelSheet | None:
-        """The labels of the images of a domain that the row's protocol scores, without copies if the row leaves them
-        out; None if the data do not have the domain."""
+        """The labels of a domain's images that the row scores; None if the data do not have the domain."""
         data = self._domains.get((row.protocol, domain))
         if data is None:
             return None
