@@ -12,6 +12,7 @@ from harness.hookspecs import Register, hookimpl
 from harness.method import Method
 from harness.types.task import Needs
 
+from ._choice import first_of_best, middle_of_best
 from ._clusters import means_of
 from ._training import Count, Share, Weight
 from ._vocabulary import move_within, positions, zero_shot_text
@@ -34,9 +35,10 @@ class GDA(Method):
     All views of all shots are rows. With means m, centred rows R, n rows and d dimensions:
     ``K = d * inverse(R'R + trace(R'R) / (n - 1) * I)``, ``w = K m``, ``b = -log(classes) - m'K m / 2``,
     ``scores = zero-shot + alpha * (x'w + b)``. The weight alpha is chosen inside the support, by leaving out one shot
-    of every class after the other; nothing else is looked at. (The authors choose it on all validation images.) R can
-    be borrowed: images of IP classes around their own means show how images of a class differ, also where there is one
-    shot.
+    of every class after the other; nothing else is looked at, and of equal weights the middle one counts. The preset
+    ``paper`` chooses as the authors do, the smallest of the best on validation images: they look at all of them, the
+    preset at the few-shot draw. R can be borrowed: images of IP classes around their own means show how images of a
+    class differ, also where there is one shot.
 
     A name without support has no Gaussian: the discriminant moves probability among the names that have one, their sum
     stays that of zero-shot, and other names keep their scores.
@@ -44,10 +46,12 @@ class GDA(Method):
 
     needs = Needs(support=True, ip=True)
     paper = "Wang et al., ICLR 2024"
-    presets = {"paper": {"covariance": "views", "views": 10, "crop": 0.5}}  # noqa: RUF012 - read only
+    presets = {"paper": {"search": "paper", "covariance": "views", "views": 10, "crop": 0.5}}  # noqa: RUF012 - read only
 
     alpha: Weight | None = None
-    """Weight of the discriminant; None chooses it of ``ALPHAS``, the smallest of equals."""
+    """Weight of the discriminant; None chooses it of ``ALPHAS``."""
+    search: Literal["support", "paper"] = "support"
+    """Where alpha is chosen: inside the support, or as the paper on validation images."""
     alpha_one_shot: Weight = 1.0
     """Weight where no shot can be left out."""
     covariance: Literal["views", "ip"] = "ip"
@@ -60,8 +64,7 @@ class GDA(Method):
     """Least share of the area that a view's crop has; the paper's."""
 
     def __post_init__(self) -> None:
-        if self.covariance == "views":
-            self.needs = Needs(support=True)
+        self.needs = Needs(support=True, validation=self.search == "paper", ip=self.covariance == "ip")
 
     def fit(self, task: Task) -> Self:
         """Estimate means and covariance, and choose alpha."""
@@ -84,6 +87,12 @@ class GDA(Method):
         return {"alpha": self.alpha_}
 
     def _choose(self, task: Task) -> float:
+        if self.search == "paper":
+            image, label = task.validation.image[:, 0], task.validation.label
+            return ALPHAS[first_of_best(self._right(task, image, label, self.weight_, self.bias_))[0]]
+        return self._leave_out(task)
+
+    def _leave_out(self, task: Task) -> float:
         """Leave-one-shot-out inside the support."""
         image, label = task.support.image, task.support.label
         order = _order(label)
@@ -92,15 +101,19 @@ class GDA(Method):
         least = 2 if self.residual_ is None else 1  # what is left after leaving one out must still show a spread
         if (int(count.max()) - 1) * image.shape[1] < least:
             return self.alpha_one_shot
-        text = zero_shot_text(task, task.vocabulary)
-        right = torch.zeros(len(ALPHAS))
+        right = [0] * len(ALPHAS)
         for shot in range(int(order.max()) + 1):
             out = several & (order == shot)
-            weight, bias = _discriminant(image[~out], label[~out], len(task.names), self.residual_)
-            query = image[out, 0]
-            zero_shot, term = task.logit_scale * query @ text.T, query @ weight.T + bias
-            right += torch.tensor([float(((zero_shot + a * term).argmax(1) == label[out]).sum()) for a in ALPHAS])
-        return ALPHAS[int(right.argmax())]
+            fitted = _discriminant(image[~out], label[~out], len(task.names), self.residual_)
+            right = [a + b for a, b in zip(right, self._right(task, image[out, 0], label[out], *fitted), strict=True)]
+        return ALPHAS[middle_of_best(right)[0]]
+
+    @staticmethod
+    def _right(task: Task, image: Tensor, label: Tensor, weight: Tensor, bias: Tensor) -> list[int]:
+        """How many images ``(n, d)`` each of ``ALPHAS`` gets right."""
+        zero_shot = task.logit_scale * image @ zero_shot_text(task, task.vocabulary).T
+        term = image @ weight.T + bias
+        return [int(((zero_shot + alpha * term).argmax(dim=1) == label).sum()) for alpha in ALPHAS]
 
 
 def _order(label: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from harness.hookspecs import Register, hookimpl
 from harness.method import Method
 from harness.types.task import Needs
 
+from ._choice import first_of_best, middle_of_best
 from ._training import Count, Positive, Share
 from ._vocabulary import fixed_positions
 
@@ -28,29 +29,32 @@ if TYPE_CHECKING:
     from harness.types.task import Task
     from harness.types.vocabulary import Vocabulary
 
-GRID = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)
-"""Powers of ten for C that are tried first."""
+GRID = tuple(float(power) for power in range(-6, 7))
+"""Powers of ten for C that are tried."""
 
 BISECTIONS = 8
-"""Halvings of the interval around the best of them."""
+"""Halvings of the interval around the best power, in the paper's search."""
 
 
 @dataclass
 class LinearProbe(Method):
     """Logistic regression on frozen image features (Radford et al., ICML 2021).
 
-    The inverse regularisation C is chosen on the few-shot validation draw: the best of a seven-point grid, then eight
-    bisection steps on a logarithmic scale between a tenth and ten times of it, each keeping the half at the better end.
-    Of equals it is the smaller C, the smoother model; LAION-Beyond's code keeps the larger, and draws its support in a
-    way of its own, from augmented images. Names play no part, so the vocabulary is fixed.
+    The inverse regularisation C is chosen on the few-shot validation draw: of ``GRID`` the middle of the best. The
+    preset ``paper`` searches as LAION-Beyond's code, which is CoOp's: the best of every second power, of equals the
+    largest, then eight bisection steps on a logarithmic scale between a tenth and ten times of it, each keeping the
+    half at the better end, of equals the lower. That code draws its support in a way of its own, from augmented images.
+    Names play no part, so the vocabulary is fixed.
     """
 
     needs = Needs(support=True, validation=True)
     paper = "Radford et al., ICML 2021"
-    presets = {"paper": {"c": None, "views": 1}}  # noqa: RUF012 - read only
+    presets = {"paper": {"search": "paper"}}  # noqa: RUF012 - read only
 
     c: Positive | None = None
     """Inverse regularisation; None chooses it on the validation draw."""
+    search: Literal["grid", "paper"] = "grid"
+    """Of a grid the middle of the best, or the paper's bisection."""
     max_iter: Count = 1000
     """Steps of the solver at most."""
     views: Count = 1
@@ -70,12 +74,12 @@ class LinearProbe(Method):
         def fitted(power: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
             return _regression(rows, label, len(task.names), 10**power, self.max_iter)
 
-        @cache
-        def accuracy(power: float) -> float:
+        def right(power: float) -> int:
             weight, bias = fitted(power)
-            return float(((image @ weight.T + bias).argmax(axis=1) == truth).mean())
+            return int(((image @ weight.T + bias).argmax(axis=1) == truth).sum())
 
-        power = float(np.log10(self.c)) if self.c is not None else _search(accuracy)
+        search = _middle if self.search == "grid" else _bisection
+        power = float(np.log10(self.c)) if self.c is not None else search(right)
         self.c_ = 10**power
         self.weight_, self.bias_ = (torch.from_numpy(values).to(support.image) for values in fitted(power))
         task.progress(1, 1)
@@ -99,14 +103,21 @@ class LinearProbe(Method):
         return self.weight_.numel() + self.bias_.numel()
 
 
-def _search(accuracy: Callable[[float], float]) -> float:
-    """The best power of ten: grid, then bisection; of equals the smaller, that is the smoother model."""
-    best = max(GRID, key=accuracy)
+def _middle(right: Callable[[float], int]) -> float:
+    """The best power of the grid; of equals the middle."""
+    return GRID[middle_of_best([right(power) for power in GRID])[0]]
+
+
+def _bisection(right: Callable[[float], int]) -> float:
+    """The best of every second power, of equals the largest; then the better end of halved intervals, or the lower."""
+    coarse = GRID[::-2]
+    best = coarse[first_of_best([right(power) for power in coarse])[0]]
     low, high = best - 1, best + 1
     for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        low, high = (low, middle) if accuracy(low) >= accuracy(high) else (middle, high)
-    return low if accuracy(low) >= accuracy(high) else high
+        middle, rising = (low + high) / 2, right(high) > right(low)
+        best = high if rising else low
+        low, high = (middle, high) if rising else (low, middle)
+    return best
 
 
 def _regression(

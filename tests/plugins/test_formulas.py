@@ -18,6 +18,7 @@ from harness.prompts import Piece, Prompt
 from harness.types.task import Support
 from harness_plugins import gda, linear_probe, tip_adapter, zero_shot
 from harness_plugins._vocabulary import move_within
+from harness_plugins.gda import GDA
 from harness_plugins.taskres import TaskRes
 
 from ..unit.makers import unit_rows
@@ -79,20 +80,37 @@ def test_tip_adapter_is_its_formula():
     )
 
 
-def test_tip_adapter_takes_the_first_of_the_best_on_the_validation_draw():
+def plain_choice(right, search):
+    """The setting of ``right``, setting -> count: of the best the first, or in steps of the grid the middle one."""
+    best = [setting for setting, count in right.items() if count == max(right.values())]
+    if search == "paper":
+        return best[0]
+    steps = [sorted({setting[i] for setting in right}) for i in range(len(best[0]))]
+    at = np.array([[own.index(x) for own, x in zip(steps, setting, strict=True)] for setting in best])
+    return best[int(np.round(((at - at.mean(axis=0)) ** 2).sum(axis=1), 6).argmin())]
+
+
+@pytest.mark.parametrize("search", ["wide", "paper"])
+def test_tip_adapter_chooses_on_the_validation_draw(monkeypatch, search):
+    betas, alphas = (grid[:: max(1, len(grid) // 7)] for grid in tip_adapter.GRIDS[search])
+    monkeypatch.setitem(tip_adapter.GRIDS, search, (betas, alphas))
     task = make_task()
     image, label = task.validation.image[:, 0], task.validation.label
-    method = quick("tip_adapter").fit(task)
     right = {
-        (a, b): int(((zero_shot_scores(image) + plain_cache(image, task.support, a, b)).argmax(dim=1) == label).sum())
-        for a, b in product(tip_adapter.ALPHAS[::2], tip_adapter.BETAS[::2])
+        (b, a): int(((zero_shot_scores(image) + plain_cache(image, task.support, a, b)).argmax(dim=1) == label).sum())
+        for b, a in product(betas, alphas)
     }
-    own = (zero_shot_scores(image) + plain_cache(image, task.support, method.alpha_, method.beta_)).argmax(dim=1)
-    assert int((own == label).sum()) >= max(right.values())
-    smaller = [(a, b) for (a, b), n in right.items() if n == max(right.values())]
-    assert (method.alpha_, method.beta_) <= min(smaller)
-    fixed = quick("tip_adapter", alpha=3.0).fit(task)
+    method = quick("tip_adapter", search=search).fit(task)
+    assert (method.beta_, method.alpha_) == plain_choice(right, search)
+    fixed = quick("tip_adapter", search=search, alpha=3.0).fit(task)
     assert fixed.alpha_ == 3.0
+
+
+def test_the_papers_grid_of_tip_adapter_is_that_of_its_authors_for_imagenet():
+    betas, alphas = tip_adapter.GRIDS["paper"]
+    assert (len(betas), len(alphas)) == (200, 20)
+    np.testing.assert_allclose(betas, 0.1 + np.arange(200) * 6.9 / 200)
+    np.testing.assert_allclose(alphas, 0.1 + np.arange(20) * 2.9 / 20)
 
 
 @pytest.mark.parametrize("name", ["gda", "linear_probe", "tip_adapter"])
@@ -157,6 +175,20 @@ def test_gda_asks_for_ip_images_only_where_it_uses_them():
     assert "covariance=views" in error.value.hint
 
 
+def test_the_papers_gda_takes_the_smallest_of_the_best_weights_on_the_validation_draw():
+    task = make_task(views=10)
+    paper = build("gda", GDA, "paper")
+    assert paper.needs.labels() == ("support", "validation")
+    image, label = task.validation.image[:, 0], task.validation.label
+    right = {}
+    for alpha in gda.ALPHAS:
+        scores = dataclasses.replace(paper, alpha=alpha).fit(task).scores(image, OOP_VOCABULARY)
+        right[alpha] = int((scores.argmax(dim=1) == label).sum())
+    best = [alpha for alpha, count in right.items() if count == max(right.values())]
+    assert len(best) > 1, "otherwise this cannot tell the smallest"
+    assert paper.fit(task).alpha_ == best[0]
+
+
 @pytest.mark.parametrize("covariance", ["views", "ip"])
 def test_gda_chooses_alpha_by_leaving_out_one_shot_of_every_class(covariance):
     task = make_task(shots=3, views=2)
@@ -169,8 +201,8 @@ def test_gda_chooses_alpha_by_leaving_out_one_shot_of_every_class(covariance):
         for alpha in gda.ALPHAS:
             method.alpha_ = alpha
             right[alpha] += int((method.scores(query, OOP_VOCABULARY).argmax(dim=1) == label).sum())
-    best = max(right.values())
-    assert quick("gda", covariance=covariance).fit(task).alpha_ == next(a for a in gda.ALPHAS if right[a] == best)
+    (best,) = plain_choice({(alpha,): count for alpha, count in right.items()}, "middle")
+    assert quick("gda", covariance=covariance).fit(task).alpha_ == best
     one_shot = quick("gda", covariance=covariance, alpha_one_shot=0.7)
     assert one_shot.fit(make_task(shots=1, views=4)).alpha_ == 0.7
     two = one_shot.fit(make_task(shots=2, views=1))  # of one view without the other nothing is left to see a spread
@@ -202,17 +234,27 @@ def test_linear_probe_minimises_the_regularised_cross_entropy():
 
 
 @pytest.mark.parametrize("peak", [-6.0, -3.3, 0.4, 2.0, 5.1])
-def test_the_search_for_c_is_a_grid_then_a_bisection(peak):
+def test_the_papers_search_for_c_is_a_grid_then_a_bisection(peak):
     tried = []
 
-    def accuracy(power):
+    def right(power):
         tried.append(power)
         return -abs(power - peak)
 
-    assert list(linear_probe.GRID) == [-6, -4, -2, 0, 2, 4, 6]
-    found = linear_probe._search(accuracy)
-    assert abs(found - min(max(peak, round(peak / 2) * 2 - 1), round(peak / 2) * 2 + 1)) <= 2 / 2**8 + 1e-9
-    assert len(set(tried)) <= 7 + 2 + 8
+    found = linear_probe._bisection(right)
+    assert tried[:7] == [6, 4, 2, 0, -2, -4, -6]
+    assert abs(found - min(max(peak, round(peak / 2) * 2 - 1), round(peak / 2) * 2 + 1)) <= 2 / 2**7 + 1e-9
+    assert len(set(tried)) <= 7 + 2 + 7
+
+
+def test_where_all_c_are_equal_the_middle_counts_and_in_the_papers_search_the_end():
+    assert linear_probe._middle(lambda power: 3) == 0.0
+    assert linear_probe._bisection(lambda power: 3) == 5.0  # the largest of the grid, then always the lower end
+
+
+@pytest.mark.parametrize(("low", "high", "middle"), [(-6, 6, 0), (2, 6, 4), (-6, -5, -6), (3, 3, 3), (-6, 4, -1)])
+def test_the_middle_of_the_best_c_is_taken(low, high, middle):
+    assert linear_probe._middle(lambda power: int(low <= power <= high)) == middle
 
 
 def test_c_is_chosen_by_the_validation_draw():
@@ -224,14 +266,15 @@ def test_c_is_chosen_by_the_validation_draw():
     )
     task = make_task(_support=support, _validation=validation)
 
-    def accuracy(power):
+    def right(power):
         method = quick("linear_probe", c=10**power).fit(task)
-        return float((method.scores(validation.image[:, 0], task.vocabulary).argmax(dim=1) == label).double().mean())
+        return int((method.scores(validation.image[:, 0], task.vocabulary).argmax(dim=1) == label).sum())
 
-    assert len({accuracy(power) for power in linear_probe.GRID}) > 1
-    found = quick("linear_probe").fit(task).c_
-    assert found > 1e-3
-    assert found == pytest.approx(10 ** linear_probe._search(accuracy))
+    assert len({right(power) for power in linear_probe.GRID}) > 1
+    for search, how in (("grid", linear_probe._middle), ("paper", linear_probe._bisection)):
+        found = quick("linear_probe", search=search).fit(task).c_
+        assert found > 1e-3
+        assert found == pytest.approx(10 ** how(right))
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -53,12 +53,13 @@ STATED = {
     "clip_adapter": {**SGD, "lr": 0.01, "batch": 32, "ratio": 0.2},
     "learning_to_name": {**SGD, "lr": 0.002, "batch": 128, "length": 1, "init": "random"},
     "taskres": {**SHARED, "optimizer": "adam", "lr": 0.002, "batch": 256, "epochs": None, "alpha": None, "base": "raw"},
-    "tip_adapter": {"alpha": None, "beta": None, "views": 10, "crop": 0.5},
-    "gda": {"covariance": "views", "views": 10, "crop": 0.5, "alpha": None},
-    "linear_probe": {"c": None, "views": 1},
+    "tip_adapter": {"search": "paper", "alpha": None, "beta": None, "views": 10, "crop": 0.5},
+    "gda": {"search": "paper", "covariance": "views", "views": 10, "crop": 0.5, "alpha": None},
+    "linear_probe": {"search": "paper", "c": None, "views": 1, "max_iter": 1000},
     "zero_shot": {"prompts": "single"},
     "zsnl": {**SGD, "lr": None, "epochs": 100, "views": 1, "images_per_batch": 4, "confident": 16, "least": 20}
-    | {"discover": "kmeans", "restarts": 10, "known": "nothing", "shifts": 0, "assign": "clusters"},
+    | {"discover": "kmeans", "restarts": 10, "known": "nothing", "shifts": 0, "assign": "clusters"}
+    | {"match_prompt": "a photo of a {name}", "match_normalised": False, "match_images": 20},
 }
 """What the papers and the code of their authors state (of the crops: what stands for them here)."""
 
