@@ -6,16 +6,42 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 
-from harness.matching import match
+from harness.device import send
+from harness.matching import assign, match
 
 from ._balanced import sinkhorn
+from ._clusters import means_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 VOTE = 0.1
 """What the one-to-one matching counts beside the shares: a name that is taken elsewhere is less likely here."""
+
+
+ONE = 2**26
+"""A score of one, as a whole number."""
+LARGEST = 16.0
+"""Score up to which whole numbers are of that size; larger ones are scaled to fit."""
+
+
+def assigned(score: Tensor) -> Tensor:
+    """``(clusters,)`` names, -1 for none: the one-to-one assignment of greatest total score ``(clusters, names)``."""
+    largest = max(LARGEST, float(score.abs().max())) if score.numel() else LARGEST
+    whole = (score.double() * (ONE * LARGEST / largest)).round().to(torch.int32).cpu().numpy()
+    return torch.from_numpy(assign(whole).columns).to(score.device)
+
+
+def sample_means(pool: Tensor, cluster: Tensor, k: int, images: int | None, generator: torch.Generator) -> Tensor:
+    """``(k, d)`` plain means of at most so many random images of each cluster, None for all; zero for an empty one."""
+    if images is None:
+        return means_of(pool, cluster, k)
+    order = send(torch.randperm(len(pool), generator=generator), pool.device)
+    place = F.one_hot(cluster[order], k).cumsum(dim=0).gather(1, cluster[order][:, None])[:, 0]
+    kept = order[place <= images]
+    return means_of(pool[kept], cluster[kept], k)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from harness.matching import match
 from harness.types.discovery import Discovery
 
 from ._balanced import balanced
@@ -38,17 +37,16 @@ class Named:
     told: dict[str, Any]
 
 
-def named_by_means(pool: Tensor, cluster: Tensor, k: int, text: Tensor) -> Named:
-    """The name that is matched with the mean of an image's cluster, as in the paper.
+def named_by_means(pool: Tensor, cluster: Tensor, k: int, name: Tensor) -> Named:
+    """The name of an image's cluster; confidence is the cosine with the cluster's mean.
 
     Args:
         pool: ``(n, d)`` images.
         cluster: ``(n,)`` clusters.
         k: clusters.
-        text: ``(names, d)``.
+        name: ``(k,)`` their names, -1 for none.
     """
     centre = means(pool, cluster[None], k)[0]
-    name = match(centre, text).columns
     confidence = (pool * centre[cluster]).sum(dim=1)
     return Named(name[cluster], name[cluster], confidence, Discovery(cluster, name), _told(cluster, name))
 

@@ -9,18 +9,15 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import Register, hookimpl
-from harness.matching import assign
 from harness.types.task import Needs
 
+from ._matched import assigned
 from .kmeans_naming import KMeansNaming
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.types.task import Task
-
-ONE = 2**26
-"""A vote share of one, as a whole number."""
 
 
 @dataclass
@@ -50,8 +47,7 @@ class ClusterVote(KMeansNaming):
         share = votes / votes.sum(dim=1, keepdim=True).clamp_min(1)
         if self.score == "sum":
             share = share + self.mean_ @ text.T
-        whole = (share.double() * ONE).round().to(torch.int32).cpu().numpy()
-        return torch.from_numpy(assign(whole).columns).to(pool.device)
+        return assigned(share)
 
 
 @hookimpl

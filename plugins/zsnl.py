@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from harness.hookspecs import Register, hookimpl
+from harness.matching import match
+from harness.prompts import Template
 from harness.types.discovery import Discovery
 from harness.types.task import Needs, Pool, Support
 
 from ._clusters import canonical, estimate, kmeans
 from ._contrastive import symmetric_contrastive
+from ._matched import assigned, sample_means
 from ._names import Encode, NameEmbeddings, NameTuning
 from ._naming import named_by_means, named_by_shares
 from ._refined import shifted, whitening
@@ -40,10 +43,12 @@ class ZSNL(NameTuning):
     5. More rounds match and learn again, from the learned names.
 
     The preset ``paper`` has the steps of the released scripts that cluster by k-means. They cluster the images that
-    they score, together with IP images and in a split of their own; here it is the OOP images that are scored. Not here
-    are their image encoder trained by contrastive mean shift, and new crops of the images at every step: a pool has
-    whole images. They draw the 16 images of a name at random, leave names without images out of the loss, and do not
-    score images of such names.
+    they score, together with IP images and in a split of their own; here it is the OOP images that are scored. As they
+    do, it matches the mean of at most 20 random images of a cluster with a plain prompt, by products that are not
+    normalised; of an image only the unit row is stored, so that the products keep the lengths of the text alone. Not
+    here are their image encoder trained by contrastive mean shift, and new crops of the images at every step: a pool
+    has whole images. They draw the 16 images of a name at random, leave names without images out of the loss, and do
+    not score images of such names.
     """
 
     needs = Needs(unlabeled=True, ip=True, clusters=True, vocabulary=True)
@@ -51,6 +56,7 @@ class ZSNL(NameTuning):
     presets = {  # noqa: RUF012
         "paper": PAPER
         | {"assign": "clusters", "known": "nothing", "shifts": 0, "restarts": 10, "confident": 16, "least": 20}
+        | {"match_prompt": "a photo of a {name}", "match_normalised": False, "match_images": 20}
         | {"lr": None, "images_per_batch": 4, "epochs": 100, "views": 1, "pool": "test-unlabeled"}
     }
 
@@ -66,6 +72,12 @@ class ZSNL(NameTuning):
     """The number of clusters: that of the pool's classes, or by silhouette."""
     restarts: Count = 20
     assign: Literal["evidence", "transport", "clusters"] = "evidence"
+    match_prompt: str | None = None
+    """With ``clusters``: the prompt, around ``{name}``, that clusters are matched with; None is the protocol's."""
+    match_normalised: bool = True
+    """With ``clusters``: whether means and prompts are matched as unit rows, or as they are."""
+    match_images: Count | None = None
+    """With ``clusters``: random images of each cluster that its mean is taken of; None takes all."""
     confident: Count | None = None
     """Images of each name to learn from: those of greatest confidence, or all."""
     least: Count = 1
@@ -77,6 +89,7 @@ class ZSNL(NameTuning):
     """At most; it ends when no image changes its name."""
 
     def __post_init__(self) -> None:
+        self.template_ = None if self.match_prompt is None else Template(self.match_prompt)
         if self.known == "nothing" or self.count == "estimated":
             self.needs = replace(self.needs, ip=self.known != "nothing", clusters=self.count == "given")
 
@@ -95,7 +108,7 @@ class ZSNL(NameTuning):
         before = None
         for _ in range(self.rounds):
             if as_in_paper:
-                named = named_by_means(pool, cluster[0], k, texts[0])
+                named = named_by_means(pool, cluster[0], k, self._matching(task, pool, cluster[0], k))
             else:
                 named = named_by_shares(pool, cluster, k, texts, task.logit_scale, self.assign == "transport")
             self.found_ = Discovery(named.found.cluster[back], named.found.name)
@@ -138,6 +151,16 @@ class ZSNL(NameTuning):
 
         k = task.clusters if self.count == "given" else estimate(seen, len(task.names), cluster)
         return cluster(k), k
+
+    def _matching(self, task: Task, pool: Tensor, cluster: Tensor, k: int) -> Tensor:
+        """Names ``(k,)`` of the clusters by their means: of the learned prompts from the second round on."""
+        centre, text = sample_means(pool, cluster, k, self.match_images, task.generator), self.text_
+        if not self.outcome_["rounds"] and (self.template_ is not None or not self.match_normalised):
+            prompts = [(self.template_ or task.template).fill(name, task.hint) for name in task.names]
+            text = task.text.encode(prompts)
+            if not self.match_normalised:
+                text = text * task.text.lengths(prompts)[:, None]
+        return match(centre, text).columns if self.match_normalised else assigned(centre @ text.T)
 
     def _confident(self, named: Tensor, confidence: Tensor) -> Tensor:
         """Positions of the most confident images of every name."""

@@ -14,11 +14,12 @@ from sklearn.metrics import adjusted_rand_score
 
 from harness.method import build
 from harness.metrics import judge_discovery
+from harness.prompts import Template
 from harness.types.task import Support
 from harness_plugins import _clusters, _wordings
 from harness_plugins._balanced import balanced, sinkhorn
 from harness_plugins._clusters import canonical, estimate, kmeans, means
-from harness_plugins._matched import matched
+from harness_plugins._matched import assigned, matched, sample_means
 from harness_plugins._names import NameTuning
 from harness_plugins._naming import named_by_means, named_by_shares
 from harness_plugins._refined import shifted, whitening
@@ -69,17 +70,63 @@ def test_zsnl_names_perfect_clusters_right(one_wording, parameters):
     assert (method.scores(image, OOP_VOCABULARY).argmax(dim=1) == label).all()
 
 
-def test_the_papers_preset_matches_the_means_of_the_best_fitting_clusters_with_the_prompts():
+def matched_names(pool, cluster, template, normalised):
+    """The assignment of the clusters' means and the names' prompts, with or without the lengths of both."""
+    prompts = [Template(template).fill(name, HINT) for name in NAMES]
+    text = tower().encode(prompts).double()
+    mean = torch.stack([pool[cluster == c].double().mean(dim=0) for c in range(5)])
+    if normalised:
+        mean = F.normalize(mean, dim=1)
+    else:
+        text = text * tower().lengths(prompts).double()[:, None]
+    return linear_sum_assignment((mean @ text.T).numpy(), maximize=True)[1].tolist()
+
+
+def test_the_papers_preset_matches_as_the_released_scripts():
     pool = F.normalize(0.5 * images(12, 20)[0][:, 0] + unit_rows(60, SIZE, 7), dim=1)
     paper = build("zsnl", classes()["zsnl"], "paper")
     found = paper.fit(unlabeled(pool, _ip=None)).discovery()
     fit = kmeans(pool[canonical(pool)], 5, 10, torch.Generator().manual_seed(0))[0]
     assert torch.equal(found.cluster[canonical(pool)], fit)
-    text = tower().encode([make_task().template.fill(name, HINT) for name in NAMES])
-    cosine = means(pool, found.cluster[None], 5)[0] @ text.T
-    assert found.name.tolist() == linear_sum_assignment(cosine.double().numpy(), maximize=True)[1].tolist()
+    assert int(torch.bincount(fit).max()) <= 20  # so that the draw of 20 takes them all
+    assert found.name.tolist() == matched_names(pool, found.cluster, "a photo of a {name}", normalised=False)
     assert (paper.epochs, paper.optimizer, paper._peak(452)) == (100, "sgd", pytest.approx(452 / 128 * 2e-4))
     assert paper.pool == "test-unlabeled"  # as the released scripts; six domains have 20 train images of a class
+
+
+def test_clusters_are_matched_by_the_prompt_and_the_product_that_is_asked_for(monkeypatch):
+    monkeypatch.setattr(tower(), "lengths", lambda prompts: torch.tensor([1.0, 5.0, 2.0, 9.0, 3.0]))
+    pool, answers = unit_rows(60, SIZE, 7), set()
+    for template in (None, "{name} in a book", "a photo of a {name}"):
+        for normalised in (True, False):
+            how = {"match_prompt": template, "match_normalised": normalised}
+            found = quick("zsnl", epochs=0, restarts=5, assign="clusters", **how).fit(unlabeled(pool)).discovery()
+            wanted = matched_names(pool, found.cluster, template or make_task().template.text, normalised)
+            assert found.name.tolist() == wanted
+            answers.add(tuple(wanted))
+    assert len(answers) > 3, "otherwise what is asked for would not matter here"
+
+
+def test_means_of_random_images_are_of_so_many_of_each_cluster():
+    pool, cluster = unit_rows(60, SIZE, 7), torch.arange(60) % 3
+    drawn = [sample_means(pool, cluster, 4, 5, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+    assert torch.equal(drawn[0][3], torch.zeros(SIZE))  # a cluster without images
+    for c in range(3):
+        own = pool[cluster == c]
+        weight = torch.linalg.lstsq(own.T, drawn[0][c][:, None]).solution[:, 0]
+        torch.testing.assert_close(weight.sort().values, torch.tensor([0.0] * 15 + [0.2] * 5), atol=1e-4, rtol=0)
+    whole = sample_means(pool, cluster, 3, None, torch.Generator())
+    torch.testing.assert_close(whole, torch.stack([pool[cluster == c].mean(dim=0) for c in range(3)]))
+
+
+@pytest.mark.parametrize("largest", [1.0, 100.0])
+def test_scores_of_any_size_are_assigned_for_the_greatest_total(largest):
+    score = largest * unit_rows(6, 8, 3)
+    rows, columns = linear_sum_assignment(score.double().numpy(), maximize=True)
+    assert assigned(score).tolist() == columns.tolist()
+    assert assigned(score.T).tolist() == [dict(zip(columns, rows, strict=True)).get(j, -1) for j in range(8)]
 
 
 def test_a_batch_of_the_papers_preset_is_of_the_names_that_have_images(monkeypatch):
@@ -257,9 +304,9 @@ def test_names_come_from_the_evidence_or_from_optimal_transport(transport):
 
 
 def test_the_papers_confidence_is_the_cosine_with_the_mean_of_the_own_cluster():
-    pool, text = unit_rows(30, SIZE, 1), unit_rows(5, SIZE, 2)
+    pool, name = unit_rows(30, SIZE, 1), torch.tensor([2, 0, -1, 4])
     cluster = torch.from_numpy(np.random.default_rng(0).integers(0, 4, 30))
-    named = named_by_means(pool, cluster, 4, text)
+    named = named_by_means(pool, cluster, 4, name)
     mean = np.stack([pool[cluster == c].double().numpy().mean(axis=0) for c in range(4)])
     mean /= np.linalg.norm(mean, axis=1, keepdims=True)
     np.testing.assert_allclose(
@@ -267,7 +314,6 @@ def test_the_papers_confidence_is_the_cosine_with_the_mean_of_the_own_cluster():
         [row @ mean[c] for row, c in zip(pool.double().numpy(), cluster.tolist(), strict=True)],
         atol=1e-5,
     )
-    name = linear_sum_assignment(mean @ text.double().numpy().T, maximize=True)[1]
     assert named.name.tolist() == named.matched.tolist() == name[cluster].tolist()
     assert named.found.name.tolist() == name.tolist()
 
