@@ -1,10 +1,10 @@
-"""Learned context: a few token embeddings in front of every name, shared by all names."""
+"""Learned context: a few token embeddings around every name, shared by all names or of each name's own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -16,29 +16,63 @@ if TYPE_CHECKING:
 
     from harness.types.task import Task
 
-KEY = "context"
-"""Of the pieces that are learned; the names carry no key, so no name can be taken for it."""
+NOISE = 0.02
+"""Standard deviation of a random context (Zhou et al., IJCV 2022)."""
 
 GROUP = 8
 """Names whose prompts are encoded together where every image has prompts of its own."""
 
+Position = Literal["end", "middle", "front"]
+"""Where a name stands: after the context, between its halves, or before it."""
+
 
 class LearnedContext:
-    """The prompt ``[context] name.``
+    """The prompt ``[context] name.``, ``[half] name [half].`` or ``name [context].``
 
     Attributes:
-        rows: ``(r, width)`` the context, which starts from the tokens of a text.
+        rows: ``(r, width)`` the context, or ``(k r, width)`` the contexts of k names, one after the other.
     """
 
-    def __init__(self, task: Task, text: str) -> None:
-        self.rows = task.text.token_embedding(text)
-        self._text = text
-        self._tower = task.text
+    def __init__(
+        self,
+        task: Task,
+        text: str,
+        length: int | None = None,
+        names: Sequence[str] = (),
+        position: Position = "end",
+    ) -> None:
+        """Start from the tokens of a text, or from noise.
+
+        Args:
+            task: gives the text tower, the generator and the device.
+            text: what the context starts from.
+            length: tokens of a context of noise; None starts from the text.
+            names: names that have a context of their own; none: all share one.
+            position: of the name.
+        """
+        self._tower, contexts = task.text, max(1, len(names))
+        if length is None:
+            self.rows = task.text.token_embedding(text).repeat(contexts, 1)
+        else:
+            noise = torch.randn(contexts * length, task.text.width, generator=task.generator)
+            self.rows = NOISE * send(noise.to(task.support.image.dtype), task.device)
+        self._each = len(self.rows) // contexts
+        self._before = {"end": self._each, "middle": self._each // 2, "front": 0}[position]
+        self._first = {name: i * self._each for i, name in enumerate(names)}
 
     def tokens(self, names: Sequence[str]) -> Any:
         """The prompts of k names, for ``encode``."""
-        prompts = [Prompt((Piece(self._text, KEY), Piece(f" {name}."))) for name in names]
-        return self._tower.tokenize(prompts, {KEY: (0, len(self.rows))})
+        table: dict[str, tuple[int, int]] = {}
+        prompts = [self._prompt(name, self._first.get(name, 0), table) for name in names]
+        return self._tower.tokenize(prompts, table)
+
+    def _prompt(self, name: str, first: int, table: dict[str, tuple[int, int]]) -> Prompt:
+        """The prompt of a name; its halves of context are entered into the table. The name carries no key."""
+        before, after = f"{first} before", f"{first} after"
+        table |= {before: (first, self._before), after: (first + self._before, self._each - self._before)}
+        if self._before == self._each:
+            return Prompt((Piece("", before), Piece(f" {name}.")))
+        return Prompt((Piece("", before), Piece(f" {name}"), Piece("", after), Piece(".")))
 
     def encode(self, tokens: Any) -> Tensor:
         """Unit rows ``(k, d)`` of k prompts."""

@@ -37,11 +37,17 @@ class CoCoOp(Trained):
     image and name is a prompt of its own, in training and in scoring, and nothing is approximated there. What the
     default setting changes for speed is how long it trains: an epoch sees one batch of random support images instead
     of all of them.
+
+    The presets are LAION-Beyond's runs of 10 and of 200 epochs. CoCoOp's own paper has 10 epochs, with one image a step
+    and a rate of 0.002.
     """
 
     needs = Needs(support=True)
     paper = "Zhou et al., CVPR 2022"
-    presets = {"paper": {**PAPER, "lr": 0.032, "batch": 16, "epochs": 10, "images": None}}  # noqa: RUF012 - read only
+    presets = {  # noqa: RUF012 - read only
+        "paper": {**PAPER, "lr": 0.032, "batch": 16, "epochs": 10, "images": None},
+        "paper-200": {**PAPER, "lr": 0.032, "batch": 16, "epochs": 200, "images": None},
+    }
 
     epochs: Epochs = 16
     lr: Rate = 0.03

@@ -30,11 +30,18 @@ class FSNL(NameTuning):
     symmetric contrastive losses: (a) the batch's images against the prompts of all names, (b) the batch's images
     against their captions after context swap: a caption keeps its own name and takes the text around it from a
     caption of another class. Captions that are missing or do not contain their name take no part in (b).
+
+    The preset ``clip-loss`` is the ablation of LAION-Beyond's code that learns by CLIP's own loss: every image against
+    the captions as they are, of which its own alone is right.
     """
 
     needs = Needs(support=True, captions=True)
     paper = "Chen et al., CVPR 2025"
-    presets = {"paper": {**PAPER, "lr": None, "caption_weight": 0.5, "captions_per_class": None}}  # noqa: RUF012
+    presets = {  # noqa: RUF012 - read only
+        "paper": {**PAPER, "lr": None, "caption_weight": 0.5, "captions_per_class": None},
+        "clip-loss": {**PAPER, "lr": None, "caption_weight": 1.0, "captions_per_class": None}
+        | {"swap": "none", "positives": "image"},
+    }
 
     shots_per_batch: Count = 4
     """A batch holds classes * min(shots, this) images."""
@@ -45,6 +52,8 @@ class FSNL(NameTuning):
     as the paper does."""
     swap: Literal["random", "similar", "none"] = "random"
     """Where a caption's context comes from: any other class, the most similar one in the batch, or its own."""
+    positives: Literal["class", "image"] = "class"
+    """Which captions are right for an image in loss (b): those of its class, or its own alone."""
 
     def fit(self, task: Task) -> Self:
         """Learn the name embeddings from the support."""
@@ -53,12 +62,13 @@ class FSNL(NameTuning):
 
         def loss(batch: Batch, encode: Encode) -> Tensor:
             own = label[batch.index]
-            captions, of_caption = self._swapped(task, batch.index, located, encode)
+            captions, at = self._swapped(task, batch.index, located, encode)
             text = encode(*captions)
             first = symmetric_contrastive(batch.image, text[: len(every)], own, every, task.logit_scale)
             if not captions:
                 return first
-            second = symmetric_contrastive(batch.image, text[len(every) :], own, of_caption, task.logit_scale)
+            right = own if self.positives == "class" else torch.arange(len(own))
+            second = symmetric_contrastive(batch.image, text[len(every) :], right, right[at], task.logit_scale)
             return (1 - self.caption_weight) * first + self.caption_weight * second
 
         self.learn(task, loss, len(task.names) * min(task.shots or 1, self.shots_per_batch))
@@ -73,27 +83,27 @@ class FSNL(NameTuning):
     def _swapped(
         self, task: Task, chosen: Tensor, located: list[tuple[int, Prompt | None]], encode: Encode
     ) -> tuple[list[Prompt], Tensor]:
-        """Captions of a batch after context swap, and their labels; none if fewer than two classes have one."""
-        batch = [(y, caption) for y, caption in (located[i] for i in chosen.tolist()) if caption is not None]
-        usable = batch if self.caption_weight > 0 else []
+        """Captions of a batch after context swap, and whose they are in it; none if fewer than two classes have one."""
+        batch = [(at, *located[i]) for at, i in enumerate(chosen.tolist())]
+        usable = [(at, y, caption) for at, y, caption in batch if caption is not None and self.caption_weight > 0]
         if self.captions_per_class is not None:
-            kept: dict[int, list[tuple[int, Prompt]]] = {}
-            for y, caption in usable:  # the batch is in random order, so the first ones are a random choice
-                kept.setdefault(y, []).append((y, caption))
+            kept: dict[int, list[tuple[int, int, Prompt]]] = {}
+            for one in usable:  # the batch is in random order, so the first ones are a random choice
+                kept.setdefault(one[1], []).append(one)
             usable = [one for group in kept.values() for one in group[: self.captions_per_class]]
-        if len({y for y, _ in usable}) < 2:
+        if len({y for _, y, _ in usable}) < 2:
             return [], torch.tensor([])
         texts = []
         draw = torch.rand(len(usable), generator=task.generator).tolist()
         nearest = self._similarity(encode) if self.swap == "similar" else None
-        for (y, own), at in zip(usable, draw, strict=True):
-            others = [one for one in usable if one[0] != y] if self.swap != "none" else [(y, own)]
+        for (_, y, own), share in zip(usable, draw, strict=True):
+            others = [(z, other) for _, z, other in usable if z != y] if self.swap != "none" else [(y, own)]
             if nearest is not None:
-                best = max(nearest[y][other] for other, _ in others)
+                best = max(nearest[y][z] for z, _ in others)
                 others = [one for one in others if nearest[y][one[0]] == best]
-            context = others[int(at * len(others))][1]
+            context = others[int(share * len(others))][1]
             texts.append(context.with_name(task.names[y]))
-        return texts, torch.tensor([y for y, _ in usable])
+        return texts, torch.tensor([at for at, _, _ in usable])
 
     @torch.no_grad()
     def _similarity(self, encode: Encode) -> list[list[float]]:

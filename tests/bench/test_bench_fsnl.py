@@ -44,7 +44,7 @@ class Noted(FSNL):
     def _swapped(self, task: Task, chosen: torch.Tensor, located: Any, encode: Any) -> Any:
         found = super()._swapped(task, chosen, located, encode)
         assert found[0]
-        self.steps.append((chosen, *found))
+        self.steps.append((chosen, found[0], task.support.label.cpu()[chosen[found[1]]]))
         return found
 
 

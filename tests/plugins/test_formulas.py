@@ -12,11 +12,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from harness.errors import MethodError
+from harness.errors import FixedVocabulary, MethodError
 from harness.method import build
 from harness.prompts import Piece, Prompt
 from harness.types.task import Support
 from harness_plugins import gda, linear_probe, tip_adapter, zero_shot
+from harness_plugins._context import LearnedContext
 from harness_plugins._vocabulary import move_within
 from harness_plugins.gda import GDA
 from harness_plugins.taskres import TaskRes
@@ -328,6 +329,31 @@ def test_coop_puts_the_learned_context_before_every_name():
     torch.testing.assert_close(method.scores(image, JOINT), 20.0 * image @ text.T, rtol=1e-4, atol=1e-4)
     assert method.trainable() == 4 * 32
     assert not torch.equal(method.context_.rows, tower().token_embedding("a photo of a"))
+
+
+def test_contexts_of_the_names_own_are_learned_apart_and_know_no_other_name():
+    method = quick("coop", class_specific=True).fit(make_task())
+    image = images(1, 99)[0][:, 0]
+    rows = method.context_.rows.reshape(len(NAMES), 4, -1)
+    start = tower().token_embedding("a photo of a")
+    assert all(not torch.allclose(own, start, atol=1e-3) for own in rows)
+    assert method.trainable() == len(NAMES) * 4 * 32
+    texts = [
+        tower().encode([Prompt((Piece("x", "own"), Piece(f" {name}.")))], {"own": own})[0]
+        for name, own in zip(NAMES, rows, strict=True)
+    ]
+    found = method.scores(image, OOP_VOCABULARY)
+    torch.testing.assert_close(found, 20.0 * image @ torch.stack(texts).T, rtol=1e-4, atol=1e-4)
+    with pytest.raises(FixedVocabulary, match="coop cannot score"):
+        method.scores(image, JOINT)
+
+
+def test_a_context_of_noise_has_the_length_and_spread_of_coops_paper_and_the_tasks_seed():
+    one, again, other = (LearnedContext(make_task(seed=seed), "", 500, NAMES).rows for seed in (1, 1, 2))
+    assert one.shape == (500 * len(NAMES), 32)
+    assert float(one.std()) == pytest.approx(0.02, rel=0.05)
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
 
 
 @pytest.mark.parametrize(("shots", "steps"), [(1, 100), (4, 100), (8, 200)])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from harness.method import build
 from harness_plugins._training import Batch, Trained
 from harness_plugins.clip_adapter import ClipAdapter
 from harness_plugins.cocoop import CoCoOp
@@ -67,6 +68,24 @@ def coop(rows: np.ndarray) -> float:
     return cross_entropy(IMAGE, np.stack([prompt(rows, f"{name}.") for name in NAMES]))
 
 
+def coop_in_the_middle(rows: np.ndarray) -> float:
+    return cross_entropy(IMAGE, np.stack([prompt(rows[:2], name, rows[2:], ".") for name in NAMES]))
+
+
+def coop_in_front(rows: np.ndarray) -> float:
+    return cross_entropy(IMAGE, np.stack([prompt(name, rows, ".") for name in NAMES]))
+
+
+def coop_of_each_class(rows: np.ndarray) -> float:
+    own = np.split(rows, len(NAMES))
+    return cross_entropy(IMAGE, np.stack([prompt(each, f"{name}.") for each, name in zip(own, NAMES, strict=True)]))
+
+
+def coop_of_each_class_in_the_middle(rows: np.ndarray) -> float:
+    texts = [prompt(own[:1], n, own[1:], ".") for own, n in zip(np.split(rows, len(NAMES)), NAMES, strict=True)]
+    return cross_entropy(IMAGE, np.stack(texts))
+
+
 def cocoop(rows: np.ndarray, down: np.ndarray, bias: np.ndarray, up: np.ndarray, shift: np.ndarray) -> float:
     texts = []
     for x in IMAGE:
@@ -111,14 +130,33 @@ def fsnl(rows: np.ndarray) -> float:
     return 0.7 * first + 0.3 * contrastive(IMAGE, np.stack(captions), LABEL, labels)
 
 
+def clip_loss(rows: np.ndarray) -> float:
+    """Of CLIP: an image is right for its own caption and no other; the image without a caption is wrong for all."""
+    own, captions, whose = named(rows, None), [], []
+    for i, (caption, y) in enumerate(zip(CAPTIONS, LABEL, strict=True)):
+        if caption is not None:
+            before, _, after = caption.partition(NAMES[y])
+            captions.append(prompt(before, own[y], after))
+            whose.append(i)
+    return contrastive(IMAGE, np.stack(captions), list(range(len(IMAGE))), whose)
+
+
 CASES = [
     pytest.param(CoOp(), coop, id="coop"),
+    pytest.param(CoOp(length=3), coop, id="coop-noise"),
+    pytest.param(CoOp(position="middle"), coop_in_the_middle, id="coop-middle"),
+    pytest.param(CoOp(position="front"), coop_in_front, id="coop-front"),
+    pytest.param(CoOp(class_specific=True), coop_of_each_class, id="coop-csc"),
+    pytest.param(
+        CoOp(class_specific=True, position="middle", length=3), coop_of_each_class_in_the_middle, id="coop-csc-middle"
+    ),
     pytest.param(CoCoOp(), cocoop, id="cocoop"),
     pytest.param(ClipAdapter(), clip_adapter, id="clip_adapter"),
     pytest.param(TaskRes(), taskres, id="taskres"),
     pytest.param(TaskRes(base="raw"), taskres_raw, id="taskres-raw"),
     pytest.param(LearningToName(), learning_to_name, id="learning_to_name"),
     pytest.param(FSNL(swap="none", captions_per_class=None, caption_weight=0.3), fsnl, id="fsnl"),
+    pytest.param(build("fsnl", FSNL, "clip-loss"), clip_loss, id="fsnl-clip-loss"),
 ]
 
 

@@ -248,8 +248,9 @@ def swapped(tower: TextTower, seed: int = 0, **parameters: Any) -> list[tuple[st
     captions = ("red ibex", "blue ibex", "tall rose hip", "a rose hip, a rose hip", "old great auk", "no name")
     task = make_task(tower, shots=2, captions=captions, seed=seed)
     method = FSNL(**({"captions_per_class": None} | parameters))
-    prompts, labels = method._swapped(task, torch.arange(6), method._located(task), lambda: unit_rows(3, 24))
-    return [(prompt.text, label) for prompt, label in zip(prompts, labels.tolist(), strict=True)]
+    prompts, whose = method._swapped(task, torch.arange(6), method._located(task), lambda: unit_rows(3, 24))
+    labels = task.support.label[whose].tolist()
+    return [(prompt.text, label) for prompt, label in zip(prompts, labels, strict=True)]
 
 
 def test_a_caption_keeps_its_name_and_takes_the_text_of_another_class(tower: TextTower) -> None:
