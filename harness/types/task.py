@@ -55,6 +55,10 @@ class Needs:
         """Whether a need is declared, or implied by one that is."""
         return getattr(self, need) or any(self.includes(other) for other in IMPLIED_BY.get(need, ()))
 
+    def __or__(self, other: Needs) -> Needs:
+        """What either asks for."""
+        return Needs(**{need: getattr(self, need) or getattr(other, need) for need in Needs.__dataclass_fields__})
+
 
 IMPLIED_BY = {"support": ("captions",), "vocabulary": ("support", "validation")}
 """Need -> the needs that cannot do without it."""

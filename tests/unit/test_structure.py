@@ -34,7 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "harness.registration",
         "harness.registry",
     ),
-    ("harness.catalogue", "harness.plugin_memory", "harness.scaffold"),
+    ("harness.catalogue", "harness.inner", "harness.plugin_memory", "harness.scaffold"),
     ("harness.backbones", "harness.datasets"),
     ("harness.miniature",),
     (
@@ -55,6 +55,7 @@ PUBLIC = {
     "harness.device",
     "harness.errors",
     "harness.hookspecs",
+    "harness.inner",
     "harness.matching",
     "harness.method",
     "harness.metrics",
