@@ -49,7 +49,8 @@ class Method(ABC):
     """Where the method was published."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """Named parameter settings; ``paper`` is the one that the LAION-Beyond paper used."""
+    """Named parameter settings. ``paper`` is what the LAION-Beyond paper ran or, where it did not run the method, what
+    the method's own paper states; a docstring says where the two differ."""
 
     known_failures: ClassVar[Mapping[str, str]] = {}
     """Checks of ``harness plugins check`` that the method is known to fail, each with the reason. A check that is named

@@ -32,7 +32,7 @@ LEAST = -30.0
 class Transductive(Method):
     """A method that names the images of an unlabeled pool together.
 
-    What it learns decides among the OOP names alone; IP names keep their zero-shot scores.
+    What it learns decides among the OOP names alone; IP names keep their scores.
     """
 
     pool: Pool = "train-unlabeled"
@@ -57,6 +57,10 @@ class Transductive(Method):
     def others(self, image: Tensor, text: Tensor) -> Tensor:
         """The same for images that are not in the pool."""
 
+    def base(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
+        """Scores that do not know the pool: those of zero-shot."""
+        return self.task_.logit_scale * image @ zero_shot_text(self.task_, vocabulary).T
+
     def named(self) -> tuple[Tensor, Tensor]:
         """Clusters of the pool, and their names; without clusters those images that share a name."""
         return self.log_plan_.argmax(dim=1), torch.arange(len(self.text_), device=self.text_.device)
@@ -67,12 +71,11 @@ class Transductive(Method):
         return Discovery(cluster[self.order_], name)
 
     def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
-        """Zero-shot scores, with the OOP names' share divided anew by the assignment or what it taught."""
-        own = self.task_.logit_scale * image @ self.text_.T
+        """The base's scores, with the OOP names' share divided anew by the assignment or what it taught."""
+        own = self.base(image, self.task_.vocabulary)
         learned = self.others(image, self.text_)
         if len(self.pool_):
             at = (image @ self.pool_.T).argmax(dim=1)
             known = (image - self.pool_[at]).abs().amax(dim=1) < SAME
             learned = torch.where(known[:, None], self.log_plan_[at], learned)
-        zero_shot = self.task_.logit_scale * image @ zero_shot_text(self.task_, vocabulary).T
-        return move_within(zero_shot, learned - own, positions(vocabulary, self.task_))
+        return move_within(self.base(image, vocabulary), learned - own, positions(vocabulary, self.task_))

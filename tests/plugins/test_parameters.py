@@ -20,13 +20,13 @@ TRAINED = ("clip_adapter", "cocoop", "coop", "fsnl", "learning_to_name", "taskre
 WEIGHTS = (
     *(("gda", "alpha"), ("gda", "alpha_one_shot"), ("tip_adapter", "alpha"), ("tip_adapter", "beta")),
     *(("taskres", "alpha"), ("transclip", "text_weight"), ("linear_probe", "c")),
-    *(("transclip", "likelihood_weight"), ("transclip", "neighbour_weight")),
+    *(("transclip", "likelihood_weight"), ("transclip", "neighbour_weight"), ("transclip", "support_weight")),
 )
 REFUSED = [
     *((name, parameter, value) for name in TRAINED for parameter, value in (("epochs", "-1"), ("lr", "nan"))),
     *((name, parameter, value) for name in TRAINED for parameter, value in (("lr", "-0.1"), ("views", "0"))),
     *((name, "batch", value) for name in TRAINED if name != "fsnl" for value in ("0", "-4")),
-    *((name, "length", value) for name in ("fsnl", "learning_to_name") for value in ("0", "-1")),
+    *((name, "length", value) for name in ("coop", "fsnl", "learning_to_name") for value in ("0", "-1")),
     *(("fsnl", parameter, "0") for parameter in ("shots_per_batch", "captions_per_class")),
     *(("fsnl", "caption_weight", value) for value in ("-0.5", "1.5")),
     ("cocoop", "images", "0"),
@@ -48,7 +48,8 @@ SGD = {**SHARED, "optimizer": "sgd", "epochs": 200}
 STATED = {
     "fsnl": {**SGD, "lr": None, "shots_per_batch": 4, "caption_weight": 0.5, "captions_per_class": None}
     | {"init": "name", "length": None},
-    "coop": {**SGD, "lr": 0.002, "batch": 128, "context": "a photo of a"},
+    "coop": {**SGD, "lr": 0.002, "batch": 128, "context": "a photo of a"}
+    | {"length": None, "class_specific": False, "position": "end"},
     "cocoop": {**SGD, "lr": 0.032, "batch": 16, "epochs": 10, "images": None},
     "clip_adapter": {**SGD, "lr": 0.01, "batch": 32, "ratio": 0.2},
     "learning_to_name": {**SGD, "lr": 0.002, "batch": 128, "length": 1, "init": "random"},
@@ -68,6 +69,18 @@ STATED = {
 def test_the_papers_preset_is_what_the_papers_state(name):
     given = parameters(build(name, classes()[name], "paper"))
     assert {parameter: given[parameter] for parameter in STATED[name]} == STATED[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "change"),
+    [
+        ("cocoop", "paper-200", {"epochs": 200}),
+        ("fsnl", "clip-loss", {"caption_weight": 1.0, "swap": "none", "positives": "image"}),
+    ],
+)
+def test_another_run_of_the_paper_differs_from_its_preset_only_in_what_it_is_called_by(name, preset, change):
+    paper, other = (parameters(build(name, classes()[name], each)) for each in ("paper", preset))
+    assert other == paper | change != paper
 
 
 @pytest.mark.parametrize(

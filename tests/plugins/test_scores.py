@@ -9,12 +9,14 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
+from harness.errors import FixedVocabulary
 from harness.method import build
 from harness.types.vocabulary import Vocabulary
+from harness_plugins._choice import middle_of_best
 from harness_plugins.gda import GDA
 from harness_plugins.linear_probe import LinearProbe
 from harness_plugins.tip_adapter import TipAdapter
-from harness_plugins.transclip import TransCLIP
+from harness_plugins.transclip import SUPPORT_WEIGHTS, TransCLIP
 from harness_plugins.zero_shot import TEMPLATES, ZeroShot
 
 from .plain import HINT, NAMES, SCALE, SIZE, plain_task, text_feature
@@ -140,3 +142,78 @@ def test_transclip_weighs_as_its_equations_and_its_preset_as_its_authors(preset,
     np.testing.assert_allclose(
         probabilities(found), posterior / posterior.sum(axis=1, keepdims=True), rtol=1e-9, atol=1e-12
     )
+
+
+@pytest.mark.parametrize("inner", [None, "linear_probe"])
+def test_few_shot_transclip_is_its_equations(inner):
+    """Equation 2 with labelled images: fixed assignments, gamma / |S| of them in means and covariance, all neighbours.
+
+    Against sums over images, names and coordinates, with one round of two sweeps.
+    """
+    gamma, text_weight, near, n, m = 0.3, 0.5, 2, len(QUERY), len(SUPPORT)
+    if inner is None:
+        method, prior = TransCLIP(), probabilities(SCALE * QUERY @ prompts(NAMES).T)
+    else:
+        probe = {"name": "linear_probe", "parameters": {"c": 2.0}}
+        method, prior = build("transclip", TransCLIP, None, {"inner": probe}), probabilities(scores(LinearProbe(c=2.0)))
+    rows, truth = np.concatenate([QUERY, SUPPORT]), np.eye(len(NAMES))[LABEL]
+    cosine = rows @ rows.T
+    pull = np.zeros_like(cosine)
+    for i, row in enumerate(cosine):
+        for j in sorted(set(range(n + m)) - {i}, key=lambda j: -row[j])[:near]:
+            pull[i, j] += max(row[j], 0) / 2
+            pull[j, i] += max(row[j], 0) / 2
+    means = np.stack([SUPPORT[y == LABEL].sum(axis=0) for y in range(len(NAMES))])
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    variance, z = np.full(SIZE, 1 / SIZE), prior
+    for last in (False, True):
+        density = np.array([[-(((x - mean) ** 2) / variance).sum() / 2 for mean in means] for x in QUERY])
+        for _ in range(2):
+            z = prior**text_weight * np.exp(density + (pull @ np.concatenate([z, truth]))[:n])
+            z /= z.sum(axis=1, keepdims=True)
+        if not last:
+            means = z.T @ QUERY / n + gamma * truth.T @ SUPPORT / m
+            means /= np.linalg.norm(means, axis=1, keepdims=True)
+            variance = np.zeros(SIZE)
+            for weight, images, shares in ((1 / n, QUERY, z), (gamma / m, SUPPORT, truth)):
+                for x, share in zip(images, shares, strict=True):
+                    variance += weight * sum(p * (x - mean) ** 2 for p, mean in zip(share, means, strict=True))
+            variance /= 1 + gamma
+    few_shot = {"few_shot": True, "support_weight": gamma, "text_weight": text_weight}
+    method = replace(method, **few_shot, neighbours=near, rounds=1, sweeps=2)
+    method.fit(replace(plain_task(), _unlabeled=torch.from_numpy(QUERY)))
+    found = method.scores(torch.from_numpy(QUERY), Vocabulary.of(HINT, oop=NAMES)).numpy()
+    np.testing.assert_allclose(probabilities(found), z, rtol=1e-9, atol=1e-12)
+
+
+def test_few_shot_transclip_takes_the_middle_of_the_best_weights_on_the_validation_draw():
+    task = replace(plain_task(), _unlabeled=torch.from_numpy(QUERY))
+    image, label = task.validation.image[:, 0], task.validation.label
+    vocabulary, right, answers = Vocabulary.of(HINT, oop=NAMES), [], []
+    for weight in SUPPORT_WEIGHTS:
+        fixed = TransCLIP(few_shot=True, support_weight=weight)
+        assert fixed.needs.labels() == ("support", "unlabeled", "vocabulary")
+        fixed.fit(task)
+        right.append(int((fixed.others(image, fixed.text_).argmax(dim=1) == label).sum()))
+        answers.append(fixed.scores(torch.from_numpy(QUERY), vocabulary))
+    chosen = TransCLIP(few_shot=True)
+    assert chosen.needs.labels() == ("support", "validation", "unlabeled", "vocabulary")
+    at = middle_of_best(right)[0]
+    torch.testing.assert_close(
+        chosen.fit(task).scores(torch.from_numpy(QUERY), vocabulary), answers[at], rtol=1e-12, atol=1e-12
+    )
+    assert chosen.outcome() == {"support_weight": SUPPORT_WEIGHTS[at]}
+
+
+def test_transclip_on_top_of_a_method_scores_other_names_as_that_method_and_knows_no_more_names():
+    task = replace(plain_task(), _unlabeled=torch.from_numpy(QUERY))
+    image = torch.from_numpy(QUERY)
+    own = TipAdapter().fit(task).scores(image, Vocabulary.of(HINT, oop=NAMES, ip=IP))
+    found = build("transclip", TransCLIP, None, {"inner": "tip_adapter"}).fit(task)
+    joint = found.scores(image, Vocabulary.of(HINT, oop=NAMES, ip=IP))
+    assert torch.equal(joint[:, len(NAMES) :], own[:, len(NAMES) :])
+    assert not torch.allclose(joint[:, : len(NAMES)], own[:, : len(NAMES)])
+    assert found.outcome()["inner"].keys() == {"alpha", "beta"}
+    fixed = build("transclip", TransCLIP, None, {"inner": "taskres"}).fit(task)
+    with pytest.raises(FixedVocabulary, match="taskres cannot score"):
+        fixed.scores(image, Vocabulary.of(HINT, oop=NAMES, ip=IP))
