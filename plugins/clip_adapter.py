@@ -29,7 +29,8 @@ class ClipAdapter(Trained):
 
     ``x' = normalise(ratio * relu(up relu(down x)) + (1 - ratio) * x)``, D -> D/4 -> D without bias, against the
     zero-shot text features; the loss is the cross-entropy among the OOP names. Images of IP names are moved as well,
-    which is where the method loses IP accuracy.
+    which is where the method loses IP accuracy. The preset ``paper`` is LAION-Beyond's run, of one ratio for all
+    domains; the method's own paper tunes it for each data set.
     """
 
     needs = Needs(support=True)

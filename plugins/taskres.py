@@ -31,7 +31,8 @@ class TaskRes(Trained):
     names. No step needs the text tower. A residual belongs to its class: the vocabulary is fixed.
 
     Adam's steps have one size whatever t is. The authors' code, and LAION-Beyond's, takes t as it leaves the tower (in
-    the miniature ten to fifteen times as long as a unit row), so that the same steps turn it less.
+    the miniature ten to fifteen times as long as a unit row), so that the same steps turn it less. So does the preset
+    ``paper``, which is LAION-Beyond's run.
     """
 
     needs = Needs(support=True)
