@@ -58,7 +58,7 @@ def _found(value: Any) -> Inner:
     """The installed method that a name, a table or a record means."""
     if isinstance(value, Inner):
         return value
-    given = {"name": value} if isinstance(value, str) else value
+    given: Any = {"name": value} if isinstance(value, str) else value
     if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
         raise ValueError("input should be a method's name, or a table with name, preset and parameters")
     for key in given:

@@ -27,8 +27,9 @@ class LearningToName(NameTuning):
     From the paper: both encoders stay frozen, a class is known by a new word whose embedding is learned from its images
     through the text tower, in a hand-written prompt, with a classification loss; known names keep their words. Our
     reading: one token per class by default, the protocol's prompt, cross-entropy of an image's own name among the OOP
-    names, and the settings below. LAION-Beyond's code does not have the method, though its tables do: the preset
-    ``paper`` is no published setting, and has the optimizer and batches that CoOp has there. Unlike FSNL there is no text-to-image side of the loss and no captions.
+    names, and the settings below. LAION-Beyond's tables have the method and its code does not: the preset ``paper`` is
+    no published setting, but has the optimizer and batches of CoOp there. Unlike FSNL there is no text-to-image side of
+    the loss and no captions.
     """
 
     needs = Needs(support=True)
