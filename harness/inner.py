@@ -74,7 +74,7 @@ def _found(value: Any) -> Inner:
 def wrap(outer: Method, inner: Inner) -> Method:
     """The inner method, to be fitted on the outer one's task; the outer one asks for what both need.
 
-    Call it in ``__post_init__``, so that the needs are known before there is a task.
+    Call it in ``__post_init__`` where there is an inner method, so that the needs are known before there is a task.
 
     Raises:
         UserError: the two want different pools.

@@ -64,7 +64,8 @@ class GDA(Method):
     """Least share of the area that a view's crop has; the paper's."""
 
     def __post_init__(self) -> None:
-        self.needs = Needs(support=True, validation=self.search == "paper", ip=self.covariance == "ip")
+        if self.search == "paper" or self.covariance == "views":
+            self.needs = Needs(support=True, validation=self.search == "paper", ip=self.covariance == "ip")
 
     def fit(self, task: Task) -> Self:
         """Estimate means and covariance, and choose alpha."""

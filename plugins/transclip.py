@@ -84,17 +84,18 @@ class TransCLIP(Transductive):
     """Updates of the assignments each time."""
 
     def __post_init__(self) -> None:
-        chosen = self.few_shot and self.support_weight is None
-        self.needs = replace(self.needs, support=self.few_shot, validation=chosen)
-        self.inner_ = wrap(self, self.inner) if self.inner is not None else None
+        if self.few_shot:
+            self.needs = replace(self.needs, support=True, validation=self.support_weight is None)
+        if self.inner is not None:
+            self.inner_ = wrap(self, self.inner)
 
     def base(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
         """Scores of the inner method."""
-        return super().base(image, vocabulary) if self.inner_ is None else self.inner_.scores(image, vocabulary)
+        return super().base(image, vocabulary) if self.inner is None else self.inner_.scores(image, vocabulary)
 
     def assign(self, task: Task, pool: Tensor, text: Tensor) -> Tensor:
         """``(n, k)`` log of the assignments."""
-        if self.inner_ is not None:
+        if self.inner is not None:
             self.inner_.fit(task)
         prior, known = self._prior(pool), self._known(task, pool)
         near = self._graph(torch.cat([pool, known.image]))
@@ -111,7 +112,7 @@ class TransCLIP(Transductive):
     def outcome(self) -> dict[str, Any]:
         """The weight of the labelled images, where it was chosen, and what the inner method tells."""
         own = {"support_weight": self.support_weight_} if hasattr(self, "support_weight_") else {}
-        return own if self.inner_ is None else own | {"inner": self.inner_.outcome()}
+        return own if self.inner is None else own | {"inner": self.inner_.outcome()}
 
     def _prior(self, image: Tensor) -> Tensor:
         return torch.log_softmax(self.base(image, self.task_.vocabulary), dim=1)

@@ -89,7 +89,8 @@ class ZSNL(NameTuning):
     """At most; it ends when no image changes its name."""
 
     def __post_init__(self) -> None:
-        self.template_ = None if self.match_prompt is None else Template(self.match_prompt)
+        if self.match_prompt is not None:
+            Template(self.match_prompt)  # refuses what is none
         if self.known == "nothing" or self.count == "estimated":
             self.needs = replace(self.needs, ip=self.known != "nothing", clusters=self.count == "given")
 
@@ -155,8 +156,9 @@ class ZSNL(NameTuning):
     def _matching(self, task: Task, pool: Tensor, cluster: Tensor, k: int) -> Tensor:
         """Names ``(k,)`` of the clusters by their means: of the learned prompts from the second round on."""
         centre, text = sample_means(pool, cluster, k, self.match_images, task.generator), self.text_
-        if not self.outcome_["rounds"] and (self.template_ is not None or not self.match_normalised):
-            prompts = [(self.template_ or task.template).fill(name, task.hint) for name in task.names]
+        if not self.outcome_["rounds"] and (self.match_prompt is not None or not self.match_normalised):
+            template = task.template if self.match_prompt is None else Template(self.match_prompt)
+            prompts = [template.fill(name, task.hint) for name in task.names]
             text = task.text.encode(prompts)
             if not self.match_normalised:
                 text = text * task.text.lengths(prompts)[:, None]

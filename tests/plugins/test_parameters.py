@@ -98,6 +98,11 @@ def test_a_value_out_of_bounds_is_a_sentence(name, parameter, value):
         build(name, classes()[name], values={parameter: Text(value)})
 
 
+def test_a_prompt_to_match_with_that_does_not_name_is_a_sentence():
+    with pytest.raises(UserError, match=r"must hold \{name\} exactly once"):
+        build("zsnl", classes()["zsnl"], values={"match_prompt": Text("a photo")})
+
+
 def test_none_can_be_written_where_it_is_a_value():
     assert build("fsnl", classes()["fsnl"], values={"captions_per_class": Text("none")}).captions_per_class is None
     with pytest.raises(UserError, match="shots_per_batch='none' is not valid"):
