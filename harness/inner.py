@@ -85,6 +85,7 @@ def wrap(outer: Method, inner: Inner) -> Method:
         raise UserError(f"{inner.name} wants the pool {made.pool}, not {outer.pool}", hint % (inner.name, outer.pool))
     if made.needs.unlabeled:
         outer.pool = made.pool
-    outer.needs = outer.needs | made.needs  # type: ignore[misc]  # of this instance: it depends on its parameters
+    # Of this instance: they depend on its parameters.
+    outer.needs, outer.seeded = outer.needs | made.needs, outer.seeded or made.seeded  # type: ignore[misc]
     outer.views, outer.crop = made.views, made.crop
     return made

@@ -112,10 +112,12 @@ def test_ip_retention_is_measured_against_exactly_zero_shots_answers():
     apart = F.normalize(text[:1] - text[1:], dim=1)
     tied = unit_rows(5000, SIZE, 3)
     tied = F.normalize(tied - (tied @ apart.T) * apart, dim=1)  # as near to one name as to the other
-    before = reference(task, {"ip": Features(tied[:, None], torch.zeros(5000, dtype=torch.long))}, {"ip": two.names})
+    sha256 = tuple(f"{i:064x}" for i in range(len(tied)))
+    scored = Features(tied[:, None], torch.zeros(len(tied), dtype=torch.long), sha256=sha256)
+    before = reference(task, {"ip": scored}, {"ip": two.names})
     for name in ("zero_shot", "fsnl"):
         method = quick(name).fit(make_task(logit_scale=scale))
-        assert (predict(method, name, tied, two) == before).all()
+        assert (predict(method, name, tied, sha256, two) == before).all()
 
 
 @pytest.mark.parametrize("name", FIXED)

@@ -120,3 +120,10 @@ def test_what_names_no_method_is_a_sentence(given: Any, kind: type[HarnessError]
 def test_needs_are_joined() -> None:
     one, other = Needs(support=True, captions=True), Needs(captions=True, ip=True)
     assert one | other == Needs(support=True, captions=True, ip=True)
+
+
+def test_a_wrapper_of_a_method_with_randomness_has_randomness(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Outer, "seeded", False)
+    assert not outer("zero_shot").seeded
+    assert outer("coop").seeded
+    assert not Outer.seeded
