@@ -249,34 +249,37 @@ NAMES, BATCH, LENGTH = 113, 452, 24
 """Of the largest domain at four shots, and words of a caption."""
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("mode", ["fp32", "tf32", "bf16", "bf16 compiled"])
-def test_bench_a_step_of_fsnl_at_the_real_size(benchmark, mode):
+def task_at_the_real_size(device: torch.device, mode: str, count: int = NAMES, batch: int = BATCH) -> Task:
     """Names of three words, captions with their name in the middle; image features are cached, so they are made up."""
-    device = torch.device("cuda")
     torch.manual_seed(0)
     model = openclip.random_model("ViT-B-16").eval().requires_grad_(False).to(device)
     text = TextTower(model, openclip.tokenizer("ViT-B-16"), device, mode.startswith("bf16"), mode.endswith("compiled"))
     draw = random.Random(0)
-    names = tuple(f"{draw.choice(WORDS)} {draw.choice(WORDS)} {number}" for number in range(NAMES))
-    label = torch.arange(NAMES, device=device).repeat_interleave(BATCH // NAMES)
+    names = tuple(f"{draw.choice(WORDS)} {draw.choice(WORDS)} {number}" for number in range(count))
+    label = torch.arange(count).repeat_interleave(batch // count)
     captions = []
     for y in label.tolist():
         words = [draw.choice(WORDS) for _ in range(LENGTH)]
         middle = draw.randrange(2, LENGTH // 2)
         captions.append(" ".join([*words[:middle], names[y], *words[middle:]]))
-    image = F.normalize(torch.randn(BATCH, 1, 512, device=device), dim=2)
-    task = Task(
+    image = F.normalize(torch.randn(batch, 1, 512), dim=2)
+    return Task(
         _names=names,
         hint="plant or fungus",
         text=text,
         logit_scale=100.0,
-        generator=torch.Generator(device).manual_seed(0),
+        generator=seeded(),
         device=device,
         shots=SHOTS,
-        _support=Support(image, label, tuple(captions)),
+        _support=Support(image.to(device), label.to(device), tuple(captions)),
     )
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("mode", ["fp32", "tf32", "bf16", "bf16 compiled"])
+def test_bench_a_step_of_fsnl_at_the_real_size(benchmark, mode):
+    task = task_at_the_real_size(torch.device("cuda"), mode)
     steps = 20
 
     def fit() -> None:

@@ -19,11 +19,14 @@ from harness.scores import ask_scores
 from harness.types.task import Support, Task
 from harness_plugins._clusters import _draw
 from harness_plugins._names import NameEmbeddings
+from harness_plugins.fsnl import FSNL
 
+from ..bench.test_bench_fsnl import task_at_the_real_size
 from ..plugins.tasks import JOINT, NAMES, classes, images, make_task
 from ..unit.makers import unit_rows
 from ..unit.towers import make_model, tokenizer
 from .conftest import Cuda
+from .make_believe import make_believe
 
 CPU = torch.device("cpu")
 SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
@@ -133,6 +136,13 @@ def test_random_numbers_do_not_depend_on_the_device(cuda: Cuda) -> None:
             method.fit(task)
             states.append(task.generator.get_state())
         assert torch.equal(*states), cls
+
+
+def test_the_benchmark_of_fsnl_steps_at_the_real_size_runs_on_the_device() -> None:
+    with make_believe():
+        task = task_at_the_real_size(torch.device("cuda", 0), "fp32", count=2, batch=4)
+        fitted = FSNL(epochs=1, captions_per_class=None).fit(task)
+    assert fitted.names_.rows.device == task.device
 
 
 def test_names_start_alike_on_every_device(cuda: Cuda) -> None:
