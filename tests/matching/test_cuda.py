@@ -1,17 +1,4 @@
-"""The CUDA kernels against the CPU: equal bits and equal choices. No device yet; test_kernels.py emulates one.
-
-What to run when a GPU is at hand, in this order (about a quarter of an hour):
-
-    pip install -e ".[test,bench]"            # nvcc; `python -c "import harness.matching._native as n; print(n.cuda)"`
-    pytest -m gpu -x tests/matching
-    for tool in memcheck racecheck synccheck initcheck; do
-        compute-sanitizer --tool $tool --error-exitcode 1 python -m pytest -m gpu -x tests/matching -k sanitized; done
-    harness bench matching --device cuda --check --json-out leaderboards/benchmarks/matching_cuda.json
-    harness bench crossover --out harness/matching/crossover.json             # then `auto` takes the kernels
-
-The ratios name the next thing to do: "unfused" below 1 means that fusion costs time there, "prototype ms" and "goal"
-are the figures that the kernels have to reach.
-"""
+"""The CUDA kernels against the CPU: equal bits and equal choices. `python scripts/gpu_check` runs this on a GPU."""
 
 import numpy as np
 import pytest
