@@ -25,7 +25,7 @@ from harness.backbones.backbone import Backbone, Precision
 from harness.backbones.text import TextTower
 from harness.datasets.images import decode_image, digest
 from harness.device import settle, wait
-from harness.features.encode import Encoder, Source
+from harness.features.encode import Encoder, Source, one_thread_per_operation
 from harness.features.store import FeatureStore
 from harness.types.cell import BackboneRecord
 
@@ -84,10 +84,11 @@ def measure(backbone: Backbone, folder: Path, images: int, most_threads: int) ->
     few = sources[: max(8, min(len(sources), images // 4))]
     pixels = torch.stack([_pixels(backbone, source) for source in few])
     batch = pixels.repeat(-(-images // len(pixels)), 1, 1, 1)[: min(images, 256)]
+    precisions = PRECISIONS if backbone.device.type == "cuda" else PRECISIONS[:1]
     return {
         "bytes_an_image": round(sum(source.file.stat().st_size for source in few) / len(few)),
         "decoded_by_one_thread": _rate(len(few), lambda: [_pixels(backbone, source) for source in few]),
-        "encoded_from_memory": {precision: _encoding(backbone, batch, precision) for precision in PRECISIONS},
+        "encoded_from_memory": {precision: _encoding(backbone, batch, precision) for precision in precisions},
         "encoded_from_files": {
             str(count): _from_files(backbone, folder / f"cache-{count}", sources[: images * count], count)
             for count in threads
@@ -109,10 +110,11 @@ def _encoding(backbone: Backbone, batch: torch.Tensor, precision: Precision) -> 
             other.encode_image(there)
         wait(backbone.device)
 
-    rounds = 1
-    encode()  # warm
-    rounds = 10 if backbone.device.type == "cuda" else 1
-    rate = _rate(rounds * len(batch), encode)
+    with one_thread_per_operation(backbone.device):
+        rounds = 1
+        encode()  # warm
+        rounds = 10 if backbone.device.type == "cuda" else 1
+        rate = _rate(rounds * len(batch), encode)
     settle(backbone.device, "fp32")
     return rate
 
