@@ -19,15 +19,15 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.torch import save_model
 
 from harness.backbones import openclip
-from harness.backbones.backbone import Backbone, Precision
-from harness.backbones.text import TextTower
+from harness.backbones.backbone import Backbone, Precision, load, resolve
+from harness.backbones.find import find
 from harness.datasets.images import decode_image, digest
 from harness.device import settle, wait
 from harness.features.encode import Encoder, Source, one_thread_per_operation
 from harness.features.store import FeatureStore
-from harness.types.cell import BackboneRecord
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16")
 SIZE = (500, 375)
@@ -37,20 +37,12 @@ DISTINCT = 16
 """Different photographs; the files differ in bytes after their end, so that each is encoded."""
 
 
-def random_backbone(device: torch.device, architecture: str = "ViT-B-16") -> Backbone:
-    """A backbone as ``load`` gives it, with random weights."""
-    model = openclip.random_model(architecture).eval().requires_grad_(False).to(device)
-    preprocess, config = openclip.preprocessing(model)
-    record = BackboneRecord(
-        architecture=architecture,
-        pretrained="random",
-        weights_sha256="0" * 64,
-        corpus="none",
-        quick_gelu="unchecked",
-        precision="fp32",
-    )
-    text = TextTower(model, openclip.tokenizer(architecture), device)
-    return Backbone(record, device, text, 100.0, preprocess, config, model)
+def random_backbone(folder: Path, device: torch.device, architecture: str = "ViT-B-16") -> Backbone:
+    """A backbone with random weights, loaded from a file as any other."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / "random.safetensors"
+    save_model(openclip.random_model(architecture), str(weights))
+    return load(resolve(find(architecture, str(weights)), "fp32", digest), device)
 
 
 def write_images(folder: Path, count: int) -> list[Source]:
@@ -137,7 +129,7 @@ def main(arguments: list[str]) -> int:
     """Measure, and print one line of JSON."""
     device, folder, images = torch.device(arguments[0]), Path(arguments[1]), int(arguments[2])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    print(json.dumps(measure(random_backbone(device), folder, images, cores)))
+    print(json.dumps(measure(random_backbone(folder, device), folder, images, cores)))
     return 0
 
 

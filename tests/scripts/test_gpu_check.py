@@ -349,6 +349,14 @@ def test_encoding_is_measured_on_a_device(package: None, tmp_path: Path) -> None
     assert all(rate > 0 for part in ("encoded_from_memory", "encoded_from_files") for rate in found[part].values())
 
 
+def test_the_backbone_with_random_weights_is_loaded_as_any_other(package: None, tmp_path: Path) -> None:
+    from gpu_check import encoding
+
+    made = encoding.random_backbone(tmp_path, torch.device("cpu"), "ViT-S-32-alt")
+    (source,) = encoding.write_images(tmp_path / "images", 1)
+    assert made.encode_image(encoding._pixels(made, source)[None]).norm() == pytest.approx(1)
+
+
 def test_every_made_up_photograph_is_an_image_of_its_own(package: None, tmp_path: Path) -> None:
     from gpu_check import encoding
     from harness.datasets.images import load_image
