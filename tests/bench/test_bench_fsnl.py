@@ -20,6 +20,7 @@ import torch.nn.functional as F
 
 from harness.backbones import backbone as backbones
 from harness.backbones import openclip
+from harness.backbones.find import find
 from harness.backbones.text import TextTower
 from harness.datasets.images import digest, load_image
 from harness.datasets.reader import read_splits
@@ -92,7 +93,7 @@ def root(tmp_path_factory):
 
 
 def miniature_problem(root) -> Problem:
-    made = backbones.load(backbones.resolve(miniature_model.NAME, None, "fp32", digest), CPU)
+    made = backbones.load(backbones.resolve(find(miniature_model.NAME, None), "fp32", digest), CPU)
     names, hint, files, label, captions = pictures(root, 24)
     pixels = torch.stack([made.preprocess(load_image(file)) for file in files])
     tokenizer = openclip.tokenizer(miniature_model.NAME)

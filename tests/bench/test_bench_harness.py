@@ -10,6 +10,7 @@ import torch
 
 from harness import registry
 from harness.backbones import backbone as backbones
+from harness.backbones.find import find
 from harness.datasets.images import digest
 from harness.features.encode import Encoder, Source, one_thread_per_operation
 from harness.features.store import FeatureStore
@@ -41,7 +42,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def backbone():
-    return backbones.load(backbones.resolve(model.NAME, None, "fp32", digest), torch.device("cpu"))
+    return backbones.load(backbones.resolve(find(model.NAME, None), "fp32", digest), torch.device("cpu"))
 
 
 @pytest.fixture(scope="session")
