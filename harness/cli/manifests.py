@@ -37,7 +37,7 @@ def export(
     from harness.runner.export import draws
     from harness.runner.request import Request
 
-    if rule_of(protocol).scoring == "clusters":
+    if rule_of(protocol).scoring != "names":
         raise UserError(f"{protocol} draws nothing", "use clean-v1 or paper-2025")
     request = Request(
         methods=(),

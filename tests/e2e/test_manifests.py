@@ -81,3 +81,11 @@ def test_draws_that_do_not_fit_are_sentences(harness, evaluate, exported, tmp_pa
     answer = evaluate(*QUICK, "--manifests", exported)
     assert answer.code == 2
     assert "under label" in answer.err
+
+
+@pytest.mark.parametrize("protocol", ["clustering", "clustering-2025", "discovery"])
+def test_a_protocol_without_draws_has_none_to_export(harness, world, tmp_path, protocol):
+    answer = harness("manifest", "export", "--data", world, "--protocol", protocol, "--out", tmp_path / "draws")
+    assert answer.code == 2
+    assert f"{protocol} draws nothing" in answer.err
+    assert not (tmp_path / "draws").exists()
