@@ -1,6 +1,7 @@
 """The rules that pose tasks: ``clean-v1`` (default), ``paper-2025`` (the released code's draws, bit for bit), and three
 without draws: ``clustering`` and ``clustering-2025`` (each side on its own), and ``discovery`` (both sides mixed). The
-first two fit methods on the OOP side; with ``-ip`` or ``-both`` added to their name on the IP side, or on both."""
+first two fit methods on the OOP side; with ``-ip`` or ``-both`` added to their name on the IP side, or on both.
+``superclass`` asks for the superclasses of OOP images."""
 
 from __future__ import annotations
 
@@ -17,16 +18,13 @@ from harness.types.cell import Decoding
 from harness.types.feature_rule import FeatureRule
 from harness.types.labels import UNREADABLE
 from harness.types.manifest import Manifest, Pick
-from harness.types.split import Item, Part, Side, Split, TrainOn, nfc
+from harness.types.split import Item, Part, Side, Split, TrainOn, by_superclass, nfc
 
 VAL_SHOTS = 4
 """At most so many validation images per class (protocol, section 3)."""
 
-
 Scoring = Literal["names", "clusters", "mixed clusters"]
-
 Parts = Mapping[Part, Split]
-
 Picks = dict[Part, list[Item]]
 
 
@@ -55,6 +53,10 @@ class Protocol(ABC):
     baseline: str | None = "zero_shot"
     features = FeatureRule()
     train_on: TrainOn = "oop"
+
+    def label_oop(self, parts: dict[Part, Split]) -> dict[Part, Split]:
+        """The OOP side's parts with the names and labels that are asked for; raises DataError if they lack them."""
+        return parts
 
     @abstractmethod
     def pick(self, train: Split, val: Split, shots: int, seed: int) -> Picks:
@@ -98,6 +100,26 @@ class CleanV1(Protocol):
                 generator.shuffle(items)
                 picks[part] += items[:count]
         return picks
+
+
+@dataclass(frozen=True)
+class Superclass(CleanV1):
+    """The superclasses of OOP images, as the release's ``USE_SUPERCLASS_F_ZS_TEST`` asks for them.
+
+    Labels are those of ``superclass`` in the split file; draws are of ``clean-v1``, so many images per superclass. IP
+    images are not scored: both sides share superclasses, so a joint vocabulary would have names twice.
+    """
+
+    id: str = "superclass"
+    methods: tuple[str, ...] = ("zero_shot",)
+
+    def label_oop(self, parts: dict[Part, Split]) -> dict[Part, Split]:
+        """Superclasses in the place of classes."""
+        return by_superclass(parts)
+
+    def scored(self, sides: Mapping[Side, Parts], listed: Callable[[Side], Sequence[str]]) -> dict[str, Split]:
+        """The OOP test part alone."""
+        return {"oop": sides["oop"]["test"]}
 
 
 @dataclass(frozen=True)
@@ -210,7 +232,7 @@ SIDES: tuple[TrainOn, ...] = ("ip", "both")
 PROTOCOLS: Mapping[str, Protocol] = {
     p.id: p
     for p in (
-        *(CleanV1(), Paper2025(), Clustering(), Clustering2025(), Discovery()),
+        *(CleanV1(), Paper2025(), Clustering(), Clustering2025(), Discovery(), Superclass()),
         *(CleanV1(f"clean-v1-{side}", side) for side in SIDES),
         *(Paper2025(f"paper-2025-{side}", train_on=side) for side in SIDES),
     )

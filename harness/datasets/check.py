@@ -23,6 +23,7 @@ from harness.datasets.near import picture_print
 from harness.datasets.reader import Content, read_content
 from harness.datasets.report import CheckReport, Collision, CutName, Fault, FolderReport, OneText, printable
 from harness.datasets.splitfile import parse_json
+from harness.datasets.superclasses import check_superclasses
 from harness.datasets.threads import in_threads
 from harness.errors import DataError
 from harness.prompts import Template, clean_name, colliding, hint_of, locate
@@ -111,6 +112,7 @@ def _check_folder(
     )
     try:
         content = read_content(folder, on_fault)
+        check_superclasses(folder, on_fault)
     except DataError as error:
         on_fault("split file", "", error.message)
         return report.model_copy(update={"faults": tuple(faults.values())}), []

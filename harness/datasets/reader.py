@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.datasets.disk import ImageTree, Kind, RefusedName
 from harness.datasets.layout import parse_folder_name
-from harness.datasets.splitfile import Entry, OnFault, find_split_file, parse_entries
+from harness.datasets.splitfile import Entry, OnFault, Pairing, find_split_file, parse_entries
 from harness.errors import DataError
 from harness.prompts import clean_name
 from harness.types.split import PARTS, Item, Part, Split, nfc
@@ -68,14 +68,14 @@ def read_content(folder: Path, on_fault: OnFault) -> Content:
     found = [(entry, image) for entry in parse_entries(path, on_fault) if (image := reader.image_of(entry)) is not None]
     if not found:
         raise DataError(f"{folder.name}/{path.name} lists no image", "download or unpack the folder again")
-    classes = dict(sorted(reader.class_of.items()))
+    classes = dict(sorted(reader.classes.name_of.items()))
     position = {label: i for i, label in enumerate(classes)}
     items = {part: _items(found, part, position) for part in PARTS}
     return Content(classes, items, tree)
 
 
 def _items(found: Iterable[tuple[Entry, str]], part: Part, position: dict[int, int]) -> tuple[Item, ...]:
-    return tuple(Item(image, position[e.label], e.caption) for e, image in found if e.part == part)
+    return tuple(Item(image, position[e.label], e.caption, e.superclass) for e, image in found if e.part == part)
 
 
 def _raise(kind: Kind, path: str, message: str) -> None:
@@ -87,8 +87,7 @@ class _Reader:
 
     def __init__(self, tree: ImageTree, where: str, file: str, on_fault: OnFault) -> None:
         self._tree, self._where, self._file, self._on_fault = tree, where, file, on_fault
-        self.class_of: dict[int, str] = {}
-        self._label_of: dict[str, int] = {}
+        self.classes = Pairing("class", "label")
         self._seen: dict[str, Entry] = {}
 
     def image_of(self, entry: Entry) -> str | None:
@@ -110,13 +109,7 @@ class _Reader:
         classname = nfc(entry.classname)
         if not clean_name(classname):
             return f"names class {classname!r}, of which nothing is left after clean-up"
-        label = self._label_of.setdefault(classname, entry.label)
-        if label != entry.label:
-            return f"gives class {classname!r} label {entry.label}, but an item before gives it label {label}"
-        other = self.class_of.setdefault(label, classname)
-        if other != classname:
-            return f"gives label {label} to class {classname!r}, but an item before gives it to {other!r}"
-        return None
+        return self.classes.conflict(classname, entry.label)
 
     def _twice(self, entry: Entry, path: str) -> str | None:
         """Where the image was listed before, or None."""

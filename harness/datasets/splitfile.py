@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from harness.datasets.disk import Kind
 from harness.errors import DataError
 from harness.files import read_file, stand_in
+from harness.prompts import clean_name
 from harness.types.split import PARTS, Part, nfc
 
 OnFault = Callable[[Kind, str, str], None]
@@ -21,7 +22,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 class Entry(NamedTuple):
-    """One image as the split file has it."""
+    """One image as the split file has it; its superclass after clean-up."""
 
     part: Part
     key: str
@@ -29,6 +30,36 @@ class Entry(NamedTuple):
     image_name: str
     label: int
     caption: str | None
+    s_label: int | None
+    superclass: str | None
+
+
+class Pairing:
+    """Names and labels that must belong together one to one; the first pair of each decides.
+
+    Args:
+        name: what a name is called in sentences.
+        label: what a label is called there.
+
+    Attributes:
+        name_of: label -> name.
+    """
+
+    def __init__(self, name: str, label: str) -> None:
+        self._name, self._label = name, label
+        self.name_of: dict[int, str] = {}
+        self._label_of: dict[str, int] = {}
+
+    def conflict(self, name: str, label: int) -> str | None:
+        """Why a pair contradicts one before, or None."""
+        first = self._label_of.setdefault(name, label)
+        if first != label:
+            said = f"{self._label} {label}, but an item before gives it {self._label} {first}"
+            return f"gives {self._name} {name!r} {said}"
+        other = self.name_of.setdefault(label, name)
+        if other != name:
+            return f"gives {self._label} {label} to {self._name} {name!r}, but an item before gives it to {other!r}"
+        return None
 
 
 def find_split_file(folder: Path) -> Path:
@@ -111,20 +142,28 @@ def _entry(part: Part, key: str, raw: Any) -> Entry | str:
             return f"has a {field} that is {_type(raw[field])}, not a string"
     if "label" not in raw:
         return "has no label"
-    label = raw["label"]
-    if isinstance(label, str) and _INTEGER.fullmatch(label.strip()):
-        label = int(label)
-    if not isinstance(label, int) or isinstance(label, bool):
-        return f"has label {label!r}, which is no integer"
-    return Entry(part, key, raw["classname"], raw["image_name"], label, _caption(raw.get("INFO")))
+    label = _integer(raw["label"])
+    if label is None:
+        return f"has label {raw['label']!r}, which is no integer"
+    info = raw.get("INFO")
+    caption = _text(info.get("Refined_caption3")) if isinstance(info, dict) else None
+    superclass = clean_name(nfc(_text(raw.get("superclass")) or "")) or None
+    return Entry(
+        part, key, raw["classname"], raw["image_name"], label, caption, _integer(raw.get("s_label")), superclass
+    )
 
 
-def _caption(info: Any) -> str | None:
-    caption = info.get("Refined_caption3") if isinstance(info, dict) else None
-    if not isinstance(caption, str) or not (caption := caption.removeprefix("\ufeff")).strip():
+def _integer(value: Any) -> int | None:
+    if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _text(value: Any) -> str | None:
+    if not isinstance(value, str) or not (text := value.removeprefix("\ufeff")).strip():
         return None
     # JSON can write half a surrogate pair, which no tokenizer or file takes.
-    return caption if caption.isascii() else caption.encode(errors="replace").decode()
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

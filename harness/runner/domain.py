@@ -98,9 +98,9 @@ def read_domain(
     """Read one domain: split files, then the sha256 of every image (remembered between runs).
 
     Raises:
-        DataError: there is no OOP folder, or a split file is broken.
+        DataError: there is no OOP folder, a split file is broken, or it lacks the labels that the protocol asks for.
     """
-    oop = read_splits(dataset.folder(name, "oop"))
+    oop = protocol.label_oop(read_splits(dataset.folder(name, "oop")))
     ip = read_splits(folder) if (folder := dataset.domains[name].ip) is not None else None
     sides: dict[Side, dict[Part, Split]] = {"oop": oop} if ip is None else {"oop": oop, "ip": ip}
     splits = [split for parts in sides.values() for split in parts.values()]

@@ -28,7 +28,9 @@ def draws(request: Request, report: Reporter) -> Iterator[Manifest]:
     data = request.data.expanduser() if request.data is not None else miniature_data(cache, report, request.workers)
     dataset = open_dataset(data, request.folders)
     names = domain_names(dataset, request.domains)
-    domains, _ = read_domains(dataset, names, request.workers, DigestIndex(cache / "digests.sqlite"), report)
+    domains, _ = read_domains(
+        dataset, names, request.workers, DigestIndex(cache / "digests.sqlite"), report, made.protocol
+    )
     for domain in domains.values():
         for shots in request.shots:
             for seed in request.seeds:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -33,11 +33,13 @@ class Item:
         path: relative to the folder, with forward slashes: ``images/<class>/<file>``.
         label: position of its class in ``Split.names``.
         caption: the caption in the split file, or None.
+        superclass: the superclass in the split file after clean-up, or None.
     """
 
     path: str
     label: int
     caption: str | None = None
+    superclass: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Split:
         names: class names after clean-up; position = label.
         items: the images in the order of the split file.
         folder: where the folder lies now; no part of the identity.
-        fingerprint: sha256 over everything above except ``folder``: content, neither place nor time.
+        fingerprint: sha256 over everything above except ``folder`` and superclasses: content, neither place nor time.
 
     Raises:
         DataError: a label has no name, or two names are the same after clean-up.
@@ -89,3 +91,30 @@ class Split:
         for item in self.items:
             groups.setdefault(item.label, []).append(item)
         return groups
+
+
+def by_superclass(parts: dict[Part, Split]) -> dict[Part, Split]:
+    """The parts of a folder with superclasses in the place of classes, sorted by name, and without captions.
+
+    The name says which images are of one superclass; ``s_label`` plays no part. Captions are left out because they name
+    classes, as the released code does.
+
+    Raises:
+        DataError: an image has no superclass.
+    """
+    found = {item.path: item.superclass for split in parts.values() for item in split.items}
+    if lacking := [path for path, superclass in found.items() if superclass is None]:
+        of_which = "" if len(lacking) == len(found) else f" of {len(lacking)} of its images, the first is {lacking[0]}"
+        raise DataError(
+            f"{parts['test'].folder.name}'s split file names no superclass{of_which}", "use a protocol of class names"
+        )
+    names = tuple(sorted({superclass for superclass in found.values() if superclass is not None}))
+    label_of = {name: label for label, name in enumerate(names)}
+    return {
+        part: replace(
+            split,
+            names=names,
+            items=tuple(Item(item.path, label_of[item.superclass or ""]) for item in split.items),
+        )
+        for part, split in parts.items()
+    }

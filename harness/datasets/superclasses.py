@@ -1,0 +1,26 @@
+"""What ``harness data check`` finds wrong with the superclasses of a split file; classes do not depend on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.datasets.splitfile import OnFault, Pairing, find_split_file, parse_entries
+
+
+def check_superclasses(folder: Path, on_fault: OnFault) -> None:
+    """Report items without a superclass where others have one, and those whose ``s_label`` contradicts an item before.
+
+    Raises:
+        DataError: the split file as a whole cannot be used.
+    """
+    path = find_split_file(folder)
+    entries = list(parse_entries(path, lambda *_: None))
+    some, pairing = any(entry.superclass for entry in entries), Pairing("superclass", "s_label")
+    for entry in entries:
+        reason = None
+        if entry.superclass is None:
+            reason = "has no superclass, but other items have one" if some else None
+        elif entry.s_label is not None:
+            reason = pairing.conflict(entry.superclass, entry.s_label)
+        if reason:
+            on_fault("split file", path.name, f"{folder.name}/{path.name}: {entry.part} item {entry.key} {reason}")
