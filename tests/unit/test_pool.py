@@ -121,7 +121,7 @@ def test_the_number_of_clusters_is_that_of_the_classes_of_the_named_part(place):
     few = replace(data.oop["test"], items=tuple(item for item in data.oop["test"].items if item.label < 2))
     other = Workbench.__new__(Workbench)
     other.__dict__ |= bench.__dict__ | {"_pools": ("", {})}
-    other.domains = {"Animals": replace(data, oop={**data.oop, "test": few})}
+    other.domains = {"Animals": replace(data, scored={**data.scored, "oop": few})}
     for pool, wanted in (("test-unlabeled", 2), ("train-unlabeled", len(data.oop["train"].names))):
         assert pose(job.spec, None, Pooled(pool), Template(), other)[0].clusters == wanted
 
