@@ -131,8 +131,10 @@ def require_recordable(cls: type, name: str, values: Mapping[str, Any]) -> None:
                 raise PluginError(
                     f"{name}: parameter {key} is a path, and a result would not name the content", FILE_HINT
                 )
-            if _is_text(one) and _is_file(one) and (one is not value or _takes_any(adapters(cls)[key], one)):
-                message = f"{name}: parameter {key}={one!r} names a file, and a result would not name its content"
+            if _is_text(one) and _has_content(one) and (one is not value or _takes_any(adapters(cls)[key], one)):
+                message = (
+                    f"{name}: parameter {key}={one!r} names a file or folder, and a result would not name its content"
+                )
                 raise PluginError(message, FILE_HINT)
 
 
@@ -145,9 +147,11 @@ def _is_text(value: Any) -> bool:
     return type(value) in (str, Text)  # no word of an enum
 
 
-def _is_file(text: str) -> bool:
+def _has_content(text: str) -> bool:
+    """Whether a text is the path of a file or folder; a folder's name without a slash may well be a mere word."""
     with suppress(StorageError):
-        return os.path.isfile(expanded(Path(text)))  # noqa: PTH113 - answers also where a text can be no path
+        path = expanded(Path(text))  # os.path answers also where a text can be no path
+        return os.path.isfile(path) or (os.sep in text and path.name != "" and os.path.isdir(path))  # noqa: PTH112, PTH113
     return False
 
 

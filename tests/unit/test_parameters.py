@@ -266,6 +266,16 @@ def test_a_file_named_by_its_path_alone_is_refused(annotation: Any, value: Any, 
     assert "annotate the field with harness.File" in (error.value.hint or "")
 
 
+def test_a_folder_named_by_its_path_is_refused_and_a_word_like_its_name_is_not(words_file: Path) -> None:
+    folder = words_file.parent
+    for value in (str(folder), f"../{folder.name}", f"../{folder.name}/"):
+        with pytest.raises(PluginError, match=r"parameter x=.* names a file or folder"):
+            build("example", method(str), values={"x": Text(value)})
+    (folder / "mean").mkdir()
+    for value in ("mean", "/", "a/b", "nowhere/mean"):
+        assert parameters(build("example", method(str), values={"x": Text(value)})) == {"x": value}
+
+
 @pytest.mark.parametrize("annotation", [Path, Path | None, list[Path]])
 def test_the_type_of_a_path_is_refused_before_it_has_a_value(annotation: Any) -> None:
     with pytest.raises(PluginError, match="parameter x has the type of a path"):
