@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.datasets.layout import MINIATURE
@@ -12,6 +12,7 @@ from harness.leaderboard.differences import ABSENT, Difference, differences
 from harness.leaderboard.published import PublishedRow, PublishedTable
 from harness.leaderboard.settings import setting, short_hashes
 from harness.metrics import difference
+from harness.parameters import written
 from harness.types.cell import METRICS
 from harness.types.leaderboard import Leaderboard, Row
 
@@ -28,6 +29,7 @@ class Entry:
         domains: domain -> metric -> fraction.
         mean: metric -> fraction; empty for an incomplete row.
         notes: what a reader must know.
+        run: the seeds and the method's parameters, by the words of a note; empty where a source does not say.
         other_kind: why the figures are not what the metrics' names say here, None if they are.
     """
 
@@ -38,6 +40,7 @@ class Entry:
     domains: Mapping[str, Mapping[str, float]]
     mean: Mapping[str, float]
     notes: tuple[str, ...] = ()
+    run: Mapping[str, str] = field(default_factory=dict)
     other_kind: str | None = None
 
 
@@ -70,7 +73,7 @@ class Comparison:
         """What a reader must know of either side, and of their means."""
         means = self.left.mean and self.right.mean and not self.reasons and not self._same_domains
         of_means = ("the means are over different domains, and are not subtracted",) if means else ()
-        return (*self.left.notes, *self.right.notes, *of_means)
+        return (*self.left.notes, *self.right.notes, *self._run_otherwise, *of_means)
 
     def json(self) -> dict[str, Any]:
         """For ``--json``; a difference stands only where there is no reason against it."""
@@ -93,6 +96,13 @@ class Comparison:
             "domains": dict(zip(("left", "right"), self.over, strict=True)),
             "figures": figures,
         }
+
+    @property
+    def _run_otherwise(self) -> list[str]:
+        one, other = self.left.run, self.right.run
+        return [
+            f"other {name}: {one[name]} and {other[name]}" for name in one if one[name] != other.get(name, one[name])
+        ]
 
     @property
     def _same_domains(self) -> bool:
@@ -129,6 +139,10 @@ def entry(row: Row, label: str) -> Entry:
         domains={d: {m: stat.mean for m, stat in stats.items()} for d, stats in row.domains.items()},
         mean={m: stat.mean for m, stat in row.mean.items()},
         notes=holes,
+        run={
+            "seeds": ", ".join(map(str, row.seeds)),
+            **{name: short_hashes(written(value)) for name, value in row.method_record.parameters.items()},
+        },
     )
 
 

@@ -104,6 +104,15 @@ def test_means_over_different_domains_are_not_subtracted() -> None:
     assert within.notes == ()
 
 
+def test_other_seeds_and_parameters_are_subtracted_and_said() -> None:
+    ours = board(seed=3, method={"parameters": {"lr": 0.01, "tag": "a" * 64}})
+    ((one,), _, _) = between(board(seed=1, method={"parameters": {"lr": 0.001, "tag": "b" * 64}}), ours)
+    assert one.notes == ("other seeds: 1 and 3", "other lr: 0.001 and 0.01", f"other tag: {'b' * 12} and {'a' * 12}")
+    assert one.reasons == ()
+    ((same,), _, _) = between(ours, ours)
+    assert same.notes == ()
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
