@@ -22,7 +22,7 @@ from harness.datasets.images import AGAIN, DECODING, decode_image, middle, read_
 from harness.datasets.pillow import pinned
 from harness.device import name as name_of
 from harness.device import out_of_memory
-from harness.errors import BackboneError, DataError, HarnessError, StorageError
+from harness.errors import BackboneError, DataError, HarnessError, StorageError, one_line
 from harness.features.store import FeatureStore, is_sha256
 from harness.features.views import CROP, augment
 from harness.plugin_code import versions
@@ -111,7 +111,7 @@ class Encoder:
 
         Raises:
             StorageError: the cache cannot be written, or an image is not what it was when its digest was taken.
-            BackboneError: the encoder gives numbers that are none.
+            BackboneError: the encoder fails, or gives numbers that are none.
         """
         unique = list({source.sha256: source for source in sources}.values())
         _, missing = self._store.get(view, [source.sha256 for source in unique], crop)
@@ -193,11 +193,7 @@ class Encoder:
         with self._device_lock if self._cuda else nullcontext():
             encoded = self._encode(torch.stack(pixels)).cpu()
         if not torch.isfinite(encoded).all():
-            record = self._backbone.record
-            raise BackboneError(
-                f"the image encoder of {record.architecture} {record.pretrained} gives NaN or infinity",
-                "check --pretrained and --precision",
-            )
+            raise self._fault("gives NaN or infinity", "check --pretrained and --precision")
         return digests, encoded
 
     def _pixels(self, data: bytes, source: Source, view: int, crop: float) -> Tensor:
@@ -220,9 +216,10 @@ class Encoder:
             size = self._batch  # other threads may halve it meanwhile
             try:
                 return torch.cat([self._encode_filled(part, size) for part in torch.split(pixels, size)])
-            except (MemoryError, RuntimeError) as error:
+            except Exception as error:  # what a configuration builds may fail only at its first image, and in any way
                 if not out_of_memory(error):
-                    raise
+                    hint = "a configuration that fits the weights may still build a model that takes no image"
+                    raise self._fault(f"fails: {one_line(error)[:300]}", hint) from error
                 if size == 1:
                     raise HarnessError(
                         "a single image does not fit into the device's memory", "use a smaller backbone or --device cpu"
@@ -230,6 +227,10 @@ class Encoder:
                 self._batch = min(self._batch, size // 2)
             if self._cuda:  # only now: the error held on to the tensors of its frames
                 torch.cuda.empty_cache()
+
+    def _fault(self, what: str, hint: str) -> BackboneError:
+        record = self._backbone.record
+        return BackboneError(f"the image encoder of {record.architecture} {record.pretrained} {what}", hint)
 
     def _encode_filled(self, pixels: Tensor, size: int) -> Tensor:
         """Unit rows of at most ``size`` images. Matrix products of another shape sum in another order."""

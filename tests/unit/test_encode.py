@@ -345,8 +345,9 @@ def test_threads_that_run_out_of_memory_together_all_try_smaller_batches(tmp_pat
 
 
 def test_another_error_of_the_model_is_not_taken_for_memory(tmp_path: Path, images: Images) -> None:
-    with pytest.raises(RuntimeError, match="shapes"):
-        encoder(tmp_path, FakeModel(0, RuntimeError("shapes"))).features(images(3), 1)
+    for error in (RuntimeError("shapes"), AssertionError("not divisible")):
+        with pytest.raises(BackboneError, match=f"the image encoder of fake x fails: {error}"):
+            encoder(tmp_path, FakeModel(0, error)).features(images(3), 1)
 
 
 # -- the same numbers ----------------------------------------------------------------------------------------------
