@@ -33,7 +33,7 @@ def series(rows: Iterable[Row]) -> list[Series]:
     lines: dict[str, list[Row]] = {}
     for row in rows:
         key = _identity(row)
-        while any(other.shots == row.shots for other in lines.get(key, ())):
+        while any(other.shots == row.shots or not _same_images(row, other) for other in lines.get(key, ())):
             key += "'"  # the same setting twice: its data were changed in between
         lines.setdefault(key, []).append(row)
     groups = [sorted(lines[key], key=lambda row: row.shots) for key in sorted(lines)]
@@ -45,6 +45,12 @@ def series(rows: Iterable[Row]) -> list[Series]:
 def _identity(row: Row) -> str:
     content = [row.protocol, row.dataset, row.backbone_record.model_dump(), row.method_record.model_dump()]
     return json.dumps([*content, row.device, row.versions], sort_keys=True)
+
+
+def _same_images(row: Row, other: Row) -> bool:
+    return all(
+        row.data[domain].fingerprint == other.data[domain].fingerprint for domain in row.data if domain in other.data
+    )
 
 
 def _labels(rows: Sequence[Row]) -> list[str]:

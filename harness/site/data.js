@@ -50,13 +50,10 @@ const holeInWords = ([domain, seed, kind, reason]) =>
 /** The rank of a row in the table with that number of shots; null where it has none, or for no table. */
 const rankOf = (row, metric, shots) => (row.ranks[metric] || {})[shots] ?? null;
 
-/** Which domains a row's mean is over. */
-const basis = (row) => Object.keys(row.domains).sort().join();
-
-/** The whole rows whose means are over the same domains: of most rows, then of most domains. Only they are set together. */
+/** The whole rows whose means are over the same images: of most rows, then of most domains. Only they are set together. */
 function together(rows, metric) {
   const groups = new Map();
-  for (const row of rows.filter((row) => row.mean[metric])) groups.set(basis(row), [...(groups.get(basis(row)) || []), row]);
+  for (const row of rows.filter((row) => row.mean[metric])) groups.set(row.images, [...(groups.get(row.images) || []), row]);
   const size = (group) => [group.length, Object.keys(group[0].domains).length];
   const [first, second] = [...groups.values()].sort((a, b) => size(b)[0] - size(a)[0] || size(b)[1] - size(a)[1]);
   return new Set(!first || (second && String(size(first)) === String(size(second))) ? [] : first);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -112,12 +113,19 @@ def _row(
             domain: _figures(row, stats, {m: i.get(domain) for m, i in intervals.items()})
             for domain, stats in row.domains.items()
         },
+        "images": _images(row),
         "holes": [[f.domain, f.seed, f.kind, f.reason] for f in row.failures],
         "ranks": ranks,
         "cost": None
         if cost is None
         else [cost.wall_seconds, cost.trainable, cost.peak_host_bytes, cost.peak_gpu_bytes],
     }
+
+
+def _images(row: Row) -> str:
+    """A short name of the domains and their images; rows of another are not set together."""
+    content = {domain: (data.fingerprint, data.images) for domain, data in row.data.items()}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _figures(row: Row, stats: dict[str, Stat], intervals: dict[str, Interval | None]) -> dict[str, Figure]:

@@ -173,6 +173,13 @@ def test_lines_are_told_apart_within_their_setting_by_what_differs() -> None:
     ]
 
 
+def test_rows_over_other_images_of_a_domain_are_no_line() -> None:
+    first, again = grid("fsnl", 1, 0.3), grid("fsnl", 4, 0.4)
+    other = grid("fsnl", 4, 0.4, dataset={"fingerprint": "0" * 64})
+    assert [[row.shots for row in line.rows] for line in series(rows(first + again))] == [[1, 4]]
+    assert [[row.shots for row in line.rows] for line in series(rows(first + other))] == [[1], [4]]
+
+
 def test_rows_that_do_not_have_the_metric_are_left_out(tmp_path: Path) -> None:
     clusters = [
         one.model_copy(update={"metrics": {"oop_cluster_acc": 0.4}, "per_class": {}})

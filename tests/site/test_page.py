@@ -184,6 +184,19 @@ def test_figures_are_those_of_the_rows(page: Path) -> None:
                 assert (mean, std, n) == (round(1e7 * stat.mean), round(1e7 * stat.std), stat.n)
 
 
+def test_only_rows_over_the_same_images_are_set_together(tmp_path: Path) -> None:
+    cells = grid("a", 1, 0.2) + grid("b", 1, 0.3) + grid("c", 1, 0.3, dataset={"fingerprint": "0" * 64})
+    cells += [one for one in grid("d", 1, 0.3) if one.spec.domain == "Food"]
+    boards = [
+        write([c for c in cells if c.spec.method.name in names], tmp_path / f"{names}.json") for names in ("abc", "d")
+    ]
+    assert execute(["leaderboard", "build", *map(str, boards), "--out", str(tmp_path / "a")]) == 0
+    table = json.loads(Elements((tmp_path / "a" / "index.html").read_text(encoding="utf-8")).scripts[0])
+    images = {one["method"]: one["images"] for one in table["rows"]}
+    assert images["a"] == images["b"]
+    assert len(set(images.values())) == 3
+
+
 def test_names_and_confusions_come_from_what_was_kept(tmp_path: Path) -> None:
     import numpy as np
 
