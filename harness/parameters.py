@@ -109,7 +109,7 @@ def parts(value: Any) -> Iterator[Any]:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         inner: Any = [getattr(value, field.name) for field in dataclasses.fields(value)]
     elif isinstance(value, dict):
-        inner = value.values()
+        inner = [*value, *value.values()]
     else:
         inner = value if isinstance(value, list | tuple | set | frozenset) else ()
     for one in inner:

@@ -256,6 +256,7 @@ def test_a_file_that_is_not_there_is_a_sentence(name: str, reason: str, words_fi
         (str, "words.txt"),
         (str | None, "./words.txt"),
         (list[str], ["words.txt"]),
+        (dict[str, float], {"words.txt": 0.5}),
         (Any, Path("nowhere")),
         (Any, {"a": Path()}),
     ],
