@@ -100,9 +100,9 @@ class Comparison:
     @property
     def _run_otherwise(self) -> list[str]:
         one, other = self.left.run, self.right.run
-        return [
-            f"other {name}: {one[name]} and {other[name]}" for name in one if one[name] != other.get(name, one[name])
-        ]
+        differing = [name for name in one if one[name] != other.get(name, one[name])]
+        left, right = self.left.label, self.right.label
+        return [f"other {name}: {one[name]} in {left}; {other[name]} in {right}" for name in differing]
 
     @property
     def _same_domains(self) -> bool:

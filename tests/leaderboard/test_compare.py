@@ -107,7 +107,11 @@ def test_means_over_different_domains_are_not_subtracted() -> None:
 def test_other_seeds_and_parameters_are_subtracted_and_said() -> None:
     ours = board(seed=3, method={"parameters": {"lr": 0.01, "tag": "a" * 64}})
     ((one,), _, _) = between(board(seed=1, method={"parameters": {"lr": 0.001, "tag": "b" * 64}}), ours)
-    assert one.notes == ("other seeds: 1 and 3", "other lr: 0.001 and 0.01", f"other tag: {'b' * 12} and {'a' * 12}")
+    assert one.notes == (
+        "other seeds: 1 in A; 3 in B",
+        "other lr: 0.001 in A; 0.01 in B",
+        f"other tag: {'b' * 12} in A; {'a' * 12} in B",
+    )
     assert one.reasons == ()
     ((same,), _, _) = between(ours, ours)
     assert same.notes == ()
