@@ -75,9 +75,18 @@ def variables(module: str) -> Mapping[str, Setting]:
     found = {}
     for name, value in list(vars(inner).items()):
         mutable = name.isupper() if module.startswith("PIL.") else not (name.isupper() or name.startswith("__"))
-        if mutable and (value is None or isinstance(value, bool | int | float | str | Enum)):
-            found[f"{module}.{name}"] = Setting(partial(getattr, owner, name), partial(_assign, owner, inner, name))
+        if mutable and _is_plain(value):
+            found[f"{module}.{name}"] = Setting(partial(_variable, owner, name), partial(_assign, owner, inner, name))
     return found
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | str | Enum)
+
+
+def _variable(owner: ModuleType, name: str) -> Any:
+    value = getattr(owner, name, UNTOLD)
+    return value if _is_plain(value) else UNTOLD
 
 
 def _assign(owner: ModuleType, inner: ModuleType, name: str, value: Any) -> None:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -44,15 +45,18 @@ def snapshot() -> Snapshot:
     state = Snapshot()
     for group in groups(_ready):
         state.add(group)
-    for name, value in os.environ.items():
-        state.add({f"{ENVIRONMENT} {name}": _variable(name, value)})
+    for name in os.environ:
+        variable = Setting(partial(os.environ.get, name, UNTOLD), partial(os.environ.__setitem__, name))
+        state.add({f"{ENVIRONMENT} {name}": variable})
     return state
 
 
-def changes(before: Snapshot, after: Snapshot) -> list[str]:
-    """The names of what is not as it was. What appeared meanwhile (a library sets a variable at import) is left out."""
-    there = after.values
-    return [name for name, value in before.values.items() if name not in there or there[name] != value]
+def changes(before: Snapshot) -> list[str]:
+    """The names of what is not as it was. What appeared meanwhile (a library sets a variable at import) is left out.
+
+    Only what was read is read again: finding the settings takes many times as long as reading them.
+    """
+    return [name for name, setting in before.settings.items() if setting.get() != before.values[name]]
 
 
 def put_back(before: Snapshot) -> list[str]:
@@ -61,12 +65,12 @@ def put_back(before: Snapshot) -> list[str]:
     Returns:
         The names of what had changed.
     """
-    changed = left = changes(before, snapshot())
+    changed = left = changes(before)
     for _ in range(PASSES):
         for name in left:
             with suppress(RuntimeError, TypeError):  # a library that refuses
                 before.settings[name].put(before.values[name])
-        left = changes(before, snapshot()) if left else left
+        left = changes(before) if left else left
     return changed
 
 
@@ -139,7 +143,3 @@ def _ready(module: str) -> bool:
     """Whether a module is imported, and not just being so."""
     there = sys.modules.get(module)
     return there is not None and not getattr(there.__spec__, "_initializing", False)
-
-
-def _variable(name: str, value: str) -> Setting:
-    return Setting(lambda: value, lambda before: os.environ.__setitem__(name, before))

@@ -87,12 +87,12 @@ def test_a_change_is_noticed_by_name_and_put_back(name: str, tmp_path: Path, mon
     before = snapshot()
     with preserved() as changed:
         move()
-        assert name in changes(before, snapshot())
+        assert name in changes(before)
     assert name in changed or name.endswith("random state")
-    assert changes(before, snapshot()) == []
+    assert changes(before) == []
     with kept(3):
         move()
-    assert changes(before, snapshot()) == []
+    assert changes(before) == []
 
 
 def other(value: Any) -> Any:
@@ -115,10 +115,10 @@ def test_whatever_of_torch_can_be_switched_is_put_back() -> None:
         if name.startswith("torch") and (value := other(before.values[name])) is not before.values[name]:
             with suppress(RuntimeError):  # this machine has no such mode
                 setting.put(value)
-            if changes(before, snapshot()):
+            if changes(before):
                 switched.append(name)
                 assert name in put_back(before)
-                assert changes(before, snapshot()) == [], name
+                assert changes(before) == [], name
     assert len(switched) > 40
 
 
@@ -154,7 +154,7 @@ assert "exec_module" not in vars(torch.__spec__.loader)
 def test_a_variable_that_is_new_is_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
     before = snapshot()
     monkeypatch.setenv("ZOO_NEW", "1")
-    assert changes(before, snapshot()) == []
+    assert changes(before) == []
 
 
 def test_many_names_are_shortened() -> None:
