@@ -74,11 +74,12 @@ def one_line(error: object) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def raised_in(error: BaseException, package: str) -> str:
-    """The last two places of a package's own code that an error came through: ``acme/clip.py:41 in fit``.
+def raised_in(error: BaseException, module: str) -> str:
+    """The last two places of a module's package that an error came through: ``acme/clip.py:41 in fit``.
 
     A file is named from the package on, and by no folder of this machine. Empty if no code of the package took part.
     """
+    package = module.partition(".")[0]
     frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__) if _package(frame) == package]
     return ", ".join(f"{_file(frame)}:{line} in {frame.f_code.co_name}" for frame, line in frames[-2:])
 

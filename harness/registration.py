@@ -114,7 +114,7 @@ def _explained(what: str, point: EntryPoint) -> Iterator[None]:
     except (Exception, SystemExit) as error:  # third-party code may do anything
         text = one_line(error)
         reason = text if isinstance(error, ImportError) and text else f"{type(error).__name__}: {text}"
-        where = raised_in(error, point.module.partition(".")[0])
+        where = raised_in(error, point.module)
         raise PluginError(f"{what}: {reason}" + (f" ({where})" if where else "")) from error
 
 

@@ -97,7 +97,7 @@ class Subject:
     def raised(self, function: str, error: BaseException, when: str = "") -> MethodError:
         """The sentence for an exception out of a method."""
         message = f"{self.name}.{function} raised {type(error).__name__}{_when(when)}: {one_line(error)}"
-        where = raised_in(error, self.cls.__module__.partition(".")[0])
+        where = raised_in(error, self.cls.__module__)
         came = f"it came from {where}; " if where else ""
         hint = getattr(error, "hint", None) or f"{came}the contract is in harness/method.py"
         return MethodError(message, hint)

@@ -25,8 +25,6 @@ from harness.runner.scoring import ask, reference
 from harness.runner.workbench import Workbench
 from harness.shared_state import kept
 from harness.types.cell import Cell, Cost, Failure, Spec
-from harness.types.manifest import Manifest
-from harness.types.split import TrainOn
 
 if TYPE_CHECKING:
     from harness.runner.plan import Job
@@ -43,7 +41,7 @@ def run_cell(job: Job, template: Template, bench: Workbench) -> Cell:
             if job.scoring != "names":
                 found = cluster_images(spec, method, template, bench, mixed=job.scoring == "mixed clusters")
             else:
-                found = name_images(spec, job.manifest, method, template, bench, job.train_on)
+                found = name_images(job, method, template, bench)
             host, gpu = peaks(bench.device)
             content = pack(found.kept)
     except NotApplicable as answer:
@@ -83,29 +81,22 @@ def run_cell(job: Job, template: Template, bench: Workbench) -> Cell:
 
 def _failed(job: Job, error: BaseException, reason: str) -> Cell:
     """The cell of a method that failed: why, and where in the code of its own package."""
-    where = raised_in(error, type(job.method).__module__.partition(".")[0])
+    where = raised_in(error, type(job.method).__module__)
     failure = Failure(kind="error", reason=f"{reason} ({where})" if where else reason)
     trace = "".join(traceback.format_exception(error))
     return Cell(spec=job.spec, failure=failure, trace=f"{job.spec.method.name} failed\n{trace}")
 
 
-def name_images(
-    spec: Spec,
-    manifest: Manifest | None,
-    method: Method,
-    template: Template,
-    bench: Workbench,
-    train_on: TrainOn = "oop",
-) -> Judged:
+def name_images(job: Job, method: Method, template: Template, bench: Workbench) -> Judged:
     """Fit a method to the names of a side or of both, and judge the names that it gives the test images of both sides.
 
     Raises:
         FixedVocabulary: the method cannot even score the OOP names.
         MethodError: it breaks its contract.
     """
-    name, data = spec.method.name, bench.domains[spec.domain]
-    scored = bench.scored(spec.domain)
-    task, lost = pose(spec, manifest, method, template, bench, train_on)
+    spec, name = job.spec, job.spec.method.name
+    data, scored = bench.domains[spec.domain], bench.scored(spec.domain)
+    task, lost = pose(spec, job.manifest, method, template, bench, job.train_on)
     wait(bench.device)
     begin = time.perf_counter()
     fitted = method.fit(task)

@@ -31,7 +31,7 @@ class Observers:
                     call(cell)
             except (Exception, SystemExit) as error:  # third-party code; a result does not depend on it
                 self._observers.remove(observer)
-                where = raised_in(error, source.module.partition(".")[0])
+                where = raised_in(error, source.module)
                 reason = f"{type(error).__name__}: {one_line(error)}" + (f" ({where})" if where else "")
                 self._report.note(f"{source} is not told about further cells: harness_cell_finished raised {reason}")
             if changed and source not in self._noted:
