@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import BackboneError
 from harness.miniature import model as miniature
-from harness.types.cell import MODEL_FOLDERS, Preprocessing
+from harness.types.cell import MODEL_FOLDERS, Preprocessing, PreprocessingSource
 
 if TYPE_CHECKING:
     from harness.registration import BackboneOffer
-
-Source = Literal["published", "model folder", "plugin", "stated", "unchecked"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Found:
     quick_gelu: Literal["ok", "unchecked"]
     config: Mapping[str, Any]
     preprocessing: Preprocessing
-    source: Source
+    source: PreprocessingSource
     weights: Callable[[], Path]
     tokenizer: str | None = None
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.backbones import openclip, preprocessing
 from harness.backbones.corpora import UNKNOWN, corpus_of, corpus_of_file
-from harness.backbones.find import Found, Source
+from harness.backbones.find import Found
 from harness.errors import BackboneError, one_line
 from harness.files import content_digest, read_file
+from harness.types.cell import PreprocessingSource
 
 if TYPE_CHECKING:
     from harness.registration import BackboneOffer
@@ -56,7 +57,7 @@ def from_file(
     config: Mapping[str, Any],
     pretrained: str,
     settings: Mapping[str, Any] | None = None,
-    source: Source = "unchecked",
+    source: PreprocessingSource = "unchecked",
 ) -> Found:
     """A configuration with a weights file.
 
@@ -98,7 +99,7 @@ def offered(name: str, pretrained: str | None, offer: BackboneOffer) -> Found:
         raise BackboneError(f"a plugin offers the backbone {name}, which is open_clip's own", "ask the plugin's author")
     config = _checked(name, offer.config)
     settings = preprocessing.only_settings(offer.preprocessing or {})
-    source: Source = "plugin" if settings else "unchecked"
+    source: PreprocessingSource = "plugin" if settings else "unchecked"
     if pretrained is not None:
         return from_file(name, config, pretrained, settings, source)
     if offer.weights is None:

@@ -112,6 +112,9 @@ class Preprocessing(Record):
         return f"{size} pixels, {self.resize_mode}, {self.interpolation}, mean {mean}, std {std}"
 
 
+PreprocessingSource = Literal["published", "model folder", "plugin", "stated", "unchecked", "protocol"]
+"""Who says how images are prepared; ``unchecked`` if nobody does."""
+
 MODEL_FOLDERS = ("local-dir:", "hf-hub:")
 """What the name of a backbone begins with that comes whole from a folder, here or on the Hugging Face Hub."""
 
@@ -126,7 +129,7 @@ class BackboneRecord(Record):
     quick_gelu: Literal["ok", "unchecked"]
     config: str = Field(description="sha256 of all that builds the model: open_clip's configuration as canonical JSON")
     preprocessing: Preprocessing
-    preprocessing_source: Literal["published", "model folder", "plugin", "stated", "unchecked", "protocol"] = Field(
+    preprocessing_source: PreprocessingSource = Field(
         description="who says so; 'unchecked' if nobody does, and what is usual for the architecture was taken"
     )
     precision: Literal["fp32", "tf32", "bf16", "fp16"]
