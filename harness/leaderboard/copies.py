@@ -26,7 +26,11 @@ def count_copies(
         unreadable: ``folder/path`` of images that were not scored.
     """
     seen = _given(record, sheet, manifest)
-    return sum(side.sha256[i] in seen for side in sheet.sides.values() for i in side.order(frozenset(unreadable)))
+    return sum(
+        digest in seen and f"{side.folder}/{path}" not in unreadable
+        for side in sheet.sides.values()
+        for path, digest in zip(side.paths, side.sha256, strict=True)
+    )
 
 
 def recount_copies(spec: Spec, data: DomainData, sheet: LabelSheet, evidence: Evidence) -> int:

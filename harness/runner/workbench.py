@@ -62,6 +62,7 @@ class Workbench:
         self.encoder = Encoder(self.backbone, self.store, workers, decoding)
         self._kept: tuple[str, dict[str, Features]] = ("", {})
         self._pools: tuple[str, dict[str, Features]] = ("", {})
+        self._collisions: dict[tuple[str, Template], tuple[tuple[str, ...], ...]] = {}
 
     def scored(self, domain: str) -> dict[str, Features]:
         """Test features of each side, in an order that tells nothing about the class: by sha256 of the image."""
@@ -100,14 +101,16 @@ class Workbench:
 
     def collisions(self, domain: str, template: Template) -> tuple[tuple[str, ...], ...]:
         """Groups of scored names, of one side or of both, whose prompts are one text to the backbone's tokenizer."""
-        data = self.domains[domain]
-        prompts = {
-            side_name(name, side): template.fill(name, data.hint)
-            for side, split in data.scored.items()
-            for name in split.names
-        }
-        rows = self.backbone.text.token_rows(list(prompts.values())).tolist()
-        return colliding(dict(zip(prompts, map(tuple, rows), strict=True)))
+        if (domain, template) not in self._collisions:
+            data = self.domains[domain]
+            prompts = {
+                side_name(name, side): template.fill(name, data.hint)
+                for side, split in data.scored.items()
+                for name in split.names
+            }
+            rows = self.backbone.text.token_rows(list(prompts.values())).tolist()
+            self._collisions[domain, template] = colliding(dict(zip(prompts, map(tuple, rows), strict=True)))
+        return self._collisions[domain, template]
 
     def encode(self, jobs: Iterable[Job], report: Reporter) -> None:
         """Encode all that jobs will ask for, and nothing else, with progress.
