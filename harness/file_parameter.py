@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import StorageError, UserError
-from harness.files import expanded
+from harness.files import expanded, read_file
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -43,7 +43,7 @@ class File:
         try:
             if not where.is_file():
                 raise UserError(f"{path} is no file", "name one that exists")
-            content = where.read_bytes()
+            content = read_file(where)
         except (OSError, ValueError) as error:
             reason = (getattr(error, "strerror", None) or str(error)).lower()
             raise UserError(f"{path} cannot be read: {reason}", "name a file that can be read") from None
@@ -70,7 +70,7 @@ class File:
             StorageError: it cannot be read, or is not what it was when the run began.
         """
         try:
-            content = self._located().read_bytes()
+            content = read_file(self._located())
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise StorageError(f"{self.file} cannot be read any more: {reason}", "put the file back") from None
