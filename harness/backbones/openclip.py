@@ -66,7 +66,7 @@ def tokenizer(name: str) -> Any:
 
 def has_architecture(name: str) -> bool:
     """Whether open_clip knows ``name``."""
-    return name in set(open_clip.list_models())
+    return name in open_clip.list_models()
 
 
 def require_architecture(name: str) -> None:

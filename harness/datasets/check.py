@@ -125,7 +125,8 @@ def _check_folder(
             faults[(item.path, found.kind)] = found
         else:
             images.add(Place(folder.name, part, item.path), found.sha256, found.picture)
-            cut += [item.path] * found.cut
+            if found.cut:
+                cut.append(item.path)
         if progress:
             progress(folder.name, done, len(listed))
     if cut:

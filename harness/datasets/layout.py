@@ -247,8 +247,8 @@ def _nothing_found(root: Path, names: list[str]) -> DataError:
             continue
         if below:
             return DataError(message, f"{root / name} does: give that folder")
-    for name, meant in ((name, _meant(name)) for name in sorted(names)):
-        if meant is not None:
+    for name in sorted(names):
+        if meant := _meant(name):
             return DataError(message, f"rename {name!r} to {meant[1]}")
     packed = sorted(entry.name for entry in root.glob("[!.]*") if entry.name.endswith(ARCHIVES))
     if packed:

@@ -59,7 +59,7 @@ class DomainData:
         Raises:
             DataError: there is no such side.
         """
-        sides = [self.oop] * (train_on != "ip")
+        sides = [] if train_on == "ip" else [self.oop]
         if train_on != "oop":
             if self.ip is None:
                 raise DataError(
