@@ -149,7 +149,7 @@ def test_stated_settings_win_and_are_recorded(weights: Path) -> None:
     found = find("unit-clip", str(weights), {"mean": 0.5, "resize_mode": "squash"})
     assert found.source == "stated"
     expected = {**miniature.PREPROCESSING, "size": (32, 32), "mean": (0.5, 0.5, 0.5), "resize_mode": "squash"}
-    assert found.preprocessing.model_dump() == expected
+    assert found.preprocessing == Preprocessing(**expected)
     as_another = find("ViT-L-14", str(weights), "laion2b_s32b_b82k")
     assert as_another.preprocessing == find("ViT-L-14", "laion2b_s32b_b82k").preprocessing
     assert as_another.source == "stated"
