@@ -79,8 +79,7 @@ class LabelSheet(Record):
 
     def text(self) -> str:
         """The file's content."""
-        unsaid = set() if self.copies_of_ip else {"copies_of_ip"}  # sound data have none, and their hash is older
-        return self.model_dump_json(exclude=unsaid) + "\n"
+        return self.model_dump_json() + "\n"
 
     @property
     def left_out(self) -> int:

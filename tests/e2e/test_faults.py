@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import os
 import sys
 import types
@@ -78,6 +79,11 @@ def hostile(monkeypatch):
     monkeypatch.setattr(registry, "code_digest", lambda source: "0" * 64)
 
 
+def without_place(reason):
+    """A reason without the line of the method's code that it names."""
+    return re.sub(r" \(tests/e2e/test_faults\.py:\d+ in fit\)$", "", reason)
+
+
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
@@ -93,7 +99,7 @@ def test_a_failing_cell_is_a_row_with_its_reason_and_the_others_go_on(evaluate, 
     answer = evaluate_hostile(evaluate, how)
     assert answer.code == 1
     row = next(r for r in answer.json["rows"] if r["method"] == "hostile")
-    assert [(f["domain"], f["seed"], f["kind"], f["reason"]) for f in row["failures"]] == [
+    assert [(f["domain"], f["seed"], f["kind"], without_place(f["reason"])) for f in row["failures"]] == [
         ("Animals", 1, "error", reason),
         ("Animals", 2, "error", reason),
     ]
@@ -120,7 +126,7 @@ def test_a_hole_keeps_its_reason_when_a_later_run_leaves_it_out(evaluate, tmp_pa
     evaluate("--plugin", "fsnl", "--baseline", "none")
     assert file.read_bytes() == before
     reasons = {f["reason"] for r in json.loads(before)["rows"] if r["method"] == "hostile" for f in r["failures"]}
-    assert reasons == {"hostile raised ValueError: the moon is in the wrong place"}
+    assert {*map(without_place, reasons)} == {"hostile raised ValueError: the moon is in the wrong place"}
 
 
 def test_a_row_that_failed_altogether_leaves_when_its_method_was_mended(evaluate, monkeypatch, tmp_path):

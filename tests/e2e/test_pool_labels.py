@@ -41,7 +41,7 @@ def answers(harness, data: Path, out: Path, *options: object) -> dict[str, tuple
     assert done.code == 0, done.err
     found = {}
     for row in done.json["rows"]:
-        digest = row["data"]["Landmark"]["predictions"]["1"]
+        (digest,) = row["data"]["Landmark"]["predictions"].values()
         kept = [path for path in (out / "predictions").rglob("*") if path.is_file() and path.stem == digest]
         found[row["method"]] = (kept[0].read_bytes(), row["domains"]["Landmark"])
     return found

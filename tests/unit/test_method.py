@@ -100,7 +100,7 @@ def test_a_task_has_no_field_for_scored_images() -> None:
     fields = set(Task.__dataclass_fields__)
     assert fields == {
         *("hint", "text", "logit_scale", "generator", "device", "template", "shots", "progress"),
-        *("_support", "_validation", "_unlabeled", "_ip", "_clusters", "_names"),
+        *("_support", "_validation", "_unlabeled", "_ip", "_clusters", "_names", "_ip_names"),
     }
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.backbones import backbone as backbones
+from harness.backbones.find import find
 from harness.backbones.text import TextTower
 from harness.datasets.images import digest
 from harness.errors import BackboneError
@@ -71,7 +72,7 @@ def test_a_backbone_records_and_uses_both(monkeypatch: pytest.MonkeyPatch, preci
         whole(self, model, tokenizer, device)
 
     monkeypatch.setattr(TextTower, "__init__", spy)
-    resolved = backbones.resolve(model.NAME, None, precision, _digest, compiled=compiled)  # type: ignore[arg-type]
+    resolved = backbones.resolve(find(model.NAME, None), precision, _digest, compiled)  # type: ignore[arg-type]
     backbones.load(resolved, torch.device("cpu"))
     assert (resolved.record.precision, resolved.record.compiled) == (precision, compiled)
     assert made == [(precision == "bf16", compiled)]
