@@ -98,7 +98,8 @@ def read_domain(
     """Read one domain: split files, then the sha256 of every image (remembered between runs).
 
     Raises:
-        DataError: there is no OOP folder, a split file is broken, or it lacks the labels that the protocol asks for.
+        DataError: there is no OOP folder, a split file is broken or lacks the labels that the protocol asks for, or the
+            protocol finds no image of a side to score.
     """
     oop = protocol.label_oop(read_splits(dataset.folder(name, "oop")))
     ip = read_splits(folder) if (folder := dataset.domains[name].ip) is not None else None
@@ -107,6 +108,9 @@ def read_domain(
     if not oop["test"].items:
         raise DataError(f"{oop['test'].folder.name} has no test image", "check its split file")
     chosen = protocol.scored(sides, lambda side: read_merged(sides[side]["test"].folder))
+    for split in chosen.values():
+        if not split.items:
+            raise DataError(f"{protocol.id} finds no image of {split.folder.name} to score", "run `harness data check`")
     files = [split.folder / item.path for split in splits for item in split.items]
     found = index.digests(files, workers=workers)
     digests = {file: None if isinstance(d, DataError) else d for file, d in zip(files, found, strict=True)}

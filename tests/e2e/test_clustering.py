@@ -205,3 +205,12 @@ def test_clustering_2025_needs_the_list_of_all_images(harness, make_root, tmp_pa
     assert answer.code == 2
     assert "Food4_OOP has no merged_mapping.json" in answer.err
     assert harness("evaluate", *where, "--protocol", "clustering", "--seeds", "1").code == 0
+
+
+def test_clustering_2025_says_that_a_list_names_none_of_the_images(harness, make_root, tmp_path):
+    root = make_root(tmp_path / "data", {"Food2_OOP": ("rose", "oak"), "Food2_IP": ("elm", "ash")})
+    (root / "Food2_IP" / "merged_mapping.json").write_text('{"elm": ["gone.jpg", "away.jpg"]}')
+    where = ("--domain", "Food", "--data", root, "--backbone", "beyond-mini", "--out", tmp_path / "results")
+    answer = harness("evaluate", *where, "--protocol", "clustering-2025", "--seeds", "1")
+    assert answer.code == 2
+    assert "clustering-2025 finds no image of Food2_IP to score" in answer.err
