@@ -55,7 +55,8 @@ def load_image(path: Path, name: str | None = None, decoding: Decoding = DECODIN
         path: the file.
         name: what an error calls the file; the path as given if None.
         decoding: ``upright-white`` applies the EXIF rotation and puts transparency on white; ``plain`` is
-            ``Image.open(path).convert("RGB")``, as the released code, open_clip and CLIP_benchmark have it.
+            ``Image.open(path).convert("RGB")``, as the released code and CLIP_benchmark have it. (open_clip given
+            ``Image.open(path)`` itself resizes first: a palette or transparent image then has other pixels.)
 
     Raises:
         DataError: the file is missing, unreadable, empty, truncated, too large or no image.
