@@ -58,7 +58,7 @@ def settings(text: str | None) -> str | dict[str, Any] | None:
     """What ``--preprocessing`` means: a published tag, or settings as ``name=value`` with commas between them.
 
     Raises:
-        UserError: it is empty, or a setting has no value.
+        UserError: it is empty, or a setting has no value, or two.
     """
     if text is None or (text and "=" not in text):
         return text
@@ -67,10 +67,13 @@ def settings(text: str | None) -> str | dict[str, Any] | None:
         name, equals, value = part.partition("=")
         if not equals:
             raise UserError(f"--preprocessing {part} has no value", "write it as mean=0.5,std=0.5,resize_mode=squash")
+        name = name.strip()
+        if name in found:
+            raise UserError(f"--preprocessing says {name} twice", "give each setting once")
         try:
-            found[name.strip()] = json.loads(value)
+            found[name] = json.loads(value)
         except ValueError:
-            found[name.strip()] = value.strip()
+            found[name] = value.strip()
     return found
 
 

@@ -22,6 +22,8 @@ def contradictions(row: Row) -> Iterator[str]:
     if row.once and (seeds := {*row.seeds} - {ONCE}):
         yield f"seeds: the file says {', '.join(map(str, sorted(seeds)))}, but the method depends on none"
     for domain, data in row.data.items():
+        if data.left_out and not row.copies_left_out:
+            yield f"copies_left_out: the file says no, but {data.left_out} images of {domain} are left out"
         for seed, digest in data.manifests.items():
             if (digest is None) != (row.shots == 0):
                 drawn = "no draw" if digest is None else "a draw"

@@ -99,7 +99,7 @@ class Preprocessing(Record):
     resize_mode: Literal["shortest", "longest", "squash"] = Field(
         description="which side becomes the encoder's; 'squash' keeps no aspect ratio"
     )
-    fill_color: int = Field(description="of what 'longest' adds at the sides")
+    fill_color: int = Field(ge=0, le=255, description="of what 'longest' adds at the sides")
     crop: float = Field(
         default=1.0, gt=0, le=1, description="side of the middle that is cut out over the shorter side after resizing"
     )

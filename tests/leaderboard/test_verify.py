@@ -127,6 +127,10 @@ def test_a_tampered_pool_is_named(lab: Lab, changes: dict[str, Any], named: str)
             "data.Animals.manifests.1: there is no draw, but shots is 2",
         ),
         (set_at("shots", value=0), "data.Animals.manifests.1: there is a draw, but shots is 0"),
+        (
+            set_at("data", "Animals", "left_out", value=2),
+            "copies_left_out: the file says no, but 2 images of Animals are left out",
+        ),
     ],
 )
 def test_a_tampered_setting_is_named(lab: Lab, change: Callable[[dict[str, Any]], None], named: str) -> None:
