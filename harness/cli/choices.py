@@ -20,7 +20,7 @@ MOST = 10_000
 
 
 def methods(
-    plugin: str | None, preset: str | None, param: Sequence[str], baseline: str | None, protocol: str
+    plugin: Sequence[str] | None, preset: str | None, param: Sequence[str], baseline: str | None, protocol: str
 ) -> tuple[MethodChoice, ...]:
     """The methods to run, the baseline among them, with their parameters.
 
@@ -30,7 +30,7 @@ def methods(
     from harness import registry
 
     rule = rule_of(protocol)
-    names = list(rule.methods) if plugin is None else list(dict.fromkeys(split(plugin)))
+    names = list(rule.methods) if plugin is None else split(plugin)
     if ALL in names:
         names = sorted({*registry.load().methods, *names} - {ALL})
     if not names:
@@ -85,22 +85,23 @@ def rule_of(name: str) -> Protocol | type[Protocol]:
     return found[0] if found else Protocol
 
 
-def split(text: str) -> list[str]:
-    """The words of a list with commas."""
-    return [part.strip() for part in text.split(",") if part.strip()]
+def split(values: Sequence[str] | None) -> list[str]:
+    """The words of an option's values: each may be a list with commas, and a word counts once."""
+    words = (word.strip() for value in values or () for word in value.split(","))
+    return list(dict.fromkeys(filter(None, words)))
 
 
-def numbers(option: str, text: str) -> tuple[int, ...]:
-    """The numbers of a list such as 1,2,4 or 1-3.
+def numbers(option: str, values: Sequence[str]) -> tuple[int, ...]:
+    """The numbers of an option's values, which are lists such as 1,2,4 or 1-3.
 
     Raises:
         UserError: it is none.
     """
     found: list[int] = []
-    for part in split(text):
+    for part in split(values):
         match = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", part)
         if match is None:
-            raise UserError(f"{option} {text!r} is no list of numbers", f"for example {option} 1,2,4 or {option} 1-3")
+            raise UserError(f"{option} {part!r} is no list of numbers", f"for example {option} 1,2,4 or {option} 1-3")
         first, last = int(match[1]), int(match[2] or match[1])
         if not first <= last < first + MOST:
             raise UserError(f"{option} {part} is no range of 1 to {MOST:,} numbers", f"for example {option} 1-3")

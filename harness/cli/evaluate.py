@@ -18,6 +18,7 @@ from harness.cli.options import (
     Json,
     Preprocessing,
     Pretrained,
+    Seeds,
     Shots,
     Workers,
     path,
@@ -34,16 +35,27 @@ def evaluate(
         ),
     ] = None,
     plugin: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            "--plugin", help="Methods, comma-separated, or `all`.", show_default="fsnl, or the protocol's own"
+            "--plugin",
+            help="Methods, comma-separated, or `all`; may be repeated.",
+            show_default="fsnl, or the protocol's own",
         ),
     ] = None,
-    domain: Annotated[list[str] | None, typer.Option("--domain", "-d", help="Domains; may be repeated.")] = None,
+    domain: Annotated[
+        list[str] | None, typer.Option("--domain", "-d", help="Domains, comma-separated; may be repeated.")
+    ] = None,
     all_domains: Annotated[bool, typer.Option("--all-domains", help="Every domain the data have.")] = False,
-    shots: Shots = "4",
-    seeds: Annotated[str, typer.Option("--seeds", help="Numbers of the few-shot draws, e.g. 1,2,3 or 1-3.")] = "1-3",
-    protocol: Annotated[str, typer.Option("--protocol", help="Such as clean-v1, README.md has all.")] = "clean-v1",
+    shots: Shots = ["4"],  # noqa: B006 - typer hands out copies
+    seeds: Seeds = ["1-3"],  # noqa: B006 - typer hands out copies
+    protocol: Annotated[
+        str,
+        typer.Option(
+            "--protocol",
+            help="clean-v1, paper-2025 (either also -ip or -both), clustering, clustering-2025, discovery, superclass, "
+            "or a plugin's.",
+        ),
+    ] = "clean-v1",
     manifests: Annotated[
         Path | None,
         typer.Option("--manifests", parser=path, help="Folder of draws to run.", show_default="drawn by the protocol"),
@@ -97,9 +109,10 @@ def evaluate(
     from harness.runner.request import Request
 
     domain, all_domains = config.prevailing(context, "domain", "all_domains")
-    if all_domains and domain:
+    domains = split(domain)
+    if all_domains and domains:
         raise UserError("--domain and --all-domains exclude each other", "give one of them")
-    if not all_domains and not domain:
+    if not all_domains and not domains:
         raise UserError("no domain is given", "use --all-domains, or --domain Animals")
     if precision not in get_args(Precision):
         raise UserError(f"no precision named {precision!r}", f"use one of {', '.join(get_args(Precision))}")
@@ -109,7 +122,7 @@ def evaluate(
         chosen = methods(plugin, preset, param or (), baseline, protocol)
     request = Request(
         methods=chosen,
-        domains=tuple(dict.fromkeys(split(",".join(domain)))) if domain else None,
+        domains=tuple(domains) or None,
         shots=numbers("--shots", shots),
         seeds=numbers("--seeds", seeds),
         protocol=protocol,
@@ -129,7 +142,7 @@ def evaluate(
         isolate=isolate,
         cell_seconds=cell_timeout or Request.cell_seconds,
         cell_gib=cell_memory,
-        all_plugins=ALL in split(plugin or ""),
+        all_plugins=ALL in split(plugin),
     )
     report = console.reporter()
     if dry_run:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import CORES, Cache, Data, Folders, Shots, Workers, path
+from harness.cli.options import CORES, Cache, Data, Folders, Seeds, Shots, Workers, path
 
 app = typer.Typer(help="Few-shot draws as files that others can run.", no_args_is_help=True)
 
@@ -20,8 +20,8 @@ def export(
     domain: Annotated[
         list[str] | None, typer.Option("--domain", "-d", help="Domains; may be repeated.", show_default="all")
     ] = None,
-    shots: Shots = "1,2,4,8,16",
-    seeds: Annotated[str, typer.Option("--seeds", help="Numbers of the draws, e.g. 1,2,3 or 1-3.")] = "1-3",
+    shots: Shots = ["1,2,4,8,16"],  # noqa: B006 - typer hands out copies
+    seeds: Seeds = ["1-3"],  # noqa: B006 - typer hands out copies
     protocol: Annotated[str, typer.Option("--protocol", help="clean-v1 or paper-2025.")] = "clean-v1",
     data: Data = None,
     folder: Folders = None,
@@ -41,7 +41,7 @@ def export(
         raise UserError(f"{protocol} draws nothing", "use clean-v1 or paper-2025")
     request = Request(
         methods=(),
-        domains=tuple(split(",".join(domain))) if domain else None,
+        domains=tuple(split(domain)) or None,
         shots=numbers("--shots", shots),
         seeds=numbers("--seeds", seeds),
         protocol=protocol,

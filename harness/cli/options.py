@@ -57,7 +57,8 @@ Preprocessing = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")]
-Shots = Annotated[str, typer.Option("--shots", help="Images per class, e.g. 1,2,4,8,16.")]
+Shots = Annotated[list[str], typer.Option("--shots", help="Images per class, e.g. 1,2,4,8,16.")]
+Seeds = Annotated[list[str], typer.Option("--seeds", help="Numbers of the few-shot draws, e.g. 1,2,3 or 1-3.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Workers = Annotated[
     int, typer.Option("--workers", "-w", min=1, help="Processes that compute, and threads that read images.")

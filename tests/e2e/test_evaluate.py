@@ -14,6 +14,7 @@ import pytest
 from harness.cli import console
 from harness.leaderboard.assemble import assemble
 from harness.leaderboard.read import read_board
+from harness.protocols import PROTOCOLS
 from harness.types.cell import NAMING
 from harness.types.leaderboard import Leaderboard, json_schema
 
@@ -105,6 +106,21 @@ def test_dry_run_lists_cells_and_runs_nothing(harness, world, tmp_path):
     assert {(c["method"], c["seed"], c["state"]) for c in cells} == {("zero_shot", 0, "to run"), ("fsnl", 1, "to run")}
     assert len({cell["cell"] for cell in cells}) == 6
     assert not (tmp_path / "results").exists()
+
+
+def test_options_that_are_lists_may_be_repeated(harness, world, tmp_path):
+    where = ("--data", world, "--backbone", "beyond-mini", "--out", tmp_path / "results", "--dry-run", "--json")
+    lists = ("--domain", "Animals,Animals", "--seeds", "1", "--shots", "1,2", "--plugin", "fsnl,gda")
+    together = harness("evaluate", *lists, *where).json
+    repeats = ("--shots", "1", "--shots", "2", "--plugin", "fsnl", "--plugin", "gda", "--plugin", "fsnl")
+    assert harness("evaluate", *lists[:4], *repeats, *where).json == together
+    assert len(together["cells"]) == 5
+
+
+def test_the_help_names_every_protocol(harness):
+    text = "".join(harness("evaluate", "--help").out.replace("│", "").split())
+    for name in PROTOCOLS:
+        assert name.removesuffix("-ip").removesuffix("-both") in text
 
 
 def test_a_document_is_utf_8_whatever_the_locale(cache, tmp_path, monkeypatch):

@@ -281,6 +281,7 @@ def test_a_missing_class_folder_is_a_sentence(evaluate, tmp_path):
     ("arguments", "sentence"),
     [
         (("evaluate", "--plugin", "fsnl"), "no domain is given"),
+        (("evaluate", "--plugin", "fsnl", "--domain", ""), "no domain is given"),
         (("evaluate", "--all-domains", "--plugin", "fsln"), "did you mean fsnl?"),
         (("evaluate", "--all-domains", "--shots", "many"), "--shots 'many' is no list of numbers"),
         (("evaluate", "--all-domains", "--shots", "0"), "--shots needs numbers from 1 on"),
