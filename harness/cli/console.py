@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -62,14 +62,15 @@ def error_text(error: HarnessError) -> None:
         console.print(f"hint: {error.hint}", markup=False)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> Table:
-    """A plain table; the first ``left`` columns are text, the others numbers."""
-    made = Table(title=Text(title, "table.title") if title else None, title_justify="left", header_style="bold")
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> Group:
+    """A plain table below its title; the first ``left`` columns are text, the others numbers."""
+    made = Table(header_style="bold")
     for i, column in enumerate(columns):
         made.add_column(Text(column), justify="left" if i < left else "right", no_wrap=i >= left, overflow="fold")
     for row in rows:
         made.add_row(*map(Text, row))  # Text, so that a bracket in a name is no markup
-    return made
+    # Not rich's title of the table, which is broken where a narrow table ends.
+    return Group(*([Text(title, "table.title")] if title else []), made)
 
 
 class BarReporter:

@@ -29,6 +29,12 @@ def test_a_pipe_gets_whole_tables_whatever_the_environment(
     assert LONG in capsys.readouterr().out
 
 
+def test_a_title_stays_in_one_line_above_a_narrow_table(capsys: pytest.CaptureFixture[str]) -> None:
+    title = "a data set, a backbone, a protocol, 4 shots"
+    console.out().print(console.table(title, ("x",), [("1.0",)]))
+    assert capsys.readouterr().out.splitlines()[0].strip() == title
+
+
 @pytest.mark.parametrize("kind", ["dumb", "xterm"])
 def test_a_terminal_gets_its_own_width(
     kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
