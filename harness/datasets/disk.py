@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import DataError, StorageError
+from harness.files import PERMISSIONS
 from harness.types.split import nfc
 
 Kind = Literal["split file", "class folder", "outside", "missing", "unreadable", "empty", "corrupt", "label file"]
@@ -74,11 +75,9 @@ class ImageTree:
                 raise DataError(f"{folder.name}/images is a link that leads outside the data folder")
             self._classes = self._list(self._images, folders=True)
         except OSError as error:
-            missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
-            reason = (
-                "has no images/ folder" if missing else f"has an images/ folder that cannot be read: {error.strerror}"
-            )
-            raise DataError(f"{folder.name} {reason}", "download or unpack the folder again") from None
+            if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+                raise DataError(f"{folder.name} has no images/ folder", "download or unpack the folder again") from None
+            raise DataError(f"{folder.name}/images cannot be read: {error.strerror}", PERMISSIONS) from None
         self._files: dict[str, _Listing] = {}
 
     def path_of(self, classname: str, image_name: str) -> str:

@@ -92,6 +92,7 @@ def test_a_domain_that_may_not_be_read_is_a_hole_with_a_reason(
     (failure,) = row["failures"]
     assert failure["domain"] == "Animals"
     assert "cannot be read: Permission denied" in failure["reason"]
+    assert "download" not in answer.err
     assert set(row["domains"]) == {"Insects_Spiders", "Ville d'été"}
     assert row["mean"] == {}
     faults = [fault for folder in check(data).folders for fault in folder.faults]
