@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.cli import console
-from harness.datasets.report import CheckReport
+from harness.datasets.report import CheckReport, Fault
 from harness.progress import counted
 
 SHOWN = 20
@@ -57,7 +57,7 @@ def _show(report: CheckReport) -> None:
     columns = list(rows[0]) if rows else ["folder"]
     out.print(console.table(f"{report.dataset}: {report.root}", columns, [[str(v) for v in r.values()] for r in rows]))
     findings = {
-        "faults": [f"{folder.folder}/{f.path}: {f.reason}" for folder in report.folders for f in folder.faults],
+        "faults": [_fault(folder.folder, found) for folder in report.folders for found in folder.faults],
         "copies": [f"across {', '.join(d.across)}: {', '.join(d.paths)}" for d in report.duplicates],
         "test images that are probably a train or val image in another file": [
             f"{near.test}: {near.other} ({near.bits} of 255 bits apart)" for near in report.near_copies
@@ -78,3 +78,9 @@ def _show(report: CheckReport) -> None:
         if len(lines) > SHOWN:
             out.print(f"  and {len(lines) - SHOWN} more; --json has all")
     out.print("nothing is wrong" if report.ok else "results on these data would be wrong or incomplete")
+
+
+def _fault(folder: str, found: Fault) -> str:
+    """A fault in a line that begins with its path; the reason of a label file's begins with it already."""
+    path = f"{folder}/{found.path}"
+    return found.reason if found.reason.startswith(path) else f"{path}: {found.reason}"

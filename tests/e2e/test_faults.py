@@ -221,6 +221,16 @@ def test_one_file_costs_one_image_at_most(harness, tmp_path):
     assert f"of which only the middle is used, first images/great_auk/{long.name}" in checked.out
 
 
+def test_a_fault_is_shown_with_its_path_once(harness, tmp_path):
+    root = make_root(tmp_path / "data")
+    label_file = root / "Animals6_OOP" / "label2name.json"
+    label_file.write_text("{")
+    (root / "Animals3_IP" / "images" / "cat" / "000 plain.jpg").write_bytes(b"")
+    shown = [line.strip() for line in harness("data", "check", root).out.splitlines()]
+    assert "Animals3_IP/images/cat/000 plain.jpg: the file is empty" in shown
+    assert any(line.startswith("Animals6_OOP/label2name.json is damaged or cut short") for line in shown)
+
+
 def test_all_names_of_images_that_cannot_be_read_are_told_with_the_reason(harness, tmp_path):
     data = make_root(tmp_path / "data")
     files = sorted((data / "Animals6_OOP/images/ibex").iterdir())[-3:]
