@@ -43,7 +43,7 @@ def complete(name: str, config: Mapping[str, Any], *layers: Mapping[str, Any]) -
         first = error.errors()[0]
         key = str(first["loc"][0])
         reason = f"{key} is {settings[key]!r}: {first['msg']}"
-        raise BackboneError(f"the preprocessing of {name} cannot be: {one_line(reason)}", EXAMPLE) from None
+        raise BackboneError(f"the preprocessing of {name} is not valid: {one_line(reason)}", EXAMPLE) from None
 
 
 def usual(name: str) -> Mapping[str, Any]:

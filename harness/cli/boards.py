@@ -202,12 +202,12 @@ def _notes(table: ViewTable, baseline: str | None) -> list[str]:
         if made.aside is not None:
             notes.append(f"{_name(made, table)} is not ranked: {made.aside}")
         if made.lacking is not None:
-            notes.append(f"{made.row.method} has no interval: {made.lacking}")
+            notes.append(f"{_name(made, table)} has no interval: {made.lacking}")
         if made.test is not None and made.test.reason is not None and made.row.method != baseline:
-            notes.append(f"{made.row.method} is not tested: {made.test.reason}")
+            notes.append(f"{_name(made, table)} is not tested: {made.test.reason}")
         for failure in made.row.failures:
             seed = "" if failure.seed is None else f", seed {failure.seed}"
-            notes.append(f"{made.row.method}, {failure.domain}{seed}: {failure.kind}: {failure.reason}")
+            notes.append(f"{_name(made, table)}, {failure.domain}{seed}: {failure.kind}: {failure.reason}")
     notes += doubts(made.row for made in table.rows)
     return list(dict.fromkeys(notes))
 
