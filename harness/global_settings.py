@@ -27,7 +27,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 UNTOLD = object()
-"""What a setting is when its library refuses to tell, or cannot tell without starting a device."""
+"""The value of a setting that cannot be read, or only by starting a device."""
 
 NO_SETTING = re.compile(
     r"nvfuser|tunableop|autocast_.*(enabled|dtype)$|deterministic_algorithms|anomaly|thread_name|interop"

@@ -38,7 +38,7 @@ def require_located(name: str, values: Mapping[str, Any]) -> None:
         for one in parts(value):
             if isinstance(one, File) and not one.located:
                 message = f"{name}: parameter {key} is the file {one.file} with sha256 {one.sha256}"
-                raise UserError(f"{message}, which is not at hand", "give its path; `harness reproduce` takes --file")
+                raise UserError(f"{message}, which was not found", "give its path; `harness reproduce` takes --file")
 
 
 @cache

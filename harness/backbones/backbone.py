@@ -72,7 +72,7 @@ def resolve(found: Found, precision: Precision, digest: Callable[[Path], str], c
         compiled: whether learned rows go through torch.compile.
 
     Raises:
-        BackboneError: the weights cannot be had, or are a Git LFS pointer.
+        BackboneError: the weights are not available, or are a Git LFS pointer.
     """
     weights = found.weights()
     _require_content(weights)

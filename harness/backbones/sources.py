@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.registration import BackboneOffer
 
 WEIGHTS_SUFFIXES = {".pt", ".pth", ".bin", ".safetensors", ".ckpt"}
-"""By which a word that is no file was meant as one, and not as a published tag."""
+"""Endings of weights files: a name with one of them is a file's, and not a published tag."""
 
 TOKENIZER_SUFFIXES = {".json", ".txt", ".model"}
 """Of the files in a model's folder that its tokenizer may be read from."""
@@ -127,7 +127,7 @@ def offered_weights(name: str, weights: Callable[[], Path]) -> Path:
         path = Path(weights())
     except (Exception, SystemExit) as error:  # third-party code
         reason = one_line(error) or type(error).__name__
-        raise BackboneError(f"the weights of {name} cannot be had: {reason}", "ask the plugin's author") from None
+        raise BackboneError(f"the weights of {name} are not available: {reason}", "ask the plugin's author") from None
     if not path.is_file():
         raise BackboneError(f"the weights of {name} should be {path}, which is no file", "ask the plugin's author")
     return path
@@ -137,7 +137,7 @@ def in_folder(name: str, pretrained: str | None, cache: Path | None) -> Found:
     """A model that comes whole from a folder, here or on the Hugging Face Hub: configuration, settings and weights.
 
     Raises:
-        BackboneError: it cannot be had, or --pretrained is given, which open_clip would ignore.
+        BackboneError: it is not available, or --pretrained is given, which open_clip would ignore.
     """
     kind, _, where = name.partition(":")
     if not where:

@@ -213,7 +213,7 @@ def _notes(table: ViewTable, baseline: str | None) -> list[str]:
 
 
 def _seeds(table: ViewTable) -> list[str]:
-    """Says which rows have which seeds, where they differ."""
+    """The seeds of each row, if they differ."""
     drawn: dict[str, list[str]] = {}
     for made in table.rows:
         if not made.row.once:

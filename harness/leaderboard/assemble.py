@@ -31,14 +31,14 @@ def assemble(
     Args:
         cells: finished and failed cells, in any order; of one spec a finished one counts, and once.
         wanted: what every row should cover; by default every domain with every seed that occurs in a row of the same
-            protocol and data set with the same number of shots.
+            protocol, data set and backbone with the same number of shots.
         lost: domains that could not even be read; they are holes in every row.
         planned: specs that count as if they occurred, where ``wanted`` is not given.
     """
     groups: dict[str, list[Cell]] = {}
     for cell in _distinct(cells):
         groups.setdefault(row_key(cell.spec), []).append(cell)
-    settings: dict[tuple[str, str, int], list[Spec]] = {}
+    settings: dict[tuple[object, ...], list[Spec]] = {}
     for spec in (*planned, *(cell.spec for group in groups.values() for cell in group)):
         settings.setdefault(_setting(spec), []).append(spec)
     chosen = None if wanted is None else sorted(set(wanted))
@@ -63,8 +63,10 @@ def _preference(cell: Cell) -> tuple[bool, str]:
     return cell.failure is not None, cell.model_dump_json()
 
 
-def _setting(spec: Spec) -> tuple[str, str, int]:
-    return spec.protocol, spec.dataset.name, spec.shots
+def _setting(spec: Spec) -> tuple[object, ...]:
+    """What rows of one table have in common."""
+    data = spec.dataset
+    return spec.protocol, data.name, data.copies_left_out, spec.backbone.model_dump_json(), spec.shots
 
 
 def _grid(specs: list[Spec]) -> list[tuple[str, int]]:

@@ -23,6 +23,9 @@ from harness.miniature.world.phylogeny import WORLD as WORLD
 from harness.miniature.world.phylogeny import Concept, Role, concepts, generator
 from harness.processes import Spawn
 
+IN_CACHE = f"{WORLD}-files-2"
+"""The folder in the user's cache. The number is that of the form of its files: another one is drawn anew."""
+
 PARTS: dict[Role, dict[str, int]] = {
     "ip": {"train": 8, "val": 4, "test": 20},
     "oop": {"train": 16, "val": 4, "test": 20},

@@ -64,7 +64,7 @@ def _tell(cell: Cell, log: bytes, ledger: Ledger, report: Reporter) -> list[Path
     """Say what went wrong in a cell, and keep the log of a failed one: what it printed, and its traceback."""
     where = f"{cell.spec.method.name} on {cell.spec.domain}, {cell.spec.shots} shots, seed {cell.spec.seed}"
     for remark in cell.remarks:
-        report.note(f"{where}: {remark}; its metrics stand")
+        report.note(f"{where}: {remark}; the metrics are kept")
     if cell.failure is None or cell.failure.kind != "error":
         return []
     log = log or (cell.trace or "").encode(errors="backslashreplace")

@@ -20,7 +20,7 @@ def miniature_data(cache: Path, report: Reporter, workers: int) -> Path:
     """The miniature's folder in the cache; drawn on first use."""
     with counted(report, "concepts") as progress:
         drawing = partial(progress, "drawing beyond-mini")
-        return miniature_build.build(cache / miniature_build.WORLD, drawing, workers, OTHER_CACHE)
+        return miniature_build.build(cache / miniature_build.IN_CACHE, drawing, workers, OTHER_CACHE)
 
 
 def domain_names(dataset: Dataset, wanted: tuple[str, ...] | None) -> list[str]:

@@ -375,7 +375,7 @@ def test_weights_that_cannot_be_had_are_a_sentence(site, evaluate, tmp_path, mon
     install(site, "towers", BACKBONE)
     refused = evaluate("--plugin", "zero_shot", "--backbone", "zoo-clip")
     assert refused.code == 2
-    assert "the weights of zoo-clip cannot be had: the licence was not accepted" in refused.err
+    assert "the weights of zoo-clip are not available: the licence was not accepted" in refused.err
     monkeypatch.setenv("WEIGHTS", str(tmp_path / "nowhere"))
     assert "which is no file" in evaluate("--plugin", "zero_shot", "--backbone", "zoo-clip").err
     assert "zoo-bare needs weights" in evaluate("--plugin", "zero_shot", "--backbone", "zoo-bare").err

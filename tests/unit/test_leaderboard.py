@@ -100,6 +100,11 @@ def test_a_missing_cell_is_listed_and_the_row_is_not_averaged() -> None:
     assert zero_shot.complete
 
 
+def test_cells_of_another_backbone_make_no_hole() -> None:
+    other = make_cell(domain="C", backbone={"weights_sha256": sha("others")})
+    assert all(row.complete for row in assemble([*grid(), other]).rows)
+
+
 def test_a_seed_that_only_some_domains_have_is_a_hole_of_the_others() -> None:
     (row,) = assemble([*grid("A", (1, 2, 3)), *grid("B", (1,))]).rows
     assert not row.complete

@@ -224,7 +224,7 @@ def test_a_record_of_a_file_is_read_back_and_found_by_its_content(annotation: An
         return
     lost = build("example", type(made), values={"x": record})
     assert lost == made
-    with pytest.raises(UserError, match=r"parameter x is the file words\.txt with sha256 .*, which is not at hand"):
+    with pytest.raises(UserError, match=r"parameter x is the file words\.txt with sha256 .*, which was not found"):
         require_located("example", parameters(lost))
     found = build("example", type(made), values=with_paths({"x": record}, {file.sha256: words_file}))
     require_located("example", parameters(found))
