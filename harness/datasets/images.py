@@ -23,7 +23,7 @@ MAX_BYTES = 1 << 31
 """Files with more bytes are refused; so many pixels take less in every format."""
 
 MAX_RATIO = 48
-"""Longest side over shortest. An image beyond it is cut to its middle: resized by its short side it fills any memory."""
+"""Longest side over shortest. A longer image is cut to its middle: resized by its short side it fills any memory."""
 
 DECODING: Decoding = "upright-white"
 """What is done unless a protocol says otherwise."""

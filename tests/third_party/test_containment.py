@@ -144,7 +144,9 @@ def test_a_report_that_cannot_be_kept_costs_no_result(zoo, evaluate):
     answer = evaluate("--plugin", "miscounts", "--workers", "1")
     assert answer.code == 0
     assert rows(answer)["miscounts"]["mean"] == rows(answer)["zero_shot"]["mean"]
-    assert "miscounts on Animals, 0 shots, seed 1: miscounts.trainable returned 'many'; the metrics are kept" in answer.err
+    assert (
+        "miscounts on Animals, 0 shots, seed 1: miscounts.trainable returned 'many'; the metrics are kept" in answer.err
+    )
 
 
 @pytest.mark.parametrize("how", [("--workers", "1"), pytest.param(("--isolate",), marks=pytest.mark.slow)])

@@ -244,7 +244,7 @@ def test_every_published_pair_is_right_or_names_one_that_is() -> None:
     assert wrong > 0
 
 
-# -- weights that are not available --------------------------------------------------------------------------------------
+# -- weights that are not available ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
