@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -33,6 +32,8 @@ def clean_name(name: str) -> str:
 
 def fold_name(name: str) -> str:
     """The name as CLIP's tokenizer reads it: HTML entities and curly quotes replaced, in lower case."""
+    import html  # here, because listing plugins does without
+
     return " ".join(html.unescape(html.unescape(name)).translate(_STRAIGHT).lower().split())
 
 

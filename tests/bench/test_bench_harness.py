@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -63,6 +65,17 @@ def planned(request_):
     bench = Workbench(plan.resolved, "cpu", plan.domains, plan.cache, workers=2)
     bench.encode(plan.jobs, Silent())
     return plan, bench
+
+
+@pytest.mark.parametrize(
+    "code", ["import typer, rich.console, pydantic", "from harness.cli.main import execute as e; e(['plugins'])"]
+)
+def test_bench_listing(benchmark, code):
+    """`harness plugins` beside the import of the libraries that it cannot do without."""
+    benchmark.group = "harness plugins"
+    benchmark.pedantic(
+        subprocess.run, ([sys.executable, "-c", code],), {"check": True, "capture_output": True}, rounds=5
+    )
 
 
 def test_bench_rendering(benchmark):

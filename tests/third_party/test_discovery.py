@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -172,19 +171,14 @@ def test_a_method_is_found_in_a_plugin_of_another_name_without_importing_the_res
     assert "odd" not in sys.modules
 
 
-def test_listing_imports_neither_plugins_nor_torch_and_is_quick(site):
+def test_listing_imports_neither_plugins_nor_torch(site):
     install(site, "odd", "import time; time.sleep(5)\n" + METHOD)
     environment = {**os.environ, "PYTHONPATH": str(site)}
     code = (
         "import sys; from harness.cli.main import execute; code = execute(['plugins']);"
         "assert not {'torch', 'odd', 'numpy', 'open_clip'} & set(sys.modules); sys.exit(code)"
     )
-    best = 60.0
-    for _ in range(3):
-        begin = time.process_time(), os.times().children_user
-        subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
-        best = min(best, os.times().children_user - begin[1])
-    assert best < 0.5, "seconds of computing for `harness plugins`"
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
 
 
 LOOP = METHOD.replace('register("odd", Odd)', 'for name in ("odd", "even"):\n        register(name, Odd)')
