@@ -86,7 +86,7 @@ class Report:
 
     def _said(self, name: str, named: bool) -> str:
         step = self.steps[name]
-        taken = f" in {step['seconds']:.0f} s" if step.get("seconds") else ""
+        taken = f" in {step['seconds']:.0f} s" if "seconds" in step else ""
         line = f": {step['line']}" if step.get("line") else ""
         return f"{f'{name} ' if named else ''}{step['status']}{taken}{line}"
 
