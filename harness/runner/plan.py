@@ -39,7 +39,8 @@ DEFAULT_BACKBONE = ("ViT-B-16", "laion400m_e32")
 
 DECIDING = (
     *("prompts.py", "protocols.py", "metrics.py", "method.py", "parameters.py", "file_parameter.py", "inner.py"),
-    *("scores.py", "device.py", "types", "datasets", "backbones", "features", "matching", "runner"),
+    *("scores.py", "device.py", "shared_state.py", "global_settings.py", "types", "datasets", "backbones"),
+    *("features", "matching", "runner"),
 )
 """The harness's own code that numbers depend on; its digest is part of the version in every cell, so that a changed
 harness is never answered from results of its former self, released or not."""
