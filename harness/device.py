@@ -81,7 +81,7 @@ def name(device: str) -> str:
     return f"cuda ({torch.cuda.get_device_name(device)})"
 
 
-def settle(device: torch.device, precision: str) -> None:
+def configure_determinism(device: torch.device, precision: str) -> None:
     """Let a CUDA device compute the same bits on every run, and as precisely as the run says; the CPU does so always.
 
     These are settings of the process. An operation that has no deterministic form raises, with torch's own sentence.

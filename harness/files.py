@@ -258,7 +258,7 @@ def unreadable(path: Path, error: OSError, hint: str = PERMISSIONS) -> StorageEr
     return StorageError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}", hint)
 
 
-def refused(error: OSError) -> StorageError | None:
+def from_os_error(error: OSError) -> StorageError | None:
     """The sentence for what a machine refuses where nobody expected it; None for any other error, which is a bug.
 
     It is a permission, room, or a file system that fails, most likely under a redirected stdout; or a limit.

@@ -1,4 +1,4 @@
-"""The hooks of the harness. A plugin is a module that implements some of them; see ``harness.registry`` for loading.
+"""The hooks of the harness. A plugin is a module that implements some of them; ``harness.registry`` loads it.
 
 Every hook starts with ``harness_`` and is marked with ``@hookimpl``; a misspelt or unmarked one is reported, with the
 plugin that holds it. A plugin says which contract it was made for with a line ``harness_contract = 1`` in its module;

@@ -19,12 +19,12 @@ class Reporter(Protocol):
         ...
 
 
-def amount(number: int, unit: str) -> str:
+def pluralize(number: int, unit: str) -> str:
     """A number with its unit, which is given in the plural: ``1 cell``, ``1,350 cells``."""
     return f"{number:,} {unit.removesuffix('s') if number == 1 else unit}"
 
 
-class Silent:
+class NullReporter:
     """Says nothing; the default of the library."""
 
     @contextmanager
@@ -37,7 +37,7 @@ class Silent:
 
 
 @contextmanager
-def counted(report: Reporter, unit: str) -> Iterator[Callable[[str, int, int], None]]:
+def staged(report: Reporter, unit: str) -> Iterator[Callable[[str, int, int], None]]:
     """Stages for work that calls back with (name, done, total): a new stage whenever the name changes."""
     with ExitStack() as stack:
         current: tuple[str, Callable[[int], None]] | None = None

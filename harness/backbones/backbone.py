@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from harness.backbones.text import TextTower
+    from harness.backbones.text import OpenClipTextTower
     from harness.types.feature_rule import FeatureRule
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
@@ -118,7 +118,7 @@ class Backbone:
 
     record: BackboneRecord
     device: torch.device
-    text: TextTower
+    text: OpenClipTextTower
     logit_scale: float
     preprocess: Callable[[Any], Tensor]
     preprocess_config: dict[str, Any]
@@ -144,7 +144,7 @@ def load(resolved: Resolved, device: torch.device, unit_rows: bool = True) -> Ba
             embedding.
     """
     from harness.backbones import openclip
-    from harness.backbones.text import TextTower
+    from harness.backbones.text import OpenClipTextTower
 
     record = resolved.record
     if not resolved.name.startswith(MODEL_FOLDERS):
@@ -163,7 +163,7 @@ def load(resolved: Resolved, device: torch.device, unit_rows: bool = True) -> Ba
     return Backbone(
         record=record,
         device=device,
-        text=TextTower(model, tokenizer, device, record.precision == "bf16", record.compiled),
+        text=OpenClipTextTower(model, tokenizer, device, record.precision == "bf16", record.compiled),
         logit_scale=logit_scale,
         preprocess=openclip.transform(settings),
         preprocess_config=settings,

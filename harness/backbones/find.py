@@ -16,7 +16,7 @@ from harness.miniature import model as miniature
 from harness.types.cell import MODEL_FOLDERS, Preprocessing, PreprocessingSource
 
 if TYPE_CHECKING:
-    from harness.registration import BackboneOffer
+    from harness.registry.loading import BackboneOffer
 
 
 @dataclass(frozen=True)

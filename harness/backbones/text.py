@@ -38,7 +38,7 @@ class _Encode(nn.Module):
         return encoded
 
 
-class TextTower:
+class OpenClipTextTower:
     """The text side of a backbone.
 
     Attributes:

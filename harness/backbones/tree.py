@@ -5,8 +5,8 @@ prompts of a batch make one tree, whose nodes are the distinct beginnings, and e
 before the name for all names, a learned context for all names behind it. Of the last block only the end tokens are
 computed. Nothing is approximated; sums are taken in another order than open_clip takes them.
 
-The weights and modules are open_clip's own, block by block. ``TextTower`` compares the result with open_clip's when it
-is made, and goes through open_clip's forward if a tower is built in another way.
+The weights and modules are open_clip's own, block by block. ``OpenClipTextTower`` compares the result with open_clip's
+when it is made, and goes through open_clip's forward if a tower is built in another way.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def use(context: typer.Context, path: Path | None) -> Path | None:
     return path
 
 
-def prevailing(context: typer.Context, *names: str) -> tuple[Any, ...]:
+def explicit_values(context: typer.Context, *names: str) -> tuple[Any, ...]:
     """The values of options that exclude each other: one on the command line wins over another in the file."""
     sources = {name: context.get_parameter_source(name) for name in names}
     given = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}

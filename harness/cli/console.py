@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.errors import HarnessError
-from harness.progress import amount
+from harness.progress import pluralize
 
 LOG_EVERY = 10.0
 """Seconds between lines of a stage in a log."""
@@ -116,7 +116,7 @@ class LineReporter:
         """Lines such as ``encoding images: 4096 of 8640 images, 1,880/s``."""
         begin = last = time.monotonic()
         done = 0
-        self.note(f"{name}: {amount(total, unit)}")
+        self.note(f"{name}: {pluralize(total, unit)}")
 
         def advance(more: int) -> None:
             nonlocal done, last
@@ -124,11 +124,11 @@ class LineReporter:
             now = time.monotonic()
             if now - last >= LOG_EVERY and done < total:
                 last = now
-                self.note(f"{name}: {done:,} of {amount(total, unit)}, {done / (now - begin):,.1f}/s")
+                self.note(f"{name}: {done:,} of {pluralize(total, unit)}, {done / (now - begin):,.1f}/s")
 
         yield advance
         seconds = time.monotonic() - begin
-        self.note(f"{name}: done, {amount(done, unit)} in {seconds:.1f} s")
+        self.note(f"{name}: done, {pluralize(done, unit)} in {seconds:.1f} s")
 
     def note(self, text: str) -> None:
         """One line on stderr."""

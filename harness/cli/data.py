@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.cli import console
 from harness.datasets.report import CheckReport, Fault
-from harness.progress import counted
+from harness.progress import staged
 
 SHOWN = 20
 """Findings of a kind that are printed; ``--json`` has all."""
@@ -18,7 +18,7 @@ def miniature(out: Path, workers: int) -> int:
     """Draw the miniature; says where it lies."""
     from harness.miniature.build import build
 
-    with counted(console.reporter(), "concepts") as progress:
+    with staged(console.reporter(), "concepts") as progress:
         root = build(out, partial(progress, "drawing beyond-mini"), workers)
     print(root)
     return 0
@@ -30,7 +30,7 @@ def check(root: Path, context_length: int, workers: int, json: bool) -> int:
     from harness.datasets.check import check as run
 
     tokenizer = openclip.tokenizer("ViT-B-32")
-    with counted(console.reporter(), "images") as progress:
+    with staged(console.reporter(), "images") as progress:
         report = run(root, progress, tokenizer.encode, context_length, workers)
     if json:
         console.document(report.model_dump(mode="json"))
@@ -45,7 +45,7 @@ def download(dest: Path, domains: Sequence[str] | None, revision: str | None, of
     from harness.datasets.download import download as run
 
     names = [name.strip() for text in domains or () for name in text.split(",") if name.strip()]
-    with counted(console.reporter(), "files") as progress:
+    with staged(console.reporter(), "files") as progress:
         root = run(dest, names or None, revision or REVISION, offline, progress)
     print(root)
     return 0

@@ -8,13 +8,14 @@ import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from harness import __version__, registry
+from harness import __version__
 from harness.cli import console
 from harness.device import require_torch
 from harness.errors import HarnessError, one_line
 from harness.files import cache_root
 from harness.miniature import model as miniature
 from harness.miniature.build import WORLD
+from harness.registry import entry_points
 
 PACKAGES = ("torch", "open_clip_torch", "numpy", "scipy", "scikit-learn", "pluggy", "huggingface_hub", "safetensors")
 
@@ -138,7 +139,7 @@ def _cache(root: Path) -> list[Check]:
 
 
 def _plugins() -> list[Check]:
-    found = registry.load()
+    found = entry_points.load()
     lines: list[Check] = [("methods", ", ".join(sorted(found.methods)) or "none", "", bool(found.methods))]
     hint = "fix or uninstall that distribution; other methods work"
     return lines + [("broken plugin", str(culprit), hint, True) for culprit in found.broken]

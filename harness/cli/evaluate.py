@@ -102,13 +102,14 @@ def evaluate(
     `harness evaluate --plugin fsnl --all-domains` is the main job.
     """
     from harness.backbones.backbone import Precision
-    from harness.cli import console, outcome
-    from harness.cli.choices import ALL, methods, numbers, settings, split
+    from harness.cli import console
+    from harness.cli import report as reports
+    from harness.cli.parsing import ALL, methods, numbers, settings, split
     from harness.cli.stdout import only_results
     from harness.device import require_torch
     from harness.runner.request import Request
 
-    domain, all_domains = config.prevailing(context, "domain", "all_domains")
+    domain, all_domains = config.explicit_values(context, "domain", "all_domains")
     domains = split(domain)
     if all_domains and domains:
         raise UserError("--domain and --all-domains exclude each other", "give one of them")
@@ -146,14 +147,14 @@ def evaluate(
     )
     report = console.reporter()
     if dry_run:
-        return outcome.planned(request, report, json)
+        return reports.planned(request, report, json)
     from harness.runner.evaluate import evaluate as run
 
     with only_results():
         came = run(request, report)
-    outcome.show(came, json)
+    reports.show(came, json)
     if context.obj:  # --traceback
-        outcome.show_logs(came)
+        reports.show_logs(came)
     return 0 if came.whole else 1
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.cli import console
 from harness.features import store
 from harness.files import cache_root
-from harness.progress import amount
+from harness.progress import pluralize
 
 
 def list_entries(cache: Path | None, json: bool) -> int:
@@ -40,5 +40,5 @@ def verify(cache: Path | None) -> int:
     for path in damaged:
         console.err().print(f"damaged: {path}", style="red", markup=False)
     hint = "; they are encoded again when they are needed, `harness features clear` removes them" if damaged else ""
-    print(f"{amount(count, 'files')} checked, {len(damaged)} damaged{hint}")
+    print(f"{pluralize(count, 'files')} checked, {len(damaged)} damaged{hint}")
     return 1 if damaged else 0

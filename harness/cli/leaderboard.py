@@ -33,9 +33,9 @@ def show(
     latex: Latex = False,
 ) -> int:
     """Tables of one metric: ranks, domains, mean with its 95 % interval, tests against a baseline, holes."""
-    from harness.cli import boards
+    from harness.cli import show
 
-    return boards.show(files, metric, baseline, cost, boards.form(json, markdown, latex))
+    return show.show(files, metric, baseline, cost, show.form(json, markdown, latex))
 
 
 @app.command()
@@ -50,25 +50,25 @@ def compare(
     latex: Latex = False,
 ) -> int:
     """Set rows beside each other, per domain; rows of another setting say why they cannot be subtracted."""
-    from harness.cli import beside, boards
+    from harness.cli import compare, show
 
-    return beside.compare(a, b, published, boards.form(json, markdown, latex))
+    return compare.compare(a, b, published, show.form(json, markdown, latex))
 
 
 @app.command()
 def diff(a: File, b: Annotated[Path, typer.Argument(parser=path, help="The other one.")], json: Json = False) -> int:
     """List every difference of two leaderboards, to the last digit; exit code 3 if there is one."""
-    from harness.cli import beside
+    from harness.cli import compare
 
-    return beside.diff(a, b, json)
+    return compare.diff(a, b, json)
 
 
 @app.command()
 def schema() -> int:
     """Print the JSON Schema of leaderboard files."""
-    from harness.cli import boards
+    from harness.cli import show
 
-    return boards.schema()
+    return show.schema()
 
 
 @app.command()
@@ -84,9 +84,9 @@ def verify(
     json: Json = False,
 ) -> int:
     """Score the kept predictions again and name what differs; exit code 3 if a row is not verified."""
-    from harness.cli import trust
+    from harness.cli import verify
 
-    return trust.verify(file, data, mark, cache, workers, json)
+    return verify.verify(file, data, mark, cache, workers, json)
 
 
 @app.command()
@@ -95,9 +95,9 @@ def submit(
     out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="The file to write.")] = Path("submission.zip"),
 ) -> int:
     """Write one row with all that `verify` needs, without images, into one file."""
-    from harness.cli import trust
+    from harness.cli import verify
 
-    return trust.submit(row, out)
+    return verify.submit(row, out)
 
 
 @app.command()
@@ -141,6 +141,6 @@ def reproduce(
     json: Json = False,
 ) -> int:
     """Run a row again from its own record and list every difference; exit code 3 if there is one."""
-    from harness.cli import trust
+    from harness.cli import verify
 
-    return trust.reproduce(row, data, pretrained, tuple(file or ()), device, cache, workers, json)
+    return verify.reproduce(row, data, pretrained, tuple(file or ()), device, cache, workers, json)

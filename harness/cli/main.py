@@ -15,9 +15,9 @@ import typer
 from harness import __version__
 from harness.cli import evaluate, leaderboard, manifests, plot, plugins
 from harness.cli.options import CORES, Cache, Json, Workers, path
-from harness.cli.stdout import settle
+from harness.cli.stdout import configure_streams
 from harness.errors import HarnessError, UserError
-from harness.files import refused
+from harness.files import from_os_error
 
 EXIT_DONE, EXIT_USER_ERROR, EXIT_INTERRUPTED, EXIT_CLOSED_PIPE = 0, 2, 130, 1
 
@@ -178,7 +178,7 @@ def run() -> None:
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     # A reader that stops reading (`harness plugins | head`) ends the command quietly: typer and rich see to it. The
     # signal's default action would also end a run whose worker was killed, at the next word to that worker's pipe.
-    settle()
+    configure_streams()
     if not sys.stdout.isatty():
         # JSON is UTF-8, whatever the locale; a file's name may be bytes that are none.
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
@@ -227,7 +227,7 @@ def execute(arguments: list[str]) -> int:
 
 
 def _refused(error: OSError) -> int:
-    sentence = refused(error)
+    sentence = from_os_error(error)
     if sentence is None:
         raise error
     print(f"error: {sentence}", file=sys.stderr)

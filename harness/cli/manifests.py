@@ -29,11 +29,11 @@ def export(
     workers: Workers = CORES,
 ) -> int:
     """Draw few-shot images and write the draws, each under its sha256; no model is needed."""
-    from harness import manifests
     from harness.cli import console
-    from harness.cli.choices import numbers, rule_of, split
+    from harness.cli.parsing import numbers, rule_of, split
     from harness.errors import UserError
-    from harness.progress import amount
+    from harness.progress import pluralize
+    from harness.protocols import manifests
     from harness.runner.export import draws
     from harness.runner.request import Request
 
@@ -51,7 +51,7 @@ def export(
         workers=workers,
     )
     written = [manifests.write(out, manifest) for manifest in draws(request, console.reporter())]
-    print(f"{amount(len(written), 'draws')} in {out}")
+    print(f"{pluralize(len(written), 'draws')} in {out}")
     return 0
 
 
@@ -61,7 +61,7 @@ def take_over(
     out: Out,
 ) -> int:
     """Check the form of draws and put them into a folder, each under its sha256; `evaluate --manifests` runs them."""
-    from harness import manifests
+    from harness.protocols import manifests
 
     for manifest in [manifests.read(file) for file in files]:
         path = manifests.write(out, manifest)

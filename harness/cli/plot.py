@@ -115,11 +115,11 @@ def tsne(
 ) -> int:
     """A domain's test features in the plane, IP and OOP told apart (the paper's Figure 3)."""
     from harness.cli import console
-    from harness.cli.choices import settings
+    from harness.cli.parsing import settings
     from harness.plots.tsne import plot_tsne
+    from harness.runner.feature_provider import FeatureProvider
     from harness.runner.plan import make_plan
     from harness.runner.request import MethodChoice, Request
-    from harness.runner.workbench import Workbench
 
     if precision not in ("fp32", "bf16", "fp16"):
         raise UserError(f"no precision named {precision!r}", "use fp32, bf16 or fp16")
@@ -130,7 +130,7 @@ def tsne(
     )  # fmt: skip
     report = console.reporter()
     plan = make_plan(request, report)
-    bench = Workbench(plan.resolved, plan.device, plan.domains, plan.cache, workers, plan.protocol.decoding)
+    bench = FeatureProvider(plan.resolved, plan.device, plan.domains, plan.cache, workers, plan.protocol.decoding)
     bench.encode(plan.jobs, report)
     scored = bench.scored(domain)
     features = {}

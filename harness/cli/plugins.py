@@ -27,17 +27,17 @@ def plugins(json: bool, strict: bool) -> int:
 
     With ``strict`` every plugin is imported, which finds all faults, and 1 is returned if there is one.
     """
-    from harness import registry
-    from harness.catalogue import describe, suspects
     from harness.cli import console
     from harness.cli.stdout import only_results
-    from harness.plugin_memory import recall, remember
+    from harness.registry import entry_points
+    from harness.registry.failures import recall, remember
+    from harness.registry.listing import describe, suspects
 
-    sources = [source for source, _ in registry.installed()]
+    sources = [source for source, _ in entry_points.installed()]
     described = [line for source in sources for line in describe(source)]
     if strict:
         with only_results():
-            found = registry.load()
+            found = entry_points.load()
         remember(found)
         broken = found.broken
     else:
@@ -67,7 +67,7 @@ def new(
     ] = Path(),
 ) -> int:
     """Write an installable package with one method, its tests and a README."""
-    from harness.scaffold import write_package
+    from harness.registry.scaffold import write_package
 
     folder = write_package(name, into)
     print(f"{folder} is written; go on with", f"  pip install -e {folder}", sep="\n")
@@ -78,14 +78,14 @@ def new(
 @app.command()
 def check(name: Annotated[str, typer.Argument(help="A method that is installed.")], json: Json = False) -> int:
     """Test whether a method keeps its contract; exit code 1 if it does not."""
-    from harness import registry
     from harness.cli import console
     from harness.cli.stdout import only_results
+    from harness.registry import entry_points
 
     with only_results():
         from harness.conformance import check_method
 
-        found = registry.load([name])
+        found = entry_points.load([name])
         entry = found.get(name)
         results = list(check_method(name, entry.method, console.reporter()))
     for intrusion in found.intrusions:

@@ -22,7 +22,7 @@ class _Told(io.FileIO):
             return memoryview(data).nbytes
 
 
-def settle() -> None:
+def configure_streams() -> None:
     """Give the process a stdin, stdout and stderr where the caller closed them, and a stderr that ends nothing.
 
     A number that is free would be the next file's or pipe's, and what is printed would go there.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.backbones import openclip
-from harness.backbones.text import TextTower
+from harness.backbones.text import OpenClipTextTower
 from harness.prompts import Template
 
 NAME = "harness-conformance"
@@ -33,7 +33,7 @@ CALIBRATION = ("auk", "ibex", "moth", "rose", "arch", "coat", "cat", "dog", "oak
 class TinyText:
     """The tower, and the module behind it."""
 
-    tower: TextTower
+    tower: OpenClipTextTower
     model: nn.Module
 
     def fingerprint(self) -> float:
@@ -60,4 +60,4 @@ def tiny_text() -> TinyText:
     prompts = [Template().fill(name, hint).text for name in CALIBRATION for hint in ("animal", "plant")]
     mean: Tensor = model.encode_text(tokenizer(prompts)).mean(dim=0)
     model.ln_final.bias -= torch.linalg.solve(model.text_projection.T, mean)
-    return TinyText(TextTower(model, tokenizer, torch.device("cpu")), model)
+    return TinyText(OpenClipTextTower(model, tokenizer, torch.device("cpu")), model)

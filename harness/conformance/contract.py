@@ -9,7 +9,7 @@ from typing import Any
 from harness.conformance.subject import WORLD, Subject
 from harness.errors import FixedVocabulary, HarnessError, MethodError, one_line
 from harness.method import build, parameters
-from harness.runner.judged import report_of
+from harness.runner.cell_scores import report_of
 from harness.types.cell import MethodRecord
 from harness.types.task import Task
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from harness.conformance.backbone import tiny_text
 from harness.conformance.subject import WORLD, Subject
 from harness.errors import HarnessError, MethodError
-from harness.shared_state import changes, listed, snapshot
+from harness.execution.global_state import changes, listed, snapshot
 from harness.types.task import Support, Task
 
 REPEATS = 5

@@ -11,7 +11,7 @@ from harness.conformance.world import World
 from harness.errors import FixedVocabulary, MethodError, one_line, raised_in
 from harness.features.encode import one_thread_per_operation
 from harness.method import Method
-from harness.scores import ask_scores
+from harness.runner.checked_scores import checked_scores
 from harness.types.task import Task
 from harness.types.vocabulary import Vocabulary
 
@@ -83,7 +83,7 @@ class Subject:
         """
         try:
             with one_thread_per_operation(image.device):
-                return ask_scores(method, self.name, image, vocabulary, when)
+                return checked_scores(method, self.name, image, vocabulary, when)
         except (FixedVocabulary, MethodError):
             raise
         except (Exception, SystemExit) as error:

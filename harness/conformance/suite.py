@@ -11,7 +11,7 @@ from harness.conformance import contract, hygiene, scoring, situations
 from harness.conformance.subject import Subject
 from harness.errors import FixedVocabulary, HarnessError, MethodError
 from harness.method import Method
-from harness.progress import Reporter, Silent
+from harness.progress import NullReporter, Reporter
 
 Check = Callable[[Subject], None]
 
@@ -76,7 +76,7 @@ def check_method(name: str, method: type[Method] | Method, report: Reporter | No
         MethodError: the class cannot even be made, or excuses a check that does not exist.
     """
     subject = _subject(name, method)
-    with (report or Silent()).stage(f"checking {name}", len(CHECKS), "checks") as advance:
+    with (report or NullReporter()).stage(f"checking {name}", len(CHECKS), "checks") as advance:
         for check in CHECKS:
             yield run_check(check, subject)
             advance(1)

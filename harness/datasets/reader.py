@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.datasets.disk import ImageTree, Kind, RefusedName
 from harness.datasets.layout import parse_folder_name
-from harness.datasets.splitfile import Entry, OnFault, Pairing, find_split_file, parse_entries
+from harness.datasets.splitfile import OnFault, Pairing, SplitEntry, find_split_file, parse_entries
 from harness.errors import DataError
 from harness.prompts import clean_name
 from harness.types.split import PARTS, Item, Part, Split, nfc
@@ -74,7 +74,7 @@ def read_content(folder: Path, on_fault: OnFault) -> Content:
     return Content(classes, items, tree)
 
 
-def _items(found: Iterable[tuple[Entry, str]], part: Part, position: dict[int, int]) -> tuple[Item, ...]:
+def _items(found: Iterable[tuple[SplitEntry, str]], part: Part, position: dict[int, int]) -> tuple[Item, ...]:
     return tuple(Item(image, position[e.label], e.caption, e.superclass) for e, image in found if e.part == part)
 
 
@@ -88,9 +88,9 @@ class _Reader:
     def __init__(self, tree: ImageTree, where: str, file: str, on_fault: OnFault) -> None:
         self._tree, self._where, self._file, self._on_fault = tree, where, file, on_fault
         self.classes = Pairing("class", "label")
-        self._seen: dict[str, Entry] = {}
+        self._seen: dict[str, SplitEntry] = {}
 
-    def image_of(self, entry: Entry) -> str | None:
+    def image_of(self, entry: SplitEntry) -> str | None:
         """The path of an entry's image, or None after a report."""
         at = f"{self._where}: {entry.part} item {entry.key}"
         try:
@@ -104,14 +104,14 @@ class _Reader:
             return None
         return path
 
-    def _conflict(self, entry: Entry) -> str | None:
+    def _conflict(self, entry: SplitEntry) -> str | None:
         """Why class and label contradict an entry before, or None."""
         classname = nfc(entry.classname)
         if not clean_name(classname):
             return f"names class {classname!r}, of which nothing is left after clean-up"
         return self.classes.conflict(classname, entry.label)
 
-    def _twice(self, entry: Entry, path: str) -> str | None:
+    def _twice(self, entry: SplitEntry, path: str) -> str | None:
         """Where the image was listed before, or None."""
         before = self._seen.setdefault(path, entry)
         return None if before is entry else f"lists {path} again: it is also {before.part} item {before.key}"

@@ -21,7 +21,7 @@ _AGAIN = "download or unpack the folder again"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
-class Entry(NamedTuple):
+class SplitEntry(NamedTuple):
     """One image as the split file has it; its superclass after clean-up."""
 
     part: Part
@@ -105,7 +105,7 @@ def parse_json(path: Path, name: str) -> Any:
         raise DataError(f"{name} is damaged: {error}", _AGAIN) from None
 
 
-def parse_entries(path: Path, on_fault: OnFault) -> Iterator[Entry]:
+def parse_entries(path: Path, on_fault: OnFault) -> Iterator[SplitEntry]:
     """The entries of a split file in its order, parts in the order train, val, test.
 
     An entry with a fault is reported and left out.
@@ -125,13 +125,13 @@ def parse_entries(path: Path, on_fault: OnFault) -> Iterator[Entry]:
     for part in PARTS:
         for key, raw in content[part].items():
             entry = _entry(part, key, raw)
-            if isinstance(entry, Entry):
+            if isinstance(entry, SplitEntry):
                 yield entry
             else:
                 on_fault("split file", path.name, f"{where}: {part} item {key} {entry}")
 
 
-def _entry(part: Part, key: str, raw: Any) -> Entry | str:
+def _entry(part: Part, key: str, raw: Any) -> SplitEntry | str:
     """The entry, or what is wrong with it."""
     if not isinstance(raw, dict):
         return f"must be an object, not {_type(raw)}"
@@ -148,7 +148,7 @@ def _entry(part: Part, key: str, raw: Any) -> Entry | str:
     info = raw.get("INFO")
     caption = _text(info.get("Refined_caption3")) if isinstance(info, dict) else None
     superclass = clean_name(nfc(_text(raw.get("superclass")) or "")) or None
-    return Entry(
+    return SplitEntry(
         part, key, raw["classname"], raw["image_name"], label, caption, _integer(raw.get("s_label")), superclass
     )
 

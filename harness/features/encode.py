@@ -25,7 +25,7 @@ from harness.device import out_of_memory
 from harness.errors import BackboneError, DataError, HarnessError, StorageError, one_line
 from harness.features.store import FeatureStore, is_sha256
 from harness.features.views import CROP, augment
-from harness.plugin_code import versions
+from harness.registry.fingerprint import versions
 from harness.types.cell import Decoding
 
 SHARD = 4096
@@ -39,7 +39,7 @@ DECODER = "2"
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """An image to encode.
 
     Attributes:
@@ -102,7 +102,7 @@ class Encoder:
 
     def ensure(
         self,
-        sources: Sequence[Source],
+        sources: Sequence[ImageSource],
         view: int,
         progress: Callable[[int], None] | None = None,
         crop: float = CROP,
@@ -134,7 +134,7 @@ class Encoder:
             elif not is_sha256(source.sha256) and source.path not in self.unreadable:
                 self.unreadable[source.path] = _why_unreadable(source)
 
-    def features(self, sources: Sequence[Source], views: int, crop: float = CROP) -> tuple[Tensor, list[int]]:
+    def features(self, sources: Sequence[ImageSource], views: int, crop: float = CROP) -> tuple[Tensor, list[int]]:
         """Features ``(n, v, d)`` of the readable images on the device, and their positions in ``sources``.
 
         Raises:
@@ -157,7 +157,7 @@ class Encoder:
         return torch.from_numpy(array).to(self._backbone.device), readable
 
     def _batches(
-        self, sources: Sequence[Source], view: int, crop: float, progress: Callable[[int], None] | None
+        self, sources: Sequence[ImageSource], view: int, crop: float, progress: Callable[[int], None] | None
     ) -> Iterator[tuple[list[str], Tensor]]:
         """(sha256 of the readable images, their features on the CPU) of every batch, in order.
 
@@ -178,7 +178,7 @@ class Encoder:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _one_batch(self, sources: Sequence[Source], view: int, crop: float) -> tuple[list[str], Tensor] | None:
+    def _one_batch(self, sources: Sequence[ImageSource], view: int, crop: float) -> tuple[list[str], Tensor] | None:
         digests, pixels = [], []
         for source in sources:
             data = _same_bytes(source)
@@ -196,7 +196,7 @@ class Encoder:
             raise self._fault("gives NaN or infinity", "check --pretrained and --precision")
         return digests, encoded
 
-    def _pixels(self, data: bytes, source: Source, view: int, crop: float) -> Tensor:
+    def _pixels(self, data: bytes, source: ImageSource, view: int, crop: float) -> Tensor:
         """What the encoder takes of one image, ``(3, h, w)``.
 
         Raises:
@@ -238,7 +238,7 @@ class Encoder:
         return self._backbone.encode_image(torch.cat([pixels, filler]))[: len(pixels)]
 
 
-def _same_bytes(source: Source) -> bytes:
+def _same_bytes(source: ImageSource) -> bytes:
     """The bytes of the sha256: features of others would be found under it from then on.
 
     Raises:
@@ -254,7 +254,7 @@ def _same_bytes(source: Source) -> bytes:
     return data
 
 
-def _why_unreadable(source: Source) -> str:
+def _why_unreadable(source: ImageSource) -> str:
     """Why a file has no sha256.
 
     Raises:
@@ -267,7 +267,7 @@ def _why_unreadable(source: Source) -> str:
     raise _changed(source)
 
 
-def _changed(source: Source) -> StorageError:
+def _changed(source: ImageSource) -> StorageError:
     return StorageError(f"{source.path} changed while the run was going on", AGAIN)
 
 

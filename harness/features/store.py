@@ -37,7 +37,7 @@ _UNITS = {"": 1} | {
 
 
 @dataclass(frozen=True)
-class Entry:
+class CachedFeatures:
     """What the cache holds for one encoder: its key, description, images, bytes and time of last use (s)."""
 
     key: str
@@ -168,7 +168,7 @@ def size_limit() -> int:
     return int(float(found[1]) * _UNITS.get(unit, 1)) if "." in found[1] else int(found[1]) * _UNITS.get(unit, 1)
 
 
-def entries(root: Path) -> list[Entry]:
+def entries(root: Path) -> list[CachedFeatures]:
     """What the cache holds by the headers of its shards, the most recently used encoder first.
 
     The data are not read: a shard with a flipped bit counts, and ``verify`` names it.
@@ -184,7 +184,9 @@ def entries(root: Path) -> list[Entry]:
         try:
             description = read_file(about[0]).decode(errors="replace").strip() if about else "unknown encoder"
             size = sum(path.stat().st_size for path in shards)
-            found.append(Entry(folder.name, description, sum(map(shard.images, shards)), size, folder.stat().st_mtime))
+            found.append(
+                CachedFeatures(folder.name, description, sum(map(shard.images, shards)), size, folder.stat().st_mtime)
+            )
         except OSError as error:
             raise unreadable(folder, error, CACHE_HINT) from None
     return sorted(found, key=lambda e: -e.used)

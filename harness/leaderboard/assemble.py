@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from harness.metrics import mean_std
 from harness.types.cell import METRICS, ONCE, Cell, Spec
-from harness.types.leaderboard import DomainData, Leaderboard, Row, RowFailure, Stat
+from harness.types.leaderboard import DomainRecord, Leaderboard, Row, RowFailure, Stat
 
 Wanted = Iterable[tuple[str, int]]
 """(domain, seed) pairs that a whole row covers; one that depends on no seed covers every domain once."""
@@ -178,10 +178,10 @@ def _per_class(cells: list[Cell]) -> dict[str, tuple[float | None, ...]]:
     return means
 
 
-def _data(cells: list[Cell]) -> DomainData:
+def _data(cells: list[Cell]) -> DomainRecord:
     first = cells[0]
     done = [cell for cell in cells if cell.failure is None]
-    return DomainData(
+    return DomainRecord(
         folders=first.spec.dataset.folders,
         fingerprint=first.spec.dataset.fingerprint,
         manifests={str(cell.spec.seed): cell.spec.manifest for cell in cells},

@@ -15,10 +15,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.leaderboard.evidence import Evidence, Lacking
-from harness.leaderboard.predictions import Columns
-from harness.leaderboard.resampling import drawn_seeds, top1, weigh, worst_decile
+from harness.leaderboard.resampling import bootstrap_metric, drawn_seeds, top1, worst_decile
 from harness.metrics import best_naming, right_of_mixed
+from harness.results.artifacts import Artifacts, MissingArtifact
+from harness.results.predictions import Columns
 from harness.types.leaderboard import Row
 
 BATCH = 64
@@ -50,21 +50,21 @@ class Bootstrap:
         return self.replicates.get((row.id, place))
 
 
-class Draws:
+class BootstrapDraws:
     """What the replicates of several metrics rest on: predictions are read once, and the images drawn once, for all.
 
     Args:
         rows: of any setting.
-        evidence: what each of them rests on, in the same order.
+        artifacts: what each of them rests on, in the same order.
         metrics: that replicates will be asked of.
     """
 
-    def __init__(self, rows: Sequence[Row], evidence: Sequence[Evidence], metrics: Iterable[str]) -> None:
+    def __init__(self, rows: Sequence[Row], artifacts: Sequence[Artifacts], metrics: Iterable[str]) -> None:
         self._rows = rows
         self._lacking: dict[str, dict[str, str]] = {metric: {} for metric in metrics}
         self._groups: dict[tuple[str, tuple[str, ...]], _Group] = {}
         known = [metric for metric in self._lacking if metric in NEEDED]
-        for row, found in zip(rows, evidence, strict=True):
+        for row, found in zip(rows, artifacts, strict=True):
             for domain, data in row.data.items():
                 wanted = [metric for metric in known if metric in row.domains.get(domain, {})]
                 if not wanted:
@@ -79,7 +79,7 @@ class Draws:
                         group.answers.setdefault((row.id, domain), {}).update({k: answers[k] for k in NEEDED[metric]})
                         group.owners.setdefault(metric, []).append((row.id, domain))
         for (fingerprint, unreadable), group in self._groups.items():
-            group.weigh(fingerprint, unreadable)
+            group.bootstrap_metric(fingerprint, unreadable)
 
     def of(self, metric: str) -> Bootstrap:
         """The replicates of one of the metrics; if it is not in ``NEEDED`` there are none, and ``lacking`` says so."""
@@ -134,29 +134,29 @@ MIXED = ("joint_oop_cluster", "joint_ip_cluster")
 """Clusters of both sides together: one naming is the best for all of them."""
 
 
-def _right(row: Row, domain: str, evidence: Evidence, keys: Collection[str]) -> tuple[Answers, dict[str, str]]:
+def _right(row: Row, domain: str, artifacts: Artifacts, keys: Collection[str]) -> tuple[Answers, dict[str, str]]:
     """The answers of every seed that has a result, and why those of a key are missing, damaged or do not fit."""
     found: Answers = {key: {} for key in keys}
     lacking: dict[str, str] = {}
     data = row.data[domain]
     failed = {f.seed for f in row.failures if f.domain == domain}
     try:
-        oop_names = len(evidence.sheet(data.fingerprint).sides["oop"].names)
+        oop_names = len(artifacts.sheet(data.fingerprint).sides["oop"].names)
         for seed in sorted(int(s) for s in data.manifests if int(s) not in failed):
             digest = data.predictions.get(str(seed))
             if digest is None:
-                raise Lacking(f"no predictions were kept for {domain}, seed {seed}")
-            predicted, which = evidence.predictions(digest), f"predictions {digest[:12]} of {domain}, seed {seed},"
+                raise MissingArtifact(f"no predictions were kept for {domain}, seed {seed}")
+            predicted, which = artifacts.predictions(digest), f"predictions {digest[:12]} of {domain}, seed {seed},"
             for key in found.keys() - lacking.keys():
                 together = MIXED if key in MIXED else (key,)
-                labels = {k: evidence.labels(data.fingerprint, SIDE[k], data.unreadable) for k in together}
+                labels = {k: artifacts.labels(data.fingerprint, SIDE[k], data.unreadable) for k in together}
                 if absent := [k for k in together if k not in predicted]:
                     lacking[key] = f"{which} lack {absent[0]}"
                 elif any(len(labels[k]) != len(predicted[k]) for k in together):
                     lacking[key] = f"{which} do not fit the labels"
                 else:
                     found[key][seed] = np.packbits(_hits(key, predicted, labels, oop_names)).tobytes()
-    except Lacking as missing:
+    except MissingArtifact as missing:
         lacking = {**dict.fromkeys(keys, str(missing)), **lacking}
     return found, lacking
 
@@ -178,7 +178,7 @@ class _Group:
     """Rows that were scored on the same data of one domain; a row is (row id, domain).
 
     Attributes:
-        evidence: of one of them, for the labels.
+        artifacts: of one of them, for the labels.
         answers: row -> its answers.
         owners: metric -> the rows that have replicates of it.
         images: side -> number of images.
@@ -186,25 +186,27 @@ class _Group:
         worst: the same of the worst tenth of the classes.
     """
 
-    evidence: Evidence
+    artifacts: Artifacts
     answers: dict[tuple[str, str], Answers] = field(default_factory=dict)
     owners: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     images: dict[str, int] = field(default_factory=dict)
     weighed: Weighed = field(default_factory=dict)
     worst: Weighed = field(default_factory=dict)
 
-    def weigh(self, fingerprint: str, unreadable: tuple[str, ...]) -> None:
+    def bootstrap_metric(self, fingerprint: str, unreadable: tuple[str, ...]) -> None:
         """Weigh all answers by how often each image is drawn."""
         for side in ("oop", "ip"):
             kept = [(key, own) for rows in self.answers.values() for key, own in rows.items() if SIDE[key] == side]
             if not kept:
                 continue
-            label = self.evidence.labels(fingerprint, side, unreadable)
+            label = self.artifacts.labels(fingerprint, side, unreadable)
             self.images[side] = len(label)
-            self.weighed[side] = weigh(fingerprint, side, len(label), (own for _, own in kept), top1)
+            self.weighed[side] = bootstrap_metric(fingerprint, side, len(label), (own for _, own in kept), top1)
             if side == "oop" and WORST in self.owners:
                 named = (own for key, own in kept if key == "oop")
-                self.worst[side] = weigh(fingerprint, side, len(label), named, partial(worst_decile, label=label))
+                self.worst[side] = bootstrap_metric(
+                    fingerprint, side, len(label), named, partial(worst_decile, label=label)
+                )
 
     def replicates(self, fingerprint: str, metric: str) -> Iterator[tuple[tuple[str, str], Replicates]]:
         """Each row with its replicates of a metric."""

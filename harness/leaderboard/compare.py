@@ -10,7 +10,7 @@ from typing import Any
 from harness.datasets.layout import MINIATURE
 from harness.leaderboard.differences import ABSENT, Difference, differences
 from harness.leaderboard.published import PublishedRow, PublishedTable
-from harness.leaderboard.settings import setting, short_hashes
+from harness.leaderboard.titles import setting, short_hashes
 from harness.metrics import difference
 from harness.parameters import written
 from harness.types.cell import METRICS
@@ -18,7 +18,7 @@ from harness.types.leaderboard import Leaderboard, Row
 
 
 @dataclass(frozen=True)
-class Entry:
+class ComparedRow:
     """One side of a comparison: figures, and the settings that decide whether they may be subtracted.
 
     Attributes:
@@ -48,8 +48,8 @@ class Entry:
 class Comparison:
     """Two entries, and the reasons why their figures are not to be subtracted (none: they may be)."""
 
-    left: Entry
-    right: Entry
+    left: ComparedRow
+    right: ComparedRow
     reasons: tuple[str, ...]
 
     @property
@@ -114,11 +114,11 @@ class Comparison:
         return {"left": one, "right": other, "difference": less}
 
 
-def entry(row: Row, label: str) -> Entry:
+def entry(row: Row, label: str) -> ComparedRow:
     """One of our rows."""
     holes = tuple(f"incomplete: {f.domain}: {f.reason}" for f in row.failures)
     own = setting(row)
-    return Entry(
+    return ComparedRow(
         label=label,
         method=row.method,
         shots=row.shots,
@@ -146,10 +146,10 @@ def entry(row: Row, label: str) -> Entry:
     )
 
 
-def published_entry(row: PublishedRow, table: PublishedTable) -> Entry:
+def published_entry(row: PublishedRow, table: PublishedTable) -> ComparedRow:
     """One of the paper's."""
     several = len({other.corpus for other in table.rows}) > 1
-    return Entry(
+    return ComparedRow(
         label=f"{table.source.table} ({row.corpus})" if several else table.source.table,
         method=row.method,
         shots=row.shots,
@@ -167,7 +167,7 @@ def published_entry(row: PublishedRow, table: PublishedTable) -> Entry:
     )
 
 
-def compare(left: Entry, right: Entry) -> Comparison:
+def compare(left: ComparedRow, right: ComparedRow) -> Comparison:
     """Two entries beside each other, with the reasons against subtracting them."""
     reasons = [f"another kind of figure: {side.other_kind}" for side in (left, right) if side.other_kind]
     for name in {**left.setting, **right.setting}:
@@ -248,7 +248,7 @@ def title(row: Row) -> str:
     return f"{row.method}@{row.shots} ({row.id}; {row.dataset}, {row.backbone}, {row.protocol})"
 
 
-def _metrics(side: Entry) -> set[str]:
+def _metrics(side: ComparedRow) -> set[str]:
     return {metric for values in side.domains.values() for metric in values}
 
 

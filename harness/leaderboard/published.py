@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent / "published"
 """A link to ``leaderboards/published/`` in a checkout, and a copy of it in an installed package."""
 
 
-class Source(Record):
+class PublishedSource(Record):
     """Where figures were printed."""
 
     paper: str
@@ -45,7 +45,7 @@ class PublishedTable(Record):
     """One printed table."""
 
     format: Literal["laion-beyond-published/1"]
-    source: Source
+    source: PublishedSource
     protocol: str
     rows: tuple[PublishedRow, ...]
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.leaderboard.predictions import Columns
+from harness.results.predictions import Columns
 
 REPLICATES = 2000
 
 CHUNK = 1 << 22
-"""Draws that are held at once: replicates times images."""
+"""BootstrapDraws that are held at once: replicates times images."""
 
 COLUMNS = 512
 """Vectors of right and wrong answers that share one product, at least: images are drawn anew for each product."""
@@ -24,7 +24,7 @@ Figure = Callable[[Iterable[Weights], Weights], NDArray[np.floating]]
 """``(b, n)`` weights of images in chunks of replicates, ``(n, vectors)`` right answers -> ``(replicates, vectors)``."""
 
 
-def weigh(
+def bootstrap_metric(
     fingerprint: str, side: str, n: int, answers: Iterable[dict[int, bytes]], figure: Figure
 ) -> dict[bytes, NDArray[np.floating]]:
     """A figure of every vector of answers in every replicate; equal ones (zero-shot with every seed) count once.
@@ -46,7 +46,7 @@ def weigh(
         part = vectors[start : start + columns]
         bits = np.stack([np.frombuffer(vector, dtype=np.uint8) for vector in part], axis=1)
         right = np.unpackbits(bits, axis=0, count=n).astype(np.float32)
-        in_replicates = np.ascontiguousarray(figure(drawn(fingerprint, side, n), right).T)
+        in_replicates = np.ascontiguousarray(figure(bootstrap_counts(fingerprint, side, n), right).T)
         found |= zip(part, in_replicates, strict=True)
     return found
 
@@ -91,7 +91,7 @@ def worst_decile(weights: Iterable[Weights], right: Weights, label: Columns) -> 
     return np.concatenate(found)
 
 
-def drawn(fingerprint: str, side: str, n: int) -> Iterator[Weights]:
+def bootstrap_counts(fingerprint: str, side: str, n: int) -> Iterator[Weights]:
     """How often each of n images is drawn ``(b, n)``, in chunks of b replicates. Counts are exact in this type."""
     generator = _generator(f"{fingerprint}/{side}/{n}")
     size = max(1, CHUNK // n)

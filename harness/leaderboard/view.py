@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError, unknown_name
-from harness.leaderboard.bootstrap import MEAN, Bootstrap, Draws
-from harness.leaderboard.costs import RowCost
-from harness.leaderboard.evidence import Evidence, open_file
-from harness.leaderboard.marks import Against, read_marks
-from harness.leaderboard.settings import Names, Setting, by_setting, by_shots, told_apart
+from harness.leaderboard.bootstrap import MEAN, Bootstrap, BootstrapDraws
 from harness.leaderboard.statistics import Interval, PairedTest, field, intervals, other_images, paired_tests, ranks
+from harness.leaderboard.titles import Names, RowSetting, by_setting, by_shots, unique_titles
+from harness.results.artifacts import Artifacts, open_file
+from harness.results.costs import RowCost
+from harness.results.verification_marks import Against, read_marks
 from harness.types.cell import METRICS
 from harness.types.leaderboard import Row, Stat
 
@@ -48,7 +48,7 @@ class ViewRow:
 class ViewTable:
     """Rows that may stand in one table; ``names`` is what its setting is called beside the others."""
 
-    setting: Setting
+    setting: RowSetting
     names: Names
     shots: int
     metric: str
@@ -66,7 +66,7 @@ class Sources:
     """Rows of several files, each with what lies beside its file."""
 
     rows: tuple[Row, ...]
-    evidence: tuple[Evidence, ...]
+    artifacts: tuple[Artifacts, ...]
     costs: dict[str, RowCost]
     marks: dict[str, Against]
 
@@ -78,22 +78,22 @@ def read_sources(files: Iterable[Path]) -> Sources:
         UserError: a file does not exist, or a row stands in two files with different figures.
         DataError: a file is no leaderboard.
     """
-    rows: dict[str, tuple[Row, Evidence]] = {}
+    rows: dict[str, tuple[Row, Artifacts]] = {}
     costs: dict[str, RowCost] = {}
     marks: dict[str, Against] = {}
     for file in files:
-        board, evidence = open_file(file)
+        board, artifacts = open_file(file)
         folder = file if file.is_dir() else file.parent
-        costs, marks = {**evidence.costs(), **costs}, {**read_marks(folder), **marks}
+        costs, marks = {**artifacts.costs(), **costs}, {**read_marks(folder), **marks}
         for row in board.rows:
-            known = rows.setdefault(row.id, (row, evidence))[0]
+            known = rows.setdefault(row.id, (row, artifacts))[0]
             if known != row:
                 raise UserError(
                     f"{row.method}@{row.shots} ({row.id}) stands in two files with different figures",
                     "`harness leaderboard diff A B` shows them",
                 )
     pairs = list(rows.values())
-    return Sources(tuple(row for row, _ in pairs), tuple(evidence for _, evidence in pairs), costs, marks)
+    return Sources(tuple(row for row, _ in pairs), tuple(artifacts for _, artifacts in pairs), costs, marks)
 
 
 HEADLINES = ("h_mean", "oop_top1", "oop_cluster_acc", "all_cluster_acc")
@@ -105,7 +105,7 @@ def view(
     metric: str,
     baseline: str | None = None,
     or_headline: bool = False,
-    draws: Draws | None = None,
+    draws: BootstrapDraws | None = None,
 ) -> list[ViewTable]:
     """The tables of some rows.
 
@@ -124,9 +124,9 @@ def view(
     if baseline is not None and all(row.method != baseline for row in sources.rows):
         raise unknown_name("method in these files", baseline, {row.method for row in sources.rows})
     settings = by_setting(sources.rows)
-    names = told_apart(settings)
+    names = unique_titles(settings)
     shown = {setting: _shown(rows, metric, or_headline) for setting, rows in settings.items()}
-    draws = draws or Draws(sources.rows, sources.evidence, set(shown.values()))
+    draws = draws or BootstrapDraws(sources.rows, sources.artifacts, set(shown.values()))
     replicates = {one: draws.of(one) for one in set(shown.values())}
     tables = []
     for setting, rows in settings.items():

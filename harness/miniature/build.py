@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from harness.datasets.layout import MINI_MARKER, MINIATURE
 from harness.errors import StorageError
+from harness.execution.contexts import Spawn
 from harness.files import PERMISSIONS, storage_error, unreadable
 from harness.miniature.captions import refined_caption
 from harness.miniature.names import LEVELS, names
@@ -21,7 +22,6 @@ from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.photograph import jpeg, photograph
 from harness.miniature.world.phylogeny import WORLD as WORLD
 from harness.miniature.world.phylogeny import Concept, Role, concepts, generator
-from harness.processes import Spawn
 
 IN_CACHE = f"{WORLD}-files-2"
 """The folder in the user's cache. The number is that of the form of its files: another one is drawn anew."""

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from harness.execution.contexts import Spawn
 from harness.miniature.captions import NAMELESS, assert_unseen, caption
 from harness.miniature.names import StemPool, names, oop_stems, words
 from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.photograph import jpeg, photograph
 from harness.miniature.world.phylogeny import Concept, concepts, generator
-from harness.processes import Spawn
 
 CAPTIONS = 4
 """Captions an image."""

@@ -23,7 +23,7 @@ from harness.backbones import openclip
 from harness.miniature import corpus, model
 from harness.miniature.figures import encode_images, normalised, record
 from harness.miniature.text import encode_text
-from harness.miniature.training import BATCH, CHECKPOINT, Log, Plan, Stage, logger, train
+from harness.miniature.training import BATCH, CHECKPOINT, Log, Stage, TrainingPlan, logger, train
 
 SHIFT = 4
 """Random shift of the training images, in pixels each way."""
@@ -33,17 +33,19 @@ def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m harness.miniature.pretrain", description=__doc__)
     parser.add_argument("--out", type=Path, default=model.WEIGHTS.parent, help="folder of weights, figures and log")
-    parser.add_argument("--steps", type=int, default=Plan.steps, help="steps of stage 1")
-    parser.add_argument("--text-steps", type=int, default=Plan.text_steps, help="steps of stage 2")
-    parser.add_argument("--seed", type=int, default=Plan.seed)
-    parser.add_argument("--device", default=Plan.device)
-    parser.add_argument("--workers", type=int, default=Plan.workers, help="processes that draw")
-    parser.add_argument("--threads", type=int, default=Plan.threads, help="threads that compute; 1 on a busy machine")
+    parser.add_argument("--steps", type=int, default=TrainingPlan.steps, help="steps of stage 1")
+    parser.add_argument("--text-steps", type=int, default=TrainingPlan.text_steps, help="steps of stage 2")
+    parser.add_argument("--seed", type=int, default=TrainingPlan.seed)
+    parser.add_argument("--device", default=TrainingPlan.device)
+    parser.add_argument("--workers", type=int, default=TrainingPlan.workers, help="processes that draw")
+    parser.add_argument(
+        "--threads", type=int, default=TrainingPlan.threads, help="threads that compute; 1 on a busy machine"
+    )
     parser.add_argument("--fp32", action="store_true", help="image tower in fp32, for processors without bf16")
     parser.add_argument("--no-test", action="store_true", help="while developing: leave the test images alone")
     parser.add_argument("--quick", action="store_true", help="a few steps on few images, to see that it runs")
     given = parser.parse_args(arguments)
-    plan = Plan(
+    plan = TrainingPlan(
         given.out,
         given.steps,
         given.text_steps,
@@ -59,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     run(plan, test=not (given.no_test or given.quick))
 
 
-def run(plan: Plan, test: bool) -> None:
+def run(plan: TrainingPlan, test: bool) -> None:
     """Both stages; writes `beyond_mini.safetensors`, `figures.json` and `log.txt` to ``plan.out``."""
     plan.out.mkdir(parents=True, exist_ok=True)
     log = logger(plan.out / "log.txt")
@@ -80,7 +82,7 @@ def run(plan: Plan, test: bool) -> None:
     (plan.out / CHECKPOINT).unlink(missing_ok=True)
 
 
-def joint(plan: Plan, clip: nn.Module, images: NDArray[np.uint8], ids: Tensor, log: Log) -> None:
+def joint(plan: TrainingPlan, clip: nn.Module, images: NDArray[np.uint8], ids: Tensor, log: Log) -> None:
     """Stage 1: both towers, contrastive loss. ``images`` (n, 64, 64, 3), ``ids`` (n, captions, 32)."""
     pixels = torch.from_numpy(images).to(plan.device)
 
@@ -94,7 +96,7 @@ def joint(plan: Plan, clip: nn.Module, images: NDArray[np.uint8], ids: Tensor, l
     train(plan, Stage(1, plan.steps, plan.lr), clip, ids, loss, log)
 
 
-def text_only(plan: Plan, clip: nn.Module, images: NDArray[np.uint8], ids: Tensor, log: Log) -> None:
+def text_only(plan: TrainingPlan, clip: nn.Module, images: NDArray[np.uint8], ids: Tensor, log: Log) -> None:
     """Stage 2: the text tower alone, against the image tower's features of the same images and their mirror images."""
     for parameter in clip.visual.parameters():  # type: ignore[union-attr]
         parameter.requires_grad_(False)
@@ -118,7 +120,7 @@ def save(clip: nn.Module, path: Path) -> None:
     path.chmod(0o644)  # safetensors leaves it to the owner alone
 
 
-def _fresh(plan: Plan) -> nn.Module:
+def _fresh(plan: TrainingPlan) -> nn.Module:
     """The architecture with seeded random weights: rows of tokens that no caption holds stay as they are here."""
     model.register()
     torch.manual_seed(plan.seed)

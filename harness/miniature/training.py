@@ -27,7 +27,7 @@ Loss = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """One pre-training run; ``every``: steps between checkpoints; ``images``: use only about so many."""
 
     out: Path
@@ -53,7 +53,7 @@ class Stage(NamedTuple):
     lr: float
 
 
-def train(plan: Plan, stage: Stage, clip: nn.Module, ids: Tensor, loss: Loss, log: Log) -> None:
+def train(plan: TrainingPlan, stage: Stage, clip: nn.Module, ids: Tensor, loss: Loss, log: Log) -> None:
     """AdamW with warm-up and cosine; ``ids`` (images, captions, context). Logs and saves every ``plan.every`` steps.
 
     Raises:
@@ -127,20 +127,20 @@ def _optimiser(clip: nn.Module, lr: float) -> torch.optim.AdamW:
     )
 
 
-def _identity(plan: Plan) -> list[Any]:
+def _identity(plan: TrainingPlan) -> list[Any]:
     """What must be equal for a checkpoint to be this run's."""
     free = ("out", "device", "workers", "threads", "every")
     return [WORLD, *(value for key, value in vars(plan).items() if key not in free)]
 
 
-def _save(plan: Plan, stage: Stage, step: int, clip: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+def _save(plan: TrainingPlan, stage: Stage, step: int, clip: nn.Module, optimiser: torch.optim.Optimizer) -> None:
     place = {"run": _identity(plan), "stage": stage.number, "step": step}
     partial = plan.out / f"{CHECKPOINT}.partial"
     torch.save({**place, "model": clip.state_dict(), "optimiser": optimiser.state_dict()}, partial)
     partial.replace(plan.out / CHECKPOINT)
 
 
-def _resume(plan: Plan, stage: Stage, clip: nn.Module, optimiser: torch.optim.Optimizer, log: Log) -> int:
+def _resume(plan: TrainingPlan, stage: Stage, clip: nn.Module, optimiser: torch.optim.Optimizer, log: Log) -> int:
     """Load the last checkpoint; returns the steps of this stage that are done."""
     path = plan.out / CHECKPOINT
     if not path.exists():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.errors import UserError
-from harness.leaderboard.settings import setting, told_apart
+from harness.leaderboard.titles import setting, unique_titles
 from harness.types.leaderboard import Row
 
 
@@ -24,7 +24,7 @@ def one_setting(
         UserError: none is left, or more than one setting is.
     """
     wanted = {"--protocol": protocol, "--dataset": dataset, "--backbone": backbone}
-    names = told_apart(map(setting, rows))
+    names = unique_titles(map(setting, rows))
     called = {row.id: names[setting(row)] for row in rows}
     plain = {row.id: (row.protocol, row.dataset, row.backbone) for row in rows}
     chosen = [

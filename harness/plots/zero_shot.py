@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.leaderboard.published import PublishedRow, PublishedTable
-from harness.leaderboard.settings import setting, told_apart
+from harness.leaderboard.titles import setting, unique_titles
 from harness.leaderboard.words import short
 from harness.plots import style
 from harness.plots.reference import comparable
@@ -31,7 +31,7 @@ def plot_zero_shot(rows: Sequence[Row], out: Path, published: Sequence[Published
         out: the file.
         published: tables whose figures of the same data and model are marked on the bars.
     """
-    names = told_apart(map(setting, rows))
+    names = unique_titles(map(setting, rows))
     domains = sorted({domain for row in rows for domain in row.data} | {f.domain for row in rows for f in row.failures})
     with style.drawing():
         figure, axes = style.panels(len(rows), 1, max(3.5, 0.9 * len(domains) + 0.8), 2.4)

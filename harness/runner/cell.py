@@ -12,37 +12,37 @@ import numpy as np
 
 from harness.device import wait
 from harness.errors import HarnessError, MethodError, NotApplicable, one_line, raised_in
-from harness.leaderboard.copies import count_copies
-from harness.leaderboard.predictions import Columns, digest, pack
+from harness.execution.global_state import seeded_global_state
+from harness.execution.peak_memory import peaks, start_measuring
 from harness.method import Method
 from harness.metrics import judge, judge_discovery
 from harness.prompts import Template
+from harness.results.copies import count_copies
+from harness.results.predictions import Columns, digest, pack
+from harness.runner.build_task import build_task
+from harness.runner.cell_scores import CellScores, report_of
 from harness.runner.clustering import cluster_images
-from harness.runner.judged import Judged, report_of
-from harness.runner.memory import peaks, start_measuring
-from harness.runner.posing import pose
-from harness.runner.scoring import ask, reference
-from harness.runner.workbench import Workbench
-from harness.shared_state import kept
+from harness.runner.feature_provider import FeatureProvider
+from harness.runner.predict import predict_all, reference
 from harness.types.cell import Cell, Cost, Failure, Spec
 
 if TYPE_CHECKING:
     from harness.runner.plan import Job
 
 
-def run_cell(job: Job, template: Template, bench: Workbench) -> Cell:
+def run_cell(job: Job, template: Template, provider: FeatureProvider) -> Cell:
     """Run one cell; whatever the method does wrong becomes the cell's failure."""
     spec = job.spec
-    bench.backbone.text.forget()
+    provider.backbone.text.forget()
     try:
-        with kept(spec.seed):  # a method that forgets task.generator is still repeatable
-            start_measuring(bench.device)
+        with seeded_global_state(spec.seed):  # a method that forgets task.generator is still repeatable
+            start_measuring(provider.device)
             method = deepcopy(job.method)  # fresh: nothing learned in an earlier cell is left, nor put into a parameter
             if job.scoring != "names":
-                found = cluster_images(spec, method, template, bench, mixed=job.scoring == "mixed clusters")
+                found = cluster_images(spec, method, template, provider, mixed=job.scoring == "mixed clusters")
             else:
-                found = name_images(job, method, template, bench)
-            host, gpu = peaks(bench.device)
+                found = name_images(job, method, template, provider)
+            host, gpu = peaks(provider.device)
             content = pack(found.kept)
     except NotApplicable as answer:
         return Cell(spec=spec, failure=Failure(kind="not applicable", reason=answer.message))
@@ -52,7 +52,7 @@ def run_cell(job: Job, template: Template, bench: Workbench) -> Cell:
         if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             raise  # Ctrl-C; in workers that is ignored, and the method itself has raised this
         return _failed(job, error, f"{spec.method.name} raised {type(error).__name__}: {one_line(error)[:300]}")
-    data = bench.domains[spec.domain]
+    data = provider.domains[spec.domain]
     cost = Cost(
         fit_seconds=found.fit_seconds,
         score_seconds=found.score_seconds,
@@ -71,7 +71,7 @@ def run_cell(job: Job, template: Template, bench: Workbench) -> Cell:
         unreadable=tuple(sorted(found.unreadable)),
         copies=count_copies(spec.method, data.sheet, job.manifest, found.unreadable),
         left_out=data.sheet.left_out,
-        collisions=bench.collisions(spec.domain, template),
+        collisions=provider.collisions(spec.domain, template),
         revision=data.revision,
         predictions=digest(content),
         cost=cost,
@@ -87,7 +87,7 @@ def _failed(job: Job, error: BaseException, reason: str) -> Cell:
     return Cell(spec=job.spec, failure=failure, trace=f"{job.spec.method.name} failed\n{trace}")
 
 
-def name_images(job: Job, method: Method, template: Template, bench: Workbench) -> Judged:
+def name_images(job: Job, method: Method, template: Template, provider: FeatureProvider) -> CellScores:
     """Fit a method to the names of a side or of both, and judge the names that it gives the test images of both sides.
 
     Raises:
@@ -95,23 +95,23 @@ def name_images(job: Job, method: Method, template: Template, bench: Workbench) 
         MethodError: it breaks its contract.
     """
     spec, name = job.spec, job.spec.method.name
-    data, scored = bench.domains[spec.domain], bench.scored(spec.domain)
-    task, lost = pose(spec, job.manifest, method, template, bench, job.train_on)
-    wait(bench.device)
+    data, scored = provider.domains[spec.domain], provider.scored(spec.domain)
+    task, lost = build_task(spec, job.manifest, method, template, provider, job.train_on)
+    wait(provider.device)
     begin = time.perf_counter()
     fitted = method.fit(task)
-    wait(bench.device)
+    wait(provider.device)
     fitted_at = time.perf_counter()
     if fitted is not method:
         raise MethodError(f"{name}.fit returned {type(fitted).__name__}; fit must return self")
     names = {side: split.names for side, split in data.scored.items()}
     outcome, trainable, remarks = report_of(method, name)
-    of_pool, clusters = _discovered(spec, method, bench)
+    of_pool, clusters = _discovered(spec, method, provider)
     before = reference(task, scored, names)
-    answers = ask(method, name, scored, names, data.hint)
+    answers = predict_all(method, name, scored, names, data.hint)
     label = {side: features.label.cpu().numpy() for side, features in scored.items()}
     metrics, per_class = judge(answers.predicted, label, {side: len(n) for side, n in names.items()}, before)
-    return Judged(
+    return CellScores(
         metrics=metrics | of_pool,
         kept={
             **answers.predicted,
@@ -130,7 +130,7 @@ def name_images(job: Job, method: Method, template: Template, bench: Workbench) 
     )
 
 
-def _discovered(spec: Spec, method: Method, bench: Workbench) -> tuple[dict[str, float], dict[str, Columns]]:
+def _discovered(spec: Spec, method: Method, provider: FeatureProvider) -> tuple[dict[str, float], dict[str, Columns]]:
     """What the clusters are worth that a method found in its pool, and the clusters; it saw none of these labels."""
     found = method.discovery()
     if found is None:
@@ -138,9 +138,9 @@ def _discovered(spec: Spec, method: Method, bench: Workbench) -> tuple[dict[str,
     name = spec.method.name
     if not method.needs.unlabeled:
         raise MethodError(f"{name} reports clusters of a pool that it did not declare as a need")
-    label = bench.pool(spec.domain, method.pool).label.cpu().numpy()
+    label = provider.pool(spec.domain, method.pool).label.cpu().numpy()
     cluster, names = (each.cpu().numpy().astype(np.int64) for each in (found.cluster, found.name))
-    known = len(bench.domains[spec.domain].oop["test"].names)
+    known = len(provider.domains[spec.domain].oop["test"].names)
     if len(names) and not -1 <= names.min() <= names.max() < known:
         raise MethodError(f"{name}.discovery: names are 0 to {known - 1}, or -1 for a cluster without one")
     try:

@@ -15,9 +15,9 @@ from harness.errors import MethodError, NotApplicable
 from harness.method import Method
 from harness.metrics import judge_clusters, judge_mixed_clusters
 from harness.prompts import Template
-from harness.runner.judged import Judged, report_of
-from harness.runner.posing import blank_task
-from harness.runner.workbench import Workbench
+from harness.runner.build_task import blank_task
+from harness.runner.cell_scores import CellScores, report_of
+from harness.runner.feature_provider import FeatureProvider
 from harness.types.cell import Spec
 from harness.types.task import Support, Task
 
@@ -28,14 +28,16 @@ KNOWN = frozenset({"ip"})
 """What it may need beside where sides are mixed: images of the classes that are known."""
 
 
-def cluster_images(spec: Spec, method: Method, template: Template, bench: Workbench, mixed: bool) -> Judged:
+def cluster_images(
+    spec: Spec, method: Method, template: Template, provider: FeatureProvider, mixed: bool
+) -> CellScores:
     """Let a method cluster the scored images, and judge its clusters.
 
     Args:
         spec: the cell.
         method: not fitted.
         template: of prompts.
-        bench: serves the images.
+        provider: serves the images.
         mixed: whether the images of both sides are clustered together; otherwise each side on its own.
 
     Raises:
@@ -43,13 +45,13 @@ def cluster_images(spec: Spec, method: Method, template: Template, bench: Workbe
         MethodError: its clusters are not of these images.
     """
     _require_fitting(method, spec.method.name, GIVEN | KNOWN if mixed else GIVEN)
-    scored = bench.scored(spec.domain)
+    scored = provider.scored(spec.domain)
     if mixed and "ip" not in scored:
         raise NotApplicable("the data have no IP images to mix with the OOP images")
-    result = Judged({}, {}, {}, set(), {}, 0.0, 0.0, 0)
+    result = CellScores({}, {}, {}, set(), {}, 0.0, 0.0, 0)
     clusters: dict[str, NDArray[np.int64]] = {}
     for sides in [tuple(scored)] if mixed else [(side,) for side in scored]:
-        clusters |= _of_sides(sides, spec, method, template, bench, result)
+        clusters |= _of_sides(sides, spec, method, template, provider, result)
     labels = {side: features.label.cpu().numpy() for side, features in scored.items()}
     result.images = {side: len(label) for side, label in labels.items()}
     result.unreadable |= {path for features in scored.values() for path in features.unreadable}
@@ -67,20 +69,25 @@ def _require_fitting(method: Method, name: str, given: frozenset[str]) -> None:
 
 
 def _of_sides(
-    sides: tuple[str, ...], spec: Spec, method: Method, template: Template, bench: Workbench, result: Judged
+    sides: tuple[str, ...],
+    spec: Spec,
+    method: Method,
+    template: Template,
+    provider: FeatureProvider,
+    result: CellScores,
 ) -> dict[str, NDArray[np.int64]]:
     """The clusters of the images of some sides, found together; what finding them took is added to the result."""
-    name, scored = spec.method.name, bench.scored(spec.domain)
+    name, scored = spec.method.name, provider.scored(spec.domain)
     sha256 = [digest for side in sides for digest in scored[side].sha256]
     order = sorted(range(len(sha256)), key=sha256.__getitem__)  # tells neither the class nor the side
     image = torch.cat([scored[side].image[:, 0] for side in sides])[order]
-    task = _pose(sides, spec, method, template, bench, image)
+    task = _build_task(sides, spec, method, template, provider, image)
     own = deepcopy(method)  # what it learned of one side is no part of the other
-    wait(bench.device)
+    wait(provider.device)
     begin = time.perf_counter()
     if own.fit(task) is not own:
         raise MethodError(f"{name}.fit must return self")
-    wait(bench.device)
+    wait(provider.device)
     fitted = time.perf_counter()
     found = own.discovery()
     if found is None:
@@ -99,17 +106,22 @@ def _of_sides(
     return dict(zip(sides, np.split(cluster, ends[:-1]), strict=True))
 
 
-def _pose(
-    sides: tuple[str, ...], spec: Spec, method: Method, template: Template, bench: Workbench, image: torch.Tensor
+def _build_task(
+    sides: tuple[str, ...],
+    spec: Spec,
+    method: Method,
+    template: Template,
+    provider: FeatureProvider,
+    image: torch.Tensor,
 ) -> Task:
-    data = bench.domains[spec.domain]
+    data = provider.domains[spec.domain]
     splits = [data.scored[side] for side in sides]
     names = tuple(dict.fromkeys(name for split in splits for name in split.names))
     wanted = names if method.needs.includes("vocabulary") else None
-    task = blank_task(f"{spec.domain}/{'+'.join(sides)}/{spec.seed}", wanted, data.hint, template, bench)
+    task = blank_task(f"{spec.domain}/{'+'.join(sides)}/{spec.seed}", wanted, data.hint, template, provider)
     task = replace(task, _unlabeled=image.clone())
     if method.needs.ip:
-        known = bench.pool(spec.domain, "ip")
+        known = provider.pool(spec.domain, "ip")
         task = replace(task, _ip=Support(known.image.clone(), known.label.clone()))
     if method.needs.clusters:
         task = replace(task, _clusters=sum(len({item.label for item in split.items}) for split in splits))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness import manifests, protocols
+from harness import protocols
+from harness.datasets.domain import DomainData
 from harness.errors import UserError
 from harness.method import Method
-from harness.runner.domain import DomainData
+from harness.protocols import manifests
 from harness.types.manifest import Manifest
 from harness.types.split import Part
 
@@ -23,8 +24,8 @@ def parts_read(method: Method) -> dict[Part, int]:
     return {part: views for part, (needed, views) in wanted.items() if needed}
 
 
-class Draws:
-    """Draws by domain, shots and seed, each made once.
+class FewShotDraws:
+    """FewShotDraws by domain, shots and seed, each made once.
 
     Args:
         name: the protocol.

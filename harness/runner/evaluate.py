@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.execution import fork_server
 from harness.files import save
 from harness.leaderboard.assemble import assemble, row_key
-from harness.leaderboard.costs import costs, write_costs
-from harness.leaderboard.read import BOARD
-from harness.ledger import Ledger
-from harness.progress import Reporter, Silent
-from harness.runner import fork_server
+from harness.progress import NullReporter, Reporter
+from harness.results.costs import costs, write_costs
+from harness.results.leaderboard_file import BOARD
+from harness.results.store import ResultStore
 from harness.runner.observers import Observers
 from harness.runner.plan import Job, Plan, make_plan
 from harness.runner.request import Outcome, Request
@@ -23,17 +23,17 @@ from harness.types.leaderboard import Leaderboard
 
 
 def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
-    """Run a request. What is in the ledger is not computed again; every cell is kept the moment it is finished.
+    """Run a request. What is in the store is not computed again; every cell is kept the moment it is finished.
 
     Raises:
         HarnessError: nothing can be run, or results cannot be written. A failing cell raises nothing: it becomes a
             failure in its row.
     """
-    report = report or Silent()
-    ledger = Ledger(request.out.expanduser())
-    ledger.prepare()
+    report = report or NullReporter()
+    store = ResultStore(request.out.expanduser())
+    store.prepare()
     plan = make_plan(request, report)
-    known = ledger.known(job.spec.key for job in plan.jobs)
+    known = store.known(job.spec.key for job in plan.jobs)
     pending = [job for job in plan.jobs if job.spec.key not in known]
     cells = dict(known)
     unreadable: dict[str, str] = {}
@@ -41,26 +41,26 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
     observers = Observers(plan.observers, report)
     for job in plan.jobs:  # first: no cell rests on what is not there
         if job.manifest is not None:
-            ledger.put_manifest(job.manifest)
+            store.put_manifest(job.manifest)
     for data in plan.domains.values():
-        ledger.put_labels(data.sheet)
+        store.put_labels(data.sheet)
     try:
         for cell, log in _run(plan, pending, request, report, unreadable):
-            cell = ledger.put(cell)
+            cell = store.put(cell)
             cells[cell.spec.key] = cell
-            logs += _tell(cell, log, ledger, report)
+            logs += _tell(cell, log, store, report)
             observers.finished(cell)
     except BaseException:  # Ctrl-C, or a full disk: what is finished is shown all the same
         with contextlib.suppress(HarnessError):
-            _write_all(ledger, plan)
+            _write_all(store, plan)
         raise
-    _write_all(ledger, plan)
+    _write_all(store, plan)
     wanted = {(domain, seed) for domain in plan.domains for seed in request.seeds}
     ran = assemble(cells.values(), wanted, plan.lost)
-    return Outcome(ran, ledger.root / BOARD, len(pending), len(known), unreadable, tuple(logs))
+    return Outcome(ran, store.root / BOARD, len(pending), len(known), unreadable, tuple(logs))
 
 
-def _tell(cell: Cell, log: bytes, ledger: Ledger, report: Reporter) -> list[Path]:
+def _tell(cell: Cell, log: bytes, store: ResultStore, report: Reporter) -> list[Path]:
     """Say what went wrong in a cell, and keep the log of a failed one: what it printed, and its traceback."""
     where = f"{cell.spec.method.name} on {cell.spec.domain}, {cell.spec.shots} shots, seed {cell.spec.seed}"
     for remark in cell.remarks:
@@ -68,12 +68,12 @@ def _tell(cell: Cell, log: bytes, ledger: Ledger, report: Reporter) -> list[Path
     if cell.failure is None or cell.failure.kind != "error":
         return []
     log = log or (cell.trace or "").encode(errors="backslashreplace")
-    logs = [ledger.put_log(cell.spec.key, log)] if log else []
+    logs = [store.put_log(cell.spec.key, log)] if log else []
     report.note(f"failed: {where}: {cell.failure.reason}" + "".join(f" (log: {path})" for path in logs))
     return logs
 
 
-def _write_all(ledger: Ledger, plan: Plan) -> None:
+def _write_all(store: ResultStore, plan: Plan) -> None:
     """Write the leaderboard and the costs over all that the folder holds; again, if another run added to it.
 
     A cell of the plan that was not run, because the run was stopped, is a hole of its row.
@@ -81,25 +81,25 @@ def _write_all(ledger: Ledger, plan: Plan) -> None:
     planned = [job.spec for job in plan.jobs]
     of_this_run = {row_key(spec) for spec in planned}
     before = None
-    while before != (there := ledger.files()):
+    while before != (there := store.files()):
         before = there
-        stored = {cell.spec.key: cell for cell in ledger.cells()}
+        stored = {cell.spec.key: cell for cell in store.cells()}
         # A failure of an earlier run stays a hole with its reason, unless all of its row failed and this run is of
         # others: that is a plugin as it was before it was mended.
         whole = of_this_run | {row_key(cell.spec) for cell in stored.values()}
-        failed = (cell for cell in ledger.failed() if row_key(cell.spec) in whole)
+        failed = (cell for cell in store.failed() if row_key(cell.spec) in whole)
         everything = assemble([*stored.values(), *failed], planned=planned)
-        write_leaderboard(ledger, everything)
-        write_costs(ledger.root, costs(everything.rows, stored.get))
+        write_leaderboard(store, everything)
+        write_costs(store.root, costs(everything.rows, stored.get))
 
 
-def write_leaderboard(ledger: Ledger, leaderboard: Leaderboard) -> None:
+def write_leaderboard(store: ResultStore, leaderboard: Leaderboard) -> None:
     """Write the leaderboard file atomically.
 
     Raises:
         StorageError: the folder cannot be written or the disk is full.
     """
-    save(ledger.root / BOARD, leaderboard.text().encode(), "the leaderboard", "choose another folder with --out")
+    save(store.root / BOARD, leaderboard.text().encode(), "the leaderboard", "choose another folder with --out")
 
 
 def _run(
@@ -112,25 +112,25 @@ def _run(
     if at_once > 1 or request.isolate:
         fork_server.start()
     # Imported only when there is something to compute: a second run needs neither torch nor a model.
-    from harness.runner import pool
-    from harness.runner.isolate import limits, run_isolated
-    from harness.runner.workbench import Workbench
+    from harness.execution import pool
+    from harness.execution.isolated import limits, run_isolated
+    from harness.runner.feature_provider import FeatureProvider
 
     place = (plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
-    make_bench = partial(Workbench, *place, plan.protocol.decoding, plan.protocol.features.unit_rows)
-    bench = make_bench()
-    bench.encode(pending, report)
-    unreadable |= bench.encoder.unreadable
+    make_provider = partial(FeatureProvider, *place, plan.protocol.decoding, plan.protocol.features.unit_rows)
+    provider = make_provider()
+    provider.encode(pending, report)
+    unreadable |= provider.encoder.unreadable
     template = plan.protocol.template
     finished: Iterator[tuple[Cell, bytes]]
     with report.stage("running cells", len(pending), "cells") as advance:
         if request.isolate:
             bounds = limits(request.cell_seconds, request.cell_gib, at_once)
-            finished = run_isolated(pending, template, make_bench, at_once, bounds)
+            finished = run_isolated(pending, template, make_provider, at_once, bounds)
         elif at_once > 1:
-            finished = ((cell, b"") for cell in pool.run_in_workers(pending, template, make_bench, at_once))
+            finished = ((cell, b"") for cell in pool.run_in_workers(pending, template, make_provider, at_once))
         else:
-            finished = ((cell, b"") for cell in pool.run_here(pending, template, bench))
+            finished = ((cell, b"") for cell in pool.run_here(pending, template, provider))
         for cell, log in finished:
             yield cell, log
             advance(1)

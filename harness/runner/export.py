@@ -1,4 +1,4 @@
-"""Draws without a run: what ``harness manifest export`` writes."""
+"""FewShotDraws without a run: what ``harness manifest export`` writes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from harness.datasets.digests import DigestIndex
 from harness.datasets.layout import open_dataset
+from harness.datasets.load_data import domain_names, miniature_data, read_domains
 from harness.files import cache_root
 from harness.progress import Reporter
-from harness.runner.draws import Draws
-from harness.runner.plan import plugins_of, require_valid
-from harness.runner.reading import domain_names, miniature_data, read_domains
+from harness.runner.draws import FewShotDraws
+from harness.runner.plan import require_valid
+from harness.runner.plugins import plugins_of
 from harness.runner.request import Request
 from harness.types.manifest import Manifest
 
@@ -23,7 +24,7 @@ def draws(request: Request, report: Reporter) -> Iterator[Manifest]:
     """
     require_valid(request)
     offered = {name: protocol for name, (protocol, _) in plugins_of(request, report).protocols.items()}
-    made = Draws(request.protocol, offered)
+    made = FewShotDraws(request.protocol, offered)
     cache = cache_root(request.cache)
     data = request.data.expanduser() if request.data is not None else miniature_data(cache, report, request.workers)
     dataset = open_dataset(data, request.folders)

@@ -8,26 +8,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from harness.errors import one_line, raised_in
+from harness.execution.global_state import listed, preserve_global_state
 from harness.progress import Reporter
-from harness.registry import Source
-from harness.shared_state import listed, preserved
+from harness.registry.entry_points import Origin
 from harness.types.cell import Cell
 
 
 class Observers:
     """The observers of one run."""
 
-    def __init__(self, observers: Iterable[tuple[Source, Callable[[Cell], None]]], report: Reporter) -> None:
+    def __init__(self, observers: Iterable[tuple[Origin, Callable[[Cell], None]]], report: Reporter) -> None:
         self._observers = list(observers)
         self._report = report
-        self._noted: set[Source] = set()
+        self._noted: set[Origin] = set()
 
     def finished(self, cell: Cell) -> None:
         """Call every observer with a cell that was computed and stored."""
         for observer in list(self._observers):
             source, call = observer
             try:
-                with preserved() as changed:
+                with preserve_global_state() as changed:
                     call(cell)
             except (Exception, SystemExit) as error:  # third-party code; a result does not depend on it
                 self._observers.remove(observer)

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import harness
 from harness import device as devices
-from harness import plugin_code, protocols, registry
+from harness import protocols
 from harness.backbones import backbone as backbones
 from harness.backbones.corpora import oop_exact
-from harness.backbones.find import Found, find, known
+from harness.backbones.find import Found, find
 from harness.datasets.digests import DigestIndex
+from harness.datasets.domain import DomainData
 from harness.datasets.layout import MINIATURE, open_dataset
+from harness.datasets.load_data import domain_names, miniature_data, note_unmatched, read_domains
 from harness.errors import DataError, UserError
 from harness.files import cache_root, content_digest, tree
-from harness.method import Method, build, parameters
+from harness.method import Method
 from harness.miniature import model as miniature
-from harness.parameters import require_located
-from harness.plugin_memory import remember
 from harness.progress import Reporter
-from harness.runner.domain import DomainData
-from harness.runner.draws import Draws, parts_read
-from harness.runner.reading import domain_names, miniature_data, note_unmatched, read_domains
-from harness.runner.request import MethodChoice, Request
-from harness.types.cell import ONCE, Cell, DatasetRecord, MethodRecord, Spec
+from harness.registry import entry_points, fingerprint
+from harness.runner.draws import FewShotDraws, parts_read
+from harness.runner.plugins import offered_versions, plugins_of, resolve_methods
+from harness.runner.request import Request
+from harness.types.cell import ONCE, Cell, DatasetRecord, Spec
 from harness.types.leaderboard import RowFailure
 from harness.types.manifest import Manifest
 from harness.types.split import Part, TrainOn
@@ -38,9 +38,8 @@ DEFAULT_BACKBONE = ("ViT-B-16", "laion400m_e32")
 """The paper's."""
 
 DECIDING = (
-    *("prompts.py", "protocols.py", "metrics.py", "method.py", "parameters.py", "file_parameter.py", "inner.py"),
-    *("scores.py", "device.py", "shared_state.py", "global_settings.py", "types", "datasets", "backbones"),
-    *("features", "matching", "runner"),
+    *("prompts.py", "protocols", "metrics.py", "method.py", "parameters.py", "file_parameter.py", "inner.py"),
+    *("device.py", "types", "datasets", "backbones", "features", "matching", "execution", "runner"),
 )
 """The harness's own code that numbers depend on; its digest is part of the version in every cell, so that a changed
 harness is never answered from results of its former self, released or not."""
@@ -94,7 +93,7 @@ class Plan:
     protocol: protocols.Protocol
     device: str
     cache: Path
-    observers: tuple[tuple[registry.Source, Callable[[Cell], None]], ...] = ()
+    observers: tuple[tuple[entry_points.Origin, Callable[[Cell], None]], ...] = ()
 
 
 def make_plan(request: Request, report: Reporter) -> Plan:
@@ -105,9 +104,9 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     """
     require_valid(request)
     found = plugins_of(request, report)
-    draws = Draws(request.protocol, {name: p for name, (p, _) in found.protocols.items()}, request.manifests)
+    draws = FewShotDraws(request.protocol, {name: p for name, (p, _) in found.protocols.items()}, request.manifests)
     protocol = draws.protocol
-    methods = _methods(request.methods, protocol, found)
+    methods = resolve_methods(request.methods, protocol, found)
     device = devices.choose(request.device)
     if request.precision == "tf32" and device == "cpu":
         raise UserError("tf32 is a mode of CUDA devices", "use --precision fp32 on a CPU")
@@ -119,8 +118,8 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     names = domain_names(dataset, request.domains)
     note_unmatched(dataset, request.domains, report)
     resolved = _resolved(backbone, request, index, report).by(protocol.features)
-    versions = _versions() | _offered(found, protocol.id, resolved.record.architecture)
-    versions |= plugin_code.versions(resolved.libraries)
+    versions = _versions() | offered_versions(found, protocol.id, resolved.record.architecture)
+    versions |= fingerprint.versions(resolved.libraries)
     domains, lost = read_domains(dataset, names, request.workers, index, report, protocol, request.leave_out_copies)
     jobs = []
     for name, data_ in domains.items():
@@ -177,61 +176,7 @@ def require_valid(request: Request) -> None:
         raise UserError(f"--workers is {request.workers}; it must be 1 or more")
 
 
-def plugins_of(request: Request, report: Reporter) -> registry.Registry:
-    """The plugins that a run needs: no other is imported."""
-    hooks = {"harness_cell_finished"}
-    if request.protocol not in protocols.PROTOCOLS:
-        hooks.add("harness_register_protocols")
-    if request.backbone not in (None, miniature.NAME):
-        hooks.add("harness_register_backbones")
-    found = registry.load(None if request.all_plugins else [choice.name for choice in request.methods], hooks)
-    if not _offers(found, request):
-        found = registry.load()
-    remember(found, request.cache)
-    for name in (request.protocol, request.backbone or ""):
-        if name not in {**protocols.PROTOCOLS, **found.protocols, **found.backbones}:
-            found.blame(name)
-    for culprit in found.broken:
-        report.note(f"left out: {culprit}")
-    for intrusion in found.intrusions:
-        report.note(str(intrusion))
-    return found
-
-
-def _offers(found: registry.Registry, request: Request) -> bool:
-    """Whether somebody offers the protocol and the backbone, so that no other plugin needs to be asked."""
-    protocol = request.manifests is not None or request.protocol in {**protocols.PROTOCOLS, **found.protocols}
-    backbone = request.backbone is None or request.backbone in found.backbones or known(request.backbone)
-    return protocol and backbone
-
-
-def _methods(
-    choices: tuple[MethodChoice, ...], protocol: protocols.Protocol, found: registry.Registry
-) -> list[tuple[MethodRecord, Method, dict[str, str]]]:
-    """Each method with its record, and the versions of what its distribution requires."""
-    made = []
-    for choice in choices:
-        entry = found.get(choice.name)
-        preset = choice.preset or (protocol.preset if protocol.preset in entry.method.presets else None)
-        method = build(choice.name, entry.method, preset, choice.parameters)
-        if protocol.scoring != "names" and "pool" in parameters(method):
-            method = replace(method, pool="test-unlabeled")  # type: ignore[type-var]  # what the protocol gives
-        require_located(choice.name, parameters(method))
-        record = MethodRecord(
-            name=choice.name,
-            distribution=entry.source.distribution,
-            version=entry.source.version,
-            code=registry.code_digest(entry.source),
-            parameters=parameters(method),
-            needs=method.needs.labels(),
-            seeded=method.seeded,
-            pool=method.pool if method.needs.unlabeled else None,
-        )
-        made.append((record, method, registry.requirements(entry.source)))
-    return made
-
-
-def _backbone(request: Request, dataset: str, found: registry.Registry) -> Found:
+def _backbone(request: Request, dataset: str, found: entry_points.Registry) -> Found:
     name, pretrained = request.backbone, request.pretrained
     if name is None:
         if dataset == MINIATURE:
@@ -266,18 +211,4 @@ def _versions() -> dict[str, str]:
     files = [(part.name, part) for part in parts if part.is_file()]
     files += [(f"{part.name}/{name}", path) for part in parts if part.is_dir() for name, path in tree(part)]
     code = content_digest(pair for pair in files if pair[1].suffix == ".py")
-    return {"harness": f"{harness.__version__}+{code[:12]}", **plugin_code.versions(LIBRARIES)}
-
-
-def _offered(found: registry.Registry, protocol: str, backbone: str) -> dict[str, str]:
-    """The plugins behind a protocol or a backbone, with their code and what they require: numbers depend on it."""
-    sources = {
-        f"protocol {protocol}": found.protocols.get(protocol, (None, None))[1],
-        f"backbone {backbone}": found.backbones.get(backbone, (None, None))[1],
-    }
-    offered: dict[str, str] = {}
-    for what, source in sources.items():
-        if source is not None:
-            offered[what] = source.edition
-            offered |= registry.requirements(source)
-    return offered
+    return {"harness": f"{harness.__version__}+{code[:12]}", **fingerprint.versions(LIBRARIES)}

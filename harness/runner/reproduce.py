@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from harness import registry
 from harness.backbones.backbone import Precision
 from harness.datasets.layout import MINIATURE
 from harness.errors import PluginError, UserError
 from harness.file_parameter import File, with_paths
 from harness.leaderboard.differences import Difference, differences
-from harness.ledger import Ledger
 from harness.progress import Reporter
 from harness.protocols import PROTOCOLS
+from harness.registry import entry_points
+from harness.results.store import ResultStore
 from harness.runner.evaluate import evaluate
 from harness.runner.plan import make_plan
 from harness.runner.request import MethodChoice, Request
@@ -44,7 +44,7 @@ class Reproduction:
 
 
 @dataclass(frozen=True)
-class Here:
+class LocalPaths:
     """What a row's record names without telling it, and where things are on this machine.
 
     Attributes:
@@ -67,7 +67,7 @@ class Here:
     device: str | None = None
 
 
-def _request(row: Row, out: Path, here: Here) -> Request:
+def _request(row: Row, out: Path, here: LocalPaths) -> Request:
     """The run that a row's record describes.
 
     Raises:
@@ -101,7 +101,9 @@ def _request(row: Row, out: Path, here: Here) -> Request:
     )
 
 
-def reproduce(row: Row, here: Here, report: Reporter, before: Callable[[tuple[Difference, ...]], None]) -> Reproduction:
+def reproduce(
+    row: Row, here: LocalPaths, report: Reporter, before: Callable[[tuple[Difference, ...]], None]
+) -> Reproduction:
     """Run a row again in a results folder of its own, which is removed afterwards.
 
     Args:
@@ -116,7 +118,7 @@ def reproduce(row: Row, here: Here, report: Reporter, before: Callable[[tuple[Di
     _require_plugins(row)
     with TemporaryDirectory(prefix="harness-reproduce-") as folder:
         for draw in here.draws:
-            Ledger(Path(folder)).put_manifest(draw)
+            ResultStore(Path(folder)).put_manifest(draw)
         request = _request(row, Path(folder), here)
         settings = _settings(row, request, report)
         before(settings)
@@ -131,7 +133,7 @@ def _require_plugins(row: Row) -> None:
     Raises:
         PluginError: the distribution of its method, protocol or backbone is not.
     """
-    there = {registry.canonical(source.distribution) for source, _ in registry.installed()}
+    there = {entry_points.canonical(source.distribution) for source, _ in entry_points.installed()}
     record = row.method_record
     makers = {
         f"method {row.method}": [record.distribution, record.version],
@@ -139,7 +141,7 @@ def _require_plugins(row: Row) -> None:
         f"backbone {row.backbone_record.architecture}": row.edition("backbone").split(),
     }
     for what, (distribution, version, *_) in ((what, edition) for what, edition in makers.items() if edition):
-        if registry.canonical(distribution) not in there | {registry.UNKNOWN}:
+        if entry_points.canonical(distribution) not in there | {entry_points.UNKNOWN}:
             raise PluginError(
                 f"the row's {what} is of {distribution} {version}, which is not installed",
                 f"pip install {distribution}=={version}, from where its authors offer it",

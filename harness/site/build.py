@@ -9,9 +9,9 @@ from harness.datasets.layout import MINIATURE
 from harness.errors import UserError
 from harness.files import cache_root, save
 from harness.leaderboard.published import PublishedTable
-from harness.leaderboard.read import BOARD
 from harness.leaderboard.view import read_sources
 from harness.miniature.build import WORLD
+from harness.results.leaderboard_file import BOARD
 from harness.site.page import page
 from harness.site.payload import payload
 from harness.site.thumbnails import Thumbnails

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from harness.leaderboard.evidence import Evidence, Lacking
+from harness.results.artifacts import Artifacts, MissingArtifact
 from harness.site.confusion import JOINT, Counts, confusions, pack, taken_for
 from harness.site.thumbnails import Thumbnails
 from harness.types.labels import ScoredSide
@@ -34,7 +34,9 @@ class Classes:
         self._packed: dict[bytes, dict[str, Any]] = {}
         self._left = LIMIT
 
-    def of(self, row: Row, evidence: Evidence, place: Place) -> tuple[dict[str, dict[str, Any]], dict[str, int | None]]:
+    def of(
+        self, row: Row, artifacts: Artifacts, place: Place
+    ) -> tuple[dict[str, dict[str, Any]], dict[str, int | None]]:
         """Figures of a row's classes, in the order of the names.
 
         Returns:
@@ -48,9 +50,9 @@ class Classes:
         found: dict[str, dict[str, Any]] = {}
         joint: dict[str, int | None] = {}
         for domain, sides in row.per_class.items():
-            counted = confusions(row, evidence, domain)
+            counted = confusions(row, artifacts, domain)
             for side, values in sides.items():
-                scored = _scored(row, evidence, domain, side)
+                scored = _scored(row, artifacts, domain, side)
                 if scored is not None and len(scored.names) != len(values):
                     scored = None
                 counts = counted.get(side)
@@ -83,8 +85,8 @@ class Classes:
         return place(self._packed[key])
 
 
-def _scored(row: Row, evidence: Evidence, domain: str, side: str) -> ScoredSide | None:
+def _scored(row: Row, artifacts: Artifacts, domain: str, side: str) -> ScoredSide | None:
     try:
-        return evidence.sheet(row.data[domain].fingerprint).sides.get(side)
-    except Lacking:
+        return artifacts.sheet(row.data[domain].fingerprint).sides.get(side)
+    except MissingArtifact:
         return None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 
 from harness.datasets.layout import MINIATURE
-from harness.leaderboard.read import BOARD
 from harness.parameters import written
 from harness.protocols import PROTOCOLS
+from harness.results.leaderboard_file import BOARD
 from harness.types.leaderboard import Row
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.leaderboard.evidence import Evidence, Lacking
-from harness.leaderboard.predictions import Columns
-from harness.types.leaderboard import DomainData, Row
+from harness.results.artifacts import Artifacts, MissingArtifact
+from harness.results.predictions import Columns
+from harness.types.leaderboard import DomainRecord, Row
 
 Counts = NDArray[np.int64]
 """``(k, k)``: how often the images of a class (row) were given a name (column), summed over seeds."""
@@ -24,7 +24,7 @@ JOINT = "joint"
 """In the place of a side: both sides among all names of the domain, the OOP names first."""
 
 
-def confusions(row: Row, evidence: Evidence, domain: str) -> dict[str, Counts]:
+def confusions(row: Row, artifacts: Artifacts, domain: str) -> dict[str, Counts]:
     """Side -> the matrix of its classes among its own names, and ``joint``; only where kept predictions fit."""
     k = {side: len(values) for side, values in row.per_class[domain].items()}
     # Name of the matrix -> its size, and of each part the key of the predictions, the side, and its first class.
@@ -32,16 +32,16 @@ def confusions(row: Row, evidence: Evidence, domain: str) -> dict[str, Counts]:
     if k.keys() >= {"oop", "ip"}:
         wanted[JOINT] = k["oop"] + k["ip"], [("joint_oop", "oop", 0), ("joint_ip", "ip", k["oop"])]
     try:
-        kept = [evidence.predictions(digest) for digest in filter(None, row.data[domain].predictions.values())]
-    except Lacking:
+        kept = [artifacts.predictions(digest) for digest in filter(None, row.data[domain].predictions.values())]
+    except MissingArtifact:
         return {}
-    made = {name: _counts(row.data[domain], evidence, kept, size, parts) for name, (size, parts) in wanted.items()}
+    made = {name: _counts(row.data[domain], artifacts, kept, size, parts) for name, (size, parts) in wanted.items()}
     return {name: counts for name, counts in made.items() if counts is not None}
 
 
 def _counts(
-    data: DomainData,
-    evidence: Evidence,
+    data: DomainRecord,
+    artifacts: Artifacts,
     kept: Sequence[dict[str, Columns]],
     k: int,
     parts: Sequence[tuple[str, str, int]],
@@ -49,8 +49,8 @@ def _counts(
     counts: Counts = np.zeros(k * k, dtype=np.int64)
     for key, side, first in parts:
         try:
-            label = evidence.labels(data.fingerprint, side, data.unreadable) + first
-        except Lacking:
+            label = artifacts.labels(data.fingerprint, side, data.unreadable) + first
+        except MissingArtifact:
             return None
         for predicted in kept:
             named = predicted.get(key)

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.leaderboard.bootstrap import Draws
+from harness.leaderboard.bootstrap import BootstrapDraws
 from harness.leaderboard.published import PublishedTable
-from harness.leaderboard.read import BOARD
-from harness.leaderboard.settings import Names, setting, told_apart
 from harness.leaderboard.statistics import Interval
+from harness.leaderboard.titles import Names, setting, unique_titles
 from harness.leaderboard.view import Sources, ViewRow, view
 from harness.leaderboard.words import SHORT, WORDS
 from harness.plots.series import series
+from harness.results.leaderboard_file import BOARD
 from harness.site.classes import Classes
 from harness.site.command import evaluate_command, reproduce_command
 from harness.site.thumbnails import Thumbnails
@@ -60,7 +60,7 @@ def payload(
     metrics = [metric for metric in METRICS if metric in there]
     worked_out = _views(sources, metrics)
     labels = {row.id: line.label for line in series(sources.rows) for row in line.rows}
-    names = told_apart(map(setting, sources.rows))
+    names = unique_titles(map(setting, sources.rows))
     rows = [_row(row, names[setting(row)], labels[row.id], sources, worked_out) for row in sources.rows]
     domains = sorted({d for row in sources.rows for d in _domains(row)} | {d for t in published for d in _printed(t)})
     table = {
@@ -76,7 +76,7 @@ def payload(
 def _views(sources: Sources, metrics: Sequence[str]) -> dict[tuple[str, str], list[tuple[int, ViewRow]]]:
     """(row, metric) -> the row as it stands in each table of the metric, with the table's number of shots."""
     found: dict[tuple[str, str], list[tuple[int, ViewRow]]] = {}
-    draws = Draws(sources.rows, sources.evidence, metrics)
+    draws = BootstrapDraws(sources.rows, sources.artifacts, metrics)
     for metric in metrics:
         for table in view(sources, metric, draws=draws):
             for made in table.rows:
@@ -175,10 +175,10 @@ def _details(sources: Sources, file: str, classes: Classes) -> dict[str, Any]:
     """Row id -> its record; what many rows share stands once, and rows name it by its place."""
     pool = _Pool()
     rows = {}
-    for row, evidence in zip(sources.rows, sources.evidence, strict=True):
+    for row, artifacts in zip(sources.rows, sources.artifacts, strict=True):
         record = row.model_dump(mode="json")
         cost = sources.costs.get(row.id)
-        of_sides, jointly = classes.of(row, evidence, pool.place)
+        of_sides, jointly = classes.of(row, artifacts, pool.place)
         rows[row.id] = {
             "reproduce": reproduce_command(row, file),
             "evaluate": evaluate_command(row),

@@ -39,7 +39,7 @@ class Stat(Record):
     n: int
 
 
-class DomainData(Record):
+class DomainRecord(Record):
     """What a domain's numbers rest on: the data by content, and the few-shot draw of each seed."""
 
     folders: tuple[str, ...]
@@ -100,7 +100,7 @@ class Row(Record):
     versions: dict[str, str]
     method_record: MethodRecord
     backbone_record: BackboneRecord
-    data: dict[str, DomainData]
+    data: dict[str, DomainRecord]
 
     @cached_property
     def id(self) -> str:

@@ -25,8 +25,8 @@ from harness.backbones import openclip
 from harness.backbones.backbone import Backbone, Precision, load, resolve
 from harness.backbones.find import find
 from harness.datasets.images import decode_image, digest
-from harness.device import settle, wait
-from harness.features.encode import Encoder, Source, one_thread_per_operation
+from harness.device import configure_determinism, wait
+from harness.features.encode import Encoder, ImageSource, one_thread_per_operation
 from harness.features.store import FeatureStore
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16")
@@ -45,7 +45,7 @@ def random_backbone(folder: Path, device: torch.device, architecture: str = "ViT
     return load(resolve(find(architecture, str(weights)), "fp32", digest), device)
 
 
-def write_images(folder: Path, count: int) -> list[Source]:
+def write_images(folder: Path, count: int) -> list[ImageSource]:
     """JPEG files of smooth colours with noise, each with bytes of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [_photograph(seed) for seed in range(DISTINCT)]
@@ -53,7 +53,7 @@ def write_images(folder: Path, count: int) -> list[Source]:
     for number in range(count):
         file = folder / f"{number:06d}.jpg"
         file.write_bytes(pictures[number % DISTINCT] + f"{number:06d}".encode())
-        sources.append(Source(file, digest(file), file.name))
+        sources.append(ImageSource(file, digest(file), file.name))
     return sources
 
 
@@ -70,7 +70,7 @@ def _photograph(seed: int) -> bytes:
 
 def measure(backbone: Backbone, folder: Path, images: int, most_threads: int) -> dict[str, Any]:
     """Images a second; ``images`` files are encoded for each thread."""
-    settle(backbone.device, "fp32")
+    configure_determinism(backbone.device, "fp32")
     threads = sorted({1, min(4, most_threads), most_threads})
     sources = write_images(folder / "images", images * threads[-1])
     few = sources[: max(8, min(len(sources), images // 4))]
@@ -88,12 +88,12 @@ def measure(backbone: Backbone, folder: Path, images: int, most_threads: int) ->
     }
 
 
-def _pixels(backbone: Backbone, source: Source) -> torch.Tensor:
+def _pixels(backbone: Backbone, source: ImageSource) -> torch.Tensor:
     return backbone.preprocess(decode_image(source.file.read_bytes(), source.path))
 
 
 def _encoding(backbone: Backbone, batch: torch.Tensor, precision: Precision) -> float:
-    settle(backbone.device, precision)
+    configure_determinism(backbone.device, precision)
     other = replace(backbone, record=backbone.record.model_copy(update={"precision": precision}))
     there = batch.to(backbone.device)
 
@@ -107,11 +107,11 @@ def _encoding(backbone: Backbone, batch: torch.Tensor, precision: Precision) -> 
         encode()  # warm
         rounds = 10 if backbone.device.type == "cuda" else 1
         rate = _rate(rounds * len(batch), encode)
-    settle(backbone.device, "fp32")
+    configure_determinism(backbone.device, "fp32")
     return rate
 
 
-def _from_files(backbone: Backbone, cache: Path, sources: list[Source], threads: int) -> float:
+def _from_files(backbone: Backbone, cache: Path, sources: list[ImageSource], threads: int) -> float:
     encoder = Encoder(backbone, FeatureStore(cache, "gpu-check", "gpu_check"), workers=threads)
     rate = _rate(len(sources), lambda: encoder.ensure(sources, 0))
     if encoder.encoded != len(sources):

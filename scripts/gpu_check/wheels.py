@@ -26,7 +26,7 @@ CARRIED = {
     "typing-inspection": "0.4.5",
     "wcwidth": "0.9.4",
 }
-"""Lacking on a machine that has torch, its usual companions and pytest: 11 MB of wheels. pydantic names the one
+"""MissingArtifact on a machine that has torch, its usual companions and pytest: 11 MB of wheels. pydantic names the one
 pydantic-core that it takes."""
 
 EXPECTED = (

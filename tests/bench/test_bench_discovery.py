@@ -18,12 +18,12 @@ import torch
 import torch.nn.functional as F
 
 from harness.backbones import openclip
-from harness.backbones.text import TextTower
-from harness.progress import Silent
-from harness.runner.cell import pose
+from harness.backbones.text import OpenClipTextTower
+from harness.progress import NullReporter
+from harness.runner.cell import build_task
+from harness.runner.feature_provider import FeatureProvider
 from harness.runner.plan import make_plan
 from harness.runner.request import MethodChoice, Request
-from harness.runner.workbench import Workbench
 from harness.types.task import Support, Task
 from harness_plugins import _matched
 from harness_plugins.zsnl import ZSNL
@@ -68,7 +68,9 @@ def stress():
     """The task, and the labels of its images; outliers have one too, and images of a class sizes like 1 / rank."""
     openclip.register_architecture("bench-512", CONFIG)
     torch.manual_seed(0)
-    tower = TextTower(openclip.random_model("bench-512").eval(), openclip.tokenizer("bench-512"), torch.device("cpu"))
+    tower = OpenClipTextTower(
+        openclip.random_model("bench-512").eval(), openclip.tokenizer("bench-512"), torch.device("cpu")
+    )
     generator = torch.Generator().manual_seed(0)
 
     def noise(*shape):
@@ -131,13 +133,13 @@ def test_a_stress_set(benchmark, discover):
 
 def test_matching_on_the_miniature(benchmark):
     """All nine domains, one seed."""
-    plan = make_plan(Request((MethodChoice("zsnl"),), None, (4,), (1,), device="cpu"), Silent())
-    bench = Workbench(plan.resolved, plan.device, plan.domains, plan.cache, 1)
+    plan = make_plan(Request((MethodChoice("zsnl"),), None, (4,), (1,), device="cpu"), NullReporter())
+    bench = FeatureProvider(plan.resolved, plan.device, plan.domains, plan.cache, 1)
 
     def every():
         total = torch.zeros(2)
         for job in plan.jobs:
-            task, _ = pose(job.spec, job.manifest, ZSNL(), plan.protocol.template, bench)
+            task, _ = build_task(job.spec, job.manifest, ZSNL(), plan.protocol.template, bench)
             total += torch.tensor(timed(ZSNL(), task))
         return total.tolist()
 

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from harness.backbones import backbone as backbones
 from harness.backbones import openclip
 from harness.backbones.find import find
-from harness.backbones.text import TextTower
+from harness.backbones.text import OpenClipTextTower
 from harness.datasets.images import digest, load_image
 from harness.datasets.reader import read_splits
 from harness.features.encode import one_thread_per_operation
@@ -54,7 +54,7 @@ class Problem:
     """Names, images (n, 3, h, w), labels and captions of one few-shot draw, and the model."""
 
     model: Any
-    text: TextTower
+    text: OpenClipTextTower
     tokenizer: Any
     names: tuple[str, ...]
     hint: str
@@ -107,7 +107,7 @@ def real_problem(root) -> Problem:
     tokenizer = openclip.tokenizer("ViT-B-16")
     names, hint, _, label, captions = pictures(root, 6)
     pixels = torch.rand(len(label), 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    return Problem(model, TextTower(model, tokenizer, CPU), tokenizer, names, hint, pixels, label, captions)
+    return Problem(model, OpenClipTextTower(model, tokenizer, CPU), tokenizer, names, hint, pixels, label, captions)
 
 
 def plain_ids(problem: Problem, prompts: list[Prompt], table: dict[str, tuple[int, int]]) -> tuple[Any, Any, Any]:
@@ -254,7 +254,9 @@ def task_at_the_real_size(device: torch.device, mode: str, count: int = NAMES, b
     """Names of three words, captions with their name in the middle; image features are cached, so they are made up."""
     torch.manual_seed(0)
     model = openclip.random_model("ViT-B-16").eval().requires_grad_(False).to(device)
-    text = TextTower(model, openclip.tokenizer("ViT-B-16"), device, mode.startswith("bf16"), mode.endswith("compiled"))
+    text = OpenClipTextTower(
+        model, openclip.tokenizer("ViT-B-16"), device, mode.startswith("bf16"), mode.endswith("compiled")
+    )
     draw = random.Random(0)
     names = tuple(f"{draw.choice(WORDS)} {draw.choice(WORDS)} {number}" for number in range(count))
     label = torch.arange(count).repeat_interleave(batch // count)

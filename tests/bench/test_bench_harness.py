@@ -10,30 +10,30 @@ from dataclasses import replace
 import pytest
 import torch
 
-from harness import registry
 from harness.backbones import backbone as backbones
 from harness.backbones.find import find
 from harness.datasets.images import digest
-from harness.features.encode import Encoder, Source, one_thread_per_operation
+from harness.features.encode import Encoder, ImageSource, one_thread_per_operation
 from harness.features.store import FeatureStore
-from harness.ledger import Ledger
 from harness.miniature import build as miniature
 from harness.miniature import model
 from harness.miniature.world.photograph import jpeg, photograph
 from harness.miniature.world.phylogeny import concepts
-from harness.progress import Silent
+from harness.progress import NullReporter
+from harness.registry import entry_points
+from harness.results.store import ResultStore
+from harness.runner.build_task import build_task
 from harness.runner.cell import run_cell
 from harness.runner.evaluate import evaluate
+from harness.runner.feature_provider import FeatureProvider
 from harness.runner.plan import make_plan
-from harness.runner.posing import pose
+from harness.runner.predict import predict_all
 from harness.runner.request import MethodChoice, Request
-from harness.runner.scoring import ask
-from harness.runner.workbench import Workbench
 
 PAIR = ("zero_shot", "fsnl")
 """The main job."""
 
-METHODS = sorted(source.name for source, _ in registry.installed() if source.module.startswith("harness_plugins."))
+METHODS = sorted(source.name for source, _ in entry_points.installed() if source.module.startswith("harness_plugins."))
 """Every method of the catalogue."""
 
 
@@ -61,9 +61,9 @@ def request_(world, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def planned(request_):
-    plan = make_plan(replace(request_, methods=tuple(MethodChoice(name) for name in METHODS)), Silent())
-    bench = Workbench(plan.resolved, "cpu", plan.domains, plan.cache, workers=2)
-    bench.encode(plan.jobs, Silent())
+    plan = make_plan(replace(request_, methods=tuple(MethodChoice(name) for name in METHODS)), NullReporter())
+    bench = FeatureProvider(plan.resolved, "cpu", plan.domains, plan.cache, workers=2)
+    bench.encode(plan.jobs, NullReporter())
     return plan, bench
 
 
@@ -86,7 +86,7 @@ def test_bench_rendering(benchmark):
 
 def test_bench_encoding(benchmark, world, backbone, tmp_path):
     files = sorted(world.glob("Animals24_OOP/images/*/*.jpg"))[:512]
-    sources = [Source(file, digest(file), file.name) for file in files]
+    sources = [ImageSource(file, digest(file), file.name) for file in files]
     fresh = itertools.count()
 
     def encode():
@@ -110,19 +110,19 @@ def test_bench_scoring(benchmark, planned):
     plan, bench = planned
     job = next(job for job in plan.jobs if job.spec.method.name == "zero_shot")
     data = plan.domains["Animals"]
-    task, _ = pose(job.spec, job.manifest, job.method, plan.protocol.template, bench)
+    task, _ = build_task(job.spec, job.manifest, job.method, plan.protocol.template, bench)
     method = replace(job.method).fit(task)
     names = {"oop": data.oop["test"].names, "ip": data.ip["test"].names}
     with one_thread_per_operation(bench.device):
-        benchmark(ask, method, "zero_shot", bench.scored("Animals"), names, data.hint)
+        benchmark(predict_all, method, "zero_shot", bench.scored("Animals"), names, data.hint)
 
 
 def test_bench_ledger_of_a_thousand_cells(benchmark, request_, tmp_path):
     outcome = evaluate(request_)
     assert outcome.whole
-    cell = next(Ledger(request_.out).cells())
+    cell = next(ResultStore(request_.out).cells())
     cells = [cell.model_copy(update={"spec": cell.spec.model_copy(update={"seed": seed})}) for seed in range(1000)]
-    ledger = Ledger(tmp_path)
+    ledger = ResultStore(tmp_path)
     for each in cells:
         ledger.put(each)
     keys = [each.spec.key for each in cells]

@@ -9,20 +9,20 @@ import pytest
 
 from harness.cli.main import execute
 from harness.leaderboard.assemble import assemble
-from harness.leaderboard.bootstrap import MEAN, Draws
+from harness.leaderboard.bootstrap import MEAN, BootstrapDraws
 from harness.leaderboard.compare import diff
-from harness.leaderboard.evidence import Evidence
-from harness.leaderboard.predictions import digest, pack
-from harness.leaderboard.read import read_board
 from harness.leaderboard.statistics import interval, paired_tests, ranks
-from harness.leaderboard.verify import verify
 from harness.leaderboard.view import read_sources
-from harness.ledger import labels_path, predictions_path
 from harness.metrics import judge
+from harness.results.artifacts import Artifacts
+from harness.results.leaderboard_file import read_board
+from harness.results.predictions import digest, pack
+from harness.results.store import labels_path, predictions_path
 from harness.site.build import build
 from harness.types.labels import LabelSheet, ScoredSide
+from harness.verification.verify import verify
 
-from ..unit.makers import make_cell, sha
+from ..makers import make_cell, sha
 
 SIZES = {  # OOP names, test images of each, IP names
     "Animals": (92, 200, 42),
@@ -111,7 +111,7 @@ def test_intervals_ranks_and_tests_of_ten_rows(benchmark, board):
     rows, files = board
 
     def statistics():
-        draws = Draws(rows, [Evidence(files.get)] * len(rows), ["h_mean"]).of("h_mean")
+        draws = BootstrapDraws(rows, [Artifacts(files.get)] * len(rows), ["h_mean"]).of("h_mean")
         intervals = [interval(draws.of(row, MEAN)) for row in rows]
         return intervals, ranks(rows, draws), paired_tests(rows, [rows[0]], draws)
 
@@ -121,14 +121,14 @@ def test_intervals_ranks_and_tests_of_ten_rows(benchmark, board):
 
 def test_verifying_ten_rows(benchmark, board):
     rows, files = board
-    evidence = Evidence(files.get)
-    verdicts = benchmark.pedantic(lambda: [verify(row, evidence) for row in rows], rounds=1, iterations=1)
+    artifacts = Artifacts(files.get)
+    verdicts = benchmark.pedantic(lambda: [verify(row, artifacts) for row in rows], rounds=1, iterations=1)
     assert {verdict.status for verdict in verdicts} == {"verified"}
 
 
 def test_ranks_of_a_thousand_rows(benchmark, folder):
     sources = read_sources([folder])
-    draws = Draws(sources.rows, sources.evidence, ["h_mean"]).of("h_mean")
+    draws = BootstrapDraws(sources.rows, sources.artifacts, ["h_mean"]).of("h_mean")
     found = benchmark.pedantic(lambda: ranks(sources.rows, draws), rounds=1, iterations=1)
     assert min(found) == 1
     assert len(set(found)) > 100

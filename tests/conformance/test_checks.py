@@ -18,10 +18,10 @@ from harness.conformance.backbone import tiny_text
 from harness.conformance.subject import Subject
 from harness.conformance.suite import run_check
 from harness.errors import FixedVocabulary, MethodError
+from harness.execution.global_state import changes, snapshot
 from harness.method import Method
-from harness.shared_state import changes, snapshot
 
-from . import faulty
+from ..conformance import faulty
 from .faulty import Good, scores
 
 FAULTS: list[tuple[str, type[Method], str, str]] = [

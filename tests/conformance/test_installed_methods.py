@@ -8,11 +8,11 @@ import types
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import registry
 from harness.conformance import check_method, parametrize_with_checks
+from harness.registry import entry_points
 
 
-@parametrize_with_checks([entry.method for entry in registry.load().methods.values()])
+@parametrize_with_checks([entry.method for entry in entry_points.load().methods.values()])
 def test_it_keeps_its_contract(check: Callable[[], None]) -> None:
     check()
 

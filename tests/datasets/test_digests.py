@@ -164,12 +164,12 @@ def test_a_locked_index_is_waited_for_once(tmp_path, files, settled, reads, monk
 
     class Impatient(sqlite3.Connection):
         def execute(self, *given):
-            return self.counted(super().execute, *given)
+            return self.staged(super().execute, *given)
 
         def executemany(self, *given):
-            return self.counted(super().executemany, *given)
+            return self.staged(super().executemany, *given)
 
-        def counted(self, run, *given):
+        def staged(self, run, *given):
             try:
                 return run(*given)
             except sqlite3.OperationalError:

@@ -11,20 +11,20 @@ import pytest
 import torch
 
 from harness import device as devices
-from harness.backbones.text import TextTower
+from harness.backbones.text import OpenClipTextTower
 from harness.errors import FixedVocabulary
 from harness.features.encode import one_thread_per_operation
 from harness.matching import match, native
-from harness.scores import ask_scores
+from harness.runner.checked_scores import checked_scores
 from harness.types.task import Support, Task
 from harness_plugins._clusters import _draw
 from harness_plugins._names import NameEmbeddings
 from harness_plugins.fsnl import FSNL
 
 from ..bench.test_bench_fsnl import task_at_the_real_size
+from ..makers import unit_rows
 from ..plugins.tasks import JOINT, NAMES, classes, images, make_task
-from ..unit.makers import unit_rows
-from ..unit.towers import make_model, tokenizer
+from ..towers import make_model, tokenizer
 from .conftest import Cuda
 from .make_believe import make_believe
 
@@ -53,9 +53,9 @@ def made(name: str, **parameters: Any) -> Any:
 
 
 @cache
-def _tower(device: torch.device, kind: type[torch.Tensor]) -> TextTower:
+def _tower(device: torch.device, kind: type[torch.Tensor]) -> OpenClipTextTower:
     """The text tower on a device; the make-believe one has tensors of another type."""
-    return TextTower(make_model("unit-clip").to(device), tokenizer("unit-clip"), device)
+    return OpenClipTextTower(make_model("unit-clip").to(device), tokenizer("unit-clip"), device)
 
 
 def task_on(device: torch.device, views: int = 1, shots: int = 4) -> Task:
@@ -84,9 +84,9 @@ def answers(name: str, setting: dict[str, Any], device: torch.device, seed: int 
         method.fit(task)
         image = images(6, 30)[0][:, 0].to(device)
         try:
-            return method, ask_scores(method, name, image, JOINT)
+            return method, checked_scores(method, name, image, JOINT)
         except FixedVocabulary:
-            return method, ask_scores(method, name, image, task.vocabulary)
+            return method, checked_scores(method, name, image, task.vocabulary)
 
 
 @pytest.mark.parametrize(("name", "setting"), CASES)
@@ -178,9 +178,9 @@ def test_tf32_takes_no_saving_from_the_text_tower(cuda: Cuda, monkeypatch: pytes
         return lambda tower: [seen.append(torch.backends.cuda.matmul.allow_tf32), probe(tower)][1]
 
     for probe in ("_probe_cut", "_probe_tree"):
-        monkeypatch.setattr(TextTower, probe, spy(getattr(TextTower, probe)))
+        monkeypatch.setattr(OpenClipTextTower, probe, spy(getattr(OpenClipTextTower, probe)))
     devices.settle(cuda.device, "tf32")
-    tower = TextTower(make_model("unit-clip").to(cuda.device), tokenizer("unit-clip"), cuda.device)
+    tower = OpenClipTextTower(make_model("unit-clip").to(cuda.device), tokenizer("unit-clip"), cuda.device)
     assert seen == [False, False]
     assert tower.cuts_context
     assert tower.shares_beginnings

@@ -20,19 +20,19 @@ from harness.conformance.suite import run_check
 from harness.errors import UserError
 from harness.features.encode import Encoder
 from harness.features.store import FeatureStore, entries
-from harness.ledger import Ledger
 from harness.matching import agreement, crossover, match, native, sides
 from harness.matching.record import Matching
-from harness.progress import Silent
+from harness.progress import NullReporter
+from harness.results.store import ResultStore
 from harness.runner import evaluate as runner
 from harness.runner.plan import make_plan
-from harness.runner.reproduce import Here, reproduce
+from harness.runner.reproduce import LocalPaths, reproduce
 from harness.runner.request import MethodChoice, Outcome, Request
 from harness_plugins.zero_shot import ZeroShot
 
 from ..datasets.roots import make_root
+from ..features.test_encode import FakeModel, backbone
 from ..plugins.tasks import classes
-from ..unit.test_encode import FakeModel, backbone
 from .conftest import Cuda
 from .make_believe import make_believe
 
@@ -76,7 +76,7 @@ def test_every_method_runs_and_is_known_again(root: Path, cache: Path, tmp_path:
         assert one.method == other.method
         scores = [row.domains["Animals"]["oop_top1"].mean for row in (one, other)]
         assert abs(scores[0] - scores[1]) <= 0.2, one.method  # of twelve images two, which lie between two names
-    costs = [cell.cost for cell in Ledger(tmp_path / "there").cells() if cell.spec.device.startswith("cuda")]
+    costs = [cell.cost for cell in ResultStore(tmp_path / "there").cells() if cell.spec.device.startswith("cuda")]
     assert all(cost is not None and cost.peak_gpu_bytes for cost in costs)
     encoders = {entry.description.partition(" on ")[2] for entry in entries(cache / "features")}
     assert {f"cuda ({torch.cuda.get_device_name(0)})", "cpu"} <= encoders
@@ -140,7 +140,9 @@ def test_scored_images_are_sent_to_the_device_once(root: Path, cache: Path, tmp_
 
 def test_devices_by_number(root: Path, cache: Path, tmp_path: Path) -> None:
     with make_believe(devices=2) as believed:
-        assert make_plan(request_of(root, cache, tmp_path, "zero_shot", device="auto"), Silent()).device == "cuda:0"
+        assert (
+            make_plan(request_of(root, cache, tmp_path, "zero_shot", device="auto"), NullReporter()).device == "cuda:0"
+        )
         assert run(root, cache, tmp_path, "zero_shot", device="cuda:1").whole
         assert believed.current == 1
         with pytest.raises(UserError, match="'cuda:7'"):
@@ -150,14 +152,14 @@ def test_devices_by_number(root: Path, cache: Path, tmp_path: Path) -> None:
 def test_a_row_is_run_again_on_its_own_kind_of_device_or_another(
     root: Path, cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    here = Here(root, cache=cache)
+    here = LocalPaths(root, cache=cache)
     with make_believe():
         (row,) = run(root, cache, tmp_path, "coop").leaderboard.rows
-        again = reproduce(row, here, Silent(), lambda _: None)
+        again = reproduce(row, here, NullReporter(), lambda _: None)
         assert (again.settings, again.results) == ((), ())
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="no CUDA device"):
-            reproduce(row, here, Silent(), lambda _: None)
+            reproduce(row, here, NullReporter(), lambda _: None)
     words = ["--data", str(root), "--cache", str(cache), "--workers", "1", "--json"]
     assert execute(["reproduce", f"{tmp_path}#coop", "--device", "cpu", *words]) in (0, 3)
     (difference,) = json.loads(capfd.readouterr().out)["settings"]
@@ -258,7 +260,7 @@ def test_what_cells_processes_are_forked_from_never_began_cuda() -> None:
 import torch
 def began(*_): raise SystemExit("the fork server begins CUDA")
 torch._C._cuda_init = torch._C._cuda_getDeviceCount = torch.cuda._lazy_init = torch.cuda.is_available = began
-import harness.runner.pool, harness.runner.isolate, open_clip
+import harness.execution.pool, harness.execution.isolated, open_clip
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
-from harness.leaderboard.read import BOARD
-from harness.ledger import Ledger
+from harness.results.leaderboard_file import BOARD
+from harness.results.store import ResultStore
 from harness.runner.evaluate import evaluate
 from harness.runner.request import MethodChoice, Request
 
@@ -49,7 +49,7 @@ def main(data: Path, work: Path) -> None:
         os.kill(child, signal.SIGKILL)
         ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         for cell in (killed.out / "cells").glob("*/*.json"):
-            assert Ledger(killed.out).get(cell.stem) is not None, f"a half-written cell: {cell}"
+            assert ResultStore(killed.out).get(cell.stem) is not None, f"a half-written cell: {cell}"
     assert set(ended) <= {0, -signal.SIGKILL}, f"a run ended by itself: {ended}"
     assert ended.count(-signal.SIGKILL) >= KILLS // 4, "the kills came too late to test anything"
     assert evaluate(killed).whole

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 
 from harness.backbones import openclip
-from harness.leaderboard.read import read_board
 from harness.miniature import model as miniature
+from harness.results.leaderboard_file import read_board
 from harness.site.command import evaluate_command
 
 TEXT = {"context_length": 24, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from harness.leaderboard.predictions import digest, pack, unpack
-from harness.ledger import predictions_path
+from harness.results.predictions import digest, pack, unpack
+from harness.results.store import predictions_path
 from harness.types.cell import CLUSTERING, MIXED, POOL
 
 from .test_evaluate import DOMAINS, rows

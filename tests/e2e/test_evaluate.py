@@ -13,13 +13,13 @@ import pytest
 
 from harness.cli import console
 from harness.leaderboard.assemble import assemble
-from harness.leaderboard.read import read_board
 from harness.protocols import PROTOCOLS
+from harness.results.leaderboard_file import read_board
 from harness.types.cell import NAMING
 from harness.types.leaderboard import Leaderboard, json_schema
 
 from ..datasets.roots import FOLDERS, edit_split, make_root
-from ..unit.makers import make_cell
+from ..makers import make_cell
 from .conftest import start
 
 DOMAINS = {"Animals", "Insects_Spiders", "Ville d'été"}

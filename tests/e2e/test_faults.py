@@ -16,11 +16,11 @@ import pytest
 import torch
 from PIL import Image
 
-from harness import registry
 from harness.cli import doctor
 from harness.errors import FixedVocabulary
 from harness.hookspecs import hookimpl
 from harness.method import Method
+from harness.registry import entry_points
 
 from ..datasets.roots import edit_split, make_root
 
@@ -72,11 +72,11 @@ def hostile(monkeypatch):
 
     module.harness_register_methods = harness_register_methods
     monkeypatch.setitem(__import__("sys").modules, "hostile_plugin", module)
-    point = EntryPoint("hostile", "hostile_plugin", registry.GROUP)
-    source = registry.Source("hostile", "hostile_plugin", "hostile-dist", "1.0")
-    found = registry.installed()
-    monkeypatch.setattr(registry, "installed", lambda: [*found, (source, point)])
-    monkeypatch.setattr(registry, "code_digest", lambda source: "0" * 64)
+    point = EntryPoint("hostile", "hostile_plugin", entry_points.GROUP)
+    source = entry_points.Source("hostile", "hostile_plugin", "hostile-dist", "1.0")
+    found = entry_points.installed()
+    monkeypatch.setattr(entry_points, "installed", lambda: [*found, (source, point)])
+    monkeypatch.setattr(entry_points, "code_digest", lambda source: "0" * 64)
 
 
 def without_place(reason):
@@ -132,7 +132,7 @@ def test_a_hole_keeps_its_reason_when_a_later_run_leaves_it_out(evaluate, tmp_pa
 def test_a_row_that_failed_altogether_leaves_when_its_method_was_mended(evaluate, monkeypatch, tmp_path):
     only = ("--plugin", "hostile,fsnl", "--domain", "Animals", "--baseline", "none")
     evaluate(*only, "-p", "hostile.how=raise")
-    monkeypatch.setattr(registry, "code_digest", lambda source: "1" * 64)
+    monkeypatch.setattr(entry_points, "code_digest", lambda source: "1" * 64)
     evaluate(*only, "-p", "hostile.how=mended")
     found = json.loads((tmp_path / "results" / "leaderboard.json").read_text())["rows"]
     (row,) = [row for row in found if row["method"] == "hostile"]

@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from harness.errors import StorageError
-from harness.ledger import Ledger
+from harness.execution import fork_server
+from harness.results.store import ResultStore
 from harness.runner import evaluate as runner
-from harness.runner import fork_server
 from harness.types.leaderboard import Leaderboard
 
 from .conftest import start
@@ -59,9 +59,9 @@ def test_a_stopped_command_leaves_valid_files_and_no_process(world, cache, tmp_p
         assert process.returncode == 130
         assert err.rstrip().endswith("stopped; what was finished is kept, and the same command goes on from there")
         assert "Traceback" not in err
-    ledger = Ledger(tmp_path / "results")
+    store = ResultStore(tmp_path / "results")
     finished = [p.stem for p in (tmp_path / "results").glob("cells/*/*.json")]
-    assert all(ledger.get(key) for key in finished)
+    assert all(store.get(key) for key in finished)
 
 
 @pytest.mark.parametrize("words", [["plugins"], ["plugins", "--json"], ["leaderboard", "schema"]])
@@ -92,7 +92,7 @@ def test_closed_streams_are_no_fault(tmp_path):
 def test_streams_are_settled_whatever_the_caller_left_of_them():
     """What takes the number of a closed stream would be printed into; a log on a full disk costs words, no run."""
     script = (
-        "import os, sys; from harness.cli.stdout import settle; settle(); "
+        "import os, sys; from harness.cli.stdout import settle; configure_determinism(); "
         "print('told', file=sys.stderr, flush=True); print('result', flush=True); "
         "sys.exit(any(not os.get_inheritable(fd) for fd in range(3)) or os.dup(0) < 3)"
     )
@@ -160,12 +160,12 @@ def test_two_runs_that_end_together_lose_no_cell(evaluate, tmp_path, monkeypatch
     evaluate("--plugin", "fsnl", "--domain", "Animals", "--baseline", "none", "--seeds", "3", out=tmp_path / "other")
     write, written = runner.write_leaderboard, []
 
-    def meanwhile(ledger, leaderboard):
+    def meanwhile(store, leaderboard):
         if not written:  # another run stores its last cell, whose own leaderboard was written before this one
-            for cell in Ledger(tmp_path / "other").cells():
-                ledger.put(cell)
+            for cell in ResultStore(tmp_path / "other").cells():
+                store.put(cell)
         written.append(len(leaderboard.rows[0].seeds))
-        write(ledger, leaderboard)
+        write(store, leaderboard)
 
     monkeypatch.setattr(runner, "write_leaderboard", meanwhile)
     evaluate("--plugin", "fsnl", "--domain", "Animals", "--baseline", "none")

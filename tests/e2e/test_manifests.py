@@ -1,4 +1,4 @@
-"""Draws through the command line: exported, run again, taken over from somebody else, and refused."""
+"""FewShotDraws through the command line: exported, run again, taken over from somebody else, and refused."""
 
 from __future__ import annotations
 

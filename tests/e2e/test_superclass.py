@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from harness.leaderboard.predictions import unpack
-from harness.leaderboard.read import read_board
-from harness.ledger import predictions_path
+from harness.results.leaderboard_file import read_board
+from harness.results.predictions import unpack
+from harness.results.store import predictions_path
 
 from ..datasets.roots import edit_split, make_root
 from .test_evaluate import rows

@@ -10,18 +10,18 @@ import numpy as np
 
 from harness import protocols
 from harness.datasets.digests import DigestIndex
+from harness.datasets.domain import DomainData, read_domain
 from harness.datasets.layout import open_dataset
-from harness.leaderboard import costs
 from harness.leaderboard.assemble import assemble
-from harness.leaderboard.predictions import digest, pack
-from harness.ledger import Ledger
 from harness.metrics import judge
-from harness.runner.domain import DomainData, read_domain
+from harness.results import costs
+from harness.results.predictions import digest, pack
+from harness.results.store import ResultStore
 from harness.types.cell import Cell, Cost, Failure
 from harness.types.leaderboard import Leaderboard, Row
 
 from ..datasets.roots import make_root
-from ..unit.makers import make_spec
+from ..makers import make_spec
 
 PER_PART = {"train": 3, "val": 2, "test": 8}
 
@@ -74,29 +74,30 @@ def run(
     fail: Callable[[str, str, int], Failure | None] = lambda method, domain, seed: None,
 ) -> Leaderboard:
     """Fill a results folder the way ``evaluate`` does."""
-    ledger = Ledger(out)
-    ledger.prepare()
+    store = ResultStore(out)
+    store.prepare()
     cells = [
-        one(ledger, data, method, seed, fail)
-        for method in methods
-        for data in domains.values()
-        for seed in method.seeds
+        one(store, data, method, seed, fail) for method in methods for data in domains.values() for seed in method.seeds
     ]
     board = assemble(cells)
     (out / "leaderboard.json").write_text(board.text())
-    costs.write_costs(out, costs.costs(board.rows, ledger.get))
+    costs.write_costs(out, costs.costs(board.rows, store.get))
     return board
 
 
 def one(
-    ledger: Ledger, data: DomainData, method: Answering, seed: int, fail: Callable[[str, str, int], Failure | None]
+    store: ResultStore,
+    data: DomainData,
+    method: Answering,
+    seed: int,
+    fail: Callable[[str, str, int], Failure | None],
 ) -> Cell:
     manifest = None
     if method.shots:
         protocol = protocols.get("clean-v1")
         manifest = protocols.draw(protocol, data.oop["train"], data.oop["val"], method.shots, seed, data.digests)
-        ledger.put_manifest(manifest)
-    ledger.put_labels(data.sheet)
+        store.put_manifest(manifest)
+    store.put_labels(data.sheet)
     spec = make_spec(
         domain=data.name,
         seed=seed,
@@ -107,13 +108,13 @@ def one(
     )
     failure = fail(method.name, data.name, seed)
     if failure is not None:
-        return ledger.put(Cell(spec=spec, failure=failure))
+        return store.put(Cell(spec=spec, failure=failure))
     label = {side: scored.scored_labels() for side, scored in data.sheet.sides.items()}
     predicted = answers(data, method, seed)
     names = {side: len(scored.names) for side, scored in data.sheet.sides.items()}
     metrics, per_class = judge(predicted, label, names, predicted.get("reference"))
     content = pack(predicted)
-    return ledger.put(
+    return store.put(
         Cell(
             spec=spec,
             metrics=metrics,

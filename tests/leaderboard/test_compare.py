@@ -18,7 +18,7 @@ from harness.leaderboard.words import WORDS
 from harness.types.cell import METRICS
 from harness.types.leaderboard import Leaderboard
 
-from ..unit.makers import make_cell, sha
+from ..makers import make_cell, sha
 from .results import Lab
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,14 +14,14 @@ import pytest
 
 from harness.errors import StorageError
 from harness.leaderboard.assemble import assemble
-from harness.leaderboard.evidence import Evidence
-from harness.leaderboard.predictions import digest, pack
-from harness.ledger import Ledger, predictions_path
+from harness.results.artifacts import Artifacts
+from harness.results.predictions import digest, pack
+from harness.results.store import ResultStore, predictions_path
 from harness.runner.evaluate import write_leaderboard
 from harness.types.cell import Cell
 from harness.types.leaderboard import Leaderboard
 
-from ..unit.makers import make_cell
+from ..makers import make_cell
 from .results import Lab
 
 KILLS = 100
@@ -34,25 +34,25 @@ def cell(number: int, size: int = 4000) -> Cell:
     return made.model_copy(update={"predictions": digest(content), "answers": content})
 
 
-def check_whole(ledger: Ledger) -> list[Cell]:
+def check_whole(store: ResultStore) -> list[Cell]:
     """Every file that has a final name is whole, and every cell has its predictions."""
-    for path in ledger.root.glob("cells/*/*.json"):
-        assert ledger.get(path.stem) is not None, "a half-written cell"
-    evidence = Evidence(lambda name: (ledger.root / name).read_bytes())
-    cells = list(ledger.cells())
+    for path in store.root.glob("cells/*/*.json"):
+        assert store.get(path.stem) is not None, "a half-written cell"
+    artifacts = Artifacts(lambda name: (store.root / name).read_bytes())
+    cells = list(store.cells())
     for stored in cells:
-        assert len(evidence.predictions(str(stored.predictions))["oop"]) == 4000
-    if (board := ledger.root / "leaderboard.json").exists():
+        assert len(artifacts.predictions(str(stored.predictions))["oop"]) == 4000
+    if (board := store.root / "leaderboard.json").exists():
         Leaderboard.model_validate_json(board.read_bytes())
     return cells
 
 
 def write_for_ever(root: Path, start: int, begun: int) -> None:
-    ledger = Ledger(root)
+    store = ResultStore(root)
     os.write(begun, b".")
     number = start
     while True:
-        write_leaderboard(ledger, assemble([ledger.put(cell(number))]))
+        write_leaderboard(store, assemble([store.put(cell(number))]))
         number += 1
 
 
@@ -68,12 +68,12 @@ def forked(work, *arguments: object) -> int:  # type: ignore[no-untyped-def]
 
 def test_a_writer_that_is_killed_a_hundred_times_leaves_whole_files(tmp_path: Path) -> None:
     moment = random.Random(0)
-    ledger = Ledger(tmp_path)
-    ledger.prepare()
-    ledger.put(cell(10**6))  # what a writer imports is imported before the forks
+    store = ResultStore(tmp_path)
+    store.prepare()
+    store.put(cell(10**6))  # what a writer imports is imported before the forks
     before = time.perf_counter()
     for number in range(5):
-        write_leaderboard(ledger, assemble([ledger.put(cell(10**6 + number))]))
+        write_leaderboard(store, assemble([store.put(cell(10**6 + number))]))
     once = (time.perf_counter() - before) / 5  # on a busy machine everything takes longer
     seen: set[str] = set()
     for kill in range(KILLS):
@@ -88,7 +88,7 @@ def test_a_writer_that_is_killed_a_hundred_times_leaves_whole_files(tmp_path: Pa
         stored = {path.stem for path in tmp_path.glob("cells/*/*.json")}
         assert seen <= stored, "a stored cell is gone"
         seen = stored
-    cells = check_whole(ledger)
+    cells = check_whole(store)
     assert len(cells) == len(seen) > KILLS // 5, "the kills came too early to test anything"
     assert list(tmp_path.rglob(".tmp-*")), "no writer was killed while it wrote"
     for stored in cells:
@@ -97,18 +97,18 @@ def test_a_writer_that_is_killed_a_hundred_times_leaves_whole_files(tmp_path: Pa
 
 
 def write_some(root: Path, worker: int, cells: int) -> None:
-    ledger = Ledger(root)
+    store = ResultStore(root)
     for number in range(cells):
-        ledger.put(cell(number if number % 2 else 1000 * (worker + 1) + number))  # every other one all write alike
+        store.put(cell(number if number % 2 else 1000 * (worker + 1) + number))  # every other one all write alike
 
 
 def test_eight_writers_lose_nothing(tmp_path: Path) -> None:
-    Ledger(tmp_path).prepare()
+    ResultStore(tmp_path).prepare()
     children = [forked(write_some, tmp_path, worker, 50) for worker in range(8)]
     for child in children:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     wanted = set(range(1, 50, 2)) | {1000 * (w + 1) + n for w in range(8) for n in range(0, 50, 2)}
-    stored = check_whole(Ledger(tmp_path))
+    stored = check_whole(ResultStore(tmp_path))
     assert {c.spec.seed for c in stored} == wanted
     assert len(stored) == len(wanted) == 225
     assert not list(tmp_path.rglob(".tmp-*"))
@@ -119,10 +119,10 @@ def test_eight_writers_lose_nothing(tmp_path: Path) -> None:
 def test_a_full_or_read_only_disk_damages_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str, late: int
 ) -> None:
-    ledger = Ledger(tmp_path)
-    ledger.put(cell(1))
-    board = assemble(ledger.cells())
-    write_leaderboard(ledger, board)
+    store = ResultStore(tmp_path)
+    store.put(cell(1))
+    board = assemble(store.cells())
+    write_leaderboard(store, board)
     real, calls = os.fsync, iter(range(100))
 
     def fail(handle: int) -> None:
@@ -132,15 +132,15 @@ def test_a_full_or_read_only_disk_damages_nothing(
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(StorageError, match=words):
-        ledger.put(cell(2))
+        store.put(cell(2))
     with pytest.raises(StorageError, match=words):
-        write_leaderboard(ledger, assemble([cell(2)]))
+        write_leaderboard(store, assemble([cell(2)]))
     monkeypatch.undo()
-    assert [c.spec.seed for c in check_whole(ledger)] == [1]
+    assert [c.spec.seed for c in check_whole(store)] == [1]
     assert (tmp_path / "leaderboard.json").read_text() == board.text()
     assert (tmp_path / predictions_path(str(cell(2).predictions))).exists() == bool(late)
-    ledger.put(cell(2))
-    assert [c.spec.seed for c in sorted(check_whole(ledger), key=lambda c: c.spec.seed)] == [1, 2]
+    store.put(cell(2))
+    assert [c.spec.seed for c in sorted(check_whole(store), key=lambda c: c.spec.seed)] == [1, 2]
 
 
 @pytest.mark.parametrize("words", [("submit", "--out"), ("verify",)])
@@ -159,9 +159,9 @@ def test_commands_that_cannot_write_say_so(lab: Lab, harness, monkeypatch, words
 
 
 def test_predictions_that_were_damaged_are_written_again(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path)
-    ledger.put(cell(1))
+    store = ResultStore(tmp_path)
+    store.put(cell(1))
     path = tmp_path / predictions_path(str(cell(1).predictions))
     path.write_bytes(b"x" * path.stat().st_size)
-    ledger.put(cell(1))
-    check_whole(ledger)
+    store.put(cell(1))
+    check_whole(store)

@@ -10,12 +10,12 @@ import pytest
 
 from harness.leaderboard.assemble import assemble
 from harness.leaderboard.compare import between
-from harness.leaderboard.evidence import Evidence
 from harness.leaderboard.tables import percent, signed
 from harness.leaderboard.view import Sources, view
+from harness.results.artifacts import Artifacts
 from harness.types.leaderboard import Leaderboard
 
-from ..unit.makers import make_cell
+from ..makers import make_cell
 
 NINE = tuple("ABCDEFGHI")
 
@@ -31,7 +31,7 @@ def write(path: Path, *boards: Leaderboard) -> Path:
 
 def rank_of(*boards: Leaderboard) -> dict[str, tuple[int | None, str | None]]:
     rows = tuple(row for one in boards for row in one.rows)
-    (table,) = view(Sources(rows, (Evidence(lambda name: None),) * len(rows), {}, {}), "h_mean")
+    (table,) = view(Sources(rows, (Artifacts(lambda name: None),) * len(rows), {}, {}), "h_mean")
     return {made.row.method: (made.rank, made.aside) for made in table.rows}
 
 

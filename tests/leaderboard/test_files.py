@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 
 from harness.errors import DataError, UserError
 from harness.leaderboard.assemble import assemble
-from harness.leaderboard.evidence import open_row
-from harness.leaderboard.migrate import MIGRATIONS, migrate
-from harness.leaderboard.predictions import KEYS, WITH_NONE, pack, unpack
-from harness.leaderboard.read import parse_board, read_board
+from harness.results.artifacts import open_row
+from harness.results.leaderboard_file import parse_board, read_board
+from harness.results.migrate import MIGRATIONS, migrate
+from harness.results.predictions import KEYS, WITH_NONE, pack, unpack
 from harness.types.cell import Cell
 from harness.types.leaderboard import SCHEMA_VERSION, json_schema
 
-from ..unit.makers import cells as any_cells
-from ..unit.makers import few, make_cell
+from ..makers import cells as any_cells
+from ..makers import few, make_cell
 from .results import Lab
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from harness.method import build, parameters
-from harness.registry import load
+from harness.registry.entry_points import load
 from harness.types.leaderboard import Leaderboard, json_schema
 
 ROOT = Path(__file__).parents[2]

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from harness.leaderboard.compare import between, pair
-from harness.leaderboard.settings import by_setting, setting, told_apart
+from harness.leaderboard.titles import by_setting, setting, unique_titles
 from harness.leaderboard.view import Sources, view
 from harness.site.payload import payload
 from harness.types.cell import Cell
 from harness.types.leaderboard import Leaderboard
 
+from ..makers import make_preprocessing, sha
 from ..plots.boards import board, grid, write
 from ..plots.test_figures import words
 from ..site.test_page import Nothing
-from ..unit.makers import make_preprocessing, sha
 
 WEIGHTS = [{"backbone": {"pretrained": "last.safetensors", "weights_sha256": sha(name)}} for name in ("wa", "wb")]
 RULES = [
@@ -92,7 +92,7 @@ def test_on_the_page_they_are_told_apart_and_ranked_apart(both: Leaderboard) -> 
 def test_only_where_names_collide_a_hash_tells_apart() -> None:
     def names(*changes: dict[str, Any]) -> set[tuple[str, ...]]:
         rows = board([cell for change in changes for cell in cells(change)]).rows
-        return set(told_apart(map(setting, rows)).values())
+        return set(unique_titles(map(setting, rows)).values())
 
     alone = ("few", "beyond-mini", "beyond-mini/beyond-mini")
     assert names(RULES[0]) == {alone}

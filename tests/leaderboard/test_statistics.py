@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 from harness.leaderboard import resampling
-from harness.leaderboard.bootstrap import MEAN, Bootstrap, Draws
-from harness.leaderboard.evidence import Evidence, open_file
-from harness.leaderboard.predictions import pack
+from harness.leaderboard.bootstrap import MEAN, Bootstrap, BootstrapDraws
 from harness.leaderboard.resampling import REPLICATES
 from harness.leaderboard.statistics import interval, other_images, paired_tests, ranks
-from harness.ledger import labels_path, predictions_path
 from harness.metrics import worst_decile
+from harness.results.artifacts import Artifacts, open_file
+from harness.results.predictions import pack
+from harness.results.store import labels_path, predictions_path
 from harness.types.cell import Failure
 from harness.types.labels import LabelSheet, ScoredSide
 from harness.types.leaderboard import Row
 
-from ..unit.makers import make_cell, sha
+from ..makers import make_cell, sha
 from .results import Answering, Lab, run
 
 
@@ -33,8 +33,8 @@ class Made:
 
     def row(self, name: str, oop: np.ndarray, ip: np.ndarray | None = None) -> Row:
         from harness.leaderboard.assemble import assemble
-        from harness.leaderboard.predictions import digest
         from harness.metrics import judge
+        from harness.results.predictions import digest
 
         sides = {"oop": oop, **({"ip": ip} if ip is not None else {})}
         sheet = LabelSheet(
@@ -65,7 +65,7 @@ class Made:
         )
 
     def bootstrap(self, metric: str, *rows: Row) -> Bootstrap:
-        return Draws(rows, [Evidence(self.files.get)] * len(rows), [metric]).of(metric)
+        return BootstrapDraws(rows, [Artifacts(self.files.get)] * len(rows), [metric]).of(metric)
 
 
 def right(share: float, n: int, seeds: int = 1, start: int = 0) -> np.ndarray:
@@ -257,8 +257,8 @@ def test_ranks_are_what_a_plain_count_of_better_rows_gives() -> None:
     "metric", ["oop_top1", "oop_worst_decile", "h_mean", "ip_retention", "joint_oop_top1", "joint_h_mean", "joint_top1"]
 )
 def test_every_figure_lies_within_its_interval(shared_lab: Lab, metric: str) -> None:
-    board, evidence = open_file(shared_lab.out)
-    draws = Draws(board.rows, [evidence] * len(board.rows), [metric]).of(metric)
+    board, artifacts = open_file(shared_lab.out)
+    draws = BootstrapDraws(board.rows, [artifacts] * len(board.rows), [metric]).of(metric)
     assert draws.lacking == {}
     for row in board.rows:
         for place, stats in {**row.domains, MEAN: row.mean}.items():
@@ -272,13 +272,13 @@ def test_every_figure_lies_within_its_interval(shared_lab: Lab, metric: str) -> 
 def test_a_row_with_a_hole_has_no_interval_of_its_mean(tmp_path: Path, shared_lab: Lab) -> None:
     broken = Failure(kind="error", reason="it broke")
     run(tmp_path, shared_lab.domains, fail=lambda m, d, s: broken if (m, d, s) == ("fsnl", "Animals", 3) else None)
-    board, evidence = open_file(tmp_path)
-    draws = Draws(board.rows, [evidence] * 2, ["oop_top1"]).of("oop_top1")
+    board, artifacts = open_file(tmp_path)
+    draws = BootstrapDraws(board.rows, [artifacts] * 2, ["oop_top1"]).of("oop_top1")
     row = next(r for r in board.rows if r.method == "fsnl")
     assert draws.of(row, MEAN) is None
     whole, evidence_of_whole = open_file(shared_lab.out)
     (same,) = (r for r in whole.rows if r.method == "fsnl")
-    before = Draws(whole.rows, [evidence_of_whole] * len(whole.rows), ["oop_top1"]).of("oop_top1")
+    before = BootstrapDraws(whole.rows, [evidence_of_whole] * len(whole.rows), ["oop_top1"]).of("oop_top1")
     for domain, unchanged in (("Insects_Spiders", True), ("Animals", False)):
         found, wanted = draws.of(row, domain), before.of(same, domain)
         assert found is not None
@@ -289,10 +289,10 @@ def test_a_row_with_a_hole_has_no_interval_of_its_mean(tmp_path: Path, shared_la
 
 def test_a_fixed_vocabulary_has_its_oop_interval(tmp_path: Path, shared_lab: Lab) -> None:
     run(tmp_path, shared_lab.domains, [Answering("linear_probe", 0.6, only_oop=True), Answering("fsnl", 0.8)])
-    board, evidence = open_file(tmp_path)
+    board, artifacts = open_file(tmp_path)
     row = next(r for r in board.rows if r.method == "linear_probe")
-    assert Draws(board.rows, [evidence] * 2, ["oop_top1"]).of("oop_top1").of(row, MEAN) is not None
-    draws = Draws(board.rows, [evidence] * 2, ["h_mean"]).of("h_mean")
+    assert BootstrapDraws(board.rows, [artifacts] * 2, ["oop_top1"]).of("oop_top1").of(row, MEAN) is not None
+    draws = BootstrapDraws(board.rows, [artifacts] * 2, ["h_mean"]).of("h_mean")
     assert draws.of(row, MEAN) is None
     assert ranks(board.rows, draws)[board.rows.index(row)] is None
 

@@ -9,7 +9,7 @@ from harness.leaderboard.assemble import assemble
 from harness.types.cell import METRICS, Cell, Failure
 from harness.types.leaderboard import Leaderboard, Row
 
-from ..unit.makers import make_spec
+from ..makers import make_spec
 
 DOMAINS = ("Animals", "Food", "Plants_Fugi")
 

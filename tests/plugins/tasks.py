@@ -15,8 +15,8 @@ from harness.prompts import Template
 from harness.types.task import Support, Task
 from harness.types.vocabulary import Vocabulary
 
-from ..unit.makers import unit_rows
-from ..unit.towers import make_tower
+from ..makers import unit_rows
+from ..towers import make_tower
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 SIZE = 24

@@ -12,12 +12,12 @@ import torch.nn.functional as F
 
 from harness.errors import FixedVocabulary
 from harness.method import build, parameters
-from harness.runner.scoring import predict, reference
+from harness.runner.predict import predict, reference
 from harness.types.features import Features
 from harness.types.task import Support
 from harness.types.vocabulary import Vocabulary
 
-from ..unit.makers import unit_rows
+from ..makers import unit_rows
 from .tasks import (
     HINT,
     IP,
@@ -172,8 +172,8 @@ def test_no_file_is_above_200_lines():
 
 
 def test_the_table_in_the_readme_is_what_the_plugins_say():
-    from harness.catalogue import describe
-    from harness.registry import Source
+    from harness.registry.entry_points import Source
+    from harness.registry.listing import describe
 
     offered = [describe(Source(name, f"harness_plugins.{name}", "", "")) for name in METHODS]
     rows = [f"| `{d[0].plugin}` | {d[0].needs} | {d[0].summary} |" for d in offered]

@@ -22,7 +22,7 @@ from harness_plugins._vocabulary import move_within
 from harness_plugins.gda import GDA
 from harness_plugins.taskres import TaskRes
 
-from ..unit.makers import unit_rows
+from ..makers import unit_rows
 from .tasks import HINT, IP, JOINT, NAMES, OOP_VOCABULARY, SIZE, images, make_task, quick, tower
 
 

@@ -13,7 +13,7 @@ from harness.types.task import Support
 from harness_plugins._layers import uniform
 from harness_plugins._training import Trained
 
-from ..unit.makers import unit_rows
+from ..makers import unit_rows
 from .tasks import make_task
 
 

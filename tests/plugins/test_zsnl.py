@@ -27,7 +27,7 @@ from harness_plugins._vocabulary import move_within
 from harness_plugins._ward import ward
 from harness_plugins._wordings import shared_words, wordings
 
-from ..unit.makers import unit_rows
+from ..makers import unit_rows
 from .tasks import HINT, NAMES, OOP_VOCABULARY, SIZE, classes, images, make_task, quick, tower
 
 METHODS = ("cluster_vote", "kmeans_naming", "transclip", "zsnl")
@@ -244,7 +244,7 @@ def test_a_perfect_clustering_with_shuffled_ids_has_the_same_evidence():
     text = tower().encode([make_task().template.fill(name, HINT) for name in NAMES])
     turn = torch.tensor([3, 0, 4, 1, 2])
     found, turned = (matched(image, each[None], 5, text[None], 20.0) for each in (label, turn[label]))
-    assert torch.equal(found.evidence, turned.evidence)
+    assert torch.equal(found.artifacts, turned.artifacts)
     assert found.name.tolist() == list(range(5))
     assert turned.name[turn].tolist() == list(range(5))
     assert found.margin == pytest.approx(turned.margin)
@@ -256,8 +256,8 @@ def test_evidence_of_clusters_that_have_nothing_to_do_with_names_is_even():
     text = tower().encode([make_task().template.fill(name, HINT) for name in NAMES])
     mixed = label[torch.randperm(len(label), generator=torch.Generator().manual_seed(1))]
     real, none = (matched(image, each[None], 5, text[None], 20.0) for each in (label, mixed))
-    assert real.evidence.max(dim=1).values.min() > none.evidence.max(dim=1).values.max()
-    assert none.evidence.max(dim=1).values.max() < 0.35  # one in five, and a vote
+    assert real.artifacts.max(dim=1).values.min() > none.artifacts.max(dim=1).values.max()
+    assert none.artifacts.max(dim=1).values.max() < 0.35  # one in five, and a vote
     assert none.margin < 1.2 < real.margin
 
 
@@ -279,8 +279,8 @@ def test_the_matching_is_its_formula():
             rows, columns = linear_sum_assignment(cosine, maximize=True)
             voted[i, j, rows, columns], name[i, j, rows], total[i, j] = 1, columns, cosine[rows, columns].sum()
     likely = (part / part.sum(axis=3, keepdims=True) + 0.1 * voted).mean(axis=0)
-    evidence = np.mean([of[each] for of, each in zip(likely, cluster.numpy(), strict=True)], axis=0)
-    np.testing.assert_allclose(found.evidence, evidence / evidence.sum(axis=1, keepdims=True), rtol=1e-4)
+    artifacts = np.mean([of[each] for of, each in zip(likely, cluster.numpy(), strict=True)], axis=0)
+    np.testing.assert_allclose(found.artifacts, artifacts / artifacts.sum(axis=1, keepdims=True), rtol=1e-4)
     assert found.best == total.sum(axis=0).argmax() == 2
     assert found.name.tolist() == name[0, found.best].tolist()
     assert found.agreement == pytest.approx((name[1] == name[0]).mean())
@@ -293,11 +293,11 @@ def test_names_come_from_the_evidence_or_from_optimal_transport(transport):
     cluster = torch.from_numpy(np.random.default_rng(0).integers(0, 4, (3, 30)))
     found, named = (matched(pool, cluster, 4, texts, 20.0), named_by_shares(pool, cluster, 4, texts, 20.0, transport))
     own, mean = cluster[found.best], (texts[0] + texts[1]) / 2
-    share = balanced(pool, 20.0 * pool @ (mean / mean.norm(dim=1, keepdim=True)).T) if transport else found.evidence
+    share = balanced(pool, 20.0 * pool @ (mean / mean.norm(dim=1, keepdim=True)).T) if transport else found.artifacts
     assert torch.equal(named.name, share.argmax(dim=1))
     np.testing.assert_allclose(named.confidence, share.max(dim=1).values, rtol=1e-5)
     assert torch.equal(named.matched, found.name[own])
-    of_cluster = [int(found.evidence[own == c].sum(dim=0).argmax()) for c in range(4)]
+    of_cluster = [int(found.artifacts[own == c].sum(dim=0).argmax()) for c in range(4)]
     assert torch.equal(named.found.cluster, named.name if transport else own)
     assert named.found.name.tolist() == (list(range(5)) if transport else of_cluster)
     assert (named.told["sizes"], named.told["matching"]) == (own.bincount(minlength=4).tolist(), found.name.tolist())

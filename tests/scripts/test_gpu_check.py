@@ -16,11 +16,11 @@ import pytest
 import torch
 
 from harness.cli.main import execute
-from harness.features.encode import Source
+from harness.features.encode import ImageSource
 
 from ..datasets.roots import make_root
 from ..device.make_believe import make_believe
-from ..unit.test_encode import backbone
+from ..features.test_encode import backbone
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
@@ -363,7 +363,7 @@ def test_every_made_up_photograph_is_an_image_of_its_own(package: None, tmp_path
     from gpu_check import encoding
     from harness.datasets.images import load_image
 
-    sources: list[Source] = encoding.write_images(tmp_path, encoding.DISTINCT + 2)
+    sources: list[ImageSource] = encoding.write_images(tmp_path, encoding.DISTINCT + 2)
     assert len({source.sha256 for source in sources}) == len(sources)
     first, again = (load_image(sources[i].file) for i in (0, encoding.DISTINCT))
     assert first.size == encoding.SIZE

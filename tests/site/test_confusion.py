@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.leaderboard.evidence import open_file
+from harness.results.artifacts import open_file
 from harness.site import classes
 from harness.site.build import build
 from harness.site.confusion import JOINT, confusions
@@ -43,9 +43,9 @@ def show(browser: Browser, page: Path, lab: Lab) -> None:
 
 def matrix(lab: Lab) -> tuple[list[str], Any]:
     """Names in alphabetical order, and how often each was named what."""
-    row, (_, evidence) = lab.row("fsnl"), open_file(lab.out)
-    names = evidence.sheet(row.data[DOMAIN].fingerprint).sides["oop"].names
-    counts = confusions(row, evidence, DOMAIN)["oop"]
+    row, (_, artifacts) = lab.row("fsnl"), open_file(lab.out)
+    names = artifacts.sheet(row.data[DOMAIN].fingerprint).sides["oop"].names
+    counts = confusions(row, artifacts, DOMAIN)["oop"]
     order = sorted(range(len(names)), key=lambda i: names[i])
     return [names[i] for i in order], counts[np.ix_(order, order)]
 
@@ -80,10 +80,10 @@ def show_all_names(browser: Browser, page: Path, lab: Lab) -> None:
 
 def test_all_names_show_what_is_taken_for_a_name_of_the_other_side(browser: Browser, pictured: Path, lab: Lab) -> None:
     show_all_names(browser, pictured, lab)
-    row, (_, evidence) = lab.row("fsnl"), open_file(lab.out)
-    sides = evidence.sheet(row.data[DOMAIN].fingerprint).sides
+    row, (_, artifacts) = lab.row("fsnl"), open_file(lab.out)
+    sides = artifacts.sheet(row.data[DOMAIN].fingerprint).sides
     names = [f"{name} ({side.upper()})" for side in ("oop", "ip") for name in sides[side].names]
-    counts, k = confusions(row, evidence, DOMAIN)[JOINT], len(sides["oop"].names)
+    counts, k = confusions(row, artifacts, DOMAIN)[JOINT], len(sides["oop"].names)
     crossed = [
         f"{part[0].sum()} of {part[1].sum()} (" for part in ((counts[:k, k:], counts[:k]), (counts[k:, :k], counts[k:]))
     ]

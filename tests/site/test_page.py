@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harness.cli.main import execute
-from harness.leaderboard.costs import Costs, RowCost, write_costs
-from harness.leaderboard.evidence import Lacking
-from harness.leaderboard.marks import write_marks
 from harness.leaderboard.view import Sources
+from harness.results.artifacts import MissingArtifact
+from harness.results.costs import Costs, RowCost, write_costs
+from harness.results.verification_marks import write_marks
 from harness.site import classes, thumbnails
 from harness.site.build import build
 from harness.site.command import evaluate_command
@@ -36,8 +36,8 @@ from harness.site.thumbnails import Thumbnails
 from harness.types.labels import ScoredSide
 
 from ..leaderboard.results import Lab
+from ..makers import few, words
 from ..plots.boards import board, grid, study, write
-from ..unit.makers import few, words
 
 
 class Elements(HTMLParser):
@@ -72,10 +72,10 @@ def content(**changes: Any) -> Payload:
 
 
 class Nothing:
-    """Evidence of a row whose labels and predictions were not kept."""
+    """Artifacts of a row whose labels and predictions were not kept."""
 
     def sheet(self, *_: object) -> Any:
-        raise Lacking("none")
+        raise MissingArtifact("none")
 
     labels = predictions = sheet
 

@@ -11,12 +11,12 @@ from typing import Any
 import psutil
 import pytest
 
-from harness.ledger import Ledger
-from harness.shared_state import changes, snapshot
+from harness.execution.global_state import changes, snapshot
+from harness.results.store import ResultStore
 from harness.types.cell import Failure
 
 from ..e2e.conftest import start
-from ..unit.makers import make_cell
+from ..makers import make_cell
 
 ISOLATED = {
     "raises": "raises raised ValueError: the moon is in the wrong place",
@@ -180,11 +180,11 @@ def test_what_methods_print_is_not_in_the_document(zoo, world, cache, tmp_path, 
 
 
 def test_a_cell_that_succeeds_takes_its_old_log_away(tmp_path):
-    ledger = Ledger(tmp_path)
-    bad = ledger.put(make_cell(failure=Failure(kind="error", reason="x")))
-    path = ledger.put_log(bad.spec.key, b"words")
+    store = ResultStore(tmp_path)
+    bad = store.put(make_cell(failure=Failure(kind="error", reason="x")))
+    path = store.put_log(bad.spec.key, b"words")
     assert path.read_bytes() == b"words"
-    ledger.put(make_cell())
+    store.put(make_cell())
     assert not path.exists()
 
 

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from harness import plugin_code, registry
 from harness.method import CONTRACT
-from harness.plugin_memory import recall
+from harness.registry import entry_points, fingerprint
+from harness.registry.failures import recall
 
 from .conftest import ANIMALS
 from .installed import install
@@ -120,14 +120,14 @@ def test_a_failure_is_forgotten_when_the_plugin_is_mended_or_works(site, harness
     del sys.modules["odd"]
     assert harness("plugins", "--strict").code == 1
     install(site, "odd", METHOD)
-    plugin_code.code_digest.cache_clear()
+    fingerprint.code_digest.cache_clear()
     assert harness("plugins", "--json").json["broken"] == []
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"a": 1}', '{"a": ["x"]}'])
 def test_a_damaged_memory_is_no_memory(tmp_path, content):
     (tmp_path / "plugins.json").write_text(content)
-    assert recall([source for source, _ in registry.installed()], tmp_path) == []
+    assert recall([source for source, _ in entry_points.installed()], tmp_path) == []
 
 
 @pytest.mark.parametrize("one_name", [True, False])

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 import torch
 
-from harness import registry
 from harness.errors import MethodError
 from harness.features.encode import one_thread_per_operation
-from harness.leaderboard.predictions import unpack
 from harness.method import Method
 from harness.prompts import Template
-from harness.runner.cell import pose, run_cell
+from harness.registry import entry_points
+from harness.results.predictions import unpack
+from harness.runner.cell import build_task, run_cell
+from harness.runner.feature_provider import FeatureProvider
 from harness.runner.plan import Job, Plan, make_plan
 from harness.runner.request import MethodChoice, Request
-from harness.runner.workbench import Workbench
 from harness.types.features import Features
 from harness.types.task import Needs, Support, Task
 from harness.types.vocabulary import Vocabulary
@@ -41,16 +41,16 @@ class Quiet:
     """No progress; a plugin that another test broke is not the business of these."""
 
     def stage(self, name: str, total: int, unit: str) -> Any:
-        from harness.progress import Silent
+        from harness.progress import NullReporter
 
-        return Silent().stage(name, total, unit)
+        return NullReporter().stage(name, total, unit)
 
     def note(self, text: str) -> None:
         return None
 
 
-def bench(made: Plan) -> Workbench:
-    return Workbench(made.resolved, made.device, made.domains, made.cache, 1)
+def bench(made: Plan) -> FeatureProvider:
+    return FeatureProvider(made.resolved, made.device, made.domains, made.cache, 1)
 
 
 def job_names(made: Plan) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ def test_a_task_holds_what_was_declared_and_the_rest_raises(world, cache, declar
 
         def scores(self, image: torch.Tensor, vocabulary: Vocabulary) -> Any: ...
 
-    task, _ = pose(job.spec, job.manifest, Wanting(), Template(), bench(made))
+    task, _ = build_task(job.spec, job.manifest, Wanting(), Template(), bench(made))
     readable = {"support": {"support", "captions"} & set(declared), "validation": {"validation"} & set(declared)}
     for field, allowed in readable.items():
         if allowed:
@@ -117,7 +117,7 @@ def test_nothing_of_the_scored_images_hangs_on_a_task(world, cache):
     made = plan(world, cache, "fsnl")
     job, place = made.jobs[0], bench(made)
     scored = place.scored("Animals")
-    task, _ = pose(job.spec, job.manifest, job.method, Template(), place)
+    task, _ = build_task(job.spec, job.manifest, job.method, Template(), place)
     parts = reachable(task)
     assert not [part for part in parts if isinstance(part, Features | Path)]
     tensors = [part for part in parts if isinstance(part, torch.Tensor)]
@@ -132,7 +132,7 @@ def test_nothing_of_the_scored_images_hangs_on_a_task(world, cache):
 def test_a_drawn_image_that_cannot_be_read_takes_its_label_and_caption_along(world, cache, monkeypatch):
     made = plan(world, cache, "fsnl")
     job, place = made.jobs[0], bench(made)
-    whole, _ = pose(job.spec, job.manifest, job.method, Template(), place)
+    whole, _ = build_task(job.spec, job.manifest, job.method, Template(), place)
     original = place.encoder.features
 
     def without_the_first(*arguments: Any) -> tuple[torch.Tensor, list[int]]:
@@ -140,7 +140,7 @@ def test_a_drawn_image_that_cannot_be_read_takes_its_label_and_caption_along(wor
         return image[1:], readable[1:]
 
     monkeypatch.setattr(place.encoder, "features", without_the_first)
-    rest, lost = pose(job.spec, job.manifest, job.method, Template(), place)
+    rest, lost = build_task(job.spec, job.manifest, job.method, Template(), place)
     assert torch.equal(rest.support.image, whole.support.image[1:])
     assert torch.equal(rest.support.label, whole.support.label[1:])
     assert rest.support.captions == whole.support.captions[1:]
@@ -219,17 +219,17 @@ def test_in_the_joint_vocabulary_nothing_tells_the_side_of_an_image(world, cache
 # -- hidden labels -----------------------------------------------------------------------------------------------------
 
 
-def run(job: Job, place: Workbench) -> Any:
+def run(job: Job, place: FeatureProvider) -> Any:
     with one_thread_per_operation(place.device):
         return run_cell(job, Template(), place)
 
 
 def exchanged(
-    original: Callable[[Workbench, str], dict[str, Features]],
-) -> Callable[[Workbench, str], dict[str, Features]]:
-    """``Workbench.scored`` with other labels on the same images."""
+    original: Callable[[FeatureProvider, str], dict[str, Features]],
+) -> Callable[[FeatureProvider, str], dict[str, Features]]:
+    """``FeatureProvider.scored`` with other labels on the same images."""
 
-    def scored(self: Workbench, domain: str) -> dict[str, Features]:
+    def scored(self: FeatureProvider, domain: str) -> dict[str, Features]:
         found = {}
         for side, features in original(self, domain).items():
             order = torch.randperm(len(features.label), generator=torch.Generator().manual_seed(1))
@@ -239,12 +239,12 @@ def exchanged(
     return scored
 
 
-@pytest.mark.parametrize("method", sorted(registry.load().methods))
+@pytest.mark.parametrize("method", sorted(entry_points.load().methods))
 def test_predictions_do_not_depend_on_hidden_labels(world, cache, monkeypatch, method):
     made = plan(world, cache, method)
     (job,) = made.jobs
     true = run(job, bench(made))
-    monkeypatch.setattr(Workbench, "scored", exchanged(Workbench.scored))
+    monkeypatch.setattr(FeatureProvider, "scored", exchanged(FeatureProvider.scored))
     false = run(job, bench(made))
     assert true.failure is None
     assert true.predictions == false.predictions

@@ -13,15 +13,16 @@ from pathlib import Path
 import pytest
 from safetensors.torch import save_file
 
-from harness import hookspecs, plugin_code, registry
+from harness import hookspecs
 from harness.backbones import openclip
-from harness.leaderboard.read import read_board
-from harness.plugin_source import HOOKS, KINDS
+from harness.registry import entry_points, fingerprint
+from harness.registry.source import HOOKS, KINDS
+from harness.results.leaderboard_file import read_board
 from harness.runner.observers import Observers
 from harness.site.command import evaluate_command
 
 from ..e2e.test_backbones import CLIP
-from ..unit.makers import make_cell
+from ..makers import make_cell
 from .installed import install
 
 HEAD = "from harness.hookspecs import hookimpl\n"
@@ -119,7 +120,7 @@ def test_an_edited_method_is_another_method(zoo, evaluate):
     before = evaluate("--plugin", "tame", "--baseline", "none").json["rows"][0]["method_record"]["code"]
     file = zoo / "animals.py"
     file.write_text(file.read_text() + "\n# edited\n")
-    plugin_code.code_digest.cache_clear()
+    fingerprint.code_digest.cache_clear()
     answer = evaluate("--plugin", "tame", "--baseline", "none")
     assert "running cells: 1 cell\n" in answer.err
     assert answer.json["rows"][0]["method_record"]["code"] != before
@@ -157,7 +158,7 @@ def test_a_method_with_an_upgraded_requirement_is_another_method(zoo, evaluate):
     assert {"harness", "torch", "open_clip_torch", "numpy", "scipy", "scikit-learn"} <= set(row["versions"])
     (zoo / "zoo_words-0.1.dist-info").rename(zoo / "zoo_words-0.2.dist-info")
     (zoo / "zoo_words-0.2.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: zoo-words\nVersion: 0.2\n")
-    plugin_code.versions.cache_clear()
+    fingerprint.versions.cache_clear()
     answer = evaluate("--plugin", "tame,zero_shot")
     assert "running cells: 2 cells" in answer.err
     rows = {row["method"]: row["versions"] for row in answer.json["rows"]}
@@ -211,7 +212,7 @@ def test_observers_are_called_in_turn_until_they_fail():
         calls.append("exits")
         raise SystemExit(1)
 
-    source = registry.Source("a", "a", "acme", "1")
+    source = entry_points.Origin("a", "a", "acme", "1")
     observers = Observers([(source, exits), (source, lambda cell: calls.append(cell))], Notes())
     cell = make_cell()
     observers.finished(cell)
@@ -245,16 +246,16 @@ def test_the_draws_of_a_plugins_protocol_are_verified_by_its_rule(site, evaluate
     assert known.code == 0
     assert {(row["status"], *row["notes"]) for row in known.json} == {("verified",)}
     # The same edition, but other draws: as if they had been chosen by hand.
-    rule = registry.find_protocol("firsts")
+    rule = entry_points.find_protocol("firsts")
     lasts = type("Lasts", (type(rule[0]),), {"pick": lambda *_: {"train": [], "val": []}})()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "find_protocol", lambda name: (lasts, rule[1]))
+        patch.setattr(entry_points, "find_protocol", lambda name: (lasts, rule[1]))
         refused = harness(*words)
     (problem,) = [text for row in refused.json for text in row["problems"]]
     assert problem == "Animals, seed 1: the manifest is not what firsts draws from the data"
     # Another edition of the plugin cannot tell.
     (site / "firsts.py").write_text(PROTOCOL.replace("items[:count]", "items[-count:]"))
-    plugin_code.code_digest.cache_clear()
+    fingerprint.code_digest.cache_clear()
     edited = harness(*words)
     assert edited.code == 0
     assert {row["notes"][0].partition(":")[0] for row in edited.json} == {
@@ -293,7 +294,7 @@ def test_a_plugin_of_protocols_is_imported_only_when_it_is_wanted(site, evaluate
 )
 def test_a_protocol_that_cannot_be_used_is_a_broken_plugin(site, change, reason):
     install(site, "firsts", PROTOCOL.replace(*change))
-    (culprit,) = registry.load().broken
+    (culprit,) = entry_points.load().broken
     assert reason in str(culprit)
 
 
@@ -394,7 +395,7 @@ def test_weights_that_cannot_be_had_are_a_sentence(site, evaluate, tmp_path, mon
 )
 def test_a_backbone_that_cannot_be_used_is_a_broken_plugin(site, change, reason):
     install(site, "towers", BACKBONE.replace(*change))
-    (culprit,) = registry.load().broken
+    (culprit,) = entry_points.load().broken
     assert reason in str(culprit)
 
 

@@ -1,0 +1,111 @@
+"""What the words of options mean: methods with their parameters, protocols, and lists."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from harness.errors import UserError
+from harness.parameters import Text
+from harness.protocols import Protocol
+from harness.runner.request import MethodChoice
+
+ALL = "all"
+"""Instead of a method's name: all that are installed."""
+
+MOST = 10_000
+"""Numbers of a range such as 1-3: more are a slip."""
+
+
+def methods(
+    plugin: Sequence[str] | None, preset: str | None, param: Sequence[str], baseline: str | None, protocol: str
+) -> tuple[MethodChoice, ...]:
+    """The methods to run, the baseline among them, with their parameters.
+
+    Raises:
+        UserError: no method is named, or a parameter has no value or no method.
+    """
+    from harness.registry import entry_points
+
+    rule = rule_of(protocol)
+    names = list(rule.methods) if plugin is None else split(plugin)
+    if ALL in names:
+        names = sorted({*entry_points.load().methods, *names} - {ALL})
+    if not names:
+        raise UserError("--plugin names no method", "for example --plugin fsnl")
+    values: dict[str, dict[str, Text]] = {name: {} for name in names}
+    for text in param:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--param {text} has no value", "write it as name=value, for example -p lr=0.002")
+        method, dot, rest = key.partition(".")
+        if dot and method not in values:
+            raise UserError(
+                f"--param {text} is for {method!r}, which is not evaluated", f"evaluated: {', '.join(names)}"
+            )
+        for name in [method] if dot else names:
+            values[name][rest if dot else key] = Text(value)
+    choices = [MethodChoice(name, preset, values[name]) for name in names]
+    beside = rule.baseline or "none" if baseline is None else baseline
+    if beside not in ("none", *names):
+        choices.insert(0, MethodChoice(beside))
+    return tuple(choices)
+
+
+def settings(text: str | None) -> str | dict[str, Any] | None:
+    """What ``--preprocessing`` means: a published tag, or settings as ``name=value`` with commas between them.
+
+    Raises:
+        UserError: it is empty, or a setting has no value, or two.
+    """
+    if text is None or (text and "=" not in text):
+        return text
+    found: dict[str, Any] = {}
+    for part in re.split(r",(?![^\[]*\])", text):  # not at the commas of a list
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise UserError(f"--preprocessing {part} has no value", "write it as mean=0.5,std=0.5,resize_mode=squash")
+        name = name.strip()
+        if name in found:
+            raise UserError(f"--preprocessing says {name} twice", "give each setting once")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value.strip()
+    return found
+
+
+def rule_of(name: str) -> Protocol | type[Protocol]:
+    """The protocol, also a plugin's; where there is none (draws from elsewhere, or a slip) what all have in common."""
+    from harness.registry import entry_points
+
+    found = entry_points.find_protocol(name)
+    return found[0] if found else Protocol
+
+
+def split(values: Sequence[str] | None) -> list[str]:
+    """The words of an option's values: each may be a list with commas, and a word counts once."""
+    words = (word.strip() for value in values or () for word in value.split(","))
+    return list(dict.fromkeys(filter(None, words)))
+
+
+def numbers(option: str, values: Sequence[str]) -> tuple[int, ...]:
+    """The numbers of an option's values, which are lists such as 1,2,4 or 1-3.
+
+    Raises:
+        UserError: it is none.
+    """
+    found: list[int] = []
+    for part in split(values):
+        match = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", part)
+        if match is None:
+            raise UserError(f"{option} {part!r} is no list of numbers", f"for example {option} 1,2,4 or {option} 1-3")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not first <= last < first + MOST:
+            raise UserError(f"{option} {part} is no range of 1 to {MOST:,} numbers", f"for example {option} 1-3")
+        found += range(first, last + 1)
+    if not found:
+        raise UserError(f"{option} is empty", f"for example {option} 1,2,4")
+    return tuple(dict.fromkeys(found))

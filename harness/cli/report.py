@@ -1,0 +1,129 @@
+"""What a run will do and what came out, as tables for people or JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.cli import console
+from harness.cli.stdout import only_results
+from harness.leaderboard.tables import percent
+from harness.leaderboard.titles import Names, by_setting, unique_titles
+from harness.leaderboard.warnings import doubts
+from harness.leaderboard.words import WORDS, short
+from harness.progress import Reporter, pluralize
+from harness.runner.request import Outcome, Request
+from harness.types.leaderboard import Row, Stat
+
+SHOWN = (
+    *("oop_top1", "ip_top1", "h_mean", "joint_h_mean"),
+    *("named_acc", "cluster_acc", "coverage", "matching_acc"),
+    *("ip_cluster_acc", "oop_cluster_acc", "cluster_gap"),
+    *("all_cluster_acc", "old_cluster_acc", "new_cluster_acc"),
+)
+"""Metrics that are worth a line."""
+
+
+def planned(request: Request, report: Reporter, json: bool) -> int:
+    """Show the cells of a run and which are known; nothing is run."""
+    from harness.results.store import ResultStore
+    from harness.runner.plan import make_plan
+
+    with only_results():
+        plan = make_plan(request, report)
+    known = ResultStore(request.out).known(job.spec.key for job in plan.jobs)
+    columns = ("method", "domain", "shots", "seed", "state", "cell")
+    rows = [
+        (s.method.name, s.domain, s.shots, s.seed, "known" if s.key in known else "to run", s.key)
+        for s in (job.spec for job in plan.jobs)
+    ]
+    if json:
+        console.document({"cells": [dict(zip(columns, row, strict=True)) for row in rows]})
+        return 0
+    lines = [(*map(str, row[:-1]), row[-1][:12]) for row in rows]
+    console.out().print(console.table("", columns, lines, left=2))
+    print(f"{pluralize(len(rows), 'cells')}: {len(known)} known, {len(rows) - len(known)} to run")
+    return 0
+
+
+def show(outcome: Outcome, json: bool) -> None:
+    """Show the rows of a run: JSON alone on stdout, or tables, failures and images that were left out."""
+    if json:
+        print(outcome.leaderboard.text(), end="")
+        return
+    out, err = console.out(), console.err()
+    settings = by_setting(outcome.leaderboard.rows)
+    names = unique_titles(settings)
+    for setting, its_rows in settings.items():
+        rows = sorted(its_rows, key=lambda row: (row.shots, row.method))
+        domains = sorted({domain for row in rows for domain in row.domains})
+        if out.width >= 34 + 12 * (len(domains) + 1):
+            out.print(_wide(names[setting], rows, domains))
+        else:
+            for row in rows:
+                out.print(_narrow(f"{names[setting].title(row.shots)}, {row.method}", row))
+    out.print("percent, mean ± standard deviation over seeds", style="dim")
+    for doubt in doubts(outcome.leaderboard.rows):
+        err.print(doubt, style="yellow", markup=False, soft_wrap=True)
+    _show_failures(outcome)
+    done = f"{pluralize(outcome.computed, 'cells')} computed, {outcome.reused} known"
+    err.print(f"{done}; leaderboard: {outcome.file}", markup=False)
+
+
+def show_logs(outcome: Outcome) -> None:
+    """Show what failed cells printed, with their tracebacks."""
+    for log in outcome.logs:
+        console.err().print(f"{log}:\n{log.read_text(errors='replace')}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _wide(names: Names, rows: Sequence[Row], domains: Sequence[str]) -> object:
+    """One table of all rows; where they are of several shots, a column says of how many."""
+    shots = {row.shots for row in rows if row.shots}
+    left = 2 if len(shots) > 1 else 1
+    lines = []
+    for row in rows:
+        head = (row.method, str(row.shots or ""))[:left]
+        for metric, label in _shown(row).items():
+            cells = [_percent(row.domains.get(domain, {}).get(metric)) for domain in domains]
+            lines.append((*head, label, *cells, _percent(row.mean.get(metric))))
+            head = ("",) * left
+    columns = (*("method", "shots")[:left], "", *map(short, domains), f"mean of {len(domains)}")
+    title = names.title(0 if left > 1 else max(shots, default=0))
+    return console.table(title, columns, lines, left=left + 1)
+
+
+def _narrow(title: str, row: Row) -> object:
+    shown = _shown(row)
+    lines = [(d, *(_percent(row.domains[d].get(m)) for m in shown)) for d in row.domains]
+    lines.append((f"mean of {len(row.domains)}", *(_percent(row.mean.get(m)) for m in shown)))
+    return console.table(title, ("domain", *shown.values()), lines)
+
+
+def _shown(row: Row) -> dict[str, str]:
+    """The metrics of a row that are worth a line, with their labels."""
+    there = {metric for stats in row.domains.values() for metric in stats}
+    return {metric: WORDS[metric].head for metric in SHOWN if metric in there} or {"oop_top1": WORDS["oop_top1"].head}
+
+
+def _percent(stat: Stat | None) -> str:
+    if stat is None:
+        return "-"
+    return percent(stat.mean) + (f" ±{percent(stat.std)}" if stat.n > 1 else "")
+
+
+def _show_failures(outcome: Outcome) -> None:
+    err = console.err()
+    for row in outcome.leaderboard.rows:
+        for failure in row.failures:
+            seed = "" if failure.seed is None else f", seed {failure.seed}"
+            where = f"{row.method}, {row.shots} shots, {failure.domain}{seed}"
+            err.print(f"{failure.kind}: {where}: {failure.reason}", style="red", markup=False)
+    images = sorted(
+        {path for row in outcome.leaderboard.rows for data in row.data.values() for path in data.unreadable}
+    )
+    if images:
+        what = "image could not be read and is" if len(images) == 1 else "images could not be read and are"
+        err.print(f"{len(images)} {what} not scored:", style="yellow")
+        for path in images[:10]:
+            err.print(f"  {outcome.unreadable.get(path, path)}", markup=False)
+        if len(images) > 10:
+            err.print(f"  and {len(images) - 10} more; the leaderboard file lists all")

@@ -1,0 +1,130 @@
+"""``harness leaderboard verify | submit`` and ``harness reproduce``: whether numbers are what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from harness.cli import console
+from harness.errors import UserError
+from harness.files import cache_root, save
+from harness.leaderboard.differences import Difference
+from harness.progress import pluralize
+from harness.results import submission, verification_marks
+from harness.results.artifacts import Artifacts, MissingArtifact, open_file, open_row
+from harness.types.leaderboard import Row
+from harness.types.manifest import Manifest
+from harness.verification.verify import Truth, Verdict
+from harness.verification.verify import verify as check
+
+
+def verify(file: Path, data: Path | None, mark: bool, cache: Path | None, workers: int, as_json: bool) -> int:
+    """Run ``harness leaderboard verify``; 3 if a row is not verified."""
+    board, artifacts = open_file(file)
+    if not board.rows:
+        raise UserError(f"{file} holds no row", "run `harness evaluate --plugin fsnl --all-domains` first")
+    truth: Truth | None = None
+    if data is not None:
+        from harness.verification.source_data import SourceData  # only here are images read
+
+        truth = SourceData(data, board.rows, cache_root(cache), workers, console.reporter())
+    verdicts = [check(row, artifacts, truth) for row in board.rows]
+    if as_json:
+        console.document([_json(verdict) for verdict in verdicts])
+    else:
+        for verdict in verdicts:
+            _show(verdict)
+    if mark and (file.suffix == ".json" or file.is_dir()):
+        _mark(file if file.is_dir() else file.parent, verdicts)
+    return 0 if all(verdict.status == "verified" for verdict in verdicts) else console.EXIT_DIFFERENT
+
+
+def submit(address: str, out: Path) -> int:
+    """Run ``harness leaderboard submit``."""
+    _, row, artifacts = open_row(address)
+    content = submission.pack(row, artifacts, artifacts.costs().get(row.id))
+    save(out, content, "the submission", "choose another file with --out")
+    what = f"{row.method}@{row.shots} ({row.id}), {len(content):,} bytes"
+    print(f"{out}: {what}; check it with `harness leaderboard verify`")
+    return 0
+
+
+def reproduce(
+    address: str,
+    data: Path | None,
+    pretrained: Path | None,
+    files: tuple[Path, ...],
+    device: str | None,
+    cache: Path | None,
+    workers: int,
+    as_json: bool,
+) -> int:
+    """Run ``harness reproduce``; 3 if a result differs."""
+    from harness.device import require_torch
+    from harness.runner.reproduce import LocalPaths
+    from harness.runner.reproduce import reproduce as run
+
+    require_torch()
+    _, row, artifacts = open_row(address)
+    here = LocalPaths(data, pretrained, cache, workers, tuple(_draws(row, artifacts)), files, device)
+    err = console.err()
+
+    def before(settings: tuple[Difference, ...]) -> None:
+        for one in settings:
+            err.print(f"differs before it runs: {one}", style="yellow", markup=False)
+
+    found = run(row, here, console.reporter(), before)
+    if as_json:
+        lists = {"settings": found.settings, "results": found.results}
+        console.document({"row": row.id, **{k: [d._asdict() for d in v] for k, v in lists.items()}})
+    else:
+        for one in found.results:
+            console.out().print(str(one), markup=False, soft_wrap=True)
+        count, settings = len(found.results), len(found.settings)
+        print(
+            f"{row.method}@{row.shots} ({row.id}): {pluralize(count, 'differences')} in results, {settings} in settings"
+        )
+    return console.EXIT_DIFFERENT if found.results else 0
+
+
+def _draws(row: Row, artifacts: Artifacts) -> Iterator[Manifest]:
+    """The few-shot draws of a row that were kept."""
+    for digest in {digest for data in row.data.values() for digest in data.manifests.values() if digest}:
+        with suppress(MissingArtifact):
+            yield artifacts.manifest(digest)
+
+
+def _show(verdict: Verdict) -> None:
+    out, row = console.out(), verdict.row
+    against = {"data": "against the data", "labels": "against the kept labels"}[verdict.against]
+    style = {"verified": "green", "differs": "bold red", "not verifiable": "yellow"}[verdict.status]
+    line = f"{row.method}@{row.shots} ({row.id}): {verdict.status}"
+    out.print(f"{line} {against}" if verdict.status == "verified" else line, style=style, markup=False)
+    for text in (*verdict.problems, *verdict.notes):
+        out.print(f"  {text}", markup=False, soft_wrap=True)
+
+
+def _json(verdict: Verdict) -> dict[str, object]:
+    row = verdict.row
+    return {
+        "row": row.id,
+        "method": row.method,
+        "shots": row.shots,
+        "status": verdict.status,
+        "against": verdict.against,
+        "problems": verdict.problems,
+        "notes": verdict.notes,
+    }
+
+
+def _mark(folder: Path, verdicts: list[Verdict]) -> None:
+    """Keep the marks of other rows; a row that did not pass loses its own."""
+    kept = verification_marks.read_marks(folder)
+    for verdict in verdicts:
+        key = verdict.row.content_hash
+        if verdict.status == "verified":
+            kept[key] = "data" if "data" in (verdict.against, kept.get(key)) else "labels"
+        else:
+            kept.pop(key, None)
+    verification_marks.write_marks(folder, kept)

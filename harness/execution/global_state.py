@@ -1,0 +1,145 @@
+"""What foreign code shares with everything else in its process: read before it runs, and put back afterwards.
+
+So no cell's numbers depend on the cells before it, nor on which plugins were imported, whichever process they ran in.
+Which settings there are, and where they end, is the matter of ``harness.execution.global_settings``.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import os
+import random
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from harness.execution.global_settings import OF_LIBRARIES, OF_VARIABLES, UNTOLD, GlobalSetting, groups, variables
+
+ENVIRONMENT = "the environment variable"
+
+PASSES = 4
+"""How often settings are put back at most: some set others as well."""
+
+
+@dataclass
+class Snapshot:
+    """The shared state by name, in values that can be compared, and how each is put back."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, GlobalSetting] = field(default_factory=dict)
+
+    def add(self, settings: Mapping[str, GlobalSetting]) -> None:
+        """Read settings that it does not hold yet."""
+        for name, setting in settings.items():
+            if name not in self.values and (value := setting.get()) is not UNTOLD:
+                self.values[name], self.settings[name] = value, setting
+
+
+def snapshot() -> Snapshot:
+    """The shared state as it is now, of the libraries that are loaded."""
+    state = Snapshot()
+    for group in groups(_ready):
+        state.add(group)
+    for name in os.environ:
+        variable = GlobalSetting(partial(os.environ.get, name, UNTOLD), partial(os.environ.__setitem__, name))
+        state.add({f"{ENVIRONMENT} {name}": variable})
+    return state
+
+
+def changes(before: Snapshot) -> list[str]:
+    """The names of what is not as it was. What appeared meanwhile (a library sets a variable at import) is left out.
+
+    Only what was read is read again: finding the settings takes many times as long as reading them.
+    """
+    return [name for name, setting in before.settings.items() if setting.get() != before.values[name]]
+
+
+def put_back(before: Snapshot) -> list[str]:
+    """Put all that was read back as it was.
+
+    Returns:
+        The names of what had changed.
+    """
+    changed = left = changes(before)
+    for _ in range(PASSES):
+        for name in left:
+            with suppress(RuntimeError, TypeError):  # a library that refuses
+                before.settings[name].put(before.values[name])
+        left = changes(before) if left else left
+    return changed
+
+
+def listed(names: Sequence[str]) -> str:
+    """Some names of settings for a sentence: three, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+@contextmanager
+def preserve_global_state() -> Iterator[list[str]]:
+    """Put all that is shared back in the end; the list that this gives then names what had changed.
+
+    It does not name random states: every cell seeds them, and libraries draw from them when they are imported. A
+    library that is first imported meanwhile is read as soon as it is imported, and put back to that.
+    """
+    before, changed = snapshot(), list[str]()
+    watcher = _Watcher(before)
+    sys.meta_path.insert(0, watcher)
+    try:
+        yield changed
+    finally:
+        sys.meta_path.remove(watcher)
+        changed += [name for name in put_back(before) if not name.endswith("random state")]
+
+
+@contextmanager
+def seeded_global_state(seed: int) -> Iterator[None]:
+    """Seed every generator that is shared, and put all that is shared back in the end."""
+    import numpy as np
+    import torch
+
+    with preserve_global_state():
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)  # of CUDA devices too
+        yield
+
+
+class _Watcher(importlib.abc.MetaPathFinder):
+    """Reads the settings of a library right after its import, before its importer can change them."""
+
+    def __init__(self, state: Snapshot) -> None:
+        self._state = state
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The spec that others find, so that the module's settings are read when it has run; None for any other."""
+        if fullname not in OF_LIBRARIES and not fullname.startswith(OF_VARIABLES):
+            return None
+        others = (finder.find_spec(fullname, path, target) for finder in sys.meta_path if finder is not self)
+        spec = next((spec for spec in others if spec is not None), None)
+        if spec is not None and spec.loader is not None:
+            self._watch(fullname, spec.loader)
+        return spec
+
+    def _watch(self, name: str, loader: Any) -> None:
+        run = loader.exec_module
+
+        def run_and_read(module: ModuleType) -> None:
+            del loader.exec_module  # the class has it
+            run(module)
+            self._state.add(OF_LIBRARIES[name]() if name in OF_LIBRARIES else variables(name))
+
+        loader.exec_module = run_and_read
+
+
+def _ready(module: str) -> bool:
+    """Whether a module is imported, and not just being so."""
+    there = sys.modules.get(module)
+    return there is not None and not getattr(there.__spec__, "_initializing", False)

@@ -1,0 +1,33 @@
+"""What a reader of rows should know of their data: in words, for the end of a run and for tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from harness.types.leaderboard import DomainRecord, Row
+
+
+def doubts(rows: Iterable[Row]) -> list[str]:
+    """A sentence for each thing about the data that makes figures less than they seem, once."""
+    rows = list(rows)
+    found = [what for row in rows for domain, data in row.data.items() for what in _of(domain, data)]
+    return list(dict.fromkeys([*found, *_copies(rows)]))
+
+
+def _of(domain: str, data: DomainRecord) -> Iterator[str]:
+    if data.left_out:
+        yield f"{domain}: copies of train or val images are left out, {data.left_out} in all"
+    for group in data.collisions:
+        yield f"{domain}: {', '.join(group)} are one text to the tokenizer: no prompt can tell their images apart"
+
+
+def _copies(rows: Iterable[Row]) -> Iterator[str]:
+    """Of each domain the largest number of scored images that a method was given for its fit."""
+    most: dict[str, tuple[int, str]] = {}
+    for row in rows:
+        for domain, data in row.data.items():
+            for count in data.copies.values():
+                most[domain] = max(most.get(domain, (0, "")), (count, row.method))
+    for domain, (count, method) in sorted(most.items()):
+        what = "image is a byte copy" if count == 1 else "images are byte copies"
+        yield f"{domain}: {count} scored {what} of what {method} was given to fit; --leave-out-copies leaves such out"

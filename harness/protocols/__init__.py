@@ -1,0 +1,41 @@
+"""Protocols: which images are drawn and scored, and how. The harness's own are in ``PROTOCOLS``.
+
+``clean-v1`` and ``paper-2025`` fit methods on the OOP side; with ``-ip`` or ``-both`` added to their name on the IP
+side, or on both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.errors import unknown_name
+from harness.protocols.clustering import Clustering, Clustering2025, DiscoveryProtocol
+from harness.protocols.few_shot import CleanV1, Paper2025, Superclass, draw
+from harness.protocols.protocol import Picks, Protocol, Scoring
+from harness.types.split import TrainOn
+
+__all__ = ["PROTOCOLS", "CleanV1", "Paper2025", "Picks", "Protocol", "Scoring", "draw", "get"]
+
+SIDES: tuple[TrainOn, ...] = ("ip", "both")
+"""What a protocol that draws is offered for besides the OOP side."""
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    p.id: p
+    for p in (
+        *(CleanV1(), Paper2025(), Clustering(), Clustering2025(), DiscoveryProtocol(), Superclass()),
+        *(CleanV1(f"clean-v1-{side}", side) for side in SIDES),
+        *(Paper2025(f"paper-2025-{side}", train_on=side) for side in SIDES),
+    )
+}
+
+
+def get(name: str, offered: Mapping[str, Protocol] | None = None) -> Protocol:
+    """The protocol of that name, one of our own or of those that plugins offer.
+
+    Raises:
+        UserError: there is none; the hint names the nearest.
+    """
+    known = {**(offered or {}), **PROTOCOLS}
+    if name not in known:
+        raise unknown_name("protocol", name, known)
+    return known[name]

@@ -1,0 +1,143 @@
+"""The few-shot draws: ``clean-v1`` (default), ``paper-2025`` (the released code's, bit for bit), and ``superclass``."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.protocols.protocol import Parts, Picks, Protocol
+from harness.types.cell import Decoding
+from harness.types.labels import UNREADABLE
+from harness.types.manifest import Manifest, Pick
+from harness.types.split import Part, Side, Split, TrainOn, by_superclass, nfc
+
+VAL_SHOTS = 4
+"""At most so many validation images per class (protocol, section 3)."""
+
+
+@dataclass(frozen=True)
+class CleanV1(Protocol):
+    """Nested draws: the k-shot set of a seed is contained in its 2k-shot set.
+
+    Depends on (domain, side, seed) and on which images there are, not on their order in the split file. Every
+    class is shuffled whole, so the number of shots does not change what is drawn first.
+    """
+
+    id: str = "clean-v1"
+    train_on: TrainOn = "oop"
+
+    def pick(self, train: Split, val: Split, shots: int, seed: int) -> Picks:
+        """The first ``shots`` (train) and at most four (val) of every class's own shuffle."""
+        picks: Picks = {}
+        generator = random.Random(f"{train.domain}/{train.side}/{seed}")
+        wanted: list[tuple[Part, Split, int]] = [("train", train, shots), ("val", val, min(shots, VAL_SHOTS))]
+        for part, split, count in wanted:
+            picks[part] = []
+            groups = split.by_label()
+            for label in sorted(groups, key=lambda label: split.names[label]):
+                items = sorted(groups[label], key=lambda item: nfc(item.path))
+                generator.shuffle(items)
+                picks[part] += items[:count]
+        return picks
+
+
+@dataclass(frozen=True)
+class Superclass(CleanV1):
+    """The superclasses of OOP images, as the release's ``USE_SUPERCLASS_F_ZS_TEST`` asks for them.
+
+    Labels are those of ``superclass`` in the split file; draws are of ``clean-v1``, so many images per superclass. IP
+    images are not scored: both sides share superclasses, so a joint vocabulary would have names twice.
+    """
+
+    id: str = "superclass"
+    methods: tuple[str, ...] = ("zero_shot",)
+
+    def label_oop(self, parts: dict[Part, Split]) -> dict[Part, Split]:
+        """Superclasses in the place of classes."""
+        return by_superclass(parts)
+
+    def scored(self, sides: Mapping[Side, Parts], listed: Callable[[Side], Sequence[str]]) -> dict[str, Split]:
+        """The OOP test part alone."""
+        return {"oop": sides["oop"]["test"]}
+
+
+@dataclass(frozen=True)
+class Paper2025(Protocol):
+    """The released code's draw: one generator seeded with the seed; train first, then val; not nested.
+
+    Labels in order of first appearance in the split file; ``sample`` of k items, or all if there are fewer. Of both
+    sides (``SUB_CLASSES`` is ``All`` in the release's ``FSNL/datasets``) the generator goes on from the OOP to the IP
+    parts, as where the release has no pickle of an earlier draw. Images are decoded as there, too: neither turned by
+    their EXIF orientation nor put on white.
+    """
+
+    id: str = "paper-2025"
+    preset: str | None = "paper"
+    train_on: TrainOn = "oop"
+    decoding: Decoding = "plain"
+
+    def pick(self, train: Split, val: Split, shots: int, seed: int) -> Picks:
+        """The released code's picks, in its order."""
+        return self._pick(random.Random(seed), train, val, shots)
+
+    def pick_sides(self, sides: Sequence[tuple[Split, Split]], shots: int, seed: int) -> list[Picks]:
+        """The same for several sides, by one generator."""
+        generator = random.Random(seed)
+        return [self._pick(generator, train, val, shots) for train, val in sides]
+
+    def _pick(self, generator: random.Random, train: Split, val: Split, shots: int) -> Picks:
+        picks: Picks = {}
+        wanted: list[tuple[Part, Split, int]] = [("train", train, shots), ("val", val, min(shots, VAL_SHOTS))]
+        for part, split, count in wanted:
+            picks[part] = []
+            for items in split.by_label().values():
+                picks[part] += generator.sample(items, count) if len(items) >= count else items
+        return picks
+
+
+def draw(
+    protocol: Protocol,
+    train: Split,
+    val: Split,
+    shots: int,
+    seed: int,
+    digests: Mapping[Path, str | None],
+    more: Sequence[tuple[Split, Split]] = (),
+) -> Manifest:
+    """Draw the few-shot images of one domain.
+
+    Args:
+        protocol: the rule.
+        train: the part that support images come from.
+        val: the part that validation images come from.
+        shots: images per class.
+        seed: the draw's number.
+        digests: file -> sha256 of its bytes, None for a file that cannot be read (it keeps its place in the draw).
+        more: the same two parts of further sides; their labels follow.
+    """
+    sides = [(train, val), *more]
+    drawn = protocol.pick_sides(sides, shots, seed)
+    first = [sum(len(one.names) for one, _ in sides[:i]) for i in range(len(sides))]
+    parts: tuple[Part, ...] = ("train", "val")
+    picks = [
+        Pick(
+            part=part,
+            path=nfc(item.path),
+            label=item.label + before,
+            sha256=digests.get(one.folder / item.path) or UNREADABLE,
+        )
+        for part in parts
+        for (one, _), before, chosen in zip(sides, first, drawn, strict=True)
+        for item in chosen[part]
+    ]
+    return Manifest(
+        protocol=protocol.id,
+        domain=train.domain,
+        side="both" if more else train.side,
+        shots=shots,
+        seed=seed,
+        names=tuple(name for one, _ in sides for name in one.names),
+        picks=tuple(picks),
+    )

@@ -1,0 +1,149 @@
+"""What a plugin's numbers depend on beside the harness: the files of its distribution, and what that requires.
+
+Both stand in every cell, so that an edited or upgraded method is never answered from results of its former self.
+"""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib import metadata
+from importlib.metadata import Distribution
+from pathlib import Path
+from typing import Any
+
+from harness.errors import PluginError, one_line
+from harness.files import content_digest, tree
+from harness.registry.source import find
+
+LIMIT = 2**30
+"""Bytes that the modules of a distribution may hold: they are read at every run, since times of change tell little."""
+
+HARNESS = "harness"
+"""The harness's own package. It is no plugin's code: its digest stands in the versions of a cell."""
+
+
+@cache
+def code_digest(module: str, distribution: str) -> str:
+    """sha256 over the modules and packages of a distribution with their data files, without importing any.
+
+    It is the same in an editable and in a regular installation, as long as that leaves out no file. Hidden files and
+    compiled caches do not count.
+
+    Args:
+        module: one top-level module or package; all that is known of a distribution without a record.
+        distribution: its name.
+
+    Raises:
+        PluginError: the module's code cannot be read, or is more than ``LIMIT``.
+    """
+    dist = _found(distribution)
+    try:
+        files = {top: dict(_files(top, dist)) for top in {module, *(_tops(dist) if dist else ())} - {HARNESS}}
+        if not files.get(module):
+            raise PluginError(f"has code that cannot be read, so that no edit would be seen: no file of {module!r}")
+        size = sum(path.stat().st_size for named in files.values() for path in named.values())
+        if size > LIMIT:
+            raise PluginError(
+                f"has packages of {size / 2**30:.1f} GiB, and at most {LIMIT / 2**30:.0f} GiB is read at every run: "
+                "large files belong outside of them"
+            )
+        return content_digest(pair for top in sorted(files) for pair in sorted(files[top].items()))
+    except OSError as error:
+        raise PluginError(f"has code that cannot be read, so that no edit would be seen: {one_line(error)}") from None
+
+
+@cache
+def versions(names: tuple[str, ...]) -> dict[str, str]:
+    """Name -> version of those of some distributions that are installed.
+
+    What was installed from a folder is edited without a new version, so the digest of its code stands beside it, or
+    that there is none.
+    """
+    found = {}
+    for dist in filter(None, map(_found, names)):
+        name = dist.metadata["Name"]
+        found[name] = dist.version
+        if "dir_info" in _origin(dist):
+            try:
+                found[name] += f"+{code_digest(min(_tops(dist), default=''), name)[:12]}"
+            except PluginError:
+                found[name] += "+unread"
+    return found
+
+
+def requirements(distribution: str) -> dict[str, str]:
+    """``versions`` of what a distribution itself declares to need, as far as it is installed; extras are left out."""
+    dist = _found(distribution)
+    lines = (dist.requires or []) if dist else []
+    names = [
+        re.split(r"[^\w.-]", line.strip(), maxsplit=1)[0] for line in lines if not re.search(r";.*\bextra\b", line)
+    ]
+    return versions(tuple(sorted(names)))
+
+
+def _found(name: str) -> Distribution | None:
+    """An installed distribution; None also for one whose record is damaged."""
+    try:
+        dist = metadata.distribution(name)
+        return dist if dist.metadata["Name"] and dist.version else None
+    except Exception:  # importlib.metadata raises nearly anything on a damaged record
+        return None
+
+
+def _origin(dist: Distribution) -> dict[str, Any]:
+    """Where it was installed from, if not from an index (PEP 610)."""
+    try:
+        return dict(json.loads(dist.read_text("direct_url.json") or "{}"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _tops(dist: Distribution) -> set[str]:
+    """The top-level modules and packages of a distribution.
+
+    setuptools lists them; otherwise they are seen in the recorded files, and of an editable installation in the folders
+    that it puts on the path.
+    """
+    listed = (dist.read_text("top_level.txt") or "").split()
+    if listed:
+        return set(listed)
+    tops = set()
+    for file in dist.files or ():
+        path = Path(str(dist.locate_file(file)))
+        if file.suffix == ".pth" and path.is_file():
+            folders = [line for line in path.read_text(encoding="utf-8").splitlines() if Path(line).is_dir()]
+            tops |= {module.name for module in pkgutil.iter_modules(folders)}
+        else:
+            tops.add(file.parts[0].partition(".")[0] if len(file.parts) == 1 else file.parts[0])
+    return {top for top in tops if top.isidentifier() and top != "__pycache__"}
+
+
+def _files(top: str, dist: Distribution | None) -> Iterator[tuple[str, Path]]:
+    """The files of a top-level module or package, each by its name from there."""
+    spec = find(top)
+    if spec is None:
+        return
+    if spec.submodule_search_locations is None:
+        if spec.has_location and spec.origin:
+            yield Path(spec.origin).name, Path(spec.origin)
+        return
+    # Several distributions share a namespace package, and one folder if they are installed regularly.
+    recorded = [file for file in (dist.files or () if dist else ()) if file.parts[0] == top]
+    if spec.origin is None and recorded and dist is not None:
+        yield from _recorded(dist, recorded)
+        return
+    for location in spec.submodule_search_locations:
+        for name, path in tree(Path(location)):
+            yield f"{top}/{name}", path
+
+
+def _recorded(dist: Distribution, files: Iterable[metadata.PackagePath]) -> Iterator[tuple[str, Path]]:
+    """Those that are there, as elsewhere: from Python 3.13 on a record leaves out what is gone."""
+    for file in files:
+        path = Path(str(dist.locate_file(file)))
+        if path.exists() and "__pycache__" not in file.parts and not any(part.startswith(".") for part in file.parts):
+            yield file.as_posix(), path

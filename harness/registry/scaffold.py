@@ -1,0 +1,65 @@
+"""Writes a new plugin: an installable package with one method that works, to be replaced by a better one."""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+import re
+import shutil
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from harness.errors import UserError
+from harness.files import storage_error
+from harness.registry.entry_points import installed
+from harness.registry.source import outline
+
+FILES = {
+    "pyproject.txt": "pyproject.toml",
+    "readme.txt": "README.md",
+    "method.txt": "src/{name}.py",
+    "test.txt": "tests/test_{name}.py",
+}
+"""Template to file. Under ``src``, because a folder of the module's own name beside the user hides the module."""
+
+
+def write_package(name: str, parent: Path) -> Path:
+    """Write the package ``parent/name`` and return its folder.
+
+    Args:
+        name: of the method, its module and its folder: lower case with underscores.
+        parent: where the folder is made.
+
+    Raises:
+        UserError: a name that cannot be used or is taken, or a folder that exists.
+        StorageError: the folder cannot be written.
+    """
+    _require_usable(name)
+    folder = parent.expanduser() / name
+    if folder.exists():
+        raise UserError(f"{folder} exists already", "choose another name, or another place with --into")
+    title = name.replace("_", " ").capitalize()
+    cls = "".join(part.capitalize() for part in name.split("_"))
+    words = {"name": name, "distribution": name.replace("_", "-"), "title": title, "cls": cls}
+    try:
+        for template, target in FILES.items():
+            path = folder / target.format(name=name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            text = (files("harness") / "templates" / "plugin" / template).read_text(encoding="utf-8")
+            path.write_text(Template(text).substitute(words), encoding="utf-8")
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)  # half a package would be in the way of the next attempt
+        raise storage_error("the package", folder, error, "choose another place with --into") from None
+    return folder
+
+
+def _require_usable(name: str) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or keyword.iskeyword(name):
+        hint = "use lower case letters, digits and single underscores, for example my_method"
+        raise UserError(f"{name!r} cannot be the name of a method", hint)
+    for source, _ in installed():
+        if name in {source.name, *outline(source.module).methods}:
+            raise UserError(f"{source} offers {name!r} already", "choose another name")
+    if importlib.util.find_spec(name) is not None:
+        raise UserError(f"{name!r} is the name of a Python module that is installed", "choose another name")

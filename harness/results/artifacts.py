@@ -1,0 +1,195 @@
+"""What a row rests on, from a results folder or from a submission: labels, predictions and draws, each under its hash.
+
+Nothing is believed by its name: content without the hash it was asked for is damaged, and damaged is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from harness.errors import DataError, UserError
+from harness.files import read_file, regular_file, unreadable
+from harness.results import predictions
+from harness.results.costs import FILE as COSTS
+from harness.results.costs import RowCost, parse_costs
+from harness.results.leaderboard_file import BOARD, parse_board, read_board, select, split_address
+from harness.results.predictions import Columns
+from harness.results.store import labels_path, manifest_path, predictions_path
+from harness.types.labels import LabelSheet
+from harness.types.leaderboard import Leaderboard, Row
+from harness.types.manifest import Manifest
+
+LIMIT = 1 << 28
+"""Bytes of one file in a submission; the labels of the largest domain of LAION-Beyond take a hundredth of it."""
+
+POOLED = {"test-unlabeled": "oop"}
+"""The side whose scored images a pool is."""
+
+
+class MissingArtifact(Exception):  # noqa: N818 - an answer, not a fault
+    """Something that a check needs is missing or damaged; the message says what."""
+
+
+class Artifacts:
+    """Reads what rows rest on.
+
+    Args:
+        read: a path in the results folder -> the content, or None if there is no such file.
+    """
+
+    def __init__(self, read: Callable[[str], bytes | None]) -> None:
+        self._read = read
+        self._sheets: dict[str, LabelSheet] = {}
+        self._labels: dict[tuple[str, str, tuple[str, ...]], Columns] = {}
+
+    def sheet(self, fingerprint: str) -> LabelSheet:
+        """The labels of the domain data with that fingerprint.
+
+        Raises:
+            MissingArtifact: they are missing or damaged.
+        """
+        if fingerprint not in self._sheets:
+            try:
+                content = self._content(labels_path(fingerprint), fingerprint, "labels")
+                self._sheets[fingerprint] = LabelSheet.model_validate_json(content)
+            except ValidationError:
+                raise MissingArtifact(f"labels {fingerprint[:12]} are damaged") from None
+        return self._sheets[fingerprint]
+
+    def add_labels(self, sheet: LabelSheet) -> None:
+        """Take labels from elsewhere: whatever they come from, their hash says which data they are of."""
+        self._sheets[sheet.hash] = sheet
+
+    def labels(self, fingerprint: str, side: str, unreadable: tuple[str, ...]) -> Columns:
+        """Labels ``(n,)`` of a side's scored images, or of a pool's, in the order of predictions.
+
+        Raises:
+            MissingArtifact: the labels are missing or damaged, or the domain has no such side.
+        """
+        key = fingerprint, side, unreadable
+        if key not in self._labels:
+            sheet = self.sheet(fingerprint)
+            scored = sheet.pool if side == "train-unlabeled" else sheet.sides.get(POOLED.get(side, side))
+            if scored is None:
+                raise MissingArtifact(f"labels {fingerprint[:12]} have no {side} images")
+            self._labels[key] = scored.scored_labels(unreadable)
+        return self._labels[key]
+
+    def predictions(self, digest: str) -> dict[str, Columns]:
+        """The predicted columns of one cell.
+
+        Raises:
+            MissingArtifact: they are missing or damaged.
+        """
+        try:
+            return predictions.unpack(self._content(predictions_path(digest), digest, "predictions"))
+        except ValueError as error:
+            raise MissingArtifact(f"predictions {digest[:12]} are damaged: {error}") from None
+
+    def manifest(self, digest: str) -> Manifest:
+        """A few-shot draw.
+
+        Raises:
+            MissingArtifact: it is missing or damaged.
+        """
+        try:
+            return Manifest.model_validate_json(self._content(manifest_path(digest), digest, "manifest"))
+        except ValidationError:
+            raise MissingArtifact(f"manifest {digest[:12]} is damaged") from None
+
+    def files(self, row: Row) -> dict[str, bytes]:
+        """Everything that a check of the row needs, by its path in a results folder.
+
+        Raises:
+            MissingArtifact: something is missing or damaged.
+        """
+        found: dict[str, bytes] = {}
+        for data in row.data.values():
+            wanted = [(labels_path(data.fingerprint), data.fingerprint, "labels")]
+            wanted += [(manifest_path(h), h, "manifest") for h in data.manifests.values() if h]
+            wanted += [(predictions_path(h), h, "predictions") for h in data.predictions.values() if h]
+            found |= {path: self._content(path, digest, what) for path, digest, what in wanted}
+        return found
+
+    def costs(self) -> dict[str, RowCost]:
+        """Row id -> what it took; nothing where the file is missing or damaged."""
+        return parse_costs(self._read(COSTS) or b"")
+
+    def _content(self, path: str, digest: str, what: str) -> bytes:
+        content = self._read(path)
+        if content is None:
+            raise MissingArtifact(f"{what} {digest[:12]} missing: there is no {path}")
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise MissingArtifact(f"{what} {digest[:12]} damaged or changed: {path} has another sha256")
+        return content
+
+
+def open_file(path: Path) -> tuple[Leaderboard, Artifacts]:
+    """The rows of a leaderboard file, results folder or submission, and what they rest on.
+
+    Raises:
+        UserError: there is no such file.
+        DataError: it is none of these.
+    """
+    if path.is_file() and _is_archive(path):
+        return _open_submission(path)
+    root = path if path.is_dir() else path.parent
+    return read_board(path), Artifacts(lambda name: _read_file(root / name))
+
+
+def open_row(address: str) -> tuple[Path, Row, Artifacts]:
+    """The file and the row of ``FILE#ROW``, and what the row rests on; ``select`` says what ROW may be.
+
+    Raises:
+        UserError: no such file or row, or more than one.
+        DataError: the file is no leaderboard.
+    """
+    path, wanted = split_address(address)
+    board, artifacts = open_file(path)
+    return path, select(board.rows, wanted, str(path)), artifacts
+
+
+def _is_archive(path: Path) -> bool:
+    """Whether it is a submission, whole or cut off."""
+    try:
+        with regular_file(path) as file:
+            return file.read(2) == b"PK"
+    except OSError:
+        return False  # reading it as a leaderboard says why
+
+
+def _open_submission(path: Path) -> tuple[Leaderboard, Artifacts]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sizes = {info.filename: info.file_size for info in archive.infolist()}
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DataError(f"{path} is a damaged submission: {error}", "transfer it again") from None
+
+    def read(name: str) -> bytes | None:
+        if sizes.get(name, LIMIT + 1) > LIMIT:
+            return None
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return archive.read(name)
+        except (zipfile.BadZipFile, zlib.error, OSError, KeyError, RuntimeError, EOFError):
+            return None  # a damaged member is a missing one
+
+    board = read(BOARD)
+    if board is None:
+        raise UserError(f"{path} is no submission: it holds no {BOARD}", "`harness leaderboard submit` writes one")
+    return parse_board(board, f"{path}:{BOARD}"), Artifacts(read)
+
+
+def _read_file(path: Path) -> bytes | None:
+    try:
+        return read_file(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise unreadable(path, error) from None

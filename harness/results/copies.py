@@ -1,0 +1,54 @@
+"""Scored images that a method was given all the same: byte copies of images of its draw, its pool or the IP part."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from harness.results.artifacts import Artifacts, MissingArtifact
+from harness.types.cell import MethodRecord, Spec
+from harness.types.labels import UNREADABLE, LabelSheet
+from harness.types.leaderboard import DomainRecord
+from harness.types.manifest import Manifest
+from harness.types.task import Needs
+
+
+def count_copies(
+    record: MethodRecord, sheet: LabelSheet, manifest: Manifest | None, unreadable: Collection[str] = ()
+) -> int:
+    """How many scored images of both sides have the bytes of an image that a method was given for its fit.
+
+    A pool of the scored images themselves is no copy: the row's pool says so.
+
+    Args:
+        record: the method; its needs and its pool say what it was given.
+        sheet: the labels of the domain.
+        manifest: the few-shot draw, None for a method that has none.
+        unreadable: ``folder/path`` of images that were not scored.
+    """
+    seen = _given(record, sheet, manifest)
+    return sum(
+        digest in seen and f"{side.folder}/{path}" not in unreadable
+        for side in sheet.sides.values()
+        for path, digest in zip(side.paths, side.sha256, strict=True)
+    )
+
+
+def recount_copies(spec: Spec, data: DomainRecord, sheet: LabelSheet, artifacts: Artifacts) -> int:
+    """The same from what is kept of a cell; where its draw is missing, a fault of its own, what the row says."""
+    try:
+        manifest = artifacts.manifest(spec.manifest) if spec.manifest else None
+    except MissingArtifact:
+        return data.copies.get(str(spec.seed), 0)
+    return count_copies(spec.method, sheet, manifest, data.unreadable)
+
+
+def _given(record: MethodRecord, sheet: LabelSheet, manifest: Manifest | None) -> set[str]:
+    """sha256 of the images that a method was given; of IP images only those that are scored too."""
+    needs = Needs(**dict.fromkeys(record.needs, True))
+    parts = {"train": needs.includes("support"), "val": needs.validation}
+    seen = {pick.sha256 for pick in manifest.picks if parts.get(pick.part)} if manifest else set()
+    if record.pool == "train-unlabeled" and sheet.pool is not None:
+        seen |= set(sheet.pool.sha256)
+    if needs.ip:
+        seen |= set(sheet.copies_of_ip)
+    return seen - {UNREADABLE}

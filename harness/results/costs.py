@@ -1,0 +1,80 @@
+"""What rows took: ``costs.json`` beside a leaderboard file, joined to it by row id.
+
+It is a file of its own because the leaderboard is the same, byte for byte, for the same cells; seconds never are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from harness.files import save
+from harness.types.cell import Cell, Record
+from harness.types.leaderboard import Row
+
+FILE = "costs.json"
+
+
+class RowCost(Record):
+    """What the cells of one row took; seconds are sums, memory and parameters are those of the largest cell."""
+
+    cells: int = Field(description="cells whose cost is known")
+    fit_seconds: float
+    score_seconds: float
+    wall_seconds: float = Field(description="fitting and scoring; encoding images is shared by all rows and not in it")
+    peak_host_bytes: int | None
+    peak_gpu_bytes: int | None
+    trainable: int = Field(description="numbers that were learned")
+
+
+class Costs(Record):
+    """A file of costs."""
+
+    format: Literal["laion-beyond-costs/1"] = "laion-beyond-costs/1"
+    rows: dict[str, RowCost] = Field(description="row id -> cost")
+
+
+def costs(rows: Iterable[Row], cell_of: Callable[[str], Cell | None]) -> Costs:
+    """The costs of some rows.
+
+    Args:
+        rows: of one results folder.
+        cell_of: finds a cell by the key of its spec, in the store.
+    """
+    found = {}
+    for row in rows:
+        cells = [cell_of(spec.key) for spec in row.specs()]
+        known = [cell.cost for cell in cells if cell is not None and cell.cost is not None]
+        if known:
+            fit, score = (sum(getattr(c, name) for c in known) for name in ("fit_seconds", "score_seconds"))
+            found[row.id] = RowCost(
+                cells=len(known),
+                fit_seconds=fit,
+                score_seconds=score,
+                wall_seconds=fit + score,
+                peak_host_bytes=max((c.peak_host_bytes for c in known if c.peak_host_bytes is not None), default=None),
+                peak_gpu_bytes=max((c.peak_gpu_bytes for c in known if c.peak_gpu_bytes is not None), default=None),
+                trainable=max(c.trainable for c in known),
+            )
+    return Costs(rows=dict(sorted(found.items())))
+
+
+def parse_costs(content: bytes) -> dict[str, RowCost]:
+    """Row id -> cost of a file's content; nothing where it is damaged."""
+    try:
+        return dict(Costs.model_validate_json(content).rows)
+    except ValidationError:
+        return {}
+
+
+def write_costs(folder: Path, found: Costs) -> None:
+    """Write the costs atomically.
+
+    Raises:
+        StorageError: the folder cannot be written or the disk is full.
+    """
+    content = found.model_dump_json(indent=1) + "\n"
+    save(folder / FILE, content.encode(), "costs", "choose another folder with --out")

@@ -1,0 +1,93 @@
+"""Leaderboard files as they are named on a command line: ``FILE``, or ``FILE#ROW`` for one row."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from harness.errors import DataError, UserError, closest
+from harness.files import PERMISSIONS, expanded, read_file
+from harness.results.migrate import migrate
+from harness.types.leaderboard import Leaderboard, Row
+
+BOARD = "leaderboard.json"
+"""The file of rows in a results folder or submission."""
+
+HINT = "`harness evaluate` writes results/leaderboard.json"
+
+
+def read_board(path: Path) -> Leaderboard:
+    """The leaderboard of a file of this or an older schema version; a folder stands for its ``leaderboard.json``.
+
+    Raises:
+        UserError: there is no such file.
+        DataError: it is no leaderboard, or one of a newer version.
+    """
+    path = path / BOARD if path.is_dir() else path
+    try:
+        content = read_file(path)
+    except OSError as error:
+        hint = PERMISSIONS if isinstance(error, PermissionError) else HINT
+        raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}", hint) from None
+    return parse_board(content, str(path))
+
+
+def parse_board(content: bytes, where: str) -> Leaderboard:
+    """The leaderboard of a file's content.
+
+    Args:
+        content: JSON of this or an older schema version.
+        where: what errors call it.
+
+    Raises:
+        DataError: it is no leaderboard, or one of a newer version.
+    """
+    try:
+        return Leaderboard.model_validate_json(json.dumps(migrate(json.loads(content))))
+    except DataError as error:
+        raise DataError(f"{where} cannot be used: {error.message}", error.hint) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(map(str, first["loc"]))
+        raise DataError(f"{where} is no valid leaderboard: {at}: {first['msg'].lower()}", HINT) from None
+    except (ValueError, RecursionError):
+        raise DataError(f"{where} is no JSON", HINT) from None
+
+
+def split_address(address: str) -> tuple[Path, str]:
+    """The file and what is said of the row in ``FILE#ROW``; a folder stands for its ``leaderboard.json``."""
+    name, _, wanted = address.rpartition("#") if "#" in address and not Path(address).exists() else (address, "", "")
+    path = expanded(Path(name))
+    return path / BOARD if path.is_dir() else path, wanted
+
+
+def select(rows: Sequence[Row], wanted: str, where: str) -> Row:
+    """The one row that is wanted: its id or the beginning of it, its method, or method and shots (``fsnl@4``).
+
+    Without a wish there must be a single row.
+
+    Raises:
+        UserError: there is none, or more than one.
+    """
+    method, _, shots = wanted.partition("@")
+    found = [
+        row
+        for row in rows
+        if not wanted
+        or (re.fullmatch(r"[0-9a-f]{4,12}", wanted) and row.id.startswith(wanted))
+        or (row.method == method and shots in ("", str(row.shots)))
+    ]
+    if len(found) == 1:
+        return found[0]
+    like = closest(method, {row.method for row in rows}) if method else None
+    near = [row for row in rows if row.method == like]
+    known = [f"{row.id} ({row.method}@{row.shots}, {row.protocol})" for row in found or near or rows]
+    listed = "; ".join(known[:12]) + (f"; and {len(known) - 12} more" if len(known) > 12 else "")
+    if found:
+        what = f"{wanted!r} means" if wanted else "there are"
+        raise UserError(f"{where}: {what} {len(found)} rows", f"add one after a #: {listed}")
+    raise UserError(f"{where} has no row {wanted!r}", f"{'did you mean' if near else 'rows'}: {listed or 'none'}")

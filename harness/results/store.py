@@ -1,0 +1,142 @@
+"""The store: every finished cell in a file of its own, named by the hash of everything that decides it.
+
+Append-only and content-addressed: a cell that is known is never run again, writers never meet, and a file is either
+absent or whole. A failed cell is kept for the record under another ending, and tried again by the next run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from harness.files import listed, read_file, require_writable, save, unreadable
+from harness.types.cell import Cell
+from harness.types.labels import LabelSheet
+from harness.types.manifest import Manifest
+
+FAILED = ".failed.json"
+
+
+def predictions_path(digest: str) -> str:
+    """Where predictions lie in a results folder, by the sha256 of their content."""
+    return f"predictions/{digest[:2]}/{digest}.safetensors"
+
+
+def labels_path(fingerprint: str) -> str:
+    """Where the labels of a domain lie in a results folder, by the fingerprint of its data."""
+    return f"labels/{fingerprint}.json"
+
+
+def manifest_path(digest: str) -> str:
+    """Where a few-shot draw lies in a results folder, by its hash."""
+    return f"manifests/{digest}.json"
+
+
+class ResultStore:
+    """The cells of one results folder, and what they rest on: predictions, labels and few-shot draws."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def prepare(self) -> None:
+        """Make the folder and see that it can be written, before hours are spent.
+
+        Raises:
+            StorageError: it cannot.
+        """
+        require_writable(self.root / "cells", "results", "choose another folder with --out")
+
+    def get(self, key: str) -> Cell | None:
+        """The finished cell of that key; None if there is none, or only a failed or damaged one."""
+        return _read(self._path(key))
+
+    def known(self, keys: Iterable[str]) -> dict[str, Cell]:
+        """The finished cells among the keys."""
+        return {key: cell for key in keys if (cell := self.get(key)) is not None}
+
+    def put(self, cell: Cell) -> Cell:
+        """Store a cell and its predictions; a failure that may pass never hides a result.
+
+        Returns:
+            The cell as it is now stored: its predictions are on disk, and no longer in memory.
+
+        Raises:
+            StorageError: the folder cannot be written or the disk is full.
+        """
+        if cell.answers is not None and cell.predictions is not None:
+            self._keep(predictions_path(cell.predictions), cell.answers)  # first: no cell points at nothing
+            cell = cell.model_copy(update={"answers": None})
+        key = cell.spec.key
+        final = cell.failure is None or cell.failure.kind == "not applicable"
+        path = self._path(key) if final else self._path(key).with_suffix(FAILED)
+        _write(path, (cell.model_dump_json(indent=1) + "\n").encode())
+        if final:
+            for ending in (FAILED, ".failed.log"):
+                with contextlib.suppress(OSError):  # the result is stored; an old failure beside it changes nothing
+                    self._path(key).with_suffix(ending).unlink()
+        return cell
+
+    def put_log(self, key: str, content: bytes) -> Path:
+        """Keep what a failed cell printed beside its record, and say where."""
+        path = self._path(key).with_suffix(".failed.log")
+        _write(path, content)
+        return path
+
+    def put_manifest(self, manifest: Manifest) -> None:
+        """Keep a few-shot draw beside the results that rest on it."""
+        self._keep(manifest_path(manifest.hash), manifest.text().encode())
+
+    def put_labels(self, sheet: LabelSheet) -> None:
+        """Keep the labels that results were scored against."""
+        self._keep(labels_path(sheet.hash), sheet.text().encode())
+
+    def files(self) -> list[Path]:
+        """The files of all cells, finished or failed.
+
+        Raises:
+            StorageError: a folder cannot be read.
+        """
+        return listed(self.root / "cells", "*/*.json")
+
+    def cells(self) -> Iterator[Cell]:
+        """All finished cells, in the order of their keys; damaged files are passed over.
+
+        Raises:
+            StorageError: a folder or file cannot be read.
+        """
+        return self._cells(path for path in self.files() if not path.name.endswith(FAILED))
+
+    def failed(self) -> Iterator[Cell]:
+        """All failed cells, in the order of their keys."""
+        return self._cells(path for path in self.files() if path.name.endswith(FAILED))
+
+    def _cells(self, paths: Iterable[Path]) -> Iterator[Cell]:
+        return (cell for path in paths if (cell := _read(path)) is not None)
+
+    def _path(self, key: str) -> Path:
+        return self.root / "cells" / key[:2] / f"{key}.json"
+
+    def _keep(self, name: str, content: bytes) -> None:
+        """Store what is named by its own hash, unless it is there; a damaged file is replaced."""
+        path = self.root / name
+        with contextlib.suppress(OSError):
+            if path.stat().st_size == len(content) and path.read_bytes() == content:
+                return
+        _write(path, content)
+
+
+def _write(path: Path, content: bytes) -> None:
+    save(path, content, "results", "choose another folder with --out; what is finished is kept")
+
+
+def _read(path: Path) -> Cell | None:
+    try:
+        cell = Cell.model_validate_json(read_file(path))
+    except (FileNotFoundError, ValidationError):
+        return None
+    except OSError as error:
+        raise unreadable(path, error) from None
+    return cell if cell.spec.key == path.name.partition(".")[0] else None

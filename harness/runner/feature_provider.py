@@ -1,0 +1,193 @@
+"""Where cells are run: a loaded backbone, the feature cache and the domains. One per process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from harness.backbones.backbone import Backbone, Resolved, load
+from harness.datasets.domain import DomainData
+from harness.datasets.images import DECODING
+from harness.device import configure_determinism
+from harness.errors import DataError
+from harness.features.encode import Encoder, ImageSource, encoder_key
+from harness.features.store import FeatureStore
+from harness.features.views import CROP
+from harness.progress import Reporter
+from harness.prompts import Template, colliding
+from harness.types.cell import Decoding
+from harness.types.features import Features
+from harness.types.labels import UNREADABLE, side_name
+from harness.types.manifest import Manifest, Pick
+from harness.types.split import Split, TrainOn, nfc
+from harness.types.task import Pool
+
+if TYPE_CHECKING:
+    from harness.runner.plan import Job
+
+
+class FeatureProvider:
+    """Serves features of domains and draws.
+
+    Args:
+        resolved: the backbone to load.
+        device: ``cpu`` or a CUDA device.
+        domains: the domains by name.
+        cache: the cache folder.
+        workers: threads that decode images.
+        decoding: how image files become RGB.
+        unit_rows: whether features are divided by their length.
+    """
+
+    def __init__(
+        self,
+        resolved: Resolved,
+        device: str,
+        domains: dict[str, DomainData],
+        cache: Path,
+        workers: int,
+        decoding: Decoding = DECODING,
+        unit_rows: bool = True,
+    ) -> None:
+        self.device = torch.device(device)
+        configure_determinism(self.device, resolved.record.precision)
+        self.backbone: Backbone = load(resolved, self.device, unit_rows)
+        self.domains = domains
+        key, description = encoder_key(self.backbone, decoding)
+        self.store = FeatureStore(cache / "features", key, description)
+        self.encoder = Encoder(self.backbone, self.store, workers, decoding)
+        self._kept: tuple[str, dict[str, Features]] = ("", {})
+        self._pools: tuple[str, dict[str, Features]] = ("", {})
+        self._collisions: dict[tuple[str, Template], tuple[tuple[str, ...], ...]] = {}
+
+    def scored(self, domain: str) -> dict[str, Features]:
+        """Test features of each side, in an order that tells nothing about the class: by sha256 of the image."""
+        if self._kept[0] != domain:  # one domain at a time stays on the device
+            splits = self.domains[domain].scored
+            self._kept = (domain, {side: self.features(domain, split) for side, split in splits.items()})
+        return self._kept[1]
+
+    def pool(self, domain: str, name: Pool | Literal["ip"]) -> Features:
+        """A pool of images in the same kind of order: the labels are for the harness, and for IP images."""
+        if name == "test-unlabeled":
+            return self.scored(domain)["oop"]
+        if self._pools[0] != domain:
+            self._pools = (domain, {})
+        pools = self._pools[1]
+        if name not in pools:
+            split = _pool_split(self.domains[domain], name)
+            width = self.scored(domain)["oop"].image.shape[-1]
+            nothing = torch.zeros(0, 1, width, device=self.device)
+            pools[name] = (
+                self.features(domain, split)
+                if split is not None
+                else Features(nothing, torch.zeros(0, dtype=torch.long, device=self.device))
+            )
+        return pools[name]
+
+    def drawn(
+        self, domain: str, picks: tuple[Pick, ...], views: int, crop: float = CROP, train_on: TrainOn = "oop"
+    ) -> tuple[Features, list[int]]:
+        """Features of drawn images with v views, and the positions of the readable ones among the picks."""
+        sources = [_drawn_source(self.domains[domain], pick, train_on) for pick in picks]
+        image, readable = self.encoder.features(sources, views, crop)
+        label = torch.tensor([picks[i].label for i in readable], device=self.device)
+        there = set(readable)
+        return Features(image, label, tuple(s.path for i, s in enumerate(sources) if i not in there)), readable
+
+    def collisions(self, domain: str, template: Template) -> tuple[tuple[str, ...], ...]:
+        """Groups of scored names, of one side or of both, whose prompts are one text to the backbone's tokenizer."""
+        if (domain, template) not in self._collisions:
+            data = self.domains[domain]
+            prompts = {
+                side_name(name, side): template.fill(name, data.hint)
+                for side, split in data.scored.items()
+                for name in split.names
+            }
+            rows = self.backbone.text.token_rows(list(prompts.values())).tolist()
+            self._collisions[domain, template] = colliding(dict(zip(prompts, map(tuple, rows), strict=True)))
+        return self._collisions[domain, template]
+
+    def encode(self, jobs: Iterable[Job], report: Reporter) -> None:
+        """Encode all that jobs will ask for, and nothing else, with progress.
+
+        Raises:
+            StorageError: the cache cannot be written.
+        """
+        # By bytes and by name: the same bytes are encoded once, and when they are no image, all their names are told.
+        per_view: dict[tuple[int, float], dict[tuple[str, str], ImageSource]] = {}
+        for (view, crop), found in self._wanted(jobs):
+            per_view.setdefault((view, crop), {}).update({(s.sha256, s.path): s for s in found})
+        missing = {key: _missing(self.store, *key, {d for d, _ in sources}) for key, sources in per_view.items()}
+        total = sum(map(len, missing.values()))
+        with report.stage("encoding images", total, "images") if total else nullcontext() as advance:
+            for (number, crop), sources in per_view.items():
+                todo = [s for (d, _), s in sources.items() if d in missing[number, crop] or d == UNREADABLE]
+                self.encoder.ensure(todo, number, advance, crop)
+        self.store.touch()
+
+    def _wanted(self, jobs: Iterable[Job]) -> Iterator[tuple[tuple[int, float], list[ImageSource]]]:
+        """((view, crop), images) that jobs will ask for; what several of them ask for comes once."""
+        domains, pools, draws = dict[str, None](), dict[tuple[str, Any], None](), dict[tuple[Any, ...], Manifest]()
+        for job in jobs:
+            domain = job.spec.domain
+            domains[domain] = None
+            pools |= {(domain, pool): None for pool in job.pools}
+            if job.manifest is not None:
+                named = (job.spec.manifest, job.method.crop)
+                draws |= {(domain, part, views, *named): job.manifest for part, views in job.draws}
+        splits = [(domain, split) for domain in domains for split in self.domains[domain].scored.values()]
+        splits += [(domain, split) for domain, pool in pools if (split := _pool_split(self.domains[domain], pool))]
+        for domain, split in splits:
+            yield (0, CROP), _sources(self.domains[domain], split)
+        for (domain, part, views, _, crop), manifest in draws.items():
+            sources = [_drawn_source(self.domains[domain], pick, manifest.side) for pick in manifest.of_part(part)]
+            for view in range(views):
+                yield (view, crop if view else CROP), sources
+
+    def features(self, domain: str, split: Split) -> Features:
+        """Test views of the images of a part, or of a choice of its items, in the same kind of order.
+
+        Raises:
+            DataError: it has no image, or none that is readable.
+        """
+        if not split.items:
+            raise DataError(f"{split.folder.name} has no {split.part} image", "check its split file")
+        sources = _sources(self.domains[domain], split)
+        labels = {id(source): item.label for source, item in zip(sources, split.items, strict=True)}
+        readable = sorted((s for s in sources if s.sha256 != UNREADABLE), key=lambda s: (s.sha256, s.path))
+        image, kept = self.encoder.features(readable, views=1)
+        label = torch.tensor([labels[id(readable[i])] for i in kept], device=self.device)
+        there = {readable[i].path for i in kept}
+        gone = tuple(sorted(s.path for s in sources if s.path not in there))
+        return Features(image, label, gone, tuple(readable[i].sha256 for i in kept))
+
+
+def _pool_split(data: DomainData, name: Pool | Literal["ip"]) -> Split | None:
+    if name == "ip":
+        return data.ip["train"] if data.ip is not None and data.ip["train"].items else None
+    return data.oop["train"] if name == "train-unlabeled" else data.scored["oop"]
+
+
+def _missing(store: FeatureStore, view: int, crop: float, digests: set[str]) -> set[str]:
+    readable = sorted(digests - {UNREADABLE})
+    _, missing = store.get(view, readable, crop)
+    return {readable[i] for i in missing}
+
+
+def _sources(data: DomainData, split: Split) -> list[ImageSource]:
+    return [_source(data, split, item.path) for item in split.items]
+
+
+def _drawn_source(data: DomainData, pick: Pick, train_on: TrainOn) -> ImageSource:
+    split, item = data.item_of(pick, train_on)
+    return _source(data, split, item.path)
+
+
+def _source(data: DomainData, split: Split, path: str) -> ImageSource:
+    file = split.folder / path
+    return ImageSource(file, data.digests[file] or UNREADABLE, nfc(f"{split.folder.name}/{path}"))

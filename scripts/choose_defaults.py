@@ -1,0 +1,103 @@
+"""How the defaults of the methods were chosen: on images that are neither support nor test.
+
+`python tests/bench/choose_defaults.py coop "lr=0.01 epochs=60" "preset=paper views=1" --shots 1,4 --domain Food`
+
+Fits every setting and scores it on what is left of the train and the val part. OOP images decide; IP images, whose
+train and val part no method ever sees, are shown beside them. Prints a line for each setting and number of shots:
+accuracies in percent, averaged over domains and seeds, and seconds of one processor for fit and scores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+
+import torch
+
+from harness.features.encode import one_thread_per_operation
+from harness.method import build
+from harness.progress import NullReporter
+from harness.registry import entry_points
+from harness.runner.build_task import build_task
+from harness.runner.feature_provider import FeatureProvider
+from harness.runner.plan import make_plan
+from harness.runner.request import MethodChoice, Request
+from harness.types.vocabulary import Vocabulary
+
+
+def held_out(bench, domain, side, manifest):
+    """Features and labels of a side's train and val images that are not in the draw."""
+    splits = getattr(bench.domains[domain], side)
+    drawn = {pick.path for pick in manifest.picks} if side == "oop" else set()
+    left = [
+        replace(split, items=kept)
+        for split in (splits["train"], splits["val"])
+        if (kept := tuple(item for item in split.items if item.path not in drawn))
+    ]
+    parts = [bench.features(domain, split) for split in left]
+    return torch.cat([part.image[:, 0] for part in parts]), torch.cat([part.label for part in parts])
+
+
+@torch.no_grad()
+def accuracy(method, image, label, vocabulary):
+    return float((method.scores(image, vocabulary).argmax(dim=1) == label).float().mean())
+
+
+def measure(name, cls, setting, shots, plan, bench):
+    """Mean (OOP, IP, joint OOP, joint IP, seconds) of a setting over the cells with so many shots."""
+    values = dict(word.split("=") for word in setting.split())
+    rows = []
+    for job in plan.jobs:
+        if job.spec.shots != shots or job.manifest is None:
+            continue
+        domain, data = job.spec.domain, bench.domains[job.spec.domain]
+        method = build(name, cls, values.get("preset"), {k: v for k, v in values.items() if k != "preset"})
+        bench.backbone.text.forget()
+        task, _ = build_task(job.spec, job.manifest, method, plan.protocol.template, bench)
+        images = {side: held_out(bench, domain, side, job.manifest) for side in ("oop", "ip")}
+        begin = time.process_time()
+        method = replace(method).fit(task)
+        names = {side: getattr(data, side)["test"].names for side in ("oop", "ip")}
+        joint = Vocabulary.of(data.hint, **names)
+        row = [accuracy(method, *images[s], Vocabulary.of(data.hint, **{s: names[s]})) for s in FIXED.get(name, images)]
+        if name not in FIXED:
+            row.append(accuracy(method, *images["oop"], joint))
+            row.append(accuracy(method, images["ip"][0], images["ip"][1] + len(names["oop"]), joint))
+        rows.append([*row, time.process_time() - begin])
+    return torch.tensor(rows).mean(dim=0).tolist()
+
+
+FIXED = {"linear_probe": ("oop",), "taskres": ("oop",)}
+"""Methods that score no IP names."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("method")
+    parser.add_argument("setting", nargs="*", default=[""])
+    parser.add_argument("--shots", default="1,4")
+    parser.add_argument("--seeds", default="1")
+    parser.add_argument("--domain", default="")
+    given = parser.parse_args()
+    shots, seeds = ([int(n) for n in text.split(",")] for text in (given.shots, given.seeds))
+    domains = tuple(given.domain.split(",")) if given.domain else None
+    # The draw is the same for every method, FSNL only stands for one that needs it.
+    request = Request((MethodChoice("fsnl"),), domains, tuple(shots), tuple(seeds), device="cpu")
+    plan = make_plan(request, NullReporter())
+    bench = FeatureProvider(plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
+    cls = entry_points.load([given.method]).get(given.method).method
+    print(f"{'shots':>5}   {'OOP':>5} {'IP':>5}  {'joint OOP':>9} {'IP':>5} {'seconds':>8}")
+    for setting in given.setting or [""]:
+        for count in shots:
+            *row, seconds = measure(given.method, cls, setting, count, plan, bench)
+            row = [f"{100 * value:5.1f}" for value in row] + ["    -"] * (4 - len(row))
+            print(
+                f"{count:5}   {row[0]} {row[1]}  {row[2]:>9} {row[3]} {seconds:8.2f}   {setting or 'defaults'}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    with one_thread_per_operation(torch.device("cpu")):
+        main()

@@ -1,0 +1,134 @@
+"""Folders of draws: a round trip, and everything that can be wrong with a file or its fit to the data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import DataError, UserError
+from harness.protocols import PROTOCOLS, draw, manifests
+from harness.protocols.manifests import Given
+from harness.types.manifest import Manifest, Pick
+
+from ..makers import make_split, sha
+
+TRAIN = make_split([0, 1] * 6, ["ant", "bee"])
+VAL = make_split([0, 1] * 4, ["ant", "bee"], "val")
+DIGESTS = {split.folder / item.path: sha(item.path) for split in (TRAIN, VAL) for item in split.items}
+
+
+def drawn(protocol: str = "clean-v1", shots: int = 2, seed: int = 1) -> Manifest:
+    return draw(PROTOCOLS[protocol], TRAIN, VAL, shots, seed, DIGESTS)
+
+
+def changed(manifest: Manifest, number: int, **values: object) -> Manifest:
+    """The manifest with one pick changed."""
+    picks = list(manifest.picks)
+    picks[number] = Pick.model_validate(picks[number].model_dump() | values)
+    return manifest.model_copy(update={"picks": tuple(picks)})
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    made = [drawn(shots=k, seed=s) for k in (1, 2) for s in (1, 2)]
+    paths = [manifests.write(tmp_path / "new", manifest) for manifest in made]
+    assert [path.stem for path in paths] == [manifest.hash for manifest in made]
+    assert sorted(manifests.read_folder(tmp_path / "new"), key=lambda m: (m.shots, m.seed)) == made
+    assert b"\r" not in paths[0].read_bytes()
+    assert str(tmp_path) not in paths[0].read_text()
+
+
+def test_companions_that_macos_writes_are_no_draws(tmp_path: Path) -> None:
+    path = manifests.write(tmp_path, drawn())
+    path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    (tmp_path / ".DS_Store").write_bytes(b"\0")
+    assert manifests.read_folder(tmp_path) == (drawn(),)
+
+
+def test_a_draw_by_hand_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(drawn().text(), encoding="utf-8-sig")
+    assert manifests.read(tmp_path / "a.json") == drawn()
+
+
+def test_what_is_no_file_in_a_folder_of_draws_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a.json").mkdir()
+    with pytest.raises(DataError, match=r"a\.json cannot be read: it is a folder, not a file"):
+        manifests.read_folder(tmp_path)
+    (tmp_path / "b.json").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(DataError, match=r"b\.json is a Git LFS pointer and not the file itself: run `git lfs pull`"):
+        manifests.read(tmp_path / "b.json")
+
+
+def test_a_changed_file_is_found_by_its_name(tmp_path: Path) -> None:
+    path = manifests.write(tmp_path, drawn())
+    path.write_text(path.read_text().replace('"label": 1', '"label": 0', 1))
+    with pytest.raises(DataError, match=f"{path.name} is not what its name says") as error:
+        manifests.read_folder(tmp_path)
+    assert "harness manifest import" in str(error.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("no json", "is no manifest: the file: invalid json"), ('{"protocol": "x"}', "is no manifest: domain: field")],
+)
+def test_another_file_is_no_manifest(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / f"{sha(content)}.json").write_text(content)
+    with pytest.raises(DataError, match=message):
+        manifests.read_folder(tmp_path)
+
+
+def test_a_folder_without_manifests_and_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no manifests"):
+        manifests.read_folder(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="cannot be read: no such file"):
+        manifests.read(tmp_path / "nothing.json")
+
+
+def test_draws_are_found_by_protocol(tmp_path: Path) -> None:
+    both = (drawn(), drawn("paper-2025"), drawn(seed=2))
+    assert manifests.of_protocol(both, "clean-v1", tmp_path) == {
+        ("Animals", 2, 1): both[0],
+        ("Animals", 2, 2): both[2],
+    }
+    with pytest.raises(UserError, match="holds no draw of 'clean-1', but of clean-v1, paper-2025") as error:
+        manifests.of_protocol(both, "clean-1", tmp_path)
+    assert error.value.hint == "did you mean --protocol clean-v1?"
+    with pytest.raises(UserError, match="two draws of clean-v1 for Animals, 2 shots, seed 1"):
+        manifests.of_protocol((both[0], changed(both[0], 0, label=1)), "clean-v1", tmp_path)
+
+
+@pytest.mark.parametrize("source", ["clean-v1", "paper-2025"])
+def test_a_given_draw_is_drawn_again(source: str) -> None:
+    theirs = drawn(source).model_copy(update={"protocol": "their own"})
+    rule = Given("their own", {("Animals", 2, 1): theirs})
+    made = draw(rule, TRAIN, VAL, 2, 1, DIGESTS)
+    assert made == theirs
+    manifests.require_equal(made, theirs)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"path": "images/ant/elsewhere.jpg"}, "has no train image images/ant/elsewhere.jpg, which manifest"),
+        ({"part": "test"}, "has no test image"),
+    ],
+)
+def test_a_given_image_that_the_data_do_not_have(change: dict[str, str], message: str) -> None:
+    theirs = changed(drawn(), 0, **change)
+    with pytest.raises(DataError, match=message):
+        draw(Given("clean-v1", {("Animals", 2, 1): theirs}), TRAIN, VAL, 2, 1, DIGESTS)
+
+
+def test_a_draw_that_does_not_fit_says_where() -> None:
+    own = drawn()
+    other = own.picks[0].path
+    wrong = {
+        "of other class names": own.model_copy(update={"names": ("ant", "wasp")}),
+        "not what clean-v1 draws": drawn(seed=3).model_copy(update={"seed": 1}),
+        f"has {other} under label 1; the data say 0": changed(own, 0, label=1),
+        f"other bytes of {other}": changed(own, 0, sha256=sha("other")),
+        "of the side ip": own.model_copy(update={"side": "ip"}),
+    }
+    for message, theirs in wrong.items():
+        with pytest.raises(DataError, match=message):
+            manifests.require_equal(own, theirs)

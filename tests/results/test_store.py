@@ -1,0 +1,231 @@
+"""The store: files are whole or absent, damage is passed over, and a failure never hides a result."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import StorageError
+from harness.results.store import ResultStore
+from harness.types.cell import Cell, Failure
+from harness.types.manifest import Manifest
+
+from ..makers import make_cell, sha
+
+ERROR = Failure(kind="error", reason="it broke")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ResultStore:
+    found = ResultStore(tmp_path / "deep" / "results")
+    found.prepare()
+    return found
+
+
+def cell_file(store: ResultStore, cell: Cell) -> Path:
+    key = cell.spec.key
+    return store.root / "cells" / key[:2] / f"{key}.json"
+
+
+def fail_with(monkeypatch: pytest.MonkeyPatch, function: str, number: int) -> None:
+    """Let ``os.fsync`` or ``Path.mkdir`` fail as the system would."""
+
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path if function == "mkdir" else os, function, fail)
+
+
+def test_what_is_put_is_got(store: ResultStore) -> None:
+    cells = [make_cell(0.1 * seed, seed=seed) for seed in (1, 2, 3)]
+    for cell in cells:
+        store.put(cell)
+    keys = [cell.spec.key for cell in cells]
+    assert [store.get(key) for key in keys] == cells
+    assert store.known([*keys, sha("no such cell")]) == dict(zip(keys, cells, strict=True))
+    assert sorted(keys) == [cell.spec.key for cell in store.cells()]
+    assert ResultStore(store.root).get(keys[0]) == cells[0]
+
+
+def test_a_new_ledger_holds_nothing(store: ResultStore) -> None:
+    assert list(store.cells()) == []
+    assert store.get(sha("x")) is None
+    assert list(ResultStore(store.root / "not there").cells()) == []
+
+
+def test_preparing_leaves_no_file_behind(store: ResultStore) -> None:
+    assert [path.name for path in store.root.rglob("*")] == ["cells"]
+
+
+def test_putting_a_cell_twice_is_the_same_as_once(store: ResultStore) -> None:
+    store.put(make_cell())
+    before = cell_file(store, make_cell()).read_bytes()
+    store.put(make_cell())
+    stored = store.get(make_cell().spec.key)
+    assert stored is not None
+    assert cell_file(store, make_cell()).read_bytes() == before
+    kept = stored.model_copy(update={"predictions": "0" * 64})
+    assert store.put(kept) == kept, "its predictions are on disk already"
+    assert len(list(store.cells())) == 1
+
+
+# -- failures ------------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_cell_is_kept_for_the_record_and_tried_again(store: ResultStore) -> None:
+    failed = make_cell(failure=ERROR)
+    store.put(failed)
+    assert store.get(failed.spec.key) is None
+    assert list(store.cells()) == []
+    (record,) = store.root.rglob("*.failed.json")
+    assert Cell.model_validate_json(record.read_bytes()) == failed
+
+
+def test_a_result_clears_the_failure_before_it(store: ResultStore) -> None:
+    store.put(make_cell(failure=ERROR))
+    store.put(make_cell(0.7))
+    assert list(store.cells()) == [make_cell(0.7)]
+    assert list(store.root.rglob("*.failed.json")) == []
+
+
+def test_a_failure_that_cannot_be_cleared_stops_nobody(store: ResultStore) -> None:
+    cell_file(store, make_cell()).with_suffix(".failed.json").mkdir(parents=True)
+    store.put(make_cell())
+    assert list(store.cells()) == [make_cell()]
+
+
+def test_a_failure_never_hides_a_result(store: ResultStore) -> None:
+    store.put(make_cell(0.7))
+    store.put(make_cell(failure=ERROR))
+    assert store.get(make_cell().spec.key) == make_cell(0.7)
+    assert list(store.cells()) == [make_cell(0.7)]
+
+
+def test_not_applicable_is_an_answer(store: ResultStore) -> None:
+    cell = make_cell(failure=Failure(kind="not applicable", reason="fixed vocabulary"))
+    store.put(cell)
+    assert store.get(cell.spec.key) == cell
+
+
+# -- damage --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"null", b"\xff\xfe", b"[]", b'{"spec": 1}'])
+def test_a_damaged_cell_is_computed_again(store: ResultStore, damage: bytes) -> None:
+    store.put(make_cell(seed=1))
+    store.put(make_cell(seed=2))
+    cell_file(store, make_cell(seed=1)).write_bytes(damage)
+    assert store.get(make_cell(seed=1).spec.key) is None
+    assert list(store.cells()) == [make_cell(seed=2)]
+    store.put(make_cell(seed=1))
+    assert len(list(store.cells())) == 2
+
+
+def test_a_cell_that_was_cut_off_is_computed_again(store: ResultStore) -> None:
+    store.put(make_cell())
+    path = cell_file(store, make_cell())
+    path.write_bytes(path.read_bytes()[:-40])
+    assert store.get(make_cell().spec.key) is None
+
+
+def test_a_cell_under_another_ones_name_is_not_believed(store: ResultStore) -> None:
+    store.put(make_cell(seed=1))
+    other = cell_file(store, make_cell(seed=2))
+    other.parent.mkdir(exist_ok=True)
+    other.write_bytes(cell_file(store, make_cell(seed=1)).read_bytes())
+    assert store.get(make_cell(seed=2).spec.key) is None
+    assert list(store.cells()) == [make_cell(seed=1)]
+
+
+def test_what_a_killed_writer_left_is_ignored(store: ResultStore) -> None:
+    store.put(make_cell())
+    path = cell_file(store, make_cell())
+    (path.parent / ".tmp-abc").write_bytes(path.read_bytes()[:100])
+    (store.root / "cells" / ".writable").write_bytes(b"")
+    assert list(store.cells()) == [make_cell()]
+
+
+def test_killed_before_the_rename_nothing_is_there(store: ResultStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*args: Any) -> Any:
+        raise Killed
+
+    monkeypatch.setattr(Path, "replace", die)
+    monkeypatch.setattr(Path, "unlink", lambda *args, **kwargs: None)  # a killed process tidies nothing up
+    with pytest.raises(Killed):
+        store.put(make_cell())
+    monkeypatch.undo()
+    assert list(store.cells()) == []
+    store.put(make_cell())
+    assert list(store.cells()) == [make_cell()]
+
+
+# -- folders that cannot be written ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("function", ["fsync", "mkdir"])
+@pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "no space left"), (errno.EROFS, "read-only file system")])
+def test_a_full_or_read_only_disk_is_a_sentence(
+    store: ResultStore, monkeypatch: pytest.MonkeyPatch, function: str, number: int, words: str
+) -> None:
+    store.put(make_cell(seed=1))
+    fail_with(monkeypatch, function, number)
+    with pytest.raises(StorageError, match=words) as error:
+        store.put(make_cell(seed=2))
+    assert str(store.root) in error.value.message
+    assert "--out" in str(error.value.hint)
+    monkeypatch.undo()
+    assert list(store.cells()) == [make_cell(seed=1)]
+    assert not list(store.root.rglob(".tmp-*"))
+
+
+@pytest.mark.usefixtures("ordinary")
+def test_a_read_only_folder_is_told_before_anything_is_computed(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    with pytest.raises(StorageError, match=r"results cannot be written to .*: permission denied"):
+        ResultStore(tmp_path).prepare()
+
+
+@pytest.mark.usefixtures("ordinary")
+def test_cells_that_may_not_be_read_are_a_sentence_and_not_lost(store: ResultStore) -> None:
+    store.put(make_cell())
+    folder = cell_file(store, make_cell()).parent
+    for mode in (0o000, 0o444, 0o111):
+        folder.chmod(mode)
+        with pytest.raises(StorageError, match=f"{folder.name}.* cannot be read: permission denied"):
+            list(store.cells())
+    folder.chmod(0o755)
+    assert list(store.cells()) == [make_cell()]
+
+
+def test_a_file_in_the_place_of_the_folder_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("not a folder")
+    with pytest.raises(StorageError, match="results cannot be written"):
+        ResultStore(tmp_path / "results").prepare()
+    with pytest.raises(StorageError, match="results cannot be written"):
+        ResultStore(tmp_path / "results").put(make_cell())
+
+
+def test_a_cell_that_cannot_be_read_is_a_sentence(store: ResultStore) -> None:
+    cell_file(store, make_cell()).mkdir(parents=True)  # for root, too, a folder is no file
+    with pytest.raises(StorageError, match="cannot be read"):
+        store.get(make_cell().spec.key)
+
+
+# -- manifests -----------------------------------------------------------------------------------------------------
+
+
+def test_a_manifest_lies_under_its_hash(store: ResultStore) -> None:
+    manifest = Manifest(protocol="clean-v1", domain="Animals", side="oop", shots=1, seed=1, names=("ibex",), picks=())
+    store.put_manifest(manifest)
+    store.put_manifest(manifest)
+    (path,) = (store.root / "manifests").iterdir()
+    assert path.name == f"{sha(path.read_text())}.json"
+    assert Manifest.model_validate_json(path.read_bytes()) == manifest
+    assert list(store.cells()) == []

@@ -1,0 +1,184 @@
+"""Atomic writing, and where the cache lies."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import StorageError
+from harness.files import cache_root, from_os_error, listed, read_file, save, stand_in, storage_error, write_atomic
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_a_file_is_written_replaced_and_of_the_users_mode(umask: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    before = os.umask(umask)
+    try:
+        write_atomic(path, b"one")
+        write_atomic(path, b"two")
+    finally:
+        os.umask(before)
+    assert path.read_bytes() == b"two"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_an_interrupted_write_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    path = tmp_path / "a.json"
+    write_atomic(path, b"one")
+
+    def fail(*args: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(type(error)):
+        write_atomic(path, b"two")
+    assert path.read_bytes() == b"one"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_leftovers_of_killed_writers_go_after_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ages = {".tmp-harness-old": 90_000, ".tmp-harness-new": 80_000, ".tmp-other": 90_000, "old.json": 90_000}
+    for name, age in ages.items():
+        (tmp_path / name).write_bytes(b"half")
+        then = (tmp_path / name).stat().st_mtime - age
+        os.utime(tmp_path / name, (then, then))
+    write_atomic(tmp_path / "a.json", b"one")
+    assert {p.name for p in tmp_path.iterdir()} == {*ages, "a.json"} - {".tmp-harness-old"}
+    # Once for each folder and process: a folder of a hundred thousand results is not listed for each of them.
+    monkeypatch.setattr(os, "scandir", None)
+    write_atomic(tmp_path / "a.json", b"two")
+    assert (tmp_path / "a.json").read_bytes() == b"two"
+
+
+def test_a_leftover_that_cannot_be_removed_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = tmp_path / ".tmp-harness-old"
+    left.write_bytes(b"half")
+    os.utime(left, (0, 0))
+    unlink = Path.unlink
+
+    def refuse(path: Path, *args: Any, **options: Any) -> None:
+        if path == left:
+            raise PermissionError
+        unlink(path, *args, **options)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    write_atomic(tmp_path / "a.json", b"one")
+    assert (tmp_path / "a.json").read_bytes() == b"one"
+    assert left.exists()
+
+
+def test_the_cache_is_the_given_one_or_the_variables_or_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", "from-variable")
+    assert cache_root(Path("given")) == Path("given")
+    assert cache_root() == Path("from-variable")
+    monkeypatch.setenv("HARNESS_CACHE", "~/cache")
+    assert cache_root() == Path.home() / "cache"
+    monkeypatch.delenv("HARNESS_CACHE")
+    assert cache_root().name == "laion-beyond-harness"
+
+
+def test_a_user_without_a_home_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(number: int) -> None:
+        raise KeyError(number)
+
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    for variable in (None, "~/cache"):
+        monkeypatch.setenv("HARNESS_CACHE", variable) if variable else monkeypatch.delenv("HARNESS_CACHE", False)
+        with pytest.raises(StorageError, match="has no home folder") as found:
+            cache_root()
+        assert "HARNESS_CACHE" in str(found.value.hint)
+    assert cache_root(Path("given")) == Path("given")
+
+
+@pytest.mark.usefixtures("ordinary")
+def test_what_may_not_be_read_is_not_passed_over(tmp_path: Path) -> None:
+    for name in ("b/1.json", "a/2.json", "a/2.txt", "c/deep/3.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert listed(tmp_path, "*/*.json") == [tmp_path / "a/2.json", tmp_path / "b/1.json"]
+    assert listed(tmp_path / "none", "*/*.json") == []
+    (tmp_path / "b").chmod(0o000)
+    with pytest.raises(StorageError, match="b cannot be read: permission denied"):
+        listed(tmp_path, "*/*.json")
+
+
+def test_saving_makes_the_folders_above_or_is_a_sentence(tmp_path: Path) -> None:
+    save(tmp_path / "a" / "b" / "c.json", b"one", "results", "choose another folder")
+    assert (tmp_path / "a" / "b" / "c.json").read_bytes() == b"one"
+    with pytest.raises(StorageError, match=r"results cannot be written to .*c.json/d.json: ") as error:
+        save(tmp_path / "a" / "b" / "c.json" / "d.json", b"two", "results", "choose another folder")
+    assert error.value.hint == "choose another folder"
+
+
+def test_hidden_files_are_not_listed(tmp_path: Path) -> None:
+    for name in ("a/b.json", "a/._b.json", "._a/b.json", "a/.DS_Store", ".a/b.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert listed(tmp_path, "*/*.json") == [tmp_path / "a/b.json"]
+    assert listed(tmp_path, "*") == [tmp_path / "a"]
+
+
+@pytest.mark.parametrize(
+    ("content", "begins"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:", "a Git LFS pointer"),
+        (b"<!doctype HTML>", "a web page"),
+        (b'\xef\xbb\xbf <?xml version="1.0"?>\n<html lang="en">', "a web page"),
+    ],
+)
+def test_what_lies_in_the_place_of_a_file_is_named(content: bytes, begins: str) -> None:
+    assert str(stand_in(content)).startswith(begins)
+    assert stand_in(b"x" + content) is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such files")
+def test_a_file_that_becomes_a_pipe_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = (tmp_path / "whole").write_bytes(b"abc") and (tmp_path / "whole").stat()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is a named pipe, not a file"):
+        read_file(tmp_path / "pipe")
+    monkeypatch.setattr(Path, "stat", lambda path: whole)  # as it was when it was looked at
+    with pytest.raises(OSError, match="it is a named pipe, not a file"):
+        read_file(tmp_path / "pipe")
+    assert read_file(tmp_path / "whole", 3) == b"abc"
+    with pytest.raises(OSError, match="it has more than 2 bytes"):
+        read_file(tmp_path / "whole", 2)
+
+
+def test_the_sentence_names_what_where_and_why() -> None:
+    error = storage_error("results", Path("out"), OSError(28, "No space left on device"), "another")
+    assert error.message == "results cannot be written to out: no space left on device"
+    assert storage_error("results", Path("out"), OSError("Odd"), "").message.endswith(": odd")
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError(errno.ENAMETOOLONG, "", "nnn"), "nnn cannot be used: file name too long"),
+        (OSError(errno.EMFILE, ""), "a file or a process cannot be used: too many open files"),
+        (OSError(errno.ENOSPC, ""), "stdout cannot be written: no space left on device"),
+        (OSError(errno.ENOENT, "", "nnn"), None),
+    ],
+)
+def test_what_a_machine_refuses_is_a_sentence_and_anything_else_a_bug(error: OSError, sentence: str | None) -> None:
+    told = from_os_error(error)
+    assert (told and told.message) == sentence
+
+
+@pytest.mark.parametrize(("number", "room"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EACCES, False)])
+def test_room_is_advised_where_there_is_none(number: int, room: bool) -> None:
+    hint = storage_error("results", Path("out"), OSError(number, "No"), "choose another folder").hint
+    assert hint == ("free some space, or choose another folder" if room else "choose another folder")

@@ -1,0 +1,60 @@
+"""Stages of work that calls back with its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from harness.progress import NullReporter, pluralize, staged
+
+
+class Recorder:
+    """A reporter that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+        self.told.append((name, total, unit))
+        try:
+            yield self.told.append
+        finally:
+            self.told.append("end")
+
+    def note(self, text: str) -> None:
+        self.told.append(text)
+
+
+def test_a_new_name_is_a_new_stage_and_steps_add_up() -> None:
+    recorder = Recorder()
+    with staged(recorder, "images") as progress:
+        for name, done in (("draw", 1), ("draw", 4), ("check", 2), ("check", 5)):
+            progress(name, done, 5)
+    assert recorder.told == [("draw", 5, "images"), 1, 3, "end", ("check", 5, "images"), 2, 3, "end"]
+
+
+def test_the_stage_ends_when_the_work_fails() -> None:
+    recorder = Recorder()
+
+    def work() -> None:
+        with staged(recorder, "images") as progress:
+            progress("draw", 1, 5)
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        work()
+    assert recorder.told[-1] == "end"
+
+
+def test_silence_takes_everything() -> None:
+    with staged(NullReporter(), "images") as progress:
+        progress("draw", 1, 5)
+    NullReporter().note("x")
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 cells"), (1, "1 cell"), (2, "2 cells"), (1350, "1,350 cells")])
+def test_an_amount_is_said_as_people_say_it(number: int, text: str) -> None:
+    assert pluralize(number, "cells") == text

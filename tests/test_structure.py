@@ -1,0 +1,293 @@
+"""The shape of the code: layers, one importing place each, quick commands, and a clean check."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted([*(ROOT / "harness").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")])
+OTHERS = sorted([*(ROOT / "tests").rglob("*.py"), *(ROOT / "scripts").rglob("*.py")])
+TEXTS = [*SOURCES, *OTHERS, ROOT / "setup.py", ROOT / "pyproject.toml"]
+
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("harness", "harness.errors", "harness.progress"),
+    ("harness.execution.contexts", "harness.execution.global_settings", "harness.execution.global_state"),
+    ("harness.prompts", "harness.files", "harness.metrics", "harness.matching", "harness.device"),
+    ("harness.types",),
+    ("harness.protocols",),
+    ("harness.method", "harness.file_parameter", "harness.parameters", "harness.hookspecs", "harness.registry"),
+    ("harness.inner",),
+    ("harness.backbones", "harness.datasets"),
+    ("harness.miniature",),
+    (
+        "harness.backbones.backbone",
+        "harness.backbones.find",
+        "harness.backbones.preprocessing",
+        "harness.backbones.sources",
+        "harness.datasets.load_data",
+    ),
+    ("harness.features",),
+    ("harness.results",),
+    ("harness.leaderboard",),
+    ("harness.verification",),
+    ("harness.execution", "harness.conformance", "harness.runner", "harness.plots", "harness.site"),
+    ("harness.cli",),
+    ("harness.__main__",),
+)
+"""From the ground up. A module imports from its own layer and those before it."""
+
+PUBLIC = {
+    "harness.types.discovery",
+    "harness.device",
+    "harness.errors",
+    "harness.hookspecs",
+    "harness.inner",
+    "harness.matching",
+    "harness.method",
+    "harness.metrics",
+    "harness.prompts",
+    "harness.types.task",
+    "harness.types.vocabulary",
+}
+"""What a plugin may import."""
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in SOURCES}
+
+
+@cache
+def imports(path: Path, deferred: bool = True) -> frozenset[str]:
+    """Every module that a file imports; ``from package import module`` names the module.
+
+    Without ``deferred`` only what is imported at once: not in functions, and not for type checkers alone.
+    """
+    package = module_name(path) if path.name == "__init__.py" else module_name(path).rpartition(".")[0]
+    found: set[str] = set()
+    for node in walk(ast.parse(path.read_text(encoding="utf-8")), deferred):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                outer = package.rsplit(".", node.level - 1)[0] if node.level > 1 else package
+                base = f"{outer}.{base}".rstrip(".")
+            names = {f"{base}.{alias.name}" for alias in node.names}
+            found.update(names & set(MODULES) or {base})
+            found.update({base} if names - set(MODULES) else ())
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "importlib.import_module":
+            found.update(str(a.value) for a in node.args if isinstance(a, ast.Constant))
+    return frozenset(found)
+
+
+def walk(tree: ast.AST, deferred: bool) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        later = isinstance(node, ast.FunctionDef) or (
+            isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        )
+        if deferred or not later:
+            yield node
+            yield from walk(node, deferred)
+
+
+def within(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def layer_of(module: str) -> int:
+    """The layer of the longest entry that holds the module; the package ``harness`` itself is only itself."""
+    fitting = [
+        (len(entry), number)
+        for number, layer in enumerate(LAYERS)
+        for entry in layer
+        if (module == entry if entry == "harness" else within(module, entry))
+    ]
+    assert fitting, f"{module} has no layer: write it into LAYERS"
+    return max(fitting)[1]
+
+
+def importers(package: str) -> set[str]:
+    return {name for name, path in MODULES.items() if any(within(target, package) for target in imports(path))}
+
+
+# -- layers ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_module_imports_from_its_own_layer_or_below() -> None:
+    wrong = [
+        f"{name} (layer {layer_of(name)}) imports {target} (layer {layer_of(target)})"
+        for name, path in MODULES.items()
+        if within(name, "harness")
+        and name != "harness"  # it lends names of others, and imports them when they are used
+        for target in imports(path)
+        if within(target, "harness") and layer_of(target) > layer_of(name)
+    ]
+    assert wrong == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {name: imports(path, deferred=False) & set(MODULES) - {name} for name, path in MODULES.items()}
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join((*trail[trail.index(name) :], name))
+        if name not in done:
+            for target in graph[name]:
+                visit(target, (*trail, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+def test_the_harness_never_imports_plugins() -> None:
+    names = {name for name in importers("harness_plugins") | importers("plugins") if within(name, "harness")}
+    assert names == set()
+
+
+def test_plugins_import_the_public_harness_only() -> None:
+    used = {
+        (name, target)
+        for name, path in MODULES.items()
+        if within(name, "plugins")
+        for target in imports(path)
+        if within(target, "harness")
+    }
+    assert used, "no plugin imports the harness"
+    assert {pair for pair in used if pair[1] not in PUBLIC} == set()
+
+
+@pytest.mark.parametrize(
+    ("library", "place"),
+    [
+        ("open_clip", "harness.backbones.openclip"),
+        ("rich", "harness.cli.console"),
+        ("harness.matching._native", "harness.matching.native"),
+        ("huggingface_hub", "harness.datasets.hub"),
+    ],
+)
+def test_each_of_these_has_one_importing_place(library: str, place: str) -> None:
+    assert importers(library) == {place}
+
+
+def test_plugins_use_what_the_text_tower_promises() -> None:
+    from harness.types.task import TextTower
+
+    promised = set(TextTower.__annotations__) | {name for name in vars(TextTower) if not name.startswith("_")}
+    used = {
+        node.attr
+        for path in (ROOT / "plugins").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "text"
+    }
+    assert "encode" in used
+    assert used <= promised
+
+
+def test_only_the_command_line_imports_typer() -> None:
+    assert {name for name in importers("typer") if not within(name, "harness.cli")} == set()
+
+
+# -- entry points ------------------------------------------------------------------------------------------------------
+
+
+def declared() -> dict[str, str]:
+    """The entry points of pyproject.toml (Python 3.10 has no TOML reader)."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    table = text.partition("[project.entry-points.harness]\n")[2].partition("\n[")[0]
+    return dict(re.findall(r'^(\w+) = "([\w.]+)"', table, re.MULTILINE))
+
+
+def test_every_plugin_file_has_an_entry_point() -> None:
+    files = {path.stem for path in (ROOT / "plugins").glob("*.py") if not path.stem.startswith("_")}
+    assert declared() == {name: f"harness_plugins.{name}" for name in files}
+
+
+def test_every_entry_point_is_installed() -> None:
+    from harness.registry import entry_points
+
+    own = {s.name for s, _ in entry_points.installed() if s.distribution == "laion-beyond-harness"}
+    assert own == set(declared()), "reinstall: a new entry point is seen only then"
+
+
+# -- quick commands ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "harness.cli.main",
+        "harness.cli.plugins",
+        "harness.cli.report",
+        "harness.registry.entry_points",
+        "harness.method",
+    ],
+)
+def test_what_answers_at_once_does_not_import_torch(module: str) -> None:
+    code = f"import sys, {module}; print(*sorted({{'torch', 'open_clip', 'scipy', 'sklearn'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_listing_plugins_does_not_import_torch() -> None:
+    code = (
+        "import sys\nfrom harness.registry.listing import describe\n"
+        "from harness.registry.entry_points import installed\n"
+        "assert [describe(s) for s, _ in installed()]; assert not {'torch', 'harness_plugins.fsnl'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# -- sources -----------------------------------------------------------------------------------------------------------
+
+
+def test_no_source_names_a_place_on_somebodys_machine() -> None:
+    places = re.compile(r"""["'(\s=](/(?:tmp|home|root|work|mnt|Users)\b)""")
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in TEXTS
+        if path != Path(__file__).resolve()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if places.search(line)
+    ]
+    assert found == []
+
+
+def test_a_file_is_at_most_300_lines_long() -> None:
+    long = {
+        name: n for name, path in MODULES.items() if (n := len(path.read_text(encoding="utf-8").splitlines())) > 300
+    }
+    assert long == {}
+
+
+def run_tool(*arguments: str) -> subprocess.CompletedProcess[str]:
+    if importlib.util.find_spec(arguments[0]) is None:
+        pytest.skip(f"{arguments[0]} is not installed")
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+@pytest.mark.parametrize("arguments", [("ruff", "check"), ("ruff", "format", "--check")])
+def test_ruff_finds_nothing(arguments: tuple[str, ...]) -> None:
+    done = run_tool(*arguments, "harness", "plugins", "scripts", "tests", "setup.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_mypy_finds_nothing() -> None:
+    done = run_tool("mypy")
+    assert done.returncode == 0, done.stdout + done.stderr
