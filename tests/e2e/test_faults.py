@@ -73,7 +73,7 @@ def hostile(monkeypatch):
     module.harness_register_methods = harness_register_methods
     monkeypatch.setitem(__import__("sys").modules, "hostile_plugin", module)
     point = EntryPoint("hostile", "hostile_plugin", entry_points.GROUP)
-    source = entry_points.Source("hostile", "hostile_plugin", "hostile-dist", "1.0")
+    source = entry_points.Origin("hostile", "hostile_plugin", "hostile-dist", "1.0")
     found = entry_points.installed()
     monkeypatch.setattr(entry_points, "installed", lambda: [*found, (source, point)])
     monkeypatch.setattr(entry_points, "code_digest", lambda source: "0" * 64)
