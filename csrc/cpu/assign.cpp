@@ -4,54 +4,55 @@
 // row is u_i = max_j S_ij - p_j. The dual objective sum(u) + sum(p) bounds every assignment from above as long as p >= 0
 // (any sign when N = M), and meets the optimum.
 //
-//   1. prices        N = M: p_j = max_i S_ij, each row may keep one column where it is the maximum; N < M: p = 0
-//   2. scaling       N = M >= 64 and many rows still free: rounds of bids that raise a price by epsilon more than they need, from
-//                    a 64th of the range of S to about an (8 N)th (Bertsekas 1988). Only the prices are kept: they shorten the
+//   1. prices        N = M: p_j = max_i S_ij, each row starts with at most one column where it is the maximum; N < M: p = 0
+//   2. scaling       N = M >= 64 and many rows still free: rounds of bids that raise a price by epsilon more than necessary, from
+//                    a 64th of the range of S to about an (8 N)th (Bertsekas 1988). Only the prices survive: they shorten the
 //                    paths
 //   3. bidding       each free row takes its best column and raises its price by the lead over the second best; the row that
 //                    lost it bids next. About two bids per row: more save fewer paths than they cost on CLIP-like matrices
 //   4. paths         each row that is still free: Dijkstra over the columns with the lengths u_i - (S_ij - p_j), which are
 //                    never negative, to the nearest free column; prices on the way rise by what keeps the lengths so. Of
-//                    columns that are equally near a free one comes first: it ends the search, where ties abound, at once
-//   5. certificate   u from the prices alone and one look at all of S: gap = sum(u) + sum(p) - total
+//                    equally near columns a free one comes first: with many ties, it ends the search at once
+//   5. certificate   u from the prices and one pass over S: gap = sum(u) + sum(p) - total
 //   6. ties          the lexicographically smallest of all optima (ties.cpp), so that the result is a function of S alone
 //
 // Prices and distances are int32. Entries within 2^28 (cosines) leave room for both up to 2^29, that is 2.0; a problem that
 // exceeds this is solved again in int64.
 
-#include "assign.hpp"
+#include "cpu/assign.hpp"
 
 #include <algorithm>
 #include <limits>
 
-#include "ties.hpp"
-#include "wide.hpp"
+#include "common.hpp"
+#include "cpu/simd.hpp"
+#include "cpu/ties.hpp"
 
 namespace harness {
 
 namespace {
 
-constexpr int kFree = -1;
-constexpr int kScaled = 64;  // rows from which scaling saves more on paths than it takes
+constexpr int kScaledRows = 64;  // rows from which scaling saves more time on paths than it takes
 constexpr int kOwnedBit = 30, kOwned = 1 << kOwnedBit;
 
 template <class T, int bytes>
 struct Solver {
-    using W = Wide<T, bytes>;
+    using W = Simd<T, bytes>;
     using V = typename W::Vector;
     static constexpr T kMost = std::numeric_limits<T>::max();
     static constexpr T kLeast = std::numeric_limits<T>::min();
-    // With entries within `unit` (2^28 for int32), no sum below leaves T:
-    static constexpr T unit = T(1) << (8 * sizeof(T) - 4);
-    static constexpr T kLimit = 2 * unit;    // prices and path lengths that exceed this are refused
-    static constexpr T kPadding = 3 * unit;  // price of a column that does not exist: no real one loses more
+    // With entries up to kLargest, no sum below overflows T:
+    static constexpr T kLargest = T(1) << (8 * sizeof(T) - 4);
+    static_assert(kLargest >= kUnit);
+    static constexpr T kLimit = 2 * kLargest;    // prices and path lengths beyond this end the attempt
+    static constexpr T kPadding = 3 * kLargest;  // price of padding columns: no real column loses more
 
     const std::int32_t* s;
     int rows, columns, stride;
     std::int64_t steps;
-    Lines<T> price, distance, closed;
-    Lines<T> rank;  // of column j on paths: j while it is free, j + kOwned afterwards
-    Lines<std::int32_t> column_of, row_of, previous, waiting, next, reached;
+    AlignedVector<T> price, distance, closed;
+    AlignedVector<T> rank;  // of column j on paths: j while it is free, j + kOwned afterwards
+    AlignedVector<std::int32_t> column_of, row_of, previous, waiting, next, reached;
 
     struct Best {
         T first, second;
@@ -64,75 +65,76 @@ struct Solver {
     // The best and second best of S_ij - p_j over the columns of row i, lowest column first among equals.
     HARNESS_INLINE Best best(int i) {
         ++steps;
-        V first = W::all(kMost), second = W::all(kMost), where{}, j = W::count();
+        V first = W::broadcast(kMost), second = W::broadcast(kMost), where{}, j = W::iota();
         for (int k = 0; k < stride; k += W::lanes, j += W::lanes) {
             const V loss = W::load(&price[k]) - load_as<T, bytes>(row(i) + k);
             where = loss < first ? j : where;
-            second = W::lesser(second, W::greater(first, loss));
-            first = W::lesser(first, loss);
+            second = W::min(second, W::max(first, loss));
+            first = W::min(first, loss);
         }
-        const T least = W::smallest(first);
-        const V winners = first == least;  // lanes; usually one. These reductions do not wait for each other
-        const T column = W::smallest(winners ? where : W::all(kMost)), last = -W::smallest(winners ? -where : W::all(kMost));
-        const T runner_up = column == last ? W::smallest(winners ? second : first) : least;
+        const T least = W::reduce_min(first);
+        const V winners = first == least;  // lanes; usually one. These reductions are independent
+        const T column = W::reduce_min(winners ? where : W::broadcast(kMost));
+        const T last = -W::reduce_min(winners ? -where : W::broadcast(kMost));
+        const T runner_up = column == last ? W::reduce_min(winners ? second : first) : least;
         return {T(-least), T(-runner_up), int(column)};
     }
 
-    // The lowest free column where row i loses `loss`, which is the least it can lose; kFree when there is none.
-    HARNESS_INLINE int vacant(int i, T loss) {
+    // The lowest free column where row i has its least loss, `loss`; kUnassigned when there is none.
+    HARNESS_INLINE int free_column(int i, T loss) {
         ++steps;
-        V where = W::all(kMost), j = W::count();
+        V where = W::broadcast(kMost), j = W::iota();
         for (int k = 0; k < stride; k += W::lanes, j += W::lanes) {
-            const V free = load_as<T, bytes>(&row_of[k]) < 0 ? j : W::all(kMost);
-            where = W::lesser(where, W::load(&price[k]) - load_as<T, bytes>(row(i) + k) == loss ? free : W::all(kMost));
+            const V free = load_as<T, bytes>(&row_of[k]) < 0 ? j : W::broadcast(kMost);
+            where = W::min(where, W::load(&price[k]) - load_as<T, bytes>(row(i) + k) == loss ? free : W::broadcast(kMost));
         }
-        const T lowest = W::smallest(where);
-        return lowest < columns ? int(lowest) : kFree;  // padding is no column
+        const T lowest = W::reduce_min(where);
+        return lowest < columns ? int(lowest) : kUnassigned;  // otherwise padding
     }
 
     HARNESS_INLINE void prepare() {
         price.assign(stride, kPadding);
         std::fill(price.begin(), price.begin() + columns, T(0));
-        column_of.assign(rows, kFree);
-        row_of.assign(stride, kFree);
+        column_of.assign(rows, kUnassigned);
+        row_of.assign(stride, kUnassigned);
         distance.resize(stride);
         closed.resize(stride);
         rank.resize(stride);
         previous.resize(stride);
     }
 
-    // The range of the similarities.
+    // Starts from the maxima of the columns; returns the range of the similarities.
     HARNESS_INLINE T column_maxima() {
-        using I = Wide<std::int32_t, bytes>;
-        Lines<std::int32_t>& top = next;
-        Lines<std::int32_t>& who = previous;
+        using I = Simd<std::int32_t, bytes>;
+        AlignedVector<std::int32_t>& top = next;
+        AlignedVector<std::int32_t>& who = previous;
         top.assign(s, s + stride);
         std::fill(who.begin(), who.end(), 0);
-        typename I::Vector low = I::all(*s);
+        typename I::Vector low = I::broadcast(*s);
         for (int i = 0; i < rows; ++i)
             for (int k = 0; k < stride; k += I::lanes) {
                 const typename I::Vector x = I::load(row(i) + k), t = I::load(&top[k]), more = x > t;
                 I::store(&top[k], more ? x : t);
-                I::store(&who[k], more ? I::all(i) : I::load(&who[k]));
-                low = I::lesser(low, x);
+                I::store(&who[k], more ? I::broadcast(i) : I::load(&who[k]));
+                low = I::min(low, x);
             }
         for (int j = 0; j < columns; ++j) {
             price[j] = top[j];
-            if (column_of[who[j]] == kFree) {
+            if (column_of[who[j]] == kUnassigned) {
                 column_of[who[j]] = j;
                 row_of[j] = who[j];
             }
         }
-        return T(*std::max_element(top.begin(), top.begin() + columns)) - I::smallest(low);
+        return T(*std::max_element(top.begin(), top.begin() + columns)) - I::reduce_min(low);
     }
 
     HARNESS_INLINE void release() {
-        std::fill(column_of.begin(), column_of.end(), kFree);
-        std::fill(row_of.begin(), row_of.end(), kFree);
+        std::fill(column_of.begin(), column_of.end(), kUnassigned);
+        std::fill(row_of.begin(), row_of.end(), kUnassigned);
     }
 
     HARNESS_INLINE void scale(T range) {
-        if (rows < kScaled || std::count(column_of.begin(), column_of.end(), kFree) <= rows / 8) return;
+        if (rows < kScaledRows || std::count(column_of.begin(), column_of.end(), kUnassigned) <= rows / 8) return;
         for (int part = 64; part <= 4096 && part <= 8 * rows; part *= 4) {
             release();
             waiting.resize(rows);
@@ -141,35 +143,35 @@ struct Solver {
                 const int i = waiting.back();
                 const Best b = best(i);
                 const T raised = price[b.column] + (b.first - b.second) + std::max(range / part, T(1));
-                if (raised > kLimit / 2) return release();  // far from a cosine's prices; what we have must do
+                if (raised > kLimit / 2) return release();  // beyond the range of prices: stop scaling
                 waiting.pop_back();
                 price[b.column] = raised;
-                if (row_of[b.column] != kFree) waiting.push_back(row_of[b.column]);
+                if (row_of[b.column] != kUnassigned) waiting.push_back(row_of[b.column]);
                 row_of[b.column] = i;
             }
         }
         release();
     }
 
-    // Bids of the free rows; false when a price leaves the range.
+    // Bids of the free rows; false when a price exceeds kLimit.
     HARNESS_INLINE bool bid() {
         waiting.clear();
         for (int i = 0; i < rows; ++i)
-            if (column_of[i] == kFree) waiting.push_back(i);
+            if (column_of[i] == kUnassigned) waiting.push_back(i);
         const int rounds = rows == columns ? 1 : 2;
         for (int round = 0; round < rounds; ++round) {
             next.clear();
             int budget = rows;
             for (int bidder : waiting) {
-                for (int i = bidder; i != kFree;) {
+                for (int i = bidder; i != kUnassigned;) {
                     const Best b = best(i);
                     int j = b.column;
-                    if (b.first == b.second && row_of[j] != kFree) {  // a tie: perhaps another best column is free
-                        const int other = vacant(i, -b.first);
-                        if (other != kFree) j = other;
+                    if (b.first == b.second && row_of[j] != kUnassigned) {  // a tie: another best column may be free
+                        const int other = free_column(i, -b.first);
+                        if (other != kUnassigned) j = other;
                     }
-                    if (row_of[j] != kFree && (b.first == b.second || --budget < 0)) {
-                        next.push_back(i);  // nothing to gain, or enough bids: left to the paths
+                    if (row_of[j] != kUnassigned && (b.first == b.second || --budget < 0)) {
+                        next.push_back(i);  // no gain, or bids used up: left to the paths
                         break;
                     }
                     price[j] += b.first - b.second;
@@ -177,7 +179,7 @@ struct Solver {
                     const int loser = row_of[j];
                     row_of[j] = i;
                     column_of[i] = j;
-                    if (loser != kFree) column_of[loser] = kFree;
+                    if (loser != kUnassigned) column_of[loser] = kUnassigned;
                     i = loser;
                 }
             }
@@ -186,7 +188,7 @@ struct Solver {
         return true;
     }
 
-    // Shortest path from a free row to a free column, then the exchange along it; false when a length leaves the range.
+    // Shortest path from a free row to a free column, then the exchange along it; false when a length exceeds kLimit.
     HARNESS_INLINE bool augment(int start) {
         std::fill(distance.begin(), distance.end(), kMost);
         std::fill(closed.begin(), closed.begin() + columns, kLeast);
@@ -196,8 +198,8 @@ struct Solver {
         T offset = best(i).first, length = 0;
         for (;;) {
             ++steps;
-            V least = W::all(kMost), where = least;
-            const V shift = W::all(offset);
+            V least = W::broadcast(kMost), where = least;
+            const V shift = W::broadcast(offset);
             for (int k = 0; k < stride; k += W::lanes) {
                 const V through = shift + (W::load(&price[k]) - load_as<T, bytes>(row(i) + k));
                 const V old = W::load(&distance[k]);
@@ -208,13 +210,13 @@ struct Solver {
                 const V shut = W::load(&closed[k]);
                 const V open = now < shut ? shut : now;
                 const V ranks = W::load(&rank[k]);
-                const V nearer = open <= least - (ranks >> kOwnedBit);  // or as near, and free
+                const V nearer = open <= least - (ranks >> kOwnedBit);  // or equally near, and free
                 least = nearer ? open : least;
                 where = nearer ? ranks : where;
             }
-            length = W::smallest(least);
+            length = W::reduce_min(least);
             if (length > kLimit) return false;
-            end = int(W::smallest(least == length ? where : W::all(kMost)));
+            end = int(W::reduce_min(least == length ? where : W::broadcast(kMost)));
             if (end < kOwned) break;
             end -= kOwned;
             closed[end] = kMost;
@@ -254,13 +256,13 @@ struct Solver {
             scale(column_maxima());
         }
         if (!bid()) return false;
-        for (int j = 0; j < stride; ++j) rank[j] = T(j) + (j < columns && row_of[j] == kFree ? 0 : kOwned);
+        for (int j = 0; j < stride; ++j) rank[j] = T(j) + (j < columns && row_of[j] == kUnassigned ? 0 : kOwned);
         for (std::size_t k = 0; k < waiting.size(); ++k)
             if (!augment(waiting[k])) return false;
         return true;
     }
 
-    // gap, and the equality graph: bit j of row i says S_ij - p_j = u_i, that is, an optimum may use (i, j).
+    // The gap, and the graph of tight pairs: bit j of row i is set where S_ij - p_j = u_i, so that an optimum may use (i, j).
     HARNESS_INLINE void certify(Assignment& found, TightGraph& graph) {
         const int words = (columns + 63) / 64;
         graph.reset(rows, columns, words);
@@ -271,19 +273,19 @@ struct Solver {
             if (rows < columns && price[j] == 0) graph.releasable[j / 64] |= std::uint64_t(1) << (j % 64);
         }
         for (int i = 0; i < rows; ++i) {
-            V least = W::all(kMost);
+            V least = W::broadcast(kMost);
             for (int k = 0; k < stride; k += W::lanes) {
                 const V loss = W::load(&price[k]) - load_as<T, bytes>(row(i) + k);
                 least = loss < least ? loss : least;
             }
-            const T loss = W::smallest(least);
+            const T loss = W::reduce_min(least);
             dual -= std::int64_t(loss);
             found.total += row(i)[column_of[i]];
             for (int word = 0; word < words; ++word) {
                 V equal{};
                 const int from = word * 64, to = std::min(from + 64, stride);
                 for (int k = from; k < to; k += W::lanes) equal |= (W::load(&price[k]) - load_as<T, bytes>(row(i) + k)) == loss;
-                if (W::smallest(equal) == 0) continue;
+                if (W::reduce_min(equal) == 0) continue;
                 std::uint64_t bits = 0;
                 for (int j = from; j < std::min(from + 64, columns); ++j) bits |= std::uint64_t(value(i, j) == -loss) << (j - from);
                 graph.tight[std::size_t(i) * words + word] = bits;
@@ -300,9 +302,9 @@ struct Matrix {
     int rows, columns;
 };
 
-// A solver keeps its buffers for the next matrix of its thread.
+// Each thread has one solver of each type, whose buffers are reused.
 template <class Solver>
-__attribute__((noinline)) Solver& kept() {
+__attribute__((noinline)) Solver& thread_solver() {
     static thread_local Solver solver;
     return solver;
 }
@@ -313,7 +315,7 @@ struct Solve {
     template <int bytes>
     static HARNESS_INLINE bool run(const Matrix& matrix, Assignment& found, TightGraph& graph) {
         // GCC 12 fails with an internal error on masks of 64 bytes of int64
-        auto& solver = kept<Solver<T, sizeof(T) == 8 ? std::min(bytes, 32) : bytes>>();
+        auto& solver = thread_solver<Solver<T, sizeof(T) == 8 ? std::min(bytes, 32) : bytes>>();
         solver.s = matrix.s;
         solver.rows = matrix.rows;
         solver.columns = matrix.columns;
@@ -329,9 +331,9 @@ struct Solve {
 void assign(const std::int32_t* similarity, int rows, int columns, std::int64_t largest, Assignment& found) {
     static thread_local TightGraph graph;
     const Matrix matrix{similarity, rows, columns};
-    if (largest > (1 << 28) || !widest<Solve<std::int32_t>>(matrix, found, graph))
-        widest<Solve<std::int64_t>>(matrix, found, graph);
-    if (found.gap == 0) graph.lowest(found.column_of_row);
+    if (largest > kUnit || !dispatch<Solve<std::int32_t>>(matrix, found, graph))
+        dispatch<Solve<std::int64_t>>(matrix, found, graph);
+    if (found.gap == 0) graph.minimise(found.column_of_row);
 }
 
 }  // namespace harness

@@ -1,4 +1,4 @@
-#include "match_cpu.hpp"
+#include "cpu/match.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -10,31 +10,29 @@
 #include <thread>
 #include <vector>
 
-#include "assign.hpp"
-#include "similarity.hpp"
-#include "wide.hpp"
+#include "cpu/assign.hpp"
+#include "cpu/similarity.hpp"
+#include "cpu/simd.hpp"
 
 namespace harness {
 
 namespace {
 
-constexpr double kUnit = 268435456.0;  // 2^28: one, in Q3.28
-
-// Rounding to nearest, and denormal numbers as they are, whatever the caller has set (torch.set_flush_denormal, say). Threads
-// begin with what their parent has.
+// Sets rounding to nearest and no flushing of denormal numbers, whatever the caller has set (by torch.set_flush_denormal, for
+// example), and restores the caller's settings. New threads inherit these.
 class DefaultArithmetic {
 public:
     DefaultArithmetic() {
-        std::fegetenv(&kept);
+        std::fegetenv(&callers);
         std::fesetenv(FE_DFL_ENV);
     }
-    ~DefaultArithmetic() { std::fesetenv(&kept); }
+    ~DefaultArithmetic() { std::fesetenv(&callers); }
 
 private:
-    std::fenv_t kept;
+    std::fenv_t callers;
 };
 
-// Calls work(0) ... work(count - 1) from up to `threads` threads; the first exception is thrown again here.
+// Calls work(0) ... work(count - 1) on up to `threads` threads; rethrows an exception.
 template <class Work>
 void parallel(std::int64_t count, int threads, const Work& work) {
     const DefaultArithmetic arithmetic;
@@ -58,47 +56,48 @@ void parallel(std::int64_t count, int threads, const Work& work) {
     std::vector<std::thread> others;
     try {
         for (int k = 1; k < threads; ++k) others.emplace_back(run);
-    } catch (const std::system_error&) {  // fewer threads than asked for: the work is done all the same
+    } catch (const std::system_error&) {  // fewer threads than requested do all the work
     }
     run();
     for (std::thread& other : others) other.join();
     if (failure) std::rethrow_exception(failure);
 }
 
-// The shorter side gives the rows of the assignment.
-struct Problem {
-    Packed rows, columns;
-    Lines<std::int32_t> matrix;  // (rows, padded(columns))
+// Buffers of one problem. The shorter side gives the rows of the assignment.
+struct Buffers {
+    PackedRows rows, columns;
+    AlignedVector<std::int32_t> similarity;  // (rows, padded(columns))
     Assignment found;
 
-    void allot(int n, int m) {
+    void allocate(int n, int m) {
         const int stride = padded(m);
-        matrix.resize(std::size_t(n) * stride);
-        for (int i = 0; i < n; ++i) std::fill_n(matrix.data() + std::size_t(i) * stride + m, stride - m, 0);
+        similarity.resize(std::size_t(n) * stride);
+        for (int i = 0; i < n; ++i) std::fill_n(similarity.data() + std::size_t(i) * stride + m, stride - m, 0);
     }
 
-    bool measure(const float* a, int n, const float* b, int m, int dimension, const Product& product, int threads) {
-        rows.allot(product, n, dimension, 1);
-        columns.allot(product, m, dimension, product.columns);
+    // Computes the similarities of rows a (n, dimension) and columns b (m, dimension); false when an entry is not finite.
+    bool quantise(const float* a, int n, const float* b, int m, int dimension, const Product& product, int threads) {
+        rows.allocate(product, n, dimension, 1);
+        columns.allocate(product, m, dimension, product.columns);
         std::atomic<bool> finite{true};
         parallel(rows.panels() + columns.panels(), threads, [&](std::int64_t k) {
             const int panel = int(k) - rows.panels();
-            if (!(panel < 0 ? rows.round(a, int(k)) : columns.round(b, panel))) finite = false;
+            if (!(panel < 0 ? rows.pack_panel(a, int(k)) : columns.pack_panel(b, panel))) finite = false;
         });
         if (!finite) return false;
-        allot(n, m);
+        allocate(n, m);
         parallel((n + kStrip - 1) / kStrip, threads,
-                 [&](std::int64_t k) { similarity(rows, columns, int(k) * kStrip, matrix.data(), padded(m)); });
+                 [&](std::int64_t k) { similarity_strip(rows, columns, int(k) * kStrip, similarity.data(), padded(m)); });
         return true;
     }
 };
 
-// Threads that are worth starting: with less to do than this, a thread takes longer to start than to do its share.
-int worthwhile(int threads, double products) { return int(std::min(double(threads), 1 + products / 2e7)); }
+// Threads to start: with less work than this each, a thread takes longer to start than to do its share.
+int useful_threads(int threads, double products) { return int(std::min(double(threads), 1 + products / 2e7)); }
 
-double products(Shape shape, int dimension) { return double(shape.prototypes) * shape.names * (dimension + 100); }
+double products_per_problem(const BatchShape& shape) { return double(shape.prototypes) * shape.names * (shape.dimension + 100); }
 
-std::int64_t magnitude(const std::int32_t* row, int count) {
+std::int64_t largest_magnitude(const std::int32_t* row, int count) {
     std::int32_t low = 0, high = 0;
     for (int j = 0; j < count; ++j) {
         low = std::min(low, row[j]);
@@ -107,22 +106,22 @@ std::int64_t magnitude(const std::int32_t* row, int count) {
     return std::max(-std::int64_t(low), std::int64_t(high));
 }
 
-// Buffers that a thread keeps from problem to problem; large ones it gives back.
-class Scratch {
+// The buffers of this thread, reused from problem to problem; large ones are freed after use.
+class ThreadBuffers {
 public:
-    ~Scratch() {
-        if (kept().matrix.capacity() > std::size_t(1) << 22) kept() = Problem();
+    ~ThreadBuffers() {
+        if (buffers().similarity.capacity() > std::size_t(1) << 22) buffers() = Buffers();
     }
-    Problem* operator->() { return &kept(); }
+    Buffers* operator->() { return &buffers(); }
 
 private:
-    static Problem& kept() {
-        static thread_local Problem problem;
-        return problem;
+    static Buffers& buffers() {
+        static thread_local Buffers own;
+        return own;
     }
 };
 
-void write(const Assignment& found, Shape shape, std::int64_t k, Results out) {
+void write_problem(const Assignment& found, const BatchShape& shape, std::int64_t k, const Results& out) {
     const bool swapped = shape.prototypes > shape.names;
     std::int64_t* columns = out.columns + k * shape.prototypes;
     for (std::size_t i = 0; i < found.column_of_row.size(); ++i) {
@@ -134,7 +133,7 @@ void write(const Assignment& found, Shape shape, std::int64_t k, Results out) {
     if (out.steps) out.steps[k] = found.steps;
 }
 
-void clear(Shape shape, std::int64_t k, Results out, bool valid) {
+void clear_problem(const BatchShape& shape, std::int64_t k, const Results& out, bool valid) {
     std::fill_n(out.columns + k * shape.prototypes, shape.prototypes, -1);
     out.similarity[k] = out.gap[k] = valid ? 0.0 : std::numeric_limits<double>::quiet_NaN();
     out.valid[k] = valid;
@@ -143,57 +142,57 @@ void clear(Shape shape, std::int64_t k, Results out, bool valid) {
 
 }  // namespace
 
-void match_cpu(const float* prototypes, const float* names, Shape shape, int dimension, int threads, Results out) {
-    const double each = products(shape, dimension);
-    threads = worthwhile(threads, each * shape.batch);
-    const int within = worthwhile(std::max<int>(1, int(threads / std::max<std::int64_t>(1, shape.batch))), each);
+void match_cpu(const float* prototypes, const float* names, const BatchShape& shape, int threads, const Results& out) {
+    const double products = products_per_problem(shape);
+    threads = useful_threads(threads, products * shape.batch);
+    const int within = useful_threads(std::max<int>(1, int(threads / std::max<std::int64_t>(1, shape.batch))), products);
     parallel(shape.batch, threads, [&](std::int64_t k) {
-        const float* p = prototypes + k * shape.prototypes * dimension;
-        const float* t = names + k * shape.names * dimension;
+        const float* p = prototypes + k * shape.prototypes * shape.dimension;
+        const float* t = names + k * shape.names * shape.dimension;
         const bool swapped = shape.prototypes > shape.names;
         const int n = std::min(shape.prototypes, shape.names), m = std::max(shape.prototypes, shape.names);
-        Scratch problem;
-        const bool valid = problem->measure(swapped ? t : p, n, swapped ? p : t, m, dimension, best_product(), within);
-        clear(shape, k, out, valid);
+        ThreadBuffers buffers;
+        const bool valid = buffers->quantise(swapped ? t : p, n, swapped ? p : t, m, shape.dimension, best_product(), within);
+        clear_problem(shape, k, out, valid);
         if (!valid || n == 0) return;
-        assign(problem->matrix.data(), n, m, std::int64_t(kUnit), problem->found);
-        write(problem->found, shape, k, out);
+        assign(buffers->similarity.data(), n, m, kUnit, buffers->found);
+        write_problem(buffers->found, shape, k, out);
     });
 }
 
-void quantise_cpu(const float* prototypes, const float* names, Shape shape, int dimension, int threads, bool doubles_alone,
+void quantise_cpu(const float* prototypes, const float* names, const BatchShape& shape, int threads, bool doubles_alone,
                   std::int32_t* similarity, bool* valid) {
-    const Product& product = doubles_alone ? doubles() : best_product();
-    const int n = shape.prototypes, m = shape.names;
-    parallel(shape.batch, worthwhile(threads, products(shape, dimension) * shape.batch), [&](std::int64_t k) {
-        Scratch problem;
-        valid[k] = problem->measure(prototypes + k * n * dimension, n, names + k * m * dimension, m, dimension, product, 1);
+    const Product& product = doubles_alone ? product_doubles() : best_product();
+    const int n = shape.prototypes, m = shape.names, dimension = shape.dimension;
+    parallel(shape.batch, useful_threads(threads, products_per_problem(shape) * shape.batch), [&](std::int64_t k) {
+        ThreadBuffers buffers;
+        valid[k] = buffers->quantise(prototypes + k * n * dimension, n, names + k * m * dimension, m, dimension, product, 1);
         std::int32_t* out = similarity + k * n * m;
         for (int i = 0; i < n; ++i)
-            for (int j = 0; j < m; ++j) *out++ = valid[k] ? problem->matrix[std::size_t(i) * padded(m) + j] : 0;
+            for (int j = 0; j < m; ++j) *out++ = valid[k] ? buffers->similarity[std::size_t(i) * padded(m) + j] : 0;
     });
 }
 
-void assign_cpu(const std::int32_t* similarity, Shape shape, int threads, Results out) {
-    parallel(shape.batch, worthwhile(threads, products(shape, 0) * shape.batch), [&](std::int64_t k) {
+void assign_cpu(const std::int32_t* similarity, const BatchShape& shape, int threads, const Results& out) {
+    parallel(shape.batch, useful_threads(threads, products_per_problem(shape) * shape.batch), [&](std::int64_t k) {
         const std::int32_t* s = similarity + k * shape.prototypes * shape.names;
         const bool swapped = shape.prototypes > shape.names;
         const int n = std::min(shape.prototypes, shape.names), m = std::max(shape.prototypes, shape.names);
-        clear(shape, k, out, true);
+        clear_problem(shape, k, out, true);
         if (n == 0) return;
-        Scratch problem;
-        problem->allot(n, m);
+        ThreadBuffers buffers;
+        buffers->allocate(n, m);
         std::int64_t largest = 0;
         for (int i = 0; i < n; ++i) {
-            std::int32_t* row = problem->matrix.data() + std::size_t(i) * padded(m);
+            std::int32_t* row = buffers->similarity.data() + std::size_t(i) * padded(m);
             if (swapped)
                 for (int j = 0; j < m; ++j) row[j] = s[std::size_t(j) * n + i];
             else
                 std::copy_n(s + std::size_t(i) * m, m, row);
-            largest = std::max(largest, magnitude(row, m));
+            largest = std::max(largest, largest_magnitude(row, m));
         }
-        assign(problem->matrix.data(), n, m, largest, problem->found);
-        write(problem->found, shape, k, out);
+        assign(buffers->similarity.data(), n, m, largest, buffers->found);
+        write_problem(buffers->found, shape, k, out);
     });
 }
 

@@ -1,11 +1,11 @@
-// Exact dot products in float64: every partial sum is a whole number below 2^53.
+// Exact dot products in float64: every partial sum is an integer below 2^53.
 //
 // Tiles of six prototypes by eight names in registers (twelve sums of four with AVX2, six of eight with AVX-512), over
-// slices of the dimension that let a panel of names stay in the first-level cache while a strip of prototypes passes by.
+// slices of the dimension, so that a panel of names stays in the L1 cache while a strip of prototypes is processed.
 
 #include <algorithm>
 
-#include "similarity.hpp"
+#include "cpu/similarity.hpp"
 
 namespace harness {
 
@@ -20,14 +20,14 @@ std::size_t bytes(int dimension) { return std::size_t(dimension + kColumns - 1) 
 struct Pack {
     template <int bytes>
     static HARNESS_INLINE double run(const float* x, Scale scale, int dimension, char* out) {
-        using Doubles = Wide<double, bytes>;
+        using Doubles = Simd<double, bytes>;
         typedef float Floats __attribute__((vector_size(bytes / 2), aligned(4), may_alias));  // as many as doubles
         double* const to = reinterpret_cast<double*>(out);
         typename Doubles::Vector sum{};  // exact in any order
         int d = 0;
         for (; d + Doubles::lanes <= dimension; d += Doubles::lanes) {
             const Floats entries = *reinterpret_cast<const Floats*>(x + d);
-            const Floats whole = (entries * scale.once * scale.again + kRound) - kRound;
+            const Floats whole = (entries * scale.first * scale.second + kRound) - kRound;
             const typename Doubles::Vector wide = __builtin_convertvector(whole, typename Doubles::Vector);
             Doubles::store(to + d, wide);
             sum += wide * wide;
@@ -35,14 +35,14 @@ struct Pack {
         double norm = 0.0;
         for (int k = 0; k < Doubles::lanes; ++k) norm += sum[k];
         for (; d < dimension; ++d) {
-            to[d] = (x[d] * scale.once * scale.again + kRound) - kRound;
+            to[d] = (x[d] * scale.first * scale.second + kRound) - kRound;
             norm += to[d] * to[d];
         }
         return norm;
     }
 };
 
-double pack(const float* x, Scale scale, int dimension, char* out) { return widest<Pack>(x, scale, dimension, out); }
+double pack(const float* x, Scale scale, int dimension, char* out) { return dispatch<Pack>(x, scale, dimension, out); }
 
 void interleave(const char* rows, int dimension, char* panel) {
     double* to = reinterpret_cast<double*>(panel);
@@ -52,7 +52,7 @@ void interleave(const char* rows, int dimension, char* panel) {
 
 template <int bytes>
 HARNESS_INLINE void tile(const double* p, std::size_t pitch, const double* t, int dimension, double* out) {
-    using Doubles = Wide<double, bytes>;
+    using Doubles = Simd<double, bytes>;
     constexpr int parts = kColumns / Doubles::lanes;
     typename Doubles::Vector sum[kRows][parts];
     for (int r = 0; r < kRows; ++r)
@@ -79,13 +79,13 @@ struct Dots {
 };
 
 void dots(const char* prototypes, std::size_t bytes, int count, const char* panel, int /*names*/, int dimension, double* out) {
-    widest<Dots>(reinterpret_cast<const double*>(prototypes), bytes / 8, count, reinterpret_cast<const double*>(panel), dimension,
+    dispatch<Dots>(reinterpret_cast<const double*>(prototypes), bytes / 8, count, reinterpret_cast<const double*>(panel), dimension,
                  out);
 }
 
 }  // namespace
 
-const Product& doubles() {
+const Product& product_doubles() {
     static constexpr Product product{"doubles", kRows, kColumns, bytes, pack, interleave, dots};
     return product;
 }

@@ -5,15 +5,15 @@
 //
 //     <x, y> = 2^22 <a, a'> + 2^11 (<a + b, a' + b'> - <a, a'> - <b, b'>) + <b, b'>
 //
-// Over a slice of 256 dimensions <a, a'> and the bracket stay within 2^30. Sums of int32 that wrap do not harm the
-// bracket, since only its end value has to fit. Slices are added in float64, exactly as in product_doubles.cpp.
+// Over a slice of 256 dimensions <a, a'> and the bracket stay within 2^30. int32 sums may wrap on the way: only the
+// bracket's final value has to fit. Slices are added in float64, exactly as in product_doubles.cpp.
 
-#include "similarity.hpp"
+#include "cpu/similarity.hpp"
 
-#if defined(__x86_64__) && defined(__GNUC__) && (defined(__clang__) || __GNUC__ >= 12)  // by GCC 11 it is slower than doubles
+#if defined(__x86_64__) && defined(__GNUC__) && (defined(__clang__) || __GNUC__ >= 12)  // with GCC 11 it is slower than doubles
 
 #ifndef __clang__
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 says this of its own intrinsics (bug 105593)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 warns about its own intrinsics (bug 105593)
 #endif
 
 #include <immintrin.h>
@@ -32,8 +32,7 @@ constexpr int kRows = 4;      // prototypes of the smaller tile; the other has t
 constexpr int kColumns = 16;  // names of a panel
 constexpr int kSlice = 128;   // words of two entries
 
-// A packed row has three planes, of a, of b and of a + b; rows are kept apart by one cache line more, which keeps them
-// out of each other's way in the first-level cache.
+// A packed row has three planes: a, b and a + b. One more cache line between rows avoids conflicts in the L1 cache.
 int words(int dimension) { return (dimension + 31) / 32 * 16; }
 std::size_t bytes(int dimension) { return 3 * 4 * std::size_t(words(dimension)) + 64; }
 
@@ -56,15 +55,15 @@ HARNESS_VNNI_INLINE void transpose(__m512i (&x)[16]) {
     }
 }
 
-// Sixteen grid entries, of which `left` exist.
+// Loads sixteen grid entries, of which `left` exist.
 HARNESS_VNNI_INLINE __m512i sixteen(const float* x, int left, __m512 once, __m512 again) {
     const __mmask16 inside = left >= 16 ? 0xffff : left > 0 ? __mmask16((1 << left) - 1) : 0;
     return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_mul_ps(_mm512_maskz_loadu_ps(inside, x), once), again));
 }
 
-// Digits of a row, and its squared norm by the same digits: x^2 = 2^22 a^2 + 2^12 a b + b^2.
+// Splits a row into digits; returns its squared norm from the same digits: x^2 = 2^22 a^2 + 2^12 a b + b^2.
 HARNESS_VNNI double pack(const float* x, Scale scale, int dimension, char* out) {
-    const __m512 once = _mm512_set1_ps(scale.once), again = _mm512_set1_ps(scale.again);
+    const __m512 once = _mm512_set1_ps(scale.first), again = _mm512_set1_ps(scale.second);
     const int all = words(dimension);
     std::int32_t* plane = reinterpret_cast<std::int32_t*>(out);
     double norm = 0.0;
@@ -72,7 +71,7 @@ HARNESS_VNNI double pack(const float* x, Scale scale, int dimension, char* out) 
         __m512i high = _mm512_setzero_si512(), low = high, both = high;
         for (int k = slice; k < std::min(slice + kSlice, all); k += 16) {
             const float* const from = x + 2 * k;
-            __builtin_prefetch(from + 2 * dimension);  // the row after the next: in another page, as likely as not
+            __builtin_prefetch(from + 2 * dimension);  // two rows ahead, often in another page
             __builtin_prefetch(from + 2 * dimension + 16);
             const __m512i first = sixteen(from, dimension - 2 * k, once, again);
             const __m512i second = sixteen(from + 16, dimension - 2 * k - 16, once, again);
@@ -168,7 +167,7 @@ HARNESS_VNNI void dots(const char* prototypes, std::size_t bytes, int count, con
 
 }  // namespace
 
-const Product* pairs() {
+const Product* product_pairs() {
     static constexpr Product product{"pairs", kRows, kColumns, bytes, pack, interleave, dots};
     static const bool possible = __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
                                  __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
@@ -181,7 +180,7 @@ const Product* pairs() {
 
 namespace harness {
 
-const Product* pairs() { return nullptr; }
+const Product* product_pairs() { return nullptr; }
 
 }  // namespace harness
 

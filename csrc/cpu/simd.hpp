@@ -1,6 +1,6 @@
-// Vectors of one register: 64 bytes with AVX-512, 32 with AVX2, 16 otherwise.
+// SIMD vectors of one register: 64 bytes with AVX-512, 32 with AVX2, 16 otherwise.
 //
-// The loops are written once with the compiler's vector types, and compiled for each of these: `widest` calls what fits the
+// Loops are written once with the compiler's vector types and compiled for each width; `dispatch` calls the version for the
 // processor, so that one wheel runs on any x86-64. A vector may not be wider than the register: GCC then compares and
 // selects entry by entry, which took an assignment seventeen times as long.
 #pragma once
@@ -23,17 +23,17 @@ namespace harness {
 #define HARNESS_LEVELS
 #define HARNESS_AVX2 "avx2,fma,bmi,bmi2"
 #define HARNESS_AVX512 HARNESS_AVX2 ",avx512f,avx512bw,avx512cd,avx512dq,avx512vl"
-inline int processor_bytes() {
+inline int widest_register_bytes() {
     __builtin_cpu_init();
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("bmi2")) return 16;
     return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") ? 64 : 32;
 }
 #else
-inline int processor_bytes() { return 16; }
+inline int widest_register_bytes() { return 16; }
 #endif
 
-// Bytes of the registers that are used: the processor's widest, or fewer, which tests ask for.
-inline int register_bytes = processor_bytes();
+// Register width in bytes: the processor's widest, or less when a test limits it.
+inline int register_bytes = widest_register_bytes();
 
 #ifdef HARNESS_LEVELS
 template <class Kernel, class... Arguments>
@@ -46,9 +46,9 @@ __attribute__((target(HARNESS_AVX2))) auto with_32(Arguments&... arguments) {
 }
 #endif
 
-// Kernel::run<bytes>(arguments...), inline, for registers of so many bytes.
+// Calls Kernel::run<register_bytes>(arguments...), which is inlined.
 template <class Kernel, class... Arguments>
-auto widest(Arguments&&... arguments) {
+auto dispatch(Arguments&&... arguments) {
 #ifdef HARNESS_LEVELS
     if (register_bytes == 64) return with_64<Kernel>(arguments...);
     if (register_bytes == 32) return with_32<Kernel>(arguments...);
@@ -57,61 +57,61 @@ auto widest(Arguments&&... arguments) {
 }
 
 template <class T, int bytes>
-struct Wide {
+struct Simd {
     typedef T Vector __attribute__((vector_size(bytes), aligned(4), may_alias));
     static constexpr int lanes = bytes / sizeof(T);
 
     static HARNESS_INLINE Vector load(const T* from) { return *reinterpret_cast<const Vector*>(from); }
     static HARNESS_INLINE void store(T* to, Vector x) { *reinterpret_cast<Vector*>(to) = x; }
-    static HARNESS_INLINE Vector all(T x) { return Vector{} + x; }
-    static HARNESS_INLINE Vector count() {  // 0, 1, 2, ...
+    static HARNESS_INLINE Vector broadcast(T x) { return Vector{} + x; }
+    static HARNESS_INLINE Vector iota() {  // 0, 1, 2, ...
         Vector x{};
         for (int k = 0; k < lanes; ++k) x[k] = T(k);
         return x;
     }
-    static HARNESS_INLINE Vector lesser(Vector x, Vector y) { return x < y ? x : y; }  // one instruction, not a mask and a blend
-    static HARNESS_INLINE Vector greater(Vector x, Vector y) { return x < y ? y : x; }
-    static HARNESS_INLINE T smallest(Vector x) {
+    static HARNESS_INLINE Vector min(Vector x, Vector y) { return x < y ? x : y; }  // one instruction, not a mask and a blend
+    static HARNESS_INLINE Vector max(Vector x, Vector y) { return x < y ? y : x; }
+    static HARNESS_INLINE T reduce_min(Vector x) {
         if constexpr (bytes > 16) {
-            using Half = Wide<T, bytes / 2>;
+            using Half = Simd<T, bytes / 2>;
             typename Half::Vector a, b;
             std::memcpy(&a, &x, bytes / 2);
             std::memcpy(&b, reinterpret_cast<const char*>(&x) + bytes / 2, bytes / 2);
-            return Half::smallest(Half::lesser(a, b));
+            return Half::reduce_min(Half::min(a, b));
         } else if constexpr (lanes == 4) {
-            const Vector other{x[2], x[3], x[0], x[1]}, pair = lesser(x, other), last{pair[1], pair[0], pair[3], pair[2]};
-            return lesser(pair, last)[0];
+            const Vector other{x[2], x[3], x[0], x[1]}, pair = min(x, other), last{pair[1], pair[0], pair[3], pair[2]};
+            return min(pair, last)[0];
         } else {
             return x[0] < x[1] ? x[0] : x[1];
         }
     }
 };
 
-// A register of costs, which are int32: as they are, or widened to int64.
+// Loads int32 similarities into one register of T: unchanged, or widened to int64.
 template <class T, int bytes>
-HARNESS_INLINE typename Wide<T, bytes>::Vector load_as(const std::int32_t* from) {
+HARNESS_INLINE typename Simd<T, bytes>::Vector load_as(const std::int32_t* from) {
     if constexpr (sizeof(T) == 4) {
-        return Wide<T, bytes>::load(from);
+        return Simd<T, bytes>::load(from);
     } else {
         typedef std::int32_t Narrow __attribute__((vector_size(bytes / 2), aligned(4), may_alias));
-        return __builtin_convertvector(*reinterpret_cast<const Narrow*>(from), typename Wide<T, bytes>::Vector);
+        return __builtin_convertvector(*reinterpret_cast<const Narrow*>(from), typename Simd<T, bytes>::Vector);
     }
 }
 
-// A vector that begins at a cache line: loads of 64 bytes then touch one line, not two. A large one begins at a huge page and
-// asks the system for such: with pages of 4 KiB, the first touch of a matrix can take as long as its assignment. What
-// resize() adds is not set: whoever resizes writes first.
+// Aligns to a cache line, so that a load of 64 bytes touches one line, not two. Large allocations are aligned to huge pages and
+// request them: with pages of 4 KiB, the first touch of a matrix can take as long as its assignment. resize() leaves new
+// entries uninitialised.
 template <class T>
-struct LineAllocator {
+struct AlignedAllocator {
     using value_type = T;
     static constexpr std::size_t kHugePage = std::size_t(1) << 21;
-    LineAllocator() = default;
+    AlignedAllocator() = default;
     template <class U>
-    LineAllocator(const LineAllocator<U>&) {}
+    AlignedAllocator(const AlignedAllocator<U>&) {}
     T* allocate(std::size_t n) {
         void* const at = ::operator new(n * sizeof(T), alignment(n));
 #ifdef MADV_HUGEPAGE
-        if (n * sizeof(T) >= kHugePage) madvise(at, n * sizeof(T) / kHugePage * kHugePage, MADV_HUGEPAGE);  // a wish: may fail
+        if (n * sizeof(T) >= kHugePage) madvise(at, n * sizeof(T) / kHugePage * kHugePage, MADV_HUGEPAGE);  // a hint: may fail
 #endif
         return static_cast<T*>(at);
     }
@@ -121,11 +121,11 @@ struct LineAllocator {
     void construct(U* at) { ::new (static_cast<void*>(at)) U; }
     template <class U, class... Arguments>
     void construct(U* at, Arguments&&... arguments) { ::new (static_cast<void*>(at)) U(std::forward<Arguments>(arguments)...); }
-    bool operator==(const LineAllocator&) const { return true; }
-    bool operator!=(const LineAllocator&) const { return false; }
+    bool operator==(const AlignedAllocator&) const { return true; }
+    bool operator!=(const AlignedAllocator&) const { return false; }
 };
 template <class T>
-using Lines = std::vector<T, LineAllocator<T>>;
+using AlignedVector = std::vector<T, AlignedAllocator<T>>;
 
 constexpr int padded(int columns) { return (columns + 15) / 16 * 16; }
 

@@ -5,7 +5,7 @@
 // A cycle exists only inside a strongly connected component, and without ties every component is a single node: then
 // nothing is searched.
 
-#include "ties.hpp"
+#include "cpu/ties.hpp"
 
 #include <algorithm>
 
@@ -38,20 +38,20 @@ const std::uint64_t* TightGraph::takes(int node) const {
     return node == rows ? releasable.data() : tight.data() + std::size_t(node) * words;
 }
 
-// Strongly connected components (Tarjan 1972) without recursion: component[node] is a number, kNone for a component of one
-// node. True when there is any with more.
-bool TightGraph::on_cycles() {
+// Finds strongly connected components (Tarjan 1972) without recursion: component[node] is an identifier, or kNone for a
+// component of one node. True when any component has more than one.
+bool TightGraph::find_cycles() {
     const int nodes = rows + 1;
     component.assign(nodes, kNone);
     low.assign(nodes, 0);
-    order.assign(nodes, 0);  // 0: not met
+    order.assign(nodes, 0);  // 0: not visited
     path.clear();            // the depth-first path
-    stack.clear();           // met, component not yet known
-    std::vector<std::int32_t>& place = parent;  // next word to look at
+    stack.clear();           // visited, component not yet known
+    std::vector<std::int32_t>& place = parent;  // next word to scan
     place.assign(nodes, 0);
     std::vector<std::uint64_t> rest(nodes, 0);
     std::vector<char> open(nodes, 0);
-    int met = 0;
+    int visited = 0;
     bool any = false;
     for (int root = 0; root < nodes; ++root) {
         if (order[root]) continue;
@@ -59,7 +59,7 @@ bool TightGraph::on_cycles() {
         while (!path.empty()) {
             const int node = path.back();
             if (!order[node]) {
-                order[node] = low[node] = ++met;
+                order[node] = low[node] = ++visited;
                 stack.push_back(node);
                 open[node] = 1;
                 rest[node] = takes(node)[0];
@@ -75,7 +75,7 @@ bool TightGraph::on_cycles() {
                 if (!order[next]) {
                     path.push_back(next);
                     deeper = true;
-                    break;  // the bit stays: low[next] is read when we come back
+                    break;  // the bit stays set: low[next] is read after the return
                 }
                 if (open[next]) low[node] = std::min(low[node], low[next]);
                 pop_lowest(rest[node]);
@@ -139,11 +139,11 @@ bool TightGraph::exchange(int row, int column) {
     return false;
 }
 
-void TightGraph::lowest(std::vector<std::int32_t>& column_of_row) {
+void TightGraph::minimise(std::vector<std::int32_t>& column_of_row) {
     column_of = column_of_row;
     owner.assign(columns, rows);
     for (int i = 0; i < rows; ++i) owner[column_of[i]] = i;
-    if (!on_cycles()) return;
+    if (!find_cycles()) return;
     fixed.assign(words, 0);
     for (int i = 0; i < rows; ++i) {
         if (component[i] != kNone) {

@@ -1,4 +1,4 @@
-// Of all optimal assignments, the lexicographically smallest.
+// Tie-breaking: of all optimal assignments, the lexicographically smallest.
 #pragma once
 
 #include <cstdint>
@@ -6,8 +6,8 @@
 
 namespace harness {
 
-// The pairs that an optimum may use, given optimal prices: by complementary slackness an assignment is optimal if and only
-// if it uses tight pairs alone and leaves only releasable columns (price 0) unmatched. The set of optima, and so the
+// The pairs that an optimum may use, given optimal prices: by complementary slackness, an assignment is optimal if and only
+// if it uses only tight pairs and leaves only releasable columns (price 0) unmatched. The set of optima, and so the
 // smallest of them, does not depend on which optimal prices were found.
 struct TightGraph {
     int rows = 0, columns = 0, words = 0;
@@ -17,15 +17,15 @@ struct TightGraph {
     void reset(int rows, int columns, int words);
 
     // Turns an optimal assignment into the lexicographically smallest one.
-    void lowest(std::vector<std::int32_t>& column_of_row);
+    void minimise(std::vector<std::int32_t>& column_of_row);
 
 private:
-    // Node r < rows is a row; node `rows` stands for all unmatched columns. An edge a -> b: a may take a column of b.
+    // Nodes 0 ... rows - 1 are rows; node `rows` owns all unmatched columns. An edge a -> b: a may take a column of b.
     std::vector<std::int32_t> column_of, owner, component, parent, stack, order, low, path;
     std::vector<std::uint64_t> seen, fixed;
 
     const std::uint64_t* takes(int node) const;
-    bool on_cycles();
+    bool find_cycles();
     bool exchange(int row, int column);
 };
 

@@ -1,27 +1,27 @@
-// Matching in one launch: a block per problem, from rows of embeddings to columns, similarities in shared memory alone.
+// Matching in one launch: a block per problem, from embeddings to assignments, with similarities in shared memory only.
 //
-//     slow truth     similarity.cpp, then assign.cpp
+//     slow truth     cpu/similarity.cpp, then cpu/assign.cpp
 //     shapes         prototypes (batch, N, d), names (batch, M, d); the shorter side becomes the n rows, the other the m columns
-//     algorithm      match_block (team_match.hpp): scales, product (team_similarity.hpp), assignment (team_assign.hpp), ties
-//     launch         256 threads per block, wherever block_bytes(n, m) of shared memory fit: by arithmetic n = m up to 226 with
-//                    the 227 KB of sm_90, 187 with the 163 KB of sm_80. Two blocks share a processor where theirs allows it
+//     algorithm      match_block (match_block.cuh): scales, product (similarity.cuh), assignment (auction.cuh, paths.cuh), ties (ties.cuh)
+//     launch         256 threads per block, wherever block_bytes(n, m) of shared memory fit: computed as n = m up to 226 with
+//                    the 227 KB of sm_90, 187 with the 163 KB of sm_80. Two blocks run on one processor where they fit
 
-#include "launch.cuh"
+#include "cuda/launch.cuh"
 
 namespace harness {
 
 namespace {
 
-__global__ void __launch_bounds__(kThreads, 2) fused_kernel(const void* rows, const void* columns, Type type, int n, int m,
+__global__ void __launch_bounds__(kThreads, 2) fused_kernel(const void* rows, const void* columns, EntryType type, int n, int m,
                                                             int dimension, bool swapped, Results out) {
     __shared__ std::int32_t counts[3];
-    __shared__ Scratch scratch;
+    __shared__ BlockScratch scratch;
     Block team(scratch);
     match_block(team, rows, columns, type, blockIdx.x, n, m, dimension, swapped, shared, counts, out);
 }
 
-// The most dynamic shared memory that a block may have on the current device.
-std::size_t room() {
+// The largest dynamic shared memory of a block on the current device, in bytes.
+std::size_t max_dynamic_shared() {
     int device = 0, limit = 0;
     check(cudaGetDevice(&device), "no CUDA device");
     check(cudaDeviceGetAttribute(&limit, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "shared memory of the device");
@@ -32,21 +32,20 @@ std::size_t room() {
 
 }  // namespace
 
-bool fused_fits(Shape shape) {
-    const std::size_t n = shape.prototypes < shape.names ? shape.prototypes : shape.names;
-    const std::size_t m = shape.prototypes < shape.names ? shape.names : shape.prototypes;
-    const std::size_t most = room();
-    return 4 * n * m < most && block_bytes(int(n), int(m)) <= most;
+bool fused_fits(int n, int m) {
+    const std::size_t rows = n < m ? n : m, columns = n < m ? m : n;
+    const std::size_t limit = max_dynamic_shared();
+    return 4 * rows * columns < limit && block_bytes(int(rows), int(columns)) <= limit;
 }
 
-void match_fused(const CudaInput& input, Results results, void* stream) {
+void match_fused(const CudaInput& input, const Results& results, void* stream) {
     if (input.shape.batch == 0) return;
-    const Sides sides(input);
-    const std::size_t bytes = block_bytes(sides.n, sides.m);
-    // All there is, not `bytes`: so a launch of another size from another thread never finds it lowered.
-    check(cudaFuncSetAttribute(fused_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(room())), "fused matching");
-    launch("fused matching", fused_kernel, {unsigned(input.shape.batch), kThreads, bytes}, stream, sides.rows, sides.columns,
-           Type(input.type), sides.n, sides.m, input.dimension, sides.swapped, results);
+    const Orientation oriented(input);
+    const std::size_t bytes = block_bytes(oriented.n, oriented.m);
+    // The limit, not `bytes`: another thread's launch of a larger problem must not find it lowered.
+    check(cudaFuncSetAttribute(fused_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(max_dynamic_shared())), "fused matching");
+    launch("fused matching", fused_kernel, {unsigned(input.shape.batch), kThreads, bytes}, stream, oriented.rows, oriented.columns,
+           input.type, oriented.n, oriented.m, input.shape.dimension, oriented.swapped, results);
 }
 
 }  // namespace harness

@@ -1,4 +1,4 @@
-// Shared by the two .cu files: launches and their errors, and which side gives the rows.
+// Shared by the two .cu files: kernel launches, their errors, and which input gives the rows.
 #pragma once
 
 #include <stdexcept>
@@ -6,35 +6,35 @@
 
 #include <cuda_runtime.h>
 
-#include "match_cuda.hpp"
-#include "team_match.hpp"
+#include "cuda/match.hpp"
+#include "cuda/match_block.cuh"
 
 namespace harness {
 
 inline void check(cudaError_t code, const char* what) {
     if (code == cudaSuccess) return;
-    cudaGetLastError();  // a failed call is remembered, and would be taken for a failure of the next launch
+    cudaGetLastError();  // clears the error, which would be reported for the next launch too
     throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(code));
 }
 
-struct Extent {
+struct LaunchSize {
     unsigned blocks, threads;
     std::size_t shared = 0;    // bytes of dynamic shared memory of a block
     bool cooperative = false;  // all blocks run at once and may wait for each other
 };
 
 template <class... Parameters, class... Arguments>
-void launch(const char* what, void (*kernel)(Parameters...), Extent extent, void* stream, const Arguments&... arguments) {
+void launch(const char* what, void (*kernel)(Parameters...), const LaunchSize& size, void* stream, const Arguments&... arguments) {
     cudaLaunchAttribute attribute{};
     attribute.id = cudaLaunchAttributeCooperative;
     attribute.val.cooperative = 1;
     cudaLaunchConfig_t config{};
-    config.gridDim = extent.blocks;
-    config.blockDim = extent.threads;
-    config.dynamicSmemBytes = extent.shared;
+    config.gridDim = size.blocks;
+    config.blockDim = size.threads;
+    config.dynamicSmemBytes = size.shared;
     config.stream = static_cast<cudaStream_t>(stream);
     config.attrs = &attribute;
-    config.numAttrs = extent.cooperative;
+    config.numAttrs = size.cooperative;
     check(cudaLaunchKernelEx(&config, kernel, arguments...), what);
 }
 
@@ -42,12 +42,12 @@ void launch(const char* what, void (*kernel)(Parameters...), Extent extent, void
 extern __shared__ __align__(16) char shared[];
 
 // The shorter side gives the rows of the assignment.
-struct Sides {
+struct Orientation {
     const void *rows, *columns;
     int n, m;
     bool swapped;
 
-    explicit Sides(const CudaInput& input)
+    explicit Orientation(const CudaInput& input)
         : rows(input.prototypes), columns(input.names), n(input.shape.prototypes), m(input.shape.names), swapped(n > m) {
         if (!swapped) return;
         rows = input.names;

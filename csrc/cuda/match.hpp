@@ -1,28 +1,28 @@
-// Matching on the device of the current stream. All pointers are device memory; nothing waits for the kernels.
+// Matching on the current device. All pointers are device memory; kernels run on `stream`, a cudaStream_t, and nothing waits.
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 
-#include "match_cpu.hpp"
+#include "common.hpp"
 
 namespace harness {
 
+enum class EntryType : int { float32, float16, bfloat16 };
+
 struct CudaInput {
-    const void *prototypes, *names;  // (batch, N, dimension), (batch, M, dimension), contiguous
-    int type;                        // 0 float32, 1 float16, 2 bfloat16
-    Shape shape;
-    int dimension;  // at most 32768
+    const void *prototypes, *names;  // (batch, prototypes, dimension) and (batch, names, dimension), contiguous
+    EntryType type;
+    BatchShape shape;  // dimension at most 32768
 };
 
-// Whether a problem fits into the shared memory of one block of the current device.
-bool fused_fits(Shape shape);
+// Whether a problem of n prototypes and m names fits into the shared memory of one block.
+bool fused_fits(int n, int m);
 
-// fused.cu: one launch, one block per problem, the similarities never leave the chip.
-void match_fused(const CudaInput& input, Results results, void* stream);
+// fused.cu: one launch, one block per problem; similarities stay in shared memory.
+void match_fused(const CudaInput& input, const Results& results, void* stream);
 
-// large.cu: similarities and all else in `workspace`, aligned to 16 bytes.
-std::size_t workspace_bytes(Shape shape);
-void match_large(const CudaInput& input, Results results, void* workspace, void* stream);
+// large.cu: similarities and all other state in `workspace`, aligned to 16 bytes.
+std::size_t workspace_bytes(std::int64_t batch, int n, int m);
+void match_large(const CudaInput& input, const Results& results, void* workspace, void* stream);
 
 }  // namespace harness

@@ -28,7 +28,7 @@ def doctor(cache: Path | None, json: bool) -> int:
         *(_package(name) for name in PACKAGES),
         _device(),
         _native(),
-        *_crossover(),
+        *_gpu_matching(),
         _weights(),
         *_cache(cache_root(cache)),
         *_plugins(),
@@ -79,34 +79,34 @@ def _native() -> Check:
     return "native module", f"C++ only, {registers}", hint, True
 
 
-def _crossover() -> list[Check]:
-    """Whether matching on the GPU is right, and by which table it goes there; nothing where there is none to use."""
+def _gpu_matching() -> list[Check]:
+    """Whether matching on the GPU is right, and by which timings "auto" chooses there; nothing without a GPU."""
     try:
         require_torch()
     except HarnessError:
         return []
     import torch
 
-    from harness.matching import agreement, crossover, native
+    from harness.matching import autotune, check_backends, native
 
     if not (torch.cuda.is_available() and native.has_cuda()):
         return []
     what = "matching on the GPU"
     try:
-        table = crossover.load(torch.cuda.get_device_name(0))
+        timings = autotune.load(torch.cuda.get_device_name(0))
     except HarnessError as error:
         return [(what, error.message, error.hint or "", False)]
     try:
-        for sides in agreement.problems():
-            prototypes, names = (torch.from_numpy(side).to("cuda") for side in sides)
-            agreement.require(prototypes, names, ("cuda-fused", "cuda"))
+        for batch in check_backends.problems():
+            prototypes, names = (torch.from_numpy(rows).to("cuda") for rows in batch)
+            check_backends.require_same(prototypes, names, ("cuda-fused", "cuda"))
     except HarnessError as error:
         return [(what, error.message, error.hint or "", True)]
     except RuntimeError as error:  # the device's own
         return [(what, f"fails: {one_line(error)}", "use backend='cpp', and report it", True)]
-    if table.points:
-        return [(what, f"agrees with the CPU; by size, from {len(table.points)} measured cases", "", True)]
-    return [(what, "agrees with the CPU; not used: not measured on this model", "harness bench crossover", True)]
+    if timings.cases:
+        return [(what, f"agrees with the CPU; by size, from {len(timings.cases)} measured cases", "", True)]
+    return [(what, "agrees with the CPU; not used: not measured on this model", "harness bench autotune", True)]
 
 
 def _weights() -> Check:

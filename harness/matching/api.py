@@ -1,24 +1,22 @@
-"""The functions for users: they check, choose a backend, and give back what was given (numpy or torch)."""
+"""`match` and `assign`: check the input, choose a backend, and return arrays of the same kind (numpy or torch)."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UserError, unknown_name
-from harness.matching import fallback, native
-from harness.matching.record import Matching, record
+from harness.matching.backends import BACKENDS, Backend, assign_on_cpu, match_on_cpu
+from harness.matching.result import Matching, to_matching
 
 if TYPE_CHECKING:
     import torch
 
-Backend: TypeAlias = Literal["auto", "cuda-fused", "cuda", "cpp", "scipy"]
-BACKENDS: tuple[str, ...] = get_args(Backend)
-MOST_THREADS = 2**31 - 1
-"""What the native module takes; it starts no more than there is work for."""
+MAX_THREADS = 2**31 - 1
+"""The largest number that the native module accepts; it starts only as many threads as there is work for."""
 
 
 @overload
@@ -47,7 +45,7 @@ def match(prototypes: Any, names: Any, *, backend: Backend = "auto", threads: in
             strides; numpy, or torch on the CPU or a CUDA device.
         names: (b, m, d) or (m, d), of the same kind. n and m are free; either may be 0, and so may b.
         backend: "auto" chooses by device, by what was built, and for tensors on a device by a measured table
-            (`harness.matching.crossover`; the CPU where there is none); the others force one.
+            (`harness.matching.autotune`; the CPU where there is none); the others force one.
         threads: for "cpp", how many at most; all usable cores when None. The result does not depend on it.
 
     Returns:
@@ -73,10 +71,10 @@ def match(prototypes: Any, names: Any, *, backend: Backend = "auto", threads: in
     if single:
         prototypes, names = prototypes[None], names[None]
     if torch_given:
-        from harness.matching import operator
+        from harness.matching import torch_op  # imports torch, which numpy users may not need
 
-        return record(*operator.run(prototypes, names, backend, int(threads or 0)), single)
-    return record(*solve_on_cpu(prototypes, names, backend, int(threads or 0)), single)
+        return to_matching(*torch_op.run(prototypes, names, backend, threads), single)
+    return to_matching(*match_on_cpu(prototypes, names, backend, threads), single)
 
 
 def assign(
@@ -95,37 +93,12 @@ def assign(
     _check_options(backend, threads)
     if not isinstance(similarity, np.ndarray) or similarity.dtype != np.int32 or similarity.ndim not in (2, 3):
         raise UserError("similarity must be an int32 numpy array of shape (n, m) or (b, n, m)")
-    used = cpu_backend(backend)
-    batch = similarity[None] if similarity.ndim == 2 else similarity
-    found = native.assign(batch, threads or native.usable_cores()) if used == "cpp" else fallback.assign(batch)
-    return record(found, used, similarity.ndim == 2)
-
-
-def solve_on_cpu(
-    prototypes: NDArray[Any], names: NDArray[Any], backend: str, threads: int
-) -> tuple[fallback.Solved, str]:
-    """Checked batches through the C++ or scipy backend; also which it was. 0 threads: all usable cores."""
-    used = cpu_backend(backend)
-    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and is flagged as such
-        p, t = prototypes.astype(np.float32, copy=False), names.astype(np.float32, copy=False)
-    if used == "cpp":
-        return native.match(p, t, threads or native.usable_cores()), used
-    return fallback.match(p, t), used
-
-
-def cpu_backend(backend: str) -> str:
-    """The backend for what lies on the CPU."""
-    if backend in ("cuda", "cuda-fused"):
-        raise UserError(f"backend {backend!r} needs tensors on a CUDA device", "move them there, or use backend='auto'")
-    if backend == "auto":
-        return "cpp" if native.has_cpp() else "scipy"
-    if backend == "cpp":
-        native.module()
-    return backend
+    single = similarity.ndim == 2
+    return to_matching(*assign_on_cpu(similarity[None] if single else similarity, backend, threads), single)
 
 
 def _is_tensor(x: object) -> bool:
-    torch = sys.modules.get("torch")  # whoever has a tensor has imported torch
+    torch = sys.modules.get("torch")  # a tensor exists only if torch is imported
     return torch is not None and isinstance(x, torch.Tensor)
 
 
@@ -134,8 +107,8 @@ def _check_options(backend: str, threads: int | None) -> None:
         raise unknown_name("matching backend", str(backend), BACKENDS)
     if threads is None:
         return
-    if not isinstance(threads, (int, np.integer)) or not 1 <= threads <= MOST_THREADS:
-        wanted = f"a whole number from 1 to {MOST_THREADS}, or None for all cores"
+    if not isinstance(threads, (int, np.integer)) or not 1 <= threads <= MAX_THREADS:
+        wanted = f"a whole number from 1 to {MAX_THREADS}, or None for all cores"
         raise UserError(f"threads is {threads!r}; it must be {wanted}")
 
 

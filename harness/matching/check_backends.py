@@ -1,7 +1,7 @@
-"""Whether backends give here what the C++ solver gives: asked by `harness doctor`, and before kernels are timed.
+"""Compare backends with the C++ solver on this machine: for `harness doctor`, and before kernels are timed.
 
-All are exact and deterministic, so that there is one right answer to the bit. A wrong one on some model of GPU would
-otherwise look like a fast one: no table of crossovers is written where they do not agree.
+All backends are exact and deterministic, so that the result is unique to the bit. Without this check, a kernel that is
+wrong on some model of GPU would look fast: no timings are written where backends differ.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import numpy as np
 
 from harness.errors import UserError
 from harness.matching import instances
-from harness.matching.door import match
+from harness.matching.api import match
 
 FIELDS = ("columns", "similarity", "gap", "valid")
 
 
-def require(prototypes: Any, names: Any, backends: Iterable[str]) -> None:
-    """See that each backend gives for one batch (as `match` takes it) what "cpp" gives, bit by bit.
+def require_same(prototypes: Any, names: Any, backends: Iterable[str]) -> None:
+    """Check that each backend returns the same bits as "cpp" for one batch, given as for `match`.
 
     Raises:
         UserError: one does not.
@@ -27,19 +27,17 @@ def require(prototypes: Any, names: Any, backends: Iterable[str]) -> None:
     expected = match(prototypes, names, backend="cpp")
     for backend in backends:
         found = match(prototypes, names, backend=backend)  # type: ignore[call-overload]
-        wrong = [field for field in FIELDS if not _same(getattr(found, field), getattr(expected, field))]
+        wrong = [field for field in FIELDS if not _equal(getattr(found, field), getattr(expected, field))]
         if wrong:
             shape = f"{tuple(prototypes.shape)} prototypes and {tuple(names.shape)} names"
-            hint = (
-                "do not use it on this machine (backend='cpp' is right), and report it with what `harness doctor` says"
-            )
+            hint = "use backend='cpp' on this machine, and report this with the output of `harness doctor`"
             raise UserError(f"backend {backend!r} differs from 'cpp' in {', '.join(wrong)} for {shape}", hint)
 
 
 def problems() -> Iterator[tuple[instances.Rows, instances.Rows]]:
-    """Batches (b, n, d) and (b, m, d) that take a moment and go through most of a solver: what `require` is asked for.
+    """Small batches (b, n, d) and (b, m, d) that exercise most of a solver, for `require_same`.
 
-    Squares, both kinds of rectangles, edges of tiles, ties, rows of zeros, bad numbers, prices that have to sink.
+    Squares, both kinds of rectangles, edges of tiles, ties, zero rows, bad numbers, prices that have to decrease.
     """
     for n, m, dimension in ((1, 1, 1), (33, 31, 33), (20, 65, 40), (66, 64, 16), (113, 113, 512)):
         yield instances.clip_like(n, 3, n, m, dimension)
@@ -52,6 +50,6 @@ def problems() -> Iterator[tuple[instances.Rows, instances.Rows]]:
     yield p + 4 * p[:, :1], t
 
 
-def _same(found: Any, expected: Any) -> bool:
+def _equal(found: Any, expected: Any) -> bool:
     one, other = (x if isinstance(x, np.ndarray) else x.cpu().numpy() for x in (found, expected))
     return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")

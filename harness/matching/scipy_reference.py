@@ -1,29 +1,12 @@
-"""Matching with numpy and scipy: where no compiler was at hand, and the reference that csrc/ is tested against."""
+"""Matching with numpy and scipy: the backend without a compiler, and the reference that csrc/ is tested against."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.matching.quantise import UNIT, quantised_similarity
-
-
-class Solved(NamedTuple):
-    """What every backend returns for a batch: see `harness.matching.Matching`."""
-
-    columns: NDArray[np.int64]
-    similarity: NDArray[np.float64]
-    gap: NDArray[np.float64]
-    valid: NDArray[np.bool_]
-
-    @classmethod
-    def empty(cls, batch: int, n: int) -> Solved:
-        """Room for the results; until written, nothing is matched."""
-        return cls(
-            np.full((batch, n), -1, dtype=np.int64), np.zeros(batch), np.zeros(batch), np.ones(batch, dtype=np.bool_)
-        )
+from harness.matching.result import Solved
 
 
 def match(prototypes: NDArray[np.float32], names: NDArray[np.float32]) -> Solved:
@@ -39,7 +22,7 @@ def match(prototypes: NDArray[np.float32], names: NDArray[np.float32]) -> Solved
 
 
 def assign(similarity: NDArray[np.int32]) -> Solved:
-    """Assignment for similarities (b, n, m) that are already whole numbers."""
+    """Assignments for similarities (b, n, m) in units of 2^-28."""
     solved = Solved.empty(len(similarity), similarity.shape[1])
     for k, one in enumerate(similarity):
         solved.columns[k], solved.similarity[k], solved.gap[k] = _solve(one)
@@ -47,7 +30,7 @@ def assign(similarity: NDArray[np.int32]) -> Solved:
 
 
 def _solve(similarity: NDArray[np.int32]) -> tuple[NDArray[np.int64], float, float]:
-    from scipy.optimize import linear_sum_assignment  # slow to import, and seldom needed
+    from scipy.optimize import linear_sum_assignment  # slow to import, and rarely needed
 
     n, m = similarity.shape
     columns = np.full(n, -1, dtype=np.int64)
@@ -95,8 +78,8 @@ def _prices(similarity: NDArray[np.int64], column_of: NDArray[np.int64]) -> NDAr
 def _lowest(tight: NDArray[np.bool_], releasable: NDArray[np.bool_], column_of: NDArray[np.int64]) -> NDArray[np.int64]:
     """The lexicographically smallest matching of tight pairs (n, m) that leaves only releasable columns (m) free.
 
-    Node r is row r, node n owns all free columns. Row after row moves to the lowest column from which exchanges among
-    later rows lead back to the column it leaves. csrc/ties.cpp does the same on bits.
+    Node r is row r, node n owns all free columns. Each row in turn moves to the lowest column from which exchanges
+    among later rows lead back to the column it leaves. csrc/cpu/ties.cpp does the same on bits.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

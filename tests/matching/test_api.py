@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from harness.errors import UserError
-from harness.matching import Matching, fallback, instances, match, native
+from harness.matching import Matching, instances, match, native, scipy_reference
+from harness.matching.result import Solved
 
 CPU = [pytest.param("cpp", marks=pytest.mark.skipif(not native.has_cpp(), reason="not built")), "scipy"]
 each_backend = pytest.mark.parametrize("backend", CPU)
@@ -20,10 +21,10 @@ def problem():
 
 
 def reference(prototypes, names):
-    return fallback.match(np.asarray(prototypes, np.float32), np.asarray(names, np.float32))
+    return scipy_reference.match(np.asarray(prototypes, np.float32), np.asarray(names, np.float32))
 
 
-def same(found: Matching, expected: fallback.Solved) -> None:
+def same(found: Matching, expected: Solved) -> None:
     np.testing.assert_array_equal(np.asarray(found.columns), expected.columns)
     np.testing.assert_array_equal(np.asarray(found.similarity), expected.similarity)
     np.testing.assert_array_equal(np.asarray(found.gap), expected.gap)
@@ -170,7 +171,7 @@ def test_threads_and_runs_change_nothing(problem):
     p, t = instances.clip_like(1, 40, 60, 60, dimension=512)
     once = match(p, t, threads=1)
     for threads in (None, 2, 3, 7):
-        same(match(p, t, threads=threads), fallback.Solved(once.columns, once.similarity, once.gap, once.valid))
+        same(match(p, t, threads=threads), Solved(once.columns, once.similarity, once.gap, once.valid))
     large = instances.uniform(1, 1, 250, 260)
     np.testing.assert_array_equal(match(*large, threads=1).columns, match(*large, threads=4).columns)
 

@@ -1,4 +1,4 @@
-"""Which backend `auto` takes for tensors on a device, from tables made up here; no device is needed."""
+"""Which backend "auto" chooses for tensors on a device, from invented timings; no device is needed."""
 
 import json
 from contextlib import nullcontext
@@ -9,31 +9,31 @@ import pytest
 import torch
 
 from harness.errors import UserError
-from harness.matching import crossover, native, operator
-from harness.matching.crossover import Crossover, Point, load, own
+from harness.matching import autotune, native, torch_op
+from harness.matching.autotune import TimedCase, Timings, load, user_file
 
-TABLE = Crossover(
+TIMINGS = Timings(
     "Some GPU",
     (
-        Point(1, 100, {"cuda-fused": 0.2, "cuda": 0.3, "cpp": 0.1}),
-        Point(64, 100, {"cuda-fused": 0.2, "cuda": 0.3, "cpp": 6.0}),
-        Point(1, 1000, {"cuda": 2.0, "cpp": 20.0}),
+        TimedCase(1, 100, {"cuda-fused": 0.2, "cuda": 0.3, "cpp": 0.1}),
+        TimedCase(64, 100, {"cuda-fused": 0.2, "cuda": 0.3, "cpp": 6.0}),
+        TimedCase(1, 1000, {"cuda": 2.0, "cpp": 20.0}),
     ),
 )
 
 
 @pytest.fixture
-def table(tmp_path, monkeypatch):
-    file = tmp_path / "crossover.json"
-    file.write_text(json.dumps(TABLE.to_json()))
-    monkeypatch.setenv("HARNESS_CROSSOVER", str(file))
-    operator._table.cache_clear()
+def timings_file(tmp_path, monkeypatch):
+    file = tmp_path / "autotune.json"
+    file.write_text(json.dumps(TIMINGS.to_json()))
+    monkeypatch.setenv("HARNESS_AUTOTUNE", str(file))
+    torch_op._timings.cache_clear()
     yield file
-    operator._table.cache_clear()
+    torch_op._timings.cache_clear()
 
 
-def test_file_round_trips(table):
-    assert load("Some GPU") == TABLE
+def test_file_round_trip_preserves_timings(timings_file):
+    assert load("Some GPU") == TIMINGS
 
 
 @pytest.mark.parametrize(
@@ -47,61 +47,61 @@ def test_file_round_trips(table):
         ((0, 0, 5), "cpp"),
     ],
 )
-def test_nearest_case_decides(case, first):
-    assert TABLE.fastest_first(*case)[0] == first
+def test_nearest_measured_case_decides(case, first):
+    assert TIMINGS.fastest_first(*case)[0] == first
 
 
-def test_another_gpu_or_no_table_decides_nothing(table, tmp_path, monkeypatch):
+def test_timings_of_another_gpu_or_no_file_give_no_order(timings_file, tmp_path, monkeypatch):
     assert load("Another GPU").fastest_first(64, 100, 100) == ()
-    monkeypatch.delenv("HARNESS_CROSSOVER")
+    monkeypatch.delenv("HARNESS_AUTOTUNE")
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "nothing"))
     assert load("Some GPU").fastest_first(64, 100, 100) == ()
 
 
-def test_the_users_own_table_is_found_and_another_gpus_is_passed_over(table, tmp_path, monkeypatch):
-    monkeypatch.delenv("HARNESS_CROSSOVER")
+def test_user_file_comes_first_and_files_of_other_gpus_are_skipped(timings_file, tmp_path, monkeypatch):
+    monkeypatch.delenv("HARNESS_AUTOTUNE")
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
-    assert own() == table
-    assert load("Some GPU") == TABLE
+    assert user_file() == timings_file
+    assert load("Some GPU") == TIMINGS
     packaged = tmp_path / "packaged.json"
-    packaged.write_text(json.dumps({**TABLE.to_json(), "gpu": "Another GPU"}))
-    monkeypatch.setattr(crossover, "PACKAGED", packaged)
-    monkeypatch.setattr(crossover, "own", lambda: table)
-    assert load("Another GPU") == Crossover("Another GPU", TABLE.points)
-    assert load("Some GPU") == TABLE
+    packaged.write_text(json.dumps({**TIMINGS.to_json(), "gpu": "Another GPU"}))
+    monkeypatch.setattr(autotune, "PACKAGED", packaged)
+    monkeypatch.setattr(autotune, "user_file", lambda: timings_file)
+    assert load("Another GPU") == Timings("Another GPU", TIMINGS.cases)
+    assert load("Some GPU") == TIMINGS
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"schema": 2}', '{"schema": 1, "gpu": "x", "points": [{"batch": 1}]}'])
-def test_a_broken_table_is_a_sentence(table, text):
-    table.write_text(text)
-    with pytest.raises(UserError, match="is no table of crossovers"):
+@pytest.mark.parametrize("text", ["", "[]", '{"schema": 2}', '{"schema": 1, "gpu": "x", "cases": [{"batch": 1}]}'])
+def test_damaged_file_raises_user_error(timings_file, text):
+    timings_file.write_text(text)
+    with pytest.raises(UserError, match="does not contain timings of backends"):
         load("Some GPU")
 
 
 @pytest.fixture
-def device(table, monkeypatch):
-    """A device of the table's model that takes everything but 300 rows fused."""
+def device(timings_file, monkeypatch):
+    """A device of the model in TIMINGS, on which 300 rows do not fit the fused kernel."""
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
 
     def obstacle(n, m, dimension, device, backend):
         return "does not fit" if backend == "cuda-fused" and max(n, m) >= 300 else None
 
-    monkeypatch.setattr(operator, "_obstacle", obstacle)
+    monkeypatch.setattr(torch_op, "_obstacle", obstacle)
 
 
 @pytest.mark.skipif(not native.has_cpp(), reason="the native module is not built")
-def test_auto_takes_the_fastest_that_can_be_had(device):
-    assert operator._choose_on_device(64, 100, 100, 512, 0, "auto") == "cuda-fused"
-    assert operator._choose_on_device(64, 30, 300, 512, 0, "auto") == "cuda"
-    assert operator._choose_on_device(1, 100, 100, 512, 0, "auto") == "cpp"
-    assert operator._choose_on_device(1, 100, 100, 512, 0, "cuda") == "cuda"
+def test_auto_chooses_the_fastest_available_backend(device):
+    assert torch_op._choose_on_device(64, 100, 100, 512, 0, "auto") == "cuda-fused"
+    assert torch_op._choose_on_device(64, 30, 300, 512, 0, "auto") == "cuda"
+    assert torch_op._choose_on_device(1, 100, 100, 512, 0, "auto") == "cpp"
+    assert torch_op._choose_on_device(1, 100, 100, 512, 0, "cuda") == "cuda"
     with pytest.raises(UserError, match="backend 'cuda-fused' does not fit"):
-        operator._choose_on_device(1, 300, 300, 512, 0, "cuda-fused")
+        torch_op._choose_on_device(1, 300, 300, 512, 0, "cuda-fused")
 
 
 @pytest.mark.skipif(not native.has_cpp(), reason="the native module is not built")
-def test_kernels_that_the_driver_refuses_are_left_out(table, monkeypatch):
-    """Built with a toolkit that is newer than the driver: `auto` goes on without them, who forces one is told why."""
+def test_auto_skips_kernels_that_the_driver_refuses(timings_file, monkeypatch):
+    """Built with a toolkit newer than the driver: "auto" uses the CPU, and a forced backend raises the reason."""
 
     def refused(n, m):
         raise RuntimeError("no CUDA device: CUDA driver version is insufficient for CUDA runtime version")
@@ -111,19 +111,19 @@ def test_kernels_that_the_driver_refuses_are_left_out(table, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     monkeypatch.setattr(torch.cuda, "device", nullcontext)
-    assert operator._choose_on_device(64, 100, 100, 512, 0, "auto") == "cpp"
+    assert torch_op._choose_on_device(64, 100, 100, 512, 0, "auto") == "cpp"
     for backend in ("cuda", "cuda-fused"):
         with pytest.raises(UserError, match=f"'{backend}' cannot run on Some GPU: no CUDA device: CUDA driver"):
-            operator._choose_on_device(64, 100, 100, 512, 0, backend)
+            torch_op._choose_on_device(64, 100, 100, 512, 0, backend)
 
 
 @pytest.mark.skipif(not native.has_cpp(), reason="the native module is not built")
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_the_choice_stays_inside_one_graph(device, dynamic):
-    """torch.compile asks for the choice while it traces: no graph break, and a new answer for another shape."""
+def test_choice_does_not_break_the_graph(device, dynamic):
+    """torch.compile chooses while it traces: no graph break, and a new choice for another shape."""
 
     def chosen(x):
-        used = operator._choose_on_device(index(x.shape[0]), index(x.shape[1]), 100, 16, 0, "auto")
+        used = torch_op._choose_on_device(index(x.shape[0]), index(x.shape[1]), 100, 16, 0, "auto")
         return x + {"cpp": 1, "cuda": 2, "cuda-fused": 3}[used]
 
     compiled = torch.compile(chosen, fullgraph=True, backend="eager", dynamic=dynamic)

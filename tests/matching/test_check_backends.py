@@ -7,23 +7,23 @@ import pytest
 import torch
 
 from harness.errors import UserError
-from harness.matching import agreement, match, native
+from harness.matching import check_backends, match, native
 
 pytestmark = pytest.mark.skipif(not native.has_cpp(), reason="the native module is not built")
 
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
 def test_another_solver_that_is_exact_agrees(kind):
-    for prototypes, names in agreement.problems():
-        agreement.require(kind(prototypes), kind(names), ["cpp", "scipy"])
+    for prototypes, names in check_backends.problems():
+        check_backends.require_same(kind(prototypes), kind(names), ["cpp", "scipy"])
 
 
 def test_the_problems_hold_what_solvers_stumble_over():
-    found = [match(prototypes, names, backend="cpp") for prototypes, names in agreement.problems()]
+    found = [match(prototypes, names, backend="cpp") for prototypes, names in check_backends.problems()]
     assert any((~one.valid).any() for one in found)
     assert any((one.columns[one.valid] < 0).any() for one in found)  # more prototypes than names
     assert any((one.similarity == 0).any() for one in found)
-    ties = [names for _, names in agreement.problems() if len(np.unique(names[1], axis=0)) < names.shape[1]]
+    ties = [names for _, names in check_backends.problems() if len(np.unique(names[1], axis=0)) < names.shape[1]]
     assert ties
 
 
@@ -31,15 +31,15 @@ def changed(field, value):
     return np.where(np.isnan(value), 0.0, value) if field == "gap" else np.roll(value, 1)
 
 
-@pytest.mark.parametrize("field", agreement.FIELDS)
+@pytest.mark.parametrize("field", check_backends.FIELDS)
 def test_one_that_is_wrong_is_a_sentence(field, monkeypatch):
     def wrong(prototypes, names, backend):
         found = match(prototypes, names, backend="cpp")
         return replace(found, **{field: changed(field, getattr(found, field))}) if backend == "cuda" else found
 
-    monkeypatch.setattr(agreement, "match", wrong)
-    prototypes, names = next(pair for pair in agreement.problems() if np.isnan(pair[0]).any())
-    agreement.require(prototypes, names, ["cuda-fused"])
+    monkeypatch.setattr(check_backends, "match", wrong)
+    prototypes, names = next(pair for pair in check_backends.problems() if np.isnan(pair[0]).any())
+    check_backends.require_same(prototypes, names, ["cuda-fused"])
     with pytest.raises(UserError, match=rf"'cuda' differs from 'cpp' in {field} for \(4, 40, 64\)") as error:
-        agreement.require(prototypes, names, ["cuda-fused", "cuda"])
+        check_backends.require_same(prototypes, names, ["cuda-fused", "cuda"])
     assert "backend='cpp'" in error.value.hint

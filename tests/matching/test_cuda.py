@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from harness.errors import UserError
-from harness.matching import instances, match, native, operator
+from harness.matching import instances, match, native, torch_op
 
 from .test_assignment import price_war, products, staircase
 
@@ -237,5 +237,5 @@ def test_opcheck(backend):
 def test_sentences():
     with pytest.raises(UserError, match="do not fit"):
         match(*on_device(*instances.uniform(0, 1, 900, 900, 8)), backend="cuda-fused")
-    with pytest.raises(UserError, match=f"at most {operator.MAX_DIMENSION} dimensions"):
-        match(*on_device(*instances.uniform(0, 1, 2, 2, operator.MAX_DIMENSION + 1)), backend="cuda")
+    with pytest.raises(UserError, match=f"at most {torch_op.MAX_DIMENSION} dimensions"):
+        match(*on_device(*instances.uniform(0, 1, 2, 2, torch_op.MAX_DIMENSION + 1)), backend="cuda")

@@ -1,14 +1,12 @@
 """harness::match inside torch: opcheck, and one graph under torch.compile."""
 
-import ctypes
-import math
 from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from harness.matching import instances, match, native, operator
+from harness.matching import instances, match, native, torch_op
 
 
 @pytest.fixture
@@ -20,7 +18,7 @@ def tensors():
 def test_opcheck(tensors, backend):
     if backend == "cpp" and not native.has_cpp():
         pytest.skip("the native module is not built")
-    assert operator.choose(*tensors, backend) == backend
+    assert torch_op.choose(*tensors, backend) == backend
     torch.library.opcheck(torch.ops.harness.match.default, (*tensors, backend, 0))
 
 
@@ -34,7 +32,7 @@ def test_compiles_into_one_graph(tensors):
         torch.testing.assert_close(ours, eager, rtol=0, atol=0)
 
 
-def test_fake_tensors_have_the_shapes_and_types_of_real_ones(tensors):
+def test_fake_tensors_have_the_shapes_and_types_of_results(tensors):
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     real = match(*tensors)
@@ -46,7 +44,7 @@ def test_fake_tensors_have_the_shapes_and_types_of_real_ones(tensors):
 
 
 class EmulatedModule:
-    """What the compiled module offers for a device, by the emulator: addresses are those of the CPU's memory."""
+    """The compiled module's functions for a device, by the emulator; capsules are of tensors on the CPU."""
 
     def __init__(self, emulator):
         self.emulator = emulator
@@ -55,33 +53,30 @@ class EmulatedModule:
         return 1
 
     def match_fused(self, *arguments):
-        self.run("fused", *arguments)
+        *capsules, stream = arguments
+        self.run("fused", capsules, stream)
 
     def match_large(self, *arguments):
-        *arguments, workspace, stream = arguments
-        assert workspace
-        self.run("large", *arguments, stream)
+        *capsules, workspace, stream = arguments
+        assert torch.from_dlpack(workspace).dtype == torch.uint8
+        self.run("large", capsules, stream)
 
-    def run(self, kernel, prototypes, names, kind, batch, n, m, dimension, columns, similarity, gap, valid, stream):
-        if batch == 0:
-            return
-        dtype = [torch.float32, torch.float16, torch.bfloat16][kind]
-
-        def at(address, *shape):
-            content = (ctypes.c_char * (math.prod(shape) * dtype.itemsize)).from_address(address)
-            return torch.frombuffer(content, dtype=dtype).view(shape)
-
-        p, t = at(prototypes, batch, n, dimension), at(names, batch, m, dimension)
-        found, _ = self.emulator.match(kernel, p, t)
-        for array, address in zip(found, (columns, similarity, gap, valid), strict=True):
-            ctypes.memmove(address, array.ctypes.data, array.nbytes)
+    def run(self, kernel, capsules, stream):
+        assert stream == 7
+        prototypes, names, *results = map(torch.from_dlpack, capsules)
+        if len(prototypes):
+            assert prototypes.is_contiguous()
+            assert names.is_contiguous()
+            found, _ = self.emulator.match(kernel, prototypes, names)
+            for result, array in zip(results, found, strict=True):
+                result.copy_(torch.from_numpy(array))
 
 
 @pytest.mark.skipif(not native.has_cpp(), reason="the native module is not built")
 @pytest.mark.parametrize("backend", ["cuda-fused", "cuda"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
-def test_what_the_kernels_are_given_on_a_device(backend, dtype, emulator, monkeypatch):
-    """Strides of any kind, and sides without rows, by the kernels themselves."""
+def test_kernels_receive_contiguous_tensors_of_their_types(backend, dtype, emulator, monkeypatch):
+    """For any strides, and for no prototypes or no names."""
     emulated = EmulatedModule(emulator("plain"))
     p, t = (torch.from_numpy(x).to(dtype) for x in instances.clip_like(0, 2, 9, 12, dimension=16))
     t[1, 3, 3] = torch.nan
@@ -89,8 +84,8 @@ def test_what_the_kernels_are_given_on_a_device(backend, dtype, emulator, monkey
     expected = [match(*view) for view in views]
     monkeypatch.setattr(native, "module", lambda: emulated)
     monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda: SimpleNamespace(cuda_stream=0))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: SimpleNamespace(cuda_stream=7))
     for view, wanted in zip(views, expected, strict=True):
-        found = operator._match_on_device(*view, backend)
+        found = torch_op._match_on_device(*view, backend)
         for ours, theirs in zip(found, (wanted.columns, wanted.similarity, wanted.gap, wanted.valid), strict=True):
             torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)

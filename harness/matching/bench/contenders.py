@@ -1,9 +1,9 @@
-"""What the benchmark times: ours and the peers, for each kind of case.
+"""The contenders of the benchmark, our backends and other solvers, for each kind of case.
 
-Two parts. "assignment": all sides get the same similarities, ours as int32, lapx as float32, scipy as float64. "call":
-from unit rows to columns, ours by `match`, the peers by `torch.bmm` in float32 and their solver. On a GPU the peers'
-part includes the copy of the similarities to pinned memory on the host and of the columns back, and nothing is timed
-before the kernels were seen to agree with the CPU on that very instance.
+Two parts. "assignment": from the same similarities, ours as int32, lapx as float32, scipy as float64. "call": from unit
+rows to columns, ours by `match`, the others by `torch.bmm` in float32 and their solver. On a GPU the others' time
+includes copying similarities to pinned memory on the host and columns back. Kernels are timed only after their result
+on the same instance equals that of the CPU.
 """
 
 from __future__ import annotations
@@ -15,34 +15,35 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from harness.matching import agreement, instances, native
-from harness.matching.door import Backend, assign, match
+from harness.matching import check_backends, instances, native
+from harness.matching.api import assign, match
+from harness.matching.backends import Backend
 from harness.matching.quantise import UNIT
 
 Run = Callable[[], Any]
-Sides = dict[tuple[str, str], Run]
-"""(part, side) -> what to time."""
+Contenders = dict[tuple[str, str], Run]
+"""(part, contender) -> the call to time."""
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of case: the sides' names, known without a device, and what makes them for one instance."""
+class CaseKind:
+    """A kind of case: the contenders' names, known without a device, and how to make them for one instance."""
 
     device: str
     names: Callable[[int, int, int], list[tuple[str, str]]]
-    make: Callable[[int, int, int, int], Sides]
+    make: Callable[[int, int, int, int], Contenders]
 
 
 # ------------------------------------------------------------------------------------------ on the CPU
 
 
 def _cpu_names(batch: int, n: int, threads: int) -> list[tuple[str, str]]:
-    """scipy has one thread; it is left out of cases with more."""
+    """scipy uses one thread, so it is left out of cases with more."""
     peers = (["lapx"] if lapx_batch() else []) + (["scipy"] if threads == 1 else [])
-    return [(part, side) for part in ("assignment", "call") for side in ("ours", *peers)]
+    return [(part, name) for part in ("assignment", "call") for name in ("ours", *peers)]
 
 
-def _cpu_sides(seed: int, batch: int, n: int, threads: int) -> Sides:
+def _cpu_contenders(seed: int, batch: int, n: int, threads: int) -> Contenders:
     import torch
 
     p, t = instances.clip_like(seed, batch, n, n)
@@ -72,23 +73,23 @@ def _cpu_sides(seed: int, batch: int, n: int, threads: int) -> Sides:
 
 
 def _kernels(n: int) -> list[Backend]:
-    """The CUDA backends that take n x n, the one that should be faster first."""
+    """The CUDA backends that can solve n x n, the one expected to be faster first."""
     return ["cuda-fused", "cuda"] if native.module().fused_fits(n, n) else ["cuda"]
 
 
 def _gpu_names(batch: int, n: int, threads: int) -> list[tuple[str, str]]:
     unfused = ["unfused"] if len(_kernels(n)) > 1 else []
-    scipy = ["scipy"] if n <= 4000 else []  # 8,000 take it more than half a minute each time
+    scipy = ["scipy"] if n <= 4000 else []  # 8,000 take more than half a minute per call
     peers = ["eager", *unfused, "bmm", "cpp", *scipy, *(["lapx"] if lapx_batch() else [])]
-    return [("call", side) for side in ("ours", *peers)]
+    return [("call", name) for name in ("ours", *peers)]
 
 
-def _gpu_sides(seed: int, batch: int, n: int, threads: int) -> Sides:
-    """Ours is the replay of a captured graph, fused where it fits; "eager" the plain call, "bmm" the product alone."""
+def _gpu_contenders(seed: int, batch: int, n: int, threads: int) -> Contenders:
+    """Ours replays a captured graph, fused where it fits; "eager" is the plain call, "bmm" only the product."""
     import torch
 
     p, t = (torch.from_numpy(x).to("cuda") for x in instances.clip_like(seed, batch, n, n))
-    agreement.require(p, t, _kernels(n))
+    check_backends.require_same(p, t, _kernels(n))
     host = torch.empty((batch, n, n)).pin_memory()
     lapjvr = lapx_batch()
     best = _kernels(n)[0]
@@ -97,41 +98,41 @@ def _gpu_sides(seed: int, batch: int, n: int, threads: int) -> Sides:
         host.copy_(torch.bmm(p, t.mT).neg_())
         return host.numpy()
 
-    def back(columns: Any) -> None:
+    def copy_back(columns: Any) -> None:
         torch.from_numpy(np.stack(columns)).cuda()
 
     return {
         ("call", "ours"): _replayed(lambda: match(p, t, backend=best)),
-        ("call", "eager"): _awaited(lambda: match(p, t, backend=best)),
+        ("call", "eager"): _synchronised(lambda: match(p, t, backend=best)),
         ("call", "unfused"): _replayed(lambda: match(p, t, backend="cuda")),
         ("call", "bmm"): _replayed(lambda: torch.bmm(p, t.mT)),
-        ("call", "cpp"): _awaited(lambda: match(p, t, backend="cpp", threads=threads)),
-        ("call", "scipy"): lambda: back([linear_sum_assignment(one)[1] for one in similarity()]),
+        ("call", "cpp"): _synchronised(lambda: match(p, t, backend="cpp", threads=threads)),
+        ("call", "scipy"): lambda: copy_back([linear_sum_assignment(one)[1] for one in similarity()]),
         ("call", "lapx"): lambda: (
-            back(lapjvr(similarity(), return_cost=False, n_threads=threads)[1]) if lapjvr else None
+            copy_back(lapjvr(similarity(), return_cost=False, n_threads=threads)[1]) if lapjvr else None
         ),
     }
 
 
-def _crossover_names(batch: int, n: int, threads: int) -> list[tuple[str, str]]:
-    return [("call", side) for side in (*_kernels(n), "cpp")]
+def _autotune_names(batch: int, n: int, threads: int) -> list[tuple[str, str]]:
+    return [("call", name) for name in (*_kernels(n), "cpp")]
 
 
-def _crossover_sides(seed: int, batch: int, n: int, threads: int) -> Sides:
-    """Plain calls: it is these that `auto` decides about."""
+def _autotune_contenders(seed: int, batch: int, n: int, threads: int) -> Contenders:
+    """Plain calls, as `auto` chooses between."""
     import torch
 
     p, t = (torch.from_numpy(x).to("cuda") for x in instances.clip_like(seed, batch, n, n))
-    agreement.require(p, t, _kernels(n))
+    check_backends.require_same(p, t, _kernels(n))
 
     def call(backend: Backend) -> Run:
-        return _awaited(lambda: match(p, t, backend=backend, threads=threads))
+        return _synchronised(lambda: match(p, t, backend=backend, threads=threads))
 
     backends: list[Backend] = [*_kernels(n), "cpp"]
-    return {("call", side): call(side) for side in backends}
+    return {("call", name): call(name) for name in backends}
 
 
-def _awaited(run: Run) -> Run:
+def _synchronised(run: Run) -> Run:
     import torch
 
     def wait() -> None:
@@ -145,10 +146,10 @@ def _replayed(run: Run) -> Run:
     """`run` as a CUDA graph, captured at the first call."""
     import torch
 
-    kept: list[Any] = []
+    captured: list[Any] = []
 
     def replay() -> None:
-        if not kept:
+        if not captured:
             stream = torch.cuda.Stream()  # type: ignore[no-untyped-call, unused-ignore]
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
@@ -157,17 +158,17 @@ def _replayed(run: Run) -> Run:
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
                 result = run()
-            kept.extend((graph, result))
-        kept[0].replay()
+            captured.extend((graph, result))
+        captured[0].replay()
         torch.cuda.synchronize()
 
     return replay
 
 
 KINDS = {
-    "cpu": Kind("cpu", _cpu_names, _cpu_sides),
-    "cuda": Kind("cuda", _gpu_names, _gpu_sides),
-    "crossover": Kind("cuda", _crossover_names, _crossover_sides),
+    "cpu": CaseKind("cpu", _cpu_names, _cpu_contenders),
+    "cuda": CaseKind("cuda", _gpu_names, _gpu_contenders),
+    "autotune": CaseKind("cuda", _autotune_names, _autotune_contenders),
 }
 
 

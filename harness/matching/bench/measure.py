@@ -1,6 +1,6 @@
-"""Matching against its peers, side by side: the cases of `harness bench matching`, and what follows from the times.
+"""The cases of `harness bench matching` and `bench autotune`, their times, and ratios to other solvers.
 
-pytest-benchmark takes the times (`harness.matching.timing`) of what `harness.matching.sides` lists.
+pytest-benchmark runs `harness.matching.bench.timing`, which times what `harness.matching.bench.contenders` lists.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
-from harness.matching.sides import KINDS
+from harness.matching.bench.contenders import KINDS
 
 Case = tuple[str, int, int, int]
 """(kind, batch, n = m, threads)"""
@@ -28,17 +28,17 @@ SIZES = ((1, 113), (64, 113), (1, 1000), (16, 1000))
 GPU_SIZES = (*SIZES, (9, 113), (512, 113), (132, 200), (1, 4000), (1, 8000))
 """(batch, n = m) of the cases on a CUDA device."""
 
-CROSSOVER_SIZES = tuple(
+AUTOTUNE_SIZES = tuple(
     (batch, n)
     for batch in (1, 8, 64, 512)
     for n in (8, 16, 32, 64, 113, 160, 200, 224, 320, 500, 1000, 2000, 4000)
     if batch * n <= 16000
 )
-"""(batch, n = m) where the backends are compared with each other for `harness.matching.crossover`."""
+"""(batch, n = m) of the cases that compare the backends for `harness.matching.autotune`."""
 
 
 @dataclass(frozen=True)
-class Row:
+class PeerRatio:
     """One peer in one case: medians over seeds, in milliseconds, and ratios peer / ours (above 1: ours is faster)."""
 
     part: str
@@ -54,7 +54,7 @@ class Row:
 
     @property
     def key(self) -> str:
-        """What a floor refers to: one thread, or several, as many as the machine has."""
+        """The name of this ratio in floors.json, where any number of threads above one is `threads`."""
         threads = "one-thread" if self.threads == 1 else "threads"
         return f"{self.part}/{self.device}/{self.batch}x{self.n}/{threads}/{self.peer}"
 
@@ -64,10 +64,12 @@ class Row:
 
 
 def run(cases: Sequence[Case], seeds: int, advance: Callable[[int], None]) -> dict[str, Any]:
-    """pytest-benchmark's report on `harness.matching.timing`, run in one process; `advance` is told of each test.
+    """Run `harness.matching.bench.timing` in one process; returns pytest-benchmark's report.
+
+    `advance` is called after each line of output, with whether it reports a test.
 
     Raises:
-        UserError: pytest-benchmark is not installed, or a side failed.
+        UserError: pytest-benchmark is not installed, or a contender failed.
     """
     from importlib.util import find_spec
 
@@ -78,7 +80,7 @@ def run(cases: Sequence[Case], seeds: int, advance: Callable[[int], None]) -> di
         (Path(folder) / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
         plan = dumps({"cases": [list(case) for case in cases], "seeds": seeds})
         options = [
-            "--verbose",  # a line for each test, by which they are counted
+            "--verbose",  # one line per test, which `advance` counts
             "--import-mode=importlib",
             "--benchmark-only",
             f"--benchmark-json={report}",
@@ -87,10 +89,10 @@ def run(cases: Sequence[Case], seeds: int, advance: Callable[[int], None]) -> di
             "-p",
             "pytest_benchmark.plugin",
         ]
-        # Options and plugins of the caller's own tests are no part of this.
+        # Without options and plugins of the caller's own tests.
         own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
         own |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONUNBUFFERED": "1", "HARNESS_BENCH_PLAN": plan}
-        said: list[str] = []
+        output: list[str] = []
         with subprocess.Popen(
             [sys.executable, "-m", "pytest", *options, str(file)],
             env=own,
@@ -100,38 +102,38 @@ def run(cases: Sequence[Case], seeds: int, advance: Callable[[int], None]) -> di
             text=True,
         ) as process:
             for line in process.stdout or ():
-                said.append(line)
+                output.append(line)
                 advance("PASSED" in line)
         if process.returncode != 0:
-            raise UserError("a side of the benchmark failed", "".join(said[-30:]).strip())
+            raise UserError("a contender of the benchmark failed", "".join(output[-30:]).strip())
         content: dict[str, Any] = loads(report.read_text(encoding="utf-8"))
     return content
 
 
-def tests(cases: Sequence[Case], seeds: int) -> int:
-    """How many tests `run` will have."""
+def count_tests(cases: Sequence[Case], seeds: int) -> int:
+    """The number of tests of `run`."""
     return seeds * sum(len(KINDS[kind].names(batch, n, threads)) for kind, batch, n, threads in cases)
 
 
 def medians(report: dict[str, Any]) -> dict[tuple[Any, ...], dict[str, dict[int, float]]]:
-    """(part, device, batch, n, threads) -> side -> seed -> median in milliseconds."""
+    """(part, device, batch, n, threads) -> contender -> seed -> median in milliseconds."""
     times: dict[tuple[Any, ...], dict[str, dict[int, float]]] = {}
     for one in report["benchmarks"]:
         case = one["extra_info"]
         key = tuple(case[name] for name in ("part", "device", "batch", "n", "threads"))
-        times.setdefault(key, {}).setdefault(case["side"], {})[case["seed"]] = 1000 * one["stats"]["median"]
+        times.setdefault(key, {}).setdefault(case["contender"], {})[case["seed"]] = 1000 * one["stats"]["median"]
     return times
 
 
-def rows(report: dict[str, Any]) -> Iterator[Row]:
-    """Ours against each peer, seed by seed."""
-    for (part, device, batch, n, threads), sides in medians(report).items():
-        ours = sides["ours"]
-        for peer, theirs in sides.items():
+def ratios(report: dict[str, Any]) -> Iterator[PeerRatio]:
+    """Ratios of each other solver's time to ours, seed by seed."""
+    for (part, device, batch, n, threads), contenders in medians(report).items():
+        ours = contenders["ours"]
+        for peer, theirs in contenders.items():
             if peer == "ours":
                 continue
-            ratios = [theirs[seed] / ours[seed] for seed in ours]
-            yield Row(
+            by_seed = [theirs[seed] / ours[seed] for seed in ours]
+            yield PeerRatio(
                 part,
                 device,
                 batch,
@@ -140,6 +142,6 @@ def rows(report: dict[str, Any]) -> Iterator[Row]:
                 peer,
                 ours_ms=statistics.median(ours.values()),
                 peer_ms=statistics.median(theirs.values()),
-                ratio=statistics.median(ratios),
-                worst=min(ratios),
+                ratio=statistics.median(by_seed),
+                worst=min(by_seed),
             )

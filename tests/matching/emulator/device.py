@@ -20,12 +20,12 @@ import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from harness.matching.fallback import Solved
+from harness.matching.result import Solved
 
 HERE = Path(__file__).parent
 CSRC = HERE.parents[2] / "csrc"
 
-COMMON = ["-O1", "-g1", "-std=c++17", "-pthread", "-Wall", "-Wno-unknown-pragmas", f"-I{HERE / 'cuda'}", f"-I{CSRC}"]
+COMMON = ["-O1", "-g1", "-std=c++17", "-pthread", "-Wall", "-Wno-unknown-pragmas", f"-I{HERE / 'include'}", f"-I{CSRC}"]
 DEVICE = ["-x", "c++"]
 BUILDS = {
     "plain": ([], []),
@@ -36,7 +36,7 @@ BUILDS = {
 """What to define, and how to instrument kernels (never the scheduler)."""
 
 PROGRAMS = {
-    "matching": ([HERE / "scheduler.cpp", HERE / "main.cpp"], [CSRC / "fused.cu", CSRC / "large.cu"]),
+    "matching": ([HERE / "scheduler.cpp", HERE / "main.cpp"], [CSRC / "cuda" / "fused.cu", CSRC / "cuda" / "large.cu"]),
     "faults": ([HERE / "scheduler.cpp"], [HERE / "faults.cu"]),
 }
 """Sources of the host, and of kernels."""

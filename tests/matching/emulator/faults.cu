@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "launch.cuh"
+#include "cuda/launch.cuh"
 
 namespace {
 
@@ -43,9 +43,9 @@ __global__ void race_with_atomic(int* out, bool sound) {
 }
 
 __global__ void race_with_volatile(int* out, bool sound) {
-    const int next = harness::read(out) + 1;
+    const int next = harness::load_volatile(out) + 1;
     if (sound)
-        harness::write(out, next);
+        harness::store_volatile(out, next);
     else
         *out = next;
 }
@@ -88,7 +88,7 @@ __global__ void lone_grid(int*, bool sound) {
 struct Fault {
     const char* name;
     void (*kernel)(int*, bool);
-    harness::Extent extent = {2, 64, 64};
+    harness::LaunchSize extent = {2, 64, 64};
 };
 const Fault faults[] = {
     {"race_in_block", race_in_block, {1, 64}},

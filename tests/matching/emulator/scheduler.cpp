@@ -31,7 +31,7 @@
 #include "sanitizers.hpp"
 
 namespace harness {
-alignas(16) thread_local char shared[emulator::kLargestShared];  // declared in csrc/launch.cuh
+alignas(16) thread_local char shared[emulator::kLargestShared];  // declared in csrc/cuda/launch.cuh
 }
 
 Index threadIdx, blockIdx, blockDim, gridDim;
@@ -304,7 +304,7 @@ void form(Group& group, const char* name, Fibre* first, unsigned size) {
     group.last = first + size;
 }
 
-void wave(const Extent& extent, unsigned first, unsigned count, Launch& report) {
+void wave(const LaunchSize& extent, unsigned first, unsigned count, Launch& report) {
     Fibre* const end = fibres.data() + count * extent.threads;
     form(grid, "grid", fibres.data(), extent.cooperative ? count * extent.threads : 0);
     for (unsigned b = 0; b < count; ++b) {
@@ -389,7 +389,7 @@ Error allow_shared(const void* kernel, int bytes) {
     return Error::none;
 }
 
-Error launch(const void* kernel, const Extent& extent, const std::function<void()>& run_kernel) {
+Error launch(const void* kernel, const LaunchSize& extent, const std::function<void()>& run_kernel) {
     if (extent.blocks == 0 || extent.threads == 0 || extent.threads > 1024) return Error::configuration;
     if (extent.shared > std::size_t(std::max(48 * 1024, allowed_shared[kernel]))) return Error::shared_memory;
     if (extent.cooperative && extent.blocks > unsigned(device.processors * kBlocksPerProcessor)) return Error::too_large;

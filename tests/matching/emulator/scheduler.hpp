@@ -55,12 +55,12 @@ extern Device device;
 constexpr int kStaticShared = 3360;        // bytes, as nvcc counts those of the fused kernel
 constexpr int kBlocksPerProcessor = 4;  // of any kernel
 
-struct Extent {
+struct LaunchSize {
     unsigned blocks, threads;
     std::size_t shared;  // bytes of dynamic shared memory
     bool cooperative;
 };
 Error allow_shared(const void* kernel, int bytes);
-Error launch(const void* kernel, const Extent& extent, const std::function<void()>& body);
+Error launch(const void* kernel, const LaunchSize& extent, const std::function<void()>& body);
 
 }  // namespace emulator

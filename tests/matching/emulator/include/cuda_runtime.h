@@ -150,6 +150,6 @@ inline cudaError_t cudaMemsetAsync(void* at, int value, std::size_t bytes, cudaS
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...), const Arguments&... arguments) {
     const bool cooperative = config->numAttrs > 0 && config->attrs[0].val.cooperative;
-    const emulator::Extent extent{config->gridDim, config->blockDim, config->dynamicSmemBytes, cooperative};
+    const emulator::LaunchSize extent{config->gridDim, config->blockDim, config->dynamicSmemBytes, cooperative};
     return emulator::launch(reinterpret_cast<const void*>(kernel), extent, [&] { kernel(Parameters(arguments)...); });
 }

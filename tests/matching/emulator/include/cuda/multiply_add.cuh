@@ -1,9 +1,9 @@
-// csrc/multiply_add.cuh as the PTX ISA writes it down ("Matrix fragments for mma.m16n8k32").
+// csrc/cuda/multiply_add.cuh as the PTX ISA writes it down ("Matrix fragments for mma.m16n8k32").
 #pragma once
 
 #include <cstdint>
 
-#include "../scheduler.hpp"
+#include "../../scheduler.hpp"
 
 namespace harness {
 
