@@ -1,9 +1,9 @@
-"""The chain of dependent work of the CUDA kernels, counted on the emulator: what a GPU would have to wait for.
+"""Count the synchronisations of the CUDA kernels on the emulator: the chain of steps that a GPU has to wait for.
 
     python tests/bench/count_meetings.py 113 200 1000          # n = m of CLIP-like problems; 1,000 takes half a minute
     python tests/bench/count_meetings.py 900x1000 --seeds 3 --dimension 64
 
-Means over seeds of what the block, warp or grid that had most of them met for. A round of the auction is one barrier of
+Means over seeds of the maximum over blocks, warps and grid. A round of the auction is one barrier of
 the grid (in the fused kernel, two of the block), a step of a path search one barrier of the block (there, one ballot).
 """
 
@@ -42,7 +42,7 @@ def main() -> None:
                     p, t = instances.GENERATORS[wanted.instances](seed, 1, n, m, wanted.dimension)
                     for launch in emulator.match(kernel, p, t)[1]:
                         names = ("__syncthreads", "grid.sync", "__reduce_min_sync", "__ballot_sync")
-                        counted.setdefault(launch.kernel, []).append([launch.meetings[name] for name in names])
+                        counted.setdefault(launch.kernel, []).append([launch.synchronisations[name] for name in names])
                 for name, rows in counted.items():
                     table.add_row(str(n), str(m), name, *(f"{mean:.0f}" for mean in np.mean(rows, axis=0)))
     Console().print(table)

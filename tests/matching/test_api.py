@@ -1,4 +1,4 @@
-"""harness.matching.match: every kind of input, bad input, and the sentences."""
+"""harness.matching.match: every kind of input, bad input, and error messages."""
 
 import subprocess
 import sys
@@ -72,14 +72,14 @@ def test_any_strides(problem, backend):
 
 
 @each_backend
-def test_gradients_stay_out(problem, backend):
+def test_results_have_no_gradient(problem, backend):
     p, t = (torch.from_numpy(x).requires_grad_() for x in problem)
     found = match(p, t, backend=backend)
     assert not found.similarity.requires_grad
 
 
 @each_backend
-def test_one_problem_without_a_batch_axis(problem, backend):
+def test_single_problem_has_no_batch_axis(problem, backend):
     p, t = problem
     whole, one = match(p, t, backend=backend), match(p[2], t[2], backend=backend)
     assert one.columns.shape == (30,)
@@ -89,7 +89,7 @@ def test_one_problem_without_a_batch_axis(problem, backend):
 
 
 @each_backend
-def test_more_prototypes_than_names_is_the_same_problem_turned(problem, backend):
+def test_swapping_prototypes_and_names_transposes_the_assignment(problem, backend):
     p, t = problem
     wide, tall = match(p, t, backend=backend), match(t, p, backend=backend)
     np.testing.assert_array_equal(wide.similarity, tall.similarity)
@@ -133,7 +133,7 @@ def test_duplicates_go_to_the_lowest_name(backend):
 
 @each_backend
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_bad_numbers_stay_in_their_problem(problem, backend, bad):
+def test_bad_numbers_invalidate_only_their_problem(problem, backend, bad):
     p, t = (x.copy() for x in problem)
     p[1, 3, 7] = bad
     t[3, 39, 63] = bad
@@ -152,8 +152,8 @@ def test_float64_beyond_float32_counts_as_infinite(backend):
     assert not found.valid
 
 
-def test_flushed_denormals_of_the_caller_change_nothing(problem):
-    """Rows of denormal numbers have directions too, also in a process that lets torch treat such numbers as zero."""
+def test_callers_denormal_mode_does_not_change_results(problem):
+    """Rows of denormal numbers have a direction, even when torch flushes such numbers to zero."""
     if not native.has_cpp():
         pytest.skip("the native module is not built")
     tiny = tuple(x * np.float32(1e-40) for x in problem)
@@ -167,7 +167,7 @@ def test_flushed_denormals_of_the_caller_change_nothing(problem):
         torch.set_flush_denormal(False)
 
 
-def test_threads_and_runs_change_nothing(problem):
+def test_threads_and_runs_do_not_change_results(problem):
     p, t = instances.clip_like(1, 40, 60, 60, dimension=512)
     once = match(p, t, threads=1)
     for threads in (None, 2, 3, 7):
@@ -224,26 +224,26 @@ SENTENCES = [
 
 
 @pytest.mark.parametrize(("arguments", "options", "sentence"), SENTENCES)
-def test_sentences(arguments, options, sentence):
+def test_bad_input_raises_user_error(arguments, options, sentence):
     with pytest.raises(UserError, match=sentence):
         match(*arguments, **options)
 
 
-def test_any_whole_number_of_threads():
+def test_threads_accept_numpy_integers():
     for given in (ones, torch.ones(3, 2)):
         for threads in (np.int64(2), 2**31 - 1):
             assert match(given, given, threads=threads).columns.tolist() == [0, 1, 2]
 
 
 @each_backend
-def test_a_record_equals_itself_alone(problem, backend):
-    """Fields of several numbers have no single answer to ==: records are compared by identity."""
+def test_result_equals_only_itself(problem, backend):
+    """Arrays have no single answer to ==, so results are compared by identity."""
     one, other = match(*problem, backend=backend), match(*problem, backend=backend)
     assert one == one
     assert one != other
     assert len({one, other}) == 2
 
 
-def test_import_leaves_torch_alone():
+def test_import_does_not_import_torch():
     code = "import sys, harness.matching; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

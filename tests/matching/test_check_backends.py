@@ -1,4 +1,4 @@
-"""What `harness doctor` and the benchmarks ask before they trust a backend, asked here of those that a CPU has."""
+"""The comparison of backends by `harness doctor` and the benchmarks, with the backends of a CPU."""
 
 from dataclasses import replace
 
@@ -13,12 +13,12 @@ pytestmark = pytest.mark.skipif(not native.has_cpp(), reason="the native module 
 
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
-def test_another_solver_that_is_exact_agrees(kind):
+def test_exact_backends_agree(kind):
     for prototypes, names in check_backends.problems():
         check_backends.require_same(kind(prototypes), kind(names), ["cpp", "scipy"])
 
 
-def test_the_problems_hold_what_solvers_stumble_over():
+def test_problems_contain_ties_bad_numbers_and_rectangles():
     found = [match(prototypes, names, backend="cpp") for prototypes, names in check_backends.problems()]
     assert any((~one.valid).any() for one in found)
     assert any((one.columns[one.valid] < 0).any() for one in found)  # more prototypes than names
@@ -32,7 +32,7 @@ def changed(field, value):
 
 
 @pytest.mark.parametrize("field", check_backends.FIELDS)
-def test_one_that_is_wrong_is_a_sentence(field, monkeypatch):
+def test_wrong_backend_raises_user_error(field, monkeypatch):
     def wrong(prototypes, names, backend):
         found = match(prototypes, names, backend="cpp")
         return replace(found, **{field: changed(field, getattr(found, field))}) if backend == "cuda" else found

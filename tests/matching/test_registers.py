@@ -1,4 +1,4 @@
-"""Registers of every width give the same bits: what runs on a processor with AVX-512 is tested for those without."""
+"""Results do not depend on the width of SIMD registers."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def width(request):
     native.registers()
 
 
-def test_never_more_than_the_processor_has():
+def test_width_is_at_most_that_of_the_processor():
     widest = native.registers()
     assert widest in WIDTHS
     assert native.registers(1000) == widest
@@ -32,7 +32,7 @@ def test_never_more_than_the_processor_has():
     assert native.registers() == widest
 
 
-def test_the_solver_is_exact(width):
+def test_result_equals_scipy(width):
     for prototypes, names in check_backends.problems():
         check_backends.require_same(prototypes, names, ["scipy"])
     for prototypes, names in (generate(3, 1, 200, 200, 65) for generate in instances.GENERATORS.values()):
@@ -52,7 +52,7 @@ def test_hard_matrices(width, hard, stretched):
 
 @settings(max_examples=30, deadline=None)
 @given(data=st.data())
-def test_similarities_are_the_same_numbers(data):
+def test_similarities_do_not_depend_on_the_width(data):
     n, m, d = (data.draw(st.integers(1, most)) for most in (9, 20, 40))
     floats = st.floats(-1, 1, width=32)
     p, t = (data.draw(hnp.arrays(np.float32, (1, side, d), elements=floats)) for side in (n, m))

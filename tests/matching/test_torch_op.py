@@ -1,4 +1,4 @@
-"""harness::match inside torch: opcheck, and one graph under torch.compile."""
+"""harness::match as a torch operator: opcheck, and one graph under torch.compile."""
 
 from contextlib import nullcontext
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-// Kernels with one fault each, and the same without: what the emulator has to find, and what it has to leave alone.
+// Kernels with one fault each, which the emulator has to report, and without it, which has to pass.
 
 #include <cstring>
 
@@ -15,7 +15,7 @@ __global__ void race_in_block(int* out, bool sound) {
 
 __global__ void race_in_warp(int* out, bool sound) {
     out[threadIdx.x] = 1;
-    __ballot_sync(0xffffffffu, 1);  // where lanes meet, but no barrier for memory
+    __ballot_sync(0xffffffffu, 1);  // synchronises lanes, but is no memory barrier
     if (sound) __syncwarp();
     if (threadIdx.x % 32 == 0) out[threadIdx.x] = out[threadIdx.x + 1];
 }

@@ -1,8 +1,8 @@
-// Problems from the standard input to results on the standard output, one after the other until the input ends.
+// Reads problems from standard input and writes results to standard output, until the input ends.
 //
 //     in    a line: kernel type batch prototypes names dimension offset processors cooperative shared_limit seed
-//           then the bytes of both sides. kernel: fused or large; type: of EntryType in cuda/match.hpp; offset: bytes by which both
-//           sides begin after an aligned address
+//           then the bytes of both inputs. kernel: fused or large; type: EntryType in cuda/match.hpp; offset: bytes by which both
+//           inputs begin after an aligned address
 //     out   a line of JSON: {"error": sentence} or {"launches": [...]}; after the second the bytes of columns, similarity,
 //           gap, valid
 
@@ -22,7 +22,7 @@
 
 namespace {
 
-// Memory of the device: as many bytes as asked for, none more, of any value.
+// Device memory of exactly this size, uninitialised.
 template <class T>
 struct Memory {
     explicit Memory(std::size_t count, std::size_t offset = 0) : bytes(count * sizeof(T) + offset), at(nullptr) {
@@ -59,7 +59,7 @@ std::string described(const std::vector<emulator::Launch>& launches) {
         if (text.back() == '}') text += ", ";
         text += "{\"kernel\": \"" + launch.kernel + "\", \"blocks\": " + std::to_string(launch.blocks) +
                 ", \"threads\": " + std::to_string(launch.threads) + ", \"shared\": " + std::to_string(launch.shared);
-        for (const auto& [name, count] : launch.meetings) text += ", \"" + name + "\": " + std::to_string(count);
+        for (const auto& [name, count] : launch.synchronisations) text += ", \"" + name + "\": " + std::to_string(count);
         text += "}";
     }
     return text + "]}";

@@ -1,4 +1,4 @@
-// What the kernels use of CUDA, by the emulator's scheduler. Anything else does not compile: it would have to be added here.
+// The part of CUDA that the kernels use, implemented by the emulator's scheduler. Other parts do not compile until added.
 #pragma once
 
 #include <cmath>
@@ -14,9 +14,9 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __align__(bytes) __attribute__((aligned(bytes)))
-#define __shared__ thread_local  // a block has a thread of the host to itself
+#define __shared__ thread_local  // each block runs on its own host thread
 
-// ------------------------------------------------------------------------------------------------- threads that meet
+// ------------------------------------------------------------------------------------------------- synchronisation
 
 inline void __syncthreads() { emulator::sync_block(); }
 inline int __syncthreads_or(int x) { return emulator::any_of_block(x != 0); }
@@ -45,7 +45,7 @@ inline long long __shfl_xor_sync(unsigned mask, long long x, int step) {
     return emulator::gather(emulator::Op::shuffle_xor, mask, x)[(threadIdx.x % 32) ^ unsigned(step)];
 }
 
-// ------------------------------------------------------------------------------ atomics, which order nothing but themselves
+// ------------------------------------------------------------------------------ atomics, relaxed
 
 template <class T, class Change>
 T emulated_atomic(T* at, const Change& change) {
@@ -78,7 +78,7 @@ inline int __clz(int x) { return x ? __builtin_clz(unsigned(x)) : 32; }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __float_as_int(float x) { return __builtin_bit_cast(int, x); }
 inline float __int_as_float(int x) { return __builtin_bit_cast(float, x); }
-inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {  // of the eight bytes of y and x, four
+inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {  // selects four of the eight bytes of y and x
     const unsigned long long bytes = static_cast<unsigned long long>(y) << 32 | x;
     unsigned found = 0;
     for (int k = 0; k < 4; ++k) found |= unsigned(bytes >> (selector >> (4 * k) & 7) * 8 & 255) << (8 * k);

@@ -1,4 +1,4 @@
-// csrc/cuda/multiply_add.cuh as the PTX ISA writes it down ("Matrix fragments for mma.m16n8k32").
+// csrc/cuda/multiply_add.cuh as the PTX ISA defines it ("Matrix fragments for mma.m16n8k32").
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace harness {
 
-// Element i of a lane's fragment, group = lane / 4, lies at
+// Element i of a lane's fragment, group = lane / 4, is at
 //     a  row group, + 8 where 4 <= i < 8 or i >= 12; column 4 (lane % 4) + i % 4, + 16 where i >= 8
 //     b  row 4 (lane % 4) + i % 4, + 16 where i >= 4; column group
 //     c  row group, + 8 where i >= 2; column 2 (lane % 4) + i % 2
