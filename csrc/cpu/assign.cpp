@@ -9,9 +9,9 @@
 //                    a 64th of the range of S to about an (8 N)th (Bertsekas 1988). Only the prices survive: they shorten the
 //                    paths
 //   3. bidding       each free row takes its best column and raises its price by the lead over the second best; the row that
-//                    lost it bids next. About two bids per row: more save fewer paths than they cost on CLIP-like matrices
+//                    lost it bids next. About two bids per row: on CLIP-like matrices, more cost more time than they save on paths
 //   4. paths         each row that is still free: Dijkstra over the columns with the lengths u_i - (S_ij - p_j), which are
-//                    never negative, to the nearest free column; prices on the way rise by what keeps the lengths so. Of
+//                    never negative, to the nearest free column; prices on the way rise just enough for that. Of
 //                    equally near columns a free one comes first: with many ties, it ends the search at once
 //   5. certificate   u from the prices and one pass over S: gap = sum(u) + sum(p) - total
 //   6. ties          the lexicographically smallest of all optima (ties.cpp), so that the result is a function of S alone

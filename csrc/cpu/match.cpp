@@ -1,3 +1,5 @@
+// From batches to results, with threads.
+
 #include "cpu/match.hpp"
 
 #include <algorithm>

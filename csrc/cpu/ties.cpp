@@ -1,6 +1,7 @@
-// Rows in order; each moves to the lowest column from which a cycle of exchanges among later rows leads back to the column
-// it leaves. Slow truth: for each row in turn, force each column from the lowest up and solve again; keep the first that
-// costs nothing.
+// Slow truth: for each row in turn, force each column from the lowest up and solve again; fix the first without loss.
+//
+// Algorithm: each row in turn moves to the lowest column from which a cycle of exchanges among later rows leads back to the
+// column that it leaves.
 //
 // A cycle exists only inside a strongly connected component, and without ties every component is a single node: then
 // nothing is searched.

@@ -1,6 +1,6 @@
 // Prices by auction: rounds in which all free rows bid for their best columns at once (Bertsekas 1988), on a block or the grid.
 //
-//   slow truth  the sequential bids of cpu/assign.cpp: any prices do, since path searches and certificate follow
+//   slow truth the sequential bids of cpu/assign.cpp; any prices are valid, since path searches and certificate follow
 //   bid        the column of least loss; its price rises by the lead over the second best, plus epsilon. The highest bid wins,
 //              among equal bids the lowest row's
 //   round      one barrier. Bids of a round go to the buffer of the next one, so that all rows see the prices of the round
@@ -17,12 +17,12 @@
 
 namespace harness {
 
-constexpr int kBlockBidColumns = 512;         // columns from which the whole block may scan a row
-constexpr int kPhaseRounds = 150;  // limit per phase; CLIP-like problems of 8000 x 8000 take 85
+constexpr int kBlockBidColumns = 512;  // columns from which the whole block may scan a row
+constexpr int kPhaseRounds = 150;      // limit per phase; CLIP-like problems of 8000 x 8000 take 85
 
 // The length of the auction. Chosen by counting rounds and remaining path search steps of CLIP-like problems
-// (tests/bench/count_meetings.py), weighted by their times on an H200: a round of the grid 2 us, one of a
-// block 0.3 us; a step 0.1 us for 113 columns, 0.5 us for 1,000, 1 us for 8,000. On the grid, halving epsilon leaves 600 steps
+// (scripts/count_meetings.py), weighted by their times on an H200: a round of the grid 2 us, one of a block
+// 0.3 us; a step 0.1 us for 113 columns, 0.5 us for 1,000, 1 us for 8,000. On the grid, halving epsilon leaves 600 steps
 // after 370 rounds for 1000 x 1000, and 8,000 after 740 for 8000 x 8000; dividing it by eight, 1,600 after 450, and 58,000
 // after 430. In a block, 113 x 113: 110 steps after 60 rounds, where plain rounds alone leave 640.
 struct Schedule {

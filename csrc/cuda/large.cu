@@ -2,7 +2,7 @@
 //
 //     slow truth   cpu/similarity.cpp, then cpu/assign.cpp
 //     workspace    for each problem: similarities (n, m) int32; inverse norms and shifts of n + m rows; solver state
-//     launches     1. scales    a warp per row of either side
+//     launches     1. scales    a warp per row of prototypes and names
 //                  2. product   a block per tile of 64 x 64
 //                  3. auction   the whole grid on all problems of the batch at once (cooperative launch)
 //                  4. paths     a block per problem
@@ -19,7 +19,7 @@ namespace harness {
 
 namespace {
 
-constexpr unsigned kBidders = 512;  // threads of a block in the auction; one block per processor, since a barrier waits for all blocks
+constexpr unsigned kBidders = 512;  // threads per block of the auction; one block per processor, since barriers wait for all
 
 struct Layout {
     int n, m;

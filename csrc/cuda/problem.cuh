@@ -4,7 +4,7 @@
 //     shapes       similarities s (n, m) int32, n <= m; Problem lists the state
 //
 //   1. prices        n = m: the maxima of the columns; n < m: zero
-//   2. auction       raises them, and finds owners for most columns (auction.cuh)
+//   2. auction       raises them, and assigns most columns (auction.cuh)
 //   3. paths         exchanges along shortest paths for the remaining rows (paths.cuh)
 //   4. certificate   gap and tight pairs, from the prices alone
 //   5. ties          the lexicographically smallest optimum (ties.cuh)
@@ -17,8 +17,8 @@
 
 namespace harness {
 
-enum Mark { kOpen, kClosed, kPassed };                               // of a column, in Problem::closed
-enum Flag { kOverflow, kChanged, kTop, kLowest, kFrozen, kFlags };  // places in Problem::flags
+enum Mark { kOpen, kClosed, kPassed };                              // of a column, in Problem::closed
+enum Flag { kOverflow, kChanged, kTop, kLowest, kFrozen, kFlags };  // indices into Problem::flags
 
 HARNESS_HOST_DEVICE inline std::size_t align(std::size_t bytes) { return (bytes + 15) / 16 * 16; }
 HARNESS_HOST_DEVICE inline int words_of(int columns) { return (columns + 31) / 32; }

@@ -128,7 +128,7 @@ struct BlockScratch {
 
 class Block {
     BlockScratch& scratch;
-    int parity = 0, list = 0;  // which of two slots is in use
+    int parity = 0, list = 0;  // the slot in use, 0 or 1: of reductions, of compact
 
     HARNESS_DEVICE bool is_warp_leader() const { return threadIdx.x % 32 == 0; }
     HARNESS_DEVICE int partial_lane() const { return warp().rank() < warps() ? warp().rank() : 0; }
