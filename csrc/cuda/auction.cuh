@@ -21,7 +21,7 @@ constexpr int kBlockBidColumns = 512;  // columns from which the whole block may
 constexpr int kPhaseRounds = 150;      // limit per phase; CLIP-like problems of 8000 x 8000 take 85
 
 // The length of the auction. Chosen by counting rounds and remaining path search steps of CLIP-like problems
-// (scripts/count_meetings.py), weighted by their times on an H200: a round of the grid 2 us, one of a block
+// (scripts/count_synchronisations.py), weighted by their times on an H200: a round of the grid 2 us, one of a block
 // 0.3 us; a step 0.1 us for 113 columns, 0.5 us for 1,000, 1 us for 8,000. On the grid, halving epsilon leaves 600 steps
 // after 370 rounds for 1000 x 1000, and 8,000 after 740 for 8000 x 8000; dividing it by eight, 1,600 after 450, and 58,000
 // after 430. In a block, 113 x 113: 110 steps after 60 rounds, where plain rounds alone leave 640.

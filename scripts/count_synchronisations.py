@@ -1,7 +1,7 @@
 """Count the synchronisations of the CUDA kernels on the emulator: the chain of steps that a GPU has to wait for.
 
-    python tests/bench/count_meetings.py 113 200 1000          # n = m of CLIP-like problems; 1,000 takes half a minute
-    python tests/bench/count_meetings.py 900x1000 --seeds 3 --dimension 64
+    python scripts/count_synchronisations.py 113 200 1000          # n = m of CLIP-like problems; 1,000 takes half a minute
+    python scripts/count_synchronisations.py 900x1000 --seeds 3 --dimension 64
 
 Means over seeds of the maximum over blocks, warps and grid. A round of the auction is one barrier of
 the grid (in the fused kernel, two of the block), a step of a path search one barrier of the block (there, one ballot).
