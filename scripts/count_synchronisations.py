@@ -1,6 +1,6 @@
 """Count the synchronisations of the CUDA kernels on the emulator: the chain of steps that a GPU has to wait for.
 
-    python scripts/count_synchronisations.py 113 200 1000          # n = m of CLIP-like problems; 1,000 takes half a minute
+    python scripts/count_synchronisations.py 113 200 1000  # n = m of CLIP-like problems; 1,000 takes half a minute
     python scripts/count_synchronisations.py 900x1000 --seeds 3 --dimension 64
 
 Means over seeds of the maximum over blocks, warps and grid. A round of the auction is one barrier of
@@ -18,7 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.matching import instances
 from tests.matching.emulator.device import Emulator, build

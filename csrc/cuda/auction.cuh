@@ -156,7 +156,8 @@ public:
             problem(int(r / rows)).column_of[r % rows] = kUnassigned;
         team.sync();
         if (sink)  // for the next call
-            for (std::int64_t k = team.rank(); k < batch; k += team.size()) store_volatile(&problem(int(k)).flags[kLowest], 0x7fffffff);
+            for (std::int64_t k = team.rank(); k < batch; k += team.size())
+                store_volatile(&problem(int(k)).flags[kLowest], 0x7fffffff);
     }
 
     // Copies owners and prices to where the path searches read them.

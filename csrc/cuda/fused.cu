@@ -2,7 +2,8 @@
 //
 //     slow truth     cpu/similarity.cpp, then cpu/assign.cpp
 //     shapes         prototypes (batch, N, d), names (batch, M, d); the shorter side becomes the n rows, the other the m columns
-//     algorithm      match_block (match_block.cuh): scales, product (similarity.cuh), assignment (auction.cuh, paths.cuh), ties (ties.cuh)
+//     algorithm      match_block (match_block.cuh): scales and product (similarity.cuh), assignment (auction.cuh, paths.cuh),
+//                    ties (ties.cuh)
 //     launch         256 threads per block, wherever block_bytes(n, m) of shared memory fit: computed as n = m up to 226 with
 //                    the 227 KB of sm_90, 187 with the 163 KB of sm_80. Two blocks run on one processor where they fit
 
@@ -43,7 +44,8 @@ void match_fused(const CudaInput& input, const Results& results, void* stream) {
     const Orientation oriented(input);
     const std::size_t bytes = block_bytes(oriented.n, oriented.m);
     // The limit, not `bytes`: another thread's launch of a larger problem must not find it lowered.
-    check(cudaFuncSetAttribute(fused_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(max_dynamic_shared())), "fused matching");
+    const int limit = int(max_dynamic_shared());
+    check(cudaFuncSetAttribute(fused_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, limit), "fused matching");
     launch("fused matching", fused_kernel, {unsigned(input.shape.batch), kThreads, bytes}, stream, oriented.rows, oriented.columns,
            input.type, oriented.n, oriented.m, input.shape.dimension, oriented.swapped, results);
 }

@@ -171,8 +171,10 @@ void match_large(const CudaInput& input, const Results& results, void* memory, v
     const auto at_most = [&](unsigned limit) { return std::min(limit, unsigned(oriented.m + 31) / 32 * 32); };  // a thread per column
     const unsigned searchers = oriented.m >= 4 * kMaxThreads ? kMaxThreads : (oriented.m + 127) / 128 * 32;  // see find_paths
     check(cudaMemsetAsync(memory, 0, Workspace::head(input.shape.batch), static_cast<cudaStream_t>(stream)), "clearing the flags");
-    launch("scales", scales_kernel, {blocks, kThreads}, stream, oriented.rows, oriented.columns, input.type, input.shape.dimension, workspace);
-    launch("the product", product_kernel, {batch * tiles, kThreads}, stream, oriented.rows, oriented.columns, input.type, input.shape.dimension, workspace);
+    launch("scales", scales_kernel, {blocks, kThreads}, stream, oriented.rows, oriented.columns, input.type, input.shape.dimension,
+           workspace);
+    launch("the product", product_kernel, {batch * tiles, kThreads}, stream, oriented.rows, oriented.columns, input.type,
+           input.shape.dimension, workspace);
     if (cooperative && per_processor > 0)
         launch("the auction", auction_kernel, {unsigned(processors), at_most(kBidders), 0, true}, stream, workspace);
     else

@@ -18,8 +18,8 @@ HARNESS_HOST_DEVICE inline std::size_t block_bytes(int n, int m) {
     return align(4 * std::size_t(n) * m) + align(product > solver ? product : solver);
 }
 
-HARNESS_DEVICE ScaledRows scaled_rows(const void* x, EntryType type, std::int64_t problem, int rows, int dimension, const double* inverse,
-                          const int* shift) {
+HARNESS_DEVICE ScaledRows scaled_rows(const void* x, EntryType type, std::int64_t problem, int rows, int dimension,
+                                      const double* inverse, const int* shift) {
     const std::size_t bytes = std::size_t(problem) * rows * dimension * (type == EntryType::float32 ? 4 : 2);
     return {static_cast<const char*>(x) + bytes, type, rows, dimension, inverse, shift};
 }
@@ -70,7 +70,8 @@ HARNESS_DEVICE bool finish(Block& team, const Problem<T>& w) {
 // From similarities s (n, m) to an assignment, in int64 where int32 is too narrow. `memory` has solver_bytes(n, m) bytes, counts
 // (3) is shared by the block. Indices and sums have the same addresses for both types of prices.
 template <class Block>
-HARNESS_DEVICE Problem<std::int32_t> assign_block(Block& team, const std::int32_t* s, int n, int m, char* memory, std::int32_t* counts) {
+HARNESS_DEVICE Problem<std::int32_t> assign_block(Block& team, const std::int32_t* s, int n, int m, char* memory,
+                                                  std::int32_t* counts) {
     if (team.rank() == 0) counts[0] = 0;
     const auto narrow = Problem<std::int32_t>::at(memory, s, n, m);
     const auto problem = [&](int) { return narrow; };
@@ -89,7 +90,7 @@ HARNESS_DEVICE Problem<std::int32_t> assign_block(Block& team, const std::int32_
 // block_bytes(n, m), aligned to 16.
 template <class Block>
 HARNESS_DEVICE void match_block(Block& team, const void* rows, const void* columns, EntryType type, std::int64_t k, int n, int m,
-                              int dimension, bool swapped, char* shared, std::int32_t* counts, const Results& out) {
+                                int dimension, bool swapped, char* shared, std::int32_t* counts, const Results& out) {
     std::int32_t* const s = reinterpret_cast<std::int32_t*>(shared);
     char* const rest = shared + align(std::size_t(4) * n * m);
 

@@ -169,7 +169,8 @@ HARNESS_DEVICE void similarity_tile(Block& team, const ScaledRows& p, int first_
 
     // Each thread loads half a chunk of one row: threads 0 to 127 of the prototypes, the others of the names.
     const bool of_names = team.rank() >= kThreads / 2;
-    const ScaledRows mine{of_names ? t.x : p.x, p.type, of_names ? t.rows : p.rows, p.dimension, nullptr, of_names ? t.shift : p.shift};
+    const ScaledRows& operand = of_names ? t : p;
+    const ScaledRows mine{operand.x, p.type, operand.rows, p.dimension, nullptr, operand.shift};
     const int slot = team.rank() % (kThreads / 2) / 2, half = team.rank() % 2 * 16;
     const int my_row = (of_names ? first_column : first_row) + slot;
     const GridScale scale(my_row < mine.rows ? mine.shift[my_row] : 0);

@@ -50,7 +50,9 @@ HARNESS_DEVICE void atomic_max(std::uint64_t* at, std::uint64_t x) {
     atomicMax(reinterpret_cast<unsigned long long*>(at), static_cast<unsigned long long>(x));
 }
 HARNESS_DEVICE void atomic_max(std::int32_t* at, std::int32_t x) { atomicMax(at, x); }
-HARNESS_DEVICE void atomic_max(std::int64_t* at, std::int64_t x) { atomicMax(reinterpret_cast<long long*>(at), static_cast<long long>(x)); }
+HARNESS_DEVICE void atomic_max(std::int64_t* at, std::int64_t x) {
+    atomicMax(reinterpret_cast<long long*>(at), static_cast<long long>(x));
+}
 HARNESS_DEVICE void atomic_min(std::int32_t* at, std::int32_t x) { atomicMin(at, x); }
 HARNESS_DEVICE void atomic_add(std::int64_t* at, std::int64_t x) {
     atomicAdd(reinterpret_cast<unsigned long long*>(at), static_cast<unsigned long long>(x));
