@@ -22,7 +22,7 @@ from harness.backbones.backbone import Backbone, Resolved, load, resolve
 from harness.backbones.find import Found, find
 from harness.errors import BackboneError
 from harness.miniature import model as miniature
-from harness.registry.loading import BackboneOffer
+from harness.hookspecs import BackboneOffer
 from harness.types.cell import Preprocessing
 
 from ..towers import CLIP, make_model
