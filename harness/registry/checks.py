@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from harness.errors import HarnessError, PluginError, one_line
@@ -65,11 +66,13 @@ def checked_protocol(name: str, value: Any) -> Protocol:
 
 
 def checked_dataset(name: str, value: Any) -> DatasetOffer:
-    """A data set's offer; raises PluginError unless it has a function that prepares it."""
+    """A data set's offer; raises PluginError unless it names a folder and has a function that prepares it."""
     if not isinstance(value, DatasetOffer):
         raise PluginError(f"offers {one_line(value)}, which is not a harness.hookspecs.DatasetOffer")
+    if not value.folder or Path(value.folder).name != value.folder:
+        raise PluginError(f"offers a data set whose folder is {value.folder!r}; it must be the name of a folder")
     if not callable(value.prepare):
-        raise PluginError("offers a data set whose prepare is not a function that returns a folder")
+        raise PluginError("offers a data set whose prepare is not a function")
     return dataclasses.replace(value, prepare=preserve_global_state()(value.prepare))
 
 
