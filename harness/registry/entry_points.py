@@ -26,14 +26,8 @@ GROUPS: dict[Kind, str] = {
 }
 """Kind -> the group of its entry points."""
 
-FORMS: dict[Kind, tuple[str, str]] = {
-    "method": (r"[a-z][a-z0-9_]*", "lower case letters, digits and '_'"),
-    "backbone": (r"[a-z][a-z0-9_-]*", "lower case letters, digits, '_' and '-'"),
-    "protocol": (r"[a-z][a-z0-9_.-]*", "lower case letters, digits, '_', '-' and '.'"),
-    "dataset": (r"[a-z][a-z0-9_.-]*", "lower case letters, digits, '_', '-' and '.'"),
-    "observer": (r".+", "any text"),
-}
-"""Kind -> a pattern of its names, and the same in words."""
+NAME = re.compile(r"[a-z][a-z0-9_-]*")
+"""What a name looks like: it appears in commands, file names and leaderboards."""
 
 OWN = "laion-beyond-harness"
 """The distribution of the harness itself."""
@@ -152,15 +146,13 @@ def _entries(dist: Distribution) -> Iterator[Entry]:
         for point in points:
             if point.group == GROUPS[kind]:
                 origin = Origin(point.name, _module(point), distribution, version)
-                yield Entry(kind, origin, point, _fault(kind, origin))
+                yield Entry(kind, origin, point, _fault(origin))
 
 
-def _fault(kind: Kind, origin: Origin) -> str:
+def _fault(origin: Origin) -> str:
     if not origin.module:
         return "names no module: the entry_points.txt of its distribution is damaged"
-    pattern, form = FORMS[kind]
-    fits = re.fullmatch(pattern, origin.name)
-    return "" if fits else f"has a name that no {kind} can have: it may hold {form}"
+    return "" if NAME.fullmatch(origin.name) else "has a name that is not lower case letters, digits, '_' and '-'"
 
 
 def _without_clashes(same: list[Entry]) -> list[Entry]:

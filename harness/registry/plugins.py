@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from types import ModuleType
@@ -68,7 +68,7 @@ def load(kind: Kind, name: str) -> Plugin[Any]:
     """
     found = [entry for entry in installed() if (entry.kind, entry.origin.name) == (kind, name)]
     if not found:
-        known = {*names(kind), *_built_in(kind)}
+        known = {*names(kind), *(_protocols() if kind == "protocol" else ())}
         near = closest(name, known)
         hint = f"did you mean {near}?" if near else f"installed: {', '.join(sorted(known)) or 'none'}"
         raise PluginError(f"no {kind} named {name!r}", hint)
@@ -97,23 +97,19 @@ def find_protocol(name: str) -> tuple[Protocol, str] | None:
     Raises:
         PluginError: the plugin is broken.
     """
-    from harness.protocols import PROTOCOLS  # here, because listing plugins does without
-
-    if name in PROTOCOLS:
-        return PROTOCOLS[name], ""
+    if name in (built_in := _protocols()):
+        return built_in[name], ""
     if not offers("protocol", name):
         return None
     plugin = load("protocol", name)
     return plugin.value, plugin.origin.edition
 
 
-def _built_in(kind: Kind) -> set[str]:
-    """Names that need no plugin."""
-    if kind != "protocol":
-        return set()
+def _protocols() -> Mapping[str, Protocol]:
+    """The harness's own protocols."""
     from harness.protocols import PROTOCOLS  # here, because listing plugins does without
 
-    return set(PROTOCOLS)
+    return PROTOCOLS
 
 
 _changed: WeakKeyDictionary[ModuleType, tuple[str, ...]] = WeakKeyDictionary()

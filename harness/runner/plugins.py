@@ -28,13 +28,14 @@ def resolve_methods(request: Request, protocol: Protocol, report: Reporter) -> l
         HarnessError: a method is broken or unknown, or a parameter is not valid.
     """
     found = []
+    optional = registry.names("method") if request.all_plugins else ()
     if request.all_plugins:
         _note_broken(registry.broken(), "method", report)
     for choice in request.methods:
         try:
             plugin = _load("method", choice.name, report)
         except PluginError as error:
-            if not request.all_plugins:
+            if choice.name not in optional:
                 raise
             report.note(f"left out: {error.message}")
         else:
