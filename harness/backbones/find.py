@@ -16,7 +16,7 @@ from harness.miniature import model as miniature
 from harness.types.cell import MODEL_FOLDERS, Preprocessing, PreprocessingSource
 
 if TYPE_CHECKING:
-    from harness.registry.loading import BackboneOffer
+    from harness.hookspecs import BackboneOffer
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from harness.files import content_digest, read_file
 from harness.types.cell import PreprocessingSource
 
 if TYPE_CHECKING:
-    from harness.registry.loading import BackboneOffer
+    from harness.hookspecs import BackboneOffer
 
 WEIGHTS_SUFFIXES = {".pt", ".pth", ".bin", ".safetensors", ".ckpt"}
 """Endings of weights files: a name with one of them is a file's, and not a published tag."""

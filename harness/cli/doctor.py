@@ -15,7 +15,8 @@ from harness.errors import HarnessError, one_line
 from harness.files import cache_root
 from harness.miniature import model as miniature
 from harness.miniature.build import WORLD
-from harness.registry import entry_points
+from harness.registry import load_all
+from harness.registry.entry_points import GROUPS
 
 PACKAGES = ("torch", "open_clip_torch", "numpy", "scipy", "scikit-learn", "pluggy", "huggingface_hub", "safetensors")
 
@@ -139,7 +140,11 @@ def _cache(root: Path) -> list[Check]:
 
 
 def _plugins() -> list[Check]:
-    found = entry_points.load()
-    lines: list[Check] = [("methods", ", ".join(sorted(found.methods)) or "none", "", bool(found.methods))]
-    hint = "fix or uninstall that distribution; other methods work"
-    return lines + [("broken plugin", str(culprit), hint, True) for culprit in found.broken]
+    found = {kind: load_all(kind) for kind in GROUPS}
+    methods = ", ".join(plugin.name for plugin in found["method"][0])
+    hint = "fix or uninstall that distribution; other plugins work"
+    broken = [culprit for _, culprits in found.values() for culprit in culprits]
+    return [
+        ("methods", methods or "none", "", bool(methods)),
+        *(("broken plugin", str(culprit), hint, True) for culprit in broken),
+    ]

@@ -11,7 +11,7 @@ from harness.files import cache_root
 from harness.progress import Reporter
 from harness.runner.draws import FewShotDraws
 from harness.runner.plan import require_valid
-from harness.runner.plugins import plugins_of
+from harness.runner.plugins import resolve_protocol
 from harness.runner.request import Request
 from harness.types.manifest import Manifest
 
@@ -23,8 +23,8 @@ def draws(request: Request, report: Reporter) -> Iterator[Manifest]:
         HarnessError: unknown names, or data that cannot be read.
     """
     require_valid(request)
-    offered = {name: protocol for name, (protocol, _) in plugins_of(request, report).protocols.items()}
-    made = FewShotDraws(request.protocol, offered)
+    protocol_plugin = resolve_protocol(request, report)
+    made = FewShotDraws(request.protocol, {protocol_plugin.name: protocol_plugin.value} if protocol_plugin else {})
     cache = cache_root(request.cache)
     data = request.data.expanduser() if request.data is not None else miniature_data(cache, report, request.workers)
     dataset = open_dataset(data, request.folders)

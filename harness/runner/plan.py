@@ -21,12 +21,19 @@ from harness.datasets.layout import MINIATURE, open_dataset
 from harness.datasets.load_data import domain_names, miniature_data, note_unmatched, read_domains
 from harness.errors import DataError, UserError
 from harness.files import cache_root, content_digest, tree
+from harness.hookspecs import BackboneOffer
 from harness.method import Method
 from harness.miniature import model as miniature
 from harness.progress import Reporter
-from harness.registry import entry_points, fingerprint
+from harness.registry import Plugin, fingerprint
 from harness.runner.draws import FewShotDraws, parts_read
-from harness.runner.plugins import offered_versions, plugins_of, resolve_methods
+from harness.runner.plugins import (
+    plugin_versions,
+    resolve_backbone,
+    resolve_methods,
+    resolve_observers,
+    resolve_protocol,
+)
 from harness.runner.request import Request
 from harness.types.cell import ONCE, Cell, DatasetRecord, Spec
 from harness.types.leaderboard import RowFailure
@@ -83,7 +90,7 @@ class Plan:
         protocol: the rule.
         device: ``cpu``, or for example ``cuda:0``.
         cache: the cache folder.
-        observers: functions of a finished cell, each with the plugin that it comes from.
+        observers: plugins, whose values are functions of a finished cell.
     """
 
     jobs: tuple[Job, ...]
@@ -93,7 +100,7 @@ class Plan:
     protocol: protocols.Protocol
     device: str
     cache: Path
-    observers: tuple[tuple[entry_points.Origin, Callable[[Cell], None]], ...] = ()
+    observers: tuple[Plugin[Callable[[Cell], object]], ...] = ()
 
 
 def make_plan(request: Request, report: Reporter) -> Plan:
@@ -103,22 +110,30 @@ def make_plan(request: Request, report: Reporter) -> Plan:
         HarnessError: nothing can be run: unknown names, missing data or weights, or no domain that can be read.
     """
     require_valid(request)
-    found = plugins_of(request, report)
-    draws = FewShotDraws(request.protocol, {name: p for name, (p, _) in found.protocols.items()}, request.manifests)
+    protocol_plugin = resolve_protocol(request, report)
+    draws = FewShotDraws(
+        request.protocol, {protocol_plugin.name: protocol_plugin.value} if protocol_plugin else {}, request.manifests
+    )
     protocol = draws.protocol
-    methods = resolve_methods(request.methods, protocol, found)
+    methods = resolve_methods(request, protocol, report)
+    observers = resolve_observers(report)
+    backbone_plugin = resolve_backbone(request.backbone, report)
     device = devices.choose(request.device)
     if request.precision == "tf32" and device == "cpu":
         raise UserError("tf32 is a mode of CUDA devices", "use --precision fp32 on a CPU")
     cache = cache_root(request.cache)
     index = DigestIndex(cache / "digests.sqlite")
     given = None if request.data is None else open_dataset(request.data.expanduser(), request.folders)
-    backbone = _backbone(request, MINIATURE if given is None else given.name, found)  # before anything is drawn or read
+    backbone = _backbone(
+        request, MINIATURE if given is None else given.name, backbone_plugin
+    )  # before anything is drawn or read
     dataset = given or open_dataset(miniature_data(cache, report, request.workers), request.folders)
     names = domain_names(dataset, request.domains)
     note_unmatched(dataset, request.domains, report)
     resolved = _resolved(backbone, request, index, report).by(protocol.features)
-    versions = _versions() | offered_versions(found, protocol.id, resolved.record.architecture)
+    versions = _versions() | plugin_versions(
+        {f"protocol {protocol.id}": protocol_plugin, f"backbone {request.backbone}": backbone_plugin}
+    )
     versions |= fingerprint.versions(resolved.libraries)
     domains, lost = read_domains(dataset, names, request.workers, index, report, protocol, request.leave_out_copies)
     jobs = []
@@ -150,7 +165,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
                     jobs.append(Job(spec, manifest, method, protocol.scoring, protocol.train_on))
     if request.manifests is None:
         _note_short_classes(jobs, domains, report)
-    return Plan(tuple(jobs), tuple(lost), domains, resolved, protocol, device, cache, tuple(found.observers))
+    return Plan(tuple(jobs), tuple(lost), domains, resolved, protocol, device, cache, tuple(observers))
 
 
 def _note_short_classes(jobs: list[Job], domains: dict[str, DomainData], report: Reporter) -> None:
@@ -176,7 +191,7 @@ def require_valid(request: Request) -> None:
         raise UserError(f"--workers is {request.workers}; it must be 1 or more")
 
 
-def _backbone(request: Request, dataset: str, found: entry_points.Registry) -> Found:
+def _backbone(request: Request, dataset: str, plugin: Plugin[BackboneOffer] | None) -> Found:
     name, pretrained = request.backbone, request.pretrained
     if name is None:
         if dataset == MINIATURE:
@@ -184,8 +199,7 @@ def _backbone(request: Request, dataset: str, found: entry_points.Registry) -> F
         else:
             name = DEFAULT_BACKBONE[0]
             pretrained = pretrained or DEFAULT_BACKBONE[1]
-    offer, _ = found.backbones.get(name, (None, None))
-    return find(name, pretrained, request.preprocessing, offer)
+    return find(name, pretrained, request.preprocessing, plugin.value if plugin else None)
 
 
 def _resolved(backbone: Found, request: Request, index: DigestIndex, report: Reporter) -> backbones.Resolved:

@@ -14,7 +14,7 @@ from harness.file_parameter import File, with_paths
 from harness.leaderboard.differences import Difference, differences
 from harness.progress import Reporter
 from harness.protocols import PROTOCOLS
-from harness.registry import entry_points
+from harness.registry.entry_points import UNKNOWN, canonical, installed
 from harness.results.store import ResultStore
 from harness.runner.evaluate import evaluate
 from harness.runner.plan import make_plan
@@ -133,7 +133,7 @@ def _require_plugins(row: Row) -> None:
     Raises:
         PluginError: the distribution of its method, protocol or backbone is not.
     """
-    there = {entry_points.canonical(source.distribution) for source, _ in entry_points.installed()}
+    there = {canonical(entry.origin.distribution) for entry in installed()}
     record = row.method_record
     makers = {
         f"method {row.method}": [record.distribution, record.version],
@@ -141,7 +141,7 @@ def _require_plugins(row: Row) -> None:
         f"backbone {row.backbone_record.architecture}": row.edition("backbone").split(),
     }
     for what, (distribution, version, *_) in ((what, edition) for what, edition in makers.items() if edition):
-        if entry_points.canonical(distribution) not in there | {entry_points.UNKNOWN}:
+        if canonical(distribution) not in there | {UNKNOWN}:
             raise PluginError(
                 f"the row's {what} is of {distribution} {version}, which is not installed",
                 f"pip install {distribution}=={version}, from where its authors offer it",

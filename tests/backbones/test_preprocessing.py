@@ -21,8 +21,8 @@ from harness.backbones import openclip
 from harness.backbones.backbone import Backbone, Resolved, load, resolve
 from harness.backbones.find import Found, find
 from harness.errors import BackboneError
+from harness.hookspecs import BackboneOffer
 from harness.miniature import model as miniature
-from harness.registry.loading import BackboneOffer
 from harness.types.cell import Preprocessing
 
 from ..towers import CLIP, make_model

@@ -20,7 +20,7 @@ from harness.miniature import model
 from harness.miniature.world.photograph import jpeg, photograph
 from harness.miniature.world.phylogeny import concepts
 from harness.progress import NullReporter
-from harness.registry import entry_points
+from harness.registry import installed
 from harness.results.store import ResultStore
 from harness.runner.build_task import build_task
 from harness.runner.cell import run_cell
@@ -33,7 +33,7 @@ from harness.runner.request import MethodChoice, Request
 PAIR = ("zero_shot", "fsnl")
 """The main job."""
 
-METHODS = sorted(source.name for source, _ in entry_points.installed() if source.module.startswith("harness_plugins."))
+METHODS = sorted(e.origin.name for e in installed() if e.origin.module.startswith("harness_plugins."))
 """Every method of the catalogue."""
 
 
