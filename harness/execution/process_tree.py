@@ -22,6 +22,9 @@ def lead() -> None:
 
 def _end_with(parent: BaseProcess) -> None:
     parent.join()  # also when it was killed
+    for other in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            other.kill()
     os.killpg(0, signal.SIGKILL)
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection
 from multiprocessing.connection import wait
 
+from harness.errors import StorageError
 from harness.execution import fork_server, messages, worker_main
 from harness.execution.jobs import JobFailure, Limits
 from harness.execution.output import FLOOD_BYTES, Output
@@ -53,8 +54,12 @@ class WorkerProcess:
             source, to_output = context.Pipe(duplex=False)
             self.output = Output(source)
         self._process = context.Process(target=worker_main.main, args=(channel, to_output, make_worker))
-        with channel, to_output or contextlib.nullcontext():
-            fork_server.start(self._process)
+        try:
+            with channel, to_output or contextlib.nullcontext():
+                fork_server.start(self._process)
+        except StorageError:
+            self._close()
+            raise
 
     @property
     def sources(self) -> list[object]:
@@ -138,10 +143,13 @@ class WorkerProcess:
         """End the process with all that it started; returns the log."""
         end(self._process)
         self._process.join()
-        self._channel.close()
-        if self.output is None:
-            return b""
-        with self.output.source as source:
-            while not self.output.floods and source in wait([source], timeout=0) and self.output.read():
+        if self.output is not None:
+            while not self.output.floods and wait([self.output.source], timeout=0) and self.output.read():
                 pass
-        return self.output.log()
+        self._close()
+        return self.output.log() if self.output is not None else b""
+
+    def _close(self) -> None:
+        self._channel.close()
+        if self.output is not None:
+            self.output.source.close()

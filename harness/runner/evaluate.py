@@ -23,6 +23,9 @@ from harness.runner.request import Outcome, Request
 from harness.types.cell import Cell
 from harness.types.leaderboard import Leaderboard
 
+PRELOADED = ("harness.runner.cell_worker", "open_clip")
+"""Modules that the fork server imports once for the processes of all cells."""
+
 
 def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
     """Run a request. What is in the store is not computed again; every cell is kept the moment it is finished.
@@ -111,7 +114,7 @@ def _run(
         return
     at_once = min(request.workers, len(pending)) if plan.device == "cpu" else 1
     if at_once > 1 or request.isolate:
-        fork_server.start_server(["harness.runner.cell_worker", "open_clip"])
+        fork_server.start_server(PRELOADED)
     # Imported only when there is something to compute: a second run needs neither torch nor a model.
     from harness.runner.cell_worker import CellWorker, cell_of, make_cell_worker
     from harness.runner.feature_provider import FeatureProvider
