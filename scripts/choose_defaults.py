@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import torch
 
-from harness.features.encode import one_thread_per_operation
+from harness.execution.threads import one_thread_per_operation
 from harness.method import build
 from harness.progress import NullReporter
 from harness.registry import load

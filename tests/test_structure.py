@@ -20,8 +20,8 @@ TEXTS = [*SOURCES, *OTHERS, ROOT / "setup.py", ROOT / "pyproject.toml"]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness", "harness.errors", "harness.progress"),
-    ("harness.execution.contexts", "harness.execution.global_settings", "harness.execution.global_state"),
     ("harness.prompts", "harness.files", "harness.metrics", "harness.matching", "harness.device"),
+    ("harness.execution",),
     ("harness.types",),
     ("harness.protocols",),
     ("harness.method", "harness.file_parameter", "harness.parameters", "harness.hookspecs", "harness.registry"),
@@ -39,7 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness.results",),
     ("harness.leaderboard",),
     ("harness.verification",),
-    ("harness.execution", "harness.conformance", "harness.runner", "harness.plots", "harness.site"),
+    ("harness.conformance", "harness.runner", "harness.plots", "harness.site"),
     ("harness.cli",),
     ("harness.__main__",),
 )

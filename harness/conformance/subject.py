@@ -9,7 +9,7 @@ from torch import Tensor
 from harness.conformance.backbone import tiny_text
 from harness.conformance.world import World
 from harness.errors import FixedVocabulary, MethodError, one_line, raised_in
-from harness.features.encode import one_thread_per_operation
+from harness.execution.threads import one_thread_per_operation
 from harness.method import Method
 from harness.runner.checked_scores import checked_scores
 from harness.types.task import Task

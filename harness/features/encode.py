@@ -8,13 +8,12 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from harness.backbones.backbone import Backbone
@@ -23,6 +22,7 @@ from harness.datasets.pillow import pinned
 from harness.device import name as name_of
 from harness.device import out_of_memory
 from harness.errors import BackboneError, DataError, HarnessError, StorageError, one_line
+from harness.execution.threads import one_thread_per_operation
 from harness.features.store import FeatureStore, is_sha256
 from harness.features.views import CROP, augment
 from harness.registry.fingerprint import versions
@@ -269,24 +269,6 @@ def _why_unreadable(source: ImageSource) -> str:
 
 def _changed(source: ImageSource) -> StorageError:
     return StorageError(f"{source.path} changed while the run was going on", AGAIN)
-
-
-@contextmanager
-def one_thread_per_operation(device: torch.device) -> Iterator[None]:
-    """On the CPU, compute every operation with one thread, and use the cores for several batches or cells instead.
-
-    So sums are taken in the same order for any number of workers and cores. It is also quicker: threads that share
-    one small operation wait for each other, badly so on a machine with other work (a linear probe took fifty times as
-    long). What numpy, scipy and scikit-learn compute is on the CPU always.
-    """
-    before = torch.get_num_threads()
-    try:
-        with threadpool_limits(1, user_api="blas"):
-            if device.type == "cpu":
-                torch.set_num_threads(1)
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _size(backbone: Backbone) -> tuple[int, int]:

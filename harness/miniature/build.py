@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from filelock import FileLock
 
 from harness.datasets.layout import MINI_MARKER, MINIATURE
 from harness.errors import StorageError
-from harness.execution.contexts import Spawn
+from harness.execution.main_script import hidden_script
 from harness.files import PERMISSIONS, storage_error, unreadable
 from harness.miniature.captions import refined_caption
 from harness.miniature.names import LEVELS, names
@@ -156,8 +157,10 @@ def _each(work: list[tuple[Path, str, Role, int]], workers: int) -> Iterator[str
         yield from map(_write_class, work)
         return
     # Spawn: the caller may hold threads (torch's), which a forked child would inherit broken.
-    with ProcessPoolExecutor(workers, mp_context=Spawn()) as pool:
-        yield from pool.map(_write_class, work, chunksize=6)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with hidden_script():
+            digests = pool.map(_write_class, work, chunksize=6)
+        yield from digests
 
 
 def _write_class(task: tuple[Path, str, Role, int]) -> str:

@@ -13,7 +13,8 @@ import torch
 from harness.backbones import backbone as backbones
 from harness.backbones.find import find
 from harness.datasets.images import digest
-from harness.features.encode import Encoder, ImageSource, one_thread_per_operation
+from harness.execution.threads import one_thread_per_operation
+from harness.features.encode import Encoder, ImageSource
 from harness.features.store import FeatureStore
 from harness.miniature import build as miniature
 from harness.miniature import model
