@@ -22,7 +22,7 @@ from harness.files import LIMITS_HINT
 from harness.prompts import Template
 from harness.runner.cell import run_cell
 from harness.runner.feature_provider import FeatureProvider
-from harness.runner.plan import Job
+from harness.runner.job import Job
 from harness.types.cell import Cell, Failure
 
 POLL_SECONDS = 5.0
