@@ -1,4 +1,4 @@
-"""Learned context: a few token embeddings around every name, shared by all names or of each name's own."""
+"""Learned context: token embeddings around every name, shared by all names or one set per name."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ NOISE = 0.02
 """Standard deviation of a random context (Zhou et al., IJCV 2022)."""
 
 GROUP = 8
-"""Names whose prompts are encoded together where every image has prompts of its own."""
+"""Names that are encoded together when each image has its own prompts."""
 
 Position = Literal["end", "middle", "front"]
-"""Where a name stands: after the context, between its halves, or before it."""
+"""Position of the name: after the context, between its halves, or before it."""
 
 
 class LearnedContext:
     """The prompt ``[context] name.``, ``[half] name [half].`` or ``name [context].``
 
     Attributes:
-        rows: ``(r, width)`` the context, or ``(k r, width)`` the contexts of k names, one after the other.
+        rows: ``(r, width)`` the shared context, or ``(k r, width)`` the contexts of k names in order.
     """
 
     def __init__(
@@ -41,14 +41,14 @@ class LearnedContext:
         names: Sequence[str] = (),
         position: Position = "end",
     ) -> None:
-        """Start from the tokens of a text, or from noise.
+        """Initialise from the tokens of a text, or from noise.
 
         Args:
-            task: gives the text tower, the generator and the device.
-            text: what the context starts from.
-            length: tokens of a context of noise; None starts from the text.
-            names: names that have a context of their own; none: all share one.
-            position: of the name.
+            task: provides the text tower, the generator and the device.
+            text: initial context.
+            length: tokens of a random context; None starts from the text.
+            names: names with a context of their own; empty: all names share one.
+            position: position of the name.
         """
         self._tower, contexts = task.text, max(1, len(names))
         if length is None:
@@ -61,13 +61,13 @@ class LearnedContext:
         self._first = {name: i * self._each for i, name in enumerate(names)}
 
     def tokens(self, names: Sequence[str]) -> Any:
-        """The prompts of k names, for ``encode``."""
+        """Tokenized prompts of k names, for ``encode``."""
         table: dict[str, tuple[int, int]] = {}
         prompts = [self._prompt(name, self._first.get(name, 0), table) for name in names]
         return self._tower.tokenize(prompts, table)
 
     def _prompt(self, name: str, first: int, table: dict[str, tuple[int, int]]) -> Prompt:
-        """The prompt of a name; its halves of context are entered into the table. The name carries no key."""
+        """The prompt of a name; adds its context rows to the table."""
         before, after = f"{first} before", f"{first} after"
         table |= {before: (first, self._before), after: (first + self._before, self._each - self._before)}
         if self._before == self._each:
@@ -79,11 +79,11 @@ class LearnedContext:
         return self._tower.encode_tokens(tokens, self.rows)
 
     def encode_shifted(self, tokens: Any, shift: Tensor) -> Tensor:
-        """Unit rows ``(n, k, d)``: for each of n images the k prompts with the image's own context.
+        """Unit rows ``(n, k, d)``: the k prompts with the context of each of n images.
 
         Args:
             tokens: k prompts.
-            shift: ``(n, width)``, added to every row of the context.
+            shift: ``(n, width)`` added to every row of the context.
         """
         n, k = len(shift), len(tokens.ids)
         image = torch.arange(n).repeat_interleave(len(tokens.row))
@@ -95,7 +95,7 @@ class LearnedContext:
         return self._tower.encode_tokens(pairs, learned).unflatten(0, (n, k))
 
     def by_length(self, names: Sequence[str]) -> list[tuple[Tensor, Any]]:
-        """The prompts in groups of similar length, as (positions, prompts): a group is as long as its longest."""
+        """The prompts grouped by length, as (positions, prompts), because a group is padded to its longest."""
         length = [len(self._tower.token_embedding(name)) for name in names]
         order = sorted(range(len(names)), key=lambda i: length[i])
         groups = [order[start : start + GROUP] for start in range(0, len(order), GROUP)]

@@ -13,15 +13,15 @@ def symmetric_contrastive(
 ) -> Tensor:
     """Mean of the image-to-text and the text-to-image loss.
 
-    Each is the mean of -log of the softmax mass that falls on all positives, the texts (images) of the same class.
-    Rows without a positive on the other side are left out. (The released code counts them, with a loss that has no
-    gradient: by the share of the names that a batch of 8 or 16 shots misses, its text-to-image half pulls less.)
+    Each is the mean of -log of the softmax mass on all positives, the texts (images) of the same class. Rows without
+    a positive are left out. (The released code includes them with a loss without gradient, which weakens its
+    text-to-image half by the share of names that a batch of 8 or 16 shots misses.)
 
     Args:
         image: ``(n, d)`` unit rows.
         text: ``(m, d)`` unit rows.
-        image_label: ``(n,)`` classes of the images, on the CPU: which rows count is known without asking a device.
-        text_label: ``(m,)`` classes of the texts, likewise.
+        image_label: ``(n,)`` classes of the images, on the CPU, so that row selection needs no synchronisation.
+        text_label: ``(m,)`` classes of the texts, on the CPU.
         logit_scale: scale of the cosines.
     """
     logits = logit_scale * image @ text.T
@@ -30,7 +30,7 @@ def symmetric_contrastive(
 
 
 def _mass_loss(logits: Tensor, positive: Tensor) -> Tensor:
-    kept = positive.any(dim=1).nonzero()[:, 0]
-    logits, other = logits[send(kept, logits.device)], send(~positive[kept], logits.device)
+    rows = positive.any(dim=1).nonzero()[:, 0]
+    logits, other = logits[send(rows, logits.device)], send(~positive[rows], logits.device)
     on_positives = torch.logsumexp(logits.masked_fill(other, float("-inf")), dim=1)
     return (torch.logsumexp(logits, dim=1) - on_positives).mean()

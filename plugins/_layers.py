@@ -1,4 +1,4 @@
-"""Weights of small linear layers, drawn from the task's generator."""
+"""Initial weights of small linear layers, drawn from the task's generator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from harness.types.task import Task
 
 
-def uniform(task: Task, *shape: int, inputs: int) -> Tensor:
-    """Weights or biases of a layer that reads ``inputs`` numbers: uniform within 1 / sqrt(inputs), as torch has it."""
+def uniform_init(task: Task, *shape: int, inputs: int) -> Tensor:
+    """Uniform weights in +-1 / sqrt(inputs), as ``torch.nn.Linear`` initialises them."""
     drawn = torch.rand(*shape, generator=task.generator, dtype=task.support.image.dtype)
     return (2 * send(drawn, task.device) - 1) / inputs**0.5

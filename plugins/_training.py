@@ -1,4 +1,4 @@
-"""Gradient descent on the support: optimizer, schedule, batches and views, once for every trained method."""
+"""Gradient descent on the support: optimizer, schedule, batches and views of every trained method."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from harness.types.task import Support, Task
 
-Count = Annotated[int, Field(ge=1)]
-Whole = Epochs = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Weight = Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-"""Types of parameters, with their bounds."""
+PositiveInt = Annotated[int, Field(ge=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""Parameter types with bounds."""
 
 PAPER: dict[str, Any] = {
     "optimizer": "sgd",
@@ -34,8 +34,8 @@ PAPER: dict[str, Any] = {
     "views": 16,
     "whole_batches": True,
 }
-"""What the LAION-Beyond paper's trained methods share. 16 cached views, the whole image and 15 random crops of it,
-stand for the new crop that the paper draws at every step."""
+"""Settings shared by the LAION-Beyond paper's trained methods. 16 cached views, the whole image and 15 random crops,
+replace the new crop that the paper draws at every step."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Batch:
     """Support images of one step.
 
     Attributes:
-        index: ``(b,)`` positions in the support, on the CPU: what is looked up there waits for no device.
+        index: ``(b,)`` positions in the support, on the CPU, so that lookups do not synchronise.
         image: ``(b, d)`` one view of each.
         label: ``(b,)`` positions in ``Task.names``.
     """
@@ -54,31 +54,29 @@ class Batch:
 
 
 @dataclass
-class Trained(Method):
-    """A method that is fitted by gradient descent. Nothing is selected: what the last epoch learned is what counts.
+class TrainedMethod(Method):
+    """Base of the methods that are fitted by gradient descent. The last epoch counts; there is no model selection.
 
-    The defaults are our own, for features that are cached: Adam on the whole images, mostly all of the support in one
-    batch. The optimizer, batches, crops and epochs of the LAION-Beyond paper are the preset ``paper``.
+    The defaults are ours, for cached features: Adam on whole images, mostly with all of the support in one batch.
+    The preset ``paper`` has the optimizer, batches, crops and epochs of the LAION-Beyond paper.
     """
 
-    epochs: Epochs = 60
+    epochs: NonNegativeInt = 60
     """Passes over the support images."""
     optimizer: Literal["adam", "sgd"] = "adam"
-    """Adam, or SGD with momentum."""
-    lr: Rate = 0.01
-    """Learning rate; it falls to zero along a cosine."""
-    momentum: Share = 0.9
-    """Of SGD."""
-    weight_decay: Rate = 0.0
-    """Weight decay of the optimizer."""
-    warmup_lr: Rate | None = None
-    """Constant learning rate of the first epoch, before the cosine begins; None has no such epoch."""
+    lr: NonNegativeFloat = 0.01
+    """Learning rate, with cosine decay to zero."""
+    momentum: Fraction = 0.9
+    """Momentum of SGD."""
+    weight_decay: NonNegativeFloat = 0.0
+    warmup_lr: NonNegativeFloat | None = None
+    """Constant learning rate of the first epoch, before the cosine; None: no warm-up."""
     whole_batches: bool = False
-    """Whether images that do not fill a batch are left out of their epoch, unless they are all there are."""
-    views: Count = 1
+    """Drop the last incomplete batch of an epoch, unless it is the only one."""
+    views: PositiveInt = 1
     """Views of each support image; a batch takes one of them at random."""
-    crop: Share = 0.08
-    """Least share of the area that a view's crop has."""
+    crop: Fraction = 0.08
+    """Minimum area of a view's crop, as a share of the image."""
 
     def train(
         self,
@@ -93,13 +91,13 @@ class Trained(Method):
         """Minimise the loss, changing the parameters in place.
 
         Args:
-            task: gives the support, the generator and the progress.
+            task: provides the support, the generator and the progress.
             parameters: leaf tensors.
             loss: the loss of a batch.
-            batch: images of a batch; None takes all of an epoch at once.
-            images: random images of an epoch; None takes all of the support.
-            epochs: passes; None takes the parameter ``epochs``.
-            support: images to learn from; None takes the task's.
+            batch: images of a batch; None: all images of an epoch.
+            images: random images of an epoch; None: all of the support.
+            epochs: number of passes; None: the parameter ``epochs``.
+            support: images to learn from; None: the task's support.
         """
         for parameter in parameters:
             parameter.requires_grad_(True)
@@ -131,7 +129,7 @@ class Trained(Method):
     def _lr(self, epoch: int, batch: int, epochs: int | None = None) -> float:
         if epoch == 0 and self.warmup_lr is not None:
             return self.warmup_lr
-        since = epoch if self.warmup_lr is None else epoch - 1  # CoOp's schedule, and that of all who built on it
+        since = epoch if self.warmup_lr is None else epoch - 1  # CoOp's schedule
         return self._peak(batch) * 0.5 * (1 + math.cos(math.pi * since / (epochs or self.epochs)))
 
     def _peak(self, batch: int) -> float:

@@ -1,4 +1,4 @@
-"""Methods that answer for the images of their pool by an assignment, and for all others by what it taught them."""
+"""Transductive methods: pool images are scored by a joint assignment, other images by what it learned."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from harness.method import Method
 from harness.types.discovery import Discovery
 from harness.types.task import Pool
 
-from ._clusters import canonical
-from ._vocabulary import move_within, positions, zero_shot_text
+from ._clustering import canonical_order
+from ._vocabulary import add_to_fitted, fitted_positions, zero_shot_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
     from harness.types.task import Task
     from harness.types.vocabulary import Vocabulary
 
-SAME = 1e-5
-"""Largest difference in a coordinate between an image and itself, encoded again."""
-LEAST = -30.0
-"""Log-probability of what is excluded."""
+SAME_IMAGE = 1e-5
+"""Largest coordinate difference between two encodings of the same image."""
+MIN_LOG_PROB = -30.0
+"""Log-probability of an excluded name."""
 
 
 @dataclass
-class Transductive(Method):
-    """A method that names the images of an unlabeled pool together.
+class TransductiveMethod(Method):
+    """Base of the methods that name the images of an unlabeled pool jointly.
 
-    What it learns decides among the OOP names alone; IP names keep their scores.
+    The assignment changes the scores of OOP names only; IP names keep theirs.
     """
 
     pool: Pool = "train-unlabeled"
-    """Whose images are named together."""
+    """Pool of images that are named jointly."""
 
     def fit(self, task: Task) -> Self:
-        """Assign the pool."""
+        """Assign names to the pool."""
         self.task_ = task
-        order = canonical(task.unlabeled)  # so that the order of the pool can mean nothing
+        order = canonical_order(task.unlabeled)  # results do not depend on the order of the pool
         self.pool_ = task.unlabeled[order]
         self.text_ = zero_shot_text(task, task.vocabulary)
         self.log_plan_ = self.assign(task, self.pool_, self.text_)
@@ -55,27 +55,27 @@ class Transductive(Method):
 
     @abstractmethod
     def others(self, image: Tensor, text: Tensor) -> Tensor:
-        """The same for images that are not in the pool."""
+        """Log-probabilities ``(m, k)`` of the names of images ``(m, d)`` outside the pool."""
 
     def base(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
-        """Scores that do not know the pool: those of zero-shot."""
+        """Scores without the pool: zero-shot."""
         return self.task_.logit_scale * image @ zero_shot_text(self.task_, vocabulary).T
 
     def named(self) -> tuple[Tensor, Tensor]:
-        """Clusters of the pool, and their names; without clusters those images that share a name."""
+        """Clusters of the pool and their names; by default a cluster is the images with one name."""
         return self.log_plan_.argmax(dim=1), torch.arange(len(self.text_), device=self.text_.device)
 
     def discovery(self) -> Discovery:
-        """The clusters and names, in the order of the pool that was given."""
+        """Clusters and their names, in the order of the task's pool."""
         cluster, name = self.named()
         return Discovery(cluster[self.order_], name)
 
     def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
-        """The base's scores, with the OOP names' share divided anew by the assignment or what it taught."""
+        """Base scores, with the OOP names' softmax mass redistributed by the assignment."""
         own = self.base(image, self.task_.vocabulary)
         learned = self.others(image, self.text_)
         if len(self.pool_):
             at = (image @ self.pool_.T).argmax(dim=1)
-            known = (image - self.pool_[at]).abs().amax(dim=1) < SAME
+            known = (image - self.pool_[at]).abs().amax(dim=1) < SAME_IMAGE
             learned = torch.where(known[:, None], self.log_plan_[at], learned)
-        return move_within(self.base(image, vocabulary), learned - own, positions(vocabulary, self.task_))
+        return add_to_fitted(self.base(image, vocabulary), learned - own, fitted_positions(vocabulary, self.task_))

@@ -1,4 +1,4 @@
-"""Columns of a vocabulary: which of its names a method was fitted on, and what the others get."""
+"""Columns of a vocabulary: the names that a method was fitted on, and all others."""
 
 from __future__ import annotations
 
@@ -17,39 +17,38 @@ if TYPE_CHECKING:
 
 
 def zero_shot_text(task: Task, vocabulary: Vocabulary) -> Tensor:
-    """Unit rows ``(k, d)``: the protocol's prompt of every name."""
+    """Unit rows ``(k, d)``: text features of the protocol's prompt for every name."""
     return task.text.encode([task.template.fill(name, vocabulary.hint) for name in vocabulary.names])
 
 
-def positions(vocabulary: Vocabulary, task: Task) -> list[int | None]:
-    """For every column its position in ``task.names``; None for names of a side that the task did not have."""
+def fitted_positions(vocabulary: Vocabulary, task: Task) -> list[int | None]:
+    """For every column its position in ``task.names``; None for a name that was not fitted."""
     fitted = task.vocabulary
     known = {pair: position for position, pair in enumerate(zip(fitted.names, fitted.oop, strict=True))}
     return [known.get(pair) for pair in zip(vocabulary.names, vocabulary.oop, strict=True)]
 
 
-def fixed_positions(vocabulary: Vocabulary, task: Task, method: str) -> list[int]:
-    """The same for a method that knows no other names.
+def require_fitted_positions(vocabulary: Vocabulary, task: Task, method: str) -> list[int]:
+    """For every column its position in ``task.names``, for a method that scores fitted names only.
 
     Raises:
-        FixedVocabulary: the vocabulary holds a name that is not among ``task.names``.
+        FixedVocabulary: a name of the vocabulary is not in ``task.names``.
     """
-    found = positions(vocabulary, task)
+    found = fitted_positions(vocabulary, task)
     for name, position in zip(vocabulary.names, found, strict=True):
         if position is None:
             raise FixedVocabulary(f"{method} cannot score {name!r}: it was not among the names it was fitted on")
     return [position for position in found if position is not None]
 
 
-def move_within(scores: Tensor, term: Tensor, at: Sequence[int | None]) -> Tensor:
-    """Zero-shot scores with a term added for the names that a method was fitted on: for them alone.
+def add_to_fitted(scores: Tensor, term: Tensor, at: Sequence[int | None]) -> Tensor:
+    """Add a term to the zero-shot scores of the fitted names, preserving their total softmax mass.
 
-    The summed softmax mass of these names stays what it was, and other names keep their scores. So what was learned
-    about some names decides among them, and says nothing for or against the others.
+    Other names keep their scores, so the term decides among the fitted names and does not favour them over others.
 
     Args:
         scores: ``(m, k)`` zero-shot scores.
-        term: ``(m, n)`` of the n names of the fit.
+        term: ``(m, n)`` term of the n fitted names.
         at: for every column its position among the n, or None.
     """
     columns = [column for column, position in enumerate(at) if position is not None]

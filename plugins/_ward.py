@@ -1,4 +1,4 @@
-"""Clusters by merging, with known classes among them, and without a table of all pairs."""
+"""Ward clustering with known classes, without an (n, n) distance matrix."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ROWS = 2048
-"""Clusters whose distances are worked out at once; decides no result."""
+"""Clusters whose distances are computed at once; results do not depend on it."""
 
 
 def ward(x: Tensor, k: int, known: Tensor, label: Tensor) -> Tensor:
-    """Ward's merging (JASA 1963), cut where k clusters hold no image of a known class.
+    """Ward's hierarchical clustering (JASA 1963), cut so that k clusters contain no image of a known class.
 
-    The images of a known class are one cluster from the start. Libraries can do neither that nor 20,000 images in
-    little memory: here all pairs that are each other's nearest merge at once, which ends in Ward's own tree (Sumengen
-    et al., 2021).
+    The images of a known class start as one cluster, which scipy and scikit-learn do not offer. All mutual nearest
+    neighbours merge at once, which gives Ward's tree (Sumengen et al., 2021) in O(n) memory.
 
     Args:
         x: ``(n, d)`` rows.
-        k: clusters; fewer when there are fewer rows.
+        k: number of clusters; fewer if there are fewer rows.
         known: ``(m, d)`` rows of known classes.
         label: ``(m,)`` their classes.
 
     Returns:
-        ``(1, n)`` clusters. A row that merged with a known class is given to the cluster whose mean is nearest.
+        ``(1, n)`` clusters. A row that merged with a known class goes to the nearest cluster mean.
     """
     n, (classes, label) = len(x), torch.unique(label, return_inverse=True)
     size = torch.bincount(label, minlength=len(classes)).to(x.dtype)
@@ -42,27 +41,27 @@ def ward(x: Tensor, k: int, known: Tensor, label: Tensor) -> Tensor:
 
 
 def _merges(mean: Tensor, size: Tensor) -> list[tuple[float, int, int]]:
-    """(height, a, b) of every merge of the tree, from the lowest; a and b are leaves of the two."""
+    """(height, a, b) of every merge, lowest first; a and b are leaves of the merged clusters."""
     leaf, merges = torch.arange(len(mean), device=mean.device), []
     while len(mean) > 1:
         height, other = _nearest_clusters(mean, size)
         own = torch.arange(len(mean), device=mean.device)
         first = own[(other[other] == own) & (own < other)]
-        if len(first) == 0:  # equal distances, rounded apart
+        if len(first) == 0:  # ties broken by rounding
             first = height.argmin()[None]
         second = other[first]
         merges += zip(height[first].tolist(), leaf[first].tolist(), leaf[second].tolist(), strict=True)
         both = size[first] + size[second]
         mean[first] = (mean[first] * size[first, None] + mean[second] * size[second, None]) / both[:, None]
         size[first] = both
-        kept = torch.ones(len(mean), dtype=torch.bool, device=mean.device)
-        kept[second] = False
-        mean, size, leaf = mean[kept], size[kept], leaf[kept]
+        remaining = torch.ones(len(mean), dtype=torch.bool, device=mean.device)
+        remaining[second] = False
+        mean, size, leaf = mean[remaining], size[remaining], leaf[remaining]
     return sorted(merges)
 
 
 def _nearest_clusters(mean: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-    """How much the squared distances within clusters grow at least when each merges ``(c,)``, and with which."""
+    """For each cluster the least growth of the within-cluster sum of squares ``(c,)``, and the partner ``(c,)``."""
     square, found = mean.square().sum(dim=1), []
     for start in range(0, len(mean), ROWS):
         rows = slice(start, start + ROWS)
@@ -74,7 +73,7 @@ def _nearest_clusters(mean: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _cut(merges: list[tuple[float, int, int]], leaves: int, free: int, k: int) -> list[int]:
-    """The cluster of every leaf when only k hold none of the leaves from ``free`` on; -1 in a cluster that does."""
+    """Cluster of every leaf once k clusters contain no leaf from ``free`` on; -1 for all other clusters."""
     parent = list(range(leaves))
 
     def root(leaf: int) -> int:
@@ -87,6 +86,6 @@ def _cut(merges: list[tuple[float, int, int]], leaves: int, free: int, k: int) -
         if left <= k:
             break
         low, high = sorted((root(a), root(b)))
-        left -= low < free  # the one that holds a known class goes by its leaf, which is among the last
+        left -= low < free  # a cluster with a known class is represented by that leaf: the higher index
         parent[low] = high
     return [-1 if root(leaf) >= free else root(leaf) for leaf in range(leaves)]

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from harness.hookspecs import hookimpl
 from harness.types.task import Needs
 
-from ._layers import uniform
-from ._training import PAPER, Batch, Count, Epochs, Rate, Share, Trained
+from ._layers import uniform_init
+from ._training import PAPER, Batch, Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt, TrainedMethod
 from ._vocabulary import zero_shot_text
 
 if TYPE_CHECKING:
@@ -24,33 +24,33 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class ClipAdapter(Trained):
+class ClipAdapter(TrainedMethod):
     """A bottleneck network on the image feature, mixed with the feature itself (Gao et al., IJCV 2024).
 
     ``x' = normalise(ratio * relu(up relu(down x)) + (1 - ratio) * x)``, D -> D/4 -> D without bias, against the
-    zero-shot text features; the loss is the cross-entropy among the OOP names. Images of IP names are moved as well,
-    which is where the method loses IP accuracy. The preset ``paper`` is LAION-Beyond's run, of one ratio for all
-    domains; the method's own paper tunes it for each data set.
+    zero-shot text features; the loss is the cross-entropy over the OOP names. Images of IP names are adapted too, so
+    the method loses IP accuracy. The preset ``paper`` is LAION-Beyond's run, with one ratio for all domains; the
+    method's own paper tunes the ratio for each data set.
     """
 
     needs = Needs(support=True)
     paper = "Gao et al., IJCV 2024"
     presets = {"paper": {**PAPER, "lr": 0.01, "batch": 32, "ratio": 0.2}}  # noqa: RUF012 - read only
 
-    epochs: Epochs = 100
-    lr: Rate = 0.01
-    batch: Count | None = None
-    """Images of a step; None takes all of the support."""
-    ratio: Share = 0.2
-    """Share of the adapter's output."""
+    epochs: NonNegativeInt = 100
+    lr: NonNegativeFloat = 0.01
+    batch: PositiveInt | None = None
+    """Images of a step; None: all of the support."""
+    ratio: Fraction = 0.2
+    """Weight of the adapter's output."""
 
     def fit(self, task: Task) -> Self:
         """Learn the two layers from the support."""
         self.task_ = task
         size = task.support.image.shape[2]
         hidden = max(1, size // 4)
-        self.down_ = uniform(task, hidden, size, inputs=size)
-        self.up_ = uniform(task, size, hidden, inputs=hidden)
+        self.down_ = uniform_init(task, hidden, size, inputs=size)
+        self.up_ = uniform_init(task, size, hidden, inputs=hidden)
         text = zero_shot_text(task, task.vocabulary)
 
         def loss(batch: Batch) -> Tensor:
@@ -64,7 +64,7 @@ class ClipAdapter(Trained):
         return self.task_.logit_scale * self._adapted(image) @ zero_shot_text(self.task_, vocabulary).T
 
     def trainable(self) -> int:
-        """Both layers."""
+        """Elements of both layers."""
         return self.down_.numel() + self.up_.numel()
 
     def _adapted(self, image: Tensor) -> Tensor:

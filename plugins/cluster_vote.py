@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from harness.hookspecs import hookimpl
 from harness.types.task import Needs
 
-from ._matched import assigned
+from ._cluster_matching import assign_names
 from .kmeans_naming import KMeansNaming
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 class ClusterVote(KMeansNaming):
     """k-means clusters, named one-to-one by the votes of their images (Zhang et al., AAAI 2024).
 
-    The first two steps of the paper's cluster-vote-prompt-realign, once, for a vocabulary that holds the pool's names
-    and no others. Its further steps are not here: more rounds over a large vocabulary, prompts written by a language
-    model, and the image encoder that is trained on the result.
+    One round of the first two steps of the paper's cluster-vote-prompt-realign, for a vocabulary of exactly the pool's
+    names. Not implemented: further rounds over a large vocabulary, prompts written by a language model, and training
+    the image encoder.
     """
 
     needs = Needs(unlabeled=True, clusters=True, vocabulary=True)
@@ -34,11 +34,11 @@ class ClusterVote(KMeansNaming):
     presets = {"paper": {}}  # noqa: RUF012
 
     score: Literal["vote", "centroid", "sum"] = "vote"
-    """What a cluster's name is chosen by: the share of its images whose zero-shot answer it is, the cosine of its mean
-    with the prompt, or both."""
+    """Score of a name for a cluster: the share of its images that zero-shot gives the name, the cosine of its mean
+    with the prompt, or the sum of both."""
 
     def match_names(self, task: Task, pool: Tensor, text: Tensor) -> Tensor:
-        """``(clusters,)`` names, -1 for none: the assignment of greatest total."""
+        """``(clusters,)`` names, -1 for none: the assignment of greatest total score."""
         if self.score == "centroid":
             return super().match_names(task, pool, text)
         votes = torch.zeros(len(self.mean_), len(text), dtype=pool.dtype, device=pool.device)
@@ -47,7 +47,7 @@ class ClusterVote(KMeansNaming):
         share = votes / votes.sum(dim=1, keepdim=True).clamp_min(1)
         if self.score == "sum":
             share = share + self.mean_ @ text.T
-        return assigned(share)
+        return assign_names(share)
 
 
 @hookimpl

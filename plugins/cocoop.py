@@ -13,8 +13,8 @@ from harness.hookspecs import hookimpl
 from harness.types.task import Needs
 
 from ._context import LearnedContext
-from ._layers import uniform
-from ._training import PAPER, Batch, Count, Epochs, Rate, Trained
+from ._layers import uniform_init
+from ._training import PAPER, Batch, NonNegativeFloat, NonNegativeInt, PositiveInt, TrainedMethod
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,20 +26,19 @@ if TYPE_CHECKING:
     from harness.types.vocabulary import Vocabulary
 
 IMAGES = 64
-"""Images that are scored at once, each with prompts of its own."""
+"""Images that are scored at once, each with its own prompts."""
 
 
 @dataclass
-class CoCoOp(Trained):
+class CoCoOp(TrainedMethod):
     """CoOp whose context is moved by a small network of the image (Zhou et al., CVPR 2022).
 
-    The meta-net, D -> D/16 -> width with a ReLU between, adds the same vector to every context token. So every pair of
-    image and name is a prompt of its own, in training and in scoring, and nothing is approximated there. What the
-    default setting changes for speed is how long it trains: an epoch sees one batch of random support images instead
-    of all of them.
+    The meta-net, D -> D/16 -> width with a ReLU between, adds the same vector to every context token. Every pair of
+    image and name has its own prompt, in training and in scoring, without approximation. For speed, an epoch of the
+    default setting is one batch of random support images instead of all of them.
 
-    The presets are LAION-Beyond's runs of 10 and of 200 epochs. CoCoOp's own paper has 10 epochs, with one image a step
-    and a rate of 0.002.
+    The presets are LAION-Beyond's runs of 10 and of 200 epochs. CoCoOp's own paper has 10 epochs, one image a step and
+    a learning rate of 0.002.
     """
 
     needs = Needs(support=True)
@@ -49,14 +48,14 @@ class CoCoOp(Trained):
         "paper-200": {**PAPER, "lr": 0.032, "batch": 16, "epochs": 200, "images": None},
     }
 
-    epochs: Epochs = 16
-    lr: Rate = 0.03
-    batch: Count = 16
-    """Images of a step; each takes one prompt for each OOP name."""
-    images: Count | None = 16
-    """Random support images of an epoch; None takes all, which takes longer with every shot."""
+    epochs: NonNegativeInt = 16
+    lr: NonNegativeFloat = 0.03
+    batch: PositiveInt = 16
+    """Images of a step; each needs one prompt per OOP name."""
+    images: PositiveInt | None = 16
+    """Random support images of an epoch; None: all."""
     context: str = "a photo of a"
-    """What the learned context starts from; it has as many tokens as this text."""
+    """Initial context; the learned context has as many tokens."""
 
     def fit(self, task: Task) -> Self:
         """Learn the context and the meta-net from the support."""
@@ -65,10 +64,10 @@ class CoCoOp(Trained):
         size = task.support.image.shape[2]
         hidden, width = max(1, size // 16), task.text.width
         self.net_ = [
-            uniform(task, hidden, size, inputs=size),
-            uniform(task, hidden, inputs=size),
-            uniform(task, width, hidden, inputs=hidden),
-            uniform(task, width, inputs=hidden),
+            uniform_init(task, hidden, size, inputs=size),
+            uniform_init(task, hidden, inputs=size),
+            uniform_init(task, width, hidden, inputs=hidden),
+            uniform_init(task, width, inputs=hidden),
         ]
         self.known_: dict[tuple[str, ...], dict[bytes, Tensor]] = {}
         groups = self.context_.by_length(task.names)
@@ -80,8 +79,8 @@ class CoCoOp(Trained):
         return self
 
     def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
-        """``logit_scale * image_i . text_ij`` with the prompt of name j made for image i."""
-        # Whoever asks about all names asks about some of them later: scores are kept by vocabulary and image.
+        """``logit_scale * image_i . text_ij``, with text_ij the prompt of name j for image i."""
+        # The joint vocabulary is scored before each side's own: scores are cached by vocabulary and image.
         keys = [hashlib.sha256(row.tobytes()).digest() for row in image.cpu().numpy()]
         for names, rows in self.known_.items():
             if set(names) >= set(vocabulary.names) and rows.keys() >= set(keys):
@@ -97,11 +96,11 @@ class CoCoOp(Trained):
             return torch.cat([self._pairs(chunk, groups) for chunk in image.split(IMAGES)])
 
     def trainable(self) -> int:
-        """Context and meta-net."""
+        """Elements of the context and the meta-net."""
         return self.context_.rows.numel() + sum(weight.numel() for weight in self.net_)
 
     def _pairs(self, image: Tensor, groups: list[tuple[Tensor, Any]]) -> Tensor:
-        """Scores ``(n, k)`` of n images with the k prompts that are made for each."""
+        """Scores ``(n, k)`` of n images, each with its own k prompts."""
         down, bias, up, shift = self.net_
         moved = torch.relu(image @ down.T + bias) @ up.T + shift
         scores = image.new_empty(len(image), sum(len(columns) for columns, _ in groups))

@@ -11,8 +11,8 @@ from harness.hookspecs import hookimpl
 from harness.types.task import Needs
 
 from ._context import LearnedContext, Position
-from ._training import PAPER, Batch, Count, Epochs, Rate, Trained
-from ._vocabulary import fixed_positions
+from ._training import PAPER, Batch, NonNegativeFloat, NonNegativeInt, PositiveInt, TrainedMethod
+from ._vocabulary import require_fitted_positions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,33 +23,32 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class CoOp(Trained):
+class CoOp(TrainedMethod):
     """Context optimization: learned tokens before the name, shared by all names (Zhou et al., IJCV 2022).
 
-    The prompt is ``[context] name.``; the loss is the cross-entropy of an image's own name among the OOP names. IP
-    names are scored behind the same learned context, which is where the method loses IP accuracy. With contexts of the
-    names' own (CSC) the vocabulary is fixed.
+    The prompt is ``[context] name.``; the loss is the cross-entropy over the OOP names. IP names are scored with the
+    same learned context, so the method loses IP accuracy. With class-specific contexts (CSC) the vocabulary is fixed.
 
     The preset ``paper`` is LAION-Beyond's run. CoOp's own paper starts from 16 random tokens
-    (``-p coop.length=16``), and trains for 50 epochs on one shot and for 100 on two and four.
+    (``-p coop.length=16``), and trains 50 epochs with one shot and 100 with two or four.
     """
 
     needs = Needs(support=True)
     paper = "Zhou et al., IJCV 2022"
     presets = {"paper": {**PAPER, "lr": 0.002, "batch": 128}}  # noqa: RUF012 - read only
 
-    epochs: Epochs = 100
-    lr: Rate = 0.03
-    batch: Count | None = None
-    """Images of a step; None takes all of the support."""
+    epochs: NonNegativeInt = 100
+    lr: NonNegativeFloat = 0.03
+    batch: PositiveInt | None = None
+    """Images of a step; None: all of the support."""
     context: str = "a photo of a"
-    """What the learned context starts from; it has as many tokens as this text."""
-    length: Count | None = None
-    """Tokens of a context that starts from noise; None starts from the text."""
+    """Initial context; the learned context has as many tokens."""
+    length: PositiveInt | None = None
+    """Tokens of a randomly initialised context; None: start from ``context``."""
     class_specific: bool = False
-    """Whether every name has a context of its own."""
+    """Learn a separate context for every name."""
     position: Position = "end"
-    """Where the name stands: after the context, between its halves, or before it."""
+    """Position of the name: after the context, between its halves, or before it."""
 
     def fit(self, task: Task) -> Self:
         """Learn the context from the support."""
@@ -72,12 +71,12 @@ class CoOp(Trained):
             FixedVocabulary: a name has no context.
         """
         if self.class_specific:
-            fixed_positions(vocabulary, self.task_, "coop")
+            require_fitted_positions(vocabulary, self.task_, "coop")
         text = self.context_.encode(self.context_.tokens(vocabulary.names))
         return self.task_.logit_scale * image @ text.T
 
     def trainable(self) -> int:
-        """Context tokens times width."""
+        """Elements of the context."""
         return self.context_.rows.numel()
 
 

@@ -12,8 +12,8 @@ from harness.prompts import Prompt, locate
 from harness.types.task import Needs
 
 from ._contrastive import symmetric_contrastive
-from ._names import Encode, NameTuning
-from ._training import PAPER, Batch, Count, Share
+from ._name_tuning import Encode, NameTuning
+from ._training import PAPER, Batch, Fraction, PositiveInt
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 class FSNL(NameTuning):
     """Few-shot name learning (Chen et al., CVPR 2025).
 
-    Every OOP name is a small matrix of token embeddings, learned through the frozen text tower with the mean of two
-    symmetric contrastive losses: (a) the batch's images against the prompts of all names, (b) the batch's images
-    against their captions after context swap: a caption keeps its own name and takes the text around it from a
-    caption of another class. Captions that are missing or do not contain their name take no part in (b).
+    Every OOP name is a small matrix of token embeddings, learned through the frozen text tower with a weighted sum of
+    two symmetric contrastive losses: (a) images against the prompts of all names, (b) images against their captions
+    after context swap: a caption keeps its name and takes the surrounding text from a caption of another class. (b)
+    skips captions that are missing or do not contain their name.
 
-    The preset ``clip-loss`` is the ablation of LAION-Beyond's code that learns by CLIP's own loss: every image against
-    the captions as they are, of which its own alone is right.
+    The preset ``clip-loss`` is the ablation in LAION-Beyond's code with CLIP's loss: every image against the unchanged
+    captions, with its own as the only positive.
     """
 
     needs = Needs(support=True, captions=True)
@@ -43,17 +43,16 @@ class FSNL(NameTuning):
         | {"swap": "none", "positives": "image"},
     }
 
-    shots_per_batch: Count = 4
-    """A batch holds classes * min(shots, this) images."""
-    caption_weight: Share = 0.5
-    """Weight of loss (b); loss (a) has the rest. 0 learns without captions."""
-    captions_per_class: Count | None = 1
-    """Captions of each class that a batch's loss (b) uses, drawn anew for every batch; None uses all,
-    as the paper does."""
+    shots_per_batch: PositiveInt = 4
+    """Batch size is classes * min(shots, this)."""
+    caption_weight: Fraction = 0.5
+    """Weight of loss (b); loss (a) has the rest. 0 trains without captions."""
+    captions_per_class: PositiveInt | None = 1
+    """Captions per class in a batch's loss (b), drawn anew for every batch; None: all, as in the paper."""
     swap: Literal["random", "similar", "none"] = "random"
-    """Where a caption's context comes from: any other class, the most similar one in the batch, or its own."""
+    """Source of a caption's context: a random other class, the most similar class in the batch, or none (no swap)."""
     positives: Literal["class", "image"] = "class"
-    """Which captions are right for an image in loss (b): those of its class, or its own alone."""
+    """Positives of an image in loss (b): all captions of its class, or its own caption only."""
 
     def fit(self, task: Task) -> Self:
         """Learn the name embeddings from the support."""
@@ -75,7 +74,7 @@ class FSNL(NameTuning):
         return self
 
     def _located(self, task: Task) -> list[tuple[int, Prompt | None]]:
-        """The labels of the support, and its captions as prompts around their own class name."""
+        """Label and caption of every support image; a caption is a prompt around its class name, or None."""
         labels = task.support.label.tolist()
         captions = task.support.captions or [None] * len(labels)
         return [(y, locate(c, task.names[y]) if c else None) for c, y in zip(captions, labels, strict=True)]
@@ -83,31 +82,31 @@ class FSNL(NameTuning):
     def _swapped(
         self, task: Task, chosen: Tensor, located: list[tuple[int, Prompt | None]], encode: Encode
     ) -> tuple[list[Prompt], Tensor]:
-        """Captions of a batch after context swap, and whose they are in it; none if fewer than two classes have one."""
+        """Captions of a batch after context swap, and their images; empty if fewer than two classes have one."""
         batch = [(at, *located[i]) for at, i in enumerate(chosen.tolist())]
         usable = [(at, y, caption) for at, y, caption in batch if caption is not None and self.caption_weight > 0]
         if self.captions_per_class is not None:
-            kept: dict[int, list[tuple[int, int, Prompt]]] = {}
+            by_class: dict[int, list[tuple[int, int, Prompt]]] = {}
             for one in usable:  # the batch is in random order, so the first ones are a random choice
-                kept.setdefault(one[1], []).append(one)
-            usable = [one for group in kept.values() for one in group[: self.captions_per_class]]
+                by_class.setdefault(one[1], []).append(one)
+            usable = [one for group in by_class.values() for one in group[: self.captions_per_class]]
         if len({y for _, y, _ in usable}) < 2:
             return [], torch.tensor([])
         texts = []
         draw = torch.rand(len(usable), generator=task.generator).tolist()
-        nearest = self._similarity(encode) if self.swap == "similar" else None
+        similarity = self._similarity(encode) if self.swap == "similar" else None
         for (_, y, own), share in zip(usable, draw, strict=True):
             others = [(z, other) for _, z, other in usable if z != y] if self.swap != "none" else [(y, own)]
-            if nearest is not None:
-                best = max(nearest[y][z] for z, _ in others)
-                others = [one for one in others if nearest[y][one[0]] == best]
+            if similarity is not None:
+                best = max(similarity[y][z] for z, _ in others)
+                others = [one for one in others if similarity[y][one[0]] == best]
             context = others[int(share * len(others))][1]
             texts.append(context.with_name(task.names[y]))
         return texts, torch.tensor([at for at, _, _ in usable])
 
     @torch.no_grad()
     def _similarity(self, encode: Encode) -> list[list[float]]:
-        """Of the names as they are now."""
+        """Cosine similarity ``(k, k)`` of the current name features."""
         names = encode()
         return (names @ names.T).tolist()
 

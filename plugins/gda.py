@@ -12,10 +12,10 @@ from harness.hookspecs import hookimpl
 from harness.method import Method
 from harness.types.task import Needs
 
-from ._choice import first_of_best, middle_of_best
-from ._clusters import means_of
-from ._training import Count, Share, Weight
-from ._vocabulary import move_within, positions, zero_shot_text
+from ._clustering import class_means
+from ._grid_search import first_of_best, middle_of_best
+from ._training import Fraction, NonNegativeFloat, PositiveInt
+from ._vocabulary import add_to_fitted, fitted_positions, zero_shot_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness.types.vocabulary import Vocabulary
 
 ALPHAS = (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0)
-"""Weights of the discriminant that are tried."""
+"""Candidate weights of the discriminant."""
 
 
 @dataclass
@@ -34,41 +34,39 @@ class GDA(Method):
 
     All views of all shots are rows. With means m, centred rows R, n rows and d dimensions:
     ``K = d * inverse(R'R + trace(R'R) / (n - 1) * I)``, ``w = K m``, ``b = -log(classes) - m'K m / 2``,
-    ``scores = zero-shot + alpha * (x'w + b)``. The weight alpha is chosen inside the support, by leaving out one shot
-    of every class after the other; nothing else is looked at, and of equal weights the middle one counts. The preset
-    ``paper`` chooses as the authors do, the smallest of the best on validation images: they look at all of them, the
-    preset at the few-shot draw. R can be borrowed: images of IP classes around their own means show how images of a
-    class differ, also where there is one shot.
+    ``scores = zero-shot + alpha * (x'w + b)``. Alpha is chosen by leave-one-shot-out inside the support, the middle of
+    the best. The preset ``paper`` takes the smallest of the best on validation images, as the authors do; they use all
+    of them, the preset uses the few-shot draw. R can come from IP images around their class means, which shows the
+    within-class spread even with one shot.
 
-    A name without support has no Gaussian: the discriminant moves probability among the names that have one, their sum
-    stays that of zero-shot, and other names keep their scores.
+    Names without support have no Gaussian: the discriminant moves probability among the names with support, preserves
+    their sum, and leaves all other scores as in zero-shot.
     """
 
     needs = Needs(support=True, ip=True)
     paper = "Wang et al., ICLR 2024"
     presets = {"paper": {"search": "paper", "covariance": "views", "views": 10, "crop": 0.5}}  # noqa: RUF012 - read only
 
-    alpha: Weight | None = None
-    """Weight of the discriminant; None chooses it of ``ALPHAS``."""
+    alpha: NonNegativeFloat | None = None
+    """Weight of the discriminant; None: chosen from ``ALPHAS``."""
     search: Literal["support", "paper"] = "support"
-    """Where alpha is chosen: inside the support, or as the paper on validation images."""
-    alpha_one_shot: Weight = 1.0
-    """Weight where no shot can be left out."""
+    """Where alpha is chosen: inside the support, or on validation images as in the paper."""
+    alpha_one_shot: NonNegativeFloat = 1.0
+    """Alpha if no shot can be left out."""
     covariance: Literal["views", "ip"] = "ip"
-    """Whose rows R are: labelled IP images, or the paper's views of the support, which need no IP images. On held-out
-    OOP images of the miniature (three seeds) ip has 73.1 % at one shot and 83.6 % at four, four views 71.6 and 82.8."""
-    views: Count = 1
-    """Views of each support image. One view of one shot shows no spread of its own. The paper's ten are crops; here the
-    first view is the whole image."""
-    crop: Share = 0.5
-    """Least share of the area that a view's crop has; the paper's."""
+    """Source of R: labelled IP images, or the paper's views of the support, which need no IP images. On held-out OOP
+    images of the miniature (three seeds) ip has 73.1 % at one shot and 83.6 % at four, four views 71.6 and 82.8."""
+    views: PositiveInt = 1
+    """Views of each support image. The paper's ten are all crops; here the first is the whole image."""
+    crop: Fraction = 0.5
+    """Minimum area of a view's crop, as a share of the image; the paper's value."""
 
     def __post_init__(self) -> None:
         if self.search == "paper" or self.covariance == "views":
             self.needs = Needs(support=True, validation=self.search == "paper", ip=self.covariance == "ip")
 
     def fit(self, task: Task) -> Self:
-        """Estimate means and covariance, and choose alpha."""
+        """Estimate means and covariance; choose alpha."""
         self.task_ = task
         support = task.support
         self.residual_ = _of_ip(task.ip) if self.covariance == "ip" else None
@@ -78,13 +76,13 @@ class GDA(Method):
         return self
 
     def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
-        """Zero-shot scores, moved among the names that have support."""
+        """Zero-shot scores plus the discriminant, among the names with support."""
         zero_shot = self.task_.logit_scale * image @ zero_shot_text(self.task_, vocabulary).T
         term = self.alpha_ * (image @ self.weight_.T + self.bias_)
-        return move_within(zero_shot, term, positions(vocabulary, self.task_))
+        return add_to_fitted(zero_shot, term, fitted_positions(vocabulary, self.task_))
 
     def outcome(self) -> dict[str, Any]:
-        """The weight that was chosen."""
+        """The chosen alpha."""
         return {"alpha": self.alpha_}
 
     def _choose(self, task: Task) -> float:
@@ -99,7 +97,7 @@ class GDA(Method):
         order = _order(label)
         count = torch.bincount(label, minlength=len(task.names))
         several = count[label] > 1
-        least = 2 if self.residual_ is None else 1  # what is left after leaving one out must still show a spread
+        least = 2 if self.residual_ is None else 1  # the remaining rows must have a spread
         if (int(count.max()) - 1) * image.shape[1] < least:
             return self.alpha_one_shot
         right = [0] * len(ALPHAS)
@@ -111,27 +109,27 @@ class GDA(Method):
 
     @staticmethod
     def _right(task: Task, image: Tensor, label: Tensor, weight: Tensor, bias: Tensor) -> list[int]:
-        """How many images ``(n, d)`` each of ``ALPHAS`` gets right."""
+        """Correctly classified images ``(n, d)`` for each of ``ALPHAS``."""
         zero_shot = task.logit_scale * image @ zero_shot_text(task, task.vocabulary).T
         term = image @ weight.T + bias
         return [int(((zero_shot + alpha * term).argmax(dim=1) == label).sum()) for alpha in ALPHAS]
 
 
 def _order(label: Tensor) -> Tensor:
-    """How many earlier rows have the same label ``(n,)``."""
+    """Number of earlier rows with the same label ``(n,)``."""
     same = label[:, None] == label[None, :]
     return same.tril(diagonal=-1).sum(dim=1)
 
 
 def _of_ip(known: Support) -> Tensor:
-    """IP images around the means of their classes ``(n, d)``."""
+    """IP images minus their class means ``(n, d)``."""
     if len(known.label) <= len(known.label.unique()):
         raise MethodError(
-            "gda cannot see how images of an IP class differ: the data have no two of one class",
-            "take views of the support instead (-p gda.covariance=views -p gda.views=4)",
+            "gda cannot estimate a covariance: no IP class has two images",
+            "use views of the support instead (-p gda.covariance=views -p gda.views=4)",
         )
     rows = known.image[:, 0].double()
-    return rows - means_of(rows, known.label)[known.label]
+    return rows - class_means(rows, known.label)[known.label]
 
 
 def _discriminant(image: Tensor, label: Tensor, classes: int, residual: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -140,17 +138,17 @@ def _discriminant(image: Tensor, label: Tensor, classes: int, residual: Tensor |
     Args:
         image: ``(n, v, d)``; every view is a row.
         label: ``(n,)``.
-        classes: how many there are; one without a row gets weight zero and the lowest bias.
-        residual: ``(m, d)`` centred rows that show the covariance; None takes those of the images.
+        classes: number of classes; an empty class gets weight zero and the lowest bias.
+        residual: ``(m, d)`` centred rows of the covariance; None: those of the images.
     """
     rows, label = image.double().flatten(0, 1), label.repeat_interleave(image.shape[1])
-    mean = means_of(rows, label, classes)
+    mean = class_means(rows, label, classes)
     residual = rows - mean[label] if residual is None else residual
     scatter = residual.T @ residual
     spread = scatter.trace() / (len(residual) - 1)
     if len(residual) < 2 or float(spread) < 1e-9:
         raise MethodError(
-            "gda cannot see how images of a class differ: one view of one shot would leave it equal to zero-shot",
+            "gda cannot estimate a covariance from one view of one shot",
             "use more views (-p gda.views=10), more shots, or labelled IP images (-p gda.covariance=ip)",
         )
     size = rows.shape[1]

@@ -1,4 +1,4 @@
-"""Plain k-means naming: clusters of the pool, each named after the prompt that its mean is matched with."""
+"""k-means naming: cluster means of the pool are matched one-to-one with prompts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from harness.hookspecs import hookimpl
 from harness.matching import match
 from harness.types.task import Needs
 
-from ._clusters import kmeans, means
-from ._training import Count
-from ._transductive import LEAST, Transductive
+from ._clustering import cluster_means, kmeans
+from ._training import PositiveInt
+from ._transductive import MIN_LOG_PROB, TransductiveMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class KMeansNaming(Transductive):
+class KMeansNaming(TransductiveMethod):
     """k-means clusters, named one-to-one by the similarity of their means and the prompts (MacQueen, 1967)."""
 
     needs = Needs(unlabeled=True, clusters=True, vocabulary=True)
     paper = "MacQueen, Berkeley Symposium 1967"
     presets = {"paper": {}}  # noqa: RUF012
 
-    restarts: Count = 10
-    """Of k-means; the one that fits best counts."""
+    restarts: PositiveInt = 10
+    """Restarts of k-means; the best one is used."""
 
     def assign(self, task: Task, pool: Tensor, text: Tensor) -> Tensor:
-        """Every image to the name of its cluster; one whose cluster has no name is left to the text."""
+        """Assign every image to the name of its cluster, or by zero-shot if the cluster has no name."""
         self.cluster_ = kmeans(pool, task.clusters, self.restarts, task.generator)[0]
-        self.mean_ = means(pool, self.cluster_[None], task.clusters)[0]
+        self.mean_ = cluster_means(pool, self.cluster_[None], task.clusters)[0]
         self.name_ = self.match_names(task, pool, text)
         return self._by_cluster(self.cluster_, pool, text)
 
@@ -53,13 +53,13 @@ class KMeansNaming(Transductive):
 
     def _by_cluster(self, cluster: Tensor, image: Tensor, text: Tensor) -> Tensor:
         name = self.name_[cluster][:, None]
-        zero_shot = torch.log_softmax(self.task_.logit_scale * image @ text.T, dim=1).clamp_min(LEAST)
-        # LEAST apart from all others, yet what is left among these is the text's order.
+        zero_shot = torch.log_softmax(self.task_.logit_scale * image @ text.T, dim=1).clamp_min(MIN_LOG_PROB)
+        # All other names keep zero-shot's order, below the chosen one.
         chosen = torch.arange(len(text), device=image.device) == name
-        return torch.where(name < 0, zero_shot, torch.where(chosen, 0.0, zero_shot + LEAST))
+        return torch.where(name < 0, zero_shot, torch.where(chosen, 0.0, zero_shot + MIN_LOG_PROB))
 
     def trainable(self) -> int:
-        """The cluster means."""
+        """Elements of the cluster means."""
         return self.mean_.numel()
 
 

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from harness.hookspecs import hookimpl
 from harness.types.task import Needs
 
-from ._names import Encode, NameTuning
-from ._training import PAPER, Batch, Count
+from ._name_tuning import Encode, NameTuning
+from ._training import PAPER, Batch, PositiveInt
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,24 +24,23 @@ if TYPE_CHECKING:
 class LearningToName(NameTuning):
     """A learned word embedding for each class, by plain cross-entropy (after Parisot et al., CVPR 2023).
 
-    From the paper: both encoders stay frozen, a class is known by a new word whose embedding is learned from its images
-    through the text tower, in a hand-written prompt, with a classification loss; known names keep their words. Our
-    reading: one token per class by default, the protocol's prompt, cross-entropy of an image's own name among the OOP
-    names, and the settings below. LAION-Beyond's tables have the method and its code does not: the preset ``paper`` is
-    no published setting, but has the optimizer and batches of CoOp there. Unlike FSNL there is no text-to-image side of
-    the loss and no captions.
+    From the paper: both encoders are frozen; the embedding of a new word per class is learned from its images through
+    the text tower, in a hand-written prompt, with a classification loss; known names keep their words. Our reading: one
+    token per class by default, the protocol's prompt, cross-entropy over the OOP names, and the settings below.
+    LAION-Beyond reports the method but does not release its code: the preset ``paper`` is not a published setting, it
+    uses the optimizer and batches of CoOp there. Unlike FSNL, it has no text-to-image loss and no captions.
     """
 
     needs = Needs(support=True)
     paper = "Parisot et al., CVPR 2023"
     presets = {"paper": {**PAPER, "lr": 0.002, "batch": 128, "length": 1, "init": "random"}}  # noqa: RUF012 - read only
 
-    length: Count | None = 1
-    """Learned tokens per class; None takes as many as the name has."""
+    length: PositiveInt | None = 1
+    """Learned tokens per class; None: as many as the name has."""
     init: Literal["name", "random"] = "random"
-    """What they start from: the first tokens of the name, or noise."""
-    batch: Count | None = None
-    """Images of a step; None takes all of the support."""
+    """Initial values: the first tokens of the name, or noise."""
+    batch: PositiveInt | None = None
+    """Images of a step; None: all of the support."""
 
     def fit(self, task: Task) -> Self:
         """Learn the words from the support."""

@@ -15,9 +15,9 @@ from harness.hookspecs import hookimpl
 from harness.method import Method
 from harness.types.task import Needs
 
-from ._choice import first_of_best, middle_of_best
-from ._training import Count, Positive, Share
-from ._vocabulary import fixed_positions
+from ._grid_search import first_of_best, middle_of_best
+from ._training import Fraction, PositiveFloat, PositiveInt
+from ._vocabulary import require_fitted_positions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,37 +30,37 @@ if TYPE_CHECKING:
     from harness.types.vocabulary import Vocabulary
 
 GRID = tuple(float(power) for power in range(-6, 7))
-"""Powers of ten for C that are tried."""
+"""Candidate exponents of C, base 10."""
 
 BISECTIONS = 8
-"""Halvings of the interval around the best power, in the paper's search."""
+"""Bisection steps of the paper's search."""
 
 
 @dataclass
 class LinearProbe(Method):
     """Logistic regression on frozen image features (Radford et al., ICML 2021).
 
-    The inverse regularisation C is chosen on the few-shot validation draw: of ``GRID`` the middle of the best. The
-    preset ``paper`` searches as LAION-Beyond's code, which is CoOp's: the best of every second power, of equals the
-    largest, then eight bisection steps on a logarithmic scale between a tenth and ten times of it, each keeping the
-    half at the better end, of equals the lower. That code draws its support in a way of its own, from augmented images.
-    Names play no part, so the vocabulary is fixed.
+    The inverse regularisation C is chosen on the few-shot validation draw: the middle of the best of ``GRID``. The
+    preset ``paper`` searches as LAION-Beyond's code, which is CoOp's: the best of every second power, ties to the
+    largest, then eight bisection steps on a logarithmic scale between a tenth and ten times of it, each towards the
+    better end, ties to the lower. That code draws its support differently, from augmented images. Names are not used,
+    so the vocabulary is fixed.
     """
 
     needs = Needs(support=True, validation=True)
     paper = "Radford et al., ICML 2021"
     presets = {"paper": {"search": "paper"}}  # noqa: RUF012 - read only
 
-    c: Positive | None = None
-    """Inverse regularisation; None chooses it on the validation draw."""
+    c: PositiveFloat | None = None
+    """Inverse regularisation; None: chosen on the validation draw."""
     search: Literal["grid", "paper"] = "grid"
-    """Of a grid the middle of the best, or the paper's bisection."""
-    max_iter: Count = 1000
-    """Steps of the solver at most."""
-    views: Count = 1
+    """Search for C: the middle of the best of a grid, or the paper's bisection."""
+    max_iter: PositiveInt = 1000
+    """Maximum number of solver iterations."""
+    views: PositiveInt = 1
     """Views of each support image; every view is a row."""
-    crop: Share = 0.08
-    """Least share of the area that a view's crop has."""
+    crop: Fraction = 0.08
+    """Minimum area of a view's crop, as a share of the image."""
 
     def fit(self, task: Task) -> Self:
         """Choose C and fit the weights."""
@@ -89,27 +89,27 @@ class LinearProbe(Method):
         """``image @ weight.T + bias``.
 
         Raises:
-            FixedVocabulary: a name was not among those of the fit.
+            FixedVocabulary: a name was not fitted.
         """
-        at = fixed_positions(vocabulary, self.task_, "linear_probe")
+        at = require_fitted_positions(vocabulary, self.task_, "linear_probe")
         return image @ self.weight_[at].T + self.bias_[at]
 
     def outcome(self) -> dict[str, Any]:
-        """The inverse regularisation that was chosen."""
+        """The chosen inverse regularisation."""
         return {"c": self.c_}
 
     def trainable(self) -> int:
-        """Weights and biases."""
+        """Elements of weights and biases."""
         return self.weight_.numel() + self.bias_.numel()
 
 
 def _middle(right: Callable[[float], int]) -> float:
-    """The best power of the grid; of equals the middle."""
+    """The best power of the grid; ties go to the middle."""
     return GRID[middle_of_best([right(power) for power in GRID])[0]]
 
 
 def _bisection(right: Callable[[float], int]) -> float:
-    """The best of every second power, of equals the largest; then the better end of halved intervals, or the lower."""
+    """CoOp's search: the best of every second power (ties: largest), refined by bisection (ties: lower end)."""
     coarse = GRID[::-2]
     best = coarse[first_of_best([right(power) for power in coarse])[0]]
     low, high = best - 1, best + 1
@@ -129,10 +129,10 @@ def _regression(
         weight, bias = np.zeros((1, rows.shape[1])), np.zeros(1)
     else:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # max_iter is a parameter like others, and one shot is no regression
+            warnings.simplefilter("ignore")  # max_iter may be reached on purpose, and one shot is fine here
             model = LogisticRegression(C=c, max_iter=max_iter).fit(rows, label)
         weight, bias = model.coef_, model.intercept_
-        if len(present) == 2:  # the model has one row, for the second class against the first
+        if len(present) == 2:  # binary model: one row, second class against first
             weight, bias = np.vstack([np.zeros_like(weight), weight]), np.concatenate([[0.0], bias])
     all_weights = np.zeros((classes, rows.shape[1]))
     all_biases = np.full(classes, -1 - np.abs(weight).sum() - np.abs(bias).max())

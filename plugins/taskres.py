@@ -12,8 +12,8 @@ from harness.hookspecs import hookimpl
 from harness.prompts import HINTS
 from harness.types.task import Needs
 
-from ._training import PAPER, Batch, Count, Epochs, Rate, Trained, Weight
-from ._vocabulary import fixed_positions, zero_shot_text
+from ._training import PAPER, Batch, NonNegativeFloat, NonNegativeInt, PositiveInt, TrainedMethod
+from ._vocabulary import require_fitted_positions, zero_shot_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class TaskRes(Trained):
+class TaskRes(TrainedMethod):
     """Zero-shot text features plus a learned residual of each class (Yu et al., CVPR 2023).
 
-    ``t' = normalise(t + alpha * residual)``; residuals start at zero, and the loss is the cross-entropy among the OOP
-    names. No step needs the text tower. A residual belongs to its class: the vocabulary is fixed.
+    ``t' = normalise(t + alpha * residual)``; residuals start at zero, and the loss is the cross-entropy over the OOP
+    names. Training does not run the text tower. Residuals belong to classes, so the vocabulary is fixed.
 
-    Adam's steps have one size whatever t is. The authors' code, and LAION-Beyond's, takes t as it leaves the tower (in
-    the miniature ten to fifteen times as long as a unit row), so that the same steps turn it less. So does the preset
-    ``paper``, which is LAION-Beyond's run.
+    Adam's step size does not depend on the length of t. The authors' code and LAION-Beyond's use t before
+    normalisation (10 to 15 times longer in the miniature), so the same steps rotate it less; the preset ``paper``,
+    LAION-Beyond's run, does the same.
     """
 
     needs = Needs(support=True)
@@ -41,22 +41,22 @@ class TaskRes(Trained):
         "paper": {**PAPER, "optimizer": "adam", "lr": 0.002, "batch": 256, "epochs": None, "alpha": None, "base": "raw"}
     }
 
-    epochs: Epochs | None = 100
-    """Passes over the support images; None is the paper's rule, 100 for up to 4 shots and 200 for more."""
-    lr: Rate = 0.01
-    batch: Count | None = None
-    """Images of a step; None takes all of the support."""
-    alpha: Weight | None = 0.5
-    """Weight of the residual; None is the setting of the LAION-Beyond paper, 1 for animals and 0.5 for all else."""
+    epochs: NonNegativeInt | None = 100
+    """Passes over the support images; None: the paper's rule, 100 for up to 4 shots and 200 for more."""
+    lr: NonNegativeFloat = 0.01
+    batch: PositiveInt | None = None
+    """Images of a step; None: all of the support."""
+    alpha: NonNegativeFloat | None = 0.5
+    """Weight of the residual; None: the LAION-Beyond paper's setting, 1 for animals and 0.5 for other domains."""
     base: Literal["unit", "raw"] = "unit"
-    """What the residual is added to: the unit row of the text, or the row as it leaves the tower."""
+    """Text features that the residual is added to: normalised, or as the tower returns them."""
 
     def fit(self, task: Task) -> Self:
         """Learn the residuals from the support."""
         self.task_ = task
         text = zero_shot_text(task, task.vocabulary)
         residual = torch.zeros_like(text)
-        # A preset is one set of numbers for all domains of a row, and a task tells of its domain only the hint.
+        # A preset has one value for all domains, and a task identifies its domain only by the hint.
         alpha = self.alpha if self.alpha is not None else 1.0 if task.hint == HINTS["Animals"] else 0.5
         if self.base == "raw":
             prompts = [task.template.fill(name, task.hint) for name in task.names]
@@ -79,10 +79,12 @@ class TaskRes(Trained):
         Raises:
             FixedVocabulary: a name has no residual.
         """
-        return self.task_.logit_scale * image @ self.text_[fixed_positions(vocabulary, self.task_, "taskres")].T
+        return (
+            self.task_.logit_scale * image @ self.text_[require_fitted_positions(vocabulary, self.task_, "taskres")].T
+        )
 
     def trainable(self) -> int:
-        """One residual per class."""
+        """Elements of the residuals."""
         return self.text_.numel()
 
 

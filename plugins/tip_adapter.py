@@ -12,9 +12,9 @@ from harness.hookspecs import hookimpl
 from harness.method import Method
 from harness.types.task import Needs
 
-from ._choice import first_of_best, middle_of_best
-from ._training import Count, Share, Weight
-from ._vocabulary import move_within, positions, zero_shot_text
+from ._grid_search import first_of_best, middle_of_best
+from ._training import Fraction, NonNegativeFloat, PositiveInt
+from ._vocabulary import add_to_fitted, fitted_positions, zero_shot_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from harness.types.vocabulary import Vocabulary
 
 ALPHAS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-"""Weights of the cache that are tried. OOP names mislead zero-shot, so that the grid has to reach far."""
+"""Candidate weights of the cache. Zero-shot is unreliable for OOP names, so the grid includes large weights."""
 
 BETAS = (1.0, 2.0, 3.0, 5.5, 10.0, 20.0, 50.0)
-"""Sharpnesses that are tried."""
+"""Candidate sharpnesses."""
 
 GRIDS = {
     "wide": (BETAS, ALPHAS),
@@ -36,21 +36,21 @@ GRIDS = {
         tuple(0.1 + i * (3 - 0.1) / 20 for i in range(20)),
     ),
 }
-"""Sharpnesses and weights of a search."""
+"""(Sharpnesses, weights) of each search."""
 
 
 @dataclass
 class TipAdapter(Method):
     """A key-value cache over the support images, added to the zero-shot scores (Zhang et al., ECCV 2022).
 
-    ``scores = zero-shot + alpha * exp(-beta * (1 - image @ support.T)) @ one-hot labels``. Alpha and beta are what
-    classifies most of the few-shot validation images: of the wide grid ``ALPHAS`` x ``BETAS`` the middle of the best,
-    in the preset ``paper`` the first of the best of its authors' grid. Theirs differs from data set to data set; the
-    preset takes the one of ImageNet, beta to 7 in 200 steps and alpha to 3 in 20, and their data sets' ends of alpha
-    lie between 3 and 50. They look at all validation images, the preset at the few-shot draw.
+    ``scores = zero-shot + alpha * exp(-beta * (1 - image @ support.T)) @ one-hot labels``. Alpha and beta maximise the
+    accuracy on the few-shot validation draw: the middle of the best of the wide grid ``ALPHAS`` x ``BETAS``, or, in the
+    preset ``paper``, the first of the best of the authors' grid. Theirs depends on the data set; the preset uses the
+    one of ImageNet, beta to 7 in 200 steps and alpha to 3 in 20 (their other data sets: alpha up to 3 to 50). They
+    use all validation images, the preset uses the few-shot draw.
 
-    The paper has no names without support. Here the cache moves probability among the names that have some, their sum
-    stays that of zero-shot, and other names keep their scores.
+    The paper has no names without support. Here the cache moves probability among the names with support, preserves
+    their sum, and leaves all other scores as in zero-shot.
     """
 
     needs = Needs(support=True, validation=True)
@@ -58,19 +58,19 @@ class TipAdapter(Method):
     presets = {"paper": {"search": "paper", "views": 10, "crop": 0.5}}  # noqa: RUF012 - read only
 
     search: Literal["wide", "paper"] = "wide"
-    """Where alpha and beta are looked for, and which of equals is taken: the middle, or the paper's first."""
-    alpha: Weight | None = None
-    """Weight of the cache; None chooses it on the validation draw."""
-    beta: Weight | None = None
-    """Sharpness of the affinity; None chooses it on the validation draw."""
-    views: Count = 1
-    """Views of each support image; its key is the mean of their unit rows, made a unit row. The authors' ten are crops,
-    and their mean is of rows as they leave the encoder; here the first view is the whole image."""
-    crop: Share = 0.5
-    """Least share of the area that a view's crop has; the paper's."""
+    """Grid of alpha and beta: wide with ties to the middle, or the paper's with ties to the first."""
+    alpha: NonNegativeFloat | None = None
+    """Weight of the cache; None: chosen on the validation draw."""
+    beta: NonNegativeFloat | None = None
+    """Sharpness of the affinity; None: chosen on the validation draw."""
+    views: PositiveInt = 1
+    """Views of each support image; its key is the normalised mean of their unit rows. The authors' ten are all crops,
+    averaged before normalisation; here the first view is the whole image."""
+    crop: Fraction = 0.5
+    """Minimum area of a view's crop, as a share of the image; the paper's value."""
 
     def fit(self, task: Task) -> Self:
-        """Keep the support, and choose alpha and beta."""
+        """Store the support as the cache; choose alpha and beta."""
         self.task_ = task
         support = task.support
         self.keys_ = F.normalize(support.image.mean(dim=1), dim=1)
@@ -80,12 +80,14 @@ class TipAdapter(Method):
         return self
 
     def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
-        """Zero-shot scores, moved by the cache among the names that have support."""
+        """Zero-shot scores plus the cache, among the names with support."""
         zero_shot = self.task_.logit_scale * image @ zero_shot_text(self.task_, vocabulary).T
-        return move_within(zero_shot, self.alpha_ * self._cache(image, self.beta_), positions(vocabulary, self.task_))
+        return add_to_fitted(
+            zero_shot, self.alpha_ * self._cache(image, self.beta_), fitted_positions(vocabulary, self.task_)
+        )
 
     def outcome(self) -> dict[str, Any]:
-        """What was chosen on the validation draw."""
+        """The chosen alpha and beta."""
         return {"alpha": self.alpha_, "beta": self.beta_}
 
     def _cache(self, image: Tensor, beta: float) -> Tensor:

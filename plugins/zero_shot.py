@@ -1,4 +1,4 @@
-"""Zero-shot CLIP: every image goes to the name whose prompt is most similar."""
+"""Zero-shot CLIP: classify every image by its most similar prompt."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TEMPLATES = tuple(
         "a photo of {name}.",
     )
 )
-"""The prompts of the ensemble, in the manner of CLIP's own lists (Radford et al., ICML 2021, section 3.1.4)."""
+"""Templates of the prompt ensemble, after CLIP's (Radford et al., ICML 2021, section 3.1.4)."""
 
 
 @dataclass
@@ -45,10 +45,10 @@ class ZeroShot(Method):
     presets = {"paper": {"prompts": "single"}}  # noqa: RUF012 - read only
 
     prompts: Literal["single", "ensemble"] = "single"
-    """The protocol's prompt, or the mean of a name's unit text features over ``TEMPLATES``, made a unit row again."""
+    """The protocol's prompt, or the normalised mean of the unit text features over ``TEMPLATES``."""
 
     def fit(self, task: Task) -> Self:
-        """Keep the text tower; nothing is learned."""
+        """Store the task; nothing is learned."""
         self.task_ = task
         return self
 

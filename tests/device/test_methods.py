@@ -17,8 +17,8 @@ from harness.execution.threads import one_thread_per_operation
 from harness.matching import match, native
 from harness.runner.predict import checked_scores
 from harness.types.task import Support, Task
-from harness_plugins._clusters import _draw
-from harness_plugins._names import NameEmbeddings
+from harness_plugins._clustering import _sample_columns
+from harness_plugins._name_tuning import NameEmbeddings
 from harness_plugins.fsnl import FSNL
 
 from ..bench.test_bench_fsnl import task_at_the_real_size
@@ -154,7 +154,7 @@ def test_names_start_alike_on_every_device(cuda: Cuda) -> None:
 def test_k_means_draws_as_multinomial_does(seed: int) -> None:
     weight = torch.rand(4, 50, generator=torch.Generator().manual_seed(seed))
     drawn, expected = (torch.Generator().manual_seed(seed) for _ in range(2))
-    assert torch.equal(_draw(weight, 5, drawn), torch.multinomial(weight, 5, generator=expected))
+    assert torch.equal(_sample_columns(weight, 5, drawn), torch.multinomial(weight, 5, generator=expected))
     assert torch.equal(drawn.get_state(), expected.get_state())
 
 

@@ -18,7 +18,7 @@ from harness.prompts import Piece, Prompt
 from harness.types.task import Support
 from harness_plugins import gda, linear_probe, tip_adapter, zero_shot
 from harness_plugins._context import LearnedContext
-from harness_plugins._vocabulary import move_within
+from harness_plugins._vocabulary import add_to_fitted
 from harness_plugins.gda import GDA
 from harness_plugins.taskres import TaskRes
 
@@ -48,14 +48,14 @@ def test_the_ensemble_is_the_mean_of_unit_features_made_a_unit_row():
 def test_a_term_moves_probability_among_its_names_only():
     scores, term = unit_rows(6, 5, 1) * 3, unit_rows(6, 3, 2) * 4
     at = [2, None, 0, None, 1]
-    moved = move_within(scores, term, at)
+    moved = add_to_fitted(scores, term, at)
     assert torch.equal(moved[:, [1, 3]], scores[:, [1, 3]])
     before, after = scores.softmax(dim=1), moved.softmax(dim=1)
     torch.testing.assert_close(after[:, [0, 2, 4]].sum(dim=1), before[:, [0, 2, 4]].sum(dim=1))
     torch.testing.assert_close(
         moved[:, [0, 2, 4]].log_softmax(dim=1), (scores[:, [0, 2, 4]] + term[:, [2, 0, 1]]).log_softmax(dim=1)
     )
-    assert torch.equal(move_within(scores, term, [None] * 5), scores)
+    assert torch.equal(add_to_fitted(scores, term, [None] * 5), scores)
 
 
 # -- tip_adapter -------------------------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_gda_asks_for_ip_images_only_where_it_uses_them():
     borrowing = quick("gda")
     assert borrowing.needs.labels() == dataclasses.replace(borrowing).needs.labels() == ("support", "ip")
     nothing = Support(torch.zeros(0, 1, 24), torch.zeros(0, dtype=torch.long))
-    with pytest.raises(MethodError, match="no two of one class") as error:
+    with pytest.raises(MethodError, match="no IP class has two images") as error:
         borrowing.fit(make_task(_ip=nothing))
     assert "covariance=views" in error.value.hint
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from harness.backbones.text import OpenClipTextTower
 from harness.types.task import Support, Task
 from harness.types.vocabulary import Vocabulary
-from harness_plugins._names import NameEmbeddings
+from harness_plugins._name_tuning import NameEmbeddings
 from harness_plugins.fsnl import FSNL
 from harness_plugins.zero_shot import ZeroShot
 

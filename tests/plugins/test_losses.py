@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from harness.method import build
-from harness_plugins._training import Batch, Trained
+from harness_plugins._training import Batch, TrainedMethod
 from harness_plugins.clip_adapter import ClipAdapter
 from harness_plugins.cocoop import CoCoOp
 from harness_plugins.coop import CoOp
@@ -161,13 +161,13 @@ CASES = [
 
 
 @pytest.mark.parametrize(("method", "formula"), CASES)
-def test_loss_and_gradient_are_those_of_the_formula(monkeypatch, method: Trained, formula: Any) -> None:
+def test_loss_and_gradient_are_those_of_the_formula(monkeypatch, method: TrainedMethod, formula: Any) -> None:
     seen: dict[str, Any] = {}
 
     def keep(self, task, parameters, loss, *args, **kwargs):
         seen.update(parameters=list(parameters), loss=loss)
 
-    monkeypatch.setattr(Trained, "train", keep)
+    monkeypatch.setattr(TrainedMethod, "train", keep)
     method.fit(plain_task())
     generator = np.random.default_rng(5)
     for parameter in seen["parameters"]:  # away from where it starts, where a gradient may be zero by symmetry

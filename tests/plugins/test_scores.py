@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from harness.errors import FixedVocabulary
 from harness.method import build
 from harness.types.vocabulary import Vocabulary
-from harness_plugins._choice import middle_of_best
+from harness_plugins._grid_search import middle_of_best
 from harness_plugins.gda import GDA
 from harness_plugins.linear_probe import LinearProbe
 from harness_plugins.tip_adapter import TipAdapter

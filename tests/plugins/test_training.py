@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from harness.types.task import Support
-from harness_plugins._layers import uniform
-from harness_plugins._training import Trained
+from harness_plugins._layers import uniform_init
+from harness_plugins._training import TrainedMethod
 
 from ..makers import unit_rows
 from .tasks import make_task
 
 
 @dataclass
-class Example(Trained):
+class Example(TrainedMethod):
     """Only the loop."""
 
     def fit(self, task: Any) -> Any:
@@ -102,9 +102,9 @@ def test_adam_learns():
 
 
 def test_layers_begin_evenly_within_one_over_the_root_of_their_inputs():
-    drawn = uniform(make_task(), 400, 25, inputs=25)
+    drawn = uniform_init(make_task(), 400, 25, inputs=25)
     assert drawn.shape == (400, 25)
-    assert torch.equal(uniform(make_task(), 400, 25, inputs=25), drawn), "by the task's generator"
+    assert torch.equal(uniform_init(make_task(), 400, 25, inputs=25), drawn), "by the task's generator"
     assert float(drawn.abs().max()) <= 0.2
     for quarter in range(4):
         low = -0.2 + 0.1 * quarter

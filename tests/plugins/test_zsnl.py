@@ -16,16 +16,16 @@ from harness.method import build
 from harness.metrics import judge_discovery
 from harness.prompts import Template
 from harness.types.task import Support
-from harness_plugins import _clusters, _wordings
-from harness_plugins._balanced import balanced, sinkhorn
-from harness_plugins._clusters import canonical, estimate, kmeans, means
-from harness_plugins._matched import assigned, matched, sample_means
-from harness_plugins._names import NameTuning
-from harness_plugins._naming import named_by_means, named_by_shares
-from harness_plugins._refined import shifted, whitening
-from harness_plugins._vocabulary import move_within
+from harness_plugins import _clustering, _prompt_ensemble
+from harness_plugins._cluster_matching import assign_names, match_clusters, sample_means
+from harness_plugins._clustering import canonical_order, cluster_means, estimate_cluster_count, kmeans
+from harness_plugins._feature_transforms import mean_shift, whitening
+from harness_plugins._name_tuning import NameTuning
+from harness_plugins._prompt_ensemble import prompt_ensemble, shared_words
+from harness_plugins._pseudo_labels import pseudo_labels_from_clusters, pseudo_labels_from_evidence
+from harness_plugins._sinkhorn import assign_balanced, sinkhorn
+from harness_plugins._vocabulary import add_to_fitted
 from harness_plugins._ward import ward
-from harness_plugins._wordings import shared_words, wordings
 
 from ..makers import unit_rows
 from .tasks import HINT, NAMES, OOP_VOCABULARY, SIZE, classes, images, make_task, quick, tower
@@ -37,7 +37,7 @@ ZSNL = {"epochs": 20, "restarts": 5}
 @pytest.fixture
 def one_wording(monkeypatch):
     """An untrained tower has no common sense of several."""
-    monkeypatch.setattr(_wordings, "OTHER", ())
+    monkeypatch.setattr(_prompt_ensemble, "OTHER", ())
 
 
 def settings(name):
@@ -86,8 +86,8 @@ def test_the_papers_preset_matches_as_the_released_scripts():
     pool = F.normalize(0.5 * images(12, 20)[0][:, 0] + unit_rows(60, SIZE, 7), dim=1)
     paper = build("zsnl", classes()["zsnl"], "paper")
     found = paper.fit(unlabeled(pool, _ip=None)).discovery()
-    fit = kmeans(pool[canonical(pool)], 5, 10, torch.Generator().manual_seed(0))[0]
-    assert torch.equal(found.cluster[canonical(pool)], fit)
+    fit = kmeans(pool[canonical_order(pool)], 5, 10, torch.Generator().manual_seed(0))[0]
+    assert torch.equal(found.cluster[canonical_order(pool)], fit)
     assert int(torch.bincount(fit).max()) <= 20  # so that the draw of 20 takes them all
     assert found.name.tolist() == matched_names(pool, found.cluster, "a photo of a {name}", normalised=False)
     assert (paper.epochs, paper.optimizer, paper._peak(452)) == (100, "sgd", pytest.approx(452 / 128 * 2e-4))
@@ -125,8 +125,8 @@ def test_means_of_random_images_are_of_so_many_of_each_cluster():
 def test_scores_of_any_size_are_assigned_for_the_greatest_total(largest):
     score = largest * unit_rows(6, 8, 3)
     rows, columns = linear_sum_assignment(score.double().numpy(), maximize=True)
-    assert assigned(score).tolist() == columns.tolist()
-    assert assigned(score.T).tolist() == [dict(zip(columns, rows, strict=True)).get(j, -1) for j in range(8)]
+    assert assign_names(score).tolist() == columns.tolist()
+    assert assign_names(score.T).tolist() == [dict(zip(columns, rows, strict=True)).get(j, -1) for j in range(8)]
 
 
 def test_a_batch_of_the_papers_preset_is_of_the_names_that_have_images(monkeypatch):
@@ -149,7 +149,7 @@ def test_only_wordings_that_are_used_are_encoded(monkeypatch):
     monkeypatch.setattr(text, "encode", lambda prompts: spoken.append(prompts) or encode(prompts))
     task = unlabeled(images(12, 20)[0][:, 0])
     quick("zsnl", **ZSNL, assign="clusters").fit(task)
-    assert spoken == wordings(NAMES, task.template, HINT)[:1]
+    assert spoken == prompt_ensemble(NAMES, task.template, HINT)[:1]
 
 
 def test_the_metric_of_the_known_classes_is_found_once(monkeypatch):
@@ -161,10 +161,10 @@ def test_the_metric_of_the_known_classes_is_found_once(monkeypatch):
 
 def test_zsnl_needs_what_its_settings_read():
     pool = images(12, 20)[0][:, 0]
-    told = quick("zsnl", **ZSNL, known="nothing", count="estimated")
-    assert told.needs.labels() == ("unlabeled", "vocabulary")
+    method = quick("zsnl", **ZSNL, known="nothing", count="estimated")
+    assert method.needs.labels() == ("unlabeled", "vocabulary")
     assert quick("zsnl").needs.labels() == ("unlabeled", "ip", "clusters", "vocabulary")
-    assert told.fit(unlabeled(pool, None, _ip=None)).outcome()["clusters"] > 1
+    assert method.fit(unlabeled(pool, None, _ip=None)).outcome()["clusters"] > 1
 
 
 @pytest.mark.parametrize("name", ["cluster_vote", "kmeans_naming", "transclip"])
@@ -225,7 +225,9 @@ def test_words_that_one_name_alone_has_are_left_out():
         *("blue kotar arch", "blue gate", "arch", "kotar", "gate gate", "moss moss"),
     )
     assert shared_words(NAMES) == NAMES
-    prompts = [[prompt.text for prompt in one] for one in wordings(("red fox", "red hare"), make_task().template, HINT)]
+    prompts = [
+        [prompt.text for prompt in one] for one in prompt_ensemble(("red fox", "red hare"), make_task().template, HINT)
+    ]
     assert prompts[0] == [f"a photo of {name}, a type of {HINT}." for name in ("red fox", "red hare")]
     assert prompts[len(prompts) // 2] == [f"a photo of red, a type of {HINT}."] * 2
 
@@ -243,8 +245,8 @@ def test_a_perfect_clustering_with_shuffled_ids_has_the_same_evidence():
     image, label = far_apart()
     text = tower().encode([make_task().template.fill(name, HINT) for name in NAMES])
     turn = torch.tensor([3, 0, 4, 1, 2])
-    found, turned = (matched(image, each[None], 5, text[None], 20.0) for each in (label, turn[label]))
-    assert torch.equal(found.artifacts, turned.artifacts)
+    found, turned = (match_clusters(image, each[None], 5, text[None], 20.0) for each in (label, turn[label]))
+    assert torch.equal(found.evidence, turned.evidence)
     assert found.name.tolist() == list(range(5))
     assert turned.name[turn].tolist() == list(range(5))
     assert found.margin == pytest.approx(turned.margin)
@@ -255,9 +257,9 @@ def test_evidence_of_clusters_that_have_nothing_to_do_with_names_is_even():
     image, label = far_apart((400,) * 5)
     text = tower().encode([make_task().template.fill(name, HINT) for name in NAMES])
     mixed = label[torch.randperm(len(label), generator=torch.Generator().manual_seed(1))]
-    real, none = (matched(image, each[None], 5, text[None], 20.0) for each in (label, mixed))
-    assert real.artifacts.max(dim=1).values.min() > none.artifacts.max(dim=1).values.max()
-    assert none.artifacts.max(dim=1).values.max() < 0.35  # one in five, and a vote
+    real, none = (match_clusters(image, each[None], 5, text[None], 20.0) for each in (label, mixed))
+    assert real.evidence.max(dim=1).values.min() > none.evidence.max(dim=1).values.max()
+    assert none.evidence.max(dim=1).values.max() < 0.35  # one in five, and a vote
     assert none.margin < 1.2 < real.margin
 
 
@@ -267,7 +269,7 @@ def test_the_matching_is_its_formula():
     texts = torch.stack([unit_rows(names, SIZE, 2), unit_rows(names, SIZE, 3)])
     cluster = torch.from_numpy(rng.integers(0, k, (r, 30)))
     cluster[2] = (pool @ texts.mean(dim=0)[:k].T).argmax(dim=1)
-    found = matched(pool, cluster, k, texts, 20.0)
+    found = match_clusters(pool, cluster, k, texts, 20.0)
 
     part, voted = np.zeros((t, r, k, names)), np.zeros((t, r, k, names))
     name, total = np.full((t, r, k), -1), np.zeros((t, r))
@@ -279,8 +281,8 @@ def test_the_matching_is_its_formula():
             rows, columns = linear_sum_assignment(cosine, maximize=True)
             voted[i, j, rows, columns], name[i, j, rows], total[i, j] = 1, columns, cosine[rows, columns].sum()
     likely = (part / part.sum(axis=3, keepdims=True) + 0.1 * voted).mean(axis=0)
-    artifacts = np.mean([of[each] for of, each in zip(likely, cluster.numpy(), strict=True)], axis=0)
-    np.testing.assert_allclose(found.artifacts, artifacts / artifacts.sum(axis=1, keepdims=True), rtol=1e-4)
+    evidence = np.mean([of[each] for of, each in zip(likely, cluster.numpy(), strict=True)], axis=0)
+    np.testing.assert_allclose(found.evidence, evidence / evidence.sum(axis=1, keepdims=True), rtol=1e-4)
     assert found.best == total.sum(axis=0).argmax() == 2
     assert found.name.tolist() == name[0, found.best].tolist()
     assert found.agreement == pytest.approx((name[1] == name[0]).mean())
@@ -291,22 +293,27 @@ def test_the_matching_is_its_formula():
 def test_names_come_from_the_evidence_or_from_optimal_transport(transport):
     pool, texts = unit_rows(30, SIZE, 1), torch.stack([unit_rows(5, SIZE, 2), unit_rows(5, SIZE, 3)])
     cluster = torch.from_numpy(np.random.default_rng(0).integers(0, 4, (3, 30)))
-    found, named = (matched(pool, cluster, 4, texts, 20.0), named_by_shares(pool, cluster, 4, texts, 20.0, transport))
+    found, named = (
+        match_clusters(pool, cluster, 4, texts, 20.0),
+        pseudo_labels_from_evidence(pool, cluster, 4, texts, 20.0, transport),
+    )
     own, mean = cluster[found.best], (texts[0] + texts[1]) / 2
-    share = balanced(pool, 20.0 * pool @ (mean / mean.norm(dim=1, keepdim=True)).T) if transport else found.artifacts
+    share = (
+        assign_balanced(pool, 20.0 * pool @ (mean / mean.norm(dim=1, keepdim=True)).T) if transport else found.evidence
+    )
     assert torch.equal(named.name, share.argmax(dim=1))
     np.testing.assert_allclose(named.confidence, share.max(dim=1).values, rtol=1e-5)
-    assert torch.equal(named.matched, found.name[own])
-    of_cluster = [int(found.artifacts[own == c].sum(dim=0).argmax()) for c in range(4)]
+    assert torch.equal(named.cluster_name, found.name[own])
+    of_cluster = [int(found.evidence[own == c].sum(dim=0).argmax()) for c in range(4)]
     assert torch.equal(named.found.cluster, named.name if transport else own)
     assert named.found.name.tolist() == (list(range(5)) if transport else of_cluster)
-    assert (named.told["sizes"], named.told["matching"]) == (own.bincount(minlength=4).tolist(), found.name.tolist())
+    assert (named.summary["sizes"], named.summary["matching"]) == (own.bincount(minlength=4).tolist(), found.name.tolist())
 
 
 def test_the_papers_confidence_is_the_cosine_with_the_mean_of_the_own_cluster():
     pool, name = unit_rows(30, SIZE, 1), torch.tensor([2, 0, -1, 4])
     cluster = torch.from_numpy(np.random.default_rng(0).integers(0, 4, 30))
-    named = named_by_means(pool, cluster, 4, name)
+    named = pseudo_labels_from_clusters(pool, cluster, 4, name)
     mean = np.stack([pool[cluster == c].double().numpy().mean(axis=0) for c in range(4)])
     mean /= np.linalg.norm(mean, axis=1, keepdims=True)
     np.testing.assert_allclose(
@@ -314,7 +321,7 @@ def test_the_papers_confidence_is_the_cosine_with_the_mean_of_the_own_cluster():
         [row @ mean[c] for row, c in zip(pool.double().numpy(), cluster.tolist(), strict=True)],
         atol=1e-5,
     )
-    assert named.name.tolist() == named.matched.tolist() == name[cluster].tolist()
+    assert named.name.tolist() == named.cluster_name.tolist() == name[cluster].tolist()
     assert named.found.name.tolist() == name.tolist()
 
 
@@ -330,10 +337,10 @@ def test_what_is_discovered_by_wards_merging_is_not_k_means(one_wording):
 
 def test_zsnl_tells_what_it_did_in_every_round(one_wording):
     image, _ = far_apart()
-    told = quick("zsnl", **ZSNL, rounds=4).fit(unlabeled(image)).outcome()
-    assert told["clusters"] == 5
-    assert len(told["rounds"]) == 2  # nothing moves in the second
-    first, last = told["rounds"]
+    outcome = quick("zsnl", **ZSNL, rounds=4).fit(unlabeled(image)).outcome()
+    assert outcome["clusters"] == 5
+    assert len(outcome["rounds"]) == 2  # nothing moves in the second
+    first, last = outcome["rounds"]
     assert sorted(first["matching"]) == list(range(5))
     assert (sorted(first["sizes"]), first["images"], last["moved"]) == ([12] * 5, 60, 0)
     assert all(0 < each["confidence"] <= 1 and each["margin"] > 1 for each in (first, last))
@@ -341,8 +348,8 @@ def test_zsnl_tells_what_it_did_in_every_round(one_wording):
 
 def test_confident_images_of_a_name_are_learned_from(one_wording):
     image, _ = far_apart()
-    told = quick("zsnl", **ZSNL, confident=3).fit(unlabeled(image)).outcome()
-    assert told["rounds"][0]["images"] == 15
+    outcome = quick("zsnl", **ZSNL, confident=3).fit(unlabeled(image)).outcome()
+    assert outcome["rounds"][0]["images"] == 15
     enough = quick("zsnl", **ZSNL, confident=3, least=12).fit(unlabeled(image))
     assert enough.outcome()["rounds"][0]["images"] == 15
     few = quick("zsnl", **ZSNL, confident=3, least=13).fit(unlabeled(image))
@@ -359,7 +366,7 @@ def test_the_number_of_clusters_is_estimated():
     method = quick("zsnl", **ZSNL, count="estimated").fit(unlabeled(image))
     assert method.outcome()["clusters"] == 6
     seed = torch.Generator().manual_seed(0)
-    assert estimate(image, 7, lambda k: kmeans(image, k, 5, seed)) == 6
+    assert estimate_cluster_count(image, 7, lambda k: kmeans(image, k, 5, seed)) == 6
 
 
 def test_equal_capacities():
@@ -382,7 +389,7 @@ def test_optimal_transport_sharpens_what_the_text_began():
     for sharpness in (0.0, *(5.0,) * 5, *(10.0,) * 5, *(20.0,) * 5, *(30.0,) * 5, *(40.0,) * 5):
         mean = plan.T @ rows
         plan = plain(own + sharpness * rows @ (mean / np.linalg.norm(mean, axis=1, keepdims=True)).T)
-    np.testing.assert_allclose(balanced(image, text), plan, atol=1e-3)
+    np.testing.assert_allclose(assign_balanced(image, text), plan, atol=1e-3)
 
 
 @pytest.mark.parametrize("score", ["vote", "centroid", "sum"])
@@ -425,7 +432,7 @@ def test_an_image_of_the_pool_keeps_what_it_was_assigned(monkeypatch):
         before = zero_shot.scores(image, OOP_VOCABULARY)
         own = method.task_.logit_scale * image @ method.text_.T
         found = method.scores(image, OOP_VOCABULARY)
-        np.testing.assert_allclose(found, move_within(before, learned - own, list(range(5))), atol=1e-4)
+        np.testing.assert_allclose(found, add_to_fitted(before, learned - own, list(range(5))), atol=1e-4)
 
 
 def test_restarts_come_by_fit_and_do_not_depend_on_how_many_run_at_once(monkeypatch):
@@ -438,9 +445,9 @@ def test_restarts_come_by_fit_and_do_not_depend_on_how_many_run_at_once(monkeypa
     for each in kmeans(noise, 5, 6, torch.Generator().manual_seed(0)):
         centre = torch.stack([noise[each == c].mean(dim=0) for c in range(5)])
         assert torch.equal(torch.cdist(noise, centre).argmin(dim=1), each), "every image is nearest to its own mean"
-    monkeypatch.setattr(_clusters, "BUDGET", 1)
+    monkeypatch.setattr(_clustering, "BUDGET", 1)
     assert torch.equal(kmeans(pool, 5, 6, torch.Generator().manual_seed(0)), found)
-    assert canonical(pool.flip(0)).flip(0).tolist() == (len(pool) - 1 - canonical(pool).flip(0)).tolist()
+    assert canonical_order(pool.flip(0)).flip(0).tolist() == (len(pool) - 1 - canonical_order(pool).flip(0)).tolist()
 
 
 def test_kmeans_tells_rows_of_other_lengths_apart():
@@ -514,9 +521,9 @@ def test_mean_shift_adds_the_mean_of_the_eight_nearest_others():
     rows = unit_rows(20, SIZE, 9)
     cosine = (rows @ rows.T).fill_diagonal_(-2)
     near = [rows[own.argsort(descending=True)[:8]].mean(dim=0) for own in cosine]
-    np.testing.assert_allclose(shifted(rows, 1), F.normalize(rows + torch.stack(near), dim=1), atol=1e-6)
+    np.testing.assert_allclose(mean_shift(rows, 1), F.normalize(rows + torch.stack(near), dim=1), atol=1e-6)
     two = F.normalize(rows[:2] + rows[:2].flip(0), dim=1)
-    np.testing.assert_allclose(shifted(rows[:2], 1), two, atol=1e-6)
+    np.testing.assert_allclose(mean_shift(rows[:2], 1), two, atol=1e-6)
 
 
 def test_mean_shift_brings_classes_together():
@@ -524,9 +531,9 @@ def test_mean_shift_brings_classes_together():
     noisy = F.normalize(image + 0.5 * unit_rows(len(image), SIZE, 9), dim=1)
 
     def spread(rows):
-        centre = means(rows, label[None], 5)[0]
+        centre = cluster_means(rows, label[None], 5)[0]
         return float((rows * centre[label]).sum(dim=1).mean())
 
-    assert torch.equal(shifted(noisy, 0), noisy)
-    assert spread(shifted(noisy, 2)) > spread(noisy) + 0.02
-    assert torch.equal(shifted(noisy[:1], 3), noisy[:1])
+    assert torch.equal(mean_shift(noisy, 0), noisy)
+    assert spread(mean_shift(noisy, 2)) > spread(noisy) + 0.02
+    assert torch.equal(mean_shift(noisy[:1], 3), noisy[:1])

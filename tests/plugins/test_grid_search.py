@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness_plugins._choice import first_of_best, middle_of_best
+from harness_plugins._grid_search import first_of_best, middle_of_best
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Learned token embeddings of names: what every name-tuning method shares."""
+"""Learned token embeddings of names, shared by the name-tuning methods."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 
 from harness.device import send
 
-from ._training import Batch, Count, Rate, Trained
-from ._vocabulary import positions
+from ._training import Batch, NonNegativeFloat, PositiveInt, TrainedMethod
+from ._vocabulary import fitted_positions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,28 +22,27 @@ if TYPE_CHECKING:
 
 
 Encode: TypeAlias = "Callable[..., Tensor]"
-"""What a loss of `NameTuning.learn` gets."""
+"""Encoder that a loss of `NameTuning.learn` receives."""
 
 
 class NameEmbeddings:
-    """One matrix per name, kept as one table.
+    """Token embeddings of names, one matrix per name, stored in one tensor.
 
     Attributes:
-        rows: ``(R, width)`` fp32, the rows of all names one after the other; the only thing that is trained.
+        rows: ``(R, width)`` fp32, the rows of all names in order; the only trained parameter.
         table: name -> (first row, number of rows).
     """
 
     def __init__(
         self, names: Sequence[str], task: Task, length: int | None = None, init: Literal["name", "random"] = "name"
     ) -> None:
-        """Start from the names' own token embeddings.
+        """Initialise the embeddings.
 
         Args:
             names: the names to learn.
-            task: gives the text tower, the generator and the device.
-            length: rows per name; None gives every name as many as it has tokens. With a fixed length a name's
-                tokens are repeated or cut to fit.
-            init: ``name`` starts from the tokens of the name, ``random`` from normal noise of the token table's spread.
+            task: provides the text tower, the generator and the device.
+            length: rows per name; None: as many as the name has tokens. With a fixed length tokens are repeated or cut.
+            init: ``name`` starts from the tokens of the name, ``random`` from noise with the token table's deviation.
         """
         own = [task.text.token_embedding(name) for name in names]
         counts = [length or max(len(rows), 1) for rows in own]
@@ -58,27 +57,26 @@ class NameEmbeddings:
             self.rows = send(noise, task.device) * task.text.embedding_std
 
     def overrides(self) -> dict[str, Tensor]:
-        """What ``TextTower.encode`` takes: name -> its rows."""
+        """Name -> its rows, as ``TextTower.encode`` takes them."""
         return {name: self.rows[start : start + count] for name, (start, count) in self.table.items()}
 
 
 @dataclass
-class NameTuning(Trained):
-    """A method that learns the token embeddings of the OOP names, and nothing else.
+class NameTuning(TrainedMethod):
+    """Base of the methods that learn the token embeddings of the OOP names, and nothing else.
 
-    So the scores of all other names are those of zero-shot, by construction.
+    All other names have their zero-shot scores, by construction.
 
-    Every seed is fitted alone. Three seeds of a domain in one batch gave the same numbers to the last bit where it was
-    tried, and saved 5 to 25 % of the tower's time on one core (tests/bench/test_bench_fsnl.py): too little to give up
-    that a cell is fitted, limited, kept and made again by itself.
+    Every seed is fitted on its own. Three seeds of a domain in one batch gave bit-identical results and saved 5 to 25 %
+    of the tower's time on one core (tests/bench/test_bench_fsnl.py): not enough to give up independent cells.
     """
 
-    lr: Rate | None = 0.01
+    lr: NonNegativeFloat | None = 0.01
     """Learning rate; None is the rule of the name learning paper, batch / 128 * 2e-4 (Chen et al., CVPR 2025)."""
-    length: Count | None = None
-    """Learned tokens per name; None takes as many as the name has."""
+    length: PositiveInt | None = None
+    """Learned tokens per name; None: as many as the name has."""
     init: Literal["name", "random"] = "name"
-    """What they start from: the tokens of the name, or noise."""
+    """Initial values: the tokens of the name, or noise."""
 
     def learn(
         self,
@@ -87,11 +85,16 @@ class NameTuning(Trained):
         batch: int | None = None,
         support: Support | None = None,
     ) -> None:
-        """Minimise a loss of a batch and of text features, which it asks for; None learns from the support.
+        """Minimise ``loss(batch, encode)`` over the name embeddings.
 
-        ``encode(*further)`` gives the features ``(k + further, d)`` of the names' prompts and, below, of further ones
-        that hold names: in one pass through the tower, which on a CPU saves a tenth to three tenths of the time that
-        two take.
+        ``encode(*further)`` returns text features ``(k + further, d)``: the prompts of the k names, then further
+        prompts that contain names. One pass through the tower takes 10 to 30 % less time on a CPU than two.
+
+        Args:
+            task: the task of the fit.
+            loss: the loss of a batch.
+            batch: images of a batch; None: all.
+            support: images to learn from; None: the task's support.
         """
         self.task_ = task
         self.names_ = NameEmbeddings(task.names, task, self.length, self.init)
@@ -110,14 +113,14 @@ class NameTuning(Trained):
         return self.lr if self.lr is not None else batch / 128 * 2e-4
 
     def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
-        """``logit_scale * image @ text.T`` with learned OOP names; other names are as in zero-shot."""
+        """``logit_scale * image @ text.T`` with learned OOP names; other names as in zero-shot."""
         task = self.task_
-        at = positions(vocabulary, task)
+        at = fitted_positions(vocabulary, task)
         frozen = [name for name, position in zip(vocabulary.names, at, strict=True) if position is None]
         rest = iter(task.text.encode([task.template.fill(name, vocabulary.hint) for name in frozen]))
         text = torch.stack([next(rest) if position is None else self.text_[position] for position in at])
         return task.logit_scale * image @ text.T
 
     def trainable(self) -> int:
-        """Rows times width."""
+        """Elements of the name embeddings."""
         return self.names_.rows.numel()

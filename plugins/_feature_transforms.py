@@ -1,4 +1,4 @@
-"""Features whose classes stand apart: what labelled images of other classes, and neighbours, can tell."""
+"""Feature transforms before clustering: whitening by labelled classes, and mean shift."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from ._clusters import means_of, nearest
+from ._clustering import class_means, nearest_neighbours
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from harness.types.task import Support
 
 NEIGHBOURS = 8
-"""Of an image when mean shift moves it."""
+"""Neighbours of an image in mean shift."""
 SHRINKAGE = 0.3
-"""Share of a sphere in the covariance within known classes."""
+"""Shrinkage of the within-class covariance towards a multiple of the identity."""
 
 
 def whitening(known: Support) -> Callable[[Tensor], Tensor]:
-    """What sets unit rows into the metric of the known classes: directions in which their images differ count less."""
+    """Transform of unit rows that whitens the within-class covariance of the known classes."""
     if len(known.label) <= len(known.label.unique()):
         return lambda x: x
     image, label = known.image[:, 0], known.label
-    inside = image - means_of(image, label)[label]
+    inside = image - class_means(image, label)[label]
     covariance = inside.T @ inside / len(inside)
     sphere = torch.eye(len(covariance), dtype=image.dtype, device=image.device) * covariance.diagonal().mean()
     values, vectors = torch.linalg.eigh((1 - SHRINKAGE) * covariance + SHRINKAGE * sphere)
@@ -34,8 +34,8 @@ def whitening(known: Support) -> Callable[[Tensor], Tensor]:
     return lambda x: F.normalize(x @ scaled @ vectors.T, dim=1)
 
 
-def shifted(x: Tensor, times: int) -> Tensor:
-    """Every unit row moved towards its nearest others, so many times (mean shift; Fukunaga and Hostetler, 1975)."""
+def mean_shift(x: Tensor, times: int) -> Tensor:
+    """Move every unit row towards its nearest neighbours, ``times`` times (Fukunaga and Hostetler, 1975)."""
     for _ in range(times if len(x) > 1 else 0):
-        x = F.normalize(x[nearest(x, NEIGHBOURS)[1]].mean(dim=1) + x, dim=1)
+        x = F.normalize(x[nearest_neighbours(x, NEIGHBOURS)[1]].mean(dim=1) + x, dim=1)
     return x

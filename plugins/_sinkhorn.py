@@ -1,4 +1,4 @@
-"""Images to names with equal capacities: optimal transport on text scores and re-estimated prototypes."""
+"""Balanced assignment of images to names: Sinkhorn on text scores and re-estimated prototypes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SHARPNESS = (5.0, 10.0, 20.0, 30.0, 40.0)
-"""Weights of the prototypes' cosines, one stage after the other: text decides first, the images' own structure last."""
+"""Weight of the prototypes' cosines in each stage; it rises, so text decides first and image structure last."""
 ROUNDS = 5
-"""Of each stage."""
+"""Rounds in each stage."""
 SWEEPS = 30
+"""Sinkhorn iterations."""
 
 
 def sinkhorn(scores: Tensor) -> Tensor:
-    """The plan ``(n, k)`` whose rows sum to one and whose columns take n / k images each (Cuturi, NeurIPS 2013).
+    """Transport plan ``(n, k)``: rows sum to one, columns to n / k (Cuturi, NeurIPS 2013).
 
-    Rows are exact, columns as exact as ``SWEEPS`` rounds make them.
+    Row sums are exact; column sums converge with ``SWEEPS``.
     """
     if len(scores) == 0:
         return scores
@@ -34,12 +35,12 @@ def sinkhorn(scores: Tensor) -> Tensor:
     return (scores + row + column).exp()
 
 
-def balanced(image: Tensor, text: Tensor) -> Tensor:
-    """Assign images to names: the plan ``(n, k)``.
+def assign_balanced(image: Tensor, text: Tensor) -> Tensor:
+    """Transport plan ``(n, k)`` from images to names.
 
     Args:
         image: ``(n, d)`` unit rows.
-        text: ``(n, k)`` scores of the names, before softmax.
+        text: ``(n, k)`` text scores, before softmax.
     """
     plan = sinkhorn(text)
     prototype = F.normalize(plan.T @ image, dim=1)

@@ -1,4 +1,4 @@
-"""Clusters of many restarts matched with names in many wordings, as one batch."""
+"""Matching of clusters and names, over all restarts and prompts in one batch."""
 
 from __future__ import annotations
 
@@ -11,50 +11,48 @@ import torch.nn.functional as F
 from harness.device import send
 from harness.matching import assign, match
 
-from ._balanced import sinkhorn
-from ._clusters import means_of
+from ._clustering import class_means
+from ._sinkhorn import sinkhorn
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 VOTE = 0.1
-"""What the one-to-one matching counts beside the shares: a name that is taken elsewhere is less likely here."""
-
-
+"""Weight of the one-to-one matching relative to the shares: a name matched elsewhere is less likely here."""
 ONE = 2**26
-"""A score of one, as a whole number."""
+"""Fixed-point unit: the integer for a score of 1."""
 LARGEST = 16.0
-"""Score up to which whole numbers are of that size; larger ones are scaled to fit."""
+"""Largest score in that unit; larger scores are scaled down to fit."""
 
 
-def assigned(score: Tensor) -> Tensor:
-    """``(clusters,)`` names, -1 for none: the one-to-one assignment of greatest total score ``(clusters, names)``."""
+def assign_names(score: Tensor) -> Tensor:
+    """``(clusters,)`` names, -1 for none: the one-to-one assignment that maximises the total ``(clusters, names)``."""
     largest = max(LARGEST, float(score.abs().max())) if score.numel() else LARGEST
     whole = (score.double() * (ONE * LARGEST / largest)).round().to(torch.int32).cpu().numpy()
     return torch.from_numpy(assign(whole).columns).to(score.device)
 
 
 def sample_means(pool: Tensor, cluster: Tensor, k: int, images: int | None, generator: torch.Generator) -> Tensor:
-    """``(k, d)`` plain means of at most so many random images of each cluster, None for all; zero for an empty one."""
+    """``(k, d)`` means of up to ``images`` random images per cluster (None: all); zero for an empty cluster."""
     if images is None:
-        return means_of(pool, cluster, k)
+        return class_means(pool, cluster, k)
     order = send(torch.randperm(len(pool), generator=generator), pool.device)
     place = F.one_hot(cluster[order], k).cumsum(dim=0).gather(1, cluster[order][:, None])[:, 0]
-    kept = order[place <= images]
-    return means_of(pool[kept], cluster[kept], k)
+    chosen = order[place <= images]
+    return class_means(pool[chosen], cluster[chosen], k)
 
 
 @dataclass(frozen=True)
-class Matched:
-    """Clusters of every restart matched with the names in every wording.
+class ClusterMatch:
+    """Result of matching the clusters of all restarts with the names in all prompts.
 
     Attributes:
-        best: the restart of greatest total over all wordings.
+        best: restart with the greatest total similarity over all prompts.
         name: ``(k,)`` names of its clusters by the protocol's prompt, -1 for none.
-        evidence: ``(n, names)`` how likely each name is for an image, rows summing to one: the share of its cluster
-            that the name takes, and whether the cluster is matched with the name; over all restarts and wordings.
-        agreement: share of clusters that have the same name in another wording; 1 where there is none.
-        margin: the matching's mean similarity over that of a random one.
+        evidence: ``(n, names)`` probability of each name for an image, rows summing to one: the share of its cluster
+            that the name takes, plus whether they are matched; averaged over all restarts and prompts.
+        agreement: share of clusters that get the same name from another prompt; 1 without another prompt.
+        margin: mean similarity of the matching relative to a random one.
     """
 
     best: int
@@ -64,18 +62,18 @@ class Matched:
     margin: float
 
 
-def matched(pool: Tensor, cluster: Tensor, k: int, texts: Tensor, scale: float) -> Matched:
-    """Match all restarts in all wordings, as one batch.
+def match_clusters(pool: Tensor, cluster: Tensor, k: int, texts: Tensor, scale: float) -> ClusterMatch:
+    """Match the clusters of all restarts with the names in all prompts.
 
-    What a cluster has to do with a name is the part of its images that equal capacities give to the name: so a prompt
-    that is near to everything takes no more than its share.
+    The similarity of cluster and name is the number of its images that a balanced transport plan assigns to the name,
+    so a prompt that is close to every image gets no more than its share.
 
     Args:
         pool: ``(n, d)`` images.
         cluster: ``(r, n)`` clusters of every restart.
-        k: clusters.
-        texts: ``(t, names, d)`` of every wording.
-        scale: of cosines.
+        k: number of clusters.
+        texts: ``(t, names, d)`` text features of every prompt.
+        scale: scale of the cosines.
     """
     r, t, names = len(cluster), len(texts), texts.shape[1]
     part = torch.zeros(t, r, k, names, dtype=pool.dtype, device=pool.device)
@@ -94,4 +92,4 @@ def matched(pool: Tensor, cluster: Tensor, k: int, texts: Tensor, scale: float) 
     there = (column[0] >= 0).expand_as(column[1:])
     agreement = float(((column[1:] == column[0]) & there).sum()) / int(there.sum()) if there.any() else 1.0
     margin = float((part * voted).sum() / part.sum().clamp_min(1e-9)) * max(k, names)
-    return Matched(best, column[0, best], evidence / evidence.sum(dim=1, keepdim=True), agreement, margin)
+    return ClusterMatch(best, column[0, best], evidence / evidence.sum(dim=1, keepdim=True), agreement, margin)
