@@ -1,4 +1,4 @@
-"""``--config run.toml``: options from a file. Keys are the options' names; what stands on the command line wins."""
+"""``--config run.toml``: options from a file. Keys are option names; the command line takes precedence."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from harness.files import read_file
 
 
 def use(context: typer.Context, path: Path | None) -> Path | None:
-    """Let a file's values stand in for the defaults of the command; called before other options are read.
+    """Use a file's values as defaults of the command; called before other options are read.
 
     Raises:
-        UserError: the file cannot be read, is no TOML, or has a key that is no option.
+        UserError: the file cannot be read, is not valid TOML, or has a key that is not an option.
     """
     if path is None:
         return None
@@ -37,7 +37,7 @@ def use(context: typer.Context, path: Path | None) -> Path | None:
 
 
 def explicit_values(context: typer.Context, *names: str) -> tuple[Any, ...]:
-    """The values of options that exclude each other: one on the command line wins over another in the file."""
+    """Values of mutually exclusive options: one on the command line overrides another in the file."""
     sources = {name: context.get_parameter_source(name) for name in names}
     given = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
     return tuple(context.params[name] if name in given or not given else None for name in names)
@@ -47,7 +47,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The content of a TOML file.
 
     Raises:
-        UserError: it cannot be read, or is no TOML.
+        UserError: the file cannot be read, or is not valid TOML.
     """
     if sys.version_info >= (3, 11):
         import tomllib
@@ -61,12 +61,12 @@ def read_toml(path: Path) -> dict[str, Any]:
             f"{path} cannot be read: {reason}", "give a TOML file, for example: shots = [1, 2, 4]"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no TOML: {error}", 'a line is written as key = "value"') from None
+        raise UserError(f"{path} is not valid TOML: {error}", 'a line is written as key = "value"') from None
     return found
 
 
 def _value(path: Path, key: str, value: Any, option: Any) -> Any:
-    """A value as the option takes it: lists with commas, and parameters as ``name=value``."""
+    """A value in command-line form: lists with commas, and parameters as ``name=value``."""
     if isinstance(value, Mapping):
         if key != "param":
             raise UserError(f"{path}: {key} is a table", "only [param] is one: lr = 0.002, or [param.fsnl]")
@@ -87,7 +87,7 @@ def _toml(value: Any) -> str:
 
 
 def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(parameter, text) of a table; a table in it is a method's, and one in that is a value."""
+    """(parameter, text) pairs of a table; a nested table belongs to a method, and a table in that is a value."""
     for name, value in table.items():
         if isinstance(value, Mapping):
             yield from ((f"{name}.{inner}", _text(one)) for inner, one in value.items())
@@ -96,5 +96,5 @@ def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _text(value: Any) -> str:
-    """A value as ``--param`` takes it: a string as it is, anything else as JSON."""
+    """A value in the form of ``--param``: a string unchanged, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)

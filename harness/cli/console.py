@@ -1,6 +1,6 @@
-"""What people see: the only module that imports rich.
+"""Terminal output; the only module that imports rich.
 
-Results go to stdout, everything else to stderr. Bars are shown on a terminal only; a log gets plain lines.
+Results go to stdout, everything else to stderr. A terminal shows progress bars, a log plain lines.
 """
 
 from __future__ import annotations
@@ -22,40 +22,40 @@ from harness.errors import HarnessError
 from harness.progress import pluralize
 
 LOG_EVERY = 10.0
-"""Seconds between lines of a stage in a log."""
+"""Seconds between progress lines in a log."""
 
 PIPE_WIDTH = 200
-"""Columns of what is no terminal: enough for whole tables."""
+"""Width of output that is not a terminal: enough for whole tables."""
 
 EXIT_DIFFERENT = 3
-"""The exit code of a command that compares, and finds a difference."""
+"""Exit code of a comparison that finds a difference."""
 
 
 def out() -> Console:
-    """The console of results. A pipe gets enough width for whole tables."""
+    """Console for results, wide enough for whole tables if stdout is not a terminal."""
     size = shutil.get_terminal_size()
-    # Both are given: rich takes any console without a height for 80 columns wide where TERM is dumb.
+    # Width and height are both set: with TERM=dumb, rich assumes 80 columns if the height is missing.
     width = size.columns if sys.stdout.isatty() else PIPE_WIDTH
     return Console(width=width, height=size.lines, highlight=False, soft_wrap=False, emoji=False)
 
 
 def err() -> Console:
-    """The console of everything else."""
+    """Console for everything else, on stderr."""
     return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def document(content: Any) -> None:
-    """What ``--json`` prints: one document on stdout."""
+    """Print one JSON document on stdout, for ``--json``."""
     text = json.dumps(content, indent=1, ensure_ascii=False)
     try:
         text.encode(sys.stdout.encoding)
-    except UnicodeEncodeError:  # a file's name whose bytes are no text, or letters that this terminal does not have
+    except UnicodeEncodeError:  # undecodable file names, or characters outside the terminal's encoding
         text = json.dumps(content, indent=1)
     print(text)
 
 
 def error_text(error: HarnessError) -> None:
-    """An error as one sentence, with its hint on a line of its own."""
+    """Print an error, and its hint on a separate line."""
     console = err()
     console.print(f"error: {error.message}", style="bold red", markup=False)
     if error.hint:
@@ -63,13 +63,13 @@ def error_text(error: HarnessError) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> Group:
-    """A plain table below its title; the first ``left`` columns are text, the others numbers."""
+    """A table with a title; the first ``left`` columns are left-aligned text, the others numbers."""
     made = Table(header_style="bold")
     for i, column in enumerate(columns):
         made.add_column(Text(column), justify="left" if i < left else "right", no_wrap=i >= left, overflow="fold")
     for row in rows:
-        made.add_row(*map(Text, row))  # Text, so that a bracket in a name is no markup
-    # Not rich's title of the table, which is broken where a narrow table ends.
+        made.add_row(*map(Text, row))  # Text, so that brackets are not parsed as markup
+    # Rich's own title would wrap at the width of a narrow table.
     return Group(*([Text(title, "table.title")] if title else []), made)
 
 
@@ -81,7 +81,7 @@ class BarReporter:
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-        """A bar with count, rate, time spent and time left; it stays when the stage is done."""
+        """A bar with count, rate, elapsed and remaining time; it remains visible at the end."""
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),

@@ -1,4 +1,4 @@
-"""``harness data``: draw the miniature, check a root, download LAION-Beyond."""
+"""``harness data``: generate the miniature, check a data folder, download LAION-Beyond."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from harness.datasets.report import CheckReport, Fault
 from harness.progress import staged
 
 SHOWN = 20
-"""Findings of a kind that are printed; ``--json`` has all."""
+"""Printed findings of each kind; ``--json`` has all."""
 
 
 def miniature(out: Path, workers: int) -> int:
-    """Draw the miniature; says where it lies."""
+    """Generate the miniature and print its path."""
     from harness.miniature.build import build
 
     with staged(console.reporter(), "concepts") as progress:
@@ -25,7 +25,7 @@ def miniature(out: Path, workers: int) -> int:
 
 
 def check(root: Path, context_length: int, workers: int, json: bool) -> int:
-    """Validate a root; 1 if something was found that makes a result wrong."""
+    """Validate a data folder; returns 1 if results on it would be wrong."""
     from harness.backbones import openclip
     from harness.datasets.check import check as run
 
@@ -40,7 +40,7 @@ def check(root: Path, context_length: int, workers: int, json: bool) -> int:
 
 
 def download(dest: Path, domains: Sequence[str] | None, revision: str | None, offline: bool) -> int:
-    """Download and verify; says where the data lie."""
+    """Download and verify the data, and print their path."""
     from harness.datasets.download import REVISION
     from harness.datasets.download import download as run
 
@@ -77,10 +77,10 @@ def _show(report: CheckReport) -> None:
             out.print(f"  {line}", markup=False, soft_wrap=True)
         if len(lines) > SHOWN:
             out.print(f"  and {len(lines) - SHOWN} more; --json has all")
-    out.print("nothing is wrong" if report.ok else "results on these data would be wrong or incomplete")
+    out.print("no errors found" if report.ok else "results on these data would be wrong or incomplete")
 
 
 def _fault(folder: str, found: Fault) -> str:
-    """A fault in a line that begins with its path; the reason of a label file's begins with it already."""
+    """A fault as one line that starts with its path (the reason may already contain it)."""
     path = f"{folder}/{found.path}"
     return found.reason if found.reason.startswith(path) else f"{path}: {found.reason}"

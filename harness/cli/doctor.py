@@ -1,4 +1,4 @@
-"""``harness doctor``: what this installation has, what is missing, and how to get it."""
+"""``harness doctor``: check the installation and say how to fix what is missing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGES = ("torch", "open_clip_torch", "numpy", "scipy", "scikit-learn", "plugg
 
 
 def doctor(cache: Path | None, json: bool) -> int:
-    """Print a table of (what, state, what to do); 1 if the main job cannot run."""
+    """Print a table of checks (what, state, what to do); returns 1 if one fails."""
     checks = [
         ("harness", __version__, "", True),
         ("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}", "", True),
@@ -79,7 +79,7 @@ def _native() -> Check:
 
 
 def _gpu_matching() -> list[Check]:
-    """Whether matching on the GPU is right, and by which timings "auto" chooses there; nothing without a GPU."""
+    """Check GPU matching against the CPU and report the timings that "auto" uses; empty without a usable GPU."""
     try:
         require_torch()
     except HarnessError:

@@ -1,4 +1,4 @@
-"""``harness evaluate``: the options, the request they make, and the exit code; the work is imported when called."""
+"""``harness evaluate``: options, request and exit code; the implementation is imported when called."""
 
 from __future__ import annotations
 
@@ -31,75 +31,80 @@ def evaluate(
     config_file: Annotated[
         Path | None,
         typer.Option(
-            "--config", parser=path, callback=config.use, is_eager=True, help="TOML file: keys are the options' names."
+            "--config", parser=path, callback=config.use, is_eager=True, help="TOML file; keys are option names."
         ),
     ] = None,
     plugin: Annotated[
         list[str] | None,
         typer.Option(
             "--plugin",
-            help="Methods, comma-separated, or `all`; may be repeated.",
-            show_default="fsnl, or the protocol's own",
+            help="Methods to evaluate, comma-separated, or `all`; may be repeated.",
+            show_default="fsnl, or the protocol's default",
         ),
     ] = None,
     domain: Annotated[
-        list[str] | None, typer.Option("--domain", "-d", help="Domains, comma-separated; may be repeated.")
+        list[str] | None,
+        typer.Option("--domain", "-d", help="Domains to evaluate on, comma-separated; may be repeated."),
     ] = None,
-    all_domains: Annotated[bool, typer.Option("--all-domains", help="Every domain the data have.")] = False,
+    all_domains: Annotated[bool, typer.Option("--all-domains", help="Evaluate on all domains of the data.")] = False,
     shots: Shots = ["4"],  # noqa: B006 - typer hands out copies
     seeds: Seeds = ["1-3"],  # noqa: B006 - typer hands out copies
     protocol: Annotated[
         str,
         typer.Option(
             "--protocol",
-            help="clean-v1, paper-2025 (either also -ip or -both), clustering, clustering-2025, discovery, superclass, "
-            "or a plugin's.",
+            help="clean-v1 or paper-2025 (also with suffix -ip or -both), clustering, clustering-2025, discovery, "
+            "superclass, or a plugin's.",
         ),
     ] = "clean-v1",
     manifests: Annotated[
         Path | None,
-        typer.Option("--manifests", parser=path, help="Folder of draws to run.", show_default="drawn by the protocol"),
+        typer.Option(
+            "--manifests", parser=path, help="Folder of few-shot draws.", show_default="drawn by the protocol"
+        ),
     ] = None,
-    preset: Annotated[str | None, typer.Option("--preset", help="Parameter preset of the methods.")] = None,
+    preset: Annotated[str | None, typer.Option("--preset", help="Parameter preset, e.g. paper.")] = None,
     param: Annotated[
-        list[str] | None, typer.Option("--param", "-p", help="lr=0.002, or fsnl.lr=0.002 for one method.")
+        list[str] | None, typer.Option("--param", "-p", help="Parameter: lr=0.002, or fsnl.lr=0.002 for one method.")
     ] = None,
     baseline: Annotated[
         str | None,
-        typer.Option(
-            "--baseline", help="Method set beside the others; `none` for none.", show_default="zero_shot, if it applies"
-        ),
+        typer.Option("--baseline", help="Baseline method to add, or `none`.", show_default="zero_shot, if it applies"),
     ] = None,
     data: Data = None,
     folder: Folders = None,
     leave_out_copies: Annotated[
-        bool, typer.Option("--leave-out-copies", help="Do not score byte copies of train and val images.")
+        bool,
+        typer.Option("--leave-out-copies", help="Exclude test images that are byte copies of train or val images."),
     ] = False,
     backbone: Backbone = None,
     pretrained: Pretrained = None,
     preprocessing: Preprocessing = None,
     device: Device = "auto",
     precision: Annotated[str, typer.Option("--precision", help="fp32, tf32, bf16 or fp16.")] = "fp32",
-    compiled: Annotated[bool, typer.Option("--compile", help="Learn names through torch.compile.")] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile prompt training with torch.compile.")] = False,
     out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="Results folder.")] = Path("results"),
     cache: Cache = None,
     workers: Workers = CORES,
-    isolate: Annotated[bool, typer.Option("--isolate", help="Run every cell in a process of its own.")] = False,
+    isolate: Annotated[bool, typer.Option("--isolate", help="Run every cell in its own process.")] = False,
     cell_timeout: Annotated[
-        float | None, typer.Option("--cell-timeout", help="Seconds for a cell, with --isolate.", show_default="3600")
+        float | None,
+        typer.Option("--cell-timeout", help="Time limit per cell in seconds, with --isolate.", show_default="3600"),
     ] = None,
     cell_memory: Annotated[
         float | None,
-        typer.Option("--cell-memory", help="GiB for a cell, with --isolate.", show_default="80 % of the machine's"),
+        typer.Option(
+            "--cell-memory", help="Memory limit per cell in GiB, with --isolate.", show_default="80 % of the machine's"
+        ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the cells and which are known; run nothing.")
+        bool, typer.Option("--dry-run", help="List the cells and whether they are cached; run nothing.")
     ] = False,
     json: Json = False,
 ) -> int:
-    """Evaluate methods on domains and write the leaderboard.
+    """Evaluate methods on domains and write a leaderboard.
 
-    `harness evaluate --plugin fsnl --all-domains` is the main job.
+    Example: `harness evaluate --plugin fsnl --all-domains`
     """
     from harness.backbones.backbone import Precision
     from harness.cli import console

@@ -12,7 +12,7 @@ from harness.progress import pluralize
 
 
 def list_entries(cache: Path | None, json: bool) -> int:
-    """One line per encoder: key, what it is, images (all views), size, last use."""
+    """Print one line per encoder: key, description, images (all views), size, last use."""
     root = cache_root(cache) / "features"
     found = store.entries(root)
     if json:
@@ -28,14 +28,14 @@ def _when(seconds: float) -> str:
 
 
 def clear(key: str | None, cache: Path | None) -> int:
-    """Remove features and say how much was freed."""
+    """Remove features and print the freed space."""
     freed = store.clear(cache_root(cache) / "features", key)
     print(f"freed {freed / 1e6:.1f} MB")
     return 0
 
 
 def verify(cache: Path | None) -> int:
-    """Check all shards; 1 if one is damaged."""
+    """Verify all shards; returns 1 if one is damaged."""
     count, damaged = store.verify(cache_root(cache) / "features")
     for path in damaged:
         console.err().print(f"damaged: {path}", style="red", markup=False)

@@ -1,4 +1,4 @@
-"""The command ``harness``. Each command's work stands in a module of its own and is imported when it is called."""
+"""The command ``harness``. Each command imports its implementation when it is called."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ EXIT_DONE, EXIT_USER_ERROR, EXIT_INTERRUPTED, EXIT_CLOSED_PIPE = 0, 2, 130, 1
 
 app = typer.Typer(
     name="harness",
-    help="Evaluate vision-language methods on concepts that were absent from pre-training (LAION-Beyond).",
+    help="Evaluate vision-language methods on LAION-Beyond: concepts that are absent from pre-training.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Check, download or draw data.", no_args_is_help=True)
-features_app = typer.Typer(help="Look after the cache of image features.", no_args_is_help=True)
-bench_app = typer.Typer(help="Measure this machine.", no_args_is_help=True)
+data_app = typer.Typer(help="Download and check LAION-Beyond, or generate the miniature.", no_args_is_help=True)
+features_app = typer.Typer(help="List, clear or verify the feature cache.", no_args_is_help=True)
+bench_app = typer.Typer(help="Benchmark this machine.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(features_app, name="features")
 app.add_typer(bench_app, name="bench")
@@ -51,19 +51,21 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show version.")] = False,
-    show_traceback: Annotated[bool, typer.Option("--traceback", help="Show where an error came from.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    show_traceback: Annotated[bool, typer.Option("--traceback", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Evaluate vision-language methods on concepts that were absent from pre-training (LAION-Beyond)."""
+    """Evaluate vision-language methods on LAION-Beyond: concepts that are absent from pre-training."""
     try:
         Path.cwd()
-    except FileNotFoundError:  # torch would end the process, and speak of its library
-        raise UserError("the folder that this command is started in was removed", "cd into one that exists") from None
+    except FileNotFoundError:  # torch would abort with an unrelated message
+        raise UserError("the working directory was removed", "cd into one that exists") from None
 
 
 @app.command()
 def doctor(cache: Cache = None, json: Json = False) -> int:
-    """Show versions, device, native module, caches and disk, and what is missing."""
+    """Check the installation: versions, device, native module, caches and disk space."""
     from harness.cli import doctor as command
 
     return command.doctor(cache, json)
@@ -71,9 +73,9 @@ def doctor(cache: Cache = None, json: Json = False) -> int:
 
 @data_app.command("miniature")
 def data_miniature(
-    out: Annotated[Path, typer.Option("--out", parser=path, help="Folder to make.")], workers: Workers = CORES
+    out: Annotated[Path, typer.Option("--out", parser=path, help="Folder to create.")], workers: Workers = CORES
 ) -> int:
-    """Draw the miniature beyond-mini into a folder: the same images on every run."""
+    """Generate the miniature data set beyond-mini; the output is identical on every run."""
     from harness.cli import data as command
 
     return command.miniature(out, workers)
@@ -82,11 +84,11 @@ def data_miniature(
 @data_app.command("check")
 def data_check(
     root: Annotated[Path, typer.Argument(parser=path, help="LAION-Beyond root.")],
-    context_length: Annotated[int, typer.Option(min=1, help="Tokens of a prompt that the text tower takes.")] = 77,
+    context_length: Annotated[int, typer.Option(min=1, help="Context length of the text tower, in tokens.")] = 77,
     workers: Workers = CORES,
     json: Json = False,
 ) -> int:
-    """Validate every file of a data folder; exit code 1 if there are faults."""
+    """Validate every file of a data folder; exit code 1 if there are errors."""
     from harness.cli import data as command
 
     return command.check(root, context_length, workers, json)
@@ -94,12 +96,12 @@ def data_check(
 
 @data_app.command("download")
 def data_download(
-    dest: Annotated[Path, typer.Argument(parser=path, help="Where to put the data.")],
+    dest: Annotated[Path, typer.Argument(parser=path, help="Destination folder.")],
     domain: Annotated[list[str] | None, typer.Option("--domain", "-d", help="Only these domains.")] = None,
     revision: Annotated[str | None, typer.Option(help="Revision of the data set.", show_default="pinned")] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Use what is there; say what is missing.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not download; list missing files.")] = False,
 ) -> int:
-    """Download LAION-Beyond (about 15 GB) with resume and verification."""
+    """Download and verify LAION-Beyond (about 15 GB); resumes a stopped download."""
     from harness.cli import data as command
 
     return command.download(dest, domain, revision, offline)
@@ -107,7 +109,7 @@ def data_download(
 
 @features_app.command("list")
 def features_list(cache: Cache = None, json: Json = False) -> int:
-    """List what the feature cache holds."""
+    """List the feature cache."""
     from harness.cli import features as command
 
     return command.list_entries(cache, json)
@@ -115,9 +117,7 @@ def features_list(cache: Cache = None, json: Json = False) -> int:
 
 @features_app.command("clear")
 def features_clear(
-    key: Annotated[
-        str | None, typer.Argument(help="Key of one encoder (or its beginning).", show_default="all")
-    ] = None,
+    key: Annotated[str | None, typer.Argument(help="Key of an encoder, or its prefix.", show_default="all")] = None,
     cache: Cache = None,
 ) -> int:
     """Remove cached features."""
@@ -128,7 +128,7 @@ def features_clear(
 
 @features_app.command("verify")
 def features_verify(cache: Cache = None) -> int:
-    """Check every cached file against its checksum; exit code 1 if one is damaged."""
+    """Verify the checksum of every cached file; exit code 1 if one is damaged."""
     from harness.cli import features as command
 
     return command.verify(cache)
@@ -136,20 +136,18 @@ def features_verify(cache: Cache = None) -> int:
 
 @bench_app.command("matching")
 def bench_matching(
-    check: Annotated[bool, typer.Option("--check", help="Exit code 3 if a ratio is below its floor.")] = False,
-    json_out: Annotated[
-        Path | None, typer.Option("--json-out", parser=path, help="File to keep the figures in.")
-    ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Instances per case.")] = 20,
+    check: Annotated[bool, typer.Option("--check", help="Exit code 3 if a ratio is below its minimum.")] = False,
+    json_out: Annotated[Path | None, typer.Option("--json-out", parser=path, help="JSON file to write.")] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Problems per case.")] = 20,
     threads: Annotated[
         int | None,
-        typer.Option("--threads", min=1, help="Threads in cases with several.", show_default="all usable cores"),
+        typer.Option("--threads", min=1, help="Threads of the multi-threaded cases.", show_default="all usable cores"),
     ] = None,
     device: Annotated[
-        str | None, typer.Option("--device", help="cpu or cuda.", show_default="both where there is a GPU")
+        str | None, typer.Option("--device", help="cpu or cuda.", show_default="both if there is a GPU")
     ] = None,
 ) -> int:
-    """Time matching against lapx and scipy, side by side, under pytest-benchmark."""
+    """Compare the speed of matching with lapx and scipy (pytest-benchmark)."""
     from harness.cli import bench as command
 
     return command.bench_matching(check, json_out, seeds, threads, device)
@@ -160,12 +158,12 @@ def bench_autotune(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", parser=path, help="File to write.", show_default="in the user's cache")
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Instances per case.")] = 5,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Problems per case.")] = 5,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Threads on the CPU.", show_default="all usable cores")
     ] = None,
 ) -> int:
-    """Measure by size which backend matching should take on this GPU; it is taken from then on."""
+    """Measure the fastest matching backend by problem size on this GPU; `auto` uses the result."""
     from harness.cli import bench as command
 
     return command.bench_autotune(out, seeds, threads)
@@ -174,13 +172,13 @@ def bench_autotune(
 def run() -> None:
     """Entry point of the command ``harness``."""
     signal.signal(signal.SIGTERM, _interrupt)
-    # Not in what a method forks: a process pool ends its processes by this signal.
+    # Forked children keep the default: a process pool ends its processes by this signal.
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
-    # A reader that stops reading (`harness plugins | head`) ends the command quietly: typer and rich see to it. The
-    # signal's default action would also end a run whose worker was killed, at the next word to that worker's pipe.
+    # Typer and rich handle a closed pipe (`harness plugins | head`). SIGPIPE keeps Python's handling: its default
+    # action would also end a run whose worker was killed, at the next write to that worker's pipe.
     configure_streams()
     if not sys.stdout.isatty():
-        # JSON is UTF-8, whatever the locale; a file's name may be bytes that are none.
+        # JSON is UTF-8 in every locale; file names may contain undecodable bytes.
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
     code = execute(sys.argv[1:])
     try:
@@ -195,7 +193,7 @@ def execute(arguments: list[str]) -> int:
     """Run a command line; errors become text on stderr. Returns the exit code."""
     show_traceback = "--traceback" in arguments
     try:
-        # --traceback is taken anywhere on the line: people add it at the end.
+        # --traceback is accepted anywhere on the command line.
         code: Any = app([a for a in arguments if a != "--traceback"], standalone_mode=False, obj=show_traceback)
     except KeyboardInterrupt:
         return _stopped()
@@ -213,15 +211,15 @@ def execute(arguments: list[str]) -> int:
     except Exception as error:
         if isinstance(error, RuntimeError) and "start new thread" in str(error):
             return _refused(OSError(errno.EAGAIN, str(error)))
-        # Typer carries its own copy of click: usage errors are known by what they can do.
+        # Typer bundles its own click, so usage errors are recognised by their methods.
         if type(error).__name__ == "Abort":
             return _stopped()
         show = getattr(error, "show", None)
         if show is None:
-            raise  # a bug keeps its trace
+            raise  # a bug shows its traceback
         show()
         return EXIT_USER_ERROR
-    if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this code without a word
+    if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this code silently
         return _stopped()
     return code if isinstance(code, int) else EXIT_DONE
 
@@ -235,7 +233,7 @@ def _refused(error: OSError) -> int:
 
 
 def _stopped() -> int:
-    print("stopped; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+    print("stopped; finished results are saved, and the same command continues from there", file=sys.stderr)
     return EXIT_INTERRUPTED
 
 

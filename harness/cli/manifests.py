@@ -1,4 +1,4 @@
-"""``harness manifest ...``: few-shot draws as files that others can run."""
+"""``harness manifest ...``: export and import few-shot draws."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from harness.cli.options import CORES, Cache, Data, Folders, Seeds, Shots, Workers, path
 
-app = typer.Typer(help="Few-shot draws as files that others can run.", no_args_is_help=True)
+app = typer.Typer(help="Export and import few-shot draws.", no_args_is_help=True)
 
 Out = Annotated[Path, typer.Option("--out", "-o", parser=path, help="Folder of manifests.")]
 
@@ -28,7 +28,7 @@ def export(
     cache: Cache = None,
     workers: Workers = CORES,
 ) -> int:
-    """Draw few-shot images and write the draws, each under its sha256; no model is needed."""
+    """Draw few-shot images and write the manifests, named by sha256; needs no model."""
     from harness.cli import console
     from harness.cli.parsing import numbers, rule_of, split
     from harness.errors import UserError
@@ -57,10 +57,10 @@ def export(
 
 @app.command("import")
 def take_over(
-    files: Annotated[list[Path], typer.Argument(parser=path, help="Manifest files of any name, also written by hand.")],
+    files: Annotated[list[Path], typer.Argument(parser=path, help="Manifest files of any name.")],
     out: Out,
 ) -> int:
-    """Check the form of draws and put them into a folder, each under its sha256; `evaluate --manifests` runs them."""
+    """Validate manifests and copy them into a folder, named by sha256, for `evaluate --manifests`."""
     from harness.protocols import manifests
 
     for manifest in [manifests.read(file) for file in files]:

@@ -15,11 +15,11 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 
 
 def path(text: str) -> Path:
-    """Reads paths of options and arguments: a shell leaves the ``~`` of ``--out=~/results`` as it is.
+    """Parse a path and expand ``~``, which a shell does not expand in ``--out=~/results``.
 
     Raises:
-        UserError: it is empty, as ``--out "$UNSET"`` is, which must not mean the working folder.
-        StorageError: there is no such home folder.
+        UserError: the path is empty, as in ``--out "$UNSET"``.
+        StorageError: the home folder does not exist.
     """
     if not text:
         raise UserError("a path is empty", "check the variable it comes from, or write . for this folder")
@@ -34,35 +34,31 @@ Data = Annotated[
     Path | None,
     typer.Option("--data", parser=path, help="LAION-Beyond root, or an offered data set.", show_default="beyond-mini"),
 ]
-Folders = Annotated[
-    list[str] | None, typer.Option("--folder", help="Folder to take where a domain and side has several.")
-]
+Folders = Annotated[list[str] | None, typer.Option("--folder", help="Folder to use if a domain and side has several.")]
 Backbone = Annotated[
     str | None,
     typer.Option(
         "--backbone",
-        help="open_clip architecture, local-dir:FOLDER or hf-hub:NAME.",
+        help="open_clip model, local-dir:FOLDER or hf-hub:NAME.",
         show_default="beyond-mini, or ViT-B-16 with --data",
     ),
 ]
 Pretrained = Annotated[
     str | None,
-    typer.Option("--pretrained", help="Published tag or weights file.", show_default="laion400m_e32 for ViT-B-16"),
+    typer.Option("--pretrained", help="Pretrained tag or weights file.", show_default="laion400m_e32 for ViT-B-16"),
 ]
 Preprocessing = Annotated[
     str | None,
     typer.Option(
         "--preprocessing",
-        help="How images are prepared: mean=0.5,std=0.5,interpolation=bilinear,resize_mode=squash, or a published tag.",
-        show_default="as the weights were published",
+        help="Image preprocessing: mean=0.5,std=0.5,resize_mode=squash, or a pretrained tag.",
+        show_default="that of the weights",
     ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")]
 Shots = Annotated[list[str], typer.Option("--shots", help="Images per class, e.g. 1,2,4,8,16.")]
-Seeds = Annotated[list[str], typer.Option("--seeds", help="Numbers of the few-shot draws, e.g. 1,2,3 or 1-3.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-Workers = Annotated[
-    int, typer.Option("--workers", "-w", min=1, help="Processes that compute, and threads that read images.")
-]
-Published = Annotated[bool, typer.Option("--published", help="Set the paper's own figures beside ours.")]
+Seeds = Annotated[list[str], typer.Option("--seeds", help="Seeds of the few-shot draws, e.g. 1,2,3 or 1-3.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Workers = Annotated[int, typer.Option("--workers", "-w", min=1, help="Worker processes, and threads that read images.")]
+Published = Annotated[bool, typer.Option("--published", help="Include the paper's published results.")]
 Files = Annotated[list[Path], typer.Argument(parser=path, help="Leaderboard files, results folders or submissions.")]

@@ -1,4 +1,4 @@
-"""What the words of options mean: methods with their parameters, protocols, and lists."""
+"""Parse option values: methods with parameters, protocols, and lists."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALL = "all"
 """Instead of a method's name: all that are installed."""
 
 MOST = 10_000
-"""Numbers of a range such as 1-3: more are a slip."""
+"""Maximum length of a range such as 1-3."""
 
 
 def methods(
@@ -55,10 +55,10 @@ def methods(
 
 
 def settings(text: str | None) -> str | dict[str, Any] | None:
-    """What ``--preprocessing`` means: a published tag, or settings as ``name=value`` with commas between them.
+    """Parse ``--preprocessing``: a pretrained tag, or comma-separated ``name=value`` settings.
 
     Raises:
-        UserError: it is empty, or a setting has no value, or two.
+        UserError: it is empty, or a setting has no value, or is given twice.
     """
     if text is None or (text and "=" not in text):
         return text
@@ -69,7 +69,7 @@ def settings(text: str | None) -> str | dict[str, Any] | None:
             raise UserError(f"--preprocessing {part} has no value", "write it as mean=0.5,std=0.5,resize_mode=squash")
         name = name.strip()
         if name in found:
-            raise UserError(f"--preprocessing says {name} twice", "give each setting once")
+            raise UserError(f"--preprocessing has {name} twice", "give each setting once")
         try:
             found[name] = json.loads(value)
         except ValueError:
@@ -86,25 +86,27 @@ def rule_of(name: str) -> Protocol | type[Protocol]:
 
 
 def split(values: Sequence[str] | None) -> list[str]:
-    """The words of an option's values: each may be a list with commas, and a word counts once."""
+    """Split comma-separated option values; duplicates are removed."""
     words = (word.strip() for value in values or () for word in value.split(","))
     return list(dict.fromkeys(filter(None, words)))
 
 
 def numbers(option: str, values: Sequence[str]) -> tuple[int, ...]:
-    """The numbers of an option's values, which are lists such as 1,2,4 or 1-3.
+    """Parse lists of numbers such as 1,2,4 or 1-3.
 
     Raises:
-        UserError: it is none.
+        UserError: a value is not a number or range, or there is none.
     """
     found: list[int] = []
     for part in split(values):
         match = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", part)
         if match is None:
-            raise UserError(f"{option} {part!r} is no list of numbers", f"for example {option} 1,2,4 or {option} 1-3")
+            raise UserError(
+                f"{option} {part!r} is not a list of numbers", f"for example {option} 1,2,4 or {option} 1-3"
+            )
         first, last = int(match[1]), int(match[2] or match[1])
         if not first <= last < first + MOST:
-            raise UserError(f"{option} {part} is no range of 1 to {MOST:,} numbers", f"for example {option} 1-3")
+            raise UserError(f"{option} {part} is not a range of 1 to {MOST:,} numbers", f"for example {option} 1-3")
         found += range(first, last + 1)
     if not found:
         raise UserError(f"{option} is empty", f"for example {option} 1,2,4")

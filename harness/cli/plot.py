@@ -1,4 +1,4 @@
-"""``harness plot``: figures from leaderboard files, and of a domain's features."""
+"""``harness plot``: figures of leaderboard files and of image features."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from harness.leaderboard.published import PublishedTable
     from harness.types.leaderboard import Row
 
-app = typer.Typer(help="Draw figures, PNG or SVG.", no_args_is_help=True)
+app = typer.Typer(help="Draw figures (PNG or SVG).", no_args_is_help=True)
 
 
 def _figure(out: Path) -> Path:
-    """A name that no figure can have is refused before anything is computed."""
+    """Reject an unsupported file type before anything is computed."""
     from harness.plots.style import kind_of
 
     kind_of(out)
@@ -47,13 +47,13 @@ Protocol = Annotated[str | None, typer.Option("--protocol", help="Only rows of t
 def shots(
     files: Files,
     out: Figure = Path("shots.svg"),
-    metric: Annotated[str, typer.Option("--metric", help="What to draw, e.g. h_mean or joint_h_mean.")] = "oop_top1",
+    metric: Annotated[str, typer.Option("--metric", help="Metric, e.g. h_mean or joint_h_mean.")] = "oop_top1",
     protocol: Protocol = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="Only rows of this data set.")] = None,
     backbone: Annotated[str | None, typer.Option("--backbone", help="Only rows of this backbone.")] = None,
     published: Published = False,
 ) -> int:
-    """Accuracy against shots, a panel per domain (the paper's Figure 5)."""
+    """Plot accuracy against shots, one panel per domain (Figure 5 of the paper)."""
     from harness.leaderboard.view import read_sources, view
     from harness.plots.reading import one_setting
     from harness.plots.reference import comparable
@@ -78,11 +78,11 @@ def shots(
 def zero_shot(
     files: Files,
     out: Figure = Path("zero-shot.svg"),
-    method: Annotated[str, typer.Option("--method", help="Whose bars.")] = "zero_shot",
+    method: Annotated[str, typer.Option("--method", help="Method to plot.")] = "zero_shot",
     protocol: Protocol = None,
     published: Published = False,
 ) -> int:
-    """Accuracy on IP and OOP concepts without any image, bars per domain (the paper's Figure 4)."""
+    """Plot zero-shot accuracy on IP and OOP concepts, bars per domain (Figure 4 of the paper)."""
     from harness.leaderboard.view import read_sources
     from harness.plots.zero_shot import plot_zero_shot
 
@@ -100,7 +100,7 @@ def zero_shot(
 
 @app.command()
 def tsne(
-    domain: Annotated[str, typer.Option("--domain", "-d", help="Whose test images.")],
+    domain: Annotated[str, typer.Option("--domain", "-d", help="Domain to plot.")],
     out: Figure = Path("tsne.svg"),
     data: Data = None,
     folder: Folders = None,
@@ -109,11 +109,11 @@ def tsne(
     preprocessing: Preprocessing = None,
     precision: Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")] = "fp32",
     device: Device = "auto",
-    limit: Annotated[int, typer.Option("--limit", min=5, help="Images of each side at most.")] = 3000,
+    limit: Annotated[int, typer.Option("--limit", min=5, help="Maximum images per side.")] = 3000,
     cache: Cache = None,
     workers: Workers = CORES,
 ) -> int:
-    """A domain's test features in the plane, IP and OOP told apart (the paper's Figure 3)."""
+    """Plot t-SNE of a domain's test features, IP and OOP (Figure 3 of the paper)."""
     from harness.cli import console
     from harness.cli.parsing import settings
     from harness.plots.tsne import plot_tsne
@@ -134,9 +134,9 @@ def tsne(
     bench.encode(plan.jobs, report)
     scored = bench.scored(domain)
     features = {}
-    for side in sorted(scored):  # ip first: the triangles of oop lie on top
+    for side in sorted(scored):  # ip first, so that oop is drawn on top
         image, label = scored[side].image[:, 0].float().cpu().numpy(), scored[side].label.cpu().numpy()
-        step = max(1, -(-len(label) // limit))  # images are ordered by hash: every n-th is a fair sample
+        step = max(1, -(-len(label) // limit))  # images are ordered by hash, so every n-th is a random sample
         features[side] = (image[::step], label[::step])
     names = {side: split.names for side, split in plan.domains[domain].scored.items()}
     record = plan.resolved.record
@@ -146,7 +146,7 @@ def tsne(
 
 
 def _published(rows: Sequence[Row]) -> tuple[PublishedTable, ...]:
-    """The paper's tables; says so where none of them is of the rows' data and model."""
+    """The paper's tables; notes rows whose data and model have no published results."""
     from harness.cli import console
     from harness.leaderboard.published import published_tables
     from harness.plots.reference import comparable

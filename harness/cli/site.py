@@ -1,4 +1,4 @@
-"""``harness leaderboard build``: leaderboard files to a page."""
+"""``harness leaderboard build``: build the HTML page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def build(files: Sequence[Path], out: Path, published: bool, data: Path | None) -> int:
-    """Write the page and say where it is."""
+    """Write the page and print its path."""
     from harness.leaderboard.published import published_tables
     from harness.site.build import build as make
 

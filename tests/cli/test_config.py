@@ -91,7 +91,7 @@ def test_parameters_are_a_table(tmp_path: Path, root: Path, harness: Any) -> Non
         ("dry-run = 'maybe'", "dry-run is 'maybe'", "write dry-run = true"),
         ("isolate = [true]", "isolate is [True]", "write isolate = true"),
         ("out = true", "out is true", 'write out = "value"'),
-        ("shots = ", "is no TOML", ""),
+        ("shots = ", "is not valid TOML", ""),
         ("[shots]\na = 1", "shots is a table", "[param]"),
     ],
 )

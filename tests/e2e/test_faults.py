@@ -294,12 +294,12 @@ def test_a_missing_class_folder_is_a_sentence(evaluate, tmp_path):
         (("evaluate", "--plugin", "fsnl"), "no domain is given"),
         (("evaluate", "--plugin", "fsnl", "--domain", ""), "no domain is given"),
         (("evaluate", "--all-domains", "--plugin", "fsln"), "did you mean fsnl?"),
-        (("evaluate", "--all-domains", "--shots", "many"), "--shots 'many' is no list of numbers"),
+        (("evaluate", "--all-domains", "--shots", "many"), "--shots 'many' is not a list of numbers"),
         (("evaluate", "--all-domains", "--shots", "0"), "--shots needs numbers from 1 on"),
-        (("evaluate", "--all-domains", "--shots", "3-1"), "--shots 3-1 is no range of 1 to 10,000 numbers"),
-        (("evaluate", "--all-domains", "--seeds", "1-99999999999"), "--seeds 1-99999999999 is no range"),
+        (("evaluate", "--all-domains", "--shots", "3-1"), "--shots 3-1 is not a range of 1 to 10,000 numbers"),
+        (("evaluate", "--all-domains", "--seeds", "1-99999999999"), "--seeds 1-99999999999 is not a range"),
         (("evaluate", "--all-domains", "--backbone", "ViT-B16"), "did you mean ViT-B-16?"),
-        (("evaluate", "--all-domains", "--seeds", "9" * 19), f"--seeds '{'9' * 19}' is no list of numbers"),
+        (("evaluate", "--all-domains", "--seeds", "9" * 19), f"--seeds '{'9' * 19}' is not a list of numbers"),
         (("evaluate", "--all-domains", "--plugin", "all,fsln"), "did you mean fsnl?"),
         (("bench", "matching", "--seeds", "0"), "Invalid value for '--seeds'"),
         (("manifest", "export", "--protocol", "clustering", "--out", "draws"), "clustering draws nothing"),
@@ -314,7 +314,7 @@ def test_a_missing_class_folder_is_a_sentence(evaluate, tmp_path):
         (("evaluate", "--all-domains", "-p", "fsnl.lr=fast"), "fsnl: parameter lr='fast' is not valid"),
         (("evaluate", "--all-domains", "-p", "lr"), "--param lr has no value"),
         (("evaluate", "--all-domains", "--preprocessing", "mean=0.5,std"), "--preprocessing std has no value"),
-        (("evaluate", "--all-domains", "--preprocessing", "std=0.5,std=0.4"), "--preprocessing says std twice"),
+        (("evaluate", "--all-domains", "--preprocessing", "std=0.5,std=0.4"), "--preprocessing has std twice"),
         (("evaluate", "--all-domains", "--preprocessing", "fill_color=300"), "fill_color is 300"),
         (("evaluate", "--all-domains", "--preset", "papper"), "did you mean paper?"),
         (("evaluate", "--domain", "Animal"), "did you mean Animals?"),
@@ -344,7 +344,7 @@ def test_a_working_folder_that_was_removed_is_a_sentence(harness, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     assert (answer.code, answer.err.partition("\n")[0]) == (
         2,
-        "error: the folder that this command is started in was removed",
+        "error: the working directory was removed",
     )
 
 

@@ -55,7 +55,7 @@ def test_a_stopped_command_leaves_valid_files_and_no_process(world, cache, tmp_p
     assert not alive, "processes are left over"
     if kind != signal.SIGKILL:
         assert process.returncode == 130
-        assert err.rstrip().endswith("stopped; what was finished is kept, and the same command goes on from there")
+        assert err.rstrip().endswith("stopped; finished results are saved, and the same command continues from there")
         assert "Traceback" not in err
     store = ResultStore(tmp_path / "results")
     finished = [p.stem for p in (tmp_path / "results").glob("cells/*/*.json")]

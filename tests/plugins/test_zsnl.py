@@ -307,7 +307,10 @@ def test_names_come_from_the_evidence_or_from_optimal_transport(transport):
     of_cluster = [int(found.evidence[own == c].sum(dim=0).argmax()) for c in range(4)]
     assert torch.equal(named.found.cluster, named.name if transport else own)
     assert named.found.name.tolist() == (list(range(5)) if transport else of_cluster)
-    assert (named.summary["sizes"], named.summary["matching"]) == (own.bincount(minlength=4).tolist(), found.name.tolist())
+    assert (named.summary["sizes"], named.summary["matching"]) == (
+        own.bincount(minlength=4).tolist(),
+        found.name.tolist(),
+    )
 
 
 def test_the_papers_confidence_is_the_cosine_with_the_mean_of_the_own_cluster():
