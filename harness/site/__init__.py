@@ -1,1 +1,1 @@
-"""The static leaderboard page: one file that opens from disk, asks for nothing, and runs only its own script."""
+"""The static leaderboard page: one self-contained HTML file that needs no network."""

@@ -1,4 +1,4 @@
-"""From leaderboard files to a folder with the page."""
+"""Build the page from leaderboard files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.types.leaderboard import Row
 
 
 def build(files: Sequence[Path], out: Path, published: Sequence[PublishedTable] = (), data: Path | None = None) -> Path:
-    """Write ``index.html`` into a folder; the same files give the same bytes.
+    """Write ``index.html`` into a folder; equal inputs give equal bytes.
 
     Costs, marks of verified rows, labels and predictions are read from the folder of each file, where there are any.
 

@@ -1,4 +1,4 @@
-// Axes and marks that plots share. A line is told from others by colour, by dash and by the shape of its points.
+// Axes and marks shared by the plots. Lines differ in colour, dash and point shape.
 
 const DASHES = ["", "6 3", "2 3", "8 3 2 3"];
 const SHAPES = [
@@ -8,10 +8,10 @@ const SHAPES = [
   (x, y, r) => `M${x},${y - 1.35 * r}l${1.35 * r},${1.35 * r}l${-1.35 * r},${1.35 * r}l${-1.35 * r},${-1.35 * r}z`,
 ];
 
-/** How the n-th of some lines is drawn; when the colours are used up, they come again with other shapes. */
+/** Style of the n-th line; when the colours are used up, they repeat with other shapes. */
 const look = (n) => ({ paint: `p${n % 8}`, dash: DASHES[Math.floor(n / 2) % 4], shape: SHAPES[(n + Math.floor(n / 8)) % 4] });
 
-/** A plot area: its SVG, and where a value lies in it. */
+/** A plot area: its SVG and scales. */
 function area(width, height, label, left = 30) {
   const box = { left, right: width - 8, top: 8, bottom: height - 20 };
   const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
@@ -29,7 +29,7 @@ function levels(plot, low, high) {
   }
 }
 
-/** Limits around some figures, in steps of ten percent, never outside 0 to 100 without need. */
+/** Axis limits around some figures, in steps of ten percent, within 0 to 100 if possible. */
 function limits(figures) {
   const ends = figures.flatMap(reach);
   const step = 10 * PERCENT;

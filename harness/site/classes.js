@@ -1,5 +1,5 @@
-// A domain class by class: bars from best to worst, what a class was taken for most often, and every confusion; among the
-// names of a class's own side, or among all names of the domain.
+// Per-class accuracy of a domain: bars from best to worst, the most frequent confusion of each class, and the confusion
+// matrix; among the names of the class's side, or among all names of the domain.
 
 const SIDES = { oop: "out of pre-training", ip: "in pre-training", both: "of both sides" };
 
@@ -7,7 +7,7 @@ function classView(record) {
   const known = Object.keys(record.classes).sort();
   if (!known.length) return [];
   const field = h("select", { id: "class-domain" }, known.map((domain) => h("option", { value: domain }, domain)));
-  const names = h("select", { id: "class-names" }, h("option", { value: "own" }, "of its own side"), h("option", { value: "all" }, "all of the domain"));
+  const names = h("select", { id: "class-names" }, h("option", { value: "own" }, "of the same side"), h("option", { value: "all" }, "all of the domain"));
   const choice = h("label", {}, "Names to choose from ", names);
   const lists = h("div", {});
   const maps = h("div", { id: "confusion" });
@@ -75,5 +75,5 @@ function sideView({ side, figures, names, name, image, offset = 0 }) {
         h("span", { class: "value" }, value === null ? "no image" : (value / 10).toFixed(1)),
         other ? h("span", { class: "instead" }, `${(other[1] / 10).toFixed(0)} % taken for ${name(other[0])}`) : null);
     })),
-    names ? null : h("p", { class: "hint" }, "The names were not kept beside this leaderboard; classes stand in the order of the split file."));
+    names ? null : h("p", { class: "hint" }, "The names are not stored with this leaderboard; classes are in the order of the split file."));
 }

@@ -1,4 +1,4 @@
-"""A domain class by class: how often each concept was named rightly, what it was taken for, and what it looks like."""
+"""Per-class figures of a domain: accuracy, confusions and thumbnails."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ for each side among its own names and 69,000 for both among all.
 """
 
 Place = Callable[[Any], int]
-"""Puts what many rows share where it is written once."""
+"""Stores a value that many rows share once, and returns its index."""
 
 
 class Classes:
-    """Per-class figures of rows. Names and confusions come from labels and predictions where they were kept.
+    """Per-class figures of rows. Names and confusions need stored labels and predictions.
 
     Args:
-        thumbnails: of the classes, where the data are at hand.
+        thumbnails: of the classes, if the data are available.
     """
 
     def __init__(self, thumbnails: Thumbnails | None = None) -> None:
@@ -72,7 +72,7 @@ class Classes:
         return self._thumbnails.of(fingerprint, side, scored) if self._thumbnails is not None and scored else []
 
     def _place(self, counts: Counts | None, place: Place) -> int | None:
-        """Where the packed matrix stands; None if it would make the page too large. Equal ones are packed once."""
+        """Index of the packed matrix; None if the page would become too large. Equal matrices are packed once."""
         if counts is None:
             return None
         key = counts.tobytes()

@@ -1,4 +1,4 @@
-"""The commands that make a row again."""
+"""Commands that reproduce a row."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from harness.types.leaderboard import Row
 
 
 def reproduce_command(row: Row, file: str = BOARD) -> str:
-    """Runs the row from its own record and lists what differs."""
+    """Command that reruns the row from its record and lists differences."""
     return f"harness reproduce {shlex.quote(f'{file}#{row.id}')}"
 
 
 def evaluate_command(row: Row) -> str:
-    """The row as options of ``harness evaluate``: the way to start from its setting and change something.
+    """The row as a ``harness evaluate`` command, as a starting point for changes.
 
     Every parameter is spelled out, so that a default that changes later changes nothing here. The data folder is the
     user's own.

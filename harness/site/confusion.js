@@ -1,4 +1,4 @@
-// The confusion matrix of a side: a map to look at and to walk through cell by cell, and its most confused pairs as a table.
+// The confusion matrix of a side: a map with keyboard navigation, and a table of the most confused pairs.
 
 const PAIRS = 12;
 
@@ -9,9 +9,9 @@ function confusionView(classes, then = () => {}) {
   const body = h("div", { class: "confusion" });
   const section = h("section", { "aria-label": `Confusions ${SIDES[side]}` }, h("h4", {}, `Which of the ${count} concepts ${SIDES[side]} was taken for which`), body);
   if (confusion === null) {
-    body.append(h("p", { class: "hint" }, "The whole matrix is left out, because this page would become too large: build a page of fewer rows to see it."));
+    body.append(h("p", { class: "hint" }, "The matrix is left out because the page would become too large; build a page of fewer rows to see it."));
   } else if (typeof DecompressionStream === "undefined") {
-    body.append(h("p", { class: "hint" }, "This browser is too old to unpack the matrix."));
+    body.append(h("p", { class: "hint" }, "This browser cannot decompress the matrix."));
   } else {
     unpacked(pooled(confusion)).then((counts) => {
       const matrix = matrixOf(classes, counts);
@@ -35,7 +35,7 @@ function crossings({ k, first, counts }) {
     }
     return `${crossed} of ${all} (${((100 * crossed) / all).toFixed(1)}\u00a0%)`;
   };
-  return h("p", { class: "crossings" }, `Images out of pre-training with a name in pre-training: ${across(0, first, (j) => j >= first)}. The other way round: ${across(first, k, (j) => j < first)}.`);
+  return h("p", { class: "crossings" }, `Images out of pre-training with a name in pre-training: ${across(0, first, (j) => j >= first)}. Vice versa: ${across(first, k, (j) => j < first)}.`);
 }
 
 /** The numbers of a packed matrix, row by row. */
@@ -55,13 +55,13 @@ function matrixOf(classes, counts) {
   const pairs = order.flatMap((i) => order.filter((j) => i !== j && counts[i * k + j]).map((j) => [i, j]));
   pairs.sort(([a, b], [c, d]) => share(c, d) - share(a, b) || counts[c * k + d] - counts[a * k + b]);
   const often = (i, j) => `${counts[i * k + j]} of ${totals[i]} (${(100 * share(i, j)).toFixed(share(i, j) < 0.1 ? 1 : 0)}\u00a0%)`;
-  const said = (i, j) => (i === j ? `${classes.name(i)} named rightly` : `${classes.name(i)} taken for ${classes.name(j)}`) + `: ${often(i, j)}`;
+  const said = (i, j) => (i === j ? `${classes.name(i)} correct` : `${classes.name(i)} taken for ${classes.name(j)}`) + `: ${often(i, j)}`;
   return { ...classes, k, counts, total: (i) => totals[i], order, share, pairs, often, said };
 }
 
 function pairTable(matrix) {
   const { pairs, name, image, often, side } = matrix;
-  if (!pairs.length) return h("p", { class: "hint" }, "No concept was taken for another one.");
+  if (!pairs.length) return h("p", { class: "hint" }, "No concept was confused with another one.");
   const concept = (tag, i) => h(tag, { class: "text", scope: tag === "th" ? "row" : null }, h("span", { class: "concept" }, image(i), h("span", {}, name(i))));
   return h("div", { class: "scroll pairs", role: "region", "aria-label": `Most confused pairs ${SIDES[side]}`, tabindex: 0 }, h("table", {},
     h("caption", {}, pairs.length > PAIRS ? `The ${PAIRS} most confused of ${pairs.length.toLocaleString("en")} pairs, counted over all seeds` : "Every confused pair, counted over all seeds"),
@@ -139,7 +139,7 @@ function heatMap(matrix, available) {
   repainted.add(paint);
   paint();
   return h("figure", { class: "map" },
-    h("figcaption", {}, h("span", { class: "right" }, "named rightly"), h("span", { class: "wrong" }, `taken for another; the stronger, the more of a concept's images. A row for each concept, a column for each name, ${first < k ? "those out of pre-training before the lines, each side" : "both"} in alphabetical order.`)),
+    h("figcaption", {}, h("span", { class: "right" }, "correct"), h("span", { class: "wrong" }, `confused; stronger for a larger share of a concept's images. One row per concept, one column per name, ${first < k ? "those out of pre-training before the lines, each side" : "both"} in alphabetical order.`)),
     h("div", { class: "wide" }, canvas), output);
 }
 

@@ -1,4 +1,4 @@
-// Accuracy against time, on a logarithmic scale: what a better figure costs.
+// Accuracy against time, on a logarithmic scale.
 
 const TICKS = [[0.01, "0.01 s"], [0.1, "0.1 s"], [1, "1 s"], [10, "10 s"], [60, "1 min"], [600, "10 min"], [3600, "1 h"], [36000, "10 h"], [360000, "100 h"]];
 
@@ -8,12 +8,12 @@ function drawCost() {
   const rows = filtered().filter((row) => row.cost && row.cost[0] > 0 && comparable.has(row));
   byId("cost").hidden = !rows.length;
   if (!rows.length) return;
-  byId("cost-note").textContent = `${metricName.get(metric)} (percent, mean over domains) against the time of fitting and scoring all cells of a row; encoding images, which all rows share, is not counted.`;
+  byId("cost-note").textContent = `${metricName.get(metric)} (percent, mean over domains) against the time to fit and score all cells of a row; encoding the images is shared and not included.`;
   const seconds = rows.map((row) => row.cost[0]);
   const [from, to] = [Math.log10(Math.min(...seconds) / 3), Math.log10(Math.max(...seconds) * 3)];
   const [low, high] = limits(rows.map((row) => row.mean[metric]));
   const width = Math.max(300, Math.min(760, byId("cost-chart").clientWidth));
-  const plot = area(width, 300, `${metricName.get(metric)} against time of ${rows.length} rows; every row tells its own when it is opened`, 34);
+  const plot = area(width, 300, `${metricName.get(metric)} against time of ${rows.length} rows; open a row to see its values`, 34);
   const { svg, box } = plot;
   const x = (value) => box.left + ((Math.log10(value) - from) / (to - from)) * (box.right - box.left);
   levels(plot, low, high);
@@ -29,13 +29,13 @@ function drawCost() {
     const [lowEnd, highEnd] = reach(figure).map((end) => plot.y(end, low, high));
     svg.append(s("g", { class: paint },
       s("line", { class: "whisker", x1: at, x2: at, y1: lowEnd, y2: highEnd }),
-      tip(s("path", { class: "dot", d: shape(at, y, 5) }), () => `${row.label}, ${row.shots ? `${row.shots} images per class` : "no images"}: ${inWords(figure)}; ${inTime(row.cost[0])}, ${row.cost[1].toLocaleString("en")} trained numbers`)));
+      tip(s("path", { class: "dot", d: shape(at, y, 5) }), () => `${row.label}, ${row.shots ? `${row.shots} images per class` : "no images"}: ${inWords(figure)}; ${inTime(row.cost[0])}, ${row.cost[1].toLocaleString("en")} trainable parameters`)));
     svg.append(...nameBeside(row.label + (row.shots && state.shots === "" ? ` (${row.shots})` : ""), at, y, box, taken));
   }
   byId("cost-chart").replaceChildren(svg);
 }
 
-/** A name beside its point, at the first side where it covers neither a point nor a name; none where there is no room. */
+/** A label next to its point, on the first side where it overlaps no point or label; none if there is no room. */
 function nameBeside(text, at, y, box, taken) {
   const wide = 6.9 * text.length;
   const beside = [[at + 9, y - 7], [at - 9 - wide, y - 7], [at - wide / 2, y - 24], [at - wide / 2, y + 9]];

@@ -1,4 +1,4 @@
-// What the page knows. Figures are [mean, deviation, seeds, low, high] in hundred-thousandths of a percent; no seeds for a
+// Data of the page. Figures are [mean, deviation, seeds, low, high] in hundred-thousandths of a percent; seeds is 0 for a
 // row that depends on none.
 
 const PERCENT = 100000;
@@ -27,7 +27,7 @@ function percent(points, digits = 1) {
   return (halfway ? 2 * Math.round(scaled / 2) / 10 ** digits : value).toFixed(digits);
 }
 
-/** A figure in words, with everything that is known about it. */
+/** A figure in words: mean, deviation, seeds and interval. */
 function inWords(figure) {
   const [mean, deviation, seeds, low, high] = figure;
   let text = `${percent(mean, 2)} %`;
@@ -38,7 +38,7 @@ function inWords(figure) {
   return text;
 }
 
-/** Where a figure may lie: its interval, or one deviation on either side. */
+/** Range of a figure: its interval, or one deviation on either side. */
 function reach([mean, deviation, , low, high]) {
   return low === undefined ? [mean - (deviation || 0), mean + (deviation || 0)] : [low, high];
 }
@@ -47,10 +47,10 @@ const holesOf = (row, domain) => row.holes.filter((hole) => hole[0] === domain);
 const holeInWords = ([domain, seed, kind, reason]) =>
   `${domain}${seed === null ? "" : `, seed ${seed}`}: ${kind === "missing" ? reason : `${kind}: ${reason}`}`;
 
-/** The rank of a row in the table with that number of shots; null where it has none, or for no table. */
+/** Rank of a row in the table with that number of shots; null if it has none, or without a table. */
 const rankOf = (row, metric, shots) => (row.ranks[metric] || {})[shots] ?? null;
 
-/** The whole rows whose means are over the same images: of most rows, then of most domains. Only they are set together. */
+/** The largest group of complete rows whose means are over the same images; only these are comparable. */
 function together(rows, metric) {
   const groups = new Map();
   for (const row of rows.filter((row) => row.mean[metric])) groups.set(row.images, [...(groups.get(row.images) || []), row]);

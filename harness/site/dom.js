@@ -1,11 +1,11 @@
-// Elements from names and values. Text goes in as text, so nothing in a name can become markup.
+// Create elements from names and values. Text is inserted as text, never parsed as markup.
 
 /** An element with attributes and children; a child is text or an element, null is left out. */
 function h(tag, attributes, ...children) {
   return fill(document.createElement(tag), attributes, children);
 }
 
-/** The same for SVG. */
+/** An SVG element with attributes and children. */
 function s(tag, attributes, ...children) {
   return fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 }

@@ -1,9 +1,9 @@
-// What is chosen above the table. One protocol and one data set are always chosen: their rows share a table.
+// Filters of the table. One protocol and one data set are always selected: only their rows share a table.
 
 const state = { setting: "", metric: "h_mean", backbone: "", shots: "", needs: "", verified: false, text: "" };
 const changed = [];
 
-/** What a setting is first asked for. */
+/** Default metrics of a setting, in order of preference. */
 const HEADLINES = ["h_mean", "oop_top1", "oop_cluster_acc"];
 
 /** Every row that the filters leave; `all shots` is for plots against shots. */

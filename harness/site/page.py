@@ -1,4 +1,4 @@
-"""From a payload to one HTML file: style, script and data stand in the page itself.
+"""Render a payload as one HTML file with inline style, script and data.
 
 Names from plugins and files reach the page as JSON only, and the script puts them into it as text, never as markup. A
 content security policy names the style and the script by their hashes: nothing else can run, and nothing can be loaded
@@ -22,11 +22,11 @@ SCRIPTS = (
     *("dom.js", "data.js", "filters.js", "tip.js", "table.js", "chart.js", "shots.js", "cost.js", "published.js"),
     *("confusion.js", "classes.js", "row.js", "main.js"),
 )
-"""The parts of the script, in the order in which they stand in the page."""
+"""The parts of the script, in page order."""
 
 
 def page(content: Payload) -> str:
-    """The page. The same payload gives the same text."""
+    """The page; equal payloads give equal text."""
     style = _read("style.css")
     script = '"use strict";\n(() => {\n' + "\n".join(_read(name) for name in SCRIPTS) + "})();\n"
     policy = "; ".join(
@@ -50,19 +50,19 @@ def page(content: Payload) -> str:
 
 
 def as_json(value: Any) -> str:
-    """JSON that can stand inside a script element: no character of it can end the element or begin a comment."""
+    """JSON escaped for a script element: it cannot end the element or begin a comment."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    # A lone surrogate is no text in UTF-8.
+    # UTF-8 cannot encode lone surrogates.
     return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _fallback(rows: Iterable[dict[str, Any]]) -> Iterable[str]:
-    """What the page says to a reader without scripts."""
+    """Content of the page without JavaScript."""
     count = sum(1 for _ in rows)
-    yield f"This page draws its {count:,} rows with its own script, which is switched off in this browser."
-    yield "The same figures stand in the leaderboard file; <code>harness leaderboard show</code> prints them."
+    yield f"This page needs JavaScript to show its {count:,} rows."
+    yield "The leaderboard file has the same figures; <code>harness leaderboard show</code> prints them."
 
 
 def _hash(text: str) -> str:

@@ -1,4 +1,4 @@
-// Printed figures, in a table of their own, with the reason why they may not be subtracted from ours.
+// Published figures, in a separate table, with the reason why they are not comparable with ours.
 
 function drawPublished() {
   const [protocol, dataset] = JSON.parse(state.setting);
@@ -22,7 +22,7 @@ function drawPublished() {
   table.tBodies[0].replaceChildren(...rows.map((row) => h("tr", {},
     tip(h("th", { scope: "row", class: "name" }, row.label, row.other_kind ? " †" : ""), () => [`${row.method} in this harness`, ...(row.other_kind ? [`another kind of figure: ${row.other_kind}`] : []), ...row.notes].join("; ")),
     h("td", { class: "side" }, row.shots || "–"),
-    h("td", { class: "text side" }, row.backbone || `not said; pre-trained on ${row.corpus}`),
+    h("td", { class: "text side" }, row.backbone || `not stated; pre-trained on ${row.corpus}`),
     h("td", { class: "text side" }, row.source.split(":")[0]),
     printed(row.mean[state.metric], `${row.label}, printed mean`),
     known.map((domain) => printed((row.domains[domain] || {})[state.metric], `${row.label}, ${domain}`)))));

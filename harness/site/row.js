@@ -1,4 +1,4 @@
-// One row: its holes, the command that makes it again, every figure, its classes, and what its numbers rest on.
+// Details of one row: failures, the command that reproduces it, all figures, classes, and provenance.
 
 let opener = null;
 
@@ -23,11 +23,11 @@ function facts(row, record) {
   const fact = (name, value) => h("li", {}, `${name} `, h("b", {}, value));
   return h("ul", { class: "facts" },
     fact("data", row.dataset), fact("protocol", row.protocol), fact("model", row.backbone),
-    fact("images per class", row.shots || "none"), fact("seeds", record.seeds.join(", ") || "none: nothing is drawn"),
+    fact("images per class", row.shots || "none"), fact("seeds", record.seeds.join(", ") || "none: no few-shot draw"),
     fact("may see", row.needs.join(", ") || "names only"), fact("OOP names absent from pre-training", record.oop_exact),
     fact("verified", row.verified ? `against ${row.verified}` : "no"),
     record.cost ? fact("time", inTime(record.cost.wall_seconds)) : null,
-    record.cost ? fact("trained numbers", record.cost.trainable.toLocaleString("en")) : null,
+    record.cost ? fact("trainable parameters", record.cost.trainable.toLocaleString("en")) : null,
     record.cost ? fact("peak host memory", inBytes(record.cost.peak_host_bytes)) : null,
     record.cost ? fact("peak GPU memory", record.device.startsWith("cpu") ? "none, it ran on the CPU" : inBytes(record.cost.peak_gpu_bytes)) : null);
 }
@@ -43,7 +43,7 @@ function holes(row) {
 }
 
 function again(record) {
-  return h("div", {}, h("h3", {}, "Make it again"), command("From its own record", record.reproduce), command("As options to start from", record.evaluate));
+  return h("div", {}, h("h3", {}, "Reproduce"), command("From its record", record.reproduce), command("As options of evaluate", record.evaluate));
 }
 
 function command(title, text) {
@@ -78,7 +78,7 @@ function figures(row) {
 function provenance(row, record) {
   const data_ = Object.entries(record.data).sort().map(([domain, place]) =>
     h("details", {}, h("summary", {}, domain), list(pooled(place))));
-  return [h("h3", {}, "What the numbers rest on"), h("div", { class: "columns" },
+  return [h("h3", {}, "Provenance"), h("div", { class: "columns" },
     h("div", {}, h("h4", {}, "Method"), list(pooled(record.method))),
     h("div", {}, h("h4", {}, "Model"), list(pooled(record.backbone)), h("h4", {}, "Versions"), list({ ...pooled(record.versions), device: record.device, row: row.id })),
   ), h("h4", {}, "Data of each domain"), ...data_];

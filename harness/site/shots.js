@@ -1,8 +1,8 @@
-// Accuracy against images per class: a panel per domain, a line per method, a band where the truth may lie.
+// Accuracy against images per class: a panel per domain, a line per method, a band for the uncertainty.
 
 const MOST = 8;
 
-/** Rows that differ in their shots only are one line. The rows of the table come first. */
+/** Lines: rows that differ in shots only. Rows of the table come first. */
 function lines() {
   const found = new Map();
   const comparable = together(filtered(true), state.metric);

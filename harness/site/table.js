@@ -4,7 +4,7 @@ const SUMMARY = ["oop_top1", "ip_top1", "h_mean", "joint_h_mean"];
 const order = { key: "mean", metric: null, domain: null, down: true };
 const made = new Map();
 
-/** The columns at the moment: what stands in their heads, how they sort, and how a cell is drawn. */
+/** The current columns: their heads, sort values and cell renderers. */
 function columns(rows) {
   const metric = state.metric;
   const models = distinct(rows.map((row) => row.backbone)).length;
@@ -40,8 +40,8 @@ function domains() {
 
 function rankCell(row, ranked) {
   const rank = rankOf(row, state.metric, ranked);
-  const why = !row.complete ? "incomplete: not ranked" : ranked === null ? "choose one model and number of images to see ranks" : "not ranked: other domains or images than most rows, or no figure";
-  return tip(h("td", {}, rank ?? "–"), () => (rank === null ? why : `rank ${rank}: one more than the rows that are surely better`));
+  const why = !row.complete ? "incomplete: not ranked" : ranked === null ? "choose one model and number of images to see ranks" : "not ranked: other domains or images than most rows, or a missing figure";
+  return tip(h("td", {}, rank ?? "–"), () => (rank === null ? why : `rank ${rank}: one more than the number of significantly better rows`));
 }
 
 function nameCell(row) {
@@ -57,7 +57,7 @@ function meanCell(row, metric, edge, places) {
   const figure = row.mean[metric];
   const marks = ["figure", metric === state.metric ? "chosen" : "", edge ? "edge" : ""];
   if (!figure) {
-    const why = row.complete ? "not measured" : "no mean: the row has a hole";
+    const why = row.complete ? "not measured" : "no mean: the row is incomplete";
     return tip(h("td", { class: edge ? "edge" : null }, "–"), () => `${metricName.get(metric)}: ${why}`);
   }
   const spread = metric === state.metric && figure[1] > 0 ? h("span", { class: "spread" }, ` ±${percent(figure[1])}`) : null;
@@ -102,7 +102,7 @@ function drawTable() {
   });
   body.replaceChildren(...(lines.length ? lines : [h("tr", {}, h("td", { colspan: shown.length, class: "none" }, "No row fits these filters."))]));
   const [protocol, dataset] = JSON.parse(state.setting);
-  const shots = { null: "any number of images per class", 0: "no images per class" }[shotsShown()] || `${state.shots} images per class, beside methods that need none`;
+  const shots = { null: "any number of images per class", 0: "no images per class" }[shotsShown()] || `${state.shots} images per class, and methods that need none`;
   const models = distinct(rows.map((row) => row.backbone));
   const model = models.length === 1 ? `, model ${models[0]}` : "";
   byId("table").caption.replaceChildren(h("span", {}, `${dataset}, protocol ${protocol}${model}, ${shots}. Figures in percent.`));

@@ -1,4 +1,4 @@
-"""One small image of every class, from a data folder that holds the very images the rows were scored on."""
+"""One thumbnail per class, from a data folder with the images that the rows were scored on."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ LIMIT = 4_000_000
 """Characters of all thumbnails of a page; the miniature's 396 take 0.32 million."""
 
 LARGEST = 1 << 26
-"""Bytes of an image file that is still opened."""
+"""Largest image file that is opened, in bytes."""
 
 
 class Thumbnails:
-    """Thumbnails from a data folder; nothing where the folder lacks an image or has another in its place.
+    """Thumbnails from a data folder; none for an image that is missing or has other content.
 
     Args:
         root: the folder that holds ``Animals92_OOP`` and the others.
@@ -52,7 +52,7 @@ class Thumbnails:
     def _one(self, side: ScoredSide, place: int) -> str | None:
         file = (self._root / side.folder / side.paths[place]).resolve()
         try:
-            # A sheet of labels may come from anywhere: it never leads out of the folder, nor to another image.
+            # A sheet of labels is untrusted: its paths must stay in the folder and match the image's hash.
             if not file.is_relative_to(self._root):
                 return None
             content = read_file(file, LARGEST)

@@ -1,8 +1,8 @@
-// Exact values of what is under the pointer or has the focus. Anything with a `tip` property has one.
+// Tooltips with exact values, for the element under the pointer or with the focus.
 
 const tips = new WeakMap();
 
-/** Give an element a tip; the text is made when it is wanted. */
+/** Add a tooltip to an element; its text is computed when shown. */
 function tip(element, text) {
   tips.set(element, text);
   return element;

@@ -89,7 +89,7 @@ def test_all_names_show_what_is_taken_for_a_name_of_the_other_side(browser: Brow
     ]
     (text,) = texts(browser, "#confusion .crossings")
     assert f"with a name in pre-training: {crossed[0]}" in text
-    assert f"The other way round: {crossed[1]}" in text
+    assert f"Vice versa: {crossed[1]}" in text
 
     shown = browser.run("""[...document.querySelectorAll('.classes li')].map(li =>
       ['.concept', '.value', '.instead'].map(part => li.querySelector(part)?.textContent ?? ''))""")
@@ -110,7 +110,7 @@ def test_all_names_show_what_is_taken_for_a_name_of_the_other_side(browser: Brow
     for key in ["ArrowUp", "ArrowLeft"] * len(names):
         browser.key(key)
     for x, j in enumerate(order):
-        what = "named rightly" if x == 0 else f"taken for {names[j]}"
+        what = "correct" if x == 0 else f"taken for {names[j]}"
         said = f"{names[order[0]]} {what}: {counts[order[0], j]} of {counts[order[0]].sum()} ("
         assert browser.run(SAID).startswith(said)
         browser.key("ArrowRight")
@@ -137,7 +137,7 @@ def test_arrow_keys_go_from_cell_to_cell(browser: Browser, pictured: Path, lab: 
     names, counts = matrix(lab)
 
     def said(i: int, j: int) -> str:
-        what = "named rightly" if i == j else f"taken for {names[j]}"
+        what = "correct" if i == j else f"taken for {names[j]}"
         return f"{names[i]} {what}: {counts[i, j]} of {counts[i].sum()} ("
 
     browser.run("document.getElementById('class-domain').focus()")
@@ -169,7 +169,7 @@ def test_a_cell_of_a_large_map_is_brought_into_sight(browser: Browser, tmp_path:
     browser.run(f"{MAP}.focus()")
     for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp"):
         browser.run(f"for (let i = 0; i < 70; i++) {MAP}.dispatchEvent(new KeyboardEvent('keydown', {{key: {key!r}}}))")
-        i, j = browser.run(f"{SAID}.match(/^(.*?) (?:taken for (.*)|named rightly):/).slice(1)")
+        i, j = browser.run(f"{SAID}.match(/^(.*?) (?:taken for (.*)|correct):/).slice(1)")
         at = [sorted(names).index(name) for name in (i, j or i)]
         place = browser.run(f"(b => [b.left, b.top, b.height / 70])({MAP}.getBoundingClientRect())")
         x, y = place[0] + (at[1] + 0.5) * place[2], place[1] + (at[0] + 0.5) * place[2]
