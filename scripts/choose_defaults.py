@@ -1,10 +1,10 @@
-"""How the defaults of the methods were chosen: on images that are neither support nor test.
+"""Compare settings of a method on held-out images: how the defaults were chosen.
 
-`python tests/bench/choose_defaults.py coop "lr=0.01 epochs=60" "preset=paper views=1" --shots 1,4 --domain Food`
+    python scripts/choose_defaults.py coop "lr=0.01 epochs=60" "preset=paper views=1" --shots 1,4 --domain Food
 
-Fits every setting and scores it on what is left of the train and the val part. OOP images decide; IP images, whose
-train and val part no method ever sees, are shown beside them. Prints a line for each setting and number of shots:
-accuracies in percent, averaged over domains and seeds, and seconds of one processor for fit and scores.
+Fits every setting and scores it on the train and val images that are not in the few-shot draw. OOP images decide; IP
+images, whose train and val parts no method sees, are reported too. Prints one line per setting and number of shots:
+accuracies in percent, averaged over domains and seeds, and CPU seconds of fit and scores.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from harness.runner.request import MethodChoice, Request
 from harness.types.vocabulary import Vocabulary
 
 
-def held_out(bench, domain, side, manifest):
+def held_out(provider, domain, side, manifest):
     """Features and labels of a side's train and val images that are not in the draw."""
-    splits = getattr(bench.domains[domain], side)
+    splits = getattr(provider.domains[domain], side)
     drawn = {pick.path for pick in manifest.picks} if side == "oop" else set()
-    left = [
-        replace(split, items=kept)
+    rest = [
+        replace(split, items=items)
         for split in (splits["train"], splits["val"])
-        if (kept := tuple(item for item in split.items if item.path not in drawn))
+        if (items := tuple(item for item in split.items if item.path not in drawn))
     ]
-    parts = [bench.features(domain, split) for split in left]
+    parts = [provider.features(domain, split) for split in rest]
     return torch.cat([part.image[:, 0] for part in parts]), torch.cat([part.label for part in parts])
 
 
@@ -44,14 +44,14 @@ def accuracy(method, image, label, vocabulary):
     return float((method.scores(image, vocabulary).argmax(dim=1) == label).float().mean())
 
 
-def measure(name, cls, setting, shots, plan, bench):
-    """Mean (OOP, IP, joint OOP, joint IP, seconds) of a setting over the cells with so many shots."""
+def measure(name, cls, setting, shots, plan, provider):
+    """Mean (OOP, IP, joint OOP, joint IP, seconds) of a setting over the cells with that number of shots."""
     values = dict(word.split("=") for word in setting.split())
     rows = []
     for job in plan.jobs:
         if job.spec.shots != shots or job.manifest is None:
             continue
-        domain, data = job.spec.domain, bench.domains[job.spec.domain]
+        domain, data = job.spec.domain, provider.domains[job.spec.domain]
         method = build(name, cls, values.get("preset"), {k: v for k, v in values.items() if k != "preset"})
         bench.backbone.text.forget()
         task, _ = build_task(replace(job, method=method), plan.protocol.template, bench)
@@ -69,7 +69,7 @@ def measure(name, cls, setting, shots, plan, bench):
 
 
 FIXED = {"linear_probe": ("oop",), "taskres": ("oop",)}
-"""Methods that score no IP names."""
+"""Methods with a fixed vocabulary."""
 
 
 def main() -> None:
@@ -82,15 +82,15 @@ def main() -> None:
     given = parser.parse_args()
     shots, seeds = ([int(n) for n in text.split(",")] for text in (given.shots, given.seeds))
     domains = tuple(given.domain.split(",")) if given.domain else None
-    # The draw is the same for every method, FSNL only stands for one that needs it.
+    # The draw is the same for every method that needs support; FSNL is one.
     request = Request((MethodChoice("fsnl"),), domains, tuple(shots), tuple(seeds), device="cpu")
     plan = make_plan(request, NullReporter())
-    bench = FeatureProvider(plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
+    provider = FeatureProvider(plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
     cls = load("method", given.method).value
     print(f"{'shots':>5}   {'OOP':>5} {'IP':>5}  {'joint OOP':>9} {'IP':>5} {'seconds':>8}")
     for setting in given.setting or [""]:
         for count in shots:
-            *row, seconds = measure(given.method, cls, setting, count, plan, bench)
+            *row, seconds = measure(given.method, cls, setting, count, plan, provider)
             row = [f"{100 * value:5.1f}" for value in row] + ["    -"] * (4 - len(row))
             print(
                 f"{count:5}   {row[0]} {row[1]}  {row[2]:>9} {row[3]} {seconds:8.2f}   {setting or 'defaults'}",

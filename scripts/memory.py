@@ -1,15 +1,17 @@
-"""Evaluate 200,000 images of real sizes and print the peak of host memory: `python tests/bench/memory.py`.
+"""Measure the peak host memory of an evaluation of 200,000 images.
 
-The files hold no pictures: their features are made up and put into the cache, as if they had been encoded before. What
-is measured is everything else: reading the split files, hashing, serving features, fitting, scoring, writing.
+    python scripts/memory.py [FOLDER]          # FOLDER: where temporary data go
+
+The files contain no pictures: random features are put into the cache, as if the images had been encoded. The
+measurement covers everything else: split files, hashing, features, fit, scores, results.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -40,7 +42,7 @@ PARTS = {"train": 20, "val": 8, "test": 165}
 
 
 def main(work: Path) -> None:
-    """Make the data, evaluate them, print a JSON line."""
+    """Generate the data, evaluate, print one JSON line."""
     data, digests = write_root(work / "data")
     openclip.register_architecture(NAME, CONFIG)
     torch.manual_seed(0)
@@ -81,7 +83,7 @@ def main(work: Path) -> None:
 
 
 def write_root(root: Path) -> tuple[Path, list[str]]:
-    """A root of the released format whose files hold a number each; returns it and the sha256 of every file."""
+    """Write a data folder in the released format with placeholder files; returns it and the sha256 of every file."""
     digests = []
     for domain in range(DOMAINS):
         for side, classes in CLASSES.items():
@@ -104,5 +106,7 @@ def write_root(root: Path) -> tuple[Path, list[str]]:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else None) as folder:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER")
+    with tempfile.TemporaryDirectory(dir=parser.parse_args().folder) as folder:
         main(Path(folder))

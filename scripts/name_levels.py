@@ -1,12 +1,12 @@
-"""Methods of the unlabeled track by what names tell, with 95 % intervals: zero-shot, TransCLIP and name learning.
+"""Accuracy of methods on the miniature by how informative names are, with 95 % intervals.
 
     harness evaluate --plugin all --all-domains --out results
-    python tests/bench/name_levels.py results zsnl transclip zero_shot
+    python scripts/name_levels.py results zsnl transclip zero_shot
 
-Reads the kept predictions of the miniature's rows. For every level of the names (harness/miniature/names.py) it prints
-the accuracy of the OOP test images, and the first method's lead over each other one: the mean over the level's domains,
-with the paired bootstrap over images and seeds of the leaderboard, and below it the interval when names are drawn again
-too, with all their images: 24 names a domain are few, and what a level is worth depends on them.
+Reads the stored predictions. For every level of the names (harness/miniature/names.py) it prints the accuracy on OOP
+test images and the first method's lead over the others: means over the level's domains, with the leaderboard's paired
+bootstrap over images and seeds. The second interval also resamples names with all their images, because 24 names per
+domain are few.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ METRIC, REPLICATES = "oop_top1", 2000
 
 
 def by_name(row, domain, artifacts):
-    """The share of right answers of every name ``(names,)``, over images and seeds."""
+    """Accuracy of every name ``(names,)``, over images and seeds."""
     data = row.data[domain]
     label = artifacts.labels(data.fingerprint, "oop", data.unreadable)
     right = [artifacts.predictions(digest)["oop"] == label for digest in data.predictions.values()]
@@ -33,8 +33,8 @@ def by_name(row, domain, artifacts):
     return np.bincount(label, weights=np.mean(right, axis=0)) / np.maximum(counts, 1)
 
 
-def names_again(rows, artifacts, level):
-    """Mean accuracies ``(REPLICATES, methods)`` with the names of every domain drawn again, alike for all."""
+def resample_names(rows, artifacts, level):
+    """Mean accuracies ``(REPLICATES, methods)`` with the names of every domain resampled, equally for all methods."""
     generator, total = np.random.default_rng(0), 0
     domains = [domain for domain in rows[0].domains if LEVELS[domain] == level]
     for domain in domains:
@@ -64,7 +64,7 @@ def main() -> None:
             continue
         mean = [np.mean([row.domains[d][METRIC].mean for d in domains]) for row in rows]
         images = [np.mean([draws.of(row, d) for d in domains], axis=0) for row in rows]
-        names = names_again(rows, artifacts, level)
+        names = resample_names(rows, artifacts, level)
         print(f"\n{level} ({', '.join(domains)})")
         for i, row in enumerate(rows):
             print(f"  {row.method:14} {100 * mean[i]:5.1f}   images and seeds {interval(images[i])}")
