@@ -64,11 +64,13 @@ class TrainedMethod(Method):
     epochs: NonNegativeInt = 60
     """Passes over the support images."""
     optimizer: Literal["adam", "sgd"] = "adam"
+    """Adam, or SGD with momentum."""
     lr: NonNegativeFloat = 0.01
     """Learning rate, with cosine decay to zero."""
     momentum: Fraction = 0.9
     """Momentum of SGD."""
     weight_decay: NonNegativeFloat = 0.0
+    """Weight decay of the optimizer."""
     warmup_lr: NonNegativeFloat | None = None
     """Constant learning rate of the first epoch, before the cosine; None: no warm-up."""
     whole_batches: bool = False

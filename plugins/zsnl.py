@@ -59,6 +59,7 @@ class ZSNL(NameTuning):
     }
 
     pool: Pool = "train-unlabeled"
+    """Pool of unlabeled images."""
     discover: Literal["kmeans", "ward"] = "kmeans"
     """Clustering algorithm: k-means with restarts, or Ward."""
     known: Literal["metric", "classes", "nothing"] = "metric"

@@ -236,22 +236,25 @@ def test_manifests_are_kept_and_their_hash_stands_in_the_row(evaluate, tmp_path)
             assert str(Path.home()).encode() not in text
 
 
-def test_the_readmes_script_runs_and_the_command_line_knows_its_cells(harness, world, cache, tmp_path, monkeypatch):
+def test_readme_script_shares_cells_with_command_line(harness, world, cache, tmp_path, monkeypatch):
     text = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text.partition("### From Python")[2].partition("\n## ")[0], re.DOTALL)
     for theirs, ours in (
-        ('domains=("Food",)', f"domains=('Animals',), data=Path({str(world)!r}), backbone='beyond-mini'"),
-        ('{"lr": 0.001}', '{"lr": 0.001, "epochs": 2}'),
-        ("(1, 4)", "(1, 2)"),
-        ("workers=2", "workers=1"),
+        ('domains="Food"', f"domains='Animals', data={str(world)!r}, backbone='beyond-mini', workers=1"),
+        ('{"fsnl.lr": 0.001}', '{"fsnl.lr": 0.001, "fsnl.epochs": 2}'),
+        ("[1, 4]", "[1, 2]"),
     ):
         assert code.count(theirs) == 1
         code = code.replace(theirs, ours)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HARNESS_CACHE", str(cache))
-    namespace = {"Path": Path}
+    namespace = {}
     exec(compile(code, "README.md", "exec"), namespace)
-    assert namespace["outcome"].computed == 7
+    assert [(row["method"], row["shots"]) for row in namespace["results"].rows] == [
+        ("fsnl", 1),
+        ("fsnl", 2),
+        ("zero_shot", 0),
+    ]
     same = ("--data", world, "--domain", "Animals", "--backbone", "beyond-mini", "--shots", "1,2")
     answer = harness("evaluate", "--plugin", "fsnl", "-p", "lr=0.001", "-p", "epochs=2", *same, "--dry-run")
     assert "7 cells: 7 known, 0 to run" in answer.out
