@@ -72,7 +72,7 @@ def planned(request_):
     "code", ["import typer, rich.console, pydantic", "from harness.cli.main import execute as e; e(['plugins'])"]
 )
 def test_bench_listing(benchmark, code):
-    """`harness plugins` beside the import of the libraries that it cannot do without."""
+    """Time of `harness plugins`, and of importing the libraries that it needs."""
     benchmark.group = "harness plugins"
     benchmark.pedantic(
         subprocess.run, ([sys.executable, "-c", code],), {"check": True, "capture_output": True}, rounds=5
@@ -118,7 +118,7 @@ def test_bench_scoring(benchmark, planned):
         benchmark(predict_all, method, "zero_shot", bench.scored("Animals"), names, data.hint)
 
 
-def test_bench_ledger_of_a_thousand_cells(benchmark, request_, tmp_path):
+def test_bench_result_store_of_a_thousand_cells(benchmark, request_, tmp_path):
     outcome = evaluate(request_)
     assert outcome.whole
     cell = next(ResultStore(request_.out).cells())

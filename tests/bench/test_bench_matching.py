@@ -108,7 +108,7 @@ def test_committed_figures_hold_the_floors():
 
 
 @pytest.mark.parametrize(("place", "reason"), [("", "is a directory"), ("file/made/it.json", "not a directory")])
-def test_a_place_for_the_figures_is_wanted_before_they_are_measured(tmp_path, monkeypatch, place, reason):
+def test_output_path_is_checked_before_measuring(tmp_path, monkeypatch, place, reason):
     (tmp_path / "file").touch()
     monkeypatch.setattr(bench, "_devices", lambda device: (device,))
     monkeypatch.setattr(bench, "_timed", lambda cases, seeds: pytest.fail("it was measured"))
@@ -139,7 +139,7 @@ def test_autotune_writes_timings_that_auto_reads(tmp_path, monkeypatch, capsys):
     assert timings.fastest_first(64, 100, 100) == ("cuda-fused", "cuda", "cpp")
 
 
-def test_no_device_is_a_sentence(monkeypatch):
+def test_missing_device_is_user_error(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(UserError, match="cannot measure on a GPU"):
         bench.bench_matching(check=False, json_out=None, device="cuda")

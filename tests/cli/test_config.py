@@ -44,7 +44,7 @@ def planned(harness: Any, *arguments: object) -> list[tuple[str, ...]]:
     return [tuple(cell.strip() for cell in line.strip("│ ").split("│"))[:4] for line in lines]
 
 
-def test_a_run_comes_from_a_file_and_the_command_line_wins(tmp_path: Path, root: Path, harness: Any) -> None:
+def test_command_line_overrides_config_file(tmp_path: Path, root: Path, harness: Any) -> None:
     file = config(tmp_path, root)
     cells = planned(harness, "--config", file)
     assert {(method, shots) for method, _, shots, _ in cells} == {("fsnl", "1"), ("fsnl", "2"), ("zero_shot", "0")}
@@ -58,7 +58,7 @@ def test_a_run_comes_from_a_file_and_the_command_line_wins(tmp_path: Path, root:
     assert len({domain for _, domain, _, _ in planned(harness, "--config", file, "--all-domains")}) == 3
 
 
-def test_keys_are_the_names_of_all_options(tmp_path: Path, root: Path, harness: Any) -> None:
+def test_config_accepts_every_option(tmp_path: Path, root: Path, harness: Any) -> None:
     file = config(tmp_path, root)
     file.write_text(file.read_text() + "cell-timeout = 2.5\nisolate = true\ndry-run = true\njson = true\n")
     plain = harness("evaluate", "--config", file)
@@ -68,7 +68,7 @@ def test_keys_are_the_names_of_all_options(tmp_path: Path, root: Path, harness: 
     assert json.loads(plain[1]) != json.loads(compiled[1]), "what was compiled is another cell"
 
 
-def test_parameters_are_a_table(tmp_path: Path, root: Path, harness: Any) -> None:
+def test_config_parameters_are_a_table(tmp_path: Path, root: Path, harness: Any) -> None:
     file = config(tmp_path, root)
     file.write_text(file.read_text() + "[param.fsnl]\nepochs = 1\nlr = 0.5\n")
     code, _, err = harness("evaluate", "--config", file, "--domain", "Animals", "--all-domains")
@@ -95,30 +95,30 @@ def test_parameters_are_a_table(tmp_path: Path, root: Path, harness: Any) -> Non
         ("[shots]\na = 1", "shots is a table", "[param]"),
     ],
 )
-def test_a_wrong_file_is_a_sentence(tmp_path: Path, harness: Any, text: str, message: str, hint: str) -> None:
+def test_invalid_config_is_user_error(tmp_path: Path, harness: Any, text: str, message: str, hint: str) -> None:
     code, _, err = harness("evaluate", "--config", write(tmp_path / "a.toml", text))
     assert code == 2
     assert message in " ".join(err.split())
     assert hint in err
 
 
-def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+def test_config_may_start_with_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text("shots = [1, 2]", encoding="utf-8-sig")
     assert read_toml(tmp_path / "run.toml") == {"shots": [1, 2]}
 
 
-def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+def test_config_pipe_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "run.toml")
     with pytest.raises(UserError, match=r"run\.toml cannot be read: it is a named pipe, not a file"):
         read_toml(tmp_path / "run.toml")
 
 
-def test_a_file_that_is_not_there_is_a_sentence(tmp_path: Path, harness: Any) -> None:
+def test_missing_config_is_user_error(tmp_path: Path, harness: Any) -> None:
     code, _, err = harness("evaluate", "--config", tmp_path / "a.toml")
     assert (code, "cannot be read" in err) == (2, True)
 
 
-def test_a_row_is_run_again_from_its_own_record(tmp_path: Path, root: Path, harness: Any) -> None:
+def test_row_is_reproduced_from_its_record(tmp_path: Path, root: Path, harness: Any) -> None:
     file = config(tmp_path, root)
     damaged, gone = sorted((root / "Animals3_IP" / "images" / "cat").iterdir())[-2:]  # the test part comes last
     damaged.write_bytes(b"no image")
@@ -160,12 +160,14 @@ def test_a_row_is_run_again_from_its_own_record(tmp_path: Path, root: Path, harn
     assert code == 3
     assert "differs before it runs: versions.torch: 1.0 ->" in err
     assert "differs before it runs: method.code: 000000000000..." in err
-    assert err.index("differs before it runs") < err.index("running cells"), "it is told before anything is computed"
+    assert err.index("differs before it runs") < err.index("running cells"), (
+        "it is reported before anything is computed"
+    )
     assert "domains.Animals.oop_top1.mean: 0.123 ->" in printed
     assert "1 difference in results, 2 in settings" in printed
 
 
-def test_other_data_and_weights_are_named_before_a_row_runs_again(tmp_path: Path, root: Path, harness: Any) -> None:
+def test_reproduce_lists_other_data_and_weights_first(tmp_path: Path, root: Path, harness: Any) -> None:
     file = config(tmp_path, root)
     out = tmp_path / "results"
     code, _, err = harness("evaluate", "--config", file, "--plugin", "zero_shot", "--seeds", "1")
@@ -183,7 +185,7 @@ def test_other_data_and_weights_are_named_before_a_row_runs_again(tmp_path: Path
     assert err.count("differs before it runs") == 2
 
 
-def test_a_row_of_other_data_asks_for_them(shared_lab: Any, harness: Any) -> None:
+def test_reproduce_asks_for_missing_data(shared_lab: Any, harness: Any) -> None:
     code, _, err = harness("reproduce", f"{shared_lab.out}#fsnl")
     assert code == 2
     assert "the row was run on small" in err

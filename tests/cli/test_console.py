@@ -19,7 +19,7 @@ LONG = "x" * 150
         {"NO_COLOR": "1"},
     ],
 )
-def test_a_pipe_gets_whole_tables_whatever_the_environment(
+def test_pipe_gets_whole_tables_in_any_environment(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("TERM", raising=False)

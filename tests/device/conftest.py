@@ -1,4 +1,4 @@
-"""The CUDA device of the tests: a make-believe one, and the real one where there is one (``pytest -m gpu``)."""
+"""The CUDA device of the tests: a simulated one, and the real one where there is one (``pytest -m gpu``)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from harness import device as devices
 
-from .make_believe import MakeBelieve, make_believe
+from .fake_cuda import MakeBelieve, fake_cuda
 
 
 class Cuda:
@@ -18,31 +18,31 @@ class Cuda:
 
     Attributes:
         device: for tensors.
-        believed: what is watched of a make-believe one, None for a real one.
+        fake: what is watched of a simulated one, None for a real one.
     """
 
-    def __init__(self, believed: MakeBelieve | None) -> None:
+    def __init__(self, fake: MakeBelieve | None) -> None:
         self.device = torch.device("cuda", 0)
-        self.believed = believed
+        self.fake = fake
 
     @contextmanager
     def without_waiting(self) -> Iterator[None]:
         """Fails if the host waits for the device."""
-        if self.believed is None:
+        if self.fake is None:
             torch.cuda.set_sync_debug_mode("error")
             try:
                 yield
             finally:
                 torch.cuda.set_sync_debug_mode("default")
         else:
-            before = self.believed.waits.at.copy()
+            before = self.fake.waits.at.copy()
             yield
-            assert self.believed.waits.at - before == {}
+            assert self.fake.waits.at - before == {}
 
 
 @pytest.fixture(
     params=[
-        "make-believe",
+        "simulated",
         pytest.param(
             "gpu",
             marks=[
@@ -55,9 +55,9 @@ class Cuda:
 def cuda(request: pytest.FixtureRequest) -> Iterator[Cuda]:
     """A CUDA device with the settings of a run in fp32."""
     with ExitStack() as stack:
-        believed = stack.enter_context(make_believe()) if request.param == "make-believe" else None
-        if believed is None:
+        fake = stack.enter_context(fake_cuda()) if request.param == "simulated" else None
+        if fake is None:
             stack.callback(torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled())
-        found = Cuda(believed)
+        found = Cuda(fake)
         devices.configure_determinism(found.device, "fp32")
         yield found

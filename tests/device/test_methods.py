@@ -1,4 +1,4 @@
-"""Every method on a make-believe CUDA device: it stays there, answers as on the CPU, and keeps the device busy."""
+"""Every method on a simulated CUDA device: it stays there, answers as on the CPU, and keeps the device busy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ..makers import unit_rows
 from ..plugins.tasks import JOINT, NAMES, classes, images, make_task
 from ..towers import make_model, tokenizer
 from .conftest import Cuda
-from .make_believe import make_believe
+from .fake_cuda import fake_cuda
 
 CPU = torch.device("cpu")
 SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
@@ -54,7 +54,7 @@ def made(name: str, **parameters: Any) -> Any:
 
 @cache
 def _tower(device: torch.device, kind: type[torch.Tensor]) -> OpenClipTextTower:
-    """The text tower on a device; the make-believe one has tensors of another type."""
+    """The text tower on a device; the simulated one has tensors of another type."""
     return OpenClipTextTower(make_model("unit-clip").to(device), tokenizer("unit-clip"), device)
 
 
@@ -90,15 +90,15 @@ def answers(name: str, setting: dict[str, Any], device: torch.device, seed: int 
 
 
 @pytest.mark.parametrize(("name", "setting"), CASES)
-def test_a_method_answers_as_on_the_cpu(name: str, setting: dict[str, Any], cuda: Cuda) -> None:
+def test_method_scores_match_cpu(name: str, setting: dict[str, Any], cuda: Cuda) -> None:
     method, found = answers(name, setting, cuda.device)
     assert found.device == cuda.device
     kept = [value for value in vars(method).values() if isinstance(value, torch.Tensor)]
     assert all(value.device == cuda.device for value in kept)
     _, expected = answers(name, setting, CPU)
     torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
-    if cuda.believed is not None:
-        assert cuda.believed.waits.unordered == {}
+    if cuda.fake is not None:
+        assert cuda.fake.waits.unordered == {}
     else:  # a real one could take sums in another order every time
         assert torch.equal(answers(name, setting, cuda.device)[1], found)
 
@@ -120,7 +120,7 @@ class Steps:
 
 
 @pytest.mark.parametrize(("name", "setting"), [case for case in TRAINED if case[1].get("swap") != "similar"])
-def test_no_training_step_waits_for_the_device(name: str, setting: dict[str, Any], cuda: Cuda) -> None:
+def test_training_steps_do_not_synchronise(name: str, setting: dict[str, Any], cuda: Cuda) -> None:
     """Steps are queued one after the other; ``swap=similar`` alone reads which learned names are alike now."""
     method, steps = made(name, **setting), Steps(cuda)
     method.fit(replace(task_on(cuda.device, method.views), progress=steps))
@@ -139,13 +139,13 @@ def test_random_numbers_do_not_depend_on_the_device(cuda: Cuda) -> None:
 
 
 def test_the_benchmark_of_fsnl_steps_at_the_real_size_runs_on_the_device() -> None:
-    with make_believe():
+    with fake_cuda():
         task = task_at_the_real_size(torch.device("cuda", 0), "fp32", count=2, batch=4)
         fitted = FSNL(epochs=1, captions_per_class=None).fit(task)
     assert fitted.names_.rows.device == task.device
 
 
-def test_names_start_alike_on_every_device(cuda: Cuda) -> None:
+def test_name_embeddings_start_equal_on_every_device(cuda: Cuda) -> None:
     rows = [NameEmbeddings(NAMES, task_on(device), length=2, init="random").rows.cpu() for device in (CPU, cuda.device)]
     torch.testing.assert_close(*rows)
 
@@ -170,7 +170,7 @@ def test_matching_gives_back_tensors_of_the_device(backend: Any, cuda: Cuda) -> 
     assert torch.equal(found.similarity.cpu(), expected.similarity)
 
 
-def test_tf32_takes_no_saving_from_the_text_tower(cuda: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tf32_keeps_text_tower_optimisations(cuda: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its rounding, 1e-4 where six blocks are 512 wide, is more than a probe allows: probes are made without it."""
     seen: list[bool] = []
 

@@ -1,4 +1,4 @@
-"""Whole runs on a make-believe CUDA device, and on a real one where there is one."""
+"""Whole runs on a simulated CUDA device, and on a real one where there is one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from ..datasets.roots import make_root
 from ..features.test_encode import FakeModel, backbone
 from ..plugins.tasks import classes
 from .conftest import Cuda
-from .make_believe import make_believe
+from .fake_cuda import fake_cuda
 
 needs_cpp = pytest.mark.skipif(not native.has_cpp(), reason="the native module is not built")
 
@@ -66,7 +66,7 @@ def run(*arguments: Any, **options: Any) -> Outcome:
     return runner.evaluate(request_of(*arguments, **options))
 
 
-def test_every_method_runs_and_is_known_again(root: Path, cache: Path, tmp_path: Path, cuda: Cuda) -> None:
+def test_every_method_runs_and_is_cached(root: Path, cache: Path, tmp_path: Path, cuda: Cuda) -> None:
     there = run(root, cache, tmp_path / "there")
     assert there.whole
     assert {row.device for row in there.leaderboard.rows} == {f"cuda ({torch.cuda.get_device_name(0)})"}
@@ -117,7 +117,7 @@ def test_settings_of_a_run(
     assert seen == [(tf32, tf32, False, True, False, ":4096:8", torch.device("cpu"))]
 
 
-def test_a_clock_waits_for_the_device(
+def test_timing_synchronises_device(
     root: Path, cache: Path, tmp_path: Path, cuda: Cuda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
@@ -132,29 +132,29 @@ def test_scored_images_are_sent_to_the_device_once(root: Path, cache: Path, tmp_
     """Another seed sends its own support and prompts, and not the features of the test images again."""
     sent = []
     for seeds in ((1,), (1,), (1, 2, 3)):  # the first run encodes
-        with make_believe() as believed:
+        with fake_cuda() as fake:
             run(root, cache, tmp_path / str(len(sent)), "zero_shot", seeds=seeds)
-            sent.append(believed.waits.sent)
+            sent.append(fake.waits.sent)
     features = 4 * 128 * (4 + 2) * 3
     assert sent[2] - sent[1] < features
 
 
 def test_devices_by_number(root: Path, cache: Path, tmp_path: Path) -> None:
-    with make_believe(devices=2) as believed:
+    with fake_cuda(devices=2) as fake:
         assert (
             make_plan(request_of(root, cache, tmp_path, "zero_shot", device="auto"), NullReporter()).device == "cuda:0"
         )
         assert run(root, cache, tmp_path, "zero_shot", device="cuda:1").whole
-        assert believed.current == 1
+        assert fake.current == 1
         with pytest.raises(UserError, match="'cuda:7'"):
             run(root, cache, tmp_path, "zero_shot", device="cuda:7")
 
 
-def test_a_row_is_run_again_on_its_own_kind_of_device_or_another(
+def test_row_is_reproduced_on_same_or_other_device(
     root: Path, cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     here = LocalPaths(root, cache=cache)
-    with make_believe():
+    with fake_cuda():
         (row,) = run(root, cache, tmp_path, "coop").leaderboard.rows
         again = reproduce(row, here, NullReporter(), lambda _: None)
         assert (again.settings, again.results) == ((), ())
@@ -174,9 +174,9 @@ def test_conformance_where_there_is_a_device(cuda: Cuda) -> None:
     assert [run_check(check, subject).state for check in checks] == ["passed"] * len(checks)
 
 
-def test_memory_that_runs_out_is_given_back_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_frees_cache_and_retries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When it is given back, no error holds on to the tensors of the batch that was too large."""
-    with make_believe() as believed:
+    with fake_cuda() as fake:
         model = FakeModel(fail_above=64)
         made = backbone(model)
         made.device = torch.device("cuda", 0)
@@ -187,7 +187,7 @@ def test_memory_that_runs_out_is_given_back_first(tmp_path: Path, monkeypatch: p
         assert encoded.device == made.device
         assert model.batches == [256, 128, 64, 64]
         assert held == [None, None]
-        assert believed.waits.sent
+        assert fake.waits.sent
 
 
 def test_commands_see_the_device(
@@ -218,7 +218,7 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
 
 
 @needs_cpp
-def test_the_doctor_says_whether_and_by_which_table_matching_is_done_on_the_device(
+def test_doctor_reports_gpu_matching(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     cuda: Cuda,
@@ -256,7 +256,7 @@ def test_kernels_that_are_wrong_on_the_device_are_not_timed(
         case.make(0, 2, 20, 1)
 
 
-def test_what_cells_processes_are_forked_from_never_began_cuda() -> None:
+def test_fork_server_never_initialises_cuda() -> None:
     """A process that is forked from one that began CUDA cannot use it."""
     code = """
 import torch

@@ -40,7 +40,7 @@ def random_weights(name: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(("name", "cls"), list(zip(CONFIGS, ["CLIP", "CustomTextCLIP", "CoCa"], strict=True)))
-def test_it_evaluates(harness, world, tmp_path, name, cls):
+def test_evaluates_with_backbone(harness, world, tmp_path, name, cls):
     weights = random_weights(name, tmp_path)
     assert type(openclip.random_model(name)).__name__ == cls
     where = ("--data", world, "--out", tmp_path / "results", "--backbone", name, "--pretrained", weights)
@@ -54,7 +54,7 @@ def test_it_evaluates(harness, world, tmp_path, name, cls):
     assert set(row["mean"]) >= {"oop_top1", "ip_top1", "joint_top1"}
 
 
-def test_weights_of_another_architecture_are_a_sentence(harness, world, tmp_path):
+def test_mismatched_weights_are_user_error(harness, world, tmp_path):
     weights = random_weights("test-clip", tmp_path)
     where = ("--data", world, "--out", tmp_path / "results", "--pretrained", weights)
     answer = harness("evaluate", "--all-domains", *where, "--backbone", "ViT-B-32", "--workers", "1")
@@ -63,7 +63,7 @@ def test_weights_of_another_architecture_are_a_sentence(harness, world, tmp_path
 
 
 @pytest.mark.parametrize("offender", [("ViT-B-61", "laion400m_e32"), ("ViT-B-16", "laion400m_e33")])
-def test_a_wrong_name_is_refused_before_anything_is_drawn_read_or_fetched(harness, tmp_path, offender):
+def test_unknown_backbone_fails_before_any_work(harness, tmp_path, offender):
     name, tag = offender
     cache = tmp_path / "cache"
     answer = harness("evaluate", "--all-domains", "--backbone", name, "--pretrained", tag, "--cache", cache)
@@ -74,7 +74,7 @@ def test_a_wrong_name_is_refused_before_anything_is_drawn_read_or_fetched(harnes
     assert not list(cache.glob("beyond*"))
 
 
-def test_a_models_folder_is_run_without_its_place_in_the_row_and_run_again(harness, world, tmp_path, monkeypatch):
+def test_local_model_row_has_no_path_and_is_reproducible(harness, world, tmp_path, monkeypatch):
     folder = tmp_path / "models" / "Mini-CLIP"
     folder.mkdir(parents=True)
     shutil.copy(miniature.WEIGHTS, folder / "model.safetensors")
@@ -106,7 +106,7 @@ def test_a_models_folder_is_run_without_its_place_in_the_row_and_run_again(harne
     assert "comes with its own weights, so --pretrained openai would not be used" in refused.err
 
 
-def test_stated_preprocessing_is_in_the_row_and_in_what_runs_it_again(harness, world, tmp_path):
+def test_stated_preprocessing_is_recorded_and_reproduced(harness, world, tmp_path):
     where = ("--data", world, "--out", tmp_path / "results", "--plugin", "zero_shot", "--seeds", "1", "--workers", "1")
     named = ("--all-domains", "--backbone", "beyond-mini")
     plain = harness("evaluate", *named, *where, "--json").json["rows"][0]

@@ -21,7 +21,7 @@ def board(tmp_path):
 
 
 def change_predictions(tmp_path, row, domain, change):
-    """Put other predictions beside the row, with the hash that is right for them."""
+    """Replace the stored predictions of a row, with a matching hash."""
     content = board(tmp_path)
     made = next(r for r in content["rows"] if r["method"] == row)
     kept = made["data"][domain]["predictions"]
@@ -43,12 +43,12 @@ def table_1(harness, world, tmp_path):
 
 @pytest.fixture
 def discover(harness, world, tmp_path):
-    """Evaluates k-means naming on one domain, beside zero-shot."""
+    """Evaluates k-means naming and zero-shot on one domain."""
     where = ("--domain", "Animals", "--data", world, "--backbone", "beyond-mini", "--out", tmp_path / "results")
     return lambda *more: harness("evaluate", *where, "--plugin", "kmeans_naming", "--seeds", "1", "--json", *more)
 
 
-def test_the_clustering_protocol_judges_both_sides_and_their_gap(table_1, tmp_path):
+def test_clustering_scores_both_sides_and_gap(table_1, tmp_path):
     assert table_1.code == 0, table_1.err
     (row,) = rows(table_1).values()
     assert (row["protocol"], row["method"], row["shots"]) == ("clustering", "kmeans_naming", 0)
@@ -63,7 +63,7 @@ def test_the_clustering_protocol_judges_both_sides_and_their_gap(table_1, tmp_pa
     assert set(row["mean"]) == set(CLUSTERING)
 
 
-def test_its_figures_follow_from_the_kept_clusters(table_1, harness, tmp_path):
+def test_clustering_scores_follow_from_stored_clusters(table_1, harness, tmp_path):
     assert harness("leaderboard", "verify", tmp_path / "results").code == 0
     change_predictions(tmp_path, "kmeans_naming", "Animals", lambda p: p.update(oop_cluster=0 * p["oop_cluster"]))
     answer = harness("leaderboard", "verify", tmp_path / "results")
@@ -71,13 +71,13 @@ def test_its_figures_follow_from_the_kept_clusters(table_1, harness, tmp_path):
     assert "Animals.oop_cluster_acc.mean: the file says" in answer.out
 
 
-def test_its_row_is_made_again_without_a_difference(table_1, harness, world, cache, tmp_path):
+def test_clustering_row_is_reproducible(table_1, harness, world, cache, tmp_path):
     words = ("reproduce", f"{tmp_path / 'results'}#kmeans_naming", "--data", world, "--cache", cache)
     answer = harness(*words)
     assert answer.code == 0, answer.out + answer.err
 
 
-def test_its_table_is_shown_and_stands_beside_the_papers(table_1, harness, tmp_path):
+def test_clustering_table_is_compared_with_published(table_1, harness, tmp_path):
     shown = harness("leaderboard", "show", tmp_path / "results", "--json").json
     assert shown[0]["metric"] == "oop_cluster_acc"
     assert 0 <= shown[0]["rows"][0]["mean"]["low"] <= shown[0]["rows"][0]["mean"]["high"] <= 1
@@ -87,7 +87,7 @@ def test_its_table_is_shown_and_stands_beside_the_papers(table_1, harness, tmp_p
     assert not one["comparable"]
 
 
-def test_a_method_that_needs_more_than_images_has_no_place_in_it(harness, world, tmp_path):
+def test_clustering_rejects_methods_with_other_needs(harness, world, tmp_path):
     where = ("--domain", "Animals", "--data", world, "--backbone", "beyond-mini", "--out", tmp_path / "results")
     answer = harness("evaluate", *where, *TABLE_1, "--plugin", "fsnl,zero_shot", "--seeds", "1", "--json")
     assert answer.code == 0
@@ -98,7 +98,7 @@ def test_a_method_that_needs_more_than_images_has_no_place_in_it(harness, world,
 
 
 @pytest.mark.parametrize("pool", ["train-unlabeled", "test-unlabeled"])
-def test_what_was_discovered_in_a_pool_stands_in_the_row_and_is_verified(discover, harness, tmp_path, pool):
+def test_pool_discovery_is_recorded_and_verified(discover, harness, tmp_path, pool):
     answer = discover("-p", f"kmeans_naming.pool={pool}")
     found = rows(answer)
     assert found["kmeans_naming"]["method_record"]["pool"] == pool
@@ -137,7 +137,7 @@ def mixed(harness, world, tmp_path):
     return harness("evaluate", *where, "--protocol", "discovery", *methods, "--seeds", "1", "--json")
 
 
-def test_discovery_judges_both_sides_by_one_naming_of_mixed_clusters(mixed, harness, world, cache, tmp_path):
+def test_discovery_scores_mixed_clusters_under_one_naming(mixed, harness, world, cache, tmp_path):
     assert mixed.code == 0, mixed.err
     found = rows(mixed)
     assert set(found) == {"kmeans_naming", "zsnl"}
@@ -189,7 +189,7 @@ def test_clustering_2025_scores_five_sixths_of_all_images(as_released, harness, 
     assert [c["right"] for c in beside["comparisons"]] == ["Table 1"]
 
 
-def test_clustering_2025_stands_in_a_table_of_its_own(table_1, as_released, harness, tmp_path):
+def test_clustering_2025_has_its_own_table(table_1, as_released, harness, tmp_path):
     shown = harness("leaderboard", "show", tmp_path / "results", "-m", "oop_cluster_acc", "--json").json
     assert sorted(table["protocol"] for table in shown) == ["clustering", "clustering-2025"]
     images = {row["protocol"]: row["data"]["Animals"] for row in board(tmp_path)["rows"]}
@@ -207,7 +207,7 @@ def test_clustering_2025_needs_the_list_of_all_images(harness, make_root, tmp_pa
     assert harness("evaluate", *where, "--protocol", "clustering", "--seeds", "1").code == 0
 
 
-def test_clustering_2025_says_that_a_list_names_none_of_the_images(harness, make_root, tmp_path):
+def test_clustering_2025_reports_list_without_matching_images(harness, make_root, tmp_path):
     root = make_root(tmp_path / "data", {"Food2_OOP": ("rose", "oak"), "Food2_IP": ("elm", "ash")})
     (root / "Food2_IP" / "merged_mapping.json").write_text('{"elm": ["gone.jpg", "away.jpg"]}')
     where = ("--domain", "Food", "--data", root, "--backbone", "beyond-mini", "--out", tmp_path / "results")

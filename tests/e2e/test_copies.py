@@ -38,7 +38,7 @@ def run(root, tmp_path, harness):
     return call
 
 
-def test_each_row_counts_the_scored_images_that_its_method_was_given(run, harness, tmp_path):
+def test_row_counts_scored_training_copies(run, harness, tmp_path):
     answer, rows = run()
     counts = {method: row["data"]["Animals"]["copies"] for (method, _), row in rows.items()}
     assert counts == {
@@ -60,7 +60,7 @@ def test_each_row_counts_the_scored_images_that_its_method_was_given(run, harnes
     assert hidden.out.count("data.Animals.copies.1: the file says absent, its predictions give") == 3
 
 
-def test_copies_are_left_out_on_wish_in_rows_of_their_own(run, harness, root, tmp_path):
+def test_leave_out_copies_gives_separate_rows(run, harness, root, tmp_path):
     run()
     answer, rows = run("--leave-out-copies")
     assert "0 known" in answer.err
@@ -87,7 +87,7 @@ def test_copies_are_left_out_on_wish_in_rows_of_their_own(run, harness, root, tm
     assert "a copy of a train or val image" in harness("leaderboard", "verify", board, "--data", root).out
 
 
-def test_a_domain_of_copies_alone_is_left_out_with_the_reason(tmp_path, harness):
+def test_domain_of_copies_only_is_skipped_with_reason(tmp_path, harness):
     root = make_root(tmp_path / "data", {"Food1_OOP": ("ham",), "Attire1_OOP": ("hat",)}, {"train": 1, "test": 1})
     ham = sorted((root / "Food1_OOP" / "images" / "ham").iterdir())
     shutil.copy(ham[0], ham[1])

@@ -29,7 +29,7 @@ def rows(answer):
     return {row["method"]: row for row in answer.json["rows"]}
 
 
-def test_json_is_one_document_in_the_documented_form(evaluate, tmp_path):
+def test_json_output_matches_schema(evaluate, tmp_path):
     answer = evaluate()
     assert answer.code == 0
     assert answer.json["schema_version"] == 1
@@ -60,7 +60,7 @@ def test_stderr_of_a_pipe_is_plain_lines(evaluate):
     assert "\r" not in answer.err
 
 
-def test_name_learning_leaves_ip_accuracy_exactly_as_zero_shot(evaluate):
+def test_name_learning_ip_accuracy_equals_zero_shot(evaluate):
     found = rows(evaluate("-p", "fsnl.lr=0.1"))
     for domain in DOMAINS:
         ours, before = (found[name]["domains"][domain]["ip_top1"] for name in ("fsnl", "zero_shot"))
@@ -108,7 +108,7 @@ def test_dry_run_lists_cells_and_runs_nothing(harness, world, tmp_path):
     assert not (tmp_path / "results").exists()
 
 
-def test_options_that_are_lists_may_be_repeated(harness, world, tmp_path):
+def test_list_options_may_be_repeated(harness, world, tmp_path):
     where = ("--data", world, "--backbone", "beyond-mini", "--out", tmp_path / "results", "--dry-run", "--json")
     lists = ("--domain", "Animals,Animals", "--seeds", "1", "--shots", "1,2", "--plugin", "fsnl,gda")
     together = harness("evaluate", *lists, *where).json
@@ -123,7 +123,7 @@ def test_the_help_names_every_protocol(harness):
         assert name.removesuffix("-ip").removesuffix("-both") in text
 
 
-def test_a_document_is_utf_8_whatever_the_locale(cache, tmp_path, monkeypatch):
+def test_json_is_utf_8_in_any_locale(cache, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     file = tmp_path / "leaderboard.json"
     file.write_text(assemble([make_cell(domain="Ville d'été")]).text(), encoding="utf-8")
@@ -132,7 +132,7 @@ def test_a_document_is_utf_8_whatever_the_locale(cache, tmp_path, monkeypatch):
     assert json.loads(out)
 
 
-def test_a_document_is_json_whatever_is_in_it(monkeypatch, capsys):
+def test_json_output_is_valid_for_any_names(monkeypatch, capsys):
     name = "bild-\udcff.jpg"  # from a folder of another system
     console.document({"file": name})
     assert json.loads(capsys.readouterr().out.encode()) == {"file": name}
@@ -161,14 +161,14 @@ def test_nothing_is_written_into_the_data_folder(evaluate, tmp_path):
     assert {p: p.stat().st_mtime_ns for p in sorted(data.rglob("*"))} == before
 
 
-def test_the_paper_protocol_uses_the_paper_preset_and_never_shares_a_table(evaluate):
+def test_paper_protocol_uses_paper_preset_and_own_table(evaluate):
     found = rows(evaluate("--protocol", "paper-2025", "-p", "fsnl.views=1"))
     assert found["fsnl"]["protocol"] == "paper-2025"
     assert found["fsnl"]["method_record"]["parameters"]["optimizer"] == "sgd"
 
 
 @pytest.mark.parametrize(("protocol", "decoding"), [("paper-2025", "plain"), ("clean-v1", "upright-white")])
-def test_the_protocol_decides_how_images_are_decoded_and_the_row_says_so(harness, world, tmp_path, protocol, decoding):
+def test_protocol_decoding_is_recorded(harness, world, tmp_path, protocol, decoding):
     cache = ("--cache", tmp_path / "cache")
     where = ("--data", world, "--backbone", "beyond-mini", "--out", tmp_path / "results", "--json", *cache)
     answer = harness("evaluate", "--plugin", "zero_shot", "--domain", "Animals", "--protocol", protocol, *where)
@@ -190,7 +190,7 @@ def test_a_domain_without_ip_folder_has_no_ip_metrics(evaluate, tmp_path):
     assert set(row["mean"]) == {"oop_top1", "oop_worst_decile", "oop_macro_f1"}
 
 
-def test_edited_captions_are_other_data(evaluate, tmp_path):
+def test_edited_captions_change_data_fingerprint(evaluate, tmp_path):
     data = make_root(tmp_path / "data")
     first = evaluate(data=data)
 
@@ -225,7 +225,7 @@ def test_precision_is_recorded(evaluate, precision):
     assert rows(answer)["fsnl"]["backbone_record"]["precision"] == precision
 
 
-def test_manifests_are_kept_and_their_hash_stands_in_the_row(evaluate, tmp_path):
+def test_manifests_are_stored_and_recorded_by_hash(evaluate, tmp_path):
     import hashlib
 
     row = rows(evaluate())["fsnl"]

@@ -95,7 +95,7 @@ def without_place(reason):
         ("type", "hostile.scores returned torch.int64; scores must be a floating-point tensor"),
     ],
 )
-def test_a_failing_cell_is_a_row_with_its_reason_and_the_others_go_on(evaluate, how, reason):
+def test_failed_cell_is_recorded_and_others_continue(evaluate, how, reason):
     answer = evaluate_hostile(evaluate, how)
     assert answer.code == 1
     row = next(r for r in answer.json["rows"] if r["method"] == "hostile")
@@ -113,13 +113,13 @@ def evaluate_hostile(evaluate, how):
     return evaluate("--plugin", "hostile,fsnl", "-p", f"hostile.how={how}", "--baseline", "none")
 
 
-def test_a_failed_cell_is_tried_again_and_the_others_are_not(evaluate):
+def test_only_failed_cell_is_retried(evaluate):
     evaluate_hostile(evaluate, "raise")
     again = evaluate_hostile(evaluate, "raise")
     assert "running cells: 2 cells" in again.err
 
 
-def test_a_hole_keeps_its_reason_when_a_later_run_leaves_it_out(evaluate, tmp_path):
+def test_failure_reason_persists_when_not_rerun(evaluate, tmp_path):
     evaluate_hostile(evaluate, "raise")
     file = tmp_path / "results" / "leaderboard.json"
     before = file.read_bytes()
@@ -129,7 +129,7 @@ def test_a_hole_keeps_its_reason_when_a_later_run_leaves_it_out(evaluate, tmp_pa
     assert {*map(without_place, reasons)} == {"hostile raised ValueError: the moon is in the wrong place"}
 
 
-def test_a_row_that_failed_altogether_leaves_when_its_method_was_mended(evaluate, site, tmp_path):
+def test_failed_row_is_replaced_when_method_is_fixed(evaluate, site, tmp_path):
     only = ("--plugin", "hostile,fsnl", "--domain", "Animals", "--baseline", "none")
     evaluate(*only, "-p", "hostile.how=raise")
     install(site, "hostile", PLUGIN + "# mended")
@@ -140,7 +140,7 @@ def test_a_row_that_failed_altogether_leaves_when_its_method_was_mended(evaluate
     assert row["failures"] == []
 
 
-def test_a_fixed_vocabulary_is_not_applicable_and_no_failure(evaluate):
+def test_fixed_vocabulary_is_not_applicable(evaluate):
     answer = evaluate_hostile(evaluate, "fixed")
     assert answer.code == 0
     row = next(r for r in answer.json["rows"] if r["method"] == "hostile")
@@ -151,7 +151,7 @@ def test_a_fixed_vocabulary_is_not_applicable_and_no_failure(evaluate):
     assert set(row["mean"]) == {"oop_top1", "oop_worst_decile", "oop_macro_f1"}
 
 
-def test_writing_into_what_it_is_given_changes_no_other_method(evaluate, tmp_path):
+def test_method_that_mutates_inputs_affects_no_other(evaluate, tmp_path):
     clean = evaluate("--plugin", "fsnl,zero_shot", out=tmp_path / "clean")
     mixed = evaluate_hostile(evaluate, "write")
     pick = [next(r for r in a.json["rows"] if r["method"] == "fsnl")["domains"] for a in (clean, mixed)]
@@ -189,7 +189,7 @@ def test_a_root_with_decomposed_names_gives_the_same_row_also_where_an_image_is_
     assert found[0] == found[1]
 
 
-def test_one_file_costs_one_image_at_most(harness, tmp_path):
+def test_bad_file_loses_one_image_at_most(harness, tmp_path):
     data = make_root(tmp_path / "data")
     images = data / "Animals6_OOP/images"
     pipe, pointer, page = sorted((images / "ibex").iterdir())[-3:]
@@ -232,7 +232,7 @@ def test_a_fault_is_shown_with_its_path_once(harness, tmp_path):
     assert any(line.startswith("Animals6_OOP/label2name.json is damaged or cut short") for line in shown)
 
 
-def test_all_names_of_images_that_cannot_be_read_are_told_with_the_reason(harness, tmp_path):
+def test_unreadable_images_are_listed_with_reason(harness, tmp_path):
     data = make_root(tmp_path / "data")
     files = sorted((data / "Animals6_OOP/images/ibex").iterdir())[-3:]
     for path in files[:2]:
@@ -245,7 +245,7 @@ def test_all_names_of_images_that_cannot_be_read_are_told_with_the_reason(harnes
     assert f"{told}  {names[1]}: the file is empty\n  {names[2]}: the file does not exist\n" in answer.err
 
 
-def test_a_corrupt_support_image_is_listed_and_the_fit_goes_on(evaluate, tmp_path):
+def test_corrupt_support_image_is_listed_and_fit_continues(evaluate, tmp_path):
     data = make_root(tmp_path / "data")
     for path in sorted((data / "Animals6_OOP/images/ibex").iterdir())[:4]:
         path.write_bytes(b"")
@@ -267,7 +267,7 @@ def test_a_truncated_split_file_loses_its_domain_only(evaluate, tmp_path):
     assert set(row["domains"]) == {"Insects_Spiders", "Ville d'été"}
 
 
-def test_broken_data_in_the_only_domain_is_a_sentence(evaluate, tmp_path):
+def test_broken_only_domain_is_user_error(evaluate, tmp_path):
     data = make_root(tmp_path / "data")
 
     def leave(content):
@@ -280,7 +280,7 @@ def test_broken_data_in_the_only_domain_is_a_sentence(evaluate, tmp_path):
     assert "Traceback" not in answer.err
 
 
-def test_a_missing_class_folder_is_a_sentence(evaluate, tmp_path):
+def test_missing_class_folder_is_user_error(evaluate, tmp_path):
     data = make_root(tmp_path / "data")
     (data / "Animals6_OOP/images/ibex").rename(data / "elsewhere")
     answer = evaluate("--domain", "Animals", data=data)
@@ -324,7 +324,7 @@ def test_a_missing_class_folder_is_a_sentence(evaluate, tmp_path):
         (("evaluat",), "No such command"),
     ],
 )
-def test_a_wrong_command_is_a_sentence_and_exit_code_2(harness, world, tmp_path, monkeypatch, arguments, sentence):
+def test_invalid_command_exits_with_code_2(harness, world, tmp_path, monkeypatch, arguments, sentence):
     monkeypatch.chdir(tmp_path)
     if arguments[0] == "evaluate" and "--data" not in arguments and len(arguments) > 2:
         arguments = (*arguments, "--data", world)
@@ -336,7 +336,7 @@ def test_a_wrong_command_is_a_sentence_and_exit_code_2(harness, world, tmp_path,
     assert "Traceback" not in answer.err
 
 
-def test_a_working_folder_that_was_removed_is_a_sentence(harness, tmp_path, monkeypatch):
+def test_removed_working_directory_is_user_error(harness, tmp_path, monkeypatch):
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
@@ -348,7 +348,7 @@ def test_a_working_folder_that_was_removed_is_a_sentence(harness, tmp_path, monk
     )
 
 
-def test_no_network_is_a_sentence_that_says_how_to_bring_a_file(harness, world, tmp_path, monkeypatch):
+def test_missing_network_error_suggests_local_file(harness, world, tmp_path, monkeypatch):
     from harness.backbones import openclip
 
     def unreachable(*args, **kwargs):
@@ -361,7 +361,7 @@ def test_no_network_is_a_sentence_that_says_how_to_bring_a_file(harness, world, 
     assert "--pretrained path/to/" in answer.err
 
 
-def test_a_results_folder_that_cannot_be_made_is_a_sentence(evaluate, tmp_path):
+def test_uncreatable_results_folder_is_user_error(evaluate, tmp_path):
     (tmp_path / "file").write_text("in the way")
     answer = evaluate(out=tmp_path / "file" / "results")
     assert answer.code == 2
@@ -369,7 +369,7 @@ def test_a_results_folder_that_cannot_be_made_is_a_sentence(evaluate, tmp_path):
     assert "--out" in answer.err
 
 
-def test_a_cache_that_cannot_be_written_is_a_sentence(evaluate, tmp_path):
+def test_unwritable_cache_is_user_error(evaluate, tmp_path):
     (tmp_path / "file").write_text("in the way")
     answer = evaluate("--cache", tmp_path / "file" / "cache")
     assert answer.code == 2
@@ -377,7 +377,7 @@ def test_a_cache_that_cannot_be_written_is_a_sentence(evaluate, tmp_path):
     assert "HARNESS_CACHE" in answer.err
 
 
-def test_a_full_disk_is_a_sentence_and_what_is_finished_stays(evaluate, tmp_path, monkeypatch):
+def test_full_disk_is_user_error_and_finished_cells_remain(evaluate, tmp_path, monkeypatch):
     assert evaluate("--domain", "Insects_Spiders").code == 0
     before = {p: p.read_bytes() for p in sorted((tmp_path / "results").rglob("*.json"))}
 
@@ -392,7 +392,7 @@ def test_a_full_disk_is_a_sentence_and_what_is_finished_stays(evaluate, tmp_path
     assert not list((tmp_path / "results").rglob(".tmp-*"))
 
 
-def test_a_torch_that_cannot_be_imported_is_one_sentence(harness, monkeypatch, tmp_path):
+def test_broken_torch_is_user_error(harness, monkeypatch, tmp_path):
     """A driver's library that is missing is an OSError; a second attempt, as by each plugin, has another reason."""
     (tmp_path / "torch.py").write_text("raise OSError('libcudnn.so.9: cannot open shared object file')")
     monkeypatch.delitem(sys.modules, "torch")
@@ -404,7 +404,7 @@ def test_a_torch_that_cannot_be_imported_is_one_sentence(harness, monkeypatch, t
     assert doctor._device() == ("device", message.removeprefix("error: "), hint.removeprefix("hint: "), False)
 
 
-def test_the_doctor_names_a_cache_limit_that_is_no_size(harness, monkeypatch):
+def test_doctor_reports_invalid_cache_limit(harness, monkeypatch):
     monkeypatch.setenv("HARNESS_CACHE_LIMIT", "plenty")
     answer = harness("doctor", "--json")
     told = {line["what"]: line for line in json.loads(answer.out)}

@@ -63,7 +63,7 @@ def test_a_stopped_command_leaves_valid_files_and_no_process(world, cache, tmp_p
 
 
 @pytest.mark.parametrize("words", [["plugins"], ["plugins", "--json"], ["leaderboard", "schema"]])
-def test_a_reader_that_stops_reading_ends_the_command_quietly(tmp_path, words):
+def test_closed_pipe_ends_command_quietly(tmp_path, words):
     process = start(*words, cache=tmp_path / "cache")
     process.stdout.close()
     _, err = process.communicate(timeout=60)
@@ -72,7 +72,7 @@ def test_a_reader_that_stops_reading_ends_the_command_quietly(tmp_path, words):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
-def test_a_full_disk_under_stdout_is_a_sentence(tmp_path):
+def test_full_disk_at_stdout_is_user_error(tmp_path):
     command = [sys.executable, "-m", "harness.cli.main", "plugins", "--json"]
     environment = {**os.environ, "HARNESS_CACHE": str(tmp_path)}
     with Path("/dev/full").open("w") as full:
@@ -81,13 +81,13 @@ def test_a_full_disk_under_stdout_is_a_sentence(tmp_path):
     assert (ran.returncode, ran.stderr) == (2, said)
 
 
-def test_closed_streams_are_no_fault(tmp_path):
+def test_closed_standard_streams_are_handled(tmp_path):
     command = f"{sys.executable} -m harness plugins --json >&- 2>&-"
     environment = {**os.environ, "HARNESS_CACHE": str(tmp_path)}
     assert subprocess.run(command, env=environment, shell=True, check=False).returncode == 0
 
 
-def test_streams_are_settled_whatever_the_caller_left_of_them():
+def test_standard_streams_are_configured_for_any_caller():
     """What takes the number of a closed stream would be printed into; a log on a full disk costs words, no run."""
     script = (
         "import os, sys; from harness.cli.stdout import settle; configure_determinism(); "
@@ -115,7 +115,7 @@ def test_a_worker_that_is_killed_does_not_end_the_run(world, cache, tmp_path):
     assert (tmp_path / "results" / "leaderboard.json").exists()
 
 
-def test_what_a_stopped_run_finished_can_be_verified_after_another_run(harness, evaluate, tmp_path, monkeypatch):
+def test_cells_of_stopped_run_can_be_verified_later(harness, evaluate, tmp_path, monkeypatch):
     run = runner._run
 
     def stopped(*arguments):
@@ -132,7 +132,7 @@ def test_what_a_stopped_run_finished_can_be_verified_after_another_run(harness, 
 
 
 @pytest.mark.parametrize("ending", [KeyboardInterrupt, StorageError("results cannot be written")])
-def test_what_a_stopped_run_finished_is_in_the_leaderboard(evaluate, tmp_path, monkeypatch, ending):
+def test_leaderboard_has_cells_of_stopped_run(evaluate, tmp_path, monkeypatch, ending):
     words = ("--plugin", "fsnl", "--baseline", "none", "--seeds", "1,2")
     evaluate(*words, out=tmp_path / "undisturbed")
     run = runner._run
@@ -154,7 +154,7 @@ def test_what_a_stopped_run_finished_is_in_the_leaderboard(evaluate, tmp_path, m
     assert file.read_bytes() == (tmp_path / "undisturbed" / "leaderboard.json").read_bytes()
 
 
-def test_two_runs_that_end_together_lose_no_cell(evaluate, tmp_path, monkeypatch):
+def test_concurrent_runs_lose_no_cell(evaluate, tmp_path, monkeypatch):
     evaluate("--plugin", "fsnl", "--domain", "Animals", "--baseline", "none", "--seeds", "3", out=tmp_path / "other")
     write, written = runner.write_leaderboard, []
 
@@ -170,7 +170,7 @@ def test_two_runs_that_end_together_lose_no_cell(evaluate, tmp_path, monkeypatch
     assert written == [2, 3]
 
 
-def test_what_is_forked_ends_at_sigterm_as_any_process(tmp_path):
+def test_forked_children_end_at_sigterm(tmp_path):
     script = """
 import os, signal, sys
 from harness.cli import main

@@ -22,7 +22,7 @@ def drawn(answer):
     return {domain: data["manifests"] for domain, data in row["data"].items()}
 
 
-def test_an_exported_draw_gives_the_same_run(evaluate, exported, tmp_path):
+def test_exported_draws_reproduce_the_run(evaluate, exported, tmp_path):
     plain = evaluate(*QUICK)
     assert evaluate(*QUICK, "--manifests", exported, out=tmp_path / "again").json == plain.json
     assert {path.name for path in (tmp_path / "results" / "manifests").iterdir()} == {
@@ -32,9 +32,7 @@ def test_an_exported_draw_gives_the_same_run(evaluate, exported, tmp_path):
     assert beside.json == plain.json
 
 
-def test_another_groups_draw_is_taken_over_run_verified_and_reproduced(
-    harness, evaluate, exported, world, cache, tmp_path
-):
+def test_imported_draw_is_run_verified_and_reproduced(harness, evaluate, exported, world, cache, tmp_path):
     theirs = []
     for path in exported.iterdir():
         manifest = json.loads(path.read_text())
@@ -61,7 +59,7 @@ def test_another_groups_draw_is_taken_over_run_verified_and_reproduced(
     assert again.out.endswith("0 differences in results, 0 in settings\n")
 
 
-def test_draws_that_do_not_fit_are_sentences(harness, evaluate, exported, tmp_path):
+def test_mismatched_draws_are_user_errors(harness, evaluate, exported, tmp_path):
     answer = evaluate(*QUICK, "--manifests", exported, "--shots", "1")
     assert answer.code == 2
     assert "holds no draw of clean-v1 for Animals, 1 shots, seed 1" in answer.err
@@ -84,7 +82,7 @@ def test_draws_that_do_not_fit_are_sentences(harness, evaluate, exported, tmp_pa
 
 
 @pytest.mark.parametrize("protocol", ["clustering", "clustering-2025", "discovery"])
-def test_a_protocol_without_draws_has_none_to_export(harness, world, tmp_path, protocol):
+def test_export_rejects_protocol_without_draws(harness, world, tmp_path, protocol):
     answer = harness("manifest", "export", "--data", world, "--protocol", protocol, "--out", tmp_path / "draws")
     assert answer.code == 2
     assert f"{protocol} draws nothing" in answer.err

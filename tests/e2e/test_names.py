@@ -23,7 +23,7 @@ def results(tmp_path, harness):
     return tmp_path / "results" / "leaderboard.json"
 
 
-def test_names_that_are_one_text_share_their_images_and_verify_sees_that_they_are_listed(results, harness):
+def test_colliding_names_are_listed_and_verified(results, harness):
     content = json.loads(results.read_text())
     (row,) = content["rows"]
     assert row["data"]["Animals"]["collisions"] == GROUPS
@@ -41,7 +41,7 @@ def test_names_that_are_one_text_share_their_images_and_verify_sees_that_they_ar
     assert "Turkey (OOP) and turkey (OOP) and Turkey (IP) are one text to a tokenizer that lower-cases" in changed.out
 
 
-def test_folders_without_a_partner_are_noted_before_anything_runs(tmp_path, harness):
+def test_folders_without_partner_are_noted_first(tmp_path, harness):
     folders = {"Food1_OOP": ("ham",), "Food1_IP": ("egg",), "Vehicle1_IP": ("car",), "Vehicles1_OOP": ("tram",)}
     root = make_root(tmp_path / "data", folders, {"train": 1, "test": 1})
     planned = ("evaluate", *ZERO_SHOT[:6], "--data", root, "--out", tmp_path / "results", "--dry-run")

@@ -51,7 +51,7 @@ def assert_sentence(answer: Answer, about: Path | str) -> None:
     assert answer.code == 2
     said = "".join(answer.err.split())  # lines are broken anywhere in a long path
     assert "".join(str(about).split()) in said
-    # The options ask access(2), which still lets root pass: an ordinary user is told by them already.
+    # The options check access(2), which lets root pass; for other users they fail earlier.
     assert "ermissiondeniedhint:" in said or (said.endswith("isnotreadable.") and "-h'forhelp" in said)
     assert "Traceback" not in answer.err
 
@@ -72,9 +72,9 @@ def test_images_that_may_not_be_read_are_listed_and_counted(
     (row,) = answer.json["rows"]
     assert row["data"]["Animals"]["unreadable"] == [f"Animals6_OOP/images/ibex/{p.name}" for p in images[-3:]]
     assert row["data"]["Animals"]["images"]["oop"] == 15
-    told = run("--domain", "Animals", "--out", data.parent / "again").err
-    assert "3 images could not be read and are not scored:" in told
-    assert f"{images[-1].name}: the file cannot be read (Permission denied)" in told
+    stated = run("--domain", "Animals", "--out", data.parent / "again").err
+    assert "3 images could not be read and are not scored:" in stated
+    assert f"{images[-1].name}: the file cannot be read (Permission denied)" in stated
     (report,) = (found for found in check(data).folders if found.folder == "Animals6_OOP")
     assert {fault.kind for fault in report.faults} == {"unreadable"}
     assert len(report.faults) == len(images) == 9
@@ -82,9 +82,7 @@ def test_images_that_may_not_be_read_are_listed_and_counted(
 
 
 @pytest.mark.parametrize("place", ["", "images", "images/ibex", "split_Xin_Animals6_OOP.json"])
-def test_a_domain_that_may_not_be_read_is_a_hole_with_a_reason(
-    place: str, run: Callable[..., Answer], data: Path
-) -> None:
+def test_unreadable_domain_is_missing_with_reason(place: str, run: Callable[..., Answer], data: Path) -> None:
     (data / "Animals6_OOP" / place).chmod(0o000)
     answer = run("--json")
     assert answer.code == 1
@@ -99,7 +97,7 @@ def test_a_domain_that_may_not_be_read_is_a_hole_with_a_reason(
     assert any("cannot be read: Permission denied" in fault.reason for fault in faults)
 
 
-def test_a_root_that_may_be_listed_but_not_entered_is_a_sentence(run: Callable[..., Answer], data: Path) -> None:
+def test_unreadable_root_is_user_error(run: Callable[..., Answer], data: Path) -> None:
     data.chmod(0o444)
     assert_sentence(run(), data)
 
@@ -107,7 +105,7 @@ def test_a_root_that_may_be_listed_but_not_entered_is_a_sentence(run: Callable[.
 # -- results -----------------------------------------------------------------------------------------------------------
 
 
-def test_results_that_may_not_be_written_are_told_first(run: Callable[..., Answer], tmp_path: Path) -> None:
+def test_unwritable_results_are_reported_first(run: Callable[..., Answer], tmp_path: Path) -> None:
     (tmp_path / "results").mkdir(mode=0o555)
     answer = run()
     assert_sentence(answer, tmp_path / "results")
@@ -142,7 +140,7 @@ def test_files_have_the_mode_that_the_user_chose(run: Callable[..., Answer], tmp
         *((("reproduce",), place) for place in ("", "leaderboard.json")),
     ],
 )
-def test_what_a_check_rests_on_may_not_be_read(
+def test_unreadable_verification_inputs_are_user_errors(
     command: tuple[str, ...], place: str, run: Callable[..., Answer], harness: Callable[..., Answer], tmp_path: Path
 ) -> None:
     assert run("--domain", "Animals").code == 0
@@ -159,9 +157,7 @@ def test_what_a_check_rests_on_may_not_be_read(
 # -- the cache ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_cache_that_may_not_be_written_is_told_before_anything_is_encoded(
-    run: Callable[..., Answer], tmp_path: Path
-) -> None:
+def test_unwritable_cache_is_reported_before_encoding(run: Callable[..., Answer], tmp_path: Path) -> None:
     cache = tmp_path / "own"
     cache.mkdir(mode=0o555)
     answer = run("--domain", "Animals")
@@ -175,7 +171,7 @@ def test_a_cache_that_may_not_be_written_is_told_before_anything_is_encoded(
 
 
 @pytest.mark.parametrize("place", ["", "features", "features/*", "features/*/view-000"])
-def test_a_cache_that_may_not_be_read_is_a_sentence(
+def test_unreadable_cache_is_user_error(
     place: str,
     run: Callable[..., Answer],
     harness: Callable[..., Answer],
@@ -193,15 +189,13 @@ def test_a_cache_that_may_not_be_read_is_a_sentence(
     monkeypatch.setenv("HARNESS_CACHE", str(cache))
     capfd.readouterr()
     assert execute(["doctor", "--json"]) == 1
-    told = {line["what"]: line for line in json.loads(capfd.readouterr().out)}
-    assert "permission denied" in told["feature cache"]["state"]
-    assert "HARNESS_CACHE" in told["feature cache"]["hint"]
+    stated = {line["what"]: line for line in json.loads(capfd.readouterr().out)}
+    assert "permission denied" in stated["feature cache"]["state"]
+    assert "HARNESS_CACHE" in stated["feature cache"]["hint"]
 
 
 @pytest.mark.parametrize("place", ["", "beyond-mini", "beyond-mini/beyond_mini.json"])
-def test_a_miniature_that_may_not_be_read_is_a_sentence(
-    place: str, harness: Callable[..., Answer], tmp_path: Path
-) -> None:
+def test_unreadable_miniature_is_user_error(place: str, harness: Callable[..., Answer], tmp_path: Path) -> None:
     world = tmp_path / "cache" / "beyond-mini"
     world.mkdir(parents=True)
     (world / "beyond_mini.json").write_text("{}")
@@ -229,7 +223,7 @@ def test_a_miniature_that_may_not_be_read_is_a_sentence(
     ],
     ids=lambda command: " ".join(command[-2:]),
 )
-def test_nothing_that_may_not_be_entered_ends_in_a_trace(
+def test_unreadable_folders_never_give_traceback(
     command: tuple[str, ...],
     harness: Callable[..., Answer],
     world: Path,

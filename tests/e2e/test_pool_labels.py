@@ -1,4 +1,4 @@
-"""The labels of an unlabeled pool reach nothing but its judgement: from the folders to the kept predictions."""
+"""Labels of an unlabeled pool affect only its scores, from the data folders to the stored predictions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def relabelled(root: Path, copy: Path, part: range) -> Path:
 
 
 def answers(harness, data: Path, out: Path, *options: object) -> dict[str, tuple[bytes, dict]]:
-    """Of every method the kept predictions, byte for byte, and the figures."""
+    """Stored predictions of every method, as bytes, and the metrics."""
     words = ["--plugin", ",".join(METHODS), "--domain", "Landmark", "--seeds", "1", "--backbone", "beyond-mini"]
     done = harness("evaluate", *words, *options, "--data", data, "--out", out, "--workers", "1", "--json")
     assert done.code == 0, done.err
@@ -52,7 +52,7 @@ def test_permuting_the_labels_of_the_pool_changes_no_prediction(harness, miniatu
     options = [word for name in METHODS for word in ("-p", f"{name}.pool={pool}")]
     straight = answers(harness, miniature, tmp_path / "straight", *options)
     turned = answers(harness, relabelled(miniature, tmp_path / "copy", part), tmp_path / "turned", *options)
-    assert {*straight} == {*turned} == {*METHODS, "zero_shot"}  # every run has zero-shot beside
+    assert {*straight} == {*turned} == {*METHODS, "zero_shot"}  # every run has the zero-shot baseline
     for name in METHODS:
         assert straight[name][0] == turned[name][0]
         before, after = (each[name][1]["named_acc"]["mean"] for each in (straight, turned))

@@ -48,7 +48,7 @@ def run(harness, root, tmp_path):
     return call
 
 
-def test_zero_shot_is_asked_for_the_superclasses_of_oop_images(run, tmp_path):
+def test_zero_shot_scores_superclasses_of_oop_images(run, tmp_path):
     answer = run()
     assert answer.code == 0, answer.err
     (row,) = rows(answer).values()
@@ -68,7 +68,7 @@ def test_zero_shot_is_asked_for_the_superclasses_of_oop_images(run, tmp_path):
     assert row["domains"]["Food"]["oop_top1"]["mean"] == (predicted == labels).mean()
 
 
-def test_superclasses_that_are_the_classes_have_their_figures(run, root, tmp_path):
+def test_superclasses_equal_to_classes_give_same_scores(run, root, tmp_path):
     name(root, FOLDERS["Food4_OOP"])
     (of_superclasses,) = rows(run()).values()
     (of_classes,) = rows(run("--plugin", "zero_shot", protocol="clean-v1", out=tmp_path / "classes")).values()
@@ -109,7 +109,7 @@ def test_few_shot_methods_draw_images_of_superclasses(run, harness, root, cache,
     assert again.code == 0, again.out + again.err
 
 
-def test_a_row_is_verified_run_again_and_in_a_table_of_its_own(run, harness, root, cache, tmp_path):
+def test_superclass_row_is_verified_reproduced_and_separate(run, harness, root, cache, tmp_path):
     run()
     run("--plugin", "zero_shot", protocol="clean-v1")
     results = tmp_path / "results"
@@ -128,7 +128,7 @@ def test_a_row_is_verified_run_again_and_in_a_table_of_its_own(run, harness, roo
     assert "is labelled 'tree', in the row 'shrub'" in verdict.out
 
 
-def test_data_without_superclasses_are_refused(run, root):
+def test_missing_superclasses_are_user_error(run, root):
     def forget(split):
         for item in (item for part in split.values() for item in part.values()):
             del item["superclass"]
@@ -140,7 +140,7 @@ def test_data_without_superclasses_are_refused(run, root):
     assert run("--plugin", "zero_shot", protocol="clean-v1").code == 0
 
 
-def test_superclasses_that_contradict_one_another_are_listed_and_no_matter_to_classes(run, harness, root):
+def test_contradicting_superclasses_are_listed(run, harness, root):
     edit_split(root / "Food4_OOP", lambda split: split["test"]["0"].update(s_label=1))
     assert run("--plugin", "zero_shot", protocol="clean-v1").code == 0
     answer = harness("data", "check", root)

@@ -54,7 +54,7 @@ def test_methods_are_fitted_on_the_names_of_both_sides(fitted, tmp_path):
     assert all(path.startswith("images/cat/") for path in cats)
 
 
-def test_rows_of_other_names_are_in_tables_of_their_own(fitted, harness, tmp_path):
+def test_rows_fitted_on_other_names_have_own_tables(fitted, harness, tmp_path):
     fitted("clean-v1")
     fitted("clean-v1-ip")
     tables = harness("leaderboard", "show", tmp_path / "results", "-m", "oop_top1", "--json").json
@@ -68,7 +68,7 @@ def test_a_pool_of_oop_images_needs_their_names(harness, world, tmp_path):
     assert reason == "kmeans_naming needs unlabeled OOP images; the protocol fits methods on other names"
 
 
-def test_data_without_the_side_are_refused(harness, make_root, tmp_path):
+def test_missing_side_is_user_error(harness, make_root, tmp_path):
     root = make_root(tmp_path / "data", {"Food4_OOP": ("rose", "oak", "elm", "ash")})
     where = ("--domain", "Food", "--data", root, "--out", tmp_path / "results", *FAST)
     answer = harness("evaluate", *where, "--plugin", "fsnl", "--protocol", "clean-v1-ip")

@@ -1,4 +1,4 @@
-"""What every method of the package keeps to."""
+"""Properties that every built-in method has."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def fitted(name: str, **task):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_it_beats_guessing_on_a_separable_domain(name):
+def test_accuracy_beats_chance_on_separable_domain(name):
     image, label = images(30, 99)
     method = fitted(name)
     right = (method.scores(image[:, 0], OOP_VOCABULARY).argmax(dim=1) == label).float().mean()
@@ -68,7 +68,7 @@ def test_support_helps(name):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_order_of_queries_and_columns_is_the_order_of_scores(name):
+def test_scores_follow_order_of_images_and_names(name):
     method, image = fitted(name), images(3, 99)[0][:, 0]
     straight = method.scores(image, OOP_VOCABULARY)
     torch.testing.assert_close(method.scores(image.flip(0), OOP_VOCABULARY), straight.flip(0), rtol=1e-4, atol=1e-4)
@@ -80,7 +80,7 @@ def test_the_order_of_queries_and_columns_is_the_order_of_scores(name):
 
 
 @pytest.mark.parametrize("name", UNORDERED)
-def test_the_order_of_the_classes_changes_nothing(name):
+def test_class_order_does_not_change_predictions(name):
     image = images(3, 99)[0][:, 0]
     orders = ((0, 1, 2, 3, 4), (3, 0, 4, 2, 1))
     one, other = (quick(name, **UNORDERED[name]).fit(make_task(order=order)) for order in orders)
@@ -90,7 +90,7 @@ def test_the_order_of_the_classes_changes_nothing(name):
 
 
 @pytest.mark.parametrize("name", UNORDERED)
-def test_the_order_of_the_support_changes_nothing(name):
+def test_support_order_does_not_change_predictions(name):
     task = make_task()
     order = torch.randperm(len(task.support.label), generator=torch.Generator().manual_seed(3))
     captions = tuple(task.support.captions[i] for i in order.tolist())
@@ -107,7 +107,7 @@ def test_ip_names_score_exactly_as_zero_shot(name):
     assert torch.equal(learned, fitted("zero_shot").scores(image, IP_VOCABULARY))
 
 
-def test_ip_retention_is_measured_against_exactly_zero_shots_answers():
+def test_ip_retention_reference_equals_zero_shot():
     two, scale = Vocabulary.of(HINT, ip=IP[:2]), 33.3
     task = make_task(logit_scale=scale)
     text = task.text.encode([task.template.fill(name, HINT) for name in two.names])
@@ -123,7 +123,7 @@ def test_ip_retention_is_measured_against_exactly_zero_shots_answers():
 
 
 @pytest.mark.parametrize("name", FIXED)
-def test_a_fixed_vocabulary_says_so(name):
+def test_fixed_vocabulary_raises(name):
     method, image = fitted(name), images(1, 99)[0][:, 0]
     for vocabulary in (IP_VOCABULARY, JOINT, Vocabulary.of(HINT, oop=("dodo",)), Vocabulary.of(HINT, ip=NAMES[:1])):
         with pytest.raises(FixedVocabulary, match=f"{name} cannot score"):
@@ -141,7 +141,7 @@ def test_an_open_vocabulary_scores_all_names_together(name):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_parameters_and_presets_survive_json(name):
+def test_parameters_and_presets_round_trip_json(name):
     cls = classes()[name]
     assert "paper" in cls.presets
     for preset in (None, *cls.presets):
@@ -180,7 +180,7 @@ def test_every_parameter_says_what_it_means(name):
     assert [one["type"] for one in found if "Annotated" in one["type"] or "typing" in one["type"]] == []
 
 
-def test_the_table_in_the_readme_is_what_the_plugins_say():
+def test_readme_table_matches_plugins():
     offered = {name: describe("method", load("method", name)) for name in METHODS}
     needs = {name: ", ".join(shown["needs"]) or "names only" for name, shown in offered.items()}
     rows = [f"| `{name}` | {needs[name]} | {shown['summary']} |" for name, shown in offered.items()]

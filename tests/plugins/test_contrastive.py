@@ -38,7 +38,7 @@ labels = st.lists(st.integers(0, 3), min_size=1, max_size=7)
 
 @few
 @given(labels, labels, st.integers(0, 100))
-def test_the_loss_is_its_formula(image_label: list[int], text_label: list[int], seed: int) -> None:
+def test_loss_matches_formula(image_label: list[int], text_label: list[int], seed: int) -> None:
     text_label = [*text_label, image_label[0]]  # at least one pair
     image = unit_rows(len(image_label), 5, seed).double()
     text = unit_rows(len(text_label), 5, seed + 1).double()
@@ -46,7 +46,7 @@ def test_the_loss_is_its_formula(image_label: list[int], text_label: list[int], 
     assert float(loss) == pytest.approx(formula(image, text, image_label, text_label), rel=1e-9)
 
 
-def test_gradients_are_right() -> None:
+def test_gradients_match_numerical_gradients() -> None:
     image = unit_rows(5, 4, 0).double().requires_grad_(True)
     text = unit_rows(4, 4, 1).double().requires_grad_(True)
     image_label, text_label = torch.tensor([0, 0, 1, 2, 7]), torch.tensor([0, 1, 2, 2])  # 7 has no text
@@ -57,7 +57,7 @@ def test_gradients_are_right() -> None:
     assert torch.autograd.gradcheck(loss, (image, text))
 
 
-def test_rows_without_a_positive_teach_nothing_by_themselves() -> None:
+def test_rows_without_positive_have_no_loss() -> None:
     image, text = unit_rows(3, 4, 0), unit_rows(2, 4, 1)
     label = torch.tensor([0, 1])
     both = symmetric_contrastive(image[:2], text, label, label, SCALE)
@@ -67,14 +67,14 @@ def test_rows_without_a_positive_teach_nothing_by_themselves() -> None:
     assert float(lonely) > float(both)
 
 
-def test_perfect_pairs_cost_nothing_and_one_class_never_does() -> None:
+def test_loss_is_zero_for_perfect_pairs_and_single_class() -> None:
     eye = torch.eye(4)
     label = torch.arange(4)
     assert float(symmetric_contrastive(eye, eye, label, label, 100.0)) == pytest.approx(0, abs=1e-6)
     assert float(symmetric_contrastive(eye, eye, label * 0, label * 0, 100.0)) == pytest.approx(0, abs=1e-6)
 
 
-def test_the_loss_does_not_depend_on_the_order() -> None:
+def test_loss_does_not_depend_on_order() -> None:
     image, text = unit_rows(6, 4, 0), unit_rows(3, 4, 1)
     image_label, text_label = torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([0, 1, 2])
     one = symmetric_contrastive(image, text, image_label, text_label, SCALE)
@@ -83,7 +83,7 @@ def test_the_loss_does_not_depend_on_the_order() -> None:
     torch.testing.assert_close(one, other)
 
 
-def test_large_scales_stay_finite() -> None:
+def test_loss_is_finite_for_large_scales() -> None:
     image = unit_rows(6, 4, 0).requires_grad_(True)
     label = torch.tensor([0, 1, 2, 0, 1, 2])
     loss = symmetric_contrastive(image, unit_rows(6, 4, 1), label, label, 1e4)

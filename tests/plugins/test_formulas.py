@@ -30,7 +30,7 @@ def zero_shot_scores(image, vocabulary=OOP_VOCABULARY):
     return quick("zero_shot").fit(make_task()).scores(image, vocabulary)
 
 
-def test_the_ensemble_is_the_mean_of_unit_features_made_a_unit_row():
+def test_prompt_ensemble_is_normalised_mean_of_unit_features():
     image = images(2, 99)[0][:, 0]
     found = quick("zero_shot", prompts="ensemble").fit(make_task()).scores(image, OOP_VOCABULARY)
     columns = []
@@ -45,7 +45,7 @@ def test_the_ensemble_is_the_mean_of_unit_features_made_a_unit_row():
 # -- moving scores among some names ------------------------------------------------------------------------------------
 
 
-def test_a_term_moves_probability_among_its_names_only():
+def test_added_term_preserves_mass_of_other_names():
     scores, term = unit_rows(6, 5, 1) * 3, unit_rows(6, 3, 2) * 4
     at = [2, None, 0, None, 1]
     moved = add_to_fitted(scores, term, at)
@@ -72,7 +72,7 @@ def plain_cache(image, support, alpha, beta):
     return torch.tensor(rows)
 
 
-def test_tip_adapter_is_its_formula():
+def test_tip_adapter_matches_formula():
     task, image = make_task(views=3), images(2, 99)[0][:, 0]
     method = quick("tip_adapter", alpha=2.0, beta=5.5).fit(task)
     expected = zero_shot_scores(image) + plain_cache(image, task.support, 2.0, 5.5)
@@ -92,7 +92,7 @@ def plain_choice(right, search):
 
 
 @pytest.mark.parametrize("search", ["wide", "paper"])
-def test_tip_adapter_chooses_on_the_validation_draw(monkeypatch, search):
+def test_tip_adapter_chooses_on_validation_draw(monkeypatch, search):
     betas, alphas = (grid[:: max(1, len(grid) // 7)] for grid in tip_adapter.GRIDS[search])
     monkeypatch.setitem(tip_adapter.GRIDS, search, (betas, alphas))
     task = make_task()
@@ -107,7 +107,7 @@ def test_tip_adapter_chooses_on_the_validation_draw(monkeypatch, search):
     assert fixed.alpha_ == 3.0
 
 
-def test_the_papers_grid_of_tip_adapter_is_that_of_its_authors_for_imagenet():
+def test_tip_adapter_paper_grid_is_authors_imagenet_grid():
     betas, alphas = tip_adapter.GRIDS["paper"]
     assert (len(betas), len(alphas)) == (200, 20)
     np.testing.assert_allclose(betas, 0.1 + np.arange(200) * 6.9 / 200)
@@ -115,11 +115,11 @@ def test_the_papers_grid_of_tip_adapter_is_that_of_its_authors_for_imagenet():
 
 
 @pytest.mark.parametrize("name", ["gda", "linear_probe", "tip_adapter"])
-def test_what_was_chosen_is_told(name):
+def test_outcome_reports_chosen_values(name):
     method = quick(name).fit(make_task())
-    told = json.loads(json.dumps(method.outcome()))
-    assert told
-    again = quick(name, **told).fit(make_task())  # as parameters they choose nothing, and give the same
+    stated = json.loads(json.dumps(method.outcome()))
+    assert stated
+    again = quick(name, **stated).fit(make_task())  # as parameters they choose nothing, and give the same
     image = images(2, 99)[0][:, 0]
     assert torch.equal(again.scores(image, OOP_VOCABULARY), method.scores(image, OOP_VOCABULARY))
 
@@ -150,7 +150,7 @@ def plain_discriminant(support, classes, ip=None):
     ("shots", "views", "covariance"),
     [(1, 4, "views"), (4, 1, "views"), (3, 2, "views"), (1, 1, "ip"), (1, 4, "ip"), (3, 2, "ip")],
 )
-def test_gda_is_its_formula(shots, views, covariance):
+def test_gda_matches_formula(shots, views, covariance):
     task, image = make_task(shots, views), images(2, 99)[0][:, 0]
     method = quick("gda", alpha=0.1, views=views, covariance=covariance).fit(task)
     weight, bias = plain_discriminant(task.support, len(NAMES), task.ip if covariance == "ip" else None)
@@ -160,13 +160,13 @@ def test_gda_is_its_formula(shots, views, covariance):
     )
 
 
-def test_gda_refuses_one_view_of_one_shot():
+def test_gda_raises_for_one_view_of_one_shot():
     with pytest.raises(MethodError, match="one view of one shot") as error:
         quick("gda", covariance="views").fit(make_task(shots=1, views=1))
     assert "views" in error.value.hint
 
 
-def test_gda_asks_for_ip_images_only_where_it_uses_them():
+def test_gda_needs_ip_images_only_if_used():
     assert quick("gda", covariance="views").needs.labels() == ("support",)
     borrowing = quick("gda")
     assert borrowing.needs.labels() == dataclasses.replace(borrowing).needs.labels() == ("support", "ip")
@@ -176,7 +176,7 @@ def test_gda_asks_for_ip_images_only_where_it_uses_them():
     assert "covariance=views" in error.value.hint
 
 
-def test_the_papers_gda_takes_the_smallest_of_the_best_weights_on_the_validation_draw():
+def test_gda_paper_preset_takes_smallest_best_weight_on_validation_draw():
     task = make_task(views=10)
     paper = build("gda", GDA, "paper")
     assert paper.needs.labels() == ("support", "validation")
@@ -191,7 +191,7 @@ def test_the_papers_gda_takes_the_smallest_of_the_best_weights_on_the_validation
 
 
 @pytest.mark.parametrize("covariance", ["views", "ip"])
-def test_gda_chooses_alpha_by_leaving_out_one_shot_of_every_class(covariance):
+def test_gda_chooses_alpha_by_leave_one_shot_out(covariance):
     task = make_task(shots=3, views=2)
     right = dict.fromkeys(gda.ALPHAS, 0)
     for shot in range(3):
@@ -210,7 +210,7 @@ def test_gda_chooses_alpha_by_leaving_out_one_shot_of_every_class(covariance):
     assert (two.alpha_ == 0.7) == (covariance == "views")
 
 
-def test_gda_and_linear_probe_never_answer_with_a_class_without_an_image():
+def test_gda_and_linear_probe_never_predict_empty_class():
     task = make_task()
     kept = task.support.label != 1
     support = Support(task.support.image[kept], task.support.label[kept])
@@ -235,7 +235,7 @@ def test_linear_probe_minimises_the_regularised_cross_entropy():
 
 
 @pytest.mark.parametrize("peak", [-6.0, -3.3, 0.4, 2.0, 5.1])
-def test_the_papers_search_for_c_is_a_grid_then_a_bisection(peak):
+def test_linear_probe_paper_search_is_grid_then_bisection(peak):
     tried = []
 
     def right(power):
@@ -248,17 +248,17 @@ def test_the_papers_search_for_c_is_a_grid_then_a_bisection(peak):
     assert len(set(tried)) <= 7 + 2 + 7
 
 
-def test_where_all_c_are_equal_the_middle_counts_and_in_the_papers_search_the_end():
+def test_linear_probe_ties_take_middle_or_end_in_paper_search():
     assert linear_probe._middle(lambda power: 3) == 0.0
     assert linear_probe._bisection(lambda power: 3) == 5.0  # the largest of the grid, then always the lower end
 
 
 @pytest.mark.parametrize(("low", "high", "middle"), [(-6, 6, 0), (2, 6, 4), (-6, -5, -6), (3, 3, 3), (-6, 4, -1)])
-def test_the_middle_of_the_best_c_is_taken(low, high, middle):
+def test_linear_probe_takes_middle_of_best_c(low, high, middle):
     assert linear_probe._middle(lambda power: int(low <= power <= high)) == middle
 
 
-def test_c_is_chosen_by_the_validation_draw():
+def test_linear_probe_chooses_c_on_validation_draw():
     centre, label = unit_rows(len(NAMES), SIZE, 1), torch.arange(len(NAMES)).repeat(6)
     many = torch.cat([label[:15], torch.zeros(30, dtype=torch.long)])  # a smooth model answers with the first class
     support, validation = (
@@ -295,7 +295,7 @@ def test_linear_probe_with_few_classes(count):
 # -- trained methods ---------------------------------------------------------------------------------------------------
 
 
-def test_every_pair_of_image_and_name_is_a_prompt_of_its_own_in_cocoop():
+def test_cocoop_encodes_prompt_per_image_and_name():
     method = quick("cocoop").fit(make_task())
     image = images(1, 99)[0][:, 0]
     down, bias, up, shift = method.net_
@@ -308,7 +308,7 @@ def test_every_pair_of_image_and_name_is_a_prompt_of_its_own_in_cocoop():
             assert float(found[i, j]) == pytest.approx(float(20.0 * x @ text), abs=1e-3)
 
 
-def test_cocoop_scores_a_name_once_for_the_same_images():
+def test_cocoop_caches_scores_of_same_images():
     method = quick("cocoop").fit(make_task())
     image = images(1, 99)[0][:, 0]
     expected = method.scores(image, JOINT)
@@ -321,7 +321,7 @@ def test_cocoop_scores_a_name_once_for_the_same_images():
     assert asked == [len(turned)]
 
 
-def test_coop_puts_the_learned_context_before_every_name():
+def test_coop_puts_learned_context_before_every_name():
     method = quick("coop").fit(make_task())
     image = images(1, 99)[0][:, 0]
     prompts = [Prompt((Piece("x", "own"), Piece(f" {name}."))) for name in JOINT.names]
@@ -331,7 +331,7 @@ def test_coop_puts_the_learned_context_before_every_name():
     assert not torch.equal(method.context_.rows, tower().token_embedding("a photo of a"))
 
 
-def test_contexts_of_the_names_own_are_learned_apart_and_know_no_other_name():
+def test_class_specific_contexts_are_independent_and_fix_vocabulary():
     method = quick("coop", class_specific=True).fit(make_task())
     image = images(1, 99)[0][:, 0]
     rows = method.context_.rows.reshape(len(NAMES), 4, -1)
@@ -348,7 +348,7 @@ def test_contexts_of_the_names_own_are_learned_apart_and_know_no_other_name():
         method.scores(image, JOINT)
 
 
-def test_a_context_of_noise_has_the_length_and_spread_of_coops_paper_and_the_tasks_seed():
+def test_random_context_has_length_deviation_and_seed():
     one, again, other = (LearnedContext(make_task(seed=seed), "", 500, NAMES).rows for seed in (1, 1, 2))
     assert one.shape == (500 * len(NAMES), 32)
     assert float(one.std()) == pytest.approx(0.02, rel=0.05)
@@ -357,7 +357,7 @@ def test_a_context_of_noise_has_the_length_and_spread_of_coops_paper_and_the_tas
 
 
 @pytest.mark.parametrize(("shots", "steps"), [(1, 100), (4, 100), (8, 200)])
-def test_taskres_trains_as_long_as_its_paper(shots, steps):
+def test_taskres_epochs_follow_paper(shots, steps):
     calls = []
     task = make_task(shots=shots, progress=lambda done, total: calls.append(total))
     TaskRes(epochs=None).fit(task)
@@ -365,7 +365,7 @@ def test_taskres_trains_as_long_as_its_paper(shots, steps):
 
 
 @pytest.mark.parametrize(("hint", "alpha"), [("animal", 1.0), ("food", 0.5)])
-def test_the_papers_taskres_has_its_weight_for_every_domain(hint, alpha):
+def test_taskres_paper_weight_depends_on_domain(hint, alpha):
     paper = build("taskres", TaskRes, "paper")
     image = images(2, 99)[0][:, 0]
     found, wanted = (

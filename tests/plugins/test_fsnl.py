@@ -124,7 +124,7 @@ def test_ip_names_score_exactly_as_zero_shot(tower: OpenClipTextTower) -> None:
     assert torch.equal(learned, ZeroShot().fit(task).scores(image, vocabulary((), IP)))
 
 
-def test_the_joint_scores_are_those_of_the_two_vocabularies(tower: OpenClipTextTower) -> None:
+def test_joint_scores_equal_scores_of_each_side(tower: OpenClipTextTower) -> None:
     method = fit(make_task(tower))
     image = unit_rows(9, 24, 3)
     parts = [method.scores(image, v) for v in (vocabulary(), vocabulary((), IP))]
@@ -133,7 +133,7 @@ def test_the_joint_scores_are_those_of_the_two_vocabularies(tower: OpenClipTextT
     assert not joint.requires_grad
 
 
-def test_an_ip_name_that_is_spelt_like_an_oop_name_is_not_learned(tower: OpenClipTextTower) -> None:
+def test_ip_name_equal_to_oop_name_is_not_learned(tower: OpenClipTextTower) -> None:
     task = make_task(tower)
     method = fit(task)
     image = unit_rows(5, 24, 3)
@@ -143,7 +143,7 @@ def test_an_ip_name_that_is_spelt_like_an_oop_name_is_not_learned(tower: OpenCli
     assert not torch.allclose(both[:, 0], zero_shot[:, 0], atol=1e-2)
 
 
-def test_an_oop_name_that_was_not_in_the_task_is_scored_as_zero_shot(tower: OpenClipTextTower) -> None:
+def test_unfitted_oop_name_scores_as_zero_shot(tower: OpenClipTextTower) -> None:
     task = make_task(tower)
     image = unit_rows(5, 24, 3)
     torch.testing.assert_close(
@@ -151,7 +151,7 @@ def test_an_oop_name_that_was_not_in_the_task_is_scored_as_zero_shot(tower: Open
     )
 
 
-def test_the_order_of_the_vocabulary_is_the_order_of_the_columns(tower: OpenClipTextTower) -> None:
+def test_columns_follow_vocabulary_order(tower: OpenClipTextTower) -> None:
     method = fit(make_task(tower))
     image = unit_rows(5, 24, 3)
     torch.testing.assert_close(
@@ -172,13 +172,13 @@ def test_the_same_seed_gives_the_same_rows(tower: OpenClipTextTower, parameters:
     assert not torch.equal(rows[0], rows[2])
 
 
-def test_a_method_can_be_fitted_again_from_the_start(tower: OpenClipTextTower) -> None:
+def test_refit_gives_same_result(tower: OpenClipTextTower) -> None:
     method = FSNL(epochs=2)
     first = method.fit(make_task(tower)).names_.rows
     assert torch.equal(method.fit(make_task(tower)).names_.rows, first)
 
 
-def test_the_order_of_the_classes_renames_the_rows_only(tower: OpenClipTextTower) -> None:
+def test_class_order_permutes_rows_only(tower: OpenClipTextTower) -> None:
     # One batch and no captions: nothing is drawn but the order of a sum.
     task = make_task(tower)
     k = len(NAMES)
@@ -213,7 +213,7 @@ def test_the_order_of_the_classes_renames_the_rows_only(tower: OpenClipTextTower
         {"shots": 9},
     ],
 )
-def test_every_support_can_be_learned_from(
+def test_any_support_size_can_be_fitted(
     tower: OpenClipTextTower, change: dict[str, Any], swap: str, captions_per_class: int | None
 ) -> None:
     task = make_task(tower, **change)
@@ -222,7 +222,7 @@ def test_every_support_can_be_learned_from(
     assert method.scores(unit_rows(2, 24), task.vocabulary).shape == (2, len(task.names))
 
 
-def test_a_class_whose_images_were_all_unreadable_is_still_scored(tower: OpenClipTextTower) -> None:
+def test_class_without_readable_image_is_scored(tower: OpenClipTextTower) -> None:
     whole = make_task(tower).support
     kept = whole.label != 1
     captions = tuple(c for c, k in zip(whole.captions or (), kept.tolist(), strict=True) if k)
@@ -231,7 +231,7 @@ def test_a_class_whose_images_were_all_unreadable_is_still_scored(tower: OpenCli
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_the_papers_setting_runs(tower: OpenClipTextTower, optimizer: str) -> None:
+def test_paper_preset_runs(tower: OpenClipTextTower, optimizer: str) -> None:
     steps: list[tuple[int, int]] = []
     task = replace(make_task(tower, views=3), progress=lambda done, total: steps.append((done, total)))
     fit(task, **(dict(FSNL.presets["paper"]) | {"epochs": 3, "views": 3, "optimizer": optimizer}))
@@ -258,7 +258,7 @@ def swapped(tower: OpenClipTextTower, seed: int = 0, **parameters: Any) -> list[
     return [(prompt.text, label) for prompt, label in zip(prompts, labels, strict=True)]
 
 
-def test_a_caption_keeps_its_name_and_takes_the_text_of_another_class(tower: OpenClipTextTower) -> None:
+def test_swapped_caption_has_own_name_and_other_context(tower: OpenClipTextTower) -> None:
     contexts = {0: ("red {}", "blue {}"), 1: ("tall {}", "a {}, a {}"), 2: ("old {}",)}
     seen = set()
     for seed in range(20):
@@ -271,7 +271,7 @@ def test_a_caption_keeps_its_name_and_takes_the_text_of_another_class(tower: Ope
     assert len(seen) == 3 + 3 + 4  # every context of every other class
 
 
-def test_without_swap_a_caption_is_itself(tower: OpenClipTextTower) -> None:
+def test_caption_without_swap_is_unchanged(tower: OpenClipTextTower) -> None:
     assert [text for text, _ in swapped(tower, swap="none")] == [
         "red ibex",
         "blue ibex",
@@ -281,7 +281,7 @@ def test_without_swap_a_caption_is_itself(tower: OpenClipTextTower) -> None:
     ]
 
 
-def test_similar_swap_takes_the_nearest_class(tower: OpenClipTextTower) -> None:
+def test_similar_swap_takes_most_similar_class(tower: OpenClipTextTower) -> None:
     similarity = unit_rows(3, 24) @ unit_rows(3, 24).T
     for text, label in swapped(tower, swap="similar"):
         other = max((j for j in range(3) if j != label), key=lambda j: float(similarity[label, j]))
@@ -289,14 +289,14 @@ def test_similar_swap_takes_the_nearest_class(tower: OpenClipTextTower) -> None:
         assert text.startswith(words)
 
 
-def test_a_class_gives_at_most_the_asked_number_of_captions(tower: OpenClipTextTower) -> None:
+def test_captions_per_class_is_a_limit(tower: OpenClipTextTower) -> None:
     assert [label for _, label in swapped(tower, captions_per_class=1)] == [0, 1, 2]
 
 
 # -- name embeddings ---------------------------------------------------------------------------------------------------
 
 
-def test_rows_start_from_the_names_own_tokens(tower: OpenClipTextTower) -> None:
+def test_embeddings_start_from_name_tokens(tower: OpenClipTextTower) -> None:
     names = NameEmbeddings(NAMES, make_task(tower))
     assert torch.equal(names.rows, own_rows(tower))
     assert list(names.table) == list(NAMES)
@@ -314,7 +314,7 @@ def test_a_fixed_length_repeats_or_cuts_the_tokens(tower: OpenClipTextTower) -> 
     assert method.trainable() == 12 * 32
 
 
-def test_random_rows_have_the_spread_of_the_table_and_the_tasks_seed(tower: OpenClipTextTower) -> None:
+def test_random_embeddings_have_table_deviation_and_task_seed(tower: OpenClipTextTower) -> None:
     many = tuple(f"thing {i}" for i in range(40))
     one, again, other = (
         NameEmbeddings(many, make_task(tower, many, shots=1, seed=seed), length=4, init="random").rows

@@ -19,12 +19,12 @@ from harness_plugins._grid_search import first_of_best, middle_of_best
         ([7], 0, 0),
     ],
 )
-def test_of_equals_on_a_line_the_middle_or_the_first_is_taken(right, middle, first):
+def test_ties_on_a_line_take_middle_or_first(right, middle, first):
     assert middle_of_best(right) == (middle,)
     assert first_of_best(right) == (first,)
 
 
-def test_the_middle_of_a_plane_does_not_depend_on_the_order_of_its_parameters():
+def test_middle_of_plane_does_not_depend_on_parameter_order():
     right = np.zeros((7, 9), dtype=int)
     right[1:6, 2:7] = 4
     assert middle_of_best(right) == (3, 4)
@@ -33,7 +33,7 @@ def test_the_middle_of_a_plane_does_not_depend_on_the_order_of_its_parameters():
     assert first_of_best(right) == (1, 2)
 
 
-def test_the_middle_moves_with_the_plateau_and_is_never_beside_it():
+def test_middle_is_on_the_plateau():
     generator = np.random.default_rng(0)
     for _ in range(50):
         right = generator.integers(0, 3, (6, 5))

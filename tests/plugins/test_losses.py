@@ -161,7 +161,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("method", "formula"), CASES)
-def test_loss_and_gradient_are_those_of_the_formula(monkeypatch, method: TrainedMethod, formula: Any) -> None:
+def test_loss_and_gradient_match_formula(monkeypatch, method: TrainedMethod, formula: Any) -> None:
     seen: dict[str, Any] = {}
 
     def keep(self, task, parameters, loss, *args, **kwargs):

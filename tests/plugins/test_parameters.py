@@ -62,11 +62,11 @@ STATED = {
     | {"discover": "kmeans", "restarts": 10, "known": "nothing", "shifts": 0, "assign": "clusters"}
     | {"match_prompt": "a photo of a {name}", "match_normalised": False, "match_images": 20},
 }
-"""What the papers and the code of their authors state (of the crops: what stands for them here)."""
+"""Values in the papers and their authors' code (for crops: our replacement)."""
 
 
 @pytest.mark.parametrize("name", STATED)
-def test_the_papers_preset_is_what_the_papers_state(name):
+def test_paper_preset_has_published_values(name):
     given = parameters(build(name, classes()[name], "paper"))
     assert {parameter: given[parameter] for parameter in STATED[name]} == STATED[name]
 
@@ -78,7 +78,7 @@ def test_the_papers_preset_is_what_the_papers_state(name):
         ("fsnl", "clip-loss", {"caption_weight": 1.0, "swap": "none", "positives": "image"}),
     ],
 )
-def test_another_run_of_the_paper_differs_from_its_preset_only_in_what_it_is_called_by(name, preset, change):
+def test_other_presets_differ_from_paper_only_in_named_parameters(name, preset, change):
     paper, other = (parameters(build(name, classes()[name], each)) for each in ("paper", preset))
     assert other == paper | change != paper
 
@@ -93,17 +93,17 @@ def test_weights_are_tried_in_even_steps(grid, ends, steps):
 
 
 @pytest.mark.parametrize(("name", "parameter", "value"), REFUSED)
-def test_a_value_out_of_bounds_is_a_sentence(name, parameter, value):
+def test_out_of_bounds_value_is_user_error(name, parameter, value):
     with pytest.raises(UserError, match=f"{name}: parameter {parameter}='{value}' is not valid: input should be"):
         build(name, classes()[name], values={parameter: Text(value)})
 
 
-def test_a_prompt_to_match_with_that_does_not_name_is_a_sentence():
+def test_match_prompt_without_name_is_user_error():
     with pytest.raises(UserError, match=r"must hold \{name\} exactly once"):
         build("zsnl", classes()["zsnl"], values={"match_prompt": Text("a photo")})
 
 
-def test_none_can_be_written_where_it_is_a_value():
+def test_none_is_accepted_for_optional_parameters():
     assert build("fsnl", classes()["fsnl"], values={"captions_per_class": Text("none")}).captions_per_class is None
     with pytest.raises(UserError, match="shots_per_batch='none' is not valid"):
         build("fsnl", classes()["fsnl"], values={"shots_per_batch": Text("none")})
@@ -120,7 +120,7 @@ def test_fsnl_without_captions_learns_from_images_alone(captions):
 
 
 @pytest.mark.parametrize("name", ["fsnl", "taskres"])
-def test_no_epochs_leave_zero_shot(name):
+def test_zero_epochs_equal_zero_shot(name):
     image = images(2, 99)[0][:, 0]
     untrained = quick(name, epochs=0).fit(make_task()).scores(image, OOP_VOCABULARY)
     zero_shot = quick("zero_shot").fit(make_task()).scores(image, OOP_VOCABULARY)
@@ -142,7 +142,7 @@ def test_a_batch_of_fsnl_may_ask_for_more_than_there_is():
     assert torch.equal(asked.scores(image, OOP_VOCABULARY), there.scores(image, OOP_VOCABULARY))
 
 
-def test_one_class_has_nothing_to_swap():
+def test_single_class_skips_caption_swap():
     task = make_task()
     own = task.support.label == 0
     captions = tuple(c for c, kept in zip(task.support.captions, own.tolist(), strict=True) if kept)

@@ -64,7 +64,7 @@ def test_the_ensemble_is_the_mean_direction_of_its_prompts():
     np.testing.assert_allclose(scores(ZeroShot(prompts="ensemble")), np.stack(columns, axis=1), rtol=1e-10)
 
 
-def test_tip_adapter_adds_its_cache():
+def test_tip_adapter_adds_cache_scores():
     cache = np.zeros((len(QUERY), len(NAMES)))
     for i, x in enumerate(QUERY):
         for key, y in zip(SUPPORT, LABEL, strict=True):
@@ -73,7 +73,7 @@ def test_tip_adapter_adds_its_cache():
     np.testing.assert_allclose(probabilities(found), among(cache), rtol=1e-9)
 
 
-def test_gda_adds_its_discriminant():
+def test_gda_adds_discriminant_scores():
     means = np.stack([SUPPORT[y == LABEL].mean(axis=0) for y in range(len(NAMES))])
     covariance = np.cov((SUPPORT - means[LABEL]).T)
     shrunk = (len(SUPPORT) - 1) * covariance + np.trace(covariance) * np.eye(SIZE)
@@ -101,7 +101,7 @@ def test_linear_probe_is_the_minimum_of_the_regularised_cross_entropy(c):
 
 
 @pytest.mark.parametrize(("preset", "likelihood", "mean"), [(None, 1.0, False), ("paper", 1 / 50, True)])
-def test_transclip_weighs_as_its_equations_and_its_preset_as_its_authors(preset, likelihood, mean):
+def test_transclip_matches_equations_and_authors_preset(preset, likelihood, mean):
     """Against sums over images, names and coordinates, with one round of two sweeps, for pool and other images.
 
     The authors' code: the likelihood to the power of 1/50, and over the neighbours of both directions their mean.
@@ -145,7 +145,7 @@ def test_transclip_weighs_as_its_equations_and_its_preset_as_its_authors(preset,
 
 
 @pytest.mark.parametrize("inner", [None, "linear_probe"])
-def test_few_shot_transclip_is_its_equations(inner):
+def test_few_shot_transclip_matches_equations(inner):
     """Equation 2 with labelled images: fixed assignments, gamma / |S| of them in means and covariance, all neighbours.
 
     Against sums over images, names and coordinates, with one round of two sweeps.
@@ -186,7 +186,7 @@ def test_few_shot_transclip_is_its_equations(inner):
     np.testing.assert_allclose(probabilities(found), z, rtol=1e-9, atol=1e-12)
 
 
-def test_few_shot_transclip_takes_the_middle_of_the_best_weights_on_the_validation_draw():
+def test_few_shot_transclip_takes_middle_of_best_weights():
     task = replace(plain_task(), _unlabeled=torch.from_numpy(QUERY))
     image, label = task.validation.image[:, 0], task.validation.label
     vocabulary, right, answers = Vocabulary.of(HINT, oop=NAMES), [], []
@@ -205,7 +205,7 @@ def test_few_shot_transclip_takes_the_middle_of_the_best_weights_on_the_validati
     assert chosen.outcome() == {"support_weight": SUPPORT_WEIGHTS[at]}
 
 
-def test_transclip_on_top_of_a_method_scores_other_names_as_that_method_and_knows_no_more_names():
+def test_transclip_with_inner_method_scores_other_names_as_inner():
     task = replace(plain_task(), _unlabeled=torch.from_numpy(QUERY))
     image = torch.from_numpy(QUERY)
     own = TipAdapter().fit(task).scores(image, Vocabulary.of(HINT, oop=NAMES, ip=IP))

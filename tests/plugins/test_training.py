@@ -68,7 +68,7 @@ def test_an_epoch_of_a_few_random_images():
     assert [len(batch) for batch in trained(numbered(3), batch=16, images=16, epochs=2)] == [3, 3]
 
 
-def test_images_that_fill_no_batch_can_be_left_out():
+def test_incomplete_batch_can_be_dropped():
     seen = trained(numbered(10), batch=4, epochs=40, whole_batches=True)
     assert [len(batch) for batch in seen] == [4] * 80
     assert len({x for batch in seen for x in batch}) == 10
@@ -82,7 +82,7 @@ def test_all_views_are_used():
 
 
 @pytest.mark.parametrize("warmup_lr", [None, 0.001])
-def test_sgd_is_sgd_with_a_cosine(warmup_lr):
+def test_sgd_matches_reference_with_cosine_schedule(warmup_lr):
     start = unit_rows(1, 4, 1)[0].double()
     parameter = start.clone()
     method = Example(epochs=7, optimizer="sgd", lr=0.3, momentum=0.9, weight_decay=0.01, warmup_lr=warmup_lr)
@@ -95,13 +95,13 @@ def test_sgd_is_sgd_with_a_cosine(warmup_lr):
     torch.testing.assert_close(parameter, value)
 
 
-def test_adam_learns():
+def test_adam_reduces_loss():
     parameter = torch.full((3,), 5.0)
     Example(epochs=200, lr=0.2).train(numbered(4), [parameter], lambda batch: (parameter - 1).square().sum())
     torch.testing.assert_close(parameter, torch.ones(3), atol=1e-3, rtol=0)
 
 
-def test_layers_begin_evenly_within_one_over_the_root_of_their_inputs():
+def test_layers_start_uniform_within_inverse_root_of_inputs():
     drawn = uniform_init(make_task(), 400, 25, inputs=25)
     assert drawn.shape == (400, 25)
     assert torch.equal(uniform_init(make_task(), 400, 25, inputs=25), drawn), "by the task's generator"

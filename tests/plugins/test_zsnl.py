@@ -45,7 +45,7 @@ def settings(name):
 
 
 def far_apart(sizes=(12, 12, 12, 12, 12), seed=1):
-    """Images close around the prompts of their names, in an order that tells nothing: rows and labels."""
+    """Images close to the prompts of their names, in random order: rows and labels."""
     text = tower().encode([make_task().template.fill(name, HINT) for name in NAMES])
     label = torch.arange(len(NAMES)).repeat_interleave(torch.tensor(sizes))
     image = F.normalize(text[label] + 0.02 * unit_rows(len(label), SIZE, seed), dim=1)
@@ -63,7 +63,7 @@ def judged(method, label):
 
 
 @pytest.mark.parametrize("parameters", [{}, {"assign": "clusters"}, {"assign": "transport"}, {"discover": "ward"}])
-def test_zsnl_names_perfect_clusters_right(one_wording, parameters):
+def test_zsnl_names_perfect_clusters_correctly(one_wording, parameters):
     image, label = far_apart()
     method = quick("zsnl", **(ZSNL | parameters)).fit(unlabeled(image))
     assert set(judged(method, label).values()) == {1.0}
@@ -82,7 +82,7 @@ def matched_names(pool, cluster, template, normalised):
     return linear_sum_assignment((mean @ text.T).numpy(), maximize=True)[1].tolist()
 
 
-def test_the_papers_preset_matches_as_the_released_scripts():
+def test_paper_preset_matches_as_released_scripts():
     pool = F.normalize(0.5 * images(12, 20)[0][:, 0] + unit_rows(60, SIZE, 7), dim=1)
     paper = build("zsnl", classes()["zsnl"], "paper")
     found = paper.fit(unlabeled(pool, _ip=None)).discovery()
@@ -94,7 +94,7 @@ def test_the_papers_preset_matches_as_the_released_scripts():
     assert paper.pool == "test-unlabeled"  # as the released scripts; six domains have 20 train images of a class
 
 
-def test_clusters_are_matched_by_the_prompt_and_the_product_that_is_asked_for(monkeypatch):
+def test_matching_uses_given_prompt_and_product(monkeypatch):
     monkeypatch.setattr(tower(), "lengths", lambda prompts: torch.tensor([1.0, 5.0, 2.0, 9.0, 3.0]))
     pool, answers = unit_rows(60, SIZE, 7), set()
     for template in (None, "{name} in a book", "a photo of a {name}"):
@@ -107,7 +107,7 @@ def test_clusters_are_matched_by_the_prompt_and_the_product_that_is_asked_for(mo
     assert len(answers) > 3, "otherwise what is asked for would not matter here"
 
 
-def test_means_of_random_images_are_of_so_many_of_each_cluster():
+def test_sample_means_use_limited_images_per_cluster():
     pool, cluster = unit_rows(60, SIZE, 7), torch.arange(60) % 3
     drawn = [sample_means(pool, cluster, 4, 5, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
     assert torch.equal(drawn[0], drawn[1])
@@ -122,14 +122,14 @@ def test_means_of_random_images_are_of_so_many_of_each_cluster():
 
 
 @pytest.mark.parametrize("largest", [1.0, 100.0])
-def test_scores_of_any_size_are_assigned_for_the_greatest_total(largest):
+def test_assignment_maximises_total_of_any_scores(largest):
     score = largest * unit_rows(6, 8, 3)
     rows, columns = linear_sum_assignment(score.double().numpy(), maximize=True)
     assert assign_names(score).tolist() == columns.tolist()
     assert assign_names(score.T).tolist() == [dict(zip(columns, rows, strict=True)).get(j, -1) for j in range(8)]
 
 
-def test_a_batch_of_the_papers_preset_is_of_the_names_that_have_images(monkeypatch):
+def test_paper_preset_batch_size_counts_names_with_images(monkeypatch):
     batches = []
     learn = NameTuning.learn
 
@@ -143,7 +143,7 @@ def test_a_batch_of_the_papers_preset_is_of_the_names_that_have_images(monkeypat
     assert batches == [(8, 2)]
 
 
-def test_only_wordings_that_are_used_are_encoded(monkeypatch):
+def test_only_used_prompts_are_encoded(monkeypatch):
     text = tower()
     encode, spoken = text.encode, []
     monkeypatch.setattr(text, "encode", lambda prompts: spoken.append(prompts) or encode(prompts))
@@ -152,14 +152,14 @@ def test_only_wordings_that_are_used_are_encoded(monkeypatch):
     assert spoken == prompt_ensemble(NAMES, task.template, HINT)[:1]
 
 
-def test_the_metric_of_the_known_classes_is_found_once(monkeypatch):
+def test_whitening_is_computed_once(monkeypatch):
     eigh, found = torch.linalg.eigh, []
     monkeypatch.setattr(torch.linalg, "eigh", lambda matrix: found.append(matrix) or eigh(matrix))
     quick("zsnl", **ZSNL, known="classes").fit(unlabeled(images(12, 20)[0][:, 0]))
     assert len(found) == 1
 
 
-def test_zsnl_needs_what_its_settings_read():
+def test_zsnl_needs_depend_on_settings():
     pool = images(12, 20)[0][:, 0]
     method = quick("zsnl", **ZSNL, known="nothing", count="estimated")
     assert method.needs.labels() == ("unlabeled", "vocabulary")
@@ -168,7 +168,7 @@ def test_zsnl_needs_what_its_settings_read():
 
 
 @pytest.mark.parametrize("name", ["cluster_vote", "kmeans_naming", "transclip"])
-def test_baselines_name_perfect_clusters_right_whatever_their_ids(name):
+def test_baselines_name_perfect_clusters_correctly_for_any_ids(name):
     image, label = far_apart()
     for seed in range(3):  # other starts give the clusters other ids
         method = quick(name).fit(unlabeled(image, generator=torch.Generator().manual_seed(seed)))
@@ -179,7 +179,7 @@ def test_baselines_name_perfect_clusters_right_whatever_their_ids(name):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_order_of_the_pool_changes_no_prediction(name):
+def test_pool_order_does_not_change_predictions(name):
     pool = images(12, 20)[0][:, 0]
     order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(3))
     straight, mixed = (quick(name, **settings(name)).fit(unlabeled(rows)) for rows in (pool, pool[order]))
@@ -190,7 +190,7 @@ def test_the_order_of_the_pool_changes_no_prediction(name):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_two_fits_of_the_same_task_agree_to_the_last_bit(name):
+def test_two_fits_are_bit_identical(name):
     pool = images(12, 20)[0][:, 0]
     one, other = (quick(name, **settings(name)).fit(unlabeled(pool)) for _ in range(2))
     assert torch.equal(one.scores(pool, OOP_VOCABULARY), other.scores(pool, OOP_VOCABULARY))
@@ -220,7 +220,7 @@ def test_single_images_and_names_without_any(name, sizes):
     assert method.discovery().cluster.shape == label.shape
 
 
-def test_words_that_one_name_alone_has_are_left_out():
+def test_words_of_a_single_name_are_removed():
     assert shared_words(("blue_kotar arch", "blue sunset gate", "stone arch", "kotar", "gate gate", "moss moss")) == (
         *("blue kotar arch", "blue gate", "arch", "kotar", "gate gate", "moss moss"),
     )
@@ -241,7 +241,7 @@ def test_zsnl_without_ip_images(one_wording, discover, known):
     assert judged(method, label)["named_acc"] == 1.0
 
 
-def test_a_perfect_clustering_with_shuffled_ids_has_the_same_evidence():
+def test_evidence_does_not_depend_on_cluster_ids():
     image, label = far_apart()
     text = tower().encode([make_task().template.fill(name, HINT) for name in NAMES])
     turn = torch.tensor([3, 0, 4, 1, 2])
@@ -253,7 +253,7 @@ def test_a_perfect_clustering_with_shuffled_ids_has_the_same_evidence():
     assert found.margin > 2
 
 
-def test_evidence_of_clusters_that_have_nothing_to_do_with_names_is_even():
+def test_evidence_of_random_clusters_is_uniform():
     image, label = far_apart((400,) * 5)
     text = tower().encode([make_task().template.fill(name, HINT) for name in NAMES])
     mixed = label[torch.randperm(len(label), generator=torch.Generator().manual_seed(1))]
@@ -263,7 +263,7 @@ def test_evidence_of_clusters_that_have_nothing_to_do_with_names_is_even():
     assert none.margin < 1.2 < real.margin
 
 
-def test_the_matching_is_its_formula():
+def test_cluster_matching_matches_formula():
     rng = np.random.default_rng(0)
     t, r, k, names, pool = 2, 3, 4, 5, unit_rows(30, SIZE, 1)
     texts = torch.stack([unit_rows(names, SIZE, 2), unit_rows(names, SIZE, 3)])
@@ -290,7 +290,7 @@ def test_the_matching_is_its_formula():
 
 
 @pytest.mark.parametrize("transport", [False, True])
-def test_names_come_from_the_evidence_or_from_optimal_transport(transport):
+def test_pseudo_labels_come_from_evidence_or_transport(transport):
     pool, texts = unit_rows(30, SIZE, 1), torch.stack([unit_rows(5, SIZE, 2), unit_rows(5, SIZE, 3)])
     cluster = torch.from_numpy(np.random.default_rng(0).integers(0, 4, (3, 30)))
     found, named = (
@@ -313,7 +313,7 @@ def test_names_come_from_the_evidence_or_from_optimal_transport(transport):
     )
 
 
-def test_the_papers_confidence_is_the_cosine_with_the_mean_of_the_own_cluster():
+def test_paper_confidence_is_cosine_with_cluster_mean():
     pool, name = unit_rows(30, SIZE, 1), torch.tensor([2, 0, -1, 4])
     cluster = torch.from_numpy(np.random.default_rng(0).integers(0, 4, 30))
     named = pseudo_labels_from_clusters(pool, cluster, 4, name)
@@ -328,7 +328,7 @@ def test_the_papers_confidence_is_the_cosine_with_the_mean_of_the_own_cluster():
     assert named.found.name.tolist() == name.tolist()
 
 
-def test_what_is_discovered_by_wards_merging_is_not_k_means(one_wording):
+def test_ward_and_kmeans_discover_different_clusters(one_wording):
     image = F.normalize(far_apart()[0] + 0.8 * unit_rows(60, SIZE, 9), dim=1)
     plain = {"known": "nothing", "shifts": 0, "epochs": 0}
     by_ward, by_means = (
@@ -338,7 +338,7 @@ def test_what_is_discovered_by_wards_merging_is_not_k_means(one_wording):
     assert adjusted_rand_score(by_ward, by_means) < 1.0
 
 
-def test_zsnl_tells_what_it_did_in_every_round(one_wording):
+def test_zsnl_outcome_reports_every_round(one_wording):
     image, _ = far_apart()
     outcome = quick("zsnl", **ZSNL, rounds=4).fit(unlabeled(image)).outcome()
     assert outcome["clusters"] == 5
@@ -372,13 +372,13 @@ def test_the_number_of_clusters_is_estimated():
     assert estimate_cluster_count(image, 7, lambda k: kmeans(image, k, 5, seed)) == 6
 
 
-def test_equal_capacities():
+def test_sinkhorn_columns_have_equal_mass():
     plan = sinkhorn(10 * torch.randn(60, 5, generator=torch.Generator().manual_seed(0)))
     np.testing.assert_allclose(plan.sum(dim=1), 1, rtol=1e-5)
     np.testing.assert_allclose(plan.sum(dim=0), 12, rtol=0.05)
 
 
-def test_optimal_transport_sharpens_what_the_text_began():
+def test_balanced_assignment_sharpens_text_scores():
     def plain(scores):
         plan = np.exp(scores)
         for _ in range(30):
@@ -396,7 +396,7 @@ def test_optimal_transport_sharpens_what_the_text_began():
 
 
 @pytest.mark.parametrize("score", ["vote", "centroid", "sum"])
-def test_clusters_are_named_by_the_greatest_total_of_their_score(score):
+def test_cluster_names_maximise_total_score(score):
     text = tower().encode([make_task().template.fill(name, HINT) for name in NAMES])
     pool = unit_rows(60, SIZE, 16)
     method = quick("cluster_vote", score=score).fit(unlabeled(pool))
@@ -411,7 +411,7 @@ def test_clusters_are_named_by_the_greatest_total_of_their_score(score):
         assert total[np.arange(5), named.numpy()].sum() < best - 1e-3, "or this could not tell them apart"
 
 
-def test_an_image_outside_the_pool_has_the_name_of_the_nearest_mean_and_then_the_texts_order():
+def test_image_outside_pool_gets_name_of_nearest_cluster():
     method, image = quick("kmeans_naming").fit(unlabeled(far_apart()[0])), unit_rows(40, SIZE, 6)
     method.name_[0] = -1
     cluster = (image @ method.mean_.T).argmax(dim=1)
@@ -423,7 +423,7 @@ def test_an_image_outside_the_pool_has_the_name_of_the_nearest_mean_and_then_the
     np.testing.assert_allclose(method.others(image, method.text_), wanted, atol=1e-4)
 
 
-def test_an_image_of_the_pool_keeps_what_it_was_assigned(monkeypatch):
+def test_pool_image_scores_match_assignment(monkeypatch):
     pool, _ = far_apart()
     method = quick("kmeans_naming").fit(unlabeled(pool))
     zero_shot = quick("zero_shot").fit(make_task())
@@ -438,7 +438,7 @@ def test_an_image_of_the_pool_keeps_what_it_was_assigned(monkeypatch):
         np.testing.assert_allclose(found, add_to_fitted(before, learned - own, list(range(5))), atol=1e-4)
 
 
-def test_restarts_come_by_fit_and_do_not_depend_on_how_many_run_at_once(monkeypatch):
+def test_restarts_are_sorted_by_inertia_for_any_batch_size(monkeypatch):
     pool = images(12, 20)[0][:, 0]
     found = kmeans(pool, 5, 6, torch.Generator().manual_seed(0))
     fit = [inertia(pool, each) for each in found]
@@ -453,7 +453,7 @@ def test_restarts_come_by_fit_and_do_not_depend_on_how_many_run_at_once(monkeypa
     assert canonical_order(pool.flip(0)).flip(0).tolist() == (len(pool) - 1 - canonical_order(pool).flip(0)).tolist()
 
 
-def test_kmeans_tells_rows_of_other_lengths_apart():
+def test_kmeans_separates_rows_of_other_lengths():
     ray = unit_rows(2, SIZE, 1)[torch.arange(90) % 2] * torch.tensor([1.0, 5.0, 9.0]).repeat_interleave(30)[:, None]
     pool = ray + 0.05 * unit_rows(90, SIZE, 2)
     groups = kmeans(pool, 6, 4, torch.Generator().manual_seed(0))[0].reshape(3, 15, 2)
@@ -491,7 +491,7 @@ def test_ward_cuts_the_tree_of_scipy(k):
     assert adjusted_rand_score(found[0].numpy(), wanted) == 1.0
 
 
-def test_ward_keeps_known_classes_whole_and_counts_the_clusters_that_are_free_of_them():
+def test_ward_cut_counts_clusters_without_known_classes():
     image, label = far_apart()
     known = label > 2
     # Classes 3 and 4 are known; what merges with them joins the nearest of the two clusters that are left.
@@ -505,7 +505,7 @@ def test_ward_keeps_known_classes_whole_and_counts_the_clusters_that_are_free_of
     assert ward(same, 3, *NOBODY).unique().tolist() == [0, 1, 2]
 
 
-def test_the_metric_of_known_classes_is_the_inverse_root_of_their_covariance():
+def test_whitening_is_inverse_root_of_within_class_covariance():
     label = torch.arange(4).repeat_interleave(6)
     image = F.normalize(unit_rows(4, SIZE, 1)[label] + 0.5 * unit_rows(24, SIZE, 2), dim=1)
     rows = image.double().numpy()

@@ -19,7 +19,7 @@ from harness.cli.main import execute
 from harness.features.encode import ImageSource
 
 from ..datasets.roots import make_root
-from ..device.make_believe import make_believe
+from ..device.fake_cuda import fake_cuda
 from ..features.test_encode import backbone
 
 ROOT = Path(__file__).parents[2]
@@ -43,13 +43,13 @@ sys.exit(command.main(sys.argv[1:]))
 
 
 class Check:
-    """Runs the driver with steps of the test's own, on a machine whose ``nvidia-smi`` says what it is told to."""
+    """Runs the driver with steps of the test, on a machine with a simulated ``nvidia-smi``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.out, self.benchmarks = folder, folder / "out", folder / "benchmarks"
         smi = folder / "bin" / "nvidia-smi"
         smi.parent.mkdir()
-        smi.write_text("#!/bin/sh\necho 'Make-believe GPU'\n")
+        smi.write_text("#!/bin/sh\necho 'Simulated GPU'\n")
         smi.chmod(0o755)
         self.environment = {**os.environ, "PATH": f"{smi.parent}{os.pathsep}{os.environ['PATH']}"}
 
@@ -134,7 +134,7 @@ def test_exit_status_and_figures_of_every_step(check: Check) -> None:
     assert summary[2::2] == ["in", "s:"]
     assert summary[-1] == "23"
     record = check.record()
-    assert (record["state"], record["gpu"]) == ("finished", "Make-believe GPU")
+    assert (record["state"], record["gpu"]) == ("finished", "Simulated GPU")
     assert [(s["name"], s["status"], s["exit"], s["line"]) for s in record["steps"]] == [
         ("one", "passed", 0, "23"),
         ("two", "passed", 0, "4"),
@@ -174,7 +174,7 @@ def test_a_step_at_its_limit_ends_with_all_that_it_started(check: Check, tmp_pat
     assert not any(alive(pid) for pid in pids(file))
 
 
-def test_what_rests_on_a_step_that_hung_is_left_out(check: Check) -> None:
+def test_steps_after_a_hung_dependency_are_skipped(check: Check) -> None:
     hung = "step('kernels', 'import time; time.sleep(60)', limit=1, group='kernels')"
     assert check.run(hung, "step('speed', 'print(1)', unless_hung='kernels')", "step('other', 'print(1)')")[0] == 1
     steps = check.steps()
@@ -207,7 +207,7 @@ def test_a_signal_ends_the_running_step_and_prints_the_summary(
     assert "two stopped" in said.splitlines()[-1]
 
 
-def test_what_was_found_is_there_after_sigkill(check: Check, tmp_path: Path) -> None:
+def test_figures_survive_sigkill(check: Check, tmp_path: Path) -> None:
     file = tmp_path / "pids"
     process = check.start("step('one', 'print(1)')", f"step('two', {family(file)!r})")
     started = pids(file)
@@ -220,7 +220,7 @@ def test_what_was_found_is_there_after_sigkill(check: Check, tmp_path: Path) -> 
     assert "child" in (check.out / "gpu_check.log").read_text()
 
 
-def test_a_single_step_keeps_what_an_earlier_check_found(check: Check) -> None:
+def test_single_step_keeps_earlier_figures(check: Check) -> None:
     two = ["step('one', 'print(1)')", "step('two', 'raise SystemExit(1)')"]
     assert check.run(*two)[0] == 1
     before = check.steps()["one"]
@@ -268,7 +268,7 @@ def test_every_step_names_files_and_tests_that_exist(package: None, tmp_path: Pa
     from gpu_check import steps
     from gpu_check.context import Context
 
-    for gpu in ("Make-believe GPU", None):
+    for gpu in ("Simulated GPU", None):
         context = Context(gpu, tmp_path, tmp_path, tmp_path / "site", tmp_path / "wheels")
         words = [word for step in steps.STEPS for command in step.commands(context) for word in command]
         named = [Path(word) for word in words if word.startswith(str(ROOT)) and word != sys.executable]
@@ -302,7 +302,7 @@ def test_two_runs_on_the_device_and_one_on_the_cpu_are_compared(
     words = ["--domain", "Animals", "--shots", "1", "--seeds", "1", "--backbone", "beyond-mini", "--workers", "1"]
     words = ["evaluate", "--plugin", "tip_adapter", *words, "--data", str(root), "--cache", str(tmp_path / "cache")]
     folders = [tmp_path / name for name in ("first", "second", "cpu")]
-    with make_believe():
+    with fake_cuda():
         for folder in folders[:2]:
             assert execute([*words, "--device", "cuda", "--out", str(folder)]) == 0
     assert execute([*words, "--device", "cpu", "--out", str(folders[2])]) == 0
@@ -342,7 +342,7 @@ def test_a_prediction_that_differs_is_counted(package: None, tmp_path: Path) -> 
 def test_encoding_is_measured_on_a_device(package: None, tmp_path: Path) -> None:
     from gpu_check import encoding
 
-    with make_believe():
+    with fake_cuda():
         made = backbone()
         made.device = torch.device("cuda", 0)
         found = encoding.measure(made, tmp_path, images=8, most_threads=2)
@@ -359,7 +359,7 @@ def test_the_backbone_with_random_weights_is_loaded_as_any_other(package: None, 
     assert made.encode_image(encoding._pixels(made, source)[None]).norm() == pytest.approx(1)
 
 
-def test_every_made_up_photograph_is_an_image_of_its_own(package: None, tmp_path: Path) -> None:
+def test_generated_photographs_are_distinct(package: None, tmp_path: Path) -> None:
     from gpu_check import encoding
     from harness.datasets.images import load_image
 
@@ -379,7 +379,7 @@ tests/matching/test_cuda.py::test_sanitized[cuda] PASSED
 """
 
 
-def test_what_the_sanitizer_sums_up_is_read(package: None) -> None:
+def test_sanitizer_summary_is_parsed(package: None) -> None:
     from gpu_check import figures
 
     found = figures.sanitizer(RACE)
@@ -397,7 +397,7 @@ def test_a_stopped_test_run_names_the_test_that_hung(package: None) -> None:
     assert (found.figures["passed"], found.figures["last"]) == (1, "tests/a.py::test_two[cuda] ")
 
 
-def test_results_hold_no_places_of_the_machine(package: None, tmp_path: Path) -> None:
+def test_results_contain_no_machine_paths(package: None, tmp_path: Path) -> None:
     from gpu_check.context import Context
 
     work, out = tmp_path / "work", tmp_path / "out"

@@ -43,7 +43,7 @@ def page(site: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    """A results folder with kept predictions over a small root of images; tests only read it."""
+    """A results folder with stored predictions over a small data folder; tests only read it."""
     return make_lab(tmp_path_factory.mktemp("lab"))
 
 

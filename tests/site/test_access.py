@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("quiet")
 FOCUS = "document.activeElement.id || document.activeElement.dataset.row || document.activeElement.dataset.sort"
 
 
-def test_everything_is_reached_by_keyboard(browser: Browser, page: Path) -> None:
+def test_keyboard_reaches_everything(browser: Browser, page: Path) -> None:
     browser.open(page.as_uri())
     browser.run("document.body.focus()")
     seen = []
@@ -55,7 +55,7 @@ def test_everything_is_reached_by_keyboard(browser: Browser, page: Path) -> None
     assert browser.run("document.activeElement.parentNode.dataset.row") == opened
 
 
-def test_a_screen_reader_finds_its_way(browser: Browser, page: Path) -> None:
+def test_page_has_landmarks_for_screen_readers(browser: Browser, page: Path) -> None:
     browser.open(page.as_uri())
     assert browser.run("document.documentElement.lang") == "en"
     for landmark in ("header", "main", "footer", "form[role=search][aria-label]", "h1"):
@@ -109,7 +109,7 @@ CONTRAST = """(() => {
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("opened", [False, True])
-def test_every_text_stands_out_from_its_ground(browser: Browser, page: Path, dark: bool, opened: bool) -> None:
+def test_text_contrast_is_sufficient(browser: Browser, page: Path, dark: bool, opened: bool) -> None:
     row = next(r for r in board(study()).rows if r.method == "fragile")
     browser.window(1280, 900, dark)
     browser.open(f"{page.as_uri()}#row={row.id}" if opened else page.as_uri())
@@ -121,7 +121,7 @@ def test_every_text_stands_out_from_its_ground(browser: Browser, page: Path, dar
 
 
 @pytest.mark.parametrize("opened", [False, True])
-def test_a_phone_shows_it_without_sideways_scrolling(browser: Browser, page: Path, opened: bool) -> None:
+def test_phone_needs_no_horizontal_scrolling(browser: Browser, page: Path, opened: bool) -> None:
     row = board(study()).rows[0]
     browser.window(375, 700)
     browser.open(f"{page.as_uri()}#row={row.id}" if opened else page.as_uri())
@@ -136,6 +136,6 @@ def test_a_phone_shows_it_without_sideways_scrolling(browser: Browser, page: Pat
     assert min(browser.run(f"{targets}.map(e => e.offsetHeight)")) >= 44
 
 
-def test_motion_stops_for_those_who_ask(browser: Browser, page: Path) -> None:
+def test_reduced_motion_is_respected(browser: Browser, page: Path) -> None:
     browser.open(f"{page.as_uri()}#row={board(study()).rows[0].id}")
     assert browser.run("getComputedStyle(document.querySelector('.classes .track i')).transitionDuration") == "0s"

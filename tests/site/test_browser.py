@@ -34,7 +34,7 @@ def test_rows_are_ranked_by_their_mean_and_an_incomplete_one_comes_last(browser:
     assert "incomplete: 1 domain" in fragile[1]
 
 
-def test_a_hole_is_visible_with_its_reason(browser: Browser, page: Path) -> None:
+def test_missing_cell_shows_its_reason(browser: Browser, page: Path) -> None:
     browser.open(page.as_uri())
     partly = "document.querySelector('td.partly')"
     assert browser.run(f"{partly}.textContent") == "36.0"
@@ -43,7 +43,7 @@ def test_a_hole_is_visible_with_its_reason(browser: Browser, page: Path) -> None
     assert browser.run("document.getElementById('tip').hidden") is False
 
 
-def test_a_head_sorts_and_says_so(browser: Browser, page: Path) -> None:
+def test_column_head_sorts_and_announces_it(browser: Browser, page: Path) -> None:
     browser.open(page.as_uri())
     choose(browser, "shots", "")
     assert browser.run(ORDER)[:3] == ["fsnl"] * 3
@@ -64,9 +64,7 @@ def test_a_head_sorts_and_says_so(browser: Browser, page: Path) -> None:
     )
 
 
-def test_a_mean_over_fewer_domains_says_so_and_is_neither_ranked_nor_drawn(
-    browser: Browser, site: Callable[..., Path]
-) -> None:
+def test_mean_over_fewer_domains_is_marked_and_not_ranked(browser: Browser, site: Callable[..., Path]) -> None:
     browser.open(site([*study(), *(cell("fsnl", "Food", 8, seed, 0.9) for seed in (1, 2, 3))]).as_uri())
     choose(browser, "metric", "oop_top1")
     choose(browser, "shots", "")
@@ -82,7 +80,7 @@ def test_a_mean_over_fewer_domains_says_so_and_is_neither_ranked_nor_drawn(
     assert "rows over the same domains only" in texts(browser, "#shots-note")[0]
 
 
-def test_filters_leave_what_fits_and_count_it(browser: Browser, page: Path) -> None:
+def test_filters_show_matching_rows_and_count(browser: Browser, page: Path) -> None:
     browser.open(page.as_uri())
     assert texts(browser, "#count") == ["3 of 5 rows"]
     choose(browser, "shots", "16")
@@ -135,7 +133,7 @@ def test_a_setting_offers_the_metrics_that_it_has(browser: Browser, site: Callab
     assert "–" not in texts(browser, "#table tbody td.figure")
 
 
-def test_what_a_method_may_see_is_a_filter(browser: Browser, site: Callable[..., Path]) -> None:
+def test_needs_are_a_filter(browser: Browser, site: Callable[..., Path]) -> None:
     free = grid("free", 0, 0.2, method={"needs": ()})
     captions = grid("captions", 4, 0.3, method={"needs": ("support", "captions")})
     browser.open(site([*free, *captions, *grid("shots", 4, 0.4)]).as_uri())
@@ -145,7 +143,7 @@ def test_what_a_method_may_see_is_a_filter(browser: Browser, site: Callable[...,
     assert browser.run(ORDER) == ["free"]
 
 
-def test_a_row_opens_with_all_that_its_numbers_rest_on(browser: Browser, page: Path) -> None:
+def test_row_details_show_provenance(browser: Browser, page: Path) -> None:
     row = next(r for r in board(study()).rows if r.method == "fsnl" and r.shots == 4)
     browser.open(page.as_uri())
     browser.run(f"document.querySelector('.open[data-row=\"{row.id}\"]').click()")
@@ -166,7 +164,7 @@ def test_a_row_opens_with_all_that_its_numbers_rest_on(browser: Browser, page: P
     assert texts(browser, ".classes li .value")[:4] == ["100.0", "42.0", "0.0", "no image"]
 
 
-def test_a_row_has_an_address(browser: Browser, page: Path) -> None:
+def test_row_has_a_link(browser: Browser, page: Path) -> None:
     row = next(r for r in board(study()).rows if r.method == "fragile")
     browser.open(f"{page.as_uri()}#row={row.id}")
     assert browser.run("document.getElementById('row').open")
@@ -184,7 +182,7 @@ HOSTILE = (
 )
 
 
-def test_a_hostile_name_is_shown_as_it_is(browser: Browser, site: Callable[..., Path]) -> None:
+def test_hostile_name_is_escaped(browser: Browser, site: Callable[..., Path]) -> None:
     cells = [
         c
         for i, name in enumerate(HOSTILE)
@@ -235,9 +233,7 @@ def test_only_the_pages_own_script_may_run(browser: Browser, page: Path) -> None
     browser.requests[:] = [r for r in browser.requests if r.startswith("file:")]
 
 
-def test_a_thousand_rows_are_there_and_filter_quickly(
-    browser: Browser, site: Callable[..., Path], record_property: Any
-) -> None:
+def test_thousand_rows_filter_quickly(browser: Browser, site: Callable[..., Path], record_property: Any) -> None:
     cells = [
         cell(f"method_{i:03d}", domain, shots, 1, ((i * 37 + shots) % 900) / 1000 + 0.001 * place)
         for i in range(125)

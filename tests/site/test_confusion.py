@@ -50,7 +50,7 @@ def matrix(lab: Lab) -> tuple[list[str], Any]:
     return [names[i] for i in order], counts[np.ix_(order, order)]
 
 
-def test_the_pairs_are_those_of_the_predictions(browser: Browser, pictured: Path, lab: Lab) -> None:
+def test_confused_pairs_match_predictions(browser: Browser, pictured: Path, lab: Lab) -> None:
     show(browser, pictured, lab)
     names, counts = matrix(lab)
     total = counts.sum(axis=1)
@@ -78,7 +78,7 @@ def show_all_names(browser: Browser, page: Path, lab: Lab) -> None:
     browser.wait("document.querySelectorAll('#confusion canvas').length === 1")
 
 
-def test_all_names_show_what_is_taken_for_a_name_of_the_other_side(browser: Browser, pictured: Path, lab: Lab) -> None:
+def test_joint_matrix_shows_confusions_across_sides(browser: Browser, pictured: Path, lab: Lab) -> None:
     show_all_names(browser, pictured, lab)
     row, (_, artifacts) = lab.row("fsnl"), open_file(lab.out)
     sides = artifacts.sheet(row.data[DOMAIN].fingerprint).sides
@@ -120,7 +120,7 @@ def test_all_names_show_what_is_taken_for_a_name_of_the_other_side(browser: Brow
     )
 
 
-def test_own_names_come_back(browser: Browser, pictured: Path, lab: Lab) -> None:
+def test_own_names_can_be_selected_again(browser: Browser, pictured: Path, lab: Lab) -> None:
     show(browser, pictured, lab)
     before = texts(browser, ".classes li")
     show_all_names(browser, pictured, lab)
@@ -158,7 +158,7 @@ def test_arrow_keys_go_from_cell_to_cell(browser: Browser, pictured: Path, lab: 
     assert "the table that follows lists the most confused pairs" in browser.run(f"{MAP}.ariaLabel")
 
 
-def test_a_cell_of_a_large_map_is_brought_into_sight(browser: Browser, tmp_path: Path) -> None:
+def test_selected_cell_of_large_map_scrolls_into_view(browser: Browser, tmp_path: Path) -> None:
     names = tuple(f"name {i}" for i in range(70))
     parts = {"train": 2, "val": 1, "test": 1}
     root = make_root(tmp_path / "data", {f"{DOMAIN}70_OOP": names, f"{DOMAIN}2_IP": ("cat", "dog")}, parts)
@@ -177,7 +177,7 @@ def test_a_cell_of_a_large_map_is_brought_into_sight(browser: Browser, tmp_path:
         assert 60 < y < 420 - 25, key
 
 
-def test_the_pointer_tells_a_cell_and_the_map_shows_it(browser: Browser, pictured: Path, lab: Lab) -> None:
+def test_pointer_selects_cell(browser: Browser, pictured: Path, lab: Lab) -> None:
     show(browser, pictured, lab)
     names, counts = matrix(lab)
     k = len(names)
@@ -205,10 +205,10 @@ def test_classes_and_pairs_have_pictures(browser: Browser, pictured: Path, lab: 
     show(browser, pictured, lab)
     sizes = browser.run("[...document.querySelectorAll('#row img')].map(i => [i.complete && i.naturalWidth, i.alt])")
     assert len(sizes) > 9
-    assert {tuple(size) for size in sizes} == {(40, "")}, "the name stands beside it"
+    assert {tuple(size) for size in sizes} == {(40, "")}, "the name is next to it"
 
 
-def test_a_hostile_concept_is_shown_as_it_is(browser: Browser, tmp_path: Path) -> None:
+def test_hostile_concept_name_is_escaped(browser: Browser, tmp_path: Path) -> None:
     names = ('"><img src=x onerror=broken=1>', "<!--<script>", "${1}$$")
     root = make_root(tmp_path / "data", {f"{DOMAIN}3_OOP": names, f"{DOMAIN}2_IP": ("cat", "dog")}, PER_PART)
     domains = read_all(root, tmp_path)
@@ -220,12 +220,12 @@ def test_a_hostile_concept_is_shown_as_it_is(browser: Browser, tmp_path: Path) -
     assert browser.run("[...document.images].every(i => i.className === 'thumb')")
 
 
-def test_a_page_without_the_data_has_none(browser: Browser, lab: Lab, tmp_path: Path) -> None:
+def test_page_without_data_has_no_thumbnails(browser: Browser, lab: Lab, tmp_path: Path) -> None:
     show(browser, build([lab.out], tmp_path, data=tmp_path), lab)
     assert browser.run("document.querySelectorAll('img').length") == 0
 
 
-def test_a_matrix_that_was_left_out_says_so(
+def test_omitted_matrix_is_announced(
     browser: Browser, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(classes, "LIMIT", 0)
@@ -236,7 +236,7 @@ def test_a_matrix_that_was_left_out_says_so(
 
 @pytest.mark.parametrize("shown", [show, show_all_names])
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (375, False)])
-def test_it_is_readable_everywhere(
+def test_confusion_section_is_accessible(
     browser: Browser, pictured: Path, lab: Lab, width: int, dark: bool, shown: Callable[..., None]
 ) -> None:
     browser.window(width, 900, dark)
@@ -247,7 +247,7 @@ def test_it_is_readable_everywhere(
     assert browser.run(f"{MAP}.getBoundingClientRect().height") >= 6 * 6
 
 
-def test_the_map_takes_the_colours_of_a_reader_who_changes_them(browser: Browser, pictured: Path, lab: Lab) -> None:
+def test_map_follows_colour_scheme(browser: Browser, pictured: Path, lab: Lab) -> None:
     show(browser, pictured, lab)
     pixel = f"{PIXELS}({MAP}.width - 1, {MAP}.height - 1)"
     light = browser.run(pixel)

@@ -1,4 +1,4 @@
-"""What stands in the page's file: everything that a name can be stays data, and the same rows give the same bytes."""
+"""The page's file: names are escaped as data, and equal rows give equal bytes."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def content(**changes: Any) -> Payload:
 
 
 class Nothing:
-    """Artifacts of a row whose labels and predictions were not kept."""
+    """Artifacts of a row without stored labels and predictions."""
 
     def sheet(self, *_: object) -> Any:
         raise MissingArtifact("none")
@@ -87,7 +87,7 @@ awkward = st.text(st.sampled_from(list("<>/!-&\"'`$\\{}\u2028\u2029 scriptSCRIPT
 
 @settings(few)
 @given(awkward, awkward, awkward)
-def test_no_name_leaves_its_place(name: str, value: str, device: str) -> None:
+def test_names_cannot_inject_markup(name: str, value: str, device: str) -> None:
     made = content(
         method={"parameters": {name: value}},
         device=device,
@@ -111,7 +111,7 @@ def test_no_name_leaves_its_place(name: str, value: str, device: str) -> None:
     )
 )
 @example("\ud800")
-def test_json_in_a_script_says_the_same_and_ends_nothing(value: Any) -> None:
+def test_inline_json_is_escaped_and_equal(value: Any) -> None:
     text = as_json(value)
     assert json.loads(text) == json.loads(json.dumps(value))
     assert not set("<>&\u2028\u2029") & set(text)
@@ -122,7 +122,7 @@ def test_the_same_rows_give_the_same_bytes(site: Callable[..., Path]) -> None:
     assert site(study()).read_bytes() == site(list(reversed(study()))).read_bytes()
 
 
-def test_the_page_names_no_other_place(page: Path) -> None:
+def test_page_has_no_external_references(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert Elements(text).addresses == ["#table"]
     assert "@import" not in text
@@ -133,9 +133,7 @@ def test_the_page_names_no_other_place(page: Path) -> None:
     assert "unsafe" not in policy[1]
 
 
-def test_costs_marks_and_published_figures_stand_beside_the_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_payload_has_costs_marks_and_published_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write(study(), tmp_path / "leaderboard.json")
     row = next(r for r in board(study()).rows if r.method == "fsnl" and r.shots == 4)
     cost = RowCost(
@@ -170,7 +168,7 @@ def test_costs_marks_and_published_figures_stand_beside_the_rows(
     assert table["published"][0]["label"] == "FSNL as printed"
 
 
-def test_figures_are_those_of_the_rows(page: Path) -> None:
+def test_payload_figures_match_rows(page: Path) -> None:
     table = json.loads(Elements(page.read_text(encoding="utf-8")).scripts[0])
     rows = {row.id: row for row in board(study()).rows}
     assert {one["id"] for one in table["rows"]} == set(rows)
@@ -184,7 +182,7 @@ def test_figures_are_those_of_the_rows(page: Path) -> None:
                 assert (mean, std, n) == (round(1e7 * stat.mean), round(1e7 * stat.std), stat.n)
 
 
-def test_only_rows_over_the_same_images_are_set_together(tmp_path: Path) -> None:
+def test_only_rows_over_same_images_share_a_mean(tmp_path: Path) -> None:
     cells = grid("a", 1, 0.2) + grid("b", 1, 0.3) + grid("c", 1, 0.3, dataset={"fingerprint": "0" * 64})
     cells += [one for one in grid("d", 1, 0.3) if one.spec.domain == "Food"]
     boards = [
@@ -197,7 +195,7 @@ def test_only_rows_over_the_same_images_are_set_together(tmp_path: Path) -> None
     assert len(set(images.values())) == 3
 
 
-def test_names_and_confusions_come_from_what_was_kept(tmp_path: Path) -> None:
+def test_names_and_confusions_need_stored_predictions(tmp_path: Path) -> None:
     import numpy as np
 
     from harness.site.classes import Classes
@@ -246,7 +244,7 @@ def unpacked(packed: dict[str, Any]) -> list[list[int]]:
 
 
 @pytest.mark.parametrize(("highest", "bytes_"), [(255, 1), (256, 2), (65535, 2), (65536, 4)])
-def test_a_matrix_keeps_its_counts(highest: int, bytes_: int) -> None:
+def test_packed_matrix_round_trips(highest: int, bytes_: int) -> None:
     import numpy as np
 
     counts = np.array([[highest, 0], [3, 1]])
@@ -339,7 +337,7 @@ def test_only_the_images_that_were_scored_are_shown(lab: Lab, tmp_path: Path) ->
     assert Thumbnails(inner).of("x", "oop", outside) == [None] * len(side.names)
 
 
-def test_a_file_that_is_no_image_has_no_picture(tmp_path: Path) -> None:
+def test_invalid_image_has_no_thumbnail(tmp_path: Path) -> None:
     contents = {"a/0.jpg": b"no image", "b/0.jpg": b""}
     for path, content in contents.items():
         (tmp_path / "F" / path).parent.mkdir(parents=True)
@@ -349,20 +347,20 @@ def test_a_file_that_is_no_image_has_no_picture(tmp_path: Path) -> None:
     assert Thumbnails(tmp_path).of("x", "oop", side) == [None] * 3
 
 
-def test_pictures_never_take_more_than_their_share_of_the_page(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thumbnails_respect_size_limit(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(thumbnails, "LIMIT", 2500)
     found = Thumbnails(lab.root).of("x", "oop", lab.domains["Animals"].sheet.sides["oop"])
     assert 0 < sum(len(image) for image in found if image) <= 2500
     assert None in found
 
 
-def test_the_command_takes_pictures_from_a_folder(lab: Lab, tmp_path: Path) -> None:
+def test_build_takes_thumbnails_from_data(lab: Lab, tmp_path: Path) -> None:
     options = ["--data", str(lab.root), "--out", str(tmp_path)]
     assert execute(["leaderboard", "build", str(lab.out), *options]) == 0
     assert all(images_of(details_of(tmp_path / "index.html")))
 
 
-def test_the_command_is_one_that_the_shell_reads_back() -> None:
+def test_reproduce_command_round_trips_through_shell() -> None:
     import shlex
 
     row = board(
@@ -402,7 +400,7 @@ def test_the_command_is_one_that_the_shell_reads_back() -> None:
         (["BOARD", "--out", "BOARD"], "the page cannot be written to"),
     ],
 )
-def test_what_cannot_be_built_is_a_sentence(
+def test_build_failure_is_user_error(
     arguments: list[str], sentence: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     empty = tmp_path / "empty.json"

@@ -1,4 +1,4 @@
-"""The rules of the make-believe device; on a real one the same tests say whether they are CUDA's."""
+"""The rules of the simulated device; on a real one the same tests say whether they are CUDA's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from harness.device import send
 
 from .conftest import Cuda
-from .make_believe import Believed, make_believe
+from .fake_cuda import FakeCudaTensor, fake_cuda
 
 PAIR = "same device"
 
@@ -34,13 +34,13 @@ def here(cuda: Cuda) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", list(MIXED))
-def test_two_devices_in_one_operation_are_refused(kind: str, here: Tensor) -> None:
+def test_mixed_devices_raise(kind: str, here: Tensor) -> None:
     call, sentence = MIXED[kind]
     with pytest.raises(RuntimeError, match=sentence):
         call(here, torch.ones(3, 3))
 
 
-def test_what_torch_lets_cross(here: Tensor) -> None:
+def test_operations_that_torch_allows_across_devices(here: Tensor) -> None:
     assert (here + torch.tensor(2.0)).tolist() == [[3.0] * 3] * 3
     assert here[torch.tensor([0, 2])].shape == (2, 3)
     assert here[[0, 2]].device == here.device
@@ -53,7 +53,7 @@ def test_what_torch_lets_cross(here: Tensor) -> None:
     assert here.tolist()[0] == [5.0, 1.0, 1.0]
 
 
-def test_it_is_a_cuda_tensor_to_all_who_ask(here: Tensor, cuda: Cuda) -> None:
+def test_tensor_reports_cuda_device(here: Tensor, cuda: Cuda) -> None:
     assert (here.is_cuda, here.device, here.get_device(), here.device.type) == (True, cuda.device, 0, "cuda")
     assert here.to("cuda") is here.to(cuda.device) is here.cuda() is here
     for made in (
@@ -139,13 +139,13 @@ GOES_ON: dict[str, Callable[[Tensor], Any]] = {
 
 
 @pytest.mark.parametrize("kind", list(WAITS))
-def test_what_the_host_waits_for(kind: str, here: Tensor, cuda: Cuda) -> None:
+def test_synchronising_operations_are_detected(kind: str, here: Tensor, cuda: Cuda) -> None:
     with pytest.raises((RuntimeError, AssertionError)), cuda.without_waiting():
         WAITS[kind](here)
 
 
 @pytest.mark.parametrize("kind", list(GOES_ON))
-def test_what_it_does_not_wait_for(kind: str, here: Tensor, cuda: Cuda) -> None:
+def test_other_operations_do_not_synchronise(kind: str, here: Tensor, cuda: Cuda) -> None:
     GOES_ON[kind](here)
     with cuda.without_waiting():
         GOES_ON[kind](here)
@@ -156,7 +156,7 @@ def test_deterministic_mode(here: Tensor, cuda: Cuda, monkeypatch: pytest.Monkey
         here.cumsum(dim=0)
     assert here.long().cumsum(dim=0).device == here.device
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
-    if cuda.believed is not None:  # torch asks for it once in a process
+    if cuda.fake is not None:  # torch asks for it once in a process
         with pytest.raises(RuntimeError, match="CUBLAS_WORKSPACE_CONFIG"):
             here @ here
 
@@ -167,19 +167,19 @@ def test_tf32_rounds(cuda: Cuda) -> None:
     exact = x @ x
     torch.backends.cuda.matmul.allow_tf32 = True
     error = float((x @ x - exact).abs().max() / exact.abs().max())
-    if cuda.believed is not None or torch.cuda.get_device_capability() >= (8, 0):
+    if cuda.fake is not None or torch.cuda.get_device_capability() >= (8, 0):
         assert 1e-6 < error < 2e-3
 
 
-def test_nothing_of_it_is_left() -> None:
+def test_patches_are_removed() -> None:
     tf32, there = torch.backends.cudnn.allow_tf32, torch.cuda.is_available()
-    with make_believe():
+    with fake_cuda():
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.allow_tf32 = not tf32
         kept = torch.ones(2, device="cuda")
-    assert isinstance(kept, Believed)
+    assert isinstance(kept, FakeCudaTensor)
     assert torch.cuda.is_available() is there
     assert torch.backends.cudnn.allow_tf32 is tf32
     assert not torch.are_deterministic_algorithms_enabled()
-    with pytest.raises(RuntimeError, match="outside of make_believe"):
+    with pytest.raises(RuntimeError, match="outside of fake_cuda"):
         kept + 1

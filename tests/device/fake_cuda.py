@@ -1,18 +1,17 @@
-"""A CUDA device that is not there: tensors that say ``cuda:0``, obey CUDA's rules, and are computed on the CPU.
+"""A simulated CUDA device: tensors that report ``cuda:0``, obey CUDA's rules, and are computed on the CPU.
 
-``make_believe()`` puts it in the place of a real one for a while. A tensor on it wraps a tensor of the CPU, on which
-every operation is run; so numbers are the CPU's. What it is there for is the rules, of which code that is only ever run
-on a CPU knows nothing:
+``fake_cuda()`` replaces the real device within a context. A tensor on it wraps a CPU tensor that runs every operation,
+so results are the CPU's. It enforces the rules that code on a CPU never meets:
 
-- operands lie on one device. Exceptions are torch's own: numbers without dimensions in pointwise operations, indices on
-  the CPU, and copies from one device to another;
-- a generator of the CPU draws on the CPU;
-- products are in TF32 where the settings allow it, those of convolutions by a setting of their own;
-- in deterministic mode, which needs CUBLAS_WORKSPACE_CONFIG, some operations are refused;
-- reading a number makes the host wait for the device, as does a copy, unless it comes from pinned memory and is told
-  not to. ``Waits`` counts these, and the bytes that are copied to the device.
+- operands are on one device. Exceptions, as in torch: scalars in pointwise operations, indices on the CPU, and copies
+  between devices;
+- a CPU generator draws on the CPU;
+- products use TF32 if the settings allow it; convolutions have a separate setting;
+- deterministic mode, which needs CUBLAS_WORKSPACE_CONFIG, rejects some operations;
+- reading a number synchronises with the device, as does a copy, unless it is non-blocking from pinned memory.
+  ``Waits`` counts these, and the bytes that are copied to the device.
 
-What it cannot know: speed, memory, the kernels' own arithmetic, and the code of torch below its dispatcher.
+Not simulated: speed, memory, the kernels' arithmetic, and torch's code below its dispatcher.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 aten = torch.ops.aten
 CPU = torch.device("cpu")
-NAME = "Make-believe GPU"
+NAME = "Simulated GPU"
 
 WAITING = {
     *("_local_scalar_dense", "nonzero", "masked_select", "equal", "_unique2", "unique_dim", "unique_consecutive"),
@@ -89,7 +88,7 @@ class Waits:
         self.at[f"elsewhere {operation}"] += 1
 
 
-class Believed(torch.Tensor):
+class FakeCudaTensor(torch.Tensor):
     """A tensor on the device; ``inner`` is where its numbers are.
 
     To torch's C++ it is on the ``meta`` device, which asks for no driver; to Python it is on ``cuda``.
@@ -99,7 +98,7 @@ class Believed(torch.Tensor):
     index: int
 
     @staticmethod
-    def __new__(cls, inner: torch.Tensor, index: int) -> Believed:
+    def __new__(cls, inner: torch.Tensor, index: int) -> FakeCudaTensor:
         options = {"strides": inner.stride(), "storage_offset": inner.storage_offset(), "dtype": inner.dtype}
         return torch.Tensor._make_wrapper_subclass(cls, inner.shape, **options, device="meta")  # type: ignore[attr-defined,no-any-return]
 
@@ -141,7 +140,7 @@ class Believed(torch.Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        raise RuntimeError(f"{func} of a tensor on the make-believe device, outside of make_believe()")
+        raise RuntimeError(f"{func} of a tensor on the simulated device, outside of fake_cuda()")
 
 
 class MakeBelieve(TorchDispatchMode):
@@ -157,7 +156,7 @@ class MakeBelieve(TorchDispatchMode):
         kwargs = dict(kwargs or {})
         name = func.overloadpacket.__name__
         tensors = [value for value in tree_leaves((args, kwargs)) if isinstance(value, torch.Tensor)]
-        here = {tensor.index for tensor in tensors if isinstance(tensor, Believed)}
+        here = {tensor.index for tensor in tensors if isinstance(tensor, FakeCudaTensor)}
         assert not any(tensor.is_meta for tensor in tensors), "a tensor without numbers, made for the C++ device"
         wanted = kwargs.get("device")
         made_here = wanted is not None and wanted.type in ("cuda", "meta")
@@ -173,20 +172,20 @@ class MakeBelieve(TorchDispatchMode):
             raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu'")
         plain = {key: CPU if key == "device" and value is not None else value for key, value in kwargs.items()}
         plain = {key: value for key, value in plain.items() if key not in ("pin_memory", "non_blocking")}
-        inner_args, inner_kwargs = tree_map_only(Believed, lambda t: t.inner, (args, plain))
+        inner_args, inner_kwargs = tree_map_only(FakeCudaTensor, lambda t: t.inner, (args, plain))
         if self._in_tf32(name):
             inner_args = tree_map_only(torch.Tensor, _tf32, inner_args)
         found = func(*inner_args, **inner_kwargs)
-        if name == "copy_" and not isinstance(args[0], Believed):
+        if name == "copy_" and not isinstance(args[0], FakeCudaTensor):
             return args[0]
         if wanted is not None and wanted.type == "cpu":
             return found
-        wrapped = tree_map_only(torch.Tensor, lambda t: Believed(t, index), found)
+        wrapped = tree_map_only(torch.Tensor, lambda t: FakeCudaTensor(t, index), found)
         return return_and_correct_aliasing(func, args, kwargs, wrapped)
 
     def pin(self, tensor: torch.Tensor) -> torch.Tensor:
         """A copy of a tensor of the CPU in pinned memory."""
-        if isinstance(tensor, Believed):
+        if isinstance(tensor, FakeCudaTensor):
             raise RuntimeError("cannot pin 'torch.cuda.FloatTensor' only dense CPU tensors can be pinned")
         made = tensor.clone()
         self.pinned[made] = True
@@ -198,13 +197,13 @@ class MakeBelieve(TorchDispatchMode):
         masks = [i for i in (args[1] if name in INDEXING else []) if i is not None]
         if any(i.dtype in (torch.bool, torch.uint8) for i in masks):
             self.waits.note("mask")
-        if any(not isinstance(i, Believed) for i in masks):
+        if any(not isinstance(i, FakeCudaTensor) for i in masks):
             self.waits.note("index from the host")
         if name not in COPYING:
             return
         source, target = (args[1], args[0].device) if name == "copy_" else (args[0], kwargs.get("device"))
         to_host = target is not None and target.type == "cpu"
-        if to_host is not isinstance(source, Believed):
+        if to_host is not isinstance(source, FakeCudaTensor):
             return
         if not to_host:
             self.waits.sent += source.numel() * source.element_size()
@@ -240,7 +239,7 @@ class Indexed(TorchFunctionMode):
             return func(*args, **(kwargs or {}))
         if func is torch.Tensor.pin_memory:
             return self.mode.pin(args[0])
-        if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__) and isinstance(args[0], Believed):
+        if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__) and isinstance(args[0], FakeCudaTensor):
             return func(args[0], self._listed(args[1], args[0].device), *args[2:])
         kwargs = {key: self._indexed(value) if key == "device" else value for key, value in (kwargs or {}).items()}
         if func is torch.Tensor.to:
@@ -274,11 +273,11 @@ def _require_one_device(func: Any, name: str, args: Any, tensors: list[torch.Ten
         return
     if len(here) > 1:
         raise RuntimeError(f"{func}: Expected all tensors to be on the same device, but found cuda:0 and cuda:1!")
-    others = [tensor for tensor in tensors if not isinstance(tensor, Believed)]
+    others = [tensor for tensor in tensors if not isinstance(tensor, FakeCudaTensor)]
     if name in INDEXING:
-        if not isinstance(args[0], Believed):
+        if not isinstance(args[0], FakeCudaTensor):
             raise RuntimeError("indices should be either on cpu or on the same device as the indexed tensor (cpu)")
-        others = [value for value in args[2:3] if not isinstance(value, Believed) and value.ndim]
+        others = [value for value in args[2:3] if not isinstance(value, FakeCudaTensor) and value.ndim]
     elif torch.Tag.pointwise in func.tags or name in ("fill_", "masked_fill", "masked_fill_"):
         others = [tensor for tensor in others if tensor.ndim]
     if others and here:
@@ -288,7 +287,7 @@ def _require_one_device(func: Any, name: str, args: Any, tensors: list[torch.Ten
 
 
 @contextmanager
-def make_believe(devices: int = 1) -> Iterator[MakeBelieve]:
+def fake_cuda(devices: int = 1) -> Iterator[MakeBelieve]:
     """As if this machine had CUDA devices, until the end of the block; settings of CUDA are then as they were.
 
     Args:
