@@ -1,4 +1,4 @@
-"""``harness bench``: where this machine stands."""
+"""``harness bench``: benchmark matching on this machine."""
 
 from __future__ import annotations
 

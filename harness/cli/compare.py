@@ -1,4 +1,4 @@
-"""``harness leaderboard compare | diff``: rows beside each other."""
+"""``harness leaderboard compare | diff``: compare rows of two leaderboards."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def diff(a: Path, b: Path, as_json: bool) -> int:
 
 
 def _beside_within(one: comparing.Comparison, width: int) -> list[Table]:
-    """Metrics side by side, in as few even parts as fit; the title is above them, and the notes below."""
+    """Metrics side by side, in as few tables of equal size as fit; title above the first, notes below the last."""
     domains = _beside(one, []).width
     own = [_beside(one, [metric]).width - domains for metric in one.metrics]
     tables = [_beside(one, one.metrics[part]) for part in even_parts(domains, own, width)] or [_beside(one, [])]
@@ -86,7 +86,7 @@ def _beside(one: comparing.Comparison, metrics: Sequence[str]) -> Table:
             cells += [] if one.reasons else ["-" if less is None else signed(less, 2)]
         rows.append(cells)
     notes = [*(f"not comparable: {reason}" for reason in one.reasons), *one.notes]
-    return Table(f"{one.left.method}{shots}: {one.left.label} beside {one.right.label}", columns, rows, 1, notes)
+    return Table(f"{one.left.method}{shots}: {one.left.label} and {one.right.label}", columns, rows, 1, notes)
 
 
 def _percent(value: float | None) -> str:

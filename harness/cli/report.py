@@ -1,4 +1,4 @@
-"""What a run will do and what came out, as tables for people or JSON."""
+"""The plan and the results of a run, as tables or JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHOWN = (
 
 
 def planned(request: Request, report: Reporter, json: bool) -> int:
-    """Show the cells of a run and which are known; nothing is run."""
+    """List the cells of a run and whether they are cached; nothing is run."""
     from harness.results.store import ResultStore
     from harness.runner.plan import make_plan
 
@@ -46,7 +46,7 @@ def planned(request: Request, report: Reporter, json: bool) -> int:
 
 
 def show(outcome: Outcome, json: bool) -> None:
-    """Show the rows of a run: JSON alone on stdout, or tables, failures and images that were left out."""
+    """Print the rows of a run: JSON only, or tables, failures and excluded images."""
     if json:
         print(outcome.leaderboard.text(), end="")
         return

@@ -1,4 +1,4 @@
-"""``harness leaderboard show | schema``: rows to tables."""
+"""``harness leaderboard show | schema``: rows as tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Form = Literal["text", "json", "markdown", "latex"]
 
 
 def form(as_json: bool, markdown: bool, latex: bool) -> Form:
-    """The one form that is wanted."""
+    """The output form that the options select."""
     forms: tuple[tuple[Form, bool], ...] = (("json", as_json), ("markdown", markdown), ("latex", latex))
     wanted = [name for name, on in forms if on]
     if len(wanted) > 1:
@@ -70,7 +70,7 @@ def print_tables(tables: Sequence[Table], wanted: Form) -> None:
 
 
 def even_parts(first: int, own: Sequence[int], width: int) -> list[slice]:
-    """Groups of columns, as few and as even as fit: ``first`` stands in every table, ``own`` is the width of each."""
+    """Split columns of widths ``own`` into as few even groups as fit; ``first`` is the width repeated in each."""
     size, starts = 1, range(len(own))
     for parts in range(1, len(own) + 1):
         size = -(-len(own) // parts)
@@ -98,7 +98,7 @@ def _wide(table: ViewTable, baseline: str | None, cost: bool) -> Table:
 
 
 def _tall(table: ViewTable, width: int) -> list[Table]:
-    """For a narrow terminal: a line for each domain, and methods side by side, in as few even parts as it takes."""
+    """For a narrow terminal: a line per domain, methods side by side, in as few even parts as fit."""
     domains = _methods(table, ()).width
     own = [_methods(table, (row,)).width - domains for row in table.rows]
     return [_methods(table, table.rows[part]) for part in even_parts(domains, own, width)]
@@ -196,7 +196,7 @@ def _notes(table: ViewTable, baseline: str | None) -> list[str]:
     if baseline:
         notes.append(f"Δ: difference of the means to {baseline} on the same images; p: paired, two-sided, after Holm")
     if any(made.verified for made in table.rows):
-        notes.append("✓ verified against kept labels, ✓✓ against the data")
+        notes.append("✓ verified against stored labels, ✓✓ against the data")
     notes += _seeds(table)
     for made in table.rows:
         if made.aside is not None:

@@ -1,4 +1,4 @@
-"""``harness leaderboard verify | submit`` and ``harness reproduce``: whether numbers are what they say."""
+"""``harness leaderboard verify | submit`` and ``harness reproduce``."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def reproduce(
 
 
 def _draws(row: Row, artifacts: Artifacts) -> Iterator[Manifest]:
-    """The few-shot draws of a row that were kept."""
+    """The stored few-shot draws of a row."""
     for digest in {digest for data in row.data.values() for digest in data.manifests.values() if digest}:
         with suppress(MissingArtifact):
             yield artifacts.manifest(digest)
@@ -97,7 +97,7 @@ def _draws(row: Row, artifacts: Artifacts) -> Iterator[Manifest]:
 
 def _show(verdict: Verdict) -> None:
     out, row = console.out(), verdict.row
-    against = {"data": "against the data", "labels": "against the kept labels"}[verdict.against]
+    against = {"data": "against the data", "labels": "against the stored labels"}[verdict.against]
     style = {"verified": "green", "differs": "bold red", "not verifiable": "yellow"}[verdict.status]
     line = f"{row.method}@{row.shots} ({row.id}): {verdict.status}"
     out.print(f"{line} {against}" if verdict.status == "verified" else line, style=style, markup=False)
@@ -119,12 +119,12 @@ def _json(verdict: Verdict) -> dict[str, object]:
 
 
 def _mark(folder: Path, verdicts: list[Verdict]) -> None:
-    """Keep the marks of other rows; a row that did not pass loses its own."""
-    kept = verification_marks.read_marks(folder)
+    """Update the marks of the verified rows; marks of other rows are unchanged."""
+    marks = verification_marks.read_marks(folder)
     for verdict in verdicts:
         key = verdict.row.content_hash
         if verdict.status == "verified":
-            kept[key] = "data" if "data" in (verdict.against, kept.get(key)) else "labels"
+            marks[key] = "data" if "data" in (verdict.against, marks.get(key)) else "labels"
         else:
-            kept.pop(key, None)
-    verification_marks.write_marks(folder, kept)
+            marks.pop(key, None)
+    verification_marks.write_marks(folder, marks)

@@ -31,7 +31,7 @@ def build(files: Sequence[Path], out: Path, published: Sequence[PublishedTable] 
 
     Raises:
         UserError: a file does not exist, or holds no row.
-        DataError: a file is no leaderboard.
+        DataError: a file is not a leaderboard.
         StorageError: the folder cannot be written.
     """
     sources = read_sources(files)

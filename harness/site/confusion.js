@@ -2,7 +2,7 @@
 
 const PAIRS = 12;
 
-/** The section of a side or of both; its map is drawn, and `then` is called, when the matrix is unpacked. Null where predictions were not kept. */
+/** The section of a side or of both; draws the map and calls `then` when the matrix is unpacked. Null without predictions. */
 function confusionView(classes, then = () => {}) {
   const { side, count, kept, confusion } = classes;
   if (!kept) return null;
@@ -46,7 +46,7 @@ async function unpacked({ bytes, deflated }) {
   return bytes === 1 ? new Uint8Array(buffer) : bytes === 2 ? new Uint16Array(buffer) : new Uint32Array(buffer);
 }
 
-/** A matrix with what is asked of it; classes stand in the order of their names, side by side. */
+/** A confusion matrix with its queries; classes are in the order of their names, one side after the other. */
 function matrixOf(classes, counts) {
   const k = classes.count;
   const order = Array.from({ length: k }, (_, i) => i).sort((a, b) => (a >= classes.first) - (b >= classes.first) || (classes.name(a) < classes.name(b) ? -1 : classes.name(a) > classes.name(b) ? 1 : a - b));

@@ -1,4 +1,4 @@
-"""Which concept was taken for which: the confusion matrices of a domain, small enough to stand in a page."""
+"""Confusion matrices of a domain, packed for the page."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ JOINT = "joint"
 
 
 def confusions(row: Row, artifacts: Artifacts, domain: str) -> dict[str, Counts]:
-    """Side -> the matrix of its classes among its own names, and ``joint``; only where kept predictions fit."""
+    """Side -> the matrix of its classes among its own names, and ``joint``; only with matching stored predictions."""
     k = {side: len(values) for side, values in row.per_class[domain].items()}
     # Name of the matrix -> its size, and of each part the key of the predictions, the side, and its first class.
     wanted: dict[str, tuple[int, list[tuple[str, str, int]]]] = {side: (k[side], [(side, side, 0)]) for side in k}
     if k.keys() >= {"oop", "ip"}:
         wanted[JOINT] = k["oop"] + k["ip"], [("joint_oop", "oop", 0), ("joint_ip", "ip", k["oop"])]
     try:
-        kept = [artifacts.predictions(digest) for digest in filter(None, row.data[domain].predictions.values())]
+        stored = [artifacts.predictions(digest) for digest in filter(None, row.data[domain].predictions.values())]
     except MissingArtifact:
         return {}
-    made = {name: _counts(row.data[domain], artifacts, kept, size, parts) for name, (size, parts) in wanted.items()}
+    made = {name: _counts(row.data[domain], artifacts, stored, size, parts) for name, (size, parts) in wanted.items()}
     return {name: counts for name, counts in made.items() if counts is not None}
 
 
 def _counts(
     data: DomainRecord,
     artifacts: Artifacts,
-    kept: Sequence[dict[str, Columns]],
+    stored: Sequence[dict[str, Columns]],
     k: int,
     parts: Sequence[tuple[str, str, int]],
 ) -> Counts | None:
@@ -52,7 +52,7 @@ def _counts(
             label = artifacts.labels(data.fingerprint, side, data.unreadable) + first
         except MissingArtifact:
             return None
-        for predicted in kept:
+        for predicted in stored:
             named = predicted.get(key)
             if named is None or len(named) != len(label) or max(named.max(initial=0), label.max(initial=0)) >= k:
                 return None

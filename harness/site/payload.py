@@ -51,8 +51,8 @@ def payload(
     """Everything that the page shows of some rows.
 
     Args:
-        sources: the rows, with what lies beside their files.
-        published: printed figures to set beside them.
+        sources: the rows, with the artifacts of their files.
+        published: published figures to show with them.
         file: what the command that makes a row again calls the leaderboard file.
         thumbnails: of the classes, where the data are at hand.
     """
@@ -74,7 +74,7 @@ def payload(
 
 
 def _views(sources: Sources, metrics: Sequence[str]) -> dict[tuple[str, str], list[tuple[int, ViewRow]]]:
-    """(row, metric) -> the row as it stands in each table of the metric, with the table's number of shots."""
+    """(row, metric) -> the row in each table of the metric, with the table's number of shots."""
     found: dict[tuple[str, str], list[tuple[int, ViewRow]]] = {}
     draws = BootstrapDraws(sources.rows, sources.artifacts, metrics)
     for metric in metrics:
@@ -172,7 +172,7 @@ def _published(table: PublishedTable) -> list[dict[str, Any]]:
 
 
 def _details(sources: Sources, file: str, classes: Classes) -> dict[str, Any]:
-    """Row id -> its record; what many rows share stands once, and rows name it by its place."""
+    """Row id -> its record; values that many rows share are stored once and referenced by index."""
     pool = _Pool()
     rows = {}
     for row, artifacts in zip(sources.rows, sources.artifacts, strict=True):
@@ -205,7 +205,7 @@ class _Pool:
         self._places: dict[str, int] = {}
 
     def place(self, value: Any) -> int:
-        """Where the value stands in the list."""
+        """Index of the value in the list."""
         key = json.dumps(value, sort_keys=True)
         if key not in self._places:
             self._places[key] = len(self.values)

@@ -1,4 +1,4 @@
-"""A run from a TOML file, and a row run again from its own record."""
+"""Runs from a TOML file, and rows reproduced from their record."""
 
 from __future__ import annotations
 
@@ -160,9 +160,7 @@ def test_row_is_reproduced_from_its_record(tmp_path: Path, root: Path, harness: 
     assert code == 3
     assert "differs before it runs: versions.torch: 1.0 ->" in err
     assert "differs before it runs: method.code: 000000000000..." in err
-    assert err.index("differs before it runs") < err.index("running cells"), (
-        "it is reported before anything is computed"
-    )
+    assert err.index("differs before it runs") < err.index("running cells"), "reported before anything is computed"
     assert "domains.Animals.oop_top1.mean: 0.123 ->" in printed
     assert "1 difference in results, 2 in settings" in printed
 

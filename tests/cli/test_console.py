@@ -1,4 +1,4 @@
-"""The width of tables: that of the terminal, and enough for whole tables everywhere else."""
+"""Width of tables: the terminal's, or wide enough if stdout is not a terminal."""
 
 from __future__ import annotations
 

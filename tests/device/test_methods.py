@@ -1,4 +1,4 @@
-"""Every method on a simulated CUDA device: it stays there, answers as on the CPU, and keeps the device busy."""
+"""Every method on a simulated CUDA device: same scores as on the CPU, no synchronisation in training."""
 
 from __future__ import annotations
 

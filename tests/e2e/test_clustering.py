@@ -1,4 +1,4 @@
-"""Clusters in results: the protocol of Table 1, and what methods discover in an unlabeled pool."""
+"""Clustering protocols, and classes that methods discover in an unlabeled pool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scored images that are byte copies of train or val images: counted, shown, verified, and left out on wish."""
+"""Scored images that are byte copies of train or val images: counted, shown, verified, optionally excluded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The main job: what it prints, writes and remembers."""
+"""`harness evaluate`: output, files and caching."""
 
 from __future__ import annotations
 

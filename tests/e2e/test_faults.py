@@ -1,4 +1,4 @@
-"""Bad input, bad methods, bad disks: each its sentence, and the rest goes on."""
+"""Bad input, methods and disks: each gives an error message, and the rest continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kill -9 and Ctrl-C at any moment: what is finished stays, and the same command ends in the identical file."""
+"""kill -9 and Ctrl-C at any moment: finished cells remain, and the same command ends in the identical file."""
 
 from __future__ import annotations
 

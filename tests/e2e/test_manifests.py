@@ -1,4 +1,4 @@
-"""FewShotDraws through the command line: exported, run again, taken over from somebody else, and refused."""
+"""Few-shot draws on the command line: exported, rerun, imported, and rejected."""
 
 from __future__ import annotations
 

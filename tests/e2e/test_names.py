@@ -1,4 +1,4 @@
-"""Names that are one text to the tokenizer: the run and the row say so, and each gets its share of the images."""
+"""Names that the tokenizer cannot distinguish: reported by run and row, and each gets its share of the images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An ordinary user: what may not be read or written is a sentence with a hint, and no image is left out silently."""
+"""Missing permissions give an error with a hint, and no image is left out silently."""
 
 from __future__ import annotations
 

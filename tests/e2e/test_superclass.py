@@ -1,4 +1,4 @@
-"""Names of superclasses in the place of classes: run, verified, run again, and refused where there are none."""
+"""Superclasses instead of classes: run, verified, reproduced, and rejected without superclasses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Methods without training, and what is special about the others, against plain formulas."""
+"""Methods against plain formulas, and properties of single methods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FSNL on a tiny random tower: it learns the rows of the names, touches nothing else, and survives every support."""
+"""FSNL on a tiny random tower: it trains name embeddings only, for any support."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The choice of one setting among equals."""
+"""Grid search: ties between settings."""
 
 from __future__ import annotations
 

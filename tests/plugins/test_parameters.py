@@ -1,4 +1,4 @@
-"""Parameters at the edge: what is refused with a sentence, and what the rest means."""
+"""Presets and edge cases of parameters."""
 
 from __future__ import annotations
 

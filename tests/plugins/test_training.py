@@ -1,4 +1,4 @@
-"""The training loop against one written out by hand."""
+"""The training loop against a plain implementation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Methods of the unlabeled track: perfect clusters, odd numbers of clusters, and what may not matter."""
+"""Methods of the unlabeled track: clustering, matching and invariances."""
 
 from __future__ import annotations
 

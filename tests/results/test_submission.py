@@ -43,7 +43,7 @@ def test_it_is_verified_where_neither_images_nor_results_are(submission: Path, h
     code, out, _ = harness("leaderboard", "verify", submission)
     assert code == 0
     assert "fsnl@2" in out
-    assert "verified against the kept labels" in out
+    assert "verified against the stored labels" in out
     assert [path.name for path in submission.parent.iterdir()] == ["submission.zip"], "nothing is written beside it"
 
 

@@ -1,4 +1,4 @@
-"""scripts/gpu_check: commands that hang, fail or are killed, and figures that are there all the same."""
+"""scripts/gpu_check: commands that hang, fail or are killed lose no figures."""
 
 from __future__ import annotations
 

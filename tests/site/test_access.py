@@ -1,4 +1,4 @@
-"""The page for everybody: by keyboard, by screen reader, on a phone, in light and in dark."""
+"""Accessibility of the page: keyboard, screen reader, phone, light and dark."""
 
 from __future__ import annotations
 

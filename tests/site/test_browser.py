@@ -1,4 +1,4 @@
-"""The page in a headless Chromium: it sorts, filters, opens rows, shows what is missing, and asks for nothing."""
+"""The page in a headless Chromium: sorting, filters, row details, missing cells, no network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A row's confusions in a headless Chromium: the map and its cells, the most confused pairs, the pictures."""
+"""Confusions of a row in a headless Chromium: map, most confused pairs, thumbnails."""
 
 from __future__ import annotations
 

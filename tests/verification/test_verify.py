@@ -361,7 +361,7 @@ def test_the_command_marks_verified_rows_and_an_edit_takes_the_mark_away(lab: La
     file = lab.out / "leaderboard.json"
     code, out, _ = harness("leaderboard", "verify", file)
     assert code == 0
-    assert out.count("verified against the kept labels") == 2
+    assert out.count("verified against the stored labels") == 2
     assert set(verification_marks.read_marks(lab.out).values()) == {"labels"}
     assert harness("leaderboard", "verify", lab.out, "--data", lab.root)[0] == 0
     assert set(verification_marks.read_marks(lab.out).values()) == {"data"}
