@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from harness.hookspecs import Register, hookimpl
+from harness.hookspecs import hookimpl
 from harness.matching import match
 from harness.prompts import Template
 from harness.types.discovery import Discovery
@@ -187,6 +187,6 @@ class ZSNL(NameTuning):
 
 
 @hookimpl
-def harness_register_methods(register: Register) -> None:
-    """Offer the method."""
-    register("zsnl", ZSNL)
+def harness_method() -> type[ZSNL]:
+    """Return the method."""
+    return ZSNL
