@@ -53,9 +53,9 @@ def measure(name, cls, setting, shots, plan, provider):
             continue
         domain, data = job.spec.domain, provider.domains[job.spec.domain]
         method = build(name, cls, values.get("preset"), {k: v for k, v in values.items() if k != "preset"})
-        bench.backbone.text.forget()
-        task, _ = build_task(replace(job, method=method), plan.protocol.template, bench)
-        images = {side: held_out(bench, domain, side, job.manifest) for side in ("oop", "ip")}
+        provider.backbone.text.forget()
+        task, _ = build_task(replace(job, method=method), plan.protocol.template, provider)
+        images = {side: held_out(provider, domain, side, job.manifest) for side in ("oop", "ip")}
         begin = time.process_time()
         method = replace(method).fit(task)
         names = {side: getattr(data, side)["test"].names for side in ("oop", "ip")}
