@@ -1,0 +1,5 @@
+"""Fixtures of tests that call the command line in this process."""
+
+from __future__ import annotations
+
+from ..leaderboard.conftest import harness, shared_lab  # noqa: F401 - fixtures
