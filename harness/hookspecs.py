@@ -67,8 +67,8 @@ class DatasetOffer:
     Attributes:
         folder: name of its folder in the cache; other content needs another name.
         prepare: downloads or draws the data set into that folder, and returns at once if it is complete. It is given
-            the folder, the progress reporter and the number of workers. Afterwards the folder holds ``{Domain}{N}_IP``
-            and ``{Domain}{N}_OOP`` folders, and a file ``dataset.json`` with the data set's name.
+            the folder, the progress reporter and the number of workers. The folder then holds ``{Domain}{N}_IP`` and
+            ``{Domain}{N}_OOP`` folders; a ``dataset.json`` with the name lets ``--data FOLDER`` recognise it.
         backbone: the backbone to use where the user names none; None: the same as for LAION-Beyond.
     """
 
@@ -111,7 +111,7 @@ def harness_dataset() -> DatasetOffer:  # type: ignore[empty-body]
     """Return the data set.
 
     Called whenever the plugin is loaded; nothing is downloaded then. The return value is a ``DatasetOffer``. An
-    exception makes the plugin unusable; one in ``prepare`` ends the command.
+    exception makes the plugin unusable; one in ``prepare`` ends the command with a sentence that names the data set.
     """
 
 

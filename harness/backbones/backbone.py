@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.backbones.find import Found
+from harness.backbones.found import Found
 from harness.backbones.imagenet import imagenet
 from harness.errors import BackboneError
 from harness.files import PERMISSIONS, regular_file, stand_in

@@ -1,4 +1,7 @@
-"""How the images of a model are prepared, in one form: open_clip's defaults under what is known of the model."""
+"""How the images of a model are prepared, in one form: what is known of the model over open_clip's defaults.
+
+The defaults are written down here, because importing open_clip takes seconds; a test compares them with open_clip's.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,22 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.backbones import openclip
-from harness.backbones.find import Found
 from harness.errors import BackboneError, closest, one_line
 from harness.types.cell import Preprocessing
 
 SETTINGS = tuple(name for name in Preprocessing.model_fields if name not in ("size", "mode", "crop"))
 """What may be stated; the size is the model's own, and a crop a protocol's."""
+
+DEFAULTS: Mapping[str, Any] = {
+    "size": 224,
+    "mode": "RGB",
+    "mean": (0.48145466, 0.4578275, 0.40821073),
+    "std": (0.26862954, 0.26130258, 0.27577711),
+    "interpolation": "bicubic",
+    "resize_mode": "shortest",
+    "fill_color": 0,
+}
+"""open_clip's ``PreprocessCfg``; the size is that of a model whose configuration says none."""
 
 EXAMPLE = "for example --preprocessing mean=0.5,std=0.5,interpolation=bilinear,resize_mode=squash"
 
@@ -29,8 +41,8 @@ def complete(name: str, config: Mapping[str, Any], *layers: Mapping[str, Any]) -
     Raises:
         BackboneError: a setting has a value that it cannot have.
     """
-    settings = openclip.merge_settings(*layers)
-    size = openclip.image_size(config)
+    settings = merge(*layers)
+    size = config["vision_cfg"].get("image_size", DEFAULTS["size"])
     settings["size"] = size if isinstance(size, list | tuple) else (size, size)
     for key in ("mean", "std"):
         if not isinstance(settings[key], list | tuple):
@@ -46,20 +58,12 @@ def complete(name: str, config: Mapping[str, Any], *layers: Mapping[str, Any]) -
         raise BackboneError(f"the preprocessing of {name} is not valid: {one_line(reason)}", EXAMPLE) from None
 
 
-def usual(name: str) -> Mapping[str, Any]:
-    """The settings that all published weights of an architecture share; none if they differ or there are no such."""
-    found = [openclip.merge_settings(openclip.published(name, tag)) for tag in openclip.tags(name)]
-    return found[0] if found and all(one == found[0] for one in found) else {}
-
-
-def stated(found: Found, said: str | Mapping[str, Any]) -> Preprocessing:
-    """The preprocessing of a model with what a user states, in words of their own or by the name of published weights.
-
-    Raises:
-        BackboneError: no such weights, no such setting, or a value that it cannot have.
-    """
-    settings = openclip.require_tag(found.name, said) if isinstance(said, str) else only_settings(said)
-    return complete(found.architecture, found.config, found.preprocessing.model_dump(), settings)
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings over open_clip's defaults; later ones win, and other keys are left out."""
+    merged = dict(DEFAULTS)
+    for layer in layers:
+        merged |= {key: value for key, value in layer.items() if key in DEFAULTS and value is not None}
+    return merged
 
 
 def only_settings(said: Mapping[str, Any]) -> Mapping[str, Any]:

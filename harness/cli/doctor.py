@@ -13,9 +13,7 @@ from harness.cli import console
 from harness.device import require_torch
 from harness.errors import HarnessError, one_line
 from harness.files import cache_root
-from harness.miniature import model as miniature
-from harness.miniature.build import WORLD
-from harness.registry import load_all
+from harness.registry import load, load_all
 from harness.registry.entry_points import GROUPS
 
 PACKAGES = ("torch", "open_clip_torch", "numpy", "scipy", "scikit-learn", "pluggy", "huggingface_hub", "safetensors")
@@ -30,7 +28,7 @@ def doctor(cache: Path | None, json: bool) -> int:
         _device(),
         _native(),
         *_gpu_matching(),
-        _weights(),
+        *_offered(cache_root(cache)),
         *_cache(cache_root(cache)),
         *_plugins(),
     ]
@@ -110,10 +108,20 @@ def _gpu_matching() -> list[Check]:
     return [(what, "agrees with the CPU; not used: not measured on this model", "harness bench autotune", True)]
 
 
-def _weights() -> Check:
-    if miniature.WEIGHTS.is_file():
-        return "miniature's weights", f"{miniature.WEIGHTS.stat().st_size / 1e6:.1f} MB", "", True
-    return "miniature's weights", "not in this installation", "python -m harness.miniature.pretrain", False
+def _offered(cache: Path) -> list[Check]:
+    """The default data set and its backbone's weights."""
+    from harness.backbones.offered import offered_weights
+    from harness.runner.data_source import DEFAULT_DATASET
+
+    try:
+        data = load("dataset", DEFAULT_DATASET).value
+        drawn = os.access(cache / data.folder, os.F_OK)
+        state = ("in the cache", "") if drawn else ("not in the cache yet", "prepared on first use")
+        lines: list[Check] = [(f"data set {DEFAULT_DATASET}", *state, True)]
+        weights = offered_weights(data.backbone, load("backbone", data.backbone).value.weights)
+    except HarnessError as error:
+        return [(f"default data set {DEFAULT_DATASET}", error.message, error.hint or "", False)]
+    return [*lines, (f"backbone {data.backbone}", f"{weights.stat().st_size / 1e6:.1f} MB", "", True)]
 
 
 def _cache(root: Path) -> list[Check]:
@@ -134,8 +142,6 @@ def _cache(root: Path) -> list[Check]:
         lines.append(("feature cache", state, "", True))
     except HarnessError as error:
         lines.append(("feature cache", error.message, error.hint or "", False))
-    drawn = os.access(root / WORLD, os.F_OK)
-    lines.append(("beyond-mini", "drawn" if drawn else "not drawn yet", "" if drawn else "drawn on first use", True))
     return lines
 
 

@@ -56,7 +56,10 @@ class Origin:
     @property
     def code(self) -> str:
         """sha256 over the code of the distribution; raises PluginError if it cannot be read."""
-        return fingerprint.code_digest(self.module.partition(".")[0], self.distribution)
+        top, *inner = self.module.split(".")
+        # A plugin inside of the harness is the code of its package there, and not the whole harness.
+        top = ".".join((top, *inner[:1])) if top == fingerprint.HARNESS else top
+        return fingerprint.code_digest(top, self.distribution)
 
     @property
     def requirements(self) -> dict[str, str]:

@@ -27,7 +27,7 @@ from harness.runner.predict import predict_all, reference
 from harness.types.cell import Cell, Cost, Failure, Spec
 
 if TYPE_CHECKING:
-    from harness.runner.plan import Job
+    from harness.runner.job import Job
 
 
 def run_cell(job: Job, template: Template, provider: FeatureProvider) -> Cell:

@@ -17,8 +17,9 @@ from harness.progress import NullReporter, Reporter
 from harness.results.costs import costs, write_costs
 from harness.results.leaderboard_file import BOARD
 from harness.results.store import ResultStore
+from harness.runner.job import Job
 from harness.runner.observers import Observers
-from harness.runner.plan import Job, Plan, make_plan
+from harness.runner.plan import Plan, make_plan
 from harness.runner.request import Outcome, Request
 from harness.types.cell import Cell
 from harness.types.leaderboard import Leaderboard

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from harness import registry
 from harness.errors import PluginError
-from harness.hookspecs import BackboneOffer
+from harness.hookspecs import BackboneOffer, DatasetOffer
 from harness.method import Method, build, parameters
 from harness.parameters import require_located
 from harness.progress import Reporter
@@ -74,13 +73,22 @@ def resolve_protocol(request: Request, report: Reporter) -> Plugin[Protocol] | N
     return _load("protocol", name, report)
 
 
-def resolve_backbone(name: str | None, report: Reporter) -> Plugin[BackboneOffer] | None:
+def resolve_backbone(name: str, report: Reporter) -> Plugin[BackboneOffer] | None:
     """The backbone's plugin; None if no distribution offers one of that name.
 
     Raises:
         PluginError: it is broken.
     """
-    return _load("backbone", name, report) if name is not None and registry.offers("backbone", name) else None
+    return _load("backbone", name, report) if registry.offers("backbone", name) else None
+
+
+def resolve_dataset(name: str, report: Reporter) -> Plugin[DatasetOffer] | None:
+    """The data set's plugin; None if no distribution offers one of that name.
+
+    Raises:
+        PluginError: it is broken.
+    """
+    return _load("dataset", name, report) if registry.offers("dataset", name) else None
 
 
 def resolve_observers(report: Reporter) -> list[Plugin[Any]]:
@@ -90,15 +98,6 @@ def resolve_observers(report: Reporter) -> list[Plugin[Any]]:
     for plugin in found:
         _note_warning(plugin, report)
     return found
-
-
-def plugin_versions(plugins: Mapping[str, Plugin[Any] | None]) -> dict[str, str]:
-    """The editions of plugins that numbers depend on, by what they are, and the versions of what they require."""
-    versions: dict[str, str] = {}
-    for what, plugin in plugins.items():
-        if plugin is not None:
-            versions |= {what: plugin.origin.edition, **plugin.origin.requirements}
-    return versions
 
 
 def _load(kind: Kind, name: str, report: Reporter) -> Plugin[Any]:

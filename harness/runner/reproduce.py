@@ -8,12 +8,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from harness.backbones.backbone import Precision
-from harness.datasets.layout import MINIATURE
 from harness.errors import PluginError, UserError
 from harness.file_parameter import File, with_paths
 from harness.leaderboard.differences import Difference, differences
 from harness.progress import Reporter
 from harness.protocols import PROTOCOLS
+from harness.registry import offers
 from harness.registry.entry_points import UNKNOWN, canonical, installed
 from harness.results.store import ResultStore
 from harness.runner.evaluate import evaluate
@@ -48,7 +48,7 @@ class LocalPaths:
     """What a row's record names without telling it, and where things are on this machine.
 
     Attributes:
-        data: the LAION-Beyond root; None is the miniature.
+        data: the folder of the data; None is the offered data set that the row names.
         pretrained: the weights file, if the row's were one, or the folder of a ``local-dir:`` backbone.
         cache: the cache folder; None is the user's own.
         workers: processes that compute.
@@ -71,9 +71,9 @@ def _request(row: Row, out: Path, here: LocalPaths) -> Request:
     """The run that a row's record describes.
 
     Raises:
-        UserError: the row's data are not the miniature's, and no root is given; or a given file cannot be read.
+        UserError: no plugin offers the row's data set, and no folder is given; or a given file cannot be read.
     """
-    if here.data is None and row.dataset != MINIATURE:
+    if here.data is None and not offers("dataset", row.dataset):
         raise UserError(f"the row was run on {row.dataset}", "give its folder with --data")
     backbone = row.backbone_record
     precision: Precision = backbone.precision
@@ -86,7 +86,7 @@ def _request(row: Row, out: Path, here: LocalPaths) -> Request:
         seeds=row.seeds,
         protocol=row.protocol,
         manifests=out / "manifests" if here.draws and row.protocol not in PROTOCOLS else None,
-        data=here.data,
+        data=here.data or row.dataset,
         folders=() if here.data is None else tuple(folder for d in row.data.values() for folder in d.folders),
         leave_out_copies=row.copies_left_out,
         backbone=f"local-dir:{here.pretrained}" if here.pretrained and in_folder else backbone.architecture,

@@ -115,8 +115,8 @@ class Row(Record):
 
     @property
     def once(self) -> bool:
-        """Whether its figures depend on no seed: each of its cells is run once, with the seed ``ONCE``."""
-        return not self.method_record.seeded and self.shots == 0
+        """Whether each of its cells is run once, with the seed ``ONCE``."""
+        return self.method_record.runs_once(self.shots)
 
     def edition(self, of: Literal["protocol", "backbone"]) -> str:
         """Distribution, version and code of the plugin that its protocol or backbone is of; empty for one of none."""

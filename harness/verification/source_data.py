@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness import protocols
 from harness.datasets.digests import DigestIndex
-from harness.datasets.domain import DEFAULT, DomainData, read_domain, without_copies
+from harness.datasets.domain import DEFAULT, DomainData, DomainReader, without_copies
 from harness.datasets.images import load_image
 from harness.datasets.layout import find_folders, open_dataset
 from harness.errors import DataError, PluginError
@@ -47,7 +47,8 @@ class SourceData:
             for protocol, name in wanted:
                 rule = found[0] if (found := self._rules[protocol]) else DEFAULT
                 try:
-                    self._domains[protocol, name] = read_domain(dataset, name, index, workers, advance, rule)
+                    self._domains[protocol, name] = DomainReader(dataset, index, workers, rule).read(name)
+                    advance(1)
                 except DataError as error:
                     self._faults[protocol, name] = error.message
 
@@ -82,8 +83,8 @@ class SourceData:
             data, key = self._domains[row.protocol, given.domain], (given.domain, given.shots, given.seed)
             found = None if self.unknown_rule(row) else self._rules[row.protocol]
             rule = found[0] if found else Given(given.protocol, {key: given}, train_on=given.side)
-            (train, val), *more = data.fitted(rule.train_on)
-            self._drawn[made] = protocols.draw(rule, train, val, given.shots, given.seed, data.digests, more)
+            sides = data.fitted(rule.train_on)
+            self._drawn[made] = protocols.draw(rule, sides, given.shots, given.seed, data.digests)
         return self._drawn[made]
 
     def readable(self, row: Row, domain: str, path: str) -> bool:

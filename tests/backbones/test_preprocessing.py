@@ -19,7 +19,8 @@ from torch import nn
 
 from harness.backbones import openclip
 from harness.backbones.backbone import Backbone, Resolved, load, resolve
-from harness.backbones.find import Found, find
+from harness.backbones.find import find
+from harness.backbones.found import Found
 from harness.errors import BackboneError
 from harness.hookspecs import BackboneOffer
 from harness.miniature import model as miniature

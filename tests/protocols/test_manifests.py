@@ -19,7 +19,7 @@ DIGESTS = {split.folder / item.path: sha(item.path) for split in (TRAIN, VAL) fo
 
 
 def drawn(protocol: str = "clean-v1", shots: int = 2, seed: int = 1) -> Manifest:
-    return draw(PROTOCOLS[protocol], TRAIN, VAL, shots, seed, DIGESTS)
+    return draw(PROTOCOLS[protocol], [(TRAIN, VAL)], shots, seed, DIGESTS)
 
 
 def changed(manifest: Manifest, number: int, **values: object) -> Manifest:
@@ -101,7 +101,7 @@ def test_draws_are_found_by_protocol(tmp_path: Path) -> None:
 def test_a_given_draw_is_drawn_again(source: str) -> None:
     theirs = drawn(source).model_copy(update={"protocol": "their own"})
     rule = Given("their own", {("Animals", 2, 1): theirs})
-    made = draw(rule, TRAIN, VAL, 2, 1, DIGESTS)
+    made = draw(rule, [(TRAIN, VAL)], 2, 1, DIGESTS)
     assert made == theirs
     manifests.require_equal(made, theirs)
 
@@ -116,7 +116,7 @@ def test_a_given_draw_is_drawn_again(source: str) -> None:
 def test_a_given_image_that_the_data_do_not_have(change: dict[str, str], message: str) -> None:
     theirs = changed(drawn(), 0, **change)
     with pytest.raises(DataError, match=message):
-        draw(Given("clean-v1", {("Animals", 2, 1): theirs}), TRAIN, VAL, 2, 1, DIGESTS)
+        draw(Given("clean-v1", {("Animals", 2, 1): theirs}), [(TRAIN, VAL)], 2, 1, DIGESTS)
 
 
 def test_a_draw_that_does_not_fit_says_where() -> None:

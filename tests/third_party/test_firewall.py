@@ -19,7 +19,8 @@ from harness.registry import names
 from harness.results.predictions import unpack
 from harness.runner.cell import build_task, run_cell
 from harness.runner.feature_provider import FeatureProvider
-from harness.runner.plan import Job, Plan, make_plan
+from harness.runner.job import Job
+from harness.runner.plan import Plan, make_plan
 from harness.runner.request import MethodChoice, Request
 from harness.types.features import Features
 from harness.types.task import Needs, Support, Task
