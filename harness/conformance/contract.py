@@ -9,7 +9,7 @@ from typing import Any
 from harness.conformance.subject import WORLD, Subject
 from harness.errors import FixedVocabulary, HarnessError, MethodError, one_line
 from harness.method import build, parameters
-from harness.runner.cell_scores import report_of
+from harness.runner.fit import report_of
 from harness.types.cell import MethodRecord
 from harness.types.task import Task
 
@@ -133,7 +133,7 @@ def declared_needs(subject: Subject) -> None:
 
 def report_can_be_kept(subject: Subject) -> None:
     """``outcome`` is a dictionary that JSON can keep, and ``trainable`` a whole number; runs leave out what is not."""
-    _, _, remarks = report_of(subject.fitted(), subject.name)
+    remarks = report_of(subject.fitted(), subject.name).remarks
     if remarks:
         hint = "return plain numbers and texts from outcome, and a whole number from trainable"
         raise MethodError(remarks[0], hint)

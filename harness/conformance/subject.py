@@ -11,7 +11,7 @@ from harness.conformance.world import World
 from harness.errors import FixedVocabulary, MethodError, one_line, raised_in
 from harness.execution.threads import one_thread_per_operation
 from harness.method import Method
-from harness.runner.checked_scores import checked_scores
+from harness.runner.predict import checked_scores
 from harness.types.task import Task
 from harness.types.vocabulary import Vocabulary
 

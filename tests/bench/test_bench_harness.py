@@ -111,7 +111,7 @@ def test_bench_scoring(benchmark, planned):
     plan, bench = planned
     job = next(job for job in plan.jobs if job.spec.method.name == "zero_shot")
     data = plan.domains["Animals"]
-    task, _ = build_task(job.spec, job.manifest, job.method, plan.protocol.template, bench)
+    task, _ = build_task(job, plan.protocol.template, bench)
     method = replace(job.method).fit(task)
     names = {"oop": data.oop["test"].names, "ip": data.ip["test"].names}
     with one_thread_per_operation(bench.device):

@@ -15,7 +15,7 @@ from harness.backbones.text import OpenClipTextTower
 from harness.errors import FixedVocabulary
 from harness.execution.threads import one_thread_per_operation
 from harness.matching import match, native
-from harness.runner.checked_scores import checked_scores
+from harness.runner.predict import checked_scores
 from harness.types.task import Support, Task
 from harness_plugins._clusters import _draw
 from harness_plugins._names import NameEmbeddings
