@@ -10,7 +10,7 @@ from harness.execution.threads import one_thread_per_operation
 from harness.prompts import Template
 from harness.runner.cell import run_cell
 from harness.runner.feature_provider import FeatureProvider
-from harness.runner.plan import Job
+from harness.runner.job import Job
 from harness.types.cell import Cell, Failure
 
 
