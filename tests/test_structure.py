@@ -23,26 +23,19 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness.execution",),
     ("harness.types",),
     ("harness.protocols",),
-    ("harness.method", "harness.file_parameter", "harness.parameters", "harness.hookspecs", "harness.registry"),
-    ("harness.inner",),
-    ("harness.backbones", "harness.datasets"),
-    ("harness.miniature",),
-    (
-        "harness.backbones.backbone",
-        "harness.backbones.find",
-        "harness.backbones.preprocessing",
-        "harness.backbones.sources",
-        "harness.datasets.load_data",
-    ),
+    ("harness.method", "harness.parameters", "harness.file_parameter", "harness.hookspecs"),
+    ("harness.registry", "harness.inner"),
+    ("harness.datasets", "harness.backbones"),
     ("harness.features",),
     ("harness.results",),
     ("harness.leaderboard",),
-    ("harness.verification",),
-    ("harness.conformance", "harness.runner", "harness.plots", "harness.site"),
+    ("harness.runner", "harness.verification"),
+    ("harness.conformance", "harness.plots", "harness.site"),
+    ("harness.miniature",),  # a plugin: what is below cannot import it
     ("harness.cli",),
     ("harness.__main__",),
 )
-"""From the ground up. A module imports from its own layer and those before it."""
+"""From the ground up, package by package. A module imports from its own layer and those before it."""
 
 PUBLIC = {
     "harness.types.discovery",
@@ -69,14 +62,15 @@ MODULES = {module_name(path): path for path in SOURCES}
 
 
 @cache
-def imports(path: Path, deferred: bool = True) -> frozenset[str]:
-    """Every module that a file imports; ``from package import module`` names the module.
+def imports(path: Path) -> frozenset[str]:
+    """Every module that a file imports when it runs; ``from package import module`` names the module.
 
-    Without ``deferred`` only what is imported at once: not in functions, and not for type checkers alone.
+    Imports inside of functions count. Those for type checkers alone do not: they are never executed, so they neither
+    make a circle nor load anything. They are for signatures of modules that must start without torch.
     """
     package = module_name(path) if path.name == "__init__.py" else module_name(path).rpartition(".")[0]
     found: set[str] = set()
-    for node in walk(ast.parse(path.read_text(encoding="utf-8")), deferred):
+    for node in executed(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -92,14 +86,11 @@ def imports(path: Path, deferred: bool = True) -> frozenset[str]:
     return frozenset(found)
 
 
-def walk(tree: ast.AST, deferred: bool) -> Iterator[ast.AST]:
+def executed(tree: ast.AST) -> Iterator[ast.AST]:
     for node in ast.iter_child_nodes(tree):
-        later = isinstance(node, ast.FunctionDef) or (
-            isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        )
-        if deferred or not later:
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
             yield node
-            yield from walk(node, deferred)
+            yield from executed(node)
 
 
 def within(name: str, package: str) -> bool:
@@ -130,7 +121,7 @@ def test_a_module_imports_from_its_own_layer_or_below() -> None:
         f"{name} (layer {layer_of(name)}) imports {target} (layer {layer_of(target)})"
         for name, path in MODULES.items()
         if within(name, "harness")
-        and name != "harness"  # it lends names of others, and imports them when they are used
+        and name != "harness"  # its public names are imported from other modules when they are used
         for target in imports(path)
         if within(target, "harness") and layer_of(target) > layer_of(name)
     ]
@@ -138,7 +129,7 @@ def test_a_module_imports_from_its_own_layer_or_below() -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    graph = {name: imports(path, deferred=False) & set(MODULES) - {name} for name, path in MODULES.items()}
+    graph = {name: imports(path) & set(MODULES) - {name, "harness"} for name, path in MODULES.items()}
     done: set[str] = set()
 
     def visit(name: str, trail: tuple[str, ...]) -> None:
@@ -150,6 +141,31 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
     for name in graph:
         visit(name, ())
+
+
+def test_nothing_knows_the_miniature_but_its_package_and_the_command_that_draws_it() -> None:
+    assert {name for name in importers("harness.miniature") if not within(name, "harness.miniature")} == {
+        "harness.cli.data"
+    }
+
+
+def test_what_a_cell_is_computed_by_decides_its_key() -> None:
+    """Whatever the computing modules import is part of the code digest, but for modules whose reason is written."""
+    from harness.runner.provenance import NEUTRAL, deciding_files
+
+    deciding = {name for name, _ in deciding_files()}
+    reached, todo = set(), ["harness.runner.cell", "harness.runner.plan"]
+    while todo:
+        name = todo.pop()
+        if name in MODULES and name not in reached:
+            reached.add(name)
+            todo += imports(MODULES[name])
+    assert {"harness.features.encode", "harness.backbones.openclip", "harness.results.predictions"} < reached
+    package = ROOT / "harness"
+    left_out = {name for name in reached if MODULES[name].relative_to(package).as_posix() not in deciding}
+    allowed = {"harness", "harness.errors", "harness.progress", "harness.hookspecs"}
+    assert {name for name in left_out if not within(name, "harness.registry")} <= allowed
+    assert [entry for entry in NEUTRAL if not (package / entry).exists()] == []
 
 
 def test_the_harness_never_imports_plugins() -> None:

@@ -162,16 +162,6 @@ def test_a_published_tag_is_recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert cache == str(tmp_path)
 
 
-def test_the_miniature_brings_its_own_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(miniature, "WEIGHTS", tmp_path / "beyond_mini.safetensors")
-    error = refused(miniature.NAME, None)
-    assert error.message == "the miniature's weights are missing from this installation"
-    (tmp_path / "beyond_mini.safetensors").write_bytes(b"x")
-    record = resolved(miniature.NAME).record
-    assert (record.pretrained, record.corpus, record.quick_gelu) == ("beyond-mini", "beyond-mini", "ok")
-    assert record.preprocessing_source == "published"
-
-
 def test_features_are_unit_rows_in_fp32_at_every_precision(weights: Callable[[str, str], Path]) -> None:
     path = weights("unit-clip", "w.pt")
     pixels = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -16,6 +16,7 @@ from harness.backbones.text import OpenClipTextTower
 from harness.datasets.images import digest
 from harness.errors import BackboneError
 from harness.miniature import model
+from harness.miniature.offer import harness_backbone
 from harness.prompts import Template
 
 from ..towers import make_model, tokenizer
@@ -76,7 +77,7 @@ def test_a_backbone_records_and_uses_both(monkeypatch: pytest.MonkeyPatch, preci
         whole(self, model, tokenizer, device)
 
     monkeypatch.setattr(OpenClipTextTower, "__init__", spy)
-    resolved = backbones.resolve(find(model.NAME, None), precision, _digest, compiled)  # type: ignore[arg-type]
+    resolved = backbones.resolve(find(model.NAME, None, offer=harness_backbone()), precision, _digest, compiled)  # type: ignore[arg-type]
     backbones.load(resolved, torch.device("cpu"))
     assert (resolved.record.precision, resolved.record.compiled) == (precision, compiled)
     assert made == [(precision == "bf16", compiled)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -13,17 +14,19 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from harness.backbones import openclip
+from harness.backbones import openclip, preprocessing
 from harness.backbones.backbone import Backbone, Resolved, load, resolve
 from harness.backbones.find import find
 from harness.backbones.found import Found
 from harness.errors import BackboneError
 from harness.hookspecs import BackboneOffer
 from harness.miniature import model as miniature
+from harness.miniature.offer import harness_backbone
 from harness.types.cell import Preprocessing
 
 from ..towers import CLIP, make_model
@@ -126,13 +129,26 @@ def test_a_weights_file_is_prepared_as_all_tags_of_its_architecture_and_marked(w
     assert find("ViT-L-14", "laion2b_s32b_b82k").preprocessing.mean == (0.5, 0.5, 0.5)
 
 
-def test_the_miniature_is_prepared_as_it_always_was() -> None:
+def test_the_miniature_is_prepared_as_open_clip_prepares_it() -> None:
     made = open_clip.create_model_from_pretrained
     miniature.register()
     _, expected = made(miniature.NAME, str(miniature.WEIGHTS))
-    backbone = loaded(miniature.NAME, None)
+    backbone = loaded(miniature.NAME, None, offer=harness_backbone())
     assert torch.equal(backbone.preprocess(noise()), expected(noise()))
-    assert backbone.record.preprocessing_source == "published"
+    assert backbone.record.preprocessing_source == "plugin"
+
+
+def test_defaults_are_those_of_open_clip() -> None:
+    assert dict(preprocessing.DEFAULTS) == dataclasses.asdict(PreprocessCfg())
+    assert open_clip.CLIPVisionCfg.image_size == preprocessing.DEFAULTS["size"]
+
+
+def test_settings_are_merged_as_open_clip_merges_them() -> None:
+    layers = ({"mean": (0.5, 0.5, 0.5), "url": "x"}, {"mean": None, "resize_mode": "squash"})
+    expected = dataclasses.asdict(PreprocessCfg())
+    for layer in layers:
+        expected = merge_preprocess_dict(expected, layer)
+    assert preprocessing.merge(*layers) == expected
 
 
 def test_a_tag_is_not_taken_for_a_file_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

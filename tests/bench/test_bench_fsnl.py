@@ -27,6 +27,7 @@ from harness.datasets.reader import read_splits
 from harness.execution.threads import one_thread_per_operation
 from harness.miniature import build as miniature
 from harness.miniature import model as miniature_model
+from harness.miniature.offer import harness_backbone
 from harness.prompts import Prompt, Template, hint_of
 from harness.types.task import Support, Task
 from harness_plugins._contrastive import symmetric_contrastive
@@ -93,7 +94,9 @@ def root(tmp_path_factory):
 
 
 def miniature_problem(root) -> Problem:
-    made = backbones.load(backbones.resolve(find(miniature_model.NAME, None), "fp32", digest), CPU)
+    made = backbones.load(
+        backbones.resolve(find(miniature_model.NAME, None, offer=harness_backbone()), "fp32", digest), CPU
+    )
     names, hint, files, label, captions = pictures(root, 24)
     pixels = torch.stack([made.preprocess(load_image(file)) for file in files])
     tokenizer = openclip.tokenizer(miniature_model.NAME)
