@@ -37,14 +37,14 @@ def require_torch() -> None:
         raise HarnessError(f"torch cannot be imported: {one_line(error)}", hint) from error
 
 
-def out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that a GPU or the machine has no memory left; torch has a type for the GPU only."""
     import torch
 
     return isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
 
 
-def choose(wanted: str) -> str:
+def choose_device(wanted: str) -> str:
     """``cpu``, or a CUDA device with its number, as tensors on it say: ``cuda:0``.
 
     Args:
@@ -72,7 +72,7 @@ def choose(wanted: str) -> str:
     return wanted
 
 
-def name(device: str) -> str:
+def device_name(device: str) -> str:
     """What it is called in a record: its kind and model, not its number."""
     if device == "cpu":
         return f"cpu ({platform.machine()})"
@@ -114,12 +114,12 @@ def without_tf32() -> Iterator[None]:
         products.allow_tf32, layers.allow_tf32 = before
 
 
-def send(tensor: Tensor, device: torch.device) -> Tensor:
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """A tensor of the CPU on the device; the host waits for nothing, so a training step may do it."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
-def wait(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     """Wait until the device has done all that it was asked for, as a clock must."""
     if device.type == "cuda":
         import torch

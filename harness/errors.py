@@ -74,7 +74,7 @@ def one_line(error: object) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def raised_in(error: BaseException, module: str) -> str:
+def error_location(error: BaseException, module: str) -> str:
     """The last two places of a module's package that an error came through: ``acme/clip.py:41 in fit``.
 
     A file is named from the package on, and by no folder of this machine. Empty if no code of the package took part.

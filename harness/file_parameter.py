@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import StorageError, UserError
-from harness.files import expanded, read_file
+from harness.files import expand_user, read_file
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -39,7 +39,7 @@ class File:
     sha256: str
 
     def __init__(self, path: str | PurePath) -> None:
-        where = expanded(Path(path)).absolute()  # a method may change the working folder
+        where = expand_user(Path(path)).absolute()  # a method may change the working folder
         try:
             if not where.is_file():
                 raise UserError(f"{path} is no file", "name one that exists")
@@ -105,7 +105,7 @@ class File:
             return value
         if isinstance(value, str | PurePath):
             return cls(value)
-        if not names_file(value):
+        if not is_file_record(value):
             raise ValueError("input should be the path of a file")
         return cls._recorded(value, None)
 
@@ -122,22 +122,22 @@ class File:
         return core_schema.no_info_plain_validator_function(cls._read)
 
 
-def names_file(value: Any) -> bool:
+def is_file_record(value: Any) -> bool:
     """Whether a value of a record is that of a ``File``."""
     if not isinstance(value, Mapping) or value.keys() != {"file", "sha256"}:
         return False
     return all(isinstance(text, str) for text in value.values())
 
 
-def with_paths(value: Any, paths: Mapping[str, Path]) -> Any:
+def attach_paths(value: Any, paths: Mapping[str, Path]) -> Any:
     """A value of a record in which every ``File`` lies where the file of its sha256 does, if there is one.
 
     Args:
         value: plain JSON.
         paths: sha256 -> file; it may be called otherwise than the record says.
     """
-    if names_file(value):
+    if is_file_record(value):
         return File._recorded(value, where.absolute()) if (where := paths.get(value["sha256"])) else value
     if isinstance(value, Mapping):
-        return {key: with_paths(inner, paths) for key, inner in value.items()}
-    return [with_paths(inner, paths) for inner in value] if isinstance(value, list | tuple) else value
+        return {key: attach_paths(inner, paths) for key, inner in value.items()}
+    return [attach_paths(inner, paths) for inner in value] if isinstance(value, list | tuple) else value

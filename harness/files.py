@@ -19,35 +19,35 @@ from platformdirs import user_cache_path
 
 from harness.errors import StorageError
 
-TEMPORARY = ".tmp-harness-"
+TEMPORARY_PREFIX = ".tmp-harness-"
 """What the name of a file that is being written begins with."""
 
-STALE = 24 * 3600
+STALE_SECONDS = 24 * 3600
 """Seconds after which such a file has no writer any more: a writer has its whole content at hand."""
 
-PERMISSIONS = "check its permissions, and those of the folders above"
+PERMISSIONS_HINT = "check its permissions, and those of the folders above"
 """What to do about a file or folder that is there and cannot be used."""
 
-OTHER_CACHE = "choose another cache folder with --cache or HARNESS_CACHE"
+OTHER_CACHE_HINT = "choose another cache folder with --cache or HARNESS_CACHE"
 
-CACHE_HINT = f"{PERMISSIONS}, or {OTHER_CACHE}"
+CACHE_HINT = f"{PERMISSIONS_HINT}, or {OTHER_CACHE_HINT}"
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 LIMITS_HINT = "use fewer --workers, or raise this process's limits (ulimit -a shows them)"
 
-_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+_LIMIT_ERRNOS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
-_REMEDIES = {
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), PERMISSIONS),
-    **dict.fromkeys(_FULL, "free some space"),
-    **dict.fromkeys(_LIMITS, LIMITS_HINT),
+_HINT_BY_ERRNO = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), PERMISSIONS_HINT),
+    **dict.fromkeys(_NO_SPACE_ERRNOS, "free some space"),
+    **dict.fromkeys(_LIMIT_ERRNOS, LIMITS_HINT),
     **dict.fromkeys((errno.EIO, errno.ESTALE), "run the same command again when the device answers"),
     errno.ENAMETOOLONG: "choose a shorter name",
 }
 """What to do about what a machine refuses."""
 
-_KINDS = (
+_SPECIAL_FILES = (
     (stat.S_ISDIR, "folder"),
     (stat.S_ISFIFO, "named pipe"),
     (stat.S_ISSOCK, "socket"),
@@ -55,25 +55,25 @@ _KINDS = (
     (stat.S_ISBLK, "device"),
 )
 
-_STAND_INS = (
+_PLACEHOLDERS = (
     (rb"version https://git-lfs\.github\.com/spec/", "a Git LFS pointer and not the file itself: run `git lfs pull`"),
     (rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?<(?:!doctype html|html)\b", "a web page: get the file again"),
 )
 """What lies in the place of a file that was never fetched, by its first bytes."""
 
-_swept: set[Path] = set()
+_cleaned_folders: set[Path] = set()
 
 
-def regular_file(path: Path) -> BinaryIO:
+def open_regular_file(path: Path) -> BinaryIO:
     """A regular file, open to be read. Whatever else has its name, such as a named pipe, is never waited for.
 
     Raises:
         OSError: it is no regular file, or cannot be opened.
     """
-    _require_file(path.stat())
-    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - pathlib takes no opener
+    _require_regular(path.stat())
+    file = open(path, "rb", opener=_open_nonblocking)  # noqa: SIM115 - pathlib takes no opener
     try:
-        _require_file(os.fstat(file.fileno()))  # it may have been exchanged just now
+        _require_regular(os.fstat(file.fileno()))  # it may have been exchanged just now
     except OSError:
         file.close()
         raise
@@ -86,24 +86,24 @@ def read_file(path: Path, most: int | None = None) -> bytes:
     Raises:
         OSError: it is no regular file, cannot be read, or has more than ``most`` bytes.
     """
-    with regular_file(path) as file:
+    with open_regular_file(path) as file:
         if most is not None and os.fstat(file.fileno()).st_size > most:
             raise OSError(errno.EFBIG, f"it has more than {most:,} bytes")
         return file.read()
 
 
-def stand_in(content: bytes) -> str | None:
+def detect_placeholder(content: bytes) -> str | None:
     """What lies in the place of the file that was meant, and what to do about it; None if nothing is known of that."""
-    return next((what for begins, what in _STAND_INS if re.match(begins, content[:512], re.IGNORECASE)), None)
+    return next((what for begins, what in _PLACEHOLDERS if re.match(begins, content[:512], re.IGNORECASE)), None)
 
 
-def _without_waiting(path: str, flags: int) -> int:
+def _open_nonblocking(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _require_file(found: os.stat_result) -> None:
+def _require_regular(found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        kind = next((kind for is_kind, kind in _KINDS if is_kind(found.st_mode)), "special file")
+        kind = next((kind for is_kind, kind in _SPECIAL_FILES if is_kind(found.st_mode)), "special file")
         raise OSError(errno.EISDIR if kind == "folder" else errno.EINVAL, f"it is a {kind}, not a file")
 
 
@@ -112,12 +112,12 @@ def write_atomic(path: Path, content: bytes) -> None:
 
     What killed writers left in the folder is removed when a process first writes there.
     """
-    temporary = path.parent / f"{TEMPORARY}{secrets.token_hex(8)}"
+    temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
     try:
         with temporary.open("xb") as file:
-            if path.parent not in _swept:
-                _swept.add(path.parent)
-                _sweep(path.parent, os.fstat(file.fileno()).st_mtime)
+            if path.parent not in _cleaned_folders:
+                _cleaned_folders.add(path.parent)
+                _remove_stale(path.parent, os.fstat(file.fileno()).st_mtime)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -144,7 +144,7 @@ def save(path: Path, content: bytes, what: str, hint: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, content)
     except OSError as error:
-        raise storage_error(what, path, error, hint) from None
+        raise write_error(what, path, error, hint) from None
 
 
 def require_writable(folder: Path, what: str, hint: str) -> None:
@@ -158,20 +158,20 @@ def require_writable(folder: Path, what: str, hint: str) -> None:
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise storage_error(what, folder, error, hint) from None
+        raise write_error(what, folder, error, hint) from None
 
 
-def _sweep(folder: Path, now: float) -> None:
+def _remove_stale(folder: Path, now: float) -> None:
     """Remove leftovers of killed writers; ``now`` is by the clock of the file system, which may be a server's."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(TEMPORARY):
+            if entry.name.startswith(TEMPORARY_PREFIX):
                 with contextlib.suppress(OSError):  # another process was faster, or may not be disturbed
-                    if now - entry.stat(follow_symlinks=False).st_mtime > STALE:
+                    if now - entry.stat(follow_symlinks=False).st_mtime > STALE_SECONDS:
                         Path(entry.path).unlink()
 
 
-def listed(folder: Path, pattern: str, hint: str = PERMISSIONS) -> list[Path]:
+def list_paths(folder: Path, pattern: str, hint: str = PERMISSIONS_HINT) -> list[Path]:
     """What matches a pattern such as ``cells/*/*.json`` under a folder, sorted; nothing if there is no such folder.
 
     Hidden names are left out, such as the ``._name`` that macOS writes beside ``name`` on foreign file systems.
@@ -187,9 +187,9 @@ def listed(folder: Path, pattern: str, hint: str = PERMISSIONS) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise unreadable(folder, error, hint) from None
+        raise read_error(folder, error, hint) from None
     found = [folder / name for name in names if fnmatchcase(name, first)]
-    return sorted(path for inner in found for path in listed(inner, rest, hint)) if rest else sorted(found)
+    return sorted(path for inner in found for path in list_paths(inner, rest, hint)) if rest else sorted(found)
 
 
 def content_digest(files: Iterable[tuple[str, Path]]) -> str:
@@ -201,7 +201,7 @@ def content_digest(files: Iterable[tuple[str, Path]]) -> str:
     return digest.hexdigest()
 
 
-def tree(folder: Path) -> list[tuple[str, Path]]:
+def walk_files(folder: Path) -> list[tuple[str, Path]]:
     """The files under a folder as (name from there, path), sorted; hidden ones and compiled caches are left out.
 
     Raises:
@@ -219,7 +219,7 @@ def tree(folder: Path) -> list[tuple[str, Path]]:
     return sorted(found)
 
 
-def expanded(path: Path) -> Path:
+def expand_user(path: Path) -> Path:
     """A path whose ``~`` is the user's home folder, and ``~name`` another's.
 
     Raises:
@@ -247,13 +247,13 @@ def cache_root(given: Path | None = None) -> Path:
         raise StorageError("there is no place for the cache: the user has no home folder", hint) from None
 
 
-def storage_error(what: str, path: Path, error: OSError, hint: str) -> StorageError:
+def write_error(what: str, path: Path, error: OSError, hint: str) -> StorageError:
     """The sentence for a file that cannot be written; ``hint`` is what else there is to do where there is no room."""
-    room = "free some space, or " if error.errno in _FULL else ""
+    room = "free some space, or " if error.errno in _NO_SPACE_ERRNOS else ""
     return StorageError(f"{what} cannot be written to {path}: {(error.strerror or str(error)).lower()}", room + hint)
 
 
-def unreadable(path: Path, error: OSError, hint: str = PERMISSIONS) -> StorageError:
+def read_error(path: Path, error: OSError, hint: str = PERMISSIONS_HINT) -> StorageError:
     """The sentence for a file or folder that cannot be read."""
     return StorageError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}", hint)
 
@@ -263,9 +263,9 @@ def from_os_error(error: OSError) -> StorageError | None:
 
     It is a permission, room, or a file system that fails, most likely under a redirected stdout; or a limit.
     """
-    hint = _REMEDIES.get(error.errno or 0)
+    hint = _HINT_BY_ERRNO.get(error.errno or 0)
     if hint is None:
         return None
-    what = error.filename or ("a file or a process" if error.errno in _LIMITS else "stdout")
-    refusal = "written" if error.errno in _FULL else "used"
+    what = error.filename or ("a file or a process" if error.errno in _LIMIT_ERRNOS else "stdout")
+    refusal = "written" if error.errno in _NO_SPACE_ERRNOS else "used"
     return StorageError(f"{what} cannot be {refusal}: {os.strerror(error.errno or 0).lower()}", hint)

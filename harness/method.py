@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.errors import HarnessError, PluginError, UserError, one_line, unknown_name
 from harness.file_parameter import File as File
-from harness.parameters import adapters, read, require_recordable
+from harness.parameters import parse_value, require_recordable, type_adapters
 from harness.types.task import Needs, Pool
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ def build(name: str, cls: type[Method], preset: str | None = None, values: Mappi
         PluginError: the class cannot be made with these values, or has not the form that the harness needs.
     """
     try:
-        made = _made(name, cls, preset, values or {})
-        _require_form(name, made)
+        made = _construct(name, cls, preset, values or {})
+        _require_valid_attributes(name, made)
     except HarnessError:
         raise
     except Exception as error:  # a class may do anything when it is made or read
@@ -122,7 +122,7 @@ def build(name: str, cls: type[Method], preset: str | None = None, values: Mappi
     return made
 
 
-def _made(name: str, cls: type[Method], preset: str | None, values: Mapping[str, Any]) -> Method:
+def _construct(name: str, cls: type[Method], preset: str | None, values: Mapping[str, Any]) -> Method:
     from pydantic import ValidationError  # here, because listing plugins does without
 
     chosen: dict[str, Any] = {}
@@ -131,7 +131,7 @@ def _made(name: str, cls: type[Method], preset: str | None, values: Mapping[str,
             raise unknown_name(f"preset of {name}", preset, cls.presets)
         chosen.update(cls.presets[preset])
     chosen.update(values)
-    known = adapters(cls)
+    known = type_adapters(cls)
     for key in chosen:
         if key not in known:
             raise unknown_name(f"parameter of {name}", key, known)
@@ -139,7 +139,7 @@ def _made(name: str, cls: type[Method], preset: str | None, values: Mapping[str,
     # Defaults are read as well: 1 for a float is 1.0, whoever says it.
     for key, value in (_defaults(cls) | chosen).items():
         try:
-            typed[key] = read(known[key], value)
+            typed[key] = parse_value(known[key], value)
         except ValidationError as error:
             reason = error.errors()[0]["msg"].lower()
             if key in chosen:
@@ -161,7 +161,7 @@ def _defaults(cls: type[Method]) -> dict[str, Any]:
     return found
 
 
-def _require_form(name: str, method: Method) -> None:
+def _require_valid_attributes(name: str, method: Method) -> None:
     """See that what the harness reads of a method, whatever its parameters, is something that it can use.
 
     Raises:

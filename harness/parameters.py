@@ -13,8 +13,8 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import PluginError, StorageError, UserError
-from harness.file_parameter import File, names_file
-from harness.files import expanded
+from harness.file_parameter import File, is_file_record
+from harness.files import expand_user
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
 FILE_HINT = "annotate the field with harness.File, which puts the sha256 of the file's content into every result"
 
 
-class Text(str):
+class CommandLineText(str):
     """A value as it is written on a command line, where 7 may be a number or a word; any other string is itself."""
 
     __slots__ = ()
 
 
-def require_located(name: str, values: Mapping[str, Any]) -> None:
+def require_file_paths(name: str, values: Mapping[str, Any]) -> None:
     """See that every ``File`` of a method's parameters says where it lies; one from a record does not.
 
     Raises:
         UserError: one does not.
     """
     for key, value in values.items():
-        for one in parts(value):
+        for one in walk_values(value):
             if isinstance(one, File) and not one.located:
                 message = f"{name}: parameter {key} is the file {one.file} with sha256 {one.sha256}"
                 raise UserError(f"{message}, which was not found", "give its path; `harness reproduce` takes --file")
 
 
 @cache
-def adapters(cls: type) -> Mapping[str, TypeAdapter[Any]]:
+def type_adapters(cls: type) -> Mapping[str, TypeAdapter[Any]]:
     """What reads the values of each parameter of a dataclass, by name.
 
     Raises:
@@ -53,12 +53,12 @@ def adapters(cls: type) -> Mapping[str, TypeAdapter[Any]]:
 
     hints = typing.get_type_hints(cls, include_extras=True)
     for field in dataclasses.fields(cls):
-        if field.init and _has_path(hints[field.name]):
+        if field.init and _is_path_type(hints[field.name]):
             raise PluginError(f"{cls.__name__}: parameter {field.name} has the type of a path", FILE_HINT)
     return {field.name: TypeAdapter(hints[field.name]) for field in dataclasses.fields(cls) if field.init}
 
 
-def read(adapter: TypeAdapter[Any], value: Any) -> Any:
+def parse_value(adapter: TypeAdapter[Any], value: Any) -> Any:
     """A value of a parameter's type.
 
     Text is what JSON says, if that is of the type as it stands; else the word itself; else a list or table whose items
@@ -69,10 +69,10 @@ def read(adapter: TypeAdapter[Any], value: Any) -> Any:
     """
     from pydantic import ValidationError
 
-    if not isinstance(value, Text):
+    if not isinstance(value, CommandLineText):
         return adapter.validate_python(value)
     text = str(value)
-    if text.lower() == "none" and _takes_none(adapter):
+    if text.lower() == "none" and _accepts_none(adapter):
         return None
     with suppress(ValidationError):
         return adapter.validate_json(text, strict=True)
@@ -84,14 +84,14 @@ def read(adapter: TypeAdapter[Any], value: Any) -> Any:
     return adapter.validate_json(text)
 
 
-def written(value: Any) -> str:
+def format_value(value: Any) -> str:
     """What is written on a command line for a value of a record, which is plain JSON: ``read`` gives it again.
 
     Of a ``File`` that is its name: a record does not say where it lies.
     """
     if value is None:
         return "none"
-    if names_file(value):
+    if is_file_record(value):
         return str(value["file"])
     if isinstance(value, str) and value.lower() != "none":
         try:
@@ -101,7 +101,7 @@ def written(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def parts(value: Any) -> Iterator[Any]:
+def walk_values(value: Any) -> Iterator[Any]:
     """A value and all that is in it."""
     yield value
     if isinstance(value, File):
@@ -113,7 +113,7 @@ def parts(value: Any) -> Iterator[Any]:
     else:
         inner = value if isinstance(value, list | tuple | set | frozenset) else ()
     for one in inner:
-        yield from parts(one)
+        yield from walk_values(one)
 
 
 def require_recordable(cls: type, name: str, values: Mapping[str, Any]) -> None:
@@ -123,7 +123,7 @@ def require_recordable(cls: type, name: str, values: Mapping[str, Any]) -> None:
         PluginError: one holds a set, whose order is that of one process; or names a file by its path alone.
     """
     for key, value in values.items():
-        for one in parts(value):
+        for one in walk_values(value):
             if isinstance(one, set | frozenset):
                 hint = "a set has another order in every process, and so might its results: use a tuple"
                 raise PluginError(f"{name}: parameter {key} holds a set", hint)
@@ -131,31 +131,35 @@ def require_recordable(cls: type, name: str, values: Mapping[str, Any]) -> None:
                 raise PluginError(
                     f"{name}: parameter {key} is a path, and a result would not name the content", FILE_HINT
                 )
-            if _is_text(one) and _has_content(one) and (one is not value or _takes_any(adapters(cls)[key], one)):
+            if (
+                _is_text(one)
+                and _names_content(one)
+                and (one is not value or _accepts_any_text(type_adapters(cls)[key], one))
+            ):
                 message = (
                     f"{name}: parameter {key}={one!r} names a file or folder, and a result would not name its content"
                 )
                 raise PluginError(message, FILE_HINT)
 
 
-def _has_path(hint: Any) -> bool:
+def _is_path_type(hint: Any) -> bool:
     own = isinstance(hint, type) and not typing.get_args(hint) and issubclass(hint, PurePath)
-    return own or any(map(_has_path, typing.get_args(hint)))
+    return own or any(map(_is_path_type, typing.get_args(hint)))
 
 
 def _is_text(value: Any) -> bool:
-    return type(value) in (str, Text)  # no word of an enum
+    return type(value) in (str, CommandLineText)  # no word of an enum
 
 
-def _has_content(text: str) -> bool:
+def _names_content(text: str) -> bool:
     """Whether a text is the path of a file or folder; a folder's name without a slash may well be a mere word."""
     with suppress(StorageError):
-        path = expanded(Path(text))  # os.path answers also where a text can be no path
+        path = expand_user(Path(text))  # os.path answers also where a text can be no path
         return os.path.isfile(path) or (os.sep in text and path.name != "" and os.path.isdir(path))  # noqa: PTH112, PTH113
     return False
 
 
-def _takes_any(adapter: TypeAdapter[Any], text: str) -> bool:
+def _accepts_any_text(adapter: TypeAdapter[Any], text: str) -> bool:
     """Whether a parameter takes any text: that a file is called like one of a few words means nothing."""
     from pydantic import ValidationError
 
@@ -166,7 +170,7 @@ def _takes_any(adapter: TypeAdapter[Any], text: str) -> bool:
     return True
 
 
-def _takes_none(adapter: TypeAdapter[Any]) -> bool:
+def _accepts_none(adapter: TypeAdapter[Any]) -> bool:
     from pydantic import ValidationError
 
     try:

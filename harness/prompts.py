@@ -22,7 +22,7 @@ HINTS = {
 """What a domain's concepts are called in the prompt."""
 
 
-_STRAIGHT = str.maketrans("\u2018\u2019\u201b\u201c\u201d\u201f", "'''\"\"\"")
+_STRAIGHT_QUOTES = str.maketrans("\u2018\u2019\u201b\u201c\u201d\u201f", "'''\"\"\"")
 
 
 def clean_name(name: str) -> str:
@@ -34,10 +34,10 @@ def fold_name(name: str) -> str:
     """The name as CLIP's tokenizer reads it: HTML entities and curly quotes replaced, in lower case."""
     import html  # here, because listing plugins does without
 
-    return " ".join(html.unescape(html.unescape(name)).translate(_STRAIGHT).lower().split())
+    return " ".join(html.unescape(html.unescape(name)).translate(_STRAIGHT_QUOTES).lower().split())
 
 
-def colliding(keys: Mapping[str, Hashable]) -> tuple[tuple[str, ...], ...]:
+def find_collisions(keys: Mapping[str, Hashable]) -> tuple[tuple[str, ...], ...]:
     """Groups of two or more names with the same key, in the given order."""
     groups: dict[Hashable, list[str]] = {}
     for name, key in keys.items():
@@ -45,7 +45,7 @@ def colliding(keys: Mapping[str, Hashable]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
-def hint_of(domain: str) -> str:
+def domain_hint(domain: str) -> str:
     """The hint of a domain; a domain of its own making is called by its cleaned-up, lower-case name."""
     return HINTS.get(domain, clean_name(domain).lower())
 
@@ -95,7 +95,7 @@ class Template:
         return Prompt((Piece(before.replace("{hint}", hint)), Piece(name, name), Piece(after.replace("{hint}", hint))))
 
 
-def locate(caption: str, name: str) -> Prompt | None:
+def caption_prompt(caption: str, name: str) -> Prompt | None:
     """The caption as a prompt around its class name, or None if the caption does not name its class.
 
     The class is known by its label; only its own name is looked for, as whole words, in any case, with any white

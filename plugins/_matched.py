@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from harness.device import send
+from harness.device import to_device
 from harness.matching import assign, match
 
 from ._balanced import sinkhorn
@@ -38,7 +38,7 @@ def sample_means(pool: Tensor, cluster: Tensor, k: int, images: int | None, gene
     """``(k, d)`` plain means of at most so many random images of each cluster, None for all; zero for an empty one."""
     if images is None:
         return means_of(pool, cluster, k)
-    order = send(torch.randperm(len(pool), generator=generator), pool.device)
+    order = to_device(torch.randperm(len(pool), generator=generator), pool.device)
     place = F.one_hot(cluster[order], k).cumsum(dim=0).gather(1, cluster[order][:, None])[:, 0]
     kept = order[place <= images]
     return means_of(pool[kept], cluster[kept], k)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 
-from harness.device import send
+from harness.device import to_device
 
 from ._training import Batch, Count, Rate, Trained
 from ._vocabulary import positions
@@ -55,7 +55,7 @@ class NameEmbeddings:
         else:
             shape, kind = (sum(counts), task.text.width), own[0].dtype
             noise = torch.randn(shape, generator=task.generator, dtype=kind)
-            self.rows = send(noise, task.device) * task.text.embedding_std
+            self.rows = to_device(noise, task.device) * task.text.embedding_std
 
     def overrides(self) -> dict[str, Tensor]:
         """What ``TextTower.encode`` takes: name -> its rows."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from harness.hookspecs import Register, hookimpl
-from harness.prompts import Prompt, locate
+from harness.prompts import Prompt, caption_prompt
 from harness.types.task import Needs
 
 from ._contrastive import symmetric_contrastive
@@ -78,7 +78,7 @@ class FSNL(NameTuning):
         """The labels of the support, and its captions as prompts around their own class name."""
         labels = task.support.label.tolist()
         captions = task.support.captions or [None] * len(labels)
-        return [(y, locate(c, task.names[y]) if c else None) for c, y in zip(captions, labels, strict=True)]
+        return [(y, caption_prompt(c, task.names[y]) if c else None) for c, y in zip(captions, labels, strict=True)]
 
     def _swapped(
         self, task: Task, chosen: Tensor, located: list[tuple[int, Prompt | None]], encode: Encode

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import errors
-from harness.errors import DataError, HarnessError, closest, one_line, raised_in, unknown_name
+from harness.errors import DataError, HarnessError, closest, error_location, one_line, unknown_name
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, HarnessError)]
 
@@ -54,6 +54,6 @@ def test_the_place_of_an_error_is_in_the_code_of_the_package_and_names_no_folder
     ):
         with pytest.raises(ValueError, match="Expecting value") as error:
             importlib.import_module(module).outer("")
-        assert raised_in(error.value, module) == f"{file}:4 in outer, {file}:7 in inner"
-        assert raised_in(error.value, "another") == ""
+        assert error_location(error.value, module) == f"{file}:4 in outer, {file}:7 in inner"
+        assert error_location(error.value, "another") == ""
         monkeypatch.delitem(sys.modules, module)

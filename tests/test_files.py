@@ -13,7 +13,16 @@ from typing import Any
 import pytest
 
 from harness.errors import StorageError
-from harness.files import cache_root, from_os_error, listed, read_file, save, stand_in, storage_error, write_atomic
+from harness.files import (
+    cache_root,
+    detect_placeholder,
+    from_os_error,
+    list_paths,
+    read_file,
+    save,
+    write_atomic,
+    write_error,
+)
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
@@ -108,11 +117,11 @@ def test_what_may_not_be_read_is_not_passed_over(tmp_path: Path) -> None:
     for name in ("b/1.json", "a/2.json", "a/2.txt", "c/deep/3.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert listed(tmp_path, "*/*.json") == [tmp_path / "a/2.json", tmp_path / "b/1.json"]
-    assert listed(tmp_path / "none", "*/*.json") == []
+    assert list_paths(tmp_path, "*/*.json") == [tmp_path / "a/2.json", tmp_path / "b/1.json"]
+    assert list_paths(tmp_path / "none", "*/*.json") == []
     (tmp_path / "b").chmod(0o000)
     with pytest.raises(StorageError, match="b cannot be read: permission denied"):
-        listed(tmp_path, "*/*.json")
+        list_paths(tmp_path, "*/*.json")
 
 
 def test_saving_makes_the_folders_above_or_is_a_sentence(tmp_path: Path) -> None:
@@ -127,8 +136,8 @@ def test_hidden_files_are_not_listed(tmp_path: Path) -> None:
     for name in ("a/b.json", "a/._b.json", "._a/b.json", "a/.DS_Store", ".a/b.json"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert listed(tmp_path, "*/*.json") == [tmp_path / "a/b.json"]
-    assert listed(tmp_path, "*") == [tmp_path / "a"]
+    assert list_paths(tmp_path, "*/*.json") == [tmp_path / "a/b.json"]
+    assert list_paths(tmp_path, "*") == [tmp_path / "a"]
 
 
 @pytest.mark.parametrize(
@@ -140,8 +149,8 @@ def test_hidden_files_are_not_listed(tmp_path: Path) -> None:
     ],
 )
 def test_what_lies_in_the_place_of_a_file_is_named(content: bytes, begins: str) -> None:
-    assert str(stand_in(content)).startswith(begins)
-    assert stand_in(b"x" + content) is None
+    assert str(detect_placeholder(content)).startswith(begins)
+    assert detect_placeholder(b"x" + content) is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such files")
@@ -159,9 +168,9 @@ def test_a_file_that_becomes_a_pipe_is_not_waited_for(tmp_path: Path, monkeypatc
 
 
 def test_the_sentence_names_what_where_and_why() -> None:
-    error = storage_error("results", Path("out"), OSError(28, "No space left on device"), "another")
+    error = write_error("results", Path("out"), OSError(28, "No space left on device"), "another")
     assert error.message == "results cannot be written to out: no space left on device"
-    assert storage_error("results", Path("out"), OSError("Odd"), "").message.endswith(": odd")
+    assert write_error("results", Path("out"), OSError("Odd"), "").message.endswith(": odd")
 
 
 @pytest.mark.parametrize(
@@ -180,5 +189,5 @@ def test_what_a_machine_refuses_is_a_sentence_and_anything_else_a_bug(error: OSE
 
 @pytest.mark.parametrize(("number", "room"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EACCES, False)])
 def test_room_is_advised_where_there_is_none(number: int, room: bool) -> None:
-    hint = storage_error("results", Path("out"), OSError(number, "No"), "choose another folder").hint
+    hint = write_error("results", Path("out"), OSError(number, "No"), "choose another folder").hint
     assert hint == ("free some space, or choose another folder" if room else "choose another folder")

@@ -10,7 +10,7 @@ import torch
 
 from harness.errors import MethodError, UserError
 from harness.method import Method, build, parameters
-from harness.parameters import Text
+from harness.parameters import CommandLineText
 from harness.types.features import Features
 from harness.types.task import Needs, Support, Task
 from harness.types.vocabulary import Vocabulary
@@ -44,7 +44,7 @@ def test_defaults_then_preset_then_single_values() -> None:
 
 def test_text_becomes_the_declared_type() -> None:
     texts = {"lr": "2e-3", "steps": "7", "kind": "sgd", "flag": "on"}
-    made = build("example", Example, values={key: Text(text) for key, text in texts.items()})
+    made = build("example", Example, values={key: CommandLineText(text) for key, text in texts.items()})
     assert parameters(made) == {"lr": 2e-3, "steps": 7, "kind": "sgd", "flag": True}
     assert type(parameters(build("example", Example, values={"lr": 1}))["lr"]) is float
 

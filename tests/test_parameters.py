@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 import harness
 from harness.errors import PluginError, StorageError, UserError
-from harness.file_parameter import File, with_paths
+from harness.file_parameter import File, attach_paths
 from harness.method import Method, build, parameters
-from harness.parameters import Text, require_located, written
+from harness.parameters import CommandLineText, format_value, require_file_paths
 from harness.types.cell import MethodRecord
 
 
@@ -94,7 +94,7 @@ def test_what_a_record_holds_is_read_back_from_its_command_and_from_its_file(kin
     value = data.draw(values)
     made = build("example", cls, values={"x": value})
     assert parameters(made) == {"x": value}
-    for again in (Text(written(recorded(made))), recorded(made)):
+    for again in (CommandLineText(format_value(recorded(made))), recorded(made)):
         back = build("example", cls, values={"x": again})
         assert parameters(back) == {"x": value}
         assert type(parameters(back)["x"]) is type(value)
@@ -129,7 +129,7 @@ CLASSES = {kind: method(annotation) for kind, (annotation, _) in KINDS.items()}
     ],
 )
 def test_text_is_json_where_that_fits_and_else_a_word(kind: str, text: str, value: Any) -> None:
-    found = parameters(build("example", CLASSES[kind], values={"x": Text(text)}))["x"]
+    found = parameters(build("example", CLASSES[kind], values={"x": CommandLineText(text)}))["x"]
     assert (found, type(found)) == (value, type(value))
 
 
@@ -146,7 +146,7 @@ def test_text_is_json_where_that_fits_and_else_a_word(kind: str, text: str, valu
 )
 def test_text_that_does_not_fit_is_told_with_the_reason(kind: str, text: str, reason: str) -> None:
     with pytest.raises(UserError, match=r"example: parameter x=.* is not valid: ") as error:
-        build("example", CLASSES[kind], values={"x": Text(text)})
+        build("example", CLASSES[kind], values={"x": CommandLineText(text)})
     assert reason in error.value.message
 
 
@@ -200,7 +200,7 @@ def words_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_file_is_recorded_by_name_and_content_wherever_it_lies(words_file: Path) -> None:
-    made = build("example", method(File | None, default=None), values={"x": Text("words.txt")})
+    made = build("example", method(File | None, default=None), values={"x": CommandLineText("words.txt")})
     digest = hashlib.sha256(b"a wing").hexdigest()
     assert recorded(made) == {"file": "words.txt", "sha256": digest}
     (words_file.parent / "elsewhere").mkdir()
@@ -225,9 +225,9 @@ def test_a_record_of_a_file_is_read_back_and_found_by_its_content(annotation: An
     lost = build("example", type(made), values={"x": record})
     assert lost == made
     with pytest.raises(UserError, match=r"parameter x is the file words\.txt with sha256 .*, which was not found"):
-        require_located("example", parameters(lost))
-    found = build("example", type(made), values=with_paths({"x": record}, {file.sha256: words_file}))
-    require_located("example", parameters(found))
+        require_file_paths("example", parameters(lost))
+    found = build("example", type(made), values=attach_paths({"x": record}, {file.sha256: words_file}))
+    require_file_paths("example", parameters(found))
     assert found == made
 
 
@@ -247,7 +247,7 @@ def test_a_method_reads_the_bytes_that_were_hashed_or_none(words_file: Path, mon
 @pytest.mark.parametrize(("name", "reason"), [("wrods.txt", "is no file"), (".", "is no file"), ("a\0b", "no file")])
 def test_a_file_that_is_not_there_is_a_sentence(name: str, reason: str, words_file: Path) -> None:
     with pytest.raises(UserError, match=f"example: parameter x: .*{reason}"):
-        build("example", method(File), values={"x": Text(name)})
+        build("example", method(File), values={"x": CommandLineText(name)})
 
 
 @pytest.mark.parametrize(
@@ -271,10 +271,10 @@ def test_a_folder_named_by_its_path_is_refused_and_a_word_like_its_name_is_not(w
     folder = words_file.parent
     for value in (str(folder), f"../{folder.name}", f"../{folder.name}/"):
         with pytest.raises(PluginError, match=r"parameter x=.* names a file or folder"):
-            build("example", method(str), values={"x": Text(value)})
+            build("example", method(str), values={"x": CommandLineText(value)})
     (folder / "mean").mkdir()
     for value in ("mean", "/", "a/b", "nowhere/mean"):
-        assert parameters(build("example", method(str), values={"x": Text(value)})) == {"x": value}
+        assert parameters(build("example", method(str), values={"x": CommandLineText(value)})) == {"x": value}
 
 
 @pytest.mark.parametrize("annotation", [Path, Path | None, list[Path]])
@@ -284,7 +284,7 @@ def test_the_type_of_a_path_is_refused_before_it_has_a_value(annotation: Any) ->
 
 
 def test_a_word_of_a_few_is_no_file_though_one_is_called_so(words_file: Path) -> None:
-    made = build("example", method(Literal["words.txt", "none"]), values={"x": Text("words.txt")})
+    made = build("example", method(Literal["words.txt", "none"]), values={"x": CommandLineText("words.txt")})
     assert parameters(made) == {"x": "words.txt"}
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UserError
-from harness.prompts import HINTS, Piece, Prompt, Template, clean_name, hint_of, locate
+from harness.prompts import HINTS, Piece, Prompt, Template, caption_prompt, clean_name, domain_hint
 
 from .makers import few
 
@@ -41,9 +41,9 @@ def test_cleaning_twice_changes_nothing(name: str) -> None:
 
 def test_every_domain_has_the_hint_of_the_paper() -> None:
     assert len(HINTS) == 9
-    assert hint_of("Insects_Spiders") == "insect or spider"
-    assert hint_of("Plants_Fugi") == "plant or fungus"
-    assert hint_of("My_Own.Domain") == "my own domain"
+    assert domain_hint("Insects_Spiders") == "insect or spider"
+    assert domain_hint("Plants_Fugi") == "plant or fungus"
+    assert domain_hint("My_Own.Domain") == "my own domain"
 
 
 def test_the_template_of_the_paper() -> None:
@@ -75,7 +75,7 @@ def test_a_template_names_its_class_exactly_once(text: str) -> None:
 
 def split_at(caption: str, name: str) -> tuple[str, str] | None:
     """What stands before and after the first place of the name."""
-    prompt = locate(caption, name)
+    prompt = caption_prompt(caption, name)
     return None if prompt is None else (prompt.pieces[0].text, "".join(piece.text for piece in prompt.pieces[2:]))
 
 
@@ -112,13 +112,13 @@ def test_a_name_is_found_as_whole_words(caption: str, name: str, expected: tuple
 
 
 def test_a_located_caption_spells_the_name_as_the_class_does() -> None:
-    prompt = locate("The GREAT_auk, by the sea", "great auk")
+    prompt = caption_prompt("The GREAT_auk, by the sea", "great auk")
     assert prompt == Prompt((Piece("The "), Piece("great auk", "great auk"), Piece(", by the sea")))
 
 
 def test_every_place_of_the_name_is_found() -> None:
     # Otherwise context swap would leave one class's name in the text of another.
-    prompt = locate("A rose is a Rose, not a rosebud", "rose")
+    prompt = caption_prompt("A rose is a Rose, not a rosebud", "rose")
     assert prompt is not None
     assert prompt.with_name("ibex").text == "A ibex is a ibex, not a rosebud"
 
@@ -126,7 +126,7 @@ def test_every_place_of_the_name_is_found() -> None:
 @few
 @given(st.sampled_from(["rose", "rose hip", "art", "c++", "(x)", "a|b"]), anything, anything)
 def test_the_text_around_the_name_is_kept(name: str, before: str, after: str) -> None:
-    prompt = locate(f"{before} {name} {after}", name)
+    prompt = caption_prompt(f"{before} {name} {after}", name)
     assert prompt is not None
     other = prompt.with_name("\0")
     assert other.text.count("\0") >= 1
@@ -137,7 +137,7 @@ def test_the_text_around_the_name_is_kept(name: str, before: str, after: str) ->
 @few
 @given(anything, anything)
 def test_any_caption_and_name_can_be_asked(caption: str, name: str) -> None:
-    prompt = locate(caption, clean_name(name))
+    prompt = caption_prompt(caption, clean_name(name))
     assert prompt is None or clean_name(name) in prompt.text
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.backbones.find import Found
-from harness.backbones.imagenet import imagenet
+from harness.backbones.imagenet import imagenet_preprocessing
 from harness.errors import BackboneError
-from harness.files import PERMISSIONS, regular_file, stand_in
+from harness.files import PERMISSIONS_HINT, detect_placeholder, open_regular_file
 from harness.types.cell import MODEL_FOLDERS, BackboneRecord
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ losses and features in fp32. fp16 is for the image encoder alone: gradients thro
 
 
 @dataclass(frozen=True)
-class Resolved:
+class ResolvedBackbone:
     """A backbone whose weights are here, but not loaded.
 
     Attributes:
@@ -47,11 +47,14 @@ class Resolved:
     weights: Path
     config: Mapping[str, Any]
 
-    def by(self, rule: FeatureRule) -> Resolved:
+    def by(self, rule: FeatureRule) -> ResolvedBackbone:
         """The same with images prepared as a protocol wants it."""
         if rule.preprocessing == "backbone":
             return self
-        change = {"preprocessing": imagenet(self.record.preprocessing.size), "preprocessing_source": "protocol"}
+        change = {
+            "preprocessing": imagenet_preprocessing(self.record.preprocessing.size),
+            "preprocessing_source": "protocol",
+        }
         return replace(self, record=self.record.model_copy(update=change))
 
     @property
@@ -62,7 +65,9 @@ class Resolved:
         return (*hugging_face, *(("timm",) if "timm_model_name" in vision else ()))
 
 
-def resolve(found: Found, precision: Precision, digest: Callable[[Path], str], compiled: bool = False) -> Resolved:
+def resolve(
+    found: Found, precision: Precision, digest: Callable[[Path], str], compiled: bool = False
+) -> ResolvedBackbone:
     """Get the weights of a backbone, downloading them if they are published.
 
     Args:
@@ -75,7 +80,7 @@ def resolve(found: Found, precision: Precision, digest: Callable[[Path], str], c
         BackboneError: the weights are not available, or are a Git LFS pointer.
     """
     weights = found.weights()
-    _require_content(weights)
+    _require_weights_content(weights)
     canonical = json.dumps([found.config, found.tokenizer], sort_keys=True, separators=(",", ":"))
     record = BackboneRecord(
         architecture=found.architecture,
@@ -89,15 +94,15 @@ def resolve(found: Found, precision: Precision, digest: Callable[[Path], str], c
         precision=precision,
         compiled=compiled,
     )
-    return Resolved(record, found.name, weights, found.config)
+    return ResolvedBackbone(record, found.name, weights, found.config)
 
 
-def _require_content(weights: Path) -> None:
+def _require_weights_content(weights: Path) -> None:
     try:
-        with regular_file(weights) as file:
-            other = stand_in(file.read(512))
+        with open_regular_file(weights) as file:
+            other = detect_placeholder(file.read(512))
     except OSError as error:
-        raise BackboneError(f"{weights} cannot be read: {error.strerror}", PERMISSIONS) from None
+        raise BackboneError(f"{weights} cannot be read: {error.strerror}", PERMISSIONS_HINT) from None
     if other is not None:
         raise BackboneError(f"{weights} is {other}")
 
@@ -136,7 +141,7 @@ class Backbone:
         return torch.nn.functional.normalize(encoded.float(), dim=-1) if self.unit_rows else encoded.float()
 
 
-def load(resolved: Resolved, device: torch.device, unit_rows: bool = True) -> Backbone:
+def load(resolved: ResolvedBackbone, device: torch.device, unit_rows: bool = True) -> Backbone:
     """Build the model and put it on its device; its features are unit rows, or raw.
 
     Raises:
@@ -150,7 +155,7 @@ def load(resolved: Resolved, device: torch.device, unit_rows: bool = True) -> Ba
     if not resolved.name.startswith(MODEL_FOLDERS):
         openclip.register_architecture(resolved.name, dict(resolved.config))
     model = openclip.load_model(record.architecture, resolved.config, resolved.weights)
-    size, said = openclip.built_size(model), record.preprocessing.size
+    size, said = openclip.model_image_size(model), record.preprocessing.size
     if size != said:
         raise BackboneError(
             f"{record.architecture} takes images of {size} pixels and not of {said}",

@@ -74,18 +74,18 @@ def find(
         from harness.backbones import sources  # open_clip takes seconds to import, and the miniature does without
 
         if name.startswith(MODEL_FOLDERS):
-            found = sources.in_folder(name, pretrained, cache)
+            found = sources.from_model_folder(name, pretrained, cache)
         elif name == miniature.NAME:
             found = sources.from_file(name, miniature.CONFIG, str(pretrained))
         elif offer is not None:
-            found = sources.offered(name, pretrained, offer)
+            found = sources.from_plugin(name, pretrained, offer)
         else:
-            found = sources.named(name.replace("/", "-"), pretrained, cache)
+            found = sources.from_open_clip(name.replace("/", "-"), pretrained, cache)
     if stated is None:
         return found
     from harness.backbones import preprocessing
 
-    return replace(found, preprocessing=preprocessing.stated(found, stated), source="stated")
+    return replace(found, preprocessing=preprocessing.override_settings(found, stated), source="stated")
 
 
 def known(name: str) -> bool:

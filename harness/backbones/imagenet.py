@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.types.cell import Preprocessing
 
 
-def imagenet(size: tuple[int, int]) -> Preprocessing:
+def imagenet_preprocessing(size: tuple[int, int]) -> Preprocessing:
     """Resize the shorter side to int(size / 0.875), cut out the middle, normalise by ImageNet's mean and deviation.
 
     As the transform ``imagenet`` of the release's ``CMS/data/augmentations`` (interpolation 3, crop 0.875).

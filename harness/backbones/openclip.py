@@ -22,12 +22,12 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision import transforms
 
-from harness.device import out_of_memory
+from harness.device import is_out_of_memory
 from harness.errors import BackboneError, closest, one_line
 
 Preprocess = Callable[[Image.Image], Tensor]
 
-DESCRIPTION = "open_clip_config.json"
+CONFIG_FILE = "open_clip_config.json"
 """The file that describes the model of a folder or of the Hugging Face Hub: ``model_cfg`` and ``preprocess_cfg``."""
 
 
@@ -84,7 +84,7 @@ def require_architecture(name: str) -> None:
         )
 
 
-def ships(name: str) -> bool:
+def is_builtin(name: str) -> bool:
     """Whether ``name`` is one of open_clip's own architectures, and not one that was registered here."""
     return Path(_MODEL_CONFIG_PATHS[0], f"{name}.json").is_file()
 
@@ -94,20 +94,20 @@ def model_config(name: str) -> dict[str, Any]:
     return dict(open_clip.get_model_config(name))
 
 
-def published(name: str, tag: str) -> dict[str, Any]:
+def pretrained_config(name: str, tag: str) -> dict[str, Any]:
     """What open_clip knows of published weights: their source, QuickGELU and preprocessing; empty for no such tag."""
     return dict(open_clip.get_pretrained_cfg(name, tag))
 
 
-def tags(name: str) -> list[str]:
+def pretrained_tags(name: str) -> list[str]:
     """The published tags of an architecture."""
     return list(open_clip.list_pretrained_tags_by_model(name))
 
 
-def tag_on_hub(model: str) -> tuple[str, str] | None:
+def find_hub_tag(model: str) -> tuple[str, str] | None:
     """(architecture, tag) of the published weights that are the model of that name on the Hugging Face Hub."""
     for name, tag in open_clip.list_pretrained():
-        if published(name, tag)["hf_hub"].strip("/") == model:
+        if pretrained_config(name, tag)["hf_hub"].strip("/") == model:
             return name, tag
     return None
 
@@ -118,10 +118,14 @@ def require_tag(name: str, tag: str) -> dict[str, Any]:
     Raises:
         BackboneError: no such tag; the hint names the nearest one.
     """
-    found = published(name, tag)
+    found = pretrained_config(name, tag)
     if not found:
-        near = closest(tag, tags(name))
-        known = f"published for {name}: {', '.join(tags(name))}" if tags(name) else f"nothing is published for {name}"
+        near = closest(tag, pretrained_tags(name))
+        known = (
+            f"published for {name}: {', '.join(pretrained_tags(name))}"
+            if pretrained_tags(name)
+            else f"nothing is published for {name}"
+        )
         raise BackboneError(
             f"{tag!r} is neither a weights file nor a published tag of {name}",
             f"did you mean {near}?" if near else known,
@@ -135,7 +139,7 @@ def require_activation(name: str, tag: str) -> None:
     Raises:
         BackboneError: one has QuickGELU and the other has not; the hint names the right architecture.
     """
-    trained_with = bool(published(name, tag).get("quick_gelu", False))
+    trained_with = bool(pretrained_config(name, tag).get("quick_gelu", False))
     built_with = bool(model_config(name).get("quick_gelu", False))
     right = name.removesuffix("-quickgelu") if built_with else f"{name}-quickgelu"
     # Some weights are published for one architecture alone, without a word on QuickGELU: it is as it was trained.
@@ -153,7 +157,7 @@ def fetch_weights(name: str, tag: str, cache: Path | None = None) -> Path:
     Raises:
         BackboneError: it cannot be fetched.
     """
-    config = published(name, tag)
+    config = pretrained_config(name, tag)
     try:
         with _quiet():
             return Path(open_clip.download_pretrained(config, cache_dir=str(cache) if cache else None))
@@ -184,7 +188,7 @@ def fetch_from_hub(model: str, file: str | None, cache: Path | None = None) -> P
         ) from None
 
 
-def checkpoint_in(folder: Path) -> Path | None:
+def find_checkpoint(folder: Path) -> Path | None:
     """The file that open_clip takes of a folder's weights files, None if there is none."""
     with _quiet():
         found = _find_checkpoint_in_dir(folder)
@@ -203,40 +207,42 @@ def load_model(name: str, config: Mapping[str, Any], weights: Path) -> nn.Module
         BackboneError: the configuration builds no model, the file is damaged or belongs to another model, or memory
             ran out.
     """
-    with _explained(name, f"the configuration of {name} builds no model", "see what it asks for, or what is installed"):
+    with _as_backbone_error(
+        name, f"the configuration of {name} builds no model", "see what it asks for, or what is installed"
+    ):
         model = _build(config)
     wrong = "the file is damaged or its weights belong to another architecture; check --backbone and --pretrained"
-    with _explained(name, f"{weights.name} cannot be loaded into {name}", wrong):
+    with _as_backbone_error(name, f"{weights.name} cannot be loaded into {name}", wrong):
         open_clip.load_checkpoint(model, str(weights))
     return model.eval().requires_grad_(False)
 
 
 def _build(config: Mapping[str, Any]) -> nn.Module:
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / DESCRIPTION).write_text(json.dumps({"model_cfg": dict(config)}))
+        (Path(folder) / CONFIG_FILE).write_text(json.dumps({"model_cfg": dict(config)}))
         source = f"local-dir:{folder}"
         model: nn.Module = open_clip.create_model(source, load_weights=False, pretrained_text=False)
     return model
 
 
 @contextlib.contextmanager
-def _explained(name: str, what: str, hint: str) -> Iterator[None]:
+def _as_backbone_error(name: str, what: str, hint: str) -> Iterator[None]:
     try:
         with _quiet():
             yield
     except Exception as error:  # open_clip, torch and safetensors raise many types
-        if out_of_memory(error):
+        if is_out_of_memory(error):
             hint = "use a smaller backbone, or give the process more memory (ulimit -a shows its limits)"
             raise BackboneError(f"there is not enough memory for {name}", hint) from None
         raise BackboneError(f"{what}: {one_line(error)[:300] or type(error).__name__}", hint) from None
 
 
-def image_size(config: Mapping[str, Any]) -> Any:
+def configured_image_size(config: Mapping[str, Any]) -> Any:
     """What a configuration says of the height and width of images."""
     return config["vision_cfg"].get("image_size", open_clip.CLIPVisionCfg.image_size)
 
 
-def built_size(model: nn.Module) -> tuple[int, int]:
+def model_image_size(model: nn.Module) -> tuple[int, int]:
     """Height and width of the images that a model really takes."""
     size = open_clip.model.get_model_preprocess_cfg(model)["size"]
     height, width = size if isinstance(size, list | tuple) else (size, size)

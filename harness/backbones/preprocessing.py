@@ -18,7 +18,7 @@ SETTINGS = tuple(name for name in Preprocessing.model_fields if name not in ("si
 EXAMPLE = "for example --preprocessing mean=0.5,std=0.5,interpolation=bilinear,resize_mode=squash"
 
 
-def complete(name: str, config: Mapping[str, Any], *layers: Mapping[str, Any]) -> Preprocessing:
+def build_preprocessing(name: str, config: Mapping[str, Any], *layers: Mapping[str, Any]) -> Preprocessing:
     """The preprocessing of a model, as open_clip would do it.
 
     Args:
@@ -30,7 +30,7 @@ def complete(name: str, config: Mapping[str, Any], *layers: Mapping[str, Any]) -
         BackboneError: a setting has a value that it cannot have.
     """
     settings = openclip.merge_settings(*layers)
-    size = openclip.image_size(config)
+    size = openclip.configured_image_size(config)
     settings["size"] = size if isinstance(size, list | tuple) else (size, size)
     for key in ("mean", "std"):
         if not isinstance(settings[key], list | tuple):
@@ -46,23 +46,23 @@ def complete(name: str, config: Mapping[str, Any], *layers: Mapping[str, Any]) -
         raise BackboneError(f"the preprocessing of {name} is not valid: {one_line(reason)}", EXAMPLE) from None
 
 
-def usual(name: str) -> Mapping[str, Any]:
+def shared_settings(name: str) -> Mapping[str, Any]:
     """The settings that all published weights of an architecture share; none if they differ or there are no such."""
-    found = [openclip.merge_settings(openclip.published(name, tag)) for tag in openclip.tags(name)]
+    found = [openclip.merge_settings(openclip.pretrained_config(name, tag)) for tag in openclip.pretrained_tags(name)]
     return found[0] if found and all(one == found[0] for one in found) else {}
 
 
-def stated(found: Found, said: str | Mapping[str, Any]) -> Preprocessing:
+def override_settings(found: Found, said: str | Mapping[str, Any]) -> Preprocessing:
     """The preprocessing of a model with what a user states, in words of their own or by the name of published weights.
 
     Raises:
         BackboneError: no such weights, no such setting, or a value that it cannot have.
     """
-    settings = openclip.require_tag(found.name, said) if isinstance(said, str) else only_settings(said)
-    return complete(found.architecture, found.config, found.preprocessing.model_dump(), settings)
+    settings = openclip.require_tag(found.name, said) if isinstance(said, str) else check_settings(said)
+    return build_preprocessing(found.architecture, found.config, found.preprocessing.model_dump(), settings)
 
 
-def only_settings(said: Mapping[str, Any]) -> Mapping[str, Any]:
+def check_settings(said: Mapping[str, Any]) -> Mapping[str, Any]:
     """What is stated, checked to hold settings alone.
 
     Raises:

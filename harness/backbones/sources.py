@@ -25,7 +25,7 @@ TOKENIZER_SUFFIXES = {".json", ".txt", ".model"}
 """Of the files in a model's folder that its tokenizer may be read from."""
 
 
-def named(name: str, pretrained: str | None, cache: Path | None) -> Found:
+def from_open_clip(name: str, pretrained: str | None, cache: Path | None) -> Found:
     """One of open_clip's architectures, with published weights or a file.
 
     Raises:
@@ -35,8 +35,8 @@ def named(name: str, pretrained: str | None, cache: Path | None) -> Found:
     if pretrained is None:
         raise BackboneError(f"{name} needs weights", "give --pretrained: a published tag or a weights file")
     tag = pretrained.lower().replace("-", "_")  # as open_clip reads it
-    if not openclip.published(name, tag):
-        return from_file(name, openclip.model_config(name), pretrained, preprocessing.usual(name))
+    if not openclip.pretrained_config(name, tag):
+        return from_file(name, openclip.model_config(name), pretrained, preprocessing.shared_settings(name))
     openclip.require_activation(name, tag)
     config = openclip.model_config(name)
     return Found(
@@ -46,7 +46,7 @@ def named(name: str, pretrained: str | None, cache: Path | None) -> Found:
         corpus=corpus_of(name, tag),
         quick_gelu="ok",
         config=config,
-        preprocessing=preprocessing.complete(name, config, openclip.published(name, tag)),
+        preprocessing=preprocessing.build_preprocessing(name, config, openclip.pretrained_config(name, tag)),
         source="published",
         weights=partial(openclip.fetch_weights, name, tag, cache),
     )
@@ -83,22 +83,22 @@ def from_file(
         corpus=corpus_of_file(file.stem),
         quick_gelu="unchecked",
         config=config,
-        preprocessing=preprocessing.complete(name, config, settings or {}),
+        preprocessing=preprocessing.build_preprocessing(name, config, settings or {}),
         source=source,
         weights=lambda: file,
     )
 
 
-def offered(name: str, pretrained: str | None, offer: BackboneOffer) -> Found:
+def from_plugin(name: str, pretrained: str | None, offer: BackboneOffer) -> Found:
     """A plugin's backbone, with its own weights or a file.
 
     Raises:
         BackboneError: the name is taken, its configuration or preprocessing cannot be, or there are no weights.
     """
-    if openclip.ships(name):
+    if openclip.is_builtin(name):
         raise BackboneError(f"a plugin offers the backbone {name}, which is open_clip's own", "ask the plugin's author")
-    config = _checked(name, offer.config)
-    settings = preprocessing.only_settings(offer.preprocessing or {})
+    config = _require_config_parts(name, offer.config)
+    settings = preprocessing.check_settings(offer.preprocessing or {})
     source: PreprocessingSource = "plugin" if settings else "unchecked"
     if pretrained is not None:
         return from_file(name, config, pretrained, settings, source)
@@ -111,13 +111,13 @@ def offered(name: str, pretrained: str | None, offer: BackboneOffer) -> Found:
         corpus=offer.corpus,
         quick_gelu="unchecked",
         config=config,
-        preprocessing=preprocessing.complete(name, config, settings),
+        preprocessing=preprocessing.build_preprocessing(name, config, settings),
         source=source,
-        weights=partial(offered_weights, name, offer.weights),
+        weights=partial(plugin_weights, name, offer.weights),
     )
 
 
-def offered_weights(name: str, weights: Callable[[], Path]) -> Path:
+def plugin_weights(name: str, weights: Callable[[], Path]) -> Path:
     """The weights file that a plugin gives.
 
     Raises:
@@ -133,7 +133,7 @@ def offered_weights(name: str, weights: Callable[[], Path]) -> Path:
     return path
 
 
-def in_folder(name: str, pretrained: str | None, cache: Path | None) -> Found:
+def from_model_folder(name: str, pretrained: str | None, cache: Path | None) -> Found:
     """A model that comes whole from a folder, here or on the Hugging Face Hub: configuration, settings and weights.
 
     Raises:
@@ -148,9 +148,9 @@ def in_folder(name: str, pretrained: str | None, cache: Path | None) -> Found:
             "leave out one of them",
         )
     if kind == "local-dir":
-        return _local(Path(where).expanduser())
-    config, settings = _description(name, openclip.fetch_from_hub(where, openclip.DESCRIPTION, cache))
-    published = openclip.tag_on_hub(where)
+        return _from_local_folder(Path(where).expanduser())
+    config, settings = _read_config(name, openclip.fetch_from_hub(where, openclip.CONFIG_FILE, cache))
+    published = openclip.find_hub_tag(where)
     return Found(
         name=name,
         architecture=name,
@@ -158,18 +158,18 @@ def in_folder(name: str, pretrained: str | None, cache: Path | None) -> Found:
         corpus=corpus_of(*published) if published else UNKNOWN,
         quick_gelu="ok",
         config=config,
-        preprocessing=preprocessing.complete(name, config, settings),
+        preprocessing=preprocessing.build_preprocessing(name, config, settings),
         source="model folder" if settings else "unchecked",
         weights=partial(openclip.fetch_from_hub, where, None, cache),
     )
 
 
-def _local(folder: Path) -> Found:
+def _from_local_folder(folder: Path) -> Found:
     name = f"local-dir:{folder}"
     if not folder.is_dir():
         raise BackboneError(f"there is no folder {folder}", "check the path given as --backbone local-dir:FOLDER")
-    config, settings = _description(name, folder / openclip.DESCRIPTION)
-    weights = openclip.checkpoint_in(folder)
+    config, settings = _read_config(name, folder / openclip.CONFIG_FILE)
+    weights = openclip.find_checkpoint(folder)
     if weights is None:
         raise BackboneError(
             f"there are no weights in {folder}", "put open_clip_model.safetensors beside open_clip_config.json"
@@ -183,14 +183,14 @@ def _local(folder: Path) -> Found:
         corpus=corpus_of_file(weights.stem),
         quick_gelu="ok",
         config=config,
-        preprocessing=preprocessing.complete(name, config, settings),
+        preprocessing=preprocessing.build_preprocessing(name, config, settings),
         source="model folder" if settings else "unchecked",
         weights=lambda: weights,
         tokenizer=content_digest((file.name, file) for file in files) if own else None,
     )
 
 
-def _description(name: str, file: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+def _read_config(name: str, file: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The model's configuration and the preprocessing settings of a folder."""
     hint = "it is the JSON file that open_clip writes: model_cfg and preprocess_cfg"
     try:
@@ -202,10 +202,10 @@ def _description(name: str, file: Path) -> tuple[Mapping[str, Any], Mapping[str,
     settings = content.get("preprocess_cfg") or {}
     if not isinstance(settings, dict):
         raise BackboneError(f"{file.name} of {name} has a preprocess_cfg that is no object", hint)
-    return _checked(name, content["model_cfg"]), settings
+    return _require_config_parts(name, content["model_cfg"]), settings
 
 
-def _checked(name: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
+def _require_config_parts(name: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
     for part in ("vision_cfg", "text_cfg"):
         if not isinstance(config.get(part), Mapping):
             raise BackboneError(f"the configuration of {name} has no {part}", "write it as open_clip does")

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from harness.backbones import tree
-from harness.backbones.tokens import Tokens, shorten, unpadded
-from harness.device import send, without_tf32
+from harness.backbones.tokens import Tokens, strip_padding, truncate
+from harness.device import to_device, without_tf32
 from harness.errors import BackboneError
 from harness.prompts import Piece, Prompt
 
@@ -115,7 +115,7 @@ class OpenClipTextTower:
 
     def token_embedding(self, text: str) -> Tensor:
         """The frozen embeddings ``(r, width)`` of a text's r tokens, fp32."""
-        ids = send(torch.tensor(self.token_ids(text), dtype=torch.long), self._device)
+        ids = to_device(torch.tensor(self.token_ids(text), dtype=torch.long), self._device)
         return self._embedding.weight[ids].detach().float().clone()
 
     @property
@@ -147,7 +147,7 @@ class OpenClipTextTower:
                     parts = [(self.token_ids(p.text), -2 if p.key else -1) for p in prompt.pieces]
             else:
                 parts = [self._part(piece, table, filler) for piece in prompt.pieces]
-            parts = shorten(parts, self.context_length - 2)
+            parts = truncate(parts, self.context_length - 2)
             ids = [sot]
             for part, first in parts:
                 if first >= 0:
@@ -227,7 +227,7 @@ class OpenClipTextTower:
 
         Two rows of a batch may be rounded differently, and one of two names that are one text would get all images.
         """
-        keys = [unpadded(row) for row in self.token_rows(prompts).tolist()]
+        keys = [strip_padding(row) for row in self.token_rows(prompts).tolist()]
         first = dict(zip(reversed(keys), reversed(prompts), strict=True))
         new = [key for key in dict.fromkeys(keys) if key not in self._by_tokens]
         for start in range(0, len(new), _FROZEN_BATCH):
@@ -244,7 +244,7 @@ class OpenClipTextTower:
     @torch.no_grad()
     def _plain(self, prompts: Sequence[Prompt], unit: bool = True) -> Tensor:
         """Features ``(k, d)`` of prompts without learned rows, fp32."""
-        ids = send(self.token_rows(prompts), self._device)
+        ids = to_device(self.token_rows(prompts), self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             return self._forward(ids, unit).float()
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.backbones import tree
-from harness.device import send
+from harness.device import to_device
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,15 @@ class Tokens:
     @cached_property
     def placed(self) -> tuple[Tensor, Tensor, Tensor]:
         """``ids``, ``slot`` and ``row`` on the device."""
-        return send(self.ids, self.device), send(self.slot, self.device), send(self.row, self.device)
+        return to_device(self.ids, self.device), to_device(self.slot, self.device), to_device(self.row, self.device)
 
     @cached_property
-    def tree(self) -> tree.Tree:
+    def tree(self) -> tree.PrefixTree:
         """The prompts as a tree of their distinct beginnings, on the device."""
-        return tree.grow(self.ids, self.slot, self.row, self.eot, self.device)
+        return tree.build_tree(self.ids, self.slot, self.row, self.eot, self.device)
 
 
-def shorten(parts: list[tuple[list[int], int]], room: int) -> list[tuple[list[int], int]]:
+def truncate(parts: list[tuple[list[int], int]], room: int) -> list[tuple[list[int], int]]:
     """Take tokens off the end, then off the beginning, until the parts fit; the name (first != -1) goes last."""
     excess = sum(len(ids) for ids, _ in parts) - room
     if excess <= 0:
@@ -66,7 +66,7 @@ def shorten(parts: list[tuple[list[int], int]], room: int) -> list[tuple[list[in
     return [(ids, first) for ids, (_, first) in zip(shortened, parts, strict=True)]
 
 
-def unpadded(ids: list[int]) -> tuple[int, ...]:
+def strip_padding(ids: list[int]) -> tuple[int, ...]:
     """Token ids without the zeros that fill a batch's shorter rows; they follow an end token, which is none."""
     end = next((i for i in range(len(ids), 0, -1) if ids[i - 1]), 0)
     return tuple(ids[:end])

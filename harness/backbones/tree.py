@@ -19,11 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.device import send
+from harness.device import to_device
 
 
 @dataclass(frozen=True)
-class Tree:
+class PrefixTree:
     """b prompts of at most l tokens as t nodes; a node is a token behind all that stands before it.
 
     Attributes:
@@ -47,7 +47,7 @@ class Tree:
     mask: Tensor
 
 
-def grow(ids: Tensor, slot: Tensor, row: Tensor, eot: int, device: torch.device) -> Tree:
+def build_tree(ids: Tensor, slot: Tensor, row: Tensor, eot: int, device: torch.device) -> PrefixTree:
     """The tree of tokenised prompts.
 
     Args:
@@ -78,10 +78,10 @@ def grow(ids: Tensor, slot: Tensor, row: Tensor, eot: int, device: torch.device)
     token[learned] = eot
     mask = np.where(np.arange(length) <= end[:, None], 0.0, -np.inf).astype(np.float32)
     found = (token, places % length, learned, rows, path, places, path[np.arange(b), end], mask[:, None, None])
-    return Tree(*(send(torch.from_numpy(np.ascontiguousarray(array)), device) for array in found))
+    return PrefixTree(*(to_device(torch.from_numpy(np.ascontiguousarray(array)), device) for array in found))
 
 
-def encode(tower: Any, tree: Tree, learned: Tensor) -> Tensor:
+def encode(tower: Any, tree: PrefixTree, learned: Tensor) -> Tensor:
     """Unit rows ``(b, d)``; gradients flow into ``learned`` ``(R, width)``.
 
     Args:
@@ -97,8 +97,8 @@ def encode(tower: Any, tree: Tree, learned: Tensor) -> Tensor:
     x = embedded.to(values.dtype).index_put((tree.slot,), values) + tower.positional_embedding[tree.position]
     *blocks, last = tower.transformer.resblocks
     for block in blocks:
-        x = _after(block, x, _attend(block, block.ln_1(x), tree))
-    x = _after(last, x[tree.end], _attend_at_end(last, last.ln_1(x), tree))
+        x = _finish_block(block, x, _attend(block, block.ln_1(x), tree))
+    x = _finish_block(last, x[tree.end], _attend_end_tokens(last, last.ln_1(x), tree))
     x = tower.ln_final(x)
     projection = tower.text_projection
     if projection is not None:
@@ -106,31 +106,31 @@ def encode(tower: Any, tree: Tree, learned: Tensor) -> Tensor:
     return F.normalize(x, dim=-1)
 
 
-def _attend(block: Any, x: Tensor, tree: Tree) -> Tensor:
+def _attend(block: Any, x: Tensor, tree: PrefixTree) -> Tensor:
     """What every node ``(t, width)`` takes from the nodes before it."""
     heads = F.linear(x, block.attn.in_proj_weight, block.attn.in_proj_bias)
     b, length = tree.path.shape
-    q, k, v = _rows(heads, tree.path).view(b, length, 3, block.attn.num_heads, -1).permute(2, 0, 3, 1, 4)
+    q, k, v = _take_rows(heads, tree.path).view(b, length, 3, block.attn.num_heads, -1).permute(2, 0, 3, 1, 4)
     taken = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    return _rows(taken.transpose(1, 2).reshape(b * length, -1), tree.seen)
+    return _take_rows(taken.transpose(1, 2).reshape(b * length, -1), tree.seen)
 
 
-def _attend_at_end(block: Any, x: Tensor, tree: Tree) -> Tensor:
+def _attend_end_tokens(block: Any, x: Tensor, tree: PrefixTree) -> Tensor:
     """The same of the end tokens alone ``(b, width)``."""
     heads = F.linear(x, block.attn.in_proj_weight, block.attn.in_proj_bias)
     b, length = tree.path.shape
     width = x.shape[1]
     q = heads[tree.end, :width].view(b, block.attn.num_heads, 1, -1)
-    k, v = _rows(heads[:, width:], tree.path).view(b, length, 2, block.attn.num_heads, -1).permute(2, 0, 3, 1, 4)
+    k, v = _take_rows(heads[:, width:], tree.path).view(b, length, 2, block.attn.num_heads, -1).permute(2, 0, 3, 1, 4)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=tree.mask.to(q.dtype)).reshape(b, -1)
 
 
-def _after(block: Any, x: Tensor, taken: Tensor) -> Tensor:
+def _finish_block(block: Any, x: Tensor, taken: Tensor) -> Tensor:
     x = x + block.ls_1(block.attn.out_proj(taken))
     moved: Tensor = block.ls_2(block.mlp(block.ln_2(x)))
     return x + moved
 
 
-def _rows(table: Tensor, index: Tensor) -> Tensor:
+def _take_rows(table: Tensor, index: Tensor) -> Tensor:
     # Of the ways to take rows the one whose gradient is summed in the same order on every run, on a GPU too.
     return F.embedding(index, table)

@@ -14,7 +14,7 @@ from typing import Any
 from harness.cli import console
 from harness.device import require_torch
 from harness.errors import UserError
-from harness.files import require_writable, save, storage_error
+from harness.files import require_writable, save, write_error
 from harness.matching import benchmark, crossover, native, sides
 
 SCHEMA = 1
@@ -34,19 +34,19 @@ class Standards:
     goals: dict[str, float] = field(default_factory=dict)
     """Key of a row without its threads -> ratio that is hoped for; nothing fails below it."""
 
-    def floor(self, row: benchmark.Row) -> float | None:
+    def floor(self, row: benchmark.BenchmarkRow) -> float | None:
         """The least ratio of a row, or None."""
         return self.floors.get(row.key)
 
-    def prototype(self, row: benchmark.Row) -> float | None:
+    def prototype(self, row: benchmark.BenchmarkRow) -> float | None:
         """The prototype's milliseconds in the case of a row, or None."""
         return self.prototype_ms.get(f"{row.batch}x{row.n}") if row.device == "cuda" else None
 
-    def goal(self, row: benchmark.Row) -> float | None:
+    def goal(self, row: benchmark.BenchmarkRow) -> float | None:
         """The ratio hoped for, or None."""
         return self.goals.get(f"{row.part}/{row.device}/{row.batch}x{row.n}/{row.peer}")
 
-    def failures(self, rows: list[benchmark.Row]) -> list[str]:
+    def failures(self, rows: list[benchmark.BenchmarkRow]) -> list[str]:
         """Sentences on what is below its floor, or slower than the prototype."""
         below = [
             f"{row.key}: {row.ratio:.2f} < {floor:.2f}"
@@ -172,7 +172,7 @@ def _standards() -> Standards:
     )
 
 
-def _show(rows: list[benchmark.Row], standards: Standards) -> None:
+def _show(rows: list[benchmark.BenchmarkRow], standards: Standards) -> None:
     gpu = any(row.device == "cuda" for row in rows)
     columns = ["part", "device", "peer", "b", "n", "threads", "ours ms", "peer ms", "ratio", "worst", "floor"]
     columns += ["prototype ms", "goal"] if gpu else []
@@ -186,7 +186,7 @@ def _show(rows: list[benchmark.Row], standards: Standards) -> None:
     console.out().print(console.table(title, columns, cells, left=3))
 
 
-def _report(rows: list[benchmark.Row], seeds: int) -> dict[str, Any]:
+def _report(rows: list[benchmark.BenchmarkRow], seeds: int) -> dict[str, Any]:
     packages = ("numpy", "scipy", "torch", "lapx", "pytest-benchmark")
     return {
         "schema": SCHEMA,
@@ -212,7 +212,7 @@ def _check_place(path: Path) -> None:
     """Find out whether figures can be kept before they are measured."""
     require_writable(path.parent, WHAT, HINT)
     if path.is_dir():
-        raise storage_error(WHAT, path, OSError("is a directory"), HINT)
+        raise write_error(WHAT, path, OSError("is a directory"), HINT)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.cli import console
-from harness.datasets.report import CheckReport, Fault
+from harness.datasets.report import CheckReport, Problem
 from harness.progress import staged
 
 SHOWN = 20
@@ -27,7 +27,7 @@ def miniature(out: Path, workers: int) -> int:
 def check(root: Path, context_length: int, workers: int, json: bool) -> int:
     """Validate a root; 1 if something was found that makes a result wrong."""
     from harness.backbones import openclip
-    from harness.datasets.check import check as run
+    from harness.datasets.check import check_root as run
 
     tokenizer = openclip.tokenizer("ViT-B-32")
     with staged(console.reporter(), "images") as progress:
@@ -80,7 +80,7 @@ def _show(report: CheckReport) -> None:
     out.print("nothing is wrong" if report.ok else "results on these data would be wrong or incomplete")
 
 
-def _fault(folder: str, found: Fault) -> str:
+def _fault(folder: str, found: Problem) -> str:
     """A fault in a line that begins with its path; the reason of a label file's begins with it already."""
     path = f"{folder}/{found.path}"
     return found.reason if found.reason.startswith(path) else f"{path}: {found.reason}"

@@ -3,6 +3,6 @@
 The checks run on made-up domains and a tiny random text tower, without data, weights or network, in seconds.
 """
 
-from harness.conformance.suite import CHECKS, Result, check_method, parametrize_with_checks
+from harness.conformance.suite import CHECKS, CheckResult, check_method, parametrize_with_checks
 
-__all__ = ["CHECKS", "Result", "check_method", "parametrize_with_checks"]
+__all__ = ["CHECKS", "CheckResult", "check_method", "parametrize_with_checks"]

@@ -6,14 +6,14 @@ import dataclasses
 from copy import deepcopy
 from typing import Any
 
-from harness.conformance.subject import WORLD, Subject
+from harness.conformance.subject import DOMAIN, Subject
 from harness.errors import FixedVocabulary, HarnessError, MethodError, one_line
 from harness.method import build, parameters
 from harness.runner.cell_scores import report_of
 from harness.types.cell import MethodRecord
 from harness.types.task import Task
 
-READ = {need: need for need in ("support", "validation", "unlabeled", "ip", "clusters", "vocabulary")} | {
+NEED_OF_ATTRIBUTE = {need: need for need in ("support", "validation", "unlabeled", "ip", "clusters", "vocabulary")} | {
     "names": "vocabulary"
 }
 """Attribute of a task -> the need that opens it."""
@@ -68,7 +68,7 @@ def fit_returns_self(subject: Subject) -> None:
         answer.append(original(method, task))
 
     method.fit = kept  # type: ignore[method-assign]
-    subject.fit(WORLD, method=method)
+    subject.fit(DOMAIN, method=method)
     if answer[0] is not method:
         raise MethodError(f"{subject.name}.fit returned {type(answer[0]).__name__}", "end fit with `return self`")
 
@@ -76,7 +76,7 @@ def fit_returns_self(subject: Subject) -> None:
 def scores_before_fit_raise(subject: Subject) -> None:
     """``scores`` of a method that was never fitted raises, instead of answering from nothing."""
     try:
-        subject.fresh().scores(WORLD.scored.image[:, 0].clone(), WORLD.vocabulary)
+        subject.fresh().scores(DOMAIN.scored.image[:, 0].clone(), DOMAIN.vocabulary)
     except FixedVocabulary:
         hint = "FixedVocabulary is for foreign names after fit; before fit let the missing attribute raise"
         raise MethodError(f"{subject.name}.scores raised FixedVocabulary before fit", hint) from None
@@ -91,7 +91,7 @@ def learned_names_end_in_underscore(subject: Subject) -> None:
     method = subject.fresh()
     given = deepcopy(parameters(method))  # a list may be written into
     known = set(vars(method))
-    subject.fit(WORLD, method=method)
+    subject.fit(DOMAIN, method=method)
     changed = [name for name, value in parameters(method).items() if value is not given[name] and value != given[name]]
     if changed:
         hint = f"parameters are inputs; keep the value in an attribute of its own, such as {changed[0]}_"
@@ -106,13 +106,13 @@ def declared_needs(subject: Subject) -> None:
 
     The names may also wait until ``scores``.
     """
-    given = subject.task(WORLD)
-    task = WatchedTask(**{field.name: getattr(given, field.name) for field in dataclasses.fields(Task)})
+    given = subject.task(DOMAIN)
+    task = RecordingTask(**{field.name: getattr(given, field.name) for field in dataclasses.fields(Task)})
     object.__setattr__(task, "seen", [])
     try:
-        method = subject.fit(WORLD, task=task)
+        method = subject.fit(DOMAIN, task=task)
         if subject.method.needs.vocabulary:
-            subject.scores(method, WORLD.scored.image[:, 0].clone(), WORLD.vocabulary)
+            subject.scores(method, DOMAIN.scored.image[:, 0].clone(), DOMAIN.vocabulary)
     finally:
         seen: list[str] = object.__getattribute__(task, "seen")
         private = [name for name in seen if name.startswith("_")]
@@ -120,18 +120,22 @@ def declared_needs(subject: Subject) -> None:
             hint = "fields that begin with an underscore are not part of the contract"
             raise MethodError(f"{subject.name}.fit reads task.{private[0]}", hint)
         needs = subject.method.needs
-        undeclared = [READ[name] for name in seen if name in READ and not needs.includes(READ[name])]
+        undeclared = [
+            NEED_OF_ATTRIBUTE[name]
+            for name in seen
+            if name in NEED_OF_ATTRIBUTE and not needs.includes(NEED_OF_ATTRIBUTE[name])
+        ]
         if undeclared:
             hint = f"add {undeclared[0]}=True to the method's needs, or do not read it"
             raise MethodError(f"{subject.name}.fit reads task.{undeclared[0]} and did not declare it", hint)
     declared = {"support" if need == "captions" else need for need in needs.labels()}
-    unread = sorted(declared - {READ.get(name) for name in seen})
+    unread = sorted(declared - {NEED_OF_ATTRIBUTE.get(name) for name in seen})
     if unread:
         hint = f"take {unread[0]} out of its needs: they are columns of the leaderboard"
         raise MethodError(f"{subject.name} declares {unread[0]} and fit never reads it", hint)
 
 
-def report_can_be_kept(subject: Subject) -> None:
+def report_is_json(subject: Subject) -> None:
     """``outcome`` is a dictionary that JSON can keep, and ``trainable`` a whole number; runs leave out what is not."""
     _, _, remarks = report_of(subject.fitted(), subject.name)
     if remarks:
@@ -139,13 +143,13 @@ def report_can_be_kept(subject: Subject) -> None:
         raise MethodError(remarks[0], hint)
 
 
-class WatchedTask(Task):
+class RecordingTask(Task):
     """A task that keeps in ``seen`` which of its fields were read."""
 
     def __getattribute__(self, name: str) -> Any:
         if not name.startswith("__"):
             object.__getattribute__(self, "__dict__").get("seen", []).append(name)  # none while it is being made
-        if name in READ:
+        if name in NEED_OF_ATTRIBUTE:
             plain = Task(**{f.name: object.__getattribute__(self, f.name) for f in dataclasses.fields(Task)})
             return getattr(plain, name)
         return object.__getattribute__(self, name)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from harness.conformance.backbone import tiny_text
-from harness.conformance.subject import WORLD, Subject
+from harness.conformance.subject import DOMAIN, Subject
 from harness.errors import HarnessError, MethodError
 from harness.execution.global_state import changes, listed, snapshot
 from harness.types.task import Support, Task
@@ -23,9 +23,9 @@ REPEATS = 5
 
 def inputs_untouched(subject: Subject) -> None:
     """``fit`` and ``scores`` write into nothing that they are given."""
-    task, before = subject.task(WORLD), subject.task(WORLD)
+    task, before = subject.task(DOMAIN), subject.task(DOMAIN)
     weights = tiny_text().fingerprint()
-    method = subject.fit(WORLD, task=task)
+    method = subject.fit(DOMAIN, task=task)
     own = "work on a copy: x = x.clone()"
     for part, now, then in zip(("support", "validation", "ip"), _parts(task), _parts(before), strict=True):
         if now is not None and then is not None:
@@ -35,15 +35,15 @@ def inputs_untouched(subject: Subject) -> None:
     pool, untouched = task._unlabeled, before._unlabeled
     if pool is not None and untouched is not None and (pool.requires_grad or not torch.equal(pool, untouched)):
         raise MethodError(f"{subject.name}.fit changes task.unlabeled", own)
-    image = WORLD.scored.image[:, 0].clone()
+    image = DOMAIN.scored.image[:, 0].clone()
     try:
         with torch.no_grad():  # by hand: subject.scores hands over a copy
-            method.scores(image, WORLD.vocabulary)
+            method.scores(image, DOMAIN.vocabulary)
     except HarnessError:
         raise
     except (Exception, SystemExit) as error:
         raise subject.raised("scores", error) from error
-    if not torch.equal(image, WORLD.scored.image[:, 0]):
+    if not torch.equal(image, DOMAIN.scored.image[:, 0]):
         raise MethodError(f"{subject.name}.scores changes the images it is given", own)
     if tiny_text().fingerprint() != weights:
         hint = "the text tower is frozen; learn rows of your own and give them to task.text.encode as overrides"
@@ -53,8 +53,8 @@ def inputs_untouched(subject: Subject) -> None:
 def global_state_untouched(subject: Subject) -> None:
     """Random states, threads, precision, working folder and so on are as they were."""
     before = snapshot()
-    method = subject.fit(WORLD)
-    subject.scores(method, WORLD.scored.image[:, 0], WORLD.vocabulary)
+    method = subject.fit(DOMAIN)
+    subject.scores(method, DOMAIN.scored.image[:, 0], DOMAIN.vocabulary)
     changed = [name for name in changes(before) if name != "torch's num threads"]
     if changed:
         random_ = [name for name in changed if "random" in name]
@@ -71,15 +71,15 @@ def same_seed_same_scores(subject: Subject) -> None:
 
     A method that declares ``seeded = False`` gives them with any seed.
     """
-    image, found = WORLD.scored.image[:, 0], []
+    image, found = DOMAIN.scored.image[:, 0], []
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         for seed in (1, 2):
             random.seed(seed)
             np.random.seed(seed)
             torch.manual_seed(seed)
-            method = subject.fit(WORLD, seed=7 if subject.method.seeded else 7 + seed)
-            found += [subject.scores(method, image, WORLD.vocabulary) for _ in range(2)]
+            method = subject.fit(DOMAIN, seed=7 if subject.method.seeded else 7 + seed)
+            found += [subject.scores(method, image, DOMAIN.vocabulary) for _ in range(2)]
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
@@ -99,7 +99,7 @@ def same_seed_same_scores(subject: Subject) -> None:
 def runs_on_cpu(subject: Subject) -> None:
     """Fit and scores stay on the task's device when that is the CPU."""
     method = subject.fitted()
-    subject.scores(method, WORLD.scored.image[:, 0], WORLD.vocabulary, "on the CPU")
+    subject.scores(method, DOMAIN.scored.image[:, 0], DOMAIN.vocabulary, "on the CPU")
     elsewhere = [
         name for name, value in vars(method).items() if isinstance(value, Tensor) and value.device.type != "cpu"
     ]
@@ -114,7 +114,7 @@ def memory_returned(subject: Subject) -> None:
     Memory that grows at every one of the last three of five equal fits is never returned; a cache that is filled once
     is not meant. Tensors are counted by the bytes of those alive, other objects by their number.
     """
-    world = replace(WORLD, shots=1)
+    world = replace(DOMAIN, shots=1)
     tensors, objects = [], []
     gc.collect()
     gc.freeze()  # what is there already is not looked at again

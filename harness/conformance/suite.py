@@ -24,7 +24,7 @@ CHECKS: Mapping[str, Check] = {
         contract.scores_before_fit_raise,
         contract.learned_names_end_in_underscore,
         contract.declared_needs,
-        contract.report_can_be_kept,
+        contract.report_is_json,
         scoring.finite_scores,
         hygiene.inputs_untouched,
         hygiene.global_state_untouched,
@@ -48,7 +48,7 @@ CHECKS: Mapping[str, Check] = {
 
 
 @dataclass(frozen=True)
-class Result:
+class CheckResult:
     """How a check ended.
 
     Attributes:
@@ -64,7 +64,7 @@ class Result:
     hint: str = ""
 
 
-def check_method(name: str, method: type[Method] | Method, report: Reporter | None = None) -> Iterator[Result]:
+def check_method(name: str, method: type[Method] | Method, report: Reporter | None = None) -> Iterator[CheckResult]:
     """Run all checks on a method.
 
     Args:
@@ -75,26 +75,26 @@ def check_method(name: str, method: type[Method] | Method, report: Reporter | No
     Raises:
         MethodError: the class cannot even be made, or excuses a check that does not exist.
     """
-    subject = _subject(name, method)
+    subject = _make_subject(name, method)
     with (report or NullReporter()).stage(f"checking {name}", len(CHECKS), "checks") as advance:
         for check in CHECKS:
             yield run_check(check, subject)
             advance(1)
 
 
-def run_check(check: str, subject: Subject) -> Result:
+def run_check(check: str, subject: Subject) -> CheckResult:
     """Run one check; a failure that the method declares in ``known_failures`` is excused, and must happen."""
     excuse = subject.cls.known_failures.get(check)
     try:
         CHECKS[check](subject)
     except HarnessError as error:
         if excuse is not None:
-            return Result(check, "excused", excuse)
-        return Result(check, "failed", *_sentence(subject, error))
+            return CheckResult(check, "excused", excuse)
+        return CheckResult(check, "failed", *_describe(subject, error))
     if excuse is not None:
         hint = f"take {check} out of known_failures"
-        return Result(check, "failed", f"{subject.name} passes {check}, which it is said to fail", hint)
-    return Result(check, "passed")
+        return CheckResult(check, "failed", f"{subject.name} passes {check}, which it is said to fail", hint)
+    return CheckResult(check, "passed")
 
 
 def parametrize_with_checks(methods: Iterable[type[Method] | Method]) -> Any:
@@ -117,7 +117,7 @@ def parametrize_with_checks(methods: Iterable[type[Method] | Method]) -> Any:
     cases = []
     for method in methods:
         name = (method if isinstance(method, type) else type(method)).__name__
-        subject = _subject(name, method)
+        subject = _make_subject(name, method)
         for check in CHECKS:
             reason = subject.cls.known_failures.get(check)
             marks = [pytest.mark.xfail(reason=reason, strict=True, raises=HarnessError)] if reason else []
@@ -129,17 +129,17 @@ def _raise(check: str, subject: Subject) -> None:
     try:
         CHECKS[check](subject)
     except FixedVocabulary as error:
-        raise MethodError(*_sentence(subject, error)) from error
+        raise MethodError(*_describe(subject, error)) from error
 
 
-def _sentence(subject: Subject, error: HarnessError) -> tuple[str, str]:
+def _describe(subject: Subject, error: HarnessError) -> tuple[str, str]:
     if isinstance(error, FixedVocabulary):
         hint = "raise FixedVocabulary for foreign names only"
         return f"{subject.name}.scores refused the names of its own task: {error.message}", hint
     return error.message, error.hint or ""
 
 
-def _subject(name: str, method: type[Method] | Method) -> Subject:
+def _make_subject(name: str, method: type[Method] | Method) -> Subject:
     if isinstance(method, type):
         try:
             method = method()

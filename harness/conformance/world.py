@@ -23,7 +23,7 @@ NOISE = 0.5
 
 
 @dataclass(frozen=True)
-class World:
+class SyntheticDomain:
     """A domain whose images lie around the prompts of their names.
 
     Attributes:
@@ -112,10 +112,10 @@ class World:
         return Features(features.image[order], features.label[order])
 
 
-def other_domain() -> World:
+def other_domain() -> SyntheticDomain:
     """Another domain: other names, another number of them, another hint."""
     names = ("fern", "bread loaf", "kite", "round tower")
-    return World(names=names, foreign=("brown bee", "crab"), hint="plant", seed=100)
+    return SyntheticDomain(names=names, foreign=("brown bee", "crab"), hint="plant", seed=100)
 
 
 def _generator(seed: int) -> torch.Generator:

@@ -7,26 +7,34 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.datasets.copies import Images, Place
-from harness.datasets.disk import Kind
-from harness.datasets.images import MAX_RATIO, decode_image, middle, read_bytes
+from harness.datasets.copies import ImageIndex, ImageLocation
+from harness.datasets.disk import ProblemKind
+from harness.datasets.images import MAX_RATIO, crop_to_middle, decode_image, read_bytes
 from harness.datasets.layout import (
     RELEASED,
     dataset_name,
     find_folders,
+    group_by_run,
     parse_folder_name,
-    read_together,
     unmatched_folders,
 )
 from harness.datasets.merged import compare_merged
-from harness.datasets.near import picture_print
-from harness.datasets.reader import Content, read_content
-from harness.datasets.report import CheckReport, Collision, CutName, Fault, FolderReport, OneText, printable
+from harness.datasets.near import image_signature
+from harness.datasets.reader import FolderContent, read_content
+from harness.datasets.report import (
+    CheckReport,
+    FolderReport,
+    NameCollision,
+    Problem,
+    TokenCollision,
+    TruncatedName,
+    printable,
+)
 from harness.datasets.splitfile import parse_json
 from harness.datasets.superclasses import check_superclasses
-from harness.datasets.threads import in_threads
+from harness.datasets.threads import map_in_threads
 from harness.errors import DataError
-from harness.prompts import Template, clean_name, colliding, hint_of, locate
+from harness.prompts import Template, caption_prompt, clean_name, domain_hint, find_collisions
 from harness.types.split import SIDES, Item
 
 RELEASED_IMAGES = {"oop": 106_052, "ip": 51_330}
@@ -40,7 +48,7 @@ TokenIds = Callable[[str], Sequence[int]]
 """The token ids of a text, start and end token left out."""
 
 
-class _Look(NamedTuple):
+class _ImageInfo(NamedTuple):
     """An image that can be used: the sha256 of its bytes, its print, and whether only its middle is used."""
 
     sha256: str
@@ -48,7 +56,7 @@ class _Look(NamedTuple):
     cut: bool
 
 
-def check(
+def check_root(
     root: Path,
     progress: Progress | None = None,
     token_ids: TokenIds | None = None,
@@ -69,43 +77,43 @@ def check(
     """
     root = Path(root)
     names = find_folders(root)
-    images = Images()
+    images = ImageIndex()
     reports: list[FolderReport] = []
-    collisions: list[Collision] = []
-    cut: list[CutName] = []
+    collisions: list[NameCollision] = []
+    cut: list[TruncatedName] = []
     named: dict[str, dict[str, list[str]]] = {}
     for name in names:
         report, classes = _check_folder(root / name, images, progress, workers)
         reports.append(report)
-        collisions += _collisions(name, classes)
+        collisions += _find_name_collisions(name, classes)
         named.setdefault(report.domain, {})[report.folder] = classes
         if token_ids:
-            cut += _cut(report, classes, token_ids, context_length)
+            cut += _find_truncated_names(report, classes, token_ids, context_length)
     return CheckReport(
         root=printable(str(root)),
         dataset=printable(dataset_name(root, names)),
         folders=tuple(reports),
         duplicates=tuple(images.duplicates()),
-        near_copies=tuple(near for group in read_together(names) for near in images.near_copies(group)),
+        near_copies=tuple(near for group in group_by_run(names) for near in images.near_copies(group)),
         collisions=tuple(collisions),
-        one_text=tuple(_one_texts(named, token_ids)) if token_ids else (),
+        one_text=tuple(_find_token_collisions(named, token_ids)) if token_ids else (),
         cut=tuple(cut),
-        notes=(*(printable(found.sentence) for found in unmatched_folders(root)), *_notes(reports)),
+        notes=(*(printable(found.sentence) for found in unmatched_folders(root)), *_release_notes(reports)),
     )
 
 
 def _check_folder(
-    folder: Path, images: Images, progress: Progress | None, workers: int
+    folder: Path, images: ImageIndex, progress: Progress | None, workers: int
 ) -> tuple[FolderReport, list[str]]:
     """The report of one folder and its class names; what can be decoded is added to ``images``."""
     parsed = parse_folder_name(folder.name)
     assert parsed is not None, "find_folders returns such names only"
-    faults: dict[tuple[str, str], Fault] = {}
+    faults: dict[tuple[str, str], Problem] = {}
 
-    def on_fault(kind: Kind, path: str, reason: str) -> None:
+    def on_fault(kind: ProblemKind, path: str, reason: str) -> None:
         # A missing class folder is one fault, however many images were in it.
         key = (path, kind if kind == "class folder" else reason)
-        faults.setdefault(key, Fault(path=printable(path), kind=kind, reason=printable(reason)))
+        faults.setdefault(key, Problem(path=printable(path), kind=kind, reason=printable(reason)))
 
     report = FolderReport(
         folder=printable(folder.name), domain=parsed.domain, side=parsed.side, concepts=parsed.concepts
@@ -116,15 +124,15 @@ def _check_folder(
     except DataError as error:
         on_fault("split file", "", error.message)
         return report.model_copy(update={"faults": tuple(faults.values())}), []
-    notes = list(_label_files(folder, content.classes, on_fault))
+    notes = list(_compare_label_files(folder, content.classes, on_fault))
     listed = [(part, item) for part, items in content.items.items() for item in items]
-    looks = in_threads(lambda pair: _look(folder, pair[1].path), listed, workers)
+    looks = map_in_threads(lambda pair: _inspect_image(folder, pair[1].path), listed, workers)
     cut: list[str] = []
     for done, ((part, item), found) in enumerate(zip(listed, looks, strict=True), start=1):
-        if isinstance(found, Fault):
+        if isinstance(found, Problem):
             faults[(item.path, found.kind)] = found
         else:
-            images.add(Place(folder.name, part, item.path), found.sha256, found.picture)
+            images.add(ImageLocation(folder.name, part, item.path), found.sha256, found.picture)
             if found.cut:
                 cut.append(item.path)
         if progress:
@@ -140,7 +148,7 @@ def _check_folder(
         "classes": len(content.classes),
         "images": {part: len(items) for part, items in content.items.items()},
         "captions": sum(item.caption is not None for _, item in listed),
-        "captions_with_name": _with_name(content, [item for _, item in listed]),
+        "captions_with_name": _count_captions_with_name(content, [item for _, item in listed]),
         "faults": tuple(faults.values()),
         "unlisted": tuple(printable(path) for path in content.tree.paths() if path not in paths and not _hidden(path)),
         "notes": tuple(notes),
@@ -148,20 +156,20 @@ def _check_folder(
     return report.model_copy(update=counts), list(content.classes.values())
 
 
-def _look(folder: Path, path: str) -> _Look | Fault:
+def _inspect_image(folder: Path, path: str) -> _ImageInfo | Problem:
     """An image that can be used, or what is wrong with it."""
     data = None
     try:
         data = read_bytes(folder / path, path)
         image = decode_image(data, path)
     except DataError as error:
-        kind: Kind = _without_bytes(folder / path) if data is None else "corrupt" if data else "empty"
-        return Fault(path=printable(path), kind=kind, reason=printable(error.message.removeprefix(f"{path}: ")))
-    used = middle(image)
-    return _Look(hashlib.sha256(data).hexdigest(), picture_print(used), used is not image)
+        kind: ProblemKind = _why_unreadable(folder / path) if data is None else "corrupt" if data else "empty"
+        return Problem(path=printable(path), kind=kind, reason=printable(error.message.removeprefix(f"{path}: ")))
+    used = crop_to_middle(image)
+    return _ImageInfo(hashlib.sha256(data).hexdigest(), image_signature(used), used is not image)
 
 
-def _without_bytes(file: Path) -> Kind:
+def _why_unreadable(file: Path) -> ProblemKind:
     """Why a file gave no bytes."""
     try:
         file.stat()
@@ -172,7 +180,9 @@ def _without_bytes(file: Path) -> Kind:
     return "unreadable"
 
 
-def _label_files(folder: Path, classes: dict[int, str], on_fault: Callable[[Kind, str, str], None]) -> Iterator[str]:
+def _compare_label_files(
+    folder: Path, classes: dict[int, str], on_fault: Callable[[ProblemKind, str, str], None]
+) -> Iterator[str]:
     """Compare label2name.json and name2label.json with the split file, if they exist; yields notes."""
     for file in ("label2name.json", "name2label.json"):
         if not (folder / file).exists():
@@ -198,38 +208,44 @@ def _label_files(folder: Path, classes: dict[int, str], on_fault: Callable[[Kind
             yield f"{name}: {len(more)} labels are in no part of the split file, first {more[0]} ({labels[more[0]]})"
 
 
-def _with_name(content: Content, items: list[Item]) -> int:
+def _count_captions_with_name(content: FolderContent, items: list[Item]) -> int:
     """How many captions name their own class."""
     names = [clean_name(classname) for classname in content.classes.values()]
-    return sum(item.caption is not None and locate(item.caption, names[item.label]) is not None for item in items)
+    return sum(
+        item.caption is not None and caption_prompt(item.caption, names[item.label]) is not None for item in items
+    )
 
 
-def _collisions(folder: str, classes: list[str]) -> Iterator[Collision]:
-    for group in colliding({classname: clean_name(classname) for classname in classes}):
-        yield Collision(folder=printable(folder), name=clean_name(group[0]), classes=group)
+def _find_name_collisions(folder: str, classes: list[str]) -> Iterator[NameCollision]:
+    for group in find_collisions({classname: clean_name(classname) for classname in classes}):
+        yield NameCollision(folder=printable(folder), name=clean_name(group[0]), classes=group)
 
 
-def _one_texts(named: dict[str, dict[str, list[str]]], token_ids: TokenIds) -> Iterator[OneText]:
+def _find_token_collisions(named: dict[str, dict[str, list[str]]], token_ids: TokenIds) -> Iterator[TokenCollision]:
     """Names with the same tokens, in a folder or on both sides of a domain."""
     for domain, folders in named.items():
-        for scored in read_together(list(folders)):
+        for scored in group_by_run(list(folders)):
             names = [(printable(folder), clean_name(classname)) for folder in scored for classname in folders[folder]]
-            prompts = {f"{folder}: {printable(name)}": Template().fill(name, hint_of(domain)) for folder, name in names}
-            for group in colliding({place: tuple(token_ids(prompt.text)) for place, prompt in prompts.items()}):
-                yield OneText(domain=domain, names=group)
+            prompts = {
+                f"{folder}: {printable(name)}": Template().fill(name, domain_hint(domain)) for folder, name in names
+            }
+            for group in find_collisions({place: tuple(token_ids(prompt.text)) for place, prompt in prompts.items()}):
+                yield TokenCollision(domain=domain, names=group)
 
 
-def _cut(report: FolderReport, classes: list[str], token_ids: TokenIds, context_length: int) -> Iterator[CutName]:
+def _find_truncated_names(
+    report: FolderReport, classes: list[str], token_ids: TokenIds, context_length: int
+) -> Iterator[TruncatedName]:
     for classname in classes:
         name = clean_name(classname)
-        prompt = Template().fill(name, hint_of(report.domain))
+        prompt = Template().fill(name, domain_hint(report.domain))
         before, keyed, _ = prompt.pieces  # what comes after the name may be cut without harm to it
         tokens = len(token_ids(before.text + keyed.text)) + 2
         if tokens > context_length:
-            yield CutName(folder=report.folder, name=name, tokens=tokens, context_length=context_length)
+            yield TruncatedName(folder=report.folder, name=name, tokens=tokens, context_length=context_length)
 
 
-def _notes(reports: list[FolderReport]) -> Iterator[str]:
+def _release_notes(reports: list[FolderReport]) -> Iterator[str]:
     """What differs from the release as a whole, and folders between which the user has to choose."""
     by_place: dict[tuple[str, str], list[str]] = {}
     for report in reports:

@@ -10,14 +10,14 @@ from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
-from harness.datasets.images import digest
-from harness.datasets.threads import in_threads
+from harness.datasets.images import file_digest
+from harness.datasets.threads import map_in_threads
 from harness.errors import DataError
 
 SETTLED_S = 2.0
 """A file that changed less than this many seconds ago may change again without a new time stamp: not remembered."""
 
-PATIENCE_S = 5.0
+LOCK_TIMEOUT_S = 5.0
 """A writer is done in far less; what holds the lock for longer, such as a process that hangs, may hold it for good."""
 
 _BATCH = 500  # files between two writes: an interrupted run loses no more
@@ -57,11 +57,11 @@ class DigestIndex:
         result: list[str | DataError] = []
         rest = iter(paths)
         while batch := list(islice(rest, _BATCH)):
-            keys = [_key(path) for path in batch]
+            keys = [_file_key(path) for path in batch]
             known = self._lookup([key for key in keys if key])
             new = [i for i, key in enumerate(keys) if key is None or key not in known]
-            hashed = dict(zip(new, in_threads(_digest, [batch[i] for i in new], workers), strict=True))
-            self._remember(dict(_settled(batch, keys, hashed)))
+            hashed = dict(zip(new, map_in_threads(_digest_or_error, [batch[i] for i in new], workers), strict=True))
+            self._remember(dict(_settled_digests(batch, keys, hashed)))
             for i, key in enumerate(keys):
                 result.append(known[key] if key in known and key is not None else hashed[i])
             if progress:
@@ -98,7 +98,7 @@ class DigestIndex:
         try:
             connection = None if self._locked else self._connect()
         except (sqlite3.Error, OSError) as error:
-            self._locked = _busy(error)
+            self._locked = _is_locked(error)
             connection = None
         if connection is None:
             yield None
@@ -107,35 +107,35 @@ class DigestIndex:
             try:
                 yield connection
             except sqlite3.Error as error:
-                self._locked = _busy(error)
-                if _damaged(error):
+                self._locked = _is_locked(error)
+                if _is_damaged(error):
                     with suppress(OSError):  # another user's stays as it is
                         self.path.unlink()
 
     def _connect(self, again: bool = True) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.path, timeout=PATIENCE_S)
+        connection = sqlite3.connect(self.path, timeout=LOCK_TIMEOUT_S)
         try:
             connection.execute(_SCHEMA)
         except sqlite3.Error as error:
             connection.close()
-            if not (again and _damaged(error)):
+            if not (again and _is_damaged(error)):
                 raise
             self.path.unlink(missing_ok=True)
             return self._connect(again=False)
         return connection
 
 
-def _busy(error: Exception) -> bool:
+def _is_locked(error: Exception) -> bool:
     return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)  # its number: from Python 3.11 on
 
 
-def _damaged(error: sqlite3.Error) -> bool:
+def _is_damaged(error: sqlite3.Error) -> bool:
     """Whether the file is no good; locked, read-only and full disks are operational errors of a good file."""
     return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
 
 
-def _key(path: Path) -> _Key | None:
+def _file_key(path: Path) -> _Key | None:
     """What a file must keep for its digest to be trusted, or None if it cannot be asked."""
     try:
         stat = Path(path).stat()
@@ -144,20 +144,20 @@ def _key(path: Path) -> _Key | None:
         return None
 
 
-def _settled(
+def _settled_digests(
     paths: list[Path], keys: list[_Key | None], hashed: dict[int, str | DataError]
 ) -> Iterator[tuple[_Key, str]]:
     """The new digests that may be remembered: of files that have not changed of late, nor while they were read."""
     for i, value in hashed.items():
         key = keys[i]
-        if key is None or isinstance(value, DataError) or _key(paths[i]) != key:
+        if key is None or isinstance(value, DataError) or _file_key(paths[i]) != key:
             continue
         if time.time_ns() - max(key[2], key[3]) >= SETTLED_S * 1e9:
             yield key, value
 
 
-def _digest(path: Path) -> str | DataError:
+def _digest_or_error(path: Path) -> str | DataError:
     try:
-        return digest(path)
+        return file_digest(path)
     except DataError as error:
         return error

@@ -9,26 +9,28 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import DataError, StorageError
-from harness.files import PERMISSIONS
+from harness.files import PERMISSIONS_HINT
 from harness.types.split import nfc
 
-Kind = Literal["split file", "class folder", "outside", "missing", "unreadable", "empty", "corrupt", "label file"]
+ProblemKind = Literal[
+    "split file", "class folder", "outside", "missing", "unreadable", "empty", "corrupt", "label file"
+]
 """What is wrong with a path of a data folder."""
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
-class RefusedName(Exception):  # noqa: N818 - becomes a DataError where file, part and item are known
+class UnusableName(Exception):  # noqa: N818 - becomes a DataError where file, part and item are known
     """A name of a split file that stands for no usable path."""
 
-    def __init__(self, kind: Kind, path: str, reason: str) -> None:
+    def __init__(self, kind: ProblemKind, path: str, reason: str) -> None:
         super().__init__(reason)
         self.kind = kind
         self.path = path
         self.reason = reason
 
 
-def unsafe(name: str) -> str | None:
+def unsafe_reason(name: str) -> str | None:
     """Why a name cannot be the name of one file or folder inside another, or None if it can.
 
     Raises:
@@ -44,13 +46,13 @@ def unsafe(name: str) -> str | None:
         text = name.encode()
     except UnicodeEncodeError:
         return "is not Unicode text"
-    if not name.isascii() and _on_disk(name) != text:
+    if not name.isascii() and _encode_file_name(name) != text:
         encoding = sys.getfilesystemencoding()
         raise StorageError(f"this locale ({encoding}) cannot name the file {name!r}", "set PYTHONUTF8=1")
     return None
 
 
-def _on_disk(name: str) -> bytes | None:
+def _encode_file_name(name: str) -> bytes | None:
     try:
         return os.fsencode(name)
     except UnicodeEncodeError:
@@ -77,7 +79,7 @@ class ImageTree:
         except OSError as error:
             if isinstance(error, (FileNotFoundError, NotADirectoryError)):
                 raise DataError(f"{folder.name} has no images/ folder", "download or unpack the folder again") from None
-            raise DataError(f"{folder.name}/images cannot be read: {error.strerror}", PERMISSIONS) from None
+            raise DataError(f"{folder.name}/images cannot be read: {error.strerror}", PERMISSIONS_HINT) from None
         self._files: dict[str, _Listing] = {}
 
     def path_of(self, classname: str, image_name: str) -> str:
@@ -87,12 +89,12 @@ class ImageTree:
             RefusedName: a name is no plain file name, the class has no folder, or a link leads outside.
         """
         for name in (classname, image_name):
-            if reason := unsafe(name):
-                raise RefusedName("outside", "images", f"{name!r} {reason}")
+            if reason := unsafe_reason(name):
+                raise UnusableName("outside", "images", f"{name!r} {reason}")
         folder = self._classes.find(classname)
         if folder is None:
             reason = f"names class {classname!r}, which has no folder under images/"
-            raise RefusedName("class folder", f"images/{classname}", reason)
+            raise UnusableName("class folder", f"images/{classname}", reason)
         self._refuse_outside(self._classes, folder, f"images/{folder}")
         files = self.files(folder)
         file = files.find(image_name) or image_name
@@ -106,7 +108,7 @@ class ImageTree:
                 self._files[folder] = self._list(self._images / folder, folders=False)
             except OSError as error:
                 reason = f"names class {folder!r}, whose folder cannot be read: {error.strerror}"
-                raise RefusedName("class folder", f"images/{folder}", reason) from None
+                raise UnusableName("class folder", f"images/{folder}", reason) from None
         return self._files[folder]
 
     def paths(self) -> list[str]:
@@ -115,14 +117,14 @@ class ImageTree:
         for folder in self._classes.names - self._classes.outside:
             try:
                 files = self.files(folder)
-            except RefusedName:
+            except UnusableName:
                 continue
             found += [f"images/{folder}/{file}" for file in files.names - files.outside]
         return sorted(found)
 
     def _refuse_outside(self, listing: _Listing, name: str, path: str) -> None:
         if name in listing.outside:
-            raise RefusedName("outside", path, f"is {path}, a link that leads outside the data folder")
+            raise UnusableName("outside", path, f"is {path}, a link that leads outside the data folder")
 
     def _list(self, where: Path, folders: bool) -> _Listing:
         names, outside = set(), set()
@@ -157,7 +159,7 @@ class _Listing:
             return name if name in self.names else None
         same = self._composed.get(nfc(name), [])
         if len(same) > 1:
-            raise RefusedName("class folder", name, f"names {name!r}, which stands twice on disk in two spellings")
+            raise UnusableName("class folder", name, f"names {name!r}, which stands twice on disk in two spellings")
         return same[0] if same else None
 
 

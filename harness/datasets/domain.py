@@ -12,9 +12,9 @@ from harness.datasets.digests import DigestIndex
 from harness.datasets.layout import Dataset
 from harness.datasets.merged import read_merged
 from harness.datasets.reader import read_splits
-from harness.datasets.revision import revision_of
+from harness.datasets.revision import read_revision
 from harness.errors import DataError
-from harness.prompts import hint_of
+from harness.prompts import domain_hint
 from harness.protocols import CleanV1, Protocol
 from harness.types.labels import COPY, UNREADABLE, LabelSheet, ScoredSide
 from harness.types.manifest import Pick
@@ -125,7 +125,7 @@ def read_domain(
     pool = _scored(oop["train"], digests) if oop["train"].items else None
     of_ip = tuple(sorted(_readable([ip["train"]], digests) & _readable(chosen.values(), digests))) if ip else ()
     sheet = LabelSheet(domain=name, other=other.hexdigest(), sides=scored, pool=pool, copies_of_ip=of_ip)
-    return DomainData(name, hint_of(name), oop, ip, chosen, digests, sheet, revision_of(dataset.root))
+    return DomainData(name, domain_hint(name), oop, ip, chosen, digests, sheet, read_revision(dataset.root))
 
 
 def without_copies(data: DomainData) -> DomainData:

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from harness.datasets.disk import unsafe
-from harness.datasets.hub import REPOSITORY, Hub, HubFile, HuggingFace, patiently
+from harness.datasets.disk import unsafe_reason
+from harness.datasets.hub import REPOSITORY, Hub, HubFile, HuggingFace, retry
 from harness.datasets.layout import ARCHIVES, RELEASED, find_folders, parse_folder_name
 from harness.datasets.reader import read_content
-from harness.datasets.revision import RECORD
+from harness.datasets.revision import DOWNLOAD_RECORD
 from harness.datasets.splitfile import find_split_file, parse_entries
-from harness.datasets.threads import in_threads
+from harness.datasets.threads import map_in_threads
 from harness.errors import DataError, StorageError, UserError, unknown_name
-from harness.files import read_file, save, unreadable
+from harness.files import read_error, read_file, save
 from harness.types.split import Side
 
 REVISION = "main"
@@ -25,7 +25,7 @@ REVISION = "main"
 
 WORKERS = 4  # the Hub counts requests; more workers only reach its limit earlier
 
-_TRIES_FIRST, _TRIES = 3, 8  # without a network, say so soon; once under way, be patient
+_FIRST_TRIES, _TRIES = 3, 8  # without a network, say so soon; once under way, be patient
 
 Progress = Callable[[str, int, int], None]
 """Called with (folder name, files done, files in all)."""
@@ -84,17 +84,17 @@ def download(
         hub = hub or HuggingFace()
         record = _resolve(hub, revision, sleep)
         _write_record(dest, record)
-    for folder in _of_domains(record.folders, domains):
-        if folder in record.complete and not missing_from(dest / folder):
+    for folder in _select_folders(record.folders, domains):
+        if folder in record.complete and not find_missing(dest / folder):
             continue
         hub = hub or HuggingFace()
-        _Folder(dest, folder, record.commit, hub, workers, sleep).bring(progress)
+        _FolderDownload(dest, folder, record.commit, hub, workers, sleep).bring(progress)
         record.complete = sorted({*record.complete, folder})
         _write_record(dest, record)
     return dest
 
 
-def missing_from(folder: Path) -> list[str]:
+def find_missing(folder: Path) -> list[str]:
     """What keeps a folder from being complete by its own split file: sentences and paths; empty if it is complete."""
     found: list[str] = []
     try:
@@ -105,7 +105,7 @@ def missing_from(folder: Path) -> list[str]:
     return found + [item.path for items in content.items.values() for item in items if item.path not in there]
 
 
-class _Folder:
+class _FolderDownload:
     """The download of one ``{Domain}{N}_{side}`` folder."""
 
     def __init__(
@@ -116,7 +116,7 @@ class _Folder:
 
     def bring(self, progress: Progress | None) -> None:
         """Fetch what is missing, then verify."""
-        call = patiently(lambda: self._hub.files(self._name, self._commit), self._sleep, _TRIES)
+        call = retry(lambda: self._hub.files(self._name, self._commit), self._sleep, _TRIES)
         listed = {file.path: file.size for file in call if _is_inside(file.path, self._name)}
         if not listed:
             raise DataError(f"the Hub lists no file in {self._name}", "run the same command again later")
@@ -128,7 +128,7 @@ class _Folder:
         todo = [path for path in images if not self._has(path, listed.get(path))]
         self._fetch(todo, len(first) + len(images), progress)
         wrong = [path for path, size in listed.items() if not self._has(path, size)]
-        if wrong := wrong + missing_from(self._dest / self._name):
+        if wrong := wrong + find_missing(self._dest / self._name):
             raise DataError(
                 f"{self._name} is incomplete after the download: {len(wrong)} faults, the first: {wrong[0]}",
                 "run the same command again; if the fault stays, it is in the repository",
@@ -142,15 +142,15 @@ class _Folder:
         return [
             f"{self._name}/images/{entry.classname}/{entry.image_name}"
             for entry in entries
-            if not (unsafe(entry.classname) or unsafe(entry.image_name))
+            if not (unsafe_reason(entry.classname) or unsafe_reason(entry.image_name))
         ]
 
     def _fetch(self, paths: list[str], total: int, progress: Progress | None) -> None:
         def bring(path: str) -> None:
-            patiently(lambda: self._hub.fetch(path, self._commit, self._dest), self._sleep, _TRIES)
+            retry(lambda: self._hub.fetch(path, self._commit, self._dest), self._sleep, _TRIES)
 
         there = total - len(paths)
-        for done, _ in enumerate(in_threads(bring, paths, self._workers), start=1):
+        for done, _ in enumerate(map_in_threads(bring, paths, self._workers), start=1):
             if progress:
                 progress(self._name, there + done, total)
 
@@ -165,9 +165,9 @@ class _Folder:
 
 def _resolve(hub: Hub, revision: str, sleep: Callable[[float], None]) -> _Record:
     """Look up the commit and the folders it holds."""
-    commit = patiently(lambda: hub.commit(revision), sleep, _TRIES_FIRST)
-    names = patiently(lambda: hub.names(commit), sleep, _TRIES)
-    folders = sorted(name for name in names if parse_folder_name(name) and not unsafe(name))
+    commit = retry(lambda: hub.commit(revision), sleep, _FIRST_TRIES)
+    names = retry(lambda: hub.names(commit), sleep, _TRIES)
+    folders = sorted(name for name in names if parse_folder_name(name) and not unsafe_reason(name))
     if not folders:
         packed = sorted(name for name in names if name.endswith(ARCHIVES))
         what = f"only archives such as {packed[0]}" if packed else "no {Domain}{N}_IP or {Domain}{N}_OOP folder"
@@ -176,7 +176,7 @@ def _resolve(hub: Hub, revision: str, sleep: Callable[[float], None]) -> _Record
     return _Record(REPOSITORY, revision, commit, folders)
 
 
-def _of_domains(folders: Iterable[str], domains: Sequence[str] | None) -> list[str]:
+def _select_folders(folders: Iterable[str], domains: Sequence[str] | None) -> list[str]:
     """The folders of the domains, in order."""
     by_domain: dict[str, list[str]] = {}
     for folder in folders:
@@ -193,12 +193,14 @@ def _verify_offline(dest: Path, domains: Sequence[str] | None) -> None:
     """Raise what is missing of the folders that were asked for."""
     there = find_folders(dest)
     record = _read_record(dest, None)
-    wanted = _by_place(record.folders if record else RELEASED) | _by_place(there)  # another scale counts as there
+    wanted = _by_domain_and_side(record.folders if record else RELEASED) | _by_domain_and_side(
+        there
+    )  # another scale counts as there
     problems = []
-    for folder in _of_domains(wanted.values(), domains):
+    for folder in _select_folders(wanted.values(), domains):
         if folder not in there:
             problems.append(f"{folder} is not there")
-        elif missing := missing_from(dest / folder):
+        elif missing := find_missing(dest / folder):
             problems.append(f"{folder} lacks {len(missing)} files, the first: {missing[0]}")
     if problems:
         shown = "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more folders" if len(problems) > 3 else "")
@@ -207,7 +209,7 @@ def _verify_offline(dest: Path, domains: Sequence[str] | None) -> None:
         )
 
 
-def _by_place(names: Iterable[str]) -> dict[tuple[str, Side], str]:
+def _by_domain_and_side(names: Iterable[str]) -> dict[tuple[str, Side], str]:
     return {(parsed.domain, parsed.side): name for name in names if (parsed := parse_folder_name(name))}
 
 
@@ -222,19 +224,19 @@ def _check_space(dest: Path, todo: list[HubFile]) -> None:
 def _is_inside(path: str, folder: str) -> bool:
     """Whether a path of the Hub's listing stays in its folder."""
     names = PurePosixPath(path).parts
-    return len(names) > 1 and names[0] == folder and not any(unsafe(name) for name in names)
+    return len(names) > 1 and names[0] == folder and not any(unsafe_reason(name) for name in names)
 
 
 def _read_record(dest: Path, revision: str | None) -> _Record | None:
     """What an earlier download wrote down, or None. ``revision`` must be the same, unless None."""
-    path = dest / RECORD
+    path = dest / DOWNLOAD_RECORD
     try:
         record = _Record(**json.loads(read_file(path)))
         record.folders, record.complete = [str(name) for name in record.folders], list(map(str, record.complete))
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise unreadable(path, error) from None
+        raise read_error(path, error) from None
     except (ValueError, TypeError):
         raise StorageError(
             f"{path} is damaged, so the commit of this download is unknown", "delete it, and the folders beside it"
@@ -250,4 +252,4 @@ def _read_record(dest: Path, revision: str | None) -> _Record | None:
 def _write_record(dest: Path, record: _Record) -> None:
     """Write atomically: a run that is killed here leaves the old record."""
     content = json.dumps(vars(record), indent=2) + "\n"
-    save(dest / RECORD, content.encode(), "the record of the download", "choose another folder")
+    save(dest / DOWNLOAD_RECORD, content.encode(), "the record of the download", "choose another folder")

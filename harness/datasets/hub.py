@@ -19,7 +19,7 @@ REPOSITORY = "MHuangX/LAION-Beyond"
 
 T = TypeVar("T")
 
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+_DISK_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class HubFile(NamedTuple):
@@ -81,18 +81,18 @@ class HuggingFace:
 
     def commit(self, revision: str) -> str:
         """See Hub."""
-        with _translated(f"revision {revision} of {self._repository}"):
+        with _translate_errors(f"revision {revision} of {self._repository}"):
             return str(self._api.repo_info(self._repository, repo_type="dataset", revision=revision).sha)
 
     def names(self, commit: str) -> list[str]:
         """See Hub."""
-        with _translated(self._repository):
+        with _translate_errors(self._repository):
             tree = self._api.list_repo_tree(self._repository, repo_type="dataset", revision=commit)
             return [entry.path for entry in tree]
 
     def files(self, folder: str, commit: str) -> list[HubFile]:
         """See Hub."""
-        with _translated(f"{self._repository}/{folder}"):
+        with _translate_errors(f"{self._repository}/{folder}"):
             tree = self._api.list_repo_tree(
                 self._repository, folder, recursive=True, repo_type="dataset", revision=commit
             )
@@ -100,7 +100,7 @@ class HuggingFace:
 
     def fetch(self, path: str, commit: str, dest: Path) -> None:
         """See Hub."""
-        with _translated(f"{self._repository}/{path}"):
+        with _translate_errors(f"{self._repository}/{path}"):
             self._api.hf_hub_download(
                 self._repository,
                 path,
@@ -130,7 +130,7 @@ def _require_address(endpoint: str) -> None:
         )
 
 
-def patiently(call: Callable[[], T], sleep: Callable[[float], None], tries: int) -> T:
+def retry(call: Callable[[], T], sleep: Callable[[float], None], tries: int) -> T:
     """Call until the Hub answers, waiting as long as it asks, else 1, 2, 4 ... 60 s.
 
     Raises:
@@ -151,7 +151,7 @@ def patiently(call: Callable[[], T], sleep: Callable[[float], None], tries: int)
 
 
 @contextmanager
-def _translated(what: str) -> Iterator[None]:
+def _translate_errors(what: str) -> Iterator[None]:
     """Turn the errors of huggingface_hub, of whichever HTTP library is below it, and of the disk into ours."""
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -160,19 +160,19 @@ def _translated(what: str) -> Iterator[None]:
     try:
         yield
     except (http_error, OSError, ValueError, RuntimeError) as error:
-        raise _meaning(error, what) from error
+        raise _to_harness_error(error, what) from error
 
 
-def _meaning(error: BaseException, what: str) -> HarnessError | HubBusy:
+def _to_harness_error(error: BaseException, what: str) -> HarnessError | HubBusy:
     from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
 
-    causes = list(_causes(error))
+    causes = list(_error_chain(error))
     for cause in causes:
         if isinstance(cause, OfflineModeIsEnabled):
             return DataError("HF_HUB_OFFLINE is set, so nothing can be downloaded", "unset it, or use --offline")
         if isinstance(cause, HFValidationError):
             return DataError(f"{what} is no valid name: {cause}")
-        if isinstance(cause, OSError) and cause.errno in _DISK:
+        if isinstance(cause, OSError) and cause.errno in _DISK_ERRNOS:
             return StorageError(f"{what} cannot be written: {cause.strerror}", "free space or choose another folder")
     for cause in causes:
         response = getattr(cause, "response", None)
@@ -187,7 +187,7 @@ def _meaning(error: BaseException, what: str) -> HarnessError | HubBusy:
     return HubBusy(f"{what}: {str(last).splitlines()[0] if str(last) else type(last).__name__}")
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def _error_chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from harness.datasets.formats import Reader, format_of
-from harness.datasets.pillow import pinned
+from harness.datasets.pillow import fixed_pillow_settings
 from harness.errors import DataError, StorageError
-from harness.files import read_file, stand_in
+from harness.files import detect_placeholder, read_file
 from harness.types.cell import Decoding
 
 MAX_PIXELS = 178_956_970
@@ -28,7 +28,7 @@ MAX_RATIO = 48
 DECODING: Decoding = "upright-white"
 """What is done unless a protocol says otherwise."""
 
-AGAIN = "run the same command again"
+RETRY_HINT = "run the same command again"
 """What to do about what passes."""
 
 _CODEC_BYTES = 16
@@ -37,7 +37,7 @@ _CODEC_BYTES = 16
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 _ORIENTATION = 0x0112  # the EXIF tag
-_TURNS = {
+_TRANSPOSE_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -68,33 +68,33 @@ def load_image(path: Path, name: str | None = None, decoding: Decoding = DECODIN
 
 def decode_image(data: bytes, name: str, decoding: Decoding = DECODING) -> Image.Image:
     """``load_image`` for the bytes of a file; ``name`` is what an error calls it."""
-    reader = _reader(data, name)
+    reader = _find_reader(data, name)
     pixels = 1 << 24  # as if it were large, until its header is read
     try:
-        with pinned(), reader(io.BytesIO(data)) as image:
+        with fixed_pillow_settings(), reader(io.BytesIO(data)) as image:
             pixels = image.width * image.height
             if pixels > MAX_PIXELS:
                 raise Image.DecompressionBombError
-            return image.convert("RGB") if decoding == "plain" else _upright(image)
+            return image.convert("RGB") if decoding == "plain" else _to_upright_rgb(image)
     except Image.DecompressionBombError:
         raise DataError(f"{name}: the image has more than {MAX_PIXELS:,} pixels") from None
     except Exception as error:  # decoders raise nearly anything on damaged bytes
-        if reason := _lacking(error, pixels):
-            raise StorageError(f"{name}: the image cannot be decoded now ({reason})", AGAIN) from error
+        if reason := _exhausted_resource(error, pixels):
+            raise StorageError(f"{name}: the image cannot be decoded now ({reason})", RETRY_HINT) from error
         raise DataError(f"{name}: the image cannot be decoded ({_reason(error)})") from error
 
 
-def middle(image: Image.Image) -> Image.Image:
+def crop_to_middle(image: Image.Image) -> Image.Image:
     """The image, or of one that is more than ``MAX_RATIO`` times as long as wide the middle."""
     width, height = (min(side, MAX_RATIO * min(image.size)) for side in image.size)
     if (width, height) == image.size:
         return image
     left, top = (image.width - width) // 2, (image.height - height) // 2
-    with pinned():
+    with fixed_pillow_settings():
         return image.crop((left, top, left + width, top + height))
 
 
-def digest(path: Path, name: str | None = None) -> str:
+def file_digest(path: Path, name: str | None = None) -> str:
     """The sha256 of a file's bytes, as 64 hexadecimal digits.
 
     Raises:
@@ -116,11 +116,11 @@ def read_bytes(path: Path, name: str) -> bytes:
         raise DataError(f"{name}: the file does not exist") from None
     except (OSError, ValueError, MemoryError) as error:
         if isinstance(error, MemoryError) or getattr(error, "errno", None) in _EXHAUSTED:
-            raise StorageError(f"{name}: the file cannot be read now ({_reason(error)})", AGAIN) from error
+            raise StorageError(f"{name}: the file cannot be read now ({_reason(error)})", RETRY_HINT) from error
         raise DataError(f"{name}: the file cannot be read ({_reason(error)})") from error
 
 
-def _reader(data: bytes, name: str) -> Reader:
+def _find_reader(data: bytes, name: str) -> Reader:
     """What reads the format that bytes begin like.
 
     Raises:
@@ -128,7 +128,7 @@ def _reader(data: bytes, name: str) -> Reader:
     """
     if not data:
         raise DataError(f"{name}: the file is empty")
-    if reason := stand_in(data):
+    if reason := detect_placeholder(data):
         raise DataError(f"{name}: the file is {reason}")
     found = format_of(data)
     if found is None:
@@ -138,11 +138,13 @@ def _reader(data: bytes, name: str) -> Reader:
     return found.reader
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _to_upright_rgb(image: Image.Image) -> Image.Image:
     """RGB as a person sees the image: turned by its EXIF orientation, and on white."""
-    _scale_key(image)  # before anything loads the pixels
-    turn = None if image.format == "TIFF" else _TURNS.get(_orientation(image))  # Pillow turns a TIFF when it loads it
-    rgb = _on_white(image)
+    _scale_transparent_color(image)  # before anything loads the pixels
+    turn = (
+        None if image.format == "TIFF" else _TRANSPOSE_BY_ORIENTATION.get(_orientation(image))
+    )  # Pillow turns a TIFF when it loads it
+    rgb = _flatten_on_white(image)
     return rgb if turn is None else rgb.transpose(turn)
 
 
@@ -155,7 +157,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def _flatten_on_white(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         return _from_16_bits(image)
     if image.has_transparency_data:
@@ -177,7 +179,7 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
     return grey.convert("RGB")
 
 
-def _scale_key(image: Image.Image) -> None:
+def _scale_transparent_color(image: Image.Image) -> None:
     """Bring the transparent colour of a PNG to the 8 bits that Pillow brings its pixels to."""
     key = image.info.get("transparency")
     bits = image.tile[0][3] if image.format == "PNG" and image.tile else None  # type: ignore[attr-defined]
@@ -187,7 +189,7 @@ def _scale_key(image: Image.Image) -> None:
         image.info["transparency"] = tuple(value >> 8 for value in key)
 
 
-def _lacking(error: Exception, pixels: int) -> str | None:
+def _exhausted_resource(error: Exception, pixels: int) -> str | None:
     """What the machine lacked when an image could not be decoded, or None if that tells about its bytes."""
     if isinstance(error, ImportError) or getattr(error, "errno", None) is not None:  # a decoder's own has no number
         return _reason(error)

@@ -21,7 +21,7 @@ RELEASED = (
 MINIATURE = "beyond-mini"
 """What the drawn miniature is called as a data set."""
 
-MINI_MARKER = "beyond_mini.json"
+MINIATURE_MARKER = "beyond_mini.json"
 """The file at the root that says so."""
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".7z")
@@ -30,7 +30,7 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".7z")
 _FOLDER = re.compile(r"(?P<domain>.*\D)(?P<concepts>[0-9]+)_(?P<side>IP|OOP)", re.DOTALL)
 
 # What may have been meant as such a name: another case, separator or white space, or no number.
-_MEANT = re.compile(
+_SIMILAR_FOLDER = re.compile(
     r"\s*(?P<domain>.*[^\d\s_-])[\s_-]*(?P<concepts>[0-9]*)[\s_-]+(?P<side>ip|oop)\s*", re.I | re.DOTALL
 )
 
@@ -107,7 +107,7 @@ class Dataset:
 
 def dataset_name(root: Path, folders: Iterable[str]) -> str:
     """What a root with these folders is called; see ``Dataset.name``."""
-    if (root / MINI_MARKER).is_file():
+    if (root / MINIATURE_MARKER).is_file():
         return MINIATURE
     if all(folder in RELEASED for folder in folders):
         return "laion-beyond-400m"
@@ -123,11 +123,11 @@ def find_folders(root: Path) -> list[str]:
     names = _directories(root)
     found = sorted(name for name in names if parse_folder_name(name))
     if not found:
-        raise _nothing_found(root, names)
+        raise _no_folder_error(root, names)
     return found
 
 
-def read_together(folders: list[str]) -> list[list[str]]:
+def group_by_run(folders: list[str]) -> list[list[str]]:
     """The folders of each domain that a run reads together: each alone, where it has to choose between some."""
     domains: dict[str, list[str]] = {}
     by_name = {name: parsed for name in folders if (parsed := parse_folder_name(name))}
@@ -140,14 +140,14 @@ def read_together(folders: list[str]) -> list[list[str]]:
     return groups
 
 
-class Unmatched(NamedTuple):
+class UnmatchedFolder(NamedTuple):
     """A folder that is not read, or has no folder of the other side: a sentence, and the domains it is about."""
 
     sentence: str
     domains: frozenset[str]
 
 
-def unmatched_folders(root: Path) -> list[Unmatched]:
+def unmatched_folders(root: Path) -> list[UnmatchedFolder]:
     """The folders of a root that belong to no pair of IP and OOP, each with what was probably meant.
 
     Raises:
@@ -158,34 +158,34 @@ def unmatched_folders(root: Path) -> list[Unmatched]:
     for name in sorted(_directories(root)):
         if parsed := parse_folder_name(name):
             sides[parsed.side].setdefault(parsed.domain, name)
-        elif meant := _meant(name):
+        elif meant := _suggest_name(name):
             domain, right = meant
-            found.append(Unmatched(f"the folder {name!r} is not read; rename it to {right}", frozenset({domain})))
-    return [*found, *_one_sided(sides["ip"], sides["oop"])]
+            found.append(UnmatchedFolder(f"the folder {name!r} is not read; rename it to {right}", frozenset({domain})))
+    return [*found, *_find_one_sided(sides["ip"], sides["oop"])]
 
 
-def _meant(name: str) -> tuple[str, str] | None:
+def _suggest_name(name: str) -> tuple[str, str] | None:
     """The domain and the folder name that another name was probably meant as."""
-    meant = _MEANT.fullmatch(nfc(name))
+    meant = _SIMILAR_FOLDER.fullmatch(nfc(name))
     if not meant:
         return None
     return meant["domain"], f"{meant['domain']}{meant['concepts'] or '{N}'}_{meant['side'].upper()}"
 
 
-def _one_sided(ip: dict[str, str], oop: dict[str, str]) -> Iterator[Unmatched]:
+def _find_one_sided(ip: dict[str, str], oop: dict[str, str]) -> Iterator[UnmatchedFolder]:
     """Domains that have one side, as domain -> folder of each side; two that may be one are named once."""
     without_ip = {domain: folder for domain, folder in oop.items() if domain not in ip}
     for domain, folder in ip.items():
         if domain in oop:
             continue
-        near = _nearest(domain, without_ip)
+        near = _nearest_domain(domain, without_ip)
         meant = f"did you mean {near}, as in {without_ip.pop(near)}?" if near else "it is left out"
-        yield Unmatched(f"{folder!r} has no OOP folder; {meant}", frozenset({domain, near or domain}))
+        yield UnmatchedFolder(f"{folder!r} has no OOP folder; {meant}", frozenset({domain, near or domain}))
     for domain, folder in without_ip.items():
-        yield Unmatched(f"{folder!r} has no IP folder: only its OOP images are scored", frozenset({domain}))
+        yield UnmatchedFolder(f"{folder!r} has no IP folder: only its OOP images are scored", frozenset({domain}))
 
 
-def _nearest(domain: str, others: Iterable[str]) -> str | None:
+def _nearest_domain(domain: str, others: Iterable[str]) -> str | None:
     """The domain that is the same but for case and punctuation, else the nearest in spelling."""
     folded = {"".join(filter(str.isalnum, other)).casefold(): other for other in others}
     near = closest("".join(filter(str.isalnum, domain)).casefold(), folded)
@@ -209,10 +209,12 @@ def open_dataset(root: Path, folders: Iterable[str] = ()) -> Dataset:
     for name in names:
         if parsed := parse_folder_name(name):
             candidates.setdefault((parsed.domain, parsed.side), []).append(name)
-    chosen = _chosen(folders, names)
+    chosen = _index_choices(folders, names)
     found: dict[str, dict[str, Path]] = {}
     for (domain, side), group in sorted(candidates.items()):
-        found.setdefault(domain, {})[side] = root / _the_one(root, domain, side, group, chosen.get((domain, side)))
+        found.setdefault(domain, {})[side] = root / _choose_folder(
+            root, domain, side, group, chosen.get((domain, side))
+        )
     return Dataset(root, {domain: DomainFolders(domain, **sides) for domain, sides in found.items()})
 
 
@@ -234,7 +236,7 @@ def _directories(root: Path) -> list[str]:
         raise DataError(f"data folder {root} cannot be read: {error.strerror}", "check its permissions") from None
 
 
-def _nothing_found(root: Path, names: list[str]) -> DataError:
+def _no_folder_error(root: Path, names: list[str]) -> DataError:
     """The error for a root without folders: say where the user probably meant to point."""
     message = f"{root} holds no folder named {{Domain}}{{N}}_IP or {{Domain}}{{N}}_OOP"
     inside = next((at for at in (root.absolute(), *root.absolute().parents) if parse_folder_name(at.name)), None)
@@ -248,7 +250,7 @@ def _nothing_found(root: Path, names: list[str]) -> DataError:
         if below:
             return DataError(message, f"{root / name} does: give that folder")
     for name in sorted(names):
-        if meant := _meant(name):
+        if meant := _suggest_name(name):
             return DataError(message, f"rename {name!r} to {meant[1]}")
     packed = sorted(entry.name for entry in root.glob("[!.]*") if entry.name.endswith(ARCHIVES))
     if packed:
@@ -256,7 +258,7 @@ def _nothing_found(root: Path, names: list[str]) -> DataError:
     return DataError(message, "give the folder that holds Animals92_OOP and the others")
 
 
-def _chosen(folders: Iterable[str], known: list[str]) -> dict[tuple[str, Side], str]:
+def _index_choices(folders: Iterable[str], known: list[str]) -> dict[tuple[str, Side], str]:
     """The user's choice of each domain and side."""
     chosen: dict[tuple[str, Side], str] = {}
     for name in dict.fromkeys(folders):
@@ -272,7 +274,7 @@ def _chosen(folders: Iterable[str], known: list[str]) -> dict[tuple[str, Side], 
     return chosen
 
 
-def _the_one(root: Path, domain: str, side: Side, group: list[str], choice: str | None) -> str:
+def _choose_folder(root: Path, domain: str, side: Side, group: list[str], choice: str | None) -> str:
     """The only candidate, or the chosen one; never the first hit."""
     if choice is not None:
         return choice

@@ -9,7 +9,7 @@ from harness.datasets.digests import DigestIndex
 from harness.datasets.domain import DEFAULT, DomainData, read_domain, without_copies
 from harness.datasets.layout import Dataset, unmatched_folders
 from harness.errors import DataError, HarnessError, unknown_name
-from harness.files import OTHER_CACHE
+from harness.files import OTHER_CACHE_HINT
 from harness.miniature import build as miniature_build
 from harness.progress import Reporter, staged
 from harness.protocols import Protocol
@@ -20,7 +20,7 @@ def miniature_data(cache: Path, report: Reporter, workers: int) -> Path:
     """The miniature's folder in the cache; drawn on first use."""
     with staged(report, "concepts") as progress:
         drawing = partial(progress, "drawing beyond-mini")
-        return miniature_build.build(cache / miniature_build.IN_CACHE, drawing, workers, OTHER_CACHE)
+        return miniature_build.build(cache / miniature_build.IN_CACHE, drawing, workers, OTHER_CACHE_HINT)
 
 
 def domain_names(dataset: Dataset, wanted: tuple[str, ...] | None) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.datasets.disk import Kind
+from harness.datasets.disk import ProblemKind
 from harness.datasets.splitfile import parse_json
 from harness.errors import DataError
 from harness.types.split import nfc
@@ -43,7 +43,9 @@ def _is_mapping(content: Any) -> bool:
     return all(isinstance(files, list) and all(isinstance(file, str) for file in files) for files in lists)
 
 
-def compare_merged(folder: Path, paths: Collection[str], on_fault: Callable[[Kind, str, str], None]) -> Iterator[str]:
+def compare_merged(
+    folder: Path, paths: Collection[str], on_fault: Callable[[ProblemKind, str, str], None]
+) -> Iterator[str]:
     """Notes on how the file differs from the ``paths`` of the split file; nothing where there is no such file."""
     if not (folder / FILE).exists():
         return

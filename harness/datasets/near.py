@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-BITS_APART = 30
+MAX_BITS = 30
 """Two hashes that differ in more bits are of two pictures."""
 
-GREY_APART = 12.0
+MAX_GREY_DIFFERENCE = 12.0
 """Nor is it one picture where grey levels differ by more on average: flat images have hashes of noise."""
 
 _SIZE, _FREQUENCIES, _BYTES = 32, 16, 32
@@ -27,7 +27,7 @@ _STEP = np.arange(_SIZE)
 _COSINES = np.cos(np.pi * (2 * _STEP[None] + 1) * _STEP[:_FREQUENCIES, None] / (2 * _SIZE)).astype(np.float32)
 
 
-class Near(NamedTuple):
+class NearPair(NamedTuple):
     """Positions of two prints, and the bits in which their hashes differ."""
 
     scored: int
@@ -35,7 +35,7 @@ class Near(NamedTuple):
     bits: int
 
 
-def picture_print(image: Image.Image) -> bytes:
+def image_signature(image: Image.Image) -> bytes:
     """The hash of an image (32 bytes) and its 16 x 16 grey levels (256 bytes)."""
     small = image.convert("L").resize((_SIZE, _SIZE), Image.Resampling.BILINEAR, reducing_gap=3.0)
     grey = np.asarray(small, dtype=np.float32)
@@ -45,7 +45,7 @@ def picture_print(image: Image.Image) -> bytes:
     return bits + half
 
 
-def near_pictures(scored: Sequence[bytes], others: Sequence[bytes]) -> Iterator[Near]:
+def find_near_copies(scored: Sequence[bytes], others: Sequence[bytes]) -> Iterator[NearPair]:
     """For every scored print the nearest of the others, if both may be of one picture.
 
     All pairs are compared, as one matrix product: some seconds for the largest domain of LAION-Beyond.
@@ -59,8 +59,8 @@ def near_pictures(scored: Sequence[bytes], others: Sequence[bytes]) -> Iterator[
         nearest = product.argmax(axis=1)
         for i, j in enumerate(nearest.tolist()):
             bits = int(signs.shape[1] - product[i, j]) // 2
-            if bits <= BITS_APART and np.abs(own_grey[i] - grey[j]).mean() <= GREY_APART:
-                yield Near(start + i, j, bits)
+            if bits <= MAX_BITS and np.abs(own_grey[i] - grey[j]).mean() <= MAX_GREY_DIFFERENCE:
+                yield NearPair(start + i, j, bits)
 
 
 def _unpack(prints: Sequence[bytes]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -22,7 +22,7 @@ SETTINGS: tuple[tuple[Any, str, Any], ...] = (
 """Module, setting and value."""
 
 
-class _Pinned:
+class _FixedSettings:
     """Settings and warning filters belong to the process: the first thread sets them, the last one restores them."""
 
     def __init__(self) -> None:
@@ -48,14 +48,14 @@ class _Pinned:
                 self._before.close()
 
 
-_pinned = _Pinned()
+_fixed_settings = _FixedSettings()
 
 
 @contextmanager
-def pinned() -> Iterator[None]:
+def fixed_pillow_settings() -> Iterator[None]:
     """Decode, crop and resize with ``SETTINGS`` and without Pillow's warnings; threads may be inside together."""
-    _pinned.enter()
+    _fixed_settings.enter()
     try:
         yield
     finally:
-        _pinned.leave()
+        _fixed_settings.leave()

@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.datasets.disk import ImageTree, Kind, RefusedName
+from harness.datasets.disk import ImageTree, ProblemKind, UnusableName
 from harness.datasets.layout import parse_folder_name
-from harness.datasets.splitfile import OnFault, Pairing, SplitEntry, find_split_file, parse_entries
+from harness.datasets.splitfile import OneToOne, OnProblem, SplitEntry, find_split_file, parse_entries
 from harness.errors import DataError
 from harness.prompts import clean_name
 from harness.types.split import PARTS, Item, Part, Split, nfc
 
 
 @dataclass(frozen=True)
-class Content:
+class FolderContent:
     """What a split file lists, after every check of one entry against the others and against the disk.
 
     Attributes:
@@ -51,12 +51,12 @@ def read_splits(folder: Path) -> dict[Part, Split]:
             f"folder {folder.name!r} is not named {{Domain}}{{N}}_IP or {{Domain}}{{N}}_OOP",
             "its name says the domain and the side, as in Animals92_OOP",
         )
-    content = read_content(folder, _raise)
+    content = read_content(folder, _raise_problem)
     names = tuple(clean_name(classname) for classname in content.classes.values())
     return {part: Split(name.domain, name.side, part, names, content.items[part], folder) for part in PARTS}
 
 
-def read_content(folder: Path, on_fault: OnFault) -> Content:
+def read_content(folder: Path, on_fault: OnProblem) -> FolderContent:
     """What the split file of a folder lists; entries with a fault are reported and left out.
 
     Raises:
@@ -64,30 +64,30 @@ def read_content(folder: Path, on_fault: OnFault) -> Content:
     """
     path = find_split_file(folder)
     tree = ImageTree(folder)
-    reader = _Reader(tree, f"{folder.name}/{path.name}", path.name, on_fault)
+    reader = _EntryChecker(tree, f"{folder.name}/{path.name}", path.name, on_fault)
     found = [(entry, image) for entry in parse_entries(path, on_fault) if (image := reader.image_of(entry)) is not None]
     if not found:
         raise DataError(f"{folder.name}/{path.name} lists no image", "download or unpack the folder again")
     classes = dict(sorted(reader.classes.name_of.items()))
     position = {label: i for i, label in enumerate(classes)}
     items = {part: _items(found, part, position) for part in PARTS}
-    return Content(classes, items, tree)
+    return FolderContent(classes, items, tree)
 
 
 def _items(found: Iterable[tuple[SplitEntry, str]], part: Part, position: dict[int, int]) -> tuple[Item, ...]:
     return tuple(Item(image, position[e.label], e.caption, e.superclass) for e, image in found if e.part == part)
 
 
-def _raise(kind: Kind, path: str, message: str) -> None:
+def _raise_problem(kind: ProblemKind, path: str, message: str) -> None:
     raise DataError(message, "run `harness data check` to list all faults of the folder")
 
 
-class _Reader:
+class _EntryChecker:
     """Checks each entry against the disk and against the entries before it."""
 
-    def __init__(self, tree: ImageTree, where: str, file: str, on_fault: OnFault) -> None:
+    def __init__(self, tree: ImageTree, where: str, file: str, on_fault: OnProblem) -> None:
         self._tree, self._where, self._file, self._on_fault = tree, where, file, on_fault
-        self.classes = Pairing("class", "label")
+        self.classes = OneToOne("class", "label")
         self._seen: dict[str, SplitEntry] = {}
 
     def image_of(self, entry: SplitEntry) -> str | None:
@@ -95,7 +95,7 @@ class _Reader:
         at = f"{self._where}: {entry.part} item {entry.key}"
         try:
             path = self._tree.path_of(entry.classname, entry.image_name)
-        except RefusedName as refused:
+        except UnusableName as refused:
             self._on_fault(refused.kind, refused.path, f"{at} {refused.reason}")
             return None
         reason = self._conflict(entry) or self._twice(entry, path)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from harness.datasets.disk import Kind
+from harness.datasets.disk import ProblemKind
 from harness.types.cell import Record
 from harness.types.split import Part, Side
 
@@ -19,7 +19,7 @@ def printable(name: str) -> str:
     return name if name.isascii() else name.encode(errors="backslashreplace").decode()
 
 
-class Fault(Record):
+class Problem(Record):
     """Something that keeps an image, or a folder, from being used.
 
     Attributes:
@@ -29,7 +29,7 @@ class Fault(Record):
     """
 
     path: str
-    kind: Kind
+    kind: ProblemKind
     reason: str
 
 
@@ -54,7 +54,7 @@ class FolderReport(Record):
     images: dict[Part, int] = Field(default={})
     captions: int = 0
     captions_with_name: int = 0
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[Problem, ...] = ()
     unlisted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -79,7 +79,7 @@ class NearCopy(Record):
     bits: int
 
 
-class Collision(Record):
+class NameCollision(Record):
     """Classes of one folder whose names are the same after clean-up."""
 
     folder: str
@@ -87,7 +87,7 @@ class Collision(Record):
     classes: tuple[str, ...]
 
 
-class OneText(Record):
+class TokenCollision(Record):
     """Names of one domain, of one side or of both, that are one text to the tokenizer.
 
     Attributes:
@@ -98,7 +98,7 @@ class OneText(Record):
     names: tuple[str, ...]
 
 
-class CutName(Record):
+class TruncatedName(Record):
     """A name that does not fit into the text tower's context.
 
     Attributes:
@@ -120,9 +120,9 @@ class CheckReport(Record):
     folders: tuple[FolderReport, ...]
     duplicates: tuple[Duplicates, ...] = ()
     near_copies: tuple[NearCopy, ...] = ()
-    collisions: tuple[Collision, ...] = ()
-    one_text: tuple[OneText, ...] = ()
-    cut: tuple[CutName, ...] = ()
+    collisions: tuple[NameCollision, ...] = ()
+    one_text: tuple[TokenCollision, ...] = ()
+    cut: tuple[TruncatedName, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.datasets.disk import Kind
+from harness.datasets.disk import ProblemKind
 from harness.errors import DataError
-from harness.files import read_file, stand_in
+from harness.files import detect_placeholder, read_file
 from harness.prompts import clean_name
 from harness.types.split import PARTS, Part, nfc
 
-OnFault = Callable[[Kind, str, str], None]
+OnProblem = Callable[[ProblemKind, str, str], None]
 """Called with (kind, path relative to the folder, sentence); the reader raises, the check collects."""
 
-_AGAIN = "download or unpack the folder again"
+_DOWNLOAD_HINT = "download or unpack the folder again"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
@@ -34,7 +34,7 @@ class SplitEntry(NamedTuple):
     superclass: str | None
 
 
-class Pairing:
+class OneToOne:
     """Names and labels that must belong together one to one; the first pair of each decides.
 
     Args:
@@ -78,7 +78,7 @@ def find_split_file(folder: Path) -> Path:
     if len(exact or found) == 1:
         return folder / (exact or found)[0]
     if not found:
-        raise DataError(f"{folder.name} has no split file {wanted}", _AGAIN)
+        raise DataError(f"{folder.name} has no split file {wanted}", _DOWNLOAD_HINT)
     raise DataError(
         f"{folder.name} has {len(found)} split files and none is {wanted}: {', '.join(found)}",
         "keep the one that belongs to this folder",
@@ -93,19 +93,19 @@ def parse_json(path: Path, name: str) -> Any:
     """
     try:
         content = read_file(path)
-        if reason := stand_in(content):
+        if reason := detect_placeholder(content):
             raise DataError(f"{name} is {reason}")
-        return json.loads(content, object_pairs_hook=_unique)
+        return json.loads(content, object_pairs_hook=_reject_duplicate_keys)
     except OSError as error:
         raise DataError(f"{name} cannot be read: {error.strerror}", "check its permissions") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise DataError(f"{name} is damaged or cut short: {error.msg} ({where})", _AGAIN) from None
+        raise DataError(f"{name} is damaged or cut short: {error.msg} ({where})", _DOWNLOAD_HINT) from None
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{name} is damaged: {error}", _AGAIN) from None
+        raise DataError(f"{name} is damaged: {error}", _DOWNLOAD_HINT) from None
 
 
-def parse_entries(path: Path, on_fault: OnFault) -> Iterator[SplitEntry]:
+def parse_entries(path: Path, on_fault: OnProblem) -> Iterator[SplitEntry]:
     """The entries of a split file in its order, parts in the order train, val, test.
 
     An entry with a fault is reported and left out.
@@ -116,57 +116,61 @@ def parse_entries(path: Path, on_fault: OnFault) -> Iterator[SplitEntry]:
     where = f"{path.parent.name}/{path.name}"
     content = parse_json(path, where)
     if not isinstance(content, dict):
-        raise DataError(f"{where}: the file must hold an object with train, val and test, not {_type(content)}", _AGAIN)
+        raise DataError(
+            f"{where}: the file must hold an object with train, val and test, not {_json_type(content)}", _DOWNLOAD_HINT
+        )
     for part in PARTS:
         if part not in content:
-            raise DataError(f"{where}: part {part} is missing", _AGAIN)
+            raise DataError(f"{where}: part {part} is missing", _DOWNLOAD_HINT)
         if not isinstance(content[part], dict):
-            raise DataError(f"{where}: part {part} must be an object of items, not {_type(content[part])}", _AGAIN)
+            raise DataError(
+                f"{where}: part {part} must be an object of items, not {_json_type(content[part])}", _DOWNLOAD_HINT
+            )
     for part in PARTS:
         for key, raw in content[part].items():
-            entry = _entry(part, key, raw)
+            entry = _parse_entry(part, key, raw)
             if isinstance(entry, SplitEntry):
                 yield entry
             else:
                 on_fault("split file", path.name, f"{where}: {part} item {key} {entry}")
 
 
-def _entry(part: Part, key: str, raw: Any) -> SplitEntry | str:
+def _parse_entry(part: Part, key: str, raw: Any) -> SplitEntry | str:
     """The entry, or what is wrong with it."""
     if not isinstance(raw, dict):
-        return f"must be an object, not {_type(raw)}"
+        return f"must be an object, not {_json_type(raw)}"
     for field in ("classname", "image_name"):
         if field not in raw:
             return f"has no {field}"
         if not isinstance(raw[field], str):
-            return f"has a {field} that is {_type(raw[field])}, not a string"
+            return f"has a {field} that is {_json_type(raw[field])}, not a string"
     if "label" not in raw:
         return "has no label"
-    label = _integer(raw["label"])
+    label = _parse_integer(raw["label"])
     if label is None:
         return f"has label {raw['label']!r}, which is no integer"
     info = raw.get("INFO")
-    caption = _text(info.get("Refined_caption3")) if isinstance(info, dict) else None
-    superclass = clean_name(nfc(_text(raw.get("superclass")) or "")) or None
+    caption = _parse_text(info.get("Refined_caption3")) if isinstance(info, dict) else None
+    superclass = clean_name(nfc(_parse_text(raw.get("superclass")) or "")) or None
     return SplitEntry(
-        part, key, raw["classname"], raw["image_name"], label, caption, _integer(raw.get("s_label")), superclass
+        part, key, raw["classname"], raw["image_name"], label, caption, _parse_integer(raw.get("s_label")), superclass
     )
 
 
-def _integer(value: Any) -> int | None:
+def _parse_integer(value: Any) -> int | None:
     if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _text(value: Any) -> str | None:
+def _parse_text(value: Any) -> str | None:
     if not isinstance(value, str) or not (text := value.removeprefix("\ufeff")).strip():
         return None
     # JSON can write half a surrogate pair, which no tokenizer or file takes.
     return text if text.isascii() else text.encode(errors="replace").decode()
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -175,6 +179,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def _type(value: Any) -> str:
+def _json_type(value: Any) -> str:
     names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number")

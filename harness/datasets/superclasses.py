@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.datasets.splitfile import OnFault, Pairing, find_split_file, parse_entries
+from harness.datasets.splitfile import OneToOne, OnProblem, find_split_file, parse_entries
 
 
-def check_superclasses(folder: Path, on_fault: OnFault) -> None:
+def check_superclasses(folder: Path, on_fault: OnProblem) -> None:
     """Report items without a superclass where others have one, and those whose ``s_label`` contradicts an item before.
 
     Raises:
@@ -15,7 +15,7 @@ def check_superclasses(folder: Path, on_fault: OnFault) -> None:
     """
     path = find_split_file(folder)
     entries = list(parse_entries(path, lambda *_: None))
-    some, pairing = any(entry.superclass for entry in entries), Pairing("superclass", "s_label")
+    some, pairing = any(entry.superclass for entry in entries), OneToOne("superclass", "s_label")
     for entry in entries:
         reason = None
         if entry.superclass is None:

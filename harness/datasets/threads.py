@@ -10,10 +10,10 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-_AHEAD = 16  # calls begun before their result is asked for, per worker
+_QUEUED_PER_WORKER = 16  # calls begun before their result is asked for, per worker
 
 
-def in_threads(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+def map_in_threads(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
     """``map(work, items)`` in threads. An error of ``work`` is raised in its turn.
 
     What has not begun when the caller stops, or when an error is raised, is never begun: an interrupt ends the run
@@ -24,7 +24,7 @@ def in_threads(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iter
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))
-                if len(waiting) >= _AHEAD * max(1, workers):
+                if len(waiting) >= _QUEUED_PER_WORKER * max(1, workers):
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -18,13 +18,13 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from harness.backbones.backbone import Backbone
-from harness.datasets.images import AGAIN, DECODING, decode_image, middle, read_bytes
-from harness.datasets.pillow import pinned
-from harness.device import name as name_of
-from harness.device import out_of_memory
+from harness.datasets.images import DECODING, RETRY_HINT, crop_to_middle, decode_image, read_bytes
+from harness.datasets.pillow import fixed_pillow_settings
+from harness.device import device_name as name_of
+from harness.device import is_out_of_memory
 from harness.errors import BackboneError, DataError, HarnessError, StorageError, one_line
 from harness.features.store import FeatureStore, is_sha256
-from harness.features.views import CROP, augment
+from harness.features.views import MIN_CROP, augment
 from harness.registry.fingerprint import versions
 from harness.types.cell import Decoding
 
@@ -34,7 +34,7 @@ SHARD = 4096
 CPU_BATCH_PIXELS = 64 * 64 * 64
 """Pixels of a batch on the CPU: 64 images of the miniature, 8 at 224 x 224."""
 
-DECODER = "2"
+DECODER_VERSION = "2"
 """Version of how files become pixels; part of the encoder key."""
 
 
@@ -53,7 +53,7 @@ class ImageSource:
     path: str
 
 
-ENCODING = ("pillow", "torch", "torchvision", "open_clip_torch")
+ENCODING_LIBRARIES = ("pillow", "torch", "torchvision", "open_clip_torch")
 """What makes pixels and features; with another version of one of them everything is encoded anew."""
 
 
@@ -66,10 +66,10 @@ def encoder_key(backbone: Backbone, decoding: Decoding = DECODING) -> tuple[str,
         "config": record.config,
         "precision": record.precision,
         "preprocessing": backbone.preprocess_config,
-        "decoding": f"{decoding}/{DECODER}",
+        "decoding": f"{decoding}/{DECODER_VERSION}",
         "unit rows": backbone.unit_rows,
         "device": where,
-        "versions": versions((*ENCODING, *backbone.libraries)),
+        "versions": versions((*ENCODING_LIBRARIES, *backbone.libraries)),
     }
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:32]
     images = "" if decoding == DECODING else f", {decoding} decoding"
@@ -93,7 +93,7 @@ class Encoder:
         self._store = store
         self._workers = max(1, workers)
         self._cuda = backbone.device.type == "cuda"
-        self._size = _size(backbone)
+        self._size = _input_size(backbone)
         self._batch = 256 if self._cuda else max(8, CPU_BATCH_PIXELS // math.prod(self._size))
         self._device_lock = threading.Lock()
         self._failed: dict[str, tuple[str, str]] = {}  # sha256 -> path and reason
@@ -105,7 +105,7 @@ class Encoder:
         sources: Sequence[ImageSource],
         view: int,
         progress: Callable[[int], None] | None = None,
-        crop: float = CROP,
+        crop: float = MIN_CROP,
     ) -> None:
         """Encode what the cache does not hold yet; ``progress`` is told how many more images were done.
 
@@ -134,7 +134,7 @@ class Encoder:
             elif not is_sha256(source.sha256) and source.path not in self.unreadable:
                 self.unreadable[source.path] = _why_unreadable(source)
 
-    def features(self, sources: Sequence[ImageSource], views: int, crop: float = CROP) -> tuple[Tensor, list[int]]:
+    def features(self, sources: Sequence[ImageSource], views: int, crop: float = MIN_CROP) -> tuple[Tensor, list[int]]:
         """Features ``(n, v, d)`` of the readable images on the device, and their positions in ``sources``.
 
         Raises:
@@ -147,7 +147,7 @@ class Encoder:
             found, missing = self._store.get(view, [source.sha256 for source in sources], crop)
             gone = set(missing)
             if any(is_sha256(sources[i].sha256) and sources[i].sha256 not in self._failed for i in gone):
-                raise StorageError("features were removed from the cache while they were read", AGAIN)
+                raise StorageError("features were removed from the cache while they were read", RETRY_HINT)
             readable = [i for i in readable if i not in gone]
             stacks.append(found)
         if not readable or any(s is None for s in stacks):
@@ -181,7 +181,7 @@ class Encoder:
     def _one_batch(self, sources: Sequence[ImageSource], view: int, crop: float) -> tuple[list[str], Tensor] | None:
         digests, pixels = [], []
         for source in sources:
-            data = _same_bytes(source)
+            data = _read_unchanged(source)
             try:
                 pixels.append(self._pixels(data, source, view, crop))
             except DataError as error:
@@ -204,11 +204,11 @@ class Encoder:
             StorageError: the machine lacks memory for it now.
         """
         try:
-            with pinned():
-                image = middle(decode_image(data, source.path, self._decoding))
+            with fixed_pillow_settings():
+                image = crop_to_middle(decode_image(data, source.path, self._decoding))
                 return self._backbone.preprocess(augment(image, source.sha256, view, self._size, crop))
         except MemoryError:
-            raise StorageError(f"{source.path}: there is not enough memory to resize the image", AGAIN) from None
+            raise StorageError(f"{source.path}: there is not enough memory to resize the image", RETRY_HINT) from None
 
     def _encode(self, pixels: Tensor) -> Tensor:
         """Unit rows; when memory runs out the batch is halved, and stays halved."""
@@ -217,7 +217,7 @@ class Encoder:
             try:
                 return torch.cat([self._encode_filled(part, size) for part in torch.split(pixels, size)])
             except Exception as error:  # what a configuration builds may fail only at its first image, and in any way
-                if not out_of_memory(error):
+                if not is_out_of_memory(error):
                     hint = "a configuration that fits the weights may still build a model that takes no image"
                     raise self._fault(f"fails: {one_line(error)[:300]}", hint) from error
                 if size == 1:
@@ -238,7 +238,7 @@ class Encoder:
         return self._backbone.encode_image(torch.cat([pixels, filler]))[: len(pixels)]
 
 
-def _same_bytes(source: ImageSource) -> bytes:
+def _read_unchanged(source: ImageSource) -> bytes:
     """The bytes of the sha256: features of others would be found under it from then on.
 
     Raises:
@@ -248,9 +248,9 @@ def _same_bytes(source: ImageSource) -> bytes:
         data = read_bytes(source.file, source.path)
     except DataError as error:
         reason = error.message.removeprefix(f"{source.path}: ")
-        raise StorageError(f"{source.path} could be read before and cannot now: {reason}", AGAIN) from None
+        raise StorageError(f"{source.path} could be read before and cannot now: {reason}", RETRY_HINT) from None
     if hashlib.sha256(data).hexdigest() != source.sha256:
-        raise _changed(source)
+        raise _changed_error(source)
     return data
 
 
@@ -264,11 +264,11 @@ def _why_unreadable(source: ImageSource) -> str:
         read_bytes(source.file, source.path)
     except DataError as error:
         return error.message
-    raise _changed(source)
+    raise _changed_error(source)
 
 
-def _changed(source: ImageSource) -> StorageError:
-    return StorageError(f"{source.path} changed while the run was going on", AGAIN)
+def _changed_error(source: ImageSource) -> StorageError:
+    return StorageError(f"{source.path} changed while the run was going on", RETRY_HINT)
 
 
 @contextmanager
@@ -289,7 +289,7 @@ def one_thread_per_operation(device: torch.device) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _size(backbone: Backbone) -> tuple[int, int]:
+def _input_size(backbone: Backbone) -> tuple[int, int]:
     """Width and height of what the encoder takes."""
     size = backbone.preprocess_config.get("size", 224)
     height, width = size if isinstance(size, list | tuple) else (size, size)

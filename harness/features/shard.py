@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from harness.files import CACHE_HINT, regular_file, unreadable
+from harness.files import CACHE_HINT, open_regular_file, read_error
 
 
-def formatted(digests: list[str], features: NDArray[np.float32]) -> tuple[str, bytes]:
+def serialize(digests: list[str], features: NDArray[np.float32]) -> tuple[str, bytes]:
     """The name and content of a shard of n images: sha256 in hexadecimal, features ``(n, d)``."""
     raw = np.frombuffer(bytes.fromhex("".join(digests)), dtype=np.uint8).reshape(-1, 32)
     content = save({"sha256": raw, "feature": np.ascontiguousarray(features, dtype=np.float32)})
     return f"{hashlib.sha256(content).hexdigest()}.safetensors", content
 
 
-def digests(path: Path) -> list[bytes] | None:
+def read_digests(path: Path) -> list[bytes] | None:
     """The sha256 of the shard's images, row by row, if its content is that of its name; None if it is damaged or gone.
 
     A flipped bit must not become a number: nothing else is asked of a shard before this.
@@ -35,23 +35,23 @@ def digests(path: Path) -> list[bytes] | None:
     Raises:
         StorageError: it cannot be read, which says nothing about it.
     """
-    content = _mapped(path)
+    content = _map_file(path)
     if content is None or hashlib.sha256(content).hexdigest() != path.stem:
         return None
-    return [row.tobytes() for row in _tensor(content, "sha256", np.uint8)]
+    return [row.tobytes() for row in _read_tensor(content, "sha256", np.uint8)]
 
 
-def features(path: Path) -> NDArray[np.float32] | None:
+def read_features(path: Path) -> NDArray[np.float32] | None:
     """The features ``(n, d)`` of a shard that is whole, or None if it is gone. The file is open while they are in use.
 
     Raises:
         StorageError: it cannot be read.
     """
-    content = _mapped(path)
-    return None if content is None else _tensor(content, "feature", np.float32)
+    content = _map_file(path)
+    return None if content is None else _read_tensor(content, "feature", np.float32)
 
 
-def images(path: Path) -> int:
+def count_images(path: Path) -> int:
     """How many images a shard says it holds; none if it is cut off."""
     try:
         with safe_open(path, framework="np") as shard:
@@ -60,17 +60,17 @@ def images(path: Path) -> int:
         return 0
 
 
-def _mapped(path: Path) -> mmap.mmap | None:
+def _map_file(path: Path) -> mmap.mmap | None:
     try:
-        with regular_file(path) as file:
+        with open_regular_file(path) as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (FileNotFoundError, ValueError):  # ValueError: an empty file cannot be mapped
         return None
     except OSError as error:
-        raise unreadable(path, error, CACHE_HINT) from None
+        raise read_error(path, error, CACHE_HINT) from None
 
 
-def _tensor(content: mmap.mmap, name: str, dtype: type) -> NDArray[Any]:
+def _read_tensor(content: mmap.mmap, name: str, dtype: type) -> NDArray[Any]:
     start = 8 + int.from_bytes(content[:8], "little")
     about = json.loads(content[8:start])[name]
     first, last = about["data_offsets"]

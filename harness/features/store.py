@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from harness.errors import StorageError, UserError, unknown_name
 from harness.features import shard
-from harness.features.views import CROP, view_name
-from harness.files import CACHE_HINT, OTHER_CACHE, listed, read_file, require_writable, save, unreadable
+from harness.features.views import MIN_CROP, view_name
+from harness.files import CACHE_HINT, OTHER_CACHE_HINT, list_paths, read_error, read_file, require_writable, save
 
-DEFAULT_LIMIT = 20 * 2**30
+DEFAULT_LIMIT_BYTES = 20 * 2**30
 """Bytes that the cache may hold, unless the variable HARNESS_CACHE_LIMIT says otherwise."""
 
-ABOUT = "encoder.txt"
+DESCRIPTION_FILE = "encoder.txt"
 """The file in an encoder's folder that describes it."""
 
 _UNITS = {"": 1} | {
@@ -37,7 +37,7 @@ _UNITS = {"": 1} | {
 
 
 @dataclass(frozen=True)
-class CachedFeatures:
+class CachedEncoder:
     """What the cache holds for one encoder: its key, description, images, bytes and time of last use (s)."""
 
     key: str
@@ -70,7 +70,9 @@ class FeatureStore:
         self._limit = size_limit() if limit is None else limit
         self._index: dict[str, dict[bytes, _Row]] = {}
 
-    def get(self, view: int, digests: list[str], crop: float = CROP) -> tuple[NDArray[np.float32] | None, list[int]]:
+    def get(
+        self, view: int, digests: list[str], crop: float = MIN_CROP
+    ) -> tuple[NDArray[np.float32] | None, list[int]]:
         """Look images up.
 
         Returns:
@@ -89,7 +91,7 @@ class FeatureStore:
         out: NDArray[np.float32] | None = None
         missing = np.ones(len(digests), dtype=bool)
         for path, pairs in wanted.items():
-            features = shard.features(path)
+            features = shard.read_features(path)
             if features is None:  # removed since it was listed
                 self._index[name] = {d: row for d, row in self._index[name].items() if row.shard != path}
                 continue
@@ -106,12 +108,12 @@ class FeatureStore:
         Raises:
             StorageError: it cannot.
         """
-        require_writable(self.folder, "features", OTHER_CACHE)
-        about = self.folder / ABOUT
+        require_writable(self.folder, "features", OTHER_CACHE_HINT)
+        about = self.folder / DESCRIPTION_FILE
         if not about.exists():  # in a shared cache it may be another user's
-            save(about, self._description.encode() + b"\n", "features", OTHER_CACHE)
+            save(about, self._description.encode() + b"\n", "features", OTHER_CACHE_HINT)
 
-    def put(self, view: int, digests: list[str], features: NDArray[np.float32], crop: float = CROP) -> None:
+    def put(self, view: int, digests: list[str], features: NDArray[np.float32], crop: float = MIN_CROP) -> None:
         """Add n images as one shard.
 
         Raises:
@@ -119,12 +121,12 @@ class FeatureStore:
         """
         if not digests:
             return
-        file, content = shard.formatted(digests, features)
+        file, content = shard.serialize(digests, features)
         name = view_name(view, crop)
         folder = self.folder / name
         if not folder.is_dir():
             self.prepare()
-        save(folder / file, content, "features", OTHER_CACHE)
+        save(folder / file, content, "features", OTHER_CACHE_HINT)
         index = self._open(name)
         for i, digest in enumerate(digests):
             index[bytes.fromhex(digest)] = _Row(folder / file, i)
@@ -140,9 +142,9 @@ class FeatureStore:
     def _open(self, name: str) -> dict[bytes, _Row]:
         if name not in self._index:
             index: dict[bytes, _Row] = {}
-            for path in listed(self.folder / name, "*.safetensors", CACHE_HINT):
+            for path in list_paths(self.folder / name, "*.safetensors", CACHE_HINT):
                 # Of a damaged one nothing is taken: encoded again; `harness features verify` names it.
-                index |= {digest: _Row(path, i) for i, digest in enumerate(shard.digests(path) or ())}
+                index |= {digest: _Row(path, i) for i, digest in enumerate(shard.read_digests(path) or ())}
             self._index[name] = index
         return self._index[name]
 
@@ -160,7 +162,7 @@ def size_limit() -> int:
     """
     text = os.environ.get("HARNESS_CACHE_LIMIT", "").strip()
     if not text:
-        return DEFAULT_LIMIT
+        return DEFAULT_LIMIT_BYTES
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?(?:I?B)?)", text.upper())
     unit = found[2] if found else ""
     if found is None or (unit not in _UNITS and unit != "B"):
@@ -168,7 +170,7 @@ def size_limit() -> int:
     return int(float(found[1]) * _UNITS.get(unit, 1)) if "." in found[1] else int(found[1]) * _UNITS.get(unit, 1)
 
 
-def entries(root: Path) -> list[CachedFeatures]:
+def list_encoders(root: Path) -> list[CachedEncoder]:
     """What the cache holds by the headers of its shards, the most recently used encoder first.
 
     The data are not read: a shard with a flipped bit counts, and ``verify`` names it.
@@ -177,18 +179,23 @@ def entries(root: Path) -> list[CachedFeatures]:
         StorageError: a folder cannot be read.
     """
     found = []
-    for folder in listed(root, "*", CACHE_HINT):
-        about, shards = listed(folder, ABOUT, CACHE_HINT), listed(folder, "view-*/*.safetensors", CACHE_HINT)
+    for folder in list_paths(root, "*", CACHE_HINT):
+        about, shards = (
+            list_paths(folder, DESCRIPTION_FILE, CACHE_HINT),
+            list_paths(folder, "view-*/*.safetensors", CACHE_HINT),
+        )
         if not (about or shards):
             continue
         try:
             description = read_file(about[0]).decode(errors="replace").strip() if about else "unknown encoder"
             size = sum(path.stat().st_size for path in shards)
             found.append(
-                CachedFeatures(folder.name, description, sum(map(shard.images, shards)), size, folder.stat().st_mtime)
+                CachedEncoder(
+                    folder.name, description, sum(map(shard.count_images, shards)), size, folder.stat().st_mtime
+                )
             )
         except OSError as error:
-            raise unreadable(folder, error, CACHE_HINT) from None
+            raise read_error(folder, error, CACHE_HINT) from None
     return sorted(found, key=lambda e: -e.used)
 
 
@@ -198,8 +205,8 @@ def verify(root: Path) -> tuple[int, list[Path]]:
     Raises:
         StorageError: a folder or a shard cannot be read.
     """
-    paths = listed(root, "*/view-*/*.safetensors", CACHE_HINT)
-    return len(paths), [path for path in paths if shard.digests(path) is None]
+    paths = list_paths(root, "*/view-*/*.safetensors", CACHE_HINT)
+    return len(paths), [path for path in paths if shard.read_digests(path) is None]
 
 
 def clear(root: Path, key: str | None = None) -> int:
@@ -209,7 +216,7 @@ def clear(root: Path, key: str | None = None) -> int:
         UserError: there is no such encoder.
         StorageError: a folder cannot be removed.
     """
-    found = entries(root)
+    found = list_encoders(root)
     chosen = [e for e in found if key is None or (key and e.key.startswith(key))]
     if key is not None and not chosen:
         raise unknown_name("encoder", key, (e.key[:12] for e in found))

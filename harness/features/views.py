@@ -11,18 +11,18 @@ import random
 
 from PIL import Image, ImageOps
 
-CROP = 0.08
+MIN_CROP = 0.08
 """Least share of an image's area that a crop has, unless a method says otherwise."""
 
 RATIO = (3 / 4, 4 / 3)
 
 
-def view_name(view: int, crop: float = CROP) -> str:
+def view_name(view: int, crop: float = MIN_CROP) -> str:
     """What a view is called in the cache; the test view is not cropped."""
     return f"view-{view:03d}" if view == 0 else f"view-{view:03d}-box-{crop:g}"
 
 
-def augment(image: Image.Image, sha256: str, view: int, size: tuple[int, int], crop: float = CROP) -> Image.Image:
+def augment(image: Image.Image, sha256: str, view: int, size: tuple[int, int], crop: float = MIN_CROP) -> Image.Image:
     """View ``view`` of an image: a box of it, stretched to what the encoder takes, mirrored half the time.
 
     Args:
@@ -41,7 +41,7 @@ def augment(image: Image.Image, sha256: str, view: int, size: tuple[int, int], c
     return ImageOps.mirror(box) if mirrored else box
 
 
-def _crop_box(width: int, height: int, generator: random.Random, least: float = CROP) -> tuple[int, int, int, int]:
+def _crop_box(width: int, height: int, generator: random.Random, least: float = MIN_CROP) -> tuple[int, int, int, int]:
     for _ in range(10):
         area = width * height * generator.uniform(least, 1.0)
         ratio = math.exp(generator.uniform(math.log(RATIO[0]), math.log(RATIO[1])))

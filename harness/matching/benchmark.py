@@ -38,7 +38,7 @@ CROSSOVER_SIZES = tuple(
 
 
 @dataclass(frozen=True)
-class Row:
+class BenchmarkRow:
     """One peer in one case: medians over seeds, in milliseconds, and ratios peer / ours (above 1: ours is faster)."""
 
     part: str
@@ -123,7 +123,7 @@ def medians(report: dict[str, Any]) -> dict[tuple[Any, ...], dict[str, dict[int,
     return times
 
 
-def rows(report: dict[str, Any]) -> Iterator[Row]:
+def rows(report: dict[str, Any]) -> Iterator[BenchmarkRow]:
     """Ours against each peer, seed by seed."""
     for (part, device, batch, n, threads), sides in medians(report).items():
         ours = sides["ours"]
@@ -131,7 +131,7 @@ def rows(report: dict[str, Any]) -> Iterator[Row]:
             if peer == "ours":
                 continue
             ratios = [theirs[seed] / ours[seed] for seed in ours]
-            yield Row(
+            yield BenchmarkRow(
                 part,
                 device,
                 batch,

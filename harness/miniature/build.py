@@ -12,10 +12,10 @@ from typing import Any
 
 from filelock import FileLock
 
-from harness.datasets.layout import MINI_MARKER, MINIATURE
+from harness.datasets.layout import MINIATURE, MINIATURE_MARKER
 from harness.errors import StorageError
 from harness.execution.contexts import Spawn
-from harness.files import PERMISSIONS, storage_error, unreadable
+from harness.files import PERMISSIONS_HINT, read_error, write_error
 from harness.miniature.captions import refined_caption
 from harness.miniature.names import LEVELS, names
 from harness.miniature.world.domains import DOMAINS
@@ -74,9 +74,9 @@ def build(
                 out.rmdir()
             partial.rename(out)
     except NotImplementedError:  # what older versions of filelock make of a file system such as Lustre without flock
-        raise storage_error("the miniature", out, OSError("there are no locks"), hint) from None
+        raise write_error("the miniature", out, OSError("there are no locks"), hint) from None
     except OSError as error:
-        raise storage_error("the miniature", out, error, hint) from error
+        raise write_error("the miniature", out, error, hint) from error
     return out
 
 
@@ -105,12 +105,12 @@ def file_name(instance: int) -> str:
 
 
 def _is_finished(out: Path) -> bool:
-    identity = out / MINI_MARKER
+    identity = out / MINIATURE_MARKER
     try:
         there = {path.name for path in out.iterdir()}
         if not there:
             return False
-        if MINI_MARKER not in there:
+        if MINIATURE_MARKER not in there:
             raise NotADirectoryError
         world = json.loads(identity.read_text(encoding="utf-8"))["world"]
     except FileNotFoundError:
@@ -119,7 +119,7 @@ def _is_finished(out: Path) -> bool:
         hint = "choose another folder; nothing was changed"
         raise StorageError(f"{out} exists and is not a miniature", hint) from None
     except OSError as error:
-        raise unreadable(out, error, f"{PERMISSIONS}, or choose another folder") from None
+        raise read_error(out, error, f"{PERMISSIONS_HINT}, or choose another folder") from None
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(f"{identity} is damaged", "delete the folder and build it again") from error
     if world != WORLD:
@@ -148,7 +148,7 @@ def _write(root: Path, progress: Callable[[int, int], None] | None, workers: int
         "folders": [folder(*side) for side in sides],
         "name_levels": LEVELS,
     }
-    _dump(root / MINI_MARKER, identity)
+    _dump(root / MINIATURE_MARKER, identity)
 
 
 def _each(work: list[tuple[Path, str, Role, int]], workers: int) -> Iterator[str]:

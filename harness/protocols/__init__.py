@@ -14,22 +14,22 @@ from harness.protocols.few_shot import CleanV1, Paper2025, Superclass, draw
 from harness.protocols.protocol import Picks, Protocol, Scoring
 from harness.types.split import TrainOn
 
-__all__ = ["PROTOCOLS", "CleanV1", "Paper2025", "Picks", "Protocol", "Scoring", "draw", "get"]
+__all__ = ["PROTOCOLS", "CleanV1", "Paper2025", "Picks", "Protocol", "Scoring", "draw", "get_protocol"]
 
-SIDES: tuple[TrainOn, ...] = ("ip", "both")
+_OTHER_SIDES: tuple[TrainOn, ...] = ("ip", "both")
 """What a protocol that draws is offered for besides the OOP side."""
 
 PROTOCOLS: Mapping[str, Protocol] = {
     p.id: p
     for p in (
         *(CleanV1(), Paper2025(), Clustering(), Clustering2025(), DiscoveryProtocol(), Superclass()),
-        *(CleanV1(f"clean-v1-{side}", side) for side in SIDES),
-        *(Paper2025(f"paper-2025-{side}", train_on=side) for side in SIDES),
+        *(CleanV1(f"clean-v1-{side}", side) for side in _OTHER_SIDES),
+        *(Paper2025(f"paper-2025-{side}", train_on=side) for side in _OTHER_SIDES),
     )
 }
 
 
-def get(name: str, offered: Mapping[str, Protocol] | None = None) -> Protocol:
+def get_protocol(name: str, offered: Mapping[str, Protocol] | None = None) -> Protocol:
     """The protocol of that name, one of our own or of those that plugins offer.
 
     Raises:

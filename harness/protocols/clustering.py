@@ -71,11 +71,11 @@ class Clustering2025(Clustering):
             for paths in by_class.values():
                 generator.shuffle(paths)
             chosen = [path for paths in by_class.values() for path in paths[: int(len(paths) * (5 / 6))]]
-            found[side] = _chosen(sides[side], chosen)
+            found[side] = _select_paths(sides[side], chosen)
         return {side: found[side] for side in sides}
 
 
-def _chosen(parts: Parts, paths: Sequence[str]) -> Split:
+def _select_paths(parts: Parts, paths: Sequence[str]) -> Split:
     """The images at some paths, of any part, as what is scored; one that is in no part has no label and is left out."""
     items = {nfc(item.path): item for split in parts.values() for item in split.items}
     return replace(parts["test"], items=tuple(items[path] for path in paths if path in items))

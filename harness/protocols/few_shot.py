@@ -11,7 +11,7 @@ from harness.protocols.protocol import Parts, Picks, Protocol
 from harness.types.cell import Decoding
 from harness.types.labels import UNREADABLE
 from harness.types.manifest import Manifest, Pick
-from harness.types.split import Part, Side, Split, TrainOn, by_superclass, nfc
+from harness.types.split import Part, Side, Split, TrainOn, nfc, relabel_by_superclass
 
 VAL_SHOTS = 4
 """At most so many validation images per class (protocol, section 3)."""
@@ -56,7 +56,7 @@ class Superclass(CleanV1):
 
     def label_oop(self, parts: dict[Part, Split]) -> dict[Part, Split]:
         """Superclasses in the place of classes."""
-        return by_superclass(parts)
+        return relabel_by_superclass(parts)
 
     def scored(self, sides: Mapping[Side, Parts], listed: Callable[[Side], Sequence[str]]) -> dict[str, Split]:
         """The OOP test part alone."""

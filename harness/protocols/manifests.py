@@ -12,12 +12,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.errors import DataError, UserError, closest
-from harness.files import listed, read_file, save, stand_in
+from harness.files import detect_placeholder, list_paths, read_file, save
 from harness.protocols import Picks, Protocol
 from harness.types.manifest import Manifest, Pick
 from harness.types.split import Part, Split, TrainOn, nfc
 
-Key = tuple[str, int, int]
+DrawKey = tuple[str, int, int]
 """Domain, shots and seed of a draw."""
 
 
@@ -39,7 +39,7 @@ def read(path: Path) -> Manifest:
         DataError: the file cannot be read or is no manifest.
     """
     try:
-        return Manifest.model_validate_json(_content(path).removeprefix(codecs.BOM_UTF8))
+        return Manifest.model_validate_json(_read_content(path).removeprefix(codecs.BOM_UTF8))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
@@ -53,11 +53,11 @@ def read_folder(folder: Path) -> tuple[Manifest, ...]:
         UserError: there are none.
         DataError: a file is no manifest, or its content is not what its name says.
     """
-    paths = listed(folder.expanduser(), "*.json")
+    paths = list_paths(folder.expanduser(), "*.json")
     if not paths:
         raise UserError(f"{folder} holds no manifests", "give a folder that `harness manifest export` wrote")
     for path in paths:
-        if hashlib.sha256(_content(path)).hexdigest() != path.stem:
+        if hashlib.sha256(_read_content(path)).hexdigest() != path.stem:
             raise DataError(
                 f"{path.name} is not what its name says: it was changed, or written by hand",
                 "get the file again, or take it over as a draw of its own with `harness manifest import`",
@@ -65,24 +65,24 @@ def read_folder(folder: Path) -> tuple[Manifest, ...]:
     return tuple(read(path) for path in paths)
 
 
-def _content(path: Path) -> bytes:
+def _read_content(path: Path) -> bytes:
     try:
         content = read_file(path)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DataError(f"{path} cannot be read: {reason}", "give a manifest file") from None
-    if instead := stand_in(content):
+    if instead := detect_placeholder(content):
         raise DataError(f"{path} is {instead}")
     return content
 
 
-def of_protocol(manifests: tuple[Manifest, ...], protocol: str, folder: Path) -> dict[Key, Manifest]:
+def select_protocol(manifests: tuple[Manifest, ...], protocol: str, folder: Path) -> dict[DrawKey, Manifest]:
     """The draws that one protocol made.
 
     Raises:
         UserError: there are none, or two for the same domain, shots and seed.
     """
-    found: dict[Key, Manifest] = {}
+    found: dict[DrawKey, Manifest] = {}
     for manifest in manifests:
         key = manifest.domain, manifest.shots, manifest.seed
         if manifest.protocol == protocol and found.setdefault(key, manifest) != manifest:
@@ -98,11 +98,11 @@ def of_protocol(manifests: tuple[Manifest, ...], protocol: str, folder: Path) ->
 
 
 @dataclass(frozen=True)
-class Given(Protocol):
+class GivenDraws(Protocol):
     """Draws that somebody else made, by a rule that is not known here."""
 
     id: str
-    manifests: Mapping[Key, Manifest]
+    manifests: Mapping[DrawKey, Manifest]
     preset: str | None = None
     train_on: TrainOn = "oop"
 
@@ -125,12 +125,12 @@ class Given(Protocol):
         for train, val in sides:
             last = first + len(train.names) if len(sides) > 1 else sys.maxsize
             picks = [pick for pick in manifest.picks if first <= pick.label < last]
-            found.append(_held(picks, {"train": train, "val": val}, manifest))
+            found.append(_find_items(picks, {"train": train, "val": val}, manifest))
             first = last
         return found
 
 
-def _held(picks: Sequence[Pick], parts: dict[Part, Split], manifest: Manifest) -> Picks:
+def _find_items(picks: Sequence[Pick], parts: dict[Part, Split], manifest: Manifest) -> Picks:
     held = {part: {nfc(item.path): item for item in split.items} for part, split in parts.items()}
     picked: Picks = {part: [] for part in parts}
     for pick in picks:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import PluginError, one_line
-from harness.files import content_digest, tree
+from harness.files import content_digest, walk_files
 from harness.registry.source import find
 
 LIMIT = 2**30
@@ -137,7 +137,7 @@ def _files(top: str, dist: Distribution | None) -> Iterator[tuple[str, Path]]:
         yield from _recorded(dist, recorded)
         return
     for location in spec.submodule_search_locations:
-        for name, path in tree(Path(location)):
+        for name, path in walk_files(Path(location)):
             yield f"{top}/{name}", path
 
 

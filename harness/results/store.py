@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.files import listed, read_file, require_writable, save, unreadable
+from harness.files import list_paths, read_error, read_file, require_writable, save
 from harness.types.cell import Cell
 from harness.types.labels import LabelSheet
 from harness.types.manifest import Manifest
@@ -99,7 +99,7 @@ class ResultStore:
         Raises:
             StorageError: a folder cannot be read.
         """
-        return listed(self.root / "cells", "*/*.json")
+        return list_paths(self.root / "cells", "*/*.json")
 
     def cells(self) -> Iterator[Cell]:
         """All finished cells, in the order of their keys; damaged files are passed over.
@@ -138,5 +138,5 @@ def _read(path: Path) -> Cell | None:
     except (FileNotFoundError, ValidationError):
         return None
     except OSError as error:
-        raise unreadable(path, error) from None
+        raise read_error(path, error) from None
     return cell if cell.spec.key == path.name.partition(".")[0] else None

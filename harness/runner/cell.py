@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.device import wait
-from harness.errors import HarnessError, MethodError, NotApplicable, one_line, raised_in
+from harness.device import synchronize
+from harness.errors import HarnessError, MethodError, NotApplicable, error_location, one_line
 from harness.execution.global_state import seeded_global_state
 from harness.execution.peak_memory import peaks, start_measuring
 from harness.method import Method
@@ -81,7 +81,7 @@ def run_cell(job: Job, template: Template, provider: FeatureProvider) -> Cell:
 
 def _failed(job: Job, error: BaseException, reason: str) -> Cell:
     """The cell of a method that failed: why, and where in the code of its own package."""
-    where = raised_in(error, type(job.method).__module__)
+    where = error_location(error, type(job.method).__module__)
     failure = Failure(kind="error", reason=f"{reason} ({where})" if where else reason)
     trace = "".join(traceback.format_exception(error))
     return Cell(spec=job.spec, failure=failure, trace=f"{job.spec.method.name} failed\n{trace}")
@@ -97,10 +97,10 @@ def name_images(job: Job, method: Method, template: Template, provider: FeatureP
     spec, name = job.spec, job.spec.method.name
     data, scored = provider.domains[spec.domain], provider.scored(spec.domain)
     task, lost = build_task(spec, job.manifest, method, template, provider, job.train_on)
-    wait(provider.device)
+    synchronize(provider.device)
     begin = time.perf_counter()
     fitted = method.fit(task)
-    wait(provider.device)
+    synchronize(provider.device)
     fitted_at = time.perf_counter()
     if fitted is not method:
         raise MethodError(f"{name}.fit returned {type(fitted).__name__}; fit must return self")

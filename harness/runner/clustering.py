@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness.device import wait
+from harness.device import synchronize
 from harness.errors import MethodError, NotApplicable
 from harness.method import Method
 from harness.metrics import judge_clusters, judge_mixed_clusters
@@ -83,11 +83,11 @@ def _of_sides(
     image = torch.cat([scored[side].image[:, 0] for side in sides])[order]
     task = _build_task(sides, spec, method, template, provider, image)
     own = deepcopy(method)  # what it learned of one side is no part of the other
-    wait(provider.device)
+    synchronize(provider.device)
     begin = time.perf_counter()
     if own.fit(task) is not own:
         raise MethodError(f"{name}.fit must return self")
-    wait(provider.device)
+    synchronize(provider.device)
     fitted = time.perf_counter()
     found = own.discovery()
     if found is None:

@@ -20,7 +20,7 @@ from harness.datasets.domain import DomainData
 from harness.datasets.layout import MINIATURE, open_dataset
 from harness.datasets.load_data import domain_names, miniature_data, note_unmatched, read_domains
 from harness.errors import DataError, UserError
-from harness.files import cache_root, content_digest, tree
+from harness.files import cache_root, content_digest, walk_files
 from harness.method import Method
 from harness.miniature import model as miniature
 from harness.progress import Reporter
@@ -28,7 +28,7 @@ from harness.registry import entry_points, fingerprint
 from harness.runner.draws import FewShotDraws, parts_read
 from harness.runner.plugins import offered_versions, plugins_of, resolve_methods
 from harness.runner.request import Request
-from harness.types.cell import ONCE, Cell, DatasetRecord, Spec
+from harness.types.cell import NO_SEED, Cell, DatasetRecord, Spec
 from harness.types.leaderboard import RowFailure
 from harness.types.manifest import Manifest
 from harness.types.split import Part, TrainOn
@@ -89,7 +89,7 @@ class Plan:
     jobs: tuple[Job, ...]
     lost: tuple[RowFailure, ...]
     domains: dict[str, DomainData]
-    resolved: backbones.Resolved
+    resolved: backbones.ResolvedBackbone
     protocol: protocols.Protocol
     device: str
     cache: Path
@@ -107,7 +107,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     draws = FewShotDraws(request.protocol, {name: p for name, (p, _) in found.protocols.items()}, request.manifests)
     protocol = draws.protocol
     methods = resolve_methods(request.methods, protocol, found)
-    device = devices.choose(request.device)
+    device = devices.choose_device(request.device)
     if request.precision == "tf32" and device == "cpu":
         raise UserError("tf32 is a mode of CUDA devices", "use --precision fp32 on a CPU")
     cache = cache_root(request.cache)
@@ -126,7 +126,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
         for record, method, required in methods:
             drawn = protocol.scoring == "names" and (method.needs.includes("support") or method.needs.validation)
             for shots in request.shots if drawn else (0,):
-                for seed in request.seeds if drawn or method.seeded else (ONCE,):
+                for seed in request.seeds if drawn or method.seeded else (NO_SEED,):
                     manifest = draws.of(data_, shots, seed) if drawn else None
                     spec = Spec(
                         protocol=protocol.id,
@@ -144,7 +144,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
                         shots=shots,
                         seed=seed,
                         manifest=manifest.hash if manifest else None,
-                        device=devices.name(device),
+                        device=devices.device_name(device),
                         versions=versions | required,
                     )
                     jobs.append(Job(spec, manifest, method, protocol.scoring, protocol.train_on))
@@ -188,7 +188,7 @@ def _backbone(request: Request, dataset: str, found: entry_points.Registry) -> F
     return find(name, pretrained, request.preprocessing, offer)
 
 
-def _resolved(backbone: Found, request: Request, index: DigestIndex, report: Reporter) -> backbones.Resolved:
+def _resolved(backbone: Found, request: Request, index: DigestIndex, report: Reporter) -> backbones.ResolvedBackbone:
     def digest(path: Path) -> str:
         found = index.digests([path], workers=1)[0]
         if isinstance(found, DataError):
@@ -209,6 +209,6 @@ def _versions() -> dict[str, str]:
     folder = Path(harness.__file__).parent
     parts = [folder / part for part in DECIDING]
     files = [(part.name, part) for part in parts if part.is_file()]
-    files += [(f"{part.name}/{name}", path) for part in parts if part.is_dir() for name, path in tree(part)]
+    files += [(f"{part.name}/{name}", path) for part in parts if part.is_dir() for name, path in walk_files(part)]
     code = content_digest(pair for pair in files if pair[1].suffix == ".py")
     return {"harness": f"{harness.__version__}+{code[:12]}", **fingerprint.versions(LIBRARIES)}

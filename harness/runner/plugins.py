@@ -8,7 +8,7 @@ from harness import protocols
 from harness.backbones.find import known
 from harness.method import Method, build, parameters
 from harness.miniature import model as miniature
-from harness.parameters import require_located
+from harness.parameters import require_file_paths
 from harness.progress import Reporter
 from harness.registry import entry_points
 from harness.registry.failures import remember
@@ -55,7 +55,7 @@ def resolve_methods(
         method = build(choice.name, entry.method, preset, choice.parameters)
         if protocol.scoring != "names" and "pool" in parameters(method):
             method = replace(method, pool="test-unlabeled")  # type: ignore[type-var]  # what the protocol gives
-        require_located(choice.name, parameters(method))
+        require_file_paths(choice.name, parameters(method))
         record = MethodRecord(
             name=choice.name,
             distribution=entry.source.distribution,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from harness.datasets.layout import MINIATURE
-from harness.parameters import written
+from harness.parameters import format_value
 from harness.protocols import PROTOCOLS
 from harness.results.leaderboard_file import BOARD
 from harness.types.leaderboard import Row
@@ -29,14 +29,14 @@ def evaluate_command(row: Row) -> str:
         words += ["--shots", str(row.shots)]
     words += [] if row.once else ["--seeds", ",".join(map(str, row.seeds))]
     for name, value in row.method_record.parameters.items():
-        words += ["-p", f"{name}={written(value)}"]
+        words += ["-p", f"{name}={format_value(value)}"]
     if row.dataset != MINIATURE:
         words += ["--data", "LAION_BEYOND_ROOT"]
     record = row.backbone_record
     words += ["--backbone", record.architecture, "--precision", record.precision]
     words += ["--pretrained", row.given_weights] if row.given_weights else []
     stated = row.stated_preprocessing or {}
-    words += ["--preprocessing", ",".join(f"{k}={written(v)}" for k, v in stated.items())] if stated else []
+    words += ["--preprocessing", ",".join(f"{k}={format_value(v)}" for k, v in stated.items())] if stated else []
     words += ["--compile"] if record.compiled else []
     drawn_elsewhere = row.protocol not in PROTOCOLS and not row.edition("protocol")
     words += ["--manifests", "MANIFESTS"] if drawn_elsewhere and row.shots else []

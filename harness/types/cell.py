@@ -34,7 +34,7 @@ MIXED = ("all_cluster_acc", "old_cluster_acc", "new_cluster_acc")
 METRICS = (*NAMING, *POOL, *CLUSTERING, *MIXED)
 """The metrics of a cell, fractions, in the order of tables."""
 
-ONCE = 0
+NO_SEED = 0
 """The seed of a cell that depends on none: its method has no randomness, and nothing is drawn for it."""
 
 Decoding = Literal["upright-white", "plain"]
@@ -62,14 +62,14 @@ class Record(BaseModel):
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _as_json(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     # A record must be equal to itself read from its file, and its hash too. JSON has neither tuples nor infinity.
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _as_json(dataclasses.asdict(value))
+        return _to_json(dataclasses.asdict(value))
     if isinstance(value, dict):
-        return {str(key): _as_json(inner) for key, inner in value.items()}
+        return {str(key): _to_json(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_as_json(inner) for inner in value]
+        return [_to_json(inner) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return to_jsonable_python(value)
@@ -82,7 +82,7 @@ class MethodRecord(Record):
     distribution: str
     version: str
     code: str = Field(description="sha256 over the files of the plugin's distribution")
-    parameters: Annotated[dict[str, Any], BeforeValidator(_as_json)]
+    parameters: Annotated[dict[str, Any], BeforeValidator(_to_json)]
     needs: tuple[str, ...]
     seeded: bool = Field(default=True, description="whether its results depend on the seed, apart from any draw")
     pool: str | None = Field(default=None, description="the unlabeled images it saw, None for none")
@@ -212,7 +212,7 @@ class Cell(Record):
         default=None, description="why only the OOP names were scored"
     )
     images: dict[str, int] = Field(default={}, description="scored images of each side")
-    outcome: Annotated[dict[str, Any], BeforeValidator(_as_json)] = Field(
+    outcome: Annotated[dict[str, Any], BeforeValidator(_to_json)] = Field(
         default={}, description="what the method tells of its fit, in its own words"
     )
     remarks: tuple[str, ...] = Field(default=(), description="what of the method's own report is left out, and why")

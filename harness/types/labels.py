@@ -21,7 +21,7 @@ COPY = "copy"
 """In the place of a sha256: the image is left out, because a train or val image of the domain has the same bytes."""
 
 
-def side_name(name: str, side: str) -> str:
+def name_with_side(name: str, side: str) -> str:
     """A name of one side, as records list it beside names of the other: ``turkey (OOP)``."""
     return f"{name} ({side.upper()})"
 

@@ -93,7 +93,7 @@ class Split:
         return groups
 
 
-def by_superclass(parts: dict[Part, Split]) -> dict[Part, Split]:
+def relabel_by_superclass(parts: dict[Part, Split]) -> dict[Part, Split]:
     """The parts of a folder with superclasses in the place of classes, sorted by name, and without captions.
 
     The name says which images are of one superclass; ``s_label`` plays no part. Captions are left out because they name

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Pool = Literal["train-unlabeled", "test-unlabeled"]
 """Whose images an unlabeled pool holds: those of the OOP train part, or the OOP images that are scored."""
 
-_Given = TypeVar("_Given")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Progress(Protocol):
         """Report progress; cheap, may be called at every step."""
 
 
-def _silent(done: int, total: int) -> None:
+def _ignore_progress(done: int, total: int) -> None:
     return None
 
 
@@ -149,7 +149,7 @@ class Task:
     device: torch.device
     template: Template = field(default_factory=Template)
     shots: int = 0
-    progress: Progress = _silent
+    progress: Progress = _ignore_progress
     _support: Support | None = field(default=None, repr=False)
     _validation: Support | None = field(default=None, repr=False)
     _unlabeled: Tensor | None = field(default=None, repr=False)
@@ -161,27 +161,27 @@ class Task:
     @property
     def support(self) -> Support:
         """The labelled few-shot images (need: support)."""
-        return _declared(self._support, "support")
+        return _require_declared(self._support, "support")
 
     @property
     def validation(self) -> Support:
         """The few-shot validation draw (need: validation)."""
-        return _declared(self._validation, "validation")
+        return _require_declared(self._validation, "validation")
 
     @property
     def unlabeled(self) -> Tensor:
         """``(n, d)`` unit rows of the pool, in an order that tells nothing about the class (need: unlabeled)."""
-        return _declared(self._unlabeled, "unlabeled")
+        return _require_declared(self._unlabeled, "unlabeled")
 
     @property
     def ip(self) -> Support:
         """The labelled IP train images, none where the data have no IP folder (need: ip)."""
-        return _declared(self._ip, "ip")
+        return _require_declared(self._ip, "ip")
 
     @property
     def clusters(self) -> int:
         """How many classes the pool holds (need: clusters)."""
-        return _declared(self._clusters, "clusters")
+        return _require_declared(self._clusters, "clusters")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -189,7 +189,7 @@ class Task:
 
         The OOP names, unless the protocol fits methods on the IP names or on both, the OOP names first.
         """
-        return _declared(self._names, "vocabulary")
+        return _require_declared(self._names, "vocabulary")
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -198,7 +198,7 @@ class Task:
         return Vocabulary.of(self.hint, oop=self.names[:oop], ip=self.names[oop:])
 
 
-def _declared(value: _Given | None, need: str) -> _Given:
+def _require_declared(value: _T | None, need: str) -> _T:
     if value is None:
         raise MethodError(
             f"the task has no {need}: the method did not declare it", f"add {need}=True to the method's needs"

@@ -11,7 +11,7 @@ from harness.datasets.images import load_image
 from harness.datasets.layout import find_folders, open_dataset
 from harness.errors import DataError
 from harness.progress import Reporter
-from harness.protocols.manifests import Given
+from harness.protocols.manifests import GivenDraws
 from harness.registry import entry_points
 from harness.types.cell import Decoding
 from harness.types.labels import LabelSheet
@@ -81,7 +81,7 @@ class SourceData:
         if made not in self._drawn:
             data, key = self._domains[row.protocol, given.domain], (given.domain, given.shots, given.seed)
             found = None if self.unknown_rule(row) else self._rules[row.protocol]
-            rule = found[0] if found else Given(given.protocol, {key: given}, train_on=given.side)
+            rule = found[0] if found else GivenDraws(given.protocol, {key: given}, train_on=given.side)
             (train, val), *more = data.fitted(rule.train_on)
             self._drawn[made] = protocols.draw(rule, train, val, given.shots, given.seed, data.digests, more)
         return self._drawn[made]

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from harness.backbones import openclip
-from harness.backbones.backbone import Backbone, Resolved, load, resolve
+from harness.backbones.backbone import Backbone, ResolvedBackbone, load, resolve
 from harness.backbones.corpora import UNKNOWN, corpus_of, corpus_of_file, oop_exact
 from harness.backbones.find import find
 from harness.errors import BackboneError
@@ -30,7 +30,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def resolved(name: str, pretrained: Any = None, **more: Any) -> Resolved:
+def resolved(name: str, pretrained: Any = None, **more: Any) -> ResolvedBackbone:
     """The backbone, at fp32."""
     return resolve(find(name, None if pretrained is None else str(pretrained), **more), "fp32", digest)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from harness.backbones import backbone as backbones
 from harness.backbones.find import find
 from harness.backbones.text import OpenClipTextTower
-from harness.datasets.images import digest
+from harness.datasets.images import file_digest
 from harness.errors import BackboneError
 from harness.miniature import model
 from harness.prompts import Template
@@ -83,6 +83,6 @@ def test_a_backbone_records_and_uses_both(monkeypatch: pytest.MonkeyPatch, preci
 
 
 def _digest(path: Path) -> str:
-    found = digest(path)
+    found = file_digest(path)
     assert isinstance(found, str)
     return found

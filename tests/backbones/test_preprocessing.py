@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from harness.backbones import openclip
-from harness.backbones.backbone import Backbone, Resolved, load, resolve
+from harness.backbones.backbone import Backbone, ResolvedBackbone, load, resolve
 from harness.backbones.find import Found, find
 from harness.errors import BackboneError
 from harness.miniature import model as miniature
@@ -40,7 +40,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def resolved(*arguments: Any, **more: Any) -> Resolved:
+def resolved(*arguments: Any, **more: Any) -> ResolvedBackbone:
     return resolve(find(*arguments, **more), "fp32", digest)
 
 

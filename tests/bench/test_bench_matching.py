@@ -33,7 +33,7 @@ def test_ratios_are_taken_seed_by_seed():
     times = {(case, "ours", seed): s for seed, s in enumerate(ours)}
     times |= {(case, "lapx", seed): s for seed, s in enumerate(theirs)}
     (row,) = cases.rows(report(times))
-    assert row == cases.Row(*case, "lapx", 2000.0, 4000.0, 2.0, 1.0)
+    assert row == cases.BenchmarkRow(*case, "lapx", 2000.0, 4000.0, 2.0, 1.0)
     assert row.key == "call/cpu/2x20/one-thread/lapx"
 
 
@@ -77,7 +77,7 @@ def test_the_prototype_and_the_goals_are_of_cases_that_are_measured():
     assert set(content["prototype"]["ms"]) <= sizes
     assert {tuple(key.split("/")[1:3]) for key in content["goals"]} <= {("cuda", size) for size in sizes}
     standards = bench.Standards(prototype_ms=content["prototype"]["ms"], goals=content["goals"])
-    row = cases.Row("call", "cuda", 64, 113, 2, "scipy", 0.3, 60.0, 200.0, 150.0)
+    row = cases.BenchmarkRow("call", "cuda", 64, 113, 2, "scipy", 0.3, 60.0, 200.0, 150.0)
     assert standards.goal(row) == 330
     assert standards.failures([row]) == ["cuda 64 x 113: 0.300 ms, the prototype took 0.218 ms"]
 
@@ -96,7 +96,7 @@ def test_committed_figures_hold_the_floors():
     if not file.is_file():
         pytest.skip("needs the source tree")
     content = json.loads(file.read_text())
-    rows = [cases.Row(**row) for row in content["rows"]]
+    rows = [cases.BenchmarkRow(**row) for row in content["rows"]]
     floors = bench._standards()
     assert content["seeds"] >= 20
     assert floors.failures(rows) == []

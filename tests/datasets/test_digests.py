@@ -12,7 +12,7 @@ import pytest
 
 from harness.datasets import digests as module
 from harness.datasets.digests import DigestIndex
-from harness.datasets.threads import in_threads
+from harness.datasets.threads import map_in_threads
 from harness.errors import DataError
 
 
@@ -139,7 +139,7 @@ def test_a_damaged_index_that_may_not_be_removed_costs_time_only(tmp_path, files
         raise PermissionError(13, "Permission denied")
 
     _other_schema(tmp_path / "digests.sqlite")
-    monkeypatch.setattr(module, "_damaged", lambda error: True)
+    monkeypatch.setattr(module, "_is_damaged", lambda error: True)
     monkeypatch.setattr(Path, "unlink", refuse)
     assert DigestIndex(tmp_path / "digests.sqlite").digests(files) == want(files)
 
@@ -177,7 +177,7 @@ def test_a_locked_index_is_waited_for_once(tmp_path, files, settled, reads, monk
                 raise
 
     monkeypatch.setattr(module, "_BATCH", 2)
-    monkeypatch.setattr(module, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(module, "LOCK_TIMEOUT_S", 0.01)
     monkeypatch.setattr(module.sqlite3, "connect", lambda name, timeout: real(name, timeout=timeout, factory=Impatient))
     holder = real(path)
     holder.execute(f"BEGIN {lock}")
@@ -210,7 +210,7 @@ def test_processes_share_one_index(tmp_path, files):
 
 
 def test_threads_keep_order_and_stop_at_an_error():
-    assert list(in_threads(lambda n: n * n, range(100), 4)) == [n * n for n in range(100)]
+    assert list(map_in_threads(lambda n: n * n, range(100), 4)) == [n * n for n in range(100)]
     begun = []
 
     def work(number):
@@ -220,5 +220,5 @@ def test_threads_keep_order_and_stop_at_an_error():
         return number
 
     with pytest.raises(DataError, match="three"):
-        list(in_threads(work, range(100_000), 2))
+        list(map_in_threads(work, range(100_000), 2))
     assert len(begun) < 200

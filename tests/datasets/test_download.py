@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.datasets.download import RECORD, REVISION, download, missing_from
+from harness.datasets.download import RECORD, REVISION, download, find_missing
 from harness.datasets.hub import HubBusy, HubFile
 from harness.datasets.layout import RELEASED
 from harness.errors import DataError, StorageError, UserError
@@ -134,7 +134,7 @@ def test_a_deleted_or_cut_file_is_fetched_again(hub, get):
     (dest / second).write_bytes(b"cut")
     get()
     assert {path for _, path in hub.fetched} == {first, second}
-    assert not missing_from(dest / "Animals2_OOP")
+    assert not find_missing(dest / "Animals2_OOP")
 
 
 def test_a_branch_that_moves_never_mixes_two_commits(hub, get, tmp_path):

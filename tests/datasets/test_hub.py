@@ -161,7 +161,7 @@ def test_nobody_answers(tmp_path, monkeypatch):
 
 
 def test_errors_of_the_disk_are_told_apart():
-    with pytest.raises(StorageError, match="x cannot be written: No space left"), module._translated("x"):
+    with pytest.raises(StorageError, match="x cannot be written: No space left"), module._translate_errors("x"):
         raise OSError(28, "No space left on device")
 
 

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image, features
 
 from harness.datasets import formats, images
-from harness.datasets.images import decode_image, digest, load_image, middle
+from harness.datasets.images import crop_to_middle, decode_image, file_digest, load_image
 from harness.errors import DataError, StorageError
 
 from .roots import WRITERS
@@ -201,7 +201,7 @@ def test_what_other_code_sets_in_pillow_decides_nothing(monkeypatch, setting, va
         warnings.simplefilter("error")
         assert {kind: decode_image(data, kind).tobytes() for kind, data in whole.items()} == before
         decode_image(encoded(flat("RGB", COLOUR).quantize(2), transparency=bytes([0, 9])), "x", "plain")
-        assert middle(Image.new("RGB", (500, 1))).size == (images.MAX_RATIO, 1)
+        assert crop_to_middle(Image.new("RGB", (500, 1))).size == (images.MAX_RATIO, 1)
         for decoding in ("upright-white", "plain"):
             with pytest.raises(DataError, match="truncated"):
                 decode_image(JPEG[: len(JPEG) // 2], "x", decoding)
@@ -224,7 +224,7 @@ def test_readers_that_other_code_registers_are_not_asked(monkeypatch):
 def test_only_the_middle_is_kept_of_a_very_long_image(size, want):
     image = Image.new("RGB", size)
     image.putpixel((size[0] // 2, size[1] // 2), COLOUR)
-    cut = middle(image)
+    cut = crop_to_middle(image)
     assert cut.size == want
     assert cut.getpixel((want[0] // 2, want[1] // 2)) == COLOUR or cut.getcolors()[0][1] == COLOUR
     assert (cut is image) == (size == want)
@@ -289,7 +289,7 @@ def test_a_limit_of_our_own_where_pillow_has_none(monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such files")
-@pytest.mark.parametrize("load", [load_image, digest])
+@pytest.mark.parametrize("load", [load_image, file_digest])
 def test_what_is_no_regular_file_is_named_and_never_waited_for(tmp_path, load, monkeypatch):
     os.mkfifo(tmp_path / "pipe.jpg")
     monkeypatch.chdir(tmp_path)  # a socket's path must be short
@@ -303,7 +303,7 @@ def test_what_is_no_regular_file_is_named_and_never_waited_for(tmp_path, load, m
                 load(tmp_path / f"{name}.jpg")
 
 
-@pytest.mark.parametrize("load", [load_image, digest])
+@pytest.mark.parametrize("load", [load_image, file_digest])
 def test_a_file_that_is_too_large_for_an_image_is_not_read(tmp_path, load):
     with (tmp_path / "a.jpg").open("wb") as file:
         file.truncate(images.MAX_BYTES + 1)
@@ -311,7 +311,7 @@ def test_a_file_that_is_too_large_for_an_image_is_not_read(tmp_path, load):
         load(tmp_path / "a.jpg")
 
 
-@pytest.mark.parametrize("load", [load_image, digest])
+@pytest.mark.parametrize("load", [load_image, file_digest])
 def test_missing_files_and_folders(tmp_path, load):
     for path in (tmp_path / "none.jpg", tmp_path / "none" / "x.jpg"):
         with pytest.raises(DataError, match="the file does not exist"):
@@ -321,7 +321,7 @@ def test_missing_files_and_folders(tmp_path, load):
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, None])
-@pytest.mark.parametrize("load", [load_image, digest])
+@pytest.mark.parametrize("load", [load_image, file_digest])
 def test_a_machine_that_lacks_something_says_nothing_about_the_file(tmp_path, monkeypatch, load, number):
     def fail(path, most):
         raise MemoryError if number is None else OSError(number, os.strerror(number))
@@ -331,7 +331,7 @@ def test_a_machine_that_lacks_something_says_nothing_about_the_file(tmp_path, mo
     reason = "there is not enough memory" if number is None else os.strerror(number)
     with pytest.raises(StorageError, match=rf"a\.jpg: the file cannot be read now \({reason}\)") as error:
         load(tmp_path / "a.jpg")
-    assert error.value.hint == images.AGAIN
+    assert error.value.hint == images.RETRY_HINT
 
 
 @pytest.mark.parametrize("fault", [MemoryError(), OSError(errno.EMFILE, "too many open files"), ImportError("no")])
@@ -341,9 +341,9 @@ def test_only_a_fault_of_the_bytes_is_damage(monkeypatch, where, fault):
         raise fault
 
     if where == "reader":
-        monkeypatch.setattr(images, "_reader", lambda data, name: fail)
+        monkeypatch.setattr(images, "_find_reader", lambda data, name: fail)
     else:
-        monkeypatch.setattr(images, "_upright", fail)
+        monkeypatch.setattr(images, "_to_upright_rgb", fail)
     with pytest.raises(StorageError, match=r"^x: the image cannot be decoded now \("):
         decode_image(JPEG, "x")
 
@@ -389,4 +389,4 @@ def test_pillow_warnings_do_not_leak_from_threads(recwarn):
 
 def test_digest_is_sha256_of_the_bytes(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")
-    assert digest(tmp_path / "x") == hashlib.sha256(b"abc").hexdigest()
+    assert file_digest(tmp_path / "x") == hashlib.sha256(b"abc").hexdigest()

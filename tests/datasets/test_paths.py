@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.datasets.disk import ImageTree, RefusedName, unsafe
+from harness.datasets.disk import ImageTree, UnusableName, unsafe_reason
 from harness.datasets.reader import read_splits
 from harness.errors import StorageError
 
@@ -55,11 +55,11 @@ def test_a_locale_without_utf8_is_not_blamed_on_the_data(folder, utf8, said):
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_name_is_not_looked_for_under_other_bytes(monkeypatch, encoding):
     monkeypatch.setattr("os.fsencode", lambda name: name.encode(encoding))
-    assert unsafe("great auk") is None
+    assert unsafe_reason("great auk") is None
     for name in ("Café", "白鶴") if encoding == "ascii" else ("Café",):
         with pytest.raises(StorageError, match="cannot name the file"):
-            unsafe(name)
-    assert unsafe("\ud800") == "is not Unicode text"
+            unsafe_reason(name)
+    assert unsafe_reason("\ud800") == "is not Unicode text"
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -67,11 +67,11 @@ def test_a_name_is_not_looked_for_under_other_bytes(monkeypatch, encoding):
 def test_no_path_ever_leaves_the_folder(tmp_path, classname, image_name):
     images = tmp_path / "X1_OOP" / "images"
     images.mkdir(parents=True, exist_ok=True)
-    if not unsafe(classname):
+    if not unsafe_reason(classname):
         (images / classname).mkdir(exist_ok=True)
     try:
         path = ImageTree(images.parent).path_of(classname, image_name)
-    except RefusedName:
+    except UnusableName:
         return
     assert Path(os.path.normpath(images.parent / path)).parent.parent == images
     assert path.count("/") == 2
@@ -151,5 +151,5 @@ def test_a_spelling_that_two_folders_on_disk_share(folder):
         (folder / "images" / spelling).mkdir()
     tree = ImageTree(folder)
     assert tree.path_of(spellings[0], "x.jpg") == f"images/{spellings[0]}/x.jpg"
-    with pytest.raises(RefusedName, match="stands twice on disk"):
+    with pytest.raises(UnusableName, match="stands twice on disk"):
         tree.path_of(spellings[2], "x.jpg")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.datasets.disk import unsafe
+from harness.datasets.disk import unsafe_reason
 from harness.datasets.reader import read_split, read_splits
 from harness.errors import DataError
 from harness.types.split import PARTS
@@ -202,7 +202,9 @@ def test_fingerprint_depends_on_content_only(folder, tmp_path):
 
 
 FILE_NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12).filter(
-    lambda name: not unsafe(name) and name.replace("_", " ").replace(".", " ").strip() and len(name.encode()) < 100
+    lambda name: (
+        not unsafe_reason(name) and name.replace("_", " ").replace(".", " ").strip() and len(name.encode()) < 100
+    )
 )
 
 

@@ -22,7 +22,7 @@ from torchvision.transforms.functional import to_tensor
 from harness.backbones import openclip
 from harness.backbones.backbone import Backbone
 from harness.datasets import images as decoding
-from harness.datasets.images import digest
+from harness.datasets.images import file_digest
 from harness.errors import BackboneError, DataError, HarnessError, StorageError
 from harness.features.encode import Encoder, ImageSource, encoder_key, one_thread_per_operation
 from harness.features.store import FeatureStore, clear
@@ -76,7 +76,7 @@ def images(tmp_path: Path) -> Images:
         for i in range(first, first + n):
             path = tmp_path / f"{i}.png"
             Image.new("RGB", (20, 10), (i % 7 * 30 + 20, i % 11 * 20 + 10, i % 13 * 15 + 5)).save(path)
-            sources.append(ImageSource(path, digest(path), path.name))
+            sources.append(ImageSource(path, file_digest(path), path.name))
         return sources
 
     return write
@@ -143,7 +143,7 @@ def damage(sources: list[ImageSource], *positions: int, content: bytes = b"not a
     for position in positions:
         source = sources[position]
         source.file.write_bytes(content)
-        sources[position] = replace(source, sha256=digest(source.file))
+        sources[position] = replace(source, sha256=file_digest(source.file))
 
 
 def test_views_of_another_crop_are_encoded_and_kept_apart(tmp_path: Path, images: Images) -> None:
@@ -239,7 +239,7 @@ def test_a_file_that_is_not_what_was_hashed_stops_the_run_and_is_not_kept(
     assert error.value.hint == "run the same command again"
     assert made.unreadable == {}
     images(4)  # as it was
-    again = replace(sources[3], sha256=digest(sources[3].file))
+    again = replace(sources[3], sha256=file_digest(sources[3].file))
     features, _ = encoder(tmp_path).features([again], 1)
     np.testing.assert_allclose(features[:, 0], expected([again]), rtol=1e-5)
 
@@ -369,7 +369,7 @@ def tiny() -> Any:
 
 
 def real(model: Any) -> Backbone:
-    config = openclip.merge_settings({"size": openclip.built_size(model)})
+    config = openclip.merge_settings({"size": openclip.model_image_size(model)})
     return Backbone(RECORD, CPU, None, 1.0, openclip.transform(config), config, model)  # type: ignore[arg-type]
 
 
@@ -406,7 +406,7 @@ def test_the_papers_protocol_encodes_what_open_clip_does_and_ours_what_a_person_
 ) -> None:
     write(tmp_path / name, np.random.default_rng(0))
     made = real(tiny[0])
-    sources = [ImageSource(tmp_path / name, digest(tmp_path / name), name)]
+    sources = [ImageSource(tmp_path / name, file_digest(tmp_path / name), name)]
     features = {}
     for protocol in ("clean-v1", "paper-2025"):
         how = PROTOCOLS[protocol].decoding
@@ -444,7 +444,7 @@ def test_an_image_of_any_shape_is_encoded_in_little_memory(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Image.Image, "resize", resize)
         store = FeatureStore(tmp_path / "cache", *encoder_key(made))
-        source = ImageSource(tmp_path / "a.png", digest(tmp_path / "a.png"), "a.png")
+        source = ImageSource(tmp_path / "a.png", file_digest(tmp_path / "a.png"), "a.png")
         pixels = Encoder(made, store, 1)._pixels(code, source, view, 0.08)
     assert pixels.shape == (3, 64, 64)
     assert 0 < largest <= decoding.MAX_RATIO * 64 * 64
@@ -467,7 +467,7 @@ def test_what_other_code_sets_in_pillow_changes_no_feature(
     sources = images(3)
     data = sources[1].file.read_bytes()
     sources[1].file.write_bytes(data[: len(data) - 30])
-    sources[1] = replace(sources[1], sha256=digest(sources[1].file))
+    sources[1] = replace(sources[1], sha256=file_digest(sources[1].file))
     before = encoder(tmp_path / "before").features(sources, 2)
     monkeypatch.setattr(f"PIL.{setting}", True)  # one pixel is too many
     after = encoder(tmp_path / "after").features(sources, 2)

@@ -17,7 +17,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from harness.errors import StorageError, UserError
-from harness.features.store import DEFAULT_LIMIT, FeatureStore, clear, enforce_limit, entries, size_limit, verify
+from harness.features.store import (
+    DEFAULT_LIMIT_BYTES,
+    FeatureStore,
+    clear,
+    enforce_limit,
+    list_encoders,
+    size_limit,
+    verify,
+)
 
 from ..makers import few, sha
 
@@ -247,15 +255,17 @@ def test_entries_tell_what_there_is_the_last_used_first(tmp_path: Path) -> None:
     fill(tmp_path, "new", n=3, used=2000)
     (tmp_path / "stray").mkdir()
     (tmp_path / "file").write_text("x")
-    found = entries(tmp_path)
+    found = list_encoders(tmp_path)
     assert [(e.key, e.description, e.images, e.used) for e in found] == [
         ("new", "encoder new", 3, 2000),
         ("old", "encoder old", 2, 1000),
     ]
     assert all(e.bytes == sum(p.stat().st_size for p in shards(tmp_path / e.key)) for e in found)
     (fill(tmp_path, "nameless", n=2) / "encoder.txt").unlink()
-    assert [(e.description, e.images) for e in entries(tmp_path) if e.key == "nameless"] == [("unknown encoder", 2)]
-    assert entries(tmp_path / "not there") == []
+    assert [(e.description, e.images) for e in list_encoders(tmp_path) if e.key == "nameless"] == [
+        ("unknown encoder", 2)
+    ]
+    assert list_encoders(tmp_path / "not there") == []
 
 
 def test_listing_reads_headers_and_verifying_reads_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,14 +275,14 @@ def test_listing_reads_headers_and_verifying_reads_data(tmp_path: Path, monkeypa
     cut = path.with_name(f"{sha('cut')}.safetensors")
     for content in (path.read_bytes()[:-1], b""):
         cut.write_bytes(content)
-        assert [e.images for e in entries(tmp_path)] == [3]
+        assert [e.images for e in list_encoders(tmp_path)] == [3]
     assert verify(tmp_path) == (2, sorted((path, cut)))
 
     def fail(*args: Any) -> Any:
         raise AssertionError("the data are read")
 
     monkeypatch.setattr("hashlib.sha256", fail)
-    assert [e.images for e in entries(tmp_path)] == [3]
+    assert [e.images for e in list_encoders(tmp_path)] == [3]
     with pytest.raises(AssertionError, match="the data are read"):
         verify(tmp_path)
 
@@ -280,21 +290,21 @@ def test_listing_reads_headers_and_verifying_reads_data(tmp_path: Path, monkeypa
 def test_touch_marks_as_used_now(tmp_path: Path) -> None:
     fill(tmp_path, "k", used=1000)
     FeatureStore(tmp_path, "k", "x").touch()
-    assert entries(tmp_path)[0].used > 10**9
+    assert list_encoders(tmp_path)[0].used > 10**9
 
 
 def test_clear_takes_the_beginning_of_a_key_or_all(tmp_path: Path) -> None:
     for key in ("abc", "abd", "xyz"):
         fill(tmp_path, key)
-    each = entries(tmp_path)[0].bytes
+    each = list_encoders(tmp_path)[0].bytes
     for nothing in ("nothing", ""):
         with pytest.raises(UserError, match="no encoder named"):
             clear(tmp_path, nothing)
-    assert len(entries(tmp_path)) == 3
+    assert len(list_encoders(tmp_path)) == 3
     assert clear(tmp_path, "abc") == each
-    assert {e.key for e in entries(tmp_path)} == {"abd", "xyz"}
+    assert {e.key for e in list_encoders(tmp_path)} == {"abd", "xyz"}
     assert clear(tmp_path) == 2 * each
-    assert entries(tmp_path) == []
+    assert list_encoders(tmp_path) == []
 
 
 def test_what_cannot_be_removed_is_not_said_to_be_freed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,12 +322,12 @@ def test_the_longest_unused_goes_first_and_the_current_never(tmp_path: Path) -> 
     for used, key in enumerate(("current", "oldest", "middle", "newest"), start=1000):
         fill(tmp_path, key, used=used)
     (tmp_path / "stray").mkdir()
-    each = entries(tmp_path)[0].bytes
+    each = list_encoders(tmp_path)[0].bytes
     assert enforce_limit(tmp_path, 4 * each, keep="current") == 0
     assert enforce_limit(tmp_path, 3 * each, keep="current") == each
-    assert {e.key for e in entries(tmp_path)} == {"current", "middle", "newest"}
+    assert {e.key for e in list_encoders(tmp_path)} == {"current", "middle", "newest"}
     assert enforce_limit(tmp_path, 0, keep="current") == 2 * each
-    assert {e.key for e in entries(tmp_path)} == {"current"}
+    assert {e.key for e in list_encoders(tmp_path)} == {"current"}
     assert (tmp_path / "stray").is_dir()
     assert enforce_limit(tmp_path / "not there", 0, keep="current") == 0
 
@@ -325,12 +335,12 @@ def test_the_longest_unused_goes_first_and_the_current_never(tmp_path: Path) -> 
 def test_putting_keeps_the_cache_within_its_limit(tmp_path: Path) -> None:
     fill(tmp_path, "old", used=1000)
     fill(tmp_path, "new", used=2000)
-    each = entries(tmp_path)[0].bytes
+    each = list_encoders(tmp_path)[0].bytes
     FeatureStore(tmp_path, "current", "x", limit=2 * each).put(0, names(3), rows(3))
-    assert {e.key for e in entries(tmp_path)} == {"new", "current"}
+    assert {e.key for e in list_encoders(tmp_path)} == {"new", "current"}
     store = FeatureStore(tmp_path, "current", "x", limit=0)
     store.put(0, names(3, first=3), rows(3))
-    assert {e.key for e in entries(tmp_path)} == {"current"}
+    assert {e.key for e in list_encoders(tmp_path)} == {"current"}
     assert FeatureStore(tmp_path, "current", "x").get(0, names(6))[1] == []
 
 
@@ -338,13 +348,13 @@ def test_the_variable_bounds_the_cache(tmp_path: Path, monkeypatch: pytest.Monke
     fill(tmp_path, "old", used=1000)
     monkeypatch.setenv("HARNESS_CACHE_LIMIT", "1")
     FeatureStore(tmp_path, "current", "x").put(0, names(3), rows(3))
-    assert {e.key for e in entries(tmp_path)} == {"current"}
+    assert {e.key for e in list_encoders(tmp_path)} == {"current"}
 
 
 @pytest.mark.parametrize(
     ("text", "size"),
     [
-        ("", DEFAULT_LIMIT),
+        ("", DEFAULT_LIMIT_BYTES),
         ("0", 0),
         ("123456", 123456),
         ("17B", 17),
@@ -408,7 +418,7 @@ def test_companions_that_macos_writes_are_no_shards(tmp_path: Path) -> None:
     (tmp_path / f"._{store.folder.name}").write_bytes(b"\0\5\x16\7")
     (store.folder / "encoder.txt").write_bytes(b"an encoder \xff")
     assert verify(tmp_path) == (1, [])
-    assert [(e.images, e.bytes, e.description) for e in entries(tmp_path)] == [
+    assert [(e.images, e.bytes, e.description) for e in list_encoders(tmp_path)] == [
         (1, shard.stat().st_size, "an encoder \N{REPLACEMENT CHARACTER}")
     ]
     assert FeatureStore(tmp_path, store.folder.name, "").get(0, [sha("a")])[1] == []

@@ -13,7 +13,7 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import hflip, resized_crop
 
-from harness.features.views import CROP, RATIO, _crop_box, augment, view_name
+from harness.features.views import MIN_CROP, RATIO, _crop_box, augment, view_name
 
 from ..makers import few, sha
 
@@ -85,7 +85,7 @@ def test_the_crop_lies_inside_the_image(width: int, height: int, seed: int) -> N
 
 
 @few
-@given(st.integers(100, 400), st.integers(100, 400), st.integers(), st.sampled_from([CROP, 0.5, 0.9]))
+@given(st.integers(100, 400), st.integers(100, 400), st.integers(), st.sampled_from([MIN_CROP, 0.5, 0.9]))
 def test_area_and_ratio_are_within_bounds(width: int, height: int, seed: int, least: float) -> None:
     left, top, right, bottom = _crop_box(width, height, random.Random(seed), least)
     w, h = right - left, bottom - top
@@ -108,7 +108,7 @@ def test_a_very_long_image_is_cropped_to_its_middle() -> None:
 
 
 def test_views_of_another_crop_have_another_name_and_the_test_view_has_none() -> None:
-    assert view_name(3) == view_name(3, CROP) == "view-003-box-0.08"
+    assert view_name(3) == view_name(3, MIN_CROP) == "view-003-box-0.08"
     assert view_name(3, 0.5) == "view-003-box-0.5"
     assert view_name(0, 0.5) == view_name(0) == "view-000"
     assert augment(picture(), sha("a"), 1, SIZE, 0.5).tobytes() != augment(picture(), sha("a"), 1, SIZE).tobytes()

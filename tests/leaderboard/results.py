@@ -94,7 +94,7 @@ def one(
 ) -> Cell:
     manifest = None
     if method.shots:
-        protocol = protocols.get("clean-v1")
+        protocol = protocols.get_protocol("clean-v1")
         manifest = protocols.draw(protocol, data.oop["train"], data.oop["val"], method.shots, seed, data.digests)
         store.put_manifest(manifest)
     store.put_labels(data.sheet)

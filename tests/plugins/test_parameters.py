@@ -10,7 +10,7 @@ import torch
 
 from harness.errors import UserError
 from harness.method import build, parameters
-from harness.parameters import Text
+from harness.parameters import CommandLineText
 from harness.types.task import Support
 from harness_plugins import gda, tip_adapter
 
@@ -95,18 +95,21 @@ def test_weights_are_tried_in_even_steps(grid, ends, steps):
 @pytest.mark.parametrize(("name", "parameter", "value"), REFUSED)
 def test_a_value_out_of_bounds_is_a_sentence(name, parameter, value):
     with pytest.raises(UserError, match=f"{name}: parameter {parameter}='{value}' is not valid: input should be"):
-        build(name, classes()[name], values={parameter: Text(value)})
+        build(name, classes()[name], values={parameter: CommandLineText(value)})
 
 
 def test_a_prompt_to_match_with_that_does_not_name_is_a_sentence():
     with pytest.raises(UserError, match=r"must hold \{name\} exactly once"):
-        build("zsnl", classes()["zsnl"], values={"match_prompt": Text("a photo")})
+        build("zsnl", classes()["zsnl"], values={"match_prompt": CommandLineText("a photo")})
 
 
 def test_none_can_be_written_where_it_is_a_value():
-    assert build("fsnl", classes()["fsnl"], values={"captions_per_class": Text("none")}).captions_per_class is None
+    assert (
+        build("fsnl", classes()["fsnl"], values={"captions_per_class": CommandLineText("none")}).captions_per_class
+        is None
+    )
     with pytest.raises(UserError, match="shots_per_batch='none' is not valid"):
-        build("fsnl", classes()["fsnl"], values={"shots_per_batch": Text("none")})
+        build("fsnl", classes()["fsnl"], values={"shots_per_batch": CommandLineText("none")})
 
 
 @pytest.mark.parametrize("captions", ["absent", "all missing", "empty"])

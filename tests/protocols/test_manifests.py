@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import DataError, UserError
 from harness.protocols import PROTOCOLS, draw, manifests
-from harness.protocols.manifests import Given
+from harness.protocols.manifests import GivenDraws
 from harness.types.manifest import Manifest, Pick
 
 from ..makers import make_split, sha
@@ -86,21 +86,21 @@ def test_a_folder_without_manifests_and_a_file_that_is_not_there(tmp_path: Path)
 
 def test_draws_are_found_by_protocol(tmp_path: Path) -> None:
     both = (drawn(), drawn("paper-2025"), drawn(seed=2))
-    assert manifests.of_protocol(both, "clean-v1", tmp_path) == {
+    assert manifests.select_protocol(both, "clean-v1", tmp_path) == {
         ("Animals", 2, 1): both[0],
         ("Animals", 2, 2): both[2],
     }
     with pytest.raises(UserError, match="holds no draw of 'clean-1', but of clean-v1, paper-2025") as error:
-        manifests.of_protocol(both, "clean-1", tmp_path)
+        manifests.select_protocol(both, "clean-1", tmp_path)
     assert error.value.hint == "did you mean --protocol clean-v1?"
     with pytest.raises(UserError, match="two draws of clean-v1 for Animals, 2 shots, seed 1"):
-        manifests.of_protocol((both[0], changed(both[0], 0, label=1)), "clean-v1", tmp_path)
+        manifests.select_protocol((both[0], changed(both[0], 0, label=1)), "clean-v1", tmp_path)
 
 
 @pytest.mark.parametrize("source", ["clean-v1", "paper-2025"])
 def test_a_given_draw_is_drawn_again(source: str) -> None:
     theirs = drawn(source).model_copy(update={"protocol": "their own"})
-    rule = Given("their own", {("Animals", 2, 1): theirs})
+    rule = GivenDraws("their own", {("Animals", 2, 1): theirs})
     made = draw(rule, TRAIN, VAL, 2, 1, DIGESTS)
     assert made == theirs
     manifests.require_equal(made, theirs)
@@ -116,7 +116,7 @@ def test_a_given_draw_is_drawn_again(source: str) -> None:
 def test_a_given_image_that_the_data_do_not_have(change: dict[str, str], message: str) -> None:
     theirs = changed(drawn(), 0, **change)
     with pytest.raises(DataError, match=message):
-        draw(Given("clean-v1", {("Animals", 2, 1): theirs}), TRAIN, VAL, 2, 1, DIGESTS)
+        draw(GivenDraws("clean-v1", {("Animals", 2, 1): theirs}), TRAIN, VAL, 2, 1, DIGESTS)
 
 
 def test_a_draw_that_does_not_fit_says_where() -> None:

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UserError
-from harness.protocols import PROTOCOLS, draw, get
-from harness.protocols.manifests import Given
+from harness.protocols import PROTOCOLS, draw, get_protocol
+from harness.protocols.manifests import GivenDraws
 from harness.types.manifest import Manifest, Pick
 from harness.types.split import Item, Part, Side, Split
 
@@ -153,13 +153,13 @@ def test_domains_and_sides_are_drawn_differently() -> None:
 
 @pytest.mark.parametrize("name", ["clean-v1", "paper-2025"])
 def test_validation_has_at_most_four_images_per_class(name: str) -> None:
-    picks = get(name).pick(make_split([0] * 30), make_split([0] * 30, part="val"), 16, 1)
+    picks = get_protocol(name).pick(make_split([0] * 30), make_split([0] * 30, part="val"), 16, 1)
     assert (len(picks["train"]), len(picks["val"])) == (16, 4)
 
 
 def test_an_unknown_protocol_is_told_with_the_nearest() -> None:
     with pytest.raises(UserError, match="no protocol named 'clean-v2'") as error:
-        get("clean-v2")
+        get_protocol("clean-v2")
     assert error.value.hint == "did you mean clean-v1?"
 
 
@@ -298,14 +298,14 @@ IP = tuple(replace(make_split(labels, ["d", "e"], part), side="ip") for part, la
 
 def test_a_draw_of_the_ip_side_is_that_of_the_rule_on_its_parts() -> None:
     for name, rule in (("clean-v1-ip", CLEAN), ("paper-2025-ip", PAPER)):
-        made = draw(get(name), *IP, 2, 1, {})
+        made = draw(get_protocol(name), *IP, 2, 1, {})
         assert (made.side, made.names) == ("ip", ("d", "e"))
         picked = rule.pick(*IP, 2, 1)
         assert [(p.path, p.label) for p in made.of_part("train")] == [(i.path, i.label) for i in picked["train"]]
 
 
 def test_a_draw_of_both_sides_numbers_the_ip_names_after_the_oop_names() -> None:
-    made = draw(get("clean-v1-both"), *BOTH, 2, 1, {}, [IP])
+    made = draw(get_protocol("clean-v1-both"), *BOTH, 2, 1, {}, [IP])
     assert (made.side, made.names) == ("both", ("a", "b", "c", "d", "e"))
     for part in ("train", "val"):
         of_oop, of_ip = (CLEAN.pick(*sides, 2, 1)[part] for sides in (BOTH, IP))
@@ -315,7 +315,7 @@ def test_a_draw_of_both_sides_numbers_the_ip_names_after_the_oop_names() -> None
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_released_draw_of_both_sides_goes_on_with_one_generator(seed: int) -> None:
-    made = draw(get("paper-2025-both"), *BOTH, 2, seed, {}, [IP])
+    made = draw(get_protocol("paper-2025-both"), *BOTH, 2, seed, {}, [IP])
     state = random.getstate()
     try:
         random.seed(seed)
@@ -331,7 +331,7 @@ def test_the_released_draw_of_both_sides_goes_on_with_one_generator(seed: int) -
 
 
 def test_given_draws_of_both_sides_are_drawn_again() -> None:
-    made = draw(get("clean-v1-both"), *BOTH, 2, 1, {}, [IP])
-    rule = Given("theirs", {("Animals", 2, 1): made}, train_on="both")
+    made = draw(get_protocol("clean-v1-both"), *BOTH, 2, 1, {}, [IP])
+    rule = GivenDraws("theirs", {("Animals", 2, 1): made}, train_on="both")
     again = draw(rule, *BOTH, 2, 1, {}, [IP])
     assert (again.picks, again.names, again.side) == (made.picks, made.names, made.side)

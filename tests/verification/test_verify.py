@@ -254,7 +254,7 @@ def test_a_draw_of_other_images_is_found_in_the_data(lab: Lab) -> None:
     from harness.results.store import ResultStore
 
     data = lab.domains["Animals"]
-    drawn = protocols.draw(protocols.get("clean-v1"), data.oop["train"], data.oop["val"], 2, 99, data.digests)
+    drawn = protocols.draw(protocols.get_protocol("clean-v1"), data.oop["train"], data.oop["val"], 2, 99, data.digests)
     forged = drawn.model_copy(update={"seed": 1})
     ResultStore(lab.out).put_manifest(forged)
     tamper(lab, set_at("data", "Animals", "manifests", "1", value=forged.hash))
