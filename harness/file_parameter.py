@@ -88,7 +88,7 @@ class File:
         return self.read_bytes().decode(encoding)
 
     @property
-    def located(self) -> bool:
+    def has_path(self) -> bool:
         """Whether it is known where the file lies; a record does not say so."""
         return self.__dict__["_where"] is not None
 

@@ -36,7 +36,7 @@ def require_file_paths(name: str, values: Mapping[str, Any]) -> None:
     """
     for key, value in values.items():
         for one in walk_values(value):
-            if isinstance(one, File) and not one.located:
+            if isinstance(one, File) and not one.has_path:
                 message = f"{name}: parameter {key} is the file {one.file} with sha256 {one.sha256}"
                 raise UserError(f"{message}, which was not found", "give its path; `harness reproduce` takes --file")
 

@@ -53,7 +53,7 @@ def measure(name, cls, setting, shots, plan, bench):
             continue
         domain, data = job.spec.domain, bench.domains[job.spec.domain]
         method = build(name, cls, values.get("preset"), {k: v for k, v in values.items() if k != "preset"})
-        bench.backbone.text.forget()
+        bench.backbone.text.clear_cache()
         task, _ = build_task(job.spec, job.manifest, method, plan.protocol.template, bench)
         images = {side: held_out(bench, domain, side, job.manifest) for side in ("oop", "ip")}
         begin = time.process_time()

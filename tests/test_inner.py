@@ -86,10 +86,10 @@ def test_parameters_and_presets_of_the_wrapped_method_are_read_as_its_own() -> N
 
 def test_the_outer_method_asks_for_what_both_need() -> None:
     made = outer({"name": "tip_adapter", "preset": "paper"})
-    assert made.needs.labels() == ("support", "validation", "unlabeled")
+    assert made.needs.declared() == ("support", "validation", "unlabeled")
     assert (made.views, made.crop) == (10, 0.5)
-    assert outer().needs.labels() == Outer.needs.labels() == ("unlabeled",), "other instances are as they were"
-    assert replace(made, inner=None).needs.labels() == ("unlabeled",)
+    assert outer().needs.declared() == Outer.needs.declared() == ("unlabeled",), "other instances are as they were"
+    assert replace(made, inner=None).needs.declared() == ("unlabeled",)
 
 
 def test_two_pools_are_refused_with_how_to_give_both_the_same() -> None:

@@ -105,11 +105,11 @@ def test_a_task_has_no_field_for_scored_images() -> None:
 
 
 def test_needs_are_told_by_name() -> None:
-    assert Needs().labels() == ()
-    assert Needs(validation=True, support=True).labels() == ("support", "validation")
-    assert Needs(captions=True).labels() == ("captions",)
-    assert Needs(clusters=True, ip=True, unlabeled=True).labels() == ("unlabeled", "ip", "clusters")
-    assert Needs(vocabulary=True, unlabeled=True).labels() == ("unlabeled", "vocabulary")
+    assert Needs().declared() == ()
+    assert Needs(validation=True, support=True).declared() == ("support", "validation")
+    assert Needs(captions=True).declared() == ("captions",)
+    assert Needs(clusters=True, ip=True, unlabeled=True).declared() == ("unlabeled", "ip", "clusters")
+    assert Needs(vocabulary=True, unlabeled=True).declared() == ("unlabeled", "vocabulary")
 
 
 def test_names_are_told_to_who_declared_them_or_sees_their_labels() -> None:

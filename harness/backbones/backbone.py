@@ -47,7 +47,7 @@ class ResolvedBackbone:
     weights: Path
     config: Mapping[str, Any]
 
-    def by(self, rule: FeatureRule) -> ResolvedBackbone:
+    def with_rule(self, rule: FeatureRule) -> ResolvedBackbone:
         """The same with images prepared as a protocol wants it."""
         if rule.preprocessing == "backbone":
             return self

@@ -187,10 +187,10 @@ class OpenClipTextTower:
 
     def _encode_tokens(self, tokens: Tokens, learned: Tensor | None) -> Tensor:
         if learned is None or tokens.row.numel() == 0:
-            return self._forward(tokens.placed[0])
+            return self._forward(tokens.on_device[0])
         if self.shares_beginnings:
             return self._encode_tree(self._tower, tokens.tree, learned)
-        ids, slot, row = tokens.placed
+        ids, slot, row = tokens.on_device
         values = learned[row]
 
         def replace(module: nn.Module, args: Any, output: Tensor) -> Tensor:
@@ -235,7 +235,7 @@ class OpenClipTextTower:
             self._by_tokens.update(zip(batch, self._plain([first[key] for key in batch]), strict=True))
         self._frozen.update((prompt, self._by_tokens[key]) for prompt, key in zip(prompts, keys, strict=True))
 
-    def lengths(self, prompts: Sequence[Prompt]) -> Tensor:
+    def norms(self, prompts: Sequence[Prompt]) -> Tensor:
         """Lengths ``(k,)`` that the features of k prompts have before they are made unit rows."""
         batches = (prompts[start : start + _FROZEN_BATCH] for start in range(0, len(prompts), _FROZEN_BATCH))
         found = [self._plain(batch, unit=False).norm(dim=1) for batch in batches]
@@ -248,7 +248,7 @@ class OpenClipTextTower:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             return self._forward(ids, unit).float()
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Drop remembered prompts. Done before every cell: what a cell computes must not depend on earlier cells."""
         self._frozen.clear()
         self._by_tokens.clear()

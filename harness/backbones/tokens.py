@@ -31,7 +31,7 @@ class Tokens:
     device: torch.device
 
     @cached_property
-    def placed(self) -> tuple[Tensor, Tensor, Tensor]:
+    def on_device(self) -> tuple[Tensor, Tensor, Tensor]:
         """``ids``, ``slot`` and ``row`` on the device."""
         return to_device(self.ids, self.device), to_device(self.slot, self.device), to_device(self.row, self.device)
 

@@ -128,7 +128,7 @@ def declared_needs(subject: Subject) -> None:
         if undeclared:
             hint = f"add {undeclared[0]}=True to the method's needs, or do not read it"
             raise MethodError(f"{subject.name}.fit reads task.{undeclared[0]} and did not declare it", hint)
-    declared = {"support" if need == "captions" else need for need in needs.labels()}
+    declared = {"support" if need == "captions" else need for need in needs.declared()}
     unread = sorted(declared - {NEED_OF_ATTRIBUTE.get(name) for name in seen})
     if unread:
         hint = f"take {unread[0]} out of its needs: they are columns of the leaderboard"

@@ -123,7 +123,7 @@ def memory_returned(subject: Subject) -> None:
             method = subject.fit(world)
             subject.scores(method, world.scored.image[:, 0], world.vocabulary)
             del method
-            tiny_text().tower.forget()
+            tiny_text().tower.clear_cache()
             gc.collect()
             tensors.append(_tensor_bytes())
             objects.append(len(gc.get_objects()))

@@ -66,7 +66,7 @@ class Subject:
         """
         method = method or self.fresh()
         task = task or self.task(world, seed)
-        tiny_text().tower.forget()
+        tiny_text().tower.clear_cache()
         try:
             with one_thread_per_operation(task.device):
                 method.fit(task)

@@ -53,7 +53,7 @@ class _ImageInfo(NamedTuple):
 
     sha256: str
     picture: bytes
-    cut: bool
+    truncated: bool
 
 
 def check_root(
@@ -95,9 +95,9 @@ def check_root(
         folders=tuple(reports),
         duplicates=tuple(images.duplicates()),
         near_copies=tuple(near for group in group_by_run(names) for near in images.near_copies(group)),
-        collisions=tuple(collisions),
-        one_text=tuple(_find_token_collisions(named, token_ids)) if token_ids else (),
-        cut=tuple(cut),
+        name_collisions=tuple(collisions),
+        token_collisions=tuple(_find_token_collisions(named, token_ids)) if token_ids else (),
+        truncated=tuple(cut),
         notes=(*(printable(found.sentence) for found in unmatched_folders(root)), *_release_notes(reports)),
     )
 
@@ -110,7 +110,7 @@ def _check_folder(
     assert parsed is not None, "find_folders returns such names only"
     faults: dict[tuple[str, str], Problem] = {}
 
-    def on_fault(kind: ProblemKind, path: str, reason: str) -> None:
+    def on_problem(kind: ProblemKind, path: str, reason: str) -> None:
         # A missing class folder is one fault, however many images were in it.
         key = (path, kind if kind == "class folder" else reason)
         faults.setdefault(key, Problem(path=printable(path), kind=kind, reason=printable(reason)))
@@ -119,12 +119,12 @@ def _check_folder(
         folder=printable(folder.name), domain=parsed.domain, side=parsed.side, concepts=parsed.concepts
     )
     try:
-        content = read_content(folder, on_fault)
-        check_superclasses(folder, on_fault)
+        content = read_content(folder, on_problem)
+        check_superclasses(folder, on_problem)
     except DataError as error:
-        on_fault("split file", "", error.message)
+        on_problem("split file", "", error.message)
         return report.model_copy(update={"faults": tuple(faults.values())}), []
-    notes = list(_compare_label_files(folder, content.classes, on_fault))
+    notes = list(_compare_label_files(folder, content.classes, on_problem))
     listed = [(part, item) for part, items in content.items.items() for item in items]
     looks = map_in_threads(lambda pair: _inspect_image(folder, pair[1].path), listed, workers)
     cut: list[str] = []
@@ -133,7 +133,7 @@ def _check_folder(
             faults[(item.path, found.kind)] = found
         else:
             images.add(ImageLocation(folder.name, part, item.path), found.sha256, found.picture)
-            if found.cut:
+            if found.truncated:
                 cut.append(item.path)
         if progress:
             progress(folder.name, done, len(listed))
@@ -143,7 +143,7 @@ def _check_folder(
     if len(content.classes) != parsed.concepts:
         notes.append(f"{folder.name} holds {len(content.classes)} classes; its name says {parsed.concepts}")
     paths = {item.path for _, item in listed}
-    notes += compare_merged(folder, paths, on_fault)
+    notes += compare_merged(folder, paths, on_problem)
     counts = {
         "classes": len(content.classes),
         "images": {part: len(items) for part, items in content.items.items()},
@@ -181,7 +181,7 @@ def _why_unreadable(file: Path) -> ProblemKind:
 
 
 def _compare_label_files(
-    folder: Path, classes: dict[int, str], on_fault: Callable[[ProblemKind, str, str], None]
+    folder: Path, classes: dict[int, str], on_problem: Callable[[ProblemKind, str, str], None]
 ) -> Iterator[str]:
     """Compare label2name.json and name2label.json with the split file, if they exist; yields notes."""
     for file in ("label2name.json", "name2label.json"):
@@ -195,15 +195,15 @@ def _compare_label_files(
                 pairs = [(key, str(value)) for key, value in content.items()]
             labels = {int(label): clean_name(classname) for label, classname in pairs}
         except DataError as error:
-            on_fault("label file", file, error.message)
+            on_problem("label file", file, error.message)
             continue
         except (AttributeError, ValueError):
-            on_fault("label file", file, f"{name} is no object of labels and names")
+            on_problem("label file", file, f"{name} is no object of labels and names")
             continue
         for label, classname in classes.items():
             if labels.get(label) != clean_name(classname):
                 there = f"is {labels[label]!r}" if label in labels else "is missing"
-                on_fault("label file", file, f"{name}: label {label} {there}; the split file says {classname!r}")
+                on_problem("label file", file, f"{name}: label {label} {there}; the split file says {classname!r}")
         if more := sorted(set(labels) - set(classes)):
             yield f"{name}: {len(more)} labels are in no part of the split file, first {more[0]} ({labels[more[0]]})"
 

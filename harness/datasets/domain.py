@@ -51,7 +51,7 @@ class DomainData:
     @property
     def fingerprint(self) -> str:
         """Over names, paths, labels, captions and bytes of everything above: the hash of the label sheet."""
-        return self.sheet.hash
+        return self.sheet.fingerprint
 
     def fitted(self, train_on: TrainOn) -> list[tuple[Split, Split]]:
         """The train and val parts of each side that methods are fitted on, OOP first.
@@ -101,7 +101,7 @@ def read_domain(
         DataError: there is no OOP folder, a split file is broken or lacks the labels that the protocol asks for, or the
             protocol finds no image of a side to score.
     """
-    oop = protocol.label_oop(read_splits(dataset.folder(name, "oop")))
+    oop = protocol.relabel_oop(read_splits(dataset.folder(name, "oop")))
     ip = read_splits(folder) if (folder := dataset.domains[name].ip) is not None else None
     sides: dict[Side, dict[Part, Split]] = {"oop": oop} if ip is None else {"oop": oop, "ip": ip}
     splits = [split for parts in sides.values() for split in parts.values()]

@@ -88,7 +88,7 @@ def download(
         if folder in record.complete and not find_missing(dest / folder):
             continue
         hub = hub or HuggingFace()
-        _FolderDownload(dest, folder, record.commit, hub, workers, sleep).bring(progress)
+        _FolderDownload(dest, folder, record.commit, hub, workers, sleep).run(progress)
         record.complete = sorted({*record.complete, folder})
         _write_record(dest, record)
     return dest
@@ -114,7 +114,7 @@ class _FolderDownload:
         self._dest, self._name, self._commit = dest, name, commit
         self._hub, self._workers, self._sleep = hub, workers, sleep
 
-    def bring(self, progress: Progress | None) -> None:
+    def run(self, progress: Progress | None) -> None:
         """Fetch what is missing, then verify."""
         call = retry(lambda: self._hub.files(self._name, self._commit), self._sleep, _TRIES)
         listed = {file.path: file.size for file in call if _is_inside(file.path, self._name)}
@@ -133,7 +133,7 @@ class _FolderDownload:
                 f"{self._name} is incomplete after the download: {len(wrong)} faults, the first: {wrong[0]}",
                 "run the same command again; if the fault stays, it is in the repository",
             )
-        self._hub.tidy(self._name, self._dest)
+        self._hub.clean_up(self._name, self._dest)
 
     def _images_of_split_file(self) -> list[str]:
         """What the split file lists, as paths in the repository; names that are paths are left for the verification."""

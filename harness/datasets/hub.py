@@ -58,7 +58,7 @@ class Hub(Protocol):
     def fetch(self, path: str, commit: str, dest: Path) -> None:
         """Bring one file to ``dest / path``, whole or not at all; what was begun before is continued."""
 
-    def tidy(self, folder: str, dest: Path) -> None:
+    def clean_up(self, folder: str, dest: Path) -> None:
         """Remove what ``fetch`` kept in order to continue: the folder is complete."""
 
 
@@ -111,7 +111,7 @@ class HuggingFace:
                 force_download=(dest / path).exists(),
             )
 
-    def tidy(self, folder: str, dest: Path) -> None:
+    def clean_up(self, folder: str, dest: Path) -> None:
         """See Hub."""
         shutil.rmtree(dest / ".cache" / "huggingface" / "download" / folder, ignore_errors=True)
 

@@ -44,7 +44,7 @@ def _is_mapping(content: Any) -> bool:
 
 
 def compare_merged(
-    folder: Path, paths: Collection[str], on_fault: Callable[[ProblemKind, str, str], None]
+    folder: Path, paths: Collection[str], on_problem: Callable[[ProblemKind, str, str], None]
 ) -> Iterator[str]:
     """Notes on how the file differs from the ``paths`` of the split file; nothing where there is no such file."""
     if not (folder / FILE).exists():
@@ -52,7 +52,7 @@ def compare_merged(
     try:
         merged = set(read_merged(folder))
     except DataError as error:
-        on_fault("label file", FILE, error.message)
+        on_problem("label file", FILE, error.message)
         return
     split = {nfc(path) for path in paths}
     for images, what in (

@@ -56,7 +56,7 @@ def read_splits(folder: Path) -> dict[Part, Split]:
     return {part: Split(name.domain, name.side, part, names, content.items[part], folder) for part in PARTS}
 
 
-def read_content(folder: Path, on_fault: OnProblem) -> FolderContent:
+def read_content(folder: Path, on_problem: OnProblem) -> FolderContent:
     """What the split file of a folder lists; entries with a fault are reported and left out.
 
     Raises:
@@ -64,8 +64,10 @@ def read_content(folder: Path, on_fault: OnProblem) -> FolderContent:
     """
     path = find_split_file(folder)
     tree = ImageTree(folder)
-    reader = _EntryChecker(tree, f"{folder.name}/{path.name}", path.name, on_fault)
-    found = [(entry, image) for entry in parse_entries(path, on_fault) if (image := reader.image_of(entry)) is not None]
+    reader = _EntryChecker(tree, f"{folder.name}/{path.name}", path.name, on_problem)
+    found = [
+        (entry, image) for entry in parse_entries(path, on_problem) if (image := reader.image_of(entry)) is not None
+    ]
     if not found:
         raise DataError(f"{folder.name}/{path.name} lists no image", "download or unpack the folder again")
     classes = dict(sorted(reader.classes.name_of.items()))
@@ -85,8 +87,8 @@ def _raise_problem(kind: ProblemKind, path: str, message: str) -> None:
 class _EntryChecker:
     """Checks each entry against the disk and against the entries before it."""
 
-    def __init__(self, tree: ImageTree, where: str, file: str, on_fault: OnProblem) -> None:
-        self._tree, self._where, self._file, self._on_fault = tree, where, file, on_fault
+    def __init__(self, tree: ImageTree, where: str, file: str, on_problem: OnProblem) -> None:
+        self._tree, self._where, self._file, self._on_fault = tree, where, file, on_problem
         self.classes = OneToOne("class", "label")
         self._seen: dict[str, SplitEntry] = {}
 

@@ -54,7 +54,7 @@ class FolderReport(Record):
     images: dict[Part, int] = Field(default={})
     captions: int = 0
     captions_with_name: int = 0
-    faults: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...] = ()
     unlisted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -120,9 +120,9 @@ class CheckReport(Record):
     folders: tuple[FolderReport, ...]
     duplicates: tuple[Duplicates, ...] = ()
     near_copies: tuple[NearCopy, ...] = ()
-    collisions: tuple[NameCollision, ...] = ()
-    one_text: tuple[TokenCollision, ...] = ()
-    cut: tuple[TruncatedName, ...] = ()
+    name_collisions: tuple[NameCollision, ...] = ()
+    token_collisions: tuple[TokenCollision, ...] = ()
+    truncated: tuple[TruncatedName, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -133,8 +133,8 @@ class CheckReport(Record):
         do near copies: they are for a person to look at.
         """
         leaks = any(set(found.across) - {"images of a part"} for found in self.duplicates)
-        faults = any(folder.faults for folder in self.folders)
-        return not (leaks or faults or self.collisions or self.one_text or self.cut)
+        faults = any(folder.problems for folder in self.folders)
+        return not (leaks or faults or self.name_collisions or self.token_collisions or self.truncated)
 
     def rows(self) -> list[dict[str, str | int]]:
         """One row for each folder, for a table: counts only, keys are the column titles."""
@@ -147,7 +147,7 @@ class CheckReport(Record):
                 "test": found.images.get("test", 0),
                 "captions": found.captions,
                 "with name": found.captions_with_name,
-                "faults": len(found.faults),
+                "faults": len(found.problems),
                 "unlisted": len(found.unlisted),
                 "copies": sum(path.startswith(f"{found.folder}/") for same in self.duplicates for path in same.paths),
             }

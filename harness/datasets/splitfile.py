@@ -105,7 +105,7 @@ def parse_json(path: Path, name: str) -> Any:
         raise DataError(f"{name} is damaged: {error}", _DOWNLOAD_HINT) from None
 
 
-def parse_entries(path: Path, on_fault: OnProblem) -> Iterator[SplitEntry]:
+def parse_entries(path: Path, on_problem: OnProblem) -> Iterator[SplitEntry]:
     """The entries of a split file in its order, parts in the order train, val, test.
 
     An entry with a fault is reported and left out.
@@ -132,7 +132,7 @@ def parse_entries(path: Path, on_fault: OnProblem) -> Iterator[SplitEntry]:
             if isinstance(entry, SplitEntry):
                 yield entry
             else:
-                on_fault("split file", path.name, f"{where}: {part} item {key} {entry}")
+                on_problem("split file", path.name, f"{where}: {part} item {key} {entry}")
 
 
 def _parse_entry(part: Part, key: str, raw: Any) -> SplitEntry | str:

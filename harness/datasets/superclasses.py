@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.datasets.splitfile import OneToOne, OnProblem, find_split_file, parse_entries
 
 
-def check_superclasses(folder: Path, on_fault: OnProblem) -> None:
+def check_superclasses(folder: Path, on_problem: OnProblem) -> None:
     """Report items without a superclass where others have one, and those whose ``s_label`` contradicts an item before.
 
     Raises:
@@ -23,4 +23,4 @@ def check_superclasses(folder: Path, on_fault: OnProblem) -> None:
         elif entry.s_label is not None:
             reason = pairing.conflict(entry.superclass, entry.s_label)
         if reason:
-            on_fault("split file", path.name, f"{folder.name}/{path.name}: {entry.part} item {entry.key} {reason}")
+            on_problem("split file", path.name, f"{folder.name}/{path.name}: {entry.part} item {entry.key} {reason}")

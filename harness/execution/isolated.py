@@ -222,4 +222,4 @@ def _child(
             cell = run_cell(job, template, provider)
         print(cell.trace or "", end="", file=sys.stderr, flush=True)  # into the log, after what the method printed
     results.send_bytes(cell.model_dump_json().encode())
-    results.send_bytes(cell.answers or b"")
+    results.send_bytes(cell.predictions_content or b"")

@@ -35,7 +35,7 @@ class CleanV1(Protocol):
         wanted: list[tuple[Part, Split, int]] = [("train", train, shots), ("val", val, min(shots, VAL_SHOTS))]
         for part, split, count in wanted:
             picks[part] = []
-            groups = split.by_label()
+            groups = split.group_by_label()
             for label in sorted(groups, key=lambda label: split.names[label]):
                 items = sorted(groups[label], key=lambda item: nfc(item.path))
                 generator.shuffle(items)
@@ -54,7 +54,7 @@ class Superclass(CleanV1):
     id: str = "superclass"
     methods: tuple[str, ...] = ("zero_shot",)
 
-    def label_oop(self, parts: dict[Part, Split]) -> dict[Part, Split]:
+    def relabel_oop(self, parts: dict[Part, Split]) -> dict[Part, Split]:
         """Superclasses in the place of classes."""
         return relabel_by_superclass(parts)
 
@@ -92,7 +92,7 @@ class Paper2025(Protocol):
         wanted: list[tuple[Part, Split, int]] = [("train", train, shots), ("val", val, min(shots, VAL_SHOTS))]
         for part, split, count in wanted:
             picks[part] = []
-            for items in split.by_label().values():
+            for items in split.group_by_label().values():
                 picks[part] += generator.sample(items, count) if len(items) >= count else items
         return picks
 

@@ -27,7 +27,7 @@ def write(folder: Path, manifest: Manifest) -> Path:
     Raises:
         StorageError: the folder cannot be written.
     """
-    path = folder / f"{manifest.hash}.json"
+    path = folder / f"{manifest.sha256}.json"
     save(path, manifest.text().encode(), "the manifest", "choose another folder with --out")
     return path
 
@@ -136,7 +136,7 @@ def _find_items(picks: Sequence[Pick], parts: dict[Part, Split], manifest: Manif
     for pick in picks:
         item = held.get(pick.part, {}).get(nfc(pick.path))
         if item is None:
-            drawn = f"which manifest {manifest.hash[:12]} draws"
+            drawn = f"which manifest {manifest.sha256[:12]} draws"
             raise DataError(
                 f"{parts['train'].folder.name} has no {pick.part} image {pick.path}, {drawn}",
                 "the manifest is of another data set, or the data are not whole: run `harness data check`",
@@ -151,9 +151,9 @@ def require_equal(made: Manifest, given: Manifest) -> None:
     Raises:
         DataError: it is not; the sentence says where they part.
     """
-    if made.hash == given.hash:
+    if made.sha256 == given.sha256:
         return
-    where = f"manifest {given.hash[:12]} of {given.domain}, {given.shots} shots, seed {given.seed}"
+    where = f"manifest {given.sha256[:12]} of {given.domain}, {given.shots} shots, seed {given.seed}"
     if made.names != given.names:
         raise DataError(f"{where} is of other class names than the data have", "use the data that it was drawn from")
     if [(p.part, p.path) for p in made.picks] != [(p.part, p.path) for p in given.picks]:

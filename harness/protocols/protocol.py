@@ -42,7 +42,7 @@ class Protocol(ABC):
     features = FeatureRule()
     train_on: TrainOn = "oop"
 
-    def label_oop(self, parts: dict[Part, Split]) -> dict[Part, Split]:
+    def relabel_oop(self, parts: dict[Part, Split]) -> dict[Part, Split]:
         """The OOP side's parts with the names and labels that are asked for; raises DataError if they lack them."""
         return parts
 

@@ -64,7 +64,7 @@ class Artifacts:
 
     def add_labels(self, sheet: LabelSheet) -> None:
         """Take labels from elsewhere: whatever they come from, their hash says which data they are of."""
-        self._sheets[sheet.hash] = sheet
+        self._sheets[sheet.fingerprint] = sheet
 
     def labels(self, fingerprint: str, side: str, unreadable: tuple[str, ...]) -> Columns:
         """Labels ``(n,)`` of a side's scored images, or of a pool's, in the order of predictions.

@@ -66,8 +66,8 @@ class ResultStore:
         Raises:
             StorageError: the folder cannot be written or the disk is full.
         """
-        if cell.answers is not None and cell.predictions is not None:
-            self._keep(predictions_path(cell.predictions), cell.answers)  # first: no cell points at nothing
+        if cell.predictions_content is not None and cell.predictions is not None:
+            self._keep(predictions_path(cell.predictions), cell.predictions_content)  # first: no cell points at nothing
             cell = cell.model_copy(update={"answers": None})
         key = cell.spec.key
         final = cell.failure is None or cell.failure.kind == "not applicable"
@@ -87,11 +87,11 @@ class ResultStore:
 
     def put_manifest(self, manifest: Manifest) -> None:
         """Keep a few-shot draw beside the results that rest on it."""
-        self._keep(manifest_path(manifest.hash), manifest.text().encode())
+        self._keep(manifest_path(manifest.sha256), manifest.text().encode())
 
     def put_labels(self, sheet: LabelSheet) -> None:
         """Keep the labels that results were scored against."""
-        self._keep(labels_path(sheet.hash), sheet.text().encode())
+        self._keep(labels_path(sheet.fingerprint), sheet.text().encode())
 
     def files(self) -> list[Path]:
         """The files of all cells, finished or failed.

@@ -77,7 +77,7 @@ def build_task(
         return task, lost
     given: dict[str, Support] = {}
     for part, views in parts_read(method).items():
-        picks = manifest.of_part(part)
+        picks = manifest.picks_of_part(part)
         if not picks:
             raise DataError(f"the draw has no {part} image, and {spec.method.name} needs some")
         features, readable = provider.drawn(spec.domain, picks, views, method.crop, train_on)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def run_cell(job: Job, template: Template, provider: FeatureProvider) -> Cell:
     """Run one cell; whatever the method does wrong becomes the cell's failure."""
     spec = job.spec
-    provider.backbone.text.forget()
+    provider.backbone.text.clear_cache()
     try:
         with seeded_global_state(spec.seed):  # a method that forgets task.generator is still repeatable
             start_measuring(provider.device)
@@ -75,7 +75,7 @@ def run_cell(job: Job, template: Template, provider: FeatureProvider) -> Cell:
         revision=data.revision,
         predictions=digest(content),
         cost=cost,
-        answers=content,
+        predictions_content=content,
     )
 
 

@@ -145,7 +145,9 @@ class FeatureProvider:
         for domain, split in splits:
             yield (0, MIN_CROP), _sources(self.domains[domain], split)
         for (domain, part, views, _, crop), manifest in draws.items():
-            sources = [_drawn_source(self.domains[domain], pick, manifest.side) for pick in manifest.of_part(part)]
+            sources = [
+                _drawn_source(self.domains[domain], pick, manifest.side) for pick in manifest.picks_of_part(part)
+            ]
             for view in range(views):
                 yield (view, crop if view else MIN_CROP), sources
 

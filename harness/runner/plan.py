@@ -117,7 +117,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     dataset = given or open_dataset(miniature_data(cache, report, request.workers), request.folders)
     names = domain_names(dataset, request.domains)
     note_unmatched(dataset, request.domains, report)
-    resolved = _resolved(backbone, request, index, report).by(protocol.features)
+    resolved = _resolved(backbone, request, index, report).with_rule(protocol.features)
     versions = _versions() | offered_versions(found, protocol.id, resolved.record.architecture)
     versions |= fingerprint.versions(resolved.libraries)
     domains, lost = read_domains(dataset, names, request.workers, index, report, protocol, request.leave_out_copies)
@@ -143,7 +143,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
                         method=record,
                         shots=shots,
                         seed=seed,
-                        manifest=manifest.hash if manifest else None,
+                        manifest=manifest.sha256 if manifest else None,
                         device=devices.device_name(device),
                         versions=versions | required,
                     )

@@ -62,7 +62,7 @@ def resolve_methods(
             version=entry.source.version,
             code=entry_points.code_digest(entry.source),
             parameters=parameters(method),
-            needs=method.needs.labels(),
+            needs=method.needs.declared(),
             seeded=method.seeded,
             pool=method.pool if method.needs.unlabeled else None,
         )

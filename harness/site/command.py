@@ -27,7 +27,7 @@ def evaluate_command(row: Row) -> str:
     words += ["--domain", ",".join(domains)]
     if row.shots:
         words += ["--shots", str(row.shots)]
-    words += [] if row.once else ["--seeds", ",".join(map(str, row.seeds))]
+    words += [] if row.seedless else ["--seeds", ",".join(map(str, row.seeds))]
     for name, value in row.method_record.parameters.items():
         words += ["-p", f"{name}={format_value(value)}"]
     if row.dataset != MINIATURE:

@@ -174,7 +174,7 @@ class Spec(Record):
         return self.digest()
 
     @property
-    def once(self) -> bool:
+    def seedless(self) -> bool:
         """Whether it depends on no seed: it is run once, with the seed ``ONCE``."""
         return not self.method.seeded and self.shots == 0
 
@@ -234,6 +234,6 @@ class Cell(Record):
         repr=False,
         description="a failure's traceback on its way to a log; not written",
     )
-    answers: bytes | None = Field(
+    predictions_content: bytes | None = Field(
         default=None, exclude=True, repr=False, description="that file's content on its way to the ledger; not written"
     )

@@ -87,6 +87,6 @@ class LabelSheet(Record):
         return sum(side.sha256.count(COPY) for side in self.sides.values())
 
     @cached_property
-    def hash(self) -> str:
+    def fingerprint(self) -> str:
         """sha256 of the file's content."""
         return hashlib.sha256(self.text().encode()).hexdigest()

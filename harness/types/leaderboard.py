@@ -114,7 +114,7 @@ class Row(Record):
         return self.digest()
 
     @property
-    def once(self) -> bool:
+    def seedless(self) -> bool:
         """Whether its figures depend on no seed: each of its cells is run once, with the seed ``ONCE``."""
         return not self.method_record.seeded and self.shots == 0
 

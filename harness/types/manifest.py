@@ -26,7 +26,7 @@ class Pick(BaseModel):
 class Manifest(BaseModel):
     """One few-shot draw of one domain.
 
-    The file is JSON with sorted content and no time stamp, so that equal draws are equal files; ``hash`` is the
+    The file is JSON with sorted content and no time stamp, so that equal draws are equal files; ``sha256`` is that
     sha256 of exactly that text and stands in every result.
     """
 
@@ -45,10 +45,10 @@ class Manifest(BaseModel):
         return self.model_dump_json(indent=1) + "\n"
 
     @property
-    def hash(self) -> str:
+    def sha256(self) -> str:
         """sha256 of the file's content."""
         return hashlib.sha256(self.text().encode()).hexdigest()
 
-    def of_part(self, part: Part) -> tuple[Pick, ...]:
+    def picks_of_part(self, part: Part) -> tuple[Pick, ...]:
         """The picks of one part, in the order of the draw."""
         return tuple(pick for pick in self.picks if pick.part == part)

@@ -85,7 +85,7 @@ class Split:
         digest = hashlib.sha256(json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
         object.__setattr__(self, "fingerprint", digest)
 
-    def by_label(self) -> dict[int, list[Item]]:
+    def group_by_label(self) -> dict[int, list[Item]]:
         """The items of each label, labels in order of first appearance (the order the released draw needs)."""
         groups: dict[int, list[Item]] = {}
         for item in self.items:

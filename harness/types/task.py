@@ -47,7 +47,7 @@ class Needs:
     clusters: bool = False
     vocabulary: bool = False
 
-    def labels(self) -> tuple[str, ...]:
+    def declared(self) -> tuple[str, ...]:
         """The needs that are declared, by name."""
         return tuple(field.name for field in fields(self) if getattr(self, field.name))
 
@@ -98,7 +98,7 @@ class TextTower(Protocol):
         """Unit rows (k, d) of k prompts; overrides replace keyed pieces by learned token embeddings."""
         ...
 
-    def lengths(self, prompts: Sequence[Prompt]) -> Tensor:
+    def norms(self, prompts: Sequence[Prompt]) -> Tensor:
         """Lengths (k,) that the features of k prompts have before they are made unit rows."""
         ...
 

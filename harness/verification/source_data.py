@@ -77,7 +77,7 @@ class SourceData:
         Raises:
             DataError: the data do not have an image of such a draw.
         """
-        made = given.hash, row.edition("protocol")
+        made = given.sha256, row.edition("protocol")
         if made not in self._drawn:
             data, key = self._domains[row.protocol, given.domain], (given.domain, given.shots, given.seed)
             found = None if self.unknown_rule(row) else self._rules[row.protocol]

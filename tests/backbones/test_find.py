@@ -112,8 +112,8 @@ def test_imagenets_preprocessing_is_that_of_the_release(
 ) -> None:
     """By hand: the shorter side to int(32 / 0.875) = 36 pixels, the middle 32 x 32, ImageNet's mean and deviation."""
     found = resolved("unit-clip", weights("unit-clip", "w.pt"))
-    made = found.by(FeatureRule("imagenet"))
-    assert found.by(FeatureRule()) is found
+    made = found.with_rule(FeatureRule("imagenet"))
+    assert found.with_rule(FeatureRule()) is found
     assert made.record.preprocessing_source == "protocol"
     assert made.record.preprocessing.crop == 0.875
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)

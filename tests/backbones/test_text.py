@@ -70,9 +70,9 @@ def test_the_features_are_open_clips_own(architecture: str, tower: OpenClipTextT
 
 def test_lengths_are_those_before_rows_are_made_unit(architecture: str, tower: OpenClipTextTower) -> None:
     raw = theirs(architecture, [p.text for p in PROMPTS], normalize=False)
-    torch.testing.assert_close(tower.lengths(PROMPTS), raw.norm(dim=1), rtol=1e-5, atol=0)
+    torch.testing.assert_close(tower.norms(PROMPTS), raw.norm(dim=1), rtol=1e-5, atol=0)
     assert (raw.norm(dim=1) - 1).abs().min() > 0.1
-    assert tower.lengths([]).shape == (0,)
+    assert tower.norms([]).shape == (0,)
 
 
 def test_a_text_that_is_too_long_is_cut_as_open_clip_does(architecture: str, tower: OpenClipTextTower) -> None:
@@ -91,7 +91,7 @@ def test_prompts_are_encoded_once_until_they_are_forgotten(
     assert calls == [2]
     clip.encode(PROMPTS)
     assert calls == [2, 3]
-    clip.forget()
+    clip.clear_cache()
     clip.encode(PROMPTS[:1])
     assert calls == [2, 3, 1]
 
@@ -135,7 +135,7 @@ def test_the_same_long_text_around_another_name_is_another_prompt(clip: OpenClip
     late = Prompt((Piece(" ".join(words[:-1]) + " "), Piece("sixteen", "sixteen")))
     assert early.text == late.text
     both = clip.encode([early, late])
-    clip.forget()
+    clip.clear_cache()
     torch.testing.assert_close(both, torch.cat([clip.encode([early]), clip.encode([late])]), **CLOSE)
     assert not torch.allclose(both[0], both[1], atol=1e-3)
 
@@ -154,7 +154,7 @@ def test_a_cut_context_gives_the_uncut_features(tower: OpenClipTextTower) -> Non
     overrides = {name: rows.flip(1) for name, rows in own_rows(tower, *NAMES).items()}
     cut = tower.encode(PROMPTS), tower.encode(PROMPTS, overrides)
     tower.cuts_context = False
-    tower.forget()
+    tower.clear_cache()
     torch.testing.assert_close((tower.encode(PROMPTS), tower.encode(PROMPTS, overrides)), cut, **CLOSE)
 
 
@@ -182,7 +182,7 @@ def test_only_prompts_that_hold_the_key_change(tower: OpenClipTextTower) -> None
 def test_learned_rows_do_not_stay(tower: OpenClipTextTower) -> None:
     before = tower.encode(PROMPTS)
     tower.encode(PROMPTS, {"ibex": torch.ones(3, 32)})
-    tower.forget()
+    tower.clear_cache()
     assert torch.equal(tower.encode(PROMPTS), before)
 
 

@@ -80,7 +80,7 @@ class Problem:
 def pictures(root, classes: int) -> tuple[Any, ...]:
     """Names, hint, files, labels and captions of the first few images of a domain of the miniature."""
     train = read_splits(next(root.glob("Animals*_OOP")))["train"]
-    groups = sorted(train.by_label().items())[:classes]
+    groups = sorted(train.group_by_label().items())[:classes]
     items = [item for _, group in groups for item in group[:SHOTS]]
     label = torch.tensor([number for number, (_, group) in enumerate(groups) for _ in group[:SHOTS]])
     names = tuple(train.names[y] for y, _ in groups)

@@ -25,7 +25,7 @@ def of(report: CheckReport, folder: str = OOP) -> FolderReport:
 
 
 def kinds(report: CheckReport, folder: str = OOP) -> dict[str, str]:
-    return {fault.path: fault.kind for fault in of(report, folder).faults}
+    return {fault.path: fault.kind for fault in of(report, folder).problems}
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_unusable_images_are_listed_with_their_reason(root, ibex, tmp_path):
         f"images/ibex/{ibex[5].name}": "unreadable",
         f"images/ibex/{ibex[6].name}": "missing",
     }
-    assert {fault.reason for fault in of(report).faults} >= {"the file is empty", "the file does not exist"}
+    assert {fault.reason for fault in of(report).problems} >= {"the file is empty", "the file does not exist"}
 
 
 def test_what_lies_in_the_place_of_an_image_is_named(root, ibex):
@@ -94,7 +94,7 @@ def test_what_lies_in_the_place_of_an_image_is_named(root, ibex):
     ibex[1].write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     ibex[2].write_text("<!DOCTYPE html><title>404</title>")
     report = check_root(root)
-    reasons = {fault.path.rpartition("/")[2]: (fault.kind, fault.reason) for fault in of(report).faults}
+    reasons = {fault.path.rpartition("/")[2]: (fault.kind, fault.reason) for fault in of(report).problems}
     assert reasons == {
         ibex[0].name: ("unreadable", "the file cannot be read (it is a named pipe, not a file)"),
         ibex[1].name: ("corrupt", "the file is a Git LFS pointer and not the file itself: run `git lfs pull`"),
@@ -118,7 +118,7 @@ def test_what_lies_in_the_place_of_a_split_file_or_label_file_is_named(root, fil
         os.mkfifo(path)
     else:
         path.write_text(content)
-    (fault,) = of(check_root(root)).faults
+    (fault,) = of(check_root(root)).problems
     assert fault.kind == ("label file" if "label" in file else "split file")
     assert fault.reason.startswith(f"{OOP}/{file} {reason}")
 
@@ -141,7 +141,7 @@ def test_every_bad_item_is_listed_not_only_the_first(root):
             item["classname"] = "unicorn"
 
     edit_split(root / OOP, damage)
-    faults = of(check_root(root)).faults
+    faults = of(check_root(root)).problems
     assert [fault.kind for fault in faults].count("class folder") == 1, "one fault for the whole class"
     assert sorted(fault.kind for fault in faults) == ["class folder", "outside", *["split file"] * 3]
     assert sum(of(check_root(root)).images.values()) == 54 - 3 - 4
@@ -151,8 +151,8 @@ def test_a_folder_that_cannot_be_read_does_not_hide_the_others(root):
     (root / OOP / f"split_Xin_{OOP}.json").write_text("{")
     shutil.rmtree(root / "Animals3_IP" / "images")
     report = check_root(root)
-    assert [len(found.faults) for found in report.folders] == [1, 1, 0, 0, 0, 0]
-    assert "damaged or cut short" in of(report).faults[0].reason
+    assert [len(found.problems) for found in report.folders] == [1, 1, 0, 0, 0, 0]
+    assert "damaged or cut short" in of(report).problems[0].reason
     assert of(report, "Insects_Spiders2_IP").classes == 2
 
 
@@ -205,15 +205,15 @@ def test_label_files_are_compared(root):
     (root / "Insects_Spiders2_IP" / "label2name.json").write_text("{")
     (root / "Insects_Spiders4_OOP" / "label2name.json").unlink()
     report = check_root(root)
-    reasons = [fault.reason for fault in of(report).faults]
+    reasons = [fault.reason for fault in of(report).problems]
     assert f"{OOP}/label2name.json: label 1 is 'ibis'; the split file says 'ibex'" in reasons
     assert f"{OOP}/label2name.json: label 5 is missing; the split file says '白鶴'" in reasons
     assert f"{OOP}/name2label.json is no object of labels and names" in reasons
     assert len(reasons) == 5
     assert of(report).notes == (f"{OOP}/label2name.json: 1 labels are in no part of the split file, first 77 (dodo)",)
-    assert "is no object of labels" in of(report, "Animals3_IP").faults[0].reason
-    assert "damaged or cut short" in of(report, "Insects_Spiders2_IP").faults[0].reason
-    assert not of(report, "Insects_Spiders4_OOP").faults
+    assert "is no object of labels" in of(report, "Animals3_IP").problems[0].reason
+    assert "damaged or cut short" in of(report, "Insects_Spiders2_IP").problems[0].reason
+    assert not of(report, "Insects_Spiders4_OOP").problems
 
 
 def test_the_merged_mapping_is_compared_with_the_split_file(root):
@@ -229,17 +229,17 @@ def test_the_merged_mapping_is_compared_with_the_split_file(root):
         f"{OOP}/merged_mapping.json lists 2 images that are in no part of the split file, first images/dodo/a.jpg",
         f"{OOP}/merged_mapping.json lacks 1 images of the split file, first images/ibex/{gone}",
     )
-    assert not of(report).faults
-    (fault,) = of(report, "Animals3_IP").faults
+    assert not of(report).problems
+    (fault,) = of(report, "Animals3_IP").problems
     assert fault.reason == "Animals3_IP/merged_mapping.json is no object of classes and lists of file names"
-    assert "lists images/bee/a.jpg twice" in of(report, "Insects_Spiders2_IP").faults[0].reason
-    assert not of(report, "Insects_Spiders4_OOP").faults
+    assert "lists images/bee/a.jpg twice" in of(report, "Insects_Spiders2_IP").problems[0].reason
+    assert not of(report, "Insects_Spiders4_OOP").problems
 
 
 def test_names_that_collide_after_clean_up(tmp_path):
     root = make_root(tmp_path, {"Food3_OOP": ("rose hip", "rose_hip", "rose")})
     report = check_root(root)
-    (found,) = report.collisions
+    (found,) = report.name_collisions
     assert (found.folder, found.name, found.classes) == ("Food3_OOP", "rose hip", ("rose hip", "rose_hip"))
     assert not report.ok
 
@@ -252,7 +252,10 @@ def test_names_that_the_context_cuts(root):
         return text.split()
 
     report = check_root(root, token_ids=ids, context_length=7)
-    assert [(found.name, found.tokens) for found in report.cut] == [("Père David's deer", 8), ('the "old" horse', 8)]
+    assert [(found.name, found.tokens) for found in report.truncated] == [
+        ("Père David's deer", 8),
+        ('the "old" horse', 8),
+    ]
     assert not report.ok
     assert "a photo of rose hip" in texts
     assert check_root(root, token_ids=ids).ok
@@ -272,7 +275,7 @@ def test_names_that_the_context_cuts(root):
 )
 def test_names_that_are_one_text_to_the_tokenizer(tmp_path, folders, found):
     report = check_root(make_root(tmp_path, folders), token_ids=openclip.tokenizer("ViT-B-32").encode)
-    assert [group.names for group in report.one_text] == ([found] if found else [])
+    assert [group.names for group in report.token_collisions] == ([found] if found else [])
     assert report.ok == (found is None)
 
 

@@ -53,7 +53,7 @@ class FakeHub:
         with self._lock:
             self.fetched.append((commit, path))
 
-    def tidy(self, folder: str, dest: Path) -> None:
+    def clean_up(self, folder: str, dest: Path) -> None:
         self.tidied.append(folder)
 
     def _call(self, name: str) -> None:

@@ -70,7 +70,7 @@ def test_a_class_of_one_part_only_is_in_the_label_space_of_all(folder):
     edit_split(folder, lambda split: split.update(train={k: v for k, v in split["train"].items() if v["label"] != 2}))
     splits = read_splits(folder)
     assert len(splits["train"].names) == 6
-    assert 2 not in splits["train"].by_label()
+    assert 2 not in splits["train"].group_by_label()
 
 
 def test_renamed_folder_with_one_split_file(folder):

@@ -37,8 +37,8 @@ def kinds(folder):
 
 def reasons(folder):
     (report,) = (found for found in check_root(folder.parent).folders if found.folder == OOP)
-    assert {fault.kind for fault in report.faults} <= {"split file"}
-    return [fault.reason.removeprefix(f"{OOP}/split_Xin_{OOP}.json: ") for fault in report.faults]
+    assert {fault.kind for fault in report.problems} <= {"split file"}
+    return [fault.reason.removeprefix(f"{OOP}/split_Xin_{OOP}.json: ") for fault in report.problems]
 
 
 def test_images_have_the_labels_of_their_superclasses(kinds):

@@ -76,8 +76,8 @@ def test_images_that_may_not_be_read_are_listed_and_counted(
     assert "3 images could not be read and are not scored:" in told
     assert f"{images[-1].name}: the file cannot be read (Permission denied)" in told
     (report,) = (found for found in check_root(data).folders if found.folder == "Animals6_OOP")
-    assert {fault.kind for fault in report.faults} == {"unreadable"}
-    assert len(report.faults) == len(images) == 9
+    assert {fault.kind for fault in report.problems} == {"unreadable"}
+    assert len(report.problems) == len(images) == 9
     assert harness("data", "check", data).code == 1
 
 
@@ -95,7 +95,7 @@ def test_a_domain_that_may_not_be_read_is_a_hole_with_a_reason(
     assert "download" not in answer.err
     assert set(row["domains"]) == {"Insects_Spiders", "Ville d'été"}
     assert row["mean"] == {}
-    faults = [fault for folder in check_root(data).folders for fault in folder.faults]
+    faults = [fault for folder in check_root(data).folders for fault in folder.problems]
     assert any("cannot be read: Permission denied" in fault.reason for fault in faults)
 
 

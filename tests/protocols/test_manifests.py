@@ -32,7 +32,7 @@ def changed(manifest: Manifest, number: int, **values: object) -> Manifest:
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     made = [drawn(shots=k, seed=s) for k in (1, 2) for s in (1, 2)]
     paths = [manifests.write(tmp_path / "new", manifest) for manifest in made]
-    assert [path.stem for path in paths] == [manifest.hash for manifest in made]
+    assert [path.stem for path in paths] == [manifest.sha256 for manifest in made]
     assert sorted(manifests.read_folder(tmp_path / "new"), key=lambda m: (m.shots, m.seed)) == made
     assert b"\r" not in paths[0].read_bytes()
     assert str(tmp_path) not in paths[0].read_text()

@@ -366,7 +366,7 @@ def test_the_catalogue_agrees_with_what_is_registered() -> None:
     assert set(described) == set(found.methods)
     for name, line in described.items():
         method = found.methods[name].method
-        assert line.needs == (", ".join(method.needs.labels()) or "names only")
+        assert line.needs == (", ".join(method.needs.declared()) or "names only")
         assert line.summary == (method.__doc__ or "").partition("\n")[0]
         assert line.paper == method.paper
         assert (line.plugin, line.module) == (found.methods[name].source.name, method.__module__)
