@@ -1,4 +1,4 @@
-"""Writing files so that nothing is ever half written, and where the user's cache lies."""
+"""Atomic writing, safe reading and listing of files, and the location of the cache."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from platformdirs import user_cache_path
 from harness.errors import StorageError
 
 TEMPORARY_PREFIX = ".tmp-harness-"
-"""What the name of a file that is being written begins with."""
+"""Prefix of the names of files that are being written."""
 
 STALE_SECONDS = 24 * 3600
-"""Seconds after which such a file has no writer any more: a writer has its whole content at hand."""
+"""Age in seconds at which a temporary file is considered abandoned; a write takes far less."""
 
 PERMISSIONS_HINT = "check its permissions, and those of the folders above"
-"""What to do about a file or folder that is there and cannot be used."""
+"""Hint for a file or folder that exists but cannot be used."""
 
 OTHER_CACHE_HINT = "choose another cache folder with --cache or HARNESS_CACHE"
 
@@ -45,7 +45,7 @@ _HINT_BY_ERRNO = {
     **dict.fromkeys((errno.EIO, errno.ESTALE), "run the same command again when the device answers"),
     errno.ENAMETOOLONG: "choose a shorter name",
 }
-"""What to do about what a machine refuses."""
+"""Hint for each error number of the operating system."""
 
 _SPECIAL_FILES = (
     (stat.S_ISDIR, "folder"),
@@ -59,41 +59,41 @@ _PLACEHOLDERS = (
     (rb"version https://git-lfs\.github\.com/spec/", "a Git LFS pointer and not the file itself: run `git lfs pull`"),
     (rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?<(?:!doctype html|html)\b", "a web page: get the file again"),
 )
-"""What lies in the place of a file that was never fetched, by its first bytes."""
+"""First bytes of files that are only placeholders of the real file, with what they are."""
 
 _cleaned_folders: set[Path] = set()
 
 
 def open_regular_file(path: Path) -> BinaryIO:
-    """A regular file, open to be read. Whatever else has its name, such as a named pipe, is never waited for.
+    """Open a regular file for reading; never blocks on a named pipe or another special file.
 
     Raises:
-        OSError: it is no regular file, or cannot be opened.
+        OSError: the path is not a regular file, or cannot be opened.
     """
     _require_regular(path.stat())
     file = open(path, "rb", opener=_open_nonblocking)  # noqa: SIM115 - pathlib takes no opener
     try:
-        _require_regular(os.fstat(file.fileno()))  # it may have been exchanged just now
+        _require_regular(os.fstat(file.fileno()))  # it may have been replaced since
     except OSError:
         file.close()
         raise
     return file
 
 
-def read_file(path: Path, most: int | None = None) -> bytes:
+def read_file(path: Path, max_bytes: int | None = None) -> bytes:
     """The bytes of a regular file.
 
     Raises:
-        OSError: it is no regular file, cannot be read, or has more than ``most`` bytes.
+        OSError: the path is not a regular file, cannot be read, or has more than ``max_bytes`` bytes.
     """
     with open_regular_file(path) as file:
-        if most is not None and os.fstat(file.fileno()).st_size > most:
-            raise OSError(errno.EFBIG, f"it has more than {most:,} bytes")
+        if max_bytes is not None and os.fstat(file.fileno()).st_size > max_bytes:
+            raise OSError(errno.EFBIG, f"it has more than {max_bytes:,} bytes")
         return file.read()
 
 
 def detect_placeholder(content: bytes) -> str | None:
-    """What lies in the place of the file that was meant, and what to do about it; None if nothing is known of that."""
+    """What a placeholder file is and what to do about it, such as a Git LFS pointer; None for any other content."""
     return next((what for begins, what in _PLACEHOLDERS if re.match(begins, content[:512], re.IGNORECASE)), None)
 
 
@@ -108,9 +108,9 @@ def _require_regular(found: os.stat_result) -> None:
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file so that it is either absent (or as it was) or whole, also after kill -9; its mode is the umask's.
+    """Write a file atomically: afterwards it is complete or unchanged, even after kill -9; its mode follows the umask.
 
-    What killed writers left in the folder is removed when a process first writes there.
+    The first write of a process into a folder also removes abandoned temporary files there.
     """
     temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
     try:
@@ -123,22 +123,22 @@ def write_atomic(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
-        with contextlib.suppress(OSError):  # where nothing can be written, nothing can be removed either
+        with contextlib.suppress(OSError):  # a folder that cannot be written cannot be cleaned up either
             temporary.unlink()
         raise
 
 
 def save(path: Path, content: bytes, what: str, hint: str) -> None:
-    """``write_atomic``, with the folders above the file made where they are missing.
+    """Write a file atomically and create missing parent folders.
 
     Args:
         path: the file.
-        content: all of it.
-        what: what it is called in the error.
+        content: the complete content.
+        what: what the file is called in the error message.
         hint: what to do if it cannot be written.
 
     Raises:
-        StorageError: it cannot.
+        StorageError: the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,10 +148,10 @@ def save(path: Path, content: bytes, what: str, hint: str) -> None:
 
 
 def require_writable(folder: Path, what: str, hint: str) -> None:
-    """Make a folder and see that files can be written there, before time is spent on what they will hold.
+    """Create a folder and check that files can be written there, before time is spent on computing them.
 
     Raises:
-        StorageError: it cannot be made, or they cannot.
+        StorageError: the folder cannot be created or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -162,20 +162,20 @@ def require_writable(folder: Path, what: str, hint: str) -> None:
 
 
 def _remove_stale(folder: Path, now: float) -> None:
-    """Remove leftovers of killed writers; ``now`` is by the clock of the file system, which may be a server's."""
+    """Remove abandoned temporary files; ``now`` is the file system's time, which may be that of a server."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(TEMPORARY_PREFIX):
-                with contextlib.suppress(OSError):  # another process was faster, or may not be disturbed
+                with contextlib.suppress(OSError):  # another process removed it, or owns it
                     if now - entry.stat(follow_symlinks=False).st_mtime > STALE_SECONDS:
                         Path(entry.path).unlink()
 
 
 def list_paths(folder: Path, pattern: str, hint: str = PERMISSIONS_HINT) -> list[Path]:
-    """What matches a pattern such as ``cells/*/*.json`` under a folder, sorted; nothing if there is no such folder.
+    """Sorted paths under a folder that match a pattern such as ``cells/*/*.json``; empty if the folder does not exist.
 
-    Hidden names are left out, such as the ``._name`` that macOS writes beside ``name`` on foreign file systems.
-    ``Path.glob`` passes over folders that may not be read: what lies there would be gone without a word.
+    Hidden names are left out, such as the ``._name`` that macOS writes next to ``name`` on other file systems.
+    Unlike ``Path.glob``, which silently skips unreadable folders, this raises an error.
 
     Raises:
         StorageError: a folder cannot be read.
@@ -193,7 +193,7 @@ def list_paths(folder: Path, pattern: str, hint: str = PERMISSIONS_HINT) -> list
 
 
 def content_digest(files: Iterable[tuple[str, Path]]) -> str:
-    """sha256 over names and contents of some files: the same for the same files, wherever they lie."""
+    """sha256 over the names and contents of files, independent of their location."""
     digest = hashlib.sha256()
     for name, path in files:
         content = path.read_bytes()
@@ -202,7 +202,7 @@ def content_digest(files: Iterable[tuple[str, Path]]) -> str:
 
 
 def walk_files(folder: Path) -> list[tuple[str, Path]]:
-    """The files under a folder as (name from there, path), sorted; hidden ones and compiled caches are left out.
+    """Sorted (relative name, path) of the files under a folder, without hidden files and compiled caches.
 
     Raises:
         OSError: a folder cannot be read.
@@ -220,22 +220,22 @@ def walk_files(folder: Path) -> list[tuple[str, Path]]:
 
 
 def expand_user(path: Path) -> Path:
-    """A path whose ``~`` is the user's home folder, and ``~name`` another's.
+    """Expand ``~`` and ``~name`` in a path.
 
     Raises:
-        StorageError: there is no such home folder.
+        StorageError: the home folder does not exist.
     """
     try:
         return path.expanduser()
     except RuntimeError:
-        raise StorageError(f"{path} is nowhere: there is no such home folder", "write the whole path") from None
+        raise StorageError(f"{path} cannot be expanded: no such home folder", "give the full path") from None
 
 
 def cache_root(given: Path | None = None) -> Path:
-    """The cache folder: the given one, else the variable HARNESS_CACHE, else the user's own cache folder.
+    """The cache folder: the given one, else the variable HARNESS_CACHE, else the user's cache folder.
 
     Raises:
-        StorageError: the user has no home folder, as in a container under a number without a name.
+        StorageError: the user has no home folder, for example a container user without a name.
     """
     variable = os.environ.get("HARNESS_CACHE")
     try:
@@ -244,28 +244,28 @@ def cache_root(given: Path | None = None) -> Path:
         return Path(variable).expanduser() if variable else user_cache_path("laion-beyond-harness")
     except RuntimeError:
         hint = "set HOME, or choose a folder with --cache or HARNESS_CACHE"
-        raise StorageError("there is no place for the cache: the user has no home folder", hint) from None
+        raise StorageError("no cache folder is known: the user has no home folder", hint) from None
 
 
 def write_error(what: str, path: Path, error: OSError, hint: str) -> StorageError:
-    """The sentence for a file that cannot be written; ``hint`` is what else there is to do where there is no room."""
-    room = "free some space, or " if error.errno in _NO_SPACE_ERRNOS else ""
-    return StorageError(f"{what} cannot be written to {path}: {(error.strerror or str(error)).lower()}", room + hint)
+    """The error for a file that cannot be written; a full disk adds 'free some space' to the hint."""
+    prefix = "free some space, or " if error.errno in _NO_SPACE_ERRNOS else ""
+    return StorageError(f"{what} cannot be written to {path}: {(error.strerror or str(error)).lower()}", prefix + hint)
 
 
 def read_error(path: Path, error: OSError, hint: str = PERMISSIONS_HINT) -> StorageError:
-    """The sentence for a file or folder that cannot be read."""
+    """The error for a file or folder that cannot be read."""
     return StorageError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}", hint)
 
 
 def from_os_error(error: OSError) -> StorageError | None:
-    """The sentence for what a machine refuses where nobody expected it; None for any other error, which is a bug.
+    """Turn an OSError that no caller handles into a user-facing error; None for an error number that means a bug.
 
-    It is a permission, room, or a file system that fails, most likely under a redirected stdout; or a limit.
+    Covered are permissions, full disks, failing file systems (most likely of a redirected stdout) and process limits.
     """
     hint = _HINT_BY_ERRNO.get(error.errno or 0)
     if hint is None:
         return None
     what = error.filename or ("a file or a process" if error.errno in _LIMIT_ERRNOS else "stdout")
-    refusal = "written" if error.errno in _NO_SPACE_ERRNOS else "used"
-    return StorageError(f"{what} cannot be {refusal}: {os.strerror(error.errno or 0).lower()}", hint)
+    action = "written" if error.errno in _NO_SPACE_ERRNOS else "used"
+    return StorageError(f"{what} cannot be {action}: {os.strerror(error.errno or 0).lower()}", hint)

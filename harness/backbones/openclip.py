@@ -1,4 +1,4 @@
-"""The only module that imports open_clip: everything else goes through these functions."""
+"""Wrapper of open_clip: the only module that imports it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from harness.errors import BackboneError, closest, one_line
 Preprocess = Callable[[Image.Image], Tensor]
 
 CONFIG_FILE = "open_clip_config.json"
-"""The file that describes the model of a folder or of the Hugging Face Hub: ``model_cfg`` and ``preprocess_cfg``."""
+"""Configuration file of a model folder, local or on the Hub: ``model_cfg`` and ``preprocess_cfg``."""
 
 
 def register_architecture(name: str, config: dict[str, Any]) -> None:
-    """Make a model configuration known to open_clip under ``name`` (idempotent)."""
+    """Register a model configuration with open_clip under ``name`` (idempotent)."""
     if open_clip.get_model_config(name) == config:
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -42,25 +42,25 @@ def register_architecture(name: str, config: dict[str, Any]) -> None:
 
 
 def random_model(name: str) -> nn.Module:
-    """The architecture ``name`` with random weights, in fp32 on the CPU."""
+    """A model of architecture ``name`` with random weights, in fp32 on the CPU."""
     with _quiet():
         model: nn.Module = open_clip.create_model(name, pretrained=None, pretrained_text=False)
     return model
 
 
 def tokenizer(name: str) -> Any:
-    """The tokenizer of architecture ``name``: a call turns a list of n texts into ids (n, context length).
+    """The tokenizer of architecture ``name``: a call turns a list of n texts into ids ``(n, context length)``.
 
     Raises:
-        BackboneError: it needs a package or files that are not there.
+        BackboneError: a required package or file is missing.
     """
     try:
         with _quiet():
             return open_clip.get_tokenizer(name)
-    except Exception as error:  # tokenizers of other publishers come with their own package, and from the network
+    except Exception as error:  # third-party tokenizers need other packages and the network
         raise BackboneError(
             f"the tokenizer of {name} cannot be loaded: {one_line(error)[:300]}",
-            "install what is missing (pip install transformers); its files are fetched once, with a network",
+            "install what is missing (pip install transformers); its files are downloaded once, with a network",
         ) from None
 
 
@@ -73,7 +73,7 @@ def require_architecture(name: str) -> None:
     """Check that open_clip knows ``name``.
 
     Raises:
-        BackboneError: it does not; the hint names the nearest one.
+        BackboneError: unknown architecture; the hint gives the closest one.
     """
     known = open_clip.list_models()
     if not has_architecture(name):
@@ -85,17 +85,17 @@ def require_architecture(name: str) -> None:
 
 
 def is_builtin(name: str) -> bool:
-    """Whether ``name`` is one of open_clip's own architectures, and not one that was registered here."""
+    """Whether ``name`` is a built-in architecture of open_clip, not one that was registered here."""
     return Path(_MODEL_CONFIG_PATHS[0], f"{name}.json").is_file()
 
 
 def model_config(name: str) -> dict[str, Any]:
-    """What builds the architecture ``name``, in open_clip's format."""
+    """The configuration of architecture ``name`` in open_clip's format."""
     return dict(open_clip.get_model_config(name))
 
 
 def pretrained_config(name: str, tag: str) -> dict[str, Any]:
-    """What open_clip knows of published weights: their source, QuickGELU and preprocessing; empty for no such tag."""
+    """open_clip's entry for published weights: source, QuickGELU and preprocessing; empty for an unknown tag."""
     return dict(open_clip.get_pretrained_cfg(name, tag))
 
 
@@ -105,7 +105,7 @@ def pretrained_tags(name: str) -> list[str]:
 
 
 def find_hub_tag(model: str) -> tuple[str, str] | None:
-    """(architecture, tag) of the published weights that are the model of that name on the Hugging Face Hub."""
+    """(architecture, tag) of the published weights with that model name on the Hugging Face Hub, or None."""
     for name, tag in open_clip.list_pretrained():
         if pretrained_config(name, tag)["hf_hub"].strip("/") == model:
             return name, tag
@@ -113,10 +113,10 @@ def find_hub_tag(model: str) -> tuple[str, str] | None:
 
 
 def require_tag(name: str, tag: str) -> dict[str, Any]:
-    """What open_clip knows of published weights.
+    """open_clip's entry for published weights.
 
     Raises:
-        BackboneError: no such tag; the hint names the nearest one.
+        BackboneError: unknown tag; the hint gives the closest one.
     """
     found = pretrained_config(name, tag)
     if not found:
@@ -134,15 +134,15 @@ def require_tag(name: str, tag: str) -> dict[str, Any]:
 
 
 def require_activation(name: str, tag: str) -> None:
-    """Check that published weights are of the activation that ``name`` is built with.
+    """Check that published weights were trained with the activation of architecture ``name``.
 
     Raises:
-        BackboneError: one has QuickGELU and the other has not; the hint names the right architecture.
+        BackboneError: only one of both uses QuickGELU; the hint names the matching architecture.
     """
     trained_with = bool(pretrained_config(name, tag).get("quick_gelu", False))
     built_with = bool(model_config(name).get("quick_gelu", False))
     right = name.removesuffix("-quickgelu") if built_with else f"{name}-quickgelu"
-    # Some weights are published for one architecture alone, without a word on QuickGELU: it is as it was trained.
+    # Some weights exist for one architecture only, with no QuickGELU flag: the architecture is the trained one.
     if trained_with != built_with and right != name:
         raise BackboneError(
             f"the weights {tag} were trained {'with' if trained_with else 'without'} QuickGELU, but {name} is built "
@@ -155,7 +155,7 @@ def fetch_weights(name: str, tag: str, cache: Path | None = None) -> Path:
     """The file of published weights, downloaded on first use.
 
     Raises:
-        BackboneError: it cannot be fetched.
+        BackboneError: the download fails.
     """
     config = pretrained_config(name, tag)
     try:
@@ -173,10 +173,10 @@ def fetch_weights(name: str, tag: str, cache: Path | None = None) -> Path:
 
 
 def fetch_from_hub(model: str, file: str | None, cache: Path | None = None) -> Path:
-    """A file of a model on the Hugging Face Hub, downloaded on first use; None is its weights.
+    """A file of a model on the Hugging Face Hub, downloaded on first use; None stands for its weights.
 
     Raises:
-        BackboneError: it cannot be fetched.
+        BackboneError: the download fails.
     """
     try:
         with _quiet():
@@ -189,26 +189,27 @@ def fetch_from_hub(model: str, file: str | None, cache: Path | None = None) -> P
 
 
 def find_checkpoint(folder: Path) -> Path | None:
-    """The file that open_clip takes of a folder's weights files, None if there is none."""
+    """The weights file that open_clip chooses in a folder, or None."""
     with _quiet():
         found = _find_checkpoint_in_dir(folder)
     return None if found is None else Path(found)
 
 
 def load_model(name: str, config: Mapping[str, Any], weights: Path) -> nn.Module:
-    """The model with the weights of a file: strict, fp32, on the CPU, in evaluation mode.
+    """Build a model and load a weights file strictly, in fp32 on the CPU, in evaluation mode.
 
     Args:
-        name: what it is called in messages.
-        config: all that builds it, in open_clip's format.
-        weights: the file.
+        name: name of the model in messages.
+        config: complete configuration in open_clip's format.
+        weights: the weights file.
 
     Raises:
-        BackboneError: the configuration builds no model, the file is damaged or belongs to another model, or memory
-            ran out.
+        BackboneError: invalid configuration, a damaged file or one of another model, or too little memory.
     """
     with _as_backbone_error(
-        name, f"the configuration of {name} builds no model", "see what it asks for, or what is installed"
+        name,
+        f"no model can be built from the configuration of {name}",
+        "check the configuration and the installed packages",
     ):
         model = _build(config)
     wrong = "the file is damaged or its weights belong to another architecture; check --backbone and --pretrained"
@@ -238,19 +239,19 @@ def _as_backbone_error(name: str, what: str, hint: str) -> Iterator[None]:
 
 
 def configured_image_size(config: Mapping[str, Any]) -> Any:
-    """What a configuration says of the height and width of images."""
+    """The image size in a configuration: an int, or (height, width)."""
     return config["vision_cfg"].get("image_size", open_clip.CLIPVisionCfg.image_size)
 
 
 def model_image_size(model: nn.Module) -> tuple[int, int]:
-    """Height and width of the images that a model really takes."""
+    """Actual (height, width) of the images that a model takes."""
     size = open_clip.model.get_model_preprocess_cfg(model)["size"]
     height, width = size if isinstance(size, list | tuple) else (size, size)
     return int(height), int(width)
 
 
 def merge_settings(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Preprocessing settings over open_clip's defaults; later ones win, and other keys are left out."""
+    """Merge preprocessing settings over open_clip's defaults; later ones win, other keys are ignored."""
     merged = dataclasses.asdict(PreprocessCfg())
     for layer in layers:
         merged = merge_preprocess_dict(merged, dict(layer))
@@ -258,7 +259,7 @@ def merge_settings(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def transform(settings: Mapping[str, Any]) -> Preprocess:
-    """The test-time image transform of preprocessing settings; with ``crop`` below 1 images are resized larger."""
+    """The test-time image transform of preprocessing settings; ``crop`` below 1 resizes larger, then centre-crops."""
     config = PreprocessCfg(**{key: value for key, value in settings.items() if key != "crop"})
     made: Preprocess = image_transform_v2(config, is_train=False)
     if settings.get("crop", 1) == 1:
@@ -272,7 +273,7 @@ def transform(settings: Mapping[str, Any]) -> Preprocess:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    # open_clip logs at root level and warns about every random initialisation; errors still come as exceptions.
+    # open_clip logs to the root logger and warns about random initialisation; errors still raise.
     previous = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

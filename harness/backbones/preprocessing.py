@@ -1,4 +1,4 @@
-"""How the images of a model are prepared, in one form: open_clip's defaults under what is known of the model."""
+"""Image preprocessing of a model: known settings over open_clip's defaults, in one normalized form."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from harness.errors import BackboneError, closest, one_line
 from harness.types.cell import Preprocessing
 
 SETTINGS = tuple(name for name in Preprocessing.model_fields if name not in ("size", "mode", "crop"))
-"""What may be stated; the size is the model's own, and a crop a protocol's."""
+"""Settings that a user may give; the size belongs to the model, the crop to the protocol."""
 
 EXAMPLE = "for example --preprocessing mean=0.5,std=0.5,interpolation=bilinear,resize_mode=squash"
 
 
 def build_preprocessing(name: str, config: Mapping[str, Any], *layers: Mapping[str, Any]) -> Preprocessing:
-    """The preprocessing of a model, as open_clip would do it.
+    """Complete the preprocessing of a model as open_clip does.
 
     Args:
-        name: what the model is called in messages.
-        config: the model's configuration, for the size of its images.
-        layers: settings, later ones win; what none says is open_clip's default.
+        name: name of the model in messages.
+        config: the model's configuration, for the image size.
+        layers: settings, later ones win; the rest are open_clip's defaults.
 
     Raises:
-        BackboneError: a setting has a value that it cannot have.
+        BackboneError: a setting has an invalid value.
     """
     settings = openclip.merge_settings(*layers)
     size = openclip.configured_image_size(config)
@@ -35,7 +35,7 @@ def build_preprocessing(name: str, config: Mapping[str, Any], *layers: Mapping[s
     for key in ("mean", "std"):
         if not isinstance(settings[key], list | tuple):
             settings[key] = (settings[key],) * 3
-    if settings["interpolation"] == "random":  # of training; at test time open_clip takes bicubic for it
+    if settings["interpolation"] == "random":  # for training only; open_clip uses bicubic at test time
         settings["interpolation"] = "bicubic"
     try:
         return Preprocessing(**settings)
@@ -47,32 +47,32 @@ def build_preprocessing(name: str, config: Mapping[str, Any], *layers: Mapping[s
 
 
 def shared_settings(name: str) -> Mapping[str, Any]:
-    """The settings that all published weights of an architecture share; none if they differ or there are no such."""
+    """The settings that all published weights of an architecture share; empty if they differ or none exist."""
     found = [openclip.merge_settings(openclip.pretrained_config(name, tag)) for tag in openclip.pretrained_tags(name)]
     return found[0] if found and all(one == found[0] for one in found) else {}
 
 
-def override_settings(found: Found, said: str | Mapping[str, Any]) -> Preprocessing:
-    """The preprocessing of a model with what a user states, in words of their own or by the name of published weights.
+def override_settings(found: Found, given: str | Mapping[str, Any]) -> Preprocessing:
+    """The preprocessing of a model with a user's settings, or with those of named published weights.
 
     Raises:
-        BackboneError: no such weights, no such setting, or a value that it cannot have.
+        BackboneError: unknown weights, unknown setting or invalid value.
     """
-    settings = openclip.require_tag(found.name, said) if isinstance(said, str) else check_settings(said)
+    settings = openclip.require_tag(found.name, given) if isinstance(given, str) else check_settings(given)
     return build_preprocessing(found.architecture, found.config, found.preprocessing.model_dump(), settings)
 
 
-def check_settings(said: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What is stated, checked to hold settings alone.
+def check_settings(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return settings after checking their names.
 
     Raises:
-        BackboneError: there is no such setting.
+        BackboneError: unknown setting; the hint gives the closest one.
     """
-    for key in said:
+    for key in settings:
         if key not in SETTINGS:
             near = closest(key, SETTINGS)
             raise BackboneError(
                 f"preprocessing has no setting {key!r}",
                 f"did you mean {near}?" if near else f"its settings are {', '.join(SETTINGS)}",
             )
-    return said
+    return settings

@@ -1,4 +1,4 @@
-"""Where a backbone can come from: open_clip's published weights, a weights file, a plugin, or a model's folder."""
+"""Sources of backbones: open_clip's published weights, a weights file, a plugin or a model folder."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from harness.registry.loading import BackboneOffer
 
 WEIGHTS_SUFFIXES = {".pt", ".pth", ".bin", ".safetensors", ".ckpt"}
-"""Endings of weights files: a name with one of them is a file's, and not a published tag."""
+"""Suffixes of weights files: a name with one of them is a file, not a published tag."""
 
 TOKENIZER_SUFFIXES = {".json", ".txt", ".model"}
-"""Of the files in a model's folder that its tokenizer may be read from."""
+"""Suffixes of the files in a model folder that can belong to its tokenizer."""
 
 
 def from_open_clip(name: str, pretrained: str | None, cache: Path | None) -> Found:
-    """One of open_clip's architectures, with published weights or a file.
+    """An architecture of open_clip, with published weights or a weights file.
 
     Raises:
-        BackboneError: unknown architecture or tag, QuickGELU mismatch, or a file that is not there.
+        BackboneError: unknown architecture or tag, QuickGELU mismatch, or a missing file.
     """
     openclip.require_architecture(name)
     if pretrained is None:
@@ -59,17 +59,17 @@ def from_file(
     settings: Mapping[str, Any] | None = None,
     source: PreprocessingSource = "unchecked",
 ) -> Found:
-    """A configuration with a weights file.
+    """A model configuration with a weights file.
 
     Args:
-        name: what the architecture is called.
-        config: what builds it.
-        pretrained: the file's path.
-        settings: how images are prepared.
-        source: who says so.
+        name: name of the architecture.
+        config: its configuration.
+        pretrained: path of the weights file.
+        settings: preprocessing settings.
+        source: where the settings come from.
 
     Raises:
-        BackboneError: there is no such file.
+        BackboneError: the file does not exist.
     """
     file = Path(pretrained).expanduser()
     if not file.is_file():
@@ -90,10 +90,10 @@ def from_file(
 
 
 def from_plugin(name: str, pretrained: str | None, offer: BackboneOffer) -> Found:
-    """A plugin's backbone, with its own weights or a file.
+    """A plugin's backbone, with its own weights or a weights file.
 
     Raises:
-        BackboneError: the name is taken, its configuration or preprocessing cannot be, or there are no weights.
+        BackboneError: the name is taken, configuration or preprocessing are invalid, or there are no weights.
     """
     if openclip.is_builtin(name):
         raise BackboneError(f"a plugin offers the backbone {name}, which is open_clip's own", "ask the plugin's author")
@@ -118,10 +118,10 @@ def from_plugin(name: str, pretrained: str | None, offer: BackboneOffer) -> Foun
 
 
 def plugin_weights(name: str, weights: Callable[[], Path]) -> Path:
-    """The weights file that a plugin gives.
+    """The weights file that a plugin returns.
 
     Raises:
-        BackboneError: it raises, or what it gives is no file.
+        BackboneError: the plugin raises, or does not return a file.
     """
     try:
         path = Path(weights())
@@ -129,12 +129,12 @@ def plugin_weights(name: str, weights: Callable[[], Path]) -> Path:
         reason = one_line(error) or type(error).__name__
         raise BackboneError(f"the weights of {name} are not available: {reason}", "ask the plugin's author") from None
     if not path.is_file():
-        raise BackboneError(f"the weights of {name} should be {path}, which is no file", "ask the plugin's author")
+        raise BackboneError(f"the weights of {name} should be {path}, which is not a file", "ask the plugin's author")
     return path
 
 
 def from_model_folder(name: str, pretrained: str | None, cache: Path | None) -> Found:
-    """A model that comes whole from a folder, here or on the Hugging Face Hub: configuration, settings and weights.
+    """A model folder, local or on the Hugging Face Hub, with configuration, preprocessing settings and weights.
 
     Raises:
         BackboneError: it is not available, or --pretrained is given, which open_clip would ignore.
@@ -172,9 +172,9 @@ def _from_local_folder(folder: Path) -> Found:
     weights = openclip.find_checkpoint(folder)
     if weights is None:
         raise BackboneError(
-            f"there are no weights in {folder}", "put open_clip_model.safetensors beside open_clip_config.json"
+            f"there are no weights in {folder}", "put open_clip_model.safetensors next to open_clip_config.json"
         )
-    own = "hf_tokenizer_name" in config["text_cfg"]  # then open_clip reads the tokenizer from the folder
+    own_tokenizer = "hf_tokenizer_name" in config["text_cfg"]  # then open_clip reads the tokenizer from the folder
     files = [file for file in sorted(folder.iterdir()) if file.suffix in TOKENIZER_SUFFIXES and file.is_file()]
     return Found(
         name=name,
@@ -186,12 +186,12 @@ def _from_local_folder(folder: Path) -> Found:
         preprocessing=preprocessing.build_preprocessing(name, config, settings),
         source="model folder" if settings else "unchecked",
         weights=lambda: weights,
-        tokenizer=content_digest((file.name, file) for file in files) if own else None,
+        tokenizer=content_digest((file.name, file) for file in files) if own_tokenizer else None,
     )
 
 
 def _read_config(name: str, file: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """The model's configuration and the preprocessing settings of a folder."""
+    """The model configuration and the preprocessing settings of a model folder."""
     hint = "it is the JSON file that open_clip writes: model_cfg and preprocess_cfg"
     try:
         content = json.loads(read_file(file))
@@ -201,7 +201,7 @@ def _read_config(name: str, file: Path) -> tuple[Mapping[str, Any], Mapping[str,
         raise BackboneError(f"{file.name} of {name} has no model_cfg", hint)
     settings = content.get("preprocess_cfg") or {}
     if not isinstance(settings, dict):
-        raise BackboneError(f"{file.name} of {name} has a preprocess_cfg that is no object", hint)
+        raise BackboneError(f"{file.name} of {name} has a preprocess_cfg that is not an object", hint)
     return _require_config_parts(name, content["model_cfg"]), settings
 
 

@@ -1,4 +1,4 @@
-"""Tokenised prompts, and how one that is too long is cut."""
+"""Tokenized prompts, and truncation of prompts that are too long."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from harness.device import to_device
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokenised prompts, and where learned rows go: on the CPU, where the tree is made.
+    """Tokenized prompts and the slots of learned rows; on the CPU, where the prefix tree is built.
 
     Attributes:
-        ids: ``(b, l)`` int64, l = the longest prompt, start and end token included.
-        slot: ``(s, 2)`` int64 pairs (prompt, position): token s of the batch is replaced.
-        row: ``(s,)`` int64: by this row of the learned table.
+        ids: ``(b, l)`` int64; l is the length of the longest prompt with start and end token.
+        slot: ``(s, 2)`` int64 pairs (prompt, position) of the tokens that are replaced.
+        row: ``(s,)`` int64: the row of the learned table for each slot.
         eot: id of the end token.
-        device: where they are encoded.
+        device: device of the encoder.
     """
 
     ids: Tensor
@@ -37,12 +37,12 @@ class Tokens:
 
     @cached_property
     def tree(self) -> tree.PrefixTree:
-        """The prompts as a tree of their distinct beginnings, on the device."""
+        """The prefix tree of the prompts, on the device."""
         return tree.build_tree(self.ids, self.slot, self.row, self.eot, self.device)
 
 
 def truncate(parts: list[tuple[list[int], int]], room: int) -> list[tuple[list[int], int]]:
-    """Take tokens off the end, then off the beginning, until the parts fit; the name (first != -1) goes last."""
+    """Remove tokens from the end, then from the beginning, until the parts fit; names (first != -1) are cut last."""
     excess = sum(len(ids) for ids, _ in parts) - room
     if excess <= 0:
         return parts
@@ -67,6 +67,6 @@ def truncate(parts: list[tuple[list[int], int]], room: int) -> list[tuple[list[i
 
 
 def strip_padding(ids: list[int]) -> tuple[int, ...]:
-    """Token ids without the zeros that fill a batch's shorter rows; they follow an end token, which is none."""
+    """Token ids without the zero padding of a batch; the end token before it is never zero."""
     end = next((i for i in range(len(ids), 0, -1) if ids[i - 1]), 0)
     return tuple(ids[:end])

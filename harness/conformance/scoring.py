@@ -1,4 +1,4 @@
-"""Checks of the scores: their form, and what they may not depend on."""
+"""Checks of the scores: shape and values, and what they must not depend on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.types.vocabulary import Vocabulary
 
 
 def finite_scores(subject: Subject) -> None:
-    """``scores`` returns finite floating-point scores (m, k), for many images and for one."""
+    """``scores`` returns finite floating-point scores ``(m, k)``, for many images and for one."""
     image = DOMAIN.scored.image[:, 0]
     for count in (len(image), 1):
         subject.scores(subject.fitted(), image[:count], DOMAIN.vocabulary, f"for {count} images")
@@ -26,7 +26,7 @@ def finite_scores(subject: Subject) -> None:
 
 
 def query_order(subject: Subject) -> None:
-    """The scores of an image do not depend on where it stands among the images."""
+    """The scores of an image do not depend on its position."""
     image = DOMAIN.scored.image[:, 0]
     order = torch.randperm(len(image), generator=torch.Generator().manual_seed(1))
     straight = subject.scores(subject.fitted(), image, DOMAIN.vocabulary)
@@ -37,22 +37,22 @@ def query_order(subject: Subject) -> None:
 
 
 def batch_size(subject: Subject) -> None:
-    """The scores of an image do not depend on which images are scored with it, or were scored before."""
+    """The scores of an image do not depend on the other images of its batch or of earlier batches."""
     image = DOMAIN.scored.image[:, 0]
-    whole = subject.scores(subject.fitted(), image, DOMAIN.vocabulary)
+    expected = subject.scores(subject.fitted(), image, DOMAIN.vocabulary)
     for size in (1, 7):
         parts = [subject.scores(subject.fitted(), part, DOMAIN.vocabulary) for part in torch.split(image, size)]
-        if not scores_agree(whole, torch.cat(parts)):
-            hint = "images are scored in batches of any size; what is computed over many images belongs into fit"
+        if not scores_agree(expected, torch.cat(parts)):
+            hint = "images are scored in batches of any size; compute statistics over many images in fit"
             raise MethodError(f"{subject.name}: scores in batches of {size} differ from scores in one batch", hint)
 
 
 def class_order(subject: Subject) -> None:
-    """Columns follow the vocabulary, and accuracy does not depend on how the task orders its names.
+    """Columns follow the vocabulary, and accuracy does not depend on the order of the task's names.
 
-    Columns must agree up to rounding. Another order in the task may lead to other random numbers, so there scores
-    cannot be compared; but a method that mixes up positions falls to guessing, so at least half of its advantage over
-    guessing has to stay.
+    Columns must agree up to rounding. Another order in the task may change random numbers, so scores are not compared
+    there; but a method that confuses positions falls to chance, so at least half of the advantage over chance has to
+    remain.
     """
     image = DOMAIN.scored.image[:, 0]
     order = [3, 0, 4, 2, 1]
@@ -73,7 +73,7 @@ def class_order(subject: Subject) -> None:
 
 
 def foreign_vocabulary(subject: Subject) -> None:
-    """Names outside the task are scored by what they say, or refused with ``FixedVocabulary``; own names never are."""
+    """Names outside the task are scored by their text or refused with ``FixedVocabulary``; own names are scored."""
     image = DOMAIN.scored.image[:, 0]
     method = subject.fitted()
     try:
@@ -98,23 +98,23 @@ def foreign_vocabulary(subject: Subject) -> None:
 
 
 def hidden_labels(subject: Subject) -> None:
-    """Predictions do not change when the labels of the scored images are exchanged, or anything else it is not given.
+    """Predictions do not depend on the labels of the scored images or on anything else that is not passed.
 
-    The labels stand in the caller's frame, as they do in the runner's: a method that looks for them is found out.
+    The labels are in the caller's frame, as in the runner, so that a method that searches frames for them is detected.
     """
-    first = _predict_with_hidden_labels(subject, turn=0)
+    first = _predict_with_hidden_labels(subject, shift=0)
     random.seed(12345)
     np.random.seed(12345)
     torch.manual_seed(12345)
-    second = _predict_with_hidden_labels(subject, turn=1)
+    second = _predict_with_hidden_labels(subject, shift=1)
     if not torch.equal(first, second):
         hint = "scores may depend on the task, the parameters and the image alone"
-        raise MethodError(f"{subject.name}: predictions depend on something that the method was not given", hint)
+        raise MethodError(f"{subject.name}: predictions depend on something that is not passed to the method", hint)
 
 
-def _predict_with_hidden_labels(subject: Subject, turn: int) -> Tensor:
+def _predict_with_hidden_labels(subject: Subject, shift: int) -> Tensor:
     scored = SyntheticDomain(seed=50).scored
-    scored = replace(scored, label=(scored.label + turn) % len(DOMAIN.names))
+    scored = replace(scored, label=(scored.label + shift) % len(DOMAIN.names))
     method = subject.fit(SyntheticDomain(seed=50))
     return subject.scores(method, scored.image[:, 0], DOMAIN.vocabulary).argmax(dim=1)
 

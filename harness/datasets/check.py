@@ -1,4 +1,4 @@
-"""Check a LAION-Beyond root: every image read, decoded and hashed; every label file compared. Pure data comes back."""
+"""Check a LAION-Beyond root: decode and hash every image, compare every label file; returns a report."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ from harness.types.split import SIDES, Item
 
 RELEASED_IMAGES = {"oop": 106_052, "ip": 51_330}
 RELEASED_CONCEPTS = {"oop": 674, "ip": 324}
-"""What the card of the release says; its OOP folder names add up to 675."""
+"""Counts in the release's data card; its OOP folder names add up to 675."""
 
 Progress = Callable[[str, int, int], None]
-"""Called with (folder name, files done, files in all)."""
+"""Callback with (folder name, processed files, total files)."""
 
 TokenIds = Callable[[str], Sequence[int]]
-"""The token ids of a text, start and end token left out."""
+"""Text -> token ids without start and end token."""
 
 
 class _ImageInfo(NamedTuple):
-    """An image that can be used: the sha256 of its bytes, its print, and whether only its middle is used."""
+    """A usable image: sha256 of its bytes, its signature, and whether only its middle is used."""
 
     sha256: str
-    picture: bytes
+    signature: bytes
     truncated: bool
 
 
@@ -63,17 +63,17 @@ def check_root(
     context_length: int = 77,
     workers: int = 2,
 ) -> CheckReport:
-    """Read everything under a root and report what is there and what is wrong.
+    """Check everything under a root and report its content and its problems.
 
     Args:
-        root: the folder that holds the ``{Domain}{N}_{side}`` folders; several for one domain and side are all checked.
+        root: the folder of the ``{Domain}{N}_{side}`` folders; all folders of a domain and side are checked.
         progress: called from the calling thread while images are read.
-        token_ids: without it, names that would be cut or that are one text to the tokenizer are not looked for.
-        context_length: positions the text tower has, those of the start and the end token included.
+        token_ids: tokenizer; without it, truncated names and names with the same tokens are not searched.
+        context_length: positions of the text tower, start and end token included.
         workers: threads that read and decode.
 
     Raises:
-        DataError: the root is missing, is a file, cannot be read or holds no such folder.
+        DataError: the root is missing, is a file, cannot be read or contains no such folder.
     """
     root = Path(root)
     names = find_folders(root)
@@ -98,20 +98,20 @@ def check_root(
         name_collisions=tuple(collisions),
         token_collisions=tuple(_find_token_collisions(named, token_ids)) if token_ids else (),
         truncated=tuple(cut),
-        notes=(*(printable(found.sentence) for found in unmatched_folders(root)), *_release_notes(reports)),
+        notes=(*(printable(found.message) for found in unmatched_folders(root)), *_release_notes(reports)),
     )
 
 
 def _check_folder(
     folder: Path, images: ImageIndex, progress: Progress | None, workers: int
 ) -> tuple[FolderReport, list[str]]:
-    """The report of one folder and its class names; what can be decoded is added to ``images``."""
+    """The report of one folder and its class names; decodable images are added to ``images``."""
     parsed = parse_folder_name(folder.name)
-    assert parsed is not None, "find_folders returns such names only"
+    assert parsed is not None, "find_folders returns only such names"
     faults: dict[tuple[str, str], Problem] = {}
 
     def on_problem(kind: ProblemKind, path: str, reason: str) -> None:
-        # A missing class folder is one fault, however many images were in it.
+        # A missing class folder is one problem, however many images it had.
         key = (path, kind if kind == "class folder" else reason)
         faults.setdefault(key, Problem(path=printable(path), kind=kind, reason=printable(reason)))
 
@@ -126,22 +126,22 @@ def _check_folder(
         return report.model_copy(update={"faults": tuple(faults.values())}), []
     notes = list(_compare_label_files(folder, content.classes, on_problem))
     listed = [(part, item) for part, items in content.items.items() for item in items]
-    looks = map_in_threads(lambda pair: _inspect_image(folder, pair[1].path), listed, workers)
+    infos = map_in_threads(lambda pair: _inspect_image(folder, pair[1].path), listed, workers)
     cut: list[str] = []
-    for done, ((part, item), found) in enumerate(zip(listed, looks, strict=True), start=1):
+    for done, ((part, item), found) in enumerate(zip(listed, infos, strict=True), start=1):
         if isinstance(found, Problem):
             faults[(item.path, found.kind)] = found
         else:
-            images.add(ImageLocation(folder.name, part, item.path), found.sha256, found.picture)
+            images.add(ImageLocation(folder.name, part, item.path), found.sha256, found.signature)
             if found.truncated:
                 cut.append(item.path)
         if progress:
             progress(folder.name, done, len(listed))
     if cut:
         what = f"images more than {MAX_RATIO} times as long as wide, of which only the middle is used"
-        notes.append(f"{folder.name} holds {len(cut)} {what}, first {printable(cut[0])}")
+        notes.append(f"{folder.name} contains {len(cut)} {what}, first {printable(cut[0])}")
     if len(content.classes) != parsed.concepts:
-        notes.append(f"{folder.name} holds {len(content.classes)} classes; its name says {parsed.concepts}")
+        notes.append(f"{folder.name} contains {len(content.classes)} classes; its name says {parsed.concepts}")
     paths = {item.path for _, item in listed}
     notes += compare_merged(folder, paths, on_problem)
     counts = {
@@ -157,7 +157,7 @@ def _check_folder(
 
 
 def _inspect_image(folder: Path, path: str) -> _ImageInfo | Problem:
-    """An image that can be used, or what is wrong with it."""
+    """A usable image, or what is wrong with it."""
     data = None
     try:
         data = read_bytes(folder / path, path)
@@ -170,12 +170,12 @@ def _inspect_image(folder: Path, path: str) -> _ImageInfo | Problem:
 
 
 def _why_unreadable(file: Path) -> ProblemKind:
-    """Why a file gave no bytes."""
+    """Why a file cannot be read."""
     try:
         file.stat()
     except PermissionError:
         return "unreadable"
-    except OSError:  # not there, or a link to nothing or to itself
+    except OSError:  # missing, or a broken or circular link
         return "missing"
     return "unreadable"
 
@@ -198,7 +198,7 @@ def _compare_label_files(
             on_problem("label file", file, error.message)
             continue
         except (AttributeError, ValueError):
-            on_problem("label file", file, f"{name} is no object of labels and names")
+            on_problem("label file", file, f"{name} is not an object of labels and names")
             continue
         for label, classname in classes.items():
             if labels.get(label) != clean_name(classname):
@@ -209,7 +209,7 @@ def _compare_label_files(
 
 
 def _count_captions_with_name(content: FolderContent, items: list[Item]) -> int:
-    """How many captions name their own class."""
+    """The number of captions that contain the name of their class."""
     names = [clean_name(classname) for classname in content.classes.values()]
     return sum(
         item.caption is not None and caption_prompt(item.caption, names[item.label]) is not None for item in items
@@ -222,7 +222,7 @@ def _find_name_collisions(folder: str, classes: list[str]) -> Iterator[NameColli
 
 
 def _find_token_collisions(named: dict[str, dict[str, list[str]]], token_ids: TokenIds) -> Iterator[TokenCollision]:
-    """Names with the same tokens, in a folder or on both sides of a domain."""
+    """Names with the same tokens, in one folder or on both sides of a domain."""
     for domain, folders in named.items():
         for scored in group_by_run(list(folders)):
             names = [(printable(folder), clean_name(classname)) for folder in scored for classname in folders[folder]]
@@ -239,14 +239,14 @@ def _find_truncated_names(
     for classname in classes:
         name = clean_name(classname)
         prompt = Template().fill(name, domain_hint(report.domain))
-        before, keyed, _ = prompt.pieces  # what comes after the name may be cut without harm to it
+        before, keyed, _ = prompt.pieces  # text after the name may be truncated without harm
         tokens = len(token_ids(before.text + keyed.text)) + 2
         if tokens > context_length:
             yield TruncatedName(folder=report.folder, name=name, tokens=tokens, context_length=context_length)
 
 
 def _release_notes(reports: list[FolderReport]) -> Iterator[str]:
-    """What differs from the release as a whole, and folders between which the user has to choose."""
+    """Differences from the complete release, and folders among which a run has to choose."""
     by_place: dict[tuple[str, str], list[str]] = {}
     for report in reports:
         by_place.setdefault((report.domain, report.side), []).append(report.folder)
@@ -259,9 +259,9 @@ def _release_notes(reports: list[FolderReport]) -> Iterator[str]:
         mine = [report for report in reports if report.side == side]
         images, classes = sum(sum(report.images.values()) for report in mine), sum(report.classes for report in mine)
         if images != RELEASED_IMAGES[side]:
-            yield f"{side.upper()} holds {images:,} images; the card of the release says {RELEASED_IMAGES[side]:,}"
+            yield f"{side.upper()} contains {images:,} images; the data card says {RELEASED_IMAGES[side]:,}"
         if classes != RELEASED_CONCEPTS[side]:
-            yield f"{side.upper()} holds {classes} concepts; the card of the release says {RELEASED_CONCEPTS[side]}"
+            yield f"{side.upper()} contains {classes} concepts; the data card says {RELEASED_CONCEPTS[side]}"
 
 
 def _hidden(path: str) -> bool:

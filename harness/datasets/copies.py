@@ -1,4 +1,4 @@
-"""Images that occur more than once in a root: the same bytes, or probably the same picture in another file."""
+"""Duplicate images in a root: the same bytes, or probably the same picture in another file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.types.split import Part
 
 
 class ImageLocation(NamedTuple):
-    """Where an image stands; the path is relative to its folder."""
+    """Location of an image; the path is relative to its folder."""
 
     folder: str
     part: Part
@@ -27,21 +27,21 @@ class ImageIndex:
 
     def __init__(self) -> None:
         self._places: dict[str, list[ImageLocation]] = {}
-        self._prints: dict[str, bytes] = {}
+        self._signatures: dict[str, bytes] = {}
 
-    def add(self, place: ImageLocation, sha256: str, picture: bytes) -> None:
-        """Add an image with its ``picture_print``."""
+    def add(self, place: ImageLocation, sha256: str, signature: bytes) -> None:
+        """Add an image with its ``image_signature``."""
         self._places.setdefault(sha256, []).append(place)
-        self._prints[sha256] = picture
+        self._signatures[sha256] = signature
 
     def duplicates(self) -> Iterator[Duplicates]:
-        """Bytes that occur more than once."""
+        """Images whose bytes occur more than once."""
         for sha256, places in self._places.items():
             if len(places) > 1:
                 yield Duplicates(sha256=sha256, paths=tuple(map(str, places)), across=tuple(_spread(places)))
 
     def near_copies(self, folders: list[str]) -> Iterator[NearCopy]:
-        """Test images of some folders that look like an image of their other parts, and are no duplicate of one."""
+        """Test images of some folders that look like a train or val image there but have other bytes."""
         test: dict[str, ImageLocation] = {}
         others: dict[str, ImageLocation] = {}
         for sha256, places in self._places.items():
@@ -49,7 +49,7 @@ class ImageIndex:
                 if place.folder in folders:
                     (test if place.part == "test" else others).setdefault(sha256, place)
         scored, seen = [sha256 for sha256 in test if sha256 not in others], list(others)
-        for near in find_near_copies([self._prints[s] for s in scored], [self._prints[s] for s in seen]):
+        for near in find_near_copies([self._signatures[s] for s in scored], [self._signatures[s] for s in seen]):
             own, other = test[scored[near.scored]], others[seen[near.other]]
             yield NearCopy(test=str(own), other=str(other), bits=near.bits)
 

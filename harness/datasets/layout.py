@@ -1,4 +1,4 @@
-"""Find the ``{Domain}{N}_{IP|OOP}`` folders of a LAION-Beyond root, of any pre-training scale."""
+"""Find the ``{Domain}{N}_{IP|OOP}`` folders of a LAION-Beyond root, for any pre-training corpus."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ RELEASED = (
 """The folders of the release (LAION-400M lists); ``Plants_Fugi`` is spelt so."""
 
 MINIATURE = "beyond-mini"
-"""What the drawn miniature is called as a data set."""
+"""Name of the miniature data set."""
 
 MINIATURE_MARKER = "beyond_mini.json"
-"""The file at the root that says so."""
+"""File that marks the root of the miniature data set."""
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".7z")
 
-# The domain ends in something that is no digit: the digits before the side are the number of concepts.
+# The domain ends in a non-digit: the digits before the side are the number of concepts.
 _FOLDER = re.compile(r"(?P<domain>.*\D)(?P<concepts>[0-9]+)_(?P<side>IP|OOP)", re.DOTALL)
 
-# What may have been meant as such a name: another case, separator or white space, or no number.
+# Similar names with another case, separator or white space, or without a number.
 _SIMILAR_FOLDER = re.compile(
     r"\s*(?P<domain>.*[^\d\s_-])[\s_-]*(?P<concepts>[0-9]*)[\s_-]+(?P<side>ip|oop)\s*", re.I | re.DOTALL
 )
 
 
 class FolderName(NamedTuple):
-    """What a folder name says."""
+    """The parts of a folder name."""
 
     domain: str
     concepts: int
@@ -53,7 +53,7 @@ def parse_folder_name(name: str) -> FolderName | None:
 
 @dataclass(frozen=True)
 class DomainFolders:
-    """The folders of one domain; a side that is not there is None."""
+    """The folders of one domain; a missing side is None."""
 
     domain: str
     oop: Path | None = None
@@ -66,10 +66,10 @@ class DomainFolders:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A LAION-Beyond root and what it holds.
+    """A LAION-Beyond root and its folders.
 
     Attributes:
-        root: where it lies, as given.
+        root: its path, as given.
         domains: the folders of each domain, sorted by domain name.
     """
 
@@ -78,7 +78,7 @@ class Dataset:
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Every folder, by domain, IP before OOP."""
+        """All folders, by domain, IP before OOP."""
         both = ((found.ip, found.oop) for found in self.domains.values())
         return tuple(folder for pair in both for folder in pair if folder is not None)
 
@@ -91,7 +91,7 @@ class Dataset:
         """The folder of one domain and side.
 
         Raises:
-            UserError: there is no such domain.
+            UserError: unknown domain.
             DataError: the domain has no folder for this side.
         """
         if domain not in self.domains:
@@ -99,14 +99,14 @@ class Dataset:
         found = self.domains[domain].side(side)
         if found is None:
             raise DataError(
-                f"{self.root} holds no {side.upper()} folder for domain {domain}",
-                f"add a folder named {domain}{{N}}_{side.upper()}, or leave out what needs it",
+                f"{self.root} contains no {side.upper()} folder for domain {domain}",
+                f"add a folder named {domain}{{N}}_{side.upper()}, or choose a protocol that does not need it",
             )
         return found
 
 
 def dataset_name(root: Path, folders: Iterable[str]) -> str:
-    """What a root with these folders is called; see ``Dataset.name``."""
+    """The name of a root with these folders; see ``Dataset.name``."""
     if (root / MINIATURE_MARKER).is_file():
         return MINIATURE
     if all(folder in RELEASED for folder in folders):
@@ -115,10 +115,10 @@ def dataset_name(root: Path, folders: Iterable[str]) -> str:
 
 
 def find_folders(root: Path) -> list[str]:
-    """The names of all ``{Domain}{N}_{side}`` folders of a root, sorted, several for one domain and side included.
+    """The sorted names of all ``{Domain}{N}_{side}`` folders of a root, including several for one domain and side.
 
     Raises:
-        DataError: the root is missing, is a file, cannot be read or holds no such folder.
+        DataError: the root is missing, is a file, cannot be read or contains no such folder.
     """
     names = _directories(root)
     found = sorted(name for name in names if parse_folder_name(name))
@@ -128,7 +128,7 @@ def find_folders(root: Path) -> list[str]:
 
 
 def group_by_run(folders: list[str]) -> list[list[str]]:
-    """The folders of each domain that a run reads together: each alone, where it has to choose between some."""
+    """Group folders as a run reads them: both sides of a domain together, or each alone if a side has several."""
     domains: dict[str, list[str]] = {}
     by_name = {name: parsed for name in folders if (parsed := parse_folder_name(name))}
     for name, parsed in by_name.items():
@@ -141,14 +141,14 @@ def group_by_run(folders: list[str]) -> list[list[str]]:
 
 
 class UnmatchedFolder(NamedTuple):
-    """A folder that is not read, or has no folder of the other side: a sentence, and the domains it is about."""
+    """A folder that is not read or lacks the other side: a message, and the domains that it concerns."""
 
-    sentence: str
+    message: str
     domains: frozenset[str]
 
 
 def unmatched_folders(root: Path) -> list[UnmatchedFolder]:
-    """The folders of a root that belong to no pair of IP and OOP, each with what was probably meant.
+    """The folders of a root that belong to no IP-OOP pair, each with a suggestion.
 
     Raises:
         DataError: the root cannot be read.
@@ -165,7 +165,7 @@ def unmatched_folders(root: Path) -> list[UnmatchedFolder]:
 
 
 def _suggest_name(name: str) -> tuple[str, str] | None:
-    """The domain and the folder name that another name was probably meant as."""
+    """The probable domain and correct folder name for a misspelt name, or None."""
     meant = _SIMILAR_FOLDER.fullmatch(nfc(name))
     if not meant:
         return None
@@ -173,7 +173,7 @@ def _suggest_name(name: str) -> tuple[str, str] | None:
 
 
 def _find_one_sided(ip: dict[str, str], oop: dict[str, str]) -> Iterator[UnmatchedFolder]:
-    """Domains that have one side, as domain -> folder of each side; two that may be one are named once."""
+    """Domains with one side only, from domain -> folder of each side; two similar domains give one message."""
     without_ip = {domain: folder for domain, folder in oop.items() if domain not in ip}
     for domain, folder in ip.items():
         if domain in oop:
@@ -186,22 +186,22 @@ def _find_one_sided(ip: dict[str, str], oop: dict[str, str]) -> Iterator[Unmatch
 
 
 def _nearest_domain(domain: str, others: Iterable[str]) -> str | None:
-    """The domain that is the same but for case and punctuation, else the nearest in spelling."""
+    """The domain that differs only in case and punctuation, else the most similar one."""
     folded = {"".join(filter(str.isalnum, other)).casefold(): other for other in others}
     near = closest("".join(filter(str.isalnum, domain)).casefold(), folded)
     return folded[near] if near is not None else None
 
 
 def open_dataset(root: Path, folders: Iterable[str] = ()) -> Dataset:
-    """Find the folders of a root. Nothing inside them is read yet.
+    """Find the folders of a root without reading them.
 
     Args:
-        root: the folder that holds the ``{Domain}{N}_{IP|OOP}`` folders; they may be symbolic links.
-        folders: names that decide where a domain and side has more than one candidate; other domains are not touched.
+        root: the folder of the ``{Domain}{N}_{IP|OOP}`` folders, which may be symbolic links.
+        folders: names of the folders to use if a domain and side has several.
 
     Raises:
-        DataError: the root is missing, is a file, cannot be read or holds no such folder, or a choice is needed.
-        UserError: ``folders`` names a folder that is not there, or two for one domain and side.
+        DataError: the root is missing, is a file, cannot be read or contains no such folder, or a choice is needed.
+        UserError: ``folders`` contains an unknown folder, or two for one domain and side.
     """
     root = Path(root)
     names = find_folders(root)
@@ -230,18 +230,18 @@ def _directories(root: Path) -> list[str]:
     except NotADirectoryError:
         raise DataError(
             f"{root} is a file, not a data folder",
-            "unpack it, and give the folder that holds Animals92_OOP and the others",
+            "unpack it, and give the folder that contains Animals92_OOP and the others",
         ) from None
     except OSError as error:
         raise DataError(f"data folder {root} cannot be read: {error.strerror}", "check its permissions") from None
 
 
 def _no_folder_error(root: Path, names: list[str]) -> DataError:
-    """The error for a root without folders: say where the user probably meant to point."""
-    message = f"{root} holds no folder named {{Domain}}{{N}}_IP or {{Domain}}{{N}}_OOP"
+    """The error for a root without folders; the hint says which folder the user probably meant."""
+    message = f"{root} contains no folder named {{Domain}}{{N}}_IP or {{Domain}}{{N}}_OOP"
     inside = next((at for at in (root.absolute(), *root.absolute().parents) if parse_folder_name(at.name)), None)
     if inside is not None:
-        return DataError(message, f"it lies inside {inside.name}: give the folder above, {inside.parent}")
+        return DataError(message, f"it is inside {inside.name}: give the folder above, {inside.parent}")
     for name in sorted(names):
         try:
             below = any(parse_folder_name(entry.name) and entry.is_dir() for entry in (root / name).iterdir())
@@ -255,11 +255,11 @@ def _no_folder_error(root: Path, names: list[str]) -> DataError:
     packed = sorted(entry.name for entry in root.glob("[!.]*") if entry.name.endswith(ARCHIVES))
     if packed:
         return DataError(message, f"unpack {packed[0]} first")
-    return DataError(message, "give the folder that holds Animals92_OOP and the others")
+    return DataError(message, "give the folder that contains Animals92_OOP and the others")
 
 
 def _index_choices(folders: Iterable[str], known: list[str]) -> dict[tuple[str, Side], str]:
-    """The user's choice of each domain and side."""
+    """The chosen folder of each domain and side."""
     chosen: dict[tuple[str, Side], str] = {}
     for name in dict.fromkeys(folders):
         parsed = parse_folder_name(name) if name in known else None
@@ -275,12 +275,12 @@ def _index_choices(folders: Iterable[str], known: list[str]) -> dict[tuple[str, 
 
 
 def _choose_folder(root: Path, domain: str, side: Side, group: list[str], choice: str | None) -> str:
-    """The only candidate, or the chosen one; never the first hit."""
+    """The chosen folder or the only candidate; an error if several remain."""
     if choice is not None:
         return choice
     if len(group) > 1:
         raise DataError(
-            f"{root} holds {len(group)} folders for domain {domain}, side {side}: {', '.join(group)}",
+            f"{root} contains {len(group)} folders for domain {domain}, side {side}: {', '.join(group)}",
             f"choose one, for example --folder {group[0]}",
         )
     return group[0]

@@ -43,7 +43,7 @@ def note_unmatched(dataset: Dataset, wanted: tuple[str, ...] | None, report: Rep
     """Tell of folders that have no partner; of those that the wanted domains are about, if some are wanted."""
     for found in unmatched_folders(dataset.root):
         if wanted is None or found.domains & {*wanted}:
-            report.note(found.sentence)
+            report.note(found.message)
 
 
 def read_domains(

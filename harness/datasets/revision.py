@@ -1,4 +1,4 @@
-"""Which revision of a data set a folder holds, where something wrote it down."""
+"""The recorded revision of a data set in a folder."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from harness.datasets.layout import MINIATURE_MARKER
 from harness.files import read_file
 
 DOWNLOAD_RECORD = "laion_beyond_download.json"
-"""Beside the folders: repository, revision, the commit that it stood for, all folders, and those that are complete."""
+"""File next to the folders: repository, revision, its commit, all folders and the complete ones."""
 
 
 def read_revision(root: Path) -> str | None:
     """The commit of a download, the version of the miniature's world, or None.
 
-    It is for people: what the numbers rest on is told by fingerprints.
+    For information only: fingerprints identify the data of a result.
     """
     for file, key in ((DOWNLOAD_RECORD, "commit"), (MINIATURE_MARKER, "world")):
         try:

@@ -1,4 +1,4 @@
-"""Parse ``split_Xin_<folder>.json`` into entries; what cannot be parsed is a sentence."""
+"""Parse ``split_Xin_<folder>.json`` into entries, and report invalid entries."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from harness.prompts import clean_name
 from harness.types.split import PARTS, Part, nfc
 
 OnProblem = Callable[[ProblemKind, str, str], None]
-"""Called with (kind, path relative to the folder, sentence); the reader raises, the check collects."""
+"""Callback with (kind, path relative to the folder, message); the reader raises, the check collects."""
 
 _DOWNLOAD_HINT = "download or unpack the folder again"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 class SplitEntry(NamedTuple):
-    """One image as the split file has it; its superclass after clean-up."""
+    """One image as listed in the split file; the superclass after clean-up."""
 
     part: Part
     key: str
@@ -35,11 +35,11 @@ class SplitEntry(NamedTuple):
 
 
 class OneToOne:
-    """Names and labels that must belong together one to one; the first pair of each decides.
+    """A one-to-one relation of names and labels, defined by the first pair of each.
 
     Args:
-        name: what a name is called in sentences.
-        label: what a label is called there.
+        name: term for a name in messages.
+        label: term for a label in messages.
 
     Attributes:
         name_of: label -> name.
@@ -51,22 +51,22 @@ class OneToOne:
         self._label_of: dict[str, int] = {}
 
     def conflict(self, name: str, label: int) -> str | None:
-        """Why a pair contradicts one before, or None."""
+        """Why a pair contradicts an earlier one, or None."""
         first = self._label_of.setdefault(name, label)
         if first != label:
-            said = f"{self._label} {label}, but an item before gives it {self._label} {first}"
-            return f"gives {self._name} {name!r} {said}"
+            contradiction = f"{self._label} {label}, but an earlier item gives it {self._label} {first}"
+            return f"gives {self._name} {name!r} {contradiction}"
         other = self.name_of.setdefault(label, name)
         if other != name:
-            return f"gives {self._label} {label} to {self._name} {name!r}, but an item before gives it to {other!r}"
+            return f"gives {self._label} {label} to {self._name} {name!r}, but an earlier item gives it to {other!r}"
         return None
 
 
 def find_split_file(folder: Path) -> Path:
-    """``split_Xin_<folder>.json``, or the only ``split_Xin_*.json`` of a folder that was renamed.
+    """``split_Xin_<folder>.json``, or the only ``split_Xin_*.json`` of a renamed folder.
 
     Raises:
-        DataError: there is none, or there are several and none has the folder's name.
+        DataError: there is none, or several of which none has the folder's name.
     """
     try:
         names = sorted(entry.name for entry in folder.iterdir())
@@ -86,10 +86,10 @@ def find_split_file(folder: Path) -> Path:
 
 
 def parse_json(path: Path, name: str) -> Any:
-    """The content of a JSON file in which no key stands twice.
+    """The content of a JSON file without duplicate keys.
 
     Raises:
-        DataError: the file is unreadable, empty, cut short or no JSON; ``name`` is what the error calls it.
+        DataError: the file is unreadable, empty, truncated or not JSON; the message calls it ``name``.
     """
     try:
         content = read_file(path)
@@ -100,24 +100,25 @@ def parse_json(path: Path, name: str) -> Any:
         raise DataError(f"{name} cannot be read: {error.strerror}", "check its permissions") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise DataError(f"{name} is damaged or cut short: {error.msg} ({where})", _DOWNLOAD_HINT) from None
+        raise DataError(f"{name} is damaged or truncated: {error.msg} ({where})", _DOWNLOAD_HINT) from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{name} is damaged: {error}", _DOWNLOAD_HINT) from None
 
 
 def parse_entries(path: Path, on_problem: OnProblem) -> Iterator[SplitEntry]:
-    """The entries of a split file in its order, parts in the order train, val, test.
+    """Yield the entries of a split file in its order, parts in the order train, val, test.
 
-    An entry with a fault is reported and left out.
+    Invalid entries are reported and left out.
 
     Raises:
-        DataError: the file as a whole is unreadable or has the wrong form.
+        DataError: the file as a whole is unreadable or malformed.
     """
     where = f"{path.parent.name}/{path.name}"
     content = parse_json(path, where)
     if not isinstance(content, dict):
         raise DataError(
-            f"{where}: the file must hold an object with train, val and test, not {_json_type(content)}", _DOWNLOAD_HINT
+            f"{where}: the file must contain an object with train, val and test, not {_json_type(content)}",
+            _DOWNLOAD_HINT,
         )
     for part in PARTS:
         if part not in content:
@@ -136,7 +137,7 @@ def parse_entries(path: Path, on_problem: OnProblem) -> Iterator[SplitEntry]:
 
 
 def _parse_entry(part: Part, key: str, raw: Any) -> SplitEntry | str:
-    """The entry, or what is wrong with it."""
+    """The parsed entry, or what is wrong with it."""
     if not isinstance(raw, dict):
         return f"must be an object, not {_json_type(raw)}"
     for field in ("classname", "image_name"):
@@ -148,7 +149,7 @@ def _parse_entry(part: Part, key: str, raw: Any) -> SplitEntry | str:
         return "has no label"
     label = _parse_integer(raw["label"])
     if label is None:
-        return f"has label {raw['label']!r}, which is no integer"
+        return f"has label {raw['label']!r}, which is not an integer"
     info = raw.get("INFO")
     caption = _parse_text(info.get("Refined_caption3")) if isinstance(info, dict) else None
     superclass = clean_name(nfc(_parse_text(raw.get("superclass")) or "")) or None
@@ -166,7 +167,7 @@ def _parse_integer(value: Any) -> int | None:
 def _parse_text(value: Any) -> str | None:
     if not isinstance(value, str) or not (text := value.removeprefix("\ufeff")).strip():
         return None
-    # JSON can write half a surrogate pair, which no tokenizer or file takes.
+    # JSON allows half a surrogate pair, which tokenizers and files reject.
     return text if text.isascii() else text.encode(errors="replace").decode()
 
 
@@ -174,8 +175,8 @@ def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
         keys = [key for key, _ in pairs]
-        twice = next(key for key in content if keys.count(key) > 1)
-        raise ValueError(f"key {twice!r} stands twice in one object")
+        duplicate = next(key for key in content if keys.count(key) > 1)
+        raise ValueError(f"key {duplicate!r} occurs twice in one object")
     return content
 
 

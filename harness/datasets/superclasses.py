@@ -1,4 +1,4 @@
-"""What ``harness data check`` finds wrong with the superclasses of a split file; classes do not depend on them."""
+"""Check the superclasses of a split file for ``harness data check``; classes do not depend on them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from harness.datasets.splitfile import OneToOne, OnProblem, find_split_file, par
 
 
 def check_superclasses(folder: Path, on_problem: OnProblem) -> None:
-    """Report items without a superclass where others have one, and those whose ``s_label`` contradicts an item before.
+    """Report items without a superclass if others have one, and items whose ``s_label`` contradicts an earlier item.
 
     Raises:
-        DataError: the split file as a whole cannot be used.
+        DataError: the split file as a whole is unusable.
     """
     path = find_split_file(folder)
     entries = list(parse_entries(path, lambda *_: None))

@@ -1,9 +1,9 @@
 """The feature cache: content-addressed shards of encoded images.
 
-A feature is found by three things: the encoder key (weights, preprocessing, precision), the view (its number and the
-least share of the image that a crop has), and the sha256 of the image's bytes; neither path nor time plays a part.
-Shards (``shard``) are written to a temporary name and renamed. None stays open or in memory: what is kept of a shard is
-where each image's row lies. The cache has a size bound: the encoders that were used longest ago go first.
+The key of a feature has three parts: the encoder key (weights, preprocessing, precision), the view (its number and the
+minimum crop area), and the sha256 of the image's bytes; paths and times do not matter. Shards (``shard``) are written
+atomically and do not stay open; only the row of each image is kept in memory. The cache has a size limit: the least
+recently used encoders are removed first.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from harness.features.views import MIN_CROP, view_name
 from harness.files import CACHE_HINT, OTHER_CACHE_HINT, list_paths, read_error, read_file, require_writable, save
 
 DEFAULT_LIMIT_BYTES = 20 * 2**30
-"""Bytes that the cache may hold, unless the variable HARNESS_CACHE_LIMIT says otherwise."""
+"""Size limit of the cache in bytes, unless HARNESS_CACHE_LIMIT is set."""
 
 DESCRIPTION_FILE = "encoder.txt"
-"""The file in an encoder's folder that describes it."""
+"""File in an encoder's folder with its description."""
 
 _UNITS = {"": 1} | {
     f"{letter}{ending}": base**power
@@ -38,7 +38,7 @@ _UNITS = {"": 1} | {
 
 @dataclass(frozen=True)
 class CachedEncoder:
-    """What the cache holds for one encoder: its key, description, images, bytes and time of last use (s)."""
+    """One encoder in the cache: key, description, images, bytes and time of last use (s)."""
 
     key: str
     description: str
@@ -48,7 +48,7 @@ class CachedEncoder:
 
 
 class _Row(NamedTuple):
-    """Where an image's features lie."""
+    """Location of an image's features: shard and row."""
 
     shard: Path
     number: int
@@ -59,9 +59,9 @@ class FeatureStore:
 
     Args:
         root: the folder of all encoders.
-        key: what the features depend on, beside the image and the view.
-        description: the same in words.
-        limit: bytes that ``root`` may hold; None is that of ``size_limit``. Only other encoders are removed.
+        key: the encoder key.
+        description: a one-line description of the encoder.
+        limit: size limit of ``root`` in bytes; None means ``size_limit()``. Only other encoders are removed.
     """
 
     def __init__(self, root: Path, key: str, description: str, limit: int | None = None) -> None:
@@ -73,11 +73,11 @@ class FeatureStore:
     def get(
         self, view: int, digests: list[str], crop: float = MIN_CROP
     ) -> tuple[NDArray[np.float32] | None, list[int]]:
-        """Look images up.
+        """Look up the features of images.
 
         Returns:
-            The features ``(n, d)`` (rows of missing images are zero; None if nothing at all is there), and the
-            positions of the missing images. What is no sha256 (a file that cannot be read has none) is missing.
+            The features ``(n, d)`` (zero for missing images; None if all are missing), and the positions of the missing
+            images. An entry that is not a sha256, as of an unreadable file, is missing.
 
         Raises:
             StorageError: the cache cannot be read.
@@ -103,15 +103,15 @@ class FeatureStore:
         return out, np.flatnonzero(missing).tolist()
 
     def prepare(self) -> None:
-        """See that the folder can be written, before time is spent on encoding.
+        """Check that the folder can be written, before time is spent on encoding.
 
         Raises:
-            StorageError: it cannot.
+            StorageError: the folder cannot be written.
         """
         require_writable(self.folder, "features", OTHER_CACHE_HINT)
-        about = self.folder / DESCRIPTION_FILE
-        if not about.exists():  # in a shared cache it may be another user's
-            save(about, self._description.encode() + b"\n", "features", OTHER_CACHE_HINT)
+        file = self.folder / DESCRIPTION_FILE
+        if not file.exists():  # in a shared cache it may belong to another user
+            save(file, self._description.encode() + b"\n", "features", OTHER_CACHE_HINT)
 
     def put(self, view: int, digests: list[str], features: NDArray[np.float32], crop: float = MIN_CROP) -> None:
         """Add n images as one shard.
@@ -133,7 +133,7 @@ class FeatureStore:
         enforce_limit(self.folder.parent, self._limit, keep=self.folder.name)
 
     def touch(self) -> None:
-        """Mark this encoder as used now; a read-only cache stays as it is."""
+        """Mark this encoder as used now; does nothing in a read-only cache."""
         try:
             os.utime(self.folder)
         except OSError:
@@ -143,7 +143,7 @@ class FeatureStore:
         if name not in self._index:
             index: dict[bytes, _Row] = {}
             for path in list_paths(self.folder / name, "*.safetensors", CACHE_HINT):
-                # Of a damaged one nothing is taken: encoded again; `harness features verify` names it.
+                # A damaged shard is ignored, its images are encoded again; `harness features verify` lists it.
                 index |= {digest: _Row(path, i) for i, digest in enumerate(shard.read_digests(path) or ())}
             self._index[name] = index
         return self._index[name]
@@ -155,7 +155,7 @@ def is_sha256(digest: str) -> bool:
 
 
 def size_limit() -> int:
-    """Bytes that the cache may hold: HARNESS_CACHE_LIMIT, such as 500000000, 20GB or 1.5 TiB, else the default.
+    """Size limit of the cache in bytes: HARNESS_CACHE_LIMIT, such as 500000000, 20GB or 1.5 TiB, else the default.
 
     Raises:
         UserError: the variable is not a size.
@@ -171,23 +171,23 @@ def size_limit() -> int:
 
 
 def list_encoders(root: Path) -> list[CachedEncoder]:
-    """What the cache holds by the headers of its shards, the most recently used encoder first.
+    """The encoders in the cache, most recently used first.
 
-    The data are not read: a shard with a flipped bit counts, and ``verify`` names it.
+    Only headers of shards are read; damaged shards count, and ``verify`` finds them.
 
     Raises:
         StorageError: a folder cannot be read.
     """
     found = []
     for folder in list_paths(root, "*", CACHE_HINT):
-        about, shards = (
+        described, shards = (
             list_paths(folder, DESCRIPTION_FILE, CACHE_HINT),
             list_paths(folder, "view-*/*.safetensors", CACHE_HINT),
         )
-        if not (about or shards):
+        if not (described or shards):
             continue
         try:
-            description = read_file(about[0]).decode(errors="replace").strip() if about else "unknown encoder"
+            description = read_file(described[0]).decode(errors="replace").strip() if described else "unknown encoder"
             size = sum(path.stat().st_size for path in shards)
             found.append(
                 CachedEncoder(
@@ -200,7 +200,7 @@ def list_encoders(root: Path) -> list[CachedEncoder]:
 
 
 def verify(root: Path) -> tuple[int, list[Path]]:
-    """Check every shard against the checksum in its name; returns how many were checked, and the damaged ones.
+    """Check every shard against the checksum in its name; returns the number of shards and the damaged ones.
 
     Raises:
         StorageError: a folder or a shard cannot be read.
@@ -210,10 +210,10 @@ def verify(root: Path) -> tuple[int, list[Path]]:
 
 
 def clear(root: Path, key: str | None = None) -> int:
-    """Remove one encoder's features (key or its beginning), or all; returns the bytes freed.
+    """Remove the features of one encoder (key or key prefix), or of all; returns the bytes freed.
 
     Raises:
-        UserError: there is no such encoder.
+        UserError: no encoder has this key.
         StorageError: a folder cannot be removed.
     """
     found = list_encoders(root)
@@ -230,7 +230,7 @@ def clear(root: Path, key: str | None = None) -> int:
 
 
 def enforce_limit(root: Path, limit: int, keep: str) -> int:
-    """Remove encoders, longest unused first and never ``keep``, until the cache fits; returns the bytes freed."""
+    """Remove the least recently used encoders, never ``keep``, until the cache fits; returns the bytes freed."""
     held: list[tuple[float, int, Path]] = []
     for folder in root.iterdir() if root.is_dir() else ():
         try:  # another process may be removing it now

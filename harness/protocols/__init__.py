@@ -1,7 +1,7 @@
-"""Protocols: which images are drawn and scored, and how. The harness's own are in ``PROTOCOLS``.
+"""Protocols: which images are drawn and scored, and how. ``PROTOCOLS`` holds the built-in ones.
 
-``clean-v1`` and ``paper-2025`` fit methods on the OOP side; with ``-ip`` or ``-both`` added to their name on the IP
-side, or on both.
+``clean-v1`` and ``paper-2025`` fit methods on the OOP side; their variants ``-ip`` and ``-both`` fit them on the IP
+side or on both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harness.types.split import TrainOn
 __all__ = ["PROTOCOLS", "CleanV1", "Paper2025", "Picks", "Protocol", "Scoring", "draw", "get_protocol"]
 
 _OTHER_SIDES: tuple[TrainOn, ...] = ("ip", "both")
-"""What a protocol that draws is offered for besides the OOP side."""
+"""Further values of ``train_on``, each a variant of the few-shot protocols."""
 
 PROTOCOLS: Mapping[str, Protocol] = {
     p.id: p
@@ -30,10 +30,10 @@ PROTOCOLS: Mapping[str, Protocol] = {
 
 
 def get_protocol(name: str, offered: Mapping[str, Protocol] | None = None) -> Protocol:
-    """The protocol of that name, one of our own or of those that plugins offer.
+    """Look up a protocol by name, among the built-in ones and those of plugins.
 
     Raises:
-        UserError: there is none; the hint names the nearest.
+        UserError: the name is unknown; the hint gives the closest one.
     """
     known = {**(offered or {}), **PROTOCOLS}
     if name not in known:

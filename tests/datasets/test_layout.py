@@ -192,7 +192,7 @@ def test_wrong_roots_say_what_to_do(tmp_path, where, wrong, hint):
     ],
 )
 def test_folders_without_a_partner_are_named_with_what_was_meant(tmp_path, names, sentences):
-    assert [found.sentence for found in unmatched_folders(folders(tmp_path, *names))] == sentences
+    assert [found.message for found in unmatched_folders(folders(tmp_path, *names))] == sentences
 
 
 def test_a_root_of_names_that_nearly_fit_says_what_to_rename(tmp_path):

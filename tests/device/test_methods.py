@@ -183,5 +183,5 @@ def test_tf32_takes_no_saving_from_the_text_tower(cuda: Cuda, monkeypatch: pytes
     tower = OpenClipTextTower(make_model("unit-clip").to(cuda.device), tokenizer("unit-clip"), cuda.device)
     assert seen == [False, False]
     assert tower.cuts_context
-    assert tower.shares_beginnings
+    assert tower.shares_prefixes
     assert torch.backends.cuda.matmul.allow_tf32
