@@ -88,7 +88,7 @@ def task(_names: tuple[str, ...] | None = ("a", "b"), **more: Any) -> Task:
 
 @pytest.mark.parametrize("need", ["support", "validation", "unlabeled", "ip", "clusters"])
 def test_what_was_not_declared_raises_when_it_is_read(need: str) -> None:
-    with pytest.raises(MethodError, match=f"the task has no {need}: the method did not declare it") as error:
+    with pytest.raises(MethodError, match=f"the task has no {need}: the method does not declare it") as error:
         getattr(task(), need)
     assert error.value.hint == f"add {need}=True to the method's needs"
     images = Support(torch.zeros(1, 1, 2), torch.zeros(1, dtype=torch.long))
@@ -120,7 +120,7 @@ def test_names_are_told_to_who_declared_them_or_sees_their_labels() -> None:
     assert Needs(captions=True).includes("support")
     assert not Needs(validation=True).includes("support")
     for read in ("names", "vocabulary"):
-        with pytest.raises(MethodError, match="the task has no vocabulary: the method did not declare it"):
+        with pytest.raises(MethodError, match="the task has no vocabulary: the method does not declare it"):
             getattr(task(_names=None), read)
     assert task().vocabulary.names == task().names == ("a", "b")
 

@@ -182,7 +182,7 @@ def test_a_default_of_another_type_is_told() -> None:
     ],
 )
 def test_a_set_is_refused_since_its_order_is_that_of_one_process(annotation: Any, value: Any) -> None:
-    with pytest.raises(PluginError, match="example: parameter x holds a set") as error:
+    with pytest.raises(PluginError, match="example: parameter x contains a set") as error:
         build("example", method(annotation), values={"x": value})
     assert "use a tuple" in (error.value.hint or "")
 
@@ -237,14 +237,16 @@ def test_a_method_reads_the_bytes_that_were_hashed_or_none(words_file: Path, mon
     assert (sent.read_text(), sent.read_bytes(), sent.path) == ("a wing", b"a wing", words_file)
     words_file.write_text("a beak")
     for read_ in (sent.read_text, sent.read_bytes, lambda: sent.path):
-        with pytest.raises(StorageError, match=r"words\.txt changed after the run began"):
+        with pytest.raises(StorageError, match=r"words\.txt has changed since the run began"):
             read_()
     words_file.unlink()
     with pytest.raises(StorageError, match=r"words\.txt cannot be read any more"):
         sent.read_bytes()
 
 
-@pytest.mark.parametrize(("name", "reason"), [("wrods.txt", "is no file"), (".", "is no file"), ("a\0b", "no file")])
+@pytest.mark.parametrize(
+    ("name", "reason"), [("wrods.txt", "is not a file"), (".", "is not a file"), ("a\0b", "not a file")]
+)
 def test_a_file_that_is_not_there_is_a_sentence(name: str, reason: str, words_file: Path) -> None:
     with pytest.raises(UserError, match=f"example: parameter x: .*{reason}"):
         build("example", method(File), values={"x": CommandLineText(name)})
@@ -279,7 +281,7 @@ def test_a_folder_named_by_its_path_is_refused_and_a_word_like_its_name_is_not(w
 
 @pytest.mark.parametrize("annotation", [Path, Path | None, list[Path]])
 def test_the_type_of_a_path_is_refused_before_it_has_a_value(annotation: Any) -> None:
-    with pytest.raises(PluginError, match="parameter x has the type of a path"):
+    with pytest.raises(PluginError, match="parameter x has a path type"):
         build("example", method(annotation, default=None))
 
 

@@ -42,7 +42,7 @@ class Protocol(ABC):
     train_on: TrainOn = "oop"
 
     def relabel_oop(self, parts: dict[Part, Split]) -> dict[Part, Split]:
-        """Replace names and labels of the OOP side if the protocol needs others; raises DataError if they are missing."""
+        """Replace names and labels of the OOP side if the protocol needs others; raises DataError without them."""
         return parts
 
     @abstractmethod

@@ -207,7 +207,7 @@ def test_the_record_changes_with_all_that_builds_the_model(weights: Path) -> Non
 
 def test_a_configuration_that_builds_no_model_is_called_that(weights: Path) -> None:
     config = {**CLIP, "text_cfg": {**CLIP["text_cfg"], "heads": 3}}
-    with pytest.raises(BackboneError, match="the configuration of zoo builds no model: embed_dim") as error:
+    with pytest.raises(BackboneError, match="no model can be built from the configuration of zoo: embed_dim") as error:
         load(resolved("zoo", None, offer=BackboneOffer(config, lambda: weights, "Zoo")), torch.device("cpu"))
     assert "damaged" not in str(error.value)
     for part, broken in {"vision_cfg": {"vision_cfg": 7}, "text_cfg": {"text_cfg": None}}.items():

@@ -25,20 +25,25 @@ from ..conformance import faulty
 from .faulty import Good, scores
 
 FAULTS: list[tuple[str, type[Method], str, str]] = [
-    ("default_constructible", faulty.NeedsAnArgument, "cannot be made without arguments", "give every field a default"),
+    (
+        "default_constructible",
+        faulty.NeedsAnArgument,
+        "cannot be created without arguments",
+        "give every field a default",
+    ),
     ("default_constructible", faulty.ComputesInInit, "has 'double' before fit", "compute nothing in __init__"),
     ("default_constructible", faulty.ChangesItsParameters, "its own parameters has others", "compute nothing"),
     ("default_constructible", faulty.WithoutDocstring, "has no docstring", "its first line is shown"),
-    ("parameters_survive_json", faulty.KeepsAFunction, "cannot be kept as JSON", "use numbers, text"),
-    ("parameters_survive_json", faulty.WrongAnnotation, "widths=(1, 2) comes back from JSON as [1, 2]", "annotate"),
+    ("parameters_survive_json", faulty.KeepsAFunction, "cannot be stored as JSON", "use numbers, strings"),
+    ("parameters_survive_json", faulty.WrongAnnotation, "widths=(1, 2) is read back from JSON as [1, 2]", "annotate"),
     ("fit_returns_self", faulty.ReturnsNothing, "fit returned NoneType", "end fit with `return self`"),
-    ("scores_before_fit_raise", faulty.AnswersBeforeFit, "answered before fit", "attributes that fit makes"),
+    ("scores_before_fit_raise", faulty.AnswersBeforeFit, "returned scores before fit", "attributes that fit sets"),
     ("learned_names_end_in_underscore", faulty.NamesWithoutUnderscore, "made the attribute 'weights'", "weights_"),
     ("learned_names_end_in_underscore", faulty.TunesItsParameter, "changed the parameter 'strength'", "strength_"),
-    ("declared_needs", faulty.ReadsUndeclared, "reads task.validation and did not declare it", "validation=True"),
+    ("declared_needs", faulty.ReadsUndeclared, "reads task.validation and does not declare it", "validation=True"),
     ("declared_needs", faulty.ReadsPrivate, "reads task._validation", "not part of the contract"),
-    ("declared_needs", faulty.DeclaresTooMuch, "declares validation and fit never reads it", "take validation out"),
-    ("report_can_be_kept", faulty.ReportsATensor, "outcome cannot be kept as JSON", "plain numbers and texts"),
+    ("declared_needs", faulty.DeclaresTooMuch, "declares validation but fit never reads it", "remove validation"),
+    ("report_can_be_kept", faulty.ReportsATensor, "outcome cannot be kept as JSON", "plain numbers and strings"),
     ("report_can_be_kept", faulty.CountsInWords, "trainable returned 'many'", "a whole number from trainable"),
     ("finite_scores", scores(lambda s: s.log() * float("nan")), "returned NaN or infinity", "learning rate"),
     ("finite_scores", scores(lambda s: s[:, 1:]), "returned (40, 4) for 40 images", "one column per name"),
@@ -70,7 +75,7 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
         "generator",
     ),
     ("same_seed_same_scores", faulty.DeniesTheSeed, "declares seeded = False, but two fits", "draw nothing in fit"),
-    ("same_seed_same_scores", faulty.LearnsWhileScoring, "answers differently when asked twice", "learns and draws"),
+    ("same_seed_same_scores", faulty.LearnsWhileScoring, "differs between two calls", "learn nor draw"),
     (
         "query_order",
         scores(lambda s: s + torch.arange(len(s))[:, None]),
@@ -97,7 +102,7 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
     (
         "hidden_labels",
         faulty.LooksAtTheCaller,
-        "predictions depend on something that the method was not given",
+        "predictions depend on something that is not passed to the method",
         "alone",
     ),
     (
@@ -111,7 +116,7 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
     (
         "two_domains",
         faulty.KeepsTheLastDomain,
-        "other support images of the same names change no score",
+        "other support images of the same names do not change the scores",
         "attributes of self",
     ),
     ("two_domains", faulty.StartsFromTheFirstDomain, "scores depend on which domains were fitted before", "of self"),
@@ -124,7 +129,7 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
         "a higher score a better one",
     ),
     ("runs_on_cpu", scores(lambda s: s.to("meta")), "returned scores on meta on the CPU", "keep everything on"),
-    ("memory_returned", faulty.Leaks, "bytes of tensors behind that are never freed", "attributes of self"),
+    ("memory_returned", faulty.Leaks, "bytes of tensors that are never freed", "attributes of self"),
 ]
 """Check, method, part of the sentence, part of what to change."""
 
@@ -205,7 +210,7 @@ def test_every_check_has_a_docstring() -> None:
 
 
 def test_a_class_that_cannot_be_made_is_a_sentence() -> None:
-    with pytest.raises(MethodError, match="bad cannot be made without arguments"):
+    with pytest.raises(MethodError, match="bad cannot be created without arguments"):
         next(check_method("bad", faulty.NeedsAnArgument))
 
 
@@ -237,7 +242,7 @@ def test_a_known_failure_that_does_not_happen_fails() -> None:
 
 def test_a_known_failure_of_no_check_is_told() -> None:
     wrong = type("Wrong", (Good,), {"known_failures": {"one_clas": "x"}, "__doc__": "x."})
-    with pytest.raises(MethodError, match="names 'one_clas', which is no check"):
+    with pytest.raises(MethodError, match="names 'one_clas', which is not a check"):
         next(check_method("bad", wrong))
 
 

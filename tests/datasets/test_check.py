@@ -152,7 +152,7 @@ def test_a_folder_that_cannot_be_read_does_not_hide_the_others(root):
     shutil.rmtree(root / "Animals3_IP" / "images")
     report = check_root(root)
     assert [len(found.problems) for found in report.folders] == [1, 1, 0, 0, 0, 0]
-    assert "damaged or cut short" in of(report).problems[0].reason
+    assert "damaged or truncated" in of(report).problems[0].reason
     assert of(report, "Insects_Spiders2_IP").classes == 2
 
 
@@ -208,11 +208,11 @@ def test_label_files_are_compared(root):
     reasons = [fault.reason for fault in of(report).problems]
     assert f"{OOP}/label2name.json: label 1 is 'ibis'; the split file says 'ibex'" in reasons
     assert f"{OOP}/label2name.json: label 5 is missing; the split file says '白鶴'" in reasons
-    assert f"{OOP}/name2label.json is no object of labels and names" in reasons
+    assert f"{OOP}/name2label.json is not an object of labels and names" in reasons
     assert len(reasons) == 5
     assert of(report).notes == (f"{OOP}/label2name.json: 1 labels are in no part of the split file, first 77 (dodo)",)
-    assert "is no object of labels" in of(report, "Animals3_IP").problems[0].reason
-    assert "damaged or cut short" in of(report, "Insects_Spiders2_IP").problems[0].reason
+    assert "is not an object of labels" in of(report, "Animals3_IP").problems[0].reason
+    assert "damaged or truncated" in of(report, "Insects_Spiders2_IP").problems[0].reason
     assert not of(report, "Insects_Spiders4_OOP").problems
 
 
@@ -231,7 +231,7 @@ def test_the_merged_mapping_is_compared_with_the_split_file(root):
     )
     assert not of(report).problems
     (fault,) = of(report, "Animals3_IP").problems
-    assert fault.reason == "Animals3_IP/merged_mapping.json is no object of classes and lists of file names"
+    assert fault.reason == "Animals3_IP/merged_mapping.json is not an object of classes and lists of file names"
     assert "lists images/bee/a.jpg twice" in of(report, "Insects_Spiders2_IP").problems[0].reason
     assert not of(report, "Insects_Spiders4_OOP").problems
 
@@ -287,7 +287,7 @@ def test_folders_without_a_partner_are_noted(tmp_path):
 def test_notes_on_counts_and_on_a_choice_to_make(tmp_path):
     root = make_root(tmp_path, {"Food3_OOP": ("rose", "rose hip"), "Food2_OOP": ("a", "b")}, {"test": 2})
     report = check_root(root)
-    assert of(report, "Food3_OOP").notes == ("Food3_OOP holds 2 classes; its name says 3",)
+    assert of(report, "Food3_OOP").notes == ("Food3_OOP contains 2 classes; its name says 3",)
     alone = "'Food2_OOP' has no IP folder: only its OOP images are scored"
     assert report.notes == (
         alone,
@@ -300,10 +300,10 @@ def test_notes_on_the_release(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "RELEASED", ("Food2_OOP", "Food1_IP"))
     root = make_root(tmp_path, {"Food2_OOP": ("rose", "rose hip"), "Food1_IP": ("a",)}, {"test": 2})
     assert check_root(root).notes == (
-        "IP holds 2 images; the card of the release says 51,330",
-        "IP holds 1 concepts; the card of the release says 324",
-        "OOP holds 4 images; the card of the release says 106,052",
-        "OOP holds 2 concepts; the card of the release says 674",
+        "IP contains 2 images; the data card says 51,330",
+        "IP contains 1 concepts; the data card says 324",
+        "OOP contains 4 images; the data card says 106,052",
+        "OOP contains 2 concepts; the data card says 674",
     )
 
 
@@ -315,7 +315,7 @@ def test_progress_counts_the_images_of_each_folder(root):
 
 
 def test_a_root_without_folders_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="holds no folder named"):
+    with pytest.raises(DataError, match="contains no folder named"):
         check_root(tmp_path)
 
 

@@ -149,7 +149,7 @@ def test_answers_and_what_they_mean(server, hub, status, error, sentence):
 def test_missing_files_and_bad_names(server, hub, tmp_path):
     with pytest.raises(DataError, match=r"the Hub has no .*none\.jpg"):
         hub.fetch("Food1_IP/images/oak/none.jpg", COMMIT, tmp_path)
-    with pytest.raises(DataError, match="is no valid name"):
+    with pytest.raises(DataError, match="is not a valid name"):
         HuggingFace("not//valid").commit("main")
 
 

@@ -139,11 +139,11 @@ def test_a_relative_root_has_a_name(tmp_path, monkeypatch):
         ("missing", "does not exist", "harness data download"),
         ("file", "is a file, not a data folder", "unpack it"),
         ("file/below", "is a file, not a data folder", "unpack it"),
-        ("empty", "holds no folder named", "give the folder that holds Animals92_OOP"),
-        ("packed", "holds no folder named", "unpack Animals92_OOP.zip first"),
-        ("above", "holds no folder named", "above/LAION-Beyond does"),
-        ("above/LAION-Beyond/Animals92_OOP", "holds no folder named", "it lies inside Animals92_OOP: give"),
-        ("above/LAION-Beyond/Animals92_OOP/images", "holds no folder named", "it lies inside Animals92_OOP: give"),
+        ("empty", "contains no folder named", "give the folder that contains Animals92_OOP"),
+        ("packed", "contains no folder named", "unpack Animals92_OOP.zip first"),
+        ("above", "contains no folder named", "above/LAION-Beyond does"),
+        ("above/LAION-Beyond/Animals92_OOP", "contains no folder named", "it is inside Animals92_OOP: give"),
+        ("above/LAION-Beyond/Animals92_OOP/images", "contains no folder named", "it is inside Animals92_OOP: give"),
     ],
 )
 def test_wrong_roots_say_what_to_do(tmp_path, where, wrong, hint):

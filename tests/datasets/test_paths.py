@@ -95,7 +95,7 @@ def test_links_that_lead_outside(folder, tmp_path, what):
         name = "link.jpg" if what == "file" else ".link.jpg"
         edit_split(folder, change("image_name", name))
         (folder / "images" / "白鶴" / name).symlink_to(outside / "secret.jpg")
-    error = fails(folder, "a link that leads outside the data folder")
+    error = fails(folder, "a link that points outside the data folder")
     assert "test item 17" in error.message or what == "class"
 
 
@@ -151,5 +151,5 @@ def test_a_spelling_that_two_folders_on_disk_share(folder):
         (folder / "images" / spelling).mkdir()
     tree = ImageTree(folder)
     assert tree.path_of(spellings[0], "x.jpg") == f"images/{spellings[0]}/x.jpg"
-    with pytest.raises(UnusableName, match="stands twice on disk"):
+    with pytest.raises(UnusableName, match="exists twice on disk"):
         tree.path_of(spellings[2], "x.jpg")

@@ -95,14 +95,14 @@ def test_whole_folder_errors(folder):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "is damaged or cut short"),
-        ('{"train": {"0": {"classname": "ib', "is damaged or cut short: Unterminated string"),
-        ("[]", "must hold an object with train, val and test, not a list"),
+        ("", "is damaged or truncated"),
+        ('{"train": {"0": {"classname": "ib', "is damaged or truncated: Unterminated string"),
+        ("[]", "must contain an object with train, val and test, not a list"),
         ("3", "not a number"),
         ('{"train": {}, "val": {}}', "part test is missing"),
         ('{"train": [], "val": {}, "test": {}}', "part train must be an object of items, not a list"),
         ('{"train": {}, "val": null, "test": {}}', "part val must be an object of items, not null"),
-        ('{"train": {}, "val": {}, "test": {}}', "lists no image"),
+        ('{"train": {}, "val": {}, "test": {}}', "lists no images"),
         ('{"train": {"0": 1, "0": 2}, "val": {}, "test": {}}', "key '0' stands twice"),
         ('{"train": {"0": 1}, "val": {}, "test": {}}', "train item 0 must be an object, not a number"),
         ("[" * 100_000, "is damaged"),
@@ -141,11 +141,11 @@ def test_a_caption_loses_its_byte_order_mark(folder):
         ("classname", "unicorn", "names class 'unicorn', which has no folder under images/"),
         ("classname", 3, "has a classname that is a number, not a string"),
         ("image_name", None, "has a image_name that is null, not a string"),
-        ("label", 1.0, "has label 1.0, which is no integer"),
-        ("label", True, "has label True, which is no integer"),
-        ("label", "three", "has label 'three', which is no integer"),
-        ("label", None, "has label None, which is no integer"),
-        ("label", 99, "gives class '白鶴' label 99, but an item before gives it label 5"),
+        ("label", 1.0, "has label 1.0, which is not an integer"),
+        ("label", True, "has label True, which is not an integer"),
+        ("label", "three", "has label 'three', which is not an integer"),
+        ("label", None, "has label None, which is not an integer"),
+        ("label", 99, "gives class '白鶴' label 99, but an earlier item gives it label 5"),
     ],
 )
 def test_broken_items_are_named(folder, field, value, sentence):
@@ -166,7 +166,7 @@ def test_a_label_with_two_classes(folder):
         split["test"]["17"] |= {"classname": "unicorn", "label": 5}
 
     edit_split(folder, give_label_5_to_unicorn)
-    fails(folder, "test item 17 gives label 5 to class 'unicorn', but an item before gives it to '白鶴'")
+    fails(folder, "test item 17 gives label 5 to class 'unicorn', but an earlier item gives it to '白鶴'")
 
 
 @pytest.mark.parametrize("part", ["test", "train"])

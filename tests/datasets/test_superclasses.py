@@ -73,7 +73,7 @@ def test_what_is_no_superclass_is_none(kinds, value):
     path = read_splits(kinds)["test"].items[4].path
     with pytest.raises(DataError) as error:
         relabel_by_superclass(read_splits(kinds))
-    assert error.value.message == f"{OOP}'s split file names no superclass of 1 of its images, the first is {path}"
+    assert error.value.message == f"the split file of {OOP} has no superclass of 1 of its images, the first is {path}"
     assert reasons(kinds) == ["test item 4 has no superclass, but other items have one"]
 
 
@@ -82,7 +82,7 @@ def test_data_without_superclasses_have_nothing_wrong_and_no_labels(folder):
     assert reasons(folder) == []
     with pytest.raises(DataError) as error:
         relabel_by_superclass(read_splits(folder))
-    assert error.value.message == f"{OOP}'s split file names no superclass"
+    assert error.value.message == f"the split file of {OOP} has no superclass"
 
 
 def test_half_a_surrogate_pair_is_replaced(kinds):
@@ -103,8 +103,8 @@ def test_the_labels_of_superclasses_are_compared(kinds):
 
     edit_split(kinds, contradict)
     assert reasons(kinds) == [
-        "val item 0 gives superclass 'bird' s_label 9, but an item before gives it s_label 7",
-        "test item 0 gives superclass 'bird' s_label 2, but an item before gives it s_label 7",
-        "test item 1 gives s_label 7 to superclass 'bat', but an item before gives it to 'bird'",
+        "val item 0 gives superclass 'bird' s_label 9, but an earlier item gives it s_label 7",
+        "test item 0 gives superclass 'bird' s_label 2, but an earlier item gives it s_label 7",
+        "test item 1 gives s_label 7 to superclass 'bat', but an earlier item gives it to 'bird'",
     ]
     assert len(read_splits(kinds)["test"].items) == 18, "classes are read as before"

@@ -222,10 +222,10 @@ def back_again(source: ImageSource) -> ImageSource:
 @pytest.mark.parametrize(
     ("happens", "sentence"),
     [
-        (gone, r"^3\.png could be read before and cannot now: the file does not exist"),
-        (overwritten, r"^3\.png changed while the run was going on"),
-        (cut_short, r"^3\.png changed while the run was going on"),
-        (back_again, r"^3\.png changed while the run was going on"),
+        (gone, r"^3\.png could be read before but not now: the file does not exist"),
+        (overwritten, r"^3\.png changed during the run"),
+        (cut_short, r"^3\.png changed during the run"),
+        (back_again, r"^3\.png changed during the run"),
     ],
 )
 def test_a_file_that_is_not_what_was_hashed_stops_the_run_and_is_not_kept(
@@ -295,7 +295,7 @@ def test_an_encoder_that_gives_no_numbers_is_a_sentence_and_nothing_is_kept(
     tmp_path: Path, images: Images, number: float
 ) -> None:
     made = encoder(tmp_path, Wrong(number))
-    with pytest.raises(BackboneError, match="the image encoder of fake x gives NaN or infinity") as error:
+    with pytest.raises(BackboneError, match="the image encoder of fake x returns NaN or infinity") as error:
         made.features(images(64), 1)
     assert error.value.hint == "check --pretrained and --precision"
     assert made.encoded == 0

@@ -62,14 +62,17 @@ def test_what_is_no_file_in_a_folder_of_draws_is_a_sentence(tmp_path: Path) -> N
 def test_a_changed_file_is_found_by_its_name(tmp_path: Path) -> None:
     path = manifests.write(tmp_path, drawn())
     path.write_text(path.read_text().replace('"label": 1', '"label": 0', 1))
-    with pytest.raises(DataError, match=f"{path.name} is not what its name says") as error:
+    with pytest.raises(DataError, match=f"{path.name} does not match its name") as error:
         manifests.read_folder(tmp_path)
     assert "harness manifest import" in str(error.value.hint)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("no json", "is no manifest: the file: invalid json"), ('{"protocol": "x"}', "is no manifest: domain: field")],
+    [
+        ("no json", "is not a manifest: the file: invalid json"),
+        ('{"protocol": "x"}', "is not a manifest: domain: field"),
+    ],
 )
 def test_another_file_is_no_manifest(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / f"{sha(content)}.json").write_text(content)
@@ -78,7 +81,7 @@ def test_another_file_is_no_manifest(tmp_path: Path, content: str, message: str)
 
 
 def test_a_folder_without_manifests_and_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no manifests"):
+    with pytest.raises(UserError, match="contains no manifests"):
         manifests.read_folder(tmp_path / "nowhere")
     with pytest.raises(DataError, match="cannot be read: no such file"):
         manifests.read(tmp_path / "nothing.json")
@@ -90,7 +93,7 @@ def test_draws_are_found_by_protocol(tmp_path: Path) -> None:
         ("Animals", 2, 1): both[0],
         ("Animals", 2, 2): both[2],
     }
-    with pytest.raises(UserError, match="holds no draw of 'clean-1', but of clean-v1, paper-2025") as error:
+    with pytest.raises(UserError, match="contains no draw of 'clean-1', only of clean-v1, paper-2025") as error:
         manifests.select_protocol(both, "clean-1", tmp_path)
     assert error.value.hint == "did you mean --protocol clean-v1?"
     with pytest.raises(UserError, match="two draws of clean-v1 for Animals, 2 shots, seed 1"):
@@ -123,7 +126,7 @@ def test_a_draw_that_does_not_fit_says_where() -> None:
     own = drawn()
     other = own.picks[0].path
     wrong = {
-        "of other class names": own.model_copy(update={"names": ("ant", "wasp")}),
+        "has other class names": own.model_copy(update={"names": ("ant", "wasp")}),
         "not what clean-v1 draws": drawn(seed=3).model_copy(update={"seed": 1}),
         f"has {other} under label 1; the data say 0": changed(own, 0, label=1),
         f"other bytes of {other}": changed(own, 0, sha256=sha("other")),

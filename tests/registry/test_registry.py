@@ -115,8 +115,8 @@ def test_a_good_plugin_is_offered_with_its_origin(plugin: Plugin) -> None:
         (good().replace("@hookimpl", ""), "defines harness_register_methods, which must be marked with @hookimpl"),
         ("", "offers no method"),
         (good("bad") + '    register("bad", Good)\n', "offers the method 'bad' twice"),
-        (field("x: int"), "offers 'good', which cannot be used: good cannot be made: TypeError: "),
-        (field("x: 'Gone' = 1"), "offers 'good', which cannot be used: good cannot be made: NameError: "),
+        (field("x: int"), "offers 'good', which cannot be used: good cannot be created: TypeError: "),
+        (field("x: 'Gone' = 1"), "offers 'good', which cannot be used: good cannot be created: NameError: "),
         (
             field("x: object = print"),
             "offers 'good', which cannot be used: good: its parameters cannot be kept as",
