@@ -42,7 +42,7 @@ def test_defaults_then_preset_then_single_values() -> None:
     assert (made["lr"], made["kind"]) == (2.0, "sgd")
 
 
-def test_text_becomes_the_declared_type() -> None:
+def test_command_line_text_becomes_the_declared_type() -> None:
     texts = {"lr": "2e-3", "steps": "7", "kind": "sgd", "flag": "on"}
     made = build("example", Example, values={key: CommandLineText(text) for key, text in texts.items()})
     assert parameters(made) == {"lr": 2e-3, "steps": 7, "kind": "sgd", "flag": True}
@@ -59,13 +59,13 @@ def test_text_becomes_the_declared_type() -> None:
         ({"learned_": 1}, "no parameter of example named 'learned_'"),
     ],
 )
-def test_a_wrong_parameter_is_a_sentence(values: dict[str, Any], message: str) -> None:
+def test_an_invalid_parameter_is_an_error(values: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as error:
         build("example", Example, values=values)
     assert error.value.message.startswith(message)
 
 
-def test_an_unknown_preset_is_told_with_the_known() -> None:
+def test_an_unknown_preset_lists_the_known_ones() -> None:
     with pytest.raises(UserError, match="no preset of example named 'papers'") as error:
         build("example", Example, "papers")
     assert error.value.hint == "did you mean paper?"
@@ -87,7 +87,7 @@ def task(_names: tuple[str, ...] | None = ("a", "b"), **more: Any) -> Task:
 
 
 @pytest.mark.parametrize("need", ["support", "validation", "unlabeled", "ip", "clusters"])
-def test_what_was_not_declared_raises_when_it_is_read(need: str) -> None:
+def test_reading_an_undeclared_need_raises(need: str) -> None:
     with pytest.raises(MethodError, match=f"the task has no {need}: the method does not declare it") as error:
         getattr(task(), need)
     assert error.value.hint == f"add {need}=True to the method's needs"
@@ -104,7 +104,7 @@ def test_a_task_has_no_field_for_scored_images() -> None:
     }
 
 
-def test_needs_are_told_by_name() -> None:
+def test_declared_needs_are_listed_by_name() -> None:
     assert Needs().declared() == ()
     assert Needs(validation=True, support=True).declared() == ("support", "validation")
     assert Needs(captions=True).declared() == ("captions",)
@@ -112,7 +112,7 @@ def test_needs_are_told_by_name() -> None:
     assert Needs(vocabulary=True, unlabeled=True).declared() == ("unlabeled", "vocabulary")
 
 
-def test_names_are_told_to_who_declared_them_or_sees_their_labels() -> None:
+def test_vocabulary_is_available_if_declared_or_implied() -> None:
     for needs in (Needs(vocabulary=True), Needs(support=True), Needs(captions=True), Needs(validation=True)):
         assert needs.includes("vocabulary")
     for needs in (Needs(), Needs(unlabeled=True, ip=True, clusters=True)):

@@ -273,6 +273,16 @@ def test_a_file_is_at_most_300_lines_long() -> None:
     assert long == {}
 
 
+def test_public_class_names_are_unique() -> None:
+    modules: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                modules.setdefault(node.name, []).append(module)
+    assert modules, "no class was found"
+    assert {name: where for name, where in modules.items() if len(where) > 1} == {}
+
+
 def run_tool(*arguments: str) -> subprocess.CompletedProcess[str]:
     if importlib.util.find_spec(arguments[0]) is None:
         pytest.skip(f"{arguments[0]} is not installed")

@@ -122,7 +122,7 @@ def _mark(folder: Path, verdicts: list[Verdict]) -> None:
     """Keep the marks of other rows; a row that did not pass loses its own."""
     kept = verification_marks.read_marks(folder)
     for verdict in verdicts:
-        key = verdict.row.content_hash
+        key = verdict.row.content_sha256
         if verdict.status == "verified":
             kept[key] = "data" if "data" in (verdict.against, kept.get(key)) else "labels"
         else:

@@ -108,12 +108,12 @@ def _check_folder(
     """The report of one folder and its class names; decodable images are added to ``images``."""
     parsed = parse_folder_name(folder.name)
     assert parsed is not None, "find_folders returns only such names"
-    faults: dict[tuple[str, str], Problem] = {}
+    problems: dict[tuple[str, str], Problem] = {}
 
     def on_problem(kind: ProblemKind, path: str, reason: str) -> None:
         # A missing class folder is one problem, however many images it had.
         key = (path, kind if kind == "class folder" else reason)
-        faults.setdefault(key, Problem(path=printable(path), kind=kind, reason=printable(reason)))
+        problems.setdefault(key, Problem(path=printable(path), kind=kind, reason=printable(reason)))
 
     report = FolderReport(
         folder=printable(folder.name), domain=parsed.domain, side=parsed.side, concepts=parsed.concepts
@@ -123,14 +123,14 @@ def _check_folder(
         check_superclasses(folder, on_problem)
     except DataError as error:
         on_problem("split file", "", error.message)
-        return report.model_copy(update={"faults": tuple(faults.values())}), []
+        return report.model_copy(update={"problems": tuple(problems.values())}), []
     notes = list(_compare_label_files(folder, content.classes, on_problem))
     listed = [(part, item) for part, items in content.items.items() for item in items]
     infos = map_in_threads(lambda pair: _inspect_image(folder, pair[1].path), listed, workers)
     cut: list[str] = []
     for done, ((part, item), found) in enumerate(zip(listed, infos, strict=True), start=1):
         if isinstance(found, Problem):
-            faults[(item.path, found.kind)] = found
+            problems[(item.path, found.kind)] = found
         else:
             images.add(ImageLocation(folder.name, part, item.path), found.sha256, found.signature)
             if found.truncated:
@@ -149,7 +149,7 @@ def _check_folder(
         "images": {part: len(items) for part, items in content.items.items()},
         "captions": sum(item.caption is not None for _, item in listed),
         "captions_with_name": _count_captions_with_name(content, [item for _, item in listed]),
-        "faults": tuple(faults.values()),
+        "problems": tuple(problems.values()),
         "unlisted": tuple(printable(path) for path in content.tree.paths() if path not in paths and not _hidden(path)),
         "notes": tuple(notes),
     }

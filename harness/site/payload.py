@@ -107,7 +107,7 @@ def _row(
         "seeds": 0 if row.seedless else len(row.seeds),
         "needs": list(row.method_record.needs),
         "complete": row.complete,
-        "verified": sources.marks.get(row.content_hash),
+        "verified": sources.marks.get(row.content_sha256),
         "mean": _figures(row, row.mean, {m: i.get("mean") for m, i in intervals.items()}),
         "domains": {
             domain: _figures(row, stats, {m: i.get(domain) for m, i in intervals.items()})

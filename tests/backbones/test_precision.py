@@ -38,7 +38,7 @@ def learned(tower: OpenClipTextTower) -> tuple[Tensor, Tensor]:
     return found.detach(), gradient
 
 
-def test_bf16_is_near_fp32_and_gives_fp32_numbers() -> None:
+def test_bf16_is_close_to_fp32_and_returns_fp32() -> None:
     (exact, slope), (found, gradient) = learned(tower()), learned(tower(bf16=True))
     assert found.dtype == gradient.dtype == torch.float32
     assert not torch.equal(found, exact)
@@ -48,7 +48,7 @@ def test_bf16_is_near_fp32_and_gives_fp32_numbers() -> None:
     assert frozen.dtype == torch.float32
 
 
-def test_compiled_is_the_same_function(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_tower_equals_the_uncompiled_one(monkeypatch: pytest.MonkeyPatch) -> None:
     # What torch traces and differentiates is run as it is: the code that it would make of it for this machine takes
     # half a minute, and is torch's.
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
@@ -56,7 +56,7 @@ def test_compiled_is_the_same_function(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_tower_of_another_make_cannot_be_compiled() -> None:
+def test_a_tower_of_another_structure_cannot_be_compiled() -> None:
     with pytest.raises(BackboneError, match="cannot be compiled"):
         OpenClipTextTower(
             make_model("unit-bidirectional"), tokenizer("unit-bidirectional"), torch.device("cpu"), compiled=True
@@ -65,7 +65,9 @@ def test_a_tower_of_another_make_cannot_be_compiled() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("compiled", [False, True])
-def test_a_backbone_records_and_uses_both(monkeypatch: pytest.MonkeyPatch, precision: str, compiled: bool) -> None:
+def test_a_backbone_records_and_uses_precision_and_compiled(
+    monkeypatch: pytest.MonkeyPatch, precision: str, compiled: bool
+) -> None:
     made: list[tuple[bool, bool]] = []
     whole: Callable[..., None] = OpenClipTextTower.__init__
 

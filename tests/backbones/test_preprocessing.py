@@ -99,7 +99,7 @@ def open_clips_own(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_every_published_tag_is_prepared_as_by_open_clip(open_clips_own: Any) -> None:
+def test_published_tags_use_open_clips_preprocessing(open_clips_own: Any) -> None:
     kinds: dict[str, tuple[Preprocessing, Any]] = {}
     for name, tag in open_clip.list_pretrained():
         try:
@@ -116,7 +116,7 @@ def test_every_published_tag_is_prepared_as_by_open_clip(open_clips_own: Any) ->
         assert torch.equal(openclip.transform(settings.model_dump())(noise()), expected(noise()))
 
 
-def test_a_weights_file_is_prepared_as_all_tags_of_its_architecture_and_marked(weights: Path) -> None:
+def test_a_weights_file_uses_the_shared_settings_of_its_architecture(weights: Path) -> None:
     for name, tag in (("ViT-B-16-SigLIP", "webli"), ("PE-Core-T-16-384", "meta"), ("ViT-B-16", "laion400m_e32")):
         found = find(name, str(weights))
         assert (found.preprocessing, found.source) == (find(name, tag).preprocessing, "unchecked")
@@ -125,7 +125,7 @@ def test_a_weights_file_is_prepared_as_all_tags_of_its_architecture_and_marked(w
     assert find("ViT-L-14", "laion2b_s32b_b82k").preprocessing.mean == (0.5, 0.5, 0.5)
 
 
-def test_the_miniature_is_prepared_as_it_always_was() -> None:
+def test_the_preprocessing_of_the_miniature_is_stable() -> None:
     made = open_clip.create_model_from_pretrained
     miniature.register()
     _, expected = made(miniature.NAME, str(miniature.WEIGHTS))
@@ -134,7 +134,7 @@ def test_the_miniature_is_prepared_as_it_always_was() -> None:
     assert backbone.record.preprocessing_source == "published"
 
 
-def test_a_tag_is_not_taken_for_a_file_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tag_takes_precedence_over_a_file_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "openai").write_bytes(b"x")
     monkeypatch.chdir(tmp_path)
     assert find("ViT-B-16-quickgelu", "openai").source == "published"
@@ -144,7 +144,7 @@ def test_a_tag_is_not_taken_for_a_file_of_that_name(tmp_path: Path, monkeypatch:
 # -- what a user states ----------------------------------------------------------------------------------------------
 
 
-def test_stated_settings_win_and_are_recorded(weights: Path) -> None:
+def test_given_settings_override_and_are_recorded(weights: Path) -> None:
     register()
     found = find("unit-clip", str(weights), {"mean": 0.5, "resize_mode": "squash"})
     assert found.source == "stated"
@@ -169,7 +169,7 @@ def test_stated_settings_win_and_are_recorded(weights: Path) -> None:
         ("webly", "'webly' is neither a weights file nor a published tag of ViT-B-16-SigLIP", "did you mean webli?"),
     ],
 )
-def test_settings_that_cannot_be_are_a_sentence(weights: Path, said: Any, reason: str, hint: str | None) -> None:
+def test_invalid_settings_are_errors(weights: Path, said: Any, reason: str, hint: str | None) -> None:
     error = refused("ViT-B-16-SigLIP", str(weights), said)
     assert reason in error.message
     assert hint in (None, error.hint)
@@ -191,7 +191,7 @@ def test_a_plugin_states_the_preprocessing_of_its_backbone(weights: Path) -> Non
     assert "no setting 'crop'" in refused("zoo", None, offer=BackboneOffer(CLIP, None, "Zoo", {"crop": 1})).message
 
 
-def test_the_record_changes_with_all_that_builds_the_model(weights: Path) -> None:
+def test_the_record_covers_the_whole_configuration(weights: Path) -> None:
     configs = [
         CLIP,
         {**CLIP, "quick_gelu": True},
@@ -205,7 +205,7 @@ def test_the_record_changes_with_all_that_builds_the_model(weights: Path) -> Non
     assert resolved("zoo", None, offer=BackboneOffer(again, lambda: weights, "Zoo")).record == records[0]
 
 
-def test_a_configuration_that_builds_no_model_is_called_that(weights: Path) -> None:
+def test_an_invalid_configuration_is_an_error(weights: Path) -> None:
     config = {**CLIP, "text_cfg": {**CLIP["text_cfg"], "heads": 3}}
     with pytest.raises(BackboneError, match="no model can be built from the configuration of zoo: embed_dim") as error:
         load(resolved("zoo", None, offer=BackboneOffer(config, lambda: weights, "Zoo")), torch.device("cpu"))
@@ -220,7 +220,7 @@ def test_a_plugin_may_not_take_a_name_of_open_clip(weights: Path) -> None:
     assert message == "a plugin offers the backbone convnext_base, which is open_clip's own"
 
 
-def test_what_builds_a_model_beside_open_clip_is_named(weights: Path) -> None:
+def test_libraries_besides_open_clip_are_listed(weights: Path) -> None:
     assert resolved("ViT-B-16", str(weights)).libraries == ()
     assert resolved("ViT-B-16-SigLIP", str(weights)).libraries == ("transformers", "tokenizers", "timm")
     assert resolved("convnext_base", str(weights)).libraries == ("timm",)
@@ -230,7 +230,7 @@ def test_what_builds_a_model_beside_open_clip_is_named(weights: Path) -> None:
 # -- a model's folder ------------------------------------------------------------------------------------------------
 
 
-def test_what_a_folder_holds_is_what_is_loaded_and_recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_folder_is_loaded_and_recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = loaded(f"local-dir:{folder}", None)
     record = backbone.record
     assert (record.architecture, record.pretrained) == ("local-dir:My-CLIP", "open_clip_model.safetensors")
@@ -287,7 +287,7 @@ def test_a_model_of_the_hub_is_read_from_there(folder: Path, monkeypatch: pytest
     assert find("hf-hub:laion/CLIP-ViT-B-16-laion2B-s34B-b88K", None).corpus == "LAION-2B"
 
 
-def test_what_is_wrong_with_a_folder_is_a_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_model_folders_are_errors(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"local-dir:{folder}"
     error = refused(name, "w.safetensors")
     assert "comes with its own weights, so --pretrained w.safetensors would not be used" in error.message
@@ -317,7 +317,7 @@ def test_what_is_wrong_with_a_folder_is_a_sentence(folder: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("where", ["--pretrained", "folder", "plugin"])
-def test_a_git_lfs_pointer_in_the_place_of_weights_is_named(folder: Path, where: str) -> None:
+def test_a_git_lfs_pointer_instead_of_weights_is_an_error(folder: Path, where: str) -> None:
     register()
     file = folder / "open_clip_model.safetensors"
     file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")

@@ -34,7 +34,7 @@ def ibex(root) -> list[Path]:
     return sorted((root / OOP / "images" / "ibex").iterdir())
 
 
-def test_a_sound_root(root):
+def test_an_intact_root_has_no_problems(root):
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     report = check_root(root)
     assert report.ok
@@ -56,7 +56,7 @@ def test_rows_are_counts_for_a_table(root, ibex):
     (ibex[0].parent / "more.jpg").write_text("")
     report = check_root(root)
     rows = report.rows()
-    counts = {"classes": 6, "train": 24, "val": 12, "test": 18, "captions": 42, "faults": 0, "unlisted": 1, "copies": 2}
+    counts = {"classes": 6, "train": 24, "val": 12, "test": 18, "captions": 42, "problems": 0, "unlisted": 1, "copies": 2}
     assert rows[1] == {"folder": OOP, "with name": of(report).captions_with_name, **counts}
     assert all(list(row) == list(rows[0]) for row in rows)
 
@@ -88,7 +88,7 @@ def test_unusable_images_are_listed_with_their_reason(root, ibex, tmp_path):
     assert {fault.reason for fault in of(report).problems} >= {"the file is empty", "the file does not exist"}
 
 
-def test_what_lies_in_the_place_of_an_image_is_named(root, ibex):
+def test_placeholders_of_images_are_reported(root, ibex):
     os.mkfifo(ibex[0].with_suffix(".pipe"))
     ibex[0].with_suffix(".pipe").rename(ibex[0])
     ibex[1].write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
@@ -111,7 +111,7 @@ def test_what_lies_in_the_place_of_an_image_is_named(root, ibex):
     ],
 )
 @pytest.mark.parametrize("file", [f"split_Xin_{OOP}.json", "label2name.json"])
-def test_what_lies_in_the_place_of_a_split_file_or_label_file_is_named(root, file, content, reason):
+def test_placeholders_of_split_and_label_files_are_reported(root, file, content, reason):
     path = root / OOP / file
     path.unlink()
     if content is None:
@@ -123,7 +123,7 @@ def test_what_lies_in_the_place_of_a_split_file_or_label_file_is_named(root, fil
     assert fault.reason.startswith(f"{OOP}/{file} {reason}")
 
 
-def test_an_image_of_which_only_the_middle_is_used_is_noted(root, ibex):
+def test_images_cropped_to_their_middle_are_noted(root, ibex):
     Image.new("L", (400_000, 1)).save(ibex[3], "PNG")
     report = check_root(root)
     assert report.ok
@@ -147,7 +147,7 @@ def test_every_bad_item_is_listed_not_only_the_first(root):
     assert sum(of(check_root(root)).images.values()) == 54 - 3 - 4
 
 
-def test_a_folder_that_cannot_be_read_does_not_hide_the_others(root):
+def test_an_unreadable_folder_does_not_stop_the_check(root):
     (root / OOP / f"split_Xin_{OOP}.json").write_text("{")
     shutil.rmtree(root / "Animals3_IP" / "images")
     report = check_root(root)
@@ -156,7 +156,7 @@ def test_a_folder_that_cannot_be_read_does_not_hide_the_others(root):
     assert of(report, "Insects_Spiders2_IP").classes == 2
 
 
-def test_files_in_no_part(root, ibex):
+def test_unlisted_files_are_reported(root, ibex):
     (ibex[0].parent / "extra.jpg").write_text("")
     (ibex[0].parent / ".DS_Store").write_text("")
     (ibex[0].parent / "Thumbs.db").write_text("")
@@ -167,7 +167,7 @@ def test_files_in_no_part(root, ibex):
     assert report.ok
 
 
-def test_names_on_disk_that_are_no_unicode(root, ibex):
+def test_non_unicode_names_are_escaped(root, ibex):
     try:
         (ibex[0].parent / "bad\udcff.jpg").write_text("")
     except (OSError, UnicodeError):
@@ -187,7 +187,7 @@ def test_names_on_disk_that_are_no_unicode(root, ibex):
         ("Insects_Spiders2_IP/images/bee/008", ["sides", "domains"], False),
     ],
 )
-def test_copies_are_found_wherever_they_lie(root, ibex, target, across, ok):
+def test_copies_are_found_across_parts_sides_and_domains(root, ibex, target, across, ok):
     (copy,) = (root / target).parent.glob(f"{Path(target).name} *")
     shutil.copy(ibex[0], copy)
     report = check_root(root)
@@ -236,7 +236,7 @@ def test_the_merged_mapping_is_compared_with_the_split_file(root):
     assert not of(report, "Insects_Spiders4_OOP").problems
 
 
-def test_names_that_collide_after_clean_up(tmp_path):
+def test_name_collisions_after_clean_up_are_reported(tmp_path):
     root = make_root(tmp_path, {"Food3_OOP": ("rose hip", "rose_hip", "rose")})
     report = check_root(root)
     (found,) = report.name_collisions
@@ -244,7 +244,7 @@ def test_names_that_collide_after_clean_up(tmp_path):
     assert not report.ok
 
 
-def test_names_that_the_context_cuts(root):
+def test_truncated_names_are_reported(root):
     texts = []
 
     def ids(text):
@@ -273,7 +273,7 @@ def test_names_that_the_context_cuts(root):
         ({"Food1_OOP": ("ham",), "Attire1_OOP": ("ham",)}, None),
     ],
 )
-def test_names_that_are_one_text_to_the_tokenizer(tmp_path, folders, found):
+def test_names_with_the_same_tokens_are_reported(tmp_path, folders, found):
     report = check_root(make_root(tmp_path, folders), token_ids=openclip.tokenizer("ViT-B-32").encode)
     assert [group.names for group in report.token_collisions] == ([found] if found else [])
     assert report.ok == (found is None)
@@ -284,7 +284,7 @@ def test_folders_without_a_partner_are_noted(tmp_path):
     assert check_root(root).notes == ("'Vehicle1_IP' has no OOP folder; did you mean Vehicles, as in Vehicles1_OOP?",)
 
 
-def test_notes_on_counts_and_on_a_choice_to_make(tmp_path):
+def test_wrong_counts_and_ambiguous_folders_are_noted(tmp_path):
     root = make_root(tmp_path, {"Food3_OOP": ("rose", "rose hip"), "Food2_OOP": ("a", "b")}, {"test": 2})
     report = check_root(root)
     assert of(report, "Food3_OOP").notes == ("Food3_OOP contains 2 classes; its name says 3",)
@@ -296,7 +296,7 @@ def test_notes_on_counts_and_on_a_choice_to_make(tmp_path):
     assert report.ok
 
 
-def test_notes_on_the_release(tmp_path, monkeypatch):
+def test_differences_from_the_release_are_noted(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "RELEASED", ("Food2_OOP", "Food1_IP"))
     root = make_root(tmp_path, {"Food2_OOP": ("rose", "rose hip"), "Food1_IP": ("a",)}, {"test": 2})
     assert check_root(root).notes == (

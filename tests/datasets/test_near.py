@@ -45,7 +45,7 @@ def reread(content: bytes) -> Image.Image:
 
 
 @pytest.mark.parametrize("how", COPIES)
-def test_every_copy_is_found_among_many_pictures_and_nothing_else(how: str) -> None:
+def test_all_copies_and_no_other_pictures_are_found(how: str) -> None:
     pictures = [picture(seed) for seed in range(80)]
     others = [image_signature(image) for image in pictures]
     copies = [image_signature(reread(saved(image, **COPIES[how]))) for image in pictures[:20]]
@@ -54,7 +54,7 @@ def test_every_copy_is_found_among_many_pictures_and_nothing_else(how: str) -> N
     assert [(near.scored, near.other) for near in found] == [(200 + i, i) for i in range(20)]
 
 
-def test_flat_images_of_other_colours_are_no_copies() -> None:
+def test_flat_images_of_different_colours_are_not_copies() -> None:
     flat = [image_signature(Image.new("RGB", (50, 40), (level, level, level))) for level in (0, 60, 120, 180, 240)]
     assert not list(find_near_copies(flat[:2], flat[2:]))
     assert len(list(find_near_copies(flat[:2], flat))) == 2
@@ -69,7 +69,7 @@ def test_more_images_than_are_compared_at_once(monkeypatch: pytest.MonkeyPatch) 
     assert not list(find_near_copies(prints, []))
 
 
-def test_check_names_test_images_that_are_a_train_image_in_another_file(tmp_path) -> None:
+def test_check_reports_near_copies(tmp_path) -> None:
     folders = {"Food2_OOP": ("ham", "egg"), "Food1_IP": ("tea",), "Attire1_OOP": ("hat",)}
     root = make_root(tmp_path, folders, {"train": 2, "val": 1, "test": 2})
     for number, file in enumerate(sorted(root.glob("*/images/*/*"))):

@@ -17,7 +17,7 @@ from .damage import OOP, change, fails
 from .roots import PER_PART, edit_split, write_json
 
 
-def test_reads_what_is_there(folder):
+def test_read_split(folder):
     splits = read_splits(folder)
     assert tuple(splits) == PARTS
     for part, split in splits.items():
@@ -29,7 +29,7 @@ def test_reads_what_is_there(folder):
     assert read_split(folder, "val") == splits["val"]
 
 
-def test_captions_are_none_when_missing_empty_or_no_string(folder):
+def test_missing_empty_and_non_string_captions_are_none(folder):
     for value in ({}, {"Refined_caption3": ""}, {"Refined_caption3": " "}, {"Refined_caption3": 3}, None, [1], "x"):
         edit_split(folder, change("INFO", value))
         assert read_split(folder, "test").items[17].caption is None
@@ -39,13 +39,13 @@ def test_captions_are_none_when_missing_empty_or_no_string(folder):
     assert read_split(folder, "test").items[17].caption == "half ?"
 
 
-def test_order_is_that_of_the_split_file_not_of_its_keys(folder):
+def test_items_keep_the_order_of_the_split_file(folder):
     before = read_split(folder, "train").items
     edit_split(folder, lambda split: split.update(train=dict(reversed(split["train"].items()))))
     assert read_split(folder, "train").items == before[::-1]
 
 
-def test_labels_of_any_integers_become_ranks(folder):
+def test_labels_are_renumbered_in_order(folder):
     before = read_splits(folder)
 
     def renumber(split):
@@ -82,7 +82,7 @@ def test_renamed_folder_with_one_split_file(folder):
     assert read_split(renamed, "val")
 
 
-def test_whole_folder_errors(folder):
+def test_unusable_folders_are_errors(folder):
     assert fails(folder.parent / "Food1_IP", "cannot be read").hint
     fails(folder.rename(folder.with_name("animals")), "folder 'animals' is not named {Domain}{N}_IP")
     folder = folder.with_name("animals").rename(folder)
@@ -103,19 +103,19 @@ def test_whole_folder_errors(folder):
         ('{"train": [], "val": {}, "test": {}}', "part train must be an object of items, not a list"),
         ('{"train": {}, "val": null, "test": {}}', "part val must be an object of items, not null"),
         ('{"train": {}, "val": {}, "test": {}}', "lists no images"),
-        ('{"train": {"0": 1, "0": 2}, "val": {}, "test": {}}', "key '0' stands twice"),
+        ('{"train": {"0": 1, "0": 2}, "val": {}, "test": {}}', "key '0' occurs twice"),
         ('{"train": {"0": 1}, "val": {}, "test": {}}', "train item 0 must be an object, not a number"),
         ("[" * 100_000, "is damaged"),
     ],
 )
-def test_broken_split_files(folder, text, sentence):
+def test_malformed_split_files_are_errors(folder, text, sentence):
     (folder / f"split_Xin_{OOP}.json").write_text(text)
     error = fails(folder, sentence)
     assert error.message.startswith(f"{OOP}/split_Xin_{OOP}.json")
     assert error.hint
 
 
-def test_split_file_that_is_no_text(folder):
+def test_binary_split_file_is_an_error(folder):
     (folder / f"split_Xin_{OOP}.json").write_bytes(b'{"train": "\xff\xff"}')
     fails(folder, "is damaged")
 
@@ -148,18 +148,18 @@ def test_a_caption_loses_its_byte_order_mark(folder):
         ("label", 99, "gives class '白鶴' label 99, but an earlier item gives it label 5"),
     ],
 )
-def test_broken_items_are_named(folder, field, value, sentence):
+def test_malformed_items_are_reported(folder, field, value, sentence):
     edit_split(folder, change(field, value))
     fails(folder, f"{OOP}/split_Xin_{OOP}.json: test item 17 {sentence}")
 
 
 @pytest.mark.parametrize("field", ["classname", "image_name", "label"])
-def test_missing_keys_are_named(folder, field):
+def test_missing_keys_are_reported(folder, field):
     edit_split(folder, lambda split: split["val"]["3"].pop(field))
     fails(folder, f"val item 3 has no {field}")
 
 
-def test_a_label_with_two_classes(folder):
+def test_a_label_with_two_classes_is_an_error(folder):
     (folder / "images" / "unicorn").mkdir()
 
     def give_label_5_to_unicorn(split):
@@ -170,12 +170,12 @@ def test_a_label_with_two_classes(folder):
 
 
 @pytest.mark.parametrize("part", ["test", "train"])
-def test_an_image_listed_twice(folder, part):
+def test_an_image_listed_twice_is_an_error(folder, part):
     edit_split(folder, lambda split: split["test"].update(again=split[part]["2"]))
     fails(folder, f"again: it is also {part} item 2")
 
 
-def test_names_that_collide_or_vanish_after_clean_up(folder):
+def test_names_that_collide_or_are_empty_after_clean_up_are_errors(folder):
     (folder / "images" / "ibex").rename(folder / "images" / "great auk")
 
     def rename(split):
@@ -213,7 +213,7 @@ FILE_NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1,
     st.lists(FILE_NAMES, min_size=1, max_size=5, unique_by=lambda name: name.casefold()),
     st.permutations(range(12)),
 )
-def test_any_names_in_any_order_come_back(tmp_path_factory, classes, order):
+def test_round_trip_preserves_names_and_order(tmp_path_factory, classes, order):
     folder = tmp_path_factory.mktemp("root") / "Stuff5_OOP"
     composed = [unicodedata.normalize("NFC", name) for name in classes]
     cleaned = [" ".join(name.replace("_", " ").replace(".", " ").split()) for name in composed]

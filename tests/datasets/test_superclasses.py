@@ -68,7 +68,7 @@ def test_superclasses_change_no_fingerprint_of_classes(kinds):
 
 
 @pytest.mark.parametrize("value", [None, "", " _. ", 3, ["bird"]])
-def test_what_is_no_superclass_is_none(kinds, value):
+def test_invalid_superclasses_are_none(kinds, value):
     edit_split(kinds, lambda split: split["test"]["4"].update(superclass=value))
     path = read_splits(kinds)["test"].items[4].path
     with pytest.raises(DataError) as error:
@@ -77,7 +77,7 @@ def test_what_is_no_superclass_is_none(kinds, value):
     assert reasons(kinds) == ["test item 4 has no superclass, but other items have one"]
 
 
-def test_data_without_superclasses_have_nothing_wrong_and_no_labels(folder):
+def test_data_without_superclasses_pass_the_check(folder):
     edit_split(folder, lambda split: [item.pop("superclass") for _, _, item in each(split)])
     assert reasons(folder) == []
     with pytest.raises(DataError) as error:
@@ -92,7 +92,7 @@ def test_half_a_surrogate_pair_is_replaced(kinds):
     assert relabel_by_superclass(read_splits(kinds))["test"].names == ("half ?",)
 
 
-def test_the_labels_of_superclasses_are_compared(kinds):
+def test_contradicting_superclass_labels_are_reported(kinds):
     assert reasons(kinds) == [], "spellings of one name share its label"
 
     def contradict(split):

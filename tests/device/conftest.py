@@ -59,5 +59,5 @@ def cuda(request: pytest.FixtureRequest) -> Iterator[Cuda]:
         if believed is None:
             stack.callback(torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled())
         found = Cuda(believed)
-        devices.settle(found.device, "fp32")
+        devices.configure_determinism(found.device, "fp32")
         yield found

@@ -179,7 +179,7 @@ def test_tf32_takes_no_saving_from_the_text_tower(cuda: Cuda, monkeypatch: pytes
 
     for probe in ("_probe_cut", "_probe_tree"):
         monkeypatch.setattr(OpenClipTextTower, probe, spy(getattr(OpenClipTextTower, probe)))
-    devices.settle(cuda.device, "tf32")
+    devices.configure_determinism(cuda.device, "tf32")
     tower = OpenClipTextTower(make_model("unit-clip").to(cuda.device), tokenizer("unit-clip"), cuda.device)
     assert seen == [False, False]
     assert tower.cuts_context

@@ -118,7 +118,7 @@ def test_each_image_is_encoded_once(tmp_path: Path, images: Images, monkeypatch:
     assert len(loaded) == first.encoded == 70
 
 
-def test_progress_counts_what_is_done_now(tmp_path: Path, images: Images) -> None:
+def test_progress_counts_new_images_only(tmp_path: Path, images: Images) -> None:
     steps: list[int] = []
     made = encoder(tmp_path)
     made.ensure(images(70), 0, steps.append)
@@ -146,7 +146,7 @@ def damage(sources: list[ImageSource], *positions: int, content: bytes = b"not a
         sources[position] = replace(source, sha256=file_digest(source.file))
 
 
-def test_views_of_another_crop_are_encoded_and_kept_apart(tmp_path: Path, images: Images) -> None:
+def test_views_with_another_crop_are_encoded_separately(tmp_path: Path, images: Images) -> None:
     sources = images(5)
     wide, narrow, again = (encoder(tmp_path) for _ in range(3))
     wide.features(sources, views=2)
@@ -171,7 +171,7 @@ def test_a_corrupt_image_is_listed_and_left_out(tmp_path: Path, images: Images, 
     assert all(path in reason for path, reason in made.unreadable.items())
 
 
-def test_the_same_damage_is_listed_under_every_name(tmp_path: Path, images: Images) -> None:
+def test_damaged_copies_are_listed_under_every_name(tmp_path: Path, images: Images) -> None:
     sources = images(4)
     damage(sources, 1, 2, content=b"")
     made = encoder(tmp_path)
@@ -190,7 +190,7 @@ def test_a_file_without_a_digest_is_listed_and_left_out(tmp_path: Path, images: 
     assert made.unreadable == {"1.png": "1.png: the file does not exist"}
 
 
-def test_a_part_without_one_readable_image_is_a_sentence(tmp_path: Path, images: Images) -> None:
+def test_a_part_without_readable_images_is_an_error(tmp_path: Path, images: Images) -> None:
     sources = images(2)
     damage(sources, 0, 1)
     with pytest.raises(DataError, match="no image of the part could be decoded"):
@@ -228,7 +228,7 @@ def back_again(source: ImageSource) -> ImageSource:
         (back_again, r"^3\.png changed during the run"),
     ],
 )
-def test_a_file_that_is_not_what_was_hashed_stops_the_run_and_is_not_kept(
+def test_a_changed_file_is_an_error_and_not_cached(
     tmp_path: Path, images: Images, happens: Callable[[ImageSource], ImageSource], sentence: str
 ) -> None:
     sources = images(100)
@@ -246,7 +246,7 @@ def test_a_file_that_is_not_what_was_hashed_stops_the_run_and_is_not_kept(
 
 @pytest.mark.parametrize("fault", [MemoryError(), OSError(errno.EMFILE, "Too many open files")])
 @pytest.mark.parametrize("where", ["reading", "decoding"])
-def test_a_passing_lack_stops_the_run(
+def test_a_temporary_lack_of_resources_is_an_error(
     tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch, where: str, fault: Exception
 ) -> None:
     def fail(*args: Any) -> Any:
@@ -262,9 +262,7 @@ def test_a_passing_lack_stops_the_run(
     assert made.features(sources, 1)[1] == [0, 1, 2]
 
 
-def test_features_that_are_removed_are_encoded_again_and_never_taken_for_damage(
-    tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_removed_features_are_encoded_again(tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = images(5)
     made = encoder(tmp_path)
     made.features(sources, 1)
@@ -291,9 +289,7 @@ class Wrong(FakeModel):
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_an_encoder_that_gives_no_numbers_is_a_sentence_and_nothing_is_kept(
-    tmp_path: Path, images: Images, number: float
-) -> None:
+def test_non_finite_features_are_an_error_and_not_cached(tmp_path: Path, images: Images, number: float) -> None:
     made = encoder(tmp_path, Wrong(number))
     with pytest.raises(BackboneError, match="the image encoder of fake x returns NaN or infinity") as error:
         made.features(images(64), 1)
@@ -321,7 +317,7 @@ def test_when_memory_runs_out_the_batch_is_halved(
     assert model.batches.count(64) <= workers
 
 
-def test_a_single_image_that_does_not_fit_is_a_sentence(tmp_path: Path, images: Images) -> None:
+def test_a_single_image_that_does_not_fit_is_an_error(tmp_path: Path, images: Images) -> None:
     model = FakeModel(fail_above=0)
     with pytest.raises(HarnessError, match="a single image does not fit"):
         encoder(tmp_path, model).features(images(3), 1)
@@ -344,7 +340,7 @@ def test_threads_that_run_out_of_memory_together_all_try_smaller_batches(tmp_pat
     torch.testing.assert_close(made._encode(pixels), torch.nn.functional.normalize(pixels.mean(dim=(2, 3)), dim=1))
 
 
-def test_another_error_of_the_model_is_not_taken_for_memory(tmp_path: Path, images: Images) -> None:
+def test_other_model_errors_are_not_treated_as_out_of_memory(tmp_path: Path, images: Images) -> None:
     for error in (RuntimeError("shapes"), AssertionError("not divisible")):
         with pytest.raises(BackboneError, match=f"the image encoder of fake x fails: {error}"):
             encoder(tmp_path, FakeModel(0, error)).features(images(3), 1)
@@ -401,7 +397,7 @@ def transparent(path: Path, generator: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize(("name", "write"), [("a.jpg", oriented), ("a.png", transparent)])
-def test_the_papers_protocol_encodes_what_open_clip_does_and_ours_what_a_person_sees(
+def test_plain_and_upright_decoding_give_the_expected_features(
     tmp_path: Path, tiny: Any, name: str, write: Callable[..., None]
 ) -> None:
     write(tmp_path / name, np.random.default_rng(0))
@@ -450,7 +446,7 @@ def test_an_image_of_any_shape_is_encoded_in_little_memory(
     assert 0 < largest <= decoding.MAX_RATIO * 64 * 64
 
 
-def test_memory_that_an_image_does_not_find_is_a_sentence(tmp_path: Path, images: Images) -> None:
+def test_out_of_memory_for_an_image_is_an_error(tmp_path: Path, images: Images) -> None:
     def fail(image: Image.Image) -> Tensor:
         raise MemoryError
 
@@ -461,7 +457,7 @@ def test_memory_that_an_image_does_not_find_is_a_sentence(tmp_path: Path, images
 
 
 @pytest.mark.parametrize("setting", ["ImageFile.LOAD_TRUNCATED_IMAGES", "Image.MAX_IMAGE_PIXELS"])
-def test_what_other_code_sets_in_pillow_changes_no_feature(
+def test_pillow_settings_of_other_code_do_not_change_features(
     tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
     sources = images(3)
@@ -475,7 +471,7 @@ def test_what_other_code_sets_in_pillow_changes_no_feature(
     assert torch.equal(before[0], after[0])
 
 
-def test_the_number_of_threads_is_put_back() -> None:
+def test_the_number_of_threads_is_restored() -> None:
     before = torch.get_num_threads()
     with one_thread_per_operation(CPU):
         assert torch.get_num_threads() == 1
@@ -485,7 +481,7 @@ def test_the_number_of_threads_is_put_back() -> None:
 # -- the key -------------------------------------------------------------------------------------------------------
 
 
-def test_the_encoder_key_covers_all_that_decides_a_feature() -> None:
+def test_the_encoder_key_covers_everything_features_depend_on() -> None:
     records = [
         RECORD.model_copy(update=change)
         for change in ({"weights_sha256": sha("v")}, {"config": sha("b")}, {"precision": "bf16"})
@@ -498,7 +494,7 @@ def test_the_encoder_key_covers_all_that_decides_a_feature() -> None:
     assert encoder_key(backbone())[0] in keys
 
 
-def test_another_version_of_what_makes_features_encodes_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_library_version_changes_the_encoder_key(monkeypatch: pytest.MonkeyPatch) -> None:
     before = encoder_key(backbone())[0]
     monkeypatch.setattr("harness.features.encode.versions", lambda names: dict.fromkeys(names, "1"))
     keys = [encoder_key(backbone())[0]]
@@ -509,7 +505,7 @@ def test_another_version_of_what_makes_features_encodes_anew(monkeypatch: pytest
     assert len({before, *keys}) == 6
 
 
-def test_the_encoder_key_does_not_depend_on_what_the_weights_are_called() -> None:
+def test_the_encoder_key_does_not_depend_on_the_weights_name() -> None:
     other = RECORD.model_copy(update={"pretrained": "a copy", "corpus": "unknown", "quick_gelu": "unchecked"})
     assert encoder_key(backbone(record=other))[0] == encoder_key(backbone())[0]
 

@@ -148,7 +148,7 @@ def test_costs_marks_and_published_figures_stand_beside_the_rows(
         trainable=128,
     )
     write_costs(tmp_path, Costs(rows={row.id: cost}))
-    write_marks(tmp_path, {row.content_hash: "data"})
+    write_marks(tmp_path, {row.content_sha256: "data"})
     published = tmp_path / "published"
     published.mkdir()
     printed = {
