@@ -25,7 +25,7 @@ def of(report: CheckReport, folder: str = OOP) -> FolderReport:
 
 
 def kinds(report: CheckReport, folder: str = OOP) -> dict[str, str]:
-    return {fault.path: fault.kind for fault in of(report, folder).problems}
+    return {problem.path: problem.kind for problem in of(report, folder).problems}
 
 
 @pytest.fixture
@@ -56,7 +56,16 @@ def test_rows_are_counts_for_a_table(root, ibex):
     (ibex[0].parent / "more.jpg").write_text("")
     report = check_root(root)
     rows = report.rows()
-    counts = {"classes": 6, "train": 24, "val": 12, "test": 18, "captions": 42, "problems": 0, "unlisted": 1, "copies": 2}
+    counts = {
+        "classes": 6,
+        "train": 24,
+        "val": 12,
+        "test": 18,
+        "captions": 42,
+        "problems": 0,
+        "unlisted": 1,
+        "copies": 2,
+    }
     assert rows[1] == {"folder": OOP, "with name": of(report).captions_with_name, **counts}
     assert all(list(row) == list(rows[0]) for row in rows)
 
@@ -85,7 +94,7 @@ def test_unusable_images_are_listed_with_their_reason(root, ibex, tmp_path):
         f"images/ibex/{ibex[5].name}": "unreadable",
         f"images/ibex/{ibex[6].name}": "missing",
     }
-    assert {fault.reason for fault in of(report).problems} >= {"the file is empty", "the file does not exist"}
+    assert {problem.reason for problem in of(report).problems} >= {"the file is empty", "the file does not exist"}
 
 
 def test_placeholders_of_images_are_reported(root, ibex):
@@ -94,7 +103,7 @@ def test_placeholders_of_images_are_reported(root, ibex):
     ibex[1].write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     ibex[2].write_text("<!DOCTYPE html><title>404</title>")
     report = check_root(root)
-    reasons = {fault.path.rpartition("/")[2]: (fault.kind, fault.reason) for fault in of(report).problems}
+    reasons = {problem.path.rpartition("/")[2]: (problem.kind, problem.reason) for problem in of(report).problems}
     assert reasons == {
         ibex[0].name: ("unreadable", "the file cannot be read (it is a named pipe, not a file)"),
         ibex[1].name: ("corrupt", "the file is a Git LFS pointer and not the file itself: run `git lfs pull`"),
@@ -118,16 +127,16 @@ def test_placeholders_of_split_and_label_files_are_reported(root, file, content,
         os.mkfifo(path)
     else:
         path.write_text(content)
-    (fault,) = of(check_root(root)).problems
-    assert fault.kind == ("label file" if "label" in file else "split file")
-    assert fault.reason.startswith(f"{OOP}/{file} {reason}")
+    (problem,) = of(check_root(root)).problems
+    assert problem.kind == ("label file" if "label" in file else "split file")
+    assert problem.reason.startswith(f"{OOP}/{file} {reason}")
 
 
 def test_images_cropped_to_their_middle_are_noted(root, ibex):
     Image.new("L", (400_000, 1)).save(ibex[3], "PNG")
     report = check_root(root)
     assert report.ok
-    what = "holds 1 images more than 48 times as long as wide, of which only the middle is used, first images/ibex/"
+    what = "contains 1 images more than 48 times as long as wide, of which only the middle is used, first images/ibex/"
     assert of(report).notes == (f"{OOP} {what}{ibex[3].name}",)
 
 
@@ -141,9 +150,9 @@ def test_every_bad_item_is_listed_not_only_the_first(root):
             item["classname"] = "unicorn"
 
     edit_split(root / OOP, damage)
-    faults = of(check_root(root)).problems
-    assert [fault.kind for fault in faults].count("class folder") == 1, "one fault for the whole class"
-    assert sorted(fault.kind for fault in faults) == ["class folder", "outside", *["split file"] * 3]
+    problems = of(check_root(root)).problems
+    assert [problem.kind for problem in problems].count("class folder") == 1, "one problem for the whole class"
+    assert sorted(problem.kind for problem in problems) == ["class folder", "outside", *["split file"] * 3]
     assert sum(of(check_root(root)).images.values()) == 54 - 3 - 4
 
 
@@ -205,7 +214,7 @@ def test_label_files_are_compared(root):
     (root / "Insects_Spiders2_IP" / "label2name.json").write_text("{")
     (root / "Insects_Spiders4_OOP" / "label2name.json").unlink()
     report = check_root(root)
-    reasons = [fault.reason for fault in of(report).problems]
+    reasons = [problem.reason for problem in of(report).problems]
     assert f"{OOP}/label2name.json: label 1 is 'ibis'; the split file says 'ibex'" in reasons
     assert f"{OOP}/label2name.json: label 5 is missing; the split file says '白鶴'" in reasons
     assert f"{OOP}/name2label.json is not an object of labels and names" in reasons
@@ -230,8 +239,8 @@ def test_the_merged_mapping_is_compared_with_the_split_file(root):
         f"{OOP}/merged_mapping.json lacks 1 images of the split file, first images/ibex/{gone}",
     )
     assert not of(report).problems
-    (fault,) = of(report, "Animals3_IP").problems
-    assert fault.reason == "Animals3_IP/merged_mapping.json is not an object of classes and lists of file names"
+    (problem,) = of(report, "Animals3_IP").problems
+    assert problem.reason == "Animals3_IP/merged_mapping.json is not an object of classes and lists of file names"
     assert "lists images/bee/a.jpg twice" in of(report, "Insects_Spiders2_IP").problems[0].reason
     assert not of(report, "Insects_Spiders4_OOP").problems
 

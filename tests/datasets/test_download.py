@@ -200,7 +200,9 @@ def test_files_missing_from_the_repository_are_reported(hub, get):
 
 def test_a_split_file_that_does_not_match_the_images_is_an_error(hub, get):
     edit_split(hub.commits["a" * 40] / "Animals2_OOP", lambda split: split["test"]["0"].update(classname=".."))
-    with pytest.raises(DataError, match=r"Animals2_OOP is incomplete after the download: 1 problems, .* '\.\.' is not a"):
+    with pytest.raises(
+        DataError, match=r"Animals2_OOP is incomplete after the download: 1 problems, .* '\.\.' is not a"
+    ):
         get()
 
 

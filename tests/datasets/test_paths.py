@@ -86,7 +86,7 @@ def test_links_that_point_outside_are_errors(folder, tmp_path, what):
     if what == "images":
         shutil.rmtree(folder / "images")
         (folder / "images").symlink_to(outside)
-        fails(folder, "images is a link that leads outside")
+        fails(folder, "images is a link that points outside")
         return
     if what == "class":
         shutil.rmtree(folder / "images" / "白鶴")

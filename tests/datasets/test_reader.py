@@ -187,7 +187,7 @@ def test_names_that_collide_or_are_empty_after_clean_up_are_errors(folder):
     fails(folder, "labels 0 and 1 have the same name 'great auk' after clean-up")
     (folder / "images" / "_").mkdir()
     edit_split(folder, change("classname", "_"))
-    fails(folder, "nothing is left after clean-up")
+    fails(folder, "is empty after clean-up")
 
 
 def test_fingerprint_depends_on_content_only(folder, tmp_path):
