@@ -1,9 +1,8 @@
-"""Packages, and the native module. All other metadata stands in pyproject.toml.
+"""Packages, and the native module; all other metadata is in pyproject.toml.
 
 harness/ is installed as `harness`, plugins/ as `harness_plugins`, csrc/ as the extension `harness.matching._native`:
-with CUDA where a toolkit is found (HARNESS_CUDA=0 leaves it out), in C++ alone otherwise, and without a compiler not at
-all; the package then matches with scipy. Objects live in a temporary folder and the finished module is moved into
-place, so that a build that was killed leaves nothing behind that a later one could trip over.
+with CUDA where a toolkit is found (HARNESS_CUDA=0 leaves it out), in C++ alone otherwise. Without a compiler there is
+no extension, and matching runs with scipy. Ninja compiles in build/native and recompiles only what changed.
 """
 
 import os
@@ -13,60 +12,110 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
-CPP = [
-    "csrc/similarity.cpp",
-    "csrc/product_doubles.cpp",
-    "csrc/product_pairs.cpp",
-    "csrc/assign.cpp",
-    "csrc/ties.cpp",
-    "csrc/match_cpu.cpp",
-    "csrc/binding.cpp",
-]
-SOURCES = sorted(map(str, Path("csrc").glob("*")))
-CUDA = [source for source in SOURCES if source.endswith(".cu")]
-GPUS = [
-    "arch=compute_80,code=sm_80",
-    "arch=compute_90,code=sm_90",
-    "arch=compute_90,code=compute_90",
-]  # the last is PTX
+SOURCES = sorted(path.as_posix() for path in Path("csrc").rglob("*.*"))
+BINDING = "csrc/binding.cpp"
+FLAGS = ("-O3", "-std=c++17", "-fPIC", "-fvisibility=hidden", "-pthread", "-Wall", "-Wno-psabi", "-Icsrc")
+GPUS = ("sm_80", "sm_90", "compute_90")  # the last is PTX
+LAUNCHERS = ("ccache", "sccache", "distcc", "icecc", "env", "nice")
+
+RULES = """
+ninja_required_version = 1.5
+rule compile
+  command = $compiler -MMD -MF $out.d -c $in -o $out
+  depfile = $out.d
+  deps = gcc
+rule link
+  command = $linker $in $libraries -o $out
+"""
 
 
 def cuda_toolkit():
-    """The folder of a CUDA toolkit, or None. `nvcc` on PATH may be a wrapper, so the static runtime is what counts."""
-    if os.environ.get("HARNESS_CUDA") == "0" or not CUDA or not sys.platform.startswith("linux"):
+    """The folder of a CUDA toolkit, or None. `nvcc` on PATH can be a wrapper, so the static runtime decides."""
+    if os.environ.get("HARNESS_CUDA") == "0" or not sys.platform.startswith("linux"):
         return None
     nvcc = shutil.which("nvcc")
     homes = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"]
     homes += [str(parent) for parent in Path(nvcc).resolve().parents[1:3]] if nvcc else []
     homes += sorted(map(str, Path("/usr/local").glob("cuda-*")), reverse=True)
-    for home in filter(None, homes):
-        if cudart(Path(home)) and (Path(home) / "bin" / "nvcc").is_file():
-            return Path(home)
+    for home in map(Path, filter(None, homes)):
+        if static_runtime(home) and (home / "bin" / "nvcc").is_file():
+            return home
     return None
 
 
-def cudart(home):
-    """The folder of the static CUDA runtime inside a toolkit, or None."""
-    for folder in ("lib64", "targets/x86_64-linux/lib", "targets/sbsa-linux/lib", "lib"):
-        if (home / folder / "libcudart_static.a").is_file():
-            return home / folder
-    return None
+def static_runtime(home):
+    """The static CUDA runtime of a toolkit, or None."""
+    folders = ("lib64", "targets/x86_64-linux/lib", "targets/sbsa-linux/lib", "lib")
+    files = [home / folder / "libcudart_static.a" for folder in folders]
+    return next((file for file in files if file.is_file()), None)
 
 
-def behind_launchers(command):
-    """The compiler itself in a command such as `ccache g++` or `env CCACHE_DISABLE=1 g++`: nvcc takes no launcher."""
-    launchers = ("ccache", "sccache", "distcc", "icecc", "env", "nice")
-    return next((word for word in command if Path(word).name not in launchers and "=" not in word), command[0])
+def ninja_command():
+    """Ninja of the package of that name, else the one on PATH."""
+    try:
+        import ninja
+    except ImportError:
+        return "ninja"
+    return Path(ninja.BIN_DIR, "ninja")
+
+
+def cxx_command():
+    """The C++ compiler, with launchers such as `ccache` before it."""
+    return shlex.split(os.environ.get("CXX", "")) or [shutil.which("c++") or shutil.which("g++") or "c++"]
+
+
+def without_launchers(command):
+    """The compiler itself in a command such as `env CCACHE_DISABLE=1 ccache g++`: nvcc takes no launcher."""
+    return next((word for word in command if Path(word).name not in LAUNCHERS and "=" not in word), command[0])
+
+
+def nvcc_command(toolkit):
+    """nvcc for all of GPUS. With threads it loses files of its own in a temporary folder with a space in its name."""
+    threads = [] if " " in tempfile.gettempdir() else ["--threads", "0"]
+    host = ["-Xcompiler", "-fPIC,-fvisibility=hidden", "-ccbin", without_launchers(cxx_command())]
+    gpus = [f"-gencode=arch=compute_{gpu[-2:]},code={gpu}" for gpu in GPUS]
+    return [f"{toolkit}/bin/nvcc", "-O3", "-std=c++17", *threads, *gpus, *host, "-Icsrc"]
+
+
+def build_file(module, toolkit):
+    """The text of build.ninja for a module of this name. Only the binding depends on Python, pybind11 and CUDA."""
+    import pybind11
+
+    cxx = cxx_command()
+    compiler = [*cxx, *FLAGS]
+    binding = [*compiler, f"-I{pybind11.get_include()}", f"-I{sysconfig.get_path('include')}"]
+    libraries = []
+    if toolkit:
+        binding += ["-DHARNESS_WITH_CUDA", f"-I{toolkit}/include"]
+        libraries = [str(static_runtime(toolkit)), "-ldl", "-lrt"]
+    commands = {source: binding if source == BINDING else compiler for source in SOURCES if source.endswith(".cpp")}
+    commands |= {source: nvcc_command(toolkit) for source in SOURCES if toolkit and source.endswith(".cu")}
+    shared = ["-bundle", "-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-shared"]
+    lines = [RULES, "builddir = build/native"]
+    for source, command in commands.items():
+        lines += [f"build {object_file(source)}: compile {source}", f"  compiler = {shell(command)}"]
+    lines += [f"build build/native/{module}: link {' '.join(map(object_file, commands))}"]
+    lines += [f"  linker = {shell([*cxx, *shared, '-pthread'])}", f"  libraries = {shell(libraries)}", ""]
+    return "\n".join(lines)
+
+
+def object_file(source):
+    """Where a source is compiled to."""
+    return f"build/native/{source}.o"
+
+
+def shell(words):
+    """Words for a command of build.ninja, quoted for the shell and for Ninja."""
+    return shlex.join(words).replace("$", "$$")
 
 
 class BuildNative(build_ext):
-    """Compile csrc/ in parallel; a failure is one line, not the end of the installation."""
+    """Compile csrc/ with Ninja; a failure is one line and does not end the installation."""
 
     def build_extension(self, ext):
         target = Path(self.get_ext_fullpath(ext.name)).absolute()
@@ -77,50 +126,26 @@ class BuildNative(build_ext):
             try:
                 self.compile(target, home)
             except (ImportError, OSError, subprocess.CalledProcessError) as error:
-                print(getattr(error, "stderr", None) or error, file=sys.stderr)
+                print(getattr(error, "stdout", None) or error, file=sys.stderr)
                 lost = "the CUDA part" if home else "the native module"
                 then = "trying C++ alone" if home else "matching will run with scipy, several times slower"
                 print(f"harness: {lost} could not be built: {then}.", file=sys.stderr)
             else:
-                print(
-                    f"harness: native module built {f'with CUDA from {home}' if home else 'without CUDA'}.",
-                    file=sys.stderr,
-                )
+                cuda = f"with CUDA from {home}" if home else "without CUDA"
+                print(f"harness: native module built {cuda}.", file=sys.stderr)
                 return
 
     def compile(self, target, toolkit):
-        import pybind11
-
-        cxx = shlex.split(os.environ.get("CXX", "")) or [shutil.which("c++") or shutil.which("g++") or "c++"]
-        include = [f"-I{path}" for path in ("csrc", pybind11.get_include(), sysconfig.get_path("include"))]
-        flags = ["-O3", "-std=c++17", "-fPIC", "-fvisibility=hidden", "-pthread", *include]
-        quiet = ["-Wall", "-Wno-psabi"]
-        with tempfile.TemporaryDirectory(prefix="harness-build-") as folder:
-            jobs = [[*cxx, *flags, *quiet, "-c", source] for source in CPP]
-            libraries = []
-            if toolkit:
-                jobs = [[*job, "-DHARNESS_WITH_CUDA", f"-I{toolkit}/include"] for job in jobs]
-                gpus = [part for gpu in GPUS for part in ("-gencode", gpu)]
-                host = ["-Xcompiler", "-fPIC,-fvisibility=hidden", "-ccbin", behind_launchers(cxx)]
-                # with threads, nvcc loses temporary files of its own in a folder with a space in its name
-                threads = [] if " " in folder else ["--threads", "0"]
-                nvcc = [f"{toolkit}/bin/nvcc", "-O3", "-std=c++17", *threads, *gpus, *host, "-Icsrc"]
-                jobs += [[*nvcc, "-c", source] for source in CUDA]
-                libraries = [f"{cudart(toolkit)}/libcudart_static.a", "-ldl", "-lrt"]
-            objects = [f"{folder}/{index}.o" for index in range(len(jobs))]
-            with ThreadPoolExecutor() as pool:
-                list(pool.map(self.call, [[*job, "-o", out] for job, out in zip(jobs, objects, strict=True)]))
-            shared = ["-bundle", "-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-shared"]
-            built = Path(folder) / target.name
-            self.call([*cxx, *shared, "-pthread", *objects, *libraries, "-o", str(built)])
-            target.parent.mkdir(parents=True, exist_ok=True)
-            arriving = target.with_name(f"{target.name}.{os.getpid()}.partial")
-            shutil.copy(built, arriving)
-            arriving.replace(target)
-
-    @staticmethod
-    def call(command):
-        subprocess.run(command, check=True, capture_output=True, text=True)
+        """Build the module in build/native, then move a copy into place at once."""
+        folder = Path("build/native")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "build.ninja").write_text(build_file(target.name, toolkit), encoding="utf-8")
+        command = [ninja_command(), "-f", folder / "build.ninja"]
+        subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        arriving = target.with_name(f"{target.name}.{os.getpid()}.partial")
+        shutil.copy(folder / target.name, arriving)
+        arriving.replace(target)
 
 
 plugins = find_packages("plugins")

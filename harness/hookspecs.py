@@ -1,26 +1,37 @@
-"""The hooks of the harness. A plugin is a module that implements some of them; ``harness.registry`` loads it.
+"""The hooks of the harness. A plugin is a module that implements one of them, and an entry point that names the module.
 
-Every hook starts with ``harness_`` and is marked with ``@hookimpl``; a misspelt or unmarked one is reported, with the
-plugin that holds it. A plugin says which contract it was made for with a line ``harness_contract = 1`` in its module;
-without the line it is 1. The number is ``harness.method.CONTRACT``: a plugin made for another one is not imported.
+The entry point's name is the plugin's name: what ``--plugin``, ``--backbone``, ``--protocol`` or ``--data`` takes. Its
+group says which hook is called::
 
-The functions that register are called when the plugin is loaded, which a command does at most a few times: they
-register and do nothing else. An exception makes the whole plugin unusable and is shown by ``harness plugins``; other
-plugins are not affected. Settings that all code of a process shares (torch's, numpy's, Pillow's, the working folder)
-are put back after the import and after every hook, and a note names the plugin that changed one.
+    harness             harness_method
+    harness.backbones   harness_backbone
+    harness.protocols   harness_protocol
+    harness.datasets    harness_dataset
+    harness.observers   harness_cell_finished
+
+Every implementation is marked with ``@hookimpl``. A module offers one thing of each kind; of several in one module each
+entry point names an object that holds the hook, as in ``zoo_large = "zoo:Large"``. A line ``harness_contract = 2`` says
+which contract (``harness.method.CONTRACT``) the plugin was made for; one that was made for another is refused.
+
+A plugin is imported when its name is asked for, and no other plugin is. An exception, a misspelt or an unmarked hook
+makes this plugin unusable; the error names it and its distribution, and other plugins are not affected. Settings that
+all code of a process shares (torch's, numpy's, Pillow's, the working folder) are restored after the import and after
+every call, and a note names the plugin that changed one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 if TYPE_CHECKING:
-    from harness import protocols
     from harness.method import Method
+    from harness.progress import Reporter
+    from harness.protocols import Protocol
     from harness.types.cell import Cell
 
 PROJECT = "harness"
@@ -29,72 +40,78 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
-class Register(Protocol):
-    """Offers one method under a name."""
+@dataclass(frozen=True)
+class BackboneOffer:
+    """A backbone that a plugin offers.
 
-    def __call__(self, name: str, method: type[Method]) -> None:
-        """Register ``method``; names are lower case with underscores and stand in commands and leaderboards."""
+    Attributes:
+        config: the model in open_clip's own format, with ``embed_dim``, ``vision_cfg`` and ``text_cfg``.
+        weights: returns the weights file, and fetches it first if need be; called when the backbone is used without
+            ``--pretrained``. None: the user has to name a file.
+        corpus: what the weights were trained on; recorded in every row.
+        preprocessing: how images are prepared, as in open_clip's ``preprocess_cfg``: any of ``mean``, ``std``,
+            ``interpolation``, ``resize_mode`` and ``fill_color``; what it leaves out is open_clip's default. None: all
+            is, and every row says that it is unchecked.
+    """
 
-
-class RegisterBackbone(Protocol):
-    """Offers one backbone under a name."""
-
-    def __call__(
-        self,
-        name: str,
-        config: Mapping[str, Any],
-        weights: Callable[[], Path] | None = None,
-        corpus: str = "unknown",
-        preprocessing: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Register a backbone.
-
-        Args:
-            name: what ``--backbone`` takes: lower case letters, digits, ``_`` and ``-``, and no name of open_clip's.
-            config: the model in open_clip's own format, with ``embed_dim``, ``vision_cfg`` and ``text_cfg``.
-            weights: gives the weights file, fetching it if need be; called when the backbone is used without
-                ``--pretrained``. None: the user has to name a file.
-            corpus: what the weights were trained on; stands in every row.
-            preprocessing: how images are prepared, as in open_clip's ``preprocess_cfg``: any of ``mean``, ``std``,
-                ``interpolation``, ``resize_mode`` and ``fill_color``; what it leaves out is open_clip's default. None:
-                all is, and every row says that it is unchecked.
-        """
+    config: Mapping[str, Any]
+    weights: Callable[[], Path] | None = None
+    corpus: str = "unknown"
+    preprocessing: Mapping[str, Any] | None = None
 
 
-class RegisterProtocol(Protocol):
-    """Offers one protocol under its own id."""
+@dataclass(frozen=True)
+class DatasetOffer:
+    """A data set that a plugin offers.
 
-    def __call__(self, protocol: protocols.Protocol) -> None:
-        """Register ``protocol``; its ``id`` is what ``--protocol`` takes and no id of another protocol."""
+    Attributes:
+        folder: name of its folder in the cache; other content needs another name.
+        prepare: downloads or draws the data set into that folder, and returns at once if it is complete. It is given
+            the folder, the progress reporter and the number of workers. The folder then holds ``{Domain}{N}_IP`` and
+            ``{Domain}{N}_OOP`` folders; a ``dataset.json`` with the name lets ``--data FOLDER`` recognise it.
+        backbone: the backbone to use where the user names none; None: the same as for LAION-Beyond.
+    """
+
+    folder: str
+    prepare: Callable[[Path, Reporter, int], object]
+    backbone: str | None = None
 
 
-@hookspec
-def harness_register_methods(register: Register) -> None:
-    """Offer methods: call ``register(name, class)`` once for each.
+@hookspec(firstresult=True)
+def harness_method() -> type[Method]:  # type: ignore[empty-body]
+    """Return the method's class.
 
-    Called once whenever the plugin is loaded. The return value is ignored. An exception, a name that is taken, or a
-    class that is no ``Method`` or cannot be made without arguments makes this plugin unusable and is shown by
-    ``harness plugins``.
+    Called whenever the plugin is loaded. The return value is a dataclass that derives from ``harness.method.Method``
+    and can be made without arguments. An exception makes the plugin unusable.
     """
 
 
-@hookspec
-def harness_register_backbones(register: RegisterBackbone) -> None:
-    """Offer backbones: call ``register(name, config, weights, corpus, preprocessing)`` once for each.
+@hookspec(firstresult=True)
+def harness_backbone() -> BackboneOffer:  # type: ignore[empty-body]
+    """Return the backbone.
 
-    Called once when the plugin is loaded, which ``harness evaluate`` does when ``--backbone`` is given. The return
-    value is ignored. An exception or a name that is taken makes this plugin unusable; an exception in ``weights`` ends
-    the command with a sentence that names the plugin.
+    Called whenever the plugin is loaded; no weights are fetched then. The return value decides numbers: its ``config``
+    and ``preprocessing`` are plain JSON. An exception makes the plugin unusable; one in ``weights`` ends the command
+    with a sentence that names the backbone.
     """
 
 
-@hookspec
-def harness_register_protocols(register: RegisterProtocol) -> None:
-    """Offer protocols: call ``register(protocol)`` once for each instance of ``harness.protocols.Protocol``.
+@hookspec(firstresult=True)
+def harness_protocol() -> Protocol:  # type: ignore[empty-body]
+    """Return the protocol.
 
-    Called once when the plugin is loaded, which ``harness evaluate`` does when ``--protocol`` names none of the
-    harness's own. The return value is ignored. An exception or an id that is taken makes this plugin unusable. The
-    sha256 of the plugin's code is part of every result of its protocols.
+    Called whenever the plugin is loaded. The return value is an instance of ``harness.protocols.Protocol`` whose ``id``
+    is the entry point's name. An exception makes the plugin unusable. The sha256 of the plugin's code is part of every
+    result of its protocol.
+    """
+
+
+@hookspec(firstresult=True)
+def harness_dataset() -> DatasetOffer:  # type: ignore[empty-body]
+    """Return the data set.
+
+    Called whenever the plugin is loaded; nothing is downloaded then. The return value is a ``DatasetOffer``. An
+    exception makes the plugin unusable; one in ``prepare`` ends the command with a sentence that names the data set.
     """
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError, unknown_name
 from harness.method import Method, build, parameters
-from harness.registry import entry_points
+from harness.registry import load
 
 if TYPE_CHECKING:
     from pydantic_core import CoreSchema
@@ -40,7 +40,7 @@ class Inner:
 
     def method(self) -> Method:
         """A method that nobody has fitted."""
-        return build(self.name, entry_points.load([self.name]).get(self.name).method, None, self.parameters)
+        return build(self.name, load("method", self.name).value, None, self.parameters)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
@@ -64,11 +64,10 @@ def _found(value: Any) -> Inner:
     for key in given:
         if key not in (*GIVEN, *RECORDED):
             raise unknown_name("key of a wrapped method", str(key), GIVEN)
-    entry = entry_points.load([given["name"]]).get(given["name"])
-    made = build(entry.name, entry.method, given.get("preset"), given.get("parameters"))
-    source = entry.source
-    digest, requires = entry_points.code_digest(source), entry_points.requirements(source)
-    return Inner(entry.name, parameters(made), source.distribution, source.version, digest, requires)
+    plugin = load("method", given["name"])
+    made = build(plugin.name, plugin.value, given.get("preset"), given.get("parameters"))
+    origin = plugin.origin
+    return Inner(plugin.name, parameters(made), origin.distribution, origin.version, origin.code, origin.requirements)
 
 
 def wrap(outer: Method, inner: Inner) -> Method:

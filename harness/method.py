@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from harness.types.task import Task
     from harness.types.vocabulary import Vocabulary
 
-CONTRACT = 1
-"""Version of this contract. A plugin states ``harness_contract = 1``; another version is refused."""
+CONTRACT = 2
+"""Version of this contract. A plugin says ``harness_contract = 2``; one made for another version is refused."""
 
 
 class Method(ABC):

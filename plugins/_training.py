@@ -64,11 +64,13 @@ class Trained(Method):
     epochs: Epochs = 60
     """Passes over the support images."""
     optimizer: Literal["adam", "sgd"] = "adam"
+    """Adam, or SGD with momentum."""
     lr: Rate = 0.01
     """Learning rate; it falls to zero along a cosine."""
     momentum: Share = 0.9
     """Of SGD."""
     weight_decay: Rate = 0.0
+    """Weight decay of the optimizer."""
     warmup_lr: Rate | None = None
     """Constant learning rate of the first epoch, before the cosine begins; None has no such epoch."""
     whole_batches: bool = False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from harness.hookspecs import Register, hookimpl
+from harness.hookspecs import hookimpl
 from harness.types.task import Needs
 
 from ._layers import uniform
@@ -73,6 +73,6 @@ class ClipAdapter(Trained):
 
 
 @hookimpl
-def harness_register_methods(register: Register) -> None:
-    """Offer the method."""
-    register("clip_adapter", ClipAdapter)
+def harness_method() -> type[ClipAdapter]:
+    """Return the method."""
+    return ClipAdapter

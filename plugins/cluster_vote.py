@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 import torch.nn.functional as F
 
-from harness.hookspecs import Register, hookimpl
+from harness.hookspecs import hookimpl
 from harness.types.task import Needs
 
 from ._matched import assigned
@@ -51,6 +51,6 @@ class ClusterVote(KMeansNaming):
 
 
 @hookimpl
-def harness_register_methods(register: Register) -> None:
-    """Offer the method."""
-    register("cluster_vote", ClusterVote)
+def harness_method() -> type[ClusterVote]:
+    """Return the method."""
+    return ClusterVote

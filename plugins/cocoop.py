@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from harness.hookspecs import Register, hookimpl
+from harness.hookspecs import hookimpl
 from harness.types.task import Needs
 
 from ._context import LearnedContext
@@ -111,6 +111,6 @@ class CoCoOp(Trained):
 
 
 @hookimpl
-def harness_register_methods(register: Register) -> None:
-    """Offer the method."""
-    register("cocoop", CoCoOp)
+def harness_method() -> type[CoCoOp]:
+    """Return the method."""
+    return CoCoOp

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
 
-from harness.hookspecs import Register, hookimpl
+from harness.hookspecs import hookimpl
 from harness.types.task import Needs
 
 from ._context import LearnedContext, Position
@@ -82,6 +82,6 @@ class CoOp(Trained):
 
 
 @hookimpl
-def harness_register_methods(register: Register) -> None:
-    """Offer the method."""
-    register("coop", CoOp)
+def harness_method() -> type[CoOp]:
+    """Return the method."""
+    return CoOp

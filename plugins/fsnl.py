@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from harness.hookspecs import Register, hookimpl
+from harness.hookspecs import hookimpl
 from harness.prompts import Prompt, caption_prompt
 from harness.types.task import Needs
 
@@ -113,6 +113,6 @@ class FSNL(NameTuning):
 
 
 @hookimpl
-def harness_register_methods(register: Register) -> None:
-    """Offer the method."""
-    register("fsnl", FSNL)
+def harness_method() -> type[FSNL]:
+    """Return the method."""
+    return FSNL

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from harness.errors import MethodError
-from harness.hookspecs import Register, hookimpl
+from harness.hookspecs import hookimpl
 from harness.method import Method
 from harness.types.task import Needs
 
@@ -162,6 +162,6 @@ def _discriminant(image: Tensor, label: Tensor, classes: int, residual: Tensor |
 
 
 @hookimpl
-def harness_register_methods(register: Register) -> None:
-    """Offer the method."""
-    register("gda", GDA)
+def harness_method() -> type[GDA]:
+    """Return the method."""
+    return GDA

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from harness.hookspecs import Register, hookimpl
+from harness.hookspecs import hookimpl
 from harness.matching import match
 from harness.types.task import Needs
 
@@ -64,6 +64,6 @@ class KMeansNaming(Transductive):
 
 
 @hookimpl
-def harness_register_methods(register: Register) -> None:
-    """Offer the method."""
-    register("kmeans_naming", KMeansNaming)
+def harness_method() -> type[KMeansNaming]:
+    """Return the method."""
+    return KMeansNaming

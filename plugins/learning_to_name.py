@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch.nn.functional as F
 
-from harness.hookspecs import Register, hookimpl
+from harness.hookspecs import hookimpl
 from harness.types.task import Needs
 
 from ._names import Encode, NameTuning
@@ -54,6 +54,6 @@ class LearningToName(NameTuning):
 
 
 @hookimpl
-def harness_register_methods(register: Register) -> None:
-    """Offer the method."""
-    register("learning_to_name", LearningToName)
+def harness_method() -> type[LearningToName]:
+    """Return the method."""
+    return LearningToName

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from harness.hookspecs import Register, hookimpl
+from harness.hookspecs import hookimpl
 from harness.method import Method
 from harness.types.task import Needs
 
@@ -141,6 +141,6 @@ def _regression(
 
 
 @hookimpl
-def harness_register_methods(register: Register) -> None:
-    """Offer the method."""
-    register("linear_probe", LinearProbe)
+def harness_method() -> type[LinearProbe]:
+    """Return the method."""
+    return LinearProbe

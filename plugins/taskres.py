@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 import torch.nn.functional as F
 
-from harness.hookspecs import Register, hookimpl
+from harness.hookspecs import hookimpl
 from harness.prompts import HINTS
 from harness.types.task import Needs
 
@@ -87,6 +87,6 @@ class TaskRes(Trained):
 
 
 @hookimpl
-def harness_register_methods(register: Register) -> None:
-    """Offer the method."""
-    register("taskres", TaskRes)
+def harness_method() -> type[TaskRes]:
+    """Return the method."""
+    return TaskRes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 import torch.nn.functional as F
 
-from harness.hookspecs import Register, hookimpl
+from harness.hookspecs import hookimpl
 from harness.method import Method
 from harness.types.task import Needs
 
@@ -106,6 +106,6 @@ class TipAdapter(Method):
 
 
 @hookimpl
-def harness_register_methods(register: Register) -> None:
-    """Offer the method."""
-    register("tip_adapter", TipAdapter)
+def harness_method() -> type[TipAdapter]:
+    """Return the method."""
+    return TipAdapter

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import torch
 import torch.nn.functional as F
 
-from harness.hookspecs import Register, hookimpl
+from harness.hookspecs import hookimpl
 from harness.inner import Inner, wrap
 from harness.types.task import Needs
 
@@ -180,6 +180,6 @@ class TransCLIP(Transductive):
 
 
 @hookimpl
-def harness_register_methods(register: Register) -> None:
-    """Offer the method."""
-    register("transclip", TransCLIP)
+def harness_method() -> type[TransCLIP]:
+    """Return the method."""
+    return TransCLIP

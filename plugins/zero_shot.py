@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 import torch.nn.functional as F
 
-from harness.hookspecs import Register, hookimpl
+from harness.hookspecs import hookimpl
 from harness.method import Method
 from harness.prompts import Template
 
@@ -64,6 +64,6 @@ class ZeroShot(Method):
 
 
 @hookimpl
-def harness_register_methods(register: Register) -> None:
-    """Offer the method."""
-    register("zero_shot", ZeroShot)
+def harness_method() -> type[ZeroShot]:
+    """Return the method."""
+    return ZeroShot

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from harness.hookspecs import Register, hookimpl
+from harness.hookspecs import hookimpl
 from harness.matching import match
 from harness.prompts import Template
 from harness.types.discovery import Discovery
@@ -61,6 +61,7 @@ class ZSNL(NameTuning):
     }
 
     pool: Pool = "train-unlabeled"
+    """Whose images are clustered and learned from."""
     discover: Literal["kmeans", "ward"] = "kmeans"
     """k-means from many starts, or Ward's merging."""
     known: Literal["metric", "classes", "nothing"] = "metric"
@@ -71,7 +72,9 @@ class ZSNL(NameTuning):
     count: Literal["given", "estimated"] = "given"
     """The number of clusters: that of the pool's classes, or by silhouette."""
     restarts: Count = 20
+    """Clusterings from different random starts."""
     assign: Literal["evidence", "transport", "clusters"] = "evidence"
+    """How images get names: by the evidence of all clusterings, by optimal transport, or by the best clustering."""
     match_prompt: str | None = None
     """With ``clusters``: the prompt, around ``{name}``, that clusters are matched with; None is the protocol's."""
     match_normalised: bool = True
@@ -184,6 +187,6 @@ class ZSNL(NameTuning):
 
 
 @hookimpl
-def harness_register_methods(register: Register) -> None:
-    """Offer the method."""
-    register("zsnl", ZSNL)
+def harness_method() -> type[ZSNL]:
+    """Return the method."""
+    return ZSNL

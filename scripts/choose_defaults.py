@@ -15,10 +15,10 @@ from dataclasses import replace
 
 import torch
 
-from harness.features.encode import one_thread_per_operation
+from harness.execution.threads import one_thread_per_operation
 from harness.method import build
 from harness.progress import NullReporter
-from harness.registry import entry_points
+from harness.registry import load
 from harness.runner.build_task import build_task
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.plan import make_plan
@@ -54,7 +54,7 @@ def measure(name, cls, setting, shots, plan, bench):
         domain, data = job.spec.domain, bench.domains[job.spec.domain]
         method = build(name, cls, values.get("preset"), {k: v for k, v in values.items() if k != "preset"})
         bench.backbone.text.clear_cache()
-        task, _ = build_task(job.spec, job.manifest, method, plan.protocol.template, bench)
+        task, _ = build_task(replace(job, method=method), plan.protocol.template, bench)
         images = {side: held_out(bench, domain, side, job.manifest) for side in ("oop", "ip")}
         begin = time.process_time()
         method = replace(method).fit(task)
@@ -86,7 +86,7 @@ def main() -> None:
     request = Request((MethodChoice("fsnl"),), domains, tuple(shots), tuple(seeds), device="cpu")
     plan = make_plan(request, NullReporter())
     bench = FeatureProvider(plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
-    cls = entry_points.load([given.method]).get(given.method).method
+    cls = load("method", given.method).value
     print(f"{'shots':>5}   {'OOP':>5} {'IP':>5}  {'joint OOP':>9} {'IP':>5} {'seconds':>8}")
     for setting in given.setting or [""]:
         for count in shots:

@@ -13,7 +13,7 @@ from harness.errors import HarnessError, PluginError, UserError
 from harness.inner import Inner, wrap
 from harness.method import Method, build, parameters
 from harness.parameters import CommandLineText
-from harness.registry import entry_points
+from harness.registry import load
 from harness.types.task import Needs, Pool
 
 
@@ -42,16 +42,16 @@ def outer(inner: Any = None, **values: Any) -> Outer:
 
 
 def test_a_name_becomes_all_parameters_and_the_code_behind_them() -> None:
-    entry = entry_points.load(["tip_adapter"]).get("tip_adapter")
+    plugin = load("method", "tip_adapter")
     inner = outer(CommandLineText("tip_adapter")).inner
     assert inner is not None
-    assert inner.parameters == parameters(build("tip_adapter", entry.method))
+    assert inner.parameters == parameters(build("tip_adapter", plugin.value))
     assert (inner.name, inner.distribution, inner.version) == (
         "tip_adapter",
-        entry.source.distribution,
-        entry.source.version,
+        plugin.origin.distribution,
+        plugin.origin.version,
     )
-    assert inner.code == entry_points.code_digest(entry.source)
+    assert inner.code == plugin.origin.code
     assert outer().inner is None
     assert outer(CommandLineText("none")).inner is None
 

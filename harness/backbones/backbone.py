@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.backbones.find import Found
+from harness.backbones.found import Found
 from harness.backbones.imagenet import imagenet_preprocessing
 from harness.errors import BackboneError
 from harness.files import PERMISSIONS_HINT, detect_placeholder, open_regular_file

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
 import json
 import logging
@@ -15,9 +14,9 @@ from typing import Any
 
 import open_clip
 import torch
-from open_clip.factory import _MODEL_CONFIG_PATHS, _find_checkpoint_in_dir
+from open_clip.factory import _find_checkpoint_in_dir
 from open_clip.pretrained import download_pretrained_from_hf
-from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preprocess_dict
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torch import Tensor, nn
 from torchvision import transforms
@@ -82,11 +81,6 @@ def require_architecture(name: str) -> None:
             f"open_clip {open_clip.__version__} has no architecture {name!r}",
             f"did you mean {near}?" if near else f"it has {len(known)}, such as ViT-B-16 and ViT-L-14",
         )
-
-
-def is_builtin(name: str) -> bool:
-    """Whether ``name`` is a built-in architecture of open_clip, not one that was registered here."""
-    return Path(_MODEL_CONFIG_PATHS[0], f"{name}.json").is_file()
 
 
 def model_config(name: str) -> dict[str, Any]:
@@ -238,24 +232,11 @@ def _as_backbone_error(name: str, what: str, hint: str) -> Iterator[None]:
         raise BackboneError(f"{what}: {one_line(error)[:300] or type(error).__name__}", hint) from None
 
 
-def configured_image_size(config: Mapping[str, Any]) -> Any:
-    """The image size in a configuration: an int, or (height, width)."""
-    return config["vision_cfg"].get("image_size", open_clip.CLIPVisionCfg.image_size)
-
-
 def model_image_size(model: nn.Module) -> tuple[int, int]:
-    """Actual (height, width) of the images that a model takes."""
+    """Height and width of the images that a model really takes."""
     size = open_clip.model.get_model_preprocess_cfg(model)["size"]
     height, width = size if isinstance(size, list | tuple) else (size, size)
     return int(height), int(width)
-
-
-def merge_settings(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge preprocessing settings over open_clip's defaults; later ones win, other keys are ignored."""
-    merged = dataclasses.asdict(PreprocessCfg())
-    for layer in layers:
-        merged = merge_preprocess_dict(merged, dict(layer))
-    return merged
 
 
 def transform(settings: Mapping[str, Any]) -> Preprocess:

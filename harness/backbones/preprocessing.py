@@ -1,4 +1,7 @@
-"""Image preprocessing of a model: known settings over open_clip's defaults, in one normalized form."""
+"""How the images of a model are prepared, in one form: what is known of the model over open_clip's defaults.
+
+The defaults are written down here, because importing open_clip takes seconds; a test compares them with open_clip's.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,22 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.backbones import openclip
-from harness.backbones.find import Found
 from harness.errors import BackboneError, closest, one_line
 from harness.types.cell import Preprocessing
 
 SETTINGS = tuple(name for name in Preprocessing.model_fields if name not in ("size", "mode", "crop"))
 """Settings that a user may give; the size belongs to the model, the crop to the protocol."""
+
+DEFAULTS: Mapping[str, Any] = {
+    "size": 224,
+    "mode": "RGB",
+    "mean": (0.48145466, 0.4578275, 0.40821073),
+    "std": (0.26862954, 0.26130258, 0.27577711),
+    "interpolation": "bicubic",
+    "resize_mode": "shortest",
+    "fill_color": 0,
+}
+"""open_clip's ``PreprocessCfg``; the size is that of a model whose configuration says none."""
 
 EXAMPLE = "for example --preprocessing mean=0.5,std=0.5,interpolation=bilinear,resize_mode=squash"
 
@@ -29,8 +41,8 @@ def build_preprocessing(name: str, config: Mapping[str, Any], *layers: Mapping[s
     Raises:
         BackboneError: a setting has an invalid value.
     """
-    settings = openclip.merge_settings(*layers)
-    size = openclip.configured_image_size(config)
+    settings = merge_settings(*layers)
+    size = config["vision_cfg"].get("image_size", DEFAULTS["size"])
     settings["size"] = size if isinstance(size, list | tuple) else (size, size)
     for key in ("mean", "std"):
         if not isinstance(settings[key], list | tuple):
@@ -46,20 +58,12 @@ def build_preprocessing(name: str, config: Mapping[str, Any], *layers: Mapping[s
         raise BackboneError(f"the preprocessing of {name} is not valid: {one_line(reason)}", EXAMPLE) from None
 
 
-def shared_settings(name: str) -> Mapping[str, Any]:
-    """The settings that all published weights of an architecture share; empty if they differ or none exist."""
-    found = [openclip.merge_settings(openclip.pretrained_config(name, tag)) for tag in openclip.pretrained_tags(name)]
-    return found[0] if found and all(one == found[0] for one in found) else {}
-
-
-def override_settings(found: Found, given: str | Mapping[str, Any]) -> Preprocessing:
-    """The preprocessing of a model with a user's settings, or with those of named published weights.
-
-    Raises:
-        BackboneError: unknown weights, unknown setting or invalid value.
-    """
-    settings = openclip.require_tag(found.name, given) if isinstance(given, str) else check_settings(given)
-    return build_preprocessing(found.architecture, found.config, found.preprocessing.model_dump(), settings)
+def merge_settings(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings over open_clip's defaults; later ones win, and other keys are left out."""
+    merged = dict(DEFAULTS)
+    for layer in layers:
+        merged |= {key: value for key, value in layer.items() if key in DEFAULTS and value is not None}
+    return merged
 
 
 def check_settings(settings: Mapping[str, Any]) -> Mapping[str, Any]:

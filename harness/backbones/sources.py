@@ -1,22 +1,19 @@
-"""Sources of backbones: open_clip's published weights, a weights file, a plugin or a model folder."""
+"""Backbones that are not a plugin's: open_clip's published weights, a weights file, or a model's folder."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.backbones import openclip, preprocessing
 from harness.backbones.corpora import UNKNOWN, corpus_of, corpus_of_file
-from harness.backbones.find import Found
+from harness.backbones.found import Found, require_towers
 from harness.errors import BackboneError, one_line
 from harness.files import content_digest, read_file
-from harness.types.cell import PreprocessingSource
-
-if TYPE_CHECKING:
-    from harness.registry.loading import BackboneOffer
+from harness.types.cell import Preprocessing, PreprocessingSource
 
 WEIGHTS_SUFFIXES = {".pt", ".pth", ".bin", ".safetensors", ".ckpt"}
 """Suffixes of weights files: a name with one of them is a file, not a published tag."""
@@ -36,7 +33,7 @@ def from_open_clip(name: str, pretrained: str | None, cache: Path | None) -> Fou
         raise BackboneError(f"{name} needs weights", "give --pretrained: a published tag or a weights file")
     tag = pretrained.lower().replace("-", "_")  # as open_clip reads it
     if not openclip.pretrained_config(name, tag):
-        return from_file(name, openclip.model_config(name), pretrained, preprocessing.shared_settings(name))
+        return from_file(name, openclip.model_config(name), pretrained, usual(name))
     openclip.require_activation(name, tag)
     config = openclip.model_config(name)
     return Found(
@@ -49,6 +46,26 @@ def from_open_clip(name: str, pretrained: str | None, cache: Path | None) -> Fou
         preprocessing=preprocessing.build_preprocessing(name, config, openclip.pretrained_config(name, tag)),
         source="published",
         weights=partial(openclip.fetch_weights, name, tag, cache),
+    )
+
+
+def usual(name: str) -> Mapping[str, Any]:
+    """The settings that all published weights of an architecture share; none if they differ or there are no such."""
+    found = [
+        preprocessing.merge_settings(openclip.pretrained_config(name, tag)) for tag in openclip.pretrained_tags(name)
+    ]
+    return found[0] if found and all(one == found[0] for one in found) else {}
+
+
+def stated(found: Found, said: str | Mapping[str, Any]) -> Preprocessing:
+    """The preprocessing of a model with what a user states: settings, or a published tag whose settings to use.
+
+    Raises:
+        BackboneError: no such tag, no such setting, or an invalid value.
+    """
+    settings = openclip.require_tag(found.name, said) if isinstance(said, str) else preprocessing.check_settings(said)
+    return preprocessing.build_preprocessing(
+        found.architecture, found.config, found.preprocessing.model_dump(), settings
     )
 
 
@@ -89,52 +106,8 @@ def from_file(
     )
 
 
-def from_plugin(name: str, pretrained: str | None, offer: BackboneOffer) -> Found:
-    """A plugin's backbone, with its own weights or a weights file.
-
-    Raises:
-        BackboneError: the name is taken, configuration or preprocessing are invalid, or there are no weights.
-    """
-    if openclip.is_builtin(name):
-        raise BackboneError(f"a plugin offers the backbone {name}, which is open_clip's own", "ask the plugin's author")
-    config = _require_config_parts(name, offer.config)
-    settings = preprocessing.check_settings(offer.preprocessing or {})
-    source: PreprocessingSource = "plugin" if settings else "unchecked"
-    if pretrained is not None:
-        return from_file(name, config, pretrained, settings, source)
-    if offer.weights is None:
-        raise BackboneError(f"{name} needs weights", "give --pretrained: a weights file")
-    return Found(
-        name=name,
-        architecture=name,
-        pretrained=None,
-        corpus=offer.corpus,
-        quick_gelu="unchecked",
-        config=config,
-        preprocessing=preprocessing.build_preprocessing(name, config, settings),
-        source=source,
-        weights=partial(plugin_weights, name, offer.weights),
-    )
-
-
-def plugin_weights(name: str, weights: Callable[[], Path]) -> Path:
-    """The weights file that a plugin returns.
-
-    Raises:
-        BackboneError: the plugin raises, or does not return a file.
-    """
-    try:
-        path = Path(weights())
-    except (Exception, SystemExit) as error:  # third-party code
-        reason = one_line(error) or type(error).__name__
-        raise BackboneError(f"the weights of {name} are not available: {reason}", "ask the plugin's author") from None
-    if not path.is_file():
-        raise BackboneError(f"the weights of {name} should be {path}, which is not a file", "ask the plugin's author")
-    return path
-
-
 def from_model_folder(name: str, pretrained: str | None, cache: Path | None) -> Found:
-    """A model folder, local or on the Hugging Face Hub, with configuration, preprocessing settings and weights.
+    """A model that comes whole from a folder, here or on the Hugging Face Hub: configuration, settings and weights.
 
     Raises:
         BackboneError: it is not available, or --pretrained is given, which open_clip would ignore.
@@ -202,11 +175,4 @@ def _read_config(name: str, file: Path) -> tuple[Mapping[str, Any], Mapping[str,
     settings = content.get("preprocess_cfg") or {}
     if not isinstance(settings, dict):
         raise BackboneError(f"{file.name} of {name} has a preprocess_cfg that is not an object", hint)
-    return _require_config_parts(name, content["model_cfg"]), settings
-
-
-def _require_config_parts(name: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
-    for part in ("vision_cfg", "text_cfg"):
-        if not isinstance(config.get(part), Mapping):
-            raise BackboneError(f"the configuration of {name} has no {part}", "write it as open_clip does")
-    return config
+    return require_towers(name, content["model_cfg"]), settings

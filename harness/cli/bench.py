@@ -15,7 +15,8 @@ from harness.cli import console
 from harness.device import require_torch
 from harness.errors import UserError
 from harness.files import require_writable, save, write_error
-from harness.matching import benchmark, crossover, native, sides
+from harness.matching import autotune, native
+from harness.matching.bench import contenders, measure
 
 SCHEMA = 1
 WHAT, HINT = "the benchmark", "choose another file"
@@ -23,7 +24,7 @@ WHAT, HINT = "the benchmark", "choose another file"
 
 @dataclass(frozen=True)
 class Standards:
-    """What ratios and times are held to: harness/matching/floors.json."""
+    """What ratios and times are held to: harness/matching/bench/floors.json."""
 
     floors: dict[str, float] = field(default_factory=dict)
     """Key of a row -> least ratio."""
@@ -34,19 +35,19 @@ class Standards:
     goals: dict[str, float] = field(default_factory=dict)
     """Key of a row without its threads -> ratio that is hoped for; nothing fails below it."""
 
-    def floor(self, row: benchmark.BenchmarkRow) -> float | None:
+    def floor(self, row: measure.PeerRatio) -> float | None:
         """The least ratio of a row, or None."""
         return self.floors.get(row.key)
 
-    def prototype(self, row: benchmark.BenchmarkRow) -> float | None:
+    def prototype(self, row: measure.PeerRatio) -> float | None:
         """The prototype's milliseconds in the case of a row, or None."""
         return self.prototype_ms.get(f"{row.batch}x{row.n}") if row.device == "cuda" else None
 
-    def goal(self, row: benchmark.BenchmarkRow) -> float | None:
+    def goal(self, row: measure.PeerRatio) -> float | None:
         """The ratio hoped for, or None."""
         return self.goals.get(f"{row.part}/{row.device}/{row.batch}x{row.n}/{row.peer}")
 
-    def failures(self, rows: list[benchmark.BenchmarkRow]) -> list[str]:
+    def failures(self, rows: list[measure.PeerRatio]) -> list[str]:
         """Sentences on what is below its floor, or slower than the prototype."""
         below = [
             f"{row.key}: {row.ratio:.2f} < {floor:.2f}"
@@ -86,11 +87,11 @@ def bench_matching(
     native.module()
     threads = threads or native.usable_cores()
     devices = _devices(device)
-    if check and sides.lapx_batch() is None:
+    if check and contenders.lapx_batch() is None:
         raise UserError("--check needs lapx to compare with", 'pip install "laion-beyond-harness[bench]"')
     if json_out:
         _check_place(json_out)
-    rows = list(benchmark.rows(_timed(_cases(devices, threads), seeds)))
+    rows = list(measure.ratios(_timed(_cases(devices, threads), seeds)))
     standards = _standards()
     _show(rows, standards)
     if json_out:
@@ -116,22 +117,22 @@ def _devices(device: str | None) -> tuple[str, ...]:
     return (device,)
 
 
-def _cases(devices: tuple[str, ...], threads: int) -> list[benchmark.Case]:
+def _cases(devices: tuple[str, ...], threads: int) -> list[measure.Case]:
     cases = [
         ("cpu", batch, n, count)
-        for batch, n in benchmark.SIZES
+        for batch, n in measure.SIZES
         for count in sorted({1, threads if batch > 1 else 1})
         if "cpu" in devices
     ]
-    return cases + [("cuda", batch, n, threads) for batch, n in benchmark.GPU_SIZES if "cuda" in devices]
+    return cases + [("cuda", batch, n, threads) for batch, n in measure.GPU_SIZES if "cuda" in devices]
 
 
-def _timed(cases: list[benchmark.Case], seeds: int) -> dict[str, Any]:
-    with console.reporter().stage("timing", benchmark.tests(cases, seeds), "runs") as advance:
-        return benchmark.run(cases, seeds, advance)
+def _timed(cases: list[measure.Case], seeds: int) -> dict[str, Any]:
+    with console.reporter().stage("timing", measure.count_tests(cases, seeds), "runs") as advance:
+        return measure.run(cases, seeds, advance)
 
 
-def bench_crossover(out: Path | None, seeds: int = 5, threads: int | None = None) -> int:
+def bench_autotune(out: Path | None, seeds: int = 5, threads: int | None = None) -> int:
     """Measure which backend is fastest for tensors on the GPU at hand, by size, and keep that for `auto`.
 
     Args:
@@ -145,26 +146,26 @@ def bench_crossover(out: Path | None, seeds: int = 5, threads: int | None = None
     native.module()
     _devices("cuda")
     threads = threads or native.usable_cores()
-    path = out or crossover.own()
+    path = out or autotune.user_file()
     _check_place(path)
-    report = _timed([("crossover", batch, n, threads) for batch, n in benchmark.CROSSOVER_SIZES], seeds)
-    points = []
-    for (_, _, batch, n, _), by_side in benchmark.medians(report).items():
-        taken = {side: float(f"{statistics.median(by.values()):.4g}") for side, by in by_side.items()}
-        points.append(crossover.Point(batch, n, taken))
+    report = _timed([("autotune", batch, n, threads) for batch, n in measure.AUTOTUNE_SIZES], seeds)
+    timed = []
+    for (_, _, batch, n, _), by_contender in measure.medians(report).items():
+        taken = {name: float(f"{statistics.median(by.values()):.4g}") for name, by in by_contender.items()}
+        timed.append(autotune.TimedCase(batch, n, taken))
     columns = ["b", "n", *(backends := ("cuda-fused", "cuda", "cpp")), "fastest"]
     cells = []
-    for one in points:
+    for one in timed:
         figures = [f"{one.milliseconds[name]:.3f}" if name in one.milliseconds else "" for name in backends]
         cells.append([str(one.batch), str(one.n), *figures, one.fastest_first()[0]])
     console.out().print(console.table("matching on a GPU: milliseconds of a call, medians over seeds", columns, cells))
-    _write(path, crossover.Crossover(str(_gpu_model()), tuple(points)).to_json())
+    _write(path, autotune.Timings(str(_gpu_model()), tuple(timed)).to_json())
     console.err().print(f"written to {path}", markup=False)
     return 0
 
 
 def _standards() -> Standards:
-    text = resources.files("harness.matching").joinpath("floors.json").read_text(encoding="utf-8")
+    text = resources.files("harness.matching.bench").joinpath("floors.json").read_text(encoding="utf-8")
     content = json.loads(text)
     prototype = content["prototype"]
     return Standards(
@@ -172,7 +173,7 @@ def _standards() -> Standards:
     )
 
 
-def _show(rows: list[benchmark.BenchmarkRow], standards: Standards) -> None:
+def _show(rows: list[measure.PeerRatio], standards: Standards) -> None:
     gpu = any(row.device == "cuda" for row in rows)
     columns = ["part", "device", "peer", "b", "n", "threads", "ours ms", "peer ms", "ratio", "worst", "floor"]
     columns += ["prototype ms", "goal"] if gpu else []
@@ -186,7 +187,7 @@ def _show(rows: list[benchmark.BenchmarkRow], standards: Standards) -> None:
     console.out().print(console.table(title, columns, cells, left=3))
 
 
-def _report(rows: list[benchmark.BenchmarkRow], seeds: int) -> dict[str, Any]:
+def _report(rows: list[measure.PeerRatio], seeds: int) -> dict[str, Any]:
     packages = ("numpy", "scipy", "torch", "lapx", "pytest-benchmark")
     return {
         "schema": SCHEMA,

@@ -13,9 +13,8 @@ from harness.cli import console
 from harness.device import require_torch
 from harness.errors import HarnessError, one_line
 from harness.files import cache_root
-from harness.miniature import model as miniature
-from harness.miniature.build import WORLD
-from harness.registry import entry_points
+from harness.registry import load, load_all
+from harness.registry.entry_points import GROUPS
 
 PACKAGES = ("torch", "open_clip_torch", "numpy", "scipy", "scikit-learn", "pluggy", "huggingface_hub", "safetensors")
 
@@ -28,8 +27,8 @@ def doctor(cache: Path | None, json: bool) -> int:
         *(_package(name) for name in PACKAGES),
         _device(),
         _native(),
-        *_crossover(),
-        _weights(),
+        *_gpu_matching(),
+        *_offered(cache_root(cache)),
         *_cache(cache_root(cache)),
         *_plugins(),
     ]
@@ -79,40 +78,50 @@ def _native() -> Check:
     return "native module", f"C++ only, {registers}", hint, True
 
 
-def _crossover() -> list[Check]:
-    """Whether matching on the GPU is right, and by which table it goes there; nothing where there is none to use."""
+def _gpu_matching() -> list[Check]:
+    """Whether matching on the GPU is right, and by which timings "auto" chooses there; nothing without a GPU."""
     try:
         require_torch()
     except HarnessError:
         return []
     import torch
 
-    from harness.matching import agreement, crossover, native
+    from harness.matching import autotune, check_backends, native
 
     if not (torch.cuda.is_available() and native.has_cuda()):
         return []
     what = "matching on the GPU"
     try:
-        table = crossover.load(torch.cuda.get_device_name(0))
+        timings = autotune.load(torch.cuda.get_device_name(0))
     except HarnessError as error:
         return [(what, error.message, error.hint or "", False)]
     try:
-        for sides in agreement.problems():
-            prototypes, names = (torch.from_numpy(side).to("cuda") for side in sides)
-            agreement.require(prototypes, names, ("cuda-fused", "cuda"))
+        for batch in check_backends.problems():
+            prototypes, names = (torch.from_numpy(rows).to("cuda") for rows in batch)
+            check_backends.require_same(prototypes, names, ("cuda-fused", "cuda"))
     except HarnessError as error:
         return [(what, error.message, error.hint or "", True)]
     except RuntimeError as error:  # the device's own
         return [(what, f"fails: {one_line(error)}", "use backend='cpp', and report it", True)]
-    if table.points:
-        return [(what, f"agrees with the CPU; by size, from {len(table.points)} measured cases", "", True)]
-    return [(what, "agrees with the CPU; not used: not measured on this model", "harness bench crossover", True)]
+    if timings.cases:
+        return [(what, f"agrees with the CPU; by size, from {len(timings.cases)} measured cases", "", True)]
+    return [(what, "agrees with the CPU; not used: not measured on this model", "harness bench autotune", True)]
 
 
-def _weights() -> Check:
-    if miniature.WEIGHTS.is_file():
-        return "miniature's weights", f"{miniature.WEIGHTS.stat().st_size / 1e6:.1f} MB", "", True
-    return "miniature's weights", "not in this installation", "python -m harness.miniature.pretrain", False
+def _offered(cache: Path) -> list[Check]:
+    """The default data set and its backbone's weights."""
+    from harness.backbones.offered import offered_weights
+    from harness.runner.data_source import DEFAULT_DATASET
+
+    try:
+        data = load("dataset", DEFAULT_DATASET).value
+        drawn = os.access(cache / data.folder, os.F_OK)
+        state = ("in the cache", "") if drawn else ("not in the cache yet", "prepared on first use")
+        lines: list[Check] = [(f"data set {DEFAULT_DATASET}", *state, True)]
+        weights = offered_weights(data.backbone, load("backbone", data.backbone).value.weights)
+    except HarnessError as error:
+        return [(f"default data set {DEFAULT_DATASET}", error.message, error.hint or "", False)]
+    return [*lines, (f"backbone {data.backbone}", f"{weights.stat().st_size / 1e6:.1f} MB", "", True)]
 
 
 def _cache(root: Path) -> list[Check]:
@@ -133,13 +142,15 @@ def _cache(root: Path) -> list[Check]:
         lines.append(("feature cache", state, "", True))
     except HarnessError as error:
         lines.append(("feature cache", error.message, error.hint or "", False))
-    drawn = os.access(root / WORLD, os.F_OK)
-    lines.append(("beyond-mini", "drawn" if drawn else "not drawn yet", "" if drawn else "drawn on first use", True))
     return lines
 
 
 def _plugins() -> list[Check]:
-    found = entry_points.load()
-    lines: list[Check] = [("methods", ", ".join(sorted(found.methods)) or "none", "", bool(found.methods))]
-    hint = "fix or uninstall that distribution; other methods work"
-    return lines + [("broken plugin", str(culprit), hint, True) for culprit in found.broken]
+    found = {kind: load_all(kind) for kind in GROUPS}
+    methods = ", ".join(plugin.name for plugin in found["method"][0])
+    hint = "fix or uninstall that distribution; other plugins work"
+    broken = [culprit for _, culprits in found.values() for culprit in culprits]
+    return [
+        ("methods", methods or "none", "", bool(methods)),
+        *(("broken plugin", str(culprit), hint, True) for culprit in broken),
+    ]

@@ -155,8 +155,8 @@ def bench_matching(
     return command.bench_matching(check, json_out, seeds, threads, device)
 
 
-@bench_app.command("crossover")
-def bench_crossover(
+@bench_app.command("autotune")
+def bench_autotune(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", parser=path, help="File to write.", show_default="in the user's cache")
     ] = None,
@@ -168,7 +168,7 @@ def bench_crossover(
     """Measure by size which backend matching should take on this GPU; it is taken from then on."""
     from harness.cli import bench as command
 
-    return command.bench_crossover(out, seeds, threads)
+    return command.bench_autotune(out, seeds, threads)
 
 
 def run() -> None:

@@ -31,7 +31,8 @@ Cache = Annotated[
     typer.Option("--cache", parser=path, help="Cache folder (also: HARNESS_CACHE).", show_default="the user's cache"),
 ]
 Data = Annotated[
-    Path | None, typer.Option("--data", parser=path, help="LAION-Beyond root.", show_default="the miniature")
+    Path | None,
+    typer.Option("--data", parser=path, help="LAION-Beyond root, or an offered data set.", show_default="beyond-mini"),
 ]
 Folders = Annotated[
     list[str] | None, typer.Option("--folder", help="Folder to take where a domain and side has several.")

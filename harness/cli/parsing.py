@@ -27,12 +27,12 @@ def methods(
     Raises:
         UserError: no method is named, or a parameter has no value or no method.
     """
-    from harness.registry import entry_points
+    from harness import registry
 
     rule = rule_of(protocol)
     names = list(rule.methods) if plugin is None else split(plugin)
     if ALL in names:
-        names = sorted({*entry_points.load().methods, *names} - {ALL})
+        names = sorted({*registry.names("method"), *names} - {ALL})
     if not names:
         raise UserError("--plugin names no method", "for example --plugin fsnl")
     values: dict[str, dict[str, CommandLineText]] = {name: {} for name in names}
@@ -79,9 +79,9 @@ def settings(text: str | None) -> str | dict[str, Any] | None:
 
 def rule_of(name: str) -> Protocol | type[Protocol]:
     """The protocol, also a plugin's; where there is none (draws from elsewhere, or a slip) what all have in common."""
-    from harness.registry import entry_points
+    from harness import registry
 
-    found = entry_points.find_protocol(name)
+    found = registry.find_protocol(name)
     return found[0] if found else Protocol
 
 

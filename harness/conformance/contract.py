@@ -9,7 +9,7 @@ from typing import Any
 from harness.conformance.subject import DOMAIN, Subject
 from harness.errors import FixedVocabulary, HarnessError, MethodError, one_line
 from harness.method import build, parameters
-from harness.runner.cell_scores import report_of
+from harness.runner.fit import report_of
 from harness.types.cell import MethodRecord
 from harness.types.task import Task
 
@@ -136,8 +136,8 @@ def declared_needs(subject: Subject) -> None:
 
 
 def report_is_json(subject: Subject) -> None:
-    """``outcome`` returns a JSON dictionary and ``trainable`` an integer; runs leave out anything else."""
-    _, _, remarks = report_of(subject.fitted(), subject.name)
+    """``outcome`` is a dictionary that JSON can keep, and ``trainable`` a whole number; runs leave out what is not."""
+    remarks = report_of(subject.fitted(), subject.name).remarks
     if remarks:
         hint = "return plain numbers and strings from outcome, and an integer from trainable"
         raise MethodError(remarks[0], hint)

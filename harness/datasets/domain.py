@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from harness.datasets.digests import DigestIndex
+from harness.datasets.identity import read_revision
 from harness.datasets.layout import Dataset
 from harness.datasets.merged import read_merged
 from harness.datasets.reader import read_splits
-from harness.datasets.revision import read_revision
 from harness.errors import DataError
 from harness.prompts import domain_hint
 from harness.protocols import CleanV1, Protocol
@@ -26,7 +26,7 @@ DEFAULT = CleanV1()
 
 @dataclass(frozen=True)
 class DomainData:
-    """A domain that was read.
+    """A domain that was read from disk.
 
     Attributes:
         name: e.g. ``Animals``.
@@ -36,7 +36,7 @@ class DomainData:
         scored: the images of each side that are scored, as the protocol chooses them.
         digests: file -> sha256 of its bytes, None for a file that cannot be read.
         sheet: the labels; its hash covers everything above.
-        revision: of the data set, where a download wrote it down.
+        revision: of the data set, where its folder says it.
     """
 
     name: str
@@ -87,51 +87,90 @@ class DomainData:
         return tuple(side["test"].folder.name for side in sides)
 
 
-def read_domain(
-    dataset: Dataset,
-    name: str,
-    index: DigestIndex,
-    workers: int,
-    progress: Callable[[int], None] | None = None,
-    protocol: Protocol = DEFAULT,
-) -> DomainData:
-    """Read one domain: split files, then the sha256 of every image (remembered between runs).
+@dataclass(frozen=True)
+class DomainReader:
+    """Reads domains of a data set for a protocol: split files, then the sha256 of every image.
 
-    Raises:
-        DataError: there is no OOP folder, a split file is broken or lacks the labels that the protocol asks for, or the
-            protocol finds no image of a side to score.
+    Attributes:
+        dataset: the folders.
+        index: remembers sha256 of files between runs.
+        workers: threads that read files.
+        protocol: chooses the labels and the scored images.
+        leave_out_copies: whether to leave out scored images that are copies of train or val images.
     """
-    oop = protocol.relabel_oop(read_splits(dataset.folder(name, "oop")))
-    ip = read_splits(folder) if (folder := dataset.domains[name].ip) is not None else None
-    sides: dict[Side, dict[Part, Split]] = {"oop": oop} if ip is None else {"oop": oop, "ip": ip}
-    splits = [split for parts in sides.values() for split in parts.values()]
-    if not oop["test"].items:
-        raise DataError(f"{oop['test'].folder.name} has no test image", "check its split file")
-    chosen = protocol.scored(sides, lambda side: read_merged(sides[side]["test"].folder))
-    for split in chosen.values():
-        if not split.items:
-            raise DataError(f"{protocol.id} finds no image of {split.folder.name} to score", "run `harness data check`")
-    files = [split.folder / item.path for split in splits for item in split.items]
-    found = index.digests(files, workers=workers)
-    digests = {file: None if isinstance(d, DataError) else d for file, d in zip(files, found, strict=True)}
-    if progress is not None:
-        progress(1)
+
+    dataset: Dataset
+    index: DigestIndex
+    workers: int
+    protocol: Protocol = DEFAULT
+    leave_out_copies: bool = False
+
+    def read(self, name: str) -> DomainData:
+        """Read one domain.
+
+        Raises:
+            DataError: there is no OOP folder, a split file is broken or lacks the labels that the protocol asks for, or
+                no image of a side is left to score.
+        """
+        sides = self._sides(name)
+        chosen = self._scored(sides)
+        splits = [split for parts in sides.values() for split in parts.values()]
+        digests = self._digests(splits)
+        sheet = _sheet(name, sides, chosen, digests)
+        revision = read_revision(self.dataset.root)
+        data = DomainData(name, domain_hint(name), sides["oop"], sides.get("ip"), chosen, digests, sheet, revision)
+        if not self.leave_out_copies:
+            return data
+        left = without_copies(data)
+        if "oop" not in left.scored:
+            raise DataError(f"{name}: every OOP test image is a copy of a train or val image")
+        return left
+
+    def _sides(self, name: str) -> dict[Side, dict[Part, Split]]:
+        """The parts of each side, OOP first."""
+        oop = self.protocol.relabel_oop(read_splits(self.dataset.folder(name, "oop")))
+        if not oop["test"].items:
+            raise DataError(f"{oop['test'].folder.name} has no test image", "check its split file")
+        folder = self.dataset.domains[name].ip
+        return {"oop": oop} if folder is None else {"oop": oop, "ip": read_splits(folder)}
+
+    def _scored(self, sides: dict[Side, dict[Part, Split]]) -> dict[str, Split]:
+        """The images of each side that the protocol scores."""
+        chosen = self.protocol.scored(sides, lambda side: read_merged(sides[side]["test"].folder))
+        for split in chosen.values():
+            if not split.items:
+                message = f"{self.protocol.id} finds no image of {split.folder.name} to score"
+                raise DataError(message, "run `harness data check`")
+        return chosen
+
+    def _digests(self, splits: list[Split]) -> dict[Path, str | None]:
+        """File -> sha256, None for a file that cannot be read."""
+        files = [split.folder / item.path for split in splits for item in split.items]
+        found = self.index.digests(files, workers=self.workers)
+        return {file: None if isinstance(d, DataError) else d for file, d in zip(files, found, strict=True)}
+
+
+def _sheet(
+    name: str, sides: dict[Side, dict[Part, Split]], chosen: dict[str, Split], digests: dict[Path, str | None]
+) -> LabelSheet:
+    """The labels of the scored images and of the pool; its hash covers all that was read."""
     other = hashlib.sha256()
-    for split in splits:
-        other.update(split.fingerprint.encode())
-        for item in split.items:
-            other.update((digests[split.folder / item.path] or UNREADABLE).encode())
-    scored = {side: _scored(split, digests) for side, split in chosen.items()}
-    pool = _scored(oop["train"], digests) if oop["train"].items else None
-    of_ip = tuple(sorted(_readable([ip["train"]], digests) & _readable(chosen.values(), digests))) if ip else ()
-    sheet = LabelSheet(domain=name, other=other.hexdigest(), sides=scored, pool=pool, copies_of_ip=of_ip)
-    return DomainData(name, domain_hint(name), oop, ip, chosen, digests, sheet, read_revision(dataset.root))
+    for parts in sides.values():
+        for split in parts.values():
+            other.update(split.fingerprint.encode())
+            for item in split.items:
+                other.update((digests[split.folder / item.path] or UNREADABLE).encode())
+    scored = {side: _scored_side(split, digests) for side, split in chosen.items()}
+    pool = _scored_side(sides["oop"]["train"], digests) if sides["oop"]["train"].items else None
+    known = _readable([sides["ip"]["train"]], digests) if "ip" in sides else set()
+    of_ip = tuple(sorted(known & _readable(chosen.values(), digests)))
+    return LabelSheet(domain=name, other=other.hexdigest(), sides=scored, pool=pool, copies_of_ip=of_ip)
 
 
 def without_copies(data: DomainData) -> DomainData:
-    """The domain without the scored images whose bytes stand in another image, of a train or val part of either side.
+    """The domain without scored images that are byte copies of a train or val image of either side.
 
-    Its sheet lists them as copies, so the fingerprint is another one where there are any.
+    Its sheet marks them as copies, so its fingerprint differs where there are any.
     """
     own = {split.folder / item.path for split in data.scored.values() for item in split.items}
     parts = [split for side in (data.oop, data.ip or {}) for part, split in side.items() if part != "test"]
@@ -160,7 +199,7 @@ def _readable(
     return {digest for file in files.difference(but) if (digest := digests[file]) is not None}
 
 
-def _scored(split: Split, digests: dict[Path, str | None]) -> ScoredSide:
+def _scored_side(split: Split, digests: dict[Path, str | None]) -> ScoredSide:
     return ScoredSide(
         folder=nfc(split.folder.name),
         names=split.names,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from harness.datasets.identity import name_of
 from harness.errors import DataError, UserError, closest, unknown_name
 from harness.types.split import Side, nfc
 
@@ -17,12 +18,6 @@ RELEASED = (
     *("Landmark30_IP", "Landmark59_OOP", "Plants_Fugi56_IP", "Plants_Fugi113_OOP", "Pokemon39_IP", "Pokemon89_OOP"),
 )
 """The folders of the release (LAION-400M lists); ``Plants_Fugi`` is spelt so."""
-
-MINIATURE = "beyond-mini"
-"""Name of the miniature data set."""
-
-MINIATURE_MARKER = "beyond_mini.json"
-"""File that marks the root of the miniature data set."""
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".7z")
 
@@ -84,7 +79,7 @@ class Dataset:
 
     @property
     def name(self) -> str:
-        """``laion-beyond-400m`` for folders of the release, ``beyond-mini`` for the miniature, else the root's name."""
+        """The name that the root gives itself, ``laion-beyond-400m`` for folders of the release, else the root's."""
         return dataset_name(self.root, (folder.name for folder in self.folders))
 
     def folder(self, domain: str, side: Side) -> Path:
@@ -106,9 +101,9 @@ class Dataset:
 
 
 def dataset_name(root: Path, folders: Iterable[str]) -> str:
-    """The name of a root with these folders; see ``Dataset.name``."""
-    if (root / MINIATURE_MARKER).is_file():
-        return MINIATURE
+    """The name of a data set with these folders; see ``Dataset.name``."""
+    if (own := name_of(root)) is not None:
+        return own
     if all(folder in RELEASED for folder in folders):
         return "laion-beyond-400m"
     return root.resolve().name or "root"

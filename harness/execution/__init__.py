@@ -1,1 +1,16 @@
-"""Where and how work is run: in this process, in worker processes, isolated; with the same numbers everywhere."""
+"""Runs jobs in this process or in others, with the same results everywhere. It knows nothing of cells.
+
+``harness.execution.executors`` has three executors of one signature, ``run(jobs, make_worker, limits)``:
+
+- ``here``: one job after the other in this process;
+- ``processes``: in worker processes, each of which runs many jobs;
+- ``isolated``: every job in a new process, with what it prints captured.
+
+``make_worker`` is called once in every process and returns the worker: a function from a job to bytes. Both, and the
+jobs, are pickled on their way to a process; results come back as the worker's bytes and are never unpickled, because
+a process that ran foreign code may send anything. A job that raises, kills its process or exceeds a limit comes back
+as a ``JobFailure``.
+
+``global_state`` restores what code can change for all others in its process, ``threads`` fixes the order of sums,
+``peak_memory`` measures.
+"""

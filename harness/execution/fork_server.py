@@ -1,27 +1,29 @@
-"""The process that cells' processes are forked from: it has imported torch and open_clip once for all of them.
-
-This module itself imports neither, so that the server's imports run beside those of the process that starts it.
-"""
+"""How processes are started: as forks of a server that has imported torch once, or else as new interpreters."""
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
-import os
 import signal
-import threading
-
-import psutil  # type: ignore[import-untyped]
+from collections.abc import Sequence
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 
 from harness.errors import StorageError
-from harness.execution.contexts import ForkServer
+from harness.execution.main_script import hidden_script
+from harness.files import LIMITS_HINT
+
+_running = False
 
 
-def start() -> None:
-    """Start the fork server, if there is none yet; it goes on importing beside this process's own work."""
-    ForkServer().set_forkserver_preload(["harness.execution.pool", "harness.execution.isolated", "open_clip"])
-    from multiprocessing import forkserver, resource_tracker
+def start_server(modules: Sequence[str]) -> None:
+    """Start the fork server, if there is none yet; it imports modules while this process goes on with its own work.
 
+    Raises:
+        StorageError: it cannot be started.
+    """
+    global _running
+    forkserver.set_forkserver_preload(["harness.execution.worker_main", *modules])
     # Ctrl-C goes to all processes of a terminal. The server would end amid its imports, with their trace: it inherits
     # that the signal is blocked. The tracker first, which the server needs: starting it unblocks the signal again.
     resource_tracker.ensure_running()
@@ -33,30 +35,25 @@ def start() -> None:
         raise StorageError(f"processes cannot be started: {error}", hint) from None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    _running = True
 
 
-def lead_group() -> None:
-    """Let this process lead a group, so that all it starts can be ended with it, and end when its parent does."""
-    os.setsid()
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+def context() -> ForkServerContext | SpawnContext:
+    """Forks of the server, where there is one; new interpreters otherwise.
+
+    This process itself is never forked: it may hold threads (torch's), which a fork would inherit broken.
+    """
+    return multiprocessing.get_context("forkserver") if _running else multiprocessing.get_context("spawn")
 
 
-def _die_with(parent: multiprocessing.process.BaseProcess) -> None:
-    parent.join()  # also when it was killed
-    os.killpg(0, signal.SIGKILL)
+def start(process: BaseProcess) -> None:
+    """Start a process that does not run the script of this one.
 
-
-def end(process: multiprocessing.process.BaseProcess) -> None:
-    """End a process that leads a group, all of its group, and what it started in groups of their own."""
-    started = []
-    if process.pid is not None:
-        with contextlib.suppress(psutil.Error):
-            started = psutil.Process(process.pid).children(recursive=True)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
-    for other in started:
-        with contextlib.suppress(psutil.Error):
-            other.kill()
+    Raises:
+        StorageError: the machine refuses.
+    """
+    try:
+        with hidden_script():
+            process.start()
+    except (OSError, EOFError) as error:
+        raise StorageError(f"processes cannot be started: {error}", LIMITS_HINT) from None

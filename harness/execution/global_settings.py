@@ -8,7 +8,7 @@ name is listed by hand.
 
 Where this ends: a function or class that was replaced, a decoder that was added to Pillow, a mode of tensors that was
 entered and not left, an environment variable that is new, settings of torch's compilers, the number of threads of BLAS
-(which ``harness.features.encode.one_thread_per_operation`` sets before every cell), and whatever other libraries keep
+(which ``harness.execution.threads.one_thread_per_operation`` sets before every cell), and whatever other libraries keep
 for themselves. Only a process of its own, as with ``--isolate``, keeps those from other methods.
 """
 

@@ -8,13 +8,12 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from harness.backbones.backbone import Backbone
@@ -23,6 +22,7 @@ from harness.datasets.pillow import fixed_pillow_settings
 from harness.device import device_name as name_of
 from harness.device import is_out_of_memory
 from harness.errors import BackboneError, DataError, HarnessError, StorageError, one_line
+from harness.execution.threads import one_thread_per_operation
 from harness.features.store import FeatureStore, is_sha256
 from harness.features.views import MIN_CROP, augment
 from harness.registry.fingerprint import versions
@@ -271,26 +271,8 @@ def _changed_error(source: ImageSource) -> StorageError:
     return StorageError(f"{source.path} changed during the run", RETRY_HINT)
 
 
-@contextmanager
-def one_thread_per_operation(device: torch.device) -> Iterator[None]:
-    """Run every CPU operation on one thread; the cores process several batches or cells instead.
-
-    So the order of sums does not depend on the number of workers and cores. It is also faster: threads that share one
-    small operation wait for each other, above all on a busy machine (a linear probe took fifty times as long). BLAS is
-    always limited, because numpy, scipy and scikit-learn compute on the CPU.
-    """
-    before = torch.get_num_threads()
-    try:
-        with threadpool_limits(1, user_api="blas"):
-            if device.type == "cpu":
-                torch.set_num_threads(1)
-            yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _input_size(backbone: Backbone) -> tuple[int, int]:
-    """Width and height of the encoder's input."""
+    """Width and height of what the encoder takes."""
     size = backbone.preprocess_config.get("size", 224)
     height, width = size if isinstance(size, list | tuple) else (size, size)
     return int(width), int(height)

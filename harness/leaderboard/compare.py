@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.datasets.layout import MINIATURE
 from harness.leaderboard.differences import ABSENT, Difference, differences
 from harness.leaderboard.published import PublishedRow, PublishedTable
 from harness.leaderboard.titles import setting, short_hashes
@@ -179,8 +178,6 @@ def compare(left: ComparedRow, right: ComparedRow) -> Comparison:
         else:
             sides = ("not stated" if side is None else short_hashes(str(side)) for side in (one, other))
             reasons.append(f"other {name}: {' and '.join(sides)}")
-    if MINIATURE in (sets := {left.setting["data set"], right.setting["data set"]}) and len(sets) > 1:
-        reasons.append("the miniature is a drawn world: its numbers say nothing about real images")
     return Comparison(left, right, tuple(reasons))
 
 

@@ -1,4 +1,4 @@
-"""Synthetic problems for tests and benchmarks. None stands for real CLIP features: cost depends on the instance."""
+"""Synthetic problems for tests and benchmarks. Times on real CLIP features can differ."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Rows = NDArray[np.float32]
 
 
 def clip_like(seed: int, batch: int, n: int, m: int, dimension: int = 512) -> tuple[Rows, Rows]:
-    """Prototypes (batch, n, dimension) and names (batch, m, dimension) that crowd and confuse as CLIP's do.
+    """Prototypes (batch, n, dimension) and names (batch, m, dimension) as crowded and confusable as CLIP's.
 
-    Everything shares a cone, about ten names share a superclass, some names lie nearer to the axis of the cone than
-    others and attract the prototypes of all. The constants were chosen so that 16 to 43 % of the names are the nearest
-    of some prototype (measured by a test), which is what makes matching harder than taking the nearest.
+    All rows share a cone, about ten names share a superclass, and names closer to the axis of the cone than others
+    attract every prototype. The constants were chosen so that 16 to 43 % of the names are the nearest
+    of some prototype (a test measures this), so that matching is harder than taking the nearest.
     """
     g = np.random.default_rng(seed)
     k = max(n, m)

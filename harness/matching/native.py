@@ -1,4 +1,4 @@
-"""The only place that imports the compiled module, and the only one that knows addresses."""
+"""The compiled module: its only importing place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UserError
-from harness.matching.fallback import Solved
+from harness.matching.result import Solved
 
 try:
     _module: Any = importlib.import_module("harness.matching._native")
@@ -24,7 +24,7 @@ def has_cpp() -> bool:
 
 
 def has_cuda() -> bool:
-    """Whether the CUDA kernels were built; says nothing about a device."""
+    """Whether the CUDA kernels were built, with or without a device."""
     return _module is not None and bool(_module.cuda)
 
 
@@ -46,57 +46,35 @@ def usable_cores() -> int:
 
 
 def registers(most: int = 64) -> int:
-    """Let C++ use the processor's widest registers, but none above `most` bytes; how wide they are now, in bytes.
+    """Limit C++ to SIMD registers of at most `most` bytes, for tests; returns the width now used, in bytes.
 
-    64 with AVX-512, 32 with AVX2, else 16. Results are the same with all, which is why tests ask for fewer.
+    64 with AVX-512, 32 with AVX2, else 16. Results do not depend on it.
     """
     return int(module().limit_registers(most))
 
 
 def match(prototypes: NDArray[np.float32], names: NDArray[np.float32], threads: int) -> Solved:
     """Match prototypes (b, n, d) with names (b, m, d) in C++."""
-    p, t = np.ascontiguousarray(prototypes, dtype=np.float32), np.ascontiguousarray(names, dtype=np.float32)
-    solved = Solved.empty(len(p), p.shape[1])
-    shape = (p.shape[0], p.shape[1], t.shape[1], p.shape[2])
-    module().match_cpu(p.ctypes.data, t.ctypes.data, *shape, threads, *(array.ctypes.data for array in solved))
-    return solved
+    return Solved(*module().match_cpu(prototypes, names, threads))
 
 
 def assign(similarity: NDArray[np.int32], threads: int) -> Solved:
-    """Assignment in C++ for similarities (b, n, m) that are already whole numbers."""
-    s = np.ascontiguousarray(similarity, dtype=np.int32)
-    solved = Solved.empty(len(s), s.shape[1])
-    module().assign_cpu(s.ctypes.data, *s.shape, threads, *(array.ctypes.data for array in solved))
-    return solved
+    """Assignments in C++ for similarities (b, n, m) in units of 2^-28."""
+    return Solved(*module().assign_cpu(similarity, threads)[0])
 
 
 def steps(similarity: NDArray[np.int32]) -> NDArray[np.int64]:
-    """How many rows the C++ solver looked at for similarities (b, n, m), (b,); at most k^2 + 40 k, k = min(n, m)."""
-    s = np.ascontiguousarray(similarity, dtype=np.int32)
-    counts = np.zeros(len(s), dtype=np.int64)
-    solved = Solved.empty(len(s), s.shape[1])
-    module().assign_cpu(s.ctypes.data, *s.shape, 1, *(array.ctypes.data for array in solved), counts.ctypes.data)
+    """Rows scanned by the C++ solver for similarities (b, n, m): (b,), at most k^2 + 40 k, k = min(n, m)."""
+    counts: NDArray[np.int64] = module().assign_cpu(similarity, 1)[1]
     return counts
 
 
 def quantised_similarity(
     prototypes: NDArray[np.float32], names: NDArray[np.float32], threads: int, doubles_alone: bool = False
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """What `harness.matching.quantise` computes, (b, n, m), in C++, and which problems are finite (b).
+    """`harness.matching.quantise` in C++: similarities (b, n, m), and which problems are finite (b).
 
-    `doubles_alone` keeps to float64 on processors that have something faster: the same numbers, for tests.
+    `doubles_alone` uses float64 on processors that have something faster: the same numbers, for tests.
     """
-    p, t = np.ascontiguousarray(prototypes, dtype=np.float32), np.ascontiguousarray(names, dtype=np.float32)
-    out = np.empty((p.shape[0], p.shape[1], t.shape[1]), dtype=np.int32)
-    valid = np.empty(len(p), dtype=np.bool_)
-    module().quantise_cpu(
-        p.ctypes.data,
-        t.ctypes.data,
-        *out.shape,
-        p.shape[2],
-        threads,
-        doubles_alone,
-        out.ctypes.data,
-        valid.ctypes.data,
-    )
-    return out, valid
+    similarity, valid = module().quantise_cpu(prototypes, names, threads, doubles_alone)
+    return similarity, valid

@@ -1,9 +1,9 @@
-"""Cosine similarity as whole numbers, in exact arithmetic: the definition that csrc/ computes too, bit for bit.
+"""Cosine similarity as integers, in exact arithmetic: the definition that csrc/ reproduces bit for bit.
 
 A row is first rounded to a grid: multiplied by a power of two that brings its largest entry to `grid_bits` bits, then
-rounded to whole numbers. Products of such rows have at most 53 bits however far they are summed, so that float64 adds
+rounded to integers. Products of such rows have at most 53 bits however far they are summed, so that float64 adds
 them without rounding, in any order: BLAS, threads, vector width and tensor cores cannot change the result. Cosines are
-stored as Q3.28: whole numbers in units of 2^-28.
+stored as Q3.28: integers in units of 2^-28.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNIT = 2**28
-"""One, in Q3.28."""
+"""1.0 in Q3.28; kUnit in csrc/common.hpp, which a test compares."""
 
 
 def grid_bits(dimension: int) -> int:
-    """Bits of a grid entry: dimension * 2^(2 bits) <= 2^53, and at most 22, which three int8 digits hold."""
+    """Bits of a grid entry: dimension * 2^(2 bits) <= 2^53, and at most 22, which three int8 digits represent."""
     log = max(dimension - 1, 0).bit_length()
     return min(22, (53 - log) // 2)
 
 
 def grid(rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Rows (..., d) rounded to whole numbers of at most 2^grid_bits; zero rows stay zero."""
+    """Rows (..., d) rounded to integers of at most 2^grid_bits; zero rows stay zero."""
     wide = rows.astype(np.float64)
     _, exponent = np.frexp(np.abs(wide).max(axis=-1, keepdims=True, initial=0.0))
     whole: NDArray[np.float64] = np.rint(np.ldexp(wide, grid_bits(rows.shape[-1]) - exponent))

@@ -7,24 +7,22 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from harness.datasets.layout import MINIATURE, MINIATURE_MARKER
+from harness.datasets.identity import IDENTITY
 from harness.errors import StorageError
-from harness.execution.contexts import Spawn
+from harness.execution.main_script import hidden_script
 from harness.files import PERMISSIONS_HINT, read_error, write_error
 from harness.miniature.captions import refined_caption
+from harness.miniature.model import NAME
 from harness.miniature.names import LEVELS, names
 from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.photograph import jpeg, photograph
-from harness.miniature.world.phylogeny import WORLD as WORLD
-from harness.miniature.world.phylogeny import Concept, Role, concepts, generator
-
-IN_CACHE = f"{WORLD}-files-2"
-"""The folder in the user's cache. The number is that of the form of its files: another one is drawn anew."""
+from harness.miniature.world.phylogeny import WORLD, Concept, Role, concepts, generator
 
 PARTS: dict[Role, dict[str, int]] = {
     "ip": {"train": 8, "val": 4, "test": 20},
@@ -105,14 +103,14 @@ def file_name(instance: int) -> str:
 
 
 def _is_finished(out: Path) -> bool:
-    identity = out / MINIATURE_MARKER
+    identity = out / IDENTITY
     try:
         there = {path.name for path in out.iterdir()}
         if not there:
             return False
-        if MINIATURE_MARKER not in there:
+        if IDENTITY not in there:
             raise NotADirectoryError
-        world = json.loads(identity.read_text(encoding="utf-8"))["world"]
+        world = json.loads(identity.read_text(encoding="utf-8"))["revision"]
     except FileNotFoundError:
         return False
     except NotADirectoryError:
@@ -141,14 +139,14 @@ def _write(root: Path, progress: Callable[[int, int], None] | None, workers: int
         for name, content in metadata(domain, role).items():
             _dump(root / folder(domain, role) / name, content)
     identity = {
-        "name": MINIATURE,
-        "world": WORLD,
+        "name": NAME,
+        "revision": WORLD,
         "images": sum(len(classes(*side)) * sum(PARTS[side[1]].values()) for side in sides),
         "images_sha256": hashlib.sha256("".join(digests).encode()).hexdigest(),
         "folders": [folder(*side) for side in sides],
         "name_levels": LEVELS,
     }
-    _dump(root / MINIATURE_MARKER, identity)
+    _dump(root / IDENTITY, identity)
 
 
 def _each(work: list[tuple[Path, str, Role, int]], workers: int) -> Iterator[str]:
@@ -156,8 +154,10 @@ def _each(work: list[tuple[Path, str, Role, int]], workers: int) -> Iterator[str
         yield from map(_write_class, work)
         return
     # Spawn: the caller may hold threads (torch's), which a forked child would inherit broken.
-    with ProcessPoolExecutor(workers, mp_context=Spawn()) as pool:
-        yield from pool.map(_write_class, work, chunksize=6)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with hidden_script():
+            digests = pool.map(_write_class, work, chunksize=6)
+        yield from digests
 
 
 def _write_class(task: tuple[Path, str, Role, int]) -> str:

@@ -6,13 +6,14 @@ import io
 import math
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from harness.execution.contexts import Spawn
+from harness.execution.main_script import hidden_script
 from harness.miniature.captions import NAMELESS, assert_unseen, caption
 from harness.miniature.names import StemPool, names, oop_stems, words
 from harness.miniature.world.domains import DOMAINS
@@ -80,8 +81,10 @@ def images(chosen: Sequence[Sample], workers: int = 2) -> NDArray[np.uint8]:
     if workers < 2:
         return _images(chosen)
     blocks = [chosen[i : i + 512] for i in range(0, len(chosen), 512)]
-    with ProcessPoolExecutor(workers, mp_context=Spawn()) as pool:
-        return np.concatenate(list(pool.map(_images, blocks)))
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with hidden_script():
+            found = pool.map(_images, blocks)
+        return np.concatenate(list(found))
 
 
 def pixels(file: bytes) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from harness.datasets.layout import MINIATURE_MARKER
+from harness.datasets.identity import IDENTITY
 from harness.errors import DataError
 from harness.miniature.build import PARTS, classes, file_name, folder
 from harness.miniature.names import names
@@ -92,4 +92,4 @@ def _cells(path: Path) -> list[int]:
 
 if __name__ == "__main__":
     FILE.write_text(json.dumps(measure(Path(sys.argv[1])), separators=(",", ":")) + "\n", encoding="utf-8")
-    print(f"wrote {FILE.name} from {Path(sys.argv[1]) / MINIATURE_MARKER}")
+    print(f"wrote {FILE.name} from {Path(sys.argv[1]) / IDENTITY}")

@@ -99,25 +99,21 @@ class Paper2025(Protocol):
 
 def draw(
     protocol: Protocol,
-    train: Split,
-    val: Split,
+    sides: Sequence[tuple[Split, Split]],
     shots: int,
     seed: int,
     digests: Mapping[Path, str | None],
-    more: Sequence[tuple[Split, Split]] = (),
 ) -> Manifest:
     """Draw the few-shot images of one domain.
 
     Args:
-        protocol: the rule of the draw.
-        train: source of the support images.
-        val: source of the validation images.
+        protocol: the rule.
+        sides: the parts of each side that support and validation images come from; labels of a side follow those of
+            the sides before it.
         shots: images per class.
-        seed: seed of the draw.
-        digests: file -> sha256 of its bytes, None for an unreadable file (which stays in the draw).
-        more: the train and val parts of further sides; their labels follow.
+        seed: the draw's number.
+        digests: file -> sha256 of its bytes, None for a file that cannot be read (it keeps its place in the draw).
     """
-    sides = [(train, val), *more]
     drawn = protocol.pick_sides(sides, shots, seed)
     first = [sum(len(one.names) for one, _ in sides[:i]) for i in range(len(sides))]
     parts: tuple[Part, ...] = ("train", "val")
@@ -134,8 +130,8 @@ def draw(
     ]
     return Manifest(
         protocol=protocol.id,
-        domain=train.domain,
-        side="both" if more else train.side,
+        domain=sides[0][0].domain,
+        side="both" if len(sides) > 1 else sides[0][0].side,
         shots=shots,
         seed=seed,
         names=tuple(name for one, _ in sides for name in one.names),

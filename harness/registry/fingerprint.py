@@ -1,29 +1,44 @@
-"""What a plugin's numbers depend on beside the harness: the files of its distribution, and what that requires.
+"""What a plugin's numbers depend on besides the harness: the files of its distribution, and what that requires.
 
-Both stand in every cell, so that an edited or upgraded method is never answered from results of its former self.
+Every cell records both, so that an edited or upgraded method never gets results of its former self.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import pkgutil
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import metadata
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
 
 from harness.errors import PluginError, one_line
 from harness.files import content_digest, walk_files
-from harness.registry.source import find
 
 LIMIT = 2**30
 """Bytes that the modules of a distribution may hold: they are read at every run, since times of change tell little."""
 
 HARNESS = "harness"
-"""The harness's own package. It is no plugin's code: its digest stands in the versions of a cell."""
+"""The harness's own package. It is not a plugin's code: the versions of a cell hold its digest."""
+
+
+def find(module: str) -> ModuleSpec | None:
+    """Where a module is. Not ``find_spec`` for the whole name: that imports the packages around the module."""
+    top, *inner = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+        for name in inner:
+            if spec is None or spec.submodule_search_locations is None:
+                return None
+            spec = PathFinder.find_spec(f"{spec.name}.{name}", list(spec.submodule_search_locations))
+    except (ImportError, ValueError, OSError):  # a module without a spec, or a broken finder
+        return None
+    return spec
 
 
 @cache

@@ -13,7 +13,6 @@ from string import Template
 from harness.errors import UserError
 from harness.files import write_error
 from harness.registry.entry_points import installed
-from harness.registry.source import outline
 
 FILES = {
     "pyproject.txt": "pyproject.toml",
@@ -21,7 +20,7 @@ FILES = {
     "method.txt": "src/{name}.py",
     "test.txt": "tests/test_{name}.py",
 }
-"""Template to file. Under ``src``, because a folder of the module's own name beside the user hides the module."""
+"""Template to file. Under ``src``, because a folder of the module's own name in the working folder hides the module."""
 
 
 def write_package(name: str, parent: Path) -> Path:
@@ -58,8 +57,8 @@ def _require_usable(name: str) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or keyword.iskeyword(name):
         hint = "use lower case letters, digits and single underscores, for example my_method"
         raise UserError(f"{name!r} cannot be the name of a method", hint)
-    for source, _ in installed():
-        if name in {source.name, *outline(source.module).methods}:
-            raise UserError(f"{source} offers {name!r} already", "choose another name")
+    for entry in installed():
+        if (entry.kind, entry.origin.name) == ("method", name):
+            raise UserError(f"{entry.origin} offers {name!r} already", "choose another name")
     if importlib.util.find_spec(name) is not None:
         raise UserError(f"{name!r} is the name of a Python module that is installed", "choose another name")

@@ -1,4 +1,4 @@
-"""Posing the task of a cell: what the method may see, and nothing else."""
+"""Build the task of a cell: what the method may see, and nothing else."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from dataclasses import replace
 import torch
 
 from harness.errors import DataError, NotApplicable
-from harness.method import Method
 from harness.prompts import Template
 from harness.runner.draws import parts_read
 from harness.runner.feature_provider import FeatureProvider
-from harness.types.cell import Spec
-from harness.types.manifest import Manifest
-from harness.types.split import TrainOn
+from harness.runner.job import Job
+from harness.types.split import Part
 from harness.types.task import Support, Task
 
 
@@ -41,48 +39,55 @@ def blank_task(
     )
 
 
-def build_task(
-    spec: Spec,
-    manifest: Manifest | None,
-    method: Method,
-    template: Template,
-    provider: FeatureProvider,
-    train_on: TrainOn = "oop",
-) -> tuple[Task, list[str]]:
+def build_task(job: Job, template: Template, provider: FeatureProvider) -> tuple[Task, list[str]]:
     """What the method may see, and the drawn images that could not be read.
 
     Raises:
         NotApplicable: it asks for a pool of OOP images, but not for their names.
+        DataError: the draw has no image of a part that the method needs.
     """
-    data, needs = provider.domains[spec.domain], method.needs
-    if needs.unlabeled and train_on != "oop":
+    spec, needs, data = job.spec, job.method.needs, provider.domains[job.spec.domain]
+    if needs.unlabeled and job.train_on != "oop":
         raise NotApplicable(f"{spec.method.name} needs unlabeled OOP images; the protocol fits methods on other names")
-    given_names = {train.side: train.names for train, _ in data.fitted(train_on)}
+    given_names = {train.side: train.names for train, _ in data.fitted(job.train_on)}
     names = tuple(name for own in given_names.values() for name in own) if needs.includes("vocabulary") else None
     task = blank_task(f"{spec.domain}/{spec.shots}/{spec.seed}", names, data.hint, template, provider, spec.shots)
     task = replace(task, _ip_names=len(given_names.get("ip", ())))
+    task, lost = _with_pools(task, job, provider)
+    if job.manifest is None:
+        return task, lost
+    given = {part: _drawn(part, views, job, provider) for part, views in parts_read(job.method).items()}
+    support, validation = ((given[part][0] if part in given else None) for part in ("train", "val"))
+    lost += [path for _, unreadable in given.values() for path in unreadable]
+    return replace(task, _support=support, _validation=validation), lost
+
+
+def _with_pools(task: Task, job: Job, provider: FeatureProvider) -> tuple[Task, list[str]]:
+    """The task with the pools that the method needs, and their unreadable images; the method may write into them."""
+    domain, needs, pool = job.spec.domain, job.method.needs, job.method.pool
     lost: list[str] = []
     if needs.unlabeled:
-        pool = provider.pool(spec.domain, method.pool)
-        task = replace(task, _unlabeled=pool.image[:, 0].clone())  # the method may write into it
-        lost += pool.unreadable
+        features = provider.pool(domain, pool)
+        task = replace(task, _unlabeled=features.image[:, 0].clone())
+        lost += features.unreadable
     if needs.ip:
-        known = provider.pool(spec.domain, "ip")
+        known = provider.pool(domain, "ip")
         task = replace(task, _ip=Support(known.image.clone(), known.label.clone()))
         lost += known.unreadable
     if needs.clusters:
-        of_pool = data.oop["train"] if method.pool == "train-unlabeled" else data.scored["oop"]
+        data = provider.domains[domain]
+        of_pool = data.oop["train"] if pool == "train-unlabeled" else data.scored["oop"]
         task = replace(task, _clusters=len({item.label for item in of_pool.items}))
-    if manifest is None:
-        return task, lost
-    given: dict[str, Support] = {}
-    for part, views in parts_read(method).items():
-        picks = manifest.picks_of_part(part)
-        if not picks:
-            raise DataError(f"the draw has no {part} image, and {spec.method.name} needs some")
-        features, readable = provider.drawn(spec.domain, picks, views, method.crop, train_on)
-        lost += features.unreadable
-        captions = tuple(data.item_of(picks[i], train_on)[1].caption for i in readable)
-        texts = captions if needs.captions and part == "train" else None
-        given[part] = Support(features.image, features.label, texts)
-    return replace(task, _support=given.get("train"), _validation=given.get("val")), lost
+    return task, lost
+
+
+def _drawn(part: Part, views: int, job: Job, provider: FeatureProvider) -> tuple[Support, tuple[str, ...]]:
+    """The drawn images of a part with v views, and the unreadable ones."""
+    assert job.manifest is not None
+    picks, domain = job.manifest.picks_of_part(part), job.spec.domain
+    if not picks:
+        raise DataError(f"the draw has no {part} image, and {job.spec.method.name} needs some")
+    features, readable = provider.drawn(domain, picks, views, job.method.crop, job.train_on)
+    captions = tuple(provider.domains[domain].item_of(picks[i], job.train_on)[1].caption for i in readable)
+    texts = captions if job.method.needs.captions and part == "train" else None
+    return Support(features.image, features.label, texts), features.unreadable

@@ -1,4 +1,4 @@
-"""The few-shot draws of a run: made by its protocol, and where they were given, exactly the given ones."""
+"""The few-shot draws of a run: drawn by its protocol, and equal to given manifests where there are some."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from harness import protocols
 from harness.datasets.domain import DomainData
 from harness.errors import UserError
 from harness.method import Method
-from harness.protocols import manifests
+from harness.protocols import Protocol, manifests
+from harness.registry import Plugin
 from harness.types.manifest import Manifest
 from harness.types.split import Part
 
@@ -25,12 +26,12 @@ def parts_read(method: Method) -> dict[Part, int]:
 
 
 class FewShotDraws:
-    """FewShotDraws by domain, shots and seed, each made once.
+    """Few-shot draws by domain, shots and seed, each made once.
 
     Args:
         name: the protocol.
-        offered: the protocols of plugins.
-        folder: manifests to keep to; None draws by the protocol alone.
+        offered: the plugin that offers it, None if no plugin does.
+        folder: manifests to use; None draws by the protocol alone.
 
     Attributes:
         protocol: the rule.
@@ -40,14 +41,15 @@ class FewShotDraws:
         DataError: a manifest is damaged.
     """
 
-    def __init__(self, name: str, offered: Mapping[str, protocols.Protocol], folder: Path | None = None) -> None:
+    def __init__(self, name: str, offered: Plugin[Protocol] | None, folder: Path | None = None) -> None:
         self._folder = folder
         self._given: Mapping[manifests.DrawKey, Manifest] | None = None
+        known = {} if offered is None else {offered.name: offered.value}
         if folder is not None:
             self._given = manifests.select_protocol(manifests.read_folder(folder), name, folder)
             side = next(iter(self._given.values())).side
-            offered = {name: manifests.GivenDraws(name, self._given, train_on=side), **offered}
-        self.protocol = protocols.get_protocol(name, offered)
+            known = {name: manifests.GivenDraws(name, self._given, train_on=side), **known}
+        self.protocol = protocols.get_protocol(name, known)
         self._made: dict[manifests.DrawKey, Manifest] = {}
 
     def of(self, data: DomainData, shots: int, seed: int) -> Manifest:
@@ -66,8 +68,7 @@ class FewShotDraws:
                     f"{self._folder} holds no draw of {self.protocol.id} for {data.name}, {shots} shots, seed {seed}",
                     f"it has {', '.join(there[:6])}{', ...' if len(there) > 6 else ''}",
                 )
-            (train, val), *more = data.fitted(self.protocol.train_on)
-            made = protocols.draw(self.protocol, train, val, shots, seed, data.digests, more)
+            made = protocols.draw(self.protocol, data.fitted(self.protocol.train_on), shots, seed, data.digests)
             if given is not None:
                 manifests.require_equal(made, given)
             self._made[key] = made

@@ -9,17 +9,23 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.execution import fork_server
+from harness.execution.executors import Executor, here, isolated, processes
+from harness.execution.jobs import Limits, MakeWorker, memory_share
 from harness.files import save
 from harness.leaderboard.assemble import assemble, row_key
 from harness.progress import NullReporter, Reporter
 from harness.results.costs import costs, write_costs
 from harness.results.leaderboard_file import BOARD
 from harness.results.store import ResultStore
+from harness.runner.job import Job
 from harness.runner.observers import Observers
-from harness.runner.plan import Job, Plan, make_plan
+from harness.runner.plan import Plan, make_plan
 from harness.runner.request import Outcome, Request
 from harness.types.cell import Cell
 from harness.types.leaderboard import Leaderboard
+
+PRELOADED = ("harness.runner.cell_worker", "open_clip")
+"""Modules that the fork server imports once for the processes of all cells."""
 
 
 def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
@@ -67,7 +73,6 @@ def _tell(cell: Cell, log: bytes, store: ResultStore, report: Reporter) -> list[
         report.note(f"{where}: {remark}; the metrics are kept")
     if cell.failure is None or cell.failure.kind != "error":
         return []
-    log = log or (cell.trace or "").encode(errors="backslashreplace")
     logs = [store.put_log(cell.spec.key, log)] if log else []
     report.note(f"failed: {where}: {cell.failure.reason}" + "".join(f" (log: {path})" for path in logs))
     return logs
@@ -110,10 +115,9 @@ def _run(
         return
     at_once = min(request.workers, len(pending)) if plan.device == "cpu" else 1
     if at_once > 1 or request.isolate:
-        fork_server.start()
+        fork_server.start_server(PRELOADED)
     # Imported only when there is something to compute: a second run needs neither torch nor a model.
-    from harness.execution import pool
-    from harness.execution.isolated import limits, run_isolated
+    from harness.runner.cell_worker import CellWorker, cell_of, make_cell_worker
     from harness.runner.feature_provider import FeatureProvider
 
     place = (plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
@@ -122,15 +126,15 @@ def _run(
     provider.encode(pending, report)
     unreadable |= provider.encoder.unreadable
     template = plan.protocol.template
-    finished: Iterator[tuple[Cell, bytes]]
+    make_worker: MakeWorker[Job] = partial(make_cell_worker, make_provider, template)
+    executor: Executor = isolated if request.isolate else processes
+    limits = Limits(at_once)
+    if request.isolate:
+        memory = memory_share(at_once) if request.cell_gib is None else request.cell_gib * 2**30
+        limits = Limits(at_once, request.cell_seconds, memory)
+    elif at_once == 1:
+        executor, make_worker = here, partial(CellWorker, provider, template)
     with report.stage("running cells", len(pending), "cells") as advance:
-        if request.isolate:
-            bounds = limits(request.cell_seconds, request.cell_gib, at_once)
-            finished = run_isolated(pending, template, make_provider, at_once, bounds)
-        elif at_once > 1:
-            finished = ((cell, b"") for cell in pool.run_in_workers(pending, template, make_provider, at_once))
-        else:
-            finished = ((cell, b"") for cell in pool.run_here(pending, template, provider))
-        for cell, log in finished:
-            yield cell, log
+        for result in executor(pending, make_worker, limits):
+            yield cell_of(pending[result.number], result)
             advance(1)

@@ -27,7 +27,7 @@ from harness.types.split import Split, TrainOn, nfc
 from harness.types.task import Pool
 
 if TYPE_CHECKING:
-    from harness.runner.plan import Job
+    from harness.runner.job import Job
 
 
 class FeatureProvider:

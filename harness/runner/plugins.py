@@ -1,84 +1,117 @@
-"""Resolve what a run asks plugins for: its methods, and the protocol and the backbone that come from plugins."""
+"""Resolve what a run asks plugins for: its methods and observers, and a protocol or backbone that is not built in."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from harness import protocols
-from harness.backbones.find import known
+from harness import registry
+from harness.errors import PluginError
+from harness.hookspecs import BackboneOffer, DatasetOffer
 from harness.method import Method, build, parameters
-from harness.miniature import model as miniature
 from harness.parameters import require_file_paths
 from harness.progress import Reporter
-from harness.registry import entry_points
-from harness.registry.failures import remember
+from harness.protocols import PROTOCOLS, Protocol
+from harness.registry import Kind, Plugin
 from harness.runner.request import MethodChoice, Request
 from harness.types.cell import MethodRecord
 
+Resolved = tuple[MethodRecord, Method, dict[str, str]]
+"""A method's record, the method to fit, and the versions of what its distribution requires."""
 
-def plugins_of(request: Request, report: Reporter) -> entry_points.Registry:
-    """The plugins that a run needs: no other is imported."""
-    hooks = {"harness_cell_finished"}
-    if request.protocol not in protocols.PROTOCOLS:
-        hooks.add("harness_register_protocols")
-    if request.backbone not in (None, miniature.NAME):
-        hooks.add("harness_register_backbones")
-    found = entry_points.load(None if request.all_plugins else [choice.name for choice in request.methods], hooks)
-    if not _offers(found, request):
-        found = entry_points.load()
-    remember(found, request.cache)
-    for name in (request.protocol, request.backbone or ""):
-        if name not in {**protocols.PROTOCOLS, **found.protocols, **found.backbones}:
-            found.blame(name)
-    for culprit in found.broken:
-        report.note(f"left out: {culprit}")
-    for intrusion in found.intrusions:
-        report.note(str(intrusion))
+
+def resolve_methods(request: Request, protocol: Protocol, report: Reporter) -> list[Resolved]:
+    """The request's methods; of ``--plugin all`` those that work, with a note about every other.
+
+    Raises:
+        HarnessError: a method is broken or unknown, or a parameter is not valid.
+    """
+    found = []
+    optional = registry.names("method") if request.all_plugins else ()
+    if request.all_plugins:
+        _note_broken(registry.broken(), "method", report)
+    for choice in request.methods:
+        try:
+            plugin = _load("method", choice.name, report)
+        except PluginError as error:
+            if choice.name not in optional:
+                raise
+            report.note(f"left out: {error.message}")
+        else:
+            found.append(_resolved(choice, plugin, protocol))
     return found
 
 
-def _offers(found: entry_points.Registry, request: Request) -> bool:
-    """Whether somebody offers the protocol and the backbone, so that no other plugin needs to be asked."""
-    protocol = request.manifests is not None or request.protocol in {**protocols.PROTOCOLS, **found.protocols}
-    backbone = request.backbone is None or request.backbone in found.backbones or known(request.backbone)
-    return protocol and backbone
+def _resolved(choice: MethodChoice, plugin: Plugin[type[Method]], protocol: Protocol) -> Resolved:
+    preset = choice.preset or (protocol.preset if protocol.preset in plugin.value.presets else None)
+    method = build(choice.name, plugin.value, preset, choice.parameters)
+    if protocol.scoring != "names" and "pool" in parameters(method):
+        method = replace(method, pool="test-unlabeled")  # type: ignore[type-var]  # what the protocol gives
+    require_file_paths(choice.name, parameters(method))
+    record = MethodRecord(
+        name=choice.name,
+        distribution=plugin.origin.distribution,
+        version=plugin.origin.version,
+        code=plugin.origin.code,
+        parameters=parameters(method),
+        needs=method.needs.declared(),
+        seeded=method.seeded,
+        pool=method.pool if method.needs.unlabeled else None,
+    )
+    return record, method, plugin.origin.requirements
 
 
-def resolve_methods(
-    choices: tuple[MethodChoice, ...], protocol: protocols.Protocol, found: entry_points.Registry
-) -> list[tuple[MethodRecord, Method, dict[str, str]]]:
-    """Each method with its record, and the versions of what its distribution requires."""
-    made = []
-    for choice in choices:
-        entry = found.get(choice.name)
-        preset = choice.preset or (protocol.preset if protocol.preset in entry.method.presets else None)
-        method = build(choice.name, entry.method, preset, choice.parameters)
-        if protocol.scoring != "names" and "pool" in parameters(method):
-            method = replace(method, pool="test-unlabeled")  # type: ignore[type-var]  # what the protocol gives
-        require_file_paths(choice.name, parameters(method))
-        record = MethodRecord(
-            name=choice.name,
-            distribution=entry.source.distribution,
-            version=entry.source.version,
-            code=entry_points.code_digest(entry.source),
-            parameters=parameters(method),
-            needs=method.needs.declared(),
-            seeded=method.seeded,
-            pool=method.pool if method.needs.unlabeled else None,
-        )
-        made.append((record, method, entry_points.requirements(entry.source)))
-    return made
+def resolve_protocol(request: Request, report: Reporter) -> Plugin[Protocol] | None:
+    """The protocol's plugin; None if it is built in, or known from the request's manifests alone.
+
+    Raises:
+        PluginError: the protocol is unknown, or its plugin is broken.
+    """
+    name = request.protocol
+    if name in PROTOCOLS or (request.manifests is not None and not registry.offers("protocol", name)):
+        return None
+    return _load("protocol", name, report)
 
 
-def offered_versions(found: entry_points.Registry, protocol: str, backbone: str) -> dict[str, str]:
-    """The plugins behind a protocol or a backbone, with their code and what they require: numbers depend on it."""
-    sources = {
-        f"protocol {protocol}": found.protocols.get(protocol, (None, None))[1],
-        f"backbone {backbone}": found.backbones.get(backbone, (None, None))[1],
-    }
-    offered: dict[str, str] = {}
-    for what, source in sources.items():
-        if source is not None:
-            offered[what] = source.edition
-            offered |= entry_points.requirements(source)
-    return offered
+def resolve_backbone(name: str, report: Reporter) -> Plugin[BackboneOffer] | None:
+    """The backbone's plugin; None if no distribution offers one of that name.
+
+    Raises:
+        PluginError: it is broken.
+    """
+    return _load("backbone", name, report) if registry.offers("backbone", name) else None
+
+
+def resolve_dataset(name: str, report: Reporter) -> Plugin[DatasetOffer] | None:
+    """The data set's plugin; None if no distribution offers one of that name.
+
+    Raises:
+        PluginError: it is broken.
+    """
+    return _load("dataset", name, report) if registry.offers("dataset", name) else None
+
+
+def resolve_observers(report: Reporter) -> list[Plugin[Any]]:
+    """All observers that work, with a note about every other."""
+    found, broken = registry.load_all("observer")
+    _note_broken(broken, "observer", report)
+    for plugin in found:
+        _note_warning(plugin, report)
+    return found
+
+
+def _load(kind: Kind, name: str, report: Reporter) -> Plugin[Any]:
+    plugin = registry.load(kind, name)
+    _note_warning(plugin, report)
+    return plugin
+
+
+def _note_warning(plugin: Plugin[Any], report: Reporter) -> None:
+    if plugin.warning:
+        report.note(plugin.warning)
+
+
+def _note_broken(broken: list[registry.Broken], kind: Kind, report: Reporter) -> None:
+    for culprit in broken:
+        if culprit.kind == kind:
+            report.note(f"left out: {culprit}")

@@ -1,17 +1,17 @@
-"""Asking a fitted method for its answers; what they are worth is worked out in ``harness.metrics``."""
+"""Predictions of a fitted method: its scores, checked, and the best-scored name of every image."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.errors import FixedVocabulary
+from harness.errors import FixedVocabulary, MethodError
 from harness.method import Method
-from harness.runner.checked_scores import checked_scores
 from harness.types.features import Features
 from harness.types.task import Task
 from harness.types.vocabulary import Vocabulary
@@ -27,7 +27,7 @@ class Answers:
 
     Attributes:
         predicted: ``oop``, ``ip``, ``joint_oop``, ``joint_ip`` -> ``(n,)`` columns of the vocabulary.
-        not_applicable: what the method said when it was asked for names it does not know, None if it knew all.
+        not_applicable: the method's message about names that it does not know, None if it knew all.
     """
 
     def __init__(self, predicted: dict[str, Indices], not_applicable: str | None) -> None:
@@ -41,12 +41,12 @@ def predict_all(
 ) -> Answers:
     """The predictions of a method for both sides' images in the joint and in their own vocabulary.
 
-    In the joint one a method must not learn which side an image is from: both come together, by the sha256 of the
-    images, and before the vocabularies that would tell.
+    In the joint one a method must not learn which side an image is from: both come together, ordered by the sha256 of
+    the images, and before the vocabularies of single sides.
 
     Args:
         method: fitted.
-        name: how it is called in errors.
+        name: its name in errors.
         scored: test features of ``oop`` and, if the data have it, of ``ip``.
         names: the names of each side.
         hint: what the domain's concepts are called in a prompt.
@@ -114,6 +114,39 @@ def predict(method: Method, name: str, image: Tensor, sha256: Sequence[str], voc
         for start in range(0, len(image), CHUNK)
     ]
     return np.concatenate(best)
+
+
+def checked_scores(method: Method, name: str, image: Tensor, vocabulary: Vocabulary, when: str = "") -> Tensor:
+    """The scores ``(m, k)`` of images ``(m, d)``, checked for type, shape, device and finiteness.
+
+    Args:
+        method: fitted.
+        name: its name in errors.
+        image: unit rows; the method gets a copy, it may write into what it is given.
+        vocabulary: the k names to score.
+        when: the situation, for errors.
+
+    Raises:
+        MethodError: the method returned what the contract forbids. What it raises itself passes through.
+    """
+    with torch.no_grad():
+        scores: Any = method.scores(image.clone(), vocabulary)
+    wanted = (len(image), len(vocabulary))
+    returned = f"{name}.scores returned %s{f' {when}' if when else ''}"
+    if not isinstance(scores, Tensor) or not scores.is_floating_point():
+        kind = str(scores.dtype) if isinstance(scores, Tensor) else type(scores).__name__
+        message = f"{returned % kind}; scores must be a floating-point tensor"
+        raise MethodError(message, "return a torch tensor of floating-point scores before softmax, not labels")
+    if tuple(scores.shape) != wanted:
+        message = f"{returned % str(tuple(scores.shape))}; scores must be {wanted}"
+        raise MethodError(message, f"return {wanted}: one row per image, one column per name of the vocabulary")
+    if scores.device != image.device:
+        message = f"{returned % f'scores on {scores.device}'}; they belong on {image.device}"
+        raise MethodError(message, "keep everything on task.device; call neither .cuda() nor .cpu()")
+    if not bool(torch.isfinite(scores).all()):
+        hint = "look for a division by zero, the logarithm of zero, or a learning rate that is too high"
+        raise MethodError(returned % "NaN or infinity", hint)
+    return scores
 
 
 def best_columns(scores: Tensor, sha256: Sequence[str]) -> Indices:

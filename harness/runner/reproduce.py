@@ -8,13 +8,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from harness.backbones.backbone import Precision
-from harness.datasets.layout import MINIATURE
 from harness.errors import PluginError, UserError
 from harness.file_parameter import File, attach_paths
 from harness.leaderboard.differences import Difference, differences
 from harness.progress import Reporter
 from harness.protocols import PROTOCOLS
-from harness.registry import entry_points
+from harness.registry import offers
+from harness.registry.entry_points import UNKNOWN, canonical, installed
 from harness.results.store import ResultStore
 from harness.runner.evaluate import evaluate
 from harness.runner.plan import make_plan
@@ -48,7 +48,7 @@ class LocalPaths:
     """What a row's record names without telling it, and where things are on this machine.
 
     Attributes:
-        data: the LAION-Beyond root; None is the miniature.
+        data: the folder of the data; None is the offered data set that the row names.
         pretrained: the weights file, if the row's were one, or the folder of a ``local-dir:`` backbone.
         cache: the cache folder; None is the user's own.
         workers: processes that compute.
@@ -71,9 +71,9 @@ def _request(row: Row, out: Path, here: LocalPaths) -> Request:
     """The run that a row's record describes.
 
     Raises:
-        UserError: the row's data are not the miniature's, and no root is given; or a given file cannot be read.
+        UserError: no plugin offers the row's data set, and no folder is given; or a given file cannot be read.
     """
-    if here.data is None and row.dataset != MINIATURE:
+    if here.data is None and not offers("dataset", row.dataset):
         raise UserError(f"the row was run on {row.dataset}", "give its folder with --data")
     backbone = row.backbone_record
     precision: Precision = backbone.precision
@@ -86,7 +86,7 @@ def _request(row: Row, out: Path, here: LocalPaths) -> Request:
         seeds=row.seeds,
         protocol=row.protocol,
         manifests=out / "manifests" if here.draws and row.protocol not in PROTOCOLS else None,
-        data=here.data,
+        data=here.data or row.dataset,
         folders=() if here.data is None else tuple(folder for d in row.data.values() for folder in d.folders),
         leave_out_copies=row.copies_left_out,
         backbone=f"local-dir:{here.pretrained}" if here.pretrained and in_folder else backbone.architecture,
@@ -133,7 +133,7 @@ def _require_plugins(row: Row) -> None:
     Raises:
         PluginError: the distribution of its method, protocol or backbone is not.
     """
-    there = {entry_points.canonical(source.distribution) for source, _ in entry_points.installed()}
+    there = {canonical(entry.origin.distribution) for entry in installed()}
     record = row.method_record
     makers = {
         f"method {row.method}": [record.distribution, record.version],
@@ -141,7 +141,7 @@ def _require_plugins(row: Row) -> None:
         f"backbone {row.backbone_record.architecture}": row.edition("backbone").split(),
     }
     for what, (distribution, version, *_) in ((what, edition) for what, edition in makers.items() if edition):
-        if entry_points.canonical(distribution) not in there | {entry_points.UNKNOWN}:
+        if canonical(distribution) not in there | {UNKNOWN}:
             raise PluginError(
                 f"the row's {what} is of {distribution} {version}, which is not installed",
                 f"pip install {distribution}=={version}, from where its authors offer it",

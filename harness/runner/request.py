@@ -1,4 +1,4 @@
-"""What a run is asked for, and what it answers."""
+"""Request and outcome of a run."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.backbones.backbone import Precision
+from harness.errors import UserError
 from harness.types.leaderboard import Leaderboard
 
 
 @dataclass(frozen=True)
 class MethodChoice:
-    """A method by name, with a preset (None: the protocol's or the defaults) and single parameters."""
+    """A method by name, with a preset (None: the protocol's, or the defaults) and single parameters."""
 
     name: str
     preset: str | None = None
@@ -22,7 +23,7 @@ class MethodChoice:
 
 @dataclass(frozen=True)
 class Request:
-    """One ``harness evaluate``.
+    """What one ``harness evaluate`` is asked to run.
 
     Attributes:
         methods: what to run.
@@ -30,14 +31,14 @@ class Request:
         shots: images per class of the few-shot draws.
         seeds: numbers of the draws.
         protocol: ``clean-v1`` or ``paper-2025``.
-        manifests: a folder of draws to keep to; None draws by the protocol.
-        data: a LAION-Beyond root; None is the miniature.
+        manifests: a folder of draws to use; None draws by the protocol.
+        data: a LAION-Beyond root, or the name of a data set that a plugin offers; None is the default data set.
         folders: which folder to take where a domain and side has several.
-        leave_out_copies: do not score images whose bytes stand in a train or val part of the domain.
-        backbone: an open_clip architecture; None is ``beyond-mini`` for the miniature, otherwise ViT-B-16.
+        leave_out_copies: do not score images whose bytes are also in a train or val part of the domain.
+        backbone: an open_clip architecture, or a plugin's; None is the default of the data.
         pretrained: a published tag or a weights file; None is the default of the backbone.
-        preprocessing: how images are prepared, if it is not as the backbone says: settings such as ``mean``, or a
-            published tag of the backbone whose settings are meant.
+        preprocessing: how images are prepared, if not as the backbone says: settings such as ``mean``, or a published
+            tag of the backbone whose settings to use.
         precision: of both encoders.
         compiled: learn names and contexts through torch.compile.
         device: ``auto``, ``cpu``, ``cuda`` or, for example, ``cuda:1``.
@@ -48,7 +49,10 @@ class Request:
         cell_seconds: how long a cell may take; only with ``isolate``.
         cell_gib: GiB of resident memory that a cell may use; only with ``isolate``. None shares 80 % of the machine's
             memory among the cells that run at the same time.
-        all_plugins: load every installed plugin, so that the run says which it leaves out.
+        all_plugins: load every installed plugin, so that the run names the broken ones.
+
+    Raises:
+        UserError: shots, seeds or workers are out of range.
     """
 
     methods: tuple[MethodChoice, ...]
@@ -57,7 +61,7 @@ class Request:
     seeds: tuple[int, ...] = (1, 2, 3)
     protocol: str = "clean-v1"
     manifests: Path | None = None
-    data: Path | None = None
+    data: Path | str | None = None
     folders: tuple[str, ...] = ()
     leave_out_copies: bool = False
     backbone: str | None = None
@@ -74,18 +78,25 @@ class Request:
     cell_gib: float | None = None
     all_plugins: bool = False
 
+    def __post_init__(self) -> None:
+        for option, numbers, least in (("--shots", self.shots, 1), ("--seeds", self.seeds, 0)):
+            if not numbers or min(numbers) < least:
+                raise UserError(f"{option} needs numbers from {least} on", f"for example {option} 1,2,4")
+        if self.workers < 1:
+            raise UserError(f"--workers is {self.workers}; it must be 1 or more")
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run answers.
+    """What a run returns.
 
     Attributes:
         leaderboard: the rows of this run.
         file: the leaderboard file over everything in the results folder.
-        computed: cells that were run now.
-        reused: cells that were known.
+        computed: number of cells that were run now.
+        reused: number of cells that were in the store.
         unreadable: image -> reason, for images that could not be decoded.
-        logs: what failed cells printed, and their tracebacks.
+        logs: files with what failed cells printed, and their tracebacks.
     """
 
     leaderboard: Leaderboard

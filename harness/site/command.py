@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 
-from harness.datasets.layout import MINIATURE
 from harness.parameters import format_value
 from harness.protocols import PROTOCOLS
+from harness.registry import offers
 from harness.results.leaderboard_file import BOARD
 from harness.types.leaderboard import Row
 
@@ -30,8 +30,7 @@ def evaluate_command(row: Row) -> str:
     words += [] if row.seedless else ["--seeds", ",".join(map(str, row.seeds))]
     for name, value in row.method_record.parameters.items():
         words += ["-p", f"{name}={format_value(value)}"]
-    if row.dataset != MINIATURE:
-        words += ["--data", "LAION_BEYOND_ROOT"]
+    words += ["--data", row.dataset if offers("dataset", row.dataset) else "LAION_BEYOND_ROOT"]
     record = row.backbone_record
     words += ["--backbone", record.architecture, "--precision", record.precision]
     words += ["--pretrained", row.given_weights] if row.given_weights else []

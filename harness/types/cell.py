@@ -87,6 +87,10 @@ class MethodRecord(Record):
     seeded: bool = Field(default=True, description="whether its results depend on the seed, apart from any draw")
     pool: str | None = Field(default=None, description="the unlabeled images given to it, None for none")
 
+    def runs_once(self, shots: int) -> bool:
+        """Whether nothing depends on the seed, so that one run, with the seed ``ONCE``, stands for all seeds."""
+        return not self.seeded and shots == 0
+
 
 class Preprocessing(Record):
     """How an image is prepared for the encoder, in open_clip's terms and one normalized form."""
@@ -175,8 +179,8 @@ class Spec(Record):
 
     @property
     def seedless(self) -> bool:
-        """Whether it does not depend on a seed: it is run once, with ``NO_SEED``."""
-        return not self.method.seeded and self.shots == 0
+        """Whether it is run once, with the seed ``ONCE``."""
+        return self.method.runs_once(self.shots)
 
 
 class Failure(Record):

@@ -115,8 +115,8 @@ class Row(Record):
 
     @property
     def seedless(self) -> bool:
-        """Whether its numbers do not depend on a seed: each cell is run once, with ``NO_SEED``."""
-        return not self.method_record.seeded and self.shots == 0
+        """Whether each of its cells is run once, with the seed ``ONCE``."""
+        return self.method_record.runs_once(self.shots)
 
     def edition(self, of: Literal["protocol", "backbone"]) -> str:
         """Distribution, version and code of the plugin of its protocol or backbone; empty for built-in ones."""

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from harness import protocols
 from harness.datasets.digests import DigestIndex
-from harness.datasets.domain import DEFAULT, DomainData, read_domain, without_copies
+from harness.datasets.domain import DEFAULT, DomainData, DomainReader, without_copies
 from harness.datasets.images import load_image
 from harness.datasets.layout import find_folders, open_dataset
-from harness.errors import DataError
+from harness.errors import DataError, PluginError
 from harness.progress import Reporter
 from harness.protocols.manifests import GivenDraws
-from harness.registry import entry_points
+from harness.registry import find_protocol
 from harness.types.cell import Decoding
 from harness.types.labels import LabelSheet
 from harness.types.leaderboard import Row
@@ -39,7 +39,7 @@ class SourceData:
         dataset = open_dataset(root, sorted(named & set(find_folders(root))))
         index = DigestIndex(cache / "digests.sqlite")
         wanted = sorted({(row.protocol, domain) for row in rows for domain in row.data if domain in dataset.domains})
-        self._rules = {protocol: entry_points.find_protocol(protocol) for protocol in {row.protocol for row in rows}}
+        self._rules = {protocol: _rule(protocol) for protocol in {row.protocol for row in rows}}
         self._domains: dict[tuple[str, str], DomainData] = {}  # protocols choose the images that they score
         self._drawn: dict[tuple[str, str], Manifest] = {}
         self._faults: dict[tuple[str, str], str] = {}
@@ -47,7 +47,8 @@ class SourceData:
             for protocol, name in wanted:
                 rule = found[0] if (found := self._rules[protocol]) else DEFAULT
                 try:
-                    self._domains[protocol, name] = read_domain(dataset, name, index, workers, advance, rule)
+                    self._domains[protocol, name] = DomainReader(dataset, index, workers, rule).read(name)
+                    advance(1)
                 except DataError as error:
                     self._faults[protocol, name] = error.message
 
@@ -82,8 +83,8 @@ class SourceData:
             data, key = self._domains[row.protocol, given.domain], (given.domain, given.shots, given.seed)
             found = None if self.unknown_rule(row) else self._rules[row.protocol]
             rule = found[0] if found else GivenDraws(given.protocol, {key: given}, train_on=given.side)
-            (train, val), *more = data.fitted(rule.train_on)
-            self._drawn[made] = protocols.draw(rule, train, val, given.shots, given.seed, data.digests, more)
+            sides = data.fitted(rule.train_on)
+            self._drawn[made] = protocols.draw(rule, sides, given.shots, given.seed, data.digests)
         return self._drawn[made]
 
     def readable(self, row: Row, domain: str, path: str) -> bool:
@@ -94,6 +95,13 @@ class SourceData:
                 if nfc(f"{split.folder.name}/{item.path}") == wanted:
                     return _decodes(split.folder / item.path, row.decoding)
         return False
+
+
+def _rule(protocol: str) -> tuple[protocols.Protocol, str] | None:
+    try:
+        return find_protocol(protocol)
+    except PluginError:
+        return None  # a broken plugin draws nothing: its rule is not known here
 
 
 def _decodes(file: Path, decoding: Decoding) -> bool:

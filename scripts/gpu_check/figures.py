@@ -93,12 +93,12 @@ def matching(file: Path) -> Found:
     return Found(rows, "ms: " + ", ".join(f"{name} {taken:.3g}" for name, taken in names.items()))
 
 
-def crossover(file: Path) -> Found:
-    """The table of ``harness bench crossover``."""
-    points = _read(file)["points"]
-    fastest = [min(point["milliseconds"], key=point["milliseconds"].get) for point in points]
+def autotune(file: Path) -> Found:
+    """The table of ``harness bench autotune``."""
+    cases = _read(file)["cases"]
+    fastest = [min(case["milliseconds"], key=case["milliseconds"].get) for case in cases]
     won = ", ".join(f"{name} {fastest.count(name)}" for name in sorted(set(fastest)))
-    return Found(points, f"fastest of {len(points)} sizes: {won}")
+    return Found(cases, f"fastest of {len(cases)} sizes: {won}")
 
 
 def benchmark(file: Path) -> Found:

@@ -33,7 +33,7 @@ EXPECTED = (
     *("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "matplotlib", "safetensors"),
     *("huggingface_hub", "regex", "tqdm", "pluggy", "typer", "rich", "filelock", "psutil", "threadpoolctl"),
     *("typing_extensions", "attrs", "pytest", "pytest-benchmark", "py-cpuinfo", "hypothesis", "jaxtyping"),
-    *("setuptools", "pybind11", "pip"),
+    *("setuptools", "pybind11", "ninja", "pip"),
 )
 """Expected to be there; what is missing of these is carried in the same way."""
 

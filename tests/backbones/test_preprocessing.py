@@ -19,10 +19,11 @@ from torch import nn
 
 from harness.backbones import openclip
 from harness.backbones.backbone import Backbone, ResolvedBackbone, load, resolve
-from harness.backbones.find import Found, find
+from harness.backbones.find import find
+from harness.backbones.found import Found
 from harness.errors import BackboneError
+from harness.hookspecs import BackboneOffer
 from harness.miniature import model as miniature
-from harness.registry.loading import BackboneOffer
 from harness.types.cell import Preprocessing
 
 from ..towers import CLIP, make_model

@@ -24,7 +24,7 @@ from harness.backbones.find import find
 from harness.backbones.text import OpenClipTextTower
 from harness.datasets.images import file_digest, load_image
 from harness.datasets.reader import read_splits
-from harness.features.encode import one_thread_per_operation
+from harness.execution.threads import one_thread_per_operation
 from harness.miniature import build as miniature
 from harness.miniature import model as miniature_model
 from harness.prompts import Prompt, Template, domain_hint

@@ -13,14 +13,15 @@ import torch
 from harness.backbones import backbone as backbones
 from harness.backbones.find import find
 from harness.datasets.images import file_digest
-from harness.features.encode import Encoder, ImageSource, one_thread_per_operation
+from harness.execution.threads import one_thread_per_operation
+from harness.features.encode import Encoder, ImageSource
 from harness.features.store import FeatureStore
 from harness.miniature import build as miniature
 from harness.miniature import model
 from harness.miniature.world.photograph import jpeg, photograph
 from harness.miniature.world.phylogeny import concepts
 from harness.progress import NullReporter
-from harness.registry import entry_points
+from harness.registry import installed
 from harness.results.store import ResultStore
 from harness.runner.build_task import build_task
 from harness.runner.cell import run_cell
@@ -33,7 +34,7 @@ from harness.runner.request import MethodChoice, Request
 PAIR = ("zero_shot", "fsnl")
 """The main job."""
 
-METHODS = sorted(source.name for source, _ in entry_points.installed() if source.module.startswith("harness_plugins."))
+METHODS = sorted(e.origin.name for e in installed() if e.origin.module.startswith("harness_plugins."))
 """Every method of the catalogue."""
 
 
@@ -110,7 +111,7 @@ def test_bench_scoring(benchmark, planned):
     plan, bench = planned
     job = next(job for job in plan.jobs if job.spec.method.name == "zero_shot")
     data = plan.domains["Animals"]
-    task, _ = build_task(job.spec, job.manifest, job.method, plan.protocol.template, bench)
+    task, _ = build_task(job, plan.protocol.template, bench)
     method = replace(job.method).fit(task)
     names = {"oop": data.oop["test"].names, "ip": data.ip["test"].names}
     with one_thread_per_operation(bench.device):

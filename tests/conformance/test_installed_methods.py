@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.conformance import check_method, parametrize_with_checks
-from harness.registry import entry_points
+from harness.registry import load_all
 
 
-@parametrize_with_checks([entry.method for entry in entry_points.load().methods.values()])
+@parametrize_with_checks([plugin.value for plugin in load_all("method")[0]])
 def test_it_keeps_its_contract(check: Callable[[], None]) -> None:
     check()
 

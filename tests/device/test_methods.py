@@ -13,9 +13,9 @@ import torch
 from harness import device as devices
 from harness.backbones.text import OpenClipTextTower
 from harness.errors import FixedVocabulary
-from harness.features.encode import one_thread_per_operation
+from harness.execution.threads import one_thread_per_operation
 from harness.matching import match, native
-from harness.runner.checked_scores import checked_scores
+from harness.runner.predict import checked_scores
 from harness.types.task import Support, Task
 from harness_plugins._clusters import _draw
 from harness_plugins._names import NameEmbeddings

@@ -20,8 +20,9 @@ from harness.conformance.suite import run_check
 from harness.errors import UserError
 from harness.features.encode import Encoder
 from harness.features.store import FeatureStore, list_encoders
-from harness.matching import agreement, crossover, match, native, sides
-from harness.matching.record import Matching
+from harness.matching import autotune, check_backends, match, native
+from harness.matching.bench import contenders
+from harness.matching.result import Matching
 from harness.progress import NullReporter
 from harness.results.store import ResultStore
 from harness.runner import evaluate as runner
@@ -204,14 +205,14 @@ def test_commands_see_the_device(
 def kernels(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     """Kernels that solve as the CPU does, or that give every prototype another name."""
     monkeypatch.setattr(native, "has_cuda", lambda: True)
-    monkeypatch.setattr(sides, "_kernels", lambda n: ["cuda-fused", "cuda"])
+    monkeypatch.setattr(contenders, "_kernels", lambda n: ["cuda-fused", "cuda"])
 
     def make(sound: bool) -> None:
         def solve(prototypes: torch.Tensor, names: torch.Tensor, backend: str) -> Matching[torch.Tensor]:
             found = match(prototypes, names, backend="cpp")
             return found if sound or backend == "cpp" else replace(found, columns=found.columns.roll(1))
 
-        monkeypatch.setattr(agreement, "match", solve)
+        monkeypatch.setattr(check_backends, "match", solve)
 
     return make
 
@@ -232,22 +233,23 @@ def test_the_doctor_says_whether_and_by_which_table_matching_is_done_on_the_devi
         return next(line["state"] for line in json.loads(capfd.readouterr().out) if "matching" in line["what"])
 
     assert said() == "agrees with the CPU; not used: not measured on this model"
-    table = crossover.Crossover(torch.cuda.get_device_name(0), (crossover.Point(1, 100, {"cuda": 1.0, "cpp": 2.0}),))
-    crossover.own().write_text(json.dumps(table.to_json()))
+    case = autotune.TimedCase(1, 100, {"cuda": 1.0, "cpp": 2.0})
+    timings = autotune.Timings(torch.cuda.get_device_name(0), (case,))
+    autotune.user_file().write_text(json.dumps(timings.to_json()))
     assert said() == "agrees with the CPU; by size, from 1 measured cases"
     kernels(False)
     assert said().startswith("backend 'cuda-fused' differs from 'cpp' in columns for (3, ")
-    crossover.own().write_text("[]")
-    assert "is no table of crossovers" in said()
+    autotune.user_file().write_text("[]")
+    assert "does not contain timings of backends" in said()
 
 
 @needs_cpp
-@pytest.mark.parametrize("kind", ["cuda", "crossover"])
+@pytest.mark.parametrize("kind", ["cuda", "autotune"])
 def test_kernels_that_are_wrong_on_the_device_are_not_timed(
     kind: str, cuda: Cuda, kernels: Callable[[bool], None]
 ) -> None:
     kernels(True)
-    case = sides.KINDS[kind]
+    case = contenders.KINDS[kind]
     assert set(case.names(2, 20, 1)) <= set(case.make(0, 2, 20, 1))
     kernels(False)
     with pytest.raises(UserError, match="'cuda-fused' differs from 'cpp' in columns"):
@@ -260,7 +262,7 @@ def test_what_cells_processes_are_forked_from_never_began_cuda() -> None:
 import torch
 def began(*_): raise SystemExit("the fork server begins CUDA")
 torch._C._cuda_init = torch._C._cuda_getDeviceCount = torch.cuda._lazy_init = torch.cuda.is_available = began
-import harness.execution.pool, harness.execution.isolated, open_clip
+import harness.execution.worker_main, harness.runner.cell_worker, open_clip
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 

@@ -7,10 +7,8 @@ import json
 import os
 import re
 import sys
-import types
 import unicodedata
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint
 
 import pytest
 import torch
@@ -18,11 +16,11 @@ from PIL import Image
 
 from harness.cli import doctor
 from harness.errors import FixedVocabulary
-from harness.hookspecs import hookimpl
 from harness.method import Method
-from harness.registry import entry_points
+from harness.registry import fingerprint
 
 from ..datasets.roots import edit_split, make_root
+from ..third_party.installed import install
 
 
 @dataclass
@@ -61,22 +59,24 @@ class Hostile(Method):
         return scores
 
 
+PLUGIN = f"""
+import sys
+from harness.hookspecs import hookimpl
+
+@hookimpl
+def harness_method():
+    return sys.modules[{__name__!r}].Hostile
+"""
+
+
 @pytest.fixture(autouse=True)
-def hostile(monkeypatch):
-    """Offers ``hostile`` as if a distribution were installed."""
-    module = types.ModuleType("hostile_plugin")
-
-    @hookimpl
-    def harness_register_methods(register):
-        register("hostile", Hostile)
-
-    module.harness_register_methods = harness_register_methods
-    monkeypatch.setitem(__import__("sys").modules, "hostile_plugin", module)
-    point = EntryPoint("hostile", "hostile_plugin", entry_points.GROUP)
-    source = entry_points.Source("hostile", "hostile_plugin", "hostile-dist", "1.0")
-    found = entry_points.installed()
-    monkeypatch.setattr(entry_points, "installed", lambda: [*found, (source, point)])
-    monkeypatch.setattr(entry_points, "code_digest", lambda source: "0" * 64)
+def site(tmp_path_factory, monkeypatch):
+    """A folder with a distribution that offers ``hostile``."""
+    folder = tmp_path_factory.mktemp("site")
+    install(folder, "hostile", PLUGIN)
+    monkeypatch.syspath_prepend(str(folder))
+    yield folder
+    sys.modules.pop("hostile", None)
 
 
 def without_place(reason):
@@ -129,10 +129,11 @@ def test_a_hole_keeps_its_reason_when_a_later_run_leaves_it_out(evaluate, tmp_pa
     assert {*map(without_place, reasons)} == {"hostile raised ValueError: the moon is in the wrong place"}
 
 
-def test_a_row_that_failed_altogether_leaves_when_its_method_was_mended(evaluate, monkeypatch, tmp_path):
+def test_a_row_that_failed_altogether_leaves_when_its_method_was_mended(evaluate, site, tmp_path):
     only = ("--plugin", "hostile,fsnl", "--domain", "Animals", "--baseline", "none")
     evaluate(*only, "-p", "hostile.how=raise")
-    monkeypatch.setattr(entry_points, "code_digest", lambda source: "1" * 64)
+    install(site, "hostile", PLUGIN + "# mended")
+    fingerprint.code_digest.cache_clear()
     evaluate(*only, "-p", "hostile.how=mended")
     found = json.loads((tmp_path / "results" / "leaderboard.json").read_text())["rows"]
     (row,) = [row for row in found if row["method"] == "hostile"]

@@ -7,14 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from multiprocessing import forkserver
 from pathlib import Path
 
 import psutil
 import pytest
 
 from harness.errors import StorageError
-from harness.execution import fork_server
 from harness.results.store import ResultStore
 from harness.runner import evaluate as runner
 from harness.types.leaderboard import Leaderboard
@@ -170,16 +168,6 @@ def test_two_runs_that_end_together_lose_no_cell(evaluate, tmp_path, monkeypatch
     monkeypatch.setattr(runner, "write_leaderboard", meanwhile)
     evaluate("--plugin", "fsnl", "--domain", "Animals", "--baseline", "none")
     assert written == [2, 3]
-
-
-def test_processes_that_cannot_be_started_are_a_sentence(monkeypatch):
-    def refuse():
-        raise OSError("AF_UNIX path too long")
-
-    monkeypatch.setattr(forkserver, "ensure_running", refuse)
-    with pytest.raises(StorageError, match="processes cannot be started: AF_UNIX path too long") as found:
-        fork_server.start()
-    assert "TMPDIR" in found.value.hint
 
 
 def test_what_is_forked_ends_at_sigterm_as_any_process(tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness import protocols
 from harness.datasets.digests import DigestIndex
-from harness.datasets.domain import DomainData, read_domain
+from harness.datasets.domain import DomainData, DomainReader
 from harness.datasets.layout import open_dataset
 from harness.leaderboard.assemble import assemble
 from harness.metrics import judge
@@ -43,8 +43,8 @@ METHODS = (Answering("zero_shot", 0.3, shots=0, moody=False), Answering("fsnl", 
 
 def read_all(root: Path, tmp: Path) -> dict[str, DomainData]:
     dataset = open_dataset(root)
-    index = DigestIndex(tmp / "digests.sqlite")
-    return {name: read_domain(dataset, name, index, 1) for name in dataset.domains}
+    reader = DomainReader(dataset, DigestIndex(tmp / "digests.sqlite"), workers=1)
+    return {name: reader.read(name) for name in dataset.domains}
 
 
 def answers(data: DomainData, method: Answering, seed: int) -> dict[str, np.ndarray]:
@@ -95,7 +95,7 @@ def one(
     manifest = None
     if method.shots:
         protocol = protocols.get_protocol("clean-v1")
-        manifest = protocols.draw(protocol, data.oop["train"], data.oop["val"], method.shots, seed, data.digests)
+        manifest = protocols.draw(protocol, [(data.oop["train"], data.oop["val"])], method.shots, seed, data.digests)
         store.put_manifest(manifest)
     store.put_labels(data.sheet)
     spec = make_spec(

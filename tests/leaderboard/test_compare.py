@@ -127,7 +127,7 @@ def test_other_seeds_and_parameters_are_subtracted_and_said() -> None:
             {"protocol": "paper-2025", "dataset": {"name": "laion-beyond-400m"}},
             "other backbone: beyond-mini/beyond-mini and",
         ),
-        ({}, "the miniature is a drawn world: its numbers say nothing about real images"),
+        ({}, "other data set: beyond-mini and laion-beyond-400m"),
     ],
 )
 def test_another_setting_says_why_and_is_not_subtracted(changes: dict[str, Any], reason: str) -> None:

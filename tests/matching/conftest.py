@@ -11,7 +11,7 @@ from .emulator.device import Emulator, build, usable
 
 @pytest.fixture(scope="session", name="program")
 def _program(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[str]]:
-    """``program(build, name)``: a command, of ``emulator/device.py``; what is built stays until its sources change."""
+    """``program(build, name)``: the command of an emulator, rebuilt when its sources change."""
     cached = pytestconfig.pluginmanager.has_plugin("cacheprovider")
     folder = pytestconfig.cache.mkdir("emulator") if cached else tmp_path_factory.mktemp("emulator")
 

@@ -1,4 +1,4 @@
-"""The assignment on whole numbers: optimal, lowest among equals, certified; C++ and scipy agree on everything."""
+"""Assignments on integers: optimal, lowest among equals, certified; C++ and scipy agree on all results."""
 
 import itertools
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(not native.has_cpp(), reason="the native module 
 
 UNIT = 2**28
 sides = st.integers(1, 24)
-# Small ranges are full of ties, the largest are what cosines and int32 can hold.
+# Small ranges are full of ties, the largest are of cosines and of int32.
 entries = st.sampled_from([0, 1, 2, 5, 1000, UNIT, 2**31 - 1])
 
 
@@ -99,7 +99,7 @@ def products(n):
 
 
 def staircase(n):
-    """Rows prefer the column of their predecessor a little: one free row shifts all the others."""
+    """Rows slightly prefer the column of their predecessor: one free row shifts all others."""
     matrix = np.zeros((n, n), dtype=np.int32)
     matrix[np.arange(n), np.arange(n)] = 1000
     matrix[np.arange(1, n), np.arange(n - 1)] = 1001
@@ -107,7 +107,7 @@ def staircase(n):
 
 
 def price_war(n):
-    """Rows that all want the first half of the columns and differ by single units: prices creep."""
+    """Rows compete for the first half of the columns and differ by single units: prices rise slowly."""
     matrix = np.zeros((n, n), dtype=np.int32)
     matrix[:, : n // 2] = UNIT - np.random.default_rng(0).integers(0, 3, (n, n // 2))
     return matrix
@@ -115,7 +115,7 @@ def price_war(n):
 
 @pytest.mark.parametrize("most", [10**3, 10**6, 2**30])
 def test_scaling_goes_by_the_range_of_the_matrix(most):
-    """The bids of whatever magnitude save paths; with those of cosines, 300 random rows took 40 to 60 steps each."""
+    """Scaling by the range saves paths; with the range of cosines, 300 random rows took 40 to 60 steps each."""
     matrix = np.random.default_rng(0).integers(-most, most, (1, 300, 300)).astype(np.int32)
     assert native.steps(matrix)[0] < 12 * 300
     check(matrix[0])
@@ -142,8 +142,8 @@ TIED = {
 
 @pytest.mark.parametrize("shape", [(240, 240), (200, 240), (240, 200)])
 @pytest.mark.parametrize("kind", TIED)
-def test_ties_are_no_work(kind, shape):
-    """Where many columns are equally near a path ends at the first free one."""
+def test_ties_need_few_steps(kind, shape):
+    """Among equally near columns, a path ends at the first free one."""
     matrix = TIED[kind](np.random.default_rng(0), shape).astype(np.int32)
     check(matrix)
     assert native.steps(matrix[None])[0] <= 20 * min(shape)
@@ -165,13 +165,13 @@ def test_prices_beyond_int32_are_solved_in_int64(cosines):
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_what_earlier_problems_left_in_the_buffers_changes_nothing(order):
+def test_reused_buffers_do_not_change_results(order):
     g = np.random.default_rng(0)
     for n, m in [(1, 3), (150, 170), (30, 31), (97, 140), (2, 2), (100, 100), (160, 161)][::order]:
         check(g.integers(-UNIT, -UNIT // 2, (n, m)).astype(np.int32))
 
 
-def test_thread_count_changes_nothing():
+def test_thread_count_does_not_change_results():
     g = np.random.default_rng(0)
     matrix = g.integers(-3, 4, (40, 60, 60)).astype(np.int32)
     once = assign(matrix, backend="cpp", threads=1)

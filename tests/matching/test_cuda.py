@@ -1,11 +1,11 @@
-"""The CUDA kernels against the CPU: equal bits and equal choices. `python scripts/gpu_check` runs this on a GPU."""
+"""The CUDA kernels on a GPU give the same bits as the CPU; `python scripts/gpu_check` runs this."""
 
 import numpy as np
 import pytest
 import torch
 
 from harness.errors import UserError
-from harness.matching import instances, match, native, operator
+from harness.matching import instances, match, native, torch_op
 
 from .test_assignment import price_war, products, staircase
 
@@ -23,7 +23,7 @@ def on_device(*arrays):
 
 
 def rectangle(n, m, seed=0):
-    """Rows that compete for few columns: the phases of the large auction, and prices that have to sink afterwards."""
+    """Rows that compete for few columns: the phases of the large auction, then prices that have to decrease."""
     p, t = instances.clip_like(seed, 2, n, m)
     return p + 4 * p[:, :1], t
 
@@ -71,7 +71,7 @@ def test_crowded_rectangles(shape):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_rows_that_are_not_aligned(backend):
+def test_unaligned_rows(backend):
     """Contiguous tensors that begin anywhere, and views that have to be copied."""
     p, t = instances.clip_like(0, 3, 40, 50, 64)
     for dtype in (torch.float32, torch.float16):
@@ -142,8 +142,8 @@ def test_ten_runs_are_equal(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_callers_stream(backend):
-    """Work queued before on the same stream is seen, and what is queued after sees the result."""
+def test_kernels_run_on_the_current_stream(backend):
+    """The kernels run after earlier work on the same stream, and before later work."""
     p, t = on_device(*instances.clip_like(3, 8, 113, 113))
     expected = match(p, t, backend=backend).columns
     stream = torch.cuda.Stream()
@@ -159,7 +159,7 @@ def test_the_callers_stream(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_captured_graph_answers_for_new_input(backend):
+def test_captured_graph_reads_new_input(backend):
     p, t = on_device(*instances.clip_like(3, 4, 113, 113))
     fresh = on_device(*instances.clip_like(4, 4, 113, 113))
     expected = [match(*pair, backend=backend).columns.clone() for pair in ((p, t), fresh)]
@@ -209,7 +209,7 @@ def test_compiles_into_one_graph(backend, dynamic):
             torch.testing.assert_close(ours, eager, rtol=0, atol=0)
 
 
-def test_memory_comes_from_torch_and_goes_back():
+def test_workspace_returns_to_the_allocator():
     p, t = on_device(*instances.clip_like(0, 2, 300, 300, 64))
     match(p, t, backend="cuda")
     before = torch.cuda.memory_allocated()
@@ -218,7 +218,7 @@ def test_memory_comes_from_torch_and_goes_back():
     assert torch.cuda.memory_allocated() == before
 
 
-def test_fits_as_documented():
+def test_largest_fused_size_is_as_documented():
     limit = torch.cuda.get_device_properties(0).shared_memory_per_block_optin
     largest = max(n for n in range(1, 300) if native.module().fused_fits(n, n))
     assert largest == {227 * 1024: 226, 163 * 1024: 187}.get(limit, largest)
@@ -234,8 +234,8 @@ def test_opcheck(backend):
     torch.library.opcheck(torch.ops.harness.match.default, (p, t, backend, 0))
 
 
-def test_sentences():
+def test_unsupported_sizes_raise_user_error():
     with pytest.raises(UserError, match="do not fit"):
         match(*on_device(*instances.uniform(0, 1, 900, 900, 8)), backend="cuda-fused")
-    with pytest.raises(UserError, match=f"at most {operator.MAX_DIMENSION} dimensions"):
-        match(*on_device(*instances.uniform(0, 1, 2, 2, operator.MAX_DIMENSION + 1)), backend="cuda")
+    with pytest.raises(UserError, match=f"at most {torch_op.MAX_DIMENSION} dimensions"):
+        match(*on_device(*instances.uniform(0, 1, 2, 2, torch_op.MAX_DIMENSION + 1)), backend="cuda")

@@ -1,4 +1,4 @@
-"""The emulator of the CUDA kernels finds what is wrong, one fault at a time, and nothing where the fault is mended."""
+"""The emulator reports each kind of fault in a kernel, and nothing in the corrected kernel."""
 
 import re
 import subprocess
@@ -20,13 +20,13 @@ FAULTS = {
     "early_end": ("plain", "a thread of its block has ended|ends while others of its block wait at __syncthreads"),
     "different_barriers": ("plain", "but others of its block wait at __syncthreads"),
     "different_lanes": ("plain", "but others of its warp wait at"),
-    "endless_wait": ("plain", "waits at __sync(warp|threads) for ever"),
+    "endless_wait": ("plain", "waits at __sync(warp|threads) forever"),
     "lone_grid": ("plain", "grid.sync in a launch that is not cooperative"),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faults_are_found(fault, program):
+def test_emulator_reports_fault(fault, program):
     build, sentence = FAULTS[fault]
     command = [*program(build, "faults"), fault]
     run = {"capture_output": True, "text": True, "check": False, "env": ENVIRONMENT}

@@ -1,4 +1,4 @@
-"""The CUDA kernels by an emulator on the CPU (emulator/): equal to the CPU's solver, whatever the order of threads."""
+"""The CUDA kernels on the CPU emulator (emulator/): equal to the C++ solver, in any order of threads."""
 
 import numpy as np
 import pytest
@@ -19,14 +19,14 @@ kernels = pytest.mark.parametrize("kernel", KERNELS)
 
 @pytest.fixture(scope="session")
 def check(emulator):
-    """Runs a problem on the emulator, compares every result with the CPU's, and returns the launches."""
+    """Run a problem on the emulator, compare all results with the C++ solver, and return the launches."""
 
     def run(kernel, p, t, build="plain", **device):
         found, launches = emulator(build).match(kernel, p, t, **device)
         plain = [torch.as_tensor(side).float().numpy() for side in (p, t)]
         for ours, theirs in zip(found, native.match(*plain, 1), strict=True):
             np.testing.assert_array_equal(ours, theirs)
-        return {launch.kernel: launch.meetings for launch in launches}
+        return {launch.kernel: launch.synchronisations for launch in launches}
 
     return run
 
@@ -40,13 +40,13 @@ def rows_of(similarity):
 
 
 def rectangle(seed, batch, n, m, dimension=32):
-    """Rows that want the same few columns: prices stay above zero on columns that end unmatched, and have to sink."""
+    """Rows that compete for few columns: prices above zero on columns that end unmatched have to decrease."""
     p, t = instances.clip_like(seed, batch, n, m, dimension)
     return p + 4 * p[:, :1], t
 
 
-def beside_pairs(side, count):
-    """Rows (b, count + n, count + d) of a larger problem, whose first rows match those of the other side at once."""
+def extended_by_pairs(side, count):
+    """Rows (b, count + n, count + d) of a larger problem, whose first `count` rows form perfect pairs."""
     batch, n, d = side.shape
     larger = np.zeros((batch, count + n, count + d), np.float32)
     larger[:, :count, :count], larger[:, count:, count:] = np.eye(count), side
@@ -57,7 +57,7 @@ def beside_pairs(side, count):
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_equals_the_cpu_solver(kernel, data, check):
-    """Few directions are full of ties, where the one right answer is the lowest."""
+    """Few directions make many ties, of which the lowest optimum is required."""
     draw = data.draw
     batch, n, m, d = (draw(st.integers(1, most)) for most in (3, 12, 12, 4))
     g = np.random.default_rng(draw(st.integers(0, 2**32)))
@@ -84,7 +84,7 @@ def test_tile_edges(kernel, shape, dimension, check):
 
 @kernels
 @pytest.mark.parametrize("dimension", [511, 512, 513, 1100])
-def test_rows_that_a_warp_sees_in_parts(kernel, dimension, check):
+def test_rows_longer_than_one_load_of_a_warp(kernel, dimension, check):
     p, t = (x.copy() for x in instances.uniform(0, 2, 3, 4, dimension))
     t[1, 2, -1] = np.nan
     p[0, :, -1] *= 100
@@ -92,7 +92,7 @@ def test_rows_that_a_warp_sees_in_parts(kernel, dimension, check):
 
 
 @pytest.mark.parametrize("m", [128, 129, 256, 257])
-def test_lanes_that_hold_four_to_eight_columns_and_more(m, check):
+def test_four_to_eight_columns_per_lane_and_more(m, check):
     p, t = instances.clip_like(0, 1, 30, m, 16)
     check("fused", p + p[:, :1], t)
 
@@ -115,7 +115,7 @@ def test_crowded_rectangles_go_through_all_phases(kernel, check, seed, n, extra,
 @kernels
 @pytest.mark.parametrize("hard", [products, staircase, price_war])
 def test_adversarial_matrices_stay_under_the_step_cap(kernel, hard, check):
-    """Steps of the path searches: a barrier of the block each, or a ballot of the one warp that searches."""
+    """A step of a path search is one barrier of the block, or one ballot of the searching warp."""
     searching, step = {"large": ("paths_kernel", "__syncthreads"), "fused": ("fused_kernel", "__ballot_sync")}[kernel]
     n = 40
     matrix = hard(n).astype(np.float64)
@@ -124,7 +124,7 @@ def test_adversarial_matrices_stay_under_the_step_cap(kernel, hard, check):
 
 
 def used_int64(launches, n):
-    """Only reductions of int64 are made of shuffles; in the fused kernel, those of rows' norms are there anyway."""
+    """Only reductions of int64 use shuffles; in the fused kernel, those of the rows' norms always do."""
     norms = 5 * -(-2 * n // 8)
     shuffles = [launches[name]["__shfl_xor_sync"] for name in ("fused_kernel", "paths_kernel") if name in launches]
     return shuffles[0] > (norms if "fused_kernel" in launches else 0)
@@ -139,11 +139,11 @@ def test_prices_beyond_int32_are_solved_in_int64(kernel, n, dimension, check):
     assert used_int64(launches, n)
 
 
-def test_prices_beyond_int32_end_the_auction_at_once(check):
-    """Without that, a row that may not bid would hold up every phase to its last round."""
+def test_prices_beyond_int32_end_the_auction(check):
+    """Otherwise a row that may not bid delays every phase to its last round."""
     g = np.random.default_rng(5)
     sides = [g.integers(-1, 2, (2, 7, 1)).astype(np.float32) for _ in range(2)]
-    launches = check("large", *(beside_pairs(side[:1], 60) for side in sides))
+    launches = check("large", *(extended_by_pairs(side[:1], 60) for side in sides))
     assert used_int64(launches, 67)
     assert launches["auction_kernel"]["grid.sync"] < 200
 
@@ -160,7 +160,7 @@ def test_scales_zero_rows_and_bad_numbers(kernel, check):
 
 @kernels
 @pytest.mark.parametrize(("dtype", "offset"), [(torch.float32, 4), (torch.float16, 2), (torch.bfloat16, 2)])
-def test_rows_that_are_not_aligned(kernel, dtype, offset, check):
+def test_unaligned_rows(kernel, dtype, offset, check):
     check(kernel, *(torch.from_numpy(x).to(dtype) for x in instances.clip_like(0, 2, 20, 30, 64)), offset=offset)
 
 
@@ -177,14 +177,14 @@ def test_the_largest_sums_fit_int32(check):
 
 
 @pytest.mark.parametrize("device", [{"cooperative": False}, {"processors": 1}, {"processors": 3}, {"seed": 2}])
-def test_any_device_finds_the_same(device, check):
+def test_result_does_not_depend_on_the_device(device, check):
     launches = check("large", *rectangle(0, 2, 40, 44), **device)
     assert ("lone_auction_kernel" in launches) == (device == {"cooperative": False})
 
 
 @pytest.mark.parametrize("shape", [(2, 40, 44), (1, 60, 60), (1, 40, 520)])
 def test_rounds_and_steps_do_not_depend_on_the_device(shape, check):
-    """Nor on the order of threads: bids raise what only the next round reads. From 512 columns on, blocks bid."""
+    """Nor on the order of threads: only the next round reads a round's bids. From 512 columns on, blocks bid."""
     p, t = rectangle(1, *shape)
     work = set()
     for seed, processors in enumerate((1, 2, 3, 3)):
@@ -207,14 +207,14 @@ PLAIN_STEPS = {(300, 300): 2972, (290, 300): 7695, (270, 300): 4601}
 
 @pytest.mark.parametrize("shape", PLAIN_STEPS)
 def test_phases_shorten_the_paths(shape, check):
-    """What the large auction is for: with its coarse to fine prices few steps are left, in rectangles too."""
+    """With prices from coarse to fine, few steps remain, in rectangles too."""
     launches = check("large", *instances.clip_like(0, 1, *shape))
     assert launches["paths_kernel"]["__syncthreads"] < PLAIN_STEPS[shape] / 4
 
 
 @kernels
 @pytest.mark.parametrize("build", ["races", "memory"])
-def test_no_races_and_no_strangers_memory(kernel, build, check):
+def test_sanitizers_report_nothing(kernel, build, check):
     """Small and varied: every kernel, edges of tiles and words, ties, int64, rectangles, bad numbers."""
 
     def run(p, t, **device):
@@ -227,7 +227,7 @@ def test_no_races_and_no_strangers_memory(kernel, build, check):
     g = np.random.default_rng(7)
     beyond = [g.choice([-1, -0.5, 0.5, 1], (1, 6, 2)).astype(np.float32) for _ in range(2)]
     assert used_int64(run(*beyond), 6)
-    assert used_int64(run(*(beside_pairs(side, 62) for side in beyond)), 68)
+    assert used_int64(run(*(extended_by_pairs(side, 62) for side in beyond)), 68)
     for n, m in ((12, 13), (40, 41)):
         run(*(g.integers(-1, 2, (2, side, 2)).astype(np.float32) for side in (n, m)))
     run(*instances.clip_like(0, 1, 10, 260, 16))

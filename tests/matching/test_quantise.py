@@ -1,4 +1,4 @@
-"""Whole-number cosines: the same bits everywhere, and as near to the real ones as the docstrings promise."""
+"""Cosines as integers: the same bits in numpy and C++, and within the documented error bounds."""
 
 from fractions import Fraction
 
@@ -27,7 +27,7 @@ def test_sums_of_products_fit_a_double(dimension):
     assert grid_bits(dimension) >= 16
 
 
-# The product has a way for every processor and a faster one for some (csrc/product_*.cpp): the same numbers.
+# One product for every processor and a faster one for some (csrc/cpu/product_*.cpp), with equal results.
 PRODUCTS = pytest.mark.parametrize("doubles_alone", [False, True], ids=["best", "doubles"])
 
 
@@ -133,7 +133,7 @@ def test_clip_like_names_are_crowded_as_documented():
 
 
 @pytest.mark.parametrize("name", sorted(instances.GENERATORS))
-def test_generators_are_unit_rows_and_repeat(name):
+def test_generators_return_reproducible_unit_rows(name):
     for shape in ((2, 30, 40), (1, 40, 30), (0, 3, 3), (2, 0, 5)):
         p, t = instances.GENERATORS[name](7, *shape, dimension=16)
         assert p.shape == (shape[0], shape[1], 16)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.datasets.layout import MINIATURE_MARKER
+from harness.datasets.identity import IDENTITY
 from harness.errors import DataError, StorageError
 from harness.miniature import build as built
 from harness.miniature.build import PARTS, build, classes, folder, instances
@@ -40,7 +40,7 @@ def test_the_folders_are_complete(root):
     folders = {path.name for path in root.iterdir() if path.is_dir()}
     assert folders == {folder(domain, role) for domain in DOMAINS for role in PARTS}
     assert {"Animals20_IP", "Plants_Fugi24_OOP"} < folders
-    identity = json.loads((root / MINIATURE_MARKER).read_text())
+    identity = json.loads((root / IDENTITY).read_text())
     assert identity["images"] == len(list(root.rglob("*.jpg"))) == 14400
     assert [path.name for path in root.parent.iterdir() if ".partial" in path.name] == []
 
@@ -92,9 +92,9 @@ def test_verify_sees_another_image_and_a_missing_one(root, tmp_path):
 
 
 def test_a_finished_miniature_is_left_alone(root):
-    before = (root / MINIATURE_MARKER).stat().st_mtime_ns
+    before = (root / IDENTITY).stat().st_mtime_ns
     assert build(root, workers=1) == root
-    assert (root / MINIATURE_MARKER).stat().st_mtime_ns == before
+    assert (root / IDENTITY).stat().st_mtime_ns == before
 
 
 def test_a_finished_miniature_is_served_where_nothing_can_be_written(root, monkeypatch):
@@ -160,9 +160,9 @@ def test_two_builds_at_once_do_not_collide(tmp_path):
     ("content", "message"),
     [
         ({"notes.txt": "mine"}, "is not a miniature"),
-        ({MINIATURE_MARKER: '{"world": "beyond-mini-0"}'}, "another world"),
-        ({MINIATURE_MARKER: "{"}, "is damaged"),
-        ({MINIATURE_MARKER: "[]"}, "is damaged"),
+        ({IDENTITY: '{"revision": "beyond-mini-0"}'}, "another world"),
+        ({IDENTITY: "{"}, "is damaged"),
+        ({IDENTITY: "[]"}, "is damaged"),
     ],
 )
 def test_nothing_is_overwritten(tmp_path, content, message):

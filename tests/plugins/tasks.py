@@ -37,7 +37,7 @@ def classes() -> dict[str, type[Method]]:
     found: dict[str, type[Method]] = {}
     for file in sorted(PLUGINS.glob("[!_]*.py")):
         module = importlib.import_module(f"harness_plugins.{file.stem}")
-        module.harness_register_methods(lambda name, cls: found.update({name: cls}))
+        found[file.stem] = module.harness_method()
     return found
 
 

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 
 from harness.errors import FixedVocabulary
 from harness.method import build, parameters
+from harness.registry import load
+from harness.registry.describe import describe
 from harness.runner.predict import predict, reference
 from harness.types.features import Features
 from harness.types.task import Support
@@ -171,12 +173,17 @@ def test_no_file_is_above_200_lines():
     assert long == {}
 
 
-def test_the_table_in_the_readme_is_what_the_plugins_say():
-    from harness.registry.entry_points import Source
-    from harness.registry.listing import describe
+@pytest.mark.parametrize("name", METHODS)
+def test_every_parameter_says_what_it_means(name):
+    found = describe("method", load("method", name))["parameters"]
+    assert [one["name"] for one in found if not one["meaning"]] == []
+    assert [one["type"] for one in found if "Annotated" in one["type"] or "typing" in one["type"]] == []
 
-    offered = [describe(Source(name, f"harness_plugins.{name}", "", "")) for name in METHODS]
-    rows = [f"| `{d[0].plugin}` | {d[0].needs} | {d[0].summary} |" for d in offered]
+
+def test_the_table_in_the_readme_is_what_the_plugins_say():
+    offered = {name: describe("method", load("method", name)) for name in METHODS}
+    needs = {name: ", ".join(shown["needs"]) or "names only" for name, shown in offered.items()}
+    rows = [f"| `{name}` | {needs[name]} | {shown['summary']} |" for name, shown in offered.items()]
     readme = (PLUGINS.parent / "README.md").read_text(encoding="utf-8")
     table = re.search(r"\| method \| needs \| what it is \|\n\|---\|---\|---\|\n((?:\|.*\n)+)", readme)
     assert table is not None

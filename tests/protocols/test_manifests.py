@@ -19,7 +19,7 @@ DIGESTS = {split.folder / item.path: sha(item.path) for split in (TRAIN, VAL) fo
 
 
 def drawn(protocol: str = "clean-v1", shots: int = 2, seed: int = 1) -> Manifest:
-    return draw(PROTOCOLS[protocol], TRAIN, VAL, shots, seed, DIGESTS)
+    return draw(PROTOCOLS[protocol], [(TRAIN, VAL)], shots, seed, DIGESTS)
 
 
 def changed(manifest: Manifest, number: int, **values: object) -> Manifest:
@@ -104,7 +104,7 @@ def test_select_protocol(tmp_path: Path) -> None:
 def test_given_draws_reproduce_the_manifest(source: str) -> None:
     theirs = drawn(source).model_copy(update={"protocol": "their own"})
     rule = GivenDraws("their own", {("Animals", 2, 1): theirs})
-    made = draw(rule, TRAIN, VAL, 2, 1, DIGESTS)
+    made = draw(rule, [(TRAIN, VAL)], 2, 1, DIGESTS)
     assert made == theirs
     manifests.require_equal(made, theirs)
 
@@ -119,7 +119,7 @@ def test_given_draws_reproduce_the_manifest(source: str) -> None:
 def test_a_manifest_with_a_missing_image_is_an_error(change: dict[str, str], message: str) -> None:
     theirs = changed(drawn(), 0, **change)
     with pytest.raises(DataError, match=message):
-        draw(GivenDraws("clean-v1", {("Animals", 2, 1): theirs}), TRAIN, VAL, 2, 1, DIGESTS)
+        draw(GivenDraws("clean-v1", {("Animals", 2, 1): theirs}), [(TRAIN, VAL)], 2, 1, DIGESTS)
 
 
 def test_require_equal_reports_the_difference() -> None:

@@ -171,7 +171,7 @@ def _manifest(folder: Path = Path("data")) -> Manifest:
     train = make_split([0, 1] * 6, names, "train", folder=folder)
     val = make_split([1, 0] * 3, names, "val", folder=folder)
     files = {split.folder / item.path: sha(item.path) for split in (train, val) for item in split.items}
-    return draw(CLEAN, train, val, 2, 3, files)
+    return draw(CLEAN, [(train, val)], 2, 3, files)
 
 
 def test_a_manifest_lists_train_then_val_with_label_and_digest() -> None:
@@ -197,7 +197,7 @@ def test_a_manifest_does_not_depend_on_the_data_location() -> None:
 def test_an_unreadable_file_stays_in_the_draw() -> None:
     train, val = make_split([0] * 6), make_split([0], part="val")
     files: dict[Path, str | None] = {train.folder / item.path: None for item in train.items}
-    manifest = draw(CLEAN, train, val, 2, 1, files)
+    manifest = draw(CLEAN, [(train, val)], 2, 1, files)
     assert [pick.path for pick in manifest.picks_of_part("train")] == [
         i.path for i in CLEAN.pick(train, val, 2, 1)["train"]
     ]
@@ -300,14 +300,14 @@ IP = tuple(replace(make_split(labels, ["d", "e"], part), side="ip") for part, la
 
 def test_ip_draws_use_the_rule_on_the_ip_parts() -> None:
     for name, rule in (("clean-v1-ip", CLEAN), ("paper-2025-ip", PAPER)):
-        made = draw(get_protocol(name), *IP, 2, 1, {})
+        made = draw(get_protocol(name), [IP], 2, 1, {})
         assert (made.side, made.names) == ("ip", ("d", "e"))
         picked = rule.pick(*IP, 2, 1)
         assert [(p.path, p.label) for p in made.picks_of_part("train")] == [(i.path, i.label) for i in picked["train"]]
 
 
 def test_a_draw_of_both_sides_numbers_the_ip_names_after_the_oop_names() -> None:
-    made = draw(get_protocol("clean-v1-both"), *BOTH, 2, 1, {}, [IP])
+    made = draw(get_protocol("clean-v1-both"), [BOTH, IP], 2, 1, {})
     assert (made.side, made.names) == ("both", ("a", "b", "c", "d", "e"))
     for part in ("train", "val"):
         of_oop, of_ip = (CLEAN.pick(*sides, 2, 1)[part] for sides in (BOTH, IP))
@@ -317,7 +317,7 @@ def test_a_draw_of_both_sides_numbers_the_ip_names_after_the_oop_names() -> None
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_released_draw_of_both_sides_uses_one_generator(seed: int) -> None:
-    made = draw(get_protocol("paper-2025-both"), *BOTH, 2, seed, {}, [IP])
+    made = draw(get_protocol("paper-2025-both"), [BOTH, IP], 2, seed, {})
     state = random.getstate()
     try:
         random.seed(seed)
@@ -333,7 +333,7 @@ def test_the_released_draw_of_both_sides_uses_one_generator(seed: int) -> None:
 
 
 def test_given_draws_of_both_sides_reproduce_the_manifest() -> None:
-    made = draw(get_protocol("clean-v1-both"), *BOTH, 2, 1, {}, [IP])
+    made = draw(get_protocol("clean-v1-both"), [BOTH, IP], 2, 1, {})
     rule = GivenDraws("theirs", {("Animals", 2, 1): made}, train_on="both")
-    again = draw(rule, *BOTH, 2, 1, {}, [IP])
+    again = draw(rule, [BOTH, IP], 2, 1, {})
     assert (again.picks, again.names, again.side) == (made.picks, made.names, made.side)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
-from collections.abc import Callable
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
-from typing import ClassVar
+from typing import Any
 
 import pytest
 
+from harness import registry
 from harness.errors import PluginError
-from harness.method import Method
-from harness.registry import entry_points
-from harness.registry.entry_points import Broken, Origin, Registry, code_digest, collect
-from harness.registry.listing import describe, suspects
+from harness.method import CONTRACT, Method
+from harness.registry import Origin, broken, installed, load, load_all, names, offers
+
+from ..third_party.installed import install
 
 GOOD = '''
 from dataclasses import dataclass
@@ -34,263 +32,100 @@ class Good(Method):
         return image
 
 @hookimpl
-def harness_register_methods(register):
-    register("NAME", Good)
+def harness_method():
+    return Good
 '''
-
-
-def good(name: str = "good") -> str:
-    return GOOD.replace("NAME", name)
 
 
 def field(line: str) -> str:
     """A method with one more line in its class."""
-    return good().replace("    def fit", f"    {line}\n\n    def fit", 1)
-
-
-Collect = Callable[..., Registry]
-Plugin = Callable[..., tuple[Origin, EntryPoint]]
+    return GOOD.replace("    def fit", f"    {line}\n\n    def fit", 1)
 
 
 @pytest.fixture
-def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plugin:
-    """Writes a module and gives its entry point, as from a distribution ``acme-<name>`` of version 0.3."""
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A folder of installed distributions."""
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
     before = set(sys.modules)
-
-    def write(name: str, code: str, value: str | None = None, point: str | None = None) -> tuple[Origin, EntryPoint]:
-        path = folder / f"{name.replace('.', '/')}.py"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(code)
-        return Origin(point or name, name, f"acme-{name}", "0.3"), EntryPoint(point or name, value or name, "harness")
-
-    yield write  # type: ignore[misc]
+    yield folder
     for module in set(sys.modules) - before:
-        if getattr(sys.modules[module], "__file__", None) and str(folder) in str(sys.modules[module].__file__):
+        if str(folder) in str(getattr(sys.modules[module], "__file__", None)):
             del sys.modules[module]
 
 
-def reason(plugin: Plugin, code: str) -> str:
-    """Why a plugin is broken; a good one beside it always works."""
-    bad = plugin("unit_bad", code)
-    found = collect([bad, plugin("unit_good", good())])
-    assert list(found.methods) == ["good"]
-    (broken,) = found.broken
-    assert broken.source == bad[0]
-    assert str(broken) == f"plugin 'unit_bad' (acme-unit_bad 0.3) {broken.reason}"
-    return broken.reason
-
-
-def test_a_good_plugin_is_offered_with_its_origin(plugin: Plugin) -> None:
-    source, point = plugin("unit_good", good())
-    found = collect([(source, point)])
-    assert found.broken == []
-    entry = found.get("good")
-    assert entry.source == source
-    assert issubclass(entry.method, Method)
-
-
-@pytest.mark.parametrize(
-    ("code", "why"),
-    [
-        ("import not_there_at_all", "failed to import: No module named 'not_there_at_all'"),
-        ("raise SystemExit('no licence')", "failed to import: SystemExit: no licence"),
-        ("1 / 0", "failed to import: ZeroDivisionError: division by zero (unit_bad.py:1 in <module>)"),
-        ("def broken(", "failed to import: SyntaxError: "),
-        (good().replace("methods(register)", "method(register)"), "failed to register: PluginValidationError: "),
-        (good().replace("methods(register)", "methods(register, extra)"), "failed to register: PluginValidationError"),
-        (good().replace("    register(", "    1 / 0\n    register("), "failed to register: ZeroDivisionError"),
-        (good().replace("    register(", "    raise SystemExit\n    register("), "failed to register: SystemExit"),
-        (good("Good"), "offers a method named 'Good'; names are lower case with underscores"),
-        (good("tip-adapter"), "offers a method named 'tip-adapter'"),
-        (good("9lives"), "offers a method named '9lives'"),
-        (good("ab\\n"), "offers a method named 'ab\\n'"),
-        (good().replace('"good"', "7"), "offers a method named 7"),
-        (good().replace("class Good(Method)", "class Good"), "offers 'good', which is not a subclass of"),
-        (good().replace(", Good)", ", Good())"), "offers 'good', which is not a subclass of"),
-        (good().replace("    def scores", "    def score"), "offers 'good', which does not implement scores"),
-        (good().replace("@dataclass", ""), "offers 'good', which is not a dataclass"),
-        (good().replace("@hookimpl", ""), "defines harness_register_methods, which must be marked with @hookimpl"),
-        ("", "offers no method"),
-        (good("bad") + '    register("bad", Good)\n', "offers the method 'bad' twice"),
-        (field("x: int"), "offers 'good', which cannot be used: good cannot be created: TypeError: "),
-        (field("x: 'Gone' = 1"), "offers 'good', which cannot be used: good cannot be created: NameError: "),
-        (
-            field("x: object = print"),
-            "offers 'good', which cannot be used: good: its parameters cannot be kept as",
-        ),
-        (field("needs = 'support'"), "offers 'good', which cannot be used: good.needs is 'support'"),
-        (field("views: int = 0"), "offers 'good', which cannot be used: good.views is 0"),
-        (field("crop: float = 0"), "offers 'good', which cannot be used: good.crop is 0"),
-        (field("pool: str = 'all'"), "offers 'good', which cannot be used: good.pool is 'all'"),
-        (field("presets = ['paper']"), "offers 'good', which cannot be used: good.presets is ['paper']"),
-        (field("known_failures = ()"), "offers 'good', which cannot be used: good.known_failures is ()"),
-    ],
-)
-def test_a_broken_plugin_is_named_with_its_reason(plugin: Plugin, code: str, why: str) -> None:
-    assert reason(plugin, code).startswith(why)
-
-
-def test_ctrl_c_during_an_import_is_no_broken_plugin(plugin: Plugin) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        collect([plugin("unit_bad", "raise KeyboardInterrupt")])
-
-
-def test_a_name_that_two_distributions_offer_is_nobodys(plugin: Plugin) -> None:
-    found = collect([plugin("unit_one", good("same")), plugin("unit_two", good("same")), plugin("unit_three", good())])
-    assert list(found.methods) == ["good"]
-    assert [str(b) for b in found.broken] == [
-        "plugin 'unit_one' (acme-unit_one 0.3) offers the method 'same', "
-        "which plugin 'unit_two' (acme-unit_two 0.3) offers too",
-        "plugin 'unit_two' (acme-unit_two 0.3) offers the method 'same', "
-        "which plugin 'unit_one' (acme-unit_one 0.3) offers too",
-    ]
-    with pytest.raises(PluginError, match="offers the method 'same'"):
-        found.get("same")
-
-
-def test_a_missing_method_is_told_with_the_nearest_or_the_culprit(plugin: Plugin) -> None:
-    found = collect([plugin("unit_good", good("tip_adapter")), plugin("unit_bad", "1 / 0")])
-    with pytest.raises(PluginError, match="no method named 'tip_adaptor'") as error:
-        found.get("tip_adaptor")
-    assert error.value.hint == "did you mean tip_adapter?"
-    with pytest.raises(PluginError, match=r"plugin 'unit_bad' \(acme-unit_bad 0.3\) failed to import"):
-        found.get("unit_bad")
+def unusable(site: Path, code: str) -> str:
+    """Why a method ``odd`` does not load; a good one is not affected."""
+    install(site, "odd", code, distribution="acme", version="0.3")
+    install(site, "good", GOOD)
+    assert load("method", "good").value.__name__ == "Good"
     with pytest.raises(PluginError) as error:
-        found.get("xyzzy")
-    assert error.value.hint == "installed: tip_adapter"
-    assert Registry(broken=[Broken(Origin("a", "a", "a", "1"), "is broken")]).methods == {}
+        load("method", "odd")
+    start = "plugin 'odd' (acme 0.3) "
+    assert error.value.message.startswith(start)
+    _, culprits = load_all("method")
+    assert [str(culprit) for culprit in culprits] == [error.value.message]
+    return error.value.message.removeprefix(start)
 
 
-# -- entry points ------------------------------------------------------------------------------------------------------
+# -- names, without importing ------------------------------------------------------------------------------------------
 
 
-class Acme:
-    """An installed distribution."""
-
-    metadata: ClassVar = {"Name": "acme", "Version": "0.3"}
-
-    def __init__(self, *points: EntryPoint) -> None:
-        self.entry_points = points
-
-
-def offer(monkeypatch: pytest.MonkeyPatch, *points: tuple[Origin, EntryPoint]) -> None:
-    """Let these be all that is installed."""
-    monkeypatch.setattr(entry_points, "distributions", lambda: [Acme(*(point for _, point in points))])
-
-
-def test_listing_imports_nothing(plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
-    points = [plugin(name, "1 / 0")[1] for name in ("unit_b", "unit_a")]
-    monkeypatch.setattr(entry_points, "distributions", lambda: [Acme(*points), Acme(*points)])  # installed twice
-    assert [source for source, _ in entry_points.installed()] == [
-        Origin("unit_a", "unit_a", "acme", "0.3"),
-        Origin("unit_b", "unit_b", "acme", "0.3"),
-    ]
-    assert not {"unit_a", "unit_b"} & set(sys.modules)
+def test_names_and_origins_come_from_metadata_alone(site: Path) -> None:
+    before = names("method")
+    install(site, "unit_odd", "1 / 0", name="odd", distribution="acme", version="0.3")
+    install(site, "unit_even", "1 / 0", name="even", kind="protocol", distribution="acme", version="0.3")
+    assert set(names("method")) == {*before, "odd"}
+    assert names("method") == tuple(sorted(names("method")))
+    assert names("protocol") == ("even",)
+    assert offers("method", "odd")
+    assert not offers("backbone", "odd")
+    (entry,) = (entry for entry in installed() if entry.origin.name == "odd")
+    assert (entry.kind, entry.origin) == ("method", Origin("odd", "unit_odd", "acme", "0.3"))
+    assert broken() == []
+    assert not {"unit_odd", "unit_even"} & set(sys.modules)
 
 
-def test_only_what_is_wanted_is_imported(plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
-    offer(monkeypatch, plugin("unit_good", good("unit_good")), plugin("unit_bad", "1 / 0"))
-    found = entry_points.load(["unit_good"])
-    assert (list(found.methods), found.broken) == (["unit_good"], [])
-    assert len(entry_points.load(["unit_good", "other"]).broken) == 1
-    assert len(entry_points.load().broken) == 1
+def test_a_distribution_that_is_installed_twice_counts_once(site: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    for place in (site, tmp_path / "below"):
+        install(place, "odd", GOOD, distribution="Acme.Odd" if place == site else "acme_odd")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "below")])
+    assert [str(e.origin) for e in installed() if e.origin.name == "odd"] == ["plugin 'odd' (Acme.Odd 1.0)"]
+    assert load("method", "odd").origin.distribution == "Acme.Odd"
 
 
-RULE = """
-from harness.hookspecs import hookimpl
-from harness.protocols import CleanV1
-
-@hookimpl
-def harness_register_protocols(register):
-    register(CleanV1("unit-rule"))
-"""
+def test_a_module_that_is_not_there_is_seen_without_importing_the_package_around_it(site: Path) -> None:
+    install(site, "lab.inner", GOOD, name="inner", distribution="acme")
+    install(site, "lab.__init__", "raise SystemExit", name="package", distribution="acme")
+    for name, module in {
+        "gone": "lab.gone",
+        "nowhere": "unit_nowhere",
+        "within": "json.no",
+        "wrong": "math.no",
+    }.items():
+        install(site, module, None, name=name, distribution="acme")
+    reasons = {culprit.origin.name: culprit.reason for culprit in broken()}
+    assert reasons == {
+        "gone": "failed to import: No module named 'lab.gone'",
+        "nowhere": "failed to import: No module named 'unit_nowhere'",
+        "within": "failed to import: No module named 'json.no'",
+        "wrong": "failed to import: No module named 'math.no'",
+    }
+    assert "lab" not in sys.modules
 
 
 @pytest.mark.parametrize(
-    "line",
-    [
-        "from unit_rule import harness_register_protocols",
-        "from unit_rule import *",
-        "import unit_rule\nharness_register_protocols = unit_rule.harness_register_protocols",
-    ],
+    ("kind", "name"), [("method", "Good"), ("method", "9lives"), ("protocol", "First!"), ("dataset", "My Data")]
 )
-def test_a_hook_that_another_module_defines_is_found(
-    plugin: Plugin, monkeypatch: pytest.MonkeyPatch, line: str
-) -> None:
-    plugin("unit_rule", RULE)
-    offer(monkeypatch, plugin("unit_good", good("unit_good")), plugin("unit_pack", line))
-    assert list(entry_points.load(["unit_good"]).protocols) == []
-    assert list(entry_points.load(["unit_good"], {"harness_register_protocols"}).protocols) == ["unit-rule"]
-    found = entry_points.find_protocol("unit-rule")
-    assert found is not None
-    assert (found[0].id, found[1].partition(" ")[0]) == ("unit-rule", "acme")
-
-
-ELSEWHERE = {
-    "by name": "from unit_rule import harness_register_protocols",
-    "by another name": "from unit_other_rule import rules as harness_register_protocols",
-    "all": "from unit_rule import *",
-    "by assignment": "import unit_rule\nharness_register_protocols = unit_rule.harness_register_protocols",
-    "in a branch": "if True:\n    from unit_rule import harness_register_protocols",
-    "in no way that is seen": "import unit_rule\nglobals().update(vars(unit_rule))",
-}
-"""How a plugin takes a hook from another module -> its source."""
-
-
-@pytest.mark.parametrize("how", ELSEWHERE)
-def test_whoever_offers_a_protocol_is_found(plugin: Plugin, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
-    plugin("unit_rule", RULE)
-    plugin("unit_other_rule", RULE.replace("def harness_register_protocols", "def rules"))
-    offer(monkeypatch, plugin("unit_good", good("unit_good")), plugin("unit_pack", ELSEWHERE[how]))
-    found = entry_points.find_protocol("unit-rule")
-    assert found is not None
-    assert entry_points.find_protocol("unit-ruler") is None
-
-
-def test_what_a_plugin_takes_from_other_modules_is_described_as_its_own(plugin: Plugin) -> None:
-    plugin("unit_lab.methods", good("unit_near").replace("Does well", "Lies elsewhere"))
-    plugin("unit_lab.deeper.rule", RULE)
-    plugin("unit_lab.deeper.__init__", "from ..unit.rule import *")
-    pack = (
-        "from ..unit.methods import harness_register_methods\nfrom unit_lab.deeper import harness_register_protocols\n"
-    )
-    source, _ = plugin("unit_lab.__init__", pack)
-    lines = describe(dataclasses.replace(source, module="unit_lab"))
-    assert [(line.kind, line.name, line.summary) for line in lines] == [
-        ("method", "unit_near", "Lies elsewhere."),
-        ("protocol", "?", "?"),
-    ]
-    assert "unit_lab" not in sys.modules
-
-
-def test_modules_that_take_hooks_from_each_other_are_no_endless_search(plugin: Plugin) -> None:
-    plugin("unit_a", "from unit_b import *\nfrom ...tests import harness_register_methods")
-    source, _ = plugin("unit_b", "from unit_a import *")
-    assert [(line.kind, line.name) for line in describe(source)] == [("method", "?")]
-
-
-LOOP = good().replace(
-    'register("good", Good)', 'for name in ("unit_" + "good", "other"):\n        register(name, Good)'
-)
-
-
-def test_a_plugin_that_does_not_spell_its_names_takes_none_from_another(
-    plugin: Plugin, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    offer(monkeypatch, plugin("unit_plain", good("unit_good")), plugin("unit_loop", LOOP), plugin("unit_bad", "1 / 0"))
-    found = entry_points.load(["unit_good"])
-    assert sorted(str(culprit) for culprit in found.broken) == [
-        "plugin 'unit_loop' (acme 0.3) offers the method 'unit_good', which plugin 'unit_plain' (acme 0.3) offers too",
-        "plugin 'unit_plain' (acme 0.3) offers the method 'unit_good', which plugin 'unit_loop' (acme 0.3) offers too",
-    ]
-    with pytest.raises(PluginError, match="offers the method 'unit_good'"):
-        found.get("unit_good")
-    only_other = entry_points.load(["other"])
-    assert "other" in only_other.methods
-    assert "unit_bad" not in {culprit.source.name for culprit in only_other.broken}, "there was no need to import it"
+def test_a_name_that_no_option_could_take_is_a_fault(site: Path, kind: Any, name: str) -> None:
+    install(site, "odd", GOOD, name=name, kind=kind)
+    reason = "has a name that is not lower case letters, digits, '_' and '-'"
+    assert [(culprit.kind, culprit.reason) for culprit in broken()] == [(kind, reason)]
+    assert name not in names(kind)
+    with pytest.raises(PluginError) as error:
+        load(kind, name)
+    assert error.value.message == f"plugin {name!r} (zoo-odd 1.0) {reason}"
 
 
 NAMED = "Metadata-Version: 2.1\nName: acme\nVersion: 0.3\n"
@@ -311,119 +146,183 @@ def test_a_damaged_record_of_a_distribution_stops_nobody_else(
     fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     points, metadata, shown = DAMAGED[fault]
-    before = entry_points.installed()
+    before = names("method")
     info = tmp_path / "acme-0.3.dist-info"
     info.mkdir()
     (info / "entry_points.txt").write_text(points, encoding="latin-1")
     if metadata is not None:
         (info / "METADATA").write_text(metadata)
     monkeypatch.syspath_prepend(str(tmp_path))
-    more = [source for source, _ in set(entry_points.installed()) - set(before)]
-    assert more == ([Origin(*shown)] if shown else [])
-    names = {culprit.source for culprit in suspects(more)}
-    assert names == {culprit.source for culprit in entry_points.load().broken} == set(more)
+    expected = [Origin(*shown)] if shown else []
+    assert [culprit.origin for culprit in broken()] == expected
+    assert {"zero_shot", "fsnl"} <= set(before) <= set(names("method"))
+    works, culprits = load_all("method")
+    assert {plugin.name for plugin in works} == set(before)
+    assert [culprit.origin for culprit in culprits] == expected
+    for origin in expected:
+        with pytest.raises(PluginError, match=f"plugin '{origin.name}'"):
+            load("method", origin.name)
 
 
-def test_an_entry_point_may_name_an_object_in_a_module(plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = good() + "\nclass Holder:\n    harness_register_methods = staticmethod(harness_register_methods)\n"
-    offer(monkeypatch, plugin("unit_good", code, value="unit_good:Holder"))
-    ((source, _),) = entry_points.installed()
-    assert source.module == "unit_good"
-    assert len(code_digest(source)) == 64
-    assert [line.name for line in describe(source)] == ["good"]
-    assert list(entry_points.load().methods) == ["good"]
+# -- clashes -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_installed_plugins_work() -> None:
-    found = entry_points.load()
-    assert found.broken == []
-    assert {"zero_shot", "fsnl"} <= set(found.methods)
+def test_a_name_that_two_distributions_offer_is_nobodys(site: Path) -> None:
+    for module in ("one", "two"):
+        install(site, f"unit_{module}", GOOD, name="same", distribution=f"acme-{module}")
+    install(site, "good", GOOD)
+    assert "same" not in names("method")
+    assert "good" in names("method")
+    assert [str(culprit) for culprit in broken()] == [
+        "plugin 'same' (acme-one 1.0) offers the method 'same', which plugin 'same' (acme-two 1.0) offers too",
+        "plugin 'same' (acme-two 1.0) offers the method 'same', which plugin 'same' (acme-one 1.0) offers too",
+    ]
+    with pytest.raises(PluginError, match=r"acme-one 1.0\) offers the method 'same', which plugin 'same' \(acme-two"):
+        load("method", "same")
+    assert not {"unit_one", "unit_two"} & set(sys.modules)
 
 
-# -- code --------------------------------------------------------------------------------------------------------------
+def test_things_of_two_kinds_may_have_one_name(site: Path) -> None:
+    install(site, "unit_one", GOOD, name="same")
+    install(site, "unit_two", "1 / 0", name="same", kind="dataset")
+    assert (broken(), load("method", "same").name) == ([], "same")
 
 
-def test_a_plugin_whose_code_cannot_be_digested_is_left_out_with_the_reason(
-    plugin: Plugin, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gone, point = plugin("unit_bad", good("bad"))
-    (Path(sys.path[0]) / "unit_bad.py").rename(Path(sys.path[0]) / "unit_bad.pyc")
-    module = ModuleType("unit_bad")
-    exec(good("bad"), vars(module))
-    monkeypatch.setitem(sys.modules, "unit_bad", module)
-    found = collect([(gone, point), plugin("unit_good", good())])
-    assert list(found.methods) == ["good"]
-    (broken,) = found.broken
-    assert str(broken).startswith("plugin 'unit_bad' (acme-unit_bad 0.3) has code that cannot be read, so that no edit")
+def test_the_harness_keeps_its_names(site: Path) -> None:
+    install(site, "thief", GOOD, name="zero_shot", distribution="acme")
+    (culprit,) = broken()
+    assert culprit.origin.distribution == "acme"
+    assert culprit.reason.endswith("which comes with the harness: it needs a name of its own")
+    plugin = load("method", "zero_shot")
+    assert (plugin.value.__name__, plugin.origin.distribution) == ("ZeroShot", "laion-beyond-harness")
+    assert "thief" not in sys.modules
 
 
-# -- the catalogue -----------------------------------------------------------------------------------------------------
+# -- loading -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_catalogue_agrees_with_what_is_registered() -> None:
-    found = entry_points.load()
-    described = {line.name: line for source, _ in entry_points.installed() for line in describe(source)}
-    assert set(described) == set(found.methods)
-    for name, line in described.items():
-        method = found.methods[name].method
-        assert line.needs == (", ".join(method.needs.declared()) or "names only")
-        assert line.summary == (method.__doc__ or "").partition("\n")[0]
-        assert line.paper == method.paper
-        assert (line.plugin, line.module) == (found.methods[name].source.name, method.__module__)
+def test_only_the_named_plugin_is_imported(site: Path) -> None:
+    install(site, "good", GOOD)
+    install(site, "odd", "1 / 0")
+    plugin = load("method", "good")
+    assert issubclass(plugin.value, Method)
+    assert (plugin.name, plugin.origin, plugin.changed, plugin.warning) == (
+        "good",
+        Origin("good", "good", "zoo-good", "1.0"),
+        (),
+        "",
+    )
+    assert "odd" not in sys.modules
 
 
-def described(plugin: Plugin, code: str, name: str = "unit_good") -> tuple[str, str, str, str]:
-    (line,) = describe(plugin(name, code)[0])
-    return line.name, line.needs, line.summary, line.paper
+def test_an_unknown_name_is_an_error_with_the_nearest_or_all_names(site: Path) -> None:
+    with pytest.raises(PluginError, match="no method named 'tip_adaptor'") as error:
+        load("method", "tip_adaptor")
+    assert error.value.hint == "did you mean tip_adapter?"
+    with pytest.raises(PluginError, match="no dataset named 'xyzzy'") as error:
+        load("dataset", "xyzzy")
+    assert error.value.hint == f"installed: {', '.join(names('dataset')) or 'none'}"
+    with pytest.raises(PluginError, match="no protocol named 'clean-v2'") as error:
+        load("protocol", "clean-v2")
+    assert error.value.hint == "did you mean clean-v1?"
 
 
 @pytest.mark.parametrize(
-    ("body", "needs", "paper"),
+    ("code", "why"),
     [
-        ("", "names only", ""),
-        ("    needs = Needs()\n    paper = 'A'\n", "names only", "A"),
-        ("    needs = Needs(support=True, captions=False)\n", "support", ""),
-        ("    needs: ClassVar[Needs] = task.Needs(support=True, captions=True)\n", "support, captions", ""),
-        ("    needs: ClassVar[Needs]\n    paper: ClassVar[str] = 'A'\n", "names only", "A"),
-        ("    needs = Needs(True)\n", "?", ""),
-        ("    needs = Needs(**ALL)\n", "?", ""),
-        ("    needs = Needs(support=WANTED)\n    paper = WHERE\n", "?", "?"),
-        ("    needs = OTHER\n", "?", ""),
+        ("import not_there_at_all", "failed to import: No module named 'not_there_at_all'"),
+        ("raise SystemExit('no licence')", "failed to import: SystemExit: no licence"),
+        ("1 / 0", "failed to import: ZeroDivisionError: division by zero (odd.py:1 in <module>)"),
+        ("def broken(", "failed to import: SyntaxError: "),
+        (GOOD.replace("method()", "methods()"), "failed to register: PluginValidationError: unknown hook 'harness_met"),
+        (GOOD.replace("method()", "method(extra)"), "failed to register: PluginValidationError: "),
+        (GOOD.replace("    return Good", "    1 / 0"), "failed in harness_method: ZeroDivisionError: division by zero"),
+        (GOOD.replace("    return Good", "    raise SystemExit"), "failed in harness_method: SystemExit"),
+        (GOOD.replace("class Good(Method)", "class Good"), "offers <class 'odd.Good'>, which is not a subclass of"),
+        (GOOD.replace("return Good", "return Good()"), "offers Good(), which is not a subclass of"),
+        (GOOD.replace("return Good", "return"), "offers None, which is not a subclass of harness.method.Method"),
+        (GOOD.replace("    def scores", "    def score"), "offers Good, which does not implement scores"),
+        (GOOD.replace("@dataclass", ""), "offers Good, which is not a dataclass"),
+        (GOOD.replace("@hookimpl", ""), "defines harness_method, which must be marked with @hookimpl"),
+        ("", "does not implement harness_method, which the group of its entry point asks for"),
+        (field("x: int"), "offers Good, which cannot be used: odd cannot be made: TypeError: "),
+        (field("x: 'Gone' = 1"), "offers Good, which cannot be used: odd cannot be made: NameError: "),
+        (field("x: object = print"), "offers Good, which cannot be used: odd: its parameters cannot be kept as"),
+        (field("needs = 'support'"), "offers Good, which cannot be used: odd.needs is 'support'"),
+        (field("views: int = 0"), "offers Good, which cannot be used: odd.views is 0"),
+        (field("crop: float = 0"), "offers Good, which cannot be used: odd.crop is 0"),
+        (field("pool: str = 'all'"), "offers Good, which cannot be used: odd.pool is 'all'"),
+        (field("presets = ['paper']"), "offers Good, which cannot be used: odd.presets is ['paper']"),
+        (field("known_failures = ()"), "offers Good, which cannot be used: odd.known_failures is ()"),
     ],
 )
-def test_needs_and_paper_are_read_from_the_source(plugin: Plugin, body: str, needs: str, paper: str) -> None:
-    code = good().replace('    """Does well."""\n', f'    """Does well.\n\n    More.\n    """\n\n{body}')
-    assert described(plugin, code) == ("good", needs, "Does well.", paper)
+def test_a_broken_plugin_is_named_with_its_reason(site: Path, code: str, why: str) -> None:
+    assert unusable(site, code).startswith(why)
 
 
-def test_what_is_inherited_is_not_guessed(plugin: Plugin) -> None:
-    assert described(plugin, good().replace("Good(Method)", "Good(Better)")) == ("good", "?", "Does well.", "?")
-    assert described(plugin, good().replace("Good(Method)", "Good(method.Method)"))[1] == "names only"
+@pytest.mark.parametrize(
+    ("number", "newer"), [(CONTRACT - 1, "version of the plugin"), ("'x'", "version of the plugin"), (9, "harness")]
+)
+def test_a_plugin_of_another_contract_is_refused(site: Path, number: object, newer: str) -> None:
+    sentence = f"was made for plugin contract {str(number).strip(chr(39))}, and this harness has contract {CONTRACT}"
+    assert unusable(site, f"{GOOD}\nharness_contract = {number}") == f"{sentence}: install a newer {newer}"
+    install(site, "present", f"{GOOD}\nharness_contract = {CONTRACT}")
+    assert load("method", "present").value.__name__ == "Good"
 
 
-@pytest.mark.parametrize("code", ["", "def broken(", "\0"])
-def test_what_the_source_does_not_spell_out_is_a_question_mark(plugin: Plugin, code: str) -> None:
-    assert described(plugin, code) == ("unit_good", "?", "?", "?")
+def test_ctrl_c_during_an_import_is_not_a_broken_plugin(site: Path) -> None:
+    install(site, "odd", "raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        load("method", "odd")
 
 
-def test_a_name_or_a_class_that_is_computed_is_not_guessed(plugin: Plugin) -> None:
-    assert described(plugin, good().replace('"good"', "name()")) == ("?", "names only", "Does well.", "")
-    assert described(plugin, good().replace(", Good)", ", make())")) == ("good", "?", "?", "?")
+def test_several_plugins_of_one_module_are_objects_that_hold_the_hook(site: Path) -> None:
+    holders = """
+class Large:
+    @staticmethod
+    @hookimpl
+    def harness_method():
+        return Good
+
+class Small(Large):
+    pass
+"""
+    install(site, "odd", GOOD + holders, name="large", value="odd:Large")
+    install(site, "odd", GOOD + holders, name="small", value="odd:Small")
+    assert {load("method", name).value.__name__ for name in ("large", "small")} == {"Good"}
+    assert len(load("method", "large").origin.code) == 64
 
 
-def test_a_class_from_elsewhere_is_named_but_not_described(plugin: Plugin) -> None:
-    code = "from x import Good\n\n@hookimpl\ndef harness_register_methods(register):\n    register('good', Good)\n"
-    assert described(plugin, code) == ("good", "?", "?", "?")
+ELSEWHERE = {
+    "by name": "from good import harness_method",
+    "all": "from good import *",
+    "by assignment": "import good\nharness_method = good.harness_method",
+    "in a branch": "if True:\n    from good import harness_method",
+    "in no way that is seen": "import good\nglobals().update({'harness_method': good.harness_method})",
+}
+"""How a plugin takes a hook from another module -> its source."""
 
 
-@pytest.mark.parametrize("package", ["1 / 0", "raise SystemExit", "import torch_is_not_needed"])
-def test_describing_imports_not_even_the_package_around(plugin: Plugin, package: str) -> None:
-    plugin("unit_around.__init__", package)
-    assert described(plugin, good(), "unit_around.inner")[0] == "good"
-    assert "unit_around" not in sys.modules
+@pytest.mark.parametrize("how", ELSEWHERE)
+def test_a_hook_may_come_from_another_module(site: Path, how: str) -> None:
+    install(site, "good", GOOD)
+    install(site, "pack", ELSEWHERE[how])
+    assert load("method", "pack").value is load("method", "good").value
 
 
-def test_a_module_that_is_not_there_is_a_question_mark() -> None:
-    for module in ("unit_not_there", "unit_not_there.inner", "json.not_there", "math.inner", "__main__.x"):
-        (line,) = describe(Origin("a", module, "acme", "1"))
-        assert (line.name, line.needs) == ("a", "?")
+def test_a_plugin_whose_code_cannot_be_digested_is_broken(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(site, "odd", GOOD, distribution="acme", version="0.3")
+    (site / "odd.py").rename(site / "odd.pyc")
+    module = ModuleType("odd")
+    exec(GOOD, vars(module))
+    monkeypatch.setitem(sys.modules, "odd", module)
+    with pytest.raises(PluginError, match=r"^plugin 'odd' \(acme 0.3\) has code that cannot be read, so that no edit"):
+        load("method", "odd")
+
+
+def test_the_installed_plugins_work() -> None:
+    for kind in registry.entry_points.GROUPS:
+        works, culprits = load_all(kind)
+        assert culprits == []
+        assert tuple(plugin.name for plugin in works) == names(kind)
+    assert {"zero_shot", "fsnl"} <= set(names("method"))

@@ -16,7 +16,8 @@ from harness.method import Method
 from harness.metrics import judge_discovery
 from harness.progress import NullReporter
 from harness.prompts import Template
-from harness.runner.cell import build_task, run_cell
+from harness.runner.build_task import build_task
+from harness.runner.cell import run_cell
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.plan import make_plan
 from harness.runner.request import MethodChoice, Request
@@ -66,7 +67,7 @@ def place(tmp_path_factory):
 
 def posed(place, method):
     job, provider = place
-    return build_task(job.spec, None, method, Template(), provider)[0]
+    return build_task(replace(job, manifest=None, method=method), Template(), provider)[0]
 
 
 def cell(place, **parameters):
@@ -123,7 +124,7 @@ def test_the_number_of_clusters_is_that_of_the_classes_of_the_named_part(place):
     other.__dict__ |= provider.__dict__ | {"_pools": ("", {})}
     other.domains = {"Animals": replace(data, scored={**data.scored, "oop": few})}
     for pool, wanted in (("test-unlabeled", 2), ("train-unlabeled", len(data.oop["train"].names))):
-        assert build_task(job.spec, None, Pooled(pool), Template(), other)[0].clusters == wanted
+        assert build_task(replace(job, manifest=None, method=Pooled(pool)), Template(), other)[0].clusters == wanted
 
 
 def test_images_of_a_pool_that_cannot_be_read_are_told(place):
@@ -131,7 +132,7 @@ def test_images_of_a_pool_that_cannot_be_read_are_told(place):
     given = {pool: provider.pool("Animals", pool) for pool in ("train-unlabeled", "ip")}
     bad = {pool: tuple(f"{pool}/{i}.jpg" for i in range(4)) for pool in given}
     provider._pools = ("Animals", {pool: replace(each, unreadable=bad[pool]) for pool, each in given.items()})
-    lost, made = build_task(job.spec, None, Pooled(), Template(), provider)[1], cell(place)
+    lost, made = build_task(replace(job, manifest=None, method=Pooled()), Template(), provider)[1], cell(place)
     provider._pools = ("", {})
     assert lost == [*bad["train-unlabeled"], *bad["ip"]]
     assert made.unreadable == tuple(sorted(lost))
@@ -142,7 +143,7 @@ def test_without_an_ip_folder_there_are_no_ip_images(place):
     data = provider.domains["Animals"]
     alone = FeatureProvider.__new__(FeatureProvider)
     alone.__dict__ |= provider.__dict__ | {"domains": {"Animals": replace(data, ip=None)}, "_pools": ("", {})}
-    task, _ = build_task(job.spec, None, Pooled(), Template(), alone)
+    task, _ = build_task(replace(job, manifest=None, method=Pooled()), Template(), alone)
     assert task.ip.image.shape == (0, 1, task.unlabeled.shape[1])
 
 
@@ -157,7 +158,9 @@ def test_every_cell_draws_random_numbers_of_its_own_and_the_same_whatever_the_me
 
     def seed(domain, shots, seed, method):
         spec = job.spec.model_copy(update={"domain": domain, "shots": shots, "seed": seed})
-        return build_task(spec, None, method, Template(), both)[0].generator.initial_seed()
+        return build_task(replace(job, spec=spec, manifest=None, method=method), Template(), both)[
+            0
+        ].generator.initial_seed()
 
     cells = [(domain, shots, own) for domain in ("Animals", "Food") for shots in (0, 1, 2, 4) for own in range(5)]
     seeds = [seed(*cell, Bare()) for cell in cells]

@@ -15,7 +15,8 @@ from harness.prompts import Template
 from harness.protocols import Scoring
 from harness.runner.cell import run_cell
 from harness.runner.feature_provider import FeatureProvider
-from harness.runner.plan import Job, make_plan
+from harness.runner.job import Job
+from harness.runner.plan import make_plan
 from harness.runner.request import MethodChoice, Request
 from harness.types.discovery import Discovery
 from harness.types.task import Needs, Pool, Task

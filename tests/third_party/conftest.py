@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,6 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder.mkdir()
     before = set(sys.modules)
     monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "memory"))  # what failed here is not remembered elsewhere
     yield folder
     for name in set(sys.modules) - before:
         if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
@@ -32,8 +32,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def zoo(site: Path) -> Path:
-    """The site with the plugin ``animals``."""
-    install(site, "animals", ANIMALS, distribution="zoo", version="0.7")
+    """The site with the methods of ``animals``."""
+    for name in re.findall(r'^    "(\w+)": \w+,$', ANIMALS, re.MULTILINE):
+        install(site, "animals", ANIMALS, name=name, value=f"animals:offers.{name}", distribution="zoo", version="0.7")
     return site
 
 

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.registry.entry_points import GROUPS, Kind
+
 
 def install(
-    site: Path, module: str, code: str, *, name: str | None = None, distribution: str = "", version: str = "1.0"
+    site: Path,
+    module: str,
+    code: str | None,
+    *,
+    name: str | None = None,
+    value: str | None = None,
+    kind: Kind = "method",
+    distribution: str = "",
+    version: str = "1.0",
 ) -> None:
-    """Write a module and the record of a distribution that offers it as a plugin called ``name``."""
+    """Write a module (None: write none) and the record of a distribution whose entry point ``name`` names it."""
     distribution = distribution or f"zoo-{module}"
-    path = site / f"{module.replace('.', '/')}.py"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(code, encoding="utf-8")
+    if code is not None:
+        path = site / f"{module.replace('.', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(code, encoding="utf-8")
     info = site / f"{distribution.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True, exist_ok=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
-    with (info / "entry_points.txt").open("a") as file:
-        file.write(("" if file.tell() else "[harness]\n") + f"{name or module} = {module}\n")
+    line = f"{name or module} = {value or module.removesuffix('.__init__')}\n"
+    points = info / "entry_points.txt"
+    before = points.read_text() if points.exists() else ""
+    group = f"[{GROUPS[kind]}]\n"
+    if group + line not in before:
+        points.write_text(f"{before}{group}{line}")

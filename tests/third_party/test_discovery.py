@@ -9,10 +9,7 @@ import sys
 import pytest
 
 from harness.method import CONTRACT
-from harness.registry import entry_points, fingerprint
-from harness.registry.failures import recall
 
-from .conftest import ANIMALS
 from .installed import install
 
 METHOD = '''
@@ -22,7 +19,16 @@ from harness.method import Method
 
 @dataclass
 class Odd(Method):
-    """An odd one."""
+    """An odd one.
+
+    It does nothing.
+    """
+
+    paper = "Odd et al., 2025"
+    presets = {"paper": {"strength": 2.0}}
+
+    strength: float = 1.0
+    """How odd it is."""
 
     def fit(self, task):
         return self
@@ -31,38 +37,25 @@ class Odd(Method):
         return image
 
 @hookimpl
-def harness_register_methods(register):
-    register("odd", Odd)
+def harness_method():
+    return Odd
 '''
 
-OLD = f"was made for plugin contract 0, and this harness has contract {CONTRACT}: install a newer version of the plugin"
-NEW = f"was made for plugin contract 9, and this harness has contract {CONTRACT}: install a newer harness"
-
-BROKEN = {
-    "import": ("import not_there\n" + METHOD, "failed to import: No module named 'not_there'"),
-    "syntax": ("def broken(\n", "failed to import: SyntaxError: "),
-    "old contract": ("harness_contract = 0\nimport gone_since_contract_0\n" + METHOD, OLD),
-    "new contract": ("harness_contract = 9\n" + METHOD, NEW),
-}
-"""Kind -> source, and the reason that is shown without and with importing."""
-
-SIGNATURE = METHOD.replace("(register):", "(register, extra):")
-MISSPELT = METHOD.replace("harness_register_methods", "harness_register_method")
-UNMARKED = METHOD.replace("@hookimpl", "")
+NEWER = f"was made for plugin contract 9, and this harness has contract {CONTRACT}: install a newer harness"
 
 UNREAD = {
-    "signature": (SIGNATURE, "implements harness_register_methods with an argument 'extra'; the hook gives register"),
-    "misspelt": (
-        MISSPELT,
-        "implements harness_register_method, which is no hook; the hooks are harness_register_methods",
-    ),
-    "unmarked": (UNMARKED, "defines harness_register_methods without @hookimpl, so it is never called"),
+    "import": ("import not_there\n" + METHOD, "failed to import: No module named 'not_there'"),
+    "syntax": ("def broken(\n", "failed to import: SyntaxError: "),
+    "contract": ("harness_contract = 9\n" + METHOD, NEWER),
+    "signature": (METHOD.replace("method():", "method(extra):"), "failed to register: PluginValidationError: "),
+    "misspelt": (METHOD.replace("harness_method", "harness_methods"), "failed to register: PluginValidationError: "),
+    "unmarked": (METHOD.replace("@hookimpl", ""), "defines harness_method, which must be marked with @hookimpl"),
 }
-"""Kind -> source, and the reason that is shown without importing."""
+"""Fault that only an import shows -> source, and the reason."""
 
 
 def survives(harness, evaluate):
-    """Whether the other commands work."""
+    """Whether the other commands work; what ``harness plugins`` lists."""
     assert harness("--help").code == 0
     assert harness("doctor", "--json").code == 0
     assert evaluate("--plugin", "zero_shot").code == 0
@@ -71,69 +64,40 @@ def survives(harness, evaluate):
     return listed.json
 
 
-@pytest.mark.parametrize("kind", [*BROKEN, *UNREAD])
-def test_a_broken_plugin_is_shown_and_everything_else_works(site, harness, evaluate, kind):
-    code, reason = {**BROKEN, **UNREAD}[kind]
+@pytest.mark.parametrize("kind", UNREAD)
+def test_a_plugin_that_does_not_load_is_shown_and_everything_else_works(site, harness, evaluate, kind):
+    code, reason = UNREAD[kind]
     install(site, "odd", code, distribution="acme-odd", version="0.3")
-    (culprit,) = survives(harness, evaluate)["broken"]
-    assert (culprit["name"], culprit["distribution"], culprit["version"]) == ("odd", "acme-odd", "0.3")
-    assert culprit["reason"].startswith(reason)
-    assert "odd" not in sys.modules or kind not in BROKEN
-    assert f"broken: plugin 'odd' (acme-odd 0.3) {reason}" in harness("plugins").err.replace("\n", " ")
+    assert survives(harness, evaluate)["broken"] == []
     strict = harness("plugins", "--strict", "--json")
     assert strict.code == 1
     (culprit,) = strict.json["broken"]
-    assert culprit["name"] == "odd"
-    if kind in BROKEN:
-        assert culprit["reason"].startswith(reason)
+    assert [culprit[key] for key in ("kind", "name", "distribution", "version")] == ["method", "odd", "acme-odd", "0.3"]
+    assert culprit["reason"].startswith(reason)
+    assert f"broken: plugin 'odd' (acme-odd 0.3) {reason}" in harness("plugins", "--strict").err.replace("\n", " ")
+    for words in (("plugins", "show", "odd"), ("plugins", "check", "odd")):
+        answer = harness(*words)
+        assert answer.code == 2
+        assert f"plugin 'odd' (acme-odd 0.3) {reason}" in answer.err
     named = evaluate("--plugin", "odd")
     assert named.code == 2
-    assert "plugin 'odd' (acme-odd 0.3)" in named.err
+    assert f"plugin 'odd' (acme-odd 0.3) {reason}" in named.err
+    assert "hint: fix or uninstall that distribution" in named.err
 
 
-def test_a_plugin_that_raises_when_imported_is_found_by_strict_and_remembered(
-    site, harness, evaluate, cache, monkeypatch
-):
-    monkeypatch.setenv("HARNESS_CACHE", str(cache))
-    install(site, "odd", METHOD + "\n1 / 0\n")
-    assert survives(harness, evaluate)["broken"] == []
-    strict = harness("plugins", "--strict")
-    assert strict.code == 1
-    where = f"odd.py:{len((METHOD + '1 / 0').splitlines()) + 1} in <module>"
-    sentence = f"broken: plugin 'odd' (zoo-odd 1.0) failed to import: ZeroDivisionError: division by zero ({where})"
-    assert sentence in strict.err
+def test_what_metadata_show_to_be_broken_is_listed_without_an_import(site, harness, evaluate):
+    install(site, "odd", None, distribution="acme-odd", version="0.3")
+    (culprit,) = survives(harness, evaluate)["broken"]
+    assert (culprit["name"], culprit["reason"]) == ("odd", "failed to import: No module named 'odd'")
     listed = harness("plugins")
     assert listed.code == 0
-    assert f"{sentence} (when it was last imported)" in listed.err
-    assert "odd" not in sys.modules
-
-
-def test_a_failure_is_forgotten_when_the_plugin_is_mended_or_works(site, harness, evaluate, cache, monkeypatch):
-    monkeypatch.setenv("HARNESS_CACHE", str(cache))
-    install(site, "odd", METHOD + "\nimport os\nif 'MOOD' not in os.environ:\n    raise RuntimeError('no mood')\n")
-    assert evaluate("--plugin", "odd").code == 2
-    assert [b["name"] for b in harness("plugins", "--json").json["broken"]] == ["odd"]
-    monkeypatch.setenv("MOOD", "good")
-    assert harness("plugins", "--strict").code == 0
-    assert harness("plugins", "--json").json["broken"] == []
-    monkeypatch.delenv("MOOD")
-    del sys.modules["odd"]
+    assert "broken: plugin 'odd' (acme-odd 0.3) failed to import: No module named 'odd'" in listed.err
     assert harness("plugins", "--strict").code == 1
-    install(site, "odd", METHOD)
-    fingerprint.code_digest.cache_clear()
-    assert harness("plugins", "--json").json["broken"] == []
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"a": 1}', '{"a": ["x"]}'])
-def test_a_damaged_memory_is_no_memory(tmp_path, content):
-    (tmp_path / "plugins.json").write_text(content)
-    assert recall([source for source, _ in entry_points.installed()], tmp_path) == []
-
-
-@pytest.mark.parametrize("one_name", [True, False])
-def test_a_name_that_two_distributions_offer_is_refused_for_both(site, harness, evaluate, one_name):
-    install(site, "odd_a", METHOD, name="odd" if one_name else "odd_a", distribution="acme-a")
-    install(site, "odd_b", METHOD, name="odd" if one_name else "odd_b", distribution="acme-b")
+def test_a_name_that_two_distributions_offer_is_refused_for_both(site, harness, evaluate):
+    install(site, "odd_a", METHOD, name="odd", distribution="acme-a")
+    install(site, "odd_b", METHOD, name="odd", distribution="acme-b")
     culprits = survives(harness, evaluate)["broken"]
     assert {c["distribution"] for c in culprits} == {"acme-a", "acme-b"}
     assert all("offers the method 'odd', which plugin" in c["reason"] for c in culprits)
@@ -146,7 +110,7 @@ def test_a_name_that_two_distributions_offer_is_refused_for_both(site, harness, 
 
 
 def test_a_name_of_the_harness_stays_the_harnesss(site, harness, evaluate):
-    install(site, "thief", METHOD.replace('"odd"', '"zero_shot"'), name="zero_shot", distribution="acme")
+    install(site, "thief", METHOD, name="zero_shot", distribution="acme")
     (culprit,) = survives(harness, evaluate)["broken"]
     assert (
         culprit["reason"] == "offers the method 'zero_shot', which comes with the harness: it needs a name of its own"
@@ -162,13 +126,17 @@ def test_a_plugin_that_prints_when_imported_leaves_the_document_whole(site, harn
     assert strict.json["broken"] == []
     assert "hello" in strict.err
     assert "from below" in strict.err
+    del sys.modules["odd"]
+    shown = harness("plugins", "show", "odd", "--json")
+    assert "hello" in shown.err
+    assert shown.json["plugins"][0]["name"] == "odd"
 
 
-def test_a_method_is_found_in_a_plugin_of_another_name_without_importing_the_rest(site, evaluate):
-    install(site, "animals", ANIMALS)
-    install(site, "odd", "1 / 0")
+def test_evaluating_imports_the_named_method_and_no_other_plugin(zoo, evaluate):
+    for kind in ("method", "protocol", "backbone", "dataset"):
+        install(zoo, f"odd_{kind}", "1 / 0", kind=kind)
     assert evaluate("--plugin", "tame").code == 0
-    assert "odd" not in sys.modules
+    assert not [name for name in sys.modules if name.startswith("odd_")]
 
 
 def test_listing_imports_neither_plugins_nor_torch(site):
@@ -181,15 +149,13 @@ def test_listing_imports_neither_plugins_nor_torch(site):
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
 
 
-LOOP = METHOD.replace('register("odd", Odd)', 'for name in ("odd", "even"):\n        register(name, Odd)')
-
-
 def test_all_methods_are_those_that_work_and_the_others_are_named(site, harness, evaluate):
-    install(site, "odd_plain", METHOD, distribution="acme-a")
-    install(site, "odd_loop", LOOP, distribution="acme-b")
-    install(site, "sad", "1 / 0\n" + METHOD.replace('"odd"', '"sad"'), distribution="acme-c")
+    install(site, "odd_a", METHOD, name="odd", distribution="acme-a")
+    install(site, "odd_b", METHOD, name="odd", distribution="acme-b")
+    install(site, "sad", "1 / 0\n" + METHOD, distribution="acme-c")
+    install(site, "even", METHOD)
     answer = evaluate("--plugin", "all", "--dry-run", "--baseline", "none")
-    assert answer.code == 0
+    assert answer.code == 0, answer.err
     notes = [line for line in answer.err.splitlines() if line.startswith("left out: ")]
     assert len(notes) == len(set(notes)) == 3
     for distribution in ("acme-a", "acme-b", "acme-c"):
@@ -198,3 +164,55 @@ def test_all_methods_are_those_that_work_and_the_others_are_named(site, harness,
     assert named.code == 2
     assert "offers the method 'odd', which plugin" in named.err
     assert evaluate("--plugin", "even", "--dry-run", "--baseline", "none").code == 0
+
+
+# -- harness plugins show ----------------------------------------------------------------------------------------------
+
+
+def test_show_describes_a_method(site, harness):
+    install(site, "odd", METHOD, distribution="acme-odd", version="0.3")
+    (shown,) = harness("plugins", "show", "odd", "--json").json["plugins"]
+    code = shown.pop("code")
+    assert len(code) == 64
+    assert shown == {
+        "name": "odd",
+        "kind": "method",
+        "summary": "An odd one.",
+        "description": "An odd one.\n\nIt does nothing.",
+        "needs": [],
+        "seeded": True,
+        "paper": "Odd et al., 2025",
+        "parameters": [{"name": "strength", "type": "float", "default": 1.0, "meaning": "How odd it is."}],
+        "presets": {"paper": {"strength": 2.0}},
+        "distribution": "acme-odd",
+        "version": "0.3",
+        "module": "odd",
+    }
+    text = harness("plugins", "show", "odd").out
+    for line in (
+        "odd (method, acme-odd 0.3)",
+        "It does nothing.",
+        "needs: none",
+        "paper: Odd et al., 2025",
+        "  strength = 1.0  (float)",
+        "      How odd it is.",
+        "  paper: strength=2.0",
+        f"module: odd, code {code[:12]}",
+    ):
+        assert line in text.splitlines()
+
+
+def test_show_describes_everything_of_that_name(site, harness):
+    install(site, "odd", METHOD)
+    observer = (
+        '"""Looks on."""\nfrom harness.hookspecs import hookimpl\n@hookimpl\ndef harness_cell_finished(cell): ...\n'
+    )
+    install(site, "looks", observer, name="odd", kind="observer")
+    shown = harness("plugins", "show", "odd", "--json").json["plugins"]
+    assert [(one["kind"], one["summary"]) for one in shown] == [("method", "An odd one."), ("observer", "Looks on.")]
+
+
+def test_show_of_an_unknown_name_says_what_was_probably_meant(harness):
+    answer = harness("plugins", "show", "fsln")
+    assert answer.code == 2
+    assert "did you mean fsnl?" in answer.err

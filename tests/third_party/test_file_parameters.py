@@ -34,8 +34,8 @@ class Reads(Method):
         return torch.tensor([float(self.weight_.get(name, 0)) for name in vocabulary.names]).repeat(len(image), 1)
 
 @hookimpl
-def harness_register_methods(register):
-    register("reads", Reads)
+def harness_method():
+    return Reads
 """
 
 
@@ -85,7 +85,7 @@ def test_every_process_reads_the_bytes_that_were_hashed(table, evaluate, tmp_pat
 
 def test_a_file_that_changes_during_the_run_is_a_failed_cell(site, table, evaluate):
     source = READS.replace("self.weight_ = ", "self.table.path.write_text('{}')\n        self.weight_ = ")
-    install(site, "changes", source.replace('"reads"', '"changes"'))
+    install(site, "changes", source)
     answer = evaluate("--plugin", "changes", "--baseline", "none", "-p", f"table={table}", "--workers", "1")
     (failure,) = answer.json["rows"][0]["failures"]
     assert failure["reason"].startswith("table.json has changed since the run began")

@@ -12,14 +12,16 @@ import pytest
 import torch
 
 from harness.errors import MethodError
-from harness.features.encode import one_thread_per_operation
+from harness.execution.threads import one_thread_per_operation
 from harness.method import Method
 from harness.prompts import Template
-from harness.registry import entry_points
+from harness.registry import names
 from harness.results.predictions import unpack
-from harness.runner.cell import build_task, run_cell
+from harness.runner.build_task import build_task
+from harness.runner.cell import run_cell
 from harness.runner.feature_provider import FeatureProvider
-from harness.runner.plan import Job, Plan, make_plan
+from harness.runner.job import Job
+from harness.runner.plan import Plan, make_plan
 from harness.runner.request import MethodChoice, Request
 from harness.types.features import Features
 from harness.types.task import Needs, Support, Task
@@ -74,7 +76,7 @@ def test_a_task_holds_what_was_declared_and_the_rest_raises(world, cache, declar
 
         def scores(self, image: torch.Tensor, vocabulary: Vocabulary) -> Any: ...
 
-    task, _ = build_task(job.spec, job.manifest, Wanting(), Template(), bench(made))
+    task, _ = build_task(dataclasses.replace(job, method=Wanting()), Template(), bench(made))
     readable = {"support": {"support", "captions"} & set(declared), "validation": {"validation"} & set(declared)}
     for field, allowed in readable.items():
         if allowed:
@@ -117,7 +119,7 @@ def test_nothing_of_the_scored_images_hangs_on_a_task(world, cache):
     made = plan(world, cache, "fsnl")
     job, place = made.jobs[0], bench(made)
     scored = place.scored("Animals")
-    task, _ = build_task(job.spec, job.manifest, job.method, Template(), place)
+    task, _ = build_task(job, Template(), place)
     parts = reachable(task)
     assert not [part for part in parts if isinstance(part, Features | Path)]
     tensors = [part for part in parts if isinstance(part, torch.Tensor)]
@@ -132,7 +134,7 @@ def test_nothing_of_the_scored_images_hangs_on_a_task(world, cache):
 def test_a_drawn_image_that_cannot_be_read_takes_its_label_and_caption_along(world, cache, monkeypatch):
     made = plan(world, cache, "fsnl")
     job, place = made.jobs[0], bench(made)
-    whole, _ = build_task(job.spec, job.manifest, job.method, Template(), place)
+    whole, _ = build_task(job, Template(), place)
     original = place.encoder.features
 
     def without_the_first(*arguments: Any) -> tuple[torch.Tensor, list[int]]:
@@ -140,7 +142,7 @@ def test_a_drawn_image_that_cannot_be_read_takes_its_label_and_caption_along(wor
         return image[1:], readable[1:]
 
     monkeypatch.setattr(place.encoder, "features", without_the_first)
-    rest, lost = build_task(job.spec, job.manifest, job.method, Template(), place)
+    rest, lost = build_task(job, Template(), place)
     assert torch.equal(rest.support.image, whole.support.image[1:])
     assert torch.equal(rest.support.label, whole.support.label[1:])
     assert rest.support.captions == whole.support.captions[1:]
@@ -239,7 +241,7 @@ def exchanged(
     return scored
 
 
-@pytest.mark.parametrize("method", sorted(entry_points.load().methods))
+@pytest.mark.parametrize("method", names("method"))
 def test_predictions_do_not_depend_on_hidden_labels(world, cache, monkeypatch, method):
     made = plan(world, cache, method)
     (job,) = made.jobs

@@ -9,23 +9,28 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from safetensors.torch import save_file
 
 from harness import hookspecs
 from harness.backbones import openclip
-from harness.registry import entry_points, fingerprint
-from harness.registry.source import HOOKS, KINDS
+from harness.errors import PluginError
+from harness.registry import Origin, Plugin, find_protocol, fingerprint, load
+from harness.registry.checks import CHECKS
+from harness.registry.entry_points import GROUPS
+from harness.registry.plugins import HOOKS
 from harness.results.leaderboard_file import read_board
 from harness.runner.observers import Observers
 from harness.site.command import evaluate_command
+from harness.verification import source_data
 
 from ..e2e.test_backbones import CLIP
 from ..makers import make_cell
 from .installed import install
 
-HEAD = "from harness.hookspecs import hookimpl\n"
+HEAD = "from harness.hookspecs import BackboneOffer, DatasetOffer, hookimpl\n"
 
 OBSERVER = f"""{HEAD}
 import os
@@ -55,8 +60,8 @@ class Firsts(Protocol):
         return found
 
 @hookimpl
-def harness_register_protocols(register):
-    register(Firsts())
+def harness_protocol():
+    return Firsts()
 """
 
 BACKBONE = f"""{HEAD}
@@ -71,9 +76,14 @@ def weights():
     return Path(os.environ["WEIGHTS"])
 
 @hookimpl
-def harness_register_backbones(register):
-    register("zoo-clip", CONFIG, weights, "ZooCorpus")
-    register("zoo-bare", CONFIG)
+def harness_backbone():
+    return BackboneOffer(CONFIG, weights, "ZooCorpus")
+
+class Bare:
+    @staticmethod
+    @hookimpl
+    def harness_backbone():
+        return BackboneOffer(CONFIG)
 """
 
 DESCRIBED = f"""{HEAD}
@@ -81,29 +91,40 @@ import json, os
 from pathlib import Path
 
 @hookimpl
-def harness_register_backbones(register):
+def harness_backbone():
     found = json.loads(Path(os.environ["DESCRIPTION"]).read_text())
     weights = Path(os.environ["WEIGHTS"])
-    register("zoo-clip", found["config"], lambda: weights, preprocessing=found.get("preprocessing"))
+    return BackboneOffer(found["config"], lambda: weights, preprocessing=found.get("preprocessing"))
 """
-"""A backbone that is described in a file beside the plugin's code."""
+"""A backbone that is described in a file outside of the plugin's code."""
+
+DATASET = f"""{HEAD}
+def draw(folder, report, workers):
+    report.note(f"drawing into {{folder.name}} with {{workers}} workers")
+
+@hookimpl
+def harness_dataset():
+    return DatasetOffer("zoo-1", draw)
+"""
 
 TESTED = {
-    "harness_register_methods": "test_methods_are_offered",
-    "harness_register_backbones": "test_a_backbone_is_offered_with_its_weights",
-    "harness_register_protocols": "test_a_protocol_is_offered",
+    "harness_method": "test_methods_are_offered",
+    "harness_backbone": "test_a_backbone_is_offered_with_its_weights",
+    "harness_protocol": "test_a_protocol_is_offered",
+    "harness_dataset": "test_a_dataset_is_offered",
     "harness_cell_finished": "test_an_observer_sees_every_computed_cell_once",
 }
 
 
 def test_every_hook_is_documented_and_tested():
     hooks = {name: f for name, f in vars(hookspecs).items() if name.startswith("harness_")}
-    assert set(hooks) == set(HOOKS) == set(KINDS) == set(TESTED)
+    assert set(hooks) == set(HOOKS.values()) == set(TESTED)
+    assert set(HOOKS) == set(GROUPS) == set(CHECKS)
     for name, hook in hooks.items():
         text = " ".join(inspect.getdoc(hook).split())
         for word in ("Called", "return value", "exception"):
             assert word in text, f"{name} does not say: {word}"
-        assert inspect.get_annotations(hook)["return"] == "None"
+        assert "return" in inspect.get_annotations(hook)
         assert all(parameter.annotation for parameter in inspect.signature(hook).parameters.values())
     assert set(TESTED.values()) <= set(globals())
 
@@ -129,8 +150,8 @@ def test_an_edited_method_is_another_method(zoo, evaluate):
 def test_a_row_whose_plugin_is_not_installed_is_not_run_again_but_says_whose_it_is(
     zoo, evaluate, harness, world, weights, monkeypatch, tmp_path
 ):
-    install(zoo, "firsts", PROTOCOL, distribution="Zoo.Rules", version="2")
-    install(zoo, "towers", BACKBONE)
+    install(zoo, "firsts", PROTOCOL, kind="protocol", distribution="Zoo.Rules", version="2")
+    install(zoo, "towers", BACKBONE, name="zoo-clip", kind="backbone")
     monkeypatch.setenv("WEIGHTS", str(weights))
     made = evaluate("--plugin", "tame", "--baseline", "none", "--protocol", "firsts", "--backbone", "zoo-clip")
     assert made.code == 0, made.err
@@ -170,7 +191,7 @@ def test_a_method_with_an_upgraded_requirement_is_another_method(zoo, evaluate):
 
 
 def test_an_observer_sees_every_computed_cell_once(zoo, evaluate, tmp_path, monkeypatch):
-    install(zoo, "logger", OBSERVER)
+    install(zoo, "logger", OBSERVER, kind="observer")
     seen = tmp_path / "seen"
     monkeypatch.setenv("SEEN", str(seen))
     answer = evaluate("--plugin", "tame,raises")
@@ -182,20 +203,18 @@ def test_an_observer_sees_every_computed_cell_once(zoo, evaluate, tmp_path, monk
 
 
 def test_an_observer_that_raises_is_told_about_once_and_stops_nothing(zoo, evaluate, tmp_path, monkeypatch):
-    install(zoo, "logger", OBSERVER)
-    install(zoo, "sulky", OBSERVER.replace("with open", 'raise OSError("no\\nmood")\n    with open'))
+    install(zoo, "logger", OBSERVER, kind="observer")
+    install(zoo, "sulky", OBSERVER.replace("with open", 'raise OSError("no\\nmood")\n    with open'), kind="observer")
     monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
     answer = evaluate("--plugin", "tame")
     assert answer.code == 0
-    sentence = (
-        "plugin 'sulky' (zoo-sulky 1.0) is not told about further cells: harness_cell_finished raised OSError: no mood"
-    )
+    sentence = "plugin 'sulky' (zoo-sulky 1.0) gets no further cells: harness_cell_finished raised OSError: no mood"
     assert answer.err.count(sentence) == 1
     assert len((tmp_path / "seen").read_text().splitlines()) == 2
 
 
 def test_a_broken_observer_plugin_stops_nothing(zoo, evaluate):
-    install(zoo, "sulky", OBSERVER + "\n1 / 0\n")
+    install(zoo, "sulky", OBSERVER + "\n1 / 0\n", kind="observer")
     answer = evaluate("--plugin", "tame")
     assert answer.code == 0
     assert "left out: plugin 'sulky' (zoo-sulky 1.0) failed to import: ZeroDivisionError" in answer.err
@@ -212,8 +231,8 @@ def test_observers_are_called_in_turn_until_they_fail():
         calls.append("exits")
         raise SystemExit(1)
 
-    source = entry_points.Origin("a", "a", "acme", "1")
-    observers = Observers([(source, exits), (source, lambda cell: calls.append(cell))], Notes())
+    origin = Origin("a", "a", "acme", "1")
+    observers = Observers([Plugin("a", exits, origin), Plugin("a", calls.append, origin)], Notes())
     cell = make_cell()
     observers.finished(cell)
     observers.finished(cell)
@@ -225,7 +244,7 @@ def test_observers_are_called_in_turn_until_they_fail():
 
 
 def test_a_protocol_is_offered(site, evaluate, tmp_path):
-    install(site, "firsts", PROTOCOL)
+    install(site, "firsts", PROTOCOL, kind="protocol")
     answer = evaluate("--plugin", "fsnl", "-p", "fsnl.epochs=1", "--protocol", "firsts")
     assert answer.code == 0, answer.err
     for row in answer.json["rows"]:
@@ -239,17 +258,17 @@ def test_a_protocol_is_offered(site, evaluate, tmp_path):
 
 
 def test_the_draws_of_a_plugins_protocol_are_verified_by_its_rule(site, evaluate, harness, world, tmp_path):
-    install(site, "firsts", PROTOCOL)
+    install(site, "firsts", PROTOCOL, kind="protocol")
     assert evaluate("--plugin", "fsnl", "-p", "fsnl.epochs=1", "--protocol", "firsts").code == 0
     words = ("leaderboard", "verify", tmp_path / "results", "--data", world, "--json")
     known = harness(*words)
     assert known.code == 0
     assert {(row["status"], *row["notes"]) for row in known.json} == {("verified",)}
     # The same edition, but other draws: as if they had been chosen by hand.
-    rule = entry_points.find_protocol("firsts")
+    rule = find_protocol("firsts")
     lasts = type("Lasts", (type(rule[0]),), {"pick": lambda *_: {"train": [], "val": []}})()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(entry_points, "find_protocol", lambda name: (lasts, rule[1]))
+        patch.setattr(source_data, "find_protocol", lambda name: (lasts, rule[1]))
         refused = harness(*words)
     (problem,) = [text for row in refused.json for text in row["problems"]]
     assert problem == "Animals, seed 1: the manifest is not what firsts draws from the data"
@@ -265,13 +284,15 @@ def test_the_draws_of_a_plugins_protocol_are_verified_by_its_rule(site, evaluate
 
 def test_a_protocol_says_what_is_run_when_no_method_is_named(site, evaluate):
     own = '    methods = ("linear_probe",)\n    baseline = None\n'
-    install(site, "firsts", PROTOCOL.replace('    id: str = "firsts"\n', '    id: str = "firsts"\n' + own))
+    install(
+        site, "firsts", PROTOCOL.replace('    id: str = "firsts"\n', '    id: str = "firsts"\n' + own), kind="protocol"
+    )
     answer = evaluate("--protocol", "firsts")
     assert [row["method"] for row in answer.json["rows"]] == ["linear_probe"]
 
 
 def test_a_plugin_of_protocols_is_imported_only_when_it_is_wanted(site, evaluate):
-    install(site, "firsts", PROTOCOL + "\n1 / 0\n")
+    install(site, "firsts", PROTOCOL + "\n1 / 0\n", kind="protocol")
     assert evaluate("--plugin", "zero_shot").code == 0
     answer = evaluate("--plugin", "zero_shot", "--protocol", "firsts")
     assert answer.code == 2
@@ -281,24 +302,35 @@ def test_a_plugin_of_protocols_is_imported_only_when_it_is_wanted(site, evaluate
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (('"firsts"', '"clean-v1"'), "offers the protocol 'clean-v1', which comes with the harness"),
-        (('"firsts"', '"First!"'), "offers a protocol with id 'First!'; ids are lower case"),
-        (("register(Firsts())", "register(Firsts)"), "which is no instance of harness.protocols.Protocol"),
-        (
-            ("register(Firsts())", "Firsts.decoding = 'grey'; register(Firsts())"),
-            "offers the protocol 'firsts' with decoding 'grey'",
-        ),
-        (("register(Firsts())", "register(7)"), "offers 7, which is no instance of harness.protocols.Protocol"),
-        (("register(Firsts())", "register(Firsts()); register(Firsts())"), "offers the protocol 'firsts' twice"),
+        (('"firsts"', '"lasts"'), "offers a protocol with id 'lasts'; its entry point's name is firsts"),
+        (("return Firsts()", "return Firsts"), "which is not an instance of harness.protocols.Protocol"),
+        (("return Firsts()", "Firsts.decoding = 'grey'; return Firsts()"), "offers a protocol with decoding 'grey'"),
+        (("return Firsts()", "return 7"), "offers 7, which is not an instance of harness.protocols.Protocol"),
     ],
 )
 def test_a_protocol_that_cannot_be_used_is_a_broken_plugin(site, change, reason):
-    install(site, "firsts", PROTOCOL.replace(*change))
-    (culprit,) = entry_points.load().broken
-    assert reason in str(culprit)
+    install(site, "firsts", PROTOCOL.replace(*change), kind="protocol")
+    with pytest.raises(PluginError) as error:
+        load("protocol", "firsts")
+    assert reason in error.value.message
+
+
+def test_a_protocol_of_the_harness_stays_the_harnesss(site, evaluate, harness):
+    code = PROTOCOL.replace('"firsts"', '"clean-v1"')
+    install(site, "thief", code, name="clean-v1", kind="protocol")
+    (row,) = evaluate("--plugin", "zero_shot").json["rows"]
+    assert not [name for name in row["versions"] if name.startswith("protocol")]
+    (culprit,) = harness("plugins", "--strict", "--json").json["broken"]
+    assert "offers the protocol 'clean-v1', which comes with the harness" in culprit["reason"]
 
 
 # -- backbones ---------------------------------------------------------------------------------------------------------
+
+
+def install_towers(site: Path, code: str = BACKBONE) -> None:
+    """A module of two backbones."""
+    for name, value in (("zoo-clip", "towers"), ("zoo-bare", "towers:Bare")):
+        install(site, "towers", code, name=name, value=value, kind="backbone")
 
 
 @pytest.fixture
@@ -310,7 +342,7 @@ def weights(tmp_path: Path) -> Path:
 
 
 def test_a_backbone_is_offered_with_its_weights(site, evaluate, weights, monkeypatch):
-    install(site, "towers", BACKBONE)
+    install_towers(site)
     monkeypatch.setenv("WEIGHTS", str(weights))
     answer = evaluate("--plugin", "zero_shot", "--backbone", "zoo-clip")
     assert answer.code == 0, answer.err
@@ -325,7 +357,7 @@ def test_a_backbone_is_offered_with_its_weights(site, evaluate, weights, monkeyp
 def test_a_row_with_an_offered_backbone_is_run_again_with_its_weights(
     site, evaluate, harness, world, weights, monkeypatch, tmp_path
 ):
-    install(site, "towers", BACKBONE)
+    install_towers(site)
     monkeypatch.setenv("WEIGHTS", str(weights))
     assert evaluate("--plugin", "zero_shot", "--backbone", "zoo-clip").code == 0
     file = tmp_path / "results"
@@ -340,7 +372,7 @@ def test_a_row_with_an_offered_backbone_is_run_again_with_its_weights(
 def test_a_backbone_with_another_configuration_is_computed_and_encoded_anew(
     site, evaluate, weights, monkeypatch, tmp_path
 ):
-    install(site, "towers", DESCRIBED)
+    install(site, "towers", DESCRIBED, name="zoo-clip", kind="backbone")
     monkeypatch.setenv("WEIGHTS", str(weights))
     monkeypatch.setenv("DESCRIPTION", str(tmp_path / "zoo.json"))
     text, vision = CLIP["text_cfg"], CLIP["vision_cfg"]
@@ -376,7 +408,7 @@ def test_a_backbone_with_another_configuration_is_computed_and_encoded_anew(
 
 
 def test_weights_that_cannot_be_had_are_a_sentence(site, evaluate, tmp_path, monkeypatch):
-    install(site, "towers", BACKBONE)
+    install_towers(site)
     refused = evaluate("--plugin", "zero_shot", "--backbone", "zoo-clip")
     assert refused.code == 2
     assert "the weights of zoo-clip are not available: the licence was not accepted" in refused.err
@@ -388,49 +420,68 @@ def test_weights_that_cannot_be_had_are_a_sentence(site, evaluate, tmp_path, mon
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (('"zoo-clip"', '"Zoo"'), "offers a backbone named 'Zoo'; names are lower case"),
-        (("CONFIG, weights", "{}, weights"), "offers the backbone 'zoo-clip', whose config has no embed_dim"),
-        (("CONFIG, weights", "CONFIG, 'file.pt'"), "whose weights are no function that gives a path"),
-        (('"zoo-bare"', '"zoo-clip"'), "offers the backbone 'zoo-clip' twice"),
-        (("CONFIG, weights", "{**CONFIG, 'layers': {1}}, weights"), "'zoo-clip', whose config is not JSON: Object of"),
-        (('"ZooCorpus"', '"ZooCorpus", {"mean": os}'), "'zoo-clip', whose preprocessing is not JSON: Object of"),
+        (("CONFIG, weights", "{}, weights"), "offers a backbone whose config has no embed_dim"),
+        (("CONFIG, weights", "CONFIG, 'file.pt'"), "whose weights are not a function that returns a path"),
+        (("CONFIG, weights", "{**CONFIG, 'layers': {1}}, weights"), "whose config is not JSON: Object of"),
+        (('"ZooCorpus"', '"ZooCorpus", {"mean": os}'), "whose preprocessing is not JSON: Object of"),
+        (("return BackboneOffer(", "return ("), "which is not a harness.hookspecs.BackboneOffer"),
     ],
 )
 def test_a_backbone_that_cannot_be_used_is_a_broken_plugin(site, change, reason):
-    install(site, "towers", BACKBONE.replace(*change))
-    (culprit,) = entry_points.load().broken
-    assert reason in str(culprit)
+    install_towers(site, BACKBONE.replace(*change, 1))
+    with pytest.raises(PluginError) as error:
+        load("backbone", "zoo-clip")
+    assert reason in error.value.message
 
 
-def test_every_kind_is_listed(site, harness):
-    install(site, "logger", OBSERVER)
-    install(site, "firsts", PROTOCOL)
-    install(site, "towers", BACKBONE)
+# -- data sets ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_dataset_is_offered(site, tmp_path, harness):
+    install(site, "drawn", DATASET, name="zoo", kind="dataset")
+    plugin = load("dataset", "zoo")
+    notes = []
+    plugin.value.prepare(tmp_path / plugin.value.folder, SimpleNamespace(note=notes.append), 2)
+    assert notes == ["drawing into zoo-1 with 2 workers"]
+    (shown,) = harness("plugins", "show", "zoo", "--json").json["plugins"]
+    assert (shown["kind"], shown["distribution"]) == ("dataset", "zoo-drawn")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (('"zoo-1", draw', '"../zoo", draw'), "offers a data set whose folder is '../zoo'; it must be the name"),
+        (('"zoo-1", draw', '"zoo-1", 7'), "offers a data set whose prepare is not a function"),
+        (('return DatasetOffer("zoo-1", draw)', "return draw"), "which is not a harness.hookspecs.DatasetOffer"),
+    ],
+)
+def test_a_dataset_that_cannot_be_used_is_a_broken_plugin(site, change, reason):
+    install(site, "drawn", DATASET.replace(*change), name="zoo", kind="dataset")
+    with pytest.raises(PluginError) as error:
+        load("dataset", "zoo")
+    assert reason in error.value.message
+
+
+# -- all kinds ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_kind_is_listed_and_described(site, harness):
+    install(site, "logger", OBSERVER, kind="observer")
+    install(site, "firsts", PROTOCOL, kind="protocol")
+    install(site, "drawn", DATASET, name="zoo", kind="dataset")
+    install_towers(site)
     found = {line["name"]: line["kind"] for line in harness("plugins", "--json").json["plugins"]}
-    assert (
-        found.items() >= {"logger": "observer", "firsts": "protocol", "zoo-clip": "backbone", "fsnl": "method"}.items()
-    )
+    own = {"logger": "observer", "firsts": "protocol", "zoo": "dataset", "zoo-clip": "backbone", "zoo-bare": "backbone"}
+    assert found.items() >= {**own, "fsnl": "method"}.items()
+    for name, kind in own.items():
+        assert harness("plugins", "show", name).out.startswith(f"{name} ({kind}, ")
+    (shown,) = harness("plugins", "show", "firsts", "--json").json["plugins"]
+    assert (shown["summary"], shown["template"]) == ("The first images of every class.", "a {name}")
+    (shown,) = harness("plugins", "show", "zoo-clip", "--json").json["plugins"]
+    assert (shown["corpus"], shown["config"], shown["weights"]) == ("ZooCorpus", CLIP, "its own")
 
 
-# -- hooks of other modules ------------------------------------------------------------------------------------------
-
-
-def test_hooks_that_are_seen_nowhere_are_looked_for_before_a_name_is_unknown(site, evaluate, tmp_path, monkeypatch):
-    config = tmp_path / "seen"
-    monkeypatch.setenv("SEEN", str(config))
-    for module, code in {"rules": PROTOCOL, "towers": BACKBONE, "logs": OBSERVER}.items():
-        (site / f"zoo_{module}.py").write_text(code)
-    install(
-        site,
-        "hidden",
-        "import zoo_rules, zoo_towers\nfor m in (zoo_rules, zoo_towers):\n    globals().update(vars(m))\n",
-    )
-    install(site, "taken", "from zoo_logs import harness_cell_finished\n")
-    answer = evaluate("--plugin", "zero_shot", "--protocol", "firsts")
-    assert answer.code == 0, answer.err
-    assert config.read_text() == "zero_shot 0 True\n"
-    bare = evaluate("--plugin", "zero_shot", "--backbone", "zoo-bare")
-    assert "zoo-bare needs weights" in bare.err
+def test_an_unknown_protocol_or_backbone_is_a_sentence(evaluate):
     for option in ("--protocol", "--backbone"):
         assert "no-such-thing" in evaluate("--plugin", "zero_shot", option, "no-such-thing").err
 
@@ -461,8 +512,8 @@ class Many(Method):
         return image @ self.task_.text.encode(names).T
 
 @hookimpl
-def harness_register_methods(register):
-    register("many", Many)
+def harness_method():
+    return Many
 """
 
 

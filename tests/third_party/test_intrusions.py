@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,8 +40,8 @@ class Tells(Method):
         return image[:, : len(vocabulary)] * torch.tensor(self.found_[:1]) + torch.zeros(len(image), len(vocabulary))
 
 @hookimpl
-def harness_register_methods(register):
-    register("tells", Tells)
+def harness_method():
+    return Tells
 
 @hookimpl
 def harness_cell_finished(cell):
@@ -63,7 +64,7 @@ def half_read(world: Path, tmp_path: Path) -> Path:
 def test_what_a_plugin_changes_is_put_back_and_named_and_changes_no_result(site, evaluate, half_read, tmp_path):
     words = ("--plugin", "fsnl", "-p", "fsnl.epochs=1", "--data", half_read, "--workers", "1")
     alone = evaluate(*words, "--out", tmp_path / "alone", "--cache", tmp_path / "one")
-    install(site, "meddles", MEDDLES)
+    install(site, "meddles", MEDDLES, kind="observer")
     answer = evaluate(*words, "--out", tmp_path / "beside", "--cache", tmp_path / "two")
     assert (alone.code, answer.code) == (0, 0), answer.err
     assert answer.out == alone.out
@@ -76,8 +77,11 @@ def test_what_a_plugin_changes_is_put_back_and_named_and_changes_no_result(site,
 
 
 def test_an_author_is_told_of_it_too(site, harness):
-    install(site, "meddles", MEDDLES)
-    assert NOTE + AT_IMPORT in harness("plugins", "check", "tells", "--json").err
+    install(site, "meddles", MEDDLES, name="tells")
+    note = NOTE.replace("'meddles'", "'tells'") + AT_IMPORT
+    assert note in harness("plugins", "check", "tells", "--json").err
+    del sys.modules["meddles"]
+    assert note in harness("plugins", "show", "tells", "--json").err
 
 
 @pytest.mark.parametrize(
@@ -89,7 +93,7 @@ def test_an_author_is_told_of_it_too(site, harness):
     ],
 )
 def test_a_process_that_imports_a_plugin_puts_back_what_it_changes(site, evaluate, tmp_path, how):
-    install(site, "meddles", MEDDLES)
+    install(site, "meddles", MEDDLES, name="tells")
     answer = evaluate("--plugin", "tells", "--baseline", "none", "--seeds", "1,2", *how)
     assert answer.code == 0, answer.err
     cells = [path.read_text() for path in (tmp_path / "results").glob("cells/*/*.json")]

@@ -92,7 +92,12 @@ def test_the_example_is_built_installed_and_evaluated(published):
     listed = json.loads(published.environment.harness("plugins", "--strict", "--json").stdout)
     assert listed["broken"] == []
     (line,) = (line for line in listed["plugins"] if line["name"] == "nearest_shot")
-    assert (line["kind"], line["needs"], line["paper"]) == ("method", "support", "none: an example")
+    assert (line["kind"], line["distribution"], line["version"]) == ("method", "example-method", "0.2.0")
+    (shown,) = json.loads(published.environment.harness("plugins", "show", "nearest_shot", "--json").stdout)["plugins"]
+    assert (shown["needs"], shown["paper"]) == (["support"], "none: an example")
+    assert [one["meaning"] for one in shown["parameters"]] == [
+        "Of the most similar support image; the prompt has weight 1."
+    ]
     checks = json.loads(published.environment.harness("plugins", "check", "nearest_shot", "--json").stdout)["checks"]
     assert {check["state"] for check in checks} == {"passed"}
 

@@ -254,7 +254,9 @@ def test_a_draw_of_other_images_is_found_in_the_data(lab: Lab) -> None:
     from harness.results.store import ResultStore
 
     data = lab.domains["Animals"]
-    drawn = protocols.draw(protocols.get_protocol("clean-v1"), data.oop["train"], data.oop["val"], 2, 99, data.digests)
+    drawn = protocols.draw(
+        protocols.get_protocol("clean-v1"), [(data.oop["train"], data.oop["val"])], 2, 99, data.digests
+    )
     forged = drawn.model_copy(update={"seed": 1})
     ResultStore(lab.out).put_manifest(forged)
     tamper(lab, set_at("data", "Animals", "manifests", "1", value=forged.sha256))
@@ -369,7 +371,7 @@ def test_the_command_marks_verified_rows_and_an_edit_takes_the_mark_away(lab: La
     assert set(verification_marks.read_marks(lab.out).values()) == {"data"}, "a weaker check takes nothing back"
     tamper(lab, set_at("mean", "h_mean", "mean", value=0.9))
     rows = Leaderboard.model_validate_json(file.read_bytes()).rows
-    assert [row.content_sha256 in verification_marks.read_marks(lab.out) for row in rows] == [True, False]
+    assert [row.content_hash in verification_marks.read_marks(lab.out) for row in rows] == [True, False]
     code, out, _ = harness("leaderboard", "verify", file, "--json")
     assert code == 3
     assert {v["method"]: v["status"] for v in json.loads(out)} == {"zero_shot": "verified", FSNL: "differs"}

@@ -1,4 +1,4 @@
-"""Builds the emulator and talks to it: the CUDA kernels on a device that is a program of the CPU."""
+"""Builds and runs the emulator: a program that runs the CUDA kernels on the CPU."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from harness.matching.fallback import Solved
+from harness.matching.result import Solved
 
 HERE = Path(__file__).parent
 CSRC = HERE.parents[2] / "csrc"
 
-COMMON = ["-O1", "-g1", "-std=c++17", "-pthread", "-Wall", "-Wno-unknown-pragmas", f"-I{HERE / 'cuda'}", f"-I{CSRC}"]
+COMMON = ["-O1", "-g1", "-std=c++17", "-pthread", "-Wall", "-Wno-unknown-pragmas", f"-I{HERE / 'include'}", f"-I{CSRC}"]
 DEVICE = ["-x", "c++"]
 BUILDS = {
     "plain": ([], []),
     "memory": (["-DEMULATOR_MEMORY"], ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]),
-    # volatile is CUDA's relaxed atomic: scheduler.cpp says so where the compiler asks
+    # volatile accesses are relaxed atomics in CUDA; scheduler.cpp implements the hooks for them
     "races": (["-DEMULATOR_RACES"], ["-fsanitize=thread", "--param=tsan-distinguish-volatile=1"]),
 }
-"""What to define, and how to instrument kernels (never the scheduler)."""
+"""Macros, and instrumentation of kernels (never of the scheduler)."""
 
 PROGRAMS = {
-    "matching": ([HERE / "scheduler.cpp", HERE / "main.cpp"], [CSRC / "fused.cu", CSRC / "large.cu"]),
+    "matching": ([HERE / "scheduler.cpp", HERE / "main.cpp"], [CSRC / "cuda" / "fused.cu", CSRC / "cuda" / "large.cu"]),
     "faults": ([HERE / "scheduler.cpp"], [HERE / "faults.cu"]),
 }
-"""Sources of the host, and of kernels."""
+"""Sources of the host, and sources with kernels."""
 
 ENVIRONMENT = {**os.environ, "TSAN_OPTIONS": "halt_on_error=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
 TYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
@@ -47,7 +47,7 @@ TYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
 
 @cache
 def usable(name: str) -> bool:
-    """Whether an emulator can be built here as one of `BUILDS`: with what it takes, an empty program starts."""
+    """Whether one of `BUILDS` works here: an empty program compiles and starts with its options."""
     if sys.platform != "linux" or platform.machine() != "x86_64" or shutil.which("g++") is None:
         return False
     with tempfile.TemporaryDirectory() as room:
@@ -60,18 +60,18 @@ def usable(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Launch:
-    """One kernel's launch, and what its longest chain of meetings consists of."""
+    """One kernel launch, and its longest chain of synchronisations."""
 
     kernel: str
     blocks: int
     threads: int
     shared: int
-    meetings: dict[str, int]
-    """By name ("__syncthreads", "grid.sync", "__ballot_sync" ...): the most that any block, grid or warp had."""
+    synchronisations: dict[str, int]
+    """By name ("__syncthreads", "grid.sync", "__ballot_sync" ...): the maximum over blocks, grid and warps."""
 
 
 class EmulatorError(Exception):
-    """The emulator ended, or refused a problem: its sentence."""
+    """The emulator ended or refused a problem, with this message."""
 
 
 def build(name: str, folder: Path, program: str = "matching") -> list[str]:
@@ -101,7 +101,7 @@ def build(name: str, folder: Path, program: str = "matching") -> list[str]:
 
 @cache
 def prefix(name: str) -> list[str]:
-    """What a command begins with: on some kernels of Linux, ThreadSanitizer needs addresses that are not random."""
+    """Start of a command: on some Linux kernels, ThreadSanitizer needs address randomisation switched off."""
     if name != "races" or shutil.which("setarch") is None:
         return []
     fixed = ["setarch", "-R"]
@@ -115,7 +115,7 @@ def call(command: list[str]) -> None:
 
 
 class Emulator:
-    """A device. Starts when the first problem comes, and again after one that ended it."""
+    """A device: a process that starts with the first problem, and again after one that ended it."""
 
     def __init__(self, command: list[str]) -> None:
         self.command = command
@@ -142,18 +142,18 @@ class Emulator:
     ) -> tuple[Solved, list[Launch]]:
         """Match prototypes (b, n, d) with names (b, m, d), float32, float16 or bfloat16, by "fused" or "large".
 
-        The sides begin `offset` bytes after an aligned address; `shared_limit` is in bytes; `seed` decides the order in
-        which threads run.
+        The inputs begin `offset` bytes after an aligned address; `shared_limit` is in bytes; `seed` decides the order
+        in which threads run.
 
         Raises:
-            EmulatorError: the kernel did what a GPU leaves undefined, a sanitizer found something, or it does not fit.
+            EmulatorError: undefined behaviour of a GPU, a sanitizer's report, or a problem that does not fit.
         """
         p, t = (torch.as_tensor(side).contiguous() for side in (prototypes, names))
         (b, n, d), m = p.shape, t.shape[1]
-        words = (kernel, TYPES[p.dtype], b, n, m, d, offset, processors, int(cooperative), shared_limit, seed)
+        fields = (kernel, TYPES[p.dtype], b, n, m, d, offset, processors, int(cooperative), shared_limit, seed)
         sides = [(side.view(torch.int16) if side.dtype == torch.bfloat16 else side).numpy() for side in (p, t)]
-        line = " ".join(map(str, words)) + "\n"
-        reply = json.loads(self.ask(b"".join([line.encode(), *(side.tobytes() for side in sides)])))
+        line = " ".join(map(str, fields)) + "\n"
+        reply = json.loads(self.request(b"".join([line.encode(), *(side.tobytes() for side in sides)])))
         if "error" in reply:
             raise EmulatorError(reply["error"])
         solved = Solved.empty(b, n)
@@ -162,25 +162,25 @@ class Emulator:
         launches = []
         for launch in reply["launches"]:
             own = {key: launch.pop(key) for key in ("kernel", "blocks", "threads", "shared")}
-            launches.append(Launch(**own, meetings=launch))
+            launches.append(Launch(**own, synchronisations=launch))
         return solved, launches
 
-    def ask(self, question: bytes) -> bytes:
+    def request(self, problem: bytes) -> bytes:
         if self.process is None:
             pipe = subprocess.PIPE
             self.process = subprocess.Popen(self.command, stdin=pipe, stdout=pipe, stderr=pipe, env=ENVIRONMENT)
         try:
-            self.process.stdin.write(question)
+            self.process.stdin.write(problem)
             self.process.stdin.flush()
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = b""
         if not line.endswith(b"\n"):
-            raise EmulatorError(self.end() or "the emulator ended without a word")
+            raise EmulatorError(self.end() or "the emulator ended without a message")
         return line
 
     def end(self) -> str:
-        """Let the program end; what it said."""
-        _, words = self.process.communicate()
+        """End the program and return its messages."""
+        _, messages = self.process.communicate()
         self.process = None
-        return words.decode(errors="replace").strip()
+        return messages.decode(errors="replace").strip()

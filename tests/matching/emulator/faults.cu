@@ -1,8 +1,8 @@
-// Kernels with one fault each, and the same without: what the emulator has to find, and what it has to leave alone.
+// Kernels with one fault each, which the emulator has to report, and without it, which has to pass.
 
 #include <cstring>
 
-#include "launch.cuh"
+#include "cuda/launch.cuh"
 
 namespace {
 
@@ -15,7 +15,7 @@ __global__ void race_in_block(int* out, bool sound) {
 
 __global__ void race_in_warp(int* out, bool sound) {
     out[threadIdx.x] = 1;
-    __ballot_sync(0xffffffffu, 1);  // where lanes meet, but no barrier for memory
+    __ballot_sync(0xffffffffu, 1);  // synchronises lanes, but is no memory barrier
     if (sound) __syncwarp();
     if (threadIdx.x % 32 == 0) out[threadIdx.x] = out[threadIdx.x + 1];
 }
@@ -43,9 +43,9 @@ __global__ void race_with_atomic(int* out, bool sound) {
 }
 
 __global__ void race_with_volatile(int* out, bool sound) {
-    const int next = harness::read(out) + 1;
+    const int next = harness::load_volatile(out) + 1;
     if (sound)
-        harness::write(out, next);
+        harness::store_volatile(out, next);
     else
         *out = next;
 }
@@ -88,7 +88,7 @@ __global__ void lone_grid(int*, bool sound) {
 struct Fault {
     const char* name;
     void (*kernel)(int*, bool);
-    harness::Extent extent = {2, 64, 64};
+    harness::LaunchSize extent = {2, 64, 64};
 };
 const Fault faults[] = {
     {"race_in_block", race_in_block, {1, 64}},

@@ -1,8 +1,8 @@
-// Problems from the standard input to results on the standard output, one after the other until the input ends.
+// Reads problems from standard input and writes results to standard output, until the input ends.
 //
 //     in    a line: kernel type batch prototypes names dimension offset processors cooperative shared_limit seed
-//           then the bytes of both sides. kernel: fused or large; type: as in match_cuda.hpp; offset: bytes by which both
-//           sides begin after an aligned address
+//           then the bytes of both inputs. kernel: fused or large; type: EntryType in cuda/match.hpp; offset: bytes by which both
+//           inputs begin after an aligned address
 //     out   a line of JSON: {"error": sentence} or {"launches": [...]}; after the second the bytes of columns, similarity,
 //           gap, valid
 
@@ -16,13 +16,13 @@
 #include <string>
 #include <vector>
 
-#include "match_cuda.hpp"
+#include "cuda/match.hpp"
 #include "report.hpp"
 #include "scheduler.hpp"
 
 namespace {
 
-// Memory of the device: as many bytes as asked for, none more, of any value.
+// Device memory of exactly this size, uninitialised.
 template <class T>
 struct Memory {
     explicit Memory(std::size_t count, std::size_t offset = 0) : bytes(count * sizeof(T) + offset), at(nullptr) {
@@ -45,10 +45,10 @@ struct Memory {
 
 void match(const std::string& kernel, const harness::CudaInput& input, const harness::Results& results) {
     if (kernel == "fused") {
-        if (!harness::fused_fits(input.shape)) throw std::runtime_error("it does not fit into a block's shared memory");
+        if (!harness::fused_fits(input.shape.prototypes, input.shape.names)) throw std::runtime_error("it does not fit into a block's shared memory");
         harness::match_fused(input, results, nullptr);
     } else {
-        const Memory<char> workspace(harness::workspace_bytes(input.shape));
+        const Memory<char> workspace(harness::workspace_bytes(input.shape.batch, input.shape.prototypes, input.shape.names));
         harness::match_large(input, results, workspace.first, nullptr);
     }
 }
@@ -59,7 +59,7 @@ std::string described(const std::vector<emulator::Launch>& launches) {
         if (text.back() == '}') text += ", ";
         text += "{\"kernel\": \"" + launch.kernel + "\", \"blocks\": " + std::to_string(launch.blocks) +
                 ", \"threads\": " + std::to_string(launch.threads) + ", \"shared\": " + std::to_string(launch.shared);
-        for (const auto& [name, count] : launch.meetings) text += ", \"" + name + "\": " + std::to_string(count);
+        for (const auto& [name, count] : launch.synchronisations) text += ", \"" + name + "\": " + std::to_string(count);
         text += "}";
     }
     return text + "]}";
@@ -88,7 +88,7 @@ int main() {
         const Memory<double> similarity(batch), gap(batch);
         const Memory<bool> valid(batch);
         try {
-            match(kernel, {p.first, t.first, type, {batch, prototypes, names}, dimension},
+            match(kernel, {p.first, t.first, harness::EntryType(type), {batch, prototypes, names, dimension}},
                   {columns.first, similarity.first, gap.first, valid.first});
             std::cout << described(emulator::launches) << '\n';
             columns.write(std::cout);

@@ -1,4 +1,4 @@
-// The host's side of the emulator: what main.cpp asks of it, and what kernels have no business with.
+// The host's interface to the emulator, for main.cpp; kernels do not use it.
 #pragma once
 
 #include <cstddef>
@@ -15,9 +15,9 @@ struct Launch {
     std::string kernel;
     unsigned blocks, threads;
     std::size_t shared;
-    std::vector<std::pair<std::string, std::int64_t>> meetings;  // by name, the most that any warp, block or grid had
+    std::vector<std::pair<std::string, std::int64_t>> synchronisations;  // by name, the maximum over warps, blocks and the grid
 };
-extern std::vector<Launch> launches;  // since it was last cleared
+extern std::vector<Launch> launches;  // since the last clear()
 
 void seed(unsigned value);  // of the order in which threads run
 

@@ -1,4 +1,4 @@
-// What the sanitizers have to be told about fibres, and about the order that barriers make. Nothing without a sanitizer.
+// Notifies sanitizers of fibre switches and of barriers. Without a sanitizer, the functions are empty.
 #pragma once
 
 #include <cstddef>
@@ -12,8 +12,8 @@
 
 namespace sanitizer {
 
-// ThreadSanitizer takes each fibre for a thread of its own, and a switch between them for no order at all. An order is what
-// release and acquire of the same place make: all that was done before the one is seen after the other.
+// ThreadSanitizer treats each fibre as a thread, unordered by switches. release and acquire of the same address order what
+// happened before the one and after the other.
 #if defined(EMULATOR_RACES)
 inline void* new_fibre() { return __tsan_create_fiber(0); }
 inline void* this_fibre() { return __tsan_get_current_fiber(); }
@@ -28,7 +28,7 @@ inline void release(void*) {}
 inline void acquire(void*) {}
 #endif
 
-// AddressSanitizer has to know which stack is in use, and what nobody may touch.
+// AddressSanitizer needs to know the current stack, and memory that must not be accessed.
 #if defined(EMULATOR_MEMORY)
 inline void leave_stack(void** fake, const void* bottom, std::size_t size) {
     __sanitizer_start_switch_fiber(fake, bottom, size);

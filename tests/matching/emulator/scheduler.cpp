@@ -1,11 +1,11 @@
-// Compiled without instrumentation in every build: a sanitizer sees what kernels do, and of this file what it is told.
+// The scheduler. Compiled without instrumentation in every build: sanitizers check kernels, and are notified by this file.
 //
-//     fibre    a CUDA thread: a stack, and a place among those it meets
-//     group    a warp, a block or the grid: threads that meet
-//     block    its fibres run on a thread of the host that is its own, so that thread_local means "shared by the block"
-//     wave     the blocks that are on the device at once: all of a cooperative launch, else a few
+//     fibre    a CUDA thread: a stack and its groups
+//     group    a warp, a block or the grid: threads that synchronise
+//     block    its fibres run on one host thread, so that thread_local variables are shared by the block
+//     wave     the blocks that are resident at once: all of a cooperative launch, else a few
 //
-// One thread of the host runs at a time, the turn goes round: nothing here needs a lock but the turn.
+// One host thread runs at a time, so that only `turn` needs a lock.
 
 #include "scheduler.hpp"
 
@@ -31,7 +31,7 @@
 #include "sanitizers.hpp"
 
 namespace harness {
-alignas(16) thread_local char shared[emulator::kLargestShared];  // declared in csrc/launch.cuh
+alignas(16) thread_local char shared[emulator::kLargestShared];  // declared in csrc/cuda/launch.cuh
 }
 
 Index threadIdx, blockIdx, blockDim, gridDim;
@@ -45,8 +45,8 @@ namespace {
 
 constexpr int kLanes = 32;
 constexpr int kOps = int(Op::count);
-constexpr std::size_t kStack = 256 * 1024;  // bytes, most of them never touched
-constexpr unsigned kWave = 3;               // blocks at once, where they do not wait for each other
+constexpr std::size_t kStack = 256 * 1024;  // bytes, most of them never used
+constexpr unsigned kWave = 3;               // resident blocks of a launch that is not cooperative
 constexpr std::array<const char*, kOps> kNames{
     "__syncthreads",     "__syncthreads_or", "grid.sync",   "__syncwarp",      "__reduce_min_sync",
     "__reduce_max_sync", "__ballot_sync",    "__shfl_sync", "__shfl_xor_sync", "mma"};
@@ -58,14 +58,14 @@ struct Group {
     const char* name = "";
     Fibre *first = nullptr, *last = nullptr;
     int arrived = 0, ended = 0;
-    unsigned turn = 0;  // meetings so far
+    unsigned turn = 0;  // synchronisations so far
     Op op{};
-    char order[2] = {};  // places for sanitizer::release, in turn: nobody waits at one while others come to the next but one
-    std::array<std::int64_t, kOps> meetings{};
+    char order[2] = {};  // addresses for sanitizer::release, used alternately
+    std::array<std::int64_t, kOps> synchronisations{};
 };
 
 struct Warp : Group {
-    std::uint32_t brought[2][kLanes * 8];  // in turn, too
+    std::uint32_t values[2][kLanes * 8];  // of gather, used alternately
 };
 
 struct Fibre {
@@ -89,20 +89,20 @@ struct Block : Group {
 };
 
 std::minstd_rand chance;
-std::vector<Fibre> fibres;  // these three are kept from launch to launch: memory is given back by who got it
+std::vector<Fibre> fibres;  // these three are reused from launch to launch
 std::vector<Warp> warps;
 std::vector<Block> blocks;
 std::map<const void*, int> allowed_shared;
 
-Fibre* now = nullptr;  // runs, null on the host
+Fibre* now = nullptr;  // the running fibre; null on the host
 Group grid;
 const std::function<void()>* body = nullptr;
 std::string kernel_name;
-char begun = 0, over = 0;  // places for sanitizer::release: before and after a launch
+char begun = 0, over = 0;  // addresses for sanitizer::release before and after a launch
 
 std::mutex guard;
 std::condition_variable turn_changed;
-Block* turn = nullptr;  // null: the launch's own
+Block* turn = nullptr;  // the block that may run; null: the launching thread
 
 [[noreturn]] __attribute__((format(printf, 1, 2))) void fail(const char* format, ...) {
     std::va_list rest;
@@ -118,7 +118,7 @@ Block* turn = nullptr;  // null: the launch's own
 
 // --------------------------------------------------------------------------------------------------------- switching
 
-// Saves what a function has to keep, and the stack; goes on where `to` was saved.
+// Saves callee-saved registers and the stack pointer in `from`; continues where `to` was saved.
 extern "C" void emulator_switch(void** from, void* to);
 asm(R"(
 .text
@@ -153,16 +153,16 @@ void run(Fibre* fibre) {
     now = nullptr;
 }
 
-void leave(bool for_ever = false) {
+void leave(bool forever = false) {
     Fibre& fibre = *now;
     Block& block = *fibre.block;
-    sanitizer::leave_stack(for_ever ? nullptr : &fibre.fake_stack, block.host_stack, block.host_stack_size);
+    sanitizer::leave_stack(forever ? nullptr : &fibre.fake_stack, block.host_stack, block.host_stack_size);
     sanitizer::go_to(block.host_context);
     emulator_switch(&fibre.at, block.host_at);
     sanitizer::enter_stack(fibre.fake_stack, &block.host_stack, &block.host_stack_size);
 }
 
-void live() {
+void fibre_main() {
     Fibre& fibre = *now;
     sanitizer::enter_stack(nullptr, &fibre.block->host_stack, &fibre.block->host_stack_size);
     sanitizer::acquire(&begun);
@@ -185,15 +185,15 @@ void prepare(Fibre& fibre, Block& block, Warp& warp, unsigned rank) {
     fibre.waits_in = nullptr;
     sanitizer::permit(fibre.stack, kStack);
     void** top = reinterpret_cast<void**>(fibre.stack + kStack) - 2;
-    *--top = nullptr;  // where `live` would return to
-    *--top = reinterpret_cast<void*>(live);
+    *--top = nullptr;  // return address of fibre_main, which does not return
+    *--top = reinterpret_cast<void*>(fibre_main);
     for (int k = 0; k < 6; ++k) *--top = nullptr;  // the registers of emulator_switch
     fibre.at = top;
 }
 
-// --------------------------------------------------------------------------------------------------------- meetings
+// --------------------------------------------------------------------------------------------------- synchronisation
 
-void meet(Group& group, Op op, bool barrier) {
+void synchronise(Group& group, Op op, bool barrier) {
     if (group.ended) fail("%s, but a thread of its %s has ended", kNames[int(op)], group.name);
     if (group.arrived && group.op != op)
         fail("%s, but others of its %s wait at %s", kNames[int(op)], group.name, kNames[int(group.op)]);
@@ -203,7 +203,7 @@ void meet(Group& group, Op op, bool barrier) {
     if (++group.arrived == group.last - group.first) {
         group.arrived = 0;
         ++group.turn;
-        ++group.meetings[int(op)];
+        ++group.synchronisations[int(op)];
         for (Fibre* fibre = group.first; fibre != group.last; ++fibre) {
             fibre->waits_in = nullptr;
             fibre->block->ready.push_back(fibre);
@@ -217,28 +217,28 @@ void meet(Group& group, Op op, bool barrier) {
 
 }  // namespace
 
-void sync_block() { meet(*now->block, Op::sync_block, true); }
-void sync_warp() { meet(*now->warp, Op::sync_warp, true); }
+void sync_block() { synchronise(*now->block, Op::sync_block, true); }
+void sync_warp() { synchronise(*now->warp, Op::sync_warp, true); }
 void sync_grid() {
     if (grid.first == grid.last) fail("grid.sync in a launch that is not cooperative");
-    meet(grid, Op::sync_grid, true);
+    synchronise(grid, Op::sync_grid, true);
 }
 
 bool any_of_block(bool mine) {
     Block& block = *now->block;
     int& any = block.any[block.turn % 2];
     any = block.arrived ? any | int(mine) : int(mine);
-    meet(block, Op::any_of_block, true);
+    synchronise(block, Op::any_of_block, true);
     return any;
 }
 
 const void* gather(Op op, unsigned mask, const void* mine, std::size_t size) {
     Warp& warp = *now->warp;
     if (mask != 0xffffffffu) fail("%s of some lanes only: not emulated", kNames[int(op)]);
-    std::uint32_t* const all = warp.brought[warp.turn % 2];
+    std::uint32_t* const all = warp.values[warp.turn % 2];
     const std::size_t words = size / 4;
     for (std::size_t k = 0; k < words; ++k) all[now->rank % kLanes * words + k] = static_cast<const std::uint32_t*>(mine)[k];
-    meet(warp, op, false);
+    synchronise(warp, op, false);
     return all;
 }
 
@@ -246,7 +246,7 @@ const void* gather(Op op, unsigned mask, const void* mine, std::size_t size) {
 
 namespace {
 
-// What is shared by a block has any value at first. An unlikely one: 0xcdcdcdcd is large, negative and no index.
+// Shared memory is uninitialised: filled with 0xcd, which makes large negative integers that are not valid indices.
 void fill_shared(std::size_t bytes) {
     dl_iterate_phdr(
         [](dl_phdr_info* program, std::size_t, void*) {
@@ -283,12 +283,12 @@ void host(Block& block, std::size_t shared) {
     for (Fibre* fibre = first; fibre != last; ++fibre)
         if (fibre->waits_in) {
             now = fibre;
-            fail("waits at %s for ever", kNames[int(fibre->waits_in->op)]);
+            fail("waits at %s forever", kNames[int(fibre->waits_in->op)]);
         }
-    fail("nobody can go on");
+    fail("no thread can continue");
 }
 
-// Below it lies a page that nobody may touch.
+// A stack above a guard page.
 char* new_stack() {
     const std::size_t page = 4096;
     void* const at = mmap(nullptr, page + kStack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -304,7 +304,7 @@ void form(Group& group, const char* name, Fibre* first, unsigned size) {
     group.last = first + size;
 }
 
-void wave(const Extent& extent, unsigned first, unsigned count, Launch& report) {
+void wave(const LaunchSize& extent, unsigned first, unsigned count, Launch& report) {
     Fibre* const end = fibres.data() + count * extent.threads;
     form(grid, "grid", fibres.data(), extent.cooperative ? count * extent.threads : 0);
     for (unsigned b = 0; b < count; ++b) {
@@ -334,7 +334,7 @@ void wave(const Extent& extent, unsigned first, unsigned count, Launch& report) 
         turn_changed.wait(lock, [] { return turn == nullptr; });
     }
     const auto most = [&](const Group& group) {
-        for (int op = 0; op < kOps; ++op) report.meetings[op].second = std::max(report.meetings[op].second, group.meetings[op]);
+        for (int op = 0; op < kOps; ++op) report.synchronisations[op].second = std::max(report.synchronisations[op].second, group.synchronisations[op]);
     };
     most(grid);
     for (unsigned b = 0; b < count; ++b) {
@@ -352,7 +352,7 @@ std::string short_name(std::string symbol) {
     return symbol.substr(symbol.find_last_of(": ") + 1);
 }
 
-// Kernels have no name at run time but in the symbols of this program's file.
+// Names of kernels, from the symbols of this program's file.
 std::string name_of(const void* kernel) {
     static const auto names = [] {
         std::map<std::uintptr_t, std::string> found;
@@ -374,7 +374,7 @@ const char* sentence(Error error) {
         case Error::none: return "no error";
         case Error::configuration: return "invalid launch configuration";
         case Error::shared_memory: return "more shared memory than a block may have";
-        case Error::lowered: return "less shared memory than before: a launch of another thread would find it too little";
+        case Error::lowered: return "less shared memory than before, which is too little for a launch of another thread";
         case Error::too_large: return "more blocks than a cooperative launch may have";
     }
     return "unknown error";
@@ -389,7 +389,7 @@ Error allow_shared(const void* kernel, int bytes) {
     return Error::none;
 }
 
-Error launch(const void* kernel, const Extent& extent, const std::function<void()>& run_kernel) {
+Error launch(const void* kernel, const LaunchSize& extent, const std::function<void()>& run_kernel) {
     if (extent.blocks == 0 || extent.threads == 0 || extent.threads > 1024) return Error::configuration;
     if (extent.shared > std::size_t(std::max(48 * 1024, allowed_shared[kernel]))) return Error::shared_memory;
     if (extent.cooperative && extent.blocks > unsigned(device.processors * kBlocksPerProcessor)) return Error::too_large;
@@ -412,7 +412,7 @@ Error launch(const void* kernel, const Extent& extent, const std::function<void(
         blocks.back().ready.reserve(1024);
     }
     Launch report{kernel_name, extent.blocks, extent.threads, extent.shared, {}};
-    for (const char* name : kNames) report.meetings.emplace_back(name, 0);
+    for (const char* name : kNames) report.synchronisations.emplace_back(name, 0);
     sanitizer::release(&begun);
     for (unsigned first = 0; first < extent.blocks; first += together)
         wave(extent, first, std::min(together, extent.blocks - first), report);
@@ -426,7 +426,7 @@ void seed(unsigned value) { chance.seed(value); }
 }  // namespace emulator
 
 #if defined(EMULATOR_RACES)
-// The compiler calls these before an access to a volatile, which the PTX ISA defines as a relaxed atomic one.
+// The compiler calls these before volatile accesses, which the PTX ISA defines as relaxed atomics.
 extern "C" int __tsan_atomic32_load(const volatile int* at, int order);
 extern "C" int __tsan_atomic32_fetch_or(volatile int* at, int bits, int order);
 extern "C" void __tsan_volatile_read4(int* at) { __tsan_atomic32_load(at, __ATOMIC_RELAXED); }

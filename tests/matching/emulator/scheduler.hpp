@@ -1,8 +1,8 @@
-// Runs CUDA kernels on the CPU: each CUDA thread is a fibre that runs until it has to meet others, in random order.
+// Runs CUDA kernels on the CPU: each CUDA thread is a fibre that runs until it synchronises with others, in random order.
 //
-// Whatever a GPU leaves undefined ends the program with a sentence: threads of a block at different barriers, lanes of a
-// warp at different operations, a thread that ends while others wait for it, a wait without end. What the headers in cuda/
-// offer is made from the functions here.
+// Undefined behaviour of a GPU ends the program with a message: threads of a block at different barriers, lanes of a warp at
+// different operations, a thread that ends while others wait for it, an endless wait. The headers in include/ implement CUDA
+// by the functions here.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@ extern Index threadIdx, blockIdx, blockDim, gridDim;  // of the thread that runs
 
 namespace emulator {
 
-// What threads meet for.
+// Operations at which threads synchronise.
 enum class Op {
     sync_block,
     any_of_block,
@@ -31,13 +31,13 @@ enum class Op {
     count
 };
 
-// Barriers: what threads wrote before is seen by all of them after.
+// Barriers: all threads see what others wrote before.
 void sync_block();
 void sync_grid();
 void sync_warp();
 bool any_of_block(bool mine);
 
-// All 32 lanes bring a value and get everyone's. No barrier: CUDA promises nothing about memory here.
+// Exchanges one value of each of 32 lanes. No memory barrier, as in CUDA.
 const void* gather(Op op, unsigned mask, const void* mine, std::size_t size);
 template <class T>
 const T* gather(Op op, unsigned mask, const T& mine) {
@@ -49,18 +49,18 @@ enum class Error { none, configuration, shared_memory, lowered, too_large };
 const char* sentence(Error error);
 
 struct Device {
-    int processors, cooperative, shared_limit;  // shared_limit: bytes of shared memory that a block may ask for
+    int processors, cooperative, shared_limit;  // shared_limit: bytes of shared memory available to a block
 };
 extern Device device;
-constexpr int kStaticShared = 3360;        // bytes, as nvcc counts those of the fused kernel
+constexpr int kStaticShared = 3360;        // bytes, as nvcc reports for the fused kernel
 constexpr int kBlocksPerProcessor = 4;  // of any kernel
 
-struct Extent {
+struct LaunchSize {
     unsigned blocks, threads;
     std::size_t shared;  // bytes of dynamic shared memory
     bool cooperative;
 };
 Error allow_shared(const void* kernel, int bytes);
-Error launch(const void* kernel, const Extent& extent, const std::function<void()>& body);
+Error launch(const void* kernel, const LaunchSize& extent, const std::function<void()>& body);
 
 }  // namespace emulator

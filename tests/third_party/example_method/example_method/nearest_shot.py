@@ -1,4 +1,4 @@
-"""Nearest support image, beside the prompt."""
+"""Nearest support image, added to the prompt."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from harness.hookspecs import Register, hookimpl
+from harness.hookspecs import hookimpl
 from harness.method import Method
 from harness.types.task import Needs
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.types.task import Task
     from harness.types.vocabulary import Vocabulary
 
-harness_contract = 1
+harness_contract = 2
 
 
 @dataclass
@@ -50,6 +50,6 @@ class NearestShot(Method):
 
 
 @hookimpl
-def harness_register_methods(register: Register) -> None:
-    """Offer the method."""
-    register("nearest_shot", NearestShot)
+def harness_method() -> type[NearestShot]:
+    """Return the method."""
+    return NearestShot

@@ -1,0 +1,31 @@
+"""What a data folder says of itself: its name and its revision. For people; fingerprints decide what is the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from harness.files import read_file
+
+IDENTITY = "dataset.json"
+"""A file at the root with the ``name`` of the data set and the ``revision`` of its content."""
+
+DOWNLOAD_RECORD = "laion_beyond_download.json"
+"""A file at the root of a download: repository, revision and its commit, all folders, and the complete ones."""
+
+
+def name_of(root: Path) -> str | None:
+    """The name that a data folder gives itself, None if it gives none."""
+    return _field(root / IDENTITY, "name")
+
+
+def read_revision(root: Path) -> str | None:
+    """The commit of a download, the revision of a data set that names itself, or None."""
+    return _field(root / DOWNLOAD_RECORD, "commit") or _field(root / IDENTITY, "revision")
+
+
+def _field(file: Path, key: str) -> str | None:
+    try:
+        return str(json.loads(read_file(file))[key])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

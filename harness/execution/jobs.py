@@ -1,0 +1,65 @@
+"""What goes into an executor and what comes out: limits, results and failures of jobs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import psutil  # type: ignore[import-untyped]
+
+JobType = TypeVar("JobType")
+
+Worker = Callable[[JobType], bytes]
+"""Runs one job."""
+
+MakeWorker = Callable[[], Worker[JobType]]
+"""Makes the worker of a process."""
+
+FailureKind = Literal["setup", "raised", "ended", "time", "memory", "output", "message"]
+"""Setup: the process could not make its worker. Message: the job cannot be sent, or an answer is no result."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What jobs may use.
+
+    Attributes:
+        workers: processes at the same time.
+        seconds: time of one job, without the start of its process.
+        memory: bytes of resident memory of a process and all that it started.
+    """
+
+    workers: int = 1
+    seconds: float = math.inf
+    memory: float = math.inf
+
+
+@dataclass(frozen=True)
+class JobFailure:
+    """Why a job has no result; the reason continues a sentence whose subject is the job: "took longer than ..."."""
+
+    kind: FailureKind
+    reason: str
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """How one job ended.
+
+    Attributes:
+        number: the position of the job among those that were handed over.
+        value: the bytes that the worker returned, or why there are none.
+        log: what the process printed, where it was captured.
+    """
+
+    number: int
+    value: bytes | JobFailure
+    log: bytes = b""
+
+
+def memory_share(workers: int) -> int:
+    """The bytes of memory of one of several processes that share 80 % of the machine's."""
+    return int(0.8 * psutil.virtual_memory().total / workers)

@@ -1,0 +1,73 @@
+"""Messages between the process that supervises and its workers: a kind, a length, and so many bytes.
+
+The supervisor reads what is there and never waits for the rest, so a worker that sends half a message blocks nobody.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import NamedTuple
+
+READY, DONE, FAILED, JOB = b"R", b"D", b"F", b"J"
+"""Kinds: a worker is made; a result; an error, its reason on the first line; a pickled job."""
+
+LARGEST = 2**30
+"""Bytes of the largest message that is accepted."""
+
+_HEAD = struct.Struct("<cQ")
+
+
+class Message(NamedTuple):
+    """One message."""
+
+    kind: bytes
+    content: bytes
+
+
+def send(channel: socket.socket, kind: bytes, content: bytes = b"") -> None:
+    """Send a message, whole."""
+    channel.sendall(_HEAD.pack(kind, len(content)) + content)
+
+
+def receive(channel: socket.socket) -> Message | None:
+    """Wait for a message; None when the other end is closed."""
+    inbox = Inbox()
+    while (message := inbox.next()) is None:
+        if not inbox.read(channel):
+            return None
+    return message
+
+
+class Inbox:
+    """The bytes that have arrived so far."""
+
+    def __init__(self) -> None:
+        self._content = bytearray()
+
+    def read(self, channel: socket.socket) -> bool:
+        """Take what is there; False when the other end is closed."""
+        try:
+            content = channel.recv(2**20)
+        except OSError:  # it was killed
+            return False
+        self._content += content
+        return bool(content)
+
+    def next(self) -> Message | None:
+        """The oldest message, once it is whole.
+
+        Raises:
+            ValueError: its length is above the largest.
+        """
+        if len(self._content) < _HEAD.size:
+            return None
+        kind, length = _HEAD.unpack_from(self._content)
+        if length > LARGEST:
+            raise ValueError(f"a message of {length} bytes")
+        end = _HEAD.size + length
+        if len(self._content) < end:
+            return None
+        content = bytes(self._content[_HEAD.size : end])
+        del self._content[:end]
+        return Message(kind, content)

@@ -1,0 +1,109 @@
+"""Starts worker processes, hands them jobs one at a time, and collects their results.
+
+One thread watches all processes. A worker has one job at most, so that the job that killed its process is known.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+from collections import deque
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import wait
+from typing import Any
+
+from harness.errors import one_line
+from harness.execution.jobs import JobFailure, JobResult, JobType, Limits, MakeWorker
+from harness.execution.worker_process import POLL_SECONDS, WorkerProcess
+
+
+def supervise(
+    jobs: Sequence[JobType], make_worker: MakeWorker[JobType], limits: Limits, isolated: bool
+) -> Iterator[JobResult]:
+    """Run jobs in processes.
+
+    Args:
+        jobs: what to run.
+        make_worker: makes the worker in every process.
+        limits: how many processes, and what a job may use.
+        isolated: every job has a process of its own, and what it prints is captured.
+    """
+    supervisor = _Supervisor(jobs, pickle.dumps(make_worker), limits, isolated)
+    try:
+        yield from supervisor.run()
+    finally:
+        supervisor.end()
+
+
+class _Supervisor:
+    def __init__(self, jobs: Sequence[Any], make_worker: bytes, limits: Limits, isolated: bool) -> None:
+        self._jobs, self._make_worker, self._limits, self._isolated = jobs, make_worker, limits, isolated
+        self._todo = deque(range(len(jobs)))
+        self._again = deque[int]()  # their process was killed; each is run once more, alone
+        self._alone: set[int] = set()
+        self._workers: list[WorkerProcess] = []
+
+    @property
+    def _busy(self) -> list[WorkerProcess]:
+        return [worker for worker in self._workers if worker.number is not None]
+
+    def run(self) -> Iterator[JobResult]:
+        finished = list[JobResult]()
+        while self._todo or self._again or self._busy or finished:
+            finished += self._assign()  # before the caller takes its time with what is finished
+            yield from finished
+            finished = self._look() if self._busy else []
+
+    def _assign(self) -> list[JobResult]:
+        """Give jobs to idle workers, and start workers; returns jobs that cannot be handed over."""
+        refused = []
+        while (number := self._next()) is not None:
+            try:
+                job = pickle.dumps(self._jobs[number])
+            except Exception as error:
+                reason = f"cannot be sent to another process: {type(error).__name__}: {one_line(error)}"
+                refused.append(JobResult(number, JobFailure("message", reason)))
+                continue
+            idle = next((worker for worker in self._workers if worker.number is None), None)
+            if idle is None:
+                idle = WorkerProcess(self._make_worker, self._limits, captured=self._isolated)
+                self._workers.append(idle)
+            idle.take(number, job)
+        return refused
+
+    def _next(self) -> int | None:
+        """The next job, if there is a worker for it."""
+        busy = len(self._busy)
+        if self._todo:
+            return self._todo.popleft() if busy < self._limits.workers else None
+        if self._again and not busy:
+            self._alone.add(self._again[0])
+            return self._again.popleft()
+        return None
+
+    def _look(self) -> list[JobResult]:
+        unlimited = self._limits.seconds == self._limits.memory == math.inf and not self._isolated
+        sources = [source for worker in self._busy for source in worker.sources]
+        ready = wait(sources, timeout=None if unlimited else POLL_SECONDS)  # type: ignore[arg-type]
+        finished = []
+        for worker in self._busy:
+            value = worker.look(ready)
+            if value is not None:
+                finished += self._finish(worker, value)
+        return finished
+
+    def _finish(self, worker: WorkerProcess, value: bytes | JobFailure) -> list[JobResult]:
+        number, worker.number, log = worker.number, None, b""
+        assert number is not None
+        failure = value if isinstance(value, JobFailure) else None
+        if self._isolated or (failure is not None and failure.kind != "raised"):
+            self._workers.remove(worker)
+            log = worker.end()
+        if failure is not None and failure.kind == "ended" and not self._isolated and number not in self._alone:
+            self._again.append(number)
+            return []
+        return [JobResult(number, value, log)]
+
+    def end(self) -> None:
+        for worker in self._workers:
+            worker.end()

@@ -1,0 +1,62 @@
+"""What a worker process does: make the worker, then run jobs until the supervisor ends it."""
+
+from __future__ import annotations
+
+import faulthandler
+import multiprocessing
+import os
+import pickle
+import signal
+import socket
+import sys
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any
+
+from harness.errors import HarnessError, one_line
+from harness.execution.global_state import preserve_global_state
+from harness.execution.messages import DONE, FAILED, READY, receive, send
+from harness.execution.process_tree import lead
+
+
+def main(channel: socket.socket, output: Connection | None, make_worker: bytes) -> None:
+    """Answer every job on the channel; print into ``output``, if it is given."""
+    lead()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    multiprocessing.set_start_method(None, force=True)  # what jobs start is started in Python's own default way
+    if output is not None:
+        _print_into(output)
+    try:
+        worker = unpickled(make_worker)()
+    except HarnessError as error:
+        send(channel, FAILED, error.message.encode())
+        return
+    except BaseException as error:
+        send(channel, FAILED, b"the process cannot be set up: it " + _raised(error))
+        return
+    send(channel, READY)
+    while (message := receive(channel)) is not None:
+        try:
+            kind, content = DONE, worker(unpickled(message.content))
+        except BaseException as error:  # foreign code may even call sys.exit
+            kind, content = FAILED, _raised(error)
+        send(channel, kind, content)
+
+
+def unpickled(content: bytes) -> Any:
+    """Unpickle, which imports plugins; all that is shared in the process is afterwards as it was."""
+    with preserve_global_state():
+        return pickle.loads(content)
+
+
+def _print_into(output: Connection) -> None:
+    for stream in (1, 2):
+        os.dup2(output.fileno(), stream)
+    output.close()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # so the last lines before a crash arrive
+    faulthandler.enable()
+
+
+def _raised(error: BaseException) -> bytes:
+    reason = f"raised {type(error).__name__}: {one_line(error)}"
+    return f"{reason}\n{traceback.format_exc()}".encode(errors="backslashreplace")

@@ -1,0 +1,155 @@
+"""One worker process as its supervisor sees it: what it sends and prints, and whether it keeps its limits."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import socket
+import time
+from collections.abc import Collection
+from multiprocessing.connection import wait
+
+from harness.errors import StorageError
+from harness.execution import fork_server, messages, worker_main
+from harness.execution.jobs import JobFailure, Limits
+from harness.execution.output import FLOOD_BYTES, Output
+from harness.execution.process_tree import end, resident
+
+START_SECONDS = 600.0
+"""Making a worker (loading a backbone) may take so long, where jobs have a limit; it is not the job's time."""
+
+SEND_SECONDS = 60.0
+"""An idle worker takes its next job within this time."""
+
+POLL_SECONDS = 0.05
+"""Time between two looks at a job with limits."""
+
+LONGEST_STEP = 10.0
+"""Seconds between two looks that count at most: if there were more, the whole run was suspended, as by Slurm."""
+
+
+class WorkerProcess:
+    """A process that was started, and the job that it runs, if any.
+
+    Attributes:
+        number: of the job.
+        output: what the process prints, if it is captured.
+    """
+
+    def __init__(self, make_worker: bytes, limits: Limits, captured: bool) -> None:
+        self.number: int | None = None
+        self.output: Output | None = None
+        self._limits = limits
+        self._job: bytes | None = None
+        self._ready = False
+        self._inbox = messages.Inbox()
+        self._seen = self._looked = time.monotonic()
+        self._spent = 0.0
+        context = fork_server.context()
+        self._channel, channel = socket.socketpair()
+        self._channel.settimeout(SEND_SECONDS)
+        to_output = None
+        if captured:
+            source, to_output = context.Pipe(duplex=False)
+            self.output = Output(source)
+        self._process = context.Process(target=worker_main.main, args=(channel, to_output, make_worker))
+        try:
+            with channel, to_output or contextlib.nullcontext():
+                fork_server.start(self._process)
+        except StorageError:
+            self._close()
+            raise
+
+    @property
+    def sources(self) -> list[object]:
+        """What ``multiprocessing.connection.wait`` can wait for."""
+        sources: list[object] = [self._channel, self._process.sentinel]
+        return [*sources, self.output.source] if self.output is not None and self.output.open else sources
+
+    def take(self, number: int, job: bytes) -> None:
+        """Run a job, as soon as the worker is made."""
+        self.number, self._job = number, job
+        self._seen, self._spent = time.monotonic(), 0.0
+        if self._ready:
+            self._send()
+
+    def look(self, ready: Collection[object]) -> bytes | JobFailure | None:
+        """The result of the job or why it has none; None while it is running.
+
+        Args:
+            ready: those of the sources that have something to read.
+        """
+        if self.output is not None and self.output.source in ready:
+            self.output.read()
+        if self._channel in ready:
+            open_still = self._inbox.read(self._channel)
+            try:
+                message = self._inbox.next()
+            except ValueError:
+                return JobFailure("message", f"sent more than {messages.LARGEST / 2**30:.3g} GiB")
+            if message is not None:
+                return self._answer(message)
+            if not open_still:
+                return self._ending()
+        elif self._process.sentinel in ready:
+            return self._ending()
+        return self._excess()
+
+    def _send(self) -> None:
+        job, self._job = self._job, None
+        with contextlib.suppress(OSError):  # it was killed, as the next look will find
+            messages.send(self._channel, messages.JOB, job or b"")
+
+    def _answer(self, message: messages.Message) -> bytes | JobFailure | None:
+        if message.kind == messages.READY and not self._ready:
+            self._ready, self._spent = True, 0.0
+            self._send()
+            return None
+        if message.kind == messages.DONE and self._ready:
+            return message.content
+        if message.kind == messages.FAILED:
+            reason, _, trace = message.content.decode(errors="backslashreplace").partition("\n")
+            return JobFailure("raised" if self._ready else "setup", reason, trace)
+        return JobFailure("message", "sent something that is no result")
+
+    def _ending(self) -> JobFailure:
+        self._process.join(1)
+        code = self._process.exitcode
+        if code is None:
+            return JobFailure("ended", "closed the connection of its process")
+        if code >= 0:
+            return JobFailure("ended", f"ended its process with exit code {code}")
+        names = {int(known): known.name for known in signal.Signals}
+        hint = ", perhaps because memory ran out" if -code == signal.SIGKILL else ""
+        return JobFailure("ended", f"was killed by {names.get(-code, f'signal {-code}')}{hint}")
+
+    def _excess(self) -> JobFailure | None:
+        now = time.monotonic()
+        self._seen, self._spent = now, self._spent + min(now - self._seen, LONGEST_STEP)
+        seconds, memory = self._limits.seconds, self._limits.memory
+        allowed = seconds if self._ready or seconds == math.inf else START_SECONDS
+        if self._spent > allowed:
+            return JobFailure("time", f"took longer than {allowed:g} seconds")
+        if self.output is not None and self.output.floods:
+            return JobFailure("output", f"printed more than {FLOOD_BYTES / 2**20:.0f} MiB")
+        if memory < math.inf and now - self._looked >= POLL_SECONDS:
+            self._looked = now
+            if resident(self._process.pid) > memory:
+                return JobFailure("memory", f"used more than {memory / 2**30:.3g} GiB of memory")
+        return None
+
+    def end(self) -> bytes:
+        """End the process with all that it started; returns the log."""
+        end(self._process)
+        self._process.join()
+        if self.output is not None:
+            while not self.output.floods and wait([self.output.source], timeout=0) and self.output.read():
+                pass
+        self._close()
+        return self.output.log() if self.output is not None else b""
+
+    def _close(self) -> None:
+        self._channel.close()
+        if self.output is not None:
+            self.output.source.close()

@@ -1,0 +1,1 @@
+"""Benchmarks of matching against other solvers, for ``harness bench``."""

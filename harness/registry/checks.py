@@ -1,0 +1,98 @@
+"""Checks what a plugin's hook returned, once, when the plugin is loaded; kind -> check is the table ``CHECKS``."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from harness.errors import HarnessError, PluginError, one_line
+from harness.execution.global_state import preserve_global_state
+from harness.hookspecs import BackboneOffer, DatasetOffer
+from harness.method import Method, build
+from harness.registry.entry_points import Kind
+
+if TYPE_CHECKING:
+    from harness.protocols import Protocol
+
+
+def checked_method(name: str, value: Any) -> type[Method]:
+    """A method's class; raises PluginError unless it can be used with its defaults."""
+    if not (isinstance(value, type) and issubclass(value, Method)):
+        raise PluginError(f"offers {one_line(value)}, which is not a subclass of harness.method.Method")
+    if inspect.isabstract(value):
+        missing = ", ".join(sorted(value.__abstractmethods__))
+        raise PluginError(f"offers {value.__name__}, which does not implement {missing}")
+    if not dataclasses.is_dataclass(value):
+        raise PluginError(f"offers {value.__name__}, which is not a dataclass")
+    try:
+        build(name, value)
+    except HarnessError as error:
+        raise PluginError(f"offers {value.__name__}, which cannot be used: {error.message}") from error
+    return value
+
+
+def checked_backbone(name: str, value: Any) -> BackboneOffer:
+    """A backbone's offer with copies of what is stated, which cannot change later; raises PluginError."""
+    if not isinstance(value, BackboneOffer):
+        raise PluginError(f"offers {one_line(value)}, which is not a harness.hookspecs.BackboneOffer")
+    for part in ("embed_dim", "vision_cfg", "text_cfg"):
+        if part not in value.config:
+            raise PluginError(f"offers a backbone whose config has no {part}")
+    if value.weights is not None and not callable(value.weights):
+        raise PluginError("offers a backbone whose weights are not a function that returns a path")
+    stated = None if value.preprocessing is None else _as_json("preprocessing", value.preprocessing)
+    weights = None if value.weights is None else preserve_global_state()(value.weights)
+    return BackboneOffer(_as_json("config", value.config), weights, value.corpus, stated)
+
+
+def checked_protocol(name: str, value: Any) -> Protocol:
+    """A protocol; raises PluginError unless its id is the entry point's name, and its own."""
+    from harness.protocols import PROTOCOLS, Protocol  # here, because listing plugins does without
+    from harness.types.cell import Decoding
+
+    if not isinstance(value, Protocol):
+        raise PluginError(f"offers {one_line(value)}, which is not an instance of harness.protocols.Protocol")
+    if getattr(value, "id", None) != name:
+        raise PluginError(f"offers a protocol with id {getattr(value, 'id', None)!r}; its entry point's name is {name}")
+    if name in PROTOCOLS:
+        raise PluginError(f"offers the protocol {name!r}, which comes with the harness: it needs a name of its own")
+    if value.decoding not in get_args(Decoding):
+        raise PluginError(f"offers a protocol with decoding {value.decoding!r}; it must be one of {get_args(Decoding)}")
+    return value
+
+
+def checked_dataset(name: str, value: Any) -> DatasetOffer:
+    """A data set's offer; raises PluginError unless it names a folder and has a function that prepares it."""
+    if not isinstance(value, DatasetOffer):
+        raise PluginError(f"offers {one_line(value)}, which is not a harness.hookspecs.DatasetOffer")
+    if not value.folder or Path(value.folder).name != value.folder:
+        raise PluginError(f"offers a data set whose folder is {value.folder!r}; it must be the name of a folder")
+    if not callable(value.prepare):
+        raise PluginError("offers a data set whose prepare is not a function")
+    return dataclasses.replace(value, prepare=preserve_global_state()(value.prepare))
+
+
+def observer(name: str, hook: Any) -> Callable[[Any], Any]:
+    """A function of a finished cell, which calls the hook."""
+    return lambda cell: hook(cell=cell)
+
+
+CHECKS: dict[Kind, Callable[[str, Any], Any]] = {
+    "method": checked_method,
+    "backbone": checked_backbone,
+    "protocol": checked_protocol,
+    "dataset": checked_dataset,
+    "observer": observer,
+}
+
+
+def _as_json(what: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A copy of what a plugin states: it decides numbers, so it must have one written form and not change later."""
+    try:
+        return dict(json.loads(json.dumps(value, allow_nan=False)))
+    except (TypeError, ValueError) as error:
+        raise PluginError(f"offers a backbone whose {what} is not JSON: {one_line(error)}") from None

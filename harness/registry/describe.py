@@ -1,0 +1,110 @@
+"""Describes a plugin that was loaded: what it is, its parameters with their meaning, and where it comes from."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+import textwrap
+import typing
+from itertools import pairwise
+from types import UnionType
+from typing import Any
+
+from pydantic_core import to_jsonable_python as plain
+
+from harness.file_parameter import File
+from harness.method import Method, build, parameters
+from harness.registry.entry_points import Kind
+from harness.registry.plugins import Plugin
+
+BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+
+
+def describe(kind: Kind, plugin: Plugin[Any]) -> dict[str, Any]:
+    """What ``harness plugins show`` prints, as plain JSON."""
+    text = _text(kind, plugin)
+    own = {"method": _method, "backbone": _backbone, "protocol": _protocol}.get(kind)
+    return {
+        "name": plugin.name,
+        "kind": kind,
+        "summary": text.partition("\n")[0],
+        "description": text,
+        **(own(plugin) if own else {}),
+        "distribution": plugin.origin.distribution,
+        "version": plugin.origin.version,
+        "module": plugin.origin.module,
+        "code": plugin.origin.code,
+    }
+
+
+def meanings(cls: type) -> dict[str, str]:
+    """What the fields of a class mean, its own and inherited ones: the docstring below each field."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        try:
+            body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        except (OSError, TypeError, SyntaxError):  # built in, or typed at a prompt: there is no source
+            continue
+        for field, text in pairwise(body.body if isinstance(body, ast.ClassDef) else ()):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                found[ast.unparse(field.target)] = inspect.cleandoc(str(text.value.value))
+    return found
+
+
+def type_text(hint: Any) -> str:
+    """A type as a person reads it: ``int >= 1 or None``, ``'adam' or 'sgd'``."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return " ".join([type_text(inner[0]), *_bounds(inner[1:])])
+    if origin is typing.Literal:
+        return " or ".join(map(repr, inner))
+    if origin in (typing.Union, UnionType):
+        return " or ".join(map(type_text, inner))
+    if hint in (type(None), File):
+        return "None" if hint is not File else "file"
+    return hint.__name__ if isinstance(hint, type) and not inner else str(hint)
+
+
+def _bounds(constraints: tuple[Any, ...]) -> list[str]:
+    single = [one for c in constraints for one in (getattr(c, "metadata", None) or [c])]  # of pydantic's Field
+    return [f"{sign} {getattr(c, name)}" for c in single for name, sign in BOUNDS.items() if hasattr(c, name)]
+
+
+def _text(kind: Kind, plugin: Plugin[Any]) -> str:
+    """The docstring of a method's or a protocol's class; of other kinds that of the module."""
+    if kind in ("method", "protocol"):
+        cls = plugin.value if kind == "method" else type(plugin.value)
+        return inspect.cleandoc(cls.__doc__ or "")
+    return inspect.cleandoc(sys.modules[plugin.origin.module].__doc__ or "")
+
+
+def _method(plugin: Plugin[type[Method]]) -> dict[str, Any]:
+    cls, values = plugin.value, parameters(build(plugin.name, plugin.value))
+    hints, texts = typing.get_type_hints(cls, include_extras=True), meanings(cls)
+    return {
+        "needs": list(cls.needs.declared()),
+        "seeded": cls.seeded,
+        "paper": cls.paper,
+        "parameters": [
+            {"name": key, "type": type_text(hints[key]), "default": plain(value), "meaning": texts.get(key, "")}
+            for key, value in values.items()
+        ],
+        "presets": {name: {key: plain(value) for key, value in preset.items()} for name, preset in cls.presets.items()},
+    }
+
+
+def _backbone(plugin: Plugin[Any]) -> dict[str, Any]:
+    offer = plugin.value
+    return {
+        "corpus": offer.corpus,
+        "weights": "its own" if offer.weights else "from --pretrained",
+        "config": offer.config,
+        "preprocessing": offer.preprocessing,
+    }
+
+
+def _protocol(plugin: Plugin[Any]) -> dict[str, Any]:
+    rule = plugin.value
+    names = ("preset", "scoring", "decoding", "train_on", "methods", "baseline")
+    return {name: plain(getattr(rule, name)) for name in names} | {"template": rule.template.text}

@@ -1,0 +1,170 @@
+"""Loads plugins: imports the one that is named, calls its hook, and checks what that returns."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+import pluggy
+
+from harness import hookspecs
+from harness.errors import PluginError, closest, error_location, one_line
+from harness.execution.global_state import listed, preserve_global_state
+from harness.method import CONTRACT
+from harness.registry.checks import CHECKS
+from harness.registry.entry_points import Broken, Entry, Kind, Origin, installed, names, offers
+
+if TYPE_CHECKING:
+    from harness.protocols import Protocol
+
+Value = TypeVar("Value")
+
+HOOKS: dict[Kind, str] = {
+    "method": "harness_method",
+    "backbone": "harness_backbone",
+    "protocol": "harness_protocol",
+    "dataset": "harness_dataset",
+    "observer": "harness_cell_finished",
+}
+"""Kind -> the hook that gives a plugin's value; an observer's value is the hook itself."""
+
+HINT = "fix or uninstall that distribution; `harness plugins --strict` imports all and shows what is broken"
+
+
+@dataclass(frozen=True)
+class Plugin(Generic[Value]):
+    """A plugin that was loaded.
+
+    Attributes:
+        name: the entry point's.
+        value: a method's class, a ``BackboneOffer``, a ``Protocol``, a ``DatasetOffer``, or an observer's function.
+        origin: where it comes from.
+        changed: global settings that it changed when it was imported; they were restored.
+    """
+
+    name: str
+    value: Value
+    origin: Origin
+    changed: tuple[str, ...] = ()
+
+    @property
+    def warning(self) -> str:
+        """What to say about the settings that it changed, '' if there are none."""
+        changed = f"{self.origin} changed {listed(self.changed)} when it was imported; it was put back"
+        return changed if self.changed else ""
+
+
+def load(kind: Kind, name: str) -> Plugin[Any]:
+    """The plugin of that kind and name; no other is imported.
+
+    Raises:
+        PluginError: no distribution offers it, several do, or it is broken; the message says which distribution.
+    """
+    found = [entry for entry in installed() if (entry.kind, entry.origin.name) == (kind, name)]
+    if not found:
+        known = {*names(kind), *(_protocols() if kind == "protocol" else ())}
+        near = closest(name, known)
+        hint = f"did you mean {near}?" if near else f"installed: {', '.join(sorted(known)) or 'none'}"
+        raise PluginError(f"no {kind} named {name!r}", hint)
+    entry = min(found, key=lambda entry: bool(entry.fault))
+    try:
+        return _load(entry)
+    except PluginError as error:
+        raise PluginError(f"{entry.origin} {error.message}", HINT) from error
+
+
+def load_all(kind: Kind) -> tuple[list[Plugin[Any]], list[Broken]]:
+    """All plugins of a kind that work, and those that do not."""
+    plugins, broken = [], []
+    for entry in installed():
+        if entry.kind == kind:
+            try:
+                plugins.append(_load(entry))
+            except PluginError as error:
+                broken.append(Broken(kind, entry.origin, error.message))
+    return plugins, broken
+
+
+def find_protocol(name: str) -> tuple[Protocol, str] | None:
+    """The harness's own protocol of that name, or a plugin's with its edition; None if nobody offers it.
+
+    Raises:
+        PluginError: the plugin is broken.
+    """
+    if name in (built_in := _protocols()):
+        return built_in[name], ""
+    if not offers("protocol", name):
+        return None
+    plugin = load("protocol", name)
+    return plugin.value, plugin.origin.edition
+
+
+def _protocols() -> Mapping[str, Protocol]:
+    """The harness's own protocols."""
+    from harness.protocols import PROTOCOLS  # here, because listing plugins does without
+
+    return PROTOCOLS
+
+
+_changed: WeakKeyDictionary[ModuleType, tuple[str, ...]] = WeakKeyDictionary()
+"""What modules changed when they were imported, which happens once."""
+
+
+def _load(entry: Entry) -> Plugin[Any]:
+    """Import a plugin and ask its hook. What it prints meanwhile goes to stderr; global state is restored.
+
+    Raises:
+        PluginError: it cannot be used; the message says why, and the caller says which plugin it is.
+    """
+    if entry.fault:
+        raise PluginError(entry.fault)
+    with preserve_global_state() as changed, contextlib.redirect_stdout(sys.stderr):
+        value = CHECKS[entry.kind](entry.origin.name, _value(entry))
+    before = _changed.setdefault(sys.modules[entry.point.module], tuple(changed))
+    _ = entry.origin.code  # without it results could not be told from those of another version
+    return Plugin(entry.origin.name, value, entry.origin, before)
+
+
+def _value(entry: Entry) -> Any:
+    point, name = entry.point, HOOKS[entry.kind]
+    with _explained("failed to import", point):
+        holder = point.load()
+    _require_contract(getattr(sys.modules[point.module], "harness_contract", CONTRACT))
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    with _explained("failed to register", point):
+        manager.register(holder, point.name)
+        manager.check_pending()
+    hook = getattr(manager.hook, name)
+    if not hook.get_hookimpls():
+        missing = f"does not implement {name}, which the group of its entry point asks for"
+        raise PluginError(f"defines {name}, which must be marked with @hookimpl" if hasattr(holder, name) else missing)
+    if entry.kind == "observer":
+        return hook
+    with _explained(f"failed in {name}", point):
+        return hook()
+
+
+def _require_contract(number: object) -> None:
+    if number != CONTRACT:
+        newer = "harness" if isinstance(number, int) and number > CONTRACT else "version of the plugin"
+        raise PluginError(
+            f"was made for plugin contract {number}, and this harness has contract {CONTRACT}: install a newer {newer}"
+        )
+
+
+@contextlib.contextmanager
+def _explained(what: str, point: EntryPoint) -> Iterator[None]:
+    try:
+        yield
+    except (Exception, SystemExit) as error:  # third-party code may do anything
+        text = one_line(error)
+        reason = text if isinstance(error, ImportError) and text else f"{type(error).__name__}: {text}"
+        where = error_location(error, point.module)
+        raise PluginError(f"{what}: {reason}" + (f" ({where})" if where else "")) from error

@@ -1,0 +1,96 @@
+"""Fit a method, and take what it reports of its fit."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, TypeVar
+
+import torch
+
+from harness.device import synchronize
+from harness.errors import MethodError, one_line
+from harness.method import Method
+from harness.types.task import Task
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What a fitted method reports of itself.
+
+    Attributes:
+        outcome: figures of its fit, in its own words.
+        trainable: numbers that it learned.
+        remarks: what of the two was invalid and left out.
+    """
+
+    outcome: dict[str, Any]
+    trainable: int
+    remarks: tuple[str, ...] = ()
+
+
+def fit(method: Method, name: str, task: Task, device: torch.device) -> float:
+    """Fit a method in place; returns the seconds that it took.
+
+    Raises:
+        MethodError: ``fit`` does not return self.
+    """
+    synchronize(device)
+    begin = time.perf_counter()
+    fitted = method.fit(task)
+    synchronize(device)
+    seconds = time.perf_counter() - begin
+    if fitted is not method:
+        raise MethodError(f"{name}.fit returned {type(fitted).__name__}; fit must return self")
+    return seconds
+
+
+def report_of(method: Method, name: str) -> FitReport:
+    """The report of a fitted method. What is invalid in it is remarked and left out; metrics do not depend on it."""
+    remarks: list[str] = []
+
+    def ask(what: str, answer: Callable[[], _Answer], instead: _Answer) -> _Answer:
+        try:
+            return answer()
+        except MethodError as error:
+            remarks.append(error.message)
+        except (Exception, SystemExit) as error:
+            remarks.append(f"{name}.{what} raised {type(error).__name__}: {one_line(error)[:300]}")
+        return instead
+
+    outcome: dict[str, Any] = ask("outcome", lambda: checked_json(method.outcome(), name), {})
+    trainable = ask("trainable", lambda: checked_count(method.trainable(), name), 0)
+    return FitReport(outcome, trainable, tuple(remarks))
+
+
+def checked_json(outcome: Any, name: str) -> dict[str, Any]:
+    """A method's outcome as JSON gives it back; NaN and infinity, which JSON lacks, become text.
+
+    Raises:
+        MethodError: it is not a dictionary, or cannot be written as JSON.
+    """
+    try:
+        text = json.dumps(outcome, ensure_ascii=False)
+        text.encode()  # half a surrogate pair is text to Python, but not in a file
+        made = json.loads(text, parse_constant=lambda word: str(float(word)))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise MethodError(f"{name}.outcome cannot be kept as JSON: {error}", "return plain numbers and texts") from None
+    if not isinstance(made, dict):
+        raise MethodError(f"{name}.outcome returned {type(outcome).__name__}; it must be a dictionary")
+    return made
+
+
+def checked_count(trainable: Any, name: str) -> int:
+    """The count of learned numbers that a method reports.
+
+    Raises:
+        MethodError: it is not a whole number from 0 on.
+    """
+    if not isinstance(trainable, Integral) or trainable < 0:
+        raise MethodError(f"{name}.trainable returned {trainable!r}", "return a whole number from 0 on")
+    return int(trainable)

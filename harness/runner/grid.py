@@ -1,0 +1,96 @@
+"""The grid of a run: one job for every domain, method, number of shots and seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from harness.backbones.corpora import oop_exact
+from harness.datasets.domain import DomainData
+from harness.method import Method
+from harness.progress import Reporter
+from harness.protocols import Protocol
+from harness.runner.draws import FewShotDraws
+from harness.runner.job import Job
+from harness.runner.request import Request
+from harness.types.cell import NO_SEED, BackboneRecord, DatasetRecord, MethodRecord, Spec
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all cells of a run share.
+
+    Attributes:
+        protocol: the rule.
+        dataset: name of the data set.
+        backbone: its record.
+        device: name of the device.
+        versions: of the harness, its libraries and the plugins behind the protocol and the backbone.
+    """
+
+    protocol: Protocol
+    dataset: str
+    backbone: BackboneRecord
+    device: str
+    versions: Mapping[str, str]
+
+
+def grid(
+    request: Request,
+    setting: Setting,
+    methods: list[tuple[MethodRecord, Method, dict[str, str]]],
+    domains: Mapping[str, DomainData],
+    draws: FewShotDraws,
+) -> Iterator[Job]:
+    """All jobs of a run, by domain, method, shots and seed.
+
+    Args:
+        request: says which shots and seeds.
+        setting: what all cells share.
+        methods: each with its record and the versions of what its distribution requires.
+        domains: the data.
+        draws: of few-shot images.
+    """
+    protocol = setting.protocol
+    for data in domains.values():
+        for record, method, required in methods:
+            drawn = protocol.scoring == "names" and (method.needs.includes("support") or method.needs.validation)
+            for shots in request.shots if drawn else (0,):
+                for seed in (NO_SEED,) if record.runs_once(shots) else request.seeds:
+                    manifest = draws.of(data, shots, seed) if drawn else None
+                    spec = Spec(
+                        protocol=protocol.id,
+                        decoding=protocol.decoding,
+                        dataset=_dataset_record(setting, data, request.leave_out_copies),
+                        domain=data.name,
+                        backbone=setting.backbone,
+                        method=record,
+                        shots=shots,
+                        seed=seed,
+                        manifest=manifest.sha256 if manifest else None,
+                        device=setting.device,
+                        versions={**setting.versions, **required},
+                    )
+                    yield Job(spec, manifest, method, protocol.scoring, protocol.train_on)
+
+
+def _dataset_record(setting: Setting, data: DomainData, copies_left_out: bool) -> DatasetRecord:
+    return DatasetRecord(
+        name=setting.dataset,
+        folders=data.folders,
+        fingerprint=data.fingerprint,
+        oop_exact=oop_exact(setting.backbone.corpus, setting.dataset),
+        copies_left_out=copies_left_out,
+    )
+
+
+def note_short_classes(jobs: tuple[Job, ...], domains: Mapping[str, DomainData], report: Reporter) -> None:
+    """Say which domains have classes with fewer training images than the draws ask for."""
+    drawn = {(job.spec.domain, job.spec.shots, job.train_on) for job in jobs if job.manifest is not None}
+    for domain, shots, train_on in sorted(drawn):
+        for train, _ in domains[domain].fitted(train_on):
+            counts, known = Counter(item.label for item in train.items), len(train.names)
+            if short := sum(counts[label] < shots for label in range(known)):
+                side = train.side.upper()
+                report.note(f"{domain}: {short} of {known} {side} classes have fewer than {shots} training images")

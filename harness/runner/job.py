@@ -1,0 +1,37 @@
+"""A cell that is to be run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.method import Method
+from harness.protocols import Scoring
+from harness.runner.draws import parts_read
+from harness.types.cell import Spec
+from harness.types.manifest import Manifest
+from harness.types.split import Part, TrainOn
+from harness.types.task import Pool
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell to run: its spec, its few-shot draw, and the method to fit."""
+
+    spec: Spec
+    manifest: Manifest | None
+    method: Method
+    scoring: Scoring = "names"
+    train_on: TrainOn = "oop"
+
+    @property
+    def draws(self) -> tuple[tuple[Part, int], ...]:
+        """The parts of the draw that the cell reads, with the number of views of each."""
+        return tuple(parts_read(self.method).items()) if self.manifest is not None else ()
+
+    @property
+    def pools(self) -> tuple[Pool | Literal["ip"], ...]:
+        """The pools of images that the cell reads; clusters are made of the scored images."""
+        needs, scoring = self.method.needs, self.scoring
+        pools: tuple[Pool | Literal["ip"], ...] = (self.method.pool,) if needs.unlabeled and scoring == "names" else ()
+        return (*pools, "ip") if needs.ip and scoring != "clusters" else pools

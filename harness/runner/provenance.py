@@ -1,0 +1,56 @@
+"""Provenance: the versions of everything that decides a number, recorded in every cell.
+
+The harness's own version includes a digest of its code, so that a changed harness never reuses results of its former
+self, released or not. Every file of the package counts except those in ``NEUTRAL``, so a new file counts by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import harness
+from harness.backbones.backbone import ResolvedBackbone
+from harness.files import content_digest, walk_files
+from harness.registry import Plugin, fingerprint
+
+NEUTRAL = (
+    *("cli", "conformance", "leaderboard", "plots", "site", "verification"),  # they read cells and compute none
+    "miniature",  # a data set and weights: a cell records the sha256 of both
+    *("registry", "hookspecs.py"),  # they find plugins: a cell records the code that they found
+    *("errors.py", "progress.py"),  # messages
+    *("__init__.py", "__main__.py"),  # entrances
+)
+"""Folders and files of the package that decide no number of a cell."""
+
+LIBRARIES = ("torch", "torchvision", "open_clip_torch", "numpy", "scipy", "scikit-learn", "pillow")
+"""What the harness and its own methods compute with."""
+
+
+def versions(resolved: ResolvedBackbone, plugins: Mapping[str, Plugin[Any] | None]) -> dict[str, str]:
+    """Versions of the harness, of the libraries, and of the plugins behind a backbone and a protocol.
+
+    Args:
+        resolved: the backbone.
+        plugins: ``protocol`` and ``backbone`` -> the plugin that offers it, None if it is built in.
+    """
+    found = harness_versions() | fingerprint.versions(resolved.libraries)
+    for kind, plugin in plugins.items():
+        if plugin is not None:
+            found |= {f"{kind} {plugin.name}": plugin.origin.edition, **plugin.origin.requirements}
+    return found
+
+
+@cache
+def harness_versions() -> dict[str, str]:
+    """Versions of the harness, with a digest of its code, and of the libraries that it computes with."""
+    code = content_digest(deciding_files())
+    return {"harness": f"{harness.__version__}+{code[:12]}", **fingerprint.versions(LIBRARIES)}
+
+
+def deciding_files() -> list[tuple[str, Path]]:
+    """(name, path) of the source files of the package that decide numbers."""
+    files = walk_files(Path(harness.__file__).parent)
+    return [(name, path) for name, path in files if path.suffix == ".py" and name.partition("/")[0] not in NEUTRAL]
