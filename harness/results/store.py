@@ -68,7 +68,7 @@ class ResultStore:
         """
         if cell.predictions_content is not None and cell.predictions is not None:
             self._keep(predictions_path(cell.predictions), cell.predictions_content)  # first: no cell points at nothing
-            cell = cell.model_copy(update={"answers": None})
+            cell = cell.model_copy(update={"predictions_content": None})
         key = cell.spec.key
         final = cell.failure is None or cell.failure.kind == "not applicable"
         path = self._path(key) if final else self._path(key).with_suffix(FAILED)

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_info
 from torch import Tensor
 from torchvision.transforms.functional import to_tensor
 
-from harness.backbones import openclip
+from harness.backbones import openclip, preprocessing
 from harness.backbones.backbone import Backbone
 from harness.datasets import images as decoding
 from harness.datasets.images import file_digest
@@ -366,7 +366,7 @@ def tiny() -> Any:
 
 
 def real(model: Any) -> Backbone:
-    config = openclip.merge_settings({"size": openclip.model_image_size(model)})
+    config = preprocessing.merge_settings({"size": openclip.model_image_size(model)})
     return Backbone(RECORD, CPU, None, 1.0, openclip.transform(config), config, model)  # type: ignore[arg-type]
 
 
