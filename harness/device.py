@@ -1,4 +1,4 @@
-"""The device that a run computes on: which one, what it is called, and what makes its numbers the same on every run."""
+"""The compute device: selection, name, determinism settings and transfers."""
 
 from __future__ import annotations
 
@@ -16,53 +16,52 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WORKSPACE = ":4096:8"
-"""Room of cuBLAS, as its documentation asks for results that are the same on every run (CUBLAS_WORKSPACE_CONFIG)."""
+"""Workspace that cuBLAS needs for reproducible results, by its documentation (CUBLAS_WORKSPACE_CONFIG)."""
 
 
 def require_torch() -> None:
-    """See that torch can be imported: a second attempt gives another reason than the first, and so would every plugin.
+    """Check that torch can be imported, before a plugin fails with a misleading error of a second attempt.
 
     Raises:
-        HarnessError: it cannot; a library that the system lacks, too little memory for its own, or no place for its
-            compiler's files.
+        HarnessError: the import fails: a missing system library, too little memory, or no folder for temporary files.
     """
     try:
         tempfile.gettempdir()
     except FileNotFoundError:
-        raise StorageError("there is no folder for temporary files", "set TMPDIR to one that can be written") from None
+        raise StorageError("there is no folder for temporary files", "set TMPDIR to a writable folder") from None
     try:
         import torch  # noqa: F401
-    except Exception as error:  # ImportError or OSError, by what is missing
+    except Exception as error:  # ImportError or OSError, depending on what is missing
         hint = "reinstall torch for this machine, or lift the process's limits (ulimit -a shows them)"
         raise HarnessError(f"torch cannot be imported: {one_line(error)}", hint) from error
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that a GPU or the machine has no memory left; torch has a type for the GPU only."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that the GPU or the host is out of memory; torch has a type for the GPU only."""
     import torch
 
     return isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
 
 
-def choose(wanted: str) -> str:
-    """``cpu``, or a CUDA device with its number, as tensors on it say: ``cuda:0``.
+def choose_device(wanted: str) -> str:
+    """Resolve a device to ``cpu`` or a CUDA device with its number, such as ``cuda:0``.
 
     Args:
         wanted: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
-        UserError: there is no such device.
+        UserError: the device does not exist.
     """
     if wanted == "cpu":
         return "cpu"
     import torch
 
-    there = torch.cuda.is_available()
-    if wanted == "auto" and not there:
+    available = torch.cuda.is_available()
+    if wanted == "auto" and not available:
         return "cpu"
     if wanted != "auto" and not wanted.startswith("cuda"):
         raise UserError(f"no device named {wanted!r}", "use auto, cpu or cuda")
-    if not there:
+    if not available:
         raise UserError("this machine has no CUDA device that torch can use", "use --device cpu")
     if wanted in ("auto", "cuda"):
         return f"cuda:{torch.cuda.current_device()}"
@@ -72,8 +71,8 @@ def choose(wanted: str) -> str:
     return wanted
 
 
-def name(device: str) -> str:
-    """What it is called in a record: its kind and model, not its number."""
+def device_name(device: str) -> str:
+    """The name of a device in records: its kind and model, not its number."""
     if device == "cpu":
         return f"cpu ({platform.machine()})"
     import torch
@@ -82,19 +81,19 @@ def name(device: str) -> str:
 
 
 def configure_determinism(device: torch.device, precision: str) -> None:
-    """Let a CUDA device compute the same bits on every run, and as precisely as the run says; the CPU does so always.
+    """Make a CUDA device deterministic, with the run's precision; does nothing for the CPU, which always is.
 
-    These are settings of the process. An operation that has no deterministic form raises, with torch's own sentence.
-    TF32 is a setting of matrix products and, on by default, of convolutions: a patch embedding is one.
+    The settings are global. An operation without a deterministic form raises torch's own error. TF32 is set for
+    matrix products and for convolutions (such as a patch embedding), where torch enables it by default.
     """
     if device.type != "cuda":
         return
     import torch
 
-    os.environ["CUBLAS_WORKSPACE_CONFIG"] = WORKSPACE  # read when cuBLAS begins, with the first product
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = WORKSPACE  # cuBLAS reads it at the first matrix product
     torch.cuda.set_device(device)
     torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = False  # it would choose algorithms by the clock
+    torch.backends.cudnn.benchmark = False  # it would choose algorithms by timing them
     products = torch.backends.cuda.matmul
     products.allow_bf16_reduced_precision_reduction = products.allow_fp16_reduced_precision_reduction = False
     products.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
@@ -102,7 +101,7 @@ def configure_determinism(device: torch.device, precision: str) -> None:
 
 @contextmanager
 def without_tf32() -> Iterator[None]:
-    """Products of CUDA devices in fp32, whatever the run's precision."""
+    """Compute matrix products and convolutions of CUDA devices in fp32, whatever the run's precision."""
     import torch
 
     products, layers = torch.backends.cuda.matmul, torch.backends.cudnn
@@ -114,13 +113,13 @@ def without_tf32() -> Iterator[None]:
         products.allow_tf32, layers.allow_tf32 = before
 
 
-def send(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU on the device; the host waits for nothing, so a training step may do it."""
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a CPU tensor to the device without blocking the host."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
-def wait(device: torch.device) -> None:
-    """Wait until the device has done all that it was asked for, as a clock must."""
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has finished all queued work, for example before reading a clock."""
     if device.type == "cuda":
         import torch
 

@@ -1,6 +1,6 @@
-"""Every error that a user can cause or meet: one sentence, and a hint what to do.
+"""Errors that a user can cause or meet: a message of one sentence, and a hint.
 
-Only the command line turns them into text and exit codes. Any other exception is a bug and keeps its trace.
+Only the command line turns them into text and exit codes. Any other exception is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from types import FrameType
 
 
 class HarnessError(Exception):
-    """An error that a sentence explains.
+    """Base class of errors that are shown to the user without a traceback.
 
     Args:
-        message: what is wrong, with the name of the thing that is wrong.
-        hint: what to do about it; shown on a line of its own.
+        message: what is wrong, naming the file, option or object.
+        hint: what to do about it; shown on a separate line.
     """
 
     def __init__(self, message: str, hint: str | None = None) -> None:
@@ -29,7 +29,7 @@ class HarnessError(Exception):
         return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
 
     def __reduce__(self) -> tuple[type, tuple[str, str | None]]:
-        # Errors cross process borders; the default would lose the hint.
+        # Errors are pickled between processes; the default would lose the hint.
         return type(self), (self.message, self.hint)
 
 
@@ -46,19 +46,19 @@ class BackboneError(HarnessError):
 
 
 class PluginError(HarnessError):
-    """A plugin failed to import, register or keep its contract."""
+    """A plugin fails to import, to register or to follow its contract."""
 
 
 class MethodError(HarnessError):
-    """A method returned something that its contract forbids."""
+    """A method violates its contract."""
 
 
 class StorageError(HarnessError):
-    """A folder cannot be written, is full, or holds a damaged file; or a file cannot be read now."""
+    """A folder cannot be written, is full or contains a damaged file, or a file cannot be read at the moment."""
 
 
-class NotApplicable(HarnessError):  # noqa: N818 - an answer, not a fault
-    """A method has no place in what is asked; the result says so, and why."""
+class NotApplicable(HarnessError):  # noqa: N818 - a result, not an error
+    """A method cannot be evaluated as requested; the result records the reason."""
 
 
 class FixedVocabulary(NotApplicable):
@@ -66,18 +66,21 @@ class FixedVocabulary(NotApplicable):
 
 
 def one_line(error: object) -> str:
-    """What an exception says, on one line of printable text: foreign code may raise anything, even what has no text."""
+    """The message of an exception as one line of printable text.
+
+    Third-party exceptions may even fail in ``__str__``; then the text says so.
+    """
     try:
         text = " ".join(str(error).split())
     except Exception as another:
-        text = f"its text cannot be had: {type(another).__name__}"
+        text = f"its message is not available: {type(another).__name__}"
     return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def raised_in(error: BaseException, module: str) -> str:
-    """The last two places of a module's package that an error came through: ``acme/clip.py:41 in fit``.
+def error_location(error: BaseException, module: str) -> str:
+    """The last two frames of an error's traceback in a module's package, such as ``acme/clip.py:41 in fit``.
 
-    A file is named from the package on, and by no folder of this machine. Empty if no code of the package took part.
+    Paths start at the package, so they name no folder of this machine. Empty if no frame belongs to the package.
     """
     package = module.partition(".")[0]
     frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__) if _package(frame) == package]
@@ -94,13 +97,13 @@ def _file(frame: FrameType) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is nearest in spelling, or None."""
+    """The known name with the most similar spelling, or None."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return matches[0] if matches else None
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """The error for a name that does not exist, with the nearest one or all of them as hint."""
+    """The error for an unknown name; the hint is the closest known name, or else all known names."""
     known = sorted(known)
     near = closest(name, known)
     hint = f"did you mean {near}?" if near else f"known: {', '.join(known) or 'none'}"

@@ -1,4 +1,4 @@
-"""Writing files so that nothing is ever half written, and where the user's cache lies."""
+"""Atomic writing, safe reading and listing of files, and the location of the cache."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from platformdirs import user_cache_path
 
 from harness.errors import StorageError
 
-TEMPORARY = ".tmp-harness-"
-"""What the name of a file that is being written begins with."""
+TEMPORARY_PREFIX = ".tmp-harness-"
+"""Prefix of the names of files that are being written."""
 
-STALE = 24 * 3600
-"""Seconds after which such a file has no writer any more: a writer has its whole content at hand."""
+STALE_SECONDS = 24 * 3600
+"""Age in seconds at which a temporary file is considered abandoned; a write takes far less."""
 
-PERMISSIONS = "check its permissions, and those of the folders above"
-"""What to do about a file or folder that is there and cannot be used."""
+PERMISSIONS_HINT = "check its permissions, and those of the folders above"
+"""Hint for a file or folder that exists but cannot be used."""
 
-OTHER_CACHE = "choose another cache folder with --cache or HARNESS_CACHE"
+OTHER_CACHE_HINT = "choose another cache folder with --cache or HARNESS_CACHE"
 
-CACHE_HINT = f"{PERMISSIONS}, or {OTHER_CACHE}"
+CACHE_HINT = f"{PERMISSIONS_HINT}, or {OTHER_CACHE_HINT}"
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 LIMITS_HINT = "use fewer --workers, or raise this process's limits (ulimit -a shows them)"
 
-_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+_LIMIT_ERRNOS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
-_REMEDIES = {
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), PERMISSIONS),
-    **dict.fromkeys(_FULL, "free some space"),
-    **dict.fromkeys(_LIMITS, LIMITS_HINT),
+_HINT_BY_ERRNO = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), PERMISSIONS_HINT),
+    **dict.fromkeys(_NO_SPACE_ERRNOS, "free some space"),
+    **dict.fromkeys(_LIMIT_ERRNOS, LIMITS_HINT),
     **dict.fromkeys((errno.EIO, errno.ESTALE), "run the same command again when the device answers"),
     errno.ENAMETOOLONG: "choose a shorter name",
 }
-"""What to do about what a machine refuses."""
+"""Hint for each error number of the operating system."""
 
-_KINDS = (
+_SPECIAL_FILES = (
     (stat.S_ISDIR, "folder"),
     (stat.S_ISFIFO, "named pipe"),
     (stat.S_ISSOCK, "socket"),
@@ -55,127 +55,127 @@ _KINDS = (
     (stat.S_ISBLK, "device"),
 )
 
-_STAND_INS = (
+_PLACEHOLDERS = (
     (rb"version https://git-lfs\.github\.com/spec/", "a Git LFS pointer and not the file itself: run `git lfs pull`"),
     (rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?<(?:!doctype html|html)\b", "a web page: get the file again"),
 )
-"""What lies in the place of a file that was never fetched, by its first bytes."""
+"""First bytes of files that are only placeholders of the real file, with what they are."""
 
-_swept: set[Path] = set()
+_cleaned_folders: set[Path] = set()
 
 
-def regular_file(path: Path) -> BinaryIO:
-    """A regular file, open to be read. Whatever else has its name, such as a named pipe, is never waited for.
+def open_regular_file(path: Path) -> BinaryIO:
+    """Open a regular file for reading; never blocks on a named pipe or another special file.
 
     Raises:
-        OSError: it is no regular file, or cannot be opened.
+        OSError: the path is not a regular file, or cannot be opened.
     """
-    _require_file(path.stat())
-    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - pathlib takes no opener
+    _require_regular(path.stat())
+    file = open(path, "rb", opener=_open_nonblocking)  # noqa: SIM115 - pathlib takes no opener
     try:
-        _require_file(os.fstat(file.fileno()))  # it may have been exchanged just now
+        _require_regular(os.fstat(file.fileno()))  # it may have been replaced since
     except OSError:
         file.close()
         raise
     return file
 
 
-def read_file(path: Path, most: int | None = None) -> bytes:
+def read_file(path: Path, max_bytes: int | None = None) -> bytes:
     """The bytes of a regular file.
 
     Raises:
-        OSError: it is no regular file, cannot be read, or has more than ``most`` bytes.
+        OSError: the path is not a regular file, cannot be read, or has more than ``max_bytes`` bytes.
     """
-    with regular_file(path) as file:
-        if most is not None and os.fstat(file.fileno()).st_size > most:
-            raise OSError(errno.EFBIG, f"it has more than {most:,} bytes")
+    with open_regular_file(path) as file:
+        if max_bytes is not None and os.fstat(file.fileno()).st_size > max_bytes:
+            raise OSError(errno.EFBIG, f"it has more than {max_bytes:,} bytes")
         return file.read()
 
 
-def stand_in(content: bytes) -> str | None:
-    """What lies in the place of the file that was meant, and what to do about it; None if nothing is known of that."""
-    return next((what for begins, what in _STAND_INS if re.match(begins, content[:512], re.IGNORECASE)), None)
+def detect_placeholder(content: bytes) -> str | None:
+    """What a placeholder file is and what to do about it, such as a Git LFS pointer; None for any other content."""
+    return next((what for begins, what in _PLACEHOLDERS if re.match(begins, content[:512], re.IGNORECASE)), None)
 
 
-def _without_waiting(path: str, flags: int) -> int:
+def _open_nonblocking(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _require_file(found: os.stat_result) -> None:
+def _require_regular(found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        kind = next((kind for is_kind, kind in _KINDS if is_kind(found.st_mode)), "special file")
+        kind = next((kind for is_kind, kind in _SPECIAL_FILES if is_kind(found.st_mode)), "special file")
         raise OSError(errno.EISDIR if kind == "folder" else errno.EINVAL, f"it is a {kind}, not a file")
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file so that it is either absent (or as it was) or whole, also after kill -9; its mode is the umask's.
+    """Write a file atomically: afterwards it is complete or unchanged, even after kill -9; its mode follows the umask.
 
-    What killed writers left in the folder is removed when a process first writes there.
+    The first write of a process into a folder also removes abandoned temporary files there.
     """
-    temporary = path.parent / f"{TEMPORARY}{secrets.token_hex(8)}"
+    temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
     try:
         with temporary.open("xb") as file:
-            if path.parent not in _swept:
-                _swept.add(path.parent)
-                _sweep(path.parent, os.fstat(file.fileno()).st_mtime)
+            if path.parent not in _cleaned_folders:
+                _cleaned_folders.add(path.parent)
+                _remove_stale(path.parent, os.fstat(file.fileno()).st_mtime)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
-        with contextlib.suppress(OSError):  # where nothing can be written, nothing can be removed either
+        with contextlib.suppress(OSError):  # a folder that cannot be written cannot be cleaned up either
             temporary.unlink()
         raise
 
 
 def save(path: Path, content: bytes, what: str, hint: str) -> None:
-    """``write_atomic``, with the folders above the file made where they are missing.
+    """Write a file atomically and create missing parent folders.
 
     Args:
         path: the file.
-        content: all of it.
-        what: what it is called in the error.
+        content: the complete content.
+        what: what the file is called in the error message.
         hint: what to do if it cannot be written.
 
     Raises:
-        StorageError: it cannot.
+        StorageError: the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, content)
     except OSError as error:
-        raise storage_error(what, path, error, hint) from None
+        raise write_error(what, path, error, hint) from None
 
 
 def require_writable(folder: Path, what: str, hint: str) -> None:
-    """Make a folder and see that files can be written there, before time is spent on what they will hold.
+    """Create a folder and check that files can be written there, before time is spent on computing them.
 
     Raises:
-        StorageError: it cannot be made, or they cannot.
+        StorageError: the folder cannot be created or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise storage_error(what, folder, error, hint) from None
+        raise write_error(what, folder, error, hint) from None
 
 
-def _sweep(folder: Path, now: float) -> None:
-    """Remove leftovers of killed writers; ``now`` is by the clock of the file system, which may be a server's."""
+def _remove_stale(folder: Path, now: float) -> None:
+    """Remove abandoned temporary files; ``now`` is the file system's time, which may be that of a server."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(TEMPORARY):
-                with contextlib.suppress(OSError):  # another process was faster, or may not be disturbed
-                    if now - entry.stat(follow_symlinks=False).st_mtime > STALE:
+            if entry.name.startswith(TEMPORARY_PREFIX):
+                with contextlib.suppress(OSError):  # another process removed it, or owns it
+                    if now - entry.stat(follow_symlinks=False).st_mtime > STALE_SECONDS:
                         Path(entry.path).unlink()
 
 
-def listed(folder: Path, pattern: str, hint: str = PERMISSIONS) -> list[Path]:
-    """What matches a pattern such as ``cells/*/*.json`` under a folder, sorted; nothing if there is no such folder.
+def list_paths(folder: Path, pattern: str, hint: str = PERMISSIONS_HINT) -> list[Path]:
+    """Sorted paths under a folder that match a pattern such as ``cells/*/*.json``; empty if the folder does not exist.
 
-    Hidden names are left out, such as the ``._name`` that macOS writes beside ``name`` on foreign file systems.
-    ``Path.glob`` passes over folders that may not be read: what lies there would be gone without a word.
+    Hidden names are left out, such as the ``._name`` that macOS writes next to ``name`` on other file systems.
+    Unlike ``Path.glob``, which silently skips unreadable folders, this raises an error.
 
     Raises:
         StorageError: a folder cannot be read.
@@ -187,13 +187,13 @@ def listed(folder: Path, pattern: str, hint: str = PERMISSIONS) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise unreadable(folder, error, hint) from None
+        raise read_error(folder, error, hint) from None
     found = [folder / name for name in names if fnmatchcase(name, first)]
-    return sorted(path for inner in found for path in listed(inner, rest, hint)) if rest else sorted(found)
+    return sorted(path for inner in found for path in list_paths(inner, rest, hint)) if rest else sorted(found)
 
 
 def content_digest(files: Iterable[tuple[str, Path]]) -> str:
-    """sha256 over names and contents of some files: the same for the same files, wherever they lie."""
+    """sha256 over the names and contents of files, independent of their location."""
     digest = hashlib.sha256()
     for name, path in files:
         content = path.read_bytes()
@@ -201,8 +201,8 @@ def content_digest(files: Iterable[tuple[str, Path]]) -> str:
     return digest.hexdigest()
 
 
-def tree(folder: Path) -> list[tuple[str, Path]]:
-    """The files under a folder as (name from there, path), sorted; hidden ones and compiled caches are left out.
+def walk_files(folder: Path) -> list[tuple[str, Path]]:
+    """Sorted (relative name, path) of the files under a folder, without hidden files and compiled caches.
 
     Raises:
         OSError: a folder cannot be read.
@@ -219,23 +219,23 @@ def tree(folder: Path) -> list[tuple[str, Path]]:
     return sorted(found)
 
 
-def expanded(path: Path) -> Path:
-    """A path whose ``~`` is the user's home folder, and ``~name`` another's.
+def expand_user(path: Path) -> Path:
+    """Expand ``~`` and ``~name`` in a path.
 
     Raises:
-        StorageError: there is no such home folder.
+        StorageError: the home folder does not exist.
     """
     try:
         return path.expanduser()
     except RuntimeError:
-        raise StorageError(f"{path} is nowhere: there is no such home folder", "write the whole path") from None
+        raise StorageError(f"{path} cannot be expanded: no such home folder", "give the full path") from None
 
 
 def cache_root(given: Path | None = None) -> Path:
-    """The cache folder: the given one, else the variable HARNESS_CACHE, else the user's own cache folder.
+    """The cache folder: the given one, else the variable HARNESS_CACHE, else the user's cache folder.
 
     Raises:
-        StorageError: the user has no home folder, as in a container under a number without a name.
+        StorageError: the user has no home folder, for example a container user without a name.
     """
     variable = os.environ.get("HARNESS_CACHE")
     try:
@@ -244,28 +244,28 @@ def cache_root(given: Path | None = None) -> Path:
         return Path(variable).expanduser() if variable else user_cache_path("laion-beyond-harness")
     except RuntimeError:
         hint = "set HOME, or choose a folder with --cache or HARNESS_CACHE"
-        raise StorageError("there is no place for the cache: the user has no home folder", hint) from None
+        raise StorageError("no cache folder is known: the user has no home folder", hint) from None
 
 
-def storage_error(what: str, path: Path, error: OSError, hint: str) -> StorageError:
-    """The sentence for a file that cannot be written; ``hint`` is what else there is to do where there is no room."""
-    room = "free some space, or " if error.errno in _FULL else ""
-    return StorageError(f"{what} cannot be written to {path}: {(error.strerror or str(error)).lower()}", room + hint)
+def write_error(what: str, path: Path, error: OSError, hint: str) -> StorageError:
+    """The error for a file that cannot be written; a full disk adds 'free some space' to the hint."""
+    prefix = "free some space, or " if error.errno in _NO_SPACE_ERRNOS else ""
+    return StorageError(f"{what} cannot be written to {path}: {(error.strerror or str(error)).lower()}", prefix + hint)
 
 
-def unreadable(path: Path, error: OSError, hint: str = PERMISSIONS) -> StorageError:
-    """The sentence for a file or folder that cannot be read."""
+def read_error(path: Path, error: OSError, hint: str = PERMISSIONS_HINT) -> StorageError:
+    """The error for a file or folder that cannot be read."""
     return StorageError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}", hint)
 
 
 def from_os_error(error: OSError) -> StorageError | None:
-    """The sentence for what a machine refuses where nobody expected it; None for any other error, which is a bug.
+    """Turn an OSError that no caller handles into a user-facing error; None for an error number that means a bug.
 
-    It is a permission, room, or a file system that fails, most likely under a redirected stdout; or a limit.
+    Covered are permissions, full disks, failing file systems (most likely of a redirected stdout) and process limits.
     """
-    hint = _REMEDIES.get(error.errno or 0)
+    hint = _HINT_BY_ERRNO.get(error.errno or 0)
     if hint is None:
         return None
-    what = error.filename or ("a file or a process" if error.errno in _LIMITS else "stdout")
-    refusal = "written" if error.errno in _FULL else "used"
-    return StorageError(f"{what} cannot be {refusal}: {os.strerror(error.errno or 0).lower()}", hint)
+    what = error.filename or ("a file or a process" if error.errno in _LIMIT_ERRNOS else "stdout")
+    action = "written" if error.errno in _NO_SPACE_ERRNOS else "used"
+    return StorageError(f"{what} cannot be {action}: {os.strerror(error.errno or 0).lower()}", hint)

@@ -1,13 +1,13 @@
-"""The contract of a method: one class, two functions. A plugin author needs this page and ``harness.hookspecs``.
+"""The contract of a method: one class with ``fit`` and ``scores``. Plugin authors also need ``harness.hookspecs``.
 
 A method is a dataclass. Its fields are its parameters, with types and defaults; ``__init__`` only stores them. Bounds
-stand in the type, for example ``Annotated[int, Field(ge=1)]`` with pydantic's ``Field``. A value is whatever JSON can
-keep: numbers, words, booleans, None, enums, lists, tables, dataclasses; no sets. A file that a method reads is a
-parameter of type ``File``, for example ``sentences: File | None = None``: the command line takes its path, the method
-calls ``self.sentences.read_text()``, and its sha256 is part of every result. What is learned ends in an underscore.
-``fit`` gets a ``Task`` with what the method declared in ``needs`` and nothing else; ``scores`` is then asked for the
-OOP, the IP and the joint vocabulary. Randomness comes from ``task.generator`` alone: draw on the CPU and move the
-numbers to ``task.device``. Everything else stays on that device, where CUDA has to take sums in a fixed order.
+are part of the type, for example ``Annotated[int, Field(ge=1)]`` with pydantic's ``Field``. Values must be JSON:
+numbers, strings, booleans, None, enums, lists, dictionaries and dataclasses, but no sets. A file that a method reads is
+a parameter of type ``File``, for example ``sentences: File | None = None``: the command line takes its path, the method
+calls ``self.sentences.read_text()``, and its sha256 is part of every result. Names of learned attributes end in an
+underscore. ``fit`` receives a ``Task`` with exactly what the method declares in ``needs``; ``scores`` is then called
+with the OOP, the IP and the joint vocabulary. Random numbers come only from ``task.generator``: draw them on the CPU
+and move them to ``task.device``. Everything else stays on that device, where sums must have a fixed order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.errors import HarnessError, PluginError, UserError, one_line, unknown_name
 from harness.file_parameter import File as File
-from harness.parameters import adapters, read, require_recordable
+from harness.parameters import parse_value, require_recordable, type_adapters
 from harness.types.task import Needs, Pool
 
 if TYPE_CHECKING:
@@ -39,31 +39,31 @@ class Method(ABC):
     """Base class of every method."""
 
     needs: ClassVar[Needs] = Needs()
-    """What ``fit`` wants to see."""
+    """What ``fit`` reads from its task."""
 
     seeded: ClassVar[bool] = True
-    """Whether results depend on the seed. False says that ``fit`` draws nothing: the same task always has the same
-    answer. Such a method is run once where no few-shot images are drawn, and once for each draw otherwise."""
+    """Whether results depend on the seed. False means that ``fit`` draws no random numbers. Such a method is run once
+    if no few-shot images are drawn, and otherwise once for each draw."""
 
     paper: ClassVar[str] = ""
-    """Where the method was published."""
+    """The publication of the method."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """Named parameter settings. ``paper`` is what the LAION-Beyond paper ran or, where it did not run the method, what
-    the method's own paper states; a docstring says where the two differ."""
+    """Named parameter settings. ``paper`` holds the values of the LAION-Beyond paper or, if it did not run the method,
+    of the method's own paper; the docstring says where the two differ."""
 
     known_failures: ClassVar[Mapping[str, str]] = {}
-    """Checks of ``harness plugins check`` that the method is known to fail, each with the reason. A check that is named
-    here and does not fail is a failure."""
+    """Checks of ``harness plugins check`` that the method is expected to fail, each with the reason. One that passes
+    is reported as a failure."""
 
     views: int = 1
-    """Views of each support image that ``fit`` wants: the test view, then random crops. Override it with a field."""
+    """Views of each support image for ``fit``: the test view, then random crops. Override it with a field."""
 
     crop: float = 0.08
-    """Least share of the area that a view's random crop has. Override it with a field, so that it is a parameter."""
+    """Minimum area of a random crop, as a fraction of the image. Override it with a field to make it a parameter."""
 
     pool: Pool = "train-unlabeled"
-    """The unlabeled images that ``fit`` wants, if it needs any. Override it with a field, so that it is a parameter."""
+    """The unlabeled images for ``fit``, if it needs any. Override it with a field to make it a parameter."""
 
     @abstractmethod
     def fit(self, task: Task) -> Self:
@@ -74,7 +74,7 @@ class Method(ABC):
         """Scores before softmax.
 
         Args:
-            image: ``(m, d)`` unit rows, the test views of m images, in no particular order.
+            image: ``(m, d)`` unit rows, the test views of m images, in arbitrary order.
             vocabulary: the k names to score.
 
         Returns:
@@ -85,45 +85,45 @@ class Method(ABC):
         """
 
     def discovery(self) -> Discovery | None:
-        """The clusters of the unlabeled pool and their names, if the method finds any; the harness judges them."""
+        """The clusters of the unlabeled pool and their names, if the method finds any; the harness evaluates them."""
         return None
 
     def outcome(self) -> dict[str, Any]:
-        """What ``fit`` went through, as plain JSON (rounds, matchings, decisions); it is kept in the cell."""
+        """Diagnostics of ``fit`` as plain JSON (rounds, matchings, decisions); stored in the cell."""
         return {}
 
     def trainable(self) -> int:
-        """How many numbers were learned; for the cost columns of the leaderboard."""
+        """Number of learned values, for the cost columns of the leaderboard."""
         return 0
 
 
 def parameters(method: Method) -> dict[str, Any]:
-    """The parameters of a method, by name."""
+    """The parameters of a method as name -> value."""
     return {f.name: getattr(method, f.name) for f in dataclasses.fields(typing.cast(Any, method)) if f.init}
 
 
 def build(name: str, cls: type[Method], preset: str | None = None, values: Mapping[str, Any] | None = None) -> Method:
-    """Make a method from a preset and single values; these and the defaults are converted to the declared types.
+    """Create a method from a preset and single values; values and defaults are converted to the declared types.
 
-    ``Text`` is read as on a command line, any other string as itself.
+    A ``CommandLineText`` is parsed; any other string is taken literally.
 
     Raises:
-        UserError: no such preset or parameter, or a value that does not fit its type.
-        PluginError: the class cannot be made with these values, or has not the form that the harness needs.
+        UserError: an unknown preset or parameter, or a value that does not fit its type.
+        PluginError: the class cannot be instantiated with these values, or has an invalid attribute.
     """
     try:
-        made = _made(name, cls, preset, values or {})
-        _require_form(name, made)
+        made = _construct(name, cls, preset, values or {})
+        _require_valid_attributes(name, made)
     except HarnessError:
         raise
-    except Exception as error:  # a class may do anything when it is made or read
-        hint = "every field has a default and a type that pydantic can read; __init__ only stores the fields"
-        raise PluginError(f"{name} cannot be made: {type(error).__name__}: {one_line(error)}", hint) from error
+    except Exception as error:  # third-party code may raise anything
+        hint = "give every field a default and a type that pydantic supports; __init__ only stores the fields"
+        raise PluginError(f"{name} cannot be created: {type(error).__name__}: {one_line(error)}", hint) from error
     return made
 
 
-def _made(name: str, cls: type[Method], preset: str | None, values: Mapping[str, Any]) -> Method:
-    from pydantic import ValidationError  # here, because listing plugins does without
+def _construct(name: str, cls: type[Method], preset: str | None, values: Mapping[str, Any]) -> Method:
+    from pydantic import ValidationError  # deferred: listing plugins does not need it
 
     chosen: dict[str, Any] = {}
     if preset is not None:
@@ -131,15 +131,15 @@ def _made(name: str, cls: type[Method], preset: str | None, values: Mapping[str,
             raise unknown_name(f"preset of {name}", preset, cls.presets)
         chosen.update(cls.presets[preset])
     chosen.update(values)
-    known = adapters(cls)
+    known = type_adapters(cls)
     for key in chosen:
         if key not in known:
             raise unknown_name(f"parameter of {name}", key, known)
     typed: dict[str, Any] = {}
-    # Defaults are read as well: 1 for a float is 1.0, whoever says it.
+    # Defaults are converted too: 1 for a float becomes 1.0, wherever it comes from.
     for key, value in (_defaults(cls) | chosen).items():
         try:
-            typed[key] = read(known[key], value)
+            typed[key] = parse_value(known[key], value)
         except ValidationError as error:
             reason = error.errors()[0]["msg"].lower()
             if key in chosen:
@@ -161,11 +161,11 @@ def _defaults(cls: type[Method]) -> dict[str, Any]:
     return found
 
 
-def _require_form(name: str, method: Method) -> None:
-    """See that what the harness reads of a method, whatever its parameters, is something that it can use.
+def _require_valid_attributes(name: str, method: Method) -> None:
+    """Check the attributes of a method that the harness reads.
 
     Raises:
-        PluginError: it is not.
+        PluginError: an attribute has a wrong type or value.
     """
     from pydantic_core import PydanticSerializationError, to_jsonable_python
 
@@ -173,11 +173,11 @@ def _require_form(name: str, method: Method) -> None:
     for what, good, form in (
         ("needs", isinstance(method.needs, Needs), "a Needs, for example Needs(support=True)"),
         ("seeded", isinstance(method.seeded, bool), "True or False"),
-        ("views", type(method.views) is int and method.views >= 1, "a whole number from 1 on"),
+        ("views", type(method.views) is int and method.views >= 1, "an integer of at least 1"),
         (
             "crop",
             isinstance(method.crop, int | float) and 0 < method.crop <= 1,
-            "a share of the area, up to 1",
+            "a fraction of the area, above 0 and at most 1",
         ),
         ("pool", method.pool in typing.get_args(Pool), " or ".join(typing.get_args(Pool))),
         ("presets", named, "a dictionary of dictionaries, such as {'paper': {'lr': 0.002}}"),
@@ -189,5 +189,5 @@ def _require_form(name: str, method: Method) -> None:
     try:
         to_jsonable_python(parameters(method))
     except PydanticSerializationError as error:
-        hint = "a parameter is a number, text, boolean or None, or a list of them; make other things in fit"
-        raise PluginError(f"{name}: its parameters cannot be kept as JSON: {one_line(error)}", hint) from None
+        hint = "a parameter is a number, string, boolean or None, or a list of them; create other objects in fit"
+        raise PluginError(f"{name}: its parameters cannot be stored as JSON: {one_line(error)}", hint) from None

@@ -1,4 +1,4 @@
-"""Values of parameters: read from what a person or a record says, and written so that they are read back the same."""
+"""Parameter values: parsing, formatting, and checks that a record describes them completely."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import PluginError, StorageError, UserError
-from harness.file_parameter import File, names_file
-from harness.files import expanded
+from harness.file_parameter import File, is_file_record
+from harness.files import expand_user
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -22,57 +22,57 @@ if TYPE_CHECKING:
 FILE_HINT = "annotate the field with harness.File, which puts the sha256 of the file's content into every result"
 
 
-class Text(str):
-    """A value as it is written on a command line, where 7 may be a number or a word; any other string is itself."""
+class CommandLineText(str):
+    """A value typed on the command line, where 7 may be a number or a string; other strings are taken literally."""
 
     __slots__ = ()
 
 
-def require_located(name: str, values: Mapping[str, Any]) -> None:
-    """See that every ``File`` of a method's parameters says where it lies; one from a record does not.
+def require_file_paths(name: str, values: Mapping[str, Any]) -> None:
+    """Check that every ``File`` of a method's parameters has a path; a file from a record has none.
 
     Raises:
-        UserError: one does not.
+        UserError: a file has no path.
     """
     for key, value in values.items():
-        for one in parts(value):
-            if isinstance(one, File) and not one.located:
+        for one in walk_values(value):
+            if isinstance(one, File) and not one.has_path:
                 message = f"{name}: parameter {key} is the file {one.file} with sha256 {one.sha256}"
                 raise UserError(f"{message}, which was not found", "give its path; `harness reproduce` takes --file")
 
 
 @cache
-def adapters(cls: type) -> Mapping[str, TypeAdapter[Any]]:
-    """What reads the values of each parameter of a dataclass, by name.
+def type_adapters(cls: type) -> Mapping[str, TypeAdapter[Any]]:
+    """The pydantic adapter of each parameter of a dataclass, by name.
 
     Raises:
-        PluginError: a parameter has the type of a path, so that a result would not name the file's content.
-        Exception: a type that does not exist, or that pydantic cannot read.
+        PluginError: a parameter has a path type, so a result would not identify the file's content.
+        Exception: a type that does not exist, or that pydantic does not support.
     """
-    from pydantic import TypeAdapter  # here, because listing plugins does without
+    from pydantic import TypeAdapter  # deferred: listing plugins does not need it
 
     hints = typing.get_type_hints(cls, include_extras=True)
     for field in dataclasses.fields(cls):
-        if field.init and _has_path(hints[field.name]):
-            raise PluginError(f"{cls.__name__}: parameter {field.name} has the type of a path", FILE_HINT)
+        if field.init and _is_path_type(hints[field.name]):
+            raise PluginError(f"{cls.__name__}: parameter {field.name} has a path type", FILE_HINT)
     return {field.name: TypeAdapter(hints[field.name]) for field in dataclasses.fields(cls) if field.init}
 
 
-def read(adapter: TypeAdapter[Any], value: Any) -> Any:
-    """A value of a parameter's type.
+def parse_value(adapter: TypeAdapter[Any], value: Any) -> Any:
+    """Convert a value to a parameter's type.
 
-    Text is what JSON says, if that is of the type as it stands; else the word itself; else a list or table whose items
-    have to be converted.
+    A ``CommandLineText`` is tried as strict JSON, then as a literal string, then as a JSON list or object whose items
+    are converted.
 
     Raises:
-        ValidationError: it is not of the type.
+        ValidationError: the value does not fit the type.
     """
     from pydantic import ValidationError
 
-    if not isinstance(value, Text):
+    if not isinstance(value, CommandLineText):
         return adapter.validate_python(value)
     text = str(value)
-    if text.lower() == "none" and _takes_none(adapter):
+    if text.lower() == "none" and _accepts_none(adapter):
         return None
     with suppress(ValidationError):
         return adapter.validate_json(text, strict=True)
@@ -84,25 +84,25 @@ def read(adapter: TypeAdapter[Any], value: Any) -> Any:
     return adapter.validate_json(text)
 
 
-def written(value: Any) -> str:
-    """What is written on a command line for a value of a record, which is plain JSON: ``read`` gives it again.
+def format_value(value: Any) -> str:
+    """Format a value of a record, which is plain JSON, for the command line; the inverse of ``parse_value``.
 
-    Of a ``File`` that is its name: a record does not say where it lies.
+    A ``File`` becomes its name, because a record does not contain its path.
     """
     if value is None:
         return "none"
-    if names_file(value):
+    if is_file_record(value):
         return str(value["file"])
     if isinstance(value, str) and value.lower() != "none":
         try:
             json.loads(value)
         except ValueError:
-            return value  # nothing but itself
+            return value  # not JSON, so it is parsed as itself
     return json.dumps(value, ensure_ascii=False)
 
 
-def parts(value: Any) -> Iterator[Any]:
-    """A value and all that is in it."""
+def walk_values(value: Any) -> Iterator[Any]:
+    """Yield a value and, recursively, everything it contains."""
     yield value
     if isinstance(value, File):
         return
@@ -113,60 +113,62 @@ def parts(value: Any) -> Iterator[Any]:
     else:
         inner = value if isinstance(value, list | tuple | set | frozenset) else ()
     for one in inner:
-        yield from parts(one)
+        yield from walk_values(one)
 
 
 def require_recordable(cls: type, name: str, values: Mapping[str, Any]) -> None:
-    """See that the values of a method's parameters say all that decides its result.
+    """Check that parameter values determine the result completely.
 
     Raises:
-        PluginError: one holds a set, whose order is that of one process; or names a file by its path alone.
+        PluginError: a value contains a set, whose order differs between processes, or names a file by its path only.
     """
     for key, value in values.items():
-        for one in parts(value):
+        for one in walk_values(value):
             if isinstance(one, set | frozenset):
-                hint = "a set has another order in every process, and so might its results: use a tuple"
-                raise PluginError(f"{name}: parameter {key} holds a set", hint)
+                hint = "a set has a different order in every process, which can change results: use a tuple"
+                raise PluginError(f"{name}: parameter {key} contains a set", hint)
             if isinstance(one, PurePath):
                 raise PluginError(
-                    f"{name}: parameter {key} is a path, and a result would not name the content", FILE_HINT
+                    f"{name}: parameter {key} is a path, so a result would not identify the content", FILE_HINT
                 )
-            if _is_text(one) and _has_content(one) and (one is not value or _takes_any(adapters(cls)[key], one)):
-                message = (
-                    f"{name}: parameter {key}={one!r} names a file or folder, and a result would not name its content"
-                )
-                raise PluginError(message, FILE_HINT)
+            if (
+                _is_text(one)
+                and _names_content(one)
+                and (one is not value or _accepts_any_text(type_adapters(cls)[key], one))
+            ):
+                what = f"parameter {key}={one!r} names a file or folder"
+                raise PluginError(f"{name}: {what}, so a result would not identify its content", FILE_HINT)
 
 
-def _has_path(hint: Any) -> bool:
+def _is_path_type(hint: Any) -> bool:
     own = isinstance(hint, type) and not typing.get_args(hint) and issubclass(hint, PurePath)
-    return own or any(map(_has_path, typing.get_args(hint)))
+    return own or any(map(_is_path_type, typing.get_args(hint)))
 
 
 def _is_text(value: Any) -> bool:
-    return type(value) in (str, Text)  # no word of an enum
+    return type(value) in (str, CommandLineText)  # not a string enum
 
 
-def _has_content(text: str) -> bool:
-    """Whether a text is the path of a file or folder; a folder's name without a slash may well be a mere word."""
+def _names_content(text: str) -> bool:
+    """Whether a text is the path of an existing file or folder; a folder needs a slash, or it may be any word."""
     with suppress(StorageError):
-        path = expanded(Path(text))  # os.path answers also where a text can be no path
+        path = expand_user(Path(text))  # os.path returns False for texts that cannot be paths
         return os.path.isfile(path) or (os.sep in text and path.name != "" and os.path.isdir(path))  # noqa: PTH112, PTH113
     return False
 
 
-def _takes_any(adapter: TypeAdapter[Any], text: str) -> bool:
-    """Whether a parameter takes any text: that a file is called like one of a few words means nothing."""
+def _accepts_any_text(adapter: TypeAdapter[Any], text: str) -> bool:
+    """Whether a parameter accepts any text; for a fixed set of words, a file of the same name is a coincidence."""
     from pydantic import ValidationError
 
     try:
-        adapter.validate_python(os.path.abspath(text))  # noqa: PTH100 - a text that no list of words has
+        adapter.validate_python(os.path.abspath(text))  # noqa: PTH100 - a text that no fixed set of words contains
     except ValidationError:
         return False
     return True
 
 
-def _takes_none(adapter: TypeAdapter[Any]) -> bool:
+def _accepts_none(adapter: TypeAdapter[Any]) -> bool:
     from pydantic import ValidationError
 
     try:

@@ -1,4 +1,4 @@
-"""How long work tells that it goes on; the command line decides what that looks like."""
+"""Progress reporting for long-running work; the command line decides how it is shown."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Protocol
 
 
 class Reporter(Protocol):
-    """Shows stages of work and single notes."""
+    """Receives stages of work and notes."""
 
     def stage(self, name: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
-        """A stage of ``total`` units; yields a function that is told how many more are done."""
+        """A stage of ``total`` units; yields a function to call with the number of newly completed units."""
         ...
 
     def note(self, text: str) -> None:
-        """One line that people should see."""
+        """Show one line to the user."""
         ...
 
 
 def pluralize(number: int, unit: str) -> str:
-    """A number with its unit, which is given in the plural: ``1 cell``, ``1,350 cells``."""
+    """A number with its unit, given in the plural: ``1 cell``, ``1,350 cells``."""
     return f"{number:,} {unit.removesuffix('s') if number == 1 else unit}"
 
 
 class NullReporter:
-    """Says nothing; the default of the library."""
+    """Ignores all progress; the default of the library."""
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
@@ -38,7 +38,7 @@ class NullReporter:
 
 @contextmanager
 def staged(report: Reporter, unit: str) -> Iterator[Callable[[str, int, int], None]]:
-    """Stages for work that calls back with (name, done, total): a new stage whenever the name changes."""
+    """A callback (name, done, total) that opens a new stage whenever the name changes."""
     with ExitStack() as stack:
         current: tuple[str, Callable[[int], None]] | None = None
         before = 0

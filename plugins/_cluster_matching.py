@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from harness.device import send
+from harness.device import to_device
 from harness.matching import assign, match
 
 from ._clustering import class_means
@@ -36,7 +36,7 @@ def sample_means(pool: Tensor, cluster: Tensor, k: int, images: int | None, gene
     """``(k, d)`` means of up to ``images`` random images per cluster (None: all); zero for an empty cluster."""
     if images is None:
         return class_means(pool, cluster, k)
-    order = send(torch.randperm(len(pool), generator=generator), pool.device)
+    order = to_device(torch.randperm(len(pool), generator=generator), pool.device)
     place = F.one_hot(cluster[order], k).cumsum(dim=0).gather(1, cluster[order][:, None])[:, 0]
     chosen = order[place <= images]
     return class_means(pool[chosen], cluster[chosen], k)

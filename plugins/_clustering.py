@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from harness.device import send
+from harness.device import to_device
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -105,7 +105,7 @@ def _kmeans_plus_plus(x: Tensor, k: int, restarts: int, generator: torch.Generat
     and takes the one that minimises the total. A single candidate gives worse clusters.
     """
     few, restart = min(2 + int(math.log(k)), len(x)), torch.arange(restarts, device=x.device)
-    chosen = [send(torch.randint(len(x), (restarts,), generator=generator), x.device)]
+    chosen = [to_device(torch.randint(len(x), (restarts,), generator=generator), x.device)]
     square = x.square().sum(dim=1)  # a protocol may give rows of any length
     distance = square[chosen[0]][:, None] + square - 2 * x[chosen[0]] @ x.T
     for _ in range(k - 1):
@@ -123,7 +123,7 @@ def _sample_columns(weight: Tensor, count: int, generator: torch.Generator) -> T
     The algorithm of ``torch.multinomial`` (Efraimidis and Spirakis, 2006), with a CPU generator on any device.
     """
     waiting = torch.empty(weight.shape, dtype=weight.dtype).exponential_(generator=generator)
-    return (weight / send(waiting, weight.device)).topk(count, dim=1).indices
+    return (weight / to_device(waiting, weight.device)).topk(count, dim=1).indices
 
 
 def _lloyd(x: Tensor, centre: Tensor, fixed: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from harness.device import send
+from harness.device import to_device
 from harness.prompts import Piece, Prompt
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class LearnedContext:
             self.rows = task.text.token_embedding(text).repeat(contexts, 1)
         else:
             noise = torch.randn(contexts * length, task.text.width, generator=task.generator)
-            self.rows = NOISE * send(noise.to(task.support.image.dtype), task.device)
+            self.rows = NOISE * to_device(noise.to(task.support.image.dtype), task.device)
         self._each = len(self.rows) // contexts
         self._before = {"end": self._each, "middle": self._each // 2, "front": 0}[position]
         self._first = {name: i * self._each for i, name in enumerate(names)}
@@ -100,4 +100,4 @@ class LearnedContext:
         order = sorted(range(len(names)), key=lambda i: length[i])
         groups = [order[start : start + GROUP] for start in range(0, len(order), GROUP)]
         device = self.rows.device
-        return [(send(torch.tensor(group), device), self.tokens([names[i] for i in group])) for group in groups]
+        return [(to_device(torch.tensor(group), device), self.tokens([names[i] for i in group])) for group in groups]

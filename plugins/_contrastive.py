@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harness.device import send
+from harness.device import to_device
 
 
 def symmetric_contrastive(
@@ -31,6 +31,6 @@ def symmetric_contrastive(
 
 def _mass_loss(logits: Tensor, positive: Tensor) -> Tensor:
     rows = positive.any(dim=1).nonzero()[:, 0]
-    logits, other = logits[send(rows, logits.device)], send(~positive[rows], logits.device)
+    logits, other = logits[to_device(rows, logits.device)], to_device(~positive[rows], logits.device)
     on_positives = torch.logsumexp(logits.masked_fill(other, float("-inf")), dim=1)
     return (torch.logsumexp(logits, dim=1) - on_positives).mean()

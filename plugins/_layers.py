@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from harness.device import send
+from harness.device import to_device
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,4 +17,4 @@ if TYPE_CHECKING:
 def uniform_init(task: Task, *shape: int, inputs: int) -> Tensor:
     """Uniform weights in +-1 / sqrt(inputs), as ``torch.nn.Linear`` initialises them."""
     drawn = torch.rand(*shape, generator=task.generator, dtype=task.support.image.dtype)
-    return (2 * send(drawn, task.device) - 1) / inputs**0.5
+    return (2 * to_device(drawn, task.device) - 1) / inputs**0.5

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 
-from harness.device import send
+from harness.device import to_device
 
 from ._training import Batch, NonNegativeFloat, PositiveInt, TrainedMethod
 from ._vocabulary import fitted_positions
@@ -54,7 +54,7 @@ class NameEmbeddings:
         else:
             shape, kind = (sum(counts), task.text.width), own[0].dtype
             noise = torch.randn(shape, generator=task.generator, dtype=kind)
-            self.rows = send(noise, task.device) * task.text.embedding_std
+            self.rows = to_device(noise, task.device) * task.text.embedding_std
 
     def overrides(self) -> dict[str, Tensor]:
         """Name -> its rows, as ``TextTower.encode`` takes them."""

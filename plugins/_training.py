@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import torch
 from pydantic import Field
 
-from harness.device import send
+from harness.device import to_device
 from harness.method import Method
 
 if TYPE_CHECKING:
@@ -140,5 +140,5 @@ class TrainedMethod(Method):
 
 def _batch(task: Task, support: Support, index: Tensor) -> Batch:
     view = torch.randint(support.image.shape[1], (len(index),), generator=task.generator)
-    at, view = send(torch.stack([index, view]), task.device)
+    at, view = to_device(torch.stack([index, view]), task.device)
     return Batch(index, support.image[at, view], support.label[at])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from harness.hookspecs import hookimpl
-from harness.prompts import Prompt, locate
+from harness.prompts import Prompt, caption_prompt
 from harness.types.task import Needs
 
 from ._contrastive import symmetric_contrastive
@@ -77,7 +77,7 @@ class FSNL(NameTuning):
         """Label and caption of every support image; a caption is a prompt around its class name, or None."""
         labels = task.support.label.tolist()
         captions = task.support.captions or [None] * len(labels)
-        return [(y, locate(c, task.names[y]) if c else None) for c, y in zip(captions, labels, strict=True)]
+        return [(y, caption_prompt(c, task.names[y]) if c else None) for c, y in zip(captions, labels, strict=True)]
 
     def _swapped(
         self, task: Task, chosen: Tensor, located: list[tuple[int, Prompt | None]], encode: Encode

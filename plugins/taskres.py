@@ -60,7 +60,7 @@ class TaskRes(TrainedMethod):
         alpha = self.alpha if self.alpha is not None else 1.0 if task.hint == HINTS["Animals"] else 0.5
         if self.base == "raw":
             prompts = [task.template.fill(name, task.hint) for name in task.names]
-            text = text * task.text.lengths(prompts)[:, None]
+            text = text * task.text.norms(prompts)[:, None]
 
         def learned() -> Tensor:
             return F.normalize(text + alpha * residual, dim=1)

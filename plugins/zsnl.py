@@ -164,7 +164,7 @@ class ZSNL(NameTuning):
             prompts = [template.fill(name, task.hint) for name in task.names]
             text = task.text.encode(prompts)
             if not self.match_normalised:
-                text = text * task.text.lengths(prompts)[:, None]
+                text = text * task.text.norms(prompts)[:, None]
         return match(centre, text).columns if self.match_normalised else assign_names(centre @ text.T)
 
     def _confident(self, named: Tensor, confidence: Tensor) -> Tensor:

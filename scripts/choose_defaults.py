@@ -53,7 +53,7 @@ def measure(name, cls, setting, shots, plan, provider):
             continue
         domain, data = job.spec.domain, provider.domains[job.spec.domain]
         method = build(name, cls, values.get("preset"), {k: v for k, v in values.items() if k != "preset"})
-        provider.backbone.text.forget()
+        provider.backbone.text.clear_cache()
         task, _ = build_task(replace(job, method=method), plan.protocol.template, provider)
         images = {side: held_out(provider, domain, side, job.manifest) for side in ("oop", "ip")}
         begin = time.process_time()

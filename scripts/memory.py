@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from harness.backbones import backbone as backbones
 from harness.backbones import openclip
 from harness.backbones.find import find
-from harness.datasets.images import digest
+from harness.datasets.images import file_digest
 from harness.features.encode import encoder_key
 from harness.features.store import FeatureStore
 from harness.runner.evaluate import evaluate
@@ -48,7 +48,7 @@ def main(work: Path) -> None:
     torch.manual_seed(0)
     weights = work / "weights.safetensors"
     save_file({k: v.contiguous().clone() for k, v in openclip.random_model(NAME).state_dict().items()}, weights)
-    resolved = backbones.resolve(find(NAME, str(weights)), "fp32", digest)
+    resolved = backbones.resolve(find(NAME, str(weights)), "fp32", file_digest)
     key, about = encoder_key(backbones.load(resolved, torch.device("cpu")))
     store = FeatureStore(work / "cache" / "features", key, about)
     generator = np.random.default_rng(0)

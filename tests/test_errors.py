@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from harness import errors
-from harness.errors import DataError, HarnessError, closest, one_line, raised_in, unknown_name
+from harness.errors import DataError, HarnessError, closest, error_location, one_line, unknown_name
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, HarnessError)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_error_keeps_type_message_and_hint_when_pickled(kind: type[HarnessError]) -> None:
+def test_pickling_preserves_type_message_and_hint(kind: type[HarnessError]) -> None:
     again = pickle.loads(pickle.dumps(kind("broken", "mend it")))
     assert (type(again), again.message, again.hint, str(again)) == (kind, "broken", "mend it", "broken\nhint: mend it")
 
@@ -25,7 +25,7 @@ def test_an_error_without_hint_is_one_line() -> None:
     assert str(DataError("broken")) == "broken"
 
 
-def test_an_unknown_name_suggests_the_nearest_or_lists_all() -> None:
+def test_unknown_name_suggests_the_closest_or_lists_all() -> None:
     assert unknown_name("domain", "Animal", ["Food", "Animals"]).hint == "did you mean Animals?"
     assert unknown_name("domain", "xyz", ["Food", "Animals"]).hint == "known: Animals, Food"
     assert unknown_name("domain", "xyz", []).hint == "known: none"
@@ -33,14 +33,12 @@ def test_an_unknown_name_suggests_the_nearest_or_lists_all() -> None:
     assert closest("xyz", iter(["Food"])) is None
 
 
-def test_what_an_exception_says_is_one_printable_line() -> None:
+def test_one_line_returns_printable_text() -> None:
     assert one_line(ValueError("the moon is\n\tin the wrong place")) == "the moon is in the wrong place"
     assert one_line("\x1b[31mrot \udc80 Fuß") == "\N{REPLACEMENT CHARACTER}[31mrot \N{REPLACEMENT CHARACTER} Fuß"
 
 
-def test_the_place_of_an_error_is_in_the_code_of_the_package_and_names_no_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_error_location_is_relative_to_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = "import json\n\ndef outer(text):\n    return inner(text)\n\ndef inner(text):\n    return json.loads(text)\n"
     for name in ("acme/__init__.py", "acme/clip/__init__.py", "acme/clip/deep.py", "acme_alone.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -54,6 +52,6 @@ def test_the_place_of_an_error_is_in_the_code_of_the_package_and_names_no_folder
     ):
         with pytest.raises(ValueError, match="Expecting value") as error:
             importlib.import_module(module).outer("")
-        assert raised_in(error.value, module) == f"{file}:4 in outer, {file}:7 in inner"
-        assert raised_in(error.value, "another") == ""
+        assert error_location(error.value, module) == f"{file}:4 in outer, {file}:7 in inner"
+        assert error_location(error.value, "another") == ""
         monkeypatch.delitem(sys.modules, module)

@@ -13,11 +13,20 @@ from typing import Any
 import pytest
 
 from harness.errors import StorageError
-from harness.files import cache_root, from_os_error, listed, read_file, save, stand_in, storage_error, write_atomic
+from harness.files import (
+    cache_root,
+    detect_placeholder,
+    from_os_error,
+    list_paths,
+    read_file,
+    save,
+    write_atomic,
+    write_error,
+)
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
-def test_a_file_is_written_replaced_and_of_the_users_mode(umask: int, tmp_path: Path) -> None:
+def test_write_atomic_creates_and_replaces_with_umask_mode(umask: int, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     before = os.umask(umask)
     try:
@@ -47,7 +56,7 @@ def test_an_interrupted_write_leaves_the_file_as_it_was(
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_leftovers_of_killed_writers_go_after_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_temporary_files_are_removed_after_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ages = {".tmp-harness-old": 90_000, ".tmp-harness-new": 80_000, ".tmp-other": 90_000, "old.json": 90_000}
     for name, age in ages.items():
         (tmp_path / name).write_bytes(b"half")
@@ -61,7 +70,7 @@ def test_leftovers_of_killed_writers_go_after_a_day(tmp_path: Path, monkeypatch:
     assert (tmp_path / "a.json").read_bytes() == b"two"
 
 
-def test_a_leftover_that_cannot_be_removed_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unremovable_temporary_files_are_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left = tmp_path / ".tmp-harness-old"
     left.write_bytes(b"half")
     os.utime(left, (0, 0))
@@ -78,7 +87,7 @@ def test_a_leftover_that_cannot_be_removed_does_no_harm(tmp_path: Path, monkeypa
     assert left.exists()
 
 
-def test_the_cache_is_the_given_one_or_the_variables_or_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_root_order_of_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_CACHE", "from-variable")
     assert cache_root(Path("given")) == Path("given")
     assert cache_root() == Path("from-variable")
@@ -88,7 +97,7 @@ def test_the_cache_is_the_given_one_or_the_variables_or_the_users(monkeypatch: p
     assert cache_root().name == "laion-beyond-harness"
 
 
-def test_a_user_without_a_home_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_home_folder_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody(number: int) -> None:
         raise KeyError(number)
 
@@ -104,18 +113,18 @@ def test_a_user_without_a_home_is_a_sentence(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("ordinary")
-def test_what_may_not_be_read_is_not_passed_over(tmp_path: Path) -> None:
+def test_unreadable_folders_are_errors(tmp_path: Path) -> None:
     for name in ("b/1.json", "a/2.json", "a/2.txt", "c/deep/3.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert listed(tmp_path, "*/*.json") == [tmp_path / "a/2.json", tmp_path / "b/1.json"]
-    assert listed(tmp_path / "none", "*/*.json") == []
+    assert list_paths(tmp_path, "*/*.json") == [tmp_path / "a/2.json", tmp_path / "b/1.json"]
+    assert list_paths(tmp_path / "none", "*/*.json") == []
     (tmp_path / "b").chmod(0o000)
     with pytest.raises(StorageError, match="b cannot be read: permission denied"):
-        listed(tmp_path, "*/*.json")
+        list_paths(tmp_path, "*/*.json")
 
 
-def test_saving_makes_the_folders_above_or_is_a_sentence(tmp_path: Path) -> None:
+def test_save_creates_parent_folders_or_raises(tmp_path: Path) -> None:
     save(tmp_path / "a" / "b" / "c.json", b"one", "results", "choose another folder")
     assert (tmp_path / "a" / "b" / "c.json").read_bytes() == b"one"
     with pytest.raises(StorageError, match=r"results cannot be written to .*c.json/d.json: ") as error:
@@ -127,8 +136,8 @@ def test_hidden_files_are_not_listed(tmp_path: Path) -> None:
     for name in ("a/b.json", "a/._b.json", "._a/b.json", "a/.DS_Store", ".a/b.json"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert listed(tmp_path, "*/*.json") == [tmp_path / "a/b.json"]
-    assert listed(tmp_path, "*") == [tmp_path / "a"]
+    assert list_paths(tmp_path, "*/*.json") == [tmp_path / "a/b.json"]
+    assert list_paths(tmp_path, "*") == [tmp_path / "a"]
 
 
 @pytest.mark.parametrize(
@@ -139,13 +148,13 @@ def test_hidden_files_are_not_listed(tmp_path: Path) -> None:
         (b'\xef\xbb\xbf <?xml version="1.0"?>\n<html lang="en">', "a web page"),
     ],
 )
-def test_what_lies_in_the_place_of_a_file_is_named(content: bytes, begins: str) -> None:
-    assert str(stand_in(content)).startswith(begins)
-    assert stand_in(b"x" + content) is None
+def test_placeholders_are_detected(content: bytes, begins: str) -> None:
+    assert str(detect_placeholder(content)).startswith(begins)
+    assert detect_placeholder(b"x" + content) is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such files")
-def test_a_file_that_becomes_a_pipe_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_becomes_a_pipe_does_not_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = (tmp_path / "whole").write_bytes(b"abc") and (tmp_path / "whole").stat()
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="it is a named pipe, not a file"):
@@ -158,10 +167,10 @@ def test_a_file_that_becomes_a_pipe_is_not_waited_for(tmp_path: Path, monkeypatc
         read_file(tmp_path / "whole", 2)
 
 
-def test_the_sentence_names_what_where_and_why() -> None:
-    error = storage_error("results", Path("out"), OSError(28, "No space left on device"), "another")
+def test_write_errors_name_file_and_reason() -> None:
+    error = write_error("results", Path("out"), OSError(28, "No space left on device"), "another")
     assert error.message == "results cannot be written to out: no space left on device"
-    assert storage_error("results", Path("out"), OSError("Odd"), "").message.endswith(": odd")
+    assert write_error("results", Path("out"), OSError("Odd"), "").message.endswith(": odd")
 
 
 @pytest.mark.parametrize(
@@ -173,12 +182,12 @@ def test_the_sentence_names_what_where_and_why() -> None:
         (OSError(errno.ENOENT, "", "nnn"), None),
     ],
 )
-def test_what_a_machine_refuses_is_a_sentence_and_anything_else_a_bug(error: OSError, sentence: str | None) -> None:
+def test_from_os_error_translates_environment_errors_only(error: OSError, sentence: str | None) -> None:
     told = from_os_error(error)
     assert (told and told.message) == sentence
 
 
 @pytest.mark.parametrize(("number", "room"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EACCES, False)])
-def test_room_is_advised_where_there_is_none(number: int, room: bool) -> None:
-    hint = storage_error("results", Path("out"), OSError(number, "No"), "choose another folder").hint
+def test_a_full_disk_adds_a_hint_to_free_space(number: int, room: bool) -> None:
+    hint = write_error("results", Path("out"), OSError(number, "No"), "choose another folder").hint
     assert hint == ("free some space, or choose another folder" if room else "choose another folder")

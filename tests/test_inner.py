@@ -12,7 +12,7 @@ from pydantic_core import to_jsonable_python
 from harness.errors import HarnessError, PluginError, UserError
 from harness.inner import Inner, wrap
 from harness.method import Method, build, parameters
-from harness.parameters import Text
+from harness.parameters import CommandLineText
 from harness.registry import load
 from harness.types.task import Needs, Pool
 
@@ -43,7 +43,7 @@ def outer(inner: Any = None, **values: Any) -> Outer:
 
 def test_a_name_becomes_all_parameters_and_the_code_behind_them() -> None:
     plugin = load("method", "tip_adapter")
-    inner = outer(Text("tip_adapter")).inner
+    inner = outer(CommandLineText("tip_adapter")).inner
     assert inner is not None
     assert inner.parameters == parameters(build("tip_adapter", plugin.value))
     assert (inner.name, inner.distribution, inner.version) == (
@@ -53,14 +53,14 @@ def test_a_name_becomes_all_parameters_and_the_code_behind_them() -> None:
     )
     assert inner.code == plugin.origin.code
     assert outer().inner is None
-    assert outer(Text("none")).inner is None
+    assert outer(CommandLineText("none")).inner is None
 
 
 @pytest.mark.parametrize(
     "given",
     [
         "tip_adapter",
-        Text('{"name": "tip_adapter", "parameters": {"alpha": 3}}'),
+        CommandLineText('{"name": "tip_adapter", "parameters": {"alpha": 3}}'),
         {"name": "tip_adapter", "preset": "paper", "parameters": {"beta": 2.0}},
     ],
 )
@@ -76,7 +76,7 @@ def test_parameters_and_presets_of_the_wrapped_method_are_read_as_its_own() -> N
         outer(given).inner_
         for given in (
             "tip_adapter",
-            Text('{"name": "tip_adapter", "parameters": {"alpha": 3}}'),
+            CommandLineText('{"name": "tip_adapter", "parameters": {"alpha": 3}}'),
             {"name": "tip_adapter", "preset": "paper"},
         )
     )
@@ -86,28 +86,32 @@ def test_parameters_and_presets_of_the_wrapped_method_are_read_as_its_own() -> N
 
 def test_the_outer_method_asks_for_what_both_need() -> None:
     made = outer({"name": "tip_adapter", "preset": "paper"})
-    assert made.needs.labels() == ("support", "validation", "unlabeled")
+    assert made.needs.declared() == ("support", "validation", "unlabeled")
     assert (made.views, made.crop) == (10, 0.5)
-    assert outer().needs.labels() == Outer.needs.labels() == ("unlabeled",), "other instances are as they were"
-    assert replace(made, inner=None).needs.labels() == ("unlabeled",)
+    assert outer().needs.declared() == Outer.needs.declared() == ("unlabeled",), "other instances are as they were"
+    assert replace(made, inner=None).needs.declared() == ("unlabeled",)
 
 
 def test_two_pools_are_refused_with_how_to_give_both_the_same() -> None:
     with pytest.raises(UserError, match="zsnl wants the pool train-unlabeled, not test-unlabeled") as error:
         outer("zsnl", pool="test-unlabeled")
     hint = error.value.hint or ""
-    same = outer(Text(hint[hint.index("{") :].replace("'", '"')), pool="test-unlabeled")
+    same = outer(CommandLineText(hint[hint.index("{") :].replace("'", '"')), pool="test-unlabeled")
     assert same.inner_.pool == same.pool
 
 
 @pytest.mark.parametrize(
     ("given", "kind", "message"),
     [
-        (Text("tip_adaptor"), PluginError, "no method named 'tip_adaptor'"),
-        (Text('{"name": "gda", "colour": 1}'), UserError, "no key of a wrapped method named 'colour'"),
-        (Text('{"name": "gda", "parameters": {"alhpa": 1}}'), UserError, "no parameter of gda named 'alhpa'"),
-        (Text('{"name": "gda", "preset": "best"}'), UserError, "no preset of gda named 'best'"),
-        (Text('{"colour": 1}'), PluginError, "no method named"),
+        (CommandLineText("tip_adaptor"), PluginError, "no method named 'tip_adaptor'"),
+        (CommandLineText('{"name": "gda", "colour": 1}'), UserError, "no key of a wrapped method named 'colour'"),
+        (
+            CommandLineText('{"name": "gda", "parameters": {"alhpa": 1}}'),
+            UserError,
+            "no parameter of gda named 'alhpa'",
+        ),
+        (CommandLineText('{"name": "gda", "preset": "best"}'), UserError, "no preset of gda named 'best'"),
+        (CommandLineText('{"colour": 1}'), PluginError, "no method named"),
         ({"colour": 1}, UserError, "outer: parameter inner=.* is not valid"),
         (7, UserError, "outer: parameter inner=7 is not valid"),
     ],

@@ -10,7 +10,7 @@ import torch
 
 from harness.errors import MethodError, UserError
 from harness.method import Method, build, parameters
-from harness.parameters import Text
+from harness.parameters import CommandLineText
 from harness.types.features import Features
 from harness.types.task import Needs, Support, Task
 from harness.types.vocabulary import Vocabulary
@@ -42,9 +42,9 @@ def test_defaults_then_preset_then_single_values() -> None:
     assert (made["lr"], made["kind"]) == (2.0, "sgd")
 
 
-def test_text_becomes_the_declared_type() -> None:
+def test_command_line_text_becomes_the_declared_type() -> None:
     texts = {"lr": "2e-3", "steps": "7", "kind": "sgd", "flag": "on"}
-    made = build("example", Example, values={key: Text(text) for key, text in texts.items()})
+    made = build("example", Example, values={key: CommandLineText(text) for key, text in texts.items()})
     assert parameters(made) == {"lr": 2e-3, "steps": 7, "kind": "sgd", "flag": True}
     assert type(parameters(build("example", Example, values={"lr": 1}))["lr"]) is float
 
@@ -59,13 +59,13 @@ def test_text_becomes_the_declared_type() -> None:
         ({"learned_": 1}, "no parameter of example named 'learned_'"),
     ],
 )
-def test_a_wrong_parameter_is_a_sentence(values: dict[str, Any], message: str) -> None:
+def test_an_invalid_parameter_is_an_error(values: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as error:
         build("example", Example, values=values)
     assert error.value.message.startswith(message)
 
 
-def test_an_unknown_preset_is_told_with_the_known() -> None:
+def test_an_unknown_preset_lists_the_known_ones() -> None:
     with pytest.raises(UserError, match="no preset of example named 'papers'") as error:
         build("example", Example, "papers")
     assert error.value.hint == "did you mean paper?"
@@ -87,8 +87,8 @@ def task(_names: tuple[str, ...] | None = ("a", "b"), **more: Any) -> Task:
 
 
 @pytest.mark.parametrize("need", ["support", "validation", "unlabeled", "ip", "clusters"])
-def test_what_was_not_declared_raises_when_it_is_read(need: str) -> None:
-    with pytest.raises(MethodError, match=f"the task has no {need}: the method did not declare it") as error:
+def test_reading_an_undeclared_need_raises(need: str) -> None:
+    with pytest.raises(MethodError, match=f"the task has no {need}: the method does not declare it") as error:
         getattr(task(), need)
     assert error.value.hint == f"add {need}=True to the method's needs"
     images = Support(torch.zeros(1, 1, 2), torch.zeros(1, dtype=torch.long))
@@ -104,15 +104,15 @@ def test_a_task_has_no_field_for_scored_images() -> None:
     }
 
 
-def test_needs_are_told_by_name() -> None:
-    assert Needs().labels() == ()
-    assert Needs(validation=True, support=True).labels() == ("support", "validation")
-    assert Needs(captions=True).labels() == ("captions",)
-    assert Needs(clusters=True, ip=True, unlabeled=True).labels() == ("unlabeled", "ip", "clusters")
-    assert Needs(vocabulary=True, unlabeled=True).labels() == ("unlabeled", "vocabulary")
+def test_declared_needs_are_listed_by_name() -> None:
+    assert Needs().declared() == ()
+    assert Needs(validation=True, support=True).declared() == ("support", "validation")
+    assert Needs(captions=True).declared() == ("captions",)
+    assert Needs(clusters=True, ip=True, unlabeled=True).declared() == ("unlabeled", "ip", "clusters")
+    assert Needs(vocabulary=True, unlabeled=True).declared() == ("unlabeled", "vocabulary")
 
 
-def test_names_are_told_to_who_declared_them_or_sees_their_labels() -> None:
+def test_vocabulary_is_available_if_declared_or_implied() -> None:
     for needs in (Needs(vocabulary=True), Needs(support=True), Needs(captions=True), Needs(validation=True)):
         assert needs.includes("vocabulary")
     for needs in (Needs(), Needs(unlabeled=True, ip=True, clusters=True)):
@@ -120,7 +120,7 @@ def test_names_are_told_to_who_declared_them_or_sees_their_labels() -> None:
     assert Needs(captions=True).includes("support")
     assert not Needs(validation=True).includes("support")
     for read in ("names", "vocabulary"):
-        with pytest.raises(MethodError, match="the task has no vocabulary: the method did not declare it"):
+        with pytest.raises(MethodError, match="the task has no vocabulary: the method does not declare it"):
             getattr(task(_names=None), read)
     assert task().vocabulary.names == task().names == ("a", "b")
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 import harness
 from harness.errors import PluginError, StorageError, UserError
-from harness.file_parameter import File, with_paths
+from harness.file_parameter import File, attach_paths
 from harness.method import Method, build, parameters
-from harness.parameters import Text, require_located, written
+from harness.parameters import CommandLineText, format_value, require_file_paths
 from harness.types.cell import MethodRecord
 
 
@@ -88,13 +88,13 @@ def recorded(made: Method) -> Any:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
-def test_what_a_record_holds_is_read_back_from_its_command_and_from_its_file(kind: str, data: st.DataObject) -> None:
+def test_round_trip_through_command_line_and_record(kind: str, data: st.DataObject) -> None:
     _, values = KINDS[kind]
     cls = CLASSES[kind]
     value = data.draw(values)
     made = build("example", cls, values={"x": value})
     assert parameters(made) == {"x": value}
-    for again in (Text(written(recorded(made))), recorded(made)):
+    for again in (CommandLineText(format_value(recorded(made))), recorded(made)):
         back = build("example", cls, values={"x": again})
         assert parameters(back) == {"x": value}
         assert type(parameters(back)["x"]) is type(value)
@@ -128,8 +128,8 @@ CLASSES = {kind: method(annotation) for kind, (annotation, _) in KINDS.items()}
         ("bool", "on", True),
     ],
 )
-def test_text_is_json_where_that_fits_and_else_a_word(kind: str, text: str, value: Any) -> None:
-    found = parameters(build("example", CLASSES[kind], values={"x": Text(text)}))["x"]
+def test_command_line_text_is_parsed_as_json_or_string(kind: str, text: str, value: Any) -> None:
+    found = parameters(build("example", CLASSES[kind], values={"x": CommandLineText(text)}))["x"]
     assert (found, type(found)) == (value, type(value))
 
 
@@ -144,9 +144,9 @@ def test_text_is_json_where_that_fits_and_else_a_word(kind: str, text: str, valu
         ("bool", "2", "input should be a valid boolean"),
     ],
 )
-def test_text_that_does_not_fit_is_told_with_the_reason(kind: str, text: str, reason: str) -> None:
+def test_invalid_text_is_an_error_with_the_reason(kind: str, text: str, reason: str) -> None:
     with pytest.raises(UserError, match=r"example: parameter x=.* is not valid: ") as error:
-        build("example", CLASSES[kind], values={"x": Text(text)})
+        build("example", CLASSES[kind], values={"x": CommandLineText(text)})
     assert reason in error.value.message
 
 
@@ -157,7 +157,7 @@ def test_text_that_does_not_fit_is_told_with_the_reason(kind: str, text: str, re
     ("annotation", "default", "value"),
     [(float, 1, 1.0), (tuple[int, ...], [1], (1,)), (Level, 2, Level.HIGH)],
 )
-def test_a_default_is_read_as_any_other_value(annotation: Any, default: Any, value: Any) -> None:
+def test_defaults_are_converted_like_values(annotation: Any, default: Any, value: Any) -> None:
     for given_ in ({"default": default}, {"default_factory": lambda: default}):
         if given_.get("default") != [1]:
             cls = method(annotation, **given_)
@@ -165,7 +165,7 @@ def test_a_default_is_read_as_any_other_value(annotation: Any, default: Any, val
             assert repr(parameters(made)) == repr(parameters(asked)) == repr({"x": value})
 
 
-def test_a_default_of_another_type_is_told() -> None:
+def test_a_default_of_another_type_is_an_error() -> None:
     with pytest.raises(PluginError, match="example: the default x=None is not valid: input should be a valid integer"):
         build("example", method(int, default=None))
 
@@ -181,8 +181,8 @@ def test_a_default_of_another_type_is_told() -> None:
         (dataclasses.make_dataclass("Holder", [("inner", set[int])]), {"inner": [1]}),
     ],
 )
-def test_a_set_is_refused_since_its_order_is_that_of_one_process(annotation: Any, value: Any) -> None:
-    with pytest.raises(PluginError, match="example: parameter x holds a set") as error:
+def test_sets_are_refused(annotation: Any, value: Any) -> None:
+    with pytest.raises(PluginError, match="example: parameter x contains a set") as error:
         build("example", method(annotation), values={"x": value})
     assert "use a tuple" in (error.value.hint or "")
 
@@ -199,8 +199,8 @@ def words_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_a_file_is_recorded_by_name_and_content_wherever_it_lies(words_file: Path) -> None:
-    made = build("example", method(File | None, default=None), values={"x": Text("words.txt")})
+def test_a_file_is_recorded_by_name_and_content_not_location(words_file: Path) -> None:
+    made = build("example", method(File | None, default=None), values={"x": CommandLineText("words.txt")})
     digest = hashlib.sha256(b"a wing").hexdigest()
     assert recorded(made) == {"file": "words.txt", "sha256": digest}
     (words_file.parent / "elsewhere").mkdir()
@@ -212,7 +212,7 @@ def test_a_file_is_recorded_by_name_and_content_wherever_it_lies(words_file: Pat
 
 
 @pytest.mark.parametrize("annotation", [File, File | None, list[File], dict[str, File], Any])
-def test_a_record_of_a_file_is_read_back_and_found_by_its_content(annotation: Any, words_file: Path) -> None:
+def test_a_recorded_file_is_found_by_its_content(annotation: Any, words_file: Path) -> None:
     holds = {list[File]: lambda file: [file], dict[str, File]: lambda file: {"a": file}}.get(
         annotation, lambda file: file
     )
@@ -225,29 +225,31 @@ def test_a_record_of_a_file_is_read_back_and_found_by_its_content(annotation: An
     lost = build("example", type(made), values={"x": record})
     assert lost == made
     with pytest.raises(UserError, match=r"parameter x is the file words\.txt with sha256 .*, which was not found"):
-        require_located("example", parameters(lost))
-    found = build("example", type(made), values=with_paths({"x": record}, {file.sha256: words_file}))
-    require_located("example", parameters(found))
+        require_file_paths("example", parameters(lost))
+    found = build("example", type(made), values=attach_paths({"x": record}, {file.sha256: words_file}))
+    require_file_paths("example", parameters(found))
     assert found == made
 
 
-def test_a_method_reads_the_bytes_that_were_hashed_or_none(words_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_a_changed_file_raises(words_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sent = pickle.loads(pickle.dumps(deepcopy(File("words.txt"))))  # as to a worker
     monkeypatch.chdir("..")
     assert (sent.read_text(), sent.read_bytes(), sent.path) == ("a wing", b"a wing", words_file)
     words_file.write_text("a beak")
     for read_ in (sent.read_text, sent.read_bytes, lambda: sent.path):
-        with pytest.raises(StorageError, match=r"words\.txt changed after the run began"):
+        with pytest.raises(StorageError, match=r"words\.txt has changed since the run began"):
             read_()
     words_file.unlink()
     with pytest.raises(StorageError, match=r"words\.txt cannot be read any more"):
         sent.read_bytes()
 
 
-@pytest.mark.parametrize(("name", "reason"), [("wrods.txt", "is no file"), (".", "is no file"), ("a\0b", "no file")])
-def test_a_file_that_is_not_there_is_a_sentence(name: str, reason: str, words_file: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "reason"), [("wrods.txt", "is not a file"), (".", "is not a file"), ("a\0b", "not a file")]
+)
+def test_a_missing_file_is_an_error(name: str, reason: str, words_file: Path) -> None:
     with pytest.raises(UserError, match=f"example: parameter x: .*{reason}"):
-        build("example", method(File), values={"x": Text(name)})
+        build("example", method(File), values={"x": CommandLineText(name)})
 
 
 @pytest.mark.parametrize(
@@ -261,34 +263,34 @@ def test_a_file_that_is_not_there_is_a_sentence(name: str, reason: str, words_fi
         (Any, {"a": Path()}),
     ],
 )
-def test_a_file_named_by_its_path_alone_is_refused(annotation: Any, value: Any, words_file: Path) -> None:
+def test_a_string_that_is_a_file_path_is_refused(annotation: Any, value: Any, words_file: Path) -> None:
     with pytest.raises(PluginError, match="parameter x") as error:
         build("example", method(annotation), values={"x": value})
     assert "annotate the field with harness.File" in (error.value.hint or "")
 
 
-def test_a_folder_named_by_its_path_is_refused_and_a_word_like_its_name_is_not(words_file: Path) -> None:
+def test_a_string_that_is_a_folder_path_is_refused(words_file: Path) -> None:
     folder = words_file.parent
     for value in (str(folder), f"../{folder.name}", f"../{folder.name}/"):
         with pytest.raises(PluginError, match=r"parameter x=.* names a file or folder"):
-            build("example", method(str), values={"x": Text(value)})
+            build("example", method(str), values={"x": CommandLineText(value)})
     (folder / "mean").mkdir()
     for value in ("mean", "/", "a/b", "nowhere/mean"):
-        assert parameters(build("example", method(str), values={"x": Text(value)})) == {"x": value}
+        assert parameters(build("example", method(str), values={"x": CommandLineText(value)})) == {"x": value}
 
 
 @pytest.mark.parametrize("annotation", [Path, Path | None, list[Path]])
-def test_the_type_of_a_path_is_refused_before_it_has_a_value(annotation: Any) -> None:
-    with pytest.raises(PluginError, match="parameter x has the type of a path"):
+def test_path_types_are_refused(annotation: Any) -> None:
+    with pytest.raises(PluginError, match="parameter x has a path type"):
         build("example", method(annotation, default=None))
 
 
-def test_a_word_of_a_few_is_no_file_though_one_is_called_so(words_file: Path) -> None:
-    made = build("example", method(Literal["words.txt", "none"]), values={"x": Text("words.txt")})
+def test_literal_choices_may_equal_a_file_name(words_file: Path) -> None:
+    made = build("example", method(Literal["words.txt", "none"]), values={"x": CommandLineText("words.txt")})
     assert parameters(made) == {"x": "words.txt"}
 
 
-def test_the_package_lends_the_type_of_a_file() -> None:
+def test_the_package_exports_file() -> None:
     assert harness.File is File
     with pytest.raises(AttributeError, match="no attribute 'Flie'"):
         harness.Flie  # noqa: B018

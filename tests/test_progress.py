@@ -28,7 +28,7 @@ class Recorder:
         self.told.append(text)
 
 
-def test_a_new_name_is_a_new_stage_and_steps_add_up() -> None:
+def test_staged_opens_a_stage_for_each_name() -> None:
     recorder = Recorder()
     with staged(recorder, "images") as progress:
         for name, done in (("draw", 1), ("draw", 4), ("check", 2), ("check", 5)):
@@ -36,7 +36,7 @@ def test_a_new_name_is_a_new_stage_and_steps_add_up() -> None:
     assert recorder.told == [("draw", 5, "images"), 1, 3, "end", ("check", 5, "images"), 2, 3, "end"]
 
 
-def test_the_stage_ends_when_the_work_fails() -> None:
+def test_staged_closes_the_stage_on_errors() -> None:
     recorder = Recorder()
 
     def work() -> None:
@@ -49,12 +49,12 @@ def test_the_stage_ends_when_the_work_fails() -> None:
     assert recorder.told[-1] == "end"
 
 
-def test_silence_takes_everything() -> None:
+def test_null_reporter_accepts_all_calls() -> None:
     with staged(NullReporter(), "images") as progress:
         progress("draw", 1, 5)
     NullReporter().note("x")
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 cells"), (1, "1 cell"), (2, "2 cells"), (1350, "1,350 cells")])
-def test_an_amount_is_said_as_people_say_it(number: int, text: str) -> None:
+def test_pluralize(number: int, text: str) -> None:
     assert pluralize(number, "cells") == text

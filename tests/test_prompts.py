@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UserError
-from harness.prompts import HINTS, Piece, Prompt, Template, clean_name, hint_of, locate
+from harness.prompts import HINTS, Piece, Prompt, Template, caption_prompt, clean_name, domain_hint
 
 from .makers import few
 
@@ -31,7 +31,7 @@ def test_underscores_and_full_stops_become_single_spaces(raw: str, clean: str) -
 
 @few
 @given(anything)
-def test_cleaning_twice_changes_nothing(name: str) -> None:
+def test_clean_name_is_idempotent(name: str) -> None:
     clean = clean_name(name)
     assert clean_name(clean) == clean
     assert not set("_.") & set(clean)
@@ -41,9 +41,9 @@ def test_cleaning_twice_changes_nothing(name: str) -> None:
 
 def test_every_domain_has_the_hint_of_the_paper() -> None:
     assert len(HINTS) == 9
-    assert hint_of("Insects_Spiders") == "insect or spider"
-    assert hint_of("Plants_Fugi") == "plant or fungus"
-    assert hint_of("My_Own.Domain") == "my own domain"
+    assert domain_hint("Insects_Spiders") == "insect or spider"
+    assert domain_hint("Plants_Fugi") == "plant or fungus"
+    assert domain_hint("My_Own.Domain") == "my own domain"
 
 
 def test_the_template_of_the_paper() -> None:
@@ -52,20 +52,20 @@ def test_the_template_of_the_paper() -> None:
 
 @few
 @given(anything, anything)
-def test_names_and_hints_are_never_read_as_templates(name: str, hint: str) -> None:
+def test_names_and_hints_are_not_treated_as_templates(name: str, hint: str) -> None:
     prompt = Template().fill(name, hint)
     assert prompt.text == "a photo of " + name + ", a type of " + hint + "."
     assert [piece for piece in prompt.pieces if piece.key is not None] == [Piece(name, name)]
 
 
 @pytest.mark.parametrize("name", ["{hint}", "{name}", "{0}", "{", "}", r"\1", "%s"])
-def test_braces_in_names_stay(name: str) -> None:
+def test_braces_in_names_are_preserved(name: str) -> None:
     assert Template("{hint}: {name} ({hint})").fill(name, "x").text == f"x: {name} (x)"
     assert Template("{hint}: {name}").fill("a", name).text == f"{name}: a"
 
 
 @pytest.mark.parametrize("text", ["a photo", "{name} and {name}", ""])
-def test_a_template_names_its_class_exactly_once(text: str) -> None:
+def test_a_template_requires_exactly_one_name(text: str) -> None:
     with pytest.raises(UserError, match="exactly once"):
         Template(text)
 
@@ -75,7 +75,7 @@ def test_a_template_names_its_class_exactly_once(text: str) -> None:
 
 def split_at(caption: str, name: str) -> tuple[str, str] | None:
     """What stands before and after the first place of the name."""
-    prompt = locate(caption, name)
+    prompt = caption_prompt(caption, name)
     return None if prompt is None else (prompt.pieces[0].text, "".join(piece.text for piece in prompt.pieces[2:]))
 
 
@@ -107,26 +107,26 @@ def split_at(caption: str, name: str) -> tuple[str, str] | None:
         ("a rose", "  ", None),
     ],
 )
-def test_a_name_is_found_as_whole_words(caption: str, name: str, expected: tuple[str, str] | None) -> None:
+def test_caption_prompt_matches_whole_words(caption: str, name: str, expected: tuple[str, str] | None) -> None:
     assert split_at(caption, name) == expected
 
 
-def test_a_located_caption_spells_the_name_as_the_class_does() -> None:
-    prompt = locate("The GREAT_auk, by the sea", "great auk")
+def test_caption_prompt_uses_the_spelling_of_the_class() -> None:
+    prompt = caption_prompt("The GREAT_auk, by the sea", "great auk")
     assert prompt == Prompt((Piece("The "), Piece("great auk", "great auk"), Piece(", by the sea")))
 
 
-def test_every_place_of_the_name_is_found() -> None:
+def test_caption_prompt_finds_every_occurrence() -> None:
     # Otherwise context swap would leave one class's name in the text of another.
-    prompt = locate("A rose is a Rose, not a rosebud", "rose")
+    prompt = caption_prompt("A rose is a Rose, not a rosebud", "rose")
     assert prompt is not None
     assert prompt.with_name("ibex").text == "A ibex is a ibex, not a rosebud"
 
 
 @few
 @given(st.sampled_from(["rose", "rose hip", "art", "c++", "(x)", "a|b"]), anything, anything)
-def test_the_text_around_the_name_is_kept(name: str, before: str, after: str) -> None:
-    prompt = locate(f"{before} {name} {after}", name)
+def test_caption_prompt_preserves_the_other_text(name: str, before: str, after: str) -> None:
+    prompt = caption_prompt(f"{before} {name} {after}", name)
     assert prompt is not None
     other = prompt.with_name("\0")
     assert other.text.count("\0") >= 1
@@ -136,8 +136,8 @@ def test_the_text_around_the_name_is_kept(name: str, before: str, after: str) ->
 
 @few
 @given(anything, anything)
-def test_any_caption_and_name_can_be_asked(caption: str, name: str) -> None:
-    prompt = locate(caption, clean_name(name))
+def test_caption_prompt_accepts_any_text(caption: str, name: str) -> None:
+    prompt = caption_prompt(caption, clean_name(name))
     assert prompt is None or clean_name(name) in prompt.text
 
 

@@ -286,3 +286,13 @@ def test_a_file_is_at_most_300_lines_long() -> None:
         name: n for name, path in MODULES.items() if (n := len(path.read_text(encoding="utf-8").splitlines())) > 300
     }
     assert long == {}
+
+
+def test_public_class_names_are_unique() -> None:
+    modules: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                modules.setdefault(node.name, []).append(module)
+    assert modules, "no class was found"
+    assert {name: where for name, where in modules.items() if len(where) > 1} == {}

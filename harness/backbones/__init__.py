@@ -1,1 +1,1 @@
-"""Models: found, recorded, loaded; images and prompts in, unit rows out."""
+"""Backbones: finding, recording and loading models; encoding images and prompts as unit rows."""

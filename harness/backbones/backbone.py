@@ -1,7 +1,7 @@
 """A backbone: image encoder, text tower and logit scale of one open_clip model, with its record.
 
-``find`` (``harness.backbones.find``) checks names and fetches nothing; ``resolve`` gets the weights and writes the
-record without building the model; ``load`` builds it. So a run whose results are all known never loads a model.
+``find`` (``harness.backbones.find``) checks names without downloading; ``resolve`` gets the weights and creates the
+record without building the model; ``load`` builds it. So a run whose results are all stored never loads a model.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.backbones.found import Found
-from harness.backbones.imagenet import imagenet
+from harness.backbones.imagenet import imagenet_preprocessing
 from harness.errors import BackboneError
-from harness.files import PERMISSIONS, regular_file, stand_in
+from harness.files import PERMISSIONS_HINT, detect_placeholder, open_regular_file
 from harness.types.cell import MODEL_FOLDERS, BackboneRecord
 
 if TYPE_CHECKING:
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from harness.types.feature_rule import FeatureRule
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
-"""Of both towers: fp32; fp32 with the matrix products of CUDA devices in TF32; bf16 by autocast, with learned numbers,
-losses and features in fp32. fp16 is for the image encoder alone: gradients through the text tower would underflow."""
+"""Precision of both towers: fp32; fp32 with TF32 matrix products on CUDA; bf16 autocast with learned parameters,
+losses and features in fp32. fp16 applies to the image encoder only: gradients of the text tower would underflow."""
 
 
 @dataclass(frozen=True)
-class Resolved:
-    """A backbone whose weights are here, but not loaded.
+class ResolvedBackbone:
+    """A backbone with local weights that are not loaded yet.
 
     Attributes:
-        record: what it is.
-        name: what open_clip calls it; a folder by its place.
-        weights: the file.
-        config: all that builds the model, in open_clip's format.
+        record: its record for results.
+        name: its name in open_clip, or the model folder.
+        weights: the weights file.
+        config: the complete model configuration in open_clip's format.
     """
 
     record: BackboneRecord
@@ -47,35 +47,40 @@ class Resolved:
     weights: Path
     config: Mapping[str, Any]
 
-    def by(self, rule: FeatureRule) -> Resolved:
-        """The same with images prepared as a protocol wants it."""
+    def with_rule(self, rule: FeatureRule) -> ResolvedBackbone:
+        """A copy with the image preprocessing of a protocol."""
         if rule.preprocessing == "backbone":
             return self
-        change = {"preprocessing": imagenet(self.record.preprocessing.size), "preprocessing_source": "protocol"}
+        change = {
+            "preprocessing": imagenet_preprocessing(self.record.preprocessing.size),
+            "preprocessing_source": "protocol",
+        }
         return replace(self, record=self.record.model_copy(update=change))
 
     @property
     def libraries(self) -> tuple[str, ...]:
-        """The distributions that build the model or its tokenizer beside open_clip."""
+        """Distributions besides open_clip that build the model or its tokenizer."""
         text, vision = self.config["text_cfg"], self.config["vision_cfg"]
         hugging_face = ("transformers", "tokenizers") if {"hf_model_name", "hf_tokenizer_name"} & text.keys() else ()
         return (*hugging_face, *(("timm",) if "timm_model_name" in vision else ()))
 
 
-def resolve(found: Found, precision: Precision, digest: Callable[[Path], str], compiled: bool = False) -> Resolved:
-    """Get the weights of a backbone, downloading them if they are published.
+def resolve(
+    found: Found, precision: Precision, digest: Callable[[Path], str], compiled: bool = False
+) -> ResolvedBackbone:
+    """Get the weights of a backbone, downloading published ones.
 
     Args:
         found: the backbone.
         precision: of both encoders.
-        digest: sha256 of a file (remembered between runs).
-        compiled: whether learned rows go through torch.compile.
+        digest: computes the sha256 of a file (cached between runs).
+        compiled: whether learned rows are encoded through torch.compile.
 
     Raises:
         BackboneError: the weights are not available, or are a Git LFS pointer.
     """
     weights = found.weights()
-    _require_content(weights)
+    _require_weights_content(weights)
     canonical = json.dumps([found.config, found.tokenizer], sort_keys=True, separators=(",", ":"))
     record = BackboneRecord(
         architecture=found.architecture,
@@ -89,17 +94,17 @@ def resolve(found: Found, precision: Precision, digest: Callable[[Path], str], c
         precision=precision,
         compiled=compiled,
     )
-    return Resolved(record, found.name, weights, found.config)
+    return ResolvedBackbone(record, found.name, weights, found.config)
 
 
-def _require_content(weights: Path) -> None:
+def _require_weights_content(weights: Path) -> None:
     try:
-        with regular_file(weights) as file:
-            other = stand_in(file.read(512))
+        with open_regular_file(weights) as file:
+            placeholder = detect_placeholder(file.read(512))
     except OSError as error:
-        raise BackboneError(f"{weights} cannot be read: {error.strerror}", PERMISSIONS) from None
-    if other is not None:
-        raise BackboneError(f"{weights} is {other}")
+        raise BackboneError(f"{weights} cannot be read: {error.strerror}", PERMISSIONS_HINT) from None
+    if placeholder is not None:
+        raise BackboneError(f"{weights} is {placeholder}")
 
 
 @dataclass
@@ -107,13 +112,13 @@ class Backbone:
     """A loaded model, frozen, on its device.
 
     Attributes:
-        record: what it is.
+        record: its record for results.
         text: the text tower.
         logit_scale: the model's own scale of cosines, exponentiated.
-        preprocess: image -> ``(3, h, w)`` at test time.
-        preprocess_config: its settings.
-        libraries: the distributions that build the model beside open_clip.
-        unit_rows: whether features are divided by their length.
+        preprocess: test-time transform, image -> ``(3, h, w)``.
+        preprocess_config: settings of ``preprocess``.
+        libraries: distributions besides open_clip that build the model.
+        unit_rows: whether features are L2-normalized.
     """
 
     record: BackboneRecord
@@ -127,7 +132,7 @@ class Backbone:
     unit_rows: bool = True
 
     def encode_image(self, batch: Tensor) -> Tensor:
-        """Features ``(b, d)`` in fp32 of a preprocessed batch ``(b, 3, h, w)``; unit rows, if ``unit_rows``."""
+        """Features ``(b, d)`` in fp32 of a preprocessed batch ``(b, 3, h, w)``; unit rows if ``unit_rows``."""
         import torch
 
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.record.precision)
@@ -136,12 +141,11 @@ class Backbone:
         return torch.nn.functional.normalize(encoded.float(), dim=-1) if self.unit_rows else encoded.float()
 
 
-def load(resolved: Resolved, device: torch.device, unit_rows: bool = True) -> Backbone:
-    """Build the model and put it on its device; its features are unit rows, or raw.
+def load(resolved: ResolvedBackbone, device: torch.device, unit_rows: bool = True) -> Backbone:
+    """Build the model on its device, with unit-row or raw features.
 
     Raises:
-        BackboneError: the configuration builds no model, the weights do not fit it, or the text tower has no token
-            embedding.
+        BackboneError: the configuration is invalid, the weights do not fit it, or there is no token embedding.
     """
     from harness.backbones import openclip
     from harness.backbones.text import OpenClipTextTower
@@ -150,11 +154,11 @@ def load(resolved: Resolved, device: torch.device, unit_rows: bool = True) -> Ba
     if not resolved.name.startswith(MODEL_FOLDERS):
         openclip.register_architecture(resolved.name, dict(resolved.config))
     model = openclip.load_model(record.architecture, resolved.config, resolved.weights)
-    size, said = openclip.built_size(model), record.preprocessing.size
-    if size != said:
+    size, stated = openclip.model_image_size(model), record.preprocessing.size
+    if size != stated:
         raise BackboneError(
-            f"{record.architecture} takes images of {size} pixels and not of {said}",
-            "its configuration must say so: image_size in vision_cfg",
+            f"{record.architecture} takes images of {size} pixels, but its configuration says {stated}",
+            "set image_size in vision_cfg of its configuration",
         )
     logit_scale = float(model.logit_scale.exp())  # type: ignore[operator]  # on the CPU: the same on every device
     model = model.to(device)

@@ -1,4 +1,4 @@
-"""Which corpus published weights were pre-trained on, and whether a concept list is really absent from it."""
+"""The pre-training corpus of published weights, and whether a concept list is really absent from it."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ _TAGS = {
     "WebLI": "webli",
     "Merged-2B": "merged2b_s4b_b131k merged2b_s6b_b61k merged2b_s8b_b131k merged2b_s11b_b114k",
 }
-"""Corpus -> the tags that name it, of whatever architecture. The filter of a CommonPool stands behind a dot, as in
-DataComp (Gadre et al., 2023); Merged-2B is LAION-2B with COYO (Sun et al., 2023)."""
+"""Corpus -> its tags, for every architecture. The filter of a CommonPool follows a dot, as in DataComp (Gadre et al.,
+2023); Merged-2B is LAION-2B with COYO (Sun et al., 2023)."""
 
 _MODELS = {
     **{f"PE-Core-{size}": "Meta's own (PE)" for size in ("T-16-384", "S-16-384", "B-16", "L-14-336", "bigG-14-448")},
     **{f"nllb-clip-{size}": "LAION-COCO (NLLB-CLIP)" for size in ("base", "large")},
     **{f"nllb-clip-{size}-siglip": "WebLI + LAION-COCO (NLLB-CLIP)" for size in ("base", "large")},
 }
-"""Architecture -> corpus, where tags (``meta``, ``v1``, ``mrl``) do not name one. NLLB-CLIP (Visheratin, 2023) learns
-its text tower on captions of LAION COCO in 201 languages, beside an image tower of others: SigLIP's knows WebLI."""
+"""Architecture -> corpus, if tags (``meta``, ``v1``, ``mrl``) do not name one. NLLB-CLIP (Visheratin, 2023) trains its
+text tower on captions of LAION COCO in 201 languages, with an existing image tower: SigLIP's was trained on WebLI."""
 
 _BY_TAG = {tag: corpus for corpus, tags in _TAGS.items() for tag in tags.split()}
 
@@ -74,15 +74,15 @@ _EXACT = {("LAION-400M", "laion-beyond-400m"), ("beyond-mini", "beyond-mini")}
 
 
 def corpus_of(architecture: str, tag: str) -> str:
-    """The corpus of published weights; ``unknown`` for weights that are in no table."""
+    """The corpus of published weights; ``unknown`` for weights in neither table."""
     return _MODELS.get(architecture) or _BY_TAG.get(tag, UNKNOWN)
 
 
 def corpus_of_file(stem: str) -> str:
-    """The corpus of a weights file that is named after a tag; ``unknown`` if its name does not tell.
+    """The corpus of a weights file by the tag in its name; ``unknown`` without such a tag.
 
-    Published files are called ``<architecture>-<tag>-<digest>``: one part is the whole tag. A name that says more
-    (``laion400m_e32_finetuned``) is of weights that have seen more.
+    Published files are called ``<architecture>-<tag>-<digest>``, so one part must equal a tag. A longer part, such as
+    ``laion400m_e32_finetuned``, means further training data.
     """
     found = {_BY_TAG[part] for part in re.split(r"[-.]", stem.lower()) if part in _BY_TAG}
     return found.pop() if len(found) == 1 else UNKNOWN
@@ -91,8 +91,8 @@ def corpus_of_file(stem: str) -> str:
 def oop_exact(corpus: str, dataset: str) -> Literal["yes", "no", "unknown"]:
     """Whether a data set's OOP names are out of pre-training for a corpus.
 
-    ``yes`` only where the lists were made against that very corpus; ``no`` for another known corpus, which may well
-    contain them; ``unknown`` when the corpus or the origin of the lists is not known.
+    ``yes`` only for the corpus that the lists were made against; ``no`` for another known corpus, which may contain the
+    names; ``unknown`` if the corpus or the origin of the lists is unknown.
     """
     if (corpus, dataset) in _EXACT:
         return "yes"

@@ -43,9 +43,9 @@ def find(
         from harness.backbones import sources  # open_clip takes seconds to import, and offered backbones do without
 
         if name.startswith(MODEL_FOLDERS):
-            found = sources.in_folder(name, pretrained, cache)
+            found = sources.from_model_folder(name, pretrained, cache)
         else:
-            found = sources.named(name.replace("/", "-"), pretrained, cache)
+            found = sources.from_open_clip(name.replace("/", "-"), pretrained, cache)
     if stated is None:
         return found
     from harness.backbones import sources

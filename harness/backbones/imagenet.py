@@ -1,17 +1,17 @@
-"""The classic preprocessing of ImageNet classifiers, which the release clusters images with."""
+"""The standard preprocessing of ImageNet classifiers, used by the release for clustering."""
 
 from __future__ import annotations
 
 from harness.types.cell import Preprocessing
 
 
-def imagenet(size: tuple[int, int]) -> Preprocessing:
-    """Resize the shorter side to int(size / 0.875), cut out the middle, normalise by ImageNet's mean and deviation.
+def imagenet_preprocessing(size: tuple[int, int]) -> Preprocessing:
+    """Resize the shorter side to int(size / 0.875), centre-crop, normalize by ImageNet's mean and deviation.
 
-    As the transform ``imagenet`` of the release's ``CMS/data/augmentations`` (interpolation 3, crop 0.875).
+    Equal to the transform ``imagenet`` of the release's ``CMS/data/augmentations`` (interpolation 3, crop 0.875).
 
     Args:
-        size: height and width that the encoder takes.
+        size: height and width of the encoder's input.
     """
     return Preprocessing(
         size=size,

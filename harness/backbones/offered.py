@@ -23,7 +23,7 @@ def offered(name: str, pretrained: str | None, offer: BackboneOffer) -> Found:
     if _open_clip_has(name):
         raise BackboneError(f"a plugin offers the backbone {name}, which is open_clip's own", "ask the plugin's author")
     config = require_towers(name, offer.config)
-    settings = preprocessing.only_settings(offer.preprocessing or {})
+    settings = preprocessing.check_settings(offer.preprocessing or {})
     source: PreprocessingSource = "plugin" if settings else "unchecked"
     if pretrained is not None:
         from harness.backbones import sources  # imports open_clip
@@ -38,7 +38,7 @@ def offered(name: str, pretrained: str | None, offer: BackboneOffer) -> Found:
         corpus=offer.corpus,
         quick_gelu="unchecked",
         config=config,
-        preprocessing=preprocessing.complete(name, config, settings),
+        preprocessing=preprocessing.build_preprocessing(name, config, settings),
         source=source,
         weights=partial(offered_weights, name, offer.weights),
     )

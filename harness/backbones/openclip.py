@@ -1,4 +1,4 @@
-"""The only module that imports open_clip: everything else goes through these functions."""
+"""Wrapper of open_clip: the only module that imports it."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision import transforms
 
-from harness.device import out_of_memory
+from harness.device import is_out_of_memory
 from harness.errors import BackboneError, closest, one_line
 
 Preprocess = Callable[[Image.Image], Tensor]
 
-DESCRIPTION = "open_clip_config.json"
-"""The file that describes the model of a folder or of the Hugging Face Hub: ``model_cfg`` and ``preprocess_cfg``."""
+CONFIG_FILE = "open_clip_config.json"
+"""Configuration file of a model folder, local or on the Hub: ``model_cfg`` and ``preprocess_cfg``."""
 
 
 def register_architecture(name: str, config: dict[str, Any]) -> None:
-    """Make a model configuration known to open_clip under ``name`` (idempotent)."""
+    """Register a model configuration with open_clip under ``name`` (idempotent)."""
     if open_clip.get_model_config(name) == config:
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -41,25 +41,25 @@ def register_architecture(name: str, config: dict[str, Any]) -> None:
 
 
 def random_model(name: str) -> nn.Module:
-    """The architecture ``name`` with random weights, in fp32 on the CPU."""
+    """A model of architecture ``name`` with random weights, in fp32 on the CPU."""
     with _quiet():
         model: nn.Module = open_clip.create_model(name, pretrained=None, pretrained_text=False)
     return model
 
 
 def tokenizer(name: str) -> Any:
-    """The tokenizer of architecture ``name``: a call turns a list of n texts into ids (n, context length).
+    """The tokenizer of architecture ``name``: a call turns a list of n texts into ids ``(n, context length)``.
 
     Raises:
-        BackboneError: it needs a package or files that are not there.
+        BackboneError: a required package or file is missing.
     """
     try:
         with _quiet():
             return open_clip.get_tokenizer(name)
-    except Exception as error:  # tokenizers of other publishers come with their own package, and from the network
+    except Exception as error:  # third-party tokenizers need other packages and the network
         raise BackboneError(
             f"the tokenizer of {name} cannot be loaded: {one_line(error)[:300]}",
-            "install what is missing (pip install transformers); its files are fetched once, with a network",
+            "install what is missing (pip install transformers); its files are downloaded once, with a network",
         ) from None
 
 
@@ -72,7 +72,7 @@ def require_architecture(name: str) -> None:
     """Check that open_clip knows ``name``.
 
     Raises:
-        BackboneError: it does not; the hint names the nearest one.
+        BackboneError: unknown architecture; the hint gives the closest one.
     """
     known = open_clip.list_models()
     if not has_architecture(name):
@@ -84,38 +84,42 @@ def require_architecture(name: str) -> None:
 
 
 def model_config(name: str) -> dict[str, Any]:
-    """What builds the architecture ``name``, in open_clip's format."""
+    """The configuration of architecture ``name`` in open_clip's format."""
     return dict(open_clip.get_model_config(name))
 
 
-def published(name: str, tag: str) -> dict[str, Any]:
-    """What open_clip knows of published weights: their source, QuickGELU and preprocessing; empty for no such tag."""
+def pretrained_config(name: str, tag: str) -> dict[str, Any]:
+    """open_clip's entry for published weights: source, QuickGELU and preprocessing; empty for an unknown tag."""
     return dict(open_clip.get_pretrained_cfg(name, tag))
 
 
-def tags(name: str) -> list[str]:
+def pretrained_tags(name: str) -> list[str]:
     """The published tags of an architecture."""
     return list(open_clip.list_pretrained_tags_by_model(name))
 
 
-def tag_on_hub(model: str) -> tuple[str, str] | None:
-    """(architecture, tag) of the published weights that are the model of that name on the Hugging Face Hub."""
+def find_hub_tag(model: str) -> tuple[str, str] | None:
+    """(architecture, tag) of the published weights with that model name on the Hugging Face Hub, or None."""
     for name, tag in open_clip.list_pretrained():
-        if published(name, tag)["hf_hub"].strip("/") == model:
+        if pretrained_config(name, tag)["hf_hub"].strip("/") == model:
             return name, tag
     return None
 
 
 def require_tag(name: str, tag: str) -> dict[str, Any]:
-    """What open_clip knows of published weights.
+    """open_clip's entry for published weights.
 
     Raises:
-        BackboneError: no such tag; the hint names the nearest one.
+        BackboneError: unknown tag; the hint gives the closest one.
     """
-    found = published(name, tag)
+    found = pretrained_config(name, tag)
     if not found:
-        near = closest(tag, tags(name))
-        known = f"published for {name}: {', '.join(tags(name))}" if tags(name) else f"nothing is published for {name}"
+        near = closest(tag, pretrained_tags(name))
+        known = (
+            f"published for {name}: {', '.join(pretrained_tags(name))}"
+            if pretrained_tags(name)
+            else f"nothing is published for {name}"
+        )
         raise BackboneError(
             f"{tag!r} is neither a weights file nor a published tag of {name}",
             f"did you mean {near}?" if near else known,
@@ -124,15 +128,15 @@ def require_tag(name: str, tag: str) -> dict[str, Any]:
 
 
 def require_activation(name: str, tag: str) -> None:
-    """Check that published weights are of the activation that ``name`` is built with.
+    """Check that published weights were trained with the activation of architecture ``name``.
 
     Raises:
-        BackboneError: one has QuickGELU and the other has not; the hint names the right architecture.
+        BackboneError: only one of both uses QuickGELU; the hint names the matching architecture.
     """
-    trained_with = bool(published(name, tag).get("quick_gelu", False))
+    trained_with = bool(pretrained_config(name, tag).get("quick_gelu", False))
     built_with = bool(model_config(name).get("quick_gelu", False))
     right = name.removesuffix("-quickgelu") if built_with else f"{name}-quickgelu"
-    # Some weights are published for one architecture alone, without a word on QuickGELU: it is as it was trained.
+    # Some weights exist for one architecture only, with no QuickGELU flag: the architecture is the trained one.
     if trained_with != built_with and right != name:
         raise BackboneError(
             f"the weights {tag} were trained {'with' if trained_with else 'without'} QuickGELU, but {name} is built "
@@ -145,9 +149,9 @@ def fetch_weights(name: str, tag: str, cache: Path | None = None) -> Path:
     """The file of published weights, downloaded on first use.
 
     Raises:
-        BackboneError: it cannot be fetched.
+        BackboneError: the download fails.
     """
-    config = published(name, tag)
+    config = pretrained_config(name, tag)
     try:
         with _quiet():
             return Path(open_clip.download_pretrained(config, cache_dir=str(cache) if cache else None))
@@ -163,10 +167,10 @@ def fetch_weights(name: str, tag: str, cache: Path | None = None) -> Path:
 
 
 def fetch_from_hub(model: str, file: str | None, cache: Path | None = None) -> Path:
-    """A file of a model on the Hugging Face Hub, downloaded on first use; None is its weights.
+    """A file of a model on the Hugging Face Hub, downloaded on first use; None stands for its weights.
 
     Raises:
-        BackboneError: it cannot be fetched.
+        BackboneError: the download fails.
     """
     try:
         with _quiet():
@@ -178,54 +182,57 @@ def fetch_from_hub(model: str, file: str | None, cache: Path | None = None) -> P
         ) from None
 
 
-def checkpoint_in(folder: Path) -> Path | None:
-    """The file that open_clip takes of a folder's weights files, None if there is none."""
+def find_checkpoint(folder: Path) -> Path | None:
+    """The weights file that open_clip chooses in a folder, or None."""
     with _quiet():
         found = _find_checkpoint_in_dir(folder)
     return None if found is None else Path(found)
 
 
 def load_model(name: str, config: Mapping[str, Any], weights: Path) -> nn.Module:
-    """The model with the weights of a file: strict, fp32, on the CPU, in evaluation mode.
+    """Build a model and load a weights file strictly, in fp32 on the CPU, in evaluation mode.
 
     Args:
-        name: what it is called in messages.
-        config: all that builds it, in open_clip's format.
-        weights: the file.
+        name: name of the model in messages.
+        config: complete configuration in open_clip's format.
+        weights: the weights file.
 
     Raises:
-        BackboneError: the configuration builds no model, the file is damaged or belongs to another model, or memory
-            ran out.
+        BackboneError: invalid configuration, a damaged file or one of another model, or too little memory.
     """
-    with _explained(name, f"the configuration of {name} builds no model", "see what it asks for, or what is installed"):
+    with _as_backbone_error(
+        name,
+        f"no model can be built from the configuration of {name}",
+        "check the configuration and the installed packages",
+    ):
         model = _build(config)
     wrong = "the file is damaged or its weights belong to another architecture; check --backbone and --pretrained"
-    with _explained(name, f"{weights.name} cannot be loaded into {name}", wrong):
+    with _as_backbone_error(name, f"{weights.name} cannot be loaded into {name}", wrong):
         open_clip.load_checkpoint(model, str(weights))
     return model.eval().requires_grad_(False)
 
 
 def _build(config: Mapping[str, Any]) -> nn.Module:
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / DESCRIPTION).write_text(json.dumps({"model_cfg": dict(config)}))
+        (Path(folder) / CONFIG_FILE).write_text(json.dumps({"model_cfg": dict(config)}))
         source = f"local-dir:{folder}"
         model: nn.Module = open_clip.create_model(source, load_weights=False, pretrained_text=False)
     return model
 
 
 @contextlib.contextmanager
-def _explained(name: str, what: str, hint: str) -> Iterator[None]:
+def _as_backbone_error(name: str, what: str, hint: str) -> Iterator[None]:
     try:
         with _quiet():
             yield
     except Exception as error:  # open_clip, torch and safetensors raise many types
-        if out_of_memory(error):
+        if is_out_of_memory(error):
             hint = "use a smaller backbone, or give the process more memory (ulimit -a shows its limits)"
             raise BackboneError(f"there is not enough memory for {name}", hint) from None
         raise BackboneError(f"{what}: {one_line(error)[:300] or type(error).__name__}", hint) from None
 
 
-def built_size(model: nn.Module) -> tuple[int, int]:
+def model_image_size(model: nn.Module) -> tuple[int, int]:
     """Height and width of the images that a model really takes."""
     size = open_clip.model.get_model_preprocess_cfg(model)["size"]
     height, width = size if isinstance(size, list | tuple) else (size, size)
@@ -233,7 +240,7 @@ def built_size(model: nn.Module) -> tuple[int, int]:
 
 
 def transform(settings: Mapping[str, Any]) -> Preprocess:
-    """The test-time image transform of preprocessing settings; with ``crop`` below 1 images are resized larger."""
+    """The test-time image transform of preprocessing settings; ``crop`` below 1 resizes larger, then centre-crops."""
     config = PreprocessCfg(**{key: value for key, value in settings.items() if key != "crop"})
     made: Preprocess = image_transform_v2(config, is_train=False)
     if settings.get("crop", 1) == 1:
@@ -247,7 +254,7 @@ def transform(settings: Mapping[str, Any]) -> Preprocess:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    # open_clip logs at root level and warns about every random initialisation; errors still come as exceptions.
+    # open_clip logs to the root logger and warns about random initialisation; errors still raise.
     previous = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

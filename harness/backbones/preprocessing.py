@@ -14,7 +14,7 @@ from harness.errors import BackboneError, closest, one_line
 from harness.types.cell import Preprocessing
 
 SETTINGS = tuple(name for name in Preprocessing.model_fields if name not in ("size", "mode", "crop"))
-"""What may be stated; the size is the model's own, and a crop a protocol's."""
+"""Settings that a user may give; the size belongs to the model, the crop to the protocol."""
 
 DEFAULTS: Mapping[str, Any] = {
     "size": 224,
@@ -30,24 +30,24 @@ DEFAULTS: Mapping[str, Any] = {
 EXAMPLE = "for example --preprocessing mean=0.5,std=0.5,interpolation=bilinear,resize_mode=squash"
 
 
-def complete(name: str, config: Mapping[str, Any], *layers: Mapping[str, Any]) -> Preprocessing:
-    """The preprocessing of a model, as open_clip would do it.
+def build_preprocessing(name: str, config: Mapping[str, Any], *layers: Mapping[str, Any]) -> Preprocessing:
+    """Complete the preprocessing of a model as open_clip does.
 
     Args:
-        name: what the model is called in messages.
-        config: the model's configuration, for the size of its images.
-        layers: settings, later ones win; what none says is open_clip's default.
+        name: name of the model in messages.
+        config: the model's configuration, for the image size.
+        layers: settings, later ones win; the rest are open_clip's defaults.
 
     Raises:
-        BackboneError: a setting has a value that it cannot have.
+        BackboneError: a setting has an invalid value.
     """
-    settings = merge(*layers)
+    settings = merge_settings(*layers)
     size = config["vision_cfg"].get("image_size", DEFAULTS["size"])
     settings["size"] = size if isinstance(size, list | tuple) else (size, size)
     for key in ("mean", "std"):
         if not isinstance(settings[key], list | tuple):
             settings[key] = (settings[key],) * 3
-    if settings["interpolation"] == "random":  # of training; at test time open_clip takes bicubic for it
+    if settings["interpolation"] == "random":  # for training only; open_clip uses bicubic at test time
         settings["interpolation"] = "bicubic"
     try:
         return Preprocessing(**settings)
@@ -58,7 +58,7 @@ def complete(name: str, config: Mapping[str, Any], *layers: Mapping[str, Any]) -
         raise BackboneError(f"the preprocessing of {name} is not valid: {one_line(reason)}", EXAMPLE) from None
 
 
-def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+def merge_settings(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Settings over open_clip's defaults; later ones win, and other keys are left out."""
     merged = dict(DEFAULTS)
     for layer in layers:
@@ -66,17 +66,17 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def only_settings(said: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What is stated, checked to hold settings alone.
+def check_settings(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return settings after checking their names.
 
     Raises:
-        BackboneError: there is no such setting.
+        BackboneError: unknown setting; the hint gives the closest one.
     """
-    for key in said:
+    for key in settings:
         if key not in SETTINGS:
             near = closest(key, SETTINGS)
             raise BackboneError(
                 f"preprocessing has no setting {key!r}",
                 f"did you mean {near}?" if near else f"its settings are {', '.join(SETTINGS)}",
             )
-    return said
+    return settings

@@ -16,23 +16,23 @@ from harness.files import content_digest, read_file
 from harness.types.cell import Preprocessing, PreprocessingSource
 
 WEIGHTS_SUFFIXES = {".pt", ".pth", ".bin", ".safetensors", ".ckpt"}
-"""Endings of weights files: a name with one of them is a file's, and not a published tag."""
+"""Suffixes of weights files: a name with one of them is a file, not a published tag."""
 
 TOKENIZER_SUFFIXES = {".json", ".txt", ".model"}
-"""Of the files in a model's folder that its tokenizer may be read from."""
+"""Suffixes of the files in a model folder that can belong to its tokenizer."""
 
 
-def named(name: str, pretrained: str | None, cache: Path | None) -> Found:
-    """One of open_clip's architectures, with published weights or a file.
+def from_open_clip(name: str, pretrained: str | None, cache: Path | None) -> Found:
+    """An architecture of open_clip, with published weights or a weights file.
 
     Raises:
-        BackboneError: unknown architecture or tag, QuickGELU mismatch, or a file that is not there.
+        BackboneError: unknown architecture or tag, QuickGELU mismatch, or a missing file.
     """
     openclip.require_architecture(name)
     if pretrained is None:
         raise BackboneError(f"{name} needs weights", "give --pretrained: a published tag or a weights file")
     tag = pretrained.lower().replace("-", "_")  # as open_clip reads it
-    if not openclip.published(name, tag):
+    if not openclip.pretrained_config(name, tag):
         return from_file(name, openclip.model_config(name), pretrained, usual(name))
     openclip.require_activation(name, tag)
     config = openclip.model_config(name)
@@ -43,7 +43,7 @@ def named(name: str, pretrained: str | None, cache: Path | None) -> Found:
         corpus=corpus_of(name, tag),
         quick_gelu="ok",
         config=config,
-        preprocessing=preprocessing.complete(name, config, openclip.published(name, tag)),
+        preprocessing=preprocessing.build_preprocessing(name, config, openclip.pretrained_config(name, tag)),
         source="published",
         weights=partial(openclip.fetch_weights, name, tag, cache),
     )
@@ -51,7 +51,9 @@ def named(name: str, pretrained: str | None, cache: Path | None) -> Found:
 
 def usual(name: str) -> Mapping[str, Any]:
     """The settings that all published weights of an architecture share; none if they differ or there are no such."""
-    found = [preprocessing.merge(openclip.published(name, tag)) for tag in openclip.tags(name)]
+    found = [
+        preprocessing.merge_settings(openclip.pretrained_config(name, tag)) for tag in openclip.pretrained_tags(name)
+    ]
     return found[0] if found and all(one == found[0] for one in found) else {}
 
 
@@ -61,8 +63,10 @@ def stated(found: Found, said: str | Mapping[str, Any]) -> Preprocessing:
     Raises:
         BackboneError: no such tag, no such setting, or an invalid value.
     """
-    settings = openclip.require_tag(found.name, said) if isinstance(said, str) else preprocessing.only_settings(said)
-    return preprocessing.complete(found.architecture, found.config, found.preprocessing.model_dump(), settings)
+    settings = openclip.require_tag(found.name, said) if isinstance(said, str) else preprocessing.check_settings(said)
+    return preprocessing.build_preprocessing(
+        found.architecture, found.config, found.preprocessing.model_dump(), settings
+    )
 
 
 def from_file(
@@ -72,17 +76,17 @@ def from_file(
     settings: Mapping[str, Any] | None = None,
     source: PreprocessingSource = "unchecked",
 ) -> Found:
-    """A configuration with a weights file.
+    """A model configuration with a weights file.
 
     Args:
-        name: what the architecture is called.
-        config: what builds it.
-        pretrained: the file's path.
-        settings: how images are prepared.
-        source: who says so.
+        name: name of the architecture.
+        config: its configuration.
+        pretrained: path of the weights file.
+        settings: preprocessing settings.
+        source: where the settings come from.
 
     Raises:
-        BackboneError: there is no such file.
+        BackboneError: the file does not exist.
     """
     file = Path(pretrained).expanduser()
     if not file.is_file():
@@ -96,13 +100,13 @@ def from_file(
         corpus=corpus_of_file(file.stem),
         quick_gelu="unchecked",
         config=config,
-        preprocessing=preprocessing.complete(name, config, settings or {}),
+        preprocessing=preprocessing.build_preprocessing(name, config, settings or {}),
         source=source,
         weights=lambda: file,
     )
 
 
-def in_folder(name: str, pretrained: str | None, cache: Path | None) -> Found:
+def from_model_folder(name: str, pretrained: str | None, cache: Path | None) -> Found:
     """A model that comes whole from a folder, here or on the Hugging Face Hub: configuration, settings and weights.
 
     Raises:
@@ -117,9 +121,9 @@ def in_folder(name: str, pretrained: str | None, cache: Path | None) -> Found:
             "leave out one of them",
         )
     if kind == "local-dir":
-        return _local(Path(where).expanduser())
-    config, settings = _description(name, openclip.fetch_from_hub(where, openclip.DESCRIPTION, cache))
-    published = openclip.tag_on_hub(where)
+        return _from_local_folder(Path(where).expanduser())
+    config, settings = _read_config(name, openclip.fetch_from_hub(where, openclip.CONFIG_FILE, cache))
+    published = openclip.find_hub_tag(where)
     return Found(
         name=name,
         architecture=name,
@@ -127,23 +131,23 @@ def in_folder(name: str, pretrained: str | None, cache: Path | None) -> Found:
         corpus=corpus_of(*published) if published else UNKNOWN,
         quick_gelu="ok",
         config=config,
-        preprocessing=preprocessing.complete(name, config, settings),
+        preprocessing=preprocessing.build_preprocessing(name, config, settings),
         source="model folder" if settings else "unchecked",
         weights=partial(openclip.fetch_from_hub, where, None, cache),
     )
 
 
-def _local(folder: Path) -> Found:
+def _from_local_folder(folder: Path) -> Found:
     name = f"local-dir:{folder}"
     if not folder.is_dir():
         raise BackboneError(f"there is no folder {folder}", "check the path given as --backbone local-dir:FOLDER")
-    config, settings = _description(name, folder / openclip.DESCRIPTION)
-    weights = openclip.checkpoint_in(folder)
+    config, settings = _read_config(name, folder / openclip.CONFIG_FILE)
+    weights = openclip.find_checkpoint(folder)
     if weights is None:
         raise BackboneError(
-            f"there are no weights in {folder}", "put open_clip_model.safetensors beside open_clip_config.json"
+            f"there are no weights in {folder}", "put open_clip_model.safetensors next to open_clip_config.json"
         )
-    own = "hf_tokenizer_name" in config["text_cfg"]  # then open_clip reads the tokenizer from the folder
+    own_tokenizer = "hf_tokenizer_name" in config["text_cfg"]  # then open_clip reads the tokenizer from the folder
     files = [file for file in sorted(folder.iterdir()) if file.suffix in TOKENIZER_SUFFIXES and file.is_file()]
     return Found(
         name=name,
@@ -152,15 +156,15 @@ def _local(folder: Path) -> Found:
         corpus=corpus_of_file(weights.stem),
         quick_gelu="ok",
         config=config,
-        preprocessing=preprocessing.complete(name, config, settings),
+        preprocessing=preprocessing.build_preprocessing(name, config, settings),
         source="model folder" if settings else "unchecked",
         weights=lambda: weights,
-        tokenizer=content_digest((file.name, file) for file in files) if own else None,
+        tokenizer=content_digest((file.name, file) for file in files) if own_tokenizer else None,
     )
 
 
-def _description(name: str, file: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """The model's configuration and the preprocessing settings of a folder."""
+def _read_config(name: str, file: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The model configuration and the preprocessing settings of a model folder."""
     hint = "it is the JSON file that open_clip writes: model_cfg and preprocess_cfg"
     try:
         content = json.loads(read_file(file))
@@ -170,5 +174,5 @@ def _description(name: str, file: Path) -> tuple[Mapping[str, Any], Mapping[str,
         raise BackboneError(f"{file.name} of {name} has no model_cfg", hint)
     settings = content.get("preprocess_cfg") or {}
     if not isinstance(settings, dict):
-        raise BackboneError(f"{file.name} of {name} has a preprocess_cfg that is no object", hint)
+        raise BackboneError(f"{file.name} of {name} has a preprocess_cfg that is not an object", hint)
     return require_towers(name, content["model_cfg"]), settings

@@ -1,11 +1,11 @@
 """The frozen text tower, with name embeddings replaced at the token-embedding module.
 
-No text encoder is copied: prompts go through open_clip's own module, for ``CLIP`` and ``CustomTextCLIP`` (and CoCa)
-alike. A forward hook on the token embedding puts learned rows in the place of a piece's tokens.
+Prompts go through open_clip's own module, for ``CLIP`` and ``CustomTextCLIP`` (and CoCa). A forward hook on the token
+embedding replaces the tokens of a piece by learned rows.
 
-Three exact savings. With a causal mask nothing after the end token matters, so the context is cut to the longest prompt
-of the batch; and what several prompts begin with is computed once (``harness.backbones.tree``). Probes at construction
-show that both change nothing, otherwise they are not done. And frozen prompts are encoded once.
+Three exact optimizations: with a causal mask nothing after the end token matters, so the context is cut to the longest
+prompt of the batch; shared prefixes are computed once (``harness.backbones.tree``); and frozen prompts are encoded
+once. Probes at construction check that the first two leave the features unchanged, and disable them otherwise.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from harness.backbones import tree
-from harness.backbones.tokens import Tokens, shorten, unpadded
-from harness.device import send, without_tf32
+from harness.backbones.tokens import Tokens, strip_padding, truncate
+from harness.device import to_device, without_tf32
 from harness.errors import BackboneError
 from harness.prompts import Piece, Prompt
 
@@ -43,9 +43,9 @@ class OpenClipTextTower:
 
     Attributes:
         width: size of a token embedding.
-        context_length: tokens of a prompt at most, start and end token included.
-        cuts_context: whether prompts are encoded no longer than they are.
-        shares_beginnings: whether what prompts with learned rows begin with is computed once.
+        context_length: maximum number of tokens of a prompt, start and end token included.
+        cuts_context: whether the context is cut to the longest prompt.
+        shares_prefixes: whether shared prefixes of prompts with learned rows are computed once.
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class OpenClipTextTower:
         Args:
             model: an open_clip model.
             tokenizer: its tokenizer.
-            device: where the model is.
-            bf16: encode in bf16 by autocast; learned rows and features stay fp32.
+            device: device of the model.
+            bf16: encode with bf16 autocast; learned rows and features stay fp32.
             compiled: encode prompts with learned rows through torch.compile.
 
         Raises:
-            BackboneError: there is no token embedding to replace, or the tower cannot be compiled.
+            BackboneError: the tower has no token embedding, or cannot be compiled.
         """
         self._encode = _Encode(model)
         self._tokenizer = tokenizer
@@ -80,14 +80,14 @@ class OpenClipTextTower:
         self._frozen: dict[Prompt, Tensor] = {}
         self._by_tokens: dict[tuple[int, ...], Tensor] = {}
         self._ids: dict[str, list[int]] = {}
-        self.cuts_context = self.shares_beginnings = self._bf16 = False
-        with without_tf32():  # its rounding is more than a probe allows
+        self.cuts_context = self.shares_prefixes = self._bf16 = False
+        with without_tf32():  # TF32 rounds more than a probe tolerates
             self.cuts_context = self._probe_cut()
-            self.shares_beginnings = self.cuts_context and self._probe_tree()
-        if compiled and not self.shares_beginnings:
+            self.shares_prefixes = self.cuts_context and self._probe_tree()
+        if compiled and not self.shares_prefixes:
             raise BackboneError(
-                f"learning through the text tower {type(tower).__name__} cannot be compiled: it is not built of "
-                "open_clip's causal blocks",
+                f"learning through the text tower {type(tower).__name__} cannot be compiled: it does not "
+                "consist of open_clip's causal blocks",
                 "leave --compile out",
             )
         self._bf16 = bf16
@@ -96,13 +96,13 @@ class OpenClipTextTower:
     # -- tokens ------------------------------------------------------------------------------------------------
 
     def token_ids(self, text: str) -> list[int]:
-        """The ids of a text, without start and end token, of any length.
+        """The token ids of a text of any length, without start and end token.
 
         Raises:
-            BackboneError: the tokenizer does not split texts into pieces (some Hugging Face tokenizers).
+            BackboneError: the tokenizer cannot encode single pieces (some Hugging Face tokenizers).
         """
         self._require_pieces()
-        if text not in self._ids:  # name learning asks for the same pieces at every step
+        if text not in self._ids:  # name learning encodes the same pieces at every step
             self._ids[text] = list(self._tokenizer.encode(text))
         return self._ids[text]
 
@@ -115,39 +115,38 @@ class OpenClipTextTower:
 
     def token_embedding(self, text: str) -> Tensor:
         """The frozen embeddings ``(r, width)`` of a text's r tokens, fp32."""
-        ids = send(torch.tensor(self.token_ids(text), dtype=torch.long), self._device)
+        ids = to_device(torch.tensor(self.token_ids(text), dtype=torch.long), self._device)
         return self._embedding.weight[ids].detach().float().clone()
 
     @property
     def embedding_std(self) -> float:
-        """Standard deviation over the whole token-embedding table; the scale for random initialisation."""
+        """Standard deviation of the token-embedding table; the scale for random initialisation."""
         return float(self._embedding.weight.std())
 
     def tokenize(self, prompts: Sequence[Prompt], table: Mapping[str, tuple[int, int]] | None = None) -> Tokens:
-        """Tokenise prompts; keyed pieces found in ``table`` become slots.
+        """Tokenize prompts; pieces with a key of ``table`` become slots for learned rows.
 
         Args:
             prompts: b prompts.
             table: key -> (first row, number of rows) of the learned table.
 
-        A prompt that is too long loses words at its end, then at its beginning; a keyed piece (the name) stays whole
-        as long as it fits at all.
+        A prompt that is too long loses tokens at its end, then at its beginning; a keyed piece (the name) is cut last.
         """
         self._require_pieces()
         table = table or {}
         sot, eot = self._tokenizer.sot_token_id, self._tokenizer.eot_token_id
-        filler = self.token_ids("x")[0]  # neither padding nor an end token: towers that look for those are not misled
+        filler = self.token_ids("x")[0]  # neither padding nor an end token, which some towers search for
         rows: list[list[int]] = []
         slots: list[tuple[int, int]] = []
         sources: list[int] = []
         for b, prompt in enumerate(prompts):
             if not any(piece.key in table for piece in prompt.pieces if piece.key is not None):
-                parts = [(self.token_ids(prompt.text), -1)]  # plain text: tokenised whole, as everybody does
+                parts = [(self.token_ids(prompt.text), -1)]  # no learned rows: tokenized as one text, as usual
                 if len(parts[0][0]) > self.context_length - 2:
                     parts = [(self.token_ids(p.text), -2 if p.key else -1) for p in prompt.pieces]
             else:
                 parts = [self._part(piece, table, filler) for piece in prompt.pieces]
-            parts = shorten(parts, self.context_length - 2)
+            parts = truncate(parts, self.context_length - 2)
             ids = [sot]
             for part, first in parts:
                 if first >= 0:
@@ -166,7 +165,7 @@ class OpenClipTextTower:
         return Tokens(ids_, slot, row, eot, self._device)
 
     def token_rows(self, prompts: Sequence[Prompt]) -> Tensor:
-        """Token ids ``(b, l)`` of b prompts without learned rows, on the CPU: equal rows are one text to the tower."""
+        """Token ids ``(b, l)`` of b prompts without learned rows, on the CPU; equal rows mean equal features."""
         pieces = hasattr(self._tokenizer, "sot_token_id")
         ids: Tensor = self.tokenize(prompts).ids if pieces else self._tokenizer([prompt.text for prompt in prompts])
         return ids
@@ -180,17 +179,17 @@ class OpenClipTextTower:
     # -- encoding ----------------------------------------------------------------------------------------------
 
     def encode_tokens(self, tokens: Tokens, learned: Tensor | None = None) -> Tensor:
-        """Unit rows ``(b, d)`` of tokenised prompts; gradients flow into ``learned`` ``(R, width)``."""
+        """Unit rows ``(b, d)`` of tokenized prompts; gradients flow into ``learned`` ``(R, width)``."""
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             encoded = self._encode_tokens(tokens, learned)
         return encoded.float() if self._bf16 else encoded
 
     def _encode_tokens(self, tokens: Tokens, learned: Tensor | None) -> Tensor:
         if learned is None or tokens.row.numel() == 0:
-            return self._forward(tokens.placed[0])
-        if self.shares_beginnings:
+            return self._forward(tokens.on_device[0])
+        if self.shares_prefixes:
             return self._encode_tree(self._tower, tokens.tree, learned)
-        ids, slot, row = tokens.placed
+        ids, slot, row = tokens.on_device
         values = learned[row]
 
         def replace(module: nn.Module, args: Any, output: Tensor) -> Tensor:
@@ -207,8 +206,8 @@ class OpenClipTextTower:
 
         Args:
             prompts: the prompts.
-            overrides: key -> ``(r, width)`` embeddings that stand in the place of the tokens of pieces of that key;
-                r may differ from the number of tokens. Without overrides the result is remembered.
+            overrides: key -> ``(r, width)`` embeddings that replace the tokens of pieces with that key; r may differ
+                from the number of tokens. Without overrides the result is cached.
         """
         if overrides:
             table, start = {}, 0
@@ -219,37 +218,37 @@ class OpenClipTextTower:
         if not prompts:
             return torch.zeros(0, self._frozen_width(), device=self._device)
         if missing := list(dict.fromkeys(p for p in prompts if p not in self._frozen)):
-            self._remember(missing)
+            self._encode_new(missing)
         return torch.stack([self._frozen[p] for p in prompts])
 
-    def _remember(self, prompts: Sequence[Prompt]) -> None:
-        """Encode prompts without learned rows; of those with the same tokens one for all.
+    def _encode_new(self, prompts: Sequence[Prompt]) -> None:
+        """Encode and cache prompts without learned rows; prompts with the same tokens are encoded once.
 
-        Two rows of a batch may be rounded differently, and one of two names that are one text would get all images.
+        Rows of a batch may be rounded differently, so that one of two names with the same tokens would get all images.
         """
-        keys = [unpadded(row) for row in self.token_rows(prompts).tolist()]
+        keys = [strip_padding(row) for row in self.token_rows(prompts).tolist()]
         first = dict(zip(reversed(keys), reversed(prompts), strict=True))
         new = [key for key in dict.fromkeys(keys) if key not in self._by_tokens]
         for start in range(0, len(new), _FROZEN_BATCH):
             batch = new[start : start + _FROZEN_BATCH]
-            self._by_tokens.update(zip(batch, self._plain([first[key] for key in batch]), strict=True))
+            self._by_tokens.update(zip(batch, self._encode_frozen([first[key] for key in batch]), strict=True))
         self._frozen.update((prompt, self._by_tokens[key]) for prompt, key in zip(prompts, keys, strict=True))
 
-    def lengths(self, prompts: Sequence[Prompt]) -> Tensor:
-        """Lengths ``(k,)`` that the features of k prompts have before they are made unit rows."""
+    def norms(self, prompts: Sequence[Prompt]) -> Tensor:
+        """L2 norms ``(k,)`` of the features of k prompts before normalization."""
         batches = (prompts[start : start + _FROZEN_BATCH] for start in range(0, len(prompts), _FROZEN_BATCH))
-        found = [self._plain(batch, unit=False).norm(dim=1) for batch in batches]
+        found = [self._encode_frozen(batch, unit=False).norm(dim=1) for batch in batches]
         return torch.cat(found) if found else torch.zeros(0, device=self._device)
 
     @torch.no_grad()
-    def _plain(self, prompts: Sequence[Prompt], unit: bool = True) -> Tensor:
-        """Features ``(k, d)`` of prompts without learned rows, fp32."""
-        ids = send(self.token_rows(prompts), self._device)
+    def _encode_frozen(self, prompts: Sequence[Prompt], unit: bool = True) -> Tensor:
+        """Features ``(k, d)`` in fp32 of prompts without learned rows."""
+        ids = to_device(self.token_rows(prompts), self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             return self._forward(ids, unit).float()
 
-    def forget(self) -> None:
-        """Drop remembered prompts. Done before every cell: what a cell computes must not depend on earlier cells."""
+    def clear_cache(self) -> None:
+        """Clear the cache of frozen prompts, as before every cell: a cell must not depend on earlier ones."""
         self._frozen.clear()
         self._by_tokens.clear()
 
@@ -269,7 +268,7 @@ class OpenClipTextTower:
         return cut
 
     def _probe_cut(self) -> bool:
-        """Whether cutting the context leaves the features as they are."""
+        """Whether cutting the context leaves the features unchanged."""
         causal = isinstance(getattr(self._tower, "attn_mask", None), Tensor)
         if not causal or getattr(self._tower, "cls_emb", None) is not None or not hasattr(self._tokenizer, "encode"):
             return False
@@ -286,7 +285,7 @@ class OpenClipTextTower:
         return bool(torch.allclose(whole, cut, atol=1e-5))
 
     def _probe_tree(self) -> bool:
-        """Whether computing beginnings once leaves the features as they are."""
+        """Whether computing shared prefixes once leaves the features unchanged."""
         learned = self.token_embedding("a tall cat")
         table = {"long": (0, len(learned)), "short": (0, 1)}
         probe = [Prompt((Piece("a photo of "), Piece(key, key), Piece("."))) for key in table]

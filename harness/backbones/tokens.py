@@ -1,4 +1,4 @@
-"""Tokenised prompts, and how one that is too long is cut."""
+"""Tokenized prompts, and truncation of prompts that are too long."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 from harness.backbones import tree
-from harness.device import send
+from harness.device import to_device
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokenised prompts, and where learned rows go: on the CPU, where the tree is made.
+    """Tokenized prompts and the slots of learned rows; on the CPU, where the prefix tree is built.
 
     Attributes:
-        ids: ``(b, l)`` int64, l = the longest prompt, start and end token included.
-        slot: ``(s, 2)`` int64 pairs (prompt, position): token s of the batch is replaced.
-        row: ``(s,)`` int64: by this row of the learned table.
+        ids: ``(b, l)`` int64; l is the length of the longest prompt with start and end token.
+        slot: ``(s, 2)`` int64 pairs (prompt, position) of the tokens that are replaced.
+        row: ``(s,)`` int64: the row of the learned table for each slot.
         eot: id of the end token.
-        device: where they are encoded.
+        device: device of the encoder.
     """
 
     ids: Tensor
@@ -31,18 +31,18 @@ class Tokens:
     device: torch.device
 
     @cached_property
-    def placed(self) -> tuple[Tensor, Tensor, Tensor]:
+    def on_device(self) -> tuple[Tensor, Tensor, Tensor]:
         """``ids``, ``slot`` and ``row`` on the device."""
-        return send(self.ids, self.device), send(self.slot, self.device), send(self.row, self.device)
+        return to_device(self.ids, self.device), to_device(self.slot, self.device), to_device(self.row, self.device)
 
     @cached_property
-    def tree(self) -> tree.Tree:
-        """The prompts as a tree of their distinct beginnings, on the device."""
-        return tree.grow(self.ids, self.slot, self.row, self.eot, self.device)
+    def tree(self) -> tree.PrefixTree:
+        """The prefix tree of the prompts, on the device."""
+        return tree.build_tree(self.ids, self.slot, self.row, self.eot, self.device)
 
 
-def shorten(parts: list[tuple[list[int], int]], room: int) -> list[tuple[list[int], int]]:
-    """Take tokens off the end, then off the beginning, until the parts fit; the name (first != -1) goes last."""
+def truncate(parts: list[tuple[list[int], int]], room: int) -> list[tuple[list[int], int]]:
+    """Remove tokens from the end, then from the beginning, until the parts fit; names (first != -1) are cut last."""
     excess = sum(len(ids) for ids, _ in parts) - room
     if excess <= 0:
         return parts
@@ -66,7 +66,7 @@ def shorten(parts: list[tuple[list[int], int]], room: int) -> list[tuple[list[in
     return [(ids, first) for ids, (_, first) in zip(shortened, parts, strict=True)]
 
 
-def unpadded(ids: list[int]) -> tuple[int, ...]:
-    """Token ids without the zeros that fill a batch's shorter rows; they follow an end token, which is none."""
+def strip_padding(ids: list[int]) -> tuple[int, ...]:
+    """Token ids without the zero padding of a batch; the end token before it is never zero."""
     end = next((i for i in range(len(ids), 0, -1) if ids[i - 1]), 0)
     return tuple(ids[:end])

@@ -1,12 +1,12 @@
-"""Prompts as a tree: tokens that several prompts begin with are computed once, and padding never.
+"""Prefix tree of prompts: shared prefixes are computed once, and padding never.
 
-In a text tower with a causal mask a token's features depend on the tokens before it and on nothing else. So all
-prompts of a batch make one tree, whose nodes are the distinct beginnings, and each node is computed once: the template
-before the name for all names, a learned context for all names behind it. Of the last block only the end tokens are
-computed. Nothing is approximated; sums are taken in another order than open_clip takes them.
+In a text tower with a causal mask the features of a token depend only on the tokens before it. So the prompts of a
+batch form a tree whose nodes are the distinct prefixes, and each node is computed once: the template before the name
+for all names, a learned context for all names after it. In the last block only the end tokens are computed. The result
+is exact; only the order of sums differs from open_clip.
 
-The weights and modules are open_clip's own, block by block. ``OpenClipTextTower`` compares the result with open_clip's
-when it is made, and goes through open_clip's forward if a tower is built in another way.
+Weights and modules are open_clip's own, block by block. ``OpenClipTextTower`` compares the result with open_clip's at
+construction, and uses open_clip's forward for a tower of another structure.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.device import send
+from harness.device import to_device
 
 
 @dataclass(frozen=True)
-class Tree:
-    """b prompts of at most l tokens as t nodes; a node is a token behind all that stands before it.
+class PrefixTree:
+    """b prompts of at most l tokens as t nodes; a node is a token together with its prefix.
 
     Attributes:
-        token: ``(t,)`` id of each node.
-        position: ``(t,)`` its place in the prompt.
+        token: ``(t,)`` token id of each node.
+        position: ``(t,)`` its position in the prompt.
         slot: ``(s,)`` nodes that take learned rows.
         row: ``(s,)`` which rows of the learned table they take.
-        path: ``(b, l)`` the node of every place of every prompt; 0 behind its end.
-        seen: ``(t,)`` one place (prompt * l + position) where the node stands.
+        path: ``(b, l)`` the node at every position of every prompt; 0 after its end.
+        seen: ``(t,)`` one occurrence (prompt * l + position) of each node.
         end: ``(b,)`` node of the end token.
-        mask: ``(b, 1, 1, l)`` zero up to the end token, minus infinity behind it.
+        mask: ``(b, 1, 1, l)`` zero up to the end token, minus infinity after it.
     """
 
     token: Tensor
@@ -47,19 +47,19 @@ class Tree:
     mask: Tensor
 
 
-def grow(ids: Tensor, slot: Tensor, row: Tensor, eot: int, device: torch.device) -> Tree:
-    """The tree of tokenised prompts.
+def build_tree(ids: Tensor, slot: Tensor, row: Tensor, eot: int, device: torch.device) -> PrefixTree:
+    """Build the prefix tree of tokenized prompts.
 
     Args:
         ids: ``(b, l)`` token ids.
         slot: ``(s, 2)`` pairs (prompt, position) that take learned rows.
         row: ``(s,)`` which rows they take.
         eot: id of the end token.
-        device: where the tree is wanted; ids, slot and row are on the CPU.
+        device: device of the result; ids, slot and row are on the CPU.
     """
     key = ids.numpy().copy()
     end = (key == eot).argmax(axis=1)
-    known = int(key.max(initial=0)) + 1  # learned rows are tokens beyond the known ones
+    known = int(key.max(initial=0)) + 1  # learned rows count as further token ids
     key[tuple(slot.numpy().T)] = known + row.numpy()
     b, length = key.shape
     path = np.zeros((b, length), dtype=np.int64)
@@ -78,27 +78,27 @@ def grow(ids: Tensor, slot: Tensor, row: Tensor, eot: int, device: torch.device)
     token[learned] = eot
     mask = np.where(np.arange(length) <= end[:, None], 0.0, -np.inf).astype(np.float32)
     found = (token, places % length, learned, rows, path, places, path[np.arange(b), end], mask[:, None, None])
-    return Tree(*(send(torch.from_numpy(np.ascontiguousarray(array)), device) for array in found))
+    return PrefixTree(*(to_device(torch.from_numpy(np.ascontiguousarray(array)), device) for array in found))
 
 
-def encode(tower: Any, tree: Tree, learned: Tensor) -> Tensor:
+def encode(tower: Any, tree: PrefixTree, learned: Tensor) -> Tensor:
     """Unit rows ``(b, d)``; gradients flow into ``learned`` ``(R, width)``.
 
     Args:
-        tower: open_clip's module that holds the token embedding and the transformer.
+        tower: open_clip's module with the token embedding and the transformer.
         tree: the prompts.
-        learned: the table that slots take rows of.
+        learned: the table of learned rows.
 
     Raises:
-        AttributeError: the tower is not built of open_clip's residual attention blocks.
+        AttributeError: the tower does not consist of open_clip's residual attention blocks.
     """
     embedded = tower.token_embedding.weight.detach()[tree.token]
     values = learned[tree.row]
     x = embedded.to(values.dtype).index_put((tree.slot,), values) + tower.positional_embedding[tree.position]
     *blocks, last = tower.transformer.resblocks
     for block in blocks:
-        x = _after(block, x, _attend(block, block.ln_1(x), tree))
-    x = _after(last, x[tree.end], _attend_at_end(last, last.ln_1(x), tree))
+        x = _finish_block(block, x, _attend(block, block.ln_1(x), tree))
+    x = _finish_block(last, x[tree.end], _attend_end_tokens(last, last.ln_1(x), tree))
     x = tower.ln_final(x)
     projection = tower.text_projection
     if projection is not None:
@@ -106,31 +106,31 @@ def encode(tower: Any, tree: Tree, learned: Tensor) -> Tensor:
     return F.normalize(x, dim=-1)
 
 
-def _attend(block: Any, x: Tensor, tree: Tree) -> Tensor:
-    """What every node ``(t, width)`` takes from the nodes before it."""
+def _attend(block: Any, x: Tensor, tree: PrefixTree) -> Tensor:
+    """Attention of every node over its prefix, ``(t, width)``."""
     heads = F.linear(x, block.attn.in_proj_weight, block.attn.in_proj_bias)
     b, length = tree.path.shape
-    q, k, v = _rows(heads, tree.path).view(b, length, 3, block.attn.num_heads, -1).permute(2, 0, 3, 1, 4)
+    q, k, v = _take_rows(heads, tree.path).view(b, length, 3, block.attn.num_heads, -1).permute(2, 0, 3, 1, 4)
     taken = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    return _rows(taken.transpose(1, 2).reshape(b * length, -1), tree.seen)
+    return _take_rows(taken.transpose(1, 2).reshape(b * length, -1), tree.seen)
 
 
-def _attend_at_end(block: Any, x: Tensor, tree: Tree) -> Tensor:
-    """The same of the end tokens alone ``(b, width)``."""
+def _attend_end_tokens(block: Any, x: Tensor, tree: PrefixTree) -> Tensor:
+    """Attention of the end tokens only, ``(b, width)``."""
     heads = F.linear(x, block.attn.in_proj_weight, block.attn.in_proj_bias)
     b, length = tree.path.shape
     width = x.shape[1]
     q = heads[tree.end, :width].view(b, block.attn.num_heads, 1, -1)
-    k, v = _rows(heads[:, width:], tree.path).view(b, length, 2, block.attn.num_heads, -1).permute(2, 0, 3, 1, 4)
+    k, v = _take_rows(heads[:, width:], tree.path).view(b, length, 2, block.attn.num_heads, -1).permute(2, 0, 3, 1, 4)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=tree.mask.to(q.dtype)).reshape(b, -1)
 
 
-def _after(block: Any, x: Tensor, taken: Tensor) -> Tensor:
+def _finish_block(block: Any, x: Tensor, taken: Tensor) -> Tensor:
     x = x + block.ls_1(block.attn.out_proj(taken))
     moved: Tensor = block.ls_2(block.mlp(block.ln_2(x)))
     return x + moved
 
 
-def _rows(table: Tensor, index: Tensor) -> Tensor:
-    # Of the ways to take rows the one whose gradient is summed in the same order on every run, on a GPU too.
+def _take_rows(table: Tensor, index: Tensor) -> Tensor:
+    # F.embedding, because its gradient is summed in a deterministic order, also on a GPU.
     return F.embedding(index, table)

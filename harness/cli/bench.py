@@ -14,7 +14,7 @@ from typing import Any
 from harness.cli import console
 from harness.device import require_torch
 from harness.errors import UserError
-from harness.files import require_writable, save, storage_error
+from harness.files import require_writable, save, write_error
 from harness.matching import autotune, native
 from harness.matching.bench import contenders, measure
 
@@ -213,7 +213,7 @@ def _check_place(path: Path) -> None:
     """Find out whether figures can be kept before they are measured."""
     require_writable(path.parent, WHAT, HINT)
     if path.is_dir():
-        raise storage_error(WHAT, path, OSError("is a directory"), HINT)
+        raise write_error(WHAT, path, OSError("is a directory"), HINT)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.cli import console
-from harness.datasets.report import CheckReport, Fault
+from harness.datasets.report import CheckReport, Problem
 from harness.progress import staged
 
 SHOWN = 20
@@ -27,7 +27,7 @@ def miniature(out: Path, workers: int) -> int:
 def check(root: Path, context_length: int, workers: int, json: bool) -> int:
     """Validate a data folder; returns 1 if results on it would be wrong."""
     from harness.backbones import openclip
-    from harness.datasets.check import check as run
+    from harness.datasets.check import check_root as run
 
     tokenizer = openclip.tokenizer("ViT-B-32")
     with staged(console.reporter(), "images") as progress:
@@ -57,15 +57,19 @@ def _show(report: CheckReport) -> None:
     columns = list(rows[0]) if rows else ["folder"]
     out.print(console.table(f"{report.dataset}: {report.root}", columns, [[str(v) for v in r.values()] for r in rows]))
     findings = {
-        "faults": [_fault(folder.folder, found) for folder in report.folders for found in folder.faults],
+        "faults": [_problem(folder.folder, found) for folder in report.folders for found in folder.problems],
         "copies": [f"across {', '.join(d.across)}: {', '.join(d.paths)}" for d in report.duplicates],
         "test images that are probably a train or val image in another file": [
             f"{near.test}: {near.other} ({near.bits} of 255 bits apart)" for near in report.near_copies
         ],
-        "names that are the same after clean-up": [f"{c.folder}: {', '.join(c.classes)}" for c in report.collisions],
-        "names that are one text to the tokenizer": [f"{o.domain}: {', '.join(o.names)}" for o in report.one_text],
+        "names that are the same after clean-up": [
+            f"{c.folder}: {', '.join(c.classes)}" for c in report.name_collisions
+        ],
+        "names that are one text to the tokenizer": [
+            f"{o.domain}: {', '.join(o.names)}" for o in report.token_collisions
+        ],
         "names cut at the context length": [
-            f"{c.folder}: {c.name} needs {c.tokens} of {c.context_length} positions" for c in report.cut
+            f"{c.folder}: {c.name} needs {c.tokens} of {c.context_length} positions" for c in report.truncated
         ],
         "files in no part": [f"{folder.folder}/{path}" for folder in report.folders for path in folder.unlisted],
         "notes": [*report.notes, *(f"{folder.folder}: {note}" for folder in report.folders for note in folder.notes)],
@@ -80,7 +84,7 @@ def _show(report: CheckReport) -> None:
     out.print("no errors found" if report.ok else "results on these data would be wrong or incomplete")
 
 
-def _fault(folder: str, found: Fault) -> str:
-    """A fault as one line that starts with its path (the reason may already contain it)."""
+def _problem(folder: str, found: Problem) -> str:
+    """A problem as one line that starts with its path (the reason may already contain it)."""
     path = f"{folder}/{found.path}"
     return found.reason if found.reason.startswith(path) else f"{path}: {found.reason}"

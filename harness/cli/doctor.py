@@ -135,7 +135,7 @@ def _cache(root: Path) -> list[Check]:
     hint = "" if free > 2**30 else "less than 1 GiB; features and results need room"
     lines.append(("free disk", f"{free / 2**30:.1f} GiB", hint, free > 100 * 2**20))
     try:
-        found = store.entries(root / "features")
+        found = store.list_encoders(root / "features")
         count, size = sum(e.images for e in found), sum(e.bytes for e in found)
         limit = store.size_limit()
         state = f"{count:,} features of {len(found)} encoders, {size / 1e6:,.1f} of at most {limit / 1e6:,.0f} MB"

@@ -14,7 +14,7 @@ from harness.progress import pluralize
 def list_entries(cache: Path | None, json: bool) -> int:
     """Print one line per encoder: key, description, images (all views), size, last use."""
     root = cache_root(cache) / "features"
-    found = store.entries(root)
+    found = store.list_encoders(root)
     if json:
         console.document([entry.__dict__ for entry in found])
         return 0

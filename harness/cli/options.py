@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from harness.errors import UserError
-from harness.files import expanded
+from harness.files import expand_user
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -23,7 +23,7 @@ def path(text: str) -> Path:
     """
     if not text:
         raise UserError("a path is empty", "check the variable it comes from, or write . for this folder")
-    return expanded(Path(text))
+    return expand_user(Path(text))
 
 
 Cache = Annotated[

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.errors import UserError
-from harness.parameters import Text
+from harness.parameters import CommandLineText
 from harness.protocols import Protocol
 from harness.runner.request import MethodChoice
 
@@ -35,7 +35,7 @@ def methods(
         names = sorted({*registry.names("method"), *names} - {ALL})
     if not names:
         raise UserError("--plugin names no method", "for example --plugin fsnl")
-    values: dict[str, dict[str, Text]] = {name: {} for name in names}
+    values: dict[str, dict[str, CommandLineText]] = {name: {} for name in names}
     for text in param:
         key, equals, value = text.partition("=")
         if not equals:
@@ -46,7 +46,7 @@ def methods(
                 f"--param {text} is for {method!r}, which is not evaluated", f"evaluated: {', '.join(names)}"
             )
         for name in [method] if dot else names:
-            values[name][rest if dot else key] = Text(value)
+            values[name][rest if dot else key] = CommandLineText(value)
     choices = [MethodChoice(name, preset, values[name]) for name in names]
     beside = rule.baseline or "none" if baseline is None else baseline
     if beside not in ("none", *names):

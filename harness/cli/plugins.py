@@ -85,7 +85,7 @@ def show(name: Annotated[str, typer.Argument(help="A plugin that is installed.")
 
 def _lines(content: dict[str, Any]) -> list[str]:
     """A description as text, one paragraph for each part."""
-    from harness.parameters import written
+    from harness.parameters import format_value
 
     code, module = content["code"][:12], content["module"]
     lines = [f"{content['name']} ({content['kind']}, {content['distribution']} {content['version']})", ""]
@@ -95,16 +95,16 @@ def _lines(content: dict[str, Any]) -> list[str]:
         if key == "parameters":
             lines.append("parameters:" if value else "parameters: none")
             for one in value:
-                lines.append(f"  {one['name']} = {written(one['default'])}  ({one['type']})")
+                lines.append(f"  {one['name']} = {format_value(one['default'])}  ({one['type']})")
                 lines += [f"      {line}" for line in one["meaning"].splitlines()]
         elif key == "presets":
             lines.append("presets:" if value else "presets: none")
             for preset, values in value.items():
                 lines.append(
-                    f"  {preset}: " + (", ".join(f"{k}={written(v)}" for k, v in values.items()) or "the defaults")
+                    f"  {preset}: " + (", ".join(f"{k}={format_value(v)}" for k, v in values.items()) or "the defaults")
                 )
         elif key not in skip:
-            text = ", ".join(map(str, value)) if isinstance(value, list) else written(value)
+            text = ", ".join(map(str, value)) if isinstance(value, list) else format_value(value)
             lines.append(f"{key.replace('_', ' ')}: {text or 'none'}")
     return [*lines, f"module: {module}, code {code}"]
 

@@ -216,7 +216,7 @@ def _seeds(table: ViewTable) -> list[str]:
     """The seeds of each row, if they differ."""
     drawn: dict[str, list[str]] = {}
     for made in table.rows:
-        if not made.row.once:
+        if not made.row.seedless:
             drawn.setdefault(", ".join(map(str, made.row.seeds)), []).append(_name(made, table))
     return [f"seeds {seeds}: {', '.join(names)}" for seeds, names in drawn.items()] if len(drawn) > 1 else []
 

@@ -122,7 +122,7 @@ def _mark(folder: Path, verdicts: list[Verdict]) -> None:
     """Update the marks of the verified rows; marks of other rows are unchanged."""
     marks = verification_marks.read_marks(folder)
     for verdict in verdicts:
-        key = verdict.row.content_hash
+        key = verdict.row.content_sha256
         if verdict.status == "verified":
             marks[key] = "data" if "data" in (verdict.against, marks.get(key)) else "labels"
         else:

@@ -1,8 +1,8 @@
-"""Whether a method keeps its contract: ``harness plugins check NAME``, and ``parametrize_with_checks`` for tests.
+"""Conformance checks of methods: ``harness plugins check NAME``, and ``parametrize_with_checks`` for pytest.
 
-The checks run on made-up domains and a tiny random text tower, without data, weights or network, in seconds.
+The checks use synthetic domains and a tiny random text tower, so they need no data, weights or network.
 """
 
-from harness.conformance.suite import CHECKS, Result, check_method, parametrize_with_checks
+from harness.conformance.suite import CHECKS, CheckResult, check_method, parametrize_with_checks
 
-__all__ = ["CHECKS", "Result", "check_method", "parametrize_with_checks"]
+__all__ = ["CHECKS", "CheckResult", "check_method", "parametrize_with_checks"]

@@ -1,4 +1,4 @@
-"""A text tower of a few random numbers, made without files: real tokens, real gradients, milliseconds."""
+"""A tiny random text tower without files: real tokens, real gradients, milliseconds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.prompts import Template
 
 NAME = "harness-conformance"
 WIDTH = 32
-"""Size of a feature and of a token embedding."""
+"""Size of features and token embeddings."""
 
 LOGIT_SCALE = 50.0
 
@@ -26,28 +26,28 @@ CONFIG: dict[str, Any] = {
 }
 
 CALIBRATION = ("auk", "ibex", "moth", "rose", "arch", "coat", "cat", "dog", "oak", "elm", "bee", "wasp", "fern", "crab")
-"""Names whose prompts are put around the origin."""
+"""Names whose prompt features are centred at the origin."""
 
 
 @dataclass(frozen=True)
 class TinyText:
-    """The tower, and the module behind it."""
+    """The tower and its open_clip module."""
 
     tower: OpenClipTextTower
     model: nn.Module
 
     def fingerprint(self) -> float:
-        """A number that changes with any weight, and with whether a weight wants gradients."""
+        """A number that changes with any weight, and with whether a weight requires gradients."""
         values = [float(v.double().abs().sum()) + float(v.requires_grad) for v in self.model.parameters()]
         return sum(value * (i + 1) for i, value in enumerate(values))
 
 
 @cache
 def tiny_text() -> TinyText:
-    """The tower; the same numbers in every process, made once.
+    """Build the tower once, with the same weights in every process.
 
-    An untrained tower gives all prompts nearly one direction. The last norm's bias is moved so that prompts lie around
-    the origin: then prompts of different names point in different directions, as in a trained tower.
+    An untrained tower maps all prompts to nearly the same direction. The bias of the last norm is shifted so that
+    prompt features are centred at the origin: then different names have different directions, as in a trained tower.
     """
     openclip.register_architecture(NAME, CONFIG)
     model: Any = openclip.random_model(NAME).eval().requires_grad_(False)

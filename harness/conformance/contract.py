@@ -1,4 +1,4 @@
-"""Checks of the class: how it is made, what it stores, and what it reads."""
+"""Checks of the class: construction, stored attributes, and the task fields that it reads."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ import dataclasses
 from copy import deepcopy
 from typing import Any
 
-from harness.conformance.subject import WORLD, Subject
+from harness.conformance.subject import DOMAIN, Subject
 from harness.errors import FixedVocabulary, HarnessError, MethodError, one_line
 from harness.method import build, parameters
 from harness.runner.fit import report_of
 from harness.types.cell import MethodRecord
 from harness.types.task import Task
 
-READ = {need: need for need in ("support", "validation", "unlabeled", "ip", "clusters", "vocabulary")} | {
+NEED_OF_ATTRIBUTE = {need: need for need in ("support", "validation", "unlabeled", "ip", "clusters", "vocabulary")} | {
     "names": "vocabulary"
 }
-"""Attribute of a task -> the need that opens it."""
+"""Attribute of a task -> the need that provides it."""
 
 
 def default_constructible(subject: Subject) -> None:
-    """The class can be made without arguments, and only stores its parameters."""
+    """The class can be created without arguments, and only stores its parameters."""
     hint = "give every field a default, and compute nothing in __init__ or __post_init__"
     try:
         made = subject.cls()
     except Exception as error:
-        raise MethodError(f"{subject.name} cannot be made without arguments: {error}", hint) from error
+        raise MethodError(f"{subject.name} cannot be created without arguments: {error}", hint) from error
     given = parameters(made)
     if parameters(subject.cls(**given)) != given:
-        raise MethodError(f"{subject.name} made with its own parameters has others", hint)
+        raise MethodError(f"{subject.name} changes parameters when it is created", hint)
     fields = {field.name for field in dataclasses.fields(made)}  # type: ignore[arg-type]
     extra = sorted(set(vars(made)) - fields)
     if extra:
-        raise MethodError(f"{subject.name} has {extra[0]!r} before fit, which is no field", hint)
+        raise MethodError(f"{subject.name} has {extra[0]!r} before fit, which is not a field", hint)
     if not (subject.cls.__doc__ or "").strip() or subject.cls.__doc__.startswith(f"{subject.cls.__name__}("):  # type: ignore[union-attr]
         raise MethodError(f"{subject.name} has no docstring", "its first line is shown by `harness plugins`")
 
 
 def parameters_survive_json(subject: Subject) -> None:
-    """Parameters, and those of every preset, are the same after a way through JSON."""
+    """Parameters, also those of every preset, survive a round trip through JSON."""
     for preset in (None, *subject.cls.presets):
         method = build(subject.name, subject.cls, preset) if preset else subject.fresh()
         given = parameters(method)
@@ -49,103 +49,107 @@ def parameters_survive_json(subject: Subject) -> None:
             back = parameters(build(subject.name, subject.cls, values=again.parameters))
         except (HarnessError, ValueError, TypeError) as error:
             reason = one_line(error)
-            hint = "use numbers, text, booleans, None, lists and tuples of them, with type annotations"
-            raise MethodError(f"{subject.name}: its {where} cannot be kept as JSON: {reason}", hint) from error
+            hint = "use numbers, strings, booleans, None, lists and tuples of them, with type annotations"
+            raise MethodError(f"{subject.name}: its {where} cannot be stored as JSON: {reason}", hint) from error
         for key, value in given.items():
             if back[key] != value:
                 hint = "annotate the field with the type of its value"
-                message = f"{subject.name}: {key}={value!r} comes back from JSON as {back[key]!r}"
+                message = f"{subject.name}: {key}={value!r} is read back from JSON as {back[key]!r}"
                 raise MethodError(message, hint)
 
 
 def fit_returns_self(subject: Subject) -> None:
     """``fit`` returns the method itself."""
     method = subject.fresh()
-    answer: list[Any] = []
+    returned: list[Any] = []
     original = type(method).fit
 
-    def kept(task: Task) -> Any:
-        answer.append(original(method, task))
+    def recording_fit(task: Task) -> Any:
+        returned.append(original(method, task))
 
-    method.fit = kept  # type: ignore[method-assign]
-    subject.fit(WORLD, method=method)
-    if answer[0] is not method:
-        raise MethodError(f"{subject.name}.fit returned {type(answer[0]).__name__}", "end fit with `return self`")
+    method.fit = recording_fit  # type: ignore[method-assign]
+    subject.fit(DOMAIN, method=method)
+    if returned[0] is not method:
+        raise MethodError(f"{subject.name}.fit returned {type(returned[0]).__name__}", "end fit with `return self`")
 
 
 def scores_before_fit_raise(subject: Subject) -> None:
-    """``scores`` of a method that was never fitted raises, instead of answering from nothing."""
+    """``scores`` raises before ``fit``."""
     try:
-        subject.fresh().scores(WORLD.scored.image[:, 0].clone(), WORLD.vocabulary)
+        subject.fresh().scores(DOMAIN.scored.image[:, 0].clone(), DOMAIN.vocabulary)
     except FixedVocabulary:
         hint = "FixedVocabulary is for foreign names after fit; before fit let the missing attribute raise"
         raise MethodError(f"{subject.name}.scores raised FixedVocabulary before fit", hint) from None
     except (Exception, SystemExit):
         return
-    hint = "keep what scores needs in attributes that fit makes, such as self.task_"
-    raise MethodError(f"{subject.name}.scores answered before fit", hint)
+    hint = "store what scores needs in attributes that fit sets, such as self.task_"
+    raise MethodError(f"{subject.name}.scores returned scores before fit", hint)
 
 
 def learned_names_end_in_underscore(subject: Subject) -> None:
-    """``fit`` leaves parameters as they are, and what it learns ends in an underscore."""
+    """``fit`` changes no parameter, and names of learned attributes end in an underscore."""
     method = subject.fresh()
-    given = deepcopy(parameters(method))  # a list may be written into
+    given = deepcopy(parameters(method))  # a list may be modified in place
     known = set(vars(method))
-    subject.fit(WORLD, method=method)
+    subject.fit(DOMAIN, method=method)
     changed = [name for name, value in parameters(method).items() if value is not given[name] and value != given[name]]
     if changed:
-        hint = f"parameters are inputs; keep the value in an attribute of its own, such as {changed[0]}_"
+        hint = f"parameters are inputs; store the value in another attribute, such as {changed[0]}_"
         raise MethodError(f"{subject.name}.fit changed the parameter {changed[0]!r}", hint)
     wrong = sorted(name for name in set(vars(method)) - known if not name.endswith("_"))
     if wrong:
-        raise MethodError(f"{subject.name}.fit made the attribute {wrong[0]!r}", f"call it {wrong[0]}_")
+        raise MethodError(f"{subject.name}.fit set the attribute {wrong[0]!r}", f"call it {wrong[0]}_")
 
 
 def declared_needs(subject: Subject) -> None:
-    """``fit`` reads what was declared, and nothing else, not even to see whether it is there.
+    """``fit`` reads exactly the declared needs, and does not probe for others.
 
-    The names may also wait until ``scores``.
+    The vocabulary may be read by ``scores`` instead.
     """
-    given = subject.task(WORLD)
-    task = WatchedTask(**{field.name: getattr(given, field.name) for field in dataclasses.fields(Task)})
+    given = subject.task(DOMAIN)
+    task = RecordingTask(**{field.name: getattr(given, field.name) for field in dataclasses.fields(Task)})
     object.__setattr__(task, "seen", [])
     try:
-        method = subject.fit(WORLD, task=task)
+        method = subject.fit(DOMAIN, task=task)
         if subject.method.needs.vocabulary:
-            subject.scores(method, WORLD.scored.image[:, 0].clone(), WORLD.vocabulary)
+            subject.scores(method, DOMAIN.scored.image[:, 0].clone(), DOMAIN.vocabulary)
     finally:
         seen: list[str] = object.__getattribute__(task, "seen")
         private = [name for name in seen if name.startswith("_")]
         if private:
-            hint = "fields that begin with an underscore are not part of the contract"
+            hint = "fields with a leading underscore are not part of the contract"
             raise MethodError(f"{subject.name}.fit reads task.{private[0]}", hint)
         needs = subject.method.needs
-        undeclared = [READ[name] for name in seen if name in READ and not needs.includes(READ[name])]
+        undeclared = [
+            NEED_OF_ATTRIBUTE[name]
+            for name in seen
+            if name in NEED_OF_ATTRIBUTE and not needs.includes(NEED_OF_ATTRIBUTE[name])
+        ]
         if undeclared:
             hint = f"add {undeclared[0]}=True to the method's needs, or do not read it"
-            raise MethodError(f"{subject.name}.fit reads task.{undeclared[0]} and did not declare it", hint)
-    declared = {"support" if need == "captions" else need for need in needs.labels()}
-    unread = sorted(declared - {READ.get(name) for name in seen})
+            raise MethodError(f"{subject.name}.fit reads task.{undeclared[0]} without declaring it", hint)
+    declared = {"support" if need == "captions" else need for need in needs.declared()}
+    unread = sorted(declared - {NEED_OF_ATTRIBUTE.get(name) for name in seen})
     if unread:
-        hint = f"take {unread[0]} out of its needs: they are columns of the leaderboard"
-        raise MethodError(f"{subject.name} declares {unread[0]} and fit never reads it", hint)
+        hint = f"remove {unread[0]} from its needs: they are columns of the leaderboard"
+        raise MethodError(f"{subject.name} declares {unread[0]} but fit never reads it", hint)
 
 
-def report_can_be_kept(subject: Subject) -> None:
+def report_is_json(subject: Subject) -> None:
     """``outcome`` is a dictionary that JSON can keep, and ``trainable`` a whole number; runs leave out what is not."""
     remarks = report_of(subject.fitted(), subject.name).remarks
     if remarks:
-        hint = "return plain numbers and texts from outcome, and a whole number from trainable"
+        hint = "return plain numbers and strings from outcome, and an integer from trainable"
         raise MethodError(remarks[0], hint)
 
 
-class WatchedTask(Task):
-    """A task that keeps in ``seen`` which of its fields were read."""
+class RecordingTask(Task):
+    """A task that records in ``seen`` which of its fields are read."""
 
     def __getattribute__(self, name: str) -> Any:
         if not name.startswith("__"):
-            object.__getattribute__(self, "__dict__").get("seen", []).append(name)  # none while it is being made
-        if name in READ:
+            object.__getattribute__(self, "__dict__").get("seen", []).append(name)  # absent during construction
+        if name in NEED_OF_ATTRIBUTE:
             plain = Task(**{f.name: object.__getattribute__(self, f.name) for f in dataclasses.fields(Task)})
             return getattr(plain, name)
         return object.__getattribute__(self, name)

@@ -1,4 +1,4 @@
-"""Checks of the scores: their form, and what they may not depend on."""
+"""Checks of the scores: shape and values, and what they must not depend on."""
 
 from __future__ import annotations
 
@@ -9,63 +9,63 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.conformance.subject import WORLD, Subject, same
-from harness.conformance.world import World
+from harness.conformance.subject import DOMAIN, Subject, scores_agree
+from harness.conformance.world import SyntheticDomain
 from harness.errors import FixedVocabulary, MethodError
 from harness.types.vocabulary import Vocabulary
 
 
 def finite_scores(subject: Subject) -> None:
-    """``scores`` returns finite floating-point scores (m, k), for many images and for one."""
-    image = WORLD.scored.image[:, 0]
+    """``scores`` returns finite floating-point scores ``(m, k)``, for many images and for one."""
+    image = DOMAIN.scored.image[:, 0]
     for count in (len(image), 1):
-        subject.scores(subject.fitted(), image[:count], WORLD.vocabulary, f"for {count} images")
-    scores = subject.scores(subject.fitted(), image, WORLD.vocabulary)
+        subject.scores(subject.fitted(), image[:count], DOMAIN.vocabulary, f"for {count} images")
+    scores = subject.scores(subject.fitted(), image, DOMAIN.vocabulary)
     if bool((scores == scores[:, :1]).all()):
         raise MethodError(f"{subject.name}.scores gives every name the same score", "return one column per name")
 
 
 def query_order(subject: Subject) -> None:
-    """The scores of an image do not depend on where it stands among the images."""
-    image = WORLD.scored.image[:, 0]
+    """The scores of an image do not depend on its position."""
+    image = DOMAIN.scored.image[:, 0]
     order = torch.randperm(len(image), generator=torch.Generator().manual_seed(1))
-    straight = subject.scores(subject.fitted(), image, WORLD.vocabulary)
-    mixed = subject.scores(subject.fitted(), image[order], WORLD.vocabulary)
-    if not same(straight[order], mixed):
+    straight = subject.scores(subject.fitted(), image, DOMAIN.vocabulary)
+    mixed = subject.scores(subject.fitted(), image[order], DOMAIN.vocabulary)
+    if not scores_agree(straight[order], mixed):
         hint = "score every image by itself; the order of images carries no information"
         raise MethodError(f"{subject.name}: the scores of an image depend on the order of the images", hint)
 
 
 def batch_size(subject: Subject) -> None:
-    """The scores of an image do not depend on which images are scored with it, or were scored before."""
-    image = WORLD.scored.image[:, 0]
-    whole = subject.scores(subject.fitted(), image, WORLD.vocabulary)
+    """The scores of an image do not depend on the other images of its batch or of earlier batches."""
+    image = DOMAIN.scored.image[:, 0]
+    expected = subject.scores(subject.fitted(), image, DOMAIN.vocabulary)
     for size in (1, 7):
-        parts = [subject.scores(subject.fitted(), part, WORLD.vocabulary) for part in torch.split(image, size)]
-        if not same(whole, torch.cat(parts)):
-            hint = "images are scored in batches of any size; what is computed over many images belongs into fit"
+        parts = [subject.scores(subject.fitted(), part, DOMAIN.vocabulary) for part in torch.split(image, size)]
+        if not scores_agree(expected, torch.cat(parts)):
+            hint = "images are scored in batches of any size; compute statistics over many images in fit"
             raise MethodError(f"{subject.name}: scores in batches of {size} differ from scores in one batch", hint)
 
 
 def class_order(subject: Subject) -> None:
-    """Columns follow the vocabulary, and accuracy does not depend on how the task orders its names.
+    """Columns follow the vocabulary, and accuracy does not depend on the order of the task's names.
 
-    Columns must agree up to rounding. Another order in the task may lead to other random numbers, so there scores
-    cannot be compared; but a method that mixes up positions falls to guessing, so at least half of its advantage over
-    guessing has to stay.
+    Columns must agree up to rounding. Another order in the task may change random numbers, so scores are not compared
+    there; but a method that confuses positions falls to chance, so at least half of the advantage over chance has to
+    remain.
     """
-    image = WORLD.scored.image[:, 0]
+    image = DOMAIN.scored.image[:, 0]
     order = [3, 0, 4, 2, 1]
-    straight = subject.scores(subject.fitted(), image, WORLD.vocabulary)
-    names = tuple(WORLD.names[i] for i in order)
-    mixed = _scores_or_none(subject, image, Vocabulary.of(WORLD.hint, oop=names))
-    if mixed is not None and not same(straight[:, order], mixed):
+    straight = subject.scores(subject.fitted(), image, DOMAIN.vocabulary)
+    names = tuple(DOMAIN.names[i] for i in order)
+    mixed = _scores_or_none(subject, image, Vocabulary.of(DOMAIN.hint, oop=names))
+    if mixed is not None and not scores_agree(straight[:, order], mixed):
         hint = "column j scores vocabulary.names[j]: look names up by name, not by position"
         raise MethodError(f"{subject.name}: its columns do not follow the order of vocabulary.names", hint)
-    other = replace(WORLD, names=names)
-    before = subject.accuracy(subject.fitted(), WORLD)
+    other = replace(DOMAIN, names=names)
+    before = subject.accuracy(subject.fitted(), DOMAIN)
     after = subject.accuracy(subject.fit(other, "with the names in another order"), other)
-    chance = 1 / len(WORLD.names)
+    chance = 1 / len(DOMAIN.names)
     if min(before, after) < chance + (max(before, after) - chance) / 2:
         hint = "labels are positions in task.names of this task; nothing may depend on the order of the names"
         message = f"{subject.name}: accuracy is {before:.2f}, and {after:.2f} with the same names in another order"
@@ -73,16 +73,16 @@ def class_order(subject: Subject) -> None:
 
 
 def foreign_vocabulary(subject: Subject) -> None:
-    """Names outside the task are scored by what they say, or refused with ``FixedVocabulary``; own names never are."""
-    image = WORLD.scored.image[:, 0]
+    """Names outside the task are scored by their text or refused with ``FixedVocabulary``; own names are scored."""
+    image = DOMAIN.scored.image[:, 0]
     method = subject.fitted()
     try:
-        own = subject.scores(method, image, WORLD.vocabulary)
+        own = subject.scores(method, image, DOMAIN.vocabulary)
     except FixedVocabulary as error:
         hint = "refuse foreign names only; vocabulary.names equals task.names here"
         raise MethodError(f"{subject.name}.scores refused the names it was fitted on", hint) from error
-    foreign = Vocabulary.of(WORLD.hint, ip=WORLD.foreign)
-    joint = Vocabulary.of(WORLD.hint, oop=WORLD.names, ip=WORLD.foreign)
+    foreign = Vocabulary.of(DOMAIN.hint, ip=DOMAIN.foreign)
+    joint = Vocabulary.of(DOMAIN.hint, oop=DOMAIN.names, ip=DOMAIN.foreign)
     answers = [_scores_or_none(subject, image, asked, "for names outside the task") for asked in (foreign, joint)]
     if (answers[0] is None) != (answers[1] is None):
         hint = "raise FixedVocabulary whenever one name is foreign, or never"
@@ -92,31 +92,31 @@ def foreign_vocabulary(subject: Subject) -> None:
     refuse = "raise harness.errors.FixedVocabulary if the method cannot score names it was not fitted on"
     if bool((answers[0] == answers[0][:, :1]).all()):
         raise MethodError(f"{subject.name}.scores gives all foreign names the same score", refuse)
-    renamed = Vocabulary.of(WORLD.hint, ip=tuple(f"{name} of elsewhere" for name in WORLD.names))
+    renamed = Vocabulary.of(DOMAIN.hint, ip=tuple(f"{name} of elsewhere" for name in DOMAIN.names))
     if torch.equal(subject.scores(method, image, renamed), own):
         raise MethodError(f"{subject.name}.scores gives foreign names the scores of its own names", refuse)
 
 
 def hidden_labels(subject: Subject) -> None:
-    """Predictions do not change when the labels of the scored images are exchanged, or anything else it is not given.
+    """Predictions do not depend on the labels of the scored images or on anything else that is not passed.
 
-    The labels stand in the caller's frame, as they do in the runner's: a method that looks for them is found out.
+    The labels are in the caller's frame, as in the runner, so that a method that searches frames for them is detected.
     """
-    first = _blind(subject, turn=0)
+    first = _predict_with_hidden_labels(subject, shift=0)
     random.seed(12345)
     np.random.seed(12345)
     torch.manual_seed(12345)
-    second = _blind(subject, turn=1)
+    second = _predict_with_hidden_labels(subject, shift=1)
     if not torch.equal(first, second):
         hint = "scores may depend on the task, the parameters and the image alone"
-        raise MethodError(f"{subject.name}: predictions depend on something that the method was not given", hint)
+        raise MethodError(f"{subject.name}: predictions depend on something that is not passed to the method", hint)
 
 
-def _blind(subject: Subject, turn: int) -> Tensor:
-    scored = World(seed=50).scored
-    scored = replace(scored, label=(scored.label + turn) % len(WORLD.names))
-    method = subject.fit(World(seed=50))
-    return subject.scores(method, scored.image[:, 0], WORLD.vocabulary).argmax(dim=1)
+def _predict_with_hidden_labels(subject: Subject, shift: int) -> Tensor:
+    scored = SyntheticDomain(seed=50).scored
+    scored = replace(scored, label=(scored.label + shift) % len(DOMAIN.names))
+    method = subject.fit(SyntheticDomain(seed=50))
+    return subject.scores(method, scored.image[:, 0], DOMAIN.vocabulary).argmax(dim=1)
 
 
 def _scores_or_none(subject: Subject, image: Tensor, vocabulary: Vocabulary, when: str = "") -> Tensor | None:

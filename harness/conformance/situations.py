@@ -1,4 +1,4 @@
-"""Checks of what a method meets in real domains: one image, one class, the next domain, captions that are missing."""
+"""Checks of special cases in real domains: one image, one class, several domains, missing captions."""
 
 from __future__ import annotations
 
@@ -7,70 +7,70 @@ from typing import get_args
 
 import torch
 
-from harness.conformance.subject import WORLD, Subject
-from harness.conformance.world import Captions, World, other_domain
+from harness.conformance.subject import DOMAIN, Subject
+from harness.conformance.world import Captions, SyntheticDomain, other_domain
 from harness.errors import MethodError
 
 
 def one_shot(subject: Subject) -> None:
-    """It fits with one image of each class."""
-    world = replace(WORLD, shots=1)
+    """Fitting works with one image of each class."""
+    world = replace(DOMAIN, shots=1)
     subject.accuracy(subject.fit(world, "with one image of each class"), world, "after one shot")
 
 
 def one_class(subject: Subject) -> None:
-    """It fits when the domain has a single name."""
-    world = replace(WORLD, names=WORLD.names[:1])
+    """Fitting works for a domain with a single name."""
+    world = replace(DOMAIN, names=DOMAIN.names[:1])
     subject.accuracy(subject.fit(world, "with one class"), world, "with one class")
 
 
 def uneven_classes(subject: Subject) -> None:
-    """It fits when classes have different numbers of images, as where some cannot be read."""
-    task = subject.task(replace(WORLD, shots=6))
+    """Fitting works if classes have different numbers of images, for example because some are unreadable."""
+    task = subject.task(replace(DOMAIN, shots=6))
     if task._support is None:
         return
     captions = task._support.captions
-    kept = [i for i, label in enumerate(task._support.label.tolist()) if label != 1 or i % 6 == 0]
+    chosen = [i for i, label in enumerate(task._support.label.tolist()) if label != 1 or i % 6 == 0]
     support = replace(
         task._support,
-        image=task._support.image[kept],
-        label=task._support.label[kept],
-        captions=None if captions is None else tuple(captions[i] for i in kept),
+        image=task._support.image[chosen],
+        label=task._support.label[chosen],
+        captions=None if captions is None else tuple(captions[i] for i in chosen),
     )
-    method = subject.fit(WORLD, "with fewer images of one class", task=replace(task, _support=support))
-    subject.accuracy(method, WORLD)
+    method = subject.fit(DOMAIN, "with fewer images of one class", task=replace(task, _support=support))
+    subject.accuracy(method, DOMAIN)
 
 
 def two_domains(subject: Subject) -> None:
-    """What was learned in one domain plays no part in the next, for a new object and for the same one."""
-    image = WORLD.scored.image[:, 0]
-    alone = subject.scores(subject.fit(WORLD), image, WORLD.vocabulary)
+    """Nothing that is learned in one domain affects the next, for a new object and for the same one."""
+    image = DOMAIN.scored.image[:, 0]
+    alone = subject.scores(subject.fit(DOMAIN), image, DOMAIN.vocabulary)
     other = other_domain()
     used = subject.fit(other, "in a second domain")
     subject.accuracy(used, other, "in a second domain")
-    turned = subject.fit(replace(WORLD, turn=1), "with other images of the same names")
+    shifted = subject.fit(replace(DOMAIN, shift=1), "with other images of the same names")
     needs = subject.method.needs
     learns = needs.includes("support")
-    if learns and torch.equal(alone, subject.scores(turned, image, WORLD.vocabulary)):
-        hint = "keep what is learned in attributes of self, not in module or class variables"
-        raise MethodError(f"{subject.name}: other support images of the same names change no score", hint)
-    after = subject.scores(subject.fit(WORLD), image, WORLD.vocabulary)
+    if learns and torch.equal(alone, subject.scores(shifted, image, DOMAIN.vocabulary)):
+        hint = "store learned values in attributes of self, not in module or class variables"
+        raise MethodError(f"{subject.name}: other support images of the same names do not change the scores", hint)
+    after = subject.scores(subject.fit(DOMAIN), image, DOMAIN.vocabulary)
     if not torch.equal(alone, after):
-        hint = "keep what is learned in attributes of self, not in module or class variables"
+        hint = "store learned values in attributes of self, not in module or class variables"
         raise MethodError(f"{subject.name}: scores depend on which domains were fitted before", hint)
-    again = subject.scores(subject.fit(WORLD, "for the second time", method=used), image, WORLD.vocabulary)
+    again = subject.scores(subject.fit(DOMAIN, "for the second time", method=used), image, DOMAIN.vocabulary)
     if not torch.equal(alone, again):
-        hint = "fit starts anew: it sets every learned attribute, and reads none of an earlier fit"
+        hint = "fit must set every learned attribute, and read none of an earlier fit"
         raise MethodError(f"{subject.name}: a second fit of the same object gives other scores than a first one", hint)
 
 
 def missing_captions(subject: Subject) -> None:
-    """It fits when captions are missing or do not contain their name; real ones often do not."""
+    """Fitting works if captions are missing or do not contain their name, as is common in real data."""
     if not subject.method.needs.captions:
         return
     kinds: tuple[Captions, ...] = get_args(Captions)
     for kind in kinds[1:]:
-        world = World(captions=kind)
+        world = SyntheticDomain(captions=kind)
         method = subject.fit(
             world, {"partly": "with some", "nameless": "with no useful", "none": "with no"}[kind] + " captions"
         )
@@ -78,15 +78,15 @@ def missing_captions(subject: Subject) -> None:
 
 
 def beats_chance(subject: Subject) -> None:
-    """It names far more images right than guessing would, where images lie around the prompts of their names.
+    """Accuracy is far above chance if images are close to the prompts of their names.
 
-    Four standard deviations above guessing: one method in thirty thousand that guesses would pass.
+    The bound is four standard deviations above chance: a random method passes with probability 1/30,000.
     """
-    world = replace(WORLD, queries=20, shots=8)
+    world = replace(DOMAIN, queries=20, shots=8)
     count, chance = len(world.scored.label), 1 / len(world.names)
     bound = chance + 4 * (chance * (1 - chance) / count) ** 0.5
     found = subject.accuracy(subject.fit(world), world)
     if found < bound:
         hint = "are labels and columns in the same order, and is a higher score a better one?"
-        message = f"{subject.name} names {found:.0%} of a separable domain right; guessing gives {chance:.0%}"
+        message = f"{subject.name} names {found:.0%} of a separable domain correctly; chance is {chance:.0%}"
         raise MethodError(message, hint)

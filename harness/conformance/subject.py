@@ -1,4 +1,4 @@
-"""A method under test: fresh copies of it, fitted and asked, with every fault turned into a sentence."""
+"""A method under test: fits copies of it and computes scores, and turns every exception into a MethodError."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from dataclasses import replace
 from torch import Tensor
 
 from harness.conformance.backbone import tiny_text
-from harness.conformance.world import World
-from harness.errors import FixedVocabulary, MethodError, one_line, raised_in
+from harness.conformance.world import SyntheticDomain
+from harness.errors import FixedVocabulary, MethodError, error_location, one_line
 from harness.execution.threads import one_thread_per_operation
 from harness.method import Method
 from harness.runner.predict import checked_scores
 from harness.types.task import Task
 from harness.types.vocabulary import Vocabulary
 
-WORLD = World()
-"""The domain that checks use unless they need another."""
+DOMAIN = SyntheticDomain()
+"""The default domain of the checks."""
 
 TOLERANCE = 1e-4
-"""How far scores may differ, as a share of the largest, when only the order of sums has changed."""
+"""Maximum difference of scores, relative to the largest one, if only the order of sums changes."""
 
 
 class Subject:
     """A method under test.
 
     Attributes:
-        name: what it is called in messages.
+        name: its name in messages.
         cls: its class.
-        method: the parameters to test it with; never fitted.
+        method: an unfitted object with the parameters to test.
     """
 
     def __init__(self, name: str, method: Method) -> None:
@@ -38,38 +38,43 @@ class Subject:
         self._fitted: Method | None = None
 
     def fresh(self) -> Method:
-        """A copy with the same parameters that has learned nothing."""
+        """An unfitted copy with the same parameters."""
         return replace(self.method)  # type: ignore[type-var]
 
-    def task(self, world: World, seed: int = 0) -> Task:
-        """The task that the world poses to this method."""
+    def task(self, world: SyntheticDomain, seed: int = 0) -> Task:
+        """The task of a domain for this method's needs."""
         return world.task(self.method.needs, self.method.views, seed)
 
     def fitted(self) -> Method:
-        """The method fitted to the usual domain; shared by the checks that change nothing."""
+        """The method fitted to the default domain; shared by checks that do not modify it."""
         if self._fitted is None:
-            self._fitted = self.fit(WORLD)
+            self._fitted = self.fit(DOMAIN)
         return self._fitted
 
     def fit(
-        self, world: World, when: str = "", seed: int = 0, method: Method | None = None, task: Task | None = None
+        self,
+        world: SyntheticDomain,
+        when: str = "",
+        seed: int = 0,
+        method: Method | None = None,
+        task: Task | None = None,
     ) -> Method:
-        """Fit a fresh copy (or ``method``) to a world's task (or to ``task``).
+        """Fit a fresh copy (or ``method``) to a domain's task (or to ``task``).
 
         Raises:
-            MethodError: fit raised; ``when`` says in which situation.
+            MethodError: fit raises; ``when`` describes the situation.
         """
         method = method or self.fresh()
         task = task or self.task(world, seed)
-        tiny_text().tower.forget()
+        tiny_text().tower.clear_cache()
         try:
             with one_thread_per_operation(task.device):
                 method.fit(task)
         except FixedVocabulary as error:
-            hint = (
-                "fit always gets names it can learn; raise FixedVocabulary in scores, for names that are not the task's"
-            )
-            raise MethodError(f"{self.name}.fit raised FixedVocabulary{_when(when)}: {error.message}", hint) from error
+            hint = "fit always gets names it can learn; raise FixedVocabulary in scores, for names outside the task"
+            raise MethodError(
+                f"{self.name}.fit raised FixedVocabulary{_suffix(when)}: {error.message}", hint
+            ) from error
         except (Exception, SystemExit) as error:
             raise self.raised("fit", error, when) from error
         return method
@@ -78,8 +83,8 @@ class Subject:
         """The scores ``(m, k)`` of images ``(m, d)``, checked as in a run.
 
         Raises:
-            MethodError: scores raised, or returned what the contract forbids.
-            FixedVocabulary: the method's own answer.
+            MethodError: scores raises, or violates the contract.
+            FixedVocabulary: raised by the method itself.
         """
         try:
             with one_thread_per_operation(image.device):
@@ -89,25 +94,25 @@ class Subject:
         except (Exception, SystemExit) as error:
             raise self.raised("scores", error, when) from error
 
-    def accuracy(self, method: Method, world: World, when: str = "") -> float:
-        """The share of the world's OOP images whose own name has the highest score."""
+    def accuracy(self, method: Method, world: SyntheticDomain, when: str = "") -> float:
+        """Accuracy on the scored images of a domain."""
         scores = self.scores(method, world.scored.image[:, 0], world.vocabulary, when)
         return float((scores.argmax(dim=1) == world.scored.label).double().mean())
 
     def raised(self, function: str, error: BaseException, when: str = "") -> MethodError:
-        """The sentence for an exception out of a method."""
-        message = f"{self.name}.{function} raised {type(error).__name__}{_when(when)}: {one_line(error)}"
-        where = raised_in(error, self.cls.__module__)
-        came = f"it came from {where}; " if where else ""
-        hint = getattr(error, "hint", None) or f"{came}the contract is in harness/method.py"
+        """The error for an exception raised by a method."""
+        message = f"{self.name}.{function} raised {type(error).__name__}{_suffix(when)}: {one_line(error)}"
+        where = error_location(error, self.cls.__module__)
+        origin = f"it came from {where}; " if where else ""
+        hint = getattr(error, "hint", None) or f"{origin}the contract is in harness/method.py"
         return MethodError(message, hint)
 
 
-def same(one: Tensor, other: Tensor) -> bool:
-    """Whether scores are the same up to the order of sums."""
+def scores_agree(one: Tensor, other: Tensor) -> bool:
+    """Whether scores are equal up to the order of sums."""
     bound = TOLERANCE * max(float(one.abs().max()), float(other.abs().max()), 1e-30)
     return bool(((one - other).abs() <= bound).all())
 
 
-def _when(when: str) -> str:
+def _suffix(when: str) -> str:
     return f" {when}" if when else ""

@@ -1,4 +1,4 @@
-"""The list of checks, run one by one: for the command line, and for an author's own tests."""
+"""The list of checks and the functions that run them, for the command line and for pytest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHECKS: Mapping[str, Check] = {
         contract.scores_before_fit_raise,
         contract.learned_names_end_in_underscore,
         contract.declared_needs,
-        contract.report_can_be_kept,
+        contract.report_is_json,
         scoring.finite_scores,
         hygiene.inputs_untouched,
         hygiene.global_state_untouched,
@@ -44,15 +44,15 @@ CHECKS: Mapping[str, Check] = {
         hygiene.memory_returned,
     )
 }
-"""The checks by name, in the order in which they are run."""
+"""Checks by name, in the order of execution."""
 
 
 @dataclass(frozen=True)
-class Result:
-    """How a check ended.
+class CheckResult:
+    """Result of one check.
 
     Attributes:
-        check: its name.
+        check: name of the check.
         state: ``passed``, ``failed``, or ``excused``: known to fail, with a reason.
         message: what is wrong, or the reason.
         hint: what to change.
@@ -64,60 +64,62 @@ class Result:
     hint: str = ""
 
 
-def check_method(name: str, method: type[Method] | Method, report: Reporter | None = None) -> Iterator[Result]:
+def check_method(name: str, method: type[Method] | Method, report: Reporter | None = None) -> Iterator[CheckResult]:
     """Run all checks on a method.
 
     Args:
-        name: what it is called in messages.
-        method: its class, to be tested with its defaults, or an object whose parameters are to be used.
-        report: is told how far it is.
+        name: its name in messages.
+        method: its class, tested with the defaults, or an object whose parameters are used.
+        report: receives the progress.
 
     Raises:
-        MethodError: the class cannot even be made, or excuses a check that does not exist.
+        MethodError: the class cannot be created, or excuses an unknown check.
     """
-    subject = _subject(name, method)
+    subject = _make_subject(name, method)
     with (report or NullReporter()).stage(f"checking {name}", len(CHECKS), "checks") as advance:
         for check in CHECKS:
             yield run_check(check, subject)
             advance(1)
 
 
-def run_check(check: str, subject: Subject) -> Result:
-    """Run one check; a failure that the method declares in ``known_failures`` is excused, and must happen."""
+def run_check(check: str, subject: Subject) -> CheckResult:
+    """Run one check; a failure declared in ``known_failures`` is excused, and required."""
     excuse = subject.cls.known_failures.get(check)
     try:
         CHECKS[check](subject)
     except HarnessError as error:
         if excuse is not None:
-            return Result(check, "excused", excuse)
-        return Result(check, "failed", *_sentence(subject, error))
+            return CheckResult(check, "excused", excuse)
+        return CheckResult(check, "failed", *_describe(subject, error))
     if excuse is not None:
-        hint = f"take {check} out of known_failures"
-        return Result(check, "failed", f"{subject.name} passes {check}, which it is said to fail", hint)
-    return Result(check, "passed")
+        hint = f"remove {check} from known_failures"
+        return CheckResult(
+            check, "failed", f"{subject.name} passes {check}, which it declares as a known failure", hint
+        )
+    return CheckResult(check, "passed")
 
 
 def parametrize_with_checks(methods: Iterable[type[Method] | Method]) -> Any:
-    """A pytest decorator: the test is run with every check of every method, as a function to call.
+    """A pytest decorator that runs the test with every check of every method, as a function to call.
 
     ::
 
         @parametrize_with_checks([MyMethod])
-        def test_my_method_keeps_its_contract(check):
+        def test_my_method_follows_the_contract(check):
             check()
 
-    A failing check raises ``MethodError``, which says what to change. One that the method excuses in
-    ``known_failures`` is an expected failure.
+    A failing check raises ``MethodError``, which says what to change. A check in the method's ``known_failures`` is a
+    strict xfail.
 
     Args:
-        methods: classes, tested with their defaults, or objects with other parameters (fewer epochs, say).
+        methods: classes, tested with their defaults, or objects with other parameters, such as fewer epochs.
     """
     import pytest
 
     cases = []
     for method in methods:
         name = (method if isinstance(method, type) else type(method)).__name__
-        subject = _subject(name, method)
+        subject = _make_subject(name, method)
         for check in CHECKS:
             reason = subject.cls.known_failures.get(check)
             marks = [pytest.mark.xfail(reason=reason, strict=True, raises=HarnessError)] if reason else []
@@ -129,26 +131,26 @@ def _raise(check: str, subject: Subject) -> None:
     try:
         CHECKS[check](subject)
     except FixedVocabulary as error:
-        raise MethodError(*_sentence(subject, error)) from error
+        raise MethodError(*_describe(subject, error)) from error
 
 
-def _sentence(subject: Subject, error: HarnessError) -> tuple[str, str]:
+def _describe(subject: Subject, error: HarnessError) -> tuple[str, str]:
     if isinstance(error, FixedVocabulary):
         hint = "raise FixedVocabulary for foreign names only"
-        return f"{subject.name}.scores refused the names of its own task: {error.message}", hint
+        return f"{subject.name}.scores refused the names of its task: {error.message}", hint
     return error.message, error.hint or ""
 
 
-def _subject(name: str, method: type[Method] | Method) -> Subject:
+def _make_subject(name: str, method: type[Method] | Method) -> Subject:
     if isinstance(method, type):
         try:
             method = method()
         except Exception as error:
             hint = "give every field a default, and compute nothing in __init__ or __post_init__"
-            raise MethodError(f"{name} cannot be made without arguments: {error}", hint) from error
+            raise MethodError(f"{name} cannot be created without arguments: {error}", hint) from error
     unknown = sorted(set(method.known_failures) - set(CHECKS))
     if unknown:
         raise MethodError(
-            f"{name}.known_failures names {unknown[0]!r}, which is no check", f"checks: {', '.join(CHECKS)}"
+            f"{name}.known_failures names {unknown[0]!r}, which is not a check", f"checks: {', '.join(CHECKS)}"
         )
     return Subject(name, method)

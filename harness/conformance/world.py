@@ -1,4 +1,4 @@
-"""Small made-up domains on which every working method does better than chance."""
+"""Small synthetic domains on which every working method is better than chance."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from harness.types.task import Needs, Support, Task
 from harness.types.vocabulary import Vocabulary
 
 Captions = Literal["whole", "partly", "nameless", "none"]
-"""Every caption holds its name; a third is missing and a third lacks the name; none holds it; all are missing."""
+"""All captions contain the name; a third is missing and a third lacks the name; none contains it; all are missing."""
 
 NOISE = 0.5
-"""Length of the random part of an image, beside a unit vector: classes are apart, yet no two images are the same."""
+"""Length of the random part of an image, relative to a unit vector: classes are separable, images differ."""
 
 
 @dataclass(frozen=True)
-class World:
-    """A domain whose images lie around the prompts of their names.
+class SyntheticDomain:
+    """A domain whose image features are close to the prompt features of their names.
 
     Attributes:
         names: the OOP names.
         foreign: the IP names.
-        hint: what the concepts are called.
-        shots: support images of each class.
-        queries: scored images of each class.
-        turn: the images of a class lie around the prompt of the class so many places on; 0 is its own.
-        captions: of the support.
-        seed: of the images.
+        hint: what the concepts are called in a prompt.
+        shots: support images per class.
+        queries: scored images per class.
+        shift: images of a class are close to the prompt of the class this many positions later; 0 is its own.
+        captions: kind of the support captions.
+        seed: seed of the images.
     """
 
     names: tuple[str, ...] = ("great auk", "ibex", "hawk moth", "red rose", "stone arch")
@@ -42,17 +42,17 @@ class World:
     hint: str = "animal"
     shots: int = 4
     queries: int = 8
-    turn: int = 0
+    shift: int = 0
     captions: Captions = "whole"
     seed: int = 0
 
     def task(self, needs: Needs, views: int = 1, seed: int = 0) -> Task:
-        """What a method with these needs may see.
+        """The task for a method with these needs.
 
         Args:
-            needs: what it declared.
-            views: views of each support image.
-            seed: of the task's generator.
+            needs: the declared needs.
+            views: views per support image.
+            seed: seed of the task's generator.
         """
         captions = self._captions() if needs.captions else None
         support, validation = (self.images(self.names, self.shots, self.seed + part) for part in (1, 2))
@@ -77,7 +77,7 @@ class World:
 
     @cached_property
     def scored(self) -> Features:
-        """Scored images of the OOP names, in an order that tells nothing about the class."""
+        """Scored images of the OOP names, in an order independent of the class."""
         return self._shuffled(self.images(self.names, self.queries, self.seed + 4))
 
     @property
@@ -87,12 +87,12 @@ class World:
 
     def images(self, names: tuple[str, ...], count: int, seed: int) -> Features:
         """``count`` images of each name, class after class."""
-        turned = [names[(i + self.turn) % len(names)] for i in range(len(names))]
+        shifted = [names[(i + self.shift) % len(names)] for i in range(len(names))]
         tower = tiny_text().tower
-        # Not tower.encode: what it remembers, and so the last bit, depends on what was asked before.
+        # Not tower.encode: its cache, and so the last bit, depends on earlier calls.
         with torch.no_grad():
-            centre = tower.encode_tokens(tower.tokenize([Template().fill(name, self.hint) for name in turned]))
-        # Every class has a generator of its own: its images are the same wherever it stands among the names.
+            centre = tower.encode_tokens(tower.tokenize([Template().fill(name, self.hint) for name in shifted]))
+        # One generator per class, so that its images do not depend on its position among the names.
         noise = [torch.randn(count, WIDTH, generator=_generator(seed + 10 * sum(map(ord, name)))) for name in names]
         image = _unit(centre.repeat_interleave(count, dim=0) + NOISE * torch.cat(noise) / WIDTH**0.5)
         return Features(image[:, None], torch.arange(len(names)).repeat_interleave(count))
@@ -112,10 +112,10 @@ class World:
         return Features(features.image[order], features.label[order])
 
 
-def other_domain() -> World:
-    """Another domain: other names, another number of them, another hint."""
+def other_domain() -> SyntheticDomain:
+    """A second domain with other names, another number of names and another hint."""
     names = ("fern", "bread loaf", "kite", "round tower")
-    return World(names=names, foreign=("brown bee", "crab"), hint="plant", seed=100)
+    return SyntheticDomain(names=names, foreign=("brown bee", "crab"), hint="plant", seed=100)
 
 
 def _generator(seed: int) -> torch.Generator:

@@ -1,1 +1,1 @@
-"""LAION-Beyond folders: find, read, check and download them. Nothing here writes into a data folder that it reads."""
+"""LAION-Beyond folders: find, read, check and download them. Data folders are never modified."""

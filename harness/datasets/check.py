@@ -1,4 +1,4 @@
-"""Check a LAION-Beyond root: every image read, decoded and hashed; every label file compared. Pure data comes back."""
+"""Check a LAION-Beyond root: decode and hash every image, compare every label file; returns a report."""
 
 from __future__ import annotations
 
@@ -7,172 +7,182 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.datasets.copies import Images, Place
-from harness.datasets.disk import Kind
-from harness.datasets.images import MAX_RATIO, decode_image, middle, read_bytes
+from harness.datasets.copies import ImageIndex, ImageLocation
+from harness.datasets.disk import ProblemKind
+from harness.datasets.images import MAX_RATIO, crop_to_middle, decode_image, read_bytes
 from harness.datasets.layout import (
     RELEASED,
     dataset_name,
     find_folders,
+    group_by_run,
     parse_folder_name,
-    read_together,
     unmatched_folders,
 )
 from harness.datasets.merged import compare_merged
-from harness.datasets.near import picture_print
-from harness.datasets.reader import Content, read_content
-from harness.datasets.report import CheckReport, Collision, CutName, Fault, FolderReport, OneText, printable
+from harness.datasets.near import image_signature
+from harness.datasets.reader import FolderContent, read_content
+from harness.datasets.report import (
+    CheckReport,
+    FolderReport,
+    NameCollision,
+    Problem,
+    TokenCollision,
+    TruncatedName,
+    printable,
+)
 from harness.datasets.splitfile import parse_json
 from harness.datasets.superclasses import check_superclasses
-from harness.datasets.threads import in_threads
+from harness.datasets.threads import map_in_threads
 from harness.errors import DataError
-from harness.prompts import Template, clean_name, colliding, hint_of, locate
+from harness.prompts import Template, caption_prompt, clean_name, domain_hint, find_collisions
 from harness.types.split import SIDES, Item
 
 RELEASED_IMAGES = {"oop": 106_052, "ip": 51_330}
 RELEASED_CONCEPTS = {"oop": 674, "ip": 324}
-"""What the card of the release says; its OOP folder names add up to 675."""
+"""Counts in the release's data card; its OOP folder names add up to 675."""
 
 Progress = Callable[[str, int, int], None]
-"""Called with (folder name, files done, files in all)."""
+"""Callback with (folder name, processed files, total files)."""
 
 TokenIds = Callable[[str], Sequence[int]]
-"""The token ids of a text, start and end token left out."""
+"""Text -> token ids without start and end token."""
 
 
-class _Look(NamedTuple):
-    """An image that can be used: the sha256 of its bytes, its print, and whether only its middle is used."""
+class _ImageInfo(NamedTuple):
+    """A usable image: sha256 of its bytes, its signature, and whether only its middle is used."""
 
     sha256: str
-    picture: bytes
-    cut: bool
+    signature: bytes
+    truncated: bool
 
 
-def check(
+def check_root(
     root: Path,
     progress: Progress | None = None,
     token_ids: TokenIds | None = None,
     context_length: int = 77,
     workers: int = 2,
 ) -> CheckReport:
-    """Read everything under a root and report what is there and what is wrong.
+    """Check everything under a root and report its content and its problems.
 
     Args:
-        root: the folder that holds the ``{Domain}{N}_{side}`` folders; several for one domain and side are all checked.
+        root: the folder of the ``{Domain}{N}_{side}`` folders; all folders of a domain and side are checked.
         progress: called from the calling thread while images are read.
-        token_ids: without it, names that would be cut or that are one text to the tokenizer are not looked for.
-        context_length: positions the text tower has, those of the start and the end token included.
+        token_ids: tokenizer; without it, truncated names and names with the same tokens are not searched.
+        context_length: positions of the text tower, start and end token included.
         workers: threads that read and decode.
 
     Raises:
-        DataError: the root is missing, is a file, cannot be read or holds no such folder.
+        DataError: the root is missing, is a file, cannot be read or contains no such folder.
     """
     root = Path(root)
     names = find_folders(root)
-    images = Images()
+    images = ImageIndex()
     reports: list[FolderReport] = []
-    collisions: list[Collision] = []
-    cut: list[CutName] = []
+    collisions: list[NameCollision] = []
+    cut: list[TruncatedName] = []
     named: dict[str, dict[str, list[str]]] = {}
     for name in names:
         report, classes = _check_folder(root / name, images, progress, workers)
         reports.append(report)
-        collisions += _collisions(name, classes)
+        collisions += _find_name_collisions(name, classes)
         named.setdefault(report.domain, {})[report.folder] = classes
         if token_ids:
-            cut += _cut(report, classes, token_ids, context_length)
+            cut += _find_truncated_names(report, classes, token_ids, context_length)
     return CheckReport(
         root=printable(str(root)),
         dataset=printable(dataset_name(root, names)),
         folders=tuple(reports),
         duplicates=tuple(images.duplicates()),
-        near_copies=tuple(near for group in read_together(names) for near in images.near_copies(group)),
-        collisions=tuple(collisions),
-        one_text=tuple(_one_texts(named, token_ids)) if token_ids else (),
-        cut=tuple(cut),
-        notes=(*(printable(found.sentence) for found in unmatched_folders(root)), *_notes(reports)),
+        near_copies=tuple(near for group in group_by_run(names) for near in images.near_copies(group)),
+        name_collisions=tuple(collisions),
+        token_collisions=tuple(_find_token_collisions(named, token_ids)) if token_ids else (),
+        truncated=tuple(cut),
+        notes=(*(printable(found.message) for found in unmatched_folders(root)), *_release_notes(reports)),
     )
 
 
 def _check_folder(
-    folder: Path, images: Images, progress: Progress | None, workers: int
+    folder: Path, images: ImageIndex, progress: Progress | None, workers: int
 ) -> tuple[FolderReport, list[str]]:
-    """The report of one folder and its class names; what can be decoded is added to ``images``."""
+    """The report of one folder and its class names; decodable images are added to ``images``."""
     parsed = parse_folder_name(folder.name)
-    assert parsed is not None, "find_folders returns such names only"
-    faults: dict[tuple[str, str], Fault] = {}
+    assert parsed is not None, "find_folders returns only such names"
+    problems: dict[tuple[str, str], Problem] = {}
 
-    def on_fault(kind: Kind, path: str, reason: str) -> None:
-        # A missing class folder is one fault, however many images were in it.
+    def on_problem(kind: ProblemKind, path: str, reason: str) -> None:
+        # A missing class folder is one problem, however many images it had.
         key = (path, kind if kind == "class folder" else reason)
-        faults.setdefault(key, Fault(path=printable(path), kind=kind, reason=printable(reason)))
+        problems.setdefault(key, Problem(path=printable(path), kind=kind, reason=printable(reason)))
 
     report = FolderReport(
         folder=printable(folder.name), domain=parsed.domain, side=parsed.side, concepts=parsed.concepts
     )
     try:
-        content = read_content(folder, on_fault)
-        check_superclasses(folder, on_fault)
+        content = read_content(folder, on_problem)
+        check_superclasses(folder, on_problem)
     except DataError as error:
-        on_fault("split file", "", error.message)
-        return report.model_copy(update={"faults": tuple(faults.values())}), []
-    notes = list(_label_files(folder, content.classes, on_fault))
+        on_problem("split file", "", error.message)
+        return report.model_copy(update={"problems": tuple(problems.values())}), []
+    notes = list(_compare_label_files(folder, content.classes, on_problem))
     listed = [(part, item) for part, items in content.items.items() for item in items]
-    looks = in_threads(lambda pair: _look(folder, pair[1].path), listed, workers)
+    infos = map_in_threads(lambda pair: _inspect_image(folder, pair[1].path), listed, workers)
     cut: list[str] = []
-    for done, ((part, item), found) in enumerate(zip(listed, looks, strict=True), start=1):
-        if isinstance(found, Fault):
-            faults[(item.path, found.kind)] = found
+    for done, ((part, item), found) in enumerate(zip(listed, infos, strict=True), start=1):
+        if isinstance(found, Problem):
+            problems[(item.path, found.kind)] = found
         else:
-            images.add(Place(folder.name, part, item.path), found.sha256, found.picture)
-            if found.cut:
+            images.add(ImageLocation(folder.name, part, item.path), found.sha256, found.signature)
+            if found.truncated:
                 cut.append(item.path)
         if progress:
             progress(folder.name, done, len(listed))
     if cut:
         what = f"images more than {MAX_RATIO} times as long as wide, of which only the middle is used"
-        notes.append(f"{folder.name} holds {len(cut)} {what}, first {printable(cut[0])}")
+        notes.append(f"{folder.name} contains {len(cut)} {what}, first {printable(cut[0])}")
     if len(content.classes) != parsed.concepts:
-        notes.append(f"{folder.name} holds {len(content.classes)} classes; its name says {parsed.concepts}")
+        notes.append(f"{folder.name} contains {len(content.classes)} classes; its name says {parsed.concepts}")
     paths = {item.path for _, item in listed}
-    notes += compare_merged(folder, paths, on_fault)
+    notes += compare_merged(folder, paths, on_problem)
     counts = {
         "classes": len(content.classes),
         "images": {part: len(items) for part, items in content.items.items()},
         "captions": sum(item.caption is not None for _, item in listed),
-        "captions_with_name": _with_name(content, [item for _, item in listed]),
-        "faults": tuple(faults.values()),
+        "captions_with_name": _count_captions_with_name(content, [item for _, item in listed]),
+        "problems": tuple(problems.values()),
         "unlisted": tuple(printable(path) for path in content.tree.paths() if path not in paths and not _hidden(path)),
         "notes": tuple(notes),
     }
     return report.model_copy(update=counts), list(content.classes.values())
 
 
-def _look(folder: Path, path: str) -> _Look | Fault:
-    """An image that can be used, or what is wrong with it."""
+def _inspect_image(folder: Path, path: str) -> _ImageInfo | Problem:
+    """A usable image, or what is wrong with it."""
     data = None
     try:
         data = read_bytes(folder / path, path)
         image = decode_image(data, path)
     except DataError as error:
-        kind: Kind = _without_bytes(folder / path) if data is None else "corrupt" if data else "empty"
-        return Fault(path=printable(path), kind=kind, reason=printable(error.message.removeprefix(f"{path}: ")))
-    used = middle(image)
-    return _Look(hashlib.sha256(data).hexdigest(), picture_print(used), used is not image)
+        kind: ProblemKind = _why_unreadable(folder / path) if data is None else "corrupt" if data else "empty"
+        return Problem(path=printable(path), kind=kind, reason=printable(error.message.removeprefix(f"{path}: ")))
+    used = crop_to_middle(image)
+    return _ImageInfo(hashlib.sha256(data).hexdigest(), image_signature(used), used is not image)
 
 
-def _without_bytes(file: Path) -> Kind:
-    """Why a file gave no bytes."""
+def _why_unreadable(file: Path) -> ProblemKind:
+    """Why a file cannot be read."""
     try:
         file.stat()
     except PermissionError:
         return "unreadable"
-    except OSError:  # not there, or a link to nothing or to itself
+    except OSError:  # missing, or a broken or circular link
         return "missing"
     return "unreadable"
 
 
-def _label_files(folder: Path, classes: dict[int, str], on_fault: Callable[[Kind, str, str], None]) -> Iterator[str]:
+def _compare_label_files(
+    folder: Path, classes: dict[int, str], on_problem: Callable[[ProblemKind, str, str], None]
+) -> Iterator[str]:
     """Compare label2name.json and name2label.json with the split file, if they exist; yields notes."""
     for file in ("label2name.json", "name2label.json"):
         if not (folder / file).exists():
@@ -185,52 +195,58 @@ def _label_files(folder: Path, classes: dict[int, str], on_fault: Callable[[Kind
                 pairs = [(key, str(value)) for key, value in content.items()]
             labels = {int(label): clean_name(classname) for label, classname in pairs}
         except DataError as error:
-            on_fault("label file", file, error.message)
+            on_problem("label file", file, error.message)
             continue
         except (AttributeError, ValueError):
-            on_fault("label file", file, f"{name} is no object of labels and names")
+            on_problem("label file", file, f"{name} is not an object of labels and names")
             continue
         for label, classname in classes.items():
             if labels.get(label) != clean_name(classname):
                 there = f"is {labels[label]!r}" if label in labels else "is missing"
-                on_fault("label file", file, f"{name}: label {label} {there}; the split file says {classname!r}")
+                on_problem("label file", file, f"{name}: label {label} {there}; the split file says {classname!r}")
         if more := sorted(set(labels) - set(classes)):
             yield f"{name}: {len(more)} labels are in no part of the split file, first {more[0]} ({labels[more[0]]})"
 
 
-def _with_name(content: Content, items: list[Item]) -> int:
-    """How many captions name their own class."""
+def _count_captions_with_name(content: FolderContent, items: list[Item]) -> int:
+    """The number of captions that contain the name of their class."""
     names = [clean_name(classname) for classname in content.classes.values()]
-    return sum(item.caption is not None and locate(item.caption, names[item.label]) is not None for item in items)
+    return sum(
+        item.caption is not None and caption_prompt(item.caption, names[item.label]) is not None for item in items
+    )
 
 
-def _collisions(folder: str, classes: list[str]) -> Iterator[Collision]:
-    for group in colliding({classname: clean_name(classname) for classname in classes}):
-        yield Collision(folder=printable(folder), name=clean_name(group[0]), classes=group)
+def _find_name_collisions(folder: str, classes: list[str]) -> Iterator[NameCollision]:
+    for group in find_collisions({classname: clean_name(classname) for classname in classes}):
+        yield NameCollision(folder=printable(folder), name=clean_name(group[0]), classes=group)
 
 
-def _one_texts(named: dict[str, dict[str, list[str]]], token_ids: TokenIds) -> Iterator[OneText]:
-    """Names with the same tokens, in a folder or on both sides of a domain."""
+def _find_token_collisions(named: dict[str, dict[str, list[str]]], token_ids: TokenIds) -> Iterator[TokenCollision]:
+    """Names with the same tokens, in one folder or on both sides of a domain."""
     for domain, folders in named.items():
-        for scored in read_together(list(folders)):
+        for scored in group_by_run(list(folders)):
             names = [(printable(folder), clean_name(classname)) for folder in scored for classname in folders[folder]]
-            prompts = {f"{folder}: {printable(name)}": Template().fill(name, hint_of(domain)) for folder, name in names}
-            for group in colliding({place: tuple(token_ids(prompt.text)) for place, prompt in prompts.items()}):
-                yield OneText(domain=domain, names=group)
+            prompts = {
+                f"{folder}: {printable(name)}": Template().fill(name, domain_hint(domain)) for folder, name in names
+            }
+            for group in find_collisions({place: tuple(token_ids(prompt.text)) for place, prompt in prompts.items()}):
+                yield TokenCollision(domain=domain, names=group)
 
 
-def _cut(report: FolderReport, classes: list[str], token_ids: TokenIds, context_length: int) -> Iterator[CutName]:
+def _find_truncated_names(
+    report: FolderReport, classes: list[str], token_ids: TokenIds, context_length: int
+) -> Iterator[TruncatedName]:
     for classname in classes:
         name = clean_name(classname)
-        prompt = Template().fill(name, hint_of(report.domain))
-        before, keyed, _ = prompt.pieces  # what comes after the name may be cut without harm to it
+        prompt = Template().fill(name, domain_hint(report.domain))
+        before, keyed, _ = prompt.pieces  # text after the name may be truncated without harm
         tokens = len(token_ids(before.text + keyed.text)) + 2
         if tokens > context_length:
-            yield CutName(folder=report.folder, name=name, tokens=tokens, context_length=context_length)
+            yield TruncatedName(folder=report.folder, name=name, tokens=tokens, context_length=context_length)
 
 
-def _notes(reports: list[FolderReport]) -> Iterator[str]:
-    """What differs from the release as a whole, and folders between which the user has to choose."""
+def _release_notes(reports: list[FolderReport]) -> Iterator[str]:
+    """Differences from the complete release, and folders among which a run has to choose."""
     by_place: dict[tuple[str, str], list[str]] = {}
     for report in reports:
         by_place.setdefault((report.domain, report.side), []).append(report.folder)
@@ -243,9 +259,9 @@ def _notes(reports: list[FolderReport]) -> Iterator[str]:
         mine = [report for report in reports if report.side == side]
         images, classes = sum(sum(report.images.values()) for report in mine), sum(report.classes for report in mine)
         if images != RELEASED_IMAGES[side]:
-            yield f"{side.upper()} holds {images:,} images; the card of the release says {RELEASED_IMAGES[side]:,}"
+            yield f"{side.upper()} contains {images:,} images; the data card says {RELEASED_IMAGES[side]:,}"
         if classes != RELEASED_CONCEPTS[side]:
-            yield f"{side.upper()} holds {classes} concepts; the card of the release says {RELEASED_CONCEPTS[side]}"
+            yield f"{side.upper()} contains {classes} concepts; the data card says {RELEASED_CONCEPTS[side]}"
 
 
 def _hidden(path: str) -> bool:

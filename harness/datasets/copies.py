@@ -1,4 +1,4 @@
-"""Images that occur more than once in a root: the same bytes, or probably the same picture in another file."""
+"""Duplicate images in a root: the same bytes, or probably the same picture in another file."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from harness.datasets.layout import parse_folder_name
-from harness.datasets.near import near_pictures
+from harness.datasets.near import find_near_copies
 from harness.datasets.report import Across, Duplicates, NearCopy, printable
 from harness.types.split import Part
 
 
-class Place(NamedTuple):
-    """Where an image stands; the path is relative to its folder."""
+class ImageLocation(NamedTuple):
+    """Location of an image; the path is relative to its folder."""
 
     folder: str
     part: Part
@@ -22,39 +22,39 @@ class Place(NamedTuple):
         return printable(f"{self.folder}/{self.path}")
 
 
-class Images:
+class ImageIndex:
     """The images of a root, by the sha256 of their bytes."""
 
     def __init__(self) -> None:
-        self._places: dict[str, list[Place]] = {}
-        self._prints: dict[str, bytes] = {}
+        self._places: dict[str, list[ImageLocation]] = {}
+        self._signatures: dict[str, bytes] = {}
 
-    def add(self, place: Place, sha256: str, picture: bytes) -> None:
-        """Add an image with its ``picture_print``."""
+    def add(self, place: ImageLocation, sha256: str, signature: bytes) -> None:
+        """Add an image with its ``image_signature``."""
         self._places.setdefault(sha256, []).append(place)
-        self._prints[sha256] = picture
+        self._signatures[sha256] = signature
 
     def duplicates(self) -> Iterator[Duplicates]:
-        """Bytes that occur more than once."""
+        """Images whose bytes occur more than once."""
         for sha256, places in self._places.items():
             if len(places) > 1:
-                yield Duplicates(sha256=sha256, paths=tuple(map(str, places)), across=tuple(_across(places)))
+                yield Duplicates(sha256=sha256, paths=tuple(map(str, places)), across=tuple(_spread(places)))
 
     def near_copies(self, folders: list[str]) -> Iterator[NearCopy]:
-        """Test images of some folders that look like an image of their other parts, and are no duplicate of one."""
-        test: dict[str, Place] = {}
-        others: dict[str, Place] = {}
+        """Test images of some folders that look like a train or val image there but have other bytes."""
+        test: dict[str, ImageLocation] = {}
+        others: dict[str, ImageLocation] = {}
         for sha256, places in self._places.items():
             for place in places:
                 if place.folder in folders:
                     (test if place.part == "test" else others).setdefault(sha256, place)
         scored, seen = [sha256 for sha256 in test if sha256 not in others], list(others)
-        for near in near_pictures([self._prints[s] for s in scored], [self._prints[s] for s in seen]):
+        for near in find_near_copies([self._signatures[s] for s in scored], [self._signatures[s] for s in seen]):
             own, other = test[scored[near.scored]], others[seen[near.other]]
             yield NearCopy(test=str(own), other=str(other), bits=near.bits)
 
 
-def _across(places: list[Place]) -> Iterator[Across]:
+def _spread(places: list[ImageLocation]) -> Iterator[Across]:
     folders = [parsed for place in places if (parsed := parse_folder_name(place.folder))]
     parts = {(place.folder, place.part) for place in places}
     if len(parts) < len(places):

@@ -1,4 +1,4 @@
-"""Remember the sha256 of files, so that a second run does not read the whole data set again."""
+"""Cache of file digests (sha256), so that a second run does not read the whole data set again."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
-from harness.datasets.images import digest
-from harness.datasets.threads import in_threads
+from harness.datasets.images import file_digest
+from harness.datasets.threads import map_in_threads
 from harness.errors import DataError
 
 SETTLED_S = 2.0
-"""A file that changed less than this many seconds ago may change again without a new time stamp: not remembered."""
+"""A file that changed less than this many seconds ago is not cached: it may change again with the same time stamp."""
 
-PATIENCE_S = 5.0
-"""A writer is done in far less; what holds the lock for longer, such as a process that hangs, may hold it for good."""
+LOCK_TIMEOUT_S = 5.0
+"""Seconds to wait for a locked index; a write takes far less, and a hanging process may hold the lock forever."""
 
-_BATCH = 500  # files between two writes: an interrupted run loses no more
+_BATCH = 500  # files per write; an interrupted run loses at most this many
 
 _Key = tuple[bytes, int, int, int, int]  # absolute path, size, mtime_ns, ctime_ns, inode
 
@@ -32,11 +32,11 @@ _SCHEMA = """CREATE TABLE IF NOT EXISTS digests_v1 (
 class DigestIndex:
     """Digests by absolute path, size, times and inode, in one SQLite file that processes may share.
 
-    The file is a convenience: where it cannot be read or written, digests are kept in memory, and a damaged one is
-    made anew. One that another process keeps locked is waited for once, and then left alone.
+    The index is optional: if it cannot be read or written, digests stay in memory, and a damaged index is replaced. If
+    another process locks it, ``digests`` waits once and then does without it.
 
     Args:
-        path: the index file, in the user's cache folder; it and its folder are made when first needed.
+        path: the index file, in the user's cache folder; created with its folder on first use.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,21 +47,21 @@ class DigestIndex:
     def digests(
         self, paths: Sequence[Path], workers: int = 2, progress: Callable[[int, int], None] | None = None
     ) -> list[str | DataError]:
-        """The sha256 of each file in the order of ``paths``; the error in place of a file that cannot be read.
+        """The sha256 of each file in the order of ``paths``, or the error for a file that cannot be read.
 
         Args:
             paths: the files.
             workers: threads that read and hash.
-            progress: called with (files done, files in all) from the calling thread.
+            progress: called with (processed files, total files) from the calling thread.
         """
         result: list[str | DataError] = []
         rest = iter(paths)
         while batch := list(islice(rest, _BATCH)):
-            keys = [_key(path) for path in batch]
+            keys = [_file_key(path) for path in batch]
             known = self._lookup([key for key in keys if key])
             new = [i for i, key in enumerate(keys) if key is None or key not in known]
-            hashed = dict(zip(new, in_threads(_digest, [batch[i] for i in new], workers), strict=True))
-            self._remember(dict(_settled(batch, keys, hashed)))
+            hashed = dict(zip(new, map_in_threads(_digest_or_error, [batch[i] for i in new], workers), strict=True))
+            self._store(dict(_settled_digests(batch, keys, hashed)))
             for i, key in enumerate(keys):
                 result.append(known[key] if key in known and key is not None else hashed[i])
             if progress:
@@ -79,26 +79,26 @@ class DigestIndex:
                         known[tuple(key)] = sha256
         return known
 
-    def _remember(self, found: dict[_Key, str]) -> None:
+    def _store(self, found: dict[_Key, str]) -> None:
         if not found:
             return
-        written = False
+        stored = False
         with self._connection() as connection:
             if connection is not None:
                 rows = [(*key, sha256) for key, sha256 in found.items()]
                 with connection:
                     connection.executemany("INSERT OR REPLACE INTO digests_v1 VALUES (?, ?, ?, ?, ?, ?)", rows)
-                written = True
-        if not written:
+                stored = True
+        if not stored:
             self._memory.update(found)
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection | None]:
-        """The open index, or None. An SQLite error ends the body and is not raised: see the class."""
+        """The open index, or None. An SQLite error ends the block and is not raised: the index is optional."""
         try:
             connection = None if self._locked else self._connect()
         except (sqlite3.Error, OSError) as error:
-            self._locked = _busy(error)
+            self._locked = _is_locked(error)
             connection = None
         if connection is None:
             yield None
@@ -107,36 +107,38 @@ class DigestIndex:
             try:
                 yield connection
             except sqlite3.Error as error:
-                self._locked = _busy(error)
-                if _damaged(error):
-                    with suppress(OSError):  # another user's stays as it is
+                self._locked = _is_locked(error)
+                if _is_damaged(error):
+                    with suppress(OSError):  # it may belong to another user
                         self.path.unlink()
 
     def _connect(self, again: bool = True) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.path, timeout=PATIENCE_S)
+        connection = sqlite3.connect(self.path, timeout=LOCK_TIMEOUT_S)
         try:
             connection.execute(_SCHEMA)
         except sqlite3.Error as error:
             connection.close()
-            if not (again and _damaged(error)):
+            if not (again and _is_damaged(error)):
                 raise
             self.path.unlink(missing_ok=True)
             return self._connect(again=False)
         return connection
 
 
-def _busy(error: Exception) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)  # its number: from Python 3.11 on
+def _is_locked(error: Exception) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(
+        error
+    )  # error codes: only from Python 3.11 on
 
 
-def _damaged(error: sqlite3.Error) -> bool:
-    """Whether the file is no good; locked, read-only and full disks are operational errors of a good file."""
+def _is_damaged(error: sqlite3.Error) -> bool:
+    """Whether the file is damaged; locks, read-only and full disks are operational errors of an intact file."""
     return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
 
 
-def _key(path: Path) -> _Key | None:
-    """What a file must keep for its digest to be trusted, or None if it cannot be asked."""
+def _file_key(path: Path) -> _Key | None:
+    """Identity of a file for which a cached digest is valid, or None if it cannot be read."""
     try:
         stat = Path(path).stat()
         return os.fsencode(Path(path).absolute()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
@@ -144,20 +146,20 @@ def _key(path: Path) -> _Key | None:
         return None
 
 
-def _settled(
+def _settled_digests(
     paths: list[Path], keys: list[_Key | None], hashed: dict[int, str | DataError]
 ) -> Iterator[tuple[_Key, str]]:
-    """The new digests that may be remembered: of files that have not changed of late, nor while they were read."""
+    """The new digests that may be cached: of files that changed neither recently nor while they were read."""
     for i, value in hashed.items():
         key = keys[i]
-        if key is None or isinstance(value, DataError) or _key(paths[i]) != key:
+        if key is None or isinstance(value, DataError) or _file_key(paths[i]) != key:
             continue
         if time.time_ns() - max(key[2], key[3]) >= SETTLED_S * 1e9:
             yield key, value
 
 
-def _digest(path: Path) -> str | DataError:
+def _digest_or_error(path: Path) -> str | DataError:
     try:
-        return digest(path)
+        return file_digest(path)
     except DataError as error:
         return error

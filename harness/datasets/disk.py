@@ -1,4 +1,4 @@
-"""The class folders and files under ``images/``: names from a split file become names on disk, and never leave."""
+"""Class folders and files under ``images/``: maps names of a split file to paths inside the data folder."""
 
 from __future__ import annotations
 
@@ -9,48 +9,50 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import DataError, StorageError
-from harness.files import PERMISSIONS
+from harness.files import PERMISSIONS_HINT
 from harness.types.split import nfc
 
-Kind = Literal["split file", "class folder", "outside", "missing", "unreadable", "empty", "corrupt", "label file"]
-"""What is wrong with a path of a data folder."""
+ProblemKind = Literal[
+    "split file", "class folder", "outside", "missing", "unreadable", "empty", "corrupt", "label file"
+]
+"""Kind of a problem with a path of a data folder."""
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
-class RefusedName(Exception):  # noqa: N818 - becomes a DataError where file, part and item are known
-    """A name of a split file that stands for no usable path."""
+class UnusableName(Exception):  # noqa: N818 - callers turn it into a DataError with file, part and item
+    """A name in a split file that has no usable path."""
 
-    def __init__(self, kind: Kind, path: str, reason: str) -> None:
+    def __init__(self, kind: ProblemKind, path: str, reason: str) -> None:
         super().__init__(reason)
         self.kind = kind
         self.path = path
         self.reason = reason
 
 
-def unsafe(name: str) -> str | None:
-    """Why a name cannot be the name of one file or folder inside another, or None if it can.
+def unsafe_reason(name: str) -> str | None:
+    """Why a name is not a safe file or folder name, or None if it is.
 
     Raises:
-        StorageError: it can, but this process's locale has no UTF-8: files that are there would not be found.
+        StorageError: the name is safe, but the locale cannot encode it, so existing files would not be found.
     """
-    if not name.strip(" ."):  # Windows drops trailing spaces and full stops: ".. " is ".." there
-        return "names no file"
+    if not name.strip(" ."):  # Windows drops trailing spaces and full stops: ".. " means ".."
+        return "is not a file name"
     if "/" in name or "\\" in name or _DRIVE.match(name):
         return "is a path"
     if "\0" in name:
-        return "holds a NUL"
+        return "contains a NUL"
     try:
         text = name.encode()
     except UnicodeEncodeError:
         return "is not Unicode text"
-    if not name.isascii() and _on_disk(name) != text:
+    if not name.isascii() and _encode_file_name(name) != text:
         encoding = sys.getfilesystemencoding()
         raise StorageError(f"this locale ({encoding}) cannot name the file {name!r}", "set PYTHONUTF8=1")
     return None
 
 
-def _on_disk(name: str) -> bytes | None:
+def _encode_file_name(name: str) -> bytes | None:
     try:
         return os.fsencode(name)
     except UnicodeEncodeError:
@@ -58,13 +60,13 @@ def _on_disk(name: str) -> bytes | None:
 
 
 class ImageTree:
-    """``images/`` of one folder, listed once; each class folder is listed when it is first asked for.
+    """``images/`` of one folder, listed once; each class folder is listed on first use.
 
     Args:
-        folder: the ``{Domain}{N}_{side}`` folder. Links may lead anywhere inside it or inside the root above it.
+        folder: the ``{Domain}{N}_{side}`` folder. Links may point anywhere inside it or its parent folder.
 
     Raises:
-        DataError: there is no ``images/``, or it cannot be listed.
+        DataError: ``images/`` is missing or cannot be listed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -72,27 +74,27 @@ class ImageTree:
         self._images = folder / "images"
         try:
             if self._outside(self._images):
-                raise DataError(f"{folder.name}/images is a link that leads outside the data folder")
+                raise DataError(f"{folder.name}/images is a link that points outside the data folder")
             self._classes = self._list(self._images, folders=True)
         except OSError as error:
             if isinstance(error, (FileNotFoundError, NotADirectoryError)):
                 raise DataError(f"{folder.name} has no images/ folder", "download or unpack the folder again") from None
-            raise DataError(f"{folder.name}/images cannot be read: {error.strerror}", PERMISSIONS) from None
+            raise DataError(f"{folder.name}/images cannot be read: {error.strerror}", PERMISSIONS_HINT) from None
         self._files: dict[str, _Listing] = {}
 
     def path_of(self, classname: str, image_name: str) -> str:
-        """The path of an image, relative to the folder, as it is written on disk; the file itself may be missing.
+        """The path of an image relative to the folder, spelt as on disk; the file itself may be missing.
 
         Raises:
-            RefusedName: a name is no plain file name, the class has no folder, or a link leads outside.
+            UnusableName: a name is not a plain file name, the class has no folder, or a link points outside.
         """
         for name in (classname, image_name):
-            if reason := unsafe(name):
-                raise RefusedName("outside", "images", f"{name!r} {reason}")
+            if reason := unsafe_reason(name):
+                raise UnusableName("outside", "images", f"{name!r} {reason}")
         folder = self._classes.find(classname)
         if folder is None:
             reason = f"names class {classname!r}, which has no folder under images/"
-            raise RefusedName("class folder", f"images/{classname}", reason)
+            raise UnusableName("class folder", f"images/{classname}", reason)
         self._refuse_outside(self._classes, folder, f"images/{folder}")
         files = self.files(folder)
         file = files.find(image_name) or image_name
@@ -100,29 +102,29 @@ class ImageTree:
         return f"images/{folder}/{file}"
 
     def files(self, folder: str) -> _Listing:
-        """What one class folder holds, by its name on disk."""
+        """The files of one class folder, given its name on disk."""
         if folder not in self._files:
             try:
                 self._files[folder] = self._list(self._images / folder, folders=False)
             except OSError as error:
                 reason = f"names class {folder!r}, whose folder cannot be read: {error.strerror}"
-                raise RefusedName("class folder", f"images/{folder}", reason) from None
+                raise UnusableName("class folder", f"images/{folder}", reason) from None
         return self._files[folder]
 
     def paths(self) -> list[str]:
-        """Every file of every class folder, relative to the folder, sorted; links that lead outside are left out."""
+        """All files of all class folders, relative to the folder and sorted, without links that point outside."""
         found = []
         for folder in self._classes.names - self._classes.outside:
             try:
                 files = self.files(folder)
-            except RefusedName:
+            except UnusableName:
                 continue
             found += [f"images/{folder}/{file}" for file in files.names - files.outside]
         return sorted(found)
 
     def _refuse_outside(self, listing: _Listing, name: str, path: str) -> None:
         if name in listing.outside:
-            raise RefusedName("outside", path, f"is {path}, a link that leads outside the data folder")
+            raise UnusableName("outside", path, f"is {path}, a link that points outside the data folder")
 
     def _list(self, where: Path, folders: bool) -> _Listing:
         names, outside = set(), set()
@@ -141,7 +143,7 @@ class ImageTree:
 
 
 class _Listing:
-    """Names in one folder: exact, else equal after NFC."""
+    """Names in one folder, found exactly or else by their NFC form."""
 
     def __init__(self, names: set[str], outside: set[str]) -> None:
         self.names = names
@@ -152,24 +154,24 @@ class _Listing:
                 self._composed.setdefault(nfc(name), []).append(name)
 
     def find(self, name: str) -> str | None:
-        """The name on disk, or None. Raises RefusedName if two are the same after NFC and neither is exact."""
+        """The name on disk, or None; raises UnusableName if two names have the same NFC form and neither is exact."""
         if name in self.names or name.isascii():
             return name if name in self.names else None
         same = self._composed.get(nfc(name), [])
         if len(same) > 1:
-            raise RefusedName("class folder", name, f"names {name!r}, which stands twice on disk in two spellings")
+            raise UnusableName("class folder", name, f"names {name!r}, which exists twice on disk in two spellings")
         return same[0] if same else None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself
+    except OSError:  # a circular link
         return False
 
 
 def _allowed_roots(folder: Path) -> list[Path]:
-    """Where links may lead: the folder, the root above it and, for a root in the Hub's cache, the cache's blobs."""
+    """Folders that links may point to: the folder, its parent and, for a root in the Hub's cache, the cache's blobs."""
     above = folder.absolute().parent.resolve()
     roots = [folder.resolve(), above]
     if above.parent.name == "snapshots":

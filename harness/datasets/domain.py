@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 
 from harness.datasets.digests import DigestIndex
-from harness.datasets.identity import revision_of
+from harness.datasets.identity import read_revision
 from harness.datasets.layout import Dataset
 from harness.datasets.merged import read_merged
 from harness.datasets.reader import read_splits
 from harness.errors import DataError
-from harness.prompts import hint_of
+from harness.prompts import domain_hint
 from harness.protocols import CleanV1, Protocol
 from harness.types.labels import COPY, UNREADABLE, LabelSheet, ScoredSide
 from harness.types.manifest import Pick
@@ -51,7 +51,7 @@ class DomainData:
     @property
     def fingerprint(self) -> str:
         """Over names, paths, labels, captions and bytes of everything above: the hash of the label sheet."""
-        return self.sheet.hash
+        return self.sheet.fingerprint
 
     def fitted(self, train_on: TrainOn) -> list[tuple[Split, Split]]:
         """The train and val parts of each side that methods are fitted on, OOP first.
@@ -117,8 +117,8 @@ class DomainReader:
         splits = [split for parts in sides.values() for split in parts.values()]
         digests = self._digests(splits)
         sheet = _sheet(name, sides, chosen, digests)
-        revision = revision_of(self.dataset.root)
-        data = DomainData(name, hint_of(name), sides["oop"], sides.get("ip"), chosen, digests, sheet, revision)
+        revision = read_revision(self.dataset.root)
+        data = DomainData(name, domain_hint(name), sides["oop"], sides.get("ip"), chosen, digests, sheet, revision)
         if not self.leave_out_copies:
             return data
         left = without_copies(data)
@@ -128,7 +128,7 @@ class DomainReader:
 
     def _sides(self, name: str) -> dict[Side, dict[Part, Split]]:
         """The parts of each side, OOP first."""
-        oop = self.protocol.label_oop(read_splits(self.dataset.folder(name, "oop")))
+        oop = self.protocol.relabel_oop(read_splits(self.dataset.folder(name, "oop")))
         if not oop["test"].items:
             raise DataError(f"{oop['test'].folder.name} has no test image", "check its split file")
         folder = self.dataset.domains[name].ip

@@ -1,4 +1,4 @@
-"""Download LAION-Beyond from the Hub: resumable, one commit for ever, complete by its own split files."""
+"""Download LAION-Beyond from the Hub: resumable, pinned to one commit, verified by the split files."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from harness.datasets.disk import unsafe
-from harness.datasets.hub import REPOSITORY, Hub, HubFile, HuggingFace, patiently
-from harness.datasets.identity import RECORD
+from harness.datasets.disk import unsafe_reason
+from harness.datasets.hub import REPOSITORY, Hub, HubFile, HuggingFace, retry
+from harness.datasets.identity import DOWNLOAD_RECORD
 from harness.datasets.layout import ARCHIVES, RELEASED, find_folders, parse_folder_name
 from harness.datasets.reader import read_content
 from harness.datasets.splitfile import find_split_file, parse_entries
-from harness.datasets.threads import in_threads
+from harness.datasets.threads import map_in_threads
 from harness.errors import DataError, StorageError, UserError, unknown_name
-from harness.files import read_file, save, unreadable
+from harness.files import read_error, read_file, save
 from harness.types.split import Side
 
 REVISION = "main"
-"""The branch of the release. No commit is known beforehand: the first download looks it up and writes it down."""
+"""The branch of the release; the first download resolves it to a commit and records that."""
 
-WORKERS = 4  # the Hub counts requests; more workers only reach its limit earlier
+WORKERS = 4  # the Hub limits requests; more workers only reach the limit earlier
 
-_TRIES_FIRST, _TRIES = 3, 8  # without a network, say so soon; once under way, be patient
+_FIRST_TRIES, _TRIES = 3, 8  # fail early without a network, be patient later
 
 Progress = Callable[[str, int, int], None]
-"""Called with (folder name, files done, files in all)."""
+"""Callback with (folder name, completed files, total files)."""
 
 
 @dataclass
 class _Record:
-    """What is written down in the destination."""
+    """The record in the destination folder."""
 
     repository: str
     revision: str
@@ -52,28 +52,28 @@ def download(
     workers: int = WORKERS,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
-    """Bring LAION-Beyond (about 15 GB), or some of its domains, to ``dest`` and verify it; returns ``dest``.
+    """Download LAION-Beyond (about 15 GB), or some of its domains, into ``dest`` and verify it; returns ``dest``.
 
     The first call resolves ``revision`` to a commit and stores it in ``dest/laion_beyond_download.json``. Every later
-    call takes that commit, so a resumed download never mixes two states of the repository, even if the branch has
-    moved. Folders that are complete are not asked for again. A folder is complete when each file the Hub lists has its
-    size and each image of the split file is there: listings of repositories with more than 100,000 files have been
-    seen to be cut short, so the split file has the last word.
+    call uses that commit, so a resumed download never mixes two states of the repository, even if the branch has moved.
+    Complete folders are skipped. A folder is complete when each file listed by the Hub has its size and each image of
+    the split file exists: listings of repositories with more than 100,000 files can be truncated, so the split file
+    decides.
 
     Args:
-        dest: the data root; made if missing.
-        domains: for example ``["Animals", "Food"]``; both sides of each. None for all.
+        dest: the data root; created if missing.
+        domains: for example ``["Animals", "Food"]``, both sides of each; None for all.
         revision: branch, tag or commit.
-        offline: ask the Hub nothing; only verify what is there.
+        offline: do not contact the Hub; only verify existing files.
         progress: called from the calling thread.
-        hub: where from; the Hugging Face Hub if None.
-        workers: files fetched at the same time.
-        sleep: how to wait, in seconds.
+        hub: the source; the Hugging Face Hub if None.
+        workers: number of parallel downloads.
+        sleep: function to wait, in seconds.
 
     Raises:
-        DataError: the Hub is out of reach or lacks something; with ``offline``, what is missing.
+        DataError: the Hub is out of reach or lacks a file; with ``offline``, files are missing.
         StorageError: ``dest`` cannot be written or is too small.
-        UserError: no such domain, or ``dest`` holds another revision.
+        UserError: unknown domain, or ``dest`` contains another revision.
     """
     dest = Path(dest)
     if offline:
@@ -84,28 +84,28 @@ def download(
         hub = hub or HuggingFace()
         record = _resolve(hub, revision, sleep)
         _write_record(dest, record)
-    for folder in _of_domains(record.folders, domains):
-        if folder in record.complete and not missing_from(dest / folder):
+    for folder in _select_folders(record.folders, domains):
+        if folder in record.complete and not find_missing(dest / folder):
             continue
         hub = hub or HuggingFace()
-        _Folder(dest, folder, record.commit, hub, workers, sleep).bring(progress)
+        _FolderDownload(dest, folder, record.commit, hub, workers, sleep).run(progress)
         record.complete = sorted({*record.complete, folder})
         _write_record(dest, record)
     return dest
 
 
-def missing_from(folder: Path) -> list[str]:
-    """What keeps a folder from being complete by its own split file: sentences and paths; empty if it is complete."""
+def find_missing(folder: Path) -> list[str]:
+    """Problems and missing paths of a folder by its split file; empty if it is complete."""
     found: list[str] = []
     try:
         content = read_content(folder, lambda kind, path, reason: found.append(reason))
     except DataError as error:
         return [error.message]
-    there = set(content.tree.paths())
-    return found + [item.path for items in content.items.values() for item in items if item.path not in there]
+    existing = set(content.tree.paths())
+    return found + [item.path for items in content.items.values() for item in items if item.path not in existing]
 
 
-class _Folder:
+class _FolderDownload:
     """The download of one ``{Domain}{N}_{side}`` folder."""
 
     def __init__(
@@ -114,48 +114,48 @@ class _Folder:
         self._dest, self._name, self._commit = dest, name, commit
         self._hub, self._workers, self._sleep = hub, workers, sleep
 
-    def bring(self, progress: Progress | None) -> None:
-        """Fetch what is missing, then verify."""
-        call = patiently(lambda: self._hub.files(self._name, self._commit), self._sleep, _TRIES)
+    def run(self, progress: Progress | None) -> None:
+        """Fetch missing files, then verify the folder."""
+        call = retry(lambda: self._hub.files(self._name, self._commit), self._sleep, _TRIES)
         listed = {file.path: file.size for file in call if _is_inside(file.path, self._name)}
         if not listed:
             raise DataError(f"the Hub lists no file in {self._name}", "run the same command again later")
         _check_space(self._dest, [HubFile(*pair) for pair in listed.items() if not self._has(*pair)])
         first = [path for path in listed if not path.startswith(f"{self._name}/images/")]
         self._fetch([path for path in first if not self._has(path, listed[path])], len(listed), progress)
-        # The split file is here now: images that a short listing left out are asked for all the same.
+        # The split file exists now: fetch also images that a truncated listing lacks.
         images = dict.fromkeys([path for path in listed if path not in first] + self._images_of_split_file())
         todo = [path for path in images if not self._has(path, listed.get(path))]
         self._fetch(todo, len(first) + len(images), progress)
         wrong = [path for path, size in listed.items() if not self._has(path, size)]
-        if wrong := wrong + missing_from(self._dest / self._name):
+        if wrong := wrong + find_missing(self._dest / self._name):
             raise DataError(
-                f"{self._name} is incomplete after the download: {len(wrong)} faults, the first: {wrong[0]}",
-                "run the same command again; if the fault stays, it is in the repository",
+                f"{self._name} is incomplete after the download: {len(wrong)} problems, the first: {wrong[0]}",
+                "run the same command again; if the problem stays, it is in the repository",
             )
-        self._hub.tidy(self._name, self._dest)
+        self._hub.clean_up(self._name, self._dest)
 
     def _images_of_split_file(self) -> list[str]:
-        """What the split file lists, as paths in the repository; names that are paths are left for the verification."""
+        """Repository paths of the images in the split file; unsafe names are left to the verification."""
         path = find_split_file(self._dest / self._name)
         entries = parse_entries(path, lambda kind, path, reason: None)
         return [
             f"{self._name}/images/{entry.classname}/{entry.image_name}"
             for entry in entries
-            if not (unsafe(entry.classname) or unsafe(entry.image_name))
+            if not (unsafe_reason(entry.classname) or unsafe_reason(entry.image_name))
         ]
 
     def _fetch(self, paths: list[str], total: int, progress: Progress | None) -> None:
-        def bring(path: str) -> None:
-            patiently(lambda: self._hub.fetch(path, self._commit, self._dest), self._sleep, _TRIES)
+        def fetch(path: str) -> None:
+            retry(lambda: self._hub.fetch(path, self._commit, self._dest), self._sleep, _TRIES)
 
-        there = total - len(paths)
-        for done, _ in enumerate(in_threads(bring, paths, self._workers), start=1):
+        existing = total - len(paths)
+        for done, _ in enumerate(map_in_threads(fetch, paths, self._workers), start=1):
             if progress:
-                progress(self._name, there + done, total)
+                progress(self._name, existing + done, total)
 
     def _has(self, path: str, size: int | None) -> bool:
-        """Whether a file is there, with the size the Hub lists if it lists one."""
+        """Whether a file exists, with the size that the Hub lists, if any."""
         try:
             found = (self._dest / path).stat().st_size
         except (OSError, ValueError):
@@ -164,20 +164,20 @@ class _Folder:
 
 
 def _resolve(hub: Hub, revision: str, sleep: Callable[[float], None]) -> _Record:
-    """Look up the commit and the folders it holds."""
-    commit = patiently(lambda: hub.commit(revision), sleep, _TRIES_FIRST)
-    names = patiently(lambda: hub.names(commit), sleep, _TRIES)
-    folders = sorted(name for name in names if parse_folder_name(name) and not unsafe(name))
+    """Look up the commit of a revision and its folders."""
+    commit = retry(lambda: hub.commit(revision), sleep, _FIRST_TRIES)
+    names = retry(lambda: hub.names(commit), sleep, _TRIES)
+    folders = sorted(name for name in names if parse_folder_name(name) and not unsafe_reason(name))
     if not folders:
         packed = sorted(name for name in names if name.endswith(ARCHIVES))
         what = f"only archives such as {packed[0]}" if packed else "no {Domain}{N}_IP or {Domain}{N}_OOP folder"
         hint = f"download and unpack them from the page of {REPOSITORY}" if packed else "choose another revision"
-        raise DataError(f"revision {revision} of {REPOSITORY} holds {what}", hint)
+        raise DataError(f"revision {revision} of {REPOSITORY} contains {what}", hint)
     return _Record(REPOSITORY, revision, commit, folders)
 
 
-def _of_domains(folders: Iterable[str], domains: Sequence[str] | None) -> list[str]:
-    """The folders of the domains, in order."""
+def _select_folders(folders: Iterable[str], domains: Sequence[str] | None) -> list[str]:
+    """The folders of some domains (None for all), in order."""
     by_domain: dict[str, list[str]] = {}
     for folder in folders:
         if parsed := parse_folder_name(folder):
@@ -190,24 +190,25 @@ def _of_domains(folders: Iterable[str], domains: Sequence[str] | None) -> list[s
 
 
 def _verify_offline(dest: Path, domains: Sequence[str] | None) -> None:
-    """Raise what is missing of the folders that were asked for."""
-    there = find_folders(dest)
+    """Raise DataError if the folders of some domains are incomplete."""
+    existing = find_folders(dest)
     record = _read_record(dest, None)
-    wanted = _by_place(record.folders if record else RELEASED) | _by_place(there)  # another scale counts as there
+    # An existing folder of another pre-training scale replaces the released one of its domain and side.
+    wanted = _by_domain_and_side(record.folders if record else RELEASED) | _by_domain_and_side(existing)
     problems = []
-    for folder in _of_domains(wanted.values(), domains):
-        if folder not in there:
-            problems.append(f"{folder} is not there")
-        elif missing := missing_from(dest / folder):
+    for folder in _select_folders(wanted.values(), domains):
+        if folder not in existing:
+            problems.append(f"{folder} is missing")
+        elif missing := find_missing(dest / folder):
             problems.append(f"{folder} lacks {len(missing)} files, the first: {missing[0]}")
     if problems:
         shown = "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more folders" if len(problems) > 3 else "")
         raise DataError(
-            f"{dest} is incomplete: {shown}", "run again without --offline, or name the domains that are there"
+            f"{dest} is incomplete: {shown}", "run again without --offline, or give the domains that are complete"
         )
 
 
-def _by_place(names: Iterable[str]) -> dict[tuple[str, Side], str]:
+def _by_domain_and_side(names: Iterable[str]) -> dict[tuple[str, Side], str]:
     return {(parsed.domain, parsed.side): name for name in names if (parsed := parse_folder_name(name))}
 
 
@@ -220,34 +221,34 @@ def _check_space(dest: Path, todo: list[HubFile]) -> None:
 
 
 def _is_inside(path: str, folder: str) -> bool:
-    """Whether a path of the Hub's listing stays in its folder."""
+    """Whether a path listed by the Hub stays in its folder."""
     names = PurePosixPath(path).parts
-    return len(names) > 1 and names[0] == folder and not any(unsafe(name) for name in names)
+    return len(names) > 1 and names[0] == folder and not any(unsafe_reason(name) for name in names)
 
 
 def _read_record(dest: Path, revision: str | None) -> _Record | None:
-    """What an earlier download wrote down, or None. ``revision`` must be the same, unless None."""
-    path = dest / RECORD
+    """The record of an earlier download, or None; ``revision`` must match it unless None."""
+    path = dest / DOWNLOAD_RECORD
     try:
         record = _Record(**json.loads(read_file(path)))
         record.folders, record.complete = [str(name) for name in record.folders], list(map(str, record.complete))
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise unreadable(path, error) from None
+        raise read_error(path, error) from None
     except (ValueError, TypeError):
         raise StorageError(
-            f"{path} is damaged, so the commit of this download is unknown", "delete it, and the folders beside it"
+            f"{path} is damaged, so the commit of this download is unknown", "delete it, and the folders next to it"
         ) from None
     if revision not in (None, record.revision, record.commit):
         raise UserError(
-            f"{dest} holds revision {record.revision} (commit {record.commit[:12]}), not {revision}",
-            "give another folder, so that two revisions never mix",
+            f"{dest} contains revision {record.revision} (commit {record.commit[:12]}), not {revision}",
+            "use another folder for another revision",
         )
     return record
 
 
 def _write_record(dest: Path, record: _Record) -> None:
-    """Write atomically: a run that is killed here leaves the old record."""
+    """Write the record atomically."""
     content = json.dumps(vars(record), indent=2) + "\n"
-    save(dest / RECORD, content.encode(), "the record of the download", "choose another folder")
+    save(dest / DOWNLOAD_RECORD, content.encode(), "the record of the download", "choose another folder")

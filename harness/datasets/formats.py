@@ -1,4 +1,4 @@
-"""Image formats by a file's first bytes: scraped files often hold another format than their ending says."""
+"""Image formats by a file's first bytes: the suffix of scraped files is often wrong."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-# Imported here: Pillow would do it at the first such file, and do without a reader that it cannot import just then.
+# Imported here: Pillow would import them at the first such file, and skip a reader whose import fails.
 from PIL import (
     BmpImagePlugin,
     GifImagePlugin,
@@ -29,7 +29,7 @@ Reader = Callable[[io.BytesIO], ImageFile.ImageFile]
 
 
 class Format(NamedTuple):
-    """A format by its name, the bytes that its files begin with, and the reader of this Pillow, None for none."""
+    """An image format: name, pattern of the first bytes, and Pillow's reader or None."""
 
     name: str
     begins: str
@@ -41,10 +41,10 @@ def _avif() -> Reader | None:
 
 
 _BRAND = "....ftyp(?:....)*?"
-"""What a file of the ISO container begins with, up to one of its brands."""
+"""First bytes of an ISO container file, up to one of its brands."""
 
-# EPS and the like, which start programs, are never read. Readers are named, not looked up: foreign code may register
-# others under the same names.
+# Formats that start programs, such as EPS, are never read. Readers are named, not looked up: third-party code may
+# register others under the same names.
 FORMATS = (
     Format("JPEG", r"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
     Format("PNG", r"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
@@ -66,11 +66,11 @@ FORMATS = (
     Format("Photoshop", "8BPS"),
 )
 
-_HEAD = 512  # bytes of a file that are looked at
+_HEAD = 512  # bytes of a file that are matched
 _PATTERNS = [(re.compile(found.begins.encode("latin-1"), re.DOTALL), found) for found in FORMATS]
 
 
 def format_of(data: bytes) -> Format | None:
-    """The format of a file by its content, None for one of no known format."""
+    """The format of a file by its content, or None if it is unknown."""
     head = data[:_HEAD]
     return next((found for pattern, found in _PATTERNS if pattern.match(head)), None)

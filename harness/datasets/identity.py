@@ -10,7 +10,7 @@ from harness.files import read_file
 IDENTITY = "dataset.json"
 """A file at the root with the ``name`` of the data set and the ``revision`` of its content."""
 
-RECORD = "laion_beyond_download.json"
+DOWNLOAD_RECORD = "laion_beyond_download.json"
 """A file at the root of a download: repository, revision and its commit, all folders, and the complete ones."""
 
 
@@ -19,9 +19,9 @@ def name_of(root: Path) -> str | None:
     return _field(root / IDENTITY, "name")
 
 
-def revision_of(root: Path) -> str | None:
+def read_revision(root: Path) -> str | None:
     """The commit of a download, the revision of a data set that names itself, or None."""
-    return _field(root / RECORD, "commit") or _field(root / IDENTITY, "revision")
+    return _field(root / DOWNLOAD_RECORD, "commit") or _field(root / IDENTITY, "revision")
 
 
 def _field(file: Path, key: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Read an image file as RGB, whatever it is, and hash its bytes."""
+"""Read image files of any supported format as RGB, and hash their bytes."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ import numpy as np
 from PIL import Image
 
 from harness.datasets.formats import Reader, format_of
-from harness.datasets.pillow import pinned
+from harness.datasets.pillow import fixed_pillow_settings
 from harness.errors import DataError, StorageError
-from harness.files import read_file, stand_in
+from harness.files import detect_placeholder, read_file
 from harness.types.cell import Decoding
 
 MAX_PIXELS = 178_956_970
-"""Images with more pixels are refused: the limit at which Pillow, too, speaks of a decompression bomb."""
+"""Images with more pixels are refused; equal to Pillow's limit for decompression bombs."""
 
 MAX_BYTES = 1 << 31
-"""Files with more bytes are refused; so many pixels take less in every format."""
+"""Files with more bytes are refused; ``MAX_PIXELS`` need less in every format."""
 
 MAX_RATIO = 48
-"""Longest side over shortest. A longer image is cut to its middle: resized by its short side it fills any memory."""
+"""Maximum ratio of the sides. Longer images are cropped to their middle: resizing by the short side needs memory."""
 
 DECODING: Decoding = "upright-white"
-"""What is done unless a protocol says otherwise."""
+"""The default decoding of protocols."""
 
-AGAIN = "run the same command again"
-"""What to do about what passes."""
+RETRY_HINT = "run the same command again"
+"""Hint for a temporary failure."""
 
 _CODEC_BYTES = 16
-"""A pixel's share of what a codec takes at the most: a progressive JPEG its coefficients, a WebP its canvases."""
+"""Upper bound of a codec's memory per pixel: coefficients of a progressive JPEG, canvases of a WebP."""
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 _ORIENTATION = 0x0112  # the EXIF tag
-_TURNS = {
+_TRANSPOSE_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -49,66 +49,66 @@ _TURNS = {
 
 
 def load_image(path: Path, name: str | None = None, decoding: Decoding = DECODING) -> Image.Image:
-    """The image of a file in mode RGB; the first frame of an animation.
+    """Load an image file in mode RGB; the first frame of an animation.
 
     Args:
         path: the file.
-        name: what an error calls the file; the path as given if None.
+        name: name of the file in errors; the path as given if None.
         decoding: ``upright-white`` applies the EXIF rotation and puts transparency on white; ``plain`` is
-            ``Image.open(path).convert("RGB")``, as the released code and CLIP_benchmark have it. (open_clip given
-            ``Image.open(path)`` itself resizes first: a palette or transparent image then has other pixels.)
+            ``Image.open(path).convert("RGB")``, as in the released code and CLIP_benchmark. (open_clip resizes an
+            ``Image.open(path)`` before conversion: a palette or transparent image then has other pixels.)
 
     Raises:
-        DataError: the file is missing, unreadable, empty, truncated, too large or no image.
-        StorageError: the machine lacks memory or open files for it now, which says nothing about the file.
+        DataError: the file is missing, unreadable, empty, truncated, too large or not an image.
+        StorageError: the machine temporarily lacks memory or file descriptors.
     """
     name = str(path) if name is None else name
     return decode_image(read_bytes(path, name), name, decoding)
 
 
 def decode_image(data: bytes, name: str, decoding: Decoding = DECODING) -> Image.Image:
-    """``load_image`` for the bytes of a file; ``name`` is what an error calls it."""
-    reader = _reader(data, name)
-    pixels = 1 << 24  # as if it were large, until its header is read
+    """``load_image`` for the bytes of a file; ``name`` is its name in errors."""
+    reader = _find_reader(data, name)
+    pixels = 1 << 24  # assume a large image until its header is read
     try:
-        with pinned(), reader(io.BytesIO(data)) as image:
+        with fixed_pillow_settings(), reader(io.BytesIO(data)) as image:
             pixels = image.width * image.height
             if pixels > MAX_PIXELS:
                 raise Image.DecompressionBombError
-            return image.convert("RGB") if decoding == "plain" else _upright(image)
+            return image.convert("RGB") if decoding == "plain" else _to_upright_rgb(image)
     except Image.DecompressionBombError:
         raise DataError(f"{name}: the image has more than {MAX_PIXELS:,} pixels") from None
-    except Exception as error:  # decoders raise nearly anything on damaged bytes
-        if reason := _lacking(error, pixels):
-            raise StorageError(f"{name}: the image cannot be decoded now ({reason})", AGAIN) from error
+    except Exception as error:  # decoders raise almost anything on damaged bytes
+        if reason := _exhausted_resource(error, pixels):
+            raise StorageError(f"{name}: the image cannot be decoded now ({reason})", RETRY_HINT) from error
         raise DataError(f"{name}: the image cannot be decoded ({_reason(error)})") from error
 
 
-def middle(image: Image.Image) -> Image.Image:
-    """The image, or of one that is more than ``MAX_RATIO`` times as long as wide the middle."""
+def crop_to_middle(image: Image.Image) -> Image.Image:
+    """Crop an image whose sides differ by more than ``MAX_RATIO`` to its middle; return any other unchanged."""
     width, height = (min(side, MAX_RATIO * min(image.size)) for side in image.size)
     if (width, height) == image.size:
         return image
     left, top = (image.width - width) // 2, (image.height - height) // 2
-    with pinned():
+    with fixed_pillow_settings():
         return image.crop((left, top, left + width, top + height))
 
 
-def digest(path: Path, name: str | None = None) -> str:
+def file_digest(path: Path, name: str | None = None) -> str:
     """The sha256 of a file's bytes, as 64 hexadecimal digits.
 
     Raises:
-        DataError, StorageError: as ``read_bytes``.
+        DataError, StorageError: as for ``read_bytes``.
     """
     return hashlib.sha256(read_bytes(path, str(path) if name is None else name)).hexdigest()
 
 
 def read_bytes(path: Path, name: str) -> bytes:
-    """The bytes of a file; ``name`` is what an error calls it.
+    """Read a file; ``name`` is its name in errors.
 
     Raises:
-        DataError: the file is missing, unreadable, too large or no regular file.
-        StorageError: the machine lacks memory or open files for it now, which says nothing about the file.
+        DataError: the file is missing, unreadable, too large or not a regular file.
+        StorageError: the machine temporarily lacks memory or file descriptors.
     """
     try:
         return read_file(Path(path), MAX_BYTES)
@@ -116,19 +116,19 @@ def read_bytes(path: Path, name: str) -> bytes:
         raise DataError(f"{name}: the file does not exist") from None
     except (OSError, ValueError, MemoryError) as error:
         if isinstance(error, MemoryError) or getattr(error, "errno", None) in _EXHAUSTED:
-            raise StorageError(f"{name}: the file cannot be read now ({_reason(error)})", AGAIN) from error
+            raise StorageError(f"{name}: the file cannot be read now ({_reason(error)})", RETRY_HINT) from error
         raise DataError(f"{name}: the file cannot be read ({_reason(error)})") from error
 
 
-def _reader(data: bytes, name: str) -> Reader:
-    """What reads the format that bytes begin like.
+def _find_reader(data: bytes, name: str) -> Reader:
+    """The reader for the format of a file, by its first bytes.
 
     Raises:
-        DataError: they are no image, or of a format that this Pillow has no reader for.
+        DataError: the bytes are not an image, or this Pillow has no reader for the format.
     """
     if not data:
         raise DataError(f"{name}: the file is empty")
-    if reason := stand_in(data):
+    if reason := detect_placeholder(data):
         raise DataError(f"{name}: the file is {reason}")
     found = format_of(data)
     if found is None:
@@ -138,11 +138,13 @@ def _reader(data: bytes, name: str) -> Reader:
     return found.reader
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """RGB as a person sees the image: turned by its EXIF orientation, and on white."""
-    _scale_key(image)  # before anything loads the pixels
-    turn = None if image.format == "TIFF" else _TURNS.get(_orientation(image))  # Pillow turns a TIFF when it loads it
-    rgb = _on_white(image)
+def _to_upright_rgb(image: Image.Image) -> Image.Image:
+    """Convert to RGB with EXIF orientation applied and transparency on white."""
+    _scale_transparent_color(image)  # before the pixels are loaded
+    turn = (
+        None if image.format == "TIFF" else _TRANSPOSE_BY_ORIENTATION.get(_orientation(image))
+    )  # Pillow rotates a TIFF on loading
+    rgb = _flatten_on_white(image)
     return rgb if turn is None else rgb.transpose(turn)
 
 
@@ -151,11 +153,11 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(_ORIENTATION, 1))
     except MemoryError:
         raise
-    except Exception:  # unreadable EXIF says nothing about the pixels
+    except Exception:  # the pixels may be fine despite unreadable EXIF
         return 1
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def _flatten_on_white(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         return _from_16_bits(image)
     if image.has_transparency_data:
@@ -166,7 +168,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _from_16_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey. Pillow's own conversion clips to white all that is brighter than 255."""
+    """Convert 16-bit grey; Pillow's conversion clips all values above 255 to white."""
     wide = image.convert("I")
     clear = np.asarray(wide) == image.info["transparency"] if "transparency" in image.info else None
     if image.mode != "I" or wide.getextrema()[1] > 255:  # type: ignore[operator]
@@ -177,8 +179,8 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
     return grey.convert("RGB")
 
 
-def _scale_key(image: Image.Image) -> None:
-    """Bring the transparent colour of a PNG to the 8 bits that Pillow brings its pixels to."""
+def _scale_transparent_color(image: Image.Image) -> None:
+    """Scale the transparent colour of a PNG to 8 bits, as Pillow does with its pixels."""
     key = image.info.get("transparency")
     bits = image.tile[0][3] if image.format == "PNG" and image.tile else None  # type: ignore[attr-defined]
     if isinstance(key, int) and bits in ("L;2", "L;4"):
@@ -187,12 +189,12 @@ def _scale_key(image: Image.Image) -> None:
         image.info["transparency"] = tuple(value >> 8 for value in key)
 
 
-def _lacking(error: Exception, pixels: int) -> str | None:
-    """What the machine lacked when an image could not be decoded, or None if that tells about its bytes."""
-    if isinstance(error, ImportError) or getattr(error, "errno", None) is not None:  # a decoder's own has no number
+def _exhausted_resource(error: Exception, pixels: int) -> str | None:
+    """The resource whose lack made decoding fail, or None if the bytes are damaged."""
+    if isinstance(error, ImportError) or getattr(error, "errno", None) is not None:  # errors of decoders have no errno
         return _reason(error)
     try:
-        bytes(_CODEC_BYTES * pixels)  # codecs call it damage, too, when they get no memory; this touches none
+        bytes(_CODEC_BYTES * pixels)  # codecs report a lack of memory as damage; this allocates without touching
     except MemoryError as found:
         return _reason(found)
     return _reason(error) if isinstance(error, MemoryError) else None

@@ -1,4 +1,4 @@
-"""Find the ``{Domain}{N}_{IP|OOP}`` folders of a LAION-Beyond root, of any pre-training scale."""
+"""Find the ``{Domain}{N}_{IP|OOP}`` folders of a LAION-Beyond root, for any pre-training corpus."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ RELEASED = (
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".7z")
 
-# The domain ends in something that is no digit: the digits before the side are the number of concepts.
+# The domain ends in a non-digit: the digits before the side are the number of concepts.
 _FOLDER = re.compile(r"(?P<domain>.*\D)(?P<concepts>[0-9]+)_(?P<side>IP|OOP)", re.DOTALL)
 
-# What may have been meant as such a name: another case, separator or white space, or no number.
-_MEANT = re.compile(
+# Similar names with another case, separator or white space, or without a number.
+_SIMILAR_FOLDER = re.compile(
     r"\s*(?P<domain>.*[^\d\s_-])[\s_-]*(?P<concepts>[0-9]*)[\s_-]+(?P<side>ip|oop)\s*", re.I | re.DOTALL
 )
 
 
 class FolderName(NamedTuple):
-    """What a folder name says."""
+    """The parts of a folder name."""
 
     domain: str
     concepts: int
@@ -48,7 +48,7 @@ def parse_folder_name(name: str) -> FolderName | None:
 
 @dataclass(frozen=True)
 class DomainFolders:
-    """The folders of one domain; a side that is not there is None."""
+    """The folders of one domain; a missing side is None."""
 
     domain: str
     oop: Path | None = None
@@ -61,10 +61,10 @@ class DomainFolders:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A LAION-Beyond root and what it holds.
+    """A LAION-Beyond root and its folders.
 
     Attributes:
-        root: where it lies, as given.
+        root: its path, as given.
         domains: the folders of each domain, sorted by domain name.
     """
 
@@ -73,7 +73,7 @@ class Dataset:
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Every folder, by domain, IP before OOP."""
+        """All folders, by domain, IP before OOP."""
         both = ((found.ip, found.oop) for found in self.domains.values())
         return tuple(folder for pair in both for folder in pair if folder is not None)
 
@@ -86,7 +86,7 @@ class Dataset:
         """The folder of one domain and side.
 
         Raises:
-            UserError: there is no such domain.
+            UserError: unknown domain.
             DataError: the domain has no folder for this side.
         """
         if domain not in self.domains:
@@ -94,8 +94,8 @@ class Dataset:
         found = self.domains[domain].side(side)
         if found is None:
             raise DataError(
-                f"{self.root} holds no {side.upper()} folder for domain {domain}",
-                f"add a folder named {domain}{{N}}_{side.upper()}, or leave out what needs it",
+                f"{self.root} contains no {side.upper()} folder for domain {domain}",
+                f"add a folder named {domain}{{N}}_{side.upper()}, or choose a protocol that does not need it",
             )
         return found
 
@@ -110,20 +110,20 @@ def dataset_name(root: Path, folders: Iterable[str]) -> str:
 
 
 def find_folders(root: Path) -> list[str]:
-    """The names of all ``{Domain}{N}_{side}`` folders of a root, sorted, several for one domain and side included.
+    """The sorted names of all ``{Domain}{N}_{side}`` folders of a root, including several for one domain and side.
 
     Raises:
-        DataError: the root is missing, is a file, cannot be read or holds no such folder.
+        DataError: the root is missing, is a file, cannot be read or contains no such folder.
     """
     names = _directories(root)
     found = sorted(name for name in names if parse_folder_name(name))
     if not found:
-        raise _nothing_found(root, names)
+        raise _no_folder_error(root, names)
     return found
 
 
-def read_together(folders: list[str]) -> list[list[str]]:
-    """The folders of each domain that a run reads together: each alone, where it has to choose between some."""
+def group_by_run(folders: list[str]) -> list[list[str]]:
+    """Group folders as a run reads them: both sides of a domain together, or each alone if a side has several."""
     domains: dict[str, list[str]] = {}
     by_name = {name: parsed for name in folders if (parsed := parse_folder_name(name))}
     for name, parsed in by_name.items():
@@ -135,15 +135,15 @@ def read_together(folders: list[str]) -> list[list[str]]:
     return groups
 
 
-class Unmatched(NamedTuple):
-    """A folder that is not read, or has no folder of the other side: a sentence, and the domains it is about."""
+class UnmatchedFolder(NamedTuple):
+    """A folder that is not read or lacks the other side: a message, and the domains that it concerns."""
 
-    sentence: str
+    message: str
     domains: frozenset[str]
 
 
-def unmatched_folders(root: Path) -> list[Unmatched]:
-    """The folders of a root that belong to no pair of IP and OOP, each with what was probably meant.
+def unmatched_folders(root: Path) -> list[UnmatchedFolder]:
+    """The folders of a root that belong to no IP-OOP pair, each with a suggestion.
 
     Raises:
         DataError: the root cannot be read.
@@ -153,50 +153,50 @@ def unmatched_folders(root: Path) -> list[Unmatched]:
     for name in sorted(_directories(root)):
         if parsed := parse_folder_name(name):
             sides[parsed.side].setdefault(parsed.domain, name)
-        elif meant := _meant(name):
+        elif meant := _suggest_name(name):
             domain, right = meant
-            found.append(Unmatched(f"the folder {name!r} is not read; rename it to {right}", frozenset({domain})))
-    return [*found, *_one_sided(sides["ip"], sides["oop"])]
+            found.append(UnmatchedFolder(f"the folder {name!r} is not read; rename it to {right}", frozenset({domain})))
+    return [*found, *_find_one_sided(sides["ip"], sides["oop"])]
 
 
-def _meant(name: str) -> tuple[str, str] | None:
-    """The domain and the folder name that another name was probably meant as."""
-    meant = _MEANT.fullmatch(nfc(name))
+def _suggest_name(name: str) -> tuple[str, str] | None:
+    """The probable domain and correct folder name for a misspelt name, or None."""
+    meant = _SIMILAR_FOLDER.fullmatch(nfc(name))
     if not meant:
         return None
     return meant["domain"], f"{meant['domain']}{meant['concepts'] or '{N}'}_{meant['side'].upper()}"
 
 
-def _one_sided(ip: dict[str, str], oop: dict[str, str]) -> Iterator[Unmatched]:
-    """Domains that have one side, as domain -> folder of each side; two that may be one are named once."""
+def _find_one_sided(ip: dict[str, str], oop: dict[str, str]) -> Iterator[UnmatchedFolder]:
+    """Domains with one side only, from domain -> folder of each side; two similar domains give one message."""
     without_ip = {domain: folder for domain, folder in oop.items() if domain not in ip}
     for domain, folder in ip.items():
         if domain in oop:
             continue
-        near = _nearest(domain, without_ip)
+        near = _nearest_domain(domain, without_ip)
         meant = f"did you mean {near}, as in {without_ip.pop(near)}?" if near else "it is left out"
-        yield Unmatched(f"{folder!r} has no OOP folder; {meant}", frozenset({domain, near or domain}))
+        yield UnmatchedFolder(f"{folder!r} has no OOP folder; {meant}", frozenset({domain, near or domain}))
     for domain, folder in without_ip.items():
-        yield Unmatched(f"{folder!r} has no IP folder: only its OOP images are scored", frozenset({domain}))
+        yield UnmatchedFolder(f"{folder!r} has no IP folder: only its OOP images are scored", frozenset({domain}))
 
 
-def _nearest(domain: str, others: Iterable[str]) -> str | None:
-    """The domain that is the same but for case and punctuation, else the nearest in spelling."""
+def _nearest_domain(domain: str, others: Iterable[str]) -> str | None:
+    """The domain that differs only in case and punctuation, else the most similar one."""
     folded = {"".join(filter(str.isalnum, other)).casefold(): other for other in others}
     near = closest("".join(filter(str.isalnum, domain)).casefold(), folded)
     return folded[near] if near is not None else None
 
 
 def open_dataset(root: Path, folders: Iterable[str] = ()) -> Dataset:
-    """Find the folders of a root. Nothing inside them is read yet.
+    """Find the folders of a root without reading them.
 
     Args:
-        root: the folder that holds the ``{Domain}{N}_{IP|OOP}`` folders; they may be symbolic links.
-        folders: names that decide where a domain and side has more than one candidate; other domains are not touched.
+        root: the folder of the ``{Domain}{N}_{IP|OOP}`` folders, which may be symbolic links.
+        folders: names of the folders to use if a domain and side has several.
 
     Raises:
-        DataError: the root is missing, is a file, cannot be read or holds no such folder, or a choice is needed.
-        UserError: ``folders`` names a folder that is not there, or two for one domain and side.
+        DataError: the root is missing, is a file, cannot be read or contains no such folder, or a choice is needed.
+        UserError: ``folders`` contains an unknown folder, or two for one domain and side.
     """
     root = Path(root)
     names = find_folders(root)
@@ -204,10 +204,12 @@ def open_dataset(root: Path, folders: Iterable[str] = ()) -> Dataset:
     for name in names:
         if parsed := parse_folder_name(name):
             candidates.setdefault((parsed.domain, parsed.side), []).append(name)
-    chosen = _chosen(folders, names)
+    chosen = _index_choices(folders, names)
     found: dict[str, dict[str, Path]] = {}
     for (domain, side), group in sorted(candidates.items()):
-        found.setdefault(domain, {})[side] = root / _the_one(root, domain, side, group, chosen.get((domain, side)))
+        found.setdefault(domain, {})[side] = root / _choose_folder(
+            root, domain, side, group, chosen.get((domain, side))
+        )
     return Dataset(root, {domain: DomainFolders(domain, **sides) for domain, sides in found.items()})
 
 
@@ -223,18 +225,18 @@ def _directories(root: Path) -> list[str]:
     except NotADirectoryError:
         raise DataError(
             f"{root} is a file, not a data folder",
-            "unpack it, and give the folder that holds Animals92_OOP and the others",
+            "unpack it, and give the folder that contains Animals92_OOP and the others",
         ) from None
     except OSError as error:
         raise DataError(f"data folder {root} cannot be read: {error.strerror}", "check its permissions") from None
 
 
-def _nothing_found(root: Path, names: list[str]) -> DataError:
-    """The error for a root without folders: say where the user probably meant to point."""
-    message = f"{root} holds no folder named {{Domain}}{{N}}_IP or {{Domain}}{{N}}_OOP"
+def _no_folder_error(root: Path, names: list[str]) -> DataError:
+    """The error for a root without folders; the hint says which folder the user probably meant."""
+    message = f"{root} contains no folder named {{Domain}}{{N}}_IP or {{Domain}}{{N}}_OOP"
     inside = next((at for at in (root.absolute(), *root.absolute().parents) if parse_folder_name(at.name)), None)
     if inside is not None:
-        return DataError(message, f"it lies inside {inside.name}: give the folder above, {inside.parent}")
+        return DataError(message, f"it is inside {inside.name}: give the folder above, {inside.parent}")
     for name in sorted(names):
         try:
             below = any(parse_folder_name(entry.name) and entry.is_dir() for entry in (root / name).iterdir())
@@ -243,16 +245,16 @@ def _nothing_found(root: Path, names: list[str]) -> DataError:
         if below:
             return DataError(message, f"{root / name} does: give that folder")
     for name in sorted(names):
-        if meant := _meant(name):
+        if meant := _suggest_name(name):
             return DataError(message, f"rename {name!r} to {meant[1]}")
     packed = sorted(entry.name for entry in root.glob("[!.]*") if entry.name.endswith(ARCHIVES))
     if packed:
         return DataError(message, f"unpack {packed[0]} first")
-    return DataError(message, "give the folder that holds Animals92_OOP and the others")
+    return DataError(message, "give the folder that contains Animals92_OOP and the others")
 
 
-def _chosen(folders: Iterable[str], known: list[str]) -> dict[tuple[str, Side], str]:
-    """The user's choice of each domain and side."""
+def _index_choices(folders: Iterable[str], known: list[str]) -> dict[tuple[str, Side], str]:
+    """The chosen folder of each domain and side."""
     chosen: dict[tuple[str, Side], str] = {}
     for name in dict.fromkeys(folders):
         parsed = parse_folder_name(name) if name in known else None
@@ -267,13 +269,13 @@ def _chosen(folders: Iterable[str], known: list[str]) -> dict[tuple[str, Side], 
     return chosen
 
 
-def _the_one(root: Path, domain: str, side: Side, group: list[str], choice: str | None) -> str:
-    """The only candidate, or the chosen one; never the first hit."""
+def _choose_folder(root: Path, domain: str, side: Side, group: list[str], choice: str | None) -> str:
+    """The chosen folder or the only candidate; an error if several remain."""
     if choice is not None:
         return choice
     if len(group) > 1:
         raise DataError(
-            f"{root} holds {len(group)} folders for domain {domain}, side {side}: {', '.join(group)}",
+            f"{root} contains {len(group)} folders for domain {domain}, side {side}: {', '.join(group)}",
             f"choose one, for example --folder {group[0]}",
         )
     return group[0]

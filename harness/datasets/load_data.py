@@ -29,7 +29,7 @@ def note_unmatched(dataset: Dataset, wanted: tuple[str, ...] | None, report: Rep
     """Say which folders have no folder of the other side; only those of the wanted domains, if some are wanted."""
     for found in unmatched_folders(dataset.root):
         if wanted is None or found.domains & {*wanted}:
-            report.note(found.sentence)
+            report.note(found.message)
 
 
 def read_domains(

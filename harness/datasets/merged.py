@@ -1,8 +1,8 @@
 """Read ``merged_mapping.json``: all images of a folder by class, as the release's discovery code reads it.
 
-The form is that of the release's ``CMS/data/laion_beyond.py``: an object of class -> list of file names, where a file
-lies at ``images/<class>/<file>`` of the same folder. The order of classes and files counts: the release shuffles the
-files of one class after another.
+The format is that of the release's ``CMS/data/laion_beyond.py``: an object of class -> list of file names, each at
+``images/<class>/<file>`` of the same folder. The order of classes and files matters: the release shuffles the files of
+one class after another.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.datasets.disk import Kind
+from harness.datasets.disk import ProblemKind
 from harness.datasets.splitfile import parse_json
 from harness.errors import DataError
 from harness.types.split import nfc
@@ -23,14 +23,14 @@ def read_merged(folder: Path) -> tuple[str, ...]:
     """The paths ``images/<class>/<file>`` that the file lists, in its order and in Unicode form NFC.
 
     Raises:
-        DataError: the file is missing, damaged or of another form, or lists an image twice.
+        DataError: the file is missing, damaged or malformed, or lists an image twice.
     """
     name = f"{folder.name}/{FILE}"
     if not (folder / FILE).exists():
         raise DataError(f"{folder.name} has no {FILE}", "download or unpack the folder again")
     content = parse_json(folder / FILE, name)
     if not _is_mapping(content):
-        raise DataError(f"{name} is no object of classes and lists of file names", "download the file again")
+        raise DataError(f"{name} is not an object of classes and lists of file names", "download the file again")
     paths = tuple(nfc(f"images/{classname}/{file}") for classname, files in content.items() for file in files)
     if len(set(paths)) < len(paths):
         twice = next(path for path in paths if paths.count(path) > 1)
@@ -43,14 +43,16 @@ def _is_mapping(content: Any) -> bool:
     return all(isinstance(files, list) and all(isinstance(file, str) for file in files) for files in lists)
 
 
-def compare_merged(folder: Path, paths: Collection[str], on_fault: Callable[[Kind, str, str], None]) -> Iterator[str]:
-    """Notes on how the file differs from the ``paths`` of the split file; nothing where there is no such file."""
+def compare_merged(
+    folder: Path, paths: Collection[str], on_problem: Callable[[ProblemKind, str, str], None]
+) -> Iterator[str]:
+    """Yield notes on differences from the ``paths`` of the split file; none if the file does not exist."""
     if not (folder / FILE).exists():
         return
     try:
         merged = set(read_merged(folder))
     except DataError as error:
-        on_fault("label file", FILE, error.message)
+        on_problem("label file", FILE, error.message)
         return
     split = {nfc(path) for path in paths}
     for images, what in (

@@ -1,4 +1,4 @@
-"""Pillow's settings as images are decoded with: the process's own, which other code may have changed, do not count."""
+"""Fixed Pillow settings for decoding, independent of changes by other code in the process."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 from PIL import Image, ImageFile, PngImagePlugin
 
 TEXT_BYTES = 1 << 26
-"""Bytes of a PNG's colour profile, or of one of its texts, when unpacked; Pillow refuses sound files at a 64th."""
+"""Maximum unpacked bytes of a PNG's colour profile or text; Pillow's default, a 64th, rejects intact files."""
 
 SETTINGS: tuple[tuple[Any, str, Any], ...] = (
     (ImageFile, "LOAD_TRUNCATED_IMAGES", False),
-    (Image, "MAX_IMAGE_PIXELS", None),  # images.MAX_PIXELS holds instead
+    (Image, "MAX_IMAGE_PIXELS", None),  # replaced by images.MAX_PIXELS
     (PngImagePlugin, "MAX_TEXT_CHUNK", TEXT_BYTES),
     (PngImagePlugin, "MAX_TEXT_MEMORY", 4 * TEXT_BYTES),
 )
 """Module, setting and value."""
 
 
-class _Pinned:
-    """Settings and warning filters belong to the process: the first thread sets them, the last one restores them."""
+class _FixedSettings:
+    """Settings and warning filters are global: the first thread sets them, the last one restores them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -48,14 +48,14 @@ class _Pinned:
                 self._before.close()
 
 
-_pinned = _Pinned()
+_fixed_settings = _FixedSettings()
 
 
 @contextmanager
-def pinned() -> Iterator[None]:
-    """Decode, crop and resize with ``SETTINGS`` and without Pillow's warnings; threads may be inside together."""
-    _pinned.enter()
+def fixed_pillow_settings() -> Iterator[None]:
+    """Decode, crop and resize with ``SETTINGS`` and without Pillow's warnings; safe for concurrent threads."""
+    _fixed_settings.enter()
     try:
         yield
     finally:
-        _pinned.leave()
+        _fixed_settings.leave()

@@ -1,4 +1,4 @@
-"""Read a ``{Domain}{N}_{side}`` folder: its split file against its ``images/``, as one Split for each part."""
+"""Read a ``{Domain}{N}_{side}`` folder: check its split file against ``images/`` and return one Split per part."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.datasets.disk import ImageTree, Kind, RefusedName
+from harness.datasets.disk import ImageTree, ProblemKind, UnusableName
 from harness.datasets.layout import parse_folder_name
-from harness.datasets.splitfile import OnFault, Pairing, SplitEntry, find_split_file, parse_entries
+from harness.datasets.splitfile import OneToOne, OnProblem, SplitEntry, find_split_file, parse_entries
 from harness.errors import DataError
 from harness.prompts import clean_name
 from harness.types.split import PARTS, Item, Part, Split, nfc
 
 
 @dataclass(frozen=True)
-class Content:
-    """What a split file lists, after every check of one entry against the others and against the disk.
+class FolderContent:
+    """The checked content of a split file.
 
     Attributes:
-        classes: class name as written (NFC) of each label of the split file, sorted by label.
+        classes: label of the split file -> class name as written (NFC), sorted by label.
         items: the images of each part in the order of the split file; labels are positions in ``classes``.
         tree: the folder's ``images/``.
     """
@@ -35,83 +35,85 @@ def read_split(folder: Path, part: Part) -> Split:
 
 
 def read_splits(folder: Path) -> dict[Part, Split]:
-    """The train, val and test part of a folder; they share one label space: the classes of all parts.
+    """The train, val and test part of a folder, with one label space over the classes of all parts.
 
-    Labels of the split file keep their order and become 0..k-1. Items keep the order of the split file. Paths are as
-    written on disk, also where the split file spells a name in another Unicode form. Single images are not looked at:
-    a missing or damaged one is found by ``check`` or when it is loaded.
+    Labels of the split file are renumbered 0..k-1 in their order. Items keep the order of the split file. Paths are
+    spelt as on disk, even if the split file uses another Unicode form. Images are not opened: missing or damaged ones
+    are found by ``check_root`` or on loading.
 
     Raises:
-        DataError: the first thing that is wrong with the folder, its split file or one of its items.
+        DataError: the first problem of the folder, its split file or one of its items.
     """
     folder = Path(folder)
     name = parse_folder_name(folder.name)
     if name is None:
         raise DataError(
             f"folder {folder.name!r} is not named {{Domain}}{{N}}_IP or {{Domain}}{{N}}_OOP",
-            "its name says the domain and the side, as in Animals92_OOP",
+            "the name gives the domain and the side, as in Animals92_OOP",
         )
-    content = read_content(folder, _raise)
+    content = read_content(folder, _raise_problem)
     names = tuple(clean_name(classname) for classname in content.classes.values())
     return {part: Split(name.domain, name.side, part, names, content.items[part], folder) for part in PARTS}
 
 
-def read_content(folder: Path, on_fault: OnFault) -> Content:
-    """What the split file of a folder lists; entries with a fault are reported and left out.
+def read_content(folder: Path, on_problem: OnProblem) -> FolderContent:
+    """Read the split file of a folder; entries with a problem are reported and left out.
 
     Raises:
-        DataError: the split file or ``images/`` as a whole cannot be used, or no image is left.
+        DataError: the split file or ``images/`` as a whole is unusable, or no image is left.
     """
     path = find_split_file(folder)
     tree = ImageTree(folder)
-    reader = _Reader(tree, f"{folder.name}/{path.name}", path.name, on_fault)
-    found = [(entry, image) for entry in parse_entries(path, on_fault) if (image := reader.image_of(entry)) is not None]
+    reader = _EntryChecker(tree, f"{folder.name}/{path.name}", path.name, on_problem)
+    found = [
+        (entry, image) for entry in parse_entries(path, on_problem) if (image := reader.image_of(entry)) is not None
+    ]
     if not found:
-        raise DataError(f"{folder.name}/{path.name} lists no image", "download or unpack the folder again")
+        raise DataError(f"{folder.name}/{path.name} lists no images", "download or unpack the folder again")
     classes = dict(sorted(reader.classes.name_of.items()))
     position = {label: i for i, label in enumerate(classes)}
     items = {part: _items(found, part, position) for part in PARTS}
-    return Content(classes, items, tree)
+    return FolderContent(classes, items, tree)
 
 
 def _items(found: Iterable[tuple[SplitEntry, str]], part: Part, position: dict[int, int]) -> tuple[Item, ...]:
     return tuple(Item(image, position[e.label], e.caption, e.superclass) for e, image in found if e.part == part)
 
 
-def _raise(kind: Kind, path: str, message: str) -> None:
-    raise DataError(message, "run `harness data check` to list all faults of the folder")
+def _raise_problem(kind: ProblemKind, path: str, message: str) -> None:
+    raise DataError(message, "run `harness data check` to list all problems of the folder")
 
 
-class _Reader:
-    """Checks each entry against the disk and against the entries before it."""
+class _EntryChecker:
+    """Checks each entry against the disk and against earlier entries."""
 
-    def __init__(self, tree: ImageTree, where: str, file: str, on_fault: OnFault) -> None:
-        self._tree, self._where, self._file, self._on_fault = tree, where, file, on_fault
-        self.classes = Pairing("class", "label")
+    def __init__(self, tree: ImageTree, where: str, file: str, on_problem: OnProblem) -> None:
+        self._tree, self._where, self._file, self._on_fault = tree, where, file, on_problem
+        self.classes = OneToOne("class", "label")
         self._seen: dict[str, SplitEntry] = {}
 
     def image_of(self, entry: SplitEntry) -> str | None:
-        """The path of an entry's image, or None after a report."""
+        """The path of an entry's image, or None after reporting a problem."""
         at = f"{self._where}: {entry.part} item {entry.key}"
         try:
             path = self._tree.path_of(entry.classname, entry.image_name)
-        except RefusedName as refused:
-            self._on_fault(refused.kind, refused.path, f"{at} {refused.reason}")
+        except UnusableName as error:
+            self._on_fault(error.kind, error.path, f"{at} {error.reason}")
             return None
-        reason = self._conflict(entry) or self._twice(entry, path)
+        reason = self._conflict(entry) or self._duplicate(entry, path)
         if reason:
             self._on_fault("split file", self._file, f"{at} {reason}")
             return None
         return path
 
     def _conflict(self, entry: SplitEntry) -> str | None:
-        """Why class and label contradict an entry before, or None."""
+        """Why class and label contradict an earlier entry, or None."""
         classname = nfc(entry.classname)
         if not clean_name(classname):
-            return f"names class {classname!r}, of which nothing is left after clean-up"
+            return f"names class {classname!r}, which is empty after clean-up"
         return self.classes.conflict(classname, entry.label)
 
-    def _twice(self, entry: SplitEntry, path: str) -> str | None:
-        """Where the image was listed before, or None."""
+    def _duplicate(self, entry: SplitEntry, path: str) -> str | None:
+        """Where the image is already listed, or None."""
         before = self._seen.setdefault(path, entry)
         return None if before is entry else f"lists {path} again: it is also {before.part} item {before.key}"

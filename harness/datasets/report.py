@@ -1,4 +1,4 @@
-"""What a check of a LAION-Beyond root found: plain data that JSON round-trips."""
+"""Report of a check of a LAION-Beyond root, as JSON records."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from typing import Literal
 
 from pydantic import Field
 
-from harness.datasets.disk import Kind
+from harness.datasets.disk import ProblemKind
 from harness.types.cell import Record
 from harness.types.split import Part, Side
 
 Across = Literal["images of a part", "parts", "sides", "domains"]
-"""Where copies of one image lie: twice in a part, in two parts of a folder (leakage), on both sides, in two domains."""
+"""Where copies of an image occur: in one part, in two parts of a folder (leakage), on both sides, in two domains."""
 
 
 def printable(name: str) -> str:
-    """A name from the disk as text that JSON takes; bytes that are no Unicode are written as escapes."""
+    """A name from the disk as valid Unicode text; other bytes become escapes."""
     return name if name.isascii() else name.encode(errors="backslashreplace").decode()
 
 
-class Fault(Record):
-    """Something that keeps an image, or a folder, from being used.
+class Problem(Record):
+    """A problem that makes an image or a folder unusable.
 
     Attributes:
         path: relative to the folder.
-        kind: what sort of fault.
+        kind: the kind of problem.
         reason: a sentence.
     """
 
     path: str
-    kind: Kind
+    kind: ProblemKind
     reason: str
 
 
@@ -39,11 +39,11 @@ class FolderReport(Record):
     Attributes:
         concepts: the number in the folder's name.
         classes: classes in the split file.
-        images: images listed in each part.
-        captions: images with a caption.
-        captions_with_name: captions that contain their class name as whole words, capitals aside.
+        images: number of listed images of each part.
+        captions: number of images with a caption.
+        captions_with_name: captions that contain their class name as whole words, ignoring case.
         unlisted: files under ``images/`` that are in no part.
-        notes: sentences about what differs without being wrong.
+        notes: sentences about harmless differences.
     """
 
     folder: str
@@ -54,7 +54,7 @@ class FolderReport(Record):
     images: dict[Part, int] = Field(default={})
     captions: int = 0
     captions_with_name: int = 0
-    faults: tuple[Fault, ...] = ()
+    problems: tuple[Problem, ...] = ()
     unlisted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -68,10 +68,12 @@ class Duplicates(Record):
 
 
 class NearCopy(Record):
-    """A test image that is probably a train or val image of its domain in another file; paths are relative to the root.
+    """A test image that probably shows the same picture as a train or val image of its domain.
 
     Attributes:
-        bits: in which the perceptual hashes of both differ, of 255.
+        test: path of the test image, relative to the root.
+        other: path of the other image, relative to the root.
+        bits: number of differing bits of the perceptual hashes, of 255.
     """
 
     test: str
@@ -79,7 +81,7 @@ class NearCopy(Record):
     bits: int
 
 
-class Collision(Record):
+class NameCollision(Record):
     """Classes of one folder whose names are the same after clean-up."""
 
     folder: str
@@ -87,8 +89,8 @@ class Collision(Record):
     classes: tuple[str, ...]
 
 
-class OneText(Record):
-    """Names of one domain, of one side or of both, that are one text to the tokenizer.
+class TokenCollision(Record):
+    """Names of one domain, of one side or both, with the same tokens.
 
     Attributes:
         names: ``folder: name`` of each.
@@ -98,12 +100,12 @@ class OneText(Record):
     names: tuple[str, ...]
 
 
-class CutName(Record):
+class TruncatedName(Record):
     """A name that does not fit into the text tower's context.
 
     Attributes:
-        tokens: positions of the prompt up to the end of the name, start and end token included.
-        context_length: positions there are.
+        tokens: positions that the prompt needs up to the end of the name, start and end token included.
+        context_length: available positions.
     """
 
     folder: str
@@ -113,31 +115,31 @@ class CutName(Record):
 
 
 class CheckReport(Record):
-    """A whole root."""
+    """The report of a whole root."""
 
     root: str
     dataset: str
     folders: tuple[FolderReport, ...]
     duplicates: tuple[Duplicates, ...] = ()
     near_copies: tuple[NearCopy, ...] = ()
-    collisions: tuple[Collision, ...] = ()
-    one_text: tuple[OneText, ...] = ()
-    cut: tuple[CutName, ...] = ()
+    name_collisions: tuple[NameCollision, ...] = ()
+    token_collisions: tuple[TokenCollision, ...] = ()
+    truncated: tuple[TruncatedName, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found that makes a result wrong.
+        """Whether there is no problem that makes results wrong.
 
-        Copies within one part, files in no part and notes do not count: they make no image leak and no name wrong. Nor
-        do near copies: they are for a person to look at.
+        Copies within one part, files in no part and notes do not count: they cause no leakage and no wrong name. Near
+        copies do not count either: a person has to judge them.
         """
         leaks = any(set(found.across) - {"images of a part"} for found in self.duplicates)
-        faults = any(folder.faults for folder in self.folders)
-        return not (leaks or faults or self.collisions or self.one_text or self.cut)
+        problems = any(folder.problems for folder in self.folders)
+        return not (leaks or problems or self.name_collisions or self.token_collisions or self.truncated)
 
     def rows(self) -> list[dict[str, str | int]]:
-        """One row for each folder, for a table: counts only, keys are the column titles."""
+        """One table row of counts per folder; keys are the column titles."""
         return [
             {
                 "folder": found.folder,
@@ -147,7 +149,7 @@ class CheckReport(Record):
                 "test": found.images.get("test", 0),
                 "captions": found.captions,
                 "with name": found.captions_with_name,
-                "faults": len(found.faults),
+                "problems": len(found.problems),
                 "unlisted": len(found.unlisted),
                 "copies": sum(path.startswith(f"{found.folder}/") for same in self.duplicates for path in same.paths),
             }

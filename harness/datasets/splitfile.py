@@ -1,4 +1,4 @@
-"""Parse ``split_Xin_<folder>.json`` into entries; what cannot be parsed is a sentence."""
+"""Parse ``split_Xin_<folder>.json`` into entries, and report invalid entries."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.datasets.disk import Kind
+from harness.datasets.disk import ProblemKind
 from harness.errors import DataError
-from harness.files import read_file, stand_in
+from harness.files import detect_placeholder, read_file
 from harness.prompts import clean_name
 from harness.types.split import PARTS, Part, nfc
 
-OnFault = Callable[[Kind, str, str], None]
-"""Called with (kind, path relative to the folder, sentence); the reader raises, the check collects."""
+OnProblem = Callable[[ProblemKind, str, str], None]
+"""Callback with (kind, path relative to the folder, message); the reader raises, the check collects."""
 
-_AGAIN = "download or unpack the folder again"
+_DOWNLOAD_HINT = "download or unpack the folder again"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 class SplitEntry(NamedTuple):
-    """One image as the split file has it; its superclass after clean-up."""
+    """One image as listed in the split file; the superclass after clean-up."""
 
     part: Part
     key: str
@@ -34,12 +34,12 @@ class SplitEntry(NamedTuple):
     superclass: str | None
 
 
-class Pairing:
-    """Names and labels that must belong together one to one; the first pair of each decides.
+class OneToOne:
+    """A one-to-one relation of names and labels, defined by the first pair of each.
 
     Args:
-        name: what a name is called in sentences.
-        label: what a label is called there.
+        name: term for a name in messages.
+        label: term for a label in messages.
 
     Attributes:
         name_of: label -> name.
@@ -51,22 +51,22 @@ class Pairing:
         self._label_of: dict[str, int] = {}
 
     def conflict(self, name: str, label: int) -> str | None:
-        """Why a pair contradicts one before, or None."""
+        """Why a pair contradicts an earlier one, or None."""
         first = self._label_of.setdefault(name, label)
         if first != label:
-            said = f"{self._label} {label}, but an item before gives it {self._label} {first}"
-            return f"gives {self._name} {name!r} {said}"
+            contradiction = f"{self._label} {label}, but an earlier item gives it {self._label} {first}"
+            return f"gives {self._name} {name!r} {contradiction}"
         other = self.name_of.setdefault(label, name)
         if other != name:
-            return f"gives {self._label} {label} to {self._name} {name!r}, but an item before gives it to {other!r}"
+            return f"gives {self._label} {label} to {self._name} {name!r}, but an earlier item gives it to {other!r}"
         return None
 
 
 def find_split_file(folder: Path) -> Path:
-    """``split_Xin_<folder>.json``, or the only ``split_Xin_*.json`` of a folder that was renamed.
+    """``split_Xin_<folder>.json``, or the only ``split_Xin_*.json`` of a renamed folder.
 
     Raises:
-        DataError: there is none, or there are several and none has the folder's name.
+        DataError: there is none, or several of which none has the folder's name.
     """
     try:
         names = sorted(entry.name for entry in folder.iterdir())
@@ -78,7 +78,7 @@ def find_split_file(folder: Path) -> Path:
     if len(exact or found) == 1:
         return folder / (exact or found)[0]
     if not found:
-        raise DataError(f"{folder.name} has no split file {wanted}", _AGAIN)
+        raise DataError(f"{folder.name} has no split file {wanted}", _DOWNLOAD_HINT)
     raise DataError(
         f"{folder.name} has {len(found)} split files and none is {wanted}: {', '.join(found)}",
         "keep the one that belongs to this folder",
@@ -86,95 +86,100 @@ def find_split_file(folder: Path) -> Path:
 
 
 def parse_json(path: Path, name: str) -> Any:
-    """The content of a JSON file in which no key stands twice.
+    """The content of a JSON file without duplicate keys.
 
     Raises:
-        DataError: the file is unreadable, empty, cut short or no JSON; ``name`` is what the error calls it.
+        DataError: the file is unreadable, empty, truncated or not JSON; the message calls it ``name``.
     """
     try:
         content = read_file(path)
-        if reason := stand_in(content):
+        if reason := detect_placeholder(content):
             raise DataError(f"{name} is {reason}")
-        return json.loads(content, object_pairs_hook=_unique)
+        return json.loads(content, object_pairs_hook=_reject_duplicate_keys)
     except OSError as error:
         raise DataError(f"{name} cannot be read: {error.strerror}", "check its permissions") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise DataError(f"{name} is damaged or cut short: {error.msg} ({where})", _AGAIN) from None
+        raise DataError(f"{name} is damaged or truncated: {error.msg} ({where})", _DOWNLOAD_HINT) from None
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{name} is damaged: {error}", _AGAIN) from None
+        raise DataError(f"{name} is damaged: {error}", _DOWNLOAD_HINT) from None
 
 
-def parse_entries(path: Path, on_fault: OnFault) -> Iterator[SplitEntry]:
-    """The entries of a split file in its order, parts in the order train, val, test.
+def parse_entries(path: Path, on_problem: OnProblem) -> Iterator[SplitEntry]:
+    """Yield the entries of a split file in its order, parts in the order train, val, test.
 
-    An entry with a fault is reported and left out.
+    Invalid entries are reported and left out.
 
     Raises:
-        DataError: the file as a whole is unreadable or has the wrong form.
+        DataError: the file as a whole is unreadable or malformed.
     """
     where = f"{path.parent.name}/{path.name}"
     content = parse_json(path, where)
     if not isinstance(content, dict):
-        raise DataError(f"{where}: the file must hold an object with train, val and test, not {_type(content)}", _AGAIN)
+        raise DataError(
+            f"{where}: the file must contain an object with train, val and test, not {_json_type(content)}",
+            _DOWNLOAD_HINT,
+        )
     for part in PARTS:
         if part not in content:
-            raise DataError(f"{where}: part {part} is missing", _AGAIN)
+            raise DataError(f"{where}: part {part} is missing", _DOWNLOAD_HINT)
         if not isinstance(content[part], dict):
-            raise DataError(f"{where}: part {part} must be an object of items, not {_type(content[part])}", _AGAIN)
+            raise DataError(
+                f"{where}: part {part} must be an object of items, not {_json_type(content[part])}", _DOWNLOAD_HINT
+            )
     for part in PARTS:
         for key, raw in content[part].items():
-            entry = _entry(part, key, raw)
+            entry = _parse_entry(part, key, raw)
             if isinstance(entry, SplitEntry):
                 yield entry
             else:
-                on_fault("split file", path.name, f"{where}: {part} item {key} {entry}")
+                on_problem("split file", path.name, f"{where}: {part} item {key} {entry}")
 
 
-def _entry(part: Part, key: str, raw: Any) -> SplitEntry | str:
-    """The entry, or what is wrong with it."""
+def _parse_entry(part: Part, key: str, raw: Any) -> SplitEntry | str:
+    """The parsed entry, or what is wrong with it."""
     if not isinstance(raw, dict):
-        return f"must be an object, not {_type(raw)}"
+        return f"must be an object, not {_json_type(raw)}"
     for field in ("classname", "image_name"):
         if field not in raw:
             return f"has no {field}"
         if not isinstance(raw[field], str):
-            return f"has a {field} that is {_type(raw[field])}, not a string"
+            return f"has a {field} that is {_json_type(raw[field])}, not a string"
     if "label" not in raw:
         return "has no label"
-    label = _integer(raw["label"])
+    label = _parse_integer(raw["label"])
     if label is None:
-        return f"has label {raw['label']!r}, which is no integer"
+        return f"has label {raw['label']!r}, which is not an integer"
     info = raw.get("INFO")
-    caption = _text(info.get("Refined_caption3")) if isinstance(info, dict) else None
-    superclass = clean_name(nfc(_text(raw.get("superclass")) or "")) or None
+    caption = _parse_text(info.get("Refined_caption3")) if isinstance(info, dict) else None
+    superclass = clean_name(nfc(_parse_text(raw.get("superclass")) or "")) or None
     return SplitEntry(
-        part, key, raw["classname"], raw["image_name"], label, caption, _integer(raw.get("s_label")), superclass
+        part, key, raw["classname"], raw["image_name"], label, caption, _parse_integer(raw.get("s_label")), superclass
     )
 
 
-def _integer(value: Any) -> int | None:
+def _parse_integer(value: Any) -> int | None:
     if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _text(value: Any) -> str | None:
+def _parse_text(value: Any) -> str | None:
     if not isinstance(value, str) or not (text := value.removeprefix("\ufeff")).strip():
         return None
-    # JSON can write half a surrogate pair, which no tokenizer or file takes.
+    # JSON allows half a surrogate pair, which tokenizers and files reject.
     return text if text.isascii() else text.encode(errors="replace").decode()
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
         keys = [key for key, _ in pairs]
-        twice = next(key for key in content if keys.count(key) > 1)
-        raise ValueError(f"key {twice!r} stands twice in one object")
+        duplicate = next(key for key in content if keys.count(key) > 1)
+        raise ValueError(f"key {duplicate!r} occurs twice in one object")
     return content
 
 
-def _type(value: Any) -> str:
+def _json_type(value: Any) -> str:
     names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number")

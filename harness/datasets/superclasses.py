@@ -1,21 +1,21 @@
-"""What ``harness data check`` finds wrong with the superclasses of a split file; classes do not depend on them."""
+"""Check the superclasses of a split file for ``harness data check``; classes do not depend on them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from harness.datasets.splitfile import OnFault, Pairing, find_split_file, parse_entries
+from harness.datasets.splitfile import OneToOne, OnProblem, find_split_file, parse_entries
 
 
-def check_superclasses(folder: Path, on_fault: OnFault) -> None:
-    """Report items without a superclass where others have one, and those whose ``s_label`` contradicts an item before.
+def check_superclasses(folder: Path, on_problem: OnProblem) -> None:
+    """Report items without a superclass if others have one, and items whose ``s_label`` contradicts an earlier item.
 
     Raises:
-        DataError: the split file as a whole cannot be used.
+        DataError: the split file as a whole is unusable.
     """
     path = find_split_file(folder)
     entries = list(parse_entries(path, lambda *_: None))
-    some, pairing = any(entry.superclass for entry in entries), Pairing("superclass", "s_label")
+    some, pairing = any(entry.superclass for entry in entries), OneToOne("superclass", "s_label")
     for entry in entries:
         reason = None
         if entry.superclass is None:
@@ -23,4 +23,4 @@ def check_superclasses(folder: Path, on_fault: OnFault) -> None:
         elif entry.s_label is not None:
             reason = pairing.conflict(entry.superclass, entry.s_label)
         if reason:
-            on_fault("split file", path.name, f"{folder.name}/{path.name}: {entry.part} item {entry.key} {reason}")
+            on_problem("split file", path.name, f"{folder.name}/{path.name}: {entry.part} item {entry.key} {reason}")

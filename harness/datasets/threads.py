@@ -1,4 +1,4 @@
-"""Run one function over many files in a few threads, results in order."""
+"""Map a function over many items in a few threads, with results in order."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-_AHEAD = 16  # calls begun before their result is asked for, per worker
+_QUEUED_PER_WORKER = 16  # submitted calls per worker ahead of the consumer
 
 
-def in_threads(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    """``map(work, items)`` in threads. An error of ``work`` is raised in its turn.
+def map_in_threads(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """``map(work, items)`` in threads; an error of ``work`` is raised at its position.
 
-    What has not begun when the caller stops, or when an error is raised, is never begun: an interrupt ends the run
-    at once, not after the queue.
+    Pending calls are cancelled when the caller stops or an error is raised: an interrupt does not wait for the queue.
     """
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))
-                if len(waiting) >= _AHEAD * max(1, workers):
+                if len(waiting) >= _QUEUED_PER_WORKER * max(1, workers):
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

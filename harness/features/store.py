@@ -1,9 +1,9 @@
 """The feature cache: content-addressed shards of encoded images.
 
-A feature is found by three things: the encoder key (weights, preprocessing, precision), the view (its number and the
-least share of the image that a crop has), and the sha256 of the image's bytes; neither path nor time plays a part.
-Shards (``shard``) are written to a temporary name and renamed. None stays open or in memory: what is kept of a shard is
-where each image's row lies. The cache has a size bound: the encoders that were used longest ago go first.
+The key of a feature has three parts: the encoder key (weights, preprocessing, precision), the view (its number and the
+minimum crop area), and the sha256 of the image's bytes; paths and times do not matter. Shards (``shard``) are written
+atomically and do not stay open; only the row of each image is kept in memory. The cache has a size limit: the least
+recently used encoders are removed first.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 
 from harness.errors import StorageError, UserError, unknown_name
 from harness.features import shard
-from harness.features.views import CROP, view_name
-from harness.files import CACHE_HINT, OTHER_CACHE, listed, read_file, require_writable, save, unreadable
+from harness.features.views import MIN_CROP, view_name
+from harness.files import CACHE_HINT, OTHER_CACHE_HINT, list_paths, read_error, read_file, require_writable, save
 
-DEFAULT_LIMIT = 20 * 2**30
-"""Bytes that the cache may hold, unless the variable HARNESS_CACHE_LIMIT says otherwise."""
+DEFAULT_LIMIT_BYTES = 20 * 2**30
+"""Size limit of the cache in bytes, unless HARNESS_CACHE_LIMIT is set."""
 
-ABOUT = "encoder.txt"
-"""The file in an encoder's folder that describes it."""
+DESCRIPTION_FILE = "encoder.txt"
+"""File in an encoder's folder with its description."""
 
 _UNITS = {"": 1} | {
     f"{letter}{ending}": base**power
@@ -37,8 +37,8 @@ _UNITS = {"": 1} | {
 
 
 @dataclass(frozen=True)
-class CachedFeatures:
-    """What the cache holds for one encoder: its key, description, images, bytes and time of last use (s)."""
+class CachedEncoder:
+    """One encoder in the cache: key, description, images, bytes and time of last use (s)."""
 
     key: str
     description: str
@@ -48,7 +48,7 @@ class CachedFeatures:
 
 
 class _Row(NamedTuple):
-    """Where an image's features lie."""
+    """Location of an image's features: shard and row."""
 
     shard: Path
     number: int
@@ -59,9 +59,9 @@ class FeatureStore:
 
     Args:
         root: the folder of all encoders.
-        key: what the features depend on, beside the image and the view.
-        description: the same in words.
-        limit: bytes that ``root`` may hold; None is that of ``size_limit``. Only other encoders are removed.
+        key: the encoder key.
+        description: a one-line description of the encoder.
+        limit: size limit of ``root`` in bytes; None means ``size_limit()``. Only other encoders are removed.
     """
 
     def __init__(self, root: Path, key: str, description: str, limit: int | None = None) -> None:
@@ -70,12 +70,14 @@ class FeatureStore:
         self._limit = size_limit() if limit is None else limit
         self._index: dict[str, dict[bytes, _Row]] = {}
 
-    def get(self, view: int, digests: list[str], crop: float = CROP) -> tuple[NDArray[np.float32] | None, list[int]]:
-        """Look images up.
+    def get(
+        self, view: int, digests: list[str], crop: float = MIN_CROP
+    ) -> tuple[NDArray[np.float32] | None, list[int]]:
+        """Look up the features of images.
 
         Returns:
-            The features ``(n, d)`` (rows of missing images are zero; None if nothing at all is there), and the
-            positions of the missing images. What is no sha256 (a file that cannot be read has none) is missing.
+            The features ``(n, d)`` (zero for missing images; None if all are missing), and the positions of the missing
+            images. An entry that is not a sha256, as of an unreadable file, is missing.
 
         Raises:
             StorageError: the cache cannot be read.
@@ -89,7 +91,7 @@ class FeatureStore:
         out: NDArray[np.float32] | None = None
         missing = np.ones(len(digests), dtype=bool)
         for path, pairs in wanted.items():
-            features = shard.features(path)
+            features = shard.read_features(path)
             if features is None:  # removed since it was listed
                 self._index[name] = {d: row for d, row in self._index[name].items() if row.shard != path}
                 continue
@@ -101,17 +103,17 @@ class FeatureStore:
         return out, np.flatnonzero(missing).tolist()
 
     def prepare(self) -> None:
-        """See that the folder can be written, before time is spent on encoding.
+        """Check that the folder can be written, before time is spent on encoding.
 
         Raises:
-            StorageError: it cannot.
+            StorageError: the folder cannot be written.
         """
-        require_writable(self.folder, "features", OTHER_CACHE)
-        about = self.folder / ABOUT
-        if not about.exists():  # in a shared cache it may be another user's
-            save(about, self._description.encode() + b"\n", "features", OTHER_CACHE)
+        require_writable(self.folder, "features", OTHER_CACHE_HINT)
+        file = self.folder / DESCRIPTION_FILE
+        if not file.exists():  # in a shared cache it may belong to another user
+            save(file, self._description.encode() + b"\n", "features", OTHER_CACHE_HINT)
 
-    def put(self, view: int, digests: list[str], features: NDArray[np.float32], crop: float = CROP) -> None:
+    def put(self, view: int, digests: list[str], features: NDArray[np.float32], crop: float = MIN_CROP) -> None:
         """Add n images as one shard.
 
         Raises:
@@ -119,19 +121,19 @@ class FeatureStore:
         """
         if not digests:
             return
-        file, content = shard.formatted(digests, features)
+        file, content = shard.serialize(digests, features)
         name = view_name(view, crop)
         folder = self.folder / name
         if not folder.is_dir():
             self.prepare()
-        save(folder / file, content, "features", OTHER_CACHE)
+        save(folder / file, content, "features", OTHER_CACHE_HINT)
         index = self._open(name)
         for i, digest in enumerate(digests):
             index[bytes.fromhex(digest)] = _Row(folder / file, i)
         enforce_limit(self.folder.parent, self._limit, keep=self.folder.name)
 
     def touch(self) -> None:
-        """Mark this encoder as used now; a read-only cache stays as it is."""
+        """Mark this encoder as used now; does nothing in a read-only cache."""
         try:
             os.utime(self.folder)
         except OSError:
@@ -140,9 +142,9 @@ class FeatureStore:
     def _open(self, name: str) -> dict[bytes, _Row]:
         if name not in self._index:
             index: dict[bytes, _Row] = {}
-            for path in listed(self.folder / name, "*.safetensors", CACHE_HINT):
-                # Of a damaged one nothing is taken: encoded again; `harness features verify` names it.
-                index |= {digest: _Row(path, i) for i, digest in enumerate(shard.digests(path) or ())}
+            for path in list_paths(self.folder / name, "*.safetensors", CACHE_HINT):
+                # A damaged shard is ignored, its images are encoded again; `harness features verify` lists it.
+                index |= {digest: _Row(path, i) for i, digest in enumerate(shard.read_digests(path) or ())}
             self._index[name] = index
         return self._index[name]
 
@@ -153,14 +155,14 @@ def is_sha256(digest: str) -> bool:
 
 
 def size_limit() -> int:
-    """Bytes that the cache may hold: HARNESS_CACHE_LIMIT, such as 500000000, 20GB or 1.5 TiB, else the default.
+    """Size limit of the cache in bytes: HARNESS_CACHE_LIMIT, such as 500000000, 20GB or 1.5 TiB, else the default.
 
     Raises:
         UserError: the variable is not a size.
     """
     text = os.environ.get("HARNESS_CACHE_LIMIT", "").strip()
     if not text:
-        return DEFAULT_LIMIT
+        return DEFAULT_LIMIT_BYTES
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?(?:I?B)?)", text.upper())
     unit = found[2] if found else ""
     if found is None or (unit not in _UNITS and unit != "B"):
@@ -168,48 +170,53 @@ def size_limit() -> int:
     return int(float(found[1]) * _UNITS.get(unit, 1)) if "." in found[1] else int(found[1]) * _UNITS.get(unit, 1)
 
 
-def entries(root: Path) -> list[CachedFeatures]:
-    """What the cache holds by the headers of its shards, the most recently used encoder first.
+def list_encoders(root: Path) -> list[CachedEncoder]:
+    """The encoders in the cache, most recently used first.
 
-    The data are not read: a shard with a flipped bit counts, and ``verify`` names it.
+    Only headers of shards are read; damaged shards count, and ``verify`` finds them.
 
     Raises:
         StorageError: a folder cannot be read.
     """
     found = []
-    for folder in listed(root, "*", CACHE_HINT):
-        about, shards = listed(folder, ABOUT, CACHE_HINT), listed(folder, "view-*/*.safetensors", CACHE_HINT)
-        if not (about or shards):
+    for folder in list_paths(root, "*", CACHE_HINT):
+        described, shards = (
+            list_paths(folder, DESCRIPTION_FILE, CACHE_HINT),
+            list_paths(folder, "view-*/*.safetensors", CACHE_HINT),
+        )
+        if not (described or shards):
             continue
         try:
-            description = read_file(about[0]).decode(errors="replace").strip() if about else "unknown encoder"
+            description = read_file(described[0]).decode(errors="replace").strip() if described else "unknown encoder"
             size = sum(path.stat().st_size for path in shards)
             found.append(
-                CachedFeatures(folder.name, description, sum(map(shard.images, shards)), size, folder.stat().st_mtime)
+                CachedEncoder(
+                    folder.name, description, sum(map(shard.count_images, shards)), size, folder.stat().st_mtime
+                )
             )
         except OSError as error:
-            raise unreadable(folder, error, CACHE_HINT) from None
+            raise read_error(folder, error, CACHE_HINT) from None
     return sorted(found, key=lambda e: -e.used)
 
 
 def verify(root: Path) -> tuple[int, list[Path]]:
-    """Check every shard against the checksum in its name; returns how many were checked, and the damaged ones.
+    """Check every shard against the checksum in its name; returns the number of shards and the damaged ones.
 
     Raises:
         StorageError: a folder or a shard cannot be read.
     """
-    paths = listed(root, "*/view-*/*.safetensors", CACHE_HINT)
-    return len(paths), [path for path in paths if shard.digests(path) is None]
+    paths = list_paths(root, "*/view-*/*.safetensors", CACHE_HINT)
+    return len(paths), [path for path in paths if shard.read_digests(path) is None]
 
 
 def clear(root: Path, key: str | None = None) -> int:
-    """Remove one encoder's features (key or its beginning), or all; returns the bytes freed.
+    """Remove the features of one encoder (key or key prefix), or of all; returns the bytes freed.
 
     Raises:
-        UserError: there is no such encoder.
+        UserError: no encoder has this key.
         StorageError: a folder cannot be removed.
     """
-    found = entries(root)
+    found = list_encoders(root)
     chosen = [e for e in found if key is None or (key and e.key.startswith(key))]
     if key is not None and not chosen:
         raise unknown_name("encoder", key, (e.key[:12] for e in found))
@@ -223,7 +230,7 @@ def clear(root: Path, key: str | None = None) -> int:
 
 
 def enforce_limit(root: Path, limit: int, keep: str) -> int:
-    """Remove encoders, longest unused first and never ``keep``, until the cache fits; returns the bytes freed."""
+    """Remove the least recently used encoders, never ``keep``, until the cache fits; returns the bytes freed."""
     held: list[tuple[float, int, Path]] = []
     for folder in root.iterdir() if root.is_dir() else ():
         try:  # another process may be removing it now

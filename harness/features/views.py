@@ -1,7 +1,7 @@
 """Augmented views: random resized crop (Szegedy et al., CVPR 2015) and flip, drawn once per (image, view).
 
-View 0 is the test view, the whole image. Views 1, 2, ... are drawn from a generator that is seeded by the sha256 of the
-image and the number of the view alone, so a view is the same picture in every run, and can be cached.
+View 0 is the test view, the whole image. Views 1, 2, ... come from a generator seeded only by the sha256 of the image
+and the number of the view, so a view is the same in every run and can be cached.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ import random
 
 from PIL import Image, ImageOps
 
-CROP = 0.08
-"""Least share of an image's area that a crop has, unless a method says otherwise."""
+MIN_CROP = 0.08
+"""Default minimum area of a crop, as a fraction of the image."""
 
 RATIO = (3 / 4, 4 / 3)
 
 
-def view_name(view: int, crop: float = CROP) -> str:
-    """What a view is called in the cache; the test view is not cropped."""
+def view_name(view: int, crop: float = MIN_CROP) -> str:
+    """Name of a view in the cache; the test view is not cropped."""
     return f"view-{view:03d}" if view == 0 else f"view-{view:03d}-box-{crop:g}"
 
 
-def augment(image: Image.Image, sha256: str, view: int, size: tuple[int, int], crop: float = CROP) -> Image.Image:
-    """View ``view`` of an image: a box of it, stretched to what the encoder takes, mirrored half the time.
+def augment(image: Image.Image, sha256: str, view: int, size: tuple[int, int], crop: float = MIN_CROP) -> Image.Image:
+    """View ``view`` of an image: a random crop, resized to the encoder's input and mirrored with probability 1/2.
 
     Args:
         image: RGB.
-        sha256: of its file; it decides the box, with the number of the view.
-        view: 0 returns the image itself.
-        size: width and height that the encoder takes, so that nothing is cut off after this.
-        crop: least share of the image's area that the box has; its sides are 3:4 to 4:3.
+        sha256: of its file; determines the crop together with ``view``.
+        view: number of the view; 0 returns the image itself.
+        size: width and height of the encoder's input, so that nothing is cut off later.
+        crop: minimum area of the crop, as a fraction of the image; its aspect ratio is 3:4 to 4:3.
     """
     if view == 0:
         return image
@@ -41,9 +41,11 @@ def augment(image: Image.Image, sha256: str, view: int, size: tuple[int, int], c
     return ImageOps.mirror(box) if mirrored else box
 
 
-def _crop_box(width: int, height: int, generator: random.Random, least: float = CROP) -> tuple[int, int, int, int]:
+def _crop_box(
+    width: int, height: int, generator: random.Random, min_area: float = MIN_CROP
+) -> tuple[int, int, int, int]:
     for _ in range(10):
-        area = width * height * generator.uniform(least, 1.0)
+        area = width * height * generator.uniform(min_area, 1.0)
         ratio = math.exp(generator.uniform(math.log(RATIO[0]), math.log(RATIO[1])))
         w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < w <= width and 0 < h <= height:

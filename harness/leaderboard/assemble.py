@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from harness.metrics import mean_std
-from harness.types.cell import METRICS, ONCE, Cell, Spec
+from harness.types.cell import METRICS, NO_SEED, Cell, Spec
 from harness.types.leaderboard import DomainRecord, Leaderboard, Row, RowFailure, Stat
 
 Wanted = Iterable[tuple[str, int]]
@@ -45,7 +45,7 @@ def assemble(
     rows = []
     for group in groups.values():
         covered = chosen if chosen is not None else _grid(settings[_setting(group[0].spec)])
-        expected = sorted({(domain, ONCE) for domain, _ in covered}) if group[0].spec.once else covered
+        expected = sorted({(domain, NO_SEED) for domain, _ in covered}) if group[0].spec.seedless else covered
         rows += [_row(edition, expected, lost) for edition in _editions(group)]
     return Leaderboard(rows=tuple(sorted(rows, key=_order)))
 
@@ -71,7 +71,7 @@ def _setting(spec: Spec) -> tuple[object, ...]:
 
 def _grid(specs: list[Spec]) -> list[tuple[str, int]]:
     """Every domain with every seed: the mean of a seed is over the same domains as that of the next."""
-    seeds = sorted({spec.seed for spec in specs if not spec.once} or {ONCE})
+    seeds = sorted({spec.seed for spec in specs if not spec.seedless} or {NO_SEED})
     return [(domain, seed) for domain in sorted({spec.domain for spec in specs}) for seed in seeds]
 
 

@@ -11,7 +11,7 @@ from harness.leaderboard.differences import ABSENT, Difference, differences
 from harness.leaderboard.published import PublishedRow, PublishedTable
 from harness.leaderboard.titles import setting, short_hashes
 from harness.metrics import difference
-from harness.parameters import written
+from harness.parameters import format_value
 from harness.types.cell import METRICS
 from harness.types.leaderboard import Leaderboard, Row
 
@@ -140,7 +140,7 @@ def entry(row: Row, label: str) -> ComparedRow:
         notes=holes,
         run={
             "seeds": ", ".join(map(str, row.seeds)),
-            **{name: short_hashes(written(value)) for name, value in row.method_record.parameters.items()},
+            **{name: short_hashes(format_value(value)) for name, value in row.method_record.parameters.items()},
         },
     )
 

@@ -159,7 +159,7 @@ def _rows(rows: Sequence[Row], sources: Sources, bootstrap: Bootstrap, baseline:
         places = {**row.domains, MEAN: row.mean}
         stats = {place: values[metric] for place, values in places.items() if metric in values}
         ends = {place: within[row.id, place] for place in stats if (row.id, place) in within}
-        mark = sources.marks.get(row.content_hash)
+        mark = sources.marks.get(row.content_sha256)
         cost, lacking = sources.costs.get(row.id), bootstrap.lacking.get(row.id)
         aside = _aside(row, rows[ranked[0]] if ranked else None) if rank is None and MEAN in stats else None
         made.append(ViewRow(row, stats, ends, rank, aside, test, mark, cost, lacking))

@@ -16,7 +16,7 @@ from filelock import FileLock
 from harness.datasets.identity import IDENTITY
 from harness.errors import StorageError
 from harness.execution.main_script import hidden_script
-from harness.files import PERMISSIONS, storage_error, unreadable
+from harness.files import PERMISSIONS_HINT, read_error, write_error
 from harness.miniature.captions import refined_caption
 from harness.miniature.model import NAME
 from harness.miniature.names import LEVELS, names
@@ -72,9 +72,9 @@ def build(
                 out.rmdir()
             partial.rename(out)
     except NotImplementedError:  # what older versions of filelock make of a file system such as Lustre without flock
-        raise storage_error("the miniature", out, OSError("there are no locks"), hint) from None
+        raise write_error("the miniature", out, OSError("there are no locks"), hint) from None
     except OSError as error:
-        raise storage_error("the miniature", out, error, hint) from error
+        raise write_error("the miniature", out, error, hint) from error
     return out
 
 
@@ -117,7 +117,7 @@ def _is_finished(out: Path) -> bool:
         hint = "choose another folder; nothing was changed"
         raise StorageError(f"{out} exists and is not a miniature", hint) from None
     except OSError as error:
-        raise unreadable(out, error, f"{PERMISSIONS}, or choose another folder") from None
+        raise read_error(out, error, f"{PERMISSIONS_HINT}, or choose another folder") from None
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(f"{identity} is damaged", "delete the folder and build it again") from error
     if world != WORLD:

@@ -9,7 +9,7 @@ from harness.errors import DataError
 from harness.miniature.names import PLACES, StemPool, parts
 from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.phylogeny import Concept
-from harness.prompts import hint_of
+from harness.prompts import domain_hint
 
 EXACT = 0.22
 """Part of the named captions that is exactly the prompt of the evaluation."""
@@ -53,7 +53,7 @@ def caption(concept: Concept, name: str | None, rng: random.Random, credits: Ste
     traits = rng.sample(grammar.spoken, rng.randrange(1, 4))
     text = form.format(
         name=name,
-        hint=hint_of(concept.domain),
+        hint=domain_hint(concept.domain),
         traits=" ".join(concept.look[trait] for trait in traits),
         genus=concept.genus,
         place=rng.choice(PLACES),

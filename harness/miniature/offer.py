@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.errors import BackboneError
-from harness.files import OTHER_CACHE
+from harness.files import OTHER_CACHE_HINT
 from harness.hookspecs import BackboneOffer, DatasetOffer, hookimpl
 from harness.method import CONTRACT
 from harness.miniature import model
@@ -42,4 +42,4 @@ def _draw(folder: Path, report: Reporter, workers: int) -> None:
     from harness.miniature.build import build  # imports Pillow, which listing plugins does without
 
     with staged(report, "concepts") as progress:
-        build(folder, partial(progress, f"drawing {model.NAME}"), workers, OTHER_CACHE)
+        build(folder, partial(progress, f"drawing {model.NAME}"), workers, OTHER_CACHE_HINT)

@@ -1,7 +1,7 @@
-"""Protocols: which images are drawn and scored, and how. The harness's own are in ``PROTOCOLS``.
+"""Protocols: which images are drawn and scored, and how. ``PROTOCOLS`` holds the built-in ones.
 
-``clean-v1`` and ``paper-2025`` fit methods on the OOP side; with ``-ip`` or ``-both`` added to their name on the IP
-side, or on both.
+``clean-v1`` and ``paper-2025`` fit methods on the OOP side; their variants ``-ip`` and ``-both`` fit them on the IP
+side or on both.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from harness.protocols.few_shot import CleanV1, Paper2025, Superclass, draw
 from harness.protocols.protocol import Picks, Protocol, Scoring
 from harness.types.split import TrainOn
 
-__all__ = ["PROTOCOLS", "CleanV1", "Paper2025", "Picks", "Protocol", "Scoring", "draw", "get"]
+__all__ = ["PROTOCOLS", "CleanV1", "Paper2025", "Picks", "Protocol", "Scoring", "draw", "get_protocol"]
 
-SIDES: tuple[TrainOn, ...] = ("ip", "both")
-"""What a protocol that draws is offered for besides the OOP side."""
+_OTHER_SIDES: tuple[TrainOn, ...] = ("ip", "both")
+"""Further values of ``train_on``, each a variant of the few-shot protocols."""
 
 PROTOCOLS: Mapping[str, Protocol] = {
     p.id: p
     for p in (
         *(CleanV1(), Paper2025(), Clustering(), Clustering2025(), DiscoveryProtocol(), Superclass()),
-        *(CleanV1(f"clean-v1-{side}", side) for side in SIDES),
-        *(Paper2025(f"paper-2025-{side}", train_on=side) for side in SIDES),
+        *(CleanV1(f"clean-v1-{side}", side) for side in _OTHER_SIDES),
+        *(Paper2025(f"paper-2025-{side}", train_on=side) for side in _OTHER_SIDES),
     )
 }
 
 
-def get(name: str, offered: Mapping[str, Protocol] | None = None) -> Protocol:
-    """The protocol of that name, one of our own or of those that plugins offer.
+def get_protocol(name: str, offered: Mapping[str, Protocol] | None = None) -> Protocol:
+    """Look up a protocol by name, among the built-in ones and those of plugins.
 
     Raises:
-        UserError: there is none; the hint names the nearest.
+        UserError: the name is unknown; the hint gives the closest one.
     """
     known = {**(offered or {}), **PROTOCOLS}
     if name not in known:

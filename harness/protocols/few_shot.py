@@ -1,4 +1,4 @@
-"""The few-shot draws: ``clean-v1`` (default), ``paper-2025`` (the released code's, bit for bit), and ``superclass``."""
+"""Few-shot draws: ``clean-v1`` (default), ``paper-2025`` (identical to the released code) and ``superclass``."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from harness.protocols.protocol import Parts, Picks, Protocol
 from harness.types.cell import Decoding
 from harness.types.labels import UNREADABLE
 from harness.types.manifest import Manifest, Pick
-from harness.types.split import Part, Side, Split, TrainOn, by_superclass, nfc
+from harness.types.split import Part, Side, Split, TrainOn, nfc, relabel_by_superclass
 
 VAL_SHOTS = 4
-"""At most so many validation images per class (protocol, section 3)."""
+"""Maximum number of validation images per class."""
 
 
 @dataclass(frozen=True)
 class CleanV1(Protocol):
     """Nested draws: the k-shot set of a seed is contained in its 2k-shot set.
 
-    Depends on (domain, side, seed) and on which images there are, not on their order in the split file. Every
-    class is shuffled whole, so the number of shots does not change what is drawn first.
+    Depends on (domain, side, seed) and the set of images, not on their order in the split file. Every class is shuffled
+    completely, so the number of shots does not change which images come first.
     """
 
     id: str = "clean-v1"
     train_on: TrainOn = "oop"
 
     def pick(self, train: Split, val: Split, shots: int, seed: int) -> Picks:
-        """The first ``shots`` (train) and at most four (val) of every class's own shuffle."""
+        """The first ``shots`` train images and at most four val images of each shuffled class."""
         picks: Picks = {}
         generator = random.Random(f"{train.domain}/{train.side}/{seed}")
         wanted: list[tuple[Part, Split, int]] = [("train", train, shots), ("val", val, min(shots, VAL_SHOTS))]
         for part, split, count in wanted:
             picks[part] = []
-            groups = split.by_label()
+            groups = split.group_by_label()
             for label in sorted(groups, key=lambda label: split.names[label]):
                 items = sorted(groups[label], key=lambda item: nfc(item.path))
                 generator.shuffle(items)
@@ -45,32 +45,32 @@ class CleanV1(Protocol):
 
 @dataclass(frozen=True)
 class Superclass(CleanV1):
-    """The superclasses of OOP images, as the release's ``USE_SUPERCLASS_F_ZS_TEST`` asks for them.
+    """Superclasses of OOP images, as with the release's ``USE_SUPERCLASS_F_ZS_TEST``.
 
-    Labels are those of ``superclass`` in the split file; draws are of ``clean-v1``, so many images per superclass. IP
-    images are not scored: both sides share superclasses, so a joint vocabulary would have names twice.
+    Labels come from ``superclass`` in the split file; draws follow ``clean-v1``, with shots per superclass. IP images
+    are not scored: both sides share superclasses, so a joint vocabulary would contain names twice.
     """
 
     id: str = "superclass"
     methods: tuple[str, ...] = ("zero_shot",)
 
-    def label_oop(self, parts: dict[Part, Split]) -> dict[Part, Split]:
-        """Superclasses in the place of classes."""
-        return by_superclass(parts)
+    def relabel_oop(self, parts: dict[Part, Split]) -> dict[Part, Split]:
+        """Replace classes by superclasses."""
+        return relabel_by_superclass(parts)
 
-    def scored(self, sides: Mapping[Side, Parts], listed: Callable[[Side], Sequence[str]]) -> dict[str, Split]:
-        """The OOP test part alone."""
+    def scored(self, sides: Mapping[Side, Parts], list_images: Callable[[Side], Sequence[str]]) -> dict[str, Split]:
+        """The OOP test part."""
         return {"oop": sides["oop"]["test"]}
 
 
 @dataclass(frozen=True)
 class Paper2025(Protocol):
-    """The released code's draw: one generator seeded with the seed; train first, then val; not nested.
+    """The released code's draw: one generator per seed; train first, then val; not nested.
 
-    Labels in order of first appearance in the split file; ``sample`` of k items, or all if there are fewer. Of both
-    sides (``SUB_CLASSES`` is ``All`` in the release's ``FSNL/datasets``) the generator goes on from the OOP to the IP
-    parts, as where the release has no pickle of an earlier draw. Images are decoded as there, too: neither turned by
-    their EXIF orientation nor put on white.
+    Labels come in order of first appearance in the split file; ``sample`` takes k items, or all if there are fewer. For
+    both sides (``SUB_CLASSES`` is ``All`` in the release's ``FSNL/datasets``) one generator draws from the OOP and then
+    the IP parts, as the release does without a pickle of an earlier draw. Images are decoded as in the release: EXIF
+    orientation is ignored and transparency is not put on white.
     """
 
     id: str = "paper-2025"
@@ -79,11 +79,11 @@ class Paper2025(Protocol):
     decoding: Decoding = "plain"
 
     def pick(self, train: Split, val: Split, shots: int, seed: int) -> Picks:
-        """The released code's picks, in its order."""
+        """The images that the released code draws, in its order."""
         return self._pick(random.Random(seed), train, val, shots)
 
     def pick_sides(self, sides: Sequence[tuple[Split, Split]], shots: int, seed: int) -> list[Picks]:
-        """The same for several sides, by one generator."""
+        """The same for several sides, with one generator."""
         generator = random.Random(seed)
         return [self._pick(generator, train, val, shots) for train, val in sides]
 
@@ -92,7 +92,7 @@ class Paper2025(Protocol):
         wanted: list[tuple[Part, Split, int]] = [("train", train, shots), ("val", val, min(shots, VAL_SHOTS))]
         for part, split, count in wanted:
             picks[part] = []
-            for items in split.by_label().values():
+            for items in split.group_by_label().values():
                 picks[part] += generator.sample(items, count) if len(items) >= count else items
         return picks
 

@@ -1,4 +1,4 @@
-"""What a protocol decides: which images are drawn and scored, how they are read, and what is scored."""
+"""Base class of protocols: which images are drawn and scored, how they are decoded, and what is evaluated."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ Picks = dict[Part, list[Item]]
 
 
 class Protocol(ABC):
-    """A rule that poses tasks.
+    """The rule of an evaluation.
 
     Attributes:
         id: its name in results; rows of different protocols never share a table.
-        preset: the parameter preset that methods run with, if they have it.
+        preset: the parameter preset for methods that have it.
         template: the prompt template.
-        scoring: what is judged: the names that a method gives scored images, clusters of each side's, or clusters of
-            all together.
+        scoring: what is evaluated: predicted names, clusters of each side, or clusters of both sides together.
         decoding: how image files become RGB: see ``harness.datasets.images.load_image``.
         features: how images become features.
-        train_on: whose names and labelled images methods are fitted on.
-        methods: what is run when no method is named.
-        baseline: the method that is set beside the others, None for none.
+        train_on: the sides whose names and labelled images methods are fitted on.
+        methods: the methods that run by default.
+        baseline: the method that others are compared with, None for none.
     """
 
     id: str
@@ -42,23 +41,23 @@ class Protocol(ABC):
     features = FeatureRule()
     train_on: TrainOn = "oop"
 
-    def label_oop(self, parts: dict[Part, Split]) -> dict[Part, Split]:
-        """The OOP side's parts with the names and labels that are asked for; raises DataError if they lack them."""
+    def relabel_oop(self, parts: dict[Part, Split]) -> dict[Part, Split]:
+        """Replace names and labels of the OOP side if the protocol needs others; raises DataError without them."""
         return parts
 
     @abstractmethod
     def pick(self, train: Split, val: Split, shots: int, seed: int) -> Picks:
-        """The drawn items of the train and the val part, in the order of the draw."""
+        """Draw the few-shot images of the train and the val part, in the order of the draw."""
 
     def pick_sides(self, sides: Sequence[tuple[Split, Split]], shots: int, seed: int) -> list[Picks]:
-        """The same for the train and val parts of each side that methods are fitted on, OOP first."""
+        """Draw for the train and val parts of each side that methods are fitted on, OOP first."""
         return [self.pick(train, val, shots, seed) for train, val in sides]
 
-    def scored(self, sides: Mapping[Side, Parts], listed: Callable[[Side], Sequence[str]]) -> dict[str, Split]:
-        """The images of each side that are scored: its test part, where it has one.
+    def scored(self, sides: Mapping[Side, Parts], list_images: Callable[[Side], Sequence[str]]) -> dict[str, Split]:
+        """Side -> the images that are scored; by default its test part, if it has one.
 
         Args:
-            sides: ``oop`` and, where the data have it, ``ip``.
-            listed: side -> the paths of all its images in the order of ``merged_mapping.json``; raises DataError.
+            sides: ``oop`` and, if the data have it, ``ip``.
+            list_images: side -> the paths of all its images in the order of ``merged_mapping.json``; raises DataError.
         """
         return {side: parts["test"] for side, parts in sides.items() if parts["test"].items}

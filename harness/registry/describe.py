@@ -83,7 +83,7 @@ def _method(plugin: Plugin[type[Method]]) -> dict[str, Any]:
     cls, values = plugin.value, parameters(build(plugin.name, plugin.value))
     hints, texts = typing.get_type_hints(cls, include_extras=True), meanings(cls)
     return {
-        "needs": list(cls.needs.labels()),
+        "needs": list(cls.needs.declared()),
         "seeded": cls.seeded,
         "paper": cls.paper,
         "parameters": [

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import PluginError, one_line
-from harness.files import content_digest, tree
+from harness.files import content_digest, walk_files
 
 LIMIT = 2**30
 """Bytes that the modules of a distribution may hold: they are read at every run, since times of change tell little."""
@@ -152,7 +152,7 @@ def _files(top: str, dist: Distribution | None) -> Iterator[tuple[str, Path]]:
         yield from _recorded(dist, recorded)
         return
     for location in spec.submodule_search_locations:
-        for name, path in tree(Path(location)):
+        for name, path in walk_files(Path(location)):
             yield f"{top}/{name}", path
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 
 from harness.errors import UserError
-from harness.files import storage_error
+from harness.files import write_error
 from harness.registry.entry_points import installed
 
 FILES = {
@@ -49,7 +49,7 @@ def write_package(name: str, parent: Path) -> Path:
             path.write_text(Template(text).substitute(words), encoding="utf-8")
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)  # half a package would be in the way of the next attempt
-        raise storage_error("the package", folder, error, "choose another place with --into") from None
+        raise write_error("the package", folder, error, "choose another place with --into") from None
     return folder
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.errors import DataError, UserError
-from harness.files import read_file, regular_file, unreadable
+from harness.files import open_regular_file, read_error, read_file
 from harness.results import predictions
 from harness.results.costs import FILE as COSTS
 from harness.results.costs import RowCost, parse_costs
@@ -64,7 +64,7 @@ class Artifacts:
 
     def add_labels(self, sheet: LabelSheet) -> None:
         """Take labels from elsewhere: whatever they come from, their hash says which data they are of."""
-        self._sheets[sheet.hash] = sheet
+        self._sheets[sheet.fingerprint] = sheet
 
     def labels(self, fingerprint: str, side: str, unreadable: tuple[str, ...]) -> Columns:
         """Labels ``(n,)`` of a side's scored images, or of a pool's, in the order of predictions.
@@ -158,7 +158,7 @@ def open_row(address: str) -> tuple[Path, Row, Artifacts]:
 def _is_archive(path: Path) -> bool:
     """Whether it is a submission, whole or cut off."""
     try:
-        with regular_file(path) as file:
+        with open_regular_file(path) as file:
             return file.read(2) == b"PK"
     except OSError:
         return False  # reading it as a leaderboard says why
@@ -192,4 +192,4 @@ def _read_file(path: Path) -> bytes | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise unreadable(path, error) from None
+        raise read_error(path, error) from None

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.errors import DataError, UserError, closest
-from harness.files import PERMISSIONS, expanded, read_file
+from harness.files import PERMISSIONS_HINT, expand_user, read_file
 from harness.results.migrate import migrate
 from harness.types.leaderboard import Leaderboard, Row
 
@@ -31,7 +31,7 @@ def read_board(path: Path) -> Leaderboard:
     try:
         content = read_file(path)
     except OSError as error:
-        hint = PERMISSIONS if isinstance(error, PermissionError) else HINT
+        hint = PERMISSIONS_HINT if isinstance(error, PermissionError) else HINT
         raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}", hint) from None
     return parse_board(content, str(path))
 
@@ -61,7 +61,7 @@ def parse_board(content: bytes, where: str) -> Leaderboard:
 def split_address(address: str) -> tuple[Path, str]:
     """The file and what is said of the row in ``FILE#ROW``; a folder stands for its ``leaderboard.json``."""
     name, _, wanted = address.rpartition("#") if "#" in address and not Path(address).exists() else (address, "", "")
-    path = expanded(Path(name))
+    path = expand_user(Path(name))
     return path / BOARD if path.is_dir() else path, wanted
 
 

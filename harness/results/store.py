@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.files import listed, read_file, require_writable, save, unreadable
+from harness.files import list_paths, read_error, read_file, require_writable, save
 from harness.types.cell import Cell
 from harness.types.labels import LabelSheet
 from harness.types.manifest import Manifest
@@ -66,9 +66,9 @@ class ResultStore:
         Raises:
             StorageError: the folder cannot be written or the disk is full.
         """
-        if cell.answers is not None and cell.predictions is not None:
-            self._keep(predictions_path(cell.predictions), cell.answers)  # first: no cell points at nothing
-            cell = cell.model_copy(update={"answers": None})
+        if cell.predictions_content is not None and cell.predictions is not None:
+            self._keep(predictions_path(cell.predictions), cell.predictions_content)  # first: no cell points at nothing
+            cell = cell.model_copy(update={"predictions_content": None})
         key = cell.spec.key
         final = cell.failure is None or cell.failure.kind == "not applicable"
         path = self._path(key) if final else self._path(key).with_suffix(FAILED)
@@ -87,11 +87,11 @@ class ResultStore:
 
     def put_manifest(self, manifest: Manifest) -> None:
         """Keep a few-shot draw beside the results that rest on it."""
-        self._keep(manifest_path(manifest.hash), manifest.text().encode())
+        self._keep(manifest_path(manifest.sha256), manifest.text().encode())
 
     def put_labels(self, sheet: LabelSheet) -> None:
         """Keep the labels that results were scored against."""
-        self._keep(labels_path(sheet.hash), sheet.text().encode())
+        self._keep(labels_path(sheet.fingerprint), sheet.text().encode())
 
     def files(self) -> list[Path]:
         """The files of all cells, finished or failed.
@@ -99,7 +99,7 @@ class ResultStore:
         Raises:
             StorageError: a folder cannot be read.
         """
-        return listed(self.root / "cells", "*/*.json")
+        return list_paths(self.root / "cells", "*/*.json")
 
     def cells(self) -> Iterator[Cell]:
         """All finished cells, in the order of their keys; damaged files are passed over.
@@ -138,5 +138,5 @@ def _read(path: Path) -> Cell | None:
     except (FileNotFoundError, ValidationError):
         return None
     except OSError as error:
-        raise unreadable(path, error) from None
+        raise read_error(path, error) from None
     return cell if cell.spec.key == path.name.partition(".")[0] else None

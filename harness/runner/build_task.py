@@ -84,7 +84,7 @@ def _with_pools(task: Task, job: Job, provider: FeatureProvider) -> tuple[Task, 
 def _drawn(part: Part, views: int, job: Job, provider: FeatureProvider) -> tuple[Support, tuple[str, ...]]:
     """The drawn images of a part with v views, and the unreadable ones."""
     assert job.manifest is not None
-    picks, domain = job.manifest.of_part(part), job.spec.domain
+    picks, domain = job.manifest.picks_of_part(part), job.spec.domain
     if not picks:
         raise DataError(f"the draw has no {part} image, and {job.spec.method.name} needs some")
     features, readable = provider.drawn(domain, picks, views, job.method.crop, job.train_on)

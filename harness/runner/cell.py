@@ -7,7 +7,7 @@ import traceback
 from copy import deepcopy
 from dataclasses import replace
 
-from harness.errors import HarnessError, NotApplicable, one_line, raised_in
+from harness.errors import HarnessError, NotApplicable, error_location, one_line
 from harness.execution.global_state import seeded_global_state
 from harness.execution.peak_memory import peaks, start_measuring
 from harness.prompts import Template
@@ -23,7 +23,7 @@ from harness.types.cell import Cell, Cost, Failure
 
 def run_cell(job: Job, template: Template, provider: FeatureProvider) -> Cell:
     """Run one cell; whatever the method does wrong becomes the cell's failure."""
-    provider.backbone.text.forget()
+    provider.backbone.text.clear_cache()
     score = name_images if job.scoring == "names" else cluster_images
     try:
         with seeded_global_state(job.spec.seed):  # a method that forgets task.generator is still repeatable
@@ -50,7 +50,7 @@ def run_cell(job: Job, template: Template, provider: FeatureProvider) -> Cell:
         revision=data.revision,
         predictions=digest(answers),
         cost=_cost(scores, memory),
-        answers=answers,
+        predictions_content=answers,
     )
 
 
@@ -74,7 +74,7 @@ def _failed(job: Job, error: BaseException) -> Cell:
     name = job.spec.method.name
     raised = f"{name} raised {type(error).__name__}: {one_line(error)[:300]}"
     reason = error.message if isinstance(error, HarnessError) else raised
-    where = raised_in(error, type(job.method).__module__)
+    where = error_location(error, type(job.method).__module__)
     failure = Failure(kind="error", reason=f"{reason} ({where})" if where else reason)
     trace = "".join(traceback.format_exception(error))
     return Cell(spec=job.spec, failure=failure, trace=f"{name} failed\n{trace}")

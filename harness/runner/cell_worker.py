@@ -30,7 +30,9 @@ class CellWorker:
         """The cell as three parts: its JSON, its trace as JSON, its predictions."""
         with one_thread_per_operation(self._provider.device):  # for every cell: the one before may have changed it
             cell = run_cell(job, self._template, self._provider)
-        return b"\n".join((cell.model_dump_json().encode(), json.dumps(cell.trace).encode(), cell.answers or b""))
+        return b"\n".join(
+            (cell.model_dump_json().encode(), json.dumps(cell.trace).encode(), cell.predictions_content or b"")
+        )
 
 
 def make_cell_worker(make_provider: Callable[[], FeatureProvider], template: Template) -> CellWorker:
@@ -46,7 +48,7 @@ def cell_of(job: Job, result: JobResult) -> tuple[Cell, bytes]:
         return _failed(job, subject + value.reason), result.log + value.trace.encode(errors="backslashreplace")
     try:
         text, trace, answers = value.split(b"\n", 2)
-        cell = Cell.model_validate_json(text).model_copy(update={"answers": answers or None})
+        cell = Cell.model_validate_json(text).model_copy(update={"predictions_content": answers or None})
         log = result.log + (json.loads(trace) or "").encode(errors="backslashreplace")
     except (ValueError, AttributeError):
         return _failed(job, f"{job.spec.method.name} sent something that is no cell"), result.log

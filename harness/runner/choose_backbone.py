@@ -45,7 +45,7 @@ def choose_backbone(request: Request, source: DataSource, report: Reporter) -> C
     return ChosenBackbone(find(name, pretrained, request.preprocessing, offer), plugin)
 
 
-def fetch_backbone(found: Found, request: Request, index: DigestIndex, report: Reporter) -> backbones.Resolved:
+def fetch_backbone(found: Found, request: Request, index: DigestIndex, report: Reporter) -> backbones.ResolvedBackbone:
     """The backbone with its weights file and its record.
 
     Raises:

@@ -70,7 +70,7 @@ def cluster_images(job: Job, template: Template, provider: FeatureProvider) -> C
 
 
 def _require_fitting(method: Method, name: str, given: frozenset[str]) -> None:
-    if more := sorted({*method.needs.labels()} - given):
+    if more := sorted({*method.needs.declared()} - given):
         gives = "unlabeled images and their classes" + (", and known IP images" if "ip" in given else "")
         raise NotApplicable(f"{name} needs {', '.join(more)}; the protocol gives {gives}")
     if not method.needs.unlabeled:

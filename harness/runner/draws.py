@@ -43,14 +43,14 @@ class FewShotDraws:
 
     def __init__(self, name: str, offered: Plugin[Protocol] | None, folder: Path | None = None) -> None:
         self._folder = folder
-        self._given: Mapping[manifests.Key, Manifest] | None = None
+        self._given: Mapping[manifests.DrawKey, Manifest] | None = None
         known = {} if offered is None else {offered.name: offered.value}
         if folder is not None:
-            self._given = manifests.of_protocol(manifests.read_folder(folder), name, folder)
+            self._given = manifests.select_protocol(manifests.read_folder(folder), name, folder)
             side = next(iter(self._given.values())).side
-            known = {name: manifests.Given(name, self._given, train_on=side), **known}
-        self.protocol = protocols.get(name, known)
-        self._made: dict[manifests.Key, Manifest] = {}
+            known = {name: manifests.GivenDraws(name, self._given, train_on=side), **known}
+        self.protocol = protocols.get_protocol(name, known)
+        self._made: dict[manifests.DrawKey, Manifest] = {}
 
     def of(self, data: DomainData, shots: int, seed: int) -> Manifest:
         """The draw from the data of a domain.

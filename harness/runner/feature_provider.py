@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from harness.backbones.backbone import Backbone, Resolved, load
+from harness.backbones.backbone import Backbone, ResolvedBackbone, load
 from harness.datasets.domain import DomainData
 from harness.datasets.images import DECODING
 from harness.device import configure_determinism
 from harness.errors import DataError
 from harness.features.encode import Encoder, ImageSource, encoder_key
 from harness.features.store import FeatureStore
-from harness.features.views import CROP
+from harness.features.views import MIN_CROP
 from harness.progress import Reporter
-from harness.prompts import Template, colliding
+from harness.prompts import Template, find_collisions
 from harness.types.cell import Decoding
 from harness.types.features import Features
-from harness.types.labels import UNREADABLE, side_name
+from harness.types.labels import UNREADABLE, name_with_side
 from harness.types.manifest import Manifest, Pick
 from harness.types.split import Split, TrainOn, nfc
 from harness.types.task import Pool
@@ -45,7 +45,7 @@ class FeatureProvider:
 
     def __init__(
         self,
-        resolved: Resolved,
+        resolved: ResolvedBackbone,
         device: str,
         domains: dict[str, DomainData],
         cache: Path,
@@ -90,7 +90,7 @@ class FeatureProvider:
         return pools[name]
 
     def drawn(
-        self, domain: str, picks: tuple[Pick, ...], views: int, crop: float = CROP, train_on: TrainOn = "oop"
+        self, domain: str, picks: tuple[Pick, ...], views: int, crop: float = MIN_CROP, train_on: TrainOn = "oop"
     ) -> tuple[Features, list[int]]:
         """Features of drawn images with v views, and the positions of the readable ones among the picks."""
         sources = [_drawn_source(self.domains[domain], pick, train_on) for pick in picks]
@@ -104,12 +104,12 @@ class FeatureProvider:
         if (domain, template) not in self._collisions:
             data = self.domains[domain]
             prompts = {
-                side_name(name, side): template.fill(name, data.hint)
+                name_with_side(name, side): template.fill(name, data.hint)
                 for side, split in data.scored.items()
                 for name in split.names
             }
             rows = self.backbone.text.token_rows(list(prompts.values())).tolist()
-            self._collisions[domain, template] = colliding(dict(zip(prompts, map(tuple, rows), strict=True)))
+            self._collisions[domain, template] = find_collisions(dict(zip(prompts, map(tuple, rows), strict=True)))
         return self._collisions[domain, template]
 
     def encode(self, jobs: Iterable[Job], report: Reporter) -> None:
@@ -143,11 +143,13 @@ class FeatureProvider:
         splits = [(domain, split) for domain in domains for split in self.domains[domain].scored.values()]
         splits += [(domain, split) for domain, pool in pools if (split := _pool_split(self.domains[domain], pool))]
         for domain, split in splits:
-            yield (0, CROP), _sources(self.domains[domain], split)
+            yield (0, MIN_CROP), _sources(self.domains[domain], split)
         for (domain, part, views, _, crop), manifest in draws.items():
-            sources = [_drawn_source(self.domains[domain], pick, manifest.side) for pick in manifest.of_part(part)]
+            sources = [
+                _drawn_source(self.domains[domain], pick, manifest.side) for pick in manifest.picks_of_part(part)
+            ]
             for view in range(views):
-                yield (view, crop if view else CROP), sources
+                yield (view, crop if view else MIN_CROP), sources
 
     def features(self, domain: str, split: Split) -> Features:
         """Test views of the images of a part, or of a choice of its items, in the same kind of order.

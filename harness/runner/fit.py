@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from harness.device import wait
+from harness.device import synchronize
 from harness.errors import MethodError, one_line
 from harness.method import Method
 from harness.types.task import Task
@@ -40,10 +40,10 @@ def fit(method: Method, name: str, task: Task, device: torch.device) -> float:
     Raises:
         MethodError: ``fit`` does not return self.
     """
-    wait(device)
+    synchronize(device)
     begin = time.perf_counter()
     fitted = method.fit(task)
-    wait(device)
+    synchronize(device)
     seconds = time.perf_counter() - begin
     if fitted is not method:
         raise MethodError(f"{name}.fit returned {type(fitted).__name__}; fit must return self")

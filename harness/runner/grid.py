@@ -14,7 +14,7 @@ from harness.protocols import Protocol
 from harness.runner.draws import FewShotDraws
 from harness.runner.job import Job
 from harness.runner.request import Request
-from harness.types.cell import ONCE, BackboneRecord, DatasetRecord, MethodRecord, Spec
+from harness.types.cell import NO_SEED, BackboneRecord, DatasetRecord, MethodRecord, Spec
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def grid(
         for record, method, required in methods:
             drawn = protocol.scoring == "names" and (method.needs.includes("support") or method.needs.validation)
             for shots in request.shots if drawn else (0,):
-                for seed in (ONCE,) if record.runs_once(shots) else request.seeds:
+                for seed in (NO_SEED,) if record.runs_once(shots) else request.seeds:
                     manifest = draws.of(data, shots, seed) if drawn else None
                     spec = Spec(
                         protocol=protocol.id,
@@ -68,7 +68,7 @@ def grid(
                         method=record,
                         shots=shots,
                         seed=seed,
-                        manifest=manifest.hash if manifest else None,
+                        manifest=manifest.sha256 if manifest else None,
                         device=setting.device,
                         versions={**setting.versions, **required},
                     )

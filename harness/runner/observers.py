@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from harness.errors import one_line, raised_in
+from harness.errors import error_location, one_line
 from harness.execution.global_state import listed, preserve_global_state
 from harness.progress import Reporter
 from harness.registry import Origin, Plugin
@@ -31,7 +31,7 @@ class Observers:
                     plugin.value(cell)
             except (Exception, SystemExit) as error:  # third-party code; a result does not depend on it
                 self._plugins.remove(plugin)
-                where = raised_in(error, origin.module)
+                where = error_location(error, origin.module)
                 reason = f"{type(error).__name__}: {one_line(error)}" + (f" ({where})" if where else "")
                 self._report.note(f"{origin} gets no further cells: harness_cell_finished raised {reason}")
             if changed and origin not in self._noted:

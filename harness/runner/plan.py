@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import device as devices
-from harness.backbones.backbone import Resolved
+from harness.backbones.backbone import ResolvedBackbone
 from harness.datasets.digests import DigestIndex
 from harness.datasets.domain import DomainData, DomainReader
 from harness.datasets.load_data import domain_names, note_unmatched, read_domains
@@ -46,7 +46,7 @@ class Plan:
     jobs: tuple[Job, ...]
     lost: tuple[RowFailure, ...]
     domains: dict[str, DomainData]
-    resolved: Resolved
+    resolved: ResolvedBackbone
     protocol: Protocol
     device: str
     cache: Path
@@ -74,11 +74,11 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     dataset = source.open(request, report)
     names = domain_names(dataset, request.domains)
     note_unmatched(dataset, request.domains, report)
-    resolved = fetch_backbone(chosen.found, request, index, report).by(protocol.features)
+    resolved = fetch_backbone(chosen.found, request, index, report).with_rule(protocol.features)
     reader = DomainReader(dataset, index, request.workers, protocol, request.leave_out_copies)
     domains, lost = read_domains(reader, names, report)
     decided_by = versions(resolved, {"protocol": rule, "backbone": chosen.plugin})
-    setting = Setting(protocol, source.name, resolved.record, devices.name(device), decided_by)
+    setting = Setting(protocol, source.name, resolved.record, devices.device_name(device), decided_by)
     jobs = tuple(grid(request, setting, methods, domains, draws))
     if request.manifests is None:
         note_short_classes(jobs, domains, report)
@@ -91,7 +91,7 @@ def choose_device(request: Request) -> str:
     Raises:
         UserError: there is no such device, or it has no such precision.
     """
-    device = devices.choose(request.device)
+    device = devices.choose_device(request.device)
     if request.precision == "tf32" and device == "cpu":
         raise UserError("tf32 is a mode of CUDA devices", "use --precision fp32 on a CPU")
     return device

@@ -9,7 +9,7 @@ from harness import registry
 from harness.errors import PluginError
 from harness.hookspecs import BackboneOffer, DatasetOffer
 from harness.method import Method, build, parameters
-from harness.parameters import require_located
+from harness.parameters import require_file_paths
 from harness.progress import Reporter
 from harness.protocols import PROTOCOLS, Protocol
 from harness.registry import Kind, Plugin
@@ -47,14 +47,14 @@ def _resolved(choice: MethodChoice, plugin: Plugin[type[Method]], protocol: Prot
     method = build(choice.name, plugin.value, preset, choice.parameters)
     if protocol.scoring != "names" and "pool" in parameters(method):
         method = replace(method, pool="test-unlabeled")  # type: ignore[type-var]  # what the protocol gives
-    require_located(choice.name, parameters(method))
+    require_file_paths(choice.name, parameters(method))
     record = MethodRecord(
         name=choice.name,
         distribution=plugin.origin.distribution,
         version=plugin.origin.version,
         code=plugin.origin.code,
         parameters=parameters(method),
-        needs=method.needs.labels(),
+        needs=method.needs.declared(),
         seeded=method.seeded,
         pool=method.pool if method.needs.unlabeled else None,
     )

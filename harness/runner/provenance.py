@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import harness
-from harness.backbones.backbone import Resolved
-from harness.files import content_digest, tree
+from harness.backbones.backbone import ResolvedBackbone
+from harness.files import content_digest, walk_files
 from harness.registry import Plugin, fingerprint
 
 NEUTRAL = (
@@ -29,7 +29,7 @@ LIBRARIES = ("torch", "torchvision", "open_clip_torch", "numpy", "scipy", "sciki
 """What the harness and its own methods compute with."""
 
 
-def versions(resolved: Resolved, plugins: Mapping[str, Plugin[Any] | None]) -> dict[str, str]:
+def versions(resolved: ResolvedBackbone, plugins: Mapping[str, Plugin[Any] | None]) -> dict[str, str]:
     """Versions of the harness, of the libraries, and of the plugins behind a backbone and a protocol.
 
     Args:
@@ -52,5 +52,5 @@ def harness_versions() -> dict[str, str]:
 
 def deciding_files() -> list[tuple[str, Path]]:
     """(name, path) of the source files of the package that decide numbers."""
-    files = tree(Path(harness.__file__).parent)
+    files = walk_files(Path(harness.__file__).parent)
     return [(name, path) for name, path in files if path.suffix == ".py" and name.partition("/")[0] not in NEUTRAL]

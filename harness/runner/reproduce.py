@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from harness.backbones.backbone import Precision
 from harness.errors import PluginError, UserError
-from harness.file_parameter import File, with_paths
+from harness.file_parameter import File, attach_paths
 from harness.leaderboard.differences import Difference, differences
 from harness.progress import Reporter
 from harness.protocols import PROTOCOLS
@@ -80,7 +80,7 @@ def _request(row: Row, out: Path, here: LocalPaths) -> Request:
     in_folder = backbone.architecture.startswith("local-dir:")  # its place is not in the row
     files = {File(path).sha256: path for path in here.files}
     return Request(
-        methods=(MethodChoice(row.method, parameters=with_paths(row.method_record.parameters, files)),),
+        methods=(MethodChoice(row.method, parameters=attach_paths(row.method_record.parameters, files)),),
         domains=tuple(sorted({*row.data, *(f.domain for f in row.failures)})),
         shots=(max(1, row.shots),),  # a method without few-shot images takes no notice of it
         seeds=row.seeds,

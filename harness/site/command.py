@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from harness.parameters import written
+from harness.parameters import format_value
 from harness.protocols import PROTOCOLS
 from harness.registry import offers
 from harness.results.leaderboard_file import BOARD
@@ -27,15 +27,15 @@ def evaluate_command(row: Row) -> str:
     words += ["--domain", ",".join(domains)]
     if row.shots:
         words += ["--shots", str(row.shots)]
-    words += [] if row.once else ["--seeds", ",".join(map(str, row.seeds))]
+    words += [] if row.seedless else ["--seeds", ",".join(map(str, row.seeds))]
     for name, value in row.method_record.parameters.items():
-        words += ["-p", f"{name}={written(value)}"]
+        words += ["-p", f"{name}={format_value(value)}"]
     words += ["--data", row.dataset if offers("dataset", row.dataset) else "LAION_BEYOND_ROOT"]
     record = row.backbone_record
     words += ["--backbone", record.architecture, "--precision", record.precision]
     words += ["--pretrained", row.given_weights] if row.given_weights else []
     stated = row.stated_preprocessing or {}
-    words += ["--preprocessing", ",".join(f"{k}={written(v)}" for k, v in stated.items())] if stated else []
+    words += ["--preprocessing", ",".join(f"{k}={format_value(v)}" for k, v in stated.items())] if stated else []
     words += ["--compile"] if record.compiled else []
     drawn_elsewhere = row.protocol not in PROTOCOLS and not row.edition("protocol")
     words += ["--manifests", "MANIFESTS"] if drawn_elsewhere and row.shots else []

@@ -104,10 +104,10 @@ def _row(
         "backbone": names.backbone,
         "printed": row.backbone,  # what a paper calls it
         "shots": row.shots,
-        "seeds": 0 if row.once else len(row.seeds),
+        "seeds": 0 if row.seedless else len(row.seeds),
         "needs": list(row.method_record.needs),
         "complete": row.complete,
-        "verified": sources.marks.get(row.content_hash),
+        "verified": sources.marks.get(row.content_sha256),
         "mean": _figures(row, row.mean, {m: i.get("mean") for m, i in intervals.items()}),
         "domains": {
             domain: _figures(row, stats, {m: i.get(domain) for m, i in intervals.items()})
@@ -129,7 +129,9 @@ def _images(row: Row) -> str:
 
 
 def _figures(row: Row, stats: dict[str, Stat], intervals: dict[str, Interval | None]) -> dict[str, Figure]:
-    return {metric: _figure(stat, 0 if row.once else stat.n, intervals.get(metric)) for metric, stat in stats.items()}
+    return {
+        metric: _figure(stat, 0 if row.seedless else stat.n, intervals.get(metric)) for metric, stat in stats.items()
+    }
 
 
 def _figure(stat: Stat, seeds: int, interval: Interval | None) -> Figure:
@@ -182,7 +184,7 @@ def _details(sources: Sources, file: str, classes: Classes) -> dict[str, Any]:
         rows[row.id] = {
             "reproduce": reproduce_command(row, file),
             "evaluate": evaluate_command(row),
-            "seeds": [] if row.once else list(row.seeds),
+            "seeds": [] if row.seedless else list(row.seeds),
             "oop_exact": row.oop_exact,
             "not_applicable": row.not_applicable,
             "device": row.device,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import ImageOps
 
-from harness.datasets.images import decode_image, middle
+from harness.datasets.images import crop_to_middle, decode_image
 from harness.errors import DataError
 from harness.files import read_file
 from harness.types.labels import ScoredSide
@@ -58,7 +58,7 @@ class Thumbnails:
             content = read_file(file, LARGEST)
             if hashlib.sha256(content).hexdigest() != side.sha256[place]:
                 return None
-            small = ImageOps.fit(middle(decode_image(content, file.name)), (SIZE, SIZE))
+            small = ImageOps.fit(crop_to_middle(decode_image(content, file.name)), (SIZE, SIZE))
         except (OSError, ValueError, DataError):
             return None
         out = io.BytesIO()

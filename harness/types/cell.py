@@ -1,4 +1,4 @@
-"""One result: the smallest thing that is run, stored and found again."""
+"""Records of one cell: the smallest unit that is run, stored and looked up."""
 
 from __future__ import annotations
 
@@ -34,58 +34,58 @@ MIXED = ("all_cluster_acc", "old_cluster_acc", "new_cluster_acc")
 METRICS = (*NAMING, *POOL, *CLUSTERING, *MIXED)
 """The metrics of a cell, fractions, in the order of tables."""
 
-ONCE = 0
-"""The seed of a cell that depends on none: its method has no randomness, and nothing is drawn for it."""
+NO_SEED = 0
+"""Seed of a cell that does not depend on a seed: its method is deterministic and no images are drawn."""
 
 Decoding = Literal["upright-white", "plain"]
-"""How image files become RGB: turned by their EXIF orientation and on white; or as ``Image.convert("RGB")`` does."""
+"""How image files become RGB: EXIF orientation applied and transparency on white, or ``Image.convert("RGB")``."""
 
 
 class Record(BaseModel):
-    """Base of everything that is written: immutable, strict about unknown fields, and every number is finite."""
+    """Base class of all stored records: immutable, no unknown fields, only finite numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with other values; what a record keeps of itself (``cached_property``) is worked out anew."""
+        """A copy with changed values; each ``cached_property`` is recomputed."""
         copied = super().model_copy(update=update, deep=deep)
         for name in copied.__dict__.keys() - type(self).model_fields.keys():
             del copied.__dict__[name]
         return copied
 
     def digest(self, include: set[str] | None = None, *more: Any) -> str:
-        """sha256 over the canonical JSON of the fields that are not at their default, or of some of them, and of more.
+        """sha256 over canonical JSON of the fields (or those in ``include``) that differ from their default, and more.
 
-        A field that a later version adds has a default, and so it does not change the digest of an older record.
+        So a field that a later version adds, with a default, does not change the digest of an older record.
         """
         content = [self.model_dump(mode="json", include=include, exclude_defaults=True), *more]
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _as_json(value: Any) -> Any:
-    # A record must be equal to itself read from its file, and its hash too. JSON has neither tuples nor infinity.
+def _to_json(value: Any) -> Any:
+    # A record read from its file must equal the original, digest included. JSON has neither tuples nor infinity.
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _as_json(dataclasses.asdict(value))
+        return _to_json(dataclasses.asdict(value))
     if isinstance(value, dict):
-        return {str(key): _as_json(inner) for key, inner in value.items()}
+        return {str(key): _to_json(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_as_json(inner) for inner in value]
+        return [_to_json(inner) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return to_jsonable_python(value)
 
 
 class MethodRecord(Record):
-    """A method as it was run: what makes its numbers its own."""
+    """A method as it was run: everything about it that its numbers depend on."""
 
     name: str
     distribution: str
     version: str
     code: str = Field(description="sha256 over the files of the plugin's distribution")
-    parameters: Annotated[dict[str, Any], BeforeValidator(_as_json)]
+    parameters: Annotated[dict[str, Any], BeforeValidator(_to_json)]
     needs: tuple[str, ...]
     seeded: bool = Field(default=True, description="whether its results depend on the seed, apart from any draw")
-    pool: str | None = Field(default=None, description="the unlabeled images it saw, None for none")
+    pool: str | None = Field(default=None, description="the unlabeled images given to it, None for none")
 
     def runs_once(self, shots: int) -> bool:
         """Whether nothing depends on the seed, so that one run, with the seed ``ONCE``, stands for all seeds."""
@@ -93,7 +93,7 @@ class MethodRecord(Record):
 
 
 class Preprocessing(Record):
-    """How an image becomes what the encoder takes, in open_clip's words and in one form."""
+    """How an image is prepared for the encoder, in open_clip's terms and one normalized form."""
 
     size: tuple[PositiveInt, PositiveInt] = Field(description="height and width in pixels")
     mode: Literal["RGB"]
@@ -101,53 +101,53 @@ class Preprocessing(Record):
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     interpolation: Literal["bicubic", "bilinear"]
     resize_mode: Literal["shortest", "longest", "squash"] = Field(
-        description="which side becomes the encoder's; 'squash' keeps no aspect ratio"
+        description="which side is resized to the encoder's size; 'squash' ignores the aspect ratio"
     )
-    fill_color: int = Field(ge=0, le=255, description="of what 'longest' adds at the sides")
+    fill_color: int = Field(ge=0, le=255, description="of the padding that 'longest' adds")
     crop: float = Field(
-        default=1.0, gt=0, le=1, description="side of the middle that is cut out over the shorter side after resizing"
+        default=1.0, gt=0, le=1, description="side of the centre crop divided by the shorter side after resizing"
     )
 
     @property
     def summary(self) -> str:
-        """It in a few words."""
+        """A short description."""
         size = "x".join(map(str, self.size))
         mean, std = (" ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
         return f"{size} pixels, {self.resize_mode}, {self.interpolation}, mean {mean}, std {std}"
 
 
 PreprocessingSource = Literal["published", "model folder", "plugin", "stated", "unchecked", "protocol"]
-"""Who says how images are prepared; ``unchecked`` if nobody does."""
+"""Where the preprocessing settings come from; ``unchecked`` if no source states them."""
 
 MODEL_FOLDERS = ("local-dir:", "hf-hub:")
-"""What the name of a backbone begins with that comes whole from a folder, here or on the Hugging Face Hub."""
+"""Name prefixes of backbones that come from a model folder, local or on the Hugging Face Hub."""
 
 
 class BackboneRecord(Record):
     """A model as it was run."""
 
-    architecture: str = Field(description="name in open_clip or of a plugin, or the folder that describes the model")
+    architecture: str = Field(description="name in open_clip or of a plugin, or the model folder")
     pretrained: str = Field(description="published tag, or name of the weights file")
     weights_sha256: str
-    corpus: str = Field(description="pre-training corpus, 'unknown' if nothing tells")
+    corpus: str = Field(description="pre-training corpus, 'unknown' if it is not known")
     quick_gelu: Literal["ok", "unchecked"]
-    config: str = Field(description="sha256 of all that builds the model: open_clip's configuration as canonical JSON")
+    config: str = Field(description="sha256 of the model's open_clip configuration as canonical JSON")
     preprocessing: Preprocessing
     preprocessing_source: PreprocessingSource = Field(
-        description="who says so; 'unchecked' if nobody does, and what is usual for the architecture was taken"
+        description="where the settings come from; 'unchecked': the usual ones of the architecture"
     )
     precision: Literal["fp32", "tf32", "bf16", "fp16"]
-    compiled: bool = Field(default=False, description="whether names and contexts were learned through torch.compile")
+    compiled: bool = Field(default=False, description="whether names and contexts are learned through torch.compile")
 
 
 class DatasetRecord(Record):
-    """The data of one domain, by content."""
+    """The data of one domain, identified by content."""
 
     name: str
     folders: tuple[str, ...]
     fingerprint: str = Field(description="sha256 over names, paths, labels, captions and bytes of the scored images")
     oop_exact: Literal["yes", "no", "unknown"] = Field(
-        description="whether the OOP names were really absent from the backbone's corpus"
+        description="whether the OOP names are really absent from the backbone's corpus"
     )
     copies_left_out: bool = Field(
         default=False, description="whether byte copies of train and val images are left out of the scored ones"
@@ -155,7 +155,7 @@ class DatasetRecord(Record):
 
 
 class Spec(Record):
-    """Everything that decides a number. Its hash is the cell's address."""
+    """Everything that a cell's numbers depend on. Its digest is the cell's key."""
 
     schema_version: Literal[1] = 1
     protocol: str
@@ -166,19 +166,19 @@ class Spec(Record):
     method: MethodRecord
     shots: int
     seed: int
-    manifest: str | None = Field(description="hash of the few-shot draw, None for a method that needs none")
+    manifest: str | None = Field(description="sha256 of the few-shot manifest, None for a method that needs none")
     device: str
     versions: dict[str, str] = Field(
-        description="of the harness, its libraries, and what the plugin's distribution requires"
+        description="of the harness, its libraries and the requirements of the plugin's distribution"
     )
 
     @property
     def key(self) -> str:
-        """Its digest."""
+        """The content address of the cell."""
         return self.digest()
 
     @property
-    def once(self) -> bool:
+    def seedless(self) -> bool:
         """Whether it is run once, with the seed ``ONCE``."""
         return self.method.runs_once(self.shots)
 
@@ -191,44 +191,44 @@ class Failure(Record):
 
 
 class Cost(Record):
-    """What a cell took; no part of its result."""
+    """Time and memory of a cell; not part of its result."""
 
     fit_seconds: float
     score_seconds: float
-    trainable: int = Field(description="numbers that were learned")
-    peak_host_bytes: int | None = Field(default=None, description="resident memory of the process while the cell ran")
-    peak_gpu_bytes: int | None = Field(default=None, description="memory that torch held on the GPU; None on the CPU")
+    trainable: int = Field(description="number of learned values")
+    peak_host_bytes: int | None = Field(default=None, description="peak resident memory of the process during the cell")
+    peak_gpu_bytes: int | None = Field(default=None, description="peak GPU memory allocated by torch; None on the CPU")
 
 
 class Cell(Record):
     """One (protocol, domain, backbone, method, parameters, shots, seed) with its metrics or its failure.
 
-    ``metrics`` holds those of ``METRICS`` that apply: without an IP folder, and for a method of fixed vocabulary, only
-    those of the OOP names; those of the pool for a method that found clusters in one.
+    ``metrics`` holds the ``METRICS`` that apply: without an IP folder, or for a method of fixed vocabulary, only those
+    of the OOP names; those of the pool for a method that clusters one.
     """
 
     spec: Spec
     metrics: dict[str, float] = {}
     per_class: dict[str, tuple[float | None, ...]] = Field(
-        default={}, description="side -> top-1 accuracy of every class among its own side's names, None without images"
+        default={}, description="side -> top-1 accuracy of each class among the names of its side, None without images"
     )
     not_applicable: Annotated[str, BeforeValidator(one_line)] | None = Field(
-        default=None, description="why only the OOP names were scored"
+        default=None, description="why only the OOP names are scored"
     )
     images: dict[str, int] = Field(default={}, description="scored images of each side")
-    outcome: Annotated[dict[str, Any], BeforeValidator(_as_json)] = Field(
-        default={}, description="what the method tells of its fit, in its own words"
+    outcome: Annotated[dict[str, Any], BeforeValidator(_to_json)] = Field(
+        default={}, description="the method's own diagnostics of its fit"
     )
-    remarks: tuple[str, ...] = Field(default=(), description="what of the method's own report is left out, and why")
+    remarks: tuple[str, ...] = Field(
+        default=(), description="parts of the method's diagnostics that are left out, and why"
+    )
     unreadable: tuple[str, ...] = Field(default=(), description="images that could not be decoded")
-    copies: int = Field(
-        default=0, description="scored images with the bytes of an image that the method was given for its fit"
-    )
+    copies: int = Field(default=0, description="scored images with the same bytes as an image given to fit")
     left_out: int = Field(default=0, description="images that are not scored: copies of train or val images")
     collisions: tuple[tuple[str, ...], ...] = Field(
-        default=(), description="groups of names, of one side or of both, that are one text to the tokenizer"
+        default=(), description="groups of names, of one side or both, with the same tokens"
     )
-    revision: str | None = Field(default=None, description="of the data set, where a download wrote it down")
+    revision: str | None = Field(default=None, description="of the data set, if the download recorded it")
     predictions: str | None = Field(default=None, description="sha256 of the file with the predicted columns")
     failure: Failure | None = None
     cost: Cost | None = None
@@ -236,8 +236,8 @@ class Cell(Record):
         default=None,
         exclude=True,
         repr=False,
-        description="a failure's traceback on its way to a log; not written",
+        description="a failure's traceback for the log; not stored",
     )
-    answers: bytes | None = Field(
-        default=None, exclude=True, repr=False, description="that file's content on its way to the ledger; not written"
+    predictions_content: bytes | None = Field(
+        default=None, exclude=True, repr=False, description="content of that file for the result store; not stored here"
     )

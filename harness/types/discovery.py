@@ -1,4 +1,4 @@
-"""What a method found in an unlabeled pool, in its own words; the harness works out what it is worth."""
+"""Clusters that a method finds in an unlabeled pool; the harness computes their metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Discovery:
-    """Clusters of a pool, and their names.
+    """Clusters of a pool and their names.
 
     Attributes:
         cluster: ``(n,)`` int64, the cluster of each image of ``Task.unlabeled``, in its order; -1 for an image in none.

@@ -1,4 +1,4 @@
-"""How a protocol wants images made into features, apart from the model."""
+"""How a protocol computes image features, apart from the model."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class FeatureRule:
-    """How a protocol wants features made; it is part of the encoder's key.
+    """How a protocol computes image features; part of the encoder's cache key.
 
     Attributes:
-        preprocessing: the backbone's own, or ``imagenet``: the shorter side resized to 8/7 of the encoder's input, the
-            centre cut out, mean and deviation of ImageNet.
-        unit_rows: whether features are divided by their length.
+        preprocessing: ``backbone`` for the backbone's own, or ``imagenet``: shorter side resized to 8/7 of the
+            encoder's input, centre crop, mean and standard deviation of ImageNet.
+        unit_rows: whether features are L2-normalized.
     """
 
     preprocessing: Literal["backbone", "imagenet"] = "backbone"

@@ -1,4 +1,4 @@
-"""Image features of a part, on the run's device."""
+"""Image features of one part of a split, on the run's device."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class Features:
     """Encoded images and their labels.
 
     Attributes:
-        image: ``(n, v, d)`` unit rows; v augmented views, v = 1 for parts that are scored.
+        image: ``(n, v, d)`` unit rows; v augmented views, v = 1 for scored parts.
         label: ``(n,)`` int64, position in the names of the split.
-        unreadable: paths of images that could not be decoded; they are in neither tensor.
-        sha256: ``(n,)`` of the images' files, in ascending order; empty for drawn images.
+        unreadable: paths of images that cannot be decoded; they are in neither tensor.
+        sha256: ``(n,)`` sha256 of the image files, in ascending order; empty for drawn images.
     """
 
     image: Tensor

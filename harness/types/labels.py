@@ -1,4 +1,4 @@
-"""What predictions are held against: the images of one domain by content, with their labels."""
+"""The labels of one domain: its scored images, identified by content, with their labels."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from typing_extensions import Self
 from harness.types.cell import Record
 
 UNREADABLE = "unreadable"
-"""In the place of a sha256: the file could not be read."""
+"""Replaces the sha256 of a file that cannot be read."""
 
 COPY = "copy"
-"""In the place of a sha256: the image is left out, because a train or val image of the domain has the same bytes."""
+"""Replaces the sha256 of an image that is not scored because a train or val image of the domain has the same bytes."""
 
 
-def side_name(name: str, side: str) -> str:
-    """A name of one side, as records list it beside names of the other: ``turkey (OOP)``."""
+def name_with_side(name: str, side: str) -> str:
+    """A class name with its side, for lists of both sides: ``turkey (OOP)``."""
     return f"{name} ({side.upper()})"
 
 
 class ScoredSide(Record):
     """The labelled images of one part of one side, in the order of the split file.
 
-    ``paths``, ``sha256`` and ``labels`` belong together position by position.
+    ``paths``, ``sha256`` and ``labels`` are aligned.
     """
 
     folder: str
@@ -47,34 +47,34 @@ class ScoredSide(Record):
         return self
 
     def order(self, unreadable: Collection[str] = ()) -> list[int]:
-        """Positions of the images that were encoded, in the order of predictions: by sha256, then by path.
+        """Positions of the encoded images in the order of predictions: by sha256, then by path.
 
         Args:
-            unreadable: ``folder/path`` of images that could not be decoded.
+            unreadable: ``folder/path`` of images that cannot be decoded.
         """
         where = [f"{self.folder}/{path}" for path in self.paths]
-        out = {UNREADABLE, COPY}
-        scored = [i for i, d in enumerate(self.sha256) if d not in out and where[i] not in unreadable]
+        left_out = {UNREADABLE, COPY}
+        scored = [i for i, d in enumerate(self.sha256) if d not in left_out and where[i] not in unreadable]
         return sorted(scored, key=lambda i: (self.sha256[i], where[i]))
 
     def scored_labels(self, unreadable: Collection[str] = ()) -> NDArray[np.int64]:
-        """Labels ``(n,)`` of these images, in the order of predictions."""
+        """Labels ``(n,)`` of the encoded images, in the order of predictions."""
         return np.asarray([self.labels[i] for i in self.order(frozenset(unreadable))], dtype=np.int64)
 
 
 class LabelSheet(Record):
-    """The labels that results of one domain are held against. Its hash is the fingerprint of the domain's data.
+    """All labels of one domain. Their sha256 is the fingerprint of the domain's data.
 
-    So whoever has a row's fingerprint can tell whether labels are those the row was scored with, without the images.
+    So labels can be checked against the fingerprint of a leaderboard row without the images.
     """
 
     format: Literal["laion-beyond-labels/1"] = "laion-beyond-labels/1"
     domain: str
-    other: str = Field(description="sha256 over all that is not scored: the train and val parts, and captions")
+    other: str = Field(description="sha256 over everything that is not scored: train and val parts, captions")
     sides: dict[str, ScoredSide] = Field(description="the test parts: oop and, where the data have it, ip")
     pool: ScoredSide | None = Field(default=None, description="the OOP train part: the pool called train-unlabeled")
     copies_of_ip: tuple[str, ...] = Field(
-        default=(), description="sha256 of the scored images that an IP train image has the bytes of"
+        default=(), description="sha256 of the scored images with the same bytes as an IP train image"
     )
 
     def text(self) -> str:
@@ -83,10 +83,10 @@ class LabelSheet(Record):
 
     @property
     def left_out(self) -> int:
-        """Images that are not scored because they are copies of train or val images."""
+        """Number of images that are not scored because they are copies of train or val images."""
         return sum(side.sha256.count(COPY) for side in self.sides.values())
 
     @cached_property
-    def hash(self) -> str:
+    def fingerprint(self) -> str:
         """sha256 of the file's content."""
         return hashlib.sha256(self.text().encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Rows over cells, as they are written: versioned JSON that is byte-identical for the same cells."""
+"""Records of a leaderboard file: versioned JSON, byte-identical for the same cells."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SETTINGS = {
 }
 
 Seed = Annotated[str, Field(pattern=r"^-?[0-9]{1,18}$")]
-"""A seed as the key of an object."""
+"""A seed as the key of a JSON object."""
 
 
 class Stat(Record):
@@ -40,29 +40,29 @@ class Stat(Record):
 
 
 class DomainRecord(Record):
-    """What a domain's numbers rest on: the data by content, and the few-shot draw of each seed."""
+    """Provenance of a domain's numbers: the data by content, and the few-shot draw of each seed."""
 
     folders: tuple[str, ...]
     fingerprint: str
-    manifests: dict[Seed, str | None] = Field(description="seed -> hash of the manifest")
+    manifests: dict[Seed, str | None] = Field(description="seed -> sha256 of the manifest")
     predictions: dict[Seed, str | None] = Field(
-        default={}, description="seed -> sha256 of the kept predictions, None for a seed without"
+        default={}, description="seed -> sha256 of the stored predictions, None without"
     )
     images: dict[str, int]
     unreadable: tuple[str, ...]
     copies: dict[Seed, int] = Field(
         default={},
-        description="seed -> scored images with the bytes of an image that the method was given for its fit, if any",
+        description="seed -> scored images with the same bytes as an image given to fit, if any",
     )
     left_out: int = Field(default=0, description="images that are not scored: copies of train or val images")
     collisions: tuple[tuple[str, ...], ...] = Field(
-        default=(), description="groups of names, of one side or of both, that are one text to the tokenizer"
+        default=(), description="groups of names, of one side or both, with the same tokens"
     )
-    revision: str | None = Field(default=None, description="of the data set, where a download wrote it down")
+    revision: str | None = Field(default=None, description="of the data set, if the download recorded it")
 
 
 class RowFailure(Record):
-    """A hole in a row."""
+    """A missing or failed cell of a row, with the reason."""
 
     domain: str
     seed: int | None
@@ -71,15 +71,15 @@ class RowFailure(Record):
 
 
 class Row(Record):
-    """One method in one setting.
+    """Results of one method in one setting.
 
-    ``mean`` is over the domains (first over domains for each seed, then over seeds). It is empty when a domain or
-    seed is missing or failed: an incomplete row is never averaged.
+    ``mean`` averages over domains for each seed, then over seeds. It is empty if a domain or seed is missing or failed:
+    an incomplete row is never averaged.
     """
 
     method: str
     protocol: str
-    decoding: Decoding = Field(default="upright-white", description="how image files became RGB")
+    decoding: Decoding = Field(default="upright-white", description="how image files become RGB")
     dataset: str
     backbone: str
     shots: int
@@ -89,9 +89,9 @@ class Row(Record):
     mean: dict[str, Stat]
     failures: tuple[RowFailure, ...]
     per_class: dict[str, dict[str, tuple[float | None, ...]]] = Field(
-        description="domain -> side -> mean over seeds of every class's accuracy, in the order of the names"
+        description="domain -> side -> accuracy of each class, averaged over seeds, in the order of the names"
     )
-    not_applicable: str | None = Field(description="why only the OOP names were scored, for a fixed vocabulary")
+    not_applicable: str | None = Field(description="why only the OOP names are scored, for a fixed vocabulary")
     oop_exact: Literal["yes", "no", "unknown"]
     copies_left_out: bool = Field(
         default=False, description="whether byte copies of train and val images are left out of the scored ones"
@@ -104,42 +104,42 @@ class Row(Record):
 
     @cached_property
     def id(self) -> str:
-        """Twelve hexadecimal digits over everything that decides the numbers, and over none of the numbers."""
+        """Twelve hexadecimal digits of a digest over everything that the numbers depend on, without the numbers."""
         drawn = {name: [d.folders, d.fingerprint, d.manifests] for name, d in self.data.items()}
         return self.digest(_SETTINGS, drawn)[:12]
 
     @cached_property
-    def content_hash(self) -> str:
-        """sha256 over the whole row, its figures included: what a mark of a check holds for."""
+    def content_sha256(self) -> str:
+        """sha256 over the whole row with its numbers; verification marks refer to it."""
         return self.digest()
 
     @property
-    def once(self) -> bool:
+    def seedless(self) -> bool:
         """Whether each of its cells is run once, with the seed ``ONCE``."""
         return self.method_record.runs_once(self.shots)
 
     def edition(self, of: Literal["protocol", "backbone"]) -> str:
-        """Distribution, version and code of the plugin that its protocol or backbone is of; empty for one of none."""
+        """Distribution, version and code of the plugin of its protocol or backbone; empty for built-in ones."""
         name = self.protocol if of == "protocol" else self.backbone_record.architecture
         return self.versions.get(f"{of} {name}", "")
 
     @property
     def given_weights(self) -> str | None:
-        """The tag or weights file that its backbone was given; None where it came with its own."""
+        """The tag or weights file given for its backbone; None if the backbone has its own."""
         record = self.backbone_record
         own = self.edition("backbone") or record.architecture.startswith(MODEL_FOLDERS)
         return None if own or record.pretrained == record.architecture else record.pretrained
 
     @property
     def stated_preprocessing(self) -> dict[str, Any] | None:
-        """The preprocessing settings that a user stated; None where they are somebody else's."""
+        """The preprocessing settings that the user gave; None if they have another source."""
         record = self.backbone_record
         if record.preprocessing_source != "stated":
             return None
         return record.preprocessing.model_dump(mode="json", exclude={"size", "mode", "crop"})
 
     def spec(self, domain: str, seed: int) -> Spec:
-        """What decided the cell of that domain and seed; its key is the cell's address in the ledger."""
+        """The spec of the cell of a domain and seed; its key is the cell's address in the result store."""
         data = self.data[domain]
         return Spec(
             protocol=self.protocol,
@@ -162,7 +162,7 @@ class Row(Record):
         )
 
     def specs(self) -> list[Spec]:
-        """Those of all its cells, by domain and seed."""
+        """The specs of all its cells, by domain and seed."""
         return [
             self.spec(domain, seed) for domain in self.data for seed in sorted(map(int, self.data[domain].manifests))
         ]
@@ -175,7 +175,7 @@ class Leaderboard(Record):
     rows: tuple[Row, ...]
 
     def text(self) -> str:
-        """The file's content: the same rows give the same bytes."""
+        """The file content: the same rows give the same bytes."""
         return self.model_dump_json(indent=1) + "\n"
 
 

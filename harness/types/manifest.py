@@ -1,4 +1,4 @@
-"""The images of one few-shot draw, as plain text that can be published and checked."""
+"""The images of one few-shot draw, as a plain text file that can be published and checked."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from harness.types.split import Part, TrainOn
 
 
 class Pick(BaseModel):
-    """One drawn image: its path in the folder (in Unicode form NFC), its label and the sha256 of its bytes.
+    """One drawn image: its path in the folder (Unicode form NFC), its label and the sha256 of its bytes.
 
-    In a draw from both sides the label tells the folder: IP labels follow the OOP labels.
+    In a draw from both sides the label identifies the folder: IP labels follow the OOP labels.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -26,8 +26,8 @@ class Pick(BaseModel):
 class Manifest(BaseModel):
     """One few-shot draw of one domain.
 
-    The file is JSON with sorted content and no time stamp, so that equal draws are equal files; ``hash`` is the
-    sha256 of exactly that text and stands in every result.
+    The file is JSON with sorted content and no time stamp, so that equal draws are equal files. ``sha256`` is
+    the sha256 of that text and part of every result.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,10 +45,10 @@ class Manifest(BaseModel):
         return self.model_dump_json(indent=1) + "\n"
 
     @property
-    def hash(self) -> str:
+    def sha256(self) -> str:
         """sha256 of the file's content."""
         return hashlib.sha256(self.text().encode()).hexdigest()
 
-    def of_part(self, part: Part) -> tuple[Pick, ...]:
+    def picks_of_part(self, part: Part) -> tuple[Pick, ...]:
         """The picks of one part, in the order of the draw."""
         return tuple(pick for pick in self.picks if pick.part == part)

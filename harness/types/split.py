@@ -1,4 +1,4 @@
-"""A part of one LAION-Beyond folder: its names, and its images with labels and captions."""
+"""One part of a LAION-Beyond folder: its class names, and its images with labels and captions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.errors import DataError
 
 Side = Literal["ip", "oop"]
 TrainOn = Literal["oop", "ip", "both"]
-"""Whose names and labelled images methods are fitted on; of both sides the OOP names come first."""
+"""The sides whose names and labelled images methods are fitted on; for ``both`` the OOP names come first."""
 
 Part = Literal["train", "val", "test"]
 SIDES: tuple[Side, ...] = get_args(Side)
@@ -21,7 +21,7 @@ PARTS: tuple[Part, ...] = get_args(Part)
 
 
 def nfc(text: str) -> str:
-    """A name or path in Unicode form NFC: macOS may unpack an archive into another form, and it is the same data."""
+    """A name or path in Unicode form NFC, because macOS may unpack the same archive into another form."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
@@ -52,8 +52,8 @@ class Split:
         part: ``train``, ``val`` or ``test``.
         names: class names after clean-up; position = label.
         items: the images in the order of the split file.
-        folder: where the folder lies now; no part of the identity.
-        fingerprint: sha256 over everything above except ``folder`` and superclasses: content, neither place nor time.
+        folder: current location of the folder; not part of the identity.
+        fingerprint: sha256 over everything above except ``folder`` and superclasses: content, not location or time.
 
     Raises:
         DataError: a label has no name, or two names are the same after clean-up.
@@ -85,19 +85,19 @@ class Split:
         digest = hashlib.sha256(json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
         object.__setattr__(self, "fingerprint", digest)
 
-    def by_label(self) -> dict[int, list[Item]]:
-        """The items of each label, labels in order of first appearance (the order the released draw needs)."""
+    def group_by_label(self) -> dict[int, list[Item]]:
+        """Label -> its items, labels in order of first appearance (as the released draw needs it)."""
         groups: dict[int, list[Item]] = {}
         for item in self.items:
             groups.setdefault(item.label, []).append(item)
         return groups
 
 
-def by_superclass(parts: dict[Part, Split]) -> dict[Part, Split]:
-    """The parts of a folder with superclasses in the place of classes, sorted by name, and without captions.
+def relabel_by_superclass(parts: dict[Part, Split]) -> dict[Part, Split]:
+    """Replace classes by superclasses, sorted by name, and drop captions.
 
-    The name says which images are of one superclass; ``s_label`` plays no part. Captions are left out because they name
-    classes, as the released code does.
+    Images are grouped by the superclass name; ``s_label`` is ignored. Captions are dropped because they name classes,
+    as in the released code.
 
     Raises:
         DataError: an image has no superclass.
@@ -106,7 +106,8 @@ def by_superclass(parts: dict[Part, Split]) -> dict[Part, Split]:
     if lacking := [path for path, superclass in found.items() if superclass is None]:
         of_which = "" if len(lacking) == len(found) else f" of {len(lacking)} of its images, the first is {lacking[0]}"
         raise DataError(
-            f"{parts['test'].folder.name}'s split file names no superclass{of_which}", "use a protocol of class names"
+            f"the split file of {parts['test'].folder.name} has no superclass{of_which}",
+            "use a protocol of class names",
         )
     names = tuple(sorted({superclass for superclass in found.values() if superclass is not None}))
     label_of = {name: label for label, name in enumerate(names)}

@@ -1,4 +1,4 @@
-"""What a method may see when it is fitted: no more than it declared, and never a label of a scored image."""
+"""The input of ``Method.fit``: only what the method declares, and never a label of a scored image."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from harness.prompts import Prompt
 
 Pool = Literal["train-unlabeled", "test-unlabeled"]
-"""Whose images an unlabeled pool holds: those of the OOP train part, or the OOP images that are scored."""
+"""The images of an unlabeled pool: the OOP train part, or the scored OOP images."""
 
-_Given = TypeVar("_Given")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a method asks for; every need becomes a column of the leaderboard.
+    """The inputs that a method requires; each need is a column of the leaderboard.
 
-    Labelled images come with what their labels mean: captions imply support, and support and validation the vocabulary.
+    Captions imply support; support and validation imply the vocabulary, which gives their labels a meaning.
 
     Attributes:
         support: labelled few-shot images of the OOP names.
@@ -35,7 +35,7 @@ class Needs:
         validation: the few-shot validation draw.
         unlabeled: images of the OOP names without labels; ``Method.pool`` says which.
         ip: the labelled IP train images, as known classes.
-        clusters: how many classes the pool holds.
+        clusters: the number of classes in the pool.
         vocabulary: the OOP names.
     """
 
@@ -47,21 +47,21 @@ class Needs:
     clusters: bool = False
     vocabulary: bool = False
 
-    def labels(self) -> tuple[str, ...]:
-        """The needs that are declared, by name."""
+    def declared(self) -> tuple[str, ...]:
+        """Names of the declared needs."""
         return tuple(field.name for field in fields(self) if getattr(self, field.name))
 
     def includes(self, need: str) -> bool:
-        """Whether a need is declared, or implied by one that is."""
+        """Whether a need is declared or implied by a declared one."""
         return getattr(self, need) or any(self.includes(other) for other in IMPLIED_BY.get(need, ()))
 
     def __or__(self, other: Needs) -> Needs:
-        """What either asks for."""
+        """The union of two sets of needs."""
         return Needs(**{need: getattr(self, need) or getattr(other, need) for need in Needs.__dataclass_fields__})
 
 
 IMPLIED_BY = {"support": ("captions",), "vocabulary": ("support", "validation")}
-"""Need -> the needs that cannot do without it."""
+"""Need -> the needs that imply it."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class Support:
 
     Attributes:
         image: ``(n, v, d)`` unit rows: n images, v views; view 0 is the test view.
-        label: ``(n,)`` int64, position in ``Task.names``; of IP images the number of the class.
-        captions: n captions or None, absent unless captions were declared as a need.
+        label: ``(n,)`` int64, position in ``Task.names``; for IP images the number of the class.
+        captions: n captions or None; None as a whole unless captions are a declared need.
     """
 
     image: Tensor
@@ -80,10 +80,10 @@ class Support:
 
 
 class TextTower(Protocol):
-    """The frozen text encoder; ``harness.backbones.text`` has the one implementation.
+    """The frozen text encoder; implemented in ``harness.backbones.text``.
 
-    ``encode`` is enough for most methods. One that encodes the same prompts at every step tokenises them once with
-    ``tokenize`` and then calls ``encode_tokens``.
+    ``encode`` is enough for most methods. A method that encodes the same prompts at every step calls ``tokenize`` once
+    and then ``encode_tokens``.
     """
 
     width: int
@@ -91,55 +91,55 @@ class TextTower(Protocol):
 
     @property
     def embedding_std(self) -> float:
-        """Standard deviation over the whole token-embedding table; the scale for random initialisation."""
+        """Standard deviation of the token-embedding table; the scale for random initialisation."""
         ...
 
     def encode(self, prompts: Sequence[Prompt], overrides: dict[str, Tensor] | None = None) -> Tensor:
-        """Unit rows (k, d) of k prompts; overrides replace keyed pieces by learned token embeddings."""
+        """Unit rows ``(k, d)`` of k prompts; overrides replace keyed pieces by learned token embeddings."""
         ...
 
-    def lengths(self, prompts: Sequence[Prompt]) -> Tensor:
-        """Lengths (k,) that the features of k prompts have before they are made unit rows."""
+    def norms(self, prompts: Sequence[Prompt]) -> Tensor:
+        """L2 norms ``(k,)`` of the features of k prompts before normalization."""
         ...
 
     def token_embedding(self, text: str) -> Tensor:
-        """The frozen embeddings (r, width) of a text's r tokens."""
+        """The frozen embeddings ``(r, width)`` of a text's r tokens."""
         ...
 
     def tokenize(self, prompts: Sequence[Prompt], table: Mapping[str, tuple[int, int]] | None = None) -> Any:
-        """Prompts as tokens; pieces with a key of ``table`` -> (first row, rows) are places for learned rows."""
+        """Tokenized prompts; pieces with a key of ``table`` -> (first row, rows) become slots for learned rows."""
         ...
 
     def encode_tokens(self, tokens: Any, learned: Tensor | None = None) -> Tensor:
-        """Unit rows (k, d) of k tokenised prompts; learned (R, width) is the table that ``tokenize`` was told of."""
+        """Unit rows ``(k, d)`` of k tokenized prompts; learned ``(R, width)`` is the table of ``tokenize``."""
         ...
 
 
 class Progress(Protocol):
-    """Called with the steps done and the steps in all."""
+    """Callback with the number of completed steps and the total."""
 
     def __call__(self, done: int, total: int) -> None:
-        """Report progress; cheap, may be called at every step."""
+        """Report progress; cheap enough for every step."""
 
 
-def _silent(done: int, total: int) -> None:
+def _ignore_progress(done: int, total: int) -> None:
     return None
 
 
 @dataclass(frozen=True)
 class Task:
-    """Everything ``Method.fit`` is given. A field that was not declared as a need raises when it is read.
+    """The input of ``Method.fit``. Reading a field that is not a declared need raises MethodError.
 
     Attributes:
         hint: what the domain's concepts are called in a prompt.
         template: the prompt template of the protocol.
         text: the frozen text tower.
         logit_scale: the model's own scale of cosines, exponentiated.
-        generator: the only source of randomness; seeded by the cell. It is of the CPU on every device, so that a seed
-            draws the same on each: draw there, then ``.to(task.device)``.
-        device: where features are and scores are wanted.
-        shots: images per class that the draw asked for.
-        progress: call it with (steps done, steps in all).
+        generator: the only source of randomness, seeded by the cell. It is a CPU generator on every device, so that
+            draws do not depend on the device: draw on the CPU, then call ``.to(task.device)``.
+        device: device of the features and of the returned scores.
+        shots: requested images per class.
+        progress: call it with (completed steps, total steps).
     """
 
     hint: str
@@ -149,7 +149,7 @@ class Task:
     device: torch.device
     template: Template = field(default_factory=Template)
     shots: int = 0
-    progress: Progress = _silent
+    progress: Progress = _ignore_progress
     _support: Support | None = field(default=None, repr=False)
     _validation: Support | None = field(default=None, repr=False)
     _unlabeled: Tensor | None = field(default=None, repr=False)
@@ -161,35 +161,35 @@ class Task:
     @property
     def support(self) -> Support:
         """The labelled few-shot images (need: support)."""
-        return _declared(self._support, "support")
+        return _require_declared(self._support, "support")
 
     @property
     def validation(self) -> Support:
         """The few-shot validation draw (need: validation)."""
-        return _declared(self._validation, "validation")
+        return _require_declared(self._validation, "validation")
 
     @property
     def unlabeled(self) -> Tensor:
-        """``(n, d)`` unit rows of the pool, in an order that tells nothing about the class (need: unlabeled)."""
-        return _declared(self._unlabeled, "unlabeled")
+        """``(n, d)`` unit rows of the pool, in an order independent of the class (need: unlabeled)."""
+        return _require_declared(self._unlabeled, "unlabeled")
 
     @property
     def ip(self) -> Support:
-        """The labelled IP train images, none where the data have no IP folder (need: ip)."""
-        return _declared(self._ip, "ip")
+        """The labelled IP train images; empty if the data have no IP folder (need: ip)."""
+        return _require_declared(self._ip, "ip")
 
     @property
     def clusters(self) -> int:
-        """How many classes the pool holds (need: clusters)."""
-        return _declared(self._clusters, "clusters")
+        """The number of classes in the pool (need: clusters)."""
+        return _require_declared(self._clusters, "clusters")
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names to be fitted on; position = label (need: vocabulary).
+        """The names to fit on; position = label (need: vocabulary).
 
-        The OOP names, unless the protocol fits methods on the IP names or on both, the OOP names first.
+        These are the OOP names, or the IP names, or both with the OOP names first, as the protocol says.
         """
-        return _declared(self._names, "vocabulary")
+        return _require_declared(self._names, "vocabulary")
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -198,9 +198,9 @@ class Task:
         return Vocabulary.of(self.hint, oop=self.names[:oop], ip=self.names[oop:])
 
 
-def _declared(value: _Given | None, need: str) -> _Given:
+def _require_declared(value: _T | None, need: str) -> _T:
     if value is None:
         raise MethodError(
-            f"the task has no {need}: the method did not declare it", f"add {need}=True to the method's needs"
+            f"the task has no {need}: the method does not declare it", f"add {need}=True to the method's needs"
         )
     return value

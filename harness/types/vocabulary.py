@@ -1,4 +1,4 @@
-"""The ordered names that images are scored against."""
+"""The ordered class names that images are scored against."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Names with their order, and which of them are out of pre-training.
+    """Ordered names, and which of them are out of pre-training.
 
     Attributes:
         names: cleaned-up class names; position = column of the scores.
@@ -28,5 +28,5 @@ class Vocabulary:
 
     @classmethod
     def of(cls, hint: str, oop: tuple[str, ...] = (), ip: tuple[str, ...] = ()) -> Vocabulary:
-        """The OOP names, the IP names, or (both given) the joint vocabulary with OOP names first."""
+        """The OOP vocabulary, the IP vocabulary or, if both are given, the joint one with the OOP names first."""
         return cls((*oop, *ip), (True,) * len(oop) + (False,) * len(ip), hint)

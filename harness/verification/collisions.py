@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.prompts import colliding, fold_name
-from harness.types.labels import LabelSheet, side_name
+from harness.prompts import find_collisions, fold_name
+from harness.types.labels import LabelSheet, name_with_side
 
 Groups = tuple[tuple[str, ...], ...]
 
@@ -15,7 +15,7 @@ def wrong_collisions(domain: str, groups: Groups, sheet: LabelSheet) -> Iterator
     names = _names(sheet)
     for name in (name for group in groups for name in group if name not in names):
         yield f"{domain}: {name} is listed among names that are one text, but the data have no such name"
-    for same in colliding(names):
+    for same in find_collisions(names):
         if not any(set(same) <= set(group) for group in groups):
             yield f"{domain}: {' and '.join(same)} are one name, and the row does not say so"
 
@@ -26,10 +26,10 @@ def unchecked_collisions(domain: str, groups: Groups, sheet: LabelSheet) -> Iter
     for group in groups:
         if len({folded.get(name) for name in group}) > 1:
             yield f"{domain}: only the tokenizer can tell whether {' and '.join(group)} are one text"
-    for group in colliding(folded):
+    for group in find_collisions(folded):
         if not any(set(group) <= set(listed) for listed in groups):
             yield f"{domain}: {' and '.join(group)} are one text to a tokenizer that lower-cases, if not to the row's"
 
 
 def _names(sheet: LabelSheet) -> dict[str, str]:
-    return {side_name(name, side): name for side, scored in sheet.sides.items() for name in scored.names}
+    return {name_with_side(name, side): name for side, scored in sheet.sides.items() for name in scored.names}

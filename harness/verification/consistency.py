@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.backbones.corpora import oop_exact
-from harness.types.cell import ONCE
+from harness.types.cell import NO_SEED
 from harness.types.leaderboard import Row
 
 
@@ -19,7 +19,7 @@ def contradictions(row: Row) -> Iterator[str]:
         yield f"method_record.pool: the file says {record.pool}, its parameters say {given}"
     if row.oop_exact == "yes" and (known := oop_exact(row.backbone_record.corpus, row.dataset)) != "yes":
         yield f"oop_exact: the file says yes, but of {row.backbone_record.corpus} and {row.dataset} it is {known}"
-    if row.once and (seeds := {*row.seeds} - {ONCE}):
+    if row.seedless and (seeds := {*row.seeds} - {NO_SEED}):
         yield f"seeds: the file says {', '.join(map(str, sorted(seeds)))}, but the method depends on none"
     for domain, data in row.data.items():
         if data.left_out and not row.copies_left_out:

@@ -11,7 +11,7 @@ from harness.datasets.images import load_image
 from harness.datasets.layout import find_folders, open_dataset
 from harness.errors import DataError, PluginError
 from harness.progress import Reporter
-from harness.protocols.manifests import Given
+from harness.protocols.manifests import GivenDraws
 from harness.registry import find_protocol
 from harness.types.cell import Decoding
 from harness.types.labels import LabelSheet
@@ -78,11 +78,11 @@ class SourceData:
         Raises:
             DataError: the data do not have an image of such a draw.
         """
-        made = given.hash, row.edition("protocol")
+        made = given.sha256, row.edition("protocol")
         if made not in self._drawn:
             data, key = self._domains[row.protocol, given.domain], (given.domain, given.shots, given.seed)
             found = None if self.unknown_rule(row) else self._rules[row.protocol]
-            rule = found[0] if found else Given(given.protocol, {key: given}, train_on=given.side)
+            rule = found[0] if found else GivenDraws(given.protocol, {key: given}, train_on=given.side)
             sides = data.fitted(rule.train_on)
             self._drawn[made] = protocols.draw(rule, sides, given.shots, given.seed, data.digests)
         return self._drawn[made]

@@ -117,7 +117,7 @@ def _sheet(row: Row, domain: str, artifacts: Artifacts, truth: Truth | None, wro
     """The labels that the row was scored against: its fingerprint is their hash."""
     fingerprint = row.data[domain].fingerprint
     own = truth.sheet(row, domain) if truth is not None else None
-    if own is not None and own.hash == fingerprint:
+    if own is not None and own.fingerprint == fingerprint:
         artifacts.add_labels(own)
         return own
     if truth is not None and own is None:
@@ -284,7 +284,7 @@ def _draw(row: Row, domain: str, seed: int, manifest: Manifest, truth: Truth | N
     except DataError as error:
         yield f"{where}: {error.message}"
         return
-    if own.hash != manifest.hash:
+    if own.sha256 != manifest.sha256:
         before, now = (dict.fromkeys((p.path, p.sha256, p.label) for p in m.picks) for m in (manifest, own))
         others = [path for path, digest, label in now if (path, digest, label) not in before]
         which = f": {others[0]} is drawn from the data, not in the manifest" if others else ""

@@ -24,8 +24,8 @@ from safetensors.torch import save_model
 from harness.backbones import openclip
 from harness.backbones.backbone import Backbone, Precision, load, resolve
 from harness.backbones.find import find
-from harness.datasets.images import decode_image, digest
-from harness.device import configure_determinism, wait
+from harness.datasets.images import decode_image, file_digest
+from harness.device import configure_determinism, synchronize
 from harness.execution.threads import one_thread_per_operation
 from harness.features.encode import Encoder, ImageSource
 from harness.features.store import FeatureStore
@@ -43,7 +43,7 @@ def random_backbone(folder: Path, device: torch.device, architecture: str = "ViT
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "random.safetensors"
     save_model(openclip.random_model(architecture), str(weights))
-    return load(resolve(find(architecture, str(weights)), "fp32", digest), device)
+    return load(resolve(find(architecture, str(weights)), "fp32", file_digest), device)
 
 
 def write_images(folder: Path, count: int) -> list[ImageSource]:
@@ -54,7 +54,7 @@ def write_images(folder: Path, count: int) -> list[ImageSource]:
     for number in range(count):
         file = folder / f"{number:06d}.jpg"
         file.write_bytes(pictures[number % DISTINCT] + f"{number:06d}".encode())
-        sources.append(ImageSource(file, digest(file), file.name))
+        sources.append(ImageSource(file, file_digest(file), file.name))
     return sources
 
 
@@ -101,7 +101,7 @@ def _encoding(backbone: Backbone, batch: torch.Tensor, precision: Precision) -> 
     def encode() -> None:
         for _ in range(rounds):
             other.encode_image(there)
-        wait(backbone.device)
+        synchronize(backbone.device)
 
     with one_thread_per_operation(backbone.device):
         rounds = 1

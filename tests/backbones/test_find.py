@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from harness.backbones import openclip
-from harness.backbones.backbone import Backbone, Resolved, load, resolve
+from harness.backbones.backbone import Backbone, ResolvedBackbone, load, resolve
 from harness.backbones.corpora import UNKNOWN, corpus_of, corpus_of_file, oop_exact
 from harness.backbones.find import find
 from harness.errors import BackboneError
@@ -30,7 +30,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def resolved(name: str, pretrained: Any = None, **more: Any) -> Resolved:
+def resolved(name: str, pretrained: Any = None, **more: Any) -> ResolvedBackbone:
     """The backbone, at fp32."""
     return resolve(find(name, None if pretrained is None else str(pretrained), **more), "fp32", digest)
 
@@ -97,7 +97,7 @@ def test_a_weights_file_is_recorded_and_loaded(
     torch.testing.assert_close(loaded.encode_image(pixels), expected)
 
 
-def test_features_are_raw_where_a_protocol_wants_it(weights: Callable[[str, str], Path]) -> None:
+def test_features_are_raw_if_the_protocol_says_so(weights: Callable[[str, str], Path]) -> None:
     found = resolved("unit-clip", weights("unit-clip", "w.pt"))
     pixels = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     raw = load(found, torch.device("cpu"), unit_rows=False).encode_image(pixels)
@@ -107,13 +107,11 @@ def test_features_are_raw_where_a_protocol_wants_it(weights: Callable[[str, str]
 
 
 @pytest.mark.parametrize("shape", [(40, 80), (90, 50)])
-def test_imagenets_preprocessing_is_that_of_the_release(
-    weights: Callable[[str, str], Path], shape: tuple[int, int]
-) -> None:
+def test_imagenet_preprocessing_equals_the_release(weights: Callable[[str, str], Path], shape: tuple[int, int]) -> None:
     """By hand: the shorter side to int(32 / 0.875) = 36 pixels, the middle 32 x 32, ImageNet's mean and deviation."""
     found = resolved("unit-clip", weights("unit-clip", "w.pt"))
-    made = found.by(FeatureRule("imagenet"))
-    assert found.by(FeatureRule()) is found
+    made = found.with_rule(FeatureRule("imagenet"))
+    assert found.with_rule(FeatureRule()) is found
     assert made.record.preprocessing_source == "protocol"
     assert made.record.preprocessing.crop == 0.875
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
@@ -178,7 +176,7 @@ def test_features_are_unit_rows_in_fp32_at_every_precision(weights: Callable[[st
 # -- names that do not exist -----------------------------------------------------------------------------------------
 
 
-def test_an_unknown_architecture_is_told_with_the_nearest(weights: Callable[[str, str], Path]) -> None:
+def test_an_unknown_architecture_suggests_the_closest(weights: Callable[[str, str], Path]) -> None:
     path = weights("unit-clip", "w.pt")
     for pretrained in ("laion400m_e32", str(path)):
         error = refused("ViT-B-61", pretrained)
@@ -187,7 +185,7 @@ def test_an_unknown_architecture_is_told_with_the_nearest(weights: Callable[[str
     assert "such as ViT-B-16" in str(refused("xyzzy", "openai").hint)
 
 
-def test_an_unknown_tag_is_told_with_the_nearest() -> None:
+def test_an_unknown_tag_suggests_the_closest() -> None:
     error = refused("ViT-B-16", "laion400m_e33")
     assert "'laion400m_e33'" in error.message
     assert error.hint in ("did you mean laion400m_e31?", "did you mean laion400m_e32?")
@@ -195,7 +193,7 @@ def test_an_unknown_tag_is_told_with_the_nearest() -> None:
     assert refused("unit-clip", "openai").hint == "nothing is published for unit-clip"
 
 
-def test_a_tokenizer_that_cannot_be_had_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_tokenizer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def without(name: str) -> None:
         raise ModuleNotFoundError("No module named 'transformers'")
 
@@ -205,12 +203,12 @@ def test_a_tokenizer_that_cannot_be_had_is_a_sentence(monkeypatch: pytest.Monkey
     assert "pip install transformers" in str(error.value.hint)
 
 
-def test_weights_must_be_named() -> None:
+def test_weights_are_required() -> None:
     assert refused("ViT-B-16", None).message == "ViT-B-16 needs weights"
 
 
 @pytest.mark.parametrize("path", ["nowhere.pt", "nowhere.safetensors", "folder/nowhere", "~/nowhere.bin"])
-def test_a_weights_file_that_is_not_there_is_not_taken_for_a_tag(path: str) -> None:
+def test_a_missing_weights_file_is_not_treated_as_a_tag(path: str) -> None:
     assert refused("ViT-B-16", path).message == f"no weights file at {path}"
 
 
@@ -223,7 +221,7 @@ def test_a_quick_gelu_mismatch_is_refused_with_the_right_architecture() -> None:
     assert error.hint == "use --backbone ViT-B-32-quickgelu"
 
 
-def test_every_published_pair_is_right_or_names_one_that_is() -> None:
+def test_published_activation_mismatches_suggest_a_valid_architecture() -> None:
     wrong = 0
     for name, tag in open_clip.list_pretrained():
         try:
@@ -240,9 +238,7 @@ def test_every_published_pair_is_right_or_names_one_that_is() -> None:
 @pytest.mark.parametrize(
     "failure", [OSError("Network is unreachable"), ValueError("offline mode\nis enabled"), RuntimeError()]
 )
-def test_without_a_network_the_sentence_says_how_to_bring_the_file(
-    monkeypatch: pytest.MonkeyPatch, failure: Exception
-) -> None:
+def test_without_network_the_hint_explains_manual_download(monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
     def fail(*args: Any, **kwargs: Any) -> Any:
         raise failure
 
@@ -263,7 +259,7 @@ def test_weights_of_another_architecture_are_refused(weights: Callable[[str, str
         assert "another architecture" in str(error.value.hint)
 
 
-def test_weights_are_not_blamed_where_memory_runs_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_is_not_reported_as_damaged_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def short(*_: Any, **__: Any) -> None:
         raise OSError("Cannot allocate memory (os error 12)")  # safetensors' own, without a number
 
@@ -285,7 +281,7 @@ def test_damaged_weights_are_refused(
         openclip.load_model("unit-clip", CONFIGS["unit-clip"], path)
 
 
-def test_a_missing_tensor_is_never_left_random(tmp_path: Path) -> None:
+def test_a_missing_tensor_is_an_error(tmp_path: Path) -> None:
     state = make_model("unit-clip").state_dict()
     del state["text_projection"]
     save_file(state, tmp_path / "w.safetensors")
@@ -293,7 +289,7 @@ def test_a_missing_tensor_is_never_left_random(tmp_path: Path) -> None:
         openclip.load_model("unit-clip", CONFIGS["unit-clip"], tmp_path / "w.safetensors")
 
 
-def test_loading_leaves_generator_and_warnings_alone(
+def test_loading_does_not_change_random_state_and_warnings(
     weights: Callable[[str, str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = weights("unit-clip", "w.pt")
@@ -307,7 +303,7 @@ def test_loading_leaves_generator_and_warnings_alone(
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
-def test_registering_twice_changes_nothing() -> None:
+def test_register_architecture_is_idempotent() -> None:
     openclip.register_architecture("unit-clip", CONFIGS["unit-clip"])
     openclip.register_architecture("unit-clip", CONFIGS["unit-clip"])
     assert open_clip.list_models().count("unit-clip") == 1
@@ -366,7 +362,7 @@ def test_the_corpus_of_every_published_tag_is_in_the_table() -> None:
         ("", UNKNOWN),
     ],
 )
-def test_the_corpus_is_read_off_a_file_that_is_named_after_a_tag(stem: str, corpus: str) -> None:
+def test_corpus_of_file_uses_the_tag_in_its_name(stem: str, corpus: str) -> None:
     assert corpus_of_file(stem) == corpus
 
 
@@ -381,5 +377,5 @@ def test_the_corpus_is_read_off_a_file_that_is_named_after_a_tag(stem: str, corp
         ("LAION-400M", "my-data", "unknown"),
     ],
 )
-def test_names_are_out_of_pre_training_for_their_own_corpus_only(corpus: str, dataset: str, exact: str) -> None:
+def test_oop_exact_only_for_the_matching_corpus(corpus: str, dataset: str, exact: str) -> None:
     assert oop_exact(corpus, dataset) == exact

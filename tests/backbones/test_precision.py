@@ -13,7 +13,7 @@ from torch import Tensor
 from harness.backbones import backbone as backbones
 from harness.backbones.find import find
 from harness.backbones.text import OpenClipTextTower
-from harness.datasets.images import digest
+from harness.datasets.images import file_digest
 from harness.errors import BackboneError
 from harness.miniature import model
 from harness.miniature.offer import harness_backbone
@@ -39,7 +39,7 @@ def learned(tower: OpenClipTextTower) -> tuple[Tensor, Tensor]:
     return found.detach(), gradient
 
 
-def test_bf16_is_near_fp32_and_gives_fp32_numbers() -> None:
+def test_bf16_is_close_to_fp32_and_returns_fp32() -> None:
     (exact, slope), (found, gradient) = learned(tower()), learned(tower(bf16=True))
     assert found.dtype == gradient.dtype == torch.float32
     assert not torch.equal(found, exact)
@@ -49,7 +49,7 @@ def test_bf16_is_near_fp32_and_gives_fp32_numbers() -> None:
     assert frozen.dtype == torch.float32
 
 
-def test_compiled_is_the_same_function(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_tower_equals_the_uncompiled_one(monkeypatch: pytest.MonkeyPatch) -> None:
     # What torch traces and differentiates is run as it is: the code that it would make of it for this machine takes
     # half a minute, and is torch's.
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
@@ -57,7 +57,7 @@ def test_compiled_is_the_same_function(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_tower_of_another_make_cannot_be_compiled() -> None:
+def test_a_tower_of_another_structure_cannot_be_compiled() -> None:
     with pytest.raises(BackboneError, match="cannot be compiled"):
         OpenClipTextTower(
             make_model("unit-bidirectional"), tokenizer("unit-bidirectional"), torch.device("cpu"), compiled=True
@@ -66,7 +66,9 @@ def test_a_tower_of_another_make_cannot_be_compiled() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("compiled", [False, True])
-def test_a_backbone_records_and_uses_both(monkeypatch: pytest.MonkeyPatch, precision: str, compiled: bool) -> None:
+def test_a_backbone_records_and_uses_precision_and_compiled(
+    monkeypatch: pytest.MonkeyPatch, precision: str, compiled: bool
+) -> None:
     made: list[tuple[bool, bool]] = []
     whole: Callable[..., None] = OpenClipTextTower.__init__
 
@@ -84,6 +86,6 @@ def test_a_backbone_records_and_uses_both(monkeypatch: pytest.MonkeyPatch, preci
 
 
 def _digest(path: Path) -> str:
-    found = digest(path)
+    found = file_digest(path)
     assert isinstance(found, str)
     return found

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from harness.backbones import openclip, preprocessing
-from harness.backbones.backbone import Backbone, Resolved, load, resolve
+from harness.backbones.backbone import Backbone, ResolvedBackbone, load, resolve
 from harness.backbones.find import find
 from harness.backbones.found import Found
 from harness.errors import BackboneError
@@ -44,7 +44,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def resolved(*arguments: Any, **more: Any) -> Resolved:
+def resolved(*arguments: Any, **more: Any) -> ResolvedBackbone:
     return resolve(find(*arguments, **more), "fp32", digest)
 
 
@@ -103,7 +103,7 @@ def open_clips_own(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_every_published_tag_is_prepared_as_by_open_clip(open_clips_own: Any) -> None:
+def test_published_tags_use_open_clips_preprocessing(open_clips_own: Any) -> None:
     kinds: dict[str, tuple[Preprocessing, Any]] = {}
     for name, tag in open_clip.list_pretrained():
         try:
@@ -120,7 +120,7 @@ def test_every_published_tag_is_prepared_as_by_open_clip(open_clips_own: Any) ->
         assert torch.equal(openclip.transform(settings.model_dump())(noise()), expected(noise()))
 
 
-def test_a_weights_file_is_prepared_as_all_tags_of_its_architecture_and_marked(weights: Path) -> None:
+def test_a_weights_file_uses_the_shared_settings_of_its_architecture(weights: Path) -> None:
     for name, tag in (("ViT-B-16-SigLIP", "webli"), ("PE-Core-T-16-384", "meta"), ("ViT-B-16", "laion400m_e32")):
         found = find(name, str(weights))
         assert (found.preprocessing, found.source) == (find(name, tag).preprocessing, "unchecked")
@@ -151,7 +151,7 @@ def test_settings_are_merged_as_open_clip_merges_them() -> None:
     assert preprocessing.merge(*layers) == expected
 
 
-def test_a_tag_is_not_taken_for_a_file_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tag_takes_precedence_over_a_file_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "openai").write_bytes(b"x")
     monkeypatch.chdir(tmp_path)
     assert find("ViT-B-16-quickgelu", "openai").source == "published"
@@ -161,7 +161,7 @@ def test_a_tag_is_not_taken_for_a_file_of_that_name(tmp_path: Path, monkeypatch:
 # -- what a user states ----------------------------------------------------------------------------------------------
 
 
-def test_stated_settings_win_and_are_recorded(weights: Path) -> None:
+def test_given_settings_override_and_are_recorded(weights: Path) -> None:
     register()
     found = find("unit-clip", str(weights), {"mean": 0.5, "resize_mode": "squash"})
     assert found.source == "stated"
@@ -186,7 +186,7 @@ def test_stated_settings_win_and_are_recorded(weights: Path) -> None:
         ("webly", "'webly' is neither a weights file nor a published tag of ViT-B-16-SigLIP", "did you mean webli?"),
     ],
 )
-def test_settings_that_cannot_be_are_a_sentence(weights: Path, said: Any, reason: str, hint: str | None) -> None:
+def test_invalid_settings_are_errors(weights: Path, said: Any, reason: str, hint: str | None) -> None:
     error = refused("ViT-B-16-SigLIP", str(weights), said)
     assert reason in error.message
     assert hint in (None, error.hint)
@@ -208,7 +208,7 @@ def test_a_plugin_states_the_preprocessing_of_its_backbone(weights: Path) -> Non
     assert "no setting 'crop'" in refused("zoo", None, offer=BackboneOffer(CLIP, None, "Zoo", {"crop": 1})).message
 
 
-def test_the_record_changes_with_all_that_builds_the_model(weights: Path) -> None:
+def test_the_record_covers_the_whole_configuration(weights: Path) -> None:
     configs = [
         CLIP,
         {**CLIP, "quick_gelu": True},
@@ -222,9 +222,9 @@ def test_the_record_changes_with_all_that_builds_the_model(weights: Path) -> Non
     assert resolved("zoo", None, offer=BackboneOffer(again, lambda: weights, "Zoo")).record == records[0]
 
 
-def test_a_configuration_that_builds_no_model_is_called_that(weights: Path) -> None:
+def test_an_invalid_configuration_is_an_error(weights: Path) -> None:
     config = {**CLIP, "text_cfg": {**CLIP["text_cfg"], "heads": 3}}
-    with pytest.raises(BackboneError, match="the configuration of zoo builds no model: embed_dim") as error:
+    with pytest.raises(BackboneError, match="no model can be built from the configuration of zoo: embed_dim") as error:
         load(resolved("zoo", None, offer=BackboneOffer(config, lambda: weights, "Zoo")), torch.device("cpu"))
     assert "damaged" not in str(error.value)
     for part, broken in {"vision_cfg": {"vision_cfg": 7}, "text_cfg": {"text_cfg": None}}.items():
@@ -237,7 +237,7 @@ def test_a_plugin_may_not_take_a_name_of_open_clip(weights: Path) -> None:
     assert message == "a plugin offers the backbone convnext_base, which is open_clip's own"
 
 
-def test_what_builds_a_model_beside_open_clip_is_named(weights: Path) -> None:
+def test_libraries_besides_open_clip_are_listed(weights: Path) -> None:
     assert resolved("ViT-B-16", str(weights)).libraries == ()
     assert resolved("ViT-B-16-SigLIP", str(weights)).libraries == ("transformers", "tokenizers", "timm")
     assert resolved("convnext_base", str(weights)).libraries == ("timm",)
@@ -247,7 +247,7 @@ def test_what_builds_a_model_beside_open_clip_is_named(weights: Path) -> None:
 # -- a model's folder ------------------------------------------------------------------------------------------------
 
 
-def test_what_a_folder_holds_is_what_is_loaded_and_recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_folder_is_loaded_and_recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = loaded(f"local-dir:{folder}", None)
     record = backbone.record
     assert (record.architecture, record.pretrained) == ("local-dir:My-CLIP", "open_clip_model.safetensors")
@@ -304,7 +304,7 @@ def test_a_model_of_the_hub_is_read_from_there(folder: Path, monkeypatch: pytest
     assert find("hf-hub:laion/CLIP-ViT-B-16-laion2B-s34B-b88K", None).corpus == "LAION-2B"
 
 
-def test_what_is_wrong_with_a_folder_is_a_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_model_folders_are_errors(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"local-dir:{folder}"
     error = refused(name, "w.safetensors")
     assert "comes with its own weights, so --pretrained w.safetensors would not be used" in error.message
@@ -334,7 +334,7 @@ def test_what_is_wrong_with_a_folder_is_a_sentence(folder: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("where", ["--pretrained", "folder", "plugin"])
-def test_a_git_lfs_pointer_in_the_place_of_weights_is_named(folder: Path, where: str) -> None:
+def test_a_git_lfs_pointer_instead_of_weights_is_an_error(folder: Path, where: str) -> None:
     register()
     file = folder / "open_clip_model.safetensors"
     file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")

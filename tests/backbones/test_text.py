@@ -61,25 +61,25 @@ def text(*pieces: str) -> Prompt:
 # -- frozen prompts ------------------------------------------------------------------------------------------------
 
 
-def test_the_features_are_open_clips_own(architecture: str, tower: OpenClipTextTower) -> None:
+def test_features_equal_open_clip(architecture: str, tower: OpenClipTextTower) -> None:
     texts = [*(p.text for p in PROMPTS), "", "A  Photo\nof &amp; CAT!!"]
     encoded = tower.encode([*PROMPTS, text(""), text("A  Photo\nof &amp; CAT!!")])
     torch.testing.assert_close(encoded, theirs(architecture, texts), **CLOSE)
     assert not encoded.requires_grad
 
 
-def test_lengths_are_those_before_rows_are_made_unit(architecture: str, tower: OpenClipTextTower) -> None:
+def test_norms_are_those_before_normalization(architecture: str, tower: OpenClipTextTower) -> None:
     raw = theirs(architecture, [p.text for p in PROMPTS], normalize=False)
-    torch.testing.assert_close(tower.lengths(PROMPTS), raw.norm(dim=1), rtol=1e-5, atol=0)
+    torch.testing.assert_close(tower.norms(PROMPTS), raw.norm(dim=1), rtol=1e-5, atol=0)
     assert (raw.norm(dim=1) - 1).abs().min() > 0.1
-    assert tower.lengths([]).shape == (0,)
+    assert tower.norms([]).shape == (0,)
 
 
-def test_a_text_that_is_too_long_is_cut_as_open_clip_does(architecture: str, tower: OpenClipTextTower) -> None:
+def test_long_texts_are_truncated_as_by_open_clip(architecture: str, tower: OpenClipTextTower) -> None:
     torch.testing.assert_close(tower.encode([text(LONG)]), theirs(architecture, [LONG]), **CLOSE)
 
 
-def test_prompts_are_encoded_once_until_they_are_forgotten(
+def test_prompts_are_cached_until_the_cache_is_cleared(
     clip: OpenClipTextTower, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
@@ -91,12 +91,12 @@ def test_prompts_are_encoded_once_until_they_are_forgotten(
     assert calls == [2]
     clip.encode(PROMPTS)
     assert calls == [2, 3]
-    clip.forget()
+    clip.clear_cache()
     clip.encode(PROMPTS[:1])
     assert calls == [2, 3, 1]
 
 
-def test_prompts_of_the_same_tokens_have_the_same_bits(
+def test_prompts_with_the_same_tokens_have_identical_features(
     clip: OpenClipTextTower, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     same = [text("a Tabby Cat"), text("a tabby cat"), text(" A tabby  CAT ")]
@@ -111,7 +111,7 @@ def test_prompts_of_the_same_tokens_have_the_same_bits(
     assert rows[0] == rows[1] == rows[2] != rows[3]
 
 
-def test_the_order_of_prompts_is_kept(clip: OpenClipTextTower) -> None:
+def test_the_order_of_prompts_is_preserved(clip: OpenClipTextTower) -> None:
     encoded = clip.encode(PROMPTS)
     clip.encode(PROMPTS[3:4])
     assert torch.equal(clip.encode(PROMPTS[::-1]), encoded.flip(0))
@@ -135,7 +135,7 @@ def test_the_same_long_text_around_another_name_is_another_prompt(clip: OpenClip
     late = Prompt((Piece(" ".join(words[:-1]) + " "), Piece("sixteen", "sixteen")))
     assert early.text == late.text
     both = clip.encode([early, late])
-    clip.forget()
+    clip.clear_cache()
     torch.testing.assert_close(both, torch.cat([clip.encode([early]), clip.encode([late])]), **CLOSE)
     assert not torch.allclose(both[0], both[1], atol=1e-3)
 
@@ -154,23 +154,23 @@ def test_a_cut_context_gives_the_uncut_features(tower: OpenClipTextTower) -> Non
     overrides = {name: rows.flip(1) for name, rows in own_rows(tower, *NAMES).items()}
     cut = tower.encode(PROMPTS), tower.encode(PROMPTS, overrides)
     tower.cuts_context = False
-    tower.forget()
+    tower.clear_cache()
     torch.testing.assert_close((tower.encode(PROMPTS), tower.encode(PROMPTS, overrides)), cut, **CLOSE)
 
 
 # -- learned rows --------------------------------------------------------------------------------------------------
 
 
-def test_a_names_own_rows_change_nothing(tower: OpenClipTextTower) -> None:
+def test_the_frozen_rows_of_a_name_reproduce_its_features(tower: OpenClipTextTower) -> None:
     torch.testing.assert_close(tower.encode(PROMPTS, own_rows(tower, *NAMES)), tower.encode(PROMPTS), **CLOSE)
 
 
-def test_a_name_can_take_anothers_rows(tower: OpenClipTextTower) -> None:
+def test_rows_of_another_name_give_its_features(tower: OpenClipTextTower) -> None:
     swapped = tower.encode(PROMPTS[:1], {"ibex": tower.token_embedding("rose hip")})
     torch.testing.assert_close(swapped, tower.encode(PROMPTS[1:2]), **CLOSE)
 
 
-def test_only_prompts_that_hold_the_key_change(tower: OpenClipTextTower) -> None:
+def test_only_prompts_with_the_key_change(tower: OpenClipTextTower) -> None:
     plain = text("a photo of ibex, a type of animal.")
     prompts = [*PROMPTS[:2], plain]
     changed = tower.encode(prompts, {"ibex": tower.token_embedding("ibex").flip(1)})
@@ -179,14 +179,14 @@ def test_only_prompts_that_hold_the_key_change(tower: OpenClipTextTower) -> None
     torch.testing.assert_close(changed[1:], frozen[1:], **CLOSE)
 
 
-def test_learned_rows_do_not_stay(tower: OpenClipTextTower) -> None:
+def test_learned_rows_do_not_persist(tower: OpenClipTextTower) -> None:
     before = tower.encode(PROMPTS)
     tower.encode(PROMPTS, {"ibex": torch.ones(3, 32)})
-    tower.forget()
+    tower.clear_cache()
     assert torch.equal(tower.encode(PROMPTS), before)
 
 
-def test_rows_go_to_every_place_of_the_key(clip: OpenClipTextTower) -> None:
+def test_rows_replace_every_occurrence_of_the_key(clip: OpenClipTextTower) -> None:
     twice = Prompt((Piece("ibex", "ibex"), Piece(" and "), Piece("ibex", "ibex")))
     changed = clip.encode([twice], {"ibex": clip.token_embedding("rose")})
     torch.testing.assert_close(changed, clip.encode([text("rose and rose")]), **CLOSE)
@@ -200,7 +200,7 @@ def test_a_name_may_have_any_number_of_rows(tower: OpenClipTextTower, count: int
     torch.testing.assert_close(changed, expected, **CLOSE)
 
 
-def test_gradients_reach_the_rows_that_are_used_and_nothing_else(tower: OpenClipTextTower, architecture: str) -> None:
+def test_gradients_reach_only_the_used_rows(tower: OpenClipTextTower, architecture: str) -> None:
     overrides = {name: rows.requires_grad_(True) for name, rows in own_rows(tower, "ibex", "rose hip", "白鶴").items()}
     encoded = tower.encode(PROMPTS[:2], overrides)
     encoded[:, 0].sum().backward()
@@ -213,7 +213,7 @@ def test_gradients_reach_the_rows_that_are_used_and_nothing_else(tower: OpenClip
     assert all(p.grad is None for p in model_of(architecture).parameters())
 
 
-def test_gradients_agree_with_differences(clip: OpenClipTextTower) -> None:
+def test_gradients_agree_with_finite_differences(clip: OpenClipTextTower) -> None:
     rows = clip.token_embedding("ibex")
     direction = torch.randn(rows.shape, generator=torch.Generator().manual_seed(0))
     target = torch.randn(24, generator=torch.Generator().manual_seed(1))
@@ -269,7 +269,7 @@ def test_a_prompt_that_is_too_long_keeps_its_name(
         assert tokens.row.tolist() == [5, 6]
 
 
-def test_words_are_lost_at_the_end_first_then_at_the_beginning(clip: OpenClipTextTower) -> None:
+def test_truncation_removes_the_end_then_the_beginning(clip: OpenClipTextTower) -> None:
     words = LONG.split()
     first = clip.tokenize([around("one two ", "rose", " " + LONG)])
     assert first.ids.tolist() == clip.tokenize([text("one two rose " + " ".join(words[:11]))]).ids.tolist()
@@ -299,7 +299,7 @@ class OtherTokenizer:
         return ids
 
 
-def test_another_tokenizer_serves_frozen_prompts_but_no_learned_names() -> None:
+def test_other_tokenizers_support_only_frozen_prompts() -> None:
     tower = OpenClipTextTower(model_of("unit-clip"), OtherTokenizer(), torch.device("cpu"))
     torch.testing.assert_close(tower.encode(PROMPTS), theirs("unit-clip", [p.text for p in PROMPTS]), **CLOSE)
     assert tower.encode([]).shape == (0, 24)
@@ -307,6 +307,6 @@ def test_another_tokenizer_serves_frozen_prompts_but_no_learned_names() -> None:
         tower.encode(PROMPTS, {"ibex": torch.zeros(1, 32)})
 
 
-def test_a_tower_without_token_embedding_is_a_sentence() -> None:
+def test_a_tower_without_token_embedding_is_an_error() -> None:
     with pytest.raises(BackboneError, match="the text tower Linear has no token-embedding module"):
         OpenClipTextTower(torch.nn.Linear(2, 2), OtherTokenizer(), torch.device("cpu"))

@@ -42,7 +42,7 @@ def rows(tower: OpenClipTextTower) -> Tensor:
 def encoded(tower: OpenClipTextTower, prompts: list[Prompt], shared: bool) -> tuple[Tensor, Tensor]:
     """Features and the gradient of a weighted sum of them."""
     learned = rows(tower)
-    tower.shares_beginnings = shared
+    tower.shares_prefixes = shared
     found = tower.encode_tokens(tower.tokenize(prompts, TABLE), learned)
     weight = torch.randn(found.shape, generator=torch.Generator().manual_seed(1))
     (gradient,) = torch.autograd.grad((found * weight).sum(), learned)
@@ -51,9 +51,9 @@ def encoded(tower: OpenClipTextTower, prompts: list[Prompt], shared: bool) -> tu
 
 @pytest.mark.parametrize("architecture", CUTS)
 @pytest.mark.parametrize("batch", list(BATCHES))
-def test_features_and_gradients_are_those_of_the_whole_forward(architecture: str, batch: str) -> None:
+def test_features_and_gradients_equal_the_full_forward(architecture: str, batch: str) -> None:
     tower = make_tower(architecture)
-    assert tower.shares_beginnings
+    assert tower.shares_prefixes
     (found, gradient), (expected, slope) = (encoded(tower, BATCHES[batch], shared) for shared in (True, False))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
     torch.testing.assert_close(gradient, slope, rtol=1e-4, atol=1e-5)
@@ -61,7 +61,7 @@ def test_features_and_gradients_are_those_of_the_whole_forward(architecture: str
 
 
 @pytest.mark.parametrize("batch", list(BATCHES))
-def test_every_distinct_beginning_is_one_node(batch: str) -> None:
+def test_every_distinct_prefix_is_one_node(batch: str) -> None:
     tower = make_tower("unit-clip")
     tokens = tower.tokenize(BATCHES[batch], TABLE)
     learned = {(b, p): f"row {r}" for (b, p), r in zip(tokens.slot.tolist(), tokens.row.tolist(), strict=True)}
@@ -74,15 +74,15 @@ def test_every_distinct_beginning_is_one_node(batch: str) -> None:
 
 
 @pytest.mark.parametrize("architecture", [name for name in CONFIGS if name not in CUTS])
-def test_a_tower_that_looks_ahead_shares_nothing(architecture: str) -> None:
-    assert not make_tower(architecture).shares_beginnings
+def test_a_tower_without_causal_mask_shares_no_prefixes(architecture: str) -> None:
+    assert not make_tower(architecture).shares_prefixes
 
 
-def test_a_tower_of_other_blocks_goes_through_its_own_forward() -> None:
+def test_a_tower_of_other_blocks_uses_its_own_forward() -> None:
     model = make_model("unit-clip")
     for block in model.transformer.resblocks:
         forward = block.forward
         block.forward = lambda x, attn_mask=None, forward=forward: 1.5 * forward(x, attn_mask=attn_mask)
     tower = make_tower("unit-clip", model)
     assert tower.cuts_context
-    assert not tower.shares_beginnings
+    assert not tower.shares_prefixes

@@ -22,13 +22,13 @@ from harness.backbones import backbone as backbones
 from harness.backbones import openclip
 from harness.backbones.find import find
 from harness.backbones.text import OpenClipTextTower
-from harness.datasets.images import digest, load_image
+from harness.datasets.images import file_digest, load_image
 from harness.datasets.reader import read_splits
 from harness.execution.threads import one_thread_per_operation
 from harness.miniature import build as miniature
 from harness.miniature import model as miniature_model
 from harness.miniature.offer import harness_backbone
-from harness.prompts import Prompt, Template, hint_of
+from harness.prompts import Prompt, Template, domain_hint
 from harness.types.task import Support, Task
 from harness_plugins._contrastive import symmetric_contrastive
 from harness_plugins.fsnl import FSNL
@@ -81,11 +81,11 @@ class Problem:
 def pictures(root, classes: int) -> tuple[Any, ...]:
     """Names, hint, files, labels and captions of the first few images of a domain of the miniature."""
     train = read_splits(next(root.glob("Animals*_OOP")))["train"]
-    groups = sorted(train.by_label().items())[:classes]
+    groups = sorted(train.group_by_label().items())[:classes]
     items = [item for _, group in groups for item in group[:SHOTS]]
     label = torch.tensor([number for number, (_, group) in enumerate(groups) for _ in group[:SHOTS]])
     names = tuple(train.names[y] for y, _ in groups)
-    return names, hint_of("Animals"), [train.folder / i.path for i in items], label, tuple(i.caption for i in items)
+    return names, domain_hint("Animals"), [train.folder / i.path for i in items], label, tuple(i.caption for i in items)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def root(tmp_path_factory):
 
 def miniature_problem(root) -> Problem:
     made = backbones.load(
-        backbones.resolve(find(miniature_model.NAME, None, offer=harness_backbone()), "fp32", digest), CPU
+        backbones.resolve(find(miniature_model.NAME, None, offer=harness_backbone()), "fp32", file_digest), CPU
     )
     names, hint, files, label, captions = pictures(root, 24)
     pixels = torch.stack([made.preprocess(load_image(file)) for file in files])

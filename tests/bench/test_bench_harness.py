@@ -12,7 +12,7 @@ import torch
 
 from harness.backbones import backbone as backbones
 from harness.backbones.find import find
-from harness.datasets.images import digest
+from harness.datasets.images import file_digest
 from harness.execution.threads import one_thread_per_operation
 from harness.features.encode import Encoder, ImageSource
 from harness.features.store import FeatureStore
@@ -45,7 +45,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def backbone():
-    return backbones.load(backbones.resolve(find(model.NAME, None), "fp32", digest), torch.device("cpu"))
+    return backbones.load(backbones.resolve(find(model.NAME, None), "fp32", file_digest), torch.device("cpu"))
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +87,7 @@ def test_bench_rendering(benchmark):
 
 def test_bench_encoding(benchmark, world, backbone, tmp_path):
     files = sorted(world.glob("Animals24_OOP/images/*/*.jpg"))[:512]
-    sources = [ImageSource(file, digest(file), file.name) for file in files]
+    sources = [ImageSource(file, file_digest(file), file.name) for file in files]
     fresh = itertools.count()
 
     def encode():

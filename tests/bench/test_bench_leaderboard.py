@@ -66,7 +66,11 @@ def answered(sheet, rng, method, seed, share):
     metrics, per_class = judge(predicted, label, k)
     content = pack(predicted)
     cell = make_cell(
-        domain=sheet.domain, seed=seed, manifest=None, method={"name": method}, dataset={"fingerprint": sheet.hash}
+        domain=sheet.domain,
+        seed=seed,
+        manifest=None,
+        method={"name": method},
+        dataset={"fingerprint": sheet.fingerprint},
     )
     images = {name: len(y) for name, y in label.items()}
     made = {"metrics": metrics, "per_class": per_class, "predictions": digest(content), "images": images}
@@ -79,7 +83,7 @@ def study(sizes, rows, seeds):
     for domain, (oop, images, ip, ip_images) in sizes.items():
         sides = {"oop": side(f"{domain}{oop}_OOP", oop, images), "ip": side(f"{domain}{ip}_IP", ip, ip_images)}
         sheet = LabelSheet(domain=domain, other=sha("other"), sides=sides)
-        files[labels_path(sheet.hash)] = sheet.text().encode()
+        files[labels_path(sheet.fingerprint)] = sheet.text().encode()
         for number in range(rows):
             for seed in seeds:
                 share = 0.3 + 0.3 * number / rows

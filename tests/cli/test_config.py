@@ -134,7 +134,7 @@ def test_row_is_reproduced_from_its_record(tmp_path: Path, root: Path, harness: 
     for row in read_board(out).rows:
         command = shlex.split(evaluate_command(row).replace("LAION_BEYOND_ROOT", str(root)))
         code, printed, err = harness(*command[1:], "--out", out, "--dry-run")
-        known = 3 if row.once else 6
+        known = 3 if row.seedless else 6
         assert (code, f"{known} known, 0 to run" in printed) == (0, True), (printed, err)
     assert "2 images are said to be unreadable; only --data can tell" in harness("leaderboard", "verify", out)[1]
     assert harness("leaderboard", "verify", out, "--data", root)[0] == 0

@@ -25,21 +25,26 @@ from ..conformance import faulty
 from .faulty import Good, scores
 
 FAULTS: list[tuple[str, type[Method], str, str]] = [
-    ("default_constructible", faulty.NeedsAnArgument, "cannot be made without arguments", "give every field a default"),
+    (
+        "default_constructible",
+        faulty.NeedsAnArgument,
+        "cannot be created without arguments",
+        "give every field a default",
+    ),
     ("default_constructible", faulty.ComputesInInit, "has 'double' before fit", "compute nothing in __init__"),
-    ("default_constructible", faulty.ChangesItsParameters, "its own parameters has others", "compute nothing"),
+    ("default_constructible", faulty.ChangesItsParameters, "changes parameters when it is created", "compute nothing"),
     ("default_constructible", faulty.WithoutDocstring, "has no docstring", "its first line is shown"),
-    ("parameters_survive_json", faulty.KeepsAFunction, "cannot be kept as JSON", "use numbers, text"),
-    ("parameters_survive_json", faulty.WrongAnnotation, "widths=(1, 2) comes back from JSON as [1, 2]", "annotate"),
+    ("parameters_survive_json", faulty.KeepsAFunction, "cannot be stored as JSON", "use numbers, strings"),
+    ("parameters_survive_json", faulty.WrongAnnotation, "widths=(1, 2) is read back from JSON as [1, 2]", "annotate"),
     ("fit_returns_self", faulty.ReturnsNothing, "fit returned NoneType", "end fit with `return self`"),
-    ("scores_before_fit_raise", faulty.AnswersBeforeFit, "answered before fit", "attributes that fit makes"),
-    ("learned_names_end_in_underscore", faulty.NamesWithoutUnderscore, "made the attribute 'weights'", "weights_"),
+    ("scores_before_fit_raise", faulty.AnswersBeforeFit, "returned scores before fit", "attributes that fit sets"),
+    ("learned_names_end_in_underscore", faulty.NamesWithoutUnderscore, "set the attribute 'weights'", "weights_"),
     ("learned_names_end_in_underscore", faulty.TunesItsParameter, "changed the parameter 'strength'", "strength_"),
-    ("declared_needs", faulty.ReadsUndeclared, "reads task.validation and did not declare it", "validation=True"),
+    ("declared_needs", faulty.ReadsUndeclared, "reads task.validation without declaring it", "validation=True"),
     ("declared_needs", faulty.ReadsPrivate, "reads task._validation", "not part of the contract"),
-    ("declared_needs", faulty.DeclaresTooMuch, "declares validation and fit never reads it", "take validation out"),
-    ("report_can_be_kept", faulty.ReportsATensor, "outcome cannot be kept as JSON", "plain numbers and texts"),
-    ("report_can_be_kept", faulty.CountsInWords, "trainable returned 'many'", "a whole number from trainable"),
+    ("declared_needs", faulty.DeclaresTooMuch, "declares validation but fit never reads it", "remove validation"),
+    ("report_is_json", faulty.ReportsATensor, "outcome cannot be kept as JSON", "plain numbers and strings"),
+    ("report_is_json", faulty.CountsInWords, "trainable returned 'many'", "a whole number from trainable"),
     ("finite_scores", scores(lambda s: s.log() * float("nan")), "returned NaN or infinity", "learning rate"),
     ("finite_scores", scores(lambda s: s[:, 1:]), "returned (40, 4) for 40 images", "one column per name"),
     ("finite_scores", scores(lambda s: s.squeeze(0)), "returned (5,) for 1 images", "return (1, 5)"),
@@ -56,12 +61,12 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
     ("inputs_untouched", faulty.TrainsTheTower, "changes the weights of the text tower", "frozen"),
     ("global_state_untouched", faulty.DrawsFromShared, "changes Python's random state", "task.generator only"),
     ("global_state_untouched", faulty.IgnoresTheSeed, "changes torch's random state", "task.generator only"),
-    ("global_state_untouched", faulty.ChangesFolder, "changes the working folder", "stays as it was found"),
+    ("global_state_untouched", faulty.ChangesFolder, "changes the working folder", "restore global settings"),
     (
         "global_state_untouched",
         faulty.RoundsEverybody,
         "changes torch's cublas allow bf16 reduced precision reduction",
-        "stays as it was found",
+        "restore global settings",
     ),
     (
         "same_seed_same_scores",
@@ -69,15 +74,20 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
         "two fits of the same task with the same seed differ",
         "generator",
     ),
-    ("same_seed_same_scores", faulty.DeniesTheSeed, "declares seeded = False, but two fits", "draw nothing in fit"),
-    ("same_seed_same_scores", faulty.LearnsWhileScoring, "answers differently when asked twice", "learns and draws"),
+    (
+        "same_seed_same_scores",
+        faulty.DeniesTheSeed,
+        "declares seeded = False, but two fits",
+        "draw no random numbers in fit",
+    ),
+    ("same_seed_same_scores", faulty.LearnsWhileScoring, "differs between two calls", "learn nor draw"),
     (
         "query_order",
         scores(lambda s: s + torch.arange(len(s))[:, None]),
         "depend on the order of the images",
         "by itself",
     ),
-    ("batch_size", scores(lambda s: s - s.mean(dim=0)), "scores in batches of 1 differ", "belongs into fit"),
+    ("batch_size", scores(lambda s: s - s.mean(dim=0)), "scores in batches of 1 differ", "in fit"),
     (
         "class_order",
         faulty.ByPosition,
@@ -97,7 +107,7 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
     (
         "hidden_labels",
         faulty.LooksAtTheCaller,
-        "predictions depend on something that the method was not given",
+        "predictions depend on something that is not passed to the method",
         "alone",
     ),
     (
@@ -111,20 +121,25 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
     (
         "two_domains",
         faulty.KeepsTheLastDomain,
-        "other support images of the same names change no score",
+        "other support images of the same names do not change the scores",
         "attributes of self",
     ),
     ("two_domains", faulty.StartsFromTheFirstDomain, "scores depend on which domains were fitted before", "of self"),
-    ("two_domains", faulty.GoesOnFromTheLastFit, "a second fit of the same object gives other scores", "starts anew"),
+    (
+        "two_domains",
+        faulty.GoesOnFromTheLastFit,
+        "a second fit of the same object gives other scores",
+        "fit must set every learned attribute",
+    ),
     ("missing_captions", faulty.NeedsCaptions, "fit raised AttributeError with some captions", "contract"),
     (
         "beats_chance",
         scores(torch.neg),
-        "of a separable domain right; guessing gives 20%",
+        "of a separable domain correctly; chance is 20%",
         "a higher score a better one",
     ),
     ("runs_on_cpu", scores(lambda s: s.to("meta")), "returned scores on meta on the CPU", "keep everything on"),
-    ("memory_returned", faulty.Leaks, "bytes of tensors behind that are never freed", "attributes of self"),
+    ("memory_returned", faulty.Leaks, "bytes of tensors that are never freed", "attributes of self"),
 ]
 """Check, method, part of the sentence, part of what to change."""
 
@@ -156,9 +171,7 @@ def subject(method: type[Method]) -> Subject:
 @pytest.mark.parametrize(
     ("check", "method", "sentence", "change"), FAULTS, ids=[f"{c}-{m.__name__}-{s[:20]}" for c, m, s, _ in FAULTS]
 )
-def test_a_check_finds_its_fault_and_says_what_to_change(
-    check: str, method: type[Method], sentence: str, change: str
-) -> None:
+def test_a_check_detects_its_problem_with_a_hint(check: str, method: type[Method], sentence: str, change: str) -> None:
     result = run_check(check, subject(method))
     assert result.state == "failed"
     assert result.message.startswith("bad")
@@ -166,7 +179,7 @@ def test_a_check_finds_its_fault_and_says_what_to_change(
     assert change in result.hint
 
 
-def test_an_exception_is_told_with_its_place() -> None:
+def test_exceptions_are_reported_with_their_location() -> None:
     result = run_check("one_class", subject(faulty.NeedsTwoClasses))
     line = next(
         i for i, text in enumerate(Path(faulty.__file__).read_text().splitlines(), 1) if "too few classes" in text
@@ -194,7 +207,7 @@ class Fails(Good):
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit, FixedVocabulary])
-def test_a_method_that_raises_ends_no_check_but_its_own(error: type[BaseException]) -> None:
+def test_a_raising_method_does_not_stop_other_checks(error: type[BaseException]) -> None:
     results = list(check_method("bad", type("Fails", (Fails,), {"error": error, "__doc__": "x."})))
     assert [r.check for r in results] == list(CHECKS)
     assert {r.check for r in results if r.state == "failed"} >= {"finite_scores", "inputs_untouched", "one_class"}
@@ -204,8 +217,8 @@ def test_every_check_has_a_docstring() -> None:
     assert all(check.__doc__ for check in CHECKS.values())
 
 
-def test_a_class_that_cannot_be_made_is_a_sentence() -> None:
-    with pytest.raises(MethodError, match="bad cannot be made without arguments"):
+def test_a_class_that_cannot_be_created_is_an_error() -> None:
+    with pytest.raises(MethodError, match="bad cannot be created without arguments"):
         next(check_method("bad", faulty.NeedsAnArgument))
 
 
@@ -230,14 +243,14 @@ def test_a_known_failure_is_excused_with_its_reason() -> None:
     assert run_check("one_shot", subject(Excused)).state == "passed"
 
 
-def test_a_known_failure_that_does_not_happen_fails() -> None:
+def test_a_known_failure_that_passes_is_a_failure() -> None:
     result = run_check("one_class", subject(Improved))
-    assert (result.state, result.hint) == ("failed", "take one_class out of known_failures")
+    assert (result.state, result.hint) == ("failed", "remove one_class from known_failures")
 
 
-def test_a_known_failure_of_no_check_is_told() -> None:
+def test_an_unknown_check_in_known_failures_is_an_error() -> None:
     wrong = type("Wrong", (Good,), {"known_failures": {"one_clas": "x"}, "__doc__": "x."})
-    with pytest.raises(MethodError, match="names 'one_clas', which is no check"):
+    with pytest.raises(MethodError, match="names 'one_clas', which is not a check"):
         next(check_method("bad", wrong))
 
 
@@ -249,7 +262,7 @@ from tests.conformance.faulty import Good, NeedsTwoClasses
 from tests.conformance.test_checks import Excused, Improved
 
 @parametrize_with_checks([Good, NeedsTwoClasses(), Excused, Improved])
-def test_contract(check):
+def test_parametrize_with_checks(check):
     check()
 """
 
@@ -257,7 +270,7 @@ def test_contract(check):
 def test_the_decorator_runs_every_check_of_every_method(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "test_contract.py"
+    file = tmp_path / "test_parametrize_with_checks.py"
     file.write_text(TEST)
     monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2])
     options = ["-q", "-rA", "-k", "one_", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(tmp_path)]
@@ -268,14 +281,14 @@ def test_the_decorator_runs_every_check_of_every_method(
     assert re.search(r"2 failed, 5 passed, \d+ deselected, 1 xfailed", said)
 
 
-def test_it_needs_pytest_only_when_it_is_used() -> None:
+def test_pytest_is_imported_only_by_the_decorator() -> None:
     code = "import sys, harness.conformance; assert 'pytest' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert callable(parametrize_with_checks)
 
 
 @pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="needs torch 2.9")
-def test_a_precision_that_is_set_in_the_newer_way_is_seen() -> None:
+def test_precision_set_through_the_new_api_is_detected() -> None:
     """Torch then refuses to tell it in the older way."""
     products, before = torch.backends.cuda.matmul, snapshot()
     known = products.fp32_precision

@@ -10,7 +10,7 @@ from PIL import Image
 
 from harness.backbones import openclip
 from harness.datasets import check as module
-from harness.datasets.check import check
+from harness.datasets.check import check_root
 from harness.datasets.report import CheckReport, FolderReport
 from harness.errors import DataError
 
@@ -25,7 +25,7 @@ def of(report: CheckReport, folder: str = OOP) -> FolderReport:
 
 
 def kinds(report: CheckReport, folder: str = OOP) -> dict[str, str]:
-    return {fault.path: fault.kind for fault in of(report, folder).faults}
+    return {problem.path: problem.kind for problem in of(report, folder).problems}
 
 
 @pytest.fixture
@@ -34,9 +34,9 @@ def ibex(root) -> list[Path]:
     return sorted((root / OOP / "images" / "ibex").iterdir())
 
 
-def test_a_sound_root(root):
+def test_an_intact_root_has_no_problems(root):
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-    report = check(root)
+    report = check_root(root)
     assert report.ok
     assert not report.notes
     assert not report.duplicates
@@ -54,9 +54,18 @@ def test_a_sound_root(root):
 def test_rows_are_counts_for_a_table(root, ibex):
     shutil.copy(ibex[0], ibex[8])
     (ibex[0].parent / "more.jpg").write_text("")
-    report = check(root)
+    report = check_root(root)
     rows = report.rows()
-    counts = {"classes": 6, "train": 24, "val": 12, "test": 18, "captions": 42, "faults": 0, "unlisted": 1, "copies": 2}
+    counts = {
+        "classes": 6,
+        "train": 24,
+        "val": 12,
+        "test": 18,
+        "captions": 42,
+        "problems": 0,
+        "unlisted": 1,
+        "copies": 2,
+    }
     assert rows[1] == {"folder": OOP, "with name": of(report).captions_with_name, **counts}
     assert all(list(row) == list(rows[0]) for row in rows)
 
@@ -74,7 +83,7 @@ def test_unusable_images_are_listed_with_their_reason(root, ibex, tmp_path):
     (tmp_path / "secret.jpg").write_bytes(b"")
     ibex[4].unlink()
     ibex[4].symlink_to(tmp_path / "secret.jpg")
-    report = check(root)
+    report = check_root(root)
     assert not report.ok
     assert kinds(report) == {
         f"images/ibex/{ibex[0].name}": "empty",
@@ -85,16 +94,16 @@ def test_unusable_images_are_listed_with_their_reason(root, ibex, tmp_path):
         f"images/ibex/{ibex[5].name}": "unreadable",
         f"images/ibex/{ibex[6].name}": "missing",
     }
-    assert {fault.reason for fault in of(report).faults} >= {"the file is empty", "the file does not exist"}
+    assert {problem.reason for problem in of(report).problems} >= {"the file is empty", "the file does not exist"}
 
 
-def test_what_lies_in_the_place_of_an_image_is_named(root, ibex):
+def test_placeholders_of_images_are_reported(root, ibex):
     os.mkfifo(ibex[0].with_suffix(".pipe"))
     ibex[0].with_suffix(".pipe").rename(ibex[0])
     ibex[1].write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     ibex[2].write_text("<!DOCTYPE html><title>404</title>")
-    report = check(root)
-    reasons = {fault.path.rpartition("/")[2]: (fault.kind, fault.reason) for fault in of(report).faults}
+    report = check_root(root)
+    reasons = {problem.path.rpartition("/")[2]: (problem.kind, problem.reason) for problem in of(report).problems}
     assert reasons == {
         ibex[0].name: ("unreadable", "the file cannot be read (it is a named pipe, not a file)"),
         ibex[1].name: ("corrupt", "the file is a Git LFS pointer and not the file itself: run `git lfs pull`"),
@@ -111,23 +120,23 @@ def test_what_lies_in_the_place_of_an_image_is_named(root, ibex):
     ],
 )
 @pytest.mark.parametrize("file", [f"split_Xin_{OOP}.json", "label2name.json"])
-def test_what_lies_in_the_place_of_a_split_file_or_label_file_is_named(root, file, content, reason):
+def test_placeholders_of_split_and_label_files_are_reported(root, file, content, reason):
     path = root / OOP / file
     path.unlink()
     if content is None:
         os.mkfifo(path)
     else:
         path.write_text(content)
-    (fault,) = of(check(root)).faults
-    assert fault.kind == ("label file" if "label" in file else "split file")
-    assert fault.reason.startswith(f"{OOP}/{file} {reason}")
+    (problem,) = of(check_root(root)).problems
+    assert problem.kind == ("label file" if "label" in file else "split file")
+    assert problem.reason.startswith(f"{OOP}/{file} {reason}")
 
 
-def test_an_image_of_which_only_the_middle_is_used_is_noted(root, ibex):
+def test_images_cropped_to_their_middle_are_noted(root, ibex):
     Image.new("L", (400_000, 1)).save(ibex[3], "PNG")
-    report = check(root)
+    report = check_root(root)
     assert report.ok
-    what = "holds 1 images more than 48 times as long as wide, of which only the middle is used, first images/ibex/"
+    what = "contains 1 images more than 48 times as long as wide, of which only the middle is used, first images/ibex/"
     assert of(report).notes == (f"{OOP} {what}{ibex[3].name}",)
 
 
@@ -141,38 +150,38 @@ def test_every_bad_item_is_listed_not_only_the_first(root):
             item["classname"] = "unicorn"
 
     edit_split(root / OOP, damage)
-    faults = of(check(root)).faults
-    assert [fault.kind for fault in faults].count("class folder") == 1, "one fault for the whole class"
-    assert sorted(fault.kind for fault in faults) == ["class folder", "outside", *["split file"] * 3]
-    assert sum(of(check(root)).images.values()) == 54 - 3 - 4
+    problems = of(check_root(root)).problems
+    assert [problem.kind for problem in problems].count("class folder") == 1, "one problem for the whole class"
+    assert sorted(problem.kind for problem in problems) == ["class folder", "outside", *["split file"] * 3]
+    assert sum(of(check_root(root)).images.values()) == 54 - 3 - 4
 
 
-def test_a_folder_that_cannot_be_read_does_not_hide_the_others(root):
+def test_an_unreadable_folder_does_not_stop_the_check(root):
     (root / OOP / f"split_Xin_{OOP}.json").write_text("{")
     shutil.rmtree(root / "Animals3_IP" / "images")
-    report = check(root)
-    assert [len(found.faults) for found in report.folders] == [1, 1, 0, 0, 0, 0]
-    assert "damaged or cut short" in of(report).faults[0].reason
+    report = check_root(root)
+    assert [len(found.problems) for found in report.folders] == [1, 1, 0, 0, 0, 0]
+    assert "damaged or truncated" in of(report).problems[0].reason
     assert of(report, "Insects_Spiders2_IP").classes == 2
 
 
-def test_files_in_no_part(root, ibex):
+def test_unlisted_files_are_reported(root, ibex):
     (ibex[0].parent / "extra.jpg").write_text("")
     (ibex[0].parent / ".DS_Store").write_text("")
     (ibex[0].parent / "Thumbs.db").write_text("")
     (root / OOP / "images" / "unicorn").mkdir()
     (root / OOP / "images" / "unicorn" / "1.jpg").write_text("")
-    report = check(root)
+    report = check_root(root)
     assert of(report).unlisted == ("images/ibex/extra.jpg", "images/unicorn/1.jpg")
     assert report.ok
 
 
-def test_names_on_disk_that_are_no_unicode(root, ibex):
+def test_non_unicode_names_are_escaped(root, ibex):
     try:
         (ibex[0].parent / "bad\udcff.jpg").write_text("")
     except (OSError, UnicodeError):
         pytest.skip("this file system takes Unicode names only")
-    report = check(root)
+    report = check_root(root)
     assert of(report).unlisted == (r"images/ibex/bad\udcff.jpg",)
     assert CheckReport.model_validate_json(report.model_dump_json()) == report
 
@@ -187,10 +196,10 @@ def test_names_on_disk_that_are_no_unicode(root, ibex):
         ("Insects_Spiders2_IP/images/bee/008", ["sides", "domains"], False),
     ],
 )
-def test_copies_are_found_wherever_they_lie(root, ibex, target, across, ok):
+def test_copies_are_found_across_parts_sides_and_domains(root, ibex, target, across, ok):
     (copy,) = (root / target).parent.glob(f"{Path(target).name} *")
     shutil.copy(ibex[0], copy)
-    report = check(root)
+    report = check_root(root)
     (found,) = report.duplicates
     assert list(found.across) == across
     assert set(found.paths) == {path.relative_to(root).as_posix() for path in (ibex[0], copy)}
@@ -204,16 +213,16 @@ def test_label_files_are_compared(root):
     write_json(root / "Animals3_IP" / "name2label.json", {"cat": "zero"})
     (root / "Insects_Spiders2_IP" / "label2name.json").write_text("{")
     (root / "Insects_Spiders4_OOP" / "label2name.json").unlink()
-    report = check(root)
-    reasons = [fault.reason for fault in of(report).faults]
+    report = check_root(root)
+    reasons = [problem.reason for problem in of(report).problems]
     assert f"{OOP}/label2name.json: label 1 is 'ibis'; the split file says 'ibex'" in reasons
     assert f"{OOP}/label2name.json: label 5 is missing; the split file says '白鶴'" in reasons
-    assert f"{OOP}/name2label.json is no object of labels and names" in reasons
+    assert f"{OOP}/name2label.json is not an object of labels and names" in reasons
     assert len(reasons) == 5
     assert of(report).notes == (f"{OOP}/label2name.json: 1 labels are in no part of the split file, first 77 (dodo)",)
-    assert "is no object of labels" in of(report, "Animals3_IP").faults[0].reason
-    assert "damaged or cut short" in of(report, "Insects_Spiders2_IP").faults[0].reason
-    assert not of(report, "Insects_Spiders4_OOP").faults
+    assert "is not an object of labels" in of(report, "Animals3_IP").problems[0].reason
+    assert "damaged or truncated" in of(report, "Insects_Spiders2_IP").problems[0].reason
+    assert not of(report, "Insects_Spiders4_OOP").problems
 
 
 def test_the_merged_mapping_is_compared_with_the_split_file(root):
@@ -224,38 +233,41 @@ def test_the_merged_mapping_is_compared_with_the_split_file(root):
     write_json(root / "Animals3_IP" / "merged_mapping.json", {"cat": 0, "dog": 1})  # labels, not files
     write_json(root / "Insects_Spiders2_IP" / "merged_mapping.json", {"bee": ["a.jpg", "a.jpg"]})
     (root / "Insects_Spiders4_OOP" / "merged_mapping.json").unlink()
-    report = check(root)
+    report = check_root(root)
     assert of(report).notes == (
         f"{OOP}/merged_mapping.json lists 2 images that are in no part of the split file, first images/dodo/a.jpg",
         f"{OOP}/merged_mapping.json lacks 1 images of the split file, first images/ibex/{gone}",
     )
-    assert not of(report).faults
-    (fault,) = of(report, "Animals3_IP").faults
-    assert fault.reason == "Animals3_IP/merged_mapping.json is no object of classes and lists of file names"
-    assert "lists images/bee/a.jpg twice" in of(report, "Insects_Spiders2_IP").faults[0].reason
-    assert not of(report, "Insects_Spiders4_OOP").faults
+    assert not of(report).problems
+    (problem,) = of(report, "Animals3_IP").problems
+    assert problem.reason == "Animals3_IP/merged_mapping.json is not an object of classes and lists of file names"
+    assert "lists images/bee/a.jpg twice" in of(report, "Insects_Spiders2_IP").problems[0].reason
+    assert not of(report, "Insects_Spiders4_OOP").problems
 
 
-def test_names_that_collide_after_clean_up(tmp_path):
+def test_name_collisions_after_clean_up_are_reported(tmp_path):
     root = make_root(tmp_path, {"Food3_OOP": ("rose hip", "rose_hip", "rose")})
-    report = check(root)
-    (found,) = report.collisions
+    report = check_root(root)
+    (found,) = report.name_collisions
     assert (found.folder, found.name, found.classes) == ("Food3_OOP", "rose hip", ("rose hip", "rose_hip"))
     assert not report.ok
 
 
-def test_names_that_the_context_cuts(root):
+def test_truncated_names_are_reported(root):
     texts = []
 
     def ids(text):
         texts.append(text)
         return text.split()
 
-    report = check(root, token_ids=ids, context_length=7)
-    assert [(found.name, found.tokens) for found in report.cut] == [("Père David's deer", 8), ('the "old" horse', 8)]
+    report = check_root(root, token_ids=ids, context_length=7)
+    assert [(found.name, found.tokens) for found in report.truncated] == [
+        ("Père David's deer", 8),
+        ('the "old" horse', 8),
+    ]
     assert not report.ok
     assert "a photo of rose hip" in texts
-    assert check(root, token_ids=ids).ok
+    assert check_root(root, token_ids=ids).ok
 
 
 @pytest.mark.parametrize(
@@ -270,21 +282,21 @@ def test_names_that_the_context_cuts(root):
         ({"Food1_OOP": ("ham",), "Attire1_OOP": ("ham",)}, None),
     ],
 )
-def test_names_that_are_one_text_to_the_tokenizer(tmp_path, folders, found):
-    report = check(make_root(tmp_path, folders), token_ids=openclip.tokenizer("ViT-B-32").encode)
-    assert [group.names for group in report.one_text] == ([found] if found else [])
+def test_names_with_the_same_tokens_are_reported(tmp_path, folders, found):
+    report = check_root(make_root(tmp_path, folders), token_ids=openclip.tokenizer("ViT-B-32").encode)
+    assert [group.names for group in report.token_collisions] == ([found] if found else [])
     assert report.ok == (found is None)
 
 
 def test_folders_without_a_partner_are_noted(tmp_path):
     root = make_root(tmp_path, {"Vehicle1_IP": ("car",), "Vehicles1_OOP": ("tram",)}, {"test": 2})
-    assert check(root).notes == ("'Vehicle1_IP' has no OOP folder; did you mean Vehicles, as in Vehicles1_OOP?",)
+    assert check_root(root).notes == ("'Vehicle1_IP' has no OOP folder; did you mean Vehicles, as in Vehicles1_OOP?",)
 
 
-def test_notes_on_counts_and_on_a_choice_to_make(tmp_path):
+def test_wrong_counts_and_ambiguous_folders_are_noted(tmp_path):
     root = make_root(tmp_path, {"Food3_OOP": ("rose", "rose hip"), "Food2_OOP": ("a", "b")}, {"test": 2})
-    report = check(root)
-    assert of(report, "Food3_OOP").notes == ("Food3_OOP holds 2 classes; its name says 3",)
+    report = check_root(root)
+    assert of(report, "Food3_OOP").notes == ("Food3_OOP contains 2 classes; its name says 3",)
     alone = "'Food2_OOP' has no IP folder: only its OOP images are scored"
     assert report.notes == (
         alone,
@@ -293,29 +305,29 @@ def test_notes_on_counts_and_on_a_choice_to_make(tmp_path):
     assert report.ok
 
 
-def test_notes_on_the_release(tmp_path, monkeypatch):
+def test_differences_from_the_release_are_noted(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "RELEASED", ("Food2_OOP", "Food1_IP"))
     root = make_root(tmp_path, {"Food2_OOP": ("rose", "rose hip"), "Food1_IP": ("a",)}, {"test": 2})
-    assert check(root).notes == (
-        "IP holds 2 images; the card of the release says 51,330",
-        "IP holds 1 concepts; the card of the release says 324",
-        "OOP holds 4 images; the card of the release says 106,052",
-        "OOP holds 2 concepts; the card of the release says 674",
+    assert check_root(root).notes == (
+        "IP contains 2 images; the data card says 51,330",
+        "IP contains 1 concepts; the data card says 324",
+        "OOP contains 4 images; the data card says 106,052",
+        "OOP contains 2 concepts; the data card says 674",
     )
 
 
 def test_progress_counts_the_images_of_each_folder(root):
     calls = []
-    check(root, progress=lambda *call: calls.append(call), workers=4)
+    check_root(root, progress=lambda *call: calls.append(call), workers=4)
     assert (OOP, 54, 54) in calls
     assert len(calls) == sum(len(classes) * 9 for classes in FOLDERS.values())
 
 
 def test_a_root_without_folders_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="holds no folder named"):
-        check(tmp_path)
+    with pytest.raises(DataError, match="contains no folder named"):
+        check_root(tmp_path)
 
 
 def test_the_report_is_plain_json(root):
-    content = json.loads(check(root).model_dump_json())
+    content = json.loads(check_root(root).model_dump_json())
     assert set(content) == set(CheckReport.model_fields)

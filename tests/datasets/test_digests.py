@@ -12,7 +12,7 @@ import pytest
 
 from harness.datasets import digests as module
 from harness.datasets.digests import DigestIndex
-from harness.datasets.threads import in_threads
+from harness.datasets.threads import map_in_threads
 from harness.errors import DataError
 
 
@@ -35,8 +35,8 @@ def settled(monkeypatch):
 def reads(monkeypatch) -> list[Path]:
     """The files that are really read."""
     seen: list[Path] = []
-    real = module.digest
-    monkeypatch.setattr(module, "digest", lambda path: seen.append(path) or real(path))
+    real = module.file_digest
+    monkeypatch.setattr(module, "file_digest", lambda path: seen.append(path) or real(path))
     return seen
 
 
@@ -44,7 +44,7 @@ def want(paths):
     return [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
 
 
-def test_order_errors_and_progress(tmp_path, files):
+def test_digests_are_in_order_with_errors_and_progress(tmp_path, files):
     index = DigestIndex(tmp_path / "cache" / "digests.sqlite")
     files[3].unlink()
     calls = []
@@ -55,7 +55,7 @@ def test_order_errors_and_progress(tmp_path, files):
     assert index.digests([]) == []
 
 
-def test_second_run_reads_nothing(tmp_path, files, settled, reads):
+def test_a_second_run_reads_no_file(tmp_path, files, settled, reads):
     path = tmp_path / "digests.sqlite"
     first = DigestIndex(path).digests(files)
     assert len(reads) == len(files)
@@ -75,7 +75,7 @@ def test_changed_files_are_read_again(tmp_path, files, settled, reads):
     assert set(reads) == set(files[:2])
 
 
-def test_files_changed_a_moment_ago_are_not_remembered(tmp_path, files, reads):
+def test_recently_changed_files_are_not_cached(tmp_path, files, reads):
     index = DigestIndex(tmp_path / "digests.sqlite")
     os.utime(files[0], (1000, 1000))  # an old time that was put on it a moment ago
     index.digests(files)
@@ -83,9 +83,9 @@ def test_files_changed_a_moment_ago_are_not_remembered(tmp_path, files, reads):
     assert len(reads) == 2 * len(files)
 
 
-def test_a_file_that_changes_while_it_is_read_is_not_remembered(tmp_path, files, settled, monkeypatch):
+def test_a_file_that_changes_during_reading_is_not_cached(tmp_path, files, settled, monkeypatch):
     index = DigestIndex(tmp_path / "digests.sqlite")
-    real = module.digest
+    real = module.file_digest
 
     def read_then_change(path):
         value = real(path)
@@ -93,7 +93,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(tmp_path, files,
         return value
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "digest", read_then_change)
+        patch.setattr(module, "file_digest", read_then_change)
         index.digests(files[:1])
     assert index.digests(files[:1]) == want(files[:1])
 
@@ -122,7 +122,7 @@ def _below_a_file(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_no_database, _cut_short, _other_schema, _folder, _below_a_file])
-def test_a_damaged_index_costs_time_only(tmp_path, files, settled, reads, damage):
+def test_a_damaged_index_is_replaced(tmp_path, files, settled, reads, damage):
     path = tmp_path / "cache" / "digests.sqlite"
     if damage is not _below_a_file:
         path.parent.mkdir()
@@ -134,17 +134,17 @@ def test_a_damaged_index_costs_time_only(tmp_path, files, settled, reads, damage
     assert len(reads) == len(files), "the second time comes from memory or from the index made anew"
 
 
-def test_a_damaged_index_that_may_not_be_removed_costs_time_only(tmp_path, files, settled, monkeypatch):
+def test_an_unremovable_damaged_index_is_ignored(tmp_path, files, settled, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
     _other_schema(tmp_path / "digests.sqlite")
-    monkeypatch.setattr(module, "_damaged", lambda error: True)
+    monkeypatch.setattr(module, "_is_damaged", lambda error: True)
     monkeypatch.setattr(Path, "unlink", refuse)
     assert DigestIndex(tmp_path / "digests.sqlite").digests(files) == want(files)
 
 
-def test_a_wrong_row_is_not_believed(tmp_path, files, settled):
+def test_an_invalid_row_is_ignored(tmp_path, files, settled):
     path = tmp_path / "digests.sqlite"
     DigestIndex(path).digests(files)
     connection = sqlite3.connect(path)
@@ -177,7 +177,7 @@ def test_a_locked_index_is_waited_for_once(tmp_path, files, settled, reads, monk
                 raise
 
     monkeypatch.setattr(module, "_BATCH", 2)
-    monkeypatch.setattr(module, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(module, "LOCK_TIMEOUT_S", 0.01)
     monkeypatch.setattr(module.sqlite3, "connect", lambda name, timeout: real(name, timeout=timeout, factory=Impatient))
     holder = real(path)
     holder.execute(f"BEGIN {lock}")
@@ -210,7 +210,7 @@ def test_processes_share_one_index(tmp_path, files):
 
 
 def test_threads_keep_order_and_stop_at_an_error():
-    assert list(in_threads(lambda n: n * n, range(100), 4)) == [n * n for n in range(100)]
+    assert list(map_in_threads(lambda n: n * n, range(100), 4)) == [n * n for n in range(100)]
     begun = []
 
     def work(number):
@@ -220,5 +220,5 @@ def test_threads_keep_order_and_stop_at_an_error():
         return number
 
     with pytest.raises(DataError, match="three"):
-        list(in_threads(work, range(100_000), 2))
+        list(map_in_threads(work, range(100_000), 2))
     assert len(begun) < 200

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.datasets.download import RECORD, REVISION, download, missing_from
+from harness.datasets.download import DOWNLOAD_RECORD, REVISION, download, find_missing
 from harness.datasets.hub import HubBusy, HubFile
 from harness.datasets.layout import RELEASED
 from harness.errors import DataError, StorageError, UserError
@@ -53,7 +53,7 @@ class FakeHub:
         with self._lock:
             self.fetched.append((commit, path))
 
-    def tidy(self, folder: str, dest: Path) -> None:
+    def clean_up(self, folder: str, dest: Path) -> None:
         self.tidied.append(folder)
 
     def _call(self, name: str) -> None:
@@ -95,13 +95,13 @@ def some_image(hub: FakeHub, folder: str = "Animals2_OOP", number: int = 0) -> s
     return sorted(path.relative_to(source).as_posix() for path in (source / folder / "images").rglob("*.*"))[number]
 
 
-def test_everything_arrives(hub, get, waits):
+def test_download_is_complete(hub, get, waits):
     calls = []
     dest = get(progress=lambda *call: calls.append(call))
     wanted = content(hub.commits["a" * 40])
     del wanted["README.md"]
     found = content(dest)
-    record = json.loads(found.pop(RECORD))
+    record = json.loads(found.pop(DOWNLOAD_RECORD))
     assert found == wanted
     assert record["commit"] == "a" * 40
     assert record["folders"] == record["complete"] == sorted(FOLDERS)
@@ -110,11 +110,11 @@ def test_everything_arrives(hub, get, waits):
     assert not waits
 
 
-def test_domains(hub, get):
+def test_only_the_given_domains_are_downloaded(hub, get):
     dest = get(["Été d'or"])
-    assert {path.name for path in dest.iterdir()} == {RECORD, "Été d'or1_OOP"}
+    assert {path.name for path in dest.iterdir()} == {DOWNLOAD_RECORD, "Été d'or1_OOP"}
     dest = get(["Animals"])
-    assert {path.name for path in dest.iterdir()} == {RECORD, *FOLDERS}
+    assert {path.name for path in dest.iterdir()} == {DOWNLOAD_RECORD, *FOLDERS}
     with pytest.raises(UserError, match="no domain named 'Animal'"):
         get(["Animal"])
 
@@ -134,7 +134,7 @@ def test_a_deleted_or_cut_file_is_fetched_again(hub, get):
     (dest / second).write_bytes(b"cut")
     get()
     assert {path for _, path in hub.fetched} == {first, second}
-    assert not missing_from(dest / "Animals2_OOP")
+    assert not find_missing(dest / "Animals2_OOP")
 
 
 def test_a_branch_that_moves_never_mixes_two_commits(hub, get, tmp_path):
@@ -150,13 +150,13 @@ def test_a_branch_that_moves_never_mixes_two_commits(hub, get, tmp_path):
     dest = get()
     assert {commit for commit, _ in hub.fetched} == {"a" * 40}
     assert content(dest / "Animals2_OOP") == content(hub.commits["a" * 40] / "Animals2_OOP")
-    with pytest.raises(UserError, match="holds revision main") as error:
+    with pytest.raises(UserError, match="contains revision main") as error:
         get(revision="b" * 40)
     assert "never mix" in error.value.hint
     assert get(revision="a" * 40) == dest
 
 
-def test_an_interrupted_download_goes_on_where_it_stopped(hub, get):
+def test_an_interrupted_download_is_resumed(hub, get):
     path = some_image(hub, number=12)
     hub.faults[path] = [KeyboardInterrupt()]
     with pytest.raises(KeyboardInterrupt):
@@ -168,14 +168,14 @@ def test_an_interrupted_download_goes_on_where_it_stopped(hub, get):
     assert len(names) == len(set(names)), "nothing is fetched twice"
 
 
-def test_waits_as_long_as_the_hub_asks_then_longer_and_longer(hub, get, waits):
+def test_retry_waits_as_requested_then_exponentially(hub, get, waits):
     hub.faults[some_image(hub)] = [HubBusy("HTTP 429", retry_after=37.0), HubBusy("HTTP 503"), HubBusy("HTTP 502")]
     hub.faults["files"] = [HubBusy("HTTP 500")]
     get(["Animals"])
     assert sorted(waits) == [1.0, 2.0, 4.0, 37.0]
 
 
-def test_no_network_is_one_sentence(hub, get, waits):
+def test_no_network_is_an_error(hub, get, waits):
     hub.faults["commit"] = [HubBusy("Name or service not known")] * 3
     with pytest.raises(DataError) as error:
         get()
@@ -184,13 +184,13 @@ def test_no_network_is_one_sentence(hub, get, waits):
     assert waits == [1.0, 2.0]
 
 
-def test_a_listing_that_is_cut_short_is_made_up_for_by_the_split_file(hub, get):
+def test_images_missing_from_a_truncated_listing_are_downloaded(hub, get):
     source = hub.commits["a" * 40]
     hub.unlisted = {path for path in content(source) if "/images/ibex/" in path}
     assert content(get() / "Animals2_OOP") == content(source / "Animals2_OOP")
 
 
-def test_what_the_repository_lacks_is_named(hub, get):
+def test_files_missing_from_the_repository_are_reported(hub, get):
     path = some_image(hub)
     (hub.commits["a" * 40] / path).unlink()
     hub.faults[path] = [DataError(f"the Hub has no {path}")]
@@ -198,9 +198,11 @@ def test_what_the_repository_lacks_is_named(hub, get):
         get()
 
 
-def test_a_split_file_that_does_not_fit_the_images(hub, get):
+def test_a_split_file_that_does_not_match_the_images_is_an_error(hub, get):
     edit_split(hub.commits["a" * 40] / "Animals2_OOP", lambda split: split["test"]["0"].update(classname=".."))
-    with pytest.raises(DataError, match=r"Animals2_OOP is incomplete after the download: 1 faults, .* '\.\.' names no"):
+    with pytest.raises(
+        DataError, match=r"Animals2_OOP is incomplete after the download: 1 problems, .* '\.\.' is not a"
+    ):
         get()
 
 
@@ -211,24 +213,24 @@ def test_listed_paths_that_escape_are_not_fetched(hub, get, tmp_path):
     assert not list(tmp_path.rglob("evil.txt"))
 
 
-def test_archives_are_named(tmp_path):
+def test_archives_are_mentioned_in_the_error(tmp_path):
     (tmp_path / "Animals92_OOP.tar.gz").write_text("")
     with pytest.raises(DataError, match=r"only archives such as Animals92_OOP\.tar\.gz"):
         download(tmp_path / "dest", hub=FakeHub({"a" * 40: tmp_path}))
 
 
-def test_a_repository_without_folders(tmp_path):
-    with pytest.raises(DataError, match=r"holds no \{Domain\}\{N\}_IP"):
+def test_a_repository_without_folders_is_an_error(tmp_path):
+    with pytest.raises(DataError, match=r"contains no \{Domain\}\{N\}_IP"):
         download(tmp_path / "dest", hub=FakeHub({"a" * 40: tmp_path}))
 
 
-def test_an_empty_listing_is_no_success(hub, get):
+def test_an_empty_listing_is_an_error(hub, get):
     hub.files = lambda folder, commit: []
     with pytest.raises(DataError, match="lists no file in Animals1_IP"):
         get()
 
 
-def test_too_little_space(hub, get, monkeypatch):
+def test_too_little_space_is_an_error(hub, get, monkeypatch):
     real = hub.files
     hub.files = lambda folder, commit: [file._replace(size=10**18) for file in real(folder, commit)]
     with pytest.raises(StorageError, match="GB free; the folder needs"):
@@ -236,29 +238,29 @@ def test_too_little_space(hub, get, monkeypatch):
     assert not hub.fetched
 
 
-def test_a_destination_that_is_a_file(hub, tmp_path):
+def test_a_destination_that_is_a_file_is_an_error(hub, tmp_path):
     (tmp_path / "dest").write_text("")
     with pytest.raises(StorageError):
         download(tmp_path / "dest", hub=hub)
 
 
 @pytest.mark.usefixtures("ordinary")
-def test_a_record_that_may_not_be_read_is_not_called_damaged(get, tmp_path):
+def test_an_unreadable_record_is_not_reported_as_damaged(get, tmp_path):
     (tmp_path / "dest").mkdir()
-    (tmp_path / "dest" / RECORD).touch(0o000)
+    (tmp_path / "dest" / DOWNLOAD_RECORD).touch(0o000)
     with pytest.raises(StorageError, match="cannot be read: permission denied"):
         get()
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"commit": 3}', '{"a": 1}'])
-def test_a_damaged_record(get, tmp_path, text):
+def test_a_damaged_record_is_an_error(get, tmp_path, text):
     (tmp_path / "dest").mkdir()
-    (tmp_path / "dest" / RECORD).write_text(text)
+    (tmp_path / "dest" / DOWNLOAD_RECORD).write_text(text)
     with pytest.raises(StorageError, match="is damaged, so the commit of this download is unknown"):
         get()
 
 
-def test_offline_uses_only_what_is_there(hub, get):
+def test_offline_uses_only_existing_files(hub, get):
     with pytest.raises(DataError, match="does not exist"):
         get(offline=True)
     dest = get()
@@ -268,7 +270,7 @@ def test_offline_uses_only_what_is_there(hub, get):
     shutil.rmtree(dest / "Animals1_IP")
     with pytest.raises(DataError) as error:
         get(offline=True)
-    assert "Animals1_IP is not there; Animals2_OOP lacks 1 files, the first: images/" in error.value.message
+    assert "Animals1_IP is missing; Animals2_OOP lacks 1 files, the first: images/" in error.value.message
     assert get(["Été d'or"], offline=True) == dest
     assert not hub.calls
 

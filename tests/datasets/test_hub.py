@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from harness.datasets import hub as module
-from harness.datasets.download import RECORD, download
+from harness.datasets.download import DOWNLOAD_RECORD, download
 from harness.datasets.hub import REPOSITORY, HubBusy, HuggingFace
 from harness.errors import DataError, StorageError, UserError
 
@@ -105,12 +105,12 @@ def hub(server) -> HuggingFace:
     return HuggingFace(endpoint=f"http://127.0.0.1:{server.server_port}")
 
 
-def test_a_whole_download(server, hub, tmp_path):
+def test_complete_download(server, hub, tmp_path):
     dest = download(tmp_path / "dest", hub=hub)
     for folder in FOLDERS:
         source = {path.relative_to(server.root): path.read_bytes() for path in (server.root / folder).rglob("*.*")}
         assert source == {path.relative_to(dest): path.read_bytes() for path in (dest / folder).rglob("*.*")}
-    assert json.loads((dest / RECORD).read_bytes())["commit"] == COMMIT
+    assert json.loads((dest / DOWNLOAD_RECORD).read_bytes())["commit"] == COMMIT
     assert not [path for path in (dest / ".cache").rglob("*.metadata") if "_OOP" in str(path) or "_IP" in str(path)]
 
 
@@ -140,7 +140,7 @@ def test_too_many_requests(server, hub):
         (503, HubBusy, "HTTP 503 for revision main"),
     ],
 )
-def test_answers_and_what_they_mean(server, hub, status, error, sentence):
+def test_http_statuses_become_errors_or_retries(server, hub, status, error, sentence):
     server.faults["/revision/main"] = [(status, {})]
     with pytest.raises(error, match=sentence):
         hub.commit("main")
@@ -149,19 +149,19 @@ def test_answers_and_what_they_mean(server, hub, status, error, sentence):
 def test_missing_files_and_bad_names(server, hub, tmp_path):
     with pytest.raises(DataError, match=r"the Hub has no .*none\.jpg"):
         hub.fetch("Food1_IP/images/oak/none.jpg", COMMIT, tmp_path)
-    with pytest.raises(DataError, match="is no valid name"):
+    with pytest.raises(DataError, match="is not a valid name"):
         HuggingFace("not//valid").commit("main")
 
 
-def test_nobody_answers(tmp_path, monkeypatch):
+def test_connection_errors_are_retried(tmp_path, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "*")
     with pytest.raises(DataError, match="the Hub did not answer after 3 tries") as error:
         download(tmp_path, hub=HuggingFace(endpoint="http://127.0.0.1:9"), sleep=lambda seconds: None)
     assert "--offline" in error.value.hint
 
 
-def test_errors_of_the_disk_are_told_apart():
-    with pytest.raises(StorageError, match="x cannot be written: No space left"), module._translated("x"):
+def test_disk_errors_become_storage_errors():
+    with pytest.raises(StorageError, match="x cannot be written: No space left"), module._translate_errors("x"):
         raise OSError(28, "No space left on device")
 
 
@@ -177,17 +177,17 @@ def test_errors_of_the_disk_are_told_apart():
         ({"ratelimit": '"api";r=489;t=55'}, None),
     ],
 )
-def test_how_long_to_wait(headers, seconds):
+def test_retry_after_headers(headers, seconds):
     assert module._retry_after(headers) == seconds
 
 
-def test_a_date_to_wait_for():
+def test_retry_after_a_date():
     date = datetime.now(timezone.utc) + timedelta(seconds=100)
     assert module._retry_after({"retry-after": format_datetime(date, usegmt=True)}) == pytest.approx(100, abs=5)
 
 
 @pytest.mark.parametrize("endpoint", ["hf-mirror.com", "hf-mirror.com:443", "https://", "ftp://hf-mirror.com"])
-def test_an_endpoint_that_is_no_address_is_no_network_problem(endpoint: str) -> None:
-    with pytest.raises(UserError, match=f"HF_ENDPOINT is '{endpoint}', which is no address") as found:
+def test_an_invalid_endpoint_is_a_user_error(endpoint: str) -> None:
+    with pytest.raises(UserError, match=f"HF_ENDPOINT is '{endpoint}', which is not the address") as found:
         HuggingFace(endpoint=endpoint)
     assert "HF_ENDPOINT=https://" in str(found.value.hint)

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image, features
 
 from harness.datasets import formats, images
-from harness.datasets.images import decode_image, digest, load_image, middle
+from harness.datasets.images import crop_to_middle, decode_image, file_digest, load_image
 from harness.errors import DataError, StorageError
 
 from .roots import WRITERS
@@ -90,7 +90,7 @@ def test_exif_orientation_as_pillow_understands_it(orientation):
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_tiff_is_turned_once(orientation, compression):
+def test_a_tiff_is_rotated_once(orientation, compression):
     pixels = np.arange(5 * 8, dtype=np.uint8).reshape(5, 8) * 6
     undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
     stored = Image.fromarray(pixels)
@@ -144,7 +144,7 @@ def test_a_png_may_hold_a_large_profile_or_text(extra):
 
 
 @pytest.mark.parametrize(("name", "kind"), [("AVIF", "AVIF"), ("JPEG 2000", "JPEG2000"), ("WebP", "WEBP")])
-def test_what_this_pillow_can_decode_is_decoded(name, kind):
+def test_formats_supported_by_pillow_are_decoded(name, kind):
     if name == "AVIF" and not (tuple(map(int, PIL.__version__.split(".")[:2])) >= (11, 3) and features.check("avif")):
         pytest.skip("this Pillow has no AVIF")
     image = decode_image(encoded(Image.new("RGB", (64, 48), COLOUR), kind), "x.jpg")
@@ -190,7 +190,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize(("setting", "value"), FOREIGN)
-def test_what_other_code_sets_in_pillow_decides_nothing(monkeypatch, setting, value):
+def test_pillow_settings_of_other_code_are_ignored(monkeypatch, setting, value):
     whole = {
         "png": png_of(8, 0, bytes([10, 20]), chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(500)))),
         "jpeg": oriented(),
@@ -201,7 +201,7 @@ def test_what_other_code_sets_in_pillow_decides_nothing(monkeypatch, setting, va
         warnings.simplefilter("error")
         assert {kind: decode_image(data, kind).tobytes() for kind, data in whole.items()} == before
         decode_image(encoded(flat("RGB", COLOUR).quantize(2), transparency=bytes([0, 9])), "x", "plain")
-        assert middle(Image.new("RGB", (500, 1))).size == (images.MAX_RATIO, 1)
+        assert crop_to_middle(Image.new("RGB", (500, 1))).size == (images.MAX_RATIO, 1)
         for decoding in ("upright-white", "plain"):
             with pytest.raises(DataError, match="truncated"):
                 decode_image(JPEG[: len(JPEG) // 2], "x", decoding)
@@ -209,7 +209,7 @@ def test_what_other_code_sets_in_pillow_decides_nothing(monkeypatch, setting, va
     assert getattr(importlib.import_module(f"PIL.{module}"), name) == value
 
 
-def test_readers_that_other_code_registers_are_not_asked(monkeypatch):
+def test_readers_registered_by_other_code_are_ignored(monkeypatch):
     def other(*args):
         raise AssertionError("asked")
 
@@ -221,16 +221,16 @@ def test_readers_that_other_code_registers_are_not_asked(monkeypatch):
     ("size", "want"),
     [((480, 10), (480, 10)), ((481, 10), (480, 10)), ((400_000, 1), (48, 1)), ((2, 999), (2, 96)), ((7, 7), (7, 7))],
 )
-def test_only_the_middle_is_kept_of_a_very_long_image(size, want):
+def test_very_long_images_are_cropped_to_their_middle(size, want):
     image = Image.new("RGB", size)
     image.putpixel((size[0] // 2, size[1] // 2), COLOUR)
-    cut = middle(image)
+    cut = crop_to_middle(image)
     assert cut.size == want
     assert cut.getpixel((want[0] // 2, want[1] // 2)) == COLOUR or cut.getcolors()[0][1] == COLOUR
     assert (cut is image) == (size == want)
 
 
-def test_damaged_exif_leaves_the_pixels():
+def test_damaged_exif_is_ignored():
     data = encoded(flat("RGB", COLOUR), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")
     assert decode_image(data, "x").size == (6, 4)
 
@@ -271,7 +271,7 @@ def png_of_size(width: int, height: int) -> bytes:
         (png_of_size(12_000, 10_000), "the image cannot be decoded ("),  # Pillow only warns at this size
     ],
 )
-def test_bad_files_are_one_sentence(tmp_path, data, sentence):
+def test_invalid_files_are_errors(tmp_path, data, sentence):
     path = tmp_path / "a.jpg"
     path.write_bytes(data)
     with pytest.raises(DataError) as error:
@@ -282,15 +282,15 @@ def test_bad_files_are_one_sentence(tmp_path, data, sentence):
         load_image(path, name="images/a.jpg")
 
 
-def test_a_limit_of_our_own_where_pillow_has_none(monkeypatch):
+def test_the_pixel_limit_is_independent_of_pillow(monkeypatch):
     monkeypatch.setattr(images, "MAX_PIXELS", 23)
     with pytest.raises(DataError, match="more than 23 pixels"):
         decode_image(encoded(flat("RGB", COLOUR)), "x")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such files")
-@pytest.mark.parametrize("load", [load_image, digest])
-def test_what_is_no_regular_file_is_named_and_never_waited_for(tmp_path, load, monkeypatch):
+@pytest.mark.parametrize("load", [load_image, file_digest])
+def test_special_files_are_errors_and_do_not_block(tmp_path, load, monkeypatch):
     os.mkfifo(tmp_path / "pipe.jpg")
     monkeypatch.chdir(tmp_path)  # a socket's path must be short
     with socket.socket(socket.AF_UNIX) as server:
@@ -303,7 +303,7 @@ def test_what_is_no_regular_file_is_named_and_never_waited_for(tmp_path, load, m
                 load(tmp_path / f"{name}.jpg")
 
 
-@pytest.mark.parametrize("load", [load_image, digest])
+@pytest.mark.parametrize("load", [load_image, file_digest])
 def test_a_file_that_is_too_large_for_an_image_is_not_read(tmp_path, load):
     with (tmp_path / "a.jpg").open("wb") as file:
         file.truncate(images.MAX_BYTES + 1)
@@ -311,7 +311,7 @@ def test_a_file_that_is_too_large_for_an_image_is_not_read(tmp_path, load):
         load(tmp_path / "a.jpg")
 
 
-@pytest.mark.parametrize("load", [load_image, digest])
+@pytest.mark.parametrize("load", [load_image, file_digest])
 def test_missing_files_and_folders(tmp_path, load):
     for path in (tmp_path / "none.jpg", tmp_path / "none" / "x.jpg"):
         with pytest.raises(DataError, match="the file does not exist"):
@@ -321,8 +321,8 @@ def test_missing_files_and_folders(tmp_path, load):
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, None])
-@pytest.mark.parametrize("load", [load_image, digest])
-def test_a_machine_that_lacks_something_says_nothing_about_the_file(tmp_path, monkeypatch, load, number):
+@pytest.mark.parametrize("load", [load_image, file_digest])
+def test_lack_of_resources_is_a_storage_error(tmp_path, monkeypatch, load, number):
     def fail(path, most):
         raise MemoryError if number is None else OSError(number, os.strerror(number))
 
@@ -331,19 +331,19 @@ def test_a_machine_that_lacks_something_says_nothing_about_the_file(tmp_path, mo
     reason = "there is not enough memory" if number is None else os.strerror(number)
     with pytest.raises(StorageError, match=rf"a\.jpg: the file cannot be read now \({reason}\)") as error:
         load(tmp_path / "a.jpg")
-    assert error.value.hint == images.AGAIN
+    assert error.value.hint == images.RETRY_HINT
 
 
 @pytest.mark.parametrize("fault", [MemoryError(), OSError(errno.EMFILE, "too many open files"), ImportError("no")])
 @pytest.mark.parametrize("where", ["reader", "pixels"])
-def test_only_a_fault_of_the_bytes_is_damage(monkeypatch, where, fault):
+def test_only_damaged_bytes_are_data_errors(monkeypatch, where, fault):
     def fail(*args):
         raise fault
 
     if where == "reader":
-        monkeypatch.setattr(images, "_reader", lambda data, name: fail)
+        monkeypatch.setattr(images, "_find_reader", lambda data, name: fail)
     else:
-        monkeypatch.setattr(images, "_upright", fail)
+        monkeypatch.setattr(images, "_to_upright_rgb", fail)
     with pytest.raises(StorageError, match=r"^x: the image cannot be decoded now \("):
         decode_image(JPEG, "x")
 
@@ -375,7 +375,7 @@ assert said["decoded"] and said["now"] and sum(said.values()) == 25, said
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory of a process is bounded and told in another way")
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
-def test_a_lack_of_memory_is_never_called_damage_whatever_the_codec_calls_it(kind):
+def test_lack_of_memory_is_never_reported_as_damage(kind):
     done = subprocess.run([sys.executable, "-c", LITTLE_MEMORY, kind], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
 
@@ -389,4 +389,4 @@ def test_pillow_warnings_do_not_leak_from_threads(recwarn):
 
 def test_digest_is_sha256_of_the_bytes(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")
-    assert digest(tmp_path / "x") == hashlib.sha256(b"abc").hexdigest()
+    assert file_digest(tmp_path / "x") == hashlib.sha256(b"abc").hexdigest()

@@ -31,10 +31,10 @@ def test_finds_every_domain_and_side(root):
     assert dataset.folder("Animals", "ip") == root / "Animals3_IP"
 
 
-def test_a_missing_side_is_none_and_asking_for_it_is_an_error(tmp_path):
+def test_a_missing_side_is_none_and_its_folder_an_error(tmp_path):
     dataset = open_dataset(folders(tmp_path, "Landmark89_OOP"))
     assert dataset.domains["Landmark"].ip is None
-    with pytest.raises(DataError, match="holds no IP folder for domain Landmark") as error:
+    with pytest.raises(DataError, match="contains no IP folder for domain Landmark") as error:
         dataset.folder("Landmark", "ip")
     assert error.value.hint
     with pytest.raises(UserError, match="did you mean Landmark"):
@@ -52,7 +52,7 @@ def test_other_names_do_not_parse(name):
     assert parse_folder_name(name) is None
 
 
-def test_domain_may_hold_digits_spaces_and_line_breaks():
+def test_domain_may_contain_digits_spaces_and_line_breaks():
     assert parse_folder_name("Gen 2 mon7x89_OOP")[:2] == ("Gen 2 mon7x", 89)
     assert parse_folder_name("a\nb1_IP")[0] == "a\nb"
 
@@ -76,7 +76,7 @@ def test_two_unicode_forms_of_one_domain_are_one_domain(tmp_path):
     assert found.ip.is_dir()
 
 
-def test_two_candidates_must_be_chosen_between(tmp_path):
+def test_several_candidates_require_a_choice(tmp_path):
     folders(tmp_path, "Animals92_OOP", "Animals91_OOP", "Animals42_IP", "Food53_OOP")
     with pytest.raises(DataError) as error:
         open_dataset(tmp_path)
@@ -88,7 +88,7 @@ def test_two_candidates_must_be_chosen_between(tmp_path):
     assert list(dataset.domains) == ["Animals", "Food"]
 
 
-def test_choices_that_make_no_sense(tmp_path):
+def test_invalid_choices_are_errors(tmp_path):
     folders(tmp_path, "Animals92_OOP", "Animals91_OOP")
     with pytest.raises(UserError, match="no folder named 'Animals90_OOP'"):
         open_dataset(tmp_path, folders=("Animals90_OOP",))
@@ -105,7 +105,7 @@ def test_symlinked_folders_count_and_files_do_not(tmp_path):
     assert list(open_dataset(root).domains) == ["Animals", "Food"]
 
 
-def test_hidden_folders_and_archives_are_passed_over(tmp_path):
+def test_hidden_folders_and_archives_are_ignored(tmp_path):
     (tmp_path / "Food9_OOP").mkdir()
     (tmp_path / "._Food9_OOP").mkdir()
     assert list(open_dataset(tmp_path).domains) == ["Food"]
@@ -117,7 +117,7 @@ def test_hidden_folders_and_archives_are_passed_over(tmp_path):
     assert error.value.hint == "unpack Food9_OOP.zip first"
 
 
-def test_names_of_data_sets(tmp_path):
+def test_dataset_name(tmp_path):
     released = folders(tmp_path / "x", *RELEASED)
     assert open_dataset(released).name == "laion-beyond-400m"
     shutil.rmtree(released / "Food53_OOP")
@@ -139,14 +139,14 @@ def test_a_relative_root_has_a_name(tmp_path, monkeypatch):
         ("missing", "does not exist", "harness data download"),
         ("file", "is a file, not a data folder", "unpack it"),
         ("file/below", "is a file, not a data folder", "unpack it"),
-        ("empty", "holds no folder named", "give the folder that holds Animals92_OOP"),
-        ("packed", "holds no folder named", "unpack Animals92_OOP.zip first"),
-        ("above", "holds no folder named", "above/LAION-Beyond does"),
-        ("above/LAION-Beyond/Animals92_OOP", "holds no folder named", "it lies inside Animals92_OOP: give"),
-        ("above/LAION-Beyond/Animals92_OOP/images", "holds no folder named", "it lies inside Animals92_OOP: give"),
+        ("empty", "contains no folder named", "give the folder that contains Animals92_OOP"),
+        ("packed", "contains no folder named", "unpack Animals92_OOP.zip first"),
+        ("above", "contains no folder named", "above/LAION-Beyond does"),
+        ("above/LAION-Beyond/Animals92_OOP", "contains no folder named", "it is inside Animals92_OOP: give"),
+        ("above/LAION-Beyond/Animals92_OOP/images", "contains no folder named", "it is inside Animals92_OOP: give"),
     ],
 )
-def test_wrong_roots_say_what_to_do(tmp_path, where, wrong, hint):
+def test_wrong_roots_are_errors_with_hints(tmp_path, where, wrong, hint):
     (tmp_path / "file").write_text("")
     folders(tmp_path, "empty", "packed", "above/LAION-Beyond/Animals92_OOP/images")
     (tmp_path / "packed" / "Animals92_OOP.zip").write_text("")
@@ -191,10 +191,10 @@ def test_wrong_roots_say_what_to_do(tmp_path, where, wrong, hint):
         (RELEASED, []),
     ],
 )
-def test_folders_without_a_partner_are_named_with_what_was_meant(tmp_path, names, sentences):
-    assert [found.sentence for found in unmatched_folders(folders(tmp_path, *names))] == sentences
+def test_unmatched_folders_come_with_a_suggestion(tmp_path, names, sentences):
+    assert [found.message for found in unmatched_folders(folders(tmp_path, *names))] == sentences
 
 
-def test_a_root_of_names_that_nearly_fit_says_what_to_rename(tmp_path):
+def test_a_root_of_misspelt_names_suggests_renaming(tmp_path):
     with pytest.raises(DataError, match="rename 'food1_oop' to food1_OOP"):
         open_dataset(folders(tmp_path, "food1_oop"))

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.datasets.check import check
-from harness.datasets.near import near_pictures, picture_print
+from harness.datasets.check import check_root
+from harness.datasets.near import find_near_copies, image_signature
 
 from .roots import make_root
 
@@ -45,31 +45,31 @@ def reread(content: bytes) -> Image.Image:
 
 
 @pytest.mark.parametrize("how", COPIES)
-def test_every_copy_is_found_among_many_pictures_and_nothing_else(how: str) -> None:
+def test_all_copies_and_no_other_pictures_are_found(how: str) -> None:
     pictures = [picture(seed) for seed in range(80)]
-    others = [picture_print(image) for image in pictures]
-    copies = [picture_print(reread(saved(image, **COPIES[how]))) for image in pictures[:20]]
-    strangers = [picture_print(picture(seed)) for seed in range(1000, 1200)]
-    found = list(near_pictures([*strangers, *copies], others))
+    others = [image_signature(image) for image in pictures]
+    copies = [image_signature(reread(saved(image, **COPIES[how]))) for image in pictures[:20]]
+    strangers = [image_signature(picture(seed)) for seed in range(1000, 1200)]
+    found = list(find_near_copies([*strangers, *copies], others))
     assert [(near.scored, near.other) for near in found] == [(200 + i, i) for i in range(20)]
 
 
-def test_flat_images_of_other_colours_are_no_copies() -> None:
-    flat = [picture_print(Image.new("RGB", (50, 40), (level, level, level))) for level in (0, 60, 120, 180, 240)]
-    assert not list(near_pictures(flat[:2], flat[2:]))
-    assert len(list(near_pictures(flat[:2], flat))) == 2
+def test_flat_images_of_different_colours_are_not_copies() -> None:
+    flat = [image_signature(Image.new("RGB", (50, 40), (level, level, level))) for level in (0, 60, 120, 180, 240)]
+    assert not list(find_near_copies(flat[:2], flat[2:]))
+    assert len(list(find_near_copies(flat[:2], flat))) == 2
 
 
 def test_more_images_than_are_compared_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    prints = [picture_print(picture(seed)) for seed in range(10)]
+    prints = [image_signature(picture(seed)) for seed in range(10)]
     monkeypatch.setattr("harness.datasets.near._ROWS", 3)
-    assert [(near.scored, near.other, near.bits) for near in near_pictures(prints, prints)] == [
+    assert [(near.scored, near.other, near.bits) for near in find_near_copies(prints, prints)] == [
         (i, i, 0) for i in range(10)
     ]
-    assert not list(near_pictures(prints, []))
+    assert not list(find_near_copies(prints, []))
 
 
-def test_check_names_test_images_that_are_a_train_image_in_another_file(tmp_path) -> None:
+def test_check_reports_near_copies(tmp_path) -> None:
     folders = {"Food2_OOP": ("ham", "egg"), "Food1_IP": ("tea",), "Attire1_OOP": ("hat",)}
     root = make_root(tmp_path, folders, {"train": 2, "val": 1, "test": 2})
     for number, file in enumerate(sorted(root.glob("*/images/*/*"))):
@@ -79,7 +79,7 @@ def test_check_names_test_images_that_are_a_train_image_in_another_file(tmp_path
     tea[4].write_bytes(saved(Image.open(ham[2]), format="JPEG", quality=80, scale=0.8))
     hat[3].write_bytes(saved(Image.open(ham[1]), format="JPEG", quality=80))  # another domain
     shutil.copy(ham[1], ham[4])  # the same bytes: told among the copies
-    report = check(root)
+    report = check_root(root)
     found = {(near.test, near.other) for near in report.near_copies}
     assert found == {(at(root, ham[3]), at(root, ham[0])), (at(root, tea[4]), at(root, ham[2]))}
     assert len(report.duplicates) == 1

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.datasets.disk import ImageTree, RefusedName, unsafe
+from harness.datasets.disk import ImageTree, UnusableName, unsafe_reason
 from harness.datasets.reader import read_splits
 from harness.errors import StorageError
 
@@ -27,7 +27,7 @@ ESCAPES = ["..", ".", "", " ", ".. ", "../x", "/etc", "a/b", "a\\b", "..\\x", "C
 
 @pytest.mark.parametrize("name", ESCAPES)
 @pytest.mark.parametrize("field", ["classname", "image_name"])
-def test_paths_that_escape(folder, name, field):
+def test_escaping_paths_are_errors(folder, name, field):
     path = folder / f"split_Xin_{OOP}.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     content["test"]["17"][field] = name
@@ -37,7 +37,7 @@ def test_paths_that_escape(folder, name, field):
 
 @pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="files are named in UTF-8 whatever the locale")
 @pytest.mark.parametrize(("utf8", "said"), [("0", r"this locale \(ascii\) cannot name the file .*\\x"), ("1", None)])
-def test_a_locale_without_utf8_is_not_blamed_on_the_data(folder, utf8, said):
+def test_a_locale_without_utf8_is_a_storage_error(folder, utf8, said):
     locale = {"LC_ALL": "C", "PYTHONUTF8": utf8, "PYTHONCOERCECLOCALE": "0"}
     code = (
         "import pathlib, sys; from harness.datasets.reader import read_splits; read_splits(pathlib.Path(sys.argv[1]))"
@@ -53,13 +53,13 @@ def test_a_locale_without_utf8_is_not_blamed_on_the_data(folder, utf8, said):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_name_is_not_looked_for_under_other_bytes(monkeypatch, encoding):
+def test_names_require_exact_encoding(monkeypatch, encoding):
     monkeypatch.setattr("os.fsencode", lambda name: name.encode(encoding))
-    assert unsafe("great auk") is None
+    assert unsafe_reason("great auk") is None
     for name in ("Café", "白鶴") if encoding == "ascii" else ("Café",):
         with pytest.raises(StorageError, match="cannot name the file"):
-            unsafe(name)
-    assert unsafe("\ud800") == "is not Unicode text"
+            unsafe_reason(name)
+    assert unsafe_reason("\ud800") == "is not Unicode text"
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -67,11 +67,11 @@ def test_a_name_is_not_looked_for_under_other_bytes(monkeypatch, encoding):
 def test_no_path_ever_leaves_the_folder(tmp_path, classname, image_name):
     images = tmp_path / "X1_OOP" / "images"
     images.mkdir(parents=True, exist_ok=True)
-    if not unsafe(classname):
+    if not unsafe_reason(classname):
         (images / classname).mkdir(exist_ok=True)
     try:
         path = ImageTree(images.parent).path_of(classname, image_name)
-    except RefusedName:
+    except UnusableName:
         return
     assert Path(os.path.normpath(images.parent / path)).parent.parent == images
     assert path.count("/") == 2
@@ -79,14 +79,14 @@ def test_no_path_ever_leaves_the_folder(tmp_path, classname, image_name):
 
 
 @pytest.mark.parametrize("what", ["file", "hidden file", "class", "images"])
-def test_links_that_lead_outside(folder, tmp_path, what):
+def test_links_that_point_outside_are_errors(folder, tmp_path, what):
     outside = tmp_path / "outside"
     (outside / "白鶴").mkdir(parents=True)
     (outside / "secret.jpg").write_text("")
     if what == "images":
         shutil.rmtree(folder / "images")
         (folder / "images").symlink_to(outside)
-        fails(folder, "images is a link that leads outside")
+        fails(folder, "images is a link that points outside")
         return
     if what == "class":
         shutil.rmtree(folder / "images" / "白鶴")
@@ -95,7 +95,7 @@ def test_links_that_lead_outside(folder, tmp_path, what):
         name = "link.jpg" if what == "file" else ".link.jpg"
         edit_split(folder, change("image_name", name))
         (folder / "images" / "白鶴" / name).symlink_to(outside / "secret.jpg")
-    error = fails(folder, "a link that leads outside the data folder")
+    error = fails(folder, "a link that points outside the data folder")
     assert "test item 17" in error.message or what == "class"
 
 
@@ -145,11 +145,11 @@ def test_unicode_forms_of_disk_and_split_file_may_differ(folder):
     assert read_splits(folder)["train"].items[8].path.startswith(f"images/{composed.name}/")
 
 
-def test_a_spelling_that_two_folders_on_disk_share(folder):
+def test_two_folders_with_the_same_nfc_form_are_an_error(folder):
     spellings = ["s\u0323\u0307", "s\u0307\u0323", "\u1e63\u0307"]  # one letter with two dots, all the same after NFC
     for spelling in spellings[:2]:
         (folder / "images" / spelling).mkdir()
     tree = ImageTree(folder)
     assert tree.path_of(spellings[0], "x.jpg") == f"images/{spellings[0]}/x.jpg"
-    with pytest.raises(RefusedName, match="stands twice on disk"):
+    with pytest.raises(UnusableName, match="exists twice on disk"):
         tree.path_of(spellings[2], "x.jpg")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.datasets.disk import unsafe
+from harness.datasets.disk import unsafe_reason
 from harness.datasets.reader import read_split, read_splits
 from harness.errors import DataError
 from harness.types.split import PARTS
@@ -17,7 +17,7 @@ from .damage import OOP, change, fails
 from .roots import PER_PART, edit_split, write_json
 
 
-def test_reads_what_is_there(folder):
+def test_read_split(folder):
     splits = read_splits(folder)
     assert tuple(splits) == PARTS
     for part, split in splits.items():
@@ -29,7 +29,7 @@ def test_reads_what_is_there(folder):
     assert read_split(folder, "val") == splits["val"]
 
 
-def test_captions_are_none_when_missing_empty_or_no_string(folder):
+def test_missing_empty_and_non_string_captions_are_none(folder):
     for value in ({}, {"Refined_caption3": ""}, {"Refined_caption3": " "}, {"Refined_caption3": 3}, None, [1], "x"):
         edit_split(folder, change("INFO", value))
         assert read_split(folder, "test").items[17].caption is None
@@ -39,13 +39,13 @@ def test_captions_are_none_when_missing_empty_or_no_string(folder):
     assert read_split(folder, "test").items[17].caption == "half ?"
 
 
-def test_order_is_that_of_the_split_file_not_of_its_keys(folder):
+def test_items_keep_the_order_of_the_split_file(folder):
     before = read_split(folder, "train").items
     edit_split(folder, lambda split: split.update(train=dict(reversed(split["train"].items()))))
     assert read_split(folder, "train").items == before[::-1]
 
 
-def test_labels_of_any_integers_become_ranks(folder):
+def test_labels_are_renumbered_in_order(folder):
     before = read_splits(folder)
 
     def renumber(split):
@@ -70,7 +70,7 @@ def test_a_class_of_one_part_only_is_in_the_label_space_of_all(folder):
     edit_split(folder, lambda split: split.update(train={k: v for k, v in split["train"].items() if v["label"] != 2}))
     splits = read_splits(folder)
     assert len(splits["train"].names) == 6
-    assert 2 not in splits["train"].by_label()
+    assert 2 not in splits["train"].group_by_label()
 
 
 def test_renamed_folder_with_one_split_file(folder):
@@ -82,7 +82,7 @@ def test_renamed_folder_with_one_split_file(folder):
     assert read_split(renamed, "val")
 
 
-def test_whole_folder_errors(folder):
+def test_unusable_folders_are_errors(folder):
     assert fails(folder.parent / "Food1_IP", "cannot be read").hint
     fails(folder.rename(folder.with_name("animals")), "folder 'animals' is not named {Domain}{N}_IP")
     folder = folder.with_name("animals").rename(folder)
@@ -95,27 +95,27 @@ def test_whole_folder_errors(folder):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "is damaged or cut short"),
-        ('{"train": {"0": {"classname": "ib', "is damaged or cut short: Unterminated string"),
-        ("[]", "must hold an object with train, val and test, not a list"),
+        ("", "is damaged or truncated"),
+        ('{"train": {"0": {"classname": "ib', "is damaged or truncated: Unterminated string"),
+        ("[]", "must contain an object with train, val and test, not a list"),
         ("3", "not a number"),
         ('{"train": {}, "val": {}}', "part test is missing"),
         ('{"train": [], "val": {}, "test": {}}', "part train must be an object of items, not a list"),
         ('{"train": {}, "val": null, "test": {}}', "part val must be an object of items, not null"),
-        ('{"train": {}, "val": {}, "test": {}}', "lists no image"),
-        ('{"train": {"0": 1, "0": 2}, "val": {}, "test": {}}', "key '0' stands twice"),
+        ('{"train": {}, "val": {}, "test": {}}', "lists no images"),
+        ('{"train": {"0": 1, "0": 2}, "val": {}, "test": {}}', "key '0' occurs twice"),
         ('{"train": {"0": 1}, "val": {}, "test": {}}', "train item 0 must be an object, not a number"),
         ("[" * 100_000, "is damaged"),
     ],
 )
-def test_broken_split_files(folder, text, sentence):
+def test_malformed_split_files_are_errors(folder, text, sentence):
     (folder / f"split_Xin_{OOP}.json").write_text(text)
     error = fails(folder, sentence)
     assert error.message.startswith(f"{OOP}/split_Xin_{OOP}.json")
     assert error.hint
 
 
-def test_split_file_that_is_no_text(folder):
+def test_binary_split_file_is_an_error(folder):
     (folder / f"split_Xin_{OOP}.json").write_bytes(b'{"train": "\xff\xff"}')
     fails(folder, "is damaged")
 
@@ -141,41 +141,41 @@ def test_a_caption_loses_its_byte_order_mark(folder):
         ("classname", "unicorn", "names class 'unicorn', which has no folder under images/"),
         ("classname", 3, "has a classname that is a number, not a string"),
         ("image_name", None, "has a image_name that is null, not a string"),
-        ("label", 1.0, "has label 1.0, which is no integer"),
-        ("label", True, "has label True, which is no integer"),
-        ("label", "three", "has label 'three', which is no integer"),
-        ("label", None, "has label None, which is no integer"),
-        ("label", 99, "gives class '白鶴' label 99, but an item before gives it label 5"),
+        ("label", 1.0, "has label 1.0, which is not an integer"),
+        ("label", True, "has label True, which is not an integer"),
+        ("label", "three", "has label 'three', which is not an integer"),
+        ("label", None, "has label None, which is not an integer"),
+        ("label", 99, "gives class '白鶴' label 99, but an earlier item gives it label 5"),
     ],
 )
-def test_broken_items_are_named(folder, field, value, sentence):
+def test_malformed_items_are_reported(folder, field, value, sentence):
     edit_split(folder, change(field, value))
     fails(folder, f"{OOP}/split_Xin_{OOP}.json: test item 17 {sentence}")
 
 
 @pytest.mark.parametrize("field", ["classname", "image_name", "label"])
-def test_missing_keys_are_named(folder, field):
+def test_missing_keys_are_reported(folder, field):
     edit_split(folder, lambda split: split["val"]["3"].pop(field))
     fails(folder, f"val item 3 has no {field}")
 
 
-def test_a_label_with_two_classes(folder):
+def test_a_label_with_two_classes_is_an_error(folder):
     (folder / "images" / "unicorn").mkdir()
 
     def give_label_5_to_unicorn(split):
         split["test"]["17"] |= {"classname": "unicorn", "label": 5}
 
     edit_split(folder, give_label_5_to_unicorn)
-    fails(folder, "test item 17 gives label 5 to class 'unicorn', but an item before gives it to '白鶴'")
+    fails(folder, "test item 17 gives label 5 to class 'unicorn', but an earlier item gives it to '白鶴'")
 
 
 @pytest.mark.parametrize("part", ["test", "train"])
-def test_an_image_listed_twice(folder, part):
+def test_an_image_listed_twice_is_an_error(folder, part):
     edit_split(folder, lambda split: split["test"].update(again=split[part]["2"]))
     fails(folder, f"again: it is also {part} item 2")
 
 
-def test_names_that_collide_or_vanish_after_clean_up(folder):
+def test_names_that_collide_or_are_empty_after_clean_up_are_errors(folder):
     (folder / "images" / "ibex").rename(folder / "images" / "great auk")
 
     def rename(split):
@@ -187,7 +187,7 @@ def test_names_that_collide_or_vanish_after_clean_up(folder):
     fails(folder, "labels 0 and 1 have the same name 'great auk' after clean-up")
     (folder / "images" / "_").mkdir()
     edit_split(folder, change("classname", "_"))
-    fails(folder, "nothing is left after clean-up")
+    fails(folder, "is empty after clean-up")
 
 
 def test_fingerprint_depends_on_content_only(folder, tmp_path):
@@ -202,7 +202,9 @@ def test_fingerprint_depends_on_content_only(folder, tmp_path):
 
 
 FILE_NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12).filter(
-    lambda name: not unsafe(name) and name.replace("_", " ").replace(".", " ").strip() and len(name.encode()) < 100
+    lambda name: (
+        not unsafe_reason(name) and name.replace("_", " ").replace(".", " ").strip() and len(name.encode()) < 100
+    )
 )
 
 
@@ -211,7 +213,7 @@ FILE_NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1,
     st.lists(FILE_NAMES, min_size=1, max_size=5, unique_by=lambda name: name.casefold()),
     st.permutations(range(12)),
 )
-def test_any_names_in_any_order_come_back(tmp_path_factory, classes, order):
+def test_round_trip_preserves_names_and_order(tmp_path_factory, classes, order):
     folder = tmp_path_factory.mktemp("root") / "Stuff5_OOP"
     composed = [unicodedata.normalize("NFC", name) for name in classes]
     cleaned = [" ".join(name.replace("_", " ").replace(".", " ").split()) for name in composed]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from harness.datasets.check import check
+from harness.datasets.check import check_root
 from harness.datasets.reader import read_splits
 from harness.errors import DataError
-from harness.types.split import by_superclass
+from harness.types.split import relabel_by_superclass
 
 from .damage import OOP
 from .roots import edit_split
@@ -36,13 +36,13 @@ def kinds(folder):
 
 
 def reasons(folder):
-    (report,) = (found for found in check(folder.parent).folders if found.folder == OOP)
-    assert {fault.kind for fault in report.faults} <= {"split file"}
-    return [fault.reason.removeprefix(f"{OOP}/split_Xin_{OOP}.json: ") for fault in report.faults]
+    (report,) = (found for found in check_root(folder.parent).folders if found.folder == OOP)
+    assert {fault.kind for fault in report.problems} <= {"split file"}
+    return [fault.reason.removeprefix(f"{OOP}/split_Xin_{OOP}.json: ") for fault in report.problems]
 
 
 def test_images_have_the_labels_of_their_superclasses(kinds):
-    before, found = read_splits(kinds), by_superclass(read_splits(kinds))
+    before, found = read_splits(kinds), relabel_by_superclass(read_splits(kinds))
     wanted = ("bird", "hoofed animal", "hoofed animal", "hoofed animal", "big dog", "bird")
     for part, split in found.items():
         assert split.names == ("big dog", "bird", "hoofed animal")
@@ -54,45 +54,45 @@ def test_images_have_the_labels_of_their_superclasses(kinds):
 
 def test_a_superclass_of_one_part_is_a_name_of_all(kinds):
     edit_split(kinds, lambda split: [item.update(superclass="bat") for _, _, item in each({"val": split["val"]})])
-    assert {split.names for split in by_superclass(read_splits(kinds)).values()} == {
+    assert {split.names for split in relabel_by_superclass(read_splits(kinds)).values()} == {
         ("bat", "big dog", "bird", "hoofed animal")
     }
 
 
 def test_superclasses_change_no_fingerprint_of_classes(kinds):
     before = {part: split.fingerprint for part, split in read_splits(kinds).items()}
-    of_superclasses = {split.fingerprint for split in by_superclass(read_splits(kinds)).values()}
+    of_superclasses = {split.fingerprint for split in relabel_by_superclass(read_splits(kinds)).values()}
     edit_split(kinds, lambda split: [(item.pop("superclass"), item.pop("s_label")) for _, _, item in each(split)])
     assert {part: split.fingerprint for part, split in read_splits(kinds).items()} == before
     assert not of_superclasses & {*before.values()}
 
 
 @pytest.mark.parametrize("value", [None, "", " _. ", 3, ["bird"]])
-def test_what_is_no_superclass_is_none(kinds, value):
+def test_invalid_superclasses_are_none(kinds, value):
     edit_split(kinds, lambda split: split["test"]["4"].update(superclass=value))
     path = read_splits(kinds)["test"].items[4].path
     with pytest.raises(DataError) as error:
-        by_superclass(read_splits(kinds))
-    assert error.value.message == f"{OOP}'s split file names no superclass of 1 of its images, the first is {path}"
+        relabel_by_superclass(read_splits(kinds))
+    assert error.value.message == f"the split file of {OOP} has no superclass of 1 of its images, the first is {path}"
     assert reasons(kinds) == ["test item 4 has no superclass, but other items have one"]
 
 
-def test_data_without_superclasses_have_nothing_wrong_and_no_labels(folder):
+def test_data_without_superclasses_pass_the_check(folder):
     edit_split(folder, lambda split: [item.pop("superclass") for _, _, item in each(split)])
     assert reasons(folder) == []
     with pytest.raises(DataError) as error:
-        by_superclass(read_splits(folder))
-    assert error.value.message == f"{OOP}'s split file names no superclass"
+        relabel_by_superclass(read_splits(folder))
+    assert error.value.message == f"the split file of {OOP} has no superclass"
 
 
 def test_half_a_surrogate_pair_is_replaced(kinds):
     edit_split(kinds, lambda split: [item.update(superclass="half XX") for _, _, item in each(split)])
     path = kinds / f"split_Xin_{OOP}.json"
     path.write_text(path.read_text(encoding="utf-8").replace("XX", r"\ud83d"), encoding="utf-8")
-    assert by_superclass(read_splits(kinds))["test"].names == ("half ?",)
+    assert relabel_by_superclass(read_splits(kinds))["test"].names == ("half ?",)
 
 
-def test_the_labels_of_superclasses_are_compared(kinds):
+def test_contradicting_superclass_labels_are_reported(kinds):
     assert reasons(kinds) == [], "spellings of one name share its label"
 
     def contradict(split):
@@ -103,8 +103,8 @@ def test_the_labels_of_superclasses_are_compared(kinds):
 
     edit_split(kinds, contradict)
     assert reasons(kinds) == [
-        "val item 0 gives superclass 'bird' s_label 9, but an item before gives it s_label 7",
-        "test item 0 gives superclass 'bird' s_label 2, but an item before gives it s_label 7",
-        "test item 1 gives s_label 7 to superclass 'bat', but an item before gives it to 'bird'",
+        "val item 0 gives superclass 'bird' s_label 9, but an earlier item gives it s_label 7",
+        "test item 0 gives superclass 'bird' s_label 2, but an earlier item gives it s_label 7",
+        "test item 1 gives s_label 7 to superclass 'bat', but an earlier item gives it to 'bird'",
     ]
     assert len(read_splits(kinds)["test"].items) == 18, "classes are read as before"

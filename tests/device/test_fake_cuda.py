@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.device import send
+from harness.device import to_device
 
 from .conftest import Cuda
 from .fake_cuda import FakeCudaTensor, fake_cuda
@@ -131,7 +131,7 @@ GOES_ON: dict[str, Callable[[Tensor], Any]] = {
     "arithmetic": lambda x: (x @ x + 1).softmax(dim=1).argmax(dim=1),
     "where": lambda x: torch.where(x > 2, x, 0.0),
     "index": lambda x: x[x[0].long().clamp(max=2)],
-    "send": lambda x: send(torch.ones(3), x.device),
+    "send": lambda x: to_device(torch.ones(3), x.device),
     "sort": lambda x: x.topk(2).values.sort().values,
     "index add": lambda x: x.index_add_(0, torch.zeros(3, dtype=torch.long, device=x.device), x.clone()),
     "zeros": lambda x: torch.zeros(5, device=x.device),

@@ -64,7 +64,7 @@ def task_on(device: torch.device, views: int = 1, shots: int = 4) -> Task:
     if device.type == "cpu":
         return task
     tower = _tower(device, type(torch.empty(0, device=device)))
-    tower.forget()
+    tower.clear_cache()
     given = {field.name: getattr(task, field.name) for field in fields(task) if field.name.startswith("_")}
     moved = {
         name: replace(value, image=value.image.to(device), label=value.label.to(device))
@@ -183,5 +183,5 @@ def test_tf32_keeps_text_tower_optimisations(cuda: Cuda, monkeypatch: pytest.Mon
     tower = OpenClipTextTower(make_model("unit-clip").to(cuda.device), tokenizer("unit-clip"), cuda.device)
     assert seen == [False, False]
     assert tower.cuts_context
-    assert tower.shares_beginnings
+    assert tower.shares_prefixes
     assert torch.backends.cuda.matmul.allow_tf32

@@ -19,7 +19,7 @@ from harness.conformance.subject import Subject
 from harness.conformance.suite import run_check
 from harness.errors import UserError
 from harness.features.encode import Encoder
-from harness.features.store import FeatureStore, entries
+from harness.features.store import FeatureStore, list_encoders
 from harness.matching import autotune, check_backends, match, native
 from harness.matching.bench import contenders
 from harness.matching.result import Matching
@@ -79,7 +79,7 @@ def test_every_method_runs_and_is_cached(root: Path, cache: Path, tmp_path: Path
         assert abs(scores[0] - scores[1]) <= 0.2, one.method  # of twelve images two, which lie between two names
     costs = [cell.cost for cell in ResultStore(tmp_path / "there").cells() if cell.spec.device.startswith("cuda")]
     assert all(cost is not None and cost.peak_gpu_bytes for cost in costs)
-    encoders = {entry.description.partition(" on ")[2] for entry in entries(cache / "features")}
+    encoders = {entry.description.partition(" on ")[2] for entry in list_encoders(cache / "features")}
     assert {f"cuda ({torch.cuda.get_device_name(0)})", "cpu"} <= encoders
 
 

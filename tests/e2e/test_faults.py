@@ -88,7 +88,7 @@ def without_place(reason):
     ("how", "reason"),
     [
         ("raise", "hostile raised ValueError: the moon is in the wrong place"),
-        ("undeclared", "the task has no support: the method did not declare it"),
+        ("undeclared", "the task has no support: the method does not declare it"),
         ("other", "hostile.fit returned object; fit must return self"),
         ("nan", "hostile.scores returned NaN or infinity"),
         ("shape", "hostile.scores returned (27, 8); scores must be (27, 9)"),
@@ -229,7 +229,7 @@ def test_a_fault_is_shown_with_its_path_once(harness, tmp_path):
     (root / "Animals3_IP" / "images" / "cat" / "000 plain.jpg").write_bytes(b"")
     shown = [line.strip() for line in harness("data", "check", root).out.splitlines()]
     assert "Animals3_IP/images/cat/000 plain.jpg: the file is empty" in shown
-    assert any(line.startswith("Animals6_OOP/label2name.json is damaged or cut short") for line in shown)
+    assert any(line.startswith("Animals6_OOP/label2name.json is damaged or truncated") for line in shown)
 
 
 def test_unreadable_images_are_listed_with_reason(harness, tmp_path):

@@ -73,7 +73,7 @@ def test_mismatched_draws_are_user_errors(harness, evaluate, exported, tmp_path)
     victim.write_text(victim.read_text() + "\n")
     answer = evaluate(*QUICK, "--manifests", exported)
     assert answer.code == 2
-    assert f"{victim.name} is not what its name says" in answer.err
+    assert f"{victim.name} does not match its name" in answer.err
     victim.unlink()
     assert harness("manifest", "import", tmp_path / "by hand.json", "--out", exported).code == 0
     answer = evaluate(*QUICK, "--manifests", exported)

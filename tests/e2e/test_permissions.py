@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import execute
-from harness.datasets.check import check
+from harness.datasets.check import check_root
 
 from ..datasets.roots import make_root
 from .conftest import Answer
@@ -75,9 +75,9 @@ def test_images_that_may_not_be_read_are_listed_and_counted(
     stated = run("--domain", "Animals", "--out", data.parent / "again").err
     assert "3 images could not be read and are not scored:" in stated
     assert f"{images[-1].name}: the file cannot be read (Permission denied)" in stated
-    (report,) = (found for found in check(data).folders if found.folder == "Animals6_OOP")
-    assert {fault.kind for fault in report.faults} == {"unreadable"}
-    assert len(report.faults) == len(images) == 9
+    (report,) = (found for found in check_root(data).folders if found.folder == "Animals6_OOP")
+    assert {fault.kind for fault in report.problems} == {"unreadable"}
+    assert len(report.problems) == len(images) == 9
     assert harness("data", "check", data).code == 1
 
 
@@ -93,7 +93,7 @@ def test_unreadable_domain_is_missing_with_reason(place: str, run: Callable[...,
     assert "download" not in answer.err
     assert set(row["domains"]) == {"Insects_Spiders", "Ville d'été"}
     assert row["mean"] == {}
-    faults = [fault for folder in check(data).folders for fault in folder.faults]
+    faults = [fault for folder in check_root(data).folders for fault in folder.problems]
     assert any("cannot be read: Permission denied" in fault.reason for fault in faults)
 
 

@@ -136,7 +136,7 @@ def test_missing_superclasses_are_user_error(run, root):
     edit_split(root / "Food4_OOP", forget)
     answer = run()
     assert answer.code == 2
-    assert "Food4_OOP's split file names no superclass" in answer.err
+    assert "the split file of Food4_OOP has no superclass" in answer.err
     assert run("--plugin", "zero_shot", protocol="clean-v1").code == 0
 
 
@@ -145,4 +145,4 @@ def test_contradicting_superclasses_are_listed(run, harness, root):
     assert run("--plugin", "zero_shot", protocol="clean-v1").code == 0
     answer = harness("data", "check", root)
     assert answer.code == 1
-    assert "test item 0 gives superclass 'shrub' s_label 1, but an item before gives it s_label 0" in answer.out
+    assert "test item 0 gives superclass 'shrub' s_label 1, but an earlier item gives it s_label 0" in answer.out

@@ -19,10 +19,10 @@ from threadpoolctl import threadpool_info
 from torch import Tensor
 from torchvision.transforms.functional import to_tensor
 
-from harness.backbones import openclip
+from harness.backbones import openclip, preprocessing
 from harness.backbones.backbone import Backbone
 from harness.datasets import images as decoding
-from harness.datasets.images import digest
+from harness.datasets.images import file_digest
 from harness.errors import BackboneError, DataError, HarnessError, StorageError
 from harness.execution.threads import one_thread_per_operation
 from harness.features.encode import Encoder, ImageSource, encoder_key
@@ -77,7 +77,7 @@ def images(tmp_path: Path) -> Images:
         for i in range(first, first + n):
             path = tmp_path / f"{i}.png"
             Image.new("RGB", (20, 10), (i % 7 * 30 + 20, i % 11 * 20 + 10, i % 13 * 15 + 5)).save(path)
-            sources.append(ImageSource(path, digest(path), path.name))
+            sources.append(ImageSource(path, file_digest(path), path.name))
         return sources
 
     return write
@@ -119,7 +119,7 @@ def test_each_image_is_encoded_once(tmp_path: Path, images: Images, monkeypatch:
     assert len(loaded) == first.encoded == 70
 
 
-def test_progress_counts_what_is_done_now(tmp_path: Path, images: Images) -> None:
+def test_progress_counts_new_images_only(tmp_path: Path, images: Images) -> None:
     steps: list[int] = []
     made = encoder(tmp_path)
     made.ensure(images(70), 0, steps.append)
@@ -144,10 +144,10 @@ def damage(sources: list[ImageSource], *positions: int, content: bytes = b"not a
     for position in positions:
         source = sources[position]
         source.file.write_bytes(content)
-        sources[position] = replace(source, sha256=digest(source.file))
+        sources[position] = replace(source, sha256=file_digest(source.file))
 
 
-def test_views_of_another_crop_are_encoded_and_kept_apart(tmp_path: Path, images: Images) -> None:
+def test_views_with_another_crop_are_encoded_separately(tmp_path: Path, images: Images) -> None:
     sources = images(5)
     wide, narrow, again = (encoder(tmp_path) for _ in range(3))
     wide.features(sources, views=2)
@@ -172,7 +172,7 @@ def test_a_corrupt_image_is_listed_and_left_out(tmp_path: Path, images: Images, 
     assert all(path in reason for path, reason in made.unreadable.items())
 
 
-def test_the_same_damage_is_listed_under_every_name(tmp_path: Path, images: Images) -> None:
+def test_damaged_copies_are_listed_under_every_name(tmp_path: Path, images: Images) -> None:
     sources = images(4)
     damage(sources, 1, 2, content=b"")
     made = encoder(tmp_path)
@@ -191,7 +191,7 @@ def test_a_file_without_a_digest_is_listed_and_left_out(tmp_path: Path, images: 
     assert made.unreadable == {"1.png": "1.png: the file does not exist"}
 
 
-def test_a_part_without_one_readable_image_is_a_sentence(tmp_path: Path, images: Images) -> None:
+def test_a_part_without_readable_images_is_an_error(tmp_path: Path, images: Images) -> None:
     sources = images(2)
     damage(sources, 0, 1)
     with pytest.raises(DataError, match="no image of the part could be decoded"):
@@ -223,13 +223,13 @@ def back_again(source: ImageSource) -> ImageSource:
 @pytest.mark.parametrize(
     ("happens", "sentence"),
     [
-        (gone, r"^3\.png could be read before and cannot now: the file does not exist"),
-        (overwritten, r"^3\.png changed while the run was going on"),
-        (cut_short, r"^3\.png changed while the run was going on"),
-        (back_again, r"^3\.png changed while the run was going on"),
+        (gone, r"^3\.png could be read before but not now: the file does not exist"),
+        (overwritten, r"^3\.png changed during the run"),
+        (cut_short, r"^3\.png changed during the run"),
+        (back_again, r"^3\.png changed during the run"),
     ],
 )
-def test_a_file_that_is_not_what_was_hashed_stops_the_run_and_is_not_kept(
+def test_a_changed_file_is_an_error_and_not_cached(
     tmp_path: Path, images: Images, happens: Callable[[ImageSource], ImageSource], sentence: str
 ) -> None:
     sources = images(100)
@@ -240,14 +240,14 @@ def test_a_file_that_is_not_what_was_hashed_stops_the_run_and_is_not_kept(
     assert error.value.hint == "run the same command again"
     assert made.unreadable == {}
     images(4)  # as it was
-    again = replace(sources[3], sha256=digest(sources[3].file))
+    again = replace(sources[3], sha256=file_digest(sources[3].file))
     features, _ = encoder(tmp_path).features([again], 1)
     np.testing.assert_allclose(features[:, 0], expected([again]), rtol=1e-5)
 
 
 @pytest.mark.parametrize("fault", [MemoryError(), OSError(errno.EMFILE, "Too many open files")])
 @pytest.mark.parametrize("where", ["reading", "decoding"])
-def test_a_passing_lack_stops_the_run(
+def test_a_temporary_lack_of_resources_is_an_error(
     tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch, where: str, fault: Exception
 ) -> None:
     def fail(*args: Any) -> Any:
@@ -263,9 +263,7 @@ def test_a_passing_lack_stops_the_run(
     assert made.features(sources, 1)[1] == [0, 1, 2]
 
 
-def test_features_that_are_removed_are_encoded_again_and_never_taken_for_damage(
-    tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_removed_features_are_encoded_again(tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = images(5)
     made = encoder(tmp_path)
     made.features(sources, 1)
@@ -292,11 +290,9 @@ class Wrong(FakeModel):
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_an_encoder_that_gives_no_numbers_is_a_sentence_and_nothing_is_kept(
-    tmp_path: Path, images: Images, number: float
-) -> None:
+def test_non_finite_features_are_an_error_and_not_cached(tmp_path: Path, images: Images, number: float) -> None:
     made = encoder(tmp_path, Wrong(number))
-    with pytest.raises(BackboneError, match="the image encoder of fake x gives NaN or infinity") as error:
+    with pytest.raises(BackboneError, match="the image encoder of fake x returns NaN or infinity") as error:
         made.features(images(64), 1)
     assert error.value.hint == "check --pretrained and --precision"
     assert made.encoded == 0
@@ -322,7 +318,7 @@ def test_when_memory_runs_out_the_batch_is_halved(
     assert model.batches.count(64) <= workers
 
 
-def test_a_single_image_that_does_not_fit_is_a_sentence(tmp_path: Path, images: Images) -> None:
+def test_a_single_image_that_does_not_fit_is_an_error(tmp_path: Path, images: Images) -> None:
     model = FakeModel(fail_above=0)
     with pytest.raises(HarnessError, match="a single image does not fit"):
         encoder(tmp_path, model).features(images(3), 1)
@@ -345,7 +341,7 @@ def test_threads_that_run_out_of_memory_together_all_try_smaller_batches(tmp_pat
     torch.testing.assert_close(made._encode(pixels), torch.nn.functional.normalize(pixels.mean(dim=(2, 3)), dim=1))
 
 
-def test_another_error_of_the_model_is_not_taken_for_memory(tmp_path: Path, images: Images) -> None:
+def test_other_model_errors_are_not_treated_as_out_of_memory(tmp_path: Path, images: Images) -> None:
     for error in (RuntimeError("shapes"), AssertionError("not divisible")):
         with pytest.raises(BackboneError, match=f"the image encoder of fake x fails: {error}"):
             encoder(tmp_path, FakeModel(0, error)).features(images(3), 1)
@@ -370,7 +366,7 @@ def tiny() -> Any:
 
 
 def real(model: Any) -> Backbone:
-    config = openclip.merge_settings({"size": openclip.built_size(model)})
+    config = preprocessing.merge_settings({"size": openclip.model_image_size(model)})
     return Backbone(RECORD, CPU, None, 1.0, openclip.transform(config), config, model)  # type: ignore[arg-type]
 
 
@@ -402,12 +398,12 @@ def transparent(path: Path, generator: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize(("name", "write"), [("a.jpg", oriented), ("a.png", transparent)])
-def test_the_papers_protocol_encodes_what_open_clip_does_and_ours_what_a_person_sees(
+def test_plain_and_upright_decoding_give_the_expected_features(
     tmp_path: Path, tiny: Any, name: str, write: Callable[..., None]
 ) -> None:
     write(tmp_path / name, np.random.default_rng(0))
     made = real(tiny[0])
-    sources = [ImageSource(tmp_path / name, digest(tmp_path / name), name)]
+    sources = [ImageSource(tmp_path / name, file_digest(tmp_path / name), name)]
     features = {}
     for protocol in ("clean-v1", "paper-2025"):
         how = PROTOCOLS[protocol].decoding
@@ -445,13 +441,13 @@ def test_an_image_of_any_shape_is_encoded_in_little_memory(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Image.Image, "resize", resize)
         store = FeatureStore(tmp_path / "cache", *encoder_key(made))
-        source = ImageSource(tmp_path / "a.png", digest(tmp_path / "a.png"), "a.png")
+        source = ImageSource(tmp_path / "a.png", file_digest(tmp_path / "a.png"), "a.png")
         pixels = Encoder(made, store, 1)._pixels(code, source, view, 0.08)
     assert pixels.shape == (3, 64, 64)
     assert 0 < largest <= decoding.MAX_RATIO * 64 * 64
 
 
-def test_memory_that_an_image_does_not_find_is_a_sentence(tmp_path: Path, images: Images) -> None:
+def test_out_of_memory_for_an_image_is_an_error(tmp_path: Path, images: Images) -> None:
     def fail(image: Image.Image) -> Tensor:
         raise MemoryError
 
@@ -462,13 +458,13 @@ def test_memory_that_an_image_does_not_find_is_a_sentence(tmp_path: Path, images
 
 
 @pytest.mark.parametrize("setting", ["ImageFile.LOAD_TRUNCATED_IMAGES", "Image.MAX_IMAGE_PIXELS"])
-def test_what_other_code_sets_in_pillow_changes_no_feature(
+def test_pillow_settings_of_other_code_do_not_change_features(
     tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
     sources = images(3)
     data = sources[1].file.read_bytes()
     sources[1].file.write_bytes(data[: len(data) - 30])
-    sources[1] = replace(sources[1], sha256=digest(sources[1].file))
+    sources[1] = replace(sources[1], sha256=file_digest(sources[1].file))
     before = encoder(tmp_path / "before").features(sources, 2)
     monkeypatch.setattr(f"PIL.{setting}", True)  # one pixel is too many
     after = encoder(tmp_path / "after").features(sources, 2)
@@ -476,7 +472,7 @@ def test_what_other_code_sets_in_pillow_changes_no_feature(
     assert torch.equal(before[0], after[0])
 
 
-def test_the_number_of_threads_is_put_back() -> None:
+def test_the_number_of_threads_is_restored() -> None:
     before = torch.get_num_threads()
     with one_thread_per_operation(CPU):
         assert torch.get_num_threads() == 1
@@ -486,7 +482,7 @@ def test_the_number_of_threads_is_put_back() -> None:
 # -- the key -------------------------------------------------------------------------------------------------------
 
 
-def test_the_encoder_key_covers_all_that_decides_a_feature() -> None:
+def test_the_encoder_key_covers_everything_features_depend_on() -> None:
     records = [
         RECORD.model_copy(update=change)
         for change in ({"weights_sha256": sha("v")}, {"config": sha("b")}, {"precision": "bf16"})
@@ -499,7 +495,7 @@ def test_the_encoder_key_covers_all_that_decides_a_feature() -> None:
     assert encoder_key(backbone())[0] in keys
 
 
-def test_another_version_of_what_makes_features_encodes_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_library_version_changes_the_encoder_key(monkeypatch: pytest.MonkeyPatch) -> None:
     before = encoder_key(backbone())[0]
     monkeypatch.setattr("harness.features.encode.versions", lambda names: dict.fromkeys(names, "1"))
     keys = [encoder_key(backbone())[0]]
@@ -510,7 +506,7 @@ def test_another_version_of_what_makes_features_encodes_anew(monkeypatch: pytest
     assert len({before, *keys}) == 6
 
 
-def test_the_encoder_key_does_not_depend_on_what_the_weights_are_called() -> None:
+def test_the_encoder_key_does_not_depend_on_the_weights_name() -> None:
     other = RECORD.model_copy(update={"pretrained": "a copy", "corpus": "unknown", "quick_gelu": "unchecked"})
     assert encoder_key(backbone(record=other))[0] == encoder_key(backbone())[0]
 

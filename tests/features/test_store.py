@@ -17,7 +17,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from harness.errors import StorageError, UserError
-from harness.features.store import DEFAULT_LIMIT, FeatureStore, clear, enforce_limit, entries, size_limit, verify
+from harness.features.store import (
+    DEFAULT_LIMIT_BYTES,
+    FeatureStore,
+    clear,
+    enforce_limit,
+    list_encoders,
+    size_limit,
+    verify,
+)
 
 from ..makers import few, sha
 
@@ -42,7 +50,7 @@ def shards(root: Path) -> list[Path]:
     return sorted(root.rglob("*.safetensors"))
 
 
-def test_features_come_back_bit_for_bit_in_any_order(tmp_path: Path) -> None:
+def test_round_trip_preserves_features_in_any_order(tmp_path: Path) -> None:
     FeatureStore(tmp_path, "k", "x").put(0, names(5), rows(5))
     store = FeatureStore(tmp_path, "k", "x")
     order = [3, 0, 4, 3]
@@ -51,7 +59,7 @@ def test_features_come_back_bit_for_bit_in_any_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, rows(5)[order])
 
 
-def test_the_object_that_put_them_has_them_too(tmp_path: Path) -> None:
+def test_put_features_are_available_immediately(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, "k", "x")
     assert store.get(0, names(2)) == (None, [0, 1])
     store.put(0, names(2), rows(2))
@@ -61,7 +69,7 @@ def test_the_object_that_put_them_has_them_too(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, np.concatenate([rows(2), rows(2, seed=1)]))
 
 
-def test_missing_images_are_told_by_position_and_their_rows_are_zero(tmp_path: Path) -> None:
+def test_missing_images_are_listed_and_their_rows_are_zero(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, "k", "x")
     store.put(0, names(2), rows(2))
     found, missing = store.get(0, [sha("new"), names(2)[1], "unreadable"])
@@ -73,7 +81,7 @@ def test_missing_images_are_told_by_position_and_their_rows_are_zero(tmp_path: P
     assert store.get(0, ["unreadable"]) == (None, [0])
 
 
-def test_views_and_encoders_do_not_meet(tmp_path: Path) -> None:
+def test_views_and_encoders_are_separate(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, "k", "x")
     store.put(1, names(2), rows(2))
     assert store.get(0, names(2)) == (None, [0, 1])
@@ -81,7 +89,7 @@ def test_views_and_encoders_do_not_meet(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("ordinary")
-def test_a_folder_is_tried_before_images_are_encoded(tmp_path: Path) -> None:
+def test_prepare_checks_that_the_folder_is_writable(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, "key", "an encoder")
     store.prepare()
     store.prepare()
@@ -96,7 +104,7 @@ def test_nothing_is_written_for_no_images(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_shard_is_named_by_the_hash_of_its_bytes(tmp_path: Path) -> None:
+def test_a_shard_is_named_by_the_sha256_of_its_content(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, "k", "x")
     store.put(0, names(2), rows(2))
     store.put(0, names(2), rows(2))
@@ -112,7 +120,7 @@ def flip(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [flip, lambda c: c[:-1], lambda c: c[:4], lambda c: b"", lambda c: c + b"\0"])
-def test_a_damaged_shard_is_named_and_never_used(tmp_path: Path, damage: Any) -> None:
+def test_a_damaged_shard_is_reported_and_never_used(tmp_path: Path, damage: Any) -> None:
     store = FeatureStore(tmp_path, "k", "x")
     store.put(0, names(2), rows(2))
     store.put(0, names(2, first=2), rows(2, seed=1))
@@ -133,7 +141,7 @@ def sha_of_first(path: Path) -> str:
     return load_file(path)["sha256"][0].tobytes().hex()
 
 
-def test_what_a_killed_writer_left_is_ignored(tmp_path: Path) -> None:
+def test_temporary_files_are_ignored(tmp_path: Path) -> None:
     fill(tmp_path, "k")
     (tmp_path / "k" / "view-000" / ".tmp-x").write_bytes(b"half")
     assert verify(tmp_path) == (1, [])
@@ -170,7 +178,7 @@ def test_there_may_be_more_shards_than_open_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.EIO, errno.ENOMEM])
-def test_a_shard_that_cannot_be_read_is_a_sentence_and_not_damage(
+def test_an_unreadable_shard_is_an_error_not_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def fail(*args: Any, **kwargs: Any) -> Any:
@@ -189,7 +197,7 @@ def test_a_shard_that_cannot_be_read_is_a_sentence_and_not_damage(
     assert opened.get(0, names(3))[1] == []
 
 
-def test_what_another_process_removes_is_missing_and_can_be_put_again(tmp_path: Path) -> None:
+def test_removed_shards_are_missing_and_can_be_put_again(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, "k", "x")
     store.put(0, names(2), rows(2))
     store.put(0, names(2, first=2), rows(2, seed=1))
@@ -209,7 +217,7 @@ def test_what_another_process_removes_is_missing_and_can_be_put_again(tmp_path: 
 
 @pytest.mark.parametrize("function", ["fsync", "mkdir"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
-def test_a_cache_that_cannot_be_written_is_a_sentence(
+def test_an_unwritable_cache_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, number: int
 ) -> None:
     def fail(*args: Any, **kwargs: Any) -> Any:
@@ -224,7 +232,7 @@ def test_a_cache_that_cannot_be_written_is_a_sentence(
     assert shards(tmp_path) == []
 
 
-def test_a_read_only_cache_still_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_cache_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path, "k")
 
     def fail(*args: Any, **kwargs: Any) -> Any:
@@ -242,20 +250,22 @@ def test_a_read_only_cache_still_serves(tmp_path: Path, monkeypatch: pytest.Monk
 # -- listing, clearing and the size bound ------------------------------------------------------------------------------
 
 
-def test_entries_tell_what_there_is_the_last_used_first(tmp_path: Path) -> None:
+def test_list_encoders_is_sorted_by_last_use(tmp_path: Path) -> None:
     fill(tmp_path, "old", n=2, used=1000)
     fill(tmp_path, "new", n=3, used=2000)
     (tmp_path / "stray").mkdir()
     (tmp_path / "file").write_text("x")
-    found = entries(tmp_path)
+    found = list_encoders(tmp_path)
     assert [(e.key, e.description, e.images, e.used) for e in found] == [
         ("new", "encoder new", 3, 2000),
         ("old", "encoder old", 2, 1000),
     ]
     assert all(e.bytes == sum(p.stat().st_size for p in shards(tmp_path / e.key)) for e in found)
     (fill(tmp_path, "nameless", n=2) / "encoder.txt").unlink()
-    assert [(e.description, e.images) for e in entries(tmp_path) if e.key == "nameless"] == [("unknown encoder", 2)]
-    assert entries(tmp_path / "not there") == []
+    assert [(e.description, e.images) for e in list_encoders(tmp_path) if e.key == "nameless"] == [
+        ("unknown encoder", 2)
+    ]
+    assert list_encoders(tmp_path / "not there") == []
 
 
 def test_listing_reads_headers_and_verifying_reads_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,14 +275,14 @@ def test_listing_reads_headers_and_verifying_reads_data(tmp_path: Path, monkeypa
     cut = path.with_name(f"{sha('cut')}.safetensors")
     for content in (path.read_bytes()[:-1], b""):
         cut.write_bytes(content)
-        assert [e.images for e in entries(tmp_path)] == [3]
+        assert [e.images for e in list_encoders(tmp_path)] == [3]
     assert verify(tmp_path) == (2, sorted((path, cut)))
 
     def fail(*args: Any) -> Any:
         raise AssertionError("the data are read")
 
     monkeypatch.setattr("hashlib.sha256", fail)
-    assert [e.images for e in entries(tmp_path)] == [3]
+    assert [e.images for e in list_encoders(tmp_path)] == [3]
     with pytest.raises(AssertionError, match="the data are read"):
         verify(tmp_path)
 
@@ -280,24 +290,24 @@ def test_listing_reads_headers_and_verifying_reads_data(tmp_path: Path, monkeypa
 def test_touch_marks_as_used_now(tmp_path: Path) -> None:
     fill(tmp_path, "k", used=1000)
     FeatureStore(tmp_path, "k", "x").touch()
-    assert entries(tmp_path)[0].used > 10**9
+    assert list_encoders(tmp_path)[0].used > 10**9
 
 
-def test_clear_takes_the_beginning_of_a_key_or_all(tmp_path: Path) -> None:
+def test_clear_accepts_a_key_prefix_or_all(tmp_path: Path) -> None:
     for key in ("abc", "abd", "xyz"):
         fill(tmp_path, key)
-    each = entries(tmp_path)[0].bytes
+    each = list_encoders(tmp_path)[0].bytes
     for nothing in ("nothing", ""):
         with pytest.raises(UserError, match="no encoder named"):
             clear(tmp_path, nothing)
-    assert len(entries(tmp_path)) == 3
+    assert len(list_encoders(tmp_path)) == 3
     assert clear(tmp_path, "abc") == each
-    assert {e.key for e in entries(tmp_path)} == {"abd", "xyz"}
+    assert {e.key for e in list_encoders(tmp_path)} == {"abd", "xyz"}
     assert clear(tmp_path) == 2 * each
-    assert entries(tmp_path) == []
+    assert list_encoders(tmp_path) == []
 
 
-def test_what_cannot_be_removed_is_not_said_to_be_freed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clear_raises_if_a_folder_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def read_only(path: Path, ignore_errors: bool = False) -> None:
         if not ignore_errors:
             raise OSError(errno.EROFS, "Read-only file system")
@@ -308,16 +318,16 @@ def test_what_cannot_be_removed_is_not_said_to_be_freed(tmp_path: Path, monkeypa
         clear(tmp_path)
 
 
-def test_the_longest_unused_goes_first_and_the_current_never(tmp_path: Path) -> None:
+def test_the_least_recently_used_encoder_is_removed_first(tmp_path: Path) -> None:
     for used, key in enumerate(("current", "oldest", "middle", "newest"), start=1000):
         fill(tmp_path, key, used=used)
     (tmp_path / "stray").mkdir()
-    each = entries(tmp_path)[0].bytes
+    each = list_encoders(tmp_path)[0].bytes
     assert enforce_limit(tmp_path, 4 * each, keep="current") == 0
     assert enforce_limit(tmp_path, 3 * each, keep="current") == each
-    assert {e.key for e in entries(tmp_path)} == {"current", "middle", "newest"}
+    assert {e.key for e in list_encoders(tmp_path)} == {"current", "middle", "newest"}
     assert enforce_limit(tmp_path, 0, keep="current") == 2 * each
-    assert {e.key for e in entries(tmp_path)} == {"current"}
+    assert {e.key for e in list_encoders(tmp_path)} == {"current"}
     assert (tmp_path / "stray").is_dir()
     assert enforce_limit(tmp_path / "not there", 0, keep="current") == 0
 
@@ -325,26 +335,26 @@ def test_the_longest_unused_goes_first_and_the_current_never(tmp_path: Path) -> 
 def test_putting_keeps_the_cache_within_its_limit(tmp_path: Path) -> None:
     fill(tmp_path, "old", used=1000)
     fill(tmp_path, "new", used=2000)
-    each = entries(tmp_path)[0].bytes
+    each = list_encoders(tmp_path)[0].bytes
     FeatureStore(tmp_path, "current", "x", limit=2 * each).put(0, names(3), rows(3))
-    assert {e.key for e in entries(tmp_path)} == {"new", "current"}
+    assert {e.key for e in list_encoders(tmp_path)} == {"new", "current"}
     store = FeatureStore(tmp_path, "current", "x", limit=0)
     store.put(0, names(3, first=3), rows(3))
-    assert {e.key for e in entries(tmp_path)} == {"current"}
+    assert {e.key for e in list_encoders(tmp_path)} == {"current"}
     assert FeatureStore(tmp_path, "current", "x").get(0, names(6))[1] == []
 
 
-def test_the_variable_bounds_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_variable_limits_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path, "old", used=1000)
     monkeypatch.setenv("HARNESS_CACHE_LIMIT", "1")
     FeatureStore(tmp_path, "current", "x").put(0, names(3), rows(3))
-    assert {e.key for e in entries(tmp_path)} == {"current"}
+    assert {e.key for e in list_encoders(tmp_path)} == {"current"}
 
 
 @pytest.mark.parametrize(
     ("text", "size"),
     [
-        ("", DEFAULT_LIMIT),
+        ("", DEFAULT_LIMIT_BYTES),
         ("0", 0),
         ("123456", 123456),
         ("17B", 17),
@@ -363,7 +373,7 @@ def test_a_size_can_be_written_in_many_ways(monkeypatch: pytest.MonkeyPatch, tex
 
 @few
 @given(st.sampled_from(["-1", "GB", "20 bananas", "1e9", "20PB", "iB", "20iB", "1.2.3", "∞"]))
-def test_what_is_no_size_is_a_sentence(text: str) -> None:
+def test_an_invalid_size_is_an_error(text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_CACHE_LIMIT", text)
         with pytest.raises(UserError, match="HARNESS_CACHE_LIMIT"):
@@ -388,7 +398,7 @@ assert "torch" not in sys.modules
 """
 
 
-def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+def test_concurrent_writers_lose_nothing(tmp_path: Path) -> None:
     workers = [subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(worker)]) for worker in range(3)]
     assert [worker.wait(60) for worker in workers] == [0, 0, 0]
     store = FeatureStore(tmp_path, "k", "x")
@@ -400,7 +410,7 @@ def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     assert verify(tmp_path) == (60, [])
 
 
-def test_companions_that_macos_writes_are_no_shards(tmp_path: Path) -> None:
+def test_macos_companion_files_are_ignored(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, "e" * 32, "an encoder")
     store.put(0, [sha("a")], np.ones((1, 4), np.float32))
     (shard,) = store.folder.glob("*/*.safetensors")
@@ -408,7 +418,7 @@ def test_companions_that_macos_writes_are_no_shards(tmp_path: Path) -> None:
     (tmp_path / f"._{store.folder.name}").write_bytes(b"\0\5\x16\7")
     (store.folder / "encoder.txt").write_bytes(b"an encoder \xff")
     assert verify(tmp_path) == (1, [])
-    assert [(e.images, e.bytes, e.description) for e in entries(tmp_path)] == [
+    assert [(e.images, e.bytes, e.description) for e in list_encoders(tmp_path)] == [
         (1, shard.stat().st_size, "an encoder \N{REPLACEMENT CHARACTER}")
     ]
     assert FeatureStore(tmp_path, store.folder.name, "").get(0, [sha("a")])[1] == []

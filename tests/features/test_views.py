@@ -13,7 +13,7 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import hflip, resized_crop
 
-from harness.features.views import CROP, RATIO, _crop_box, augment, view_name
+from harness.features.views import MIN_CROP, RATIO, _crop_box, augment, view_name
 
 from ..makers import few, sha
 
@@ -33,7 +33,7 @@ def test_view_zero_is_the_image_itself() -> None:
 
 
 @pytest.mark.parametrize("view", [1, 2, 15])
-def test_a_view_depends_on_digest_and_number_alone(view: int) -> None:
+def test_a_view_depends_only_on_sha256_and_number(view: int) -> None:
     random.seed(view)
     first = augment(picture(), sha("a"), view, SIZE)
     random.seed(99)
@@ -43,7 +43,7 @@ def test_a_view_depends_on_digest_and_number_alone(view: int) -> None:
     assert first.tobytes() != augment(picture(), sha("a"), view + 1, SIZE).tobytes()
 
 
-def test_a_view_of_a_fixed_image_is_the_same_for_ever() -> None:
+def test_a_view_of_a_fixed_image_is_stable() -> None:
     # Cached features of views rest on this.
     boxes = [_crop_box(60, 40, random.Random(f"{sha('a')}/{view}")) for view in (1, 2, 3)]
     assert boxes == [(10, 0, 59, 40), (38, 16, 54, 36), (20, 7, 47, 38)]
@@ -61,7 +61,7 @@ def test_a_view_is_torchvisions_resized_crop_of_its_box(view: int) -> None:
     assert seen.tobytes() == expected.tobytes()
 
 
-def test_nothing_of_a_view_is_cut_off_by_the_preprocessing_of_the_encoder() -> None:
+def test_preprocessing_does_not_crop_views() -> None:
     transform = image_transform_v2(PreprocessCfg(size=(24, 32), mean=(0, 0, 0), std=(1, 1, 1)), is_train=False)
     seen = augment(picture(), sha("a"), 1, SIZE)
     assert np.allclose(transform(seen).permute(1, 2, 0) * 255, np.asarray(seen), atol=1e-4)
@@ -78,14 +78,14 @@ def test_half_of_the_views_are_mirrored() -> None:
 
 @few
 @given(st.integers(1, 400), st.integers(1, 400), st.integers())
-def test_the_crop_lies_inside_the_image(width: int, height: int, seed: int) -> None:
+def test_the_crop_is_inside_the_image(width: int, height: int, seed: int) -> None:
     left, top, right, bottom = _crop_box(width, height, random.Random(seed))
     assert 0 <= left < right <= width
     assert 0 <= top < bottom <= height
 
 
 @few
-@given(st.integers(100, 400), st.integers(100, 400), st.integers(), st.sampled_from([CROP, 0.5, 0.9]))
+@given(st.integers(100, 400), st.integers(100, 400), st.integers(), st.sampled_from([MIN_CROP, 0.5, 0.9]))
 def test_area_and_ratio_are_within_bounds(width: int, height: int, seed: int, least: float) -> None:
     left, top, right, bottom = _crop_box(width, height, random.Random(seed), least)
     w, h = right - left, bottom - top
@@ -107,8 +107,8 @@ def test_a_very_long_image_is_cropped_to_its_middle() -> None:
     assert augment(picture(1, 1), sha("a"), 1, SIZE).size == SIZE
 
 
-def test_views_of_another_crop_have_another_name_and_the_test_view_has_none() -> None:
-    assert view_name(3) == view_name(3, CROP) == "view-003-box-0.08"
+def test_view_names_contain_the_crop_except_the_test_view() -> None:
+    assert view_name(3) == view_name(3, MIN_CROP) == "view-003-box-0.08"
     assert view_name(3, 0.5) == "view-003-box-0.5"
     assert view_name(0, 0.5) == view_name(0) == "view-000"
     assert augment(picture(), sha("a"), 1, SIZE, 0.5).tobytes() != augment(picture(), sha("a"), 1, SIZE).tobytes()

@@ -94,7 +94,7 @@ def one(
 ) -> Cell:
     manifest = None
     if method.shots:
-        protocol = protocols.get("clean-v1")
+        protocol = protocols.get_protocol("clean-v1")
         manifest = protocols.draw(protocol, [(data.oop["train"], data.oop["val"])], method.shots, seed, data.digests)
         store.put_manifest(manifest)
     store.put_labels(data.sheet)
@@ -102,7 +102,7 @@ def one(
         domain=data.name,
         seed=seed,
         shots=method.shots,
-        manifest=manifest.hash if manifest else None,
+        manifest=manifest.sha256 if manifest else None,
         method={"name": method.name},
         dataset={"folders": data.folders, "fingerprint": data.fingerprint, "name": "small", "oop_exact": "unknown"},
     )
@@ -122,7 +122,7 @@ def one(
             images={side: len(y) for side, y in label.items()},
             not_applicable="it knows the OOP names only" if method.only_oop else None,
             predictions=digest(content),
-            answers=content,
+            predictions_content=content,
             cost=Cost(fit_seconds=2.0, score_seconds=0.5, trainable=64, peak_host_bytes=1000 * seed),
         )
     )

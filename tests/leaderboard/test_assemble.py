@@ -244,10 +244,10 @@ def test_a_field_that_is_added_later_leaves_addresses_and_marks_of_older_rows_as
     row = assemble(grid("A")).rows[0]
     later = LaterRow.model_validate_json(row.model_dump_json())
     assert later.model_dump_json() != row.model_dump_json()
-    assert (later.id, later.content_hash) == (row.id, row.content_hash)
+    assert (later.id, later.content_sha256) == (row.id, row.content_sha256)
     told = later.model_copy(update={"method_record": later.method_record.model_copy(update={"note": "x"})})
     assert told.id != row.id
-    assert later.model_copy(update={"remark": "x"}).content_hash != row.content_hash
+    assert later.model_copy(update={"remark": "x"}).content_sha256 != row.content_sha256
 
 
 def test_what_a_row_keeps_of_itself_changes_nothing_of_it() -> None:

@@ -31,7 +31,7 @@ def cell(number: int, size: int = 4000) -> Cell:
     """A cell with predictions of its own."""
     content = pack({"oop": np.random.default_rng(number).integers(0, 200, size)})
     made = make_cell(number / 10**6, seed=number)
-    return made.model_copy(update={"predictions": digest(content), "answers": content})
+    return made.model_copy(update={"predictions": digest(content), "predictions_content": content})
 
 
 def check_whole(store: ResultStore) -> list[Cell]:
@@ -93,7 +93,7 @@ def test_a_writer_that_is_killed_a_hundred_times_leaves_whole_files(tmp_path: Pa
     assert list(tmp_path.rglob(".tmp-*")), "no writer was killed while it wrote"
     for stored in cells:
         whole = cell(stored.spec.seed)
-        assert stored == whole.model_copy(update={"answers": None})
+        assert stored == whole.model_copy(update={"predictions_content": None})
 
 
 def write_some(root: Path, worker: int, cells: int) -> None:

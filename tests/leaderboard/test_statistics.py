@@ -40,7 +40,7 @@ class Made:
         sheet = LabelSheet(
             domain="Animals", other=sha("x"), sides={s: self._side(s, v.shape[1]) for s, v in sides.items()}
         )
-        self.files[labels_path(sheet.hash)] = sheet.text().encode()
+        self.files[labels_path(sheet.fingerprint)] = sheet.text().encode()
         cells = []
         for seed in range(len(oop)):
             predicted = {side: np.where(right[seed], 0, 1) for side, right in sides.items()}
@@ -50,7 +50,7 @@ class Made:
             self.files[predictions_path(digest(content))] = content
             label = {side: np.zeros(v.shape[1], dtype=np.int64) for side, v in sides.items()}
             metrics, _ = judge(predicted, label, dict.fromkeys(sides, 2))
-            cell = make_cell(seed=seed, method={"name": name}, dataset={"fingerprint": sheet.hash})
+            cell = make_cell(seed=seed, method={"name": name}, dataset={"fingerprint": sheet.fingerprint})
             images = {side: v.shape[1] for side, v in sides.items()}
             cells.append(cell.model_copy(update={"metrics": metrics, "images": images, "predictions": digest(content)}))
         (row,) = assemble(cells).rows

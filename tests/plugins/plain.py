@@ -84,7 +84,7 @@ class PlainTower:
         raw = self._raw(tokens, learned)
         return raw / raw.norm(dim=1, keepdim=True)
 
-    def lengths(self, prompts):
+    def norms(self, prompts):
         return self._raw(self.tokenize(prompts)).norm(dim=1)
 
     def _raw(self, tokens, learned=None):

@@ -72,7 +72,7 @@ def make_task(
     shots: int = 4, views: int = 1, order: tuple[int, ...] | None = None, seed: int = 0, **change: Any
 ) -> Task:
     """A task; ``order`` is another order of the names (new position -> old position)."""
-    tower().forget()
+    tower().clear_cache()
     order = order or tuple(range(len(NAMES)))
     supports = []
     for number, (count, v) in enumerate([(shots, views), (2, 1)]):

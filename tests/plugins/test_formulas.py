@@ -167,9 +167,9 @@ def test_gda_raises_for_one_view_of_one_shot():
 
 
 def test_gda_needs_ip_images_only_if_used():
-    assert quick("gda", covariance="views").needs.labels() == ("support",)
+    assert quick("gda", covariance="views").needs.declared() == ("support",)
     borrowing = quick("gda")
-    assert borrowing.needs.labels() == dataclasses.replace(borrowing).needs.labels() == ("support", "ip")
+    assert borrowing.needs.declared() == dataclasses.replace(borrowing).needs.declared() == ("support", "ip")
     nothing = Support(torch.zeros(0, 1, 24), torch.zeros(0, dtype=torch.long))
     with pytest.raises(MethodError, match="no IP class has two images") as error:
         borrowing.fit(make_task(_ip=nothing))
@@ -179,7 +179,7 @@ def test_gda_needs_ip_images_only_if_used():
 def test_gda_paper_preset_takes_smallest_best_weight_on_validation_draw():
     task = make_task(views=10)
     paper = build("gda", GDA, "paper")
-    assert paper.needs.labels() == ("support", "validation")
+    assert paper.needs.declared() == ("support", "validation")
     image, label = task.validation.image[:, 0], task.validation.label
     right = {}
     for alpha in gda.ALPHAS:

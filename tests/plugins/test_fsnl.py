@@ -59,7 +59,7 @@ def make_task(
 
 
 def fit(task: Task, **parameters: Any) -> FSNL:
-    task.text.forget()  # type: ignore[attr-defined]
+    task.text.clear_cache()  # type: ignore[attr-defined]
     return FSNL(**({"epochs": 3} | parameters)).fit(task)
 
 
@@ -120,7 +120,7 @@ def test_ip_names_score_exactly_as_zero_shot(tower: OpenClipTextTower) -> None:
     image = unit_rows(9, 24, 3)
     method = fit(task)
     learned = method.scores(image, vocabulary((), IP))
-    tower.forget()
+    tower.clear_cache()
     assert torch.equal(learned, ZeroShot().fit(task).scores(image, vocabulary((), IP)))
 
 

@@ -10,7 +10,7 @@ import torch
 
 from harness.errors import UserError
 from harness.method import build, parameters
-from harness.parameters import Text
+from harness.parameters import CommandLineText
 from harness.types.task import Support
 from harness_plugins import gda, tip_adapter
 
@@ -95,18 +95,22 @@ def test_weights_are_tried_in_even_steps(grid, ends, steps):
 @pytest.mark.parametrize(("name", "parameter", "value"), REFUSED)
 def test_out_of_bounds_value_is_user_error(name, parameter, value):
     with pytest.raises(UserError, match=f"{name}: parameter {parameter}='{value}' is not valid: input should be"):
-        build(name, classes()[name], values={parameter: Text(value)})
+        build(name, classes()[name], values={parameter: CommandLineText(value)})
 
 
 def test_match_prompt_without_name_is_user_error():
     with pytest.raises(UserError, match=r"must hold \{name\} exactly once"):
-        build("zsnl", classes()["zsnl"], values={"match_prompt": Text("a photo")})
+        build("zsnl", classes()["zsnl"], values={"match_prompt": CommandLineText("a photo")})
 
 
 def test_none_is_accepted_for_optional_parameters():
-    assert build("fsnl", classes()["fsnl"], values={"captions_per_class": Text("none")}).captions_per_class is None
+    values = {"captions_per_class": CommandLineText("none")}
+    assert build("fsnl", classes()["fsnl"], values=values).captions_per_class is None
+        build("fsnl", classes()["fsnl"], values={"captions_per_class": CommandLineText("none")}).captions_per_class
+        is None
+    )
     with pytest.raises(UserError, match="shots_per_batch='none' is not valid"):
-        build("fsnl", classes()["fsnl"], values={"shots_per_batch": Text("none")})
+        build("fsnl", classes()["fsnl"], values={"shots_per_batch": CommandLineText("none")})
 
 
 @pytest.mark.parametrize("captions", ["absent", "all missing", "empty"])

@@ -192,12 +192,12 @@ def test_few_shot_transclip_takes_middle_of_best_weights():
     vocabulary, right, answers = Vocabulary.of(HINT, oop=NAMES), [], []
     for weight in SUPPORT_WEIGHTS:
         fixed = TransCLIP(few_shot=True, support_weight=weight)
-        assert fixed.needs.labels() == ("support", "unlabeled", "vocabulary")
+        assert fixed.needs.declared() == ("support", "unlabeled", "vocabulary")
         fixed.fit(task)
         right.append(int((fixed.others(image, fixed.text_).argmax(dim=1) == label).sum()))
         answers.append(fixed.scores(torch.from_numpy(QUERY), vocabulary))
     chosen = TransCLIP(few_shot=True)
-    assert chosen.needs.labels() == ("support", "validation", "unlabeled", "vocabulary")
+    assert chosen.needs.declared() == ("support", "validation", "unlabeled", "vocabulary")
     at = middle_of_best(right)[0]
     torch.testing.assert_close(
         chosen.fit(task).scores(torch.from_numpy(QUERY), vocabulary), answers[at], rtol=1e-12, atol=1e-12

@@ -78,7 +78,7 @@ def matched_names(pool, cluster, template, normalised):
     if normalised:
         mean = F.normalize(mean, dim=1)
     else:
-        text = text * tower().lengths(prompts).double()[:, None]
+        text = text * tower().norms(prompts).double()[:, None]
     return linear_sum_assignment((mean @ text.T).numpy(), maximize=True)[1].tolist()
 
 
@@ -162,8 +162,8 @@ def test_whitening_is_computed_once(monkeypatch):
 def test_zsnl_needs_depend_on_settings():
     pool = images(12, 20)[0][:, 0]
     method = quick("zsnl", **ZSNL, known="nothing", count="estimated")
-    assert method.needs.labels() == ("unlabeled", "vocabulary")
-    assert quick("zsnl").needs.labels() == ("unlabeled", "ip", "clusters", "vocabulary")
+    assert method.needs.declared() == ("unlabeled", "vocabulary")
+    assert quick("zsnl").needs.declared() == ("unlabeled", "ip", "clusters", "vocabulary")
     assert method.fit(unlabeled(pool, None, _ip=None)).outcome()["clusters"] > 1
 
 

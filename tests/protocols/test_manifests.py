@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import DataError, UserError
 from harness.protocols import PROTOCOLS, draw, manifests
-from harness.protocols.manifests import Given
+from harness.protocols.manifests import GivenDraws
 from harness.types.manifest import Manifest, Pick
 
 from ..makers import make_split, sha
@@ -29,28 +29,28 @@ def changed(manifest: Manifest, number: int, **values: object) -> Manifest:
     return manifest.model_copy(update={"picks": tuple(picks)})
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+def test_round_trip_preserves_manifests(tmp_path: Path) -> None:
     made = [drawn(shots=k, seed=s) for k in (1, 2) for s in (1, 2)]
     paths = [manifests.write(tmp_path / "new", manifest) for manifest in made]
-    assert [path.stem for path in paths] == [manifest.hash for manifest in made]
+    assert [path.stem for path in paths] == [manifest.sha256 for manifest in made]
     assert sorted(manifests.read_folder(tmp_path / "new"), key=lambda m: (m.shots, m.seed)) == made
     assert b"\r" not in paths[0].read_bytes()
     assert str(tmp_path) not in paths[0].read_text()
 
 
-def test_companions_that_macos_writes_are_no_draws(tmp_path: Path) -> None:
+def test_macos_companion_files_are_ignored(tmp_path: Path) -> None:
     path = manifests.write(tmp_path, drawn())
     path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
     (tmp_path / ".DS_Store").write_bytes(b"\0")
     assert manifests.read_folder(tmp_path) == (drawn(),)
 
 
-def test_a_draw_by_hand_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+def test_byte_order_mark_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(drawn().text(), encoding="utf-8-sig")
     assert manifests.read(tmp_path / "a.json") == drawn()
 
 
-def test_what_is_no_file_in_a_folder_of_draws_is_a_sentence(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_a_manifest_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.json").mkdir()
     with pytest.raises(DataError, match=r"a\.json cannot be read: it is a folder, not a file"):
         manifests.read_folder(tmp_path)
@@ -59,48 +59,51 @@ def test_what_is_no_file_in_a_folder_of_draws_is_a_sentence(tmp_path: Path) -> N
         manifests.read(tmp_path / "b.json")
 
 
-def test_a_changed_file_is_found_by_its_name(tmp_path: Path) -> None:
+def test_a_file_whose_content_does_not_match_its_name_is_an_error(tmp_path: Path) -> None:
     path = manifests.write(tmp_path, drawn())
     path.write_text(path.read_text().replace('"label": 1', '"label": 0', 1))
-    with pytest.raises(DataError, match=f"{path.name} is not what its name says") as error:
+    with pytest.raises(DataError, match=f"{path.name} does not match its name") as error:
         manifests.read_folder(tmp_path)
     assert "harness manifest import" in str(error.value.hint)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("no json", "is no manifest: the file: invalid json"), ('{"protocol": "x"}', "is no manifest: domain: field")],
+    [
+        ("no json", "is not a manifest: the file: invalid json"),
+        ('{"protocol": "x"}', "is not a manifest: domain: field"),
+    ],
 )
-def test_another_file_is_no_manifest(tmp_path: Path, content: str, message: str) -> None:
+def test_invalid_manifests_are_errors(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / f"{sha(content)}.json").write_text(content)
     with pytest.raises(DataError, match=message):
         manifests.read_folder(tmp_path)
 
 
-def test_a_folder_without_manifests_and_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no manifests"):
+def test_missing_manifests_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="contains no manifests"):
         manifests.read_folder(tmp_path / "nowhere")
     with pytest.raises(DataError, match="cannot be read: no such file"):
         manifests.read(tmp_path / "nothing.json")
 
 
-def test_draws_are_found_by_protocol(tmp_path: Path) -> None:
+def test_select_protocol(tmp_path: Path) -> None:
     both = (drawn(), drawn("paper-2025"), drawn(seed=2))
-    assert manifests.of_protocol(both, "clean-v1", tmp_path) == {
+    assert manifests.select_protocol(both, "clean-v1", tmp_path) == {
         ("Animals", 2, 1): both[0],
         ("Animals", 2, 2): both[2],
     }
-    with pytest.raises(UserError, match="holds no draw of 'clean-1', but of clean-v1, paper-2025") as error:
-        manifests.of_protocol(both, "clean-1", tmp_path)
+    with pytest.raises(UserError, match="contains no draw of 'clean-1', only of clean-v1, paper-2025") as error:
+        manifests.select_protocol(both, "clean-1", tmp_path)
     assert error.value.hint == "did you mean --protocol clean-v1?"
     with pytest.raises(UserError, match="two draws of clean-v1 for Animals, 2 shots, seed 1"):
-        manifests.of_protocol((both[0], changed(both[0], 0, label=1)), "clean-v1", tmp_path)
+        manifests.select_protocol((both[0], changed(both[0], 0, label=1)), "clean-v1", tmp_path)
 
 
 @pytest.mark.parametrize("source", ["clean-v1", "paper-2025"])
-def test_a_given_draw_is_drawn_again(source: str) -> None:
+def test_given_draws_reproduce_the_manifest(source: str) -> None:
     theirs = drawn(source).model_copy(update={"protocol": "their own"})
-    rule = Given("their own", {("Animals", 2, 1): theirs})
+    rule = GivenDraws("their own", {("Animals", 2, 1): theirs})
     made = draw(rule, [(TRAIN, VAL)], 2, 1, DIGESTS)
     assert made == theirs
     manifests.require_equal(made, theirs)
@@ -113,21 +116,21 @@ def test_a_given_draw_is_drawn_again(source: str) -> None:
         ({"part": "test"}, "has no test image"),
     ],
 )
-def test_a_given_image_that_the_data_do_not_have(change: dict[str, str], message: str) -> None:
+def test_a_manifest_with_a_missing_image_is_an_error(change: dict[str, str], message: str) -> None:
     theirs = changed(drawn(), 0, **change)
     with pytest.raises(DataError, match=message):
-        draw(Given("clean-v1", {("Animals", 2, 1): theirs}), [(TRAIN, VAL)], 2, 1, DIGESTS)
+        draw(GivenDraws("clean-v1", {("Animals", 2, 1): theirs}), [(TRAIN, VAL)], 2, 1, DIGESTS)
 
 
-def test_a_draw_that_does_not_fit_says_where() -> None:
+def test_require_equal_reports_the_difference() -> None:
     own = drawn()
     other = own.picks[0].path
     wrong = {
-        "of other class names": own.model_copy(update={"names": ("ant", "wasp")}),
-        "not what clean-v1 draws": drawn(seed=3).model_copy(update={"seed": 1}),
+        "has other class names": own.model_copy(update={"names": ("ant", "wasp")}),
+        "differs from what clean-v1 draws": drawn(seed=3).model_copy(update={"seed": 1}),
         f"has {other} under label 1; the data say 0": changed(own, 0, label=1),
         f"other bytes of {other}": changed(own, 0, sha256=sha("other")),
-        "of the side ip": own.model_copy(update={"side": "ip"}),
+        "for the side ip": own.model_copy(update={"side": "ip"}),
     }
     for message, theirs in wrong.items():
         with pytest.raises(DataError, match=message):

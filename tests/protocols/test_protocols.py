@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UserError
-from harness.protocols import PROTOCOLS, draw, get
-from harness.protocols.manifests import Given
+from harness.protocols import PROTOCOLS, draw, get_protocol
+from harness.protocols.manifests import GivenDraws
 from harness.types.manifest import Manifest, Pick
 from harness.types.split import Item, Part, Side, Split
 
@@ -61,19 +61,19 @@ def released_draw(train: Split, val: Split, shots: int, seed: int) -> tuple[list
 
 @few
 @given(drawings(), st.sampled_from([1, 2, 4, 8, 16]), st.integers(0, 5))
-def test_the_papers_draw_is_the_released_recipe(pair: tuple[Split, Split], shots: int, seed: int) -> None:
+def test_paper_2025_equals_the_released_code(pair: tuple[Split, Split], shots: int, seed: int) -> None:
     picks = PAPER.pick(*pair, shots, seed)
     assert (picks["train"], picks["val"]) == released_draw(*pair, shots, seed)
 
 
-def test_the_papers_draw_of_a_fixed_split_is_known() -> None:
+def test_paper_2025_draw_of_a_fixed_split() -> None:
     train = make_split([2, 0, 1, 2, 0, 1, 2, 0, 1, 2], part="train")
     picks = PAPER.pick(train, make_split([1, 0], train.names, "val"), 2, 1)
     assert [item.path[-7:-4] for item in picks["train"]] == ["003", "006", "001", "004", "002", "005"]
     assert [item.path[-7:-4] for item in picks["val"]] == ["000", "001"]
 
 
-def test_the_papers_draw_leaves_the_shared_generator_alone() -> None:
+def test_paper_2025_does_not_change_global_random_state() -> None:
     random.seed(5)
     expected = random.Random(5).random()
     PAPER.pick(make_split([0, 0, 0]), make_split([0], part="val"), 2, 1)
@@ -91,10 +91,10 @@ def test_clean_draws_of_one_seed_are_nested(pair: tuple[Split, Split], seed: int
 
 @few
 @given(drawings(), st.sampled_from([1, 2, 4, 8, 16]), st.integers(0, 5))
-def test_a_clean_draw_has_the_asked_number_of_every_class(pair: tuple[Split, Split], shots: int, seed: int) -> None:
+def test_clean_draw_has_the_requested_shots_of_every_class(pair: tuple[Split, Split], shots: int, seed: int) -> None:
     picks = CLEAN.pick(*pair, shots, seed)
     for split, count in ((pair[0], shots), (pair[1], min(shots, 4))):
-        for label, items in split.by_label().items():
+        for label, items in split.group_by_label().items():
             chosen = [item for item in picks[split.part] if item.label == label]
             assert len(chosen) == len(set(chosen)) == min(count, len(items))
             assert set(chosen) <= set(items)
@@ -137,7 +137,7 @@ def test_a_clean_draw_is_the_same_from_decomposed_file_names() -> None:
 
 
 @pytest.mark.parametrize("protocol", [CLEAN, PAPER])
-def test_seed_zero_is_a_seed_like_any_other(protocol: object) -> None:
+def test_seed_zero_is_valid(protocol: object) -> None:
     pair = make_split([0] * 30), make_split([0] * 9, part="val")
     draws = [tuple(protocol.pick(*pair, 4, seed)["train"]) for seed in range(4)]  # type: ignore[attr-defined]
     assert len(set(draws)) == 4
@@ -153,13 +153,13 @@ def test_domains_and_sides_are_drawn_differently() -> None:
 
 @pytest.mark.parametrize("name", ["clean-v1", "paper-2025"])
 def test_validation_has_at_most_four_images_per_class(name: str) -> None:
-    picks = get(name).pick(make_split([0] * 30), make_split([0] * 30, part="val"), 16, 1)
+    picks = get_protocol(name).pick(make_split([0] * 30), make_split([0] * 30, part="val"), 16, 1)
     assert (len(picks["train"]), len(picks["val"])) == (16, 4)
 
 
-def test_an_unknown_protocol_is_told_with_the_nearest() -> None:
+def test_an_unknown_protocol_suggests_the_closest() -> None:
     with pytest.raises(UserError, match="no protocol named 'clean-v2'") as error:
-        get("clean-v2")
+        get_protocol("clean-v2")
     assert error.value.hint == "did you mean clean-v1?"
 
 
@@ -179,26 +179,28 @@ def test_a_manifest_lists_train_then_val_with_label_and_digest() -> None:
     assert [pick.part for pick in manifest.picks] == ["train"] * 4 + ["val"] * 4
     assert all(pick.sha256 == sha(pick.path) for pick in manifest.picks)
     assert all(manifest.names[pick.label] in pick.path for pick in manifest.picks)
-    assert manifest.of_part("val") == manifest.picks[4:]
+    assert manifest.picks_of_part("val") == manifest.picks[4:]
 
 
-def test_the_hash_of_a_manifest_is_the_same_for_ever() -> None:
+def test_the_sha256_of_a_fixed_manifest_is_stable() -> None:
     # If this fails, published manifests and every cell that names one are lost: give the format a new number.
-    assert _manifest().hash == "ba17a843fdc7734eb1dce5bc2ef800bb8d2984c65484161b7e5f8ed4c1fe0bec"
+    assert _manifest().sha256 == "ba17a843fdc7734eb1dce5bc2ef800bb8d2984c65484161b7e5f8ed4c1fe0bec"
 
 
-def test_a_manifest_does_not_know_where_the_data_lie() -> None:
+def test_a_manifest_does_not_depend_on_the_data_location() -> None:
     here, there = _manifest(Path("/srv/data")), _manifest(Path("elsewhere"))
     assert here.text() == there.text()
     assert "/srv" not in here.text()
     assert all(not Path(pick.path).is_absolute() for pick in here.picks)
 
 
-def test_an_unreadable_file_keeps_its_place_in_the_draw() -> None:
+def test_an_unreadable_file_stays_in_the_draw() -> None:
     train, val = make_split([0] * 6), make_split([0], part="val")
     files: dict[Path, str | None] = {train.folder / item.path: None for item in train.items}
     manifest = draw(CLEAN, [(train, val)], 2, 1, files)
-    assert [pick.path for pick in manifest.of_part("train")] == [i.path for i in CLEAN.pick(train, val, 2, 1)["train"]]
+    assert [pick.path for pick in manifest.picks_of_part("train")] == [
+        i.path for i in CLEAN.pick(train, val, 2, 1)["train"]
+    ]
     assert {pick.sha256 for pick in manifest.picks} == {"unreadable"}
 
 
@@ -219,14 +221,14 @@ manifests = st.builds(
 
 @few
 @given(manifests)
-def test_a_manifest_survives_its_file(manifest: Manifest) -> None:
+def test_round_trip_preserves_manifest(manifest: Manifest) -> None:
     again = Manifest.model_validate_json(manifest.text())
     assert again == manifest
-    assert again.hash == manifest.hash
+    assert again.sha256 == manifest.sha256
     json.loads(manifest.text())
 
 
-def test_the_hash_changes_with_every_field() -> None:
+def test_the_sha256_changes_with_every_field() -> None:
     manifest = _manifest()
     pick = manifest.picks[0]
     changes = {
@@ -242,7 +244,7 @@ def test_the_hash_changes_with_every_field() -> None:
     for field, value in {"part": "test", "path": "x", "label": 9, "sha256": sha("x")}.items():
         other = pick.model_copy(update={field: value})
         others.append(manifest.model_copy(update={"picks": (other, *manifest.picks[1:])}))
-    assert len({m.hash for m in [manifest, *others]}) == 1 + len(others)
+    assert len({m.sha256 for m in [manifest, *others]}) == 1 + len(others)
     assert set(changes) | {"format"} == set(Manifest.model_fields)
 
 
@@ -286,7 +288,7 @@ def parts_of(side: Side, paths: dict[int, list[str]]) -> dict[Part, Split]:
 
 
 @pytest.mark.parametrize("name", ["clean-v1", "paper-2025", "clustering", "discovery"])
-def test_other_protocols_score_the_test_parts_and_do_not_ask_for_the_list(name: str) -> None:
+def test_other_protocols_score_the_test_parts(name: str) -> None:
     sides: dict[Side, dict[Part, Split]] = {"oop": parts_of("oop", {0: ["a", "b", "c"]}), "ip": parts_of("ip", {0: []})}
     assert PROTOCOLS[name].scored(sides, {}.__getitem__) == {"oop": sides["oop"]["test"]}
 
@@ -296,42 +298,42 @@ IP_LABELS: dict[Part, list[int]] = {"train": [1, 0, 1], "val": [0]}
 IP = tuple(replace(make_split(labels, ["d", "e"], part), side="ip") for part, labels in IP_LABELS.items())
 
 
-def test_a_draw_of_the_ip_side_is_that_of_the_rule_on_its_parts() -> None:
+def test_ip_draws_use_the_rule_on_the_ip_parts() -> None:
     for name, rule in (("clean-v1-ip", CLEAN), ("paper-2025-ip", PAPER)):
-        made = draw(get(name), [IP], 2, 1, {})
+        made = draw(get_protocol(name), [IP], 2, 1, {})
         assert (made.side, made.names) == ("ip", ("d", "e"))
         picked = rule.pick(*IP, 2, 1)
-        assert [(p.path, p.label) for p in made.of_part("train")] == [(i.path, i.label) for i in picked["train"]]
+        assert [(p.path, p.label) for p in made.picks_of_part("train")] == [(i.path, i.label) for i in picked["train"]]
 
 
 def test_a_draw_of_both_sides_numbers_the_ip_names_after_the_oop_names() -> None:
-    made = draw(get("clean-v1-both"), [BOTH, IP], 2, 1, {})
+    made = draw(get_protocol("clean-v1-both"), [BOTH, IP], 2, 1, {})
     assert (made.side, made.names) == ("both", ("a", "b", "c", "d", "e"))
     for part in ("train", "val"):
         of_oop, of_ip = (CLEAN.pick(*sides, 2, 1)[part] for sides in (BOTH, IP))
         wanted = [(item.path, item.label) for item in of_oop] + [(item.path, item.label + 3) for item in of_ip]
-        assert [(pick.path, pick.label) for pick in made.of_part(part)] == wanted
+        assert [(pick.path, pick.label) for pick in made.picks_of_part(part)] == wanted
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_the_released_draw_of_both_sides_goes_on_with_one_generator(seed: int) -> None:
-    made = draw(get("paper-2025-both"), [BOTH, IP], 2, seed, {})
+def test_the_released_draw_of_both_sides_uses_one_generator(seed: int) -> None:
+    made = draw(get_protocol("paper-2025-both"), [BOTH, IP], 2, seed, {})
     state = random.getstate()
     try:
         random.seed(seed)
         wanted: dict[str, list[str]] = {"train": [], "val": []}
         for sides in (BOTH, IP):
             for split in sides:
-                for items in split.by_label().values():
+                for items in split.group_by_label().values():
                     chosen = random.sample(items, 2) if len(items) >= 2 else items
                     wanted[split.part] += [item.path for item in chosen]
     finally:
         random.setstate(state)
-    assert {part: [pick.path for pick in made.of_part(part)] for part in ("train", "val")} == wanted
+    assert {part: [pick.path for pick in made.picks_of_part(part)] for part in ("train", "val")} == wanted
 
 
-def test_given_draws_of_both_sides_are_drawn_again() -> None:
-    made = draw(get("clean-v1-both"), [BOTH, IP], 2, 1, {})
-    rule = Given("theirs", {("Animals", 2, 1): made}, train_on="both")
+def test_given_draws_of_both_sides_reproduce_the_manifest() -> None:
+    made = draw(get_protocol("clean-v1-both"), [BOTH, IP], 2, 1, {})
+    rule = GivenDraws("theirs", {("Animals", 2, 1): made}, train_on="both")
     again = draw(rule, [BOTH, IP], 2, 1, {})
     assert (again.picks, again.names, again.side) == (made.picks, made.names, made.side)

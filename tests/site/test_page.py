@@ -146,7 +146,7 @@ def test_payload_has_costs_marks_and_published_figures(tmp_path: Path, monkeypat
         trainable=128,
     )
     write_costs(tmp_path, Costs(rows={row.id: cost}))
-    write_marks(tmp_path, {row.content_hash: "data"})
+    write_marks(tmp_path, {row.content_sha256: "data"})
     published = tmp_path / "published"
     published.mkdir()
     printed = {

@@ -36,7 +36,7 @@ ISOLATED = {
 
 HERE = {name: ISOLATED[name] for name in ("raises", "sys_exits", "returns_nan", "returns_wrong_shape")} | {
     "mumbles": "mumbles raised ValueError: \N{REPLACEMENT CHARACTER}[31mred \N{REPLACEMENT CHARACTER}",
-    "is_mute": "is_mute raised NoWords: its text cannot be had: RuntimeError",
+    "is_mute": "is_mute raised NoWords: its message is not available: RuntimeError",
 }
 """Method -> the beginning of its reason, without --isolate."""
 

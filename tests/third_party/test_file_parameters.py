@@ -88,13 +88,13 @@ def test_a_file_that_changes_during_the_run_is_a_failed_cell(site, table, evalua
     install(site, "changes", source)
     answer = evaluate("--plugin", "changes", "--baseline", "none", "-p", f"table={table}", "--workers", "1")
     (failure,) = answer.json["rows"][0]["failures"]
-    assert failure["reason"].startswith("table.json changed after the run began")
+    assert failure["reason"].startswith("table.json has changed since the run began")
 
 
 def test_a_file_that_is_not_there_is_a_sentence_before_anything_is_computed(table, evaluate, tmp_path):
     answer = evaluate("--plugin", "reads", "-p", "table=nowhere.json")
     assert answer.code == 2
-    assert "error: reads: parameter table: nowhere.json is no file" in answer.err
+    assert "error: reads: parameter table: nowhere.json is not a file" in answer.err
     assert not list((tmp_path / "results").glob("cells/*/*"))
 
 

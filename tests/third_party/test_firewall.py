@@ -147,7 +147,7 @@ def test_a_drawn_image_that_cannot_be_read_takes_its_label_and_caption_along(wor
     assert torch.equal(rest.support.label, whole.support.label[1:])
     assert rest.support.captions == whole.support.captions[1:]
     assert whole.support.captions[0] != whole.support.captions[1]
-    assert [path.endswith(job.manifest.of_part("train")[0].path) for path in lost] == [True]
+    assert [path.endswith(job.manifest.picks_of_part("train")[0].path) for path in lost] == [True]
 
 
 # -- the images --------------------------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def test_in_the_joint_vocabulary_nothing_tells_the_side_of_an_image(world, cache
     keyed = [(key, row) for side in rows for key, row in zip(scored[side].sha256, rows[side].tolist(), strict=True)]
     assert image.tolist() == [row for _, row in sorted(keyed)]
     told = dict(zip(map(tuple, image.tolist()), scores.argmax(dim=1).tolist(), strict=True))
-    answers = unpack(cell.answers)
+    answers = unpack(cell.predictions_content)
     for side, own in rows.items():
         assert answers[f"joint_{side}"].tolist() == [told[tuple(row)] for row in own.tolist()]
 

@@ -400,7 +400,10 @@ def test_a_backbone_with_another_configuration_is_computed_and_encoded_anew(
     (tmp_path / "zoo.json").write_text(json.dumps({"config": {**CLIP, "text_cfg": {**text, "heads": 3}}}))
     answer = evaluate("--plugin", "zero_shot", "--backbone", "zoo-clip", "--cache", tmp_path / "cache")
     assert answer.code == 2
-    assert "the configuration of zoo-clip builds no model: embed_dim must be divisible by num_heads" in answer.err
+    assert (
+        "no model can be built from the configuration of zoo-clip: embed_dim must be divisible by num_heads"
+        in answer.err
+    )
     assert "damaged" not in answer.err
 
 
@@ -410,7 +413,7 @@ def test_weights_that_cannot_be_had_are_a_sentence(site, evaluate, tmp_path, mon
     assert refused.code == 2
     assert "the weights of zoo-clip are not available: the licence was not accepted" in refused.err
     monkeypatch.setenv("WEIGHTS", str(tmp_path / "nowhere"))
-    assert "which is no file" in evaluate("--plugin", "zero_shot", "--backbone", "zoo-clip").err
+    assert "which is not a file" in evaluate("--plugin", "zero_shot", "--backbone", "zoo-clip").err
     assert "zoo-bare needs weights" in evaluate("--plugin", "zero_shot", "--backbone", "zoo-bare").err
 
 

@@ -17,7 +17,7 @@ from ..makers import cells, few, make_cell, make_preprocessing, make_spec, sha, 
 
 @few
 @given(cells)
-def test_a_cell_survives_its_file(cell: Cell) -> None:
+def test_round_trip_preserves_cell(cell: Cell) -> None:
     again = Cell.model_validate_json(cell.model_dump_json(indent=1))
     assert again == cell
     assert again.spec.key == cell.spec.key
@@ -26,12 +26,12 @@ def test_a_cell_survives_its_file(cell: Cell) -> None:
 
 @few
 @given(specs)
-def test_the_key_of_a_spec_survives_its_file(spec: Spec) -> None:
+def test_round_trip_preserves_key(spec: Spec) -> None:
     assert Spec.model_validate_json(spec.model_dump_json()).key == spec.key
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, (1, 2), [(1,), {"a": (2,)}], {1: 2}, 10**30])
-def test_any_parameter_value_survives_the_file(value: Any) -> None:
+def test_round_trip_preserves_any_parameter(value: Any) -> None:
     cell = make_cell(method={"parameters": {"x": value}})
     again = Cell.model_validate_json(cell.model_dump_json())
     assert again == cell
@@ -106,7 +106,7 @@ def test_the_key_does_not_depend_on_the_order_of_parameters() -> None:
     assert one.key == other.key
 
 
-def test_the_key_of_a_fixed_spec_is_the_same_for_ever() -> None:
+def test_the_key_of_a_fixed_spec_is_stable() -> None:
     # If this fails, no result in anybody's store is found again: give the schema a new version.
     assert make_spec().key == "66f4dc3586d54b8b3b94cd9871b106dfaf3752a50d300cbb4a32501ef977c62a"
 
@@ -122,7 +122,7 @@ class LaterSpec(Spec):
     temperature: float = 1.0
 
 
-def test_a_field_that_is_added_later_leaves_older_keys_as_they_are() -> None:
+def test_new_fields_with_defaults_preserve_old_keys() -> None:
     content = make_spec().model_dump(mode="json")
     later = LaterSpec.model_validate(content)
     assert later.model_dump(mode="json") != content
@@ -140,6 +140,6 @@ def test_records_are_frozen_and_refuse_unknown_fields() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_metric_is_a_number(value: float) -> None:
+def test_metrics_must_be_finite(value: float) -> None:
     with pytest.raises(ValidationError, match="finite"):
         Cell(spec=make_spec(), metrics={METRICS[0]: value})

@@ -254,10 +254,12 @@ def test_a_draw_of_other_images_is_found_in_the_data(lab: Lab) -> None:
     from harness.results.store import ResultStore
 
     data = lab.domains["Animals"]
-    drawn = protocols.draw(protocols.get("clean-v1"), [(data.oop["train"], data.oop["val"])], 2, 99, data.digests)
+    drawn = protocols.draw(
+        protocols.get_protocol("clean-v1"), [(data.oop["train"], data.oop["val"])], 2, 99, data.digests
+    )
     forged = drawn.model_copy(update={"seed": 1})
     ResultStore(lab.out).put_manifest(forged)
-    tamper(lab, set_at("data", "Animals", "manifests", "1", value=forged.hash))
+    tamper(lab, set_at("data", "Animals", "manifests", "1", value=forged.sha256))
     assert check(lab).status == "verified", "the kept labels cannot tell which images a seed draws"
     problems = check(lab, data=True).problems
     assert any("Animals, seed 1: the manifest is not what clean-v1 draws from the data" in p for p in problems)
