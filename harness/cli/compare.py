@@ -8,12 +8,12 @@ from pathlib import Path
 
 from harness.cli import console
 from harness.cli.show import Form, even_parts, print_tables
+from harness.datasets.layout import short_name
 from harness.errors import UserError
 from harness.leaderboard import compare as comparing
 from harness.leaderboard.bootstrap import MEAN
 from harness.leaderboard.published import published_tables
 from harness.leaderboard.tables import Table, percent, share, signed
-from harness.leaderboard.words import short
 from harness.progress import pluralize
 from harness.results.artifacts import open_file
 
@@ -77,7 +77,7 @@ def _beside(one: comparing.Comparison, metrics: Sequence[str]) -> Table:
         columns += [f"{metric} {one.left.label}", one.right.label, *(["Δ"] if not one.reasons else [])]
     rows = []
     for place, figures in one.json()["figures"].items():
-        cells = [short(place)]
+        cells = [short_name(place)]
         for metric in metrics:
             values = figures[metric]
             over = [share(n, len(one.domains)) if place == MEAN else "" for n in one.over]

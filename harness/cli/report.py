@@ -6,21 +6,14 @@ from collections.abc import Sequence
 
 from harness.cli import console
 from harness.cli.stdout import only_results
+from harness.datasets.layout import short_name
 from harness.leaderboard.tables import percent
 from harness.leaderboard.titles import Names, by_setting, unique_titles
 from harness.leaderboard.warnings import doubts
-from harness.leaderboard.words import WORDS, short
+from harness.metrics.table import all_metrics, in_table_order
 from harness.progress import Reporter, pluralize
 from harness.runner.request import Outcome, Request
 from harness.types.leaderboard import Row, Stat
-
-SHOWN = (
-    *("oop_top1", "ip_top1", "h_mean", "joint_h_mean"),
-    *("named_acc", "cluster_acc", "coverage", "matching_acc"),
-    *("ip_cluster_acc", "oop_cluster_acc", "cluster_gap"),
-    *("all_cluster_acc", "old_cluster_acc", "new_cluster_acc"),
-)
-"""Metrics that are worth a line."""
 
 
 def planned(request: Request, report: Reporter, json: bool) -> int:
@@ -86,7 +79,7 @@ def _wide(names: Names, rows: Sequence[Row], domains: Sequence[str]) -> object:
             cells = [_percent(row.domains.get(domain, {}).get(metric)) for domain in domains]
             lines.append((*head, label, *cells, _percent(row.mean.get(metric))))
             head = ("",) * left
-    columns = (*("method", "shots")[:left], "", *map(short, domains), f"mean of {len(domains)}")
+    columns = (*("method", "shots")[:left], "", *map(short_name, domains), f"mean of {len(domains)}")
     title = names.title(0 if left > 1 else max(shots, default=0))
     return console.table(title, columns, lines, left=left + 1)
 
@@ -99,9 +92,11 @@ def _narrow(title: str, row: Row) -> object:
 
 
 def _shown(row: Row) -> dict[str, str]:
-    """The metrics of a row that are worth a line, with their labels."""
-    there = {metric for stats in row.domains.values() for metric in stats}
-    return {metric: WORDS[metric].head for metric in SHOWN if metric in there} or {"oop_top1": WORDS["oop_top1"].head}
+    """The metrics of a row that are listed at the end of a run, with their headings; the first one where none is."""
+    there = in_table_order({metric for stats in row.domains.values() for metric in stats})
+    table = all_metrics()
+    shown = [metric for metric in there if metric in table and table[metric].summary] or ["oop_top1"]
+    return {metric: table[metric].heading for metric in shown}
 
 
 def _percent(stat: Stat | None) -> str:

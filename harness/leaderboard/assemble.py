@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
-from harness.metrics import mean_std
-from harness.types.cell import METRICS, ONCE, Cell, Spec
+from harness.metrics.accuracy import mean_std
+from harness.metrics.table import in_table_order
+from harness.types.cell import ONCE, Cell, Spec
 from harness.types.leaderboard import DomainRecord, Leaderboard, Row, RowFailure, Stat
 
 Wanted = Iterable[tuple[str, int]]
@@ -106,7 +107,7 @@ def _row(cells: list[Cell], expected: Sequence[tuple[str, int]], lost: Sequence[
     domains: dict[str, dict[str, Stat]] = {}
     for domain in sorted({cell.spec.domain for cell in done}):
         of_domain = [cell for cell in done if cell.spec.domain == domain]
-        domains[domain] = {metric: _stat(values) for metric in METRICS if (values := _values(of_domain, metric))}
+        domains[domain] = {metric: _stat(_values(of_domain, metric)) for metric in _metrics(of_domain)}
     failures = [
         RowFailure(domain=c.spec.domain, seed=c.spec.seed, kind=c.failure.kind, reason=c.failure.reason)
         for c in cells
@@ -148,6 +149,10 @@ def _domains(cells: list[Cell]) -> list[str]:
     return sorted({cell.spec.domain for cell in cells})
 
 
+def _metrics(cells: list[Cell]) -> list[str]:
+    return in_table_order({metric for cell in cells for metric in cell.metrics})
+
+
 def _values(cells: list[Cell], metric: str) -> list[float]:
     return [cell.metrics[metric] for cell in cells if metric in cell.metrics]
 
@@ -161,8 +166,8 @@ def _mean_over_domains(cells: list[Cell]) -> dict[str, Stat]:
     """For each seed the mean over domains, then mean and spread over seeds; only metrics that every domain has."""
     means: dict[str, Stat] = {}
     seeds = sorted({cell.spec.seed for cell in cells})
-    for metric in METRICS:
-        if cells and all(metric in cell.metrics for cell in cells):
+    for metric in _metrics(cells):
+        if all(metric in cell.metrics for cell in cells):
             per_seed = [mean_std(_values([c for c in cells if c.spec.seed == seed], metric))[0] for seed in seeds]
             means[metric] = _stat(per_seed)
     return means

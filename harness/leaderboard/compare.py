@@ -10,9 +10,9 @@ from typing import Any
 from harness.leaderboard.differences import ABSENT, Difference, differences
 from harness.leaderboard.published import PublishedRow, PublishedTable
 from harness.leaderboard.titles import setting, short_hashes
-from harness.metrics import difference
+from harness.metrics.accuracy import difference
+from harness.metrics.table import in_table_order
 from harness.parameters import written
-from harness.types.cell import METRICS
 from harness.types.leaderboard import Leaderboard, Row
 
 
@@ -54,8 +54,7 @@ class Comparison:
     @property
     def metrics(self) -> list[str]:
         """Metrics that both sides have in some domain, in the order of tables."""
-        both = [_metrics(side) for side in (self.left, self.right)]
-        return [metric for metric in METRICS if metric in both[0] & both[1]]
+        return in_table_order(_metrics(self.left) & _metrics(self.right))
 
     @property
     def domains(self) -> list[str]:

@@ -15,11 +15,11 @@ from pydantic import ValidationError
 
 from harness.errors import DataError, UserError
 from harness.files import read_file, regular_file, unreadable
+from harness.metrics.prediction_kinds import Columns
 from harness.results import predictions
 from harness.results.costs import FILE as COSTS
 from harness.results.costs import RowCost, parse_costs
 from harness.results.leaderboard_file import BOARD, parse_board, read_board, select, split_address
-from harness.results.predictions import Columns
 from harness.results.store import labels_path, manifest_path, predictions_path
 from harness.types.labels import LabelSheet
 from harness.types.leaderboard import Leaderboard, Row

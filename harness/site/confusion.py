@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.metrics.prediction_kinds import Columns
 from harness.results.artifacts import Artifacts, MissingArtifact
-from harness.results.predictions import Columns
 from harness.types.leaderboard import DomainRecord, Row
 
 Counts = NDArray[np.int64]

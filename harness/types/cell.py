@@ -15,25 +15,6 @@ from typing_extensions import Self
 
 from harness.errors import one_line
 
-NAMING = (
-    *("oop_top1", "ip_top1", "h_mean", "joint_oop_top1", "joint_ip_top1", "joint_h_mean", "joint_top1"),
-    *("ip_retention", "oop_worst_decile", "oop_macro_f1", "ip_macro_f1", "joint_macro_f1"),
-)
-"""How well scored images are named. IP retention is IP accuracy over that of zero-shot (1 = nothing was forgotten); the
-worst decile is the mean accuracy of the worst tenth of the OOP classes; macro F1 is ``harness.metrics.macro_f1``."""
-
-POOL = ("named_acc", "cluster_acc", "coverage", "matching_acc")
-"""What a method's discovery in its unlabeled pool is worth: ``harness.metrics.judge_discovery``."""
-
-CLUSTERING = ("ip_cluster_acc", "oop_cluster_acc", "cluster_gap", "ip_cluster_nca", "oop_cluster_nca", "nca_gap")
-"""How well test images cluster without names (protocol ``clustering``): ``harness.metrics.judge_clusters``."""
-
-MIXED = ("all_cluster_acc", "old_cluster_acc", "new_cluster_acc")
-"""How well mixed IP and OOP images cluster (protocol ``discovery``): ``harness.metrics.judge_mixed_clusters``."""
-
-METRICS = (*NAMING, *POOL, *CLUSTERING, *MIXED)
-"""The metrics of a cell, fractions, in the order of tables."""
-
 ONCE = 0
 """The seed of a cell that depends on none: its method has no randomness, and nothing is drawn for it."""
 
@@ -203,8 +184,8 @@ class Cost(Record):
 class Cell(Record):
     """One (protocol, domain, backbone, method, parameters, shots, seed) with its metrics or its failure.
 
-    ``metrics`` holds those of ``METRICS`` that apply: without an IP folder, and for a method of fixed vocabulary, only
-    those of the OOP names; those of the pool for a method that found clusters in one.
+    ``metrics`` holds those of ``harness.metrics.table`` whose predictions it has: without an IP folder, and for a
+    method of fixed vocabulary, only those of the OOP names; those of the pool for a method that found clusters in one.
     """
 
     spec: Spec

@@ -177,9 +177,3 @@ class Leaderboard(Record):
     def text(self) -> str:
         """The file's content: the same rows give the same bytes."""
         return self.model_dump_json(indent=1) + "\n"
-
-
-def json_schema() -> dict[str, Any]:
-    """The published JSON Schema of a leaderboard file."""
-    schema = Leaderboard.model_json_schema(mode="serialization")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

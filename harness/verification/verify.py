@@ -10,23 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args
+from typing import Literal, Protocol, get_args
 
 from harness.errors import DataError
 from harness.leaderboard.assemble import assemble
 from harness.leaderboard.differences import differences
-from harness.metrics import judge, judge_clusters, judge_discovery, judge_mixed_clusters
+from harness.metrics.compute import accuracy_per_class, compute_metrics
 from harness.results.artifacts import Artifacts, MissingArtifact
 from harness.results.copies import recount_copies
-from harness.results.predictions import Columns
+from harness.results.predictions import misfits
 from harness.results.verification_marks import Against
 from harness.types.cell import Cell, Failure
-from harness.types.labels import COPY, UNREADABLE, LabelSheet, ScoredSide
+from harness.types.labels import LabelSheet
 from harness.types.leaderboard import Row
 from harness.types.manifest import Manifest
 from harness.types.task import Pool
 from harness.verification.collisions import unchecked_collisions, wrong_collisions
 from harness.verification.consistency import contradictions
+from harness.verification.label_changes import label_changes
 
 POOLS = get_args(Pool)
 
@@ -123,72 +124,25 @@ def _sheet(row: Row, domain: str, artifacts: Artifacts, truth: Truth | None, wro
     if truth is not None and own is None:
         wrong.append(f"{domain}: {truth.fault(row, domain)}")
     try:
-        kept = artifacts.sheet(fingerprint)
+        stored = artifacts.sheet(fingerprint)
     except MissingArtifact:
         if own is not None:
             wrong.append(f"{domain}: the data are not those of the row; without its labels, what differs is unknown")
         raise
-    if kept.domain != domain:
-        wrong.append(f"{domain}: its labels are those of {kept.domain}")
+    if stored.domain != domain:
+        wrong.append(f"{domain}: its labels are those of {stored.domain}")
     if own is not None:
-        wrong += [f"{domain}: {what}" for what in changes(kept, own)]
-    return kept
-
-
-def changes(kept: LabelSheet, own: LabelSheet) -> list[str]:
-    """What differs between the labels of a row and those of the data, image by image (twenty at most)."""
-    before, now = _parts(kept), _parts(own)
-    found = [what for part in sorted({*before, *now}) for what in _part_changes(part, before.get(part), now.get(part))]
-    if not found:
-        found = ["the val part, the IP train part or a caption is not that of the row; the scored images are the same"]
-    return [*found[:20], *([f"and {len(found) - 20} more differences"] if len(found) > 20 else [])]
-
-
-def _parts(sheet: LabelSheet) -> dict[str, ScoredSide]:
-    parts = {f"{side.upper()} test": scored for side, scored in sheet.sides.items()}
-    return parts if sheet.pool is None else {**parts, "OOP train": sheet.pool}
-
-
-_INSTEAD = {UNREADABLE: "missing or unreadable", COPY: "a copy of a train or val image"}
-
-
-def _part_changes(part: str, before: ScoredSide | None, now: ScoredSide | None) -> Iterator[str]:
-    if before is None or now is None:
-        yield f"the data have {'no' if now is None else 'a new'} {part} part"
-        return
-    kind = part.rpartition(" ")[2]
-    if before.names != now.names:
-        yield f"the split changed: {now.folder} has other names, or in another order"
-    was, is_now = _by_path(before), _by_path(now)
-    for path in sorted({*was, *is_now}):
-        where = f"{now.folder}/{path}"
-        if path not in is_now:
-            yield f"the split changed: {where} is no {kind} image any more"
-        elif path not in was:
-            yield f"the split changed: {where} is a new {kind} image"
-        elif was[path] != is_now[path]:
-            (digest, label), (new_digest, new_label) = was[path], is_now[path]
-            if digest != new_digest:
-                yield f"{where} is {_INSTEAD.get(new_digest, 'not the same image')}"
-            if label != new_label:
-                yield f"the split changed: {where} is labelled {new_label!r}, in the row {label!r}"
-    if was == is_now and before.names == now.names and before != now:
-        yield f"the split changed: {now.folder} lists its images in another order, or the folder was renamed"
-
-
-def _by_path(side: ScoredSide) -> dict[str, tuple[str, str]]:
-    rows = zip(side.paths, side.sha256, side.labels, strict=True)
-    return {path: (digest, side.names[label]) for path, digest, label in rows}
+        wrong += [f"{domain}: {what}" for what in label_changes(stored, own)]
+    return stored
 
 
 def _cells(row: Row, domain: str, sheet: LabelSheet, artifacts: Artifacts, wrong: list[str]) -> Iterator[Cell]:
-    """The row's cells of one domain, scored again."""
+    """The row's cells of one domain, with every metric computed again."""
     data = row.data[domain]
     failures = {f.seed: f for f in row.failures if f.domain == domain}
     if extra := sorted({*data.predictions} - {*data.manifests}):
         wrong.append(f"{domain}: predictions of seeds that the row does not have: {', '.join(extra)}")
     labels = {side: artifacts.labels(data.fingerprint, side, data.unreadable) for side in sheet.sides}
-    names = {side: len(scored.names) for side, scored in sheet.sides.items()}
     for spec in (row.spec(domain, int(seed)) for seed in data.manifests):
         failure = failures.get(spec.seed)
         blank = Cell(spec=spec, unreadable=data.unreadable, collisions=data.collisions, revision=data.revision)
@@ -197,70 +151,27 @@ def _cells(row: Row, domain: str, sheet: LabelSheet, artifacts: Artifacts, wrong
             yield blank.model_copy(update={"failure": Failure(kind=failure.kind, reason=failure.reason)})
             continue
         if digest is None:
-            raise MissingArtifact(f"no predictions were kept of seed {spec.seed}")
+            raise MissingArtifact(f"no predictions are stored for seed {spec.seed}")
         predicted = artifacts.predictions(digest)
         if (row.method_record.pool or "") in POOLS and "pool_cluster" in predicted:
             labels["pool"] = artifacts.labels(data.fingerprint, str(row.method_record.pool), data.unreadable)
-        _fit(predicted, labels, names, spec.seed)
-        overlap = {"copies": recount_copies(spec, data, sheet, artifacts), "left_out": sheet.left_out}
-        yield blank.model_copy(update={"predictions": digest, **overlap, **_judged(row, predicted, labels, names)})
-        if "oop" in predicted and "ip" in labels and "ip" not in predicted and row.not_applicable is None:
+        names = {side: len(scored.names) for side, scored in sheet.sides.items()}
+        if misfit := next(misfits(predicted, labels, names), None):
+            raise MissingArtifact(f"the predictions of seed {spec.seed} {misfit}")
+        only_oop = "oop" in predicted and "ip" not in predicted
+        yield blank.model_copy(
+            update={
+                "metrics": compute_metrics(predicted, labels, names),
+                "per_class": accuracy_per_class(predicted, labels, names),
+                "images": {side: len(labels[side]) for side in sheet.sides},
+                "not_applicable": row.not_applicable if only_oop else None,
+                "predictions": digest,
+                "copies": recount_copies(spec, data, sheet, artifacts),
+                "left_out": sheet.left_out,
+            }
+        )
+        if only_oop and "ip" in labels and row.not_applicable is None:
             wrong.append(f"{domain}, seed {spec.seed}: there are no predictions of the IP images, and no reason why")
-
-
-def _judged(
-    row: Row, predicted: dict[str, Columns], labels: dict[str, Columns], names: dict[str, int]
-) -> dict[str, Any]:
-    """What follows from the predictions of a cell."""
-    images = {side: len(label) for side, label in labels.items() if side != "pool"}
-    if "oop_cluster" in predicted:
-        clusters = {side: predicted[f"{side}_cluster"] for side in images if f"{side}_cluster" in predicted}
-        return {"metrics": judge_clusters(clusters, labels), "images": images}
-    if "joint_oop_cluster" in predicted:
-        clusters = {side: predicted[f"joint_{side}_cluster"] for side in ("oop", "ip")}
-        return {"metrics": judge_mixed_clusters(clusters, labels), "images": images}
-    metrics, per_class = judge(predicted, labels, names, predicted.get("reference"))
-    if "pool_cluster" in predicted:
-        metrics |= judge_discovery(predicted["pool_cluster"], predicted["cluster_name"], labels["pool"])
-    not_applicable = None if "ip" in predicted else row.not_applicable
-    return {"metrics": metrics, "per_class": per_class, "not_applicable": not_applicable, "images": images}
-
-
-def _fit(predicted: dict[str, Columns], labels: dict[str, Columns], names: dict[str, int], seed: int) -> None:
-    """See that predictions are of these images and names.
-
-    Raises:
-        MissingArtifact: they are not; a figure from them would mean nothing.
-    """
-    sides = {"oop": "oop", "ip": "ip", "reference": "ip", "joint_oop": "oop", "joint_ip": "ip"}
-    sides |= {"pool_cluster": "pool", "oop_cluster": "oop", "ip_cluster": "ip"}
-    sides |= {"joint_oop_cluster": "oop", "joint_ip_cluster": "ip"}
-    if ("pool_cluster" in predicted) != ("cluster_name" in predicted):
-        raise MissingArtifact(f"the predictions of seed {seed} have clusters without names, or names without clusters")
-    for key, columns in predicted.items():
-        if key == "cluster_name":
-            continue
-        label = labels.get(sides[key])
-        if label is None:
-            raise MissingArtifact(f"the predictions of seed {seed} have {key}, but there are no {sides[key]} images")
-        if len(columns) != len(label):
-            held = f"{len(columns)} {key} images, but there are {len(label)}"
-            raise MissingArtifact(f"the predictions of seed {seed} are of {held}")
-        if key.endswith("cluster"):
-            if key == "pool_cluster" and int(columns.max(initial=-1)) >= len(predicted["cluster_name"]):
-                raise MissingArtifact(
-                    f"the predictions of seed {seed} have clusters that have no place among the names"
-                )
-            continue
-        known = sum(names.values()) if key.startswith("joint") else names[sides[key]]
-        if len(columns) and int(columns.max()) >= known:
-            raise MissingArtifact(
-                f"the predictions of seed {seed} name column {int(columns.max())} of {known} {key} names"
-            )
-    if ("joint_oop_cluster" in predicted) != ("joint_ip_cluster" in predicted):
-        raise MissingArtifact(f"the predictions of seed {seed} lack the mixed clusters of a side")
-    if "ip" in predicted and not {"joint_oop", "joint_ip"} <= predicted.keys():
-        raise MissingArtifact(f"the predictions of seed {seed} lack the joint vocabulary")
 
 
 def _wrongly_unreadable(row: Row, domain: str, truth: Truth) -> Iterator[str]:
