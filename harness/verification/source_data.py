@@ -42,7 +42,7 @@ class SourceData:
         self._rules = {protocol: _rule(protocol) for protocol in {row.protocol for row in rows}}
         self._domains: dict[tuple[str, str], DomainData] = {}  # protocols choose the images that they score
         self._drawn: dict[tuple[str, str], Manifest] = {}
-        self._faults: dict[tuple[str, str], str] = {}
+        self._errors: dict[tuple[str, str], str] = {}
         with report.stage("reading domains", len(wanted), "domains") as advance:
             for protocol, name in wanted:
                 rule = found[0] if (found := self._rules[protocol]) else DEFAULT
@@ -50,11 +50,11 @@ class SourceData:
                     self._domains[protocol, name] = DomainReader(dataset, index, workers, rule).read(name)
                     advance(1)
                 except DataError as error:
-                    self._faults[protocol, name] = error.message
+                    self._errors[protocol, name] = error.message
 
-    def fault(self, row: Row, domain: str) -> str:
+    def why_missing(self, row: Row, domain: str) -> str:
         """Why there are no labels of a domain."""
-        return self._faults.get((row.protocol, domain), "the data have no such domain")
+        return self._errors.get((row.protocol, domain), "the data have no such domain")
 
     def sheet(self, row: Row, domain: str) -> LabelSheet | None:
         """The labels of a domain's images that the row scores; None if the data do not have the domain."""

@@ -19,8 +19,9 @@ from harness.types.cell import Failure
 from harness.types.labels import LabelSheet, ScoredSide
 from harness.types.leaderboard import Leaderboard
 from harness.verification.consistency import contradictions
+from harness.verification.label_changes import label_changes
 from harness.verification.source_data import SourceData
-from harness.verification.verify import Verdict, changes, verify
+from harness.verification.verify import Verdict, verify
 
 from ..datasets.roots import edit_split
 from ..leaderboard.results import Answering, Lab, run
@@ -215,7 +216,7 @@ def test_other_predictions_do_not_give_the_figures(lab: Lab) -> None:
         (lambda p: p.update(oop=p["oop"][:-1]), "47 oop images, but there are 48"),
         (lambda p: p.update(joint_ip=np.append(p["joint_ip"], 0)), "25 joint_ip images, but there are 24"),
         (lambda p: p.update(oop=np.where(p["oop"] == p["oop"][0], 6, p["oop"])), "name column 6 of 6 oop names"),
-        (lambda p: p.pop("joint_oop"), "lack the joint vocabulary"),
+        (lambda p: p.pop("joint_oop"), "it has ip without joint_oop"),
     ],
 )
 def test_predictions_that_do_not_fit_are_no_figures(lab: Lab, change: Callable[[Any], Any], named: str) -> None:
@@ -388,6 +389,6 @@ def test_the_first_twenty_changes_of_the_data_are_told_in_the_order_of_the_paths
         side = ScoredSide(folder="Food1_OOP", names=("a",), paths=paths, sha256=digests, labels=(0,) * 25)
         return LabelSheet(domain="Food", other=sha("other"), sides={"oop": side})
 
-    *first, rest = changes(sheet("then"), sheet("now"))
+    *first, rest = label_changes(sheet("then"), sheet("now"))
     assert first == [f"Food1_OOP/{path} is not the same image" for path in paths[:20]]
     assert rest == "and 5 more differences"
