@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from platformdirs import user_cache_path
 
-from harness.errors import StorageError
+from harness.errors import StorageError, os_reason
 
 TEMPORARY = ".tmp-harness-"
 """What the name of a file that is being written begins with."""
@@ -250,12 +250,12 @@ def cache_root(given: Path | None = None) -> Path:
 def storage_error(what: str, path: Path, error: OSError, hint: str) -> StorageError:
     """The sentence for a file that cannot be written; ``hint`` is what else there is to do where there is no room."""
     room = "free some space, or " if error.errno in _FULL else ""
-    return StorageError(f"{what} cannot be written to {path}: {(error.strerror or str(error)).lower()}", room + hint)
+    return StorageError(f"{what} cannot be written to {path}: {os_reason(error)}", room + hint)
 
 
 def unreadable(path: Path, error: OSError, hint: str = PERMISSIONS) -> StorageError:
     """The sentence for a file or folder that cannot be read."""
-    return StorageError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}", hint)
+    return StorageError(f"{path} cannot be read: {os_reason(error)}", hint)
 
 
 def from_os_error(error: OSError) -> StorageError | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.errors import DataError, UserError, closest
+from harness.errors import DataError, UserError, closest, os_reason
 from harness.files import listed, read_file, save, stand_in
 from harness.protocols import Picks, Protocol
 from harness.types.manifest import Manifest, Pick
@@ -69,8 +69,7 @@ def _content(path: Path) -> bytes:
     try:
         content = read_file(path)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise DataError(f"{path} cannot be read: {reason}", "give a manifest file") from None
+        raise DataError(f"{path} cannot be read: {os_reason(error)}", "give a manifest file") from None
     if instead := stand_in(content):
         raise DataError(f"{path} is {instead}")
     return content

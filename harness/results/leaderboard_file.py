@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.errors import DataError, UserError, closest
+from harness.errors import DataError, UserError, closest, os_reason
 from harness.files import PERMISSIONS, expanded, read_file
 from harness.results.migrate import migrate
 from harness.types.leaderboard import Leaderboard, Row
@@ -32,7 +32,7 @@ def read_board(path: Path) -> Leaderboard:
         content = read_file(path)
     except OSError as error:
         hint = PERMISSIONS if isinstance(error, PermissionError) else HINT
-        raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}", hint) from None
+        raise UserError(f"{path} cannot be read: {os_reason(error)}", hint) from None
     return parse_board(content, str(path))
 
 
