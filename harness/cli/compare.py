@@ -35,7 +35,7 @@ def compare(a: Path, b: Path | None, published: bool, wanted: Form) -> int:
         console.document({"comparisons": [c.json() for c in found], **only})
         return 0
     for one in found:
-        tables = _beside_within(one, console.out().width) if wanted == "text" else [_beside(one, one.metrics)]
+        tables = _tables_within(one, console.out().width) if wanted == "text" else [_table(one, one.metrics)]
         print_tables(tables, wanted)
     for where, titles in only.items():
         for title in titles:
@@ -60,17 +60,17 @@ def diff(a: Path, b: Path, as_json: bool) -> int:
     return console.EXIT_DIFFERENT if found else 0
 
 
-def _beside_within(one: comparing.Comparison, width: int) -> list[Table]:
+def _tables_within(one: comparing.Comparison, width: int) -> list[Table]:
     """Metrics side by side, in as few tables of equal size as fit; title above the first, notes below the last."""
-    domains = _beside(one, []).width
-    own = [_beside(one, [metric]).width - domains for metric in one.metrics]
-    tables = [_beside(one, one.metrics[part]) for part in even_parts(domains, own, width)] or [_beside(one, [])]
+    domains = _table(one, []).width
+    own = [_table(one, [metric]).width - domains for metric in one.metrics]
+    tables = [_table(one, one.metrics[part]) for part in even_parts(domains, own, width)] or [_table(one, [])]
     tables[1:] = [replace(table, title="") for table in tables[1:]]
     tables[:-1] = [replace(table, notes=()) for table in tables[:-1]]
     return tables
 
 
-def _beside(one: comparing.Comparison, metrics: Sequence[str]) -> Table:
+def _table(one: comparing.Comparison, metrics: Sequence[str]) -> Table:
     shots = f", {one.left.shots} shots" if one.left.shots else ""
     columns = ["domain"]
     for metric in metrics:

@@ -130,9 +130,9 @@ def tsne(
     )  # fmt: skip
     report = console.reporter()
     plan = make_plan(request, report)
-    bench = FeatureProvider(plan.resolved, plan.device, plan.domains, plan.cache, workers, plan.protocol.decoding)
-    bench.encode(plan.jobs, report)
-    scored = bench.scored(domain)
+    provider = FeatureProvider(plan.resolved, plan.device, plan.domains, plan.cache, workers, plan.protocol.decoding)
+    provider.encode(plan.jobs, report)
+    scored = provider.scored(domain)
     features = {}
     for side in sorted(scored):  # ip first, so that oop is drawn on top
         image, label = scored[side].image[:, 0].float().cpu().numpy(), scored[side].label.cpu().numpy()

@@ -8,8 +8,8 @@ from harness.cli import console
 from harness.cli.stdout import only_results
 from harness.datasets.layout import short_name
 from harness.leaderboard.tables import percent
-from harness.leaderboard.titles import Names, by_setting, unique_titles
-from harness.leaderboard.warnings import doubts
+from harness.leaderboard.titles import SettingNames, by_setting, unique_titles
+from harness.leaderboard.warnings import data_warnings
 from harness.metrics.table import all_metrics, in_table_order
 from harness.progress import Reporter, pluralize
 from harness.runner.request import Outcome, Request
@@ -55,8 +55,8 @@ def show(outcome: Outcome, json: bool) -> None:
             for row in rows:
                 out.print(_narrow(f"{names[setting].title(row.shots)}, {row.method}", row))
     out.print("percent, mean ± standard deviation over seeds", style="dim")
-    for doubt in doubts(outcome.leaderboard.rows):
-        err.print(doubt, style="yellow", markup=False, soft_wrap=True)
+    for warning in data_warnings(outcome.leaderboard.rows):
+        err.print(warning, style="yellow", markup=False, soft_wrap=True)
     _show_failures(outcome)
     done = f"{pluralize(outcome.computed, 'cells')} computed, {outcome.reused} known"
     err.print(f"{done}; leaderboard: {outcome.file}", markup=False)
@@ -68,8 +68,8 @@ def show_logs(outcome: Outcome) -> None:
         console.err().print(f"{log}:\n{log.read_text(errors='replace')}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _wide(names: Names, rows: Sequence[Row], domains: Sequence[str]) -> object:
-    """One table of all rows; where they are of several shots, a column says of how many."""
+def _wide(names: SettingNames, rows: Sequence[Row], domains: Sequence[str]) -> object:
+    """One table of all rows, with a column of shots where they differ."""
     shots = {row.shots for row in rows if row.shots}
     left = 2 if len(shots) > 1 else 1
     lines = []
@@ -92,7 +92,7 @@ def _narrow(title: str, row: Row) -> object:
 
 
 def _shown(row: Row) -> dict[str, str]:
-    """The metrics of a row that are listed at the end of a run, with their headings; the first one where none is."""
+    """The metrics of a row that are listed at the end of a run, with their headings."""
     there = in_table_order({metric for stats in row.domains.values() for metric in stats})
     table = all_metrics()
     shown = [metric for metric in there if metric in table and table[metric].summary] or ["oop_top1"]

@@ -15,7 +15,7 @@ from harness.leaderboard.schema import json_schema
 from harness.leaderboard.statistics import PairedTest
 from harness.leaderboard.tables import Table, percent, share, signed
 from harness.leaderboard.view import ViewRow, ViewTable, read_sources, view
-from harness.leaderboard.warnings import doubts
+from harness.leaderboard.warnings import data_warnings
 from harness.metrics.table import HEADLINES, all_metrics
 from harness.progress import pluralize
 from harness.types.leaderboard import Stat
@@ -42,7 +42,7 @@ def show(files: Sequence[Path], metric: str | None, baseline: str | None, cost: 
         console.document([_table_json(table) for table in made])
         return 0
     if not made:
-        console.err().print("there is no row in these files", markup=False)
+        console.err().print("these files have no rows", markup=False)
     for table in made:
         wide = _wide(table, baseline, cost)
         width = console.out().width
@@ -218,7 +218,7 @@ def _notes(table: ViewTable, baseline: str | None) -> list[str]:
         for failure in made.row.failures:
             seed = "" if failure.seed is None else f", seed {failure.seed}"
             notes.append(f"{_name(made, table)}, {failure.domain}{seed}: {failure.kind}: {failure.reason}")
-    notes += doubts(made.row for made in table.rows)
+    notes += data_warnings(made.row for made in table.rows)
     return list(dict.fromkeys(notes))
 
 

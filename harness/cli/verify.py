@@ -23,7 +23,7 @@ def verify(file: Path, data: Path | None, mark: bool, cache: Path | None, worker
     """Run ``harness leaderboard verify``; 3 if a row is not verified."""
     board, artifacts = open_file(file)
     if not board.rows:
-        raise UserError(f"{file} holds no row", "run `harness evaluate --plugin fsnl --all-domains` first")
+        raise UserError(f"{file} has no rows", "run `harness evaluate --plugin fsnl --all-domains` first")
     source = None
     if data is not None:
         from harness.verification.source_data import SourceData  # only here are images read

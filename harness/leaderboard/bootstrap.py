@@ -54,7 +54,7 @@ class Bootstrap:
     replicates: dict[Place, Replicates]
 
     def of(self, row: Row, place: str) -> Replicates | None:
-        """The replicates of a domain or of the mean; None where predictions are missing or the row is incomplete."""
+        """The replicates of a domain or of the mean; None without predictions or in an incomplete row."""
         return self.replicates.get((row.id, place))
 
 
@@ -82,7 +82,7 @@ class BootstrapDraws:
             data.measure()
 
     def of(self, name: str) -> Bootstrap:
-        """The replicates of one of the metrics; of one without resampling there are none, and ``missing`` says so."""
+        """The replicates of one of the metrics; none if it has no resampling, and ``missing`` says so."""
         if name not in self._resampled:
             return Bootstrap(name, {row.id: f"no interval is computed for {name}" for row in self._rows}, {})
         made = Bootstrap(name, self._missing[name], {})
@@ -114,7 +114,7 @@ class BootstrapDraws:
 
 
 def _right(row: Row, domain: str, artifacts: Artifacts, kinds: Collection[str]) -> tuple[RightAnswers, dict[str, str]]:
-    """The right answers of every seed with a result, and why those of a kind are missing, damaged or do not fit."""
+    """The right answers of every seed with a result, and why those of a kind are missing or do not fit."""
     found: RightAnswers = {key: {} for key in kinds}
     missing: dict[str, str] = {}
     data = row.data[domain]

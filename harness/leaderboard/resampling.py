@@ -23,7 +23,7 @@ COLUMNS = 512
 def bootstrap_measure(
     measure: Measure, fingerprint: str, side: str, label: Columns, vectors: Iterable[bytes]
 ) -> dict[bytes, Values]:
-    """A measure of every vector of answers in every replicate; equal ones (zero-shot with every seed) count once.
+    """A measure of every vector of answers in every replicate; equal vectors are measured once.
 
     Args:
         measure: from how often images are drawn to values.
@@ -48,7 +48,7 @@ def bootstrap_measure(
 
 
 def bootstrap_counts(fingerprint: str, side: str, n: int) -> Iterator[Weights]:
-    """How often each of n images is drawn ``(b, n)``, in chunks of b replicates. Counts are exact in this type."""
+    """How often each of n images is drawn ``(b, n)``, in chunks of b replicates; exact in this type."""
     generator = _generator(f"{fingerprint}/{side}/{n}")
     size = max(1, CHUNK // n)
     for start in range(0, REPLICATES, size):

@@ -9,7 +9,7 @@ from harness.types.leaderboard import Leaderboard
 
 
 def json_schema() -> dict[str, Any]:
-    """The schema of the records, with the name and meaning of every metric of the harness; a plugin may add others."""
+    """The schema of the records, with every metric of the harness; a plugin may add others."""
     schema = Leaderboard.model_json_schema(mode="serialization")
     row = schema["$defs"]["Row"]["properties"]
     stats = row["mean"]

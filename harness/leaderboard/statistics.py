@@ -63,7 +63,7 @@ def intervals(replicates: Sequence[Replicates]) -> list[Interval]:
 def paired_tests(
     rows: Sequence[Row], baselines: Sequence[Row], bootstrap: Bootstrap, place: str = MEAN
 ) -> list[PairedTest]:
-    """Every row against the first of the baselines that was scored on its images, at one domain or at the mean."""
+    """Every row against the first baseline with the same images, at one domain or at the mean."""
     fitting = [next((b for b in baselines if other_images(row, b) is None), baselines[0]) for row in rows]
     tests = [_test(row, baseline, bootstrap, place) for row, baseline in zip(rows, fitting, strict=True)]
     ps = sorted((test.p, i) for i, test in enumerate(tests) if test.p is not None)
@@ -104,7 +104,7 @@ def other_images(row: Row, other: Row) -> str | None:
 
 
 def ranks(rows: Sequence[Row], bootstrap: Bootstrap, place: str = MEAN) -> list[int | None]:
-    """1 + the number of rows that are surely better; None for a row without the metric, or with other images.
+    """1 + the number of rows that are surely better; None for a row without the metric or on other images.
 
     A row is surely better when it is ahead in more than 97.5 % of the replicates: so the images do not distinguish rows
     of one rank, and may not distinguish those of neighbouring ranks either. Only ``rows_to_rank`` are ranked; without
@@ -132,7 +132,7 @@ def better_sign(metric: str) -> int:
 
 
 def rows_to_rank(rows: Sequence[Row], metric: str, place: str = MEAN) -> list[int]:
-    """The indices of the rows that are ranked: the largest group with the metric on the same domains and images.
+    """Indices of the rows to rank: the largest group with the metric on the same domains and images.
 
     Of groups of the same size the one over more domains is ranked; if they are equal in that too, none is.
     """
@@ -174,7 +174,7 @@ def _not_surely_ahead(replicates: NDArray[np.float64], values: NDArray[np.float6
 
 
 def _levels(replicates: NDArray[np.float64]) -> NDArray[np.unsignedinteger]:
-    """The number of different lower values in each replicate ``(rows, REPLICATES)``: the same order in two bytes."""
+    """The number of lower values in each replicate ``(rows, REPLICATES)``: the same order in two bytes."""
     columns = np.ascontiguousarray(replicates.T)
     order = np.argsort(columns, axis=1)
     rising = np.take_along_axis(columns, order, axis=1)

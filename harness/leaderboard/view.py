@@ -17,7 +17,7 @@ from harness.leaderboard.statistics import (
     paired_tests,
     ranks,
 )
-from harness.leaderboard.titles import Names, RowSetting, by_setting, by_shots, unique_titles
+from harness.leaderboard.titles import RowSetting, SettingNames, by_setting, by_shots, unique_titles
 from harness.metrics.table import HEADLINES, all_metrics
 from harness.results.artifacts import Artifacts, open_file
 from harness.results.costs import RowCost
@@ -57,7 +57,7 @@ class ViewTable:
     """Rows that can be compared; ``names`` is the title of their setting among the others."""
 
     setting: RowSetting
-    names: Names
+    names: SettingNames
     shots: int
     metric: str
     domains: tuple[str, ...]

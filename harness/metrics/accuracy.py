@@ -43,7 +43,7 @@ def worst_decile_top1(predicted: NDArray[np.integer], label: NDArray[np.integer]
 
 
 def macro_f1(predicted: NDArray[np.integer], label: NDArray[np.integer]) -> float:
-    """Mean over the classes that have images of the harmonic mean of precision and recall; F1 is 0 without a hit.
+    """Mean over classes with images of F1, the harmonic mean of precision and recall (0 without a hit).
 
     As the release's evaluator reports it: ``f1_score(average="macro", labels=np.unique(label))`` of scikit-learn.
     Classes that were predicted and have no image count in no mean, but cost the others their recall.
@@ -77,7 +77,7 @@ def mean_std(values: Sequence[float]) -> tuple[float, float]:
 
 
 def difference(a: float, b: float) -> float:
-    """``a - b`` of two values, to twelve decimals: below that lies the noise of binary fractions. Never -0."""
+    """``a - b`` rounded to twelve decimals: below that is the noise of binary fractions. Never -0."""
     return round(a - b, 12) + 0.0
 
 

@@ -9,7 +9,7 @@ from harness.metrics.accuracy import require_pairs, top1
 
 
 def best_naming(cluster: NDArray[np.integer], label: NDArray[np.integer]) -> NDArray[np.int64]:
-    """The label ``(n,)`` that every image gets from its cluster under the best one-to-one naming of clusters.
+    """The label ``(n,)`` of every image's cluster under the best one-to-one naming of clusters.
 
     The counts of every (cluster, label) pair are matched by linear assignment; clusters beyond the number of labels
     name nothing: -1.
@@ -32,7 +32,7 @@ def cluster_accuracy(cluster: NDArray[np.integer], label: NDArray[np.integer]) -
 
 
 def normalised_cluster_accuracy(cluster: NDArray[np.integer], label: NDArray[np.integer]) -> float:
-    """Normalised clustering accuracy (Gagolewski, *Normalised Clustering Accuracy*, J. Classification 2024).
+    """Normalised clustering accuracy (Gagolewski, J. Classification 2024).
 
     The best one-to-one naming by the mean share of a class, with one cluster for all at 0 and perfection at 1. Unlike
     plain accuracy it can be compared with that of data with another number of classes, or with classes of unequal size.
@@ -52,7 +52,7 @@ def normalised_cluster_accuracy(cluster: NDArray[np.integer], label: NDArray[np.
 
 
 def common_naming(*parts: tuple[NDArray[np.integer], NDArray[np.integer]]) -> NDArray[np.int64]:
-    """The label of each image of the first part under the best naming of the clusters of all parts together.
+    """The label of each image of the first part under the best naming of all parts' clusters.
 
     So accuracy on known (IP) and on new (OOP) classes of mixed images is measured (generalised category discovery,
     Vaze et al., CVPR 2022), and by the release's contrastive mean shift. Its script for plain k-means names the
@@ -66,7 +66,7 @@ def common_naming(*parts: tuple[NDArray[np.integer], NDArray[np.integer]]) -> ND
 
 
 def require_clusters(cluster: NDArray[np.integer], name: NDArray[np.integer], label: NDArray[np.integer]) -> None:
-    """Check the named clusters of a pool: ``(n,)`` clusters, -1 for none; ``(k,)`` names of clusters, -1 for none.
+    """Check a pool's clusters ``(n,)`` and the clusters' names ``(k,)``; -1 for none in both.
 
     Raises:
         ValueError: no image, arrays of different length, or a cluster without a place among the names.
@@ -102,7 +102,7 @@ def coverage(cluster: NDArray[np.integer], name: NDArray[np.integer], label: NDA
 
 
 def matching_accuracy(cluster: NDArray[np.integer], name: NDArray[np.integer], label: NDArray[np.integer]) -> float:
-    """Share of a pool's clusters with images that have the name of most of their images; as ``named_accuracy``."""
+    """Share of a pool's non-empty clusters with their majority's name; as ``named_accuracy``."""
     counts = np.zeros((len(name), max(int(label.max()), int(name.max(initial=0))) + 1), dtype=np.int64)
     inside = cluster >= 0
     np.add.at(counts, (cluster[inside], label[inside]), 1)

@@ -47,14 +47,14 @@ def accuracy_per_class(
 
 
 def answers_of(key: str, predicted: Vectors, labels: Vectors, names: Mapping[str, int]) -> Answers:
-    """Predictions of one kind with their labels; among all names those of IP images come after the OOP names."""
+    """Predictions of one kind with their labels; among all names, IP labels come after the OOP names."""
     kind = PREDICTIONS[key]
     after = names["oop"] if kind.joint and kind.side == "ip" else 0
     return Answers(predicted[key], labels[kind.side] + after)
 
 
 def right_answers(key: str, predicted: Vectors, labels: Vectors, names: Mapping[str, int]) -> NDArray[np.bool_]:
-    """Whether each image was answered rightly ``(n,)``: named so, or in a cluster that the best naming names so.
+    """Whether each image was answered rightly ``(n,)``, by its name or by the best naming of clusters.
 
     Of clusters of both sides together one naming is the best for all; ``predicted`` must hold both then.
     """

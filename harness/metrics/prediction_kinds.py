@@ -1,4 +1,4 @@
-"""The kinds of predictions that a cell stores, one vector each: whose images they are of, and what they hold."""
+"""The kinds of predictions that a cell stores: whose images they are of, and what they hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accuracies in bootstrap replicates, from how often each image is drawn and whether it was answered rightly.
+"""Accuracies in bootstrap replicates, from counts of drawn images and right answers.
 
 Counts and answers are whole numbers, and sums of them exact in these types: nothing depends on how vectors are batched.
 """

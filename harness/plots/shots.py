@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 Intervals = Mapping[tuple[str, str], Interval]
-"""(row id, domain) -> 95 % interval of the metric, where predictions were kept."""
+"""(row id, domain) -> 95 % interval of the metric, where predictions are stored."""
 
 
 def plot_shots(
@@ -41,7 +41,7 @@ def plot_shots(
         out: the file.
         metric: e.g. ``oop_top1``.
         intervals: of the rows' figures.
-        published: figures to set beside them; those of other methods, domains or metrics are left out.
+        published: results to draw as marks; those of other domains or metrics are left out.
     """
     lines, axis = series(rows), all_metrics()[metric].axis
     domains = sorted({domain for row in rows for domain in row.domains})

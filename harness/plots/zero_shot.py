@@ -20,14 +20,14 @@ SIDES = {
     "ip_top1": ("in pre-training (IP)", style.COLOURS[0], "", -0.2),
     "oop_top1": ("out of pre-training (OOP)", style.COLOURS[5], "////", 0.2),
 }
-"""Metric -> name, colour, hatch (told apart in grey too) and place beside the tick."""
+"""Metric -> name, colour, hatch (visible in grey too) and offset from the tick."""
 
 
 def plot_zero_shot(rows: Sequence[Row], out: Path, published: Sequence[PublishedTable] = ()) -> None:
     """Draw and write the figure: a panel per row, one row per backbone.
 
     Args:
-        rows: of the method that needs no image, complete or not; a domain that failed is said to be missing.
+        rows: of a method without images, complete or not; a failed domain is marked as failed.
         out: the file.
         published: tables whose figures of the same data and model are marked on the bars.
     """

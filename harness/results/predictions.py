@@ -1,4 +1,4 @@
-"""Stored predictions: what a method answered for every scored image, small enough to store for every cell.
+"""Stored predictions: what a method answered for every scored image.
 
 One safetensors file per cell with a vector for each of the ``harness.metrics.prediction_kinds`` that the cell has.
 Images are in the order of ``ScoredSide.order``, numbers in the smallest unsigned type that holds them: one or two bytes
@@ -49,7 +49,7 @@ def unpack(content: bytes) -> dict[str, Columns]:
 
 
 def misfits(predicted: Mapping[str, Columns], labels: Mapping[str, Columns], names: Mapping[str, int]) -> Iterator[str]:
-    """What shows that predictions are not of these images and names; a metric computed from them would mean nothing.
+    """Why predictions cannot be of these images and names, so that no metric follows from them.
 
     Args:
         predicted: by the keys of ``PREDICTIONS``.

@@ -1,4 +1,4 @@
-"""What the page shows, as JSON: small figures for the table at once, and every row's record for when it is opened."""
+"""The page's content as JSON: values for the table at once, and the details of rows for later."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.datasets.layout import SHORT_NAMES
 from harness.leaderboard.bootstrap import BootstrapDraws
 from harness.leaderboard.published import PublishedTable
 from harness.leaderboard.statistics import Interval
-from harness.leaderboard.titles import Names, setting, unique_titles
+from harness.leaderboard.titles import SettingNames, setting, unique_titles
 from harness.leaderboard.view import Sources, ViewRow, view
 from harness.metrics.table import HEADLINES, all_metrics
 from harness.plots.series import series
@@ -87,7 +87,7 @@ def _views(sources: Sources, metrics: Sequence[str]) -> dict[str, dict[str, list
 
 
 def _row(
-    row: Row, names: Names, label: str, sources: Sources, tables: dict[str, list[tuple[int, ViewRow]]]
+    row: Row, names: SettingNames, label: str, sources: Sources, tables: dict[str, list[tuple[int, ViewRow]]]
 ) -> dict[str, Any]:
     intervals = {metric: found[0][1].intervals for metric, found in tables.items()}
     ranks = {
@@ -124,7 +124,7 @@ def _row(
 
 
 def _images(row: Row) -> str:
-    """A short name of the domains and their images; rows of another are not set together."""
+    """A short hash of the domains and their images; only rows with the same one are compared."""
     content = {domain: (data.fingerprint, data.images) for domain, data in row.data.items()}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 

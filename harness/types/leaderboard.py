@@ -1,4 +1,4 @@
-"""Rows over cells, as they are written: versioned JSON that is byte-identical for the same cells."""
+"""The records of a leaderboard file: versioned JSON that is byte-identical for the same cells."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ class Stat(Record):
 
 
 class DomainRecord(Record):
-    """What a domain's numbers rest on: the data by content, and the few-shot draw of each seed."""
+    """Provenance of one domain: the data by content, and the few-shot draw and predictions of each seed."""
 
     folders: tuple[str, ...]
     fingerprint: str
     manifests: dict[Seed, str | None] = Field(description="seed -> hash of the manifest")
     predictions: dict[Seed, str | None] = Field(
-        default={}, description="seed -> sha256 of the kept predictions, None for a seed without"
+        default={}, description="seed -> sha256 of the stored predictions, None for a seed without"
     )
     images: dict[str, int]
     unreadable: tuple[str, ...]
     copies: dict[Seed, int] = Field(
         default={},
-        description="seed -> scored images with the bytes of an image that the method was given for its fit, if any",
+        description="seed -> scored images with the bytes of an image that the method was given to fit, if any",
     )
     left_out: int = Field(default=0, description="images that are not scored: copies of train or val images")
     collisions: tuple[tuple[str, ...], ...] = Field(
@@ -62,7 +62,7 @@ class DomainRecord(Record):
 
 
 class RowFailure(Record):
-    """A hole in a row."""
+    """A missing or failed cell of a row, or a domain that could not be read."""
 
     domain: str
     seed: int | None
@@ -104,13 +104,13 @@ class Row(Record):
 
     @cached_property
     def id(self) -> str:
-        """Twelve hexadecimal digits over everything that decides the numbers, and over none of the numbers."""
+        """Twelve hexadecimal digits of a hash over everything that decides the numbers, without the numbers."""
         drawn = {name: [d.folders, d.fingerprint, d.manifests] for name, d in self.data.items()}
         return self.digest(_SETTINGS, drawn)[:12]
 
     @cached_property
     def content_hash(self) -> str:
-        """sha256 over the whole row, its figures included: what a mark of a check holds for."""
+        """sha256 over the whole row with its numbers; a verification mark refers to it."""
         return self.digest()
 
     @property
@@ -119,27 +119,27 @@ class Row(Record):
         return self.method_record.runs_once(self.shots)
 
     def edition(self, of: Literal["protocol", "backbone"]) -> str:
-        """Distribution, version and code of the plugin that its protocol or backbone is of; empty for one of none."""
+        """Distribution, version and code of the plugin of its protocol or backbone; empty if it is built in."""
         name = self.protocol if of == "protocol" else self.backbone_record.architecture
         return self.versions.get(f"{of} {name}", "")
 
     @property
     def given_weights(self) -> str | None:
-        """The tag or weights file that its backbone was given; None where it came with its own."""
+        """The tag or weights file that was given for its backbone; None if the backbone includes its weights."""
         record = self.backbone_record
         own = self.edition("backbone") or record.architecture.startswith(MODEL_FOLDERS)
         return None if own or record.pretrained == record.architecture else record.pretrained
 
     @property
     def stated_preprocessing(self) -> dict[str, Any] | None:
-        """The preprocessing settings that a user stated; None where they are somebody else's."""
+        """The preprocessing settings that a user stated; None if they come from elsewhere."""
         record = self.backbone_record
         if record.preprocessing_source != "stated":
             return None
         return record.preprocessing.model_dump(mode="json", exclude={"size", "mode", "crop"})
 
     def spec(self, domain: str, seed: int) -> Spec:
-        """What decided the cell of that domain and seed; its key is the cell's address in the ledger."""
+        """The spec of the cell of that domain and seed; its key is the cell's address in the store."""
         data = self.data[domain]
         return Spec(
             protocol=self.protocol,
@@ -162,7 +162,7 @@ class Row(Record):
         )
 
     def specs(self) -> list[Spec]:
-        """Those of all its cells, by domain and seed."""
+        """The specs of all its cells, by domain and seed."""
         return [
             self.spec(domain, seed) for domain in self.data for seed in sorted(map(int, self.data[domain].manifests))
         ]

@@ -1,4 +1,4 @@
-"""Verify a row: compute it again from stored predictions, and name everything in it that does not follow from them.
+"""Verify a row: compute it again from stored predictions, and name everything that differs.
 
 What is checked: the row's setting does not contradict itself; labels, predictions and draws have the hashes that the
 row names; every value of the row follows from them; and, given the data, that labels, images and draws are those of
