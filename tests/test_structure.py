@@ -53,6 +53,7 @@ PUBLIC = {
     "harness.matching",
     "harness.method",
     "harness.metrics",
+    "harness.metrics.replicates",
     "harness.prompts",
     "harness.types.task",
     "harness.types.vocabulary",

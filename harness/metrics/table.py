@@ -57,7 +57,7 @@ BUILT_IN = {metric.name: metric for metric in (
            JOINT, each(top1, h_mean), H_MEAN, summary=True),
     Metric("joint_top1", "joint", "top-1 of all images among all names", "all images among all names",
            JOINT, pooled(top1), POOLED),
-    Metric("ip_retention", "IP kept", "IP accuracy over zero-shot's", "IP accuracy over zero-shot's",
+    Metric("ip_retention", "IP retention", "IP accuracy over zero-shot's", "IP accuracy over zero-shot's",
            OF_ZERO_SHOT, each(top1, _retention), RATIO),
     Metric("oop_worst_decile", "OOP worst", "OOP, worst tenth of the classes",
            "mean of the worst tenth of the OOP classes",

@@ -62,7 +62,7 @@ def embed(image: Array) -> Array:
     """Places ``(n, 2)`` of unit rows ``(n, d)``.
 
     Raises:
-        DataError: there are too few images to speak of neighbours.
+        DataError: there are too few images to have neighbours.
     """
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits

@@ -32,7 +32,7 @@ POOLED = {"test-unlabeled": "oop"}
 """The side whose scored images a pool is."""
 
 
-class MissingArtifact(Exception):  # noqa: N818 - an answer, not a fault
+class MissingArtifact(Exception):  # noqa: N818 - a finding, not an error
     """Raised when labels, predictions or a draw are missing or damaged; the message says which."""
 
 

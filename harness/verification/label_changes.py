@@ -35,7 +35,7 @@ def _part_changes(part: str, before: ScoredSide | None, now: ScoredSide | None) 
     for path in sorted({*was, *is_now}):
         where = f"{now.folder}/{path}"
         if path not in is_now:
-            yield f"the split changed: {where} is no {kind} image any more"
+            yield f"the split changed: {where} is no longer a {kind} image"
         elif path not in was:
             yield f"the split changed: {where} is a new {kind} image"
         elif was[path] != is_now[path]:

@@ -253,6 +253,17 @@ def test_ranks_are_what_a_plain_count_of_better_rows_gives() -> None:
         assert rank == 1 + better
 
 
+@pytest.mark.parametrize("with_replicates", [False, True])
+def test_a_lower_gap_is_ranked_above_a_higher_one(with_replicates: bool) -> None:
+    from harness.leaderboard.assemble import assemble
+
+    values = {"a": 0.4, "b": 0.1}
+    rows = assemble(make_cell(value, method={"name": name}) for name, value in values.items()).rows
+    drawn = {(row.id, MEAN): np.full(REPLICATES, values[row.method]) for row in rows if with_replicates}
+    assert ranks(rows, Bootstrap("oop_cluster_acc", {}, drawn)) == [1, 2]
+    assert ranks(rows, Bootstrap("cluster_gap", {}, drawn)) == [2, 1]
+
+
 @pytest.mark.parametrize(
     "metric", ["oop_top1", "oop_worst_decile", "h_mean", "ip_retention", "joint_oop_top1", "joint_h_mean", "joint_top1"]
 )

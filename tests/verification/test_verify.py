@@ -299,7 +299,7 @@ def _relabel(content: dict[str, Any]) -> None:
         (lambda c: c["test"].pop("3"), "the split changed: Animals6_OOP/images/great_auk"),
         (lambda c: c["test"].update({"999": c["val"].pop("0")}), "is a new test image"),
         (_relabel, "the split changed"),
-        (lambda c: c["train"].pop("0"), "Animals6_OOP/images/great_auk/000 plain.jpg is no train image any more"),
+        (lambda c: c["train"].pop("0"), "Animals6_OOP/images/great_auk/000 plain.jpg is no longer a train image"),
         (lambda c: c["val"].pop("0"), "the val part, the IP train part or a caption is not that of the row"),
         (lambda c: c["test"]["0"].update(INFO={"Refined_caption3": "x"}), "or a caption is not that of the row"),
     ],
