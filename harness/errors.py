@@ -77,6 +77,11 @@ def one_line(error: object) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def os_reason(error: Exception) -> str:
+    """Why the operating system refused something, in lower case and without the path."""
+    return (getattr(error, "strerror", None) or str(error)).lower()
+
+
 def error_location(error: BaseException, module: str) -> str:
     """The last two frames of an error's traceback in a module's package, such as ``acme/clip.py:41 in fit``.
 

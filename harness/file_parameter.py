@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import StorageError, UserError
+from harness.errors import StorageError, UserError, os_reason
 from harness.files import expand_user, read_file
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ class File:
                 raise UserError(f"{path} is not a file", "give the path of an existing file")
             content = read_file(where)
         except (OSError, ValueError) as error:
-            reason = (getattr(error, "strerror", None) or str(error)).lower()
-            raise UserError(f"{path} cannot be read: {reason}", "give a file that can be read") from None
+            raise UserError(f"{path} cannot be read: {os_reason(error)}", "give a file that can be read") from None
         self._set(where.name, hashlib.sha256(content).hexdigest(), where)
 
     def _set(self, file: str, sha256: str, where: Path | None) -> None:
@@ -72,8 +71,9 @@ class File:
         try:
             content = read_file(self._require_path())
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise StorageError(f"{self.file} cannot be read any more: {reason}", "put the file back") from None
+            raise StorageError(
+                f"{self.file} cannot be read any more: {os_reason(error)}", "put the file back"
+            ) from None
         if hashlib.sha256(content).hexdigest() != self.sha256:
             raise StorageError(f"{self.file} has changed since the run began", "run the command again")
         return content

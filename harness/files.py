@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from platformdirs import user_cache_path
 
-from harness.errors import StorageError
+from harness.errors import StorageError, os_reason
 
 TEMPORARY_PREFIX = ".tmp-harness-"
 """Prefix of the names of files that are being written."""
@@ -250,12 +250,12 @@ def cache_root(given: Path | None = None) -> Path:
 def write_error(what: str, path: Path, error: OSError, hint: str) -> StorageError:
     """The error for a file that cannot be written; a full disk adds 'free some space' to the hint."""
     prefix = "free some space, or " if error.errno in _NO_SPACE_ERRNOS else ""
-    return StorageError(f"{what} cannot be written to {path}: {(error.strerror or str(error)).lower()}", prefix + hint)
+    return StorageError(f"{what} cannot be written to {path}: {os_reason(error)}", prefix + hint)
 
 
 def read_error(path: Path, error: OSError, hint: str = PERMISSIONS_HINT) -> StorageError:
     """The error for a file or folder that cannot be read."""
-    return StorageError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}", hint)
+    return StorageError(f"{path} cannot be read: {os_reason(error)}", hint)
 
 
 def from_os_error(error: OSError) -> StorageError | None:

@@ -11,9 +11,10 @@ import torch
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from harness.metrics.compute import compute_metrics
+from harness.metrics.table import all_metrics
 from harness.miniature import model as miniature
 from harness.types.cell import (
-    METRICS,
     BackboneRecord,
     Cell,
     Cost,
@@ -101,7 +102,23 @@ def make_cell(value: float = 0.5, failure: Failure | None = None, **changes: Any
     if failure is not None:
         return Cell(spec=spec, failure=failure)
     cost = Cost(fit_seconds=1.5, score_seconds=0.25, trainable=128)
-    return Cell(spec=spec, metrics=dict.fromkeys(METRICS, value), images={"oop": 10, "ip": 20}, cost=cost)
+    return Cell(spec=spec, metrics=dict.fromkeys(all_metrics(), value), images={"oop": 10, "ip": 20}, cost=cost)
+
+
+def metrics_of(*kinds: str) -> set[str]:
+    """The metrics that a cell with these kinds of predictions has."""
+    return {name for name, metric in all_metrics().items() if set(metric.needs) <= set(kinds)}
+
+
+NAMING = metrics_of("oop", "ip", "joint_oop", "joint_ip", "reference")
+POOL = metrics_of("pool_cluster", "cluster_name")
+CLUSTERING = metrics_of("oop_cluster", "ip_cluster")
+MIXED = metrics_of("joint_oop_cluster", "joint_ip_cluster")
+
+
+def discovery_metrics(cluster: Any, name: Any, label: Any) -> dict[str, float]:
+    """The metrics of named clusters of a pool."""
+    return compute_metrics({"pool_cluster": cluster, "cluster_name": name}, {"pool": label}, {})
 
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -169,7 +186,7 @@ costs = st.builds(Cost, fit_seconds=seconds, score_seconds=seconds, trainable=st
 cells = st.builds(
     Cell,
     spec=specs,
-    metrics=st.dictionaries(st.sampled_from(METRICS), fractions),
+    metrics=st.dictionaries(st.sampled_from(list(all_metrics())), fractions),
     images=st.dictionaries(st.sampled_from(["oop", "ip"]), st.integers(0, 10**6)),
     unreadable=st.lists(words, max_size=2).map(tuple),
     failure=st.none() | failures,

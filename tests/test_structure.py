@@ -46,6 +46,7 @@ PUBLIC = {
     "harness.matching",
     "harness.method",
     "harness.metrics",
+    "harness.metrics.replicates",
     "harness.prompts",
     "harness.types.task",
     "harness.types.vocabulary",

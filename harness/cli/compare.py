@@ -8,12 +8,12 @@ from pathlib import Path
 
 from harness.cli import console
 from harness.cli.show import Form, even_parts, print_tables
+from harness.datasets.layout import short_name
 from harness.errors import UserError
 from harness.leaderboard import compare as comparing
 from harness.leaderboard.bootstrap import MEAN
 from harness.leaderboard.published import published_tables
 from harness.leaderboard.tables import Table, percent, share, signed
-from harness.leaderboard.words import short
 from harness.progress import pluralize
 from harness.results.artifacts import open_file
 
@@ -35,7 +35,7 @@ def compare(a: Path, b: Path | None, published: bool, wanted: Form) -> int:
         console.document({"comparisons": [c.json() for c in found], **only})
         return 0
     for one in found:
-        tables = _beside_within(one, console.out().width) if wanted == "text" else [_beside(one, one.metrics)]
+        tables = _tables_within(one, console.out().width) if wanted == "text" else [_table(one, one.metrics)]
         print_tables(tables, wanted)
     for where, titles in only.items():
         for title in titles:
@@ -60,24 +60,24 @@ def diff(a: Path, b: Path, as_json: bool) -> int:
     return console.EXIT_DIFFERENT if found else 0
 
 
-def _beside_within(one: comparing.Comparison, width: int) -> list[Table]:
+def _tables_within(one: comparing.Comparison, width: int) -> list[Table]:
     """Metrics side by side, in as few tables of equal size as fit; title above the first, notes below the last."""
-    domains = _beside(one, []).width
-    own = [_beside(one, [metric]).width - domains for metric in one.metrics]
-    tables = [_beside(one, one.metrics[part]) for part in even_parts(domains, own, width)] or [_beside(one, [])]
+    domains = _table(one, []).width
+    own = [_table(one, [metric]).width - domains for metric in one.metrics]
+    tables = [_table(one, one.metrics[part]) for part in even_parts(domains, own, width)] or [_table(one, [])]
     tables[1:] = [replace(table, title="") for table in tables[1:]]
     tables[:-1] = [replace(table, notes=()) for table in tables[:-1]]
     return tables
 
 
-def _beside(one: comparing.Comparison, metrics: Sequence[str]) -> Table:
+def _table(one: comparing.Comparison, metrics: Sequence[str]) -> Table:
     shots = f", {one.left.shots} shots" if one.left.shots else ""
     columns = ["domain"]
     for metric in metrics:
         columns += [f"{metric} {one.left.label}", one.right.label, *(["Δ"] if not one.reasons else [])]
     rows = []
     for place, figures in one.json()["figures"].items():
-        cells = [short(place)]
+        cells = [short_name(place)]
         for metric in metrics:
             values = figures[metric]
             over = [share(n, len(one.domains)) if place == MEAN else "" for n in one.over]

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from harness.errors import UserError, unknown_name
+from harness.errors import UserError, os_reason, unknown_name
 from harness.files import read_file
 
 
@@ -56,9 +56,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = tomllib.loads(read_file(path).decode("utf-8-sig"))
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
         raise UserError(
-            f"{path} cannot be read: {reason}", "give a TOML file, for example: shots = [1, 2, 4]"
+            f"{path} cannot be read: {os_reason(error)}", "give a TOML file, for example: shots = [1, 2, 4]"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid TOML: {error}", 'a line is written as key = "value"') from None

@@ -55,13 +55,13 @@ def shots(
 ) -> int:
     """Plot accuracy against shots, one panel per domain (Figure 5 of the paper)."""
     from harness.leaderboard.view import read_sources, view
+    from harness.metrics.table import all_metrics
     from harness.plots.reading import one_setting
     from harness.plots.reference import comparable
     from harness.plots.shots import plot_shots
-    from harness.types.cell import METRICS
 
-    if metric not in METRICS:
-        raise unknown_name("metric", metric, METRICS)
+    if metric not in all_metrics():
+        raise unknown_name("metric", metric, all_metrics())
     sources = read_sources(files)
     there = [row for row in sources.rows if any(metric in stats for stats in row.domains.values())]
     rows = one_setting(there or sources.rows, protocol, dataset, backbone)
@@ -130,9 +130,9 @@ def tsne(
     )  # fmt: skip
     report = console.reporter()
     plan = make_plan(request, report)
-    bench = FeatureProvider(plan.resolved, plan.device, plan.domains, plan.cache, workers, plan.protocol.decoding)
-    bench.encode(plan.jobs, report)
-    scored = bench.scored(domain)
+    provider = FeatureProvider(plan.resolved, plan.device, plan.domains, plan.cache, workers, plan.protocol.decoding)
+    provider.encode(plan.jobs, report)
+    scored = provider.scored(domain)
     features = {}
     for side in sorted(scored):  # ip first, so that oop is drawn on top
         image, label = scored[side].image[:, 0].float().cpu().numpy(), scored[side].label.cpu().numpy()

@@ -6,21 +6,14 @@ from collections.abc import Sequence
 
 from harness.cli import console
 from harness.cli.stdout import only_results
+from harness.datasets.layout import short_name
 from harness.leaderboard.tables import percent
-from harness.leaderboard.titles import Names, by_setting, unique_titles
-from harness.leaderboard.warnings import doubts
-from harness.leaderboard.words import WORDS, short
+from harness.leaderboard.titles import SettingNames, by_setting, unique_titles
+from harness.leaderboard.warnings import data_warnings
+from harness.metrics.table import all_metrics, in_table_order
 from harness.progress import Reporter, pluralize
 from harness.runner.request import Outcome, Request
 from harness.types.leaderboard import Row, Stat
-
-SHOWN = (
-    *("oop_top1", "ip_top1", "h_mean", "joint_h_mean"),
-    *("named_acc", "cluster_acc", "coverage", "matching_acc"),
-    *("ip_cluster_acc", "oop_cluster_acc", "cluster_gap"),
-    *("all_cluster_acc", "old_cluster_acc", "new_cluster_acc"),
-)
-"""Metrics that are worth a line."""
 
 
 def planned(request: Request, report: Reporter, json: bool) -> int:
@@ -62,8 +55,8 @@ def show(outcome: Outcome, json: bool) -> None:
             for row in rows:
                 out.print(_narrow(f"{names[setting].title(row.shots)}, {row.method}", row))
     out.print("percent, mean ± standard deviation over seeds", style="dim")
-    for doubt in doubts(outcome.leaderboard.rows):
-        err.print(doubt, style="yellow", markup=False, soft_wrap=True)
+    for warning in data_warnings(outcome.leaderboard.rows):
+        err.print(warning, style="yellow", markup=False, soft_wrap=True)
     _show_failures(outcome)
     done = f"{pluralize(outcome.computed, 'cells')} computed, {outcome.reused} known"
     err.print(f"{done}; leaderboard: {outcome.file}", markup=False)
@@ -75,8 +68,8 @@ def show_logs(outcome: Outcome) -> None:
         console.err().print(f"{log}:\n{log.read_text(errors='replace')}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _wide(names: Names, rows: Sequence[Row], domains: Sequence[str]) -> object:
-    """One table of all rows; where they are of several shots, a column says of how many."""
+def _wide(names: SettingNames, rows: Sequence[Row], domains: Sequence[str]) -> object:
+    """One table of all rows, with a column of shots where they differ."""
     shots = {row.shots for row in rows if row.shots}
     left = 2 if len(shots) > 1 else 1
     lines = []
@@ -86,7 +79,7 @@ def _wide(names: Names, rows: Sequence[Row], domains: Sequence[str]) -> object:
             cells = [_percent(row.domains.get(domain, {}).get(metric)) for domain in domains]
             lines.append((*head, label, *cells, _percent(row.mean.get(metric))))
             head = ("",) * left
-    columns = (*("method", "shots")[:left], "", *map(short, domains), f"mean of {len(domains)}")
+    columns = (*("method", "shots")[:left], "", *map(short_name, domains), f"mean of {len(domains)}")
     title = names.title(0 if left > 1 else max(shots, default=0))
     return console.table(title, columns, lines, left=left + 1)
 
@@ -99,9 +92,11 @@ def _narrow(title: str, row: Row) -> object:
 
 
 def _shown(row: Row) -> dict[str, str]:
-    """The metrics of a row that are worth a line, with their labels."""
-    there = {metric for stats in row.domains.values() for metric in stats}
-    return {metric: WORDS[metric].head for metric in SHOWN if metric in there} or {"oop_top1": WORDS["oop_top1"].head}
+    """The metrics of a row that are listed at the end of a run, with their headings."""
+    there = in_table_order({metric for stats in row.domains.values() for metric in stats})
+    table = all_metrics()
+    shown = [metric for metric in there if metric in table and table[metric].summary] or ["oop_top1"]
+    return {metric: table[metric].heading for metric in shown}
 
 
 def _percent(stat: Stat | None) -> str:

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.cli import console
+from harness.datasets.layout import short_name
 from harness.errors import UserError, unknown_name
 from harness.leaderboard.bootstrap import MEAN
+from harness.leaderboard.schema import json_schema
 from harness.leaderboard.statistics import PairedTest
 from harness.leaderboard.tables import Table, percent, share, signed
-from harness.leaderboard.view import HEADLINES, ViewRow, ViewTable, read_sources, view
-from harness.leaderboard.warnings import doubts
-from harness.leaderboard.words import WORDS, short
+from harness.leaderboard.view import ViewRow, ViewTable, read_sources, view
+from harness.leaderboard.warnings import data_warnings
+from harness.metrics.table import HEADLINES, all_metrics
 from harness.progress import pluralize
-from harness.types.cell import POOL
-from harness.types.leaderboard import json_schema
+from harness.types.leaderboard import Stat
 
 Form = Literal["text", "json", "markdown", "latex"]
 
@@ -41,13 +42,13 @@ def show(files: Sequence[Path], metric: str | None, baseline: str | None, cost: 
         console.document([_table_json(table) for table in made])
         return 0
     if not made:
-        console.err().print("there is no row in these files", markup=False)
+        console.err().print("these files have no rows", markup=False)
     for table in made:
         wide = _wide(table, baseline, cost)
         width = console.out().width
         narrow = wanted == "text" and width < wide.width
         print_tables([*_tall(table, width), _summary(table, baseline, cost)] if narrow else [wide], wanted)
-        if any(metric in made.row.mean for made in table.rows for metric in POOL):
+        if any(_discovery(made) for made in table.rows):
             print_tables([_pools(table)], wanted)
     return 0
 
@@ -82,7 +83,7 @@ def even_parts(first: int, own: Sequence[int], width: int) -> list[slice]:
 
 def _wide(table: ViewTable, baseline: str | None, cost: bool) -> Table:
     """A row for each row, domains side by side."""
-    columns = ["rank", "method", *(short(d) for d in table.domains), MEAN, *_extra(baseline, cost), "row"]
+    columns = ["rank", "method", *(short_name(d) for d in table.domains), MEAN, *_extra(baseline, cost), "row"]
     rows = [
         (
             _rank(made),
@@ -105,7 +106,7 @@ def _tall(table: ViewTable, width: int) -> list[Table]:
 
 
 def _methods(table: ViewTable, rows: Sequence[ViewRow]) -> Table:
-    lines = [(short(d), *(_cell(made, d) for made in rows)) for d in table.domains]
+    lines = [(short_name(d), *(_cell(made, d) for made in rows)) for d in table.domains]
     return Table(table.title, ("domain", *(_name(made, table) for made in rows)), lines)
 
 
@@ -119,13 +120,13 @@ def _summary(table: ViewTable, baseline: str | None, cost: bool) -> Table:
 
 
 def _pools(table: ViewTable) -> Table:
-    """What methods discovered in their pools, beside the accuracy on test images, the one that counts."""
-    shown = ("oop_top1", *POOL)
-    columns = ("method", "pool", *(WORDS[metric].head for metric in shown))
+    """What methods discovered in their pools, with the accuracy on test images, the one that counts."""
+    shown = ("oop_top1", *_pool_metrics())
+    columns = ("method", "pool", *(all_metrics()[metric].heading for metric in shown))
     rows = []
     for made in table.rows:
         mean = made.row.mean
-        if any(metric in mean for metric in POOL):
+        if _discovery(made):
             figures = [percent(mean[m].mean) if m in mean else "-" for m in shown]
             rows.append((_name(made, table) + _over(made, table), made.row.method_record.pool or "-", *figures))
     note = (
@@ -133,6 +134,15 @@ def _pools(table: ViewTable) -> Table:
         "the clusters, in a cluster with a name; clusters that have the name of most of their images"
     )
     return Table("discovery", columns, rows, 2, [note])
+
+
+def _pool_metrics() -> list[str]:
+    return [name for name, metric in all_metrics().items() if metric.sides == {"pool"}]
+
+
+def _discovery(made: ViewRow) -> dict[str, Stat]:
+    """The means of the metrics of a row's pool."""
+    return {metric: made.row.mean[metric] for metric in _pool_metrics() if metric in made.row.mean}
 
 
 def _extra(baseline: str | None, cost: bool) -> list[str]:
@@ -199,16 +209,16 @@ def _notes(table: ViewTable, baseline: str | None) -> list[str]:
         notes.append("✓ verified against stored labels, ✓✓ against the data")
     notes += _seeds(table)
     for made in table.rows:
-        if made.aside is not None:
-            notes.append(f"{_name(made, table)} is not ranked: {made.aside}")
-        if made.lacking is not None:
-            notes.append(f"{_name(made, table)} has no interval: {made.lacking}")
+        if made.not_ranked is not None:
+            notes.append(f"{_name(made, table)} is not ranked: {made.not_ranked}")
+        if made.no_interval is not None:
+            notes.append(f"{_name(made, table)} has no interval: {made.no_interval}")
         if made.test is not None and made.test.reason is not None and made.row.method != baseline:
             notes.append(f"{_name(made, table)} is not tested: {made.test.reason}")
         for failure in made.row.failures:
             seed = "" if failure.seed is None else f", seed {failure.seed}"
             notes.append(f"{_name(made, table)}, {failure.domain}{seed}: {failure.kind}: {failure.reason}")
-    notes += doubts(made.row for made in table.rows)
+    notes += data_warnings(made.row for made in table.rows)
     return list(dict.fromkeys(notes))
 
 
@@ -237,17 +247,17 @@ def _table_json(table: ViewTable) -> dict[str, Any]:
                 "seeds": row.seeds,
                 "complete": row.complete,
                 "rank": made.rank,
-                "not_ranked": made.aside,
+                "not_ranked": made.not_ranked,
                 "mean": figures.pop(MEAN, None),
                 "mean_over": len(row.domains) if row.complete else None,
                 "domains": figures,
                 "baseline": None if made.test is None else asdict(made.test),
                 "verified": made.verified,
                 "cost": None if made.cost is None else made.cost.model_dump(),
-                "no_interval": made.lacking,
+                "no_interval": made.no_interval,
                 "failures": [failure.model_dump() for failure in row.failures],
                 "pool": row.method_record.pool,
-                "discovery": {metric: row.mean[metric].model_dump() for metric in POOL if metric in row.mean},
+                "discovery": {metric: stat.model_dump() for metric, stat in _discovery(made).items()},
             }
         )
     head = {"shots": table.shots, "metric": table.metric, "domains": table.domains}

@@ -15,7 +15,7 @@ from harness.results import submission, verification_marks
 from harness.results.artifacts import Artifacts, MissingArtifact, open_file, open_row
 from harness.types.leaderboard import Row
 from harness.types.manifest import Manifest
-from harness.verification.verify import Truth, Verdict
+from harness.verification.verify import Verdict
 from harness.verification.verify import verify as check
 
 
@@ -23,13 +23,13 @@ def verify(file: Path, data: Path | None, mark: bool, cache: Path | None, worker
     """Run ``harness leaderboard verify``; 3 if a row is not verified."""
     board, artifacts = open_file(file)
     if not board.rows:
-        raise UserError(f"{file} holds no row", "run `harness evaluate --plugin fsnl --all-domains` first")
-    truth: Truth | None = None
+        raise UserError(f"{file} has no rows", "run `harness evaluate --plugin fsnl --all-domains` first")
+    source = None
     if data is not None:
         from harness.verification.source_data import SourceData  # only here are images read
 
-        truth = SourceData(data, board.rows, cache_root(cache), workers, console.reporter())
-    verdicts = [check(row, artifacts, truth) for row in board.rows]
+        source = SourceData(data, board.rows, cache_root(cache), workers, console.reporter())
+    verdicts = [check(row, artifacts, source) for row in board.rows]
     if as_json:
         console.document([_json(verdict) for verdict in verdicts])
     else:

@@ -19,6 +19,9 @@ RELEASED = (
 )
 """The folders of the release (LAION-400M lists); ``Plants_Fugi`` is spelt so."""
 
+SHORT_NAMES = {"Insects_Spiders": "Insects", "Plants_Fugi": "Plants"}
+"""Domains of the release whose names are long."""
+
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".7z")
 
 # The domain ends in a non-digit: the digits before the side are the number of concepts.
@@ -28,6 +31,11 @@ _FOLDER = re.compile(r"(?P<domain>.*\D)(?P<concepts>[0-9]+)_(?P<side>IP|OOP)", r
 _SIMILAR_FOLDER = re.compile(
     r"\s*(?P<domain>.*[^\d\s_-])[\s_-]*(?P<concepts>[0-9]*)[\s_-]+(?P<side>ip|oop)\s*", re.I | re.DOTALL
 )
+
+
+def short_name(domain: str) -> str:
+    """A domain's name where there is little room."""
+    return SHORT_NAMES.get(domain, domain)
 
 
 class FolderName(NamedTuple):

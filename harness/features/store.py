@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import StorageError, UserError, unknown_name
+from harness.errors import StorageError, UserError, os_reason, unknown_name
 from harness.features import shard
 from harness.features.views import MIN_CROP, view_name
 from harness.files import CACHE_HINT, OTHER_CACHE_HINT, list_paths, read_error, read_file, require_writable, save
@@ -224,8 +224,9 @@ def clear(root: Path, key: str | None = None) -> int:
         try:
             shutil.rmtree(root / entry.key)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise StorageError(f"{root / entry.key} cannot be removed: {reason}", "check its permissions") from None
+            raise StorageError(
+                f"{root / entry.key} cannot be removed: {os_reason(error)}", "check its permissions"
+            ) from None
     return sum(e.bytes for e in chosen)
 
 

@@ -1,1 +1,1 @@
-"""Leaderboards: from cells to rows, and everything that makes rows comparable, checkable and visible."""
+"""Leaderboards: from cells to rows, with intervals, tests, ranks, comparisons and tables."""

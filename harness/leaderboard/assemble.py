@@ -1,20 +1,21 @@
-"""From cells to leaderboard rows: grouped by everything that makes them comparable, averaged only when whole."""
+"""From cells to leaderboard rows: grouped by setting, averaged only when complete."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
 
-from harness.metrics import mean_std
-from harness.types.cell import METRICS, NO_SEED, Cell, Spec
+from harness.metrics.accuracy import mean_std
+from harness.metrics.table import in_table_order
+from harness.types.cell import NO_SEED, Cell, Spec
 from harness.types.leaderboard import DomainRecord, Leaderboard, Row, RowFailure, Stat
 
 Wanted = Iterable[tuple[str, int]]
-"""(domain, seed) pairs that a whole row covers; one that depends on no seed covers every domain once."""
+"""(domain, seed) pairs of a complete row; one that depends on no seed covers every domain once."""
 
 
 def row_key(spec: Spec) -> str:
-    """What cells of one row have in common: the spec without domain, seed, draw and data."""
+    """The part of a spec that cells of one row share: without domain, seed, draw and data."""
     content = spec.model_dump(mode="json", exclude={"domain", "seed", "manifest"})
     content["dataset"] = content["dataset"]["name"], content["dataset"]["copies_left_out"]
     return json.dumps(content, sort_keys=True)
@@ -29,11 +30,11 @@ def assemble(
     """The leaderboard of some cells.
 
     Args:
-        cells: finished and failed cells, in any order; of one spec a finished one counts, and once.
-        wanted: what every row should cover; by default every domain with every seed that occurs in a row of the same
+        cells: finished and failed cells, in any order; of several with one spec a finished one is taken.
+        wanted: what a complete row covers; by default every domain with every seed that occurs in a row of the same
             protocol, data set and backbone with the same number of shots.
-        lost: domains that could not even be read; they are holes in every row.
-        planned: specs that count as if they occurred, where ``wanted`` is not given.
+        lost: domains that could not be read; they are missing in every row.
+        planned: specs that count as present, where ``wanted`` is not given.
     """
     groups: dict[str, list[Cell]] = {}
     for cell in _distinct(cells):
@@ -64,21 +65,21 @@ def _preference(cell: Cell) -> tuple[bool, str]:
 
 
 def _setting(spec: Spec) -> tuple[object, ...]:
-    """What rows of one table have in common."""
+    """What rows of one table share."""
     data = spec.dataset
     return spec.protocol, data.name, data.copies_left_out, spec.backbone.model_dump_json(), spec.shots
 
 
 def _grid(specs: list[Spec]) -> list[tuple[str, int]]:
-    """Every domain with every seed: the mean of a seed is over the same domains as that of the next."""
+    """Every domain with every seed, so that the mean of each seed is over the same domains."""
     seeds = sorted({spec.seed for spec in specs if not spec.seedless} or {NO_SEED})
     return [(domain, seed) for domain in sorted({spec.domain for spec in specs}) for seed in seeds]
 
 
 def _editions(group: list[Cell]) -> list[list[Cell]]:
-    """The cells of each row of a group: one row, unless a domain has results on different data.
+    """The cells of each row of a group: one, unless a domain has results on several editions of its data.
 
-    Results on different data are never in one row; a domain that has only one edition is in every row.
+    These are never in one row; a domain with one edition is in every row.
     """
     domains: dict[str, list[list[Cell]]] = {}
     for domain in _domains(group):
@@ -94,7 +95,7 @@ def _editions(group: list[Cell]) -> list[list[Cell]]:
 
 
 def _layers(seeds: dict[int, list[Cell]]) -> list[list[Cell]]:
-    """Several cells of the same data and seed (the draw was changed): the first of each seed, the second, ..."""
+    """Where cells share data and seed (the draw was changed): the first of each seed, the second, ..."""
     depth = max(len(cells) for cells in seeds.values())
     return [[cells[i] for cells in seeds.values() if i < len(cells)] for i in range(depth)]
 
@@ -106,7 +107,7 @@ def _row(cells: list[Cell], expected: Sequence[tuple[str, int]], lost: Sequence[
     domains: dict[str, dict[str, Stat]] = {}
     for domain in sorted({cell.spec.domain for cell in done}):
         of_domain = [cell for cell in done if cell.spec.domain == domain]
-        domains[domain] = {metric: _stat(values) for metric in METRICS if (values := _values(of_domain, metric))}
+        domains[domain] = {metric: _stat(_values(of_domain, metric)) for metric in _metrics(of_domain)}
     failures = [
         RowFailure(domain=c.spec.domain, seed=c.spec.seed, kind=c.failure.kind, reason=c.failure.reason)
         for c in cells
@@ -148,6 +149,10 @@ def _domains(cells: list[Cell]) -> list[str]:
     return sorted({cell.spec.domain for cell in cells})
 
 
+def _metrics(cells: list[Cell]) -> list[str]:
+    return in_table_order({metric for cell in cells for metric in cell.metrics})
+
+
 def _values(cells: list[Cell], metric: str) -> list[float]:
     return [cell.metrics[metric] for cell in cells if metric in cell.metrics]
 
@@ -158,11 +163,11 @@ def _stat(values: list[float]) -> Stat:
 
 
 def _mean_over_domains(cells: list[Cell]) -> dict[str, Stat]:
-    """For each seed the mean over domains, then mean and spread over seeds; only metrics that every domain has."""
+    """For each seed the mean over domains, then mean and spread over seeds; of metrics that all have."""
     means: dict[str, Stat] = {}
     seeds = sorted({cell.spec.seed for cell in cells})
-    for metric in METRICS:
-        if cells and all(metric in cell.metrics for cell in cells):
+    for metric in _metrics(cells):
+        if all(metric in cell.metrics for cell in cells):
             per_seed = [mean_std(_values([c for c in cells if c.spec.seed == seed], metric))[0] for seed in seeds]
             means[metric] = _stat(per_seed)
     return means

@@ -1,4 +1,4 @@
-"""Rows beside each other: what is the same setting is subtracted, what is not says why."""
+"""Compare rows: values of the same setting are subtracted; of others, the reason against it is given."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any
 from harness.leaderboard.differences import ABSENT, Difference, differences
 from harness.leaderboard.published import PublishedRow, PublishedTable
 from harness.leaderboard.titles import setting, short_hashes
-from harness.metrics import difference
+from harness.metrics.accuracy import difference
+from harness.metrics.table import in_table_order
 from harness.parameters import format_value
-from harness.types.cell import METRICS
 from harness.types.leaderboard import Leaderboard, Row
 
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """One side of a comparison: figures, and the settings that decide whether they may be subtracted.
+    """One side of a comparison: values, and the settings that decide whether they are comparable.
 
     Attributes:
-        label: what it is called in a table.
+        label: its heading in a table.
         method: name of the method.
         shots: images per class, 0 for none.
-        setting: what must be the same, by the words of a reason; None where a source does not say.
+        setting: what must be the same, by the words of a reason; None where a source does not state it.
         domains: domain -> metric -> fraction.
         mean: metric -> fraction; empty for an incomplete row.
-        notes: what a reader must know.
-        run: the seeds and the method's parameters, by the words of a note; empty where a source does not say.
-        other_kind: why the figures are not what the metrics' names say here, None if they are.
+        notes: remarks for the reader.
+        run: the seeds and the method's parameters, by the words of a note; empty where a source does not state them.
+        other_kind: why the values are not what the metrics' names mean here, None if they are.
     """
 
     label: str
@@ -45,7 +45,7 @@ class ComparedRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two entries, and the reasons why their figures are not to be subtracted (none: they may be)."""
+    """Two entries, and the reasons why they are not comparable (none if they are)."""
 
     left: ComparedRow
     right: ComparedRow
@@ -54,8 +54,7 @@ class Comparison:
     @property
     def metrics(self) -> list[str]:
         """Metrics that both sides have in some domain, in the order of tables."""
-        both = [_metrics(side) for side in (self.left, self.right)]
-        return [metric for metric in METRICS if metric in both[0] & both[1]]
+        return in_table_order(_metrics(self.left) & _metrics(self.right))
 
     @property
     def domains(self) -> list[str]:
@@ -69,13 +68,13 @@ class Comparison:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know of either side, and of their means."""
+        """Remarks on both sides and on their means."""
         means = self.left.mean and self.right.mean and not self.reasons and not self._same_domains
         of_means = ("the means are over different domains, and are not subtracted",) if means else ()
         return (*self.left.notes, *self.right.notes, *self._run_otherwise, *of_means)
 
     def json(self) -> dict[str, Any]:
-        """For ``--json``; a difference stands only where there is no reason against it."""
+        """For ``--json``; there is a difference only where there is no reason against it."""
         places = {
             **{d: (self.left.domains.get(d, {}), self.right.domains.get(d, {}), True) for d in self.domains},
             "mean": (self.left.mean, self.right.mean, self._same_domains),
@@ -114,7 +113,7 @@ class Comparison:
 
 
 def entry(row: Row, label: str) -> ComparedRow:
-    """One of our rows."""
+    """The entry of a leaderboard row."""
     holes = tuple(f"incomplete: {f.domain}: {f.reason}" for f in row.failures)
     own = setting(row)
     return ComparedRow(
@@ -146,7 +145,7 @@ def entry(row: Row, label: str) -> ComparedRow:
 
 
 def published_entry(row: PublishedRow, table: PublishedTable) -> ComparedRow:
-    """One of the paper's."""
+    """The entry of a row of the paper."""
     several = len({other.corpus for other in table.rows}) > 1
     return ComparedRow(
         label=f"{table.source.table} ({row.corpus})" if several else table.source.table,
@@ -167,7 +166,7 @@ def published_entry(row: PublishedRow, table: PublishedTable) -> ComparedRow:
 
 
 def compare(left: ComparedRow, right: ComparedRow) -> Comparison:
-    """Two entries beside each other, with the reasons against subtracting them."""
+    """Compare two entries, with the reasons against subtracting them."""
     reasons = [f"another kind of figure: {side.other_kind}" for side in (left, right) if side.other_kind]
     for name in {**left.setting, **right.setting}:
         one, other = left.setting.get(name, ABSENT), right.setting.get(name, ABSENT)
@@ -182,10 +181,10 @@ def compare(left: ComparedRow, right: ComparedRow) -> Comparison:
 
 
 def with_published(board: Leaderboard, tables: Iterable[PublishedTable]) -> list[Comparison]:
-    """Every row beside every published row of its method that has a metric in common.
+    """Compare every row with every published row of its method that shares a metric.
 
-    A published row of another setting stands there too, with the reasons; one of other shots only where the method has
-    no row with its shots.
+    A published row of another setting is included with the reasons; one of other shots only where the method has no
+    row with its shots.
     """
     there = {(row.method, row.shots) for row in board.rows}
     published = [published_entry(row, table) for table in tables for row in table.rows]
@@ -194,8 +193,8 @@ def with_published(board: Leaderboard, tables: Iterable[PublishedTable]) -> list
         ours = entry(row, "ours")
         family = row.protocol.partition("-")[0]  # clustering, of its edition clustering-2025 too
         if family == "clustering":
-            told = ", which is given the names" if "vocabulary" in row.method_record.needs else ""
-            ours = replace(ours, notes=(*ours.notes, f"ours are clusters of {row.method}{told}"))
+            given_names = ", which is given the names" if "vocabulary" in row.method_record.needs else ""
+            ours = replace(ours, notes=(*ours.notes, f"ours are clusters of {row.method}{given_names}"))
         # Table 1 names no method: what it prints are the features' clusters, whoever finds them.
         same = [e for e in published if e.method in (row.method, family) and _metrics(e) & _metrics(ours)]
         same = [e for e in same if e.shots == row.shots or (row.method, e.shots) not in there]
@@ -204,13 +203,13 @@ def with_published(board: Leaderboard, tables: Iterable[PublishedTable]) -> list
 
 
 def between(a: Leaderboard, b: Leaderboard) -> tuple[list[Comparison], list[Row], list[Row]]:
-    """The rows of two leaderboards beside each other; those that only A and only B has."""
+    """Compare the rows of two leaderboards; also those that only A has, and only B."""
     pairs, only_a, only_b = pair(a.rows, b.rows)
     return [compare(entry(one, "A"), entry(other, "B")) for one, other in pairs], only_a, only_b
 
 
 def pair(a: Sequence[Row], b: Sequence[Row]) -> tuple[list[tuple[Row, Row]], list[Row], list[Row]]:
-    """Rows that answer the same question, and what is left over on either side.
+    """Match the rows of two leaderboards, and return the unmatched rows of both.
 
     First the rows with the same id, then those with the same parameters in the same setting, then those with the same
     method, protocol, data set and shots, in the order of the files.
@@ -228,7 +227,7 @@ def pair(a: Sequence[Row], b: Sequence[Row]) -> tuple[list[tuple[Row, Row]], lis
 
 
 def diff(a: Leaderboard, b: Leaderboard) -> dict[str, list[Difference]]:
-    """What differs, to the last digit: row -> differences; nothing for equal leaderboards."""
+    """Row -> its differences, to the last digit; empty for equal leaderboards."""
     pairs, only_a, only_b = pair(a.rows, b.rows)
     found = {}
     for one, other in pairs:
@@ -241,7 +240,7 @@ def diff(a: Leaderboard, b: Leaderboard) -> dict[str, list[Difference]]:
 
 
 def title(row: Row) -> str:
-    """A row in a sentence."""
+    """A row in words."""
     return f"{row.method}@{row.shots} ({row.id}; {row.dataset}, {row.backbone}, {row.protocol})"
 
 

@@ -1,4 +1,4 @@
-"""Where two JSON values differ, place by place; numbers are equal only when they are the same."""
+"""Where two JSON values differ, place by place; numbers must be equal to the last digit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ABSENT = "absent"
 
 
 class Difference(NamedTuple):
-    """One place, and what stands there on either side."""
+    """One place, and its values before and after."""
 
     where: str
     before: Any
@@ -20,7 +20,7 @@ class Difference(NamedTuple):
 
 
 def differences(before: Any, after: Any, where: str = "") -> Iterator[Difference]:
-    """Every place that differs, in the order of the keys; of an object or array that is new, only its own place."""
+    """Every place that differs, in the order of the keys; a new object or array is one place."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key in sorted({*before, *after}):
             at = f"{where}.{key}" if where else str(key)

@@ -1,4 +1,4 @@
-"""The paper's own figures as reference rows: ``leaderboards/published/``, and in every installation."""
+"""The paper's results as reference rows: ``leaderboards/published/``, and in every installation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent / "published"
 
 
 class PublishedSource(Record):
-    """Where figures were printed."""
+    """Where values were printed."""
 
     paper: str
     table: str
@@ -24,12 +24,15 @@ class PublishedSource(Record):
 
 
 class PublishedRow(Record):
-    """One printed row, as fractions; ``mean`` is the printed average, ``notes`` say where it is not the row's own."""
+    """One printed row, as fractions.
+
+    ``mean`` is the printed average; ``notes`` say where it differs from the row's own.
+    """
 
     method: str = Field(description="name of the method in this harness; ``clustering`` for any that finds clusters")
     printed_name: str
     dataset: str
-    backbone: str | None = Field(description="None where the source does not say")
+    backbone: str | None = Field(description="None where the source does not state it")
     corpus: str
     shots: int
     domains: dict[str, dict[str, float]]
@@ -37,7 +40,7 @@ class PublishedRow(Record):
     notes: tuple[str, ...]
     other_kind: str | None = Field(
         default=None,
-        description="why the figures are not what this harness measures by the same name; None if they are",
+        description="why the values are not what this harness measures by the same name; None if they are",
     )
 
 
@@ -62,7 +65,9 @@ def published_tables(folder: Path | None = None) -> list[PublishedTable]:
             tables.append(PublishedTable.model_validate_json(path.read_bytes()))
         except ValidationError as error:
             where = ".".join(map(str, error.errors()[0]["loc"]))
-            raise StorageError(f"{path.name} is no table of published rows: {where}", "reinstall the package") from None
+            raise StorageError(
+                f"{path.name} is not a table of published rows: {where}", "reinstall the package"
+            ) from None
     if not tables:
         raise StorageError("the published rows are missing from this installation", "reinstall the package")
     return tables

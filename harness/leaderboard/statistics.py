@@ -1,4 +1,4 @@
-"""Intervals, paired tests and ranks of rows, from kept predictions; the same on every machine."""
+"""Intervals, paired tests and ranks of rows, from stored predictions; the same on every machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from harness.leaderboard.bootstrap import BATCH, MEAN, Bootstrap, Replicates
 from harness.leaderboard.resampling import REPLICATES
-from harness.metrics import difference
+from harness.metrics.accuracy import difference
+from harness.metrics.table import find_metric
 from harness.types.leaderboard import Row
 
 LEVEL = 0.95
@@ -50,7 +51,7 @@ def interval(replicates: Replicates) -> Interval:
 
 
 def intervals(replicates: Sequence[Replicates]) -> list[Interval]:
-    """The percentile interval of each of several figures."""
+    """The percentile interval of each of several values."""
     found: list[Interval] = []
     for start in range(0, len(replicates), BATCH):
         part = np.stack(replicates[start : start + BATCH])
@@ -62,7 +63,7 @@ def intervals(replicates: Sequence[Replicates]) -> list[Interval]:
 def paired_tests(
     rows: Sequence[Row], baselines: Sequence[Row], bootstrap: Bootstrap, place: str = MEAN
 ) -> list[PairedTest]:
-    """Every row against the first of the baselines that was scored on its images, at one domain or at the mean."""
+    """Every row against the first baseline with the same images, at one domain or at the mean."""
     fitting = [next((b for b in baselines if other_images(row, b) is None), baselines[0]) for row in rows]
     tests = [_test(row, baseline, bootstrap, place) for row, baseline in zip(rows, fitting, strict=True)]
     ps = sorted((test.p, i) for i, test in enumerate(tests) if test.p is not None)
@@ -78,14 +79,14 @@ def _test(row: Row, baseline: Row, bootstrap: Bootstrap, place: str) -> PairedTe
         return PairedTest(None, reason="it is the baseline")
     if (reason := other_images(row, baseline)) is not None:
         return PairedTest(None, reason=reason)
-    ours, theirs = (_figure(r, place, bootstrap.metric) for r in (row, baseline))
+    ours, theirs = (_value(r, place, bootstrap.metric) for r in (row, baseline))
     if ours is None or theirs is None:
         who, which = ("it", row) if ours is None else ("the baseline", baseline)
-        return PairedTest(None, reason=f"{who} has {_no_figure(which, place, bootstrap.metric)}")
+        return PairedTest(None, reason=f"{who} has {_no_value(which, place, bootstrap.metric)}")
     a, b = bootstrap.of(row, place), bootstrap.of(baseline, place)
     if a is None or b is None:
-        lacking = bootstrap.lacking.get(row.id) or bootstrap.lacking.get(baseline.id) or "predictions are lacking"
-        return PairedTest(difference(ours, theirs), reason=lacking)
+        missing = bootstrap.missing.get(row.id) or bootstrap.missing.get(baseline.id) or "predictions are missing"
+        return PairedTest(difference(ours, theirs), reason=missing)
     below, above = int((a <= b).sum()), int((a >= b).sum())
     p = min(1.0, 2 * (1 + min(below, above)) / (REPLICATES + 1))
     return PairedTest(difference(ours, theirs), interval(a - b), p)
@@ -103,34 +104,41 @@ def other_images(row: Row, other: Row) -> str | None:
 
 
 def ranks(rows: Sequence[Row], bootstrap: Bootstrap, place: str = MEAN) -> list[int | None]:
-    """1 + the number of rows that are surely better; None for a row without the figure, and for one that stands aside.
+    """1 + the number of rows that are surely better; None for a row without the metric or on other images.
 
-    A row is surely better when it is ahead in more than 97.5 % of the replicates: so rows of one rank are not told
-    apart by the images, and rows of neighbouring ranks may not be either. Only the rows of ``field`` are ranked;
-    without predictions, by the figures themselves.
+    A row is surely better when it is ahead in more than 97.5 % of the replicates: so the images do not distinguish rows
+    of one rank, and may not distinguish those of neighbouring ranks either. Only ``rows_to_rank`` are ranked; without
+    predictions, by the values themselves.
     """
     found: list[int | None] = [None] * len(rows)
-    ranked = field(rows, bootstrap.metric, place)
-    figures = np.array([_figure(rows[i], place, bootstrap.metric) for i in ranked], dtype=np.float64)
-    ahead = np.array([np.count_nonzero(figures > own) for own in figures], dtype=np.intp)
+    ranked = rows_to_rank(rows, bootstrap.metric, place)
+    sign = better_sign(bootstrap.metric)
+    values = sign * np.array([_value(rows[i], place, bootstrap.metric) for i in ranked], dtype=np.float64)
+    ahead = np.array([np.count_nonzero(values > own) for own in values], dtype=np.intp)
     drawn = [(n, own) for n, i in enumerate(ranked) if (own := bootstrap.of(rows[i], place)) is not None]
-    drawn.sort(key=lambda one: -figures[one[0]])
+    drawn.sort(key=lambda one: -values[one[0]])
     if drawn:
         order = np.array([n for n, _ in drawn])
-        ahead[order] -= _doubtful(np.stack([own for _, own in drawn]), figures[order])
+        ahead[order] -= _not_surely_ahead(sign * np.stack([own for _, own in drawn]), values[order])
     for i, n in zip(ranked, ahead, strict=True):
         found[i] = 1 + int(n)
     return found
 
 
-def field(rows: Sequence[Row], metric: str, place: str = MEAN) -> list[int]:
-    """The places of the rows that are ranked: the largest group with the figure on the same domains and images.
+def better_sign(metric: str) -> int:
+    """1 where a higher value of the metric is better, -1 where a lower one is."""
+    known = find_metric(metric)
+    return 1 if known is None or known.higher_is_better else -1
+
+
+def rows_to_rank(rows: Sequence[Row], metric: str, place: str = MEAN) -> list[int]:
+    """Indices of the rows to rank: the largest group with the metric on the same domains and images.
 
     Of groups of the same size the one over more domains is ranked; if they are equal in that too, none is.
     """
     groups: dict[frozenset[object], list[int]] = {}
     for i, row in enumerate(rows):
-        if _figure(row, place, metric) is not None:
+        if _value(row, place, metric) is not None:
             groups.setdefault(_scored_images(row, place), []).append(i)
     size = {images: (len(own), len(images)) for images, own in groups.items()}
     largest = [images for images in groups if size[images] == max(size.values())]
@@ -138,35 +146,35 @@ def field(rows: Sequence[Row], metric: str, place: str = MEAN) -> list[int]:
 
 
 def _scored_images(row: Row, place: str) -> frozenset[object]:
-    """The data that a figure was scored on, one entry for each domain."""
+    """The data that a value was computed on, one entry for each domain."""
     data = row.data if place == MEAN else {place: row.data[place]}
     return frozenset((name, own.fingerprint, frozenset(own.images.items())) for name, own in data.items())
 
 
-def _doubtful(replicates: NDArray[np.float64], figures: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Of each row the number of rows that are ahead of it, but not surely.
+def _not_surely_ahead(replicates: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.intp]:
+    """For each row the number of rows that are ahead of it, but not surely.
 
     Args:
-        replicates: ``(rows, REPLICATES)``, by falling figure.
-        figures: ``(rows,)``.
+        replicates: ``(rows, REPLICATES)``, by falling value.
+        values: ``(rows,)``.
     """
     # Where no more than k replicates of a row lie below `low`, and no more than k of another above `high`, the one is
     # ahead in all but 2 k, which are fewer than 2.5 %: most pairs need no look at their replicates.
     k = math.ceil(REPLICATES * (1 - LEVEL) / 4) - 1
     low, high = np.partition(replicates, (k, REPLICATES - 1 - k), axis=1)[:, [k, REPLICATES - 1 - k]].T
-    standing, counts = _standing(replicates), np.min_scalar_type(REPLICATES)
-    found = np.zeros(len(figures), dtype=np.intp)
-    for i in range(len(figures)):
-        close = (figures[:i] > figures[i]) & (low[:i] <= high[i])
+    levels, counts = _levels(replicates), np.min_scalar_type(REPLICATES)
+    found = np.zeros(len(values), dtype=np.intp)
+    for i in range(len(values)):
+        close = (values[:i] > values[i]) & (low[:i] <= high[i])
         if close.any():
             first = int(close.argmax())  # a slice is compared in place, where a choice of rows would be copied
-            wins = (standing[first:i] > standing[i]).sum(axis=1, dtype=counts)
+            wins = (levels[first:i] > levels[i]).sum(axis=1, dtype=counts)
             found[i] = np.count_nonzero(close[first:] & (wins / REPLICATES <= (1 + LEVEL) / 2))
     return found
 
 
-def _standing(replicates: NDArray[np.float64]) -> NDArray[np.unsignedinteger]:
-    """The number of different lower values in each replicate ``(rows, REPLICATES)``: compares alike, in two bytes."""
+def _levels(replicates: NDArray[np.float64]) -> NDArray[np.unsignedinteger]:
+    """The number of lower values in each replicate ``(rows, REPLICATES)``: the same order in two bytes."""
     columns = np.ascontiguousarray(replicates.T)
     order = np.argsort(columns, axis=1)
     rising = np.take_along_axis(columns, order, axis=1)
@@ -177,13 +185,13 @@ def _standing(replicates: NDArray[np.float64]) -> NDArray[np.unsignedinteger]:
     return np.ascontiguousarray(found.T)
 
 
-def _no_figure(row: Row, place: str, metric: str) -> str:
-    """What a row has instead of that figure."""
+def _no_value(row: Row, place: str, metric: str) -> str:
+    """What a row has instead of that value."""
     if place == MEAN and not row.complete:
         return "a hole"
     return f"no {metric}" + (f": {row.not_applicable}" if row.not_applicable else "")
 
 
-def _figure(row: Row, place: str, metric: str) -> float | None:
+def _value(row: Row, place: str, metric: str) -> float | None:
     stats = row.mean if place == MEAN else row.domains.get(place, {})
     return stats[metric].mean if metric in stats else None

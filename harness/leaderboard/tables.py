@@ -1,4 +1,4 @@
-"""A table before it is drawn: for the terminal, for Markdown and for LaTeX."""
+"""Tables as plain text in cells, written as Markdown or LaTeX, or drawn by the terminal."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def percent(fraction: float, digits: int = 1) -> str:
 
 
 def signed(difference: float, digits: int = 1) -> str:
-    """A difference of fractions in percent, with its sign, and as many digits as it takes to be seen not to be zero."""
+    """A difference of fractions in percent, signed, with enough digits to show that it is not zero."""
     shown = 100 * difference
     while difference and not round(shown, digits):
         digits += 1
@@ -36,7 +36,7 @@ def signed(difference: float, digits: int = 1) -> str:
 
 
 def share(n: int, of: int) -> str:
-    """What is said behind a mean that is over fewer domains than its table has; nothing behind the others."""
+    """A suffix for a mean over fewer domains than its table has; empty for the others."""
     return "" if n == of else f" ({n} of {of} domains)"
 
 
@@ -48,8 +48,8 @@ class Table:
     """Plain text in rows and columns.
 
     Attributes:
-        title: what all rows have in common.
-        columns: the heads.
+        title: what all rows share.
+        columns: the headings.
         rows: as many texts each as there are columns.
         left: how many columns are text; the others are numbers.
         notes: sentences below the table.
@@ -63,7 +63,7 @@ class Table:
 
     @property
     def width(self) -> int:
-        """Columns of a terminal that it takes."""
+        """Its width in characters."""
         widths = [max(len(cell) for cell in column) for column in zip(self.columns, *self.rows, strict=True)]
         return sum(widths) + 3 * len(widths) + 1
 
@@ -85,7 +85,7 @@ class Table:
         return "\n".join([*lines, rf"\caption{{{caption}.}}", r"\end{table}"]) + "\n"
 
     def _cells(self, line: Sequence[str]) -> list[str]:
-        """A row's cells for LaTeX; a dash before a figure is a minus, and one alone says that there is none."""
+        """A row's cells for LaTeX; a dash before a number is a minus, and one alone means no value."""
         texts = [_tex(text) for text in line[: self.left]]
         numbers = [_MINUS.sub("$-$", _tex(text)) if text != "-" else "--" for text in line[self.left :]]
         # After the end of the row before, a bracket or a star would be an option of that end.

@@ -1,7 +1,7 @@
-"""Which rows may stand in one table: of one protocol, data set and model, each in one edition; of one number of shots.
+"""Group comparable rows: of one protocol, data set, model (each in one edition) and number of shots.
 
-Names do not say enough: another weights file may have the same name, and a plugin's protocol keeps its id when its
-rule is edited.
+Names are not enough: another weights file may have the same name, and a plugin's protocol keeps its id when its rule is
+edited.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from harness.types.leaderboard import Row
 
 
 class RowSetting(NamedTuple):
-    """What rows must have in common to be compared: measured by the same rule on the same data and model.
+    """What comparable rows share: measured by the same rule on the same data and model.
 
     Attributes:
         protocol: its id.
@@ -37,8 +37,8 @@ class RowSetting(NamedTuple):
     backbone_edition: str
 
 
-class Names(NamedTuple):
-    """What a setting is called beside others."""
+class SettingNames(NamedTuple):
+    """Short names of a setting that are unique among several."""
 
     protocol: str
     dataset: str
@@ -58,13 +58,13 @@ def setting(row: Row) -> RowSetting:
     return RowSetting(row.protocol, dataset, *model, row.edition("protocol"), row.edition("backbone"))
 
 
-def unique_titles(settings: Iterable[RowSetting]) -> dict[RowSetting, Names]:
-    """What each of some settings is called: by plain names, with hashes where several have the same name."""
+def unique_titles(settings: Iterable[RowSetting]) -> dict[RowSetting, SettingNames]:
+    """Names for each setting: plain ones, with hashes where several have the same name."""
     every = set(settings)
-    protocols = _called({(one.protocol, one.protocol_edition) for one in every})
-    models = _called({_model(one) for one in every})
+    protocols = _unique_names({(one.protocol, one.protocol_edition) for one in every})
+    models = _unique_names({_model(one) for one in every})
     return {
-        one: Names(
+        one: SettingNames(
             protocols[one.protocol, one.protocol_edition],
             one.dataset,
             models[_model(one)],
@@ -78,12 +78,12 @@ def _model(one: RowSetting) -> tuple[str, ...]:
 
 
 def short_hashes(text: str) -> str:
-    """A text with no more of each sha256 than tells it from another."""
+    """A text with every sha256 cut to twelve digits."""
     return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1", text)
 
 
 def by_setting(rows: Iterable[Row]) -> dict[RowSetting, list[Row]]:
-    """The rows of every setting, in order."""
+    """Setting -> its rows, sorted by setting."""
     found: dict[RowSetting, list[Row]] = {}
     for row in rows:
         found.setdefault(setting(row), []).append(row)
@@ -91,13 +91,13 @@ def by_setting(rows: Iterable[Row]) -> dict[RowSetting, list[Row]]:
 
 
 def by_shots(rows: Sequence[Row]) -> Iterator[tuple[int, list[Row]]]:
-    """The tables of one setting: a number of shots, and its rows; those without few-shot images stand in each."""
+    """The tables of one setting: shots, and their rows; rows without few-shot images are in each."""
     for shots in sorted({row.shots for row in rows if row.shots}) or [0]:
         yield shots, [row for row in rows if row.shots in (0, shots)]
 
 
-def _called(things: set[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
-    """(name, what else tells it from others) -> what it is called: by what differs among those of its name."""
+def _unique_names(things: set[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+    """(name, further properties) -> the name, with the properties that differ within one name."""
     found = {}
     for thing in things:
         columns = zip(*(other for other in things if other[0] == thing[0]), strict=True)

@@ -1,4 +1,4 @@
-"""Rows as people want to see them: in tables of one setting, with intervals, ranks, tests, costs and marks."""
+"""Leaderboard rows in tables of one setting, with intervals, ranks, tests, costs and marks."""
 
 from __future__ import annotations
 
@@ -8,48 +8,56 @@ from pathlib import Path
 
 from harness.errors import UserError, unknown_name
 from harness.leaderboard.bootstrap import MEAN, Bootstrap, BootstrapDraws
-from harness.leaderboard.statistics import Interval, PairedTest, field, intervals, other_images, paired_tests, ranks
-from harness.leaderboard.titles import Names, RowSetting, by_setting, by_shots, unique_titles
+from harness.leaderboard.statistics import (
+    Interval,
+    PairedTest,
+    better_sign,
+    intervals,
+    other_images,
+    paired_tests,
+    ranks,
+)
+from harness.leaderboard.titles import RowSetting, SettingNames, by_setting, by_shots, unique_titles
+from harness.metrics.table import HEADLINES, all_metrics
 from harness.results.artifacts import Artifacts, open_file
 from harness.results.costs import RowCost
 from harness.results.verification_marks import Against, read_marks
-from harness.types.cell import METRICS
 from harness.types.leaderboard import Row, Stat
 
 
 @dataclass(frozen=True)
 class ViewRow:
-    """A row with what was worked out for one metric.
+    """A row with what was computed for one metric.
 
     Attributes:
-        row: as it stands in the file.
-        stats: domain or ``mean`` -> mean and spread over seeds; a hole has none.
-        intervals: domain or ``mean`` -> 95 % interval; only where predictions are kept.
-        rank: one more than the rows of the table that are surely better; only of ``statistics.field``.
-        aside: why a row that has a mean is not ranked, None if it is.
-        test: against the baseline, if one was asked for.
+        row: as in the file.
+        stats: domain or ``mean`` -> mean and spread over seeds, where the row has them.
+        intervals: domain or ``mean`` -> 95 % interval; only where predictions are stored.
+        rank: one more than the rows of the table that are surely better; only of ``statistics.rows_to_rank``.
+        not_ranked: why a row that has a mean is not ranked, None if it is.
+        test: against the baseline, if one was given.
         verified: what the row was verified against, None if it was not.
         cost: None where it is not known.
-        lacking: why there is no interval, None if there is.
+        no_interval: why there is no interval, None if there is.
     """
 
     row: Row
     stats: dict[str, Stat]
     intervals: dict[str, Interval]
     rank: int | None
-    aside: str | None
+    not_ranked: str | None
     test: PairedTest | None
     verified: Against | None
     cost: RowCost | None
-    lacking: str | None
+    no_interval: str | None
 
 
 @dataclass(frozen=True)
 class ViewTable:
-    """Rows that may stand in one table; ``names`` is what its setting is called beside the others."""
+    """Rows that can be compared; ``names`` is the title of their setting among the others."""
 
     setting: RowSetting
-    names: Names
+    names: SettingNames
     shots: int
     metric: str
     domains: tuple[str, ...]
@@ -63,7 +71,7 @@ class ViewTable:
 
 @dataclass(frozen=True)
 class Sources:
-    """Rows of several files, each with what lies beside its file."""
+    """Rows of several files, with their artifacts, costs and verification marks."""
 
     rows: tuple[Row, ...]
     artifacts: tuple[Artifacts, ...]
@@ -72,11 +80,11 @@ class Sources:
 
 
 def read_sources(files: Iterable[Path]) -> Sources:
-    """The rows of some files; a row that stands in several counts once.
+    """The rows of some files; a row that several files hold counts once.
 
     Raises:
-        UserError: a file does not exist, or a row stands in two files with different figures.
-        DataError: a file is no leaderboard.
+        UserError: a file does not exist, or a row has different values in two files.
+        DataError: a file is not a leaderboard.
     """
     rows: dict[str, tuple[Row, Artifacts]] = {}
     costs: dict[str, RowCost] = {}
@@ -89,15 +97,11 @@ def read_sources(files: Iterable[Path]) -> Sources:
             known = rows.setdefault(row.id, (row, artifacts))[0]
             if known != row:
                 raise UserError(
-                    f"{row.method}@{row.shots} ({row.id}) stands in two files with different figures",
+                    f"{row.method}@{row.shots} ({row.id}) has different values in two files",
                     "`harness leaderboard diff A B` shows them",
                 )
     pairs = list(rows.values())
     return Sources(tuple(row for row, _ in pairs), tuple(artifacts for _, artifacts in pairs), costs, marks)
-
-
-HEADLINES = ("h_mean", "oop_top1", "oop_cluster_acc", "all_cluster_acc")
-"""What a setting is first asked for; without IP folders there is no harmonic mean, without names no accuracy."""
 
 
 def view(
@@ -111,16 +115,16 @@ def view(
 
     Args:
         sources: the rows.
-        metric: one of ``METRICS``.
+        metric: its name in the table of metrics.
         baseline: a method that all others are tested against, on the same images.
-        or_headline: show a setting that nowhere has the metric by the first of ``HEADLINES`` that it has.
-        draws: of the sources' rows, for what is shown; without them they are made.
+        or_headline: show a setting without the metric by the first of ``HEADLINES`` that it has.
+        draws: of the sources' rows, for the metrics that are shown; made if they are not given.
 
     Raises:
         UserError: no such metric or baseline.
     """
-    if metric not in METRICS:
-        raise unknown_name("metric", metric, METRICS)
+    if metric not in all_metrics():
+        raise unknown_name("metric", metric, all_metrics())
     if baseline is not None and all(row.method != baseline for row in sources.rows):
         raise unknown_name("method in these files", baseline, {row.method for row in sources.rows})
     settings = by_setting(sources.rows)
@@ -144,29 +148,46 @@ def _shown(rows: Sequence[Row], metric: str, or_headline: bool) -> str:
 
 
 def _rows(rows: Sequence[Row], sources: Sources, bootstrap: Bootstrap, baseline: str | None) -> tuple[ViewRow, ...]:
-    metric = bootstrap.metric
     baselines = [row for row in rows if row.method == baseline]
     tests = paired_tests(rows, baselines, bootstrap) if baselines else [None] * len(rows)
+    ranked, within = ranks(rows, bootstrap), _intervals(rows, bootstrap)
+    leader = next((row for row, rank in zip(rows, ranked, strict=True) if rank is not None), None)
+    made = []
+    for row, rank, test in zip(rows, ranked, tests, strict=True):
+        stats = {
+            place: values[bootstrap.metric]
+            for place, values in {**row.domains, MEAN: row.mean}.items()
+            if bootstrap.metric in values
+        }
+        made.append(
+            ViewRow(
+                row,
+                stats,
+                intervals={place: within[row.id, place] for place in stats if (row.id, place) in within},
+                rank=rank,
+                not_ranked=_not_ranked(row, leader) if rank is None and MEAN in stats else None,
+                test=test,
+                verified=sources.marks.get(row.content_sha256),
+                cost=sources.costs.get(row.id),
+                no_interval=bootstrap.missing.get(row.id),
+            )
+        )
+    sign = better_sign(bootstrap.metric)
+    return tuple(sorted(made, key=lambda m: (m.rank or len(rows) + 1, -sign * _mean(m), m.row.method, m.row.id)))
+
+
+def _intervals(rows: Sequence[Row], bootstrap: Bootstrap) -> dict[tuple[str, str], Interval]:
+    """(row id, domain or ``mean``) -> 95 % interval, where there are replicates."""
     drawn = {
         (row.id, place): found
         for row in rows
         for place in (*row.domains, MEAN)
         if (found := bootstrap.of(row, place)) is not None
     }
-    within = dict(zip(drawn, intervals(list(drawn.values())), strict=True))
-    made, ranked = [], field(rows, metric)
-    for row, rank, test in zip(rows, ranks(rows, bootstrap), tests, strict=True):
-        places = {**row.domains, MEAN: row.mean}
-        stats = {place: values[metric] for place, values in places.items() if metric in values}
-        ends = {place: within[row.id, place] for place in stats if (row.id, place) in within}
-        mark = sources.marks.get(row.content_sha256)
-        cost, lacking = sources.costs.get(row.id), bootstrap.lacking.get(row.id)
-        aside = _aside(row, rows[ranked[0]] if ranked else None) if rank is None and MEAN in stats else None
-        made.append(ViewRow(row, stats, ends, rank, aside, test, mark, cost, lacking))
-    return tuple(sorted(made, key=lambda m: (m.rank or len(rows) + 1, -_mean(m), m.row.method, m.row.id)))
+    return dict(zip(drawn, intervals(list(drawn.values())), strict=True))
 
 
-def _aside(row: Row, leader: Row | None) -> str:
+def _not_ranked(row: Row, leader: Row | None) -> str:
     """Why a row is not ranked with the others."""
     if leader is None:
         return "no group of rows on the same domains and images is the largest"

@@ -1,4 +1,4 @@
-"""What a reader of rows should know of their data: in words, for the end of a run and for tables."""
+"""Warnings about the data of rows, for the end of a run and for tables."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from harness.types.leaderboard import DomainRecord, Row
 
 
-def doubts(rows: Iterable[Row]) -> list[str]:
-    """A sentence for each thing about the data that makes figures less than they seem, once."""
+def data_warnings(rows: Iterable[Row]) -> list[str]:
+    """A sentence for each property of the data that limits what the results mean, once."""
     rows = list(rows)
     found = [what for row in rows for domain, data in row.data.items() for what in _of(domain, data)]
     return list(dict.fromkeys([*found, *_copies(rows)]))
@@ -22,7 +22,7 @@ def _of(domain: str, data: DomainRecord) -> Iterator[str]:
 
 
 def _copies(rows: Iterable[Row]) -> Iterator[str]:
-    """Of each domain the largest number of scored images that a method was given for its fit."""
+    """For each domain the largest number of scored images that a method was also given to fit."""
     most: dict[str, tuple[int, str]] = {}
     for row in rows:
         for domain, data in row.data.items():

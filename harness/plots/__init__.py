@@ -1,4 +1,4 @@
-"""Figures from leaderboard files: accuracy against shots, zero-shot bars, and a domain's features in the plane.
+"""Figures: accuracy against shots, zero-shot bars, and t-SNE of a domain's features.
 
 matplotlib is imported when a figure is drawn. The same rows give the same bytes.
 """

@@ -1,4 +1,4 @@
-"""The rows that may stand in one figure."""
+"""Select the rows of one figure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from harness.types.leaderboard import Row
 def one_setting(
     rows: Sequence[Row], protocol: str | None = None, dataset: str | None = None, backbone: str | None = None
 ) -> list[Row]:
-    """The rows of one setting: what is compared in a figure was measured by the same rule on the same data and model.
+    """The rows of one setting: measured by the same rule on the same data and model.
 
     Args:
         rows: of any setting.
-        protocol: by its name, or as it is called beside the others; None for any, as of the next two.
-        dataset: by its name.
-        backbone: by its name, or as it is called beside the others.
+        protocol: its name, or its unique name among the rows; None for any, also for the next two.
+        dataset: its name.
+        backbone: its name, or its unique name among the rows.
 
     Raises:
         UserError: none is left, or more than one setting is.
@@ -39,7 +39,7 @@ def one_setting(
     for option, values in zip(wanted, zip(*(called[row.id] for row in chosen), strict=True), strict=True):
         if len(set(values)) > 1:
             raise UserError(
-                f"the rows differ in what a figure must have in common: {', '.join(sorted(set(values)))}",
+                f"the rows differ in what the rows of a figure must share: {', '.join(sorted(set(values)))}",
                 f"choose one with {option}",
             )
     return chosen

@@ -1,4 +1,4 @@
-"""Published figures that may be set beside ours: of the same data with the same model, and of the same kind."""
+"""Published results to draw with ours: of the same data with the same model, and of the same kind."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from harness.types.leaderboard import Row
 
 
 def comparable(tables: Iterable[PublishedTable], row: Row) -> list[PublishedRow]:
-    """The printed rows of a row's data set and backbone. Their protocol is the paper's: they are marks, not lines."""
+    """The published rows of a row's data set and backbone; of another protocol, so marks, not lines."""
     printed = (one for table in tables for one in table.rows if one.other_kind is None)
     return [one for one in printed if (one.dataset, one.backbone) == (row.dataset, row.backbone)]

@@ -1,4 +1,4 @@
-"""Rows that differ in nothing but their shots are one line of a plot; this names the lines."""
+"""Group rows that differ only in their shots into the lines of a plot, and name the lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Series:
     """One method in one setting, at every number of shots it was run with.
 
     Attributes:
-        label: the method, with what tells it from other lines of the same method.
+        label: the method, with what differs from other lines of the same method.
         rows: its rows by shots, ascending; a method without few-shot images has one, at 0.
     """
 
@@ -29,7 +29,7 @@ class Series:
 
 
 def series(rows: Iterable[Row]) -> list[Series]:
-    """The lines of some rows, in the order of their labels."""
+    """The lines of some rows, sorted by label."""
     lines: dict[str, list[Row]] = {}
     for row in rows:
         key = _identity(row)
@@ -54,7 +54,7 @@ def _same_images(row: Row, other: Row) -> bool:
 
 
 def _labels(rows: Sequence[Row]) -> list[str]:
-    """The method's name; where a setting has it twice, what differs; where nothing that is shown does, a number."""
+    """The method's name, with what differs (or a number) where a setting has it twice."""
     facts = [_facts(row) for row in rows]
     same: dict[tuple[str, ...], list[dict[str, object]]] = {}
     keys = [(*setting(row), row.method) for row in rows]

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.datasets.layout import short_name
 from harness.leaderboard.published import PublishedRow
 from harness.leaderboard.statistics import Interval
-from harness.leaderboard.words import WORDS, short
+from harness.metrics.table import all_metrics
 from harness.plots import style
 from harness.plots.series import Series, series
 from harness.types.leaderboard import Row, Stat
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 Intervals = Mapping[tuple[str, str], Interval]
-"""(row id, domain) -> 95 % interval of the metric, where predictions were kept."""
+"""(row id, domain) -> 95 % interval of the metric, where predictions are stored."""
 
 
 def plot_shots(
@@ -40,15 +41,15 @@ def plot_shots(
         out: the file.
         metric: e.g. ``oop_top1``.
         intervals: of the rows' figures.
-        published: figures to set beside them; those of other methods, domains or metrics are left out.
+        published: results to draw as marks; those of other domains or metrics are left out.
     """
-    lines = series(rows)
+    lines, axis = series(rows), all_metrics()[metric].axis
     domains = sorted({domain for row in rows for domain in row.domains})
     shots = sorted({row.shots for row in rows if row.shots})
     with style.drawing():
         figure, axes = style.panels(len(domains), 3, 2.8, 2.0)
         for panel, domain in zip(axes, domains, strict=True):
-            panel.set_title(short(domain))
+            panel.set_title(short_name(domain))
             for line, look in zip(lines, _looks(lines), strict=True):
                 _draw(panel, look, line, domain, metric, intervals or {})
             _draw_published(panel, lines, domain, metric, published)
@@ -58,11 +59,11 @@ def plot_shots(
         axes[0].set_ylim(bottom=0)  # shared by all, and fixed from here on
         band = "95 % intervals" if intervals else "one standard deviation over seeds"
         axes[-1].set_xlabel(f"few-shot images per class\nbands: {band}")
-        figure.supylabel(f"{WORDS[metric].axis} (%)", fontsize=9)
+        figure.supylabel(f"{axis} (%)", fontsize=9)
         handles, labels = _legend(axes)
         style.legend(figure, handles, labels, 4)
         setting = rows[0]
-        title = f"{WORDS[metric].axis} against shots: {setting.dataset}, {setting.backbone}"
+        title = f"{axis} against shots: {setting.dataset}, {setting.backbone}"
         style.title(figure, f"{title}, {setting.protocol}")
         style.save(figure, out, title)
 

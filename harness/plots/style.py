@@ -1,4 +1,4 @@
-"""How every figure looks, and how it is written: the same figure gives the same bytes."""
+"""The style of every figure, and how it is saved: the same figure gives the same bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8A8A8A")
-"""Okabe and Ito's palette, told apart with every form of colour blindness; black and grey end it."""
+"""Okabe and Ito's palette, distinct with every form of colour blindness, then black and grey."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":")
@@ -56,7 +56,7 @@ SETTINGS: dict[str, Any] = {
 def look(index: int) -> dict[str, Any]:
     """Colour, marker and dash of the n-th line.
 
-    Of eight lines each is told apart by its colour and by its marker alone, of 64 by both together.
+    Eight lines differ in colour and in marker each, 64 in both together.
     """
     again = index // len(COLOURS)
     return {
@@ -79,7 +79,7 @@ def drawing() -> Iterator[None]:
 
 
 def panels(count: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure with a grid of equal panels that share their axes' limits; places that stay over are left empty."""
+    """A figure with a grid of equal panels that share their axes' limits."""
     from matplotlib.figure import Figure
 
     columns = min(columns, count)
@@ -99,7 +99,7 @@ LETTER = 0.56
 
 
 def wrapped(figure: Figure, text: str, points: float) -> str:
-    """Text in lines that fit into the figure; few domains make a narrow one."""
+    """Text wrapped to the width of the figure."""
     return textwrap.fill(text, max(20, int(72 * figure.get_figwidth() / (LETTER * points))))
 
 

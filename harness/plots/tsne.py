@@ -62,7 +62,7 @@ def embed(image: Array) -> Array:
     """Places ``(n, 2)`` of unit rows ``(n, d)``.
 
     Raises:
-        DataError: there are too few images to speak of neighbours.
+        DataError: there are too few images to have neighbours.
     """
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
@@ -78,7 +78,7 @@ def embed(image: Array) -> Array:
 
 
 def _names(axes: Axes, place: Array, side: Array, label: Array, names: Mapping[str, tuple[str, ...]]) -> None:
-    """Every class's name at the median of its images, moved down where another name already stands."""
+    """Every class's name at the median of its images, moved down where another name already is."""
     import numpy as np
 
     paper = {"facecolor": "white", "alpha": 0.65, "linewidth": 0, "pad": 0.6}

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.datasets.layout import short_name
 from harness.leaderboard.published import PublishedRow, PublishedTable
 from harness.leaderboard.titles import setting, unique_titles
-from harness.leaderboard.words import short
 from harness.plots import style
 from harness.plots.reference import comparable
 from harness.types.leaderboard import Row
@@ -20,14 +20,14 @@ SIDES = {
     "ip_top1": ("in pre-training (IP)", style.COLOURS[0], "", -0.2),
     "oop_top1": ("out of pre-training (OOP)", style.COLOURS[5], "////", 0.2),
 }
-"""Metric -> name, colour, hatch (told apart in grey too) and place beside the tick."""
+"""Metric -> name, colour, hatch (visible in grey too) and offset from the tick."""
 
 
 def plot_zero_shot(rows: Sequence[Row], out: Path, published: Sequence[PublishedTable] = ()) -> None:
     """Draw and write the figure: a panel per row, one row per backbone.
 
     Args:
-        rows: of the method that needs no image, complete or not; a domain that failed is said to be missing.
+        rows: of a method without images, complete or not; a failed domain is marked as failed.
         out: the file.
         published: tables whose figures of the same data and model are marked on the bars.
     """
@@ -39,7 +39,7 @@ def plot_zero_shot(rows: Sequence[Row], out: Path, published: Sequence[Published
             called = names[setting(row)]
             panel.set_title(style.wrapped(figure, f"{called.backbone}, {called.dataset}, {called.protocol}", 11))
             panel.grid(axis="x", visible=False)
-            panel.set_xticks(range(len(domains)), [short(domain) for domain in domains])
+            panel.set_xticks(range(len(domains)), [short_name(domain) for domain in domains])
             panel.set_xlim(-0.6, len(domains) - 0.4)
             panel.set_ylim(0, 110)
             panel.set_yticks(range(0, 101, 20))

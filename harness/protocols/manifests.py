@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.errors import DataError, UserError, closest
+from harness.errors import DataError, UserError, closest, os_reason
 from harness.files import detect_placeholder, list_paths, read_file, save
 from harness.protocols import Picks, Protocol
 from harness.types.manifest import Manifest, Pick
@@ -71,8 +71,7 @@ def _read_content(path: Path) -> bytes:
     try:
         content = read_file(path)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise DataError(f"{path} cannot be read: {reason}", "give a manifest file") from None
+        raise DataError(f"{path} cannot be read: {os_reason(error)}", "give a manifest file") from None
     if placeholder := detect_placeholder(content):
         raise DataError(f"{path} is {placeholder}")
     return content

@@ -1,1 +1,1 @@
-"""What a run leaves behind: cells, predictions, labels, draws, costs and leaderboard files, each in one place."""
+"""Stored results: cells with their artifacts, costs, verification marks and leaderboard files."""

@@ -1,6 +1,6 @@
-"""What a row rests on, from a results folder or from a submission: labels, predictions and draws, each under its hash.
+"""The artifacts of rows, from a results folder or a submission: labels, predictions and draws.
 
-Nothing is believed by its name: content without the hash it was asked for is damaged, and damaged is missing.
+Each is named by its hash, which is always checked; damaged content counts as missing.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pydantic import ValidationError
 
 from harness.errors import DataError, UserError
 from harness.files import open_regular_file, read_error, read_file
+from harness.metrics.prediction_kinds import Columns
 from harness.results import predictions
 from harness.results.costs import FILE as COSTS
 from harness.results.costs import RowCost, parse_costs
 from harness.results.leaderboard_file import BOARD, parse_board, read_board, select, split_address
-from harness.results.predictions import Columns
 from harness.results.store import labels_path, manifest_path, predictions_path
 from harness.types.labels import LabelSheet
 from harness.types.leaderboard import Leaderboard, Row
@@ -32,12 +32,12 @@ POOLED = {"test-unlabeled": "oop"}
 """The side whose scored images a pool is."""
 
 
-class MissingArtifact(Exception):  # noqa: N818 - an answer, not a fault
-    """Something that a check needs is missing or damaged; the message says what."""
+class MissingArtifact(Exception):  # noqa: N818 - a finding, not an error
+    """Raised when labels, predictions or a draw are missing or damaged; the message says which."""
 
 
 class Artifacts:
-    """Reads what rows rest on.
+    """Reads the artifacts of rows.
 
     Args:
         read: a path in the results folder -> the content, or None if there is no such file.
@@ -63,7 +63,7 @@ class Artifacts:
         return self._sheets[fingerprint]
 
     def add_labels(self, sheet: LabelSheet) -> None:
-        """Take labels from elsewhere: whatever they come from, their hash says which data they are of."""
+        """Add labels from elsewhere, under their hash."""
         self._sheets[sheet.fingerprint] = sheet
 
     def labels(self, fingerprint: str, side: str, unreadable: tuple[str, ...]) -> Columns:
@@ -104,7 +104,7 @@ class Artifacts:
             raise MissingArtifact(f"manifest {digest[:12]} is damaged") from None
 
     def files(self, row: Row) -> dict[str, bytes]:
-        """Everything that a check of the row needs, by its path in a results folder.
+        """Path in a results folder -> content, of everything that verifying the row needs.
 
         Raises:
             MissingArtifact: something is missing or damaged.
@@ -118,7 +118,7 @@ class Artifacts:
         return found
 
     def costs(self) -> dict[str, RowCost]:
-        """Row id -> what it took; nothing where the file is missing or damaged."""
+        """Row id -> cost; empty if the file is missing or damaged."""
         return parse_costs(self._read(COSTS) or b"")
 
     def _content(self, path: str, digest: str, what: str) -> bytes:
@@ -131,7 +131,7 @@ class Artifacts:
 
 
 def open_file(path: Path) -> tuple[Leaderboard, Artifacts]:
-    """The rows of a leaderboard file, results folder or submission, and what they rest on.
+    """The rows of a leaderboard file, results folder or submission, and their artifacts.
 
     Raises:
         UserError: there is no such file.
@@ -144,11 +144,11 @@ def open_file(path: Path) -> tuple[Leaderboard, Artifacts]:
 
 
 def open_row(address: str) -> tuple[Path, Row, Artifacts]:
-    """The file and the row of ``FILE#ROW``, and what the row rests on; ``select`` says what ROW may be.
+    """The file, the row and its artifacts of an address ``FILE#ROW``; ``select`` describes ROW.
 
     Raises:
         UserError: no such file or row, or more than one.
-        DataError: the file is no leaderboard.
+        DataError: the file is not a leaderboard.
     """
     path, wanted = split_address(address)
     board, artifacts = open_file(path)
@@ -156,7 +156,7 @@ def open_row(address: str) -> tuple[Path, Row, Artifacts]:
 
 
 def _is_archive(path: Path) -> bool:
-    """Whether it is a submission, whole or cut off."""
+    """Whether it is a zip archive, complete or cut off."""
     try:
         with open_regular_file(path) as file:
             return file.read(2) == b"PK"
@@ -182,7 +182,7 @@ def _open_submission(path: Path) -> tuple[Leaderboard, Artifacts]:
 
     board = read(BOARD)
     if board is None:
-        raise UserError(f"{path} is no submission: it holds no {BOARD}", "`harness leaderboard submit` writes one")
+        raise UserError(f"{path} is not a submission: it has no {BOARD}", "`harness leaderboard submit` writes one")
     return parse_board(board, f"{path}:{BOARD}"), Artifacts(read)
 
 

@@ -1,4 +1,4 @@
-"""Scored images that a method was given all the same: byte copies of images of its draw, its pool or the IP part."""
+"""Count scored images that are byte copies of images of a method's draw, pool or IP part."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from harness.types.task import Needs
 def count_copies(
     record: MethodRecord, sheet: LabelSheet, manifest: Manifest | None, unreadable: Collection[str] = ()
 ) -> int:
-    """How many scored images of both sides have the bytes of an image that a method was given for its fit.
+    """Number of scored images of both sides with the bytes of an image that a method was given to fit.
 
-    A pool of the scored images themselves is no copy: the row's pool says so.
+    A pool of the scored images themselves does not count: the row's pool states it.
 
     Args:
-        record: the method; its needs and its pool say what it was given.
+        record: the method; its needs and its pool decide what it was given.
         sheet: the labels of the domain.
-        manifest: the few-shot draw, None for a method that has none.
+        manifest: the few-shot draw, None for a method without.
         unreadable: ``folder/path`` of images that were not scored.
     """
     seen = _given(record, sheet, manifest)
@@ -34,7 +34,7 @@ def count_copies(
 
 
 def recount_copies(spec: Spec, data: DomainRecord, sheet: LabelSheet, artifacts: Artifacts) -> int:
-    """The same from what is kept of a cell; where its draw is missing, a fault of its own, what the row says."""
+    """The same for a stored cell; if its draw is missing (reported elsewhere), the row's own count."""
     try:
         manifest = artifacts.manifest(spec.manifest) if spec.manifest else None
     except MissingArtifact:

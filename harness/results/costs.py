@@ -1,6 +1,6 @@
-"""What rows took: ``costs.json`` beside a leaderboard file, joined to it by row id.
+"""Costs of rows: ``costs.json`` next to a leaderboard file, joined to it by row id.
 
-It is a file of its own because the leaderboard is the same, byte for byte, for the same cells; seconds never are.
+Costs have a file of their own because a leaderboard file is byte-identical for the same cells; seconds never are.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FILE = "costs.json"
 
 
 class RowCost(Record):
-    """What the cells of one row took; seconds are sums, memory and parameters are those of the largest cell."""
+    """Cost of the cells of one row; seconds are sums, memory and parameters those of the largest cell."""
 
     cells: int = Field(description="cells whose cost is known")
     fit_seconds: float
@@ -63,7 +63,7 @@ def costs(rows: Iterable[Row], cell_of: Callable[[str], Cell | None]) -> Costs:
 
 
 def parse_costs(content: bytes) -> dict[str, RowCost]:
-    """Row id -> cost of a file's content; nothing where it is damaged."""
+    """Row id -> cost, from a file's content; empty if it is damaged."""
     try:
         return dict(Costs.model_validate_json(content).rows)
     except ValidationError:

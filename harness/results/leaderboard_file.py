@@ -1,4 +1,4 @@
-"""Leaderboard files as they are named on a command line: ``FILE``, or ``FILE#ROW`` for one row."""
+"""Read leaderboard files, as named on the command line: ``FILE``, or ``FILE#ROW`` for one row."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.errors import DataError, UserError, closest
+from harness.errors import DataError, UserError, closest, os_reason
 from harness.files import PERMISSIONS_HINT, expand_user, read_file
 from harness.results.migrate import migrate
 from harness.types.leaderboard import Leaderboard, Row
@@ -21,18 +21,18 @@ HINT = "`harness evaluate` writes results/leaderboard.json"
 
 
 def read_board(path: Path) -> Leaderboard:
-    """The leaderboard of a file of this or an older schema version; a folder stands for its ``leaderboard.json``.
+    """The leaderboard of a file of this or an older schema version; of a folder, its ``leaderboard.json``.
 
     Raises:
         UserError: there is no such file.
-        DataError: it is no leaderboard, or one of a newer version.
+        DataError: it is not a leaderboard, or one of a newer version.
     """
     path = path / BOARD if path.is_dir() else path
     try:
         content = read_file(path)
     except OSError as error:
         hint = PERMISSIONS_HINT if isinstance(error, PermissionError) else HINT
-        raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}", hint) from None
+        raise UserError(f"{path} cannot be read: {os_reason(error)}", hint) from None
     return parse_board(content, str(path))
 
 
@@ -41,10 +41,10 @@ def parse_board(content: bytes, where: str) -> Leaderboard:
 
     Args:
         content: JSON of this or an older schema version.
-        where: what errors call it.
+        where: its name in errors.
 
     Raises:
-        DataError: it is no leaderboard, or one of a newer version.
+        DataError: it is not a leaderboard, or one of a newer version.
     """
     try:
         return Leaderboard.model_validate_json(json.dumps(migrate(json.loads(content))))
@@ -53,22 +53,22 @@ def parse_board(content: bytes, where: str) -> Leaderboard:
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(map(str, first["loc"]))
-        raise DataError(f"{where} is no valid leaderboard: {at}: {first['msg'].lower()}", HINT) from None
+        raise DataError(f"{where} is not a valid leaderboard: {at}: {first['msg'].lower()}", HINT) from None
     except (ValueError, RecursionError):
-        raise DataError(f"{where} is no JSON", HINT) from None
+        raise DataError(f"{where} is not JSON", HINT) from None
 
 
 def split_address(address: str) -> tuple[Path, str]:
-    """The file and what is said of the row in ``FILE#ROW``; a folder stands for its ``leaderboard.json``."""
+    """The file and the ROW of ``FILE#ROW``; of a folder, its ``leaderboard.json``."""
     name, _, wanted = address.rpartition("#") if "#" in address and not Path(address).exists() else (address, "", "")
     path = expand_user(Path(name))
     return path / BOARD if path.is_dir() else path, wanted
 
 
 def select(rows: Sequence[Row], wanted: str, where: str) -> Row:
-    """The one row that is wanted: its id or the beginning of it, its method, or method and shots (``fsnl@4``).
+    """The row with an id (or its beginning), a method, or a method and shots (``fsnl@4``).
 
-    Without a wish there must be a single row.
+    An empty ROW selects the only row.
 
     Raises:
         UserError: there is none, or more than one.

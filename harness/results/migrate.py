@@ -1,4 +1,4 @@
-"""Older leaderboard files are read by bringing them up to the present schema, one version at a time."""
+"""Migrate older leaderboard files to the present schema, one version at a time."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ def migrate(
     """The content of a leaderboard file in the present schema version; what is given is not changed.
 
     Raises:
-        DataError: no leaderboard, a version that is newer than this harness, or one that no step leads from.
+        DataError: not a leaderboard, a version that is newer than this harness, or one that no step leads from.
     """
     version = content.get("schema_version") if isinstance(content, dict) else None
     if not isinstance(version, int) or isinstance(version, bool):
-        raise DataError("it is no leaderboard: it has no schema_version", "give a file that `harness evaluate` wrote")
+        raise DataError(
+            "it is not a leaderboard: it has no schema_version", "give a file that `harness evaluate` wrote"
+        )
     if version > present:
         raise DataError(
             f"it has schema version {version}, and this harness reads up to {present}",

@@ -1,9 +1,6 @@
-"""Kept predictions: what a method answered for every scored image, small enough to keep for every cell.
+"""Stored predictions: what a method answered for every scored image.
 
-One safetensors file per cell with up to five vectors of columns: ``oop``, ``ip``, ``joint_oop``, ``joint_ip`` and, for
-IP retention, ``reference`` (zero-shot among the IP names). A method that found clusters in its pool adds
-``pool_cluster`` and ``cluster_name``; where images are clustered and not named there are ``oop_cluster`` and
-``ip_cluster`` instead, or ``joint_oop_cluster`` and ``joint_ip_cluster`` where both sides were clustered together.
+One safetensors file per cell with a vector for each of the ``harness.metrics.prediction_kinds`` that the cell has.
 Images are in the order of ``ScoredSide.order``, numbers in the smallest unsigned type that holds them: one or two bytes
 an image. The file is named by the sha256 of its content.
 """
@@ -11,20 +8,12 @@ an image. The file is named by the sha256 of its content.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-Columns = NDArray[np.int64]
-
-KEYS = (
-    *("oop", "ip", "joint_oop", "joint_ip", "reference", "pool_cluster", "cluster_name"),
-    *("oop_cluster", "ip_cluster", "joint_oop_cluster", "joint_ip_cluster"),
-)
-
-WITH_NONE = ("pool_cluster", "cluster_name")
-"""Vectors in which -1 says none; they are stored one higher."""
+from harness.metrics.prediction_kinds import PREDICTIONS, Columns
 
 _STORED = (np.uint8, np.uint16, np.uint32)
 
@@ -33,14 +22,14 @@ def pack(predicted: Mapping[str, NDArray[np.integer]]) -> bytes:
     """The file's content; equal predictions give equal bytes."""
     from safetensors.numpy import save
 
-    return save({key: _smallest(predicted[key] + _shift(key)) for key in KEYS if key in predicted})
+    return save({key: _smallest(predicted[key] + _shift(key)) for key in PREDICTIONS if key in predicted})
 
 
 def unpack(content: bytes) -> dict[str, Columns]:
     """The vectors of a file.
 
     Raises:
-        ValueError: it is damaged, or holds something else.
+        ValueError: it is damaged or incomplete, or holds something else.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -50,20 +39,45 @@ def unpack(content: bytes) -> dict[str, Columns]:
     except (SafetensorError, KeyError, ValueError) as error:
         raise ValueError(f"no safetensors file: {error}") from None
     for key, values in found.items():
-        if key not in KEYS or values.ndim != 1 or values.dtype not in _STORED:
-            raise ValueError(f"{key!r} is no vector of predictions")
-    if not {"oop", "oop_cluster", "joint_oop_cluster"} & found.keys():
+        if key not in PREDICTIONS or values.ndim != 1 or values.dtype not in _STORED:
+            raise ValueError(f"{key!r} is not a vector of predictions")
+        if lacking := [other for other in PREDICTIONS[key].requires if other not in found]:
+            raise ValueError(f"it has {key} without {lacking[0]}")
+    if all(PREDICTIONS[key].side != "oop" for key in found):
         raise ValueError("it has no predictions of the OOP images")
-    return {key: found[key].astype(np.int64) - _shift(key) for key in KEYS if key in found}
+    return {key: found[key].astype(np.int64) - _shift(key) for key in PREDICTIONS if key in found}
+
+
+def misfits(predicted: Mapping[str, Columns], labels: Mapping[str, Columns], names: Mapping[str, int]) -> Iterator[str]:
+    """Why predictions cannot be of these images and names, so that no metric follows from them.
+
+    Args:
+        predicted: by the keys of ``PREDICTIONS``.
+        labels: ``oop``, ``ip`` and ``pool`` -> labels of the images, where there are any.
+        names: ``oop`` and ``ip`` -> how many names there are.
+    """
+    for key, columns in predicted.items():
+        kind = PREDICTIONS[key]
+        if kind.side not in labels:
+            yield f"have {key}, but there are no {kind.side} images"
+        elif not kind.of_clusters and len(columns) != len(labels[kind.side]):
+            yield f"are of {len(columns)} {key} images, but there are {len(labels[kind.side])}"
+        elif kind.holds == "names":
+            known = sum(names.values()) if kind.joint else names["ip" if kind.side == "ip" else "oop"]
+            if (highest := int(columns.max(initial=-1))) >= known:
+                yield f"name column {highest} of {known} {key} names"
+        elif key == "pool_cluster" and int(columns.max(initial=-1)) >= len(predicted["cluster_name"]):
+            yield "have clusters that have no place among the names"
 
 
 def digest(content: bytes) -> str:
-    """sha256 of a file's content: its name, and what stands in the cell and in the row."""
+    """sha256 of a file's content: its name, and how the cell and the row refer to it."""
     return hashlib.sha256(content).hexdigest()
 
 
 def _shift(key: str) -> int:
-    return int(key in WITH_NONE)
+    """One where -1 says none: unsigned numbers begin at 0."""
+    return int(PREDICTIONS[key].none)
 
 
 def _smallest(values: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:

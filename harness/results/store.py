@@ -1,7 +1,7 @@
-"""The store: every finished cell in a file of its own, named by the hash of everything that decides it.
+"""The result store: one file for each finished cell, named by the hash of everything that decides it.
 
-Append-only and content-addressed: a cell that is known is never run again, writers never meet, and a file is either
-absent or whole. A failed cell is kept for the record under another ending, and tried again by the next run.
+Append-only and content-addressed: a stored cell is never run again, writers do not conflict, and a file is absent or
+complete. A failed cell is stored under another ending, and run again by the next run.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ FAILED = ".failed.json"
 
 
 def predictions_path(digest: str) -> str:
-    """Where predictions lie in a results folder, by the sha256 of their content."""
+    """Path of predictions in a results folder, by the sha256 of their content."""
     return f"predictions/{digest[:2]}/{digest}.safetensors"
 
 
 def labels_path(fingerprint: str) -> str:
-    """Where the labels of a domain lie in a results folder, by the fingerprint of its data."""
+    """Path of a domain's labels in a results folder, by the fingerprint of its data."""
     return f"labels/{fingerprint}.json"
 
 
 def manifest_path(digest: str) -> str:
-    """Where a few-shot draw lies in a results folder, by its hash."""
+    """Path of a few-shot draw in a results folder, by its hash."""
     return f"manifests/{digest}.json"
 
 
 class ResultStore:
-    """The cells of one results folder, and what they rest on: predictions, labels and few-shot draws."""
+    """The cells of one results folder, with their predictions, labels and few-shot draws."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def prepare(self) -> None:
-        """Make the folder and see that it can be written, before hours are spent.
+        """Create the folder and check that it is writable, before hours are spent.
 
         Raises:
             StorageError: it cannot.
@@ -58,16 +58,18 @@ class ResultStore:
         return {key: cell for key in keys if (cell := self.get(key)) is not None}
 
     def put(self, cell: Cell) -> Cell:
-        """Store a cell and its predictions; a failure that may pass never hides a result.
+        """Store a cell and its predictions; a temporary failure never hides a result.
 
         Returns:
-            The cell as it is now stored: its predictions are on disk, and no longer in memory.
+            The cell as stored: its predictions are on disk, and no longer in memory.
 
         Raises:
             StorageError: the folder cannot be written or the disk is full.
         """
         if cell.predictions_content is not None and cell.predictions is not None:
-            self._keep(predictions_path(cell.predictions), cell.predictions_content)  # first: no cell points at nothing
+            self._store(
+                predictions_path(cell.predictions), cell.predictions_content
+            )  # first: no cell points at nothing
             cell = cell.model_copy(update={"predictions_content": None})
         key = cell.spec.key
         final = cell.failure is None or cell.failure.kind == "not applicable"
@@ -75,23 +77,23 @@ class ResultStore:
         _write(path, (cell.model_dump_json(indent=1) + "\n").encode())
         if final:
             for ending in (FAILED, ".failed.log"):
-                with contextlib.suppress(OSError):  # the result is stored; an old failure beside it changes nothing
+                with contextlib.suppress(OSError):  # the result is stored; an old failure next to it changes nothing
                     self._path(key).with_suffix(ending).unlink()
         return cell
 
     def put_log(self, key: str, content: bytes) -> Path:
-        """Keep what a failed cell printed beside its record, and say where."""
+        """Store what a failed cell printed next to its record; its path."""
         path = self._path(key).with_suffix(".failed.log")
         _write(path, content)
         return path
 
     def put_manifest(self, manifest: Manifest) -> None:
-        """Keep a few-shot draw beside the results that rest on it."""
-        self._keep(manifest_path(manifest.sha256), manifest.text().encode())
+        """Store a few-shot draw of results."""
+        self._store(manifest_path(manifest.sha256), manifest.text().encode())
 
     def put_labels(self, sheet: LabelSheet) -> None:
-        """Keep the labels that results were scored against."""
-        self._keep(labels_path(sheet.fingerprint), sheet.text().encode())
+        """Store the labels that results were scored against."""
+        self._store(labels_path(sheet.fingerprint), sheet.text().encode())
 
     def files(self) -> list[Path]:
         """The files of all cells, finished or failed.
@@ -102,7 +104,7 @@ class ResultStore:
         return list_paths(self.root / "cells", "*/*.json")
 
     def cells(self) -> Iterator[Cell]:
-        """All finished cells, in the order of their keys; damaged files are passed over.
+        """All finished cells, in the order of their keys; damaged files are skipped.
 
         Raises:
             StorageError: a folder or file cannot be read.
@@ -119,8 +121,8 @@ class ResultStore:
     def _path(self, key: str) -> Path:
         return self.root / "cells" / key[:2] / f"{key}.json"
 
-    def _keep(self, name: str, content: bytes) -> None:
-        """Store what is named by its own hash, unless it is there; a damaged file is replaced."""
+    def _store(self, name: str, content: bytes) -> None:
+        """Write what is named by its own hash, unless it is stored; a damaged file is replaced."""
         path = self.root / name
         with contextlib.suppress(OSError):
             if path.stat().st_size == len(content) and path.read_bytes() == content:
@@ -129,7 +131,7 @@ class ResultStore:
 
 
 def _write(path: Path, content: bytes) -> None:
-    save(path, content, "results", "choose another folder with --out; what is finished is kept")
+    save(path, content, "results", "choose another folder with --out; finished cells stay stored")
 
 
 def _read(path: Path) -> Cell | None:

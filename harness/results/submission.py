@@ -1,4 +1,4 @@
-"""One row in one file: a results folder that holds just it, as a zip. The same row makes the same bytes."""
+"""Submissions: a results folder with one row as a zip. The same row gives the same bytes."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 
 
 def pack(row: Row, artifacts: Artifacts, cost: costs.RowCost | None = None) -> bytes:
-    """The file's content: the row, and labels, predictions and draws by their hashes. It holds no image.
+    """The file's content: the row, and labels, predictions and draws by their hashes. Without images.
 
     Raises:
-        DataError: something that a check of the row needs is missing or damaged.
+        DataError: something that verifying the row needs is missing or damaged.
     """
     try:
         files = {BOARD: Leaderboard(rows=(row,)).text().encode(), **artifacts.files(row)}
     except MissingArtifact as missing:
-        hint = "run the row again: `harness reproduce` says how it comes out now"
+        hint = "run the row again: `harness reproduce` shows the result now"
         raise DataError(f"the row cannot be submitted: {missing}", hint) from None
     if cost is not None:
         files[costs.FILE] = (costs.Costs(rows={row.id: cost}).model_dump_json(indent=1) + "\n").encode()

@@ -1,6 +1,6 @@
-"""Which rows were verified, and against what: ``verified.json`` beside a leaderboard file.
+"""Verification marks: which rows were verified, and against what, in ``verified.json``.
 
-A mark holds for the row exactly as it was checked: it names the row's sha256, so an edited row has none.
+A mark names the sha256 of the row as it was verified, so an edited row has none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harness.types.cell import Record
 FILE = "verified.json"
 
 Against = Literal["data", "labels"]
-"""``data``: the images' own folder was read; ``labels``: the labels that were kept with the predictions."""
+"""``data``: the images' own folder was read; ``labels``: the labels that are stored with the predictions."""
 
 
 class Marks(Record):
@@ -28,7 +28,7 @@ class Marks(Record):
 
 
 def read_marks(folder: Path) -> dict[str, Against]:
-    """Content hash of a row -> what it was verified against; nothing where the file is missing or damaged."""
+    """Content hash of a row -> what it was verified against; empty if the file is missing or damaged."""
     try:
         return dict(Marks.model_validate_json(read_file(folder / FILE)).rows)
     except (OSError, ValidationError):

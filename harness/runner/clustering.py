@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from harness.errors import MethodError, NotApplicable
 from harness.method import Method
-from harness.metrics import judge_clusters, judge_mixed_clusters
+from harness.metrics.compute import compute_metrics
+from harness.metrics.prediction_kinds import cluster_key
 from harness.prompts import Template
 from harness.runner.build_task import blank_task
 from harness.runner.cell_scores import CellScores
@@ -56,9 +57,11 @@ def cluster_images(job: Job, template: Template, provider: FeatureProvider) -> C
     found = {"+".join(sides): _cluster_together(sides, job, template, provider) for sides in groups}
     clusters = {side: cluster for one in found.values() for side, cluster in one.cluster.items()}
     labels = {side: features.label.cpu().numpy() for side, features in scored.items()}
+    names = {side: len(split.names) for side, split in provider.domains[job.spec.domain].scored.items()}
+    predictions = {cluster_key(side, mixed): cluster for side, cluster in clusters.items()}
     return CellScores(
-        metrics=judge_mixed_clusters(clusters, labels) if mixed else judge_clusters(clusters, labels),
-        predictions={f"{'joint_' if mixed else ''}{side}_cluster": cluster for side, cluster in clusters.items()},
+        metrics=compute_metrics(predictions, labels, names),
+        predictions=predictions,
         images={side: len(label) for side, label in labels.items()},
         unreadable=frozenset(path for features in scored.values() for path in features.unreadable),
         outcome={sides: one.report.outcome for sides, one in found.items()},

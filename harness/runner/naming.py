@@ -7,9 +7,10 @@ import time
 import numpy as np
 
 from harness.errors import MethodError
-from harness.metrics import judge, judge_discovery
+from harness.metrics.clusters import require_clusters
+from harness.metrics.compute import accuracy_per_class, compute_metrics
+from harness.metrics.prediction_kinds import Columns
 from harness.prompts import Template
-from harness.results.predictions import Columns
 from harness.runner.build_task import build_task
 from harness.runner.cell_scores import CellScores
 from harness.runner.feature_provider import FeatureProvider
@@ -32,18 +33,17 @@ def name_images(job: Job, template: Template, provider: FeatureProvider) -> Cell
     begin = time.perf_counter()
     names = {side: split.names for side, split in data.scored.items()}
     report = report_of(method, name)
-    of_pool, clusters = _discovered(job, provider)
+    clusters, labels = _discovered(job, provider)
     before = reference(task, scored, names)
     answers = predict_all(method, name, scored, names, data.hint)
-    label = {side: features.label.cpu().numpy() for side, features in scored.items()}
-    metrics, per_class = judge(answers.predicted, label, {side: len(n) for side, n in names.items()}, before)
+    predictions = answers.predicted | clusters
+    if before is not None and "ip" in predictions:
+        predictions["reference"] = before
+    labels |= {side: features.label.cpu().numpy() for side, features in scored.items()}
+    counts = {side: len(own) for side, own in names.items()}
     return CellScores(
-        metrics=metrics | of_pool,
-        predictions={
-            **answers.predicted,
-            **({"reference": before} if before is not None and "ip" in answers.predicted else {}),
-            **clusters,
-        },
+        metrics=compute_metrics(predictions, labels, counts),
+        predictions=predictions,
         images={side: len(features.label) for side, features in scored.items()},
         unreadable=frozenset(unreadable).union(*(features.unreadable for features in scored.values())),
         outcome=report.outcome,
@@ -51,13 +51,13 @@ def name_images(job: Job, template: Template, provider: FeatureProvider) -> Cell
         fit_seconds=fit_seconds,
         score_seconds=time.perf_counter() - begin,
         trainable=report.trainable,
-        per_class=per_class,
+        per_class=accuracy_per_class(predictions, labels, counts),
         not_applicable=answers.not_applicable,
     )
 
 
-def _discovered(job: Job, provider: FeatureProvider) -> tuple[dict[str, float], dict[str, Columns]]:
-    """Metrics of the clusters that a method found in its pool, and the clusters; it saw none of these labels."""
+def _discovered(job: Job, provider: FeatureProvider) -> tuple[dict[str, Columns], dict[str, Columns]]:
+    """The clusters that a method found in its pool and their names, and the pool's labels, which it never saw."""
     method, name = job.method, job.spec.method.name
     found = method.discovery()
     if found is None:
@@ -70,7 +70,7 @@ def _discovered(job: Job, provider: FeatureProvider) -> tuple[dict[str, float], 
     if len(names) and not -1 <= names.min() <= names.max() < known:
         raise MethodError(f"{name}.discovery: names are 0 to {known - 1}, or -1 for a cluster without one")
     try:
-        metrics = judge_discovery(cluster, names, label)
-    except (ValueError, IndexError) as error:
+        require_clusters(cluster, names, label)
+    except ValueError as error:
         raise MethodError(f"{name}.discovery: {error}", "one cluster per image of task.unlabeled") from None
-    return metrics, {"pool_cluster": cluster, "cluster_name": names}
+    return {"pool_cluster": cluster, "cluster_name": names}, {"pool": label}

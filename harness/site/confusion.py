@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.metrics.prediction_kinds import Columns
 from harness.results.artifacts import Artifacts, MissingArtifact
-from harness.results.predictions import Columns
 from harness.types.leaderboard import DomainRecord, Row
 
 Counts = NDArray[np.int64]
@@ -61,7 +61,7 @@ def _counts(
 
 
 def taken_for(counts: Counts) -> list[list[int] | None]:
-    """Of each class the other one that it was named most often, and how often in tenths of a percent; None for none."""
+    """For each class its most frequent wrong name, and how often in tenths of a percent; None without one."""
     total, others = counts.sum(axis=1), counts.copy()
     np.fill_diagonal(others, 0)
     worst = others.argmax(axis=1)

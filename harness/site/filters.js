@@ -3,9 +3,6 @@
 const state = { setting: "", metric: "h_mean", backbone: "", shots: "", needs: "", verified: false, text: "" };
 const changed = [];
 
-/** Default metrics of a setting, in order of preference. */
-const HEADLINES = ["h_mean", "oop_top1", "oop_cluster_acc"];
-
 /** Every row that the filters leave; `all shots` is for plots against shots. */
 function filtered(allShots = false) {
   const words = state.text.toLowerCase().split(/\s+/).filter(Boolean);
@@ -48,7 +45,7 @@ function startSetting() {
   const often = distinct(shots).sort((a, b) => shots.filter((x) => x === b).length - shots.filter((x) => x === a).length || (b === 4) - (a === 4) || a - b);
   const known = metricsInSetting().map(([id]) => id);
   Object.assign(state, { backbone: "", shots: often.length ? String(often[0]) : "", needs: "", verified: false, text: "" });
-  if (!known.includes(state.metric)) state.metric = HEADLINES.find((id) => known.includes(id)) || known[0] || "oop_top1";
+  if (!known.includes(state.metric)) state.metric = data.headlines.find((id) => known.includes(id)) || known[0] || "oop_top1";
   drawFilters();
 }
 

@@ -1,4 +1,4 @@
-"""What the page shows, as JSON: small figures for the table at once, and every row's record for when it is opened."""
+"""The page's content as JSON: values for the table at once, and the details of rows for later."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.datasets.layout import SHORT_NAMES
 from harness.leaderboard.bootstrap import BootstrapDraws
 from harness.leaderboard.published import PublishedTable
 from harness.leaderboard.statistics import Interval
-from harness.leaderboard.titles import Names, setting, unique_titles
+from harness.leaderboard.titles import SettingNames, setting, unique_titles
 from harness.leaderboard.view import Sources, ViewRow, view
-from harness.leaderboard.words import SHORT, WORDS
+from harness.metrics.table import HEADLINES, all_metrics
 from harness.plots.series import series
 from harness.results.leaderboard_file import BOARD
 from harness.site.classes import Classes
 from harness.site.command import evaluate_command, reproduce_command
 from harness.site.thumbnails import Thumbnails
-from harness.types.cell import METRICS
 from harness.types.leaderboard import Row, Stat
 
 Figure = list[int]
@@ -57,15 +57,17 @@ def payload(
         thumbnails: of the classes, where the data are at hand.
     """
     there = {metric for row in sources.rows for stats in row.domains.values() for metric in stats}
-    metrics = [metric for metric in METRICS if metric in there]
-    worked_out = _views(sources, metrics)
+    metrics = {name: metric for name, metric in all_metrics().items() if name in there}
+    views = _views(sources, list(metrics))
     labels = {row.id: line.label for line in series(sources.rows) for row in line.rows}
     names = unique_titles(map(setting, sources.rows))
-    rows = [_row(row, names[setting(row)], labels[row.id], sources, worked_out) for row in sources.rows]
+    rows = [_row(row, names[setting(row)], labels[row.id], sources, views[row.id]) for row in sources.rows]
     domains = sorted({d for row in sources.rows for d in _domains(row)} | {d for t in published for d in _printed(t)})
     table = {
-        "metrics": [[metric, WORDS[metric].head, WORDS[metric].meaning] for metric in metrics],
-        "short": dict(SHORT),
+        "metrics": [[name, m.heading, m.meaning, m.higher_is_better] for name, m in metrics.items()],
+        "headlines": list(HEADLINES),
+        "summary": [name for name, metric in metrics.items() if metric.summary],
+        "short": dict(SHORT_NAMES),
         "domains": domains,
         "rows": rows,
         "published": [row for printed in published for row in _published(printed)],
@@ -73,22 +75,21 @@ def payload(
     return Payload(table, _details(sources, file, Classes(thumbnails)))
 
 
-def _views(sources: Sources, metrics: Sequence[str]) -> dict[tuple[str, str], list[tuple[int, ViewRow]]]:
-    """(row, metric) -> the row in each table of the metric, with the table's number of shots."""
-    found: dict[tuple[str, str], list[tuple[int, ViewRow]]] = {}
+def _views(sources: Sources, metrics: Sequence[str]) -> dict[str, dict[str, list[tuple[int, ViewRow]]]]:
+    """Row id -> metric -> the row as in each table of the metric, with the table's number of shots."""
+    found: dict[str, dict[str, list[tuple[int, ViewRow]]]] = {row.id: {} for row in sources.rows}
     draws = BootstrapDraws(sources.rows, sources.artifacts, metrics)
     for metric in metrics:
         for table in view(sources, metric, draws=draws):
             for made in table.rows:
-                found.setdefault((made.row.id, metric), []).append((table.shots, made))
+                found[made.row.id].setdefault(metric, []).append((table.shots, made))
     return found
 
 
 def _row(
-    row: Row, names: Names, label: str, sources: Sources, worked_out: dict[tuple[str, str], list[tuple[int, ViewRow]]]
+    row: Row, names: SettingNames, label: str, sources: Sources, tables: dict[str, list[tuple[int, ViewRow]]]
 ) -> dict[str, Any]:
-    tables = {metric: worked_out.get((row.id, metric), []) for metric in METRICS}
-    intervals = {metric: found[0][1].intervals if found else {} for metric, found in tables.items()}
+    intervals = {metric: found[0][1].intervals for metric, found in tables.items()}
     ranks = {
         metric: known
         for metric, found in tables.items()
@@ -123,7 +124,7 @@ def _row(
 
 
 def _images(row: Row) -> str:
-    """A short name of the domains and their images; rows of another are not set together."""
+    """A short hash of the domains and their images; only rows with the same one are compared."""
     content = {domain: (data.fingerprint, data.images) for domain, data in row.data.items()}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 

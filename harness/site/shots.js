@@ -11,7 +11,8 @@ function lines() {
     if (!found.has(key)) found.set(key, { label: row.label, backbone: row.backbone, rows: [] });
     found.get(key).rows.push(row);
   }
-  const best = (line) => Math.max(...line.rows.map((row) => (comparable.has(row) ? row.mean[state.metric][0] : -1)));
+  const sign = lowerIsBetter.has(state.metric) ? -1 : 1;
+  const best = (line) => Math.max(...line.rows.map((row) => (comparable.has(row) ? sign * row.mean[state.metric][0] : -1e9)));
   return [...found.values()].sort((a, b) => best(b) - best(a) || (a.label < b.label ? -1 : 1));
 }
 

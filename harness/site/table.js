@@ -1,6 +1,6 @@
 // The table: a row per method and setting, a column per domain. Rows are made once and then only moved.
 
-const SUMMARY = ["oop_top1", "ip_top1", "h_mean", "joint_h_mean"];
+const SUMMARIES = 4; // columns at most
 const order = { key: "mean", metric: null, domain: null, down: true };
 const made = new Map();
 
@@ -10,9 +10,9 @@ function columns(rows) {
   const models = distinct(rows.map((row) => row.backbone)).length;
   const ranked = models < 2 ? shotsShown() : null;
   const known = metricsInSetting().map(([id]) => id);
-  const usual = SUMMARY.filter((id) => known.includes(id));
+  const usual = data.summary.filter((id) => known.includes(id));
   const places = domains();
-  const summary = distinct([metric, ...(usual.length ? usual : known.slice(0, SUMMARY.length))]);
+  const summary = distinct([metric, ...(usual.length ? usual : known).slice(0, SUMMARIES)]);
   return [
     { id: "rank", head: "Rank", value: (row) => rankOf(row, metric, ranked), up: true, cell: (row) => rankCell(row, ranked) },
     { id: "name", head: "Method", value: (row) => row.label, up: true, name: true },
@@ -21,12 +21,12 @@ function columns(rows) {
     ...summary.map((m, i) => {
       const comparable = together(rows, m);
       return {
-        id: `mean ${m}`, head: metricName.get(m), group: "mean over domains", edge: !i, value: (row) => (comparable.has(row) ? row.mean[m][0] : null),
+        id: `mean ${m}`, up: lowerIsBetter.has(m), head: metricName.get(m), group: "mean over domains", edge: !i, value: (row) => (comparable.has(row) ? row.mean[m][0] : null),
         cell: (row) => meanCell(row, m, !i, places.length),
       };
     }),
     ...places.map((d, i) => ({
-      id: `domain ${d}`, head: shortDomain(d), group: `${metricName.get(metric)} of each domain`, edge: !i,
+      id: `domain ${d}`, up: lowerIsBetter.has(metric), head: shortDomain(d), group: `${metricName.get(metric)} of each domain`, edge: !i,
       value: (row) => ((row.domains[d] || {})[metric] || [null])[0], cell: (row) => domainCell(row, d, metric, !i),
     })),
   ].filter(Boolean);
@@ -88,7 +88,7 @@ function drawTable() {
   const rows = filtered();
   const shown = columns(rows);
   const chosen = shown.find((column) => column.id === order.key) || shown.find((column) => column.id === `mean ${state.metric}`);
-  if (chosen.id !== order.key) Object.assign(order, { key: chosen.id, down: true });
+  if (chosen.id !== order.key) Object.assign(order, { key: chosen.id, down: !chosen.up });
   drawHead(shown, chosen);
   const look = `${state.setting} ${state.metric} ${state.shots} ${distinct(rows.map((row) => row.backbone)).length}`;
   if (made.look !== look) {

@@ -15,25 +15,6 @@ from typing_extensions import Self
 
 from harness.errors import one_line
 
-NAMING = (
-    *("oop_top1", "ip_top1", "h_mean", "joint_oop_top1", "joint_ip_top1", "joint_h_mean", "joint_top1"),
-    *("ip_retention", "oop_worst_decile", "oop_macro_f1", "ip_macro_f1", "joint_macro_f1"),
-)
-"""How well scored images are named. IP retention is IP accuracy over that of zero-shot (1 = nothing was forgotten); the
-worst decile is the mean accuracy of the worst tenth of the OOP classes; macro F1 is ``harness.metrics.macro_f1``."""
-
-POOL = ("named_acc", "cluster_acc", "coverage", "matching_acc")
-"""What a method's discovery in its unlabeled pool is worth: ``harness.metrics.judge_discovery``."""
-
-CLUSTERING = ("ip_cluster_acc", "oop_cluster_acc", "cluster_gap", "ip_cluster_nca", "oop_cluster_nca", "nca_gap")
-"""How well test images cluster without names (protocol ``clustering``): ``harness.metrics.judge_clusters``."""
-
-MIXED = ("all_cluster_acc", "old_cluster_acc", "new_cluster_acc")
-"""How well mixed IP and OOP images cluster (protocol ``discovery``): ``harness.metrics.judge_mixed_clusters``."""
-
-METRICS = (*NAMING, *POOL, *CLUSTERING, *MIXED)
-"""The metrics of a cell, fractions, in the order of tables."""
-
 NO_SEED = 0
 """Seed of a cell that does not depend on a seed: its method is deterministic and no images are drawn."""
 
@@ -88,7 +69,7 @@ class MethodRecord(Record):
     pool: str | None = Field(default=None, description="the unlabeled images given to it, None for none")
 
     def runs_once(self, shots: int) -> bool:
-        """Whether nothing depends on the seed, so that one run, with the seed ``ONCE``, stands for all seeds."""
+        """Whether nothing depends on the seed, so that one run, with the seed ``NO_SEED``, stands for all seeds."""
         return not self.seeded and shots == 0
 
 
@@ -179,7 +160,7 @@ class Spec(Record):
 
     @property
     def seedless(self) -> bool:
-        """Whether it is run once, with the seed ``ONCE``."""
+        """Whether it is run once, with the seed ``NO_SEED``."""
         return self.method.runs_once(self.shots)
 
 
@@ -203,8 +184,8 @@ class Cost(Record):
 class Cell(Record):
     """One (protocol, domain, backbone, method, parameters, shots, seed) with its metrics or its failure.
 
-    ``metrics`` holds the ``METRICS`` that apply: without an IP folder, or for a method of fixed vocabulary, only those
-    of the OOP names; those of the pool for a method that clusters one.
+    ``metrics`` holds those of ``harness.metrics.table`` whose predictions the cell has: only those of the OOP names
+    without an IP folder or for a method of fixed vocabulary, and those of the pool for a method that clusters one.
     """
 
     spec: Spec

@@ -115,7 +115,7 @@ class Row(Record):
 
     @property
     def seedless(self) -> bool:
-        """Whether each of its cells is run once, with the seed ``ONCE``."""
+        """Whether each of its cells is run once, with the seed ``NO_SEED``."""
         return self.method_record.runs_once(self.shots)
 
     def edition(self, of: Literal["protocol", "backbone"]) -> str:
@@ -177,9 +177,3 @@ class Leaderboard(Record):
     def text(self) -> str:
         """The file content: the same rows give the same bytes."""
         return self.model_dump_json(indent=1) + "\n"
-
-
-def json_schema() -> dict[str, Any]:
-    """The published JSON Schema of a leaderboard file."""
-    schema = Leaderboard.model_json_schema(mode="serialization")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

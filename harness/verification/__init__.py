@@ -1,1 +1,1 @@
-"""Check leaderboards: compute every number again from stored predictions, labels and draws, or from the data."""
+"""Verify leaderboards: compute every number again from stored artifacts, or from the data."""

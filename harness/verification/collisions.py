@@ -1,4 +1,4 @@
-"""Names that are one text to a tokenizer: what of a row's list follows from the names alone, and what does not."""
+"""Verify a row's list of colliding names: names that are one text to the tokenizer."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ Groups = tuple[tuple[str, ...], ...]
 
 
 def wrong_collisions(domain: str, groups: Groups, sheet: LabelSheet) -> Iterator[str]:
-    """What cannot be: names that the data do not have, and a name of both sides that no group lists."""
+    """Errors in the list: names that the data do not have, and equal names that no group lists."""
     names = _names(sheet)
     for name in (name for group in groups for name in group if name not in names):
         yield f"{domain}: {name} is listed among names that are one text, but the data have no such name"
     for same in find_collisions(names):
         if not any(set(same) <= set(group) for group in groups):
-            yield f"{domain}: {' and '.join(same)} are one name, and the row does not say so"
+            yield f"{domain}: {' and '.join(same)} are one name, and the row does not list them"
 
 
 def unchecked_collisions(domain: str, groups: Groups, sheet: LabelSheet) -> Iterator[str]:
-    """Groups that only the tokenizer can confirm, and names that it may confuse and the row does not list."""
+    """What only the tokenizer can decide: groups of different names, and names that it may confuse."""
     folded = {name: fold_name(plain) for name, plain in _names(sheet).items()}
     for group in groups:
         if len({folded.get(name) for name in group}) > 1:

@@ -1,4 +1,4 @@
-"""What a row says of its setting twice, or what follows from the rest of it: the two must agree."""
+"""Verify that the parts of a row's setting do not contradict each other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.types.leaderboard import Row
 
 
 def contradictions(row: Row) -> Iterator[str]:
-    """Each thing in a row's setting that another part of the row speaks against."""
+    """Each part of a row's setting that contradicts another."""
     record = row.method_record
     if (record.pool is not None) != ("unlabeled" in record.needs):
         needs = ", ".join(record.needs) or "nothing"

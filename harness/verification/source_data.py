@@ -1,4 +1,4 @@
-"""A data folder as ``harness leaderboard verify`` asks for it: labels, draws, and which images can be decoded."""
+"""The data folder to verify rows against: its labels, its draws, and which images can be decoded."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class SourceData:
 
     Args:
         root: the LAION-Beyond root; only the folders that the rows name are read.
-        rows: what is to be checked.
+        rows: those to verify.
         cache: the cache folder.
         workers: threads that read images.
-        report: is told how reading goes on.
+        report: shows progress.
 
     Raises:
         DataError: the root cannot be used.
@@ -42,7 +42,7 @@ class SourceData:
         self._rules = {protocol: _rule(protocol) for protocol in {row.protocol for row in rows}}
         self._domains: dict[tuple[str, str], DomainData] = {}  # protocols choose the images that they score
         self._drawn: dict[tuple[str, str], Manifest] = {}
-        self._faults: dict[tuple[str, str], str] = {}
+        self._errors: dict[tuple[str, str], str] = {}
         with report.stage("reading domains", len(wanted), "domains") as advance:
             for protocol, name in wanted:
                 rule = found[0] if (found := self._rules[protocol]) else DEFAULT
@@ -50,11 +50,11 @@ class SourceData:
                     self._domains[protocol, name] = DomainReader(dataset, index, workers, rule).read(name)
                     advance(1)
                 except DataError as error:
-                    self._faults[protocol, name] = error.message
+                    self._errors[protocol, name] = error.message
 
-    def fault(self, row: Row, domain: str) -> str:
+    def why_missing(self, row: Row, domain: str) -> str:
         """Why there are no labels of a domain."""
-        return self._faults.get((row.protocol, domain), "the data have no such domain")
+        return self._errors.get((row.protocol, domain), "the data have no such domain")
 
     def sheet(self, row: Row, domain: str) -> LabelSheet | None:
         """The labels of a domain's images that the row scores; None if the data do not have the domain."""
@@ -64,7 +64,7 @@ class SourceData:
         return without_copies(data).sheet if row.copies_left_out else data.sheet
 
     def unknown_rule(self, row: Row) -> str | None:
-        """Why nothing here draws as the row's protocol did; None where it is at hand, and of a plugin as it was."""
+        """Why the row's protocol is not available here in the same edition; None if it is."""
         found = self._rules[row.protocol]
         if found is None:
             return f"the rule of {row.protocol} is not known here"
@@ -73,7 +73,7 @@ class SourceData:
         return None
 
     def manifest(self, row: Row, given: Manifest) -> Manifest:
-        """What the row's protocol draws from the data; of a rule that is not known here, what the draw names.
+        """What the row's protocol draws from the data; if it is not available, the given draw's images.
 
         Raises:
             DataError: the data do not have an image of such a draw.
@@ -88,7 +88,7 @@ class SourceData:
         return self._drawn[made]
 
     def readable(self, row: Row, domain: str, path: str) -> bool:
-        """Whether the image ``folder/path`` of any part can be decoded as the row's were; not if it is in none."""
+        """Whether the image ``folder/path`` is in the data and can be decoded as the row's were."""
         data, wanted = self._domains[row.protocol, domain], nfc(path)
         for split in (*data.oop.values(), *(data.ip or {}).values()):
             for item in split.items:

@@ -1,7 +1,7 @@
-"""Scoring kept predictions again, and naming everything in a row that does not follow from them.
+"""Verify a row: compute it again from stored predictions, and name everything that differs.
 
 What is checked: the row's setting does not contradict itself; labels, predictions and draws have the hashes that the
-row names; every figure of the row follows from them; and, given the data, that labels, images and draws are those of
+row names; every value of the row follows from them; and, given the data, that labels, images and draws are those of
 the data. What is not: that the predictions are the method's own. Only running it again shows that: ``harness
 reproduce``.
 """
@@ -9,290 +9,215 @@ reproduce``.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, get_args
 
 from harness.errors import DataError
 from harness.leaderboard.assemble import assemble
 from harness.leaderboard.differences import differences
-from harness.metrics import judge, judge_clusters, judge_discovery, judge_mixed_clusters
+from harness.metrics.compute import accuracy_per_class, compute_metrics
+from harness.metrics.table import all_metrics
 from harness.results.artifacts import Artifacts, MissingArtifact
 from harness.results.copies import recount_copies
-from harness.results.predictions import Columns
+from harness.results.predictions import misfits
 from harness.results.verification_marks import Against
-from harness.types.cell import Cell, Failure
-from harness.types.labels import COPY, UNREADABLE, LabelSheet, ScoredSide
+from harness.types.cell import Cell, Failure, Spec
+from harness.types.labels import LabelSheet
 from harness.types.leaderboard import Row
 from harness.types.manifest import Manifest
 from harness.types.task import Pool
 from harness.verification.collisions import unchecked_collisions, wrong_collisions
 from harness.verification.consistency import contradictions
+from harness.verification.label_changes import label_changes
+
+if TYPE_CHECKING:
+    from harness.verification.source_data import SourceData
 
 POOLS = get_args(Pool)
 
-
-class Truth(Protocol):
-    """The data themselves, as far as a check needs them."""
-
-    def sheet(self, row: Row, domain: str) -> LabelSheet | None:
-        """The labels of a domain's images that the row scores; None if the data do not have the domain."""
-        ...
-
-    def fault(self, row: Row, domain: str) -> str:
-        """Why there are none."""
-        ...
-
-    def unknown_rule(self, row: Row) -> str | None:
-        """Why the rule that drew for a row is not known; None if it is."""
-        ...
-
-    def manifest(self, row: Row, given: Manifest) -> Manifest:
-        """What the row's protocol draws from the data; of a rule that is not known, what the draw names.
-
-        Raises:
-            DataError: the data do not have an image of such a draw.
-        """
-        ...
-
-    def readable(self, row: Row, domain: str, path: str) -> bool:
-        """Whether the image ``folder/path`` of any part can be decoded as the row's were; not if it is in none."""
-        ...
+Status = Literal["verified", "differs", "not verifiable"]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check of one row found.
+    """The result of verifying one row.
 
     Attributes:
         row: the row.
-        status: ``verified``; ``differs``: something in it is not so; ``not verifiable``: something is missing for it.
-        against: the data, or the labels that were kept.
+        status: ``differs`` if something in it is wrong; ``not verifiable`` if something is missing for it.
+        against: the data, or the stored labels.
         problems: each thing that differs or is missing.
         notes: what was not checked, or what a reader should know.
     """
 
     row: Row
-    status: Literal["verified", "differs", "not verifiable"]
+    status: Status
     against: Against
     problems: tuple[str, ...]
     notes: tuple[str, ...]
 
 
-def verify(row: Row, artifacts: Artifacts, truth: Truth | None = None) -> Verdict:
-    """Check one row."""
-    wrong = list(contradictions(row))
-    lacking: list[str] = []
-    notes: list[str] = []
-    cells: list[Cell] = []
-    for domain in sorted(row.data):
+def verify(row: Row, artifacts: Artifacts, data: SourceData | None = None) -> Verdict:
+    """Verify one row against its stored labels, or against the data if they are given."""
+    check = _Check(row, artifacts, data)
+    check.run()
+    status: Status = "differs" if check.wrong else "not verifiable" if check.missing else "verified"
+    problems = (*check.wrong, *check.missing)
+    return Verdict(row, status, "labels" if data is None else "data", problems, tuple(check.notes))
+
+
+@dataclass
+class _Check:
+    """One row, and what is found: wrong things, missing things and notes."""
+
+    row: Row
+    artifacts: Artifacts
+    data: SourceData | None
+    wrong: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Check everything."""
+        row, cells = self.row, list[Cell]()
+        self.wrong += contradictions(row)
+        for domain in sorted(row.data):
+            try:
+                cells += self._domain(domain)
+            except MissingArtifact as error:
+                self.missing.append(f"{domain}: {error}")
+            self._draws(domain)
+            unreadable = row.data[domain].unreadable
+            if unreadable and self.data is None:
+                self.notes.append(f"{domain}: {len(unreadable)} images are listed as unreadable; only --data can tell")
+        if self.data is not None and (unknown := self.data.unknown_rule(row)) is not None:
+            self.notes.append(f"{unknown}: its draws are of these data, as far as can be checked")
+        metrics = {metric for stats in row.domains.values() for metric in stats}
+        for metric in sorted(metrics - all_metrics().keys()):
+            self.missing.append(f"metric {metric} is not known here: a plugin that is not installed may define it")
+        if not self.missing:
+            self.wrong += _differences(row, cells)
+
+    def _domain(self, domain: str) -> list[Cell]:
+        """Check labels, unreadable images and names of a domain; its cells, computed again.
+
+        Raises:
+            MissingArtifact: labels or predictions are missing or damaged.
+        """
+        row = self.row
+        sheet = self._labels(domain)
+        if self.data is not None and self.data.sheet(row, domain) is not None:
+            for path in row.data[domain].unreadable:
+                if self.data.readable(row, domain, path):
+                    self.wrong.append(f"{domain}: {path} is left out as unreadable, but it can be decoded")
+        cells = list(self._cells(domain, sheet))
+        if domain in row.domains:
+            self.wrong += wrong_collisions(domain, row.data[domain].collisions, sheet)
+            self.notes += unchecked_collisions(domain, row.data[domain].collisions, sheet)
+        return cells
+
+    def _labels(self, domain: str) -> LabelSheet:
+        """The labels that the row was scored against: its fingerprint is their hash."""
+        fingerprint = self.row.data[domain].fingerprint
+        own = self.data.sheet(self.row, domain) if self.data is not None else None
+        if own is not None and own.fingerprint == fingerprint:
+            self.artifacts.add_labels(own)
+            return own
+        if self.data is not None and own is None:
+            self.wrong.append(f"{domain}: {self.data.why_missing(self.row, domain)}")
         try:
-            sheet = _sheet(row, domain, artifacts, truth, wrong)
-            if truth is not None and truth.sheet(row, domain) is not None:
-                wrong += _wrongly_unreadable(row, domain, truth)
-            cells += _cells(row, domain, sheet, artifacts, wrong)
-            if domain in row.domains:
-                wrong += wrong_collisions(domain, row.data[domain].collisions, sheet)
-                notes += unchecked_collisions(domain, row.data[domain].collisions, sheet)
-        except MissingArtifact as missing:
-            lacking.append(f"{domain}: {missing}")
-        for seed, digest in row.data[domain].manifests.items():
+            stored = self.artifacts.sheet(fingerprint)
+        except MissingArtifact:
+            if own is not None:
+                self.wrong.append(
+                    f"{domain}: the data are not those of the row; without its labels, what differs is unknown"
+                )
+            raise
+        if stored.domain != domain:
+            self.wrong.append(f"{domain}: its labels are those of {stored.domain}")
+        if own is not None:
+            self.wrong += [f"{domain}: {what}" for what in label_changes(stored, own)]
+        return stored
+
+    def _cells(self, domain: str, sheet: LabelSheet) -> Iterator[Cell]:
+        """The row's cells of one domain: failed ones as the row says, others computed again."""
+        data = self.row.data[domain]
+        failures = {f.seed: f for f in self.row.failures if f.domain == domain}
+        if extra := sorted({*data.predictions} - {*data.manifests}):
+            self.wrong.append(f"{domain}: predictions of seeds that the row does not have: {', '.join(extra)}")
+        for spec in (self.row.spec(domain, int(seed)) for seed in data.manifests):
+            failure = failures.get(spec.seed)
+            digest = data.predictions.get(str(spec.seed))
+            blank = Cell(spec=spec, unreadable=data.unreadable, collisions=data.collisions, revision=data.revision)
+            if digest is not None:
+                yield blank.model_copy(update=self._computed(spec, digest, sheet))
+            elif failure is not None and failure.kind != "missing":
+                yield blank.model_copy(update={"failure": Failure(kind=failure.kind, reason=failure.reason)})
+            else:
+                raise MissingArtifact(f"no predictions are stored for seed {spec.seed}")
+
+    def _computed(self, spec: Spec, digest: str, sheet: LabelSheet) -> dict[str, object]:
+        """What follows from the predictions of a cell."""
+        row, data = self.row, self.row.data[spec.domain]
+        predicted = self.artifacts.predictions(digest)
+        sides: dict[str, str] = {side: side for side in sheet.sides}
+        if "pool_cluster" in predicted and (pool := row.method_record.pool) in POOLS:
+            sides["pool"] = str(pool)
+        labels = {key: self.artifacts.labels(data.fingerprint, side, data.unreadable) for key, side in sides.items()}
+        names = {side: len(scored.names) for side, scored in sheet.sides.items()}
+        if misfit := next(misfits(predicted, labels, names), None):
+            raise MissingArtifact(f"the predictions of seed {spec.seed} {misfit}")
+        only_oop = "oop" in predicted and "ip" not in predicted
+        if only_oop and "ip" in sheet.sides and row.not_applicable is None:
+            self.wrong.append(
+                f"{spec.domain}, seed {spec.seed}: there are no predictions of the IP images, and no reason why"
+            )
+        return {
+            "predictions": digest,
+            "metrics": compute_metrics(predicted, labels, names),
+            "per_class": accuracy_per_class(predicted, labels, names),
+            "images": {side: len(labels[side]) for side in sheet.sides},
+            "not_applicable": row.not_applicable if only_oop else None,
+            "copies": recount_copies(spec, data, sheet, self.artifacts),
+            "left_out": sheet.left_out,
+        }
+
+    def _draws(self, domain: str) -> None:
+        """Check the few-shot draws of a domain."""
+        for seed, digest in self.row.data[domain].manifests.items():
             if digest is not None:
                 try:
-                    wrong += _draw(row, domain, int(seed), artifacts.manifest(digest), truth)
-                except MissingArtifact as missing:
-                    lacking.append(f"{domain}, seed {seed}: {missing}")
-        unreadable = row.data[domain].unreadable
-        if unreadable and truth is None:
-            notes.append(f"{domain}: {len(unreadable)} images are said to be unreadable; only --data can tell")
-    if truth is not None and (unknown := truth.unknown_rule(row)) is not None:
-        notes.append(f"{unknown}: its draws are of these data, as far as can be told")
-    if not lacking:
-        wrong += _figures(row, cells)
-    status: Literal["verified", "differs", "not verifiable"]
-    status = "differs" if wrong else "not verifiable" if lacking else "verified"
-    return Verdict(row, status, "labels" if truth is None else "data", (*wrong, *lacking), tuple(notes))
+                    if wrong := self._wrong_draw(domain, int(seed), self.artifacts.manifest(digest)):
+                        self.wrong.append(f"{domain}, seed {seed}: {wrong}")
+                except MissingArtifact as error:
+                    self.missing.append(f"{domain}, seed {seed}: {error}")
 
-
-def _sheet(row: Row, domain: str, artifacts: Artifacts, truth: Truth | None, wrong: list[str]) -> LabelSheet:
-    """The labels that the row was scored against: its fingerprint is their hash."""
-    fingerprint = row.data[domain].fingerprint
-    own = truth.sheet(row, domain) if truth is not None else None
-    if own is not None and own.fingerprint == fingerprint:
-        artifacts.add_labels(own)
-        return own
-    if truth is not None and own is None:
-        wrong.append(f"{domain}: {truth.fault(row, domain)}")
-    try:
-        kept = artifacts.sheet(fingerprint)
-    except MissingArtifact:
-        if own is not None:
-            wrong.append(f"{domain}: the data are not those of the row; without its labels, what differs is unknown")
-        raise
-    if kept.domain != domain:
-        wrong.append(f"{domain}: its labels are those of {kept.domain}")
-    if own is not None:
-        wrong += [f"{domain}: {what}" for what in changes(kept, own)]
-    return kept
-
-
-def changes(kept: LabelSheet, own: LabelSheet) -> list[str]:
-    """What differs between the labels of a row and those of the data, image by image (twenty at most)."""
-    before, now = _parts(kept), _parts(own)
-    found = [what for part in sorted({*before, *now}) for what in _part_changes(part, before.get(part), now.get(part))]
-    if not found:
-        found = ["the val part, the IP train part or a caption is not that of the row; the scored images are the same"]
-    return [*found[:20], *([f"and {len(found) - 20} more differences"] if len(found) > 20 else [])]
-
-
-def _parts(sheet: LabelSheet) -> dict[str, ScoredSide]:
-    parts = {f"{side.upper()} test": scored for side, scored in sheet.sides.items()}
-    return parts if sheet.pool is None else {**parts, "OOP train": sheet.pool}
-
-
-_INSTEAD = {UNREADABLE: "missing or unreadable", COPY: "a copy of a train or val image"}
-
-
-def _part_changes(part: str, before: ScoredSide | None, now: ScoredSide | None) -> Iterator[str]:
-    if before is None or now is None:
-        yield f"the data have {'no' if now is None else 'a new'} {part} part"
-        return
-    kind = part.rpartition(" ")[2]
-    if before.names != now.names:
-        yield f"the split changed: {now.folder} has other names, or in another order"
-    was, is_now = _by_path(before), _by_path(now)
-    for path in sorted({*was, *is_now}):
-        where = f"{now.folder}/{path}"
-        if path not in is_now:
-            yield f"the split changed: {where} is no {kind} image any more"
-        elif path not in was:
-            yield f"the split changed: {where} is a new {kind} image"
-        elif was[path] != is_now[path]:
-            (digest, label), (new_digest, new_label) = was[path], is_now[path]
-            if digest != new_digest:
-                yield f"{where} is {_INSTEAD.get(new_digest, 'not the same image')}"
-            if label != new_label:
-                yield f"the split changed: {where} is labelled {new_label!r}, in the row {label!r}"
-    if was == is_now and before.names == now.names and before != now:
-        yield f"the split changed: {now.folder} lists its images in another order, or the folder was renamed"
-
-
-def _by_path(side: ScoredSide) -> dict[str, tuple[str, str]]:
-    rows = zip(side.paths, side.sha256, side.labels, strict=True)
-    return {path: (digest, side.names[label]) for path, digest, label in rows}
-
-
-def _cells(row: Row, domain: str, sheet: LabelSheet, artifacts: Artifacts, wrong: list[str]) -> Iterator[Cell]:
-    """The row's cells of one domain, scored again."""
-    data = row.data[domain]
-    failures = {f.seed: f for f in row.failures if f.domain == domain}
-    if extra := sorted({*data.predictions} - {*data.manifests}):
-        wrong.append(f"{domain}: predictions of seeds that the row does not have: {', '.join(extra)}")
-    labels = {side: artifacts.labels(data.fingerprint, side, data.unreadable) for side in sheet.sides}
-    names = {side: len(scored.names) for side, scored in sheet.sides.items()}
-    for spec in (row.spec(domain, int(seed)) for seed in data.manifests):
-        failure = failures.get(spec.seed)
-        blank = Cell(spec=spec, unreadable=data.unreadable, collisions=data.collisions, revision=data.revision)
-        digest = data.predictions.get(str(spec.seed))
-        if failure is not None and failure.kind != "missing" and digest is None:
-            yield blank.model_copy(update={"failure": Failure(kind=failure.kind, reason=failure.reason)})
-            continue
-        if digest is None:
-            raise MissingArtifact(f"no predictions were kept of seed {spec.seed}")
-        predicted = artifacts.predictions(digest)
-        if (row.method_record.pool or "") in POOLS and "pool_cluster" in predicted:
-            labels["pool"] = artifacts.labels(data.fingerprint, str(row.method_record.pool), data.unreadable)
-        _fit(predicted, labels, names, spec.seed)
-        overlap = {"copies": recount_copies(spec, data, sheet, artifacts), "left_out": sheet.left_out}
-        yield blank.model_copy(update={"predictions": digest, **overlap, **_judged(row, predicted, labels, names)})
-        if "oop" in predicted and "ip" in labels and "ip" not in predicted and row.not_applicable is None:
-            wrong.append(f"{domain}, seed {spec.seed}: there are no predictions of the IP images, and no reason why")
-
-
-def _judged(
-    row: Row, predicted: dict[str, Columns], labels: dict[str, Columns], names: dict[str, int]
-) -> dict[str, Any]:
-    """What follows from the predictions of a cell."""
-    images = {side: len(label) for side, label in labels.items() if side != "pool"}
-    if "oop_cluster" in predicted:
-        clusters = {side: predicted[f"{side}_cluster"] for side in images if f"{side}_cluster" in predicted}
-        return {"metrics": judge_clusters(clusters, labels), "images": images}
-    if "joint_oop_cluster" in predicted:
-        clusters = {side: predicted[f"joint_{side}_cluster"] for side in ("oop", "ip")}
-        return {"metrics": judge_mixed_clusters(clusters, labels), "images": images}
-    metrics, per_class = judge(predicted, labels, names, predicted.get("reference"))
-    if "pool_cluster" in predicted:
-        metrics |= judge_discovery(predicted["pool_cluster"], predicted["cluster_name"], labels["pool"])
-    not_applicable = None if "ip" in predicted else row.not_applicable
-    return {"metrics": metrics, "per_class": per_class, "not_applicable": not_applicable, "images": images}
-
-
-def _fit(predicted: dict[str, Columns], labels: dict[str, Columns], names: dict[str, int], seed: int) -> None:
-    """See that predictions are of these images and names.
-
-    Raises:
-        MissingArtifact: they are not; a figure from them would mean nothing.
-    """
-    sides = {"oop": "oop", "ip": "ip", "reference": "ip", "joint_oop": "oop", "joint_ip": "ip"}
-    sides |= {"pool_cluster": "pool", "oop_cluster": "oop", "ip_cluster": "ip"}
-    sides |= {"joint_oop_cluster": "oop", "joint_ip_cluster": "ip"}
-    if ("pool_cluster" in predicted) != ("cluster_name" in predicted):
-        raise MissingArtifact(f"the predictions of seed {seed} have clusters without names, or names without clusters")
-    for key, columns in predicted.items():
-        if key == "cluster_name":
-            continue
-        label = labels.get(sides[key])
-        if label is None:
-            raise MissingArtifact(f"the predictions of seed {seed} have {key}, but there are no {sides[key]} images")
-        if len(columns) != len(label):
-            held = f"{len(columns)} {key} images, but there are {len(label)}"
-            raise MissingArtifact(f"the predictions of seed {seed} are of {held}")
-        if key.endswith("cluster"):
-            if key == "pool_cluster" and int(columns.max(initial=-1)) >= len(predicted["cluster_name"]):
-                raise MissingArtifact(
-                    f"the predictions of seed {seed} have clusters that have no place among the names"
-                )
-            continue
-        known = sum(names.values()) if key.startswith("joint") else names[sides[key]]
-        if len(columns) and int(columns.max()) >= known:
-            raise MissingArtifact(
-                f"the predictions of seed {seed} name column {int(columns.max())} of {known} {key} names"
-            )
-    if ("joint_oop_cluster" in predicted) != ("joint_ip_cluster" in predicted):
-        raise MissingArtifact(f"the predictions of seed {seed} lack the mixed clusters of a side")
-    if "ip" in predicted and not {"joint_oop", "joint_ip"} <= predicted.keys():
-        raise MissingArtifact(f"the predictions of seed {seed} lack the joint vocabulary")
-
-
-def _wrongly_unreadable(row: Row, domain: str, truth: Truth) -> Iterator[str]:
-    """Images that are left out as unreadable although they can be read: of scored ones, of a pool, or of a draw."""
-    for path in row.data[domain].unreadable:
-        if truth.readable(row, domain, path):
-            yield f"{domain}: {path} is left out as unreadable, but it can be decoded"
-
-
-def _draw(row: Row, domain: str, seed: int, manifest: Manifest, truth: Truth | None) -> Iterator[str]:
-    """What is wrong with a few-shot draw."""
-    where = f"{domain}, seed {seed}"
-    said = (manifest.protocol, manifest.domain, manifest.shots, manifest.seed)
-    if said != (row.protocol, domain, row.shots, seed):
-        yield f"{where}: its manifest is of {manifest.domain}, {manifest.shots} shots, seed {manifest.seed}"
-        return
-    if truth is None or truth.sheet(row, domain) is None:
-        return
-    try:
-        own = truth.manifest(row, manifest)
-    except DataError as error:
-        yield f"{where}: {error.message}"
-        return
-    if own.sha256 != manifest.sha256:
+    def _wrong_draw(self, domain: str, seed: int, manifest: Manifest) -> str | None:
+        """What is wrong with a few-shot draw, None if nothing is."""
+        row = self.row
+        if (manifest.protocol, manifest.domain, manifest.shots, manifest.seed) != (
+            row.protocol,
+            domain,
+            row.shots,
+            seed,
+        ):
+            return f"its manifest is of {manifest.domain}, {manifest.shots} shots, seed {manifest.seed}"
+        if self.data is None or self.data.sheet(row, domain) is None:
+            return None
+        try:
+            own = self.data.manifest(row, manifest)
+        except DataError as error:
+            return error.message
+        if own.sha256 == manifest.sha256:
+            return None
         before, now = (dict.fromkeys((p.path, p.sha256, p.label) for p in m.picks) for m in (manifest, own))
         others = [path for path, digest, label in now if (path, digest, label) not in before]
         which = f": {others[0]} is drawn from the data, not in the manifest" if others else ""
-        yield f"{where}: the manifest is not what {row.protocol} draws from the data{which}"
+        return f"the manifest is not what {row.protocol} draws from the data{which}"
 
 
-def _figures(row: Row, cells: list[Cell]) -> Iterator[str]:
-    """Every figure of the row that does not follow from its cells."""
+def _differences(row: Row, cells: list[Cell]) -> Iterator[str]:
+    """Everything in a row that does not follow from its cells."""
     wanted = {(c.spec.domain, c.spec.seed) for c in cells}
     wanted |= {(f.domain, f.seed) for f in row.failures if f.kind == "missing" and f.seed is not None}
     lost = [f for f in row.failures if f.seed is None]

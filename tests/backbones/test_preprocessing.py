@@ -148,7 +148,7 @@ def test_settings_are_merged_as_open_clip_merges_them() -> None:
     expected = dataclasses.asdict(PreprocessCfg())
     for layer in layers:
         expected = merge_preprocess_dict(expected, layer)
-    assert preprocessing.merge(*layers) == expected
+    assert preprocessing.merge_settings(*layers) == expected
 
 
 def test_a_tag_takes_precedence_over_a_file_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from harness.leaderboard.bootstrap import MEAN, BootstrapDraws
 from harness.leaderboard.compare import diff
 from harness.leaderboard.statistics import interval, paired_tests, ranks
 from harness.leaderboard.view import read_sources
-from harness.metrics import judge
+from harness.metrics.compute import accuracy_per_class, compute_metrics
 from harness.results.artifacts import Artifacts
 from harness.results.leaderboard_file import read_board
 from harness.results.predictions import digest, pack
@@ -63,7 +63,6 @@ def answered(sheet, rng, method, seed, share):
     predicted = {"oop": answer(label["oop"], k["oop"]), "ip": answer(label["ip"], k["ip"])}
     predicted["joint_oop"] = answer(label["oop"], k["oop"] + k["ip"])
     predicted["joint_ip"] = answer(label["ip"] + k["oop"], k["oop"] + k["ip"])
-    metrics, per_class = judge(predicted, label, k)
     content = pack(predicted)
     cell = make_cell(
         domain=sheet.domain,
@@ -73,7 +72,8 @@ def answered(sheet, rng, method, seed, share):
         dataset={"fingerprint": sheet.fingerprint},
     )
     images = {name: len(y) for name, y in label.items()}
-    made = {"metrics": metrics, "per_class": per_class, "predictions": digest(content), "images": images}
+    made = {"metrics": compute_metrics(predicted, label, k), "per_class": accuracy_per_class(predicted, label, k)}
+    made |= {"predictions": digest(content), "images": images}
     return cell.model_copy(update=made), {predictions_path(digest(content)): content}
 
 

@@ -13,7 +13,7 @@ from harness.datasets.digests import DigestIndex
 from harness.datasets.domain import DomainData, DomainReader
 from harness.datasets.layout import open_dataset
 from harness.leaderboard.assemble import assemble
-from harness.metrics import judge
+from harness.metrics.compute import accuracy_per_class, compute_metrics
 from harness.results import costs
 from harness.results.predictions import digest, pack
 from harness.results.store import ResultStore
@@ -112,13 +112,12 @@ def one(
     label = {side: scored.scored_labels() for side, scored in data.sheet.sides.items()}
     predicted = answers(data, method, seed)
     names = {side: len(scored.names) for side, scored in data.sheet.sides.items()}
-    metrics, per_class = judge(predicted, label, names, predicted.get("reference"))
     content = pack(predicted)
     return store.put(
         Cell(
             spec=spec,
-            metrics=metrics,
-            per_class=per_class,
+            metrics=compute_metrics(predicted, label, names),
+            per_class=accuracy_per_class(predicted, label, names),
             images={side: len(y) for side, y in label.items()},
             not_applicable="it knows the OOP names only" if method.only_oop else None,
             predictions=digest(content),

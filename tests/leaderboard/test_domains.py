@@ -32,7 +32,7 @@ def write(path: Path, *boards: Leaderboard) -> Path:
 def rank_of(*boards: Leaderboard) -> dict[str, tuple[int | None, str | None]]:
     rows = tuple(row for one in boards for row in one.rows)
     (table,) = view(Sources(rows, (Artifacts(lambda name: None),) * len(rows), {}, {}), "h_mean")
-    return {made.row.method: (made.rank, made.aside) for made in table.rows}
+    return {made.row.method: (made.rank, made.not_ranked) for made in table.rows}
 
 
 def test_a_row_over_other_domains_is_not_ranked() -> None:

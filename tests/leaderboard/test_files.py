@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from harness.errors import DataError, UserError
 from harness.leaderboard.assemble import assemble
+from harness.leaderboard.schema import json_schema
+from harness.metrics.prediction_kinds import PREDICTIONS
 from harness.results.artifacts import open_row
 from harness.results.leaderboard_file import parse_board, read_board
 from harness.results.migrate import MIGRATIONS, migrate
-from harness.results.predictions import KEYS, WITH_NONE, pack, unpack
+from harness.results.predictions import pack, unpack
 from harness.types.cell import Cell
-from harness.types.leaderboard import SCHEMA_VERSION, json_schema
+from harness.types.leaderboard import SCHEMA_VERSION
 
 from ..makers import cells as any_cells
 from ..makers import few, make_cell
@@ -57,9 +59,17 @@ def test_a_rows_id_depends_on_its_settings_and_on_no_figure() -> None:
 
 columns = st.lists(st.integers(0, 2**32 - 1), max_size=40)
 columns_or_none = st.lists(st.integers(-1, 2**32 - 2), max_size=40)
-predicted = st.fixed_dictionaries(
-    {"oop": columns},
-    optional={key: columns_or_none if key in WITH_NONE else columns for key in KEYS if key != "oop"},
+
+
+def of_kinds(*keys: str) -> st.SearchStrategy[dict[str, list[int]]]:
+    return st.fixed_dictionaries({key: columns_or_none if PREDICTIONS[key].none else columns for key in keys})
+
+
+own, joint, pool = ("oop", "ip"), ("joint_oop", "joint_ip"), ("pool_cluster", "cluster_name")
+predicted = st.one_of(
+    *(of_kinds(*keys) for keys in [("oop",), ("oop", *pool), (*own, *joint), (*own, *joint, "reference", *pool)]),
+    *(of_kinds(*keys) for keys in [("oop_cluster",), ("oop_cluster", "ip_cluster")]),
+    of_kinds("joint_oop_cluster", "joint_ip_cluster"),
 )
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from harness.leaderboard.schema import json_schema
 from harness.method import build, parameters
 from harness.registry import load
-from harness.types.leaderboard import Leaderboard, json_schema
+from harness.types.leaderboard import Leaderboard
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(ROOT.glob("leaderboards/*/leaderboard.json"))

@@ -13,7 +13,7 @@ from harness.leaderboard import resampling
 from harness.leaderboard.bootstrap import MEAN, Bootstrap, BootstrapDraws
 from harness.leaderboard.resampling import REPLICATES
 from harness.leaderboard.statistics import interval, other_images, paired_tests, ranks
-from harness.metrics import worst_decile
+from harness.metrics import replicates, worst_decile
 from harness.results.artifacts import Artifacts, open_file
 from harness.results.predictions import pack
 from harness.results.store import labels_path, predictions_path
@@ -33,7 +33,7 @@ class Made:
 
     def row(self, name: str, oop: np.ndarray, ip: np.ndarray | None = None) -> Row:
         from harness.leaderboard.assemble import assemble
-        from harness.metrics import judge
+        from harness.metrics.compute import compute_metrics
         from harness.results.predictions import digest
 
         sides = {"oop": oop, **({"ip": ip} if ip is not None else {})}
@@ -49,7 +49,7 @@ class Made:
             content = pack(predicted)
             self.files[predictions_path(digest(content))] = content
             label = {side: np.zeros(v.shape[1], dtype=np.int64) for side, v in sides.items()}
-            metrics, _ = judge(predicted, label, dict.fromkeys(sides, 2))
+            metrics = compute_metrics(predicted, label, dict.fromkeys(sides, 2))
             cell = make_cell(seed=seed, method={"name": name}, dataset={"fingerprint": sheet.fingerprint})
             images = {side: v.shape[1] for side, v in sides.items()}
             cells.append(cell.model_copy(update={"metrics": metrics, "images": images, "predictions": digest(content)}))
@@ -104,7 +104,7 @@ def test_replicates_are_what_a_plain_loop_over_the_draws_gives() -> None:
     oop, ip = rng.random((3, 40)) < 0.6, rng.random((3, 30)) < 0.4
     row = made.row("a", oop, ip)
     drawn = {
-        side: np.concatenate(list(resampling.drawn(row.data["Animals"].fingerprint, side, n)))
+        side: np.concatenate(list(resampling.bootstrap_counts(row.data["Animals"].fingerprint, side, n)))
         for side, n in (("oop", 40), ("ip", 30))
     }
     seeds = resampling.drawn_seeds(row.data["Animals"].fingerprint, [0, 1, 2])
@@ -192,7 +192,7 @@ def test_without_predictions_rows_are_ranked_by_their_figures_and_say_why() -> N
     made.files = {name: content for name, content in made.files.items() if name.startswith("labels")}
     draws = made.bootstrap("oop_top1", *rows)
     assert ranks(rows, draws) == [2, 1, 2]
-    assert "predictions" in draws.lacking[rows[0].id]
+    assert "predictions" in draws.missing[rows[0].id]
     test = paired_tests(rows, [rows[1]], draws)[0]
     assert (test.difference, test.p) == (pytest.approx(-0.1), None)
     assert "missing" in str(test.reason)
@@ -240,7 +240,7 @@ def test_ranks_are_what_a_plain_count_of_better_rows_gives() -> None:
         for digest in row.data["Animals"].predictions.values():
             del made.files[predictions_path(str(digest))]
     draws = made.bootstrap("h_mean", *rows)
-    assert len(draws.lacking) == 4
+    assert len(draws.missing) == 4
     for i, (row, rank) in enumerate(zip(rows, ranks(rows, draws), strict=True)):
         if i % 3 == 0:
             assert rank is None, "of a smaller group"
@@ -253,13 +253,24 @@ def test_ranks_are_what_a_plain_count_of_better_rows_gives() -> None:
         assert rank == 1 + better
 
 
+@pytest.mark.parametrize("with_replicates", [False, True])
+def test_a_lower_gap_is_ranked_above_a_higher_one(with_replicates: bool) -> None:
+    from harness.leaderboard.assemble import assemble
+
+    values = {"a": 0.4, "b": 0.1}
+    rows = assemble(make_cell(value, method={"name": name}) for name, value in values.items()).rows
+    drawn = {(row.id, MEAN): np.full(REPLICATES, values[row.method]) for row in rows if with_replicates}
+    assert ranks(rows, Bootstrap("oop_cluster_acc", {}, drawn)) == [1, 2]
+    assert ranks(rows, Bootstrap("cluster_gap", {}, drawn)) == [2, 1]
+
+
 @pytest.mark.parametrize(
     "metric", ["oop_top1", "oop_worst_decile", "h_mean", "ip_retention", "joint_oop_top1", "joint_h_mean", "joint_top1"]
 )
 def test_every_figure_lies_within_its_interval(shared_lab: Lab, metric: str) -> None:
     board, artifacts = open_file(shared_lab.out)
     draws = BootstrapDraws(board.rows, [artifacts] * len(board.rows), [metric]).of(metric)
-    assert draws.lacking == {}
+    assert draws.missing == {}
     for row in board.rows:
         for place, stats in {**row.domains, MEAN: row.mean}.items():
             found = draws.of(row, place)
@@ -354,12 +365,12 @@ def test_the_worst_decile_is_that_of_the_same_classes_in_every_replicate(classes
     answers = (rng.random((len(label), 3)) < [0.8, 0.9, 0.9]).astype(np.float32)
     answers[label == 0] = [[1, 0, 1], [0, 0, 0]]  # in a seventh of the replicates neither image is drawn
     answers[label == 1] = rng.random((40, 3)) < 0.55  # of the worst share, but of many right answers
-    weights = list(resampling.drawn("data", "oop", len(label)))
-    found = resampling.worst_decile(weights, answers, label)
+    weights = list(resampling.bootstrap_counts("data", "oop", len(label)))
+    found = replicates.worst_decile(weights, answers, label)
     assert found.shape == (REPLICATES, 3)
     every = np.concatenate(weights)
     assert {0, 1} < set(every[:50, label == 0].sum(axis=1).tolist())
-    assert resampling.worst_decile([np.ones((1, len(label)), dtype=np.float32)], answers, label)[0] == pytest.approx(
+    assert replicates.worst_decile([np.ones((1, len(label)), dtype=np.float32)], answers, label)[0] == pytest.approx(
         [worst_decile(classes_of(label, column)) for column in answers.T]
     )
     for column in range(3):
@@ -376,16 +387,16 @@ def test_the_worst_decile_is_that_of_the_same_classes_in_every_replicate(classes
 def test_intervals_of_the_worst_decile_hold_the_truth_more_often_than_those_that_choose_classes_anew() -> None:
     rng, held = np.random.default_rng(0), {"same": 0, "anew": 0}
     label, trials = np.repeat(np.arange(24), 20), 80
-    weights = list(resampling.drawn("data", "oop", len(label)))
+    weights = list(resampling.bootstrap_counts("data", "oop", len(label)))
     drawn = np.concatenate([w.reshape(-1, 24, 20).sum(axis=2) for w in weights])
     for _ in range(trials):
         chance = rng.beta(8, 3, 24)
         answers = (rng.random(480) < chance[label]).astype(np.float32)[:, None]
         hits = np.concatenate([(w * answers[:, 0]).reshape(-1, 24, 20).sum(axis=2) for w in weights])
         anew = np.sort(hits / np.maximum(drawn, 1), axis=1)[:, :2].mean(axis=1)
-        same = resampling.worst_decile(weights, answers, label)[:, 0]
-        for name, replicates in (("same", same), ("anew", anew)):
-            within = interval(replicates)
+        same = replicates.worst_decile(weights, answers, label)[:, 0]
+        for name, values in (("same", same), ("anew", anew)):
+            within = interval(values)
             held[name] += within.low <= np.sort(chance)[:2].mean() <= within.high
     assert held["same"] > 0.8 * trials
     assert held["anew"] < 0.7 * trials

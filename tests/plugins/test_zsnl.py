@@ -13,7 +13,6 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from harness.method import build
-from harness.metrics import judge_discovery
 from harness.prompts import Template
 from harness.types.task import Support
 from harness_plugins import _clustering, _prompt_ensemble
@@ -27,7 +26,7 @@ from harness_plugins._sinkhorn import assign_balanced, sinkhorn
 from harness_plugins._vocabulary import add_to_fitted
 from harness_plugins._ward import ward
 
-from ..makers import unit_rows
+from ..makers import discovery_metrics, unit_rows
 from .tasks import HINT, NAMES, OOP_VOCABULARY, SIZE, classes, images, make_task, quick, tower
 
 METHODS = ("cluster_vote", "kmeans_naming", "transclip", "zsnl")
@@ -59,7 +58,7 @@ def unlabeled(image, clusters=5, **change):
 
 def judged(method, label):
     found = method.discovery()
-    return judge_discovery(found.cluster.numpy(), found.name.numpy(), label.numpy())
+    return discovery_metrics(found.cluster.numpy(), found.name.numpy(), label.numpy())
 
 
 @pytest.mark.parametrize("parameters", [{}, {"assign": "clusters"}, {"assign": "transport"}, {"discover": "ward"}])

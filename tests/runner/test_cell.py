@@ -13,7 +13,7 @@ import torch
 
 from harness.errors import DataError
 from harness.method import Method
-from harness.metrics import judge_discovery
+from harness.metrics.clusters import require_clusters
 from harness.progress import NullReporter
 from harness.prompts import Template
 from harness.runner.build_task import build_task
@@ -21,12 +21,12 @@ from harness.runner.cell import run_cell
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.plan import make_plan
 from harness.runner.request import MethodChoice, Request
-from harness.types.cell import POOL
 from harness.types.discovery import Discovery
 from harness.types.features import Features
 from harness.types.task import Needs, Pool, Task
 
 from ..datasets.roots import make_root
+from ..makers import POOL, discovery_metrics
 
 
 @dataclass
@@ -405,14 +405,14 @@ def test_other_labels_of_the_pool_change_no_prediction(place):
 def test_discovery_in_figures():
     label = np.array([0, 0, 0, 1, 1, 2])
     cluster = np.array([1, 1, 0, 0, 0, -1])  # cluster 2 is empty, one image is in none
-    found = judge_discovery(cluster, np.array([1, 2, 0]), label)
+    found = discovery_metrics(cluster, np.array([1, 2, 0]), label)
     assert found["named_acc"] == pytest.approx(2 / 6)
     assert found["cluster_acc"] == pytest.approx(4 / 6)
     assert found["coverage"] == pytest.approx(5 / 6)
     assert found["matching_acc"] == pytest.approx(1 / 2)
-    nameless = judge_discovery(cluster, np.array([1, -1, 0]), label)
+    nameless = discovery_metrics(cluster, np.array([1, -1, 0]), label)
     assert nameless["coverage"] == pytest.approx(3 / 6)
-    nothing = judge_discovery(np.full(6, -1), np.zeros(0, dtype=np.int64), label)
+    nothing = discovery_metrics(np.full(6, -1), np.zeros(0, dtype=np.int64), label)
     assert set(nothing.values()) == {0.0}
     with pytest.raises(ValueError, match="clusters are 0 to 2"):
-        judge_discovery(cluster + 3, np.array([1, 2, 0]), label)
+        require_clusters(cluster + 3, np.array([1, 2, 0]), label)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from harness.method import Method
-from harness.metrics import judge
+from harness.metrics.compute import compute_metrics
 from harness.runner import predict
 from harness.runner.predict import best_columns, predict_all
 from harness.types.features import Features
@@ -62,7 +62,7 @@ def images(side: str, per_class: int) -> Features:
 def accuracies(method: Method, scored: dict[str, Features], names: dict[str, tuple[str, ...]]) -> dict[str, float]:
     answers = predict_all(method, "it", scored, names, "thing")
     label = {side: features.label.numpy() for side, features in scored.items()}
-    return judge(answers.predicted, label, {side: len(n) for side, n in names.items()})[0]
+    return compute_metrics(answers.predicted, label, {side: len(n) for side, n in names.items()})
 
 
 def test_a_method_that_scores_all_names_alike_gets_chance_in_every_vocabulary() -> None:

@@ -19,8 +19,9 @@ from harness.types.cell import Failure
 from harness.types.labels import LabelSheet, ScoredSide
 from harness.types.leaderboard import Leaderboard
 from harness.verification.consistency import contradictions
+from harness.verification.label_changes import label_changes
 from harness.verification.source_data import SourceData
-from harness.verification.verify import Verdict, changes, verify
+from harness.verification.verify import Verdict, verify
 
 from ..datasets.roots import edit_split
 from ..leaderboard.results import Answering, Lab, run
@@ -215,7 +216,7 @@ def test_other_predictions_do_not_give_the_figures(lab: Lab) -> None:
         (lambda p: p.update(oop=p["oop"][:-1]), "47 oop images, but there are 48"),
         (lambda p: p.update(joint_ip=np.append(p["joint_ip"], 0)), "25 joint_ip images, but there are 24"),
         (lambda p: p.update(oop=np.where(p["oop"] == p["oop"][0], 6, p["oop"])), "name column 6 of 6 oop names"),
-        (lambda p: p.pop("joint_oop"), "lack the joint vocabulary"),
+        (lambda p: p.pop("joint_oop"), "it has ip without joint_oop"),
     ],
 )
 def test_predictions_that_do_not_fit_are_no_figures(lab: Lab, change: Callable[[Any], Any], named: str) -> None:
@@ -300,7 +301,7 @@ def _relabel(content: dict[str, Any]) -> None:
         (lambda c: c["test"].pop("3"), "the split changed: Animals6_OOP/images/great_auk"),
         (lambda c: c["test"].update({"999": c["val"].pop("0")}), "is a new test image"),
         (_relabel, "the split changed"),
-        (lambda c: c["train"].pop("0"), "Animals6_OOP/images/great_auk/000 plain.jpg is no train image any more"),
+        (lambda c: c["train"].pop("0"), "Animals6_OOP/images/great_auk/000 plain.jpg is no longer a train image"),
         (lambda c: c["val"].pop("0"), "the val part, the IP train part or a caption is not that of the row"),
         (lambda c: c["test"]["0"].update(INFO={"Refined_caption3": "x"}), "or a caption is not that of the row"),
     ],
@@ -371,7 +372,7 @@ def test_the_command_marks_verified_rows_and_an_edit_takes_the_mark_away(lab: La
     assert set(verification_marks.read_marks(lab.out).values()) == {"data"}, "a weaker check takes nothing back"
     tamper(lab, set_at("mean", "h_mean", "mean", value=0.9))
     rows = Leaderboard.model_validate_json(file.read_bytes()).rows
-    assert [row.content_hash in verification_marks.read_marks(lab.out) for row in rows] == [True, False]
+    assert [row.content_sha256 in verification_marks.read_marks(lab.out) for row in rows] == [True, False]
     code, out, _ = harness("leaderboard", "verify", file, "--json")
     assert code == 3
     assert {v["method"]: v["status"] for v in json.loads(out)} == {"zero_shot": "verified", FSNL: "differs"}
@@ -390,6 +391,6 @@ def test_the_first_twenty_changes_of_the_data_are_told_in_the_order_of_the_paths
         side = ScoredSide(folder="Food1_OOP", names=("a",), paths=paths, sha256=digests, labels=(0,) * 25)
         return LabelSheet(domain="Food", other=sha("other"), sides={"oop": side})
 
-    *first, rest = changes(sheet("then"), sheet("now"))
+    *first, rest = label_changes(sheet("then"), sheet("now"))
     assert first == [f"Food1_OOP/{path} is not the same image" for path in paths[:20]]
     assert rest == "and 5 more differences"

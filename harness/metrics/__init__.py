@@ -1,0 +1,26 @@
+"""The metrics of a cell: one table (``harness.metrics.table``), and the functions behind its entries.
+
+A new metric is one entry of the table. Its parts are public, so that a plugin can define one.
+"""
+
+from harness.metrics.accuracy import difference, h_mean, macro_f1, mean_std, per_class_top1, top1, worst_decile
+from harness.metrics.clusters import best_naming, cluster_accuracy, normalised_cluster_accuracy
+from harness.metrics.metric import Answers, Metric, Resampling, each, pooled
+
+__all__ = [
+    "Answers",
+    "Metric",
+    "Resampling",
+    "best_naming",
+    "cluster_accuracy",
+    "difference",
+    "each",
+    "h_mean",
+    "macro_f1",
+    "mean_std",
+    "normalised_cluster_accuracy",
+    "per_class_top1",
+    "pooled",
+    "top1",
+    "worst_decile",
+]

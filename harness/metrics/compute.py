@@ -1,0 +1,65 @@
+"""All metrics of a cell, from its predictions and the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.metrics.accuracy import per_class_top1
+from harness.metrics.clusters import common_naming
+from harness.metrics.metric import Answers
+from harness.metrics.prediction_kinds import PREDICTIONS, Columns
+from harness.metrics.table import all_metrics
+
+Vectors = Mapping[str, Columns]
+"""Kind of predictions, or side -> ``(n,)``."""
+
+
+def compute_metrics(predicted: Vectors, labels: Vectors, names: Mapping[str, int]) -> dict[str, float]:
+    """Every metric whose predictions a cell has.
+
+    Args:
+        predicted: by the keys of ``PREDICTIONS``.
+        labels: ``oop``, ``ip`` and ``pool`` -> ``(n,)`` labels within the side; the pool's are of OOP names.
+        names: ``oop`` and ``ip`` -> how many names there are.
+
+    Raises:
+        ValueError: no image, or predictions and labels of different length.
+    """
+    answers = {key: answers_of(key, predicted, labels, names) for key in PREDICTIONS if key in predicted}
+    values = {}
+    for name, metric in all_metrics().items():
+        if answers.keys() >= set(metric.needs):
+            value = metric.function(*(answers[key] for key in metric.needs))
+            if value is not None:
+                values[name] = value
+    return values
+
+
+def accuracy_per_class(
+    predicted: Vectors, labels: Vectors, names: Mapping[str, int]
+) -> dict[str, tuple[float | None, ...]]:
+    """Side -> accuracy of every class among its own side's names; arguments as of ``compute_metrics``."""
+    sides = [side for side in ("oop", "ip") if side in predicted]
+    return {side: per_class_top1(predicted[side], labels[side], names[side]) for side in sides}
+
+
+def answers_of(key: str, predicted: Vectors, labels: Vectors, names: Mapping[str, int]) -> Answers:
+    """Predictions of one kind with their labels; among all names, IP labels come after the OOP names."""
+    kind = PREDICTIONS[key]
+    after = names["oop"] if kind.joint and kind.side == "ip" else 0
+    return Answers(predicted[key], labels[kind.side] + after)
+
+
+def right_answers(key: str, predicted: Vectors, labels: Vectors, names: Mapping[str, int]) -> NDArray[np.bool_]:
+    """Whether each image was answered rightly ``(n,)``, by its name or by the best naming of clusters.
+
+    Of clusters of both sides together one naming is the best for all; ``predicted`` must hold both then.
+    """
+    kind, own = PREDICTIONS[key], answers_of(key, predicted, labels, names)
+    if kind.holds == "names":
+        return np.asarray(own.predicted == own.label)
+    together = [own, *(answers_of(other, predicted, labels, names) for other in kind.named_with)]
+    return np.asarray(common_naming(*together) == own.label)
