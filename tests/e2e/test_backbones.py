@@ -90,7 +90,7 @@ def test_local_model_row_has_no_path_and_is_reproducible(harness, world, tmp_pat
     assert (record["preprocessing_source"], record["quick_gelu"]) == ("model folder", "ok")
     assert str(tmp_path) not in json.dumps(row)
     own = harness("evaluate", "--all-domains", *where, "--backbone", "beyond-mini", "--json").json["rows"]
-    assert row["domains"] == next(r for r in own if r["backbone"] == "beyond-mini/beyond-mini")["domains"]
+    assert row["domains"] == next(r for r in own if r["backbone_record"]["architecture"] == "beyond-mini")["domains"]
     ids = {r.backbone: r.id for r in read_board(tmp_path / "results").rows}
     again = ("reproduce", f"{tmp_path / 'results'}#{ids[row['backbone']]}", "--data", world, "--workers", "1", "--json")
     lost = harness(*again)
@@ -118,8 +118,8 @@ def test_stated_preprocessing_is_recorded_and_reproduced(harness, world, tmp_pat
     row = rows["stated"]
     assert row.backbone_record.preprocessing.mean == (0.4, 0.5, 0.6)
     assert row.backbone_record.preprocessing.std == (0.5, 0.5, 0.5)
-    assert rows["published"].model_dump(mode="json")["domains"] == plain["domains"]
-    assert row.domains != rows["published"].domains
+    assert rows["plugin"].model_dump(mode="json")["domains"] == plain["domains"]
+    assert row.domains != rows["plugin"].domains
     again = harness("reproduce", f"{tmp_path / 'results'}#{row.id}", "--data", world, "--workers", "1", "--json")
     assert again.code == 0, again.err
     assert (again.json["settings"], again.json["results"]) == ([], [])
