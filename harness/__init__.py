@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.api.evaluate import evaluate
+    from harness.api.features import load_features
     from harness.api.results import load_leaderboard
     from harness.hookspecs import hookimpl
     from harness.matching import match
     from harness.method import File, Method
+    from harness.types.feature_set import FeatureSet
     from harness.types.task import Needs, Task
     from harness.types.vocabulary import Vocabulary
 
@@ -26,6 +28,7 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 _MODULES = {
+    "FeatureSet": "harness.types.feature_set",
     "File": "harness.method",
     "Method": "harness.method",
     "Needs": "harness.types.task",
@@ -33,12 +36,25 @@ _MODULES = {
     "Vocabulary": "harness.types.vocabulary",
     "evaluate": "harness.api.evaluate",
     "hookimpl": "harness.hookspecs",
+    "load_features": "harness.api.features",
     "load_leaderboard": "harness.api.results",
     "match": "harness.matching",
 }
 """Public name -> the module that defines it."""
 
-__all__ = ["File", "Method", "Needs", "Task", "Vocabulary", "evaluate", "hookimpl", "load_leaderboard", "match"]
+__all__ = [
+    "FeatureSet",
+    "File",
+    "Method",
+    "Needs",
+    "Task",
+    "Vocabulary",
+    "evaluate",
+    "hookimpl",
+    "load_features",
+    "load_leaderboard",
+    "match",
+]
 
 
 def __getattr__(name: str) -> Any:

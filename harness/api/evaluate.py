@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from harness.api.results import Results
 from harness.device import require_torch
 from harness.errors import UserError
-from harness.files import expanded
+from harness.files import cache_root, expanded
 from harness.matching.native import usable_cores
 from harness.method import Method
 from harness.method import parameters as parameters_of
@@ -18,6 +18,7 @@ from harness.registry.local import plugin_of
 from harness.results.artifacts import open_file
 from harness.runner.choices import ALL, choose_methods
 from harness.runner.request import MethodChoice, Request, checked_precision, require_limits
+from harness.types.feature_set import FeatureSet
 
 AnyMethod: TypeAlias = str | type[Method] | Method
 """A method: its name, its class, or an object, whose parameter values count."""
@@ -33,6 +34,7 @@ def evaluate(
     *,
     protocol: str = "clean-v1",
     data: str | Path | None = None,
+    features: FeatureSet | Iterable[FeatureSet] = (),
     backbone: str | None = None,
     pretrained: str | Path | None = None,
     preset: str | None = None,
@@ -67,6 +69,10 @@ def evaluate(
         seeds: of the draws, one number or more.
         protocol: ``clean-v1``, ``paper-2025``, ``clustering``, ..., or a plugin's.
         data: a LAION-Beyond folder; None is the miniature ``beyond-mini``, which comes with the package.
+        features: evaluate on these in place of the images of a folder: a set for every part that the methods use, at
+            least the OOP test part. They go with the text tower of ``backbone``, whose image encoder (or one aligned
+            with it) they must be of. Methods that ask for more than one view are refused; rows say that features were
+            given and cannot be reproduced. All domains of the sets are run if ``domains`` is None.
         backbone: an open_clip architecture; None is ``beyond-mini`` for the miniature, otherwise ViT-B-16.
         pretrained: a published tag or a weights file.
         preset: of the methods' parameters.
@@ -90,20 +96,24 @@ def evaluate(
     Raises:
         HarnessError: nothing can be run: unknown names, missing data or weights; its text says what to do.
     """
-    if domains is None:
+    given = tuple(_listed(features))
+    if given and data is not None:
+        raise UserError("data and features exclude each other", "give one of them")
+    if domains is None and not given:
         raise UserError("no domain is given", 'use domains="Food", a list of names, or domains="all"')
     require_limits(isolate, cell_timeout, cell_memory)
     require_torch()
     asked = None if methods is None else [method_choice(one) for one in _listed(methods)]
     request = Request(
         methods=choose_methods(asked, preset, parameters or {}, baseline, protocol),
-        domains=None if domains == ALL else tuple(_listed(domains)),
+        domains=None if domains in (ALL, None) else tuple(_listed(domains)),
         shots=_numbers("shots", shots),
         seeds=_numbers("seeds", seeds),
         protocol=protocol,
-        manifests=_path(manifests),
-        data=_path(data),
+        manifests=local_path(manifests),
+        data=local_path(data),
         folders=tuple(_listed(folders)),
+        features=given,
         leave_out_copies=leave_out_copies,
         backbone=backbone,
         pretrained=None if pretrained is None else str(pretrained),
@@ -112,7 +122,7 @@ def evaluate(
         compiled=compiled,
         device=device,
         out=expanded(Path(out)),
-        cache=_path(cache),
+        cache=local_path(cache),
         workers=usable_cores() if workers is None else workers,
         isolate=isolate,
         cell_seconds=cell_timeout or Request.cell_seconds,
@@ -120,7 +130,9 @@ def evaluate(
         all_plugins=asked is not None and any(choice.name == ALL for choice in asked),
     )
     from harness.runner.evaluate import evaluate as run  # here, because it imports torch
+    from harness.runner.given_features import store_features
 
+    store_features(given, cache_root(request.cache))
     outcome = run(request, reporter(verbose))
     return Results(outcome.leaderboard, open_file(outcome.file)[1], outcome.file)
 
@@ -153,7 +165,7 @@ def reporter(verbose: bool) -> Reporter:
 
 def _listed(given: Any) -> list[Any]:
     """One thing or several, as a list without repetitions."""
-    several = isinstance(given, Iterable) and not isinstance(given, str | type | Method)
+    several = isinstance(given, Iterable) and not isinstance(given, str | type | Method | FeatureSet)
     return list(given) if several else [given]
 
 
@@ -164,5 +176,6 @@ def _numbers(name: str, given: int | Iterable[int]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _path(given: str | Path | None) -> Path | None:
+def local_path(given: str | Path | None) -> Path | None:
+    """A path whose ``~`` is the home folder, None for None."""
     return None if given is None else expanded(Path(given))

@@ -133,7 +133,10 @@ def _require_plugins(row: Row) -> None:
 
     Raises:
         PluginError: the distribution of its method, protocol or backbone is not, or its method is of none.
+        UserError: it was computed from given features.
     """
+    if row.backbone_record.images != "encoded":
+        raise UserError("the row was computed from given features, which its record does not hold")
     if row.method_record.distribution == NOT_INSTALLED:
         raise PluginError(
             f"the row's method {row.method} is a class of a script or notebook, and no package holds its code",

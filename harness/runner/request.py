@@ -11,6 +11,7 @@ from harness.backbones.backbone import Precision
 from harness.errors import UserError
 from harness.method import Method
 from harness.registry import Plugin
+from harness.types.feature_set import FeatureSet
 from harness.types.leaderboard import Leaderboard
 
 
@@ -40,6 +41,7 @@ class Request:
         manifests: a folder of draws to use; None draws by the protocol.
         data: a LAION-Beyond root, or the name of a data set that a plugin offers; None is the default data set.
         folders: which folder to take where a domain and side has several.
+        features: given features to evaluate on in place of data; () for none.
         leave_out_copies: do not score images whose bytes are also in a train or val part of the domain.
         backbone: an open_clip architecture, or a plugin's; None is the default of the data.
         pretrained: a published tag or a weights file; None is the default of the backbone.
@@ -69,6 +71,7 @@ class Request:
     manifests: Path | None = None
     data: Path | str | None = None
     folders: tuple[str, ...] = ()
+    features: tuple[FeatureSet, ...] = ()
     leave_out_copies: bool = False
     backbone: str | None = None
     pretrained: str | None = None
