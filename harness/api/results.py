@@ -110,11 +110,15 @@ class Results:
         if images not in get_args(Scored):
             raise unknown_name("kind of images", str(images), get_args(Scored))
         row = self._row(method, shots)
-        data = row.data[_one("domain", domain, list(row.data))]
+        domain = _one("domain", domain, list(row.data))
+        data = row.data[domain]
         seeds = {int(key): digest for key, digest in data.predictions.items()}
         digest = seeds[_one("seed", None if row.once else seed, list(seeds))]
+        if digest is None:
+            reason = next((failure.reason for failure in row.failures if failure.domain == domain), None)
+            raise UserError(f"{row.method} has no predictions for {domain} with this seed", reason)
         try:
-            found = self.artifacts.predictions(digest or "")
+            found = self.artifacts.predictions(digest)
             sheet = self.artifacts.sheet(data.fingerprint)
         except MissingArtifact as error:
             raise DataError(

@@ -86,12 +86,9 @@ def source_digest(cls: type) -> str:
         if package in packages:
             found.add(packages[package].code)
         elif _is_local(thing, folder):
-            found |= _texts(thing)
+            found.add(_text(thing))
             todo += _parts(thing)
             found |= {f"{name}={value!r}" for name, value in _named(thing) if _is_constant(value)}
-    if not found:
-        hint = "define the class in a file or a notebook cell"
-        raise PluginError(f"the source of {cls.__name__} cannot be read, so no edit of it would be noticed", hint)
     return hashlib.sha256("\0".join(sorted(found)).encode()).hexdigest()
 
 
@@ -113,13 +110,24 @@ def _is_local(thing: Any, folder: Path) -> bool:
     return "site-packages" not in path.parts and path.is_relative_to(folder)
 
 
-def _texts(thing: Any) -> set[str]:
-    """The whole file or notebook cell that a function or module is written in; a class has it from its functions."""
+def _text(thing: Any) -> str:
+    """The whole file or notebook cell that a function or module is written in; a class has it from its functions.
+
+    Raises:
+        PluginError: it cannot be read.
+    """
     if isinstance(thing, ModuleType):
-        return {"".join(linecache.getlines(thing.__file__ or ""))} - {""}
-    if isinstance(thing, FunctionType):
-        return {"".join(linecache.getlines(thing.__code__.co_filename, thing.__globals__))} - {""}
-    return set()
+        file, space = thing.__file__ or "", vars(thing)
+    elif isinstance(thing, FunctionType) and thing.__globals__.get("__name__") == thing.__module__:
+        file, space = thing.__code__.co_filename, thing.__globals__
+    else:
+        return ""
+    text = "".join(linecache.getlines(file, space))
+    generated = file == "<string>" and thing.__name__.startswith("__")  # by dataclass: its fields are parameters
+    if not text and not generated:
+        message = f"the source of {thing.__name__} cannot be read, so no edit of it would be noticed"
+        raise PluginError(message, "define it in a file or a notebook cell")
+    return text
 
 
 def _parts(thing: Any) -> list[Any]:
