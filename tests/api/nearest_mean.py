@@ -1,4 +1,4 @@
-"""A method as a user writes it; run as a script it evaluates itself in three ways and prints the predictions."""
+"""A method as a user writes it; run as a script it evaluates itself, here and in processes, and prints what it found."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class NearestMean(harness.Method):
 
 if __name__ == "__main__":
     world, cache, out = map(Path, sys.argv[1:])
-    ways = {"here": {"workers": 1}, "workers": {"workers": 2}, "isolated": {"workers": 2, "isolate": True}}
-    for way, options in ways.items():
+    ways = {"here": 1, "processes": 2}
+    for way, workers in ways.items():
         found = harness.evaluate(
             NearestMean(weight=0.25),
             domains="Animals",
@@ -53,7 +53,7 @@ if __name__ == "__main__":
             baseline="none",
             out=out / way,
             cache=cache,
-            **options,
+            workers=workers,
         )
         (row,) = found.leaderboard.rows
         print(row.complete, row.method_record.distribution, sorted(row.data["Animals"].predictions.values()))

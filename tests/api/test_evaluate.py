@@ -60,9 +60,9 @@ def test_a_local_class_in_a_script_gives_the_same_predictions_in_other_processes
     script = Path(nearest_mean.__file__)
     command = [sys.executable, script, world, cache, tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    here, workers, isolated = done.stdout.splitlines()
+    here, processes = done.stdout.splitlines()
     assert here.startswith("True not installed")
-    assert here == workers == isolated
+    assert here == processes
 
 
 def test_the_digest_of_a_local_class_covers_what_it_names(monkeypatch):
