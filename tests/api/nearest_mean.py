@@ -1,4 +1,4 @@
-"""A method as a user writes it; run as a script it evaluates itself, here and in processes, and prints what it found."""
+"""A method as a user writes it; as a script it evaluates itself, here and in processes, and prints what it found."""
 
 from __future__ import annotations
 
