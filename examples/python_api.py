@@ -13,8 +13,9 @@ print(results)
 for row in results:
     print(row["method"], row["domain"], f"{row['oop_top1']:.3f}")
 found = results.predictions("tip_adapter", images="joint_oop")
-wrong = [(path, found.names[column]) for path, column in zip(found.paths, found.column, strict=True)][:3]
-print(f"{found.correct.mean():.3f} of {len(found.paths)} images are right; the first predictions: {wrong}")
+print(
+    f"{found.correct.mean():.3f} of {len(found.paths)} images are right; {found.paths[0]} is taken for {found.names[found.column[0]]}"
+)
 
 # %% A method of one's own: a dataclass with two functions
 from dataclasses import dataclass  # noqa: E402
@@ -48,6 +49,6 @@ class NearestMean(harness.Method):
 print(harness.evaluate([NearestMean(weight=0.25), NearestMean(weight=0.5)], domains="Food", shots=4, seeds=1))
 
 # %% Features as arrays, and features of one's own in their place
-sets = [harness.load_features("Food", "oop", part) for part in ("train", "test")]
+sets = [harness.load_features("Food", "oop", part) for part in ("train", "val", "test")]
 print(sets)
 print(harness.evaluate("tip_adapter", features=sets, backbone="beyond-mini", shots=4, seeds=1))
