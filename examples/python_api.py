@@ -13,9 +13,8 @@ print(results)
 for row in results:
     print(row["method"], row["domain"], f"{row['oop_top1']:.3f}")
 found = results.predictions("tip_adapter", images="joint_oop")
-print(
-    f"{found.correct.mean():.3f} of {len(found.paths)} images are right; {found.paths[0]} is taken for {found.names[found.column[0]]}"
-)
+print(f"{found.correct.mean():.3f} of {len(found.paths)} images are right")
+print(found.paths[0], "is taken for", found.names[found.column[0]])
 
 # %% A method of one's own: a dataclass with two functions
 from dataclasses import dataclass  # noqa: E402

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from harness.api.results import Results
 from harness.device import require_torch
 from harness.errors import UserError
-from harness.files import cache_root, expanded
+from harness.files import cache_root, expand_user
 from harness.matching.native import usable_cores
 from harness.method import Method
 from harness.method import parameters as parameters_of
@@ -121,7 +121,7 @@ def evaluate(
         precision=checked_precision(precision),
         compiled=compiled,
         device=device,
-        out=expanded(Path(out)),
+        out=expand_user(Path(out)),
         cache=local_path(cache),
         workers=usable_cores() if workers is None else workers,
         isolate=isolate,
@@ -178,4 +178,4 @@ def _numbers(name: str, given: int | Iterable[int]) -> tuple[int, ...]:
 
 def local_path(given: str | Path | None) -> Path | None:
     """A path whose ``~`` is the home folder, None for None."""
-    return None if given is None else expanded(Path(given))
+    return None if given is None else expand_user(Path(given))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from harness.cli.report import SHOWN
 from harness.errors import DataError, HarnessError, UserError, unknown_name
-from harness.files import expanded
+from harness.files import expand_user
 from harness.leaderboard.tables import Table, percent
 from harness.leaderboard.titles import by_setting, unique_titles
 from harness.leaderboard.warnings import doubts
@@ -113,7 +113,7 @@ class Results:
         domain = _one("domain", domain, list(row.data))
         data = row.data[domain]
         seeds = {int(key): digest for key, digest in data.predictions.items()}
-        digest = seeds[_one("seed", None if row.once else seed, list(seeds))]
+        digest = seeds[_one("seed", None if row.seedless else seed, list(seeds))]
         if digest is None:
             reason = next((failure.reason for failure in row.failures if failure.domain == domain), None)
             raise UserError(f"{row.method} has no predictions for {domain} with this seed", reason)
@@ -139,7 +139,7 @@ class Results:
         found = [
             row
             for row in rows
-            if method in (None, row.method, row.id) and (shots is None or row.once or row.shots in (0, shots))
+            if method in (None, row.method, row.id) and (shots is None or row.seedless or row.shots in (0, shots))
         ]
         if len(found) == 1:
             return found[0]
@@ -166,7 +166,7 @@ def load_leaderboard(path: str | Path) -> Results:
         UserError: there is no such file.
         DataError: it is not a leaderboard.
     """
-    file = expanded(Path(path))
+    file = expand_user(Path(path))
     return Results(*open_file(file), file)
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.backbones.backbone import Resolved
+from harness.backbones.backbone import ResolvedBackbone
 from harness.datasets.domain import DomainData, label_sheet
 from harness.errors import DataError, UserError, unknown_name
 from harness.features.store import GIVEN, FeatureStore
 from harness.method import Method
-from harness.prompts import clean_name, hint_of
+from harness.prompts import clean_name, domain_hint
 from harness.protocols import Protocol
 from harness.types.cell import MethodRecord
 from harness.types.feature_rule import FeatureRule
@@ -107,10 +107,10 @@ class FeatureReader:
         if "oop" not in sides or not sides["oop"]["test"].items:
             fault = f"the features of {name} have no OOP test part"
             raise DataError(fault, "give a set with side='oop' and part='test'")
-        sides["oop"] = self.protocol.label_oop(sides["oop"])
+        sides["oop"] = self.protocol.relabel_oop(sides["oop"])
         scored = self.protocol.scored(sides, _unlisted)
         sheet = label_sheet(name, sides, scored, digests)
-        return DomainData(name, hint_of(name), sides["oop"], sides.get("ip"), scored, digests, sheet, None)
+        return DomainData(name, domain_hint(name), sides["oop"], sides.get("ip"), scored, digests, sheet, None)
 
 
 def _digests(splits: dict[Part, Split], sets: dict[Part, FeatureSet]) -> dict[Path, str | None]:
@@ -142,7 +142,7 @@ def _unlisted(side: Side) -> Sequence[str]:
     raise UserError("the protocol asks for the list of all image files, and features are given", "use another protocol")
 
 
-def without_encoder(resolved: Resolved, sets: Sequence[FeatureSet]) -> Resolved:
+def without_encoder(resolved: ResolvedBackbone, sets: Sequence[FeatureSet]) -> ResolvedBackbone:
     """The backbone whose text tower is used, with a record that says so.
 
     Raises:
