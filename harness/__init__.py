@@ -1,22 +1,67 @@
-"""LAION-Beyond harness: evaluate vision-language methods on concepts absent from pre-training."""
+"""LAION-Beyond harness: evaluate vision-language methods on concepts absent from pre-training.
+
+    import harness
+    results = harness.evaluate("fsnl", domains="Food", shots=4)
+    results.to_pandas()
+
+The names below are imported when they are first used, so that ``import harness`` is quick and imports no torch.
+"""
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.method import File as File
+    from harness.api.evaluate import evaluate
+    from harness.api.features import load_features
+    from harness.api.results import load_leaderboard
+    from harness.hookspecs import hookimpl
+    from harness.matching import match
+    from harness.method import File, Method
+    from harness.types.feature_set import FeatureSet
+    from harness.types.task import Needs, Task
+    from harness.types.vocabulary import Vocabulary
 
 try:
     __version__ = version("laion-beyond-harness")
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
-_LAZY = {"File": "harness.method"}
-"""Name -> the module that has it, which is imported when the name is first used."""
+_MODULES = {
+    "FeatureSet": "harness.types.feature_set",
+    "File": "harness.method",
+    "Method": "harness.method",
+    "Needs": "harness.types.task",
+    "Task": "harness.types.task",
+    "Vocabulary": "harness.types.vocabulary",
+    "evaluate": "harness.api.evaluate",
+    "hookimpl": "harness.hookspecs",
+    "load_features": "harness.api.features",
+    "load_leaderboard": "harness.api.results",
+    "match": "harness.matching",
+}
+"""Public name -> the module that defines it."""
+
+__all__ = [
+    "FeatureSet",
+    "File",
+    "Method",
+    "Needs",
+    "Task",
+    "Vocabulary",
+    "evaluate",
+    "hookimpl",
+    "load_features",
+    "load_leaderboard",
+    "match",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -33,11 +33,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness.conformance", "harness.plots", "harness.site"),
     ("harness.miniature",),  # a plugin: what is below cannot import it
     ("harness.cli",),
+    ("harness.api",),
     ("harness.__main__",),
 )
 """From the ground up, package by package. A module imports from its own layer and those before it."""
 
 PUBLIC = {
+    "harness",
     "harness.types.discovery",
     "harness.device",
     "harness.errors",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
@@ -106,13 +106,13 @@ def evaluate(
 
     Example: `harness evaluate --plugin fsnl --all-domains`
     """
-    from harness.backbones.backbone import Precision
     from harness.cli import console
     from harness.cli import report as reports
-    from harness.cli.parsing import ALL, methods, numbers, settings, split
+    from harness.cli.parsing import methods, numbers, settings, split
     from harness.cli.stdout import only_results
     from harness.device import require_torch
-    from harness.runner.request import Request
+    from harness.runner.choices import ALL
+    from harness.runner.request import Request, checked_precision, require_limits
 
     domain, all_domains = config.explicit_values(context, "domain", "all_domains")
     domains = split(domain)
@@ -120,9 +120,7 @@ def evaluate(
         raise UserError("--domain and --all-domains exclude each other", "give one of them")
     if not all_domains and not domains:
         raise UserError("no domain is given", "use --all-domains, or --domain Animals")
-    if precision not in get_args(Precision):
-        raise UserError(f"no precision named {precision!r}", f"use one of {', '.join(get_args(Precision))}")
-    _require_limits(isolate, cell_timeout, cell_memory)
+    require_limits(isolate, cell_timeout, cell_memory)
     require_torch()
     with only_results():  # `all` imports every plugin
         chosen = methods(plugin, preset, param or (), baseline, protocol)
@@ -139,7 +137,7 @@ def evaluate(
         backbone=backbone,
         pretrained=pretrained,
         preprocessing=settings(preprocessing),
-        precision=precision,  # type: ignore[arg-type]
+        precision=checked_precision(precision),
         compiled=compiled,
         device=device,
         out=out,
@@ -161,11 +159,3 @@ def evaluate(
     if context.obj:  # --traceback
         reports.show_logs(came)
     return 0 if came.whole else 1
-
-
-def _require_limits(isolate: bool, timeout: float | None, memory: float | None) -> None:
-    for option, value, unit in (("--cell-timeout", timeout, "seconds"), ("--cell-memory", memory, "GiB")):
-        if value is not None and not isolate:
-            raise UserError(f"{option} is a limit of a cell in a process of its own", "add --isolate")
-        if value is not None and not value > 0:
-            raise UserError(f"{option} is {value:g}", f"give {unit}, more than 0")

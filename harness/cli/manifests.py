@@ -30,10 +30,11 @@ def export(
 ) -> int:
     """Draw few-shot images and write the manifests, named by sha256; needs no model."""
     from harness.cli import console
-    from harness.cli.parsing import numbers, rule_of, split
+    from harness.cli.parsing import numbers, split
     from harness.errors import UserError
     from harness.progress import pluralize
     from harness.protocols import manifests
+    from harness.runner.choices import rule_of
     from harness.runner.export import draws
     from harness.runner.request import Request
 

@@ -9,11 +9,8 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.parameters import CommandLineText
-from harness.protocols import Protocol
+from harness.runner.choices import choose_methods
 from harness.runner.request import MethodChoice
-
-ALL = "all"
-"""Instead of a method's name: all that are installed."""
 
 MOST = 10_000
 """Maximum length of a range such as 1-3."""
@@ -27,31 +24,14 @@ def methods(
     Raises:
         UserError: no method is named, or a parameter has no value or no method.
     """
-    from harness import registry
-
-    rule = rule_of(protocol)
-    names = list(rule.methods) if plugin is None else split(plugin)
-    if ALL in names:
-        names = sorted({*registry.names("method"), *names} - {ALL})
-    if not names:
-        raise UserError("--plugin names no method", "for example --plugin fsnl")
-    values: dict[str, dict[str, CommandLineText]] = {name: {} for name in names}
+    values = {}
     for text in param:
         key, equals, value = text.partition("=")
         if not equals:
             raise UserError(f"--param {text} has no value", "write it as name=value, for example -p lr=0.002")
-        method, dot, rest = key.partition(".")
-        if dot and method not in values:
-            raise UserError(
-                f"--param {text} is for {method!r}, which is not evaluated", f"evaluated: {', '.join(names)}"
-            )
-        for name in [method] if dot else names:
-            values[name][rest if dot else key] = CommandLineText(value)
-    choices = [MethodChoice(name, preset, values[name]) for name in names]
-    beside = rule.baseline or "none" if baseline is None else baseline
-    if beside not in ("none", *names):
-        choices.insert(0, MethodChoice(beside))
-    return tuple(choices)
+        values[key] = CommandLineText(value)
+    named = None if plugin is None else [MethodChoice(name) for name in split(plugin)]
+    return choose_methods(named, preset, values, baseline, protocol)
 
 
 def settings(text: str | None) -> str | dict[str, Any] | None:
@@ -75,14 +55,6 @@ def settings(text: str | None) -> str | dict[str, Any] | None:
         except ValueError:
             found[name] = value.strip()
     return found
-
-
-def rule_of(name: str) -> Protocol | type[Protocol]:
-    """The protocol, also a plugin's; where there is none (draws from elsewhere, or a slip) what all have in common."""
-    from harness import registry
-
-    found = registry.find_protocol(name)
-    return found[0] if found else Protocol
 
 
 def split(values: Sequence[str] | None) -> list[str]:

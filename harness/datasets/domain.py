@@ -116,7 +116,7 @@ class DomainReader:
         chosen = self._scored(sides)
         splits = [split for parts in sides.values() for split in parts.values()]
         digests = self._digests(splits)
-        sheet = _sheet(name, sides, chosen, digests)
+        sheet = label_sheet(name, sides, chosen, digests)
         revision = read_revision(self.dataset.root)
         data = DomainData(name, domain_hint(name), sides["oop"], sides.get("ip"), chosen, digests, sheet, revision)
         if not self.leave_out_copies:
@@ -150,7 +150,7 @@ class DomainReader:
         return {file: None if isinstance(d, DataError) else d for file, d in zip(files, found, strict=True)}
 
 
-def _sheet(
+def label_sheet(
     name: str, sides: dict[Side, dict[Part, Split]], chosen: dict[str, Split], digests: dict[Path, str | None]
 ) -> LabelSheet:
     """The labels of the scored images and of the pool; its hash covers all that was read."""

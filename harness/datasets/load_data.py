@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from harness.datasets.domain import DomainData, DomainReader
+from typing import Protocol
+
+from harness.datasets.domain import DomainData
 from harness.datasets.layout import Dataset, unmatched_folders
 from harness.errors import DataError, HarnessError, unknown_name
 from harness.progress import Reporter
 from harness.types.leaderboard import RowFailure
+
+
+class Reader(Protocol):
+    """Reads domains by name."""
+
+    def read(self, name: str) -> DomainData:
+        """One domain; raises DataError if it cannot be read."""
+        ...
 
 
 def domain_names(dataset: Dataset, wanted: tuple[str, ...] | None) -> list[str]:
@@ -32,9 +42,7 @@ def note_unmatched(dataset: Dataset, wanted: tuple[str, ...] | None, report: Rep
             report.note(found.message)
 
 
-def read_domains(
-    reader: DomainReader, names: list[str], report: Reporter
-) -> tuple[dict[str, DomainData], list[RowFailure]]:
+def read_domains(reader: Reader, names: list[str], report: Reporter) -> tuple[dict[str, DomainData], list[RowFailure]]:
     """The domains that can be read, and why the others cannot.
 
     Raises:

@@ -6,11 +6,12 @@ One thread watches all processes. A worker has one job at most, so that the job 
 from __future__ import annotations
 
 import math
-import pickle
 from collections import deque
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import wait
 from typing import Any
+
+import cloudpickle  # pickles classes of a script or notebook by value: other processes cannot import them
 
 from harness.errors import one_line
 from harness.execution.jobs import JobFailure, JobResult, JobType, Limits, MakeWorker
@@ -28,7 +29,7 @@ def supervise(
         limits: how many processes, and what a job may use.
         isolated: every job has a process of its own, and what it prints is captured.
     """
-    supervisor = _Supervisor(jobs, pickle.dumps(make_worker), limits, isolated)
+    supervisor = _Supervisor(jobs, cloudpickle.dumps(make_worker), limits, isolated)
     try:
         yield from supervisor.run()
     finally:
@@ -59,7 +60,7 @@ class _Supervisor:
         refused = []
         while (number := self._next()) is not None:
             try:
-                job = pickle.dumps(self._jobs[number])
+                job = cloudpickle.dumps(self._jobs[number])
             except Exception as error:
                 reason = f"cannot be sent to another process: {type(error).__name__}: {one_line(error)}"
                 refused.append(JobResult(number, JobFailure("message", reason)))

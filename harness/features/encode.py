@@ -23,7 +23,7 @@ from harness.device import device_name as name_of
 from harness.device import is_out_of_memory
 from harness.errors import BackboneError, DataError, HarnessError, StorageError, one_line
 from harness.execution.threads import one_thread_per_operation
-from harness.features.store import FeatureStore, is_sha256
+from harness.features.store import GIVEN, FeatureStore, is_sha256
 from harness.features.views import MIN_CROP, augment
 from harness.registry.fingerprint import versions
 from harness.types.cell import Decoding
@@ -60,6 +60,8 @@ ENCODING_LIBRARIES = ("pillow", "torch", "torchvision", "open_clip_torch")
 def encoder_key(backbone: Backbone, decoding: Decoding = DECODING) -> tuple[str, str]:
     """The cache key of an encoder with this image decoding, and a one-line description."""
     record, device = backbone.record, backbone.device
+    if record.images != "encoded":
+        return GIVEN
     where = "cpu" if device.type == "cpu" else name_of(str(device))  # GPU models round differently
     identity = {
         "weights": record.weights_sha256,

@@ -8,6 +8,7 @@ recently used encoders are removed first.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -25,6 +26,9 @@ from harness.files import CACHE_HINT, OTHER_CACHE_HINT, list_paths, read_error, 
 
 DEFAULT_LIMIT_BYTES = 20 * 2**30
 """Size limit of the cache in bytes, unless HARNESS_CACHE_LIMIT is set."""
+
+GIVEN = hashlib.sha256(b"given features").hexdigest()[:32], "given features"
+"""Key and description of features that a caller gave: the sha256 is that of the row itself."""
 
 DESCRIPTION_FILE = "encoder.txt"
 """File in an encoder's folder with its description."""

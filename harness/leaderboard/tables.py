@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 _LATEX = {
     **{c: f"\\{c}" for c in "&%$#_{}"},
@@ -66,6 +67,27 @@ class Table:
         """Its width in characters."""
         widths = [max(len(cell) for cell in column) for column in zip(self.columns, *self.rows, strict=True)]
         return sum(widths) + 3 * len(widths) + 1
+
+    def text(self) -> str:
+        """Plain text with aligned columns."""
+        lines = [self.columns, *self.rows]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        aligned = [
+            "  ".join(
+                cell.ljust(width) if i < self.left else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in lines
+        ]
+        return "\n".join([*([self.title] if self.title else []), *aligned, *self.notes])
+
+    def html(self) -> str:
+        """An HTML table; all text is escaped."""
+        head = "".join(f"<th>{escape(cell)}</th>" for cell in self.columns)
+        body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows)
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        caption = f"<caption>{escape(self.title)}</caption>"
+        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
 
     def markdown(self) -> str:
         """GitHub's pipe tables."""

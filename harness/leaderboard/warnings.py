@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from harness.registry.local import NOT_INSTALLED
 from harness.types.leaderboard import DomainRecord, Row
 
 
@@ -11,7 +12,14 @@ def data_warnings(rows: Iterable[Row]) -> list[str]:
     """A sentence for each property of the data that limits what the results mean, once."""
     rows = list(rows)
     found = [what for row in rows for domain, data in row.data.items() for what in _of(domain, data)]
-    return list(dict.fromkeys([*found, *_copies(rows)]))
+    return list(dict.fromkeys([*found, *_copies(rows), *_local(rows)]))
+
+
+def _local(rows: Iterable[Row]) -> Iterator[str]:
+    """Methods that nobody can install."""
+    for row in rows:
+        if row.method_record.distribution == NOT_INSTALLED:
+            yield f"{row.method} is a class of a script or notebook: its rows cannot be reproduced from a package"
 
 
 def _of(domain: str, data: DomainRecord) -> Iterator[str]:

@@ -10,6 +10,7 @@ from harness.errors import DataError, HarnessError, one_line
 from harness.files import cache_root
 from harness.hookspecs import DatasetOffer
 from harness.progress import NullReporter, Reporter
+from harness.runner.given_features import GIVEN_FEATURES
 from harness.runner.plugins import resolve_dataset
 from harness.runner.request import Request
 
@@ -39,7 +40,7 @@ class DataSource:
         """
         if self.given is not None:
             return self.given
-        assert self.offer is not None, "data are a folder or offered"
+        assert self.offer is not None, "data are a folder or offered, unless features are given"
         folder = cache_root(request.cache) / self.offer.folder
         try:
             self.offer.prepare(folder, report, request.workers)
@@ -56,6 +57,8 @@ def find_data(request: Request, report: Reporter) -> DataSource:
     Raises:
         HarnessError: there is neither, or the folder holds no data.
     """
+    if request.features:
+        return DataSource(GIVEN_FEATURES, None, None)
     name = str(request.data or DEFAULT_DATASET)
     folder = Path(name).expanduser()
     if request.data is None or not folder.exists():

@@ -118,10 +118,9 @@ def _run(
         fork_server.start_server(PRELOADED)
     # Imported only when there is something to compute: a second run needs neither torch nor a model.
     from harness.runner.cell_worker import CellWorker, cell_of, make_cell_worker
-    from harness.runner.feature_provider import FeatureProvider
+    from harness.runner.feature_provider import provider_of
 
-    place = (plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
-    make_provider = partial(FeatureProvider, *place, plan.protocol.decoding, plan.protocol.features.unit_rows)
+    make_provider = provider_of(plan, request.workers)
     provider = make_provider()
     provider.encode(pending, report)
     unreadable |= provider.encoder.unreadable

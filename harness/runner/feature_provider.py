@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from torch import Tensor
 
 from harness.backbones.backbone import Backbone, ResolvedBackbone, load
 from harness.datasets.domain import DomainData
@@ -28,6 +30,7 @@ from harness.types.task import Pool
 
 if TYPE_CHECKING:
     from harness.runner.job import Job
+    from harness.runner.plan import Plan
 
 
 class FeatureProvider:
@@ -151,6 +154,18 @@ class FeatureProvider:
             for view in range(views):
                 yield (view, crop if view else MIN_CROP), sources
 
+    def in_order(self, domain: str, split: Split, report: Reporter) -> tuple[Tensor, list[int]]:
+        """Features ``(n, d)`` of the readable images of a part in the order of the split, and their positions in it.
+
+        Raises:
+            DataError: none is readable.
+        """
+        sources = _sources(self.domains[domain], split)
+        with report.stage("encoding images", len(sources), "images") as advance:
+            self.encoder.ensure(sources, 0, advance)
+        image, readable = self.encoder.features(sources, views=1)
+        return image[:, 0], readable
+
     def features(self, domain: str, split: Split) -> Features:
         """Test views of the images of a part, or of a choice of its items, in the same kind of order.
 
@@ -167,6 +182,12 @@ class FeatureProvider:
         there = {readable[i].path for i in kept}
         gone = tuple(sorted(s.path for s in sources if s.path not in there))
         return Features(image, label, gone, tuple(readable[i].sha256 for i in kept))
+
+
+def provider_of(plan: Plan, workers: int) -> Callable[[], FeatureProvider]:
+    """What makes the provider of a plan, in this process or in another."""
+    place = (plan.resolved, plan.device, plan.domains, plan.cache, workers)
+    return partial(FeatureProvider, *place, plan.protocol.decoding, plan.protocol.features.unit_rows)
 
 
 def _pool_split(data: DomainData, name: Pool | Literal["ip"]) -> Split | None:

@@ -10,15 +10,16 @@ from harness import device as devices
 from harness.backbones.backbone import ResolvedBackbone
 from harness.datasets.digests import DigestIndex
 from harness.datasets.domain import DomainData, DomainReader
-from harness.datasets.load_data import domain_names, note_unmatched, read_domains
+from harness.datasets.load_data import Reader, domain_names, note_unmatched, read_domains
 from harness.errors import UserError
 from harness.files import cache_root
 from harness.progress import Reporter
 from harness.protocols import Protocol
 from harness.registry import Plugin
 from harness.runner.choose_backbone import choose_backbone, fetch_backbone
-from harness.runner.data_source import find_data
+from harness.runner.data_source import DataSource, find_data
 from harness.runner.draws import FewShotDraws
+from harness.runner.given_features import FeatureReader, require_one_view, without_encoder
 from harness.runner.grid import Setting, grid, note_short_classes
 from harness.runner.job import Job
 from harness.runner.plugins import resolve_methods, resolve_observers, resolve_protocol
@@ -71,11 +72,11 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     device = choose_device(request)
     source = find_data(request, report)
     chosen = choose_backbone(request, source, report)
-    dataset = source.open(request, report)
-    names = domain_names(dataset, request.domains)
-    note_unmatched(dataset, request.domains, report)
+    reader, names = open_data(request, source, index, protocol, report)
     resolved = fetch_backbone(chosen.found, request, index, report).with_rule(protocol.features)
-    reader = DomainReader(dataset, index, request.workers, protocol, request.leave_out_copies)
+    if request.features:
+        require_one_view(methods)
+        resolved = without_encoder(resolved, request.features)
     domains, lost = read_domains(reader, names, report)
     decided_by = versions(resolved, {"protocol": rule, "backbone": chosen.plugin})
     setting = Setting(protocol, source.name, resolved.record, devices.device_name(device), decided_by)
@@ -83,6 +84,23 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     if request.manifests is None:
         note_short_classes(jobs, domains, report)
     return Plan(jobs, tuple(lost), domains, resolved, protocol, device, cache, tuple(observers))
+
+
+def open_data(
+    request: Request, source: DataSource, index: DigestIndex, protocol: Protocol, report: Reporter
+) -> tuple[Reader, list[str]]:
+    """What reads the domains of the data or of given features, and the names of those to run.
+
+    Raises:
+        HarnessError: there is no such domain, or the data cannot be opened.
+    """
+    if request.features:
+        given = FeatureReader(request.features, protocol)
+        return given, given.names(request.domains)
+    dataset = source.open(request, report)
+    names = domain_names(dataset, request.domains)
+    note_unmatched(dataset, request.domains, report)
+    return DomainReader(dataset, index, request.workers, protocol, request.leave_out_copies), names
 
 
 def choose_device(request: Request) -> str:

@@ -32,7 +32,7 @@ def resolve_methods(request: Request, protocol: Protocol, report: Reporter) -> l
         _note_broken(registry.broken(), "method", report)
     for choice in request.methods:
         try:
-            plugin = _load("method", choice.name, report)
+            plugin = choice.plugin or _load("method", choice.name, report)
         except PluginError as error:
             if choice.name not in optional:
                 raise

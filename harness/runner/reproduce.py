@@ -15,6 +15,7 @@ from harness.progress import Reporter
 from harness.protocols import PROTOCOLS
 from harness.registry import offers
 from harness.registry.entry_points import UNKNOWN, canonical, installed
+from harness.registry.local import NOT_INSTALLED
 from harness.results.store import ResultStore
 from harness.runner.evaluate import evaluate
 from harness.runner.plan import make_plan
@@ -131,8 +132,16 @@ def _require_plugins(row: Row) -> None:
     """See that what a row was made with is installed, in whatever version.
 
     Raises:
-        PluginError: the distribution of its method, protocol or backbone is not.
+        PluginError: the distribution of its method, protocol or backbone is not, or its method is of none.
+        UserError: it was computed from given features.
     """
+    if row.backbone_record.images != "encoded":
+        raise UserError("the row was computed from given features, which its record does not hold")
+    if row.method_record.distribution == NOT_INSTALLED:
+        raise PluginError(
+            f"the row's method {row.method} is a class of a script or notebook, and no package holds its code",
+            "make it a plugin (`harness plugins new`) and evaluate that",
+        )
     there = {canonical(entry.origin.distribution) for entry in installed()}
     record = row.method_record
     makers = {

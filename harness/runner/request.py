@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from harness.backbones.backbone import Precision
 from harness.errors import UserError
+from harness.method import Method
+from harness.registry import Plugin
+from harness.types.feature_set import FeatureSet
 from harness.types.leaderboard import Leaderboard
 
 
 @dataclass(frozen=True)
 class MethodChoice:
-    """A method by name, with a preset (None: the protocol's, or the defaults) and single parameters."""
+    """A method by name, with a preset (None: the protocol's or the defaults) and single parameters.
+
+    ``plugin`` is that of a class that the caller has at hand; None loads the installed plugin of the name.
+    """
 
     name: str
     preset: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    plugin: Plugin[type[Method]] | None = None
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,7 @@ class Request:
         manifests: a folder of draws to use; None draws by the protocol.
         data: a LAION-Beyond root, or the name of a data set that a plugin offers; None is the default data set.
         folders: which folder to take where a domain and side has several.
+        features: given features to evaluate on in place of data; () for none.
         leave_out_copies: do not score images whose bytes are also in a train or val part of the domain.
         backbone: an open_clip architecture, or a plugin's; None is the default of the data.
         pretrained: a published tag or a weights file; None is the default of the backbone.
@@ -63,6 +71,7 @@ class Request:
     manifests: Path | None = None
     data: Path | str | None = None
     folders: tuple[str, ...] = ()
+    features: tuple[FeatureSet, ...] = ()
     leave_out_copies: bool = False
     backbone: str | None = None
     pretrained: str | None = None
@@ -84,6 +93,30 @@ class Request:
                 raise UserError(f"{option} needs numbers from {least} on", f"for example {option} 1,2,4")
         if self.workers < 1:
             raise UserError(f"--workers is {self.workers}; it must be 1 or more")
+
+
+def checked_precision(name: str) -> Precision:
+    """A precision by name.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    if name not in get_args(Precision):
+        raise UserError(f"no precision named {name!r}", f"use one of {', '.join(get_args(Precision))}")
+    return cast(Precision, name)
+
+
+def require_limits(isolate: bool, seconds: float | None, gib: float | None) -> None:
+    """See that limits of a cell are given with ``isolate`` only, and are more than 0.
+
+    Raises:
+        UserError: they are not.
+    """
+    for option, value, unit in (("--cell-timeout", seconds, "seconds"), ("--cell-memory", gib, "GiB")):
+        if value is not None and not isolate:
+            raise UserError(f"{option} is a limit of a cell in a process of its own", "add --isolate")
+        if value is not None and not value > 0:
+            raise UserError(f"{option} is {value:g}", f"give {unit}, more than 0")
 
 
 @dataclass(frozen=True)

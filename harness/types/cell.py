@@ -118,6 +118,9 @@ class BackboneRecord(Record):
         description="where the settings come from; 'unchecked': the usual ones of the architecture"
     )
     precision: Literal["fp32", "tf32", "bf16", "fp16"]
+    images: Literal["encoded", "given features"] = Field(
+        default="encoded", description="by the model, or features from elsewhere, which go with its text tower"
+    )
     compiled: bool = Field(default=False, description="whether names and contexts are learned through torch.compile")
 
 

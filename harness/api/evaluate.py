@@ -1,0 +1,181 @@
+"""``harness.evaluate``: the options of ``harness evaluate`` as arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from harness.api.results import Results
+from harness.device import require_torch
+from harness.errors import UserError
+from harness.files import cache_root, expand_user
+from harness.matching.native import usable_cores
+from harness.method import Method
+from harness.method import parameters as parameters_of
+from harness.progress import NullReporter, Reporter
+from harness.registry.local import plugin_of
+from harness.results.artifacts import open_file
+from harness.runner.choices import ALL, choose_methods
+from harness.runner.request import MethodChoice, Request, checked_precision, require_limits
+from harness.types.feature_set import FeatureSet
+
+AnyMethod: TypeAlias = str | type[Method] | Method
+"""A method: its name, its class, or an object, whose parameter values count."""
+
+OUT = Path("results")
+
+
+def evaluate(
+    methods: AnyMethod | Iterable[AnyMethod] | None = None,
+    domains: str | Iterable[str] | None = None,
+    shots: int | Iterable[int] = 4,
+    seeds: int | Iterable[int] = (1, 2, 3),
+    *,
+    protocol: str = "clean-v1",
+    data: str | Path | None = None,
+    features: FeatureSet | Iterable[FeatureSet] = (),
+    backbone: str | None = None,
+    pretrained: str | Path | None = None,
+    preset: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    baseline: str | None = None,
+    manifests: str | Path | None = None,
+    folders: str | Iterable[str] = (),
+    leave_out_copies: bool = False,
+    preprocessing: str | Mapping[str, Any] | None = None,
+    device: str = "auto",
+    precision: str = "fp32",
+    compiled: bool = False,
+    out: str | Path = OUT,
+    cache: str | Path | None = None,
+    workers: int | None = None,
+    isolate: bool = False,
+    cell_timeout: float | None = None,
+    cell_memory: float | None = None,
+    verbose: bool = False,
+) -> Results:
+    """Evaluate methods on domains, as ``harness evaluate`` does, and return their rows.
+
+    ``harness.evaluate("fsnl", domains="Food", shots=4)``. Results are stored in the folder ``out``, so that the same
+    call again computes nothing. A method that fails raises nothing: its rows say why they are incomplete.
+
+    Args:
+        methods: names (``all`` is all that are installed), subclasses of ``harness.Method``, objects of these, or a
+            list of such; None is what the protocol runs by default. A class of a script or notebook is identified by
+            its source code, and its rows say that no package holds it.
+        domains: one or more names, or ``all``.
+        shots: images per class of the few-shot draws, one number or more.
+        seeds: of the draws, one number or more.
+        protocol: ``clean-v1``, ``paper-2025``, ``clustering``, ..., or a plugin's.
+        data: a LAION-Beyond folder; None is the miniature ``beyond-mini``, which comes with the package.
+        features: evaluate on these in place of the images of a folder: a set for every part that the methods use, at
+            least the OOP test part. They go with the text tower of ``backbone``, whose image encoder (or one aligned
+            with it) they must be of. Methods that ask for more than one view are refused; rows say that features were
+            given and cannot be reproduced. All domains of the sets are run if ``domains`` is None.
+        backbone: an open_clip architecture; None is ``beyond-mini`` for the miniature, otherwise ViT-B-16.
+        pretrained: a published tag or a weights file.
+        preset: of the methods' parameters.
+        parameters: values by name, for all methods (``lr``) or for one (``fsnl.lr``).
+        baseline: a method to run with the others; None is the protocol's (mostly ``zero_shot``), ``none`` is none.
+        manifests: a folder of few-shot draws to use; None draws by the protocol.
+        folders: which folders of the data to use where a domain and side has several.
+        leave_out_copies: do not score byte copies of train and val images.
+        preprocessing: settings such as ``{"mean": 0.5}``, or a published tag; None is the backbone's own.
+        device: ``auto``, ``cpu``, ``cuda`` or, for example, ``cuda:1``.
+        precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``.
+        compiled: learn names through torch.compile.
+        out: the results folder.
+        cache: the cache folder; None is the user's own.
+        workers: processes on the CPU; None is one for each core. Results do not depend on it.
+        isolate: run every cell in its own process, with limits.
+        cell_timeout: seconds that a cell may take, with ``isolate``; None is 3600.
+        cell_memory: GiB that a cell may use, with ``isolate``; None is 80 % of the machine's memory for all together.
+        verbose: show progress and notes on stderr.
+
+    Raises:
+        HarnessError: nothing can be run: unknown names, missing data or weights; its text says what to do.
+    """
+    given = tuple(_listed(features))
+    if given and data is not None:
+        raise UserError("data and features exclude each other", "give one of them")
+    if domains is None and not given:
+        raise UserError("no domain is given", 'use domains="Food", a list of names, or domains="all"')
+    require_limits(isolate, cell_timeout, cell_memory)
+    require_torch()
+    asked = None if methods is None else [method_choice(one) for one in _listed(methods)]
+    request = Request(
+        methods=choose_methods(asked, preset, parameters or {}, baseline, protocol),
+        domains=None if domains in (ALL, None) else tuple(_listed(domains)),
+        shots=_numbers("shots", shots),
+        seeds=_numbers("seeds", seeds),
+        protocol=protocol,
+        manifests=local_path(manifests),
+        data=local_path(data),
+        folders=tuple(_listed(folders)),
+        features=given,
+        leave_out_copies=leave_out_copies,
+        backbone=backbone,
+        pretrained=None if pretrained is None else str(pretrained),
+        preprocessing=preprocessing,
+        precision=checked_precision(precision),
+        compiled=compiled,
+        device=device,
+        out=expand_user(Path(out)),
+        cache=local_path(cache),
+        workers=usable_cores() if workers is None else workers,
+        isolate=isolate,
+        cell_seconds=cell_timeout or Request.cell_seconds,
+        cell_gib=cell_memory,
+        all_plugins=asked is not None and any(choice.name == ALL for choice in asked),
+    )
+    from harness.runner.evaluate import evaluate as run  # here, because it imports torch
+    from harness.runner.given_features import store_features
+
+    store_features(given, cache_root(request.cache))
+    outcome = run(request, reporter(verbose))
+    return Results(outcome.leaderboard, open_file(outcome.file)[1], outcome.file)
+
+
+def method_choice(method: AnyMethod) -> MethodChoice:
+    """The choice of a method by name, class or object.
+
+    Raises:
+        HarnessError: it is none of these, or a class that cannot be used.
+    """
+    if isinstance(method, str):
+        return MethodChoice(method)
+    cls = method if isinstance(method, type) else type(method)
+    if not issubclass(cls, Method):
+        hint = "give a name, a subclass of harness.Method, or an object of one"
+        raise UserError(f"{method!r} is not a method", hint)
+    plugin = plugin_of(cls)
+    values = parameters_of(method) if isinstance(method, Method) else {}
+    return MethodChoice(plugin.name, parameters=values, plugin=plugin)
+
+
+def reporter(verbose: bool) -> Reporter:
+    """Bars or lines on stderr, or nothing."""
+    if not verbose:
+        return NullReporter()
+    from harness.cli import console  # here, because it imports rich
+
+    return console.reporter()
+
+
+def _listed(given: Any) -> list[Any]:
+    """One thing or several, as a list without repetitions."""
+    several = isinstance(given, Iterable) and not isinstance(given, str | type | Method | FeatureSet)
+    return list(given) if several else [given]
+
+
+def _numbers(name: str, given: int | Iterable[int]) -> tuple[int, ...]:
+    found = _listed(given)
+    if any(type(number) is not int for number in found):
+        raise UserError(f"{name}={given!r} is not a whole number or a list of them", f"for example {name}=[1, 2, 4]")
+    return tuple(dict.fromkeys(found))
+
+
+def local_path(given: str | Path | None) -> Path | None:
+    """A path whose ``~`` is the home folder, None for None."""
+    return None if given is None else expand_user(Path(given))

@@ -1,0 +1,242 @@
+"""Rows of a run or of a leaderboard file, for Python: records, predictions, and a table that a notebook shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.cli.report import SHOWN
+from harness.errors import DataError, HarnessError, UserError, unknown_name
+from harness.files import expand_user
+from harness.leaderboard.tables import Table, percent
+from harness.leaderboard.titles import by_setting, unique_titles
+from harness.leaderboard.warnings import doubts
+from harness.leaderboard.words import WORDS
+from harness.results.artifacts import Artifacts, MissingArtifact, open_file
+from harness.types.leaderboard import Leaderboard, Row
+
+if TYPE_CHECKING:
+    import pandas
+
+LINES = 20
+"""Rows of a table that are shown; the data frame has all."""
+
+Scored = Literal["oop", "ip", "joint_oop", "joint_ip"]
+"""Whose images are scored, ``oop`` or ``ip``: among the names of their own side, or of both sides (``joint_``)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """The predictions of one cell for n scored images.
+
+    Attributes:
+        paths: n paths, each ``folder/images/class/file``.
+        names: k names; position = column.
+        column: ``(n,)`` int64, the predicted column of every image.
+        label: ``(n,)`` int64, its right column.
+    """
+
+    paths: tuple[str, ...]
+    names: tuple[str, ...]
+    column: NDArray[np.int64]
+    label: NDArray[np.int64]
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """``(n,)`` whether every prediction is right; its mean is the top-1 accuracy."""
+        found: NDArray[np.bool_] = self.column == self.label
+        return found
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A data frame with an image a row: path, label and predicted (names), correct."""
+        names = np.asarray(self.names, dtype=object)
+        columns = {"label": names[self.label], "predicted": names[self.column], "correct": self.correct}
+        return _frame({"path": list(self.paths), **columns})
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Results:
+    """Rows of a run or of a leaderboard file. Shown as a table; iterates over ``rows``.
+
+    Attributes:
+        leaderboard: all that is recorded of every row: figures, provenance, failures.
+        artifacts: reads labels and predictions.
+        file: the leaderboard file.
+    """
+
+    leaderboard: Leaderboard
+    artifacts: Artifacts
+    file: Path
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A plain record for every row and domain.
+
+        Metrics are fractions, means over seeds; ``<metric>_std`` is their standard deviation. ``failure`` says why a
+        domain is missing or incomplete, and is None otherwise.
+        """
+        return [record for row in self.leaderboard.rows for record in _records(row)]
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """The rows as a data frame."""
+        return _frame(self.rows)
+
+    def predictions(
+        self,
+        method: str | None = None,
+        domain: str | None = None,
+        seed: int | None = None,
+        shots: int | None = None,
+        images: Scored = "oop",
+    ) -> Predictions:
+        """The predictions of one cell; what there is only one of may be left out.
+
+        Args:
+            method: name, or the id of a row.
+            domain: name.
+            seed: of the draw; not asked of a method that is run once for all seeds.
+            shots: images per class of the draw.
+            images: which of its predictions.
+
+        Raises:
+            UserError: there is no such cell, or several.
+            DataError: its predictions or labels are not stored with the leaderboard.
+        """
+        if images not in get_args(Scored):
+            raise unknown_name("kind of images", str(images), get_args(Scored))
+        row = self._row(method, shots)
+        domain = _one("domain", domain, list(row.data))
+        data = row.data[domain]
+        seeds = {int(key): digest for key, digest in data.predictions.items()}
+        digest = seeds[_one("seed", None if row.seedless else seed, list(seeds))]
+        if digest is None:
+            reason = next((failure.reason for failure in row.failures if failure.domain == domain), None)
+            raise UserError(f"{row.method} has no predictions for {domain} with this seed", reason)
+        try:
+            found = self.artifacts.predictions(digest)
+            sheet = self.artifacts.sheet(data.fingerprint)
+        except MissingArtifact as error:
+            raise DataError(
+                f"the predictions cannot be read: {error}", "they are in the results folder of the run"
+            ) from None
+        if images not in found:
+            raise UserError(f"{row.method} has no predictions {images!r}", f"it has {', '.join(found)}")
+        side = images.removeprefix("joint_")
+        joint = images != side
+        scored, order = sheet.sides[side], sheet.sides[side].order(frozenset(data.unreadable))
+        names = sum((sheet.sides[one].names for one in ("oop", "ip")), ()) if joint else scored.names
+        before = len(sheet.sides["oop"].names) if images == "joint_ip" else 0
+        label = np.array([scored.labels[i] + before for i in order], dtype=np.int64)
+        return Predictions(tuple(f"{scored.folder}/{scored.paths[i]}" for i in order), names, found[images], label)
+
+    def _row(self, method: str | None, shots: int | None) -> Row:
+        rows = self.leaderboard.rows
+        found = [
+            row
+            for row in rows
+            if method in (None, row.method, row.id) and (shots is None or row.seedless or row.shots in (0, shots))
+        ]
+        if len(found) == 1:
+            return found[0]
+        what = ", ".join(f"{row.method} with {row.shots} shots ({row.id})" for row in found or rows)
+        raise UserError("there are several such rows" if found else f"there is no row of {method!r}", f"rows: {what}")
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        return "\n\n".join(table.text() for table in _tables(self.leaderboard)) or "no rows"
+
+    def _repr_html_(self) -> str:
+        return "".join(table.html() for table in _tables(self.leaderboard)) or "<p>no rows</p>"
+
+
+def load_leaderboard(path: str | Path) -> Results:
+    """The rows of a results folder, leaderboard file or submission, with predictions where they are stored.
+
+    Raises:
+        UserError: there is no such file.
+        DataError: it is not a leaderboard.
+    """
+    file = expand_user(Path(path))
+    return Results(*open_file(file), file)
+
+
+def _one(what: str, wanted: Any, known: list[Any]) -> Any:
+    """The wanted one, or the only one."""
+    if wanted is None and len(known) == 1:
+        return known[0]
+    if wanted is None or wanted not in known:
+        said = f"there are several {what}s" if wanted is None else f"there is no {what} {wanted!r}"
+        raise UserError(said, f"give {what}=, one of {', '.join(map(str, known)) or 'none'}")
+    return wanted
+
+
+def _records(row: Row) -> Iterator[dict[str, Any]]:
+    head = {
+        "row": row.id,
+        "method": row.method,
+        "shots": row.shots,
+        "seeds": row.seeds,
+        "protocol": row.protocol,
+        "dataset": row.dataset,
+        "backbone": row.backbone,
+    }
+    reasons: dict[str, str] = {}
+    for failure in row.failures:
+        reasons.setdefault(failure.domain, f"{failure.kind}: {failure.reason}")
+    for domain in dict.fromkeys([*row.domains, *reasons]):
+        stats = row.domains.get(domain, {})
+        spread = {f"{metric}_std": stat.std for metric, stat in stats.items()}
+        figures = {metric: stat.mean for metric, stat in stats.items()}
+        yield {**head, "domain": domain, **figures, **spread, "failure": reasons.get(domain)}
+
+
+def _frame(content: Any) -> pandas.DataFrame:
+    try:
+        import pandas
+    except ImportError:
+        hint = "pip install pandas; .rows has the same as plain records"
+        raise HarnessError("pandas is not installed", hint) from None
+    return pandas.DataFrame(content)
+
+
+def _tables(board: Leaderboard) -> Iterator[Table]:
+    """A table for every setting: means over its domains."""
+    settings = by_setting(board.rows)
+    names = unique_titles(settings)
+    for setting, rows in settings.items():
+        there = {metric for row in rows for stats in row.domains.values() for metric in stats}
+        metrics = [metric for metric in SHOWN if metric in there]
+        ordered = sorted(rows, key=lambda row: (row.shots, row.method, row.id))
+        lines = [(row.method, str(row.shots or "-"), *_figures(row, metrics)) for row in ordered[:LINES]]
+        yield Table(
+            names[setting].title(0),
+            ("method", "shots", *(WORDS[metric].head for metric in metrics)),
+            lines,
+            1,
+            _notes(ordered),
+        )
+
+
+def _figures(row: Row, metrics: list[str]) -> list[str]:
+    return [percent(row.mean[metric].mean) if metric in row.mean else "-" for metric in metrics]
+
+
+def _notes(rows: list[Row]) -> list[str]:
+    domains = dict.fromkeys(domain for row in rows for domain in row.domains)
+    notes = [f"percent; mean over seeds and domains ({', '.join(domains)})"]
+    notes += [f"and {len(rows) - LINES} more rows"] if len(rows) > LINES else []
+    failures = [f"{row.method}, {f.domain}: {f.kind}: {f.reason}" for row in rows for f in row.failures]
+    failures = list(dict.fromkeys(failures))
+    notes += failures[:LINES]
+    notes += [f"and {len(failures) - LINES} more failures"] if len(failures) > LINES else []
+    return [*notes, *doubts(rows)[:LINES]]

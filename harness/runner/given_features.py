@@ -1,0 +1,170 @@
+"""Evaluate on features that the caller gives, in place of images: a row of numbers is what an image file is elsewhere.
+
+The sha256 of a row takes the place of that of a file, so draws, labels, fingerprints and the feature cache work as
+they do for images. Methods use the text tower of the run's backbone: the rows must be of its space.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.backbones.backbone import ResolvedBackbone
+from harness.datasets.domain import DomainData, label_sheet
+from harness.errors import DataError, UserError, unknown_name
+from harness.features.store import GIVEN, FeatureStore
+from harness.method import Method
+from harness.prompts import clean_name, domain_hint
+from harness.protocols import Protocol
+from harness.types.cell import MethodRecord
+from harness.types.feature_rule import FeatureRule
+from harness.types.feature_set import FeatureSet
+from harness.types.split import PARTS, SIDES, Item, Part, Side, Split, nfc
+
+GIVEN_FEATURES = "given features"
+"""What the data set is called in rows."""
+
+UNIT = 1e-5
+"""A row whose length is so near to 1 is a unit row and taken as it is; every other one is divided by its length."""
+
+
+def unit_rows(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows ``(n, d)`` of length 1."""
+    length = np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
+    return np.where(np.abs(length - 1) <= UNIT, features, features / length).astype(np.float32)
+
+
+def row_digests(features: NDArray[np.float32]) -> list[str]:
+    """sha256 of every unit row, as little-endian float32."""
+    return [hashlib.sha256(row.tobytes()).hexdigest() for row in unit_rows(features).astype("<f4")]
+
+
+def store_features(sets: Sequence[FeatureSet], cache: Path) -> None:
+    """Write the rows into the feature cache, where every process finds them.
+
+    Raises:
+        StorageError: the cache cannot be written.
+    """
+    store = FeatureStore(cache / "features", *GIVEN)
+    for one in sets:
+        digests = row_digests(one.features)
+        _, missing = store.get(0, digests)
+        rows = unit_rows(one.features)
+        first = {digests[i]: i for i in missing}
+        store.put(0, list(first), rows[list(first.values())])
+
+
+@dataclass(frozen=True)
+class FeatureReader:
+    """Reads domains from given features, as if they were in a folder.
+
+    Raises:
+        UserError: the protocol prepares images in its own way.
+    """
+
+    sets: tuple[FeatureSet, ...]
+    protocol: Protocol
+
+    def __post_init__(self) -> None:
+        if self.protocol.features != FeatureRule():
+            fault = f"{self.protocol.id} prepares images in its own way, and features are given"
+            raise UserError(fault, "use another protocol")
+
+    def names(self, wanted: Sequence[str] | None) -> list[str]:
+        """The domains that are wanted, sorted; None is all.
+
+        Raises:
+            UserError: there is no such domain.
+        """
+        known = {one.domain for one in self.sets}
+        for name in wanted or ():
+            if name not in known:
+                raise unknown_name("domain among the given features", name, known)
+        return sorted(known if wanted is None else wanted)
+
+    def read(self, name: str) -> DomainData:
+        """One domain.
+
+        Raises:
+            UserError: the protocol needs image files.
+            DataError: a part is given twice or has other names than its side, or the OOP test part is missing.
+        """
+        sides: dict[Side, dict[Part, Split]] = {}
+        digests: dict[Path, str | None] = {}
+        for side in reversed(SIDES):  # OOP first
+            given = [one for one in self.sets if (one.domain, one.side) == (name, side)]
+            parts = {one.part: one for one in given}
+            if len(parts) != len(given):
+                raise DataError(f"the features of {name} {side}: a part is given twice")
+            if parts:
+                sides[side] = _splits(name, side, parts)
+                digests |= _digests(sides[side], parts)
+        if "oop" not in sides or not sides["oop"]["test"].items:
+            fault = f"the features of {name} have no OOP test part"
+            raise DataError(fault, "give a set with side='oop' and part='test'")
+        sides["oop"] = self.protocol.relabel_oop(sides["oop"])
+        scored = self.protocol.scored(sides, _unlisted)
+        sheet = label_sheet(name, sides, scored, digests)
+        return DomainData(name, domain_hint(name), sides["oop"], sides.get("ip"), scored, digests, sheet, None)
+
+
+def _digests(splits: dict[Part, Split], sets: dict[Part, FeatureSet]) -> dict[Path, str | None]:
+    """Where an image would lie -> sha256 of its row."""
+    return {
+        splits[part].folder / item.path: digest
+        for part, one in sets.items()
+        for item, digest in zip(splits[part].items, row_digests(one.features), strict=True)
+    }
+
+
+def _splits(domain: str, side: Side, parts: dict[Part, FeatureSet]) -> dict[Part, Split]:
+    """The parts of a side; one that is not given has no image."""
+    (names, *others) = {tuple(map(clean_name, one.names)) for one in parts.values()}
+    if others:
+        raise DataError(f"the features of {domain} {side}: the parts have different names")
+    folder = Path(f"{domain}{len(names)}_{side.upper()}")
+    items: dict[Part, tuple[Item, ...]] = {
+        part: tuple(
+            Item(nfc(f"{part}/{path}"), int(label), caption)
+            for path, label, caption in zip(one.paths, one.labels, one.captions, strict=True)
+        )
+        for part, one in parts.items()
+    }
+    return {part: Split(domain, side, part, names, items.get(part, ()), folder) for part in PARTS}
+
+
+def _unlisted(side: Side) -> Sequence[str]:
+    raise UserError("the protocol asks for the list of all image files, and features are given", "use another protocol")
+
+
+def without_encoder(resolved: ResolvedBackbone, sets: Sequence[FeatureSet]) -> ResolvedBackbone:
+    """The backbone whose text tower is used, with a record that says so.
+
+    Raises:
+        DataError: the features are not as wide as its text features.
+    """
+    width = resolved.config["embed_dim"]
+    for one in sets:
+        if one.features.shape[1] != width:
+            name = f"{resolved.record.architecture} {resolved.record.pretrained}"
+            raise DataError(f"{one} are not of the {width} dimensions of {name}", "name the backbone that fits them")
+    return replace(resolved, record=resolved.record.model_copy(update={"images": "given features"}))
+
+
+def require_one_view(methods: Sequence[tuple[MethodRecord, Method, dict[str, str]]]) -> None:
+    """See that no method asks for augmented views, which need images.
+
+    Raises:
+        UserError: one does.
+    """
+    for record, method, _ in methods:
+        if method.views > 1:
+            raise UserError(
+                f"{record.name} asks for {method.views} views of each support image, and given features have one",
+                f'set it: parameters={{"{record.name}.views": 1}}',
+            )
