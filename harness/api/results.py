@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.cli.report import SHOWN
 from harness.errors import DataError, HarnessError, UserError, unknown_name
 from harness.files import expand_user
 from harness.leaderboard.tables import Table, percent
 from harness.leaderboard.titles import by_setting, unique_titles
-from harness.leaderboard.warnings import doubts
-from harness.leaderboard.words import WORDS
+from harness.leaderboard.warnings import data_warnings
+from harness.metrics.table import summary_metrics
 from harness.results.artifacts import Artifacts, MissingArtifact, open_file
 from harness.types.leaderboard import Leaderboard, Row
 
@@ -214,13 +213,15 @@ def _tables(board: Leaderboard) -> Iterator[Table]:
     settings = by_setting(board.rows)
     names = unique_titles(settings)
     for setting, rows in settings.items():
-        there = {metric for row in rows for stats in row.domains.values() for metric in stats}
-        metrics = [metric for metric in SHOWN if metric in there]
+        metrics = summary_metrics(metric for row in rows for stats in row.domains.values() for metric in stats)
         ordered = sorted(rows, key=lambda row: (row.shots, row.method, row.id))
-        lines = [(row.method, str(row.shots or "-"), *_figures(row, metrics)) for row in ordered[:LINES]]
+        lines = [
+            (row.method, str(row.shots or "-"), *_figures(row, [metric.name for metric in metrics]))
+            for row in ordered[:LINES]
+        ]
         yield Table(
             names[setting].title(0),
-            ("method", "shots", *(WORDS[metric].head for metric in metrics)),
+            ("method", "shots", *(metric.heading for metric in metrics)),
             lines,
             1,
             _notes(ordered),
@@ -239,4 +240,4 @@ def _notes(rows: list[Row]) -> list[str]:
     failures = list(dict.fromkeys(failures))
     notes += failures[:LINES]
     notes += [f"and {len(failures) - LINES} more failures"] if len(failures) > LINES else []
-    return [*notes, *doubts(rows)[:LINES]]
+    return [*notes, *data_warnings(rows)[:LINES]]

@@ -10,7 +10,7 @@ from harness.datasets.layout import short_name
 from harness.leaderboard.tables import percent
 from harness.leaderboard.titles import SettingNames, by_setting, unique_titles
 from harness.leaderboard.warnings import data_warnings
-from harness.metrics.table import all_metrics, in_table_order
+from harness.metrics.table import summary_metrics
 from harness.progress import Reporter, pluralize
 from harness.runner.request import Outcome, Request
 from harness.types.leaderboard import Row, Stat
@@ -93,10 +93,8 @@ def _narrow(title: str, row: Row) -> object:
 
 def _shown(row: Row) -> dict[str, str]:
     """The metrics of a row that are listed at the end of a run, with their headings."""
-    there = in_table_order({metric for stats in row.domains.values() for metric in stats})
-    table = all_metrics()
-    shown = [metric for metric in there if metric in table and table[metric].summary] or ["oop_top1"]
-    return {metric: table[metric].heading for metric in shown}
+    there = (metric for stats in row.domains.values() for metric in stats)
+    return {metric.name: metric.heading for metric in summary_metrics(there)}
 
 
 def _percent(stat: Stat | None) -> str:

@@ -121,3 +121,10 @@ def in_table_order(names: Iterable[str]) -> list[str]:
     """Names of metrics in the order of tables; those that the table does not have come last, by name."""
     names, known = set(names), all_metrics()
     return [*(name for name in known if name in names), *sorted(names - known.keys())]
+
+
+def summary_metrics(names: Iterable[str]) -> list[Metric]:
+    """Those of some metrics that sum up a row at the end of a run, in the order of tables."""
+    known = all_metrics()
+    found = [known[name] for name in in_table_order(names) if name in known and known[name].summary]
+    return found or [known["oop_top1"]]
