@@ -156,10 +156,10 @@ def test_every_older_version_has_its_step() -> None:
         ('{"rows": []}', "no schema_version"),
         ('{"schema_version": true, "rows": []}', "no schema_version"),
         ("[]", "no schema_version"),
-        ("{", "is no JSON"),
-        ('{"schema_version": 1, "rows": [{}]}', "is no valid leaderboard: rows.0"),
-        ('{"schema_version": 1, "rows": [], "more": 1}', "is no valid leaderboard: more"),
-        ("[" * 100000, "is no JSON"),
+        ("{", "is not JSON"),
+        ('{"schema_version": 1, "rows": [{}]}', "is not a valid leaderboard: rows.0"),
+        ('{"schema_version": 1, "rows": [], "more": 1}', "is not a valid leaderboard: more"),
+        ("[" * 100000, "is not JSON"),
     ],
 )
 def test_what_is_no_leaderboard_is_a_sentence(tmp_path: Path, content: str, words: str) -> None:

@@ -215,7 +215,7 @@ def test_a_domain_without_figures_is_said_to_have_failed(tmp_path: Path) -> None
         (["shots", "CLUSTERS"], "no few-shot row has oop_top1"),
         (["zero-shot", "BOARD", "--method", "zero_shoot"], "did you mean zero_shot?"),
         (["zero-shot", "BOARD", "--protocol", "clean"], "did you mean clean-v1?"),
-        (["shots", "BROKEN"], "is no valid leaderboard"),
+        (["shots", "BROKEN"], "is not a valid leaderboard"),
     ],
 )
 def test_what_cannot_be_drawn_is_a_sentence(

@@ -144,4 +144,4 @@ def test_an_archive_without_a_leaderboard_is_a_sentence(tmp_path: Path, harness:
         archive.writestr("x", "y")
     code, _, err = harness("leaderboard", "verify", tmp_path / "a.zip")
     assert code == 2
-    assert "is no submission" in err
+    assert "is not a submission" in err
