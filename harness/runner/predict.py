@@ -22,7 +22,7 @@ CHUNK = 8192
 Indices = NDArray[np.int64]
 
 
-class Answers:
+class AllPredictions:
     """Predicted columns of every image, and why some do not apply.
 
     Attributes:
@@ -38,7 +38,7 @@ class Answers:
 
 def predict_all(
     method: Method, name: str, scored: dict[str, Features], names: dict[str, tuple[str, ...]], hint: str
-) -> Answers:
+) -> AllPredictions:
     """The predictions of a method for both sides' images in the joint and in their own vocabulary.
 
     In the joint one a method must not learn which side an image is from: both come together, ordered by the sha256 of
@@ -68,7 +68,7 @@ def predict_all(
             own["ip"] = _own(method, name, scored["ip"], Vocabulary.of(hint, ip=names["ip"]))
         except FixedVocabulary as answer:
             refused = answer.message
-    return Answers(own | joint, refused)
+    return AllPredictions(own | joint, refused)
 
 
 def _own(method: Method, name: str, scored: Features, vocabulary: Vocabulary) -> Indices:
