@@ -41,8 +41,9 @@ def unpack(content: bytes) -> dict[str, Columns]:
     for key, values in found.items():
         if key not in PREDICTIONS or values.ndim != 1 or values.dtype not in _STORED:
             raise ValueError(f"{key!r} is not a vector of predictions")
-        if lacking := [other for other in PREDICTIONS[key].requires if other not in found]:
-            raise ValueError(f"it has {key} without {lacking[0]}")
+    for key in (key for key in PREDICTIONS if key in found):  # a file lists its vectors in no fixed order
+        if missing := [other for other in PREDICTIONS[key].requires if other not in found]:
+            raise ValueError(f"it has {key} without {missing[0]}")
     if all(PREDICTIONS[key].side != "oop" for key in found):
         raise ValueError("it has no predictions of the OOP images")
     return {key: found[key].astype(np.int64) - _shift(key) for key in PREDICTIONS if key in found}

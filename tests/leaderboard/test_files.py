@@ -218,7 +218,7 @@ def test_a_tilde_is_the_home_folder_wherever_it_stands(
     written = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")}  # matplotlib's own cache
     assert written == {"ours", "site", "one.zip", "bars.svg"}
     code, _, err = harness("leaderboard", "show", "~nobody-of-this-name/ours")
-    assert (code, "there is no such home folder" in err) == (2, True)
+    assert (code, "no such home folder" in err) == (2, True)
 
 
 # -- the schema ------------------------------------------------------------------------------------------------------
