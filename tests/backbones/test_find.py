@@ -84,6 +84,7 @@ def test_a_weights_file_is_recorded_and_loaded(
         "quick_gelu": "unchecked",
         "preprocessing": {**miniature.PREPROCESSING, "size": (32, 32), "crop": 1.0},
         "preprocessing_source": "unchecked",
+        "images": "encoded",
         "precision": "fp32",
         "compiled": False,
     }
@@ -152,6 +153,7 @@ def test_a_published_tag_is_recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: 
             "quick_gelu": "ok",
             "preprocessing": {**miniature.PREPROCESSING, "size": (224, 224), "crop": 1.0},
             "preprocessing_source": "published",
+            "images": "encoded",
             "precision": "bf16",
             "compiled": False,
         }

@@ -124,8 +124,8 @@ def test_dataset_name(tmp_path):
     assert open_dataset(released).name == "laion-beyond-400m"
     (released / "Food60_OOP").mkdir()
     assert open_dataset(released).name == "x"
-    (released / "beyond_mini.json").write_text("{}")
-    assert open_dataset(released).name == "beyond-mini"
+    (released / "dataset.json").write_text('{"name": "mine"}')
+    assert open_dataset(released).name == "mine"
 
 
 def test_a_relative_root_has_a_name(tmp_path, monkeypatch):

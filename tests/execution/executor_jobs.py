@@ -71,6 +71,12 @@ def leave_processes(log: Path | str, wait: float = 0) -> None:
     time.sleep(wait)
 
 
+def wait_for(file: Path) -> None:
+    """Return when another job has written a file."""
+    while not file.exists() or not file.read_text():
+        time.sleep(0.02)
+
+
 def eat(size: int) -> None:
     eaten = bytearray(os.urandom(2**20)) * (size // 2**20)
     time.sleep(60)
@@ -109,4 +115,5 @@ ACTIONS: dict[str, Callable[..., bytes | None]] = {
     "speak": speak,
     "start method": lambda: str(multiprocessing.get_start_method(allow_none=True)).encode(),
     "sys.exit": sys.exit,
+    "wait for": wait_for,
 }

@@ -256,7 +256,7 @@ def test_a_temporary_lack_of_resources_is_an_error(
     sources = images(3)
     made = encoder(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(*(decoding, "read_file" if where == "reading" else "_upright"), fail)
+        patch.setattr(*(decoding, "read_file" if where == "reading" else "_to_upright_rgb"), fail)
         with pytest.raises(StorageError, match=r"the (file|image) cannot be (read|decoded) now"):
             made.features(sources, 1)
     assert made.unreadable == {}

@@ -71,6 +71,7 @@ INNER: dict[str, tuple[type, dict[str, Any]]] = {
             "config": sha("other"),
             "preprocessing": make_preprocessing(resize_mode="squash"),
             "preprocessing_source": "stated",
+            "images": "given features",
             "precision": "bf16",
             "compiled": True,
         },
