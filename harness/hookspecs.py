@@ -1,22 +1,23 @@
 """The hooks of the harness. A plugin is a module that implements one of them, and an entry point that names the module.
 
-The entry point's name is the plugin's name: what ``--plugin``, ``--backbone``, ``--protocol`` or ``--data`` takes. Its
-group says which hook is called::
+The entry point's name is the plugin's name: what ``--plugin``, ``--backbone``, ``--protocol``, ``--data`` or
+``--metric`` takes. Its group says which hook is called::
 
     harness             harness_method
     harness.backbones   harness_backbone
     harness.protocols   harness_protocol
     harness.datasets    harness_dataset
+    harness.metrics     harness_metric
     harness.observers   harness_cell_finished
 
 Every implementation is marked with ``@hookimpl``. A module offers one thing of each kind; of several in one module each
 entry point names an object that holds the hook, as in ``zoo_large = "zoo:Large"``. A line ``harness_contract = 2`` says
 which contract (``harness.method.CONTRACT``) the plugin was made for; one that was made for another is refused.
 
-A plugin is imported when its name is asked for, and no other plugin is. An exception, a misspelt or an unmarked hook
-makes this plugin unusable; the error names it and its distribution, and other plugins are not affected. Settings that
-all code of a process shares (torch's, numpy's, Pillow's, the working folder) are restored after the import and after
-every call, and a note names the plugin that changed one.
+A plugin is imported when its name is asked for, and no other plugin is; a run imports all metrics and observers. An
+exception, a misspelt or an unmarked hook makes this plugin unusable; the error names it and its distribution, and other
+plugins are not affected. Settings that all code of a process shares (torch's, numpy's, Pillow's, the working folder)
+are restored after the import and after every call, and a note names the plugin that changed one.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from harness.method import Method
+    from harness.metrics import Metric
     from harness.progress import Reporter
     from harness.protocols import Protocol
     from harness.types.cell import Cell
@@ -112,6 +114,20 @@ def harness_dataset() -> DatasetOffer:  # type: ignore[empty-body]
 
     Called whenever the plugin is loaded; nothing is downloaded then. The return value is a ``DatasetOffer``. An
     exception makes the plugin unusable; one in ``prepare`` ends the command with a sentence that names the data set.
+    """
+
+
+@hookspec(firstresult=True)
+def harness_metric() -> Metric:  # type: ignore[empty-body]
+    """Return the metric.
+
+    Called once in every process that computes or shows metrics of plugins. The return value is a
+    ``harness.metrics.Metric`` whose name is the entry point's, and none of the harness's own. Every cell that has the
+    predictions that it needs has the metric. Its functions depend on their arguments alone, because
+    ``harness leaderboard verify`` computes every value again. The plugin's edition is part of every result of a run:
+    after its installation, an edit or its removal all cells are computed again. An exception makes the plugin unusable,
+    and a note says so; one in the metric's function leaves it out of that cell, with a note; one in its resampling ends
+    the command with a sentence that names the metric.
     """
 
 

@@ -11,8 +11,8 @@ import torch
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from harness.metrics.built_in import BUILT_IN
 from harness.metrics.compute import compute_metrics
-from harness.metrics.table import all_metrics
 from harness.miniature import model as miniature
 from harness.types.cell import (
     BackboneRecord,
@@ -102,12 +102,12 @@ def make_cell(value: float = 0.5, failure: Failure | None = None, **changes: Any
     if failure is not None:
         return Cell(spec=spec, failure=failure)
     cost = Cost(fit_seconds=1.5, score_seconds=0.25, trainable=128)
-    return Cell(spec=spec, metrics=dict.fromkeys(all_metrics(), value), images={"oop": 10, "ip": 20}, cost=cost)
+    return Cell(spec=spec, metrics=dict.fromkeys(BUILT_IN, value), images={"oop": 10, "ip": 20}, cost=cost)
 
 
 def metrics_of(*kinds: str) -> set[str]:
     """The metrics that a cell with these kinds of predictions has."""
-    return {name for name, metric in all_metrics().items() if set(metric.needs) <= set(kinds)}
+    return {name for name, metric in BUILT_IN.items() if set(metric.needs) <= set(kinds)}
 
 
 NAMING = metrics_of("oop", "ip", "joint_oop", "joint_ip", "reference")
@@ -186,7 +186,7 @@ costs = st.builds(Cost, fit_seconds=seconds, score_seconds=seconds, trainable=st
 cells = st.builds(
     Cell,
     spec=specs,
-    metrics=st.dictionaries(st.sampled_from(list(all_metrics())), fractions),
+    metrics=st.dictionaries(st.sampled_from(list(BUILT_IN)), fractions),
     images=st.dictionaries(st.sampled_from(["oop", "ip"]), st.integers(0, 10**6)),
     unreadable=st.lists(words, max_size=2).map(tuple),
     failure=st.none() | failures,

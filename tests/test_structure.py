@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness.protocols",),
     ("harness.method", "harness.parameters", "harness.file_parameter", "harness.hookspecs"),
     ("harness.registry", "harness.inner"),
-    ("harness.datasets", "harness.backbones"),
+    ("harness.metrics.table", "harness.datasets", "harness.backbones"),  # the table has metrics of plugins too
     ("harness.features",),
     ("harness.results",),
     ("harness.leaderboard",),

@@ -213,7 +213,7 @@ def _tables(board: Leaderboard) -> Iterator[Table]:
     settings = by_setting(board.rows)
     names = unique_titles(settings)
     for setting, rows in settings.items():
-        metrics = summary_metrics(metric for row in rows for stats in row.domains.values() for metric in stats)
+        metrics = summary_metrics(metric for row in rows for metric in row.metrics)
         ordered = sorted(rows, key=lambda row: (row.shots, row.method, row.id))
         lines = [
             (row.method, str(row.shots or "-"), *_figures(row, [metric.name for metric in metrics]))

@@ -55,13 +55,12 @@ def shots(
 ) -> int:
     """Plot accuracy against shots, one panel per domain (Figure 5 of the paper)."""
     from harness.leaderboard.view import read_sources, view
-    from harness.metrics.table import all_metrics
+    from harness.metrics.table import require_metric
     from harness.plots.reading import one_setting
     from harness.plots.reference import comparable
     from harness.plots.shots import plot_shots
 
-    if metric not in all_metrics():
-        raise unknown_name("metric", metric, all_metrics())
+    require_metric(metric)
     sources = read_sources(files)
     there = [row for row in sources.rows if any(metric in stats for stats in row.domains.values())]
     rows = one_setting(there or sources.rows, protocol, dataset, backbone)

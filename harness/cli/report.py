@@ -93,8 +93,7 @@ def _narrow(title: str, row: Row) -> object:
 
 def _shown(row: Row) -> dict[str, str]:
     """The metrics of a row that are listed at the end of a run, with their headings."""
-    there = (metric for stats in row.domains.values() for metric in stats)
-    return {metric.name: metric.heading for metric in summary_metrics(there)}
+    return {metric.name: metric.heading for metric in summary_metrics(row.metrics)}
 
 
 def _percent(stat: Stat | None) -> str:

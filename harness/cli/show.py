@@ -16,7 +16,7 @@ from harness.leaderboard.statistics import PairedTest
 from harness.leaderboard.tables import Table, percent, share, signed
 from harness.leaderboard.view import ViewRow, ViewTable, read_sources, view
 from harness.leaderboard.warnings import data_warnings
-from harness.metrics.table import HEADLINES, all_metrics
+from harness.metrics.built_in import BUILT_IN, HEADLINES
 from harness.progress import pluralize
 from harness.types.leaderboard import Stat
 
@@ -122,7 +122,7 @@ def _summary(table: ViewTable, baseline: str | None, cost: bool) -> Table:
 def _pools(table: ViewTable) -> Table:
     """What methods discovered in their pools, with the accuracy on test images, the one that counts."""
     shown = ("oop_top1", *_pool_metrics())
-    columns = ("method", "pool", *(all_metrics()[metric].heading for metric in shown))
+    columns = ("method", "pool", *(BUILT_IN[metric].heading for metric in shown))
     rows = []
     for made in table.rows:
         mean = made.row.mean
@@ -137,7 +137,7 @@ def _pools(table: ViewTable) -> Table:
 
 
 def _pool_metrics() -> list[str]:
-    return [name for name, metric in all_metrics().items() if metric.sides == {"pool"}]
+    return [name for name, metric in BUILT_IN.items() if metric.sides == {"pool"}]
 
 
 def _discovery(made: ViewRow) -> dict[str, Stat]:

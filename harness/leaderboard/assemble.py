@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from harness.metrics.accuracy import mean_std
-from harness.metrics.table import in_table_order
+from harness.metrics.built_in import in_table_order
 from harness.types.cell import NO_SEED, Cell, Spec
 from harness.types.leaderboard import DomainRecord, Leaderboard, Row, RowFailure, Stat
 

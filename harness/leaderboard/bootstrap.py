@@ -19,7 +19,7 @@ from harness.metrics.compute import right_answers
 from harness.metrics.metric import Resampling
 from harness.metrics.prediction_kinds import PREDICTIONS
 from harness.metrics.replicates import Measure, Values
-from harness.metrics.table import all_metrics
+from harness.metrics.table import find_metric
 from harness.results.artifacts import Artifacts, MissingArtifact
 from harness.types.leaderboard import Row
 
@@ -71,10 +71,8 @@ class BootstrapDraws:
         self._rows = rows
         self._missing: dict[str, dict[str, str]] = {metric: {} for metric in metrics}
         self._data: dict[tuple[str, tuple[str, ...]], _DomainBootstrap] = {}
-        table = all_metrics()
-        self._resampled = {
-            name: resampled for name in self._missing if name in table and (resampled := table[name].resampled)
-        }
+        known = {name: metric for name in self._missing if (metric := find_metric(name))}
+        self._resampled = {name: resampled for name, metric in known.items() if (resampled := metric.resampled)}
         for row, found in zip(rows, artifacts, strict=True):
             for domain in row.data:
                 self._add(row, domain, found)

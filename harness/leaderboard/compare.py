@@ -11,7 +11,7 @@ from harness.leaderboard.differences import ABSENT, Difference, differences
 from harness.leaderboard.published import PublishedRow, PublishedTable
 from harness.leaderboard.titles import setting, short_hashes
 from harness.metrics.accuracy import difference
-from harness.metrics.table import in_table_order
+from harness.metrics.built_in import in_table_order
 from harness.parameters import format_value
 from harness.types.leaderboard import Leaderboard, Row
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.metrics.table import BUILT_IN
+from harness.metrics.built_in import BUILT_IN
 from harness.types.leaderboard import Leaderboard
 
 

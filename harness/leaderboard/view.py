@@ -18,7 +18,8 @@ from harness.leaderboard.statistics import (
     ranks,
 )
 from harness.leaderboard.titles import RowSetting, SettingNames, by_setting, by_shots, unique_titles
-from harness.metrics.table import HEADLINES, all_metrics
+from harness.metrics.built_in import HEADLINES
+from harness.metrics.table import require_metric
 from harness.results.artifacts import Artifacts, open_file
 from harness.results.costs import RowCost
 from harness.results.verification_marks import Against, read_marks
@@ -122,9 +123,9 @@ def view(
 
     Raises:
         UserError: no such metric or baseline.
+        PluginError: the plugin that offers the metric is broken.
     """
-    if metric not in all_metrics():
-        raise unknown_name("metric", metric, all_metrics())
+    require_metric(metric)
     if baseline is not None and all(row.method != baseline for row in sources.rows):
         raise unknown_name("method in these files", baseline, {row.method for row in sources.rows})
     settings = by_setting(sources.rows)
@@ -143,7 +144,7 @@ def view(
 
 def _shown(rows: Sequence[Row], metric: str, or_headline: bool) -> str:
     """The metric by which a setting is shown."""
-    there = {m for row in rows for stats in row.domains.values() for m in stats}
+    there = {metric for row in rows for metric in row.metrics}
     return next((m for m in (metric, *(HEADLINES if or_headline else ())) if m in there), metric)
 
 

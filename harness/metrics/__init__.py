@@ -1,6 +1,7 @@
-"""The metrics of a cell: one table (``harness.metrics.table``), and the functions behind its entries.
+"""The metrics of a cell: one table, and the functions behind its entries.
 
-A new metric is one entry of the table. Its parts are public, so that a plugin can define one.
+A new metric is one entry in ``harness.metrics.built_in`` or a plugin; ``harness.metrics.table`` has both. The names
+here are public, for plugins.
 """
 
 from harness.metrics.accuracy import difference, h_mean, macro_f1, mean_std, per_class_top1, top1, worst_decile

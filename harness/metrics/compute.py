@@ -2,39 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.errors import PluginError
 from harness.metrics.accuracy import per_class_top1
+from harness.metrics.built_in import BUILT_IN
 from harness.metrics.clusters import common_naming
-from harness.metrics.metric import Answers
+from harness.metrics.metric import Answers, Metric
 from harness.metrics.prediction_kinds import PREDICTIONS, Columns
-from harness.metrics.table import all_metrics
 
 Vectors = Mapping[str, Columns]
 """Kind of predictions, or side -> ``(n,)``."""
 
 
-def compute_metrics(predicted: Vectors, labels: Vectors, names: Mapping[str, int]) -> dict[str, float]:
+def compute_metrics(
+    predicted: Vectors,
+    labels: Vectors,
+    names: Mapping[str, int],
+    metrics: Mapping[str, Metric] = BUILT_IN,
+    on_failure: Callable[[str], object] = lambda reason: None,
+) -> dict[str, float]:
     """Every metric whose predictions a cell has.
 
     Args:
         predicted: by the keys of ``PREDICTIONS``.
         labels: ``oop``, ``ip`` and ``pool`` -> ``(n,)`` labels within the side; the pool's are of OOP names.
         names: ``oop`` and ``ip`` -> how many names there are.
+        metrics: those to compute, by name.
+        on_failure: called with the reason for every metric of a plugin that fails; it is left out.
 
     Raises:
         ValueError: no image, or predictions and labels of different length.
     """
     answers = {key: answers_of(key, predicted, labels, names) for key in PREDICTIONS if key in predicted}
-    values = {}
-    for name, metric in all_metrics().items():
+    values: dict[str, float] = {}
+    for name, metric in metrics.items():
         if answers.keys() >= set(metric.needs):
-            value = metric.function(*(answers[key] for key in metric.needs))
-            if value is not None:
-                values[name] = value
+            try:
+                value = metric.function(*(answers[key] for key in metric.needs))
+            except PluginError as error:
+                on_failure(error.message)
+            else:
+                values |= {} if value is None else {name: value}
     return values
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.datasets.layout import short_name
 from harness.leaderboard.published import PublishedRow
 from harness.leaderboard.statistics import Interval
-from harness.metrics.table import all_metrics
+from harness.metrics.table import require_metric
 from harness.plots import style
 from harness.plots.series import Series, series
 from harness.types.leaderboard import Row, Stat
@@ -43,7 +43,7 @@ def plot_shots(
         intervals: of the rows' figures.
         published: results to draw as marks; those of other domains or metrics are left out.
     """
-    lines, axis = series(rows), all_metrics()[metric].axis
+    lines, axis = series(rows), require_metric(metric).axis
     domains = sorted({domain for row in rows for domain in row.domains})
     shots = sorted({row.shots for row in rows if row.shots})
     with style.drawing():

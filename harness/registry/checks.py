@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import math
 from collections.abc import Callable, Mapping
+from functools import wraps
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -16,6 +19,7 @@ from harness.method import Method, build
 from harness.registry.entry_points import Kind
 
 if TYPE_CHECKING:
+    from harness.metrics import Answers, Metric
     from harness.protocols import Protocol
 
 
@@ -76,6 +80,54 @@ def checked_dataset(name: str, value: Any) -> DatasetOffer:
     return dataclasses.replace(value, prepare=preserve_global_state()(value.prepare))
 
 
+def checked_metric(name: str, value: Any) -> Metric:
+    """A metric whose functions raise PluginError; raises it unless its name is the entry point's, and its own."""
+    from harness.metrics.built_in import BUILT_IN  # here, because listing plugins does without
+    from harness.metrics.metric import Metric
+
+    if not isinstance(value, Metric):
+        raise PluginError(f"offers {one_line(value)}, which is not a harness.metrics.Metric")
+    if value.name != name:
+        raise PluginError(f"offers a metric with name {value.name!r}; its entry point's name is {name}")
+    if name in BUILT_IN:
+        raise PluginError(f"offers the metric {name!r}, which comes with the harness: it needs a name of its own")
+    resampling = value.resampling and dataclasses.replace(
+        value.resampling,
+        measure=_contained(name, value.resampling.measure),
+        combine=_contained(name, value.resampling.combine),
+    )
+    return dataclasses.replace(value, function=_number(name, value.function), resampling=resampling)
+
+
+def _number(name: str, function: Callable[..., Any]) -> Callable[..., float | None]:
+    """A metric's function, which is given copies and returns a finite number or None, or raises PluginError."""
+    contained = _contained(name, function)
+
+    def checked(*answers: Answers) -> float | None:
+        value = contained(*(type(own)(*(column.copy() for column in own)) for own in answers))
+        if value is None:
+            return None
+        if not isinstance(value, Real) or not math.isfinite(value):
+            raise PluginError(f"metric {name} returned {one_line(value)}, which is not a finite number")
+        return float(value)
+
+    return checked
+
+
+def _contained(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A metric's function, after which global state is restored; what it raises becomes PluginError."""
+
+    @wraps(function)
+    def contained(*arguments: Any) -> Any:
+        try:
+            with preserve_global_state():
+                return function(*arguments)
+        except (Exception, SystemExit) as error:
+            raise PluginError(f"metric {name} raised {type(error).__name__}: {one_line(error)}") from error
+
+    return contained
+
+
 def observer(name: str, hook: Any) -> Callable[[Any], Any]:
     """A function of a finished cell, which calls the hook."""
     return lambda cell: hook(cell=cell)
@@ -86,6 +138,7 @@ CHECKS: dict[Kind, Callable[[str, Any], Any]] = {
     "backbone": checked_backbone,
     "protocol": checked_protocol,
     "dataset": checked_dataset,
+    "metric": checked_metric,
     "observer": observer,
 }
 

@@ -24,7 +24,7 @@ BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 def describe(kind: Kind, plugin: Plugin[Any]) -> dict[str, Any]:
     """What ``harness plugins show`` prints, as plain JSON."""
     text = _text(kind, plugin)
-    own = {"method": _method, "backbone": _backbone, "protocol": _protocol}.get(kind)
+    own = {"method": _method, "backbone": _backbone, "protocol": _protocol, "metric": _metric}.get(kind)
     return {
         "name": plugin.name,
         "kind": kind,
@@ -102,6 +102,12 @@ def _backbone(plugin: Plugin[Any]) -> dict[str, Any]:
         "config": offer.config,
         "preprocessing": offer.preprocessing,
     }
+
+
+def _metric(plugin: Plugin[Any]) -> dict[str, Any]:
+    metric = plugin.value
+    names = ("heading", "meaning", "needs", "higher_is_better")
+    return {name: plain(getattr(metric, name)) for name in names} | {"intervals": metric.resampling is not None}
 
 
 def _protocol(plugin: Plugin[Any]) -> dict[str, Any]:

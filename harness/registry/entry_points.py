@@ -15,13 +15,14 @@ from typing import Literal
 
 from harness.registry import fingerprint
 
-Kind = Literal["method", "backbone", "protocol", "dataset", "observer"]
+Kind = Literal["method", "backbone", "protocol", "dataset", "metric", "observer"]
 
 GROUPS: dict[Kind, str] = {
     "method": "harness",
     "backbone": "harness.backbones",
     "protocol": "harness.protocols",
     "dataset": "harness.datasets",
+    "metric": "harness.metrics",
     "observer": "harness.observers",
 }
 """Kind -> the group of its entry points."""

@@ -30,6 +30,7 @@ HOOKS: dict[Kind, str] = {
     "backbone": "harness_backbone",
     "protocol": "harness_protocol",
     "dataset": "harness_dataset",
+    "metric": "harness_metric",
     "observer": "harness_cell_finished",
 }
 """Kind -> the hook that gives a plugin's value; an observer's value is the hook itself."""
@@ -43,7 +44,8 @@ class Plugin(Generic[Value]):
 
     Attributes:
         name: the entry point's.
-        value: a method's class, a ``BackboneOffer``, a ``Protocol``, a ``DatasetOffer``, or an observer's function.
+        value: a method's class, a ``BackboneOffer``, a ``Protocol``, a ``DatasetOffer``, a ``Metric``, or an
+            observer's function.
         origin: where it comes from.
         changed: global settings that it changed when it was imported; they were restored.
     """

@@ -14,12 +14,12 @@ class CellScores:
     """What was computed in a cell, for names and for clusters alike.
 
     Attributes:
-        metrics: those of ``harness.types.cell.METRICS`` that apply.
+        metrics: those of ``harness.metrics.table`` that apply.
         predictions: what is stored of the answers, by the keys of ``harness.results.predictions``.
         images: number of scored images of each side.
         unreadable: images that could not be decoded.
         outcome: what the method reports of its fit.
-        remarks: what of its report was invalid.
+        remarks: what of its report was invalid, and which metrics of plugins failed.
         fit_seconds: time in ``fit``.
         score_seconds: time for everything after it.
         trainable: numbers that were learned.

@@ -14,6 +14,7 @@ from harness.errors import MethodError, NotApplicable
 from harness.method import Method
 from harness.metrics.compute import compute_metrics
 from harness.metrics.prediction_kinds import cluster_key
+from harness.metrics.table import metrics_of
 from harness.prompts import Template
 from harness.runner.build_task import blank_task
 from harness.runner.cell_scores import CellScores
@@ -59,13 +60,14 @@ def cluster_images(job: Job, template: Template, provider: FeatureProvider) -> C
     labels = {side: features.label.cpu().numpy() for side, features in scored.items()}
     names = {side: len(split.names) for side, split in provider.domains[job.spec.domain].scored.items()}
     predictions = {cluster_key(side, mixed): cluster for side, cluster in clusters.items()}
+    remarks = [remark for one in found.values() for remark in one.report.remarks]
     return CellScores(
-        metrics=compute_metrics(predictions, labels, names),
+        metrics=compute_metrics(predictions, labels, names, metrics_of(job.spec.versions), remarks.append),
         predictions=predictions,
         images={side: len(label) for side, label in labels.items()},
         unreadable=frozenset(path for features in scored.values() for path in features.unreadable),
         outcome={sides: one.report.outcome for sides, one in found.items()},
-        remarks=tuple(remark for one in found.values() for remark in one.report.remarks),
+        remarks=tuple(remarks),
         fit_seconds=sum(one.fit_seconds for one in found.values()),
         score_seconds=sum(one.score_seconds for one in found.values()),
         trainable=sum(one.report.trainable for one in found.values()),

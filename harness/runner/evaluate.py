@@ -70,7 +70,7 @@ def _tell(cell: Cell, log: bytes, store: ResultStore, report: Reporter) -> list[
     """Say what went wrong in a cell, and keep the log of a failed one: what it printed, and its traceback."""
     where = f"{cell.spec.method.name} on {cell.spec.domain}, {cell.spec.shots} shots, seed {cell.spec.seed}"
     for remark in cell.remarks:
-        report.note(f"{where}: {remark}; the metrics are kept")
+        report.note(f"{where}: {remark}; other results are not affected")
     if cell.failure is None or cell.failure.kind != "error":
         return []
     logs = [store.put_log(cell.spec.key, log)] if log else []

@@ -26,7 +26,7 @@ class Setting:
         dataset: name of the data set.
         backbone: its record.
         device: name of the device.
-        versions: of the harness, its libraries and the plugins behind the protocol and the backbone.
+        versions: of the harness, its libraries and the plugins behind protocol, backbone and metrics.
     """
 
     protocol: Protocol

@@ -10,6 +10,7 @@ from harness.errors import MethodError
 from harness.metrics.clusters import require_clusters
 from harness.metrics.compute import accuracy_per_class, compute_metrics
 from harness.metrics.prediction_kinds import Columns
+from harness.metrics.table import metrics_of
 from harness.prompts import Template
 from harness.runner.build_task import build_task
 from harness.runner.cell_scores import CellScores
@@ -41,13 +42,14 @@ def name_images(job: Job, template: Template, provider: FeatureProvider) -> Cell
         predictions["reference"] = before
     labels |= {side: features.label.cpu().numpy() for side, features in scored.items()}
     counts = {side: len(own) for side, own in names.items()}
+    remarks = list(report.remarks)
     return CellScores(
-        metrics=compute_metrics(predictions, labels, counts),
+        metrics=compute_metrics(predictions, labels, counts, metrics_of(job.spec.versions), remarks.append),
         predictions=predictions,
         images={side: len(features.label) for side, features in scored.items()},
         unreadable=frozenset(unreadable).union(*(features.unreadable for features in scored.values())),
         outcome=report.outcome,
-        remarks=report.remarks,
+        remarks=tuple(remarks),
         fit_seconds=fit_seconds,
         score_seconds=time.perf_counter() - begin,
         trainable=report.trainable,

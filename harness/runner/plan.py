@@ -22,7 +22,7 @@ from harness.runner.draws import FewShotDraws
 from harness.runner.given_features import FeatureReader, require_one_view, without_encoder
 from harness.runner.grid import Setting, grid, note_short_classes
 from harness.runner.job import Job
-from harness.runner.plugins import resolve_methods, resolve_observers, resolve_protocol
+from harness.runner.plugins import resolve_methods, resolve_metrics, resolve_observers, resolve_protocol
 from harness.runner.provenance import versions
 from harness.runner.request import Request
 from harness.types.cell import Cell
@@ -68,7 +68,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     draws = FewShotDraws(request.protocol, rule, request.manifests)
     protocol = draws.protocol
     methods = resolve_methods(request, protocol, report)
-    observers = resolve_observers(report)
+    metrics, observers = resolve_metrics(report), resolve_observers(report)
     device = choose_device(request)
     source = find_data(request, report)
     chosen = choose_backbone(request, source, report)
@@ -78,7 +78,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
         require_one_view(methods)
         resolved = without_encoder(resolved, request.features)
     domains, lost = read_domains(reader, names, report)
-    decided_by = versions(resolved, {"protocol": rule, "backbone": chosen.plugin})
+    decided_by = versions(resolved, protocol=[rule], backbone=[chosen.plugin], metric=metrics)
     setting = Setting(protocol, source.name, resolved.record, devices.device_name(device), decided_by)
     jobs = tuple(grid(request, setting, methods, domains, draws))
     if request.manifests is None:

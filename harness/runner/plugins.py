@@ -1,4 +1,4 @@
-"""Resolve what a run asks plugins for: its methods and observers, and a protocol or backbone that is not built in."""
+"""Resolve a run's plugins: methods, metrics, observers, and a protocol or backbone that is not built in."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from harness import registry
 from harness.errors import PluginError
 from harness.hookspecs import BackboneOffer, DatasetOffer
 from harness.method import Method, build, parameters
+from harness.metrics import Metric
+from harness.metrics.table import plugin_metrics
 from harness.parameters import require_file_paths
 from harness.progress import Reporter
 from harness.protocols import PROTOCOLS, Protocol
@@ -89,6 +91,15 @@ def resolve_dataset(name: str, report: Reporter) -> Plugin[DatasetOffer] | None:
         PluginError: it is broken.
     """
     return _load("dataset", name, report) if registry.offers("dataset", name) else None
+
+
+def resolve_metrics(report: Reporter) -> list[Plugin[Metric]]:
+    """All metrics of plugins that work, with a note about every other."""
+    found, broken = plugin_metrics()
+    _note_broken(list(broken), "metric", report)
+    for plugin in found.values():
+        _note_warning(plugin, report)
+    return list(found.values())
 
 
 def resolve_observers(report: Reporter) -> list[Plugin[Any]]:

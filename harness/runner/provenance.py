@@ -6,7 +6,7 @@ self, released or not. Every file of the package counts except those in ``NEUTRA
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,16 +29,16 @@ LIBRARIES = ("torch", "torchvision", "open_clip_torch", "numpy", "scipy", "sciki
 """What the harness and its own methods compute with."""
 
 
-def versions(resolved: ResolvedBackbone, plugins: Mapping[str, Plugin[Any] | None]) -> dict[str, str]:
-    """Versions of the harness, of the libraries, and of the plugins behind a backbone and a protocol.
+def versions(resolved: ResolvedBackbone, **plugins: Sequence[Plugin[Any] | None]) -> dict[str, str]:
+    """Versions of the harness, of the libraries, and of the plugins behind a backbone, a protocol and metrics.
 
     Args:
         resolved: the backbone.
-        plugins: ``protocol`` and ``backbone`` -> the plugin that offers it, None if it is built in.
+        plugins: by kind; None for what is built in.
     """
     found = harness_versions() | fingerprint.versions(resolved.libraries)
-    for kind, plugin in plugins.items():
-        if plugin is not None:
+    for kind, offered in plugins.items():
+        for plugin in filter(None, offered):
             found |= {f"{kind} {plugin.name}": plugin.origin.edition, **plugin.origin.requirements}
     return found
 

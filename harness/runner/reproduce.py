@@ -11,6 +11,8 @@ from harness.backbones.backbone import Precision
 from harness.errors import PluginError, UserError
 from harness.file_parameter import File, attach_paths
 from harness.leaderboard.differences import Difference, differences
+from harness.metrics.built_in import BUILT_IN
+from harness.metrics.table import VERSION
 from harness.progress import Reporter
 from harness.protocols import PROTOCOLS
 from harness.registry import offers
@@ -125,14 +127,15 @@ def reproduce(
         before(settings)
         outcome = evaluate(request, report)
     (made,) = outcome.leaderboard.rows
-    return Reproduction(made, settings, tuple(differences(_results(row), _results(made))))
+    of_row = {m for m in made.metrics if m in BUILT_IN or VERSION.format(m) in row.versions}
+    return Reproduction(made, settings, tuple(differences(_results(row), _results(made.only(of_row)))))
 
 
 def _require_plugins(row: Row) -> None:
     """See that what a row was made with is installed, in whatever version.
 
     Raises:
-        PluginError: the distribution of its method, protocol or backbone is not, or its method is of none.
+        PluginError: the distribution of its method, protocol, backbone or a metric is not, or its method is of none.
         UserError: it was computed from given features.
     """
     if row.backbone_record.images != "encoded":
@@ -148,6 +151,7 @@ def _require_plugins(row: Row) -> None:
         f"method {row.method}": [record.distribution, record.version],
         f"protocol {row.protocol}": row.edition("protocol").split(),
         f"backbone {row.backbone_record.architecture}": row.edition("backbone").split(),
+        **{which: row.versions.get(which, "").split() for which in map(VERSION.format, sorted(row.metrics))},
     }
     for what, (distribution, version, *_) in ((what, edition) for what, edition in makers.items() if edition):
         if canonical(distribution) not in there | {UNKNOWN}:

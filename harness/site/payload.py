@@ -14,7 +14,8 @@ from harness.leaderboard.published import PublishedTable
 from harness.leaderboard.statistics import Interval
 from harness.leaderboard.titles import SettingNames, setting, unique_titles
 from harness.leaderboard.view import Sources, ViewRow, view
-from harness.metrics.table import HEADLINES, all_metrics
+from harness.metrics.built_in import HEADLINES, in_table_order
+from harness.metrics.table import find_metric
 from harness.plots.series import series
 from harness.results.leaderboard_file import BOARD
 from harness.site.classes import Classes
@@ -56,8 +57,8 @@ def payload(
         file: what the command that makes a row again calls the leaderboard file.
         thumbnails: of the classes, where the data are at hand.
     """
-    there = {metric for row in sources.rows for stats in row.domains.values() for metric in stats}
-    metrics = {name: metric for name, metric in all_metrics().items() if name in there}
+    there = {metric for row in sources.rows for metric in row.metrics}
+    metrics = {name: metric for name in in_table_order(there) if (metric := find_metric(name))}
     views = _views(sources, list(metrics))
     labels = {row.id: line.label for line in series(sources.rows) for row in line.rows}
     names = unique_titles(map(setting, sources.rows))

@@ -204,7 +204,7 @@ class Cell(Record):
         default={}, description="the method's own diagnostics of its fit"
     )
     remarks: tuple[str, ...] = Field(
-        default=(), description="parts of the method's diagnostics that are left out, and why"
+        default=(), description="parts of the diagnostics and metrics that are left out, and why"
     )
     unreadable: tuple[str, ...] = Field(default=(), description="images that could not be decoded")
     copies: int = Field(default=0, description="scored images with the same bytes as an image given to fit")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -117,6 +118,17 @@ class Row(Record):
     def seedless(self) -> bool:
         """Whether each of its cells is run once, with the seed ``NO_SEED``."""
         return self.method_record.runs_once(self.shots)
+
+    @property
+    def metrics(self) -> set[str]:
+        """The names of the metrics that it has in any domain."""
+        return {metric for stats in (*self.domains.values(), self.mean) for metric in stats}
+
+    def only(self, metrics: Collection[str]) -> Row:
+        """The row with the values of some of its metrics."""
+        domains = {name: {m: s for m, s in stats.items() if m in metrics} for name, stats in self.domains.items()}
+        mean = {metric: stat for metric, stat in self.mean.items() if metric in metrics}
+        return self.model_copy(update={"domains": domains, "mean": mean})
 
     def edition(self, of: Literal["protocol", "backbone"]) -> str:
         """Distribution, version and code of the plugin of its protocol or backbone; empty for built-in ones."""

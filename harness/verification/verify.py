@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
 from harness.errors import DataError
 from harness.leaderboard.assemble import assemble
 from harness.leaderboard.differences import differences
 from harness.metrics.compute import accuracy_per_class, compute_metrics
-from harness.metrics.table import all_metrics
+from harness.metrics.metric import Metric
+from harness.metrics.table import VERSION, metrics_of
 from harness.results.artifacts import Artifacts, MissingArtifact
 from harness.results.copies import recount_copies
 from harness.results.predictions import misfits
@@ -77,6 +79,11 @@ class _Check:
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    @cached_property
+    def metrics(self) -> dict[str, Metric]:
+        """The metrics that the row's versions name, as far as they are known here."""
+        return metrics_of(self.row.versions)
+
     def run(self) -> None:
         """Check everything."""
         row, cells = self.row, list[Cell]()
@@ -92,11 +99,9 @@ class _Check:
                 self.notes.append(f"{domain}: {len(unreadable)} images are listed as unreadable; only --data can tell")
         if self.data is not None and (unknown := self.data.unknown_rule(row)) is not None:
             self.notes.append(f"{unknown}: its draws are of these data, as far as can be checked")
-        metrics = {metric for stats in row.domains.values() for metric in stats}
-        for metric in sorted(metrics - all_metrics().keys()):
-            self.missing.append(f"metric {metric} is not known here: a plugin that is not installed may define it")
         if not self.missing:
-            self.wrong += _differences(row, cells)
+            self.wrong += _differences(row.only(self.metrics), cells)
+        self.missing += [_why_unknown(metric, row) for metric in sorted(row.metrics - self.metrics.keys())]
 
     def _domain(self, domain: str) -> list[Cell]:
         """Check labels, unreadable images and names of a domain; its cells, computed again.
@@ -174,7 +179,7 @@ class _Check:
             )
         return {
             "predictions": digest,
-            "metrics": compute_metrics(predicted, labels, names),
+            "metrics": compute_metrics(predicted, labels, names, self.metrics, self.notes.append),
             "per_class": accuracy_per_class(predicted, labels, names),
             "images": {side: len(labels[side]) for side in sheet.sides},
             "not_applicable": row.not_applicable if only_oop else None,
@@ -214,6 +219,12 @@ class _Check:
         others = [path for path, digest, label in now if (path, digest, label) not in before]
         which = f": {others[0]} is drawn from the data, not in the manifest" if others else ""
         return f"the manifest is not what {row.protocol} draws from the data{which}"
+
+
+def _why_unknown(metric: str, row: Row) -> str:
+    distribution, version, *_ = (*row.versions.get(VERSION.format(metric), "").split(), "", "")
+    offered = f"plugin of {distribution} {version}, which" if distribution else "plugin that"
+    return f"metric {metric} is not checked: it comes from a {offered} is not installed here in the same edition"
 
 
 def _differences(row: Row, cells: list[Cell]) -> Iterator[str]:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from harness.metrics import Metric, Resampling, per_class_top1, pooled, table
+from harness.metrics import Metric, Resampling, built_in, per_class_top1, pooled
 from harness.results.store import ResultStore
 
 
@@ -45,7 +45,7 @@ def the_row(out):
 
 
 def test_one_entry_makes_a_metric_appear_everywhere(monkeypatch, harness, world, tmp_path):
-    monkeypatch.setitem(table.BUILT_IN, BALANCED.name, BALANCED)
+    monkeypatch.setitem(built_in.BUILT_IN, BALANCED.name, BALANCED)
     out = tmp_path / "results"
     assert "IP balanced" in run(harness, world, out).out
     (cell,) = ResultStore(out).cells()
@@ -65,25 +65,6 @@ def test_one_entry_makes_a_metric_appear_everywhere(monkeypatch, harness, world,
     answer = harness("leaderboard", "verify", out)
     assert answer.code == 3
     assert "mean.ip_balanced.mean: the file says 0.123" in answer.out
-
-
-def test_a_metric_of_a_missing_plugin_stays_in_the_leaderboard(monkeypatch, harness, world, tmp_path):
-    out = tmp_path / "results"
-    with monkeypatch.context() as patched:
-        patched.setitem(table.BUILT_IN, BALANCED.name, BALANCED)
-        run(harness, world, out)
-    before = the_row(out)
-    run(harness, world, out)
-    assert the_row(out) == before
-    assert harness("leaderboard", "show", out).code == 0
-    assert harness("leaderboard", "build", out, "--out", tmp_path / "site").code == 0
-    answer = harness("leaderboard", "show", out, "--metric", "ip_balanced")
-    assert answer.code == 2
-    assert "no metric named 'ip_balanced'" in answer.err
-    answer = harness("leaderboard", "verify", out)
-    assert answer.code == 3
-    assert "not verifiable" in answer.out
-    assert "metric ip_balanced is not known here" in answer.out
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.metrics import table
+
 from ..e2e.conftest import Answer, cache, harness, world  # noqa: F401 - fixtures
 from .installed import install
 
@@ -23,7 +25,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder.mkdir()
     before = set(sys.modules)
     monkeypatch.syspath_prepend(str(folder))
+    table.plugin_metrics.cache_clear()
     yield folder
+    table.plugin_metrics.cache_clear()
     for name in set(sys.modules) - before:
         if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]

@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from safetensors.torch import save_file
 
@@ -29,6 +30,7 @@ from harness.verification import source_data
 from ..e2e.test_backbones import CLIP
 from ..makers import make_cell
 from .installed import install
+from .test_metrics import BALANCED
 
 HEAD = "from harness.hookspecs import BackboneOffer, DatasetOffer, hookimpl\n"
 
@@ -112,6 +114,7 @@ TESTED = {
     "harness_backbone": "test_a_backbone_is_offered_with_its_weights",
     "harness_protocol": "test_a_protocol_is_offered",
     "harness_dataset": "test_a_dataset_is_offered",
+    "harness_metric": "test_a_metric_is_offered",
     "harness_cell_finished": "test_an_observer_sees_every_computed_cell_once",
 }
 
@@ -185,6 +188,15 @@ def test_a_method_with_an_upgraded_requirement_is_another_method(zoo, evaluate):
     rows = {row["method"]: row["versions"] for row in answer.json["rows"]}
     assert rows["tame"]["zoo-words"] == "0.2"
     assert "zoo-words" not in rows["zero_shot"]
+
+
+# -- metrics -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_metric_is_offered(site, evaluate):
+    install(site, "balance", BALANCED, name="ip_balanced", kind="metric")
+    row = evaluate("--plugin", "zero_shot").json["rows"][0]
+    assert row["mean"]["ip_balanced"]["mean"] == pytest.approx(np.mean(row["per_class"]["Animals"]["ip"]))
 
 
 # -- observers ---------------------------------------------------------------------------------------------------------
