@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class CellScores:
-    """What was computed in a cell, for names and for clusters alike.
+    """Scores and artifacts of one cell, scored by names or by clusters.
 
     Attributes:
-        metrics: those of ``harness.types.cell.METRICS`` that apply.
-        predictions: what is stored of the answers, by the keys of ``harness.results.predictions``.
+        metrics: those of ``harness.metrics.table`` that apply.
+        predictions: the predictions to store, by the keys of ``harness.results.predictions``.
         images: number of scored images of each side.
         unreadable: images that could not be decoded.
         outcome: what the method reports of its fit.
-        remarks: what of its report was invalid.
+        remarks: why a part of its report is invalid.
         fit_seconds: time in ``fit``.
-        score_seconds: time for everything after it.
-        trainable: numbers that were learned.
+        score_seconds: time for everything after ``fit``.
+        trainable: how many numbers were learned.
         per_class: accuracy of every class of each side.
         not_applicable: why only the OOP names were scored.
     """

@@ -1,4 +1,4 @@
-"""Resolve what a run asks plugins for: its methods and observers, and a protocol or backbone that is not built in."""
+"""Resolve the plugins of a run: methods, observers, and a protocol, backbone or data set that is not built in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Resolved = tuple[MethodRecord, Method, dict[str, str]]
 
 
 def resolve_methods(request: Request, protocol: Protocol, report: Reporter) -> list[Resolved]:
-    """The request's methods; of ``--plugin all`` those that work, with a note about every other.
+    """The request's methods; for ``--plugin all`` those that work, with a note about every broken one.
 
     Raises:
         HarnessError: a method is broken or unknown, or a parameter is not valid.
@@ -92,7 +92,7 @@ def resolve_dataset(name: str, report: Reporter) -> Plugin[DatasetOffer] | None:
 
 
 def resolve_observers(report: Reporter) -> list[Plugin[Any]]:
-    """All observers that work, with a note about every other."""
+    """All observers that work, with a note about every broken one."""
     found, broken = registry.load_all("observer")
     _note_broken(broken, "observer", report)
     for plugin in found:

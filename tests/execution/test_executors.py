@@ -194,7 +194,7 @@ def test_flood_of_output_is_a_failure_with_a_bounded_log() -> None:
     [
         (b"D\x40", "took longer than 1 seconds"),  # half a message
         (_HEAD.pack(b"D", 2**40), "sent more than 1 GiB"),
-        (_HEAD.pack(b"X", 0), "sent something that is no result"),
+        (_HEAD.pack(b"X", 0), "sent something that is not a result"),
     ],
 )
 def test_bad_message_is_a_failure_and_blocks_nobody(content: bytes, reason: str) -> None:

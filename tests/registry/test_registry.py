@@ -192,7 +192,7 @@ def test_the_harness_keeps_its_names(site: Path) -> None:
     install(site, "thief", GOOD, name="zero_shot", distribution="acme")
     (culprit,) = broken()
     assert culprit.origin.distribution == "acme"
-    assert culprit.reason.endswith("which comes with the harness: it needs a name of its own")
+    assert culprit.reason.endswith("which comes with the harness: it needs another name")
     plugin = load("method", "zero_shot")
     assert (plugin.value.__name__, plugin.origin.distribution) == ("ZeroShot", "laion-beyond-harness")
     assert "thief" not in sys.modules
@@ -247,7 +247,7 @@ def test_an_unknown_name_is_an_error_with_the_nearest_or_all_names(site: Path) -
         ("", "does not implement harness_method, which the group of its entry point asks for"),
         (field("x: int"), "offers Good, which cannot be used: odd cannot be made: TypeError: "),
         (field("x: 'Gone' = 1"), "offers Good, which cannot be used: odd cannot be made: NameError: "),
-        (field("x: object = print"), "offers Good, which cannot be used: odd: its parameters cannot be kept as"),
+        (field("x: object = print"), "offers Good, which cannot be used: odd: its parameters cannot be stored as"),
         (field("needs = 'support'"), "offers Good, which cannot be used: odd.needs is 'support'"),
         (field("views: int = 0"), "offers Good, which cannot be used: odd.views is 0"),
         (field("crop: float = 0"), "offers Good, which cannot be used: odd.crop is 0"),
@@ -316,7 +316,7 @@ def test_a_plugin_whose_code_cannot_be_digested_is_broken(site: Path, monkeypatc
     module = ModuleType("odd")
     exec(GOOD, vars(module))
     monkeypatch.setitem(sys.modules, "odd", module)
-    with pytest.raises(PluginError, match=r"^plugin 'odd' \(acme 0.3\) has code that cannot be read, so that no edit"):
+    with pytest.raises(PluginError, match=r"^plugin 'odd' \(acme 0.3\) has code that cannot be read, so edits"):
         load("method", "odd")
 
 

@@ -145,7 +145,8 @@ def test_a_report_that_cannot_be_kept_costs_no_result(zoo, evaluate):
     assert answer.code == 0
     assert rows(answer)["miscounts"]["mean"] == rows(answer)["zero_shot"]["mean"]
     assert (
-        "miscounts on Animals, 0 shots, seed 1: miscounts.trainable returned 'many'; the metrics are kept" in answer.err
+        "miscounts on Animals, 0 shots, seed 1: miscounts.trainable returned 'many'; the metrics are not affected"
+        in answer.err
     )
 
 
@@ -191,7 +192,7 @@ def test_a_cell_that_succeeds_takes_its_old_log_away(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--cell-timeout", "5"), "--cell-timeout is a limit of a cell in a process of its own"),
+        (("--cell-timeout", "5"), "--cell-timeout is a limit for cells in separate processes"),
         (("--cell-memory", "5"), "add --isolate"),
         (("--isolate", "--cell-timeout", "0"), "--cell-timeout is 0"),
         (("--isolate", "--cell-memory", "-1"), "--cell-memory is -1"),
