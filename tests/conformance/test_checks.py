@@ -44,7 +44,7 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
     ("declared_needs", faulty.ReadsPrivate, "reads task._validation", "not part of the contract"),
     ("declared_needs", faulty.DeclaresTooMuch, "declares validation but fit never reads it", "remove validation"),
     ("report_is_json", faulty.ReportsATensor, "outcome cannot be stored as JSON", "plain numbers and strings"),
-    ("report_is_json", faulty.CountsInWords, "trainable returned 'many'", "a whole number from trainable"),
+    ("report_is_json", faulty.CountsInWords, "trainable returned 'many'", "an integer from trainable"),
     ("finite_scores", scores(lambda s: s.log() * float("nan")), "returned NaN or infinity", "learning rate"),
     ("finite_scores", scores(lambda s: s[:, 1:]), "returned (40, 4) for 40 images", "one column per name"),
     ("finite_scores", scores(lambda s: s.squeeze(0)), "returned (5,) for 1 images", "return (1, 5)"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def test_process_that_cannot_be_set_up_is_a_failure_with_the_error(executor: Exe
 
 @pytest.mark.parametrize("executor", [processes, isolated])
 def test_job_that_cannot_be_pickled_is_a_failure(executor: Executor) -> None:
-    bad, good = run(executor, lambda: 0, "good")
+    bad, good = run(executor, threading.Lock(), "good")
     assert (failure(bad).kind, good.value) == ("message", b"good")
     assert failure(bad).reason.startswith("cannot be sent to another process: ")
 
@@ -160,14 +161,15 @@ def test_what_a_job_started_ends_with_its_process(executor: Executor, tmp_path: 
 
 @pytest.mark.parametrize("executor", [processes, isolated])
 def test_results_that_nobody_wants_end_all_processes(executor: Executor, tmp_path: Path) -> None:
-    results = executor([1, ("leave processes", tmp_path / "log", 60)], work.make, TWO)
+    log = tmp_path / "log"
+    results = executor([("wait for file", log), ("leave processes", log, 60)], work.make, TWO)
     next(iter(results))
     deadline = time.monotonic() + 20
-    while not (tmp_path / "log").exists() or not pids(tmp_path / "log"):
+    while not pids(log):  # the file is created before it is written
         assert time.monotonic() < deadline
         time.sleep(0.02)
     results.close()  # type: ignore[attr-defined]
-    assert gone(*pids(tmp_path / "log"))
+    assert gone(*pids(log))
 
 
 # -- limits ------------------------------------------------------------------------------------------------------------
@@ -198,7 +200,7 @@ def test_flood_of_output_is_a_failure_with_a_bounded_log() -> None:
     ],
 )
 def test_bad_message_is_a_failure_and_blocks_nobody(content: bytes, reason: str) -> None:
-    bad, good = run(isolated, ("speak", content), "good", limits=Limits(2, seconds=1))
+    bad, good = run(isolated, ("send", content), "good", limits=Limits(2, seconds=1))
     assert (failure(bad).reason, good.value) == (reason, b"good")
 
 

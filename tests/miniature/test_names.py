@@ -60,7 +60,7 @@ def test_an_alias_is_used_once_and_keeps_what_stands_around_it():
 
 def test_a_leak_is_found_inside_a_word():
     stem = min(oop_stems())
-    with pytest.raises(DataError, match="holds the stem"):
+    with pytest.raises(DataError, match="contains the stem"):
         assert_unseen([f"a photo of pre{stem}s, a type of food."], oop_stems())
 
 
