@@ -243,6 +243,8 @@ def test_readme_script_shares_cells_with_command_line(harness, world, cache, tmp
         ('domains="Food"', f"domains='Animals', data={str(world)!r}, backbone='beyond-mini', workers=1"),
         ('{"fsnl.lr": 0.001}', '{"fsnl.lr": 0.001, "fsnl.epochs": 2}'),
         ("[1, 4]", "[1, 2]"),
+        ("shots=4", "shots=2"),
+        ('"Food", side="oop"', f"'Animals', data={str(world)!r}, backbone='beyond-mini', workers=1, side='oop'"),
     ):
         assert code.count(theirs) == 1
         code = code.replace(theirs, ours)
