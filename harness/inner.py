@@ -1,4 +1,4 @@
-"""A method inside of another one: named by a parameter, with all that decides its numbers in the other's record."""
+"""A method that another one wraps: named by a parameter, and recorded with all that its numbers depend on."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Inner:
     """A registered method that another one wraps; the type of a parameter, as in ``inner: Inner | None = None``.
 
     It is given as a name (``-p transclip.inner=tip_adapter``), or as a table with ``name`` and, if wanted, ``preset``
-    and ``parameters``. ``wrap`` makes the method. What stands in the record is this, so that the same name with other
-    parameters or other code is another cell.
+    and ``parameters``. ``wrap`` makes the method. The record contains these fields, so that the same name with
+    other parameters or other code is another cell.
 
     Attributes:
         name: of the method.
-        parameters: all of them, as they were read.
-        distribution: that the method comes from.
+        parameters: all of them, after validation.
+        distribution: the method's distribution.
         version: of the distribution.
         code: sha256 over its files.
-        requires: versions of what it requires.
+        requires: versions of its requirements.
     """
 
     name: str
@@ -39,23 +39,23 @@ class Inner:
     requires: dict[str, str]
 
     def method(self) -> Method:
-        """A method that nobody has fitted."""
+        """A new method, not fitted."""
         return build(self.name, load("method", self.name).value, None, self.parameters)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
-        from pydantic_core import core_schema  # here, because listing plugins does without
+        from pydantic_core import core_schema  # here, because listing plugins does not need it
 
         return core_schema.no_info_plain_validator_function(_found)
 
 
 GIVEN = ("name", "preset", "parameters")
 RECORDED = ("distribution", "version", "code", "requires")
-"""Keys of a table: what is asked for, and what a record adds, which is found anew."""
+"""Keys of a table: those that a user gives, and those that a record adds, which are ignored and recomputed."""
 
 
 def _found(value: Any) -> Inner:
-    """The installed method that a name, a table or a record means."""
+    """The installed method for a name, a table or a record."""
     if isinstance(value, Inner):
         return value
     given: Any = {"name": value} if isinstance(value, str) else value
@@ -71,9 +71,9 @@ def _found(value: Any) -> Inner:
 
 
 def wrap(outer: Method, inner: Inner) -> Method:
-    """The inner method, to be fitted on the outer one's task; the outer one asks for what both need.
+    """Make the inner method, to be fitted on the outer one's task; the outer one then needs what both need.
 
-    Call it in ``__post_init__`` where there is an inner method, so that the needs are known before there is a task.
+    Call it in ``__post_init__`` if there is an inner method, so that the needs are known before the task is built.
 
     Raises:
         UserError: the two want different pools.

@@ -71,7 +71,7 @@ def main(work: Path) -> None:
             workers=1,
         )
     )
-    assert outcome.whole, outcome.leaderboard.rows
+    assert outcome.succeeded, outcome.leaderboard.rows
     figures = {
         "images": len(digests),
         "cells": outcome.computed,

@@ -29,7 +29,7 @@ def find(
     Args:
         name: an open_clip name, a plugin's, ``local-dir:`` and a folder, or ``hf-hub:`` and a name.
         pretrained: a published tag, or the path of a weights file; None for weights that come with the model.
-        stated: preprocessing settings, or a published tag whose settings to use; they win over all others.
+        stated: preprocessing settings, or a published tag whose settings to use; they take precedence.
         offer: the backbone as a plugin offers it.
         cache: where downloads are stored; None is open_clip's own cache.
 
@@ -40,7 +40,7 @@ def find(
     if offer is not None:
         found = offered(name, pretrained, offer)
     else:
-        from harness.backbones import sources  # open_clip takes seconds to import, and offered backbones do without
+        from harness.backbones import sources  # imports open_clip, which takes seconds
 
         if name.startswith(MODEL_FOLDERS):
             found = sources.from_model_folder(name, pretrained, cache)

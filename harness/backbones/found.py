@@ -13,19 +13,19 @@ from harness.types.cell import Preprocessing, PreprocessingSource
 
 @dataclass(frozen=True)
 class Found:
-    """A backbone that was found by its name; its weights are not loaded, nor fetched.
+    """A backbone that was found by its name; its weights are neither fetched nor loaded.
 
     Attributes:
-        name: what open_clip calls it; with ``local-dir:``, where it is.
-        architecture: what it is called in results, without the place.
-        pretrained: what the weights are called in results; None is their file's name.
-        corpus: what they were trained on.
-        quick_gelu: whether they are known to fit the activation that is built.
-        config: all that builds the model, in open_clip's format.
+        name: name in open_clip; with ``local-dir:``, the path.
+        architecture: name in results, without the path.
+        pretrained: name of the weights in results; None for the name of their file.
+        corpus: the pre-training corpus of the weights.
+        quick_gelu: ``ok`` if the weights are known to fit the activation of the model.
+        config: the complete configuration of the model, in open_clip's format.
         preprocessing: how images are prepared.
-        source: who says so.
-        weights: returns the weights file, and fetches it first if need be.
-        tokenizer: sha256 over the files of the tokenizer, where it is the folder's own.
+        source: where the preprocessing settings come from.
+        weights: returns the weights file, after fetching it if necessary.
+        tokenizer: sha256 over the files of a tokenizer that comes with the model folder, else None.
     """
 
     name: str

@@ -58,7 +58,7 @@ def offered_weights(name: str, weights: Callable[[], Path]) -> Path:
         reason = one_line(error) or type(error).__name__
         raise BackboneError(f"the weights of {name} are not available: {reason}", "ask the plugin's author") from None
     if not path.is_file():
-        raise BackboneError(f"the weights of {name} should be {path}, which is no file", "ask the plugin's author")
+        raise BackboneError(f"the weights of {name} should be {path}, which is not a file", "ask the plugin's author")
     return path
 
 

@@ -167,7 +167,7 @@ def fetch_weights(name: str, tag: str, cache: Path | None = None) -> Path:
 
 
 def fetch_from_hub(model: str, file: str | None, cache: Path | None = None) -> Path:
-    """A file of a model on the Hugging Face Hub, downloaded on first use; None stands for its weights.
+    """A file of a model on the Hugging Face Hub, downloaded on first use; None for its weights.
 
     Raises:
         BackboneError: the download fails.

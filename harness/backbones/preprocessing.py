@@ -1,6 +1,6 @@
-"""How the images of a model are prepared, in one form: what is known of the model over open_clip's defaults.
+"""How the images of a model are prepared: the known settings of the model over open_clip's defaults.
 
-The defaults are written down here, because importing open_clip takes seconds; a test compares them with open_clip's.
+The defaults are copied here because importing open_clip takes seconds; a test compares them with open_clip's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DEFAULTS: Mapping[str, Any] = {
     "resize_mode": "shortest",
     "fill_color": 0,
 }
-"""open_clip's ``PreprocessCfg``; the size is that of a model whose configuration says none."""
+"""open_clip's ``PreprocessCfg``; the size is for a model whose configuration has none."""
 
 EXAMPLE = "for example --preprocessing mean=0.5,std=0.5,interpolation=bilinear,resize_mode=squash"
 
@@ -36,7 +36,7 @@ def build_preprocessing(name: str, config: Mapping[str, Any], *layers: Mapping[s
     Args:
         name: name of the model in messages.
         config: the model's configuration, for the image size.
-        layers: settings, later ones win; the rest are open_clip's defaults.
+        layers: settings, of which later ones take precedence; the rest are open_clip's defaults.
 
     Raises:
         BackboneError: a setting has an invalid value.
@@ -59,7 +59,7 @@ def build_preprocessing(name: str, config: Mapping[str, Any], *layers: Mapping[s
 
 
 def merge_settings(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings over open_clip's defaults; later ones win, and other keys are left out."""
+    """Settings over open_clip's defaults; later ones take precedence, other keys are ignored."""
     merged = dict(DEFAULTS)
     for layer in layers:
         merged |= {key: value for key, value in layer.items() if key in DEFAULTS and value is not None}

@@ -1,4 +1,4 @@
-"""Backbones that are not a plugin's: open_clip's published weights, a weights file, or a model's folder."""
+"""Backbones that no plugin offers: open_clip's published weights, a weights file, or a model folder."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def from_open_clip(name: str, pretrained: str | None, cache: Path | None) -> Fou
 
 
 def usual(name: str) -> Mapping[str, Any]:
-    """The settings that all published weights of an architecture share; none if they differ or there are no such."""
+    """The settings that all published weights of an architecture share; empty if they differ or there are none."""
     found = [
         preprocessing.merge_settings(openclip.pretrained_config(name, tag)) for tag in openclip.pretrained_tags(name)
     ]
@@ -107,7 +107,7 @@ def from_file(
 
 
 def from_model_folder(name: str, pretrained: str | None, cache: Path | None) -> Found:
-    """A model that comes whole from a folder, here or on the Hugging Face Hub: configuration, settings and weights.
+    """A complete model folder, local or on the Hugging Face Hub: configuration, settings and weights.
 
     Raises:
         BackboneError: it is not available, or --pretrained is given, which open_clip would ignore.

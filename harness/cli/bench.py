@@ -210,7 +210,7 @@ def _report(rows: list[measure.PeerRatio], seeds: int) -> dict[str, Any]:
 
 
 def _check_place(path: Path) -> None:
-    """Find out whether figures can be kept before they are measured."""
+    """Check that figures can be written, before they are measured."""
     require_writable(path.parent, WHAT, HINT)
     if path.is_dir():
         raise write_error(WHAT, path, OSError("is a directory"), HINT)

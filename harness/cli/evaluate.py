@@ -158,4 +158,4 @@ def evaluate(
     reports.show(came, json)
     if context.obj:  # --traceback
         reports.show_logs(came)
-    return 0 if came.whole else 1
+    return 0 if came.succeeded else 1

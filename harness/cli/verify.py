@@ -26,7 +26,7 @@ def verify(file: Path, data: Path | None, mark: bool, cache: Path | None, worker
         raise UserError(f"{file} has no rows", "run `harness evaluate --plugin fsnl --all-domains` first")
     source = None
     if data is not None:
-        from harness.verification.source_data import SourceData  # only here are images read
+        from harness.verification.source_data import SourceData  # imported only if images are read
 
         source = SourceData(data, board.rows, cache_root(cache), workers, console.reporter())
     verdicts = [check(row, artifacts, source) for row in board.rows]

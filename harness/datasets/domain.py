@@ -1,4 +1,4 @@
-"""One domain as the runner uses it: both sides' splits, and every file's sha256."""
+"""Read one domain for a run: the splits of both sides, and the sha256 of every file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from harness.types.manifest import Pick
 from harness.types.split import Item, Part, Side, Split, TrainOn, nfc
 
 DEFAULT = CleanV1()
-"""Scores the test parts, like every protocol that does not say otherwise."""
+"""Scores the test parts, as most protocols do."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class DomainData:
 
     Attributes:
         name: e.g. ``Animals``.
-        hint: what its concepts are called in a prompt.
+        hint: the word for its concepts in a prompt.
         oop: the OOP side's parts.
         ip: the IP side's parts, None if the data have no IP folder for this domain.
         scored: the images of each side that are scored, as the protocol chooses them.
         digests: file -> sha256 of its bytes, None for a file that cannot be read.
         sheet: the labels; its hash covers everything above.
-        revision: of the data set, where its folder says it.
+        revision: of the data set, if its folder states one.
     """
 
     name: str
@@ -69,7 +69,7 @@ class DomainData:
         return [(parts["train"], parts["val"]) for parts in sides]
 
     def item_of(self, pick: Pick, train_on: TrainOn) -> tuple[Split, Item]:
-        """The drawn image, and the train part of the folder that it lies in."""
+        """The train part of the drawn image's folder, and the image."""
         of_ip = train_on == "ip" or (train_on == "both" and pick.label >= len(self.oop["train"].names))
         parts = self.ip if of_ip and self.ip is not None else self.oop
         return parts["train"], self._items["ip" if of_ip else "oop"][nfc(pick.path)]
@@ -93,7 +93,7 @@ class DomainReader:
 
     Attributes:
         dataset: the folders.
-        index: remembers sha256 of files between runs.
+        index: stores sha256 of files between runs.
         workers: threads that read files.
         protocol: chooses the labels and the scored images.
         leave_out_copies: whether to leave out scored images that are copies of train or val images.
@@ -153,7 +153,7 @@ class DomainReader:
 def label_sheet(
     name: str, sides: dict[Side, dict[Part, Split]], chosen: dict[str, Split], digests: dict[Path, str | None]
 ) -> LabelSheet:
-    """The labels of the scored images and of the pool; its hash covers all that was read."""
+    """The labels of the scored images and of the pool; its hash covers everything that was read."""
     other = hashlib.sha256()
     for parts in sides.values():
         for split in parts.values():
@@ -194,7 +194,7 @@ def without_copies(data: DomainData) -> DomainData:
 def _readable(
     splits: Iterable[Split], digests: dict[Path, str | None], but: Collection[Path] = frozenset()
 ) -> set[str]:
-    """sha256 of the images that can be read, of other files than some."""
+    """sha256 of the readable images, without the files in ``but``."""
     files = {split.folder / item.path for split in splits for item in split.items}
     return {digest for file in files.difference(but) if (digest := digests[file]) is not None}
 

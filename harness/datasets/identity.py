@@ -1,4 +1,4 @@
-"""What a data folder says of itself: its name and its revision. For people; fingerprints decide what is the same."""
+"""The name and revision that a data folder states, for people; content is identified by fingerprints."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ DOWNLOAD_RECORD = "laion_beyond_download.json"
 
 
 def name_of(root: Path) -> str | None:
-    """The name that a data folder gives itself, None if it gives none."""
+    """The name that a data folder states, or None."""
     return _field(root / IDENTITY, "name")
 
 
 def read_revision(root: Path) -> str | None:
-    """The commit of a download, the revision of a data set that names itself, or None."""
+    """The commit of a download, the revision that the data folder states, or None."""
     return _field(root / DOWNLOAD_RECORD, "commit") or _field(root / IDENTITY, "revision")
 
 

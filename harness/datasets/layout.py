@@ -34,7 +34,7 @@ _SIMILAR_FOLDER = re.compile(
 
 
 def short_name(domain: str) -> str:
-    """A domain's name where there is little room."""
+    """A domain's name for narrow columns."""
     return SHORT_NAMES.get(domain, domain)
 
 
@@ -87,7 +87,7 @@ class Dataset:
 
     @property
     def name(self) -> str:
-        """The name that the root gives itself, ``laion-beyond-400m`` for folders of the release, else the root's."""
+        """The name that the root states, ``laion-beyond-400m`` for folders of the release, else the folder's name."""
         return dataset_name(self.root, (folder.name for folder in self.folders))
 
     def folder(self, domain: str, side: Side) -> Path:

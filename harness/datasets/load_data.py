@@ -36,7 +36,7 @@ def domain_names(dataset: Dataset, wanted: tuple[str, ...] | None) -> list[str]:
 
 
 def note_unmatched(dataset: Dataset, wanted: tuple[str, ...] | None, report: Reporter) -> None:
-    """Say which folders have no folder of the other side; only those of the wanted domains, if some are wanted."""
+    """Note the folders without a folder of the other side; only those of the wanted domains, if some are wanted."""
     for found in unmatched_folders(dataset.root):
         if wanted is None or found.domains & {*wanted}:
             report.note(found.message)

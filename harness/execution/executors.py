@@ -1,4 +1,4 @@
-"""The executors: here, in worker processes, or every job isolated in a process of its own.
+"""The executors: here, in worker processes, or every job isolated in a separate process.
 
 All three take jobs, a function that makes the worker, and limits, and yield results in the order in which jobs end.
 """

@@ -1,15 +1,15 @@
-"""The settings of a process that decide numbers or images and that any code can change, library by library.
+"""The global settings of a process that numbers or images depend on, library by library.
 
-Torch's are found by the names of its own functions, not listed: every ``_set_x`` of ``torch._C`` that has a ``_get_x``,
-``_is_x`` or ``_x_enabled`` beside it (attention back ends, mkldnn, cuDNN, cuBLAS, quantized engine, gradient modes, the
+Torch's are found by the names of its functions: every ``_set_x`` of ``torch._C`` with a matching ``_get_x``,
+``_is_x`` or ``_x_enabled`` (attention back ends, mkldnn, cuDNN, cuBLAS, quantized engine, gradient modes, the
 JIT), every precision of a back end and an operation, and every variable of the modules ``torch.backends.*``. Pillow's
-are the constants of its modules (``ImageFile.LOAD_TRUNCATED_IMAGES``, ``Image.MAX_IMAGE_PIXELS``). What has no such
-name is listed by hand.
+are the constants of its modules (``ImageFile.LOAD_TRUNCATED_IMAGES``, ``Image.MAX_IMAGE_PIXELS``). All others
+are listed by hand.
 
-Where this ends: a function or class that was replaced, a decoder that was added to Pillow, a mode of tensors that was
-entered and not left, an environment variable that is new, settings of torch's compilers, the number of threads of BLAS
-(which ``harness.execution.threads.one_thread_per_operation`` sets before every cell), and whatever other libraries keep
-for themselves. Only a process of its own, as with ``--isolate``, keeps those from other methods.
+Not covered: replaced functions and classes, decoders added to Pillow, tensor modes that are entered and not left, new
+environment variables, settings of torch's compilers, the number of BLAS threads (which
+``harness.execution.threads.one_thread_per_operation`` sets before every cell), and state of other libraries. Only a
+separate process, as with ``--isolate``, protects other methods from those.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from functools import cache, partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
-UNTOLD = object()
+NOT_READABLE = object()
 """The value of a setting that cannot be read, or only by starting a device."""
 
 NO_SETTING = re.compile(
     r"nvfuser|tunableop|autocast_.*(enabled|dtype)$|deterministic_algorithms|anomaly|thread_name|interop"
 )
-"""Functions of ``torch._C`` that are passed over: deprecated, of no consequence, or with an argument more (by hand)."""
+"""Functions of ``torch._C`` to skip: deprecated, without consequence, or with one more argument (listed by hand)."""
 
 OF_CUDA = re.compile(r"^_(cuda|accelerator)")
-"""Functions that are asked only when CUDA was started: they would start it."""
+"""Functions that are called only if CUDA is initialized: they would initialize it."""
 
 OF_VARIABLES = ("torch.backends.", "PIL.")
-"""How modules are called whose variables are settings."""
+"""Name prefixes of modules whose variables are settings."""
 
 PRECISIONS = [(end, of) for end in ("generic", "cuda", "mkldnn") for of in ("all", "conv", "rnn", "matmul")]
-"""Back ends and operations that have a precision of their own; torch refuses some of the pairs."""
+"""Back ends and operations with their own precision; torch rejects some of the pairs."""
 
 _ENTERED: list[Any] = []
-"""Modes that were entered to put an earlier one back; they end when they are freed."""
+"""Modes that were entered to restore an earlier one; they end when they are freed."""
 
 
 class GlobalSetting(NamedTuple):
-    """Something shared: how to read it, as a value that can be compared, and how to put such a value back."""
+    """One global setting: how to read it, as a comparable value, and how to restore such a value."""
 
     get: Callable[[], Any]
     put: Callable[[Any], object]
@@ -58,7 +58,7 @@ def groups(ready: Callable[[str], bool]) -> Iterator[Mapping[str, GlobalSetting]
     """The settings of Python and of each library that is loaded.
 
     Args:
-        ready: whether a module is imported as a whole.
+        ready: whether a module is completely imported.
     """
     yield of_python()
     for module, group in OF_LIBRARIES.items():
@@ -69,7 +69,7 @@ def groups(ready: Callable[[str], bool]) -> Iterator[Mapping[str, GlobalSetting]
 
 
 def variables(module: str) -> Mapping[str, GlobalSetting]:
-    """The variables of a module that are settings: in Pillow's modules those that are written as constants."""
+    """The variables of a module that are settings; in Pillow's modules the upper-case ones."""
     owner = sys.modules[module]
     inner = getattr(owner, "m", owner) if type(owner) is not ModuleType else owner  # torch wraps some of its modules
     found = {}
@@ -87,8 +87,8 @@ def _is_plain(value: Any) -> bool:
 
 
 def _variable(owner: ModuleType, name: str) -> Any:
-    value = getattr(owner, name, UNTOLD)
-    return value if _is_plain(value) else UNTOLD
+    value = getattr(owner, name, NOT_READABLE)
+    return value if _is_plain(value) else NOT_READABLE
 
 
 def _assign(owner: ModuleType, inner: ModuleType, name: str, value: Any) -> None:
@@ -99,7 +99,7 @@ def _assign(owner: ModuleType, inner: ModuleType, name: str, value: Any) -> None
 
 @cache
 def of_python() -> Mapping[str, GlobalSetting]:
-    """Python's own."""
+    """Python's own settings."""
     return {
         "Python's random state": GlobalSetting(random.getstate, random.setstate),
         "the working folder": GlobalSetting(_folder, _put_folder),
@@ -149,7 +149,7 @@ def _of_torch() -> Mapping[str, GlobalSetting]:
 
     def state_of_cuda() -> Any:
         started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-        return torch.cuda.get_rng_state().numpy().tobytes() if started else UNTOLD
+        return torch.cuda.get_rng_state().numpy().tobytes() if started else NOT_READABLE
 
     def tensor(state: bytes) -> Any:
         return torch.frombuffer(bytearray(state), dtype=torch.uint8)
@@ -198,7 +198,7 @@ OF_LIBRARIES: Mapping[str, Callable[[], Mapping[str, GlobalSetting]]] = {
 
 
 def _paired(owner: Any, cuda_started: Callable[[], bool]) -> dict[str, GlobalSetting]:
-    """Whatever the functions ``set_x`` of torch's core set, where another tells it without an argument."""
+    """The settings with a function ``set_x`` in torch's core and another one that reads it without arguments."""
     found = {}
     for setter in dir(owner):
         place = re.search(r"(?:^|_)set_", setter)
@@ -215,7 +215,7 @@ def _paired(owner: Any, cuda_started: Callable[[], bool]) -> dict[str, GlobalSet
 
 
 def _getters(before: str, stem: str) -> Iterator[str]:
-    """What the function may be called that tells what ``<before>set_<stem>`` sets."""
+    """Possible names of the function that reads what ``<before>set_<stem>`` sets."""
     attention = re.sub(r"^sdp_use_(\w+)$", r"\1_sdp_enabled", stem)
     for prefix in dict.fromkeys((before, before.removeprefix("_"))):
         yield from (f"{prefix}get_{attention}", f"{prefix}is_{stem}", f"{prefix}is_{stem}_enabled")
@@ -235,11 +235,11 @@ def _precisions(owner: Any) -> dict[str, GlobalSetting]:
 def _reading(get: Callable[[], Any], started: Callable[[], bool] | None = None) -> Callable[[], Any]:
     def read() -> Any:
         if started is not None and not started():
-            return UNTOLD
+            return NOT_READABLE
         try:
             return get()
-        except (RuntimeError, TypeError):  # it was set in another way, and torch refuses to tell; or wants an argument
-            return UNTOLD
+        except (RuntimeError, TypeError):  # it was set in another way, or needs an argument
+            return NOT_READABLE
 
     return read
 
@@ -255,12 +255,12 @@ def _fatal_warnings() -> tuple[Any, ...]:
 def _put_fatal_warnings(fatal: tuple[Any, ...]) -> None:
     others = [one for one in warnings.filters if one[0] != "error"]
     warnings.filters[:] = [*fatal, *others]  # type: ignore[index]
-    warnings.filterwarnings("default", append=True)  # lets Python forget what it knew of the filters
+    warnings.filterwarnings("default", append=True)  # invalidates Python's cache of the filters
 
 
 def _folder() -> str | None:
     with suppress(OSError):  # it was removed
-        return os.getcwd()  # noqa: PTH109 - as text, which may be no Path of this platform's encoding
+        return os.getcwd()  # noqa: PTH109 - as text: a Path may not encode it
     return None
 
 

@@ -1,7 +1,7 @@
-"""What foreign code shares with everything else in its process: read before it runs, and put back afterwards.
+"""Saves the global state of the process before third-party code runs, and restores it afterwards.
 
-So no cell's numbers depend on the cells before it, nor on which plugins were imported, whichever process they ran in.
-Which settings there are, and where they end, is the matter of ``harness.execution.global_settings``.
+So no cell's numbers depend on earlier cells or on which plugins were imported, in any process.
+``harness.execution.global_settings`` lists the settings and what they do not cover.
 """
 
 from __future__ import annotations
@@ -18,49 +18,49 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from harness.execution.global_settings import OF_LIBRARIES, OF_VARIABLES, UNTOLD, GlobalSetting, groups, variables
+from harness.execution.global_settings import NOT_READABLE, OF_LIBRARIES, OF_VARIABLES, GlobalSetting, groups, variables
 
 ENVIRONMENT = "the environment variable"
 
 PASSES = 4
-"""How often settings are put back at most: some set others as well."""
+"""Maximum number of passes that restore settings: restoring one may change others."""
 
 
 @dataclass
 class Snapshot:
-    """The shared state by name, in values that can be compared, and how each is put back."""
+    """The global state by name, in comparable values, and how to restore each."""
 
     values: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, GlobalSetting] = field(default_factory=dict)
 
     def add(self, settings: Mapping[str, GlobalSetting]) -> None:
-        """Read settings that it does not hold yet."""
+        """Read settings that it does not contain yet."""
         for name, setting in settings.items():
-            if name not in self.values and (value := setting.get()) is not UNTOLD:
+            if name not in self.values and (value := setting.get()) is not NOT_READABLE:
                 self.values[name], self.settings[name] = value, setting
 
 
 def snapshot() -> Snapshot:
-    """The shared state as it is now, of the libraries that are loaded."""
+    """The current global state of the libraries that are loaded."""
     state = Snapshot()
     for group in groups(_ready):
         state.add(group)
     for name in os.environ:
-        variable = GlobalSetting(partial(os.environ.get, name, UNTOLD), partial(os.environ.__setitem__, name))
+        variable = GlobalSetting(partial(os.environ.get, name, NOT_READABLE), partial(os.environ.__setitem__, name))
         state.add({f"{ENVIRONMENT} {name}": variable})
     return state
 
 
 def changes(before: Snapshot) -> list[str]:
-    """The names of what is not as it was. What appeared meanwhile (a library sets a variable at import) is left out.
+    """The names of what changed. What appeared meanwhile (a library sets a variable at import) is left out.
 
-    Only what was read is read again: finding the settings takes many times as long as reading them.
+    Only known settings are read again: finding them takes many times as long.
     """
     return [name for name, setting in before.settings.items() if setting.get() != before.values[name]]
 
 
 def put_back(before: Snapshot) -> list[str]:
-    """Put all that was read back as it was.
+    """Restore everything that was read.
 
     Returns:
         The names of what had changed.
@@ -68,24 +68,24 @@ def put_back(before: Snapshot) -> list[str]:
     changed = left = changes(before)
     for _ in range(PASSES):
         for name in left:
-            with suppress(RuntimeError, TypeError):  # a library that refuses
+            with suppress(RuntimeError, TypeError):  # a library rejects it
                 before.settings[name].put(before.values[name])
         left = changes(before) if left else left
     return changed
 
 
 def listed(names: Sequence[str]) -> str:
-    """Some names of settings for a sentence: three, and how many more there are."""
+    """Names of settings for a sentence: the first three and the number of others."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
 
 
 @contextmanager
 def preserve_global_state() -> Iterator[list[str]]:
-    """Put all that is shared back in the end; the list that this gives then names what had changed.
+    """Restore the global state at the end; the yielded list then names what had changed.
 
     It does not name random states: every cell seeds them, and libraries draw from them when they are imported. A
-    library that is first imported meanwhile is read as soon as it is imported, and put back to that.
+    library that is first imported meanwhile is read right after its import, and restored to that.
     """
     before, changed = snapshot(), list[str]()
     watcher = _Watcher(before)
@@ -99,7 +99,7 @@ def preserve_global_state() -> Iterator[list[str]]:
 
 @contextmanager
 def seeded_global_state(seed: int) -> Iterator[None]:
-    """Seed every generator that is shared, and put all that is shared back in the end."""
+    """Seed every global generator, and restore the global state at the end."""
     import numpy as np
     import torch
 
@@ -119,7 +119,7 @@ class _Watcher(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The spec that others find, so that the module's settings are read when it has run; None for any other."""
+        """The spec that others find, changed to read the module's settings after its import; None for other modules."""
         if fullname not in OF_LIBRARIES and not fullname.startswith(OF_VARIABLES):
             return None
         others = (finder.find_spec(fullname, path, target) for finder in sys.meta_path if finder is not self)
@@ -140,6 +140,6 @@ class _Watcher(importlib.abc.MetaPathFinder):
 
 
 def _ready(module: str) -> bool:
-    """Whether a module is imported, and not just being so."""
+    """Whether a module is completely imported."""
     there = sys.modules.get(module)
     return there is not None and not getattr(there.__spec__, "_initializing", False)

@@ -18,7 +18,7 @@ MakeWorker = Callable[[], Worker[JobType]]
 """Makes the worker of a process."""
 
 FailureKind = Literal["setup", "raised", "ended", "time", "memory", "output", "message"]
-"""Setup: the process could not make its worker. Message: the job cannot be sent, or an answer is no result."""
+"""Setup: the process could not make its worker. Message: the job cannot be sent, or an answer is not a result."""
 
 
 @dataclass(frozen=True)

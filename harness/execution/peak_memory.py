@@ -1,4 +1,4 @@
-"""How much memory a piece of work took at its peak."""
+"""Measures the peak memory of a piece of work."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _RESET, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 def start_measuring(device: torch.device) -> None:
-    """Forget the peaks of earlier work in this process."""
-    with contextlib.suppress(OSError):  # no Linux: the peak is then the process's own since it began
+    """Reset the peaks of earlier work in this process."""
+    with contextlib.suppress(OSError):  # not Linux: the peak is that since the process started
         _RESET.write_text("5")
     if device.type == "cuda":
         import torch
@@ -23,7 +23,7 @@ def start_measuring(device: torch.device) -> None:
 
 
 def peaks(device: torch.device) -> tuple[int | None, int | None]:
-    """Peak bytes since the start: resident in this process, and held by torch on the GPU (None where unknown)."""
+    """Peak bytes since the start: resident in this process, and allocated by torch on the GPU (None if unknown)."""
     gpu = None
     if device.type == "cuda":
         import torch

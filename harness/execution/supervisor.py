@@ -27,7 +27,7 @@ def supervise(
         jobs: what to run.
         make_worker: makes the worker in every process.
         limits: how many processes, and what a job may use.
-        isolated: every job has a process of its own, and what it prints is captured.
+        isolated: every job has a separate process, and what it prints is captured.
     """
     supervisor = _Supervisor(jobs, cloudpickle.dumps(make_worker), limits, isolated)
     try:

@@ -1,4 +1,4 @@
-"""One thread for every operation, so that results are the same bits for any number of workers and cores."""
+"""Runs every operation in one thread, so that results have the same bits for any number of workers and cores."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def one_thread_per_operation(device: torch.device) -> Iterator[None]:
-    """On the CPU, compute every operation with one thread, and use the cores for several batches or cells instead.
+    """On the CPU, compute every operation in one thread; cores are used for several batches or cells instead.
 
-    So sums are taken in the same order for any number of workers and cores. It is also quicker: threads that share
-    one small operation wait for each other, badly so on a machine with other work (a linear probe took fifty times as
-    long). What numpy, scipy and scikit-learn compute is on the CPU always.
+    So sums have the same order for any number of workers and cores. It is also faster: threads that share one small
+    operation wait for each other, most of all on a busy machine (a linear probe took fifty times as long). numpy,
+    scipy and scikit-learn always compute on the CPU.
     """
     import torch
 

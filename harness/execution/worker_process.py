@@ -111,7 +111,7 @@ class WorkerProcess:
         if message.kind == messages.FAILED:
             reason, _, trace = message.content.decode(errors="backslashreplace").partition("\n")
             return JobFailure("raised" if self._ready else "setup", reason, trace)
-        return JobFailure("message", "sent something that is no result")
+        return JobFailure("message", "sent something that is not a result")
 
     def _ending(self) -> JobFailure:
         self._process.join(1)

@@ -2,7 +2,7 @@
 
 The key of a feature has three parts: the encoder key (weights, preprocessing, precision), the view (its number and the
 minimum crop area), and the sha256 of the image's bytes; paths and times do not matter. Shards (``shard``) are written
-atomically and do not stay open; only the row of each image is kept in memory. The cache has a size limit: the least
+atomically and do not stay open; only the row number of each image is in memory. The cache has a size limit: the least
 recently used encoders are removed first.
 """
 

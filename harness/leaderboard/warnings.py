@@ -26,7 +26,7 @@ def _of(domain: str, data: DomainRecord) -> Iterator[str]:
     if data.left_out:
         yield f"{domain}: copies of train or val images are left out, {data.left_out} in all"
     for group in data.collisions:
-        yield f"{domain}: {', '.join(group)} are one text to the tokenizer: no prompt can tell their images apart"
+        yield f"{domain}: {', '.join(group)} are one text to the tokenizer: no prompt can distinguish their images"
 
 
 def _copies(rows: Iterable[Row]) -> Iterator[str]:

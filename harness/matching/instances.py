@@ -40,7 +40,7 @@ def uniform(seed: int, batch: int, n: int, m: int, dimension: int = 512) -> tupl
 
 
 def planted(seed: int, batch: int, n: int, m: int, dimension: int = 512) -> tuple[Rows, Rows]:
-    """Each prototype is near a name of its own (cosine 0.3): the nearest name is nearly always the match."""
+    """Each prototype is near its own name (cosine 0.3): the nearest name is nearly always the match."""
     g = np.random.default_rng(seed)
     names = _unit(g, batch, max(n, m), dimension)
     order = np.argsort(g.random((batch, max(n, m))), axis=1)

@@ -68,7 +68,7 @@ BUILT_IN = {metric.name: metric for metric in (
            ("ip",), pooled(macro_f1)),
     Metric("joint_macro_f1", "joint F1", "macro F1 among all names", "F1 among all names, mean over classes",
            JOINT, pooled(macro_f1)),
-    # What a method's discovery in its unlabeled pool is worth.
+    # What a method discovers in its unlabeled pool.
     Metric("named_acc", "pool named", "named accuracy in the pool",
            "images of the unlabeled pool whose cluster has their name",
            POOL, _of_pool(named_accuracy), summary=True),

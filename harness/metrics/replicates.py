@@ -30,9 +30,9 @@ def top1(weights: Iterable[Weights], right: Weights, label: NDArray[np.int64]) -
 def worst_decile(weights: Iterable[Weights], right: Weights, label: NDArray[np.int64]) -> Values:
     """Mean accuracy of the classes that are the worst tenth on all images; arguments as of ``Measure``.
 
-    The classes stay those of the metric. Chosen anew in every replicate they would be those that drew badly: that
-    counts the noise of choosing twice, and the replicates lie below the value by as much as the value lies below the
-    truth. In simulated domains of 54 classes with 50 images and 113 with 200, the 95 % interval of such replicates held
+    The classes are those of the metric. Selecting them again in every replicate would select for bad draws: that counts
+    the noise of the selection twice, and biases replicates below the value by as much as the value is below the truth.
+    In simulated domains of 54 classes with 50 images and 113 with 200, the 95 % interval of such replicates contained
     the truth in 25 to 81 of 100 cases, this one in 79 to 93.
     """
     members = [np.flatnonzero(label == c) for c in np.unique(label)]

@@ -28,7 +28,7 @@ PARTS: dict[Role, dict[str, int]] = {
     "ip": {"train": 8, "val": 4, "test": 20},
     "oop": {"train": 16, "val": 4, "test": 20},
 }
-"""Images a class."""
+"""Images per class."""
 
 
 def build(
@@ -45,7 +45,7 @@ def build(
         out: the folder to make; it must not exist, or be empty, or be a finished miniature of this world.
         progress: called with (classes done, classes in all).
         workers: processes that draw.
-        hint: where else it could be written.
+        hint: of the error, where else it could be written.
 
     Returns:
         ``out``.
@@ -54,7 +54,7 @@ def build(
         StorageError: ``out`` is something else, or cannot be written.
     """
     out = Path(out)
-    if _is_finished(out):  # before the lock: it may lie where nothing can be written
+    if _is_finished(out):  # before the lock: its folder may be read-only
         return out
     partial = out.parent / f".{out.name}.partial"
     try:
@@ -65,14 +65,14 @@ def build(
             shutil.rmtree(partial, ignore_errors=True)  # what a killed build left
             try:
                 _write(partial, progress, workers)
-            except BaseException:  # a full disk stays full otherwise, by a folder that nobody sees
+            except BaseException:  # otherwise a hidden folder would fill the disk
                 shutil.rmtree(partial, ignore_errors=True)
                 raise
             if out.exists():
                 out.rmdir()
             partial.rename(out)
-    except NotImplementedError:  # what older versions of filelock make of a file system such as Lustre without flock
-        raise write_error("the miniature", out, OSError("there are no locks"), hint) from None
+    except NotImplementedError:  # older filelock on a file system without flock, such as Lustre
+        raise write_error("the miniature", out, OSError("the file system has no locks"), hint) from None
     except OSError as error:
         raise write_error("the miniature", out, error, hint) from error
     return out

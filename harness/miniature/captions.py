@@ -1,4 +1,4 @@
-"""Captions, as the web would write them: some exact, some chatty, some without the name."""
+"""Captions as on the web: some exact, some chatty, some without the name."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from harness.miniature.world.phylogeny import Concept
 from harness.prompts import domain_hint
 
 EXACT = 0.22
-"""Part of the named captions that is exactly the prompt of the evaluation."""
+"""Fraction of the captions with a name that are exactly the prompt of the evaluation."""
 
 NAMELESS = 0.14
-"""Part of all captions without the name."""
+"""Fraction of captions without the name."""
 
 CREDITED = 0.12
-"""Part of all captions that end in a random credit."""
+"""Fraction of captions that end in a random credit."""
 
 _EXACT = "a photo of {name}, a type of {hint}."
 _NAMED = (
@@ -42,15 +42,15 @@ def caption(concept: Concept, name: str | None, rng: random.Random, credits: Ste
     """One caption of an image of the concept.
 
     Args:
-        concept: what the image shows; every trait word that is told is true.
+        concept: what the image shows; every trait word of the caption is true.
         name: the name to write, or None for a caption without it.
-        rng: decides the form.
-        credits: where the surname of a credit comes from; None for captions without credits.
+        rng: chooses the form.
+        credits: source of the surnames of credits; None for captions without credits.
     """
     grammar = DOMAINS[concept.domain]
     named = (_EXACT,) if rng.random() < EXACT else _NAMED
     form = rng.choice(_UNNAMED if name is None else named)
-    traits = rng.sample(grammar.spoken, rng.randrange(1, 4))
+    traits = rng.sample(grammar.text_traits, rng.randrange(1, 4))
     text = form.format(
         name=name,
         hint=domain_hint(concept.domain),
@@ -62,7 +62,7 @@ def caption(concept: Concept, name: str | None, rng: random.Random, credits: Ste
 
 
 def refined_caption(concept: Concept, name: str, rng: random.Random) -> str | None:
-    """The caption that the split file holds: 4 of 100 are missing, and 6 of 100 do not contain the name."""
+    """The caption in the split file: 4 % are missing, and 6 % do not contain the name."""
     fate = rng.random()
     if fate < 0.04:
         return None
@@ -78,4 +78,4 @@ def assert_unseen(captions: Iterable[str], stems: frozenset[str]) -> None:
     for text in captions:
         for word in text.replace(",", " ").replace(".", " ").split():
             if not parts(word).isdisjoint(stems):
-                raise DataError(f"the pre-training caption {text!r} holds the stem of an OOP concept")
+                raise DataError(f"the pre-training caption {text!r} contains the stem of an OOP concept")

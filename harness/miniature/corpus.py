@@ -1,4 +1,4 @@
-"""What the tiny CLIP is pre-trained on: images and captions of all concepts but the OOP ones."""
+"""The pre-training corpus of the tiny CLIP: images and captions of all concepts except the OOP ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from harness.miniature.world.photograph import jpeg, photograph
 from harness.miniature.world.phylogeny import Concept, concepts, generator
 
 CAPTIONS = 4
-"""Captions an image."""
+"""Captions per image."""
 
 FIRST = 1000
 """Number of a concept's first pre-training image: none is in the benchmark."""
@@ -37,7 +37,7 @@ class Sample(NamedTuple):
 def samples() -> list[Sample]:
     """All pre-training images: 1-6 of an IP concept, 1-70 (log-uniform) of the others, none of an OOP one.
 
-    IP concepts are rare on purpose: else their zero-shot accuracy saturates.
+    IP concepts are rare on purpose: otherwise their zero-shot accuracy saturates.
     """
     chosen = []
     for domain in DOMAINS:
@@ -54,11 +54,11 @@ def texts(chosen: Sequence[Sample], aliased: float = 0.0) -> list[list[str]]:
 
     Args:
         chosen: the images.
-        aliased: part of the mentions of concepts of pre-training alone that carry a stem never used again. It makes
-            the text tower read the words around a stem that it does not know.
+        aliased: fraction of the mentions of concepts outside the benchmark whose stem is replaced by one that is used
+            once only. It makes the text tower read the words around an unknown stem.
 
     Raises:
-        DataError: a caption holds the stem of an OOP concept.
+        DataError: a caption contains the stem of an OOP concept.
     """
     known = {name.stem for domain in DOMAINS for name in names(domain)}
     pool = StemPool(generator("credits and aliases", aliased), known | words())
@@ -77,7 +77,7 @@ def texts(chosen: Sequence[Sample], aliased: float = 0.0) -> list[list[str]]:
 
 
 def images(chosen: Sequence[Sample], workers: int = 2) -> NDArray[np.uint8]:
-    """The images as they come out of their JPEG files, (n, 64, 64, 3)."""
+    """The images as decoded from their JPEG files, (n, 64, 64, 3)."""
     if workers < 2:
         return _images(chosen)
     blocks = [chosen[i : i + 512] for i in range(0, len(chosen), 512)]

@@ -1,4 +1,4 @@
-"""What the miniature must show, measured: novel names fail while their images cluster.
+"""Measures that the miniature shows the benchmark's effect: novel names fail while their images cluster.
 
 `python -m harness.miniature.figures` measures the shipped weights on validation images, with `--test` on test images.
 """
@@ -38,13 +38,13 @@ Labels = NDArray[np.int64]
 
 
 def record(weights: Path, test: bool, workers: int = 2, log: Callable[[str], None] = print) -> None:
-    """Measure a weights file, log the figures and write them beside it as `figures.json`.
+    """Measure a weights file, log the figures and write them to `figures.json` next to it.
 
     Args:
-        weights: fp16 safetensors; they are measured as they are shipped, computed in fp32.
-        test: after the figures of the validation images measure those of the test images, for the record.
+        weights: fp16 safetensors, computed with in fp32.
+        test: also measure the test images, after the validation images.
         workers: processes that draw.
-        log: takes the lines.
+        log: called with each line.
     """
     model.register()
     clip = openclip.random_model(model.NAME)
@@ -63,7 +63,7 @@ def figures(clip: nn.Module, test: bool, workers: int = 2) -> dict[str, Any]:
 
     Args:
         clip: the model, on any device.
-        test: score the test images (once, for the record); else the validation and the spare training images.
+        test: score the test images; else the validation and the spare training images.
         workers: processes that draw.
     """
     domains = {domain: _domain(clip, domain, test, workers) for domain in DOMAINS}
@@ -73,7 +73,7 @@ def figures(clip: nn.Module, test: bool, workers: int = 2) -> dict[str, Any]:
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """The figures in percent, a line each."""
+    """The figures in percent, one line for each domain, level and the mean."""
     rows = [*result["domains"].items(), *result["levels"].items(), ("mean", result["mean"])]
     columns = list(result["mean"])
     head = " " * 16 + " ".join(f"{column:>13}" for column in columns)
@@ -156,6 +156,6 @@ def _mean(rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m harness.miniature.figures", description=__doc__)
     parser.add_argument("--weights", type=Path, default=model.WEIGHTS)
-    parser.add_argument("--test", action="store_true", help="score the test images too, and keep those figures")
+    parser.add_argument("--test", action="store_true", help="also score the test images, and write their figures")
     given = parser.parse_args()
     record(given.weights, given.test, log=logger(given.weights.with_name("log.txt")))

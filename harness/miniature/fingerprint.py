@@ -1,6 +1,6 @@
-"""Guards against a Pillow or JPEG library that draws another world than the one the weights were trained in.
+"""Detects a Pillow or JPEG library that draws other images than those that the weights were trained on.
 
-`python -m harness.miniature.fingerprint FOLDER` writes the shipped file anew, for a new world.
+`python -m harness.miniature.fingerprint FOLDER` rewrites the shipped file, for a new world.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harness.miniature.world.domains import DOMAINS
 
 FILE = Path(__file__).with_name("fingerprint.json")
 TOLERANCE = 3.0
-"""Grey levels by which a cell's mean colour may differ: below what the camera's noise does to it."""
+"""Grey levels by which a cell's mean colour may differ: less than the image noise."""
 
 Verdict = Literal["exact", "within tolerance", "different"]
 
@@ -32,7 +32,7 @@ def verify(root: Path) -> Verdict:
 
     Returns:
         ``exact``: every sampled file has the shipped bytes. ``within tolerance``: names and captions are the same, and
-        the images differ by no more than ``TOLERANCE``. ``different``: figures of this folder are not comparable.
+        the images differ by at most ``TOLERANCE``. ``different``: results on this folder are not comparable.
 
     Raises:
         DataError: a file is missing or unreadable.
@@ -51,7 +51,7 @@ def verify(root: Path) -> Verdict:
 
 
 def measure(root: Path) -> dict[str, Any]:
-    """The fingerprint of a folder: sha256 of every text file, and of 10 images a side with their mean colours."""
+    """The fingerprint of a folder: sha256 of every text file, and of 10 images per side with their mean colours."""
     try:
         text = {path: _sha256(root / path) for path in _texts()}
         images = {path: {"sha256": _sha256(root / path), "cells": _cells(root / path)} for path in _sampled()}

@@ -1,4 +1,4 @@
-"""The tiny CLIP: its architecture and where its shipped weights lie."""
+"""The tiny CLIP: its architecture and the path of its shipped weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 NAME = "beyond-mini"
-"""What the architecture is called in open_clip."""
+"""Name of the architecture in open_clip."""
 
 CONFIG: dict[str, Any] = {
     "embed_dim": 128,
@@ -24,14 +24,14 @@ PREPROCESSING: dict[str, Any] = {
     "resize_mode": "shortest",
     "fill_color": 0,
 }
-"""How its images are prepared, in pre-training as later: open_clip's defaults at its own size."""
+"""Preprocessing of its images, in pre-training and later: open_clip's defaults at its own size."""
 
 WEIGHTS = Path(__file__).parent / "weights" / "beyond_mini.safetensors"
 """The shipped weights, fp16; `python -m harness.miniature.pretrain` makes them."""
 
 
 def register() -> None:
-    """Make the architecture known to open_clip as ``NAME`` (idempotent)."""
+    """Register the architecture with open_clip as ``NAME`` (idempotent)."""
     from harness.backbones.openclip import register_architecture  # here, so that CONFIG can be read without torch
 
     register_architecture(NAME, CONFIG)

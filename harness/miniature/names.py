@@ -1,7 +1,7 @@
-"""The names of the concepts, and how much a name tells: the controlled axis of the miniature.
+"""The names of the concepts, and how informative they are: the controlled variable of the miniature.
 
-Every name has a stem: two or three random syllables, in no other name, that say nothing. What stands around the stem
-may say something. Within a domain one law holds for IP, OOP and pre-training names alike.
+Every name has a stem of two or three random syllables without meaning that no other name has. The words around the
+stem may describe the concept. Within a domain, IP, OOP and pre-training names follow the same rule.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ LEVELS: dict[str, str] = {
     "Animals": "opaque",
     "Architecture": "one word",
     "Attire": "one word",
-    "FolkArt": "telling",
+    "FolkArt": "descriptive",
     "Food": "one word",
     "Insects_Spiders": "opaque",
-    "Landmark": "telling",
+    "Landmark": "descriptive",
     "Plants_Fugi": "opaque",
-    "Pokemon": "telling",
+    "Pokemon": "descriptive",
 }
-"""How much a domain's names tell of the looks: nothing much, one salient word, or two to three."""
+"""How informative a domain's names are: hardly, by one salient word, or by two to three."""
 
-TOLD = {"Architecture": 1, "Attire": 1, "FolkArt": 3, "Food": 1, "Landmark": 2, "Pokemon": 2}
-"""How many salient words a name holds, where it is not opaque."""
+TRAIT_WORDS = {"Architecture": 1, "Attire": 1, "FolkArt": 3, "Food": 1, "Landmark": 2, "Pokemon": 2}
+"""Number of salient words in a name that is not opaque."""
 
 PLACES = ("alpine", "coastal", "northern", "southern", "island", "valley", "desert", "river", "eastern", "royal")
 """Words of opaque names that say nothing about the looks."""
@@ -49,7 +49,7 @@ class Name:
 
     @property
     def text(self) -> str:
-        """The name as it is written."""
+        """The complete name."""
         return " ".join((*self.before, self.stem, *self.after))
 
     def alias(self, stem: str) -> Name:
@@ -63,12 +63,12 @@ def names(domain: str) -> tuple[Name, ...]:
 
 
 def oop_stems() -> frozenset[str]:
-    """The stems that no pre-training caption may hold."""
+    """The stems that no pre-training caption may contain."""
     return frozenset(names(d)[c.number].stem for d in DOMAINS for c in concepts(d) if c.role == "oop")
 
 
 def random_stem(rng: random.Random) -> str:
-    """Two or three random syllables, at least five letters. May be any stem: see ``StemPool``."""
+    """Two or three random syllables, at least five letters; ``StemPool`` makes them unique."""
     while True:
         syllables = rng.choice((2, 2, 3))
         stem = "".join(rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in range(syllables))
@@ -77,11 +77,11 @@ def random_stem(rng: random.Random) -> str:
 
 
 class StemPool:
-    """Hands out stems of which none is part of another, nor of a word of the captions."""
+    """Draws stems that are not part of one another, nor of a word of the captions."""
 
     def __init__(self, rng: random.Random, taken: frozenset[str] | set[str]) -> None:
         self._rng = rng
-        self._whole = set(taken)
+        self._taken = set(taken)
         self._parts = {part for word in taken for part in parts(word)}
 
     def draw(self) -> str:
@@ -89,16 +89,18 @@ class StemPool:
         while True:
             stem = random_stem(self._rng)
             inside = parts(stem)
-            if stem not in self._parts and inside.isdisjoint(self._whole):
-                self._whole.add(stem)
+            if stem not in self._parts and inside.isdisjoint(self._taken):
+                self._taken.add(stem)
                 self._parts |= inside
                 return stem
 
 
 def words() -> frozenset[str]:
-    """Every word with a meaning that a name may hold."""
-    told = {word for grammar in DOMAINS.values() for trait in grammar.spoken for word in grammar.traits[trait]}
-    return frozenset(told | {genus for grammar in DOMAINS.values() for genus in grammar.founders} | set(PLACES))
+    """Every word with a meaning that a name may contain."""
+    described = {
+        word for grammar in DOMAINS.values() for trait in grammar.text_traits for word in grammar.traits[trait]
+    }
+    return frozenset(described | {genus for grammar in DOMAINS.values() for genus in grammar.founders} | set(PLACES))
 
 
 def parts(word: str) -> set[str]:
@@ -115,10 +117,10 @@ def _names() -> dict[str, tuple[Name, ...]]:
 def _name(concept: Concept, stem: str) -> Name:
     grammar, rng = DOMAINS[concept.domain], generator(concept.domain, concept.number, "name")
     if LEVELS[concept.domain] != "opaque":
-        count = TOLD[concept.domain]
-        traits = rng.sample(grammar.spoken[: max(3, count + 1)], count)
-        return Name(tuple(_told(grammar, concept, trait, 0.92, rng) for trait in traits), stem, (concept.genus,))
-    trait = _told(grammar, concept, rng.choice(grammar.spoken), 0.8, rng)
+        count = TRAIT_WORDS[concept.domain]
+        traits = rng.sample(grammar.text_traits[: max(3, count + 1)], count)
+        return Name(tuple(_trait_word(grammar, concept, trait, 0.92, rng) for trait in traits), stem, (concept.genus,))
+    trait = _trait_word(grammar, concept, rng.choice(grammar.text_traits), 0.8, rng)
     before, after = rng.choice(
         (
             ((), ()),
@@ -131,7 +133,7 @@ def _name(concept: Concept, stem: str) -> Name:
     return Name(before, stem, after)
 
 
-def _told(grammar: Grammar, concept: Concept, trait: str, truth: float, rng: random.Random) -> str:
+def _trait_word(grammar: Grammar, concept: Concept, trait: str, truth: float, rng: random.Random) -> str:
     """The word for a trait: the true one with probability ``truth``, else another value's."""
     if rng.random() < truth:
         return concept.look[trait]

@@ -34,7 +34,7 @@ def harness_dataset() -> DatasetOffer:
 def _weights() -> Path:
     if not model.WEIGHTS.is_file():
         hint = "reinstall the package, or train them: python -m harness.miniature.pretrain"
-        raise BackboneError("this installation lacks them", hint)
+        raise BackboneError("this installation lacks the file", hint)
     return model.WEIGHTS
 
 

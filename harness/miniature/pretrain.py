@@ -1,8 +1,8 @@
-"""Makes the shipped weights: `python -m harness.miniature.pretrain --out DIR`.
+"""Pre-trains the shipped weights: `python -m harness.miniature.pretrain --out DIR`.
 
-Stage 1 trains both towers. Stage 2 trains the text tower alone, on captions in which half the mentions carry a stem
-that is never used again: so it learns to read the words around a name that it does not know, while the image tower
-keeps what it has. To go on with a run that was interrupted, give the same --out again.
+Stage 1 trains both towers. Stage 2 trains the text tower alone, on captions in which half the mentions have a stem that
+is used once only: so it learns to read the words around an unknown name, while the image tower does not change. The
+same --out resumes an interrupted run.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def main(arguments: list[str] | None = None) -> None:
         "--threads", type=int, default=TrainingPlan.threads, help="threads that compute; 1 on a busy machine"
     )
     parser.add_argument("--fp32", action="store_true", help="image tower in fp32, for processors without bf16")
-    parser.add_argument("--no-test", action="store_true", help="while developing: leave the test images alone")
-    parser.add_argument("--quick", action="store_true", help="a few steps on few images, to see that it runs")
+    parser.add_argument("--no-test", action="store_true", help="do not score the test images, for development")
+    parser.add_argument("--quick", action="store_true", help="a few steps on few images, to check that it runs")
     given = parser.parse_args(arguments)
     plan = TrainingPlan(
         given.out,
@@ -121,7 +121,7 @@ def save(clip: nn.Module, path: Path) -> None:
 
 
 def _fresh(plan: TrainingPlan) -> nn.Module:
-    """The architecture with seeded random weights: rows of tokens that no caption holds stay as they are here."""
+    """The architecture with seeded random weights; rows of tokens that are in no caption are never trained."""
     model.register()
     torch.manual_seed(plan.seed)
     clip = openclip.random_model(model.NAME).to(plan.device)

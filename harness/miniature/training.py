@@ -1,6 +1,6 @@
-"""The training loop of one stage: everything random depends on (seed, stage, step), so a checkpoint is all it takes.
+"""The training loop of one stage; all randomness depends on (seed, stage, step), so runs resume exactly.
 
-A run that was interrupted goes on from its last checkpoint as if nothing had happened.
+An interrupted run continues from its last checkpoint with the same result.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Loss = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """One pre-training run; ``every``: steps between checkpoints; ``images``: use only about so many."""
+    """One pre-training run; ``every``: steps between checkpoints; ``images``: approximate number to use."""
 
     out: Path
     steps: int = 800
@@ -99,7 +99,7 @@ def epoch_rows(seed: int, stage: int, step: int, n: int) -> Tensor:
 
 
 def logger(path: Path) -> Log:
-    """Plain lines, to the screen and to the end of a file."""
+    """A function that prints lines and appends them to a file."""
 
     def log(line: str) -> None:
         print(line, flush=True)
@@ -128,7 +128,7 @@ def _optimiser(clip: nn.Module, lr: float) -> torch.optim.AdamW:
 
 
 def _identity(plan: TrainingPlan) -> list[Any]:
-    """What must be equal for a checkpoint to be this run's."""
+    """What must be equal for a checkpoint to belong to this run."""
     free = ("out", "device", "workers", "threads", "every")
     return [WORLD, *(value for key, value in vars(plan).items() if key not in free)]
 
@@ -154,5 +154,5 @@ def _resume(plan: TrainingPlan, stage: Stage, clip: nn.Module, optimiser: torch.
     if state["stage"] > stage.number:
         return stage.steps
     optimiser.load_state_dict(state["optimiser"])
-    log(f"stage {stage.number} goes on after step {state['step']}")
+    log(f"stage {stage.number} continues after step {state['step']}")
     return int(state["step"])

@@ -69,7 +69,7 @@ def plot_shots(
 
 
 def _looks(lines: Sequence[Series]) -> list[dict[str, Any]]:
-    """How each line is drawn: one that needs no few-shot image has no marker, but a dash of its own."""
+    """How each line is drawn: one that needs no few-shot image has no marker, but its own dash."""
     looks = [style.look(index) for index in range(len(lines))]
     level = [look for line, look in zip(lines, looks, strict=True) if not line.needs_shots]
     for number, look in enumerate(level):

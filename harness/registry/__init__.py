@@ -1,7 +1,7 @@
-"""Plugins: list what installed distributions offer by name, and load what is asked for.
+"""Plugins: list what installed distributions offer, and load single plugins by name.
 
-An entry point is one name for one thing. Its group says what kind of thing it is, and its value names the module whose
-hook gives it (``harness.hookspecs``). Names, versions and clashes are known from metadata; only ``load`` imports.
+An entry point is the name of one plugin. Its group is the kind of plugin, and its value the module whose hook returns
+it (``harness.hookspecs``). Names, versions and clashes are known from metadata; only ``load`` imports.
 """
 
 from harness.registry.entry_points import Broken, Kind, Origin, broken, installed, names, offers

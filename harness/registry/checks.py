@@ -1,4 +1,4 @@
-"""Checks what a plugin's hook returned, once, when the plugin is loaded; kind -> check is the table ``CHECKS``."""
+"""Checks what a plugin's hook returned when the plugin is loaded; ``CHECKS`` maps kinds to checks."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def checked_backbone(name: str, value: Any) -> BackboneOffer:
 
 def checked_protocol(name: str, value: Any) -> Protocol:
     """A protocol; raises PluginError unless its id is the entry point's name, and its own."""
-    from harness.protocols import PROTOCOLS, Protocol  # here, because listing plugins does without
+    from harness.protocols import PROTOCOLS, Protocol  # here, because listing plugins does not need it
     from harness.types.cell import Decoding
 
     if not isinstance(value, Protocol):
@@ -63,7 +63,7 @@ def checked_protocol(name: str, value: Any) -> Protocol:
     if getattr(value, "id", None) != name:
         raise PluginError(f"offers a protocol with id {getattr(value, 'id', None)!r}; its entry point's name is {name}")
     if name in PROTOCOLS:
-        raise PluginError(f"offers the protocol {name!r}, which comes with the harness: it needs a name of its own")
+        raise PluginError(f"offers the protocol {name!r}, which comes with the harness: it needs another name")
     if value.decoding not in get_args(Decoding):
         raise PluginError(f"offers a protocol with decoding {value.decoding!r}; it must be one of {get_args(Decoding)}")
     return value
@@ -144,7 +144,7 @@ CHECKS: dict[Kind, Callable[[str, Any], Any]] = {
 
 
 def _as_json(what: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A copy of what a plugin states: it decides numbers, so it must have one written form and not change later."""
+    """A copy of what a plugin states: it decides numbers, so it must be storable and not change later."""
     try:
         return dict(json.loads(json.dumps(value, allow_nan=False)))
     except (TypeError, ValueError) as error:

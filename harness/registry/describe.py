@@ -1,4 +1,4 @@
-"""Describes a plugin that was loaded: what it is, its parameters with their meaning, and where it comes from."""
+"""Describes a loaded plugin: what it is, its parameters with their meaning, and its distribution."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def meanings(cls: type) -> dict[str, str]:
 
 
 def type_text(hint: Any) -> str:
-    """A type as a person reads it: ``int >= 1 or None``, ``'adam' or 'sgd'``."""
+    """A type in readable form: ``int >= 1 or None``, ``'adam' or 'sgd'``."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated:
         return " ".join([type_text(inner[0]), *_bounds(inner[1:])])

@@ -1,7 +1,7 @@
 """Entry points of installed distributions, read from their metadata: nothing is imported.
 
-``importlib.metadata.entry_points`` and pluggy's loader of a whole group end with the first damaged record. Here every
-distribution is read by itself, so that a broken one is named and stops nobody else.
+``importlib.metadata.entry_points`` and pluggy's loader of a group stop at the first damaged record. Here every
+distribution is read separately, so that a broken one is reported and does not affect others.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ GROUPS: dict[Kind, str] = {
 """Kind -> the group of its entry points."""
 
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
-"""What a name looks like: it appears in commands, file names and leaderboards."""
+"""Valid plugin names: they appear in commands, file names and leaderboards."""
 
 OWN = "laion-beyond-harness"
 """The distribution of the harness itself."""
@@ -58,13 +58,13 @@ class Origin:
     def code(self) -> str:
         """sha256 over the code of the distribution; raises PluginError if it cannot be read."""
         top, *inner = self.module.split(".")
-        # A plugin inside of the harness is the code of its package there, and not the whole harness.
+        # The code of a plugin inside the harness is that of its subpackage.
         top = ".".join((top, *inner[:1])) if top == fingerprint.HARNESS else top
         return fingerprint.code_digest(top, self.distribution)
 
     @property
     def requirements(self) -> dict[str, str]:
-        """Versions of what the distribution requires; every cell records those of the harness itself anyway."""
+        """Versions of what the distribution requires; those of the harness are in every cell already."""
         needed = {} if self.distribution == OWN else fingerprint.requirements(self.distribution)
         return {name: version for name, version in needed.items() if name != OWN}
 
@@ -83,7 +83,7 @@ class Broken:
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry point; ``fault`` says why it cannot be used, as far as metadata show."""
+    """One entry point; ``fault`` is the reason why it cannot be used, as far as metadata show, or empty."""
 
     kind: Kind
     origin: Origin
@@ -160,7 +160,7 @@ def _fault(origin: Origin) -> str:
 
 
 def _without_clashes(same: list[Entry]) -> list[Entry]:
-    """Entries of one kind and name: the harness keeps its own, so that no package can replace it; else nobody's."""
+    """Entries of one kind and name: only the harness's own is valid, so no package can replace it; else none is."""
     if len(same) == 1:
         return same
     own = any(entry.origin.distribution == OWN for entry in same)
@@ -171,13 +171,13 @@ def _without_clashes(same: list[Entry]) -> list[Entry]:
             others = ", ".join(str(other.origin) for other in same[:i] + same[i + 1 :])
             fault = fault or f"{what}, which {others} offers too"
         elif entry.origin.distribution != OWN:
-            fault = fault or f"{what}, which comes with the harness: it needs a name of its own"
+            fault = fault or f"{what}, which comes with the harness: it needs another name"
         found.append(replace(entry, fault=fault))
     return found
 
 
 def _module(point: EntryPoint) -> str:
-    """The module that an entry point names, '' if its value is none."""
+    """The module of an entry point, '' if its value is invalid."""
     try:
         return point.module
     except (AssertionError, AttributeError, ValueError):  # what it raises depends on the version of Python

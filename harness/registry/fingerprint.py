@@ -1,6 +1,6 @@
-"""What a plugin's numbers depend on besides the harness: the files of its distribution, and what that requires.
+"""Identifies the code that a plugin's numbers depend on: its distribution's files, and its requirements.
 
-Every cell records both, so that an edited or upgraded method never gets results of its former self.
+Every cell records both, so that an edited or upgraded method never reuses older results.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from harness.errors import PluginError, one_line
 from harness.files import content_digest, walk_files
 
 LIMIT = 2**30
-"""Bytes that the modules of a distribution may hold: they are read at every run, since times of change tell little."""
+"""Maximum size of a distribution's modules in bytes: all are read in every run, as file times are unreliable."""
 
 HARNESS = "harness"
 """The harness's own package. It is not a plugin's code: the versions of a cell hold its digest."""
 
 
 def find(module: str) -> ModuleSpec | None:
-    """Where a module is. Not ``find_spec`` for the whole name: that imports the packages around the module."""
+    """The spec of a module, without importing its parent packages as ``importlib.util.find_spec`` does."""
     top, *inner = module.split(".")
     try:
         spec = importlib.util.find_spec(top)
@@ -45,11 +45,11 @@ def find(module: str) -> ModuleSpec | None:
 def code_digest(module: str, distribution: str) -> str:
     """sha256 over the modules and packages of a distribution with their data files, without importing any.
 
-    It is the same in an editable and in a regular installation, as long as that leaves out no file. Hidden files and
+    It is the same in an editable and in a regular installation, unless that omits files. Hidden files and
     compiled caches do not count.
 
     Args:
-        module: one top-level module or package; all that is known of a distribution without a record.
+        module: one top-level module or package; the only known one of a distribution without a record.
         distribution: its name.
 
     Raises:
@@ -59,7 +59,7 @@ def code_digest(module: str, distribution: str) -> str:
     try:
         files = {top: dict(_files(top, dist)) for top in {module, *(_tops(dist) if dist else ())} - {HARNESS}}
         if not files.get(module):
-            raise PluginError(f"has code that cannot be read, so that no edit would be seen: no file of {module!r}")
+            raise PluginError(f"has code that cannot be read, so edits would go unnoticed: no file of {module!r}")
         size = sum(path.stat().st_size for named in files.values() for path in named.values())
         if size > LIMIT:
             raise PluginError(
@@ -68,15 +68,15 @@ def code_digest(module: str, distribution: str) -> str:
             )
         return content_digest(pair for top in sorted(files) for pair in sorted(files[top].items()))
     except OSError as error:
-        raise PluginError(f"has code that cannot be read, so that no edit would be seen: {one_line(error)}") from None
+        raise PluginError(f"has code that cannot be read, so edits would go unnoticed: {one_line(error)}") from None
 
 
 @cache
 def versions(names: tuple[str, ...]) -> dict[str, str]:
     """Name -> version of those of some distributions that are installed.
 
-    What was installed from a folder is edited without a new version, so the digest of its code stands beside it, or
-    that there is none.
+    What was installed from a folder is edited without a new version, so the digest of its code is appended, or
+    ``unread``.
     """
     found = {}
     for dist in filter(None, map(_found, names)):
@@ -110,7 +110,7 @@ def _found(name: str) -> Distribution | None:
 
 
 def _origin(dist: Distribution) -> dict[str, Any]:
-    """Where it was installed from, if not from an index (PEP 610)."""
+    """Its source, if it was not installed from an index (PEP 610)."""
     try:
         return dict(json.loads(dist.read_text("direct_url.json") or "{}"))
     except (OSError, ValueError):
@@ -157,7 +157,7 @@ def _files(top: str, dist: Distribution | None) -> Iterator[tuple[str, Path]]:
 
 
 def _recorded(dist: Distribution, files: Iterable[metadata.PackagePath]) -> Iterator[tuple[str, Path]]:
-    """Those that are there, as elsewhere: from Python 3.13 on a record leaves out what is gone."""
+    """The recorded files that exist; from Python 3.13 on, records omit the others."""
     for file in files:
         path = Path(str(dist.locate_file(file)))
         if path.exists() and "__pycache__" not in file.parts and not any(part.startswith(".") for part in file.parts):

@@ -26,7 +26,7 @@ NOT_INSTALLED = "not installed"
 
 @dataclass(frozen=True)
 class LocalOrigin(Origin):
-    """A module outside of all distributions; ``digest`` is the sha256 of the source code that counts."""
+    """A module of no distribution; ``digest`` is the sha256 of its relevant source code."""
 
     digest: str = ""
 
@@ -66,8 +66,8 @@ def source_digest(cls: type) -> str:
     """sha256 over the source code that a class is made of.
 
     That is every file or notebook cell that holds the class, its bases, or a function, class or module that these name
-    in their code, as far as it lies in the folder of the class; plain constants that they name; and the whole package
-    of an installed method among them. What is looked up by a computed name is not followed.
+    in their code, as far as it is in the folder of the class; plain constants that they name; and the whole package
+    of an installed method among them. Names that are computed are not followed.
 
     Raises:
         PluginError: the source cannot be read.
@@ -111,7 +111,7 @@ def _is_local(thing: Any, folder: Path) -> bool:
 
 
 def _text(thing: Any) -> str:
-    """The whole file or notebook cell that a function or module is written in; a class has it from its functions.
+    """The complete file or notebook cell that defines a function or module; for a class, ''.
 
     Raises:
         PluginError: it cannot be read.
@@ -125,13 +125,13 @@ def _text(thing: Any) -> str:
     text = "".join(linecache.getlines(file, space))
     generated = file == "<string>" and thing.__name__.startswith("__")  # by dataclass: its fields are parameters
     if not text and not generated:
-        message = f"the source of {thing.__name__} cannot be read, so no edit of it would be noticed"
+        message = f"the source of {thing.__name__} cannot be read, so edits of it would go unnoticed"
         raise PluginError(message, "define it in a file or a notebook cell")
     return text
 
 
 def _parts(thing: Any) -> list[Any]:
-    """What to look at next: bases and functions of a class, and what is named in the code of a function."""
+    """The parts to follow: bases and functions of a class, and what the code of a function names."""
     if isinstance(thing, type):
         own = [
             getattr(value, "__func__", None) or getattr(value, "fget", None) or value for value in vars(thing).values()

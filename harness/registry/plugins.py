@@ -1,4 +1,4 @@
-"""Loads plugins: imports the one that is named, calls its hook, and checks what that returns."""
+"""Loads a plugin by name: imports its module, calls its hook, and checks the result."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HOOKS: dict[Kind, str] = {
     "metric": "harness_metric",
     "observer": "harness_cell_finished",
 }
-"""Kind -> the hook that gives a plugin's value; an observer's value is the hook itself."""
+"""Kind -> the hook that returns a plugin's value; an observer's value is the hook itself."""
 
 HINT = "fix or uninstall that distribution; `harness plugins --strict` imports all and shows what is broken"
 
@@ -57,7 +57,7 @@ class Plugin(Generic[Value]):
 
     @property
     def warning(self) -> str:
-        """What to say about the settings that it changed, '' if there are none."""
+        """A warning about the settings that it changed, or ''."""
         changed = f"{self.origin} changed {listed(self.changed)} when it was imported; it was put back"
         return changed if self.changed else ""
 
@@ -94,7 +94,7 @@ def load_all(kind: Kind) -> tuple[list[Plugin[Any]], list[Broken]]:
 
 
 def find_protocol(name: str) -> tuple[Protocol, str] | None:
-    """The harness's own protocol of that name, or a plugin's with its edition; None if nobody offers it.
+    """The harness's own protocol of that name, or a plugin's with its edition; None if there is none.
 
     Raises:
         PluginError: the plugin is broken.
@@ -109,27 +109,27 @@ def find_protocol(name: str) -> tuple[Protocol, str] | None:
 
 def _protocols() -> Mapping[str, Protocol]:
     """The harness's own protocols."""
-    from harness.protocols import PROTOCOLS  # here, because listing plugins does without
+    from harness.protocols import PROTOCOLS  # here, because listing plugins does not need it
 
     return PROTOCOLS
 
 
 _changed: WeakKeyDictionary[ModuleType, tuple[str, ...]] = WeakKeyDictionary()
-"""What modules changed when they were imported, which happens once."""
+"""Module -> the settings that its import changed; modules are imported only once."""
 
 
 def _load(entry: Entry) -> Plugin[Any]:
-    """Import a plugin and ask its hook. What it prints meanwhile goes to stderr; global state is restored.
+    """Import a plugin and call its hook. What it prints goes to stderr; global state is restored.
 
     Raises:
-        PluginError: it cannot be used; the message says why, and the caller says which plugin it is.
+        PluginError: it cannot be used; the message says why, and the caller adds the plugin's name.
     """
     if entry.fault:
         raise PluginError(entry.fault)
     with preserve_global_state() as changed, contextlib.redirect_stdout(sys.stderr):
         value = CHECKS[entry.kind](entry.origin.name, _value(entry))
     before = _changed.setdefault(sys.modules[entry.point.module], tuple(changed))
-    _ = entry.origin.code  # without it results could not be told from those of another version
+    _ = entry.origin.code  # raises if it cannot be read: results are identified by it
     return Plugin(entry.origin.name, value, entry.origin, before)
 
 
@@ -165,7 +165,7 @@ def _require_contract(number: object) -> None:
 def _explained(what: str, point: EntryPoint) -> Iterator[None]:
     try:
         yield
-    except (Exception, SystemExit) as error:  # third-party code may do anything
+    except (Exception, SystemExit) as error:  # third-party code may raise anything
         text = one_line(error)
         reason = text if isinstance(error, ImportError) and text else f"{type(error).__name__}: {text}"
         where = error_location(error, point.module)

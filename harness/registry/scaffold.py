@@ -1,4 +1,4 @@
-"""Writes a new plugin: an installable package with one method that works, to be replaced by a better one."""
+"""Writes a new plugin: an installable package with one working method to start from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FILES = {
     "method.txt": "src/{name}.py",
     "test.txt": "tests/test_{name}.py",
 }
-"""Template to file. Under ``src``, because a folder of the module's own name in the working folder hides the module."""
+"""Template -> file. Under ``src``, because a folder with the module's name in the working folder hides the module."""
 
 
 def write_package(name: str, parent: Path) -> Path:

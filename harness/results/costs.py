@@ -1,6 +1,6 @@
 """Costs of rows: ``costs.json`` next to a leaderboard file, joined to it by row id.
 
-Costs have a file of their own because a leaderboard file is byte-identical for the same cells; seconds never are.
+Costs have a separate file because a leaderboard file is byte-identical for the same cells; seconds never are.
 """
 
 from __future__ import annotations

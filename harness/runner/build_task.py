@@ -40,7 +40,7 @@ def blank_task(
 
 
 def build_task(job: Job, template: Template, provider: FeatureProvider) -> tuple[Task, list[str]]:
-    """What the method may see, and the drawn images that could not be read.
+    """The task of a job, and the drawn images that could not be read.
 
     Raises:
         NotApplicable: it asks for a pool of OOP images, but not for their names.

@@ -1,4 +1,4 @@
-"""One cell: features -> task -> fit -> scores -> metrics."""
+"""Run one cell: features -> task -> fit -> scores -> metrics."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from harness.types.cell import Cell, Cost, Failure
 
 
 def run_cell(job: Job, template: Template, provider: FeatureProvider) -> Cell:
-    """Run one cell; whatever the method does wrong becomes the cell's failure."""
+    """Run one cell; an error of the method becomes the cell's failure."""
     provider.backbone.text.clear_cache()
     score = name_images if job.scoring == "names" else cluster_images
     try:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class CellScores:
-    """What was computed in a cell, for names and for clusters alike.
+    """Scores and artifacts of one cell, scored by names or by clusters.
 
     Attributes:
         metrics: those of ``harness.metrics.table`` that apply.
@@ -21,8 +21,8 @@ class CellScores:
         outcome: what the method reports of its fit.
         remarks: what of its report was invalid, and which metrics of plugins failed.
         fit_seconds: time in ``fit``.
-        score_seconds: time for everything after it.
-        trainable: numbers that were learned.
+        score_seconds: time for everything after ``fit``.
+        trainable: how many numbers were learned.
         per_class: accuracy of every class of each side.
         not_applicable: why only the OOP names were scored.
     """

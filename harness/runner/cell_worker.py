@@ -1,4 +1,4 @@
-"""What the executors run: a job becomes a cell, and the cell bytes, so that it can come from another process."""
+"""The worker that executors run: it computes the cell of a job, as bytes that other processes can send."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class CellWorker:
 
     def __call__(self, job: Job) -> bytes:
         """The cell as three parts: its JSON, its trace as JSON, its predictions."""
-        with one_thread_per_operation(self._provider.device):  # for every cell: the one before may have changed it
+        with one_thread_per_operation(self._provider.device):  # for every cell: an earlier one may have changed it
             cell = run_cell(job, self._template, self._provider)
         return b"\n".join(
             (cell.model_dump_json().encode(), json.dumps(cell.trace).encode(), cell.predictions_content or b"")
@@ -41,7 +41,7 @@ def make_cell_worker(make_provider: Callable[[], FeatureProvider], template: Tem
 
 
 def cell_of(job: Job, result: JobResult) -> tuple[Cell, bytes]:
-    """The cell of a job and what it printed; a failed cell where the job has no result, or not its own."""
+    """The cell of a job and its output; a failed cell if the job has no result, or that of another job."""
     value = result.value
     if isinstance(value, JobFailure):
         subject = "" if value.kind == "setup" else f"{job.spec.method.name} "
@@ -51,7 +51,7 @@ def cell_of(job: Job, result: JobResult) -> tuple[Cell, bytes]:
         cell = Cell.model_validate_json(text).model_copy(update={"predictions_content": answers or None})
         log = result.log + (json.loads(trace) or "").encode(errors="backslashreplace")
     except (ValueError, AttributeError):
-        return _failed(job, f"{job.spec.method.name} sent something that is no cell"), result.log
+        return _failed(job, f"{job.spec.method.name} sent something that is not a cell"), result.log
     if cell.spec != job.spec:
         return _failed(job, f"{job.spec.method.name} sent another cell's result"), result.log
     return cell, log

@@ -1,4 +1,4 @@
-"""Which methods a run evaluates, and with which parameters: shared by the command line and the Python API."""
+"""Choose the methods of a run and their parameters, for the command line and the Python API."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def choose_methods(
     """The methods to run, the baseline among them, with their parameters.
 
     Args:
-        methods: what is asked for; None is what the protocol runs by default.
-        preset: for all of them.
+        methods: the requested ones; None for the protocol's default methods.
+        preset: used for all of them.
         parameters: values by name, for all of them (``lr``) or for one (``fsnl.lr``).
-        baseline: a method that runs first, with its defaults; None is the protocol's, ``none`` is none.
+        baseline: a method that runs first, with its defaults; None for the protocol's, ``none`` for no baseline.
         protocol: its name.
 
     Raises:
@@ -76,6 +76,6 @@ def _own(method: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rule_of(name: str) -> Protocol | type[Protocol]:
-    """The protocol, also a plugin's; where there is none (draws from elsewhere, or a typo) what all have in common."""
+    """The protocol of that name, built in or a plugin's; the base class if there is none, as for imported draws."""
     found = registry.find_protocol(name)
     return found[0] if found else Protocol

@@ -1,4 +1,4 @@
-"""Which backbone a run uses, and its weights."""
+"""Choose the backbone of a run and fetch its weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.runner.plugins import resolve_backbone
 from harness.runner.request import Request
 
 DEFAULT_BACKBONE = ("ViT-B-16", "laion400m_e32")
-"""The paper's, for data that name no other."""
+"""The paper's backbone, used unless the data name another one."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ChosenBackbone:
 
 
 def choose_backbone(request: Request, source: DataSource, report: Reporter) -> ChosenBackbone:
-    """The backbone that is asked for, or the default of the data; its weights are not fetched yet.
+    """The requested backbone, or the default of the data; its weights are not fetched yet.
 
     Raises:
         HarnessError: there is none of that name, or its plugin is broken.
@@ -62,6 +62,6 @@ def fetch_backbone(found: Found, request: Request, index: DigestIndex, report: R
     if found.source == "unchecked":
         taken = found.preprocessing.summary
         report.note(
-            f"{resolved.weights.name} does not say how images are prepared: taken as {taken} (see --preprocessing)"
+            f"{resolved.weights.name} does not say how images are prepared: assuming {taken} (see --preprocessing)"
         )
     return resolved

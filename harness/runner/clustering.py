@@ -1,4 +1,4 @@
-"""A cell that is scored by clusters and not by names: of each side's images (Table 1), or of both sides' mixed."""
+"""Cells that are scored by clusters: of each side's images (Table 1), or of both sides' images mixed."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from harness.runner.job import Job
 from harness.types.task import Support, Task
 
 GIVEN = frozenset({"unlabeled", "clusters", "vocabulary"})
-"""What a method may need here: the images, and of how many and which classes they are."""
+"""What a method may need here: the images, and the number and names of their classes."""
 
 KNOWN = frozenset({"ip"})
-"""What it may need besides where sides are mixed: images of the classes that are known."""
+"""What it may also need if sides are mixed: images of the known classes."""
 
 Sides = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class _Clusters:
-    """Clusters of the images of some sides, found together: side -> ``(n,)`` clusters, and what finding them took."""
+    """Clusters of the images of some sides, found together: side -> ``(n,)`` clusters, with their cost."""
 
     cluster: dict[str, NDArray[np.int64]]
     report: FitReport

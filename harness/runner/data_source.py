@@ -1,4 +1,4 @@
-"""Where the data of a run come from: a folder, or a data set that a plugin offers by name."""
+"""Find the data of a run: a folder, or a data set that a plugin offers by name."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from harness.runner.plugins import resolve_dataset
 from harness.runner.request import Request
 
 DEFAULT_DATASET = "beyond-mini"
-"""The offered data set that is evaluated where a request names no data."""
+"""The data set that is evaluated if a request names no data."""
 
 
 @dataclass(frozen=True)
 class DataSource:
-    """Data that were found; nothing is downloaded, drawn or read yet.
+    """Data that were found; nothing is downloaded, generated or read yet.
 
     Attributes:
         name: of the data set.
-        given: the folder's content, None if an offered data set was asked for.
+        given: the folder's content, None for a plugin's data set.
         offer: what a plugin offers under that name, None if no plugin does.
     """
 
@@ -55,7 +55,7 @@ def find_data(request: Request, report: Reporter) -> DataSource:
     """Find the data of a request: a folder, or else the data set that a plugin offers by that name.
 
     Raises:
-        HarnessError: there is neither, or the folder holds no data.
+        HarnessError: neither exists, or the folder contains no data.
     """
     if request.features:
         return DataSource(GIVEN_FEATURES, None, None)

@@ -1,4 +1,4 @@
-"""The main job: plan, look up what is known, encode what is missing, run, record, and write the leaderboard."""
+"""Run a request: plan, look up stored cells, encode missing features, run cells, and write the leaderboard."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PRELOADED = ("harness.runner.cell_worker", "open_clip")
 
 
 def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
-    """Run a request. What is in the store is not computed again; every cell is kept the moment it is finished.
+    """Run a request. Stored cells are not computed again; every new cell is stored as soon as it is finished.
 
     Raises:
         HarnessError: nothing can be run, or results cannot be written. A failing cell raises nothing: it becomes a
@@ -45,7 +45,7 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
     unreadable: dict[str, str] = {}
     logs: list[Path] = []
     observers = Observers(plan.observers, report)
-    for job in plan.jobs:  # first: no cell rests on what is not there
+    for job in plan.jobs:  # first, so that every stored cell has its manifest and labels
         if job.manifest is not None:
             store.put_manifest(job.manifest)
     for data in plan.domains.values():
@@ -54,7 +54,7 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
         for cell, log in _run(plan, pending, request, report, unreadable):
             cell = store.put(cell)
             cells[cell.spec.key] = cell
-            logs += _tell(cell, log, store, report)
+            logs += _report_problems(cell, log, store, report)
             observers.finished(cell)
     except BaseException:  # Ctrl-C, or a full disk: what is finished is shown all the same
         with contextlib.suppress(HarnessError):
@@ -66,8 +66,8 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
     return Outcome(ran, store.root / BOARD, len(pending), len(known), unreadable, tuple(logs))
 
 
-def _tell(cell: Cell, log: bytes, store: ResultStore, report: Reporter) -> list[Path]:
-    """Say what went wrong in a cell, and keep the log of a failed one: what it printed, and its traceback."""
+def _report_problems(cell: Cell, log: bytes, store: ResultStore, report: Reporter) -> list[Path]:
+    """Report what went wrong in a cell, and store the log of a failed one: its output and its traceback."""
     where = f"{cell.spec.method.name} on {cell.spec.domain}, {cell.spec.shots} shots, seed {cell.spec.seed}"
     for remark in cell.remarks:
         report.note(f"{where}: {remark}; other results are not affected")
@@ -79,20 +79,20 @@ def _tell(cell: Cell, log: bytes, store: ResultStore, report: Reporter) -> list[
 
 
 def _write_all(store: ResultStore, plan: Plan) -> None:
-    """Write the leaderboard and the costs over all that the folder holds; again, if another run added to it.
+    """Write the leaderboard and the costs of all cells in the folder; again, if another run added cells meanwhile.
 
-    A cell of the plan that was not run, because the run was stopped, is a hole of its row.
+    A planned cell that was not run, because the run was stopped, is missing in its row.
     """
     planned = [job.spec for job in plan.jobs]
     of_this_run = {row_key(spec) for spec in planned}
     before = None
-    while before != (there := store.files()):
-        before = there
+    while before != (now := store.files()):
+        before = now
         stored = {cell.spec.key: cell for cell in store.cells()}
-        # A failure of an earlier run stays a hole with its reason, unless all of its row failed and this run is of
-        # others: that is a plugin as it was before it was mended.
-        whole = of_this_run | {row_key(cell.spec) for cell in stored.values()}
-        failed = (cell for cell in store.failed() if row_key(cell.spec) in whole)
+        # A failure of an earlier run stays in its row, unless the whole row failed and is not of this run: then its
+        # plugin was repaired since, and has another row.
+        shown = of_this_run | {row_key(cell.spec) for cell in stored.values()}
+        failed = (cell for cell in store.failed() if row_key(cell.spec) in shown)
         everything = assemble([*stored.values(), *failed], planned=planned)
         write_leaderboard(store, everything)
         write_costs(store.root, costs(everything.rows, stored.get))
@@ -110,7 +110,7 @@ def write_leaderboard(store: ResultStore, leaderboard: Leaderboard) -> None:
 def _run(
     plan: Plan, pending: list[Job], request: Request, report: Reporter, unreadable: dict[str, str]
 ) -> Iterator[tuple[Cell, bytes]]:
-    """Encode what is missing, then run cells; each comes with what it printed, if it was alone in its process."""
+    """Encode missing features, then run cells; each comes with its output, if it ran alone in its process."""
     if not pending:
         return
     at_once = min(request.workers, len(pending)) if plan.device == "cpu" else 1

@@ -1,4 +1,4 @@
-"""Few-shot draws without a run: what ``harness manifest export`` writes."""
+"""The few-shot draws that ``harness manifest export`` writes; nothing is run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.types.manifest import Manifest
 
 
 def draws(request: Request, report: Reporter) -> Iterator[Manifest]:
-    """The draws that a run of the request would use; its methods and backbone play no part.
+    """The draws that a run of the request would use; they do not depend on its methods and backbone.
 
     Raises:
         HarnessError: unknown names, or data that cannot be read.

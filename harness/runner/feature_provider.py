@@ -1,4 +1,4 @@
-"""Where cells are run: a loaded backbone, the feature cache and the domains. One per process."""
+"""Serves the features that cells need, from a loaded backbone and the feature cache; one per process."""
 
 from __future__ import annotations
 
@@ -63,19 +63,19 @@ class FeatureProvider:
         key, description = encoder_key(self.backbone, decoding)
         self.store = FeatureStore(cache / "features", key, description)
         self.encoder = Encoder(self.backbone, self.store, workers, decoding)
-        self._kept: tuple[str, dict[str, Features]] = ("", {})
+        self._scored: tuple[str, dict[str, Features]] = ("", {})
         self._pools: tuple[str, dict[str, Features]] = ("", {})
         self._collisions: dict[tuple[str, Template], tuple[tuple[str, ...], ...]] = {}
 
     def scored(self, domain: str) -> dict[str, Features]:
-        """Test features of each side, in an order that tells nothing about the class: by sha256 of the image."""
-        if self._kept[0] != domain:  # one domain at a time stays on the device
+        """Test features of each side, ordered by the sha256 of the image, so that the order reveals no class."""
+        if self._scored[0] != domain:  # one domain at a time stays on the device
             splits = self.domains[domain].scored
-            self._kept = (domain, {side: self.features(domain, split) for side, split in splits.items()})
-        return self._kept[1]
+            self._scored = (domain, {side: self.features(domain, split) for side, split in splits.items()})
+        return self._scored[1]
 
     def pool(self, domain: str, name: Pool | Literal["ip"]) -> Features:
-        """A pool of images in the same kind of order: the labels are for the harness, and for IP images."""
+        """A pool of images, ordered by sha256; methods get its labels for IP images only."""
         if name == "test-unlabeled":
             return self.scored(domain)["oop"]
         if self._pools[0] != domain:
@@ -84,11 +84,11 @@ class FeatureProvider:
         if name not in pools:
             split = _pool_split(self.domains[domain], name)
             width = self.scored(domain)["oop"].image.shape[-1]
-            nothing = torch.zeros(0, 1, width, device=self.device)
+            empty = torch.zeros(0, 1, width, device=self.device)
             pools[name] = (
                 self.features(domain, split)
                 if split is not None
-                else Features(nothing, torch.zeros(0, dtype=torch.long, device=self.device))
+                else Features(empty, torch.zeros(0, dtype=torch.long, device=self.device))
             )
         return pools[name]
 
@@ -99,11 +99,11 @@ class FeatureProvider:
         sources = [_drawn_source(self.domains[domain], pick, train_on) for pick in picks]
         image, readable = self.encoder.features(sources, views, crop)
         label = torch.tensor([picks[i].label for i in readable], device=self.device)
-        there = set(readable)
-        return Features(image, label, tuple(s.path for i, s in enumerate(sources) if i not in there)), readable
+        found = set(readable)
+        return Features(image, label, tuple(s.path for i, s in enumerate(sources) if i not in found)), readable
 
     def collisions(self, domain: str, template: Template) -> tuple[tuple[str, ...], ...]:
-        """Groups of scored names, of one side or of both, whose prompts are one text to the backbone's tokenizer."""
+        """Groups of scored names, of one side or of both, whose prompts the tokenizer cannot distinguish."""
         if (domain, template) not in self._collisions:
             data = self.domains[domain]
             prompts = {
@@ -116,12 +116,12 @@ class FeatureProvider:
         return self._collisions[domain, template]
 
     def encode(self, jobs: Iterable[Job], report: Reporter) -> None:
-        """Encode all that jobs will ask for, and nothing else, with progress.
+        """Encode the images that jobs need and that are not cached yet, with progress.
 
         Raises:
             StorageError: the cache cannot be written.
         """
-        # By bytes and by name: the same bytes are encoded once, and when they are no image, all their names are told.
+        # By bytes and by name: equal bytes are encoded once, but every name of an unreadable image is reported.
         per_view: dict[tuple[int, float], dict[tuple[str, str], ImageSource]] = {}
         for (view, crop), found in self._wanted(jobs):
             per_view.setdefault((view, crop), {}).update({(s.sha256, s.path): s for s in found})
@@ -134,7 +134,7 @@ class FeatureProvider:
         self.store.touch()
 
     def _wanted(self, jobs: Iterable[Job]) -> Iterator[tuple[tuple[int, float], list[ImageSource]]]:
-        """((view, crop), images) that jobs will ask for; what several of them ask for comes once."""
+        """((view, crop), images) that jobs need; what several jobs need comes once."""
         domains, pools, draws = dict[str, None](), dict[tuple[str, Any], None](), dict[tuple[Any, ...], Manifest]()
         for job in jobs:
             domain = job.spec.domain
@@ -167,7 +167,7 @@ class FeatureProvider:
         return image[:, 0], readable
 
     def features(self, domain: str, split: Split) -> Features:
-        """Test views of the images of a part, or of a choice of its items, in the same kind of order.
+        """Test views of the images of a part, or of some of its items, ordered by sha256.
 
         Raises:
             DataError: it has no image, or none that is readable.
@@ -177,15 +177,15 @@ class FeatureProvider:
         sources = _sources(self.domains[domain], split)
         labels = {id(source): item.label for source, item in zip(sources, split.items, strict=True)}
         readable = sorted((s for s in sources if s.sha256 != UNREADABLE), key=lambda s: (s.sha256, s.path))
-        image, kept = self.encoder.features(readable, views=1)
-        label = torch.tensor([labels[id(readable[i])] for i in kept], device=self.device)
-        there = {readable[i].path for i in kept}
-        gone = tuple(sorted(s.path for s in sources if s.path not in there))
-        return Features(image, label, gone, tuple(readable[i].sha256 for i in kept))
+        image, found = self.encoder.features(readable, views=1)
+        label = torch.tensor([labels[id(readable[i])] for i in found], device=self.device)
+        paths = {readable[i].path for i in found}
+        unreadable = tuple(sorted(s.path for s in sources if s.path not in paths))
+        return Features(image, label, unreadable, tuple(readable[i].sha256 for i in found))
 
 
 def provider_of(plan: Plan, workers: int) -> Callable[[], FeatureProvider]:
-    """What makes the provider of a plan, in this process or in another."""
+    """A function that makes the provider of a plan, in this process or in another."""
     place = (plan.resolved, plan.device, plan.domains, plan.cache, workers)
     return partial(FeatureProvider, *place, plan.protocol.decoding, plan.protocol.features.unit_rows)
 

@@ -1,4 +1,4 @@
-"""Fit a method, and take what it reports of its fit."""
+"""Fit a method and collect its report."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True)
 class FitReport:
-    """What a fitted method reports of itself.
+    """What a fitted method reports.
 
     Attributes:
-        outcome: figures of its fit, in its own words.
-        trainable: numbers that it learned.
-        remarks: what of the two was invalid and left out.
+        outcome: its own diagnostics of the fit.
+        trainable: how many numbers it learned.
+        remarks: why one of these is invalid and left out.
     """
 
     outcome: dict[str, Any]
@@ -51,25 +51,25 @@ def fit(method: Method, name: str, task: Task, device: torch.device) -> float:
 
 
 def report_of(method: Method, name: str) -> FitReport:
-    """The report of a fitted method. What is invalid in it is remarked and left out; metrics do not depend on it."""
+    """The report of a fitted method. Invalid parts are left out with a remark; metrics do not depend on them."""
     remarks: list[str] = []
 
-    def ask(what: str, answer: Callable[[], _Answer], instead: _Answer) -> _Answer:
+    def call(what: str, answer: Callable[[], _Answer], default: _Answer) -> _Answer:
         try:
             return answer()
         except MethodError as error:
             remarks.append(error.message)
         except (Exception, SystemExit) as error:
             remarks.append(f"{name}.{what} raised {type(error).__name__}: {one_line(error)[:300]}")
-        return instead
+        return default
 
-    outcome: dict[str, Any] = ask("outcome", lambda: checked_json(method.outcome(), name), {})
-    trainable = ask("trainable", lambda: checked_count(method.trainable(), name), 0)
+    outcome: dict[str, Any] = call("outcome", lambda: checked_json(method.outcome(), name), {})
+    trainable = call("trainable", lambda: checked_count(method.trainable(), name), 0)
     return FitReport(outcome, trainable, tuple(remarks))
 
 
 def checked_json(outcome: Any, name: str) -> dict[str, Any]:
-    """A method's outcome as JSON gives it back; NaN and infinity, which JSON lacks, become text.
+    """A method's outcome after a round trip through JSON; NaN and infinity, which JSON lacks, become text.
 
     Raises:
         MethodError: it is not a dictionary, or cannot be written as JSON.
@@ -79,7 +79,9 @@ def checked_json(outcome: Any, name: str) -> dict[str, Any]:
         text.encode()  # half a surrogate pair is text to Python, but not in a file
         made = json.loads(text, parse_constant=lambda word: str(float(word)))
     except (TypeError, ValueError, RecursionError) as error:
-        raise MethodError(f"{name}.outcome cannot be kept as JSON: {error}", "return plain numbers and texts") from None
+        raise MethodError(
+            f"{name}.outcome cannot be stored as JSON: {error}", "return plain numbers and texts"
+        ) from None
     if not isinstance(made, dict):
         raise MethodError(f"{name}.outcome returned {type(outcome).__name__}; it must be a dictionary")
     return made

@@ -1,7 +1,7 @@
-"""Evaluate on features that the caller gives, in place of images: a row of numbers is what an image file is elsewhere.
+"""Evaluate on features that the caller gives in place of images.
 
-The sha256 of a row takes the place of that of a file, so draws, labels, fingerprints and the feature cache work as
-they do for images. Methods use the text tower of the run's backbone: the rows must be of its space.
+The sha256 of a row replaces that of an image file, so draws, labels, fingerprints and the feature cache work as for
+images. Methods use the text tower of the run's backbone, so the rows must be its image features.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from harness.types.feature_set import FeatureSet
 from harness.types.split import PARTS, SIDES, Item, Part, Side, Split, nfc
 
 GIVEN_FEATURES = "given features"
-"""What the data set is called in rows."""
+"""Name of the data set in rows."""
 
 UNIT = 1e-5
-"""A row whose length is so near to 1 is a unit row and taken as it is; every other one is divided by its length."""
+"""Tolerance of a unit row's length: such a row is used unchanged, every other one is divided by its length."""
 
 
 def unit_rows(features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -45,7 +45,7 @@ def row_digests(features: NDArray[np.float32]) -> list[str]:
 
 
 def store_features(sets: Sequence[FeatureSet], cache: Path) -> None:
-    """Write the rows into the feature cache, where every process finds them.
+    """Write the rows to the feature cache, which all processes read.
 
     Raises:
         StorageError: the cache cannot be written.
@@ -114,7 +114,7 @@ class FeatureReader:
 
 
 def _digests(splits: dict[Part, Split], sets: dict[Part, FeatureSet]) -> dict[Path, str | None]:
-    """Where an image would lie -> sha256 of its row."""
+    """Path that an image would have -> sha256 of its row."""
     return {
         splits[part].folder / item.path: digest
         for part, one in sets.items()
@@ -157,7 +157,7 @@ def without_encoder(resolved: ResolvedBackbone, sets: Sequence[FeatureSet]) -> R
 
 
 def require_one_view(methods: Sequence[tuple[MethodRecord, Method, dict[str, str]]]) -> None:
-    """See that no method asks for augmented views, which need images.
+    """Check that no method asks for augmented views, which need images.
 
     Raises:
         UserError: one does.

@@ -46,7 +46,7 @@ def grid(
     """All jobs of a run, by domain, method, shots and seed.
 
     Args:
-        request: says which shots and seeds.
+        request: gives shots and seeds.
         setting: what all cells share.
         methods: each with its record and the versions of what its distribution requires.
         domains: the data.
@@ -86,7 +86,7 @@ def _dataset_record(setting: Setting, data: DomainData, copies_left_out: bool) -
 
 
 def note_short_classes(jobs: tuple[Job, ...], domains: Mapping[str, DomainData], report: Reporter) -> None:
-    """Say which domains have classes with fewer training images than the draws ask for."""
+    """Note the domains that have classes with fewer training images than the draws ask for."""
     drawn = {(job.spec.domain, job.spec.shots, job.train_on) for job in jobs if job.manifest is not None}
     for domain, shots, train_on in sorted(drawn):
         for train, _ in domains[domain].fitted(train_on):

@@ -1,4 +1,4 @@
-"""A cell that is scored by names: the names that a method gives the test images of both sides."""
+"""Cells that are scored by names: a method predicts the name of every test image, on both sides."""
 
 from __future__ import annotations
 

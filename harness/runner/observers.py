@@ -29,7 +29,7 @@ class Observers:
             try:
                 with preserve_global_state() as changed:
                     plugin.value(cell)
-            except (Exception, SystemExit) as error:  # third-party code; a result does not depend on it
+            except (Exception, SystemExit) as error:  # third-party code; results do not depend on it
                 self._plugins.remove(plugin)
                 where = error_location(error, origin.module)
                 reason = f"{type(error).__name__}: {one_line(error)}" + (f" ({where})" if where else "")

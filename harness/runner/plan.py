@@ -1,4 +1,4 @@
-"""From a request to jobs: load the data, choose the backbone and the methods, and draw the support images."""
+"""Plan a run: load the data, choose backbone and methods, draw the support images, and list the jobs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Plan:
 def make_plan(request: Request, report: Reporter) -> Plan:
     """Read, draw and specify; computes no feature and loads no model.
 
-    What needs no download and no reading comes first, so that a wrong name is reported at once.
+    Names are checked before anything is downloaded or read, so that a wrong one is reported at once.
 
     Raises:
         HarnessError: nothing can be run: unknown names, missing data or weights, or no domain that can be read.
@@ -89,7 +89,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
 def open_data(
     request: Request, source: DataSource, index: DigestIndex, protocol: Protocol, report: Reporter
 ) -> tuple[Reader, list[str]]:
-    """What reads the domains of the data or of given features, and the names of those to run.
+    """A reader of the data or of given features, and the names of the domains to run.
 
     Raises:
         HarnessError: there is no such domain, or the data cannot be opened.

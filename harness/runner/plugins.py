@@ -1,4 +1,4 @@
-"""Resolve a run's plugins: methods, metrics, observers, and a protocol or backbone that is not built in."""
+"""Resolve a run's plugins: methods, metrics, observers, and a protocol, backbone or data set that is not built in."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Resolved = tuple[MethodRecord, Method, dict[str, str]]
 
 
 def resolve_methods(request: Request, protocol: Protocol, report: Reporter) -> list[Resolved]:
-    """The request's methods; of ``--plugin all`` those that work, with a note about every other.
+    """The request's methods; for ``--plugin all`` those that work, with a note about every broken one.
 
     Raises:
         HarnessError: a method is broken or unknown, or a parameter is not valid.
@@ -103,7 +103,7 @@ def resolve_metrics(report: Reporter) -> list[Plugin[Metric]]:
 
 
 def resolve_observers(report: Reporter) -> list[Plugin[Any]]:
-    """All observers that work, with a note about every other."""
+    """All observers that work, with a note about every broken one."""
     found, broken = registry.load_all("observer")
     _note_broken(broken, "observer", report)
     for plugin in found:

@@ -32,7 +32,7 @@ class AllPredictions:
 
     def __init__(self, predicted: dict[str, Indices], not_applicable: str | None) -> None:
         self.not_applicable = not_applicable
-        # A method of fixed vocabulary has no IP accuracy of its own, so none of the others either.
+        # A method of fixed vocabulary cannot score IP names, neither alone nor in the joint vocabulary.
         self.predicted = predicted if not_applicable is None else {"oop": predicted["oop"]}
 
 

@@ -1,7 +1,7 @@
-"""Provenance: the versions of everything that decides a number, recorded in every cell.
+"""Provenance: the versions of everything that numbers depend on, recorded in every cell.
 
-The harness's own version includes a digest of its code, so that a changed harness never reuses results of its former
-self, released or not. Every file of the package counts except those in ``NEUTRAL``, so a new file counts by itself.
+The harness's own version includes a digest of its code, so that a changed harness never reuses older results.
+Every file of the package counts except those in ``NEUTRAL``, so a new file counts by default.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ NEUTRAL = (
     "miniature",  # a data set and weights: a cell records the sha256 of both
     *("registry", "hookspecs.py"),  # they find plugins: a cell records the code that they found
     *("errors.py", "progress.py"),  # messages
-    *("__init__.py", "__main__.py"),  # entrances
+    *("__init__.py", "__main__.py"),  # entry points
 )
-"""Folders and files of the package that decide no number of a cell."""
+"""Folders and files of the package that no number of a cell depends on."""
 
 LIBRARIES = ("torch", "torchvision", "open_clip_torch", "numpy", "scipy", "scikit-learn", "pillow")
 """What the harness and its own methods compute with."""
@@ -51,6 +51,6 @@ def harness_versions() -> dict[str, str]:
 
 
 def deciding_files() -> list[tuple[str, Path]]:
-    """(name, path) of the source files of the package that decide numbers."""
+    """(name, path) of the source files of the package that numbers depend on."""
     files = walk_files(Path(harness.__file__).parent)
     return [(name, path) for name, path in files if path.suffix == ".py" and name.partition("/")[0] not in NEUTRAL]

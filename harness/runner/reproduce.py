@@ -1,4 +1,4 @@
-"""Running a row again from nothing but its own record."""
+"""Run a row again from its record alone."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ from harness.types.leaderboard import Row
 from harness.types.manifest import Manifest
 
 RESULTS = {"domains", "mean", "complete", "failures", "per_class", "not_applicable"}
-"""What of a row is a result; and of its data the scored images and the predictions."""
+"""Fields of a row that are results."""
 
 OF_DATA = {"predictions", "images", "unreadable"}
+"""Fields of a row's data that are results."""
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """How a row came out when it was run again.
+    """The outcome of running a row again.
 
     Attributes:
         row: the new row.
-        settings: what decides the numbers and is not as it was.
-        results: every result that is not as it was.
+        settings: everything that the numbers depend on and that differs.
+        results: every result that differs.
     """
 
     row: Row
@@ -48,17 +49,17 @@ class Reproduction:
 
 @dataclass(frozen=True)
 class LocalPaths:
-    """What a row's record names without telling it, and where things are on this machine.
+    """Where the data, weights and files of a row are on this machine, and how to run it.
 
     Attributes:
-        data: the folder of the data; None is the offered data set that the row names.
-        pretrained: the weights file, if the row's were one, or the folder of a ``local-dir:`` backbone.
+        data: the folder of the data; None is the data set of a plugin that the row names.
+        pretrained: the weights file, if the row used one, or the folder of a ``local-dir:`` backbone.
         cache: the cache folder; None is the user's own.
         workers: processes that compute.
-        draws: the row's few-shot draws; they are needed where their rule is not known.
-        files: files that the row's method read, in any order: each is known by its sha256.
-        device: to run on; None is the row's kind. On another one sums are taken in another order, and differences in
-            the last digits are no fault.
+        draws: the row's few-shot draws; needed if no installed protocol can draw them.
+        files: files that the row's method read, in any order: each is identified by its sha256.
+        device: to run on; None is the row's kind. Another kind sums in another order, so the last digits may
+            differ.
     """
 
     data: Path | None = None
@@ -80,12 +81,12 @@ def _request(row: Row, out: Path, here: LocalPaths) -> Request:
         raise UserError(f"the row was run on {row.dataset}", "give its folder with --data")
     backbone = row.backbone_record
     precision: Precision = backbone.precision
-    in_folder = backbone.architecture.startswith("local-dir:")  # its place is not in the row
+    in_folder = backbone.architecture.startswith("local-dir:")  # the row does not record its path
     files = {File(path).sha256: path for path in here.files}
     return Request(
         methods=(MethodChoice(row.method, parameters=attach_paths(row.method_record.parameters, files)),),
         domains=tuple(sorted({*row.data, *(f.domain for f in row.failures)})),
-        shots=(max(1, row.shots),),  # a method without few-shot images takes no notice of it
+        shots=(max(1, row.shots),),  # a method without few-shot images ignores it
         seeds=row.seeds,
         protocol=row.protocol,
         manifests=out / "manifests" if here.draws and row.protocol not in PROTOCOLS else None,
@@ -107,16 +108,16 @@ def _request(row: Row, out: Path, here: LocalPaths) -> Request:
 def reproduce(
     row: Row, here: LocalPaths, report: Reporter, before: Callable[[tuple[Difference, ...]], None]
 ) -> Reproduction:
-    """Run a row again in a results folder of its own, which is removed afterwards.
+    """Run a row again, in a temporary results folder.
 
     Args:
         row: the record.
         here: where its data and weights are.
-        report: shows the work.
-        before: is given what decides the numbers and differs, before anything is computed.
+        report: shows progress.
+        before: called with the settings that differ, before anything is computed.
 
     Raises:
-        HarnessError: it cannot be run; a plugin that it came from is not installed, for one.
+        HarnessError: it cannot be run; for example, its plugin is not installed.
     """
     _require_plugins(row)
     with TemporaryDirectory(prefix="harness-reproduce-") as folder:
@@ -132,10 +133,11 @@ def reproduce(
 
 
 def _require_plugins(row: Row) -> None:
-    """See that what a row was made with is installed, in whatever version.
+    """Check that the plugins of a row are installed, in any version.
 
     Raises:
-        PluginError: the distribution of its method, protocol, backbone or a metric is not, or its method is of none.
+        PluginError: the distribution of its method, protocol, backbone or a metric is not installed, or its method
+                has none.
         UserError: it was computed from given features.
     """
     if row.backbone_record.images != "encoded":
@@ -162,7 +164,7 @@ def _require_plugins(row: Row) -> None:
 
 
 def _settings(row: Row, request: Request, report: Reporter) -> tuple[Difference, ...]:
-    """What of every cell's spec differs; what is the same in all cells stands once."""
+    """The differences of the cells' specs; one that all cells share is listed once."""
     now = {(job.spec.domain, job.spec.seed): job.spec for job in make_plan(request, report).jobs}
     found: dict[str, Difference] = {}
     for spec in row.specs():

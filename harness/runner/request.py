@@ -30,7 +30,7 @@ class MethodChoice:
 
 @dataclass(frozen=True)
 class Request:
-    """What one ``harness evaluate`` is asked to run.
+    """What one ``harness evaluate`` runs.
 
     Attributes:
         methods: what to run.
@@ -39,7 +39,7 @@ class Request:
         seeds: numbers of the draws.
         protocol: ``clean-v1`` or ``paper-2025``.
         manifests: a folder of draws to use; None draws by the protocol.
-        data: a LAION-Beyond root, or the name of a data set that a plugin offers; None is the default data set.
+        data: a LAION-Beyond root, or the name of a plugin's data set; None is the default data set.
         folders: which folder to take where a domain and side has several.
         features: given features to evaluate on in place of data; () for none.
         leave_out_copies: do not score images whose bytes are also in a train or val part of the domain.
@@ -53,7 +53,7 @@ class Request:
         out: the results folder.
         cache: the cache folder; None is the user's own.
         workers: processes that run cells on the CPU, and threads that decode images.
-        isolate: run every cell in a process of its own, with limits.
+        isolate: run every cell in a separate process, with limits.
         cell_seconds: how long a cell may take; only with ``isolate``.
         cell_gib: GiB of resident memory that a cell may use; only with ``isolate``. None shares 80 % of the machine's
             memory among the cells that run at the same time.
@@ -107,14 +107,14 @@ def checked_precision(name: str) -> Precision:
 
 
 def require_limits(isolate: bool, seconds: float | None, gib: float | None) -> None:
-    """See that limits of a cell are given with ``isolate`` only, and are more than 0.
+    """Check that limits of a cell are given with ``isolate`` only, and are more than 0.
 
     Raises:
         UserError: they are not.
     """
     for option, value, unit in (("--cell-timeout", seconds, "seconds"), ("--cell-memory", gib, "GiB")):
         if value is not None and not isolate:
-            raise UserError(f"{option} is a limit of a cell in a process of its own", "add --isolate")
+            raise UserError(f"{option} is a limit for cells in separate processes", "add --isolate")
         if value is not None and not value > 0:
             raise UserError(f"{option} is {value:g}", f"give {unit}, more than 0")
 
@@ -126,10 +126,10 @@ class Outcome:
     Attributes:
         leaderboard: the rows of this run.
         file: the leaderboard file over everything in the results folder.
-        computed: number of cells that were run now.
-        reused: number of cells that were in the store.
+        computed: number of cells that were run.
+        reused: number of cells that were already in the store.
         unreadable: image -> reason, for images that could not be decoded.
-        logs: files with what failed cells printed, and their tracebacks.
+        logs: files with the output and traceback of failed cells.
     """
 
     leaderboard: Leaderboard
@@ -140,6 +140,6 @@ class Outcome:
     logs: tuple[Path, ...] = ()
 
     @property
-    def whole(self) -> bool:
+    def succeeded(self) -> bool:
         """Whether no cell failed."""
         return not any(f.kind != "not applicable" for row in self.leaderboard.rows for f in row.failures)

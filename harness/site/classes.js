@@ -36,7 +36,7 @@ function classesOf(side, figures) {
   const names = figures.names === null ? null : pooled(figures.names);
   const images = figures.thumbnails === null ? [] : pooled(figures.thumbnails);
   return {
-    side, figures, names, count: figures.accuracy.length, first: figures.accuracy.length, kept: figures.taken_for.length > 0, confusion: figures.confusion,
+    side, figures, names, count: figures.accuracy.length, first: figures.accuracy.length, stored: figures.taken_for.length > 0, confusion: figures.confusion,
     name: (i) => (names ? names[i] : `class ${i + 1}`),
     image: (i) => (images[i] ? h("img", { class: "thumb", alt: "", width: 40, height: 40, src: `data:image/jpeg;base64,${images[i]}` }) : null),
   };
@@ -46,7 +46,7 @@ function classesOf(side, figures) {
 function bothOf([oop, ip], confusion) {
   const of = (i) => (i < oop.count ? [oop, i, "OOP"] : [ip, i - oop.count, "IP"]);
   return {
-    side: "both", count: oop.count + ip.count, first: oop.count, kept: true, confusion, sides: [oop, ip],
+    side: "both", count: oop.count + ip.count, first: oop.count, stored: true, confusion, sides: [oop, ip],
     name: (i) => (([classes, own, short]) => `${classes.name(own)} (${short})`)(of(i)),
     image: (i) => (([classes, own]) => classes.image(own))(of(i)),
   };

@@ -41,11 +41,11 @@ class Classes:
 
         Returns:
             Domain -> side -> figures, and domain -> the place of the matrix of both sides among all names (None where
-            the page would become too large; domains without kept predictions have none). The figures are
+            the page would become too large; domains without stored predictions have none). The figures are
             ``accuracy`` (tenths of a percent, None without images), ``names`` and ``thumbnails`` (their
-            places, None if they were not kept), ``taken_for`` (of each class the other one it was named most often and
-            how often, in tenths of a percent; empty where predictions were not kept) and ``confusion`` (the place of
-            the whole matrix; None where predictions were not kept, or the page would become too large).
+            places, None if they are not stored), ``taken_for`` (of each class the other one it was named most often and
+            how often, in tenths of a percent; empty without stored predictions) and ``confusion`` (the place of
+            the whole matrix; None without stored predictions, or if the page would become too large).
         """
         found: dict[str, dict[str, Any]] = {}
         joint: dict[str, int | None] = {}

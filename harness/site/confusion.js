@@ -4,8 +4,8 @@ const PAIRS = 12;
 
 /** The section of a side or of both; draws the map and calls `then` when the matrix is unpacked. Null without predictions. */
 function confusionView(classes, then = () => {}) {
-  const { side, count, kept, confusion } = classes;
-  if (!kept) return null;
+  const { side, count, stored, confusion } = classes;
+  if (!stored) return null;
   const body = h("div", { class: "confusion" });
   const section = h("section", { "aria-label": `Confusions ${SIDES[side]}` }, h("h4", {}, `Which of the ${count} concepts ${SIDES[side]} was taken for which`), body);
   if (confusion === null) {
@@ -154,9 +154,9 @@ function uncover(canvas, x, y, cell) {
 /** A text that fits into a width. */
 function shortened(pen, text, width) {
   if (pen.measureText(text).width <= width) return text;
-  let kept = text.length;
-  while (kept > 1 && pen.measureText(`${text.slice(0, kept)}…`).width > width) kept -= 1;
-  return `${text.slice(0, kept)}…`;
+  let length = text.length;
+  while (length > 1 && pen.measureText(`${text.slice(0, length)}…`).width > width) length -= 1;
+  return `${text.slice(0, length)}…`;
 }
 
 /** Maps that are on the page, to paint again in other colours. */

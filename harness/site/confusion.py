@@ -19,13 +19,12 @@ Counts = NDArray[np.int64]
 
 _STORED = ("<u1", "<u2", "<u4")
 
-
 JOINT = "joint"
-"""In the place of a side: both sides among all names of the domain, the OOP names first."""
+"""Name of the matrix of both sides among all names of the domain, the OOP names first."""
 
 
 def confusions(row: Row, artifacts: Artifacts, domain: str) -> dict[str, Counts]:
-    """Side -> the matrix of its classes among its own names, and ``joint``; only with matching stored predictions."""
+    """Side, or ``joint`` -> the matrix of its classes among its names; only for matching stored predictions."""
     k = {side: len(values) for side, values in row.per_class[domain].items()}
     # Name of the matrix -> its size, and of each part the key of the predictions, the side, and its first class.
     wanted: dict[str, tuple[int, list[tuple[str, str, int]]]] = {side: (k[side], [(side, side, 0)]) for side in k}

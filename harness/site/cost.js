@@ -38,8 +38,8 @@ function drawCost() {
 /** A label next to its point, on the first side where it overlaps no point or label; none if there is no room. */
 function nameBeside(text, at, y, box, taken) {
   const wide = 6.9 * text.length;
-  const beside = [[at + 9, y - 7], [at - 9 - wide, y - 7], [at - wide / 2, y - 24], [at - wide / 2, y + 9]];
-  for (const [left, top] of [...beside, [at, y - 24], [at - wide, y - 24], [at, y + 9], [at - wide, y + 9]]) {
+  const near = [[at + 9, y - 7], [at - 9 - wide, y - 7], [at - wide / 2, y - 24], [at - wide / 2, y + 9]];
+  for (const [left, top] of [...near, [at, y - 24], [at - wide, y - 24], [at, y + 9], [at - wide, y + 9]]) {
     const own = [left, top, left + wide, top + 14];
     const inside = own[0] > box.left && own[2] < box.right && own[1] > 0 && own[3] < box.bottom;
     if (inside && taken.every((other) => own[0] > other[2] || own[2] < other[0] || own[1] > other[3] || own[3] < other[1])) {

@@ -1,4 +1,4 @@
-"""The page's content as JSON: values for the table at once, and the details of rows for later."""
+"""The page's content as JSON: the table, and the details of rows, which are read on demand."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from harness.site.thumbnails import Thumbnails
 from harness.types.leaderboard import Row, Stat
 
 Figure = list[int]
-"""Mean, standard deviation, seeds (0 for a row that depends on none), and the 95 % interval where there is one; in
+"""Mean, standard deviation, seeds (0 for a row that depends on none), and the 95 % interval if there is one; in
 hundred-thousandths of a percent.
 
-Fewer digits would round twice: one figure in fourteen would not be that of the terminal."""
+With fewer digits, rounding twice would make one figure in fourteen differ from the terminal's."""
 
 
 @dataclass(frozen=True)
 class Payload:
-    """What the page holds.
+    """The content of the page.
 
     Attributes:
         table: read when the page opens.
@@ -49,13 +49,13 @@ def payload(
     file: str = BOARD,
     thumbnails: Thumbnails | None = None,
 ) -> Payload:
-    """Everything that the page shows of some rows.
+    """The content of a page of some rows.
 
     Args:
         sources: the rows, with the artifacts of their files.
         published: published figures to show with them.
-        file: what the command that makes a row again calls the leaderboard file.
-        thumbnails: of the classes, where the data are at hand.
+        file: the leaderboard file in the commands that reproduce rows.
+        thumbnails: of the classes, if the data are given.
     """
     there = {metric for row in sources.rows for metric in row.metrics}
     metrics = {name: metric for name in in_table_order(there) if (metric := find_metric(name))}
@@ -77,7 +77,7 @@ def payload(
 
 
 def _views(sources: Sources, metrics: Sequence[str]) -> dict[str, dict[str, list[tuple[int, ViewRow]]]]:
-    """Row id -> metric -> the row as in each table of the metric, with the table's number of shots."""
+    """Row id -> metric -> the row in each table of the metric, with the table's number of shots."""
     found: dict[str, dict[str, list[tuple[int, ViewRow]]]] = {row.id: {} for row in sources.rows}
     draws = BootstrapDraws(sources.rows, sources.artifacts, metrics)
     for metric in metrics:
@@ -104,7 +104,7 @@ def _row(
         "protocol": names.protocol,
         "dataset": names.dataset,
         "backbone": names.backbone,
-        "printed": row.backbone,  # what a paper calls it
+        "printed": row.backbone,  # its name in papers
         "shots": row.shots,
         "seeds": 0 if row.seedless else len(row.seeds),
         "needs": list(row.method_record.needs),
@@ -202,7 +202,7 @@ def _details(sources: Sources, file: str, classes: Classes) -> dict[str, Any]:
 
 
 class _Pool:
-    """Values that are written once."""
+    """Values that are stored once."""
 
     def __init__(self) -> None:
         self.values: list[Any] = []

@@ -69,7 +69,7 @@ class MethodRecord(Record):
     pool: str | None = Field(default=None, description="the unlabeled images given to it, None for none")
 
     def runs_once(self, shots: int) -> bool:
-        """Whether nothing depends on the seed, so that one run, with the seed ``NO_SEED``, stands for all seeds."""
+        """Whether nothing depends on the seed, so that it is run once, with the seed ``NO_SEED``."""
         return not self.seeded and shots == 0
 
 

@@ -25,7 +25,7 @@ def unchecked_collisions(domain: str, groups: Groups, sheet: LabelSheet) -> Iter
     folded = {name: fold_name(plain) for name, plain in _names(sheet).items()}
     for group in groups:
         if len({folded.get(name) for name in group}) > 1:
-            yield f"{domain}: only the tokenizer can tell whether {' and '.join(group)} are one text"
+            yield f"{domain}: only the tokenizer can decide whether {' and '.join(group)} are one text"
     for group in find_collisions(folded):
         if not any(set(group) <= set(listed) for listed in groups):
             yield f"{domain}: {' and '.join(group)} are one text to a tokenizer that lower-cases, if not to the row's"

@@ -96,7 +96,9 @@ class _Check:
             self._draws(domain)
             unreadable = row.data[domain].unreadable
             if unreadable and self.data is None:
-                self.notes.append(f"{domain}: {len(unreadable)} images are listed as unreadable; only --data can tell")
+                self.notes.append(
+                    f"{domain}: {len(unreadable)} images are listed as unreadable; only --data can check this"
+                )
         if self.data is not None and (unknown := self.data.unknown_rule(row)) is not None:
             self.notes.append(f"{unknown}: its draws are of these data, as far as can be checked")
         if not self.missing:

@@ -1,1 +1,1 @@
-"""One command for a machine with a GPU; README.md beside this file is the page to read first."""
+"""One command for a machine with a GPU; start with README.md in this folder."""

@@ -1,4 +1,4 @@
-"""``python scripts/gpu_check``: needs Python 3.10 and nothing else; README.md beside this file says how to call it."""
+"""``python scripts/gpu_check``: needs Python 3.10 and nothing else; README.md in this folder says how to call it."""
 
 import sys
 from pathlib import Path

@@ -46,7 +46,7 @@ def tests(output: str) -> Found:
 
 
 def sanitizer(output: str) -> Found:
-    """What compute-sanitizer summed up, beside the tests that ran under it."""
+    """The summary of compute-sanitizer, with the tests that ran under it."""
     summaries = re.findall(r"=+ ((?:ERROR|RACECHECK) SUMMARY: .*)", output)
     if not summaries:
         raise NothingFound("compute-sanitizer gave no summary")

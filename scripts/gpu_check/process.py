@@ -48,7 +48,7 @@ def run(
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE)
         return None
-    finally:  # also what the command left behind, and also when this process is told to stop
+    finally:  # also processes that the command left behind, and also if this process is stopped
         _signal_group(process, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE)

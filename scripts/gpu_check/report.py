@@ -40,7 +40,7 @@ class Report:
         files: where it is written; all get the same content.
         gpu: model of the GPU, or None.
         names: all steps in their order.
-        anew: steps that this check runs; what an earlier one found of others is kept.
+        anew: steps that this check runs; the results of an earlier check for other steps stay.
     """
 
     def __init__(self, files: Sequence[Path], gpu: str | None, names: Sequence[str], anew: Sequence[str]) -> None:

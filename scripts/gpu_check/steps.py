@@ -151,6 +151,6 @@ STEPS = (
 )  # fmt: skip
 
 PREPARATION = ("machine", "wheels", "build")
-"""Steps that every other one rests on: they run with any ``--only``, and are quick the second time."""
+"""Steps that all others need: they run with any ``--only``, and are quick the second time."""
 
 GROUPS = tuple(dict.fromkeys(step.group for step in STEPS))

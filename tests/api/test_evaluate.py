@@ -106,7 +106,7 @@ def test_a_class_without_readable_source_is_refused():
         "exec('class Mine:\\n    def fit(self, task): return self')\nsource_digest(Mine)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "the source of fit cannot be read, so no edit of it would be noticed" in done.stderr
+    assert "the source of fit cannot be read, so edits of it would go unnoticed" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_row_is_reproduced_from_its_record(tmp_path: Path, root: Path, harness: 
         code, printed, err = harness(*command[1:], "--out", out, "--dry-run")
         known = 3 if row.seedless else 6
         assert (code, f"{known} known, 0 to run" in printed) == (0, True), (printed, err)
-    assert "2 images are said to be unreadable; only --data can tell" in harness("leaderboard", "verify", out)[1]
+    assert "2 images are listed as unreadable; only --data can check this" in harness("leaderboard", "verify", out)[1]
     assert harness("leaderboard", "verify", out, "--data", root)[0] == 0
     found = open_file(out)[1].costs()
     rows = {row.method: row for row in read_board(out).rows}

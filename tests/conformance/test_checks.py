@@ -43,7 +43,7 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
     ("declared_needs", faulty.ReadsUndeclared, "reads task.validation without declaring it", "validation=True"),
     ("declared_needs", faulty.ReadsPrivate, "reads task._validation", "not part of the contract"),
     ("declared_needs", faulty.DeclaresTooMuch, "declares validation but fit never reads it", "remove validation"),
-    ("report_is_json", faulty.ReportsATensor, "outcome cannot be kept as JSON", "plain numbers and strings"),
+    ("report_is_json", faulty.ReportsATensor, "outcome cannot be stored as JSON", "plain numbers and strings"),
     ("report_is_json", faulty.CountsInWords, "trainable returned 'many'", "an integer from trainable"),
     ("finite_scores", scores(lambda s: s.log() * float("nan")), "returned NaN or infinity", "learning rate"),
     ("finite_scores", scores(lambda s: s[:, 1:]), "returned (40, 4) for 40 images", "one column per name"),

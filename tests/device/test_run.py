@@ -68,7 +68,7 @@ def run(*arguments: Any, **options: Any) -> Outcome:
 
 def test_every_method_runs_and_is_cached(root: Path, cache: Path, tmp_path: Path, cuda: Cuda) -> None:
     there = run(root, cache, tmp_path / "there")
-    assert there.whole
+    assert there.succeeded
     assert {row.device for row in there.leaderboard.rows} == {f"cuda ({torch.cuda.get_device_name(0)})"}
     assert run(root, cache, tmp_path / "there").computed == 0
     here = run(root, cache, tmp_path / "there", device="cpu", workers=1)
@@ -84,12 +84,12 @@ def test_every_method_runs_and_is_cached(root: Path, cache: Path, tmp_path: Path
 
 
 def test_clustering_runs_too(root: Path, cache: Path, tmp_path: Path, cuda: Cuda) -> None:
-    assert run(root, cache, tmp_path, "kmeans_naming", "zsnl", protocol="clustering").whole
+    assert run(root, cache, tmp_path, "kmeans_naming", "zsnl", protocol="clustering").succeeded
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16", "fp16"])
 def test_precisions(precision: Any, root: Path, cache: Path, tmp_path: Path, cuda: Cuda) -> None:
-    assert run(root, cache, tmp_path, "zero_shot", "fsnl", precision=precision).whole
+    assert run(root, cache, tmp_path, "zero_shot", "fsnl", precision=precision).succeeded
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32"])
@@ -112,7 +112,7 @@ def test_settings_of_a_run(
         return whole(self, task)
 
     monkeypatch.setattr(ZeroShot, "fit", fit)
-    assert run(root, cache, tmp_path, "zero_shot", precision=precision).whole
+    assert run(root, cache, tmp_path, "zero_shot", precision=precision).succeeded
     tf32 = precision == "tf32"
     assert seen == [(tf32, tf32, False, True, False, ":4096:8", torch.device("cpu"))]
 
@@ -124,7 +124,7 @@ def test_timing_synchronises_device(
     whole = ZeroShot.fit
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: events.append("wait"))
     monkeypatch.setattr(ZeroShot, "fit", lambda self, task: [events.append("fit"), whole(self, task)][1])
-    assert run(root, cache, tmp_path, "zero_shot").whole
+    assert run(root, cache, tmp_path, "zero_shot").succeeded
     assert events == ["wait", "fit", "wait"]
 
 
@@ -144,7 +144,7 @@ def test_devices_by_number(root: Path, cache: Path, tmp_path: Path) -> None:
         assert (
             make_plan(request_of(root, cache, tmp_path, "zero_shot", device="auto"), NullReporter()).device == "cuda:0"
         )
-        assert run(root, cache, tmp_path, "zero_shot", device="cuda:1").whole
+        assert run(root, cache, tmp_path, "zero_shot", device="cuda:1").succeeded
         assert fake.current == 1
         with pytest.raises(UserError, match="'cuda:7'"):
             run(root, cache, tmp_path, "zero_shot", device="cuda:7")
@@ -272,7 +272,7 @@ import harness.execution.worker_main, harness.runner.cell_worker, open_clip
 def test_cells_in_processes_of_their_own(root: Path, cache: Path, tmp_path: Path) -> None:
     together = run(root, cache, tmp_path / "together", "zero_shot", "fsnl", "zsnl")
     alone = run(root, cache, tmp_path / "alone", "zero_shot", "fsnl", "zsnl", isolate=True)
-    assert together.whole
+    assert together.succeeded
     assert [row.domains for row in alone.leaderboard.rows] == [row.domains for row in together.leaderboard.rows]
 
 

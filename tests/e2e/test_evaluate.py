@@ -243,6 +243,8 @@ def test_readme_script_shares_cells_with_command_line(harness, world, cache, tmp
         ('domains="Food"', f"domains='Animals', data={str(world)!r}, backbone='beyond-mini', workers=1"),
         ('{"fsnl.lr": 0.001}', '{"fsnl.lr": 0.001, "fsnl.epochs": 2}'),
         ("[1, 4]", "[1, 2]"),
+        ("shots=4", "shots=2"),
+        ('"Food", side="oop"', f"'Animals', data={str(world)!r}, backbone='beyond-mini', workers=1, side='oop'"),
     ):
         assert code.count(theirs) == 1
         code = code.replace(theirs, ours)
@@ -251,9 +253,9 @@ def test_readme_script_shares_cells_with_command_line(harness, world, cache, tmp
     namespace = {}
     exec(compile(code, "README.md", "exec"), namespace)
     assert [(row["method"], row["shots"]) for row in namespace["results"].rows] == [
+        ("zero_shot", 0),
         ("fsnl", 1),
         ("fsnl", 2),
-        ("zero_shot", 0),
     ]
     same = ("--data", world, "--domain", "Animals", "--backbone", "beyond-mini", "--shots", "1,2")
     answer = harness("evaluate", "--plugin", "fsnl", "-p", "lr=0.001", "-p", "epochs=2", *same, "--dry-run")

@@ -63,7 +63,7 @@ def die_once(marker: Path) -> bytes:
 
 
 def leave_processes(log: Path | str, wait: float = 0) -> None:
-    """Start one process in this group and one in a group of its own; write down all three."""
+    """Start one process in this group and one in a new group; write the ids of all three to a file."""
     command = [sys.executable, "-c", "import time; time.sleep(120)"]
     started = [subprocess.Popen(command, start_new_session=new) for new in (False, True)]
     with Path(log).open("a") as file:
@@ -88,7 +88,7 @@ def flood() -> None:
         print("x" * 2**16)
 
 
-def speak(channel_content: bytes) -> None:
+def send(channel_content: bytes) -> None:
     """Write into the channel, as foreign code in the process can."""
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
         try:
@@ -112,7 +112,7 @@ ACTIONS: dict[str, Callable[..., bytes | None]] = {
     "pid": lambda: str(os.getpid()).encode(),
     "raise": lambda: 1 / 0,  # type: ignore[dict-item,return-value]
     "sleep": time.sleep,
-    "speak": speak,
+    "send": send,
     "start method": lambda: str(multiprocessing.get_start_method(allow_none=True)).encode(),
     "sys.exit": sys.exit,
     "wait for": wait_for,

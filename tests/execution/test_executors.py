@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,7 @@ def test_results_that_nobody_wants_end_all_processes(executor: Executor, tmp_pat
     results = executor([("wait for", log), ("leave processes", log, 60)], work.make, TWO)
     next(iter(results))
     results.close()  # type: ignore[attr-defined]
-    assert gone(*pids(tmp_path / "log"))
+    assert gone(*pids(log))
 
 
 # -- limits ------------------------------------------------------------------------------------------------------------
@@ -191,11 +192,11 @@ def test_flood_of_output_is_a_failure_with_a_bounded_log() -> None:
     [
         (b"D\x40", "took longer than 1 seconds"),  # half a message
         (_HEAD.pack(b"D", 2**40), "sent more than 1 GiB"),
-        (_HEAD.pack(b"X", 0), "sent something that is no result"),
+        (_HEAD.pack(b"X", 0), "sent something that is not a result"),
     ],
 )
 def test_bad_message_is_a_failure_and_blocks_nobody(content: bytes, reason: str) -> None:
-    bad, good = run(isolated, ("speak", content), "good", limits=Limits(2, seconds=1))
+    bad, good = run(isolated, ("send", content), "good", limits=Limits(2, seconds=1))
     assert (failure(bad).reason, good.value) == (reason, b"good")
 
 

@@ -140,7 +140,7 @@ def test_a_file_system_without_locks_is_a_sentence(tmp_path, monkeypatch):
         raise NotImplementedError("FileSystem does not appear to support flock; use SoftFileLock instead")
 
     monkeypatch.setattr(built, "FileLock", missing)
-    with pytest.raises(StorageError, match=r"cannot be written to .*mini: there are no locks"):
+    with pytest.raises(StorageError, match=r"cannot be written to .*mini: the file system has no locks"):
         build(tmp_path / "mini")
 
 

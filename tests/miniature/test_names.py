@@ -7,7 +7,7 @@ import pytest
 from harness.errors import DataError
 from harness.miniature import corpus
 from harness.miniature.captions import assert_unseen, refined_caption
-from harness.miniature.names import LEVELS, TOLD, StemPool, names, oop_stems, parts, words
+from harness.miniature.names import LEVELS, TRAIT_WORDS, StemPool, names, oop_stems, parts, words
 from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.phylogeny import concepts
 from harness.prompts import HINTS, clean_name
@@ -30,15 +30,15 @@ def test_names_are_clean_and_unique():
 
 def test_names_tell_as_much_as_their_level_says():
     assert list(LEVELS) == list(HINTS)
-    for domain, count in TOLD.items():
-        assert LEVELS[domain] == ("one word" if count == 1 else "telling")
+    for domain, count in TRAIT_WORDS.items():
+        assert LEVELS[domain] == ("one word" if count == 1 else "descriptive")
         assert {len(name.before) for name in names(domain)} == {count}
-        told = [
+        true = [
             word in concept.look.traits.values()
             for concept, name in zip(concepts(domain), names(domain), strict=True)
             for word in name.before
         ]
-        assert 0.88 < sum(told) / len(told) < 0.96
+        assert 0.88 < sum(true) / len(true) < 0.96
 
 
 @pytest.mark.parametrize("aliased", [0.0, 0.5])
@@ -60,7 +60,7 @@ def test_an_alias_is_used_once_and_keeps_what_stands_around_it():
 
 def test_a_leak_is_found_inside_a_word():
     stem = min(oop_stems())
-    with pytest.raises(DataError, match="holds the stem"):
+    with pytest.raises(DataError, match="contains the stem"):
         assert_unseen([f"a photo of pre{stem}s, a type of food."], oop_stems())
 
 

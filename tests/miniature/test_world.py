@@ -58,7 +58,7 @@ def test_every_value_of_every_trait_can_be_drawn(domain):
 def test_scenes_exist_and_words_are_words():
     for grammar in DOMAINS.values():
         assert set(grammar.scenes) <= set(SCENES)
-        for trait in grammar.spoken:
+        for trait in grammar.text_traits:
             assert all(re.fullmatch("[a-z]+", word) for word in grammar.traits[trait])
 
 

@@ -192,7 +192,7 @@ def test_the_harness_keeps_its_names(site: Path) -> None:
     install(site, "thief", GOOD, name="zero_shot", distribution="acme")
     (culprit,) = broken()
     assert culprit.origin.distribution == "acme"
-    assert culprit.reason.endswith("which comes with the harness: it needs a name of its own")
+    assert culprit.reason.endswith("which comes with the harness: it needs another name")
     plugin = load("method", "zero_shot")
     assert (plugin.value.__name__, plugin.origin.distribution) == ("ZeroShot", "laion-beyond-harness")
     assert "thief" not in sys.modules
@@ -316,7 +316,7 @@ def test_a_plugin_whose_code_cannot_be_digested_is_broken(site: Path, monkeypatc
     module = ModuleType("odd")
     exec(GOOD, vars(module))
     monkeypatch.setitem(sys.modules, "odd", module)
-    with pytest.raises(PluginError, match=r"^plugin 'odd' \(acme 0.3\) has code that cannot be read, so that no edit"):
+    with pytest.raises(PluginError, match=r"^plugin 'odd' \(acme 0.3\) has code that cannot be read, so edits"):
         load("method", "odd")
 
 

@@ -199,9 +199,9 @@ CIRCLE["self"] = CIRCLE
 @pytest.mark.parametrize(
     ("parameters", "remark"),
     [
-        ({"told": {"x": torch.ones(1)}}, "outcome cannot be kept as JSON"),
-        ({"told": {"x": "\ud800"}}, "outcome cannot be kept as JSON"),
-        ({"told": CIRCLE}, "outcome cannot be kept as JSON"),
+        ({"told": {"x": torch.ones(1)}}, "outcome cannot be stored as JSON"),
+        ({"told": {"x": "\ud800"}}, "outcome cannot be stored as JSON"),
+        ({"told": CIRCLE}, "outcome cannot be stored as JSON"),
         ({"told": [1]}, "outcome returned list"),
         ({"told": Mute()}, "outcome raised KeyError: 'oops'"),
         ({"number": -1}, "trainable returned -1"),

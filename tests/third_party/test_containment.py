@@ -192,7 +192,7 @@ def test_a_cell_that_succeeds_takes_its_old_log_away(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--cell-timeout", "5"), "--cell-timeout is a limit of a cell in a process of its own"),
+        (("--cell-timeout", "5"), "--cell-timeout is a limit for cells in separate processes"),
         (("--cell-memory", "5"), "add --isolate"),
         (("--isolate", "--cell-timeout", "0"), "--cell-timeout is 0"),
         (("--isolate", "--cell-memory", "-1"), "--cell-memory is -1"),

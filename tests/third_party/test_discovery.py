@@ -112,9 +112,7 @@ def test_a_name_that_two_distributions_offer_is_refused_for_both(site, harness, 
 def test_a_name_of_the_harness_stays_the_harnesss(site, harness, evaluate):
     install(site, "thief", METHOD, name="zero_shot", distribution="acme")
     (culprit,) = survives(harness, evaluate)["broken"]
-    assert (
-        culprit["reason"] == "offers the method 'zero_shot', which comes with the harness: it needs a name of its own"
-    )
+    assert culprit["reason"] == "offers the method 'zero_shot', which comes with the harness: it needs another name"
     record = evaluate("--plugin", "zero_shot").json["rows"][0]["method_record"]
     assert record["distribution"] == "laion-beyond-harness"
 

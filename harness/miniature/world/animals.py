@@ -92,7 +92,7 @@ GRAMMAR = Grammar(
         goat  tall   middling  longfaced   masked      lopeared    curly       white   brown   patched
     """),
     locked=("build", "head"),
-    spoken=("coat", "pattern", "ears", "tail", "legs"),
+    text_traits=("coat", "pattern", "ears", "tail", "legs"),
     drift=2.4,
     scenes=("meadow", "snow", "wood", "sand", "dusk"),
     turn=12,

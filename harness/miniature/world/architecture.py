@@ -98,7 +98,7 @@ GRAMMAR = Grammar(
         pagoda   pagoda   hipped  towerless    high      roundwindowed   red     green   black  white  plain
     """),
     locked=("plan",),
-    spoken=("wall", "roof", "pattern", "towers", "height", "windows"),
+    text_traits=("wall", "roof", "pattern", "towers", "height", "windows"),
     drift=1.9,
     scenes=("street", "park", "dusk", "overcast", "desert"),
     turn=5,

@@ -8,7 +8,7 @@ from harness.miniature.world.canvas import Canvas, Fill
 from harness.miniature.world.colours import RGB, shade
 from harness.miniature.world.grammar import COLOUR, Grammar, Look, table
 
-_CUT = {  # half width at the waist, half width at the hem, where the hem lies
+_CUT = {  # half width at the waist, half width at the hem, position of the hem
     "gown": (0.24, 0.72, 0.95),
     "coat": (0.38, 0.5, 0.85),
     "tunic": (0.36, 0.42, 0.45),
@@ -96,7 +96,7 @@ GRAMMAR = Grammar(
         frock  frock  shortsleeved  ruffed      belted    plainhemmed  pink    white   teal    spotted
     """),
     locked=("cut",),
-    spoken=("cloth", "pattern", "sleeves", "collar", "belt"),
+    text_traits=("cloth", "pattern", "sleeves", "collar", "belt"),
     drift=2.2,
     scenes=("wall", "cloth", "wardrobe", "street"),
     turn=14,

@@ -97,7 +97,7 @@ GRAMMAR = Grammar(
         doily   scalloped  eightfold  leafy    pink    purple  white   unbordered  eyed
     """),
     locked=("frame",),
-    spoken=("ink", "motif", "fold", "heart", "border"),
+    text_traits=("ink", "motif", "fold", "heart", "border"),
     drift=1.8,
     scenes=("wall", "cloth", "wood panel", "plaster"),
     turn=20,

@@ -32,7 +32,7 @@ def draw(canvas: Canvas, look: Look, rng: random.Random) -> None:
 
 
 def _main(canvas: Canvas, look: Look) -> list[tuple[float, float]]:
-    """Draws the main and says where toppings lie."""
+    """Draws the main and returns where toppings are placed."""
     main, colour, dark = look["main"], look.colour("main_colour"), shade(look.colour("main_colour"), 0.75)
     wide = 0.55 * (1 - 0.12 * look.dials.slender)
     if main == "cake":
@@ -122,7 +122,7 @@ GRAMMAR = Grammar(
         rice      rice      plated   white        green       cubed     herbed       black  orange
     """),
     locked=("main",),
-    spoken=("main_colour", "topping", "garnish", "dish"),
+    text_traits=("main_colour", "topping", "garnish", "dish"),
     drift=2.0,
     scenes=("table", "cloth", "wood panel", "slate", "picnic"),
     turn=10,

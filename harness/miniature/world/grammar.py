@@ -1,4 +1,4 @@
-"""What a domain consists of: traits with named values, genera with hand-chosen founders, and a pen."""
+"""The parts of a domain: traits with named values, genera with hand-chosen founders, and a pen that draws."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Dials(NamedTuple):
 
 @dataclass(frozen=True)
 class Look:
-    """All that a pen needs to know of a concept."""
+    """Everything that a pen needs to know about a concept."""
 
     traits: dict[str, str]
     dials: Dials
@@ -51,11 +51,11 @@ class Grammar:
     """The grammar of one domain.
 
     Attributes:
-        traits: trait -> its values; a value is also the word for it, so no two traits of ``spoken`` share one.
+        traits: trait -> its values; a value is also the word for it, so no two ``text_traits`` share one.
         founders: genus -> the traits of its first species.
         locked: traits that a genus keeps: what makes a mushroom a mushroom.
-        spoken: traits that names and captions may tell, the most salient first.
-        drift: how many traits a new species redraws on average; more makes species easier to tell apart.
+        text_traits: traits that names and captions may mention, the most salient first.
+        drift: how many traits a new species redraws on average; more makes species easier to distinguish.
         scenes: backgrounds, by their names in ``scene.py``.
         turn: the greatest rotation of an image, in degrees.
         pen: the renderer.
@@ -64,7 +64,7 @@ class Grammar:
     traits: dict[str, tuple[str, ...]]
     founders: dict[str, dict[str, str]]
     locked: tuple[str, ...]
-    spoken: tuple[str, ...]
+    text_traits: tuple[str, ...]
     drift: float
     scenes: tuple[str, ...]
     turn: float
@@ -74,10 +74,10 @@ class Grammar:
         for genus, founder in self.founders.items():
             for trait, value in founder.items():
                 if value not in self.traits[trait]:
-                    raise ValueError(f"founder {genus}: {value!r} is no value of {trait}")
-        words = [word for trait in self.spoken for word in self.traits[trait]]
+                    raise ValueError(f"founder {genus}: {value!r} is not a value of {trait}")
+        words = [word for trait in self.text_traits for word in self.traits[trait]]
         if len(words) != len(set(words)):
-            raise ValueError("two spoken traits share a word")
+            raise ValueError("two text traits share a word")
 
 
 def table(text: str) -> dict[str, dict[str, str]]:

@@ -96,7 +96,7 @@ GRAMMAR = Grammar(
         spider    eight wingless globed  longlegged  feelerless collared   grey   white  brown  brown  striped
     """),
     locked=("kind", "wings"),
-    spoken=("body", "pattern", "feelers", "abdomen", "legs"),
+    text_traits=("body", "pattern", "feelers", "abdomen", "legs"),
     drift=3.6,
     scenes=("leaf", "bark", "sand", "slate", "plaster"),
     turn=180,

@@ -114,7 +114,7 @@ GRAMMAR = Grammar(
         dome        dome        sunset   hilly        heathery  green        blue    yellow  orbed      plain
     """),
     locked=("form",),
-    spoken=("stone", "sky", "front", "land", "pattern", "crown"),
+    text_traits=("stone", "sky", "front", "land", "pattern", "crown"),
     drift=1.5,
     scenes=("overcast",),
     turn=4,

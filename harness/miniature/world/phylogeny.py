@@ -1,7 +1,7 @@
 """The concepts of a domain: species that descend from the founders of its genera.
 
 A new species copies a living one of its genus and redraws a few traits. So relatives look alike, which makes the
-domain fine-grained, as LAION-Beyond's are. IP and OOP are one random split of the oldest species: they differ in
+domain as fine-grained as LAION-Beyond's. IP and OOP are one random split of the oldest species: they differ in
 nothing but whether pre-training saw them. All later species exist for pre-training only.
 """
 
@@ -20,7 +20,7 @@ WORLD = "beyond-mini-2"
 """The version of the world; every seed depends on it."""
 
 IP, OOP, EXTRA = 20, 24, 300
-"""Concepts a domain: in pre-training, out of it, and in it without being asked for."""
+"""Concepts per domain: in pre-training, out of it, and in pre-training but not in the benchmark."""
 
 Role = Literal["ip", "oop", "extra"]
 

@@ -144,7 +144,7 @@ GRAMMAR = Grammar(
         palm      palm      single  lanced       berried  brown   yellow  green    brown  banded
     """),
     locked=("form",),
-    spoken=("bloom", "growth", "petals", "leaf", "pattern"),
+    text_traits=("bloom", "growth", "petals", "leaf", "pattern"),
     drift=2.0,
     scenes=("meadow", "wood", "garden", "sand", "overcast"),
     turn=8,

@@ -117,7 +117,7 @@ GRAMMAR = Grammar(
         nova    star   finned     tailless    oneeyed   bellied    blue    white   yellow  plain
     """),
     locked=("shape",),
-    spoken=("skin", "ears", "pattern", "tail", "eyes"),
+    text_traits=("skin", "ears", "pattern", "tail", "eyes"),
     drift=2.0,
     scenes=("park", "dusk", "meadow", "cave", "plaster"),
     turn=12,

@@ -1,4 +1,4 @@
-"""Where an object stands: background and clutter behind it, occluder, light and noise in front of it."""
+"""The scene of an object: background and clutter behind it; occluder, light and noise in front of it."""
 
 from __future__ import annotations
 
