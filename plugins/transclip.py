@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
-from harness.inner import Inner, wrap
+from harness.inner_method import Inner, wrap
 from harness.types.task import Needs
 
 from ._clustering import nearest_neighbours

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import torch
 
-from harness.execution.threads import one_thread_per_operation
+from harness.execution.one_thread import one_thread_per_operation
 from harness.method import build
 from harness.progress import NullReporter
 from harness.registry import load

@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness.types",),
     ("harness.protocols",),
     ("harness.method", "harness.parameters", "harness.file_parameter", "harness.hookspecs"),
-    ("harness.registry", "harness.inner"),
+    ("harness.registry", "harness.inner_method"),
     ("harness.metrics.table", "harness.datasets", "harness.backbones"),  # the table has metrics of plugins too
     ("harness.features",),
     ("harness.results",),
@@ -44,7 +44,7 @@ PUBLIC = {
     "harness.device",
     "harness.errors",
     "harness.hookspecs",
-    "harness.inner",
+    "harness.inner_method",
     "harness.matching",
     "harness.method",
     "harness.metrics",
@@ -154,7 +154,7 @@ def test_nothing_knows_the_miniature_but_its_package_and_the_command_that_draws_
 
 def test_what_a_cell_is_computed_by_decides_its_key() -> None:
     """Whatever the computing modules import is part of the code digest, but for modules whose reason is written."""
-    from harness.runner.provenance import NEUTRAL, deciding_files
+    from harness.runner.code_versions import NEUTRAL, deciding_files
 
     deciding = {name for name, _ in deciding_files()}
     reached, todo = set(), ["harness.runner.cell", "harness.runner.plan"]
@@ -250,7 +250,7 @@ def test_every_entry_point_is_installed() -> None:
     [
         "harness.cli.main",
         "harness.cli.plugins",
-        "harness.cli.report",
+        "harness.cli.run_report",
         "harness.registry",
         "harness.method",
     ],

@@ -13,7 +13,7 @@
 // Rows are distributed over the blocks. A warp scans a row; a block with few free and long rows scans each as a whole.
 #pragma once
 
-#include "cuda/problem.cuh"
+#include "cuda/assign.cuh"
 
 namespace harness {
 

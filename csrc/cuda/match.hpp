@@ -18,10 +18,10 @@ struct CudaInput {
 // Whether a problem of n prototypes and m names fits into the shared memory of one block.
 bool fused_fits(int n, int m);
 
-// fused.cu: one launch, one block per problem; similarities stay in shared memory.
+// match_small.cu: one launch, one block per problem; similarities stay in shared memory.
 void match_fused(const CudaInput& input, const Results& results, void* stream);
 
-// large.cu: similarities and all other state in `workspace`, aligned to 16 bytes.
+// match_large.cu: similarities and all other state in `workspace`, aligned to 16 bytes.
 std::size_t workspace_bytes(std::int64_t batch, int n, int m);
 void match_large(const CudaInput& input, const Results& results, void* workspace, void* stream);
 

@@ -6,7 +6,7 @@
 //                  Where n < m, an unmatched column must have price 0: searches from below lower those that epsilon left above
 #pragma once
 
-#include "cuda/problem.cuh"
+#include "cuda/assign.cuh"
 
 namespace harness {
 

@@ -6,7 +6,7 @@
 //                 one again; a breadth-first search over columns finds the exchange
 #pragma once
 
-#include "cuda/problem.cuh"
+#include "cuda/assign.cuh"
 
 namespace harness {
 

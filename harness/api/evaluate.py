@@ -16,7 +16,7 @@ from harness.method import parameters as parameters_of
 from harness.progress import NullReporter, Reporter
 from harness.registry.local import plugin_of
 from harness.results.artifacts import open_file
-from harness.runner.choices import ALL, choose_methods
+from harness.runner.choose_methods import ALL, choose_methods
 from harness.runner.request import MethodChoice, Request, checked_precision, require_limits
 from harness.types.feature_set import FeatureSet
 

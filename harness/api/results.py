@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from harness.errors import DataError, HarnessError, UserError, unknown_name
 from harness.files import expand_user
+from harness.leaderboard.data_warnings import data_warnings
+from harness.leaderboard.row_settings import by_setting, unique_titles
 from harness.leaderboard.tables import Table, percent
-from harness.leaderboard.titles import by_setting, unique_titles
-from harness.leaderboard.warnings import data_warnings
 from harness.metrics.table import summary_metrics
 from harness.results.artifacts import Artifacts, MissingArtifact, open_file
 from harness.types.leaderboard import Leaderboard, Row

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.cli import console
-from harness.datasets.report import CheckReport, Problem
+from harness.datasets.check_report import CheckReport, Problem
 from harness.progress import staged
 
 SHOWN = 20

@@ -106,12 +106,11 @@ def evaluate(
 
     Example: `harness evaluate --plugin fsnl --all-domains`
     """
-    from harness.cli import console
-    from harness.cli import report as reports
-    from harness.cli.parsing import methods, numbers, settings, split
+    from harness.cli import console, run_report
+    from harness.cli.option_values import methods, numbers, settings, split
     from harness.cli.stdout import only_results
     from harness.device import require_torch
-    from harness.runner.choices import ALL
+    from harness.runner.choose_methods import ALL
     from harness.runner.request import Request, checked_precision, require_limits
 
     domain, all_domains = config.explicit_values(context, "domain", "all_domains")
@@ -150,12 +149,12 @@ def evaluate(
     )
     report = console.reporter()
     if dry_run:
-        return reports.planned(request, report, json)
+        return run_report.planned(request, report, json)
     from harness.runner.evaluate import evaluate as run
 
     with only_results():
         came = run(request, report)
-    reports.show(came, json)
+    run_report.show(came, json)
     if context.obj:  # --traceback
-        reports.show_logs(came)
+        run_report.show_logs(came)
     return 0 if came.succeeded else 1

@@ -30,12 +30,12 @@ def export(
 ) -> int:
     """Draw few-shot images and write the manifests, named by sha256; needs no model."""
     from harness.cli import console
-    from harness.cli.parsing import numbers, split
+    from harness.cli.option_values import numbers, split
     from harness.errors import UserError
     from harness.progress import pluralize
     from harness.protocols import manifests
-    from harness.runner.choices import rule_of
-    from harness.runner.export import draws
+    from harness.runner.choose_methods import rule_of
+    from harness.runner.export_draws import draws
     from harness.runner.request import Request
 
     if rule_of(protocol).scoring != "names":

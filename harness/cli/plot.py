@@ -56,8 +56,8 @@ def shots(
     """Plot accuracy against shots, one panel per domain (Figure 5 of the paper)."""
     from harness.leaderboard.view import read_sources, view
     from harness.metrics.table import require_metric
-    from harness.plots.reading import one_setting
-    from harness.plots.reference import comparable
+    from harness.plots.published_rows import comparable
+    from harness.plots.select_rows import one_setting
     from harness.plots.shots import plot_shots
 
     require_metric(metric)
@@ -114,7 +114,7 @@ def tsne(
 ) -> int:
     """Plot t-SNE of a domain's test features, IP and OOP (Figure 3 of the paper)."""
     from harness.cli import console
-    from harness.cli.parsing import settings
+    from harness.cli.option_values import settings
     from harness.plots.tsne import plot_tsne
     from harness.runner.feature_provider import FeatureProvider
     from harness.runner.plan import make_plan
@@ -148,7 +148,7 @@ def _published(rows: Sequence[Row]) -> tuple[PublishedTable, ...]:
     """The paper's tables; notes rows whose data and model have no published results."""
     from harness.cli import console
     from harness.leaderboard.published import published_tables
-    from harness.plots.reference import comparable
+    from harness.plots.published_rows import comparable
 
     tables = tuple(published_tables())
     for dataset, backbone in dict.fromkeys((row.dataset, row.backbone) for row in rows if not comparable(tables, row)):

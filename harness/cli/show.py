@@ -11,11 +11,11 @@ from harness.cli import console
 from harness.datasets.layout import short_name
 from harness.errors import UserError, unknown_name
 from harness.leaderboard.bootstrap import MEAN
+from harness.leaderboard.data_warnings import data_warnings
 from harness.leaderboard.schema import json_schema
 from harness.leaderboard.statistics import PairedTest
 from harness.leaderboard.tables import Table, percent, share, signed
 from harness.leaderboard.view import ViewRow, ViewTable, read_sources, view
-from harness.leaderboard.warnings import data_warnings
 from harness.metrics.built_in import BUILT_IN, HEADLINES
 from harness.progress import pluralize
 from harness.types.leaderboard import Stat

@@ -9,7 +9,7 @@ from torch import Tensor
 from harness.conformance.backbone import tiny_text
 from harness.conformance.world import SyntheticDomain
 from harness.errors import FixedVocabulary, MethodError, error_location, one_line
-from harness.execution.threads import one_thread_per_operation
+from harness.execution.one_thread import one_thread_per_operation
 from harness.method import Method
 from harness.runner.predict import checked_scores
 from harness.types.task import Task

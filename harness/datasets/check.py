@@ -7,8 +7,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.datasets.check_report import (
+    CheckReport,
+    FolderReport,
+    NameCollision,
+    Problem,
+    TokenCollision,
+    TruncatedName,
+    printable,
+)
 from harness.datasets.copies import ImageIndex, ImageLocation
 from harness.datasets.disk import ProblemKind
+from harness.datasets.folder_reader import FolderContent, read_content
 from harness.datasets.images import MAX_RATIO, crop_to_middle, decode_image, read_bytes
 from harness.datasets.layout import (
     RELEASED,
@@ -18,21 +28,11 @@ from harness.datasets.layout import (
     parse_folder_name,
     unmatched_folders,
 )
-from harness.datasets.merged import compare_merged
-from harness.datasets.near import image_signature
-from harness.datasets.reader import FolderContent, read_content
-from harness.datasets.report import (
-    CheckReport,
-    FolderReport,
-    NameCollision,
-    Problem,
-    TokenCollision,
-    TruncatedName,
-    printable,
-)
+from harness.datasets.map_in_threads import map_in_threads
+from harness.datasets.merged_mapping import compare_merged
+from harness.datasets.near_copies import image_signature
 from harness.datasets.splitfile import parse_json
 from harness.datasets.superclasses import check_superclasses
-from harness.datasets.threads import map_in_threads
 from harness.errors import DataError
 from harness.prompts import Template, caption_prompt, clean_name, domain_hint, find_collisions
 from harness.types.split import SIDES, Item

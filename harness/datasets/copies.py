@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from harness.datasets.check_report import Across, Duplicates, NearCopy, printable
 from harness.datasets.layout import parse_folder_name
-from harness.datasets.near import find_near_copies
-from harness.datasets.report import Across, Duplicates, NearCopy, printable
+from harness.datasets.near_copies import find_near_copies
 from harness.types.split import Part
 
 

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from harness.datasets.images import file_digest
-from harness.datasets.threads import map_in_threads
+from harness.datasets.map_in_threads import map_in_threads
 from harness.errors import DataError
 
 SETTLED_S = 2.0

@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 
 from harness.datasets.digests import DigestIndex
+from harness.datasets.folder_reader import read_splits
 from harness.datasets.identity import read_revision
 from harness.datasets.layout import Dataset
-from harness.datasets.merged import read_merged
-from harness.datasets.reader import read_splits
+from harness.datasets.merged_mapping import read_merged
 from harness.errors import DataError
 from harness.prompts import domain_hint
 from harness.protocols import CleanV1, Protocol

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from harness.datasets.disk import unsafe_reason
+from harness.datasets.folder_reader import read_content
 from harness.datasets.hub import REPOSITORY, Hub, HubFile, HuggingFace, retry
 from harness.datasets.identity import DOWNLOAD_RECORD
 from harness.datasets.layout import ARCHIVES, RELEASED, find_folders, parse_folder_name
-from harness.datasets.reader import read_content
+from harness.datasets.map_in_threads import map_in_threads
 from harness.datasets.splitfile import find_split_file, parse_entries
-from harness.datasets.threads import map_in_threads
 from harness.errors import DataError, StorageError, UserError, unknown_name
 from harness.files import read_error, read_file, save
 from harness.types.split import Side

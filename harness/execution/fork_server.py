@@ -10,7 +10,7 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
 from harness.errors import StorageError
-from harness.execution.main_script import hidden_script
+from harness.execution.hidden_main import hidden_script
 from harness.files import LIMITS_HINT
 
 _running = False

@@ -8,7 +8,7 @@ are listed by hand.
 
 Not covered: replaced functions and classes, decoders added to Pillow, tensor modes that are entered and not left, new
 environment variables, settings of torch's compilers, the number of BLAS threads (which
-``harness.execution.threads.one_thread_per_operation`` sets before every cell), and state of other libraries. Only a
+``harness.execution.one_thread.one_thread_per_operation`` sets before every cell), and state of other libraries. Only a
 separate process, as with ``--isolate``, protects other methods from those.
 """
 

@@ -1,6 +1,7 @@
 """Starts worker processes, hands them jobs one at a time, and collects their results.
 
-One thread watches all processes. A worker has one job at most, so that the job that killed its process is known.
+One thread watches all processes; ``worker_process.py`` holds each to its limits. A worker has one job at most, so that
+the job that killed its process is known.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.leaderboard.resampling import bootstrap_measure, drawn_seeds
+from harness.leaderboard.bootstrap_draws import bootstrap_measure, drawn_seeds
 from harness.metrics.compute import right_answers
 from harness.metrics.metric import Resampling
 from harness.metrics.prediction_kinds import PREDICTIONS

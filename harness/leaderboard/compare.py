@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.leaderboard.differences import ABSENT, Difference, differences
 from harness.leaderboard.published import PublishedRow, PublishedTable
-from harness.leaderboard.titles import setting, short_hashes
+from harness.leaderboard.row_settings import setting, short_hashes
 from harness.metrics.accuracy import difference
 from harness.metrics.built_in import in_table_order
 from harness.parameters import format_value

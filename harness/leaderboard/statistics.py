@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.leaderboard.bootstrap import BATCH, MEAN, Bootstrap, Replicates
-from harness.leaderboard.resampling import REPLICATES
+from harness.leaderboard.bootstrap_draws import REPLICATES
 from harness.metrics.accuracy import difference
 from harness.metrics.table import find_metric
 from harness.types.leaderboard import Row

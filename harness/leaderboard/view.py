@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.errors import UserError, unknown_name
 from harness.leaderboard.bootstrap import MEAN, Bootstrap, BootstrapDraws
+from harness.leaderboard.row_settings import RowSetting, SettingNames, by_setting, by_shots, unique_titles
 from harness.leaderboard.statistics import (
     Interval,
     PairedTest,
@@ -17,7 +18,6 @@ from harness.leaderboard.statistics import (
     paired_tests,
     ranks,
 )
-from harness.leaderboard.titles import RowSetting, SettingNames, by_setting, by_shots, unique_titles
 from harness.metrics.built_in import HEADLINES
 from harness.metrics.table import require_metric
 from harness.results.artifacts import Artifacts, open_file

@@ -12,7 +12,7 @@ from harness.errors import PluginError, unknown_name
 from harness.metrics.built_in import BUILT_IN, in_table_order
 from harness.metrics.metric import Metric
 from harness.registry import Broken, Plugin, load_all
-from harness.registry.plugins import HINT
+from harness.registry.loading import HINT
 
 VERSION = "metric {}"
 """The key of a plugin metric's edition in the versions of a cell or row."""

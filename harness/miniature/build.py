@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from harness.datasets.identity import IDENTITY
 from harness.errors import StorageError
-from harness.execution.main_script import hidden_script
+from harness.execution.hidden_main import hidden_script
 from harness.files import PERMISSIONS_HINT, read_error, write_error
 from harness.miniature.captions import refined_caption
 from harness.miniature.model import NAME

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from harness.execution.main_script import hidden_script
+from harness.execution.hidden_main import hidden_script
 from harness.miniature.captions import NAMELESS, assert_unseen, caption
 from harness.miniature.names import StemPool, names, oop_stems, words
 from harness.miniature.world.domains import DOMAINS

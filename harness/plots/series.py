@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.leaderboard.titles import setting
+from harness.leaderboard.row_settings import setting
 from harness.types.leaderboard import Row
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from harness.datasets.layout import short_name
 from harness.leaderboard.published import PublishedRow, PublishedTable
-from harness.leaderboard.titles import setting, unique_titles
+from harness.leaderboard.row_settings import setting, unique_titles
 from harness.plots import style
-from harness.plots.reference import comparable
+from harness.plots.published_rows import comparable
 from harness.types.leaderboard import Row
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ it (``harness.hookspecs``). Names, versions and clashes are known from metadata;
 """
 
 from harness.registry.entry_points import Broken, Kind, Origin, broken, installed, names, offers
-from harness.registry.plugins import Plugin, find_protocol, load, load_all
+from harness.registry.loading import Plugin, find_protocol, load, load_all
 
 __all__ = [
     "Broken",

@@ -16,7 +16,7 @@ from pydantic_core import to_jsonable_python as plain
 from harness.file_parameter import File
 from harness.method import Method, build, parameters
 from harness.registry.entry_points import Kind
-from harness.registry.plugins import Plugin
+from harness.registry.loading import Plugin
 
 BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import Literal
 
-from harness.registry import fingerprint
+from harness.registry import plugin_code
 
 Kind = Literal["method", "backbone", "protocol", "dataset", "metric", "observer"]
 
@@ -59,13 +59,13 @@ class Origin:
         """sha256 over the code of the distribution; raises PluginError if it cannot be read."""
         top, *inner = self.module.split(".")
         # The code of a plugin inside the harness is that of its subpackage.
-        top = ".".join((top, *inner[:1])) if top == fingerprint.HARNESS else top
-        return fingerprint.code_digest(top, self.distribution)
+        top = ".".join((top, *inner[:1])) if top == plugin_code.HARNESS else top
+        return plugin_code.code_digest(top, self.distribution)
 
     @property
     def requirements(self) -> dict[str, str]:
         """Versions of what the distribution requires; those of the harness are in every cell already."""
-        needed = {} if self.distribution == OWN else fingerprint.requirements(self.distribution)
+        needed = {} if self.distribution == OWN else plugin_code.requirements(self.distribution)
         return {name: version for name, version in needed.items() if name != OWN}
 
 
@@ -105,7 +105,7 @@ def broken() -> list[Broken]:
     """The plugins that cannot be used, as far as metadata show; one that fails to import is not among them."""
     found = []
     for entry in installed():
-        missing = not entry.fault and fingerprint.find(entry.origin.module) is None
+        missing = not entry.fault and plugin_code.find(entry.origin.module) is None
         fault = f"failed to import: No module named {entry.origin.module!r}" if missing else entry.fault
         found += [Broken(entry.kind, entry.origin, fault)] if fault else []
     return found

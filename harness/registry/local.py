@@ -15,10 +15,10 @@ from typing import Any
 
 from harness.errors import PluginError
 from harness.method import Method
-from harness.registry import fingerprint
+from harness.registry import plugin_code
 from harness.registry.checks import checked_method
 from harness.registry.entry_points import Origin, installed, names
-from harness.registry.plugins import Plugin, load
+from harness.registry.loading import Plugin, load
 
 NOT_INSTALLED = "not installed"
 """The distribution in the records of local methods: no package holds their code."""
@@ -104,7 +104,7 @@ def _is_local(thing: Any, folder: Path) -> bool:
     if name == "__main__":
         return True
     file = getattr(sys.modules.get(name), "__file__", None)
-    if file is None or name.partition(".")[0] == fingerprint.HARNESS:
+    if file is None or name.partition(".")[0] == plugin_code.HARNESS:
         return False
     path = Path(file).resolve()
     return "site-packages" not in path.parts and path.is_relative_to(folder)

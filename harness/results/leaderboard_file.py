@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from harness.errors import DataError, UserError, closest, os_reason
 from harness.files import PERMISSIONS_HINT, expand_user, read_file
-from harness.results.migrate import migrate
+from harness.results.migrate_leaderboard import migrate
 from harness.types.leaderboard import Leaderboard, Row
 
 BOARD = "leaderboard.json"

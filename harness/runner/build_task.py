@@ -9,9 +9,9 @@ import torch
 
 from harness.errors import DataError, NotApplicable
 from harness.prompts import Template
-from harness.runner.draws import parts_read
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.job import Job
+from harness.runner.run_draws import parts_read
 from harness.types.split import Part
 from harness.types.task import Support, Task
 

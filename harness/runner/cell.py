@@ -14,10 +14,10 @@ from harness.prompts import Template
 from harness.results.copies import count_copies
 from harness.results.predictions import digest, pack
 from harness.runner.cell_scores import CellScores
-from harness.runner.clustering import cluster_images
+from harness.runner.clustered_cell import cluster_images
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.job import Job
-from harness.runner.naming import name_images
+from harness.runner.named_cell import name_images
 from harness.types.cell import Cell, Cost, Failure
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 from harness.execution.jobs import JobFailure, JobResult
-from harness.execution.threads import one_thread_per_operation
+from harness.execution.one_thread import one_thread_per_operation
 from harness.prompts import Template
 from harness.runner.cell import run_cell
 from harness.runner.feature_provider import FeatureProvider

@@ -14,8 +14,8 @@ from harness.hookspecs import BackboneOffer
 from harness.progress import Reporter
 from harness.registry import Plugin
 from harness.runner.data_source import DataSource
-from harness.runner.plugins import resolve_backbone
 from harness.runner.request import Request
+from harness.runner.resolve_plugins import resolve_backbone
 
 DEFAULT_BACKBONE = ("ViT-B-16", "laion400m_e32")
 """The paper's backbone, used unless the data name another one."""

@@ -11,8 +11,8 @@ from harness.files import cache_root
 from harness.hookspecs import DatasetOffer
 from harness.progress import NullReporter, Reporter
 from harness.runner.given_features import GIVEN_FEATURES
-from harness.runner.plugins import resolve_dataset
 from harness.runner.request import Request
+from harness.runner.resolve_plugins import resolve_dataset
 
 DEFAULT_DATASET = "beyond-mini"
 """The data set that is evaluated if a request names no data."""

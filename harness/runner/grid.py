@@ -11,9 +11,9 @@ from harness.datasets.domain import DomainData
 from harness.method import Method
 from harness.progress import Reporter
 from harness.protocols import Protocol
-from harness.runner.draws import FewShotDraws
 from harness.runner.job import Job
 from harness.runner.request import Request
+from harness.runner.run_draws import FewShotDraws
 from harness.types.cell import NO_SEED, BackboneRecord, DatasetRecord, MethodRecord, Spec
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from harness.method import Method
 from harness.protocols import Scoring
-from harness.runner.draws import parts_read
+from harness.runner.run_draws import parts_read
 from harness.types.cell import Spec
 from harness.types.manifest import Manifest
 from harness.types.split import Part, TrainOn

@@ -10,21 +10,21 @@ from harness import device as devices
 from harness.backbones.backbone import ResolvedBackbone
 from harness.datasets.digests import DigestIndex
 from harness.datasets.domain import DomainData, DomainReader
-from harness.datasets.load_data import Reader, domain_names, note_unmatched, read_domains
+from harness.datasets.read_domains import Reader, domain_names, note_unmatched, read_domains
 from harness.errors import UserError
 from harness.files import cache_root
 from harness.progress import Reporter
 from harness.protocols import Protocol
 from harness.registry import Plugin
 from harness.runner.choose_backbone import choose_backbone, fetch_backbone
+from harness.runner.code_versions import versions
 from harness.runner.data_source import DataSource, find_data
-from harness.runner.draws import FewShotDraws
 from harness.runner.given_features import FeatureReader, require_one_view, without_encoder
 from harness.runner.grid import Setting, grid, note_short_classes
 from harness.runner.job import Job
-from harness.runner.plugins import resolve_methods, resolve_metrics, resolve_observers, resolve_protocol
-from harness.runner.provenance import versions
 from harness.runner.request import Request
+from harness.runner.resolve_plugins import resolve_methods, resolve_metrics, resolve_observers, resolve_protocol
+from harness.runner.run_draws import FewShotDraws
 from harness.types.cell import Cell
 from harness.types.leaderboard import RowFailure
 

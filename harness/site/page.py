@@ -19,7 +19,7 @@ from typing import Any
 from harness.site.payload import Payload
 
 SCRIPTS = (
-    *("dom.js", "data.js", "filters.js", "tip.js", "table.js", "chart.js", "shots.js", "cost.js", "published.js"),
+    *("dom.js", "data.js", "filters.js", "tooltip.js", "table.js", "chart.js", "shots.js", "cost.js", "published.js"),
     *("confusion.js", "classes.js", "row.js", "main.js"),
 )
 """The parts of the script, in page order."""

@@ -26,7 +26,7 @@ from harness.backbones.backbone import Backbone, Precision, load, resolve
 from harness.backbones.find import find
 from harness.datasets.images import decode_image, file_digest
 from harness.device import configure_determinism, synchronize
-from harness.execution.threads import one_thread_per_operation
+from harness.execution.one_thread import one_thread_per_operation
 from harness.features.encode import Encoder, ImageSource
 from harness.features.store import FeatureStore
 

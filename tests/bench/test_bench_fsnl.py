@@ -22,9 +22,9 @@ from harness.backbones import backbone as backbones
 from harness.backbones import openclip
 from harness.backbones.find import find
 from harness.backbones.text import OpenClipTextTower
+from harness.datasets.folder_reader import read_splits
 from harness.datasets.images import file_digest, load_image
-from harness.datasets.reader import read_splits
-from harness.execution.threads import one_thread_per_operation
+from harness.execution.one_thread import one_thread_per_operation
 from harness.miniature import build as miniature
 from harness.miniature import model as miniature_model
 from harness.miniature.offer import harness_backbone

@@ -13,7 +13,7 @@ import torch
 from harness.backbones import backbone as backbones
 from harness.backbones.find import find
 from harness.datasets.images import file_digest
-from harness.execution.threads import one_thread_per_operation
+from harness.execution.one_thread import one_thread_per_operation
 from harness.features.encode import Encoder, ImageSource
 from harness.features.store import FeatureStore
 from harness.miniature import build as miniature

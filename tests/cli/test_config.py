@@ -14,7 +14,7 @@ from harness.cli.config import read_toml
 from harness.errors import UserError
 from harness.results.artifacts import open_file
 from harness.results.leaderboard_file import read_board
-from harness.site.command import evaluate_command
+from harness.site.reproduce_command import evaluate_command
 from harness.types.leaderboard import Leaderboard
 
 from ..datasets.roots import edit_split, make_root

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.datasets.reader import read_splits
+from harness.datasets.folder_reader import read_splits
 from harness.errors import DataError
 
 OOP = "Animals6_OOP"

@@ -11,7 +11,7 @@ from PIL import Image
 from harness.backbones import openclip
 from harness.datasets import check as module
 from harness.datasets.check import check_root
-from harness.datasets.report import CheckReport, FolderReport
+from harness.datasets.check_report import CheckReport, FolderReport
 from harness.errors import DataError
 
 from .roots import FOLDERS, PER_PART, edit_split, make_root, write_json

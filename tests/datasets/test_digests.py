@@ -12,7 +12,7 @@ import pytest
 
 from harness.datasets import digests as module
 from harness.datasets.digests import DigestIndex
-from harness.datasets.threads import map_in_threads
+from harness.datasets.map_in_threads import map_in_threads
 from harness.errors import DataError
 
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.datasets.disk import ImageTree, UnusableName, unsafe_reason
-from harness.datasets.reader import read_splits
+from harness.datasets.folder_reader import read_splits
 from harness.errors import StorageError
 
 from .damage import OOP, change, fails
@@ -39,9 +39,8 @@ def test_escaping_paths_are_errors(folder, name, field):
 @pytest.mark.parametrize(("utf8", "said"), [("0", r"this locale \(ascii\) cannot name the file .*\\x"), ("1", None)])
 def test_a_locale_without_utf8_is_a_storage_error(folder, utf8, said):
     locale = {"LC_ALL": "C", "PYTHONUTF8": utf8, "PYTHONCOERCECLOCALE": "0"}
-    code = (
-        "import pathlib, sys; from harness.datasets.reader import read_splits; read_splits(pathlib.Path(sys.argv[1]))"
-    )
+    code = "import pathlib, sys\n"
+    code += "from harness.datasets.folder_reader import read_splits; read_splits(pathlib.Path(sys.argv[1]))"
     done = subprocess.run(
         [sys.executable, "-c", code, folder], env=os.environ | locale, capture_output=True, text=True, check=False
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.datasets.check import check_root
-from harness.datasets.reader import read_splits
+from harness.datasets.folder_reader import read_splits
 from harness.errors import DataError
 from harness.types.split import relabel_by_superclass
 

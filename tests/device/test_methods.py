@@ -13,7 +13,7 @@ import torch
 from harness import device as devices
 from harness.backbones.text import OpenClipTextTower
 from harness.errors import FixedVocabulary
-from harness.execution.threads import one_thread_per_operation
+from harness.execution.one_thread import one_thread_per_operation
 from harness.matching import match, native
 from harness.runner.predict import checked_scores
 from harness.types.task import Support, Task

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from harness.backbones import openclip
 from harness.miniature import model as miniature
 from harness.results.leaderboard_file import read_board
-from harness.site.command import evaluate_command
+from harness.site.reproduce_command import evaluate_command
 
 TEXT = {"context_length": 24, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
 VISION = {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8}

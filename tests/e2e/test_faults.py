@@ -17,7 +17,7 @@ from PIL import Image
 from harness.cli import doctor
 from harness.errors import FixedVocabulary
 from harness.method import Method
-from harness.registry import fingerprint
+from harness.registry import plugin_code
 
 from ..datasets.roots import edit_split, make_root
 from ..third_party.installed import install
@@ -133,7 +133,7 @@ def test_failed_row_is_replaced_when_method_is_fixed(evaluate, site, tmp_path):
     only = ("--plugin", "hostile,fsnl", "--domain", "Animals", "--baseline", "none")
     evaluate(*only, "-p", "hostile.how=raise")
     install(site, "hostile", PLUGIN + "# mended")
-    fingerprint.code_digest.cache_clear()
+    plugin_code.code_digest.cache_clear()
     evaluate(*only, "-p", "hostile.how=mended")
     found = json.loads((tmp_path / "results" / "leaderboard.json").read_text())["rows"]
     (row,) = [row for row in found if row["method"] == "hostile"]

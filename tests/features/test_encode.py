@@ -24,7 +24,7 @@ from harness.backbones.backbone import Backbone
 from harness.datasets import images as decoding
 from harness.datasets.images import file_digest
 from harness.errors import BackboneError, DataError, HarnessError, StorageError
-from harness.execution.threads import one_thread_per_operation
+from harness.execution.one_thread import one_thread_per_operation
 from harness.features.encode import Encoder, ImageSource, encoder_key
 from harness.features.store import FeatureStore, clear
 from harness.protocols import PROTOCOLS

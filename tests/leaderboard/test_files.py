@@ -18,7 +18,7 @@ from harness.leaderboard.schema import json_schema
 from harness.metrics.prediction_kinds import PREDICTIONS
 from harness.results.artifacts import open_row
 from harness.results.leaderboard_file import parse_board, read_board
-from harness.results.migrate import MIGRATIONS, migrate
+from harness.results.migrate_leaderboard import MIGRATIONS, migrate
 from harness.results.predictions import pack, unpack
 from harness.types.cell import Cell
 from harness.types.leaderboard import SCHEMA_VERSION

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.leaderboard.compare import between, pair
-from harness.leaderboard.titles import by_setting, setting, unique_titles
+from harness.leaderboard.row_settings import by_setting, setting, unique_titles
 from harness.leaderboard.view import Sources, view
 from harness.site.payload import payload
 from harness.types.cell import Cell

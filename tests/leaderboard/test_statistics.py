@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.leaderboard import resampling
+from harness.leaderboard import bootstrap_draws
 from harness.leaderboard.bootstrap import MEAN, Bootstrap, BootstrapDraws
-from harness.leaderboard.resampling import REPLICATES
+from harness.leaderboard.bootstrap_draws import REPLICATES
 from harness.leaderboard.statistics import interval, other_images, paired_tests, ranks
 from harness.metrics import replicates, worst_decile
 from harness.results.artifacts import Artifacts, open_file
@@ -104,10 +104,10 @@ def test_replicates_are_what_a_plain_loop_over_the_draws_gives() -> None:
     oop, ip = rng.random((3, 40)) < 0.6, rng.random((3, 30)) < 0.4
     row = made.row("a", oop, ip)
     drawn = {
-        side: np.concatenate(list(resampling.bootstrap_counts(row.data["Animals"].fingerprint, side, n)))
+        side: np.concatenate(list(bootstrap_draws.bootstrap_counts(row.data["Animals"].fingerprint, side, n)))
         for side, n in (("oop", 40), ("ip", 30))
     }
-    seeds = resampling.drawn_seeds(row.data["Animals"].fingerprint, [0, 1, 2])
+    seeds = bootstrap_draws.drawn_seeds(row.data["Animals"].fingerprint, [0, 1, 2])
     assert (drawn["oop"].sum(axis=1) == 40).all()
     assert seeds.sum(axis=1) == pytest.approx(1)
     for metric in ("h_mean", "joint_top1"):
@@ -146,8 +146,8 @@ def test_a_row_does_not_depend_on_what_stands_beside_it(monkeypatch: pytest.Monk
     made = Made()
     rows = [made.row(f"m{i}", right(0.1 * i, 300, seeds=2)) for i in range(1, 9)]
     alone = made.bootstrap("oop_top1", rows[3]).of(rows[3], MEAN)
-    monkeypatch.setattr(resampling, "COLUMNS", 3)
-    monkeypatch.setattr(resampling, "CHUNK", 900)
+    monkeypatch.setattr(bootstrap_draws, "COLUMNS", 3)
+    monkeypatch.setattr(bootstrap_draws, "CHUNK", 900)
     beside = made.bootstrap("oop_top1", *reversed(rows)).of(rows[3], MEAN)
     assert alone is not None
     assert beside is not None
@@ -365,7 +365,7 @@ def test_the_worst_decile_is_that_of_the_same_classes_in_every_replicate(classes
     answers = (rng.random((len(label), 3)) < [0.8, 0.9, 0.9]).astype(np.float32)
     answers[label == 0] = [[1, 0, 1], [0, 0, 0]]  # in a seventh of the replicates neither image is drawn
     answers[label == 1] = rng.random((40, 3)) < 0.55  # of the worst share, but of many right answers
-    weights = list(resampling.bootstrap_counts("data", "oop", len(label)))
+    weights = list(bootstrap_draws.bootstrap_counts("data", "oop", len(label)))
     found = replicates.worst_decile(weights, answers, label)
     assert found.shape == (REPLICATES, 3)
     every = np.concatenate(weights)
@@ -387,7 +387,7 @@ def test_the_worst_decile_is_that_of_the_same_classes_in_every_replicate(classes
 def test_intervals_of_the_worst_decile_hold_the_truth_more_often_than_those_that_choose_classes_anew() -> None:
     rng, held = np.random.default_rng(0), {"same": 0, "anew": 0}
     label, trials = np.repeat(np.arange(24), 20), 80
-    weights = list(resampling.bootstrap_counts("data", "oop", len(label)))
+    weights = list(bootstrap_draws.bootstrap_counts("data", "oop", len(label)))
     drawn = np.concatenate([w.reshape(-1, 24, 20).sum(axis=2) for w in weights])
     for _ in range(trials):
         chance = rng.beta(8, 3, 24)

@@ -38,7 +38,7 @@ from .tasks import (
 METHODS = sorted(classes())
 FIXED = ("linear_probe", "taskres")
 UNLABELED = ("cluster_vote", "kmeans_naming", "transclip", "zsnl")
-"""Methods that see no label; tests/plugins/test_zsnl.py has their own tests."""
+"""Methods that see no label; tests/plugins/test_unlabeled_methods.py has their own tests."""
 LIKE_ZERO_SHOT = ("fsnl", "learning_to_name", "tip_adapter", "gda", "zsnl")
 """Methods that leave IP names among themselves alone."""
 UNORDERED = {name: {} for name in METHODS if name not in ("cocoop", "fsnl", "learning_to_name", *UNLABELED)} | {

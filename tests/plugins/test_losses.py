@@ -17,7 +17,7 @@ from harness_plugins.fsnl import FSNL
 from harness_plugins.learning_to_name import LearningToName
 from harness_plugins.taskres import TaskRes
 
-from .plain import CAPTIONS, HINT, NAMES, SCALE, embedding, feature, plain_task, raw_feature, words
+from .numpy_formulas import CAPTIONS, HINT, NAMES, SCALE, embedding, feature, plain_task, raw_feature, words
 
 TASK = plain_task()
 IMAGE = TASK.support.image[:, 0].numpy()

@@ -19,7 +19,7 @@ from harness_plugins.tip_adapter import TipAdapter
 from harness_plugins.transclip import SUPPORT_WEIGHTS, TransCLIP
 from harness_plugins.zero_shot import TEMPLATES, ZeroShot
 
-from .plain import HINT, NAMES, SCALE, SIZE, plain_task, text_feature
+from .numpy_formulas import HINT, NAMES, SCALE, SIZE, plain_task, text_feature
 
 IP = ("blue whale", "elm")
 QUERY = np.random.default_rng(7).normal(size=(9, SIZE))

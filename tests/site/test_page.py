@@ -28,10 +28,10 @@ from harness.results.costs import Costs, RowCost, write_costs
 from harness.results.verification_marks import write_marks
 from harness.site import classes, thumbnails
 from harness.site.build import build
-from harness.site.command import evaluate_command
 from harness.site.confusion import pack
 from harness.site.page import as_json, page
 from harness.site.payload import Payload, payload
+from harness.site.reproduce_command import evaluate_command
 from harness.site.thumbnails import Thumbnails
 from harness.types.labels import ScoredSide
 

@@ -15,7 +15,7 @@ from harness.metrics import table
 from ..e2e.conftest import Answer, cache, harness, world  # noqa: F401 - fixtures
 from .installed import install
 
-ANIMALS = (Path(__file__).parent / "animals.py").read_text(encoding="utf-8")
+MISBEHAVING = (Path(__file__).parent / "misbehaving.py").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -36,9 +36,17 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def zoo(site: Path) -> Path:
-    """The site with the methods of ``animals``."""
-    for name in re.findall(r'^    "(\w+)": \w+,$', ANIMALS, re.MULTILINE):
-        install(site, "animals", ANIMALS, name=name, value=f"animals:offers.{name}", distribution="zoo", version="0.7")
+    """The site with the misbehaving methods."""
+    for name in re.findall(r'^    "(\w+)": \w+,$', MISBEHAVING, re.MULTILINE):
+        install(
+            site,
+            "misbehaving",
+            MISBEHAVING,
+            name=name,
+            value=f"misbehaving:offers.{name}",
+            distribution="zoo",
+            version="0.7",
+        )
     return site
 
 

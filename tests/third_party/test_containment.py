@@ -154,10 +154,10 @@ def test_a_report_that_cannot_be_kept_costs_no_result(zoo, evaluate):
 def test_a_failure_says_where_in_the_methods_own_code_and_keeps_its_traceback(zoo, evaluate, tmp_path, how):
     answer = evaluate("--plugin", "raises", "--baseline", "none", *how, "--traceback")
     (failure,) = rows(answer)["raises"]["failures"]
-    lines = (zoo / "animals.py").read_text().splitlines()
+    lines = (zoo / "misbehaving.py").read_text().splitlines()
     fits = 1 + lines.index("        self.misbehave()")
     raises = 2 + lines.index('        print("about to raise")')
-    where = f"animals.py:{fits} in fit, animals.py:{raises} in misbehave"
+    where = f"misbehaving.py:{fits} in fit, misbehaving.py:{raises} in misbehave"
     assert failure["reason"] == f"raises raised ValueError: the moon is in the wrong place ({where})"
     (log,) = (tmp_path / "results").glob("cells/*/*.failed.log")
     trace = log.read_text()

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from harness.errors import MethodError
-from harness.execution.threads import one_thread_per_operation
+from harness.execution.one_thread import one_thread_per_operation
 from harness.method import Method
 from harness.prompts import Template
 from harness.registry import names

@@ -18,13 +18,13 @@ from safetensors.torch import save_file
 from harness import hookspecs
 from harness.backbones import openclip
 from harness.errors import PluginError
-from harness.registry import Origin, Plugin, find_protocol, fingerprint, load
+from harness.registry import Origin, Plugin, find_protocol, load, plugin_code
 from harness.registry.checks import CHECKS
 from harness.registry.entry_points import GROUPS
-from harness.registry.plugins import HOOKS
+from harness.registry.loading import HOOKS
 from harness.results.leaderboard_file import read_board
 from harness.runner.observers import Observers
-from harness.site.command import evaluate_command
+from harness.site.reproduce_command import evaluate_command
 from harness.verification import source_data
 
 from ..e2e.test_backbones import CLIP
@@ -142,9 +142,9 @@ def test_methods_are_offered(zoo, evaluate):
 
 def test_an_edited_method_is_another_method(zoo, evaluate):
     before = evaluate("--plugin", "tame", "--baseline", "none").json["rows"][0]["method_record"]["code"]
-    file = zoo / "animals.py"
+    file = zoo / "misbehaving.py"
     file.write_text(file.read_text() + "\n# edited\n")
-    fingerprint.code_digest.cache_clear()
+    plugin_code.code_digest.cache_clear()
     answer = evaluate("--plugin", "tame", "--baseline", "none")
     assert "running cells: 1 cell\n" in answer.err
     assert answer.json["rows"][0]["method_record"]["code"] != before
@@ -182,7 +182,7 @@ def test_a_method_with_an_upgraded_requirement_is_another_method(zoo, evaluate):
     assert {"harness", "torch", "open_clip_torch", "numpy", "scipy", "scikit-learn"} <= set(row["versions"])
     (zoo / "zoo_words-0.1.dist-info").rename(zoo / "zoo_words-0.2.dist-info")
     (zoo / "zoo_words-0.2.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: zoo-words\nVersion: 0.2\n")
-    fingerprint.versions.cache_clear()
+    plugin_code.versions.cache_clear()
     answer = evaluate("--plugin", "tame,zero_shot")
     assert "running cells: 2 cells" in answer.err
     rows = {row["method"]: row["versions"] for row in answer.json["rows"]}
@@ -286,7 +286,7 @@ def test_the_draws_of_a_plugins_protocol_are_verified_by_its_rule(site, evaluate
     assert problem == "Animals, seed 1: the manifest is not what firsts draws from the data"
     # Another edition of the plugin cannot tell.
     (site / "firsts.py").write_text(PROTOCOL.replace("items[:count]", "items[-count:]"))
-    fingerprint.code_digest.cache_clear()
+    plugin_code.code_digest.cache_clear()
     edited = harness(*words)
     assert edited.code == 0
     assert {row["notes"][0].partition(":")[0] for row in edited.json} == {

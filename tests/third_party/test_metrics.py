@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import PluginError
 from harness.metrics import table
-from harness.registry import fingerprint, load
+from harness.registry import load, plugin_code
 from harness.results.store import ResultStore
 
 from .installed import install
@@ -104,7 +104,7 @@ def test_a_cell_is_computed_again_with_a_new_or_edited_metric(site, run):
     first = the_row(answer)
     assert "running cells" not in run().err
     (site / "balance.py").write_text(BALANCED + "\n# edited\n")
-    fingerprint.code_digest.cache_clear()
+    plugin_code.code_digest.cache_clear()
     answer = run()
     assert "running cells: 1 cell\n" in answer.err
     assert the_row(answer)["versions"]["metric ip_balanced"] != first["versions"]["metric ip_balanced"]

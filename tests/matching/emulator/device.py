@@ -36,7 +36,10 @@ BUILDS = {
 """Macros, and instrumentation of kernels (never of the scheduler)."""
 
 PROGRAMS = {
-    "matching": ([HERE / "scheduler.cpp", HERE / "main.cpp"], [CSRC / "cuda" / "fused.cu", CSRC / "cuda" / "large.cu"]),
+    "matching": (
+        [HERE / "scheduler.cpp", HERE / "main.cpp"],
+        [CSRC / "cuda" / "match_small.cu", CSRC / "cuda" / "match_large.cu"],
+    ),
     "faults": ([HERE / "scheduler.cpp"], [HERE / "faults.cu"]),
 }
 """Sources of the host, and sources with kernels."""

@@ -10,7 +10,7 @@ import pytest
 from pydantic_core import to_jsonable_python
 
 from harness.errors import HarnessError, PluginError, UserError
-from harness.inner import Inner, wrap
+from harness.inner_method import Inner, wrap
 from harness.method import Method, build, parameters
 from harness.parameters import CommandLineText
 from harness.registry import load

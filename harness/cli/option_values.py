@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.parameters import CommandLineText
-from harness.runner.choices import choose_methods
+from harness.runner.choose_methods import choose_methods
 from harness.runner.request import MethodChoice
 
 MOST = 10_000

@@ -14,7 +14,7 @@ from typing import Any
 import harness
 from harness.backbones.backbone import ResolvedBackbone
 from harness.files import content_digest, walk_files
-from harness.registry import Plugin, fingerprint
+from harness.registry import Plugin, plugin_code
 
 NEUTRAL = (
     *("cli", "conformance", "leaderboard", "plots", "site", "verification"),  # they read cells and compute none
@@ -36,7 +36,7 @@ def versions(resolved: ResolvedBackbone, **plugins: Sequence[Plugin[Any] | None]
         resolved: the backbone.
         plugins: by kind; None for what is built in.
     """
-    found = harness_versions() | fingerprint.versions(resolved.libraries)
+    found = harness_versions() | plugin_code.versions(resolved.libraries)
     for kind, offered in plugins.items():
         for plugin in filter(None, offered):
             found |= {f"{kind} {plugin.name}": plugin.origin.edition, **plugin.origin.requirements}
@@ -47,7 +47,7 @@ def versions(resolved: ResolvedBackbone, **plugins: Sequence[Plugin[Any] | None]
 def harness_versions() -> dict[str, str]:
     """Versions of the harness, with a digest of its code, and of the libraries that it computes with."""
     code = content_digest(deciding_files())
-    return {"harness": f"{harness.__version__}+{code[:12]}", **fingerprint.versions(LIBRARIES)}
+    return {"harness": f"{harness.__version__}+{code[:12]}", **plugin_code.versions(LIBRARIES)}
 
 
 def deciding_files() -> list[tuple[str, Path]]:

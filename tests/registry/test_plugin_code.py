@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import PluginError
-from harness.registry import fingerprint
-from harness.registry.fingerprint import code_digest, requirements
+from harness.registry import plugin_code
+from harness.registry.plugin_code import code_digest, requirements
 
 Layout = dict[str, str]
 
@@ -41,7 +41,7 @@ def forget() -> None:
     """As in a new process."""
     importlib.invalidate_caches()
     code_digest.cache_clear()
-    fingerprint.versions.cache_clear()
+    plugin_code.versions.cache_clear()
 
 
 def digest(top: str, distribution: str = "acme") -> str:
@@ -150,7 +150,7 @@ def test_a_file_that_is_gone_is_no_part_of_the_code(site: Path, top: str, file: 
 def test_more_than_can_be_read_at_every_run_is_told(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     regular(site, PLAIN, True)
     with (site / "acme_plain" / "weights.bin").open("wb") as file:
-        file.truncate(fingerprint.LIMIT + 1)  # sparse: it takes no room
+        file.truncate(plugin_code.LIMIT + 1)  # sparse: it takes no room
     with pytest.raises(PluginError, match=r"has packages of 1.0 GiB, and at most 1 GiB is read"):
         digest("acme_plain")
 

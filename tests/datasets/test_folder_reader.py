@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.datasets.disk import unsafe_reason
-from harness.datasets.reader import read_split, read_splits
+from harness.datasets.folder_reader import read_split, read_splits
 from harness.errors import DataError
 from harness.types.split import PARTS
 

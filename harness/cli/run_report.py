@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from harness.cli import console
 from harness.cli.stdout import only_results
 from harness.datasets.layout import short_name
+from harness.leaderboard.data_warnings import data_warnings
+from harness.leaderboard.row_settings import SettingNames, by_setting, unique_titles
 from harness.leaderboard.tables import percent
-from harness.leaderboard.titles import SettingNames, by_setting, unique_titles
-from harness.leaderboard.warnings import data_warnings
 from harness.metrics.table import summary_metrics
 from harness.progress import Reporter, pluralize
 from harness.runner.request import Outcome, Request

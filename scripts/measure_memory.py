@@ -1,6 +1,6 @@
 """Measure the peak host memory of an evaluation of 200,000 images.
 
-    python scripts/memory.py [FOLDER]          # FOLDER: where temporary data go
+    python scripts/measure_memory.py [FOLDER]          # FOLDER: where temporary data go
 
 The files contain no pictures: random features are put into the cache, as if the images had been encoded. The
 measurement covers everything else: split files, hashing, features, fit, scores, results.

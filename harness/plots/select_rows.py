@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.errors import UserError
-from harness.leaderboard.titles import setting, unique_titles
+from harness.leaderboard.row_settings import setting, unique_titles
 from harness.types.leaderboard import Row
 
 

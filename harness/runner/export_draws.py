@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from harness.datasets.digests import DigestIndex
 from harness.datasets.domain import DomainReader
-from harness.datasets.load_data import domain_names, read_domains
+from harness.datasets.read_domains import domain_names, read_domains
 from harness.files import cache_root
 from harness.progress import Reporter
 from harness.runner.data_source import find_data
-from harness.runner.draws import FewShotDraws
-from harness.runner.plugins import resolve_protocol
 from harness.runner.request import Request
+from harness.runner.resolve_plugins import resolve_protocol
+from harness.runner.run_draws import FewShotDraws
 from harness.types.manifest import Manifest
 
 

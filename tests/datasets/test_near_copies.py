@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from harness.datasets.check import check_root
-from harness.datasets.near import find_near_copies, image_signature
+from harness.datasets.near_copies import find_near_copies, image_signature
 
 from .roots import make_root
 
@@ -62,7 +62,7 @@ def test_flat_images_of_different_colours_are_not_copies() -> None:
 
 def test_more_images_than_are_compared_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     prints = [image_signature(picture(seed)) for seed in range(10)]
-    monkeypatch.setattr("harness.datasets.near._ROWS", 3)
+    monkeypatch.setattr("harness.datasets.near_copies._ROWS", 3)
     assert [(near.scored, near.other, near.bits) for near in find_near_copies(prints, prints)] == [
         (i, i, 0) for i in range(10)
     ]

@@ -21,8 +21,8 @@ from harness.runner.evaluate import write_leaderboard
 from harness.types.cell import Cell
 from harness.types.leaderboard import Leaderboard
 
+from ..leaderboard.results import Lab
 from ..makers import make_cell
-from .results import Lab
 
 KILLS = 100
 

@@ -185,7 +185,7 @@ class Miscounts(Tame):
         return "many"
 
 
-ANIMALS = {
+MISBEHAVING = {
     "tame": Tame,
     "raises": Raises,
     "mumbles": Mumbles,
@@ -219,4 +219,4 @@ class Offer:
         return self.method
 
 
-offers = SimpleNamespace(**{name: Offer(animal) for name, animal in ANIMALS.items()})
+offers = SimpleNamespace(**{name: Offer(animal) for name, animal in MISBEHAVING.items()})
