@@ -1,4 +1,4 @@
-"""Atomic writing, and where the cache lies."""
+"""Atomic writing, and the location of the cache."""
 
 from __future__ import annotations
 
@@ -183,8 +183,8 @@ def test_write_errors_name_file_and_reason() -> None:
     ],
 )
 def test_from_os_error_translates_environment_errors_only(error: OSError, sentence: str | None) -> None:
-    told = from_os_error(error)
-    assert (told and told.message) == sentence
+    found = from_os_error(error)
+    assert (found and found.message) == sentence
 
 
 @pytest.mark.parametrize(("number", "room"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EACCES, False)])

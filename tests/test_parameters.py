@@ -81,7 +81,7 @@ KINDS: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
 
 
 def recorded(made: Method) -> Any:
-    """The parameter as it stands in a leaderboard file."""
+    """The parameter as a leaderboard file stores it."""
     record = MethodRecord(name="", distribution="", version="", code="", parameters=parameters(made), needs=())
     return MethodRecord.model_validate_json(record.model_dump_json()).parameters["x"]
 

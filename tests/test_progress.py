@@ -11,21 +11,21 @@ from harness.progress import NullReporter, pluralize, staged
 
 
 class Recorder:
-    """A reporter that writes down what it is told."""
+    """A reporter that records its calls."""
 
     def __init__(self) -> None:
-        self.told: list[object] = []
+        self.calls: list[object] = []
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-        self.told.append((name, total, unit))
+        self.calls.append((name, total, unit))
         try:
-            yield self.told.append
+            yield self.calls.append
         finally:
-            self.told.append("end")
+            self.calls.append("end")
 
     def note(self, text: str) -> None:
-        self.told.append(text)
+        self.calls.append(text)
 
 
 def test_staged_opens_a_stage_for_each_name() -> None:
@@ -33,7 +33,7 @@ def test_staged_opens_a_stage_for_each_name() -> None:
     with staged(recorder, "images") as progress:
         for name, done in (("draw", 1), ("draw", 4), ("check", 2), ("check", 5)):
             progress(name, done, 5)
-    assert recorder.told == [("draw", 5, "images"), 1, 3, "end", ("check", 5, "images"), 2, 3, "end"]
+    assert recorder.calls == [("draw", 5, "images"), 1, 3, "end", ("check", 5, "images"), 2, 3, "end"]
 
 
 def test_staged_closes_the_stage_on_errors() -> None:
@@ -46,7 +46,7 @@ def test_staged_closes_the_stage_on_errors() -> None:
 
     with pytest.raises(ValueError, match="broken"):
         work()
-    assert recorder.told[-1] == "end"
+    assert recorder.calls[-1] == "end"
 
 
 def test_null_reporter_accepts_all_calls() -> None:

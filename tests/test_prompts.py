@@ -74,7 +74,7 @@ def test_a_template_requires_exactly_one_name(text: str) -> None:
 
 
 def split_at(caption: str, name: str) -> tuple[str, str] | None:
-    """What stands before and after the first place of the name."""
+    """The text before and after the first place of the name."""
     prompt = caption_prompt(caption, name)
     return None if prompt is None else (prompt.pieces[0].text, "".join(piece.text for piece in prompt.pieces[2:]))
 

@@ -42,7 +42,7 @@ CUTS = ("unit-clip", "unit-custom-text")
 
 
 def make_model(name: str) -> Any:
-    """The architecture with weights that are spread enough to tell prompts apart."""
+    """The architecture with weights that are spread enough to distinguish prompts."""
     openclip.register_architecture(name, CONFIGS[name])
     torch.manual_seed(0)
     model = openclip.random_model(name).eval().requires_grad_(False)

@@ -289,7 +289,7 @@ def test_pytest_is_imported_only_by_the_decorator() -> None:
 
 @pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="needs torch 2.9")
 def test_precision_set_through_the_new_api_is_detected() -> None:
-    """Torch then refuses to tell it in the older way."""
+    """Torch then cannot report it in the older way."""
     products, before = torch.backends.cuda.matmul, snapshot()
     known = products.fp32_precision
     try:

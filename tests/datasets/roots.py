@@ -18,7 +18,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "Ville d'été4_OOP": ("rose", "rose hip", "art", "folk art"),
     "Ville d'été2_IP": ("oak", "elm"),
 }
-"""Folder name to class names; the position of a class is its label. One name lies inside another more than once."""
+"""Folder name to class names; the position of a class is its label. One name is contained in another more than once."""
 
 PER_PART = {"train": 4, "val": 2, "test": 3}
 """Images of each class in each part."""

@@ -1,4 +1,4 @@
-"""The real huggingface_hub against a small server on this machine that speaks the Hub's protocol."""
+"""The real huggingface_hub against a small server on this machine with the Hub's protocol."""
 
 from __future__ import annotations
 

@@ -373,7 +373,7 @@ assert said["decoded"] and said["now"] and sum(said.values()) == 25, said
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="memory of a process is bounded and told in another way")
+@pytest.mark.skipif(sys.platform != "linux", reason="memory of a process is limited and measured in another way")
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
 def test_lack_of_memory_is_never_reported_as_damage(kind):
     done = subprocess.run([sys.executable, "-c", LITTLE_MEMORY, kind], capture_output=True, text=True, timeout=120)

@@ -78,7 +78,7 @@ def test_check_reports_near_copies(tmp_path) -> None:
     ham[3].write_bytes(saved(Image.open(ham[0]), format="JPEG", quality=60))
     tea[4].write_bytes(saved(Image.open(ham[2]), format="JPEG", quality=80, scale=0.8))
     hat[3].write_bytes(saved(Image.open(ham[1]), format="JPEG", quality=80))  # another domain
-    shutil.copy(ham[1], ham[4])  # the same bytes: told among the copies
+    shutil.copy(ham[1], ham[4])  # the same bytes: listed among the copies
     report = check_root(root)
     found = {(near.test, near.other) for near in report.near_copies}
     assert found == {(at(root, ham[3]), at(root, ham[0])), (at(root, tea[4]), at(root, ham[2]))}

@@ -176,10 +176,10 @@ def test_patches_are_removed() -> None:
     with fake_cuda():
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.allow_tf32 = not tf32
-        kept = torch.ones(2, device="cuda")
-    assert isinstance(kept, FakeCudaTensor)
+        stored = torch.ones(2, device="cuda")
+    assert isinstance(stored, FakeCudaTensor)
     assert torch.cuda.is_available() is there
     assert torch.backends.cudnn.allow_tf32 is tf32
     assert not torch.are_deterministic_algorithms_enabled()
     with pytest.raises(RuntimeError, match="outside of fake_cuda"):
-        kept + 1
+        stored + 1

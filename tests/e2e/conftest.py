@@ -77,7 +77,7 @@ def evaluate(harness: Callable[..., Answer], world: Path, tmp_path: Path) -> Cal
 
 
 def start(*arguments: object, cache: Path) -> subprocess.Popen[str]:
-    """Start the installed command in a process group of its own."""
+    """Start the installed command in a new process group."""
     return subprocess.Popen(
         [sys.executable, "-m", "harness.cli.main", *map(str, arguments)],
         env={**os.environ, "HARNESS_CACHE": str(cache)},

@@ -23,7 +23,7 @@ from .test_evaluate import DOMAINS
 
 @pytest.mark.slow
 def test_kill_9_at_twenty_random_moments_then_the_identical_leaderboard(world, tmp_path):
-    # In a process of its own: it forks, and this one has threads by now that a fork would lose.
+    # In a separate process: it forks, and this one has threads by now that a fork would lose.
     script = Path(__file__).with_name("killing.py")
     done = subprocess.run(
         [sys.executable, script, world, tmp_path],
@@ -91,12 +91,12 @@ def test_standard_streams_are_configured_for_any_caller():
     """What takes the number of a closed stream would be printed into; a log on a full disk costs words, no run."""
     script = (
         "import os, sys; from harness.cli.stdout import settle; configure_determinism(); "
-        "print('told', file=sys.stderr, flush=True); print('result', flush=True); "
+        "print('note', file=sys.stderr, flush=True); print('result', flush=True); "
         "sys.exit(any(not os.get_inheritable(fd) for fd in range(3)) or os.dup(0) < 3)"
     )
     for left in ("<&- >&- 2>&-", "2>&-", "2>/dev/full" if Path("/dev/full").exists() else ""):
         ran = subprocess.run(f'{sys.executable} -c "{script}" {left}', shell=True, capture_output=True, check=False)
-        assert (ran.returncode, ran.stderr) == (0, b"told\n" if not left else b""), left
+        assert (ran.returncode, ran.stderr) == (0, b"note\n" if not left else b""), left
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(harness: Callable[..., Answer], tmp_path: Path, data: Path) -> Callable[..., Answer]:
-    """A short run on a root of its own, in a cache of its own."""
+    """A short run on its own root, with its own cache."""
 
     def call(*more: object, cache: Path = tmp_path / "own") -> Answer:
         where = ("--data", data, "--out", tmp_path / "results", "--cache", cache)

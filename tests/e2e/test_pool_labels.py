@@ -16,7 +16,7 @@ METHODS = ("cluster_vote", "kmeans_naming", "transclip", "zsnl")
 
 @pytest.fixture(scope="module")
 def miniature(tmp_path_factory) -> Path:
-    """One domain of the miniature, whose names tell something."""
+    """One domain of the miniature with descriptive names."""
     with pytest.MonkeyPatch.context() as only:
         only.setattr("harness.miniature.build.DOMAINS", {"Landmark": DOMAINS["Landmark"]})
         return build(tmp_path_factory.mktemp("landmark") / "root", workers=1)

@@ -70,7 +70,7 @@ def test_script_without_a_guard_runs_once(tmp_path: Path, forked: bool) -> None:
 
 @pytest.fixture(params=["processes", "isolated"])
 def waiting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
-    """A run in a session of its own whose two jobs sleep, and the processes of the jobs and all they started."""
+    """A run in a new session whose two jobs sleep, and the processes of the jobs and all they started."""
     log = tmp_path / "log"
     text = script(WAIT, forked=True, executor=request.param, log=str(log))
     command = [sys.executable, "-c", text]

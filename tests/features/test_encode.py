@@ -37,7 +37,7 @@ RECORD = make_spec(backbone={"architecture": "fake", "pretrained": "x"}).backbon
 
 
 class FakeModel:
-    """Features are the mean colours, so that every image can be told by its row."""
+    """Features are the mean colours, so that every image is known from its row."""
 
     def __init__(self, fail_above: int = 10**9, error: BaseException | None = None) -> None:
         self.batches: list[int] = []

@@ -1,4 +1,4 @@
-"""From cells to rows: the same cells give the same bytes, holes are told, and nothing unequal is averaged."""
+"""From cells to rows: equal cells give equal bytes, missing cells are listed, and nothing unequal is averaged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ERROR = Failure(kind="error", reason="it broke")
 
 
 def grid(domains: str = "AB", seeds: tuple[int, ...] = (1, 2, 3), **changes: Any) -> list[Cell]:
-    """One cell for every domain and seed, each with a value of its own."""
+    """One cell for every domain and seed, each with its own value."""
     return [
         make_cell((i + 1) / 100, domain=domain, seed=seed, **changes)
         for i, (domain, seed) in enumerate(itertools.product(domains, seeds))
@@ -161,7 +161,7 @@ def test_a_domain_that_could_not_be_read_is_a_hole_in_every_row() -> None:
     validate(board)
 
 
-def test_the_images_of_a_domain_are_told_although_a_seed_failed() -> None:
+def test_images_of_a_domain_are_recorded_although_a_seed_failed() -> None:
     failed = make_cell(failure=ERROR, domain="A", seed=1)
     (row,) = assemble([failed, *grid("A", (2, 3))]).rows
     assert row.data["A"].images == {"oop": 10, "ip": 20}
@@ -247,8 +247,8 @@ def test_a_field_that_is_added_later_leaves_addresses_and_marks_of_older_rows_as
     later = LaterRow.model_validate_json(row.model_dump_json())
     assert later.model_dump_json() != row.model_dump_json()
     assert (later.id, later.content_sha256) == (row.id, row.content_sha256)
-    told = later.model_copy(update={"method_record": later.method_record.model_copy(update={"note": "x"})})
-    assert told.id != row.id
+    noted = later.model_copy(update={"method_record": later.method_record.model_copy(update={"note": "x"})})
+    assert noted.id != row.id
     assert later.model_copy(update={"remark": "x"}).content_sha256 != row.content_sha256
 
 

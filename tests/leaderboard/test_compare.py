@@ -1,4 +1,4 @@
-"""Rows beside each other and beside the paper's: what may be subtracted is, what may not says why."""
+"""Rows compared with each other and with the paper's: comparable ones are subtracted, others give the reason."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_a_method_that_the_paper_lacks_has_no_counterpart() -> None:
 # -- two leaderboards ------------------------------------------------------------------------------------------------
 
 
-def test_the_same_setting_is_subtracted_and_what_is_left_over_is_told() -> None:
+def test_rows_of_the_same_setting_are_subtracted_and_others_are_listed() -> None:
     a = Leaderboard(rows=(*board(0.5).rows, *board(0.3, method={"name": "coop"}).rows))
     b = Leaderboard(rows=(*board(0.7, versions={"torch": "9"}).rows, *board(method={"name": "taskres"}).rows))
     (pair,), only_a, only_b = between(a, b)
@@ -288,7 +288,7 @@ def test_latex_takes_every_cell_for_what_it_is() -> None:
     ]
 
 
-def test_differences_are_told_by_place_in_the_order_of_the_keys() -> None:
+def test_differences_are_listed_by_place_in_the_order_of_the_keys() -> None:
     before = {"g": 1, "f": [1, {"x": 0.1}], "e": [1], "d": None, "c": 1, "b": True, "a": "same", "gone": {"deep": 1}}
     after = {"g": 1.0, "f": [1, {"x": 0.2}], "e": [1, 2], "d": 0, "c": 1, "b": 1, "a": "same", "new": [1]}
     assert [tuple(found) for found in differences(before, after)] == [

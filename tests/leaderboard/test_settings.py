@@ -81,7 +81,7 @@ def test_rows_are_paired_with_those_of_their_own_setting(both: Leaderboard) -> N
     assert all(one.backbone_record == other.backbone_record and one.versions == other.versions for one, other in pairs)
 
 
-def test_on_the_page_they_are_told_apart_and_ranked_apart(both: Leaderboard) -> None:
+def test_page_names_and_ranks_them_separately(both: Leaderboard) -> None:
     table = payload(Sources(both.rows, (Nothing(),) * 4, {}, {})).table  # type: ignore[arg-type]
     names = {one["id"]: (one["protocol"], one["backbone"]) for one in table["rows"]}
     assert len(set(names.values())) == 2

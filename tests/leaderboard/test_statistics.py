@@ -148,10 +148,10 @@ def test_a_row_does_not_depend_on_what_stands_beside_it(monkeypatch: pytest.Monk
     alone = made.bootstrap("oop_top1", rows[3]).of(rows[3], MEAN)
     monkeypatch.setattr(bootstrap_draws, "COLUMNS", 3)
     monkeypatch.setattr(bootstrap_draws, "CHUNK", 900)
-    beside = made.bootstrap("oop_top1", *reversed(rows)).of(rows[3], MEAN)
+    together = made.bootstrap("oop_top1", *reversed(rows)).of(rows[3], MEAN)
     assert alone is not None
-    assert beside is not None
-    assert alone.tobytes() == beside.tobytes()
+    assert together is not None
+    assert alone.tobytes() == together.tobytes()
 
 
 def test_equal_answers_have_no_difference_and_share_a_rank() -> None:

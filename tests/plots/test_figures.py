@@ -78,7 +78,7 @@ def test_no_panel_cuts_off_what_lies_above_the_first_ones_figures(tmp_path: Path
     assert "80" in words(tmp_path / "figure.svg"), "the common axis reaches up to the second panel's figures"
 
 
-def test_lines_are_told_apart_without_their_colours() -> None:
+def test_lines_differ_without_their_colours() -> None:
     looks = [style.look(index) for index in range(64)]
     assert len({(look["color"], look["marker"]) for look in looks}) == 64
     lines = series(rows([c for name in "abcd" for c in grid(name, 0, 0.3)] + grid("e", 4, 0.4)))
@@ -154,14 +154,14 @@ def test_a_name_from_a_plugin_is_text_and_nothing_else(tmp_path: Path) -> None:
     assert hostile in words(out)
 
 
-def test_lines_of_one_method_are_told_apart_by_the_parameters_that_differ(tmp_path: Path) -> None:
+def test_lines_of_one_method_are_labelled_by_the_parameters_that_differ(tmp_path: Path) -> None:
     cells = [c for lr in (0.1, 0.2) for c in grid("fsnl", 4, lr, method={"parameters": {"lr": lr, "epochs": 20}})]
     out = tmp_path / "figure.svg"
     assert execute(["plot", "shots", str(write(cells, tmp_path / "board.json")), "--out", str(out)]) == 0
     assert {"fsnl (lr=0.1)", "fsnl (lr=0.2)"} <= set(words(out))
 
 
-def test_lines_are_told_apart_within_their_setting_by_what_differs() -> None:
+def test_lines_of_a_setting_are_labelled_by_what_differs() -> None:
     twice = grid("fsnl", 4, 0.3) + grid("fsnl", 4, 0.4, device="cuda (H200)")
     elsewhere = grid("fsnl", 4, 0.3, protocol="paper-2025") + grid("fsnl", 4, 0.3, method={"code": "0" * 64})
     found = [(line.rows[0].protocol, line.label) for line in series(rows(twice + elsewhere))]

@@ -1,4 +1,4 @@
-"""Features in the plane: sides and classes are told apart, and the picture is the same every time."""
+"""Features in the plane: sides and classes look different, and the picture is the same every time."""
 
 from __future__ import annotations
 

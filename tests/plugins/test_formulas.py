@@ -186,7 +186,7 @@ def test_gda_paper_preset_takes_smallest_best_weight_on_validation_draw():
         scores = dataclasses.replace(paper, alpha=alpha).fit(task).scores(image, OOP_VOCABULARY)
         right[alpha] = int((scores.argmax(dim=1) == label).sum())
     best = [alpha for alpha, count in right.items() if count == max(right.values())]
-    assert len(best) > 1, "otherwise this cannot tell the smallest"
+    assert len(best) > 1, "otherwise the smallest is not determined"
     assert paper.fit(task).alpha_ == best[0]
 
 

@@ -144,11 +144,11 @@ def test_paper_preset_batch_size_counts_names_with_images(monkeypatch):
 
 def test_only_used_prompts_are_encoded(monkeypatch):
     text = tower()
-    encode, spoken = text.encode, []
-    monkeypatch.setattr(text, "encode", lambda prompts: spoken.append(prompts) or encode(prompts))
+    encode, calls = text.encode, []
+    monkeypatch.setattr(text, "encode", lambda prompts: calls.append(prompts) or encode(prompts))
     task = unlabeled(images(12, 20)[0][:, 0])
     quick("zsnl", **ZSNL, assign="clusters").fit(task)
-    assert spoken == prompt_ensemble(NAMES, task.template, HINT)[:1]
+    assert calls == prompt_ensemble(NAMES, task.template, HINT)[:1]
 
 
 def test_whitening_is_computed_once(monkeypatch):
@@ -407,7 +407,7 @@ def test_cluster_names_maximise_total_score(score):
     assert total[np.arange(5), method.name_.numpy()].sum() == pytest.approx(best, abs=1e-6)
     for other in {"vote", "centroid", "sum"} - {score}:
         named = quick("cluster_vote", score=other).fit(unlabeled(pool)).name_
-        assert total[np.arange(5), named.numpy()].sum() < best - 1e-3, "or this could not tell them apart"
+        assert total[np.arange(5), named.numpy()].sum() < best - 1e-3, "otherwise this could not distinguish them"
 
 
 def test_image_outside_pool_gets_name_of_nearest_cluster():

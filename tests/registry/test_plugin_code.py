@@ -58,9 +58,9 @@ def write(folder: Path, files: Layout) -> None:
 def record(site: Path, name: str, files: list[str], metadata: str = "", **more: str) -> None:
     """The record of a distribution, as an installer leaves it."""
     info = f"{name.replace('-', '_')}-1.0.dist-info"
-    told = {"METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{metadata}", **more}
-    write(site, {f"{info}/{file}": text for file, text in told.items()})
-    lines = [*files, *(f"{info}/{file}" for file in (*told, "RECORD"))]
+    texts = {"METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{metadata}", **more}
+    write(site, {f"{info}/{file}": text for file, text in texts.items()})
+    lines = [*files, *(f"{info}/{file}" for file in (*texts, "RECORD"))]
     (site / info / "RECORD").write_text("".join(f"{line},,\n" for line in lines))
 
 
@@ -134,7 +134,7 @@ def test_a_file_that_moves_is_another_file(site: Path) -> None:
 
 
 @pytest.mark.parametrize("top", ["acme_not_there", "sys"])
-def test_code_that_cannot_be_read_is_told_and_not_passed_over(site: Path, top: str) -> None:
+def test_unreadable_code_is_an_error(site: Path, top: str) -> None:
     with pytest.raises(PluginError, match=f"has code that cannot be read, .*: no file of '{top}'"):
         digest(top, "no record")
 
@@ -147,7 +147,7 @@ def test_a_file_that_is_gone_is_no_part_of_the_code(site: Path, top: str, file: 
     assert digest(top) != whole
 
 
-def test_more_than_can_be_read_at_every_run_is_told(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_beyond_the_limit_is_an_error(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     regular(site, PLAIN, True)
     with (site / "acme_plain" / "weights.bin").open("wb") as file:
         file.truncate(plugin_code.LIMIT + 1)  # sparse: it takes no room
@@ -162,7 +162,7 @@ Requires-Dist: zoo-extra; extra == "test"
 """
 
 
-def test_what_a_distribution_requires_is_told_with_versions(site: Path) -> None:
+def test_requirements_of_a_distribution_have_versions(site: Path) -> None:
     local = json.dumps({"url": "file:///elsewhere", "dir_info": {}})
     record(site, "acme", [], NEEDS)
     record(site, "zoo-index", ["acme_index.py"])

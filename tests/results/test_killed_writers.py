@@ -28,7 +28,7 @@ KILLS = 100
 
 
 def cell(number: int, size: int = 4000) -> Cell:
-    """A cell with predictions of its own."""
+    """A cell with its own predictions."""
     content = pack({"oop": np.random.default_rng(number).integers(0, 200, size)})
     made = make_cell(number / 10**6, seed=number)
     return made.model_copy(update={"predictions": digest(content), "predictions_content": content})

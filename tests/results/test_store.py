@@ -68,8 +68,8 @@ def test_putting_a_cell_twice_is_the_same_as_once(store: ResultStore) -> None:
     stored = store.get(make_cell().spec.key)
     assert stored is not None
     assert cell_file(store, make_cell()).read_bytes() == before
-    kept = stored.model_copy(update={"predictions": "0" * 64})
-    assert store.put(kept) == kept, "its predictions are on disk already"
+    other = stored.model_copy(update={"predictions": "0" * 64})
+    assert store.put(other) == other, "its predictions are on disk already"
     assert len(list(store.cells())) == 1
 
 
@@ -186,7 +186,7 @@ def test_a_full_or_read_only_disk_is_a_sentence(
 
 
 @pytest.mark.usefixtures("ordinary")
-def test_a_read_only_folder_is_told_before_anything_is_computed(tmp_path: Path) -> None:
+def test_read_only_folder_is_an_error_before_anything_is_computed(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
     with pytest.raises(StorageError, match=r"results cannot be written to .*: permission denied"):
         ResultStore(tmp_path).prepare()
@@ -213,7 +213,7 @@ def test_a_file_in_the_place_of_the_folder_is_a_sentence(tmp_path: Path) -> None
 
 
 def test_a_cell_that_cannot_be_read_is_a_sentence(store: ResultStore) -> None:
-    cell_file(store, make_cell()).mkdir(parents=True)  # for root, too, a folder is no file
+    cell_file(store, make_cell()).mkdir(parents=True)  # unreadable for root too: a folder is not a file
     with pytest.raises(StorageError, match="cannot be read"):
         store.get(make_cell().spec.key)
 

@@ -44,7 +44,7 @@ def test_it_is_verified_where_neither_images_nor_results_are(submission: Path, h
     assert code == 0
     assert "fsnl@2" in out
     assert "verified against the stored labels" in out
-    assert [path.name for path in submission.parent.iterdir()] == ["submission.zip"], "nothing is written beside it"
+    assert [path.name for path in submission.parent.iterdir()] == ["submission.zip"], "nothing else is written"
 
 
 def test_it_can_be_checked_against_the_data_too(submission: Path, shared_lab: Lab, harness: Any) -> None:

@@ -26,7 +26,7 @@ from ..datasets.roots import make_root
 
 @dataclass
 class Asks(Method):
-    """Has the needs that it is told to have."""
+    """Has the given needs."""
 
     views: int = 1
     pool: Pool = "train-unlabeled"

@@ -1,4 +1,4 @@
-"""The unlabeled track: what a method is given of a pool, and what its clusters are worth."""
+"""Cells of methods with a pool: what they are given of it, and the metrics of their clusters."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from ..makers import POOL, discovery_metrics
 
 @dataclass
 class Pooled(Method):
-    """Says what it is told to say about its pool."""
+    """Reports given clusters and a given outcome."""
 
     needs = Needs(unlabeled=True, ip=True, clusters=True)
     pool: Pool = "train-unlabeled"
@@ -127,7 +127,7 @@ def test_the_number_of_clusters_is_that_of_the_classes_of_the_named_part(place):
         assert build_task(replace(job, manifest=None, method=Pooled(pool)), Template(), other)[0].clusters == wanted
 
 
-def test_images_of_a_pool_that_cannot_be_read_are_told(place):
+def test_unreadable_images_of_a_pool_are_reported(place):
     job, provider = place
     given = {pool: provider.pool("Animals", pool) for pool in ("train-unlabeled", "ip")}
     bad = {pool: tuple(f"{pool}/{i}.jpg" for i in range(4)) for pool in given}
@@ -227,7 +227,7 @@ def test_numbers_that_json_lacks_are_kept_as_words(place):
 
 @dataclass
 class Clustering(Pooled):
-    """Puts all images into one cluster, and tells what it was given."""
+    """Puts all images into one cluster, and reports what it was given."""
 
     needs = Needs(unlabeled=True, clusters=True)
     cluster: int = 0
@@ -290,7 +290,7 @@ def test_clusters_of_images_alone_are_for_methods_that_need_no_more(place):
     assert (made.failure.kind, "needs ip; the protocol gives" in made.failure.reason) == ("not applicable", True)
 
 
-def test_images_of_both_sides_that_cannot_be_read_are_told(place, monkeypatch):
+def test_unreadable_images_of_both_sides_are_reported(place, monkeypatch):
     _, provider = place
     bad = {side: replace(features, unreadable=(side,)) for side, features in provider.scored("Animals").items()}
     monkeypatch.setattr(provider, "scored", lambda domain: bad)

@@ -50,7 +50,7 @@ class Raises(Tame):
 class Hangs(Tame):
     def misbehave(self):
         helper = subprocess.Popen(["sleep", "3600"], start_new_session=True)
-        print("going to sleep beside", helper.pid, flush=True)
+        print("going to sleep next to", helper.pid, flush=True)
         time.sleep(3600)
 
 
@@ -134,7 +134,7 @@ class LivesOnTheState(Tame):
 
 @dataclass
 class LeavesProcesses(Tame):
-    """Starts a process in its group and one in a group of its own, and forgets both."""
+    """Starts a process in its group and one in a new group, and forgets both."""
 
     log: str = ""
 
@@ -153,7 +153,7 @@ class Floods(Tame):
 
 @dataclass
 class Chatters(Tame):
-    """Prints, which is no fault, but must not get into results."""
+    """Prints, which is allowed, but must not get into results."""
 
     def misbehave(self):
         print("{chatter}")

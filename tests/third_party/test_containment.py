@@ -42,7 +42,7 @@ HERE = {name: ISOLATED[name] for name in ("raises", "sys_exits", "returns_nan", 
 
 LOGS = {
     "raises": "about to raise\nraises failed\nTraceback (most recent call last):\n",
-    "hangs": "going to sleep beside ",
+    "hangs": "going to sleep next to ",
     "exits": "leaving\n",
     "crashes": "Fatal Python error: Segmentation fault",
     "returns_nan": "in predict",
@@ -93,7 +93,7 @@ def test_isolated_every_fault_is_a_failed_cell_with_its_log_and_the_grid_goes_on
         assert f"(log: {path})" in answer.err
     assert {name for name, part in LOGS.items() if part not in logs.get(name, "")} == set()
     assert max(map(len, logs.values())) < 2**18
-    assert not runs(int(logs["hangs"].split()[-1])), "what a method started in a group of its own outlives its cell"
+    assert not runs(int(logs["hangs"].split()[-1])), "a process in a new group outlives its cell"
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""A method that reads a file: its results name the content, and are made again only from it."""
+"""A method that reads a file: its results name the content, and are reproduced only with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a method is given: what it declared, and images without label, name or telling order."""
+"""What a method is given: what it declared, and images without label, name or an order that reveals them."""
 
 from __future__ import annotations
 
@@ -207,15 +207,15 @@ def test_in_the_joint_vocabulary_nothing_tells_the_side_of_an_image(world, cache
     cell = run(made.jobs[0], place)
     (image, vocabulary, scores), *later = given
     assert set(vocabulary.oop) == {True, False}
-    assert [set(v.oop) for _, v, _ in later] == [{True}, {False}], "which would tell it"
+    assert [set(v.oop) for _, v, _ in later] == [{True}, {False}], "which would reveal the side"
     scored = place.scored("Animals")
     rows = {side: features.image[:, 0] for side, features in scored.items()}
     keyed = [(key, row) for side in rows for key, row in zip(scored[side].sha256, rows[side].tolist(), strict=True)]
     assert image.tolist() == [row for _, row in sorted(keyed)]
-    told = dict(zip(map(tuple, image.tolist()), scores.argmax(dim=1).tolist(), strict=True))
+    answered = dict(zip(map(tuple, image.tolist()), scores.argmax(dim=1).tolist(), strict=True))
     answers = unpack(cell.predictions_content)
     for side, own in rows.items():
-        assert answers[f"joint_{side}"].tolist() == [told[tuple(row)] for row in own.tolist()]
+        assert answers[f"joint_{side}"].tolist() == [answered[tuple(row)] for row in own.tolist()]
 
 
 # -- hidden labels -----------------------------------------------------------------------------------------------------

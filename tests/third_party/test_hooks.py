@@ -214,7 +214,7 @@ def test_an_observer_sees_every_computed_cell_once(zoo, evaluate, tmp_path, monk
     assert len(seen.read_text().splitlines()) == 3, "a known cell is not computed"
 
 
-def test_an_observer_that_raises_is_told_about_once_and_stops_nothing(zoo, evaluate, tmp_path, monkeypatch):
+def test_an_observer_that_raises_is_reported_once_and_stops_nothing(zoo, evaluate, tmp_path, monkeypatch):
     install(zoo, "logger", OBSERVER, kind="observer")
     install(zoo, "sulky", OBSERVER.replace("with open", 'raise OSError("no\\nmood")\n    with open'), kind="observer")
     monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
@@ -284,7 +284,7 @@ def test_the_draws_of_a_plugins_protocol_are_verified_by_its_rule(site, evaluate
         refused = harness(*words)
     (problem,) = [text for row in refused.json for text in row["problems"]]
     assert problem == "Animals, seed 1: the manifest is not what firsts draws from the data"
-    # Another edition of the plugin cannot tell.
+    # Another edition of the plugin cannot give this.
     (site / "firsts.py").write_text(PROTOCOL.replace("items[:count]", "items[-count:]"))
     plugin_code.code_digest.cache_clear()
     edited = harness(*words)

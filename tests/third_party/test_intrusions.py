@@ -26,7 +26,7 @@ torch.backends.cuda.enable_flash_sdp(False)
 
 @dataclass
 class Tells(Method):
-    \"\"\"Scores that tell what it found.\"\"\"
+    \"\"\"Scores that reveal what it found.\"\"\"
 
     def fit(self, task):
         flags = (torch.is_grad_enabled(), ImageFile.LOAD_TRUNCATED_IMAGES, torch.backends.cuda.flash_sdp_enabled())
@@ -76,7 +76,7 @@ def test_what_a_plugin_changes_is_put_back_and_named_and_changes_no_result(site,
     assert torch.is_grad_enabled()
 
 
-def test_an_author_is_told_of_it_too(site, harness):
+def test_an_author_sees_the_note_too(site, harness):
     install(site, "meddles", MEDDLES, name="tells")
     note = NOTE.replace("'meddles'", "'tells'") + AT_IMPORT
     assert note in harness("plugins", "check", "tells", "--json").err

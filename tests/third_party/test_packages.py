@@ -20,7 +20,7 @@ EXAMPLE = Path(__file__).parent / "example_method"
 
 
 class Environment:
-    """A virtual environment of its own that sees the packages of this one, so that nothing is downloaded."""
+    """A virtual environment that sees the packages of this one, so that nothing is downloaded."""
 
     def __init__(self, folder: Path) -> None:
         venv.create(folder, with_pip=False)
@@ -70,7 +70,7 @@ def published(tmp_path_factory, world, cache) -> Published:
     pytest.importorskip("pip")
     folder = tmp_path_factory.mktemp("published")
     environment = Environment(folder / "environment")
-    example = shutil.copytree(EXAMPLE, folder / "example")  # building writes beside the sources
+    example = shutil.copytree(EXAMPLE, folder / "example")  # building writes next to the sources
     environment.harness("plugins", "new", "my_method", cwd=folder)
     environment.pip_install(example, "-e", folder / "my_method")
     where = ("--data", world, "--backbone", "beyond-mini", "--out", folder / "results", "--cache", cache)

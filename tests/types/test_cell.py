@@ -128,8 +128,8 @@ def test_new_fields_with_defaults_preserve_old_keys() -> None:
     later = LaterSpec.model_validate(content)
     assert later.model_dump(mode="json") != content
     assert later.key == make_spec().key
-    told = [{**content, "temperature": 2.0}, {**content, "method": {**content["method"], "note": "x"}}]
-    assert len({make_spec().key, *(LaterSpec.model_validate(one).key for one in told)}) == 3
+    others = [{**content, "temperature": 2.0}, {**content, "method": {**content["method"], "note": "x"}}]
+    assert len({make_spec().key, *(LaterSpec.model_validate(one).key for one in others)}) == 3
 
 
 def test_records_are_frozen_and_refuse_unknown_fields() -> None:

@@ -1,4 +1,4 @@
-"""The tamper zoo: whatever is changed, in the file, beside it or in the data, is found and named."""
+"""Tampering: every change, in the file, in the files next to it or in the data, is found and named."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_a_hidden_failure_is_found(tmp_path: Path, shared_lab: Lab) -> None:
     tamper(lab, lambda row: row["data"]["Animals"]["predictions"].pop("3"))
     tamper(lab, set_at("complete", value=True))
     verdict = check(lab)
-    # Without the seed the row's other domains give another mean over seeds than a whole row would: it is told.
+    # Without the seed the row's other domains give another mean over seeds than a complete row would: it is reported.
     assert verdict.status == "differs"
 
 
@@ -261,7 +261,7 @@ def test_a_draw_of_other_images_is_found_in_the_data(lab: Lab) -> None:
     forged = drawn.model_copy(update={"seed": 1})
     ResultStore(lab.out).put_manifest(forged)
     tamper(lab, set_at("data", "Animals", "manifests", "1", value=forged.sha256))
-    assert check(lab).status == "verified", "the kept labels cannot tell which images a seed draws"
+    assert check(lab).status == "verified", "the stored labels do not contain which images a seed draws"
     problems = check(lab, data=True).problems
     assert any("Animals, seed 1: the manifest is not what clean-v1 draws from the data" in p for p in problems)
 
@@ -383,7 +383,7 @@ def test_nothing_is_marked_on_request(lab: Lab, harness: Any) -> None:
     assert not (lab.out / verification_marks.FILE).exists()
 
 
-def test_the_first_twenty_changes_of_the_data_are_told_in_the_order_of_the_paths() -> None:
+def test_first_twenty_changes_of_the_data_are_listed_in_the_order_of_the_paths() -> None:
     paths = tuple(f"images/a/{i:02d}.jpg" for i in range(25))
 
     def sheet(edition: str) -> LabelSheet:
