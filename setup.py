@@ -75,7 +75,7 @@ def without_launchers(command):
 
 
 def nvcc_command(toolkit):
-    """nvcc for all of GPUS. With threads it loses files of its own in a temporary folder with a space in its name."""
+    """nvcc for all of GPUS. With threads it fails in a temporary folder with a space in its name."""
     threads = [] if " " in tempfile.gettempdir() else ["--threads", "0"]
     host = ["-Xcompiler", "-fPIC,-fvisibility=hidden", "-ccbin", without_launchers(cxx_command())]
     gpus = [f"-gencode=arch=compute_{gpu[-2:]},code={gpu}" for gpu in GPUS]

@@ -1,6 +1,6 @@
 """The Python API in a few cells: run it as a script, or cell by cell in a notebook (jupytext, VS Code, Spyder).
 
-It uses the miniature, which comes with the package; with ``data=`` and ``backbone=`` it is the real benchmark.
+It uses the miniature, which comes with the package; give ``data=`` and ``backbone=`` for the real benchmark.
 """
 
 # %% Evaluate an installed method; zero_shot runs with it as the baseline
@@ -16,7 +16,7 @@ found = results.predictions("tip_adapter", images="joint_oop")
 print(f"{found.correct.mean():.3f} of {len(found.paths)} images are right")
 print(found.paths[0], "is taken for", found.names[found.column[0]])
 
-# %% A method of one's own: a dataclass with two functions
+# %% Your own method: a dataclass with two functions
 from dataclasses import dataclass  # noqa: E402
 
 import torch  # noqa: E402
@@ -47,7 +47,7 @@ class NearestMean(harness.Method):
 
 print(harness.evaluate([NearestMean(weight=0.25), NearestMean(weight=0.5)], domains="Food", shots=4, seeds=1))
 
-# %% Features as arrays, and features of one's own in their place
+# %% Features as arrays, and evaluation on given features
 sets = [harness.load_features("Food", "oop", part) for part in ("train", "val", "test")]
 print(sets)
 print(harness.evaluate("tip_adapter", features=sets, backbone="beyond-mini", shots=4, seeds=1))

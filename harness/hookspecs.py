@@ -138,5 +138,5 @@ def harness_cell_finished(cell: Cell) -> None:
     Called in the process of the command, in the order in which cells are finished, once for every cell that this run
     computed, failed ones included (``cell.failure``), after it was stored; never for cells that were known. Cells are
     immutable. The return value is ignored. An exception is shown, and this observer is not called again in the run;
-    the run and other observers go on.
+    the run and other observers continue.
     """

@@ -47,7 +47,7 @@ class LearnedContext:
             task: provides the text tower, the generator and the device.
             text: initial context.
             length: tokens of a random context; None starts from the text.
-            names: names with a context of their own; empty: all names share one.
+            names: names with their own context; empty: all names share one.
             position: position of the name.
         """
         self._tower, contexts = task.text, max(1, len(names))

@@ -23,7 +23,7 @@ namespace {
 
 constexpr double kRound = 6755399441055744.0;  // 1.5 * 2^52: adding and subtracting it rounds to even
 
-// The largest magnitude of a row, as bits: without the sign, floats order like integers, and NaN lies above infinity.
+// The largest magnitude of a row, as bits: without the sign, floats order like integers, and NaN is above infinity.
 struct LargestBits {
     template <int bytes>
     static HARNESS_INLINE std::int32_t run(const float* row, int dimension) {

@@ -34,7 +34,7 @@ const Product& product_doubles();  // float64, on any machine
 const Product* product_pairs();    // int16 pairs; null where the processor lacks AVX-512 VNNI
 const Product& best_product();     // the faster of those available
 
-// Packed grid rows: x -> rint(x * 2^(bits - e)) where max |x| lies in [2^(e-1), 2^e); zero rows stay zero.
+// Packed grid rows: x -> rint(x * 2^(bits - e)) where max |x| is in [2^(e-1), 2^e); zero rows stay zero.
 struct PackedRows {
     const Product* product = nullptr;
     int rows = 0;

@@ -42,7 +42,7 @@ HARNESS_DEVICE void exchange_along(const Problem<T>& w, int start, int end, cons
 
 // Searches from row `start` to the nearest free column and exchanges along this path; false when a number exceeds its range.
 //
-// start = w.rows is a virtual row of similarity 0, which stands for an unmatched column. Its search begins at the prices, skips
+// start = w.rows is a virtual row of similarity 0, which represents an unmatched column. Its search begins at the prices, skips
 // unmatched columns of price 0 and ends at one above: prices decrease by as much as the search went past them, the path is
 // exchanged, and the column where it began, now of price 0, becomes unmatched instead.
 template <class T, class Team>

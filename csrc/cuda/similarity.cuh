@@ -105,7 +105,7 @@ HARNESS_DEVICE void fetch_row_part(const Warp& warp, const ScaledRows& side, int
 // then counts as zero.
 template <class Warp>
 HARNESS_DEVICE bool scan_row(const Warp& warp, const ScaledRows& side, int row, float (&x)[16], double* inverse, int* shift) {
-    std::uint32_t largest = 0;  // as bits: without the sign, floats order like integers, and NaN lies above infinity
+    std::uint32_t largest = 0;  // as bits: without the sign, floats order like integers, and NaN is above infinity
     for (int first = 0; first < side.dimension; first += kRowPart) {
         if (first) fetch_row_part(warp, side, row, first, x);
 #pragma unroll
@@ -116,7 +116,7 @@ HARNESS_DEVICE bool scan_row(const Warp& warp, const ScaledRows& side, int row, 
     }
     largest = warp.max(largest);
     const bool bad = largest >= 0x7f800000u;
-    // max |x| lies in [2^(exponent - 1), 2^exponent); the second case has no implicit bit
+    // max |x| is in [2^(exponent - 1), 2^exponent); the second case has no implicit bit
     const int exponent = largest >> 23 ? int(largest >> 23) - 126 : -149 + bit_length(largest);
     const int s = bad || largest == 0 ? 0 : grid_bits(side.dimension) - exponent;
     const GridScale scale(s);

@@ -59,7 +59,7 @@ class ResolvedBackbone:
 
     @property
     def libraries(self) -> tuple[str, ...]:
-        """Distributions besides open_clip that build the model or its tokenizer."""
+        """Distributions other than open_clip that build the model or its tokenizer."""
         text, vision = self.config["text_cfg"], self.config["vision_cfg"]
         hugging_face = ("transformers", "tokenizers") if {"hf_model_name", "hf_tokenizer_name"} & text.keys() else ()
         return (*hugging_face, *(("timm",) if "timm_model_name" in vision else ()))
@@ -117,7 +117,7 @@ class Backbone:
         logit_scale: the model's own scale of cosines, exponentiated.
         preprocess: test-time transform, image -> ``(3, h, w)``.
         preprocess_config: settings of ``preprocess``.
-        libraries: distributions besides open_clip that build the model.
+        libraries: distributions other than open_clip that build the model.
         unit_rows: whether features are L2-normalized.
     """
 

@@ -30,7 +30,7 @@ class Standards:
     """Key of a row -> least ratio."""
 
     prototype_ms: dict[str, float] = field(default_factory=dict)
-    """Case on the GPU at hand -> time of the prototype that the kernels replace; empty for another GPU."""
+    """Case on this GPU -> time of the prototype that the kernels replace; empty for another GPU."""
 
     goals: dict[str, float] = field(default_factory=dict)
     """Key of a row without its threads -> ratio that is hoped for; nothing fails below it."""
@@ -112,7 +112,7 @@ def _devices(device: str | None) -> tuple[str, ...]:
     if device not in ("cpu", "cuda"):
         raise UserError(f"no device named {device!r}", "cpu or cuda")
     if device == "cuda" and not gpu:
-        why = "no CUDA device is at hand" if native.has_cuda() else "matching was built without CUDA"
+        why = "there is no CUDA device" if native.has_cuda() else "matching was built without CUDA"
         raise UserError(f"cannot measure on a GPU: {why}")
     return (device,)
 
@@ -133,7 +133,7 @@ def _timed(cases: list[measure.Case], seeds: int) -> dict[str, Any]:
 
 
 def bench_autotune(out: Path | None, seeds: int = 5, threads: int | None = None) -> int:
-    """Measure which backend is fastest for tensors on the GPU at hand, by size, and keep that for `auto`.
+    """Measure which backend is fastest for tensors on this GPU, by size, and store the result for `auto`.
 
     Args:
         out: the file to write; None is where `auto` looks for the user's own.

@@ -120,7 +120,7 @@ def new(
     from harness.registry.scaffold import write_package
 
     folder = write_package(name, into)
-    print(f"{folder} is written; go on with", f"  pip install -e {folder}", sep="\n")
+    print(f"{folder} is written; continue with", f"  pip install -e {folder}", sep="\n")
     print(f"  harness plugins check {name}", f"  harness evaluate --plugin {name} --all-domains", sep="\n")
     return 0
 

@@ -136,7 +136,7 @@ def declared_needs(subject: Subject) -> None:
 
 
 def report_is_json(subject: Subject) -> None:
-    """``outcome`` is a dictionary that JSON can keep, and ``trainable`` a whole number; runs leave out what is not."""
+    """``outcome`` is a dictionary that JSON can store, and ``trainable`` an integer; runs leave out what is invalid."""
     remarks = report_of(subject.fitted(), subject.name).remarks
     if remarks:
         hint = "return plain numbers and strings from outcome, and an integer from trainable"

@@ -94,7 +94,7 @@ def foreign_vocabulary(subject: Subject) -> None:
         raise MethodError(f"{subject.name}.scores gives all foreign names the same score", refuse)
     renamed = Vocabulary.of(DOMAIN.hint, ip=tuple(f"{name} of elsewhere" for name in DOMAIN.names))
     if torch.equal(subject.scores(method, image, renamed), own):
-        raise MethodError(f"{subject.name}.scores gives foreign names the scores of its own names", refuse)
+        raise MethodError(f"{subject.name}.scores gives foreign names the scores of its fitted names", refuse)
 
 
 def hidden_labels(subject: Subject) -> None:

@@ -17,7 +17,7 @@ _running = False
 
 
 def start_server(modules: Sequence[str]) -> None:
-    """Start the fork server, if there is none yet; it imports modules while this process goes on with its own work.
+    """Start the fork server, if there is none yet; it imports modules while this process continues.
 
     Raises:
         StorageError: it cannot be started.

@@ -1,6 +1,6 @@
 """Messages between the process that supervises and its workers: a kind, a length, and so many bytes.
 
-The supervisor reads what is there and never waits for the rest, so a worker that sends half a message blocks nobody.
+The supervisor reads what has arrived and never waits for the rest, so half a message from a worker blocks nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Message(NamedTuple):
 
 
 def send(channel: socket.socket, kind: bytes, content: bytes = b"") -> None:
-    """Send a message, whole."""
+    """Send a complete message."""
     channel.sendall(_HEAD.pack(kind, len(content)) + content)
 
 
@@ -55,7 +55,7 @@ class Inbox:
         return bool(content)
 
     def next(self) -> Message | None:
-        """The oldest message, once it is whole.
+        """The oldest message, once it is complete.
 
         Raises:
             ValueError: its length is above the largest.

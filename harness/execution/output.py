@@ -13,7 +13,7 @@ LOG_BYTES = 128 * 2**10
 
 
 class Output:
-    """Reads a process's output and holds its beginning and its end.
+    """Reads a process's output and stores its beginning and its end.
 
     Attributes:
         source: where it is read.

@@ -29,7 +29,7 @@ def _end_with(parent: BaseProcess) -> None:
 
 
 def end(process: BaseProcess) -> None:
-    """End a process that leads a group, all of its group, and what it started in groups of their own."""
+    """End the leader of a process group, all of its group, and what it started in other groups."""
     started = []
     if process.pid is not None:
         with contextlib.suppress(psutil.Error):

@@ -195,7 +195,7 @@ def with_published(board: Leaderboard, tables: Iterable[PublishedTable]) -> list
         if family == "clustering":
             given_names = ", which is given the names" if "vocabulary" in row.method_record.needs else ""
             ours = replace(ours, notes=(*ours.notes, f"ours are clusters of {row.method}{given_names}"))
-        # Table 1 names no method: what it prints are the features' clusters, whoever finds them.
+        # Table 1 names no method: what it prints are the features' clusters, whichever method finds them.
         same = [e for e in published if e.method in (row.method, family) and _metrics(e) & _metrics(ours)]
         same = [e for e in same if e.shots == row.shots or (row.method, e.shots) not in there]
         found += [compare(ours, other) for other in same]

@@ -16,7 +16,7 @@ def data_warnings(rows: Iterable[Row]) -> list[str]:
 
 
 def _local(rows: Iterable[Row]) -> Iterator[str]:
-    """Methods that nobody can install."""
+    """Methods that cannot be installed."""
     for row in rows:
         if row.method_record.distribution == NOT_INSTALLED:
             yield f"{row.method} is a class of a script or notebook: its rows cannot be reproduced from a package"

@@ -2,7 +2,7 @@
 
 A file lists, for one model of GPU, the milliseconds of plain calls by batch and size. The user's file is in the cache
 folder; the package's, `autotune.json` in the folder of this module, exists once one has been measured and committed.
-Without timings of the GPU at hand, "auto" uses the CPU.
+Without timings of this GPU, "auto" uses the CPU.
 """
 
 from __future__ import annotations

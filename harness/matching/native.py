@@ -35,7 +35,7 @@ def module() -> Any:
         UserError: it was not built.
     """
     if _module is None:
-        hint = "reinstall where a C++17 compiler is at hand, or let backend='auto' choose scipy"
+        hint = "reinstall with a C++17 compiler, or let backend='auto' choose scipy"
         raise UserError("the native matching module is not built", hint)
     return _module
 

@@ -56,7 +56,7 @@ def common_naming(*parts: tuple[NDArray[np.integer], NDArray[np.integer]]) -> ND
 
     So accuracy on known (IP) and on new (OOP) classes of mixed images is measured (generalised category discovery,
     Vaze et al., CVPR 2022), and by the release's contrastive mean shift. Its script for plain k-means names the
-    clusters anew for either side instead, which gives higher values.
+    clusters again for each side instead, which gives higher values.
 
     Args:
         parts: clusters and labels, ``(n,)`` each, in one numbering over all parts.

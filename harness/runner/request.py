@@ -19,7 +19,7 @@ from harness.types.leaderboard import Leaderboard
 class MethodChoice:
     """A method by name, with a preset (None: the protocol's or the defaults) and single parameters.
 
-    ``plugin`` is that of a class that the caller has at hand; None loads the installed plugin of the name.
+    ``plugin`` is that of a class that the caller gives; None loads the installed plugin of the name.
     """
 
     name: str

@@ -63,10 +63,10 @@ class FewShotDraws:
         if key not in self._made:
             given = self._given.get(key) if self._given is not None else None
             if self._given is not None and given is None:
-                there = [f"{d} {k} shots seed {s}" for d, k, s in sorted(self._given)]
+                known = [f"{d} {k} shots seed {s}" for d, k, s in sorted(self._given)]
                 raise UserError(
-                    f"{self._folder} holds no draw of {self.protocol.id} for {data.name}, {shots} shots, seed {seed}",
-                    f"it has {', '.join(there[:6])}{', ...' if len(there) > 6 else ''}",
+                    f"{self._folder} has no draw of {self.protocol.id} for {data.name}, {shots} shots, seed {seed}",
+                    f"it has {', '.join(known[:6])}{', ...' if len(known) > 6 else ''}",
                 )
             made = protocols.draw(self.protocol, data.fitted(self.protocol.train_on), shots, seed, data.digests)
             if given is not None:

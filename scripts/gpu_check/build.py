@@ -29,7 +29,7 @@ def solver() -> str:
 def up_to_date(site: Path) -> bool:
     """Whether a folder holds the package as the working tree has it, with CUDA.
 
-    A carried wheel holds no C++ sources; its module is taken to be of this tree when it is first seen.
+    A given wheel contains no C++ sources; its module is assumed to be of this tree when it is first used.
     """
     for name, installed in (("harness", "harness"), ("plugins", "harness_plugins")):
         for file in (ROOT / name).rglob("*.py"):

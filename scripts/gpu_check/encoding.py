@@ -47,7 +47,7 @@ def random_backbone(folder: Path, device: torch.device, architecture: str = "ViT
 
 
 def write_images(folder: Path, count: int) -> list[ImageSource]:
-    """JPEG files of smooth colours with noise, each with bytes of its own."""
+    """JPEG files of smooth colours with noise, all different."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [_photograph(seed) for seed in range(DISTINCT)]
     sources = []

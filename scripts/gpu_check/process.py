@@ -1,4 +1,4 @@
-"""Run one command with a time limit, in a process group of its own that ends with it."""
+"""Run one command with a time limit, in a new process group that ends with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record of a check: written whole after every step, so that it is there however the check ends."""
+"""The record of a check: written after every step, so that it exists however the check ends."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Report:
 
 
 def _write_atomic(path: Path, content: bytes) -> None:
-    """The file is as it was, or whole."""
+    """Replace a file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with partial.open("wb") as file:

@@ -146,7 +146,7 @@ STEPS = (
     Step("fsnl-compiled", "fsnl", 90, "a step of FSNL at the real size: bf16 compiled",
          _fsnl("compiled.json", "compiled"), lambda c, _: figures.benchmark(c.work / "compiled.json"), needs_gpu=True),
     Step("synccheck", "sanitizer", 40, "barriers", _sanitized("synccheck"), _output(figures.sanitizer), needs_gpu=True),
-    Step("initcheck", "sanitizer", 40, "memory that nobody wrote", _sanitized("initcheck"),
+    Step("initcheck", "sanitizer", 40, "reads of memory that was never written", _sanitized("initcheck"),
          _output(figures.sanitizer), needs_gpu=True),
 )  # fmt: skip
 

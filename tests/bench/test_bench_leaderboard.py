@@ -87,9 +87,9 @@ def study(sizes, rows, seeds):
         for number in range(rows):
             for seed in seeds:
                 share = 0.3 + 0.3 * number / rows
-                cell, kept = answered(sheet, rng, f"method_{number:03d}", seed, share)
+                cell, stored = answered(sheet, rng, f"method_{number:03d}", seed, share)
                 cells.append(cell)
-                files |= kept
+                files |= stored
     return assemble(cells), files
 
 

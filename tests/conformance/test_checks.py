@@ -101,7 +101,7 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
     (
         "foreign_vocabulary",
         faulty.ByPosition,
-        "gives foreign names the scores of its own names",
+        "gives foreign names the scores of its fitted names",
         "raise harness.errors",
     ),
     (

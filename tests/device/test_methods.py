@@ -93,8 +93,8 @@ def answers(name: str, setting: dict[str, Any], device: torch.device, seed: int 
 def test_method_scores_match_cpu(name: str, setting: dict[str, Any], cuda: Cuda) -> None:
     method, found = answers(name, setting, cuda.device)
     assert found.device == cuda.device
-    kept = [value for value in vars(method).values() if isinstance(value, torch.Tensor)]
-    assert all(value.device == cuda.device for value in kept)
+    learned = [value for value in vars(method).values() if isinstance(value, torch.Tensor)]
+    assert all(value.device == cuda.device for value in learned)
     _, expected = answers(name, setting, CPU)
     torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
     if cuda.fake is not None:

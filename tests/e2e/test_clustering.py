@@ -24,14 +24,14 @@ def change_predictions(tmp_path, row, domain, change):
     """Replace the stored predictions of a row, with a matching hash."""
     content = board(tmp_path)
     made = next(r for r in content["rows"] if r["method"] == row)
-    kept = made["data"][domain]["predictions"]
-    predicted = unpack((tmp_path / "results" / predictions_path(kept["1"])).read_bytes())
+    found = made["data"][domain]["predictions"]
+    predicted = unpack((tmp_path / "results" / predictions_path(found["1"])).read_bytes())
     change(predicted)
     packed = pack(predicted)
     path = tmp_path / "results" / predictions_path(digest(packed))
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(packed)
-    kept["1"] = digest(packed)
+    found["1"] = digest(packed)
     (tmp_path / "results" / "leaderboard.json").write_text(json.dumps(content))
 
 
@@ -81,8 +81,8 @@ def test_clustering_table_is_compared_with_published(table_1, harness, tmp_path)
     shown = harness("leaderboard", "show", tmp_path / "results", "--json").json
     assert shown[0]["metric"] == "oop_cluster_acc"
     assert 0 <= shown[0]["rows"][0]["mean"]["low"] <= shown[0]["rows"][0]["mean"]["high"] <= 1
-    beside = harness("leaderboard", "compare", tmp_path / "results", "--published", "--json").json
-    (one,) = [c for c in beside["comparisons"] if c["right"] == "Table 1"]
+    compared = harness("leaderboard", "compare", tmp_path / "results", "--published", "--json").json
+    (one,) = [c for c in compared["comparisons"] if c["right"] == "Table 1"]
     assert one["figures"]["Animals"]["oop_cluster_acc"]["right"] == pytest.approx(0.3727)
     assert not one["comparable"]
 
@@ -185,8 +185,8 @@ def test_clustering_2025_scores_five_sixths_of_all_images(as_released, harness, 
     assert harness("leaderboard", "verify", out).code == 0
     assert harness("leaderboard", "verify", out, "--data", world, "--cache", cache).code == 0
     assert harness("reproduce", f"{out}#kmeans_naming", "--data", world, "--cache", cache).code == 0
-    beside = harness("leaderboard", "compare", out, "--published", "--json").json
-    assert [c["right"] for c in beside["comparisons"]] == ["Table 1"]
+    compared = harness("leaderboard", "compare", out, "--published", "--json").json
+    assert [c["right"] for c in compared["comparisons"]] == ["Table 1"]
 
 
 def test_clustering_2025_has_its_own_table(table_1, as_released, harness, tmp_path):

@@ -211,14 +211,14 @@ def test_bad_file_loses_one_image_at_most(harness, tmp_path):
     assert verified.code == 0, verified.out
     checked = harness("data", "check", data)
     assert checked.code == 1
-    for told in (
+    for reported in (
         f"{pipe.name}: the file cannot be read (it is a named pipe, not a file)",
         f"{pointer.name}: the file is a Git LFS pointer and not the file itself: run `git lfs pull`",
         f"{page.name}: the file is a web page: get the file again",
         f"{cut.name}: the image cannot be decoded",
     ):
-        assert told in answer.err
-        assert told in checked.out
+        assert reported in answer.err
+        assert reported in checked.out
     assert f"of which only the middle is used, first images/great_auk/{long.name}" in checked.out
 
 
@@ -241,8 +241,8 @@ def test_unreadable_images_are_listed_with_reason(harness, tmp_path):
     where = ("--data", data, "--backbone", "beyond-mini", "--out", tmp_path / "results")
     answer = harness("evaluate", "--plugin", "zero_shot", "--domain", "Animals", *where, "--seeds", "1")
     names = [path.relative_to(data).as_posix() for path in files]
-    told = f"3 images could not be read and are not scored:\n  {names[0]}: the file is empty\n"
-    assert f"{told}  {names[1]}: the file is empty\n  {names[2]}: the file does not exist\n" in answer.err
+    reported = f"3 images could not be read and are not scored:\n  {names[0]}: the file is empty\n"
+    assert f"{reported}  {names[1]}: the file is empty\n  {names[2]}: the file does not exist\n" in answer.err
 
 
 def test_corrupt_support_image_is_listed_and_fit_continues(evaluate, tmp_path):
@@ -407,6 +407,6 @@ def test_broken_torch_is_user_error(harness, monkeypatch, tmp_path):
 def test_doctor_reports_invalid_cache_limit(harness, monkeypatch):
     monkeypatch.setenv("HARNESS_CACHE_LIMIT", "plenty")
     answer = harness("doctor", "--json")
-    told = {line["what"]: line for line in json.loads(answer.out)}
-    assert (answer.code, told["feature cache"]["ok"]) == (1, False)
-    assert "HARNESS_CACHE_LIMIT is 'plenty'" in told["feature cache"]["state"]
+    reported = {line["what"]: line for line in json.loads(answer.out)}
+    assert (answer.code, reported["feature cache"]["ok"]) == (1, False)
+    assert "HARNESS_CACHE_LIMIT is 'plenty'" in reported["feature cache"]["state"]

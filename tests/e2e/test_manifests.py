@@ -28,8 +28,8 @@ def test_exported_draws_reproduce_the_run(evaluate, exported, tmp_path):
     assert {path.name for path in (tmp_path / "results" / "manifests").iterdir()} == {
         path.name for path in exported.iterdir()
     }
-    beside = evaluate(*QUICK, "--manifests", tmp_path / "results" / "manifests", out=tmp_path / "third")
-    assert beside.json == plain.json
+    reused = evaluate(*QUICK, "--manifests", tmp_path / "results" / "manifests", out=tmp_path / "third")
+    assert reused.json == plain.json
 
 
 def test_imported_draw_is_run_verified_and_reproduced(harness, evaluate, exported, world, cache, tmp_path):
@@ -62,7 +62,7 @@ def test_imported_draw_is_run_verified_and_reproduced(harness, evaluate, exporte
 def test_mismatched_draws_are_user_errors(harness, evaluate, exported, tmp_path):
     answer = evaluate(*QUICK, "--manifests", exported, "--shots", "1")
     assert answer.code == 2
-    assert "holds no draw of clean-v1 for Animals, 1 shots, seed 1" in answer.err
+    assert "has no draw of clean-v1 for Animals, 1 shots, seed 1" in answer.err
     answer = evaluate(*QUICK, "--manifests", exported, "--protocol", "paper-2025")
     assert answer.code == 2
     assert "did you mean --protocol clean-v1?" in answer.err

@@ -42,8 +42,8 @@ def answers(harness, data: Path, out: Path, *options: object) -> dict[str, tuple
     found = {}
     for row in done.json["rows"]:
         (digest,) = row["data"]["Landmark"]["predictions"].values()
-        kept = [path for path in (out / "predictions").rglob("*") if path.is_file() and path.stem == digest]
-        found[row["method"]] = (kept[0].read_bytes(), row["domains"]["Landmark"])
+        files = [path for path in (out / "predictions").rglob("*") if path.is_file() and path.stem == digest]
+        found[row["method"]] = (files[0].read_bytes(), row["domains"]["Landmark"])
     return found
 
 

@@ -118,8 +118,8 @@ def test_superclass_row_is_verified_reproduced_and_separate(run, harness, root, 
     assert again.code == 0, again.out + again.err
     tables = harness("leaderboard", "show", results, "-m", "oop_top1", "--json").json
     assert sorted(table["protocol"] for table in tables) == ["clean-v1", "superclass"]
-    beside = harness("leaderboard", "compare", results, "--published", "--json").json["comparisons"]
-    ours = [c for c in beside if c["left"] == "ours" and any("superclass" in reason for reason in c["reasons"])]
+    compared = harness("leaderboard", "compare", results, "--published", "--json").json["comparisons"]
+    ours = [c for c in compared if c["left"] == "ours" and any("superclass" in reason for reason in c["reasons"])]
     assert ours
     assert not any(c["comparable"] for c in ours)
     name(root, ("tree", "shrub", "tree", "tree"))

@@ -128,7 +128,7 @@ def test_where_nothing_is_published_for_the_rows_it_is_said(
 def test_zero_shot_bars_carry_their_figures(file: Path, tmp_path: Path) -> None:
     out = tmp_path / "figure.svg"
     assert execute(["plot", "zero-shot", str(file), "--out", str(out)]) == 0
-    # OOP of a domain is 0.1 + 0.1 i + 0.02 seed in the mean of three seeds; IP lies one point above.
+    # OOP of a domain is 0.1 + 0.1 i + 0.02 seed in the mean of three seeds; IP is one point above.
     assert {"14.0", "24.0", "34.0", "15.0", "25.0", "35.0"} <= set(words(out))
     assert {"in pre-training (IP)", "out of pre-training (OOP)", "Animals", "Food", "Plants"} <= set(words(out))
 

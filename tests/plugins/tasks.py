@@ -52,8 +52,8 @@ def tower() -> Any:
 
 @cache
 def centres() -> torch.Tensor:
-    """Where the images of a class lie: between its prompts (an untrained tower has no common sense of them) and a
-    direction of its own."""
+    """The centre of each class: between its prompts (an untrained tower has no common sense of them) and a random
+    direction."""
     directions = [unit_rows(len(NAMES), SIZE, 5)]
     for template in (Template(), Template("a photo of a {name}.")):
         text = tower().encode([template.fill(name, HINT) for name in NAMES])

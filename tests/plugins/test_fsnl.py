@@ -38,7 +38,7 @@ def make_task(
     seed: int = 0,
     **support: Any,
 ) -> Task:
-    """Images lie around one direction per class; captions are present, missing and nameless in turn."""
+    """Images are around one direction per class; captions are present, missing and nameless in turn."""
     label = torch.arange(len(names)).repeat_interleave(shots)
     centres = unit_rows(len(names), 24, 5)
     noise = unit_rows(len(label) * views, 24, 6).reshape(len(label), views, 24)

@@ -135,7 +135,7 @@ def test_a_damaged_archive_is_a_sentence_or_not_verifiable(submission: Path, har
     for at in range(100, len(whole) - 100, len(whole) // 15):
         submission.write_bytes(whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :])
         code, _, err = harness("leaderboard", "verify", submission)
-        assert code in (0, 2, 3)  # 0: the byte lies in a time stamp or in the cost
+        assert code in (0, 2, 3)  # 0: the byte is in a time stamp or in the cost
         assert "Traceback" not in err
 
 

@@ -36,7 +36,7 @@ class Pooled(Method):
     needs = Needs(unlabeled=True, ip=True, clusters=True)
     pool: Pool = "train-unlabeled"
     answer: Any = None
-    told: Any = None
+    reported: Any = None
     number: Any = 0
 
     def fit(self, task: Task) -> Any:
@@ -50,7 +50,7 @@ class Pooled(Method):
         return self.answer
 
     def outcome(self) -> Any:
-        return self.told or {}
+        return self.reported or {}
 
     def trainable(self) -> Any:
         return self.number
@@ -172,7 +172,7 @@ def test_a_perfect_clustering_with_shuffled_ids_is_judged_perfect(place):
     _, provider = place
     label = provider.pool("Animals", "train-unlabeled").label
     turn = torch.arange(int(label.max()) + 1).roll(1)
-    made = cell(place, answer=Discovery(turn[label], torch.argsort(turn)), told={"rounds": [1, 0]})
+    made = cell(place, answer=Discovery(turn[label], torch.argsort(turn)), reported={"rounds": [1, 0]})
     assert made.failure is None
     assert {metric: made.metrics[metric] for metric in POOL} == dict.fromkeys(POOL, 1.0)
     assert made.outcome == {"rounds": [1, 0]}
@@ -199,11 +199,11 @@ CIRCLE["self"] = CIRCLE
 @pytest.mark.parametrize(
     ("parameters", "remark"),
     [
-        ({"told": {"x": torch.ones(1)}}, "outcome cannot be stored as JSON"),
-        ({"told": {"x": "\ud800"}}, "outcome cannot be stored as JSON"),
-        ({"told": CIRCLE}, "outcome cannot be stored as JSON"),
-        ({"told": [1]}, "outcome returned list"),
-        ({"told": Mute()}, "outcome raised KeyError: 'oops'"),
+        ({"reported": {"x": torch.ones(1)}}, "outcome cannot be stored as JSON"),
+        ({"reported": {"x": "\ud800"}}, "outcome cannot be stored as JSON"),
+        ({"reported": CIRCLE}, "outcome cannot be stored as JSON"),
+        ({"reported": [1]}, "outcome returned list"),
+        ({"reported": Mute()}, "outcome raised KeyError: 'oops'"),
         ({"number": -1}, "trainable returned -1"),
         ({"number": 1.5}, "trainable returned 1.5"),
     ],
@@ -218,8 +218,8 @@ def test_a_report_that_cannot_be_kept_is_remarked_and_the_metrics_stand(place, r
 
 
 def test_numbers_that_json_lacks_are_kept_as_words(place):
-    told = {"loss": float("nan"), "bound": [float("inf"), -float("inf")], "rounds": 3}
-    made = cell(place, told=told)
+    reported = {"loss": float("nan"), "bound": [float("inf"), -float("inf")], "rounds": 3}
+    made = cell(place, reported=reported)
     assert made.outcome == {"loss": "nan", "bound": ["inf", "-inf"], "rounds": 3}
     assert type(made).model_validate_json(made.model_dump_json()).outcome == made.outcome
     assert (made.failure, made.remarks) == (None, ())
@@ -245,8 +245,8 @@ class Clustering(Pooled):
         return Discovery(self.found_, torch.zeros(0, dtype=torch.long))
 
     def outcome(self) -> Any:
-        if self.told is not None:
-            return self.told or {}
+        if self.reported is not None:
+            return self.reported or {}
         task = self.task_
         return {"seed": task.generator.initial_seed(), "named": task._names is not None, "clusters": task.clusters}
 
@@ -265,11 +265,11 @@ def test_sides_are_clustered_apart_and_counted_together(place):
     _, provider = place
     made, other = clustered(place), clustered(place, seed=2)
     assert made.failure is None
-    told = [cell.outcome[side] for cell in (made, other) for side in ("oop", "ip")]
-    assert len({side["seed"] for side in told}) == 4
-    assert not any(side["named"] for side in told), "names were not declared"
+    reported = [cell.outcome[side] for cell in (made, other) for side in ("oop", "ip")]
+    assert len({side["seed"] for side in reported}) == 4
+    assert not any(side["named"] for side in reported), "names were not declared"
     data = provider.domains["Animals"]
-    assert [side["clusters"] for side in told[:2]] == [len(data.scored[side].names) for side in ("oop", "ip")]
+    assert [side["clusters"] for side in reported[:2]] == [len(data.scored[side].names) for side in ("oop", "ip")]
     assert made.cost.trainable == 6
     assert made.cost.fit_seconds >= 0.04
     assert all(bool(features.image.any()) for features in provider.scored("Animals").values()), "it got a copy"

@@ -1,4 +1,4 @@
-"""Whatever a method does becomes its failed cell, with reason and log; the grid goes on."""
+"""Whatever a method does becomes its failed cell, with reason and log; the grid continues."""
 
 from __future__ import annotations
 

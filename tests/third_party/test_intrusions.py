@@ -25,7 +25,7 @@ torch.set_default_dtype(torch.float64)
 torch.backends.cuda.enable_flash_sdp(False)
 
 @dataclass
-class Tells(Method):
+class Leaks(Method):
     \"\"\"Scores that reveal what it found.\"\"\"
 
     def fit(self, task):
@@ -41,7 +41,7 @@ class Tells(Method):
 
 @hookimpl
 def harness_method():
-    return Tells
+    return Leaks
 
 @hookimpl
 def harness_cell_finished(cell):
@@ -65,7 +65,7 @@ def test_what_a_plugin_changes_is_put_back_and_named_and_changes_no_result(site,
     words = ("--plugin", "fsnl", "-p", "fsnl.epochs=1", "--data", half_read, "--workers", "1")
     alone = evaluate(*words, "--out", tmp_path / "alone", "--cache", tmp_path / "one")
     install(site, "meddles", MEDDLES, kind="observer")
-    answer = evaluate(*words, "--out", tmp_path / "beside", "--cache", tmp_path / "two")
+    answer = evaluate(*words, "--out", tmp_path / "other", "--cache", tmp_path / "two")
     assert (alone.code, answer.code) == (0, 0), answer.err
     assert answer.out == alone.out
     assert all(row["data"]["Animals"]["unreadable"] for row in answer.json["rows"])
@@ -77,11 +77,11 @@ def test_what_a_plugin_changes_is_put_back_and_named_and_changes_no_result(site,
 
 
 def test_an_author_sees_the_note_too(site, harness):
-    install(site, "meddles", MEDDLES, name="tells")
-    note = NOTE.replace("'meddles'", "'tells'") + AT_IMPORT
-    assert note in harness("plugins", "check", "tells", "--json").err
+    install(site, "meddles", MEDDLES, name="leaks")
+    note = NOTE.replace("'meddles'", "'leaks'") + AT_IMPORT
+    assert note in harness("plugins", "check", "leaks", "--json").err
     del sys.modules["meddles"]
-    assert note in harness("plugins", "show", "tells", "--json").err
+    assert note in harness("plugins", "show", "leaks", "--json").err
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_an_author_sees_the_note_too(site, harness):
     ],
 )
 def test_a_process_that_imports_a_plugin_puts_back_what_it_changes(site, evaluate, tmp_path, how):
-    install(site, "meddles", MEDDLES, name="tells")
-    answer = evaluate("--plugin", "tells", "--baseline", "none", "--seeds", "1,2", *how)
+    install(site, "meddles", MEDDLES, name="leaks")
+    answer = evaluate("--plugin", "leaks", "--baseline", "none", "--seeds", "1,2", *how)
     assert answer.code == 0, answer.err
     cells = [path.read_text() for path in (tmp_path / "results").glob("cells/*/*.json")]
     assert len(cells) == 2
