@@ -90,7 +90,7 @@ def test_closed_standard_streams_are_handled(tmp_path):
 def test_standard_streams_are_configured_for_any_caller():
     """What takes the number of a closed stream would be printed into; a log on a full disk costs words, no run."""
     script = (
-        "import os, sys; from harness.cli.stdout import settle; configure_determinism(); "
+        "import os, sys; from harness.cli.stdout import configure_streams; configure_streams(); "
         "print('note', file=sys.stderr, flush=True); print('result', flush=True); "
         "sys.exit(any(not os.get_inheritable(fd) for fd in range(3)) or os.dup(0) < 3)"
     )
