@@ -194,11 +194,11 @@ def test_unreadable_cache_is_user_error(
     assert "HARNESS_CACHE" in stated["feature cache"]["hint"]
 
 
-@pytest.mark.parametrize("place", ["", "beyond-mini", "beyond-mini/beyond_mini.json"])
+@pytest.mark.parametrize("place", ["", "beyond-mini", "beyond-mini/dataset.json"])
 def test_unreadable_miniature_is_user_error(place: str, harness: Callable[..., Answer], tmp_path: Path) -> None:
     world = tmp_path / "cache" / "beyond-mini"
     world.mkdir(parents=True)
-    (world / "beyond_mini.json").write_text("{}")
+    (world / "dataset.json").write_text("{}")
     (tmp_path / "cache" / place).chmod(0o000)
     assert_sentence(harness("data", "miniature", "--out", world), world)
 

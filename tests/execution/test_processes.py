@@ -21,7 +21,8 @@ from harness.execution import fork_server
 from harness.execution.executors import processes
 
 SCRIPT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 sys.path.append({folder!r})
 import executor_jobs as work
 from harness.execution import fork_server

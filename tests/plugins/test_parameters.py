@@ -99,7 +99,7 @@ def test_out_of_bounds_value_is_user_error(name, parameter, value):
 
 
 def test_match_prompt_without_name_is_user_error():
-    with pytest.raises(UserError, match=r"must hold \{name\} exactly once"):
+    with pytest.raises(UserError, match=r"must contain \{name\} exactly once"):
         build("zsnl", classes()["zsnl"], values={"match_prompt": CommandLineText("a photo")})
 
 

@@ -94,7 +94,7 @@ def test_paper_preset_matches_as_released_scripts():
 
 
 def test_matching_uses_given_prompt_and_product(monkeypatch):
-    monkeypatch.setattr(tower(), "lengths", lambda prompts: torch.tensor([1.0, 5.0, 2.0, 9.0, 3.0]))
+    monkeypatch.setattr(tower(), "norms", lambda prompts: torch.tensor([1.0, 5.0, 2.0, 9.0, 3.0]))
     pool, answers = unit_rows(60, SIZE, 7), set()
     for template in (None, "{name} in a book", "a photo of a {name}"):
         for normalised in (True, False):

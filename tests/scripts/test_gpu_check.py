@@ -70,7 +70,7 @@ class Check:
         return process.returncode, said
 
     def record(self) -> dict[str, Any]:
-        first, second = ((folder / "gpu_Make-believe_GPU.json").read_text() for folder in (self.out, self.benchmarks))
+        first, second = ((folder / "gpu_Simulated_GPU.json").read_text() for folder in (self.out, self.benchmarks))
         assert first == second
         return json.loads(first)
 

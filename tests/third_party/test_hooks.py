@@ -58,7 +58,7 @@ class Firsts(Protocol):
     def pick(self, train, val, shots, seed):
         found = {{}}
         for split, count in ((train, shots), (val, 1)):
-            found[split.part] = [item for items in split.by_label().values() for item in items[:count]]
+            found[split.part] = [item for items in split.group_by_label().values() for item in items[:count]]
         return found
 
 @hookimpl
