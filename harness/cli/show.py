@@ -44,6 +44,10 @@ def show(files: Sequence[Path], metric: str | None, baseline: str | None, cost: 
     if not made:
         console.err().print("these files have no rows", markup=False)
     for table in made:
+        if metric and table.metric != metric:
+            title = table.names.title(table.shots)
+            console.err().print(f"{title} has no {metric}: {table.metric} is shown", style="yellow", markup=False)
+    for table in made:
         wide = _wide(table, baseline, cost)
         width = console.out().width
         narrow = wanted == "text" and width < wide.width
@@ -201,8 +205,10 @@ def _over(made: ViewRow, table: ViewTable) -> str:
 
 def _notes(table: ViewTable, baseline: str | None) -> list[str]:
     over = pluralize(len(table.domains), "domains")
-    notes = [f"percent; mean over seeds and {over} with its 95 % interval (paired bootstrap over images and seeds)"]
-    notes.append("rank: one more than the rows that are surely better (ahead in over 97.5 % of the replicates)")
+    notes = [f"percent; mean over seeds and {over}"]
+    if any(made.intervals for made in table.rows):
+        notes[0] += " with its 95 % interval (paired bootstrap over images and seeds)"
+        notes.append("rank: one more than the rows that are surely better (ahead in over 97.5 % of the replicates)")
     if baseline:
         notes.append(f"Δ: difference of the means to {baseline} on the same images; p: paired, two-sided, after Holm")
     if any(made.verified for made in table.rows):

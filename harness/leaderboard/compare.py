@@ -131,7 +131,6 @@ def entry(row: Row, label: str) -> ComparedRow:
             "configuration of the backbone": own.config,
             "preprocessing": own.preprocessing,
             "edition of the protocol": own.protocol_edition or None,
-            "edition of the backbone": own.backbone_edition or None,
             **{f"data of {domain}": data.fingerprint for domain, data in row.data.items()},
         },
         domains={d: {m: stat.mean for m, stat in stats.items()} for d, stats in row.domains.items()},

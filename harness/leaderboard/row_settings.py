@@ -24,7 +24,6 @@ class RowSetting(NamedTuple):
         config: sha256 of all that builds the model.
         preprocessing: how images are prepared for it.
         protocol_edition: distribution, version and code of the protocol's plugin; empty for one of none.
-        backbone_edition: likewise of the backbone's.
     """
 
     protocol: str
@@ -34,7 +33,6 @@ class RowSetting(NamedTuple):
     config: str
     preprocessing: str
     protocol_edition: str
-    backbone_edition: str
 
 
 class SettingNames(NamedTuple):
@@ -55,7 +53,7 @@ def setting(row: Row) -> RowSetting:
     record = row.backbone_record
     dataset = f"{row.dataset} without copies" if row.copies_left_out else row.dataset
     model = row.backbone, record.weights_sha256, record.config, record.preprocessing.summary
-    return RowSetting(row.protocol, dataset, *model, row.edition("protocol"), row.edition("backbone"))
+    return RowSetting(row.protocol, dataset, *model, row.edition("protocol"))
 
 
 def unique_titles(settings: Iterable[RowSetting]) -> dict[RowSetting, SettingNames]:
@@ -74,7 +72,7 @@ def unique_titles(settings: Iterable[RowSetting]) -> dict[RowSetting, SettingNam
 
 
 def _model(one: RowSetting) -> tuple[str, ...]:
-    return one.backbone, one.weights, one.config, one.preprocessing, one.backbone_edition
+    return one.backbone, one.weights, one.config, one.preprocessing
 
 
 def short_hashes(text: str) -> str:

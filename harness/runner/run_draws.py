@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness import protocols
 from harness.datasets.domain import DomainData
-from harness.errors import UserError
+from harness.errors import HarnessError, PluginError, UserError, error_location, one_line
 from harness.method import Method
 from harness.protocols import Protocol, manifests
 from harness.registry import Plugin
@@ -50,6 +50,7 @@ class FewShotDraws:
             side = next(iter(self._given.values())).side
             known = {name: manifests.GivenDraws(name, self._given, train_on=side), **known}
         self.protocol = protocols.get_protocol(name, known)
+        self._plugin = offered
         self._made: dict[manifests.DrawKey, Manifest] = {}
 
     def of(self, data: DomainData, shots: int, seed: int) -> Manifest:
@@ -58,6 +59,7 @@ class FewShotDraws:
         Raises:
             UserError: no such draw is given.
             DataError: the given one does not fit the data.
+            PluginError: the rule is a plugin's, and it failed.
         """
         key = data.name, shots, seed
         if key not in self._made:
@@ -68,8 +70,21 @@ class FewShotDraws:
                     f"{self._folder} has no draw of {self.protocol.id} for {data.name}, {shots} shots, seed {seed}",
                     f"it has {', '.join(known[:6])}{', ...' if len(known) > 6 else ''}",
                 )
-            made = protocols.draw(self.protocol, data.fitted(self.protocol.train_on), shots, seed, data.digests)
+            made = self._draw(data, shots, seed)
             if given is not None:
                 manifests.require_equal(made, given)
             self._made[key] = made
         return self._made[key]
+
+    def _draw(self, data: DomainData, shots: int, seed: int) -> Manifest:
+        """Draw by the rule; a plugin's may fail in any way, and its error names it."""
+        try:
+            return protocols.draw(self.protocol, data.fitted(self.protocol.train_on), shots, seed, data.digests)
+        except HarnessError:
+            raise
+        except Exception as error:
+            if self._plugin is None:
+                raise
+            where = error_location(error, self._plugin.origin.module)
+            reason = f"{type(error).__name__}: {one_line(error)}" + (f" ({where})" if where else "")
+            raise PluginError(f"{self._plugin.origin} cannot draw from {data.name}: {reason}") from error

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from harness.errors import DataError
 from harness.leaderboard.assemble import assemble
 from harness.leaderboard.differences import differences
-from harness.metrics.compute import accuracy_per_class, compute_metrics
+from harness.metrics.compute import Vectors, accuracy_per_class, compute_metrics
 from harness.metrics.metric import Metric
 from harness.metrics.table import VERSION, metrics_of
 from harness.results.artifacts import Artifacts, MissingArtifact
@@ -181,13 +181,21 @@ class _Check:
             )
         return {
             "predictions": digest,
-            "metrics": compute_metrics(predicted, labels, names, self.metrics, self.notes.append),
+            "metrics": self._metrics(predicted, labels, names),
             "per_class": accuracy_per_class(predicted, labels, names),
             "images": {side: len(labels[side]) for side in sheet.sides},
             "not_applicable": row.not_applicable if only_oop else None,
             "copies": recount_copies(spec, data, sheet, self.artifacts),
             "left_out": sheet.left_out,
         }
+
+    def _metrics(self, predicted: Vectors, labels: Vectors, names: dict[str, int]) -> dict[str, float]:
+        """The row's metrics of one cell; one that the row does not have at all is noted."""
+        found = compute_metrics(predicted, labels, names, self.metrics, self.notes.append)
+        for metric in found.keys() - self.row.metrics:
+            note = f"the row has no {metric}: another version of the harness made it, or it was removed"
+            self.notes += [note] if note not in self.notes else []
+        return {metric: value for metric, value in found.items() if metric in self.row.metrics}
 
     def _draws(self, domain: str) -> None:
         """Check the few-shot draws of a domain."""

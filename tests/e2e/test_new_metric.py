@@ -67,6 +67,15 @@ def test_one_entry_makes_a_metric_appear_everywhere(monkeypatch, harness, world,
     assert "mean.ip_balanced.mean: the file says 0.123" in answer.out
 
 
+def test_rows_made_before_the_metric_are_verified_with_a_note(monkeypatch, harness, world, tmp_path):
+    out = tmp_path / "results"
+    run(harness, world, out)
+    monkeypatch.setitem(built_in.BUILT_IN, BALANCED.name, BALANCED)
+    answer = harness("leaderboard", "verify", out)
+    assert answer.code == 0
+    assert "the row has no ip_balanced" in answer.out + answer.err
+
+
 @pytest.mark.parametrize(
     ("needs", "kinds", "named"),
     [

@@ -269,6 +269,17 @@ def test_a_protocol_is_offered(site, evaluate, tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [("1 / 0", "ZeroDivisionError: division by zero (firsts.py:"), ("return 3", "TypeError: 'int' object")],
+)
+def test_a_protocol_that_fails_to_draw_is_named(site, evaluate, wrong, reason):
+    install(site, "firsts", PROTOCOL.replace("found = {}", wrong), kind="protocol")
+    answer = evaluate("--plugin", "fsnl", "--protocol", "firsts")
+    assert answer.code == 2
+    assert f"plugin 'firsts' (zoo-firsts 1.0) cannot draw from Animals: {reason}" in answer.err
+
+
 def test_the_draws_of_a_plugins_protocol_are_verified_by_its_rule(site, evaluate, harness, world, tmp_path):
     install(site, "firsts", PROTOCOL, kind="protocol")
     assert evaluate("--plugin", "fsnl", "-p", "fsnl.epochs=1", "--protocol", "firsts").code == 0
