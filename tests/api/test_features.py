@@ -89,6 +89,17 @@ def test_a_set_takes_torch_tensors():
         ({"labels": [0, 2]}, "a label without a name"),
         ({"paths": ("x", "x")}, "a path twice"),
         ({"side": "seen"}, "no such side or part"),
+        ({"labels": [0.5, 1.7]}, "whole numbers as labels"),
+        ({"labels": None}, "whole numbers as labels"),
+        ({"names": "ab"}, "a list of texts as names"),
+        ({"names": None}, "a list of texts as names"),
+        ({"names": (1, 2)}, "a list of texts as names"),
+        ({"names": ("a_b", "a b")}, "a class name twice"),
+        ({"paths": (1, 2)}, "a list of texts as paths"),
+        ({"captions": "xy"}, "a list of texts as captions"),
+        ({"features": "many"}, "an array of numbers as features"),
+        ({"features": [[1.0, 2.0], [3.0]]}, "an array of numbers as features"),
+        ({"features": {"a": 1}}, "an array of numbers as features"),
     ],
 )
 def test_a_set_that_does_not_fit_is_refused(change, sentence):
