@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from harness.leaderboard.data_warnings import data_warnings
 from harness.leaderboard.row_settings import by_setting, unique_titles
 from harness.leaderboard.tables import Table, percent
 from harness.metrics.table import summary_metrics
+from harness.plots.series import series
+from harness.progress import pluralize
 from harness.results.artifacts import Artifacts, MissingArtifact, open_file
 from harness.types.leaderboard import Leaderboard, Row
 
@@ -29,7 +31,7 @@ Scored = Literal["oop", "ip", "joint_oop", "joint_ip"]
 """Whose images are scored, ``oop`` or ``ip``: among the names of their own side, or of both sides (``joint_``)."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Predictions:
     """The predictions of one cell for n scored images.
 
@@ -51,6 +53,9 @@ class Predictions:
         found: NDArray[np.bool_] = self.column == self.label
         return found
 
+    def __repr__(self) -> str:
+        return f"Predictions({pluralize(len(self.paths), 'images')}, {pluralize(len(self.names), 'names')})"
+
     def to_pandas(self) -> pandas.DataFrame:
         """A data frame with an image a row: path, label and predicted (names), correct."""
         names = np.asarray(self.names, dtype=object)
@@ -60,7 +65,7 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Results:
-    """Rows of a run or of a leaderboard file. Shown as a table; iterates over ``rows``.
+    """Rows of a run or of a leaderboard file. Shown as a table; a sequence of ``rows``.
 
     Attributes:
         leaderboard: all that is recorded of every row: figures, provenance, failures.
@@ -142,8 +147,17 @@ class Results:
         ]
         if len(found) == 1:
             return found[0]
-        what = ", ".join(f"{row.method} with {row.shots} shots ({row.id})" for row in found or rows)
+        what = ", ".join(f"{row.method} with {pluralize(row.shots, 'shots')} ({row.id})" for row in found or rows)
         raise UserError("there are several such rows" if found else f"there is no row of {method!r}", f"rows: {what}")
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
+
+    def __getitem__(self, index: SupportsIndex | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        return self.rows[index]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self.rows)
@@ -209,14 +223,15 @@ def _frame(content: Any) -> pandas.DataFrame:
 
 
 def _tables(board: Leaderboard) -> Iterator[Table]:
-    """A table for every setting: means over its domains."""
+    """A table for every setting: means over its domains. Methods are named with what differs among their rows."""
     settings = by_setting(board.rows)
+    labels = {row.id: line.label for line in series(board.rows) for row in line.rows}
     names = unique_titles(settings)
     for setting, rows in settings.items():
         metrics = summary_metrics(metric for row in rows for metric in row.metrics)
-        ordered = sorted(rows, key=lambda row: (row.shots, row.method, row.id))
+        ordered = sorted(rows, key=lambda row: (row.shots, labels[row.id], row.id))
         lines = [
-            (row.method, str(row.shots or "-"), *_figures(row, [metric.name for metric in metrics]))
+            (labels[row.id], str(row.shots or "-"), *_figures(row, [metric.name for metric in metrics]))
             for row in ordered[:LINES]
         ]
         yield Table(

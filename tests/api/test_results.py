@@ -10,6 +10,8 @@ import pytest
 import harness
 from harness.errors import DataError, HarnessError, UserError
 
+from .nearest_mean import NearestMean
+
 
 def test_rows_are_records_with_the_figures_of_the_leaderboard(results):
     assert len(results) == len(list(results)) == 4
@@ -19,6 +21,12 @@ def test_rows_are_records_with_the_figures_of_the_leaderboard(results):
         assert (record["h_mean"], record["h_mean_std"]) == (stat.mean, stat.std)
         assert (record["method"], record["seeds"]) == (row.method, row.seeds)
         assert record["failure"] is None
+
+
+def test_rows_are_indexed_as_a_list(results):
+    assert (results[0], results[-1], results[1:3]) == (results.rows[0], results.rows[-1], results.rows[1:3])
+    with pytest.raises(IndexError):
+        results[4]
 
 
 def test_data_frame_has_the_rows(results):
@@ -48,6 +56,11 @@ def test_predictions_name_every_image_once_with_its_class(results):
     for path, label in zip(found.paths, found.label, strict=True):
         assert path.startswith("Animals3_IP/images/")
         assert found.names[label].split() == path.split("/")[2].split()
+
+
+def test_predictions_are_shown_in_a_line(results):
+    found = results.predictions("zero_shot", "Animals", images="joint_ip")
+    assert repr(found) == f"Predictions({len(found.paths)} images, 9 names)"
 
 
 def test_predictions_become_a_data_frame(results):
@@ -95,6 +108,12 @@ def test_shown_as_a_table_of_means(results):
     for row, line in zip(results.leaderboard.rows, lines[2:], strict=False):
         assert line.startswith(row.method)
         assert f"{100 * row.mean['oop_top1'].mean:.1f}" in line
+
+
+def test_rows_of_one_method_are_shown_with_the_parameters_that_differ(evaluate):
+    text = repr(evaluate([NearestMean, NearestMean(weight=0.25)]))
+    assert "nearest_mean (weight=0.25)" in text
+    assert "nearest_mean (weight=0.5)" in text
 
 
 def test_html_is_escaped(results):
