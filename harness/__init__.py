@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from harness.api.evaluate import evaluate
     from harness.api.features import load_features
     from harness.api.results import load_leaderboard
+    from harness.errors import HarnessError
     from harness.hookspecs import hookimpl
     from harness.matching import match
     from harness.method import File, Method
@@ -30,6 +31,7 @@ except PackageNotFoundError:  # a source tree that was never installed
 _MODULES = {
     "FeatureSet": "harness.types.feature_set",
     "File": "harness.method",
+    "HarnessError": "harness.errors",
     "Method": "harness.method",
     "Needs": "harness.types.task",
     "Task": "harness.types.task",
@@ -45,6 +47,7 @@ _MODULES = {
 __all__ = [
     "FeatureSet",
     "File",
+    "HarnessError",
     "Method",
     "Needs",
     "Task",
@@ -64,4 +67,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted([*__all__, "__all__", "__doc__", "__version__"])
