@@ -29,7 +29,7 @@ def texts(name: str, given: str | Iterable[str]) -> tuple[str, ...]:
     """
     found = listed(given)
     if not all(isinstance(text, str) for text in found):
-        raise UserError(f"{name}={given!r} is not a name or a list of names", f'for example {name}="Food"')
+        raise UserError(f"{name}={given!r} is not a name or a list of names", "give text, or a list of texts")
     return tuple(found)
 
 

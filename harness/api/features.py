@@ -9,7 +9,7 @@ from typing import Any
 from harness.api import arguments
 from harness.api.evaluate import reporter
 from harness.device import require_torch
-from harness.errors import DataError, unknown_name
+from harness.errors import DataError, UserError, unknown_name
 from harness.runner.request import Request, checked_precision
 from harness.types.feature_set import FeatureSet
 from harness.types.split import PARTS, SIDES, Part, Side, nfc
@@ -54,6 +54,8 @@ def load_features(
     Raises:
         HarnessError: the data or the backbone cannot be used; its text says what to do.
     """
+    if not isinstance(domain, str):
+        raise UserError(f"domain={domain!r} is not a name", 'for example domain="Food"')
     if side not in SIDES:
         raise unknown_name("side", str(side), SIDES)
     if part not in PARTS:
