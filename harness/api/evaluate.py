@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from harness.api import arguments
 from harness.api.results import Results
 from harness.device import require_torch
 from harness.errors import UserError
-from harness.files import cache_root, expand_user
-from harness.matching.native import usable_cores
+from harness.files import cache_root
 from harness.method import Method
 from harness.method import parameters as parameters_of
 from harness.progress import NullReporter, Reporter
@@ -96,23 +96,24 @@ def evaluate(
     Raises:
         HarnessError: nothing can be run: unknown names, missing data or weights; its text says what to do.
     """
-    given = tuple(_listed(features))
+    given = arguments.feature_sets(features)
+    named = None if domains is None else arguments.texts("domains", domains)
     if given and data is not None:
         raise UserError("data and features exclude each other", "give one of them")
-    if domains is None and not given:
+    if named == () or (named is None and not given):
         raise UserError("no domain is given", 'use domains="Food", a list of names, or domains="all"')
     require_limits(isolate, cell_timeout, cell_memory)
     require_torch()
-    asked = None if methods is None else [method_choice(one) for one in _listed(methods)]
+    asked = None if methods is None else [method_choice(one) for one in arguments.listed(methods)]
     request = Request(
-        methods=choose_methods(asked, preset, parameters or {}, baseline, protocol),
-        domains=None if domains in (ALL, None) else tuple(_listed(domains)),
-        shots=_numbers("shots", shots),
-        seeds=_numbers("seeds", seeds),
+        methods=choose_methods(asked, preset, arguments.parameter_values(parameters), baseline, protocol),
+        domains=None if named == (ALL,) else named,
+        shots=arguments.numbers("shots", shots),
+        seeds=arguments.numbers("seeds", seeds),
         protocol=protocol,
-        manifests=local_path(manifests),
-        data=local_path(data),
-        folders=tuple(_listed(folders)),
+        manifests=arguments.path_or_none("manifests", manifests),
+        data=arguments.path_or_none("data", data),
+        folders=arguments.texts("folders", folders),
         features=given,
         leave_out_copies=leave_out_copies,
         backbone=backbone,
@@ -121,9 +122,9 @@ def evaluate(
         precision=checked_precision(precision),
         compiled=compiled,
         device=device,
-        out=expand_user(Path(out)),
-        cache=local_path(cache),
-        workers=usable_cores() if workers is None else workers,
+        out=arguments.path("out", out),
+        cache=arguments.path_or_none("cache", cache),
+        workers=arguments.worker_count(workers),
         isolate=isolate,
         cell_seconds=cell_timeout or Request.cell_seconds,
         cell_gib=cell_memory,
@@ -161,21 +162,3 @@ def reporter(verbose: bool) -> Reporter:
     from harness.cli import console  # here, because it imports rich
 
     return console.reporter()
-
-
-def _listed(given: Any) -> list[Any]:
-    """One thing or several, as a list without repetitions."""
-    several = isinstance(given, Iterable) and not isinstance(given, str | type | Method | FeatureSet)
-    return list(given) if several else [given]
-
-
-def _numbers(name: str, given: int | Iterable[int]) -> tuple[int, ...]:
-    found = _listed(given)
-    if any(type(number) is not int for number in found):
-        raise UserError(f"{name}={given!r} is not a whole number or a list of them", f"for example {name}=[1, 2, 4]")
-    return tuple(dict.fromkeys(found))
-
-
-def local_path(given: str | Path | None) -> Path | None:
-    """A path whose ``~`` is the home folder, None for None."""
-    return None if given is None else expand_user(Path(given))

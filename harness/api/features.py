@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.api.evaluate import local_path, reporter
+from harness.api import arguments
+from harness.api.evaluate import reporter
 from harness.device import require_torch
-from harness.errors import DataError, unknown_name
-from harness.matching.native import usable_cores
+from harness.errors import DataError, UserError, unknown_name
 from harness.runner.request import Request, checked_precision
 from harness.types.feature_set import FeatureSet
 from harness.types.split import PARTS, SIDES, Part, Side, nfc
@@ -24,7 +24,7 @@ def load_features(
     backbone: str | None = None,
     pretrained: str | Path | None = None,
     preprocessing: str | Mapping[str, Any] | None = None,
-    folders: Iterable[str] = (),
+    folders: str | Iterable[str] = (),
     device: str = "auto",
     precision: str = "fp32",
     cache: str | Path | None = None,
@@ -54,6 +54,8 @@ def load_features(
     Raises:
         HarnessError: the data or the backbone cannot be used; its text says what to do.
     """
+    if not isinstance(domain, str):
+        raise UserError(f"domain={domain!r} is not a name", 'for example domain="Food"')
     if side not in SIDES:
         raise unknown_name("side", str(side), SIDES)
     if part not in PARTS:
@@ -65,15 +67,15 @@ def load_features(
     request = Request(
         methods=(),
         domains=(domain,),
-        data=local_path(data),
-        folders=tuple(folders),
+        data=arguments.path_or_none("data", data),
+        folders=arguments.texts("folders", folders),
         backbone=backbone,
         pretrained=None if pretrained is None else str(pretrained),
         preprocessing=preprocessing,
         precision=checked_precision(precision),
         device=device,
-        cache=local_path(cache),
-        workers=usable_cores() if workers is None else workers,
+        cache=arguments.path_or_none("cache", cache),
+        workers=arguments.worker_count(workers),
     )
     report = reporter(verbose)
     plan = make_plan(request, report)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, get_args, overloa
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.api import arguments
 from harness.errors import DataError, HarnessError, UserError, unknown_name
-from harness.files import expand_user
 from harness.leaderboard.data_warnings import data_warnings
 from harness.leaderboard.row_settings import by_setting, unique_titles
 from harness.leaderboard.tables import Table, percent
@@ -179,7 +179,7 @@ def load_leaderboard(path: str | Path) -> Results:
         UserError: there is no such file.
         DataError: it is not a leaderboard.
     """
-    file = expand_user(Path(path))
+    file = arguments.path("path", path)
     return Results(*open_file(file), file)
 
 

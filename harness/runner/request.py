@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -88,11 +89,11 @@ class Request:
     all_plugins: bool = False
 
     def __post_init__(self) -> None:
-        for option, numbers, least in (("--shots", self.shots, 1), ("--seeds", self.seeds, 0)):
+        for name, numbers, least in (("shots", self.shots, 1), ("seeds", self.seeds, 0)):
             if not numbers or min(numbers) < least:
-                raise UserError(f"{option} needs numbers from {least} on", f"for example {option} 1,2,4")
+                raise UserError(f"{name} must be whole numbers from {least} on", "for example 1, 2 and 4")
         if self.workers < 1:
-            raise UserError(f"--workers is {self.workers}; it must be 1 or more")
+            raise UserError(f"workers must be 1 or more, not {self.workers}", "for example 2")
 
 
 def checked_precision(name: str) -> Precision:
@@ -112,11 +113,12 @@ def require_limits(isolate: bool, seconds: float | None, gib: float | None) -> N
     Raises:
         UserError: they are not.
     """
-    for option, value, unit in (("--cell-timeout", seconds, "seconds"), ("--cell-memory", gib, "GiB")):
+    for name, value, unit in (("timeout", seconds, "seconds"), ("memory", gib, "GiB")):
         if value is not None and not isolate:
-            raise UserError(f"{option} is a limit for cells in separate processes", "add --isolate")
-        if value is not None and not value > 0:
-            raise UserError(f"{option} is {value:g}", f"give {unit}, more than 0")
+            fault = f"the cell {name} is a limit for cells in separate processes"
+            raise UserError(fault, "isolate the cells: --isolate, or isolate=True in Python")
+        if value is not None and not (isinstance(value, Real) and value > 0):
+            raise UserError(f"the cell {name} is {value}", f"give {unit}, more than 0")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import harness
@@ -120,7 +121,23 @@ def test_a_class_without_readable_source_is_refused():
         ({"shots": "4"}, "shots='4' is not a whole number"),
         ({"seeds": [1, True]}, "is not a whole number"),
         ({"precision": "fp8"}, "no precision named 'fp8'"),
-        ({"cell_timeout": 3.0}, "add --isolate"),
+        ({"cell_timeout": 3.0}, "isolate=True in Python"),
+        ({"cell_timeout": "3", "isolate": True}, "the cell timeout is 3\nhint: give seconds"),
+        ({"shots": 0}, "shots must be whole numbers from 1 on\nhint: for example 1, 2 and 4"),
+        ({"seeds": -1}, "seeds must be whole numbers from 0 on"),
+        ({"domains": 3}, "domains=3 is not a name or a list of names"),
+        ({"domains": []}, "no domain is given"),
+        ({"folders": 3}, "folders=3 is not a name"),
+        ({"workers": "a"}, "workers='a' is not a whole number"),
+        ({"workers": 0}, "workers must be 1 or more, not 0"),
+        (
+            {"features": [1]},
+            "features are not a harness.FeatureSet",
+        ),
+        ({"out": None}, "out=None is not a path"),
+        ({"cache": 3}, "cache=3 is not a path"),
+        ({"parameters": [1]}, "parameters=[1] are not values by name"),
+        ({"parameters": {1: 2}}, "parameters={1: 2} are not values by name"),
         ({"parameters": {"fsnl.lr": 1}}, "the parameter fsnl.lr is for 'fsnl', which is not evaluated"),
         ({"parameters": {"lr": 1}}, "no parameter of zero_shot named 'lr'"),
     ],
@@ -129,6 +146,11 @@ def test_a_wrong_argument_is_explained(evaluate, arguments, sentence):
     with pytest.raises(HarnessError) as raised:
         evaluate(**{"methods": "zero_shot", **arguments})
     assert sentence in str(raised.value)
+
+
+def test_integers_of_numpy_are_numbers(evaluate):
+    numbers = {"shots": np.int64(2), "seeds": np.array([1]), "workers": np.int32(1)}
+    assert evaluate("zero_shot", **numbers).leaderboard == evaluate("zero_shot").leaderboard
 
 
 def test_a_local_class_may_not_take_the_name_of_an_installed_method(evaluate):

@@ -137,6 +137,7 @@ def test_sets_that_do_not_go_together_are_refused(sets, evaluate_given):
     ("arguments", "sentence"),
     [
         (("Animal",), "did you mean Animals?"),
+        ((3,), "domain=3 is not a name"),
         (("Animals", "in"), "no side named 'in'"),
         (("Animals", "oop", "dev"), "no part named 'dev'"),
     ],

@@ -295,7 +295,7 @@ def test_missing_class_folder_is_user_error(evaluate, tmp_path):
         (("evaluate", "--plugin", "fsnl", "--domain", ""), "no domain is given"),
         (("evaluate", "--all-domains", "--plugin", "fsln"), "did you mean fsnl?"),
         (("evaluate", "--all-domains", "--shots", "many"), "--shots 'many' is not a list of numbers"),
-        (("evaluate", "--all-domains", "--shots", "0"), "--shots needs numbers from 1 on"),
+        (("evaluate", "--all-domains", "--shots", "0"), "shots must be whole numbers from 1 on"),
         (("evaluate", "--all-domains", "--shots", "3-1"), "--shots 3-1 is not a range of 1 to 10,000 numbers"),
         (("evaluate", "--all-domains", "--seeds", "1-99999999999"), "--seeds 1-99999999999 is not a range"),
         (("evaluate", "--all-domains", "--backbone", "ViT-B16"), "did you mean ViT-B-16?"),

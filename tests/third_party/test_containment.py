@@ -192,10 +192,10 @@ def test_a_cell_that_succeeds_takes_its_old_log_away(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--cell-timeout", "5"), "--cell-timeout is a limit for cells in separate processes"),
-        (("--cell-memory", "5"), "add --isolate"),
-        (("--isolate", "--cell-timeout", "0"), "--cell-timeout is 0"),
-        (("--isolate", "--cell-memory", "-1"), "--cell-memory is -1"),
+        (("--cell-timeout", "5"), "the cell timeout is a limit for cells in separate processes"),
+        (("--cell-memory", "5"), "isolate the cells: --isolate"),
+        (("--isolate", "--cell-timeout", "0"), "the cell timeout is 0"),
+        (("--isolate", "--cell-memory", "-1"), "the cell memory is -1"),
     ],
 )
 def test_limits_that_make_no_sense_are_a_sentence(evaluate, arguments, sentence):
