@@ -11,24 +11,14 @@ import pytest
 import harness
 from harness.api.results import Results
 
-from ..datasets.roots import make_root
+from ..e2e.conftest import cache, world
 
-
-@pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root that tests only read."""
-    return make_root(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A feature cache that tests share."""
-    return tmp_path_factory.mktemp("cache")
+__all__ = ["cache", "evaluate", "results", "world"]
 
 
 @pytest.fixture
 def evaluate(world: Path, cache: Path, tmp_path: Path) -> Callable[..., Results]:
-    """``harness.evaluate`` on two domains of the small root, without a baseline, in one process."""
+    """``harness.evaluate`` on one domain of the small root, without a baseline, in one process."""
     return partial(
         harness.evaluate,
         domains="Animals",
