@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from harness.backbones.preprocessing import DEFAULTS
+
 NAME = "beyond-mini"
 """Name of the architecture in open_clip."""
 
@@ -15,15 +17,7 @@ CONFIG: dict[str, Any] = {
 }
 """780k image, 150k text and 3.2M token parameters; ReLU and GELU, no QuickGELU."""
 
-PREPROCESSING: dict[str, Any] = {
-    "size": (64, 64),
-    "mode": "RGB",
-    "mean": (0.48145466, 0.4578275, 0.40821073),
-    "std": (0.26862954, 0.26130258, 0.27577711),
-    "interpolation": "bicubic",
-    "resize_mode": "shortest",
-    "fill_color": 0,
-}
+PREPROCESSING: dict[str, Any] = {**DEFAULTS, "size": (64, 64)}
 """Preprocessing of its images, in pre-training and later: open_clip's defaults at its own size."""
 
 WEIGHTS = Path(__file__).parent / "weights" / "beyond_mini.safetensors"
