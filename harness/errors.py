@@ -82,6 +82,12 @@ def os_reason(error: Exception) -> str:
     return (getattr(error, "strerror", None) or str(error)).lower()
 
 
+def with_location(reason: str, error: BaseException, module: str) -> str:
+    """A reason, with ``error_location`` in brackets where an error has one."""
+    where = error_location(error, module)
+    return f"{reason} ({where})" if where else reason
+
+
 def error_location(error: BaseException, module: str) -> str:
     """The last two frames of an error's traceback in a module's package, such as ``acme/clip.py:41 in fit``.
 

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import pluggy
 
 from harness import hookspecs
-from harness.errors import PluginError, closest, error_location, one_line
+from harness.errors import PluginError, closest, one_line, with_location
 from harness.execution.global_state import listed, preserve_global_state
 from harness.method import CONTRACT
 from harness.registry.checks import CHECKS
@@ -168,5 +168,4 @@ def _explained(what: str, point: EntryPoint) -> Iterator[None]:
     except (Exception, SystemExit) as error:  # third-party code may raise anything
         text = one_line(error)
         reason = text if isinstance(error, ImportError) and text else f"{type(error).__name__}: {text}"
-        where = error_location(error, point.module)
-        raise PluginError(f"{what}: {reason}" + (f" ({where})" if where else "")) from error
+        raise PluginError(with_location(f"{what}: {reason}", error, point.module)) from error

@@ -7,7 +7,7 @@ import traceback
 from copy import deepcopy
 from dataclasses import replace
 
-from harness.errors import HarnessError, NotApplicable, error_location, one_line
+from harness.errors import HarnessError, NotApplicable, one_line, with_location
 from harness.execution.global_state import seeded_global_state
 from harness.execution.peak_memory import peaks, start_measuring
 from harness.prompts import Template
@@ -74,7 +74,6 @@ def _failed(job: Job, error: BaseException) -> Cell:
     name = job.spec.method.name
     raised = f"{name} raised {type(error).__name__}: {one_line(error)[:300]}"
     reason = error.message if isinstance(error, HarnessError) else raised
-    where = error_location(error, type(job.method).__module__)
-    failure = Failure(kind="error", reason=f"{reason} ({where})" if where else reason)
+    failure = Failure(kind="error", reason=with_location(reason, error, type(job.method).__module__))
     trace = "".join(traceback.format_exception(error))
     return Cell(spec=job.spec, failure=failure, trace=f"{name} failed\n{trace}")

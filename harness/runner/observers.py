@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from harness.errors import error_location, one_line
+from harness.errors import one_line, with_location
 from harness.execution.global_state import listed, preserve_global_state
 from harness.progress import Reporter
 from harness.registry import Origin, Plugin
@@ -31,8 +31,7 @@ class Observers:
                     plugin.value(cell)
             except (Exception, SystemExit) as error:  # third-party code; results do not depend on it
                 self._plugins.remove(plugin)
-                where = error_location(error, origin.module)
-                reason = f"{type(error).__name__}: {one_line(error)}" + (f" ({where})" if where else "")
+                reason = with_location(f"{type(error).__name__}: {one_line(error)}", error, origin.module)
                 self._report.note(f"{origin} gets no further cells: harness_cell_finished raised {reason}")
             if changed and origin not in self._noted:
                 self._noted.add(origin)

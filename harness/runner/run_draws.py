@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness import protocols
 from harness.datasets.domain import DomainData
-from harness.errors import HarnessError, PluginError, UserError, error_location, one_line
+from harness.errors import HarnessError, PluginError, UserError, one_line, with_location
 from harness.method import Method
 from harness.protocols import Protocol, manifests
 from harness.registry import Plugin
@@ -85,6 +85,6 @@ class FewShotDraws:
         except Exception as error:
             if self._plugin is None:
                 raise
-            where = error_location(error, self._plugin.origin.module)
-            reason = f"{type(error).__name__}: {one_line(error)}" + (f" ({where})" if where else "")
-            raise PluginError(f"{self._plugin.origin} cannot draw from {data.name}: {reason}") from error
+            origin = self._plugin.origin
+            reason = with_location(f"{type(error).__name__}: {one_line(error)}", error, origin.module)
+            raise PluginError(f"{origin} cannot draw from {data.name}: {reason}") from error
