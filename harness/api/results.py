@@ -14,9 +14,9 @@ from harness.api import arguments
 from harness.errors import DataError, HarnessError, UserError, unknown_name
 from harness.leaderboard.data_warnings import data_warnings
 from harness.leaderboard.row_settings import by_setting, unique_titles
+from harness.leaderboard.series import series
 from harness.leaderboard.tables import Table, percent
 from harness.metrics.table import summary_metrics
-from harness.plots.series import series
 from harness.progress import pluralize
 from harness.results.artifacts import Artifacts, MissingArtifact, open_file
 from harness.types.leaderboard import Leaderboard, Row

@@ -1,4 +1,4 @@
-"""Group rows that differ only in their shots into the lines of a plot, and name the lines."""
+"""Group rows that differ only in their shots into series, each with a label that is unique in its setting."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Series:
     """One method in one setting, at every number of shots it was run with.
 
     Attributes:
-        label: the method, with what differs from other lines of the same method.
+        label: the method, with what differs from other series of the same method.
         rows: its rows by shots, ascending; a method without few-shot images has one, at 0.
     """
 
@@ -29,7 +29,7 @@ class Series:
 
 
 def series(rows: Iterable[Row]) -> list[Series]:
-    """The lines of some rows, sorted by label."""
+    """The series of some rows, sorted by label."""
     lines: dict[str, list[Row]] = {}
     for row in rows:
         key = _identity(row)

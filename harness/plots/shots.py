@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.datasets.layout import short_name
 from harness.leaderboard.published import PublishedRow
+from harness.leaderboard.series import Series, series
 from harness.leaderboard.statistics import Interval
 from harness.metrics.table import require_metric
 from harness.plots import style
-from harness.plots.series import Series, series
 from harness.types.leaderboard import Row, Stat
 
 if TYPE_CHECKING:

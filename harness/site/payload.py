@@ -12,11 +12,11 @@ from harness.datasets.layout import SHORT_NAMES
 from harness.leaderboard.bootstrap import BootstrapDraws
 from harness.leaderboard.published import PublishedTable
 from harness.leaderboard.row_settings import SettingNames, setting, unique_titles
+from harness.leaderboard.series import series
 from harness.leaderboard.statistics import Interval
 from harness.leaderboard.view import Sources, ViewRow, view
 from harness.metrics.built_in import HEADLINES, in_table_order
 from harness.metrics.table import find_metric
-from harness.plots.series import series
 from harness.results.leaderboard_file import BOARD
 from harness.site.classes import Classes
 from harness.site.reproduce_command import evaluate_command, reproduce_command

@@ -12,9 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from harness.cli.main import execute
+from harness.leaderboard.series import series
 from harness.leaderboard.statistics import Interval
 from harness.plots import shots, style
-from harness.plots.series import series
 from harness.plots.shots import plot_shots
 
 from .boards import cell, failed, grid, rows, study, write
