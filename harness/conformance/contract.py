@@ -6,7 +6,7 @@ import dataclasses
 from copy import deepcopy
 from typing import Any
 
-from harness.conformance.subject import DOMAIN, Subject
+from harness.conformance.subject import DEFAULTS_HINT, DOMAIN, Subject, with_defaults
 from harness.errors import FixedVocabulary, HarnessError, MethodError, one_line
 from harness.method import build, parameters
 from harness.runner.fit import report_of
@@ -21,11 +21,7 @@ NEED_OF_ATTRIBUTE = {need: need for need in ("support", "validation", "unlabeled
 
 def default_constructible(subject: Subject) -> None:
     """The class can be created without arguments, and only stores its parameters."""
-    hint = "give every field a default, and compute nothing in __init__ or __post_init__"
-    try:
-        made = subject.cls()
-    except Exception as error:
-        raise MethodError(f"{subject.name} cannot be created without arguments: {error}", hint) from error
+    made, hint = with_defaults(subject.name, subject.cls), DEFAULTS_HINT
     given = parameters(made)
     if parameters(subject.cls(**given)) != given:
         raise MethodError(f"{subject.name} changes parameters when it is created", hint)

@@ -14,7 +14,7 @@ from torch import Tensor
 from harness.conformance.backbone import tiny_text
 from harness.conformance.subject import DOMAIN, Subject
 from harness.errors import HarnessError, MethodError
-from harness.execution.global_state import changes, listed, snapshot
+from harness.execution.global_state import changes, listed, preserve_global_state, snapshot
 from harness.types.task import Support, Task
 
 REPEATS = 5
@@ -72,18 +72,13 @@ def same_seed_same_scores(subject: Subject) -> None:
     A method that declares ``seeded = False`` gives them for any seed.
     """
     image, found = DOMAIN.scored.image[:, 0], []
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    try:
+    with preserve_global_state():
         for seed in (1, 2):
             random.seed(seed)
             np.random.seed(seed)
             torch.manual_seed(seed)
             method = subject.fit(DOMAIN, seed=7 if subject.method.seeded else 7 + seed)
             found += [subject.scores(method, image, DOMAIN.vocabulary) for _ in range(2)]
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
     if not torch.equal(found[0], found[1]):
         raise MethodError(
             f"{subject.name}.scores differs between two calls", "scores must neither learn nor draw random numbers"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from harness.conformance.subject import DOMAIN, Subject, scores_agree
 from harness.conformance.world import SyntheticDomain
 from harness.errors import FixedVocabulary, MethodError
+from harness.execution.global_state import seeded_global_state
 from harness.types.vocabulary import Vocabulary
 
 
@@ -103,10 +102,8 @@ def hidden_labels(subject: Subject) -> None:
     The labels are in the caller's frame, as in the runner, so that a method that searches frames for them is detected.
     """
     first = _predict_with_hidden_labels(subject, shift=0)
-    random.seed(12345)
-    np.random.seed(12345)
-    torch.manual_seed(12345)
-    second = _predict_with_hidden_labels(subject, shift=1)
+    with seeded_global_state(12345):
+        second = _predict_with_hidden_labels(subject, shift=1)
     if not torch.equal(first, second):
         hint = "scores may depend on the task, the parameters and the image alone"
         raise MethodError(f"{subject.name}: predictions depend on something that is not passed to the method", hint)

@@ -22,6 +22,17 @@ TOLERANCE = 1e-4
 """Maximum difference of scores, relative to the largest one, if only the order of sums changes."""
 
 
+DEFAULTS_HINT = "give every field a default, and compute nothing in __init__ or __post_init__"
+
+
+def with_defaults(name: str, cls: type[Method]) -> Method:
+    """An object of a class; raises MethodError unless it can be created without arguments."""
+    try:
+        return cls()
+    except Exception as error:
+        raise MethodError(f"{name} cannot be created without arguments: {error}", DEFAULTS_HINT) from error
+
+
 class Subject:
     """A method under test.
 

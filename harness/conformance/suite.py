@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Literal
 
 from harness.conformance import contract, hygiene, scoring, situations
-from harness.conformance.subject import Subject
+from harness.conformance.subject import Subject, with_defaults
 from harness.errors import FixedVocabulary, HarnessError, MethodError
 from harness.method import Method
 from harness.progress import NullReporter, Reporter
@@ -143,11 +143,7 @@ def _describe(subject: Subject, error: HarnessError) -> tuple[str, str]:
 
 def _make_subject(name: str, method: type[Method] | Method) -> Subject:
     if isinstance(method, type):
-        try:
-            method = method()
-        except Exception as error:
-            hint = "give every field a default, and compute nothing in __init__ or __post_init__"
-            raise MethodError(f"{name} cannot be created without arguments: {error}", hint) from error
+        method = with_defaults(name, method)
     unknown = sorted(set(method.known_failures) - set(CHECKS))
     if unknown:
         raise MethodError(
