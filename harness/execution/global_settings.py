@@ -54,18 +54,20 @@ class GlobalSetting(NamedTuple):
     put: Callable[[Any], object]
 
 
-def groups(ready: Callable[[str], bool]) -> Iterator[Mapping[str, GlobalSetting]]:
-    """The settings of Python and of each library that is loaded.
-
-    Args:
-        ready: whether a module is completely imported.
-    """
+def groups() -> Iterator[Mapping[str, GlobalSetting]]:
+    """The settings of Python and of each library that is completely imported."""
     yield of_python()
     for module, group in OF_LIBRARIES.items():
-        if ready(module):
+        if _ready(module):
             yield group()
-    for name in [name for name in sys.modules if name.startswith(OF_VARIABLES) and ready(name)]:
+    for name in [name for name in sys.modules if name.startswith(OF_VARIABLES) and _ready(name)]:
         yield variables(name)
+
+
+def _ready(module: str) -> bool:
+    """Whether a module is completely imported."""
+    there = sys.modules.get(module)
+    return there is not None and not getattr(there.__spec__, "_initializing", False)
 
 
 def variables(module: str) -> Mapping[str, GlobalSetting]:

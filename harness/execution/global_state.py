@@ -43,7 +43,7 @@ class Snapshot:
 def snapshot() -> Snapshot:
     """The current global state of the libraries that are loaded."""
     state = Snapshot()
-    for group in groups(_ready):
+    for group in groups():
         state.add(group)
     for name in os.environ:
         variable = GlobalSetting(partial(os.environ.get, name, NOT_READABLE), partial(os.environ.__setitem__, name))
@@ -137,9 +137,3 @@ class _Watcher(importlib.abc.MetaPathFinder):
             self._state.add(OF_LIBRARIES[name]() if name in OF_LIBRARIES else variables(name))
 
         loader.exec_module = run_and_read
-
-
-def _ready(module: str) -> bool:
-    """Whether a module is completely imported."""
-    there = sys.modules.get(module)
-    return there is not None and not getattr(there.__spec__, "_initializing", False)

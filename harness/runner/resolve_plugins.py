@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -96,16 +97,19 @@ def resolve_dataset(name: str, report: Reporter) -> Plugin[DatasetOffer] | None:
 def resolve_metrics(report: Reporter) -> list[Plugin[Metric]]:
     """All metrics of plugins that work, with a note about every other."""
     found, broken = plugin_metrics()
-    _note_broken(list(broken), "metric", report)
-    for plugin in found.values():
-        _note_warning(plugin, report)
-    return list(found.values())
+    return _noted("metric", list(found.values()), broken, report)
 
 
 def resolve_observers(report: Reporter) -> list[Plugin[Any]]:
     """All observers that work, with a note about every broken one."""
-    found, broken = registry.load_all("observer")
-    _note_broken(broken, "observer", report)
+    return _noted("observer", *registry.load_all("observer"), report)
+
+
+def _noted(
+    kind: Kind, found: list[Plugin[Any]], broken: Iterable[registry.Broken], report: Reporter
+) -> list[Plugin[Any]]:
+    """The plugins that work, after notes about the broken ones and about settings that imports changed."""
+    _note_broken(broken, kind, report)
     for plugin in found:
         _note_warning(plugin, report)
     return found
@@ -122,7 +126,7 @@ def _note_warning(plugin: Plugin[Any], report: Reporter) -> None:
         report.note(plugin.warning)
 
 
-def _note_broken(broken: list[registry.Broken], kind: Kind, report: Reporter) -> None:
+def _note_broken(broken: Iterable[registry.Broken], kind: Kind, report: Reporter) -> None:
     for culprit in broken:
         if culprit.kind == kind:
             report.note(f"left out: {culprit}")
