@@ -17,7 +17,7 @@ which contract (``harness.method.CONTRACT``) the plugin was made for; one that w
 A plugin is imported when its name is asked for, and no other plugin is; a run imports all metrics and observers. An
 exception, a misspelt or an unmarked hook makes this plugin unusable; the error names it and its distribution, and other
 plugins are not affected. Settings that all code of a process shares (torch's, numpy's, Pillow's, the working folder)
-are restored after the import and after every call, and a note names the plugin that changed one.
+are restored after the import and after every call. A note names the plugin if its import or its observer changed one.
 """
 
 from __future__ import annotations

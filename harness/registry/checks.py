@@ -54,7 +54,7 @@ def checked_backbone(name: str, value: Any) -> BackboneOffer:
 
 
 def checked_protocol(name: str, value: Any) -> Protocol:
-    """A protocol; raises PluginError unless its id is the entry point's name, and its own."""
+    """A protocol; raises PluginError if its id is not the entry point's name, or is a built-in protocol's."""
     from harness.protocols import PROTOCOLS, Protocol  # here, because listing plugins does not need it
     from harness.types.cell import Decoding
 
@@ -81,7 +81,7 @@ def checked_dataset(name: str, value: Any) -> DatasetOffer:
 
 
 def checked_metric(name: str, value: Any) -> Metric:
-    """A metric whose functions raise PluginError; raises it unless its name is the entry point's, and its own."""
+    """A copy whose functions raise only PluginError; raises it if the name is not the entry point's, or is built in."""
     from harness.metrics.built_in import BUILT_IN  # here, because listing plugins does without
     from harness.metrics.metric import Metric
 
@@ -90,7 +90,7 @@ def checked_metric(name: str, value: Any) -> Metric:
     if value.name != name:
         raise PluginError(f"offers a metric with name {value.name!r}; its entry point's name is {name}")
     if name in BUILT_IN:
-        raise PluginError(f"offers the metric {name!r}, which comes with the harness: it needs a name of its own")
+        raise PluginError(f"offers the metric {name!r}, which comes with the harness: it needs another name")
     resampling = value.resampling and dataclasses.replace(
         value.resampling,
         measure=_contained(name, value.resampling.measure),
@@ -128,7 +128,7 @@ def _contained(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return contained
 
 
-def observer(name: str, hook: Any) -> Callable[[Any], Any]:
+def checked_observer(name: str, hook: Any) -> Callable[[Any], Any]:
     """A function of a finished cell, which calls the hook."""
     return lambda cell: hook(cell=cell)
 
@@ -139,7 +139,7 @@ CHECKS: dict[Kind, Callable[[str, Any], Any]] = {
     "protocol": checked_protocol,
     "dataset": checked_dataset,
     "metric": checked_metric,
-    "observer": observer,
+    "observer": checked_observer,
 }
 
 
