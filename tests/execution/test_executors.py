@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import executor_jobs as work
-import psutil
 import pytest
 
 from harness.execution import fork_server, supervisor, worker_process
@@ -18,6 +16,8 @@ from harness.execution.executors import Executor, here, isolated, processes
 from harness.execution.jobs import JobFailure, JobResult, Limits
 from harness.execution.messages import _HEAD
 from harness.runner.evaluate import PRELOADED
+
+from ..processes import gone
 
 TWO = Limits(2)
 
@@ -35,16 +35,6 @@ def run(executor: Executor, *jobs: Any, make: Any = work.make, limits: Limits = 
 def failure(result: JobResult) -> JobFailure:
     assert isinstance(result.value, JobFailure), result
     return result.value
-
-
-def gone(*pids: int) -> bool:
-    """Whether processes have ended, or end soon."""
-    deadline = time.monotonic() + 20
-    while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def pids(log: Path) -> list[int]:

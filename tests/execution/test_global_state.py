@@ -34,7 +34,7 @@ HELD: list[Any] = []
 
 
 def moves(folder: Path) -> dict[str, Callable[[], object]]:
-    """GlobalSetting -> what changes it, by each library's public functions."""
+    """Name of a setting -> what changes it, by each library's public functions."""
     cuda, mkldnn = torch.backends.cuda, torch.backends.mkldnn
     return {
         "Python's random state": random.random,

@@ -147,7 +147,7 @@ def test_a_file_that_is_gone_is_no_part_of_the_code(site: Path, top: str, file: 
     assert digest(top) != whole
 
 
-def test_code_beyond_the_limit_is_an_error(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_beyond_the_limit_is_an_error(site: Path) -> None:
     regular(site, PLAIN, True)
     with (site / "acme_plain" / "weights.bin").open("wb") as file:
         file.truncate(plugin_code.LIMIT + 1)  # sparse: it takes no room

@@ -42,19 +42,6 @@ def field(line: str) -> str:
     return GOOD.replace("    def fit", f"    {line}\n\n    def fit", 1)
 
 
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A folder of installed distributions."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(str(folder))
-    before = set(sys.modules)
-    yield folder
-    for module in set(sys.modules) - before:
-        if str(folder) in str(getattr(sys.modules[module], "__file__", None)):
-            del sys.modules[module]
-
-
 def unusable(site: Path, code: str) -> str:
     """Why a method ``odd`` does not load; a good one is not affected."""
     install(site, "odd", code, distribution="acme", version="0.3")

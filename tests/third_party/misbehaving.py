@@ -219,4 +219,4 @@ class Offer:
         return self.method
 
 
-offers = SimpleNamespace(**{name: Offer(animal) for name, animal in MISBEHAVING.items()})
+offers = SimpleNamespace(**{name: Offer(method) for name, method in MISBEHAVING.items()})

@@ -17,6 +17,7 @@ from harness.types.cell import Failure
 
 from ..e2e.conftest import start
 from ..makers import make_cell
+from ..processes import gone, runs
 
 ISOLATED = {
     "raises": "raises raised ValueError: the moon is in the wrong place",
@@ -61,14 +62,6 @@ def failed(row: dict[str, Any], reason: str) -> bool:
     assert failure["reason"].startswith(reason), failure["reason"]
     assert (failure["domain"], failure["seed"], failure["kind"]) == ("Animals", 1, "error")
     return not row["complete"] and row["domains"] == {} and row["mean"] == {}
-
-
-def runs(pid: int) -> bool:
-    """Whether a process is there, and no zombie that nobody has asked after."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.mark.slow
@@ -125,10 +118,7 @@ def test_what_a_method_leaves_running_ends_with_the_workers(zoo, evaluate, tmp_p
     assert evaluate("--plugin", "leaves_processes", *log, "--seeds", "1,2", "--workers", "2").code == 0
     left = [int(pid) for pid in (tmp_path / "log").read_text().split()]
     assert len(left) == 4
-    deadline = time.monotonic() + 20
-    while any(runs(pid) for pid in left):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    assert gone(*left)
 
 
 def test_without_isolation_exceptions_and_bad_scores_are_contained(zoo, evaluate):

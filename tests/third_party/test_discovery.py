@@ -147,7 +147,7 @@ def test_listing_imports_neither_plugins_nor_torch(site):
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
 
 
-def test_all_methods_are_those_that_work_and_the_others_are_named(site, harness, evaluate):
+def test_all_methods_are_those_that_work_and_the_others_are_named(site, evaluate):
     install(site, "odd_a", METHOD, name="odd", distribution="acme-a")
     install(site, "odd_b", METHOD, name="odd", distribution="acme-b")
     install(site, "sad", "1 / 0\n" + METHOD, distribution="acme-c")

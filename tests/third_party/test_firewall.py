@@ -14,6 +14,7 @@ import torch
 from harness.errors import MethodError
 from harness.execution.one_thread import one_thread_per_operation
 from harness.method import Method
+from harness.progress import NullReporter
 from harness.prompts import Template
 from harness.registry import names
 from harness.results.predictions import unpack
@@ -36,22 +37,10 @@ def plan(data: Path, cache: Path, *methods: str) -> Plan:
     """One cell of each method on Animals."""
     choices = tuple(MethodChoice(name) for name in methods)
     request = Request(choices, ("Animals",), (2,), (1,), data=data, backbone="beyond-mini", device="cpu", cache=cache)
-    return make_plan(request, Quiet())
+    return make_plan(request, NullReporter())
 
 
-class Quiet:
-    """No progress; a plugin that another test broke is not the business of these."""
-
-    def stage(self, name: str, total: int, unit: str) -> Any:
-        from harness.progress import NullReporter
-
-        return NullReporter().stage(name, total, unit)
-
-    def note(self, text: str) -> None:
-        return None
-
-
-def bench(made: Plan) -> FeatureProvider:
+def provider_of_plan(made: Plan) -> FeatureProvider:
     return FeatureProvider(made.resolved, made.device, made.domains, made.cache, 1)
 
 
@@ -76,7 +65,7 @@ def test_a_task_holds_what_was_declared_and_the_rest_raises(world, cache, declar
 
         def scores(self, image: torch.Tensor, vocabulary: Vocabulary) -> Any: ...
 
-    task, _ = build_task(dataclasses.replace(job, method=Wanting()), Template(), bench(made))
+    task, _ = build_task(dataclasses.replace(job, method=Wanting()), Template(), provider_of_plan(made))
     readable = {"support": {"support", "captions"} & set(declared), "validation": {"validation"} & set(declared)}
     for field, allowed in readable.items():
         if allowed:
@@ -117,9 +106,9 @@ def reachable(value: Any, depth: int = 3) -> list[Any]:
 
 def test_nothing_of_the_scored_images_hangs_on_a_task(world, cache):
     made = plan(world, cache, "fsnl")
-    job, place = made.jobs[0], bench(made)
-    scored = place.scored("Animals")
-    task, _ = build_task(job, Template(), place)
+    job, provider = made.jobs[0], provider_of_plan(made)
+    scored = provider.scored("Animals")
+    task, _ = build_task(job, Template(), provider)
     parts = reachable(task)
     assert not [part for part in parts if isinstance(part, Features | Path)]
     tensors = [part for part in parts if isinstance(part, torch.Tensor)]
@@ -133,16 +122,16 @@ def test_nothing_of_the_scored_images_hangs_on_a_task(world, cache):
 
 def test_a_drawn_image_that_cannot_be_read_takes_its_label_and_caption_along(world, cache, monkeypatch):
     made = plan(world, cache, "fsnl")
-    job, place = made.jobs[0], bench(made)
-    whole, _ = build_task(job, Template(), place)
-    original = place.encoder.features
+    job, provider = made.jobs[0], provider_of_plan(made)
+    whole, _ = build_task(job, Template(), provider)
+    original = provider.encoder.features
 
     def without_the_first(*arguments: Any) -> tuple[torch.Tensor, list[int]]:
         image, readable = original(*arguments)
         return image[1:], readable[1:]
 
-    monkeypatch.setattr(place.encoder, "features", without_the_first)
-    rest, lost = build_task(job, Template(), place)
+    monkeypatch.setattr(provider.encoder, "features", without_the_first)
+    rest, lost = build_task(job, Template(), provider)
     assert torch.equal(rest.support.image, whole.support.image[1:])
     assert torch.equal(rest.support.label, whole.support.label[1:])
     assert rest.support.captions == whole.support.captions[1:]
@@ -154,7 +143,7 @@ def test_a_drawn_image_that_cannot_be_read_takes_its_label_and_caption_along(wor
 
 
 def test_scored_images_come_by_sha256_whatever_the_order_of_the_split_file(world, cache, tmp_path):
-    first = bench(plan(world, cache, "fsnl")).scored("Animals")
+    first = provider_of_plan(plan(world, cache, "fsnl")).scored("Animals")
     mixed = make_root(tmp_path / "data")
 
     def shuffle(content: dict[str, Any]) -> None:
@@ -165,7 +154,7 @@ def test_scored_images_come_by_sha256_whatever_the_order_of_the_split_file(world
     for folder in ("Animals6_OOP", "Animals3_IP"):
         edit_split(mixed / folder, shuffle)
     made = plan(mixed, cache, "fsnl")
-    second = bench(made).scored("Animals")
+    second = provider_of_plan(made).scored("Animals")
     for side, features in first.items():
         assert torch.equal(features.image, second[side].image)
         assert torch.equal(features.label, second[side].label)
@@ -182,7 +171,7 @@ def test_scores_gets_a_tensor_of_its_own_and_a_vocabulary_and_nothing_else(world
     cls = type(made.jobs[0].method)
     original = cls.scores
     monkeypatch.setattr(cls, "scores", lambda self, *args: given.append(args) or original(self, *args))
-    run(made.jobs[0], bench(made))
+    run(made.jobs[0], provider_of_plan(made))
     assert len(given) == 3
     for image, vocabulary in given:
         assert type(image) is torch.Tensor
@@ -203,12 +192,12 @@ def test_in_the_joint_vocabulary_nothing_tells_the_side_of_an_image(world, cache
         return given[-1][2]
 
     monkeypatch.setattr(cls, "scores", spied)
-    place = bench(made)
-    cell = run(made.jobs[0], place)
+    provider = provider_of_plan(made)
+    cell = run(made.jobs[0], provider)
     (image, vocabulary, scores), *later = given
     assert set(vocabulary.oop) == {True, False}
     assert [set(v.oop) for _, v, _ in later] == [{True}, {False}], "which would reveal the side"
-    scored = place.scored("Animals")
+    scored = provider.scored("Animals")
     rows = {side: features.image[:, 0] for side, features in scored.items()}
     keyed = [(key, row) for side in rows for key, row in zip(scored[side].sha256, rows[side].tolist(), strict=True)]
     assert image.tolist() == [row for _, row in sorted(keyed)]
@@ -221,9 +210,9 @@ def test_in_the_joint_vocabulary_nothing_tells_the_side_of_an_image(world, cache
 # -- hidden labels -----------------------------------------------------------------------------------------------------
 
 
-def run(job: Job, place: FeatureProvider) -> Any:
-    with one_thread_per_operation(place.device):
-        return run_cell(job, Template(), place)
+def run(job: Job, provider: FeatureProvider) -> Any:
+    with one_thread_per_operation(provider.device):
+        return run_cell(job, Template(), provider)
 
 
 def exchanged(
@@ -245,9 +234,9 @@ def exchanged(
 def test_predictions_do_not_depend_on_hidden_labels(world, cache, monkeypatch, method):
     made = plan(world, cache, method)
     (job,) = made.jobs
-    true = run(job, bench(made))
+    true = run(job, provider_of_plan(made))
     monkeypatch.setattr(FeatureProvider, "scored", exchanged(FeatureProvider.scored))
-    false = run(job, bench(made))
+    false = run(job, provider_of_plan(made))
     assert true.failure is None
     assert true.predictions == false.predictions
     assert true.metrics != false.metrics

@@ -1,0 +1,3 @@
+from ..third_party.conftest import site
+
+__all__ = ["site"]
