@@ -84,7 +84,7 @@ def load_features(
     if parts is None or not parts[part].items:
         raise DataError(f"{domain} has no {side.upper()} {part} images", "choose another side or part")
     split = parts[part]
-    features, readable = provider_of(plan, request.workers)().in_order(domain, split, report)
+    features, readable = provider_of(plan, request.workers).in_order(domain, split, report)
     items = [split.items[i] for i in readable]
     return FeatureSet(
         domain,

@@ -20,17 +20,22 @@ from harness.execution.worker_process import POLL_SECONDS, WorkerProcess
 
 
 def supervise(
-    jobs: Sequence[JobType], make_worker: MakeWorker[JobType], limits: Limits, isolated: bool
+    jobs: Sequence[JobType],
+    make_worker: MakeWorker[JobType],
+    limits: Limits,
+    groups: Sequence[str] | None,
+    isolated: bool,
 ) -> Iterator[JobResult]:
     """Run jobs in processes.
 
     Args:
-        jobs: what to run.
+        jobs: what to run; each is read when a process is ready for it.
         make_worker: makes the worker in every process.
         limits: how many processes, and what a job may use.
+        groups: of each job; a process runs jobs of one group. None puts all into one.
         isolated: every job has a separate process, and what it prints is captured.
     """
-    supervisor = _Supervisor(jobs, cloudpickle.dumps(make_worker), limits, isolated)
+    supervisor = _Supervisor(jobs, cloudpickle.dumps(make_worker), limits, groups or [""] * len(jobs), isolated)
     try:
         yield from supervisor.run()
     finally:
@@ -38,8 +43,11 @@ def supervise(
 
 
 class _Supervisor:
-    def __init__(self, jobs: Sequence[Any], make_worker: bytes, limits: Limits, isolated: bool) -> None:
+    def __init__(
+        self, jobs: Sequence[Any], make_worker: bytes, limits: Limits, groups: Sequence[str], isolated: bool
+    ) -> None:
         self._jobs, self._make_worker, self._limits, self._isolated = jobs, make_worker, limits, isolated
+        self._groups = groups
         self._todo = deque(range(len(jobs)))
         self._again = deque[int]()  # their process was killed; each is run once more, alone
         self._alone: set[int] = set()
@@ -66,12 +74,20 @@ class _Supervisor:
                 reason = f"cannot be sent to another process: {type(error).__name__}: {one_line(error)}"
                 refused.append(JobResult(number, JobFailure("message", reason)))
                 continue
-            idle = next((worker for worker in self._workers if worker.number is None), None)
-            if idle is None:
-                idle = WorkerProcess(self._make_worker, self._limits, captured=self._isolated)
-                self._workers.append(idle)
-            idle.take(number, job)
+            self._worker_for(self._groups[number]).take(number, job)
         return refused
+
+    def _worker_for(self, group: str) -> WorkerProcess:
+        """An idle worker of a group; a new one takes the place of an idle one of another group."""
+        idle = [worker for worker in self._workers if worker.number is None]
+        for worker in idle:
+            if worker.group == group:
+                return worker
+        if len(self._workers) >= self._limits.workers:
+            self._workers.remove(idle[0])
+            idle[0].end()
+        self._workers.append(WorkerProcess(self._make_worker, self._limits, group, captured=self._isolated))
+        return self._workers[-1]
 
     def _next(self) -> int | None:
         """The next job, if there is a worker for it."""

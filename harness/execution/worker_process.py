@@ -34,11 +34,13 @@ class WorkerProcess:
 
     Attributes:
         number: of the job.
+        group: of the jobs that it may run.
         output: what the process prints, if it is captured.
     """
 
-    def __init__(self, make_worker: bytes, limits: Limits, captured: bool) -> None:
+    def __init__(self, make_worker: bytes, limits: Limits, group: str, captured: bool) -> None:
         self.number: int | None = None
+        self.group = group
         self.output: Output | None = None
         self._limits = limits
         self._job: bytes | None = None

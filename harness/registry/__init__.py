@@ -4,15 +4,17 @@ An entry point is the name of one plugin. Its group is the kind of plugin, and i
 it (``harness.hookspecs``). Names, versions and clashes are known from metadata; only ``load`` imports.
 """
 
-from harness.registry.entry_points import Broken, Kind, Origin, broken, installed, names, offers
-from harness.registry.loading import Plugin, find_protocol, load, load_all
+from harness.registry.entry_points import OWN, Broken, Kind, Origin, broken, installed, names, offers
+from harness.registry.loading import Plugin, find, find_protocol, load, load_all
 
 __all__ = [
+    "OWN",
     "Broken",
     "Kind",
     "Origin",
     "Plugin",
     "broken",
+    "find",
     "find_protocol",
     "installed",
     "load",

@@ -68,17 +68,26 @@ def load(kind: Kind, name: str) -> Plugin[Any]:
     Raises:
         PluginError: no distribution offers it, several do, or it is broken; the message says which distribution.
     """
+    entry = find(kind, name)
+    try:
+        return _load(entry)
+    except PluginError as error:
+        raise PluginError(f"{entry.origin} {error.message}", HINT) from error
+
+
+def find(kind: Kind, name: str) -> Entry:
+    """The entry point of that kind and name; of several, a valid one, if there is any. Nothing is imported.
+
+    Raises:
+        PluginError: no distribution offers it.
+    """
     found = [entry for entry in installed() if (entry.kind, entry.origin.name) == (kind, name)]
     if not found:
         known = {*names(kind), *(_protocols() if kind == "protocol" else ())}
         near = closest(name, known)
         hint = f"did you mean {near}?" if near else f"installed: {', '.join(sorted(known)) or 'none'}"
         raise PluginError(f"no {kind} named {name!r}", hint)
-    entry = min(found, key=lambda entry: bool(entry.fault))
-    try:
-        return _load(entry)
-    except PluginError as error:
-        raise PluginError(f"{entry.origin} {error.message}", HINT) from error
+    return min(found, key=lambda entry: bool(entry.fault))
 
 
 def load_all(kind: Kind) -> tuple[list[Plugin[Any]], list[Broken]]:

@@ -8,9 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.execution import fork_server
-from harness.execution.executors import Executor, here, isolated, processes
-from harness.execution.jobs import Limits, MakeWorker, memory_share
+from harness.execution.executors import Executor, isolated, processes
+from harness.execution.jobs import Limits, memory_share
 from harness.files import save
 from harness.leaderboard.assemble import assemble, row_key
 from harness.progress import NullReporter, Reporter
@@ -18,14 +17,12 @@ from harness.results.costs import costs, write_costs
 from harness.results.leaderboard_file import BOARD
 from harness.results.store import ResultStore
 from harness.runner.job import Job
+from harness.runner.method_processes import start_server
 from harness.runner.observers import Observers
 from harness.runner.plan import Plan, make_plan
 from harness.runner.request import Outcome, Request
 from harness.types.cell import Cell
 from harness.types.leaderboard import Leaderboard
-
-PRELOADED = ("harness.runner.cell_worker", "open_clip")
-"""Modules that the fork server imports once for the processes of all cells."""
 
 
 def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
@@ -113,27 +110,29 @@ def _run(
     """Encode missing features, then run cells; each comes with its output, if it ran alone in its process."""
     if not pending:
         return
-    at_once = min(request.workers, len(pending)) if plan.device == "cpu" else 1
-    if at_once > 1 or request.isolate:
-        fork_server.start_server(PRELOADED)
+    start_server()
     # Imported only when there is something to compute: a second run needs neither torch nor a model.
-    from harness.runner.cell_worker import CellWorker, cell_of, make_cell_worker
     from harness.runner.feature_provider import provider_of
+    from harness.runner.judge import Judge
+    from harness.runner.run_cell import make_cell_worker
 
-    make_provider = provider_of(plan, request.workers)
-    provider = make_provider()
+    provider = provider_of(plan, request.workers)
     provider.encode(pending, report)
     unreadable |= provider.encoder.unreadable
-    template = plan.protocol.template
-    make_worker: MakeWorker[Job] = partial(make_cell_worker, make_provider, template)
+    judge = Judge(pending, plan.protocol.template, provider)
+    make_worker = partial(make_cell_worker, plan.resolved, plan.device, plan.protocol.features.unit_rows)
+    groups = [job.spec.method.distribution for job in pending]
     executor: Executor = isolated if request.isolate else processes
-    limits = Limits(at_once)
-    if request.isolate:
-        memory = memory_share(at_once) if request.cell_gib is None else request.cell_gib * 2**30
-        limits = Limits(at_once, request.cell_seconds, memory)
-    elif at_once == 1:
-        executor, make_worker = here, partial(CellWorker, provider, template)
     with report.stage("running cells", len(pending), "cells") as advance:
-        for result in executor(pending, make_worker, limits):
-            yield cell_of(pending[result.number], result)
+        for result in executor(judge, make_worker, _limits(request, plan.device, len(pending)), groups):
+            yield judge.cell(result)
             advance(1)
+
+
+def _limits(request: Request, device: str, cells: int) -> Limits:
+    """How many processes run cells, and what a cell may use; a GPU runs one cell at a time."""
+    workers = min(request.workers, cells) if device == "cpu" else 1
+    if not request.isolate:
+        return Limits(workers)
+    memory = memory_share(workers) if request.cell_gib is None else request.cell_gib * 2**30
+    return Limits(workers, request.cell_seconds, memory)

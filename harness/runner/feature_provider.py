@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +20,7 @@ from harness.features.store import FeatureStore
 from harness.features.views import MIN_CROP
 from harness.progress import Reporter
 from harness.prompts import Template, find_collisions
+from harness.runner.best_columns import CHUNK, BestColumns, Indices
 from harness.types.cell import Decoding
 from harness.types.features import Features
 from harness.types.labels import UNREADABLE, name_with_side
@@ -65,6 +65,7 @@ class FeatureProvider:
         self.encoder = Encoder(self.backbone, self.store, workers, decoding)
         self._scored: tuple[str, dict[str, Features]] = ("", {})
         self._pools: tuple[str, dict[str, Features]] = ("", {})
+        self._zero_shot: dict[tuple[str, Template], Indices | None] = {}
         self._collisions: dict[tuple[str, Template], tuple[tuple[str, ...], ...]] = {}
 
     def scored(self, domain: str) -> dict[str, Features]:
@@ -114,6 +115,26 @@ class FeatureProvider:
             rows = self.backbone.text.token_rows(list(prompts.values())).tolist()
             self._collisions[domain, template] = find_collisions(dict(zip(prompts, map(tuple, rows), strict=True)))
         return self._collisions[domain, template]
+
+    def zero_shot(self, domain: str, template: Template) -> Indices | None:
+        """Zero-shot predictions of the IP images among the IP names: what IP retention is measured against.
+
+        They are ``(n,)`` columns, in the order of ``scored``; None if the data have no IP images.
+        """
+        if (domain, template) not in self._zero_shot:
+            self._zero_shot[domain, template] = self._predicted_ip(domain, template)
+        return self._zero_shot[domain, template]
+
+    def _predicted_ip(self, domain: str, template: Template) -> Indices | None:
+        data, scored = self.domains[domain], self.scored(domain)
+        if "ip" not in scored:
+            return None
+        text = self.backbone.text.encode([template.fill(name, data.hint) for name in data.scored["ip"].names])
+        image, scale = scored["ip"].image[:, 0], self.backbone.logit_scale
+        parts = (image[start : start + CHUNK] for start in range(0, len(image), CHUNK))
+        with torch.no_grad():  # scaled as methods do: else one in 16,000 images, nearly tied, is rounded another way
+            best = [BestColumns.of(scale * part @ text.T) for part in parts]
+        return BestColumns.joined(best).choose(scored["ip"].sha256)
 
     def encode(self, jobs: Iterable[Job], report: Reporter) -> None:
         """Encode the images that jobs need and that are not cached yet, with progress.
@@ -184,10 +205,10 @@ class FeatureProvider:
         return Features(image, label, unreadable, tuple(readable[i].sha256 for i in found))
 
 
-def provider_of(plan: Plan, workers: int) -> Callable[[], FeatureProvider]:
-    """A function that makes the provider of a plan, in this process or in another."""
+def provider_of(plan: Plan, workers: int) -> FeatureProvider:
+    """The provider of a plan."""
     place = (plan.resolved, plan.device, plan.domains, plan.cache, workers)
-    return partial(FeatureProvider, *place, plan.protocol.decoding, plan.protocol.features.unit_rows)
+    return FeatureProvider(*place, plan.protocol.decoding, plan.protocol.features.unit_rows)
 
 
 def _pool_split(data: DomainData, name: Pool | Literal["ip"]) -> Split | None:

@@ -1,11 +1,10 @@
-"""Fit a method and collect its report."""
+"""Fit a method and collect its report; runs in the process of the cell."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, TypeVar
 
@@ -14,24 +13,10 @@ import torch
 from harness.device import synchronize
 from harness.errors import MethodError, one_line
 from harness.method import Method
+from harness.runner.cell_output import LARGEST_REPORT, FitReport
 from harness.types.task import Task
 
 _Answer = TypeVar("_Answer")
-
-
-@dataclass(frozen=True)
-class FitReport:
-    """What a fitted method reports.
-
-    Attributes:
-        outcome: its own diagnostics of the fit.
-        trainable: how many numbers it learned.
-        remarks: why one of these is invalid and left out.
-    """
-
-    outcome: dict[str, Any]
-    trainable: int
-    remarks: tuple[str, ...] = ()
 
 
 def fit(method: Method, name: str, task: Task, device: torch.device) -> float:
@@ -65,7 +50,7 @@ def report_of(method: Method, name: str) -> FitReport:
 
     outcome: dict[str, Any] = call("outcome", lambda: checked_json(method.outcome(), name), {})
     trainable = call("trainable", lambda: checked_count(method.trainable(), name), 0)
-    return FitReport(outcome, trainable, tuple(remarks))
+    return FitReport(outcome=outcome, trainable=trainable, remarks=tuple(remarks))
 
 
 def checked_json(outcome: Any, name: str) -> dict[str, Any]:
@@ -84,6 +69,8 @@ def checked_json(outcome: Any, name: str) -> dict[str, Any]:
         ) from None
     if not isinstance(made, dict):
         raise MethodError(f"{name}.outcome returned {type(outcome).__name__}; it must be a dictionary")
+    if len(text) > LARGEST_REPORT:
+        raise MethodError(f"{name}.outcome is longer than {LARGEST_REPORT} characters of JSON")
     return made
 
 

@@ -18,10 +18,9 @@ from harness.backbones.backbone import ResolvedBackbone
 from harness.datasets.domain import DomainData, label_sheet
 from harness.errors import DataError, UserError, unknown_name
 from harness.features.store import GIVEN, FeatureStore
-from harness.method import Method
 from harness.prompts import clean_name, domain_hint
 from harness.protocols import Protocol
-from harness.types.cell import MethodRecord
+from harness.runner.chosen_method import ChosenMethod
 from harness.types.feature_rule import FeatureRule
 from harness.types.feature_set import FeatureSet
 from harness.types.split import PARTS, SIDES, Item, Part, Side, Split, nfc
@@ -156,15 +155,16 @@ def without_encoder(resolved: ResolvedBackbone, sets: Sequence[FeatureSet]) -> R
     return replace(resolved, record=resolved.record.model_copy(update={"images": "given features"}))
 
 
-def require_one_view(methods: Sequence[tuple[MethodRecord, Method, dict[str, str]]]) -> None:
+def require_one_view(methods: Sequence[ChosenMethod]) -> None:
     """Check that no method asks for augmented views, which need images.
 
     Raises:
         UserError: one does.
     """
-    for record, method, _ in methods:
+    for method in methods:
         if method.views > 1:
+            name = method.record.name
             raise UserError(
-                f"{record.name} asks for {method.views} views of each support image, and given features have one",
-                f'set it: parameters={{"{record.name}.views": 1}}',
+                f"{name} asks for {method.views} views of each support image, and given features have one",
+                f'set it: parameters={{"{name}.views": 1}}',
             )

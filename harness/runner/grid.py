@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.backbones.corpora import oop_exact
 from harness.datasets.domain import DomainData
-from harness.method import Method
 from harness.progress import Reporter
 from harness.protocols import Protocol
+from harness.runner.chosen_method import ChosenMethod
 from harness.runner.job import Job
 from harness.runner.request import Request
 from harness.runner.run_draws import FewShotDraws
-from harness.types.cell import NO_SEED, BackboneRecord, DatasetRecord, MethodRecord, Spec
+from harness.types.cell import NO_SEED, BackboneRecord, DatasetRecord, Spec
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Setting:
 def grid(
     request: Request,
     setting: Setting,
-    methods: list[tuple[MethodRecord, Method, dict[str, str]]],
+    methods: Sequence[ChosenMethod],
     domains: Mapping[str, DomainData],
     draws: FewShotDraws,
 ) -> Iterator[Job]:
@@ -48,16 +48,16 @@ def grid(
     Args:
         request: gives shots and seeds.
         setting: what all cells share.
-        methods: each with its record and the versions of what its distribution requires.
+        methods: what to run.
         domains: the data.
         draws: of few-shot images.
     """
     protocol = setting.protocol
     for data in domains.values():
-        for record, method, required in methods:
-            drawn = protocol.scoring == "names" and (method.needs.includes("support") or method.needs.validation)
+        for method in methods:
+            drawn = protocol.scoring == "names" and method.drawn
             for shots in request.shots if drawn else (0,):
-                for seed in (NO_SEED,) if record.runs_once(shots) else request.seeds:
+                for seed in (NO_SEED,) if method.record.runs_once(shots) else request.seeds:
                     manifest = draws.of(data, shots, seed) if drawn else None
                     spec = Spec(
                         protocol=protocol.id,
@@ -65,12 +65,12 @@ def grid(
                         dataset=_dataset_record(setting, data, request.leave_out_copies),
                         domain=data.name,
                         backbone=setting.backbone,
-                        method=record,
+                        method=method.record,
                         shots=shots,
                         seed=seed,
                         manifest=manifest.sha256 if manifest else None,
                         device=setting.device,
-                        versions={**setting.versions, **required},
+                        versions={**setting.versions, **method.requirements},
                     )
                     yield Job(spec, manifest, method, protocol.scoring, protocol.train_on)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.method import Method
 from harness.protocols import Scoring
-from harness.runner.run_draws import parts_read
+from harness.runner.chosen_method import ChosenMethod
 from harness.types.cell import Spec
 from harness.types.manifest import Manifest
 from harness.types.split import Part, TrainOn
@@ -16,18 +15,18 @@ from harness.types.task import Pool
 
 @dataclass(frozen=True)
 class Job:
-    """A cell to run: its spec, its few-shot draw, and the method to fit."""
+    """A cell to run: its spec, its few-shot draw, and its method."""
 
     spec: Spec
     manifest: Manifest | None
-    method: Method
+    method: ChosenMethod
     scoring: Scoring = "names"
     train_on: TrainOn = "oop"
 
     @property
     def draws(self) -> tuple[tuple[Part, int], ...]:
         """The parts of the draw that the cell reads, with the number of views of each."""
-        return tuple(parts_read(self.method).items()) if self.manifest is not None else ()
+        return tuple(self.method.parts_read().items()) if self.manifest is not None else ()
 
     @property
     def pools(self) -> tuple[Pool | Literal["ip"], ...]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.errors import MethodError
 from harness.metrics.clusters import require_clusters
@@ -12,67 +13,106 @@ from harness.metrics.compute import accuracy_per_class, compute_metrics
 from harness.metrics.prediction_kinds import Columns
 from harness.metrics.table import metrics_of
 from harness.prompts import Template
-from harness.runner.build_task import build_task
+from harness.runner.best_columns import BestColumns
+from harness.runner.cell_input import CellInput, Query, as_floats
+from harness.runner.cell_output import CellOutput
 from harness.runner.cell_scores import CellScores
 from harness.runner.feature_provider import FeatureProvider
-from harness.runner.fit import fit, report_of
+from harness.runner.hidden_order import HiddenOrder
 from harness.runner.job import Job
-from harness.runner.predict import predict_all, reference
+from harness.runner.task_input import named_task, pool_order
+from harness.types.vocabulary import Vocabulary
 
 
-def name_images(job: Job, template: Template, provider: FeatureProvider) -> CellScores:
-    """Fit the job's method to the names of a side or of both, and score its predictions for both sides' test images.
+class NamedCell:
+    """What the process of a cell gets, and what follows from its answer. Labels stay here.
+
+    Attributes:
+        input: for the process.
+        unreadable: images that could not be decoded.
 
     Raises:
-        FixedVocabulary: the method cannot even score the OOP names.
-        MethodError: it breaks its contract.
+        NotApplicable: the protocol does not give what the method needs.
+        DataError: the draw has no image of a part that the method needs.
     """
-    method, name = job.method, job.spec.method.name
-    data, scored = provider.domains[job.spec.domain], provider.scored(job.spec.domain)
-    task, unreadable = build_task(job, template, provider)
-    fit_seconds = fit(method, name, task, provider.device)
-    begin = time.perf_counter()
-    names = {side: split.names for side, split in data.scored.items()}
-    report = report_of(method, name)
-    clusters, labels = _discovered(job, provider)
-    before = reference(task, scored, names)
-    answers = predict_all(method, name, scored, names, data.hint)
-    predictions = answers.predicted | clusters
-    if before is not None and "ip" in predictions:
-        predictions["reference"] = before
-    labels |= {side: features.label.cpu().numpy() for side, features in scored.items()}
-    counts = {side: len(own) for side, own in names.items()}
-    remarks = list(report.remarks)
-    return CellScores(
-        metrics=compute_metrics(predictions, labels, counts, metrics_of(job.spec.versions), remarks.append),
-        predictions=predictions,
-        images={side: len(features.label) for side, features in scored.items()},
-        unreadable=frozenset(unreadable).union(*(features.unreadable for features in scored.values())),
-        outcome=report.outcome,
-        remarks=tuple(remarks),
-        fit_seconds=fit_seconds,
-        score_seconds=time.perf_counter() - begin,
-        trainable=report.trainable,
-        per_class=accuracy_per_class(predictions, labels, counts),
-        not_applicable=answers.not_applicable,
-    )
 
+    def __init__(self, job: Job, template: Template, provider: FeatureProvider) -> None:
+        self._job = job
+        data, scored = provider.domains[job.spec.domain], provider.scored(job.spec.domain)
+        task, lost = named_task(job, template, provider)
+        self.unreadable = frozenset(lost).union(*(features.unreadable for features in scored.values()))
+        names = {side: split.names for side, split in data.scored.items()}
+        own = {side: Vocabulary.of(data.hint, **{side: of_side}) for side, of_side in names.items()}
+        joint = {"joint": Vocabulary.of(data.hint, oop=names["oop"], ip=names["ip"])} if "ip" in names else {}
+        self._sha256 = [digest for features in scored.values() for digest in features.sha256]
+        self._order = HiddenOrder.of(job.spec, self._sha256)
+        image = np.concatenate([as_floats(features.image[:, 0]) for features in scored.values()])
+        # The joint vocabulary first, and all images in every one: nothing tells the side of an image.
+        query = Query(image[self._order.position], joint | {"oop": own["oop"]} | own)
+        self.input = CellInput(job.method.choice, job.spec.seed, (task,), query)
+        self._label = {side: features.label.cpu().numpy() for side, features in scored.items()}
+        self._names = {side: len(of_side) for side, of_side in names.items()}
+        self._zero_shot = provider.zero_shot(job.spec.domain, template)
+        self._known = len(data.oop["test"].names)
+        if job.method.needs.unlabeled:
+            self._pool_order = pool_order(job, provider)
+            self._pool_label = provider.pool(job.spec.domain, job.method.pool).label.cpu().numpy()
 
-def _discovered(job: Job, provider: FeatureProvider) -> tuple[dict[str, Columns], dict[str, Columns]]:
-    """The clusters that a method found in its pool and their names, and the pool's labels, which it never saw."""
-    method, name = job.method, job.spec.method.name
-    found = method.discovery()
-    if found is None:
-        return {}, {}
-    if not method.needs.unlabeled:
-        raise MethodError(f"{name} reports clusters of a pool that it did not declare as a need")
-    label = provider.pool(job.spec.domain, method.pool).label.cpu().numpy()
-    cluster, names = (each.cpu().numpy().astype(np.int64) for each in (found.cluster, found.name))
-    known = len(provider.domains[job.spec.domain].oop["test"].names)
-    if len(names) and not -1 <= names.min() <= names.max() < known:
-        raise MethodError(f"{name}.discovery: names are 0 to {known - 1}, or -1 for a cluster without one")
-    try:
-        require_clusters(cluster, names, label)
-    except ValueError as error:
-        raise MethodError(f"{name}.discovery: {error}", "one cluster per image of task.unlabeled") from None
-    return {"pool_cluster": cluster, "cluster_name": names}, {"pool": label}
+    def scores(self, output: CellOutput) -> CellScores:
+        """Metrics and artifacts of the answer.
+
+        Raises:
+            ValueError: it is not an answer to this input.
+            MethodError: its clusters are not of the pool's images.
+        """
+        (report,) = output.report.fits
+        clusters, pool = self._discovered(output)
+        predictions = self._predicted(output) | clusters
+        if self._zero_shot is not None and "ip" in predictions:
+            predictions["reference"] = self._zero_shot
+        label, remarks = self._label | pool, list(report.remarks)
+        metrics = metrics_of(self._job.spec.versions)
+        return CellScores(
+            metrics=compute_metrics(predictions, label, self._names, metrics, remarks.append),
+            predictions=predictions,
+            images={side: len(own) for side, own in self._label.items()},
+            outcome=report.outcome,
+            remarks=tuple(remarks),
+            per_class=accuracy_per_class(predictions, label, self._names),
+        )
+
+    def _predicted(self, output: CellOutput) -> dict[str, Columns]:
+        """``oop``, ``ip``, ``joint_oop``, ``joint_ip`` -> ``(n,)`` columns; ``oop`` alone if others do not apply."""
+        assert self.input.query is not None
+        vocabularies = self.input.query.vocabularies
+        wanted = list(vocabularies) if output.report.not_applicable is None else ["oop"]
+        found: dict[str, Columns] = {}
+        for key in wanted:
+            by_side = self._by_side(self._columns(output.arrays, key, len(vocabularies[key])))
+            found |= {f"joint_{side}": by_side[side] for side in by_side} if key == "joint" else {key: by_side[key]}
+        return found
+
+    def _columns(self, arrays: Mapping[str, NDArray[np.integer]], key: str, names: int) -> Columns:
+        best = BestColumns.read(arrays, key, len(self._sha256), names)
+        found: Columns = self._order.restore(best.choose([self._sha256[i] for i in self._order.position]))
+        return found
+
+    def _by_side(self, columns: Columns) -> dict[str, Columns]:
+        ends = np.cumsum([len(label) for label in self._label.values()])
+        return dict(zip(self._label, np.split(columns, ends[:-1]), strict=True))
+
+    def _discovered(self, output: CellOutput) -> tuple[dict[str, Columns], dict[str, Columns]]:
+        """The clusters that a method found in its pool and their names, and the pool's labels, which it never saw."""
+        name = self._job.spec.method.name
+        if "cluster.0" not in output.arrays:
+            return {}, {}
+        if not self._job.method.needs.unlabeled:
+            raise MethodError(f"{name} reports clusters of a pool that it did not declare as a need")
+        cluster, names = output.array("cluster.0"), output.array("name.0")
+        if len(names) and not -1 <= names.min() <= names.max() < self._known:
+            raise MethodError(f"{name}.discovery: names are 0 to {self._known - 1}, or -1 for a cluster without one")
+        try:
+            require_clusters(cluster, names, self._pool_label)
+        except ValueError as error:
+            raise MethodError(f"{name}.discovery: {error}", "one cluster per image of task.unlabeled") from None
+        return {"pool_cluster": self._pool_order.restore(cluster), "cluster_name": names}, {"pool": self._pool_label}

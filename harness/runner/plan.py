@@ -23,7 +23,8 @@ from harness.runner.given_features import FeatureReader, require_one_view, witho
 from harness.runner.grid import Setting, grid, note_short_classes
 from harness.runner.job import Job
 from harness.runner.request import Request
-from harness.runner.resolve_plugins import resolve_methods, resolve_metrics, resolve_observers, resolve_protocol
+from harness.runner.resolve_methods import resolve_methods
+from harness.runner.resolve_plugins import resolve_metrics, resolve_observers, resolve_protocol
 from harness.runner.run_draws import FewShotDraws
 from harness.types.cell import Cell
 from harness.types.leaderboard import RowFailure

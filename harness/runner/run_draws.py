@@ -8,21 +8,9 @@ from pathlib import Path
 from harness import protocols
 from harness.datasets.domain import DomainData
 from harness.errors import HarnessError, PluginError, UserError, one_line, with_location
-from harness.method import Method
 from harness.protocols import Protocol, manifests
 from harness.registry import Plugin
 from harness.types.manifest import Manifest
-from harness.types.split import Part
-
-
-def parts_read(method: Method) -> dict[Part, int]:
-    """The parts of its draw that a method reads, with the views of each: validation images come in the test view."""
-    needs = method.needs
-    wanted: dict[Part, tuple[bool, int]] = {
-        "train": (needs.includes("support"), method.views),
-        "val": (needs.validation, 1),
-    }
-    return {part: views for part, (needed, views) in wanted.items() if needed}
 
 
 class FewShotDraws:

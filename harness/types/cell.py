@@ -43,14 +43,15 @@ class Record(BaseModel):
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _to_json(value: Any) -> Any:
+def to_json(value: Any) -> Any:
+    """A parameter or diagnostic as the plain JSON that a record of it holds."""
     # A record read from its file must equal the original, digest included. JSON has neither tuples nor infinity.
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _to_json(dataclasses.asdict(value))
+        return to_json(dataclasses.asdict(value))
     if isinstance(value, dict):
-        return {str(key): _to_json(inner) for key, inner in value.items()}
+        return {str(key): to_json(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_to_json(inner) for inner in value]
+        return [to_json(inner) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return to_jsonable_python(value)
@@ -63,7 +64,7 @@ class MethodRecord(Record):
     distribution: str
     version: str
     code: str = Field(description="sha256 over the files of the plugin's distribution")
-    parameters: Annotated[dict[str, Any], BeforeValidator(_to_json)]
+    parameters: Annotated[dict[str, Any], BeforeValidator(to_json)]
     needs: tuple[str, ...]
     seeded: bool = Field(default=True, description="whether its results depend on the seed, apart from any draw")
     pool: str | None = Field(default=None, description="the unlabeled images given to it, None for none")
@@ -200,7 +201,7 @@ class Cell(Record):
         default=None, description="why only the OOP names are scored"
     )
     images: dict[str, int] = Field(default={}, description="scored images of each side")
-    outcome: Annotated[dict[str, Any], BeforeValidator(_to_json)] = Field(
+    outcome: Annotated[dict[str, Any], BeforeValidator(to_json)] = Field(
         default={}, description="the method's own diagnostics of its fit"
     )
     remarks: tuple[str, ...] = Field(

@@ -1,46 +1,28 @@
-"""Build the task of a cell: what the method may see, and nothing else."""
+"""Build the input of a task: what the method may see, and nothing else."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
-
-import torch
 
 from harness.errors import DataError, NotApplicable
 from harness.prompts import Template
+from harness.runner.cell_input import SupportInput, TaskInput, as_floats
 from harness.runner.feature_provider import FeatureProvider
+from harness.runner.hidden_order import HiddenOrder
 from harness.runner.job import Job
-from harness.runner.run_draws import parts_read
+from harness.types.features import Features
 from harness.types.split import Part
-from harness.types.task import Support, Task
 
 
-def blank_task(
-    drawn_by: str,
-    names: tuple[str, ...] | None,
-    hint: str,
-    template: Template,
-    provider: FeatureProvider,
-    shots: int = 0,
-) -> Task:
-    """A task without any image, of these names or of none; ``drawn_by`` seeds its generator."""
-    generator = torch.Generator()  # of the CPU: a seed draws the same on every device
-    generator.manual_seed(int(hashlib.sha256(drawn_by.encode()).hexdigest()[:15], 16))
-    return Task(
-        hint=hint,
-        text=provider.backbone.text,
-        logit_scale=provider.backbone.logit_scale,
-        generator=generator,
-        device=provider.device,
-        template=template,
-        shots=shots,
-        _names=names,
-    )
+def seed_of(drawn_by: str) -> int:
+    """The seed of a task's generator."""
+    return int(hashlib.sha256(drawn_by.encode()).hexdigest()[:15], 16)
 
 
-def build_task(job: Job, template: Template, provider: FeatureProvider) -> tuple[Task, list[str]]:
-    """The task of a job, and the drawn images that could not be read.
+def named_task(job: Job, template: Template, provider: FeatureProvider) -> tuple[TaskInput, list[str]]:
+    """The task of a cell that is scored by names, and the given images that could not be read.
 
     Raises:
         NotApplicable: it asks for a pool of OOP images, but not for their names.
@@ -51,37 +33,53 @@ def build_task(job: Job, template: Template, provider: FeatureProvider) -> tuple
         raise NotApplicable(f"{spec.method.name} needs unlabeled OOP images; the protocol fits methods on other names")
     given_names = {train.side: train.names for train, _ in data.fitted(job.train_on)}
     names = tuple(name for own in given_names.values() for name in own) if needs.includes("vocabulary") else None
-    task = blank_task(f"{spec.domain}/{spec.shots}/{spec.seed}", names, data.hint, template, provider, spec.shots)
-    task = replace(task, _ip_names=len(given_names.get("ip", ())))
+    task = TaskInput(
+        seed_of(f"{spec.domain}/{spec.shots}/{spec.seed}"),
+        data.hint,
+        template,
+        spec.shots,
+        names,
+        ip_names=len(given_names.get("ip", ())),
+    )
     task, lost = _with_pools(task, job, provider)
     if job.manifest is None:
         return task, lost
-    given = {part: _drawn(part, views, job, provider) for part, views in parts_read(job.method).items()}
+    given = {part: _drawn(part, views, job, provider) for part, views in job.method.parts_read().items()}
     support, validation = ((given[part][0] if part in given else None) for part in ("train", "val"))
     lost += [path for _, unreadable in given.values() for path in unreadable]
-    return replace(task, _support=support, _validation=validation), lost
+    return replace(task, support=support, validation=validation), lost
 
 
-def _with_pools(task: Task, job: Job, provider: FeatureProvider) -> tuple[Task, list[str]]:
-    """The task with the pools that the method needs, and their unreadable images; the method may write into them."""
+def pool_order(job: Job, provider: FeatureProvider) -> HiddenOrder:
+    """The order in which a cell's process gets the unlabeled pool."""
+    return HiddenOrder.of(job.spec, provider.pool(job.spec.domain, job.method.pool).sha256, "pool")
+
+
+def known_images(features: Features) -> SupportInput:
+    """A pool of known classes, with its labels."""
+    return SupportInput(as_floats(features.image), features.label.cpu().numpy().copy())
+
+
+def _with_pools(task: TaskInput, job: Job, provider: FeatureProvider) -> tuple[TaskInput, list[str]]:
+    """The task with the pools that the method needs, and their unreadable images."""
     domain, needs, pool = job.spec.domain, job.method.needs, job.method.pool
     lost: list[str] = []
     if needs.unlabeled:
         features = provider.pool(domain, pool)
-        task = replace(task, _unlabeled=features.image[:, 0].clone())
+        task = replace(task, unlabeled=as_floats(features.image[:, 0])[pool_order(job, provider).position])
         lost += features.unreadable
     if needs.ip:
         known = provider.pool(domain, "ip")
-        task = replace(task, _ip=Support(known.image.clone(), known.label.clone()))
+        task = replace(task, ip=known_images(known))
         lost += known.unreadable
     if needs.clusters:
         data = provider.domains[domain]
         of_pool = data.oop["train"] if pool == "train-unlabeled" else data.scored["oop"]
-        task = replace(task, _clusters=len({item.label for item in of_pool.items}))
+        task = replace(task, clusters=len({item.label for item in of_pool.items}))
     return task, lost
 
 
-def _drawn(part: Part, views: int, job: Job, provider: FeatureProvider) -> tuple[Support, tuple[str, ...]]:
+def _drawn(part: Part, views: int, job: Job, provider: FeatureProvider) -> tuple[SupportInput, Sequence[str]]:
     """The drawn images of a part with v views, and the unreadable ones."""
     assert job.manifest is not None
     picks, domain = job.manifest.picks_of_part(part), job.spec.domain
@@ -90,4 +88,4 @@ def _drawn(part: Part, views: int, job: Job, provider: FeatureProvider) -> tuple
     features, readable = provider.drawn(domain, picks, views, job.method.crop, job.train_on)
     captions = tuple(provider.domains[domain].item_of(picks[i], job.train_on)[1].caption for i in readable)
     texts = captions if job.method.needs.captions and part == "train" else None
-    return Support(features.image, features.label, texts), features.unreadable
+    return replace(known_images(features), captions=texts), features.unreadable

@@ -1,0 +1,111 @@
+"""What the process of a cell sends back: columns, clusters, a bounded report and its cost, as bytes.
+
+The bytes are one line of JSON and a safetensors file of arrays. The parent reads them as a file from elsewhere, because
+code of a method may have made them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from harness.types.cell import Record
+
+LARGEST_REPORT = 2**20
+"""Bytes of a method's report, as JSON, that are accepted."""
+
+Array = NDArray[np.integer[Any]]
+
+
+class FitReport(Record):
+    """What a process reports of one fit.
+
+    Attributes:
+        outcome: the method's own diagnostics.
+        trainable: how many numbers it learned.
+        remarks: which of these are left out, and why.
+        fit_seconds: time in ``fit``.
+        score_seconds: time for everything after it.
+    """
+
+    outcome: dict[str, Any] = Field(default={})
+    trainable: int = Field(default=0, ge=0)
+    remarks: tuple[str, ...] = ()
+    fit_seconds: float = Field(default=0.0, ge=0)
+    score_seconds: float = Field(default=0.0, ge=0)
+
+
+class CellReport(Record):
+    """What a process reports of a cell, apart from arrays.
+
+    Attributes:
+        fits: one for each task.
+        not_applicable: the method's message about names that it does not know.
+        failure: why there is nothing else, and what kind of failure it is.
+        trace: of the failure.
+        peak_host_bytes: peak resident memory.
+        peak_gpu_bytes: peak GPU memory; None on the CPU.
+    """
+
+    fits: tuple[FitReport, ...] = ()
+    not_applicable: str | None = None
+    failure: str | None = None
+    kind: Literal["error", "not applicable"] = "error"
+    trace: str = ""
+    peak_host_bytes: int | None = Field(default=None, ge=0)
+    peak_gpu_bytes: int | None = Field(default=None, ge=0)
+
+
+@dataclass(frozen=True)
+class CellOutput:
+    """The answer of the process of a cell.
+
+    Attributes:
+        report: everything but arrays.
+        arrays: for each vocabulary ``joint``, ``oop`` and ``ip`` the best column of every image ``(n,)`` under its
+            name, with ``<name>.tied`` and ``<name>.among``: see ``BestColumns``. For the i-th task ``cluster.<i>``
+            ``(m,)`` and ``name.<i>`` ``(c,)``, as of ``Discovery``.
+    """
+
+    report: CellReport
+    arrays: Mapping[str, Array] = field(default_factory=dict)
+
+    def packed(self) -> bytes:
+        """The bytes to send."""
+        arrays = {name: np.ascontiguousarray(array) for name, array in self.arrays.items()}
+        return self.report.model_dump_json().encode() + b"\n" + save(arrays)
+
+    @classmethod
+    def parse(cls, content: bytes) -> CellOutput:
+        """The answer that a process sent.
+
+        Raises:
+            ValueError: it is not one.
+        """
+        text, _, arrays = content.partition(b"\n")
+        if len(text) > 4 * LARGEST_REPORT:
+            raise ValueError("the report is too long")
+        try:
+            return cls(CellReport.model_validate_json(text), load(arrays))
+        except (SafetensorError, KeyError, RecursionError, MemoryError) as error:
+            raise ValueError(f"no arrays: {error}") from None
+
+    def array(self, name: str, length: int | None = None) -> NDArray[np.int64]:
+        """An array ``(n,)`` of whole numbers.
+
+        Raises:
+            ValueError: there is none of that name, kind and length.
+        """
+        found = self.arrays.get(name)
+        if found is None or found.ndim != 1 or not np.issubdtype(found.dtype, np.integer):
+            raise ValueError(f"{name} is not a vector of whole numbers")
+        if length is not None and len(found) != length:
+            raise ValueError(f"{name} is of {len(found)} images, not of {length}")
+        return found.astype(np.int64)

@@ -1,0 +1,135 @@
+"""A method as the runner knows it: what it declares, without running its code in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from harness import registry
+from harness.file_parameter import File, attach_paths
+from harness.method import Method, build, parameters
+from harness.parameters import require_file_paths, walk_values
+from harness.runner.request import MethodChoice
+from harness.types.cell import MethodRecord, Record, to_json
+from harness.types.split import Part
+from harness.types.task import Needs, Pool
+
+
+class MethodFacts(Record):
+    """What a method with its parameters declares; its process sends this back as JSON."""
+
+    parameters: Annotated[dict[str, Any], BeforeValidator(to_json)]
+    needs: tuple[str, ...]
+    seeded: bool
+    pool: Pool
+    views: int = Field(ge=1)
+    crop: float = Field(gt=0, le=1)
+    files: dict[str, Path] = Field(description="sha256 -> path of every file among the parameters")
+    warning: str = Field(description="about settings that the plugin changed when it was imported, or empty")
+
+
+@dataclass(frozen=True)
+class ChosenMethod:
+    """A method of a run.
+
+    Attributes:
+        choice: makes the method in any process, with every parameter stated.
+        record: of the method, for results.
+        requirements: versions of what its distribution requires.
+        needs: what it declares.
+        views: of each support image.
+        crop: minimum area of a random crop.
+        pool: its unlabeled images, if it needs any.
+        files: those among its parameters.
+    """
+
+    choice: MethodChoice
+    record: MethodRecord
+    requirements: Mapping[str, str]
+    needs: Needs
+    views: int
+    crop: float
+    pool: Pool
+    files: tuple[Path, ...] = ()
+
+    @classmethod
+    def of(cls, choice: MethodChoice, facts: MethodFacts, origin: registry.Origin) -> ChosenMethod:
+        """A choice with what its method declares; where its code comes from is not taken from the method itself."""
+        stated = MethodChoice(choice.name, None, attach_paths(facts.parameters, facts.files), choice.plugin)
+        needs = Needs(**dict.fromkeys(facts.needs, True))
+        record = MethodRecord(
+            name=choice.name,
+            distribution=origin.distribution,
+            version=origin.version,
+            code=origin.code,
+            parameters=facts.parameters,
+            needs=facts.needs,
+            seeded=facts.seeded,
+            pool=facts.pool if needs.unlabeled else None,
+        )
+        files = tuple(facts.files.values())
+        return cls(stated, record, origin.requirements, needs, facts.views, facts.crop, facts.pool, files)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether it is given a few-shot draw."""
+        return self.needs.includes("support") or self.needs.validation
+
+    def parts_read(self) -> dict[Part, int]:
+        """The parts of its draw that it reads, with the views of each: validation images come in the test view."""
+        wanted: dict[Part, tuple[bool, int]] = {
+            "train": (self.needs.includes("support"), self.views),
+            "val": (self.needs.validation, 1),
+        }
+        return {part: views for part, (needed, views) in wanted.items() if needed}
+
+
+def make_method(choice: MethodChoice) -> Method:
+    """A new object of the method of a choice; imports its plugin.
+
+    Raises:
+        HarnessError: the plugin is broken or unknown, or a parameter is not valid.
+    """
+    plugin = choice.plugin or _load(choice.name)
+    return build(choice.name, plugin.value, choice.preset, choice.parameters)
+
+
+@cache
+def _load(name: str) -> registry.Plugin[type[Method]]:
+    """An installed method's plugin; a process of cells asks for it at every cell."""
+    return registry.load("method", name)
+
+
+def facts_of(choice: MethodChoice, preset: str | None, pool: Pool | None) -> MethodFacts:
+    """What the method of a choice declares; imports its plugin.
+
+    Args:
+        choice: the method with its parameters.
+        preset: for a choice without one, if the method has a preset of that name.
+        pool: the unlabeled images that the protocol gives, for a method that has a parameter ``pool``.
+
+    Raises:
+        HarnessError: the plugin is broken or unknown, or a parameter is not valid.
+    """
+    plugin = choice.plugin or registry.load("method", choice.name)
+    preset = choice.preset or (preset if preset in plugin.value.presets else None)
+    method = build(choice.name, plugin.value, preset, choice.parameters)
+    if pool is not None and "pool" in parameters(method):
+        method = build(choice.name, plugin.value, preset, {**choice.parameters, "pool": pool})
+    values = parameters(method)
+    require_file_paths(choice.name, values)
+    return MethodFacts(
+        parameters=values,
+        needs=method.needs.declared(),
+        seeded=method.seeded,
+        pool=method.pool,
+        views=method.views,
+        crop=method.crop,
+        files={one.sha256: one.path for one in walk_values(values) if isinstance(one, File)},
+        warning=plugin.warning,
+    )

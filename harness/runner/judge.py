@@ -1,0 +1,134 @@
+"""The parent's half of running cells: it builds what a cell's process gets, and judges what the process sends back.
+
+Labels never leave this process, and no method's code runs in it.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from typing import overload
+
+from harness.errors import HarnessError, NotApplicable
+from harness.execution.jobs import JobFailure, JobResult
+from harness.execution.one_thread import one_thread_per_operation
+from harness.prompts import Template
+from harness.results.copies import count_copies
+from harness.results.predictions import digest, pack
+from harness.runner.cell_input import CellInput
+from harness.runner.cell_output import CellOutput, CellReport
+from harness.runner.clustered_cell import ClusteredCell
+from harness.runner.feature_provider import FeatureProvider
+from harness.runner.job import Job
+from harness.runner.named_cell import NamedCell
+from harness.types.cell import Cell, Cost, Failure
+
+OpenCell = NamedCell | ClusteredCell
+"""A cell whose answer is awaited."""
+
+
+class Judge(Sequence[CellInput]):
+    """The inputs of all jobs, each built when a process is ready for it, and the cells that their answers make.
+
+    Args:
+        jobs: the cells to run.
+        template: the prompt template of class names.
+        provider: serves features and labels.
+    """
+
+    def __init__(self, jobs: Sequence[Job], template: Template, provider: FeatureProvider) -> None:
+        self._jobs, self._template, self._provider = jobs, template, provider
+        self._open: dict[int, OpenCell] = {}
+        self._refused: dict[int, Cell] = {}
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    @overload
+    def __getitem__(self, number: int) -> CellInput: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[CellInput]: ...
+    def __getitem__(self, number: int | slice) -> CellInput | Sequence[CellInput]:
+        """The input of a job; raises what makes it impossible, which ``cell`` then tells."""
+        if isinstance(number, slice):
+            return [self[each] for each in range(len(self))[number]]
+        job = self._jobs[number]
+        kind = NamedCell if job.scoring == "names" else ClusteredCell
+        try:
+            with one_thread_per_operation(self._provider.device):
+                self._open[number] = kind(job, self._template, self._provider)
+        except Exception as error:
+            self._refused[number] = _failed(job, error)
+            raise
+        return self._open[number].input
+
+    def cell(self, result: JobResult) -> tuple[Cell, bytes]:
+        """The cell of a finished job, and its log."""
+        job, value = self._jobs[result.number], result.value
+        if result.number in self._refused:
+            return self._refused[result.number], b""
+        asked = self._open.pop(result.number)
+        if isinstance(value, JobFailure):
+            subject = "" if value.kind == "setup" else f"{job.spec.method.name} "
+            failed = Cell(spec=job.spec, failure=Failure(kind="error", reason=subject + value.reason))
+            return failed, result.log + value.trace.encode(errors="backslashreplace")
+        try:
+            output = CellOutput.parse(value)
+        except ValueError:
+            fault = f"{job.spec.method.name} sent something that is not an answer"
+            return Cell(spec=job.spec, failure=Failure(kind="error", reason=fault)), result.log
+        log = result.log + output.report.trace.encode(errors="backslashreplace")
+        if output.report.failure is not None:
+            failure = Failure(kind=output.report.kind, reason=output.report.failure)
+            return Cell(spec=job.spec, failure=failure), log
+        try:
+            with one_thread_per_operation(self._provider.device):
+                return self._judged(job, asked, output), log
+        except (HarnessError, ValueError) as error:
+            return _failed(job, error), log
+
+    def _judged(self, job: Job, asked: OpenCell, output: CellOutput) -> Cell:
+        """The cell of an answer.
+
+        Raises:
+            HarnessError: the answer breaks the contract.
+            ValueError: it is no answer to this input.
+        """
+        scores, data = asked.scores(output), self._provider.domains[job.spec.domain]
+        answers = pack(scores.predictions)
+        return Cell(
+            spec=job.spec,
+            metrics=scores.metrics,
+            per_class=scores.per_class,
+            not_applicable=output.report.not_applicable,
+            images=scores.images,
+            outcome=scores.outcome,
+            remarks=scores.remarks,
+            unreadable=tuple(sorted(asked.unreadable)),
+            copies=count_copies(job.spec.method, data.sheet, job.manifest, asked.unreadable),
+            left_out=data.sheet.left_out,
+            collisions=self._provider.collisions(job.spec.domain, self._template),
+            revision=data.revision,
+            predictions=digest(answers),
+            cost=_cost(output.report),
+            predictions_content=answers,
+        )
+
+
+def _cost(report: CellReport) -> Cost:
+    return Cost(
+        fit_seconds=sum(fit.fit_seconds for fit in report.fits),
+        score_seconds=sum(fit.score_seconds for fit in report.fits),
+        trainable=sum(fit.trainable for fit in report.fits),
+        peak_host_bytes=report.peak_host_bytes,
+        peak_gpu_bytes=report.peak_gpu_bytes,
+    )
+
+
+def _failed(job: Job, error: Exception) -> Cell:
+    """The cell of a job that cannot be run or judged."""
+    if isinstance(error, NotApplicable):
+        return Cell(spec=job.spec, failure=Failure(kind="not applicable", reason=error.message))
+    reason = error.message if isinstance(error, HarnessError) else f"{job.spec.method.name}: {error}"
+    trace = "" if isinstance(error, HarnessError) else "".join(traceback.format_exception(error))
+    return Cell(spec=job.spec, failure=Failure(kind="error", reason=reason), trace=trace)

@@ -1,0 +1,123 @@
+"""Resolve a run's methods: what each declares, asked in a separate process if its code is not the harness's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness import registry
+from harness.errors import HarnessError, PluginError, UserError
+from harness.execution.executors import processes
+from harness.execution.jobs import JobFailure, Limits, Worker
+from harness.progress import Reporter
+from harness.protocols import Protocol
+from harness.registry import OWN, Origin
+from harness.runner.chosen_method import ChosenMethod, MethodFacts, facts_of
+from harness.runner.method_processes import start_server
+from harness.runner.request import MethodChoice, Request
+from harness.runner.resolve_plugins import note_broken
+from harness.types.cell import Record
+from harness.types.task import Pool
+
+ERRORS = {error.__name__: error for error in (UserError, PluginError)}
+
+Facts = MethodFacts | HarnessError
+"""What a method declares, or why it cannot be used."""
+
+
+class _Error(Record):
+    """An error on its way between processes."""
+
+    error: str
+    message: str
+    hint: str | None
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A choice whose facts are asked for, with what the protocol gives: see ``facts_of``."""
+
+    choice: MethodChoice
+    preset: str | None
+    pool: Pool | None
+
+    def facts(self) -> Facts:
+        try:
+            return facts_of(self.choice, self.preset, self.pool)
+        except HarnessError as error:
+            return error
+
+
+def resolve_methods(request: Request, protocol: Protocol, report: Reporter) -> list[ChosenMethod]:
+    """The request's methods; for ``--plugin all`` those that work, with a note about every broken one.
+
+    Raises:
+        HarnessError: a method is broken or unknown, or a parameter is not valid.
+    """
+    optional = registry.names("method") if request.all_plugins else ()
+    if request.all_plugins:
+        note_broken(registry.broken(), "method", report)
+    pool: Pool | None = "test-unlabeled" if protocol.scoring != "names" else None
+    questions = [_Question(choice, protocol.preset, pool) for choice in request.methods]
+    found = []
+    for question, facts in zip(questions, _facts(questions), strict=True):
+        choice = question.choice
+        if isinstance(facts, MethodFacts):
+            if facts.warning:
+                report.note(facts.warning)
+            found.append(ChosenMethod.of(choice, facts, _origin(choice)))
+        elif isinstance(facts, PluginError) and choice.name in optional:
+            report.note(f"left out: {facts.message}")
+        else:
+            raise facts
+    return found
+
+
+def _facts(questions: Sequence[_Question]) -> list[Facts]:
+    """The facts of every choice; methods of other distributions are imported in a process of each."""
+    foreign = [number for number, question in enumerate(questions) if _is_foreign(question.choice)]
+    found = {number: question.facts() for number, question in enumerate(questions) if number not in foreign}
+    if foreign:
+        start_server()
+        asked = [questions[number] for number in foreign]
+        origins = [_origin(question.choice) for question in asked]
+        for result in processes(asked, _make_worker, Limits(), [origin.distribution for origin in origins]):
+            found[foreign[result.number]] = _parsed(origins[result.number], result.value)
+    return [found[number] for number in range(len(questions))]
+
+
+def _origin(choice: MethodChoice) -> Origin:
+    return choice.plugin.origin if choice.plugin else registry.find("method", choice.name).origin
+
+
+def _is_foreign(choice: MethodChoice) -> bool:
+    """Whether a method's code is neither the harness's own nor in this process already."""
+    try:
+        return choice.plugin is None and _origin(choice).distribution != OWN
+    except PluginError:
+        return False  # nobody offers it, as loading says
+
+
+def _make_worker() -> Worker[_Question]:
+    return _answer
+
+
+def _answer(question: _Question) -> bytes:
+    """Facts as JSON, for another process."""
+    facts = question.facts()
+    if isinstance(facts, MethodFacts):
+        return facts.model_dump_json().encode()
+    return _Error(error=type(facts).__name__, message=facts.message, hint=facts.hint).model_dump_json().encode()
+
+
+def _parsed(origin: Origin, content: bytes | JobFailure) -> Facts:
+    """Facts from another process, which may send anything."""
+    if isinstance(content, JobFailure):
+        return PluginError(f"{origin} {content.reason}", "fix or uninstall that distribution")
+    try:
+        if content.startswith(b'{"error"'):
+            error = _Error.model_validate_json(content)
+            return ERRORS.get(error.error, PluginError)(error.message, error.hint)
+        return MethodFacts.model_validate_json(content)
+    except ValueError:
+        return PluginError(f"{origin} sent something that is not a description of its method")

@@ -1,0 +1,101 @@
+"""Run a cell in its own process: make the method, fit it, ask it for predictions or clusters, and send them back."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from copy import deepcopy
+
+import numpy as np
+import torch
+
+from harness.backbones.backbone import Backbone, ResolvedBackbone, load
+from harness.device import configure_determinism
+from harness.errors import HarnessError, NotApplicable, one_line, with_location
+from harness.execution.global_state import seeded_global_state
+from harness.execution.one_thread import one_thread_per_operation
+from harness.execution.peak_memory import peaks, start_measuring
+from harness.method import Method
+from harness.runner.cell_input import CellInput
+from harness.runner.cell_output import Array, CellOutput, CellReport, FitReport
+from harness.runner.chosen_method import make_method
+from harness.runner.fit import fit, report_of
+from harness.runner.predict import predict_all
+
+LONGEST_TRACE = 2**16
+"""Characters of a trace that are sent."""
+
+
+class CellWorker:
+    """Runs cells with one backbone; a method's object is made once for cells that follow each other."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._backbone = backbone
+
+    def __call__(self, given: CellInput) -> bytes:
+        """The packed ``CellOutput`` of a cell."""
+        with one_thread_per_operation(self._backbone.device):  # for every cell: an earlier one may have changed it
+            return run_cell(given, self._backbone).packed()
+
+
+def make_cell_worker(resolved: ResolvedBackbone, device: str, unit_rows: bool) -> CellWorker:
+    """The worker of a process, which loads the backbone there."""
+    where = torch.device(device)
+    configure_determinism(where, resolved.record.precision)
+    return CellWorker(load(resolved, where, unit_rows))
+
+
+def run_cell(given: CellInput, backbone: Backbone) -> CellOutput:
+    """Run one cell; an error of the method becomes the output's failure."""
+    backbone.text.clear_cache()
+    method: Method | None = None
+    try:
+        with seeded_global_state(given.seed):  # a method that forgets task.generator is still repeatable
+            start_measuring(backbone.device)
+            method = make_method(given.method)
+            fits, arrays, refused = _answers(given, method, backbone)
+            host, gpu = peaks(backbone.device)
+    except BaseException as error:  # a method is foreign code, and may even call sys.exit
+        return CellOutput(_failure(given.method.name, type(method).__module__, error))
+    report = CellReport(fits=tuple(fits), not_applicable=refused, peak_host_bytes=host, peak_gpu_bytes=gpu)
+    return CellOutput(report, arrays)
+
+
+def _answers(
+    given: CellInput, method: Method, backbone: Backbone
+) -> tuple[list[FitReport], dict[str, Array], str | None]:
+    """The report of every fit, the arrays of ``CellOutput``, and why only the OOP names are scored."""
+    name, device = given.method.name, backbone.device
+    reports, arrays, refused = list[FitReport](), dict[str, Array](), None
+    for number, task in enumerate(given.tasks):
+        own = deepcopy(method)  # what it learns from one task must not reach the other
+        fit_seconds = fit(own, name, task.task(backbone), device)
+        begin = time.perf_counter()
+        arrays |= _clusters(own, number)
+        report = report_of(own, name)
+        if given.query is not None:
+            image = torch.from_numpy(given.query.image).to(device)
+            best, refused = predict_all(own, name, image, given.query.vocabularies)
+            arrays |= {key: array for each, columns in best.items() for key, array in columns.arrays(each)}
+        times = {"fit_seconds": fit_seconds, "score_seconds": time.perf_counter() - begin}
+        reports.append(report.model_copy(update=times))
+    return reports, arrays, refused
+
+
+def _clusters(method: Method, number: int) -> dict[str, Array]:
+    """The clusters that a method found in the images of a task, and their names, if it found any."""
+    found = method.discovery()
+    if found is None:
+        return {}
+    cluster, name = (each.cpu().numpy().astype(np.int64) for each in (found.cluster, found.name))
+    return {f"cluster.{number}": cluster, f"name.{number}": name}
+
+
+def _failure(name: str, module: str, error: BaseException) -> CellReport:
+    """The report of a method that failed: why, and where in the code of its own package."""
+    if isinstance(error, NotApplicable):
+        return CellReport(failure=error.message, kind="not applicable")
+    raised = f"{name} raised {type(error).__name__}: {one_line(error)[:300]}"
+    reason = with_location(error.message if isinstance(error, HarnessError) else raised, error, module)
+    trace = f"{name} failed\n" + "".join(traceback.format_exception(error))[-LONGEST_TRACE:]
+    return CellReport(failure=reason, trace=trace.encode(errors="backslashreplace").decode())
