@@ -16,13 +16,13 @@ from dataclasses import replace
 import torch
 
 from harness.execution.one_thread import one_thread_per_operation
-from harness.method import build
 from harness.progress import NullReporter
-from harness.registry import load
-from harness.runner.build_task import build_task
+from harness.registry import find
+from harness.runner.chosen_method import ChosenMethod, facts_of, make_method
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.plan import make_plan
 from harness.runner.request import MethodChoice, Request
+from harness.runner.task_input import named_task
 from harness.types.vocabulary import Vocabulary
 
 
@@ -44,7 +44,7 @@ def accuracy(method, image, label, vocabulary):
     return float((method.scores(image, vocabulary).argmax(dim=1) == label).float().mean())
 
 
-def measure(name, cls, setting, shots, plan, provider):
+def measure(name, setting, shots, plan, provider):
     """Mean (OOP, IP, joint OOP, joint IP, seconds) of a setting over the cells with that number of shots."""
     values = dict(word.split("=") for word in setting.split())
     rows = []
@@ -52,12 +52,15 @@ def measure(name, cls, setting, shots, plan, provider):
         if job.spec.shots != shots or job.manifest is None:
             continue
         domain, data = job.spec.domain, provider.domains[job.spec.domain]
-        method = build(name, cls, values.get("preset"), {k: v for k, v in values.items() if k != "preset"})
+        choice = MethodChoice(name, values.get("preset"), {k: v for k, v in values.items() if k != "preset"})
+        facts = facts_of(choice, None, None)
+        chosen = ChosenMethod.of(choice, facts, find("method", name).origin)
         provider.backbone.text.clear_cache()
-        task, _ = build_task(replace(job, method=method), plan.protocol.template, provider)
+        given, _ = named_task(replace(job, method=chosen), plan.protocol.template, provider)
+        task = given.task(provider.backbone)
         images = {side: held_out(provider, domain, side, job.manifest) for side in ("oop", "ip")}
         begin = time.process_time()
-        method = replace(method).fit(task)
+        method = make_method(choice).fit(task)
         names = {side: getattr(data, side)["test"].names for side in ("oop", "ip")}
         joint = Vocabulary.of(data.hint, **names)
         row = [accuracy(method, *images[s], Vocabulary.of(data.hint, **{s: names[s]})) for s in FIXED.get(name, images)]
@@ -86,11 +89,10 @@ def main() -> None:
     request = Request((MethodChoice("fsnl"),), domains, tuple(shots), tuple(seeds), device="cpu")
     plan = make_plan(request, NullReporter())
     provider = FeatureProvider(plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
-    cls = load("method", given.method).value
     print(f"{'shots':>5}   {'OOP':>5} {'IP':>5}  {'joint OOP':>9} {'IP':>5} {'seconds':>8}")
     for setting in given.setting or [""]:
         for count in shots:
-            *row, seconds = measure(given.method, cls, setting, count, plan, provider)
+            *row, seconds = measure(given.method, setting, count, plan, provider)
             row = [f"{100 * value:5.1f}" for value in row] + ["    -"] * (4 - len(row))
             print(
                 f"{count:5}   {row[0]} {row[1]}  {row[2]:>9} {row[3]} {seconds:8.2f}   {setting or 'defaults'}",

@@ -157,7 +157,7 @@ def test_what_a_cell_is_computed_by_decides_its_key() -> None:
     from harness.runner.code_versions import NEUTRAL, deciding_files
 
     deciding = {name for name, _ in deciding_files()}
-    reached, todo = set(), ["harness.runner.cell", "harness.runner.plan"]
+    reached, todo = set(), ["harness.runner.judge", "harness.runner.run_cell", "harness.runner.plan"]
     while todo:
         name = todo.pop()
         if name in MODULES and name not in reached:

@@ -11,7 +11,6 @@ import resource
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,13 +20,14 @@ import torch.nn.functional as F
 from harness.backbones import openclip
 from harness.backbones.text import OpenClipTextTower
 from harness.progress import NullReporter
-from harness.runner.build_task import build_task
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.plan import make_plan
 from harness.runner.request import MethodChoice, Request
 from harness.types.task import Support, Task
 from harness_plugins import _cluster_matching
 from harness_plugins.zsnl import ZSNL
+
+from ..cells import task_of, with_method
 
 CLASSES, WIDTH, IMAGES, OUTLIERS, KNOWN = 113, 512, 20_000, 0.1, 56
 CONFIG = {
@@ -140,7 +140,7 @@ def test_matching_on_the_miniature(benchmark):
     def every():
         total = torch.zeros(2)
         for job in plan.jobs:
-            task, _ = build_task(replace(job, method=ZSNL()), plan.protocol.template, bench)
+            task, _ = task_of(with_method(job, ZSNL()), plan.protocol.template, bench)
             total += torch.tensor(timed(ZSNL(), task))
         return total.tolist()
 

@@ -23,13 +23,15 @@ from harness.miniature.world.phylogeny import concepts
 from harness.progress import NullReporter
 from harness.registry import installed
 from harness.results.store import ResultStore
-from harness.runner.build_task import build_task
-from harness.runner.cell import run_cell
+from harness.runner.chosen_method import make_method
 from harness.runner.evaluate import evaluate
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.plan import make_plan
 from harness.runner.predict import predict_all
 from harness.runner.request import MethodChoice, Request
+from harness.types.vocabulary import Vocabulary
+
+from ..cells import run_cell, task_of
 
 PAIR = ("zero_shot", "fsnl")
 """The main job."""
@@ -111,11 +113,12 @@ def test_bench_scoring(benchmark, planned):
     plan, bench = planned
     job = next(job for job in plan.jobs if job.spec.method.name == "zero_shot")
     data = plan.domains["Animals"]
-    task, _ = build_task(job, plan.protocol.template, bench)
-    method = replace(job.method).fit(task)
-    names = {"oop": data.oop["test"].names, "ip": data.ip["test"].names}
+    task, _ = task_of(job, plan.protocol.template, bench)
+    method = make_method(job.method.choice).fit(task)
+    joint = Vocabulary.of(data.hint, oop=data.oop["test"].names, ip=data.ip["test"].names)
+    image = torch.cat([features.image[:, 0] for features in bench.scored("Animals").values()])
     with one_thread_per_operation(bench.device):
-        benchmark(predict_all, method, "zero_shot", bench.scored("Animals"), names, data.hint)
+        benchmark(predict_all, method, "zero_shot", image, {"joint": joint})
 
 
 def test_bench_result_store_of_a_thousand_cells(benchmark, request_, tmp_path):

@@ -262,7 +262,7 @@ def test_fork_server_never_initialises_cuda() -> None:
 import torch
 def began(*_): raise SystemExit("the fork server begins CUDA")
 torch._C._cuda_init = torch._C._cuda_getDeviceCount = torch.cuda._lazy_init = torch.cuda.is_available = began
-import harness.execution.worker_main, harness.runner.cell_worker, open_clip
+import harness.execution.worker_main, harness.runner.run_cell, open_clip
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 

@@ -15,7 +15,7 @@ from harness.execution import fork_server, supervisor, worker_process
 from harness.execution.executors import Executor, here, isolated, processes
 from harness.execution.jobs import JobFailure, JobResult, Limits
 from harness.execution.messages import _HEAD
-from harness.runner.evaluate import PRELOADED
+from harness.runner.method_processes import PRELOADED
 
 from ..processes import gone
 

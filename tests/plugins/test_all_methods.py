@@ -14,8 +14,8 @@ from harness.errors import FixedVocabulary
 from harness.method import build, parameters
 from harness.registry import load
 from harness.registry.describe import describe
-from harness.runner.predict import predict, reference
-from harness.types.features import Features
+from harness.runner.best_columns import BestColumns
+from harness.runner.predict import predict
 from harness.types.task import Support
 from harness.types.vocabulary import Vocabulary
 
@@ -115,11 +115,10 @@ def test_ip_retention_reference_equals_zero_shot():
     tied = unit_rows(5000, SIZE, 3)
     tied = F.normalize(tied - (tied @ apart.T) * apart, dim=1)  # as near to one name as to the other
     sha256 = tuple(f"{i:064x}" for i in range(len(tied)))
-    scored = Features(tied[:, None], torch.zeros(len(tied), dtype=torch.long), sha256=sha256)
-    before = reference(task, {"ip": scored}, {"ip": two.names})
+    before = BestColumns.of(task.logit_scale * tied @ text.T).choose(sha256)
     for name in ("zero_shot", "fsnl"):
         method = quick(name).fit(make_task(logit_scale=scale))
-        assert (predict(method, name, tied, sha256, two) == before).all()
+        assert (predict(method, name, tied, two).choose(sha256) == before).all()
 
 
 @pytest.mark.parametrize("name", FIXED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from harness.method import Method
 from harness.progress import NullReporter
 from harness.prompts import Template
 from harness.protocols import Scoring
-from harness.runner.cell import run_cell
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.job import Job
 from harness.runner.plan import make_plan
@@ -21,6 +20,7 @@ from harness.runner.request import MethodChoice, Request
 from harness.types.discovery import Discovery
 from harness.types.task import Needs, Pool, Task
 
+from ..cells import run_cell, with_method
 from ..datasets.roots import make_root
 
 
@@ -85,7 +85,7 @@ def test_every_image_that_is_encoded_is_read_and_none_later(
 ) -> None:
     made, plan = job
     provider = bench_of(plan, tmp_path)
-    wanted = replace(made, method=method, scoring=scoring)
+    wanted = with_method(made, method, scoring=scoring)
     provider.encode([wanted], NullReporter())
     before, encoded = stored(provider), provider.encoder.encoded
     assert encoded == len(before)

@@ -10,13 +10,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.method import Method
-from harness.metrics.compute import compute_metrics
 from harness.runner import predict
-from harness.runner.predict import best_columns, predict_all
-from harness.types.features import Features
+from harness.runner.best_columns import BestColumns
 from harness.types.vocabulary import Vocabulary
 
 from ..makers import few, sha, unit_rows
@@ -50,37 +49,37 @@ def direction(name: str) -> Tensor:
     return unit_rows(1, 16, seed=int(sha(name)[:8], 16))[0]
 
 
-def images(side: str, per_class: int) -> Features:
-    """Images near the directions of their names, in the order of their digests."""
+def images(side: str, per_class: int) -> tuple[Tensor, NDArray[np.int64], list[str]]:
+    """Images near the directions of their names, their labels and digests."""
     digests = sorted((sha(f"{side} {y} {i}"), y) for y in range(len(NAMES[side])) for i in range(per_class))
-    label = torch.tensor([y for _, y in digests])
-    towards = torch.stack([direction(NAMES[side][y]) for y in label.tolist()])
+    label = np.array([y for _, y in digests])
+    towards = torch.stack([direction(NAMES[side][y]) for y in label])
     image = torch.nn.functional.normalize(towards + 0.1 * unit_rows(len(label), 16), dim=1)
-    return Features(image[:, None], label, sha256=tuple(digest for digest, _ in digests))
+    return image, label, [digest for digest, _ in digests]
 
 
-def accuracies(method: Method, scored: dict[str, Features], names: dict[str, tuple[str, ...]]) -> dict[str, float]:
-    answers = predict_all(method, "it", scored, names, "thing")
-    label = {side: features.label.numpy() for side, features in scored.items()}
-    return compute_metrics(answers.predicted, label, {side: len(n) for side, n in names.items()})
+def columns(method: Method, image: Tensor, sha256: list[str], **names: tuple[str, ...]) -> NDArray[np.int64]:
+    return predict.predict(method, "it", image, Vocabulary.of("thing", **names)).choose(sha256)
+
+
+def best_columns(scores: Tensor, sha256: list[str]) -> NDArray[np.int64]:
+    return BestColumns.of(scores).choose(sha256)
 
 
 def test_a_method_that_scores_all_names_alike_gets_chance_in_every_vocabulary() -> None:
-    scored = {side: images(side, per_class=1000) for side in NAMES}
-    found = accuracies(Alike(), scored, NAMES)
-    for metric, names, count in (("oop_top1", 6, 6000), ("ip_top1", 4, 4000)):
-        deviation = (1 / names * (1 - 1 / names) / count) ** 0.5
-        assert found[metric] == pytest.approx(1 / names, abs=3 * deviation)
-        joint = (1 / 10 * (1 - 1 / 10) / count) ** 0.5
-        assert found[f"joint_{metric}"] == pytest.approx(1 / 10, abs=3 * joint)
+    for side, first in (("oop", 0), ("ip", len(NAMES["oop"]))):
+        image, label, sha256 = images(side, per_class=1000)
+        own = columns(Alike(), image, sha256, **{side: NAMES[side]}) == label
+        joint = columns(Alike(), image, sha256, **NAMES) == label + first
+        for right, names in ((own, len(NAMES[side])), (joint, 10)):
+            deviation = (1 / names * (1 - 1 / names) / len(label)) ** 0.5
+            assert right.mean() == pytest.approx(1 / names, abs=3 * deviation)
 
 
 def test_a_name_on_both_sides_is_given_to_either_side_as_often() -> None:
+    image, label, sha256 = images("oop", 400)
     shared = {"oop": NAMES["oop"], "ip": (NAMES["oop"][0], *NAMES["ip"][1:])}
-    scored = {"oop": images("oop", 400), "ip": images("ip", 400)}
-    of_name = scored["oop"].label == 0
-    predicted = predict_all(ByText(), "it", scored, shared, "thing").predicted["joint_oop"][of_name.numpy()]
-    counts = np.bincount(predicted, minlength=10)
+    counts = np.bincount(columns(ByText(), image, sha256, **shared)[label == 0], minlength=10)
     assert counts[0] + counts[6] == 400
     assert 160 <= counts[0] <= 240, "four standard deviations around half"
 
@@ -112,8 +111,30 @@ def test_without_equal_scores_it_is_the_highest() -> None:
 
 
 def test_parts_of_the_images_are_scored_like_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    scored = {side: images(side, per_class=5) for side in NAMES}
-    whole = predict_all(Alike(), "it", scored, NAMES, "thing").predicted
+    image, _, sha256 = images("oop", per_class=5)
+    whole = columns(Alike(), image, sha256, **NAMES)
     monkeypatch.setattr(predict, "CHUNK", 7)
-    parts = predict_all(Alike(), "it", scored, NAMES, "thing").predicted
-    assert {key: found.tolist() for key, found in parts.items()} == {k: found.tolist() for k, found in whole.items()}
+    assert columns(Alike(), image, sha256, **NAMES).tolist() == whole.tolist()
+
+
+@few
+@given(st.lists(st.lists(st.integers(0, 1), min_size=9, max_size=9), min_size=1, max_size=6), st.data())
+def test_best_columns_that_were_changed_on_their_way_are_refused(rows: list[list[int]], data: Any) -> None:
+    sent = dict(BestColumns.of(torch.tensor(rows, dtype=torch.float32)).arrays("oop"))
+    read = BestColumns.read(sent, "oop", len(rows), 9)
+    assert all((one == other).all() for one, other in zip(read, sent.values(), strict=True))
+    key = data.draw(st.sampled_from(sorted(sent)))
+    wrong = data.draw(st.sampled_from(["missing", "longer", "other type", "high", "negative"]))
+    array = sent[key]
+    changed = {
+        "missing": None,
+        "longer": np.concatenate([array, np.zeros((1, *array.shape[1:]), array.dtype)]),
+        "other type": array.astype(np.float32),
+        "high": np.full_like(array, 255),
+        "negative": -1 - array if array.dtype == np.int64 else np.zeros_like(array),
+    }[wrong]
+    if changed is not None and len(array) == len(changed) == 0 and changed.dtype == array.dtype:
+        return  # there is nothing to change
+    forged = sent | {key: changed} if changed is not None else {k: v for k, v in sent.items() if k != key}
+    with pytest.raises(ValueError, match="predictions of the oop names"):
+        BestColumns.read(forged, "oop", len(rows), 9)

@@ -16,15 +16,15 @@ from harness.method import Method
 from harness.metrics.clusters import require_clusters
 from harness.progress import NullReporter
 from harness.prompts import Template
-from harness.runner.build_task import build_task
-from harness.runner.cell import run_cell
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.plan import make_plan
 from harness.runner.request import MethodChoice, Request
+from harness.runner.task_input import pool_order
 from harness.types.discovery import Discovery
 from harness.types.features import Features
 from harness.types.task import Needs, Pool, Task
 
+from ..cells import run_cell, task_of, with_method
 from ..datasets.roots import make_root
 from ..makers import POOL, discovery_metrics
 
@@ -67,12 +67,19 @@ def place(tmp_path_factory):
 
 def posed(place, method):
     job, provider = place
-    return build_task(replace(job, manifest=None, method=method), Template(), provider)[0]
+    return task_of(with_method(job, method, manifest=None), Template(), provider)[0]
 
 
 def cell(place, **parameters):
     job, provider = place
-    return run_cell(replace(job, manifest=None, method=Pooled(**parameters)), Template(), provider)
+    return run_cell(with_method(job, Pooled(**parameters), manifest=None), Template(), provider)
+
+
+def sent_labels(place, pool):
+    """The labels of a pool in the order in which the method gets its images."""
+    job, provider = place
+    label = provider.pool("Animals", pool).label
+    return label[pool_order(with_method(job, Pooled(pool)), provider).position]
 
 
 def rows(image):
@@ -124,7 +131,7 @@ def test_the_number_of_clusters_is_that_of_the_classes_of_the_named_part(place):
     other.__dict__ |= provider.__dict__ | {"_pools": ("", {})}
     other.domains = {"Animals": replace(data, scored={**data.scored, "oop": few})}
     for pool, wanted in (("test-unlabeled", 2), ("train-unlabeled", len(data.oop["train"].names))):
-        assert build_task(replace(job, manifest=None, method=Pooled(pool)), Template(), other)[0].clusters == wanted
+        assert task_of(with_method(job, Pooled(pool), manifest=None), Template(), other)[0].clusters == wanted
 
 
 def test_unreadable_images_of_a_pool_are_reported(place):
@@ -132,7 +139,7 @@ def test_unreadable_images_of_a_pool_are_reported(place):
     given = {pool: provider.pool("Animals", pool) for pool in ("train-unlabeled", "ip")}
     bad = {pool: tuple(f"{pool}/{i}.jpg" for i in range(4)) for pool in given}
     provider._pools = ("Animals", {pool: replace(each, unreadable=bad[pool]) for pool, each in given.items()})
-    lost, made = build_task(replace(job, manifest=None, method=Pooled()), Template(), provider)[1], cell(place)
+    lost, made = task_of(with_method(job, Pooled(), manifest=None), Template(), provider)[1], cell(place)
     provider._pools = ("", {})
     assert lost == [*bad["train-unlabeled"], *bad["ip"]]
     assert made.unreadable == tuple(sorted(lost))
@@ -143,7 +150,7 @@ def test_without_an_ip_folder_there_are_no_ip_images(place):
     data = provider.domains["Animals"]
     alone = FeatureProvider.__new__(FeatureProvider)
     alone.__dict__ |= provider.__dict__ | {"domains": {"Animals": replace(data, ip=None)}, "_pools": ("", {})}
-    task, _ = build_task(replace(job, manifest=None, method=Pooled()), Template(), alone)
+    task, _ = task_of(with_method(job, Pooled(), manifest=None), Template(), alone)
     assert task.ip.image.shape == (0, 1, task.unlabeled.shape[1])
 
 
@@ -158,9 +165,7 @@ def test_every_cell_draws_random_numbers_of_its_own_and_the_same_whatever_the_me
 
     def seed(domain, shots, seed, method):
         spec = job.spec.model_copy(update={"domain": domain, "shots": shots, "seed": seed})
-        return build_task(replace(job, spec=spec, manifest=None, method=method), Template(), both)[
-            0
-        ].generator.initial_seed()
+        return task_of(with_method(job, method, spec=spec, manifest=None), Template(), both)[0].generator.initial_seed()
 
     cells = [(domain, shots, own) for domain in ("Animals", "Food") for shots in (0, 1, 2, 4) for own in range(5)]
     seeds = [seed(*cell, Bare()) for cell in cells]
@@ -169,8 +174,7 @@ def test_every_cell_draws_random_numbers_of_its_own_and_the_same_whatever_the_me
 
 
 def test_a_perfect_clustering_with_shuffled_ids_is_judged_perfect(place):
-    _, provider = place
-    label = provider.pool("Animals", "train-unlabeled").label
+    label = sent_labels(place, "train-unlabeled")
     turn = torch.arange(int(label.max()) + 1).roll(1)
     made = cell(place, answer=Discovery(turn[label], torch.argsort(turn)), reported={"rounds": [1, 0]})
     assert made.failure is None
@@ -257,7 +261,7 @@ class Clustering(Pooled):
 def clustered(place, seed=1, **parameters):
     job, provider = place
     spec = job.spec.model_copy(update={"seed": seed})
-    job = replace(job, spec=spec, manifest=None, method=Clustering(**parameters), scoring="clusters")
+    job = with_method(job, Clustering(**parameters), scoring="clusters", spec=spec, manifest=None)
     return run_cell(job, Template(), provider)
 
 
@@ -286,7 +290,7 @@ def test_clusters_that_break_the_contract_are_a_failed_cell(place, parameters, r
 
 def test_clusters_of_images_alone_are_for_methods_that_need_no_more(place):
     job, provider = place
-    made = run_cell(replace(job, manifest=None, method=Pooled(), scoring="clusters"), Template(), provider)
+    made = run_cell(with_method(job, Pooled(), manifest=None, scoring="clusters"), Template(), provider)
     assert (made.failure.kind, "needs ip; the protocol gives" in made.failure.reason) == ("not applicable", True)
 
 
@@ -309,8 +313,7 @@ def test_names_that_there_are_not_are_a_failed_cell(place, name):
 
 
 def test_clusters_are_judged_on_the_pool_that_was_named(place):
-    _, provider = place
-    label = provider.pool("Animals", "test-unlabeled").label
+    label = sent_labels(place, "test-unlabeled")
     made = cell(place, pool="test-unlabeled", answer=Discovery(label, torch.arange(int(label.max()) + 1)))
     assert made.metrics["named_acc"] == 1.0
 
@@ -322,7 +325,7 @@ def test_clusters_of_a_pool_that_was_not_asked_for_are_a_failed_cell(place):
 
     job, provider = place
     method = Bare(answer=Discovery(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long)))
-    made = run_cell(replace(job, manifest=None, method=method), Template(), provider)
+    made = run_cell(with_method(job, method, manifest=None), Template(), provider)
     assert "reports clusters of a pool that it did not declare" in made.failure.reason
 
 
@@ -342,7 +345,7 @@ def test_clusters_with_numbers_that_cannot_be_kept_are_a_failed_cell(place):
             return Discovery(torch.full((self.n_,), 2**40), torch.zeros(0, dtype=torch.long))
 
     job, provider = place
-    made = run_cell(replace(job, manifest=None, method=Far(), scoring="clusters"), Template(), provider)
+    made = run_cell(with_method(job, Far(), manifest=None, scoring="clusters"), Template(), provider)
     assert "predictions are columns: not negative, and below 2**32" in made.failure.reason
 
 
@@ -364,7 +367,7 @@ def test_nothing_that_a_method_learned_is_left_in_the_next_cell_or_side(place, s
             return {"fits": self.fits_}
 
     job, provider = place
-    again = replace(job, manifest=None, method=Hoarding(), scoring=scoring)
+    again = with_method(job, Hoarding(), manifest=None, scoring=scoring)
     first, second = (run_cell(again, Template(), provider) for _ in range(2))
     once = {"fits": 1}
     assert first.failure is None
@@ -384,7 +387,7 @@ def test_a_method_that_forgets_its_generator_draws_by_the_seed_of_its_cell(place
 
     def drawn(seed: int) -> dict[str, float]:
         spec = job.spec.model_copy(update={"seed": seed})
-        return run_cell(replace(job, spec=spec, manifest=None, method=Forgetful()), Template(), provider).outcome
+        return run_cell(with_method(job, Forgetful(), spec=spec, manifest=None), Template(), provider).outcome
 
     one, two, again = drawn(1), drawn(2), drawn(1)
     assert one == again

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
 import torch
 
@@ -18,16 +19,18 @@ from harness.progress import NullReporter
 from harness.prompts import Template
 from harness.registry import names
 from harness.results.predictions import unpack
-from harness.runner.build_task import build_task
-from harness.runner.cell import run_cell
+from harness.runner.cell_input import CellInput
+from harness.runner.chosen_method import make_method
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.job import Job
+from harness.runner.judge import Judge
 from harness.runner.plan import Plan, make_plan
 from harness.runner.request import MethodChoice, Request
 from harness.types.features import Features
 from harness.types.task import Needs, Support, Task
 from harness.types.vocabulary import Vocabulary
 
+from ..cells import run_cell, task_of, with_method
 from ..datasets.roots import edit_split, make_root
 
 NEEDS = [field.name for field in dataclasses.fields(Needs)]
@@ -65,7 +68,7 @@ def test_a_task_holds_what_was_declared_and_the_rest_raises(world, cache, declar
 
         def scores(self, image: torch.Tensor, vocabulary: Vocabulary) -> Any: ...
 
-    task, _ = build_task(dataclasses.replace(job, method=Wanting()), Template(), provider_of_plan(made))
+    task, _ = task_of(with_method(job, Wanting()), Template(), provider_of_plan(made))
     readable = {"support": {"support", "captions"} & set(declared), "validation": {"validation"} & set(declared)}
     for field, allowed in readable.items():
         if allowed:
@@ -108,7 +111,7 @@ def test_nothing_of_the_scored_images_hangs_on_a_task(world, cache):
     made = plan(world, cache, "fsnl")
     job, provider = made.jobs[0], provider_of_plan(made)
     scored = provider.scored("Animals")
-    task, _ = build_task(job, Template(), provider)
+    task, _ = task_of(job, Template(), provider)
     parts = reachable(task)
     assert not [part for part in parts if isinstance(part, Features | Path)]
     tensors = [part for part in parts if isinstance(part, torch.Tensor)]
@@ -123,7 +126,7 @@ def test_nothing_of_the_scored_images_hangs_on_a_task(world, cache):
 def test_a_drawn_image_that_cannot_be_read_takes_its_label_and_caption_along(world, cache, monkeypatch):
     made = plan(world, cache, "fsnl")
     job, provider = made.jobs[0], provider_of_plan(made)
-    whole, _ = build_task(job, Template(), provider)
+    whole, _ = task_of(job, Template(), provider)
     original = provider.encoder.features
 
     def without_the_first(*arguments: Any) -> tuple[torch.Tensor, list[int]]:
@@ -131,7 +134,7 @@ def test_a_drawn_image_that_cannot_be_read_takes_its_label_and_caption_along(wor
         return image[1:], readable[1:]
 
     monkeypatch.setattr(provider.encoder, "features", without_the_first)
-    rest, lost = build_task(job, Template(), provider)
+    rest, lost = task_of(job, Template(), provider)
     assert torch.equal(rest.support.image, whole.support.image[1:])
     assert torch.equal(rest.support.label, whole.support.label[1:])
     assert rest.support.captions == whole.support.captions[1:]
@@ -168,7 +171,7 @@ def test_scored_images_come_by_sha256_whatever_the_order_of_the_split_file(world
 def test_scores_gets_a_tensor_of_its_own_and_a_vocabulary_and_nothing_else(world, cache, monkeypatch):
     made = plan(world, cache, "zero_shot")
     given: list[tuple[Any, ...]] = []
-    cls = type(made.jobs[0].method)
+    cls = type(make_method(made.jobs[0].method.choice))
     original = cls.scores
     monkeypatch.setattr(cls, "scores", lambda self, *args: given.append(args) or original(self, *args))
     run(made.jobs[0], provider_of_plan(made))
@@ -184,7 +187,7 @@ def test_scores_gets_a_tensor_of_its_own_and_a_vocabulary_and_nothing_else(world
 def test_in_the_joint_vocabulary_nothing_tells_the_side_of_an_image(world, cache, monkeypatch):
     made = plan(world, cache, "zero_shot")
     given: list[tuple[torch.Tensor, Vocabulary, torch.Tensor]] = []
-    cls = type(made.jobs[0].method)
+    cls = type(make_method(made.jobs[0].method.choice))
     original = cls.scores
 
     def spied(self: Method, image: torch.Tensor, vocabulary: Vocabulary) -> torch.Tensor:
@@ -196,15 +199,46 @@ def test_in_the_joint_vocabulary_nothing_tells_the_side_of_an_image(world, cache
     cell = run(made.jobs[0], provider)
     (image, vocabulary, scores), *later = given
     assert set(vocabulary.oop) == {True, False}
-    assert [set(v.oop) for _, v, _ in later] == [{True}, {False}], "which would reveal the side"
-    scored = provider.scored("Animals")
-    rows = {side: features.image[:, 0] for side, features in scored.items()}
-    keyed = [(key, row) for side in rows for key, row in zip(scored[side].sha256, rows[side].tolist(), strict=True)]
-    assert image.tolist() == [row for _, row in sorted(keyed)]
+    assert [set(v.oop) for _, v, _ in later] == [{True}, {False}], "the joint vocabulary comes first"
+    assert all(torch.equal(image, other) for other, _, _ in later), "all images are scored in every vocabulary"
+    rows = {side: features.image[:, 0].tolist() for side, features in provider.scored("Animals").items()}
+    assert sorted(image.tolist()) == sorted(row for own in rows.values() for row in own)
+    sides = ["".join(side for side in rows if row in rows[side]) for row in image.tolist()]
+    assert sides != sorted(sides) != sides[::-1]
     answered = dict(zip(map(tuple, image.tolist()), scores.argmax(dim=1).tolist(), strict=True))
     answers = unpack(cell.predictions_content)
     for side, own in rows.items():
-        assert answers[f"joint_{side}"].tolist() == [answered[tuple(row)] for row in own.tolist()]
+        assert answers[f"joint_{side}"].tolist() == [answered[tuple(row)] for row in own]
+
+
+def test_the_order_of_scored_images_differs_between_cells_and_is_none_that_a_method_could_know(world, cache):
+    made = plan(world, cache, "zero_shot", "fsnl")
+    provider = provider_of_plan(made)
+    images = [judge_input(job, provider).query.image for job in made.jobs]
+    again = [judge_input(job, provider).query.image for job in made.jobs]
+    assert all((one == other).all() for one, other in zip(images, again, strict=True)), "every run has the same order"
+    assert not (images[0] == images[1]).all()
+    by_digest = [row for features in provider.scored("Animals").values() for row in features.image[:, 0].tolist()]
+    keys = [key for features in provider.scored("Animals").values() for key in features.sha256]
+    known = [row for _, row in sorted(zip(keys, by_digest, strict=True))]
+    assert all(image.tolist() != known for image in images)
+
+
+def judge_input(job: Job, provider: FeatureProvider) -> CellInput:
+    return Judge([job], Template(), provider)[0]
+
+
+def test_what_a_process_gets_names_no_image_and_no_label(world, cache):
+    made = plan(world, cache, "fsnl")
+    job, provider = made.jobs[0], provider_of_plan(made)
+    content = cloudpickle.dumps(judge_input(job, provider))
+    for features in provider.scored("Animals").values():
+        assert not [
+            digest for digest in features.sha256 if digest.encode() in content or bytes.fromhex(digest) in content
+        ]
+    assert b".jpg" not in content
+    assert job.spec.key.encode() not in content
+    assert job.spec.dataset.fingerprint.encode() not in content
 
 
 # -- hidden labels -----------------------------------------------------------------------------------------------------
