@@ -14,10 +14,11 @@ Every implementation is marked with ``@hookimpl``. A module offers one thing of 
 entry point names an object that holds the hook, as in ``zoo_large = "zoo:Large"``. A line ``harness_contract = 2`` says
 which contract (``harness.method.CONTRACT``) the plugin was made for; one that was made for another is refused.
 
-A plugin is imported when its name is asked for, and no other plugin is; a run imports all metrics and observers. An
-exception, a misspelt or an unmarked hook makes this plugin unusable; the error names it and its distribution, and other
-plugins are not affected. Settings that all code of a process shares (torch's, numpy's, Pillow's, the working folder)
-are restored after the import and after every call. A note names the plugin if its import or its observer changed one.
+A plugin is imported when its name is asked for, and no other plugin is. Methods and observers run in processes of their
+distribution. A run imports all metrics too, but none of a distribution whose methods it runs. An exception, a misspelt
+or an unmarked hook makes this plugin unusable; the error names it and its distribution, and other plugins are not
+affected. Settings that all code of a process shares (torch's, numpy's, Pillow's, the working folder) are restored after
+the import. A note names the plugin if its import changed one.
 """
 
 from __future__ import annotations
@@ -135,8 +136,8 @@ def harness_metric() -> Metric:  # type: ignore[empty-body]
 def harness_cell_finished(cell: Cell) -> None:
     """Observe a cell that was computed: log it, send it somewhere, draw it.
 
-    Called in the process of the command, in the order in which cells are finished, once for every cell that this run
-    computed, failed ones included (``cell.failure``), after it was stored; never for cells that were known. Cells are
-    immutable. The return value is ignored. An exception is shown, and this observer is not called again in the run;
-    the run and other observers continue.
+    Called in a process of the distribution's observers, in the order in which cells are finished, once for every cell
+    that this run computed, failed ones included (``cell.failure``), after it was stored; never for cells that were
+    known. What it changes changes no result, and its return value is ignored. An exception is shown, and this observer
+    is not called again in the run; the run and other observers continue.
     """

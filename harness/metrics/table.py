@@ -5,24 +5,37 @@ Plugins are looked for only where a name or a record is not of built-in metrics 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 
 from harness.errors import PluginError, unknown_name
 from harness.metrics.built_in import BUILT_IN, in_table_order
 from harness.metrics.metric import Metric
-from harness.registry import Broken, Plugin, load_all
+from harness.registry import Broken, Origin, Plugin, find, installed, load, offers
 from harness.registry.loading import HINT
 
 VERSION = "metric {}"
 """The key of a plugin metric's edition in the versions of a cell or row."""
 
 
+def plugin_metrics(without: Collection[str] = ()) -> tuple[dict[str, Plugin[Metric]], list[Broken]]:
+    """The plugins that work, by name, and those that do not; each is imported once in a process.
+
+    Args:
+        without: distributions whose metrics are not even imported.
+    """
+    wanted = [e for e in installed() if e.kind == "metric" and e.origin.distribution not in without]
+    found = [_loaded(entry.origin) for entry in wanted]
+    working = {plugin.name: plugin for plugin in found if isinstance(plugin, Plugin)}
+    return working, [plugin for plugin in found if isinstance(plugin, Broken)]
+
+
 @cache
-def plugin_metrics() -> tuple[dict[str, Plugin[Metric]], tuple[Broken, ...]]:
-    """The plugins that work, by name, and those that do not; they are imported once in a process."""
-    plugins, broken = load_all("metric")
-    return {plugin.name: plugin for plugin in plugins}, tuple(broken)
+def _loaded(origin: Origin) -> Plugin[Metric] | Broken:
+    try:
+        return load("metric", origin.name)
+    except PluginError as error:
+        return Broken("metric", origin, error.message.removeprefix(f"{origin} "))
 
 
 def all_metrics() -> dict[str, Metric]:
@@ -32,7 +45,10 @@ def all_metrics() -> dict[str, Metric]:
 
 def find_metric(name: str) -> Metric | None:
     """The metric of that name; None if there is none that works."""
-    return BUILT_IN.get(name) or all_metrics().get(name)
+    if name in BUILT_IN or not offers("metric", name):
+        return BUILT_IN.get(name)
+    plugin = _loaded(find("metric", name).origin)
+    return plugin.value if isinstance(plugin, Plugin) else None
 
 
 def require_metric(name: str) -> Metric:
@@ -52,10 +68,14 @@ def require_metric(name: str) -> Metric:
 
 def metrics_of(versions: Mapping[str, str]) -> dict[str, Metric]:
     """The metrics of a cell or row with these versions: built-in ones, and plugins' of the recorded edition."""
-    if not any(key.startswith(VERSION.format("")) for key in versions):
-        return BUILT_IN
-    plugins = plugin_metrics()[0].values()
-    return BUILT_IN | {p.name: p.value for p in plugins if versions.get(VERSION.format(p.name)) == p.origin.edition}
+    named = (entry.origin for entry in installed() if entry.kind == "metric") if _has_plugins(versions) else ()
+    found = [_loaded(origin) for origin in named if VERSION.format(origin.name) in versions]
+    working = [plugin for plugin in found if isinstance(plugin, Plugin)]
+    return BUILT_IN | {p.name: p.value for p in working if versions[VERSION.format(p.name)] == p.origin.edition}
+
+
+def _has_plugins(versions: Mapping[str, str]) -> bool:
+    return any(key.startswith(VERSION.format("")) for key in versions)
 
 
 def summary_metrics(names: Iterable[str]) -> list[Metric]:

@@ -41,18 +41,18 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
     cells = dict(known)
     unreadable: dict[str, str] = {}
     logs: list[Path] = []
-    observers = Observers(plan.observers, report)
     for job in plan.jobs:  # first, so that every stored cell has its manifest and labels
         if job.manifest is not None:
             store.put_manifest(job.manifest)
     for data in plan.domains.values():
         store.put_labels(data.sheet)
     try:
-        for cell, log in _run(plan, pending, request, report, unreadable):
-            cell = store.put(cell)
-            cells[cell.spec.key] = cell
-            logs += _report_problems(cell, log, store, report)
-            observers.finished(cell)
+        with Observers(report) as observers:
+            for cell, log in _run(plan, pending, request, report, unreadable):
+                cell = store.put(cell)
+                cells[cell.spec.key] = cell
+                logs += _report_problems(cell, log, store, report)
+                observers.finished(cell)
     except BaseException:  # Ctrl-C, or a full disk: what is finished is shown all the same
         with contextlib.suppress(HarnessError):
             _write_all(store, plan)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from harness.errors import UserError
 from harness.files import cache_root
 from harness.progress import Reporter
 from harness.protocols import Protocol
-from harness.registry import Plugin
 from harness.runner.choose_backbone import choose_backbone, fetch_backbone
 from harness.runner.code_versions import versions
 from harness.runner.data_source import DataSource, find_data
@@ -24,9 +22,8 @@ from harness.runner.grid import Setting, grid, note_short_classes
 from harness.runner.job import Job
 from harness.runner.request import Request
 from harness.runner.resolve_methods import resolve_methods
-from harness.runner.resolve_plugins import resolve_metrics, resolve_observers, resolve_protocol
+from harness.runner.resolve_plugins import resolve_metrics, resolve_protocol
 from harness.runner.run_draws import FewShotDraws
-from harness.types.cell import Cell
 from harness.types.leaderboard import RowFailure
 
 
@@ -42,7 +39,6 @@ class Plan:
         protocol: the rule.
         device: ``cpu``, or for example ``cuda:0``.
         cache: the cache folder.
-        observers: plugins, whose values are functions of a finished cell.
     """
 
     jobs: tuple[Job, ...]
@@ -52,7 +48,6 @@ class Plan:
     protocol: Protocol
     device: str
     cache: Path
-    observers: tuple[Plugin[Callable[[Cell], object]], ...] = ()
 
 
 def make_plan(request: Request, report: Reporter) -> Plan:
@@ -69,7 +64,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     draws = FewShotDraws(request.protocol, rule, request.manifests)
     protocol = draws.protocol
     methods = resolve_methods(request, protocol, report)
-    metrics, observers = resolve_metrics(report), resolve_observers(report)
+    metrics = resolve_metrics(methods, report)
     device = choose_device(request)
     source = find_data(request, report)
     chosen = choose_backbone(request, source, report)
@@ -84,7 +79,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     jobs = tuple(grid(request, setting, methods, domains, draws))
     if request.manifests is None:
         note_short_classes(jobs, domains, report)
-    return Plan(jobs, tuple(lost), domains, resolved, protocol, device, cache, tuple(observers))
+    return Plan(jobs, tuple(lost), domains, resolved, protocol, device, cache)
 
 
 def open_data(

@@ -1,8 +1,8 @@
-"""Resolve a run's plugins except methods: metrics, observers, and a protocol, backbone or data set of a plugin."""
+"""Resolve a run's plugins except methods: metrics, and a protocol, backbone or data set of a plugin."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from harness import registry
@@ -12,6 +12,7 @@ from harness.metrics.table import plugin_metrics
 from harness.progress import Reporter
 from harness.protocols import PROTOCOLS, Protocol
 from harness.registry import Kind, Plugin
+from harness.runner.chosen_method import ChosenMethod
 from harness.runner.request import Request
 
 
@@ -45,25 +46,20 @@ def resolve_dataset(name: str, report: Reporter) -> Plugin[DatasetOffer] | None:
     return _load("dataset", name, report) if registry.offers("dataset", name) else None
 
 
-def resolve_metrics(report: Reporter) -> list[Plugin[Metric]]:
-    """All metrics of plugins that work, with a note about every other."""
-    found, broken = plugin_metrics()
-    return _noted("metric", list(found.values()), broken, report)
+def resolve_metrics(methods: Sequence[ChosenMethod], report: Reporter) -> list[Plugin[Metric]]:
+    """All metrics of plugins that work, with a note about every other.
 
-
-def resolve_observers(report: Reporter) -> list[Plugin[Any]]:
-    """All observers that work, with a note about every broken one."""
-    return _noted("observer", *registry.load_all("observer"), report)
-
-
-def _noted(
-    kind: Kind, found: list[Plugin[Any]], broken: Iterable[registry.Broken], report: Reporter
-) -> list[Plugin[Any]]:
-    """The plugins that work, after notes about the broken ones and about settings that imports changed."""
-    note_broken(broken, kind, report)
-    for plugin in found:
+    A metric runs where methods are judged. So those of distributions whose methods run are not even imported.
+    """
+    playing = {method.record.distribution for method in methods}
+    for entry in registry.installed():
+        if entry.kind == "metric" and entry.origin.distribution in playing:
+            report.note(f"left out: {entry.origin}: its distribution's methods run too, and none judges its own")
+    found, broken = plugin_metrics(without=playing)
+    note_broken(broken, "metric", report)
+    for plugin in found.values():
         _note_warning(plugin, report)
-    return found
+    return list(found.values())
 
 
 def _load(kind: Kind, name: str, report: Reporter) -> Plugin[Any]:

@@ -25,9 +25,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder.mkdir()
     before = set(sys.modules)
     monkeypatch.syspath_prepend(str(folder))
-    table.plugin_metrics.cache_clear()
+    table._loaded.cache_clear()
     yield folder
-    table.plugin_metrics.cache_clear()
+    table._loaded.cache_clear()
     for name in set(sys.modules) - before:
         if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]

@@ -18,17 +18,15 @@ from safetensors.torch import save_file
 from harness import hookspecs
 from harness.backbones import openclip
 from harness.errors import PluginError
-from harness.registry import Origin, Plugin, find_protocol, load, plugin_code
+from harness.registry import find_protocol, load, plugin_code
 from harness.registry.checks import CHECKS
 from harness.registry.entry_points import GROUPS
 from harness.registry.loading import HOOKS
 from harness.results.leaderboard_file import read_board
-from harness.runner.observers import Observers
 from harness.site.reproduce_command import evaluate_command
 from harness.verification import source_data
 
 from ..e2e.test_backbones import CLIP
-from ..makers import make_cell
 from .installed import install
 from .test_metrics import BALANCED
 
@@ -232,24 +230,18 @@ def test_a_broken_observer_plugin_stops_nothing(zoo, evaluate):
     assert "left out: plugin 'sulky' (zoo-sulky 1.0) failed to import: ZeroDivisionError" in answer.err
 
 
-def test_observers_are_called_in_turn_until_they_fail():
-    calls, notes = [], []
+def test_an_observer_that_ends_its_process_is_reported_once_and_stops_nothing(zoo, evaluate, tmp_path, monkeypatch):
+    install(zoo, "leaver", OBSERVER.replace("with open", "os._exit(0)\n    with open"), kind="observer")
+    answer = evaluate("--plugin", "tame")
+    assert answer.code == 0
+    sentence = "the observers of zoo-leaver get no further cells: their process ended its process with exit code 0"
+    assert answer.err.count(sentence) == 1
 
-    class Notes:
-        def note(self, text):
-            notes.append(text)
 
-    def exits(cell):
-        calls.append("exits")
-        raise SystemExit(1)
-
-    origin = Origin("a", "a", "acme", "1")
-    observers = Observers([Plugin("a", exits, origin), Plugin("a", calls.append, origin)], Notes())
-    cell = make_cell()
-    observers.finished(cell)
-    observers.finished(cell)
-    assert calls == ["exits", cell, cell]
-    assert len(notes) == 1
+def test_an_observer_cannot_reach_what_judges(zoo, evaluate):
+    meddles = "import harness.runner.judge as judge\njudge.Judge.cell = judge.CellOutput = judge.pack = None\n"
+    install(zoo, "logger", meddles + OBSERVER.replace("with open", "return\n    with open"), kind="observer")
+    assert evaluate("--plugin", "tame").code == 0
 
 
 # -- protocols ---------------------------------------------------------------------------------------------------------
