@@ -122,7 +122,8 @@ class _Watcher(importlib.abc.MetaPathFinder):
         """The spec that others find, changed to read the module's settings after its import; None for other modules."""
         if fullname not in OF_LIBRARIES and not fullname.startswith(OF_VARIABLES):
             return None
-        others = (finder.find_spec(fullname, path, target) for finder in sys.meta_path if finder is not self)
+        after = sys.meta_path[sys.meta_path.index(self) + 1 :]  # one of an outer ``preserve_global_state`` among them
+        others = (finder.find_spec(fullname, path, target) for finder in after)
         spec = next((spec for spec in others if spec is not None), None)
         if spec is not None and spec.loader is not None:
             self._watch(fullname, spec.loader)
@@ -132,7 +133,7 @@ class _Watcher(importlib.abc.MetaPathFinder):
         run = loader.exec_module
 
         def run_and_read(module: ModuleType) -> None:
-            del loader.exec_module  # the class has it
+            vars(loader).pop("exec_module", None)  # the class has it
             run(module)
             self._state.add(OF_LIBRARIES[name]() if name in OF_LIBRARIES else variables(name))
 

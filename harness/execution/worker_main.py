@@ -19,9 +19,11 @@ from harness.execution.messages import DONE, FAILED, READY, receive, send
 from harness.execution.process_tree import lead
 
 
-def main(channel: socket.socket, output: Connection | None, make_worker: bytes) -> None:
+def main(channel: socket.socket, output: Connection | None, make_worker: bytes, environment: dict[str, str]) -> None:
     """Answer every job on the channel; print into ``output``, if it is given."""
     lead()
+    os.environ.clear()  # what it is forked from has that of an earlier time
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     multiprocessing.set_start_method(None, force=True)  # what jobs start is started in Python's own default way
     if output is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import signal
 import socket
 import time
@@ -55,7 +56,9 @@ class WorkerProcess:
         if captured:
             source, to_output = context.Pipe(duplex=False)
             self.output = Output(source)
-        self._process = context.Process(target=worker_main.main, args=(channel, to_output, make_worker))
+        self._process = context.Process(
+            target=worker_main.main, args=(channel, to_output, make_worker, dict(os.environ))
+        )
         try:
             with channel, to_output or contextlib.nullcontext():
                 fork_server.start(self._process)

@@ -50,9 +50,9 @@ def run_cell(given: CellInput, backbone: Backbone) -> CellOutput:
     backbone.text.clear_cache()
     method: Method | None = None
     try:
+        method = make_method(given.method)
         with seeded_global_state(given.seed):  # a method that forgets task.generator is still repeatable
             start_measuring(backbone.device)
-            method = make_method(given.method)
             fits, arrays, refused = _answers(given, method, backbone)
             host, gpu = peaks(backbone.device)
     except BaseException as error:  # a method is foreign code, and may even call sys.exit

@@ -131,6 +131,7 @@ def test_whatever_of_torch_can_be_switched_is_put_back() -> None:
 
 def test_no_import_of_a_library_counts_as_a_change_and_what_it_brings_is_watched() -> None:
     code = """
+import subprocess
 import sys
 from harness.execution.global_state import preserve_global_state, snapshot
 assert not {"torch", "numpy", "PIL", "sklearn"} & set(sys.modules)
@@ -140,6 +141,7 @@ assert changed == [], changed
 """
     subprocess.run([sys.executable, "-c", code], check=True)
     code = """
+import subprocess
 import sys
 from harness.execution.global_state import preserve_global_state
 with preserve_global_state() as changed:
@@ -168,3 +170,17 @@ def test_many_names_are_shortened() -> None:
     assert listed(["a"]) == "a"
     assert listed(["a", "b", "c"]) == "a, b, c"
     assert listed(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+
+
+def test_a_library_that_is_imported_in_nested_blocks_is_restored_by_both(tmp_path: Path) -> None:
+    code = """
+from harness.execution.global_state import preserve_global_state
+with preserve_global_state() as outer:
+    with preserve_global_state() as inner:
+        from PIL import ImageFile
+        ImageFile.LOAD_TRUNCATED_IMAGES = True
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES and inner, inner
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+assert not ImageFile.LOAD_TRUNCATED_IMAGES and outer, outer
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

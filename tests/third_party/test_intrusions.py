@@ -61,7 +61,7 @@ def half_read(world: Path, tmp_path: Path) -> Path:
     return root
 
 
-def test_what_a_plugin_changes_is_put_back_and_named_and_changes_no_result(site, evaluate, half_read, tmp_path):
+def test_what_an_observer_changes_changes_no_result(site, evaluate, half_read, tmp_path):
     words = ("--plugin", "fsnl", "-p", "fsnl.epochs=1", "--data", half_read, "--workers", "1")
     alone = evaluate(*words, "--out", tmp_path / "alone", "--cache", tmp_path / "one")
     install(site, "meddles", MEDDLES, kind="observer")
@@ -69,8 +69,6 @@ def test_what_a_plugin_changes_is_put_back_and_named_and_changes_no_result(site,
     assert (alone.code, answer.code) == (0, 0), answer.err
     assert answer.out == alone.out
     assert all(row["data"]["Animals"]["unreadable"] for row in answer.json["rows"])
-    assert answer.err.count(NOTE + AT_IMPORT) == 1
-    assert answer.err.count(NOTE + "torch's grad enabled in harness_cell_finished; it was put back") == 1
     assert NOTE not in alone.err
     assert (ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS != 10**9) == (False, True)
     assert torch.is_grad_enabled()
