@@ -112,7 +112,7 @@ def build(name: str, cls: type[Method], preset: str | None = None, values: Mappi
         PluginError: the class cannot be instantiated with these values, or has an invalid attribute.
     """
     try:
-        made = _construct(name, cls, preset, values or {})
+        made = construct(name, cls, preset, values or {})
         _require_valid_attributes(name, made)
     except HarnessError:
         raise
@@ -122,7 +122,8 @@ def build(name: str, cls: type[Method], preset: str | None = None, values: Mappi
     return made
 
 
-def _construct(name: str, cls: type[Method], preset: str | None, values: Mapping[str, Any]) -> Method:
+def construct(name: str, cls: type[Method], preset: str | None, values: Mapping[str, Any]) -> Method:
+    """Like ``build``, for a class and values that were checked: what the class itself raises passes through."""
     from pydantic import ValidationError  # deferred: listing plugins does not need it
 
     chosen: dict[str, Any] = {}

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+import cloudpickle
+
 from harness.errors import PluginError
 from harness.method import Method
 from harness.registry import plugin_code
@@ -59,7 +61,10 @@ def plugin_of(cls: type[Method]) -> Plugin[type[Method]]:
         checked_method(name, cls)
     except PluginError as error:
         raise PluginError(f"{cls.__module__} {error.message}", error.hint) from None
-    return Plugin(name, cls, LocalOrigin(name, cls.__module__, NOT_INSTALLED, "local", source_digest(cls)))
+    digest = source_digest(cls)
+    # Other processes get the class as it is here: they may be unable to import its module, or its file has changed.
+    cloudpickle.register_pickle_by_value(sys.modules[cls.__module__])
+    return Plugin(name, cls, LocalOrigin(name, cls.__module__, NOT_INSTALLED, "local", digest))
 
 
 def source_digest(cls: type) -> str:

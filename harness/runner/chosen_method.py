@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field
 
 from harness import registry
 from harness.file_parameter import File, attach_paths
-from harness.method import Method, build, parameters
+from harness.method import Method, build, construct, parameters
 from harness.parameters import require_file_paths, walk_values
 from harness.runner.request import MethodChoice
 from harness.types.cell import MethodRecord, Record, to_json
@@ -90,13 +90,13 @@ class ChosenMethod:
 
 
 def make_method(choice: MethodChoice) -> Method:
-    """A new object of the method of a choice; imports its plugin.
+    """A new object of the method of a choice whose facts are known; imports its plugin.
 
     Raises:
         HarnessError: the plugin is broken or unknown, or a parameter is not valid.
     """
     plugin = choice.plugin or _load(choice.name)
-    return build(choice.name, plugin.value, choice.preset, choice.parameters)
+    return construct(choice.name, plugin.value, choice.preset, choice.parameters)
 
 
 @cache

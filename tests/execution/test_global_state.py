@@ -131,7 +131,6 @@ def test_whatever_of_torch_can_be_switched_is_put_back() -> None:
 
 def test_no_import_of_a_library_counts_as_a_change_and_what_it_brings_is_watched() -> None:
     code = """
-import subprocess
 import sys
 from harness.execution.global_state import preserve_global_state, snapshot
 assert not {"torch", "numpy", "PIL", "sklearn"} & set(sys.modules)
@@ -141,7 +140,6 @@ assert changed == [], changed
 """
     subprocess.run([sys.executable, "-c", code], check=True)
     code = """
-import subprocess
 import sys
 from harness.execution.global_state import preserve_global_state
 with preserve_global_state() as changed:
