@@ -28,6 +28,7 @@ def doctor(cache: Path | None, json: bool) -> int:
         _device(),
         _native(),
         *_gpu_matching(),
+        *_sandboxes(),
         *_offered(cache_root(cache)),
         *_cache(cache_root(cache)),
         *_plugins(),
@@ -106,6 +107,37 @@ def _gpu_matching() -> list[Check]:
     if timings.cases:
         return [(what, f"agrees with the CPU; by size, from {len(timings.cases)} measured cases", "", True)]
     return [(what, "agrees with the CPU; not used: not measured on this model", "harness bench autotune", True)]
+
+
+MISSING_PARTS = {
+    "landlock": "plugins reach files or processes that they should not: Linux 6.12 or newer with Landlock prevents it",
+    "ns": "plugins see other processes, and /dev/shm is shared: that needs user namespaces, which this machine refuses",
+    "seccomp": "connections are not all refused: that needs Linux on x86-64 or ARM64",
+}
+"""What the lack of a part of a sandbox means."""
+
+
+def _sandboxes() -> list[Check]:
+    """What processes that run plugins may touch on this machine: by default, and with --isolate."""
+    return [
+        _sandbox("sandbox of plugins", strict=False, parts=("landlock",)),
+        _sandbox("sandbox with --isolate", strict=True, parts=("landlock", "ns", "seccomp")),
+    ]
+
+
+def _sandbox(what: str, strict: bool, parts: tuple[str, ...]) -> Check:
+    from harness.execution import sandbox_trial
+
+    try:
+        found = sandbox_trial.isolation(strict)
+    except HarnessError as error:
+        return what, error.message, error.hint or "", False
+    there = found.split("+")
+    hint = "; ".join(MISSING_PARTS[part] for part in parts if part not in there)
+    if hint:
+        return what, f"partly: {found}" if found != "process" else "none", hint, True
+    meaning = "no network, writes in its own folder alone" if strict else "no labels, no results, no signals to others"
+    return what, f"{found}: {meaning}", "", True
 
 
 def _offered(cache: Path) -> list[Check]:

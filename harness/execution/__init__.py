@@ -11,6 +11,10 @@ and the jobs are pickled on their way to a process; results come back as the wor
 because a process that ran foreign code may send anything. A job that raises, kills its process or exceeds a limit comes
 back as a ``JobFailure``.
 
+``Limits`` says what jobs may use, and in which ``sandbox`` their processes run: ``confinement`` enters it before any
+foreign code is imported, with Landlock (``reachable`` lists the files), namespaces and a filter of system calls, and
+leaves a ``guardian`` outside that ends all that the job leaves.
+
 ``global_state`` restores what code can change for all others in its process, ``one_thread`` fixes the order of sums,
 ``peak_memory`` measures.
 """

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import sys
 from collections.abc import Sequence
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from harness.errors import StorageError
 from harness.execution.hidden_main import hidden_script
 from harness.files import LIMITS_HINT
 
 _running = False
+
+_socket = -1
+"""The open file of the server's socket, once that has no name any more."""
 
 
 def start_server(modules: Sequence[str]) -> None:
@@ -36,6 +42,24 @@ def start_server(modules: Sequence[str]) -> None:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     _running = True
+    _hide_socket()
+
+
+def _hide_socket() -> None:
+    """Remove the name of the server's socket; this process still reaches it, through an open file.
+
+    The server starts processes for everybody who connects, and those would be in no sandbox.
+    """
+    global _socket
+    server: Any = forkserver._forkserver
+    address = server._forkserver_address
+    if sys.platform != "linux" or address is None or address.startswith("/proc/"):
+        return
+    if _socket >= 0:  # of a server that ended
+        os.close(_socket)
+    _socket = os.open(address, os.O_PATH | os.O_CLOEXEC)
+    os.unlink(address)  # noqa: PTH108
+    server._forkserver_address = f"/proc/self/fd/{_socket}"
 
 
 def context() -> ForkServerContext | SpawnContext:
@@ -55,5 +79,7 @@ def start(process: BaseProcess) -> None:
     try:
         with hidden_script():
             process.start()
+        if _running:
+            _hide_socket()  # if the server was started anew
     except (OSError, EOFError) as error:
         raise StorageError(f"processes cannot be started: {error}", LIMITS_HINT) from None

@@ -9,6 +9,8 @@ from typing import Literal, TypeVar
 
 import psutil  # type: ignore[import-untyped]
 
+from harness.execution.sandbox import Sandbox
+
 JobType = TypeVar("JobType")
 
 Worker = Callable[[JobType], bytes]
@@ -17,7 +19,7 @@ Worker = Callable[[JobType], bytes]
 MakeWorker = Callable[[], Worker[JobType]]
 """Makes the worker of a process."""
 
-FailureKind = Literal["setup", "raised", "ended", "time", "memory", "output", "message"]
+FailureKind = Literal["setup", "raised", "ended", "time", "memory", "processes", "output", "message"]
 """Setup: the process could not make its worker. Message: the job cannot be sent, or an answer is not a result."""
 
 
@@ -28,12 +30,16 @@ class Limits:
     Attributes:
         workers: processes at the same time.
         seconds: time of one job, without the start of its process.
-        memory: bytes of resident memory of a process and all that it started.
+        memory: bytes of memory of a process and all that it started; what they share counts once.
+        processes: a process and all that it started, with those that guard it (one or two).
+        sandbox: what a process may touch; None is all that the user may.
     """
 
     workers: int = 1
     seconds: float = math.inf
     memory: float = math.inf
+    processes: float = math.inf
+    sandbox: Sandbox | None = None
 
 
 @dataclass(frozen=True)
@@ -53,11 +59,13 @@ class JobResult:
         number: the position of the job among those that were handed over.
         value: the bytes that the worker returned, or why there are none.
         log: what the process printed, where it was captured.
+        isolation: what held its process when foreign code began, as in ``confinement.enter``; empty if it did not.
     """
 
     number: int
     value: bytes | JobFailure
     log: bytes = b""
+    isolation: str = ""
 
 
 def memory_share(workers: int) -> int:

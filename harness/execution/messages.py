@@ -9,8 +9,8 @@ import socket
 import struct
 from typing import NamedTuple
 
-READY, DONE, FAILED, JOB = b"R", b"D", b"F", b"J"
-"""Kinds: a worker is made; a result; an error, its reason on the first line; a pickled job."""
+ISOLATION, READY, DONE, FAILED, JOB = b"I", b"R", b"D", b"F", b"J"
+"""Kinds: what holds the process; a worker is made; a result; an error, its reason on the first line; a pickled job."""
 
 LARGEST = 2**30
 """Bytes of the largest message that is accepted."""

@@ -100,7 +100,8 @@ class _Supervisor:
         return None
 
     def _look(self) -> list[JobResult]:
-        unlimited = self._limits.seconds == self._limits.memory == math.inf and not self._isolated
+        limits = self._limits
+        unlimited = limits.seconds == limits.memory == limits.processes == math.inf and not self._isolated
         sources = [source for worker in self._busy for source in worker.sources]
         ready = wait(sources, timeout=None if unlimited else POLL_SECONDS)  # type: ignore[arg-type]
         finished = []
@@ -120,7 +121,7 @@ class _Supervisor:
         if failure is not None and failure.kind == "ended" and not self._isolated and number not in self._alone:
             self._again.append(number)
             return []
-        return [JobResult(number, value, log)]
+        return [JobResult(number, value, log, worker.isolation)]
 
     def end(self) -> None:
         for worker in self._workers:

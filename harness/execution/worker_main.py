@@ -10,18 +10,37 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable, Collection
 from multiprocessing.connection import Connection
 from typing import Any
 
 from harness.errors import HarnessError, one_line
 from harness.execution.global_state import preserve_global_state
-from harness.execution.messages import DONE, FAILED, READY, receive, send
+from harness.execution.messages import DONE, FAILED, ISOLATION, READY, receive, send
 from harness.execution.process_tree import lead
 
+Enter = Callable[[Collection[int]], str]
 
-def main(channel: socket.socket, output: Connection | None, make_worker: bytes, environment: dict[str, str]) -> None:
-    """Answer every job on the channel; print into ``output``, if it is given."""
-    lead()
+NO_SANDBOX = "process"
+"""What holds a process without a sandbox."""
+
+
+def main(
+    channel: socket.socket,
+    output: Connection | None,
+    make_worker: bytes,
+    environment: dict[str, str],
+    enter: Enter | None,
+) -> None:
+    """Answer every job on the channel.
+
+    Args:
+        channel: where jobs and results go.
+        output: what is printed goes there, if it is given.
+        make_worker: makes the worker, pickled.
+        environment: the variables.
+        enter: enters the sandbox, and returns what is in force; gets the numbers of the open files to keep.
+    """
     os.environ.clear()  # what it is forked from has that of an earlier time
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
@@ -29,6 +48,9 @@ def main(channel: socket.socket, output: Connection | None, make_worker: bytes, 
     if output is not None:
         _print_into(output)
     try:
+        lead(guarded=enter is not None)
+        isolation = enter([channel.fileno()]) if enter is not None else NO_SANDBOX
+        send(channel, ISOLATION, isolation.encode())  # before foreign code can send anything
         worker = unpickled(make_worker)()
     except HarnessError as error:
         send(channel, FAILED, error.message.encode())

@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import shutil
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Collection
+from functools import partial
 from multiprocessing.connection import wait
+from pathlib import Path
 
 from harness.errors import StorageError
-from harness.execution import fork_server, messages, worker_main
+from harness.execution import confinement, fork_server, messages, worker_main
 from harness.execution.jobs import JobFailure, Limits
 from harness.execution.output import FLOOD_BYTES, Output
-from harness.execution.process_tree import end, resident
+from harness.execution.process_tree import descendants, end, uses_more_than
 
 START_SECONDS = 600.0
 """Making a worker (loading a backbone) may take so long, where jobs have a limit; it is not the job's time."""
@@ -37,17 +41,19 @@ class WorkerProcess:
         number: of the job.
         group: of the jobs that it may run.
         output: what the process prints, if it is captured.
+        isolation: what holds the process, once it said so.
     """
 
     def __init__(self, make_worker: bytes, limits: Limits, group: str, captured: bool) -> None:
         self.number: int | None = None
         self.group = group
         self.output: Output | None = None
+        self.isolation = ""
         self._limits = limits
         self._job: bytes | None = None
         self._ready = False
         self._inbox = messages.Inbox()
-        self._seen = self._looked = time.monotonic()
+        self._seen = self._next_look = time.monotonic()
         self._spent = 0.0
         context = fork_server.context()
         self._channel, channel = socket.socketpair()
@@ -56,8 +62,12 @@ class WorkerProcess:
         if captured:
             source, to_output = context.Pipe(duplex=False)
             self.output = Output(source)
+        self._folder = None if limits.sandbox is None else _own_folder()
+        enter = None
+        if limits.sandbox is not None and self._folder is not None:
+            enter = partial(confinement.enter, limits.sandbox, self._folder, limits.memory, limits.processes)
         self._process = context.Process(
-            target=worker_main.main, args=(channel, to_output, make_worker, dict(os.environ))
+            target=worker_main.main, args=(channel, to_output, make_worker, dict(os.environ), enter)
         )
         try:
             with channel, to_output or contextlib.nullcontext():
@@ -90,11 +100,11 @@ class WorkerProcess:
         if self._channel in ready:
             open_still = self._inbox.read(self._channel)
             try:
-                message = self._inbox.next()
+                while (message := self._inbox.next()) is not None:
+                    if (answer := self._answer(message)) is not None:
+                        return answer
             except ValueError:
                 return JobFailure("message", f"sent more than {messages.LARGEST / 2**30:.3g} GiB")
-            if message is not None:
-                return self._answer(message)
             if not open_still:
                 return self._ending()
         elif self._process.sentinel in ready:
@@ -107,7 +117,10 @@ class WorkerProcess:
             messages.send(self._channel, messages.JOB, job or b"")
 
     def _answer(self, message: messages.Message) -> bytes | JobFailure | None:
-        if message.kind == messages.READY and not self._ready:
+        if message.kind == messages.ISOLATION and not self.isolation:
+            self.isolation = message.content.decode()
+            return None
+        if message.kind == messages.READY and self.isolation and not self._ready:
             self._ready, self._spent = True, 0.0
             self._send()
             return None
@@ -132,21 +145,25 @@ class WorkerProcess:
     def _excess(self) -> JobFailure | None:
         now = time.monotonic()
         self._seen, self._spent = now, self._spent + min(now - self._seen, LONGEST_STEP)
-        seconds, memory = self._limits.seconds, self._limits.memory
+        seconds, memory, processes = self._limits.seconds, self._limits.memory, self._limits.processes
         allowed = seconds if self._ready or seconds == math.inf else START_SECONDS
         if self._spent > allowed:
             return JobFailure("time", f"took longer than {allowed:g} seconds")
         if self.output is not None and self.output.floods:
             return JobFailure("output", f"printed more than {FLOOD_BYTES / 2**20:.0f} MiB")
-        if memory < math.inf and now - self._looked >= POLL_SECONDS:
-            self._looked = now
-            if resident(self._process.pid) > memory:
+        if min(memory, processes) < math.inf and now >= self._next_look:
+            pids = [self._process.pid or 0, *descendants(self._process.pid)]
+            if len(pids) > processes:
+                return JobFailure("processes", f"had more than {processes:.0f} processes")
+            if memory < math.inf and uses_more_than(memory, pids):
                 return JobFailure("memory", f"used more than {memory / 2**30:.3g} GiB of memory")
+            took = time.monotonic() - now
+            self._next_look = now + max(POLL_SECONDS, 10 * took)  # measuring slows the process down
         return None
 
     def end(self) -> bytes:
         """End the process with all that it started; returns the log."""
-        end(self._process)
+        end(self._process, guarded=self._folder is not None)
         self._process.join()
         if self.output is not None:
             while not self.output.floods and wait([self.output.source], timeout=0) and self.output.read():
@@ -158,3 +175,17 @@ class WorkerProcess:
         self._channel.close()
         if self.output is not None:
             self.output.source.close()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _own_folder() -> Path:
+    """A new folder for what a process writes.
+
+    Raises:
+        StorageError: there is no place for it.
+    """
+    try:
+        return Path(tempfile.mkdtemp(prefix="harness-"))
+    except OSError as error:
+        raise StorageError(f"no folder for temporary files: {error}", "set TMPDIR to a folder with room") from None
