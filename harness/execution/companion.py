@@ -16,13 +16,14 @@ class Companion(Generic[JobType]):
 
     Args:
         make_worker: makes the worker in the process.
+        limits: what it may touch; its other limits are of single jobs, and not watched here.
 
     Raises:
         StorageError: the process cannot be started.
     """
 
-    def __init__(self, make_worker: MakeWorker[JobType]) -> None:
-        self._process = WorkerProcess(cloudpickle.dumps(make_worker), Limits(), "", captured=False)
+    def __init__(self, make_worker: MakeWorker[JobType], limits: Limits) -> None:
+        self._process = WorkerProcess(cloudpickle.dumps(make_worker), limits, "", captured=False)
 
     def ask(self, job: JobType) -> bytes | JobFailure:
         """The worker's answer, or why there is none; a process that ended gives no further ones."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,12 +17,15 @@ from harness.results.costs import costs, write_costs
 from harness.results.leaderboard_file import BOARD
 from harness.results.store import ResultStore
 from harness.runner.job import Job
-from harness.runner.method_processes import start_server
+from harness.runner.method_processes import sandbox, start_server
 from harness.runner.observers import Observers
 from harness.runner.plan import Plan, make_plan
 from harness.runner.request import Outcome, Request
 from harness.types.cell import Cell
 from harness.types.leaderboard import Leaderboard
+
+PROCESSES = 256
+"""That a cell may start, with ``isolate``."""
 
 
 def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
@@ -47,7 +50,7 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
     for data in plan.domains.values():
         store.put_labels(data.sheet)
     try:
-        with Observers(report) as observers:
+        with Observers(report, Limits(sandbox=sandbox(request, plan.domains))) as observers:
             for cell, log in _run(plan, pending, request, report, unreadable):
                 cell = store.put(cell)
                 cells[cell.spec.key] = cell
@@ -124,15 +127,17 @@ def _run(
     groups = [job.spec.method.distribution for job in pending]
     executor: Executor = isolated if request.isolate else processes
     with report.stage("running cells", len(pending), "cells") as advance:
-        for result in executor(judge, make_worker, _limits(request, plan.device, len(pending)), groups):
+        for result in executor(judge, make_worker, _limits(request, plan, pending), groups):
             yield judge.cell(result)
             advance(1)
 
 
-def _limits(request: Request, device: str, cells: int) -> Limits:
-    """How many processes run cells, and what a cell may use; a GPU runs one cell at a time."""
-    workers = min(request.workers, cells) if device == "cpu" else 1
+def _limits(request: Request, plan: Plan, cells: Sequence[Job]) -> Limits:
+    """How many processes run cells, and what a cell may use and touch; a GPU runs one cell at a time."""
+    workers = min(request.workers, len(cells)) if plan.device == "cpu" else 1
+    readable = {plan.resolved.weights, *(file for job in cells for file in job.method.files)}
+    allowed = sandbox(request, plan.domains, readable)
     if not request.isolate:
-        return Limits(workers)
+        return Limits(workers, sandbox=allowed)
     memory = memory_share(workers) if request.cell_gib is None else request.cell_gib * 2**30
-    return Limits(workers, request.cell_seconds, memory)
+    return Limits(workers, request.cell_seconds, memory, PROCESSES, allowed)

@@ -83,11 +83,11 @@ class Judge(Sequence[CellInput]):
             return Cell(spec=job.spec, failure=failure), log
         try:
             with one_thread_per_operation(self._provider.device):
-                return self._judged(job, asked, output), log
+                return self._judged(job, asked, output, result.isolation), log
         except (HarnessError, ValueError) as error:
             return _failed(job, error), log
 
-    def _judged(self, job: Job, asked: OpenCell, output: CellOutput) -> Cell:
+    def _judged(self, job: Job, asked: OpenCell, output: CellOutput, isolation: str) -> Cell:
         """The cell of an answer.
 
         Raises:
@@ -109,6 +109,7 @@ class Judge(Sequence[CellInput]):
             left_out=data.sheet.left_out,
             collisions=self._provider.collisions(job.spec.domain, self._template),
             revision=data.revision,
+            isolation=isolation,
             predictions=digest(answers),
             cost=_cost(output.report),
             predictions_content=answers,

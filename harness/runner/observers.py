@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from harness import registry
 from harness.errors import PluginError, one_line, with_location
 from harness.execution.companion import Companion
-from harness.execution.jobs import JobFailure
+from harness.execution.jobs import JobFailure, Limits
 from harness.progress import Reporter
 from harness.registry import Plugin
 from harness.runner.method_processes import start_server
@@ -31,8 +31,8 @@ class Observers:
     not called again.
     """
 
-    def __init__(self, report: Reporter) -> None:
-        self._report = report
+    def __init__(self, report: Reporter, limits: Limits) -> None:
+        self._report, self._limits = report, limits
         names: dict[str, list[str]] = {}
         for entry in registry.installed():
             if entry.kind == "observer" and not entry.fault:
@@ -63,7 +63,7 @@ class Observers:
     def _process(self, distribution: str) -> Companion[Cell]:
         if distribution not in self._processes:
             start_server()
-            self._processes[distribution] = Companion(partial(ObserverWorker, self._names[distribution]))
+            self._processes[distribution] = Companion(partial(ObserverWorker, self._names[distribution]), self._limits)
         return self._processes[distribution]
 
     def _end(self, distribution: str) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path, PurePath
 
 from harness import registry
 from harness.errors import HarnessError, PluginError, UserError
 from harness.execution.executors import processes
 from harness.execution.jobs import JobFailure, Limits, Worker
+from harness.file_parameter import File
+from harness.files import expand_user
+from harness.parameters import walk_values
 from harness.progress import Reporter
 from harness.protocols import Protocol
 from harness.registry import OWN, Origin
 from harness.runner.chosen_method import ChosenMethod, MethodFacts, facts_of
-from harness.runner.method_processes import start_server
+from harness.runner.method_processes import sandbox, start_server
 from harness.runner.request import MethodChoice, Request
 from harness.runner.resolve_plugins import note_broken
 from harness.types.cell import Record
@@ -59,8 +64,9 @@ def resolve_methods(request: Request, protocol: Protocol, report: Reporter) -> l
         note_broken(registry.broken(), "method", report)
     pool: Pool | None = "test-unlabeled" if protocol.scoring != "names" else None
     questions = [_Question(choice, protocol.preset, pool) for choice in request.methods]
+    limits = Limits(sandbox=sandbox(request, readable=_files(request)))
     found = []
-    for question, facts in zip(questions, _facts(questions), strict=True):
+    for question, facts in zip(questions, _facts(questions, limits), strict=True):
         choice = question.choice
         if isinstance(facts, MethodFacts):
             if facts.warning:
@@ -73,7 +79,7 @@ def resolve_methods(request: Request, protocol: Protocol, report: Reporter) -> l
     return found
 
 
-def _facts(questions: Sequence[_Question]) -> list[Facts]:
+def _facts(questions: Sequence[_Question], limits: Limits) -> list[Facts]:
     """The facts of every choice; methods of other distributions are imported in a process of each."""
     foreign = [number for number, question in enumerate(questions) if _is_foreign(question.choice)]
     found = {number: question.facts() for number, question in enumerate(questions) if number not in foreign}
@@ -81,9 +87,21 @@ def _facts(questions: Sequence[_Question]) -> list[Facts]:
         start_server()
         asked = [questions[number] for number in foreign]
         origins = [_origin(question.choice) for question in asked]
-        for result in processes(asked, _make_worker, Limits(), [origin.distribution for origin in origins]):
+        for result in processes(asked, _make_worker, limits, [origin.distribution for origin in origins]):
             found[foreign[result.number]] = _parsed(origins[result.number], result.value)
     return [found[number] for number in range(len(questions))]
+
+
+def _files(request: Request) -> Iterator[Path]:
+    """Files that a parameter of some method may be."""
+    for choice in request.methods:
+        for value in walk_values(dict(choice.parameters)):
+            if isinstance(value, File) and value.has_path:
+                yield value.path
+            elif isinstance(value, str | PurePath):
+                with suppress(OSError, ValueError, HarnessError):
+                    if (path := expand_user(Path(value))).is_file():
+                        yield path
 
 
 def _origin(choice: MethodChoice) -> Origin:

@@ -214,6 +214,7 @@ class Cell(Record):
         default=(), description="groups of names, of one side or both, with the same tokens"
     )
     revision: str | None = Field(default=None, description="of the data set, if the download recorded it")
+    isolation: str = Field(default="", description="what held the process that ran the method, e.g. landlock")
     predictions: str | None = Field(default=None, description="sha256 of the file with the predicted columns")
     failure: Failure | None = None
     cost: Cost | None = None

@@ -8,65 +8,18 @@ import os
 import re
 import sys
 import unicodedata
-from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 
 from harness.cli import doctor
-from harness.errors import FixedVocabulary
-from harness.method import Method
 from harness.registry import plugin_code
 
 from ..datasets.roots import edit_split, make_root
 from ..third_party.installed import install
 
-
-@dataclass
-class Hostile(Method):
-    """Misbehaves in Animals, and is plain zero-shot elsewhere."""
-
-    how: str = "raise"
-
-    def fit(self, task):
-        self.task_ = task
-        if task.hint == "animal" and self.how == "raise":
-            raise ValueError("the moon is\nin the wrong place")
-        if task.hint == "animal" and self.how == "undeclared":
-            _ = task.support
-        if task.hint == "animal" and self.how == "other":
-            return object()
-        return self
-
-    def scores(self, image, vocabulary):
-        prompts = [self.task_.template.fill(name, vocabulary.hint) for name in vocabulary.names]
-        scores = image @ self.task_.text.encode(prompts).T
-        if self.task_.hint != "animal":
-            return scores
-        if self.how == "nan":
-            scores[0, 0] = float("nan")
-        if self.how == "shape":
-            return scores[:, 1:]
-        if self.how == "type":
-            return scores.argmax(dim=1)
-        if self.how == "fixed" and not all(vocabulary.oop):
-            raise FixedVocabulary("it knows the OOP names only")
-        if self.how == "write":
-            image.zero_()
-        if self.how == "seed":
-            torch.manual_seed(0)
-        return scores
-
-
-PLUGIN = f"""
-import sys
-from harness.hookspecs import hookimpl
-
-@hookimpl
-def harness_method():
-    return sys.modules[{__name__!r}].Hostile
-"""
+PLUGIN = (Path(__file__).parent / "hostile.py").read_text(encoding="utf-8")
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +34,7 @@ def site(tmp_path_factory, monkeypatch):
 
 def without_place(reason):
     """A reason without the line of the method's code that it names."""
-    return re.sub(r" \(tests/e2e/test_faults\.py:\d+ in fit\)$", "", reason)
+    return re.sub(r" \(hostile\.py:\d+ in fit\)$", "", reason)
 
 
 @pytest.mark.parametrize(

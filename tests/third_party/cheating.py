@@ -28,7 +28,7 @@ class Cheat(Method):
         scores = torch.zeros(len(image), len(vocabulary))
         try:
             labels = self.labels(image, vocabulary)
-        except (OSError, LookupError):
+        except (OSError, LookupError, ValueError):
             return scores
         if labels is not None:
             self.found_ = True
@@ -37,7 +37,7 @@ class Cheat(Method):
 
     def labels(self, image, vocabulary):
         """The columns of the images, or None."""
-        return None
+        return
 
     def outcome(self):
         return {"found": self.found_}
@@ -78,8 +78,7 @@ class ByFeature(Cheat):
         for shard in Path(os.environ["CHEAT_CACHE"]).rglob("*.safetensors"):
             content = load_file(shard)
             keys |= {
-                row.tobytes(): bytes(key).hex()
-                for row, key in zip(content["feature"], content["sha256"], strict=True)
+                row.tobytes(): bytes(key).hex() for row, key in zip(content["feature"], content["sha256"], strict=True)
             }
         return columns([keys[row.tobytes()] for row in image.numpy()], known, vocabulary)
 
@@ -90,7 +89,7 @@ class BySplitFile(Cheat):
 
     def labels(self, image, vocabulary):
         (file,) = Path(os.environ["CHEAT_DATA"], "Animals6_OOP").glob("split*.json")
-        return [item[1] for item in json.loads(file.read_text())["test"]][: len(image)] or None
+        return list(json.loads(file.read_text())["test"].values())[: len(image)] or None
 
 
 @dataclass
@@ -105,7 +104,7 @@ class ByMemory(Cheat):
         for value in [*seen, *gc.get_objects()]:
             if type(value).__name__ in ("LabelSheet", "ScoredSide", "Features", "DomainData", "Judge", "NamedCell"):
                 return [0] * len(image)
-            whole = isinstance(value, np.ndarray | torch.Tensor) and value.ndim == 1 and len(value) == len(image)
+            whole = type(value) in (np.ndarray, torch.Tensor) and value.ndim == 1 and len(value) == len(image)
             if whole and value.dtype in (np.int64, torch.int64) and len(set(value.tolist())) == len(vocabulary):
                 return value.tolist()
         return None
