@@ -19,7 +19,7 @@ TEXTS = [*SOURCES, *OTHERS, ROOT / "setup.py", ROOT / "pyproject.toml"]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness", "harness.errors", "harness.progress"),
-    ("harness.prompts", "harness.files", "harness.metrics", "harness.matching", "harness.device"),
+    ("harness.prompts", "harness.files", "harness.parsing", "harness.metrics", "harness.matching", "harness.device"),
     ("harness.execution",),
     ("harness.types",),
     ("harness.protocols",),

@@ -34,14 +34,14 @@ def planned(request: Request, report: Reporter, json: bool) -> int:
         return 0
     lines = [(*map(str, row[:-1]), row[-1][:12]) for row in rows]
     console.out().print(console.table("", columns, lines, left=2))
-    print(f"{pluralize(len(rows), 'cells')}: {len(known)} known, {len(rows) - len(known)} to run")
+    console.lines(f"{pluralize(len(rows), 'cells')}: {len(known)} known, {len(rows) - len(known)} to run")
     return 0
 
 
 def show(outcome: Outcome, json: bool) -> None:
     """Print the rows of a run: JSON only, or tables, failures and excluded images."""
     if json:
-        print(outcome.leaderboard.text(), end="")
+        console.json_text(outcome.leaderboard.text().removesuffix("\n"))
         return
     out, err = console.out(), console.err()
     settings = by_setting(outcome.leaderboard.rows)
