@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from harness.cli import console
 from harness.cli.stdout import only_results
 from harness.datasets.layout import short_name
+from harness.files import read_file
 from harness.leaderboard.data_warnings import data_warnings
 from harness.leaderboard.row_settings import SettingNames, by_setting, unique_titles
 from harness.leaderboard.tables import percent
@@ -65,7 +66,8 @@ def show(outcome: Outcome, json: bool) -> None:
 def show_logs(outcome: Outcome) -> None:
     """Show what failed cells printed, with their tracebacks."""
     for log in outcome.logs:
-        console.err().print(f"{log}:\n{log.read_text(errors='replace')}", markup=False, highlight=False, soft_wrap=True)
+        printed = read_file(log).decode(errors="replace")
+        console.err().print(f"{log}:\n{printed}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _wide(names: SettingNames, rows: Sequence[Row], domains: Sequence[str]) -> object:
