@@ -9,11 +9,14 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
 from pydantic_core import to_jsonable_python
 from typing_extensions import Self
 
 from harness.errors import one_line
+from harness.types.task import Needs
+
+NEEDS = {need.name for need in dataclasses.fields(Needs)}
 
 NO_SEED = 0
 """Seed of a cell that does not depend on a seed: its method is deterministic and no images are drawn."""
@@ -68,6 +71,13 @@ class MethodRecord(Record):
     needs: tuple[str, ...]
     seeded: bool = Field(default=True, description="whether its results depend on the seed, apart from any draw")
     pool: str | None = Field(default=None, description="the unlabeled images given to it, None for none")
+
+    @field_validator("needs")
+    @classmethod
+    def _are_known(cls, needs: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := set(needs) - NEEDS:
+            raise ValueError(f"no need is named {min(unknown)!r}")
+        return needs
 
     def runs_once(self, shots: int) -> bool:
         """Whether nothing depends on the seed, so that it is run once, with the seed ``NO_SEED``."""
