@@ -160,8 +160,10 @@ class Samples:
             path = store.root / "cells" / cell.spec.key[:2] / f"{cell.spec.key}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-        assemble(list(store.cells()))
-        shutil.rmtree(store.root)
+        try:
+            assemble(list(store.cells()))
+        finally:
+            shutil.rmtree(store.root)
         return None
 
     def _addressed(self, what: str) -> tuple[list[bytes], Reader]:

@@ -14,12 +14,18 @@ from pydantic_core import to_jsonable_python
 from typing_extensions import Self
 
 from harness.errors import one_line
+from harness.metrics.metric import LARGEST
 from harness.types.task import Needs
 
 NEEDS = {need.name for need in dataclasses.fields(Needs)}
 
 NO_SEED = 0
 """Seed of a cell that does not depend on a seed: its method is deterministic and no images are drawn."""
+
+SeedNumber = Annotated[int, Field(gt=-(10**18), lt=10**18)]
+"""A seed; it has at most 18 digits as the key of a JSON object."""
+
+MetricValue = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 
 Decoding = Literal["upright-white", "plain"]
 """How image files become RGB: EXIF orientation applied and transparency on white, or ``Image.convert("RGB")``."""
@@ -160,7 +166,7 @@ class Spec(Record):
     backbone: BackboneRecord
     method: MethodRecord
     shots: int
-    seed: int
+    seed: SeedNumber
     manifest: str | None = Field(description="sha256 of the few-shot manifest, None for a method that needs none")
     device: str
     versions: dict[str, str] = Field(
@@ -203,8 +209,8 @@ class Cell(Record):
     """
 
     spec: Spec
-    metrics: dict[str, float] = {}
-    per_class: dict[str, tuple[float | None, ...]] = Field(
+    metrics: dict[str, MetricValue] = {}
+    per_class: dict[str, tuple[MetricValue | None, ...]] = Field(
         default={}, description="side -> top-1 accuracy of each class among the names of its side, None without images"
     )
     not_applicable: Annotated[str, BeforeValidator(one_line)] | None = Field(
