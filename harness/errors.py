@@ -74,7 +74,23 @@ def one_line(error: object) -> str:
         text = " ".join(str(error).split())
     except Exception as another:
         text = f"its message is not available: {type(another).__name__}"
-    return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """Text that a terminal shows and never obeys: what is not printable becomes an escape such as ``\\x1b``.
+
+    These are control characters, also those that reverse the direction of text, half surrogate pairs of undecodable
+    file names, and unassigned characters. Line ends and the joiners of scripts and emoji stay.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() or c in _SHOWN else _escape(c) for c in text)
+
+
+_SHOWN = "\n\N{NO-BREAK SPACE}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def os_reason(error: Exception) -> str:

@@ -55,6 +55,9 @@ _SPECIAL_FILES = (
     (stat.S_ISBLK, "device"),
 )
 
+MAX_BYTES = 1 << 28
+"""Largest file that is read whole unless its kind has another bound: 256 MiB, more than any record of the project."""
+
 _PLACEHOLDERS = (
     (rb"version https://git-lfs\.github\.com/spec/", "a Git LFS pointer and not the file itself: run `git lfs pull`"),
     (rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?<(?:!doctype html|html)\b", "a web page: get the file again"),
@@ -68,8 +71,10 @@ def open_regular_file(path: Path) -> BinaryIO:
     """Open a regular file for reading; never blocks on a named pipe or another special file.
 
     Raises:
-        OSError: the path is not a regular file, or cannot be opened.
+        OSError: the path is not a regular file or not a path, or cannot be opened.
     """
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, "its name contains a NUL")
     _require_regular(path.stat())
     file = open(path, "rb", opener=_open_nonblocking)  # noqa: SIM115 - pathlib takes no opener
     try:
@@ -80,16 +85,20 @@ def open_regular_file(path: Path) -> BinaryIO:
     return file
 
 
-def read_file(path: Path, max_bytes: int | None = None) -> bytes:
-    """The bytes of a regular file.
+def read_file(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """The bytes of a regular file; no more than one beyond the bound is ever read.
 
     Raises:
         OSError: the path is not a regular file, cannot be read, or has more than ``max_bytes`` bytes.
     """
     with open_regular_file(path) as file:
-        if max_bytes is not None and os.fstat(file.fileno()).st_size > max_bytes:
-            raise OSError(errno.EFBIG, f"it has more than {max_bytes:,} bytes")
-        return file.read()
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(size + 1) if size <= max_bytes else b""
+        if len(content) > size:  # it has grown, or it is one of those that state no size
+            content += file.read(max_bytes + 1 - len(content))
+    if max(size, len(content)) > max_bytes:
+        raise OSError(errno.EFBIG, f"it has more than {max_bytes:,} bytes")
+    return content
 
 
 def detect_placeholder(content: bytes) -> str | None:
@@ -196,7 +205,7 @@ def content_digest(files: Iterable[tuple[str, Path]]) -> str:
     """sha256 over the names and contents of files, independent of their location."""
     digest = hashlib.sha256()
     for name, path in files:
-        content = path.read_bytes()
+        content = read_file(path)
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
 

@@ -35,7 +35,7 @@ def test_unknown_name_suggests_the_closest_or_lists_all() -> None:
 
 def test_one_line_returns_printable_text() -> None:
     assert one_line(ValueError("the moon is\n\tin the wrong place")) == "the moon is in the wrong place"
-    assert one_line("\x1b[31mrot \udc80 Fuß") == "\N{REPLACEMENT CHARACTER}[31mrot \N{REPLACEMENT CHARACTER} Fuß"
+    assert one_line("\x1b[31mrot \udc80 Fuß") == r"\x1b[31mrot \udc80 Fuß"
 
 
 def test_error_location_is_relative_to_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

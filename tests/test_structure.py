@@ -19,7 +19,7 @@ TEXTS = [*SOURCES, *OTHERS, ROOT / "setup.py", ROOT / "pyproject.toml"]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness", "harness.errors", "harness.progress"),
-    ("harness.prompts", "harness.files", "harness.metrics", "harness.matching", "harness.device"),
+    ("harness.prompts", "harness.files", "harness.parsing", "harness.metrics", "harness.matching", "harness.device"),
     ("harness.execution",),
     ("harness.types",),
     ("harness.protocols",),
@@ -299,3 +299,43 @@ def test_public_class_names_are_unique() -> None:
                 modules.setdefault(node.name, []).append(module)
     assert modules, "no class was found"
     assert {name: where for name, where in modules.items() if len(where) > 1} == {}
+
+
+READERS = {
+    "harness.files": "the one place that opens files",
+    "harness.file_parameter": "its own read_bytes and read_text go through harness.files",
+    "harness.cli.bench": "a table of the package, and the description of the processor",
+    "harness.cli.stdout": "opens the stream that the caller closed",
+    "harness.execution.peak_memory": "the kernel's own counters",
+    "harness.leaderboard.published": "tables of the package",
+    "harness.matching.bench.measure": "the report of a benchmark that it ran itself",
+    "harness.miniature": "a development tool, on files that it wrote itself",
+    "harness.registry": "metadata of installed distributions, through importlib, and templates of the package",
+    "harness.site.page": "templates of the package",
+}
+"""Modules that call a function that opens files, with the reason."""
+
+OPENS = re.compile(
+    r"(io\.)?open\(.*|.*\.(read_text|read_bytes|fdopen|fromfile|memmap)\(.*|.*\.open\((['\"].*)?\)", re.DOTALL
+)
+
+
+def calls() -> Iterator[tuple[str, ast.Call]]:
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                yield name, node
+
+
+def test_files_are_opened_in_one_place() -> None:
+    """A named pipe, a device or a file of any size may be in the place of any file: harness.files refuses them."""
+    opening = {name for name, call in calls() if OPENS.fullmatch(ast.unparse(call))}
+    assert {name for name in opening if not any(within(name, place) for place in READERS)} == set()
+    assert {place for place in READERS if not any(within(name, place) for name in opening)} == set()
+
+
+def test_output_is_printed_in_one_place() -> None:
+    """Names and reasons come from files of others: harness.cli.console escapes what a terminal would obey."""
+    printing = {name for name, call in calls() if ast.unparse(call.func) in {"print", "typer.echo", "sys.stderr.write"}}
+    tools = {"harness.miniature.fingerprint", "harness.miniature.training"}
+    assert printing == {"harness.cli.console", "harness.cli.main", *tools}  # main prints its version

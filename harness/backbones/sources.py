@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 from harness.backbones import openclip, preprocessing
 from harness.backbones.corpora import UNKNOWN, corpus_of, corpus_of_file
 from harness.backbones.found import Found, require_towers
-from harness.errors import BackboneError, one_line
+from harness.errors import BackboneError, DataError, one_line
 from harness.files import content_digest, read_file
+from harness.parsing import parse_json
 from harness.types.cell import Preprocessing, PreprocessingSource
 
 WEIGHTS_SUFFIXES = {".pt", ".pth", ".bin", ".safetensors", ".ckpt"}
@@ -166,10 +166,13 @@ def _from_local_folder(folder: Path) -> Found:
 def _read_config(name: str, file: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The model configuration and the preprocessing settings of a model folder."""
     hint = "it is the JSON file that open_clip writes: model_cfg and preprocess_cfg"
+    problem = f"{file.name} of {name} cannot be read"
     try:
-        content = json.loads(read_file(file))
-    except (OSError, ValueError) as error:
-        raise BackboneError(f"{file.name} of {name} cannot be read: {one_line(error)}", hint) from None
+        content = parse_json(read_file(file), problem)
+    except OSError as error:
+        raise BackboneError(f"{problem}: {one_line(error)}", hint) from None
+    except DataError as error:
+        raise BackboneError(error.message, hint) from None
     if not isinstance(content, dict) or not isinstance(content.get("model_cfg"), dict):
         raise BackboneError(f"{file.name} of {name} has no model_cfg", hint)
     settings = content.get("preprocess_cfg") or {}

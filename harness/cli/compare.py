@@ -56,7 +56,9 @@ def diff(a: Path, b: Path, as_json: bool) -> int:
             for one in what:
                 console.out().print(f"  {one}", markup=False, soft_wrap=True)
         count = sum(map(len, found.values()))
-        print(f"{pluralize(count, 'differences')} in {pluralize(len(found), 'rows')}" if found else "no difference")
+        console.lines(
+            f"{pluralize(count, 'differences')} in {pluralize(len(found), 'rows')}" if found else "no difference"
+        )
     return console.EXIT_DIFFERENT if found else 0
 
 

@@ -12,13 +12,18 @@ import typer
 
 from harness.errors import UserError, os_reason, unknown_name
 from harness.files import read_file
+from harness.parsing import parsing
+
+MAX_BYTES = 1 << 20
+"""Largest file of options."""
 
 
 def use(context: typer.Context, path: Path | None) -> Path | None:
     """Use a file's values as defaults of the command; called before other options are read.
 
     Raises:
-        UserError: the file cannot be read, is not valid TOML, or has a key that is not an option.
+        UserError: the file cannot be read, or has a key that is not an option.
+        DataError: it is not valid TOML.
     """
     if path is None:
         return None
@@ -47,20 +52,21 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The content of a TOML file.
 
     Raises:
-        UserError: the file cannot be read, or is not valid TOML.
+        UserError: the file cannot be read.
+        DataError: it is not valid TOML.
     """
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
     try:
-        found: dict[str, Any] = tomllib.loads(read_file(path).decode("utf-8-sig"))
+        content = read_file(path, MAX_BYTES)
     except OSError as error:
         raise UserError(
             f"{path} cannot be read: {os_reason(error)}", "give a TOML file, for example: shots = [1, 2, 4]"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid TOML: {error}", 'a line is written as key = "value"') from None
+    with parsing(f"{path} is not valid TOML", 'a line is written as key = "value"'):
+        found: dict[str, Any] = tomllib.loads(content.decode("utf-8-sig"))
     return found
 
 

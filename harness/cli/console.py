@@ -1,6 +1,7 @@
-"""Terminal output; the only module that imports rich.
+"""Terminal output: the only module that prints, and the only one that imports rich.
 
-Results go to stdout, everything else to stderr. A terminal shows progress bars, a log plain lines.
+Results go to stdout, everything else to stderr. A terminal shows progress bars, a log plain lines. Names and
+reasons come from files of others, so control characters are never printed: they become escapes, in JSON those of JSON.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, Group
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, printable
 from harness.progress import pluralize
 
 LOG_EVERY = 10.0
@@ -31,27 +33,53 @@ EXIT_DIFFERENT = 3
 """Exit code of a comparison that finds a difference."""
 
 
+class PrintableConsole(Console):
+    """A console that shows the control characters of strings instead of obeying them."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does; tables are made of printable text already."""
+        super().print(*(printable(one) if isinstance(one, str) else one for one in objects), **options)
+
+
 def out() -> Console:
     """Console for results, wide enough for whole tables if stdout is not a terminal."""
     size = shutil.get_terminal_size()
     # Width and height are both set: with TERM=dumb, rich assumes 80 columns if the height is missing.
     width = size.columns if sys.stdout.isatty() else PIPE_WIDTH
-    return Console(width=width, height=size.lines, highlight=False, soft_wrap=False, emoji=False)
+    return PrintableConsole(width=width, height=size.lines, highlight=False, soft_wrap=False, emoji=False)
 
 
 def err() -> Console:
     """Console for everything else, on stderr."""
-    return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+    return PrintableConsole(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+
+def lines(*texts: str) -> None:
+    """Print plain lines on stdout."""
+    print(*map(printable, texts), sep="\n")
+
+
+def message(text: str) -> None:
+    """Print a plain line on stderr."""
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def document(content: Any) -> None:
     """Print one JSON document on stdout, for ``--json``."""
-    text = json.dumps(content, indent=1, ensure_ascii=False)
+    json_text(json.dumps(content, indent=1, ensure_ascii=False))
+
+
+def json_text(text: str) -> None:
+    """Print JSON on stdout; characters that are not printable become JSON escapes of the same meaning."""
+    encoding = sys.stdout.encoding
+    print("".join(c if c == "\n" or (c.isprintable() and _fits(c, encoding)) else json.dumps(c)[1:-1] for c in text))
+
+
+def _fits(character: str, encoding: str) -> bool:
     try:
-        text.encode(sys.stdout.encoding)
-    except UnicodeEncodeError:  # undecodable file names, or characters outside the terminal's encoding
-        text = json.dumps(content, indent=1)
-    print(text)
+        return character.isascii() or bool(character.encode(encoding))
+    except UnicodeEncodeError:
+        return False
 
 
 def error_text(error: HarnessError) -> None:
@@ -66,11 +94,13 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], lef
     """A table with a title; the first ``left`` columns are left-aligned text, the others numbers."""
     made = Table(header_style="bold")
     for i, column in enumerate(columns):
-        made.add_column(Text(column), justify="left" if i < left else "right", no_wrap=i >= left, overflow="fold")
+        made.add_column(
+            Text(printable(column)), justify="left" if i < left else "right", no_wrap=i >= left, overflow="fold"
+        )
     for row in rows:
-        made.add_row(*map(Text, row))  # Text, so that brackets are not parsed as markup
+        made.add_row(*(Text(printable(cell)) for cell in row))  # Text, so that brackets are not parsed as markup
     # Rich's own title would wrap at the width of a narrow table.
-    return Group(*([Text(title, "table.title")] if title else []), made)
+    return Group(*([Text(printable(title), "table.title")] if title else []), made)
 
 
 class BarReporter:
@@ -91,7 +121,7 @@ class BarReporter:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self._console) as progress:
-            task = progress.add_task(name, total=total, rate=unit)
+            task = progress.add_task(escape(printable(name)), total=total, rate=unit)
             begin, done = time.monotonic(), 0
 
             def advance(more: int) -> None:
@@ -132,7 +162,7 @@ class LineReporter:
 
     def note(self, text: str) -> None:
         """One line on stderr."""
-        print(text, file=sys.stderr, flush=True)
+        message(text)
 
 
 def reporter() -> BarReporter | LineReporter:

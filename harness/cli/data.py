@@ -20,7 +20,7 @@ def miniature(out: Path, workers: int) -> int:
 
     with staged(console.reporter(), "concepts") as progress:
         root = build(out, partial(progress, "drawing beyond-mini"), workers)
-    print(root)
+    console.lines(str(root))
     return 0
 
 
@@ -47,7 +47,7 @@ def download(dest: Path, domains: Sequence[str] | None, revision: str | None, of
     names = [name.strip() for text in domains or () for name in text.split(",") if name.strip()]
     with staged(console.reporter(), "files") as progress:
         root = run(dest, names or None, revision or REVISION, offline, progress)
-    print(root)
+    console.lines(str(root))
     return 0
 
 

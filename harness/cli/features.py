@@ -30,7 +30,7 @@ def _when(seconds: float) -> str:
 def clear(key: str | None, cache: Path | None) -> int:
     """Remove features and print the freed space."""
     freed = store.clear(cache_root(cache) / "features", key)
-    print(f"freed {freed / 1e6:.1f} MB")
+    console.lines(f"freed {freed / 1e6:.1f} MB")
     return 0
 
 
@@ -40,5 +40,5 @@ def verify(cache: Path | None) -> int:
     for path in damaged:
         console.err().print(f"damaged: {path}", style="red", markup=False)
     hint = "; they are encoded again when they are needed, `harness features clear` removes them" if damaged else ""
-    print(f"{pluralize(count, 'files')} checked, {len(damaged)} damaged{hint}")
+    console.lines(f"{pluralize(count, 'files')} checked, {len(damaged)} damaged{hint}")
     return 1 if damaged else 0

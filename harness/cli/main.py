@@ -16,7 +16,7 @@ from harness import __version__
 from harness.cli import evaluate, leaderboard, manifests, plot, plugins
 from harness.cli.options import CORES, Cache, Json, Workers, path
 from harness.cli.stdout import configure_streams
-from harness.errors import HarnessError, UserError
+from harness.errors import HarnessError, UserError, printable
 from harness.files import from_os_error
 
 EXIT_DONE, EXIT_USER_ERROR, EXIT_INTERRUPTED, EXIT_CLOSED_PIPE = 0, 2, 130, 1
@@ -193,6 +193,8 @@ def execute(arguments: list[str]) -> int:
     """Run a command line; errors become text on stderr. Returns the exit code."""
     show_traceback = "--traceback" in arguments
     try:
+        if any("\0" in argument for argument in arguments):
+            raise UserError("an argument contains a NUL", "names of files and domains have none")
         # --traceback is accepted anywhere on the command line.
         code: Any = app([a for a in arguments if a != "--traceback"], standalone_mode=False, obj=show_traceback)
     except KeyboardInterrupt:
@@ -217,6 +219,7 @@ def execute(arguments: list[str]) -> int:
         show = getattr(error, "show", None)
         if show is None:
             raise  # a bug shows its traceback
+        error.message = printable(str(getattr(error, "message", "")))  # type: ignore[attr-defined]
         show()
         return EXIT_USER_ERROR
     if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this code silently
@@ -224,16 +227,22 @@ def execute(arguments: list[str]) -> int:
     return code if isinstance(code, int) else EXIT_DONE
 
 
+def _message(text: str) -> None:
+    from harness.cli.console import message
+
+    message(text)
+
+
 def _refused(error: OSError) -> int:
     sentence = from_os_error(error)
     if sentence is None:
         raise error
-    print(f"error: {sentence}", file=sys.stderr)
+    _message(f"error: {sentence}")
     return EXIT_USER_ERROR
 
 
 def _stopped() -> int:
-    print("stopped; finished results are saved, and the same command continues from there", file=sys.stderr)
+    _message("stopped; finished results are saved, and the same command continues from there")
     return EXIT_INTERRUPTED
 
 

@@ -52,7 +52,7 @@ def export(
         workers=workers,
     )
     written = [manifests.write(out, manifest) for manifest in draws(request, console.reporter())]
-    print(f"{pluralize(len(written), 'draws')} in {out}")
+    console.lines(f"{pluralize(len(written), 'draws')} in {out}")
     return 0
 
 
@@ -62,9 +62,10 @@ def take_over(
     out: Out,
 ) -> int:
     """Validate manifests and copy them into a folder, named by sha256, for `evaluate --manifests`."""
+    from harness.cli import console
     from harness.protocols import manifests
 
     for manifest in [manifests.read(file) for file in files]:
         path = manifests.write(out, manifest)
-        print(f"{manifest.domain}, {manifest.shots} shots, seed {manifest.seed}, {manifest.protocol}: {path}")
+        console.lines(f"{manifest.domain}, {manifest.shots} shots, seed {manifest.seed}, {manifest.protocol}: {path}")
     return 0

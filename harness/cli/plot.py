@@ -157,5 +157,7 @@ def _published(rows: Sequence[Row]) -> tuple[PublishedTable, ...]:
 
 
 def _done(out: Path) -> int:
-    print(out)
+    from harness.cli import console
+
+    console.lines(str(out))
     return 0

@@ -79,7 +79,7 @@ def show(name: Annotated[str, typer.Argument(help="A plugin that is installed.")
         console.document({"plugins": described})
         return 0
     for number, content in enumerate(described):
-        print(*([""] if number else []), *_lines(content), sep="\n")
+        console.lines(*([""] if number else []), *_lines(content))
     return 0
 
 
@@ -117,11 +117,12 @@ def new(
     ] = Path(),
 ) -> int:
     """Write an installable package with one method, its tests and a README."""
+    from harness.cli import console
     from harness.registry.scaffold import write_package
 
     folder = write_package(name, into)
-    print(f"{folder} is written; continue with", f"  pip install -e {folder}", sep="\n")
-    print(f"  harness plugins check {name}", f"  harness evaluate --plugin {name} --all-domains", sep="\n")
+    console.lines(f"{folder} is written; continue with", f"  pip install -e {folder}")
+    console.lines(f"  harness plugins check {name}", f"  harness evaluate --plugin {name} --all-domains")
     return 0
 
 

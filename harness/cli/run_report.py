@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from harness.cli import console
 from harness.cli.stdout import only_results
 from harness.datasets.layout import short_name
+from harness.files import read_file
 from harness.leaderboard.data_warnings import data_warnings
 from harness.leaderboard.row_settings import SettingNames, by_setting, unique_titles
 from harness.leaderboard.tables import percent
@@ -34,14 +35,14 @@ def planned(request: Request, report: Reporter, json: bool) -> int:
         return 0
     lines = [(*map(str, row[:-1]), row[-1][:12]) for row in rows]
     console.out().print(console.table("", columns, lines, left=2))
-    print(f"{pluralize(len(rows), 'cells')}: {len(known)} known, {len(rows) - len(known)} to run")
+    console.lines(f"{pluralize(len(rows), 'cells')}: {len(known)} known, {len(rows) - len(known)} to run")
     return 0
 
 
 def show(outcome: Outcome, json: bool) -> None:
     """Print the rows of a run: JSON only, or tables, failures and excluded images."""
     if json:
-        print(outcome.leaderboard.text(), end="")
+        console.json_text(outcome.leaderboard.text().removesuffix("\n"))
         return
     out, err = console.out(), console.err()
     settings = by_setting(outcome.leaderboard.rows)
@@ -65,7 +66,8 @@ def show(outcome: Outcome, json: bool) -> None:
 def show_logs(outcome: Outcome) -> None:
     """Show what failed cells printed, with their tracebacks."""
     for log in outcome.logs:
-        console.err().print(f"{log}:\n{log.read_text(errors='replace')}", markup=False, highlight=False, soft_wrap=True)
+        printed = read_file(log).decode(errors="replace")
+        console.err().print(f"{log}:\n{printed}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _wide(names: SettingNames, rows: Sequence[Row], domains: Sequence[str]) -> object:

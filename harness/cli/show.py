@@ -71,7 +71,7 @@ def print_tables(tables: Sequence[Table], wanted: Form) -> None:
             for note in table.notes:
                 console.out().print(note, style="dim", markup=False, soft_wrap=True)
         else:
-            print(table.markdown() if wanted == "markdown" else table.latex())
+            console.lines(table.markdown() if wanted == "markdown" else table.latex())
 
 
 def even_parts(first: int, own: Sequence[int], width: int) -> list[slice]:

@@ -46,7 +46,7 @@ def submit(address: str, out: Path) -> int:
     content = submission.pack(row, artifacts, artifacts.costs().get(row.id))
     save(out, content, "the submission", "choose another file with --out")
     what = f"{row.method}@{row.shots} ({row.id}), {len(content):,} bytes"
-    print(f"{out}: {what}; check it with `harness leaderboard verify`")
+    console.lines(f"{out}: {what}; check it with `harness leaderboard verify`")
     return 0
 
 
@@ -82,7 +82,7 @@ def reproduce(
         for one in found.results:
             console.out().print(str(one), markup=False, soft_wrap=True)
         count, settings = len(found.results), len(found.settings)
-        print(
+        console.lines(
             f"{row.method}@{row.shots} ({row.id}): {pluralize(count, 'differences')} in results, {settings} in settings"
         )
     return console.EXIT_DIFFERENT if found.results else 0

@@ -14,7 +14,6 @@ from harness.datasets.check_report import (
     Problem,
     TokenCollision,
     TruncatedName,
-    printable,
 )
 from harness.datasets.copies import ImageIndex, ImageLocation
 from harness.datasets.disk import ProblemKind
@@ -31,9 +30,9 @@ from harness.datasets.layout import (
 from harness.datasets.map_in_threads import map_in_threads
 from harness.datasets.merged_mapping import compare_merged
 from harness.datasets.near_copies import image_signature
-from harness.datasets.splitfile import parse_json
+from harness.datasets.splitfile import read_json
 from harness.datasets.superclasses import check_superclasses
-from harness.errors import DataError
+from harness.errors import DataError, printable
 from harness.prompts import Template, caption_prompt, clean_name, domain_hint, find_collisions
 from harness.types.split import SIDES, Item
 
@@ -189,7 +188,7 @@ def _compare_label_files(
             continue
         name = f"{folder.name}/{file}"
         try:
-            content = parse_json(folder / file, name)
+            content = read_json(folder / file, name)
             pairs = [(str(value), key) for key, value in content.items()]
             if file == "label2name.json":
                 pairs = [(key, str(value)) for key, value in content.items()]

@@ -14,11 +14,6 @@ Across = Literal["images of a part", "parts", "sides", "domains"]
 """Where copies of an image occur: in one part, in two parts of a folder (leakage), on both sides, in two domains."""
 
 
-def printable(name: str) -> str:
-    """A name from the disk as valid Unicode text; other bytes become escapes."""
-    return name if name.isascii() else name.encode(errors="backslashreplace").decode()
-
-
 class Problem(Record):
     """A problem that makes an image or a folder unusable.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from harness.datasets.check_report import Across, Duplicates, NearCopy, printable
+from harness.datasets.check_report import Across, Duplicates, NearCopy
 from harness.datasets.layout import parse_folder_name
 from harness.datasets.near_copies import find_near_copies
+from harness.errors import printable
 from harness.types.split import Part
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from harness.errors import HarnessError
 from harness.files import read_file
+from harness.parsing import parse_json
+
+MAX_BYTES = 1 << 20
+"""Largest file that states a name or revision; a download's also lists the folders."""
+
+MAX_NAME = 200
+"""Characters of a name."""
 
 IDENTITY = "dataset.json"
 """A file at the root with the ``name`` of the data set and the ``revision`` of its content."""
@@ -26,6 +33,7 @@ def read_revision(root: Path) -> str | None:
 
 def _field(file: Path, key: str) -> str | None:
     try:
-        return str(json.loads(read_file(file))[key])
-    except (OSError, ValueError, KeyError, TypeError):
+        content = parse_json(read_file(file, MAX_BYTES), f"{file} is damaged")
+        return str(content[key])[:MAX_NAME] if isinstance(content, dict) and key in content else None
+    except (OSError, HarnessError):
         return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +21,11 @@ from harness.types.cell import Decoding
 MAX_PIXELS = 178_956_970
 """Images with more pixels are refused; equal to Pillow's limit for decompression bombs."""
 
-MAX_BYTES = 1 << 31
-"""Files with more bytes are refused; ``MAX_PIXELS`` need less in every format."""
+LARGE_PIXELS = 1 << 25
+"""Images with more pixels are decoded one at a time: one takes up to two gigabytes, and threads decode many."""
+
+MAX_BYTES = 1 << 28
+"""Files with more bytes are refused; a photograph of ``MAX_PIXELS`` needs less in every compressed format."""
 
 MAX_RATIO = 48
 """Maximum ratio of the sides. Longer images are cropped to their middle: resizing by the short side needs memory."""
@@ -30,6 +35,10 @@ DECODING: Decoding = "upright-white"
 
 RETRY_HINT = "run the same command again"
 """Hint for a temporary failure."""
+
+_one_large_image = threading.Lock()
+
+_BAND = 1 << 22  # pixels that are put on white at once
 
 _CODEC_BYTES = 16
 """Upper bound of a codec's memory per pixel: coefficients of a progressive JPEG, canvases of a WebP."""
@@ -75,7 +84,8 @@ def decode_image(data: bytes, name: str, decoding: Decoding = DECODING) -> Image
             pixels = image.width * image.height
             if pixels > MAX_PIXELS:
                 raise Image.DecompressionBombError
-            return image.convert("RGB") if decoding == "plain" else _to_upright_rgb(image)
+            with _one_large_image if pixels > LARGE_PIXELS else nullcontext():
+                return image.convert("RGB") if decoding == "plain" else _to_upright_rgb(image)
     except Image.DecompressionBombError:
         raise DataError(f"{name}: the image has more than {MAX_PIXELS:,} pixels") from None
     except Exception as error:  # decoders raise almost anything on damaged bytes
@@ -161,10 +171,20 @@ def _flatten_on_white(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         return _from_16_bits(image)
     if image.has_transparency_data:
-        canvas = Image.new("RGBA", image.size, "white")
-        canvas.alpha_composite(image.convert("RGBA"))
-        return canvas.convert("RGB")
+        return _put_on_white(image)
     return image.convert("RGB")
+
+
+def _put_on_white(image: Image.Image) -> Image.Image:
+    """Band by band: each step of Pillow makes a copy with four bytes a pixel."""
+    found = Image.new("RGB", image.size)
+    rows = max(1, _BAND // image.width)
+    for top in range(0, image.height, rows):
+        band = image.crop((0, top, image.width, min(top + rows, image.height))).convert("RGBA")
+        canvas = Image.new("RGBA", band.size, "white")
+        canvas.alpha_composite(band)
+        found.paste(canvas.convert("RGB"), (0, top))
+    return found
 
 
 def _from_16_bits(image: Image.Image) -> Image.Image:

@@ -7,12 +7,13 @@ one class after another.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from harness.datasets.disk import ProblemKind
-from harness.datasets.splitfile import parse_json
+from harness.datasets.splitfile import read_json
 from harness.errors import DataError
 from harness.types.split import nfc
 
@@ -28,12 +29,12 @@ def read_merged(folder: Path) -> tuple[str, ...]:
     name = f"{folder.name}/{FILE}"
     if not (folder / FILE).exists():
         raise DataError(f"{folder.name} has no {FILE}", "download or unpack the folder again")
-    content = parse_json(folder / FILE, name)
+    content = read_json(folder / FILE, name)
     if not _is_mapping(content):
         raise DataError(f"{name} is not an object of classes and lists of file names", "download the file again")
     paths = tuple(nfc(f"images/{classname}/{file}") for classname, files in content.items() for file in files)
     if len(set(paths)) < len(paths):
-        twice = next(path for path in paths if paths.count(path) > 1)
+        twice = next(path for path, count in Counter(paths).items() if count > 1)
         raise DataError(f"{name} lists {twice} twice", "download the file again")
     return paths
 

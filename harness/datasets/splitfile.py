@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from harness.datasets.disk import ProblemKind
 from harness.errors import DataError
 from harness.files import detect_placeholder, read_file
+from harness.parsing import parse_json, unique_keys
 from harness.prompts import clean_name
 from harness.types.split import PARTS, Part, nfc
 
@@ -18,6 +18,7 @@ OnProblem = Callable[[ProblemKind, str, str], None]
 """Callback with (kind, path relative to the folder, message); the reader raises, the check collects."""
 
 _DOWNLOAD_HINT = "download or unpack the folder again"
+_SHOWN = 200  # characters of a wrong key or value in a message
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
@@ -85,7 +86,7 @@ def find_split_file(folder: Path) -> Path:
     )
 
 
-def parse_json(path: Path, name: str) -> Any:
+def read_json(path: Path, name: str) -> Any:
     """The content of a JSON file without duplicate keys.
 
     Raises:
@@ -93,16 +94,11 @@ def parse_json(path: Path, name: str) -> Any:
     """
     try:
         content = read_file(path)
-        if reason := detect_placeholder(content):
-            raise DataError(f"{name} is {reason}")
-        return json.loads(content, object_pairs_hook=_reject_duplicate_keys)
     except OSError as error:
         raise DataError(f"{name} cannot be read: {error.strerror}", "check its permissions") from None
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise DataError(f"{name} is damaged or truncated: {error.msg} ({where})", _DOWNLOAD_HINT) from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{name} is damaged: {error}", _DOWNLOAD_HINT) from None
+    if reason := detect_placeholder(content):
+        raise DataError(f"{name} is {reason}")
+    return parse_json(content, f"{name} is damaged or truncated", _DOWNLOAD_HINT, parse=unique_keys)
 
 
 def parse_entries(path: Path, on_problem: OnProblem) -> Iterator[SplitEntry]:
@@ -114,7 +110,7 @@ def parse_entries(path: Path, on_problem: OnProblem) -> Iterator[SplitEntry]:
         DataError: the file as a whole is unreadable or malformed.
     """
     where = f"{path.parent.name}/{path.name}"
-    content = parse_json(path, where)
+    content = read_json(path, where)
     if not isinstance(content, dict):
         raise DataError(
             f"{where}: the file must contain an object with train, val and test, not {_json_type(content)}",
@@ -133,7 +129,7 @@ def parse_entries(path: Path, on_problem: OnProblem) -> Iterator[SplitEntry]:
             if isinstance(entry, SplitEntry):
                 yield entry
             else:
-                on_problem("split file", path.name, f"{where}: {part} item {key} {entry}")
+                on_problem("split file", path.name, f"{where}: {part} item {key[:_SHOWN]} {entry}")
 
 
 def _parse_entry(part: Part, key: str, raw: Any) -> SplitEntry | str:
@@ -149,7 +145,7 @@ def _parse_entry(part: Part, key: str, raw: Any) -> SplitEntry | str:
         return "has no label"
     label = _parse_integer(raw["label"])
     if label is None:
-        return f"has label {raw['label']!r}, which is not an integer"
+        return f"has label {repr(raw['label'])[:_SHOWN]}, which is not an integer"
     info = raw.get("INFO")
     caption = _parse_text(info.get("Refined_caption3")) if isinstance(info, dict) else None
     superclass = clean_name(nfc(_parse_text(raw.get("superclass")) or "")) or None
@@ -161,7 +157,7 @@ def _parse_entry(part: Part, key: str, raw: Any) -> SplitEntry | str:
 def _parse_integer(value: Any) -> int | None:
     if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
         return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18 else None
 
 
 def _parse_text(value: Any) -> str | None:
@@ -169,15 +165,6 @@ def _parse_text(value: Any) -> str | None:
         return None
     # JSON allows half a surrogate pair, which tokenizers and files reject.
     return text if text.isascii() else text.encode(errors="replace").decode()
-
-
-def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        keys = [key for key, _ in pairs]
-        duplicate = next(key for key in content if keys.count(key) > 1)
-        raise ValueError(f"key {duplicate!r} occurs twice in one object")
-    return content
 
 
 def _json_type(value: Any) -> str:

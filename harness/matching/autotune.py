@@ -7,7 +7,6 @@ Without timings of this GPU, "auto" uses the CPU.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -15,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UserError
-from harness.files import cache_root
+from harness.errors import UserError, os_reason
+from harness.files import cache_root, read_file
+from harness.parsing import parse_json, parsing
 
 SCHEMA = 1
 PACKAGED = Path(__file__).with_name("autotune.json")
@@ -73,7 +73,8 @@ def load(gpu: str) -> Timings:
     Files of other models are skipped; without any, there are no timings.
 
     Raises:
-        UserError: a file that exists or is named cannot be read as timings.
+        UserError: a file that exists or is named cannot be read.
+        DataError: it does not contain timings.
     """
     named = os.environ.get("HARNESS_AUTOTUNE")
     for path in (Path(named),) if named else (user_file(), PACKAGED):
@@ -83,14 +84,18 @@ def load(gpu: str) -> Timings:
 
 
 def _read(path: Path) -> Timings:
+    problem = f"{path} does not contain timings of backends"
+    hint = f"measure it with `harness bench autotune --out {path}`, or remove it"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        read = read_file(path)
+    except OSError as error:
+        raise UserError(f"{problem}: {os_reason(error)}", hint) from None
+    content = parse_json(read, problem, hint)
+    with parsing(problem, hint):
         if content["schema"] != SCHEMA:
             raise ValueError(f"schema {content['schema']}, not {SCHEMA}")
         cases = tuple(
-            TimedCase(int(one["batch"]), int(one["n"]), dict(one["milliseconds"])) for one in content["cases"]
+            TimedCase(int(one["batch"]), int(one["n"]), {str(k): float(v) for k, v in one["milliseconds"].items()})
+            for one in content["cases"]
         )
         return Timings(str(content["gpu"]), cases)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        hint = f"measure it with `harness bench autotune --out {path}`, or remove it"
-        raise UserError(f"{path} does not contain timings of backends: {error}", hint) from error

@@ -11,6 +11,9 @@ import numpy as np
 from harness.metrics import replicates
 from harness.metrics.prediction_kinds import PREDICTIONS, Columns
 
+LARGEST = 1e100
+"""Largest magnitude of a metric: the variance of larger values is not a number."""
+
 
 class Answers(NamedTuple):
     """Predictions of one kind, and the labels of the images of its side in the same numbering ``(n,)``."""

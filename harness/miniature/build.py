@@ -16,13 +16,14 @@ from filelock import FileLock
 from harness.datasets.identity import IDENTITY
 from harness.errors import StorageError
 from harness.execution.hidden_main import hidden_script
-from harness.files import PERMISSIONS_HINT, read_error, write_error
+from harness.files import PERMISSIONS_HINT, read_error, read_file, write_error
 from harness.miniature.captions import refined_caption
 from harness.miniature.model import NAME
 from harness.miniature.names import LEVELS, names
 from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.photograph import jpeg, photograph
 from harness.miniature.world.phylogeny import WORLD, Concept, Role, concepts, generator
+from harness.parsing import parse_json, parsing
 
 PARTS: dict[Role, dict[str, int]] = {
     "ip": {"train": 8, "val": 4, "test": 20},
@@ -110,7 +111,7 @@ def _is_finished(out: Path) -> bool:
             return False
         if IDENTITY not in there:
             raise NotADirectoryError
-        world = json.loads(identity.read_text(encoding="utf-8"))["revision"]
+        content = read_file(identity)
     except FileNotFoundError:
         return False
     except NotADirectoryError:
@@ -118,8 +119,8 @@ def _is_finished(out: Path) -> bool:
         raise StorageError(f"{out} exists and is not a miniature", hint) from None
     except OSError as error:
         raise read_error(out, error, f"{PERMISSIONS_HINT}, or choose another folder") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"{identity} is damaged", "delete the folder and build it again") from error
+    with parsing(f"{identity} is damaged", "delete the folder and build it again"):
+        world = parse_json(content, f"{identity} is damaged")["revision"]
     if world != WORLD:
         raise StorageError(
             f"{out} is another world ({world}, not {WORLD})", "choose another folder, or delete this one"

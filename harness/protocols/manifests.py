@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from harness.errors import DataError, UserError, closest, os_reason
 from harness.files import detect_placeholder, list_paths, read_file, save
+from harness.parsing import MAX_VALUES, parse_record
 from harness.protocols import Picks, Protocol
 from harness.types.manifest import Manifest, Pick
 from harness.types.split import Part, Split, TrainOn, nfc
@@ -38,14 +36,8 @@ def read(path: Path) -> Manifest:
     Raises:
         DataError: the file cannot be read or is not a manifest.
     """
-    try:
-        return Manifest.model_validate_json(_read_content(path).removeprefix(codecs.BOM_UTF8))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise DataError(
-            f"{path.name} is not a manifest: {where}: {first['msg'].lower()}", "get the file again"
-        ) from None
+    problem = f"{path.name} is not a manifest"
+    return parse_record(Manifest, _read_content(path), problem, "get the file again", max_values=MAX_VALUES)
 
 
 def read_folder(folder: Path) -> tuple[Manifest, ...]:

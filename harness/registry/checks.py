@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
-import math
 from collections.abc import Callable, Mapping
 from functools import wraps
 from numbers import Real
@@ -101,13 +100,15 @@ def checked_metric(name: str, value: Any) -> Metric:
 
 def _number(name: str, function: Callable[..., Any]) -> Callable[..., float | None]:
     """A metric's function, which is given copies and returns a finite number or None, or raises PluginError."""
+    from harness.metrics.metric import LARGEST
+
     contained = _contained(name, function)
 
     def checked(*answers: Answers) -> float | None:
         value = contained(*(type(own)(*(column.copy() for column in own)) for own in answers))
         if value is None:
             return None
-        if not isinstance(value, Real) or not math.isfinite(value):
+        if not isinstance(value, Real) or not -LARGEST <= value <= LARGEST:  # type: ignore[operator]
             raise PluginError(f"metric {name} returned {one_line(value)}, which is not a finite number")
         return float(value)
 

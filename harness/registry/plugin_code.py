@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import PluginError, one_line
-from harness.files import content_digest, walk_files
+from harness.files import content_digest, read_file, walk_files
 
 LIMIT = 2**30
 """Maximum size of a distribution's modules in bytes: all are read in every run, as file times are unreliable."""
@@ -132,7 +132,7 @@ def _tops(dist: Distribution) -> set[str]:
     for file in dist.files or ():
         path = Path(str(dist.locate_file(file)))
         if file.suffix == ".pth" and path.is_file():
-            folders = [line for line in path.read_text(encoding="utf-8").splitlines() if Path(line).is_dir()]
+            folders = [line for line in read_file(path).decode(errors="replace").splitlines() if Path(line).is_dir()]
             tops |= {module.name for module in pkgutil.iter_modules(folders)}
         else:
             tops.add(file.parts[0].partition(".")[0] if len(file.parts) == 1 else file.parts[0])

@@ -6,17 +6,16 @@ Each is named by its hash, which is always checked; damaged content counts as mi
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-
-from pydantic import ValidationError
+from typing import NamedTuple
 
 from harness.errors import DataError, UserError
-from harness.files import open_regular_file, read_error, read_file
+from harness.files import read_error, read_file
 from harness.metrics.prediction_kinds import Columns
+from harness.parsing import MAX_VALUES, parse_record
 from harness.results import predictions
+from harness.results.archive import HINT, Archive, is_archive
 from harness.results.costs import FILE as COSTS
 from harness.results.costs import RowCost, parse_costs
 from harness.results.leaderboard_file import BOARD, parse_board, read_board, select, split_address
@@ -25,8 +24,8 @@ from harness.types.labels import LabelSheet
 from harness.types.leaderboard import Leaderboard, Row
 from harness.types.manifest import Manifest
 
-LIMIT = 1 << 28
-"""Bytes of one file in a submission; the labels of the largest domain of LAION-Beyond take a hundredth of it."""
+MAX_REFERENCED = 1 << 30
+"""Bytes that the row of a submission may refer to, each file counted as often as it is named."""
 
 POOLED = {"test-unlabeled": "oop"}
 """The side whose scored images a pool is."""
@@ -55,11 +54,13 @@ class Artifacts:
             MissingArtifact: they are missing or damaged.
         """
         if fingerprint not in self._sheets:
+            content = self._content(labels_path(fingerprint), fingerprint, "labels")
+            problem = f"labels {fingerprint[:12]} are damaged"
             try:
-                content = self._content(labels_path(fingerprint), fingerprint, "labels")
-                self._sheets[fingerprint] = LabelSheet.model_validate_json(content)
-            except ValidationError:
-                raise MissingArtifact(f"labels {fingerprint[:12]} are damaged") from None
+                sheet = parse_record(LabelSheet, content, problem, max_values=MAX_VALUES)
+            except DataError as error:
+                raise MissingArtifact(error.message) from None
+            self._sheets[fingerprint] = sheet
         return self._sheets[fingerprint]
 
     def add_labels(self, sheet: LabelSheet) -> None:
@@ -87,10 +88,11 @@ class Artifacts:
         Raises:
             MissingArtifact: they are missing or damaged.
         """
+        content = self._content(predictions_path(digest), digest, "predictions")
         try:
-            return predictions.unpack(self._content(predictions_path(digest), digest, "predictions"))
-        except ValueError as error:
-            raise MissingArtifact(f"predictions {digest[:12]} are damaged: {error}") from None
+            return predictions.unpack(content)
+        except DataError as error:
+            raise MissingArtifact(f"predictions {digest[:12]} are damaged: {error.message}") from None
 
     def manifest(self, digest: str) -> Manifest:
         """A few-shot draw.
@@ -98,10 +100,11 @@ class Artifacts:
         Raises:
             MissingArtifact: it is missing or damaged.
         """
+        content = self._content(manifest_path(digest), digest, "manifest")
         try:
-            return Manifest.model_validate_json(self._content(manifest_path(digest), digest, "manifest"))
-        except ValidationError:
-            raise MissingArtifact(f"manifest {digest[:12]} is damaged") from None
+            return parse_record(Manifest, content, f"manifest {digest[:12]} is damaged", max_values=MAX_VALUES)
+        except DataError as error:
+            raise MissingArtifact(error.message) from None
 
     def files(self, row: Row) -> dict[str, bytes]:
         """Path in a results folder -> content, of everything that verifying the row needs.
@@ -109,13 +112,7 @@ class Artifacts:
         Raises:
             MissingArtifact: something is missing or damaged.
         """
-        found: dict[str, bytes] = {}
-        for data in row.data.values():
-            wanted = [(labels_path(data.fingerprint), data.fingerprint, "labels")]
-            wanted += [(manifest_path(h), h, "manifest") for h in data.manifests.values() if h]
-            wanted += [(predictions_path(h), h, "predictions") for h in data.predictions.values() if h]
-            found |= {path: self._content(path, digest, what) for path, digest, what in wanted}
-        return found
+        return {one.path: self._content(one.path, one.digest, one.what) for one in dict.fromkeys(references(row))}
 
     def costs(self) -> dict[str, RowCost]:
         """Row id -> cost; empty if the file is missing or damaged."""
@@ -130,6 +127,24 @@ class Artifacts:
         return content
 
 
+class Reference(NamedTuple):
+    """A file that a row names: its path in a results folder, its sha256, and what it is called."""
+
+    path: str
+    digest: str
+    what: str
+
+
+def references(row: Row) -> Iterator[Reference]:
+    """Every file that verifying a row needs, as often as the row names it."""
+    for data in row.data.values():
+        yield Reference(labels_path(data.fingerprint), data.fingerprint, "labels")
+        for digest in filter(None, data.manifests.values()):
+            yield Reference(manifest_path(digest), digest, "manifest")
+        for digest in filter(None, data.predictions.values()):
+            yield Reference(predictions_path(digest), digest, "predictions")
+
+
 def open_file(path: Path) -> tuple[Leaderboard, Artifacts]:
     """The rows of a leaderboard file, results folder or submission, and their artifacts.
 
@@ -137,7 +152,7 @@ def open_file(path: Path) -> tuple[Leaderboard, Artifacts]:
         UserError: there is no such file.
         DataError: it is none of these.
     """
-    if path.is_file() and _is_archive(path):
+    if path.is_file() and is_archive(path):
         return _open_submission(path)
     root = path if path.is_dir() else path.parent
     return read_board(path), Artifacts(lambda name: _read_file(root / name))
@@ -155,35 +170,15 @@ def open_row(address: str) -> tuple[Path, Row, Artifacts]:
     return path, select(board.rows, wanted, str(path)), artifacts
 
 
-def _is_archive(path: Path) -> bool:
-    """Whether it is a zip archive, complete or cut off."""
-    try:
-        with open_regular_file(path) as file:
-            return file.read(2) == b"PK"
-    except OSError:
-        return False  # reading it as a leaderboard says why
-
-
 def _open_submission(path: Path) -> tuple[Leaderboard, Artifacts]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            sizes = {info.filename: info.file_size for info in archive.infolist()}
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(f"{path} is a damaged submission: {error}", "transfer it again") from None
-
-    def read(name: str) -> bytes | None:
-        if sizes.get(name, LIMIT + 1) > LIMIT:
-            return None
-        try:
-            with zipfile.ZipFile(path) as archive:
-                return archive.read(name)
-        except (zipfile.BadZipFile, zlib.error, OSError, KeyError, RuntimeError, EOFError):
-            return None  # a damaged member is a missing one
-
-    board = read(BOARD)
-    if board is None:
+    archive = Archive(path)
+    content = archive.read(BOARD)
+    if content is None:
         raise UserError(f"{path} is not a submission: it has no {BOARD}", "`harness leaderboard submit` writes one")
-    return parse_board(board, f"{path}:{BOARD}"), Artifacts(read)
+    board = parse_board(content, f"{path}:{BOARD}")
+    if sum(archive.sizes.get(one.path, 0) for row in board.rows for one in references(row)) > MAX_REFERENCED:
+        raise DataError(f"{path} is a damaged submission: its row names the same files again and again", HINT)
+    return board, Artifacts(archive.read)
 
 
 def _read_file(path: Path) -> bytes | None:

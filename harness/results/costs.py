@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from harness.errors import DataError
 from harness.files import save
+from harness.parsing import parse_record
 from harness.types.cell import Cell, Record
 from harness.types.leaderboard import Row
 
@@ -65,8 +67,8 @@ def costs(rows: Iterable[Row], cell_of: Callable[[str], Cell | None]) -> Costs:
 def parse_costs(content: bytes) -> dict[str, RowCost]:
     """Row id -> cost, from a file's content; empty if it is damaged."""
     try:
-        return dict(Costs.model_validate_json(content).rows)
-    except ValidationError:
+        return dict(parse_record(Costs, content, f"{FILE} is damaged").rows)
+    except DataError:
         return {}
 
 

@@ -6,11 +6,11 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-
-from pydantic import ValidationError
+from typing import Any
 
 from harness.errors import DataError, UserError, closest, os_reason
 from harness.files import PERMISSIONS_HINT, expand_user, read_file
+from harness.parsing import parse_json, parse_record, parsing
 from harness.results.migrate_leaderboard import migrate
 from harness.types.leaderboard import Leaderboard, Row
 
@@ -46,16 +46,25 @@ def parse_board(content: bytes, where: str) -> Leaderboard:
     Raises:
         DataError: it is not a leaderboard, or one of a newer version.
     """
+    problem = f"{where} is not a valid leaderboard"
+    value = parse_json(content, problem, HINT)
     try:
-        return Leaderboard.model_validate_json(json.dumps(migrate(json.loads(content))))
+        present = migrate(value)
     except DataError as error:
         raise DataError(f"{where} cannot be used: {error.message}", error.hint) from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        at = ".".join(map(str, first["loc"]))
-        raise DataError(f"{where} is not a valid leaderboard: {at}: {first['msg'].lower()}", HINT) from None
-    except (ValueError, RecursionError):
-        raise DataError(f"{where} is not JSON", HINT) from None
+    rows = present.pop("rows", None)
+    if not isinstance(rows, list):
+        raise DataError(f"{problem}: it has no rows", HINT)
+    with parsing(problem, HINT):
+        Leaderboard.model_validate({**present, "rows": ()})
+    return Leaderboard(rows=tuple(_row(row, f"{problem}: row {number}") for number, row in enumerate(rows, start=1)))
+
+
+def _row(value: Any, problem: str) -> Row:
+    # Row by row: what a damaged one costs is bounded by the row, and not by the file.
+    with parsing(problem, HINT):
+        content = json.dumps(value).encode()
+    return parse_record(Row, content, problem, HINT)
 
 
 def split_address(address: str) -> tuple[Path, str]:

@@ -13,7 +13,15 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.errors import DataError
 from harness.metrics.prediction_kinds import PREDICTIONS, Columns
+from harness.parsing import parsing
+
+MAX_BYTES = 1 << 25
+"""Largest file: a million images with all kinds of predictions. In memory they take four or eight times that."""
+
+MAX_PAIRS = 1 << 24
+"""Most pairs of a cluster and a name that one naming of the clusters chooses from."""
 
 _STORED = (np.uint8, np.uint16, np.uint32)
 
@@ -29,23 +37,22 @@ def unpack(content: bytes) -> dict[str, Columns]:
     """The vectors of a file.
 
     Raises:
-        ValueError: it is damaged or incomplete, or holds something else.
+        DataError: it is damaged or incomplete, or holds something else.
     """
-    from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    try:
+    if len(content) > MAX_BYTES:
+        raise DataError(f"it has more than {MAX_BYTES:,} bytes")
+    with parsing("it is no safetensors file"):
         found = load(content)
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise ValueError(f"no safetensors file: {error}") from None
     for key, values in found.items():
         if key not in PREDICTIONS or values.ndim != 1 or values.dtype not in _STORED:
-            raise ValueError(f"{key!r} is not a vector of predictions")
+            raise DataError(f"{key!r} is not a vector of predictions")
     for key in (key for key in PREDICTIONS if key in found):  # a file lists its vectors in no fixed order
         if missing := [other for other in PREDICTIONS[key].requires if other not in found]:
-            raise ValueError(f"it has {key} without {missing[0]}")
+            raise DataError(f"it has {key} without {missing[0]}")
     if all(PREDICTIONS[key].side != "oop" for key in found):
-        raise ValueError("it has no predictions of the OOP images")
+        raise DataError("it has no predictions of the OOP images")
     return {key: found[key].astype(np.int64) - _shift(key) for key in PREDICTIONS if key in found}
 
 
@@ -69,11 +76,19 @@ def misfits(predicted: Mapping[str, Columns], labels: Mapping[str, Columns], nam
                 yield f"name column {highest} of {known} {key} names"
         elif key == "pool_cluster" and int(columns.max(initial=-1)) >= len(predicted["cluster_name"]):
             yield "have clusters that have no place among the names"
+        elif _named(key, columns) * sum(names.values()) > MAX_PAIRS:
+            yield f"have too many {key} entries for {sum(names.values())} names"
 
 
 def digest(content: bytes) -> str:
     """sha256 of a file's content: its name, and how the cell and the row refer to it."""
     return hashlib.sha256(content).hexdigest()
+
+
+def _named(key: str, columns: Columns) -> int:
+    """How many clusters need a name."""
+    kind = PREDICTIONS[key]
+    return len(columns) if kind.of_clusters else len(np.unique(columns)) if kind.holds == "clusters" else 0
 
 
 def _shift(key: str) -> int:

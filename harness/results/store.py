@@ -10,9 +10,9 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from harness.errors import DataError
 from harness.files import list_paths, read_error, read_file, require_writable, save
+from harness.parsing import parse_record
 from harness.types.cell import Cell
 from harness.types.labels import LabelSheet
 from harness.types.manifest import Manifest
@@ -125,7 +125,7 @@ class ResultStore:
         """Write what is named by its own hash, unless it is stored; a damaged file is replaced."""
         path = self.root / name
         with contextlib.suppress(OSError):
-            if path.stat().st_size == len(content) and path.read_bytes() == content:
+            if read_file(path, len(content)) == content:
                 return
         _write(path, content)
 
@@ -136,8 +136,8 @@ def _write(path: Path, content: bytes) -> None:
 
 def _read(path: Path) -> Cell | None:
     try:
-        cell = Cell.model_validate_json(read_file(path))
-    except (FileNotFoundError, ValidationError):
+        cell = parse_record(Cell, read_file(path), f"{path} is damaged")
+    except (FileNotFoundError, DataError):
         return None
     except OSError as error:
         raise read_error(path, error) from None

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
+from harness.errors import DataError
 from harness.files import read_file, save
+from harness.parsing import parse_record
 from harness.types.cell import Record
 
 FILE = "verified.json"
@@ -30,8 +30,8 @@ class Marks(Record):
 def read_marks(folder: Path) -> dict[str, Against]:
     """Content hash of a row -> what it was verified against; empty if the file is missing or damaged."""
     try:
-        return dict(Marks.model_validate_json(read_file(folder / FILE)).rows)
-    except (OSError, ValidationError):
+        return dict(parse_record(Marks, read_file(folder / FILE), f"{FILE} is damaged").rows)
+    except (OSError, DataError):
         return {}
 
 

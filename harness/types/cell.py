@@ -9,14 +9,23 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
 from pydantic_core import to_jsonable_python
 from typing_extensions import Self
 
 from harness.errors import one_line
+from harness.metrics.metric import LARGEST
+from harness.types.task import Needs
+
+NEEDS = {need.name for need in dataclasses.fields(Needs)}
 
 NO_SEED = 0
 """Seed of a cell that does not depend on a seed: its method is deterministic and no images are drawn."""
+
+SeedNumber = Annotated[int, Field(gt=-(10**18), lt=10**18)]
+"""A seed; it has at most 18 digits as the key of a JSON object."""
+
+MetricValue = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 
 Decoding = Literal["upright-white", "plain"]
 """How image files become RGB: EXIF orientation applied and transparency on white, or ``Image.convert("RGB")``."""
@@ -68,6 +77,13 @@ class MethodRecord(Record):
     needs: tuple[str, ...]
     seeded: bool = Field(default=True, description="whether its results depend on the seed, apart from any draw")
     pool: str | None = Field(default=None, description="the unlabeled images given to it, None for none")
+
+    @field_validator("needs")
+    @classmethod
+    def _are_known(cls, needs: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := set(needs) - NEEDS:
+            raise ValueError(f"no need is named {min(unknown)!r}")
+        return needs
 
     def runs_once(self, shots: int) -> bool:
         """Whether nothing depends on the seed, so that it is run once, with the seed ``NO_SEED``."""
@@ -150,7 +166,7 @@ class Spec(Record):
     backbone: BackboneRecord
     method: MethodRecord
     shots: int
-    seed: int
+    seed: SeedNumber
     manifest: str | None = Field(description="sha256 of the few-shot manifest, None for a method that needs none")
     device: str
     versions: dict[str, str] = Field(
@@ -193,8 +209,8 @@ class Cell(Record):
     """
 
     spec: Spec
-    metrics: dict[str, float] = {}
-    per_class: dict[str, tuple[float | None, ...]] = Field(
+    metrics: dict[str, MetricValue] = {}
+    per_class: dict[str, tuple[MetricValue | None, ...]] = Field(
         default={}, description="side -> top-1 accuracy of each class among the names of its side, None without images"
     )
     not_applicable: Annotated[str, BeforeValidator(one_line)] | None = Field(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import FailFast, Field, model_validator
 from typing_extensions import Self
 
 from harness.types.cell import Record
@@ -26,6 +26,10 @@ def name_with_side(name: str, side: str) -> str:
     return f"{name} ({side.upper()})"
 
 
+Texts = Annotated[tuple[str, ...], FailFast()]
+"""A long list; the first wrong entry ends reading it."""
+
+
 class ScoredSide(Record):
     """The labelled images of one part of one side, in the order of the split file.
 
@@ -33,10 +37,10 @@ class ScoredSide(Record):
     """
 
     folder: str
-    names: tuple[str, ...] = Field(description="position = label")
-    paths: tuple[str, ...] = Field(description="relative to the folder, in Unicode form NFC")
-    sha256: tuple[str, ...] = Field(description="of the bytes; 'unreadable' or 'copy' for one that is not scored")
-    labels: tuple[int, ...]
+    names: Texts = Field(description="position = label")
+    paths: Texts = Field(description="relative to the folder, in Unicode form NFC")
+    sha256: Texts = Field(description="of the bytes; 'unreadable' or 'copy' for one that is not scored")
+    labels: Annotated[tuple[int, ...], FailFast()]
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -73,7 +77,7 @@ class LabelSheet(Record):
     other: str = Field(description="sha256 over everything that is not scored: train and val parts, captions")
     sides: dict[str, ScoredSide] = Field(description="the test parts: oop and, where the data have it, ip")
     pool: ScoredSide | None = Field(default=None, description="the OOP train part: the pool called train-unlabeled")
-    copies_of_ip: tuple[str, ...] = Field(
+    copies_of_ip: Texts = Field(
         default=(), description="sha256 of the scored images with the same bytes as an IP train image"
     )
 

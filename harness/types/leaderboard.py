@@ -8,7 +8,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from harness.types.cell import MODEL_FOLDERS, BackboneRecord, DatasetRecord, Decoding, MethodRecord, Record, Spec
+from harness.types.cell import (
+    MODEL_FOLDERS,
+    BackboneRecord,
+    DatasetRecord,
+    Decoding,
+    MethodRecord,
+    MetricValue,
+    Record,
+    SeedNumber,
+    Spec,
+)
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -35,8 +45,8 @@ Seed = Annotated[str, Field(pattern=r"^-?[0-9]{1,18}$")]
 class Stat(Record):
     """Mean and sample standard deviation over n seeds, as fractions."""
 
-    mean: float
-    std: float
+    mean: MetricValue
+    std: MetricValue
     n: int
 
 
@@ -84,7 +94,7 @@ class Row(Record):
     dataset: str
     backbone: str
     shots: int
-    seeds: tuple[int, ...]
+    seeds: tuple[SeedNumber, ...]
     complete: bool
     domains: dict[str, dict[str, Stat]]
     mean: dict[str, Stat]

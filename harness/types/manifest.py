@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, FailFast
 
 from harness.types.split import Part, TrainOn
 
@@ -37,8 +37,8 @@ class Manifest(BaseModel):
     side: TrainOn
     shots: int
     seed: int
-    names: tuple[str, ...]
-    picks: tuple[Pick, ...]
+    names: Annotated[tuple[str, ...], FailFast()]
+    picks: Annotated[tuple[Pick, ...], FailFast()]
 
     def text(self) -> str:
         """The file's content."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from harness.cli import console
+from harness.errors import UserError
 
 LONG = "x" * 150
 
@@ -46,3 +49,38 @@ def test_a_terminal_gets_its_own_width(
     monkeypatch.setenv("COLUMNS", "20")
     console.out().print(console.table("a title", ("method", "x"), [("a long name of a method", "1.0")]))
     assert "1.0" in capsys.readouterr().out
+
+
+HOSTILE = "a\x1b]0;title\x07\x1b[31mb\r\x9b2J\u202ec\udc9b"
+SHOWN = r"a\x1b]0;title\x07\x1b[31mb\r\x9b2J\u202ec\udc9b"
+
+
+def test_control_characters_are_shown_and_never_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+    console.out().print(HOSTILE, markup=False, soft_wrap=True)
+    console.out().print(console.table(HOSTILE, (HOSTILE,), [(HOSTILE,)]))
+    console.err().print(HOSTILE, markup=False)
+    console.lines(HOSTILE)
+    console.message(HOSTILE)
+    console.error_text(UserError(HOSTILE, HOSTILE))
+    for reporter in (console.LineReporter(), console.BarReporter()):
+        reporter.note(HOSTILE)
+        with reporter.stage(HOSTILE, 1, "files") as advance:
+            advance(1)
+    out, err = capsys.readouterr()
+    assert (out.count(SHOWN), err.count(SHOWN)) == (5, 9)
+    assert {c for c in out + err if not c.isprintable()} == {"\n"}
+
+
+def test_json_escapes_control_characters_and_keeps_their_meaning(capsys: pytest.CaptureFixture[str]) -> None:
+    content = {HOSTILE: ["Füße \N{ZERO WIDTH JOINER} \U0001f600"]}
+    console.document(content)
+    out = capsys.readouterr().out
+    assert json.loads(out) == content
+    assert {c for c in out if not c.isprintable()} == {"\n"}
+    assert "Füße" in out
+
+
+def test_names_of_other_scripts_and_emoji_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "می\N{ZERO WIDTH NON-JOINER}خواهم \U0001f468\N{ZERO WIDTH JOINER}\U0001f33e ibex\N{NO-BREAK SPACE}é"
+    console.lines(name)
+    assert capsys.readouterr().out == name + "\n"

@@ -96,7 +96,7 @@ def test_unusable_folders_are_errors(folder):
     ("text", "sentence"),
     [
         ("", "is damaged or truncated"),
-        ('{"train": {"0": {"classname": "ib', "is damaged or truncated: Unterminated string"),
+        ('{"train": {"0": {"classname": "ib', "is damaged or truncated: unterminated string"),
         ("[]", "must contain an object with train, val and test, not a list"),
         ("3", "not a number"),
         ('{"train": {}, "val": {}}', "part test is missing"),

@@ -307,7 +307,7 @@ def test_special_files_are_errors_and_do_not_block(tmp_path, load, monkeypatch):
 def test_a_file_that_is_too_large_for_an_image_is_not_read(tmp_path, load):
     with (tmp_path / "a.jpg").open("wb") as file:
         file.truncate(images.MAX_BYTES + 1)
-    with pytest.raises(DataError, match=r"the file cannot be read \(it has more than 2,147,483,648 bytes\)"):
+    with pytest.raises(DataError, match=r"the file cannot be read \(it has more than 268,435,456 bytes\)"):
         load(tmp_path / "a.jpg")
 
 

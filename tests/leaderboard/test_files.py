@@ -94,7 +94,7 @@ def test_predictions_take_a_byte_an_image() -> None:
 @few
 @given(st.binary(max_size=200))
 def test_any_other_bytes_are_no_predictions(content: bytes) -> None:
-    with pytest.raises(ValueError, match=r"no safetensors file|no vector|no predictions"):
+    with pytest.raises(DataError, match=r"no safetensors file|no vector|no predictions"):
         unpack(content)
 
 
@@ -156,10 +156,10 @@ def test_every_older_version_has_its_step() -> None:
         ('{"rows": []}', "no schema_version"),
         ('{"schema_version": true, "rows": []}', "no schema_version"),
         ("[]", "no schema_version"),
-        ("{", "is not JSON"),
-        ('{"schema_version": 1, "rows": [{}]}', "is not a valid leaderboard: rows.0"),
+        ("{", "is not a valid leaderboard: EOF"),
+        ('{"schema_version": 1, "rows": [{}]}', "is not a valid leaderboard: row 1: method: field required"),
         ('{"schema_version": 1, "rows": [], "more": 1}', "is not a valid leaderboard: more"),
-        ("[" * 100000, "is not JSON"),
+        ("[" * 100000, "is not a valid leaderboard: recursion limit"),
     ],
 )
 def test_what_is_no_leaderboard_is_a_sentence(tmp_path: Path, content: str, words: str) -> None:

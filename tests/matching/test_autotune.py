@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from harness.errors import UserError
+from harness.errors import DataError, UserError
 from harness.matching import autotune, native, torch_op
 from harness.matching.autotune import TimedCase, Timings, load, user_file
 
@@ -74,7 +74,7 @@ def test_user_file_comes_first_and_files_of_other_gpus_are_skipped(timings_file,
 @pytest.mark.parametrize("text", ["", "[]", '{"schema": 2}', '{"schema": 1, "gpu": "x", "cases": [{"batch": 1}]}'])
 def test_damaged_file_raises_user_error(timings_file, text):
     timings_file.write_text(text)
-    with pytest.raises(UserError, match="does not contain timings of backends"):
+    with pytest.raises(DataError, match="does not contain timings of backends"):
         load("Some GPU")
 
 

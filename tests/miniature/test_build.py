@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.datasets.identity import IDENTITY
-from harness.errors import DataError, StorageError
+from harness.errors import DataError, HarnessError, StorageError
 from harness.miniature import build as built
 from harness.miniature.build import PARTS, build, classes, folder, instances
 from harness.miniature.fingerprint import verify
@@ -170,7 +170,7 @@ def test_nothing_is_overwritten(tmp_path, content, message):
         (tmp_path / "mini").mkdir(exist_ok=True)
         (tmp_path / "mini" / name).write_text(text)
     before = digest(tmp_path / "mini")
-    with pytest.raises(StorageError, match=message):
+    with pytest.raises(HarnessError, match=message):
         build(tmp_path / "mini", workers=1)
     assert digest(tmp_path / "mini") == before
 

@@ -70,7 +70,7 @@ def test_a_file_whose_content_does_not_match_its_name_is_an_error(tmp_path: Path
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("no json", "is not a manifest: the file: invalid json"),
+        ("no json", "is not a manifest: invalid json"),
         ('{"protocol": "x"}', "is not a manifest: domain: field"),
     ],
 )

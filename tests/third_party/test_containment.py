@@ -36,7 +36,7 @@ ISOLATED = {
 """Method -> the beginning of its reason, with --isolate."""
 
 HERE = {name: ISOLATED[name] for name in ("raises", "sys_exits", "returns_nan", "returns_wrong_shape")} | {
-    "mumbles": "mumbles raised ValueError: \N{REPLACEMENT CHARACTER}[31mred \N{REPLACEMENT CHARACTER}",
+    "mumbles": r"mumbles raised ValueError: \x1b[31mred \udc80",
     "is_mute": "is_mute raised NoWords: its message is not available: RuntimeError",
 }
 """Method -> the beginning of its reason, without --isolate."""
