@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
-import math
 from collections.abc import Callable, Mapping
 from functools import wraps
 from numbers import Real
@@ -17,6 +16,7 @@ from harness.execution.global_state import preserve_global_state
 from harness.hookspecs import BackboneOffer, DatasetOffer
 from harness.method import Method, build
 from harness.registry.entry_points import Kind
+from harness.types.cell import VALUE_LIMIT
 
 if TYPE_CHECKING:
     from harness.metrics import Answers, Metric
@@ -107,8 +107,8 @@ def _number(name: str, function: Callable[..., Any]) -> Callable[..., float | No
         value = contained(*(type(own)(*(column.copy() for column in own)) for own in answers))
         if value is None:
             return None
-        if not isinstance(value, Real) or not math.isfinite(value):
-            raise PluginError(f"metric {name} returned {one_line(value)}, which is not a finite number")
+        if not isinstance(value, Real) or not abs(value) <= VALUE_LIMIT:
+            raise PluginError(f"metric {name} returned {one_line(value)}, which is not a finite number below 1e100")
         return float(value)
 
     return checked

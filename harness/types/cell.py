@@ -18,6 +18,15 @@ from harness.errors import one_line
 NO_SEED = 0
 """Seed of a cell that does not depend on a seed: its method is deterministic and no images are drawn."""
 
+SEED_LIMIT = 10**18
+"""Seeds are smaller; so is the absolute value of a negative one."""
+
+VALUE_LIMIT = 1e100
+"""The largest absolute value of a metric: sums and squares of such values are finite."""
+
+Value = Annotated[float, Field(ge=-VALUE_LIMIT, le=VALUE_LIMIT)]
+"""A value of a metric."""
+
 Decoding = Literal["upright-white", "plain"]
 """How image files become RGB: EXIF orientation applied and transparency on white, or ``Image.convert("RGB")``."""
 
@@ -150,7 +159,7 @@ class Spec(Record):
     backbone: BackboneRecord
     method: MethodRecord
     shots: int
-    seed: int
+    seed: int = Field(gt=-SEED_LIMIT, lt=SEED_LIMIT)
     manifest: str | None = Field(description="sha256 of the few-shot manifest, None for a method that needs none")
     device: str
     versions: dict[str, str] = Field(
@@ -193,8 +202,8 @@ class Cell(Record):
     """
 
     spec: Spec
-    metrics: dict[str, float] = {}
-    per_class: dict[str, tuple[float | None, ...]] = Field(
+    metrics: dict[str, Value] = {}
+    per_class: dict[str, tuple[Value | None, ...]] = Field(
         default={}, description="side -> top-1 accuracy of each class among the names of its side, None without images"
     )
     not_applicable: Annotated[str, BeforeValidator(one_line)] | None = Field(

@@ -148,23 +148,24 @@ class _Check:
 
     def _cells(self, domain: str, sheet: LabelSheet) -> Iterator[Cell]:
         """The row's cells of one domain: failed ones as the row says, others computed again."""
-        data = self.row.data[domain]
-        failures = {f.seed: f for f in self.row.failures if f.domain == domain}
+        row, data = self.row, self.row.data[domain]
+        failures = {f.seed: f for f in row.failures if f.domain == domain}
         if extra := sorted({*data.predictions} - {*data.manifests}):
             self.wrong.append(f"{domain}: predictions of seeds that the row does not have: {', '.join(extra)}")
-        for spec in (self.row.spec(domain, int(seed)) for seed in data.manifests):
+        for spec in (row.spec(domain, int(seed)) for seed in data.manifests):
             failure = failures.get(spec.seed)
             digest = data.predictions.get(str(spec.seed))
             blank = Cell(spec=spec, unreadable=data.unreadable, collisions=data.collisions, revision=data.revision)
             if digest is not None:
-                yield blank.model_copy(update=self._computed(spec, digest, sheet))
+                only_oop = failure.reason if failure and failure.kind == "not applicable" else row.not_applicable
+                yield blank.model_copy(update=self._computed(spec, digest, sheet, only_oop))
             elif failure is not None and failure.kind != "missing":
                 yield blank.model_copy(update={"failure": Failure(kind=failure.kind, reason=failure.reason)})
             else:
                 raise MissingArtifact(f"no predictions are stored for seed {spec.seed}")
 
-    def _computed(self, spec: Spec, digest: str, sheet: LabelSheet) -> dict[str, object]:
-        """What follows from the predictions of a cell."""
+    def _computed(self, spec: Spec, digest: str, sheet: LabelSheet, why_only_oop: str | None) -> dict[str, object]:
+        """What follows from the predictions of a cell; the reason if it scores only the OOP names is the row's."""
         row, data = self.row, self.row.data[spec.domain]
         predicted = self.artifacts.predictions(digest)
         sides: dict[str, str] = {side: side for side in sheet.sides}
@@ -175,7 +176,7 @@ class _Check:
         if misfit := next(misfits(predicted, labels, names), None):
             raise MissingArtifact(f"the predictions of seed {spec.seed} {misfit}")
         only_oop = "oop" in predicted and "ip" not in predicted
-        if only_oop and "ip" in sheet.sides and row.not_applicable is None:
+        if only_oop and "ip" in sheet.sides and why_only_oop is None:
             self.wrong.append(
                 f"{spec.domain}, seed {spec.seed}: there are no predictions of the IP images, and no reason why"
             )
@@ -184,7 +185,7 @@ class _Check:
             "metrics": self._metrics(predicted, labels, names),
             "per_class": accuracy_per_class(predicted, labels, names),
             "images": {side: len(labels[side]) for side in sheet.sides},
-            "not_applicable": row.not_applicable if only_oop else None,
+            "not_applicable": why_only_oop if only_oop else None,
             "copies": recount_copies(spec, data, sheet, self.artifacts),
             "left_out": sheet.left_out,
         }

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.leaderboard.assemble import assemble
 from harness.progress import NullReporter
 from harness.results import verification_marks
 from harness.results.artifacts import open_file
 from harness.results.predictions import digest, pack, unpack
-from harness.results.store import labels_path, manifest_path, predictions_path
+from harness.results.store import ResultStore, labels_path, manifest_path, predictions_path
 from harness.types.cell import Failure
 from harness.types.labels import LabelSheet, ScoredSide
 from harness.types.leaderboard import Leaderboard
@@ -179,6 +180,18 @@ def test_a_method_of_fixed_vocabulary_is_verified(tmp_path: Path, shared_lab: La
     assert check(Lab(shared_lab.root, shared_lab.domains, out, board)).status == "verified"
 
 
+def test_a_row_with_seeds_of_a_fixed_vocabulary_is_verified_with_its_holes(tmp_path: Path, shared_lab: Lab) -> None:
+    out = tmp_path / "results"
+    run(out, shared_lab.domains, [Answering(FSNL, 0.6, only_oop=True, seeds=(2,)), Answering(FSNL, 0.8, seeds=(1, 3))])
+    store = ResultStore(out)
+    board = assemble(store.cells())
+    (out / "leaderboard.json").write_text(board.text())
+    (row,) = board.rows
+    assert {(hole.seed, hole.kind) for hole in row.failures} == {(2, "not applicable")}
+    verdict = check(Lab(shared_lab.root, shared_lab.domains, out, board))
+    assert (verdict.status, verdict.problems) == ("verified", ())
+
+
 # -- predictions -----------------------------------------------------------------------------------------------------
 
 
@@ -252,7 +265,6 @@ def test_a_draw_of_other_images_is_found_in_the_data(lab: Lab) -> None:
     tamper(lab, set_at("data", "Animals", "manifests", "1", value=own["2"]))
     assert "Animals, seed 1: its manifest is of Animals, 2 shots, seed 2" in check(lab).problems
     from harness import protocols
-    from harness.results.store import ResultStore
 
     data = lab.domains["Animals"]
     drawn = protocols.draw(
