@@ -1,19 +1,22 @@
 """The result store: one file for each finished cell, named by the hash of everything that decides it.
 
 Append-only and content-addressed: a stored cell is never run again, writers do not conflict, and a file is absent or
-complete. A failed cell is stored under another ending, and run again by the next run.
+complete. A file holds the cell and its digest, so that a damaged or edited one is not taken for a result. A failed cell
+is stored under another ending, and run again by the next run.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from harness.files import list_paths, read_error, read_file, require_writable, save
-from harness.types.cell import Cell
+from harness.progress import pluralize
+from harness.types.cell import Cell, Record
 from harness.types.labels import LabelSheet
 from harness.types.manifest import Manifest
 
@@ -35,6 +38,13 @@ def manifest_path(digest: str) -> str:
     return f"manifests/{digest}.json"
 
 
+class StoredCell(Record):
+    """Content of a cell's file: the cell, and its digest, by which a change of the file is noticed."""
+
+    sha256: str
+    cell: Cell
+
+
 class ResultStore:
     """The cells of one results folder, with their predictions, labels and few-shot draws."""
 
@@ -53,9 +63,35 @@ class ResultStore:
         """The finished cell of that key; None if there is none, or only a failed or damaged one."""
         return _read(self._path(key))
 
-    def known(self, keys: Iterable[str]) -> dict[str, Cell]:
-        """The finished cells among the keys."""
-        return {key: cell for key in keys if (cell := self.get(key)) is not None}
+    def known(self, keys: Iterable[str], note: Callable[[str], object]) -> dict[str, Cell]:
+        """The finished cells among the keys that are undamaged, and whose predictions are.
+
+        Args:
+            keys: of cells that are wanted.
+            note: is called with a sentence about the files that are damaged or missing, if there are any.
+        """
+        found, damaged = dict[str, Cell](), list[Path]()
+        for key in keys:
+            cell = self.get(key)
+            if cell is None:
+                damaged += [path] if (path := self._path(key)).exists() else []
+            elif cell.predictions is None or self._intact(path := self.root / predictions_path(cell.predictions)):
+                found[key] = cell
+            else:
+                damaged.append(path)
+        if damaged:
+            what = pluralize(len(damaged), "results")
+            note(
+                f"{what} to be computed again: {damaged[0]} is missing or damaged" + ", and others" * (len(damaged) > 1)
+            )
+        return found
+
+    def _intact(self, path: Path) -> bool:
+        """Whether a file that is named by the sha256 of its content is there and has it."""
+        try:
+            return hashlib.sha256(read_file(path)).hexdigest() == path.stem
+        except OSError:
+            return False
 
     def put(self, cell: Cell) -> Cell:
         """Store a cell and its predictions; a temporary failure never hides a result.
@@ -74,7 +110,8 @@ class ResultStore:
         key = cell.spec.key
         final = cell.failure is None or cell.failure.kind == "not applicable"
         path = self._path(key) if final else self._path(key).with_suffix(FAILED)
-        _write(path, (cell.model_dump_json(indent=1) + "\n").encode())
+        stored = StoredCell(sha256=cell.digest(), cell=cell)
+        _write(path, (stored.model_dump_json(indent=1) + "\n").encode())
         if final:
             for ending in (FAILED, ".failed.log"):
                 with contextlib.suppress(OSError):  # the result is stored; an old failure next to it changes nothing
@@ -136,9 +173,11 @@ def _write(path: Path, content: bytes) -> None:
 
 def _read(path: Path) -> Cell | None:
     try:
-        cell = Cell.model_validate_json(read_file(path))
+        stored = StoredCell.model_validate_json(read_file(path))
     except (FileNotFoundError, ValidationError):
         return None
     except OSError as error:
         raise read_error(path, error) from None
-    return cell if cell.spec.key == path.name.partition(".")[0] else None
+    cell = stored.cell
+    intact = stored.sha256 == cell.digest() and cell.spec.key == path.name.partition(".")[0]
+    return cell if intact else None
