@@ -107,7 +107,7 @@ def _number(name: str, function: Callable[..., Any]) -> Callable[..., float | No
         value = contained(*(type(own)(*(column.copy() for column in own)) for own in answers))
         if value is None:
             return None
-        if not isinstance(value, Real) or not abs(value) <= VALUE_LIMIT:
+        if not isinstance(value, Real) or not abs(float(value)) <= VALUE_LIMIT:
             raise PluginError(f"metric {name} returned {one_line(value)}, which is not a finite number below 1e100")
         return float(value)
 

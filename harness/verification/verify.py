@@ -103,6 +103,8 @@ class _Check:
             self.notes.append(f"{unknown}: its draws are of these data, as far as can be checked")
         if not self.missing:
             self.wrong += _differences(row.only(self.metrics), cells)
+        if not row.domains:
+            self.missing.append("the row has no values: all its cells are missing or failed")
         self.missing += [_why_unknown(metric, row) for metric in sorted(row.metrics - self.metrics.keys())]
 
     def _domain(self, domain: str) -> list[Cell]:

@@ -372,16 +372,31 @@ def test_a_support_image_that_is_left_out_but_can_be_read_is_named(lab: Lab) -> 
 # -- the command -----------------------------------------------------------------------------------------------------
 
 
+def against(lab: Lab) -> set[str]:
+    return {mark.against for mark in verification_marks.read_marks(lab.out).values()}
+
+
+def test_a_row_of_holes_only_is_not_verified(tmp_path: Path, shared_lab: Lab, harness: Any) -> None:
+    failed = Failure(kind="error", reason="it broke")
+    board = run(tmp_path / "results", shared_lab.domains, fail=lambda m, d, s: failed if m == FSNL else None)
+    verdict = check(Lab(shared_lab.root, shared_lab.domains, tmp_path / "results", board))
+    assert verdict.status == "not verifiable"
+    assert verdict.problems == ("the row has no values: all its cells are missing or failed",)
+    assert harness("leaderboard", "verify", tmp_path / "results")[0] == 3
+    marked = verification_marks.read_marks(tmp_path / "results")
+    assert [row.content_sha256 in marked for row in board.rows] == [row.method != FSNL for row in board.rows]
+
+
 def test_the_command_marks_verified_rows_and_an_edit_takes_the_mark_away(lab: Lab, harness: Any) -> None:
     file = lab.out / "leaderboard.json"
     code, out, _ = harness("leaderboard", "verify", file)
     assert code == 0
     assert out.count("verified against the stored labels") == 2
-    assert set(verification_marks.read_marks(lab.out).values()) == {"labels"}
+    assert against(lab) == {"labels"}
     assert harness("leaderboard", "verify", lab.out, "--data", lab.root)[0] == 0
-    assert set(verification_marks.read_marks(lab.out).values()) == {"data"}
+    assert against(lab) == {"data"}
     assert harness("leaderboard", "verify", file)[0] == 0
-    assert set(verification_marks.read_marks(lab.out).values()) == {"data"}, "a weaker check takes nothing back"
+    assert against(lab) == {"data"}, "a weaker check takes nothing back"
     tamper(lab, set_at("mean", "h_mean", "mean", value=0.9))
     rows = Leaderboard.model_validate_json(file.read_bytes()).rows
     assert [row.content_sha256 in verification_marks.read_marks(lab.out) for row in rows] == [True, False]
