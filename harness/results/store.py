@@ -23,6 +23,11 @@ from harness.types.manifest import Manifest
 FAILED = ".failed.json"
 
 
+def cell_path(key: str, ending: str = ".json") -> str:
+    """Path of a cell in a results folder, by the key of its spec."""
+    return f"cells/{key[:2]}/{key}{ending}"
+
+
 def predictions_path(digest: str) -> str:
     """Path of predictions in a results folder, by the sha256 of their content."""
     return f"predictions/{digest[:2]}/{digest}.safetensors"
@@ -156,7 +161,7 @@ class ResultStore:
         return (cell for path in paths if (cell := _read(path)) is not None)
 
     def _path(self, key: str) -> Path:
-        return self.root / "cells" / key[:2] / f"{key}.json"
+        return self.root / cell_path(key)
 
     def _store(self, name: str, content: bytes) -> None:
         """Write what is named by its own hash, unless it is stored; a damaged file is replaced."""
@@ -173,11 +178,18 @@ def _write(path: Path, content: bytes) -> None:
 
 def _read(path: Path) -> Cell | None:
     try:
-        stored = StoredCell.model_validate_json(read_file(path))
-    except (FileNotFoundError, ValidationError):
+        return parse_cell(read_file(path), path.name.partition(".")[0])
+    except FileNotFoundError:
         return None
     except OSError as error:
         raise read_error(path, error) from None
-    cell = stored.cell
-    intact = stored.sha256 == cell.digest() and cell.spec.key == path.name.partition(".")[0]
-    return cell if intact else None
+
+
+def parse_cell(content: bytes, key: str) -> Cell | None:
+    """The cell of a file's content; None if it is damaged, was changed, or has another key."""
+    try:
+        stored = StoredCell.model_validate_json(content)
+    except ValidationError:
+        return None
+    intact = stored.sha256 == stored.cell.digest() and stored.cell.spec.key == key
+    return stored.cell if intact else None

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import random
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from harness.leaderboard.assemble import assemble
 from harness.results import signatures, verification_marks
@@ -20,6 +17,7 @@ from harness.results.verification_marks import Mark, Verification, read_marks, u
 from harness.types.cell import Failure
 from harness.types.leaderboard import Row
 
+from ..leaderboard.mutations import changed_rows
 from ..leaderboard.results import Lab
 from ..makers import make_cell, sha
 
@@ -194,42 +192,6 @@ def rich_row(complete: bool) -> Row:
     return row
 
 
-def mutations(value: Any) -> Iterator[Any]:
-    """The document with one change: a value that is replaced, a key or entry that is removed, added or renamed."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            rest = {k: v for k, v in value.items() if k != key}
-            yield rest
-            yield {**rest, f"{key}x": inner}
-            yield from ({**value, key: changed} for changed in mutations(inner))
-        yield {**value, "new": "x"}
-    elif isinstance(value, list):
-        for i, inner in enumerate(value):
-            yield [*value[:i], *value[i + 1 :]]
-            yield from ([*value[:i], changed, *value[i + 1 :]] for changed in mutations(inner))
-        yield [*value, *value[-1:]]
-        yield value[::-1]
-    else:
-        yield from (other for other in _others(value) if type(other) is not type(value) or other != value)
-
-
-def _others(value: Any) -> list[Any]:
-    near = {str: [f"{value}x", sha("x")], int: [not value, 7], float: [0.987]}.get(type(value), [])
-    return [*near, None, True, False, 0, "yes", "no", "unknown", "bf16", "plain"]
-
-
-def changed_rows(row: Row) -> Iterator[Row]:
-    """The row with each single change, and with a thousand random pairs of changes, as far as these are valid rows."""
-    content, chance = row.model_dump(mode="json"), random.Random(0)
-    single = list(mutations(content))
-    for _ in range(1000):
-        one, other = chance.sample(single, 2)
-        single.append({**one, **{name: value for name, value in other.items() if value != content.get(name)}})
-    for document in single:
-        with contextlib.suppress(ValidationError):
-            yield Row.model_validate_json(json.dumps(document))
-
-
 @pytest.mark.usefixtures("become")
 def test_a_row_with_any_field_changed_is_not_verified(tmp_path: Path) -> None:
     rows = [rich_row(complete) for complete in (True, False)]
@@ -239,7 +201,7 @@ def test_a_row_with_any_field_changed_is_not_verified(tmp_path: Path) -> None:
     assert [other for _, other in changed if other.content_sha256 in marks] == []
     fields = {name for name in Row.model_fields for row, other in changed if getattr(row, name) != getattr(other, name)}
     assert fields == set(Row.model_fields), "each field was changed"
-    assert len(changed) > 2000
+    assert len(changed) > 1500
     assert all(Row.model_validate_json(row.model_dump_json()).content_sha256 in marks for row in rows)
 
 
