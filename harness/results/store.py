@@ -115,8 +115,7 @@ class ResultStore:
         key = cell.spec.key
         final = cell.failure is None or cell.failure.kind == "not applicable"
         path = self._path(key) if final else self._path(key).with_suffix(FAILED)
-        stored = StoredCell(sha256=cell.digest(), cell=cell)
-        _write(path, (stored.model_dump_json(indent=1) + "\n").encode())
+        _write(path, cell_content(cell))
         if final:
             for ending in (FAILED, ".failed.log"):
                 with contextlib.suppress(OSError):  # the result is stored; an old failure next to it changes nothing
@@ -183,6 +182,11 @@ def _read(path: Path) -> Cell | None:
         return None
     except OSError as error:
         raise read_error(path, error) from None
+
+
+def cell_content(cell: Cell) -> bytes:
+    """The content of a cell's file."""
+    return (StoredCell(sha256=cell.digest(), cell=cell).model_dump_json(indent=1) + "\n").encode()
 
 
 def parse_cell(content: bytes, key: str) -> Cell | None:
