@@ -67,6 +67,7 @@ def answered(sheet, rng, method, seed, share):
     cell = make_cell(
         domain=sheet.domain,
         seed=seed,
+        shots=0,
         manifest=None,
         method={"name": method},
         dataset={"fingerprint": sheet.fingerprint},
