@@ -119,6 +119,7 @@ def _require_regular(found: os.stat_result) -> None:
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file atomically: afterwards it is complete or unchanged, even after kill -9; its mode follows the umask.
 
+    It is on the disk when this returns, and so is its name, so that neither a crash nor a power cut loses it.
     The first write of a process into a folder also removes abandoned temporary files there.
     """
     temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
@@ -131,10 +132,32 @@ def write_atomic(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        _sync_folder(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):  # a folder that cannot be written cannot be cleaned up either
             temporary.unlink()
         raise
+
+
+def _create_folder(folder: Path) -> None:
+    """Create a folder and those above it, each with its name on the disk."""
+    if not folder.is_dir():
+        _create_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write the names in a folder to the disk, on file systems that can."""
+    with contextlib.suppress(PermissionError):  # Windows opens no folders, and not every writable one is readable
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise
+        finally:
+            os.close(handle)
 
 
 def save(path: Path, content: bytes, what: str, hint: str) -> None:
@@ -150,7 +173,7 @@ def save(path: Path, content: bytes, what: str, hint: str) -> None:
         StorageError: the file cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _create_folder(path.parent)
         write_atomic(path, content)
     except OSError as error:
         raise write_error(what, path, error, hint) from None
@@ -163,7 +186,7 @@ def require_writable(folder: Path, what: str, hint: str) -> None:
         StorageError: the folder cannot be created or written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        _create_folder(folder)
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:

@@ -12,6 +12,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as there are cores:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch and numpy are imported, which is later
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests, and the commands that they start, use no key of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_CONFIG", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
 @pytest.fixture(name="make_root")
 def _make_root() -> Callable[..., Path]:
     """Writes a small LAION-Beyond root in the released format: ``make_root(tmp_path)``; see ``datasets/roots.py``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pwd
@@ -54,6 +55,39 @@ def test_an_interrupted_write_leaves_the_file_as_it_was(
         write_atomic(path, b"two")
     assert path.read_bytes() == b"one"
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of open files are read from /proc")
+def test_a_saved_file_is_on_the_disk_with_its_name_and_the_names_of_its_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[str, list[str]]] = []
+
+    def record(handle: int) -> None:
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        names = sorted(p.name for p in path.iterdir()) if path.is_dir() else ["content"]
+        synced.append((path.relative_to(tmp_path).as_posix(), names))
+
+    monkeypatch.setattr(os, "fsync", record)
+    save(tmp_path / "a" / "b" / "file", b"one", "it", "hint")
+    (temporary, content), *folders = sorted(synced, key=lambda one: one[1] != ["content"])
+    assert (temporary.startswith("a/b/.tmp-harness-"), content) == (True, ["content"])
+    assert folders == [(".", ["a"]), ("a", ["b"]), ("a/b", ["file"])]
+    assert [path for path, _ in synced][2] == temporary, "content first, then the name"
+
+
+@pytest.mark.parametrize(("number", "is_error"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_a_file_system_that_syncs_no_folders_is_used_and_a_failing_disk_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, is_error: bool
+) -> None:
+    def fail(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StorageError) if is_error else contextlib.nullcontext():
+        save(tmp_path / "file", b"one", "it", "hint")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_temporary_files_are_removed_after_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ def planned(request: Request, report: Reporter, json: bool) -> int:
 
     with only_results():
         plan = make_plan(request, report)
-    known = ResultStore(request.out).known(job.spec.key for job in plan.jobs)
+    known = ResultStore(request.out).known((job.spec.key for job in plan.jobs), report.note)
     columns = ("method", "domain", "shots", "seed", "state", "cell")
     rows = [
         (s.method.name, s.domain, s.shots, s.seed, "known" if s.key in known else "to run", s.key)

@@ -18,6 +18,7 @@ from harness.leaderboard.tables import Table, percent, share, signed
 from harness.leaderboard.view import ViewRow, ViewTable, read_sources, view
 from harness.metrics.built_in import BUILT_IN, HEADLINES
 from harness.progress import pluralize
+from harness.results.verification_marks import Verification
 from harness.types.leaderboard import Stat
 
 Form = Literal["text", "json", "markdown", "latex"]
@@ -177,7 +178,13 @@ def _test(test: PairedTest | None) -> list[str]:
 def _name(made: ViewRow, table: ViewTable) -> str:
     several = sum(other.row.method == made.row.method for other in table.rows) > 1
     which = f" {made.row.id[:6]}" if several else ""
-    return made.row.method + which + {"data": " ✓✓", "labels": " ✓", None: ""}[made.verified]
+    return made.row.method + which + _mark(made.verified)
+
+
+def _mark(found: Verification | None) -> str:
+    if found is None:
+        return ""
+    return {"data": " ✓✓", "labels": " ✓"}[found.against] if found.status == "verified" else " (claimed)"
 
 
 def _rank(made: ViewRow) -> str:
@@ -211,8 +218,8 @@ def _notes(table: ViewTable, baseline: str | None) -> list[str]:
         notes.append("rank: one more than the rows that are surely better (ahead in over 97.5 % of the replicates)")
     if baseline:
         notes.append(f"Δ: difference of the means to {baseline} on the same images; p: paired, two-sided, after Holm")
-    if any(made.verified for made in table.rows):
-        notes.append("✓ verified against stored labels, ✓✓ against the data")
+    found = [made.verified for made in table.rows if made.verified]
+    notes += [f"{_mark(one)} {one.text}".strip() if one.status == "verified" else one.text for one in found]
     notes += _seeds(table)
     for made in table.rows:
         if made.not_ranked is not None:
@@ -258,7 +265,7 @@ def _table_json(table: ViewTable) -> dict[str, Any]:
                 "mean_over": len(row.domains) if row.complete else None,
                 "domains": figures,
                 "baseline": None if made.test is None else asdict(made.test),
-                "verified": made.verified,
+                "verified": None if made.verified is None else asdict(made.verified),
                 "cost": None if made.cost is None else made.cost.model_dump(),
                 "no_interval": made.no_interval,
                 "failures": [failure.model_dump() for failure in row.failures],

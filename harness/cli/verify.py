@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime, timezone
 from pathlib import Path
 
 from harness.cli import console
@@ -11,8 +12,10 @@ from harness.errors import UserError
 from harness.files import cache_root, save
 from harness.leaderboard.differences import Difference
 from harness.progress import pluralize
-from harness.results import submission, verification_marks
+from harness.results import submission
 from harness.results.artifacts import Artifacts, MissingArtifact, open_file, open_row
+from harness.results.signatures import ALLOWED, SigningError
+from harness.results.verification_marks import FILE, Mark, update_marks
 from harness.types.leaderboard import Row
 from harness.types.manifest import Manifest
 from harness.verification.verify import Verdict
@@ -119,12 +122,17 @@ def _json(verdict: Verdict) -> dict[str, object]:
 
 
 def _mark(folder: Path, verdicts: list[Verdict]) -> None:
-    """Update the marks of the verified rows; marks of other rows are unchanged."""
-    marks = verification_marks.read_marks(folder)
-    for verdict in verdicts:
-        key = verdict.row.content_sha256
-        if verdict.status == "verified":
-            marks[key] = "data" if "data" in (verdict.against, marks.get(key)) else "labels"
-        else:
-            marks.pop(key, None)
-    verification_marks.write_marks(folder, marks)
+    """Sign marks of the verified rows; the user's marks of rows that are not verified are removed."""
+    today = datetime.now(timezone.utc).date().isoformat()
+    marks = {
+        verdict.row.content_sha256: Mark(against=verdict.against, date=today) if verdict.status == "verified" else None
+        for verdict in verdicts
+    }
+    err = console.err()
+    try:
+        line = update_marks(folder, marks)
+    except SigningError as error:
+        err.print(f"rows are not marked as verified: {error}", style="yellow", markup=False)
+    else:
+        text = f"{folder / FILE} is signed; others trust it with this line in their {ALLOWED}: {line}"
+        err.print(text, markup=False, soft_wrap=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from harness.metrics.accuracy import mean_std
 from harness.metrics.built_in import in_table_order
-from harness.types.cell import NO_SEED, Cell, Spec
+from harness.types.cell import NO_SEED, Cell, Failure, Spec
 from harness.types.leaderboard import DomainRecord, Leaderboard, Row, RowFailure, Stat
 
 Wanted = Iterable[tuple[str, int]]
@@ -17,7 +17,7 @@ Wanted = Iterable[tuple[str, int]]
 def row_key(spec: Spec) -> str:
     """The part of a spec that cells of one row share: without domain, seed, draw and data."""
     content = spec.model_dump(mode="json", exclude={"domain", "seed", "manifest"})
-    content["dataset"] = content["dataset"]["name"], content["dataset"]["copies_left_out"]
+    content["dataset"] = [content["dataset"][name] for name in ("name", "oop_exact", "copies_left_out")]
     return json.dumps(content, sort_keys=True)
 
 
@@ -101,7 +101,7 @@ def _layers(seeds: dict[int, list[Cell]]) -> list[list[Cell]]:
 
 
 def _row(cells: list[Cell], expected: Sequence[tuple[str, int]], lost: Sequence[RowFailure]) -> Row:
-    cells = sorted(cells, key=lambda cell: (cell.spec.domain, cell.spec.seed))
+    cells = sorted(_alike(cells), key=lambda cell: (cell.spec.domain, cell.spec.seed))
     spec = cells[0].spec
     done = [cell for cell in cells if cell.failure is None]
     domains: dict[str, dict[str, Stat]] = {}
@@ -145,6 +145,22 @@ def _row(cells: list[Cell], expected: Sequence[tuple[str, int]], lost: Sequence[
     )
 
 
+def _alike(cells: list[Cell]) -> list[Cell]:
+    """The cells of a row; where some score the IP names, those of a fixed vocabulary become holes with their reason.
+
+    A mean over seeds or domains is of the same metrics everywhere.
+    """
+    done = [cell for cell in cells if cell.failure is None]
+    if not any(cell.not_applicable is None and "ip" in cell.images for cell in done):
+        return cells
+    return [
+        cell.model_copy(update={"failure": Failure(kind="not applicable", reason=cell.not_applicable)})
+        if cell.failure is None and cell.not_applicable is not None
+        else cell
+        for cell in cells
+    ]
+
+
 def _domains(cells: list[Cell]) -> list[str]:
     return sorted({cell.spec.domain for cell in cells})
 
@@ -174,9 +190,14 @@ def _mean_over_domains(cells: list[Cell]) -> dict[str, Stat]:
 
 
 def _per_class(cells: list[Cell]) -> dict[str, tuple[float | None, ...]]:
-    """Side -> mean over seeds of every class; a class without images has none in any seed."""
+    """Side -> mean over seeds of every class, of sides with the same number of classes in all cells.
+
+    A class without images has no mean.
+    """
     means: dict[str, tuple[float | None, ...]] = {}
     for side in cells[0].per_class:
+        if len({len(cell.per_class.get(side, ())) for cell in cells}) > 1:
+            continue
         by_class = zip(*(cell.per_class[side] for cell in cells), strict=True)
         known = [[value for value in values if value is not None] for values in by_class]
         means[side] = tuple(mean_std(values)[0] if values else None for values in known)

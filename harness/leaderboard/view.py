@@ -22,7 +22,7 @@ from harness.metrics.built_in import HEADLINES
 from harness.metrics.table import require_metric
 from harness.results.artifacts import Artifacts, open_file
 from harness.results.costs import RowCost
-from harness.results.verification_marks import Against, read_marks
+from harness.results.verification_marks import Verification, read_marks, strongest
 from harness.types.leaderboard import Row, Stat
 
 
@@ -37,7 +37,7 @@ class ViewRow:
         rank: one more than the rows of the table that are surely better; only of ``statistics.rows_to_rank``.
         not_ranked: why a row that has a mean is not ranked, None if it is.
         test: against the baseline, if one was given.
-        verified: what the row was verified against, None if it was not.
+        verified: by whom, when and against what the row was verified, None if it was not.
         cost: None where it is not known.
         no_interval: why there is no interval, None if there is.
     """
@@ -48,7 +48,7 @@ class ViewRow:
     rank: int | None
     not_ranked: str | None
     test: PairedTest | None
-    verified: Against | None
+    verified: Verification | None
     cost: RowCost | None
     no_interval: str | None
 
@@ -77,7 +77,7 @@ class Sources:
     rows: tuple[Row, ...]
     artifacts: tuple[Artifacts, ...]
     costs: dict[str, RowCost]
-    marks: dict[str, Against]
+    marks: dict[str, Verification]
 
 
 def read_sources(files: Iterable[Path]) -> Sources:
@@ -89,11 +89,11 @@ def read_sources(files: Iterable[Path]) -> Sources:
     """
     rows: dict[str, tuple[Row, Artifacts]] = {}
     costs: dict[str, RowCost] = {}
-    marks: dict[str, Against] = {}
+    marks: dict[str, Verification] = {}
     for file in files:
         board, artifacts = open_file(file)
         folder = file if file.is_dir() else file.parent
-        costs, marks = {**artifacts.costs(), **costs}, {**read_marks(folder), **marks}
+        costs, marks = {**artifacts.costs(), **costs}, strongest(marks, read_marks(folder))
         for row in board.rows:
             known = rows.setdefault(row.id, (row, artifacts))[0]
             if known != row:

@@ -109,7 +109,9 @@ def _number(name: str, function: Callable[..., Any]) -> Callable[..., float | No
         if value is None:
             return None
         if not isinstance(value, Real) or not -LARGEST <= value <= LARGEST:  # type: ignore[operator]
-            raise PluginError(f"metric {name} returned {one_line(value)}, which is not a finite number")
+            raise PluginError(
+                f"metric {name} returned {one_line(value)}, which is not a finite number below {LARGEST:g}"
+            )
         return float(value)
 
     return checked

@@ -1,4 +1,4 @@
-"""The artifacts of rows, from a results folder or a submission: labels, predictions and draws.
+"""The artifacts of rows, from a results folder or a submission: cells, labels, predictions and draws.
 
 Each is named by its hash, which is always checked; damaged content counts as missing.
 """
@@ -19,7 +19,8 @@ from harness.results.archive import HINT, Archive, is_archive
 from harness.results.costs import FILE as COSTS
 from harness.results.costs import RowCost, parse_costs
 from harness.results.leaderboard_file import BOARD, parse_board, read_board, select, split_address
-from harness.results.store import labels_path, manifest_path, predictions_path
+from harness.results.store import FAILED, cell_path, labels_path, manifest_path, parse_cell, predictions_path
+from harness.types.cell import Cell
 from harness.types.labels import LabelSheet
 from harness.types.leaderboard import Leaderboard, Row
 from harness.types.manifest import Manifest
@@ -106,17 +107,36 @@ class Artifacts:
         except DataError as error:
             raise MissingArtifact(error.message) from None
 
+    def cell(self, key: str) -> Cell:
+        """A finished or failed cell.
+
+        Raises:
+            MissingArtifact: it is missing, damaged or was changed.
+        """
+        return self._cell(key)[1]
+
     def files(self, row: Row) -> dict[str, bytes]:
         """Path in a results folder -> content, of everything that verifying the row needs.
 
         Raises:
             MissingArtifact: something is missing or damaged.
         """
-        return {one.path: self._content(one.path, one.digest, one.what) for one in dict.fromkeys(references(row))}
+        wanted = dict.fromkeys(references(row))
+        found = {one.path: self._content(one.path, one.digest, one.what) for one in wanted}
+        return found | dict(self._cell(spec.key)[0] for spec in row.specs())
 
     def costs(self) -> dict[str, RowCost]:
         """Row id -> cost; empty if the file is missing or damaged."""
         return parse_costs(self._read(COSTS) or b"")
+
+    def _cell(self, key: str) -> tuple[tuple[str, bytes], Cell]:
+        """Path and content of a cell's file, and the cell."""
+        for path in (cell_path(key), cell_path(key, FAILED)):
+            content = self._read(path)
+            cell = None if content is None else parse_cell(content, key)
+            if content is not None and cell is not None:
+                return (path, content), cell
+        raise MissingArtifact(f"no result with the settings of the row is stored: there is no whole {cell_path(key)}")
 
     def _content(self, path: str, digest: str, what: str) -> bytes:
         content = self._read(path)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from harness.results.artifacts import Artifacts, MissingArtifact
-from harness.types.cell import MethodRecord, Spec
+from harness.types.cell import Cell, MethodRecord
 from harness.types.labels import UNREADABLE, LabelSheet
-from harness.types.leaderboard import DomainRecord
 from harness.types.manifest import Manifest
 from harness.types.task import Needs
 
@@ -33,13 +32,13 @@ def count_copies(
     )
 
 
-def recount_copies(spec: Spec, data: DomainRecord, sheet: LabelSheet, artifacts: Artifacts) -> int:
-    """The same for a stored cell; if its draw is missing (reported elsewhere), the row's own count."""
+def recount_copies(cell: Cell, sheet: LabelSheet, artifacts: Artifacts) -> int:
+    """The same for a stored cell; if its draw is missing (reported elsewhere), the cell's own count."""
     try:
-        manifest = artifacts.manifest(spec.manifest) if spec.manifest else None
+        manifest = artifacts.manifest(cell.spec.manifest) if cell.spec.manifest else None
     except MissingArtifact:
-        return data.copies.get(str(spec.seed), 0)
-    return count_copies(spec.method, sheet, manifest, data.unreadable)
+        return cell.copies
+    return count_copies(cell.spec.method, sheet, manifest, cell.unreadable)
 
 
 def _given(record: MethodRecord, sheet: LabelSheet, manifest: Manifest | None) -> set[str]:

@@ -1,23 +1,31 @@
 """The result store: one file for each finished cell, named by the hash of everything that decides it.
 
 Append-only and content-addressed: a stored cell is never run again, writers do not conflict, and a file is absent or
-complete. A failed cell is stored under another ending, and run again by the next run.
+complete. A file holds the cell and its digest, so that a damaged or edited one is not taken for a result. A failed cell
+is stored under another ending, and run again by the next run.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from harness.errors import DataError
 from harness.files import list_paths, read_error, read_file, require_writable, save
 from harness.parsing import parse_record
-from harness.types.cell import Cell
+from harness.progress import pluralize
+from harness.types.cell import Cell, Record
 from harness.types.labels import LabelSheet
 from harness.types.manifest import Manifest
 
 FAILED = ".failed.json"
+
+
+def cell_path(key: str, ending: str = ".json") -> str:
+    """Path of a cell in a results folder, by the key of its spec."""
+    return f"cells/{key[:2]}/{key}{ending}"
 
 
 def predictions_path(digest: str) -> str:
@@ -33,6 +41,13 @@ def labels_path(fingerprint: str) -> str:
 def manifest_path(digest: str) -> str:
     """Path of a few-shot draw in a results folder, by its hash."""
     return f"manifests/{digest}.json"
+
+
+class StoredCell(Record):
+    """Content of a cell's file: the cell, and its digest, by which a change of the file is noticed."""
+
+    sha256: str
+    cell: Cell
 
 
 class ResultStore:
@@ -53,9 +68,35 @@ class ResultStore:
         """The finished cell of that key; None if there is none, or only a failed or damaged one."""
         return _read(self._path(key))
 
-    def known(self, keys: Iterable[str]) -> dict[str, Cell]:
-        """The finished cells among the keys."""
-        return {key: cell for key in keys if (cell := self.get(key)) is not None}
+    def known(self, keys: Iterable[str], note: Callable[[str], object]) -> dict[str, Cell]:
+        """The finished cells among the keys that are undamaged, and whose predictions are.
+
+        Args:
+            keys: of cells that are wanted.
+            note: is called with a sentence about the files that are damaged or missing, if there are any.
+        """
+        found, damaged = dict[str, Cell](), list[Path]()
+        for key in keys:
+            cell = self.get(key)
+            if cell is None:
+                damaged += [path] if (path := self._path(key)).exists() else []
+            elif cell.predictions is None or self._intact(path := self.root / predictions_path(cell.predictions)):
+                found[key] = cell
+            else:
+                damaged.append(path)
+        if damaged:
+            what = pluralize(len(damaged), "results")
+            note(
+                f"{what} to be computed again: {damaged[0]} is missing or damaged" + ", and others" * (len(damaged) > 1)
+            )
+        return found
+
+    def _intact(self, path: Path) -> bool:
+        """Whether a file that is named by the sha256 of its content is there and has it."""
+        try:
+            return hashlib.sha256(read_file(path)).hexdigest() == path.stem
+        except OSError:
+            return False
 
     def put(self, cell: Cell) -> Cell:
         """Store a cell and its predictions; a temporary failure never hides a result.
@@ -74,7 +115,7 @@ class ResultStore:
         key = cell.spec.key
         final = cell.failure is None or cell.failure.kind == "not applicable"
         path = self._path(key) if final else self._path(key).with_suffix(FAILED)
-        _write(path, (cell.model_dump_json(indent=1) + "\n").encode())
+        _write(path, cell_content(cell))
         if final:
             for ending in (FAILED, ".failed.log"):
                 with contextlib.suppress(OSError):  # the result is stored; an old failure next to it changes nothing
@@ -119,7 +160,7 @@ class ResultStore:
         return (cell for path in paths if (cell := _read(path)) is not None)
 
     def _path(self, key: str) -> Path:
-        return self.root / "cells" / key[:2] / f"{key}.json"
+        return self.root / cell_path(key)
 
     def _store(self, name: str, content: bytes) -> None:
         """Write what is named by its own hash, unless it is stored; a damaged file is replaced."""
@@ -136,9 +177,23 @@ def _write(path: Path, content: bytes) -> None:
 
 def _read(path: Path) -> Cell | None:
     try:
-        cell = parse_record(Cell, read_file(path), f"{path} is damaged")
-    except (FileNotFoundError, DataError):
+        return parse_cell(read_file(path), path.name.partition(".")[0])
+    except FileNotFoundError:
         return None
     except OSError as error:
         raise read_error(path, error) from None
-    return cell if cell.spec.key == path.name.partition(".")[0] else None
+
+
+def cell_content(cell: Cell) -> bytes:
+    """The content of a cell's file."""
+    return (StoredCell(sha256=cell.digest(), cell=cell).model_dump_json(indent=1) + "\n").encode()
+
+
+def parse_cell(content: bytes, key: str) -> Cell | None:
+    """The cell of a file's content; None if it is damaged, was changed, or has another key."""
+    try:
+        stored = parse_record(StoredCell, content, f"cell {key[:12]} is damaged")
+    except DataError:
+        return None
+    intact = stored.sha256 == stored.cell.digest() and stored.cell.spec.key == key
+    return stored.cell if intact else None

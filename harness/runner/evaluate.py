@@ -39,7 +39,7 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
     store = ResultStore(request.out.expanduser())
     store.prepare()
     plan = make_plan(request, report)
-    known = store.known(job.spec.key for job in plan.jobs)
+    known = store.known((job.spec.key for job in plan.jobs), report.note)
     pending = [job for job in plan.jobs if job.spec.key not in known]
     cells = dict(known)
     unreadable: dict[str, str] = {}

@@ -12,6 +12,7 @@ from harness.backbones.backbone import Precision
 from harness.errors import UserError
 from harness.method import Method
 from harness.registry import Plugin
+from harness.types.cell import SEED_LIMIT
 from harness.types.feature_set import FeatureSet
 from harness.types.leaderboard import Leaderboard
 
@@ -90,8 +91,8 @@ class Request:
 
     def __post_init__(self) -> None:
         for name, numbers, least in (("shots", self.shots, 1), ("seeds", self.seeds, 0)):
-            if not numbers or min(numbers) < least:
-                raise UserError(f"{name} must be whole numbers from {least} on", "for example 1, 2 and 4")
+            if not numbers or min(numbers) < least or max(numbers) >= SEED_LIMIT:
+                raise UserError(f"{name} must be whole numbers from {least} on, below 10**18", "for example 1, 2 and 4")
         if self.workers < 1:
             raise UserError(f"workers must be 1 or more, not {self.workers}", "for example 2")
 

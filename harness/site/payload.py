@@ -97,6 +97,7 @@ def _row(
         if (known := {str(shots): made.rank for shots, made in found if made.rank is not None})
     }
     cost = sources.costs.get(row.id)
+    mark = sources.marks.get(row.content_sha256)
     return {
         "id": row.id,
         "method": row.method,
@@ -109,7 +110,8 @@ def _row(
         "seeds": 0 if row.seedless else len(row.seeds),
         "needs": list(row.method_record.needs),
         "complete": row.complete,
-        "verified": sources.marks.get(row.content_sha256),
+        "verified": mark is not None and mark.status == "verified",
+        "verification": None if mark is None else mark.text,
         "mean": _figures(row, row.mean, {m: i.get("mean") for m, i in intervals.items()}),
         "domains": {
             domain: _figures(row, stats, {m: i.get(domain) for m, i in intervals.items()})

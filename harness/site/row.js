@@ -25,7 +25,7 @@ function facts(row, record) {
     fact("data", row.dataset), fact("protocol", row.protocol), fact("model", row.backbone),
     fact("images per class", row.shots || "none"), fact("seeds", record.seeds.join(", ") || "none: no few-shot draw"),
     fact("may see", row.needs.join(", ") || "names only"), fact("OOP names absent from pre-training", record.oop_exact),
-    fact("verified", row.verified ? `against ${row.verified}` : "no"),
+    fact("verification", row.verification ?? "none"),
     record.cost ? fact("time", inTime(record.cost.wall_seconds)) : null,
     record.cost ? fact("trainable parameters", record.cost.trainable.toLocaleString("en")) : null,
     record.cost ? fact("peak host memory", inBytes(record.cost.peak_host_bytes)) : null,

@@ -49,7 +49,7 @@ function nameCell(row) {
   const holes = new Set(row.holes.map((hole) => hole[0])).size;
   return h("th", { scope: "row", class: "name" }, button, h("div", { class: "tags" },
     h("span", {}, row.needs.length ? row.needs.join(", ") : "names only"),
-    row.verified ? h("span", { class: "good" }, "✓ verified") : null,
+    row.verified ? h("span", { class: "good" }, "✓ verified") : row.verification ? h("span", {}, "verification claimed") : null,
     holes ? h("span", { class: "bad" }, `incomplete: ${holes} ${holes === 1 ? "domain" : "domains"}`) : null));
 }
 

@@ -22,7 +22,10 @@ NEEDS = {need.name for need in dataclasses.fields(Needs)}
 NO_SEED = 0
 """Seed of a cell that does not depend on a seed: its method is deterministic and no images are drawn."""
 
-SeedNumber = Annotated[int, Field(gt=-(10**18), lt=10**18)]
+SEED_LIMIT = 10**18
+"""Seeds are smaller; so is the absolute value of a negative one."""
+
+SeedNumber = Annotated[int, Field(gt=-SEED_LIMIT, lt=SEED_LIMIT)]
 """A seed; it has at most 18 digits as the key of a JSON object."""
 
 MetricValue = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]

@@ -1,9 +1,9 @@
 """Verify a row: compute it again from stored predictions, and name everything that differs.
 
-What is checked: the row's setting does not contradict itself; labels, predictions and draws have the hashes that the
-row names; every value of the row follows from them; and, given the data, that labels, images and draws are those of
-the data. What is not: that the predictions are the method's own. Only running it again shows that: ``harness
-reproduce``.
+What is checked: the row's setting does not contradict itself; its cells are stored, with that very setting; labels,
+predictions and draws have the hashes that cells and row name; every value of the row follows from them; and, given the
+data, that labels, images and draws are those of the data. What is not: that the predictions are the method's own. Only
+running it again shows that: ``harness reproduce``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from harness.results.artifacts import Artifacts, MissingArtifact
 from harness.results.copies import recount_copies
 from harness.results.predictions import misfits
 from harness.results.verification_marks import Against
-from harness.types.cell import Cell, Failure, Spec
+from harness.types.cell import Cell
 from harness.types.labels import LabelSheet
 from harness.types.leaderboard import Row
 from harness.types.manifest import Manifest
@@ -103,6 +103,8 @@ class _Check:
             self.notes.append(f"{unknown}: its draws are of these data, as far as can be checked")
         if not self.missing:
             self.wrong += _differences(row.only(self.metrics), cells)
+        if not row.domains:
+            self.missing.append("the row has no values: all its cells are missing or failed")
         self.missing += [_why_unknown(metric, row) for metric in sorted(row.metrics - self.metrics.keys())]
 
     def _domain(self, domain: str) -> list[Cell]:
@@ -147,45 +149,36 @@ class _Check:
         return stored
 
     def _cells(self, domain: str, sheet: LabelSheet) -> Iterator[Cell]:
-        """The row's cells of one domain: failed ones as the row says, others computed again."""
-        data = self.row.data[domain]
-        failures = {f.seed: f for f in self.row.failures if f.domain == domain}
-        if extra := sorted({*data.predictions} - {*data.manifests}):
-            self.wrong.append(f"{domain}: predictions of seeds that the row does not have: {', '.join(extra)}")
-        for spec in (self.row.spec(domain, int(seed)) for seed in data.manifests):
-            failure = failures.get(spec.seed)
-            digest = data.predictions.get(str(spec.seed))
-            blank = Cell(spec=spec, unreadable=data.unreadable, collisions=data.collisions, revision=data.revision)
-            if digest is not None:
-                yield blank.model_copy(update=self._computed(spec, digest, sheet))
-            elif failure is not None and failure.kind != "missing":
-                yield blank.model_copy(update={"failure": Failure(kind=failure.kind, reason=failure.reason)})
-            else:
-                raise MissingArtifact(f"no predictions are stored for seed {spec.seed}")
+        """The stored cells of one domain of the row; what follows from their predictions is computed again."""
+        for seed in self.row.data[domain].manifests:
+            cell = self.artifacts.cell(self.row.spec(domain, int(seed)).key)
+            if cell.predictions is not None:
+                cell = cell.model_copy(update=self._computed(cell, cell.predictions, sheet))
+            yield cell
 
-    def _computed(self, spec: Spec, digest: str, sheet: LabelSheet) -> dict[str, object]:
+    def _computed(self, cell: Cell, digest: str, sheet: LabelSheet) -> dict[str, object]:
         """What follows from the predictions of a cell."""
-        row, data = self.row, self.row.data[spec.domain]
+        spec, row = cell.spec, self.row
         predicted = self.artifacts.predictions(digest)
         sides: dict[str, str] = {side: side for side in sheet.sides}
         if "pool_cluster" in predicted and (pool := row.method_record.pool) in POOLS:
             sides["pool"] = str(pool)
-        labels = {key: self.artifacts.labels(data.fingerprint, side, data.unreadable) for key, side in sides.items()}
+        fingerprint = spec.dataset.fingerprint
+        labels = {key: self.artifacts.labels(fingerprint, side, cell.unreadable) for key, side in sides.items()}
         names = {side: len(scored.names) for side, scored in sheet.sides.items()}
         if misfit := next(misfits(predicted, labels, names), None):
             raise MissingArtifact(f"the predictions of seed {spec.seed} {misfit}")
         only_oop = "oop" in predicted and "ip" not in predicted
-        if only_oop and "ip" in sheet.sides and row.not_applicable is None:
+        if only_oop and "ip" in sheet.sides and cell.not_applicable is None:
             self.wrong.append(
                 f"{spec.domain}, seed {spec.seed}: there are no predictions of the IP images, and no reason why"
             )
         return {
-            "predictions": digest,
             "metrics": self._metrics(predicted, labels, names),
             "per_class": accuracy_per_class(predicted, labels, names),
             "images": {side: len(labels[side]) for side in sheet.sides},
-            "not_applicable": row.not_applicable if only_oop else None,
-            "copies": recount_copies(spec, data, sheet, self.artifacts),
+            "not_applicable": cell.not_applicable if only_oop else None,
+            "copies": recount_copies(cell, sheet, self.artifacts),
             "left_out": sheet.left_out,
         }
 
@@ -247,4 +240,4 @@ def _differences(row: Row, cells: list[Cell]) -> Iterator[str]:
         yield "its domains do not belong to one row"
         return
     for what in differences(row.model_dump(mode="json"), made[0].model_dump(mode="json")):
-        yield f"{what.where}: the file says {what.before}, its predictions give {what.after}"
+        yield f"{what.where}: the file says {what.before}, its results give {what.after}"

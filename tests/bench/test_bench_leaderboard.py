@@ -17,7 +17,7 @@ from harness.metrics.compute import accuracy_per_class, compute_metrics
 from harness.results.artifacts import Artifacts
 from harness.results.leaderboard_file import read_board
 from harness.results.predictions import digest, pack
-from harness.results.store import labels_path, predictions_path
+from harness.results.store import cell_content, cell_path, labels_path, predictions_path
 from harness.site.build import build
 from harness.types.labels import LabelSheet, ScoredSide
 from harness.verification.verify import verify
@@ -53,7 +53,7 @@ def side(folder: str, names: int, images: int) -> ScoredSide:
 
 
 def answered(sheet, rng, method, seed, share):
-    """A cell of a made-up method that is right on a share of the images, and the file of its answers."""
+    """A cell of a made-up method that is right on a share of the images, and the files of it and of its answers."""
     label = {name: scored.scored_labels() for name, scored in sheet.sides.items()}
     k = {name: len(scored.names) for name, scored in sheet.sides.items()}
 
@@ -67,6 +67,7 @@ def answered(sheet, rng, method, seed, share):
     cell = make_cell(
         domain=sheet.domain,
         seed=seed,
+        shots=0,
         manifest=None,
         method={"name": method},
         dataset={"fingerprint": sheet.fingerprint},
@@ -74,7 +75,8 @@ def answered(sheet, rng, method, seed, share):
     images = {name: len(y) for name, y in label.items()}
     made = {"metrics": compute_metrics(predicted, label, k), "per_class": accuracy_per_class(predicted, label, k)}
     made |= {"predictions": digest(content), "images": images}
-    return cell.model_copy(update=made), {predictions_path(digest(content)): content}
+    cell = cell.model_copy(update=made)
+    return cell, {predictions_path(digest(content)): content, cell_path(cell.spec.key): cell_content(cell)}
 
 
 def study(sizes, rows, seeds):

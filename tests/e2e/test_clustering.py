@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from harness.results.predictions import digest, pack, unpack
-from harness.results.store import predictions_path
+from harness.results.store import ResultStore, predictions_path
+from harness.types.leaderboard import Row
 
 from ..makers import CLUSTERING, MIXED, POOL
 from .test_evaluate import DOMAINS, rows
@@ -21,16 +22,15 @@ def board(tmp_path):
 
 
 def change_predictions(tmp_path, row, domain, change):
-    """Replace the stored predictions of a row, with a matching hash."""
-    content = board(tmp_path)
+    """Replace the stored predictions of a row and its cell, with matching hashes."""
+    content, store = board(tmp_path), ResultStore(tmp_path / "results")
     made = next(r for r in content["rows"] if r["method"] == row)
     found = made["data"][domain]["predictions"]
-    predicted = unpack((tmp_path / "results" / predictions_path(found["1"])).read_bytes())
+    cell = store.get(Row.model_validate_json(json.dumps(made)).spec(domain, 1).key)
+    predicted = unpack((store.root / predictions_path(found["1"])).read_bytes())
     change(predicted)
     packed = pack(predicted)
-    path = tmp_path / "results" / predictions_path(digest(packed))
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(packed)
+    store.put(cell.model_copy(update={"predictions": digest(packed), "predictions_content": packed}))
     found["1"] = digest(packed)
     (tmp_path / "results" / "leaderboard.json").write_text(json.dumps(content))
 

@@ -57,7 +57,7 @@ def test_row_counts_scored_training_copies(run, harness, tmp_path):
     board.write_text(json.dumps(content))
     hidden = harness("leaderboard", "verify", board)
     assert hidden.code == 3
-    assert hidden.out.count("data.Animals.copies.1: the file says absent, its predictions give") == 3
+    assert hidden.out.count("data.Animals.copies.1: the file says absent, its results give") == 3
 
 
 def test_leave_out_copies_gives_separate_rows(run, harness, root, tmp_path):

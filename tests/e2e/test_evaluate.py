@@ -190,6 +190,22 @@ def test_a_domain_without_ip_folder_has_no_ip_metrics(evaluate, tmp_path):
     assert set(row["mean"]) == {"oop_top1", "oop_worst_decile", "oop_macro_f1"}
 
 
+def test_results_that_were_changed_or_lost_are_computed_again_with_a_note(evaluate, tmp_path):
+    first, out = evaluate(), tmp_path / "results"
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    cell, *_ = (path for path in sorted(out.glob("cells/*/*.json")) if "fsnl" in path.read_text())
+    cell.write_text(re.sub(r'"h_mean": [0-9.]+', '"h_mean": 0.987', cell.read_text()))
+    prediction = sorted(out.glob("predictions/*/*"))[0]
+    prediction.unlink()
+    again = evaluate()
+    assert "to be computed again: " in again.err
+    assert "running cells" in again.err
+    assert again.out == first.out
+    assert prediction.read_bytes() == before[prediction]
+    assert (out / "leaderboard.json").read_bytes() == before[out / "leaderboard.json"]
+    assert "running cells" not in evaluate().err
+
+
 def test_edited_captions_change_data_fingerprint(evaluate, tmp_path):
     data = make_root(tmp_path / "data")
     first = evaluate(data=data)

@@ -8,17 +8,20 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.leaderboard.assemble import assemble
 from harness.leaderboard.schema import json_schema
 from harness.metrics.built_in import BUILT_IN
+from harness.metrics.metric import LARGEST
+from harness.results.costs import costs
 from harness.types.cell import Cell, Failure, MethodRecord
 from harness.types.leaderboard import Leaderboard, Row, RowFailure, Stat
 
 from ..makers import cells as any_cells
-from ..makers import few, make_cell, sha
+from ..makers import costs as any_costs
+from ..makers import few, make_cell, make_spec, sha
 
 ERROR = Failure(kind="error", reason="it broke")
 
@@ -73,6 +76,84 @@ def test_any_cells_make_a_valid_file_in_any_order(cells: list[Cell], shuffler: r
     validate(board)
     shuffler.shuffle(cells)
     assert assemble(cells).text() == board.text()
+
+
+values = st.floats(-LARGEST, LARGEST)
+short = st.sampled_from(["", "a", "b"])
+
+
+@st.composite
+def related_cells(draw: st.DrawFn) -> Cell:
+    """A cell of one of few settings, domains and seeds, so that several make a row; everything else is arbitrary."""
+    spec = make_spec(
+        domain=draw(st.sampled_from("AB")),
+        seed=draw(st.integers(0, 2)),
+        shots=draw(st.sampled_from([0, 4])),
+        manifest=draw(st.none() | st.just(sha("m"))),
+        method={"seeded": draw(st.booleans()), "pool": draw(st.none() | short)},
+        dataset={
+            "fingerprint": draw(short),
+            "folders": draw(st.lists(short, max_size=2).map(tuple)),
+            "oop_exact": draw(st.sampled_from(["yes", "no"])),
+            "copies_left_out": draw(st.booleans()),
+        },
+    )
+    kinds = st.sampled_from(["error", "not applicable"])
+    return Cell(
+        spec=spec,
+        metrics=draw(st.dictionaries(st.sampled_from(["oop_top1", "h_mean", "mine"]), values)),
+        per_class=draw(st.dictionaries(st.sampled_from(["oop", "ip"]), st.lists(st.none() | values, max_size=2))),
+        not_applicable=draw(st.none() | short),
+        images=draw(st.dictionaries(st.sampled_from(["oop", "ip"]), st.integers(0, 9))),
+        copies=draw(st.integers(0, 2)),
+        predictions=draw(st.none() | short),
+        failure=draw(st.none() | st.builds(Failure, kind=kinds, reason=short)),
+        cost=draw(st.none() | any_costs),
+    )
+
+
+lost_domains = st.builds(
+    RowFailure, domain=st.sampled_from("AC"), seed=st.none() | st.just(1), kind=st.just("error"), reason=short
+)
+
+
+@settings(few, max_examples=100)
+@given(st.lists(related_cells(), max_size=8, unique_by=lambda cell: cell.spec.key), st.lists(lost_domains, max_size=2))
+def test_any_combination_of_cells_makes_rows_with_their_holes(cells: list[Cell], lost: list[RowFailure]) -> None:
+    stored = {cell.spec.key: cell for cell in cells}
+    board = assemble(cells, lost=lost)
+    assert Leaderboard.model_validate_json(board.text()) == board
+    costs(board.rows, stored.get)
+    shown: set[str] = set()
+    for row in board.rows:
+        assert row.complete == (not row.failures)
+        assert row.complete or not row.mean
+        own = [stored[spec.key] for spec in row.specs()]
+        assert {cell.failure.reason for cell in own if cell.failure} <= {failure.reason for failure in row.failures}
+        shown |= {cell.spec.key for cell in own}
+    assert shown == stored.keys(), "no cell is lost"
+
+
+def test_cells_of_a_fixed_vocabulary_among_others_are_holes_with_the_reason() -> None:
+    reason = "it was fitted to the OOP names"
+    fixed = make_cell(0.9, domain="A", seed=2).model_copy(update={"not_applicable": reason})
+    fixed = fixed.model_copy(update={"metrics": {"oop_top1": 0.9}, "per_class": {"oop": (0.9,)}})
+    others = [c.model_copy(update={"per_class": {"oop": (0.5,), "ip": (0.5,)}}) for c in grid() if c.spec != fixed.spec]
+    (row,) = assemble([*others, fixed]).rows
+    assert row.failures == (RowFailure(domain="A", seed=2, kind="not applicable", reason=reason),)
+    assert (row.complete, row.mean, row.not_applicable) == (False, {}, None)
+    assert {stat.n for stat in row.domains["A"].values()} == {2}
+    assert row.per_class["A"] == {"oop": (0.5,), "ip": (0.5,)}
+    everywhere = [c.model_copy(update={"not_applicable": reason, "metrics": {"oop_top1": 0.9}}) for c in grid()]
+    (row,) = assemble(everywhere).rows
+    assert (row.complete, row.not_applicable, set(row.mean)) == (True, reason, {"oop_top1"})
+
+
+def test_a_fixed_vocabulary_is_no_hole_beside_a_domain_without_ip_images() -> None:
+    fixed = [c.model_copy(update={"not_applicable": "it is fixed", "metrics": {"oop_top1": 0.9}}) for c in grid("A")]
+    no_ip = [c.model_copy(update={"images": {"oop": 10}, "metrics": {"oop_top1": 0.5}}) for c in grid("B")]
+    (row,) = assemble([*fixed, *no_ip]).rows
+    assert (row.complete, row.mean["oop_top1"].mean) == (True, pytest.approx(0.7))
 
 
 def test_no_cells_make_an_empty_leaderboard() -> None:

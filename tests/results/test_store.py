@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.errors import StorageError
-from harness.results.store import ResultStore
+from harness.results.predictions import digest, pack
+from harness.results.store import ResultStore, StoredCell, predictions_path
 from harness.types.cell import Cell, Failure
 from harness.types.manifest import Manifest
 
@@ -46,7 +50,7 @@ def test_what_is_put_is_got(store: ResultStore) -> None:
         store.put(cell)
     keys = [cell.spec.key for cell in cells]
     assert [store.get(key) for key in keys] == cells
-    assert store.known([*keys, sha("no such cell")]) == dict(zip(keys, cells, strict=True))
+    assert store.known([*keys, sha("no such cell")], pytest.fail) == dict(zip(keys, cells, strict=True))
     assert sorted(keys) == [cell.spec.key for cell in store.cells()]
     assert ResultStore(store.root).get(keys[0]) == cells[0]
 
@@ -82,7 +86,8 @@ def test_a_failed_cell_is_kept_for_the_record_and_tried_again(store: ResultStore
     assert store.get(failed.spec.key) is None
     assert list(store.cells()) == []
     (record,) = store.root.rglob("*.failed.json")
-    assert Cell.model_validate_json(record.read_bytes()) == failed
+    assert StoredCell.model_validate_json(record.read_bytes()).cell == failed
+    assert list(store.failed()) == [failed]
 
 
 def test_a_result_clears_the_failure_before_it(store: ResultStore) -> None:
@@ -139,6 +144,55 @@ def test_a_cell_under_another_ones_name_is_not_believed(store: ResultStore) -> N
     other.write_bytes(cell_file(store, make_cell(seed=1)).read_bytes())
     assert store.get(make_cell(seed=2).spec.key) is None
     assert list(store.cells()) == [make_cell(seed=1)]
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The address of every value in a JSON document that is neither an object nor an array, or is an empty one."""
+    if isinstance(value, dict | list) and value:
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from places(inner, (*at, key))
+    else:
+        yield at
+
+
+OTHER_VALUES = (0.987, "x", 7, True, None, [], {"a": 1})
+
+
+def test_a_cell_with_any_value_changed_is_not_believed(store: ResultStore) -> None:
+    cell = make_cell(0.5).model_copy(update={"revision": "r1", "per_class": {"oop": (0.5, None)}, "outcome": {"e": 3}})
+    store.put(cell)
+    path = cell_file(store, cell)
+    whole = path.read_text()
+    for place in places(json.loads(whole)):
+        for value in OTHER_VALUES:
+            content = json.loads(whole)
+            inner = content
+            for key in place[:-1]:
+                inner = inner[key]
+            if (type(inner[place[-1]]), inner[place[-1]]) != (type(value), value):
+                inner[place[-1]] = value
+                path.write_text(json.dumps(content))
+                assert store.get(cell.spec.key) in (None, cell), place
+    path.write_text(whole.replace("0.5", "0.987", 1))
+    assert store.get(cell.spec.key) is None
+    assert list(store.cells()) == []
+
+
+def test_results_that_are_damaged_or_without_predictions_are_not_known(store: ResultStore) -> None:
+    cells = []
+    for seed in range(5):
+        content = pack({"oop": np.arange(seed + 1)})
+        cell = make_cell(seed=seed).model_copy(update={"predictions": digest(content), "predictions_content": content})
+        cells.append(store.put(cell))
+    keys, files = [cell.spec.key for cell in cells], [store.root / predictions_path(str(c.predictions)) for c in cells]
+    assert list(store.known(keys, pytest.fail)) == keys
+    files[0].unlink()
+    files[1].write_bytes(files[1].read_bytes()[:-1] + b"x")
+    cell_file(store, cells[2]).write_bytes(b"")
+    cell_file(store, cells[3]).unlink()  # as if it had never been computed
+    notes: list[str] = []
+    assert list(store.known(keys, notes.append)) == keys[4:]
+    assert notes == [f"3 results to be computed again: {files[0]} is missing or damaged, and others"]
 
 
 def test_what_a_killed_writer_left_is_ignored(store: ResultStore) -> None:

@@ -65,6 +65,7 @@ def test_it_holds_one_row_its_cost_and_no_image(submission: Path, shared_lab: La
     assert {name.partition("/")[0] for name in names} == {
         "leaderboard.json",
         "costs.json",
+        "cells",
         "labels",
         "manifests",
         "predictions",
@@ -107,7 +108,7 @@ def test_a_row_without_its_evidence_is_not_submitted(lab: Lab, harness: Any, tmp
     assert any("the row cannot be submitted: predictions" in err for _, _, err in codes)
 
 
-@pytest.mark.parametrize("kind", ["labels", "manifests", "predictions"])
+@pytest.mark.parametrize("kind", ["cells", "labels", "manifests", "predictions"])
 @pytest.mark.parametrize("content", [None, b"", b"{}"])
 def test_a_missing_or_changed_member_is_named(submission: Path, kind: str, content: bytes | None) -> None:
     with zipfile.ZipFile(submission) as archive:

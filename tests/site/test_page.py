@@ -25,7 +25,7 @@ from harness.cli.main import execute
 from harness.leaderboard.view import Sources
 from harness.results.artifacts import MissingArtifact
 from harness.results.costs import Costs, RowCost, write_costs
-from harness.results.verification_marks import write_marks
+from harness.results.verification_marks import Mark, update_marks
 from harness.site import classes, thumbnails
 from harness.site.build import build
 from harness.site.confusion import pack
@@ -146,7 +146,7 @@ def test_payload_has_costs_marks_and_published_figures(tmp_path: Path, monkeypat
         trainable=128,
     )
     write_costs(tmp_path, Costs(rows={row.id: cost}))
-    write_marks(tmp_path, {row.content_sha256: "data"})
+    update_marks(tmp_path, {row.content_sha256: Mark(against="data", date="2026-03-14")})
     published = tmp_path / "published"
     published.mkdir()
     printed = {
@@ -162,8 +162,8 @@ def test_payload_has_costs_marks_and_published_figures(tmp_path: Path, monkeypat
     table = json.loads(Elements((tmp_path / "a" / "index.html").read_text(encoding="utf-8")).scripts[0])
     shown = {one["id"]: one for one in table["rows"]}
     assert shown[row.id]["cost"] == [90.0, 128, None, None]
-    assert [one["verified"] for one in shown.values()].count("data") == 1
-    assert shown[row.id]["verified"] == "data"
+    assert [one["id"] for one in shown.values() if one["verified"]] == [row.id]
+    assert re.fullmatch(r"verified by \S+ on 2026-03-14 against the data", shown[row.id]["verification"])
     assert table["published"][0]["mean"] == {"h_mean": [6278000]}
     assert table["published"][0]["label"] == "FSNL as printed"
 

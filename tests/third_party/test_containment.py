@@ -82,7 +82,7 @@ def test_isolated_every_fault_is_a_failed_cell_with_its_log_and_the_grid_goes_on
     logs = {}
     for path in (tmp_path / "results").glob("cells/*/*.failed.log"):
         record = json.loads(path.with_suffix(".json").read_text())
-        logs[record["spec"]["method"]["name"]] = path.read_text()
+        logs[record["cell"]["spec"]["method"]["name"]] = path.read_text()
         assert f"(log: {path})" in answer.err
     assert {name for name, part in LOGS.items() if part not in logs.get(name, "")} == set()
     assert max(map(len, logs.values())) < 2**18

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,20 +11,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.leaderboard.assemble import assemble
 from harness.progress import NullReporter
 from harness.results import verification_marks
 from harness.results.artifacts import open_file
 from harness.results.predictions import digest, pack, unpack
-from harness.results.store import labels_path, manifest_path, predictions_path
+from harness.results.store import ResultStore, cell_path, labels_path, manifest_path, predictions_path
 from harness.types.cell import Failure
 from harness.types.labels import LabelSheet, ScoredSide
-from harness.types.leaderboard import Leaderboard
+from harness.types.leaderboard import Leaderboard, Row
 from harness.verification.consistency import contradictions
 from harness.verification.label_changes import label_changes
 from harness.verification.source_data import SourceData
 from harness.verification.verify import Verdict, verify
 
 from ..datasets.roots import edit_split
+from ..leaderboard.mutations import changed_rows
 from ..leaderboard.results import Answering, Lab, run
 from ..makers import sha
 
@@ -44,16 +47,22 @@ def tamper(lab: Lab, change: Callable[[dict[str, Any]], Any]) -> None:
 
 
 def with_predictions(lab: Lab, change: Callable[[dict[str, np.ndarray]], Any], seeds: Sequence[str] = ("1",)) -> None:
-    """Replace predictions of Animals by others, with hashes in the file that are right for them."""
+    """Replace predictions of Animals by others, with hashes in the cells and in the file that are right for them."""
     for seed in seeds:
         old = lab.row(FSNL).data["Animals"].predictions[seed]
         predicted = unpack((lab.out / predictions_path(str(old))).read_bytes())
         change(predicted)
         content = pack(predicted)
-        path = lab.out / predictions_path(digest(content))
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(content)
+        replace_cell(lab, seed, {"predictions": digest(content), "predictions_content": content})
         tamper(lab, set_at("data", "Animals", "predictions", seed, value=digest(content)))
+
+
+def replace_cell(lab: Lab, seed: str, changes: dict[str, Any]) -> None:
+    """Store the cell of fsnl on Animals with changes and a right digest."""
+    store = ResultStore(lab.out)
+    cell = store.get(lab.row(FSNL).spec("Animals", int(seed)).key)
+    assert cell is not None
+    store.put(cell.model_copy(update=changes))
 
 
 def set_at(*keys: Any, value: Any) -> Callable[[dict[str, Any]], None]:
@@ -99,6 +108,35 @@ def test_a_tampered_figure_is_named(lab: Lab, change: Callable[[dict[str, Any]],
     verdict = check(lab)
     assert verdict.status == "differs"
     assert any(named in problem for problem in verdict.problems), verdict.problems
+
+
+@pytest.mark.parametrize("with_failure", [False, True])
+def test_a_row_with_any_field_changed_is_never_verified(tmp_path: Path, shared_lab: Lab, with_failure: bool) -> None:
+    broken = Failure(kind="error", reason="it broke")
+    failed = (FSNL, "Animals", 3) if with_failure else None
+    board = run(tmp_path, shared_lab.domains, fail=lambda *cell: broken if cell == failed else None)
+    _, artifacts = open_file(tmp_path)
+    row = next(row for row in board.rows if row.method == FSNL)
+    assert verify(row, artifacts).status == "verified"
+    others = [other for other in changed_rows(row) if other != row]
+    random.Random(0).shuffle(others)
+    for name in Row.model_fields:
+        changed = [other for other in others if getattr(other, name) != getattr(row, name)][:4]
+        assert changed or not getattr(row, name), name
+        assert [other for other in changed if verify(other, artifacts).status == "verified"] == [], name
+
+
+def _edit(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"0.5", b"0.9"))
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, _edit])
+def test_a_lost_or_changed_cell_is_named(lab: Lab, damage: Callable[[Path], object]) -> None:
+    key = lab.row(FSNL).spec("Animals", 1).key
+    damage(lab.out / cell_path(key))
+    verdict = check(lab)
+    assert verdict.status == "not verifiable"
+    assert any(key in problem for problem in verdict.problems)
 
 
 @pytest.mark.parametrize(
@@ -151,9 +189,7 @@ def test_a_method_that_depends_on_no_seed_has_no_seeds(lab: Lab) -> None:
 def test_the_least_change_of_a_number_is_found(lab: Lab) -> None:
     true = lab.row(FSNL).mean["h_mean"].mean
     tamper(lab, set_at("mean", "h_mean", "mean", value=float(np.nextafter(true, 1))))
-    assert check(lab).problems == (
-        f"mean.h_mean.mean: the file says {np.nextafter(true, 1)}, its predictions give {true}",
-    )
+    assert check(lab).problems == (f"mean.h_mean.mean: the file says {np.nextafter(true, 1)}, its results give {true}",)
 
 
 def test_a_hidden_failure_is_found(tmp_path: Path, shared_lab: Lab) -> None:
@@ -164,7 +200,7 @@ def test_a_hidden_failure_is_found(tmp_path: Path, shared_lab: Lab) -> None:
     assert not lab.row(FSNL).complete
     assert check(lab).status == "verified"
     tamper(lab, set_at("failures", value=[]))
-    assert check(lab).status == "not verifiable"
+    assert check(lab).status == "differs"
     tamper(lab, lambda row: row["data"]["Animals"]["manifests"].pop("3"))
     tamper(lab, lambda row: row["data"]["Animals"]["predictions"].pop("3"))
     tamper(lab, set_at("complete", value=True))
@@ -177,6 +213,18 @@ def test_a_method_of_fixed_vocabulary_is_verified(tmp_path: Path, shared_lab: La
     out = tmp_path / "results"
     board = run(out, shared_lab.domains, [Answering(FSNL, 0.6, only_oop=True)])
     assert check(Lab(shared_lab.root, shared_lab.domains, out, board)).status == "verified"
+
+
+def test_a_row_with_seeds_of_a_fixed_vocabulary_is_verified_with_its_holes(tmp_path: Path, shared_lab: Lab) -> None:
+    out = tmp_path / "results"
+    run(out, shared_lab.domains, [Answering(FSNL, 0.6, only_oop=True, seeds=(2,)), Answering(FSNL, 0.8, seeds=(1, 3))])
+    store = ResultStore(out)
+    board = assemble(store.cells())
+    (out / "leaderboard.json").write_text(board.text())
+    (row,) = board.rows
+    assert {(hole.seed, hole.kind) for hole in row.failures} == {(2, "not applicable")}
+    verdict = check(Lab(shared_lab.root, shared_lab.domains, out, board))
+    assert (verdict.status, verdict.problems) == ("verified", ())
 
 
 # -- predictions -----------------------------------------------------------------------------------------------------
@@ -252,7 +300,6 @@ def test_a_draw_of_other_images_is_found_in_the_data(lab: Lab) -> None:
     tamper(lab, set_at("data", "Animals", "manifests", "1", value=own["2"]))
     assert "Animals, seed 1: its manifest is of Animals, 2 shots, seed 2" in check(lab).problems
     from harness import protocols
-    from harness.results.store import ResultStore
 
     data = lab.domains["Animals"]
     drawn = protocols.draw(
@@ -261,6 +308,9 @@ def test_a_draw_of_other_images_is_found_in_the_data(lab: Lab) -> None:
     forged = drawn.model_copy(update={"seed": 1})
     ResultStore(lab.out).put_manifest(forged)
     tamper(lab, set_at("data", "Animals", "manifests", "1", value=forged.sha256))
+    assert check(lab).status == "not verifiable", "no cell has that draw"
+    spec = lab.row(FSNL).spec("Animals", 1)
+    replace_cell(lab, "1", {"spec": spec.model_copy(update={"manifest": forged.sha256})})
     assert check(lab).status == "verified", "the stored labels do not contain which images a seed draws"
     problems = check(lab, data=True).problems
     assert any("Animals, seed 1: the manifest is not what clean-v1 draws from the data" in p for p in problems)
@@ -360,16 +410,31 @@ def test_a_support_image_that_is_left_out_but_can_be_read_is_named(lab: Lab) -> 
 # -- the command -----------------------------------------------------------------------------------------------------
 
 
+def against(lab: Lab) -> set[str]:
+    return {mark.against for mark in verification_marks.read_marks(lab.out).values()}
+
+
+def test_a_row_of_holes_only_is_not_verified(tmp_path: Path, shared_lab: Lab, harness: Any) -> None:
+    failed = Failure(kind="error", reason="it broke")
+    board = run(tmp_path / "results", shared_lab.domains, fail=lambda m, d, s: failed if m == FSNL else None)
+    verdict = check(Lab(shared_lab.root, shared_lab.domains, tmp_path / "results", board))
+    assert verdict.status == "not verifiable"
+    assert verdict.problems == ("the row has no values: all its cells are missing or failed",)
+    assert harness("leaderboard", "verify", tmp_path / "results")[0] == 3
+    marked = verification_marks.read_marks(tmp_path / "results")
+    assert [row.content_sha256 in marked for row in board.rows] == [row.method != FSNL for row in board.rows]
+
+
 def test_the_command_marks_verified_rows_and_an_edit_takes_the_mark_away(lab: Lab, harness: Any) -> None:
     file = lab.out / "leaderboard.json"
     code, out, _ = harness("leaderboard", "verify", file)
     assert code == 0
     assert out.count("verified against the stored labels") == 2
-    assert set(verification_marks.read_marks(lab.out).values()) == {"labels"}
+    assert against(lab) == {"labels"}
     assert harness("leaderboard", "verify", lab.out, "--data", lab.root)[0] == 0
-    assert set(verification_marks.read_marks(lab.out).values()) == {"data"}
+    assert against(lab) == {"data"}
     assert harness("leaderboard", "verify", file)[0] == 0
-    assert set(verification_marks.read_marks(lab.out).values()) == {"data"}, "a weaker check takes nothing back"
+    assert against(lab) == {"data"}, "a weaker check takes nothing back"
     tamper(lab, set_at("mean", "h_mean", "mean", value=0.9))
     rows = Leaderboard.model_validate_json(file.read_bytes()).rows
     assert [row.content_sha256 in verification_marks.read_marks(lab.out) for row in rows] == [True, False]
