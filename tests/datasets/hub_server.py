@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import threading
 import time
 from collections import Counter
@@ -67,9 +68,17 @@ def serving(root: Path, latency: float = 0.0) -> Iterator[Server]:
         server.server_close()
 
 
+def main(root: str, latency: str) -> None:
+    """Serve in a process of its own, and print the address."""
+    server = Server(Path(root), float(latency))
+    print(server.address, flush=True)
+    server.serve_forever()
+
+
 class Handler(BaseHTTPRequestHandler):
     server: Server
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # an answer is two packets, and Nagle's would wait 40 ms for the second
 
     def log_message(self, *args) -> None:
         """Quiet."""
@@ -121,3 +130,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
