@@ -32,7 +32,7 @@ OTHER_CACHE_HINT = "choose another cache folder with --cache or HARNESS_CACHE"
 
 CACHE_HINT = f"{PERMISSIONS_HINT}, or {OTHER_CACHE_HINT}"
 
-_NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 LIMITS_HINT = "use fewer --workers, or raise this process's limits (ulimit -a shows them)"
 
@@ -40,7 +40,7 @@ _LIMIT_ERRNOS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 _HINT_BY_ERRNO = {
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), PERMISSIONS_HINT),
-    **dict.fromkeys(_NO_SPACE_ERRNOS, "free some space"),
+    **dict.fromkeys(NO_SPACE_ERRNOS, "free some space"),
     **dict.fromkeys(_LIMIT_ERRNOS, LIMITS_HINT),
     **dict.fromkeys((errno.EIO, errno.ESTALE), "run the same command again when the device answers"),
     errno.ENAMETOOLONG: "choose a shorter name",
@@ -281,7 +281,7 @@ def cache_root(given: Path | None = None) -> Path:
 
 def write_error(what: str, path: Path, error: OSError, hint: str) -> StorageError:
     """The error for a file that cannot be written; a full disk adds 'free some space' to the hint."""
-    prefix = "free some space, or " if error.errno in _NO_SPACE_ERRNOS else ""
+    prefix = "free some space, or " if error.errno in NO_SPACE_ERRNOS else ""
     return StorageError(f"{what} cannot be written to {path}: {os_reason(error)}", prefix + hint)
 
 
@@ -299,5 +299,5 @@ def from_os_error(error: OSError) -> StorageError | None:
     if hint is None:
         return None
     what = error.filename or ("a file or a process" if error.errno in _LIMIT_ERRNOS else "stdout")
-    action = "written" if error.errno in _NO_SPACE_ERRNOS else "used"
+    action = "written" if error.errno in NO_SPACE_ERRNOS else "used"
     return StorageError(f"{what} cannot be {action}: {os.strerror(error.errno or 0).lower()}", hint)

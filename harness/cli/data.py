@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.cli import console
 from harness.datasets.check_report import CheckReport, Problem
+from harness.files import cache_root
 from harness.progress import staged
 
 SHOWN = 20
@@ -24,14 +25,17 @@ def miniature(out: Path, workers: int) -> int:
     return 0
 
 
-def check(root: Path, context_length: int, workers: int, json: bool) -> int:
+def check(root: Path, context_length: int, workers: int, against_hub: bool, json: bool) -> int:
     """Validate a data folder; returns 1 if results on it would be wrong."""
     from harness.backbones import openclip
     from harness.datasets.check import check_root as run
+    from harness.datasets.check_listing import add_differences
+    from harness.datasets.hub import HuggingFace
 
     tokenizer = openclip.tokenizer("ViT-B-32")
     with staged(console.reporter(), "images") as progress:
         report = run(root, progress, tokenizer.encode, context_length, workers)
+        report = add_differences(report, root, HuggingFace() if against_hub else None, progress, workers)
     if json:
         console.document(report.model_dump(mode="json"))
     else:
@@ -39,15 +43,40 @@ def check(root: Path, context_length: int, workers: int, json: bool) -> int:
     return 0 if report.ok else 1
 
 
-def download(dest: Path, domains: Sequence[str] | None, revision: str | None, offline: bool) -> int:
+def download(
+    dest: Path, domains: Sequence[str] | None, revision: str | None, mirror: str | None, workers: int, offline: bool
+) -> int:
     """Download and verify the data, and print their path."""
+    from harness.datasets.digests import DigestIndex
     from harness.datasets.download import REVISION
     from harness.datasets.download import download as run
+    from harness.datasets.mirror import Mirror
 
     names = [name.strip() for text in domains or () for name in text.split(",") if name.strip()]
-    with staged(console.reporter(), "files") as progress:
-        root = run(dest, names or None, revision or REVISION, offline, progress)
+    reporter = console.reporter()
+    with staged(reporter, "files") as progress:
+        root = run(
+            dest,
+            names or None,
+            revision or REVISION,
+            offline,
+            progress,
+            reporter.note,
+            remote=Mirror(mirror) if mirror else None,
+            workers=workers,
+            index=DigestIndex(cache_root() / "digests.sqlite"),
+        )
     console.lines(str(root))
+    return 0
+
+
+def pack(root: Path, out: Path) -> int:
+    """Write a data folder as a mirror, and print its path."""
+    from harness.datasets.mirror import pack as run
+
+    with staged(console.reporter(), "archives") as progress:
+        run(root, out, progress)
+    console.lines(str(out))
     return 0
 
 

@@ -86,12 +86,15 @@ def data_check(
     root: Annotated[Path, typer.Argument(parser=path, help="LAION-Beyond root.")],
     context_length: Annotated[int, typer.Option(min=1, help="Context length of the text tower, in tokens.")] = 77,
     workers: Workers = CORES,
+    against_hub: Annotated[
+        bool, typer.Option("--against-hub", help="Compare each file with the checksums on the Hugging Face Hub.")
+    ] = False,
     json: Json = False,
 ) -> int:
     """Validate every file of a data folder; exit code 1 if there are errors."""
     from harness.cli import data as command
 
-    return command.check(root, context_length, workers, json)
+    return command.check(root, context_length, workers, against_hub, json)
 
 
 @data_app.command("download")
@@ -99,12 +102,29 @@ def data_download(
     dest: Annotated[Path, typer.Argument(parser=path, help="Destination folder.")],
     domain: Annotated[list[str] | None, typer.Option("--domain", "-d", help="Only these domains.")] = None,
     revision: Annotated[str | None, typer.Option(help="Revision of the data set.", show_default="pinned")] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Do not download; list missing files.")] = False,
+    mirror: Annotated[
+        str | None, typer.Option(help="Folder or address of a mirror by `harness data pack`.", show_default="the Hub")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Parallel downloads.")] = 16,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Do not download; list missing and damaged files.")
+    ] = False,
 ) -> int:
-    """Download and verify LAION-Beyond (about 15 GB); resumes a stopped download."""
+    """Download and verify LAION-Beyond (about 15 GB); resumes a stopped download, replaces damaged files."""
     from harness.cli import data as command
 
-    return command.download(dest, domain, revision, offline)
+    return command.download(dest, domain, revision, mirror, workers, offline)
+
+
+@data_app.command("pack")
+def data_pack(
+    root: Annotated[Path, typer.Argument(parser=path, help="LAION-Beyond root.")],
+    out: Annotated[Path, typer.Argument(parser=path, help="Folder of the mirror.")],
+) -> int:
+    """Write a data folder as a mirror: one tar archive for each class, with the checksum of each file."""
+    from harness.cli import data as command
+
+    return command.pack(root, out)
 
 
 @features_app.command("list")

@@ -13,7 +13,7 @@ from harness.files import PERMISSIONS_HINT
 from harness.types.split import nfc
 
 ProblemKind = Literal[
-    "split file", "class folder", "outside", "missing", "unreadable", "empty", "corrupt", "label file"
+    "split file", "class folder", "outside", "missing", "unreadable", "empty", "corrupt", "label file", "altered"
 ]
 """Kind of a problem with a path of a data folder."""
 

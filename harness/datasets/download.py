@@ -1,45 +1,38 @@
-"""Download LAION-Beyond from the Hub: resumable, pinned to one commit, verified by the split files."""
+"""Download LAION-Beyond: resumable, pinned to one commit, every file verified by its listed digest."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from functools import cached_property, partial
+from pathlib import Path
 
+from harness.datasets.digests import DigestIndex
 from harness.datasets.disk import unsafe_reason
+from harness.datasets.download_record import DownloadRecord, read_record, write_record
 from harness.datasets.folder_reader import read_content
-from harness.datasets.hub import REPOSITORY, Hub, HubFile, HuggingFace, retry
-from harness.datasets.identity import DOWNLOAD_RECORD
+from harness.datasets.hub import HuggingFace
+from harness.datasets.images import MAX_BYTES
 from harness.datasets.layout import ARCHIVES, RELEASED, find_folders, parse_folder_name
+from harness.datasets.listing import Listing, find_damaged, listing_path, read_listing, write_listing
 from harness.datasets.map_in_threads import map_in_threads
+from harness.datasets.remote import FileFault, Remote, RemoteBusy, RemoteFile, is_inside, retry
 from harness.datasets.splitfile import find_split_file, parse_entries
-from harness.errors import DataError, StorageError, UserError, unknown_name
-from harness.files import read_error, read_file, save
+from harness.errors import DataError, StorageError, os_reason, unknown_name
+from harness.files import NO_SPACE_ERRNOS, write_atomic, write_error
+from harness.progress import pluralize
 from harness.types.split import Side
 
 REVISION = "main"
 """The branch of the release; the first download resolves it to a commit and records that."""
 
-WORKERS = 4  # the Hub limits requests; more workers only reach the limit earlier
+WORKERS = 16  # most of the time of a small file is latency
 
 _FIRST_TRIES, _TRIES = 3, 8  # fail early without a network, be patient later
 
 Progress = Callable[[str, int, int], None]
 """Callback with (folder name, completed files, total files)."""
-
-
-@dataclass
-class _Record:
-    """The record in the destination folder."""
-
-    repository: str
-    revision: str
-    commit: str
-    folders: list[str]
-    complete: list[str] = field(default_factory=list)
 
 
 def download(
@@ -48,49 +41,55 @@ def download(
     revision: str = REVISION,
     offline: bool = False,
     progress: Progress | None = None,
-    hub: Hub | None = None,
+    note: Callable[[str], None] | None = None,
+    remote: Remote | None = None,
     workers: int = WORKERS,
     sleep: Callable[[float], None] = time.sleep,
+    index: DigestIndex | None = None,
 ) -> Path:
     """Download LAION-Beyond (about 15 GB), or some of its domains, into ``dest`` and verify it; returns ``dest``.
 
     The first call resolves ``revision`` to a commit and stores it in ``dest/laion_beyond_download.json``. Every later
     call uses that commit, so a resumed download never mixes two states of the repository, even if the branch has moved.
-    Complete folders are skipped. A folder is complete when each file listed by the Hub has its size and each image of
-    the split file exists: listings of repositories with more than 100,000 files can be truncated, so the split file
-    decides.
+    A file is fetched if its digest is not the listed one, and is stored only if the fetched bytes have that digest.
+    The listings are stored in ``dest/.laion_beyond``, so a later call verifies a complete folder without the server. A
+    file that cannot be fetched or stored does not stop the others. A listing may be incomplete; the split file decides.
 
     Args:
         dest: the data root; created if missing.
         domains: for example ``["Animals", "Food"]``, both sides of each; None for all.
         revision: branch, tag or commit.
-        offline: do not contact the Hub; only verify existing files.
+        offline: do not contact the server; only verify existing files.
         progress: called from the calling thread.
-        hub: the source; the Hugging Face Hub if None.
+        note: called with sentences for the user, such as the server's limit, before files are fetched.
+        remote: the source; the Hugging Face Hub if None.
         workers: number of parallel downloads.
         sleep: function to wait, in seconds.
+        index: cache of digests; without it, every existing file is read.
 
     Raises:
-        DataError: the Hub is out of reach or lacks a file; with ``offline``, files are missing.
+        DataError: the server is out of reach, or files are missing or damaged there; with ``offline``, here.
         StorageError: ``dest`` cannot be written or is too small.
         UserError: unknown domain, or ``dest`` contains another revision.
     """
     dest = Path(dest)
     if offline:
-        _verify_offline(dest, domains)
+        _verify_offline(dest, domains, workers, index)
         return dest
-    record = _read_record(dest, revision)
+    record = read_record(dest, revision)
     if record is None:
-        hub = hub or HuggingFace()
-        record = _resolve(hub, revision, sleep)
-        _write_record(dest, record)
-    for folder in _select_folders(record.folders, domains):
-        if folder in record.complete and not find_missing(dest / folder):
-            continue
-        hub = hub or HuggingFace()
-        _FolderDownload(dest, folder, record.commit, hub, workers, sleep).run(progress)
-        record.complete = sorted({*record.complete, folder})
-        _write_record(dest, record)
+        remote = remote or HuggingFace()
+        record = _resolve(remote, revision, sleep)
+        write_record(dest, record)
+    run = _Download(dest, record.commit, remote, workers, sleep, index, progress)
+    todo = {folder: run.find_damaged(folder) for folder in _select_folders(record.folders, domains)}
+    run.announce([file for files in todo.values() for file in files], note)
+    problems = [problem for folder, files in todo.items() for problem in run.complete(folder, files)]
+    if problems:
+        raise DataError(
+            f"{pluralize(len(problems), 'problems')} after the download, the first: {'; '.join(problems[:3])}",
+            "run the same command again: it fetches only what is missing; if the problem stays, it is in the source",
+        )
     return dest
 
 
@@ -102,78 +101,153 @@ def find_missing(folder: Path) -> list[str]:
     except DataError as error:
         return [error.message]
     existing = set(content.tree.paths())
-    return found + [item.path for items in content.items.values() for item in items if item.path not in existing]
+    return found + [
+        f"{folder.name}/{item.path} is missing"
+        for items in content.items.values()
+        for item in items
+        if item.path not in existing
+    ]
 
 
-class _FolderDownload:
-    """The download of one ``{Domain}{N}_{side}`` folder."""
+class _Download:
+    """The download of folders at one commit; the server is first contacted when a file is missing."""
 
     def __init__(
-        self, dest: Path, name: str, commit: str, hub: Hub, workers: int, sleep: Callable[[float], None]
+        self,
+        dest: Path,
+        commit: str,
+        remote: Remote | None,
+        workers: int,
+        sleep: Callable[[float], None],
+        index: DigestIndex | None,
+        progress: Progress | None,
     ) -> None:
-        self._dest, self._name, self._commit = dest, name, commit
-        self._hub, self._workers, self._sleep = hub, workers, sleep
+        self._dest, self._commit, self._given, self._workers = dest, commit, remote, workers
+        self._sleep, self._index, self._progress = sleep, index, progress
 
-    def run(self, progress: Progress | None) -> None:
-        """Fetch missing files, then verify the folder."""
-        call = retry(lambda: self._hub.files(self._name, self._commit), self._sleep, _TRIES)
-        listed = {file.path: file.size for file in call if _is_inside(file.path, self._name)}
-        if not listed:
-            raise DataError(f"the Hub lists no file in {self._name}", "run the same command again later")
-        _check_space(self._dest, [HubFile(*pair) for pair in listed.items() if not self._has(*pair)])
-        first = [path for path in listed if not path.startswith(f"{self._name}/images/")]
-        self._fetch([path for path in first if not self._has(path, listed[path])], len(listed), progress)
-        # The split file exists now: fetch also images that a truncated listing lacks.
-        images = dict.fromkeys([path for path in listed if path not in first] + self._images_of_split_file())
-        todo = [path for path in images if not self._has(path, listed.get(path))]
-        self._fetch(todo, len(first) + len(images), progress)
-        wrong = [path for path, size in listed.items() if not self._has(path, size)]
-        if wrong := wrong + find_missing(self._dest / self._name):
-            raise DataError(
-                f"{self._name} is incomplete after the download: {len(wrong)} problems, the first: {wrong[0]}",
-                "run the same command again; if the problem stays, it is in the repository",
-            )
-        self._hub.clean_up(self._name, self._dest)
+    @cached_property
+    def _remote(self) -> Remote:
+        return self._given or HuggingFace()
 
-    def _images_of_split_file(self) -> list[str]:
-        """Repository paths of the images in the split file; unsafe names are left to the verification."""
-        path = find_split_file(self._dest / self._name)
-        entries = parse_entries(path, lambda kind, path, reason: None)
-        return [
-            f"{self._name}/images/{entry.classname}/{entry.image_name}"
-            for entry in entries
-            if not (unsafe_reason(entry.classname) or unsafe_reason(entry.image_name))
-        ]
+    def find_damaged(self, folder: str) -> list[RemoteFile]:
+        """The files of a folder that have to be fetched."""
+        path = listing_path(self._dest, folder)
+        stored = read_listing(path, self._commit)
+        if stored and not self._damaged(folder, stored.files):
+            return []
+        listed = retry(lambda: self._remote.files(folder, self._commit), self._sleep, _TRIES)
+        inside = tuple(file for file in listed if is_inside(file.path, folder))
+        if not inside:
+            raise DataError(f"the server lists no file in {folder}", "run the same command again later")
+        write_listing(path, Listing(commit=self._commit, files=inside))
+        return self._damaged(folder, inside)
 
-    def _fetch(self, paths: list[str], total: int, progress: Progress | None) -> None:
-        def fetch(path: str) -> None:
-            retry(lambda: self._hub.fetch(path, self._commit, self._dest), self._sleep, _TRIES)
+    def announce(self, files: list[RemoteFile], note: Callable[[str], None] | None) -> None:
+        """Check the free space for some files, and say what is fetched, before the first of them."""
+        if not files:
+            return
+        size = sum(file.size for file in files)
+        _check_space(self._dest, size)
+        if note:
+            note(f"fetching {pluralize(len(files), 'files')}, {size / 1e9:.2f} GB, from {self._remote.name}")
+            if advice := self._remote.advice(files):
+                note(advice)
 
-        existing = total - len(paths)
-        for done, _ in enumerate(map_in_threads(fetch, paths, self._workers), start=1):
-            if progress:
-                progress(self._name, existing + done, total)
+    def complete(self, folder: str, files: list[RemoteFile]) -> list[str]:
+        """Fetch files of a folder, then verify it by its split file; returns the problems."""
+        images = [file for file in files if file.path.startswith(f"{folder}/images/")]
+        problems = self._fetch(folder, [file for file in files if file not in images], len(files))
+        images += self._unlisted_images(folder)  # the split file exists now
+        problems += self._fetch(folder, images, len(files))
+        return problems or find_missing(self._dest / folder)
 
-    def _has(self, path: str, size: int | None) -> bool:
-        """Whether a file exists, with the size that the Hub lists, if any."""
+    def _unlisted_images(self, folder: str) -> list[RemoteFile]:
+        """The images of the split file that the listing lacks, looked up one by one and added to it."""
+        path = listing_path(self._dest, folder)
+        listing = read_listing(path, self._commit)
+        known = {file.path for file in listing.files} if listing else set()
+        wanted = [name for name in _images_of_split_file(self._dest / folder) if name not in known]
+        if listing is None or not wanted:
+            return []
+        found = tuple(retry(lambda: self._remote.find(wanted, self._commit), self._sleep, _TRIES))
+        found = tuple(file for file in found if file.path in wanted)
+        write_listing(path, Listing(commit=self._commit, files=(*listing.files, *found)))
+        return self._damaged(folder, found)
+
+    def _damaged(self, folder: str, files: Sequence[RemoteFile]) -> list[RemoteFile]:
+        progress = self._progress and partial(self._progress, f"verifying {folder}")
+        return find_damaged(self._dest, files, self._workers, self._index, progress)
+
+    def _fetch(self, folder: str, files: list[RemoteFile], total: int) -> list[str]:
+        """Fetch and store files; returns the problems."""
+        groups: dict[str, list[RemoteFile]] = {}
+        for file in files:
+            groups.setdefault(file.archive or file.path, []).append(file)
+        problems, done = [], total - len(files)
+        results = map_in_threads(self._fetch_group, groups.values(), self._workers)
+        for group, found in zip(groups.values(), results, strict=True):
+            problems += found
+            done += len(group)
+            if self._progress:
+                self._progress(folder, done, total)
+        return problems
+
+    def _fetch_group(self, group: list[RemoteFile]) -> list[str]:
+        """Fetch a file, or files of one archive; returns the problems."""
+        rest = {file.path: file for file in group if file.size <= MAX_BYTES}
+        problems = [f"{file.path}: the server lists {file.size:,} bytes" for file in group if file.size > MAX_BYTES]
+
+        def fetch() -> None:
+            for file, content in self._remote.fetch(list(rest.values()), self._commit) if rest else ():
+                del rest[file.path]
+                if problem := file.mismatch(content) or _store(self._dest / file.path, content):
+                    problems.append(problem)
+
         try:
-            found = (self._dest / path).stat().st_size
-        except (OSError, ValueError):
-            return False
-        return found == size if size is not None else found > 0
+            retry(fetch, self._sleep, _TRIES)
+        except FileFault as fault:
+            problems.append(str(fault))
+        except DataError as error:
+            busy = error.__cause__
+            if not isinstance(busy, RemoteBusy) or busy.status is None:  # no connection: no file can be fetched
+                raise
+            problems.append(error.message)
+        return problems
 
 
-def _resolve(hub: Hub, revision: str, sleep: Callable[[float], None]) -> _Record:
+def _store(path: Path, content: bytes) -> str | None:
+    """Store a file atomically; returns why it cannot be stored, unless no other file could be either."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, content)
+    except OSError as error:
+        if error.errno in NO_SPACE_ERRNOS:
+            raise write_error("the download", path, error, "choose another disk") from None
+        return f"{path} cannot be written: {os_reason(error)}"
+    return None
+
+
+def _images_of_split_file(folder: Path) -> list[str]:
+    """Paths of the images in the split file, from the root; what is wrong with it is left to the verification."""
+    try:
+        entries = list(parse_entries(find_split_file(folder), lambda kind, path, reason: None))
+    except DataError:
+        return []
+    paths = (f"{folder.name}/images/{entry.classname}/{entry.image_name}" for entry in entries)
+    return [path for path in paths if path.count("/") == 3 and is_inside(path, folder.name)]
+
+
+def _resolve(remote: Remote, revision: str, sleep: Callable[[float], None]) -> DownloadRecord:
     """Look up the commit of a revision and its folders."""
-    commit = retry(lambda: hub.commit(revision), sleep, _FIRST_TRIES)
-    names = retry(lambda: hub.names(commit), sleep, _TRIES)
+    commit = retry(lambda: remote.commit(revision), sleep, _FIRST_TRIES)
+    names = retry(lambda: remote.names(commit), sleep, _TRIES)
     folders = sorted(name for name in names if parse_folder_name(name) and not unsafe_reason(name))
     if not folders:
         packed = sorted(name for name in names if name.endswith(ARCHIVES))
         what = f"only archives such as {packed[0]}" if packed else "no {Domain}{N}_IP or {Domain}{N}_OOP folder"
-        hint = f"download and unpack them from the page of {REPOSITORY}" if packed else "choose another revision"
-        raise DataError(f"revision {revision} of {REPOSITORY} contains {what}", hint)
-    return _Record(REPOSITORY, revision, commit, folders)
+        hint = f"download and unpack them from the page of {remote.name}" if packed else "choose another revision"
+        raise DataError(f"revision {revision} of {remote.name} contains {what}", hint)
+    return DownloadRecord(remote.name, revision, commit, folders)
 
 
 def _select_folders(folders: Iterable[str], domains: Sequence[str] | None) -> list[str]:
@@ -189,18 +263,21 @@ def _select_folders(folders: Iterable[str], domains: Sequence[str] | None) -> li
     return [folder for domain in chosen for folder in by_domain[domain]]
 
 
-def _verify_offline(dest: Path, domains: Sequence[str] | None) -> None:
-    """Raise DataError if the folders of some domains are incomplete."""
+def _verify_offline(dest: Path, domains: Sequence[str] | None, workers: int, index: DigestIndex | None) -> None:
+    """Raise DataError if the folders of some domains are incomplete, or differ from a stored listing."""
     existing = find_folders(dest)
-    record = _read_record(dest, None)
+    record = read_record(dest, None)
     # An existing folder of another pre-training scale replaces the released one of its domain and side.
     wanted = _by_domain_and_side(record.folders if record else RELEASED) | _by_domain_and_side(existing)
     problems = []
     for folder in _select_folders(wanted.values(), domains):
         if folder not in existing:
             problems.append(f"{folder} is missing")
-        elif missing := find_missing(dest / folder):
-            problems.append(f"{folder} lacks {len(missing)} files, the first: {missing[0]}")
+        else:
+            listing = read_listing(listing_path(dest, folder))
+            damaged = find_damaged(dest, listing.files if listing else (), workers, index)
+            if bad := [f"{file.path} is missing or damaged" for file in damaged] or find_missing(dest / folder):
+                problems.append(f"{folder} has {pluralize(len(bad), 'problems')}, the first: {bad[0]}")
     if problems:
         shown = "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more folders" if len(problems) > 3 else "")
         raise DataError(
@@ -212,43 +289,9 @@ def _by_domain_and_side(names: Iterable[str]) -> dict[tuple[str, Side], str]:
     return {(parsed.domain, parsed.side): name for name in names if (parsed := parse_folder_name(name))}
 
 
-def _check_space(dest: Path, todo: list[HubFile]) -> None:
-    needed, free = sum(file.size for file in todo), shutil.disk_usage(dest).free
+def _check_space(dest: Path, needed: int) -> None:
+    free = shutil.disk_usage(dest).free
     if needed > free:
         raise StorageError(
-            f"{dest} has {free / 1e9:.1f} GB free; the folder needs {needed / 1e9:.1f} GB more", "choose another disk"
+            f"{dest} has {free / 1e9:.1f} GB free; the download needs {needed / 1e9:.1f} GB more", "choose another disk"
         )
-
-
-def _is_inside(path: str, folder: str) -> bool:
-    """Whether a path listed by the Hub stays in its folder."""
-    names = PurePosixPath(path).parts
-    return len(names) > 1 and names[0] == folder and not any(unsafe_reason(name) for name in names)
-
-
-def _read_record(dest: Path, revision: str | None) -> _Record | None:
-    """The record of an earlier download, or None; ``revision`` must match it unless None."""
-    path = dest / DOWNLOAD_RECORD
-    try:
-        record = _Record(**json.loads(read_file(path)))
-        record.folders, record.complete = [str(name) for name in record.folders], list(map(str, record.complete))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise read_error(path, error) from None
-    except (ValueError, TypeError):
-        raise StorageError(
-            f"{path} is damaged, so the commit of this download is unknown", "delete it, and the folders next to it"
-        ) from None
-    if revision not in (None, record.revision, record.commit):
-        raise UserError(
-            f"{dest} contains revision {record.revision} (commit {record.commit[:12]}), not {revision}",
-            "use another folder for another revision",
-        )
-    return record
-
-
-def _write_record(dest: Path, record: _Record) -> None:
-    """Write the record atomically."""
-    content = json.dumps(vars(record), indent=2) + "\n"
-    save(dest / DOWNLOAD_RECORD, content.encode(), "the record of the download", "choose another folder")

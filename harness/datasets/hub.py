@@ -1,65 +1,26 @@
-"""Access to the Hugging Face Hub for downloads, with errors that say whether to retry."""
+"""The Hugging Face Hub as a server of data: listings with digests, one request for each file."""
 
 from __future__ import annotations
 
-import errno
-import re
-import shutil
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
+from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar, cast
+from tempfile import TemporaryDirectory
+from typing import Any, cast
 from urllib.parse import urlsplit
 
-from harness.errors import DataError, HarnessError, StorageError, UserError
+from harness.datasets.remote import MAX_WAIT_S, PORTAL, FileFault, RemoteBusy, RemoteFile, retry_after
+from harness.errors import DataError, HarnessError, UserError, one_line
+from harness.files import detect_placeholder
 
 REPOSITORY = "MHuangX/LAION-Beyond"
 
-T = TypeVar("T")
+FILES_PER_WINDOW = {False: 3000, True: 5000}
+"""Files that the Hub serves in 5 minutes, without and with a token: https://huggingface.co/docs/hub/rate-limits."""
 
-_DISK_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
-
-
-class HubFile(NamedTuple):
-    """A file of the repository: path from its root, size in bytes."""
-
-    path: str
-    size: int
-
-
-class HubBusy(Exception):  # noqa: N818 - a state, not an error: retry
-    """The Hub cannot answer at the moment: too many requests, a server error or no connection.
-
-    Args:
-        reason: what happened.
-        retry_after: seconds to wait by the Hub's response, if given.
-    """
-
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.retry_after = retry_after
-
-
-class Hub(Protocol):
-    """A dataset repository. Calls raise HubBusy if a retry may help, and a HarnessError otherwise."""
-
-    def commit(self, revision: str) -> str:
-        """The commit of a branch, tag or commit."""
-
-    def names(self, commit: str) -> list[str]:
-        """Files and folders at the top of the repository."""
-
-    def files(self, folder: str, commit: str) -> list[HubFile]:
-        """All files under a folder."""
-
-    def fetch(self, path: str, commit: str, dest: Path) -> None:
-        """Download one file to ``dest / path`` atomically; resumes an interrupted download."""
-
-    def clean_up(self, folder: str, dest: Path) -> None:
-        """Remove partial downloads of a complete folder."""
+_PATHS_PER_REQUEST = 500
 
 
 class HuggingFace:
@@ -67,57 +28,113 @@ class HuggingFace:
 
     Args:
         repository: owner and name.
-        endpoint: address of a mirror; None for the default or ``HF_ENDPOINT``.
+        endpoint: address of a copy of the Hub; None for the default or ``HF_ENDPOINT``.
     """
 
     def __init__(self, repository: str = REPOSITORY, endpoint: str | None = None) -> None:
         from huggingface_hub import HfApi
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
         from huggingface_hub.utils.tqdm import disable_progress_bars
 
         disable_progress_bars()  # one bar for each of 157,382 files
         self._api = HfApi(endpoint=endpoint)
         _require_address(self._api.endpoint)
-        self._repository = repository
+        self._headers = build_hf_headers()
+        self.name = repository
 
     def commit(self, revision: str) -> str:
-        """See Hub."""
-        with _translate_errors(f"revision {revision} of {self._repository}"):
-            return str(self._api.repo_info(self._repository, repo_type="dataset", revision=revision).sha)
+        """See Remote."""
+        with _translate_errors(f"revision {revision} of {self.name}"):
+            return str(self._api.repo_info(self.name, repo_type="dataset", revision=revision).sha)
 
     def names(self, commit: str) -> list[str]:
-        """See Hub."""
-        with _translate_errors(self._repository):
-            tree = self._api.list_repo_tree(self._repository, repo_type="dataset", revision=commit)
-            return [entry.path for entry in tree]
+        """See Remote."""
+        with _translate_errors(self.name):
+            return [entry.path for entry in self._api.list_repo_tree(self.name, repo_type="dataset", revision=commit)]
 
-    def files(self, folder: str, commit: str) -> list[HubFile]:
-        """See Hub."""
-        with _translate_errors(f"{self._repository}/{folder}"):
-            tree = self._api.list_repo_tree(
-                self._repository, folder, recursive=True, repo_type="dataset", revision=commit
-            )
-            return [HubFile(entry.path, entry.size) for entry in tree if hasattr(entry, "size")]
-
-    def fetch(self, path: str, commit: str, dest: Path) -> None:
-        """See Hub."""
-        with _translate_errors(f"{self._repository}/{path}"):
-            self._api.hf_hub_download(
-                self._repository,
-                path,
-                repo_type="dataset",
-                revision=commit,
-                local_dir=dest,
-                # An existing file gets here only if its size is wrong.
-                force_download=(dest / path).exists(),
+    def files(self, folder: str, commit: str) -> list[RemoteFile]:
+        """See Remote."""
+        with _translate_errors(f"{self.name}/{folder}"):
+            return _files(
+                self._api.list_repo_tree(self.name, folder, recursive=True, repo_type="dataset", revision=commit)
             )
 
-    def clean_up(self, folder: str, dest: Path) -> None:
-        """See Hub."""
-        shutil.rmtree(dest / ".cache" / "huggingface" / "download" / folder, ignore_errors=True)
+    def find(self, paths: Sequence[str], commit: str) -> list[RemoteFile]:
+        """See Remote."""
+        found = []
+        for start in range(0, len(paths), _PATHS_PER_REQUEST):
+            some = list(paths[start : start + _PATHS_PER_REQUEST])
+            with _translate_errors(f"{self.name}/{some[0]}"):
+                found += _files(self._api.get_paths_info(self.name, some, repo_type="dataset", revision=commit))
+        return found
+
+    def fetch(self, files: Sequence[RemoteFile], commit: str) -> Iterator[tuple[RemoteFile, bytes]]:
+        """See Remote."""
+        for file in files:
+            with _translate_errors(f"{self.name}/{file.path}", of_file=True):
+                get = self._get_xet if file.xet and _xet_available() else self._get
+                content = get(file, commit)
+            yield file, content
+
+    def advice(self, files: Sequence[RemoteFile]) -> str | None:
+        """See Remote: the Hub's rate limit, if it decides how long the download takes."""
+        requests = sum(not (file.xet and _xet_available()) for file in files)
+        token = "authorization" in self._headers
+        limit = FILES_PER_WINDOW[token]
+        if requests <= limit or not (urlsplit(self._api.endpoint).hostname or "").endswith("huggingface.co"):
+            return None
+        said = f"the Hub serves {limit:,} files in 5 minutes {'with a' if token else 'without a'} token: "
+        said += f"{requests:,} files take at least {requests // limit * 5} minutes"
+        return said if token else f"{said}; `hf auth login` or HF_TOKEN raises the limit to {FILES_PER_WINDOW[True]:,}"
+
+    def _get(self, file: RemoteFile, commit: str) -> bytes:
+        """The content by one request; huggingface_hub's own download asks for the metadata first, which are listed."""
+        from huggingface_hub import get_session, hf_hub_url
+        from huggingface_hub.constants import HF_HUB_DOWNLOAD_TIMEOUT
+        from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]
+
+        endpoint = self._api.endpoint
+        url = hf_hub_url(self.name, file.path, repo_type="dataset", revision=commit, endpoint=endpoint)
+        content = bytearray()
+        with get_session().stream("GET", url, headers=self._headers, timeout=HF_HUB_DOWNLOAD_TIMEOUT) as response:
+            hf_raise_for_status(response)
+            for chunk in response.iter_bytes():
+                content += chunk
+                if len(content) > file.size:
+                    break
+        return bytes(content)
+
+    def _get_xet(self, file: RemoteFile, commit: str) -> bytes:
+        """The content from Xet storage, which has no limit on the number of files."""
+        from huggingface_hub.file_download import xet_get
+        from huggingface_hub.utils import XetFileData  # type: ignore[attr-defined]
+
+        refresh = f"{self._api.endpoint}/api/datasets/{self.name}/xet-read-token/{commit}"
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "file"
+            data = XetFileData(file_hash=str(file.xet), refresh_route=refresh)
+            xet_get(incomplete_path=path, xet_file_data=data, headers=self._headers, expected_size=file.size)
+            return path.read_bytes()
+
+
+def _xet_available() -> bool:
+    from huggingface_hub.constants import HF_HUB_DISABLE_XET
+
+    return find_spec("hf_xet") is not None and not HF_HUB_DISABLE_XET
+
+
+def _files(entries: Any) -> list[RemoteFile]:
+    """The files among the entries of a listing."""
+    found = []
+    for entry in entries:
+        if hasattr(entry, "size"):
+            checksum = f"sha256:{entry.lfs.sha256}" if entry.lfs else f"git-sha1:{entry.blob_id}"
+            found.append(RemoteFile(path=entry.path, size=entry.size, checksum=checksum, xet=entry.xet_hash))
+    return found
 
 
 def _require_address(endpoint: str) -> None:
-    """Check the address of a mirror; a malformed one would look like a network failure.
+    """Check the address of the Hub; a malformed one would look like a network failure.
 
     Raises:
         UserError: it is not an http(s) address.
@@ -130,79 +147,59 @@ def _require_address(endpoint: str) -> None:
         )
 
 
-def retry(call: Callable[[], T], sleep: Callable[[float], None], tries: int) -> T:
-    """Call until the Hub answers, waiting as long as it requests, else 1, 2, 4 ... 60 s.
-
-    Raises:
-        DataError: the Hub is busy or out of reach at every try.
-    """
-    for attempt in range(tries):
-        try:
-            return call()
-        except HubBusy as busy:
-            if attempt == tries - 1:
-                raise DataError(
-                    f"the Hub did not answer after {tries} tries: {busy.reason}",
-                    "check the network and run the same command again: it resumes the download; "
-                    "--offline uses the existing files",
-                ) from busy
-            sleep(min(2.0**attempt, 60.0) if busy.retry_after is None else busy.retry_after)
-    raise AssertionError("unreachable")
-
-
 @contextmanager
-def _translate_errors(what: str) -> Iterator[None]:
-    """Translate errors of huggingface_hub, its HTTP library and the disk into HarnessError or HubBusy."""
+def _translate_errors(what: str, of_file: bool = False) -> Iterator[None]:
+    """Translate errors of huggingface_hub and its HTTP library; nothing in the block writes to the data folder."""
     from huggingface_hub.errors import HfHubHTTPError
 
-    # requests.HTTPError up to 0.x, httpx.HTTPError from 1.0 on; also the base of connection errors.
-    http_error = cast("type[Exception]", HfHubHTTPError.__mro__[1])
+    http_error = cast("type[Exception]", HfHubHTTPError.__mro__[1])  # of the HTTP library; the base of all its errors
     try:
         yield
-    except (http_error, OSError, ValueError, RuntimeError) as error:
-        raise _to_harness_error(error, what) from error
+    except (http_error, OSError, RuntimeError) as error:
+        raise _to_harness_error(error, what, of_file) from error
+    except OverflowError as error:  # time.sleep in huggingface_hub
+        raise RemoteBusy(f"{what}: the server asks to wait", 2 * MAX_WAIT_S) from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _malformed(error, what) from error
 
 
-def _to_harness_error(error: BaseException, what: str) -> HarnessError | HubBusy:
-    from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
+def _to_harness_error(error: BaseException, what: str, of_file: bool) -> Exception:
+    from huggingface_hub.errors import OfflineModeIsEnabled
 
     causes = list(_error_chain(error))
-    for cause in causes:
-        if isinstance(cause, OfflineModeIsEnabled):
-            return DataError("HF_HUB_OFFLINE is set, so nothing can be downloaded", "unset it, or use --offline")
-        if isinstance(cause, HFValidationError):
-            return DataError(f"{what} is not a valid name: {cause}")
-        if isinstance(cause, OSError) and cause.errno in _DISK_ERRNOS:
-            return StorageError(f"{what} cannot be written: {cause.strerror}", "free space or choose another folder")
+    if any(isinstance(cause, OfflineModeIsEnabled) for cause in causes):
+        return DataError("HF_HUB_OFFLINE is set, so nothing can be downloaded", "unset it, or use --offline")
     for cause in causes:
         response = getattr(cause, "response", None)
         status = getattr(response, "status_code", None)
         if status in (401, 403):
             return DataError(f"the Hub does not give access to {what}", "log in with `hf auth login`")
         if status in (404, 410):
-            return DataError(f"the Hub has no {what}", "the repository may have moved; check its page")
+            missing = f"the Hub has no {what}"
+            return (
+                FileFault(missing) if of_file else DataError(missing, "the repository may have moved; check its page")
+            )
         if status is not None and response is not None:
-            return HubBusy(f"HTTP {status} for {what}", _retry_after(response.headers))
-    last = causes[-1]
-    return HubBusy(f"{what}: {str(last).splitlines()[0] if str(last) else type(last).__name__}")
+            return RemoteBusy(f"HTTP {status} for {what}", retry_after(response.headers), status)
+    return RemoteBusy(f"{what}: {one_line(causes[-1]) or type(causes[-1]).__name__}")
+
+
+def _malformed(error: Exception, what: str) -> HarnessError:
+    """The error for an answer that is not the Hub's, or a name that is not valid there."""
+    from huggingface_hub.errors import HFValidationError
+
+    if isinstance(error, HFValidationError):
+        return DataError(f"{what} is not a valid name: {one_line(error)}")
+    page = isinstance(error, json.JSONDecodeError) and detect_placeholder(error.doc.encode(errors="replace"))
+    if page:
+        return DataError(f"{what}: the server sent {PORTAL}", "then run the same command again")
+    return DataError(
+        f"{what}: the server's answer is malformed: {type(error).__name__}: {one_line(error)}",
+        "check the address in HF_ENDPOINT",
+    )
 
 
 def _error_chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _retry_after(headers: object) -> float | None:
-    """Seconds to wait by the ``Retry-After`` header (seconds or a date) or the Hub's ``RateLimit`` header."""
-    get: Callable[[str], str | None] = getattr(headers, "get", lambda name: None)
-    value = (get("retry-after") or "").strip()
-    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
-        return float(value)
-    if value:
-        try:
-            return max(0.0, (parsedate_to_datetime(value) - datetime.now(timezone.utc)).total_seconds())
-        except (ValueError, TypeError):
-            return None
-    reset = re.search(r"\br=0\b.*\bt=([0-9]+)", get("ratelimit") or "")
-    return float(reset[1]) if reset else None

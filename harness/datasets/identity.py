@@ -18,7 +18,7 @@ IDENTITY = "dataset.json"
 """A file at the root with the ``name`` of the data set and the ``revision`` of its content."""
 
 DOWNLOAD_RECORD = "laion_beyond_download.json"
-"""A file at the root of a download: repository, revision and its commit, all folders, and the complete ones."""
+"""A file at the root of a download: repository, revision and its commit, and its folders."""
 
 
 def name_of(root: Path) -> str | None:

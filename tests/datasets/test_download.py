@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.datasets.download import DOWNLOAD_RECORD, REVISION, download, find_missing
-from harness.datasets.hub import HubBusy, HubFile
+from harness.datasets.download import REVISION, download, find_missing
+from harness.datasets.identity import DOWNLOAD_RECORD
 from harness.datasets.layout import RELEASED
+from harness.datasets.listing import LISTINGS
+from harness.datasets.remote import RemoteBusy, RemoteFile, checksum_like
 from harness.errors import DataError, StorageError, UserError
 
 from .roots import edit_split, make_root
@@ -21,6 +23,8 @@ FOLDERS = {"Animals2_OOP": ("ibex", "great auk"), "Animals1_IP": ("cat",), "Ét�
 class FakeHub:
     """A repository on disk, one folder for each commit, with faults to order."""
 
+    name = "a hub"
+
     def __init__(self, commits: dict[str, Path]) -> None:
         self.commits = commits
         self.branch = {REVISION: next(iter(commits))}
@@ -28,7 +32,6 @@ class FakeHub:
         self.unlisted: set[str] = set()  # files that the listing leaves out
         self.calls: Counter[str] = Counter()
         self.fetched: list[tuple[str, str]] = []
-        self.tidied: list[str] = []
         self._lock = threading.Lock()
 
     def commit(self, revision: str) -> str:
@@ -39,22 +42,32 @@ class FakeHub:
         self._call("names")
         return [entry.name for entry in self.commits[commit].iterdir()]
 
-    def files(self, folder: str, commit: str) -> list[HubFile]:
+    def files(self, folder: str, commit: str) -> list[RemoteFile]:
         self._call("files")
         root = self.commits[commit]
         paths = [path for path in (root / folder).rglob("*") if path.is_file()]
-        files = [HubFile(path.relative_to(root).as_posix(), path.stat().st_size) for path in paths]
+        files = [self._listed(path, root) for path in paths]
         return [file for file in files if file.path not in self.unlisted]
 
-    def fetch(self, path: str, commit: str, dest: Path) -> None:
-        self._call(path)
-        (dest / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(self.commits[commit] / path, dest / path)
-        with self._lock:
-            self.fetched.append((commit, path))
+    def find(self, paths: list[str], commit: str) -> list[RemoteFile]:
+        self._call("find")
+        root = self.commits[commit]
+        return [self._listed(root / path, root) for path in paths if (root / path).is_file()]
 
-    def clean_up(self, folder: str, dest: Path) -> None:
-        self.tidied.append(folder)
+    def fetch(self, files, commit: str):
+        (file,) = files
+        self._call(file.path)
+        with self._lock:
+            self.fetched.append((commit, file.path))
+        yield file, (self.commits[commit] / file.path).read_bytes()
+
+    def advice(self, files) -> None:
+        """No limit."""
+
+    def _listed(self, path: Path, root: Path) -> RemoteFile:
+        content = path.read_bytes()
+        checksum = checksum_like("sha256:" if path.parent.parent.name == "images" else "git", content)
+        return RemoteFile(path=path.relative_to(root).as_posix(), size=len(content), checksum=checksum)
 
     def _call(self, name: str) -> None:
         with self._lock:
@@ -81,13 +94,14 @@ def get(hub, tmp_path, waits):
     """Download from the fake hub into ``dest``."""
 
     def get(domains=None, **options):
-        return download(tmp_path / "dest", domains, hub=hub, sleep=waits.append, **options)
+        return download(tmp_path / "dest", domains, remote=hub, sleep=waits.append, **options)
 
     return get
 
 
 def content(root: Path) -> dict[str, bytes]:
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    paths = [path for path in root.rglob("*") if path.is_file() and LISTINGS not in path.parts]
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
 
 
 def some_image(hub: FakeHub, folder: str = "Animals2_OOP", number: int = 0) -> str:
@@ -104,17 +118,17 @@ def test_download_is_complete(hub, get, waits):
     record = json.loads(found.pop(DOWNLOAD_RECORD))
     assert found == wanted
     assert record["commit"] == "a" * 40
-    assert record["folders"] == record["complete"] == sorted(FOLDERS)
-    assert sorted(hub.tidied) == sorted(FOLDERS)
+    assert record["folders"] == sorted(FOLDERS)
+    assert record["repository"] == "a hub"
     assert ("Animals2_OOP", 22, 22) in calls
     assert not waits
 
 
 def test_only_the_given_domains_are_downloaded(hub, get):
     dest = get(["Été d'or"])
-    assert {path.name for path in dest.iterdir()} == {DOWNLOAD_RECORD, "Été d'or1_OOP"}
+    assert {path.name for path in dest.iterdir()} == {DOWNLOAD_RECORD, LISTINGS, "Été d'or1_OOP"}
     dest = get(["Animals"])
-    assert {path.name for path in dest.iterdir()} == {DOWNLOAD_RECORD, *FOLDERS}
+    assert {path.name for path in dest.iterdir()} == {DOWNLOAD_RECORD, LISTINGS, *FOLDERS}
     with pytest.raises(UserError, match="no domain named 'Animal'"):
         get(["Animal"])
 
@@ -169,17 +183,21 @@ def test_an_interrupted_download_is_resumed(hub, get):
 
 
 def test_retry_waits_as_requested_then_exponentially(hub, get, waits):
-    hub.faults[some_image(hub)] = [HubBusy("HTTP 429", retry_after=37.0), HubBusy("HTTP 503"), HubBusy("HTTP 502")]
-    hub.faults["files"] = [HubBusy("HTTP 500")]
+    hub.faults[some_image(hub)] = [
+        RemoteBusy("HTTP 429", retry_after=37.0),
+        RemoteBusy("HTTP 503"),
+        RemoteBusy("HTTP 502"),
+    ]
+    hub.faults["files"] = [RemoteBusy("HTTP 500")]
     get(["Animals"])
     assert sorted(waits) == [1.0, 2.0, 4.0, 37.0]
 
 
 def test_no_network_is_an_error(hub, get, waits):
-    hub.faults["commit"] = [HubBusy("Name or service not known")] * 3
+    hub.faults["commit"] = [RemoteBusy("Name or service not known")] * 3
     with pytest.raises(DataError) as error:
         get()
-    assert error.value.message == "the Hub did not answer after 3 tries: Name or service not known"
+    assert error.value.message == "the server did not answer after 3 tries: Name or service not known"
     assert "--offline" in error.value.hint
     assert waits == [1.0, 2.0]
 
@@ -193,22 +211,22 @@ def test_images_missing_from_a_truncated_listing_are_downloaded(hub, get):
 def test_files_missing_from_the_repository_are_reported(hub, get):
     path = some_image(hub)
     (hub.commits["a" * 40] / path).unlink()
-    hub.faults[path] = [DataError(f"the Hub has no {path}")]
-    with pytest.raises(DataError, match="the Hub has no Animals2_OOP/images"):
+    with pytest.raises(DataError, match=r"1 problem after the download, the first: Animals2_OOP/images/.* is missing"):
         get()
 
 
 def test_a_split_file_that_does_not_match_the_images_is_an_error(hub, get):
     edit_split(hub.commits["a" * 40] / "Animals2_OOP", lambda split: split["test"]["0"].update(classname=".."))
-    with pytest.raises(
-        DataError, match=r"Animals2_OOP is incomplete after the download: 1 problems, .* '\.\.' is not a"
-    ):
+    with pytest.raises(DataError, match=r"1 problem after the download, .* '\.\.' is not a"):
         get()
 
 
 def test_listed_paths_that_escape_are_not_fetched(hub, get, tmp_path):
     real = hub.files
-    hub.files = lambda folder, commit: [*real(folder, commit), HubFile(f"{folder}/../../evil.txt", 1)]
+    hub.files = lambda folder, commit: [
+        *real(folder, commit),
+        RemoteFile(path=f"{folder}/../../evil.txt", size=1, checksum="sha256:" + "0" * 64),
+    ]
     get()
     assert not list(tmp_path.rglob("evil.txt"))
 
@@ -216,12 +234,12 @@ def test_listed_paths_that_escape_are_not_fetched(hub, get, tmp_path):
 def test_archives_are_mentioned_in_the_error(tmp_path):
     (tmp_path / "Animals92_OOP.tar.gz").write_text("")
     with pytest.raises(DataError, match=r"only archives such as Animals92_OOP\.tar\.gz"):
-        download(tmp_path / "dest", hub=FakeHub({"a" * 40: tmp_path}))
+        download(tmp_path / "dest", remote=FakeHub({"a" * 40: tmp_path}))
 
 
 def test_a_repository_without_folders_is_an_error(tmp_path):
     with pytest.raises(DataError, match=r"contains no \{Domain\}\{N\}_IP"):
-        download(tmp_path / "dest", hub=FakeHub({"a" * 40: tmp_path}))
+        download(tmp_path / "dest", remote=FakeHub({"a" * 40: tmp_path}))
 
 
 def test_an_empty_listing_is_an_error(hub, get):
@@ -232,8 +250,8 @@ def test_an_empty_listing_is_an_error(hub, get):
 
 def test_too_little_space_is_an_error(hub, get, monkeypatch):
     real = hub.files
-    hub.files = lambda folder, commit: [file._replace(size=10**18) for file in real(folder, commit)]
-    with pytest.raises(StorageError, match="GB free; the folder needs"):
+    hub.files = lambda folder, commit: [file.model_copy(update={"size": 10**18}) for file in real(folder, commit)]
+    with pytest.raises(StorageError, match="GB free; the download needs"):
         get()
     assert not hub.fetched
 
@@ -241,7 +259,7 @@ def test_too_little_space_is_an_error(hub, get, monkeypatch):
 def test_a_destination_that_is_a_file_is_an_error(hub, tmp_path):
     (tmp_path / "dest").write_text("")
     with pytest.raises(StorageError):
-        download(tmp_path / "dest", hub=hub)
+        download(tmp_path / "dest", remote=hub)
 
 
 @pytest.mark.usefixtures("ordinary")
@@ -270,9 +288,17 @@ def test_offline_uses_only_existing_files(hub, get):
     shutil.rmtree(dest / "Animals1_IP")
     with pytest.raises(DataError) as error:
         get(offline=True)
-    assert "Animals1_IP is missing; Animals2_OOP lacks 1 files, the first: images/" in error.value.message
+    assert "Animals1_IP is missing; Animals2_OOP has 1 problem, the first: Animals2_OOP/images/" in error.value.message
     assert get(["Été d'or"], offline=True) == dest
     assert not hub.calls
+
+
+def test_a_record_that_names_folders_outside_is_not_followed(hub, get, tmp_path):
+    dest = get()
+    record = json.loads((dest / DOWNLOAD_RECORD).read_bytes())
+    (dest / DOWNLOAD_RECORD).write_text(json.dumps(record | {"folders": ["../outside1_IP", "Animals1_IP"]}))
+    get()
+    assert not (tmp_path / "outside1_IP").exists()
 
 
 def test_offline_without_a_record_knows_the_release(tmp_path):

@@ -2,130 +2,248 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import threading
-from collections import Counter
+import shutil
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from harness.datasets import hub as module
-from harness.datasets.download import DOWNLOAD_RECORD, download
-from harness.datasets.hub import REPOSITORY, HubBusy, HuggingFace
-from harness.errors import DataError, StorageError, UserError
+from harness.datasets.download import download
+from harness.datasets.hub import REPOSITORY, HuggingFace
+from harness.datasets.identity import DOWNLOAD_RECORD
+from harness.datasets.remote import FileFault, RemoteBusy, RemoteFile, retry_after
+from harness.errors import DataError, UserError
 
+from .hub_server import API, COMMIT, Server, serving
 from .roots import make_root
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FOLDERS = {"Été d'or2_OOP": ("rose hip", "Père #1?"), "Food1_IP": ("oak",)}
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.root = root
-        self.faults: dict[str, list[tuple[int, dict[str, str]]]] = {}  # end of a path -> answers that come first
-        self.requests: Counter[str] = Counter()
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args) -> None:
-        """Quiet."""
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        path = unquote(urlsplit(self.path).path)
-        self.server.requests[path] += 1
-        for end, answers in self.server.faults.items():
-            if path.endswith(end) and answers:
-                status, headers = answers.pop(0)
-                return self._send(status, b"", headers)
-        if path == f"/api/datasets/{REPOSITORY}/revision/main":
-            return self._json({"id": REPOSITORY, "sha": COMMIT})
-        tree = f"/api/datasets/{REPOSITORY}/tree/{COMMIT}"
-        if path.startswith(tree):
-            return self._tree(path[len(tree) :].strip("/"), "recursive=True" in self.path)
-        resolve = f"/datasets/{REPOSITORY}/resolve/{COMMIT}/"
-        if path.startswith(resolve) and (self.server.root / path[len(resolve) :]).is_file():
-            data = (self.server.root / path[len(resolve) :]).read_bytes()
-            etag = hashlib.sha1(data).hexdigest()
-            return self._send(200, data, {"X-Repo-Commit": COMMIT, "ETag": f'"{etag}"'})
-        return self._send(404, b"", {"X-Error-Code": "RevisionNotFound" if "revision" in path else "EntryNotFound"})
-
-    def _tree(self, folder: str, recursive: bool) -> None:
-        entries = []
-        for path in sorted((self.server.root / folder).glob("**/*" if recursive else "*")):
-            name = path.relative_to(self.server.root).as_posix()
-            entry = {"type": "directory", "oid": "0", "size": 0, "path": name}
-            if path.is_file():
-                entry |= {"type": "file", "size": path.stat().st_size}
-            entries.append(entry)
-        self._json(entries)
-
-    def _json(self, content) -> None:
-        self._send(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
-
-    def _send(self, status: int, data: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(data)
+PORTAL = b"<!DOCTYPE html><html><title>Airport WLAN</title>Please log in</html>"
 
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    server = Server(make_root(tmp_path / "source", FOLDERS))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(make_root(tmp_path / "source", FOLDERS)) as server:
+        yield server
 
 
 @pytest.fixture
 def hub(server) -> HuggingFace:
-    return HuggingFace(endpoint=f"http://127.0.0.1:{server.server_port}")
+    return HuggingFace(endpoint=server.address)
 
 
-def test_complete_download(server, hub, tmp_path):
-    dest = download(tmp_path / "dest", hub=hub)
-    for folder in FOLDERS:
-        source = {path.relative_to(server.root): path.read_bytes() for path in (server.root / folder).rglob("*.*")}
-        assert source == {path.relative_to(dest): path.read_bytes() for path in (dest / folder).rglob("*.*")}
+@pytest.fixture
+def get(hub, tmp_path):
+    """Download from the server into ``dest`` without waiting."""
+    return lambda **options: download(tmp_path / "dest", remote=hub, sleep=lambda seconds: None, **options)
+
+
+def content(root: Path) -> dict[str, bytes]:
+    files = [path for path in root.rglob("*") if path.is_file() and path.parts[len(root.parts)] in FOLDERS]
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+
+
+def images(root: Path) -> list[Path]:
+    return sorted(path for path in root.rglob("*.*") if "images" in path.parts)
+
+
+def resolved(server: Server) -> dict[str, int]:
+    """Requests for the content or the metadata of files, by path."""
+    return {path: count for path, count in server.requests.items() if "/resolve/" in path}
+
+
+def test_each_file_is_requested_once(server, get):
+    dest = get()
+    assert content(dest) == content(server.root)
+    assert len(resolved(server)) == len(content(dest))
+    assert set(resolved(server).values()) == {1}
+    assert all(path.startswith("GET ") for path in resolved(server))
     assert json.loads((dest / DOWNLOAD_RECORD).read_bytes())["commit"] == COMMIT
-    assert not [path for path in (dest / ".cache").rglob("*.metadata") if "_OOP" in str(path) or "_IP" in str(path)]
 
 
-def test_a_cut_file_is_replaced(server, hub, tmp_path):
-    dest = download(tmp_path / "dest", hub=hub)
-    path = next((dest / "Food1_IP" / "images" / "oak").iterdir())
-    whole = path.read_bytes()
-    path.write_bytes(whole[:10])
-    hub.fetch(path.relative_to(dest).as_posix(), COMMIT, dest)
-    assert path.read_bytes() == whole
+def test_a_complete_download_sends_no_request(server, get):
+    get()
+    server.requests.clear()
+    get()
+    assert not server.requests
+
+
+def test_files_with_another_content_and_the_right_size_are_fetched_again(server, get):
+    dest = get()
+    flipped, zeroed, split = images(dest)[0], images(dest)[1], dest / "Food1_IP" / "split_Xin_Food1_IP.json"
+    for path in (flipped, split):
+        path.write_bytes(bytes(255 - byte for byte in path.read_bytes()))
+    zeroed.write_bytes(bytes(zeroed.stat().st_size))
+    with pytest.raises(DataError, match="is incomplete: Food1_IP has 3 problems"):
+        get(offline=True)
+    server.requests.clear()
+    get()
+    assert content(dest) == content(server.root)
+    assert len(resolved(server)) == 3
+
+
+def test_bytes_that_differ_from_the_listing_are_not_stored(server, hub, get):
+    hub.files("Food1_IP", COMMIT)  # the server lists the old content
+    bad = images(server.root / "Food1_IP")[0]
+    bad.write_bytes(bytes(bad.stat().st_size))
+    with pytest.raises(
+        DataError, match=r"1 problem after the download, .* other bytes than it lists: their sha256"
+    ) as e:
+        get()
+    assert "fetches only what is missing" in e.value.hint
+    dest = Path(bad.as_posix().replace("/source/", "/dest/"))
+    assert not dest.exists()
+    assert len(list(dest.parent.iterdir())) == len(list(bad.parent.iterdir())) - 1, "the others are there, and no rest"
+
+
+def test_one_bad_file_does_not_stop_the_others(server, get):
+    paths = ["/".join(path.parts[-3:]) for path in images(server.root / "Food1_IP")]
+    server.faults = {
+        paths[0]: [(404, {}, b"")],
+        paths[1]: [(500, {}, b"")] * 8,
+        paths[2]: [(200, {}, PORTAL)],
+        paths[3]: [(200, {}, b"cut")],
+    }
+    with pytest.raises(DataError, match="4 problems after the download"):
+        get()
+    server.requests.clear()
+    assert content(get()) == content(server.root)
+    assert len(resolved(server)) == 4
+
+
+def test_local_faults_are_not_retried(server, get, tmp_path):
+    folder = tmp_path / "dest" / "Food1_IP" / "images" / "oak"
+    names = [path.name for path in images(server.root / "Food1_IP")]
+    (folder / names[0] / "inside").mkdir(parents=True)
+    (server.root / "Food1_IP" / "images" / "oak" / ("x" * 250)).write_text("fits")
+    (tmp_path / "dest" / "Food1_IP" / "label2name.json").mkdir()
+    waits: list[float] = []
+    with pytest.raises(DataError, match=r"2 problems .* cannot be written: is a directory"):
+        download(tmp_path / "dest", remote=HuggingFace(endpoint=server.address), sleep=waits.append)
+    assert not waits
+    assert len(list(folder.iterdir())) == len(names) + 1
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(server, get, tmp_path):
+    (tmp_path / "dest" / "Food1_IP").mkdir(parents=True)
+    (tmp_path / "dest" / "Food1_IP" / "images").write_text("a file")
+    with pytest.raises(DataError, match=r"cannot be written: (not a directory|file exists)"):
+        get()
+    assert (tmp_path / "dest" / "Food1_IP" / "split_Xin_Food1_IP.json").exists()
+
+
+def test_a_full_disk_stops_the_download(server, get, monkeypatch):
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("harness.datasets.download.write_atomic", full)
+    with pytest.raises(Exception, match=r"cannot be written to .*: no space left on device"):
+        get(workers=1)
+    assert len(resolved(server)) < 40
+
+
+@pytest.mark.parametrize("end", ["/revision/main", f"/tree/{COMMIT}", "/tree/" + COMMIT + "/Food1_IP"])
+def test_a_captive_portal_is_named(server, get, end):
+    server.faults[end] = [(200, {"Content-Type": "text/html"}, PORTAL)] * 3
+    with pytest.raises(DataError, match="the server sent a web page: log in to this network"):
+        get()
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        "text",
+        [3],
+        [{"type": "file", "size": 3, "oid": "a" * 40}],
+        [{"type": "file", "path": "Food1_IP/a", "size": "3", "oid": "a" * 40}],
+        [{"type": "file", "path": "Food1_IP/a", "size": -3, "oid": "a" * 40}],
+        [{"type": "file", "path": "Food1_IP/a", "size": 3, "oid": "../../x"}],
+        [{"type": "file", "path": "Food1_IP/a", "size": 3, "oid": "a" * 40, "lfs": {"size": 3}}],
+        [{"type": "file", "path": 7, "size": 3, "oid": "a" * 40}],
+        [{"type": "file", "path": "Food1_IP/a", "size": 3, "oid": "a" * 40, "lfs": "x"}],
+    ],
+)
+def test_malformed_listings_are_errors(server, get, listing):
+    server.listing = listing
+    with pytest.raises(DataError, match="answer is malformed"):
+        get()
+
+
+@pytest.mark.parametrize("end", ["/revision/main", f"/tree/{COMMIT}/Food1_IP", "label2name.json"])
+def test_a_server_that_asks_to_wait_for_ever_is_an_error(server, get, end):
+    server.faults[end] = [(429, {"Retry-After": "9" * 20}, b"")] * 9
+    with pytest.raises(DataError, match="asks to wait"):
+        get()
+
+
+def test_images_missing_from_the_listing_are_looked_up(server, get):
+    server.unlisted = {path.relative_to(server.root).as_posix() for path in images(server.root)[:5]}
+    assert content(get()) == content(server.root)
+    server.requests.clear()
+    get()
+    assert not server.requests, "they are part of the stored listing"
+
+
+def test_a_damaged_listing_is_fetched_again(server, get):
+    dest = get()
+    for path in (dest / ".laion_beyond").iterdir():
+        path.write_bytes(path.read_bytes()[:-9])
+    get()
+    assert not resolved(server).keys() - {f"GET /datasets/{REPOSITORY}/resolve/{COMMIT}/{p}" for p in content(dest)}
+    assert max(resolved(server).values()) == 1
+
+
+def test_xet_files_come_from_xet_storage(server, hub, get, monkeypatch):
+    calls = []
+
+    def xet_get(*, incomplete_path, xet_file_data, headers, expected_size):
+        calls.append((xet_file_data, expected_size))
+        shutil.copy(images(server.root)[0], incomplete_path)
+
+    monkeypatch.setattr("huggingface_hub.file_download.xet_get", xet_get)
+    monkeypatch.setattr("harness.datasets.hub._xet_available", lambda: True)
+    listed = next(
+        f for f in hub.files("Food1_IP", COMMIT) if f.path == images(server.root)[0].relative_to(server.root).as_posix()
+    )
+    file = listed.model_copy(update={"xet": "b" * 64})
+    ((_, found),) = hub.fetch([file], COMMIT)
+    assert file.mismatch(found) is None
+    assert not resolved(server)
+    assert calls[0][0].file_hash == "b" * 64
+    assert calls[0][0].refresh_route == f"{server.address}{API}/xet-read-token/{COMMIT}"
+    assert calls[0][1] == file.size
+
+
+def test_the_rate_limit_and_the_token_are_said_before_the_start(monkeypatch):
+    files = [RemoteFile(path=f"a/{i}", size=1, checksum="sha256:" + "0" * 64) for i in range(9000)]
+    monkeypatch.setenv("HF_TOKEN", "")
+    monkeypatch.setattr("huggingface_hub.utils._headers.get_token", lambda: None)
+    said = str(HuggingFace(endpoint="https://huggingface.co").advice(files))
+    assert "3,000 files in 5 minutes without a token: 9,000 files take at least 15 minutes" in said
+    assert "`hf auth login` or HF_TOKEN raises the limit to 5,000" in said
+    monkeypatch.setattr("huggingface_hub.utils._headers.get_token", lambda: "hf_x")
+    hub = HuggingFace(endpoint="https://huggingface.co")
+    assert "5,000 files in 5 minutes with a token" in str(hub.advice(files))
+    assert hub.advice(files[:100]) is None
+    monkeypatch.setattr("harness.datasets.hub._xet_available", lambda: True)
+    assert hub.advice([file.model_copy(update={"xet": "b" * 64}) for file in files]) is None
+
+
+def test_what_is_fetched_is_said_before_the_start(server, get):
+    said: list[str] = []
+    get(note=said.append)
+    assert said == [f"fetching {len(content(server.root))} files, 0.00 GB, from {REPOSITORY}"]
+    get(note=said.append)
+    assert len(said) == 1
 
 
 def test_too_many_requests(server, hub):
-    server.faults["/revision/main"] = [(429, {"Retry-After": "7"})]
-    with pytest.raises(HubBusy, match="HTTP 429") as error:
+    server.faults["/revision/main"] = [(429, {"Retry-After": "7"}, b"")]
+    with pytest.raises(RemoteBusy, match="HTTP 429") as error:
         hub.commit("main")
     assert error.value.retry_after == 7
     assert hub.commit("main") == COMMIT
@@ -137,32 +255,29 @@ def test_too_many_requests(server, hub):
         (401, DataError, "does not give access to revision main"),
         (403, DataError, "does not give access to revision main"),
         (404, DataError, "the Hub has no revision main"),
-        (503, HubBusy, "HTTP 503 for revision main"),
+        (503, RemoteBusy, "HTTP 503 for revision main"),
     ],
 )
 def test_http_statuses_become_errors_or_retries(server, hub, status, error, sentence):
-    server.faults["/revision/main"] = [(status, {})]
+    server.faults["/revision/main"] = [(status, {}, b"")]
     with pytest.raises(error, match=sentence):
         hub.commit("main")
 
 
-def test_missing_files_and_bad_names(server, hub, tmp_path):
-    with pytest.raises(DataError, match=r"the Hub has no .*none\.jpg"):
-        hub.fetch("Food1_IP/images/oak/none.jpg", COMMIT, tmp_path)
+def test_missing_files_and_bad_names(server, hub):
+    missing = RemoteFile(path="Food1_IP/images/oak/none.jpg", size=1, checksum="sha256:" + "0" * 64)
+    with pytest.raises(FileFault, match=r"the Hub has no .*none\.jpg"):
+        list(hub.fetch([missing], COMMIT))
     with pytest.raises(DataError, match="is not a valid name"):
         HuggingFace("not//valid").commit("main")
 
 
 def test_connection_errors_are_retried(tmp_path, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "*")
-    with pytest.raises(DataError, match="the Hub did not answer after 3 tries") as error:
-        download(tmp_path, hub=HuggingFace(endpoint="http://127.0.0.1:9"), sleep=lambda seconds: None)
+    hub = HuggingFace(endpoint="http://127.0.0.1:9")
+    with pytest.raises(DataError, match="the server did not answer after 3 tries") as error:
+        download(tmp_path, remote=hub, sleep=lambda seconds: None)
     assert "--offline" in error.value.hint
-
-
-def test_disk_errors_become_storage_errors():
-    with pytest.raises(StorageError, match="x cannot be written: No space left"), module._translate_errors("x"):
-        raise OSError(28, "No space left on device")
 
 
 @pytest.mark.parametrize(
@@ -178,12 +293,12 @@ def test_disk_errors_become_storage_errors():
     ],
 )
 def test_retry_after_headers(headers, seconds):
-    assert module._retry_after(headers) == seconds
+    assert retry_after(headers) == seconds
 
 
 def test_retry_after_a_date():
     date = datetime.now(timezone.utc) + timedelta(seconds=100)
-    assert module._retry_after({"retry-after": format_datetime(date, usegmt=True)}) == pytest.approx(100, abs=5)
+    assert retry_after({"retry-after": format_datetime(date, usegmt=True)}) == pytest.approx(100, abs=5)
 
 
 @pytest.mark.parametrize("endpoint", ["hf-mirror.com", "hf-mirror.com:443", "https://", "ftp://hf-mirror.com"])
