@@ -19,7 +19,15 @@ TEXTS = [*SOURCES, *OTHERS, ROOT / "setup.py", ROOT / "pyproject.toml"]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness", "harness.errors", "harness.progress"),
-    ("harness.prompts", "harness.files", "harness.metrics", "harness.matching", "harness.device"),
+    (
+        "harness.prompts",
+        "harness.files",
+        "harness.folders",
+        "harness.user_key",
+        "harness.metrics",
+        "harness.matching",
+        "harness.device",
+    ),
     ("harness.execution",),
     ("harness.types",),
     ("harness.protocols",),

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from harness.cli import console
 from harness.errors import UserError
-from harness.files import cache_root, save
+from harness.files import save
+from harness.folders import cache_root
 from harness.leaderboard.differences import Difference
 from harness.progress import pluralize
 from harness.results import submission, verification_marks

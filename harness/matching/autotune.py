@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
-from harness.files import cache_root
+from harness.folders import cache_root
 
 SCHEMA = 1
 PACKAGED = Path(__file__).with_name("autotune.json")

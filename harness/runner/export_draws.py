@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.datasets.digests import DigestIndex
 from harness.datasets.domain import DomainReader
 from harness.datasets.read_domains import domain_names, read_domains
-from harness.files import cache_root
+from harness.folders import cache_root
 from harness.progress import Reporter
 from harness.runner.data_source import find_data
 from harness.runner.request import Request

@@ -109,6 +109,7 @@ class Judge(Sequence[CellInput]):
             left_out=data.sheet.left_out,
             collisions=self._provider.collisions(job.spec.domain, self._template),
             revision=data.revision,
+            features_from=self._provider.features_from(job),
             predictions=digest(answers),
             cost=_cost(output.report),
             predictions_content=answers,

@@ -11,7 +11,7 @@ from harness.datasets.digests import DigestIndex
 from harness.datasets.domain import DomainData, DomainReader
 from harness.datasets.read_domains import Reader, domain_names, note_unmatched, read_domains
 from harness.errors import UserError
-from harness.files import cache_root
+from harness.folders import cache_root
 from harness.progress import Reporter
 from harness.protocols import Protocol
 from harness.runner.choose_backbone import choose_backbone, fetch_backbone

@@ -214,6 +214,9 @@ class Cell(Record):
         default=(), description="groups of names, of one side or both, with the same tokens"
     )
     revision: str | None = Field(default=None, description="of the data set, if the download recorded it")
+    features_from: tuple[str, ...] = Field(
+        default=(), description="where image features come from that the user who ran it did not encode"
+    )
     predictions: str | None = Field(default=None, description="sha256 of the file with the predicted columns")
     failure: Failure | None = None
     cost: Cost | None = None

@@ -155,7 +155,13 @@ class _Check:
         for spec in (self.row.spec(domain, int(seed)) for seed in data.manifests):
             failure = failures.get(spec.seed)
             digest = data.predictions.get(str(spec.seed))
-            blank = Cell(spec=spec, unreadable=data.unreadable, collisions=data.collisions, revision=data.revision)
+            blank = Cell(
+                spec=spec,
+                unreadable=data.unreadable,
+                collisions=data.collisions,
+                revision=data.revision,
+                features_from=data.features_from,
+            )
             if digest is not None:
                 yield blank.model_copy(update=self._computed(spec, digest, sheet))
             elif failure is not None and failure.kind != "missing":
