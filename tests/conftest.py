@@ -24,6 +24,21 @@ def _make_root() -> Callable[..., Path]:
 
 
 @pytest.fixture
+def as_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Changes to the user of a name, with an own configuration and key, and an own cache; it begins as ann."""
+    from harness.user_key import _key
+
+    def change(name: str) -> None:
+        monkeypatch.setenv("HARNESS_CONFIG", str(tmp_path / "users" / name / "config"))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "users" / name / "cache"))
+        _key.cache_clear()
+
+    change("ann")
+    yield change
+    _key.cache_clear()
+
+
+@pytest.fixture
 def ordinary(tmp_path: Path) -> Iterator[None]:
     """Permissions count in this test, also where root runs it.
 

@@ -18,51 +18,46 @@ As = Callable[[str], None]
 
 
 @pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> As:
-    """Changes to a user, each with an own configuration folder."""
-
-    def change(name: str) -> None:
-        monkeypatch.setenv("HARNESS_CONFIG", str(tmp_path / name))
-        user_key._key.cache_clear()
-
-    change("ann")
-    return change
+def config(tmp_path: Path) -> Path:
+    """Ann's configuration folder."""
+    return tmp_path / "users" / "ann" / "config"
 
 
-def test_a_mark_is_of_its_user_and_of_its_parts(user: As) -> None:
+def test_a_mark_is_of_its_user_and_of_its_parts(as_user: As) -> None:
     made = mark("a", "b")
     assert has_mark(made, "a", "b")
     for wrong in (("a", "c"), ("b", "a"), ("ab",), ("a", "b", "")):
         assert not has_mark(made, *wrong)
     for forged in ("", "0" * len(made), "\udcff"):
         assert not has_mark(forged, "a", "b")
-    user("bob")
+    as_user("bob")
     assert not has_mark(made, "a", "b")
-    user("ann")
+    as_user("ann")
     assert has_mark(made, "a", "b")
 
 
-def test_only_the_user_can_read_the_key(user: As, tmp_path: Path) -> None:
+def test_only_the_user_can_read_the_key(as_user: As, config: Path) -> None:
     mark("a")
-    (file,) = (tmp_path / "ann").iterdir()
+    (file,) = config.iterdir()
     assert (file.name, stat.S_IMODE(file.stat().st_mode)) == (KEY_FILE, 0o600)
 
 
-def test_processes_that_start_together_make_one_key(user: As, tmp_path: Path) -> None:
+def test_processes_that_start_together_make_one_key(as_user: As, config: Path) -> None:
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
         assert len(set(pool.map(mark, ["a"] * 4))) == 1
 
 
-def test_a_damaged_key_is_an_error(user: As, tmp_path: Path) -> None:
-    (tmp_path / "ann").mkdir()
+def test_a_damaged_key_is_an_error(as_user: As, config: Path) -> None:
+    config.mkdir(parents=True)
     for content in (b"", b"short", b"long" * 100):
-        (tmp_path / "ann" / KEY_FILE).write_bytes(content)
+        (config / KEY_FILE).write_bytes(content)
         with pytest.raises(StorageError, match=KEY_FILE):
             mark("a")
 
 
-def test_without_a_configuration_folder_the_key_is_that_of_the_process(user: As, tmp_path: Path) -> None:
-    (tmp_path / "ann").write_text("a file where the folder should be")
+def test_without_a_configuration_folder_the_key_is_that_of_the_process(as_user: As, config: Path) -> None:
+    config.parent.mkdir(parents=True)
+    config.write_text("a file where the folder should be")
     made = mark("a")
     assert has_mark(made, "a")
     user_key._key.cache_clear()

@@ -277,7 +277,7 @@ def test_listing_reads_headers_and_verifying_reads_data(tmp_path: Path, monkeypa
     for content in (path.read_bytes()[:-1], b""):
         cut.write_bytes(content)
         assert [e.images for e in list_encoders(tmp_path)] == [3]
-    assert verify(tmp_path) == (2, sorted((path, cut)))
+    assert verify(tmp_path) == (2, sorted((path, cut)), [])
 
     def fail(*args: Any) -> Any:
         raise AssertionError("the data are read")
