@@ -146,7 +146,7 @@ class FeatureProvider:
         """
         # By bytes and by name: equal bytes are encoded once, but every name of an unreadable image is reported.
         per_view: dict[tuple[int, float], dict[tuple[str, str], ImageSource]] = {}
-        for (view, crop), found in self._wanted(jobs):
+        for (view, crop), found in self.wanted(jobs):
             per_view.setdefault((view, crop), {}).update({(s.sha256, s.path): s for s in found})
         missing = {key: _missing(self.store, *key, {d for d, _ in sources}) for key, sources in per_view.items()}
         total = sum(map(len, missing.values()))
@@ -162,12 +162,12 @@ class FeatureProvider:
         Raises:
             StorageError: the cache cannot be read.
         """
-        wanted = self._wanted([job]) if self.store.has_foreign() else ()
+        wanted = self.wanted([job]) if self.store.has_foreign() else ()
         return tuple(
             sorted({o for key, found in wanted for o in self.store.origins(key[0], (s.sha256 for s in found), key[1])})
         )
 
-    def _wanted(self, jobs: Iterable[Job]) -> Iterator[tuple[tuple[int, float], list[ImageSource]]]:
+    def wanted(self, jobs: Iterable[Job]) -> Iterator[tuple[tuple[int, float], list[ImageSource]]]:
         """((view, crop), images) that jobs need; what several jobs need comes once."""
         domains, pools, draws = dict[str, None](), dict[tuple[str, Any], None](), dict[tuple[Any, ...], Manifest]()
         for job in jobs:
