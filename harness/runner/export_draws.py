@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.datasets.digests import DigestIndex
+from harness.datasets.digests import open_index
 from harness.datasets.domain import DomainReader
 from harness.datasets.read_domains import domain_names, read_domains
 from harness.folders import cache_root
@@ -24,7 +24,7 @@ def draws(request: Request, report: Reporter) -> Iterator[Manifest]:
     """
     made = FewShotDraws(request.protocol, resolve_protocol(request, report))
     dataset = find_data(request, report).open(request, report)
-    index = DigestIndex(cache_root(request.cache) / "digests.sqlite")
+    index = open_index(cache_root(request.cache))
     reader = DomainReader(dataset, index, request.workers, made.protocol)
     domains, _ = read_domains(reader, domain_names(dataset, request.domains), report)
     for domain in domains.values():
