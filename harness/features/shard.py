@@ -52,7 +52,7 @@ class RowRule:
         """Whether features ``(n, d)`` satisfy it."""
         if self.width not in (None, features.shape[1]):
             return False
-        length = np.einsum("nd,nd->n", features, features, dtype=np.float64) ** 0.5
+        length = np.sqrt(np.einsum("nd,nd->n", features, features))
         return bool(np.isfinite(length).all()) and not (
             self.unit and (np.minimum(abs(length - 1), length) > UNIT).any()
         )
