@@ -102,7 +102,7 @@ def verify(
     """Recompute scores from stored predictions and list differences; exit code 3 if a row is not verified."""
     from harness.cli import verify
 
-    sample = verify.Sample(features, features_seed or secrets.token_hex(8), pretrained)
+    sample = verify.SampleOptions(features, features_seed or secrets.token_hex(8), pretrained)
     return verify.verify(file, data, sample, mark, cache, workers, json)
 
 

@@ -21,7 +21,7 @@ from harness.verification.verify import Verdict
 from harness.verification.verify import verify as check
 
 
-class Sample(NamedTuple):
+class SampleOptions(NamedTuple):
     """What is encoded again of each row: how many images, the seed that draws them, the weights if they are a file."""
 
     images: int
@@ -30,7 +30,7 @@ class Sample(NamedTuple):
 
 
 def verify(
-    file: Path, data: Path | None, sample: Sample, mark: bool, cache: Path | None, workers: int, as_json: bool
+    file: Path, data: Path | None, sample: SampleOptions, mark: bool, cache: Path | None, workers: int, as_json: bool
 ) -> int:
     """Run ``harness leaderboard verify``; 3 if a row is not verified."""
     board, artifacts = open_file(file)

@@ -98,7 +98,7 @@ def compare_features(row: Row, count: int, seed: str, here: LocalPaths, report: 
     """
     with request_of_row(row, here) as request:
         plan = make_plan(request, report)
-        provider = provider_of(plan, here.workers)()
+        provider = provider_of(plan, here.workers)
         sample = _sample(provider, plan.jobs, count, seed)
         with report.stage("encoding again", sum(map(len, sample.values())), "images") as advance:
             encoded_again = _EncodedAgain(provider, request.out, here.workers, plan.protocol.decoding, advance)
