@@ -1,4 +1,4 @@
-"""Atomic writing, safe reading and listing of files, and the location of the cache."""
+"""Atomic writing, safe reading and listing of files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
-
-from platformdirs import user_cache_path
 
 from harness.errors import StorageError, os_reason
 
@@ -261,22 +259,6 @@ def expand_user(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError:
         raise StorageError(f"{path} cannot be expanded: no such home folder", "give the full path") from None
-
-
-def cache_root(given: Path | None = None) -> Path:
-    """The cache folder: the given one, else the variable HARNESS_CACHE, else the user's cache folder.
-
-    Raises:
-        StorageError: the user has no home folder, for example a container user without a name.
-    """
-    variable = os.environ.get("HARNESS_CACHE")
-    try:
-        if given is not None:
-            return given.expanduser()
-        return Path(variable).expanduser() if variable else user_cache_path("laion-beyond-harness")
-    except RuntimeError:
-        hint = "set HOME, or choose a folder with --cache or HARNESS_CACHE"
-        raise StorageError("no cache folder is known: the user has no home folder", hint) from None
 
 
 def write_error(what: str, path: Path, error: OSError, hint: str) -> StorageError:

@@ -3,10 +3,13 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("HARNESS_CONFIG", tempfile.mkdtemp(prefix="harness-config-"))  # keys of the tests, not the user's
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as there are cores: threads of torch would only wait
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch and numpy are imported, which is later
@@ -26,6 +29,21 @@ def _make_root() -> Callable[..., Path]:
     from .datasets.roots import make_root
 
     return make_root
+
+
+@pytest.fixture
+def as_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Changes to the user of a name, with an own configuration and key, and an own cache; it begins as ann."""
+    from harness.user_key import _key
+
+    def change(name: str) -> None:
+        monkeypatch.setenv("HARNESS_CONFIG", str(tmp_path / "users" / name / "config"))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "users" / name / "cache"))
+        _key.cache_clear()
+
+    change("ann")
+    yield change
+    _key.cache_clear()
 
 
 @pytest.fixture

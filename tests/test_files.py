@@ -1,11 +1,10 @@
-"""Atomic writing, and the location of the cache."""
+"""Atomic writing, safe reading and listing of files."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
-import pwd
 import stat
 import sys
 from pathlib import Path
@@ -15,7 +14,6 @@ import pytest
 
 from harness.errors import StorageError
 from harness.files import (
-    cache_root,
     detect_placeholder,
     from_os_error,
     list_paths,
@@ -119,31 +117,6 @@ def test_unremovable_temporary_files_are_ignored(tmp_path: Path, monkeypatch: py
     write_atomic(tmp_path / "a.json", b"one")
     assert (tmp_path / "a.json").read_bytes() == b"one"
     assert left.exists()
-
-
-def test_cache_root_order_of_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HARNESS_CACHE", "from-variable")
-    assert cache_root(Path("given")) == Path("given")
-    assert cache_root() == Path("from-variable")
-    monkeypatch.setenv("HARNESS_CACHE", "~/cache")
-    assert cache_root() == Path.home() / "cache"
-    monkeypatch.delenv("HARNESS_CACHE")
-    assert cache_root().name == "laion-beyond-harness"
-
-
-def test_missing_home_folder_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody(number: int) -> None:
-        raise KeyError(number)
-
-    for name in ("HOME", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(pwd, "getpwuid", nobody)
-    for variable in (None, "~/cache"):
-        monkeypatch.setenv("HARNESS_CACHE", variable) if variable else monkeypatch.delenv("HARNESS_CACHE", False)
-        with pytest.raises(StorageError, match="has no home folder") as found:
-            cache_root()
-        assert "HARNESS_CACHE" in str(found.value.hint)
-    assert cache_root(Path("given")) == Path("given")
 
 
 @pytest.mark.usefixtures("ordinary")

@@ -19,7 +19,16 @@ TEXTS = [*SOURCES, *OTHERS, ROOT / "setup.py", ROOT / "pyproject.toml"]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness", "harness.errors", "harness.progress"),
-    ("harness.prompts", "harness.files", "harness.parsing", "harness.metrics", "harness.matching", "harness.device"),
+    (
+        "harness.prompts",
+        "harness.files",
+        "harness.folders",
+        "harness.parsing",
+        "harness.user_key",
+        "harness.metrics",
+        "harness.matching",
+        "harness.device",
+    ),
     ("harness.execution",),
     ("harness.types",),
     ("harness.protocols",),
@@ -307,6 +316,8 @@ READERS = {
     "harness.cli.bench": "a table of the package, and the description of the processor",
     "harness.cli.stdout": "opens the stream that the caller closed",
     "harness.execution.peak_memory": "the kernel's own counters",
+    "harness.execution.process_tree": "the kernel's own counters",
+    "harness.user_key": "creates the key for one user's eyes",
     "harness.leaderboard.published": "tables of the package",
     "harness.matching.bench.measure": "the report of a benchmark that it ran itself",
     "harness.miniature": "a development tool, on files that it wrote itself",

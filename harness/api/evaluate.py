@@ -10,7 +10,7 @@ from harness.api import arguments
 from harness.api.results import Results
 from harness.device import require_torch
 from harness.errors import UserError
-from harness.files import cache_root
+from harness.folders import cache_root
 from harness.method import Method
 from harness.method import parameters as parameters_of
 from harness.progress import NullReporter, Reporter

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.cli import console
 from harness.datasets.check_report import CheckReport, Problem
-from harness.files import cache_root
+from harness.folders import cache_root
 from harness.progress import staged
 
 SHOWN = 20

@@ -12,7 +12,7 @@ from harness import __version__
 from harness.cli import console
 from harness.device import require_torch
 from harness.errors import HarnessError, one_line
-from harness.files import cache_root
+from harness.folders import cache_root
 from harness.registry import load, load_all
 from harness.registry.entry_points import GROUPS
 
@@ -157,7 +157,7 @@ def _offered(cache: Path) -> list[Check]:
 
 
 def _cache(root: Path) -> list[Check]:
-    from harness.features import store
+    from harness.features import contents
 
     there = next(p for p in (root, *root.absolute().parents) if os.access(p, os.F_OK))  # a folder in the way is none
     free = shutil.disk_usage(there).free
@@ -167,9 +167,9 @@ def _cache(root: Path) -> list[Check]:
     hint = "" if free > 2**30 else "less than 1 GiB; features and results need room"
     lines.append(("free disk", f"{free / 2**30:.1f} GiB", hint, free > 100 * 2**20))
     try:
-        found = store.list_encoders(root / "features")
+        found = contents.list_encoders(root / "features")
         count, size = sum(e.images for e in found), sum(e.bytes for e in found)
-        limit = store.size_limit()
+        limit = contents.size_limit()
         state = f"{count:,} features of {len(found)} encoders, {size / 1e6:,.1f} of at most {limit / 1e6:,.0f} MB"
         lines.append(("feature cache", state, "", True))
     except HarnessError as error:

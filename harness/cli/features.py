@@ -6,15 +6,15 @@ import time
 from pathlib import Path
 
 from harness.cli import console
-from harness.features import store
-from harness.files import cache_root
+from harness.features import contents
+from harness.folders import cache_root
 from harness.progress import pluralize
 
 
 def list_entries(cache: Path | None, json: bool) -> int:
     """Print one line per encoder: key, description, images (all views), size, last use."""
     root = cache_root(cache) / "features"
-    found = store.list_encoders(root)
+    found = contents.list_encoders(root)
     if json:
         console.document([entry.__dict__ for entry in found])
         return 0
@@ -29,16 +29,19 @@ def _when(seconds: float) -> str:
 
 def clear(key: str | None, cache: Path | None) -> int:
     """Remove features and print the freed space."""
-    freed = store.clear(cache_root(cache) / "features", key)
+    freed = contents.clear(cache_root(cache) / "features", key)
     console.lines(f"freed {freed / 1e6:.1f} MB")
     return 0
 
 
 def verify(cache: Path | None) -> int:
     """Verify all shards; returns 1 if one is damaged."""
-    count, damaged = store.verify(cache_root(cache) / "features")
+    count, damaged, foreign = contents.verify(cache_root(cache) / "features")
     for path in damaged:
         console.err().print(f"damaged: {path}", style="red", markup=False)
     hint = "; they are encoded again when they are needed, `harness features clear` removes them" if damaged else ""
     console.lines(f"{pluralize(count, 'files')} checked, {len(damaged)} damaged{hint}")
+    if foreign:
+        check = "`harness leaderboard verify --features` encodes a sample again"
+        console.lines(f"{len(foreign)} not written by this user; {check}")
     return 1 if damaged else 0

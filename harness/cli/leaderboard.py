@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,13 @@ File = Annotated[Path, typer.Argument(parser=path, help="Leaderboard file, resul
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")]
 Latex = Annotated[bool, typer.Option("--latex", help="Print LaTeX tables (booktabs).")]
 Address = Annotated[str, typer.Argument(help="FILE#ROW; ROW is a row id, a method, or method@shots: fsnl@4.")]
+
+Pretrained = Annotated[
+    Path | None,
+    typer.Option(
+        "--pretrained", parser=path, help="Weights file or model folder, if the row used one.", show_default=False
+    ),
+]
 
 
 @app.command()
@@ -78,6 +86,14 @@ def verify(
         Path | None,
         typer.Option("--data", parser=path, help="LAION-Beyond root; also verifies labels, images and draws."),
     ] = None,
+    features: Annotated[
+        int,
+        typer.Option("--features", min=0, help="Images per row to encode again, to compare with the feature cache."),
+    ] = 0,
+    features_seed: Annotated[
+        str | None, typer.Option("--features-seed", help="Seed of the sample of images.", show_default="random")
+    ] = None,
+    pretrained: Pretrained = None,
     mark: Annotated[bool, typer.Option("--mark/--no-mark", help="Write verified.json next to the file.")] = True,
     cache: Cache = None,
     workers: Workers = CORES,
@@ -86,7 +102,8 @@ def verify(
     """Recompute scores from stored predictions and list differences; exit code 3 if a row is not verified."""
     from harness.cli import verify
 
-    return verify.verify(file, data, mark, cache, workers, json)
+    sample = verify.SampleOptions(features, features_seed or secrets.token_hex(8), pretrained)
+    return verify.verify(file, data, sample, mark, cache, workers, json)
 
 
 @app.command()
@@ -119,12 +136,7 @@ def build(
 def reproduce(
     row: Address,
     data: Data = None,
-    pretrained: Annotated[
-        Path | None,
-        typer.Option(
-            "--pretrained", parser=path, help="Weights file or model folder, if the row used one.", show_default=False
-        ),
-    ] = None,
+    pretrained: Pretrained = None,
     file: Annotated[
         list[Path] | None,
         typer.Option("--file", parser=path, help="File that the method read; may be repeated."),

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.cli import console
 from harness.errors import UserError
-from harness.files import cache_root, save
+from harness.files import save
+from harness.folders import cache_root
 from harness.leaderboard.differences import Difference
 from harness.progress import pluralize
 from harness.results import submission
@@ -22,7 +24,17 @@ from harness.verification.verify import Verdict
 from harness.verification.verify import verify as check
 
 
-def verify(file: Path, data: Path | None, mark: bool, cache: Path | None, workers: int, as_json: bool) -> int:
+class SampleOptions(NamedTuple):
+    """What is encoded again of each row: how many images, the seed that draws them, the weights if they are a file."""
+
+    images: int
+    seed: str
+    weights: Path | None
+
+
+def verify(
+    file: Path, data: Path | None, sample: SampleOptions, mark: bool, cache: Path | None, workers: int, as_json: bool
+) -> int:
     """Run ``harness leaderboard verify``; 3 if a row is not verified."""
     board, artifacts = open_file(file)
     if not board.rows:
@@ -33,6 +45,13 @@ def verify(file: Path, data: Path | None, mark: bool, cache: Path | None, worker
 
         source = SourceData(data, board.rows, cache_root(cache), workers, console.reporter())
     verdicts = [check(row, artifacts, source) for row in board.rows]
+    if sample.images:
+        from harness.runner.reproduce import LocalPaths
+        from harness.verification.feature_sample import with_features
+
+        for i, one in enumerate(verdicts):
+            here = LocalPaths(data, sample.weights, cache, workers, tuple(_draws(one.row, artifacts)))
+            verdicts[i] = with_features(one, sample.images, sample.seed, here, console.reporter())
     if as_json:
         console.document([_json(verdict) for verdict in verdicts])
     else:

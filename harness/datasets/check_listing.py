@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from harness.datasets.check_report import CheckReport, FolderReport, Problem, printable
+from harness.datasets.check_report import CheckReport, FolderReport, Problem
 from harness.datasets.download import REVISION
 from harness.datasets.identity import read_revision
 from harness.datasets.layout import find_folders
 from harness.datasets.listing import find_damaged, listing_path, read_listing
 from harness.datasets.remote import Remote, RemoteFile, retry
+from harness.errors import printable
 
 _TRIES = 3
 

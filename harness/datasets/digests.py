@@ -1,11 +1,14 @@
-"""Cache of file digests (sha256), so that a second run does not read the whole data set again."""
+"""Cache of file digests (sha256), so that a second run does not read the whole data set again.
+
+The digest of an image decides which cached features it gets, so a digest counts only with the mark of this user.
+"""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -13,6 +16,8 @@ from pathlib import Path
 from harness.datasets.images import file_digest
 from harness.datasets.map_in_threads import map_in_threads
 from harness.errors import DataError
+from harness.folders import writable_cache
+from harness.user_key import mark
 
 SETTLED_S = 2.0
 """A file that changed less than this many seconds ago is not cached: it may change again with the same time stamp."""
@@ -24,13 +29,19 @@ _BATCH = 500  # files per write; an interrupted run loses at most this many
 
 _Key = tuple[bytes, int, int, int, int]  # absolute path, size, mtime_ns, ctime_ns, inode
 
-_SCHEMA = """CREATE TABLE IF NOT EXISTS digests_v1 (
-    path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, inode INTEGER, sha256 TEXT
+_SCHEMA = """CREATE TABLE IF NOT EXISTS digests (
+    path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, inode INTEGER, sha256 TEXT, mark TEXT
 ) WITHOUT ROWID"""
 
 
+def open_index(cache: Path) -> DigestIndex:
+    """This user's index in a cache folder, or in the user's own in place of one that cannot be written."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    return DigestIndex(writable_cache(cache) / f"digests-{user}.sqlite")
+
+
 class DigestIndex:
-    """Digests by absolute path, size, times and inode, in one SQLite file that processes may share.
+    """Digests by absolute path, size, times and inode, in one SQLite file that processes of a user may share.
 
     The index is optional: if it cannot be read or written, digests stay in memory, and a damaged index is replaced. If
     another process locks it, ``digests`` waits once and then does without it.
@@ -73,9 +84,9 @@ class DigestIndex:
         with self._connection() as connection:
             if connection is not None and keys:
                 marks = ",".join("?" * len(keys))
-                query = f"SELECT * FROM digests_v1 WHERE path IN ({marks})"
-                for *key, sha256 in connection.execute(query, [key[0] for key in keys]):
-                    if isinstance(sha256, str) and len(sha256) == 64:
+                query = f"SELECT * FROM digests WHERE path IN ({marks})"
+                for *key, sha256, given in connection.execute(query, [key[0] for key in keys]):
+                    if isinstance(given, str) and given == _mark(key, sha256):
                         known[tuple(key)] = sha256
         return known
 
@@ -85,9 +96,9 @@ class DigestIndex:
         stored = False
         with self._connection() as connection:
             if connection is not None:
-                rows = [(*key, sha256) for key, sha256 in found.items()]
+                rows = [(*key, sha256, _mark(key, sha256)) for key, sha256 in found.items()]
                 with connection:
-                    connection.executemany("INSERT OR REPLACE INTO digests_v1 VALUES (?, ?, ?, ?, ?, ?)", rows)
+                    connection.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
                 stored = True
         if not stored:
             self._memory.update(found)
@@ -124,6 +135,10 @@ class DigestIndex:
             self.path.unlink(missing_ok=True)
             return self._connect(again=False)
         return connection
+
+
+def _mark(key: Iterable[object], sha256: object) -> str:
+    return mark("digest", repr(tuple(key)), repr(sha256))
 
 
 def _is_locked(error: Exception) -> bool:

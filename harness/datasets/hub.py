@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from harness.datasets.remote import MAX_WAIT_S, PORTAL, FileFault, RemoteBusy, RemoteFile, retry_after
 from harness.errors import DataError, HarnessError, UserError, one_line
-from harness.files import detect_placeholder
+from harness.files import detect_placeholder, read_file
 
 REPOSITORY = "MHuangX/LAION-Beyond"
 
@@ -114,7 +114,7 @@ class HuggingFace:
             path = Path(folder) / "file"
             data = XetFileData(file_hash=str(file.xet), refresh_route=refresh)
             xet_get(incomplete_path=path, xet_file_data=data, headers=self._headers, expected_size=file.size)
-            return path.read_bytes()
+            return read_file(path, file.size)
 
 
 def _xet_available() -> bool:

@@ -23,7 +23,8 @@ from harness.device import device_name as name_of
 from harness.device import is_out_of_memory
 from harness.errors import BackboneError, DataError, HarnessError, StorageError, one_line
 from harness.execution.one_thread import one_thread_per_operation
-from harness.features.store import GIVEN, FeatureStore, is_sha256
+from harness.features.shard import GIVEN
+from harness.features.store import FeatureStore, is_sha256
 from harness.features.views import MIN_CROP, augment
 from harness.registry.plugin_code import versions
 from harness.types.cell import Decoding

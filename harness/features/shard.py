@@ -1,39 +1,129 @@
-"""Shards of the feature cache: safetensors files of image features, named by the sha256 of their content.
+"""Shards of the feature cache: safetensors files of image features, named by the sha256 of their content and a mark.
 
-The name serves as a checksum. A shard is memory-mapped, so processes share its pages, and closed after each read: an
-open mapping holds a file descriptor, and there may be more shards than a process may have open files.
+The sha256 is a checksum. The mark (``harness.user_key``) covers it, the encoder and the view, so that it shows which
+shards this user wrote, and no shard is taken for one of another view. A shard is memory-mapped, so processes share its
+pages, and closed after each read: an open mapping holds a file descriptor, and there may be more shards than a process
+may have open files.
 """
 
 from __future__ import annotations
 
 import hashlib
 import mmap
+import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field
 from safetensors.numpy import save
 
-from harness.errors import DataError
 from harness.files import CACHE_HINT, open_regular_file, read_error
-from harness.parsing import parse_json, parsing
+from harness.user_key import MARK_DIGITS, has_mark, mark
 
-MAX_HEADER = 1 << 16
-"""Bytes of a shard's header, which has two entries."""
+UNIT = 1e-3
+"""Tolerance of the length of unit rows."""
 
-_DTYPES: dict[str, Any] = {"U8": np.uint8, "F32": np.float32}
+HEADER_BYTES = 1000
+"""Bound of a header, which describes two tensors."""
+
+GIVEN = hashlib.sha256(b"given features").hexdigest()[:32], "given features"
+"""Key and description of features that a caller gave: the sha256 of an image is that of its row."""
+
+_NAME = re.compile(rf"([0-9a-f]{{64}})-([0-9a-f]{{{MARK_DIGITS}}})\.safetensors")
 
 
-def serialize(digests: list[str], features: NDArray[np.float32]) -> tuple[str, bytes]:
-    """File name and content of a shard of n images, from hexadecimal sha256 and features ``(n, d)``."""
+@dataclass(frozen=True)
+class RowRule:
+    """What all features of an encoder satisfy, apart from being finite.
+
+    Attributes:
+        width: numbers per row; None if it is not known.
+        unit: rows have length 1 or 0.
+    """
+
+    width: int | None = None
+    unit: bool = False
+
+    def holds(self, features: NDArray[np.float32]) -> bool:
+        """Whether features ``(n, d)`` satisfy it."""
+        if self.width not in (None, features.shape[1]):
+            return False
+        length = np.sqrt(np.einsum("nd,nd->n", features, features))
+        return bool(np.isfinite(length).all()) and not (
+            self.unit and (np.minimum(abs(length - 1), length) > UNIT).any()
+        )
+
+
+class Stamp(NamedTuple):
+    """Identity of a file's content as the file system sees it; any later write changes it."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+class CheckedShard(NamedTuple):
+    """The sha256 of each image of an undamaged shard, and the stamp of the file when it was checked."""
+
+    digests: list[bytes]
+    stamp: Stamp
+
+
+_Count = Annotated[int, Field(ge=0, lt=2**48)]
+
+
+class _Tensor(BaseModel):
+    dtype: Literal["U8", "F32"]
+    shape: tuple[_Count, _Count]
+    data_offsets: tuple[_Count, _Count]
+
+    def read(self, content: mmap.mmap, start: int) -> NDArray[Any]:
+        """The tensor in a file whose header ends at ``start``; ValueError if it is not all there."""
+        first, last = self.data_offsets
+        dtype = {"U8": np.uint8, "F32": np.float32}[self.dtype]
+        flat: NDArray[Any] = np.frombuffer(memoryview(content)[start + first : start + last], dtype)
+        return flat.reshape(self.shape)
+
+
+class _Header(BaseModel):
+    sha256: _Tensor
+    feature: _Tensor
+
+
+def serialize(digests: list[str], features: NDArray[np.float32], place: tuple[str, str]) -> tuple[str, bytes]:
+    """File name and content of a shard of n images, from hexadecimal sha256 and features ``(n, d)``.
+
+    ``place`` is the encoder key and the name of the view.
+    """
     raw = np.frombuffer(bytes.fromhex("".join(digests)), dtype=np.uint8).reshape(-1, 32)
     content = save({"sha256": raw, "feature": np.ascontiguousarray(features, dtype=np.float32)})
-    return f"{hashlib.sha256(content).hexdigest()}.safetensors", content
+    sha256 = hashlib.sha256(content).hexdigest()
+    return f"{sha256}-{mark(*place, sha256)}.safetensors", content
 
 
-def read_digests(path: Path) -> list[bytes] | None:
-    """The sha256 of each image in a shard, after checking the shard; None if it is damaged or missing.
+def row_digest(row: NDArray[np.float32]) -> bytes:
+    """The sha256 of a row, as little-endian float32; that of its image for features that a caller gave."""
+    return hashlib.sha256(row.astype("<f4").tobytes()).digest()
+
+
+def is_given(path: Path) -> bool:
+    """Whether a shard is of features that a caller gave, which prove themselves."""
+    return path.parent.parent.name == GIVEN[0]
+
+
+def is_own(path: Path) -> bool:
+    """Whether this user wrote an undamaged shard, for the encoder and the view whose folders it is in."""
+    found = _NAME.fullmatch(path.name)
+    return found is not None and has_mark(found[2], path.parent.parent.name, path.parent.name, found[1])
+
+
+def check(path: Path, rule: RowRule) -> CheckedShard | None:
+    """Check a shard's name, checksum, shapes and rows; None if it is damaged or missing.
 
     This comes before any other read of a shard, so that a flipped bit never changes a feature. Content that is no
     shard is damaged too, even under a name that fits.
@@ -41,68 +131,71 @@ def read_digests(path: Path) -> list[bytes] | None:
     Raises:
         StorageError: the shard cannot be read, so its state is unknown.
     """
-    content = _map_file(path)
-    if content is None or hashlib.sha256(content).hexdigest() != path.stem:
+    name = _NAME.fullmatch(path.name)
+    opened = _map_file(path) if name else None
+    if name is None or opened is None:
         return None
-    shard = _parse(content)
-    return None if shard is None else [row.tobytes() for row in shard.sha256]
+    content, stamp = opened
+    if hashlib.sha256(content).hexdigest() != name[1]:
+        return None
+    try:
+        header, start = _header(content)
+        digests, features = (tensor.read(content, start) for tensor in (header.sha256, header.feature))
+    except ValueError:
+        return None
+    fits = digests.dtype == np.uint8 and features.dtype == np.float32 and digests.shape == (len(features), 32)
+    listed = [row.tobytes() for row in digests] if fits and rule.holds(features) else None
+    if listed is None or (is_given(path) and listed != list(map(row_digest, features))):
+        return None
+    return CheckedShard(listed, stamp)
 
 
-def read_features(path: Path) -> NDArray[np.float32] | None:
-    """The features ``(n, d)`` of a shard, None if it is damaged or missing. The file stays open while they are in use.
+def read_features(path: Path, stamp: Stamp) -> NDArray[np.float32] | None:
+    """The features ``(n, d)`` of a checked shard, None if it is missing or was written to since.
+
+    The file stays open while they are in use.
 
     Raises:
         StorageError: the shard cannot be read.
     """
-    content = _map_file(path)
-    shard = None if content is None else _parse(content)
-    return None if shard is None else shard.feature
+    opened = _map_file(path)
+    if opened is None or opened[1] != stamp:
+        return None
+    header, start = _header(opened[0])
+    return header.feature.read(opened[0], start)
 
 
 def count_images(path: Path) -> int:
-    """The number of images by a shard's header; 0 if it is damaged or missing.
-
-    Raises:
-        StorageError: the shard cannot be read.
-    """
-    content = _map_file(path)
-    shard = None if content is None else _parse(content)
-    return 0 if shard is None else len(shard.sha256)
-
-
-class _Shard(NamedTuple):
-    sha256: NDArray[np.uint8]  # (n, 32)
-    feature: NDArray[np.float32]  # (n, d)
-
-
-def _map_file(path: Path) -> mmap.mmap | None:
+    """The number of images by a shard's header; 0 if it is damaged or cannot be read."""
     try:
         with open_regular_file(path) as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            header, start = _header(file.read(8 + HEADER_BYTES))
+            end = start + max(header.feature.data_offsets[1], header.sha256.data_offsets[1])
+            whole = os.fstat(file.fileno()).st_size == end
+        return header.sha256.shape[0] if whole else 0
+    except (OSError, ValueError):
+        return 0
+
+
+def _map_file(path: Path) -> tuple[mmap.mmap, Stamp] | None:
+    try:
+        with open_regular_file(path) as file:
+            found = os.fstat(file.fileno())
+            stamp = Stamp(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), stamp
     except (FileNotFoundError, ValueError):  # ValueError: an empty file cannot be mapped
         return None
     except OSError as error:
         raise read_error(path, error, CACHE_HINT) from None
 
 
-def _parse(content: mmap.mmap) -> _Shard | None:
-    try:
-        with parsing("the shard is damaged"):
-            start = 8 + int.from_bytes(content[:8], "little")
-            header = parse_json(content[8 : min(start, MAX_HEADER)], "its header is damaged")
-            arrays = {name: _tensor(memoryview(content)[start:], header[name]) for name in ("sha256", "feature")}
-            found = _Shard(**arrays)
-    except DataError:
-        return None
-    shapes_fit = found.feature.ndim == 2 and found.sha256.shape == (len(found.feature), 32)
-    types_fit = found.sha256.dtype == np.uint8 and found.feature.dtype == np.float32
-    return found if shapes_fit and types_fit else None
+def _header(content: mmap.mmap | bytes) -> tuple[_Header, int]:
+    """The header of a shard, and the position where its tensors begin.
 
-
-def _tensor(data: memoryview, entry: dict[str, Any]) -> NDArray[Any]:
-    first, last = entry["data_offsets"]
-    flat: NDArray[Any] = np.frombuffer(data[first:last], _DTYPES[entry["dtype"]])
-    shape = tuple(entry["shape"])
-    if min(shape, default=0) < 0:
-        raise ValueError("a side is negative")
-    return flat.reshape(shape)
+    Raises:
+        ValueError: there is no valid header.
+    """
+    start = 8 + int.from_bytes(content[:8], "little")
+    if start > 8 + HEADER_BYTES:
+        raise ValueError("the header is too long")
+    return _Header.model_validate_json(content[8:start]), start

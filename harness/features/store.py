@@ -4,51 +4,33 @@ The key of a feature has three parts: the encoder key (weights, preprocessing, p
 minimum crop area), and the sha256 of the image's bytes; paths and times do not matter. Shards (``shard``) are written
 atomically and do not stay open; only the row number of each image is in memory. The cache has a size limit: the least
 recently used encoders are removed first.
+
+A cache folder that cannot be written, such as a shared one, is read, and new features go to the user's own cache.
+Features that this user wrote are preferred, and ``origins`` says where all others come from.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import shutil
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import StorageError, UserError, os_reason, unknown_name
 from harness.features import shard
+from harness.features.contents import DESCRIPTION_FILE, enforce_limit, size_limit
 from harness.features.views import MIN_CROP, view_name
-from harness.files import CACHE_HINT, OTHER_CACHE_HINT, list_paths, read_error, read_file, require_writable, save
+from harness.files import CACHE_HINT, OTHER_CACHE_HINT, list_paths, require_writable, save
+from harness.folders import writable_cache
 
-DEFAULT_LIMIT_BYTES = 20 * 2**30
-"""Size limit of the cache in bytes, unless HARNESS_CACHE_LIMIT is set."""
-
-GIVEN = hashlib.sha256(b"given features").hexdigest()[:32], "given features"
-"""Key and description of features that a caller gave: the sha256 is that of the row itself."""
-
-DESCRIPTION_FILE = "encoder.txt"
-"""File in an encoder's folder with its description."""
-
-_UNITS = {"": 1} | {
-    f"{letter}{ending}": base**power
-    for power, letter in enumerate("KMGT", start=1)
-    for ending, base in (("", 1024), ("IB", 1024), ("B", 1000))
-}
+SHARED = "a shared cache"
+"""Origin of features that neither this user wrote nor anybody signed."""
 
 
-@dataclass(frozen=True)
-class CachedEncoder:
-    """One encoder in the cache: key, description, images, bytes and time of last use (s)."""
-
-    key: str
-    description: str
-    images: int
-    bytes: int
-    used: float
+ANY_ROWS = shard.RowRule()
 
 
 class _Row(NamedTuple):
@@ -66,13 +48,22 @@ class FeatureStore:
         key: the encoder key.
         description: a one-line description of the encoder.
         limit: size limit of ``root`` in bytes; None means ``size_limit()``. Only other encoders are removed.
+        rule: what the features satisfy; a shard that does not is ignored.
     """
 
-    def __init__(self, root: Path, key: str, description: str, limit: int | None = None) -> None:
-        self.folder = root / key
+    def __init__(
+        self, root: Path, key: str, description: str, limit: int | None = None, rule: shard.RowRule = ANY_ROWS
+    ) -> None:
+        there = next((folder for folder in (root / key, root, root.parent) if folder.is_dir()), root)
+        own = writable_cache(there)
+        self.folder = root / key if own == there else own / "features" / key
+        self._read = list(dict.fromkeys((root / key, self.folder)))
         self._description = description
         self._limit = size_limit() if limit is None else limit
+        self._rule = rule
         self._index: dict[str, dict[bytes, _Row]] = {}
+        self._stamps: dict[Path, shard.Stamp] = {}
+        self._origins: dict[Path, str | None] = {}
 
     def get(
         self, view: int, digests: list[str], crop: float = MIN_CROP
@@ -95,8 +86,8 @@ class FeatureStore:
         out: NDArray[np.float32] | None = None
         missing = np.ones(len(digests), dtype=bool)
         for path, pairs in wanted.items():
-            features = shard.read_features(path)
-            if features is None:  # removed since it was listed
+            features = self._read_shard(path)
+            if features is None:  # removed or damaged since it was listed
                 self._index[name] = {d: row for d, row in self._index[name].items() if row.shard != path}
                 continue
             positions, numbers = np.array(pairs).T
@@ -125,16 +116,28 @@ class FeatureStore:
         """
         if not digests:
             return
-        file, content = shard.serialize(digests, features)
         name = view_name(view, crop)
+        file, content = shard.serialize(digests, features, (self.folder.name, name))
         folder = self.folder / name
         if not folder.is_dir():
             self.prepare()
         save(folder / file, content, "features", OTHER_CACHE_HINT)
-        index = self._open(name)
-        for i, digest in enumerate(digests):
-            index[bytes.fromhex(digest)] = _Row(folder / file, i)
+        self._open(name).update(self._checked(folder / file))
         enforce_limit(self.folder.parent, self._limit, keep=self.folder.name)
+
+    def has_foreign(self) -> bool:
+        """Whether any features that were looked up so far lie in a shard that this user did not write."""
+        return any(map(self._origin, self._stamps))
+
+    def origins(self, view: int, digests: Iterable[str], crop: float = MIN_CROP) -> set[str]:
+        """Where cached features of images come from that this user did not write.
+
+        Raises:
+            StorageError: the cache cannot be read.
+        """
+        index = self._open(view_name(view, crop))
+        rows = (index.get(bytes.fromhex(digest)) for digest in digests if is_sha256(digest))
+        return {origin for row in rows if row and (origin := self._origin(row.shard))}
 
     def touch(self) -> None:
         """Mark this encoder as used now; does nothing in a read-only cache."""
@@ -145,109 +148,34 @@ class FeatureStore:
 
     def _open(self, name: str) -> dict[bytes, _Row]:
         if name not in self._index:
+            paths = [p for folder in self._read for p in list_paths(folder / name, "*.safetensors", CACHE_HINT)]
             index: dict[bytes, _Row] = {}
-            for path in list_paths(self.folder / name, "*.safetensors", CACHE_HINT):
+            for path in sorted(paths, key=shard.is_own):  # own ones last: they replace others
                 # A damaged shard is ignored, its images are encoded again; `harness features verify` lists it.
-                index |= {digest: _Row(path, i) for i, digest in enumerate(shard.read_digests(path) or ())}
+                index |= self._checked(path)
             self._index[name] = index
         return self._index[name]
+
+    def _checked(self, path: Path) -> dict[bytes, _Row]:
+        """The images of an undamaged shard; empty for another one."""
+        found = shard.check(path, self._rule)
+        if found is None:
+            return {}
+        self._stamps[path] = found.stamp
+        return {digest: _Row(path, i) for i, digest in enumerate(found.digests)}
+
+    def _read_shard(self, path: Path) -> NDArray[np.float32] | None:
+        """The features of a listed shard, checked again if it was written to since."""
+        features = shard.read_features(path, self._stamps[path])
+        return shard.read_features(path, self._stamps[path]) if features is None and self._checked(path) else features
+
+    def _origin(self, path: Path) -> str | None:
+        """Where a shard comes from; None if this user wrote it."""
+        if path not in self._origins:
+            self._origins[path] = None if shard.is_given(path) or shard.is_own(path) else SHARED
+        return self._origins[path]
 
 
 def is_sha256(digest: str) -> bool:
     """Whether a text is a sha256 in lower-case hexadecimal."""
     return re.fullmatch("[0-9a-f]{64}", digest) is not None
-
-
-def size_limit() -> int:
-    """Size limit of the cache in bytes: HARNESS_CACHE_LIMIT, such as 500000000, 20GB or 1.5 TiB, else the default.
-
-    Raises:
-        UserError: the variable is not a size.
-    """
-    text = os.environ.get("HARNESS_CACHE_LIMIT", "").strip()
-    if not text:
-        return DEFAULT_LIMIT_BYTES
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?(?:I?B)?)", text.upper())
-    unit = found[2] if found else ""
-    if found is None or (unit not in _UNITS and unit != "B"):
-        raise UserError(f"HARNESS_CACHE_LIMIT is {text!r}, which is not a size", "give bytes, or for example 20GB")
-    return int(float(found[1]) * _UNITS.get(unit, 1)) if "." in found[1] else int(found[1]) * _UNITS.get(unit, 1)
-
-
-def list_encoders(root: Path) -> list[CachedEncoder]:
-    """The encoders in the cache, most recently used first.
-
-    Only headers of shards are read; damaged shards count, and ``verify`` finds them.
-
-    Raises:
-        StorageError: a folder cannot be read.
-    """
-    found = []
-    for folder in list_paths(root, "*", CACHE_HINT):
-        described, shards = (
-            list_paths(folder, DESCRIPTION_FILE, CACHE_HINT),
-            list_paths(folder, "view-*/*.safetensors", CACHE_HINT),
-        )
-        if not (described or shards):
-            continue
-        try:
-            description = read_file(described[0]).decode(errors="replace").strip() if described else "unknown encoder"
-            size = sum(path.stat().st_size for path in shards)
-            found.append(
-                CachedEncoder(
-                    folder.name, description, sum(map(shard.count_images, shards)), size, folder.stat().st_mtime
-                )
-            )
-        except OSError as error:
-            raise read_error(folder, error, CACHE_HINT) from None
-    return sorted(found, key=lambda e: -e.used)
-
-
-def verify(root: Path) -> tuple[int, list[Path]]:
-    """Check every shard against the checksum in its name; returns the number of shards and the damaged ones.
-
-    Raises:
-        StorageError: a folder or a shard cannot be read.
-    """
-    paths = list_paths(root, "*/view-*/*.safetensors", CACHE_HINT)
-    return len(paths), [path for path in paths if shard.read_digests(path) is None]
-
-
-def clear(root: Path, key: str | None = None) -> int:
-    """Remove the features of one encoder (key or key prefix), or of all; returns the bytes freed.
-
-    Raises:
-        UserError: no encoder has this key.
-        StorageError: a folder cannot be removed.
-    """
-    found = list_encoders(root)
-    chosen = [e for e in found if key is None or (key and e.key.startswith(key))]
-    if key is not None and not chosen:
-        raise unknown_name("encoder", key, (e.key[:12] for e in found))
-    for entry in chosen:
-        try:
-            shutil.rmtree(root / entry.key)
-        except OSError as error:
-            raise StorageError(
-                f"{root / entry.key} cannot be removed: {os_reason(error)}", "check its permissions"
-            ) from None
-    return sum(e.bytes for e in chosen)
-
-
-def enforce_limit(root: Path, limit: int, keep: str) -> int:
-    """Remove the least recently used encoders, never ``keep``, until the cache fits; returns the bytes freed."""
-    held: list[tuple[float, int, Path]] = []
-    for folder in root.iterdir() if root.is_dir() else ():
-        try:  # another process may be removing it now
-            size = sum(path.stat().st_size for path in folder.glob("view-*/*.safetensors"))
-            held.append((folder.stat().st_mtime, size, folder))
-        except OSError:
-            continue
-    total, freed = sum(size for _, size, _ in held), 0
-    for _, size, folder in sorted(held):
-        if total - freed <= limit:
-            break
-        if size and folder.name != keep:
-            shutil.rmtree(folder, ignore_errors=True)
-            freed += size
-    return freed

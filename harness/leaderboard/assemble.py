@@ -218,6 +218,7 @@ def _data(cells: list[Cell]) -> DomainRecord:
         left_out=next((cell.left_out for cell in done), 0),
         collisions=next((cell.collisions for cell in done), ()),
         revision=next((cell.revision for cell in cells if cell.revision), None),
+        features_from=tuple(sorted({origin for cell in cells for origin in cell.features_from})),
     )
 
 

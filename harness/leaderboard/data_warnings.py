@@ -12,7 +12,7 @@ def data_warnings(rows: Iterable[Row]) -> list[str]:
     """A sentence for each property of the data that limits what the results mean, once."""
     rows = list(rows)
     found = [what for row in rows for domain, data in row.data.items() for what in _of(domain, data)]
-    return list(dict.fromkeys([*found, *_copies(rows), *_local(rows)]))
+    return list(dict.fromkeys([*found, *_foreign(rows), *_copies(rows), *_local(rows)]))
 
 
 def _local(rows: Iterable[Row]) -> Iterator[str]:
@@ -20,6 +20,14 @@ def _local(rows: Iterable[Row]) -> Iterator[str]:
     for row in rows:
         if row.method_record.distribution == NOT_INSTALLED:
             yield f"{row.method} is a class of a script or notebook: its rows cannot be reproduced from a package"
+
+
+def _foreign(rows: Iterable[Row]) -> Iterator[str]:
+    """Rows whose image features another user encoded."""
+    for row in rows:
+        for origin in sorted({origin for data in row.data.values() for origin in data.features_from}):
+            check = "`harness leaderboard verify --features` encodes a sample again"
+            yield f"{row.method} ({row.id}): image features come from {origin}; {check}"
 
 
 def _of(domain: str, data: DomainRecord) -> Iterator[str]:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError, os_reason
-from harness.files import cache_root, read_file
+from harness.files import read_file
+from harness.folders import cache_root
 from harness.parsing import parse_json, parsing
 
 SCHEMA = 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.datasets.layout import Dataset, open_dataset
 from harness.errors import DataError, HarnessError, one_line
-from harness.files import cache_root
+from harness.folders import cache_root
 from harness.hookspecs import DatasetOffer
 from harness.progress import NullReporter, Reporter
 from harness.runner.given_features import GIVEN_FEATURES

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.datasets.digests import DigestIndex
+from harness.datasets.digests import open_index
 from harness.datasets.domain import DomainReader
 from harness.datasets.read_domains import domain_names, read_domains
-from harness.files import cache_root
+from harness.folders import cache_root
 from harness.progress import Reporter
 from harness.runner.data_source import find_data
 from harness.runner.request import Request
@@ -24,7 +24,7 @@ def draws(request: Request, report: Reporter) -> Iterator[Manifest]:
     """
     made = FewShotDraws(request.protocol, resolve_protocol(request, report))
     dataset = find_data(request, report).open(request, report)
-    index = DigestIndex(cache_root(request.cache) / "digests.sqlite")
+    index = open_index(cache_root(request.cache))
     reader = DomainReader(dataset, index, request.workers, made.protocol)
     domains, _ = read_domains(reader, domain_names(dataset, request.domains), report)
     for domain in domains.values():

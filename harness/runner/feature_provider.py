@@ -16,6 +16,7 @@ from harness.datasets.images import DECODING
 from harness.device import configure_determinism
 from harness.errors import DataError
 from harness.features.encode import Encoder, ImageSource, encoder_key
+from harness.features.shard import RowRule
 from harness.features.store import FeatureStore
 from harness.features.views import MIN_CROP
 from harness.progress import Reporter
@@ -61,7 +62,8 @@ class FeatureProvider:
         self.backbone: Backbone = load(resolved, self.device, unit_rows)
         self.domains = domains
         key, description = encoder_key(self.backbone, decoding)
-        self.store = FeatureStore(cache / "features", key, description)
+        rule = RowRule(resolved.config["embed_dim"], unit_rows)
+        self.store = FeatureStore(cache / "features", key, description, rule=rule)
         self.encoder = Encoder(self.backbone, self.store, workers, decoding)
         self._scored: tuple[str, dict[str, Features]] = ("", {})
         self._pools: tuple[str, dict[str, Features]] = ("", {})
@@ -144,7 +146,7 @@ class FeatureProvider:
         """
         # By bytes and by name: equal bytes are encoded once, but every name of an unreadable image is reported.
         per_view: dict[tuple[int, float], dict[tuple[str, str], ImageSource]] = {}
-        for (view, crop), found in self._wanted(jobs):
+        for (view, crop), found in self.wanted(jobs):
             per_view.setdefault((view, crop), {}).update({(s.sha256, s.path): s for s in found})
         missing = {key: _missing(self.store, *key, {d for d, _ in sources}) for key, sources in per_view.items()}
         total = sum(map(len, missing.values()))
@@ -154,7 +156,18 @@ class FeatureProvider:
                 self.encoder.ensure(todo, number, advance, crop)
         self.store.touch()
 
-    def _wanted(self, jobs: Iterable[Job]) -> Iterator[tuple[tuple[int, float], list[ImageSource]]]:
+    def features_from(self, job: Job) -> tuple[str, ...]:
+        """Where features that a job needs come from, apart from those that this user wrote.
+
+        Raises:
+            StorageError: the cache cannot be read.
+        """
+        wanted = self.wanted([job]) if self.store.has_foreign() else ()
+        return tuple(
+            sorted({o for key, found in wanted for o in self.store.origins(key[0], (s.sha256 for s in found), key[1])})
+        )
+
+    def wanted(self, jobs: Iterable[Job]) -> Iterator[tuple[tuple[int, float], list[ImageSource]]]:
         """((view, crop), images) that jobs need; what several jobs need comes once."""
         domains, pools, draws = dict[str, None](), dict[tuple[str, Any], None](), dict[tuple[Any, ...], Manifest]()
         for job in jobs:

@@ -6,7 +6,6 @@ images. Methods use the text tower of the run's backbone, so the rows must be it
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 from harness.backbones.backbone import ResolvedBackbone
 from harness.datasets.domain import DomainData, label_sheet
 from harness.errors import DataError, UserError, unknown_name
-from harness.features.store import GIVEN, FeatureStore
+from harness.features.shard import GIVEN, row_digest
+from harness.features.store import FeatureStore
 from harness.prompts import clean_name, domain_hint
 from harness.protocols import Protocol
 from harness.runner.chosen_method import ChosenMethod
@@ -40,7 +40,7 @@ def unit_rows(features: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def row_digests(features: NDArray[np.float32]) -> list[str]:
     """sha256 of every unit row, as little-endian float32."""
-    return [hashlib.sha256(row.tobytes()).hexdigest() for row in unit_rows(features).astype("<f4")]
+    return [row_digest(row).hex() for row in unit_rows(features)]
 
 
 def store_features(sets: Sequence[FeatureSet], cache: Path) -> None:

@@ -110,6 +110,7 @@ class Judge(Sequence[CellInput]):
             collisions=self._provider.collisions(job.spec.domain, self._template),
             revision=data.revision,
             isolation=isolation,
+            features_from=self._provider.features_from(job),
             predictions=digest(answers),
             cost=_cost(output.report),
             predictions_content=answers,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.execution import fork_server
 from harness.execution.sandbox import Sandbox
-from harness.files import cache_root
+from harness.folders import cache_root
 
 if TYPE_CHECKING:
     from harness.datasets.domain import DomainData

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from harness import device as devices
 from harness.backbones.backbone import ResolvedBackbone
-from harness.datasets.digests import DigestIndex
+from harness.datasets.digests import DigestIndex, open_index
 from harness.datasets.domain import DomainData, DomainReader
 from harness.datasets.read_domains import Reader, domain_names, note_unmatched, read_domains
 from harness.errors import UserError
-from harness.files import cache_root
+from harness.folders import cache_root
 from harness.progress import Reporter
 from harness.protocols import Protocol
 from harness.runner.choose_backbone import choose_backbone, fetch_backbone
@@ -59,7 +59,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
         HarnessError: nothing can be run: unknown names, missing data or weights, or no domain that can be read.
     """
     cache = cache_root(request.cache)
-    index = DigestIndex(cache / "digests.sqlite")
+    index = open_index(cache)
     rule = resolve_protocol(request, report)
     draws = FewShotDraws(request.protocol, rule, request.manifests)
     protocol = draws.protocol

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -105,6 +106,20 @@ def _request(row: Row, out: Path, here: LocalPaths) -> Request:
     )
 
 
+@contextmanager
+def request_of_row(row: Row, here: LocalPaths) -> Iterator[Request]:
+    """The run that a row's record describes, in a temporary results folder with its draws.
+
+    Raises:
+        HarnessError: it cannot be run; for example, its plugin is not installed.
+    """
+    _require_plugins(row)
+    with TemporaryDirectory(prefix="harness-reproduce-") as folder:
+        for draw in here.draws:
+            ResultStore(Path(folder)).put_manifest(draw)
+        yield _request(row, Path(folder), here)
+
+
 def reproduce(
     row: Row, here: LocalPaths, report: Reporter, before: Callable[[tuple[Difference, ...]], None]
 ) -> Reproduction:
@@ -119,11 +134,7 @@ def reproduce(
     Raises:
         HarnessError: it cannot be run; for example, its plugin is not installed.
     """
-    _require_plugins(row)
-    with TemporaryDirectory(prefix="harness-reproduce-") as folder:
-        for draw in here.draws:
-            ResultStore(Path(folder)).put_manifest(draw)
-        request = _request(row, Path(folder), here)
+    with request_of_row(row, here) as request:
         settings = _settings(row, request, report)
         before(settings)
         outcome = evaluate(request, report)

@@ -234,6 +234,9 @@ class Cell(Record):
     )
     revision: str | None = Field(default=None, description="of the data set, if the download recorded it")
     isolation: str = Field(default="", description="what held the process that ran the method, e.g. landlock")
+    features_from: tuple[str, ...] = Field(
+        default=(), description="where image features come from that the user who ran it did not encode"
+    )
     predictions: str | None = Field(default=None, description="sha256 of the file with the predicted columns")
     failure: Failure | None = None
     cost: Cost | None = None

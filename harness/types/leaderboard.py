@@ -70,6 +70,9 @@ class DomainRecord(Record):
         default=(), description="groups of names, of one side or both, with the same tokens"
     )
     revision: str | None = Field(default=None, description="of the data set, if the download recorded it")
+    features_from: tuple[str, ...] = Field(
+        default=(), description="where image features come from that the user who ran it did not encode"
+    )
 
 
 class RowFailure(Record):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness import protocols
-from harness.datasets.digests import DigestIndex
+from harness.datasets.digests import open_index
 from harness.datasets.domain import DEFAULT, DomainData, DomainReader, without_copies
 from harness.datasets.images import load_image
 from harness.datasets.layout import find_folders, open_dataset
@@ -37,7 +37,7 @@ class SourceData:
     def __init__(self, root: Path, rows: tuple[Row, ...], cache: Path, workers: int, report: Reporter) -> None:
         named = {folder for row in rows for data in row.data.values() for folder in data.folders}
         dataset = open_dataset(root, sorted(named & set(find_folders(root))))
-        index = DigestIndex(cache / "digests.sqlite")
+        index = open_index(cache)
         wanted = sorted({(row.protocol, domain) for row in rows for domain in row.data if domain in dataset.domains})
         self._rules = {protocol: _rule(protocol) for protocol in {row.protocol for row in rows}}
         self._domains: dict[tuple[str, str], DomainData] = {}  # protocols choose the images that they score

@@ -109,7 +109,7 @@ def _cut_short(path: Path) -> None:
 
 def _other_schema(path: Path) -> None:
     connection = sqlite3.connect(path)
-    connection.execute("CREATE TABLE digests_v1 (path TEXT)")
+    connection.execute("CREATE TABLE digests (path TEXT)")
     connection.close()
 
 
@@ -149,7 +149,7 @@ def test_an_invalid_row_is_ignored(tmp_path, files, settled):
     DigestIndex(path).digests(files)
     connection = sqlite3.connect(path)
     with connection:
-        connection.execute("UPDATE digests_v1 SET sha256 = 'short'")
+        connection.execute("UPDATE digests SET sha256 = 'short'")
     connection.close()
     assert DigestIndex(path).digests(files) == want(files)
 

@@ -157,11 +157,15 @@ def test_unreadable_verification_inputs_are_user_errors(
 # -- the cache ---------------------------------------------------------------------------------------------------------
 
 
-def test_unwritable_cache_is_reported_before_encoding(run: Callable[..., Answer], tmp_path: Path) -> None:
+def test_unwritable_cache_is_reported_before_encoding(
+    run: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cache = tmp_path / "own"
     cache.mkdir(mode=0o555)
+    (tmp_path / "home").mkdir(mode=0o555)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))  # what takes its place
     answer = run("--domain", "Animals")
-    assert_sentence(answer, cache / "features")
+    assert_sentence(answer, tmp_path / "home" / "laion-beyond-harness" / "features")
     assert "HARNESS_CACHE" in answer.err
     cache.chmod(0o755)
     assert run("--domain", "Animals").code == 0

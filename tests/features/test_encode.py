@@ -25,8 +25,9 @@ from harness.datasets import images as decoding
 from harness.datasets.images import file_digest
 from harness.errors import BackboneError, DataError, HarnessError, StorageError
 from harness.execution.one_thread import one_thread_per_operation
+from harness.features.contents import clear
 from harness.features.encode import Encoder, ImageSource, encoder_key
-from harness.features.store import FeatureStore, clear
+from harness.features.store import FeatureStore
 from harness.protocols import PROTOCOLS
 from harness.types.cell import BackboneRecord
 

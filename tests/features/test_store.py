@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from harness.errors import StorageError, UserError
-from harness.features.store import (
+from harness.features.contents import (
     DEFAULT_LIMIT_BYTES,
-    FeatureStore,
     clear,
     enforce_limit,
     list_encoders,
     size_limit,
     verify,
 )
+from harness.features.store import FeatureStore
 
 from ..makers import few, sha
 
@@ -109,7 +109,7 @@ def test_a_shard_is_named_by_the_sha256_of_its_content(tmp_path: Path) -> None:
     store.put(0, names(2), rows(2))
     store.put(0, names(2), rows(2))
     (path,) = shards(tmp_path)
-    assert path.stem == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert path.stem.partition("-")[0] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 # -- damage --------------------------------------------------------------------------------------------------------
@@ -124,14 +124,14 @@ def test_a_damaged_shard_is_reported_and_never_used(tmp_path: Path, damage: Any)
     store = FeatureStore(tmp_path, "k", "x")
     store.put(0, names(2), rows(2))
     store.put(0, names(2, first=2), rows(2, seed=1))
-    assert verify(tmp_path) == (2, [])
+    assert verify(tmp_path) == (2, [], [])
     broken = next(p for p in shards(tmp_path) if sha_of_first(p) == names(1)[0])
     broken.write_bytes(damage(broken.read_bytes()))
-    assert verify(tmp_path) == (2, [broken])
+    assert verify(tmp_path) == (2, [broken], [])
     again = FeatureStore(tmp_path, "k", "x")
     assert again.get(0, names(4))[1] == [0, 1]
     again.put(0, names(2), rows(2))
-    assert verify(tmp_path) == (2, [])
+    assert verify(tmp_path) == (2, [], [])
     assert FeatureStore(tmp_path, "k", "x").get(0, names(4))[1] == []
 
 
@@ -144,7 +144,7 @@ def sha_of_first(path: Path) -> str:
 def test_temporary_files_are_ignored(tmp_path: Path) -> None:
     fill(tmp_path, "k")
     (tmp_path / "k" / "view-000" / ".tmp-x").write_bytes(b"half")
-    assert verify(tmp_path) == (1, [])
+    assert verify(tmp_path) == (1, [], [])
     assert FeatureStore(tmp_path, "k", "x").get(0, names(3))[1] == []
 
 
@@ -154,7 +154,8 @@ FEW_FILES = """
 import hashlib, os, resource, sys
 from pathlib import Path
 import numpy as np
-from harness.features.store import FeatureStore, verify
+from harness.features.contents import verify
+from harness.features.store import FeatureStore
 
 root, shards = Path(sys.argv[1]), int(sys.argv[2])
 digests = [hashlib.sha256(f"image {i}".encode()).hexdigest() for i in range(shards)]
@@ -166,7 +167,7 @@ before = set(os.listdir("/proc/self/fd")) if sys.platform == "linux" else None
 for store in (writer, FeatureStore(root, "k", "x")):
     found, missing = store.get(0, digests)
     assert missing == [] and (found[:, 0] == range(shards)).all()
-assert verify(root) == (shards, [])
+assert verify(root) == (shards, [], [])
 assert before is None or set(os.listdir("/proc/self/fd")) == before
 """
 
@@ -276,7 +277,7 @@ def test_listing_reads_headers_and_verifying_reads_data(tmp_path: Path, monkeypa
     for content in (path.read_bytes()[:-1], b""):
         cut.write_bytes(content)
         assert [e.images for e in list_encoders(tmp_path)] == [3]
-    assert verify(tmp_path) == (2, sorted((path, cut)))
+    assert verify(tmp_path) == (2, sorted((path, cut)), [])
 
     def fail(*args: Any) -> Any:
         raise AssertionError("the data are read")
@@ -407,7 +408,7 @@ def test_concurrent_writers_lose_nothing(tmp_path: Path) -> None:
         assert missing == []
         assert found is not None
         np.testing.assert_array_equal(found[:, 0], np.repeat(100 * worker + np.arange(20), 4))
-    assert verify(tmp_path) == (60, [])
+    assert verify(tmp_path) == (60, [], [])
 
 
 def test_macos_companion_files_are_ignored(tmp_path: Path) -> None:
@@ -417,7 +418,7 @@ def test_macos_companion_files_are_ignored(tmp_path: Path) -> None:
     shard.with_name(f"._{shard.name}").write_bytes(b"\0\5\x16\7")
     (tmp_path / f"._{store.folder.name}").write_bytes(b"\0\5\x16\7")
     (store.folder / "encoder.txt").write_bytes(b"an encoder \xff")
-    assert verify(tmp_path) == (1, [])
+    assert verify(tmp_path) == (1, [], [])
     assert [(e.images, e.bytes, e.description) for e in list_encoders(tmp_path)] == [
         (1, shard.stat().st_size, "an encoder \N{REPLACEMENT CHARACTER}")
     ]
