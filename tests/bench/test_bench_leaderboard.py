@@ -45,7 +45,7 @@ def side(folder: str, names: int, images: int) -> ScoredSide:
     n = names * images
     return ScoredSide(
         folder=folder,
-        names=tuple(f"name {i}" for i in range(names)),
+        names=tuple(f"{folder} name {i}" for i in range(names)),
         paths=tuple(f"images/name {i % names}/{i}.jpg" for i in range(n)),
         sha256=tuple(hashlib.sha256(f"{folder} {i}".encode()).hexdigest() for i in range(n)),
         labels=tuple(i % names for i in range(n)),
