@@ -129,7 +129,9 @@ def _files(entries: Any) -> list[RemoteFile]:
     for entry in entries:
         if hasattr(entry, "size"):
             checksum = f"sha256:{entry.lfs.sha256}" if entry.lfs else f"git-sha1:{entry.blob_id}"
-            found.append(RemoteFile(path=entry.path, size=entry.size, checksum=checksum, xet=entry.xet_hash))
+            found.append(
+                RemoteFile(path=entry.path, size=entry.size, checksum=checksum, xet=getattr(entry, "xet_hash", None))
+            )
     return found
 
 
