@@ -50,5 +50,13 @@ def config_root() -> Path:
         raise _no_home("configuration", "choose a folder with HARNESS_CONFIG") from None
 
 
+def private_folders(cache: Path) -> set[Path]:
+    """Folders that no method may read or write: the cache, the user's own if it takes its place, and the keys."""
+    try:
+        return {cache, writable_cache(cache), config_root()}
+    except StorageError:  # without a configuration folder there are no keys
+        return {cache, writable_cache(cache)}
+
+
 def _no_home(what: str, otherwise: str) -> StorageError:
     return StorageError(f"no {what} folder is known: the user has no home folder", f"set HOME, or {otherwise}")

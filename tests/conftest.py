@@ -3,13 +3,10 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-os.environ.setdefault("HARNESS_CONFIG", tempfile.mkdtemp(prefix="harness-config-"))  # keys of the tests, not the user's
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as there are cores: threads of torch would only wait
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch and numpy are imported, which is later

@@ -25,6 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "harness.folders",
         "harness.parsing",
         "harness.user_key",
+        "harness.signatures",
         "harness.metrics",
         "harness.matching",
         "harness.device",

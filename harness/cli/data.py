@@ -47,7 +47,7 @@ def download(
     dest: Path, domains: Sequence[str] | None, revision: str | None, mirror: str | None, workers: int, offline: bool
 ) -> int:
     """Download and verify the data, and print their path."""
-    from harness.datasets.digests import DigestIndex
+    from harness.datasets.digests import open_index
     from harness.datasets.download import REVISION
     from harness.datasets.download import download as run
     from harness.datasets.mirror import Mirror
@@ -64,7 +64,7 @@ def download(
             reporter.note,
             remote=Mirror(mirror) if mirror else None,
             workers=workers,
-            index=DigestIndex(cache_root() / "digests.sqlite"),
+            index=open_index(cache_root()),
         )
     console.lines(str(root))
     return 0

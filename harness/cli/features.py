@@ -6,9 +6,12 @@ import time
 from pathlib import Path
 
 from harness.cli import console
+from harness.errors import UserError
 from harness.features import contents
+from harness.features.signed_index import FILE, sign_index
 from harness.folders import cache_root
 from harness.progress import pluralize
+from harness.signatures import ALLOWED, SigningError
 
 
 def list_entries(cache: Path | None, json: bool) -> int:
@@ -31,6 +34,18 @@ def clear(key: str | None, cache: Path | None) -> int:
     """Remove features and print the freed space."""
     freed = contents.clear(cache_root(cache) / "features", key)
     console.lines(f"freed {freed / 1e6:.1f} MB")
+    return 0
+
+
+def sign(cache: Path | None) -> int:
+    """Sign the index of a cache, and print how others trust it."""
+    root = cache_root(cache) / "features"
+    try:
+        count, left_out, line = sign_index(root)
+    except SigningError as error:
+        raise UserError(f"the cache is not signed: {error}", "install OpenSSH 8.2 or newer") from None
+    console.lines(f"{root / FILE}: {pluralize(count, 'files')} signed, {left_out} damaged or of other users left out")
+    console.lines(f"others trust it with this line in their {ALLOWED}: {line}")
     return 0
 
 

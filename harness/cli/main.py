@@ -30,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 data_app = typer.Typer(help="Download and check LAION-Beyond, or generate the miniature.", no_args_is_help=True)
-features_app = typer.Typer(help="List, clear or verify the feature cache.", no_args_is_help=True)
+features_app = typer.Typer(help="List, clear, verify or sign the feature cache.", no_args_is_help=True)
 bench_app = typer.Typer(help="Benchmark this machine.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(features_app, name="features")
@@ -152,6 +152,14 @@ def features_verify(cache: Cache = None) -> int:
     from harness.cli import features as command
 
     return command.verify(cache)
+
+
+@features_app.command("sign")
+def features_sign(cache: Cache = None) -> int:
+    """Sign the cached files that you wrote, so that users of a shared cache know whose they are."""
+    from harness.cli import features as command
+
+    return command.sign(cache)
 
 
 @bench_app.command("matching")

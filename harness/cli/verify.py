@@ -16,8 +16,8 @@ from harness.leaderboard.differences import Difference
 from harness.progress import pluralize
 from harness.results import submission
 from harness.results.artifacts import Artifacts, MissingArtifact, open_file, open_row
-from harness.results.signatures import ALLOWED, SigningError
 from harness.results.verification_marks import FILE, Mark, update_marks
+from harness.signatures import ALLOWED, SigningError
 from harness.types.leaderboard import Row
 from harness.types.manifest import Manifest
 from harness.verification.verify import Verdict

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from harness.features import shard
 from harness.features.contents import DESCRIPTION_FILE, enforce_limit, size_limit
+from harness.features.signed_index import signed_shards
 from harness.features.views import MIN_CROP, view_name
 from harness.files import CACHE_HINT, OTHER_CACHE_HINT, list_paths, require_writable, save
 from harness.folders import writable_cache
@@ -29,6 +30,9 @@ from harness.folders import writable_cache
 SHARED = "a shared cache"
 """Origin of features that neither this user wrote nor anybody signed."""
 
+
+SIGNED = "a cache signed by {}"
+"""Origin of features whose shard is in an index that a trusted key signed."""
 
 ANY_ROWS = shard.RowRule()
 
@@ -64,6 +68,7 @@ class FeatureStore:
         self._index: dict[str, dict[bytes, _Row]] = {}
         self._stamps: dict[Path, shard.Stamp] = {}
         self._origins: dict[Path, str | None] = {}
+        self._signed: dict[Path, dict[Path, str]] = {}
 
     def get(
         self, view: int, digests: list[str], crop: float = MIN_CROP
@@ -172,8 +177,16 @@ class FeatureStore:
     def _origin(self, path: Path) -> str | None:
         """Where a shard comes from; None if this user wrote it."""
         if path not in self._origins:
-            self._origins[path] = None if shard.is_given(path) or shard.is_own(path) else SHARED
+            self._origins[path] = None if shard.is_given(path) or shard.is_own(path) else self._signed_by(path)
         return self._origins[path]
+
+    def _signed_by(self, path: Path) -> str:
+        """The origin of a shard that another user wrote, by the signed index of its cache."""
+        root = path.parents[2]
+        if root not in self._signed:
+            self._signed[root] = signed_shards(root)
+        name = self._signed[root].get(path)
+        return SHARED if name is None else SIGNED.format(name)
 
 
 def is_sha256(digest: str) -> bool:

@@ -17,7 +17,7 @@ from pydantic import Field
 from harness.errors import DataError
 from harness.files import read_file, save
 from harness.parsing import parse_record
-from harness.results.signatures import allowed_signers, create_key, sign, signer_name
+from harness.signatures import allowed_signers, create_key, sign, signer_name
 from harness.types.cell import Record
 
 FILE = "verified.json"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.execution import fork_server
 from harness.execution.sandbox import Sandbox
-from harness.folders import cache_root
+from harness.folders import cache_root, private_folders
 
 if TYPE_CHECKING:
     from harness.datasets.domain import DomainData
@@ -32,14 +32,14 @@ def sandbox(
     domains: Mapping[str, DomainData] | None = None,
     readable: Iterable[Path] = (),
 ) -> Sandbox:
-    """What these processes may touch: no stored result or label, no cached feature, and no image.
+    """What these processes may touch: no stored result or label, no cached feature, no key of the user, and no image.
 
     Args:
         request: names the results folder and the cache, and the data, if they are a folder.
         domains: the domains, once they are read.
         readable: files that methods need all the same: weights, and parameters that are files.
     """
-    hidden = {request.out, cache_root(request.cache)}
+    hidden = {request.out, *private_folders(cache_root(request.cache))}
     if isinstance(request.data, Path):
         hidden.add(request.data)
     for data in (domains or {}).values():

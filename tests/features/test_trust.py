@@ -17,7 +17,10 @@ from safetensors.numpy import load, save
 
 from harness.features.contents import verify
 from harness.features.shard import GIVEN, RowRule, row_digest
+from harness.features.signed_index import FILE, sign_index
 from harness.features.store import SHARED, FeatureStore
+from harness.folders import config_root
+from harness.signatures import ALLOWED
 
 from ..makers import few, sha
 
@@ -252,3 +255,50 @@ def test_new_features_go_to_the_users_own_cache(tmp_path: Path, as_user: As, shu
     np.testing.assert_array_equal(found, np.concatenate([rows(2), rows(2, seed=1)]))
     assert again.origins(0, names(4)) == {SHARED}
     assert again.origins(0, names(2, first=2)) == set()
+
+
+# -- a cache whose maintainer signs it -------------------------------------------------------------------------------
+
+
+def trust(line: str) -> None:
+    (config_root() / ALLOWED).parent.mkdir(parents=True, exist_ok=True)
+    (config_root() / ALLOWED).write_text(f"{line}\n")
+
+
+def test_the_origin_names_a_trusted_signer(tmp_path: Path, as_user: As) -> None:
+    store(tmp_path).put(0, names(3), rows(3))
+    count, left_out, line = sign_index(tmp_path)
+    assert (count, left_out) == (1, 0)
+    name = line.split()[0]
+    as_user("bob")
+    assert store(tmp_path).origins(0, names(3)) == {SHARED}
+    trust(line)
+    assert store(tmp_path).origins(0, names(3)) == {f"a cache signed by {name}"}
+    poisoned = plant(
+        only_shard(tmp_path), save({**load(only_shard(tmp_path).read_bytes()), "feature": rows(3, seed=1)})
+    )
+    assert store(tmp_path).origins(0, names(3)) == {SHARED}
+    index = json.loads((tmp_path / FILE).read_text())
+    index["shards"] = [poisoned.relative_to(tmp_path).as_posix()]
+    (tmp_path / FILE).write_text(json.dumps(index))
+    assert store(tmp_path).origins(0, names(3)) == {SHARED}, "the signature is of another list"
+
+
+def test_only_undamaged_shards_of_the_signer_are_signed(tmp_path: Path, as_user: As) -> None:
+    store(tmp_path).put(0, names(3), rows(3))
+    as_user("bob")
+    store(tmp_path).put(0, names(2, first=3), rows(2))
+    store(tmp_path, "other").put(0, names(2), rows(2))
+    (damaged,) = (tmp_path / "other").rglob("*.safetensors")
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert sign_index(tmp_path)[:2] == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b"\xff", b'{"shards": [1]}', b'{"shards": [], "signature": "x"}']
+)
+def test_an_index_that_is_not_valid_signs_nothing(tmp_path: Path, as_user: As, content: bytes) -> None:
+    store(tmp_path).put(0, names(3), rows(3))
+    (tmp_path / FILE).write_bytes(content)
+    as_user("bob")
+    assert store(tmp_path).origins(0, names(3)) == {SHARED}

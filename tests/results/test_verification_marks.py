@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from harness import signatures
 from harness.leaderboard.assemble import assemble
-from harness.results import signatures, verification_marks
+from harness.results import verification_marks
 from harness.results.verification_marks import Mark, Verification, read_marks, update_marks
 from harness.types.cell import Failure
 from harness.types.leaderboard import Row

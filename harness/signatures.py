@@ -7,7 +7,6 @@ Each user has a key in the harness's configuration folder; it is made when it is
 from __future__ import annotations
 
 import getpass
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -15,10 +14,10 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from filelock import FileLock
-from platformdirs import user_config_path
 
 from harness.errors import HarnessError, one_line
-from harness.files import expand_user, read_file, require_writable, save
+from harness.files import read_file, require_writable, save
+from harness.folders import config_root
 
 KEY, PUBLIC_KEY, ALLOWED = "verifier_key", "verifier_key.pub", "allowed_signers"
 
@@ -45,15 +44,6 @@ class Signer(NamedTuple):
     def line(self) -> bytes:
         """The line of a file of allowed signers."""
         return f"{self.name} {self.key}\n".encode()
-
-
-def config_root() -> Path:
-    """The configuration folder: the variable HARNESS_CONFIG, else the user's.
-
-    Raises:
-        StorageError: the user has no home folder.
-    """
-    return expand_user(Path(os.environ.get("HARNESS_CONFIG") or user_config_path("laion-beyond-harness")))
 
 
 def own_signer() -> Signer | None:
