@@ -4,7 +4,7 @@ An entry point is the name of one plugin. Its group is the kind of plugin, and i
 it (``harness.hookspecs``). Names, versions and clashes are known from metadata; only ``load`` imports.
 """
 
-from harness.registry.entry_points import Broken, Kind, Origin, broken, installed, names, offers
+from harness.registry.entry_points import Broken, Kind, Origin, broken, damaged, installed, names, offers
 from harness.registry.loading import Plugin, find_protocol, load, load_all
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Origin",
     "Plugin",
     "broken",
+    "damaged",
     "find_protocol",
     "installed",
     "load",

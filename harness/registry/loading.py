@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from types import ModuleType
@@ -14,11 +14,11 @@ from weakref import WeakKeyDictionary
 import pluggy
 
 from harness import hookspecs
-from harness.errors import PluginError, closest, one_line, with_location
+from harness.errors import PluginError, closest, one_line, unknown_name, with_location
 from harness.execution.global_state import listed, preserve_global_state
 from harness.method import CONTRACT
 from harness.registry.checks import CHECKS
-from harness.registry.entry_points import Broken, Entry, Kind, Origin, installed, names, offers
+from harness.registry.entry_points import Broken, Entry, Kind, Origin, damaged, installed, kinds_of, names, offers
 
 if TYPE_CHECKING:
     from harness.protocols import Protocol
@@ -71,14 +71,21 @@ def load(kind: Kind, name: str) -> Plugin[Any]:
     found = [entry for entry in installed() if (entry.kind, entry.origin.name) == (kind, name)]
     if not found:
         known = {*names(kind), *(_protocols() if kind == "protocol" else ())}
-        near = closest(name, known)
-        hint = f"did you mean {near}?" if near else f"installed: {', '.join(sorted(known)) or 'none'}"
-        raise PluginError(f"no {kind} named {name!r}", hint)
+        raise unknown_plugin(kind, name, known)
     entry = min(found, key=lambda entry: bool(entry.fault))
     try:
         return _load(entry)
     except PluginError as error:
         raise PluginError(f"{entry.origin} {error.message}", HINT) from error
+
+
+def unknown_plugin(kind: Kind, name: str, known: Iterable[str]) -> PluginError:
+    """The error for a name that no plugin of a kind has; it says which other kind has it, or the closest known name."""
+    if others := kinds_of(name):
+        reason = f"no {kind} named {name!r}: the plugin of that name is of kind {' and '.join(others)}"
+        return PluginError(reason, f"`harness plugins show {name}` describes it")
+    hint = unknown_name(kind, name, known).hint
+    return PluginError(f"no {kind} named {name!r}", "; ".join([str(hint), *map(str, damaged())]))
 
 
 def load_all(kind: Kind) -> tuple[list[Plugin[Any]], list[Broken]]:
@@ -142,8 +149,12 @@ def _value(entry: Entry) -> Any:
     manager.add_hookspecs(hookspecs)
     with _explained("failed to register", point):
         manager.register(holder, point.name)
-        manager.check_pending()
     hook = getattr(manager.hook, name)
+    for caller in manager.get_hookcallers(holder) or ():
+        if not caller.has_spec() and not all(one.optionalhook for one in caller.get_hookimpls()):
+            near = closest(caller.name, HOOKS.values())
+            meant = f": did you mean {near}?" if near else ""
+            raise PluginError(f"implements {caller.name}, which is not a hook{meant}")
     if not hook.get_hookimpls():
         missing = f"does not implement {name}, which the group of its entry point asks for"
         raise PluginError(f"defines {name}, which must be marked with @hookimpl" if hasattr(holder, name) else missing)

@@ -128,5 +128,5 @@ def _note_warning(plugin: Plugin[Any], report: Reporter) -> None:
 
 def _note_broken(broken: Iterable[registry.Broken], kind: Kind, report: Reporter) -> None:
     for culprit in broken:
-        if culprit.kind == kind:
+        if culprit.kind in (kind, "distribution"):
             report.note(f"left out: {culprit}")
