@@ -66,5 +66,5 @@ def take_over(
 
     for manifest in [manifests.read(file) for file in files]:
         path = manifests.write(out, manifest)
-        print(f"{manifest.domain}, {manifest.shots} shots, seed {manifest.seed}, {manifest.protocol}: {path}")
+        print(f"{manifest.title}, {manifest.protocol}: {path}")
     return 0
