@@ -11,8 +11,8 @@ from functools import cache
 from harness.errors import PluginError
 from harness.metrics.built_in import BUILT_IN, in_table_order
 from harness.metrics.metric import Metric
-from harness.registry import Broken, Plugin, load_all
-from harness.registry.loading import HINT, unknown_plugin
+from harness.registry import Broken, Plugin, load_all, unknown_plugin
+from harness.registry.loading import HINT
 
 VERSION = "metric {}"
 """The key of a plugin metric's edition in the versions of a cell or row."""

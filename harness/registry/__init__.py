@@ -4,7 +4,17 @@ An entry point is the name of one plugin. Its group is the kind of plugin, and i
 it (``harness.hookspecs``). Names, versions and clashes are known from metadata; only ``load`` imports.
 """
 
-from harness.registry.entry_points import Broken, Kind, Origin, broken, damaged, installed, names, offers
+from harness.registry.entry_points import (
+    Broken,
+    Kind,
+    Origin,
+    broken,
+    damaged,
+    installed,
+    names,
+    offers,
+    unknown_plugin,
+)
 from harness.registry.loading import Plugin, find_protocol, load, load_all
 
 __all__ = [
@@ -20,4 +30,5 @@ __all__ = [
     "load_all",
     "names",
     "offers",
+    "unknown_plugin",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from configparser import ConfigParser
 from configparser import Error as InvalidConfig
 from contextlib import suppress
@@ -20,7 +20,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Literal
 
-from harness.errors import one_line
+from harness.errors import PluginError, one_line, unknown_name
 from harness.files import read_file
 from harness.registry import plugin_code
 
@@ -48,7 +48,10 @@ LIMIT = 2**20
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a plugin comes from: the entry point's name, its module, its distribution and version."""
+    """Where a plugin comes from: the entry point's name, its module, its distribution and version.
+
+    Name and module are '' for a whole distribution.
+    """
 
     name: str
     module: str
@@ -56,7 +59,8 @@ class Origin:
     version: str
 
     def __str__(self) -> str:
-        return f"plugin {self.name!r} ({self.distribution} {self.version})"
+        whole = f"{self.distribution} {self.version}"
+        return f"plugin {self.name!r} ({whole})" if self.name else f"distribution {whole}"
 
     @property
     def edition(self) -> str:
@@ -84,8 +88,7 @@ class Broken:
     reason: str
 
     def __str__(self) -> str:
-        whole = f"distribution {self.origin.distribution} {self.origin.version}"
-        return f"{whole if self.kind == 'distribution' else self.origin} {self.reason}"
+        return f"{self.origin} {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def names(kind: Kind) -> tuple[str, ...]:
 
 def offers(kind: Kind, name: str) -> bool:
     """Whether some distribution offers a plugin of that name, usable or not."""
-    return any((entry.kind, entry.origin.name) == (kind, name) for entry in installed())
+    return kind in kinds_of(name)
 
 
 def kinds_of(name: str) -> list[Kind]:
@@ -125,22 +128,27 @@ def broken() -> list[Broken]:
 
 def damaged() -> list[Broken]:
     """The distributions whose entry points cannot be read: which plugins they offer is not known."""
-    return [
-        Broken("distribution", Origin(record.name, "", record.name, record.version), record.fault)
-        for record in _records()
-        if not record.points
-    ]
+    return [Broken("distribution", whole, fault) for whole, fault, points in _records() if not points]
 
 
 def installed() -> list[Entry]:
     """The entry points of all installed distributions, sorted by kind and name."""
     named: dict[tuple[Kind, str], list[Entry]] = defaultdict(list)
-    for record in _records():
-        for kind, point in record.points:
-            origin = Origin(point.name, _module(point), record.name, record.version)
-            named[kind, point.name].append(Entry(kind, origin, point, record.fault or _fault(origin)))
+    for whole, fault, points in _records():
+        for kind, point in points:
+            origin = replace(whole, name=point.name, module=_module(point))
+            named[kind, point.name].append(Entry(kind, origin, point, fault or _fault(origin)))
     found = [entry for same in named.values() for entry in _without_clashes(same)]
     return sorted(found, key=lambda entry: (list(GROUPS).index(entry.kind), entry.origin.name, str(entry.origin)))
+
+
+def unknown_plugin(kind: Kind, name: str, known: Iterable[str]) -> PluginError:
+    """The error for a name that no plugin of a kind has; it says which other kind has it, or the closest known name."""
+    if others := kinds_of(name):
+        reason = f"no {kind} named {name!r}: the plugin of that name is of kind {' and '.join(others)}"
+        return PluginError(reason, f"`harness plugins show {name}` describes it")
+    hint = unknown_name(kind, name, known).hint
+    return PluginError(f"no {kind} named {name!r}", "; ".join([str(hint), *map(str, damaged())]))
 
 
 def canonical(distribution: str) -> str:
@@ -148,32 +156,22 @@ def canonical(distribution: str) -> str:
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
-@dataclass(frozen=True)
-class _Record:
-    """What a distribution says about itself; ``fault`` is the reason why its plugins cannot be used, or empty."""
-
-    name: str
-    version: str
-    fault: str
-    points: list[tuple[Kind, EntryPoint]]
-
-
-def _records() -> Iterator[_Record]:
-    """The records of distributions that offer plugins, or perhaps would if they were not damaged."""
+def _records() -> Iterator[tuple[Origin, str, list[tuple[Kind, EntryPoint]]]]:
+    """Distributions that offer plugins or may do so: origin, why their plugins cannot be used or '', entry points."""
     seen: set[str] = set()
     for folder in _metadata_folders():
         try:
             points, fault = _points(folder), ""
-        except FileNotFoundError:  # it has no entry points, as most distributions
+        except (FileNotFoundError, NotADirectoryError):  # most distributions have no entry points
             continue
         except (OSError, ValueError, InvalidConfig) as error:
             points, fault = [], f"has damaged metadata: entry_points.txt cannot be read: {one_line(error)[:200]}"
         if points or fault:
-            name, version, doubt = _identity(folder)
+            whole, doubt = _identity(folder)
             # Of a distribution that is installed twice (editable, or below a virtual environment) the first counts.
-            if canonical(name) not in seen:
-                yield _Record(name, version, fault or doubt, points)
-            seen.add(canonical(name))
+            if canonical(whole.distribution) not in seen:
+                yield whole, fault or doubt, points
+            seen.add(canonical(whole.distribution))
 
 
 def _metadata_folders() -> Iterator[Path]:
@@ -201,17 +199,16 @@ def _points(folder: Path) -> list[tuple[Kind, EntryPoint]]:
     ]
 
 
-def _identity(folder: Path) -> tuple[str, str, str]:
-    """Name and version of a distribution, and what is wrong with its metadata: then its folder names it."""
+def _identity(folder: Path) -> tuple[Origin, str]:
+    """A distribution by its metadata and ''; by its folder's name if they are damaged, and what is wrong."""
     file = "METADATA" if folder.suffix == ".dist-info" else "PKG-INFO"
-    stated = None
     with suppress(OSError):
         stated = message_from_bytes(read_file(folder / file, LIMIT))
-    found = [str(stated[field] or "") for field in ("Name", "Version")] if stated else ["", ""]
-    if all(re.fullmatch(r"[\w.!+-]+", value, re.ASCII) for value in found):
-        return found[0], found[1], ""
-    name, version, *_ = [*folder.stem.split("-"), ""]
-    return one_line(name), one_line(version), f"has damaged metadata: {file} states no name and version"
+        found = [str(stated[field]) for field in ("Name", "Version") if stated[field]]
+        if len(found) == 2 and all(re.fullmatch(r"[\w.!+-]+", value, re.ASCII) for value in found):
+            return Origin("", "", *found), ""
+    name, version, *_ = map(one_line, [*folder.stem.split("-"), ""])
+    return Origin("", "", name, version), f"has damaged metadata: {file} states no name and version"
 
 
 def _fault(origin: Origin) -> str:

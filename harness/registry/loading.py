@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from types import ModuleType
@@ -14,25 +14,18 @@ from weakref import WeakKeyDictionary
 import pluggy
 
 from harness import hookspecs
-from harness.errors import PluginError, closest, one_line, unknown_name, with_location
+from harness.errors import PluginError, closest, one_line, with_location
 from harness.execution.global_state import listed, preserve_global_state
 from harness.method import CONTRACT
 from harness.registry.checks import CHECKS
-from harness.registry.entry_points import Broken, Entry, Kind, Origin, damaged, installed, kinds_of, names, offers
+from harness.registry.entry_points import GROUPS, Broken, Entry, Kind, Origin, installed, names, offers, unknown_plugin
 
 if TYPE_CHECKING:
     from harness.protocols import Protocol
 
 Value = TypeVar("Value")
 
-HOOKS: dict[Kind, str] = {
-    "method": "harness_method",
-    "backbone": "harness_backbone",
-    "protocol": "harness_protocol",
-    "dataset": "harness_dataset",
-    "metric": "harness_metric",
-    "observer": "harness_cell_finished",
-}
+HOOKS: dict[Kind, str] = {kind: f"harness_{kind}" for kind in GROUPS} | {"observer": "harness_cell_finished"}
 """Kind -> the hook that returns a plugin's value; an observer's value is the hook itself."""
 
 HINT = "fix or uninstall that distribution; `harness plugins --strict` imports all and shows what is broken"
@@ -77,15 +70,6 @@ def load(kind: Kind, name: str) -> Plugin[Any]:
         return _load(entry)
     except PluginError as error:
         raise PluginError(f"{entry.origin} {error.message}", HINT) from error
-
-
-def unknown_plugin(kind: Kind, name: str, known: Iterable[str]) -> PluginError:
-    """The error for a name that no plugin of a kind has; it says which other kind has it, or the closest known name."""
-    if others := kinds_of(name):
-        reason = f"no {kind} named {name!r}: the plugin of that name is of kind {' and '.join(others)}"
-        return PluginError(reason, f"`harness plugins show {name}` describes it")
-    hint = unknown_name(kind, name, known).hint
-    return PluginError(f"no {kind} named {name!r}", "; ".join([str(hint), *map(str, damaged())]))
 
 
 def load_all(kind: Kind) -> tuple[list[Plugin[Any]], list[Broken]]:

@@ -197,6 +197,11 @@ def test_a_special_file_as_a_record_does_not_block(site: Path) -> None:
     assert [str(culprit).rpartition("] ")[2] for culprit in broken()] == ["it is a named pipe, not a file"]
 
 
+def test_metadata_that_are_one_file_offer_nothing(site: Path) -> None:
+    (site / "acme-0.3.egg-info").write_bytes(NAMED)  # as distutils and distributions of Linux leave them
+    assert broken() == []
+
+
 @pytest.mark.parametrize("points", [b"[others]\nodd\n", b"# only a comment\n", b"", None])
 def test_a_record_that_offers_us_nothing_is_not_judged(points: bytes | None, site: Path) -> None:
     write_record(site, points, b"")
