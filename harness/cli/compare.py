@@ -73,7 +73,7 @@ def _tables_within(one: comparing.Comparison, width: int) -> list[Table]:
 
 
 def _table(one: comparing.Comparison, metrics: Sequence[str]) -> Table:
-    shots = f", {one.left.shots} shots" if one.left.shots else ""
+    shots = f", {pluralize(one.left.shots, 'shots')}" if one.left.shots else ""
     columns = ["domain"]
     for metric in metrics:
         columns += [f"{metric} {one.left.label}", one.right.label, *(["Δ"] if not one.reasons else [])]

@@ -19,7 +19,7 @@ from harness.cli.stdout import configure_streams
 from harness.errors import HarnessError, UserError, printable
 from harness.files import from_os_error
 
-EXIT_DONE, EXIT_USER_ERROR, EXIT_INTERRUPTED, EXIT_CLOSED_PIPE = 0, 2, 130, 1
+EXIT_DONE, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 2, 130
 
 app = typer.Typer(
     name="harness",
@@ -202,8 +202,8 @@ def run() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     # Forked children keep the default: a process pool ends its processes by this signal.
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
-    # Typer and rich handle a closed pipe (`harness plugins | head`). SIGPIPE keeps Python's handling: its default
-    # action would also end a run whose worker was killed, at the next write to that worker's pipe.
+    # SIGPIPE keeps Python's handling: its default action would also end a run whose worker was killed, at the next
+    # write to that worker's pipe. A closed pipe (`harness plugins | head`) is handled by stdout itself.
     configure_streams()
     if not sys.stdout.isatty():
         # JSON is UTF-8 in every locale; file names may contain undecodable bytes.
@@ -213,7 +213,7 @@ def run() -> None:
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = EXIT_CLOSED_PIPE if isinstance(error, BrokenPipeError) else code or _refused(error)
+        code = code or _refused(error)
     sys.exit(code)
 
 

@@ -67,5 +67,5 @@ def take_over(
 
     for manifest in [manifests.read(file) for file in files]:
         path = manifests.write(out, manifest)
-        console.lines(f"{manifest.domain}, {manifest.shots} shots, seed {manifest.seed}, {manifest.protocol}: {path}")
+        console.lines(f"{manifest.title}, {manifest.protocol}: {path}")
     return 0

@@ -50,13 +50,13 @@ def plugins(json: bool, strict: bool) -> int:
 
 
 def _broken() -> list[Any]:
-    """The plugins that do not load."""
+    """The plugins that do not load, and the distributions that may offer some."""
     from harness import registry
     from harness.cli.stdout import only_results
     from harness.registry.entry_points import GROUPS
 
     with only_results():
-        return [culprit for kind in GROUPS for culprit in registry.load_all(kind)[1]]
+        return [*registry.damaged(), *(culprit for kind in GROUPS for culprit in registry.load_all(kind)[1])]
 
 
 @app.command()

@@ -109,7 +109,7 @@ def _show_failures(outcome: Outcome) -> None:
     for row in outcome.leaderboard.rows:
         for failure in row.failures:
             seed = "" if failure.seed is None else f", seed {failure.seed}"
-            where = f"{row.method}, {row.shots} shots, {failure.domain}{seed}"
+            where = f"{row.method}, {pluralize(row.shots, 'shots')}, {failure.domain}{seed}"
             err.print(f"{failure.kind}: {where}: {failure.reason}", style="red", markup=False)
     images = sorted(
         {path for row in outcome.leaderboard.rows for data in row.data.values() for path in data.unreadable}

@@ -6,24 +6,32 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
-class _SafeStderr(io.FileIO):
-    """A stderr that drops output if it cannot be written: a full disk or a closed terminal does not end a run."""
+class _SafeOutput(io.FileIO):
+    """Standard output or error that drops what cannot be written, for those errors of which ``drops`` is true."""
+
+    def __init__(self, number: int, drops: Callable[[OSError], bool]) -> None:
+        super().__init__(number, "w", closefd=False)
+        self._drops = drops
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data)
-        except BrokenPipeError:  # a reader that closed the pipe ends the command
+        except OSError as error:
+            if self._drops(error):
+                return memoryview(data).nbytes
             raise
-        except OSError:
-            return memoryview(data).nbytes
+
+
+def _reader_is_gone(error: OSError) -> bool:
+    return isinstance(error, BrokenPipeError)
 
 
 def configure_streams() -> None:
-    """Reopen stdin, stdout and stderr that the caller closed, and make stderr safe to write.
+    """Reopen stdin, stdout and stderr that the caller closed, and make stdout and stderr safe to write.
 
     Otherwise the next opened file would get the free descriptor, and printed text would go into it.
     """
@@ -32,11 +40,13 @@ def configure_streams() -> None:
             os.fstat(number)
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest free descriptor: this one
-    if sys.stdout is None:
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - open for the process lifetime
+    # `| head -1`: the command goes on, and its exit code is its own. Without a log, on a full disk, a run goes on too;
+    # a reader that closes stderr ends it.
+    out, log = _SafeOutput(1, _reader_is_gone), _SafeOutput(2, lambda error: not _reader_is_gone(error))
+    encoding, errors = getattr(sys.stdout, "encoding", "utf-8"), getattr(sys.stdout, "errors", None)
+    sys.stdout = io.TextIOWrapper(io.BufferedWriter(out), encoding, errors, line_buffering=os.isatty(1))
     encoding = getattr(sys.stderr, "encoding", "utf-8")
-    buffer = io.BufferedWriter(_SafeStderr(2, "w", closefd=False))
-    sys.stderr = io.TextIOWrapper(buffer, encoding=encoding, errors="backslashreplace", line_buffering=True)
+    sys.stderr = io.TextIOWrapper(io.BufferedWriter(log), encoding, "backslashreplace", line_buffering=True)
 
 
 @contextlib.contextmanager

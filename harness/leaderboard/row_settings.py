@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from harness.progress import pluralize
 from harness.types.leaderboard import Row
 
 
@@ -44,7 +45,7 @@ class SettingNames(NamedTuple):
 
     def title(self, shots: int) -> str:
         """The setting and the number of shots in a line."""
-        drawn = f", {shots} shots" if shots else ""
+        drawn = f", {pluralize(shots, 'shots')}" if shots else ""
         return f"{self.dataset}, {self.backbone}, {self.protocol}{drawn}"
 
 

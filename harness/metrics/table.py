@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 
-from harness.errors import PluginError, unknown_name
+from harness.errors import PluginError
 from harness.metrics.built_in import BUILT_IN, in_table_order
 from harness.metrics.metric import Metric
-from harness.registry import Broken, Origin, Plugin, find, installed, load, offers
+from harness.registry import Broken, Origin, Plugin, find, installed, load, offers, unknown_plugin
 from harness.registry.loading import HINT
 
 VERSION = "metric {}"
@@ -55,15 +55,14 @@ def require_metric(name: str) -> Metric:
     """The metric of that name.
 
     Raises:
-        UserError: there is none.
-        PluginError: the plugin that offers it is broken.
+        PluginError: there is none, or the plugin that offers it is broken.
     """
     if (found := find_metric(name)) is not None:
         return found
     for culprit in plugin_metrics()[1]:
         if culprit.origin.name == name:
             raise PluginError(str(culprit), HINT)
-    raise unknown_name("metric", name, all_metrics())
+    raise unknown_plugin("metric", name, all_metrics())
 
 
 def metrics_of(versions: Mapping[str, str]) -> dict[str, Metric]:

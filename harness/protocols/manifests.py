@@ -79,8 +79,7 @@ def select_protocol(manifests: tuple[Manifest, ...], protocol: str, folder: Path
     for manifest in manifests:
         key = manifest.domain, manifest.shots, manifest.seed
         if manifest.protocol == protocol and found.setdefault(key, manifest) != manifest:
-            what = f"{manifest.domain}, {manifest.shots} shots, seed {manifest.seed}"
-            raise UserError(f"{folder} contains two draws of {protocol} for {what}", "remove one of them")
+            raise UserError(f"{folder} contains two draws of {protocol} for {manifest.title}", "remove one of them")
     if not found:
         others = sorted({manifest.protocol for manifest in manifests})
         near = closest(protocol, others) or others[0]
@@ -147,7 +146,7 @@ def require_equal(made: Manifest, given: Manifest) -> None:
     """
     if made.sha256 == given.sha256:
         return
-    where = f"manifest {given.sha256[:12]} of {given.domain}, {given.shots} shots, seed {given.seed}"
+    where = f"manifest {given.sha256[:12]} of {given.title}"
     if made.names != given.names:
         raise DataError(f"{where} has other class names than the data", "use the data that it was drawn from")
     if [(p.part, p.path) for p in made.picks] != [(p.part, p.path) for p in given.picks]:

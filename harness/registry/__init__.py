@@ -4,7 +4,18 @@ An entry point is the name of one plugin. Its group is the kind of plugin, and i
 it (``harness.hookspecs``). Names, versions and clashes are known from metadata; only ``load`` imports.
 """
 
-from harness.registry.entry_points import OWN, Broken, Kind, Origin, broken, installed, names, offers
+from harness.registry.entry_points import (
+    OWN,
+    Broken,
+    Kind,
+    Origin,
+    broken,
+    damaged,
+    installed,
+    names,
+    offers,
+    unknown_plugin,
+)
 from harness.registry.loading import Plugin, find, find_protocol, load, load_all
 
 __all__ = [
@@ -14,6 +25,7 @@ __all__ = [
     "Origin",
     "Plugin",
     "broken",
+    "damaged",
     "find",
     "find_protocol",
     "installed",
@@ -21,4 +33,5 @@ __all__ = [
     "load_all",
     "names",
     "offers",
+    "unknown_plugin",
 ]

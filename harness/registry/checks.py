@@ -131,18 +131,13 @@ def _contained(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return contained
 
 
-def checked_observer(name: str, hook: Any) -> Callable[[Any], Any]:
-    """A function of a finished cell, which calls the hook."""
-    return lambda cell: hook(cell=cell)
-
-
 CHECKS: dict[Kind, Callable[[str, Any], Any]] = {
     "method": checked_method,
     "backbone": checked_backbone,
     "protocol": checked_protocol,
     "dataset": checked_dataset,
     "metric": checked_metric,
-    "observer": checked_observer,
+    "observer": lambda name, hook: lambda cell: hook(cell=cell),  # a hook takes keywords only
 }
 
 

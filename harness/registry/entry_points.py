@@ -1,18 +1,27 @@
 """Entry points of installed distributions, read from their metadata: nothing is imported.
 
-``importlib.metadata.entry_points`` and pluggy's loader of a group stop at the first damaged record. Here every
-distribution is read separately, so that a broken one is reported and does not affect others.
+``importlib.metadata.entry_points`` and pluggy's loader of a group stop at the first damaged record, and neither names a
+distribution whose own metadata are damaged. Here the folder of every distribution is read separately: the folder's name
+is known in any case, so a damaged one is reported and does not affect others.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from configparser import ConfigParser
+from configparser import Error as InvalidConfig
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.metadata import Distribution, EntryPoint, distributions
+from email import message_from_bytes
+from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Literal
 
+from harness.errors import PluginError, one_line, unknown_name
+from harness.files import read_file
 from harness.registry import plugin_code
 
 Kind = Literal["method", "backbone", "protocol", "dataset", "metric", "observer"]
@@ -33,13 +42,16 @@ NAME = re.compile(r"[a-z][a-z0-9_-]*")
 OWN = "laion-beyond-harness"
 """The distribution of the harness itself."""
 
-UNKNOWN = "unknown"
-"""Name or version of a distribution whose metadata lack it."""
+LIMIT = 2**20
+"""Maximum size of a file of metadata in bytes; real ones have some thousand."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a plugin comes from: the entry point's name, its module, its distribution and version."""
+    """Where a plugin comes from: the entry point's name, its module, its distribution and version.
+
+    Name and module are '' for a whole distribution.
+    """
 
     name: str
     module: str
@@ -47,7 +59,8 @@ class Origin:
     version: str
 
     def __str__(self) -> str:
-        return f"plugin {self.name!r} ({self.distribution} {self.version})"
+        whole = f"{self.distribution} {self.version}"
+        return f"plugin {self.name!r} ({whole})" if self.name else f"distribution {whole}"
 
     @property
     def edition(self) -> str:
@@ -57,10 +70,7 @@ class Origin:
     @property
     def code(self) -> str:
         """sha256 over the code of the distribution; raises PluginError if it cannot be read."""
-        top, *inner = self.module.split(".")
-        # The code of a plugin inside the harness is that of its subpackage.
-        top = ".".join((top, *inner[:1])) if top == plugin_code.HARNESS else top
-        return plugin_code.code_digest(top, self.distribution)
+        return plugin_code.code_digest(plugin_code.package_of(self.module), self.distribution)
 
     @property
     def requirements(self) -> dict[str, str]:
@@ -71,9 +81,9 @@ class Origin:
 
 @dataclass(frozen=True)
 class Broken:
-    """A plugin that cannot be used, with the reason."""
+    """A plugin that cannot be used, with the reason; or a distribution whose plugins are not known."""
 
-    kind: Kind
+    kind: Kind | Literal["distribution"]
     origin: Origin
     reason: str
 
@@ -98,12 +108,17 @@ def names(kind: Kind) -> tuple[str, ...]:
 
 def offers(kind: Kind, name: str) -> bool:
     """Whether some distribution offers a plugin of that name, usable or not."""
-    return any((entry.kind, entry.origin.name) == (kind, name) for entry in installed())
+    return kind in kinds_of(name)
+
+
+def kinds_of(name: str) -> list[Kind]:
+    """The kinds of the plugins of that name, usable or not."""
+    return [entry.kind for entry in installed() if entry.origin.name == name]
 
 
 def broken() -> list[Broken]:
-    """The plugins that cannot be used, as far as metadata show; one that fails to import is not among them."""
-    found = []
+    """What cannot be used, as far as metadata show; a plugin that fails to import is not among them."""
+    found = damaged()
     for entry in installed():
         missing = not entry.fault and plugin_code.find(entry.origin.module) is None
         fault = f"failed to import: No module named {entry.origin.module!r}" if missing else entry.fault
@@ -111,20 +126,29 @@ def broken() -> list[Broken]:
     return found
 
 
+def damaged() -> list[Broken]:
+    """The distributions whose entry points cannot be read: which plugins they offer is not known."""
+    return [Broken("distribution", whole, fault) for whole, fault, points in _records() if not points]
+
+
 def installed() -> list[Entry]:
     """The entry points of all installed distributions, sorted by kind and name."""
     named: dict[tuple[Kind, str], list[Entry]] = defaultdict(list)
-    seen: set[str] = set()
-    for dist in distributions():
-        entries = list(_entries(dist))
-        known = canonical(entries[0].origin.distribution) if entries else UNKNOWN
-        # Of a distribution that is installed twice (editable, or below a virtual environment) the first counts.
-        if known not in seen:
-            for entry in entries:
-                named[entry.kind, entry.origin.name].append(entry)
-        seen |= {known} - {UNKNOWN}
+    for whole, fault, points in _records():
+        for kind, point in points:
+            origin = replace(whole, name=point.name, module=_module(point))
+            named[kind, point.name].append(Entry(kind, origin, point, fault or _fault(origin)))
     found = [entry for same in named.values() for entry in _without_clashes(same)]
     return sorted(found, key=lambda entry: (list(GROUPS).index(entry.kind), entry.origin.name, str(entry.origin)))
+
+
+def unknown_plugin(kind: Kind, name: str, known: Iterable[str]) -> PluginError:
+    """The error for a name that no plugin of a kind has; it says which other kind has it, or the closest known name."""
+    if others := kinds_of(name):
+        reason = f"no {kind} named {name!r}: the plugin of that name is of kind {' and '.join(others)}"
+        return PluginError(reason, f"`harness plugins show {name}` describes it")
+    hint = unknown_name(kind, name, known).hint
+    return PluginError(f"no {kind} named {name!r}", "; ".join([str(hint), *map(str, damaged())]))
 
 
 def canonical(distribution: str) -> str:
@@ -132,25 +156,59 @@ def canonical(distribution: str) -> str:
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
-def _entries(dist: Distribution) -> Iterator[Entry]:
-    """The entry points of a distribution; one without a module for each group of a record that cannot be read."""
-    try:
-        text = dist.read_text("entry_points.txt") or ""
-    except (OSError, ValueError):
-        return
-    kinds = [kind for kind, group in GROUPS.items() if f"[{group}]" in text]
-    if not kinds:
-        return  # most distributions: reading the text takes a fiftieth of the time of parsing it
-    distribution, version = _metadata(dist, "Name"), _metadata(dist, "Version")
-    try:
-        points = list(dist.entry_points)
-    except Exception:  # importlib.metadata raises nearly anything on a damaged record
-        points = [EntryPoint(distribution, "", GROUPS[kind]) for kind in kinds]
-    for kind in kinds:
-        for point in points:
-            if point.group == GROUPS[kind]:
-                origin = Origin(point.name, _module(point), distribution, version)
-                yield Entry(kind, origin, point, _fault(origin))
+def _records() -> Iterator[tuple[Origin, str, list[tuple[Kind, EntryPoint]]]]:
+    """Distributions that offer plugins or may do so: origin, why their plugins cannot be used or '', entry points."""
+    seen: set[str] = set()
+    for folder in _metadata_folders():
+        try:
+            points, fault = _points(folder), ""
+        except (FileNotFoundError, NotADirectoryError):  # most distributions have no entry points
+            continue
+        except (OSError, ValueError, InvalidConfig) as error:
+            points, fault = [], f"has damaged metadata: entry_points.txt cannot be read: {one_line(error)[:200]}"
+        if points or fault:
+            whole, doubt = _identity(folder)
+            # Of a distribution that is installed twice (editable, or below a virtual environment) the first counts.
+            if canonical(whole.distribution) not in seen:
+                yield whole, fault or doubt, points
+            seen.add(canonical(whole.distribution))
+
+
+def _metadata_folders() -> Iterator[Path]:
+    """Where installers leave the metadata of distributions, in the order of the import path."""
+    for place in map(Path, sys.path):
+        with suppress(OSError):  # not there, or a zip archive
+            yield from sorted(path for path in place.iterdir() if path.suffix in (".dist-info", ".egg-info"))
+
+
+def _points(folder: Path) -> list[tuple[Kind, EntryPoint]]:
+    """The entry points of our groups.
+
+    Raises:
+        OSError: the file cannot be read, or is not there.
+        UnicodeDecodeError, configparser.Error: it is damaged.
+    """
+    parser = ConfigParser(delimiters=("=",), interpolation=None, allow_no_value=True)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]  # names keep their case
+    parser.read_string(read_file(folder / "entry_points.txt", LIMIT).decode(), "entry_points.txt")
+    return [
+        (kind, EntryPoint(name, value or "", group))
+        for kind, group in GROUPS.items()
+        if parser.has_section(group)
+        for name, value in parser.items(group)
+    ]
+
+
+def _identity(folder: Path) -> tuple[Origin, str]:
+    """A distribution by its metadata and ''; by its folder's name if they are damaged, and what is wrong."""
+    file = "METADATA" if folder.suffix == ".dist-info" else "PKG-INFO"
+    with suppress(OSError):
+        stated = message_from_bytes(read_file(folder / file, LIMIT))
+        found = [str(stated[field]) for field in ("Name", "Version") if stated[field]]
+        if len(found) == 2 and all(re.fullmatch(r"[\w.!+-]+", value, re.ASCII) for value in found):
+            return Origin("", "", *found), ""
+    name, version, *_ = map(one_line, [*folder.stem.split("-"), ""])
+    return Origin("", "", name, version), f"has damaged metadata: {file} states no name and version"
 
 
 def _fault(origin: Origin) -> str:
@@ -182,10 +240,3 @@ def _module(point: EntryPoint) -> str:
         return point.module
     except (AssertionError, AttributeError, ValueError):  # what it raises depends on the version of Python
         return ""
-
-
-def _metadata(dist: Distribution, field: str) -> str:
-    try:
-        return str(dist.metadata[field] or UNKNOWN)
-    except Exception:  # no metadata at all, or without that line
-        return UNKNOWN

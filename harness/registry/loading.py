@@ -18,21 +18,14 @@ from harness.errors import PluginError, closest, one_line, with_location
 from harness.execution.global_state import listed, preserve_global_state
 from harness.method import CONTRACT
 from harness.registry.checks import CHECKS
-from harness.registry.entry_points import Broken, Entry, Kind, Origin, installed, names, offers
+from harness.registry.entry_points import GROUPS, Broken, Entry, Kind, Origin, installed, names, offers, unknown_plugin
 
 if TYPE_CHECKING:
     from harness.protocols import Protocol
 
 Value = TypeVar("Value")
 
-HOOKS: dict[Kind, str] = {
-    "method": "harness_method",
-    "backbone": "harness_backbone",
-    "protocol": "harness_protocol",
-    "dataset": "harness_dataset",
-    "metric": "harness_metric",
-    "observer": "harness_cell_finished",
-}
+HOOKS: dict[Kind, str] = {kind: f"harness_{kind}" for kind in GROUPS} | {"observer": "harness_cell_finished"}
 """Kind -> the hook that returns a plugin's value; an observer's value is the hook itself."""
 
 HINT = "fix or uninstall that distribution; `harness plugins --strict` imports all and shows what is broken"
@@ -84,9 +77,7 @@ def find(kind: Kind, name: str) -> Entry:
     found = [entry for entry in installed() if (entry.kind, entry.origin.name) == (kind, name)]
     if not found:
         known = {*names(kind), *(_protocols() if kind == "protocol" else ())}
-        near = closest(name, known)
-        hint = f"did you mean {near}?" if near else f"installed: {', '.join(sorted(known)) or 'none'}"
-        raise PluginError(f"no {kind} named {name!r}", hint)
+        raise unknown_plugin(kind, name, known)
     return min(found, key=lambda entry: bool(entry.fault))
 
 
@@ -151,8 +142,12 @@ def _value(entry: Entry) -> Any:
     manager.add_hookspecs(hookspecs)
     with _explained("failed to register", point):
         manager.register(holder, point.name)
-        manager.check_pending()
     hook = getattr(manager.hook, name)
+    for caller in manager.get_hookcallers(holder) or ():
+        if not caller.has_spec() and not all(one.optionalhook for one in caller.get_hookimpls()):
+            near = closest(caller.name, HOOKS.values())
+            meant = f": did you mean {near}?" if near else ""
+            raise PluginError(f"implements {caller.name}, which is not a hook{meant}")
     if not hook.get_hookimpls():
         missing = f"does not implement {name}, which the group of its entry point asks for"
         raise PluginError(f"defines {name}, which must be marked with @hookimpl" if hasattr(holder, name) else missing)

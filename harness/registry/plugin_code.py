@@ -41,6 +41,12 @@ def find(module: str) -> ModuleSpec | None:
     return spec
 
 
+def package_of(module: str) -> str:
+    """The top-level package of a plugin's module; inside the harness its subpackage, which is the plugin's own code."""
+    top, *inner = module.split(".")
+    return ".".join((top, *inner[:1])) if top == HARNESS else top
+
+
 @cache
 def code_digest(module: str, distribution: str) -> str:
     """sha256 over the modules and packages of a distribution with their data files, without importing any.
@@ -49,7 +55,7 @@ def code_digest(module: str, distribution: str) -> str:
     compiled caches do not count.
 
     Args:
-        module: one top-level module or package; the only known one of a distribution without a record.
+        module: one package as ``package_of`` gives it; the only known one of a distribution without a record.
         distribution: its name.
 
     Raises:
@@ -57,7 +63,7 @@ def code_digest(module: str, distribution: str) -> str:
     """
     dist = _found(distribution)
     try:
-        inside = module.partition(".")[0] == HARNESS  # a plugin of the harness: the rest is in the cell's versions
+        inside = module.partition(".")[0] == HARNESS  # the rest of the harness is in the cell's versions
         tops = {module} if inside else {module, *(_tops(dist) if dist else ())} - {HARNESS}
         files = {top: dict(_files(top, dist)) for top in tops}
         if not files.get(module):

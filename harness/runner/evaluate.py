@@ -23,6 +23,7 @@ from harness.runner.plan import Plan, make_plan
 from harness.runner.request import Outcome, Request
 from harness.types.cell import Cell
 from harness.types.leaderboard import Leaderboard
+from harness.types.manifest import draw_title
 
 PROCESSES = 256
 """That a cell may start, with ``isolate``."""
@@ -68,7 +69,7 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
 
 def _report_problems(cell: Cell, log: bytes, store: ResultStore, report: Reporter) -> list[Path]:
     """Report what went wrong in a cell, and store the log of a failed one: its output and its traceback."""
-    where = f"{cell.spec.method.name} on {cell.spec.domain}, {cell.spec.shots} shots, seed {cell.spec.seed}"
+    where = f"{cell.spec.method.name} on {draw_title(cell.spec.domain, cell.spec.shots, cell.spec.seed)}"
     for remark in cell.remarks:
         report.note(f"{where}: {remark}; other results are not affected")
     if cell.failure is None or cell.failure.kind != "error":

@@ -17,7 +17,7 @@ from harness.metrics.table import VERSION
 from harness.progress import Reporter
 from harness.protocols import PROTOCOLS
 from harness.registry import offers
-from harness.registry.entry_points import UNKNOWN, canonical, installed
+from harness.registry.entry_points import canonical, installed
 from harness.registry.local import NOT_INSTALLED
 from harness.results.store import ResultStore
 from harness.runner.evaluate import evaluate
@@ -167,7 +167,7 @@ def _require_plugins(row: Row) -> None:
         **{which: row.versions.get(which, "").split() for which in map(VERSION.format, sorted(row.metrics))},
     }
     for what, (distribution, version, *_) in ((what, edition) for what, edition in makers.items() if edition):
-        if canonical(distribution) not in there | {UNKNOWN}:
+        if canonical(distribution) not in there:
             raise PluginError(
                 f"the row's {what} is of {distribution} {version}, which is not installed",
                 f"pip install {distribution}=={version}, from where its authors offer it",

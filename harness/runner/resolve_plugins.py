@@ -76,5 +76,5 @@ def _note_warning(plugin: Plugin[Any], report: Reporter) -> None:
 def note_broken(broken: Iterable[registry.Broken], kind: Kind, report: Reporter) -> None:
     """Note the broken plugins of a kind."""
     for culprit in broken:
-        if culprit.kind == kind:
+        if culprit.kind in (kind, "distribution"):
             report.note(f"left out: {culprit}")

@@ -10,7 +10,7 @@ from harness.datasets.domain import DomainData
 from harness.errors import HarnessError, PluginError, UserError, one_line, with_location
 from harness.protocols import Protocol, manifests
 from harness.registry import Plugin
-from harness.types.manifest import Manifest
+from harness.types.manifest import Manifest, draw_title
 
 
 class FewShotDraws:
@@ -53,10 +53,10 @@ class FewShotDraws:
         if key not in self._made:
             given = self._given.get(key) if self._given is not None else None
             if self._given is not None and given is None:
-                known = [f"{d} {k} shots seed {s}" for d, k, s in sorted(self._given)]
+                known = [draw_title(*one) for one in sorted(self._given)]
                 raise UserError(
-                    f"{self._folder} has no draw of {self.protocol.id} for {data.name}, {shots} shots, seed {seed}",
-                    f"it has {', '.join(known[:6])}{', ...' if len(known) > 6 else ''}",
+                    f"{self._folder} has no draw of {self.protocol.id} for {draw_title(*key)}",
+                    f"it has {'; '.join(known[:6])}{'; ...' if len(known) > 6 else ''}",
                 )
             made = self._draw(data, shots, seed)
             if given is not None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, FailFast
 
+from harness.progress import pluralize
 from harness.types.split import Part, TrainOn
 
 
@@ -21,6 +22,11 @@ class Pick(BaseModel):
     path: str
     label: int
     sha256: str
+
+
+def draw_title(domain: str, shots: int, seed: int) -> str:
+    """A few-shot draw in words: ``Food, 4 shots, seed 1``."""
+    return f"{domain}, {pluralize(shots, 'shots')}, seed {seed}"
 
 
 class Manifest(BaseModel):
@@ -39,6 +45,11 @@ class Manifest(BaseModel):
     seed: int
     names: Annotated[tuple[str, ...], FailFast()]
     picks: Annotated[tuple[Pick, ...], FailFast()]
+
+    @property
+    def title(self) -> str:
+        """Domain, shots and seed in words."""
+        return draw_title(self.domain, self.shots, self.seed)
 
     def text(self) -> str:
         """The file's content."""

@@ -209,7 +209,7 @@ class _Check:
             row.shots,
             seed,
         ):
-            return f"its manifest is of {manifest.domain}, {manifest.shots} shots, seed {manifest.seed}"
+            return f"its manifest is of {manifest.title}"
         if self.data is None or self.data.sheet(row, domain) is None:
             return None
         try:

@@ -62,13 +62,24 @@ def test_a_stopped_command_leaves_valid_files_and_no_process(world, cache, tmp_p
     assert all(store.get(key) for key in finished)
 
 
-@pytest.mark.parametrize("words", [["plugins"], ["plugins", "--json"], ["leaderboard", "schema"]])
+@pytest.mark.parametrize(
+    "words", [["plugins"], ["plugins", "--json"], ["leaderboard", "schema"], ["evaluate", "--help"]]
+)
 def test_closed_pipe_ends_command_quietly(tmp_path, words):
     process = start(*words, cache=tmp_path / "cache")
     process.stdout.close()
     _, err = process.communicate(timeout=60)
-    assert err == ""
-    assert process.returncode == 1
+    assert (process.returncode, err) == (0, "")
+
+
+def test_closed_pipe_keeps_the_exit_code_of_the_command():
+    script = (
+        "import sys; from harness.cli.stdout import configure_streams; configure_streams(); print(9**9); sys.exit(3)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (3, b"")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")

@@ -62,7 +62,7 @@ def test_imported_draw_is_run_verified_and_reproduced(harness, evaluate, exporte
 def test_mismatched_draws_are_user_errors(harness, evaluate, exported, tmp_path):
     answer = evaluate(*QUICK, "--manifests", exported, "--shots", "1")
     assert answer.code == 2
-    assert "has no draw of clean-v1 for Animals, 1 shots, seed 1" in answer.err
+    assert "has no draw of clean-v1 for Animals, 1 shot, seed 1" in answer.err
     answer = evaluate(*QUICK, "--manifests", exported, "--protocol", "paper-2025")
     assert answer.code == 2
     assert "did you mean --protocol clean-v1?" in answer.err

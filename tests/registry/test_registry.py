@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +13,7 @@ import pytest
 from harness import registry
 from harness.errors import PluginError
 from harness.method import CONTRACT, Method
-from harness.registry import Origin, broken, installed, load, load_all, names, offers
+from harness.registry import Origin, broken, entry_points, installed, load, load_all, names, offers
 
 from ..third_party.installed import install
 
@@ -115,40 +116,96 @@ def test_a_name_that_no_option_could_take_is_a_fault(site: Path, kind: Any, name
     assert error.value.message == f"plugin {name!r} (zoo-odd 1.0) {reason}"
 
 
-NAMED = "Metadata-Version: 2.1\nName: acme\nVersion: 0.3\n"
+NAMED = b"Metadata-Version: 2.1\nName: acme\nVersion: 0.3\n"
+POINTS = b"[harness]\nodd = odd\n"
+ODD = Origin("odd", "odd", "acme", "0.3")
 
-DAMAGED = {
-    "no metadata": ("[harness]\nodd = odd\n", None, ("odd", "odd", "unknown", "unknown")),
-    "no name": ("[harness]\nodd = odd\n", "Version: 0.3\n", ("odd", "odd", "unknown", "0.3")),
-    "no module": ("[harness]\nodd = no module!\n", NAMED, ("odd", "", "acme", "0.3")),
-    "no value": ("[harness]\nodd\n", NAMED, ("acme", "", "acme", "0.3")),
-    "no text": ("\xff[harness]\nodd = odd\n", NAMED, None),
-    "of another group": ("[others]\nodd\n", NAMED, None),
+DOUBTFUL = {
+    "no metadata": (POINTS, None, ODD, "has damaged metadata: METADATA states no name and version"),
+    "empty metadata": (POINTS, b"", ODD, "has damaged metadata: METADATA states no name and version"),
+    "binary metadata": (POINTS, bytes(range(256)), ODD, "has damaged metadata: METADATA states no name and version"),
+    "no name": (POINTS, b"Version: 0.4\n", ODD, "has damaged metadata: METADATA states no name and version"),
+    "a name of two words": (POINTS, b"Name: a b\nVersion: 1\n", ODD, "has damaged metadata: METADATA states no name"),
+    "no module": (b"[harness]\nodd = no module!\n", NAMED, Origin("odd", "", "acme", "0.3"), "names no module: the "),
+    "no value": (b"[harness]\nodd\n", NAMED, Origin("odd", "", "acme", "0.3"), "names no module: the entry_points.txt"),
 }
-"""Fault -> entry points, metadata, and how the plugin is shown."""
+"""Fault -> entry points, metadata, how the plugin is shown, and the reason."""
+
+UNREADABLE = {
+    "bad bytes": (
+        b"[harness]\nodd = \xff\n",
+        "'utf-8' codec can't decode byte 0xff in position 16: invalid start byte",
+    ),
+    "two bytes a letter": (POINTS.decode().encode("utf-16"), "'utf-8' codec can't decode byte 0xff in position 0"),
+    "binary": (bytes(range(128)), "File contains no section headers."),
+    "no section": (b"odd = odd\n", "File contains no section headers."),
+    "a name twice": (POINTS + b"odd = even\n", "While reading from 'entry_points.txt' [line 3]: option 'odd'"),
+    "too large": (b"#" * (entry_points.LIMIT + 1), "[Errno 27] it has more than 1,048,576 bytes"),
+}
+"""Fault -> entry points, and the reason."""
 
 
-@pytest.mark.parametrize("fault", DAMAGED)
-def test_a_damaged_record_of_a_distribution_stops_nobody_else(
-    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    points, metadata, shown = DAMAGED[fault]
-    before = names("method")
-    info = tmp_path / "acme-0.3.dist-info"
+def write_record(site: Path, points: bytes | None, metadata: bytes | None) -> Path:
+    """The metadata of a distribution ``acme``; None for a file that is not there."""
+    info = site / "acme-0.3.dist-info"
     info.mkdir()
-    (info / "entry_points.txt").write_text(points, encoding="latin-1")
-    if metadata is not None:
-        (info / "METADATA").write_text(metadata)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    expected = [Origin(*shown)] if shown else []
-    assert [culprit.origin for culprit in broken()] == expected
-    assert {"zero_shot", "fsnl"} <= set(before) <= set(names("method"))
-    works, culprits = load_all("method")
-    assert {plugin.name for plugin in works} == set(before)
-    assert [culprit.origin for culprit in culprits] == expected
-    for origin in expected:
-        with pytest.raises(PluginError, match=f"plugin '{origin.name}'"):
-            load("method", origin.name)
+    for name, content in {"entry_points.txt": points, "METADATA": metadata}.items():
+        if content is not None:
+            (info / name).write_bytes(content)
+    return info
+
+
+def others_work(before: tuple[str, ...]) -> None:
+    assert {"zero_shot", "fsnl"} <= set(before) == set(names("method"))
+    assert {plugin.name for plugin in load_all("method")[0]} == set(before)
+
+
+@pytest.mark.parametrize("fault", DOUBTFUL)
+def test_a_plugin_of_a_damaged_record_is_named_and_stops_nobody_else(fault: str, site: Path) -> None:
+    points, metadata, origin, reason = DOUBTFUL[fault]
+    before = names("method")
+    write_record(site, points, metadata)
+    (culprit,) = broken()
+    assert (culprit.kind, culprit.origin) == ("method", origin)
+    assert culprit.reason.startswith(reason)
+    assert load_all("method")[1] == [culprit]
+    with pytest.raises(PluginError) as error:
+        load("method", "odd")
+    assert error.value.message == f"plugin 'odd' (acme 0.3) {culprit.reason}"
+    others_work(before)
+
+
+@pytest.mark.parametrize("metadata", [NAMED, b"", None], ids=["named", "empty", "missing"])
+@pytest.mark.parametrize("fault", UNREADABLE)
+def test_a_distribution_whose_entry_points_cannot_be_read_is_named(
+    fault: str, metadata: bytes | None, site: Path
+) -> None:
+    points, reason = UNREADABLE[fault]
+    before = names("method")
+    write_record(site, points, metadata)
+    sentence = "distribution acme 0.3 has damaged metadata: entry_points.txt cannot be read: "
+    (culprit,) = broken()
+    assert str(culprit).startswith(sentence + reason)
+    with pytest.raises(PluginError, match="no method named 'odd'") as error:
+        load("method", "odd")
+    assert sentence in str(error.value.hint)
+    others_work(before)
+
+
+def test_a_special_file_as_a_record_does_not_block(site: Path) -> None:
+    os.mkfifo(write_record(site, None, None) / "entry_points.txt")
+    assert [str(culprit).rpartition("] ")[2] for culprit in broken()] == ["it is a named pipe, not a file"]
+
+
+def test_metadata_that_are_one_file_offer_nothing(site: Path) -> None:
+    (site / "acme-0.3.egg-info").write_bytes(NAMED)  # as distutils and distributions of Linux leave them
+    assert broken() == []
+
+
+@pytest.mark.parametrize("points", [b"[others]\nodd\n", b"# only a comment\n", b"", None])
+def test_a_record_that_offers_us_nothing_is_not_judged(points: bytes | None, site: Path) -> None:
+    write_record(site, points, b"")
+    assert broken() == []
 
 
 # -- clashes -----------------------------------------------------------------------------------------------------------
@@ -208,10 +265,22 @@ def test_an_unknown_name_is_an_error_with_the_nearest_or_all_names(site: Path) -
     assert error.value.hint == "did you mean tip_adapter?"
     with pytest.raises(PluginError, match="no dataset named 'xyzzy'") as error:
         load("dataset", "xyzzy")
-    assert error.value.hint == f"installed: {', '.join(names('dataset')) or 'none'}"
+    assert error.value.hint == f"known: {', '.join(names('dataset')) or 'none'}"
     with pytest.raises(PluginError, match="no protocol named 'clean-v2'") as error:
         load("protocol", "clean-v2")
     assert error.value.hint == "did you mean clean-v1?"
+
+
+def test_a_name_of_another_kind_says_which(site: Path) -> None:
+    install(site, "my_metric", GOOD, kind="metric")
+    install(site, "unit_both", GOOD, name="both", kind="metric")
+    install(site, "unit_both", GOOD, name="both", kind="observer")
+    with pytest.raises(PluginError) as error:
+        load("method", "my_metric")
+    assert error.value.message == "no method named 'my_metric': the plugin of that name is of kind metric"
+    assert error.value.hint == "`harness plugins show my_metric` describes it"
+    with pytest.raises(PluginError, match=r"no backbone named 'both': .* is of kind metric and observer"):
+        load("backbone", "both")
 
 
 @pytest.mark.parametrize(
@@ -221,7 +290,11 @@ def test_an_unknown_name_is_an_error_with_the_nearest_or_all_names(site: Path) -
         ("raise SystemExit('no licence')", "failed to import: SystemExit: no licence"),
         ("1 / 0", "failed to import: ZeroDivisionError: division by zero (odd.py:1 in <module>)"),
         ("def broken(", "failed to import: SyntaxError: "),
-        (GOOD.replace("method()", "methods()"), "failed to register: PluginValidationError: unknown hook 'harness_met"),
+        (
+            GOOD.replace("method()", "methd()"),
+            "implements harness_methd, which is not a hook: did you mean harness_method",
+        ),
+        (GOOD.replace("harness_method()", "unlike()"), "implements unlike, which is not a hook"),
         (GOOD.replace("method()", "method(extra)"), "failed to register: PluginValidationError: "),
         (GOOD.replace("    return Good", "    1 / 0"), "failed in harness_method: ZeroDivisionError: division by zero"),
         (GOOD.replace("    return Good", "    raise SystemExit"), "failed in harness_method: SystemExit"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from configparser import ConfigParser
 from pathlib import Path
 
 from harness.registry.entry_points import GROUPS, Kind
@@ -27,9 +28,9 @@ def install(
     info = site / f"{distribution.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True, exist_ok=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
-    line = f"{name or module} = {value or module.removesuffix('.__init__')}\n"
-    points = info / "entry_points.txt"
-    before = points.read_text() if points.exists() else ""
-    group = f"[{GROUPS[kind]}]\n"
-    if group + line not in before:
-        points.write_text(f"{before}{group}{line}")
+    points, parser = info / "entry_points.txt", ConfigParser(delimiters="=")
+    parser.optionxform = str  # type: ignore[assignment, method-assign]  # names keep their case
+    parser.read(points)
+    parser.read_dict({GROUPS[kind]: {name or module: value or module.removesuffix(".__init__")}})
+    with points.open("w") as file:
+        parser.write(file)

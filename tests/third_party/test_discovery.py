@@ -43,12 +43,14 @@ def harness_method():
 
 NEWER = f"was made for plugin contract 9, and this harness has contract {CONTRACT}: install a newer harness"
 
+MISSPELT = "implements harness_methd, which is not a hook: did you mean harness_method?"
+
 UNREAD = {
     "import": ("import not_there\n" + METHOD, "failed to import: No module named 'not_there'"),
     "syntax": ("def broken(\n", "failed to import: SyntaxError: "),
     "contract": ("harness_contract = 9\n" + METHOD, NEWER),
     "signature": (METHOD.replace("method():", "method(extra):"), "failed to register: PluginValidationError: "),
-    "misspelt": (METHOD.replace("harness_method", "harness_methods"), "failed to register: PluginValidationError: "),
+    "misspelt": (METHOD.replace("harness_method", "harness_methd"), MISSPELT),
     "unmarked": (METHOD.replace("@hookimpl", ""), "defines harness_method, which must be marked with @hookimpl"),
 }
 """Fault that only an import shows -> source, and the reason."""
@@ -93,6 +95,20 @@ def test_what_metadata_show_to_be_broken_is_listed_without_an_import(site, harne
     assert listed.code == 0
     assert "broken: plugin 'odd' (acme-odd 0.3) failed to import: No module named 'odd'" in listed.err
     assert harness("plugins", "--strict").code == 1
+
+
+def test_a_damaged_distribution_is_listed_and_fails_the_strict_listing(site, harness, evaluate):
+    install(site, "odd", METHOD, distribution="acme-odd", version="0.3")
+    (site / "acme_odd-0.3.dist-info" / "entry_points.txt").write_bytes(b"\0\xff")
+    (site / "acme_odd-0.3.dist-info" / "METADATA").unlink()
+    (culprit,) = survives(harness, evaluate)["broken"]
+    assert [culprit[key] for key in ("kind", "distribution", "version")] == ["distribution", "acme_odd", "0.3"]
+    sentence = "distribution acme_odd 0.3 has damaged metadata: entry_points.txt cannot be read: "
+    for words in (("plugins",), ("plugins", "--strict")):
+        assert f"broken: {sentence}" in harness(*words).err.replace("\n", " ")
+    assert harness("plugins", "--strict").code == 1
+    assert f"left out: {sentence}" in evaluate("--plugin", "all", "--dry-run").err
+    assert sentence in evaluate("--plugin", "odd").err
 
 
 def test_a_name_that_two_distributions_offer_is_refused_for_both(site, harness, evaluate):
