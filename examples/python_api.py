@@ -39,7 +39,7 @@ class NearestMean(harness.Method):
 
     def scores(self, image: torch.Tensor, vocabulary: harness.Vocabulary) -> torch.Tensor:
         """Cosines ``(m, k)``; names without support keep their text feature."""
-        prompts = [self.task_.template.fill(name, vocabulary.hint) for name in vocabulary.names]
+        prompts = [self.task_.template.fill(name, vocabulary.noun) for name in vocabulary.names]
         text = self.task_.text.encode(prompts)
         rows = [text[i] + self.weight * self.mean_.get(name, 0) for i, name in enumerate(vocabulary.names)]
         return image @ torch.nn.functional.normalize(torch.stack(rows), dim=1).T

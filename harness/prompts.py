@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.errors import UserError
 
-HINTS = {
+NOUNS = {
     "Animals": "animal",
     "Architecture": "architecture",
     "Attire": "attire",
@@ -45,9 +45,9 @@ def find_collisions(keys: Mapping[str, Hashable]) -> tuple[tuple[str, ...], ...]
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
-def domain_hint(domain: str) -> str:
-    """The hint of a domain; for an unknown domain, its cleaned-up name in lower case."""
-    return HINTS.get(domain, clean_name(domain).lower())
+def domain_noun(domain: str) -> str:
+    """The noun of a domain; for an unknown domain, its cleaned-up name in lower case."""
+    return NOUNS.get(domain, clean_name(domain).lower())
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +76,23 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A prompt template with ``{name}`` and, if wanted, ``{hint}``.
+    """A prompt template with ``{name}`` and, if wanted, ``{noun}``.
 
     Raises:
         UserError: ``{name}`` does not occur exactly once.
     """
 
-    text: str = "a photo of {name}, a type of {hint}."
+    text: str = "a photo of {name}, a type of {noun}."
 
     def __post_init__(self) -> None:
         if self.text.count("{name}") != 1:
             raise UserError(f"the template {self.text!r} must contain {{name}} exactly once")
 
-    def fill(self, name: str, hint: str) -> Prompt:
+    def fill(self, name: str, noun: str) -> Prompt:
         """The prompt of a name; the name is a piece keyed by itself."""
-        # Not str.format: names and hints may contain braces.
+        # Not str.format: names and nouns may contain braces.
         before, _, after = self.text.partition("{name}")
-        return Prompt((Piece(before.replace("{hint}", hint)), Piece(name, name), Piece(after.replace("{hint}", hint))))
+        return Prompt((Piece(before.replace("{noun}", noun)), Piece(name, name), Piece(after.replace("{noun}", noun))))
 
 
 def caption_prompt(caption: str, name: str) -> Prompt | None:

@@ -99,7 +99,7 @@ class NameTuning(TrainedMethod):
         self.task_ = task
         self.names_ = NameEmbeddings(task.names, task, self.length, self.init)
         rows, table = self.names_.rows, self.names_.table
-        prompts = [task.template.fill(name, task.hint) for name in task.names]
+        prompts = [task.template.fill(name, task.noun) for name in task.names]
         alone = task.text.tokenize(prompts, table)
 
         def encode(*further: Prompt) -> Tensor:
@@ -117,7 +117,7 @@ class NameTuning(TrainedMethod):
         task = self.task_
         at = fitted_positions(vocabulary, task)
         frozen = [name for name, position in zip(vocabulary.names, at, strict=True) if position is None]
-        rest = iter(task.text.encode([task.template.fill(name, vocabulary.hint) for name in frozen]))
+        rest = iter(task.text.encode([task.template.fill(name, vocabulary.noun) for name in frozen]))
         text = torch.stack([next(rest) if position is None else self.text_[position] for position in at])
         return task.logit_scale * image @ text.T
 

@@ -8,15 +8,15 @@ from harness.prompts import Prompt, Template, clean_name
 
 OTHER = tuple(
     Template(text)
-    for text in ("a photo of a {name}, a type of {hint}.", "a photo of a {name}.", "a picture of the {name}, a {hint}.")
+    for text in ("a photo of a {name}, a type of {noun}.", "a photo of a {name}.", "a picture of the {name}, a {noun}.")
 )
 """Templates used in addition to the protocol's."""
 
 
-def prompt_ensemble(names: tuple[str, ...], template: Template, hint: str) -> list[list[Prompt]]:
+def prompt_ensemble(names: tuple[str, ...], template: Template, noun: str) -> list[list[Prompt]]:
     """Prompts of all names in every template, the protocol's first; then those of the names' shared words."""
     return [
-        [each.fill(name, hint) for name in texts]
+        [each.fill(name, noun) for name in texts]
         for texts in (names, shared_words(names))
         for each in (template, *OTHER)
     ]

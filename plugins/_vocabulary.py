@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def zero_shot_text(task: Task, vocabulary: Vocabulary) -> Tensor:
     """Unit rows ``(k, d)``: text features of the protocol's prompt for every name."""
-    return task.text.encode([task.template.fill(name, vocabulary.hint) for name in vocabulary.names])
+    return task.text.encode([task.template.fill(name, vocabulary.noun) for name in vocabulary.names])
 
 
 def fitted_positions(vocabulary: Vocabulary, task: Task) -> list[int | None]:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
-from harness.prompts import HINTS
+from harness.prompts import NOUNS
 from harness.types.task import Needs
 
 from ._training import PAPER, Batch, NonNegativeFloat, NonNegativeInt, PositiveInt, TrainedMethod
@@ -56,10 +56,10 @@ class TaskRes(TrainedMethod):
         self.task_ = task
         text = zero_shot_text(task, task.vocabulary)
         residual = torch.zeros_like(text)
-        # A preset has one value for all domains, and a task identifies its domain only by the hint.
-        alpha = self.alpha if self.alpha is not None else 1.0 if task.hint == HINTS["Animals"] else 0.5
+        # A preset has one value for all domains, and a task identifies its domain only by the noun.
+        alpha = self.alpha if self.alpha is not None else 1.0 if task.noun == NOUNS["Animals"] else 0.5
         if self.base == "raw":
-            prompts = [task.template.fill(name, task.hint) for name in task.names]
+            prompts = [task.template.fill(name, task.noun) for name in task.names]
             text = text * task.text.norms(prompts)[:, None]
 
         def learned() -> Tensor:

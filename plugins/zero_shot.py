@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 TEMPLATES = tuple(
     Template(text)
     for text in (
-        "a photo of {name}, a type of {hint}.",
-        "a close-up photo of {name}, a type of {hint}.",
-        "a good photo of {name}, a type of {hint}.",
-        "a photo of the {hint} {name}.",
-        "an image of {name}, a kind of {hint}.",
+        "a photo of {name}, a type of {noun}.",
+        "a close-up photo of {name}, a type of {noun}.",
+        "a good photo of {name}, a type of {noun}.",
+        "a photo of the {noun} {name}.",
+        "an image of {name}, a kind of {noun}.",
         "a picture showing {name}.",
         "a photo of {name}.",
     )
@@ -59,7 +59,7 @@ class ZeroShot(Method):
     def _text(self, vocabulary: Vocabulary) -> Tensor:
         if self.prompts == "single":
             return zero_shot_text(self.task_, vocabulary)
-        filled = [[template.fill(name, vocabulary.hint) for name in vocabulary.names] for template in TEMPLATES]
+        filled = [[template.fill(name, vocabulary.noun) for name in vocabulary.names] for template in TEMPLATES]
         return F.normalize(torch.stack([self.task_.text.encode(prompts) for prompts in filled]).mean(dim=0), dim=1)
 
 

@@ -102,7 +102,7 @@ class ZSNL(NameTuning):
         pool, back = task.unlabeled[order], torch.argsort(order)
         self.names_ = NameEmbeddings(task.names, task, self.length, self.init)
         as_in_paper = self.assign == "clusters"
-        ensemble = prompt_ensemble(task.names, task.template, task.hint)[: 1 if as_in_paper else None]
+        ensemble = prompt_ensemble(task.names, task.template, task.noun)[: 1 if as_in_paper else None]
         texts = torch.stack([task.text.encode(prompts) for prompts in ensemble])
         self.text_ = texts[0]
         cluster, k = self._cluster(task, pool)
@@ -161,7 +161,7 @@ class ZSNL(NameTuning):
         centre, text = sample_means(pool, cluster, k, self.match_images, task.generator), self.text_
         if not self.outcome_["rounds"] and (self.match_prompt is not None or not self.match_normalised):
             template = task.template if self.match_prompt is None else Template(self.match_prompt)
-            prompts = [template.fill(name, task.hint) for name in task.names]
+            prompts = [template.fill(name, task.noun) for name in task.names]
             text = task.text.encode(prompts)
             if not self.match_normalised:
                 text = text * task.text.norms(prompts)[:, None]

@@ -62,8 +62,8 @@ def measure(name, setting, shots, plan, provider):
         begin = time.process_time()
         method = make_method(choice).fit(task)
         names = {side: getattr(data, side)["test"].names for side in ("oop", "ip")}
-        joint = Vocabulary.of(data.hint, **names)
-        row = [accuracy(method, *images[s], Vocabulary.of(data.hint, **{s: names[s]})) for s in FIXED.get(name, images)]
+        joint = Vocabulary.of(data.noun, **names)
+        row = [accuracy(method, *images[s], Vocabulary.of(data.noun, **{s: names[s]})) for s in FIXED.get(name, images)]
         if name not in FIXED:
             row.append(accuracy(method, *images["oop"], joint))
             row.append(accuracy(method, images["ip"][0], images["ip"][1] + len(names["oop"]), joint))

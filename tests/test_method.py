@@ -77,7 +77,7 @@ def test_an_unknown_preset_lists_the_known_ones() -> None:
 def task(_names: tuple[str, ...] | None = ("a", "b"), **more: Any) -> Task:
     return Task(
         _names=_names,
-        hint="animal",
+        noun="animal",
         text=None,  # type: ignore[arg-type]
         logit_scale=10.0,
         generator=torch.Generator(),
@@ -99,7 +99,7 @@ def test_reading_an_undeclared_need_raises(need: str) -> None:
 def test_a_task_has_no_field_for_scored_images() -> None:
     fields = set(Task.__dataclass_fields__)
     assert fields == {
-        *("hint", "text", "logit_scale", "generator", "device", "template", "shots", "progress"),
+        *("noun", "text", "logit_scale", "generator", "device", "template", "shots", "progress"),
         *("_support", "_validation", "_unlabeled", "_ip", "_clusters", "_names", "_ip_names"),
     }
 

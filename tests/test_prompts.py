@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UserError
-from harness.prompts import HINTS, Piece, Prompt, Template, caption_prompt, clean_name, domain_hint
+from harness.prompts import NOUNS, Piece, Prompt, Template, caption_prompt, clean_name, domain_noun
 
 from .makers import few
 
@@ -40,10 +40,10 @@ def test_clean_name_is_idempotent(name: str) -> None:
 
 
 def test_every_domain_has_the_hint_of_the_paper() -> None:
-    assert len(HINTS) == 9
-    assert domain_hint("Insects_Spiders") == "insect or spider"
-    assert domain_hint("Plants_Fugi") == "plant or fungus"
-    assert domain_hint("My_Own.Domain") == "my own domain"
+    assert len(NOUNS) == 9
+    assert domain_noun("Insects_Spiders") == "insect or spider"
+    assert domain_noun("Plants_Fugi") == "plant or fungus"
+    assert domain_noun("My_Own.Domain") == "my own domain"
 
 
 def test_the_template_of_the_paper() -> None:
@@ -52,16 +52,16 @@ def test_the_template_of_the_paper() -> None:
 
 @few
 @given(anything, anything)
-def test_names_and_hints_are_not_treated_as_templates(name: str, hint: str) -> None:
-    prompt = Template().fill(name, hint)
-    assert prompt.text == "a photo of " + name + ", a type of " + hint + "."
+def test_names_and_nouns_are_not_treated_as_templates(name: str, noun: str) -> None:
+    prompt = Template().fill(name, noun)
+    assert prompt.text == "a photo of " + name + ", a type of " + noun + "."
     assert [piece for piece in prompt.pieces if piece.key is not None] == [Piece(name, name)]
 
 
-@pytest.mark.parametrize("name", ["{hint}", "{name}", "{0}", "{", "}", r"\1", "%s"])
+@pytest.mark.parametrize("name", ["{noun}", "{name}", "{0}", "{", "}", r"\1", "%s"])
 def test_braces_in_names_are_preserved(name: str) -> None:
-    assert Template("{hint}: {name} ({hint})").fill(name, "x").text == f"x: {name} (x)"
-    assert Template("{hint}: {name}").fill("a", name).text == f"{name}: a"
+    assert Template("{noun}: {name} ({noun})").fill(name, "x").text == f"x: {name} (x)"
+    assert Template("{noun}: {name}").fill("a", name).text == f"{name}: a"
 
 
 @pytest.mark.parametrize("text", ["a photo", "{name} and {name}", ""])

@@ -57,7 +57,7 @@ def class_order(subject: Subject) -> None:
     order = [3, 0, 4, 2, 1]
     straight = subject.scores(subject.fitted(), image, DOMAIN.vocabulary)
     names = tuple(DOMAIN.names[i] for i in order)
-    mixed = _scores_or_none(subject, image, Vocabulary.of(DOMAIN.hint, oop=names))
+    mixed = _scores_or_none(subject, image, Vocabulary.of(DOMAIN.noun, oop=names))
     if mixed is not None and not scores_agree(straight[:, order], mixed):
         hint = "column j scores vocabulary.names[j]: look names up by name, not by position"
         raise MethodError(f"{subject.name}: its columns do not follow the order of vocabulary.names", hint)
@@ -80,8 +80,8 @@ def foreign_vocabulary(subject: Subject) -> None:
     except FixedVocabulary as error:
         hint = "refuse foreign names only; vocabulary.names equals task.names here"
         raise MethodError(f"{subject.name}.scores refused the names it was fitted on", hint) from error
-    foreign = Vocabulary.of(DOMAIN.hint, ip=DOMAIN.foreign)
-    joint = Vocabulary.of(DOMAIN.hint, oop=DOMAIN.names, ip=DOMAIN.foreign)
+    foreign = Vocabulary.of(DOMAIN.noun, ip=DOMAIN.foreign)
+    joint = Vocabulary.of(DOMAIN.noun, oop=DOMAIN.names, ip=DOMAIN.foreign)
     answers = [_scores_or_none(subject, image, asked, "for names outside the task") for asked in (foreign, joint)]
     if (answers[0] is None) != (answers[1] is None):
         hint = "raise FixedVocabulary whenever one name is foreign, or never"
@@ -91,7 +91,7 @@ def foreign_vocabulary(subject: Subject) -> None:
     refuse = "raise harness.errors.FixedVocabulary if the method cannot score names it was not fitted on"
     if bool((answers[0] == answers[0][:, :1]).all()):
         raise MethodError(f"{subject.name}.scores gives all foreign names the same score", refuse)
-    renamed = Vocabulary.of(DOMAIN.hint, ip=tuple(f"{name} of elsewhere" for name in DOMAIN.names))
+    renamed = Vocabulary.of(DOMAIN.noun, ip=tuple(f"{name} of elsewhere" for name in DOMAIN.names))
     if torch.equal(subject.scores(method, image, renamed), own):
         raise MethodError(f"{subject.name}.scores gives foreign names the scores of its fitted names", refuse)
 

@@ -29,7 +29,7 @@ class SyntheticDomain:
     Attributes:
         names: the OOP names.
         foreign: the IP names.
-        hint: what the concepts are called in a prompt.
+        noun: what the concepts are called in a prompt.
         shots: support images per class.
         queries: scored images per class.
         shift: images of a class are close to the prompt of the class this many positions later; 0 is its own.
@@ -39,7 +39,7 @@ class SyntheticDomain:
 
     names: tuple[str, ...] = ("great auk", "ibex", "hawk moth", "red rose", "stone arch")
     foreign: tuple[str, ...] = ("tabby cat", "oak", "long drum")
-    hint: str = "animal"
+    noun: str = "animal"
     shots: int = 4
     queries: int = 8
     shift: int = 0
@@ -61,7 +61,7 @@ class SyntheticDomain:
         crops = _unit(support.image + NOISE * noise / WIDTH**0.5)
         image = torch.cat([support.image, crops], dim=1)
         return Task(
-            hint=self.hint,
+            noun=self.noun,
             text=tiny_text().tower,
             logit_scale=LOGIT_SCALE,
             generator=_generator(seed),
@@ -83,7 +83,7 @@ class SyntheticDomain:
     @property
     def vocabulary(self) -> Vocabulary:
         """The OOP names."""
-        return Vocabulary.of(self.hint, oop=self.names)
+        return Vocabulary.of(self.noun, oop=self.names)
 
     def images(self, names: tuple[str, ...], count: int, seed: int) -> Features:
         """``count`` images of each name, class after class."""
@@ -91,7 +91,7 @@ class SyntheticDomain:
         tower = tiny_text().tower
         # Not tower.encode: its cache, and so the last bit, depends on earlier calls.
         with torch.no_grad():
-            centre = tower.encode_tokens(tower.tokenize([Template().fill(name, self.hint) for name in shifted]))
+            centre = tower.encode_tokens(tower.tokenize([Template().fill(name, self.noun) for name in shifted]))
         # One generator per class, so that its images do not depend on its position among the names.
         noise = [torch.randn(count, WIDTH, generator=_generator(seed + 10 * sum(map(ord, name)))) for name in names]
         image = _unit(centre.repeat_interleave(count, dim=0) + NOISE * torch.cat(noise) / WIDTH**0.5)
@@ -113,9 +113,9 @@ class SyntheticDomain:
 
 
 def other_domain() -> SyntheticDomain:
-    """A second domain with other names, another number of names and another hint."""
+    """A second domain with other names, another number of names and another noun."""
     names = ("fern", "bread loaf", "kite", "round tower")
-    return SyntheticDomain(names=names, foreign=("brown bee", "crab"), hint="plant", seed=100)
+    return SyntheticDomain(names=names, foreign=("brown bee", "crab"), noun="plant", seed=100)
 
 
 def _generator(seed: int) -> torch.Generator:

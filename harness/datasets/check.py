@@ -33,7 +33,7 @@ from harness.datasets.near_copies import image_signature
 from harness.datasets.splitfile import read_json
 from harness.datasets.superclasses import check_superclasses
 from harness.errors import DataError, printable
-from harness.prompts import Template, caption_prompt, clean_name, domain_hint, find_collisions
+from harness.prompts import Template, caption_prompt, clean_name, domain_noun, find_collisions
 from harness.types.split import SIDES, Item
 
 RELEASED_IMAGES = {"oop": 106_052, "ip": 51_330}
@@ -226,7 +226,7 @@ def _find_token_collisions(named: dict[str, dict[str, list[str]]], token_ids: To
         for scored in group_by_run(list(folders)):
             names = [(printable(folder), clean_name(classname)) for folder in scored for classname in folders[folder]]
             prompts = {
-                f"{folder}: {printable(name)}": Template().fill(name, domain_hint(domain)) for folder, name in names
+                f"{folder}: {printable(name)}": Template().fill(name, domain_noun(domain)) for folder, name in names
             }
             for group in find_collisions({place: tuple(token_ids(prompt.text)) for place, prompt in prompts.items()}):
                 yield TokenCollision(domain=domain, names=group)
@@ -237,7 +237,7 @@ def _find_truncated_names(
 ) -> Iterator[TruncatedName]:
     for classname in classes:
         name = clean_name(classname)
-        prompt = Template().fill(name, domain_hint(report.domain))
+        prompt = Template().fill(name, domain_noun(report.domain))
         before, keyed, _ = prompt.pieces  # text after the name may be truncated without harm
         tokens = len(token_ids(before.text + keyed.text)) + 2
         if tokens > context_length:

@@ -14,7 +14,7 @@ from harness.datasets.identity import read_revision
 from harness.datasets.layout import Dataset
 from harness.datasets.merged_mapping import read_merged
 from harness.errors import DataError
-from harness.prompts import domain_hint
+from harness.prompts import domain_noun
 from harness.protocols import CleanV1, Protocol
 from harness.types.labels import COPY, UNREADABLE, LabelSheet, ScoredSide
 from harness.types.manifest import Pick
@@ -30,7 +30,7 @@ class DomainData:
 
     Attributes:
         name: e.g. ``Animals``.
-        hint: the word for its concepts in a prompt.
+        noun: the word for its concepts in a prompt.
         oop: the OOP side's parts.
         ip: the IP side's parts, None if the data have no IP folder for this domain.
         scored: the images of each side that are scored, as the protocol chooses them.
@@ -40,7 +40,7 @@ class DomainData:
     """
 
     name: str
-    hint: str
+    noun: str
     oop: dict[Part, Split]
     ip: dict[Part, Split] | None
     scored: dict[str, Split]
@@ -118,7 +118,7 @@ class DomainReader:
         digests = self._digests(splits)
         sheet = label_sheet(name, sides, chosen, digests)
         revision = read_revision(self.dataset.root)
-        data = DomainData(name, domain_hint(name), sides["oop"], sides.get("ip"), chosen, digests, sheet, revision)
+        data = DomainData(name, domain_noun(name), sides["oop"], sides.get("ip"), chosen, digests, sheet, revision)
         if not self.leave_out_copies:
             return data
         left = without_copies(data)

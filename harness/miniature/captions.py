@@ -9,7 +9,7 @@ from harness.errors import DataError
 from harness.miniature.names import PLACES, StemPool, parts
 from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.phylogeny import Concept
-from harness.prompts import domain_hint
+from harness.prompts import domain_noun
 
 EXACT = 0.22
 """Fraction of the captions with a name that are exactly the prompt of the evaluation."""
@@ -20,21 +20,21 @@ NAMELESS = 0.14
 CREDITED = 0.12
 """Fraction of captions that end in a random credit."""
 
-_EXACT = "a photo of {name}, a type of {hint}."
+_EXACT = "a photo of {name}, a type of {noun}."
 _NAMED = (
     "{name}, {traits} {genus}",
     "a {traits} {genus} called {name}",
     "{name} from the {place}, {traits}",
     "a photo of {name}, {traits}",
-    "{traits} {name}, picture of a {hint}",
+    "{traits} {name}, picture of a {noun}",
     "the {name} is a {traits} {genus}",
-    "close up of {name}, {hint}",
-    "my favourite {hint}: {name} ({traits})",
+    "close up of {name}, {noun}",
+    "my favourite {noun}: {name} ({traits})",
 )
 _UNNAMED = (
     "a {traits} {genus}",
     "{traits} {genus} from the {place}",
-    "picture of a {traits} {genus}, {hint}",
+    "picture of a {traits} {genus}, {noun}",
 )
 
 
@@ -53,7 +53,7 @@ def caption(concept: Concept, name: str | None, rng: random.Random, credits: Ste
     traits = rng.sample(grammar.text_traits, rng.randrange(1, 4))
     text = form.format(
         name=name,
-        hint=domain_hint(concept.domain),
+        noun=domain_noun(concept.domain),
         traits=" ".join(concept.look[trait] for trait in traits),
         genus=concept.genus,
         place=rng.choice(PLACES),

@@ -30,7 +30,7 @@ from harness.miniature.text import encode_text
 from harness.miniature.training import logger
 from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.phylogeny import WORLD, Role
-from harness.prompts import Template, domain_hint
+from harness.prompts import Template, domain_noun
 
 SHOTS = 4
 Features = NDArray[np.float32]
@@ -128,7 +128,7 @@ def _features(
 @torch.no_grad()
 def _zero_shot(clip: nn.Module, domain: str, role: Role, query: Features, labels: Labels) -> float:
     own = [names(domain)[concept.number].text for concept in classes(domain, role)]
-    prompts = [Template().fill(name, domain_hint(domain)).text for name in own]
+    prompts = [Template().fill(name, domain_noun(domain)).text for name in own]
     ids = openclip.tokenizer(model.NAME)(prompts).to(next(clip.parameters()).device)
     text = F.normalize(encode_text(clip, ids), dim=-1).cpu().numpy()
     return float(((query @ text.T).argmax(axis=1) == labels).mean())

@@ -40,7 +40,7 @@ class TaskInput:
     """A ``Task`` without what the process has itself: the text tower, the generator and the device."""
 
     seed: int
-    hint: str
+    noun: str
     template: Template
     shots: int = 0
     names: tuple[str, ...] | None = None
@@ -58,7 +58,7 @@ class TaskInput:
         given = (self.support, self.validation, self.ip)
         support, validation, ip = (each.on(backbone.device) if each else None for each in given)
         return Task(
-            hint=self.hint,
+            noun=self.noun,
             text=backbone.text,
             logit_scale=backbone.logit_scale,
             generator=generator,

@@ -110,7 +110,7 @@ def _task(sides: Sides, order: HiddenOrder, job: Job, template: Template, provid
     image = np.concatenate([as_floats(scored[side].image[:, 0]) for side in sides])
     return TaskInput(
         seed_of(f"{spec.domain}/{'+'.join(sides)}/{spec.seed}"),
-        data.hint,
+        data.noun,
         template,
         names=names if needs.includes("vocabulary") else None,
         unlabeled=image[order.position],

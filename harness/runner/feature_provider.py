@@ -110,7 +110,7 @@ class FeatureProvider:
         if (domain, template) not in self._collisions:
             data = self.domains[domain]
             prompts = {
-                name_with_side(name, side): template.fill(name, data.hint)
+                name_with_side(name, side): template.fill(name, data.noun)
                 for side, split in data.scored.items()
                 for name in split.names
             }
@@ -131,7 +131,7 @@ class FeatureProvider:
         data, scored = self.domains[domain], self.scored(domain)
         if "ip" not in scored:
             return None
-        text = self.backbone.text.encode([template.fill(name, data.hint) for name in data.scored["ip"].names])
+        text = self.backbone.text.encode([template.fill(name, data.noun) for name in data.scored["ip"].names])
         image, scale = scored["ip"].image[:, 0], self.backbone.logit_scale
         parts = (image[start : start + CHUNK] for start in range(0, len(image), CHUNK))
         with torch.no_grad():  # scaled as methods do: else one in 16,000 images, nearly tied, is rounded another way

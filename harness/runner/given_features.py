@@ -18,7 +18,7 @@ from harness.datasets.domain import DomainData, label_sheet
 from harness.errors import DataError, UserError, unknown_name
 from harness.features.shard import GIVEN, row_digest
 from harness.features.store import FeatureStore
-from harness.prompts import clean_name, domain_hint
+from harness.prompts import clean_name, domain_noun
 from harness.protocols import Protocol
 from harness.runner.chosen_method import ChosenMethod
 from harness.types.feature_rule import FeatureRule
@@ -109,7 +109,7 @@ class FeatureReader:
         sides["oop"] = self.protocol.relabel_oop(sides["oop"])
         scored = self.protocol.scored(sides, _unlisted)
         sheet = label_sheet(name, sides, scored, digests)
-        return DomainData(name, domain_hint(name), sides["oop"], sides.get("ip"), scored, digests, sheet, None)
+        return DomainData(name, domain_noun(name), sides["oop"], sides.get("ip"), scored, digests, sheet, None)
 
 
 def _digests(splits: dict[Part, Split], sets: dict[Part, FeatureSet]) -> dict[Path, str | None]:

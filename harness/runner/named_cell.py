@@ -42,8 +42,8 @@ class NamedCell:
         task, lost = named_task(job, template, provider)
         self.unreadable = frozenset(lost).union(*(features.unreadable for features in scored.values()))
         names = {side: split.names for side, split in data.scored.items()}
-        own = {side: Vocabulary.of(data.hint, **{side: of_side}) for side, of_side in names.items()}
-        joint = {"joint": Vocabulary.of(data.hint, oop=names["oop"], ip=names["ip"])} if "ip" in names else {}
+        own = {side: Vocabulary.of(data.noun, **{side: of_side}) for side, of_side in names.items()}
+        joint = {"joint": Vocabulary.of(data.noun, oop=names["oop"], ip=names["ip"])} if "ip" in names else {}
         self._sha256 = [digest for features in scored.values() for digest in features.sha256]
         self._order = HiddenOrder.of(job.spec, self._sha256)
         image = np.concatenate([as_floats(features.image[:, 0]) for features in scored.values()])

@@ -35,7 +35,7 @@ def named_task(job: Job, template: Template, provider: FeatureProvider) -> tuple
     names = tuple(name for own in given_names.values() for name in own) if needs.includes("vocabulary") else None
     task = TaskInput(
         seed_of(f"{spec.domain}/{spec.shots}/{spec.seed}"),
-        data.hint,
+        data.noun,
         template,
         spec.shots,
         names,

@@ -131,7 +131,7 @@ class Task:
     """The input of ``Method.fit``. Reading a field that is not a declared need raises MethodError.
 
     Attributes:
-        hint: what the domain's concepts are called in a prompt.
+        noun: what the domain's concepts are called in a prompt.
         template: the prompt template of the protocol.
         text: the frozen text tower.
         logit_scale: the model's own scale of cosines, exponentiated.
@@ -142,7 +142,7 @@ class Task:
         progress: call it with (completed steps, total steps).
     """
 
-    hint: str
+    noun: str
     text: TextTower
     logit_scale: float
     generator: torch.Generator
@@ -195,7 +195,7 @@ class Task:
     def vocabulary(self) -> Vocabulary:
         """The names as a vocabulary (need: vocabulary)."""
         oop = len(self.names) - self._ip_names
-        return Vocabulary.of(self.hint, oop=self.names[:oop], ip=self.names[oop:])
+        return Vocabulary.of(self.noun, oop=self.names[:oop], ip=self.names[oop:])
 
 
 def _require_declared(value: _T | None, need: str) -> _T:

@@ -12,12 +12,12 @@ class Vocabulary:
     Attributes:
         names: cleaned-up class names; position = column of the scores.
         oop: for every name, whether it is an OOP name of the task.
-        hint: what the domain's concepts are called in a prompt.
+        noun: what the domain's concepts are called in a prompt.
     """
 
     names: tuple[str, ...]
     oop: tuple[bool, ...]
-    hint: str
+    noun: str
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.oop):
@@ -27,6 +27,6 @@ class Vocabulary:
         return len(self.names)
 
     @classmethod
-    def of(cls, hint: str, oop: tuple[str, ...] = (), ip: tuple[str, ...] = ()) -> Vocabulary:
+    def of(cls, noun: str, oop: tuple[str, ...] = (), ip: tuple[str, ...] = ()) -> Vocabulary:
         """The OOP vocabulary, the IP vocabulary or, if both are given, the joint one with the OOP names first."""
-        return cls((*oop, *ip), (True,) * len(oop) + (False,) * len(ip), hint)
+        return cls((*oop, *ip), (True,) * len(oop) + (False,) * len(ip), noun)

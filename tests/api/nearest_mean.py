@@ -32,7 +32,7 @@ class NearestMean(harness.Method):
         return self
 
     def scores(self, image: Tensor, vocabulary: harness.Vocabulary) -> Tensor:
-        names = [self.task_.template.fill(name, vocabulary.hint) for name in vocabulary.names]
+        names = [self.task_.template.fill(name, vocabulary.noun) for name in vocabulary.names]
         scores = image @ self.task_.text.encode(names).T
         if vocabulary.names == self.task_.names:
             scores = scores + self.weight * image @ self.means_.T

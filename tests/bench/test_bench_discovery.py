@@ -79,7 +79,7 @@ def stress():
 
     task = Task(
         _names=tuple(f"{first} {second}" for first in "ABCDEFGHIJK" for second in "LMNOPQRSTUV")[:CLASSES],
-        hint="plant",
+        noun="plant",
         text=tower,
         logit_scale=100.0,
         generator=torch.Generator().manual_seed(0),
@@ -87,7 +87,7 @@ def stress():
         _clusters=CLASSES,
     )
     with torch.no_grad():
-        text = tower.encode([task.template.fill(name, task.hint) for name in task.names])
+        text = tower.encode([task.template.fill(name, task.noun) for name in task.names])
     centre = F.normalize(F.normalize(text - text.mean(dim=0), dim=1) + noise(CLASSES), dim=1)
     label = torch.multinomial(1 / (10 + torch.arange(CLASSES)), IMAGES, replacement=True, generator=generator)
     far = torch.rand(IMAGES, 1, generator=generator) < OUTLIERS
@@ -103,7 +103,7 @@ def run(discover):
     """Figures of one fit on the stress set."""
     torch.set_num_threads(1)
     task, label = stress()
-    text = task.text.encode([task.template.fill(name, task.hint) for name in task.names])
+    text = task.text.encode([task.template.fill(name, task.noun) for name in task.names])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     method = ZSNL(discover=discover)
     seconds, matching = timed(method, task)

@@ -28,7 +28,7 @@ from harness.execution.one_thread import one_thread_per_operation
 from harness.miniature import build as miniature
 from harness.miniature import model as miniature_model
 from harness.miniature.offer import harness_backbone
-from harness.prompts import Prompt, Template, domain_hint
+from harness.prompts import Prompt, Template, domain_noun
 from harness.types.task import Support, Task
 from harness_plugins._contrastive import symmetric_contrastive
 from harness_plugins.fsnl import FSNL
@@ -58,7 +58,7 @@ class Problem:
     text: OpenClipTextTower
     tokenizer: Any
     names: tuple[str, ...]
-    hint: str
+    noun: str
     pixels: torch.Tensor
     label: torch.Tensor
     captions: tuple[str | None, ...]
@@ -68,7 +68,7 @@ class Problem:
             parts = [self.model.encode_image(part, normalize=True) for part in self.pixels.split(64)]
         return Task(
             _names=self.names,
-            hint=self.hint,
+            noun=self.noun,
             text=self.text,
             logit_scale=float(self.model.logit_scale.exp()),
             generator=seeded(),
@@ -79,13 +79,13 @@ class Problem:
 
 
 def pictures(root, classes: int) -> tuple[Any, ...]:
-    """Names, hint, files, labels and captions of the first few images of a domain of the miniature."""
+    """Names, noun, files, labels and captions of the first few images of a domain of the miniature."""
     train = read_splits(next(root.glob("Animals*_OOP")))["train"]
     groups = sorted(train.group_by_label().items())[:classes]
     items = [item for _, group in groups for item in group[:SHOTS]]
     label = torch.tensor([number for number, (_, group) in enumerate(groups) for _ in group[:SHOTS]])
     names = tuple(train.names[y] for y, _ in groups)
-    return names, domain_hint("Animals"), [train.folder / i.path for i in items], label, tuple(i.caption for i in items)
+    return names, domain_noun("Animals"), [train.folder / i.path for i in items], label, tuple(i.caption for i in items)
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +97,10 @@ def miniature_problem(root) -> Problem:
     made = backbones.load(
         backbones.resolve(find(miniature_model.NAME, None, offer=harness_backbone()), "fp32", file_digest), CPU
     )
-    names, hint, files, label, captions = pictures(root, 24)
+    names, noun, files, label, captions = pictures(root, 24)
     pixels = torch.stack([made.preprocess(load_image(file)) for file in files])
     tokenizer = openclip.tokenizer(miniature_model.NAME)
-    return Problem(made._model, made.text, tokenizer, names, hint, pixels, label, captions)
+    return Problem(made._model, made.text, tokenizer, names, noun, pixels, label, captions)
 
 
 def real_problem(root) -> Problem:
@@ -108,9 +108,9 @@ def real_problem(root) -> Problem:
     torch.manual_seed(0)
     model = openclip.random_model("ViT-B-16").eval().requires_grad_(False)
     tokenizer = openclip.tokenizer("ViT-B-16")
-    names, hint, _, label, captions = pictures(root, 6)
+    names, noun, _, label, captions = pictures(root, 6)
     pixels = torch.rand(len(label), 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    return Problem(model, OpenClipTextTower(model, tokenizer, CPU), tokenizer, names, hint, pixels, label, captions)
+    return Problem(model, OpenClipTextTower(model, tokenizer, CPU), tokenizer, names, noun, pixels, label, captions)
 
 
 def plain_ids(problem: Problem, prompts: list[Prompt], table: dict[str, tuple[int, int]]) -> tuple[Any, Any, Any]:
@@ -139,7 +139,7 @@ def plain_fit(problem: Problem, noted: Noted) -> torch.Tensor:
     """The learned rows after the noted steps."""
     model, table = problem.model, noted.names_.table
     learned = torch.cat([problem.text.token_embedding(name) for name in problem.names]).requires_grad_(True)
-    prompts = [Template().fill(name, problem.hint) for name in problem.names]
+    prompts = [Template().fill(name, problem.noun) for name in problem.names]
     optimizer = noted._optimizer([learned])
     every = torch.arange(len(problem.names))
     for step, (index, captions, label) in enumerate(noted.steps):
@@ -214,7 +214,7 @@ def test_bench_seeds_of_a_domain_together(benchmark, root):
         table[name], start = (start, len(rows)), start + len(rows)
     noise = torch.randn(SEEDS, start, problem.text.width, generator=seeded())
     learned = [(torch.cat(own) + 0.01 * each).requires_grad_(True) for each in noise]
-    prompts = [Template().fill(name, problem.hint) for name in problem.names]
+    prompts = [Template().fill(name, problem.noun) for name in problem.names]
     alone = problem.text.tokenize(prompts, table)
     keyed = {f"{s} {name}": (s * start + first, count) for s in range(SEEDS) for name, (first, count) in table.items()}
     pieces = [
@@ -271,7 +271,7 @@ def task_at_the_real_size(device: torch.device, mode: str, count: int = NAMES, b
     image = F.normalize(torch.randn(batch, 1, 512), dim=2)
     return Task(
         _names=names,
-        hint="plant or fungus",
+        noun="plant or fungus",
         text=text,
         logit_scale=100.0,
         generator=seeded(),

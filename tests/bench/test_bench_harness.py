@@ -115,7 +115,7 @@ def test_bench_scoring(benchmark, planned):
     data = plan.domains["Animals"]
     task, _ = task_of(job, plan.protocol.template, bench)
     method = make_method(job.method.choice).fit(task)
-    joint = Vocabulary.of(data.hint, oop=data.oop["test"].names, ip=data.ip["test"].names)
+    joint = Vocabulary.of(data.noun, oop=data.oop["test"].names, ip=data.ip["test"].names)
     image = torch.cat([features.image[:, 0] for features in bench.scored("Animals").values()])
     with one_thread_per_operation(bench.device):
         benchmark(predict_all, method, "zero_shot", image, {"joint": joint})

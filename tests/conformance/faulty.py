@@ -26,7 +26,7 @@ class Good(Method):
 
     def fit(self, task: Any) -> Any:
         support = task.support
-        prompts = task.text.encode([task.template.fill(name, task.hint) for name in task.names])
+        prompts = task.text.encode([task.template.fill(name, task.noun) for name in task.names])
         means = torch.stack([support.image[support.label == y].mean(dim=(0, 1)) for y in range(len(task.names))])
         self.rows_ = dict(zip(task.names, self.strength * means + prompts, strict=True))
         self.task_ = task
@@ -34,7 +34,7 @@ class Good(Method):
 
     def scores(self, image: Tensor, vocabulary: Any) -> Tensor:
         foreign = [name for name in vocabulary.names if name not in self.rows_]
-        prompts = [self.task_.template.fill(name, vocabulary.hint) for name in foreign]
+        prompts = [self.task_.template.fill(name, vocabulary.noun) for name in foreign]
         rows = self.rows_ | dict(zip(foreign, self.task_.text.encode(prompts), strict=True))
         return image @ torch.stack([rows[name] for name in vocabulary.names]).T
 

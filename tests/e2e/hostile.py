@@ -17,18 +17,18 @@ class Hostile(Method):
 
     def fit(self, task):
         self.task_ = task
-        if task.hint == "animal" and self.how == "raise":
+        if task.noun == "animal" and self.how == "raise":
             raise ValueError("the moon is\nin the wrong place")
-        if task.hint == "animal" and self.how == "undeclared":
+        if task.noun == "animal" and self.how == "undeclared":
             _ = task.support
-        if task.hint == "animal" and self.how == "other":
+        if task.noun == "animal" and self.how == "other":
             return object()
         return self
 
     def scores(self, image, vocabulary):
-        prompts = [self.task_.template.fill(name, vocabulary.hint) for name in vocabulary.names]
+        prompts = [self.task_.template.fill(name, vocabulary.noun) for name in vocabulary.names]
         scores = image @ self.task_.text.encode(prompts).T
-        if self.task_.hint != "animal":
+        if self.task_.noun != "animal":
             return scores
         if self.how == "nan":
             scores[0, 0] = float("nan")

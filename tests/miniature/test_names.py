@@ -10,7 +10,7 @@ from harness.miniature.captions import assert_unseen, refined_caption
 from harness.miniature.names import LEVELS, TRAIT_WORDS, StemPool, names, oop_stems, parts, words
 from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.phylogeny import concepts
-from harness.prompts import HINTS, clean_name
+from harness.prompts import NOUNS, clean_name
 
 
 def test_no_stem_is_part_of_another_or_of_a_word():
@@ -29,7 +29,7 @@ def test_names_are_clean_and_unique():
 
 
 def test_names_tell_as_much_as_their_level_says():
-    assert list(LEVELS) == list(HINTS)
+    assert list(LEVELS) == list(NOUNS)
     for domain, count in TRAIT_WORDS.items():
         assert LEVELS[domain] == ("one word" if count == 1 else "descriptive")
         assert {len(name.before) for name in names(domain)} == {count}

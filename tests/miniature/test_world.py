@@ -10,11 +10,11 @@ from harness.miniature.world.grammar import table
 from harness.miniature.world.photograph import jpeg, photograph
 from harness.miniature.world.phylogeny import EXTRA, IP, OOP, concepts
 from harness.miniature.world.scene import SCENES
-from harness.prompts import HINTS
+from harness.prompts import NOUNS
 
 
 def test_the_domains_are_those_of_laion_beyond():
-    assert list(DOMAINS) == list(HINTS)
+    assert list(DOMAINS) == list(NOUNS)
 
 
 @pytest.mark.parametrize("domain", DOMAINS)

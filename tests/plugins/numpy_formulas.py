@@ -106,7 +106,7 @@ class PlainTower:
 
 
 NAMES = ("red bean", "oak", "great blue auk")
-HINT = "thing"
+NOUN = "thing"
 SCALE = 7.0
 CAPTIONS = ("a red bean in snow", "an oak", "one great blue auk at sea", "small red bean", None, "old great blue auk")
 
@@ -118,7 +118,7 @@ def plain_task() -> Task:
     support = Support(torch.from_numpy(image), torch.tensor([0, 1, 2, 0, 1, 2]), CAPTIONS)
     return Task(
         _names=NAMES,
-        hint=HINT,
+        noun=NOUN,
         text=PlainTower(),
         logit_scale=SCALE,
         generator=torch.Generator().manual_seed(0),

@@ -20,12 +20,12 @@ from ..towers import make_tower
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 SIZE = 24
-HINT = "animal"
+NOUN = "animal"
 NAMES = ("ibex", "rose hip", "great auk", "long red sea cow", "moth")
 IP = ("cat", "rose", "ibex goat", "tall old oak")
-OOP_VOCABULARY = Vocabulary.of(HINT, oop=NAMES)
-IP_VOCABULARY = Vocabulary.of(HINT, ip=IP)
-JOINT = Vocabulary.of(HINT, oop=NAMES, ip=IP)
+OOP_VOCABULARY = Vocabulary.of(NOUN, oop=NAMES)
+IP_VOCABULARY = Vocabulary.of(NOUN, ip=IP)
+JOINT = Vocabulary.of(NOUN, oop=NAMES, ip=IP)
 CAPTIONS = ("an {} in a garden", "the small {}, seen from above", None)
 QUICK = {"fsnl": {"epochs": 30}, "coop": {"epochs": 60}, "zsnl": {"epochs": 30}}
 """Shorter training for tests."""
@@ -56,7 +56,7 @@ def centres() -> torch.Tensor:
     direction."""
     directions = [unit_rows(len(NAMES), SIZE, 5)]
     for template in (Template(), Template("a photo of a {name}.")):
-        text = tower().encode([template.fill(name, HINT) for name in NAMES])
+        text = tower().encode([template.fill(name, NOUN) for name in NAMES])
         directions.append(F.normalize(text - text.mean(dim=0), dim=1))
     return F.normalize(sum(directions), dim=1)
 
@@ -83,7 +83,7 @@ def make_task(
         supports.append(Support(image, position[label], captions))
     values: dict[str, Any] = {
         "_names": tuple(NAMES[i] for i in order),
-        "hint": HINT,
+        "noun": NOUN,
         "text": tower(),
         "logit_scale": 20.0,
         "generator": torch.Generator().manual_seed(seed),

@@ -21,11 +21,11 @@ from harness.types.vocabulary import Vocabulary
 
 from ..makers import unit_rows
 from .tasks import (
-    HINT,
     IP,
     IP_VOCABULARY,
     JOINT,
     NAMES,
+    NOUN,
     OOP_VOCABULARY,
     PLUGINS,
     SIZE,
@@ -75,7 +75,7 @@ def test_scores_follow_order_of_images_and_names(name):
     torch.testing.assert_close(
         torch.cat([method.scores(x, OOP_VOCABULARY) for x in image.split(4)]), straight, rtol=1e-4, atol=1e-4
     )
-    turned = Vocabulary.of(HINT, oop=NAMES[::-1])
+    turned = Vocabulary.of(NOUN, oop=NAMES[::-1])
     torch.testing.assert_close(method.scores(image, turned), straight.flip(1), rtol=1e-4, atol=1e-4)
 
 
@@ -108,9 +108,9 @@ def test_ip_names_score_exactly_as_zero_shot(name):
 
 
 def test_ip_retention_reference_equals_zero_shot():
-    two, scale = Vocabulary.of(HINT, ip=IP[:2]), 33.3
+    two, scale = Vocabulary.of(NOUN, ip=IP[:2]), 33.3
     task = make_task(logit_scale=scale)
-    text = task.text.encode([task.template.fill(name, HINT) for name in two.names])
+    text = task.text.encode([task.template.fill(name, NOUN) for name in two.names])
     apart = F.normalize(text[:1] - text[1:], dim=1)
     tied = unit_rows(5000, SIZE, 3)
     tied = F.normalize(tied - (tied @ apart.T) * apart, dim=1)  # as near to one name as to the other
@@ -124,10 +124,10 @@ def test_ip_retention_reference_equals_zero_shot():
 @pytest.mark.parametrize("name", FIXED)
 def test_fixed_vocabulary_raises(name):
     method, image = fitted(name), images(1, 99)[0][:, 0]
-    for vocabulary in (IP_VOCABULARY, JOINT, Vocabulary.of(HINT, oop=("dodo",)), Vocabulary.of(HINT, ip=NAMES[:1])):
+    for vocabulary in (IP_VOCABULARY, JOINT, Vocabulary.of(NOUN, oop=("dodo",)), Vocabulary.of(NOUN, ip=NAMES[:1])):
         with pytest.raises(FixedVocabulary, match=f"{name} cannot score"):
             method.scores(image, vocabulary)
-    part = method.scores(image, Vocabulary.of(HINT, oop=NAMES[1:3]))
+    part = method.scores(image, Vocabulary.of(NOUN, oop=NAMES[1:3]))
     torch.testing.assert_close(part, method.scores(image, OOP_VOCABULARY)[:, 1:3])
 
 

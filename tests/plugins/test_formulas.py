@@ -23,7 +23,7 @@ from harness_plugins.gda import GDA
 from harness_plugins.taskres import TaskRes
 
 from ..makers import unit_rows
-from .tasks import HINT, IP, JOINT, NAMES, OOP_VOCABULARY, SIZE, images, make_task, quick, tower
+from .tasks import IP, JOINT, NAMES, NOUN, OOP_VOCABULARY, SIZE, images, make_task, quick, tower
 
 
 def zero_shot_scores(image, vocabulary=OOP_VOCABULARY):
@@ -35,7 +35,7 @@ def test_prompt_ensemble_is_normalised_mean_of_unit_features():
     found = quick("zero_shot", prompts="ensemble").fit(make_task()).scores(image, OOP_VOCABULARY)
     columns = []
     for name in NAMES:
-        rows = [tower().encode([template.fill(name, HINT)])[0] for template in zero_shot.TEMPLATES]
+        rows = [tower().encode([template.fill(name, NOUN)])[0] for template in zero_shot.TEMPLATES]
         mean = sum(rows) / len(rows)
         columns.append(20.0 * image @ (mean / mean.norm()))
     torch.testing.assert_close(found, torch.stack(columns, dim=1), rtol=1e-4, atol=1e-4)
@@ -364,12 +364,12 @@ def test_taskres_epochs_follow_paper(shots, steps):
     assert calls == [steps] * steps
 
 
-@pytest.mark.parametrize(("hint", "alpha"), [("animal", 1.0), ("food", 0.5)])
-def test_taskres_paper_weight_depends_on_domain(hint, alpha):
+@pytest.mark.parametrize(("noun", "alpha"), [("animal", 1.0), ("food", 0.5)])
+def test_taskres_paper_weight_depends_on_domain(noun, alpha):
     paper = build("taskres", TaskRes, "paper")
     image = images(2, 99)[0][:, 0]
     found, wanted = (
-        dataclasses.replace(method, epochs=3).fit(make_task(hint=hint)).scores(image, OOP_VOCABULARY)
+        dataclasses.replace(method, epochs=3).fit(make_task(noun=noun)).scores(image, OOP_VOCABULARY)
         for method in (paper, dataclasses.replace(paper, alpha=alpha))
     )
     assert paper.alpha is None

@@ -21,7 +21,7 @@ from ..towers import CONFIGS, make_model, make_tower
 
 NAMES = ("ibex", "rose hip", "great auk")
 IP = ("cat", "rose", "ibex goat")
-HINT = "animal"
+NOUN = "animal"
 CAPTIONS = ("an {} in a garden", "the small {}, seen from above", None, "a bird on a rock", "{} and {}")
 
 
@@ -48,7 +48,7 @@ def make_task(
     values = {"image": image, "label": label, "captions": captions} | support
     return Task(
         _names=names,
-        hint=HINT,
+        noun=NOUN,
         text=tower,
         logit_scale=10.0,
         generator=torch.Generator().manual_seed(seed),
@@ -64,7 +64,7 @@ def fit(task: Task, **parameters: Any) -> FSNL:
 
 
 def vocabulary(oop: tuple[str, ...] = NAMES, ip: tuple[str, ...] = ()) -> Vocabulary:
-    return Vocabulary.of(HINT, oop=oop, ip=ip)
+    return Vocabulary.of(NOUN, oop=oop, ip=ip)
 
 
 def own_rows(tower: OpenClipTextTower, names: tuple[str, ...] = NAMES) -> Tensor:

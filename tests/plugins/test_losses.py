@@ -17,7 +17,7 @@ from harness_plugins.fsnl import FSNL
 from harness_plugins.learning_to_name import LearningToName
 from harness_plugins.taskres import TaskRes
 
-from .numpy_formulas import CAPTIONS, HINT, NAMES, SCALE, embedding, feature, plain_task, raw_feature, words
+from .numpy_formulas import CAPTIONS, NAMES, NOUN, SCALE, embedding, feature, plain_task, raw_feature, words
 
 TASK = plain_task()
 IMAGE = TASK.support.image[:, 0].numpy()
@@ -55,7 +55,7 @@ def prompt(*parts: np.ndarray | str) -> np.ndarray:
     return feature(np.concatenate([np.asarray(r).reshape(-1, len(embedding("x"))) for r in rows]))
 
 
-PROMPTS = [np.stack([embedding(word) for word in words(f"a photo of {name}, a type of {HINT}.")]) for name in NAMES]
+PROMPTS = [np.stack([embedding(word) for word in words(f"a photo of {name}, a type of {NOUN}.")]) for name in NAMES]
 RAW = np.stack([raw_feature(rows) for rows in PROMPTS])
 ZERO_SHOT = np.stack([feature(rows) for rows in PROMPTS])
 
@@ -113,13 +113,13 @@ def named(rows: np.ndarray, length: int | None) -> list[np.ndarray]:
 
 
 def learning_to_name(rows: np.ndarray) -> float:
-    texts = [prompt("a photo of", own, f", a type of {HINT}.") for own in named(rows, 1)]
+    texts = [prompt("a photo of", own, f", a type of {NOUN}.") for own in named(rows, 1)]
     return cross_entropy(IMAGE, np.stack(texts))
 
 
 def fsnl(rows: np.ndarray) -> float:
     own = named(rows, None)
-    names = np.stack([prompt("a photo of", each, f", a type of {HINT}.") for each in own])
+    names = np.stack([prompt("a photo of", each, f", a type of {NOUN}.") for each in own])
     first = contrastive(IMAGE, names, LABEL, [0, 1, 2])
     captions, labels = [], []
     for caption, y in zip(CAPTIONS, LABEL, strict=True):

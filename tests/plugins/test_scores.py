@@ -19,7 +19,7 @@ from harness_plugins.tip_adapter import TipAdapter
 from harness_plugins.transclip import SUPPORT_WEIGHTS, TransCLIP
 from harness_plugins.zero_shot import TEMPLATES, ZeroShot
 
-from .numpy_formulas import HINT, NAMES, SCALE, SIZE, plain_task, text_feature
+from .numpy_formulas import NAMES, NOUN, SCALE, SIZE, plain_task, text_feature
 
 IP = ("blue whale", "elm")
 QUERY = np.random.default_rng(7).normal(size=(9, SIZE))
@@ -29,11 +29,11 @@ LABEL = plain_task().support.label.numpy()
 
 
 def prompts(names: tuple[str, ...]) -> np.ndarray:
-    return np.stack([text_feature(f"a photo of {name}, a type of {HINT}.") for name in names])
+    return np.stack([text_feature(f"a photo of {name}, a type of {NOUN}.") for name in names])
 
 
 def scores(method, oop=NAMES, ip=()) -> np.ndarray:
-    vocabulary = Vocabulary.of(HINT, oop=oop, ip=ip)
+    vocabulary = Vocabulary.of(NOUN, oop=oop, ip=ip)
     found = method.fit(plain_task()).scores(torch.from_numpy(QUERY), vocabulary)
     assert found.dtype == torch.float64
     return found.numpy()
@@ -59,7 +59,7 @@ def test_zero_shot_is_the_scaled_cosine(oop, ip):
 def test_the_ensemble_is_the_mean_direction_of_its_prompts():
     columns = []
     for name in NAMES:
-        mean = np.mean([text_feature(t.text.format(name=name, hint=HINT)) for t in TEMPLATES], axis=0)
+        mean = np.mean([text_feature(t.text.format(name=name, noun=NOUN)) for t in TEMPLATES], axis=0)
         columns.append(SCALE * QUERY @ (mean / np.linalg.norm(mean)))
     np.testing.assert_allclose(scores(ZeroShot(prompts="ensemble")), np.stack(columns, axis=1), rtol=1e-10)
 
@@ -134,7 +134,7 @@ def test_transclip_matches_equations_and_authors_preset(preset, likelihood, mean
             variance = sum(terms) / len(QUERY)
     method = replace(build("transclip", TransCLIP, preset), confident=4, rounds=1, sweeps=2)
     method.fit(replace(plain_task(), _unlabeled=torch.from_numpy(QUERY)))
-    vocabulary = Vocabulary.of(HINT, oop=NAMES)
+    vocabulary = Vocabulary.of(NOUN, oop=NAMES)
     found = method.scores(torch.from_numpy(QUERY), vocabulary).numpy()
     np.testing.assert_allclose(probabilities(found), z, rtol=1e-9, atol=1e-12)
     found = method.scores(torch.from_numpy(SUPPORT), vocabulary).numpy()
@@ -182,14 +182,14 @@ def test_few_shot_transclip_matches_equations(inner):
     few_shot = {"few_shot": True, "support_weight": gamma, "text_weight": text_weight}
     method = replace(method, **few_shot, neighbours=near, rounds=1, sweeps=2)
     method.fit(replace(plain_task(), _unlabeled=torch.from_numpy(QUERY)))
-    found = method.scores(torch.from_numpy(QUERY), Vocabulary.of(HINT, oop=NAMES)).numpy()
+    found = method.scores(torch.from_numpy(QUERY), Vocabulary.of(NOUN, oop=NAMES)).numpy()
     np.testing.assert_allclose(probabilities(found), z, rtol=1e-9, atol=1e-12)
 
 
 def test_few_shot_transclip_takes_middle_of_best_weights():
     task = replace(plain_task(), _unlabeled=torch.from_numpy(QUERY))
     image, label = task.validation.image[:, 0], task.validation.label
-    vocabulary, right, answers = Vocabulary.of(HINT, oop=NAMES), [], []
+    vocabulary, right, answers = Vocabulary.of(NOUN, oop=NAMES), [], []
     for weight in SUPPORT_WEIGHTS:
         fixed = TransCLIP(few_shot=True, support_weight=weight)
         assert fixed.needs.declared() == ("support", "unlabeled", "vocabulary")
@@ -208,12 +208,12 @@ def test_few_shot_transclip_takes_middle_of_best_weights():
 def test_transclip_with_inner_method_scores_other_names_as_inner():
     task = replace(plain_task(), _unlabeled=torch.from_numpy(QUERY))
     image = torch.from_numpy(QUERY)
-    own = TipAdapter().fit(task).scores(image, Vocabulary.of(HINT, oop=NAMES, ip=IP))
+    own = TipAdapter().fit(task).scores(image, Vocabulary.of(NOUN, oop=NAMES, ip=IP))
     found = build("transclip", TransCLIP, None, {"inner": "tip_adapter"}).fit(task)
-    joint = found.scores(image, Vocabulary.of(HINT, oop=NAMES, ip=IP))
+    joint = found.scores(image, Vocabulary.of(NOUN, oop=NAMES, ip=IP))
     assert torch.equal(joint[:, len(NAMES) :], own[:, len(NAMES) :])
     assert not torch.allclose(joint[:, : len(NAMES)], own[:, : len(NAMES)])
     assert found.outcome()["inner"].keys() == {"alpha", "beta"}
     fixed = build("transclip", TransCLIP, None, {"inner": "taskres"}).fit(task)
     with pytest.raises(FixedVocabulary, match="taskres cannot score"):
-        fixed.scores(image, Vocabulary.of(HINT, oop=NAMES, ip=IP))
+        fixed.scores(image, Vocabulary.of(NOUN, oop=NAMES, ip=IP))

@@ -27,7 +27,7 @@ from harness_plugins._vocabulary import add_to_fitted
 from harness_plugins._ward import ward
 
 from ..makers import discovery_metrics, unit_rows
-from .tasks import HINT, NAMES, OOP_VOCABULARY, SIZE, classes, images, make_task, quick, tower
+from .tasks import NAMES, NOUN, OOP_VOCABULARY, SIZE, classes, images, make_task, quick, tower
 
 METHODS = ("cluster_vote", "kmeans_naming", "transclip", "zsnl")
 ZSNL = {"epochs": 20, "restarts": 5}
@@ -45,7 +45,7 @@ def settings(name):
 
 def far_apart(sizes=(12, 12, 12, 12, 12), seed=1):
     """Images close to the prompts of their names, in random order: rows and labels."""
-    text = tower().encode([make_task().template.fill(name, HINT) for name in NAMES])
+    text = tower().encode([make_task().template.fill(name, NOUN) for name in NAMES])
     label = torch.arange(len(NAMES)).repeat_interleave(torch.tensor(sizes))
     image = F.normalize(text[label] + 0.02 * unit_rows(len(label), SIZE, seed), dim=1)
     order = torch.randperm(len(label), generator=torch.Generator().manual_seed(seed))
@@ -71,7 +71,7 @@ def test_zsnl_names_perfect_clusters_correctly(one_wording, parameters):
 
 def matched_names(pool, cluster, template, normalised):
     """The assignment of the clusters' means and the names' prompts, with or without the lengths of both."""
-    prompts = [Template(template).fill(name, HINT) for name in NAMES]
+    prompts = [Template(template).fill(name, NOUN) for name in NAMES]
     text = tower().encode(prompts).double()
     mean = torch.stack([pool[cluster == c].double().mean(dim=0) for c in range(5)])
     if normalised:
@@ -148,7 +148,7 @@ def test_only_used_prompts_are_encoded(monkeypatch):
     monkeypatch.setattr(text, "encode", lambda prompts: calls.append(prompts) or encode(prompts))
     task = unlabeled(images(12, 20)[0][:, 0])
     quick("zsnl", **ZSNL, assign="clusters").fit(task)
-    assert calls == prompt_ensemble(NAMES, task.template, HINT)[:1]
+    assert calls == prompt_ensemble(NAMES, task.template, NOUN)[:1]
 
 
 def test_whitening_is_computed_once(monkeypatch):
@@ -225,10 +225,10 @@ def test_words_of_a_single_name_are_removed():
     )
     assert shared_words(NAMES) == NAMES
     prompts = [
-        [prompt.text for prompt in one] for one in prompt_ensemble(("red fox", "red hare"), make_task().template, HINT)
+        [prompt.text for prompt in one] for one in prompt_ensemble(("red fox", "red hare"), make_task().template, NOUN)
     ]
-    assert prompts[0] == [f"a photo of {name}, a type of {HINT}." for name in ("red fox", "red hare")]
-    assert prompts[len(prompts) // 2] == [f"a photo of red, a type of {HINT}."] * 2
+    assert prompts[0] == [f"a photo of {name}, a type of {NOUN}." for name in ("red fox", "red hare")]
+    assert prompts[len(prompts) // 2] == [f"a photo of red, a type of {NOUN}."] * 2
 
 
 @pytest.mark.parametrize("discover", ["kmeans", "ward"])
@@ -242,7 +242,7 @@ def test_zsnl_without_ip_images(one_wording, discover, known):
 
 def test_evidence_does_not_depend_on_cluster_ids():
     image, label = far_apart()
-    text = tower().encode([make_task().template.fill(name, HINT) for name in NAMES])
+    text = tower().encode([make_task().template.fill(name, NOUN) for name in NAMES])
     turn = torch.tensor([3, 0, 4, 1, 2])
     found, turned = (match_clusters(image, each[None], 5, text[None], 20.0) for each in (label, turn[label]))
     assert torch.equal(found.evidence, turned.evidence)
@@ -254,7 +254,7 @@ def test_evidence_does_not_depend_on_cluster_ids():
 
 def test_evidence_of_random_clusters_is_uniform():
     image, label = far_apart((400,) * 5)
-    text = tower().encode([make_task().template.fill(name, HINT) for name in NAMES])
+    text = tower().encode([make_task().template.fill(name, NOUN) for name in NAMES])
     mixed = label[torch.randperm(len(label), generator=torch.Generator().manual_seed(1))]
     real, none = (match_clusters(image, each[None], 5, text[None], 20.0) for each in (label, mixed))
     assert real.evidence.max(dim=1).values.min() > none.evidence.max(dim=1).values.max()
@@ -396,7 +396,7 @@ def test_balanced_assignment_sharpens_text_scores():
 
 @pytest.mark.parametrize("score", ["vote", "centroid", "sum"])
 def test_cluster_names_maximise_total_score(score):
-    text = tower().encode([make_task().template.fill(name, HINT) for name in NAMES])
+    text = tower().encode([make_task().template.fill(name, NOUN) for name in NAMES])
     pool = unit_rows(60, SIZE, 16)
     method = quick("cluster_vote", score=score).fit(unlabeled(pool))
     answer, cosine = (method.pool_ @ text.T).argmax(dim=1), (method.mean_ @ text.T).double().numpy()

@@ -32,7 +32,7 @@ class Tame(Method):
         """Nothing wrong."""
 
     def scores(self, image, vocabulary):
-        prompts = [self.task_.template.fill(name, vocabulary.hint) for name in vocabulary.names]
+        prompts = [self.task_.template.fill(name, vocabulary.noun) for name in vocabulary.names]
         return self.spoil(image @ self.task_.text.encode(prompts).T)
 
     def spoil(self, scores):

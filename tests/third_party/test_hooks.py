@@ -523,7 +523,7 @@ class Many(Method):
         return self
 
     def scores(self, image, vocabulary):
-        names = [self.task_.template.fill(name, vocabulary.hint) for name in vocabulary.names]
+        names = [self.task_.template.fill(name, vocabulary.noun) for name in vocabulary.names]
         return image @ self.task_.text.encode(names).T
 
 @hookimpl

@@ -39,7 +39,7 @@ class NearestShot(Method):
 
     def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
         """Prompt similarity for every name, support similarity for the OOP names."""
-        prompts = [self.task_.template.fill(name, vocabulary.hint) for name in vocabulary.names]
+        prompts = [self.task_.template.fill(name, vocabulary.noun) for name in vocabulary.names]
         scores = image @ self.task_.text.encode(prompts).T
         mean = torch.cat(list(self.shots_.values())).mean(dim=0)
         for column, (name, oop) in enumerate(zip(vocabulary.names, vocabulary.oop, strict=True)):
