@@ -219,6 +219,7 @@ def _data(cells: list[Cell]) -> DomainRecord:
         collisions=next((cell.collisions for cell in done), ()),
         revision=next((cell.revision for cell in cells if cell.revision), None),
         features_from=tuple(sorted({origin for cell in cells for origin in cell.features_from})),
+        isolation=tuple(sorted({cell.isolation for cell in cells if cell.isolation})),
     )
 
 

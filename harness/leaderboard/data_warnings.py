@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from harness.execution.worker_main import NO_SANDBOX
+from harness.registry import OWN
 from harness.registry.local import NOT_INSTALLED
 from harness.types.leaderboard import DomainRecord, Row
 
@@ -12,7 +14,7 @@ def data_warnings(rows: Iterable[Row]) -> list[str]:
     """A sentence for each property of the data that limits what the results mean, once."""
     rows = list(rows)
     found = [what for row in rows for domain, data in row.data.items() for what in _of(domain, data)]
-    return list(dict.fromkeys([*found, *_foreign(rows), *_copies(rows), *_local(rows)]))
+    return list(dict.fromkeys([*found, *_foreign(rows), *_copies(rows), *_local(rows), *_unprotected(rows)]))
 
 
 def _local(rows: Iterable[Row]) -> Iterator[str]:
@@ -20,6 +22,15 @@ def _local(rows: Iterable[Row]) -> Iterator[str]:
     for row in rows:
         if row.method_record.distribution == NOT_INSTALLED:
             yield f"{row.method} is a class of a script or notebook: its rows cannot be reproduced from a package"
+
+
+def _unprotected(rows: Iterable[Row]) -> Iterator[str]:
+    """Methods of other distributions that ran where nothing kept them from reading labels."""
+    for row in rows:
+        held = {isolation for data in row.data.values() for isolation in data.isolation}
+        if NO_SANDBOX in held and row.method_record.distribution not in (OWN, NOT_INSTALLED):
+            hint = "`harness doctor` says what the machine lacks"
+            yield f"{row.method} ({row.id}) ran where nothing kept it from reading the labels on disk; {hint}"
 
 
 def _foreign(rows: Iterable[Row]) -> Iterator[str]:

@@ -233,7 +233,7 @@ class Cell(Record):
         default=(), description="groups of names, of one side or both, with the same tokens"
     )
     revision: str | None = Field(default=None, description="of the data set, if the download recorded it")
-    isolation: str = Field(default="", description="what held the process that ran the method, e.g. landlock")
+    isolation: str = Field(default="", description="what held the process that ran the method")
     features_from: tuple[str, ...] = Field(
         default=(), description="where image features come from that the user who ran it did not encode"
     )

@@ -73,6 +73,9 @@ class DomainRecord(Record):
     features_from: tuple[str, ...] = Field(
         default=(), description="where image features come from that the user who ran it did not encode"
     )
+    isolation: tuple[str, ...] = Field(
+        default=(), description="what held the processes that ran the method: landlock, landlock+ns+seccomp, process"
+    )
 
 
 class RowFailure(Record):
