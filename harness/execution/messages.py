@@ -12,7 +12,7 @@ from typing import NamedTuple
 ISOLATION, READY, DONE, FAILED, JOB = b"I", b"R", b"D", b"F", b"J"
 """Kinds: what holds the process; a worker is made; a result; an error, its reason on the first line; a pickled job."""
 
-LARGEST = 2**30
+LARGEST = 2**28
 """Bytes of the largest message that is accepted."""
 
 _HEAD = struct.Struct("<cQ")

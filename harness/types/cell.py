@@ -22,6 +22,9 @@ NEEDS = {need.name for need in dataclasses.fields(Needs)}
 NO_SEED = 0
 """Seed of a cell that does not depend on a seed: its method is deterministic and no images are drawn."""
 
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""A hexadecimal sha256; many are parts of paths."""
+
 SEED_LIMIT = 10**18
 """Seeds are smaller; so is the absolute value of a negative one."""
 
@@ -129,10 +132,10 @@ class BackboneRecord(Record):
 
     architecture: str = Field(description="name in open_clip or of a plugin, or the model folder")
     pretrained: str = Field(description="published tag, or name of the weights file")
-    weights_sha256: str
+    weights_sha256: Sha256
     corpus: str = Field(description="pre-training corpus, 'unknown' if it is not known")
     quick_gelu: Literal["ok", "unchecked"]
-    config: str = Field(description="sha256 of the model's open_clip configuration as canonical JSON")
+    config: Sha256 = Field(description="sha256 of the model's open_clip configuration as canonical JSON")
     preprocessing: Preprocessing
     preprocessing_source: PreprocessingSource = Field(
         description="where the settings come from; 'unchecked': the usual ones of the architecture"
@@ -149,7 +152,7 @@ class DatasetRecord(Record):
 
     name: str
     folders: tuple[str, ...]
-    fingerprint: str = Field(description="sha256 over names, paths, labels, captions and bytes of the scored images")
+    fingerprint: Sha256 = Field(description="sha256 over names, paths, labels, captions and bytes of the scored images")
     oop_exact: Literal["yes", "no", "unknown"] = Field(
         description="whether the OOP names are really absent from the backbone's corpus"
     )
@@ -170,7 +173,7 @@ class Spec(Record):
     method: MethodRecord
     shots: int
     seed: SeedNumber
-    manifest: str | None = Field(description="sha256 of the few-shot manifest, None for a method that needs none")
+    manifest: Sha256 | None = Field(description="sha256 of the few-shot manifest, None for a method that needs none")
     device: str
     versions: dict[str, str] = Field(
         description="of the harness, its libraries and the requirements of the plugin's distribution"
@@ -237,7 +240,7 @@ class Cell(Record):
     features_from: tuple[str, ...] = Field(
         default=(), description="where image features come from that the user who ran it did not encode"
     )
-    predictions: str | None = Field(default=None, description="sha256 of the file with the predicted columns")
+    predictions: Sha256 | None = Field(default=None, description="sha256 of the file with the predicted columns")
     failure: Failure | None = None
     cost: Cost | None = None
     trace: str | None = Field(

@@ -17,6 +17,7 @@ from harness.types.cell import (
     MetricValue,
     Record,
     SeedNumber,
+    Sha256,
     Spec,
 )
 
@@ -54,9 +55,9 @@ class DomainRecord(Record):
     """Provenance of a domain's numbers: the data by content, and the few-shot draw of each seed."""
 
     folders: tuple[str, ...]
-    fingerprint: str
-    manifests: dict[Seed, str | None] = Field(description="seed -> sha256 of the manifest")
-    predictions: dict[Seed, str | None] = Field(
+    fingerprint: Sha256
+    manifests: dict[Seed, Sha256 | None] = Field(description="seed -> sha256 of the manifest")
+    predictions: dict[Seed, Sha256 | None] = Field(
         default={}, description="seed -> sha256 of the stored predictions, None without"
     )
     images: dict[str, int]

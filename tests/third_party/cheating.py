@@ -115,12 +115,8 @@ class ByParent(Cheat):
     """Opens the memory of the process that judges."""
 
     def labels(self, image, vocabulary):
-        for status in Path("/proc").glob("[0-9]*/cmdline"):
-            words = status.read_bytes()
-            if b"pytest" in words and status.parent.name != str(os.getpid()):
-                with (status.parent / "mem").open("rb"):
-                    return [0] * len(image)
-        return None
+        with Path("/proc", os.environ["CHEAT_JUDGE"], "mem").open("rb"):
+            return [0] * len(image)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ def cheats(site: Path, world: Path, cache: Path, tmp_path: Path, monkeypatch: py
         install(site, "cheating", CODE, name=name, value=f"cheating:offers.{name}", distribution="zoo-cheats")
     for name, where in (("RESULTS", tmp_path / "results"), ("CACHE", cache), ("DATA", world)):
         monkeypatch.setenv(f"CHEAT_{name}", str(where))
+    monkeypatch.setenv("CHEAT_JUDGE", str(os.getpid()))
     return site
 
 
@@ -64,7 +66,7 @@ def test_the_cheats_find_labels_where_nothing_hides_them(cheats: Path, evaluate:
     assert cheating.BySplitFile().labels(image, vocabulary)
     label = torch.tensor(right)
     assert cheating.ByMemory().labels(image, vocabulary) is not None, label
-    assert cheating.ByParent().labels(image, vocabulary) is None, "this process is the only one"
+    assert cheating.ByParent().labels(image, vocabulary) is not None
 
 
 def test_what_a_method_patches_reaches_no_cell_of_another(cheats: Path, evaluate: Any, tmp_path: Path) -> None:
