@@ -246,7 +246,13 @@ def execute(arguments: list[str]) -> int:
             return _stopped()
         show = getattr(error, "show", None)
         if show is None:
-            raise  # a bug shows its traceback
+            from harness.cli.console import error_text
+            from harness.registry import blocking_metadata
+
+            if show_traceback or (damage := blocking_metadata()) is None:
+                raise  # a bug shows its traceback
+            error_text(damage)
+            return EXIT_USER_ERROR
         error.message = printable(str(getattr(error, "message", "")))  # type: ignore[attr-defined]
         show()
         return EXIT_USER_ERROR

@@ -16,11 +16,11 @@ from configparser import Error as InvalidConfig
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from email import message_from_bytes
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Literal
 
-from harness.errors import PluginError, one_line, unknown_name
+from harness.errors import PluginError, StorageError, one_line, unknown_name
 from harness.files import read_file
 from harness.registry import plugin_code
 
@@ -131,6 +131,16 @@ def damaged() -> list[Broken]:
     return [Broken("distribution", whole, fault) for whole, fault, points in _records() if not points]
 
 
+def blocking_metadata() -> StorageError | None:
+    """The error for metadata that nobody can read: torch and pydantic read all of them and cannot be imported then."""
+    try:
+        entry_points()
+    except Exception:  # it raises nearly anything
+        hint = "remove or reinstall that distribution: torch and other libraries cannot be imported beside it"
+        return StorageError("; ".join(map(str, damaged())) or "metadata of a distribution cannot be read", hint)
+    return None
+
+
 def installed() -> list[Entry]:
     """The entry points of all installed distributions, sorted by kind and name."""
     named: dict[tuple[Kind, str], list[Entry]] = defaultdict(list)
@@ -188,11 +198,11 @@ def _points(folder: Path) -> list[tuple[Kind, EntryPoint]]:
         OSError: the file cannot be read, or is not there.
         UnicodeDecodeError, configparser.Error: it is damaged.
     """
-    parser = ConfigParser(delimiters=("=",), interpolation=None, allow_no_value=True)
+    parser = ConfigParser(delimiters=("=",), interpolation=None)
     parser.optionxform = str  # type: ignore[assignment, method-assign]  # names keep their case
     parser.read_string(read_file(folder / "entry_points.txt", LIMIT).decode(), "entry_points.txt")
     return [
-        (kind, EntryPoint(name, value or "", group))
+        (kind, EntryPoint(name, value, group))
         for kind, group in GROUPS.items()
         if parser.has_section(group)
         for name, value in parser.items(group)

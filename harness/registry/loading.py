@@ -18,7 +18,18 @@ from harness.errors import PluginError, closest, one_line, with_location
 from harness.execution.global_state import listed, preserve_global_state
 from harness.method import CONTRACT
 from harness.registry.checks import CHECKS
-from harness.registry.entry_points import GROUPS, Broken, Entry, Kind, Origin, installed, names, offers, unknown_plugin
+from harness.registry.entry_points import (
+    GROUPS,
+    Broken,
+    Entry,
+    Kind,
+    Origin,
+    blocking_metadata,
+    installed,
+    names,
+    offers,
+    unknown_plugin,
+)
 
 if TYPE_CHECKING:
     from harness.protocols import Protocol
@@ -170,6 +181,8 @@ def _explained(what: str, point: EntryPoint) -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:  # third-party code may raise anything
+        if damage := blocking_metadata():  # every other plugin would be blamed as well
+            raise damage from error
         text = one_line(error)
         reason = text if isinstance(error, ImportError) and text else f"{type(error).__name__}: {text}"
         raise PluginError(with_location(f"{what}: {reason}", error, point.module)) from error

@@ -127,7 +127,6 @@ DOUBTFUL = {
     "no name": (POINTS, b"Version: 0.4\n", ODD, "has damaged metadata: METADATA states no name and version"),
     "a name of two words": (POINTS, b"Name: a b\nVersion: 1\n", ODD, "has damaged metadata: METADATA states no name"),
     "no module": (b"[harness]\nodd = no module!\n", NAMED, Origin("odd", "", "acme", "0.3"), "names no module: the "),
-    "no value": (b"[harness]\nodd\n", NAMED, Origin("odd", "", "acme", "0.3"), "names no module: the entry_points.txt"),
 }
 """Fault -> entry points, metadata, how the plugin is shown, and the reason."""
 
@@ -138,6 +137,11 @@ UNREADABLE = {
     ),
     "two bytes a letter": (POINTS.decode().encode("utf-16"), "'utf-8' codec can't decode byte 0xff in position 0"),
     "binary": (bytes(range(128)), "File contains no section headers."),
+    "no value": (b"[harness]\nodd\n", "Source contains parsing errors: 'entry_points.txt' [line 2]: 'odd"),
+    "no value of another group": (
+        b"[others]\nodd\n",
+        "Source contains parsing errors: 'entry_points.txt' [line 2]: 'odd",
+    ),
     "no section": (b"odd = odd\n", "File contains no section headers."),
     "a name twice": (POINTS + b"odd = even\n", "While reading from 'entry_points.txt' [line 3]: option 'odd'"),
     "too large": (b"#" * (entry_points.LIMIT + 1), "[Errno 27] it has more than 1,048,576 bytes"),
@@ -202,7 +206,7 @@ def test_metadata_that_are_one_file_offer_nothing(site: Path) -> None:
     assert broken() == []
 
 
-@pytest.mark.parametrize("points", [b"[others]\nodd\n", b"# only a comment\n", b"", None])
+@pytest.mark.parametrize("points", [b"[others]\nodd = odd\n", b"# only a comment\n", b"", None])
 def test_a_record_that_offers_us_nothing_is_not_judged(points: bytes | None, site: Path) -> None:
     write_record(site, points, b"")
     assert broken() == []

@@ -99,7 +99,7 @@ def test_what_metadata_show_to_be_broken_is_listed_without_an_import(site, harne
 
 def test_a_damaged_distribution_is_listed_and_fails_the_strict_listing(site, harness, evaluate):
     install(site, "odd", METHOD, distribution="acme-odd", version="0.3")
-    (site / "acme_odd-0.3.dist-info" / "entry_points.txt").write_bytes(b"\0\xff")
+    (site / "acme_odd-0.3.dist-info" / "entry_points.txt").write_bytes(b"garbage")
     (site / "acme_odd-0.3.dist-info" / "METADATA").unlink()
     (culprit,) = survives(harness, evaluate)["broken"]
     assert [culprit[key] for key in ("kind", "distribution", "version")] == ["distribution", "acme_odd", "0.3"]
@@ -109,6 +109,24 @@ def test_a_damaged_distribution_is_listed_and_fails_the_strict_listing(site, har
     assert harness("plugins", "--strict").code == 1
     assert f"left out: {sentence}" in evaluate("--plugin", "all", "--dry-run").err
     assert sentence in evaluate("--plugin", "odd").err
+
+
+@pytest.mark.parametrize("words", [("plugins", "--strict"), ("plugins", "show", "fsnl"), ("evaluate", "--all-domains")])
+def test_a_record_with_which_torch_cannot_be_imported_is_named_instead(site, words):
+    install(site, "odd", METHOD, distribution="acme-odd", version="0.3")
+    (site / "acme_odd-0.3.dist-info" / "entry_points.txt").write_bytes(b"\0\xff")
+    ran = subprocess.run(
+        [sys.executable, "-m", "harness", *words, "--data", "beyond-mini"][: None if words[0] == "evaluate" else -2],
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 2
+    said = "distribution acme-odd 0.3 has damaged metadata: entry_points.txt cannot be read: "
+    assert ran.stderr.startswith(f"error: {said}")
+    assert "hint: remove or reinstall that distribution" in ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 def test_a_name_that_two_distributions_offer_is_refused_for_both(site, harness, evaluate):

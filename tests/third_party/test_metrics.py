@@ -191,8 +191,8 @@ def test_a_metric_that_cannot_be_used_is_noted_and_costs_no_result(site, run, ha
     ("expression", "reason"),
     [
         ("1 / 0", "metric ip_balanced raised ZeroDivisionError: "),
-        ("float('nan')", "metric ip_balanced returned nan, not a finite number"),
-        ("'high'", "metric ip_balanced returned high, not a finite number"),
+        ("float('nan')", "metric ip_balanced returned nan, which is not a finite number"),
+        ("'high'", "metric ip_balanced returned high, which is not a finite number"),
         ("exit()", "metric ip_balanced raised SystemExit"),
     ],
 )
