@@ -73,6 +73,11 @@ class Origin:
         return plugin_code.code_digest(plugin_code.package_of(self.module), self.distribution)
 
     @property
+    def places(self) -> tuple[Path, ...]:
+        """Where its code is: folders, or a file."""
+        return plugin_code.places(self.module)
+
+    @property
     def requirements(self) -> dict[str, str]:
         """Versions of what the distribution requires; those of the harness are in every cell already."""
         needed = {} if self.distribution == OWN else plugin_code.requirements(self.distribution)

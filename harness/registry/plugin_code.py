@@ -47,6 +47,15 @@ def package_of(module: str) -> str:
     return ".".join((top, *inner[:1])) if top == HARNESS else top
 
 
+def places(module: str) -> tuple[Path, ...]:
+    """The folders or the file that a plugin's module is imported from, with its packages; none if it is not found."""
+    spec = find(module.partition(".")[0])
+    if spec is None:
+        return ()
+    found = spec.submodule_search_locations or ([spec.origin] if spec.origin else [])
+    return tuple(map(Path, found))
+
+
 @cache
 def code_digest(module: str, distribution: str) -> str:
     """sha256 over the modules and packages of a distribution with their data files, without importing any.

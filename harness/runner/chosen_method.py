@@ -45,7 +45,7 @@ class ChosenMethod:
         views: of each support image.
         crop: minimum area of a random crop.
         pool: its unlabeled images, if it needs any.
-        files: those among its parameters.
+        files: what its processes must read: its code, and the files among its parameters.
     """
 
     choice: MethodChoice
@@ -72,7 +72,7 @@ class ChosenMethod:
             seeded=facts.seeded,
             pool=facts.pool if needs.unlabeled else None,
         )
-        files = tuple(facts.files.values())
+        files = (*facts.files.values(), *origin.places)
         return cls(stated, record, origin.requirements, needs, facts.views, facts.crop, facts.pool, files)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -51,7 +52,8 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
     for data in plan.domains.values():
         store.put_labels(data.sheet)
     try:
-        with Observers(report, Limits(sandbox=sandbox(request, plan.domains))) as observers:
+        free = replace(sandbox(request, plan.domains), strict=False)  # observers write files and send cells elsewhere
+        with Observers(report, Limits(sandbox=free)) as observers:
             for cell, log in _run(plan, pending, request, report, unreadable):
                 cell = store.put(cell)
                 cells[cell.spec.key] = cell

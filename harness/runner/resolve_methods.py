@@ -64,7 +64,8 @@ def resolve_methods(request: Request, protocol: Protocol, report: Reporter) -> l
         note_broken(registry.broken(), "method", report)
     pool: Pool | None = "test-unlabeled" if protocol.scoring != "names" else None
     questions = [_Question(choice, protocol.preset, pool) for choice in request.methods]
-    limits = Limits(sandbox=sandbox(request, readable=_files(request)))
+    readable = [*_files(request), *(place for choice in request.methods for place in _places(choice))]
+    limits = Limits(sandbox=sandbox(request, readable=readable))
     found = []
     for question, facts in zip(questions, _facts(questions, limits), strict=True):
         choice = question.choice
@@ -106,6 +107,13 @@ def _files(request: Request) -> Iterator[Path]:
 
 def _origin(choice: MethodChoice) -> Origin:
     return choice.plugin.origin if choice.plugin else registry.find("method", choice.name).origin
+
+
+def _places(choice: MethodChoice) -> tuple[Path, ...]:
+    """Where the code of a choice is; nowhere, if nobody offers it."""
+    with suppress(PluginError):
+        return _origin(choice).places
+    return ()
 
 
 def _is_foreign(choice: MethodChoice) -> bool:
