@@ -19,17 +19,18 @@ from harness.datasets.images import load_image
 from harness.errors import DataError, HarnessError
 from harness.features import shard
 from harness.features.store import FeatureStore
+from harness.features.views import MIN_CROP, view_name
 from harness.leaderboard.assemble import assemble
 from harness.parsing import parse_record
 from harness.results.artifacts import open_file, references
 from harness.results.store import ResultStore
 from harness.types.cell import Cell
 from harness.types.leaderboard import Leaderboard
+from harness.user_key import mark
 from tests.datasets.roots import make_root
 from tests.leaderboard.results import Lab, make_lab
 from tests.makers import sha, unit_rows
 
-MARKS = b'{"format": "laion-beyond-verified/1", "rows": {"%s": "data"}}' % sha("row").encode()
 CONFIG = b'shots = [1, 2]\nseeds = "1-3"\nplugin = ["fsnl"]\nisolate = false\n[param]\nlr = 0.1\n[param.fsnl]\nx = 2\n'
 
 Reader = Callable[[bytes, bytes], "str | None"]
@@ -68,10 +69,7 @@ class Samples:
         return {
             "leaderboard": ([self.text], self.leaderboard),
             "costs": ([(self.lab.out / "costs.json").read_bytes()], self.costs),
-            "marks": (
-                [b'{"format": "laion-beyond-verified/1", "rows": {"%s": "data"}}' % sha("row").encode()],
-                self.marks,
-            ),
+            "marks": ([self._marks()], self.marks),
             "cell": ([path.read_bytes() for path in ResultStore(self.lab.out).files()], self.cell),
             "labels": self._addressed("labels"),
             "manifest": self._addressed("manifest"),
@@ -82,6 +80,10 @@ class Samples:
             "image": self._images(),
             "config": ([CONFIG], self.config),
         }
+
+    def _marks(self) -> bytes:
+        command("leaderboard", "verify", self.board)
+        return (self.lab.out / "verified.json").read_bytes()
 
     def leaderboard(self, content: bytes, original: bytes) -> str | None:
         """Show, compare and verify a leaderboard."""
@@ -180,19 +182,20 @@ class Samples:
         return [path.read_bytes()], read
 
     def _shard(self) -> tuple[list[bytes], Reader]:
-        digests = [sha(str(i)) for i in range(5)]
-        name, true = shard.serialize(digests, unit_rows(5, 8).numpy())
-        root = self.folder / "features"
+        digests, place = [sha(str(i)) for i in range(5)], ("key", view_name(0, MIN_CROP))
+        name, true = shard.serialize(digests, unit_rows(5, 8).numpy(), place)
+        root = self.folder / "cache" / "features"
 
         def read(content: bytes, original: bytes) -> str | None:
-            folder = root / "key" / "view-0"
+            folder = root.joinpath(*place)
             shutil.rmtree(root, ignore_errors=True)
             folder.mkdir(parents=True)
             (folder / name).write_bytes(content)
-            if content != original and shard.read_digests(folder / name) is not None:
+            if content != original and shard.check(folder / name, shard.RowRule()) is not None:
                 return "it is believed under the hash of another"
-            (folder / name).rename(folder / f"{hashlib.sha256(content).hexdigest()}.safetensors")
-            FeatureStore(root, "key", "fuzz").get(0, digests)
+            digest = hashlib.sha256(content).hexdigest()
+            (folder / name).rename(folder / f"{digest}-{mark(*place, digest)}.safetensors")
+            FeatureStore(root, place[0], "fuzz").get(0, digests)
             command("features", "list", "--cache", root.parent)
             command("features", "verify", "--cache", root.parent)
             return None

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from harness.errors import HarnessError
+from harness.errors import StorageError
 from harness.features import shard
 from harness.files import MAX_BYTES
 from harness.results.artifacts import references
+from harness.user_key import MARK_DIGITS
 
 from ..leaderboard.results import Lab
 
@@ -102,14 +103,12 @@ def test_in_the_place_of_a_file_of_the_data(what: str, put: Callable[[Path], Non
 
 @pytest.mark.parametrize("put", KINDS)
 def test_in_the_place_of_features(put: Callable[[Path], None], tmp_path: Path) -> None:
-    path = tmp_path / f"{'0' * 64}.safetensors"
+    path = tmp_path / f"{'0' * 64}-{'0' * MARK_DIGITS}.safetensors"
     put(path)
-    if put is sparse:  # features are mapped, and not read
-        assert shard.read_features(path) is None
-        return
-    for read in (shard.read_digests, shard.read_features, shard.count_images):
-        with pytest.raises(HarnessError, match="cannot be read"):
-            read(path)
+    assert shard.count_images(path) == 0
+    if put is not sparse:  # features are mapped, and not read
+        with pytest.raises(StorageError, match="cannot be read: it is a"):
+            shard.check(path, shard.RowRule())
 
 
 @pytest.mark.parametrize("put", KINDS)
