@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema
     from typing_extensions import Self
 
+MAX_BYTES = 1 << 32
+"""Largest file that a method may take as a parameter; it is read whole."""
+
 
 @dataclass(frozen=True, init=False)
 class File:
@@ -43,7 +46,7 @@ class File:
         try:
             if not where.is_file():
                 raise UserError(f"{path} is not a file", "give the path of an existing file")
-            content = read_file(where)
+            content = read_file(where, MAX_BYTES)
         except (OSError, ValueError) as error:
             raise UserError(f"{path} cannot be read: {os_reason(error)}", "give a file that can be read") from None
         self._set(where.name, hashlib.sha256(content).hexdigest(), where)
@@ -69,7 +72,7 @@ class File:
             StorageError: the file cannot be read, or has changed since the run began.
         """
         try:
-            content = read_file(self._require_path())
+            content = read_file(self._require_path(), MAX_BYTES)
         except OSError as error:
             raise StorageError(
                 f"{self.file} cannot be read any more: {os_reason(error)}", "put the file back"

@@ -226,8 +226,10 @@ def content_digest(files: Iterable[tuple[str, Path]]) -> str:
     """sha256 over the names and contents of files, independent of their location."""
     digest = hashlib.sha256()
     for name, path in files:
-        content = read_file(path)
-        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+        with open_regular_file(path) as file:
+            digest.update(f"{name}\0{os.fstat(file.fileno()).st_size}\0".encode())
+            while block := file.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()
 
 
