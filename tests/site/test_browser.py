@@ -192,7 +192,7 @@ def test_hostile_name_is_escaped(browser: Browser, site: Callable[..., Path]) ->
             0.2 + 0.05 * i,
             device=name,
             versions={name: name},
-            method={"parameters": {name: name}, "needs": (name,)},
+            method={"parameters": {name: name}},
         )
     ]
     browser.open(site(cells).as_uri())

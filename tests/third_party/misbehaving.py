@@ -49,7 +49,7 @@ class Raises(Tame):
 @dataclass
 class Hangs(Tame):
     def misbehave(self):
-        helper = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+        helper = subprocess.Popen(["sleep", "3607"], start_new_session=True)
         print("going to sleep next to", helper.pid, flush=True)
         time.sleep(3600)
 

@@ -202,7 +202,8 @@ def test_a_metric_is_offered(site, evaluate):
 
 def test_an_observer_sees_every_computed_cell_once(zoo, evaluate, tmp_path, monkeypatch):
     install(zoo, "logger", OBSERVER, kind="observer")
-    seen = tmp_path / "seen"
+    seen = tmp_path / "own" / "seen"
+    seen.parent.mkdir()
     monkeypatch.setenv("SEEN", str(seen))
     answer = evaluate("--plugin", "tame,raises")
     assert answer.code == 1
@@ -215,12 +216,13 @@ def test_an_observer_sees_every_computed_cell_once(zoo, evaluate, tmp_path, monk
 def test_an_observer_that_raises_is_reported_once_and_stops_nothing(zoo, evaluate, tmp_path, monkeypatch):
     install(zoo, "logger", OBSERVER, kind="observer")
     install(zoo, "sulky", OBSERVER.replace("with open", 'raise OSError("no\\nmood")\n    with open'), kind="observer")
-    monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
+    (tmp_path / "own").mkdir()
+    monkeypatch.setenv("SEEN", str(tmp_path / "own" / "seen"))
     answer = evaluate("--plugin", "tame")
     assert answer.code == 0
     sentence = "plugin 'sulky' (zoo-sulky 1.0) gets no further cells: harness_cell_finished raised OSError: no mood"
     assert answer.err.count(sentence) == 1
-    assert len((tmp_path / "seen").read_text().splitlines()) == 2
+    assert len((tmp_path / "own" / "seen").read_text().splitlines()) == 2
 
 
 def test_a_broken_observer_plugin_stops_nothing(zoo, evaluate):

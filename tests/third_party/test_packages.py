@@ -75,7 +75,8 @@ def published(tmp_path_factory, world, cache) -> Published:
     environment.pip_install(example, "-e", folder / "my_method")
     where = ("--data", world, "--backbone", "beyond-mini", "--out", folder / "results", "--cache", cache)
     setting = ("--all-domains", "--seeds", "1", "--shots", "2", "--workers", "1", "--json")
-    log = folder / "log"
+    log = folder / "logs" / "log"
+    log.parent.mkdir()
     done = environment.harness(
         "evaluate", "--plugin", "nearest_shot,my_method", *setting, *where, env={**os.environ, "EXAMPLE_LOG": str(log)}
     )
