@@ -59,9 +59,13 @@ def verify(
             _show(verdict)
     if mark and (file.suffix == ".json" or file.is_dir()):
         _mark(file if file.is_dir() else file.parent, verdicts)
-    # A row without values is not verified, but nothing in it can be wrong either: its method does not apply.
-    failing = [one for one in verdicts if one.status == "differs" or (one.row.domains and one.status != "verified")]
+    # Of a method that does not apply there is nothing to verify, and nothing can be wrong.
+    failing = [one for one in verdicts if one.status != "verified" and not _does_not_apply(one.row)]
     return console.EXIT_DIFFERENT if failing else 0
+
+
+def _does_not_apply(row: Row) -> bool:
+    return not row.domains and {failure.kind for failure in row.failures} == {"not applicable"}
 
 
 def submit(address: str, out: Path) -> int:

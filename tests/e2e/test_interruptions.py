@@ -20,6 +20,8 @@ from harness.types.leaderboard import Leaderboard
 from .conftest import start
 from .test_evaluate import DOMAINS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.slow
 def test_kill_9_at_twenty_random_moments_then_the_identical_leaderboard(world, tmp_path):

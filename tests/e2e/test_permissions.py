@@ -16,7 +16,7 @@ from harness.datasets.check import check_root
 from ..datasets.roots import make_root
 from .conftest import Answer
 
-pytestmark = pytest.mark.usefixtures("ordinary")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ordinary")]
 
 ZERO_SHOT = ("--plugin", "zero_shot", "--seeds", "1", "--backbone", "beyond-mini", "--workers", "1")
 

@@ -14,6 +14,8 @@ from safetensors.numpy import load, save
 
 from .conftest import FAST, Answer
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Answer]
 
 

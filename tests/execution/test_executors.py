@@ -180,7 +180,7 @@ def test_flood_of_output_is_a_failure_with_a_bounded_log() -> None:
     ("content", "reason"),
     [
         (b"D\x40", "took longer than 1 seconds"),  # half a message
-        (_HEAD.pack(b"D", 2**40), "sent more than 1 GiB"),
+        (_HEAD.pack(b"D", 2**40), "sent more than 0.25 GiB"),
         (_HEAD.pack(b"X", 0), "sent something that is not a result"),
     ],
 )

@@ -36,7 +36,10 @@ def _allows_namespaces() -> bool:
     return subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-pytestmark = pytest.mark.skipif(not landlock.has_scopes(), reason="needs Landlock of Linux 6.12 or newer")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not landlock.has_scopes(), reason="needs Landlock of Linux 6.12 or newer"),
+]
 needs_namespaces = pytest.mark.skipif(
     landlock.has_scopes() and not _allows_namespaces(), reason="this machine allows no user namespaces"
 )

@@ -24,6 +24,8 @@ from harness.signatures import ALLOWED
 
 from ..makers import few, sha
 
+pytestmark = pytest.mark.slow
+
 As = Callable[[str], None]
 
 UNIT_ROWS = RowRule(width=8, unit=True)

@@ -19,6 +19,8 @@ from ..e2e.conftest import start
 from ..makers import make_cell
 from ..processes import gone
 
+pytestmark = pytest.mark.slow
+
 ISOLATED = {
     "raises": "raises raised ValueError: the moon is in the wrong place",
     "hangs": "hangs took longer than 6 seconds",

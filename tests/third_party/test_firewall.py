@@ -264,6 +264,7 @@ def exchanged(
     return scored
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", names("method"))
 def test_predictions_do_not_depend_on_hidden_labels(world, cache, monkeypatch, method):
     made = plan(world, cache, method)

@@ -30,6 +30,8 @@ from ..e2e.test_backbones import CLIP
 from .installed import install
 from .test_metrics import BALANCED
 
+pytestmark = pytest.mark.slow
+
 HEAD = "from harness.hookspecs import BackboneOffer, DatasetOffer, hookimpl\n"
 
 OBSERVER = f"""{HEAD}

@@ -16,6 +16,8 @@ from harness.results.store import ResultStore
 
 from .installed import install
 
+pytestmark = pytest.mark.slow
+
 METRIC = """
 import numpy as np
 from harness.hookspecs import hookimpl
