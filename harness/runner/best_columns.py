@@ -63,6 +63,8 @@ class BestColumns(NamedTuple):
         column, tied, among = (arrays.get(key) for key in (name, f"{name}.tied", f"{name}.among"))
         if column is None or tied is None or among is None:
             raise ValueError(f"predictions of the {name} names are missing")
+        if tied.ndim != 1:
+            raise ValueError(f"predictions of the {name} names have wrong shapes")
         shapes = (images,), (len(tied),), (len(tied), (columns + 7) // 8)
         kinds = np.int64, np.int64, np.uint8
         given = column, tied, among

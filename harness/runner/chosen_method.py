@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -58,9 +58,21 @@ class ChosenMethod:
     files: tuple[Path, ...] = ()
 
     @classmethod
-    def of(cls, choice: MethodChoice, facts: MethodFacts, origin: registry.Origin) -> ChosenMethod:
-        """A choice with what its method declares; where its code comes from is not taken from the method itself."""
-        stated = MethodChoice(choice.name, None, attach_paths(facts.parameters, facts.files), choice.plugin)
+    def of(
+        cls, choice: MethodChoice, facts: MethodFacts, origin: registry.Origin, readable: Iterable[Path] | None = None
+    ) -> ChosenMethod:
+        """A choice with what its method declares.
+
+        Where its code comes from and what it may read are not taken from the method itself.
+
+        Args:
+            choice: the method with its parameters.
+            facts: what it declares.
+            origin: where its code comes from.
+            readable: files and folders that it may read, None for all; other files that it declares are dropped.
+        """
+        files = facts.files if readable is None else _within(facts.files, readable)
+        stated = MethodChoice(choice.name, None, attach_paths(facts.parameters, files), choice.plugin)
         needs = Needs(**dict.fromkeys(facts.needs, True))
         record = MethodRecord(
             name=choice.name,
@@ -72,8 +84,8 @@ class ChosenMethod:
             seeded=facts.seeded,
             pool=facts.pool if needs.unlabeled else None,
         )
-        files = (*facts.files.values(), *origin.places)
-        return cls(stated, record, origin.requirements, needs, facts.views, facts.crop, facts.pool, files)
+        read = (*files.values(), *origin.places)
+        return cls(stated, record, origin.requirements, needs, facts.views, facts.crop, facts.pool, read)
 
     @property
     def drawn(self) -> bool:
@@ -87,6 +99,12 @@ class ChosenMethod:
             "val": (self.needs.validation, 1),
         }
         return {part: views for part, (needed, views) in wanted.items() if needed}
+
+
+def _within(files: Mapping[str, Path], readable: Iterable[Path]) -> dict[str, Path]:
+    """Those files that are among some files and folders, or in one of the folders."""
+    allowed = {path.resolve() for path in readable}
+    return {key: path for key, path in files.items() if allowed & {(there := path.resolve()), *there.parents}}
 
 
 def make_method(choice: MethodChoice) -> Method:

@@ -45,6 +45,24 @@ class _Question:
     choice: MethodChoice
     preset: str | None
     pool: Pool | None
+    origin: Origin | None  # None if nobody offers it, as loading says
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the method's code is neither the harness's own nor in this process already."""
+        return self.choice.plugin is None and self.origin is not None and self.origin.distribution != OWN
+
+    @property
+    def readable(self) -> Iterator[Path]:
+        """Where its code is, and the files that the caller named as parameters."""
+        yield from self.origin.places if self.origin else ()
+        for value in walk_values(dict(self.choice.parameters)):
+            if isinstance(value, File) and value.has_path:
+                yield value.path
+            elif isinstance(value, str | PurePath):
+                with suppress(OSError, ValueError, HarnessError):
+                    if (path := expand_user(Path(value))).is_file():
+                        yield path
 
     def facts(self) -> Facts:
         try:
@@ -63,17 +81,17 @@ def resolve_methods(request: Request, protocol: Protocol, report: Reporter) -> l
     if request.all_plugins:
         note_broken(registry.broken(), "method", report)
     pool: Pool | None = "test-unlabeled" if protocol.scoring != "names" else None
-    questions = [_Question(choice, protocol.preset, pool) for choice in request.methods]
-    readable = [*_files(request), *(place for choice in request.methods for place in _places(choice))]
-    limits = Limits(sandbox=sandbox(request, readable=readable))
+    questions = [_Question(choice, protocol.preset, pool, _origin(choice)) for choice in request.methods]
+    limits = Limits(sandbox=sandbox(request, readable=[path for question in questions for path in question.readable]))
     found = []
     for question, facts in zip(questions, _facts(questions, limits), strict=True):
-        choice = question.choice
         if isinstance(facts, MethodFacts):
+            assert question.origin is not None
             if facts.warning:
                 report.note(facts.warning)
-            found.append(ChosenMethod.of(choice, facts, _origin(choice)))
-        elif isinstance(facts, PluginError) and choice.name in optional:
+            readable = question.readable if question.is_foreign else None
+            found.append(ChosenMethod.of(question.choice, facts, question.origin, readable))
+        elif isinstance(facts, PluginError) and question.choice.name in optional:
             report.note(f"left out: {facts.message}")
         else:
             raise facts
@@ -82,46 +100,22 @@ def resolve_methods(request: Request, protocol: Protocol, report: Reporter) -> l
 
 def _facts(questions: Sequence[_Question], limits: Limits) -> list[Facts]:
     """The facts of every choice; methods of other distributions are imported in a process of each."""
-    foreign = [number for number, question in enumerate(questions) if _is_foreign(question.choice)]
+    foreign = [number for number, question in enumerate(questions) if question.is_foreign]
     found = {number: question.facts() for number, question in enumerate(questions) if number not in foreign}
     if foreign:
         start_server()
         asked = [questions[number] for number in foreign]
-        origins = [_origin(question.choice) for question in asked]
+        origins = [question.origin for question in asked if question.origin is not None]
         for result in processes(asked, _make_worker, limits, [origin.distribution for origin in origins]):
             found[foreign[result.number]] = _parsed(origins[result.number], result.value)
     return [found[number] for number in range(len(questions))]
 
 
-def _files(request: Request) -> Iterator[Path]:
-    """Files that a parameter of some method may be."""
-    for choice in request.methods:
-        for value in walk_values(dict(choice.parameters)):
-            if isinstance(value, File) and value.has_path:
-                yield value.path
-            elif isinstance(value, str | PurePath):
-                with suppress(OSError, ValueError, HarnessError):
-                    if (path := expand_user(Path(value))).is_file():
-                        yield path
-
-
-def _origin(choice: MethodChoice) -> Origin:
-    return choice.plugin.origin if choice.plugin else registry.find("method", choice.name).origin
-
-
-def _places(choice: MethodChoice) -> tuple[Path, ...]:
-    """Where the code of a choice is; nowhere, if nobody offers it."""
+def _origin(choice: MethodChoice) -> Origin | None:
+    """Where the code of a choice comes from; None if nobody offers it."""
     with suppress(PluginError):
-        return _origin(choice).places
-    return ()
-
-
-def _is_foreign(choice: MethodChoice) -> bool:
-    """Whether a method's code is neither the harness's own nor in this process already."""
-    try:
-        return choice.plugin is None and _origin(choice).distribution != OWN
-    except PluginError:
-        return False  # nobody offers it, as loading says
+        return choice.plugin.origin if choice.plugin else registry.find("method", choice.name).origin
+    return None
 
 
 def _make_worker() -> Worker[_Question]:

@@ -124,16 +124,17 @@ def test_best_columns_that_were_changed_on_their_way_are_refused(rows: list[list
     read = BestColumns.read(sent, "oop", len(rows), 9)
     assert all((one == other).all() for one, other in zip(read, sent.values(), strict=True))
     key = data.draw(st.sampled_from(sorted(sent)))
-    wrong = data.draw(st.sampled_from(["missing", "longer", "other type", "high", "negative"]))
+    wrong = data.draw(st.sampled_from(["missing", "longer", "scalar", "other type", "high", "negative"]))
     array = sent[key]
     changed = {
         "missing": None,
         "longer": np.concatenate([array, np.zeros((1, *array.shape[1:]), array.dtype)]),
+        "scalar": np.zeros((), array.dtype),
         "other type": array.astype(np.float32),
         "high": np.full_like(array, 255),
         "negative": -1 - array if array.dtype == np.int64 else np.zeros_like(array),
     }[wrong]
-    if changed is not None and len(array) == len(changed) == 0 and changed.dtype == array.dtype:
+    if changed is not None and array.shape == changed.shape and not array.size and changed.dtype == array.dtype:
         return  # there is nothing to change
     forged = sent | {key: changed} if changed is not None else {k: v for k, v in sent.items() if k != key}
     with pytest.raises(ValueError, match="predictions of the oop names"):
