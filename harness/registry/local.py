@@ -63,7 +63,9 @@ def plugin_of(cls: type[Method]) -> Plugin[type[Method]]:
         raise PluginError(f"{cls.__module__} {error.message}", error.hint) from None
     digest = source_digest(cls)
     # Other processes get the class as it is here: they may be unable to import its module, or its file has changed.
-    cloudpickle.register_pickle_by_value(sys.modules[cls.__module__])
+    for base in cls.__mro__:
+        if _is_local(base, _folder(cls)):
+            cloudpickle.register_pickle_by_value(sys.modules[base.__module__])
     return Plugin(name, cls, LocalOrigin(name, cls.__module__, NOT_INSTALLED, "local", digest))
 
 
