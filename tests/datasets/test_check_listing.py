@@ -8,25 +8,11 @@ import pytest
 from harness.datasets.check import check_root
 from harness.datasets.check_listing import add_differences
 from harness.datasets.download import download
-from harness.datasets.hub import HuggingFace
 from harness.datasets.identity import DOWNLOAD_RECORD
 
-from .hub_server import serving
 from .roots import make_root
 
 FOLDERS = {"Animals2_OOP": ("ibex", "great auk"), "Animals1_IP": ("cat",)}
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "*")
-    with serving(make_root(tmp_path / "source", FOLDERS)) as server:
-        yield server
-
-
-@pytest.fixture
-def hub(server) -> HuggingFace:
-    return HuggingFace(endpoint=server.address)
 
 
 @pytest.fixture

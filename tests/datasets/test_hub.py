@@ -16,24 +16,10 @@ from harness.datasets.identity import DOWNLOAD_RECORD
 from harness.datasets.remote import FileFault, RemoteBusy, RemoteFile, retry_after
 from harness.errors import DataError, UserError
 
-from .hub_server import API, COMMIT, Server, serving
-from .roots import make_root
+from .hub_server import API, COMMIT, Server
 
 FOLDERS = {"Été d'or2_OOP": ("rose hip", "Père #1?"), "Food1_IP": ("oak",)}
 PORTAL = b"<!DOCTYPE html><html><title>Airport WLAN</title>Please log in</html>"
-
-
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    with serving(make_root(tmp_path / "source", FOLDERS)) as server:
-        yield server
-
-
-@pytest.fixture
-def hub(server) -> HuggingFace:
-    return HuggingFace(endpoint=server.address)
 
 
 @pytest.fixture
