@@ -33,16 +33,16 @@ class NearestMean(harness.Method):
     def fit(self, task: harness.Task) -> "NearestMean":
         """Keep the mean support feature of every name."""
         support = task.support
-        means = [support.image[support.label == label, 0].mean(dim=0) for label in range(len(task.names))]
+        means = [support.features[support.label == label, 0].mean(dim=0) for label in range(len(task.names))]
         self.task_, self.mean_ = task, dict(zip(task.names, means, strict=True))
         return self
 
-    def scores(self, image: torch.Tensor, vocabulary: harness.Vocabulary) -> torch.Tensor:
+    def scores(self, images: harness.Images, vocabulary: harness.Vocabulary) -> torch.Tensor:
         """Cosines ``(m, k)``; names without support keep their text feature."""
         prompts = [self.task_.template.fill(name, vocabulary.noun) for name in vocabulary.names]
         text = self.task_.text.encode(prompts)
         rows = [text[i] + self.weight * self.mean_.get(name, 0) for i, name in enumerate(vocabulary.names)]
-        return image @ torch.nn.functional.normalize(torch.stack(rows), dim=1).T
+        return images.features[:, 0] @ torch.nn.functional.normalize(torch.stack(rows), dim=1).T
 
 
 print(harness.evaluate([NearestMean(weight=0.25), NearestMean(weight=0.5)], domains="Food", shots=4, seeds=1))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.matching import match
     from harness.method import File, Method
     from harness.types.feature_set import FeatureSet
+    from harness.types.images import Images
     from harness.types.task import Needs, Task
     from harness.types.vocabulary import Vocabulary
 
@@ -32,6 +33,7 @@ _MODULES = {
     "FeatureSet": "harness.types.feature_set",
     "File": "harness.method",
     "HarnessError": "harness.errors",
+    "Images": "harness.types.images",
     "Method": "harness.method",
     "Needs": "harness.types.task",
     "Task": "harness.types.task",
@@ -48,6 +50,7 @@ __all__ = [
     "FeatureSet",
     "File",
     "HarnessError",
+    "Images",
     "Method",
     "Needs",
     "Task",

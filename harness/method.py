@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from harness.types.discovery import Discovery
+    from harness.types.images import Images
     from harness.types.task import Task
     from harness.types.vocabulary import Vocabulary
 
@@ -59,6 +60,12 @@ class Method(ABC):
     views: int = 1
     """Views of each support image for ``fit``: the test view, then random crops. Override it with a field."""
 
+    test_views: int = 1
+    """Views of each scored image: the test view, then random crops. Override it with a field."""
+
+    encoders: tuple[str, ...] = ()
+    """Second image encoders: names of timm models, for ``Images.encoded``. Override it with a field."""
+
     crop: float = 0.08
     """Minimum area of a random crop, as a fraction of the image. Override it with a field to make it a parameter."""
 
@@ -69,12 +76,19 @@ class Method(ABC):
     def fit(self, task: Task) -> Self:
         """Learn from the task and return self."""
 
+    def encode(self, images: Images) -> Images:
+        """The scored images with what the method computes for each of them, once for all vocabularies.
+
+        A method with a tuned image tower returns ``images.with_features(...)``. The default changes nothing.
+        """
+        return images
+
     @abstractmethod
-    def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
+    def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """Scores before softmax.
 
         Args:
-            image: ``(m, d)`` unit rows, the test views of m images, in arbitrary order.
+            images: m images, as ``encode`` returned them, in arbitrary order; ``images.features[:, 0]`` is ``(m, d)``.
             vocabulary: the k names to score.
 
         Returns:
@@ -152,6 +166,10 @@ def construct(name: str, cls: type[Method], preset: str | None, values: Mapping[
     return cls(**typed)
 
 
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(each, str) and each for each in value)
+
+
 def _defaults(cls: type[Method]) -> dict[str, Any]:
     found = {}
     for field in dataclasses.fields(typing.cast(Any, cls)):
@@ -175,6 +193,8 @@ def _require_valid_attributes(name: str, method: Method) -> None:
         ("needs", isinstance(method.needs, Needs), "a Needs, for example Needs(support=True)"),
         ("seeded", isinstance(method.seeded, bool), "True or False"),
         ("views", type(method.views) is int and method.views >= 1, "an integer of at least 1"),
+        ("test_views", type(method.test_views) is int and method.test_views >= 1, "an integer of at least 1"),
+        ("encoders", _are_texts(method.encoders), "a tuple of names, such as ('vit_small_patch14_dinov2.lvd142m',)"),
         (
             "crop",
             isinstance(method.crop, int | float) and 0 < method.crop <= 1,

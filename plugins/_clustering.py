@@ -95,7 +95,7 @@ def _class_sums(known: Support | None, x: Tensor) -> tuple[Tensor, Tensor]:
     if known is None or len(known.label) == 0:
         return x.new_zeros(0, x.shape[1]), x.new_zeros(0)
     one = F.one_hot(known.label).to(x.dtype)
-    return one.T @ known.image[:, 0], one.sum(dim=0).clamp_min(1)
+    return one.T @ known.features[:, 0], one.sum(dim=0).clamp_min(1)
 
 
 def _kmeans_plus_plus(x: Tensor, k: int, restarts: int, generator: torch.Generator) -> Tensor:

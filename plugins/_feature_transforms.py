@@ -25,7 +25,7 @@ def whitening(known: Support) -> Callable[[Tensor], Tensor]:
     """Transform of unit rows that whitens the within-class covariance of the known classes."""
     if len(known.label) <= len(known.label.unique()):
         return lambda x: x
-    image, label = known.image[:, 0], known.label
+    image, label = known.features[:, 0], known.label
     inside = image - class_means(image, label)[label]
     covariance = inside.T @ inside / len(inside)
     sphere = torch.eye(len(covariance), dtype=image.dtype, device=image.device) * covariance.diagonal().mean()

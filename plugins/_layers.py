@@ -16,5 +16,5 @@ if TYPE_CHECKING:
 
 def uniform_init(task: Task, *shape: int, inputs: int) -> Tensor:
     """Uniform weights in +-1 / sqrt(inputs), as ``torch.nn.Linear`` initialises them."""
-    drawn = torch.rand(*shape, generator=task.generator, dtype=task.support.image.dtype)
+    drawn = torch.rand(*shape, generator=task.generator, dtype=task.support.features.dtype)
     return (2 * to_device(drawn, task.device) - 1) / inputs**0.5

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.prompts import Prompt
+    from harness.types.images import Images
     from harness.types.task import Support, Task
     from harness.types.vocabulary import Vocabulary
 
@@ -112,14 +113,14 @@ class NameTuning(TrainedMethod):
     def _peak(self, batch: int) -> float:
         return self.lr if self.lr is not None else batch / 128 * 2e-4
 
-    def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
+    def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """``logit_scale * image @ text.T`` with learned OOP names; other names as in zero-shot."""
         task = self.task_
         at = fitted_positions(vocabulary, task)
         frozen = [name for name, position in zip(vocabulary.names, at, strict=True) if position is None]
         rest = iter(task.text.encode([task.template.fill(name, vocabulary.noun) for name in frozen]))
         text = torch.stack([next(rest) if position is None else self.text_[position] for position in at])
-        return task.logit_scale * image @ text.T
+        return task.logit_scale * images.features[:, 0] @ text.T
 
     def trainable(self) -> int:
         """Elements of the name embeddings."""

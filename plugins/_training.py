@@ -139,6 +139,6 @@ class TrainedMethod(Method):
 
 
 def _batch(task: Task, support: Support, index: Tensor) -> Batch:
-    view = torch.randint(support.image.shape[1], (len(index),), generator=task.generator)
+    view = torch.randint(support.features.shape[1], (len(index),), generator=task.generator)
     at, view = to_device(torch.stack([index, view]), task.device)
-    return Batch(index, support.image[at, view], support.label[at])
+    return Batch(index, support.features[at, view], support.label[at])

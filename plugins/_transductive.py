@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from typing_extensions import Self
 
+    from harness.types.images import Images
     from harness.types.task import Task
     from harness.types.vocabulary import Vocabulary
 
@@ -41,8 +42,8 @@ class TransductiveMethod(Method):
     def fit(self, task: Task) -> Self:
         """Assign names to the pool."""
         self.task_ = task
-        order = canonical_order(task.unlabeled)  # results do not depend on the order of the pool
-        self.pool_ = task.unlabeled[order]
+        order = canonical_order(task.unlabeled.features[:, 0])  # results do not depend on the order of the pool
+        self.pool_ = task.unlabeled.features[order, 0]
         self.text_ = zero_shot_text(task, task.vocabulary)
         self.log_plan_ = self.assign(task, self.pool_, self.text_)
         self.order_ = torch.argsort(order)
@@ -70,8 +71,9 @@ class TransductiveMethod(Method):
         cluster, name = self.named()
         return Discovery(cluster[self.order_], name)
 
-    def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
+    def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """Base scores, with the OOP names' softmax mass redistributed by the assignment."""
+        image = images.features[:, 0]
         own = self.base(image, self.task_.vocabulary)
         learned = self.others(image, self.text_)
         if len(self.pool_):

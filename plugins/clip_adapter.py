@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from typing_extensions import Self
 
+    from harness.types.images import Images
     from harness.types.task import Task
     from harness.types.vocabulary import Vocabulary
 
@@ -47,7 +48,7 @@ class ClipAdapter(TrainedMethod):
     def fit(self, task: Task) -> Self:
         """Learn the two layers from the support."""
         self.task_ = task
-        size = task.support.image.shape[2]
+        size = task.support.features.shape[2]
         hidden = max(1, size // 4)
         self.down_ = uniform_init(task, hidden, size, inputs=size)
         self.up_ = uniform_init(task, size, hidden, inputs=hidden)
@@ -59,9 +60,9 @@ class ClipAdapter(TrainedMethod):
         self.train(task, [self.down_, self.up_], loss, self.batch)
         return self
 
-    def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
+    def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """``logit_scale * adapted image @ text.T``."""
-        return self.task_.logit_scale * self._adapted(image) @ zero_shot_text(self.task_, vocabulary).T
+        return self.task_.logit_scale * self._adapted(images.features[:, 0]) @ zero_shot_text(self.task_, vocabulary).T
 
     def trainable(self) -> int:
         """Elements of both layers."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from typing_extensions import Self
 
+    from harness.types.images import Images
     from harness.types.task import Task
     from harness.types.vocabulary import Vocabulary
 
@@ -61,7 +62,7 @@ class CoCoOp(TrainedMethod):
         """Learn the context and the meta-net from the support."""
         self.task_ = task
         self.context_ = LearnedContext(task, self.context)
-        size = task.support.image.shape[2]
+        size = task.support.features.shape[2]
         hidden, width = max(1, size // 16), task.text.width
         self.net_ = [
             uniform_init(task, hidden, size, inputs=size),
@@ -78,8 +79,9 @@ class CoCoOp(TrainedMethod):
         self.train(task, [self.context_.rows, *self.net_], loss, self.batch, self.images)
         return self
 
-    def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
+    def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """``logit_scale * image_i . text_ij``, with text_ij the prompt of name j for image i."""
+        image = images.features[:, 0]
         # The joint vocabulary is scored before each side's own: scores are cached by vocabulary and image.
         keys = [hashlib.sha256(row.tobytes()).digest() for row in image.cpu().numpy()]
         for names, rows in self.known_.items():

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from typing_extensions import Self
 
+    from harness.types.images import Images
     from harness.types.task import Task
     from harness.types.vocabulary import Vocabulary
 
@@ -64,7 +65,7 @@ class CoOp(TrainedMethod):
         self.train(task, [self.context_.rows], loss, self.batch)
         return self
 
-    def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
+    def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """``logit_scale * image @ text.T``, every name with the learned context.
 
         Raises:
@@ -73,7 +74,7 @@ class CoOp(TrainedMethod):
         if self.class_specific:
             require_fitted_positions(vocabulary, self.task_, "coop")
         text = self.context_.encode(self.context_.tokens(vocabulary.names))
-        return self.task_.logit_scale * image @ text.T
+        return self.task_.logit_scale * images.features[:, 0] @ text.T
 
     def trainable(self) -> int:
         """Elements of the context."""

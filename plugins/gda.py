@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from typing_extensions import Self
 
+    from harness.types.images import Images
     from harness.types.task import Support, Task
     from harness.types.vocabulary import Vocabulary
 
@@ -70,13 +71,14 @@ class GDA(Method):
         self.task_ = task
         support = task.support
         self.residual_ = _of_ip(task.ip) if self.covariance == "ip" else None
-        self.weight_, self.bias_ = _discriminant(support.image, support.label, len(task.names), self.residual_)
+        self.weight_, self.bias_ = _discriminant(support.features, support.label, len(task.names), self.residual_)
         self.alpha_ = self.alpha if self.alpha is not None else self._choose(task)
         task.progress(1, 1)
         return self
 
-    def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
+    def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """Zero-shot scores plus the discriminant, among the names with support."""
+        image = images.features[:, 0]
         zero_shot = self.task_.logit_scale * image @ zero_shot_text(self.task_, vocabulary).T
         term = self.alpha_ * (image @ self.weight_.T + self.bias_)
         return add_to_fitted(zero_shot, term, fitted_positions(vocabulary, self.task_))
@@ -87,13 +89,13 @@ class GDA(Method):
 
     def _choose(self, task: Task) -> float:
         if self.search == "paper":
-            image, label = task.validation.image[:, 0], task.validation.label
+            image, label = task.validation.features[:, 0], task.validation.label
             return ALPHAS[first_of_best(self._right(task, image, label, self.weight_, self.bias_))[0]]
         return self._leave_out(task)
 
     def _leave_out(self, task: Task) -> float:
         """Leave-one-shot-out inside the support."""
-        image, label = task.support.image, task.support.label
+        image, label = task.support.features, task.support.label
         order = _order(label)
         count = torch.bincount(label, minlength=len(task.names))
         several = count[label] > 1
@@ -128,7 +130,7 @@ def _of_ip(known: Support) -> Tensor:
             "gda cannot estimate a covariance: no IP class has two images",
             "use views of the support instead (-p gda.covariance=views -p gda.views=4)",
         )
-    rows = known.image[:, 0].double()
+    rows = known.features[:, 0].double()
     return rows - class_means(rows, known.label)[known.label]
 
 

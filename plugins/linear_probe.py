@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from typing_extensions import Self
 
+    from harness.types.images import Images
     from harness.types.task import Task
     from harness.types.vocabulary import Vocabulary
 
@@ -66,9 +67,9 @@ class LinearProbe(Method):
         """Choose C and fit the weights."""
         self.task_ = task
         support = task.support
-        rows = support.image.flatten(0, 1).double().cpu().numpy()
-        label = support.label.repeat_interleave(support.image.shape[1]).cpu().numpy()
-        image, truth = (t.cpu().numpy() for t in (task.validation.image[:, 0].double(), task.validation.label))
+        rows = support.features.flatten(0, 1).double().cpu().numpy()
+        label = support.label.repeat_interleave(support.features.shape[1]).cpu().numpy()
+        image, truth = (t.cpu().numpy() for t in (task.validation.features[:, 0].double(), task.validation.label))
 
         @cache
         def fitted(power: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -81,18 +82,18 @@ class LinearProbe(Method):
         search = _middle if self.search == "grid" else _bisection
         power = float(np.log10(self.c)) if self.c is not None else search(right)
         self.c_ = 10**power
-        self.weight_, self.bias_ = (torch.from_numpy(values).to(support.image) for values in fitted(power))
+        self.weight_, self.bias_ = (torch.from_numpy(values).to(support.features) for values in fitted(power))
         task.progress(1, 1)
         return self
 
-    def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
+    def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """``image @ weight.T + bias``.
 
         Raises:
             FixedVocabulary: a name was not fitted.
         """
         at = require_fitted_positions(vocabulary, self.task_, "linear_probe")
-        return image @ self.weight_[at].T + self.bias_[at]
+        return images.features[:, 0] @ self.weight_[at].T + self.bias_[at]
 
     def outcome(self) -> dict[str, Any]:
         """The chosen inverse regularisation."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from typing_extensions import Self
 
+    from harness.types.images import Images
     from harness.types.task import Task
     from harness.types.vocabulary import Vocabulary
 
@@ -73,15 +74,14 @@ class TaskRes(TrainedMethod):
         self.text_ = learned()
         return self
 
-    def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
+    def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """``logit_scale * image @ text.T`` with the learned text features.
 
         Raises:
             FixedVocabulary: a name has no residual.
         """
-        return (
-            self.task_.logit_scale * image @ self.text_[require_fitted_positions(vocabulary, self.task_, "taskres")].T
-        )
+        at = require_fitted_positions(vocabulary, self.task_, "taskres")
+        return self.task_.logit_scale * images.features[:, 0] @ self.text_[at].T
 
     def trainable(self) -> int:
         """Elements of the residuals."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from typing_extensions import Self
 
+    from harness.types.images import Images
     from harness.types.task import Task
     from harness.types.vocabulary import Vocabulary
 
@@ -73,14 +74,15 @@ class TipAdapter(Method):
         """Store the support as the cache; choose alpha and beta."""
         self.task_ = task
         support = task.support
-        self.keys_ = F.normalize(support.image.mean(dim=1), dim=1)
+        self.keys_ = F.normalize(support.features.mean(dim=1), dim=1)
         self.values_ = F.one_hot(support.label, len(task.names)).to(self.keys_.dtype)
         self.alpha_, self.beta_ = self._choose(task)
         task.progress(1, 1)
         return self
 
-    def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
+    def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """Zero-shot scores plus the cache, among the names with support."""
+        image = images.features[:, 0]
         zero_shot = self.task_.logit_scale * image @ zero_shot_text(self.task_, vocabulary).T
         return add_to_fitted(
             zero_shot, self.alpha_ * self._cache(image, self.beta_), fitted_positions(vocabulary, self.task_)
@@ -97,7 +99,7 @@ class TipAdapter(Method):
         betas, alphas = GRIDS[self.search]
         betas = betas if self.beta is None else (self.beta,)
         alphas = alphas if self.alpha is None else (self.alpha,)
-        image, label = task.validation.image[:, 0], task.validation.label
+        image, label = task.validation.features[:, 0], task.validation.label
         zero_shot = task.logit_scale * image @ zero_shot_text(task, task.vocabulary).T
         right = []
         for beta in betas:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
 from harness.inner_method import Inner, wrap
+from harness.types.images import Images
 from harness.types.task import Needs
 
 from ._clustering import nearest_neighbours
@@ -91,7 +92,9 @@ class TransCLIP(TransductiveMethod):
 
     def base(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
         """Scores of the inner method, or zero-shot."""
-        return super().base(image, vocabulary) if self.inner is None else self.inner_.scores(image, vocabulary)
+        return (
+            super().base(image, vocabulary) if self.inner is None else self.inner_.scores(Images.of(image), vocabulary)
+        )
 
     def assign(self, task: Task, pool: Tensor, text: Tensor) -> Tensor:
         """``(n, k)`` log assignments."""
@@ -101,7 +104,7 @@ class TransCLIP(TransductiveMethod):
         near = self._graph(torch.cat([pool, known.image]))
         if not self.few_shot or self.support_weight is not None:
             return self._settled(pool, prior, known, near, self.support_weight or 0.0)
-        image, label = task.validation.image[:, 0], task.validation.label
+        image, label = task.validation.features[:, 0], task.validation.label
         found, right = [], []
         for weight in SUPPORT_WEIGHTS:
             found.append((self._settled(pool, prior, known, near, weight), self.mean_, self.variance_, weight))
@@ -121,7 +124,7 @@ class TransCLIP(TransductiveMethod):
         """The labelled images; empty in the zero-shot form."""
         if not self.few_shot:
             return Known(pool[:0], pool.new_zeros(0, len(task.names)))
-        return Known(task.support.image[:, 0], F.one_hot(task.support.label, len(task.names)).to(pool.dtype))
+        return Known(task.support.features[:, 0], F.one_hot(task.support.label, len(task.names)).to(pool.dtype))
 
     def _settled(self, pool: Tensor, prior: Tensor, known: Known, near: Graph, gamma: float) -> Tensor:
         """Run all rounds; returns the log assignments ``(n, k)`` and sets means and covariance."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from typing_extensions import Self
 
+    from harness.types.images import Images
     from harness.types.task import Task
     from harness.types.vocabulary import Vocabulary
 
@@ -52,9 +53,9 @@ class ZeroShot(Method):
         self.task_ = task
         return self
 
-    def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
+    def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """``logit_scale * image @ text.T``."""
-        return self.task_.logit_scale * image @ self._text(vocabulary).T
+        return self.task_.logit_scale * images.features[:, 0] @ self._text(vocabulary).T
 
     def _text(self, vocabulary: Vocabulary) -> Tensor:
         if self.prompts == "single":

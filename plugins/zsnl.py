@@ -98,8 +98,8 @@ class ZSNL(NameTuning):
     def fit(self, task: Task) -> Self:
         """Cluster, match, assign, learn."""
         self.task_ = task
-        order = canonical_order(task.unlabeled)  # results do not depend on the order of the pool
-        pool, back = task.unlabeled[order], torch.argsort(order)
+        order = canonical_order(task.unlabeled.features[:, 0])  # results do not depend on the order of the pool
+        pool, back = task.unlabeled.features[order, 0], torch.argsort(order)
         self.names_ = NameEmbeddings(task.names, task, self.length, self.init)
         as_in_paper = self.assign == "clusters"
         ensemble = prompt_ensemble(task.names, task.template, task.noun)[: 1 if as_in_paper else None]
@@ -145,7 +145,7 @@ class ZSNL(NameTuning):
             whitened = whitening(task.ip)
             features = whitened(pool)
             if self.known == "classes":
-                known, label = whitened(task.ip.image[:, 0]), task.ip.label
+                known, label = whitened(task.ip.features[:, 0]), task.ip.label
         features = mean_shift(features, self.shifts)
 
         def cluster(k: int) -> Tensor:

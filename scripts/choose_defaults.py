@@ -23,6 +23,7 @@ from harness.runner.feature_provider import FeatureProvider
 from harness.runner.plan import make_plan
 from harness.runner.request import MethodChoice, Request
 from harness.runner.task_input import named_task
+from harness.types.images import Images
 from harness.types.vocabulary import Vocabulary
 
 
@@ -41,7 +42,7 @@ def held_out(provider, domain, side, manifest):
 
 @torch.no_grad()
 def accuracy(method, image, label, vocabulary):
-    return float((method.scores(image, vocabulary).argmax(dim=1) == label).float().mean())
+    return float((method.scores(Images.of(image), vocabulary).argmax(dim=1) == label).float().mean())
 
 
 def measure(name, setting, shots, plan, provider):

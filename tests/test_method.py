@@ -12,6 +12,7 @@ from harness.errors import MethodError, UserError
 from harness.method import Method, build, parameters
 from harness.parameters import CommandLineText
 from harness.types.features import Features
+from harness.types.images import Images
 from harness.types.task import Needs, Support, Task
 from harness.types.vocabulary import Vocabulary
 
@@ -31,8 +32,8 @@ class Example(Method):
     def fit(self, task: Task) -> Example:
         return self
 
-    def scores(self, image: torch.Tensor, vocabulary: Vocabulary) -> torch.Tensor:
-        return image
+    def scores(self, images: Images, vocabulary: Vocabulary) -> torch.Tensor:
+        return images.features[:, 0]
 
 
 def test_defaults_then_preset_then_single_values() -> None:
@@ -92,7 +93,7 @@ def test_reading_an_undeclared_need_raises(need: str) -> None:
         getattr(task(), need)
     assert error.value.hint == f"add {need}=True to the method's needs"
     images = Support(torch.zeros(1, 1, 2), torch.zeros(1, dtype=torch.long))
-    given = {"unlabeled": images.image[:, 0], "clusters": 3}.get(need, images)
+    given = {"unlabeled": Images.of(images.features[:, 0]), "clusters": 3}.get(need, images)
     assert getattr(task(**{f"_{need}": given}), need) is given
 
 
@@ -101,6 +102,7 @@ def test_a_task_has_no_field_for_scored_images() -> None:
     assert fields == {
         *("noun", "text", "logit_scale", "generator", "device", "template", "shots", "progress"),
         *("_support", "_validation", "_unlabeled", "_ip", "_clusters", "_names", "_ip_names"),
+        *("_texts", "_model", "_projection"),
     }
 
 

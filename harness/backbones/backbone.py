@@ -117,6 +117,7 @@ class Backbone:
         logit_scale: the model's own scale of cosines, exponentiated.
         preprocess: test-time transform, image -> ``(3, h, w)``.
         preprocess_config: settings of ``preprocess``.
+        model: the open_clip module, frozen.
         libraries: distributions other than open_clip that build the model.
         unit_rows: whether features are L2-normalized.
     """
@@ -127,7 +128,7 @@ class Backbone:
     logit_scale: float
     preprocess: Callable[[Any], Tensor]
     preprocess_config: dict[str, Any]
-    _model: Any
+    model: Any
     libraries: tuple[str, ...] = ()
     unit_rows: bool = True
 
@@ -137,7 +138,7 @@ class Backbone:
 
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.record.precision)
         with torch.no_grad(), torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            encoded = self._model.encode_image(batch.to(self.device))
+            encoded = self.model.encode_image(batch.to(self.device))
         return torch.nn.functional.normalize(encoded.float(), dim=-1) if self.unit_rows else encoded.float()
 
 
@@ -171,7 +172,7 @@ def load(resolved: ResolvedBackbone, device: torch.device, unit_rows: bool = Tru
         logit_scale=logit_scale,
         preprocess=openclip.transform(settings),
         preprocess_config=settings,
-        _model=model,
+        model=model,
         libraries=resolved.libraries,
         unit_rows=unit_rows,
     )

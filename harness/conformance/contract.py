@@ -13,10 +13,14 @@ from harness.runner.fit import report_of
 from harness.types.cell import MethodRecord
 from harness.types.task import Task
 
-NEED_OF_ATTRIBUTE = {need: need for need in ("support", "validation", "unlabeled", "ip", "clusters", "vocabulary")} | {
-    "names": "vocabulary"
-}
+NEED_OF_ATTRIBUTE = {
+    need: need for need in ("support", "validation", "unlabeled", "ip", "clusters", "vocabulary", "texts", "model")
+} | {"names": "vocabulary"}
 """Attribute of a task -> the need that provides it."""
+
+
+NEEDS_OF_IMAGES = {"preprojection", "tokens", "pixels", "stream"}
+"""Needs that are read from images, or say how ``scores`` is called."""
 
 
 def default_constructible(subject: Subject) -> None:
@@ -72,7 +76,7 @@ def fit_returns_self(subject: Subject) -> None:
 def scores_before_fit_raise(subject: Subject) -> None:
     """``scores`` raises before ``fit``."""
     try:
-        subject.fresh().scores(DOMAIN.scored.image[:, 0].clone(), DOMAIN.vocabulary)
+        subject.fresh().scores(subject.images(DOMAIN), DOMAIN.vocabulary)
     except FixedVocabulary:
         hint = "FixedVocabulary is for foreign names after fit; before fit let the missing attribute raise"
         raise MethodError(f"{subject.name}.scores raised FixedVocabulary before fit", hint) from None
@@ -108,7 +112,7 @@ def declared_needs(subject: Subject) -> None:
     try:
         method = subject.fit(DOMAIN, task=task)
         if subject.method.needs.vocabulary:
-            subject.scores(method, DOMAIN.scored.image[:, 0].clone(), DOMAIN.vocabulary)
+            subject.scores(method, subject.images(DOMAIN), DOMAIN.vocabulary)
     finally:
         seen: list[str] = object.__getattribute__(task, "seen")
         private = [name for name in seen if name.startswith("_")]
@@ -124,7 +128,7 @@ def declared_needs(subject: Subject) -> None:
         if undeclared:
             hint = f"add {undeclared[0]}=True to the method's needs, or do not read it"
             raise MethodError(f"{subject.name}.fit reads task.{undeclared[0]} without declaring it", hint)
-    declared = {"support" if need == "captions" else need for need in needs.declared()}
+    declared = {"support" if need == "captions" else need for need in needs.declared()} - NEEDS_OF_IMAGES
     unread = sorted(declared - {NEED_OF_ATTRIBUTE.get(name) for name in seen})
     if unread:
         hint = f"remove {unread[0]} from its needs: they are columns of the leaderboard"

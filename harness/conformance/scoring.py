@@ -11,36 +11,41 @@ from harness.conformance.subject import DOMAIN, Subject, scores_agree
 from harness.conformance.world import SyntheticDomain
 from harness.errors import FixedVocabulary, MethodError
 from harness.execution.global_state import seeded_global_state
+from harness.types.images import Images
 from harness.types.vocabulary import Vocabulary
 
 
 def finite_scores(subject: Subject) -> None:
     """``scores`` returns finite floating-point scores ``(m, k)``, for many images and for one."""
-    image = DOMAIN.scored.image[:, 0]
-    for count in (len(image), 1):
-        subject.scores(subject.fitted(), image[:count], DOMAIN.vocabulary, f"for {count} images")
-    scores = subject.scores(subject.fitted(), image, DOMAIN.vocabulary)
+    images = subject.images(DOMAIN)
+    for count in (len(images), 1):
+        subject.scores(subject.fitted(), images[:count], DOMAIN.vocabulary, f"for {count} images")
+    scores = subject.scores(subject.fitted(), images, DOMAIN.vocabulary)
     if bool((scores == scores[:, :1]).all()):
         raise MethodError(f"{subject.name}.scores gives every name the same score", "return one column per name")
 
 
 def query_order(subject: Subject) -> None:
-    """The scores of an image do not depend on its position."""
-    image = DOMAIN.scored.image[:, 0]
-    order = torch.randperm(len(image), generator=torch.Generator().manual_seed(1))
-    straight = subject.scores(subject.fitted(), image, DOMAIN.vocabulary)
-    mixed = subject.scores(subject.fitted(), image[order], DOMAIN.vocabulary)
+    """The scores of an image do not depend on its position, unless images are a stream."""
+    if subject.method.needs.stream:
+        return
+    images = subject.images(DOMAIN)
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(1))
+    straight = subject.scores(subject.fitted(), images, DOMAIN.vocabulary)
+    mixed = subject.scores(subject.fitted(), images[order], DOMAIN.vocabulary)
     if not scores_agree(straight[order], mixed):
         hint = "score every image by itself; the order of images carries no information"
         raise MethodError(f"{subject.name}: the scores of an image depend on the order of the images", hint)
 
 
 def batch_size(subject: Subject) -> None:
-    """The scores of an image do not depend on the other images of its batch or of earlier batches."""
-    image = DOMAIN.scored.image[:, 0]
-    expected = subject.scores(subject.fitted(), image, DOMAIN.vocabulary)
+    """The scores of an image do not depend on the images of its or of earlier batches, unless they are a stream."""
+    if subject.method.needs.stream:
+        return
+    images = subject.images(DOMAIN)
+    expected = subject.scores(subject.fitted(), images, DOMAIN.vocabulary)
     for size in (1, 7):
-        parts = [subject.scores(subject.fitted(), part, DOMAIN.vocabulary) for part in torch.split(image, size)]
+        parts = [subject.scores(subject.fitted(), images[at], DOMAIN.vocabulary) for at in images.batches(size)]
         if not scores_agree(expected, torch.cat(parts)):
             hint = "images are scored in batches of any size; compute statistics over many images in fit"
             raise MethodError(f"{subject.name}: scores in batches of {size} differ from scores in one batch", hint)
@@ -53,11 +58,11 @@ def class_order(subject: Subject) -> None:
     there; but a method that confuses positions falls to chance, so at least half of the advantage over chance has to
     remain.
     """
-    image = DOMAIN.scored.image[:, 0]
+    images = subject.images(DOMAIN)
     order = [3, 0, 4, 2, 1]
-    straight = subject.scores(subject.fitted(), image, DOMAIN.vocabulary)
+    straight = subject.scores(subject.fitted(), images, DOMAIN.vocabulary)
     names = tuple(DOMAIN.names[i] for i in order)
-    mixed = _scores_or_none(subject, image, Vocabulary.of(DOMAIN.noun, oop=names))
+    mixed = _scores_or_none(subject, images, Vocabulary.of(DOMAIN.noun, oop=names))
     if mixed is not None and not scores_agree(straight[:, order], mixed):
         hint = "column j scores vocabulary.names[j]: look names up by name, not by position"
         raise MethodError(f"{subject.name}: its columns do not follow the order of vocabulary.names", hint)
@@ -73,16 +78,16 @@ def class_order(subject: Subject) -> None:
 
 def foreign_vocabulary(subject: Subject) -> None:
     """Names outside the task are scored by their text or refused with ``FixedVocabulary``; own names are scored."""
-    image = DOMAIN.scored.image[:, 0]
+    images = subject.images(DOMAIN)
     method = subject.fitted()
     try:
-        own = subject.scores(method, image, DOMAIN.vocabulary)
+        own = subject.scores(method, images, DOMAIN.vocabulary)
     except FixedVocabulary as error:
         hint = "refuse foreign names only; vocabulary.names equals task.names here"
         raise MethodError(f"{subject.name}.scores refused the names it was fitted on", hint) from error
     foreign = Vocabulary.of(DOMAIN.noun, ip=DOMAIN.foreign)
     joint = Vocabulary.of(DOMAIN.noun, oop=DOMAIN.names, ip=DOMAIN.foreign)
-    answers = [_scores_or_none(subject, image, asked, "for names outside the task") for asked in (foreign, joint)]
+    answers = [_scores_or_none(subject, images, asked, "for names outside the task") for asked in (foreign, joint)]
     if (answers[0] is None) != (answers[1] is None):
         hint = "raise FixedVocabulary whenever one name is foreign, or never"
         raise MethodError(f"{subject.name} refuses the {'IP' if answers[0] is None else 'joint'} vocabulary only", hint)
@@ -92,7 +97,7 @@ def foreign_vocabulary(subject: Subject) -> None:
     if bool((answers[0] == answers[0][:, :1]).all()):
         raise MethodError(f"{subject.name}.scores gives all foreign names the same score", refuse)
     renamed = Vocabulary.of(DOMAIN.noun, ip=tuple(f"{name} of elsewhere" for name in DOMAIN.names))
-    if torch.equal(subject.scores(method, image, renamed), own):
+    if torch.equal(subject.scores(method, images, renamed), own):
         raise MethodError(f"{subject.name}.scores gives foreign names the scores of its fitted names", refuse)
 
 
@@ -113,11 +118,11 @@ def _predict_with_hidden_labels(subject: Subject, shift: int) -> Tensor:
     scored = SyntheticDomain(seed=50).scored
     scored = replace(scored, label=(scored.label + shift) % len(DOMAIN.names))
     method = subject.fit(SyntheticDomain(seed=50))
-    return subject.scores(method, scored.image[:, 0], DOMAIN.vocabulary).argmax(dim=1)
+    return subject.scores(method, subject.unlabeled(scored), DOMAIN.vocabulary).argmax(dim=1)
 
 
-def _scores_or_none(subject: Subject, image: Tensor, vocabulary: Vocabulary, when: str = "") -> Tensor | None:
+def _scores_or_none(subject: Subject, images: Images, vocabulary: Vocabulary, when: str = "") -> Tensor | None:
     try:
-        return subject.scores(subject.fitted(), image, vocabulary, when)
+        return subject.scores(subject.fitted(), images, vocabulary, when)
     except FixedVocabulary:
         return None

@@ -29,35 +29,28 @@ def uneven_classes(subject: Subject) -> None:
     task = subject.task(replace(DOMAIN, shots=6))
     if task._support is None:
         return
-    captions = task._support.captions
-    chosen = [i for i, label in enumerate(task._support.label.tolist()) if label != 1 or i % 6 == 0]
-    support = replace(
-        task._support,
-        image=task._support.image[chosen],
-        label=task._support.label[chosen],
-        captions=None if captions is None else tuple(captions[i] for i in chosen),
-    )
+    support = task._support[[i for i, y in enumerate(task._support.label.tolist()) if y != 1 or i % 6 == 0]]
     method = subject.fit(DOMAIN, "with fewer images of one class", task=replace(task, _support=support))
     subject.accuracy(method, DOMAIN)
 
 
 def two_domains(subject: Subject) -> None:
     """Nothing that is learned in one domain affects the next, for a new object and for the same one."""
-    image = DOMAIN.scored.image[:, 0]
-    alone = subject.scores(subject.fit(DOMAIN), image, DOMAIN.vocabulary)
+    images = subject.images(DOMAIN)
+    alone = subject.scores(subject.fit(DOMAIN), images, DOMAIN.vocabulary)
     other = other_domain()
     used = subject.fit(other, "in a second domain")
     subject.accuracy(used, other, "in a second domain")
     shifted = subject.fit(replace(DOMAIN, shift=1), "with other images of the same names")
-    same = torch.equal(alone, subject.scores(shifted, image, DOMAIN.vocabulary))
+    same = torch.equal(alone, subject.scores(shifted, images, DOMAIN.vocabulary))
     if same and subject.method.needs.includes("support"):
         hint = "store learned values in attributes of self, not in module or class variables"
         raise MethodError(f"{subject.name}: other support images of the same names do not change the scores", hint)
-    after = subject.scores(subject.fit(DOMAIN), image, DOMAIN.vocabulary)
+    after = subject.scores(subject.fit(DOMAIN), images, DOMAIN.vocabulary)
     if not torch.equal(alone, after):
         hint = "store learned values in attributes of self, not in module or class variables"
         raise MethodError(f"{subject.name}: scores depend on which domains were fitted before", hint)
-    again = subject.scores(subject.fit(DOMAIN, "for the second time", method=used), image, DOMAIN.vocabulary)
+    again = subject.scores(subject.fit(DOMAIN, "for the second time", method=used), images, DOMAIN.vocabulary)
     if not torch.equal(alone, again):
         hint = "fit must set every learned attribute, and read none of an earlier fit"
         raise MethodError(f"{subject.name}: a second fit of the same object gives other scores than a first one", hint)

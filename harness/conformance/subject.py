@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
-from harness.conformance.backbone import tiny_text
-from harness.conformance.world import SyntheticDomain
+from harness.conformance.backbone import tiny_model
+from harness.conformance.world import SyntheticDomain, declared
 from harness.errors import FixedVocabulary, MethodError, error_location, one_line
 from harness.execution.one_thread import one_thread_per_operation
 from harness.method import Method
-from harness.runner.predict import checked_scores
+from harness.runner.predict import checked_encoding, checked_scores
+from harness.types.images import Images, Support
 from harness.types.task import Task
 from harness.types.vocabulary import Vocabulary
 
@@ -54,7 +57,7 @@ class Subject:
 
     def task(self, world: SyntheticDomain, seed: int = 0) -> Task:
         """The task of a domain for this method's needs."""
-        return world.task(self.method.needs, self.method.views, seed)
+        return world.task(self.method, seed)
 
     def fitted(self) -> Method:
         """The method fitted to the default domain; shared by checks that do not modify it."""
@@ -77,7 +80,7 @@ class Subject:
         """
         method = method or self.fresh()
         task = task or self.task(world, seed)
-        tiny_text().tower.clear_cache()
+        tiny_model().tower.clear_cache()
         try:
             with one_thread_per_operation(task.device):
                 method.fit(task)
@@ -90,16 +93,29 @@ class Subject:
             raise self.raised("fit", error, when) from error
         return method
 
-    def scores(self, method: Method, image: Tensor, vocabulary: Vocabulary, when: str = "") -> Tensor:
-        """The scores ``(m, k)`` of images ``(m, d)``, checked as in a run.
+    def images(self, world: SyntheticDomain) -> Images:
+        """The scored images of a domain, with what this method declares."""
+        return self.unlabeled(world.scored)
+
+    def unlabeled(self, part: Support) -> Images:
+        """Images without labels, with what this method declares."""
+        given = declared(part, self.method, self.method.test_views)
+        return Images(given.features, _kinds=given._kinds, _pixels=given._pixels)
+
+    def scores(self, method: Method, images: Images, vocabulary: Vocabulary, when: str = "") -> Tensor:
+        """The scores ``(m, k)`` of m images, checked as in a run; those of a stream one after the other, from a copy.
 
         Raises:
             MethodError: scores raises, or violates the contract.
             FixedVocabulary: raised by the method itself.
         """
+        stream = self.method.needs.stream
+        asked = deepcopy(method) if stream else method
+        parts = [images[at : at + 1] for at in range(len(images))] if stream else [images]
         try:
-            with one_thread_per_operation(image.device):
-                return checked_scores(method, self.name, image, vocabulary, when)
+            with one_thread_per_operation(images.features.device):
+                encoded = (checked_encoding(asked, self.name, part, when) for part in parts)
+                return torch.cat([checked_scores(asked, self.name, part, vocabulary, when) for part in encoded])
         except (FixedVocabulary, MethodError):
             raise
         except (Exception, SystemExit) as error:
@@ -107,7 +123,7 @@ class Subject:
 
     def accuracy(self, method: Method, world: SyntheticDomain, when: str = "") -> float:
         """Accuracy on the scored images of a domain."""
-        scores = self.scores(method, world.scored.image[:, 0], world.vocabulary, when)
+        scores = self.scores(method, self.images(world), world.vocabulary, when)
         return float((scores.argmax(dim=1) == world.scored.label).double().mean())
 
     def raised(self, function: str, error: BaseException, when: str = "") -> MethodError:

@@ -28,6 +28,8 @@ class MethodFacts(Record):
     seeded: bool
     pool: Pool
     views: int = Field(ge=1)
+    test_views: int = Field(default=1, ge=1)
+    encoders: tuple[str, ...] = ()
     crop: float = Field(gt=0, le=1)
     files: dict[str, Path] = Field(description="sha256 -> path of every file among the parameters")
     warning: str = Field(description="about settings that the plugin changed when it was imported, or empty")
@@ -43,6 +45,8 @@ class ChosenMethod:
         requirements: versions of what its distribution requires.
         needs: what it declares.
         views: of each support image.
+        test_views: of each scored image.
+        encoders: second image encoders.
         crop: minimum area of a random crop.
         pool: its unlabeled images, if it needs any.
         files: what its processes must read: its code, and the files among its parameters.
@@ -56,6 +60,8 @@ class ChosenMethod:
     crop: float
     pool: Pool
     files: tuple[Path, ...] = ()
+    test_views: int = 1
+    encoders: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -83,9 +89,18 @@ class ChosenMethod:
             needs=facts.needs,
             seeded=facts.seeded,
             pool=facts.pool if needs.unlabeled else None,
+            test_views=facts.test_views,
         )
         read = (*files.values(), *origin.places)
-        return cls(stated, record, origin.requirements, needs, facts.views, facts.crop, facts.pool, read)
+        draw = (facts.views, facts.crop, facts.pool)
+        return cls(stated, record, origin.requirements, needs, *draw, read, facts.test_views, facts.encoders)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What it is given of every image, apart from features."""
+        needs = self.needs
+        own = {"preprojection": needs.preprojection, "tokens": needs.tokens, "pixels": needs.pixels}
+        return (*(kind for kind, needed in own.items() if needed), *self.encoders)
 
     @property
     def drawn(self) -> bool:
@@ -147,6 +162,8 @@ def facts_of(choice: MethodChoice, preset: str | None, pool: Pool | None) -> Met
         seeded=method.seeded,
         pool=method.pool,
         views=method.views,
+        test_views=method.test_views,
+        encoders=method.encoders,
         crop=method.crop,
         files={one.sha256: one.path for one in walk_values(values) if isinstance(one, File)},
         warning=plugin.warning,

@@ -9,16 +9,18 @@ from harness.metrics.compute import compute_metrics
 from harness.metrics.prediction_kinds import Columns, cluster_key
 from harness.metrics.table import metrics_of
 from harness.prompts import Template
-from harness.runner.cell_input import CellInput, TaskInput, as_floats
+from harness.runner.array_files import ArrayFiles
+from harness.runner.cell_input import CellInput, TaskInput
 from harness.runner.cell_output import CellOutput
 from harness.runner.cell_scores import CellScores
 from harness.runner.chosen_method import ChosenMethod
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.hidden_order import HiddenOrder
 from harness.runner.job import Job
-from harness.runner.task_input import known_images, seed_of
+from harness.runner.pack_images import ImagePacker
+from harness.runner.task_input import known_images, seed_of, sentences
 
-GIVEN = frozenset({"unlabeled", "clusters", "vocabulary"})
+GIVEN = frozenset({"unlabeled", "clusters", "vocabulary", "texts", "preprojection", "tokens", "pixels", "model"})
 """What a method may need here: the images, and the number and names of their classes."""
 
 KNOWN = frozenset({"ip"})
@@ -38,7 +40,10 @@ class ClusteredCell:
         NotApplicable: the method needs more than it is given, or there is no side to mix with.
     """
 
-    def __init__(self, job: Job, template: Template, provider: FeatureProvider) -> None:
+    def __init__(
+        self, job: Job, template: Template, provider: FeatureProvider, files: ArrayFiles | None = None
+    ) -> None:
+        self.packer = ImagePacker(job, provider, files)
         self._job, self._mixed = job, job.scoring == "mixed clusters"
         _require_fitting(job.method, job.spec.method.name, GIVEN | KNOWN if self._mixed else GIVEN)
         scored = provider.scored(job.spec.domain)
@@ -53,7 +58,7 @@ class ClusteredCell:
             for sides in self._groups
         ]
         tasks = (
-            _task(sides, order, job, template, provider)
+            _task(sides, order, job, template, provider, self.packer)
             for sides, order in zip(self._groups, self._orders, strict=True)
         )
         self.input = CellInput(job.method.choice, job.spec.seed, tuple(tasks))
@@ -101,19 +106,24 @@ def _require_fitting(method: ChosenMethod, name: str, given: frozenset[str]) -> 
         raise NotApplicable(f"{name} sees no images; the protocol asks for clusters of them")
 
 
-def _task(sides: Sides, order: HiddenOrder, job: Job, template: Template, provider: FeatureProvider) -> TaskInput:
+def _task(
+    sides: Sides, order: HiddenOrder, job: Job, template: Template, provider: FeatureProvider, packer: ImagePacker
+) -> TaskInput:
     """What the method may see of some sides: the images without labels, and what else it needs."""
     spec, needs = job.spec, job.method.needs
     data, scored = provider.domains[spec.domain], provider.scored(spec.domain)
     splits = [data.scored[side] for side in sides]
     names = tuple(dict.fromkeys(name for split in splits for name in split.names))
-    image = np.concatenate([as_floats(scored[side].image[:, 0]) for side in sides])
+    known = provider.pool(spec.domain, "ip") if needs.ip else None
     return TaskInput(
         seed_of(f"{spec.domain}/{'+'.join(sides)}/{spec.seed}"),
         data.noun,
         template,
         names=names if needs.includes("vocabulary") else None,
-        unlabeled=image[order.position],
-        ip=known_images(provider.pool(spec.domain, "ip")) if needs.ip else None,
+        unlabeled=packer.pool([scored[side] for side in sides], order.position),
+        ip=None if known is None else known_images(known, packer.pool([known])),
         clusters=sum(len({item.label for item in split.items}) for split in splits) if needs.clusters else None,
+        texts=sentences(job, data),
+        model=needs.model,
+        projection=needs.preprojection,
     )

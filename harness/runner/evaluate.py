@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -60,7 +60,7 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
                 logs += _report_problems(cell, log, store, report)
                 observers.finished(cell)
     except BaseException:  # Ctrl-C, or a full disk: what is finished is shown all the same
-        with contextlib.suppress(HarnessError):
+        with suppress(HarnessError):
             _write_all(store, plan)
         raise
     _write_all(store, plan)
@@ -118,6 +118,7 @@ def _run(
         return
     start_server()
     # Imported only when there is something to compute: a second run needs neither torch nor a model.
+    from harness.runner.array_files import ArrayFiles
     from harness.runner.feature_provider import provider_of
     from harness.runner.judge import Judge
     from harness.runner.run_cell import make_cell_worker
@@ -125,20 +126,22 @@ def _run(
     provider = provider_of(plan, request.workers)
     provider.encode(pending, report)
     unreadable |= provider.encoder.unreadable
-    judge = Judge(pending, plan.protocol.template, provider)
+    files = ArrayFiles.of_run(plan.cache)
+    judge = Judge(pending, plan.protocol.template, provider, files)
     make_worker = partial(make_cell_worker, plan.resolved, plan.device, plan.protocol.features.unit_rows)
     groups = [job.spec.method.distribution for job in pending]
     executor: Executor = isolated if request.isolate else processes
-    with report.stage("running cells", len(pending), "cells") as advance:
-        for result in executor(judge, make_worker, _limits(request, plan, pending), groups):
+    limits = _limits(request, plan, pending, files.folder)
+    with closing(files), report.stage("running cells", len(pending), "cells") as advance:
+        for result in executor(judge, make_worker, limits, groups):
             yield judge.cell(result)
             advance(1)
 
 
-def _limits(request: Request, plan: Plan, cells: Sequence[Job]) -> Limits:
+def _limits(request: Request, plan: Plan, cells: Sequence[Job], inputs: Path) -> Limits:
     """How many processes run cells, and what a cell may use and touch; a GPU runs one cell at a time."""
     workers = min(request.workers, len(cells)) if plan.device == "cpu" else 1
-    readable = {plan.resolved.weights, *(file for job in cells for file in job.method.files)}
+    readable = {inputs, plan.resolved.weights, *(file for job in cells for file in job.method.files)}
     allowed = sandbox(request, plan.domains, readable)
     if not request.isolate:
         return Limits(workers, sandbox=allowed)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.backbones.backbone import Backbone, ResolvedBackbone, load
@@ -22,6 +23,7 @@ from harness.features.views import MIN_CROP
 from harness.progress import Reporter
 from harness.prompts import Template, find_collisions
 from harness.runner.best_columns import CHUNK, BestColumns, Indices
+from harness.runner.image_input import FEATURES
 from harness.types.cell import Decoding
 from harness.types.features import Features
 from harness.types.labels import UNREADABLE, name_with_side
@@ -32,6 +34,20 @@ from harness.types.task import Pool
 if TYPE_CHECKING:
     from harness.runner.job import Job
     from harness.runner.plan import Plan
+
+
+class View(NamedTuple):
+    """A view of images: the kind of features, its number, and the minimum area of its crop."""
+
+    kind: str
+    number: int = 0
+    crop: float = MIN_CROP
+
+
+def views_of(kind: str, count: int, crop: float) -> Iterator[View]:
+    """The first views of a kind; the first one, the test view, is not cropped."""
+    for number in range(count):
+        yield View(kind, number, crop if number else MIN_CROP)
 
 
 class FeatureProvider:
@@ -65,8 +81,10 @@ class FeatureProvider:
         rule = RowRule(resolved.config["embed_dim"], unit_rows)
         self.store = FeatureStore(cache / "features", key, description, rule=rule)
         self.encoder = Encoder(self.backbone, self.store, workers, decoding)
+        self._encoders = {FEATURES: self.encoder}
         self._scored: tuple[str, dict[str, Features]] = ("", {})
         self._pools: tuple[str, dict[str, Features]] = ("", {})
+        self._sources: dict[str, ImageSource] = {}
         self._zero_shot: dict[tuple[str, Template], Indices | None] = {}
         self._collisions: dict[tuple[str, Template], tuple[tuple[str, ...], ...]] = {}
 
@@ -103,7 +121,23 @@ class FeatureProvider:
         image, readable = self.encoder.features(sources, views, crop)
         label = torch.tensor([picks[i].label for i in readable], device=self.device)
         found = set(readable)
-        return Features(image, label, tuple(s.path for i, s in enumerate(sources) if i not in found)), readable
+        lost = tuple(s.path for i, s in enumerate(sources) if i not in found)
+        return Features(image, label, lost, self._remember([sources[i] for i in readable])), readable
+
+    def rows(self, kind: str, sha256: Sequence[str], views: int, crop: float = MIN_CROP) -> NDArray[Any]:
+        """One kind of features ``(n, v, *shape)`` of images that were served before, by the sha256 of their files."""
+        return self._encoder(kind).rows([self._sources[digest] for digest in sha256], views, crop)
+
+    def _remember(self, sources: Sequence[ImageSource]) -> tuple[str, ...]:
+        """The sha256 of images, by which other kinds of their features are served."""
+        self._sources |= {source.sha256: source for source in sources}
+        return tuple(source.sha256 for source in sources)
+
+    def _encoder(self, kind: str) -> Encoder:
+        """The encoder of one kind of features, made at its first use."""
+        if kind not in self._encoders:
+            self._encoders[kind] = self._make_encoder(kind)
+        return self._encoders[kind]
 
     def collisions(self, domain: str, template: Template) -> tuple[tuple[str, ...], ...]:
         """Groups of scored names, of one side or of both, whose prompts the tokenizer cannot distinguish."""
@@ -145,16 +179,17 @@ class FeatureProvider:
             StorageError: the cache cannot be written.
         """
         # By bytes and by name: equal bytes are encoded once, but every name of an unreadable image is reported.
-        per_view: dict[tuple[int, float], dict[tuple[str, str], ImageSource]] = {}
-        for (view, crop), found in self.wanted(jobs):
-            per_view.setdefault((view, crop), {}).update({(s.sha256, s.path): s for s in found})
-        missing = {key: _missing(self.store, *key, {d for d, _ in sources}) for key, sources in per_view.items()}
+        per_view: dict[View, dict[tuple[str, str], ImageSource]] = {}
+        for view, found in self.wanted(jobs):
+            per_view.setdefault(view, {}).update({(s.sha256, s.path): s for s in found})
+        missing = {view: self._missing(view, {d for d, _ in sources}) for view, sources in per_view.items()}
         total = sum(map(len, missing.values()))
         with report.stage("encoding images", total, "images") if total else nullcontext() as advance:
-            for (number, crop), sources in per_view.items():
-                todo = [s for (d, _), s in sources.items() if d in missing[number, crop] or d == UNREADABLE]
-                self.encoder.ensure(todo, number, advance, crop)
-        self.store.touch()
+            for view, sources in per_view.items():
+                todo = [s for (d, _), s in sources.items() if d in missing[view] or d == UNREADABLE]
+                self._encoder(view.kind).ensure(todo, view.number, advance, view.crop)
+        for encoder in self._encoders.values():
+            encoder.store.touch()
 
     def features_from(self, job: Job) -> tuple[str, ...]:
         """Where features that a job needs come from, apart from those that this user wrote.
@@ -162,31 +197,45 @@ class FeatureProvider:
         Raises:
             StorageError: the cache cannot be read.
         """
-        wanted = self.wanted([job]) if self.store.has_foreign() else ()
+        foreign = any(encoder.store.has_foreign() for encoder in self._encoders.values())
+        wanted = self.wanted([job]) if foreign else ()
         return tuple(
-            sorted({o for key, found in wanted for o in self.store.origins(key[0], (s.sha256 for s in found), key[1])})
+            sorted(
+                {
+                    origin
+                    for view, found in wanted
+                    for origin in self._encoder(view.kind).store.origins(
+                        view.number, (source.sha256 for source in found), view.crop
+                    )
+                }
+            )
         )
 
-    def wanted(self, jobs: Iterable[Job]) -> Iterator[tuple[tuple[int, float], list[ImageSource]]]:
-        """((view, crop), images) that jobs need; what several jobs need comes once."""
-        domains, pools, draws = dict[str, None](), dict[tuple[str, Any], None](), dict[tuple[Any, ...], Manifest]()
+    def wanted(self, jobs: Iterable[Job]) -> Iterator[tuple[View, list[ImageSource]]]:
+        """(View, images) that jobs need; what several jobs need comes once."""
+        splits, draws = (
+            dict[tuple[View, str, Pool | Literal["ip", "scored"]], None](),
+            dict[tuple[Any, ...], Manifest](),
+        )
         for job in jobs:
-            domain = job.spec.domain
-            domains[domain] = None
-            pools |= {(domain, pool): None for pool in job.pools}
-            if job.manifest is not None:
-                named = (job.spec.manifest, job.method.crop)
-                draws |= {(domain, part, views, *named): job.manifest for part, views in job.draws}
-        splits = [(domain, split) for domain in domains for split in self.domains[domain].scored.values()]
-        splits += [(domain, split) for domain, pool in pools if (split := _pool_split(self.domains[domain], pool))]
-        for domain, split in splits:
-            yield (0, MIN_CROP), _sources(self.domains[domain], split)
-        for (domain, part, views, _, crop), manifest in draws.items():
-            sources = [
-                _drawn_source(self.domains[domain], pick, manifest.side) for pick in manifest.picks_of_part(part)
-            ]
-            for view in range(views):
-                yield (view, crop if view else MIN_CROP), sources
+            domain, crop = job.spec.domain, job.method.crop
+            for kind in (FEATURES, *job.method.kinds):
+                splits |= {(v, domain, "scored"): None for v in views_of(kind, job.method.test_views, crop)}
+                splits |= {(View(kind), domain, pool): None for pool in job.pools}
+                if job.manifest is not None:
+                    draws |= {
+                        (view, domain, part, job.spec.manifest): job.manifest
+                        for part, views in job.draws
+                        for view in views_of(kind, views, crop)
+                    }
+        for view, domain, pool in splits:
+            data = self.domains[domain]
+            found = data.scored.values() if pool == "scored" else filter(None, [_pool_split(data, pool)])
+            for split in found:
+                yield view, _sources(data, split)
+        for (view, domain, part, _), manifest in draws.items():
+            data = self.domains[domain]
+            yield view, [_drawn_source(data, pick, manifest.side) for pick in manifest.picks_of_part(part)]
 
     def in_order(self, domain: str, split: Split, report: Reporter) -> tuple[Tensor, list[int]]:
         """Features ``(n, d)`` of the readable images of a part in the order of the split, and their positions in it.
@@ -215,7 +264,12 @@ class FeatureProvider:
         label = torch.tensor([labels[id(readable[i])] for i in found], device=self.device)
         paths = {readable[i].path for i in found}
         unreadable = tuple(sorted(s.path for s in sources if s.path not in paths))
-        return Features(image, label, unreadable, tuple(readable[i].sha256 for i in found))
+        return Features(image, label, unreadable, self._remember([readable[i] for i in found]))
+
+    def _missing(self, view: View, digests: set[str]) -> set[str]:
+        readable = sorted(digests - {UNREADABLE})
+        _, missing = self._encoder(view.kind).store.get(view.number, readable, view.crop)
+        return {readable[i] for i in missing}
 
 
 def provider_of(plan: Plan, workers: int) -> FeatureProvider:
@@ -228,12 +282,6 @@ def _pool_split(data: DomainData, name: Pool | Literal["ip"]) -> Split | None:
     if name == "ip":
         return data.ip["train"] if data.ip is not None and data.ip["train"].items else None
     return data.oop["train"] if name == "train-unlabeled" else data.scored["oop"]
-
-
-def _missing(store: FeatureStore, view: int, crop: float, digests: set[str]) -> set[str]:
-    readable = sorted(digests - {UNREADABLE})
-    _, missing = store.get(view, readable, crop)
-    return {readable[i] for i in missing}
 
 
 def _sources(data: DomainData, split: Split) -> list[ImageSource]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.protocols import Scoring
@@ -15,13 +16,14 @@ from harness.types.task import Pool
 
 @dataclass(frozen=True)
 class Job:
-    """A cell to run: its spec, its few-shot draw, and its method."""
+    """A cell to run: its spec, its few-shot draw, its method, and sentences of names for a method that needs them."""
 
     spec: Spec
     manifest: Manifest | None
     method: ChosenMethod
     scoring: Scoring = "names"
     train_on: TrainOn = "oop"
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def draws(self) -> tuple[tuple[Part, int], ...]:

@@ -15,6 +15,7 @@ from harness.execution.one_thread import one_thread_per_operation
 from harness.prompts import Template
 from harness.results.copies import count_copies
 from harness.results.predictions import digest, pack
+from harness.runner.array_files import ArrayFiles
 from harness.runner.cell_input import CellInput
 from harness.runner.cell_output import CellOutput, CellReport
 from harness.runner.clustered_cell import ClusteredCell
@@ -34,10 +35,13 @@ class Judge(Sequence[CellInput]):
         jobs: the cells to run.
         template: the prompt template of class names.
         provider: serves features and labels.
+        files: for large arrays; None hands over all in memory.
     """
 
-    def __init__(self, jobs: Sequence[Job], template: Template, provider: FeatureProvider) -> None:
-        self._jobs, self._template, self._provider = jobs, template, provider
+    def __init__(
+        self, jobs: Sequence[Job], template: Template, provider: FeatureProvider, files: ArrayFiles | None = None
+    ) -> None:
+        self._jobs, self._template, self._provider, self._files = jobs, template, provider, files
         self._open: dict[int, OpenCell] = {}
         self._refused: dict[int, Cell] = {}
 
@@ -56,7 +60,7 @@ class Judge(Sequence[CellInput]):
         kind = NamedCell if job.scoring == "names" else ClusteredCell
         try:
             with one_thread_per_operation(self._provider.device):
-                self._open[number] = kind(job, self._template, self._provider)
+                self._open[number] = kind(job, self._template, self._provider, self._files)
         except Exception as error:
             self._refused[number] = _failed(job, error)
             raise
@@ -68,6 +72,7 @@ class Judge(Sequence[CellInput]):
         if result.number in self._refused:
             return self._refused[result.number], b""
         asked = self._open.pop(result.number)
+        asked.packer.remove_files()
         if isinstance(value, JobFailure):
             subject = "" if value.kind == "setup" else f"{job.spec.method.name} "
             failed = Cell(spec=job.spec, failure=Failure(kind="error", reason=subject + value.reason))

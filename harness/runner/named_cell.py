@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +14,15 @@ from harness.metrics.compute import accuracy_per_class, compute_metrics
 from harness.metrics.prediction_kinds import Columns
 from harness.metrics.table import metrics_of
 from harness.prompts import Template
+from harness.runner.array_files import ArrayFiles
 from harness.runner.best_columns import BestColumns
-from harness.runner.cell_input import CellInput, Query, as_floats
+from harness.runner.cell_input import CellInput, Query
 from harness.runner.cell_output import CellOutput
 from harness.runner.cell_scores import CellScores
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.hidden_order import HiddenOrder
 from harness.runner.job import Job
+from harness.runner.pack_images import ImagePacker
 from harness.runner.task_input import named_task, pool_order
 from harness.types.vocabulary import Vocabulary
 
@@ -36,21 +39,27 @@ class NamedCell:
         DataError: the draw has no image of a part that the method needs.
     """
 
-    def __init__(self, job: Job, template: Template, provider: FeatureProvider) -> None:
+    def __init__(
+        self, job: Job, template: Template, provider: FeatureProvider, files: ArrayFiles | None = None
+    ) -> None:
         self._job = job
+        self.packer = ImagePacker(job, provider, files)
         data, scored = provider.domains[job.spec.domain], provider.scored(job.spec.domain)
-        task, lost = named_task(job, template, provider)
+        task, lost = named_task(job, template, provider, self.packer)
         self.unreadable = frozenset(lost).union(*(features.unreadable for features in scored.values()))
         names = {side: split.names for side, split in data.scored.items()}
         own = {side: Vocabulary.of(data.noun, **{side: of_side}) for side, of_side in names.items()}
         joint = {"joint": Vocabulary.of(data.noun, oop=names["oop"], ip=names["ip"])} if "ip" in names else {}
         self._sha256 = [digest for features in scored.values() for digest in features.sha256]
         self._order = HiddenOrder.of(job.spec, self._sha256)
-        image = np.concatenate([as_floats(features.image[:, 0]) for features in scored.values()])
-        # The joint vocabulary first, and all images in every one: nothing tells the side of an image.
-        query = Query(image[self._order.position], joint | {"oop": own["oop"]} | own)
-        self.input = CellInput(job.method.choice, job.spec.seed, (task,), query)
         self._label = {side: features.label.cpu().numpy() for side, features in scored.items()}
+        # The joint vocabulary first, and all images in every one: nothing tells the side of an image.
+        images = self.packer.pool(list(scored.values()), self._order.position, job.method.test_views)
+        query = Query(images, joint | {"oop": own["oop"]} | own)
+        self._asked = {key: self._positions(key if job.method.needs.stream else "joint") for key in query.vocabularies}
+        if job.method.needs.stream:
+            query = replace(query, streams=self._asked)
+        self.input = CellInput(job.method.choice, job.spec.seed, (task,), query)
         self._names = {side: len(of_side) for side, of_side in names.items()}
         self._zero_shot = provider.zero_shot(job.spec.domain, template)
         self._known = len(data.oop["test"].names)
@@ -92,9 +101,19 @@ class NamedCell:
             found |= {f"joint_{side}": by_side[side] for side in by_side} if key == "joint" else {key: by_side[key]}
         return found
 
+    def _positions(self, key: str) -> NDArray[np.int64]:
+        """Where the images of a vocabulary are among those that are sent."""
+        start = 0 if key in ("joint", "oop") else len(self._label["oop"])
+        end = len(self._label["oop"]) if key == "oop" else len(self._sha256)
+        return np.flatnonzero((self._order.position >= start) & (self._order.position < end))
+
     def _columns(self, arrays: Mapping[str, NDArray[np.integer]], key: str, names: int) -> Columns:
-        best = BestColumns.read(arrays, key, len(self._sha256), names)
-        found: Columns = self._order.restore(best.choose([self._sha256[i] for i in self._order.position]))
+        """Column of every image, in the images' own order; 0 for those that were not asked for."""
+        asked = self._asked[key]
+        best = BestColumns.read(arrays, key, len(asked), names)
+        sent = np.zeros(len(self._sha256), dtype=np.int64)
+        sent[asked] = best.choose([self._sha256[i] for i in self._order.position[asked]])
+        found: Columns = self._order.restore(sent)
         return found
 
     def _by_side(self, columns: Columns) -> dict[str, Columns]:

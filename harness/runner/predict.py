@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from harness.backbones.backbone import Backbone
 from harness.errors import FixedVocabulary, MethodError
 from harness.method import Method
-from harness.runner.best_columns import CHUNK, BestColumns
+from harness.runner.best_columns import BestColumns
+from harness.runner.cell_input import Query
+from harness.types.images import Images
 from harness.types.vocabulary import Vocabulary
 
 
 def predict_all(
-    method: Method, name: str, image: Tensor, vocabularies: dict[str, Vocabulary]
+    method: Method, name: str, query: Query, backbone: Backbone
 ) -> tuple[dict[str, BestColumns], str | None]:
-    """The best columns of all images ``(n, d)`` in every vocabulary, and the message about those that do not apply.
+    """The best columns of the images in every vocabulary, and the message about those that do not apply.
 
     A method of fixed vocabulary can score neither IP names nor both sides' together.
 
@@ -24,36 +29,62 @@ def predict_all(
         MethodError: scores that the contract forbids.
         FixedVocabulary: the method cannot even score the OOP names.
     """
-    found: dict[str, BestColumns] = {}
+    found: dict[str, list[BestColumns]] = {key: [] for key in query.vocabularies}
     refused = None
-    for key, vocabulary in vocabularies.items():
-        try:
-            found[key] = predict(method, name, image, vocabulary)
-        except FixedVocabulary as answer:
-            if key == "oop":
-                raise
-            refused = answer.message
-    return found if refused is None else {"oop": found["oop"]}, refused
+    for images, keys in _questions(method, name, query, backbone):
+        for key in keys:
+            if key not in found:
+                continue
+            try:
+                found[key].append(BestColumns.of(checked_scores(method, name, images, query.vocabularies[key])))
+            except FixedVocabulary as answer:
+                if key == "oop":
+                    raise
+                refused = answer.message
+                del found[key]
+    kept = found if refused is None else {"oop": found["oop"]}
+    return {key: BestColumns.joined(parts) for key, parts in kept.items()}, refused
 
 
-def predict(method: Method, name: str, image: Tensor, vocabulary: Vocabulary) -> BestColumns:
-    """The best-scored columns of every image ``(n,)``.
+def _questions(method: Method, name: str, query: Query, backbone: Backbone) -> Iterator[tuple[Images, tuple[str, ...]]]:
+    """Images as ``encode`` returned them, and the vocabularies to score them in; of a stream one image at a time."""
+    if query.streams is None:
+        for part in query.images.parts(backbone):
+            yield checked_encoding(method, name, part), tuple(query.vocabularies)
+        return
+    images = query.images.images(backbone)
+    for key, positions in query.streams.items():
+        for at in positions.tolist():
+            yield checked_encoding(method, name, images[at : at + 1]), (key,)
+
+
+def checked_encoding(method: Method, name: str, images: Images, when: str = "") -> Images:
+    """What a method makes of the scored images.
 
     Raises:
-        MethodError: scores that the contract forbids.
+        MethodError: it is not a record of as many images, on their device, with finite features.
     """
-    starts = range(0, len(image), CHUNK)
-    scores = (checked_scores(method, name, image[start : start + CHUNK], vocabulary) for start in starts)
-    return BestColumns.joined([BestColumns.of(each) for each in scores])
+    with torch.no_grad():
+        encoded: Any = method.encode(images)
+    returned = f"{name}.encode returned %s{f' {when}' if when else ''}"
+    if not isinstance(encoded, Images):
+        hint = "return images.with_features(...)"
+        raise MethodError(f"{returned % type(encoded).__name__}; it must be Images", hint)
+    features = encoded.features
+    if features.ndim != 3 or len(features) != len(images):
+        what = f"features {tuple(features.shape)}"
+        raise MethodError(f"{returned % what}; they must be ({len(images)}, views, d)")
+    _require_usable(features, images.features.device, returned, "features")
+    return encoded
 
 
-def checked_scores(method: Method, name: str, image: Tensor, vocabulary: Vocabulary, when: str = "") -> Tensor:
-    """The scores ``(m, k)`` of images ``(m, d)``, checked for type, shape, device and finiteness.
+def checked_scores(method: Method, name: str, images: Images, vocabulary: Vocabulary, when: str = "") -> Tensor:
+    """The scores ``(m, k)`` of m images, checked for type, shape, device and finiteness.
 
     Args:
         method: fitted.
         name: its name in errors.
-        image: unit rows; the method gets a copy, it may write into what it is given.
+        images: as ``encode`` returned them; the method gets a copy of the features, it may write into them.
         vocabulary: the k names to score.
         when: the situation, for errors.
 
@@ -61,8 +92,8 @@ def checked_scores(method: Method, name: str, image: Tensor, vocabulary: Vocabul
         MethodError: the method returned what the contract forbids. What it raises itself passes through.
     """
     with torch.no_grad():
-        scores: Any = method.scores(image.clone(), vocabulary)
-    wanted = (len(image), len(vocabulary))
+        scores: Any = method.scores(replace(images, features=images.features.clone()), vocabulary)
+    wanted = (len(images), len(vocabulary))
     returned = f"{name}.scores returned %s{f' {when}' if when else ''}"
     if not isinstance(scores, Tensor) or not scores.is_floating_point():
         kind = str(scores.dtype) if isinstance(scores, Tensor) else type(scores).__name__
@@ -71,10 +102,15 @@ def checked_scores(method: Method, name: str, image: Tensor, vocabulary: Vocabul
     if tuple(scores.shape) != wanted:
         message = f"{returned % str(tuple(scores.shape))}; scores must be {wanted}"
         raise MethodError(message, f"return {wanted}: one row per image, one column per name of the vocabulary")
-    if scores.device != image.device:
-        message = f"{returned % f'scores on {scores.device}'}; they belong on {image.device}"
+    _require_usable(scores, images.features.device, returned, "scores")
+    return scores
+
+
+def _require_usable(values: Tensor, device: torch.device, returned: str, what: str) -> None:
+    """Check that values are on a device and finite."""
+    if values.device != device:
+        message = f"{returned % f'{what} on {values.device}'}; they belong on {device}"
         raise MethodError(message, "keep everything on task.device; call neither .cuda() nor .cpu()")
-    if not bool(torch.isfinite(scores).all()):
+    if not bool(torch.isfinite(values).all()):
         hint = "look for a division by zero, the logarithm of zero, or a learning rate that is too high"
         raise MethodError(returned % "NaN or infinity", hint)
-    return scores

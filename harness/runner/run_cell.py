@@ -74,8 +74,7 @@ def _answers(
         arrays |= _clusters(own, number)
         report = report_of(own, name)
         if given.query is not None:
-            image = torch.from_numpy(given.query.image).to(device)
-            best, refused = predict_all(own, name, image, given.query.vocabularies)
+            best, refused = predict_all(own, name, given.query, backbone)
             arrays |= {key: array for each, columns in best.items() for key, array in columns.arrays(each)}
         times = {"fit_seconds": fit_seconds, "score_seconds": time.perf_counter() - begin}
         reports.append(report.model_copy(update=times))

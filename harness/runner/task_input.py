@@ -6,12 +6,15 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
+from harness.datasets.domain import DomainData
 from harness.errors import DataError, NotApplicable
 from harness.prompts import Template
-from harness.runner.cell_input import SupportInput, TaskInput, as_floats
+from harness.runner.cell_input import SupportInput, TaskInput
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.hidden_order import HiddenOrder
+from harness.runner.image_input import ImageInput
 from harness.runner.job import Job
+from harness.runner.pack_images import ImagePacker
 from harness.types.features import Features
 from harness.types.split import Part
 
@@ -21,7 +24,9 @@ def seed_of(drawn_by: str) -> int:
     return int(hashlib.sha256(drawn_by.encode()).hexdigest()[:15], 16)
 
 
-def named_task(job: Job, template: Template, provider: FeatureProvider) -> tuple[TaskInput, list[str]]:
+def named_task(
+    job: Job, template: Template, provider: FeatureProvider, packer: ImagePacker
+) -> tuple[TaskInput, list[str]]:
     """The task of a cell that is scored by names, and the given images that could not be read.
 
     Raises:
@@ -40,11 +45,14 @@ def named_task(job: Job, template: Template, provider: FeatureProvider) -> tuple
         spec.shots,
         names,
         ip_names=len(given_names.get("ip", ())),
+        texts=sentences(job, data),
+        model=needs.model,
+        projection=needs.preprojection,
     )
-    task, lost = _with_pools(task, job, provider)
+    task, lost = _with_pools(task, job, provider, packer)
     if job.manifest is None:
         return task, lost
-    given = {part: _drawn(part, views, job, provider) for part, views in job.method.parts_read().items()}
+    given = {part: _drawn(part, views, job, provider, packer) for part, views in job.method.parts_read().items()}
     support, validation = ((given[part][0] if part in given else None) for part in ("train", "val"))
     lost += [path for _, unreadable in given.values() for path in unreadable]
     return replace(task, support=support, validation=validation), lost
@@ -55,22 +63,30 @@ def pool_order(job: Job, provider: FeatureProvider) -> HiddenOrder:
     return HiddenOrder.of(job.spec, provider.pool(job.spec.domain, job.method.pool).sha256, "pool")
 
 
-def known_images(features: Features) -> SupportInput:
-    """A pool of known classes, with its labels."""
-    return SupportInput(as_floats(features.image), features.label.cpu().numpy().copy())
+def sentences(job: Job, data: DomainData) -> dict[str, tuple[str, ...]] | None:
+    """The sentences of the domain's names, if the method needs them."""
+    names = (name for split in data.scored.values() for name in split.names)
+    return {name: job.texts[name] for name in names} if job.method.needs.texts else None
 
 
-def _with_pools(task: TaskInput, job: Job, provider: FeatureProvider) -> tuple[TaskInput, list[str]]:
+def known_images(features: Features, images: ImageInput) -> SupportInput:
+    """Images of known classes, with their labels."""
+    return SupportInput(images, features.label.cpu().numpy().copy())
+
+
+def _with_pools(
+    task: TaskInput, job: Job, provider: FeatureProvider, packer: ImagePacker
+) -> tuple[TaskInput, list[str]]:
     """The task with the pools that the method needs, and their unreadable images."""
     domain, needs, pool = job.spec.domain, job.method.needs, job.method.pool
     lost: list[str] = []
     if needs.unlabeled:
         features = provider.pool(domain, pool)
-        task = replace(task, unlabeled=as_floats(features.image[:, 0])[pool_order(job, provider).position])
+        task = replace(task, unlabeled=packer.pool([features], pool_order(job, provider).position))
         lost += features.unreadable
     if needs.ip:
         known = provider.pool(domain, "ip")
-        task = replace(task, ip=known_images(known))
+        task = replace(task, ip=known_images(known, packer.pool([known])))
         lost += known.unreadable
     if needs.clusters:
         data = provider.domains[domain]
@@ -79,7 +95,9 @@ def _with_pools(task: TaskInput, job: Job, provider: FeatureProvider) -> tuple[T
     return task, lost
 
 
-def _drawn(part: Part, views: int, job: Job, provider: FeatureProvider) -> tuple[SupportInput, Sequence[str]]:
+def _drawn(
+    part: Part, views: int, job: Job, provider: FeatureProvider, packer: ImagePacker
+) -> tuple[SupportInput, Sequence[str]]:
     """The drawn images of a part with v views, and the unreadable ones."""
     assert job.manifest is not None
     picks, domain = job.manifest.picks_of_part(part), job.spec.domain
@@ -88,4 +106,4 @@ def _drawn(part: Part, views: int, job: Job, provider: FeatureProvider) -> tuple
     features, readable = provider.drawn(domain, picks, views, job.method.crop, job.train_on)
     captions = tuple(provider.domains[domain].item_of(picks[i], job.train_on)[1].caption for i in readable)
     texts = captions if job.method.needs.captions and part == "train" else None
-    return replace(known_images(features), captions=texts), features.unreadable
+    return replace(known_images(features, packer.drawn(features)), captions=texts), features.unreadable

@@ -83,6 +83,11 @@ class MethodRecord(Record):
     needs: tuple[str, ...]
     seeded: bool = Field(default=True, description="whether its results depend on the seed, apart from any draw")
     pool: str | None = Field(default=None, description="the unlabeled images given to it, None for none")
+    test_views: int = Field(default=1, ge=1, description="views of each scored image")
+    encoders: dict[str, Sha256] = Field(
+        default={}, description="second image encoders, and the sha256 of their weights"
+    )
+    texts: Sha256 | None = Field(default=None, description="sha256 of the file of sentences given to it")
 
     @field_validator("needs")
     @classmethod

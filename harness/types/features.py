@@ -15,7 +15,7 @@ class Features:
         image: ``(n, v, d)`` unit rows; v augmented views, v = 1 for scored parts.
         label: ``(n,)`` int64, position in the names of the split.
         unreadable: paths of images that cannot be decoded; they are in neither tensor.
-        sha256: ``(n,)`` sha256 of the image files, in ascending order; empty for drawn images.
+        sha256: ``(n,)`` sha256 of the image files, in ascending order; of drawn ones in the draw's.
     """
 
     image: Tensor

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from harness.errors import MethodError
 from harness.prompts import Template
+from harness.types.images import Images as Images
+from harness.types.images import Support as Support
 from harness.types.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from harness.prompts import Prompt
 
@@ -37,6 +39,12 @@ class Needs:
         ip: the labelled IP train images, as known classes.
         clusters: the number of classes in the pool.
         vocabulary: the OOP names.
+        texts: sentences of every name, from the file that ``--texts`` names.
+        preprojection: of all images, what the image projection is applied to.
+        tokens: of all images, the projected patch tokens.
+        pixels: of all images, the preprocessed pixels.
+        model: a copy of the model that may be changed and trained.
+        stream: the scored images come one after the other, in an order that is part of the cell.
     """
 
     support: bool = False
@@ -46,6 +54,12 @@ class Needs:
     ip: bool = False
     clusters: bool = False
     vocabulary: bool = False
+    texts: bool = False
+    preprojection: bool = False
+    tokens: bool = False
+    pixels: bool = False
+    model: bool = False
+    stream: bool = False
 
     def declared(self) -> tuple[str, ...]:
         """Names of the declared needs."""
@@ -62,21 +76,6 @@ class Needs:
 
 IMPLIED_BY = {"support": ("captions",), "vocabulary": ("support", "validation")}
 """Need -> the needs that imply it."""
-
-
-@dataclass(frozen=True)
-class Support:
-    """Labelled images of the OOP names, or of IP classes.
-
-    Attributes:
-        image: ``(n, v, d)`` unit rows: n images, v views; view 0 is the test view.
-        label: ``(n,)`` int64, position in ``Task.names``; for IP images the number of the class.
-        captions: n captions or None; None as a whole unless captions are a declared need.
-    """
-
-    image: Tensor
-    label: Tensor
-    captions: tuple[str | None, ...] | None = None
 
 
 class TextTower(Protocol):
@@ -112,6 +111,18 @@ class TextTower(Protocol):
 
     def encode_tokens(self, tokens: Any, learned: Tensor | None = None) -> Tensor:
         """Unit rows ``(k, d)`` of k tokenized prompts; learned ``(R, width)`` is the table of ``tokenize``."""
+        ...
+
+
+class TrainableModel(Protocol):
+    """The model that a method may change; implemented in ``harness.backbones.private_copy``."""
+
+    def __call__(self, train: Callable[[str], bool] | None = None) -> nn.Module:
+        """A private copy of the open_clip module, in evaluation mode: see ``Task.model``."""
+        ...
+
+    def encode_image(self, model: nn.Module, pixels: Tensor) -> Tensor:
+        """Unit rows ``(b, d)`` in fp32 of pixels ``(b, 3, h, w)``, with the precision of the run."""
         ...
 
 
@@ -152,11 +163,14 @@ class Task:
     progress: Progress = _ignore_progress
     _support: Support | None = field(default=None, repr=False)
     _validation: Support | None = field(default=None, repr=False)
-    _unlabeled: Tensor | None = field(default=None, repr=False)
+    _unlabeled: Images | None = field(default=None, repr=False)
     _ip: Support | None = field(default=None, repr=False)
     _clusters: int | None = field(default=None, repr=False)
     _names: tuple[str, ...] | None = field(default=None, repr=False)
     _ip_names: int = field(default=0, repr=False)
+    _texts: Mapping[str, tuple[str, ...]] | None = field(default=None, repr=False)
+    _model: TrainableModel | None = field(default=None, repr=False)
+    _projection: Callable[[], tuple[Tensor, Tensor | None]] | None = field(default=None, repr=False)
 
     @property
     def support(self) -> Support:
@@ -169,8 +183,8 @@ class Task:
         return _require_declared(self._validation, "validation")
 
     @property
-    def unlabeled(self) -> Tensor:
-        """``(n, d)`` unit rows of the pool, in an order independent of the class (need: unlabeled)."""
+    def unlabeled(self) -> Images:
+        """The images of the pool, in an order independent of the class (need: unlabeled)."""
         return _require_declared(self._unlabeled, "unlabeled")
 
     @property
@@ -196,6 +210,30 @@ class Task:
         """The names as a vocabulary (need: vocabulary)."""
         oop = len(self.names) - self._ip_names
         return Vocabulary.of(self.noun, oop=self.names[:oop], ip=self.names[oop:])
+
+    @property
+    def texts(self) -> Mapping[str, tuple[str, ...]]:
+        """Name -> sentences about it, for all OOP and IP names of the domain (need: texts)."""
+        return _require_declared(self._texts, "texts")
+
+    def model(self, train: Callable[[str], bool] | None = None) -> nn.Module:
+        """A private copy of the open_clip module, in evaluation mode, to be changed by this fit alone (need: model).
+
+        Args:
+            train: whether the weight of a name is trained. Those weights are cloned and require gradients; all others
+                are shared with the frozen model and must not be written. None: none is trained, as for adapters and
+                prompts that a method adds.
+        """
+        return _require_declared(self._model, "model")(train)
+
+    def encode_image(self, model: nn.Module, pixels: Tensor) -> Tensor:
+        """Unit rows ``(b, d)`` of pixels ``(b, 3, h, w)``, by a copy of the model, with gradients (need: model)."""
+        return _require_declared(self._model, "model").encode_image(model, pixels)
+
+    @property
+    def projection(self) -> tuple[Tensor, Tensor | None]:
+        """The frozen image projection: weight ``(w, d)``, and bias ``(d,)`` or None (need: preprojection)."""
+        return _require_declared(self._projection, "preprojection")()
 
 
 def _require_declared(value: _T | None, need: str) -> _T:

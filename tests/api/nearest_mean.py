@@ -16,7 +16,7 @@ FLOOR = 0.0
 
 def class_means(task: harness.Task) -> Tensor:
     support = task.support
-    return torch.stack([support.image[support.label == k, 0].mean(0) for k in range(len(task.names))]) + FLOOR
+    return torch.stack([support.features[support.label == k, 0].mean(0) for k in range(len(task.names))]) + FLOOR
 
 
 @dataclass
@@ -31,7 +31,8 @@ class NearestMean(harness.Method):
         self.task_, self.means_ = task, class_means(task)
         return self
 
-    def scores(self, image: Tensor, vocabulary: harness.Vocabulary) -> Tensor:
+    def scores(self, images: harness.Images, vocabulary: harness.Vocabulary) -> Tensor:
+        image = images.features[:, 0]
         names = [self.task_.template.fill(name, vocabulary.noun) for name in vocabulary.names]
         scores = image @ self.task_.text.encode(names).T
         if vocabulary.names == self.task_.names:

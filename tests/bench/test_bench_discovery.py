@@ -23,6 +23,7 @@ from harness.progress import NullReporter
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.plan import make_plan
 from harness.runner.request import MethodChoice, Request
+from harness.types.images import Images
 from harness.types.task import Support, Task
 from harness_plugins import _cluster_matching
 from harness_plugins.zsnl import ZSNL
@@ -94,7 +95,7 @@ def stress():
     image = F.normalize(torch.where(far, noise(IMAGES), centre[label] + noise(IMAGES)), dim=1)
     of_known = torch.arange(KNOWN).repeat_interleave(50)
     known = F.normalize(F.normalize(noise(KNOWN), dim=1)[of_known] + noise(len(of_known)), dim=1)
-    object.__setattr__(task, "_unlabeled", image)
+    object.__setattr__(task, "_unlabeled", Images.of(image))
     object.__setattr__(task, "_ip", Support(known[:, None], of_known))
     return task, label
 
@@ -112,7 +113,7 @@ def run(discover):
         "seconds": seconds,
         "matching": matching,
         "named": float((found.name[found.cluster] == label).float().mean()),
-        "zero-shot": float(((task.unlabeled @ text.T).argmax(dim=1) == label).float().mean()),
+        "zero-shot": float(((task.unlabeled.features[:, 0] @ text.T).argmax(dim=1) == label).float().mean()),
         "peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "peak MiB before": before // 1024,
     }

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from harness.errors import FixedVocabulary
 from harness.method import Method
+from harness.types.images import Images
 from harness.types.task import Needs
 
 
@@ -27,16 +28,16 @@ class Good(Method):
     def fit(self, task: Any) -> Any:
         support = task.support
         prompts = task.text.encode([task.template.fill(name, task.noun) for name in task.names])
-        means = torch.stack([support.image[support.label == y].mean(dim=(0, 1)) for y in range(len(task.names))])
+        means = torch.stack([support.features[support.label == y].mean(dim=(0, 1)) for y in range(len(task.names))])
         self.rows_ = dict(zip(task.names, self.strength * means + prompts, strict=True))
         self.task_ = task
         return self
 
-    def scores(self, image: Tensor, vocabulary: Any) -> Tensor:
+    def scores(self, images: Images, vocabulary: Any) -> Tensor:
         foreign = [name for name in vocabulary.names if name not in self.rows_]
         prompts = [self.task_.template.fill(name, vocabulary.noun) for name in foreign]
         rows = self.rows_ | dict(zip(foreign, self.task_.text.encode(prompts), strict=True))
-        return image @ torch.stack([rows[name] for name in vocabulary.names]).T
+        return images.features[:, 0] @ torch.stack([rows[name] for name in vocabulary.names]).T
 
 
 @dataclass
@@ -91,10 +92,11 @@ class ReturnsNothing(Good):
 class AnswersBeforeFit(Good):
     """x."""
 
-    def scores(self, image: Tensor, vocabulary: Any) -> Tensor:
+    def scores(self, images: Images, vocabulary: Any) -> Tensor:
+        image = images.features[:, 0]
         if not hasattr(self, "rows_"):
             return image.new_zeros(len(image), len(vocabulary))
-        return super().scores(image, vocabulary)
+        return super().scores(images, vocabulary)
 
 
 @dataclass
@@ -150,8 +152,8 @@ class Changed(Good):
 
     change: ClassVar[Any] = None
 
-    def scores(self, image: Tensor, vocabulary: Any) -> Tensor:
-        return type(self).change(super().scores(image, vocabulary))
+    def scores(self, images: Images, vocabulary: Any) -> Tensor:
+        return type(self).change(super().scores(images, vocabulary))
 
 
 def scores(change: Any) -> type[Method]:
@@ -164,7 +166,7 @@ class WritesIntoSupport(Good):
     """x."""
 
     def fit(self, task: Any) -> Any:
-        task.support.image.mul_(2)
+        task.support.features.mul_(2)
         return super().fit(task)
 
 
@@ -172,9 +174,9 @@ class WritesIntoSupport(Good):
 class WritesIntoQuery(Good):
     """x."""
 
-    def scores(self, image: Tensor, vocabulary: Any) -> Tensor:
-        answer = super().scores(image, vocabulary)
-        image.zero_()
+    def scores(self, images: Images, vocabulary: Any) -> Tensor:
+        answer = super().scores(images, vocabulary)
+        images.features[:, 0].zero_()
         return answer
 
 
@@ -241,17 +243,17 @@ class DeniesTheSeed(Good):
 class LearnsWhileScoring(Good):
     """x."""
 
-    def scores(self, image: Tensor, vocabulary: Any) -> Tensor:
+    def scores(self, images: Images, vocabulary: Any) -> Tensor:
         self.rows_ = {name: row * 1.01 for name, row in self.rows_.items()}
-        return super().scores(image, vocabulary)
+        return super().scores(images, vocabulary)
 
 
 @dataclass
 class ByPosition(Good):
     """x."""
 
-    def scores(self, image: Tensor, vocabulary: Any) -> Tensor:
-        return image @ torch.stack([*self.rows_.values(), *self.rows_.values()])[: len(vocabulary)].T
+    def scores(self, images: Images, vocabulary: Any) -> Tensor:
+        return images.features[:, 0] @ torch.stack([*self.rows_.values(), *self.rows_.values()])[: len(vocabulary)].T
 
 
 @dataclass
@@ -270,19 +272,19 @@ class SortsNames(Good):
 class RefusesEverything(Good):
     """x."""
 
-    def scores(self, image: Tensor, vocabulary: Any) -> Tensor:
+    def scores(self, images: Images, vocabulary: Any) -> Tensor:
         if self.rows_:
             raise FixedVocabulary("no names at all")
-        return image
+        return images.features[:, 0]
 
 
 @dataclass
 class RefusesHalf(Good):
     """x."""
 
-    def scores(self, image: Tensor, vocabulary: Any) -> Tensor:
+    def scores(self, images: Images, vocabulary: Any) -> Tensor:
         if all(vocabulary.oop) or not any(vocabulary.oop):
-            return super().scores(image, vocabulary)
+            return super().scores(images, vocabulary)
         raise FixedVocabulary("not both")
 
 
@@ -290,8 +292,8 @@ class RefusesHalf(Good):
 class ZerosForForeign(Good):
     """x."""
 
-    def scores(self, image: Tensor, vocabulary: Any) -> Tensor:
-        answer = super().scores(image, vocabulary)
+    def scores(self, images: Images, vocabulary: Any) -> Tensor:
+        answer = super().scores(images, vocabulary)
         answer[:, [not oop for oop in vocabulary.oop]] = 0
         return answer
 
@@ -300,12 +302,12 @@ class ZerosForForeign(Good):
 class LooksAtTheCaller(Good):
     """x."""
 
-    def scores(self, image: Tensor, vocabulary: Any) -> Tensor:
-        answer = super().scores(image, vocabulary)
+    def scores(self, images: Images, vocabulary: Any) -> Tensor:
+        answer = super().scores(images, vocabulary)
         frame = inspect.currentframe()
         while frame is not None:
             scored = frame.f_locals.get("scored")
-            if scored is not None and len(scored.label) == len(image):
+            if scored is not None and len(scored.label) == len(images):
                 return torch.nn.functional.one_hot(scored.label, len(vocabulary)).float()
             frame = frame.f_back
         return answer
@@ -336,7 +338,7 @@ class NeedsEqualClasses(Good):
     """x."""
 
     def fit(self, task: Any) -> Any:
-        task.support.image.reshape(len(task.names), task.shots, -1)
+        task.support.features.reshape(len(task.names), task.shots, -1)
         return super().fit(task)
 
 

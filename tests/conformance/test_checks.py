@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from harness.conformance import CHECKS, check_method, parametrize_with_checks
-from harness.conformance.backbone import tiny_text
+from harness.conformance.backbone import tiny_model
 from harness.conformance.subject import Subject
 from harness.conformance.suite import run_check
 from harness.errors import FixedVocabulary, MethodError
@@ -58,7 +58,7 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
     ),
     ("inputs_untouched", faulty.WritesIntoSupport, "fit changes task.support", "work on a copy"),
     ("inputs_untouched", faulty.WritesIntoQuery, "scores changes the images it is given", "work on a copy"),
-    ("inputs_untouched", faulty.TrainsTheTower, "changes the weights of the text tower", "frozen"),
+    ("inputs_untouched", faulty.TrainsTheTower, "changes the weights of the frozen model", "frozen"),
     ("global_state_untouched", faulty.DrawsFromShared, "changes Python's random state", "task.generator only"),
     ("global_state_untouched", faulty.IgnoresTheSeed, "changes torch's random state", "task.generator only"),
     ("global_state_untouched", faulty.ChangesFolder, "changes the working folder", "restore global settings"),
@@ -147,7 +147,7 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
     """What faulty methods change is put back."""
-    folder, weight = Path.cwd(), tiny_text().tower._embedding.weight.data
+    folder, weight = Path.cwd(), tiny_model().tower._embedding.weight.data
     before, number = weight.clone(), torch.get_rng_state()
     yield
     os.chdir(folder)
@@ -202,7 +202,7 @@ class Fails(Good):
 
     error: ClassVar[type[BaseException]]
 
-    def scores(self, image: Any, vocabulary: Any) -> Any:
+    def scores(self, images: Any, vocabulary: Any) -> Any:
         raise self.error("no scores")
 
 

@@ -67,7 +67,7 @@ def task_on(device: torch.device, views: int = 1, shots: int = 4) -> Task:
     tower.clear_cache()
     given = {field.name: getattr(task, field.name) for field in fields(task) if field.name.startswith("_")}
     moved = {
-        name: replace(value, image=value.image.to(device), label=value.label.to(device))
+        name: replace(value, features=value.features.to(device), label=value.label.to(device))
         if isinstance(value, Support)
         else value.to(device)
         for name, value in given.items()

@@ -25,7 +25,8 @@ class Hostile(Method):
             return object()
         return self
 
-    def scores(self, image, vocabulary):
+    def scores(self, images, vocabulary):
+        image = images.features[:, 0]
         prompts = [self.task_.template.fill(name, vocabulary.noun) for name in vocabulary.names]
         scores = image @ self.task_.text.encode(prompts).T
         if self.task_.noun != "animal":

@@ -338,7 +338,7 @@ def test_threads_that_run_out_of_memory_together_all_try_smaller_batches(tmp_pat
                 raise self.error
             return super().encode_image(batch)
 
-    made._backbone._model = Racing()
+    made._backbone.model = Racing()
     torch.testing.assert_close(made._encode(pixels), torch.nn.functional.normalize(pixels.mean(dim=(2, 3)), dim=1))
 
 

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 
 from harness.method import Method
 from harness.prompts import Template
-from harness.types.task import Support, Task
+from harness.types.images import Images, Support
+from harness.types.task import Task
 from harness.types.vocabulary import Vocabulary
 
 from ..makers import unit_rows
@@ -43,6 +44,11 @@ def classes() -> dict[str, type[Method]]:
 
 def quick(name: str, **parameters: Any) -> Method:
     return classes()[name](**(QUICK.get(name, {}) | parameters))
+
+
+def seen(image: torch.Tensor) -> Images:
+    """Images to score, with features ``(m, d)``."""
+    return Images.of(image)
 
 
 @cache
@@ -89,7 +95,7 @@ def make_task(
         "generator": torch.Generator().manual_seed(seed),
         "device": torch.device("cpu"),
         "shots": shots,
-        "_unlabeled": images(12, 20)[0][:, 0],
+        "_unlabeled": Images(images(12, 20)[0]),
         "_ip": Support(unit_rows(12, SIZE, 21)[:, None], torch.arange(12) % len(IP)),
         "_clusters": len(NAMES),
         "_support": supports[0],

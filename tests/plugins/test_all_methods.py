@@ -15,10 +15,10 @@ from harness.method import build, parameters
 from harness.registry import load
 from harness.registry.describe import describe
 from harness.runner.best_columns import BestColumns
-from harness.runner.predict import predict
 from harness.types.task import Support
 from harness.types.vocabulary import Vocabulary
 
+from ..cells import predicted
 from ..makers import unit_rows
 from .tasks import (
     IP,
@@ -33,6 +33,7 @@ from .tasks import (
     images,
     make_task,
     quick,
+    seen,
 )
 
 METHODS = sorted(classes())
@@ -56,27 +57,29 @@ def fitted(name: str, **task):
 def test_accuracy_beats_chance_on_separable_domain(name):
     image, label = images(30, 99)
     method = fitted(name)
-    right = (method.scores(image[:, 0], OOP_VOCABULARY).argmax(dim=1) == label).float().mean()
+    right = (method.scores(seen(image[:, 0]), OOP_VOCABULARY).argmax(dim=1) == label).float().mean()
     assert right > 1 / len(NAMES) + 0.2
 
 
 @pytest.mark.parametrize("name", [n for n in METHODS if n != "zero_shot" and n not in UNLABELED])
 def test_support_helps(name):
     image, label = images(30, 99)
-    zero_shot, method = (fitted(n).scores(image[:, 0], OOP_VOCABULARY) for n in ("zero_shot", name))
+    zero_shot, method = (fitted(n).scores(seen(image[:, 0]), OOP_VOCABULARY) for n in ("zero_shot", name))
     assert (method.argmax(dim=1) == label).sum() > (zero_shot.argmax(dim=1) == label).sum()
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_scores_follow_order_of_images_and_names(name):
     method, image = fitted(name), images(3, 99)[0][:, 0]
-    straight = method.scores(image, OOP_VOCABULARY)
-    torch.testing.assert_close(method.scores(image.flip(0), OOP_VOCABULARY), straight.flip(0), rtol=1e-4, atol=1e-4)
+    straight = method.scores(seen(image), OOP_VOCABULARY)
     torch.testing.assert_close(
-        torch.cat([method.scores(x, OOP_VOCABULARY) for x in image.split(4)]), straight, rtol=1e-4, atol=1e-4
+        method.scores(seen(image.flip(0)), OOP_VOCABULARY), straight.flip(0), rtol=1e-4, atol=1e-4
+    )
+    torch.testing.assert_close(
+        torch.cat([method.scores(seen(x), OOP_VOCABULARY) for x in image.split(4)]), straight, rtol=1e-4, atol=1e-4
     )
     turned = Vocabulary.of(NOUN, oop=NAMES[::-1])
-    torch.testing.assert_close(method.scores(image, turned), straight.flip(1), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(method.scores(seen(image), turned), straight.flip(1), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", UNORDERED)
@@ -85,7 +88,10 @@ def test_class_order_does_not_change_predictions(name):
     orders = ((0, 1, 2, 3, 4), (3, 0, 4, 2, 1))
     one, other = (quick(name, **UNORDERED[name]).fit(make_task(order=order)) for order in orders)
     torch.testing.assert_close(
-        one.scores(image, OOP_VOCABULARY), other.scores(image, OOP_VOCABULARY), rtol=1e-2, atol=2e-2
+        one.scores(seen(image), OOP_VOCABULARY),
+        other.scores(seen(image), OOP_VOCABULARY),
+        rtol=1e-2,
+        atol=2e-2,
     )
 
 
@@ -94,17 +100,19 @@ def test_support_order_does_not_change_predictions(name):
     task = make_task()
     order = torch.randperm(len(task.support.label), generator=torch.Generator().manual_seed(3))
     captions = tuple(task.support.captions[i] for i in order.tolist())
-    mixed = make_task(_support=Support(task.support.image[order], task.support.label[order], captions))
+    mixed = make_task(_support=Support(task.support.features[order], task.support.label[order], captions))
     image = images(3, 99)[0][:, 0]
-    one, other = (quick(name, **UNORDERED[name]).fit(each).scores(image, OOP_VOCABULARY) for each in (task, mixed))
+    one, other = (
+        quick(name, **UNORDERED[name]).fit(each).scores(seen(image), OOP_VOCABULARY) for each in (task, mixed)
+    )
     torch.testing.assert_close(one, other, rtol=1e-2, atol=2e-2)
 
 
 @pytest.mark.parametrize("name", LIKE_ZERO_SHOT)
 def test_ip_names_score_exactly_as_zero_shot(name):
     image = images(3, 99)[0][:, 0]
-    learned = fitted(name).scores(image, IP_VOCABULARY)
-    assert torch.equal(learned, fitted("zero_shot").scores(image, IP_VOCABULARY))
+    learned = fitted(name).scores(seen(image), IP_VOCABULARY)
+    assert torch.equal(learned, fitted("zero_shot").scores(seen(image), IP_VOCABULARY))
 
 
 def test_ip_retention_reference_equals_zero_shot():
@@ -118,7 +126,7 @@ def test_ip_retention_reference_equals_zero_shot():
     before = BestColumns.of(task.logit_scale * tied @ text.T).choose(sha256)
     for name in ("zero_shot", "fsnl"):
         method = quick(name).fit(make_task(logit_scale=scale))
-        assert (predict(method, name, tied, two).choose(sha256) == before).all()
+        assert (predicted(method, tied, two).choose(sha256) == before).all()
 
 
 @pytest.mark.parametrize("name", FIXED)
@@ -126,15 +134,15 @@ def test_fixed_vocabulary_raises(name):
     method, image = fitted(name), images(1, 99)[0][:, 0]
     for vocabulary in (IP_VOCABULARY, JOINT, Vocabulary.of(NOUN, oop=("dodo",)), Vocabulary.of(NOUN, ip=NAMES[:1])):
         with pytest.raises(FixedVocabulary, match=f"{name} cannot score"):
-            method.scores(image, vocabulary)
-    part = method.scores(image, Vocabulary.of(NOUN, oop=NAMES[1:3]))
-    torch.testing.assert_close(part, method.scores(image, OOP_VOCABULARY)[:, 1:3])
+            method.scores(seen(image), vocabulary)
+    part = method.scores(seen(image), Vocabulary.of(NOUN, oop=NAMES[1:3]))
+    torch.testing.assert_close(part, method.scores(seen(image), OOP_VOCABULARY)[:, 1:3])
 
 
 @pytest.mark.parametrize("name", [n for n in METHODS if n not in FIXED])
 def test_an_open_vocabulary_scores_all_names_together(name):
     method, image = fitted(name), images(3, 99)[0][:, 0]
-    joint = method.scores(image, JOINT)
+    joint = method.scores(seen(image), JOINT)
     assert joint.shape == (15, len(NAMES) + len(IP))
     assert bool(torch.isfinite(joint).all())
 

@@ -23,16 +23,16 @@ from harness_plugins.gda import GDA
 from harness_plugins.taskres import TaskRes
 
 from ..makers import unit_rows
-from .tasks import IP, JOINT, NAMES, NOUN, OOP_VOCABULARY, SIZE, images, make_task, quick, tower
+from .tasks import IP, JOINT, NAMES, NOUN, OOP_VOCABULARY, SIZE, images, make_task, quick, seen, tower
 
 
 def zero_shot_scores(image, vocabulary=OOP_VOCABULARY):
-    return quick("zero_shot").fit(make_task()).scores(image, vocabulary)
+    return quick("zero_shot").fit(make_task()).scores(seen(image), vocabulary)
 
 
 def test_prompt_ensemble_is_normalised_mean_of_unit_features():
     image = images(2, 99)[0][:, 0]
-    found = quick("zero_shot", prompts="ensemble").fit(make_task()).scores(image, OOP_VOCABULARY)
+    found = quick("zero_shot", prompts="ensemble").fit(make_task()).scores(seen(image), OOP_VOCABULARY)
     columns = []
     for name in NAMES:
         rows = [tower().encode([template.fill(name, NOUN)])[0] for template in zero_shot.TEMPLATES]
@@ -65,7 +65,7 @@ def plain_cache(image, support, alpha, beta):
     rows = []
     for x in image:
         row = [0.0] * len(NAMES)
-        for keys, y in zip(support.image, support.label.tolist(), strict=True):
+        for keys, y in zip(support.features, support.label.tolist(), strict=True):
             key = keys.mean(dim=0)
             row[y] += alpha * math.exp(-beta * (1 - float(x @ (key / key.norm()))))
         rows.append(row)
@@ -77,7 +77,7 @@ def test_tip_adapter_matches_formula():
     method = quick("tip_adapter", alpha=2.0, beta=5.5).fit(task)
     expected = zero_shot_scores(image) + plain_cache(image, task.support, 2.0, 5.5)
     torch.testing.assert_close(
-        method.scores(image, OOP_VOCABULARY).softmax(dim=1), expected.softmax(dim=1), rtol=1e-4, atol=1e-5
+        method.scores(seen(image), OOP_VOCABULARY).softmax(dim=1), expected.softmax(dim=1), rtol=1e-4, atol=1e-5
     )
 
 
@@ -96,7 +96,7 @@ def test_tip_adapter_chooses_on_validation_draw(monkeypatch, search):
     betas, alphas = (grid[:: max(1, len(grid) // 7)] for grid in tip_adapter.GRIDS[search])
     monkeypatch.setitem(tip_adapter.GRIDS, search, (betas, alphas))
     task = make_task()
-    image, label = task.validation.image[:, 0], task.validation.label
+    image, label = task.validation.features[:, 0], task.validation.label
     right = {
         (b, a): int(((zero_shot_scores(image) + plain_cache(image, task.support, a, b)).argmax(dim=1) == label).sum())
         for b, a in product(betas, alphas)
@@ -121,7 +121,7 @@ def test_outcome_reports_chosen_values(name):
     assert stated
     again = quick(name, **stated).fit(make_task())  # as parameters they choose nothing, and give the same
     image = images(2, 99)[0][:, 0]
-    assert torch.equal(again.scores(image, OOP_VOCABULARY), method.scores(image, OOP_VOCABULARY))
+    assert torch.equal(again.scores(seen(image), OOP_VOCABULARY), method.scores(seen(image), OOP_VOCABULARY))
 
 
 # -- gda ---------------------------------------------------------------------------------------------------------------
@@ -129,8 +129,8 @@ def test_outcome_reports_chosen_values(name):
 
 def centred(part, classes):
     """Means of the classes, and every view of every image without the mean of its class."""
-    rows = part.image.double().flatten(0, 1).numpy()
-    label = part.label.repeat_interleave(part.image.shape[1]).numpy()
+    rows = part.features.double().flatten(0, 1).numpy()
+    label = part.label.repeat_interleave(part.features.shape[1]).numpy()
     means = np.stack([rows[label == y].mean(axis=0) for y in range(classes)])
     return means, rows - means[label]
 
@@ -156,7 +156,7 @@ def test_gda_matches_formula(shots, views, covariance):
     weight, bias = plain_discriminant(task.support, len(NAMES), task.ip if covariance == "ip" else None)
     expected = zero_shot_scores(image) + 0.1 * torch.from_numpy(image.double().numpy() @ weight + bias).float()
     torch.testing.assert_close(
-        method.scores(image, OOP_VOCABULARY).softmax(dim=1), expected.softmax(dim=1), rtol=1e-3, atol=1e-4
+        method.scores(seen(image), OOP_VOCABULARY).softmax(dim=1), expected.softmax(dim=1), rtol=1e-3, atol=1e-4
     )
 
 
@@ -180,10 +180,10 @@ def test_gda_paper_preset_takes_smallest_best_weight_on_validation_draw():
     task = make_task(views=10)
     paper = build("gda", GDA, "paper")
     assert paper.needs.declared() == ("support", "validation")
-    image, label = task.validation.image[:, 0], task.validation.label
+    image, label = task.validation.features[:, 0], task.validation.label
     right = {}
     for alpha in gda.ALPHAS:
-        scores = dataclasses.replace(paper, alpha=alpha).fit(task).scores(image, OOP_VOCABULARY)
+        scores = dataclasses.replace(paper, alpha=alpha).fit(task).scores(seen(image), OOP_VOCABULARY)
         right[alpha] = int((scores.argmax(dim=1) == label).sum())
     best = [alpha for alpha, count in right.items() if count == max(right.values())]
     assert len(best) > 1, "otherwise the smallest is not determined"
@@ -196,12 +196,12 @@ def test_gda_chooses_alpha_by_leave_one_shot_out(covariance):
     right = dict.fromkeys(gda.ALPHAS, 0)
     for shot in range(3):
         out = torch.arange(len(task.support.label)) % 3 == shot
-        kept = Support(task.support.image[~out], task.support.label[~out])
+        kept = Support(task.support.features[~out], task.support.label[~out])
         method = quick("gda", alpha=0.0, covariance=covariance).fit(make_task(_support=kept))
-        query, label = task.support.image[out, 0], task.support.label[out]
+        query, label = task.support.features[out, 0], task.support.label[out]
         for alpha in gda.ALPHAS:
             method.alpha_ = alpha
-            right[alpha] += int((method.scores(query, OOP_VOCABULARY).argmax(dim=1) == label).sum())
+            right[alpha] += int((method.scores(seen(query), OOP_VOCABULARY).argmax(dim=1) == label).sum())
     (best,) = plain_choice({(alpha,): count for alpha, count in right.items()}, "middle")
     assert quick("gda", covariance=covariance).fit(task).alpha_ == best
     one_shot = quick("gda", covariance=covariance, alpha_one_shot=0.7)
@@ -213,11 +213,11 @@ def test_gda_chooses_alpha_by_leave_one_shot_out(covariance):
 def test_gda_and_linear_probe_never_predict_empty_class():
     task = make_task()
     kept = task.support.label != 1
-    support = Support(task.support.image[kept], task.support.label[kept])
+    support = Support(task.support.features[kept], task.support.label[kept])
     image = images(20, 99)[0][:, 0]
-    scores = quick("linear_probe", c=1.0).fit(make_task(_support=support)).scores(image, OOP_VOCABULARY)
+    scores = quick("linear_probe", c=1.0).fit(make_task(_support=support)).scores(seen(image), OOP_VOCABULARY)
     assert 1 not in scores.argmax(dim=1).tolist()
-    assert bool(torch.isfinite(quick("gda").fit(make_task(_support=support)).scores(image, OOP_VOCABULARY)).all())
+    assert bool(torch.isfinite(quick("gda").fit(make_task(_support=support)).scores(seen(image), OOP_VOCABULARY)).all())
 
 
 # -- linear_probe ------------------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def test_linear_probe_minimises_the_regularised_cross_entropy():
     method = quick("linear_probe", c=3.0, max_iter=5000).fit(task)
     weight = method.weight_.double().requires_grad_(True)
     bias = method.bias_.double().requires_grad_(True)
-    scores = task.support.image[:, 0].double() @ weight.T + bias
+    scores = task.support.features[:, 0].double() @ weight.T + bias
     value = weight.square().sum() / 2 + 3.0 * F.cross_entropy(scores, task.support.label, reduction="sum")
     for gradient in torch.autograd.grad(value, (weight, bias)):
         assert float(gradient.abs().max()) < 2e-2
@@ -269,7 +269,7 @@ def test_linear_probe_chooses_c_on_validation_draw():
 
     def right(power):
         method = quick("linear_probe", c=10**power).fit(task)
-        return int((method.scores(validation.image[:, 0], task.vocabulary).argmax(dim=1) == label).sum())
+        return int((method.scores(seen(validation.features[:, 0]), task.vocabulary).argmax(dim=1) == label).sum())
 
     assert len({right(power) for power in linear_probe.GRID}) > 1
     for search, how in (("grid", linear_probe._middle), ("paper", linear_probe._bisection)):
@@ -283,11 +283,11 @@ def test_linear_probe_with_few_classes(count):
     names = NAMES[:count]
     task = make_task()
     parts = {
-        key: Support(part.image[part.label < count], part.label[part.label < count])
+        key: Support(part.features[part.label < count], part.label[part.label < count])
         for key, part in (("_support", task.support), ("_validation", task.validation))
     }
     method = quick("linear_probe").fit(make_task(**parts, _names=names))
-    scores = method.scores(parts["_support"].image[:, 0], method.task_.vocabulary)
+    scores = method.scores(seen(parts["_support"].features[:, 0]), method.task_.vocabulary)
     assert torch.equal(scores.argmax(dim=1), parts["_support"].label)
     assert method.trainable() == count * (SIZE + 1)
 
@@ -299,7 +299,7 @@ def test_cocoop_encodes_prompt_per_image_and_name():
     method = quick("cocoop").fit(make_task())
     image = images(1, 99)[0][:, 0]
     down, bias, up, shift = method.net_
-    found = method.scores(image, JOINT)
+    found = method.scores(seen(image), JOINT)
     for i, x in enumerate(image):
         rows = method.context_.rows + up @ torch.relu(down @ x + bias) + shift
         for j, name in enumerate(JOINT.names):
@@ -311,13 +311,13 @@ def test_cocoop_encodes_prompt_per_image_and_name():
 def test_cocoop_caches_scores_of_same_images():
     method = quick("cocoop").fit(make_task())
     image = images(1, 99)[0][:, 0]
-    expected = method.scores(image, JOINT)
+    expected = method.scores(seen(image), JOINT)
     pairs, asked = method._pairs, []
     method._pairs = lambda x, groups: asked.append(len(x)) or pairs(x, groups)
     turned = [3, 0, 4]
-    assert torch.equal(method.scores(image[turned], OOP_VOCABULARY), expected[turned, : len(NAMES)])
+    assert torch.equal(method.scores(seen(image[turned]), OOP_VOCABULARY), expected[turned, : len(NAMES)])
     assert asked == []
-    method.scores(image[turned] + 1e-3, OOP_VOCABULARY)
+    method.scores(seen(image[turned] + 1e-3), OOP_VOCABULARY)
     assert asked == [len(turned)]
 
 
@@ -326,7 +326,7 @@ def test_coop_puts_learned_context_before_every_name():
     image = images(1, 99)[0][:, 0]
     prompts = [Prompt((Piece("x", "own"), Piece(f" {name}."))) for name in JOINT.names]
     text = tower().encode(prompts, {"own": method.context_.rows})
-    torch.testing.assert_close(method.scores(image, JOINT), 20.0 * image @ text.T, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(method.scores(seen(image), JOINT), 20.0 * image @ text.T, rtol=1e-4, atol=1e-4)
     assert method.trainable() == 4 * 32
     assert not torch.equal(method.context_.rows, tower().token_embedding("a photo of a"))
 
@@ -342,10 +342,10 @@ def test_class_specific_contexts_are_independent_and_fix_vocabulary():
         tower().encode([Prompt((Piece("x", "own"), Piece(f" {name}.")))], {"own": own})[0]
         for name, own in zip(NAMES, rows, strict=True)
     ]
-    found = method.scores(image, OOP_VOCABULARY)
+    found = method.scores(seen(image), OOP_VOCABULARY)
     torch.testing.assert_close(found, 20.0 * image @ torch.stack(texts).T, rtol=1e-4, atol=1e-4)
     with pytest.raises(FixedVocabulary, match="coop cannot score"):
-        method.scores(image, JOINT)
+        method.scores(seen(image), JOINT)
 
 
 def test_random_context_has_length_deviation_and_seed():
@@ -369,7 +369,7 @@ def test_taskres_paper_weight_depends_on_domain(noun, alpha):
     paper = build("taskres", TaskRes, "paper")
     image = images(2, 99)[0][:, 0]
     found, wanted = (
-        dataclasses.replace(method, epochs=3).fit(make_task(noun=noun)).scores(image, OOP_VOCABULARY)
+        dataclasses.replace(method, epochs=3).fit(make_task(noun=noun)).scores(seen(image), OOP_VOCABULARY)
         for method in (paper, dataclasses.replace(paper, alpha=alpha))
     )
     assert paper.alpha is None
@@ -379,5 +379,8 @@ def test_taskres_paper_weight_depends_on_domain(noun, alpha):
 def test_taskres_without_training_is_zero_shot():
     image = images(2, 99)[0][:, 0]
     torch.testing.assert_close(
-        TaskRes(lr=0.0).fit(make_task()).scores(image, OOP_VOCABULARY), zero_shot_scores(image), rtol=1e-4, atol=1e-4
+        TaskRes(lr=0.0).fit(make_task()).scores(seen(image), OOP_VOCABULARY),
+        zero_shot_scores(image),
+        rtol=1e-4,
+        atol=1e-4,
     )

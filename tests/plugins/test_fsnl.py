@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from harness.backbones.text import OpenClipTextTower
+from harness.types.images import Images
 from harness.types.task import Support, Task
 from harness.types.vocabulary import Vocabulary
 from harness_plugins._name_tuning import NameEmbeddings
@@ -45,7 +46,7 @@ def make_task(
     image = torch.nn.functional.normalize(centres[label][:, None] + 0.3 * noise, dim=2)
     texts = [CAPTIONS[i % len(CAPTIONS)] for i in range(len(label))]
     captions = tuple(t and t.replace("{}", names[y]) for t, y in zip(texts, label.tolist(), strict=True))
-    values = {"image": image, "label": label, "captions": captions} | support
+    values = {"features": image, "label": label, "captions": captions} | support
     return Task(
         _names=names,
         noun=NOUN,
@@ -72,7 +73,7 @@ def own_rows(tower: OpenClipTextTower, names: tuple[str, ...] = NAMES) -> Tensor
 
 
 def support_accuracy(method: Any, task: Task) -> float:
-    scores = method.scores(task.support.image[:, 0], task.vocabulary)
+    scores = method.scores(Images.of(task.support.features[:, 0]), task.vocabulary)
     return float((scores.argmax(dim=1) == task.support.label).float().mean())
 
 
@@ -92,10 +93,13 @@ def test_without_a_learning_rate_nothing_changes(tower: OpenClipTextTower) -> No
     task = make_task(tower)
     method = fit(task, lr=0.0)
     torch.testing.assert_close(method.names_.rows, own_rows(tower), rtol=0, atol=0)
-    image = task.support.image[:, 0]
+    image = task.support.features[:, 0]
     zero_shot = ZeroShot().fit(task)
     torch.testing.assert_close(
-        method.scores(image, vocabulary(ip=IP)), zero_shot.scores(image, vocabulary(ip=IP)), rtol=0, atol=1e-4
+        method.scores(Images.of(image), vocabulary(ip=IP)),
+        zero_shot.scores(Images.of(image), vocabulary(ip=IP)),
+        rtol=0,
+        atol=1e-4,
     )
 
 
@@ -104,11 +108,11 @@ def test_only_the_rows_of_the_names_change() -> None:
     tower = make_tower("unit-clip", model)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     task = make_task(tower)
-    image, label = task.support.image.clone(), task.support.label.clone()
+    image, label = task.support.features.clone(), task.support.label.clone()
     method = fit(task)
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]), name
-    assert torch.equal(task.support.image, image)
+    assert torch.equal(task.support.features, image)
     assert torch.equal(task.support.label, label)
     assert not torch.allclose(method.names_.rows, own_rows(tower), atol=1e-3)
     assert not method.names_.rows.requires_grad
@@ -119,16 +123,16 @@ def test_ip_names_score_exactly_as_zero_shot(tower: OpenClipTextTower) -> None:
     task = make_task(tower)
     image = unit_rows(9, 24, 3)
     method = fit(task)
-    learned = method.scores(image, vocabulary((), IP))
+    learned = method.scores(Images.of(image), vocabulary((), IP))
     tower.clear_cache()
-    assert torch.equal(learned, ZeroShot().fit(task).scores(image, vocabulary((), IP)))
+    assert torch.equal(learned, ZeroShot().fit(task).scores(Images.of(image), vocabulary((), IP)))
 
 
 def test_joint_scores_equal_scores_of_each_side(tower: OpenClipTextTower) -> None:
     method = fit(make_task(tower))
     image = unit_rows(9, 24, 3)
-    parts = [method.scores(image, v) for v in (vocabulary(), vocabulary((), IP))]
-    joint = method.scores(image, vocabulary(ip=IP))
+    parts = [method.scores(Images.of(image), v) for v in (vocabulary(), vocabulary((), IP))]
+    joint = method.scores(Images.of(image), vocabulary(ip=IP))
     torch.testing.assert_close(joint, torch.cat(parts, dim=1), rtol=0, atol=1e-4)
     assert not joint.requires_grad
 
@@ -137,8 +141,8 @@ def test_ip_name_equal_to_oop_name_is_not_learned(tower: OpenClipTextTower) -> N
     task = make_task(tower)
     method = fit(task)
     image = unit_rows(5, 24, 3)
-    both = method.scores(image, vocabulary(("ibex",), ("ibex",)))
-    zero_shot = ZeroShot().fit(task).scores(image, vocabulary(("ibex",), ("ibex",)))
+    both = method.scores(Images.of(image), vocabulary(("ibex",), ("ibex",)))
+    zero_shot = ZeroShot().fit(task).scores(Images.of(image), vocabulary(("ibex",), ("ibex",)))
     torch.testing.assert_close(both[:, 1], zero_shot[:, 1], rtol=0, atol=1e-4)
     assert not torch.allclose(both[:, 0], zero_shot[:, 0], atol=1e-2)
 
@@ -147,7 +151,8 @@ def test_unfitted_oop_name_scores_as_zero_shot(tower: OpenClipTextTower) -> None
     task = make_task(tower)
     image = unit_rows(5, 24, 3)
     torch.testing.assert_close(
-        fit(task).scores(image, vocabulary(("dodo",))), ZeroShot().fit(task).scores(image, vocabulary(("dodo",)))
+        fit(task).scores(Images.of(image), vocabulary(("dodo",))),
+        ZeroShot().fit(task).scores(Images.of(image), vocabulary(("dodo",))),
     )
 
 
@@ -155,7 +160,7 @@ def test_columns_follow_vocabulary_order(tower: OpenClipTextTower) -> None:
     method = fit(make_task(tower))
     image = unit_rows(5, 24, 3)
     torch.testing.assert_close(
-        method.scores(image, vocabulary()), method.scores(image, vocabulary(NAMES[::-1])).flip(1)
+        method.scores(Images.of(image), vocabulary()), method.scores(Images.of(image), vocabulary(NAMES[::-1])).flip(1)
     )
 
 
@@ -185,7 +190,7 @@ def test_class_order_permutes_rows_only(tower: OpenClipTextTower) -> None:
     turned = make_task(
         tower,
         NAMES[::-1],
-        image=task.support.image,
+        features=task.support.features,
         label=k - 1 - task.support.label,
         captions=task.support.captions,
     )
@@ -219,15 +224,15 @@ def test_any_support_size_can_be_fitted(
     task = make_task(tower, **change)
     method = fit(task, epochs=2, swap=swap, captions_per_class=captions_per_class)
     assert bool(torch.isfinite(method.names_.rows).all())
-    assert method.scores(unit_rows(2, 24), task.vocabulary).shape == (2, len(task.names))
+    assert method.scores(Images.of(unit_rows(2, 24)), task.vocabulary).shape == (2, len(task.names))
 
 
 def test_class_without_readable_image_is_scored(tower: OpenClipTextTower) -> None:
     whole = make_task(tower).support
     kept = whole.label != 1
     captions = tuple(c for c, k in zip(whole.captions or (), kept.tolist(), strict=True) if k)
-    task = make_task(tower, image=whole.image[kept], label=whole.label[kept], captions=captions)
-    assert fit(task).scores(unit_rows(2, 24), vocabulary()).shape == (2, 3)
+    task = make_task(tower, features=whole.features[kept], label=whole.label[kept], captions=captions)
+    assert fit(task).scores(Images.of(unit_rows(2, 24)), vocabulary()).shape == (2, 3)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])

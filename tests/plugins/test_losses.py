@@ -20,7 +20,7 @@ from harness_plugins.taskres import TaskRes
 from .numpy_formulas import CAPTIONS, NAMES, NOUN, SCALE, embedding, feature, plain_task, raw_feature, words
 
 TASK = plain_task()
-IMAGE = TASK.support.image[:, 0].numpy()
+IMAGE = TASK.support.features[:, 0].numpy()
 LABEL = TASK.support.label.tolist()
 
 

@@ -14,7 +14,7 @@ from harness.parameters import CommandLineText
 from harness.types.task import Support
 from harness_plugins import gda, tip_adapter
 
-from .tasks import OOP_VOCABULARY, classes, images, make_task, quick
+from .tasks import OOP_VOCABULARY, classes, images, make_task, quick, seen
 
 TRAINED = ("clip_adapter", "cocoop", "coop", "fsnl", "learning_to_name", "taskres")
 WEIGHTS = (
@@ -116,15 +116,15 @@ def test_fsnl_without_captions_learns_from_images_alone(captions):
     texts = {"absent": None, "all missing": (None,) * len(task.support.label), "empty": ("",) * len(task.support.label)}
     bare = make_task(_support=dataclasses.replace(task.support, captions=texts[captions]))
     image = images(2, 99)[0][:, 0]
-    found = quick("fsnl", epochs=3).fit(bare).scores(image, OOP_VOCABULARY)
-    assert torch.equal(found, quick("fsnl", epochs=3, caption_weight=0.0).fit(task).scores(image, OOP_VOCABULARY))
+    found = quick("fsnl", epochs=3).fit(bare).scores(seen(image), OOP_VOCABULARY)
+    assert torch.equal(found, quick("fsnl", epochs=3, caption_weight=0.0).fit(task).scores(seen(image), OOP_VOCABULARY))
 
 
 @pytest.mark.parametrize("name", ["fsnl", "taskres"])
 def test_zero_epochs_equal_zero_shot(name):
     image = images(2, 99)[0][:, 0]
-    untrained = quick(name, epochs=0).fit(make_task()).scores(image, OOP_VOCABULARY)
-    zero_shot = quick("zero_shot").fit(make_task()).scores(image, OOP_VOCABULARY)
+    untrained = quick(name, epochs=0).fit(make_task()).scores(seen(image), OOP_VOCABULARY)
+    zero_shot = quick("zero_shot").fit(make_task()).scores(seen(image), OOP_VOCABULARY)
     torch.testing.assert_close(untrained, zero_shot, rtol=1e-4, atol=1e-4)
 
 
@@ -132,7 +132,7 @@ def test_zero_epochs_equal_zero_shot(name):
 def test_a_batch_larger_than_the_support_is_all_of_it(name):
     image = images(2, 99)[0][:, 0]
     large, whole = (
-        quick(name, epochs=3, batch=b).fit(make_task()).scores(image, OOP_VOCABULARY) for b in (10**6, None)
+        quick(name, epochs=3, batch=b).fit(make_task()).scores(seen(image), OOP_VOCABULARY) for b in (10**6, None)
     )
     assert torch.equal(large, whole)
 
@@ -140,12 +140,12 @@ def test_a_batch_larger_than_the_support_is_all_of_it(name):
 def test_a_batch_of_fsnl_may_ask_for_more_than_there_is():
     image = images(2, 99)[0][:, 0]
     asked, there = (quick("fsnl", epochs=3, shots_per_batch=n).fit(make_task(shots=2)) for n in (100, 2))
-    assert torch.equal(asked.scores(image, OOP_VOCABULARY), there.scores(image, OOP_VOCABULARY))
+    assert torch.equal(asked.scores(seen(image), OOP_VOCABULARY), there.scores(seen(image), OOP_VOCABULARY))
 
 
 def test_single_class_skips_caption_swap():
     task = make_task()
     own = task.support.label == 0
     captions = tuple(c for c, kept in zip(task.support.captions, own.tolist(), strict=True) if kept)
-    alone = make_task(_support=Support(task.support.image[own], task.support.label[own], captions))
-    assert torch.isfinite(quick("fsnl", epochs=3).fit(alone).scores(images(1, 99)[0][:, 0], OOP_VOCABULARY)).all()
+    alone = make_task(_support=Support(task.support.features[own], task.support.label[own], captions))
+    assert torch.isfinite(quick("fsnl", epochs=3).fit(alone).scores(seen(images(1, 99)[0][:, 0]), OOP_VOCABULARY)).all()

@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 
 from harness.errors import FixedVocabulary
 from harness.method import build
+from harness.types.images import Images
 from harness.types.vocabulary import Vocabulary
 from harness_plugins._grid_search import middle_of_best
 from harness_plugins.gda import GDA
@@ -24,7 +25,7 @@ from .numpy_formulas import NAMES, NOUN, SCALE, SIZE, plain_task, text_feature
 IP = ("blue whale", "elm")
 QUERY = np.random.default_rng(7).normal(size=(9, SIZE))
 QUERY /= np.linalg.norm(QUERY, axis=1, keepdims=True)
-SUPPORT = plain_task().support.image[:, 0].numpy()
+SUPPORT = plain_task().support.features[:, 0].numpy()
 LABEL = plain_task().support.label.numpy()
 
 
@@ -34,7 +35,7 @@ def prompts(names: tuple[str, ...]) -> np.ndarray:
 
 def scores(method, oop=NAMES, ip=()) -> np.ndarray:
     vocabulary = Vocabulary.of(NOUN, oop=oop, ip=ip)
-    found = method.fit(plain_task()).scores(torch.from_numpy(QUERY), vocabulary)
+    found = method.fit(plain_task()).scores(Images.of(torch.from_numpy(QUERY)), vocabulary)
     assert found.dtype == torch.float64
     return found.numpy()
 
@@ -133,11 +134,11 @@ def test_transclip_matches_equations_and_authors_preset(preset, likelihood, mean
             terms = [p * (x - m) ** 2 for x, row in zip(QUERY, z, strict=True) for p, m in zip(row, means, strict=True)]
             variance = sum(terms) / len(QUERY)
     method = replace(build("transclip", TransCLIP, preset), confident=4, rounds=1, sweeps=2)
-    method.fit(replace(plain_task(), _unlabeled=torch.from_numpy(QUERY)))
+    method.fit(replace(plain_task(), _unlabeled=Images.of(torch.from_numpy(QUERY))))
     vocabulary = Vocabulary.of(NOUN, oop=NAMES)
-    found = method.scores(torch.from_numpy(QUERY), vocabulary).numpy()
+    found = method.scores(Images.of(torch.from_numpy(QUERY)), vocabulary).numpy()
     np.testing.assert_allclose(probabilities(found), z, rtol=1e-9, atol=1e-12)
-    found = method.scores(torch.from_numpy(SUPPORT), vocabulary).numpy()
+    found = method.scores(Images.of(torch.from_numpy(SUPPORT)), vocabulary).numpy()
     posterior = probabilities(SCALE * SUPPORT @ text.T) * np.exp(density(SUPPORT))
     np.testing.assert_allclose(
         probabilities(found), posterior / posterior.sum(axis=1, keepdims=True), rtol=1e-9, atol=1e-12
@@ -181,39 +182,39 @@ def test_few_shot_transclip_matches_equations(inner):
             variance /= 1 + gamma
     few_shot = {"few_shot": True, "support_weight": gamma, "text_weight": text_weight}
     method = replace(method, **few_shot, neighbours=near, rounds=1, sweeps=2)
-    method.fit(replace(plain_task(), _unlabeled=torch.from_numpy(QUERY)))
-    found = method.scores(torch.from_numpy(QUERY), Vocabulary.of(NOUN, oop=NAMES)).numpy()
+    method.fit(replace(plain_task(), _unlabeled=Images.of(torch.from_numpy(QUERY))))
+    found = method.scores(Images.of(torch.from_numpy(QUERY)), Vocabulary.of(NOUN, oop=NAMES)).numpy()
     np.testing.assert_allclose(probabilities(found), z, rtol=1e-9, atol=1e-12)
 
 
 def test_few_shot_transclip_takes_middle_of_best_weights():
-    task = replace(plain_task(), _unlabeled=torch.from_numpy(QUERY))
-    image, label = task.validation.image[:, 0], task.validation.label
+    task = replace(plain_task(), _unlabeled=Images.of(torch.from_numpy(QUERY)))
+    image, label = task.validation.features[:, 0], task.validation.label
     vocabulary, right, answers = Vocabulary.of(NOUN, oop=NAMES), [], []
     for weight in SUPPORT_WEIGHTS:
         fixed = TransCLIP(few_shot=True, support_weight=weight)
         assert fixed.needs.declared() == ("support", "unlabeled", "vocabulary")
         fixed.fit(task)
         right.append(int((fixed.others(image, fixed.text_).argmax(dim=1) == label).sum()))
-        answers.append(fixed.scores(torch.from_numpy(QUERY), vocabulary))
+        answers.append(fixed.scores(Images.of(torch.from_numpy(QUERY)), vocabulary))
     chosen = TransCLIP(few_shot=True)
     assert chosen.needs.declared() == ("support", "validation", "unlabeled", "vocabulary")
     at = middle_of_best(right)[0]
     torch.testing.assert_close(
-        chosen.fit(task).scores(torch.from_numpy(QUERY), vocabulary), answers[at], rtol=1e-12, atol=1e-12
+        chosen.fit(task).scores(Images.of(torch.from_numpy(QUERY)), vocabulary), answers[at], rtol=1e-12, atol=1e-12
     )
     assert chosen.outcome() == {"support_weight": SUPPORT_WEIGHTS[at]}
 
 
 def test_transclip_with_inner_method_scores_other_names_as_inner():
-    task = replace(plain_task(), _unlabeled=torch.from_numpy(QUERY))
+    task = replace(plain_task(), _unlabeled=Images.of(torch.from_numpy(QUERY)))
     image = torch.from_numpy(QUERY)
-    own = TipAdapter().fit(task).scores(image, Vocabulary.of(NOUN, oop=NAMES, ip=IP))
+    own = TipAdapter().fit(task).scores(Images.of(image), Vocabulary.of(NOUN, oop=NAMES, ip=IP))
     found = build("transclip", TransCLIP, None, {"inner": "tip_adapter"}).fit(task)
-    joint = found.scores(image, Vocabulary.of(NOUN, oop=NAMES, ip=IP))
+    joint = found.scores(Images.of(image), Vocabulary.of(NOUN, oop=NAMES, ip=IP))
     assert torch.equal(joint[:, len(NAMES) :], own[:, len(NAMES) :])
     assert not torch.allclose(joint[:, : len(NAMES)], own[:, : len(NAMES)])
     assert found.outcome()["inner"].keys() == {"alpha", "beta"}
     fixed = build("transclip", TransCLIP, None, {"inner": "taskres"}).fit(task)
     with pytest.raises(FixedVocabulary, match="taskres cannot score"):
-        fixed.scores(image, Vocabulary.of(NOUN, oop=NAMES, ip=IP))
+        fixed.scores(Images.of(image), Vocabulary.of(NOUN, oop=NAMES, ip=IP))

@@ -27,7 +27,7 @@ from harness_plugins._vocabulary import add_to_fitted
 from harness_plugins._ward import ward
 
 from ..makers import discovery_metrics, unit_rows
-from .tasks import NAMES, NOUN, OOP_VOCABULARY, SIZE, classes, images, make_task, quick, tower
+from .tasks import NAMES, NOUN, OOP_VOCABULARY, SIZE, classes, images, make_task, quick, seen, tower
 
 METHODS = ("cluster_vote", "kmeans_naming", "transclip", "zsnl")
 ZSNL = {"epochs": 20, "restarts": 5}
@@ -53,7 +53,7 @@ def far_apart(sizes=(12, 12, 12, 12, 12), seed=1):
 
 
 def unlabeled(image, clusters=5, **change):
-    return make_task(_unlabeled=image, _clusters=clusters, _support=None, _validation=None, **change)
+    return make_task(_unlabeled=seen(image), _clusters=clusters, _support=None, _validation=None, **change)
 
 
 def judged(method, label):
@@ -66,7 +66,7 @@ def test_zsnl_names_perfect_clusters_correctly(one_wording, parameters):
     image, label = far_apart()
     method = quick("zsnl", **(ZSNL | parameters)).fit(unlabeled(image))
     assert set(judged(method, label).values()) == {1.0}
-    assert (method.scores(image, OOP_VOCABULARY).argmax(dim=1) == label).all()
+    assert (method.scores(seen(image), OOP_VOCABULARY).argmax(dim=1) == label).all()
 
 
 def matched_names(pool, cluster, template, normalised):
@@ -174,7 +174,7 @@ def test_baselines_name_perfect_clusters_correctly_for_any_ids(name):
         assert set(judged(method, label).values()) == {1.0}
         fresh, truth = far_apart(seed=5)
         for rows, wanted in ((image, label), (fresh, truth)):
-            assert (method.scores(rows, OOP_VOCABULARY).argmax(dim=1) == wanted).all()
+            assert (method.scores(seen(rows), OOP_VOCABULARY).argmax(dim=1) == wanted).all()
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -183,7 +183,7 @@ def test_pool_order_does_not_change_predictions(name):
     order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(3))
     straight, mixed = (quick(name, **settings(name)).fit(unlabeled(rows)) for rows in (pool, pool[order]))
     query = torch.cat([pool, images(5, 99)[0][:, 0]])
-    assert torch.equal(straight.scores(query, OOP_VOCABULARY), mixed.scores(query, OOP_VOCABULARY))
+    assert torch.equal(straight.scores(seen(query), OOP_VOCABULARY), mixed.scores(seen(query), OOP_VOCABULARY))
     assert torch.equal(straight.discovery().cluster[order], mixed.discovery().cluster)
     assert straight.outcome() == mixed.outcome()
 
@@ -192,7 +192,7 @@ def test_pool_order_does_not_change_predictions(name):
 def test_two_fits_are_bit_identical(name):
     pool = images(12, 20)[0][:, 0]
     one, other = (quick(name, **settings(name)).fit(unlabeled(pool)) for _ in range(2))
-    assert torch.equal(one.scores(pool, OOP_VOCABULARY), other.scores(pool, OOP_VOCABULARY))
+    assert torch.equal(one.scores(seen(pool), OOP_VOCABULARY), other.scores(seen(pool), OOP_VOCABULARY))
     assert one.outcome() == other.outcome()
 
 
@@ -201,7 +201,7 @@ def test_two_fits_are_bit_identical(name):
 def test_fewer_and_more_clusters_than_names(name, clusters):
     image, label = far_apart()
     method = quick(name, **settings(name)).fit(unlabeled(image, clusters))
-    assert torch.isfinite(method.scores(image, OOP_VOCABULARY)).all()
+    assert torch.isfinite(method.scores(seen(image), OOP_VOCABULARY)).all()
     found = judged(method, label)
     assert all(0 <= value <= 1 for value in found.values())
     if name == "kmeans_naming":
@@ -215,7 +215,7 @@ def test_fewer_and_more_clusters_than_names(name, clusters):
 def test_single_images_and_names_without_any(name, sizes):
     image, label = far_apart(sizes)
     method = quick(name, **settings(name)).fit(unlabeled(image))
-    assert torch.isfinite(method.scores(image, OOP_VOCABULARY)).all()
+    assert torch.isfinite(method.scores(seen(image), OOP_VOCABULARY)).all()
     assert method.discovery().cluster.shape == label.shape
 
 
@@ -358,7 +358,8 @@ def test_confident_images_of_a_name_are_learned_from(one_wording):
     assert few.outcome()["rounds"][0]["images"] == 0
     assert few.trainable() == quick("zsnl", **ZSNL).fit(unlabeled(image)).trainable()
     assert torch.equal(
-        few.scores(image, OOP_VOCABULARY), quick("zero_shot").fit(make_task()).scores(image, OOP_VOCABULARY)
+        few.scores(seen(image), OOP_VOCABULARY),
+        quick("zero_shot").fit(make_task()).scores(seen(image), OOP_VOCABULARY),
     )
 
 
@@ -431,9 +432,9 @@ def test_pool_image_scores_match_assignment(monkeypatch):
     for move, learned in ((0.0, kept), (1e-6, kept), (1e-3, torch.zeros_like(kept))):
         image = pool[:4].clone()
         image[:, 0] += move
-        before = zero_shot.scores(image, OOP_VOCABULARY)
+        before = zero_shot.scores(seen(image), OOP_VOCABULARY)
         own = method.task_.logit_scale * image @ method.text_.T
-        found = method.scores(image, OOP_VOCABULARY)
+        found = method.scores(seen(image), OOP_VOCABULARY)
         np.testing.assert_allclose(found, add_to_fitted(before, learned - own, list(range(5))), atol=1e-4)
 
 

@@ -35,7 +35,8 @@ class Asks(Method):
         self.task_ = task
         return self
 
-    def scores(self, image: Any, vocabulary: Any) -> Any:
+    def scores(self, images: Any, vocabulary: Any) -> Any:
+        image = images.features[:, 0]
         return image @ torch.ones(image.shape[1], len(vocabulary))
 
     def discovery(self) -> Discovery | None:

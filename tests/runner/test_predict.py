@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.method import Method
-from harness.runner import predict
+from harness.runner import image_input
 from harness.runner.best_columns import BestColumns
+from harness.types.images import Images
 from harness.types.vocabulary import Vocabulary
 
+from ..cells import predicted
 from ..makers import few, sha, unit_rows
 
 NAMES = {"oop": tuple(f"new {i}" for i in range(6)), "ip": tuple(f"old {i}" for i in range(4))}
@@ -30,8 +32,8 @@ class Alike(Method):
     def fit(self, task: Any) -> Alike:
         return self
 
-    def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
-        return torch.zeros(len(image), len(vocabulary))
+    def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
+        return torch.zeros(len(images), len(vocabulary))
 
 
 @dataclass
@@ -41,8 +43,8 @@ class ByText(Method):
     def fit(self, task: Any) -> ByText:
         return self
 
-    def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
-        return image @ torch.stack([direction(name) for name in vocabulary.names]).T
+    def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
+        return images.features[:, 0] @ torch.stack([direction(name) for name in vocabulary.names]).T
 
 
 def direction(name: str) -> Tensor:
@@ -59,7 +61,7 @@ def images(side: str, per_class: int) -> tuple[Tensor, NDArray[np.int64], list[s
 
 
 def columns(method: Method, image: Tensor, sha256: list[str], **names: tuple[str, ...]) -> NDArray[np.int64]:
-    return predict.predict(method, "it", image, Vocabulary.of("thing", **names)).choose(sha256)
+    return predicted(method, image, Vocabulary.of("thing", **names)).choose(sha256)
 
 
 def best_columns(scores: Tensor, sha256: list[str]) -> NDArray[np.int64]:
@@ -113,7 +115,7 @@ def test_without_equal_scores_it_is_the_highest() -> None:
 def test_parts_of_the_images_are_scored_like_all(monkeypatch: pytest.MonkeyPatch) -> None:
     image, _, sha256 = images("oop", per_class=5)
     whole = columns(Alike(), image, sha256, **NAMES)
-    monkeypatch.setattr(predict, "CHUNK", 7)
+    monkeypatch.setattr(image_input, "CHUNK", 7)
     assert columns(Alike(), image, sha256, **NAMES).tolist() == whole.tolist()
 
 

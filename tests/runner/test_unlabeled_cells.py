@@ -43,7 +43,8 @@ class Pooled(Method):
         self.task_ = task
         return self
 
-    def scores(self, image: Any, vocabulary: Any) -> Any:
+    def scores(self, images: Any, vocabulary: Any) -> Any:
+        image = images.features[:, 0]
         return image @ torch.ones(image.shape[1], len(vocabulary))
 
     def discovery(self) -> Any:
@@ -102,18 +103,18 @@ def test_the_pool_is_the_part_that_was_named(place):
     assert len(train.unlabeled) == len(data.oop["train"].items)
     assert train.clusters == len(data.oop["train"].names)
     assert len(train.ip.label) == len(data.ip["train"].items)
-    assert not rows(train.ip.image[:, 0]) & rows(provider.scored("Animals")["ip"].image[:, 0])
+    assert not rows(train.ip.features[:, 0]) & rows(provider.scored("Animals")["ip"].image[:, 0])
 
 
 def test_a_pool_is_a_copy_without_labels_in_the_order_of_the_digests(place):
     _, provider = place
     task = posed(place, Pooled())
     label = task.ip.label.clone()
-    for given in (task.unlabeled, task.ip.image, task.ip.label):
+    for given in (task.unlabeled, task.ip.features, task.ip.label):
         given.zero_()  # a method may write into what it is given
     again = posed(place, Pooled())
     assert bool(again.unlabeled.any())
-    assert bool(again.ip.image.any())
+    assert bool(again.ip.features.any())
     assert torch.equal(again.ip.label, label)
     assert bool(label.any())
     split = provider.domains["Animals"].oop["train"]
@@ -151,7 +152,7 @@ def test_without_an_ip_folder_there_are_no_ip_images(place):
     alone = FeatureProvider.__new__(FeatureProvider)
     alone.__dict__ |= provider.__dict__ | {"domains": {"Animals": replace(data, ip=None)}, "_pools": ("", {})}
     task, _ = task_of(with_method(job, Pooled(), manifest=None), Template(), alone)
-    assert task.ip.image.shape == (0, 1, task.unlabeled.shape[1])
+    assert task.ip.features.shape == (0, 1, task.unlabeled.shape[1])
 
 
 def test_every_cell_draws_random_numbers_of_its_own_and_the_same_whatever_the_method(place):
@@ -338,7 +339,7 @@ def test_clusters_with_numbers_that_cannot_be_kept_are_a_failed_cell(place):
             self.n_ = len(task.unlabeled)
             return self
 
-        def scores(self, image: Any, vocabulary: Any) -> Any:
+        def scores(self, images: Any, vocabulary: Any) -> Any:
             raise NotImplementedError
 
         def discovery(self) -> Any:

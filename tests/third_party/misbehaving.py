@@ -31,9 +31,9 @@ class Tame(Method):
     def misbehave(self):
         """Nothing wrong."""
 
-    def scores(self, image, vocabulary):
+    def scores(self, images, vocabulary):
         prompts = [self.task_.template.fill(name, vocabulary.noun) for name in vocabulary.names]
-        return self.spoil(image @ self.task_.text.encode(prompts).T)
+        return self.spoil(images.features[:, 0] @ self.task_.text.encode(prompts).T)
 
     def spoil(self, scores):
         return scores

@@ -30,8 +30,8 @@ class Reads(Method):
         assert not self.table or json.loads(self.table.path.read_text()) == self.weight_
         return self
 
-    def scores(self, image, vocabulary):
-        return torch.tensor([float(self.weight_.get(name, 0)) for name in vocabulary.names]).repeat(len(image), 1)
+    def scores(self, images, vocabulary):
+        return torch.tensor([float(self.weight_.get(name, 0)) for name in vocabulary.names]).repeat(len(images), 1)
 
 @hookimpl
 def harness_method():

@@ -27,6 +27,7 @@ from harness.runner.judge import Judge
 from harness.runner.plan import Plan, make_plan
 from harness.runner.request import MethodChoice, Request
 from harness.types.features import Features
+from harness.types.images import Images
 from harness.types.task import Needs, Support, Task
 from harness.types.vocabulary import Vocabulary
 
@@ -66,7 +67,7 @@ def test_a_task_holds_what_was_declared_and_the_rest_raises(world, cache, declar
 
         def fit(self, task: Task) -> Any: ...
 
-        def scores(self, image: torch.Tensor, vocabulary: Vocabulary) -> Any: ...
+        def scores(self, images: Images, vocabulary: Vocabulary) -> Any: ...
 
     task, _ = task_of(with_method(job, Wanting()), Template(), provider_of_plan(made))
     readable = {"support": {"support", "captions"} & set(declared), "validation": {"validation"} & set(declared)}
@@ -84,7 +85,7 @@ def test_a_task_holds_what_was_declared_and_the_rest_raises(world, cache, declar
             _ = task.names
     assert task.shots == job.spec.shots
     if readable["validation"]:
-        assert task.validation.image.shape[1] == 1, "views are of the support"
+        assert task.validation.features.shape[1] == 1, "views are of the support"
     if readable["support"]:
         assert (task.support.captions is not None) == ("captions" in declared)
 
@@ -117,7 +118,7 @@ def test_nothing_of_the_scored_images_hangs_on_a_task(world, cache):
     tensors = [part for part in parts if isinstance(part, torch.Tensor)]
     assert len(tensors) >= 2
     rows = {row.numpy().tobytes() for features in scored.values() for row in features.image[:, 0]}
-    support = {row.numpy().tobytes() for row in task.support.image[:, 0]}
+    support = {row.numpy().tobytes() for row in task.support.features[:, 0]}
     assert not rows & support
     texts = [part for part in parts if isinstance(part, str)]
     assert not [text for text in texts if text.endswith((".jpg", ".png")) or "/" in text]
@@ -135,7 +136,7 @@ def test_a_drawn_image_that_cannot_be_read_takes_its_label_and_caption_along(wor
 
     monkeypatch.setattr(provider.encoder, "features", without_the_first)
     rest, lost = task_of(job, Template(), provider)
-    assert torch.equal(rest.support.image, whole.support.image[1:])
+    assert torch.equal(rest.support.features, whole.support.features[1:])
     assert torch.equal(rest.support.label, whole.support.label[1:])
     assert rest.support.captions == whole.support.captions[1:]
     assert whole.support.captions[0] != whole.support.captions[1]

@@ -526,9 +526,9 @@ class Many(Method):
         self.task_ = task
         return self
 
-    def scores(self, image, vocabulary):
+    def scores(self, images, vocabulary):
         names = [self.task_.template.fill(name, vocabulary.noun) for name in vocabulary.names]
-        return image @ self.task_.text.encode(names).T
+        return images.features[:, 0] @ self.task_.text.encode(names).T
 
 @hookimpl
 def harness_method():

@@ -36,7 +36,8 @@ class Leaks(Method):
     def outcome(self):
         return {"found": self.found_}
 
-    def scores(self, image, vocabulary):
+    def scores(self, images, vocabulary):
+        image = images.features[:, 0]
         return image[:, : len(vocabulary)] * torch.tensor(self.found_[:1]) + torch.zeros(len(image), len(vocabulary))
 
 @hookimpl

@@ -9,6 +9,7 @@ import torch
 
 from harness.hookspecs import hookimpl
 from harness.method import Method
+from harness.types.images import Images
 from harness.types.task import Needs
 
 if TYPE_CHECKING:
@@ -34,11 +35,12 @@ class NearestShot(Method):
         """Keep the support images of every name."""
         self.task_ = task
         support = task.support
-        self.shots_ = {name: support.image[support.label == y].flatten(0, 1) for y, name in enumerate(task.names)}
+        self.shots_ = {name: support.features[support.label == y].flatten(0, 1) for y, name in enumerate(task.names)}
         return self
 
-    def scores(self, image: Tensor, vocabulary: Vocabulary) -> Tensor:
+    def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """Prompt similarity for every name, support similarity for the OOP names."""
+        image = images.features[:, 0]
         prompts = [self.task_.template.fill(name, vocabulary.noun) for name in vocabulary.names]
         scores = image @ self.task_.text.encode(prompts).T
         mean = torch.cat(list(self.shots_.values())).mean(dim=0)

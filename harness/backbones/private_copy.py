@@ -1,0 +1,61 @@
+"""Private copies of the model, which a method may change and train; the frozen model stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+PRECISIONS = {"bf16": torch.bfloat16}
+"""Precision of a run -> type that is trained with; fp16 gradients would underflow, so that fp16 is fp32 here."""
+
+
+def private_copy(model: nn.Module, train: Callable[[str], bool] | None = None) -> nn.Module:
+    """A copy of a model with modules of its own, and the weights of the original.
+
+    Weights to train are cloned and require gradients; all others are shared, so that the copy needs no more memory
+    than they do. Buffers are cloned.
+
+    Args:
+        model: frozen.
+        train: whether the weight of a name is trained; None: none is.
+    """
+    shared: dict[int, Any] = {id(buffer): buffer.clone() for buffer in model.buffers()}
+    for name, weight in model.named_parameters():
+        shared[id(weight)] = nn.Parameter(weight.detach().clone()) if train is not None and train(name) else weight
+    return deepcopy(model, shared)
+
+
+def weights_checksum(model: nn.Module) -> tuple[int, ...]:
+    """A number for each weight and buffer of a model that changes with any of its bits, in all likelihood."""
+    return tuple(_checksum(value) for value in (*model.parameters(), *model.buffers()))
+
+
+def _checksum(value: Tensor) -> int:
+    bits = value.detach().contiguous().view(torch.uint8).flatten()
+    whole = bits[: len(bits) // 4 * 4].view(torch.int32)
+    return int(whole.sum(dtype=torch.int64)) + int(bits[len(whole) * 4 :].sum(dtype=torch.int64))
+
+
+@dataclass(frozen=True)
+class ModelCopies:
+    """Makes private copies of a frozen model, and encodes images with them."""
+
+    model: nn.Module
+    precision: str
+
+    def __call__(self, train: Callable[[str], bool] | None = None) -> nn.Module:
+        """See ``private_copy``."""
+        return private_copy(self.model, train)
+
+    def encode_image(self, model: nn.Module, pixels: Tensor) -> Tensor:
+        """Unit rows ``(b, d)`` in fp32 of pixels ``(b, 3, h, w)``, with the precision of the run, with gradients."""
+        dtype = PRECISIONS.get(self.precision)
+        with torch.autocast(pixels.device.type, dtype=dtype, enabled=dtype is not None):
+            encoded = model.encode_image(pixels)  # type: ignore[operator]
+        return F.normalize(encoded.float(), dim=-1)
