@@ -15,8 +15,8 @@ from harness.datasets.domain import DomainData
 from harness.datasets.images import DECODING
 from harness.device import configure_determinism
 from harness.errors import DataError
-from harness.features.encode import Encoder, ImageSource, encoder_key
-from harness.features.shard import RowRule
+from harness.features.encode import Encoder, ImageSource
+from harness.features.kinds import global_features
 from harness.features.store import FeatureStore
 from harness.features.views import MIN_CROP
 from harness.progress import Reporter
@@ -61,10 +61,9 @@ class FeatureProvider:
         configure_determinism(self.device, resolved.record.precision)
         self.backbone: Backbone = load(resolved, self.device, unit_rows)
         self.domains = domains
-        key, description = encoder_key(self.backbone, decoding)
-        rule = RowRule(resolved.config["embed_dim"], unit_rows)
-        self.store = FeatureStore(cache / "features", key, description, rule=rule)
-        self.encoder = Encoder(self.backbone, self.store, workers, decoding)
+        extractor = global_features(self.backbone, decoding)
+        self.store = extractor.store(cache / "features")
+        self.encoder = Encoder(extractor, self.store, workers)
         self._scored: tuple[str, dict[str, Features]] = ("", {})
         self._pools: tuple[str, dict[str, Features]] = ("", {})
         self._zero_shot: dict[tuple[str, Template], Indices | None] = {}
@@ -231,9 +230,7 @@ def _pool_split(data: DomainData, name: Pool | Literal["ip"]) -> Split | None:
 
 
 def _missing(store: FeatureStore, view: int, crop: float, digests: set[str]) -> set[str]:
-    readable = sorted(digests - {UNREADABLE})
-    _, missing = store.get(view, readable, crop)
-    return {readable[i] for i in missing}
+    return set(store.missing(view, sorted(digests - {UNREADABLE}), crop))
 
 
 def _sources(data: DomainData, split: Split) -> list[ImageSource]:

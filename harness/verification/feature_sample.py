@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from harness.datasets.images import file_digest
 from harness.errors import HarnessError
-from harness.features.encode import Encoder, ImageSource, encoder_key
-from harness.features.store import FeatureStore
+from harness.features.encode import Encoder, ImageSource
+from harness.features.kinds import global_features
 from harness.progress import Reporter, pluralize
 from harness.runner.feature_provider import FeatureProvider, provider_of
 from harness.runner.job import Job
@@ -139,13 +139,13 @@ class _EncodedAgain:
         for source in sources:
             if source not in true:
                 yield "wrong", f"{source.path}: its sha256 in the cache is not that of the file"
-        backbone = self.provider.backbone
-        store = FeatureStore(self.folder / "features", *encoder_key(backbone, self.decoding))
-        Encoder(backbone, store, self.workers, self.decoding).ensure(true, number, self.advance, crop)
+        extractor = global_features(self.provider.backbone, self.decoding)
+        store = extractor.store(self.folder / "features")
+        Encoder(extractor, store, self.workers).ensure(true, number, self.advance, crop)
         digests = [source.sha256 for source in true]
         cached, absent = self.provider.store.get(number, digests, crop)
         again, undecodable = store.get(number, digests, crop)
-        tolerance = TOLERANCE[backbone.record.precision]
+        tolerance = TOLERANCE[self.provider.backbone.record.precision]
         for i, source in enumerate(true):
             if cached is None or i in absent:
                 yield "absent", ""
