@@ -117,6 +117,7 @@ class Backbone:
         logit_scale: the model's own scale of cosines, exponentiated.
         preprocess: test-time transform, image -> ``(3, h, w)``.
         preprocess_config: settings of ``preprocess``.
+        model: the open_clip module, frozen.
         embed_dim: width of features.
         libraries: distributions other than open_clip that build the model.
         unit_rows: whether features are L2-normalized.
@@ -128,7 +129,7 @@ class Backbone:
     logit_scale: float
     preprocess: Callable[[Any], Tensor]
     preprocess_config: dict[str, Any]
-    _model: Any
+    model: Any
     embed_dim: int
     libraries: tuple[str, ...] = ()
     unit_rows: bool = True
@@ -137,7 +138,7 @@ class Backbone:
         """Features ``(b, d)`` in fp32 of a preprocessed batch ``(b, 3, h, w)``; unit rows if ``unit_rows``."""
         import torch
 
-        encoded = self.compute(self._model.encode_image, batch).float()
+        encoded = self.compute(self.model.encode_image, batch).float()
         return torch.nn.functional.normalize(encoded, dim=-1) if self.unit_rows else encoded
 
     def compute(self, function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
@@ -151,7 +152,7 @@ class Backbone:
     @property
     def image_tower(self) -> torch.nn.Module:
         """The model's image encoder."""
-        tower: torch.nn.Module = self._model.visual
+        tower: torch.nn.Module = self.model.visual
         return tower
 
 
@@ -185,7 +186,7 @@ def load(resolved: ResolvedBackbone, device: torch.device, unit_rows: bool = Tru
         logit_scale=logit_scale,
         preprocess=openclip.transform(settings),
         preprocess_config=settings,
-        _model=model,
+        model=model,
         embed_dim=int(resolved.config["embed_dim"]),
         libraries=resolved.libraries,
         unit_rows=unit_rows,

@@ -53,6 +53,10 @@ class FeatureStore:
         description: a one-line description of it.
         limit: size limit of ``root`` in bytes; None means ``size_limit()``. Only rows of others are removed.
         rule: what the rows satisfy; a shard that does not is ignored.
+
+    Attributes:
+        folder: where new rows go.
+        limit: size limit in bytes.
     """
 
     def __init__(
@@ -63,7 +67,7 @@ class FeatureStore:
         self.folder = root / key if own == there else own / "features" / key
         self._read = list(dict.fromkeys((root / key, self.folder)))
         self._description = description
-        self._limit = size_limit() if limit is None else limit
+        self.limit = size_limit() if limit is None else limit
         self._rule = rule
         self._index: dict[str, dict[bytes, _Row]] = {}
         self._stamps: dict[Path, shard.Stamp] = {}
@@ -149,7 +153,7 @@ class FeatureStore:
             self.prepare()
         save(folder / file, content, "features", OTHER_CACHE_HINT)
         self._open(name).update(self._checked(folder / file))
-        enforce_limit(self.folder.parent, self._limit, keep=self.folder.name)
+        enforce_limit(self.folder.parent, self.limit, keep=self.folder.name)
 
     def has_foreign(self) -> bool:
         """Whether any features that were looked up so far lie in a shard that this user did not write."""

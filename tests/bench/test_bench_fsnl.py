@@ -100,7 +100,7 @@ def miniature_problem(root) -> Problem:
     names, noun, files, label, captions = pictures(root, 24)
     pixels = torch.stack([made.preprocess(load_image(file)) for file in files])
     tokenizer = openclip.tokenizer(miniature_model.NAME)
-    return Problem(made._model, made.text, tokenizer, names, noun, pixels, label, captions)
+    return Problem(made.model, made.text, tokenizer, names, noun, pixels, label, captions)
 
 
 def real_problem(root) -> Problem:

@@ -63,7 +63,7 @@ def backbone(model: Any = None, size: Any = 64, record: BackboneRecord = RECORD,
         logit_scale=1.0,
         preprocess=lambda image: to_tensor(image.resize((8, 8))),
         preprocess_config={"size": size, **config},
-        _model=model or FakeModel(),
+        model=model or FakeModel(),
         embed_dim=3,
     )
 
