@@ -24,8 +24,7 @@ from harness.backbones import backbone as backbones
 from harness.backbones import openclip
 from harness.backbones.find import find
 from harness.datasets.images import file_digest
-from harness.features.encode import encoder_key
-from harness.features.store import FeatureStore
+from harness.features.kinds import global_features
 from harness.runner.evaluate import evaluate
 from harness.runner.request import MethodChoice, Request
 
@@ -49,8 +48,7 @@ def main(work: Path) -> None:
     weights = work / "weights.safetensors"
     save_file({k: v.contiguous().clone() for k, v in openclip.random_model(NAME).state_dict().items()}, weights)
     resolved = backbones.resolve(find(NAME, str(weights)), "fp32", file_digest)
-    key, about = encoder_key(backbones.load(resolved, torch.device("cpu")))
-    store = FeatureStore(work / "cache" / "features", key, about)
+    store = global_features(backbones.load(resolved, torch.device("cpu"))).store(work / "cache" / "features")
     generator = np.random.default_rng(0)
     for start in range(0, len(digests), 4096):
         batch = digests[start : start + 4096]

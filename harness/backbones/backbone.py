@@ -118,6 +118,7 @@ class Backbone:
         preprocess: test-time transform, image -> ``(3, h, w)``.
         preprocess_config: settings of ``preprocess``.
         model: the open_clip module, frozen.
+        embed_dim: width of features.
         libraries: distributions other than open_clip that build the model.
         unit_rows: whether features are L2-normalized.
     """
@@ -129,6 +130,7 @@ class Backbone:
     preprocess: Callable[[Any], Tensor]
     preprocess_config: dict[str, Any]
     model: Any
+    embed_dim: int
     libraries: tuple[str, ...] = ()
     unit_rows: bool = True
 
@@ -136,10 +138,22 @@ class Backbone:
         """Features ``(b, d)`` in fp32 of a preprocessed batch ``(b, 3, h, w)``; unit rows if ``unit_rows``."""
         import torch
 
+        encoded = self.compute(self.model.encode_image, batch).float()
+        return torch.nn.functional.normalize(encoded, dim=-1) if self.unit_rows else encoded
+
+    def compute(self, function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
+        """``function(batch)`` on the device, in the precision of the model, without gradients."""
+        import torch
+
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.record.precision)
         with torch.no_grad(), torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            encoded = self.model.encode_image(batch.to(self.device))
-        return torch.nn.functional.normalize(encoded.float(), dim=-1) if self.unit_rows else encoded.float()
+            return function(batch.to(self.device))
+
+    @property
+    def image_tower(self) -> torch.nn.Module:
+        """The model's image encoder."""
+        tower: torch.nn.Module = self.model.visual
+        return tower
 
 
 def load(resolved: ResolvedBackbone, device: torch.device, unit_rows: bool = True) -> Backbone:
@@ -173,6 +187,7 @@ def load(resolved: ResolvedBackbone, device: torch.device, unit_rows: bool = Tru
         preprocess=openclip.transform(settings),
         preprocess_config=settings,
         model=model,
+        embed_dim=int(resolved.config["embed_dim"]),
         libraries=resolved.libraries,
         unit_rows=unit_rows,
     )

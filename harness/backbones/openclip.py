@@ -240,16 +240,38 @@ def model_image_size(model: nn.Module) -> tuple[int, int]:
 
 
 def transform(settings: Mapping[str, Any]) -> Preprocess:
-    """The test-time image transform of preprocessing settings; ``crop`` below 1 resizes larger, then centre-crops."""
+    """The test-time image transform of preprocessing settings: image -> normalized ``(3, h, w)``."""
+    made: Preprocess = transforms.Compose(_transforms(settings))
+    return made
+
+
+def pixel_transform(settings: Mapping[str, Any]) -> Preprocess:
+    """``transform`` without its normalization: image -> resized and cropped ``(3, h, w)``, uint8."""
+    *resizing, _to_tensor, _normalize = _transforms(settings)
+    made: Preprocess = transforms.Compose([*resizing, transforms.PILToTensor()])
+    return made
+
+
+def normalize(pixels: Tensor, settings: Mapping[str, Any]) -> Tensor:
+    """Batch ``(b, 3, h, w)`` of ``transform`` from that of ``pixel_transform``, bit for bit, in float32."""
+    # CUDA divides by a number through its reciprocal, which rounds otherwise: hence the tensor 255.
+    largest, mean, std = (
+        torch.tensor(value, dtype=torch.float32, device=pixels.device).view(-1, 1, 1)
+        for value in (255, settings["mean"], settings["std"])
+    )
+    return pixels.float().div_(largest).sub_(mean).div_(std)
+
+
+def _transforms(settings: Mapping[str, Any]) -> list[Any]:
+    """The steps of open_clip's transform; ``crop`` below 1 resizes larger, then centre-crops."""
     config = PreprocessCfg(**{key: value for key, value in settings.items() if key != "crop"})
-    made: Preprocess = image_transform_v2(config, is_train=False)
+    steps: list[Any] = image_transform_v2(config, is_train=False).transforms
     if settings.get("crop", 1) == 1:
-        return made
+        return steps
     larger = transforms.Resize(
         int(min(settings["size"]) / settings["crop"]), transforms.InterpolationMode(config.interpolation)
     )
-    middle = transforms.CenterCrop(settings["size"])
-    return lambda image: made(middle(larger(image)))
+    return [larger, transforms.CenterCrop(settings["size"]), *steps]
 
 
 @contextlib.contextmanager

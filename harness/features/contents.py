@@ -1,4 +1,7 @@
-"""The cache folder as a whole: its encoders are listed, checked and removed, and its size is bounded."""
+"""The cache folder as a whole: its extractors are listed, checked and removed, and its size is bounded.
+
+Every extractor has a folder, whatever the kind of its rows: features, preprojection, patch tokens or pixels.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ _UNITS = {"": 1} | {
 
 @dataclass(frozen=True)
 class CachedEncoder:
-    """One encoder in the cache: key, description, images, bytes and time of last use (s)."""
+    """One extractor in the cache: key, description, images (all views), bytes and time of last use (s)."""
 
     key: str
     description: str
@@ -113,13 +116,21 @@ def clear(root: Path, key: str | None = None) -> int:
     return sum(e.bytes for e in chosen)
 
 
+def shard_bytes(folder: Path) -> int:
+    """Bytes of the shards in an extractor's folder.
+
+    Raises:
+        OSError: another process is removing it.
+    """
+    return sum(path.stat().st_size for path in folder.glob("view-*/*.safetensors"))
+
+
 def enforce_limit(root: Path, limit: int, keep: str) -> int:
     """Remove the least recently used encoders, never ``keep``, until the cache fits; returns the bytes freed."""
     held: list[tuple[float, int, Path]] = []
     for folder in root.iterdir() if root.is_dir() else ():
         try:  # another process may be removing it now
-            size = sum(path.stat().st_size for path in folder.glob("view-*/*.safetensors"))
-            held.append((folder.stat().st_mtime, size, folder))
+            held.append((folder.stat().st_mtime, shard_bytes(folder), folder))
         except OSError:
             continue
     total, freed = sum(size for _, size, _ in held), 0

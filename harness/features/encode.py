@@ -1,9 +1,8 @@
-"""Encode image files as features: decode in threads, encode in batches on the device, write to the cache."""
+"""Encode image files as rows, such as features: decode in threads, encode in batches, write to the cache."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -11,32 +10,24 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.backbones.backbone import Backbone
-from harness.datasets.images import DECODING, RETRY_HINT, crop_to_middle, decode_image, read_bytes
+from harness.datasets.images import RETRY_HINT, crop_to_middle, decode_image, read_bytes
 from harness.datasets.pillow import fixed_pillow_settings
-from harness.device import device_name as name_of
 from harness.device import is_out_of_memory
 from harness.errors import BackboneError, DataError, HarnessError, StorageError, one_line
 from harness.execution.one_thread import one_thread_per_operation
-from harness.features.shard import GIVEN
+from harness.features.extractor import Extractor
 from harness.features.store import FeatureStore, is_sha256
 from harness.features.views import MIN_CROP, augment
-from harness.registry.plugin_code import versions
-from harness.types.cell import Decoding
-
-SHARD = 4096
-"""Images per shard of the cache; a killed run loses at most this many."""
 
 CPU_BATCH_PIXELS = 64 * 64 * 64
 """Pixels per batch on the CPU: 64 images of the miniature, 8 at 224 x 224."""
-
-DECODER_VERSION = "2"
-"""Version of the image decoding; part of the encoder key."""
 
 
 @dataclass(frozen=True)
@@ -54,50 +45,22 @@ class ImageSource:
     path: str
 
 
-ENCODING_LIBRARIES = ("pillow", "torch", "torchvision", "open_clip_torch")
-"""Libraries that determine pixels and features; their versions are part of the encoder key."""
-
-
-def encoder_key(backbone: Backbone, decoding: Decoding = DECODING) -> tuple[str, str]:
-    """The cache key of an encoder with this image decoding, and a one-line description."""
-    record, device = backbone.record, backbone.device
-    if record.images != "encoded":
-        return GIVEN
-    where = "cpu" if device.type == "cpu" else name_of(str(device))  # GPU models round differently
-    identity = {
-        "weights": record.weights_sha256,
-        "config": record.config,
-        "precision": record.precision,
-        "preprocessing": backbone.preprocess_config,
-        "decoding": f"{decoding}/{DECODER_VERSION}",
-        "unit rows": backbone.unit_rows,
-        "device": where,
-        "versions": versions((*ENCODING_LIBRARIES, *backbone.libraries)),
-    }
-    key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:32]
-    images = "" if decoding == DECODING else f", {decoding} decoding"
-    raw = "" if backbone.unit_rows else ", raw features"
-    return key, f"{record.architecture} {record.pretrained} {record.precision} on {where}{images}{raw}"
-
-
 class Encoder:
-    """Returns features from the cache and encodes missing ones.
+    """Returns rows of one kind from the cache and encodes missing ones.
 
     Attributes:
+        extractor: of the rows.
+        store: its cached rows.
         encoded: number of images encoded by this object.
         unreadable: path -> reason, for every image that cannot be decoded.
     """
 
-    def __init__(
-        self, backbone: Backbone, store: FeatureStore, workers: int = 2, decoding: Decoding = DECODING
-    ) -> None:
-        self._backbone = backbone
-        self._decoding = decoding
-        self._store = store
+    def __init__(self, extractor: Extractor, store: FeatureStore, workers: int = 2) -> None:
+        self.extractor = extractor
+        self.store = store
         self._workers = max(1, workers)
-        self._cuda = backbone.device.type == "cuda"
-        self._size = _input_size(backbone)
-        self._batch = 256 if self._cuda else max(8, CPU_BATCH_PIXELS // math.prod(self._size))
+        self._cuda = extractor.device.type == "cuda"
+        self._batch = 256 if self._cuda else max(8, CPU_BATCH_PIXELS // math.prod(extractor.size))
         self._device_lock = threading.Lock()
         self._failed: dict[str, tuple[str, str]] = {}  # sha256 -> path and reason
         self.encoded = 0
@@ -116,20 +79,13 @@ class Encoder:
             StorageError: the cache cannot be written, or an image has changed since it was hashed.
             BackboneError: the encoder fails, or returns NaN or infinity.
         """
-        unique = list({source.sha256: source for source in sources}.values())
-        _, missing = self._store.get(view, [source.sha256 for source in unique], crop)
-        todo = [unique[i] for i in missing if is_sha256(unique[i].sha256) and unique[i].sha256 not in self._failed]
+        unique = {source.sha256: source for source in sources if self._is_readable(source)}
+        todo = [unique[digest] for digest in self.store.missing(view, unique, crop)]
         if todo:
-            self._store.prepare()
-        for start in range(0, len(todo), SHARD):
-            digests: list[str] = []
-            rows: list[Tensor] = []
-            for batch, encoded in self._batches(todo[start : start + SHARD], view, crop, progress):
-                digests += batch
-                rows.append(encoded)
-            if digests:
-                self._store.put(view, digests, torch.cat(rows).numpy(), crop)
-                self.encoded += len(digests)
+            self.store.prepare()
+        step = self.extractor.shard_images
+        for start in range(0, len(todo), step):
+            self._encode_shard(todo[start : start + step], view, crop, progress)
         for source in sources:  # several files can share damaged bytes: all empty files do
             if source.sha256 in self._failed:
                 path, reason = self._failed[source.sha256]
@@ -138,37 +94,59 @@ class Encoder:
                 self.unreadable[source.path] = _why_unreadable(source)
 
     def features(self, sources: Sequence[ImageSource], views: int, crop: float = MIN_CROP) -> tuple[Tensor, list[int]]:
-        """Features ``(n, v, d)`` of the readable images on the device, and their positions in ``sources``.
+        """``rows`` on the device: ``(n, v, *shape)``, and the positions of the readable images in ``sources``."""
+        rows, readable = self.rows(sources, views, crop)
+        return torch.from_numpy(rows).to(self.extractor.device), readable
+
+    def rows(
+        self, sources: Sequence[ImageSource], views: int, crop: float = MIN_CROP
+    ) -> tuple[NDArray[Any], list[int]]:
+        """Rows ``(n, v, *shape)`` of the readable images as they are stored, and their positions in ``sources``.
 
         Raises:
             DataError: no image is readable.
             StorageError, BackboneError: as for ``ensure``; or features are removed from the cache meanwhile.
         """
-        stacks, readable = [], list(range(len(sources)))
         for view in range(views):
             self.ensure(sources, view, crop=crop)
-            found, missing = self._store.get(view, [source.sha256 for source in sources], crop)
-            gone = set(missing)
-            if any(is_sha256(sources[i].sha256) and sources[i].sha256 not in self._failed for i in gone):
-                raise StorageError("features were removed from the cache while they were read", RETRY_HINT)
-            readable = [i for i in readable if i not in gone]
-            stacks.append(found)
-        if not readable or any(s is None for s in stacks):
+        readable = [i for i, source in enumerate(sources) if self._is_readable(source)]
+        if not readable:
             raise DataError("no image of the part could be decoded", "run `harness data check` on the data folder")
-        rows = [s[readable] for s in stacks if s is not None] if len(readable) < len(sources) else stacks
-        array = rows[0][:, None] if views == 1 else np.stack(rows, axis=1)  # type: ignore[index,arg-type]
-        return torch.from_numpy(array).to(self._backbone.device), readable
+        digests = [sources[i].sha256 for i in readable]
+        shape = self.extractor.shape
+        out = np.empty((len(readable), views, math.prod(shape)), self.extractor.dtype)
+        for view in range(views):
+            if self.store.get(view, digests, crop, out[:, view])[1]:
+                raise StorageError("features were removed from the cache while they were read", RETRY_HINT)
+        return out.reshape(len(readable), views, *shape), readable
+
+    def _is_readable(self, source: ImageSource) -> bool:
+        """Whether an image has a sha256 and was not found damaged."""
+        return is_sha256(source.sha256) and source.sha256 not in self._failed
+
+    def _encode_shard(
+        self, sources: Sequence[ImageSource], view: int, crop: float, progress: Callable[[int], None] | None
+    ) -> None:
+        """Encode images and put those that can be decoded into the cache as one shard."""
+        digests: list[str] = []
+        rows = np.empty((len(sources), *self.extractor.shape), self.extractor.dtype)
+        for batch, encoded in self._batches(sources, view, crop, progress):
+            rows[len(digests) : len(digests) + len(batch)] = encoded.numpy()
+            digests += batch
+        if digests:
+            self.store.put(view, digests, rows[: len(digests)], crop)
+            self.encoded += len(digests)
 
     def _batches(
         self, sources: Sequence[ImageSource], view: int, crop: float, progress: Callable[[int], None] | None
     ) -> Iterator[tuple[list[str], Tensor]]:
-        """Yield (sha256 of the readable images, their features on the CPU) for every batch, in order.
+        """Yield (sha256 of the readable images, their rows on the CPU) for every batch, in order.
 
-        One thread decodes and encodes a batch, and every batch is padded to the same size, so features depend neither
+        One thread decodes and encodes a batch, and every batch is padded to the same size, so rows depend neither
         on the number of threads nor on which other images are missing from the cache.
         """
         batches = [sources[start : start + self._batch] for start in range(0, len(sources), self._batch)]
-        with one_thread_per_operation(self._backbone.device), ThreadPoolExecutor(self._workers) as pool:
+        with one_thread_per_operation(self.extractor.device), ThreadPoolExecutor(self._workers) as pool:
             try:
                 for batch, result in zip(
                     batches, pool.map(lambda b: self._one_batch(b, view, crop), batches), strict=True
@@ -208,13 +186,13 @@ class Encoder:
         """
         try:
             with fixed_pillow_settings():
-                image = crop_to_middle(decode_image(data, source.path, self._decoding))
-                return self._backbone.preprocess(augment(image, source.sha256, view, self._size, crop))
+                image = crop_to_middle(decode_image(data, source.path, self.extractor.decoding))
+                return self.extractor.preprocess(augment(image, source.sha256, view, self.extractor.size, crop))
         except MemoryError:
             raise StorageError(f"{source.path}: there is not enough memory to resize the image", RETRY_HINT) from None
 
     def _encode(self, pixels: Tensor) -> Tensor:
-        """Features of a batch; the batch size is halved permanently when memory runs out."""
+        """Rows of a batch; the batch size is halved permanently when memory runs out."""
         while True:
             size = self._batch  # other threads may halve it meanwhile
             try:
@@ -232,13 +210,12 @@ class Encoder:
                 torch.cuda.empty_cache()
 
     def _fault(self, what: str, hint: str) -> BackboneError:
-        record = self._backbone.record
-        return BackboneError(f"the image encoder of {record.architecture} {record.pretrained} {what}", hint)
+        return BackboneError(f"{self.extractor.source} {what}", hint)
 
     def _encode_filled(self, pixels: Tensor, size: int) -> Tensor:
-        """Features of at most ``size`` images, padded to ``size``: other shapes change the order of sums."""
+        """Rows of at most ``size`` images, padded to ``size``: other shapes change the order of sums."""
         filler = pixels[:1].expand(size - len(pixels), *pixels.shape[1:])
-        return self._backbone.encode_image(torch.cat([pixels, filler]))[: len(pixels)]
+        return self.extractor.encode(torch.cat([pixels, filler]))[: len(pixels)]
 
 
 def _read_unchanged(source: ImageSource) -> bytes:
@@ -272,10 +249,3 @@ def _why_unreadable(source: ImageSource) -> str:
 
 def _changed_error(source: ImageSource) -> StorageError:
     return StorageError(f"{source.path} changed during the run", RETRY_HINT)
-
-
-def _input_size(backbone: Backbone) -> tuple[int, int]:
-    """Width and height of what the encoder takes."""
-    size = backbone.preprocess_config.get("size", 224)
-    height, width = size if isinstance(size, list | tuple) else (size, size)
-    return int(width), int(height)

@@ -1,4 +1,6 @@
-"""Shards of the feature cache: safetensors files of image features, named by the sha256 of their content and a mark.
+"""Shards of the feature cache: safetensors files of rows of images, named by the sha256 of their content and a mark.
+
+A row is all that is cached of one view of an image, such as its global features or its pixels. It is stored flat.
 
 The sha256 is a checksum. The mark (``harness.user_key``) covers it, the encoder and the view, so that it shows which
 shards this user wrote, and no shard is taken for one of another view. A shard is memory-mapped, so processes share its
@@ -9,6 +11,7 @@ may have open files.
 from __future__ import annotations
 
 import hashlib
+import math
 import mmap
 import os
 import re
@@ -27,32 +30,50 @@ from harness.user_key import MARK_DIGITS, has_mark, mark
 UNIT = 1e-3
 """Tolerance of the length of unit rows."""
 
+CHECKED_NUMBERS = 1 << 22
+"""Numbers of a shard that are checked at once, which bounds the memory of a check."""
+
 HEADER_BYTES = 1000
 """Bound of a header, which describes two tensors."""
 
 GIVEN = hashlib.sha256(b"given features").hexdigest()[:32], "given features"
 """Key and description of features that a caller gave: the sha256 of an image is that of its row."""
 
+Dtype = Literal["float32", "float16", "uint8"]
+"""Type of the numbers in a shard."""
+
+_DTYPES = {"F32": np.float32, "F16": np.float16, "U8": np.uint8}  # by their names in safetensors
+
 _NAME = re.compile(rf"([0-9a-f]{{64}})-([0-9a-f]{{{MARK_DIGITS}}})\.safetensors")
 
 
 @dataclass(frozen=True)
 class RowRule:
-    """What all features of an encoder satisfy, apart from being finite.
+    """What all rows of an extractor satisfy, apart from being finite.
 
     Attributes:
-        width: numbers per row; None if it is not known.
-        unit: rows have length 1 or 0.
+        shape: of a row before it is stored flat; None if it is not known.
+        dtype: of its numbers; None if it is not known.
+        unit: vectors along the last axis of a row have length 1 or 0.
     """
 
-    width: int | None = None
+    shape: tuple[int, ...] | None = None
+    dtype: Dtype | None = None
     unit: bool = False
 
-    def holds(self, features: NDArray[np.float32]) -> bool:
-        """Whether features ``(n, d)`` satisfy it."""
-        if self.width not in (None, features.shape[1]):
+    def holds(self, rows: NDArray[Any]) -> bool:
+        """Whether flat rows ``(n, width)`` satisfy it."""
+        if self.dtype not in (None, rows.dtype.name) or (self.shape and math.prod(self.shape) != rows.shape[1]):
             return False
-        length = np.sqrt(np.einsum("nd,nd->n", features, features))
+        if rows.dtype == np.uint8:
+            return True
+        vectors = rows.reshape(-1, self.shape[-1]) if self.shape else rows
+        step = max(1, CHECKED_NUMBERS // max(1, vectors.shape[1]))
+        return all(self._fits(vectors[start : start + step]) for start in range(0, len(vectors), step))
+
+    def _fits(self, vectors: NDArray[Any]) -> bool:
+        numbers = vectors.astype(np.float32, copy=False)
+        length = np.sqrt(np.einsum("nd,nd->n", numbers, numbers))
         return bool(np.isfinite(length).all()) and not (
             self.unit and (np.minimum(abs(length - 1), length) > UNIT).any()
         )
@@ -78,15 +99,14 @@ _Count = Annotated[int, Field(ge=0, lt=2**48)]
 
 
 class _Tensor(BaseModel):
-    dtype: Literal["U8", "F32"]
+    dtype: Literal["U8", "F16", "F32"]
     shape: tuple[_Count, _Count]
     data_offsets: tuple[_Count, _Count]
 
     def read(self, content: mmap.mmap, start: int) -> NDArray[Any]:
         """The tensor in a file whose header ends at ``start``; ValueError if it is not all there."""
         first, last = self.data_offsets
-        dtype = {"U8": np.uint8, "F32": np.float32}[self.dtype]
-        flat: NDArray[Any] = np.frombuffer(memoryview(content)[start + first : start + last], dtype)
+        flat: NDArray[Any] = np.frombuffer(memoryview(content)[start + first : start + last], _DTYPES[self.dtype])
         return flat.reshape(self.shape)
 
 
@@ -95,13 +115,13 @@ class _Header(BaseModel):
     feature: _Tensor
 
 
-def serialize(digests: list[str], features: NDArray[np.float32], place: tuple[str, str]) -> tuple[str, bytes]:
-    """File name and content of a shard of n images, from hexadecimal sha256 and features ``(n, d)``.
+def serialize(digests: list[str], rows: NDArray[Any], place: tuple[str, str]) -> tuple[str, bytes]:
+    """File name and content of a shard of n images, from hexadecimal sha256 and rows ``(n, *shape)``.
 
-    ``place`` is the encoder key and the name of the view.
+    ``place`` is the key of the rows and the name of the view.
     """
     raw = np.frombuffer(bytes.fromhex("".join(digests)), dtype=np.uint8).reshape(-1, 32)
-    content = save({"sha256": raw, "feature": np.ascontiguousarray(features, dtype=np.float32)})
+    content = save({"sha256": raw, "feature": np.ascontiguousarray(rows.reshape(len(rows), -1))})
     sha256 = hashlib.sha256(content).hexdigest()
     return f"{sha256}-{mark(*place, sha256)}.safetensors", content
 
@@ -135,25 +155,25 @@ def check(path: Path, rule: RowRule) -> CheckedShard | None:
     opened = _map_file(path) if name else None
     if name is None or opened is None:
         return None
-    content, stamp = opened
+    content, when = opened
     if hashlib.sha256(content).hexdigest() != name[1]:
         return None
     try:
         header, start = _header(content)
-        digests, features = (tensor.read(content, start) for tensor in (header.sha256, header.feature))
+        digests, rows = (tensor.read(content, start) for tensor in (header.sha256, header.feature))
     except ValueError:
         return None
-    fits = digests.dtype == np.uint8 and features.dtype == np.float32 and digests.shape == (len(features), 32)
-    listed = [row.tobytes() for row in digests] if fits and rule.holds(features) else None
-    if listed is None or (is_given(path) and listed != list(map(row_digest, features))):
+    fits = digests.dtype == np.uint8 and digests.shape == (len(rows), 32)
+    listed = [row.tobytes() for row in digests] if fits and rule.holds(rows) else None
+    if listed is None or (is_given(path) and listed != list(map(row_digest, rows))):
         return None
-    return CheckedShard(listed, stamp)
+    return CheckedShard(listed, when)
 
 
-def read_features(path: Path, stamp: Stamp) -> NDArray[np.float32] | None:
-    """The features ``(n, d)`` of a checked shard, None if it is missing or was written to since.
+def read_rows(path: Path, stamp: Stamp) -> NDArray[Any] | None:
+    """The memory-mapped rows ``(n, width)`` of a checked shard, None if it is missing or was written to since.
 
-    The file stays open while they are in use.
+    The file stays open while they are in use; only the parts that are used are read.
 
     Raises:
         StorageError: the shard cannot be read.
@@ -163,6 +183,20 @@ def read_features(path: Path, stamp: Stamp) -> NDArray[np.float32] | None:
         return None
     header, start = _header(opened[0])
     return header.feature.read(opened[0], start)
+
+
+def stamp(path: Path) -> Stamp | None:
+    """The stamp of a file; None if it is missing.
+
+    Raises:
+        StorageError: the file cannot be looked up.
+    """
+    try:
+        return _stamp(path.stat())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise read_error(path, error, CACHE_HINT) from None
 
 
 def count_images(path: Path) -> int:
@@ -180,13 +214,15 @@ def count_images(path: Path) -> int:
 def _map_file(path: Path) -> tuple[mmap.mmap, Stamp] | None:
     try:
         with open_regular_file(path) as file:
-            found = os.fstat(file.fileno())
-            stamp = Stamp(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), stamp
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), _stamp(os.fstat(file.fileno()))
     except (FileNotFoundError, ValueError):  # ValueError: an empty file cannot be mapped
         return None
     except OSError as error:
         raise read_error(path, error, CACHE_HINT) from None
+
+
+def _stamp(found: os.stat_result) -> Stamp:
+    return Stamp(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _header(content: mmap.mmap | bytes) -> tuple[_Header, int]:

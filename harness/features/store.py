@@ -1,9 +1,9 @@
-"""The feature cache: content-addressed shards of encoded images.
+"""The feature cache: content-addressed shards of rows of images, such as features, patch tokens or pixels.
 
-The key of a feature has three parts: the encoder key (weights, preprocessing, precision), the view (its number and the
-minimum crop area), and the sha256 of the image's bytes; paths and times do not matter. Shards (``shard``) are written
-atomically and do not stay open; only the row number of each image is in memory. The cache has a size limit: the least
-recently used encoders are removed first.
+The key of a row has three parts: the key of the extractor (kind, weights, preprocessing, precision), the view (its
+number and the minimum crop area), and the sha256 of the image's bytes; paths and times do not matter. Shards
+(``shard``) are written atomically and do not stay open; only the row number of each image is in memory. The cache has a
+size limit: the rows of the least recently used extractors are removed first.
 
 A cache folder that cannot be written, such as a shared one, is read, and new features go to the user's own cache.
 Features that this user wrote are preferred, and ``origins`` says where all others come from.
@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,21 +38,25 @@ ANY_ROWS = shard.RowRule()
 
 
 class _Row(NamedTuple):
-    """Location of an image's features: shard and row."""
+    """Location of an image's row: shard and number."""
 
     shard: Path
     number: int
 
 
 class FeatureStore:
-    """Features of one encoder in the cache folder.
+    """Rows of one extractor in the cache folder.
 
     Args:
-        root: the folder of all encoders.
-        key: the encoder key.
-        description: a one-line description of the encoder.
-        limit: size limit of ``root`` in bytes; None means ``size_limit()``. Only other encoders are removed.
-        rule: what the features satisfy; a shard that does not is ignored.
+        root: the folder of all extractors.
+        key: the key of the extractor.
+        description: a one-line description of it.
+        limit: size limit of ``root`` in bytes; None means ``size_limit()``. Only rows of others are removed.
+        rule: what the rows satisfy; a shard that does not is ignored.
+
+    Attributes:
+        folder: where new rows go.
+        limit: size limit in bytes.
     """
 
     def __init__(
@@ -63,7 +67,7 @@ class FeatureStore:
         self.folder = root / key if own == there else own / "features" / key
         self._read = list(dict.fromkeys((root / key, self.folder)))
         self._description = description
-        self._limit = size_limit() if limit is None else limit
+        self.limit = size_limit() if limit is None else limit
         self._rule = rule
         self._index: dict[str, dict[bytes, _Row]] = {}
         self._stamps: dict[Path, shard.Stamp] = {}
@@ -71,39 +75,59 @@ class FeatureStore:
         self._signed: dict[Path, dict[Path, str]] = {}
 
     def get(
-        self, view: int, digests: list[str], crop: float = MIN_CROP
-    ) -> tuple[NDArray[np.float32] | None, list[int]]:
-        """Look up the features of images.
+        self, view: int, digests: list[str], crop: float = MIN_CROP, out: NDArray[Any] | None = None
+    ) -> tuple[NDArray[Any] | None, list[int]]:
+        """Look up the rows of images; only these are read from the shards.
+
+        Args:
+            view: number of the view.
+            digests: sha256 of the images. An entry that is not a sha256, as of an unreadable file, is missing.
+            crop: minimum crop area of the view.
+            out: where to put the rows ``(n, width)``; None makes a new array. Rows of missing images are not changed.
 
         Returns:
-            The features ``(n, d)`` (zero for missing images; None if all are missing), and the positions of the missing
-            images. An entry that is not a sha256, as of an unreadable file, is missing.
+            The flat rows ``(n, width)`` (zero for missing images in a new array, which is None if all are missing), and
+            the positions of the missing images.
 
         Raises:
             StorageError: the cache cannot be read.
         """
         name = view_name(view, crop)
-        index = self._open(name)
-        wanted: dict[Path, list[tuple[int, int]]] = {}  # shard -> (position here, row there)
-        for i, digest in enumerate(digests):
-            if is_sha256(digest) and (row := index.get(bytes.fromhex(digest))):
-                wanted.setdefault(row.shard, []).append((i, row.number))
-        out: NDArray[np.float32] | None = None
         missing = np.ones(len(digests), dtype=bool)
-        for path, pairs in wanted.items():
-            features = self._read_shard(path)
-            if features is None:  # removed or damaged since it was listed
+        for path, pairs in self._places(name, digests).items():
+            rows = self._read_shard(path)
+            if rows is None:  # removed or damaged since it was listed
                 self._index[name] = {d: row for d, row in self._index[name].items() if row.shard != path}
                 continue
             positions, numbers = np.array(pairs).T
             if out is None:
-                out = np.zeros((len(digests), features.shape[1]), dtype=np.float32)
-            out[positions] = features[numbers]
+                out = np.zeros((len(digests), rows.shape[1]), dtype=rows.dtype)
+            out[positions] = rows[numbers]
             missing[positions] = False
         return out, np.flatnonzero(missing).tolist()
 
+    def missing(self, view: int, digests: Collection[str], crop: float = MIN_CROP) -> list[str]:
+        """Those of some sha256, in their order, whose rows are not cached; the rows are not read.
+
+        Raises:
+            StorageError: the cache cannot be read.
+        """
+        places = self._places(view_name(view, crop), digests)
+        here = [path for path in places if shard.stamp(path) == self._stamps[path] or self._checked(path)]
+        found = {i for path in here for i, _ in places[path]}
+        return [digest for i, digest in enumerate(digests) if i not in found]
+
+    def _places(self, name: str, digests: Iterable[str]) -> dict[Path, list[tuple[int, int]]]:
+        """Shard -> (position among the digests, row number in the shard) of the cached ones."""
+        index = self._open(name)
+        found: dict[Path, list[tuple[int, int]]] = {}
+        for i, digest in enumerate(digests):
+            if is_sha256(digest) and (row := index.get(bytes.fromhex(digest))):
+                found.setdefault(row.shard, []).append((i, row.number))
+        return found
+
     def prepare(self) -> None:
-        """Check that the folder can be written, before time is spent on encoding.
+        """Check that the folder can be written, before time is spent on encoding, and mark it as used.
 
         Raises:
             StorageError: the folder cannot be written.
@@ -112,9 +136,10 @@ class FeatureStore:
         file = self.folder / DESCRIPTION_FILE
         if not file.exists():  # in a shared cache it may belong to another user
             save(file, self._description.encode() + b"\n", "features", OTHER_CACHE_HINT)
+        self.touch()
 
-    def put(self, view: int, digests: list[str], features: NDArray[np.float32], crop: float = MIN_CROP) -> None:
-        """Add n images as one shard.
+    def put(self, view: int, digests: list[str], rows: NDArray[Any], crop: float = MIN_CROP) -> None:
+        """Add rows ``(n, *shape)`` of n images as one shard.
 
         Raises:
             StorageError: the folder cannot be written or the disk is full.
@@ -122,13 +147,13 @@ class FeatureStore:
         if not digests:
             return
         name = view_name(view, crop)
-        file, content = shard.serialize(digests, features, (self.folder.name, name))
+        file, content = shard.serialize(digests, rows, (self.folder.name, name))
         folder = self.folder / name
         if not folder.is_dir():
             self.prepare()
         save(folder / file, content, "features", OTHER_CACHE_HINT)
         self._open(name).update(self._checked(folder / file))
-        enforce_limit(self.folder.parent, self._limit, keep=self.folder.name)
+        enforce_limit(self.folder.parent, self.limit, keep=self.folder.name)
 
     def has_foreign(self) -> bool:
         """Whether any features that were looked up so far lie in a shard that this user did not write."""
@@ -145,7 +170,7 @@ class FeatureStore:
         return {origin for row in rows if row and (origin := self._origin(row.shard))}
 
     def touch(self) -> None:
-        """Mark this encoder as used now; does nothing in a read-only cache."""
+        """Mark these rows as used now; does nothing in a read-only cache."""
         try:
             os.utime(self.folder)
         except OSError:
@@ -169,10 +194,10 @@ class FeatureStore:
         self._stamps[path] = found.stamp
         return {digest: _Row(path, i) for i, digest in enumerate(found.digests)}
 
-    def _read_shard(self, path: Path) -> NDArray[np.float32] | None:
-        """The features of a listed shard, checked again if it was written to since."""
-        features = shard.read_features(path, self._stamps[path])
-        return shard.read_features(path, self._stamps[path]) if features is None and self._checked(path) else features
+    def _read_shard(self, path: Path) -> NDArray[Any] | None:
+        """The rows of a listed shard, checked again if it was written to since."""
+        rows = shard.read_rows(path, self._stamps[path])
+        return shard.read_rows(path, self._stamps[path]) if rows is None and self._checked(path) else rows
 
     def _origin(self, path: Path) -> str | None:
         """Where a shard comes from; None if this user wrote it."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from harness.backbones.backbone import Backbone
+from harness.backbones.image_towers import projection
 from harness.backbones.private_copy import ModelCopies
 from harness.prompts import Template
 from harness.runner.image_input import ImageInput
@@ -79,7 +81,7 @@ class TaskInput:
             _ip_names=self.ip_names,
             _texts=self.texts,
             _model=ModelCopies(backbone.model, backbone.record.precision) if self.model else None,
-            _projection=backbone.projection if self.projection else None,
+            _projection=partial(projection, backbone) if self.projection else None,
         )
 
 

@@ -16,9 +16,8 @@ from harness.datasets.domain import DomainData
 from harness.datasets.images import DECODING
 from harness.device import configure_determinism
 from harness.errors import DataError
-from harness.features.encode import Encoder, ImageSource, encoder_key
-from harness.features.shard import RowRule
-from harness.features.store import FeatureStore
+from harness.features.encode import Encoder, ImageSource
+from harness.features.kinds import KINDS
 from harness.features.views import MIN_CROP
 from harness.progress import Reporter
 from harness.prompts import Template, find_collisions
@@ -77,11 +76,10 @@ class FeatureProvider:
         configure_determinism(self.device, resolved.record.precision)
         self.backbone: Backbone = load(resolved, self.device, unit_rows)
         self.domains = domains
-        key, description = encoder_key(self.backbone, decoding)
-        rule = RowRule(resolved.config["embed_dim"], unit_rows)
-        self.store = FeatureStore(cache / "features", key, description, rule=rule)
-        self.encoder = Encoder(self.backbone, self.store, workers, decoding)
-        self._encoders = {FEATURES: self.encoder}
+        self._cache, self._workers, self._decoding = cache / "features", workers, decoding
+        self._encoders: dict[str, Encoder] = {}
+        self.encoder = self.encoder_of(FEATURES)
+        self.store = self.encoder.store
         self._scored: tuple[str, dict[str, Features]] = ("", {})
         self._pools: tuple[str, dict[str, Features]] = ("", {})
         self._sources: dict[str, ImageSource] = {}
@@ -126,17 +124,18 @@ class FeatureProvider:
 
     def rows(self, kind: str, sha256: Sequence[str], views: int, crop: float = MIN_CROP) -> NDArray[Any]:
         """One kind of features ``(n, v, *shape)`` of images that were served before, by the sha256 of their files."""
-        return self._encoder(kind).rows([self._sources[digest] for digest in sha256], views, crop)
+        return self.encoder_of(kind).rows([self._sources[digest] for digest in sha256], views, crop)[0]
 
     def _remember(self, sources: Sequence[ImageSource]) -> tuple[str, ...]:
         """The sha256 of images, by which other kinds of their features are served."""
         self._sources |= {source.sha256: source for source in sources}
         return tuple(source.sha256 for source in sources)
 
-    def _encoder(self, kind: str) -> Encoder:
+    def encoder_of(self, kind: str) -> Encoder:
         """The encoder of one kind of features, made at its first use."""
         if kind not in self._encoders:
-            self._encoders[kind] = self._make_encoder(kind)
+            extractor = KINDS[kind](self.backbone, self._decoding)
+            self._encoders[kind] = Encoder(extractor, extractor.store(self._cache), self._workers)
         return self._encoders[kind]
 
     def collisions(self, domain: str, template: Template) -> tuple[tuple[str, ...], ...]:
@@ -187,7 +186,7 @@ class FeatureProvider:
         with report.stage("encoding images", total, "images") if total else nullcontext() as advance:
             for view, sources in per_view.items():
                 todo = [s for (d, _), s in sources.items() if d in missing[view] or d == UNREADABLE]
-                self._encoder(view.kind).ensure(todo, view.number, advance, view.crop)
+                self.encoder_of(view.kind).ensure(todo, view.number, advance, view.crop)
         for encoder in self._encoders.values():
             encoder.store.touch()
 
@@ -204,7 +203,7 @@ class FeatureProvider:
                 {
                     origin
                     for view, found in wanted
-                    for origin in self._encoder(view.kind).store.origins(
+                    for origin in self.encoder_of(view.kind).store.origins(
                         view.number, (source.sha256 for source in found), view.crop
                     )
                 }
@@ -268,8 +267,7 @@ class FeatureProvider:
 
     def _missing(self, view: View, digests: set[str]) -> set[str]:
         readable = sorted(digests - {UNREADABLE})
-        _, missing = self._encoder(view.kind).store.get(view.number, readable, view.crop)
-        return {readable[i] for i in missing}
+        return set(self.encoder_of(view.kind).store.missing(view.number, readable, view.crop))
 
 
 def provider_of(plan: Plan, workers: int) -> FeatureProvider:

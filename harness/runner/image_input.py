@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from harness.backbones.backbone import Backbone
 from harness.device import to_device
+from harness.features.kinds import normalize_pixels
 from harness.runner.best_columns import CHUNK
 from harness.types.images import Images
 
@@ -73,7 +75,9 @@ class ImageInput:
 
 def _images(arrays: Mapping[str, NDArray[Any]], backbone: Backbone) -> Images:
     kinds = {name: _on(array, backbone.device) for name, array in arrays.items() if name not in (FEATURES, PIXELS)}
-    pixels = ArrayPixels(arrays[PIXELS], backbone.normalize, backbone.device) if PIXELS in arrays else None
+    pixels = (
+        ArrayPixels(arrays[PIXELS], partial(normalize_pixels, backbone), backbone.device) if PIXELS in arrays else None
+    )
     return Images(_on(arrays[FEATURES], backbone.device), _kinds=kinds, _pixels=pixels)
 
 

@@ -11,21 +11,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.datasets.images import file_digest
 from harness.errors import HarnessError
-from harness.features.encode import Encoder, ImageSource, encoder_key
-from harness.features.store import FeatureStore
+from harness.features.encode import Encoder, ImageSource
 from harness.progress import Reporter, pluralize
-from harness.runner.feature_provider import FeatureProvider, provider_of
+from harness.runner.feature_provider import FeatureProvider, View, provider_of
 from harness.runner.job import Job
 from harness.runner.plan import make_plan
 from harness.runner.reproduce import LocalPaths, request_of_row
-from harness.types.cell import Decoding
 from harness.types.labels import UNREADABLE
 from harness.types.leaderboard import Row
 from harness.verification.verify import Status, Verdict
@@ -34,9 +32,6 @@ TOLERANCE = {"fp32": 1e-4, "tf32": 1e-2, "bf16": 5e-2, "fp16": 1e-2}
 """Largest distance of two features of one image, relative to their length: other hardware rounds in another order."""
 
 Kind = Literal["equal", "rounded", "absent", "wrong"]
-
-View = tuple[int, float]
-"""The number of a view, and its minimum crop area."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +96,7 @@ def compare_features(row: Row, count: int, seed: str, here: LocalPaths, report: 
         provider = provider_of(plan, here.workers)
         sample = _sample(provider, plan.jobs, count, seed)
         with report.stage("encoding again", sum(map(len, sample.values())), "images") as advance:
-            encoded_again = _EncodedAgain(provider, request.out, here.workers, plan.protocol.decoding, advance)
+            encoded_again = _EncodedAgain(provider, request.out, here.workers, advance)
             found = [one for view, sources in sample.items() for one in encoded_again.compare(view, sources)]
     counts = Counter(kind for kind, _ in found)
     wrong = tuple(sorted(what for _, what in found if what))
@@ -111,14 +106,14 @@ def compare_features(row: Row, count: int, seed: str, here: LocalPaths, report: 
 def _sample(provider: FeatureProvider, jobs: Sequence[Job], count: int, seed: str) -> dict[View, list[ImageSource]]:
     """The readable images of a sample, by view."""
     images = {
-        (*view, source.sha256, source.path): source
+        (view, source.sha256, source.path): source
         for view, sources in provider.wanted(jobs)
         for source in sources
         if source.sha256 != UNREADABLE
     }
     drawn: dict[View, list[ImageSource]] = {}
     for key in random.Random(seed).sample(sorted(images), min(count, len(images))):
-        drawn.setdefault(key[:2], []).append(images[key])
+        drawn.setdefault(key[0], []).append(images[key])
     return drawn
 
 
@@ -129,38 +124,38 @@ class _EncodedAgain:
     provider: FeatureProvider
     folder: Path
     workers: int
-    decoding: Decoding
     advance: Callable[[int], None]
 
     def compare(self, view: View, sources: list[ImageSource]) -> Iterator[tuple[Kind, str]]:
         """For each image how its cached features compare, and what is wrong with them if they differ."""
-        number, crop = view
         true = [source for source in sources if file_digest(source.file) == source.sha256]
         for source in sources:
             if source not in true:
                 yield "wrong", f"{source.path}: its sha256 in the cache is not that of the file"
-        backbone = self.provider.backbone
-        store = FeatureStore(self.folder / "features", *encoder_key(backbone, self.decoding))
-        Encoder(backbone, store, self.workers, self.decoding).ensure(true, number, self.advance, crop)
+        own = self.provider.encoder_of(view.kind)
+        store = own.extractor.store(self.folder / "features")
+        Encoder(own.extractor, store, self.workers).ensure(true, view.number, self.advance, view.crop)
         digests = [source.sha256 for source in true]
-        cached, absent = self.provider.store.get(number, digests, crop)
-        again, undecodable = store.get(number, digests, crop)
-        tolerance = TOLERANCE[backbone.record.precision]
+        cached, absent = own.store.get(view.number, digests, view.crop)
+        again, undecodable = store.get(view.number, digests, view.crop)
+        tolerance = TOLERANCE[self.provider.backbone.record.precision]
         for i, source in enumerate(true):
             if cached is None or i in absent:
                 yield "absent", ""
             elif again is None or i in undecodable:
                 yield "wrong", f"{source.path}: the cache has features of an image that cannot be decoded"
             else:
-                yield _kind(cached[i], again[i], source.path, number, tolerance)
+                yield _kind(cached[i], again[i], source.path, view, tolerance)
 
 
-def _kind(
-    cached: NDArray[np.float32], again: NDArray[np.float32], path: str, view: int, tolerance: float
-) -> tuple[Kind, str]:
-    distance = float(np.linalg.norm(cached - again) / (np.linalg.norm(again) or 1))
+def _kind(cached: NDArray[Any], again: NDArray[Any], path: str, view: View, tolerance: float) -> tuple[Kind, str]:
+    exact = again.astype(np.float64)
+    distance = float(np.linalg.norm(cached - exact) / (np.linalg.norm(exact) or 1))
     if np.array_equal(cached, again):
         return "equal", ""
     if distance <= tolerance:
         return "rounded", ""
-    return "wrong", f"{path}: cached features of view {view} are not those of the image (distance {distance:.3g})"
+    return (
+        "wrong",
+        f"{path}: cached {view.kind} of view {view.number} are not those of the image (distance {distance:.3g})",
+    )

@@ -28,7 +28,7 @@ from harness.datasets.images import decode_image, file_digest
 from harness.device import configure_determinism, synchronize
 from harness.execution.one_thread import one_thread_per_operation
 from harness.features.encode import Encoder, ImageSource
-from harness.features.store import FeatureStore
+from harness.features.kinds import global_features
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16")
 SIZE = (500, 375)
@@ -113,7 +113,8 @@ def _encoding(backbone: Backbone, batch: torch.Tensor, precision: Precision) -> 
 
 
 def _from_files(backbone: Backbone, cache: Path, sources: list[ImageSource], threads: int) -> float:
-    encoder = Encoder(backbone, FeatureStore(cache, "gpu-check", "gpu_check"), workers=threads)
+    extractor = global_features(backbone)
+    encoder = Encoder(extractor, extractor.store(cache), workers=threads)
     rate = _rate(len(sources), lambda: encoder.ensure(sources, 0))
     if encoder.encoded != len(sources):
         raise RuntimeError(f"{encoder.encoded} of {len(sources)} images were encoded")

@@ -15,7 +15,7 @@ from harness.backbones.find import find
 from harness.datasets.images import file_digest
 from harness.execution.one_thread import one_thread_per_operation
 from harness.features.encode import Encoder, ImageSource
-from harness.features.store import FeatureStore
+from harness.features.kinds import global_features
 from harness.miniature import build as miniature
 from harness.miniature import model
 from harness.miniature.world.photograph import jpeg, photograph
@@ -93,8 +93,8 @@ def test_bench_encoding(benchmark, world, backbone, tmp_path):
     fresh = itertools.count()
 
     def encode():
-        store = FeatureStore(tmp_path, f"{next(fresh)}", "bench")
-        Encoder(backbone, store, workers=2).ensure(sources, 0)
+        extractor = global_features(backbone)
+        Encoder(extractor, extractor.store(tmp_path / f"{next(fresh)}"), workers=2).ensure(sources, 0)
 
     benchmark.extra_info["images"] = len(files)
     benchmark.pedantic(encode, rounds=5, warmup_rounds=1)

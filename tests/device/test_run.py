@@ -20,7 +20,7 @@ from harness.conformance.suite import run_check
 from harness.errors import UserError
 from harness.features.contents import list_encoders
 from harness.features.encode import Encoder
-from harness.features.store import FeatureStore
+from harness.features.kinds import global_features
 from harness.matching import autotune, check_backends, match, native
 from harness.matching.bench import contenders
 from harness.matching.result import Matching
@@ -183,7 +183,8 @@ def test_out_of_memory_frees_cache_and_retries(tmp_path: Path, monkeypatch: pyte
         made.device = torch.device("cuda", 0)
         held: list[Any] = []
         monkeypatch.setattr(torch.cuda, "empty_cache", lambda: held.append(sys.exc_info()[1]))
-        encoded = Encoder(made, FeatureStore(tmp_path, "k", "x"))._encode(torch.ones(100, 3, 8, 8))
+        extractor = global_features(made)
+        encoded = Encoder(extractor, extractor.store(tmp_path))._encode(torch.ones(100, 3, 8, 8))
         assert encoded.shape == (100, 3)
         assert encoded.device == made.device
         assert model.batches == [256, 128, 64, 64]

@@ -26,8 +26,9 @@ from harness.datasets.images import file_digest
 from harness.errors import BackboneError, DataError, HarnessError, StorageError
 from harness.execution.one_thread import one_thread_per_operation
 from harness.features.contents import clear
-from harness.features.encode import Encoder, ImageSource, encoder_key
-from harness.features.store import FeatureStore
+from harness.features.encode import Encoder, ImageSource
+from harness.features.extractor import Extractor
+from harness.features.kinds import global_features
 from harness.protocols import PROTOCOLS
 from harness.types.cell import BackboneRecord
 
@@ -62,7 +63,8 @@ def backbone(model: Any = None, size: Any = 64, record: BackboneRecord = RECORD,
         logit_scale=1.0,
         preprocess=lambda image: to_tensor(image.resize((8, 8))),
         preprocess_config={"size": size, **config},
-        _model=model or FakeModel(),
+        model=model or FakeModel(),
+        embed_dim=3,
     )
 
 
@@ -85,8 +87,11 @@ def images(tmp_path: Path) -> Images:
 
 
 def encoder(tmp_path: Path, model: Any = None, workers: int = 2, **more: Any) -> Encoder:
-    made = backbone(model, **more)
-    return Encoder(made, FeatureStore(tmp_path / "cache", *encoder_key(made)), workers)
+    return encoder_of(global_features(backbone(model, **more)), tmp_path / "cache", workers)
+
+
+def encoder_of(extractor: Extractor, cache: Path, workers: int = 1) -> Encoder:
+    return Encoder(extractor, extractor.store(cache), workers)
 
 
 def expected(sources: Sequence[ImageSource]) -> np.ndarray:
@@ -338,7 +343,7 @@ def test_threads_that_run_out_of_memory_together_all_try_smaller_batches(tmp_pat
                 raise self.error
             return super().encode_image(batch)
 
-    made._backbone.model = Racing()
+    made.extractor = global_features(backbone(Racing()))
     torch.testing.assert_close(made._encode(pixels), torch.nn.functional.normalize(pixels.mean(dim=(2, 3)), dim=1))
 
 
@@ -368,22 +373,23 @@ def tiny() -> Any:
 
 def real(model: Any) -> Backbone:
     config = preprocessing.merge_settings({"size": openclip.model_image_size(model)})
-    return Backbone(RECORD, CPU, None, 1.0, openclip.transform(config), config, model)  # type: ignore[arg-type]
+    preprocess = openclip.transform(config)
+    return Backbone(RECORD, CPU, None, 1.0, preprocess, config, model, embed_dim=32)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_features_depend_neither_on_workers_nor_on_what_was_cached(
     tmp_path: Path, images: Images, tiny: Any, which: int
 ) -> None:
-    made = real(tiny[which])
+    made = global_features(real(tiny[which]))
     sources = images(140)
     damage(sources, 5)
     runs = []
     for number, (workers, before) in enumerate([(1, []), (3, []), (2, sources[70:]), (2, sources[3:4])]):
-        store = FeatureStore(tmp_path / f"cache {number}", *encoder_key(made))
+        cache = tmp_path / f"cache {number}"
         if before:
-            Encoder(made, store, workers).ensure(before, 0)
-        runs.append(Encoder(made, store, workers).features(sources, 1)[0])
+            encoder_of(made, cache, workers).ensure(before, 0)
+        runs.append(encoder_of(made, cache, workers).features(sources, 1)[0])
     for other in runs[1:]:
         assert torch.equal(runs[0], other)
 
@@ -408,10 +414,10 @@ def test_plain_and_upright_decoding_give_the_expected_features(
     features = {}
     for protocol in ("clean-v1", "paper-2025"):
         how = PROTOCOLS[protocol].decoding
-        store = FeatureStore(tmp_path / "cache", *encoder_key(made, how))
-        features[protocol] = Encoder(made, store, 1, how).features(sources, 1)[0][0, 0]
+        extractor = global_features(made, how)
+        features[protocol] = encoder_of(extractor, tmp_path / "cache").features(sources, 1)[0][0, 0]
     pixels = image_transform_v2(PreprocessCfg(size=32), is_train=False)(Image.open(tmp_path / name).convert("RGB"))
-    encoder = Encoder(made, FeatureStore(tmp_path / "own", "a", "a"), 1)
+    encoder = encoder_of(global_features(made), tmp_path / "own")
     with one_thread_per_operation(CPU):  # in a batch of the same size: other sums have other last digits
         own = encoder._encode(pixels[None])[0]
     assert torch.equal(features["paper-2025"], own)
@@ -441,9 +447,8 @@ def test_an_image_of_any_shape_is_encoded_in_little_memory(
     own = Image.Image.resize
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Image.Image, "resize", resize)
-        store = FeatureStore(tmp_path / "cache", *encoder_key(made))
         source = ImageSource(tmp_path / "a.png", file_digest(tmp_path / "a.png"), "a.png")
-        pixels = Encoder(made, store, 1)._pixels(code, source, view, 0.08)
+        pixels = encoder_of(global_features(made), tmp_path / "cache")._pixels(code, source, view, 0.08)
     assert pixels.shape == (3, 64, 64)
     assert 0 < largest <= decoding.MAX_RATIO * 64 * 64
 
@@ -452,8 +457,7 @@ def test_out_of_memory_for_an_image_is_an_error(tmp_path: Path, images: Images) 
     def fail(image: Image.Image) -> Tensor:
         raise MemoryError
 
-    made = encoder(tmp_path)
-    made._backbone.preprocess = fail
+    made = encoder_of(replace(global_features(backbone()), preprocess=fail), tmp_path / "cache")
     with pytest.raises(StorageError, match=r"^0\.png: there is not enough memory to resize the image"):
         made.features(images(1), 1)
 
@@ -488,28 +492,28 @@ def test_the_encoder_key_covers_everything_features_depend_on() -> None:
         RECORD.model_copy(update=change)
         for change in ({"weights_sha256": sha("v")}, {"config": sha("b")}, {"precision": "bf16"})
     ]
-    keys = {encoder_key(backbone(record=record))[0] for record in (RECORD, *records)}
-    keys |= {encoder_key(backbone(size=32))[0], encoder_key(backbone(mean=(0.5, 0.5, 0.5)))[0]}
-    keys.add(encoder_key(replace(backbone(), unit_rows=False))[0])
-    keys.add(encoder_key(backbone(), "plain")[0])
+    keys = {global_features(backbone(record=record)).key for record in (RECORD, *records)}
+    keys |= {global_features(backbone(size=32)).key, global_features(backbone(mean=(0.5, 0.5, 0.5))).key}
+    keys.add(global_features(replace(backbone(), unit_rows=False)).key)
+    keys.add(global_features(backbone(), "plain").key)
     assert len(keys) == 8
-    assert encoder_key(backbone())[0] in keys
+    assert global_features(backbone()).key in keys
 
 
 def test_another_library_version_changes_the_encoder_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = encoder_key(backbone())[0]
-    monkeypatch.setattr("harness.features.encode.versions", lambda names: dict.fromkeys(names, "1"))
-    keys = [encoder_key(backbone())[0]]
+    before = global_features(backbone()).key
+    monkeypatch.setattr("harness.features.kinds.versions", lambda names: dict.fromkeys(names, "1"))
+    keys = [global_features(backbone()).key]
     for library in ("pillow", "torch", "torchvision", "open_clip_torch"):
         later = lambda names, changed=library: {name: "2" if name == changed else "1" for name in names}  # noqa: E731
-        monkeypatch.setattr("harness.features.encode.versions", later)
-        keys.append(encoder_key(backbone())[0])
+        monkeypatch.setattr("harness.features.kinds.versions", later)
+        keys.append(global_features(backbone()).key)
     assert len({before, *keys}) == 6
 
 
 def test_the_encoder_key_does_not_depend_on_the_weights_name() -> None:
     other = RECORD.model_copy(update={"pretrained": "a copy", "corpus": "unknown", "quick_gelu": "unchecked"})
-    assert encoder_key(backbone(record=other))[0] == encoder_key(backbone())[0]
+    assert global_features(backbone(record=other)).key == global_features(backbone()).key
 
 
 @pytest.mark.parametrize("size", [64, (64, 64), [64, 64]])

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 As = Callable[[str], None]
 
-UNIT_ROWS = RowRule(width=8, unit=True)
+UNIT_ROWS = RowRule((8,), "float32", unit=True)
 
 
 def rows(n: int, seed: int = 0, d: int = 8) -> NDArray[np.float32]:
