@@ -115,6 +115,7 @@ class Backbone:
         record: its record for results.
         text: the text tower.
         logit_scale: the model's own scale of cosines, exponentiated.
+        logit_bias: the bias of scaled cosines in models that were trained with a sigmoid loss; 0 in others.
         preprocess: test-time transform, image -> ``(3, h, w)``.
         preprocess_config: settings of ``preprocess``.
         libraries: distributions other than open_clip that build the model.
@@ -129,6 +130,7 @@ class Backbone:
     preprocess_config: dict[str, Any]
     _model: Any
     libraries: tuple[str, ...] = ()
+    logit_bias: float = 0.0
     unit_rows: bool = True
 
     def encode_image(self, batch: Tensor) -> Tensor:
@@ -173,5 +175,6 @@ def load(resolved: ResolvedBackbone, device: torch.device, unit_rows: bool = Tru
         preprocess_config=settings,
         _model=model,
         libraries=resolved.libraries,
+        logit_bias=float(model.logit_bias or 0.0),  # type: ignore[arg-type]
         unit_rows=unit_rows,
     )

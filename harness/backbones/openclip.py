@@ -16,6 +16,7 @@ import open_clip
 import torch
 from open_clip.factory import _find_checkpoint_in_dir
 from open_clip.pretrained import download_pretrained_from_hf
+from open_clip.tokenizer import get_clean_fn
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torch import Tensor, nn
@@ -61,6 +62,14 @@ def tokenizer(name: str) -> Any:
             f"the tokenizer of {name} cannot be loaded: {one_line(error)[:300]}",
             "install what is missing (pip install transformers); its files are downloaded once, with a network",
         ) from None
+
+
+def text_encoder(tokenizer: Any) -> Callable[[str], list[int]]:
+    """The function from a text of any length to its cleaned-up text's token ids, without start, end and padding."""
+    if hasattr(tokenizer, "encode"):  # SimpleTokenizer
+        return lambda text: list(tokenizer.encode(text))
+    clean = getattr(tokenizer, "clean_fn", get_clean_fn("canonicalize"))  # SigLipTokenizer has no attribute for it
+    return lambda text: list(tokenizer.tokenizer(clean(text), add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def has_architecture(name: str) -> bool:
