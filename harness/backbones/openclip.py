@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import logging
@@ -65,11 +66,14 @@ def tokenizer(name: str) -> Any:
 
 
 def text_encoder(tokenizer: Any) -> Callable[[str], list[int]]:
-    """The function from a text of any length to its cleaned-up text's token ids, without start, end and padding."""
-    if hasattr(tokenizer, "encode"):  # SimpleTokenizer
-        return lambda text: list(tokenizer.encode(text))
+    """The function from a text of any length to its token ids after clean-up, without start, end and padding."""
+    encode: Callable[[str], list[int]] | None = getattr(tokenizer, "encode", None)  # SimpleTokenizer
+    return encode or functools.partial(_encode_text, tokenizer)
+
+
+def _encode_text(tokenizer: Any, text: str) -> list[int]:
     clean = getattr(tokenizer, "clean_fn", get_clean_fn("canonicalize"))  # SigLipTokenizer has no attribute for it
-    return lambda text: list(tokenizer.tokenizer(clean(text), add_special_tokens=False, verbose=False)["input_ids"])
+    return list(tokenizer.tokenizer(clean(text), add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def has_architecture(name: str) -> bool:

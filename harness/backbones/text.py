@@ -1,7 +1,7 @@
 """The text tower, with name embeddings replaced at the token-embedding module.
 
-Prompts go through open_clip's own module: ``CLIP``, ``CustomTextCLIP``, ``CoCa``, with open_clip's transformer or one of
-Hugging Face. A forward hook on the token embedding replaces the tokens of a piece by learned rows.
+Prompts go through open_clip's own module: ``CLIP``, ``CustomTextCLIP`` or ``CoCa``, with open_clip's transformer or one
+of Hugging Face. A forward hook on the token embedding replaces the tokens of a piece by learned rows.
 
 Three exact optimizations: with a causal mask nothing after the end token matters, so the context is cut to the longest
 prompt of the batch; shared prefixes are computed once (``harness.backbones.tree``); and frozen prompts are encoded

@@ -11,7 +11,6 @@ from torch import Tensor
 from harness.backbones import tree
 from harness.device import to_device
 
-
 Part = tuple[list[int], int]
 """Token ids, and the learned row of the first one; -1 for text, -2 for a name without learned rows."""
 

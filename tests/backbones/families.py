@@ -78,7 +78,7 @@ def _unigram(special: list[str], template: str, *marks: str) -> tuple[Any, dict[
     # The trainer makes few words of so small a corpus, so its words, their beginnings and its letters are the pieces.
     words = sorted({word for text in SENTENCES for word in re.findall(r"\w+", text + text.lower())} - {"ibex", "rose"})
     letters = sorted({letter for text in SENTENCES for letter in (text + text.lower()).replace(" ", "▁")})
-    pieces = {piece: -9.0 for piece in letters} | {f"▁{word[:2]}": -8.0 for word in words if word.isascii()}
+    pieces = dict.fromkeys(letters, -9.0) | {f"▁{word[:2]}": -8.0 for word in words if word.isascii()}
     pieces |= {f"▁{word}": -5.0 for word in words if word.isascii()}
     scores = [(mark, 0.0) for mark in special] + list(pieces.items())
     made = Tokenizer(models.Unigram(scores, unk_id=special.index("<unk>")))
@@ -138,7 +138,9 @@ def save_tokenizer(of_kind: str, folder: Path) -> Path:
     place = folder / f"tokenizer-{of_kind}"
     if not place.exists():
         made, names = TOKENIZERS[of_kind]()
-        transformers.PreTrainedTokenizerFast(tokenizer_object=made, padding_side="right", **names).save_pretrained(place)
+        transformers.PreTrainedTokenizerFast(tokenizer_object=made, padding_side="right", **names).save_pretrained(
+            place
+        )
     return place
 
 
