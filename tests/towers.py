@@ -56,6 +56,7 @@ def make_model(name: str) -> Any:
 @cache
 def tokenizer(name: str) -> Any:
     """The tokenizer of an architecture; making one takes longer than most tests."""
+    openclip.register_architecture(name, CONFIGS[name])
     return openclip.tokenizer(name)
 
 

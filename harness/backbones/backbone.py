@@ -115,6 +115,7 @@ class Backbone:
         record: its record for results.
         text: the text tower.
         logit_scale: the model's own scale of cosines, exponentiated.
+        logit_bias: the bias of scaled cosines in models that were trained with a sigmoid loss; 0 in others.
         preprocess: test-time transform, image -> ``(3, h, w)``.
         preprocess_config: settings of ``preprocess``.
         model: the open_clip module, frozen.
@@ -132,6 +133,7 @@ class Backbone:
     model: Any
     embed_dim: int
     libraries: tuple[str, ...] = ()
+    logit_bias: float = 0.0
     unit_rows: bool = True
 
     def encode_image(self, batch: Tensor) -> Tensor:
@@ -189,5 +191,6 @@ def load(resolved: ResolvedBackbone, device: torch.device, unit_rows: bool = Tru
         model=model,
         embed_dim=int(resolved.config["embed_dim"]),
         libraries=resolved.libraries,
+        logit_bias=float(model.logit_bias or 0.0),  # type: ignore[arg-type]
         unit_rows=unit_rows,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import logging
@@ -16,6 +17,7 @@ import open_clip
 import torch
 from open_clip.factory import _find_checkpoint_in_dir
 from open_clip.pretrained import download_pretrained_from_hf
+from open_clip.tokenizer import get_clean_fn
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torch import Tensor, nn
@@ -61,6 +63,17 @@ def tokenizer(name: str) -> Any:
             f"the tokenizer of {name} cannot be loaded: {one_line(error)[:300]}",
             "install what is missing (pip install transformers); its files are downloaded once, with a network",
         ) from None
+
+
+def text_encoder(tokenizer: Any) -> Callable[[str], list[int]]:
+    """The function from a text of any length to its token ids after clean-up, without start, end and padding."""
+    encode: Callable[[str], list[int]] | None = getattr(tokenizer, "encode", None)  # SimpleTokenizer
+    return encode or functools.partial(_encode_text, tokenizer)
+
+
+def _encode_text(tokenizer: Any, text: str) -> list[int]:
+    clean = getattr(tokenizer, "clean_fn", get_clean_fn("canonicalize"))  # SigLipTokenizer has no attribute for it
+    return list(tokenizer.tokenizer(clean(text), add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def has_architecture(name: str) -> bool:

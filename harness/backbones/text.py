@@ -1,7 +1,7 @@
-"""The frozen text tower, with name embeddings replaced at the token-embedding module.
+"""The text tower, with name embeddings replaced at the token-embedding module.
 
-Prompts go through open_clip's own module, for ``CLIP`` and ``CustomTextCLIP`` (and CoCa). A forward hook on the token
-embedding replaces the tokens of a piece by learned rows.
+Prompts go through open_clip's own module: ``CLIP``, ``CustomTextCLIP`` or ``CoCa``, with open_clip's transformer or one
+of Hugging Face. A forward hook on the token embedding replaces the tokens of a piece by learned rows.
 
 Three exact optimizations: with a causal mask nothing after the end token matters, so the context is cut to the longest
 prompt of the batch; shared prefixes are computed once (``harness.backbones.tree``); and frozen prompts are encoded
@@ -10,7 +10,8 @@ once. Probes at construction check that the first two leave the features unchang
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from harness.backbones import tree
-from harness.backbones.tokens import Tokens, strip_padding, truncate
+from harness.backbones.prompt_tokens import Table, prompt_tokenizer
+from harness.backbones.tokens import Tokens, strip_padding
 from harness.device import to_device, without_tf32
 from harness.errors import BackboneError
 from harness.prompts import Piece, Prompt
@@ -48,6 +50,9 @@ class OpenClipTextTower:
         shares_prefixes: whether shared prefixes of prompts with learned rows are computed once.
     """
 
+    _tower: Any
+    _embedding: Any
+
     def __init__(
         self, model: nn.Module, tokenizer: Any, device: torch.device, bf16: bool = False, compiled: bool = False
     ) -> None:
@@ -63,27 +68,20 @@ class OpenClipTextTower:
         Raises:
             BackboneError: the tower has no token embedding, or cannot be compiled.
         """
-        self._encode = _Encode(model)
-        self._tokenizer = tokenizer
         self._device = device
-        tower: Any = model.text if hasattr(model, "text") else model
-        self._prefix = "model.text." if hasattr(model, "text") else "model."
-        self._tower = tower
-        embedding = getattr(tower, "token_embedding", None)
-        if embedding is None and hasattr(tower, "transformer"):  # a Hugging Face text encoder
-            embedding = tower.transformer.get_input_embeddings()
-        if not isinstance(embedding, nn.Embedding):
-            raise BackboneError(f"the text tower {type(tower).__name__} has no token-embedding module")
-        self._embedding = embedding
-        self.width = int(embedding.embedding_dim)
+        self._set_model(model)
+        if not isinstance(self._embedding, nn.Embedding):
+            raise BackboneError(f"the text tower {type(self._tower).__name__} has no token-embedding module")
+        self.width = int(self._embedding.embedding_dim)
         self.context_length = int(getattr(tokenizer, "context_length", None) or model.context_length)  # type: ignore[arg-type]
+        self._tokenizer = prompt_tokenizer(tokenizer, self.context_length)
         self._frozen: dict[Prompt, Tensor] = {}
         self._by_tokens: dict[tuple[int, ...], Tensor] = {}
-        self._ids: dict[str, list[int]] = {}
-        self.cuts_context = self.shares_prefixes = self._bf16 = False
+        self._is_copy = self.cuts_context = self.shares_prefixes = self._bf16 = False
         with without_tf32():  # TF32 rounds more than a probe tolerates
             self.cuts_context = self._probe_cut()
             self.shares_prefixes = self.cuts_context and self._probe_tree()
+        tower = self._tower
         if compiled and not self.shares_prefixes:
             raise BackboneError(
                 f"learning through the text tower {type(tower).__name__} cannot be compiled: it does not "
@@ -93,37 +91,52 @@ class OpenClipTextTower:
         self._bf16 = bf16
         self._encode_tree = torch.compile(tree.encode, dynamic=True) if compiled else tree.encode
 
+    def _set_model(self, model: nn.Module) -> None:
+        self._encode = _Encode(model)
+        modules: dict[str, Any] = dict(self._encode.named_modules())
+        place = next((name for name, module in modules.items() if "token_embedding" in module._modules), None)
+        if place is not None:  # open_clip's transformer: the text tower, or the whole model
+            self._tower, self._prefix = modules[place], f"{place}."
+            self._embedding = self._tower.token_embedding
+            return
+        self._tower = getattr(model, "text", model)
+        transformer = getattr(self._tower, "transformer", None)  # a Hugging Face text encoder
+        self._embedding = None if transformer is None else transformer.get_input_embeddings()
+
+    def on(self, model: nn.Module) -> OpenClipTextTower:
+        """This tower over a copy of its model: the same prompts and tokens, encoded by the copy's own modules.
+
+        Gradients also flow into weights of the copy that require them; hooks on its modules and replaced modules take
+        effect, and nothing is cached.
+
+        Args:
+            model: a copy of the open_clip model on the same device; it may be wrapped (``peft``).
+        """
+        tower = copy.copy(self)
+        tower._set_model(model)
+        tower._is_copy, tower.shares_prefixes = True, False  # the prefix tree goes around hooks and modules
+        return tower
+
     # -- tokens ------------------------------------------------------------------------------------------------
 
     def token_ids(self, text: str) -> list[int]:
-        """The token ids of a text of any length, without start and end token.
-
-        Raises:
-            BackboneError: the tokenizer cannot encode single pieces (some Hugging Face tokenizers).
-        """
-        self._require_pieces()
-        if text not in self._ids:  # name learning encodes the same pieces at every step
-            self._ids[text] = list(self._tokenizer.encode(text))
-        return self._ids[text]
-
-    def _require_pieces(self) -> None:
-        if not hasattr(self._tokenizer, "sot_token_id"):
-            raise BackboneError(
-                f"names cannot be learned with the tokenizer {type(self._tokenizer).__name__}",
-                "use a backbone with CLIP's own tokenizer; frozen prompts work with any",
-            )
+        """The token ids of a text of any length as it stands inside a prompt, without start and end token."""
+        return self._tokenizer.token_ids(text)
 
     def token_embedding(self, text: str) -> Tensor:
-        """The frozen embeddings ``(r, width)`` of a text's r tokens, fp32."""
+        """The frozen embeddings ``(r, width)`` of a text's r tokens inside a prompt, fp32."""
         ids = to_device(torch.tensor(self.token_ids(text), dtype=torch.long), self._device)
-        return self._embedding.weight[ids].detach().float().clone()
+        with torch.no_grad():
+            rows: Tensor = self._embedding(ids)  # some modules scale the rows of their table
+        return rows.float().clone()
 
     @property
     def embedding_std(self) -> float:
         """Standard deviation of the token-embedding table; the scale for random initialisation."""
-        return float(self._embedding.weight.std())
+        scale = getattr(self._embedding, "embed_scale", 1.0)  # of M2M-100
+        return float(self._embedding.weight.std()) * float(scale)
 
-    def tokenize(self, prompts: Sequence[Prompt], table: Mapping[str, tuple[int, int]] | None = None) -> Tokens:
+    def tokenize(self, prompts: Sequence[Prompt], table: Table | None = None) -> Tokens:
         """Tokenize prompts; pieces with a key of ``table`` become slots for learned rows.
 
         Args:
@@ -132,49 +145,11 @@ class OpenClipTextTower:
 
         A prompt that is too long loses tokens at its end, then at its beginning; a keyed piece (the name) is cut last.
         """
-        self._require_pieces()
-        table = table or {}
-        sot, eot = self._tokenizer.sot_token_id, self._tokenizer.eot_token_id
-        filler = self.token_ids("x")[0]  # neither padding nor an end token, which some towers search for
-        rows: list[list[int]] = []
-        slots: list[tuple[int, int]] = []
-        sources: list[int] = []
-        for b, prompt in enumerate(prompts):
-            if not any(piece.key in table for piece in prompt.pieces if piece.key is not None):
-                parts = [(self.token_ids(prompt.text), -1)]  # no learned rows: tokenized as one text, as usual
-                if len(parts[0][0]) > self.context_length - 2:
-                    parts = [(self.token_ids(p.text), -2 if p.key else -1) for p in prompt.pieces]
-            else:
-                parts = [self._part(piece, table, filler) for piece in prompt.pieces]
-            parts = truncate(parts, self.context_length - 2)
-            ids = [sot]
-            for part, first in parts:
-                if first >= 0:
-                    slots += [(b, len(ids) + i) for i in range(len(part))]
-                    sources += range(first, first + len(part))
-                ids += part
-            rows.append([*ids, eot])
-        length = max((len(r) for r in rows), default=2)
-        if not self.cuts_context:
-            length = self.context_length
-        ids_ = torch.zeros(len(rows), length, dtype=torch.long)
-        for b, r in enumerate(rows):
-            ids_[b, : len(r)] = torch.tensor(r)
-        slot = torch.tensor(slots, dtype=torch.long).reshape(-1, 2)
-        row = torch.tensor(sources, dtype=torch.long)
-        return Tokens(ids_, slot, row, eot, self._device)
+        return self._tokenizer.tokenize(prompts, table or {}, not self.cuts_context, self._device)
 
     def token_rows(self, prompts: Sequence[Prompt]) -> Tensor:
         """Token ids ``(b, l)`` of b prompts without learned rows, on the CPU; equal rows mean equal features."""
-        pieces = hasattr(self._tokenizer, "sot_token_id")
-        ids: Tensor = self.tokenize(prompts).ids if pieces else self._tokenizer([prompt.text for prompt in prompts])
-        return ids
-
-    def _part(self, piece: Piece, table: Mapping[str, tuple[int, int]], filler: int) -> tuple[list[int], int]:
-        if piece.key is not None and piece.key in table:
-            first, count = table[piece.key]
-            return [filler] * count, first
-        return self.token_ids(piece.text), -1
+        return self.tokenize(prompts).ids
 
     # -- encoding ----------------------------------------------------------------------------------------------
 
@@ -215,6 +190,9 @@ class OpenClipTextTower:
                 table[key] = (start, len(value))
                 start += len(value)
             return self.encode_tokens(self.tokenize(prompts, table), torch.cat(list(overrides.values())))
+        if self._is_copy and prompts:
+            batches = (prompts[start : start + _FROZEN_BATCH] for start in range(0, len(prompts), _FROZEN_BATCH))
+            return torch.cat([self.encode_tokens(self.tokenize(batch)) for batch in batches])
         if not prompts:
             return torch.zeros(0, self._frozen_width(), device=self._device)
         if missing := list(dict.fromkeys(p for p in prompts if p not in self._frozen)):
@@ -270,7 +248,7 @@ class OpenClipTextTower:
     def _probe_cut(self) -> bool:
         """Whether cutting the context leaves the features unchanged."""
         causal = isinstance(getattr(self._tower, "attn_mask", None), Tensor)
-        if not causal or getattr(self._tower, "cls_emb", None) is not None or not hasattr(self._tokenizer, "encode"):
+        if not causal or getattr(self._tower, "cls_emb", None) is not None or self._tokenizer.eot < 0:
             return False
         probe = [Prompt((Piece("a photo of a cat"),))]
         with torch.no_grad():

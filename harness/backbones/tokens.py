@@ -11,6 +11,9 @@ from torch import Tensor
 from harness.backbones import tree
 from harness.device import to_device
 
+Part = tuple[list[int], int]
+"""Token ids, and the learned row of the first one; -1 for text, -2 for a name without learned rows."""
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -20,7 +23,7 @@ class Tokens:
         ids: ``(b, l)`` int64; l is the length of the longest prompt with start and end token.
         slot: ``(s, 2)`` int64 pairs (prompt, position) of the tokens that are replaced.
         row: ``(s,)`` int64: the row of the learned table for each slot.
-        eot: id of the end token.
+        eot: id of the end token, which the prefix tree needs; -1 without one.
         device: device of the encoder.
     """
 
@@ -41,7 +44,7 @@ class Tokens:
         return tree.build_tree(self.ids, self.slot, self.row, self.eot, self.device)
 
 
-def truncate(parts: list[tuple[list[int], int]], room: int) -> list[tuple[list[int], int]]:
+def truncate(parts: list[Part], room: int) -> list[Part]:
     """Remove tokens from the end, then from the beginning, until the parts fit; names (first != -1) are cut last."""
     excess = sum(len(ids) for ids, _ in parts) - room
     if excess <= 0:

@@ -113,6 +113,10 @@ class TextTower(Protocol):
         """Unit rows ``(k, d)`` of k tokenized prompts; learned ``(R, width)`` is the table of ``tokenize``."""
         ...
 
+    def on(self, model: Any) -> TextTower:
+        """The text encoder of a copy of the model; gradients flow into its weights, and nothing is cached."""
+        ...
+
 
 class TrainableModel(Protocol):
     """The model that a method may change; implemented in ``harness.backbones.private_copy``."""

@@ -91,11 +91,18 @@ def test_a_weights_file_is_recorded_and_loaded(
     loaded = load(found, torch.device("cpu"))
     model = make_model(architecture)
     assert loaded.logit_scale == pytest.approx(float(model.logit_scale.exp()))
+    assert loaded.logit_bias == 0
     assert loaded.text.encode([Template().fill("ibex", "animal")]).shape == (1, 24)
     pixels = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = model.encode_image(pixels, normalize=True)
     torch.testing.assert_close(loaded.encode_image(pixels), expected)
+
+
+def test_the_bias_of_a_sigmoid_model_is_loaded(tmp_path: Path) -> None:
+    openclip.register_architecture("unit-sigmoid", {**CONFIGS["unit-clip"], "init_logit_bias": -10})
+    torch.save(openclip.random_model("unit-sigmoid").state_dict(), tmp_path / "w.pt")
+    assert load(resolved("unit-sigmoid", tmp_path / "w.pt"), torch.device("cpu")).logit_bias == -10
 
 
 def test_features_are_raw_if_the_protocol_says_so(weights: Callable[[str, str], Path]) -> None:

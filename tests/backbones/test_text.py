@@ -287,26 +287,6 @@ def test_a_name_that_is_too_long_itself_is_cut_at_its_end(clip: OpenClipTextTowe
 # -- towers that cannot be used ----------------------------------------------------------------------------------------
 
 
-class OtherTokenizer:
-    """Like a Hugging Face tokenizer: it makes ids of whole texts and nothing else."""
-
-    def __init__(self) -> None:
-        self._inner = tokenizer("unit-clip")
-        self.context_length = 16
-
-    def __call__(self, texts: list[str]) -> Tensor:
-        ids: Tensor = self._inner(texts)
-        return ids
-
-
-def test_other_tokenizers_support_only_frozen_prompts() -> None:
-    tower = OpenClipTextTower(model_of("unit-clip"), OtherTokenizer(), torch.device("cpu"))
-    torch.testing.assert_close(tower.encode(PROMPTS), theirs("unit-clip", [p.text for p in PROMPTS]), **CLOSE)
-    assert tower.encode([]).shape == (0, 24)
-    with pytest.raises(BackboneError, match="names cannot be learned with the tokenizer OtherTokenizer"):
-        tower.encode(PROMPTS, {"ibex": torch.zeros(1, 32)})
-
-
 def test_a_tower_without_token_embedding_is_an_error() -> None:
     with pytest.raises(BackboneError, match="the text tower Linear has no token-embedding module"):
-        OpenClipTextTower(torch.nn.Linear(2, 2), OtherTokenizer(), torch.device("cpu"))
+        OpenClipTextTower(torch.nn.Linear(2, 2), tokenizer("unit-clip"), torch.device("cpu"))
