@@ -17,6 +17,15 @@ CONFIG: dict[str, Any] = {
 }
 """780k image, 150k text and 3.2M token parameters; ReLU and GELU, no QuickGELU."""
 
+VIT_NAME = "beyond-mini-vit"
+"""Name of the same model with a vision transformer, for methods that tune one."""
+
+VIT_CONFIG: dict[str, Any] = {
+    **CONFIG,
+    "vision_cfg": {"image_size": 64, "layers": 6, "width": 96, "head_width": 32, "patch_size": 8},
+}
+"""The same text tower, and an image tower of 730k parameters."""
+
 PREPROCESSING: dict[str, Any] = {**DEFAULTS, "size": (64, 64)}
 """Preprocessing of its images, in pre-training and later: open_clip's defaults at its own size."""
 
@@ -24,8 +33,13 @@ WEIGHTS = Path(__file__).parent / "weights" / "beyond_mini.safetensors"
 """The shipped weights, fp16; `python -m harness.miniature.pretrain` makes them."""
 
 
+VIT_WEIGHTS = WEIGHTS.with_name("beyond_mini_vit.safetensors")
+"""The shipped weights of the transformer alone, fp16; `python -m harness.miniature.distil` makes them."""
+
+
 def register() -> None:
-    """Register the architecture with open_clip as ``NAME`` (idempotent)."""
+    """Register both architectures with open_clip (idempotent)."""
     from harness.backbones.openclip import register_architecture  # here, so that CONFIG can be read without torch
 
     register_architecture(NAME, CONFIG)
+    register_architecture(VIT_NAME, VIT_CONFIG)

@@ -87,7 +87,7 @@ def joint(plan: TrainingPlan, clip: nn.Module, images: NDArray[np.uint8], ids: T
     pixels = torch.from_numpy(images).to(plan.device)
 
     def loss(rows: Tensor, captions: Tensor, rng: torch.Generator) -> Tensor:
-        picture = normalised(clip, _augment(pixels[rows], rng))
+        picture = normalised(clip, augment(pixels[rows], rng))
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=plan.bf16):
             image = clip.encode_image(picture)  # type: ignore[operator]
         image = F.normalize(image.float(), dim=-1)
@@ -137,7 +137,7 @@ def _contrast(clip: nn.Module, image: Tensor, captions: Tensor) -> Tensor:
     return (F.cross_entropy(scores, target) + F.cross_entropy(scores.T, target)) / 2
 
 
-def _augment(pixels: Tensor, rng: torch.Generator) -> Tensor:
+def augment(pixels: Tensor, rng: torch.Generator) -> Tensor:
     """Pixels (n, 64, 64, 3), each image shifted by up to ``SHIFT`` pixels and mirrored half the time."""
     n, size = pixels.shape[:2]
     shifts = torch.randint(-SHIFT, SHIFT + 1, (2, n, 1), generator=rng).to(pixels.device)

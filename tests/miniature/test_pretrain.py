@@ -60,7 +60,7 @@ def test_registering_twice_is_fine():
 
 def test_augmentation_shifts_and_mirrors():
     pixels = torch.arange(64 * 64 * 3).view(1, 64, 64, 3).expand(8, -1, -1, -1)
-    moved = pretrain._augment(pixels, torch.Generator().manual_seed(0))
+    moved = pretrain.augment(pixels, torch.Generator().manual_seed(0))
     assert moved.shape == pixels.shape
     assert len({tuple(image[30, 30].tolist()) for image in moved}) > 4
 
