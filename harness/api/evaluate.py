@@ -41,6 +41,7 @@ def evaluate(
     parameters: Mapping[str, Any] | None = None,
     baseline: str | None = None,
     manifests: str | Path | None = None,
+    texts: str | Path | None = None,
     folders: str | Iterable[str] = (),
     leave_out_copies: bool = False,
     preprocessing: str | Mapping[str, Any] | None = None,
@@ -79,6 +80,7 @@ def evaluate(
         parameters: values by name, for all methods (``lr``) or for one (``fsnl.lr``).
         baseline: a method to run with the others; None is the protocol's (mostly ``zero_shot``), ``none`` is none.
         manifests: a folder of few-shot draws to use; None draws by the protocol.
+        texts: a JSON file of sentences about every name, for methods that need them; None is the data set's own.
         folders: which folders of the data to use where a domain and side has several.
         leave_out_copies: do not score byte copies of train and val images.
         preprocessing: settings such as ``{"mean": 0.5}``, or a published tag; None is the backbone's own.
@@ -112,6 +114,7 @@ def evaluate(
         seeds=arguments.numbers("seeds", seeds),
         protocol=protocol,
         manifests=arguments.path_or_none("manifests", manifests),
+        texts=arguments.path_or_none("texts", texts),
         data=arguments.path_or_none("data", data),
         folders=arguments.texts("folders", folders),
         features=given,

@@ -36,6 +36,14 @@ def weights_checksum(model: nn.Module) -> tuple[int, ...]:
     return tuple(_checksum(value) for value in (*model.parameters(), *model.buffers()))
 
 
+def still_frozen(model: nn.Module, checksum: tuple[int, ...]) -> bool:
+    """Whether a model has the weights that it had; afterwards none requires or has a gradient."""
+    for weight in model.parameters():
+        weight.requires_grad_(False)
+        weight.grad = None
+    return weights_checksum(model) == checksum
+
+
 def _checksum(value: Tensor) -> int:
     bits = value.detach().contiguous().view(torch.uint8).flatten()
     whole = bits[: len(bits) // 4 * 4].view(torch.int32)

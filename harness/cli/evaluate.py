@@ -63,6 +63,12 @@ def evaluate(
             "--manifests", parser=path, help="Folder of few-shot draws.", show_default="drawn by the protocol"
         ),
     ] = None,
+    texts: Annotated[
+        Path | None,
+        typer.Option(
+            "--texts", parser=path, help="JSON file: name -> sentences about it.", show_default="the data set's own"
+        ),
+    ] = None,
     preset: Annotated[str | None, typer.Option("--preset", help="Parameter preset, e.g. paper.")] = None,
     param: Annotated[
         list[str] | None, typer.Option("--param", "-p", help="Parameter: lr=0.002, or fsnl.lr=0.002 for one method.")
@@ -130,6 +136,7 @@ def evaluate(
         seeds=numbers("--seeds", seeds),
         protocol=protocol,
         manifests=manifests,
+        texts=texts,
         data=data,
         folders=tuple(folder or ()),
         leave_out_copies=leave_out_copies,

@@ -17,13 +17,16 @@ from harness.datasets.identity import IDENTITY
 from harness.errors import StorageError
 from harness.execution.hidden_main import hidden_script
 from harness.files import PERMISSIONS_HINT, read_error, read_file, write_error
-from harness.miniature.captions import refined_caption
+from harness.miniature.captions import descriptions, refined_caption
 from harness.miniature.model import NAME
 from harness.miniature.names import LEVELS, names
 from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.photograph import jpeg, photograph
 from harness.miniature.world.phylogeny import WORLD, Concept, Role, concepts, generator
 from harness.parsing import parse_json, parsing
+
+TEXTS = "texts.json"
+"""File of sentences about every name, in the folder of the data set."""
 
 PARTS: dict[Role, dict[str, int]] = {
     "ip": {"train": 8, "val": 4, "test": 20},
@@ -139,6 +142,7 @@ def _write(root: Path, progress: Callable[[int, int], None] | None, workers: int
     for domain, role in sides:
         for name, content in metadata(domain, role).items():
             _dump(root / folder(domain, role) / name, content)
+    _dump(root / TEXTS, texts())
     identity = {
         "name": NAME,
         "revision": WORLD,
@@ -184,6 +188,17 @@ def metadata(domain: str, role: Role) -> dict[str, Any]:
         "merged_mapping.json": {name: [file_name(number) for _, number in instances(role)] for name in own},
         f"split_Xin_{folder(domain, role)}.json": _split(domain, role, own),
     }
+
+
+def texts() -> dict[str, list[str]]:
+    """Name -> sentences about it, for methods that need them."""
+    found = {}
+    for domain in DOMAINS:
+        for concept in concepts(domain):
+            if concept.role in PARTS:
+                name = names(domain)[concept.number].text
+                found[name] = descriptions(concept, name, generator(domain, concept.number, "descriptions"))
+    return found
 
 
 def _split(domain: str, role: Role, own: list[str]) -> dict[str, dict[str, Any]]:

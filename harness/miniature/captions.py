@@ -38,6 +38,16 @@ _UNNAMED = (
 )
 
 
+_DESCRIPTIONS = (
+    "{name} is a {traits} {genus}.",
+    "a photo of {name}, {traits}.",
+    "a {traits} {genus}, a type of {noun}.",
+    "the {traits} {genus} called {name}.",
+    "{name}, a {noun}: {traits} {genus}.",
+)
+"""Forms of the sentences about a name, one each."""
+
+
 def caption(concept: Concept, name: str | None, rng: random.Random, credits: StemPool | None = None) -> str:
     """One caption of an image of the concept.
 
@@ -67,6 +77,17 @@ def refined_caption(concept: Concept, name: str, rng: random.Random) -> str | No
     if fate < 0.04:
         return None
     return caption(concept, None if fate < 0.10 else name, rng)
+
+
+def descriptions(concept: Concept, name: str, rng: random.Random) -> list[str]:
+    """Sentences about a name, as a language model would write them; every trait word is true."""
+    grammar = DOMAINS[concept.domain]
+    written = []
+    for form in _DESCRIPTIONS:
+        traits = rng.sample(grammar.text_traits, 3)
+        words = " ".join(concept.look[trait] for trait in traits)
+        written.append(form.format(name=name, noun=domain_noun(concept.domain), traits=words, genus=concept.genus))
+    return written
 
 
 def assert_unseen(captions: Iterable[str], stems: frozenset[str]) -> None:

@@ -155,16 +155,20 @@ def without_encoder(resolved: ResolvedBackbone, sets: Sequence[FeatureSet]) -> R
     return replace(resolved, record=resolved.record.model_copy(update={"images": "given features"}))
 
 
-def require_one_view(methods: Sequence[ChosenMethod]) -> None:
-    """Check that no method asks for augmented views, which need images.
+def require_features_alone(methods: Sequence[ChosenMethod]) -> None:
+    """Check that no method asks for more than features in one view, which needs images.
 
     Raises:
         UserError: one does.
     """
     for method in methods:
+        name = method.record.name
         if method.views > 1:
-            name = method.record.name
             raise UserError(
                 f"{name} asks for {method.views} views of each support image, and given features have one",
                 f'set it: parameters={{"{name}.views": 1}}',
             )
+        more = [*method.kinds, *(["model"] if method.needs.model else [])]
+        if more or method.test_views > 1:
+            what = " and ".join(more) or f"{method.test_views} views of each scored image"
+            raise UserError(f"{name} needs {what}, and only features are given", "run it on a folder of images")

@@ -42,6 +42,7 @@ def grid(
     methods: Sequence[ChosenMethod],
     domains: Mapping[str, DomainData],
     draws: FewShotDraws,
+    texts: Mapping[str, tuple[str, ...]],
 ) -> Iterator[Job]:
     """All jobs of a run, by domain, method, shots and seed.
 
@@ -51,6 +52,7 @@ def grid(
         methods: what to run.
         domains: the data.
         draws: of few-shot images.
+        texts: sentences about names, for methods that need them.
     """
     protocol = setting.protocol
     for data in domains.values():
@@ -72,7 +74,8 @@ def grid(
                         device=setting.device,
                         versions={**setting.versions, **method.requirements},
                     )
-                    yield Job(spec, manifest, method, protocol.scoring, protocol.train_on)
+                    own = texts if method.needs.texts else {}
+                    yield Job(spec, manifest, method, protocol.scoring, protocol.train_on, own)
 
 
 def _dataset_record(setting: Setting, data: DomainData, copies_left_out: bool) -> DatasetRecord:

@@ -17,13 +17,14 @@ from harness.protocols import Protocol
 from harness.runner.choose_backbone import choose_backbone, fetch_backbone
 from harness.runner.code_versions import versions
 from harness.runner.data_source import DataSource, find_data
-from harness.runner.given_features import FeatureReader, require_one_view, without_encoder
+from harness.runner.given_features import FeatureReader, require_features_alone, without_encoder
 from harness.runner.grid import Setting, grid, note_short_classes
 from harness.runner.job import Job
 from harness.runner.request import Request
 from harness.runner.resolve_methods import resolve_methods
 from harness.runner.resolve_plugins import resolve_metrics, resolve_protocol
 from harness.runner.run_draws import FewShotDraws
+from harness.runner.sentences import with_sentences
 from harness.types.leaderboard import RowFailure
 
 
@@ -68,15 +69,16 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     device = choose_device(request)
     source = find_data(request, report)
     chosen = choose_backbone(request, source, report)
-    reader, names = open_data(request, source, index, protocol, report)
+    reader, names, root = open_data(request, source, index, protocol, report)
     resolved = fetch_backbone(chosen.found, request, index, report).with_rule(protocol.features)
     if request.features:
-        require_one_view(methods)
+        require_features_alone(methods)
         resolved = without_encoder(resolved, request.features)
     domains, lost = read_domains(reader, names, report)
+    methods, texts = with_sentences(methods, domains.values(), request.texts, root)
     decided_by = versions(resolved, protocol=[rule], backbone=[chosen.plugin], metric=metrics)
     setting = Setting(protocol, source.name, resolved.record, devices.device_name(device), decided_by)
-    jobs = tuple(grid(request, setting, methods, domains, draws))
+    jobs = tuple(grid(request, setting, methods, domains, draws, texts))
     if request.manifests is None:
         note_short_classes(jobs, domains, report)
     return Plan(jobs, tuple(lost), domains, resolved, protocol, device, cache)
@@ -84,19 +86,19 @@ def make_plan(request: Request, report: Reporter) -> Plan:
 
 def open_data(
     request: Request, source: DataSource, index: DigestIndex, protocol: Protocol, report: Reporter
-) -> tuple[Reader, list[str]]:
-    """A reader of the data or of given features, and the names of the domains to run.
+) -> tuple[Reader, list[str], Path | None]:
+    """A reader of the data or of given features, the names of the domains to run, and the folder of the data.
 
     Raises:
         HarnessError: there is no such domain, or the data cannot be opened.
     """
     if request.features:
         given = FeatureReader(request.features, protocol)
-        return given, given.names(request.domains)
+        return given, given.names(request.domains), None
     dataset = source.open(request, report)
     names = domain_names(dataset, request.domains)
     note_unmatched(dataset, request.domains, report)
-    return DomainReader(dataset, index, request.workers, protocol, request.leave_out_copies), names
+    return DomainReader(dataset, index, request.workers, protocol, request.leave_out_copies), names, dataset.root
 
 
 def choose_device(request: Request) -> str:

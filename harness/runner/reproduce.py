@@ -91,6 +91,7 @@ def _request(row: Row, out: Path, here: LocalPaths) -> Request:
         seeds=row.seeds,
         protocol=row.protocol,
         manifests=out / "manifests" if here.draws and row.protocol not in PROTOCOLS else None,
+        texts=files.get(row.method_record.texts or ""),
         data=here.data or row.dataset,
         folders=() if here.data is None else tuple(folder for d in row.data.values() for folder in d.folders),
         leave_out_copies=row.copies_left_out,

@@ -41,6 +41,7 @@ class Request:
         seeds: numbers of the draws.
         protocol: ``clean-v1`` or ``paper-2025``.
         manifests: a folder of draws to use; None draws by the protocol.
+        texts: a file of sentences about names; None is the data set's own, if it has one.
         data: a LAION-Beyond root, or the name of a plugin's data set; None is the default data set.
         folders: which folder to take where a domain and side has several.
         features: given features to evaluate on in place of data; () for none.
@@ -71,6 +72,7 @@ class Request:
     seeds: tuple[int, ...] = (1, 2, 3)
     protocol: str = "clean-v1"
     manifests: Path | None = None
+    texts: Path | None = None
     data: Path | str | None = None
     folders: tuple[str, ...] = ()
     features: tuple[FeatureSet, ...] = ()

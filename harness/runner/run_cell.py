@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 
 import numpy as np
 import torch
 
 from harness.backbones.backbone import Backbone, ResolvedBackbone, load
+from harness.backbones.private_copy import still_frozen, weights_checksum
 from harness.device import configure_determinism
 from harness.errors import HarnessError, NotApplicable, one_line, with_location
 from harness.execution.global_state import seeded_global_state
@@ -22,27 +25,43 @@ from harness.runner.chosen_method import make_method
 from harness.runner.fit import fit, report_of
 from harness.runner.predict import predict_all
 
+TRAIN_HINT = "name those that it trains: task.model(lambda name: ...)"
+
 LONGEST_TRACE = 2**16
 """Characters of a trace that are sent."""
 
 
 class CellWorker:
-    """Runs cells with one backbone; a method's object is made once for cells that follow each other."""
+    """Runs cells with one backbone, which is the same for each of them, bit for bit.
 
-    def __init__(self, backbone: Backbone) -> None:
-        self._backbone = backbone
+    Args:
+        load_backbone: loads it.
+    """
+
+    def __init__(self, load_backbone: Callable[[], Backbone]) -> None:
+        self._load_backbone = load_backbone
+        self._backbone = load_backbone()
+        self._checksum: tuple[int, ...] | None = None
 
     def __call__(self, given: CellInput) -> bytes:
         """The packed ``CellOutput`` of a cell."""
         with one_thread_per_operation(self._backbone.device):  # for every cell: an earlier one may have changed it
-            return run_cell(given, self._backbone).packed()
+            if not any(task.model for task in given.tasks):
+                return run_cell(given, self._backbone).packed()
+            self._checksum = self._checksum or weights_checksum(self._backbone.model)
+            output = run_cell(given, self._backbone)
+            if not still_frozen(self._backbone.model, self._checksum):
+                self._backbone = self._load_backbone()
+                reason = f"{given.method.name} changed weights of the frozen model, which its copies share"
+                output = CellOutput(CellReport(failure=f"{reason} ({TRAIN_HINT})"))
+            return output.packed()
 
 
 def make_cell_worker(resolved: ResolvedBackbone, device: str, unit_rows: bool) -> CellWorker:
     """The worker of a process, which loads the backbone there."""
     where = torch.device(device)
     configure_determinism(where, resolved.record.precision)
-    return CellWorker(load(resolved, where, unit_rows))
+    return CellWorker(partial(load, resolved, where, unit_rows))
 
 
 def run_cell(given: CellInput, backbone: Backbone) -> CellOutput:

@@ -1,0 +1,66 @@
+"""CuPL: sentences about every name in place of a template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+
+from harness.hookspecs import hookimpl
+from harness.method import Method
+from harness.prompts import Piece, Prompt
+from harness.types.task import Needs
+
+from .zero_shot import TEMPLATES
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from typing_extensions import Self
+
+    from harness.types.images import Images
+    from harness.types.task import Task
+    from harness.types.vocabulary import Vocabulary
+
+
+@dataclass
+class CuPL(Method):
+    """Class features from customized prompts: sentences that describe every name (Pratt et al., ICCV 2023).
+
+    A name's feature is the normalised mean of the unit text features of its sentences; scores are ``logit_scale *
+    image @ text.T``. The sentences come from ``--texts``; the authors let GPT-3 answer five questions ten times for
+    each class of ImageNet. They need not contain the name. With ``prompts=both`` the templates of zero-shot's ensemble
+    count as further sentences, as in the paper's combination with 80 templates.
+    """
+
+    needs = Needs(texts=True)
+    seeded = False
+    paper = "Pratt et al., ICCV 2023"
+    presets = {"paper": {"prompts": "sentences"}}  # noqa: RUF012 - read only
+
+    prompts: Literal["sentences", "both"] = "sentences"
+    """The sentences alone, or together with the templates of the prompt ensemble."""
+
+    def fit(self, task: Task) -> Self:
+        """Store the task and its sentences; nothing is learned."""
+        self.task_, self.texts_ = task, task.texts
+        return self
+
+    def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
+        """``logit_scale * image @ text.T`` with the means of the sentences."""
+        prompts = [self._prompts(name, vocabulary.noun) for name in vocabulary.names]
+        every = self.task_.text.encode([prompt for own in prompts for prompt in own])
+        parts = every.split([len(own) for own in prompts])
+        text = F.normalize(torch.stack([part.mean(dim=0) for part in parts]), dim=1)
+        return self.task_.logit_scale * images.features[:, 0] @ text.T
+
+    def _prompts(self, name: str, noun: str) -> list[Prompt]:
+        sentences = [Prompt((Piece(sentence),)) for sentence in self.texts_[name]]
+        return sentences + ([template.fill(name, noun) for template in TEMPLATES] if self.prompts == "both" else [])
+
+
+@hookimpl
+def harness_method() -> type[CuPL]:
+    """Return the method."""
+    return CuPL
