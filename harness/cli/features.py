@@ -15,14 +15,14 @@ from harness.signatures import ALLOWED, SigningError
 
 
 def list_entries(cache: Path | None, json: bool) -> int:
-    """Print one line per encoder: key, description, images (all views), size, last use."""
+    """Print one line per kind of rows and encoder: key, description, number (all views), size, last use."""
     root = cache_root(cache) / "features"
     found = contents.list_encoders(root)
     if json:
         console.document([entry.__dict__ for entry in found])
         return 0
     rows = [(e.key[:12], e.description, f"{e.images:,}", f"{e.bytes / 1e6:.1f} MB", _when(e.used)) for e in found]
-    console.out().print(console.table(str(root), ("key", "encoder", "features", "size", "last used"), rows, left=2))
+    console.out().print(console.table(str(root), ("key", "rows", "number", "size", "last used"), rows, left=2))
     return 0
 
 
@@ -31,9 +31,10 @@ def _when(seconds: float) -> str:
 
 
 def clear(key: str | None, cache: Path | None) -> int:
-    """Remove features and print the freed space."""
-    freed = contents.clear(cache_root(cache) / "features", key)
-    console.lines(f"freed {freed / 1e6:.1f} MB")
+    """Remove features, and print which and the freed space."""
+    removed = contents.clear(cache_root(cache) / "features", key)
+    freed = f"freed {sum(entry.bytes for entry in removed) / 1e6:.1f} MB"
+    console.lines(*(f"removed: {entry.description}" for entry in removed), freed)
     return 0
 
 
@@ -51,9 +52,11 @@ def sign(cache: Path | None) -> int:
 
 def verify(cache: Path | None) -> int:
     """Verify all shards; returns 1 if one is damaged."""
-    count, damaged, foreign = contents.verify(cache_root(cache) / "features")
+    root = cache_root(cache) / "features"
+    count, damaged, foreign = contents.verify(root)
+    rows = {entry.key: entry.description for entry in contents.list_encoders(root)} if damaged else {}
     for path in damaged:
-        console.err().print(f"damaged: {path}", style="red", markup=False)
+        console.err().print(f"damaged: {path} ({rows[path.parent.parent.name]})", style="red", markup=False)
     hint = "; they are encoded again when they are needed, `harness features clear` removes them" if damaged else ""
     console.lines(f"{pluralize(count, 'files')} checked, {len(damaged)} damaged{hint}")
     if foreign:

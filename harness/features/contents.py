@@ -73,12 +73,8 @@ def list_encoders(root: Path) -> list[CachedEncoder]:
             continue
         try:
             description = read_file(described[0]).decode(errors="replace").strip() if described else "unknown encoder"
-            size = sum(path.stat().st_size for path in shards)
-            found.append(
-                CachedEncoder(
-                    folder.name, description, sum(map(shard.count_images, shards)), size, folder.stat().st_mtime
-                )
-            )
+            images, size = sum(map(shard.count_images, shards)), sum(path.stat().st_size for path in shards)
+            found.append(CachedEncoder(folder.name, description, images, size, folder.stat().st_mtime))
         except OSError as error:
             raise read_error(folder, error, CACHE_HINT) from None
     return sorted(found, key=lambda e: -e.used)
@@ -95,8 +91,8 @@ def verify(root: Path) -> tuple[int, list[Path], list[Path]]:
     return len(paths), damaged, [path for path in paths if path not in damaged and not shard.is_own(path)]
 
 
-def clear(root: Path, key: str | None = None) -> int:
-    """Remove the features of one encoder (key or key prefix), or of all; returns the bytes freed.
+def clear(root: Path, key: str | None = None) -> list[CachedEncoder]:
+    """Remove the rows of one extractor (key or key prefix), or of all; returns what is removed.
 
     Raises:
         UserError: no encoder has this key.
@@ -113,7 +109,7 @@ def clear(root: Path, key: str | None = None) -> int:
             raise StorageError(
                 f"{root / entry.key} cannot be removed: {os_reason(error)}", "check its permissions"
             ) from None
-    return sum(e.bytes for e in chosen)
+    return chosen
 
 
 def shard_bytes(folder: Path) -> int:

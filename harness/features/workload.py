@@ -40,8 +40,8 @@ class Workload:
     @property
     def summary(self) -> str:
         """One line."""
-        size = _gigabytes(self.missing_bytes)
-        return f"{self.extractor.description}: {self.missing:,} of {self.rows:,} rows are not cached ({size})"
+        state = f"{self.missing:,} of {self.rows:,} rows are not cached"
+        return f"{self.extractor.description}: {state} ({_size(self.missing_bytes)})"
 
 
 def measure_workload(
@@ -85,15 +85,15 @@ def require_room(workloads: Sequence[Workload]) -> None:
         raise StorageError(f"{folder} cannot be looked up: {os_reason(error)}", OTHER_CACHE_HINT) from None
     if total > limit:
         raise StorageError(
-            f"the feature cache is limited to {_gigabytes(limit)}, and would need {_gigabytes(total)} for this run",
+            f"the feature cache is limited to {_size(limit)}, and would need {_size(total)} for this run",
             f"set HARNESS_CACHE_LIMIT={total // 10**9 + 1}GB, or remove features with `harness features clear`",
         )
     if needed > free:
         raise StorageError(
-            f"the run adds {_gigabytes(needed)} to the feature cache, and {folder.parent} has {_gigabytes(free)} free",
+            f"the run adds {_size(needed)} to the feature cache, and {folder.parent} has {_size(free)} free",
             OTHER_CACHE_HINT,
         )
 
 
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.2f} GB"
+def _size(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 10**9 else f"{size / 1e6:.1f} MB"

@@ -93,8 +93,8 @@ def test_every_image_that_is_encoded_is_read_and_none_later(
     read: set[tuple[str, bytes]] = set()
     inner = provider.store.get
 
-    def get(view: int, digests: list[str], crop: float = 0.08, out: Any = None) -> Any:
-        found, missing = inner(view, digests, crop, out)
+    def get(view: int, digests: list[str], crop: float = 0.08, *out: Any) -> Any:
+        found, missing = inner(view, digests, crop, *out)
         name = "view-000" if view == 0 else f"view-{view:03d}-box-{crop:g}"
         read.update((name, bytes.fromhex(d)) for i, d in enumerate(digests) if i not in set(missing))
         return found, missing
