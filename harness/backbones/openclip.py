@@ -61,7 +61,8 @@ def tokenizer(name: str) -> Any:
     except Exception as error:  # third-party tokenizers need other packages and the network
         raise BackboneError(
             f"the tokenizer of {name} cannot be loaded: {one_line(error)[:300]}",
-            "install what is missing (pip install transformers); its files are downloaded once, with a network",
+            "install what is missing (pip install transformers sentencepiece protobuf); its files are downloaded once, "
+            "with a network",
         ) from None
 
 

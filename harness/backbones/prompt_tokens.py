@@ -32,7 +32,9 @@ _PLACEHOLDERS = ("dog", "cat", "red", "two", "one", "photo", "the", "of", "a", "
 def prompt_tokenizer(tokenizer: Any, context_length: int) -> PromptTokenizer:
     """Wrap an open_clip tokenizer for prompts of at most ``context_length`` tokens."""
     own = hasattr(tokenizer, "sot_token_id")
-    return ClipPromptTokenizer(tokenizer, context_length) if own else OtherPromptTokenizer(tokenizer, context_length)
+    return (
+        ClipPromptTokenizer(tokenizer, context_length) if own else HuggingFacePromptTokenizer(tokenizer, context_length)
+    )
 
 
 class PromptTokenizer(ABC):
@@ -157,8 +159,8 @@ class ClipPromptTokenizer(PromptTokenizer):
         return self.token_ids("x")[0]
 
 
-class OtherPromptTokenizer(PromptTokenizer):
-    """Prompts for any tokenizer; they have the context length, as the tokenizer pads them."""
+class HuggingFacePromptTokenizer(PromptTokenizer):
+    """Prompts for open_clip's ``HFTokenizer`` and ``SigLipTokenizer``, padded by them to the context length."""
 
     def __init__(self, tokenizer: Any, context_length: int) -> None:
         super().__init__(tokenizer, context_length)

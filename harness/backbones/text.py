@@ -50,9 +50,6 @@ class OpenClipTextTower:
         shares_prefixes: whether shared prefixes of prompts with learned rows are computed once.
     """
 
-    _tower: Any
-    _embedding: Any
-
     def __init__(
         self, model: nn.Module, tokenizer: Any, device: torch.device, bf16: bool = False, compiled: bool = False
     ) -> None:
@@ -81,10 +78,9 @@ class OpenClipTextTower:
         with without_tf32():  # TF32 rounds more than a probe tolerates
             self.cuts_context = self._probe_cut()
             self.shares_prefixes = self.cuts_context and self._probe_tree()
-        tower = self._tower
         if compiled and not self.shares_prefixes:
             raise BackboneError(
-                f"learning through the text tower {type(tower).__name__} cannot be compiled: it does not "
+                f"learning through the text tower {type(self._tower).__name__} cannot be compiled: it does not "
                 "consist of open_clip's causal blocks",
                 "leave --compile out",
             )
@@ -94,14 +90,18 @@ class OpenClipTextTower:
     def _set_model(self, model: nn.Module) -> None:
         self._encode = _Encode(model)
         modules: dict[str, Any] = dict(self._encode.named_modules())
+        # open_clip's own tower is the module with the token embedding, however the model is wrapped.
         place = next((name for name, module in modules.items() if "token_embedding" in module._modules), None)
-        if place is not None:  # open_clip's transformer: the text tower, or the whole model
-            self._tower, self._prefix = modules[place], f"{place}."
-            self._embedding = self._tower.token_embedding
-            return
-        self._tower = getattr(model, "text", model)
-        transformer = getattr(self._tower, "transformer", None)  # a Hugging Face text encoder
-        self._embedding = None if transformer is None else transformer.get_input_embeddings()
+        self._tower: Any = getattr(model, "text", model) if place is None else modules[place]
+        self._prefix = f"{place}."
+
+    @property
+    def _embedding(self) -> Any:
+        """The module of the token embedding, looked up anew because a copy's may be replaced; None without one."""
+        found = getattr(self._tower, "token_embedding", None)
+        if found is None and hasattr(self._tower, "transformer"):  # a Hugging Face text encoder
+            found = self._tower.transformer.get_input_embeddings()
+        return found
 
     def on(self, model: nn.Module) -> OpenClipTextTower:
         """This tower over a copy of its model: the same prompts and tokens, encoded by the copy's own modules.

@@ -172,7 +172,7 @@ def _text_only(config: dict[str, Any]) -> str:
     text = {
         key: kind(value) if key in ("hf_tokenizer_name", "hf_model_name") else value
         for key, value in config["text_cfg"].items()
-        if key not in (*TINY, "vocab_size", "mlp_ratio", "act_kwargs")
+        if value and key not in (*TINY, "vocab_size", "mlp_ratio", "act_kwargs")
     }
     tower = {key: config.get(key) for key in ("custom_text", "init_logit_bias")}
     return json.dumps([text, tower, "multimodal_cfg" in config], sort_keys=True)

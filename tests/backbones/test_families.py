@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,10 +13,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from harness.backbones.backbone import load, resolve
+from harness.backbones.find import find
 from harness.backbones.text import OpenClipTextTower
 from harness.prompts import Piece, Prompt, Template, caption_prompt
 
-from .families import families, small_model, small_tower
+from .families import families, small_config, small_model, small_tower
 
 NAMES = ("ibex", "rose hip", "Père David's deer", "白鶴", "gen-2 fly")
 PROMPTS = [Template().fill(name, "animal") for name in NAMES]
@@ -126,6 +131,22 @@ def test_a_name_that_is_too_long_itself_is_cut_at_its_end(tower: OpenClipTextTow
     unused = tower.tokenize([text("a photo of")]).ids[0, 0]
     assert tokens.ids[0, int(tokens.slot[-1, 1]) + 1 :].numel() > 0
     assert int(tokens.slot[0, 1]) == 0 or tokens.ids[0, 0] == unused
+
+
+@pytest.mark.parametrize(("name", "bias"), [("ViT-B-16-SigLIP2", -10), ("xlm-roberta-base-ViT-B-32", 0)])
+def test_a_model_folder_with_its_tokenizer_learns_names(folder: Path, tmp_path: Path, name: str, bias: float) -> None:
+    model, _, tower = built(name, folder)
+    config = small_config(name, folder)
+    shutil.copytree(config["text_cfg"]["hf_tokenizer_name"], tmp_path, dirs_exist_ok=True)
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    torch.save(model.state_dict(), tmp_path / "open_clip_pytorch_model.bin")
+    found = find(f"local-dir:{tmp_path}", None)
+    loaded = load(
+        resolve(found, "fp32", lambda path: hashlib.sha256(path.read_bytes()).hexdigest()), torch.device("cpu")
+    )
+    assert loaded.logit_bias == bias
+    encoded = loaded.text.encode(PROMPTS, own_rows(loaded.text, *NAMES))
+    torch.testing.assert_close(encoded, tower.encode(PROMPTS), **CLOSE)
 
 
 def test_slots_hold_no_mark_that_a_tower_searches_for(family: tuple[Any, Any, OpenClipTextTower]) -> None:

@@ -105,6 +105,16 @@ def test_hooks_and_replaced_modules_take_effect(tower: OpenClipTextTower, model:
     assert not torch.allclose(replaced, before, atol=1e-4)
 
 
+def test_learned_rows_replace_the_output_of_a_replaced_token_embedding(tower: OpenClipTextTower, model: Any) -> None:
+    ours = tower.on(model)
+    part = text_part(model)
+    part.token_embedding = nn.Sequential(part.token_embedding, nn.Tanh())
+    assert not torch.allclose(ours.encode(PROMPTS), tower.encode(PROMPTS), atol=1e-3)
+    rows = {name: value.tanh() for name, value in own_rows(tower).items()}
+    torch.testing.assert_close(ours.encode(PROMPTS, rows), ours.encode(PROMPTS), **CLOSE)
+    torch.testing.assert_close(ours.token_embedding("ibex"), rows["ibex"])
+
+
 def test_a_change_of_weights_changes_the_copy_alone(tower: OpenClipTextTower, model: Any) -> None:
     ours, before = tower.on(model), tower.encode(PROMPTS)
     ours.encode(PROMPTS)
