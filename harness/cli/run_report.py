@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from harness.cli import console
+from harness.cli.show import even_parts, print_tables
 from harness.cli.stdout import only_results
 from harness.datasets.layout import short_name
 from harness.files import read_file
 from harness.leaderboard.data_warnings import data_warnings
 from harness.leaderboard.row_settings import SettingNames, by_setting, unique_titles
 from harness.leaderboard.series import row_labels
-from harness.leaderboard.tables import percent
+from harness.leaderboard.tables import Table, percent
 from harness.metrics.table import summary_metrics
 from harness.progress import Reporter, pluralize
 from harness.runner.request import Outcome, Request
@@ -55,7 +57,7 @@ def show(outcome: Outcome, json: bool) -> None:
             out.print(_wide(names[setting], rows, labels, domains))
         else:
             for row in rows:
-                out.print(_narrow(f"{names[setting].title(row.shots)}, {labels[row.id]}", row))
+                print_tables(_narrow(f"{names[setting].title(row.shots)}, {labels[row.id]}", row, out.width), "text")
     out.print("percent, mean ± standard deviation over seeds", style="dim")
     for warning in data_warnings(outcome.leaderboard.rows):
         err.print(warning, style="yellow", markup=False, soft_wrap=True)
@@ -87,11 +89,19 @@ def _wide(names: SettingNames, rows: Sequence[Row], labels: Mapping[str, str], d
     return console.table(title, columns, lines, left=left + 1)
 
 
-def _narrow(title: str, row: Row) -> object:
+def _narrow(title: str, row: Row, width: int) -> list[Table]:
+    """A line for each domain, metrics side by side, in as few tables of equal size as fit."""
     shown = _shown(row)
-    lines = [(d, *(_percent(row.domains[d].get(m)) for m in shown)) for d in row.domains]
-    lines.append((f"mean of {len(row.domains)}", *(_percent(row.mean.get(m)) for m in shown)))
-    return console.table(title, ("domain", *shown.values()), lines)
+
+    def table(metrics: Sequence[str]) -> Table:
+        lines = [(d, *(_percent(row.domains[d].get(m)) for m in metrics)) for d in row.domains]
+        lines.append((f"mean of {len(row.domains)}", *(_percent(row.mean.get(m)) for m in metrics)))
+        return Table("", ("domain", *(shown[metric] for metric in metrics)), lines)
+
+    domains = table(()).width
+    own = [table([metric]).width - domains for metric in shown]
+    first, *rest = [table(list(shown)[part]) for part in even_parts(domains, own, width)] or [table(())]
+    return [replace(first, title=title), *rest]
 
 
 def _shown(row: Row) -> dict[str, str]:

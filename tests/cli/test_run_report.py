@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from harness.cli import run_report
@@ -22,6 +24,20 @@ def board(lab) -> Leaderboard:
     board = Leaderboard(rows=(lab.row("zero_shot"), *rows))
     (lab.out / BOARD).write_text(board.text())
     return board
+
+
+def test_a_narrow_terminal_cuts_no_figure_and_no_domain(board, lab, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr(run_report, "_percent", lambda stat: "77.7 ±11.1")
+    run_report.show(Outcome(board, lab.out / BOARD, 3, 0, {}), json=False)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    tables = [line for line in plain.splitlines() if line.startswith(("│", "┃"))]
+    assert max(map(len, tables)) <= 40
+    figures = sum(len(run_report._shown(row)) * (len(row.domains) + 1) for row in board.rows)
+    assert sum(line.count(" 77.7 ±11.1 ") for line in tables) == figures
+    for domain in lab.domains:
+        assert any(f"│ {domain} " in line for line in tables)
 
 
 @pytest.mark.parametrize("columns", ["200", "40"])
