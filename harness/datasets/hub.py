@@ -155,6 +155,8 @@ def _translate_errors(what: str, of_file: bool = False) -> Iterator[None]:
     http_error = cast("type[Exception]", HfHubHTTPError.__mro__[1])  # of the HTTP library; the base of all its errors
     try:
         yield
+    except RecursionError as error:  # of the parser of JSON; any other RuntimeError is of the HTTP library
+        raise _malformed(error, what) from error
     except (http_error, OSError, RuntimeError) as error:
         raise _to_harness_error(error, what, of_file) from error
     except OverflowError as error:  # time.sleep in huggingface_hub

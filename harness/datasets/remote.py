@@ -22,6 +22,9 @@ T = TypeVar("T")
 MAX_WAIT_S = 3600.0
 """Seconds; a server that asks to wait longer is not waited for. The Hub's limits reset after 300."""
 
+_LIMIT = 1 << 63
+"""Sizes and positions are below: no file system has larger files."""
+
 PORTAL = "a web page: log in to this network in a browser, or check the proxy"
 """What a captive portal or a proxy sends in place of everything."""
 
@@ -39,11 +42,11 @@ class RemoteFile(Record):
     """
 
     path: str
-    size: int = Field(strict=True, ge=0)
+    size: int = Field(strict=True, ge=0, lt=_LIMIT)
     checksum: str = Field(pattern=r"^(sha256:[0-9a-f]{64}|git-sha1:[0-9a-f]{40})$")
     xet: str | None = None
     archive: str | None = None
-    offset: int = Field(default=0, strict=True, ge=0)
+    offset: int = Field(default=0, strict=True, ge=0, lt=_LIMIT)
 
     def verified(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
         """Pass on blocks of bytes, and check at their end that they are this file.

@@ -147,6 +147,7 @@ def test_a_captive_portal_is_named(server, get, end):
         [{"type": "file", "size": 3, "oid": "a" * 40}],
         [{"type": "file", "path": "Food1_IP/a", "size": "3", "oid": "a" * 40}],
         [{"type": "file", "path": "Food1_IP/a", "size": -3, "oid": "a" * 40}],
+        [{"type": "file", "path": "Food1_IP/a", "size": 10**400, "oid": "a" * 40}],
         [{"type": "file", "path": "Food1_IP/a", "size": 3, "oid": "../../x"}],
         [{"type": "file", "path": "Food1_IP/a", "size": 3, "oid": "a" * 40, "lfs": {"size": 3}}],
         [{"type": "file", "path": 7, "size": 3, "oid": "a" * 40}],
@@ -157,6 +158,15 @@ def test_malformed_listings_are_errors(server, get, listing):
     server.listing = listing
     with pytest.raises(DataError, match="answer is malformed"):
         get()
+
+
+def test_a_listing_that_is_nested_too_deeply_is_not_asked_for_again(server, tmp_path):
+    answers = [(200, {"Content-Type": "application/json"}, b"[" * 100_000)] * 2
+    server.faults[f"/tree/{COMMIT}/Food1_IP"] = answers
+    waits: list[float] = []
+    with pytest.raises(DataError, match="answer is malformed: RecursionError"):
+        download(tmp_path / "dest", remote=HuggingFace(endpoint=server.address), sleep=waits.append)
+    assert (waits, len(answers)) == ([], 1)
 
 
 @pytest.mark.parametrize("end", ["/revision/main", f"/tree/{COMMIT}/Food1_IP", "label2name.json"])
