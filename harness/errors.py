@@ -124,9 +124,10 @@ def _file(frame: FrameType) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name with the most similar spelling, or None."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return matches[0] if matches else None
+    """The known name with the most similar spelling, whatever its case, or None."""
+    by_folded = {one.casefold(): one for one in known}
+    matches = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    return by_folded[matches[0]] if matches else None
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:

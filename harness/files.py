@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -34,12 +34,12 @@ NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 LIMITS_HINT = "use fewer --workers, or raise this process's limits (ulimit -a shows them)"
 
-_LIMIT_ERRNOS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+LIMIT_ERRNOS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 _HINT_BY_ERRNO = {
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), PERMISSIONS_HINT),
     **dict.fromkeys(NO_SPACE_ERRNOS, "free some space"),
-    **dict.fromkeys(_LIMIT_ERRNOS, LIMITS_HINT),
+    **dict.fromkeys(LIMIT_ERRNOS, LIMITS_HINT),
     **dict.fromkeys((errno.EIO, errno.ESTALE), "run the same command again when the device answers"),
     errno.ENAMETOOLONG: "choose a shorter name",
 }
@@ -55,6 +55,8 @@ _SPECIAL_FILES = (
 
 MAX_BYTES = 1 << 28
 """Largest file that is read whole unless its kind has another bound: 256 MiB, more than any record of the project."""
+
+_BLOCK_BYTES = 1 << 20
 
 _PLACEHOLDERS = (
     (rb"version https://git-lfs\.github\.com/spec/", "a Git LFS pointer and not the file itself: run `git lfs pull`"),
@@ -99,6 +101,12 @@ def read_file(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     return content
 
 
+def read_blocks(file: BinaryIO) -> Iterator[bytes]:
+    """The rest of an open file, in blocks of at most 1 MiB."""
+    while block := file.read(_BLOCK_BYTES):
+        yield block
+
+
 def detect_placeholder(content: bytes) -> str | None:
     """What a placeholder file is and what to do about it, such as a Git LFS pointer; None for any other content."""
     return next((what for begins, what in _PLACEHOLDERS if re.match(begins, content[:512], re.IGNORECASE)), None)
@@ -114,9 +122,10 @@ def _require_regular(found: os.stat_result) -> None:
         raise OSError(errno.EISDIR if kind == "folder" else errno.EINVAL, f"it is a {kind}, not a file")
 
 
-def write_atomic(path: Path, content: bytes) -> None:
+def write_atomic(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write a file atomically: afterwards it is complete or unchanged, even after kill -9; its mode follows the umask.
 
+    Blocks are written as they come; an error that they raise leaves the file unchanged, too.
     It is on the disk when this returns, and so is its name, so that neither a crash nor a power cut loses it.
     The first write of a process into a folder also removes abandoned temporary files there.
     """
@@ -126,7 +135,7 @@ def write_atomic(path: Path, content: bytes) -> None:
             if path.parent not in _cleaned_folders:
                 _cleaned_folders.add(path.parent)
                 _remove_stale(path.parent, os.fstat(file.fileno()).st_mtime)
-            file.write(content)
+            file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -228,7 +237,7 @@ def content_digest(files: Iterable[tuple[str, Path]]) -> str:
     for name, path in files:
         with open_regular_file(path) as file:
             digest.update(f"{name}\0{os.fstat(file.fileno()).st_size}\0".encode())
-            while block := file.read(1 << 20):
+            for block in read_blocks(file):
                 digest.update(block)
     return digest.hexdigest()
 
@@ -282,6 +291,6 @@ def from_os_error(error: OSError) -> StorageError | None:
     hint = _HINT_BY_ERRNO.get(error.errno or 0)
     if hint is None:
         return None
-    what = error.filename or ("a file or a process" if error.errno in _LIMIT_ERRNOS else "stdout")
+    what = error.filename or ("a file or a process" if error.errno in LIMIT_ERRNOS else "stdout")
     action = "written" if error.errno in NO_SPACE_ERRNOS else "used"
     return StorageError(f"{what} cannot be {action}: {os.strerror(error.errno or 0).lower()}", hint)

@@ -27,6 +27,7 @@ from harness.results.store import ResultStore
 from harness.types.cell import Cell
 from harness.types.leaderboard import Leaderboard
 from harness.user_key import mark
+from scripts.listing_readers import hub_listings, mirror_listings
 from tests.datasets.roots import make_root
 from tests.leaderboard.results import Lab, make_lab
 from tests.makers import sha, unit_rows
@@ -79,6 +80,8 @@ class Samples:
             "shard": self._shard(),
             "image": self._images(),
             "config": ([CONFIG], self.config),
+            "hub listing": hub_listings(self.folder),
+            "mirror listing": mirror_listings(self.folder),
         }
 
     def _marks(self) -> bytes:

@@ -31,6 +31,7 @@ def test_unknown_name_suggests_the_closest_or_lists_all() -> None:
     assert unknown_name("domain", "xyz", []).hint == "known: none"
     assert unknown_name("domain", "xyz", []).message == "no domain named 'xyz'"
     assert closest("xyz", iter(["Food"])) is None
+    assert closest("vit-b-16", ["ViT-S-16", "ViT-B-16"]) == "ViT-B-16"
 
 
 def test_one_line_returns_printable_text() -> None:

@@ -14,7 +14,7 @@ from harness.api import arguments
 from harness.errors import DataError, HarnessError, UserError, unknown_name
 from harness.leaderboard.data_warnings import data_warnings
 from harness.leaderboard.row_settings import by_setting, unique_titles
-from harness.leaderboard.series import series
+from harness.leaderboard.series import row_labels
 from harness.leaderboard.tables import Table, percent
 from harness.metrics.table import summary_metrics
 from harness.progress import pluralize
@@ -225,7 +225,7 @@ def _frame(content: Any) -> pandas.DataFrame:
 def _tables(board: Leaderboard) -> Iterator[Table]:
     """A table for every setting: means over its domains. Methods are named with what differs among their rows."""
     settings = by_setting(board.rows)
-    labels = {row.id: line.label for line in series(board.rows) for row in line.rows}
+    labels = row_labels(board.rows)
     names = unique_titles(settings)
     for setting, rows in settings.items():
         metrics = summary_metrics(metric for row in rows for metric in row.metrics)

@@ -45,7 +45,7 @@ def find(
         if name.startswith(MODEL_FOLDERS):
             found = sources.from_model_folder(name, pretrained, cache)
         else:
-            found = sources.from_open_clip(name.replace("/", "-"), pretrained, cache)
+            found = sources.from_open_clip(name, pretrained, cache)
     if stated is None:
         return found
     from harness.backbones import sources

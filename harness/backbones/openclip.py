@@ -82,19 +82,14 @@ def has_architecture(name: str) -> bool:
     return name in open_clip.list_models()
 
 
-def require_architecture(name: str) -> None:
-    """Check that open_clip knows ``name``.
-
-    Raises:
-        BackboneError: unknown architecture; the hint gives the closest one.
-    """
+def unknown_architecture(name: str) -> BackboneError:
+    """The error for an architecture that open_clip does not know; the hint gives the closest one."""
     known = open_clip.list_models()
-    if not has_architecture(name):
-        near = closest(name, known)
-        raise BackboneError(
-            f"open_clip {open_clip.__version__} has no architecture {name!r}",
-            f"did you mean {near}?" if near else f"it has {len(known)}, such as ViT-B-16 and ViT-L-14",
-        )
+    near = closest(name, known)
+    return BackboneError(
+        f"no backbone named {name!r}: no plugin offers it, and open_clip {open_clip.__version__} has no such model",
+        f"did you mean {near}?" if near else f"open_clip has {len(known)} models, such as ViT-B-16 and ViT-L-14",
+    )
 
 
 def model_config(name: str) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from typing import Any
 from harness.backbones import openclip, preprocessing
 from harness.backbones.corpora import UNKNOWN, corpus_of, corpus_of_file
 from harness.backbones.found import Found, require_towers
-from harness.errors import BackboneError, DataError, one_line
+from harness.errors import BackboneError, DataError, HarnessError, one_line
 from harness.files import content_digest, read_file
 from harness.parsing import parse_json
+from harness.registry import other_kind
 from harness.types.cell import Preprocessing, PreprocessingSource
 
 WEIGHTS_SUFFIXES = {".pt", ".pth", ".bin", ".safetensors", ".ckpt"}
@@ -26,9 +27,11 @@ def from_open_clip(name: str, pretrained: str | None, cache: Path | None) -> Fou
     """An architecture of open_clip, with published weights or a weights file.
 
     Raises:
-        BackboneError: unknown architecture or tag, QuickGELU mismatch, or a missing file.
+        BackboneError, PluginError: unknown architecture or tag, QuickGELU mismatch, or a missing file.
     """
-    openclip.require_architecture(name)
+    given, name = name, name.replace("/", "-")
+    if not openclip.has_architecture(name):
+        raise _unknown(given)
     if pretrained is None:
         raise BackboneError(f"{name} needs weights", "give --pretrained: a published tag or a weights file")
     tag = pretrained.lower().replace("-", "_")  # as open_clip reads it
@@ -47,6 +50,13 @@ def from_open_clip(name: str, pretrained: str | None, cache: Path | None) -> Fou
         source="published",
         weights=partial(openclip.fetch_weights, name, tag, cache),
     )
+
+
+def _unknown(name: str) -> HarnessError:
+    """The error for a backbone that neither a plugin nor open_clip offers."""
+    if "/" in name and Path(name).is_dir():
+        return BackboneError(f"the backbone {name} is a folder", f"write --backbone local-dir:{name}")
+    return other_kind("backbone", name) or openclip.unknown_architecture(name)
 
 
 def usual(name: str) -> Mapping[str, Any]:

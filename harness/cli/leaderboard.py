@@ -23,6 +23,9 @@ Pretrained = Annotated[
         "--pretrained", parser=path, help="Weights file or model folder, if the row used one.", show_default=False
     ),
 ]
+MethodFiles = Annotated[
+    list[Path] | None, typer.Option("--file", parser=path, help="File that the method read; may be repeated.")
+]
 
 
 @app.command()
@@ -81,7 +84,7 @@ def schema() -> int:
 
 @app.command()
 def verify(
-    file: File,
+    board: File,
     data: Annotated[
         Path | None,
         typer.Option("--data", parser=path, help="LAION-Beyond root; also verifies labels, images and draws."),
@@ -94,6 +97,7 @@ def verify(
         str | None, typer.Option("--features-seed", help="Seed of the sample of images.", show_default="random")
     ] = None,
     pretrained: Pretrained = None,
+    file: MethodFiles = None,
     mark: Annotated[bool, typer.Option("--mark/--no-mark", help="Write verified.json next to the file.")] = True,
     cache: Cache = None,
     workers: Workers = CORES,
@@ -102,8 +106,8 @@ def verify(
     """Recompute scores from stored predictions and list differences; exit code 3 if a row is not verified."""
     from harness.cli import verify
 
-    sample = verify.SampleOptions(features, features_seed or secrets.token_hex(8), pretrained)
-    return verify.verify(file, data, sample, mark, cache, workers, json)
+    sample = verify.SampleOptions(features, features_seed or secrets.token_hex(8), pretrained, tuple(file or ()))
+    return verify.verify(board, data, sample, mark, cache, workers, json)
 
 
 @app.command()
@@ -137,10 +141,7 @@ def reproduce(
     row: Address,
     data: Data = None,
     pretrained: Pretrained = None,
-    file: Annotated[
-        list[Path] | None,
-        typer.Option("--file", parser=path, help="File that the method read; may be repeated."),
-    ] = None,
+    file: MethodFiles = None,
     device: Annotated[str | None, typer.Option("--device", help="Device to run on.", show_default="the row's")] = None,
     cache: Cache = None,
     workers: Workers = CORES,

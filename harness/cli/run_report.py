@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from harness.cli import console
+from harness.cli.show import even_parts, print_tables
 from harness.cli.stdout import only_results
 from harness.datasets.layout import short_name
 from harness.files import read_file
 from harness.leaderboard.data_warnings import data_warnings
 from harness.leaderboard.row_settings import SettingNames, by_setting, unique_titles
-from harness.leaderboard.tables import percent
+from harness.leaderboard.series import row_labels
+from harness.leaderboard.tables import Table, percent
 from harness.metrics.table import summary_metrics
 from harness.progress import Reporter, pluralize
 from harness.runner.request import Outcome, Request
@@ -46,19 +49,19 @@ def show(outcome: Outcome, json: bool) -> None:
         return
     out, err = console.out(), console.err()
     settings = by_setting(outcome.leaderboard.rows)
-    names = unique_titles(settings)
+    names, labels = unique_titles(settings), row_labels(outcome.leaderboard.rows)
     for setting, its_rows in settings.items():
-        rows = sorted(its_rows, key=lambda row: (row.shots, row.method))
+        rows = sorted(its_rows, key=lambda row: (row.shots, labels[row.id]))
         domains = sorted({domain for row in rows for domain in row.domains})
         if out.width >= 34 + 12 * (len(domains) + 1):
-            out.print(_wide(names[setting], rows, domains))
+            out.print(_wide(names[setting], rows, labels, domains))
         else:
             for row in rows:
-                out.print(_narrow(f"{names[setting].title(row.shots)}, {row.method}", row))
+                print_tables(_narrow(f"{names[setting].title(row.shots)}, {labels[row.id]}", row, out.width), "text")
     out.print("percent, mean ± standard deviation over seeds", style="dim")
     for warning in data_warnings(outcome.leaderboard.rows):
         err.print(warning, style="yellow", markup=False, soft_wrap=True)
-    _show_failures(outcome)
+    _show_failures(outcome, labels)
     done = f"{pluralize(outcome.computed, 'cells')} computed, {outcome.reused} known"
     err.print(f"{done}; leaderboard: {outcome.file}", markup=False)
 
@@ -70,13 +73,13 @@ def show_logs(outcome: Outcome) -> None:
         console.err().print(f"{log}:\n{printed}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _wide(names: SettingNames, rows: Sequence[Row], domains: Sequence[str]) -> object:
+def _wide(names: SettingNames, rows: Sequence[Row], labels: Mapping[str, str], domains: Sequence[str]) -> object:
     """One table of all rows, with a column of shots where they differ."""
     shots = {row.shots for row in rows if row.shots}
     left = 2 if len(shots) > 1 else 1
     lines = []
     for row in rows:
-        head = (row.method, str(row.shots or ""))[:left]
+        head = (labels[row.id], str(row.shots or ""))[:left]
         for metric, label in _shown(row).items():
             cells = [_percent(row.domains.get(domain, {}).get(metric)) for domain in domains]
             lines.append((*head, label, *cells, _percent(row.mean.get(metric))))
@@ -86,11 +89,19 @@ def _wide(names: SettingNames, rows: Sequence[Row], domains: Sequence[str]) -> o
     return console.table(title, columns, lines, left=left + 1)
 
 
-def _narrow(title: str, row: Row) -> object:
+def _narrow(title: str, row: Row, width: int) -> list[Table]:
+    """A line for each domain, metrics side by side, in as few tables of equal size as fit."""
     shown = _shown(row)
-    lines = [(d, *(_percent(row.domains[d].get(m)) for m in shown)) for d in row.domains]
-    lines.append((f"mean of {len(row.domains)}", *(_percent(row.mean.get(m)) for m in shown)))
-    return console.table(title, ("domain", *shown.values()), lines)
+
+    def table(metrics: Sequence[str]) -> Table:
+        lines = [(d, *(_percent(row.domains[d].get(m)) for m in metrics)) for d in row.domains]
+        lines.append((f"mean of {len(row.domains)}", *(_percent(row.mean.get(m)) for m in metrics)))
+        return Table("", ("domain", *(shown[metric] for metric in metrics)), lines)
+
+    domains = table(()).width
+    own = [table([metric]).width - domains for metric in shown]
+    first, *rest = [table(list(shown)[part]) for part in even_parts(domains, own, width)] or [table(())]
+    return [replace(first, title=title), *rest]
 
 
 def _shown(row: Row) -> dict[str, str]:
@@ -104,12 +115,12 @@ def _percent(stat: Stat | None) -> str:
     return percent(stat.mean) + (f" ±{percent(stat.std)}" if stat.n > 1 else "")
 
 
-def _show_failures(outcome: Outcome) -> None:
+def _show_failures(outcome: Outcome, labels: Mapping[str, str]) -> None:
     err = console.err()
     for row in outcome.leaderboard.rows:
         for failure in row.failures:
             seed = "" if failure.seed is None else f", seed {failure.seed}"
-            where = f"{row.method}, {pluralize(row.shots, 'shots')}, {failure.domain}{seed}"
+            where = f"{labels[row.id]}, {pluralize(row.shots, 'shots')}, {failure.domain}{seed}"
             err.print(f"{failure.kind}: {where}: {failure.reason}", style="red", markup=False)
     images = sorted(
         {path for row in outcome.leaderboard.rows for data in row.data.values() for path in data.unreadable}

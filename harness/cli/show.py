@@ -13,6 +13,7 @@ from harness.errors import UserError, unknown_name
 from harness.leaderboard.bootstrap import MEAN
 from harness.leaderboard.data_warnings import data_warnings
 from harness.leaderboard.schema import json_schema
+from harness.leaderboard.series import row_labels
 from harness.leaderboard.statistics import PairedTest
 from harness.leaderboard.tables import Table, percent, share, signed
 from harness.leaderboard.view import ViewRow, ViewTable, read_sources, view
@@ -176,9 +177,16 @@ def _test(test: PairedTest | None) -> list[str]:
 
 
 def _name(made: ViewRow, table: ViewTable) -> str:
-    several = sum(other.row.method == made.row.method for other in table.rows) > 1
-    which = f" {made.row.id[:6]}" if several else ""
-    return made.row.method + which + _mark(made.verified)
+    return _short_name(made, table) + _mark(made.verified)
+
+
+def _short_name(made: ViewRow, table: ViewTable) -> str:
+    return f"{made.row.method} {made.row.id[:6]}" if _several(made, table) else made.row.method
+
+
+def _several(made: ViewRow, table: ViewTable) -> bool:
+    """Whether the table has several rows of its method."""
+    return sum(other.row.method == made.row.method for other in table.rows) > 1
 
 
 def _mark(found: Verification | None) -> str:
@@ -220,6 +228,7 @@ def _notes(table: ViewTable, baseline: str | None) -> list[str]:
         notes.append(f"Δ: difference of the means to {baseline} on the same images; p: paired, two-sided, after Holm")
     found = [made.verified for made in table.rows if made.verified]
     notes += [f"{_mark(one)} {one.text}".strip() if one.status == "verified" else one.text for one in found]
+    notes += _differing(table)
     notes += _seeds(table)
     for made in table.rows:
         if made.not_ranked is not None:
@@ -233,6 +242,12 @@ def _notes(table: ViewTable, baseline: str | None) -> list[str]:
             notes.append(f"{_name(made, table)}, {failure.domain}{seed}: {failure.kind}: {failure.reason}")
     notes += data_warnings(made.row for made in table.rows)
     return list(dict.fromkeys(notes))
+
+
+def _differing(table: ViewTable) -> list[str]:
+    """What differs among several rows of one method."""
+    labels = row_labels(made.row for made in table.rows)
+    return [f"{_short_name(made, table)}: {labels[made.row.id]}" for made in table.rows if _several(made, table)]
 
 
 def _seeds(table: ViewTable) -> list[str]:

@@ -6,28 +6,22 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 
 class _SafeOutput(io.FileIO):
-    """Standard output or error that drops what cannot be written, for those errors of which ``drops`` is true."""
+    """Standard output or error that drops what cannot be written because of some kind of error."""
 
-    def __init__(self, number: int, drops: Callable[[OSError], bool]) -> None:
+    def __init__(self, number: int, dropped: type[OSError]) -> None:
         super().__init__(number, "w", closefd=False)
-        self._drops = drops
+        self._dropped = dropped
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data)
-        except OSError as error:
-            if self._drops(error):
-                return memoryview(data).nbytes
-            raise
-
-
-def _reader_is_gone(error: OSError) -> bool:
-    return isinstance(error, BrokenPipeError)
+        except self._dropped:
+            return memoryview(data).nbytes
 
 
 def configure_streams() -> None:
@@ -40,9 +34,9 @@ def configure_streams() -> None:
             os.fstat(number)
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest free descriptor: this one
-    # `| head -1`: the command goes on, and its exit code is its own. Without a log, on a full disk, a run goes on too;
-    # a reader that closes stderr ends it.
-    out, log = _SafeOutput(1, _reader_is_gone), _SafeOutput(2, lambda error: not _reader_is_gone(error))
+    # `| head -1` and `2>&1 | head -1`: the command goes on, and its exit code is its own. Results that a full disk
+    # cannot take are an error; a log is not.
+    out, log = _SafeOutput(1, BrokenPipeError), _SafeOutput(2, OSError)
     encoding, errors = getattr(sys.stdout, "encoding", "utf-8"), getattr(sys.stdout, "errors", None)
     sys.stdout = io.TextIOWrapper(io.BufferedWriter(out), encoding, errors, line_buffering=os.isatty(1))
     encoding = getattr(sys.stderr, "encoding", "utf-8")

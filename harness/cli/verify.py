@@ -25,11 +25,19 @@ from harness.verification.verify import verify as check
 
 
 class SampleOptions(NamedTuple):
-    """What is encoded again of each row: how many images, the seed that draws them, the weights if they are a file."""
+    """What is encoded again of each row.
+
+    Attributes:
+        images: how many.
+        seed: draws them.
+        weights: the weights, if they are a file.
+        files: what the rows' methods read.
+    """
 
     images: int
     seed: str
     weights: Path | None
+    files: tuple[Path, ...]
 
 
 def verify(
@@ -50,7 +58,7 @@ def verify(
         from harness.verification.feature_sample import with_features
 
         for i, one in enumerate(verdicts):
-            here = LocalPaths(data, sample.weights, cache, workers, tuple(_draws(one.row, artifacts)))
+            here = LocalPaths(data, sample.weights, cache, workers, tuple(_draws(one.row, artifacts)), sample.files)
             verdicts[i] = with_features(one, sample.images, sample.seed, here, console.reporter())
     if as_json:
         console.document([_json(verdict) for verdict in verdicts])

@@ -198,9 +198,10 @@ class _Download:
         problems = [f"{file.path}: the server lists {file.size:,} bytes" for file in group if file.size > MAX_BYTES]
 
         def fetch() -> None:
-            for file, content in self._remote.fetch(list(rest.values()), self._commit) if rest else ():
-                del rest[file.path]
-                if problem := file.mismatch(content) or _store(self._dest / file.path, content):
+            for file, blocks in self._remote.fetch(list(rest.values()), self._commit) if rest else ():
+                problem = _store(self._dest / file.path, file.verified(blocks))
+                del rest[file.path]  # not before: if the connection ends early, the file is fetched again
+                if problem:
                     problems.append(problem)
 
         try:
@@ -215,11 +216,13 @@ class _Download:
         return problems
 
 
-def _store(path: Path, content: bytes) -> str | None:
+def _store(path: Path, content: Iterable[bytes]) -> str | None:
     """Store a file atomically; returns why it cannot be stored, unless no other file could be either."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, content)
+    except FileFault as fault:
+        return str(fault)
     except OSError as error:
         if error.errno in NO_SPACE_ERRNOS:
             raise write_error("the download", path, error, "choose another disk") from None

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from harness.datasets.remote import MAX_WAIT_S, PORTAL, FileFault, RemoteBusy, RemoteFile, retry_after
 from harness.errors import DataError, HarnessError, UserError, one_line
-from harness.files import detect_placeholder, read_file
+from harness.files import detect_placeholder, open_regular_file, read_blocks
 
 REPOSITORY = "MHuangX/LAION-Beyond"
 
@@ -68,13 +68,10 @@ class HuggingFace:
                 found += _files(self._api.get_paths_info(self.name, some, repo_type="dataset", revision=commit))
         return found
 
-    def fetch(self, files: Sequence[RemoteFile], commit: str) -> Iterator[tuple[RemoteFile, bytes]]:
+    def fetch(self, files: Sequence[RemoteFile], commit: str) -> Iterator[tuple[RemoteFile, Iterator[bytes]]]:
         """See Remote."""
         for file in files:
-            with _translate_errors(f"{self.name}/{file.path}", of_file=True):
-                get = self._get_xet if file.xet and _xet_available() else self._get
-                content = get(file, commit)
-            yield file, content
+            yield file, self._blocks(file, commit)
 
     def advice(self, files: Sequence[RemoteFile]) -> str | None:
         """See Remote: the Hub's rate limit, if it decides how long the download takes."""
@@ -87,7 +84,12 @@ class HuggingFace:
         said += f"{requests:,} files take at least {requests // limit * 5} minutes"
         return said if token else f"{said}; `hf auth login` or HF_TOKEN raises the limit to {FILES_PER_WINDOW[True]:,}"
 
-    def _get(self, file: RemoteFile, commit: str) -> bytes:
+    def _blocks(self, file: RemoteFile, commit: str) -> Iterator[bytes]:
+        get = self._get_xet if file.xet and _xet_available() else self._get
+        with _translate_errors(f"{self.name}/{file.path}", of_file=True):
+            yield from get(file, commit)
+
+    def _get(self, file: RemoteFile, commit: str) -> Iterator[bytes]:
         """The content by one request; huggingface_hub's own download asks for the metadata first, which are listed."""
         from huggingface_hub import get_session, hf_hub_url
         from huggingface_hub.constants import HF_HUB_DOWNLOAD_TIMEOUT
@@ -95,16 +97,11 @@ class HuggingFace:
 
         endpoint = self._api.endpoint
         url = hf_hub_url(self.name, file.path, repo_type="dataset", revision=commit, endpoint=endpoint)
-        content = bytearray()
         with get_session().stream("GET", url, headers=self._headers, timeout=HF_HUB_DOWNLOAD_TIMEOUT) as response:
             hf_raise_for_status(response)
-            for chunk in response.iter_bytes():
-                content += chunk
-                if len(content) > file.size:
-                    break
-        return bytes(content)
+            yield from response.iter_bytes()
 
-    def _get_xet(self, file: RemoteFile, commit: str) -> bytes:
+    def _get_xet(self, file: RemoteFile, commit: str) -> Iterator[bytes]:
         """The content from Xet storage, which has no limit on the number of files."""
         from huggingface_hub.file_download import xet_get
         from huggingface_hub.utils import XetFileData  # type: ignore[attr-defined]
@@ -114,7 +111,8 @@ class HuggingFace:
             path = Path(folder) / "file"
             data = XetFileData(file_hash=str(file.xet), refresh_route=refresh)
             xet_get(incomplete_path=path, xet_file_data=data, headers=self._headers, expected_size=file.size)
-            return read_file(path, file.size)
+            with open_regular_file(path) as content:
+                yield from read_blocks(content)
 
 
 def _xet_available() -> bool:
@@ -157,6 +155,8 @@ def _translate_errors(what: str, of_file: bool = False) -> Iterator[None]:
     http_error = cast("type[Exception]", HfHubHTTPError.__mro__[1])  # of the HTTP library; the base of all its errors
     try:
         yield
+    except RecursionError as error:  # of the parser of JSON; any other RuntimeError is of the HTTP library
+        raise _malformed(error, what) from error
     except (http_error, OSError, RuntimeError) as error:
         raise _to_harness_error(error, what, of_file) from error
     except OverflowError as error:  # time.sleep in huggingface_hub

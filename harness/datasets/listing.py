@@ -6,11 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.datasets.digests import DigestIndex
-from harness.datasets.images import MAX_BYTES, file_digest
 from harness.datasets.map_in_threads import map_in_threads
-from harness.datasets.remote import RemoteFile, checksum_like
-from harness.errors import DataError
-from harness.files import read_file, save
+from harness.datasets.remote import FileFault, RemoteFile
+from harness.files import LIMIT_ERRNOS, LIMITS_HINT, open_regular_file, read_blocks, read_error, read_file, save
 from harness.types.cell import Record
 
 LISTINGS = ".laion_beyond"
@@ -74,23 +72,26 @@ def find_damaged(
         found = index.digests([root / file.path for file in hashed], workers, progress)
         digests = {f.path: f"sha256:{d}" if isinstance(d, str) else None for f, d in zip(hashed, found, strict=True)}
     rest = [file for file in sized if file.path not in digests]
-    read = map_in_threads(lambda file: _digest(root / file.path, file.checksum), rest, workers)
-    for done, (file, digest) in enumerate(zip(rest, read, strict=True), start=1):
-        digests[file.path] = digest
+    read = map_in_threads(lambda file: _is_intact(root, file), rest, workers)
+    for done, (file, intact) in enumerate(zip(rest, read, strict=True), start=1):
+        digests[file.path] = file.checksum if intact else None
         if progress and not index:
             progress(done, len(rest))
     return [file for file in files if digests.get(file.path) != file.checksum]
 
 
-def _digest(path: Path, like: str) -> str | None:
+def _is_intact(root: Path, file: RemoteFile) -> bool:
     try:
-        return (
-            f"sha256:{file_digest(path)}"
-            if like.startswith("sha256:")
-            else checksum_like(like, read_file(path, MAX_BYTES))
-        )
-    except (DataError, OSError):
-        return None
+        with open_regular_file(root / file.path) as content:
+            for _ in file.verified(read_blocks(content)):
+                pass
+    except FileFault:
+        return False
+    except OSError as error:
+        if error.errno in LIMIT_ERRNOS:  # nothing is wrong with the file
+            raise read_error(root / file.path, error, LIMITS_HINT) from None
+        return False
+    return True
 
 
 def _has_size(path: Path, size: int) -> bool:

@@ -41,7 +41,7 @@ INDEX = "index.json"
 
 TIMEOUT_S = 30.0
 
-_CHUNK = 1 << 20
+_BLOCK_BYTES = 1 << 20
 
 
 class MirrorIndex(Record):
@@ -92,20 +92,27 @@ class Mirror:
         """See Remote: the listings are complete."""
         return []
 
-    def fetch(self, files: Sequence[RemoteFile], commit: str) -> Iterator[tuple[RemoteFile, bytes]]:
+    def fetch(self, files: Sequence[RemoteFile], commit: str) -> Iterator[tuple[RemoteFile, Iterator[bytes]]]:
         """See Remote; the files of one archive are read in its order, from the first that is asked for."""
         ordered = sorted(files, key=lambda file: file.offset)
-        position = ordered[0].offset
-        with self._open(_safe_archive(ordered[0]), position) as stream:
+        archive, position = _safe_archive(ordered[0]), ordered[0].offset
+
+        def blocks(size: int) -> Iterator[bytes]:
+            nonlocal position
+            with self._translate_errors(archive):
+                for block in _read(stream, size):
+                    position += len(block)
+                    size -= len(block)
+                    yield block
+            if size and not self._folder:
+                raise RemoteBusy(f"{self.name}/{archive} ends early", status=200)
+
+        with self._open(archive, position) as stream:
             for file in ordered:
                 if file.offset < position:
                     raise FileFault(f"{file.path}: the listing gives its bytes to another file too")
-                _skip(stream, file.offset - position)
-                content = stream.read(file.size)
-                if len(content) < file.size and not self._folder:
-                    raise RemoteBusy(f"{self.name}/{file.archive} ends early", status=200)
-                position = file.offset + file.size
-                yield file, content
+                position += _skip(stream, file.offset - position)
+                yield file, blocks(file.size)
 
     def advice(self, files: Sequence[RemoteFile]) -> str | None:
         """See Remote: a mirror has no known limit."""
@@ -128,8 +135,7 @@ class Mirror:
     @contextmanager
     def _open(self, name: str, offset: int) -> Iterator[BinaryIO]:
         """A file of the mirror, from a position on; errors of opening and reading it are translated."""
-        what = f"{self.name}/{name}"
-        try:
+        with self._translate_errors(name):
             if self._folder:
                 with open_regular_file(self._folder / name) as file:
                     file.seek(offset)
@@ -140,6 +146,12 @@ class Mirror:
                     if response.status != HTTPStatus.PARTIAL_CONTENT:
                         _skip(response, offset)
                     yield response
+
+    @contextmanager
+    def _translate_errors(self, name: str) -> Iterator[None]:
+        what = f"{self.name}/{name}"
+        try:
+            yield
         except HTTPError as error:
             if error.code in (401, 403, 404, 410):
                 raise FileFault(f"{what}: HTTP {error.code}") from None
@@ -226,6 +238,13 @@ def _safe_archive(file: RemoteFile) -> str:
     return file.archive
 
 
-def _skip(stream: BinaryIO, count: int) -> None:
-    while count > 0 and (skipped := len(stream.read(min(count, _CHUNK)))):
-        count -= skipped
+def _read(stream: BinaryIO, count: int) -> Iterator[bytes]:
+    """The next bytes of a stream, in blocks; fewer than ``count`` if it ends."""
+    while count > 0 and (block := stream.read(min(count, _BLOCK_BYTES))):
+        count -= len(block)
+        yield block
+
+
+def _skip(stream: BinaryIO, count: int) -> int:
+    """Skip the next bytes of a stream; returns how many there were."""
+    return sum(map(len, _read(stream, count)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from pathlib import PurePosixPath
@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 MAX_WAIT_S = 3600.0
 """Seconds; a server that asks to wait longer is not waited for. The Hub's limits reset after 300."""
+
+_LIMIT = 1 << 63
+"""Sizes and positions are below: no file system has larger files."""
 
 PORTAL = "a web page: log in to this network in a browser, or check the proxy"
 """What a captive portal or a proxy sends in place of everything."""
@@ -39,29 +42,40 @@ class RemoteFile(Record):
     """
 
     path: str
-    size: int = Field(strict=True, ge=0)
+    size: int = Field(strict=True, ge=0, lt=_LIMIT)
     checksum: str = Field(pattern=r"^(sha256:[0-9a-f]{64}|git-sha1:[0-9a-f]{40})$")
     xet: str | None = None
     archive: str | None = None
-    offset: int = Field(default=0, strict=True, ge=0)
+    offset: int = Field(default=0, strict=True, ge=0, lt=_LIMIT)
 
-    def mismatch(self, content: bytes) -> str | None:
-        """Why some bytes are not this file, or None if they are."""
-        if len(content) == self.size and checksum_like(self.checksum, content) == self.checksum:
-            return None
-        if (placeholder := detect_placeholder(content)) and "web page" in placeholder:
-            return f"{self.path}: the server sent {PORTAL}"
-        if len(content) != self.size:
-            return f"{self.path}: the server sent another size than the {self.size:,} bytes that it lists"
-        return f"{self.path}: the server sent other bytes than it lists: their {self.checksum.split(':')[0]} differs"
+    def verified(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        """Pass on blocks of bytes, and check at their end that they are this file.
+
+        Raises:
+            FileFault: they are another file; raised as soon as there are too many of them.
+        """
+        kind, _, expected = self.checksum.partition(":")
+        digest, size, head = _start_digest(kind, self.size), 0, b""
+        for block in blocks:
+            size, head = size + len(block), head or block
+            if size > self.size:
+                break
+            digest.update(block)
+            yield block
+        if size == self.size and digest.hexdigest() == expected:
+            return
+        if "web page" in (detect_placeholder(head) or ""):
+            raise FileFault(f"{self.path}: the server sent {PORTAL}")
+        if size != self.size:
+            raise FileFault(f"{self.path}: the server sent another size than the {self.size:,} bytes that it lists")
+        raise FileFault(f"{self.path}: the server sent other bytes than it lists: their {kind} differs")
 
 
-def checksum_like(checksum: str, content: bytes) -> str:
-    """The checksum of some bytes, of the same kind as ``checksum``."""
-    if checksum.startswith("sha256:"):
-        return f"sha256:{hashlib.sha256(content).hexdigest()}"
-    blob = b"blob %d\0%b" % (len(content), content)
-    return f"git-sha1:{hashlib.sha1(blob, usedforsecurity=False).hexdigest()}"
+def _start_digest(kind: str, size: int) -> hashlib._Hash:
+    """A digest of ``size`` bytes that are still to come; git's covers their number too."""
+    if kind == "sha256":
+        return hashlib.sha256()
+    return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
 
 
 def is_inside(path: str, folder: str) -> bool:
@@ -107,8 +121,11 @@ class Remote(Protocol):
     def find(self, paths: Sequence[str], commit: str) -> list[RemoteFile]:
         """The existing files among some paths."""
 
-    def fetch(self, files: Sequence[RemoteFile], commit: str) -> Iterator[tuple[RemoteFile, bytes]]:
-        """Yield the content of files, which are one file or in one archive. May raise FileFault."""
+    def fetch(self, files: Sequence[RemoteFile], commit: str) -> Iterator[tuple[RemoteFile, Iterator[bytes]]]:
+        """Yield files, which are one file or in one archive, with their content in blocks.
+
+        The blocks of a file are read before the next file, or never. Both iterators may raise FileFault.
+        """
 
     def advice(self, files: Sequence[RemoteFile]) -> str | None:
         """What to know before all these files are fetched, such as the server's limit."""

@@ -42,6 +42,11 @@ def series(rows: Iterable[Row]) -> list[Series]:
     return sorted(made, key=lambda s: s.label)
 
 
+def row_labels(rows: Iterable[Row]) -> dict[str, str]:
+    """Row id -> the label of its series: the method, with what differs where a setting has it several times."""
+    return {row.id: one.label for one in series(rows) for row in one.rows}
+
+
 def _identity(row: Row) -> str:
     content = [row.protocol, row.dataset, row.backbone_record.model_dump(), row.method_record.model_dump()]
     return json.dumps([*content, row.device, row.versions], sort_keys=True)

@@ -15,6 +15,7 @@ from harness.registry.entry_points import (
     installed,
     names,
     offers,
+    other_kind,
     unknown_plugin,
 )
 from harness.registry.loading import Plugin, find, find_protocol, load, load_all
@@ -35,5 +36,6 @@ __all__ = [
     "load_all",
     "names",
     "offers",
+    "other_kind",
     "unknown_plugin",
 ]

@@ -159,11 +159,22 @@ def installed() -> list[Entry]:
 
 def unknown_plugin(kind: Kind, name: str, known: Iterable[str]) -> PluginError:
     """The error for a name that no plugin of a kind has; it says which other kind has it, or the closest known name."""
+    if other := other_kind(kind, name):
+        return other
+    hint = unknown_name(kind, name, known).hint
+    return PluginError(f"no {kind} named {name!r}", "; ".join([str(hint), *map(str, damaged())]))
+
+
+def other_kind(kind: Kind, name: str) -> PluginError | None:
+    """The error for a name that only another kind has; None if no kind has it."""
+    from harness.protocols import PROTOCOLS  # here, because listing plugins does not need it
+
     if others := kinds_of(name):
         reason = f"no {kind} named {name!r}: the plugin of that name is of kind {' and '.join(others)}"
         return PluginError(reason, f"`harness plugins show {name}` describes it")
-    hint = unknown_name(kind, name, known).hint
-    return PluginError(f"no {kind} named {name!r}", "; ".join([str(hint), *map(str, damaged())]))
+    if name in PROTOCOLS:
+        return PluginError(f"no {kind} named {name!r}: it is a protocol", f"give it with --protocol {name}")
+    return None
 
 
 def canonical(distribution: str) -> str:

@@ -12,7 +12,7 @@ from harness.datasets.layout import SHORT_NAMES
 from harness.leaderboard.bootstrap import BootstrapDraws
 from harness.leaderboard.published import PublishedTable
 from harness.leaderboard.row_settings import SettingNames, setting, unique_titles
-from harness.leaderboard.series import series
+from harness.leaderboard.series import row_labels
 from harness.leaderboard.statistics import Interval
 from harness.leaderboard.view import Sources, ViewRow, view
 from harness.metrics.built_in import HEADLINES, in_table_order
@@ -60,7 +60,7 @@ def payload(
     there = {metric for row in sources.rows for metric in row.metrics}
     metrics = {name: metric for name in in_table_order(there) if (metric := find_metric(name))}
     views = _views(sources, list(metrics))
-    labels = {row.id: line.label for line in series(sources.rows) for row in line.rows}
+    labels = row_labels(sources.rows)
     names = unique_titles(map(setting, sources.rows))
     rows = [_row(row, names[setting(row)], labels[row.id], sources, views[row.id]) for row in sources.rows]
     domains = sorted({d for row in sources.rows for d in _domains(row)} | {d for t in published for d in _printed(t)})

@@ -18,7 +18,7 @@ from harness.backbones import openclip
 from harness.backbones.backbone import Backbone, ResolvedBackbone, load, resolve
 from harness.backbones.corpora import UNKNOWN, corpus_of, corpus_of_file, oop_exact
 from harness.backbones.find import find
-from harness.errors import BackboneError
+from harness.errors import BackboneError, HarnessError
 from harness.miniature import model as miniature
 from harness.prompts import Template
 from harness.types.feature_rule import FeatureRule
@@ -189,9 +189,27 @@ def test_an_unknown_architecture_suggests_the_closest(weights: Callable[[str, st
     path = weights("unit-clip", "w.pt")
     for pretrained in ("laion400m_e32", str(path)):
         error = refused("ViT-B-61", pretrained)
-        assert "has no architecture 'ViT-B-61'" in error.message
+        assert "no backbone named 'ViT-B-61': no plugin offers it, and open_clip" in error.message
         assert error.hint == "did you mean ViT-B-16?"
     assert "such as ViT-B-16" in str(refused("xyzzy", "openai").hint)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "hint"),
+    [
+        ("fsnl", "no backbone named 'fsnl': the plugin of that name is of kind method", "`harness plugins show fsnl`"),
+        ("clean-v1", "no backbone named 'clean-v1': it is a protocol", "--protocol clean-v1"),
+        ("./tests", "the backbone ./tests is a folder", "--backbone local-dir:./tests"),
+    ],
+)
+def test_the_name_of_something_else_is_not_searched_in_open_clip(
+    name: str, reason: str, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])
+    with pytest.raises(HarnessError) as error:
+        find(name, "laion400m_e32")
+    assert error.value.message == reason
+    assert hint in str(error.value.hint)
 
 
 def test_an_unknown_tag_suggests_the_closest() -> None:

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from ..leaderboard.conftest import harness, shared_lab  # noqa: F401 - fixtures
+from ..leaderboard.conftest import harness, lab, shared_lab  # noqa: F401 - fixtures

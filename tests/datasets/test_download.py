@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import threading
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from harness.datasets.download import REVISION, download, find_missing
 from harness.datasets.identity import DOWNLOAD_RECORD
 from harness.datasets.layout import RELEASED
 from harness.datasets.listing import LISTINGS
-from harness.datasets.remote import RemoteBusy, RemoteFile, checksum_like
+from harness.datasets.remote import FileFault, RemoteBusy, RemoteFile
 from harness.errors import DataError, StorageError, UserError
 
 from .roots import edit_split, make_root
@@ -59,14 +61,23 @@ class FakeHub:
         self._call(file.path)
         with self._lock:
             self.fetched.append((commit, file.path))
-        yield file, (self.commits[commit] / file.path).read_bytes()
+        yield file, self._blocks((self.commits[commit] / file.path).read_bytes())
+
+    def _blocks(self, content: bytes):
+        """One byte, then the rest, in which the connection may end."""
+        yield content[:1]
+        self._call("rest")
+        yield content[1:]
 
     def advice(self, files) -> None:
         """No limit."""
 
     def _listed(self, path: Path, root: Path) -> RemoteFile:
         content = path.read_bytes()
-        checksum = checksum_like("sha256:" if path.parent.parent.name == "images" else "git", content)
+        checksum = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        if path.parent.parent.name != "images":
+            blob = b"blob %d\0%b" % (len(content), content)
+            checksum = f"git-sha1:{hashlib.sha1(blob, usedforsecurity=False).hexdigest()}"
         return RemoteFile(path=path.relative_to(root).as_posix(), size=len(content), checksum=checksum)
 
     def _call(self, name: str) -> None:
@@ -191,6 +202,57 @@ def test_retry_waits_as_requested_then_exponentially(hub, get, waits):
     hub.faults["files"] = [RemoteBusy("HTTP 500")]
     get(["Animals"])
     assert sorted(waits) == [1.0, 2.0, 4.0, 37.0]
+
+
+def test_a_file_whose_connection_ends_early_is_fetched_again_and_leaves_no_rest(hub, get, waits):
+    hub.faults["rest"] = [RemoteBusy("the connection was reset")]
+    dest = get(["Animals"])
+    assert waits == [1.0]
+    assert len(hub.fetched) == len({path for _, path in hub.fetched}) + 1
+    assert content(dest / "Animals2_OOP") == content(hub.commits["a" * 40] / "Animals2_OOP")
+
+
+def test_a_file_is_verified_in_blocks_and_no_more_of_it_is_read_than_listed():
+    content, read = b"abcdef" * 1000, []
+    file = RemoteFile(path="a/b", size=len(content), checksum=f"sha256:{hashlib.sha256(content).hexdigest()}")
+
+    def blocks(content: bytes):
+        for start in range(0, len(content), 1000):
+            read.append(start)
+            yield content[start : start + 1000]
+
+    passed_on = file.verified(blocks(content))
+    assert (next(passed_on), read) == (content[:1000], [0]), "a block is passed on before the next is read"
+    assert content[1000:] == b"".join(passed_on)
+    for damaged, reason in (
+        (content[:-1], "another size than the 6,000 bytes"),
+        (content[:-1] + b"x", "other bytes than it lists: their sha256 differs"),
+        (content * 9, "another size"),
+    ):
+        read.clear()
+        with pytest.raises(FileFault, match=reason):
+            list(file.verified(blocks(damaged)))
+        assert len(read) <= 7
+
+
+def test_memory_does_not_grow_with_the_size_of_a_file(hub, get):
+    block, count = b"x" * (1 << 20), 64
+    image = some_image(hub)
+    size, digest = count * len(block), hashlib.sha256(block * count).hexdigest()
+    files, fetch = hub.files, hub.fetch
+    large = RemoteFile(path=image, size=size, checksum=f"sha256:{digest}")
+    hub.files = lambda *where: [large if file.path == image else file for file in files(*where)]
+    hub.fetch = lambda some, commit: (
+        iter([(large, (bytes(block) for _ in range(count)))]) if large in some else fetch(some, commit)
+    )
+    tracemalloc.start()
+    try:
+        dest = get(["Animals"], workers=1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (dest / image).stat().st_size == size
+    assert peak < size / 8
 
 
 def test_no_network_is_an_error(hub, get, waits):

@@ -147,6 +147,7 @@ def test_a_captive_portal_is_named(server, get, end):
         [{"type": "file", "size": 3, "oid": "a" * 40}],
         [{"type": "file", "path": "Food1_IP/a", "size": "3", "oid": "a" * 40}],
         [{"type": "file", "path": "Food1_IP/a", "size": -3, "oid": "a" * 40}],
+        [{"type": "file", "path": "Food1_IP/a", "size": 10**400, "oid": "a" * 40}],
         [{"type": "file", "path": "Food1_IP/a", "size": 3, "oid": "../../x"}],
         [{"type": "file", "path": "Food1_IP/a", "size": 3, "oid": "a" * 40, "lfs": {"size": 3}}],
         [{"type": "file", "path": 7, "size": 3, "oid": "a" * 40}],
@@ -157,6 +158,15 @@ def test_malformed_listings_are_errors(server, get, listing):
     server.listing = listing
     with pytest.raises(DataError, match="answer is malformed"):
         get()
+
+
+def test_a_listing_that_is_nested_too_deeply_is_not_asked_for_again(server, tmp_path):
+    answers = [(200, {"Content-Type": "application/json"}, b"[" * 100_000)] * 2
+    server.faults[f"/tree/{COMMIT}/Food1_IP"] = answers
+    waits: list[float] = []
+    with pytest.raises(DataError, match="answer is malformed: RecursionError"):
+        download(tmp_path / "dest", remote=HuggingFace(endpoint=server.address), sleep=waits.append)
+    assert (waits, len(answers)) == ([], 1)
 
 
 @pytest.mark.parametrize("end", ["/revision/main", f"/tree/{COMMIT}/Food1_IP", "label2name.json"])
@@ -196,12 +206,20 @@ def test_xet_files_come_from_xet_storage(server, hub, get, monkeypatch):
         f for f in hub.files("Food1_IP", COMMIT) if f.path == images(server.root)[0].relative_to(server.root).as_posix()
     )
     file = listed.model_copy(update={"xet": "b" * 64})
-    ((_, found),) = hub.fetch([file], COMMIT)
-    assert file.mismatch(found) is None
+    assert b"".join(*(blocks for _, blocks in hub.fetch([file], COMMIT))) == images(server.root)[0].read_bytes()
     assert not resolved(server)
     assert calls[0][0].file_hash == "b" * 64
     assert calls[0][0].refresh_route == f"{server.address}{API}/xet-read-token/{COMMIT}"
     assert calls[0][1] == file.size
+
+
+def test_a_large_file_comes_in_blocks(server, hub):
+    path = images(server.root / "Food1_IP")[0]
+    path.write_bytes(bytes(range(256)) * (1 << 14))
+    file = next(f for f in hub.files("Food1_IP", COMMIT) if f.size == 1 << 22)
+    ((_, blocks),) = hub.fetch([file], COMMIT)
+    sizes = [len(block) for block in file.verified(blocks)]
+    assert (sum(sizes), max(sizes) < file.size / 4) == (file.size, True)
 
 
 def test_the_rate_limit_and_the_token_are_said_before_the_start(monkeypatch):
@@ -253,7 +271,7 @@ def test_http_statuses_become_errors_or_retries(server, hub, status, error, sent
 def test_missing_files_and_bad_names(server, hub):
     missing = RemoteFile(path="Food1_IP/images/oak/none.jpg", size=1, checksum="sha256:" + "0" * 64)
     with pytest.raises(FileFault, match=r"the Hub has no .*none\.jpg"):
-        list(hub.fetch([missing], COMMIT))
+        [list(blocks) for _, blocks in hub.fetch([missing], COMMIT)]
     with pytest.raises(DataError, match="is not a valid name"):
         HuggingFace("not//valid").commit("main")
 

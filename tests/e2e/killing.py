@@ -1,7 +1,7 @@
-"""Kill a run with -9 at twenty random moments, and compare its leaderboard with an undisturbed run's.
+"""Kill a run with -9 at random moments, and compare its leaderboard with an undisturbed run's.
 
-``python killing.py DATA WORK``: every run is a fork of this process, which has imported torch once and computes with
-one thread, so that a trial takes a second and not ten.
+``python killing.py DATA WORK [KILLS]``: every run is a fork of this process, which has imported torch once and computes
+with one thread, so that a trial takes a second and not ten.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from harness.runner.evaluate import evaluate
 from harness.runner.request import MethodChoice, Request
 
 KILLS = 20
+"""How often a run is killed unless the command line says otherwise."""
 
 
 def request(data: Path, cache: Path, out: Path) -> Request:
@@ -30,7 +31,7 @@ def request(data: Path, cache: Path, out: Path) -> Request:
     )
 
 
-def main(data: Path, work: Path) -> None:
+def main(data: Path, work: Path, kills: int = KILLS) -> None:
     evaluate(request(data, work / "first cache", work / "first"))  # what is imported and compiled on first use
     begin = time.monotonic()
     evaluate(request(data, work / "clean cache", work / "clean"))
@@ -38,7 +39,7 @@ def main(data: Path, work: Path) -> None:
     killed = request(data, work / "cache", work / "killed")
     moment = random.Random(0)
     ended = []
-    for _ in range(KILLS):
+    for _ in range(kills):
         child = os.fork()
         if child == 0:
             try:
@@ -51,13 +52,13 @@ def main(data: Path, work: Path) -> None:
         for cell in (killed.out / "cells").glob("*/*.json"):
             assert ResultStore(killed.out).get(cell.stem) is not None, f"a half-written cell: {cell}"
     assert set(ended) <= {0, -signal.SIGKILL}, f"a run ended by itself: {ended}"
-    assert ended.count(-signal.SIGKILL) >= KILLS // 4, "the kills came too late to test anything"
+    assert ended.count(-signal.SIGKILL) >= kills // 4, "the kills came too late to test anything"
     assert evaluate(killed).succeeded
     assert (work / "killed" / BOARD).read_bytes() == (work / "clean" / BOARD).read_bytes()
     assert evaluate(killed).computed == 0
-    print(f"identical after {KILLS} kills")
+    print(f"identical after {kills} kills")
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -72,6 +73,20 @@ def test_closed_pipe_ends_command_quietly(tmp_path, words):
     process.stdout.close()
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
+
+
+def test_a_closed_pipe_of_notes_and_results_keeps_the_exit_code_of_the_command(world, tmp_path):
+    words = ["evaluate", "-d", "Animals", "--data", world, "--backbone", "beyond-mini", "--out", tmp_path / "results"]
+    words += ["--plugin", "zero_shot", "--cache", tmp_path / "cache"]
+    command = shlex.join([sys.executable, "-m", "harness", *map(str, words)])
+    ran = subprocess.run(
+        ["bash", "-c", f"{command} 2>&1 | head -1; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr, ran.stdout.count("\n")) == (0, "", 1)
+    assert (tmp_path / "results" / "leaderboard.json").exists()
 
 
 def test_closed_pipe_keeps_the_exit_code_of_the_command():

@@ -23,7 +23,7 @@ def fuzzer(tmp_path_factory: pytest.TempPathFactory):
 
 KINDS = (
     *("leaderboard", "costs", "marks", "cell", "labels", "manifest", "predictions"),
-    *("archive", "split", "shard", "image", "config"),
+    *("archive", "split", "shard", "image", "config", "hub listing", "mirror listing"),
 )
 
 
