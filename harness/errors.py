@@ -65,16 +65,27 @@ class FixedVocabulary(NotApplicable):
     """Raised by a method that cannot score names outside the vocabulary it was fitted on."""
 
 
+LONGEST = 1000
+"""Characters of a message that are kept."""
+
+
 def one_line(error: object) -> str:
-    """The message of an exception as one line of printable text.
+    """The message of an exception as one line of printable text, cut to ``LONGEST`` characters.
 
     Third-party exceptions may even fail in ``__str__``; then the text says so.
     """
     try:
-        text = " ".join(str(error).split())
+        text = " ".join(str(error)[: 2 * LONGEST].split())
     except Exception as another:
         text = f"its message is not available: {type(another).__name__}"
-    return printable(text)
+    text = printable(text)
+    return text if len(text) <= LONGEST else text[: LONGEST - 4].rstrip() + " ..."
+
+
+def describe_error(error: BaseException) -> str:
+    """The class of an exception and its message, such as ``ValueError: no names``."""
+    kind, text = one_line(type(error).__name__)[:100], one_line(error)
+    return f"{kind}: {text}" if text else kind
 
 
 def printable(text: str) -> str:

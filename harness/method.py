@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.errors import HarnessError, PluginError, UserError, one_line, unknown_name
+from harness.errors import HarnessError, PluginError, UserError, describe_error, one_line, unknown_name
 from harness.file_parameter import File as File
 from harness.parameters import parse_value, require_recordable, type_adapters
 from harness.types.task import Needs, Pool
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
 CONTRACT = 2
 """Version of this contract. A plugin says ``harness_contract = 2``; one made for another version is refused."""
+
+
+MOST_VIEWS = 256
+"""Views of a support image that a method can ask for: all are encoded before it runs."""
 
 
 class Method(ABC):
@@ -132,7 +136,7 @@ def build(name: str, cls: type[Method], preset: str | None = None, values: Mappi
         raise
     except Exception as error:  # third-party code may raise anything
         hint = "give every field a default and a type that pydantic supports; __init__ only stores the fields"
-        raise PluginError(f"{name} cannot be created: {type(error).__name__}: {one_line(error)}", hint) from error
+        raise PluginError(f"{name} cannot be created: {describe_error(error)}", hint) from error
     return made
 
 
@@ -166,6 +170,10 @@ def construct(name: str, cls: type[Method], preset: str | None, values: Mapping[
     return cls(**typed)
 
 
+def _is_count(views: Any) -> bool:
+    return type(views) is int and 1 <= views <= MOST_VIEWS
+
+
 def _are_texts(value: Any) -> bool:
     return isinstance(value, tuple) and all(isinstance(each, str) and each for each in value)
 
@@ -192,8 +200,8 @@ def _require_valid_attributes(name: str, method: Method) -> None:
     for what, good, form in (
         ("needs", isinstance(method.needs, Needs), "a Needs, for example Needs(support=True)"),
         ("seeded", isinstance(method.seeded, bool), "True or False"),
-        ("views", type(method.views) is int and method.views >= 1, "an integer of at least 1"),
-        ("test_views", type(method.test_views) is int and method.test_views >= 1, "an integer of at least 1"),
+        ("views", _is_count(method.views), f"an integer from 1 to {MOST_VIEWS}"),
+        ("test_views", _is_count(method.test_views), f"an integer from 1 to {MOST_VIEWS}"),
         ("encoders", _are_texts(method.encoders), "a tuple of names, such as ('vit_small_patch14_dinov2.lvd142m',)"),
         (
             "crop",

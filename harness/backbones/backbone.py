@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness.backbones.found import Found
 from harness.backbones.imagenet import imagenet_preprocessing
 from harness.errors import BackboneError
-from harness.files import PERMISSIONS_HINT, detect_placeholder, open_regular_file
+from harness.files import PERMISSIONS_HINT, detect_placeholder, file_stamp, open_regular_file
 from harness.types.cell import MODEL_FOLDERS, BackboneRecord
 
 if TYPE_CHECKING:
@@ -39,12 +39,14 @@ class ResolvedBackbone:
         record: its record for results.
         name: its name in open_clip, or the model folder.
         weights: the weights file.
+        stamp: of that file, before it was read.
         config: the complete model configuration in open_clip's format.
     """
 
     record: BackboneRecord
     name: str
     weights: Path
+    stamp: tuple[int, ...]
     config: Mapping[str, Any]
 
     def with_rule(self, rule: FeatureRule) -> ResolvedBackbone:
@@ -81,6 +83,7 @@ def resolve(
     """
     weights = found.weights()
     _require_weights_content(weights)
+    stamp = file_stamp(weights)
     canonical = json.dumps([found.config, found.tokenizer], sort_keys=True, separators=(",", ":"))
     record = BackboneRecord(
         architecture=found.architecture,
@@ -94,7 +97,7 @@ def resolve(
         precision=precision,
         compiled=compiled,
     )
-    return ResolvedBackbone(record, found.name, weights, found.config)
+    return ResolvedBackbone(record, found.name, weights, stamp, found.config)
 
 
 def _require_weights_content(weights: Path) -> None:
@@ -162,12 +165,15 @@ def load(resolved: ResolvedBackbone, device: torch.device, unit_rows: bool = Tru
     """Build the model on its device, with unit-row or raw features.
 
     Raises:
-        BackboneError: the configuration is invalid, the weights do not fit it, or there is no token embedding.
+        BackboneError: the configuration is invalid, the weights do not fit it or changed since they were identified,
+            or there is no token embedding.
     """
     from harness.backbones import openclip
     from harness.backbones.text import OpenClipTextTower
 
     record = resolved.record
+    if file_stamp(resolved.weights) != resolved.stamp:  # a method can write to a folder of models, for its own ones
+        raise BackboneError(f"{resolved.weights.name} changed after the run had identified it", "start the run again")
     if not resolved.name.startswith(MODEL_FOLDERS):
         openclip.register_architecture(resolved.name, dict(resolved.config))
     model = openclip.load_model(record.architecture, resolved.config, resolved.weights)

@@ -12,7 +12,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from harness.datasets.remote import MAX_WAIT_S, PORTAL, FileFault, RemoteBusy, RemoteFile, retry_after
-from harness.errors import DataError, HarnessError, UserError, one_line
+from harness.errors import DataError, HarnessError, UserError, describe_error, one_line
 from harness.files import detect_placeholder, open_regular_file, read_blocks
 
 REPOSITORY = "MHuangX/LAION-Beyond"
@@ -196,7 +196,7 @@ def _malformed(error: Exception, what: str) -> HarnessError:
     if page:
         return DataError(f"{what}: the server sent {PORTAL}", "then run the same command again")
     return DataError(
-        f"{what}: the server's answer is malformed: {type(error).__name__}: {one_line(error)}",
+        f"{what}: the server's answer is malformed: {describe_error(error)}",
         "check the address in HF_ENDPOINT",
     )
 

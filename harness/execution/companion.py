@@ -10,13 +10,16 @@ import cloudpickle
 from harness.execution.jobs import JobFailure, JobType, Limits, MakeWorker
 from harness.execution.worker_process import WorkerProcess
 
+LOOK_SECONDS = 1.0
+"""Time between two looks at its limits."""
+
 
 class Companion(Generic[JobType]):
     """A process that answers one job at a time while the caller waits.
 
     Args:
         make_worker: makes the worker in the process.
-        limits: what it may touch; its other limits are of single jobs, and not watched here.
+        limits: what it may use and touch.
 
     Raises:
         StorageError: the process cannot be started.
@@ -28,7 +31,7 @@ class Companion(Generic[JobType]):
     def ask(self, job: JobType) -> bytes | JobFailure:
         """The worker's answer, or why there is none; a process that ended gives no further ones."""
         self._process.take(0, cloudpickle.dumps(job))
-        while (answer := self._process.look(wait(self._process.sources))) is None:  # type: ignore[arg-type]
+        while (answer := self._process.look(wait(self._process.sources, LOOK_SECONDS))) is None:  # type: ignore[arg-type]
             pass
         return answer
 

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from harness.errors import one_line
+from harness.errors import describe_error
 from harness.execution.jobs import JobFailure, JobResult, JobType, Limits, MakeWorker
 from harness.execution.supervisor import supervise
 
@@ -46,7 +46,7 @@ def here(
         try:
             value: bytes | JobFailure = worker(jobs[number])
         except Exception as error:
-            value = JobFailure("raised", f"raised {type(error).__name__}: {one_line(error)}", traceback.format_exc())
+            value = JobFailure("raised", f"raised {describe_error(error)}", traceback.format_exc())
         yield JobResult(number, value)
 
 

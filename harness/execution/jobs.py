@@ -19,6 +19,9 @@ Worker = Callable[[JobType], bytes]
 MakeWorker = Callable[[], Worker[JobType]]
 """Makes the worker of a process."""
 
+LARGEST_TRACE = 2**16
+"""Characters of a trace that are kept."""
+
 FailureKind = Literal["setup", "raised", "ended", "time", "memory", "processes", "output", "message"]
 """Setup: the process could not make its worker. Message: the job cannot be sent, or an answer is not a result."""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import cloudpickle  # pickles classes of a script or notebook by value: other processes cannot import them
 
-from harness.errors import one_line
+from harness.errors import describe_error
 from harness.execution.jobs import JobFailure, JobResult, JobType, Limits, MakeWorker
 from harness.execution.worker_process import POLL_SECONDS, WorkerProcess
 
@@ -71,7 +71,7 @@ class _Supervisor:
             try:
                 job = cloudpickle.dumps(self._jobs[number])
             except Exception as error:
-                reason = f"cannot be sent to another process: {type(error).__name__}: {one_line(error)}"
+                reason = f"cannot be sent to another process: {describe_error(error)}"
                 refused.append(JobResult(number, JobFailure("message", reason)))
                 continue
             self._worker_for(self._groups[number]).take(number, job)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from multiprocessing.connection import Connection
 from typing import Any
 
-from harness.errors import HarnessError, one_line
+from harness.errors import HarnessError, describe_error
 from harness.execution.global_state import preserve_global_state
 from harness.execution.messages import DONE, FAILED, ISOLATION, READY, receive, send
 from harness.execution.process_tree import lead
@@ -82,5 +82,5 @@ def _print_into(output: Connection) -> None:
 
 
 def _raised(error: BaseException) -> bytes:
-    reason = f"raised {type(error).__name__}: {one_line(error)}"
+    reason = f"raised {describe_error(error)}"
     return f"{reason}\n{traceback.format_exc()}".encode(errors="backslashreplace")

@@ -15,9 +15,9 @@ from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from harness.errors import StorageError
+from harness.errors import StorageError, one_line
 from harness.execution import confinement, fork_server, messages, worker_main
-from harness.execution.jobs import JobFailure, Limits
+from harness.execution.jobs import LARGEST_TRACE, JobFailure, Limits
 from harness.execution.output import FLOOD_BYTES, Output
 from harness.execution.process_tree import descendants, end, uses_more_than
 
@@ -128,7 +128,7 @@ class WorkerProcess:
             return message.content
         if message.kind == messages.FAILED:
             reason, _, trace = message.content.decode(errors="backslashreplace").partition("\n")
-            return JobFailure("raised" if self._ready else "setup", reason, trace)
+            return JobFailure("raised" if self._ready else "setup", one_line(reason), trace[-LARGEST_TRACE:])
         return JobFailure("message", "sent something that is not a result")
 
     def _ending(self) -> JobFailure:

@@ -11,7 +11,7 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from harness.errors import HarnessError, PluginError, one_line
+from harness.errors import HarnessError, PluginError, describe_error, one_line
 from harness.execution.global_state import preserve_global_state
 from harness.hookspecs import BackboneOffer, DatasetOffer
 from harness.method import Method, build
@@ -126,7 +126,7 @@ def _contained(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             with preserve_global_state():
                 return function(*arguments)
         except (Exception, SystemExit) as error:
-            raise PluginError(f"metric {name} raised {type(error).__name__}: {one_line(error)}") from error
+            raise PluginError(f"metric {name} raised {describe_error(error)}") from error
 
     return contained
 

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import pluggy
 
 from harness import hookspecs
-from harness.errors import PluginError, closest, one_line, with_location
+from harness.errors import PluginError, closest, describe_error, one_line, with_location
 from harness.execution.global_state import listed, preserve_global_state
 from harness.method import CONTRACT
 from harness.registry.checks import CHECKS
@@ -183,6 +183,5 @@ def _explained(what: str, point: EntryPoint) -> Iterator[None]:
     except (Exception, SystemExit) as error:  # third-party code may raise anything
         if damage := blocking_metadata():  # every other plugin would be blamed as well
             raise damage from error
-        text = one_line(error)
-        reason = text if isinstance(error, ImportError) and text else f"{type(error).__name__}: {text}"
+        reason = (one_line(error) if isinstance(error, ImportError) else "") or describe_error(error)
         raise PluginError(with_location(f"{what}: {reason}", error, point.module)) from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,13 @@ from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from harness.types.cell import Record
+from harness.execution.jobs import LARGEST_TRACE
+from harness.types.cell import Count, Record, Sentence
 
 LARGEST_REPORT = 2**20
 """Bytes of a method's report, as JSON, that are accepted."""
+
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
 
 Array = NDArray[np.integer[Any]]
 
@@ -36,10 +39,10 @@ class FitReport(Record):
     """
 
     outcome: dict[str, Any] = Field(default={})
-    trainable: int = Field(default=0, ge=0)
-    remarks: tuple[str, ...] = ()
-    fit_seconds: float = Field(default=0.0, ge=0)
-    score_seconds: float = Field(default=0.0, ge=0)
+    trainable: Annotated[int, Field(ge=0, lt=2**60)] = 0
+    remarks: Annotated[tuple[Sentence, ...], Field(max_length=2)] = ()
+    fit_seconds: Seconds = 0.0
+    score_seconds: Seconds = 0.0
 
 
 class CellReport(Record):
@@ -54,13 +57,13 @@ class CellReport(Record):
         peak_gpu_bytes: peak GPU memory; None on the CPU.
     """
 
-    fits: tuple[FitReport, ...] = ()
-    not_applicable: str | None = None
-    failure: str | None = None
+    fits: Annotated[tuple[FitReport, ...], Field(max_length=2)] = ()
+    not_applicable: Sentence | None = None
+    failure: Sentence | None = None
     kind: Literal["error", "not applicable"] = "error"
-    trace: str = ""
-    peak_host_bytes: int | None = Field(default=None, ge=0)
-    peak_gpu_bytes: int | None = Field(default=None, ge=0)
+    trace: Annotated[str, Field(max_length=LARGEST_TRACE)] = ""
+    peak_host_bytes: Count | None = None
+    peak_gpu_bytes: Count | None = None
 
 
 @dataclass(frozen=True)

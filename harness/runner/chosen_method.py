@@ -12,10 +12,10 @@ from pydantic import BeforeValidator, Field
 
 from harness import registry
 from harness.file_parameter import File, attach_paths
-from harness.method import Method, build, construct, parameters
+from harness.method import MOST_VIEWS, Method, build, construct, parameters
 from harness.parameters import require_file_paths, walk_values
 from harness.runner.request import MethodChoice
-from harness.types.cell import MethodRecord, Record, to_json
+from harness.types.cell import MethodRecord, NeedNames, Record, Sentence, Sha256, to_json
 from harness.types.split import Part
 from harness.types.task import Needs, Pool
 
@@ -24,15 +24,17 @@ class MethodFacts(Record):
     """What a method with its parameters declares; its process sends this back as JSON."""
 
     parameters: Annotated[dict[str, Any], BeforeValidator(to_json)]
-    needs: tuple[str, ...]
+    needs: NeedNames
     seeded: bool
     pool: Pool
-    views: int = Field(ge=1)
-    test_views: int = Field(default=1, ge=1)
+    views: int = Field(ge=1, le=MOST_VIEWS)
+    test_views: int = Field(default=1, ge=1, le=MOST_VIEWS)
     encoders: tuple[str, ...] = ()
     crop: float = Field(gt=0, le=1)
-    files: dict[str, Path] = Field(description="sha256 -> path of every file among the parameters")
-    warning: str = Field(description="about settings that the plugin changed when it was imported, or empty")
+    files: dict[Sha256, Annotated[str, Field(pattern="^[^\0]+$")]] = Field(
+        description="sha256 -> path of every file among the parameters"
+    )
+    warning: Sentence = Field(description="about settings that the plugin changed when it was imported, or empty")
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ class ChosenMethod:
             origin: where its code comes from.
             readable: files and folders that it may read, None for all; other files that it declares are dropped.
         """
-        files = facts.files if readable is None else _within(facts.files, readable)
+        files = {key: Path(path) for key, path in facts.files.items()}
+        files = files if readable is None else _within(files, readable)
         stated = MethodChoice(choice.name, None, attach_paths(facts.parameters, files), choice.plugin)
         needs = Needs(**dict.fromkeys(facts.needs, True))
         record = MethodRecord(
@@ -165,6 +168,6 @@ def facts_of(choice: MethodChoice, preset: str | None, pool: Pool | None) -> Met
         test_views=method.test_views,
         encoders=method.encoders,
         crop=method.crop,
-        files={one.sha256: one.path for one in walk_values(values) if isinstance(one, File)},
+        files={one.sha256: str(one.path) for one in walk_values(values) if isinstance(one, File)},
         warning=plugin.warning,
     )

@@ -67,13 +67,11 @@ class ClusteredCell:
         """Metrics and artifacts of the answer.
 
         Raises:
-            ValueError: it is not an answer to this input.
+            ValueError: a cluster is not a vector of whole numbers.
             NotApplicable: the method finds no clusters.
             MethodError: its clusters are not of these images.
         """
         reports = output.report.fits
-        if len(reports) != len(self._groups):
-            raise ValueError("there is not one report of every fit")
         clusters = {side: cluster for i in range(len(self._groups)) for side, cluster in self._clusters(output, i)}
         predictions = {cluster_key(side, self._mixed): cluster for side, cluster in clusters.items()}
         remarks = [remark for report in reports for remark in report.remarks]

@@ -18,7 +18,7 @@ from harness.results.costs import costs, write_costs
 from harness.results.leaderboard_file import BOARD
 from harness.results.store import ResultStore
 from harness.runner.job import Job
-from harness.runner.method_processes import sandbox, start_server
+from harness.runner.method_processes import ANSWER_SECONDS, sandbox, start_server
 from harness.runner.observers import Observers
 from harness.runner.plan import Plan, make_plan
 from harness.runner.request import Outcome, Request
@@ -53,7 +53,7 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
         store.put_labels(data.sheet)
     try:
         free = replace(sandbox(request, plan.domains), strict=False)  # observers write files and send cells elsewhere
-        with Observers(report, Limits(sandbox=free)) as observers:
+        with Observers(report, Limits(seconds=ANSWER_SECONDS, sandbox=free)) as observers:
             for cell, log in _run(plan, pending, request, report, unreadable):
                 cell = store.put(cell)
                 cells[cell.spec.key] = cell

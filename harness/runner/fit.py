@@ -9,11 +9,13 @@ from numbers import Integral
 from typing import Any, TypeVar
 
 import torch
+from pydantic_core import from_json
 
 from harness.device import synchronize
-from harness.errors import MethodError, one_line
+from harness.errors import MethodError, describe_error
 from harness.method import Method
 from harness.runner.cell_output import LARGEST_REPORT, FitReport
+from harness.types.cell import to_json
 from harness.types.task import Task
 
 _Answer = TypeVar("_Answer")
@@ -45,7 +47,7 @@ def report_of(method: Method, name: str) -> FitReport:
         except MethodError as error:
             remarks.append(error.message)
         except (Exception, SystemExit) as error:
-            remarks.append(f"{name}.{what} raised {type(error).__name__}: {one_line(error)[:300]}")
+            remarks.append(f"{name}.{what} raised {describe_error(error)}")
         return default
 
     outcome: dict[str, Any] = call("outcome", lambda: checked_json(method.outcome(), name), {})
@@ -61,8 +63,7 @@ def checked_json(outcome: Any, name: str) -> dict[str, Any]:
     """
     try:
         text = json.dumps(outcome, ensure_ascii=False)
-        text.encode()  # half a surrogate pair is text to Python, but not in a file
-        made = json.loads(text, parse_constant=lambda word: str(float(word)))
+        made = to_json(from_json(text.encode()))  # as strict as the parser that will read it
     except (TypeError, ValueError, RecursionError) as error:
         raise MethodError(
             f"{name}.outcome cannot be stored as JSON: {error}", "return plain numbers and texts"
@@ -80,6 +81,6 @@ def checked_count(trainable: Any, name: str) -> int:
     Raises:
         MethodError: it is not a whole number from 0 on.
     """
-    if not isinstance(trainable, Integral) or trainable < 0:
+    if not isinstance(trainable, Integral) or not 0 <= int(trainable) < 2**60:
         raise MethodError(f"{name}.trainable returned {trainable!r}", "return a whole number from 0 on")
     return int(trainable)

@@ -99,6 +99,8 @@ class Judge(Sequence[CellInput]):
             HarnessError: the answer breaks the contract.
             ValueError: it is no answer to this input.
         """
+        if len(output.report.fits) != len(asked.input.tasks):
+            raise ValueError("there is not one report of every fit")
         scores, data = asked.scores(output), self._provider.domains[job.spec.domain]
         answers = pack(scores.predictions)
         return Cell(

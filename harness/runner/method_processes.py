@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 PRELOADED = ("harness.runner.run_cell", "open_clip")
 """Modules that are imported once for all processes."""
 
+ANSWER_SECONDS = 600.0
+"""A method says what it declares within this time, its import included; an observer takes a cell within it."""
+
 
 def start_server() -> None:
     """Start what processes are forked from, if it is not running; it imports modules while this process continues.

@@ -9,19 +9,19 @@ from types import TracebackType
 from pydantic import ValidationError
 
 from harness import registry
-from harness.errors import PluginError, one_line, with_location
+from harness.errors import PluginError, describe_error, with_location
 from harness.execution.companion import Companion
 from harness.execution.jobs import JobFailure, Limits
 from harness.progress import Reporter
 from harness.registry import Plugin
 from harness.runner.method_processes import start_server
-from harness.types.cell import Cell, Record
+from harness.types.cell import Cell, Record, Sentence
 
 
 class _Notes(Record):
     """What the process of observers says about a cell."""
 
-    notes: tuple[str, ...] = ()
+    notes: tuple[Sentence, ...] = ()
 
 
 class Observers:
@@ -99,7 +99,7 @@ class ObserverWorker:
                 plugin.value(cell)  # type: ignore[operator]
             except (Exception, SystemExit) as error:  # third-party code; results do not depend on it
                 self._plugins.remove(plugin)
-                reason = with_location(f"{type(error).__name__}: {one_line(error)}", error, plugin.origin.module)
+                reason = with_location(describe_error(error), error, plugin.origin.module)
                 self._notes.append(f"{plugin.origin} gets no further cells: harness_cell_finished raised {reason}")
         notes, self._notes = tuple(self._notes), []
         return _Notes(notes=notes).model_dump_json().encode()

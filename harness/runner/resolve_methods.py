@@ -18,13 +18,16 @@ from harness.progress import Reporter
 from harness.protocols import Protocol
 from harness.registry import OWN, Origin
 from harness.runner.chosen_method import ChosenMethod, MethodFacts, facts_of
-from harness.runner.method_processes import sandbox, start_server
+from harness.runner.method_processes import ANSWER_SECONDS, sandbox, start_server
 from harness.runner.request import MethodChoice, Request
 from harness.runner.resolve_plugins import note_broken
-from harness.types.cell import Record
+from harness.types.cell import Record, Sentence
 from harness.types.task import Pool
 
 ERRORS = {error.__name__: error for error in (UserError, PluginError)}
+
+LONGEST_DESCRIPTION = 2**20
+"""Bytes of what a method declares, as JSON."""
 
 Facts = MethodFacts | HarnessError
 """What a method declares, or why it cannot be used."""
@@ -34,8 +37,8 @@ class _Error(Record):
     """An error on its way between processes."""
 
     error: str
-    message: str
-    hint: str | None
+    message: Sentence
+    hint: Sentence | None
 
 
 @dataclass(frozen=True)
@@ -82,15 +85,16 @@ def resolve_methods(request: Request, protocol: Protocol, report: Reporter) -> l
         note_broken(registry.broken(), "method", report)
     pool: Pool | None = "test-unlabeled" if protocol.scoring != "names" else None
     questions = [_Question(choice, protocol.preset, pool, _origin(choice)) for choice in request.methods]
-    limits = Limits(sandbox=sandbox(request, readable=[path for question in questions for path in question.readable]))
+    readable = [path for question in questions for path in question.readable]
+    limits = Limits(seconds=ANSWER_SECONDS, sandbox=sandbox(request, readable=readable))
     found = []
     for question, facts in zip(questions, _facts(questions, limits), strict=True):
         if isinstance(facts, MethodFacts):
             assert question.origin is not None
             if facts.warning:
                 report.note(facts.warning)
-            readable = question.readable if question.is_foreign else None
-            found.append(ChosenMethod.of(question.choice, facts, question.origin, readable))
+            known = question.readable if question.is_foreign else None
+            found.append(ChosenMethod.of(question.choice, facts, question.origin, known))
         elif isinstance(facts, PluginError) and question.choice.name in optional:
             report.note(f"left out: {facts.message}")
         else:
@@ -134,6 +138,8 @@ def _parsed(origin: Origin, content: bytes | JobFailure) -> Facts:
     """Facts from another process, which may send anything."""
     if isinstance(content, JobFailure):
         return PluginError(f"{origin} {content.reason}", "fix or uninstall that distribution")
+    if len(content) > LONGEST_DESCRIPTION:
+        return PluginError(f"{origin} describes its method in {len(content)} bytes", "put large values into files")
     try:
         if content.startswith(b'{"error"'):
             error = _Error.model_validate_json(content)

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +15,9 @@ import torch
 from harness.backbones.backbone import Backbone, ResolvedBackbone, load
 from harness.backbones.private_copy import still_frozen, weights_checksum
 from harness.device import configure_determinism
-from harness.errors import HarnessError, NotApplicable, one_line, with_location
+from harness.errors import HarnessError, MethodError, NotApplicable, describe_error, one_line, with_location
 from harness.execution.global_state import seeded_global_state
+from harness.execution.jobs import LARGEST_TRACE
 from harness.execution.one_thread import one_thread_per_operation
 from harness.execution.peak_memory import peaks, start_measuring
 from harness.method import Method
@@ -26,9 +28,6 @@ from harness.runner.fit import fit, report_of
 from harness.runner.predict import predict_all
 
 TRAIN_HINT = "name those that it trains: task.model(lambda name: ...)"
-
-LONGEST_TRACE = 2**16
-"""Characters of a trace that are sent."""
 
 
 class CellWorker:
@@ -90,7 +89,7 @@ def _answers(
         own = deepcopy(method)  # what it learns from one task must not reach the other
         fit_seconds = fit(own, name, task.task(backbone), device)
         begin = time.perf_counter()
-        arrays |= _clusters(own, number)
+        arrays |= _clusters(own, name, number)
         report = report_of(own, name)
         if given.query is not None:
             best, refused = predict_all(own, name, given.query, backbone)
@@ -100,20 +99,31 @@ def _answers(
     return reports, arrays, refused
 
 
-def _clusters(method: Method, number: int) -> dict[str, Array]:
-    """The clusters that a method found in the images of a task, and their names, if it found any."""
+def _clusters(method: Method, name: str, number: int) -> dict[str, Array]:
+    """The clusters that a method found in the images of a task, and their names, if it found any.
+
+    Raises:
+        MethodError: they are not vectors of whole numbers.
+    """
     found = method.discovery()
     if found is None:
         return {}
-    cluster, name = (each.cpu().numpy().astype(np.int64) for each in (found.cluster, found.name))
-    return {f"cluster.{number}": cluster, f"name.{number}": name}
+    arrays = dict[str, Array]()
+    for key in ("cluster", "name"):
+        value: Any = getattr(found, key, None)
+        if not isinstance(value, torch.Tensor) or value.ndim != 1 or value.is_floating_point():
+            kind = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
+            raise MethodError(f"{name}.discovery returned a {key} of {kind}", "return vectors of int64")
+        arrays[f"{key}.{number}"] = value.cpu().numpy().astype(np.int64)
+    return arrays
 
 
 def _failure(name: str, module: str, error: BaseException) -> CellReport:
     """The report of a method that failed: why, and where in the code of its own package."""
     if isinstance(error, NotApplicable):
-        return CellReport(failure=error.message, kind="not applicable")
-    raised = f"{name} raised {type(error).__name__}: {one_line(error)[:300]}"
-    reason = with_location(error.message if isinstance(error, HarnessError) else raised, error, module)
-    trace = f"{name} failed\n" + "".join(traceback.format_exception(error))[-LONGEST_TRACE:]
-    return CellReport(failure=reason, trace=trace.encode(errors="backslashreplace").decode())
+        return CellReport(failure=one_line(error.message), kind="not applicable")
+    raised = f"{name} raised {describe_error(error)}"
+    reason = with_location(one_line(error.message) if isinstance(error, HarnessError) else raised, error, module)
+    lines = "".join(traceback.format_exception(error)).encode(errors="backslashreplace").decode()
+    trace = f"{name} failed\n"
+    return CellReport(failure=reason, trace=trace + lines[len(trace) - LARGEST_TRACE :])

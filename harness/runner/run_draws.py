@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness import protocols
 from harness.datasets.domain import DomainData
-from harness.errors import HarnessError, PluginError, UserError, one_line, with_location
+from harness.errors import HarnessError, PluginError, UserError, describe_error, with_location
 from harness.protocols import Protocol, manifests
 from harness.registry import Plugin
 from harness.types.manifest import Manifest, draw_title
@@ -74,5 +74,5 @@ class FewShotDraws:
             if self._plugin is None:
                 raise
             origin = self._plugin.origin
-            reason = with_location(f"{type(error).__name__}: {one_line(error)}", error, origin.module)
+            reason = with_location(describe_error(error), error, origin.module)
             raise PluginError(f"{origin} cannot draw from {data.name}: {reason}") from error

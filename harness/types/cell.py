@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
 from pydantic_core import to_jsonable_python
 from typing_extensions import Self
 
@@ -30,6 +30,12 @@ SEED_LIMIT = 10**18
 
 SeedNumber = Annotated[int, Field(gt=-SEED_LIMIT, lt=SEED_LIMIT)]
 """A seed; it has at most 18 digits as the key of a JSON object."""
+
+Sentence = Annotated[str, BeforeValidator(one_line)]
+"""What a plugin says, for people: one line of bounded length."""
+
+Count = Annotated[int, Field(ge=0, lt=2**62)]
+"""A number of learned values, or of bytes."""
 
 MetricValue = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 
@@ -72,6 +78,15 @@ def to_json(value: Any) -> Any:
     return to_jsonable_python(value)
 
 
+def _known_needs(needs: tuple[str, ...]) -> tuple[str, ...]:
+    if unknown := set(needs) - NEEDS:
+        raise ValueError(f"no need is named {min(unknown)!r}")
+    return needs
+
+
+NeedNames = Annotated[tuple[str, ...], AfterValidator(_known_needs)]
+
+
 class MethodRecord(Record):
     """A method as it was run: everything about it that its numbers depend on."""
 
@@ -80,7 +95,7 @@ class MethodRecord(Record):
     version: str
     code: str = Field(description="sha256 over the files of the plugin's distribution")
     parameters: Annotated[dict[str, Any], BeforeValidator(to_json)]
-    needs: tuple[str, ...]
+    needs: NeedNames
     seeded: bool = Field(default=True, description="whether its results depend on the seed, apart from any draw")
     pool: str | None = Field(default=None, description="the unlabeled images given to it, None for none")
     test_views: int = Field(default=1, ge=1, description="views of each scored image")
@@ -88,13 +103,6 @@ class MethodRecord(Record):
         default={}, description="second image encoders, and the sha256 of their weights"
     )
     texts: Sha256 | None = Field(default=None, description="sha256 of the file of sentences given to it")
-
-    @field_validator("needs")
-    @classmethod
-    def _are_known(cls, needs: tuple[str, ...]) -> tuple[str, ...]:
-        if unknown := set(needs) - NEEDS:
-            raise ValueError(f"no need is named {min(unknown)!r}")
-        return needs
 
     def runs_once(self, shots: int) -> bool:
         """Whether nothing depends on the seed, so that it is run once, with the seed ``NO_SEED``."""
@@ -199,7 +207,7 @@ class Failure(Record):
     """Why a cell has no metrics."""
 
     kind: Literal["error", "not applicable"]
-    reason: Annotated[str, BeforeValidator(one_line)]
+    reason: Sentence
 
 
 class Cost(Record):
@@ -207,9 +215,9 @@ class Cost(Record):
 
     fit_seconds: float
     score_seconds: float
-    trainable: int = Field(description="number of learned values")
-    peak_host_bytes: int | None = Field(default=None, description="peak resident memory of the process during the cell")
-    peak_gpu_bytes: int | None = Field(default=None, description="peak GPU memory allocated by torch; None on the CPU")
+    trainable: Count = Field(description="number of learned values")
+    peak_host_bytes: Count | None = Field(default=None, description="peak memory of the process during the cell")
+    peak_gpu_bytes: Count | None = Field(default=None, description="peak GPU memory of torch; None on the CPU")
 
 
 class Cell(Record):
@@ -224,14 +232,12 @@ class Cell(Record):
     per_class: dict[str, tuple[MetricValue | None, ...]] = Field(
         default={}, description="side -> top-1 accuracy of each class among the names of its side, None without images"
     )
-    not_applicable: Annotated[str, BeforeValidator(one_line)] | None = Field(
-        default=None, description="why only the OOP names are scored"
-    )
+    not_applicable: Sentence | None = Field(default=None, description="why only the OOP names are scored")
     images: dict[str, int] = Field(default={}, description="scored images of each side")
     outcome: Annotated[dict[str, Any], BeforeValidator(to_json)] = Field(
         default={}, description="the method's own diagnostics of its fit"
     )
-    remarks: tuple[str, ...] = Field(
+    remarks: tuple[Sentence, ...] = Field(
         default=(), description="parts of the diagnostics and metrics that are left out, and why"
     )
     unreadable: tuple[str, ...] = Field(default=(), description="images that could not be decoded")

@@ -21,7 +21,7 @@ def facts(**files: Path) -> MethodFacts:
         pool="train-unlabeled",
         views=1,
         crop=0.5,
-        files={sha(name): path for name, path in files.items()},
+        files={sha(name): str(path) for name, path in files.items()},
         warning="",
     )
 

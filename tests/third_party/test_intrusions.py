@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -10,6 +11,12 @@ import pytest
 import torch
 from PIL import Image, ImageFile
 
+from harness.errors import LONGEST, PluginError
+from harness.miniature.model import WEIGHTS
+from harness.registry import Origin
+from harness.runner import resolve_methods
+
+from ..makers import sha
 from .installed import install
 
 MEDDLES = """
@@ -99,3 +106,71 @@ def test_a_process_that_imports_a_plugin_puts_back_what_it_changes(site, evaluat
     assert len(cells) == 2
     for cell in cells:
         assert [int(n) for n in cell.split('"found": [')[1].split("]")[0].split(",")] == [1, 0, 1, 4]
+
+
+REPLACES = """
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from harness.hookspecs import hookimpl
+from harness.method import Method
+
+@dataclass
+class Replaces(Method):
+    \"\"\"Replaces the weights that later processes load, and keeps their size and time.\"\"\"
+
+    def fit(self, task):
+        weights = Path(os.environ["HOSTILE_WEIGHTS"])
+        before, content = weights.stat(), weights.read_bytes()
+        weights.write_bytes(content[:-4096] + bytes(4096))
+        os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
+        return self
+
+    def scores(self, image, vocabulary):
+        return image[:, : len(vocabulary)]
+
+@hookimpl
+def harness_method():
+    return Replaces
+"""
+
+
+def test_weights_that_a_method_replaces_are_loaded_by_no_other(site, evaluate, tmp_path, monkeypatch):
+    weights = tmp_path / "models" / WEIGHTS.name
+    weights.parent.mkdir()
+    shutil.copy(WEIGHTS, weights)
+    install(site, "replaces", REPLACES)
+    monkeypatch.setenv("HOSTILE_WEIGHTS", str(weights))
+    answer = evaluate("--plugin", "replaces,zero_shot", "--pretrained", weights, "--workers", "1")
+    (failure,) = next(row for row in answer.json["rows"] if row["method"] == "zero_shot")["failures"]
+    assert failure["reason"] == f"{WEIGHTS.name} changed after the run had identified it"
+
+
+FORGED = {
+    "a need that does not exist": {"needs": ["labels"]},
+    "a path that no file has": {"files": {sha("x"): "\0"}},
+    "a key that is no digest": {"files": {"../../x": "x"}},
+    "views that take for ever": {"views": 10**9},
+    "a megabyte": {"parameters": {"x": "x" * 2**20}},
+}
+
+
+@pytest.mark.parametrize("change", FORGED.values(), ids=list(FORGED))
+def test_a_forged_description_of_a_method_is_refused(change):
+    facts = {"parameters": {}, "needs": [], "seeded": True, "pool": "train-unlabeled", "views": 1, "crop": 0.5}
+    origin = Origin("it", "it", "zoo", "1.0")
+    honest = facts | {"files": {}, "warning": "w" * 10**5}
+    described = resolve_methods._parsed(origin, json.dumps(honest).encode())
+    assert len(described.warning) == LONGEST
+    refused = resolve_methods._parsed(origin, json.dumps(honest | change).encode())
+    assert isinstance(refused, PluginError)
+    assert refused.message.startswith("plugin 'it' (zoo 1.0) ")
+
+
+def test_an_observer_that_never_returns_gets_no_further_cells(site, evaluate, monkeypatch):
+    monkeypatch.setattr("harness.runner.evaluate.ANSWER_SECONDS", 3.0)
+    hook = "from harness.hookspecs import hookimpl\n@hookimpl\ndef harness_cell_finished(cell):\n"
+    install(site, "sleeps", f"import time\n{hook}    time.sleep(3600)\n", kind="observer")
+    answer = evaluate("--plugin", "zero_shot", "--workers", "1")
+    assert answer.code == 0
+    assert "the observers of zoo-sleeps get no further cells: their process took longer than 3 seconds" in answer.err
