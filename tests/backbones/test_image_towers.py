@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn.functional import normalize
@@ -25,6 +27,17 @@ def test_projected_preprojection_equals_image_features(name: str) -> None:
     projected = pooled @ weight if bias is None else pooled @ weight + bias
     torch.testing.assert_close(normalize(projected, dim=1), features, **CLOSE)
     assert torch.equal(backbone.encode_image(batch), features)  # the model is as before
+
+
+@pytest.mark.parametrize("name", ["vit", "resnet", "timm-vit"])
+def test_preprojection_and_tokens_are_computed_in_the_precision_of_the_model(name: str) -> None:
+    exact = image_backbone(name)
+    rounded = replace(exact, record=exact.record.model_copy(update={"precision": "bf16"}))
+    batch = noise(exact)
+    for part in (preprojection, *([lambda b: patch_tokens(b)[0]] if name in WITH_TOKENS else [])):
+        ours, theirs = (backbone.compute(part(backbone), batch).float() for backbone in (exact, rounded))
+        assert not torch.equal(ours, theirs)
+        assert torch.nn.functional.cosine_similarity(ours, theirs, dim=-1).min() > 0.99
 
 
 @pytest.mark.parametrize("name", ["resnet", "timm-vit-classifier", "timm-map-classifier"])
