@@ -242,16 +242,6 @@ def content_digest(files: Iterable[tuple[str, Path]]) -> str:
     return digest.hexdigest()
 
 
-def file_stamp(path: Path) -> tuple[int, ...]:
-    """What changes whenever a file does: the kernel sets the last of it, and no program can set it back.
-
-    Raises:
-        OSError: there is no such file.
-    """
-    found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-
-
 def walk_files(folder: Path) -> list[tuple[str, Path]]:
     """Sorted (relative name, path) of the files under a folder, without hidden files and compiled caches.
 

@@ -51,6 +51,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 PUBLIC = {
     "harness",
     "harness.types.discovery",
+    "harness.types.images",
     "harness.device",
     "harness.errors",
     "harness.hookspecs",
@@ -322,6 +323,7 @@ READERS = {
     "harness.matching.bench.measure": "the report of a benchmark that it ran itself",
     "harness.miniature": "a development tool, on files that it wrote itself",
     "harness.registry": "metadata of installed distributions, through importlib, and templates of the package",
+    "harness.runner.array_files": "arrays that the run itself wrote, for its own processes",
     "harness.site.page": "templates of the package",
 }
 """Modules that call a function that opens files, with the reason."""

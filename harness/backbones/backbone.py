@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness.backbones.found import Found
 from harness.backbones.imagenet import imagenet_preprocessing
 from harness.errors import BackboneError
-from harness.files import PERMISSIONS_HINT, detect_placeholder, file_stamp, open_regular_file
+from harness.file_stamp import Stamp
+from harness.files import PERMISSIONS_HINT, detect_placeholder, open_regular_file
 from harness.types.cell import MODEL_FOLDERS, BackboneRecord
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def resolve(
     """
     weights = found.weights()
     _require_weights_content(weights)
-    stamp = file_stamp(weights)
+    stamp = Stamp.of(weights)
     canonical = json.dumps([found.config, found.tokenizer], sort_keys=True, separators=(",", ":"))
     record = BackboneRecord(
         architecture=found.architecture,
@@ -172,7 +173,7 @@ def load(resolved: ResolvedBackbone, device: torch.device, unit_rows: bool = Tru
     from harness.backbones.text import OpenClipTextTower
 
     record = resolved.record
-    if file_stamp(resolved.weights) != resolved.stamp:  # a method can write to a folder of models, for its own ones
+    if Stamp.of(resolved.weights) != resolved.stamp:  # a method can write to a folder of models, for its own ones
         raise BackboneError(f"{resolved.weights.name} changed after the run had identified it", "start the run again")
     if not resolved.name.startswith(MODEL_FOLDERS):
         openclip.register_architecture(resolved.name, dict(resolved.config))

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from safetensors.numpy import save
 
+from harness.file_stamp import Stamp
 from harness.files import CACHE_HINT, open_regular_file, read_error
 from harness.user_key import MARK_DIGITS, has_mark, mark
 
@@ -77,15 +78,6 @@ class RowRule:
         return bool(np.isfinite(length).all()) and not (
             self.unit and (np.minimum(abs(length - 1), length) > UNIT).any()
         )
-
-
-class Stamp(NamedTuple):
-    """Identity of a file's content as the file system sees it; any later write changes it."""
-
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
 
 
 class CheckedShard(NamedTuple):

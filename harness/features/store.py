@@ -24,6 +24,7 @@ from harness.features import shard
 from harness.features.contents import DESCRIPTION_FILE, enforce_limit, size_limit
 from harness.features.signed_index import signed_shards
 from harness.features.views import MIN_CROP, view_name
+from harness.file_stamp import Stamp
 from harness.files import CACHE_HINT, OTHER_CACHE_HINT, list_paths, require_writable, save
 from harness.folders import writable_cache
 
@@ -70,7 +71,7 @@ class FeatureStore:
         self.limit = size_limit() if limit is None else limit
         self._rule = rule
         self._index: dict[str, dict[bytes, _Row]] = {}
-        self._stamps: dict[Path, shard.Stamp] = {}
+        self._stamps: dict[Path, Stamp] = {}
         self._origins: dict[Path, str | None] = {}
         self._signed: dict[Path, dict[Path, str]] = {}
 

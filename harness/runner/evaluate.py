@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from harness.progress import NullReporter, Reporter
 from harness.results.costs import costs, write_costs
 from harness.results.leaderboard_file import BOARD
 from harness.results.store import ResultStore
+from harness.runner.array_files import ArrayFiles
 from harness.runner.job import Job
 from harness.runner.method_processes import ANSWER_SECONDS, sandbox, start_server
 from harness.runner.observers import Observers
@@ -118,30 +119,31 @@ def _run(
         return
     start_server()
     # Imported only when there is something to compute: a second run needs neither torch nor a model.
-    from harness.runner.array_files import ArrayFiles
     from harness.runner.feature_provider import provider_of
     from harness.runner.judge import Judge
     from harness.runner.run_cell import make_cell_worker
 
     provider = provider_of(plan, request.workers)
     provider.encode(pending, report)
-    unreadable |= provider.encoder.unreadable
-    files = ArrayFiles.of_run(plan.cache)
+    unreadable |= provider.unreadable
+    large = any(job.method.kinds or job.method.test_views > 1 for job in pending)
+    files = ArrayFiles.of_run(plan.cache) if large else None
     judge = Judge(pending, plan.protocol.template, provider, files)
     make_worker = partial(make_cell_worker, plan.resolved, plan.device, plan.protocol.features.unit_rows)
     groups = [job.spec.method.distribution for job in pending]
     executor: Executor = isolated if request.isolate else processes
-    limits = _limits(request, plan, pending, files.folder)
-    with closing(files), report.stage("running cells", len(pending), "cells") as advance:
+    limits = _limits(request, plan, pending, files)
+    with closing(files) if files else nullcontext(), report.stage("running cells", len(pending), "cells") as advance:
         for result in executor(judge, make_worker, limits, groups):
             yield judge.cell(result)
             advance(1)
 
 
-def _limits(request: Request, plan: Plan, cells: Sequence[Job], inputs: Path) -> Limits:
+def _limits(request: Request, plan: Plan, cells: Sequence[Job], files: ArrayFiles | None) -> Limits:
     """How many processes run cells, and what a cell may use and touch; a GPU runs one cell at a time."""
     workers = min(request.workers, len(cells)) if plan.device == "cpu" else 1
-    readable = {inputs, plan.resolved.weights, *(file for job in cells for file in job.method.files)}
+    inputs = {files.folder} if files else set()
+    readable = {*inputs, plan.resolved.weights, *(file for job in cells for file in job.method.files)}
     allowed = sandbox(request, plan.domains, readable)
     if not request.isolate:
         return Limits(workers, sandbox=allowed)

@@ -126,6 +126,11 @@ class FeatureProvider:
         """One kind of features ``(n, v, *shape)`` of images that were served before, by the sha256 of their files."""
         return self.encoder_of(kind).rows([self._sources[digest] for digest in sha256], views, crop)[0]
 
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """Path -> reason, for every image that cannot be decoded."""
+        return {path: why for encoder in self._encoders.values() for path, why in encoder.unreadable.items()}
+
     def _remember(self, sources: Sequence[ImageSource]) -> tuple[str, ...]:
         """The sha256 of images, by which other kinds of their features are served."""
         self._sources |= {source.sha256: source for source in sources}

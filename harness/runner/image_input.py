@@ -32,7 +32,7 @@ class ArrayFile:
 
     path: Path
 
-    def open(self) -> NDArray[Any]:
+    def mapped(self) -> NDArray[Any]:
         """The array; what is written into it reaches no other process."""
         opened: NDArray[Any] = np.load(self.path, mmap_mode="c", allow_pickle=False)
         return opened
@@ -70,7 +70,7 @@ class ImageInput:
             yield _images({name: array[start : start + size] for name, array in arrays.items()}, backbone)
 
     def _opened(self) -> dict[str, NDArray[Any]]:
-        return {name: array.open() if isinstance(array, ArrayFile) else array for name, array in self.arrays.items()}
+        return {name: array.mapped() if isinstance(array, ArrayFile) else array for name, array in self.arrays.items()}
 
 
 def _images(arrays: Mapping[str, NDArray[Any]], backbone: Backbone) -> Images:

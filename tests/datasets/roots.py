@@ -41,6 +41,13 @@ def make_root(
     return root
 
 
+def write_texts(path: Path, folders: Mapping[str, Sequence[str]] = FOLDERS) -> Path:
+    """Write sentences about all names, for ``--texts``."""
+    names = {name for classes in folders.values() for name in classes}
+    write_json(path, {name: [f"a {name}.", f"one {name} from above."] for name in sorted(names)})
+    return path
+
+
 def make_folder(
     folder: Path, classes: Sequence[str], per_part: Mapping[str, int], size: tuple[int, int], rng: np.random.Generator
 ) -> None:

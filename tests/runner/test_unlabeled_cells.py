@@ -97,8 +97,8 @@ def test_a_part_without_images_is_named(place):
 def test_the_pool_is_the_part_that_was_named(place):
     _, provider = place
     train, test = (posed(place, Pooled(pool)) for pool in ("train-unlabeled", "test-unlabeled"))
-    assert rows(test.unlabeled) == rows(provider.scored("Animals")["oop"].image[:, 0])
-    assert not rows(train.unlabeled) & rows(test.unlabeled)
+    assert rows(test.unlabeled.features[:, 0]) == rows(provider.scored("Animals")["oop"].image[:, 0])
+    assert not rows(train.unlabeled.features[:, 0]) & rows(test.unlabeled.features[:, 0])
     data = provider.domains["Animals"]
     assert len(train.unlabeled) == len(data.oop["train"].items)
     assert train.clusters == len(data.oop["train"].names)
@@ -110,10 +110,10 @@ def test_a_pool_is_a_copy_without_labels_in_the_order_of_the_digests(place):
     _, provider = place
     task = posed(place, Pooled())
     label = task.ip.label.clone()
-    for given in (task.unlabeled, task.ip.features, task.ip.label):
+    for given in (task.unlabeled.features, task.ip.features, task.ip.label):
         given.zero_()  # a method may write into what it is given
     again = posed(place, Pooled())
-    assert bool(again.unlabeled.any())
+    assert bool(again.unlabeled.features.any())
     assert bool(again.ip.features.any())
     assert torch.equal(again.ip.label, label)
     assert bool(label.any())
@@ -152,7 +152,7 @@ def test_without_an_ip_folder_there_are_no_ip_images(place):
     alone = FeatureProvider.__new__(FeatureProvider)
     alone.__dict__ |= provider.__dict__ | {"domains": {"Animals": replace(data, ip=None)}, "_pools": ("", {})}
     task, _ = task_of(with_method(job, Pooled(), manifest=None), Template(), alone)
-    assert task.ip.features.shape == (0, 1, task.unlabeled.shape[1])
+    assert task.ip.features.shape == (0, 1, task.unlabeled.features.shape[2])
 
 
 def test_every_cell_draws_random_numbers_of_its_own_and_the_same_whatever_the_method(place):

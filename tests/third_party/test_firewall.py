@@ -32,16 +32,18 @@ from harness.types.task import Needs, Support, Task
 from harness.types.vocabulary import Vocabulary
 
 from ..cells import run_cell, task_of, with_method
-from ..datasets.roots import edit_split, make_root
+from ..datasets.roots import edit_split, make_root, write_texts
 
-NEEDS = [field.name for field in dataclasses.fields(Needs)]
+NEEDS = [field.name for field in dataclasses.fields(Needs) if field.name != "tokens"]
+"""A ResNet has no patch tokens."""
 
 
 def plan(data: Path, cache: Path, *methods: str) -> Plan:
     """One cell of each method on Animals."""
     choices = tuple(MethodChoice(name) for name in methods)
-    request = Request(choices, ("Animals",), (2,), (1,), data=data, backbone="beyond-mini", device="cpu", cache=cache)
-    return make_plan(request, NullReporter())
+    texts = write_texts(cache.parent / "texts.json")
+    place = {"data": data, "cache": cache, "texts": texts, "backbone": "beyond-mini", "device": "cpu"}
+    return make_plan(Request(choices, ("Animals",), (2,), (1,), **place), NullReporter())
 
 
 def provider_of_plan(made: Plan) -> FeatureProvider:
@@ -69,7 +71,9 @@ def test_a_task_holds_what_was_declared_and_the_rest_raises(world, cache, declar
 
         def scores(self, images: Images, vocabulary: Vocabulary) -> Any: ...
 
-    task, _ = task_of(with_method(job, Wanting()), Template(), provider_of_plan(made))
+    every = [name for split in made.domains["Animals"].scored.values() for name in split.names]
+    wanting = with_method(job, Wanting(), texts={name: (f"a {name}",) for name in every})
+    task, _ = task_of(wanting, Template(), provider_of_plan(made))
     readable = {"support": {"support", "captions"} & set(declared), "validation": {"validation"} & set(declared)}
     for field, allowed in readable.items():
         if allowed:
@@ -84,6 +88,22 @@ def test_a_task_holds_what_was_declared_and_the_rest_raises(world, cache, declar
         with pytest.raises(MethodError, match="the task has no vocabulary"):
             _ = task.names
     assert task.shots == job.spec.shots
+    of_task = {"texts": lambda: task.texts, "model": task.model, "preprojection": lambda: task.projection}
+    for field, read in of_task.items():
+        if field in declared:
+            assert read() is not None
+        else:
+            with pytest.raises(MethodError, match=f"the task has no {field}"):
+                read()
+    if readable["support"]:
+        given = task.support
+        of_images = {"pixels": lambda: given.pixels(torch.arange(1)), "preprojection": lambda: given.preprojection}
+        for field, read in of_images.items():
+            if field in declared:
+                assert len(read())
+            else:
+                with pytest.raises(MethodError, match=f"the images have no {field}"):
+                    read()
     if readable["validation"]:
         assert task.validation.features.shape[1] == 1, "views are of the support"
     if readable["support"]:
@@ -169,7 +189,7 @@ def test_scored_images_come_by_sha256_whatever_the_order_of_the_split_file(world
     assert first["oop"].label.tolist() != sorted(first["oop"].label.tolist())
 
 
-def test_scores_gets_a_tensor_of_its_own_and_a_vocabulary_and_nothing_else(world, cache, monkeypatch):
+def test_scores_gets_images_of_its_own_and_a_vocabulary_and_nothing_else(world, cache, monkeypatch):
     made = plan(world, cache, "zero_shot")
     given: list[tuple[Any, ...]] = []
     cls = type(make_method(made.jobs[0].method.choice))
@@ -177,8 +197,11 @@ def test_scores_gets_a_tensor_of_its_own_and_a_vocabulary_and_nothing_else(world
     monkeypatch.setattr(cls, "scores", lambda self, *args: given.append(args) or original(self, *args))
     run(made.jobs[0], provider_of_plan(made))
     assert len(given) == 3
-    for image, vocabulary in given:
+    for images, vocabulary in given:
+        image = images.features
+        assert type(images) is Images, "and no label"
         assert type(image) is torch.Tensor
+        assert vars(images) == {"features": image, "_kinds": {}, "_pixels": None}
         assert type(vocabulary) is Vocabulary
         assert image.untyped_storage().nbytes() == image.numel() * image.element_size(), "a window on more images"
         assert image._base is None
@@ -191,8 +214,8 @@ def test_in_the_joint_vocabulary_nothing_tells_the_side_of_an_image(world, cache
     cls = type(make_method(made.jobs[0].method.choice))
     original = cls.scores
 
-    def spied(self: Method, image: torch.Tensor, vocabulary: Vocabulary) -> torch.Tensor:
-        given.append((image, vocabulary, original(self, image, vocabulary)))
+    def spied(self: Method, images: Images, vocabulary: Vocabulary) -> torch.Tensor:
+        given.append((images.features[:, 0], vocabulary, original(self, images, vocabulary)))
         return given[-1][2]
 
     monkeypatch.setattr(cls, "scores", spied)
@@ -215,8 +238,8 @@ def test_in_the_joint_vocabulary_nothing_tells_the_side_of_an_image(world, cache
 def test_the_order_of_scored_images_differs_between_cells_and_is_none_that_a_method_could_know(world, cache):
     made = plan(world, cache, "zero_shot", "fsnl")
     provider = provider_of_plan(made)
-    images = [judge_input(job, provider).query.image for job in made.jobs]
-    again = [judge_input(job, provider).query.image for job in made.jobs]
+    images = [judge_input(job, provider).query.images.arrays["features"][:, 0] for job in made.jobs]
+    again = [judge_input(job, provider).query.images.arrays["features"][:, 0] for job in made.jobs]
     assert all((one == other).all() for one, other in zip(images, again, strict=True)), "every run has the same order"
     assert not (images[0] == images[1]).all()
     by_digest = [row for features in provider.scored("Animals").values() for row in features.image[:, 0].tolist()]
