@@ -31,8 +31,13 @@ PROCESSES = 256
 """That a cell may start, with ``isolate``."""
 
 
-def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
+def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None = None) -> Outcome:
     """Run a request. Stored cells are not computed again; every new cell is stored as soon as it is finished.
+
+    Args:
+        request: the run.
+        report: shows progress.
+        plan: of the request, if it was made before.
 
     Raises:
         HarnessError: nothing can be run, or results cannot be written. A failing cell raises nothing: it becomes a
@@ -41,7 +46,7 @@ def evaluate(request: Request, report: Reporter | None = None) -> Outcome:
     report = report or NullReporter()
     store = ResultStore(request.out.expanduser())
     store.prepare()
-    plan = make_plan(request, report)
+    plan = plan or make_plan(request, report)
     known = store.known((job.spec.key for job in plan.jobs), report.note)
     pending = [job for job in plan.jobs if job.spec.key not in known]
     cells = dict(known)

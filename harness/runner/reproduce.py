@@ -21,7 +21,7 @@ from harness.registry.entry_points import canonical, installed
 from harness.registry.local import NOT_INSTALLED
 from harness.results.store import ResultStore
 from harness.runner.evaluate import evaluate
-from harness.runner.plan import make_plan
+from harness.runner.plan import Plan, make_plan
 from harness.runner.request import MethodChoice, Request
 from harness.types.leaderboard import Row
 from harness.types.manifest import Manifest
@@ -136,9 +136,10 @@ def reproduce(
         HarnessError: it cannot be run; for example, its plugin is not installed.
     """
     with request_of_row(row, here) as request:
-        settings = _settings(row, request, report)
+        plan = make_plan(request, report)
+        settings = _settings(row, plan)
         before(settings)
-        outcome = evaluate(request, report)
+        outcome = evaluate(request, report, plan)
     (made,) = outcome.leaderboard.rows
     of_row = {m for m in made.metrics if m in BUILT_IN or VERSION.format(m) in row.versions}
     return Reproduction(made, settings, tuple(differences(_results(row), _results(made.only(of_row)))))
@@ -175,9 +176,9 @@ def _require_plugins(row: Row) -> None:
             )
 
 
-def _settings(row: Row, request: Request, report: Reporter) -> tuple[Difference, ...]:
+def _settings(row: Row, plan: Plan) -> tuple[Difference, ...]:
     """The differences of the cells' specs; one that all cells share is listed once."""
-    now = {(job.spec.domain, job.spec.seed): job.spec for job in make_plan(request, report).jobs}
+    now = {(job.spec.domain, job.spec.seed): job.spec for job in plan.jobs}
     found: dict[str, Difference] = {}
     for spec in row.specs():
         again = now.get((spec.domain, spec.seed))

@@ -57,6 +57,7 @@ def test_imported_draw_is_run_verified_and_reproduced(harness, evaluate, exporte
     again = harness("reproduce", file, "--data", world, "--cache", cache)
     assert again.code == 0, again.out
     assert again.out.endswith("0 differences in results, 0 in settings\n")
+    assert again.err.count("reading domains: done") == 1
 
 
 def test_mismatched_draws_are_user_errors(harness, evaluate, exported, tmp_path):
