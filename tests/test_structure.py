@@ -21,6 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness", "harness.errors", "harness.progress"),
     (
         "harness.prompts",
+        "harness.file_stamp",
         "harness.files",
         "harness.folders",
         "harness.parsing",

@@ -243,7 +243,7 @@ class Clustering(Pooled):
         time.sleep(0.02)
         self.task_ = task
         self.found_ = torch.full((len(task.unlabeled),), self.cluster)
-        task.unlabeled.zero_()
+        task.unlabeled.features.zero_()
         return object() if self.other else self
 
     def discovery(self) -> Any:
