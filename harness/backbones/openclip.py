@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import json
 import logging
@@ -27,6 +26,9 @@ from harness.device import is_out_of_memory
 from harness.errors import BackboneError, closest, one_line
 
 Preprocess = Callable[[Image.Image], Tensor]
+
+canonicalize: Callable[[str], str] = get_clean_fn("canonicalize")
+"""SigLIP's clean-up of a text: lower case, no punctuation."""
 
 CONFIG_FILE = "open_clip_config.json"
 """Configuration file of a model folder, local or on the Hub: ``model_cfg`` and ``preprocess_cfg``."""
@@ -64,17 +66,6 @@ def tokenizer(name: str) -> Any:
             "install what is missing (pip install transformers sentencepiece protobuf); its files are downloaded once, "
             "with a network",
         ) from None
-
-
-def text_encoder(tokenizer: Any) -> Callable[[str], list[int]]:
-    """The function from a text of any length to its token ids after clean-up, without start, end and padding."""
-    encode: Callable[[str], list[int]] | None = getattr(tokenizer, "encode", None)  # SimpleTokenizer
-    return encode or functools.partial(_encode_text, tokenizer)
-
-
-def _encode_text(tokenizer: Any, text: str) -> list[int]:
-    clean = getattr(tokenizer, "clean_fn", get_clean_fn("canonicalize"))  # SigLipTokenizer has no attribute for it
-    return list(tokenizer.tokenizer(clean(text), add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def has_architecture(name: str) -> bool:

@@ -50,7 +50,6 @@ class PromptTokenizer(ABC):
     def __init__(self, tokenizer: Any, context_length: int) -> None:
         self._tokenizer = tokenizer
         self.context_length = context_length
-        self._encode = openclip.text_encoder(tokenizer)
         self._known: dict[str, list[int]] = {}
 
     def token_ids(self, text: str) -> list[int]:
@@ -139,7 +138,7 @@ class ClipPromptTokenizer(PromptTokenizer):
         self.eot = int(tokenizer.eot_token_id)
 
     def _inner_ids(self, text: str) -> list[int]:
-        return self._encode(text)
+        return list(self._tokenizer.encode(text))
 
     def _whole_ids(self, text: str) -> list[int]:
         return self.token_ids(text)
@@ -164,8 +163,14 @@ class HuggingFacePromptTokenizer(PromptTokenizer):
 
     def __init__(self, tokenizer: Any, context_length: int) -> None:
         super().__init__(tokenizer, context_length)
+        self._clean = getattr(tokenizer, "clean_fn", openclip.canonicalize)  # SigLipTokenizer has no attribute for it
         self._gaps: dict[tuple[str | None, ...], list[list[int]]] = {}
         self._frames: dict[int, tuple[list[int], list[int]]] = {}
+
+    def _encode(self, text: str) -> list[int]:
+        """Token ids of a text of any length after clean-up, without start, end and padding."""
+        encoded = self._tokenizer.tokenizer(self._clean(text), add_special_tokens=False, verbose=False)
+        return list(encoded["input_ids"])
 
     def _inner_ids(self, text: str) -> list[int]:
         word = self._placeholders[0]
