@@ -71,9 +71,9 @@ class Tame(Method):
         self.task_ = task
         return self
 
-    def scores(self, image, vocabulary):
+    def scores(self, images, vocabulary):
         prompts = [self.task_.template.fill(name, vocabulary.noun) for name in vocabulary.names]
-        return image @ self.task_.text.encode(prompts).T
+        return images.features[:, 0] @ self.task_.text.encode(prompts).T
 
 
 def where(place: str) -> Callable[..., Any]:

@@ -126,8 +126,8 @@ class Replaces(Method):
         os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
         return self
 
-    def scores(self, image, vocabulary):
-        return image[:, : len(vocabulary)]
+    def scores(self, images, vocabulary):
+        return images.features[:, 0, : len(vocabulary)]
 
 @hookimpl
 def harness_method():

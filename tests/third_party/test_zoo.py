@@ -13,6 +13,8 @@ from . import hostile
 from .hostile import ZOO
 from .installed import install
 
+pytestmark = pytest.mark.slow
+
 GENTLE, WILD, ENDLESS = (
     [name for name, animal in ZOO.items() if (animal.wild, animal.endless) == kind]
     for kind in ((False, False), (True, False), (True, True))
@@ -32,10 +34,8 @@ def animals(site: Path) -> None:
     ("names", "how"),
     [
         pytest.param(GENTLE, (), id="gentle"),
-        pytest.param(WILD, (), id="wild", marks=pytest.mark.slow),
-        pytest.param(
-            WILD + ENDLESS, ("--isolate", "--cell-timeout", "8"), id="wild and isolated", marks=pytest.mark.slow
-        ),
+        pytest.param(WILD, (), id="wild"),
+        pytest.param(WILD + ENDLESS, ("--isolate", "--cell-timeout", "8"), id="wild and isolated"),
     ],
 )
 def test_hostile_methods_harm_themselves_alone(
