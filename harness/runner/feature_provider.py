@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -20,7 +20,7 @@ from harness.features.encode import Encoder, ImageSource
 from harness.features.kinds import KINDS
 from harness.features.views import MIN_CROP
 from harness.progress import Reporter
-from harness.prompts import Template, find_collisions
+from harness.prompts import Prompt, Template, find_collisions
 from harness.runner.best_columns import CHUNK, BestColumns, Indices
 from harness.runner.image_input import FEATURES
 from harness.types.cell import Decoding
@@ -152,14 +152,21 @@ class FeatureProvider:
                 for side, split in data.scored.items()
                 for name in split.names
             }
-            rows = self.backbone.text.token_rows(list(prompts.values())).tolist()
-            self._collisions[domain, template] = find_collisions(dict(zip(prompts, map(tuple, rows), strict=True)))
+            self._collisions[domain, template] = find_collisions(self._as_read(prompts))
         return self._collisions[domain, template]
+
+    def _as_read(self, prompts: dict[str, Prompt]) -> dict[str, Hashable]:
+        """Name -> the token ids of its prompt, or its text where there is no text tower."""
+        if not self.backbone.record.has_text:
+            return {name: prompt.text for name, prompt in prompts.items()}
+        rows = self.backbone.text.token_rows(list(prompts.values())).tolist()
+        return dict(zip(prompts, map(tuple, rows), strict=True))
 
     def zero_shot(self, domain: str, template: Template) -> Indices | None:
         """Zero-shot predictions of the IP images among the IP names: what IP retention is measured against.
 
-        They are ``(n,)`` columns, in the order of ``scored``; None if the data have no IP images.
+        They are ``(n,)`` columns, in the order of ``scored``; None if the data have no IP images or the backbone
+        has no text tower.
         """
         if (domain, template) not in self._zero_shot:
             self._zero_shot[domain, template] = self._predicted_ip(domain, template)
@@ -167,7 +174,7 @@ class FeatureProvider:
 
     def _predicted_ip(self, domain: str, template: Template) -> Indices | None:
         data, scored = self.domains[domain], self.scored(domain)
-        if "ip" not in scored:
+        if "ip" not in scored or not self.backbone.record.has_text:
             return None
         text = self.backbone.text.encode([template.fill(name, data.noun) for name in data.scored["ip"].names])
         image, scale = scored["ip"].image[:, 0], self.backbone.logit_scale

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from harness.backbones.no_text import no_text_reason
 from harness.protocols import Scoring
 from harness.runner.chosen_method import ChosenMethod
 from harness.types.cell import Spec
@@ -24,6 +25,13 @@ class Job:
     scoring: Scoring = "names"
     train_on: TrainOn = "oop"
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+
+    @property
+    def not_applicable(self) -> str | None:
+        """Why it has no value, whatever its method would answer: the backbone has no text tower, and it needs one."""
+        if self.spec.backbone.has_text or not self.method.text:
+            return None
+        return f"{no_text_reason(self.spec.backbone.architecture)}, and {self.spec.method.name} needs one"
 
     @property
     def draws(self) -> tuple[tuple[Part, int], ...]:
