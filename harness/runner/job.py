@@ -28,10 +28,14 @@ class Job:
 
     @property
     def not_applicable(self) -> str | None:
-        """Why it has no value, whatever its method would answer: the backbone has no text tower, and it needs one."""
-        if self.spec.backbone.has_text or not self.method.text:
-            return None
-        return f"{no_text_reason(self.spec.backbone.architecture)}, and {self.spec.method.name} needs one"
+        """Why it has no value, whatever its method would answer: the backbone lacks what only open_clip's models have."""
+        backbone, method = self.spec.backbone, self.method
+        if not backbone.has_text and method.text:
+            return f"{no_text_reason(backbone.architecture)}, and {self.spec.method.name} needs one"
+        towers = [need for need in ("preprojection", "tokens", "model") if method.needs.includes(need)]
+        if not backbone.has_text and towers:
+            return f"{backbone.architecture} is no open_clip model, and {self.spec.method.name} needs its {towers[0]}"
+        return None
 
     @property
     def draws(self) -> tuple[tuple[Part, int], ...]:

@@ -55,7 +55,9 @@ def test_methods_of_image_features_run_and_others_do_not_apply(harness, world, t
     assert again.code == 0, again.err
     assert (again.json["settings"], again.json["results"]) == ([], [])
 
-    same = package.evaluate("prototypes", backbone=name, data=world, out=out, shots=2, seeds=1, workers=1)
+    same = package.evaluate(
+        "prototypes", domains="all", backbone=name, data=world, out=out, shots=2, seeds=1, workers=1
+    )
     assert (same.computed, same.reused) == (0, 2 * len(rows["prototypes"]["data"]))
 
 
