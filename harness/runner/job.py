@@ -28,7 +28,7 @@ class Job:
 
     @property
     def not_applicable(self) -> str | None:
-        """Why it has no value, whatever its method would answer: the backbone lacks what only open_clip's models have."""
+        """Why it has no value, whatever its method would answer: only open_clip's models have what it needs."""
         backbone, method = self.spec.backbone, self.method
         if not backbone.has_text and method.text:
             return f"{no_text_reason(backbone.architecture)}, and {self.spec.method.name} needs one"
