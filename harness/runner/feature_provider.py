@@ -156,8 +156,7 @@ class FeatureProvider:
         return self._collisions[domain, template]
 
     def _as_read(self, prompts: dict[str, Prompt]) -> dict[str, Hashable]:
-        """Name -> the token ids of its prompt, or its text where there is no text tower."""
-        if not self.backbone.record.has_text:
+        if not self.backbone.record.has_text:  # then two names are one only if their texts are equal
             return {name: prompt.text for name, prompt in prompts.items()}
         rows = self.backbone.text.token_rows(list(prompts.values())).tolist()
         return dict(zip(prompts, map(tuple, rows), strict=True))
@@ -165,8 +164,7 @@ class FeatureProvider:
     def zero_shot(self, domain: str, template: Template) -> Indices | None:
         """Zero-shot predictions of the IP images among the IP names: what IP retention is measured against.
 
-        They are ``(n,)`` columns, in the order of ``scored``; None if the data have no IP images or the backbone
-        has no text tower.
+        They are ``(n,)`` columns, in the order of ``scored``; None without IP images or a text tower.
         """
         if (domain, template) not in self._zero_shot:
             self._zero_shot[domain, template] = self._predicted_ip(domain, template)
