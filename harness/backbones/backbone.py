@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.backbones.text import OpenClipTextTower
+    from harness.prompts import Prompt
     from harness.types.feature_rule import FeatureRule
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
@@ -156,6 +157,13 @@ class Backbone:
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.record.precision)
         with torch.no_grad(), torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             return function(batch.to(self.device))
+
+    def read(self, prompts: Mapping[str, Prompt]) -> dict[str, Hashable]:
+        """Name -> the token ids of its prompt, or its text where there is no text tower."""
+        if not self.record.has_text:
+            return {name: prompt.text for name, prompt in prompts.items()}
+        rows = self.text.token_rows(list(prompts.values())).tolist()
+        return dict(zip(prompts, map(tuple, rows), strict=True))
 
     @property
     def image_tower(self) -> torch.nn.Module:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -20,7 +20,7 @@ from harness.features.encode import Encoder, ImageSource
 from harness.features.kinds import KINDS
 from harness.features.views import MIN_CROP
 from harness.progress import Reporter
-from harness.prompts import Prompt, Template, find_collisions
+from harness.prompts import Template, find_collisions
 from harness.runner.best_columns import CHUNK, BestColumns, Indices
 from harness.runner.image_input import FEATURES
 from harness.types.cell import Decoding
@@ -152,14 +152,8 @@ class FeatureProvider:
                 for side, split in data.scored.items()
                 for name in split.names
             }
-            self._collisions[domain, template] = find_collisions(self._as_read(prompts))
+            self._collisions[domain, template] = find_collisions(self.backbone.read(prompts))
         return self._collisions[domain, template]
-
-    def _as_read(self, prompts: dict[str, Prompt]) -> dict[str, Hashable]:
-        if not self.backbone.record.has_text:  # then two names are one only if their texts are equal
-            return {name: prompt.text for name, prompt in prompts.items()}
-        rows = self.backbone.text.token_rows(list(prompts.values())).tolist()
-        return dict(zip(prompts, map(tuple, rows), strict=True))
 
     def zero_shot(self, domain: str, template: Template) -> Indices | None:
         """Zero-shot predictions of the IP images among the IP names: what IP retention is measured against.
