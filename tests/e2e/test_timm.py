@@ -64,7 +64,19 @@ def test_methods_of_image_features_run_and_others_do_not_apply(harness, world, t
 
 
 def test_clusters_do_not_depend_on_whether_they_are_named(harness, world, tmp_path):
-    where = ("--data", world, "--out", tmp_path / "results", "--all-domains", "--seeds", "1", "--workers", "1")
+    where = (
+        "--data",
+        world,
+        "--out",
+        tmp_path / "results",
+        "--all-domains",
+        "--backbone",
+        "beyond-mini",
+        "--seeds",
+        "1",
+        "--workers",
+        "1",
+    )
     one, other = (
         harness("evaluate", *where, "--protocol", "clustering", "-p", f"kmeans_naming.naming={naming}", "--json")
         for naming in ("none", "prompts")
