@@ -50,6 +50,10 @@ class Method(ABC):
     """Whether results depend on the seed. False means that ``fit`` draws no random numbers. Such a method is run once
     if no few-shot images are drawn, and otherwise once for each draw."""
 
+    text: ClassVar[bool] = True
+    """Whether the method uses the text tower. False means that it also works with a vision-only backbone, and that
+    reading ``task.text`` raises there."""
+
     paper: ClassVar[str] = ""
     """The publication of the method."""
 
@@ -200,6 +204,7 @@ def _require_valid_attributes(name: str, method: Method) -> None:
     for what, good, form in (
         ("needs", isinstance(method.needs, Needs), "a Needs, for example Needs(support=True)"),
         ("seeded", isinstance(method.seeded, bool), "True or False"),
+        ("text", isinstance(method.text, bool), "True or False"),
         ("views", _is_count(method.views), f"an integer from 1 to {MOST_VIEWS}"),
         ("test_views", _is_count(method.test_views), f"an integer from 1 to {MOST_VIEWS}"),
         ("encoders", _are_texts(method.encoders), "a tuple of names, such as ('vit_small_patch14_dinov2.lvd142m',)"),

@@ -31,7 +31,7 @@ class ClusterVote(KMeansNaming):
 
     needs = Needs(unlabeled=True, clusters=True, vocabulary=True)
     paper = "Zhang et al., AAAI 2024"
-    presets = {"paper": {}}  # noqa: RUF012
+    presets = KMeansNaming.presets
 
     score: Literal["vote", "centroid", "sum"] = "vote"
     """Score of a name for a cluster: the share of its images that zero-shot gives the name, the cosine of its mean

@@ -49,6 +49,7 @@ class LinearProbe(Method):
     """
 
     needs = Needs(support=True, validation=True)
+    text = False
     paper = "Radford et al., ICML 2021"
     presets = {"paper": {"search": "paper"}}  # noqa: RUF012 - read only
 

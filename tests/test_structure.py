@@ -204,6 +204,7 @@ def test_plugins_import_the_public_harness_only() -> None:
     ("library", "place"),
     [
         ("open_clip", "harness.backbones.openclip"),
+        ("timm", "harness.backbones.timm_model"),
         ("rich", "harness.cli.console"),
         ("harness.matching._native", "harness.matching.native"),
         ("huggingface_hub", "harness.datasets.hub"),

@@ -74,7 +74,8 @@ def evaluate(
             least the OOP test part. They go with the text tower of ``backbone``, whose image encoder (or one aligned
             with it) they must be of. Methods that ask for more than one view are refused; rows say that features were
             given and cannot be reproduced. All domains of the sets are run if ``domains`` is None.
-        backbone: an open_clip architecture; None is ``beyond-mini`` for the miniature, otherwise ViT-B-16.
+        backbone: an open_clip architecture, or ``timm:`` and a name; None is ``beyond-mini`` for the miniature,
+            otherwise ViT-B-16.
         pretrained: a published tag or a weights file.
         preset: of the methods' parameters.
         parameters: values by name, for all methods (``lr``) or for one (``fsnl.lr``).

@@ -1,4 +1,4 @@
-"""A backbone: image encoder, text tower and logit scale of one open_clip model, with its record.
+"""A backbone: image encoder, text tower and logit scale of one open_clip model, or an encoder of timm; with its record.
 
 ``find`` (``harness.backbones.find``) checks names without downloading; ``resolve`` gets the weights and creates the
 record without building the model; ``load`` builds it. So a run whose results are all stored never loads a model.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.backbones.text import OpenClipTextTower
+    from harness.prompts import Prompt
     from harness.types.feature_rule import FeatureRule
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
@@ -38,10 +39,10 @@ class ResolvedBackbone:
 
     Attributes:
         record: its record for results.
-        name: its name in open_clip, or the model folder.
+        name: its name in open_clip or timm, or the model folder.
         weights: the weights file.
         stamp: of that file, before it was read.
-        config: the complete model configuration in open_clip's format.
+        config: the complete model configuration in open_clip's or timm's format.
     """
 
     record: BackboneRecord
@@ -63,6 +64,8 @@ class ResolvedBackbone:
     @property
     def libraries(self) -> tuple[str, ...]:
         """Distributions other than open_clip that build the model or its tokenizer."""
+        if not self.record.has_text:
+            return ("timm",)
         text, vision = self.config["text_cfg"], self.config["vision_cfg"]
         hugging_face = ("transformers", "tokenizers") if {"hf_model_name", "hf_tokenizer_name"} & text.keys() else ()
         return (*hugging_face, *(("timm",) if "timm_model_name" in vision else ()))
@@ -117,12 +120,12 @@ class Backbone:
 
     Attributes:
         record: its record for results.
-        text: the text tower.
-        logit_scale: the model's own scale of cosines, exponentiated.
+        text: the text tower; for a vision-only model it raises wherever it is used.
+        logit_scale: the model's own scale of cosines, exponentiated; 1 for a vision-only model.
         logit_bias: the bias of scaled cosines in models that were trained with a sigmoid loss; 0 in others.
         preprocess: test-time transform, image -> ``(3, h, w)``.
         preprocess_config: settings of ``preprocess``.
-        model: the open_clip module, frozen.
+        model: the open_clip module or the encoder of timm, frozen.
         embed_dim: width of features.
         libraries: distributions other than open_clip that build the model.
         unit_rows: whether features are L2-normalized.
@@ -155,6 +158,13 @@ class Backbone:
         with torch.no_grad(), torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             return function(batch.to(self.device))
 
+    def read(self, prompts: Mapping[str, Prompt]) -> dict[str, Hashable]:
+        """Name -> the token ids of its prompt, or its text where there is no text tower."""
+        if not self.record.has_text:
+            return {name: prompt.text for name, prompt in prompts.items()}
+        rows = self.text.token_rows(list(prompts.values())).tolist()
+        return dict(zip(prompts, map(tuple, rows), strict=True))
+
     @property
     def image_tower(self) -> torch.nn.Module:
         """The model's image encoder."""
@@ -169,12 +179,17 @@ def load(resolved: ResolvedBackbone, device: torch.device, unit_rows: bool = Tru
         BackboneError: the configuration is invalid, the weights do not fit it or changed since they were identified,
             or there is no token embedding.
     """
+    if Stamp.of(resolved.weights) != resolved.stamp:  # a method can write to a folder of models, for its own ones
+        raise BackboneError(f"{resolved.weights.name} changed after the run had identified it", "start the run again")
+    return (_load_towers if resolved.record.has_text else _load_encoder)(resolved, device, unit_rows)
+
+
+def _load_towers(resolved: ResolvedBackbone, device: torch.device, unit_rows: bool) -> Backbone:
+    """A model of open_clip."""
     from harness.backbones import openclip
     from harness.backbones.text import OpenClipTextTower
 
-    record = resolved.record
-    if Stamp.of(resolved.weights) != resolved.stamp:  # a method can write to a folder of models, for its own ones
-        raise BackboneError(f"{resolved.weights.name} changed after the run had identified it", "start the run again")
+    record, settings = resolved.record, resolved.record.preprocessing.model_dump()
     if not resolved.name.startswith(MODEL_FOLDERS):
         openclip.register_architecture(resolved.name, dict(resolved.config))
     model = openclip.load_model(record.architecture, resolved.config, resolved.weights)
@@ -186,7 +201,6 @@ def load(resolved: ResolvedBackbone, device: torch.device, unit_rows: bool = Tru
         )
     logit_scale = float(model.logit_scale.exp())  # type: ignore[operator]  # on the CPU: the same on every device
     model = model.to(device)
-    settings = record.preprocessing.model_dump()
     tokenizer = openclip.tokenizer(resolved.name)
     return Backbone(
         record=record,
@@ -199,5 +213,26 @@ def load(resolved: ResolvedBackbone, device: torch.device, unit_rows: bool = Tru
         embed_dim=int(resolved.config["embed_dim"]),
         libraries=resolved.libraries,
         logit_bias=float(model.logit_bias or 0.0),  # type: ignore[arg-type]
+        unit_rows=unit_rows,
+    )
+
+
+def _load_encoder(resolved: ResolvedBackbone, device: torch.device, unit_rows: bool) -> Backbone:
+    """An encoder of timm, without a text tower."""
+    from harness.backbones import openclip, timm_model
+    from harness.backbones.no_text import no_text
+
+    record, settings = resolved.record, resolved.record.preprocessing.model_dump()
+    model = timm_model.load_encoder(record.architecture, resolved.config, resolved.weights)
+    return Backbone(
+        record=record,
+        device=device,
+        text=no_text(record.architecture),
+        logit_scale=1.0,
+        preprocess=openclip.transform(settings),
+        preprocess_config=settings,
+        model=model.to(device),
+        embed_dim=model.width,
+        libraries=resolved.libraries,
         unit_rows=unit_rows,
     )

@@ -68,6 +68,38 @@ _MODELS = {
 """Architecture -> corpus, if tags (``meta``, ``v1``, ``mrl``) do not name one. NLLB-CLIP (Visheratin, 2023) trains its
 text tower on captions of LAION COCO in 201 languages, with an existing image tower: SigLIP's was trained on WebLI."""
 
+_PARTS = {
+    "ImageNet-1k": "in1k dino mae fcmae",
+    "ImageNet-12k": "in12k",
+    "ImageNet-21k": "in21k",
+    "ImageNet-22k": "in22k",
+    "LVD-142M": "lvd142m",
+    "LVD-1689M": "lvd1689m",
+    "SAT-493M": "sat493m",
+    "LAION-400M": "laion400m",
+    "LAION-2B": "laion2b",
+    "LAION-Aesthetics": "laiona",
+    "WIT-400M": "openai",
+    "WebLI": "webli",
+    "DataComp-1B": "datacomp1b datacompxl",
+    "DFN-2B": "dfn2b",
+    "DFN-5B": "dfn5b",
+    "DFNDR-2B": "dfndr2b",
+    "Merged-2B": "merged2b",
+    "Merged-30M": "m30m",
+    "Merged-38M": "m38m",
+    "YFCC-15M": "yfcc15m",
+    "YFCC-100M": "yfcc100m",
+    "CC12M": "cc12m",
+    "JFT-300M": "jft",
+    "Instagram-1B": "ig1b",
+    "SA-1B": "sa1b",
+}
+"""Corpus -> the parts of timm's tags that name it. DINO (Caron et al., 2021), MAE (He et al., 2022) and FCMAE (Woo et
+al., 2023) were trained on ImageNet-1k; Merged-30M and Merged-38M are EVA's (Fang et al., 2023)."""
+
+_BY_PART = {part: corpus for corpus, parts in _PARTS.items() for part in parts.split()}
+
 _BY_TAG = {tag: corpus for corpus, tags in _TAGS.items() for tag in tags.split()}
 
 _EXACT = {("LAION-400M", "laion-beyond-400m"), ("beyond-mini", "beyond-mini")}
@@ -86,6 +118,16 @@ def corpus_of_file(stem: str) -> str:
     """
     found = {_BY_TAG[part] for part in re.split(r"[-.]", stem.lower()) if part in _BY_TAG}
     return found.pop() if len(found) == 1 else UNKNOWN
+
+
+def corpus_of_encoder(tag: str) -> str:
+    """The corpora of weights of timm, in the order of training; ``unknown`` if the tag names none.
+
+    A tag such as ``openai_ft_in12k_in1k`` names several: ``WIT-400M + ImageNet-12k + ImageNet-1k``.
+    """
+    if tag in _BY_TAG:
+        return _BY_TAG[tag]
+    return " + ".join(dict.fromkeys(_BY_PART[part] for part in tag.split("_") if part in _BY_PART)) or UNKNOWN
 
 
 def oop_exact(corpus: str, dataset: str) -> Literal["yes", "no", "unknown"]:

@@ -14,7 +14,7 @@ from typing import Any
 from harness.backbones.found import Found
 from harness.backbones.offered import offered
 from harness.hookspecs import BackboneOffer
-from harness.types.cell import MODEL_FOLDERS
+from harness.types.cell import MODEL_FOLDERS, TIMM
 
 
 def find(
@@ -27,7 +27,8 @@ def find(
     """Find a backbone; its weights are not fetched.
 
     Args:
-        name: an open_clip name, a plugin's, ``local-dir:`` and a folder, or ``hf-hub:`` and a name.
+        name: an open_clip name, a plugin's, ``local-dir:`` and a folder, ``hf-hub:`` and a name, or ``timm:`` and a
+            name or model folder of timm.
         pretrained: a published tag, or the path of a weights file; None for weights that come with the model.
         stated: preprocessing settings, or a published tag whose settings to use; they take precedence.
         offer: the backbone as a plugin offers it.
@@ -39,6 +40,10 @@ def find(
     """
     if offer is not None:
         found = offered(name, pretrained, offer)
+    elif name.startswith(TIMM):
+        from harness.backbones.timm_source import from_timm  # imports timm, which takes seconds
+
+        found = from_timm(name, pretrained, cache)
     else:
         from harness.backbones import sources  # imports open_clip, which takes seconds
 

@@ -16,12 +16,12 @@ class Found:
     """A backbone that was found by its name; its weights are neither fetched nor loaded.
 
     Attributes:
-        name: name in open_clip; with ``local-dir:``, the path.
+        name: name in open_clip or timm; with ``local-dir:``, the path.
         architecture: name in results, without the path.
         pretrained: name of the weights in results; None for the name of their file.
         corpus: the pre-training corpus of the weights.
         quick_gelu: ``ok`` if the weights are known to fit the activation of the model.
-        config: the complete configuration of the model, in open_clip's format.
+        config: the complete configuration of the model, in open_clip's or timm's format.
         preprocessing: how images are prepared.
         source: where the preprocessing settings come from.
         weights: returns the weights file, after fetching it if necessary.

@@ -38,7 +38,7 @@ def offered(name: str, pretrained: str | None, offer: BackboneOffer) -> Found:
         corpus=offer.corpus,
         quick_gelu="unchecked",
         config=config,
-        preprocessing=preprocessing.build_preprocessing(name, config, settings),
+        preprocessing=preprocessing.build_preprocessing(name, preprocessing.image_size(config), settings),
         source=source,
         weights=partial(offered_weights, name, offer.weights),
     )

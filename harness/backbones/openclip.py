@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import logging
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision import transforms
 
-from harness.device import is_out_of_memory
+from harness.backbones.model_library import as_backbone_error, quiet
 from harness.errors import BackboneError, closest, one_line
 
 Preprocess = Callable[[Image.Image], Tensor]
@@ -46,7 +42,7 @@ def register_architecture(name: str, config: dict[str, Any]) -> None:
 
 def random_model(name: str) -> nn.Module:
     """A model of architecture ``name`` with random weights, in fp32 on the CPU."""
-    with _quiet():
+    with quiet():
         model: nn.Module = open_clip.create_model(name, pretrained=None, pretrained_text=False)
     return model
 
@@ -58,7 +54,7 @@ def tokenizer(name: str) -> Any:
         BackboneError: a required package or file is missing.
     """
     try:
-        with _quiet():
+        with quiet():
             return open_clip.get_tokenizer(name)
     except Exception as error:  # third-party tokenizers need other packages and the network
         raise BackboneError(
@@ -114,17 +110,17 @@ def require_tag(name: str, tag: str) -> dict[str, Any]:
     """
     found = pretrained_config(name, tag)
     if not found:
-        near = closest(tag, pretrained_tags(name))
-        known = (
-            f"published for {name}: {', '.join(pretrained_tags(name))}"
-            if pretrained_tags(name)
-            else f"nothing is published for {name}"
-        )
-        raise BackboneError(
-            f"{tag!r} is neither a weights file nor a published tag of {name}",
-            f"did you mean {near}?" if near else known,
-        )
+        raise unknown_tag(name, tag)
     return found
+
+
+def unknown_tag(name: str, tag: str) -> BackboneError:
+    """The error for a tag that open_clip does not have."""
+    tags = pretrained_tags(name)
+    near = closest(tag, tags)
+    known = f"published for {name}: {', '.join(tags)}" if tags else f"nothing is published for {name}"
+    problem = f"{tag!r} is neither a weights file nor a published tag of {name}"
+    return BackboneError(problem, f"did you mean {near}?" if near else known)
 
 
 def require_activation(name: str, tag: str) -> None:
@@ -153,7 +149,7 @@ def fetch_weights(name: str, tag: str, cache: Path | None = None) -> Path:
     """
     config = pretrained_config(name, tag)
     try:
-        with _quiet():
+        with quiet():
             return Path(open_clip.download_pretrained(config, cache_dir=str(cache) if cache else None))
     except Exception as error:  # hub, network and disk errors of several libraries
         reason = one_line(error)[:200] or type(error).__name__
@@ -173,7 +169,7 @@ def fetch_from_hub(model: str, file: str | None, cache: Path | None = None) -> P
         BackboneError: the download fails.
     """
     try:
-        with _quiet():
+        with quiet():
             return Path(download_pretrained_from_hf(model, file, cache_dir=str(cache) if cache else None))
     except Exception as error:  # hub, network and disk errors of several libraries
         raise BackboneError(
@@ -184,7 +180,7 @@ def fetch_from_hub(model: str, file: str | None, cache: Path | None = None) -> P
 
 def find_checkpoint(folder: Path) -> Path | None:
     """The weights file that open_clip chooses in a folder, or None."""
-    with _quiet():
+    with quiet():
         found = _find_checkpoint_in_dir(folder)
     return None if found is None else Path(found)
 
@@ -200,14 +196,14 @@ def load_model(name: str, config: Mapping[str, Any], weights: Path) -> nn.Module
     Raises:
         BackboneError: invalid configuration, a damaged file or one of another model, or too little memory.
     """
-    with _as_backbone_error(
+    with as_backbone_error(
         name,
         f"no model can be built from the configuration of {name}",
         "check the configuration and the installed packages",
     ):
         model = _build(config)
     wrong = "the file is damaged or its weights belong to another architecture; check --backbone and --pretrained"
-    with _as_backbone_error(name, f"{weights.name} cannot be loaded into {name}", wrong):
+    with as_backbone_error(name, f"{weights.name} cannot be loaded into {name}", wrong):
         open_clip.load_checkpoint(model, str(weights))
     return model.eval().requires_grad_(False)
 
@@ -218,18 +214,6 @@ def _build(config: Mapping[str, Any]) -> nn.Module:
         source = f"local-dir:{folder}"
         model: nn.Module = open_clip.create_model(source, load_weights=False, pretrained_text=False)
     return model
-
-
-@contextlib.contextmanager
-def _as_backbone_error(name: str, what: str, hint: str) -> Iterator[None]:
-    try:
-        with _quiet():
-            yield
-    except Exception as error:  # open_clip, torch and safetensors raise many types
-        if is_out_of_memory(error):
-            hint = "use a smaller backbone, or give the process more memory (ulimit -a shows its limits)"
-            raise BackboneError(f"there is not enough memory for {name}", hint) from None
-        raise BackboneError(f"{what}: {one_line(error)[:300] or type(error).__name__}", hint) from None
 
 
 def model_image_size(model: nn.Module) -> tuple[int, int]:
@@ -268,20 +252,8 @@ def _transforms(settings: Mapping[str, Any]) -> list[Any]:
     steps: list[Any] = image_transform_v2(config, is_train=False).transforms
     if settings.get("crop", 1) == 1:
         return steps
+    sides = [int(side / settings["crop"]) for side in settings["size"]]
     larger = transforms.Resize(
-        int(min(settings["size"]) / settings["crop"]), transforms.InterpolationMode(config.interpolation)
+        sides if config.resize_mode == "squash" else min(sides), transforms.InterpolationMode(config.interpolation)
     )
     return [larger, transforms.CenterCrop(settings["size"]), *steps]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    # open_clip logs to the root logger and warns about random initialisation; errors still raise.
-    previous = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.random.fork_rng(devices=[]):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(previous)

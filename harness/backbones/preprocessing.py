@@ -30,20 +30,27 @@ DEFAULTS: Mapping[str, Any] = {
 EXAMPLE = "for example --preprocessing mean=0.5,std=0.5,interpolation=bilinear,resize_mode=squash"
 
 
-def build_preprocessing(name: str, config: Mapping[str, Any], *layers: Mapping[str, Any]) -> Preprocessing:
+def image_size(config: Mapping[str, Any]) -> tuple[int, int]:
+    """Height and width of the images of a model by its open_clip configuration."""
+    size = config["vision_cfg"].get("image_size", DEFAULTS["size"])
+    return size if isinstance(size, list | tuple) else (size, size)  # type: ignore[return-value]
+
+
+def build_preprocessing(
+    name: str, size: tuple[int, int], *layers: Mapping[str, Any], crop: float = 1.0
+) -> Preprocessing:
     """Complete the preprocessing of a model as open_clip does.
 
     Args:
         name: name of the model in messages.
-        config: the model's configuration, for the image size.
+        size: height and width of its images.
         layers: settings, of which later ones take precedence; the rest are open_clip's defaults.
+        crop: side of the centre crop divided by the shorter side after resizing.
 
     Raises:
         BackboneError: a setting has an invalid value.
     """
-    settings = merge_settings(*layers)
-    size = config["vision_cfg"].get("image_size", DEFAULTS["size"])
-    settings["size"] = size if isinstance(size, list | tuple) else (size, size)
+    settings = {**merge_settings(*layers), "size": size, "crop": crop}
     for key in ("mean", "std"):
         if not isinstance(settings[key], list | tuple):
             settings[key] = (settings[key],) * 3

@@ -10,14 +10,11 @@ from typing import Any
 from harness.backbones import openclip, preprocessing
 from harness.backbones.corpora import UNKNOWN, corpus_of, corpus_of_file
 from harness.backbones.found import Found, require_towers
-from harness.errors import BackboneError, DataError, HarnessError, one_line
-from harness.files import content_digest, read_file
-from harness.parsing import parse_json
+from harness.backbones.local_files import find_weights_file, read_config, require_folder, split_folder_name
+from harness.errors import BackboneError, HarnessError
+from harness.files import content_digest
 from harness.registry import other_kind
-from harness.types.cell import Preprocessing, PreprocessingSource
-
-WEIGHTS_SUFFIXES = {".pt", ".pth", ".bin", ".safetensors", ".ckpt"}
-"""Suffixes of weights files: a name with one of them is a file, not a published tag."""
+from harness.types.cell import TIMM, Preprocessing, PreprocessingSource
 
 TOKENIZER_SUFFIXES = {".json", ".txt", ".model"}
 """Suffixes of the files in a model folder that can belong to its tokenizer."""
@@ -46,7 +43,9 @@ def from_open_clip(name: str, pretrained: str | None, cache: Path | None) -> Fou
         corpus=corpus_of(name, tag),
         quick_gelu="ok",
         config=config,
-        preprocessing=preprocessing.build_preprocessing(name, config, openclip.pretrained_config(name, tag)),
+        preprocessing=preprocessing.build_preprocessing(
+            name, preprocessing.image_size(config), openclip.pretrained_config(name, tag)
+        ),
         source="published",
         weights=partial(openclip.fetch_weights, name, tag, cache),
     )
@@ -73,9 +72,13 @@ def stated(found: Found, said: str | Mapping[str, Any]) -> Preprocessing:
     Raises:
         BackboneError: no such tag, no such setting, or an invalid value.
     """
+    if isinstance(said, str) and found.name.startswith(TIMM):
+        hint = f"name the tag in the backbone, as in {TIMM}resnet18.a1_in1k, or give settings; {preprocessing.EXAMPLE}"
+        raise BackboneError(f"the preprocessing of {found.name} cannot be that of the tag {said}", hint)
     settings = openclip.require_tag(found.name, said) if isinstance(said, str) else preprocessing.check_settings(said)
+    known = found.preprocessing
     return preprocessing.build_preprocessing(
-        found.architecture, found.config, found.preprocessing.model_dump(), settings
+        found.architecture, known.size, known.model_dump(), settings, crop=known.crop
     )
 
 
@@ -98,11 +101,9 @@ def from_file(
     Raises:
         BackboneError: the file does not exist.
     """
-    file = Path(pretrained).expanduser()
-    if not file.is_file():
-        if file.suffix in WEIGHTS_SUFFIXES or "/" in pretrained:
-            raise BackboneError(f"no weights file at {pretrained}", "check the path given as --pretrained")
-        openclip.require_tag(name, pretrained)
+    file = find_weights_file(pretrained)
+    if file is None:
+        raise openclip.unknown_tag(name, pretrained)
     return Found(
         name=name,
         architecture=name,
@@ -110,7 +111,7 @@ def from_file(
         corpus=corpus_of_file(file.stem),
         quick_gelu="unchecked",
         config=config,
-        preprocessing=preprocessing.build_preprocessing(name, config, settings or {}),
+        preprocessing=preprocessing.build_preprocessing(name, preprocessing.image_size(config), settings or {}),
         source=source,
         weights=lambda: file,
     )
@@ -122,16 +123,9 @@ def from_model_folder(name: str, pretrained: str | None, cache: Path | None) -> 
     Raises:
         BackboneError: it is not available, or --pretrained is given, which open_clip would ignore.
     """
-    kind, _, where = name.partition(":")
-    if not where:
-        raise BackboneError(f"{name} names no folder", "write --backbone local-dir:FOLDER, or hf-hub:OWNER/NAME")
-    if pretrained is not None:
-        raise BackboneError(
-            f"{name} comes with its own weights, so --pretrained {pretrained} would not be used",
-            "leave out one of them",
-        )
+    kind, where = split_folder_name(name, pretrained)
     if kind == "local-dir":
-        return _from_local_folder(Path(where).expanduser())
+        return _from_local_folder(require_folder(where))
     config, settings = _read_config(name, openclip.fetch_from_hub(where, openclip.CONFIG_FILE, cache))
     published = openclip.find_hub_tag(where)
     return Found(
@@ -141,7 +135,7 @@ def from_model_folder(name: str, pretrained: str | None, cache: Path | None) -> 
         corpus=corpus_of(*published) if published else UNKNOWN,
         quick_gelu="ok",
         config=config,
-        preprocessing=preprocessing.build_preprocessing(name, config, settings),
+        preprocessing=preprocessing.build_preprocessing(name, preprocessing.image_size(config), settings),
         source="model folder" if settings else "unchecked",
         weights=partial(openclip.fetch_from_hub, where, None, cache),
     )
@@ -149,8 +143,6 @@ def from_model_folder(name: str, pretrained: str | None, cache: Path | None) -> 
 
 def _from_local_folder(folder: Path) -> Found:
     name = f"local-dir:{folder}"
-    if not folder.is_dir():
-        raise BackboneError(f"there is no folder {folder}", "check the path given as --backbone local-dir:FOLDER")
     config, settings = _read_config(name, folder / openclip.CONFIG_FILE)
     weights = openclip.find_checkpoint(folder)
     if weights is None:
@@ -166,7 +158,7 @@ def _from_local_folder(folder: Path) -> Found:
         corpus=corpus_of_file(weights.stem),
         quick_gelu="ok",
         config=config,
-        preprocessing=preprocessing.build_preprocessing(name, config, settings),
+        preprocessing=preprocessing.build_preprocessing(name, preprocessing.image_size(config), settings),
         source="model folder" if settings else "unchecked",
         weights=lambda: weights,
         tokenizer=content_digest((file.name, file) for file in files) if own_tokenizer else None,
@@ -176,14 +168,8 @@ def _from_local_folder(folder: Path) -> Found:
 def _read_config(name: str, file: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The model configuration and the preprocessing settings of a model folder."""
     hint = "it is the JSON file that open_clip writes: model_cfg and preprocess_cfg"
-    problem = f"{file.name} of {name} cannot be read"
-    try:
-        content = parse_json(read_file(file), problem)
-    except OSError as error:
-        raise BackboneError(f"{problem}: {one_line(error)}", hint) from None
-    except DataError as error:
-        raise BackboneError(error.message, hint) from None
-    if not isinstance(content, dict) or not isinstance(content.get("model_cfg"), dict):
+    content = read_config(name, file, hint)
+    if not isinstance(content.get("model_cfg"), dict):
         raise BackboneError(f"{file.name} of {name} has no model_cfg", hint)
     settings = content.get("preprocess_cfg") or {}
     if not isinstance(settings, dict):

@@ -39,7 +39,7 @@ Backbone = Annotated[
     str | None,
     typer.Option(
         "--backbone",
-        help="open_clip model, local-dir:FOLDER or hf-hub:NAME.",
+        help="open_clip model, local-dir:FOLDER, hf-hub:NAME or timm:NAME.",
         show_default="beyond-mini, or ViT-B-16 with --data",
     ),
 ]

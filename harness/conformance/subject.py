@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from harness.backbones.no_text import NoTextTower
 from harness.conformance.backbone import tiny_model
 from harness.conformance.world import SyntheticDomain, declared
 from harness.errors import FixedVocabulary, MethodError, error_location, one_line
@@ -36,6 +38,9 @@ def with_defaults(name: str, cls: type[Method]) -> Method:
         raise MethodError(f"{name} cannot be created without arguments: {error}", DEFAULTS_HINT) from error
 
 
+_UNDECLARED: Any = NoTextTower("the method says text = False, and uses the text tower", "remove `text = False`")
+
+
 class Subject:
     """A method under test.
 
@@ -57,7 +62,8 @@ class Subject:
 
     def task(self, world: SyntheticDomain, seed: int = 0) -> Task:
         """The task of a domain for this method's needs."""
-        return world.task(self.method, seed)
+        task = world.task(self.method, seed)
+        return task if self.method.text else replace(task, text=_UNDECLARED)
 
     def fitted(self) -> Method:
         """The method fitted to the default domain; shared by checks that do not modify it."""

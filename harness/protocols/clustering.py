@@ -19,6 +19,7 @@ class Clustering(Protocol):
     """
 
     id: str = "clustering"
+    preset: str | None = "clusters"
     scoring: Scoring = "clusters"
     methods: tuple[str, ...] = ("kmeans_naming",)
     baseline: str | None = None

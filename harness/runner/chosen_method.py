@@ -26,6 +26,7 @@ class MethodFacts(Record):
     parameters: Annotated[dict[str, Any], BeforeValidator(to_json)]
     needs: NeedNames
     seeded: bool
+    text: bool = True
     pool: Pool
     views: int = Field(ge=1, le=MOST_VIEWS)
     test_views: int = Field(default=1, ge=1, le=MOST_VIEWS)
@@ -51,6 +52,7 @@ class ChosenMethod:
         encoders: second image encoders.
         crop: minimum area of a random crop.
         pool: its unlabeled images, if it needs any.
+        text: whether it uses the text tower.
         files: what its processes must read: its code, and the files among its parameters.
     """
 
@@ -61,6 +63,7 @@ class ChosenMethod:
     views: int
     crop: float
     pool: Pool
+    text: bool = True
     files: tuple[Path, ...] = ()
     test_views: int = 1
     encoders: tuple[str, ...] = ()
@@ -95,7 +98,7 @@ class ChosenMethod:
             test_views=facts.test_views,
         )
         read = (*files.values(), *origin.places)
-        draw = (facts.views, facts.crop, facts.pool)
+        draw = (facts.views, facts.crop, facts.pool, facts.text)
         return cls(stated, record, origin.requirements, needs, *draw, read, facts.test_views, facts.encoders)
 
     @property
@@ -163,6 +166,7 @@ def facts_of(choice: MethodChoice, preset: str | None, pool: Pool | None) -> Met
         parameters=values,
         needs=method.needs.declared(),
         seeded=method.seeded,
+        text=method.text,
         pool=method.pool,
         views=method.views,
         test_views=method.test_views,

@@ -23,7 +23,7 @@ from harness.runner.method_processes import ANSWER_SECONDS, sandbox, start_serve
 from harness.runner.observers import Observers
 from harness.runner.plan import Plan, make_plan
 from harness.runner.request import Outcome, Request
-from harness.types.cell import Cell
+from harness.types.cell import Cell, Failure
 from harness.types.leaderboard import Leaderboard
 from harness.types.manifest import draw_title
 
@@ -120,6 +120,9 @@ def _run(
     plan: Plan, pending: list[Job], request: Request, report: Reporter, unreadable: dict[str, str]
 ) -> Iterator[tuple[Cell, bytes]]:
     """Encode missing features, then run cells; each comes with its output, if it ran alone in its process."""
+    for job in (job for job in pending if job.not_applicable):
+        yield Cell(spec=job.spec, failure=Failure(kind="not applicable", reason=str(job.not_applicable))), b""
+    pending = [job for job in pending if not job.not_applicable]
     if not pending:
         return
     start_server()

@@ -152,14 +152,13 @@ class FeatureProvider:
                 for side, split in data.scored.items()
                 for name in split.names
             }
-            rows = self.backbone.text.token_rows(list(prompts.values())).tolist()
-            self._collisions[domain, template] = find_collisions(dict(zip(prompts, map(tuple, rows), strict=True)))
+            self._collisions[domain, template] = find_collisions(self.backbone.read(prompts))
         return self._collisions[domain, template]
 
     def zero_shot(self, domain: str, template: Template) -> Indices | None:
         """Zero-shot predictions of the IP images among the IP names: what IP retention is measured against.
 
-        They are ``(n,)`` columns, in the order of ``scored``; None if the data have no IP images.
+        They are ``(n,)`` columns, in the order of ``scored``; None without IP images or a text tower.
         """
         if (domain, template) not in self._zero_shot:
             self._zero_shot[domain, template] = self._predicted_ip(domain, template)
@@ -167,7 +166,7 @@ class FeatureProvider:
 
     def _predicted_ip(self, domain: str, template: Template) -> Indices | None:
         data, scored = self.domains[domain], self.scored(domain)
-        if "ip" not in scored:
+        if "ip" not in scored or not self.backbone.record.has_text:
             return None
         text = self.backbone.text.encode([template.fill(name, data.noun) for name in data.scored["ip"].names])
         image, scale = scored["ip"].image[:, 0], self.backbone.logit_scale

@@ -146,7 +146,11 @@ def without_encoder(resolved: ResolvedBackbone, sets: Sequence[FeatureSet]) -> R
 
     Raises:
         DataError: the features are not as wide as its text features.
+        UserError: it has no text tower.
     """
+    if not resolved.record.has_text:
+        fault = f"features are given, and {resolved.record.architecture} has no text tower"
+        raise UserError(fault, "name the backbone whose image features they are, for its text tower")
     width = resolved.config["embed_dim"]
     for one in sets:
         if one.features.shape[1] != width:

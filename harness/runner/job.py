@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from harness.backbones.no_text import no_text_reason
 from harness.protocols import Scoring
 from harness.runner.chosen_method import ChosenMethod
 from harness.types.cell import Spec
@@ -24,6 +25,17 @@ class Job:
     scoring: Scoring = "names"
     train_on: TrainOn = "oop"
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+
+    @property
+    def not_applicable(self) -> str | None:
+        """Why it has no value, whatever its method would answer: only open_clip's models have what it needs."""
+        backbone, method = self.spec.backbone, self.method
+        if not backbone.has_text and method.text:
+            return f"{no_text_reason(backbone.architecture)}, and {self.spec.method.name} needs one"
+        towers = [need for need in ("preprojection", "tokens", "model") if method.needs.includes(need)]
+        if not backbone.has_text and towers:
+            return f"{backbone.architecture} is no open_clip model, and {self.spec.method.name} needs its {towers[0]}"
+        return None
 
     @property
     def draws(self) -> tuple[tuple[Part, int], ...]:

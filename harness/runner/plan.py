@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness import device as devices
 from harness.backbones.backbone import ResolvedBackbone
+from harness.backbones.no_text import NO_TEXT_HINT
 from harness.datasets.digests import DigestIndex, open_index
 from harness.datasets.domain import DomainData, DomainReader
 from harness.datasets.read_domains import Reader, domain_names, note_unmatched, read_domains
@@ -79,6 +80,8 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     decided_by = versions(resolved, protocol=[rule], backbone=[chosen.plugin], metric=metrics)
     setting = Setting(protocol, source.name, resolved.record, devices.device_name(device), decided_by)
     jobs = tuple(grid(request, setting, methods, domains, draws, texts))
+    if jobs and all(job.not_applicable for job in jobs):
+        raise UserError(str(jobs[-1].not_applicable), NO_TEXT_HINT)
     if request.manifests is None:
         note_short_classes(jobs, domains, report)
     return Plan(jobs, tuple(lost), domains, resolved, protocol, device, cache)

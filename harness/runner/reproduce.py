@@ -82,7 +82,7 @@ def _request(row: Row, out: Path, here: LocalPaths) -> Request:
         raise UserError(f"the row was run on {row.dataset}", "give its folder with --data")
     backbone = row.backbone_record
     precision: Precision = backbone.precision
-    in_folder = backbone.architecture.startswith("local-dir:")  # the row does not record its path
+    kind, in_folder, _ = backbone.architecture.partition("local-dir:")  # the row does not record its path
     files = {File(path).sha256: path for path in here.files}
     return Request(
         methods=(MethodChoice(row.method, parameters=attach_paths(row.method_record.parameters, files)),),
@@ -95,7 +95,7 @@ def _request(row: Row, out: Path, here: LocalPaths) -> Request:
         data=here.data or row.dataset,
         folders=() if here.data is None else tuple(folder for d in row.data.values() for folder in d.folders),
         leave_out_copies=row.copies_left_out,
-        backbone=f"local-dir:{here.pretrained}" if here.pretrained and in_folder else backbone.architecture,
+        backbone=f"{kind}local-dir:{here.pretrained}" if here.pretrained and in_folder else backbone.architecture,
         pretrained=str(here.pretrained) if here.pretrained and not in_folder else row.given_weights,
         preprocessing=row.stated_preprocessing,
         precision=precision,

@@ -46,7 +46,7 @@ class Request:
         folders: which folder to take where a domain and side has several.
         features: given features to evaluate on in place of data; () for none.
         leave_out_copies: do not score images whose bytes are also in a train or val part of the domain.
-        backbone: an open_clip architecture, or a plugin's; None is the default of the data.
+        backbone: an open_clip architecture, a plugin's, or ``timm:`` and a name; None is the default of the data.
         pretrained: a published tag or a weights file; None is the default of the backbone.
         preprocessing: how images are prepared, if not as the backbone says: settings such as ``mean``, or a published
             tag of the backbone whose settings to use.

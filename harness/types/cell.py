@@ -122,7 +122,10 @@ class Preprocessing(Record):
     )
     fill_color: int = Field(ge=0, le=255, description="of the padding that 'longest' adds")
     crop: float = Field(
-        default=1.0, gt=0, le=1, description="side of the centre crop divided by the shorter side after resizing"
+        default=1.0,
+        gt=0,
+        le=2,
+        description="side of the centre crop divided by the shorter side after resizing; above 1 the rest is black",
     )
 
     @property
@@ -136,19 +139,22 @@ class Preprocessing(Record):
 PreprocessingSource = Literal["published", "model folder", "plugin", "stated", "unchecked", "protocol"]
 """Where the preprocessing settings come from; ``unchecked`` if no source states them."""
 
-MODEL_FOLDERS = ("local-dir:", "hf-hub:")
+TIMM = "timm:"
+"""Name prefix of timm's encoders, which have no text tower."""
+
+MODEL_FOLDERS = ("local-dir:", "hf-hub:", f"{TIMM}local-dir:", f"{TIMM}hf-hub:")
 """Name prefixes of backbones that come from a model folder, local or on the Hugging Face Hub."""
 
 
 class BackboneRecord(Record):
     """A model as it was run."""
 
-    architecture: str = Field(description="name in open_clip or of a plugin, or the model folder")
+    architecture: str = Field(description="name in open_clip, timm or of a plugin, or the model folder")
     pretrained: str = Field(description="published tag, or name of the weights file")
     weights_sha256: Sha256
     corpus: str = Field(description="pre-training corpus, 'unknown' if it is not known")
     quick_gelu: Literal["ok", "unchecked"]
-    config: Sha256 = Field(description="sha256 of the model's open_clip configuration as canonical JSON")
+    config: Sha256 = Field(description="sha256 of the model's open_clip or timm configuration as canonical JSON")
     preprocessing: Preprocessing
     preprocessing_source: PreprocessingSource = Field(
         description="where the settings come from; 'unchecked': the usual ones of the architecture"
@@ -158,6 +164,11 @@ class BackboneRecord(Record):
         default="encoded", description="by the model, or features from elsewhere, which go with its text tower"
     )
     compiled: bool = Field(default=False, description="whether names and contexts are learned through torch.compile")
+
+    @property
+    def has_text(self) -> bool:
+        """Whether it has a text tower."""
+        return not self.architecture.startswith(TIMM)
 
 
 class DatasetRecord(Record):

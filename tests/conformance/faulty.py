@@ -379,6 +379,13 @@ LEAK: list[Any] = []
 
 
 @dataclass
+class HidesItsText(Good):
+    """x."""
+
+    text = False
+
+
+@dataclass
 class Leaks(Good):
     """x."""
 

@@ -43,6 +43,7 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
     ("declared_needs", faulty.ReadsUndeclared, "reads task.validation without declaring it", "validation=True"),
     ("declared_needs", faulty.ReadsPrivate, "reads task._validation", "not part of the contract"),
     ("declared_needs", faulty.DeclaresTooMuch, "declares validation but fit never reads it", "remove validation"),
+    ("declared_needs", faulty.HidesItsText, "says text = False, and uses the text tower", "remove `text = False`"),
     ("report_is_json", faulty.ReportsATensor, "outcome cannot be stored as JSON", "plain numbers and strings"),
     ("report_is_json", faulty.CountsInWords, "trainable returned 'many'", "an integer from trainable"),
     ("finite_scores", scores(lambda s: s.log() * float("nan")), "returned NaN or infinity", "learning rate"),

@@ -37,7 +37,7 @@ from .tasks import (
 )
 
 METHODS = sorted(classes())
-FIXED = ("linear_probe", "taskres")
+FIXED = ("linear_probe", "prototypes", "taskres")
 UNLABELED = ("cluster_vote", "kmeans_naming", "transclip", "zsnl")
 """Methods that see no label; tests/plugins/test_unlabeled_methods.py has their own tests."""
 LIKE_ZERO_SHOT = ("fsnl", "learning_to_name", "tip_adapter", "gda", "zsnl")

@@ -210,14 +210,40 @@ def test_gda_chooses_alpha_by_leave_one_shot_out(covariance):
     assert (two.alpha_ == 0.7) == (covariance == "views")
 
 
-def test_gda_and_linear_probe_never_predict_empty_class():
+def test_gda_linear_probe_and_prototypes_never_predict_empty_class():
     task = make_task()
     kept = task.support.label != 1
     support = Support(task.support.features[kept], task.support.label[kept])
     image = images(20, 99)[0][:, 0]
-    scores = quick("linear_probe", c=1.0).fit(make_task(_support=support)).scores(seen(image), OOP_VOCABULARY)
-    assert 1 not in scores.argmax(dim=1).tolist()
+    for method in (quick("linear_probe", c=1.0), quick("prototypes"), quick("prototypes", centre=True)):
+        scores = method.fit(make_task(_support=support)).scores(seen(image), OOP_VOCABULARY)
+        assert 1 not in scores.argmax(dim=1).tolist()
+        assert bool(torch.isfinite(scores).all())
     assert bool(torch.isfinite(quick("gda").fit(make_task(_support=support)).scores(seen(image), OOP_VOCABULARY)).all())
+
+
+# -- prototypes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("views", [1, 3])
+@pytest.mark.parametrize("centre", [True, False])
+def test_prototypes_are_class_means_and_scores_negative_squared_distances(views, centre):
+    task = make_task(shots=3, views=views)
+    image = images(2, 99)[0][:, 0]
+    rows = task.support.features.double().numpy()
+    label, middle = task.support.label.numpy(), rows.mean(axis=(0, 1)) if centre else 0
+
+    def transform(x):
+        return (x - middle) / np.linalg.norm(x - middle, axis=-1, keepdims=True)
+
+    prototypes = [transform(rows)[label == y].mean(axis=(0, 1)) for y in range(len(NAMES))]
+    expected = [[-(np.linalg.norm(transform(x) - p) ** 2) for p in prototypes] for x in image.double().numpy()]
+    method = quick("prototypes", centre=centre).fit(task)
+    torch.testing.assert_close(method.scores(seen(image), OOP_VOCABULARY), torch.tensor(expected).float())
+    in_double = Support(task.support.features.double(), task.support.label)
+    method = quick("prototypes", centre=centre).fit(make_task(_support=in_double))
+    found = method.scores(seen(image.double()), OOP_VOCABULARY)
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=1e-12)
 
 
 # -- linear_probe ------------------------------------------------------------------------------------------------------
