@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from harness.cli import console
 from harness.cli.show import even_parts, print_tables
@@ -19,6 +20,11 @@ from harness.progress import Reporter, pluralize
 from harness.runner.request import Outcome, Request
 from harness.types.leaderboard import Row, Stat
 
+if TYPE_CHECKING:
+    from harness.features.workload import Workload
+    from harness.runner.job import Job
+    from harness.runner.plan import Plan
+
 
 def planned(request: Request, report: Reporter, json: bool) -> int:
     """List the cells of a run and whether they are cached; nothing is run."""
@@ -33,13 +39,31 @@ def planned(request: Request, report: Reporter, json: bool) -> int:
         (s.method.name, s.domain, s.shots, s.seed, "known" if s.key in known else "to run", s.key)
         for s in (job.spec for job in plan.jobs)
     ]
+    pending = [job for job in plan.jobs if job.spec.key not in known]
+    with only_results():
+        needed = _workloads(plan, pending, request) if pending else []
     if json:
-        console.document({"cells": [dict(zip(columns, row, strict=True)) for row in rows]})
+        cells = [dict(zip(columns, row, strict=True)) for row in rows]
+        sizes = [
+            {"kind": one.extractor.kind, "rows": one.rows, "missing": one.missing, "bytes": one.missing_bytes}
+            for one in needed
+        ]
+        console.document({"cells": cells, "features": sizes})
         return 0
     lines = [(*map(str, row[:-1]), row[-1][:12]) for row in rows]
     console.out().print(console.table("", columns, lines, left=2))
     console.lines(f"{pluralize(len(rows), 'cells')}: {len(known)} known, {len(rows) - len(known)} to run")
+    for workload in needed:
+        console.lines(workload.summary)
     return 0
+
+
+def _workloads(plan: Plan, pending: Sequence[Job], request: Request) -> list[Workload]:
+    """What the cells to run need of the feature cache; loads the model, whose features have some size."""
+    from harness.runner.feature_provider import provider_of
+    from harness.runner.workloads import workloads
+
+    return workloads(provider_of(plan, request.workers), pending)
 
 
 def show(outcome: Outcome, json: bool) -> None:

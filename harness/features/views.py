@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from PIL import Image, ImageOps
 
@@ -15,6 +17,20 @@ MIN_CROP = 0.08
 """Default minimum area of a crop, as a fraction of the image."""
 
 RATIO = (3 / 4, 4 / 3)
+
+
+class View(NamedTuple):
+    """A view of images: the kind of features, its number, and the minimum area of its crop."""
+
+    kind: str
+    number: int = 0
+    crop: float = MIN_CROP
+
+
+def views_of(kind: str, count: int, crop: float) -> Iterator[View]:
+    """The first views of a kind; the first one, the test view, is not cropped."""
+    for number in range(count):
+        yield View(kind, number, crop if number else MIN_CROP)
 
 
 def view_name(view: int, crop: float = MIN_CROP) -> str:

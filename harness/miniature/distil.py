@@ -36,12 +36,15 @@ def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m harness.miniature.distil", description=__doc__)
     parser.add_argument("--out", type=Path, default=model.WEIGHTS.parent, help="folder of weights and log")
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--workers", type=int, default=2, help="processes that draw")
+    parser.add_argument(
+        "--threads", type=int, default=TrainingPlan.threads, help="threads that compute; 1 on a busy machine"
+    )
     parser.add_argument("--quick", action="store_true", help="a few steps on few images, to check that it runs")
     given = parser.parse_args(arguments)
-    plan = TrainingPlan(given.out, given.steps, lr=given.lr, workers=given.workers)
+    plan = TrainingPlan(given.out, given.steps, lr=given.lr, workers=given.workers, threads=given.threads)
     if given.quick:
         plan = replace(plan, steps=4, workers=1, every=2, images=64)
     torch.set_num_threads(plan.threads)

@@ -22,9 +22,9 @@ VIT_NAME = "beyond-mini-vit"
 
 VIT_CONFIG: dict[str, Any] = {
     **CONFIG,
-    "vision_cfg": {"image_size": 64, "layers": 6, "width": 96, "head_width": 32, "patch_size": 8},
+    "vision_cfg": {"image_size": 64, "layers": 4, "width": 64, "head_width": 32, "patch_size": 8},
 }
-"""The same text tower, and an image tower of 730k parameters."""
+"""The same text tower, and an image tower of 220k parameters."""
 
 PREPROCESSING: dict[str, Any] = {**DEFAULTS, "size": (64, 64)}
 """Preprocessing of its images, in pre-training and later: open_clip's defaults at its own size."""

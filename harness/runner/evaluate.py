@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.execution.executors import Executor, isolated, processes
 from harness.execution.jobs import Limits, memory_share
+from harness.features.workload import require_room
 from harness.files import save
 from harness.leaderboard.assemble import assemble, row_key
 from harness.progress import NullReporter, Reporter
@@ -130,8 +131,10 @@ def _run(
     from harness.runner.feature_provider import provider_of
     from harness.runner.judge import Judge
     from harness.runner.run_cell import make_cell_worker
+    from harness.runner.workloads import workloads
 
     provider = provider_of(plan, request.workers)
+    require_room(workloads(provider, pending))
     provider.encode(pending, report)
     unreadable |= provider.unreadable
     large = any(job.method.kinds or job.method.test_views > 1 for job in pending)

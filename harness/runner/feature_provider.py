@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ from harness.datasets.images import DECODING
 from harness.device import configure_determinism
 from harness.errors import DataError
 from harness.features.encode import Encoder, ImageSource
-from harness.features.kinds import KINDS
-from harness.features.views import MIN_CROP
+from harness.features.kinds import KINDS, global_features
+from harness.features.views import MIN_CROP, View, views_of
 from harness.progress import Reporter
 from harness.prompts import Template, find_collisions
 from harness.runner.best_columns import CHUNK, BestColumns, Indices
@@ -35,20 +35,6 @@ if TYPE_CHECKING:
     from harness.runner.plan import Plan
 
 
-class View(NamedTuple):
-    """A view of images: the kind of features, its number, and the minimum area of its crop."""
-
-    kind: str
-    number: int = 0
-    crop: float = MIN_CROP
-
-
-def views_of(kind: str, count: int, crop: float) -> Iterator[View]:
-    """The first views of a kind; the first one, the test view, is not cropped."""
-    for number in range(count):
-        yield View(kind, number, crop if number else MIN_CROP)
-
-
 class FeatureProvider:
     """Serves features of domains and draws.
 
@@ -60,6 +46,7 @@ class FeatureProvider:
         workers: threads that decode images.
         decoding: how image files become RGB.
         unit_rows: whether features are divided by their length.
+        second: further image encoders by name, whose features methods ask for.
     """
 
     def __init__(
@@ -71,6 +58,7 @@ class FeatureProvider:
         workers: int,
         decoding: Decoding = DECODING,
         unit_rows: bool = True,
+        second: Mapping[str, ResolvedBackbone] | None = None,
     ) -> None:
         self.device = torch.device(device)
         configure_determinism(self.device, resolved.record.precision)
@@ -78,6 +66,7 @@ class FeatureProvider:
         self.domains = domains
         self._cache, self._workers, self._decoding = cache / "features", workers, decoding
         self._encoders: dict[str, Encoder] = {}
+        self._second = second or {}
         self.encoder = self.encoder_of(FEATURES)
         self.store = self.encoder.store
         self._scored: tuple[str, dict[str, Features]] = ("", {})
@@ -139,7 +128,11 @@ class FeatureProvider:
     def encoder_of(self, kind: str) -> Encoder:
         """The encoder of one kind of features, made at its first use."""
         if kind not in self._encoders:
-            extractor = KINDS[kind](self.backbone, self._decoding)
+            extractor = (
+                global_features(load(self._second[kind], self.device), self._decoding)
+                if kind in self._second
+                else KINDS[kind](self.backbone, self._decoding)
+            )
             self._encoders[kind] = Encoder(extractor, extractor.store(self._cache), self._workers)
         return self._encoders[kind]
 
@@ -277,7 +270,7 @@ class FeatureProvider:
 def provider_of(plan: Plan, workers: int) -> FeatureProvider:
     """The provider of a plan."""
     place = (plan.resolved, plan.device, plan.domains, plan.cache, workers)
-    return FeatureProvider(*place, plan.protocol.decoding, plan.protocol.features.unit_rows)
+    return FeatureProvider(*place, plan.protocol.decoding, plan.protocol.features.unit_rows, plan.encoders)
 
 
 def _pool_split(data: DomainData, name: Pool | Literal["ip"]) -> Split | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import device as devices
@@ -25,6 +25,7 @@ from harness.runner.request import Request
 from harness.runner.resolve_methods import resolve_methods
 from harness.runner.resolve_plugins import resolve_metrics, resolve_protocol
 from harness.runner.run_draws import FewShotDraws
+from harness.runner.second_encoders import with_encoders
 from harness.runner.sentences import with_sentences
 from harness.types.leaderboard import RowFailure
 
@@ -41,6 +42,7 @@ class Plan:
         protocol: the rule.
         device: ``cpu``, or for example ``cuda:0``.
         cache: the cache folder.
+        encoders: second image encoders of methods, by name.
     """
 
     jobs: tuple[Job, ...]
@@ -50,6 +52,7 @@ class Plan:
     protocol: Protocol
     device: str
     cache: Path
+    encoders: dict[str, ResolvedBackbone] = field(default_factory=dict)
 
 
 def make_plan(request: Request, report: Reporter) -> Plan:
@@ -75,6 +78,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     if request.features:
         require_features_alone(methods)
         resolved = without_encoder(resolved, request.features)
+    methods, encoders = with_encoders(methods, request, index, protocol.features, report)
     domains, lost = read_domains(reader, names, report)
     methods, texts = with_sentences(methods, domains.values(), request.texts, root)
     decided_by = versions(resolved, protocol=[rule], backbone=[chosen.plugin], metric=metrics)
@@ -84,7 +88,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
         raise UserError(str(jobs[-1].not_applicable), NO_TEXT_HINT)
     if request.manifests is None:
         note_short_classes(jobs, domains, report)
-    return Plan(jobs, tuple(lost), domains, resolved, protocol, device, cache)
+    return Plan(jobs, tuple(lost), domains, resolved, protocol, device, cache, encoders)
 
 
 def open_data(

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from harness.datasets.images import file_digest
 from harness.errors import HarnessError
 from harness.features.encode import Encoder, ImageSource
+from harness.features.views import View
 from harness.progress import Reporter, pluralize
-from harness.runner.feature_provider import FeatureProvider, View, provider_of
+from harness.runner.feature_provider import FeatureProvider, provider_of
 from harness.runner.job import Job
 from harness.runner.plan import make_plan
 from harness.runner.reproduce import LocalPaths, request_of_row
