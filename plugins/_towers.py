@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -39,16 +39,17 @@ class TowerMethod(TrainedMethod):
     """
 
     needs = Needs(support=True, pixels=True, model=True)
+    towers: ClassVar[Literal["both", "text", "vision"]] = "both"
+    """Which towers are tuned; the other one is frozen. ``text`` needs no pixels and works with all image towers."""
 
     batch: PositiveInt = 4
     """Images of a step."""
-    towers: Literal["both", "text", "vision"] = "both"
-    """Which towers are tuned; the other one stays as it is. ``text`` needs no pixels and works with all image towers."""
     checkpointing: bool = False
     """Keep no activations inside a block of a tower: less memory, and a second forward pass of each block."""
 
     def __post_init__(self) -> None:
-        self.needs = replace(self.needs, pixels=self.towers != "text")
+        if self.towers == "text":
+            self.needs = replace(self.needs, pixels=False)
 
     def prepare(self, task: Task) -> None:
         """Make the private copy of the model ``model_``, and its text tower ``tower_``."""

@@ -103,6 +103,7 @@ class TrainedMethod(Method):
         images: int | None = None,
         epochs: int | None = None,
         support: Support | None = None,
+        each_epoch: Callable[[int], None] | None = None,
     ) -> None:
         """Minimise the loss, changing the parameters in place.
 
@@ -114,6 +115,7 @@ class TrainedMethod(Method):
             images: random images of an epoch; None: all of the support.
             epochs: number of passes; None: the parameter ``epochs``.
             support: images to learn from; None: the task's support.
+            each_epoch: called after every epoch with its number, from 0.
         """
         for parameter in parameters:
             parameter.requires_grad_(True)
@@ -133,6 +135,8 @@ class TrainedMethod(Method):
                 value.backward()
                 step.step()
                 task.progress(epoch * per_epoch + n + 1, epochs * per_epoch)
+            if each_epoch is not None:
+                each_epoch(epoch)
         step.zero_grad()
         for parameter in parameters:
             parameter.requires_grad_(False)

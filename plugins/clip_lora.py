@@ -46,6 +46,8 @@ class ClipLora(TowerMethod):
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
     weight_decay: NonNegativeFloat = 1e-2
     batch: PositiveInt = 32
+    towers: Literal["both", "text", "vision"] = "both"  # type: ignore[misc]
+    """Which towers have adapters; ``text`` needs no pixels and works with all image towers."""
     rank: PositiveInt = 2
     """Rank r of an adapter."""
     alpha: PositiveFloat = 1.0
