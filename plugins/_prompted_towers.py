@@ -44,7 +44,7 @@ class PromptedTowers(TowerMethod):
         """
         inside = blocks(self.model_.visual, method, "vision")
         of_text = blocks(text_tower(self.model_), method, "text")
-        words = task.text.token_embedding(" ".join(self.context.split()[: self.words]))
+        words = task.text.token_embedding(" ".join(self.context.split()[: self.words])).to(task.support.features.dtype)
         depth = min(self.depth, len(of_text), len(inside))
         self.rows_: list[Tensor] = [words, *random_tokens(task, depth - 1, *words.shape)]
         start = int(self.tokenize(task.vocabulary).slot[0, 1])

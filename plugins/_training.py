@@ -78,7 +78,7 @@ class TrainedMethod(Method):
     epochs: NonNegativeInt = 60
     """Passes over the support images."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    """Adam, AdamW with its decoupled weight decay, or SGD with momentum."""
+    """Adam, Adam with decoupled weight decay, or SGD with momentum."""
     lr: NonNegativeFloat = 0.01
     """Learning rate, with cosine decay to zero."""
     momentum: Fraction = 0.9
