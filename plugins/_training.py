@@ -40,17 +40,31 @@ replace the new crop that the paper draws at every step."""
 
 @dataclass(frozen=True)
 class Batch:
-    """Support images of one step.
+    """Support images of one step, each in one of its views.
 
     Attributes:
         index: ``(b,)`` positions in the support, on the CPU, so that lookups do not synchronise.
-        image: ``(b, d)`` one view of each.
+        view: ``(b,)`` the view of each, on the CPU.
+        image: ``(b, d)`` frozen features.
         label: ``(b,)`` positions in ``Task.names``.
     """
 
     index: Tensor
+    view: Tensor
     image: Tensor
     label: Tensor
+    _support: Support
+
+    @classmethod
+    def draw(cls, task: Task, support: Support, index: Tensor) -> Batch:
+        """Images of the support at positions ``index``, in random views."""
+        view = torch.randint(support.features.shape[1], (len(index),), generator=task.generator)
+        at, of = to_device(torch.stack([index, view]), task.device)
+        return cls(index, view, support.features[at, of], support.label[at], support)
+
+    def pixels(self) -> Tensor:
+        """Normalized pixels ``(b, 3, h, w)`` (need: pixels)."""
+        return self._support.pixels(self.index, self.view)
 
 
 @dataclass
@@ -63,8 +77,8 @@ class TrainedMethod(Method):
 
     epochs: NonNegativeInt = 60
     """Passes over the support images."""
-    optimizer: Literal["adam", "sgd"] = "adam"
-    """Adam, or SGD with momentum."""
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    """Adam, Adam with decoupled weight decay, or SGD with momentum."""
     lr: NonNegativeFloat = 0.01
     """Learning rate, with cosine decay to zero."""
     momentum: Fraction = 0.9
@@ -89,6 +103,7 @@ class TrainedMethod(Method):
         images: int | None = None,
         epochs: int | None = None,
         support: Support | None = None,
+        each_epoch: Callable[[int], None] | None = None,
     ) -> None:
         """Minimise the loss, changing the parameters in place.
 
@@ -100,6 +115,7 @@ class TrainedMethod(Method):
             images: random images of an epoch; None: all of the support.
             epochs: number of passes; None: the parameter ``epochs``.
             support: images to learn from; None: the task's support.
+            each_epoch: called after every epoch with its number, from 0.
         """
         for parameter in parameters:
             parameter.requires_grad_(True)
@@ -114,11 +130,13 @@ class TrainedMethod(Method):
                 group["lr"] = self._lr(epoch, batch, epochs)
             order = torch.randperm(len(support.label), generator=task.generator)[:images]
             for n, index in enumerate(order.split(batch)):
-                value = loss(_batch(task, support, index))
+                value = loss(Batch.draw(task, support, index))
                 step.zero_grad()
                 value.backward()
                 step.step()
                 task.progress(epoch * per_epoch + n + 1, epochs * per_epoch)
+            if each_epoch is not None:
+                each_epoch(epoch)
         step.zero_grad()
         for parameter in parameters:
             parameter.requires_grad_(False)
@@ -126,7 +144,8 @@ class TrainedMethod(Method):
     def _optimizer(self, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
         if self.optimizer == "sgd":
             return torch.optim.SGD(parameters, lr=0.0, momentum=self.momentum, weight_decay=self.weight_decay)
-        return torch.optim.Adam(parameters, lr=0.0, weight_decay=self.weight_decay)
+        adam = torch.optim.AdamW if self.optimizer == "adamw" else torch.optim.Adam
+        return adam(parameters, lr=0.0, weight_decay=self.weight_decay)
 
     def _lr(self, epoch: int, batch: int, epochs: int | None = None) -> float:
         if epoch == 0 and self.warmup_lr is not None:
@@ -136,9 +155,3 @@ class TrainedMethod(Method):
 
     def _peak(self, batch: int) -> float:
         return self.lr
-
-
-def _batch(task: Task, support: Support, index: Tensor) -> Batch:
-    view = torch.randint(support.features.shape[1], (len(index),), generator=task.generator)
-    at, view = to_device(torch.stack([index, view]), task.device)
-    return Batch(index, support.features[at, view], support.label[at])

@@ -15,7 +15,7 @@ from harness.types.task import Task
 
 NEED_OF_ATTRIBUTE = {
     need: need for need in ("support", "validation", "unlabeled", "ip", "clusters", "vocabulary", "texts", "model")
-} | {"names": "vocabulary"}
+} | {"names": "vocabulary", "encode_image": "model", "projection": "preprojection"}
 """Attribute of a task -> the need that provides it."""
 
 

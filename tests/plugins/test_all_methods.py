@@ -38,11 +38,14 @@ from .tasks import (
 
 METHODS = sorted(classes())
 FIXED = ("linear_probe", "prototypes", "taskres")
+TOWERS = tuple(name for name, cls in classes().items() if cls.needs.model)
+"""Methods that tune the towers; tests/plugins/test_towers.py has their own tests."""
+ON_FEATURES = [name for name in METHODS if name not in TOWERS]
 UNLABELED = ("cluster_vote", "kmeans_naming", "transclip", "zsnl")
 """Methods that see no label; tests/plugins/test_unlabeled_methods.py has their own tests."""
 LIKE_ZERO_SHOT = ("fsnl", "learning_to_name", "tip_adapter", "gda", "zsnl")
 """Methods that leave IP names among themselves alone."""
-UNORDERED = {name: {} for name in METHODS if name not in ("cocoop", "fsnl", "learning_to_name", *UNLABELED)} | {
+UNORDERED = {name: {} for name in ON_FEATURES if name not in ("cocoop", "fsnl", "learning_to_name", *UNLABELED)} | {
     "fsnl": {"caption_weight": 0.0},
     "learning_to_name": {"init": "name"},
 }
@@ -53,7 +56,7 @@ def fitted(name: str, **task):
     return quick(name).fit(make_task(views=max(2, task.pop("views", 2)), **task))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ON_FEATURES)
 def test_accuracy_beats_chance_on_separable_domain(name):
     image, label = images(30, 99)
     method = fitted(name)
@@ -61,14 +64,14 @@ def test_accuracy_beats_chance_on_separable_domain(name):
     assert right > 1 / len(NAMES) + 0.2
 
 
-@pytest.mark.parametrize("name", [n for n in METHODS if n != "zero_shot" and n not in UNLABELED])
+@pytest.mark.parametrize("name", [n for n in ON_FEATURES if n != "zero_shot" and n not in UNLABELED])
 def test_support_helps(name):
     image, label = images(30, 99)
     zero_shot, method = (fitted(n).scores(seen(image[:, 0]), OOP_VOCABULARY) for n in ("zero_shot", name))
     assert (method.argmax(dim=1) == label).sum() > (zero_shot.argmax(dim=1) == label).sum()
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ON_FEATURES)
 def test_scores_follow_order_of_images_and_names(name):
     method, image = fitted(name), images(3, 99)[0][:, 0]
     straight = method.scores(seen(image), OOP_VOCABULARY)
@@ -139,7 +142,7 @@ def test_fixed_vocabulary_raises(name):
     torch.testing.assert_close(part, method.scores(seen(image), OOP_VOCABULARY)[:, 1:3])
 
 
-@pytest.mark.parametrize("name", [n for n in METHODS if n not in FIXED])
+@pytest.mark.parametrize("name", [n for n in ON_FEATURES if n not in FIXED])
 def test_an_open_vocabulary_scores_all_names_together(name):
     method, image = fitted(name), images(3, 99)[0][:, 0]
     joint = method.scores(seen(image), JOINT)
@@ -165,7 +168,7 @@ def test_every_parameter_is_described(name):
     assert classes()[name].paper
 
 
-@pytest.mark.parametrize("name", [n for n in METHODS if n != "zero_shot"])
+@pytest.mark.parametrize("name", [n for n in ON_FEATURES if n != "zero_shot"])
 def test_progress_ends_at_its_total_and_trainable_is_a_number(name):
     calls = []
     method = quick(name).fit(make_task(views=2, progress=lambda done, total: calls.append((done, total))))

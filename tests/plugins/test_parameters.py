@@ -17,19 +17,30 @@ from harness_plugins import gda, tip_adapter
 from .tasks import OOP_VOCABULARY, classes, images, make_task, quick, seen
 
 TRAINED = ("clip_adapter", "cocoop", "coop", "fsnl", "learning_to_name", "taskres")
+TOWERS = ("clip_lora", "maple", "promptsrc", "vpt")
 WEIGHTS = (
     *(("gda", "alpha"), ("gda", "alpha_one_shot"), ("tip_adapter", "alpha"), ("tip_adapter", "beta")),
     *(("taskres", "alpha"), ("transclip", "text_weight"), ("linear_probe", "c")),
     *(("transclip", "likelihood_weight"), ("transclip", "neighbour_weight"), ("transclip", "support_weight")),
 )
 REFUSED = [
-    *((name, parameter, value) for name in TRAINED for parameter, value in (("epochs", "-1"), ("lr", "nan"))),
+    *(
+        (name, parameter, value)
+        for name in (*TRAINED, *TOWERS)
+        for parameter, value in (("epochs", "-1"), ("lr", "nan"))
+    ),
     *((name, parameter, value) for name in TRAINED for parameter, value in (("lr", "-0.1"), ("views", "0"))),
     *((name, "batch", value) for name in TRAINED if name != "fsnl" for value in ("0", "-4")),
     *((name, "length", value) for name in ("coop", "fsnl", "learning_to_name") for value in ("0", "-1")),
     *(("fsnl", parameter, "0") for parameter in ("shots_per_batch", "captions_per_class")),
     *(("fsnl", "caption_weight", value) for value in ("-0.5", "1.5")),
     ("cocoop", "images", "0"),
+    *((name, parameter, value) for name in TOWERS for parameter, value in (("epochs", "-1"), ("batch", "0"))),
+    *((name, parameter, "0") for name in ("maple", "promptsrc") for parameter in ("words", "depth")),
+    *(("promptsrc", parameter, "0") for parameter in ("image_tokens", "mean", "deviation")),
+    *(("vpt", parameter, "0") for parameter in ("tokens", "depth")),
+    *(("clip_lora", parameter, "0") for parameter in ("rank", "alpha", "steps_per_shot")),
+    ("clip_lora", "dropout", "1.5"),
     ("clip_adapter", "ratio", "1.2"),
     ("coop", "momentum", "2"),
     *((name, parameter, value) for name, parameter in WEIGHTS for value in ("-1", "nan", "inf")),
@@ -45,7 +56,14 @@ REFUSED = [
 
 SHARED = {"momentum": 0.9, "weight_decay": 5e-4, "warmup_lr": 1e-5, "whole_batches": True, "views": 16, "crop": 0.08}
 SGD = {**SHARED, "optimizer": "sgd", "epochs": 200}
+PROMPTED = {**SHARED, "optimizer": "sgd", "batch": 4}
 STATED = {
+    "clip_lora": {"optimizer": "adamw", "lr": 2e-4, "weight_decay": 0.01, "batch": 32, "steps_per_shot": 500}
+    | {"rank": 2, "alpha": 1.0, "dropout": 0.25, "towers": "both", "views": 16, "crop": 0.08, "warmup_lr": None},
+    "vpt": {**PROMPTED, "lr": 0.0025, "epochs": 5, "tokens": 8, "depth": None},
+    "maple": {**PROMPTED, "lr": 0.0035, "epochs": 5, "context": "a photo of a", "words": 2, "depth": 9},
+    "promptsrc": {**PROMPTED, "lr": 0.0025, "epochs": 50, "context": "a photo of a", "words": 4, "depth": 9}
+    | {"image_tokens": 4, "mean": 30.0, "deviation": 30.0},
     "fsnl": {**SGD, "lr": None, "shots_per_batch": 4, "caption_weight": 0.5, "captions_per_class": None}
     | {"init": "name", "length": None},
     "coop": {**SGD, "lr": 0.002, "batch": 128, "context": "a photo of a"}
