@@ -63,14 +63,16 @@ class TrainedMethod(Method):
 
     epochs: NonNegativeInt = 60
     """Passes over the support images."""
-    optimizer: Literal["adam", "sgd"] = "adam"
-    """Adam, or SGD with momentum."""
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    """Adam, Adam with decoupled weight decay, or SGD with momentum."""
     lr: NonNegativeFloat = 0.01
     """Learning rate, with cosine decay to zero."""
     momentum: Fraction = 0.9
     """Momentum of SGD."""
     weight_decay: NonNegativeFloat = 0.0
     """Weight decay of the optimizer."""
+    eps: PositiveFloat = 1e-8
+    """What Adam adds to its denominator."""
     warmup_lr: NonNegativeFloat | None = None
     """Constant learning rate of the first epoch, before the cosine; None: no warm-up."""
     whole_batches: bool = False
@@ -126,7 +128,8 @@ class TrainedMethod(Method):
     def _optimizer(self, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
         if self.optimizer == "sgd":
             return torch.optim.SGD(parameters, lr=0.0, momentum=self.momentum, weight_decay=self.weight_decay)
-        return torch.optim.Adam(parameters, lr=0.0, weight_decay=self.weight_decay)
+        adam = torch.optim.AdamW if self.optimizer == "adamw" else torch.optim.Adam
+        return adam(parameters, lr=0.0, eps=self.eps, weight_decay=self.weight_decay)
 
     def _lr(self, epoch: int, batch: int, epochs: int | None = None) -> float:
         if epoch == 0 and self.warmup_lr is not None:
