@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 class ProLIP(TrainedMethod):
     """The image projection is trained and held to its pre-trained weight (Fahes et al., 2024).
 
-    The loss is the cross-entropy of ``logit_scale * image @ text.T`` plus ``decay / shots`` times the sum of squares of
-    the weight's change. ``image`` is the normalised ``preprojection @ weight + bias``; a bias, which a ResNet has, stays
-    frozen. It starts exactly at zero-shot. Any name can be scored, by its zero-shot text.
+    The loss is the cross-entropy of ``logit_scale * image @ text.T`` plus ``decay / shots`` times the sum of squares
+    of the weight's change. ``image`` is the normalised ``preprojection @ weight + bias``; a bias, which a ResNet has,
+    stays frozen. It starts exactly at zero-shot. Any name can be scored, by its zero-shot text.
 
     The preset ``paper`` is the paper's setting without validation images: learning rate 1e-5, and a weight of one over
-    the shots. The authors have 300 views of each image; an epoch takes one of each at random.
+    the shots. The authors have 300 views of each image, one for each epoch; here an epoch takes one of 256 at random.
     """
 
     needs = Needs(support=True, preprojection=True)
     paper = "Fahes et al., 2024"
-    presets = {"paper": {"lr": 1e-5, "epochs": 300, "views": 300}}  # noqa: RUF012 - read only
+    presets = {"paper": {"lr": 1e-5, "epochs": 300, "views": 256}}  # noqa: RUF012 - read only
 
     epochs: NonNegativeInt = 300
     lr: NonNegativeFloat = 1e-4

@@ -85,8 +85,8 @@ class TPT(Method):
         step = torch.optim.AdamW([contexts], lr=self.lr, weight_decay=self.weight_decay)
         for _ in range(self.steps):
             with torch.enable_grad():
-                text = self.context_.encode_each(tokens, contexts)
-                loss = mean_entropy(scale * chosen @ text.transpose(1, 2)).sum()
+                text = self.context_.encode_each(tokens, contexts).double()  # AdamW turns any gradient into a full step
+                loss = mean_entropy(scale * chosen.double() @ text.transpose(1, 2)).sum()
             (contexts.grad,) = torch.autograd.grad(loss, contexts)
             step.step()
         text = self.context_.encode_each(tokens, contexts.detach())
