@@ -85,14 +85,17 @@ class LearnedContext:
             tokens: k prompts.
             shift: ``(n, width)`` added to every row of the context.
         """
-        n, k = len(shift), len(tokens.ids)
+        return self.encode_each(tokens, self.rows + shift[:, None])
+
+    def encode_each(self, tokens: Any, contexts: Tensor) -> Tensor:
+        """Unit rows ``(n, k, d)``: the k prompts with each of n contexts ``(n, r, width)``."""
+        n, k = len(contexts), len(tokens.ids)
         image = torch.arange(n).repeat_interleave(len(tokens.row))
         slot = tokens.slot.repeat(n, 1)
         slot[:, 0] += image * k
         row = tokens.row.repeat(n) + image * len(self.rows)
-        learned = (self.rows + shift[:, None]).flatten(0, 1)
         pairs = replace(tokens, ids=tokens.ids.repeat(n, 1), slot=slot, row=row)
-        return self._tower.encode_tokens(pairs, learned).unflatten(0, (n, k))
+        return self._tower.encode_tokens(pairs, contexts.flatten(0, 1)).unflatten(0, (n, k))
 
     def by_length(self, names: Sequence[str]) -> list[tuple[Tensor, Any]]:
         """The prompts grouped by length, as (positions, prompts), because a group is padded to its longest."""

@@ -85,6 +85,8 @@ class TrainedMethod(Method):
     """Momentum of SGD."""
     weight_decay: NonNegativeFloat = 0.0
     """Weight decay of the optimizer."""
+    eps: PositiveFloat = 1e-8
+    """What Adam adds to its denominator."""
     warmup_lr: NonNegativeFloat | None = None
     """Constant learning rate of the first epoch, before the cosine; None: no warm-up."""
     whole_batches: bool = False
@@ -145,7 +147,7 @@ class TrainedMethod(Method):
         if self.optimizer == "sgd":
             return torch.optim.SGD(parameters, lr=0.0, momentum=self.momentum, weight_decay=self.weight_decay)
         adam = torch.optim.AdamW if self.optimizer == "adamw" else torch.optim.Adam
-        return adam(parameters, lr=0.0, weight_decay=self.weight_decay)
+        return adam(parameters, lr=0.0, eps=self.eps, weight_decay=self.weight_decay)
 
     def _lr(self, epoch: int, batch: int, epochs: int | None = None) -> float:
         if epoch == 0 and self.warmup_lr is not None:

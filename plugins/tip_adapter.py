@@ -72,13 +72,15 @@ class TipAdapter(Method):
 
     def fit(self, task: Task) -> Self:
         """Store the support as the cache; choose alpha and beta."""
-        self.task_ = task
-        support = task.support
-        self.keys_ = F.normalize(support.features.mean(dim=1), dim=1)
-        self.values_ = F.one_hot(support.label, len(task.names)).to(self.keys_.dtype)
+        self._store(task)
         self.alpha_, self.beta_ = self._choose(task)
         task.progress(1, 1)
         return self
+
+    def _store(self, task: Task) -> None:
+        self.task_ = task
+        self.keys_ = F.normalize(task.support.features.mean(dim=1), dim=1)
+        self.values_ = F.one_hot(task.support.label, len(task.names)).to(self.keys_.dtype)
 
     def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """Zero-shot scores plus the cache, among the names with support."""

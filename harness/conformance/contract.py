@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 from copy import deepcopy
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from harness.conformance.subject import DEFAULTS_HINT, DOMAIN, Subject, with_defaults
 from harness.errors import FixedVocabulary, HarnessError, MethodError, one_line
 from harness.method import build, parameters
 from harness.runner.fit import report_of
 from harness.types.cell import MethodRecord
+from harness.types.images import Images, Support
 from harness.types.task import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NEED_OF_ATTRIBUTE = {
     need: need for need in ("support", "validation", "unlabeled", "ip", "clusters", "vocabulary", "texts", "model")
 } | {"names": "vocabulary", "encode_image": "model", "projection": "preprojection"}
 """Attribute of a task -> the need that provides it."""
 
-
-NEEDS_OF_IMAGES = {"preprojection", "tokens", "pixels", "stream"}
-"""Needs that are read from images, or say how ``scores`` is called."""
+NEEDS_OF_IMAGES = {"preprojection", "tokens", "pixels"}
+"""Needs that are read from images; of a stream ``scores`` gets one image at a time, which is not read."""
 
 
 def default_constructible(subject: Subject) -> None:
@@ -102,37 +106,40 @@ def learned_names_end_in_underscore(subject: Subject) -> None:
 
 
 def declared_needs(subject: Subject) -> None:
-    """``fit`` reads exactly the declared needs, and does not probe for others.
-
-    The vocabulary may be read by ``scores`` instead.
-    """
-    given = subject.task(DOMAIN)
-    task = RecordingTask(**{field.name: getattr(given, field.name) for field in dataclasses.fields(Task)})
-    object.__setattr__(task, "seen", [])
+    """``fit``, ``encode`` and ``scores`` read exactly the declared needs and encoders, and do not probe for others."""
+    of_task, of_images = list[str](), set[str]()
+    task = _recording_task(subject.task(DOMAIN), of_task, of_images)
     try:
         method = subject.fit(DOMAIN, task=task)
-        if subject.method.needs.vocabulary:
-            subject.scores(method, subject.images(DOMAIN), DOMAIN.vocabulary)
+        images = RecordingImages(**_values(subject.images(DOMAIN), Images), seen=of_images)
+        subject.scores(method, images, DOMAIN.vocabulary)
     finally:
-        seen: list[str] = object.__getattribute__(task, "seen")
-        private = [name for name in seen if name.startswith("_")]
-        if private:
-            hint = "fields with a leading underscore are not part of the contract"
-            raise MethodError(f"{subject.name}.fit reads task.{private[0]}", hint)
-        needs = subject.method.needs
-        undeclared = [
-            NEED_OF_ATTRIBUTE[name]
-            for name in seen
-            if name in NEED_OF_ATTRIBUTE and not needs.includes(NEED_OF_ATTRIBUTE[name])
-        ]
-        if undeclared:
-            hint = f"add {undeclared[0]}=True to the method's needs, or do not read it"
-            raise MethodError(f"{subject.name}.fit reads task.{undeclared[0]} without declaring it", hint)
-    declared = {"support" if need == "captions" else need for need in needs.declared()} - NEEDS_OF_IMAGES
-    unread = sorted(declared - {NEED_OF_ATTRIBUTE.get(name) for name in seen})
-    if unread:
-        hint = f"remove {unread[0]} from its needs: they are columns of the leaderboard"
-        raise MethodError(f"{subject.name} declares {unread[0]} but fit never reads it", hint)
+        _require_declared(subject, of_task, of_images)
+    needs = {NEED_OF_ATTRIBUTE.get(name, name) for name in of_task if name != "projection"} | of_images
+    declared = {"support" if need == "captions" else need for need in subject.method.needs.declared()} - {"stream"}
+    for unread in sorted(declared - needs):
+        hint = f"remove {unread} from its needs: they are columns of the leaderboard"
+        raise MethodError(f"{subject.name} declares {unread} but never reads it", hint)
+    for unread in sorted({*subject.method.encoders} - of_images):
+        hint = "remove it from the method's encoders: every image is encoded with it"
+        raise MethodError(f"{subject.name} declares the encoder {unread} but never reads its features", hint)
+
+
+def _require_declared(subject: Subject, of_task: list[str], of_images: set[str]) -> None:
+    """Check what was read; also what the method tried to read and was refused."""
+    private = [name for name in of_task if name.startswith("_")]
+    if private:
+        hint = "fields with a leading underscore are not part of the contract"
+        raise MethodError(f"{subject.name}.fit reads task.{private[0]}", hint)
+    for name in of_task:
+        need = NEED_OF_ATTRIBUTE.get(name)
+        if need is not None and not subject.method.needs.includes(need):
+            hint = f"add {need}=True to the method's needs, or do not read it"
+            raise MethodError(f"{subject.name}.fit reads task.{name} without declaring {need}", hint)
+    for name in sorted(of_images - {*subject.method.needs.declared(), *subject.method.encoders}):
+        known = name in NEEDS_OF_IMAGES
+        hint = f"add {name}=True to the method's needs" if known else "add its name to the method's encoders"
+        raise MethodError(f"{subject.name} reads {name} of images without declaring it", f"{hint}, or do not read it")
 
 
 def report_is_json(subject: Subject) -> None:
@@ -153,3 +160,40 @@ class RecordingTask(Task):
             plain = Task(**{f.name: object.__getattribute__(self, f.name) for f in dataclasses.fields(Task)})
             return getattr(plain, name)
         return object.__getattribute__(self, name)
+
+
+@dataclass(frozen=True)
+class RecordingImages(Images):
+    """Images that record in ``seen`` which of their kinds are read, and pass it on to some of them."""
+
+    seen: set[str] = field(default_factory=set, kw_only=True)
+
+    def pixels(self, rows: Tensor, view: int | Tensor = 0) -> Tensor:
+        """See ``Images``."""
+        self.seen.add("pixels")
+        return super().pixels(rows, view)
+
+    def _kind(self, name: str, hint: str) -> Tensor:
+        self.seen.add(name)
+        return super()._kind(name, hint)
+
+
+@dataclass(frozen=True)
+class RecordingSupport(RecordingImages, Support):
+    """Labelled images that record which of their kinds are read."""
+
+
+def _recording_task(given: Task, of_task: list[str], of_images: set[str]) -> RecordingTask:
+    """The same task, which records what is read of it and of its images."""
+    values = _values(given, Task)
+    for name, value in values.items():
+        if isinstance(value, Images):
+            kind, cls = (Support, RecordingSupport) if isinstance(value, Support) else (Images, RecordingImages)
+            values[name] = cls(**_values(value, kind), seen=of_images)
+    task = RecordingTask(**values)
+    object.__setattr__(task, "seen", of_task)
+    return task
+
+
+def _values(made: Any, cls: type) -> dict[str, Any]:
+    return {field.name: getattr(made, field.name) for field in dataclasses.fields(cls)}

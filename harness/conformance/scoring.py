@@ -51,6 +51,24 @@ def batch_size(subject: Subject) -> None:
             raise MethodError(f"{subject.name}: scores in batches of {size} differ from scores in one batch", hint)
 
 
+def separate_streams(subject: Subject) -> None:
+    """What a method keeps of a vocabulary's stream of images does not change the scores of another one.
+
+    A method cannot look at images ahead: it gets one at a time.
+    """
+    if not subject.method.needs.stream:
+        return
+    images, method = subject.images(DOMAIN), subject.fit(DOMAIN)
+    alone = subject.scores(method, images, DOMAIN.vocabulary)
+    joint = Vocabulary.of(DOMAIN.noun, oop=DOMAIN.names, ip=DOMAIN.foreign)
+    subject.next_scores(method, images, joint)
+    if not torch.equal(alone, subject.next_scores(method, images, DOMAIN.vocabulary)):
+        hint = "keep what is learned of the images by vocabulary: self.state_[vocabulary]"
+        raise MethodError(
+            f"{subject.name}: images that were scored in one vocabulary change the scores in another", hint
+        )
+
+
 def class_order(subject: Subject) -> None:
     """Columns follow the vocabulary, and accuracy does not depend on the order of the task's names.
 

@@ -116,12 +116,16 @@ class Subject:
             FixedVocabulary: raised by the method itself.
         """
         stream = self.method.needs.stream
-        asked = deepcopy(method) if stream else method
+        return self.next_scores(_copy(method) if stream else method, images, vocabulary, when)
+
+    def next_scores(self, method: Method, images: Images, vocabulary: Vocabulary, when: str = "") -> Tensor:
+        """The same by the method itself; what it keeps of a stream's images remains."""
+        stream = self.method.needs.stream
         parts = [images[at : at + 1] for at in range(len(images))] if stream else [images]
         try:
             with one_thread_per_operation(images.features.device):
-                encoded = (checked_encoding(asked, self.name, part, when) for part in parts)
-                return torch.cat([checked_scores(asked, self.name, part, vocabulary, when) for part in encoded])
+                encoded = (checked_encoding(method, self.name, part, when) for part in parts)
+                return torch.cat([checked_scores(method, self.name, part, vocabulary, when) for part in encoded])
         except (FixedVocabulary, MethodError):
             raise
         except (Exception, SystemExit) as error:
@@ -145,6 +149,11 @@ def scores_agree(one: Tensor, other: Tensor) -> bool:
     """Whether scores are equal up to the order of sums."""
     bound = TOLERANCE * max(float(one.abs().max()), float(other.abs().max()), 1e-30)
     return bool(((one - other).abs() <= bound).all())
+
+
+def _copy(method: Method) -> Method:
+    """A copy with a state of its own, and the same task: that is an input."""
+    return deepcopy(method, {id(value): value for value in vars(method).values() if isinstance(value, Task)})
 
 
 def _suffix(when: str) -> str:

@@ -31,6 +31,7 @@ CHECKS: Mapping[str, Check] = {
         hygiene.same_seed_same_scores,
         scoring.query_order,
         scoring.batch_size,
+        scoring.separate_streams,
         scoring.class_order,
         scoring.foreign_vocabulary,
         scoring.hidden_labels,

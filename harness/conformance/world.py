@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import torch
@@ -149,20 +149,28 @@ def _features(pixels: Tensor) -> Tensor:
 
 
 def _preprojection(pixels: Tensor) -> Tensor:
-    return _by_image(tiny_model().preprojection, pixels)
+    return _by_image("preprojection", pixels)
 
 
 def _tokens(pixels: Tensor) -> Tensor:
-    return _by_image(tiny_model().tokens, pixels)
+    return _by_image("tokens", pixels)
 
 
 _KINDS: dict[str, Callable[[Tensor], Tensor]] = {"preprojection": _preprojection, "tokens": _tokens}
 
 
-def _by_image(encode: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
+def _by_image(kind: str, pixels: Tensor) -> Tensor:
     """The features of each image alone: in a batch they are rounded by its size."""
-    each = [encode(view[None])[0] for view in pixels.flatten(0, 1)]
-    return torch.stack(each).view(*pixels.shape[:2], *each[0].shape)
+    return _encoded_once(kind, pixels.numpy().tobytes(), tuple(pixels.shape)).clone()
+
+
+@lru_cache(maxsize=256)
+def _encoded_once(kind: str, pixels: bytes, shape: tuple[int, ...]) -> Tensor:
+    """Encoding takes longest of all, and most checks pose the same images."""
+    encode: Callable[[Tensor], Tensor] = getattr(tiny_model(), kind)
+    images = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).view(-1, 1, *shape[2:])
+    each = [encode(image)[0] for image in images]
+    return torch.stack(each).view(*shape[:2], *each[0].shape)
 
 
 def _encoded(pixels: Tensor, encoder: str) -> Tensor:

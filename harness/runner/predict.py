@@ -73,7 +73,8 @@ def checked_encoding(method: Method, name: str, images: Images, when: str = "") 
     features = encoded.features
     if features.ndim != 3 or len(features) != len(images):
         what = f"features {tuple(features.shape)}"
-        raise MethodError(f"{returned % what}; they must be ({len(images)}, views, d)")
+        hint = "return images.with_features(features), with a row for every image"
+        raise MethodError(f"{returned % what}; they must be ({len(images)}, views, d)", hint)
     _require_usable(features, images.features.device, returned, "features")
     return encoded
 

@@ -425,3 +425,151 @@ class CountsInWords(Good):
 
     def trainable(self) -> Any:
         return "many"
+
+
+ENCODER = "vit_tiny_patch16_224"
+
+
+@dataclass
+class EveryKind(Good):
+    """Reads every kind of input, and tunes an image tower."""
+
+    needs = Needs(support=True, captions=True, preprojection=True, tokens=True, pixels=True, model=True, texts=True)
+    views: int = 2
+    test_views: int = 3
+    encoders: tuple[str, ...] = (ENCODER,)
+
+    def fit(self, task: Any) -> Any:
+        super().fit(task)
+        support, every = task.support, torch.arange(len(task.support))
+        self.sentences_ = task.texts[task.names[0]]
+        self.projection_ = task.projection[0]
+        self.model_ = task.model(lambda name: name == "visual.ln_post.bias")
+        self.second_ = support.encoded(ENCODER).mean()
+        (tuned,) = [weight for weight in self.model_.parameters() if weight.requires_grad]
+        image = task.encode_image(self.model_, support.pixels(every, view=1))
+        (gradient,) = torch.autograd.grad(image.square().sum() - image.mean(), tuned)
+        tuned.data -= 1e-3 * gradient
+        return self
+
+    def encode(self, images: Images) -> Images:
+        whole = [self.task_.encode_image(self.model_, images.pixels(rows)) for rows in images.batches(1)]
+        rest = images.preprojection[:, 1:] @ self.projection_ + images.tokens[:, 1:].mean(dim=2)
+        return images.with_features(torch.cat([torch.cat(whole)[:, None], 0 * rest], dim=1))
+
+
+@dataclass
+class ProbesPixels(Good):
+    """x."""
+
+    def scores(self, images: Images, vocabulary: Any) -> Tensor:
+        try:
+            images[:1].pixels(torch.arange(1))
+        except Exception:
+            return super().scores(images, vocabulary)
+        raise AssertionError
+
+
+@dataclass
+class ProbesTokens(Good):
+    """x."""
+
+    def fit(self, task: Any) -> Any:
+        try:
+            self.tokens_ = task.support.tokens
+        except Exception:
+            self.tokens_ = None
+        return super().fit(task)
+
+
+@dataclass
+class ProbesEncoder(Good):
+    """x."""
+
+    def fit(self, task: Any) -> Any:
+        try:
+            self.second_ = task.support.encoded("resnet50")
+        except Exception:
+            self.second_ = None
+        return super().fit(task)
+
+
+@dataclass
+class DeclaresTokens(Good):
+    """x."""
+
+    needs = Needs(support=True, captions=True, tokens=True)
+
+
+@dataclass
+class DeclaresAnEncoder(Good):
+    """x."""
+
+    encoders: tuple[str, ...] = (ENCODER,)
+
+
+@dataclass
+class Encoded(Good):
+    """Images that ``change`` alters."""
+
+    change: ClassVar[Any] = None
+
+    def encode(self, images: Images) -> Images:
+        return type(self).change(images, self.task_)
+
+
+def encoded(change: Any) -> type[Method]:
+    """The good method with altered images."""
+    return type("Encoded", (Encoded,), {"change": staticmethod(change), "__doc__": "x."})
+
+
+@dataclass
+class WritesIntoTheModel(Good):
+    """x."""
+
+    needs = Needs(support=True, captions=True, model=True)
+
+    def fit(self, task: Any) -> Any:
+        task.model().visual.ln_post.bias.data += 1e-3
+        return super().fit(task)
+
+
+@dataclass
+class TrainsTheSharedModel(Good):
+    """x."""
+
+    needs = Needs(support=True, captions=True, model=True)
+
+    def fit(self, task: Any) -> Any:
+        task.model().visual.ln_post.bias.requires_grad_(True)
+        return super().fit(task)
+
+
+@dataclass
+class Counts(Good):
+    """A good method on a stream: an image moves the next ones of its vocabulary."""
+
+    needs = Needs(support=True, captions=True, stream=True)
+
+    def fit(self, task: Any) -> Any:
+        super().fit(task)
+        self.seen_: dict[Any, Tensor] = {}
+        return self
+
+    def scores(self, images: Images, vocabulary: Any) -> Tensor:
+        found = super().scores(images, vocabulary)
+        key = self._stream(vocabulary)
+        before = self.seen_.get(key, torch.zeros(()))
+        self.seen_[key] = before + found.max()
+        return found * (1 + before / 100)
+
+    def _stream(self, vocabulary: Any) -> Any:
+        return vocabulary
+
+
+@dataclass
+class MixesStreams(Counts):
+    """x."""
+
+    def _stream(self, vocabulary: Any) -> Any:
+        return "all"

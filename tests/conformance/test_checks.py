@@ -22,7 +22,7 @@ from harness.execution.global_state import changes, snapshot
 from harness.method import Method
 
 from ..conformance import faulty
-from .faulty import Good, scores
+from .faulty import Good, encoded, scores
 
 FAULTS: list[tuple[str, type[Method], str, str]] = [
     (
@@ -42,8 +42,18 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
     ("learned_names_end_in_underscore", faulty.TunesItsParameter, "changed the parameter 'strength'", "strength_"),
     ("declared_needs", faulty.ReadsUndeclared, "reads task.validation without declaring it", "validation=True"),
     ("declared_needs", faulty.ReadsPrivate, "reads task._validation", "not part of the contract"),
-    ("declared_needs", faulty.DeclaresTooMuch, "declares validation but fit never reads it", "remove validation"),
     ("declared_needs", faulty.HidesItsText, "says text = False, and uses the text tower", "remove `text = False`"),
+    ("declared_needs", faulty.DeclaresTooMuch, "declares validation but never reads it", "remove validation"),
+    ("declared_needs", faulty.ProbesPixels, "reads pixels of images without declaring it", "add pixels=True"),
+    ("declared_needs", faulty.ProbesTokens, "reads tokens of images without declaring it", "add tokens=True"),
+    ("declared_needs", faulty.ProbesEncoder, "reads resnet50 of images without declaring it", "method's encoders"),
+    ("declared_needs", faulty.DeclaresTokens, "declares tokens but never reads it", "remove tokens"),
+    (
+        "declared_needs",
+        faulty.DeclaresAnEncoder,
+        f"declares the encoder {faulty.ENCODER} but never reads its features",
+        "remove it",
+    ),
     ("report_is_json", faulty.ReportsATensor, "outcome cannot be stored as JSON", "plain numbers and strings"),
     ("report_is_json", faulty.CountsInWords, "trainable returned 'many'", "an integer from trainable"),
     ("finite_scores", scores(lambda s: s.log() * float("nan")), "returned NaN or infinity", "learning rate"),
@@ -57,11 +67,28 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
         "gives every name the same score",
         "one column per name",
     ),
+    ("finite_scores", encoded(lambda i, _: i[1:]), "encode returned features (39, 1, 32)", "a row for every image"),
+    ("finite_scores", encoded(lambda i, _: i.features), "returned Tensor", "return images.with_features"),
+    (
+        "finite_scores",
+        encoded(lambda i, _: i.with_features(i.features * float("nan"))),
+        "encode returned NaN or infinity",
+        "division by zero",
+    ),
+    ("inputs_untouched", encoded(lambda i, _: i.with_features(i.features.mul_(2))), "changes the images", "a copy"),
+    ("inputs_untouched", faulty.WritesIntoTheModel, "changes the weights of the frozen model", "task.model(train)"),
+    ("inputs_untouched", faulty.TrainsTheSharedModel, "changes the weights of the frozen model", "task.model(train)"),
     ("inputs_untouched", faulty.WritesIntoSupport, "fit changes task.support", "work on a copy"),
     ("inputs_untouched", faulty.WritesIntoQuery, "scores changes the images it is given", "work on a copy"),
     ("inputs_untouched", faulty.TrainsTheTower, "changes the weights of the frozen model", "frozen"),
     ("global_state_untouched", faulty.DrawsFromShared, "changes Python's random state", "task.generator only"),
     ("global_state_untouched", faulty.IgnoresTheSeed, "changes torch's random state", "task.generator only"),
+    (
+        "global_state_untouched",
+        encoded(lambda i, _: i.with_features(i.features + 0.1 * torch.randn_like(i.features))),
+        "changes torch's random state",
+        "task.generator only",
+    ),
     ("global_state_untouched", faulty.ChangesFolder, "changes the working folder", "restore global settings"),
     (
         "global_state_untouched",
@@ -82,6 +109,18 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
         "draw no random numbers in fit",
     ),
     ("same_seed_same_scores", faulty.LearnsWhileScoring, "differs between two calls", "learn nor draw"),
+    (
+        "same_seed_same_scores",
+        encoded(lambda i, t: i.with_features(i.features + 0.1 * torch.rand(i.features.shape, generator=t.generator))),
+        "differs between two calls",
+        "learn nor draw",
+    ),
+    (
+        "separate_streams",
+        faulty.MixesStreams,
+        "images that were scored in one vocabulary change the scores in another",
+        "self.state_[vocabulary]",
+    ),
     (
         "query_order",
         scores(lambda s: s + torch.arange(len(s))[:, None]),
@@ -148,11 +187,12 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
     """What faulty methods change is put back."""
-    folder, weight = Path.cwd(), tiny_model().tower._embedding.weight.data
-    before, number = weight.clone(), torch.get_rng_state()
+    folder, weights = Path.cwd(), list(tiny_model().model.parameters())
+    before, number = [weight.detach().clone() for weight in weights], torch.get_rng_state()
     yield
     os.chdir(folder)
-    weight.copy_(before)
+    for weight, value in zip(weights, before, strict=True):
+        weight.requires_grad_(False).copy_(value)
     torch.set_rng_state(number)
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = True
     faulty.LEAK.clear()
@@ -192,8 +232,10 @@ def test_every_check_is_tested() -> None:
     assert {check for check, *_ in FAULTS} == set(CHECKS)
 
 
-def test_the_good_method_passes() -> None:
-    results = list(check_method("good", Good))
+@pytest.mark.parametrize("method", [Good, faulty.EveryKind, faulty.Counts])
+def test_a_good_method_passes(method: type[Method]) -> None:
+    """Also one that reads every kind of input, and one on a stream."""
+    results = list(check_method("good", method))
     assert [r for r in results if r.state != "passed"] == []
     assert [r.check for r in results] == list(CHECKS)
 

@@ -46,9 +46,27 @@ def quick(name: str, **parameters: Any) -> Method:
     return classes()[name](**(QUICK.get(name, {}) | parameters))
 
 
+PROJECTION = unit_rows(SIZE, SIZE, 31)
+"""Weight of the image projection, which has no bias."""
+
+PATCHES = 6
+"""Patch tokens of an image."""
+
+
+def kinds(features: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What else methods read of images with features ``(n, v, d)``."""
+    tokens = F.normalize(features[:, :, None] + 0.3 * unit_rows(PATCHES, SIZE, 32), dim=3)
+    return {"preprojection": torch.linalg.solve(PROJECTION.T, features[..., None])[..., 0], "tokens": tokens}
+
+
 def seen(image: torch.Tensor) -> Images:
     """Images to score, with features ``(m, d)``."""
-    return Images.of(image)
+    return Images(image[:, None], _kinds=kinds(image[:, None]))
+
+
+def labelled(image: torch.Tensor, label: torch.Tensor, captions: tuple[str | None, ...] | None = None) -> Support:
+    """Images with features ``(n, v, d)`` and labels."""
+    return Support(image, label, captions, _kinds=kinds(image))
 
 
 @cache
@@ -86,7 +104,7 @@ def make_task(
         texts = [CAPTIONS[i % len(CAPTIONS)] for i in range(len(label))]
         captions = tuple(t and t.replace("{}", NAMES[y]) for t, y in zip(texts, label.tolist(), strict=True))
         position = torch.tensor([order.index(y) for y in range(len(NAMES))])
-        supports.append(Support(image, position[label], captions))
+        supports.append(labelled(image, position[label], captions))
     values: dict[str, Any] = {
         "_names": tuple(NAMES[i] for i in order),
         "noun": NOUN,
@@ -98,6 +116,7 @@ def make_task(
         "_unlabeled": Images(images(12, 20)[0]),
         "_ip": Support(unit_rows(12, SIZE, 21)[:, None], torch.arange(12) % len(IP)),
         "_clusters": len(NAMES),
+        "_projection": lambda: (PROJECTION, None),
         "_support": supports[0],
         "_validation": supports[1],
     }

@@ -15,7 +15,6 @@ from harness.method import build, parameters
 from harness.registry import load
 from harness.registry.describe import describe
 from harness.runner.best_columns import BestColumns
-from harness.types.task import Support
 from harness.types.vocabulary import Vocabulary
 
 from ..cells import predicted
@@ -31,6 +30,7 @@ from .tasks import (
     SIZE,
     classes,
     images,
+    labelled,
     make_task,
     quick,
     seen,
@@ -103,7 +103,7 @@ def test_support_order_does_not_change_predictions(name):
     task = make_task()
     order = torch.randperm(len(task.support.label), generator=torch.Generator().manual_seed(3))
     captions = tuple(task.support.captions[i] for i in order.tolist())
-    mixed = make_task(_support=Support(task.support.features[order], task.support.label[order], captions))
+    mixed = make_task(_support=labelled(task.support.features[order], task.support.label[order], captions))
     image = images(3, 99)[0][:, 0]
     one, other = (
         quick(name, **UNORDERED[name]).fit(each).scores(seen(image), OOP_VOCABULARY) for each in (task, mixed)
