@@ -45,7 +45,7 @@ def still_frozen(model: nn.Module, checksum: tuple[int, ...]) -> bool:
 
 
 def _checksum(value: Tensor) -> int:
-    bits = value.detach().contiguous().view(torch.uint8).flatten()
+    bits = value.detach().reshape(-1).contiguous().view(torch.uint8)
     whole = bits[: len(bits) // 4 * 4].view(torch.int32)
     return int(whole.sum(dtype=torch.int64)) + int(bits[len(whole) * 4 :].sum(dtype=torch.int64))
 

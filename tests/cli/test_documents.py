@@ -12,7 +12,13 @@ import typer
 from harness.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "scripts/README.md", "leaderboards/benchmarks/README.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/contract.md",
+    "scripts/README.md",
+    "leaderboards/benchmarks/README.md",
+)
 
 
 def commands(document: str) -> list[str]:
