@@ -18,31 +18,37 @@ import torch
 from harness.execution.one_thread import one_thread_per_operation
 from harness.progress import NullReporter
 from harness.registry import find
+from harness.runner.best_columns import CHUNK
 from harness.runner.chosen_method import ChosenMethod, facts_of, make_method
 from harness.runner.feature_provider import FeatureProvider
+from harness.runner.pack_images import ImagePacker
 from harness.runner.plan import make_plan
 from harness.runner.request import MethodChoice, Request
 from harness.runner.task_input import named_task
-from harness.types.images import Images
 from harness.types.vocabulary import Vocabulary
 
 
-def held_out(provider, domain, side, manifest):
-    """Features and labels of a side's train and val images that are not in the draw."""
+def held_out(provider, packer, domain, side, job):
+    """A side's train and val images that are not in the draw, with what the method declares, and their labels."""
     splits = getattr(provider.domains[domain], side)
-    drawn = {pick.path for pick in manifest.picks} if side == "oop" else set()
+    drawn = {pick.path for pick in job.manifest.picks} if side == "oop" else set()
     rest = [
         replace(split, items=items)
         for split in (splits["train"], splits["val"])
         if (items := tuple(item for item in split.items if item.path not in drawn))
     ]
     parts = [provider.features(domain, split) for split in rest]
-    return torch.cat([part.image[:, 0] for part in parts]), torch.cat([part.label for part in parts])
+    label = torch.cat([part.label for part in parts])
+    order = torch.randperm(len(label), generator=torch.Generator().manual_seed(0))  # which a stream depends on
+    images = packer.pool(parts, order.numpy(), job.method.test_views).images(provider.backbone)
+    return images, label[order]
 
 
 @torch.no_grad()
-def accuracy(method, image, label, vocabulary):
-    return float((method.scores(Images.of(image), vocabulary).argmax(dim=1) == label).float().mean())
+def accuracy(method, images, label, vocabulary):
+    parts = (method.encode(images[rows]) for rows in images.batches(1 if method.needs.stream else CHUNK))
+    best = torch.cat([method.scores(part, vocabulary).argmax(dim=1) for part in parts])
+    return float((best == label).float().mean())
 
 
 def measure(name, setting, shots, plan, provider):
@@ -57,9 +63,10 @@ def measure(name, setting, shots, plan, provider):
         facts = facts_of(choice, None, None)
         chosen = ChosenMethod.of(choice, facts, find("method", name).origin)
         provider.backbone.text.clear_cache()
-        given, _ = named_task(replace(job, method=chosen), plan.protocol.template, provider)
-        task = given.task(provider.backbone)
-        images = {side: held_out(provider, domain, side, job.manifest) for side in ("oop", "ip")}
+        job = replace(job, method=chosen)
+        packer = ImagePacker(job, provider, None)
+        task = named_task(job, plan.protocol.template, provider, packer)[0].task(provider.backbone)
+        images = {side: held_out(provider, packer, domain, side, job) for side in ("oop", "ip")}
         begin = time.process_time()
         method = make_method(choice).fit(task)
         names = {side: getattr(data, side)["test"].names for side in ("oop", "ip")}

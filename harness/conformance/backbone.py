@@ -62,7 +62,7 @@ class TinyModel:
 
     def fingerprint(self) -> float:
         """A number that changes with any weight, and with whether a weight requires gradients."""
-        values = [float(v.double().abs().sum()) + float(v.requires_grad) for v in self.model.parameters()]
+        values = [float(v.detach().double().abs().sum()) + float(v.requires_grad) for v in self.model.parameters()]
         return sum(value * (i + 1) for i, value in enumerate(values))
 
     @torch.no_grad()

@@ -64,9 +64,7 @@ def separate_streams(subject: Subject) -> None:
     subject.next_scores(method, images, joint)
     if not torch.equal(alone, subject.next_scores(method, images, DOMAIN.vocabulary)):
         hint = "keep what is learned of the images by vocabulary: self.state_[vocabulary]"
-        raise MethodError(
-            f"{subject.name}: images that were scored in one vocabulary change the scores in another", hint
-        )
+        raise MethodError(f"{subject.name}: images scored in one vocabulary change the scores in another", hint)
 
 
 def class_order(subject: Subject) -> None:

@@ -40,7 +40,7 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
     ("scores_before_fit_raise", faulty.AnswersBeforeFit, "returned scores before fit", "attributes that fit sets"),
     ("learned_names_end_in_underscore", faulty.NamesWithoutUnderscore, "set the attribute 'weights'", "weights_"),
     ("learned_names_end_in_underscore", faulty.TunesItsParameter, "changed the parameter 'strength'", "strength_"),
-    ("declared_needs", faulty.ReadsUndeclared, "reads task.validation without declaring it", "validation=True"),
+    ("declared_needs", faulty.ReadsUndeclared, "reads task.validation without declaring validation", "validation=True"),
     ("declared_needs", faulty.ReadsPrivate, "reads task._validation", "not part of the contract"),
     ("declared_needs", faulty.HidesItsText, "says text = False, and uses the text tower", "remove `text = False`"),
     ("declared_needs", faulty.DeclaresTooMuch, "declares validation but never reads it", "remove validation"),
@@ -118,7 +118,7 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
     (
         "separate_streams",
         faulty.MixesStreams,
-        "images that were scored in one vocabulary change the scores in another",
+        "images scored in one vocabulary change the scores in another",
         "self.state_[vocabulary]",
     ),
     (

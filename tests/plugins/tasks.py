@@ -116,6 +116,7 @@ def make_task(
         "_unlabeled": Images(images(12, 20)[0]),
         "_ip": Support(unit_rows(12, SIZE, 21)[:, None], torch.arange(12) % len(IP)),
         "_clusters": len(NAMES),
+        "_texts": {name: (f"a {name}.", f"one {name} seen from above.") for name in (*NAMES, *IP)},
         "_projection": lambda: (PROJECTION, None),
         "_support": supports[0],
         "_validation": supports[1],
