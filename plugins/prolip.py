@@ -39,7 +39,7 @@ class ProLIP(TrainedMethod):
     presets = {"paper": {"lr": 1e-5, "epochs": 300, "views": 256}}  # noqa: RUF012 - read only
 
     epochs: NonNegativeInt = 300
-    lr: NonNegativeFloat = 1e-4
+    lr: NonNegativeFloat = 1e-3
     eps: PositiveFloat = 1e-4
     decay: NonNegativeFloat = 1.0
     """Weight of the change of the projection, over the number of shots."""
