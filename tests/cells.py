@@ -48,9 +48,8 @@ def chosen(method: Method, record: MethodRecord) -> ChosenMethod:
         method.views,
         method.crop,
         method.pool,
-        (),
-        method.test_views,
-        method.encoders,
+        test_views=method.test_views,
+        encoders=method.encoders,
         given=method,
     )
 

@@ -64,7 +64,7 @@ def test_accuracy_beats_chance_on_separable_domain(name):
     assert right > 1 / len(NAMES) + 0.2
 
 
-@pytest.mark.parametrize("name", [n for n in ON_FEATURES if n != "zero_shot" and n not in UNLABELED])
+@pytest.mark.parametrize("name", [n for n in ON_FEATURES if classes()[n].needs.includes("support")])
 def test_support_helps(name):
     image, label = images(30, 99)
     zero_shot, method = (fitted(n).scores(seen(image[:, 0]), OOP_VOCABULARY) for n in ("zero_shot", name))
@@ -168,7 +168,7 @@ def test_every_parameter_is_described(name):
     assert classes()[name].paper
 
 
-@pytest.mark.parametrize("name", [n for n in ON_FEATURES if n != "zero_shot"])
+@pytest.mark.parametrize("name", [n for n in ON_FEATURES if classes()[n].needs.includes("support") or n in UNLABELED])
 def test_progress_ends_at_its_total_and_trainable_is_a_number(name):
     calls = []
     method = quick(name).fit(make_task(views=2, progress=lambda done, total: calls.append((done, total))))
