@@ -36,12 +36,12 @@ class ProLIP(TrainedMethod):
 
     needs = Needs(support=True, preprojection=True)
     paper = "Fahes et al., 2024"
-    presets = {"paper": {"lr": 1e-5, "epochs": 300, "views": 256}}  # noqa: RUF012 - read only
+    presets = {"paper": {"lr": 1e-5, "decay": 1.0, "epochs": 300, "views": 256}}  # noqa: RUF012 - read only
 
     epochs: NonNegativeInt = 300
-    lr: NonNegativeFloat = 1e-3
+    lr: NonNegativeFloat = 3e-3
     eps: PositiveFloat = 1e-4
-    decay: NonNegativeFloat = 1.0
+    decay: NonNegativeFloat = 0.1
     """Weight of the change of the projection, over the number of shots."""
     batch: PositiveInt | None = None
     """Images of a step; None: all of the support."""
