@@ -36,7 +36,7 @@ class Vpt(TowerMethod):
     }
 
     epochs: NonNegativeInt = 10
-    lr: NonNegativeFloat = 0.01
+    lr: NonNegativeFloat = 0.002
     batch: PositiveInt = 32
     tokens: PositiveInt = 8
     """Learned tokens of a block."""
