@@ -77,10 +77,10 @@ class ClipLora(TowerMethod):
         self.dropout_.stop()
         return self
 
-    def image(self, batch: Batch) -> Tensor:
+    def encode_batch(self, batch: Batch) -> Tensor:
         """Unit rows ``(b, d)`` of a batch, with the dropout of a new step."""
         self.dropout_.draw(self.task_)
-        return super().image(batch)
+        return super().encode_batch(batch)
 
 
 @hookimpl
