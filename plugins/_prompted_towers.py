@@ -64,6 +64,6 @@ class PromptedTowers(TowerMethod):
         """Tokenized prompts with slots for the learned words."""
         return self.tower_.tokenize(self.prompts(vocabulary), {CONTEXT: (0, len(self.rows_[0]))})
 
-    def text(self, tokens: Any) -> Tensor:
+    def encode_text(self, tokens: Any) -> Tensor:
         """Unit rows ``(k, d)`` of tokenized prompts by the prompted text tower."""
         return self.tower_.encode_tokens(tokens, self.rows_[0])

@@ -75,7 +75,7 @@ class TowerMethod(TrainedMethod):
         self.train(
             self.task_,
             parameters,
-            lambda batch: (loss or self.cross_entropy)(self.image(batch), self.text(tokens), batch),
+            lambda batch: (loss or self.cross_entropy)(self.encode_batch(batch), self.encode_text(tokens), batch),
             self.batch,
             **train,
         )
@@ -84,7 +84,7 @@ class TowerMethod(TrainedMethod):
         """The cross-entropy of ``logit_scale * image @ text.T``."""
         return F.cross_entropy(self.task_.logit_scale * image @ text.T, batch.label)
 
-    def image(self, batch: Batch) -> Tensor:
+    def encode_batch(self, batch: Batch) -> Tensor:
         """Unit rows ``(b, d)`` of a batch by the image tower."""
         return batch.image if self.towers == "text" else self.task_.encode_image(self.model_, batch.pixels())
 
@@ -93,12 +93,12 @@ class TowerMethod(TrainedMethod):
         return [self.task_.template.fill(name, vocabulary.noun) for name in vocabulary.names]
 
     def tokenize(self, vocabulary: Vocabulary) -> Any:
-        """What ``text`` needs of k names: their tokens, or their features if the text tower is frozen."""
+        """What ``encode_text`` needs of k names: their tokens, or their features if the text tower is frozen."""
         if self.towers == "vision":
             return self.task_.text.encode(self.prompts(vocabulary))
         return self.tower_.tokenize(self.prompts(vocabulary))
 
-    def text(self, tokens: Any) -> Tensor:
+    def encode_text(self, tokens: Any) -> Tensor:
         """Unit rows ``(k, d)`` by the text tower."""
         return tokens if self.towers == "vision" else self.tower_.encode_tokens(tokens)
 
@@ -112,7 +112,7 @@ class TowerMethod(TrainedMethod):
     def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """``logit_scale * image @ text.T``, by the tuned towers."""
         if vocabulary not in self.texts_:
-            self.texts_[vocabulary] = self.text(self.tokenize(vocabulary))
+            self.texts_[vocabulary] = self.encode_text(self.tokenize(vocabulary))
         return self.task_.logit_scale * images.features[:, 0] @ self.texts_[vocabulary].T
 
     def trainable(self) -> int:

@@ -41,8 +41,8 @@ class ClipLora(TowerMethod):
         "paper": {"lr": 2e-4, "batch": 32, "steps_per_shot": 500, "views": 16, "rank": 2, "dropout": 0.25}
     }
 
-    epochs: NonNegativeInt = 10
-    lr: NonNegativeFloat = 1e-3
+    epochs: NonNegativeInt = 30
+    lr: NonNegativeFloat = 0.01
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
     weight_decay: NonNegativeFloat = 1e-2
     batch: PositiveInt = 32
@@ -77,10 +77,10 @@ class ClipLora(TowerMethod):
         self.dropout_.stop()
         return self
 
-    def image(self, batch: Batch) -> Tensor:
+    def encode_batch(self, batch: Batch) -> Tensor:
         """Unit rows ``(b, d)`` of a batch, with the dropout of a new step."""
         self.dropout_.draw(self.task_)
-        return super().image(batch)
+        return super().encode_batch(batch)
 
 
 @hookimpl

@@ -39,8 +39,8 @@ class Maple(PromptedTowers):
         "paper": {**PAPER, "lr": 0.0035, "epochs": 5, "batch": 4, "words": 2, "depth": 9}
     }
 
-    epochs: NonNegativeInt = 10
-    lr: NonNegativeFloat = 0.002
+    epochs: NonNegativeInt = 30
+    lr: NonNegativeFloat = 0.01
     batch: PositiveInt = 32
 
     def fit(self, task: Task) -> Self:

@@ -48,15 +48,15 @@ class PromptSrc(PromptedTowers):
         | {"mean": 30.0, "deviation": 30.0}
     }
 
-    epochs: NonNegativeInt = 10
-    lr: NonNegativeFloat = 0.002
+    epochs: NonNegativeInt = 30
+    lr: NonNegativeFloat = 0.01
     batch: PositiveInt = 32
     words: PositiveInt = 4
     image_tokens: PositiveInt = 4
     """Learned tokens of a block of the image tower."""
-    mean: PositiveFloat = 7.5
+    mean: PositiveFloat = 22.0
     """Epoch, counted from 1, that weighs most in the mean of the learned tokens."""
-    deviation: PositiveFloat = 2.5
+    deviation: PositiveFloat = 7.0
     """Standard deviation of the weights, in epochs."""
 
     def fit(self, task: Task) -> Self:

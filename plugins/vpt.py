@@ -35,8 +35,8 @@ class Vpt(TowerMethod):
         "paper": {**PAPER, "lr": 0.0025, "epochs": 5, "batch": 4, "tokens": 8, "depth": None}
     }
 
-    epochs: NonNegativeInt = 10
-    lr: NonNegativeFloat = 0.01
+    epochs: NonNegativeInt = 30
+    lr: NonNegativeFloat = 0.003
     batch: PositiveInt = 32
     tokens: PositiveInt = 8
     """Learned tokens of a block."""

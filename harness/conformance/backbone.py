@@ -108,6 +108,7 @@ def tiny_model() -> TinyModel:
         if value.ndim > 1:
             spread = 0.01 if "positional" in name else 0.3 if "token" in name else value[0].numel() ** -0.5
             value.copy_(torch.randn(value.shape, generator=generator) * spread)
+    model.visual.class_embedding.copy_(0.1 * torch.randn(model.visual.class_embedding.shape, generator=generator))
     tokenizer = openclip.tokenizer(NAME)
     prompts = [Template().fill(name, hint).text for name in CALIBRATION for hint in ("animal", "plant")]
     mean: Tensor = model.encode_text(tokenizer(prompts)).mean(dim=0)

@@ -199,7 +199,7 @@ def test_untrained_adapters_change_no_bit(towers):
     frozen = ModelCopies(tiny_model().model, "fp32")
     tokens = task.text.tokenize([task.template.fill(name, task.noun) for name in task.names])
     text = task.text.on(frozen()).encode_tokens(tokens)
-    found = method.text(method.tokenize(task.vocabulary))
+    found = method.encode_text(method.tokenize(task.vocabulary))
     torch.testing.assert_close(found, text, rtol=0, atol=1e-6 if towers == "vision" else 0)
     if towers != "text":
         image = frozen.encode_image(frozen(), scored.pixels(torch.arange(len(scored))))
@@ -241,7 +241,7 @@ def test_prompted_towers_are_the_plain_formula(name, depth):
     assert [row.shape[0] for row in rows] == [words] * depth
     np.testing.assert_array_equal(rows[0], task.text.token_embedding("a photo of").numpy())
     encode = openclip.tokenizer(NAME)
-    found = method.text(method.tokenize(task.vocabulary))
+    found = method.encode_text(method.tokenize(task.vocabulary))
     for one, concept in zip(found, task.names, strict=True):
         ids = encode([f"a photo of a {concept}."])[0]
         ids = ids[: int(ids.argmax()) + 1].tolist()
@@ -336,11 +336,12 @@ def test_frozen_weights_are_shared_and_unchanged(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_training_reduces_the_loss(name):
+    support = DOMAIN.task(METHODS[name]()).support
+
     def loss(method: Any) -> float:
-        scored = Subject(name, method).images(DOMAIN)
         with torch.no_grad():
-            scores = method.scores(method.encode(scored), DOMAIN.vocabulary)
-        return float(F.cross_entropy(scores, DOMAIN.scored.label))
+            scores = method.scores(method.encode(support), DOMAIN.vocabulary)
+        return float(F.cross_entropy(scores, support.label))
 
     assert loss(fitted(name)) < loss(fitted(name, epochs=0))
 
@@ -356,8 +357,8 @@ def test_checkpointing_learns_the_same(name):
 def test_names_of_a_vocabulary_are_encoded_once(name, monkeypatch):
     method, calls = fitted(name, epochs=1), []
     scored = method.encode(Subject(name, method).images(DOMAIN))
-    encode = type(method).text
-    monkeypatch.setattr(type(method), "text", lambda self, tokens: calls.append(1) or encode(self, tokens))
+    encode = type(method).encode_text
+    monkeypatch.setattr(type(method), "encode_text", lambda self, tokens: calls.append(1) or encode(self, tokens))
     joint = Vocabulary.of(DOMAIN.noun, oop=DOMAIN.names, ip=DOMAIN.foreign)
     with torch.no_grad():
         parts = [method.scores(part, joint) for part in (scored[:5], scored[5:])]
