@@ -40,18 +40,9 @@ class GivenMethod(ChosenMethod):
 def chosen(method: Method, record: MethodRecord) -> ChosenMethod:
     """The method of a job, made of an object; its record is that of another one."""
     choice = MethodChoice(record.name)
-    return GivenMethod(
-        choice,
-        record,
-        {},
-        method.needs,
-        method.views,
-        method.crop,
-        method.pool,
-        test_views=method.test_views,
-        encoders=method.encoders,
-        given=method,
-    )
+    own = (method.needs, method.views, method.crop, method.pool, method.text)
+    more = {"test_views": method.test_views, "encoders": method.encoders}
+    return GivenMethod(choice, record, {}, *own, **more, given=method)
 
 
 def with_method(job: Job, method: Method, **changes: Any) -> Job:

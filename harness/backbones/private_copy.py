@@ -14,12 +14,15 @@ from torch import Tensor, nn
 PRECISIONS = {"bf16": torch.bfloat16}
 """Precision of a run -> type that is trained with; fp16 gradients would underflow, so that fp16 is fp32 here."""
 
+WORDS_AT_ONCE = 2**20
+"""Words of 4 bytes whose checksum is computed at once: it needs 8 MiB."""
+
 
 def private_copy(model: nn.Module, train: Callable[[str], bool] | None = None) -> nn.Module:
     """A copy of a model with modules of its own, and the weights of the original.
 
-    Weights to train are cloned and require gradients; all others are shared, so that the copy needs no more memory
-    than they do. Buffers are cloned.
+    Weights to train are cloned and require gradients; all others share the memory of the original's, and nothing else:
+    a gradient or a hook of one is the copy's own. Buffers are cloned.
 
     Args:
         model: frozen.
@@ -27,7 +30,9 @@ def private_copy(model: nn.Module, train: Callable[[str], bool] | None = None) -
     """
     shared: dict[int, Any] = {id(buffer): buffer.clone() for buffer in model.buffers()}
     for name, weight in model.named_parameters():
-        shared[id(weight)] = nn.Parameter(weight.detach().clone()) if train is not None and train(name) else weight
+        trained = train is not None and train(name)
+        value = weight.detach().clone() if trained else weight.detach()
+        shared[id(weight)] = nn.Parameter(value, requires_grad=trained)
     return deepcopy(model, shared)
 
 
@@ -45,9 +50,14 @@ def still_frozen(model: nn.Module, checksum: tuple[int, ...]) -> bool:
 
 
 def _checksum(value: Tensor) -> int:
+    """A sum of a tensor's bits that depends on their positions: an exchange of two values changes it too."""
     bits = value.detach().reshape(-1).contiguous().view(torch.uint8)
-    whole = bits[: len(bits) // 4 * 4].view(torch.int32)
-    return int(whole.sum(dtype=torch.int64)) + int(bits[len(whole) * 4 :].sum(dtype=torch.int64))
+    words = bits[: len(bits) // 4 * 4].view(torch.int32)
+    position = torch.arange(1, 1 + min(len(words), WORDS_AT_ONCE), device=value.device)
+    total = bits[len(words) * 4 :].sum()
+    for part in torch.split(words, WORDS_AT_ONCE):
+        total = 31 * total + (part * position[: len(part)]).sum()  # of int64, which wraps around
+    return int(total)
 
 
 @dataclass(frozen=True)

@@ -178,6 +178,7 @@ def _of_torch() -> Mapping[str, GlobalSetting]:
         "torch's inference mode": GlobalSetting(torch.is_inference_mode_enabled, enter_inference_mode),
         "torch's flushing of denormal numbers": GlobalSetting(flushes, torch.set_flush_denormal),
         **{f"torch's autocast on {device}": _autocast(torch, device) for device in ("cpu", "cuda")},
+        **_hooks_of_all_modules(torch.nn.modules.module),
         **_paired(torch._C, torch.cuda.is_initialized),
         **_precisions(torch._C),
     }
@@ -189,6 +190,23 @@ def _autocast(torch: Any, device: str) -> GlobalSetting:
         torch.set_autocast_dtype(device, value[1])
 
     return GlobalSetting(lambda: (torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)), put)
+
+
+def _hooks_of_all_modules(owner: Any) -> dict[str, GlobalSetting]:
+    """Hooks that torch calls for every module, such as those of ``register_module_forward_hook``."""
+
+    def get(hooks: dict[Any, Any]) -> tuple[Any, ...]:
+        return tuple(hooks.items())
+
+    def put(hooks: dict[Any, Any], value: tuple[Any, ...]) -> None:
+        hooks.clear()
+        hooks.update(value)
+
+    return {
+        f"torch's {name.strip('_').replace('_', ' ')}": GlobalSetting(partial(get, hooks), partial(put, hooks))
+        for name, hooks in vars(owner).items()
+        if name.startswith("_global_") and isinstance(hooks, dict)
+    }
 
 
 OF_LIBRARIES: Mapping[str, Callable[[], Mapping[str, GlobalSetting]]] = {

@@ -38,6 +38,7 @@ def rules(sandbox: Sandbox, folder: Path) -> Iterator[Rule]:
     for root in environment:  # which may lie in a hidden folder: results can be in a project with its environment
         yield from ((path, Access.READ) for path in entries(root, {path for path in hidden if _within(path, root)}))
     yield from ((os.path.realpath(path), Access.READ) for path in sandbox.readable)
+    yield from ((os.path.realpath(path), Access.READ_FILE) for path in sandbox.unlisted)
     yield from _of_kernel()
     yield os.path.realpath(folder), Access.WRITE
 

@@ -18,8 +18,10 @@ class Sandbox:
         readable: those within hidden ones that it can read all the same; if strict, all that it can read besides
             Python, its packages and the system.
         strict: it can write in its temporary folder alone, has no network, and sees no other processes.
+        unlisted: folders whose files it can read by their names alone: it cannot list them.
     """
 
     hidden: tuple[Path, ...] = ()
     readable: tuple[Path, ...] = ()
     strict: bool = False
+    unlisted: tuple[Path, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -11,27 +11,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil  # type: ignore[import-untyped]
+from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 
-from harness.errors import StorageError
+from harness.errors import StorageError, os_reason
 from harness.files import OTHER_CACHE_HINT
 from harness.folders import writable_cache
 from harness.runner.image_input import ArrayFile
 
 FOLDER = "cell-inputs"
-"""Folder in the cache; a run has its own in it, which starts with the number of its process."""
+"""Folder in the cache; a run has its own in it, whose lock it holds."""
+
+LOCK = ".lock"
 
 
 class ArrayFiles:
-    """The files of a run, in a folder that its processes may read.
+    """The files of a run, in a folder that its processes may not list.
+
+    A process reads the files whose names its cell has. Those of other cells could tell which images are of one pool.
 
     Attributes:
         folder: the folder.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, lock: BaseFileLock) -> None:
+        self.folder, self._lock = folder, lock
 
     @classmethod
     def of_run(cls, cache: Path) -> ArrayFiles:
@@ -43,12 +47,14 @@ class ArrayFiles:
         root = writable_cache(cache) / FOLDER
         try:
             root.mkdir(parents=True, exist_ok=True)
-            for left in root.iterdir():
-                if not psutil.pid_exists(int(left.name.partition("-")[0])):
-                    shutil.rmtree(left, ignore_errors=True)
-            return cls(Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=root)))
-        except (OSError, ValueError) as error:
-            raise StorageError(f"{root} cannot be written: {error}", OTHER_CACHE_HINT) from None
+            with FileLock(root / LOCK, mode=0o666):  # no other run takes a new folder for one that was left
+                _remove_left(root)
+                folder = Path(tempfile.mkdtemp(dir=root))
+                lock = FileLock(folder / LOCK)
+                lock.acquire()
+        except (OSError, NotImplementedError) as error:  # a file system without locks
+            raise StorageError(f"{root} cannot be written: {os_reason(error)}", OTHER_CACHE_HINT) from None
+        return cls(folder, lock)
 
     def save(self, n: int, parts: Iterator[NDArray[Any]]) -> ArrayFile:
         """Write an array of n rows, n > 0, which comes in parts.
@@ -56,17 +62,19 @@ class ArrayFiles:
         Raises:
             StorageError: the disk is full.
         """
-        number, name = tempfile.mkstemp(suffix=".npy", dir=self.folder)
+        path = self.folder / f"{secrets.token_hex(16)}.npy"
         first = next(parts)
         header = {"descr": first.dtype.str, "fortran_order": False, "shape": (n, *first.shape[1:])}
         try:
-            with os.fdopen(number, "wb") as file:
+            with path.open("xb") as file:
                 np.lib.format.write_array_header_1_0(file, header)
                 for part in itertools.chain([first], parts):
                     file.write(np.ascontiguousarray(part).data)
         except OSError as error:
-            raise StorageError(f"{name} cannot be written: {error.strerror}", OTHER_CACHE_HINT) from None
-        return ArrayFile(Path(name))
+            path.unlink(missing_ok=True)
+            fault = f"the images of a cell cannot be written to the cache: {os_reason(error)}"
+            raise StorageError(fault, OTHER_CACHE_HINT) from None
+        return ArrayFile(path)
 
     def remove(self, arrays: Iterable[ArrayFile]) -> None:
         """Remove some of them; a process that has mapped one keeps it."""
@@ -75,4 +83,15 @@ class ArrayFiles:
 
     def close(self) -> None:
         """Remove all of them."""
+        self._lock.release()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _remove_left(root: Path) -> None:
+    """Remove the folders whose locks nobody holds; that tells also what runs on other machines left."""
+    for folder in (path for path in root.iterdir() if path.is_dir()):
+        try:
+            with FileLock(folder / LOCK, timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
+        except (Timeout, PermissionError):  # a run, or another user's
+            continue

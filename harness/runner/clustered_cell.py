@@ -9,7 +9,6 @@ from harness.metrics.compute import compute_metrics
 from harness.metrics.prediction_kinds import Columns, cluster_key
 from harness.metrics.table import metrics_of
 from harness.prompts import Template
-from harness.runner.array_files import ArrayFiles
 from harness.runner.cell_input import CellInput, TaskInput
 from harness.runner.cell_output import CellOutput
 from harness.runner.cell_scores import CellScores
@@ -40,10 +39,7 @@ class ClusteredCell:
         NotApplicable: the method needs more than it is given, or there is no side to mix with.
     """
 
-    def __init__(
-        self, job: Job, template: Template, provider: FeatureProvider, files: ArrayFiles | None = None
-    ) -> None:
-        self.packer = ImagePacker(job, provider, files)
+    def __init__(self, job: Job, template: Template, provider: FeatureProvider, packer: ImagePacker) -> None:
         self._job, self._mixed = job, job.scoring == "mixed clusters"
         _require_fitting(job.method, job.spec.method.name, GIVEN | KNOWN if self._mixed else GIVEN)
         scored = provider.scored(job.spec.domain)
@@ -58,7 +54,7 @@ class ClusteredCell:
             for sides in self._groups
         ]
         tasks = (
-            _task(sides, order, job, template, provider, self.packer)
+            _task(sides, order, job, template, provider, packer)
             for sides, order in zip(self._groups, self._orders, strict=True)
         )
         self.input = CellInput(job.method.choice, job.spec.seed, tuple(tasks))

@@ -153,9 +153,9 @@ def _run(
 def _limits(request: Request, plan: Plan, cells: Sequence[Job], files: ArrayFiles | None) -> Limits:
     """How many processes run cells, and what a cell may use and touch; a GPU runs one cell at a time."""
     workers = min(request.workers, len(cells)) if plan.device == "cpu" else 1
-    inputs = {files.folder} if files else set()
-    readable = {*inputs, plan.resolved.weights, *(file for job in cells for file in job.method.files)}
-    allowed = sandbox(request, plan.domains, readable)
+    readable = {plan.resolved.weights, *(file for job in cells for file in job.method.files)}
+    inputs = (files.folder,) if files else ()
+    allowed = replace(sandbox(request, plan.domains, readable), unlisted=inputs)
     if not request.isolate:
         return Limits(workers, sandbox=allowed)
     memory = memory_share(workers) if request.cell_gib is None else request.cell_gib * 2**30

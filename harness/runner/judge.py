@@ -22,6 +22,7 @@ from harness.runner.clustered_cell import ClusteredCell
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.job import Job
 from harness.runner.named_cell import NamedCell
+from harness.runner.pack_images import ImagePacker
 from harness.types.cell import Cell, Cost, Failure
 
 OpenCell = NamedCell | ClusteredCell
@@ -43,6 +44,7 @@ class Judge(Sequence[CellInput]):
     ) -> None:
         self._jobs, self._template, self._provider, self._files = jobs, template, provider, files
         self._open: dict[int, OpenCell] = {}
+        self._packers: dict[int, ImagePacker] = {}
         self._refused: dict[int, Cell] = {}
 
     def __len__(self) -> int:
@@ -58,10 +60,12 @@ class Judge(Sequence[CellInput]):
             return [self[each] for each in range(len(self))[number]]
         job = self._jobs[number]
         kind = NamedCell if job.scoring == "names" else ClusteredCell
+        packer = self._packers[number] = ImagePacker(job, self._provider, self._files)
         try:
             with one_thread_per_operation(self._provider.device):
-                self._open[number] = kind(job, self._template, self._provider, self._files)
+                self._open[number] = kind(job, self._template, self._provider, packer)
         except Exception as error:
+            packer.remove_files()  # a full disk has room for other cells again
             self._refused[number] = _failed(job, error)
             raise
         return self._open[number].input
@@ -72,7 +76,7 @@ class Judge(Sequence[CellInput]):
         if result.number in self._refused:
             return self._refused[result.number], b""
         asked = self._open.pop(result.number)
-        asked.packer.remove_files()
+        self._packers.pop(result.number).remove_files()
         if isinstance(value, JobFailure):
             subject = "" if value.kind == "setup" else f"{job.spec.method.name} "
             failed = Cell(spec=job.spec, failure=Failure(kind="error", reason=subject + value.reason))

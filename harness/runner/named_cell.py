@@ -14,7 +14,6 @@ from harness.metrics.compute import accuracy_per_class, compute_metrics
 from harness.metrics.prediction_kinds import Columns
 from harness.metrics.table import metrics_of
 from harness.prompts import Template
-from harness.runner.array_files import ArrayFiles
 from harness.runner.best_columns import BestColumns
 from harness.runner.cell_input import CellInput, Query
 from harness.runner.cell_output import CellOutput
@@ -39,13 +38,10 @@ class NamedCell:
         DataError: the draw has no image of a part that the method needs.
     """
 
-    def __init__(
-        self, job: Job, template: Template, provider: FeatureProvider, files: ArrayFiles | None = None
-    ) -> None:
+    def __init__(self, job: Job, template: Template, provider: FeatureProvider, packer: ImagePacker) -> None:
         self._job = job
-        self.packer = ImagePacker(job, provider, files)
         data, scored = provider.domains[job.spec.domain], provider.scored(job.spec.domain)
-        task, lost = named_task(job, template, provider, self.packer)
+        task, lost = named_task(job, template, provider, packer)
         self.unreadable = frozenset(lost).union(*(features.unreadable for features in scored.values()))
         names = {side: split.names for side, split in data.scored.items()}
         own = {side: Vocabulary.of(data.noun, **{side: of_side}) for side, of_side in names.items()}
@@ -54,7 +50,7 @@ class NamedCell:
         self._order = HiddenOrder.of(job.spec, self._sha256)
         self._label = {side: features.label.cpu().numpy() for side, features in scored.items()}
         # The joint vocabulary first, and all images in every one: nothing tells the side of an image.
-        images = self.packer.pool(list(scored.values()), self._order.position, job.method.test_views)
+        images = packer.pool(list(scored.values()), self._order.position, job.method.test_views)
         query = Query(images, joint | {"oop": own["oop"]} | own)
         self._asked = {key: self._positions(key if job.method.needs.stream else "joint") for key in query.vocabularies}
         if job.method.needs.stream:

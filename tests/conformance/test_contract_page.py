@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from harness.conformance import check_method
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "contract.md"
 
 
+@pytest.mark.slow
 def test_the_method_on_the_contract_page_passes_every_check(tmp_path):
     (code,) = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     names: dict[str, object] = {}
