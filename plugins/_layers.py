@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from harness.types.task import Task
 
 
-def uniform_init(task: Task, *shape: int, inputs: int) -> Tensor:
-    """Uniform weights in +-1 / sqrt(inputs), as ``torch.nn.Linear`` initialises them."""
-    drawn = torch.rand(*shape, generator=task.generator, dtype=task.support.features.dtype)
+def uniform_init(task: Task, *shape: int, inputs: int, dtype: torch.dtype | None = None) -> Tensor:
+    """Uniform weights in +-1 / sqrt(inputs), as ``torch.nn.Linear`` initialises them; by default as the support."""
+    drawn = torch.rand(*shape, generator=task.generator, dtype=dtype or task.support.features.dtype)
     return (2 * to_device(drawn, task.device) - 1) / inputs**0.5

@@ -5,15 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import torch
-import torch.nn.functional as F
-
 from harness.hookspecs import hookimpl
 from harness.method import Method
-from harness.prompts import Piece, Prompt
 from harness.types.task import Needs
 
-from .zero_shot import TEMPLATES
+from ._sentences import sentence_features
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,21 +39,14 @@ class CuPL(Method):
     """The sentences alone, or together with the templates of the prompt ensemble."""
 
     def fit(self, task: Task) -> Self:
-        """Store the task and its sentences; nothing is learned."""
-        self.task_, self.texts_ = task, task.texts
+        """Store the task; nothing is learned."""
+        self.task_ = task
         return self
 
     def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """``logit_scale * image @ text.T`` with the means of the sentences."""
-        prompts = [self._prompts(name, vocabulary.noun) for name in vocabulary.names]
-        every = self.task_.text.encode([prompt for own in prompts for prompt in own])
-        parts = every.split([len(own) for own in prompts])
-        text = F.normalize(torch.stack([part.mean(dim=0) for part in parts]), dim=1)
+        text = sentence_features(self.task_, vocabulary, self.prompts == "both")
         return self.task_.logit_scale * images.features[:, 0] @ text.T
-
-    def _prompts(self, name: str, noun: str) -> list[Prompt]:
-        sentences = [Prompt((Piece(sentence),)) for sentence in self.texts_[name]]
-        return sentences + ([template.fill(name, noun) for template in TEMPLATES] if self.prompts == "both" else [])
 
 
 @hookimpl

@@ -112,7 +112,7 @@ def foreign_vocabulary(subject: Subject) -> None:
     refuse = "raise harness.errors.FixedVocabulary if the method cannot score names it was not fitted on"
     if bool((answers[0] == answers[0][:, :1]).all()):
         raise MethodError(f"{subject.name}.scores gives all foreign names the same score", refuse)
-    renamed = Vocabulary.of(DOMAIN.noun, ip=tuple(f"{name} of elsewhere" for name in DOMAIN.names))
+    renamed = DOMAIN.unknown
     if torch.equal(subject.scores(method, images, renamed), own):
         raise MethodError(f"{subject.name}.scores gives foreign names the scores of its fitted names", refuse)
 

@@ -81,9 +81,7 @@ class SyntheticDomain:
             _ip=given(known) if needs.ip else None,
             _clusters=len(self.names) if needs.clusters else None,
             _names=self.names if needs.includes("vocabulary") else None,
-            _texts={name: (f"a {name}.", f"one {name} seen from above.") for name in (*self.names, *self.foreign)}
-            if needs.texts
-            else None,
+            _texts=self._sentences() if needs.texts else None,
             _model=ModelCopies(model.model, "fp32") if needs.model else None,
             _projection=_projection if needs.preprojection else None,
         )
@@ -110,6 +108,15 @@ class SyntheticDomain:
         pixels = _noisy(clean, torch.cat(noise))
         label = torch.arange(len(names)).repeat_interleave(count)
         return Support(_features(pixels[:, None]), label, _pixels=_pixels(pixels[:, None]))
+
+    @property
+    def unknown(self) -> Vocabulary:
+        """Names that look like the OOP names, and are none of them."""
+        return Vocabulary.of(self.noun, ip=tuple(f"{name} of elsewhere" for name in self.names))
+
+    def _sentences(self) -> dict[str, tuple[str, ...]]:
+        every = (*self.names, *self.foreign, *self.unknown.names)
+        return {name: (f"a {name}.", f"one {name} seen from above.") for name in every}
 
     def _captions(self) -> tuple[str | None, ...]:
         texts: list[str | None] = []

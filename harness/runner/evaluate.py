@@ -121,8 +121,7 @@ def _run(
     plan: Plan, pending: list[Job], request: Request, report: Reporter, unreadable: dict[str, str]
 ) -> Iterator[tuple[Cell, bytes]]:
     """Encode missing features, then run cells; each comes with its output, if it ran alone in its process."""
-    for job in (job for job in pending if job.not_applicable):
-        yield Cell(spec=job.spec, failure=Failure(kind="not applicable", reason=str(job.not_applicable))), b""
+    yield from (_refused(job, job.not_applicable) for job in pending if job.not_applicable)
     pending = [job for job in pending if not job.not_applicable]
     if not pending:
         return
@@ -131,9 +130,14 @@ def _run(
     from harness.runner.feature_provider import provider_of
     from harness.runner.judge import Judge
     from harness.runner.run_cell import make_cell_worker
-    from harness.runner.workloads import workloads
+    from harness.runner.workloads import lacking, workloads
 
     provider = provider_of(plan, request.workers)
+    without = {job.spec.key: why for job in pending if (why := lacking(provider, job))}
+    yield from (_refused(job, without[job.spec.key]) for job in pending if job.spec.key in without)
+    pending = [job for job in pending if job.spec.key not in without]
+    if not pending:
+        return
     require_room(workloads(provider, pending))
     provider.encode(pending, report)
     unreadable |= provider.unreadable
@@ -148,6 +152,11 @@ def _run(
         for result in executor(judge, make_worker, limits, groups):
             yield judge.cell(result)
             advance(1)
+
+
+def _refused(job: Job, reason: str) -> tuple[Cell, bytes]:
+    """A cell that no method could answer."""
+    return Cell(spec=job.spec, failure=Failure(kind="not applicable", reason=reason)), b""
 
 
 def _limits(request: Request, plan: Plan, cells: Sequence[Job], files: ArrayFiles | None) -> Limits:

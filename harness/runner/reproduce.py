@@ -23,6 +23,7 @@ from harness.results.store import ResultStore
 from harness.runner.evaluate import evaluate
 from harness.runner.plan import Plan, make_plan
 from harness.runner.request import MethodChoice, Request
+from harness.runner.second_encoders import with_local_folders
 from harness.types.leaderboard import Row
 from harness.types.manifest import Manifest
 
@@ -58,7 +59,8 @@ class LocalPaths:
         cache: the cache folder; None is the user's own.
         workers: processes that compute.
         draws: the row's few-shot draws; needed if no installed protocol can draw them.
-        files: files that the row's method read, in any order: each is identified by its sha256.
+        files: files that the row's method read, and the weights of its second encoders in folders, in any order: each
+            is identified by its sha256.
         device: to run on; None is the row's kind. Another kind sums in another order, so the last digits may
             differ.
     """
@@ -84,8 +86,9 @@ def _request(row: Row, out: Path, here: LocalPaths) -> Request:
     precision: Precision = backbone.precision
     kind, in_folder, _ = backbone.architecture.partition("local-dir:")  # the row does not record its path
     files = {File(path).sha256: path for path in here.files}
+    parameters = with_local_folders(row.method_record, files)
     return Request(
-        methods=(MethodChoice(row.method, parameters=attach_paths(row.method_record.parameters, files)),),
+        methods=(MethodChoice(row.method, parameters=attach_paths(parameters, files)),),
         domains=tuple(sorted({*row.data, *(f.domain for f in row.failures)})),
         shots=(max(1, row.shots),),  # a method without few-shot images ignores it
         seeds=row.seeds,

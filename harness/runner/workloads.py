@@ -1,9 +1,11 @@
-"""What jobs need of the feature cache, by kind of features: rows, bytes, and whether there is room."""
+"""What jobs need of the feature cache, by kind of features: rows and bytes, and what the backbone cannot give."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from harness.errors import BackboneError
+from harness.features.kinds import KINDS
 from harness.features.workload import Workload, measure_workload
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.job import Job
@@ -14,11 +16,22 @@ def workloads(provider: FeatureProvider, jobs: Iterable[Job]) -> list[Workload]:
 
     Raises:
         StorageError: the cache cannot be read.
-        BackboneError: the model has no such kind of features.
+        BackboneError: a second encoder cannot be loaded.
     """
+    jobs = [job for job in jobs if lacking(provider, job) is None]
     wanted: dict[str, list[tuple[tuple[int, float], set[str]]]] = {}
     for view, sources in provider.wanted(jobs):
         digests = {source.sha256 for source in sources}
         wanted.setdefault(view.kind, []).append(((view.number, view.crop), digests))
     encoders = {kind: provider.encoder_of(kind) for kind in wanted}
     return [measure_workload(encoders[kind].extractor, encoders[kind].store, of) for kind, of in wanted.items()]
+
+
+def lacking(provider: FeatureProvider, job: Job) -> str | None:
+    """Why the backbone cannot give what a job needs of its images, such as the patch tokens of a ResNet, or None."""
+    for kind in filter(KINDS.__contains__, job.method.kinds):
+        try:
+            provider.encoder_of(kind)
+        except BackboneError as error:
+            return f"{job.spec.method.name} needs {kind}: {error.message}"
+    return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
+from shutil import copytree
 
 import pytest
 import timm
@@ -10,6 +12,8 @@ import torch
 from timm.models import save_for_hf
 
 import harness as package
+
+from ..datasets.roots import write_texts
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +86,34 @@ def test_clusters_do_not_depend_on_whether_they_are_named(harness, world, tmp_pa
         for naming in ("none", "prompts")
     )
     assert one.json["rows"][0]["domains"] == other.json["rows"][0]["domains"]
+
+
+def test_a_method_has_an_encoder_of_timm_beside_the_backbone(harness, world, tmp_path, folder):
+    out, texts = tmp_path / "results", write_texts(tmp_path / "texts.json")
+    where = ("--data", world, "--out", out, "--domain", "Animals", "--backbone", "beyond-mini", "--seeds", "1")
+    run = ("--plugin", "nola_head", "--texts", texts, "-p", f"nola_head.encoder=local-dir:{folder}")
+    answer = harness("evaluate", *where, *run, "--baseline", "none", "--workers", "1", "--json")
+    assert answer.code == 0, answer.err
+    (row,) = answer.json["rows"]
+    weights = folder / "model.safetensors"
+    assert row["complete"]
+    record = row["method_record"]
+    assert record["encoders"] == {"timm:local-dir:Tiny-ViT": sha256(weights.read_bytes()).hexdigest()}
+    assert record["parameters"]["encoder"] == "local-dir:Tiny-ViT"
+    assert record["needs"] == ["unlabeled", "vocabulary", "texts"]
+    assert str(folder.parent) not in json.dumps(answer.json)
+    assert {"oop_top1", "ip_top1", "joint_h_mean", "named_acc"} <= set(row["mean"])
+
+    verified = harness("leaderboard", "verify", out, "--data", world)
+    assert verified.code == 0, verified.err
+    again = ("reproduce", f"{out}#nola_head", "--data", world, "--json", "--file", texts)
+    lacking = harness(*again)
+    assert lacking.code == 2
+    said = " ".join(lacking.err.split())
+    assert "nola_head was run with the encoder timm:local-dir:Tiny-ViT, whose folder is not recorded" in said
+    assert f"give its weights with --file: the file of sha256 {record['encoders']['timm:local-dir:Tiny-ViT']}" in said
+    moved = tmp_path / "elsewhere" / "Tiny-ViT"
+    copytree(folder, moved)
+    found = harness(*again, "--file", moved / "model.safetensors")
+    assert found.code == 0, found.err
+    assert (found.json["settings"], found.json["results"]) == ([], [])

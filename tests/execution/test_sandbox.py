@@ -161,6 +161,16 @@ def test_readable_file_in_a_hidden_folder_can_be_read_and_not_written(place: Pla
     assert attack(place.sandbox(strict), ("read", weights), ("write", weights)) == ["weights", "PermissionError"]
 
 
+@pytest.mark.parametrize("strict", MODES)
+def test_files_of_an_unlisted_folder_are_read_by_name_and_not_found(place: Place, strict: bool) -> None:
+    folder = place.root / "hidden" / "inputs"
+    folder.mkdir()
+    (folder / "name").write_text("input")
+    sandbox = Sandbox((place.root / "hidden",), (), strict, (folder,))
+    jobs = [("read", folder / "name"), ("list", folder), ("write", folder / "name"), ("write", folder / "new")]
+    assert attack(sandbox, *jobs) == ["input", *["PermissionError"] * 3]
+
+
 def test_hidden_folder_that_does_not_exist_yet_is_hidden(tmp_path: Path) -> None:
     sandbox = Sandbox((tmp_path / "results" / "labels",))
     assert attack(sandbox, ("write", tmp_path / "results"), ("list", tmp_path)) == ["PermissionError"] * 2

@@ -41,7 +41,7 @@ FIXED = ("linear_probe", "prototypes", "taskres")
 TOWERS = tuple(name for name, cls in classes().items() if cls.needs.model)
 """Methods that tune the towers; tests/plugins/test_towers.py has their own tests."""
 ON_FEATURES = [name for name in METHODS if name not in TOWERS]
-UNLABELED = ("cluster_vote", "kmeans_naming", "transclip", "zsnl")
+UNLABELED = ("cluster_vote", "kmeans_naming", "nola_head", "transclip", "zsnl")
 """Methods that see no label; tests/plugins/test_unlabeled_methods.py has their own tests."""
 LIKE_ZERO_SHOT = ("fsnl", "learning_to_name", "tip_adapter", "gda", "zsnl")
 """Methods that leave IP names among themselves alone."""
