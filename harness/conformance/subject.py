@@ -141,7 +141,7 @@ class Subject:
         message = f"{self.name}.{function} raised {type(error).__name__}{_suffix(when)}: {one_line(error)}"
         where = error_location(error, self.cls.__module__)
         origin = f"it came from {where}; " if where else ""
-        hint = getattr(error, "hint", None) or f"{origin}the contract is in harness/method.py"
+        hint = getattr(error, "hint", None) or f"{origin}the contract is docs/contract.md, and in harness/method.py"
         return MethodError(message, hint)
 
 
