@@ -83,7 +83,15 @@ def test_labelled_images_are_the_most_confident_of_each_name_and_of_its_later_ch
 @pytest.mark.parametrize("encoder", [None, ENCODER])
 def test_head_matches_the_formulas(encoder):
     share, least, lr, epochs = 0.3, 2, 0.01, 3
-    given = {"share": share, "least": least, "lr": lr, "batch": 1000, "hidden": 7, "encoder": encoder}
+    given = {
+        "share": share,
+        "least": least,
+        "lr": lr,
+        "batch": 1000,
+        "hidden": 7,
+        "encoder": encoder,
+        "prompts": "both",
+    }
     task = task64()
     start = NolaHead(**given, epochs=0).fit(task64())
     method = NolaHead(**given, epochs=epochs).fit(task)
