@@ -16,14 +16,15 @@ from harness.errors import FixedVocabulary
 from harness.execution.one_thread import one_thread_per_operation
 from harness.matching import match, native
 from harness.runner.predict import checked_scores
-from harness.types.task import Support, Task
+from harness.types.images import Images, Support
+from harness.types.task import Task
 from harness_plugins._clustering import _sample_columns
 from harness_plugins._name_tuning import NameEmbeddings
 from harness_plugins.fsnl import FSNL
 
 from ..bench.test_bench_fsnl import task_at_the_real_size
 from ..makers import unit_rows
-from ..plugins.tasks import JOINT, NAMES, classes, images, make_task
+from ..plugins.tasks import JOINT, NAMES, classes, images, make_task, seen
 from ..towers import make_model, tokenizer
 from .conftest import Cuda
 from .fake_cuda import fake_cuda
@@ -68,14 +69,16 @@ def task_on(device: torch.device, views: int = 1, shots: int = 4) -> Task:
     tower = _tower(device, type(torch.empty(0, device=device)))
     tower.clear_cache()
     given = {field.name: getattr(task, field.name) for field in fields(task) if field.name.startswith("_")}
-    moved = {
-        name: replace(value, features=value.features.to(device), label=value.label.to(device))
-        if isinstance(value, Support)
-        else value.to(device)
-        for name, value in given.items()
-        if isinstance(value, Support | torch.Tensor)
-    }
-    return replace(task, device=device, text=tower, **moved)
+    moved = {name: images_on(value, device) for name, value in given.items() if isinstance(value, Images)}
+    weight, bias = task.projection
+    projection = weight.to(device), None if bias is None else bias.to(device)
+    return replace(task, device=device, text=tower, _projection=lambda: projection, **moved)
+
+
+def images_on(part: Images, device: torch.device) -> Images:
+    kinds = {name: kind.to(device) for name, kind in part._kinds.items()}
+    label = {"label": part.label.to(device)} if isinstance(part, Support) else {}
+    return replace(part, features=part.features.to(device), _kinds=kinds, **label)
 
 
 def answers(name: str, setting: dict[str, Any], device: torch.device, seed: int = 0) -> tuple[Any, torch.Tensor]:
@@ -84,11 +87,11 @@ def answers(name: str, setting: dict[str, Any], device: torch.device, seed: int 
     task = replace(task_on(device, method.views), generator=torch.Generator().manual_seed(seed))
     with one_thread_per_operation(device):
         method.fit(task)
-        image = images(6, 30)[0][:, 0].to(device)
+        query = images_on(seen(images(6, 30)[0][:, 0]), device)
         try:
-            return method, checked_scores(method, name, image, JOINT)
+            return method, checked_scores(method, name, query, JOINT)
         except FixedVocabulary:
-            return method, checked_scores(method, name, image, task.vocabulary)
+            return method, checked_scores(method, name, query, task.vocabulary)
 
 
 @pytest.mark.parametrize(("name", "setting"), CASES)
