@@ -61,7 +61,7 @@ class Cache:
 class Stream:
     """What is known of the images of one vocabulary so far."""
 
-    text: Tensor
+    names: Tensor
     positive: Cache
     negative: Cache
 
@@ -128,9 +128,9 @@ class TDA(Method):
     def _next(self, views: Tensor, stream: Stream) -> Tensor:
         """The scores ``(k,)`` of an image with views ``(v, d)``."""
         scale = self.task_.logit_scale
-        order = by_certainty(scale * views[None] @ stream.text.T)[0]
+        order = by_certainty(scale * views[None] @ stream.names.T)[0]
         image = F.normalize(views[order[: kept(len(views), self.keep)]].mean(dim=0), dim=0)
-        zero_shot = scale * image @ stream.text.T
+        zero_shot = scale * image @ stream.names.T
         if self.sees_itself:
             self._remember(image, zero_shot, stream)
         positive = stream.positive.affinity(image, self.beta)

@@ -80,7 +80,8 @@ def make_plan(request: Request, report: Reporter) -> Plan:
         resolved = without_encoder(resolved, request.features)
     methods, encoders = with_encoders(methods, request, index, protocol.features, report)
     domains, lost = read_domains(reader, names, report)
-    methods, texts = with_sentences(methods, domains.values(), request.texts, root)
+    note = report.note if request.all_plugins else None
+    methods, texts = with_sentences(methods, domains.values(), request.texts, root, note)
     decided_by = versions(resolved, protocol=[rule], backbone=[chosen.plugin], metric=metrics)
     setting = Setting(protocol, source.name, resolved.record, devices.device_name(device), decided_by)
     jobs = tuple(grid(request, setting, methods, domains, draws, texts))

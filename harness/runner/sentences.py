@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -58,7 +58,11 @@ class Sentences:
 
 
 def with_sentences(
-    methods: Sequence[ChosenMethod], domains: Iterable[DomainData], given: Path | None, root: Path | None
+    methods: Sequence[ChosenMethod],
+    domains: Iterable[DomainData],
+    given: Path | None,
+    root: Path | None,
+    left_out: Callable[[str], None] | None = None,
 ) -> tuple[list[ChosenMethod], Texts]:
     """The methods, those that need sentences with the file in their record, and the sentences.
 
@@ -67,6 +71,7 @@ def with_sentences(
         domains: the data, whose names must all have a sentence.
         given: the file that the user names, or None.
         root: the folder of the data set, which may have a file of its own.
+        left_out: without a file, methods that need one are left out, and this is told why; None: that is an error.
 
     Raises:
         UserError: a method needs sentences, and there is no file.
@@ -76,6 +81,9 @@ def with_sentences(
     if not needing:
         return list(methods), {}
     path = given or (root / FILE if root is not None and (root / FILE).is_file() else None)
+    if path is None and left_out is not None:
+        left_out(f"left out: {', '.join(needing)}: no sentences about names are given (--texts)")
+        return [method for method in methods if not method.needs.texts], {}
     if path is None:
         raise UserError(f"{needing[0]} needs sentences about every name", f"give --texts FILE: {FORM}")
     sentences = Sentences.read(path)

@@ -312,7 +312,7 @@ def test_invalid_model_folders_are_errors(folder: Path, monkeypatch: pytest.Monk
     assert "names no folder" in refused("local-dir:", None).message
     (folder / "open_clip_model.safetensors").unlink()
     assert refused(name, None).message == f"there are no weights in {folder}"
-    wrong = {"{": "cannot be read", "[]": "has no model_cfg", '{"model_cfg": {}}': "has no vision_cfg"}
+    wrong = {"{": "cannot be read", "[]": "is not an object", '{"model_cfg": {}}': "has no vision_cfg"}
     for text, reason in wrong.items():
         (folder / "open_clip_config.json").write_text(text)
         assert reason in refused(name, None).message

@@ -535,17 +535,6 @@ class WritesIntoTheModel(Good):
 
 
 @dataclass
-class TrainsTheSharedModel(Good):
-    """x."""
-
-    needs = Needs(support=True, captions=True, model=True)
-
-    def fit(self, task: Any) -> Any:
-        task.model().visual.ln_post.bias.requires_grad_(True)
-        return super().fit(task)
-
-
-@dataclass
 class Counts(Good):
     """A good method on a stream: an image moves the next ones of its vocabulary."""
 

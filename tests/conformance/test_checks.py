@@ -77,7 +77,6 @@ FAULTS: list[tuple[str, type[Method], str, str]] = [
     ),
     ("inputs_untouched", encoded(lambda i, _: i.with_features(i.features.mul_(2))), "changes the images", "a copy"),
     ("inputs_untouched", faulty.WritesIntoTheModel, "changes the weights of the frozen model", "task.model(train)"),
-    ("inputs_untouched", faulty.TrainsTheSharedModel, "changes the weights of the frozen model", "task.model(train)"),
     ("inputs_untouched", faulty.WritesIntoSupport, "fit changes task.support", "work on a copy"),
     ("inputs_untouched", faulty.WritesIntoQuery, "scores changes the images it is given", "work on a copy"),
     ("inputs_untouched", faulty.TrainsTheTower, "changes the weights of the frozen model", "frozen"),

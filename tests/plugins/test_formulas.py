@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from harness.errors import FixedVocabulary, MethodError
 from harness.method import build
 from harness.prompts import Piece, Prompt
+from harness.types.images import Images
 from harness.types.task import Support
 from harness_plugins import gda, linear_probe, tip_adapter, zero_shot
 from harness_plugins._context import LearnedContext
@@ -242,7 +243,7 @@ def test_prototypes_are_class_means_and_scores_negative_squared_distances(views,
     torch.testing.assert_close(method.scores(seen(image), OOP_VOCABULARY), torch.tensor(expected).float())
     in_double = Support(task.support.features.double(), task.support.label)
     method = quick("prototypes", centre=centre).fit(make_task(_support=in_double))
-    found = method.scores(seen(image.double()), OOP_VOCABULARY)
+    found = method.scores(Images.of(image.double()), OOP_VOCABULARY)
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=1e-12)
 
 

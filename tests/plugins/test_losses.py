@@ -175,7 +175,9 @@ def test_loss_and_gradient_match_formula(monkeypatch, method: TrainedMethod, for
         parameter += 0.1 * torch.from_numpy(generator.normal(size=tuple(parameter.shape)))
         parameter.requires_grad_(True)
     values = [parameter.detach().numpy().copy() for parameter in seen["parameters"]]
-    loss = seen["loss"](Batch(torch.arange(6), torch.from_numpy(IMAGE), torch.tensor(LABEL)))
+    loss = seen["loss"](
+        Batch(torch.arange(6), torch.zeros(6), torch.from_numpy(IMAGE), torch.tensor(LABEL), TASK.support)
+    )
     assert loss.item() == pytest.approx(formula(*values), rel=1e-12)
     loss.backward()
     step = 1e-5

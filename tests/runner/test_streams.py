@@ -16,6 +16,7 @@ from harness.prompts import Template
 from harness.runner.clustered_cell import ClusteredCell
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.named_cell import NamedCell
+from harness.runner.pack_images import ImagePacker
 from harness.runner.plan import make_plan
 from harness.runner.predict import predict_all
 from harness.runner.request import MethodChoice, Request
@@ -60,7 +61,8 @@ def asked(place: Any, workers: int = 1) -> dict[Vocabulary, Tensor]:
     """The images that a method gets in each vocabulary, in order, and one at a time."""
     job, plan = place
     method, provider = Watches(), provider_of(plan, workers)
-    query = NamedCell(with_method(job, method), Template(), provider).input.query
+    watched = with_method(job, method)
+    query = NamedCell(watched, Template(), provider, ImagePacker(watched, provider, None)).input.query
     assert query is not None
     predict_all(method, "it", query, provider.backbone)
     assert {len(image) for _, image in method.asked} == {1}
@@ -101,7 +103,8 @@ def test_the_order_tells_neither_class_nor_side(place: Any) -> None:
 def test_answers_reach_their_images(place: Any) -> None:
     job, plan = place
     provider = provider_of(plan)
-    cell = NamedCell(with_method(job, Watches()), Template(), provider)
+    watched = with_method(job, Watches())
+    cell = NamedCell(watched, Template(), provider, ImagePacker(watched, provider, None))
     method = Watches()
     assert cell.input.query is not None
     best, refused = predict_all(method, "it", cell.input.query, provider.backbone)
@@ -130,4 +133,4 @@ def test_a_cell_is_repeatable_and_its_record_says_that_it_is_a_stream(place: Any
 def test_a_stream_method_finds_no_clusters(place: Any) -> None:
     job, plan = place
     with pytest.raises(NotApplicable, match="tda needs stream; the protocol gives unlabeled images"):
-        ClusteredCell(job, Template(), provider_of(plan))
+        ClusteredCell(job, Template(), provider_of(plan), ImagePacker(job, provider_of(plan), None))

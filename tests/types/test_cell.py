@@ -87,6 +87,9 @@ INNER: dict[str, tuple[type, dict[str, Any]]] = {
             "needs": ("support", "captions"),
             "seeded": False,
             "pool": "test-unlabeled",
+            "test_views": 2,
+            "encoders": {"resnet50": sha("other")},
+            "texts": sha("other"),
         },
     ),
 }
