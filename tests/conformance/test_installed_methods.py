@@ -8,12 +8,28 @@ import types
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from harness.conformance import check_method, parametrize_with_checks
+from harness.method import Method
 from harness.registry import load_all
 
+METHODS = [plugin.value for plugin in load_all("method")[0]]
 
-@parametrize_with_checks([plugin.value for plugin in load_all("method")[0]])
+
+def is_heavy(method: type[Method]) -> bool:
+    """Whether it trains a tower, or computes with many views or patches."""
+    return method.needs.model or method.needs.tokens or method.test_views > 1
+
+
+@parametrize_with_checks([method for method in METHODS if not is_heavy(method)])
 def test_it_keeps_its_contract(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.mark.slow
+@parametrize_with_checks([method for method in METHODS if is_heavy(method)])
+def test_a_heavy_one_keeps_its_contract(check: Callable[[], None]) -> None:
     check()
 
 
