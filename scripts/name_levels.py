@@ -56,8 +56,8 @@ def main() -> None:
     board, artifacts = open_file(given.results)
     rows = [select(board.rows, name, str(given.results)) for name in given.method]
     draws = BootstrapDraws(rows, [artifacts] * len(rows), [METRIC]).of(METRIC)
-    if draws.lacking:
-        raise SystemExit("; ".join(draws.lacking.values()))
+    if draws.missing:
+        raise SystemExit("; ".join(draws.missing.values()))
     for level in dict.fromkeys(LEVELS.values()):
         domains = [domain for domain in rows[0].domains if LEVELS[domain] == level]
         if not domains:
