@@ -32,7 +32,7 @@ from harness.runner.reproduce import LocalPaths, reproduce
 from harness.runner.request import MethodChoice, Outcome, Request
 from harness_plugins.zero_shot import ZeroShot
 
-from ..datasets.roots import make_root
+from ..datasets.roots import make_root, write_texts
 from ..features.test_encode import FakeModel, backbone
 from ..plugins.tasks import classes
 from .conftest import Cuda
@@ -57,10 +57,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def request_of(root: Path, cache: Path, out: Path, *methods: str, **options: Any) -> Request:
     choices = tuple(
         MethodChoice(name, parameters={key: value for key, value in QUICK.items() if hasattr(classes()[name], key)})
-        for name in methods or sorted(classes())
+        for name in methods or ON_A_RESNET
     )
     settings: dict[str, Any] = {"shots": (2,), "seeds": (1,), "device": "cuda", "workers": 3} | options
-    return Request(methods=choices, data=root, backbone="beyond-mini", cache=cache, out=out, **settings)
+    place = {"data": root, "cache": cache, "out": out, "texts": write_texts(cache.parent / "texts.json")}
+    return Request(methods=choices, backbone="beyond-mini", **place, **settings)
+
+
+ON_A_RESNET = [name for name, cls in sorted(classes().items()) if not cls.needs.model and not cls.needs.tokens]
+"""Methods but for those that tune a vision transformer or read its patch tokens."""
 
 
 def run(*arguments: Any, **options: Any) -> Outcome:
