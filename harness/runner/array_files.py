@@ -7,6 +7,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,23 @@ from numpy.typing import NDArray
 from harness.errors import StorageError, os_reason
 from harness.files import OTHER_CACHE_HINT
 from harness.folders import writable_cache
-from harness.runner.image_input import ArrayFile
 
 FOLDER = "cell-inputs"
 """Folder in the cache; a run has its own in it, whose lock it holds."""
 
 LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class ArrayFile:
+    """An array in a ``.npy`` file, which a process maps into memory when it is used."""
+
+    path: Path
+
+    def mapped(self) -> NDArray[Any]:
+        """The array; what is written into it reaches no other process."""
+        opened: NDArray[Any] = np.load(self.path, mmap_mode="c", allow_pickle=False)
+        return opened
 
 
 class ArrayFiles:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import Tensor
 from harness.backbones.backbone import Backbone
 from harness.device import to_device
 from harness.features.kinds import normalize_pixels
+from harness.runner.array_files import ArrayFile
 from harness.runner.best_columns import CHUNK
 from harness.types.images import Images
 
@@ -24,18 +24,6 @@ FEATURES, PIXELS = "features", "pixels"
 
 PART_BYTES = 2**28
 """Bytes of the images that are scored at once, if these have more than their features."""
-
-
-@dataclass(frozen=True)
-class ArrayFile:
-    """An array in a ``.npy`` file, which a process maps into memory when it is used."""
-
-    path: Path
-
-    def mapped(self) -> NDArray[Any]:
-        """The array; what is written into it reaches no other process."""
-        opened: NDArray[Any] = np.load(self.path, mmap_mode="c", allow_pickle=False)
-        return opened
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.runner.array_files import ArrayFiles
+from harness.runner.array_files import ArrayFile, ArrayFiles
 from harness.runner.feature_provider import FeatureProvider
-from harness.runner.image_input import FEATURES, ArrayFile, ImageInput, as_floats
+from harness.runner.image_input import FEATURES, ImageInput, as_floats
 from harness.runner.job import Job
 from harness.types.features import Features
 
