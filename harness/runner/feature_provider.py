@@ -209,29 +209,29 @@ class FeatureProvider:
 
     def wanted(self, jobs: Iterable[Job]) -> Iterator[tuple[View, list[ImageSource]]]:
         """(View, images) that jobs need; what several jobs need comes once."""
-        splits, draws = (
-            dict[tuple[View, str, Pool | Literal["ip", "scored"]], None](),
-            dict[tuple[Any, ...], Manifest](),
-        )
+        splits: dict[tuple[str, Pool | Literal["ip", "scored"]], dict[View, None]] = {}  # views in order, once each
+        draws: dict[tuple[Any, ...], tuple[Manifest, dict[View, None]]] = {}
         for job in jobs:
             domain, crop = job.spec.domain, job.method.crop
             for kind in (FEATURES, *job.method.kinds):
-                splits |= {(v, domain, "scored"): None for v in views_of(kind, job.method.test_views, crop)}
-                splits |= {(View(kind), domain, pool): None for pool in job.pools}
+                test = views_of(kind, job.method.test_views, crop)
+                splits.setdefault((domain, "scored"), {}).update(dict.fromkeys(test))
+                for pool in job.pools:
+                    splits.setdefault((domain, pool), {})[View(kind)] = None
                 if job.manifest is not None:
-                    draws |= {
-                        (view, domain, part, job.spec.manifest): job.manifest
-                        for part, views in job.draws
-                        for view in views_of(kind, views, crop)
-                    }
-        for view, domain, pool in splits:
+                    for part, count in job.draws:
+                        _, drawn = draws.setdefault((domain, part, job.spec.manifest), (job.manifest, {}))
+                        drawn.update(dict.fromkeys(views_of(kind, count, crop)))
+        for (domain, images), views in splits.items():
             data = self.domains[domain]
-            found = data.scored.values() if pool == "scored" else filter(None, [_pool_split(data, pool)])
+            found = data.scored.values() if images == "scored" else filter(None, [_pool_split(data, images)])
             for split in found:
-                yield view, _sources(data, split)
-        for (view, domain, part, _), manifest in draws.items():
+                sources = _sources(data, split)
+                yield from ((view, sources) for view in views)
+        for (domain, part, _), (manifest, views) in draws.items():
             data = self.domains[domain]
-            yield view, [_drawn_source(data, pick, manifest.side) for pick in manifest.picks_of_part(part)]
+            sources = [_drawn_source(data, pick, manifest.side) for pick in manifest.picks_of_part(part)]
+            yield from ((view, sources) for view in views)
 
     def in_order(self, domain: str, split: Split, report: Reporter) -> tuple[Tensor, list[int]]:
         """Features ``(n, d)`` of the readable images of a part in the order of the split, and their positions in it.
