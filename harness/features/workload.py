@@ -10,10 +10,8 @@ from harness.errors import StorageError, os_reason
 from harness.features.contents import shard_bytes
 from harness.features.extractor import Extractor
 from harness.features.store import FeatureStore, is_sha256
+from harness.features.views import View
 from harness.files import OTHER_CACHE_HINT
-
-View = tuple[int, float]
-"""The number of a view, and its minimum crop area."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def measure_workload(
     Args:
         extractor: of the rows.
         store: its cached rows.
-        wanted: (view, sha256 of the images); other text, as of an unreadable file, does not count.
+        wanted: (view of their kind, sha256 of the images); other text, as of an unreadable file, does not count.
 
     Raises:
         StorageError: the cache cannot be read.
@@ -60,7 +58,7 @@ def measure_workload(
     per_view: dict[View, set[str]] = {}
     for view, digests in wanted:
         per_view.setdefault(view, set()).update(filter(is_sha256, digests))
-    missing = sum(len(store.missing(view, digests, crop)) for (view, crop), digests in per_view.items())
+    missing = sum(len(store.missing(view.number, digests, view.crop)) for view, digests in per_view.items())
     return Workload(extractor, store, sum(map(len, per_view.values())), missing)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from harness.errors import BackboneError
 from harness.features.kinds import KINDS
+from harness.features.views import View
 from harness.features.workload import Workload, measure_workload
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.job import Job
@@ -19,10 +20,9 @@ def workloads(provider: FeatureProvider, jobs: Iterable[Job]) -> list[Workload]:
         BackboneError: a second encoder cannot be loaded.
     """
     jobs = [job for job in jobs if lacking(provider, job) is None]
-    wanted: dict[str, list[tuple[tuple[int, float], set[str]]]] = {}
+    wanted: dict[str, list[tuple[View, set[str]]]] = {}
     for view, sources in provider.wanted(jobs):
-        digests = {source.sha256 for source in sources}
-        wanted.setdefault(view.kind, []).append(((view.number, view.crop), digests))
+        wanted.setdefault(view.kind, []).append((view, {source.sha256 for source in sources}))
     encoders = {kind: provider.encoder_of(kind) for kind in wanted}
     return [measure_workload(encoders[kind].extractor, encoders[kind].store, of) for kind, of in wanted.items()]
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from harness.errors import StorageError
 from harness.features.extractor import Extractor
 from harness.features.kinds import pixels
-from harness.features.views import MIN_CROP
+from harness.features.views import View
 from harness.features.workload import Workload, measure_workload, require_room
 
 from ..image_towers import image_backbone
@@ -35,7 +35,7 @@ def extractor() -> Extractor:
 
 def workload(cache: Path, images: int = 10, views: int = 2) -> Workload:
     made = extractor()
-    return measure_workload(made, made.store(cache), [((view, MIN_CROP), names(images)) for view in range(views)])
+    return measure_workload(made, made.store(cache), [(View("pixels", view), names(images)) for view in range(views)])
 
 
 def put(cache: Path, images: int, view: int = 0) -> None:
@@ -57,7 +57,11 @@ def test_rows_are_missing_that_are_not_cached(
 
 def test_an_image_that_is_wanted_twice_counts_once_and_an_unreadable_one_never(tmp_path: Path) -> None:
     made = extractor()
-    wanted = [((0, MIN_CROP), [*names(3), "unreadable"]), ((0, MIN_CROP), names(2)), ((1, 0.5), names(1))]
+    wanted = [
+        (View("pixels"), [*names(3), "unreadable"]),
+        (View("pixels"), names(2)),
+        (View("pixels", 1, 0.5), names(1)),
+    ]
     assert (found := measure_workload(made, made.store(tmp_path), wanted)).rows == 4
     assert found.summary == "pixels of 32x32, shortest, bicubic: 4 of 4 rows are not cached (0.0 MB)"
     assert replace(found, missing=10**6).summary.endswith("1,000,000 of 4 rows are not cached (3.1 GB)")
