@@ -43,8 +43,7 @@ class Judge(Sequence[CellInput]):
         self, jobs: Sequence[Job], template: Template, provider: FeatureProvider, files: ArrayFiles | None = None
     ) -> None:
         self._jobs, self._template, self._provider, self._files = jobs, template, provider, files
-        self._open: dict[int, OpenCell] = {}
-        self._packers: dict[int, ImagePacker] = {}
+        self._open: dict[int, tuple[OpenCell, ImagePacker]] = {}
         self._refused: dict[int, Cell] = {}
 
     def __len__(self) -> int:
@@ -60,23 +59,24 @@ class Judge(Sequence[CellInput]):
             return [self[each] for each in range(len(self))[number]]
         job = self._jobs[number]
         kind = NamedCell if job.scoring == "names" else ClusteredCell
-        packer = self._packers[number] = ImagePacker(job, self._provider, self._files)
+        packer = ImagePacker(job, self._provider, self._files)
         try:
             with one_thread_per_operation(self._provider.device):
-                self._open[number] = kind(job, self._template, self._provider, packer)
+                opened = kind(job, self._template, self._provider, packer)
         except Exception as error:
             packer.remove_files()  # a full disk has room for other cells again
             self._refused[number] = _failed(job, error)
             raise
-        return self._open[number].input
+        self._open[number] = opened, packer
+        return opened.input
 
     def cell(self, result: JobResult) -> tuple[Cell, bytes]:
         """The cell of a finished job, and its log."""
         job, value = self._jobs[result.number], result.value
         if result.number in self._refused:
             return self._refused[result.number], b""
-        asked = self._open.pop(result.number)
-        self._packers.pop(result.number).remove_files()
+        asked, packer = self._open.pop(result.number)
+        packer.remove_files()
         if isinstance(value, JobFailure):
             subject = "" if value.kind == "setup" else f"{job.spec.method.name} "
             failed = Cell(spec=job.spec, failure=Failure(kind="error", reason=subject + value.reason))
