@@ -61,9 +61,10 @@ def planned(request: Request, report: Reporter, json: bool) -> int:
 def _workloads(plan: Plan, pending: Sequence[Job], request: Request) -> list[Workload]:
     """What the cells to run need of the feature cache; loads the model, whose features have some size."""
     from harness.runner.feature_provider import provider_of
-    from harness.runner.workloads import workloads
+    from harness.runner.workloads import lacking, workloads
 
-    return workloads(provider_of(plan, request.workers), pending)
+    provider = provider_of(plan, request.workers)
+    return workloads(provider, [job for job in pending if not (job.not_applicable or lacking(provider, job))])
 
 
 def show(outcome: Outcome, json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
@@ -121,8 +121,8 @@ def _run(
     plan: Plan, pending: list[Job], request: Request, report: Reporter, unreadable: dict[str, str]
 ) -> Iterator[tuple[Cell, bytes]]:
     """Encode missing features, then run cells; each comes with its output, if it ran alone in its process."""
-    yield from (_refused(job, job.not_applicable) for job in pending if job.not_applicable)
-    pending = [job for job in pending if not job.not_applicable]
+    refused, pending = _refused(pending, lambda job: job.not_applicable)
+    yield from refused
     if not pending:
         return
     start_server()
@@ -133,9 +133,8 @@ def _run(
     from harness.runner.workloads import lacking, workloads
 
     provider = provider_of(plan, request.workers)
-    without = {job.spec.key: why for job in pending if (why := lacking(provider, job))}
-    yield from (_refused(job, without[job.spec.key]) for job in pending if job.spec.key in without)
-    pending = [job for job in pending if job.spec.key not in without]
+    refused, pending = _refused(pending, partial(lacking, provider))
+    yield from refused
     if not pending:
         return
     require_room(workloads(provider, pending))
@@ -154,9 +153,11 @@ def _run(
             advance(1)
 
 
-def _refused(job: Job, reason: str) -> tuple[Cell, bytes]:
-    """A cell that no method could answer."""
-    return Cell(spec=job.spec, failure=Failure(kind="not applicable", reason=reason)), b""
+def _refused(jobs: Sequence[Job], reason: Callable[[Job], str | None]) -> tuple[list[tuple[Cell, bytes]], list[Job]]:
+    """The cells that no method could answer, for which there is a reason, and the other jobs."""
+    reasons = [(job, reason(job)) for job in jobs]
+    failures = [(job, Failure(kind="not applicable", reason=why)) for job, why in reasons if why]
+    return [(Cell(spec=job.spec, failure=why), b"") for job, why in failures], [job for job, why in reasons if not why]
 
 
 def _limits(request: Request, plan: Plan, cells: Sequence[Job], files: ArrayFiles | None) -> Limits:

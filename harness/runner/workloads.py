@@ -15,11 +15,14 @@ from harness.runner.job import Job
 def workloads(provider: FeatureProvider, jobs: Iterable[Job]) -> list[Workload]:
     """The rows of every kind that jobs need, and how many of them are missing; none is read.
 
+    Args:
+        provider: of the features.
+        jobs: none that is refused.
+
     Raises:
         StorageError: the cache cannot be read.
         BackboneError: a second encoder cannot be loaded.
     """
-    jobs = [job for job in jobs if lacking(provider, job) is None]
     wanted: dict[str, list[tuple[View, set[str]]]] = {}
     for view, sources in provider.wanted(jobs):
         wanted.setdefault(view.kind, []).append((view, {source.sha256 for source in sources}))
