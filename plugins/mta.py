@@ -9,18 +9,16 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
-from harness.method import Method
 
 from ._certain_views import kept
-from ._training import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from ._training import Fraction, NonNegativeFloat, PositiveFloat
+from ._view_method import ViewMethod
 from ._vocabulary import zero_shot_text
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from typing_extensions import Self
 
     from harness.types.images import Images
-    from harness.types.task import Task
     from harness.types.vocabulary import Vocabulary
 
 ROUNDS = 5
@@ -28,7 +26,7 @@ ROUNDS = 5
 
 
 @dataclass
-class MTA(Method):
+class MTA(ViewMethod):
     """Zero-shot on the mode of an image's views, whose inlierness is learned (Zanella and Ben Ayed, CVPR 2024).
 
     View p of an image has features ``x_p``, and inlierness ``y_p``; ``m`` is the mode. Two steps alternate:
@@ -42,26 +40,15 @@ class MTA(Method):
     view alone is zero-shot.
     """
 
-    seeded = False
     paper = "Zanella and Ben Ayed, CVPR 2024"
     presets = {"paper": {"test_views": 64, "neighbours": 0.3, "affinity": 4.0, "spread": 0.2}}  # noqa: RUF012
 
-    test_views: PositiveInt = 16
-    """Views of each scored image: the whole image, then random crops. Each view takes as long to encode as all images
-    once, and is cached."""
     neighbours: Fraction = 0.3
     """Share of the other views that the bandwidth of a view is computed from; at least one is."""
     affinity: NonNegativeFloat = 4.0
     """Weight of the agreement between the predictions of views."""
     spread: PositiveFloat = 0.2
     """Temperature of the inlierness: the higher, the more equal."""
-    crop: Fraction = 0.08
-    """Minimum area of a view's crop, as a share of the image."""
-
-    def fit(self, task: Task) -> Self:
-        """Store the task; nothing is learned."""
-        self.task_ = task
-        return self
 
     def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """``logit_scale * mode @ text.T``."""

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
-from harness.method import Method
 from harness.types.task import Needs
 
 from ._certain_views import by_certainty, entropy, kept
 from ._training import Fraction, NonNegativeFloat, PositiveInt
+from ._view_method import ViewMethod
 from ._vocabulary import zero_shot_text
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Stream:
 
 
 @dataclass
-class TDA(Method):
+class TDA(ViewMethod):
     """Zero-shot and two caches of earlier test images, without training (Karmanov et al., CVPR 2024).
 
     ``scores = zero-shot + alpha * positive - negative_alpha * negative``, each cache's part being
@@ -82,7 +82,6 @@ class TDA(Method):
     """
 
     needs = Needs(stream=True)
-    seeded = False
     paper = "Karmanov et al., CVPR 2024"
     presets = {"paper": {"test_views": 64, "sees_itself": True}}  # noqa: RUF012 - read only
 
@@ -101,18 +100,13 @@ class TDA(Method):
     sees_itself: bool = False
     """Whether an image is put into the caches before it is scored."""
     test_views: PositiveInt = 1
-    """Views of each scored image: the whole image, then random crops. Each view takes as long to encode as all images
-    once, and is cached."""
     keep: Fraction = 0.1
     """Share of the views that is averaged; at least one is."""
-    crop: Fraction = 0.08
-    """Minimum area of a view's crop, as a share of the image."""
 
     def fit(self, task: Task) -> Self:
         """Store the task; images are learned from as they are scored."""
-        self.task_ = task
         self.streams_: dict[Vocabulary, Stream] = {}
-        return self
+        return super().fit(task)
 
     def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """The scores ``(1, k)`` of the next image of a vocabulary's stream."""

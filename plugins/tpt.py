@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
-from harness.method import Method
 
 from ._certain_views import by_certainty, entropy, kept
 from ._context import LearnedContext
-from ._training import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt
+from ._training import Fraction, NonNegativeFloat, NonNegativeInt
+from ._view_method import ViewMethod
 
 if TYPE_CHECKING:
     from typing import Any
@@ -31,7 +31,7 @@ PROMPTS = 256
 
 
 @dataclass
-class TPT(Method):
+class TPT(ViewMethod):
     """Test-time prompt tuning: a context for each test image (Shu et al., NeurIPS 2022).
 
     The prompt is ``[context] name.``, and starts from "a photo of a". One step of AdamW lowers the entropy of the mean
@@ -43,13 +43,9 @@ class TPT(Method):
     at a time.
     """
 
-    seeded = False
     paper = "Shu et al., NeurIPS 2022"
     presets = {"paper": {"test_views": 64, "keep": 0.1, "lr": 0.005, "steps": 1}}  # noqa: RUF012 - read only
 
-    test_views: PositiveInt = 16
-    """Views of each scored image: the whole image, then random crops. Each view takes as long to encode as all images
-    once, and is cached."""
     keep: Fraction = 0.1
     """Share of the views that are tuned on, those of lowest entropy; at least one is."""
     context: str = "a photo of a"
@@ -60,14 +56,11 @@ class TPT(Method):
     """Steps for each image."""
     weight_decay: NonNegativeFloat = 0.01
     """Weight decay of AdamW; the authors leave it at its default."""
-    crop: Fraction = 0.08
-    """Minimum area of a view's crop, as a share of the image."""
 
     def fit(self, task: Task) -> Self:
-        """Store the task and the initial context; nothing is learned before an image is scored."""
-        self.task_ = task
+        """Store the task and the initial context."""
         self.context_ = LearnedContext(task, self.context)
-        return self
+        return super().fit(task)
 
     def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """``logit_scale * image @ text.T``, each image with its own context."""

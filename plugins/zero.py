@@ -9,23 +9,21 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
-from harness.method import Method
 
 from ._certain_views import by_certainty, kept
-from ._training import Fraction, PositiveInt
+from ._training import Fraction
+from ._view_method import ViewMethod
 from ._vocabulary import zero_shot_text
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from typing_extensions import Self
 
     from harness.types.images import Images
-    from harness.types.task import Task
     from harness.types.vocabulary import Vocabulary
 
 
 @dataclass
-class Zero(Method):
+class Zero(ViewMethod):
     """Zero-shot predictions of an image's most certain views vote on its name (Farina et al., NeurIPS 2024).
 
     Each view votes for the name that is most similar to it. The ``keep`` views whose zero-shot probabilities have the
@@ -36,22 +34,11 @@ class Zero(Method):
     least one counts.
     """
 
-    seeded = False
     paper = "Farina et al., NeurIPS 2024"
     presets = {"paper": {"test_views": 64, "keep": 0.3}}  # noqa: RUF012 - read only
 
-    test_views: PositiveInt = 16
-    """Views of each scored image: the whole image, then random crops. Each view takes as long to encode as all images
-    once, and is cached."""
     keep: Fraction = 0.3
     """Share of the views that vote; at least one does."""
-    crop: Fraction = 0.08
-    """Minimum area of a view's crop, as a share of the image."""
-
-    def fit(self, task: Task) -> Self:
-        """Store the task; nothing is learned."""
-        self.task_ = task
-        return self
 
     def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """Votes for each name, and less than one vote to break ties."""
