@@ -184,7 +184,7 @@ def stamp(path: Path) -> Stamp | None:
         StorageError: the file cannot be looked up.
     """
     try:
-        return _stamp(path.stat())
+        return Stamp.of(path)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -206,15 +206,11 @@ def count_images(path: Path) -> int:
 def _map_file(path: Path) -> tuple[mmap.mmap, Stamp] | None:
     try:
         with open_regular_file(path) as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), _stamp(os.fstat(file.fileno()))
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), Stamp.of(file.fileno())
     except (FileNotFoundError, ValueError):  # ValueError: an empty file cannot be mapped
         return None
     except OSError as error:
         raise read_error(path, error, CACHE_HINT) from None
-
-
-def _stamp(found: os.stat_result) -> Stamp:
-    return Stamp(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _header(content: mmap.mmap | bytes) -> tuple[_Header, int]:
