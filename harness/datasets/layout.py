@@ -22,6 +22,9 @@ RELEASED = (
 SHORT_NAMES = {"Insects_Spiders": "Insects", "Plants_Fugi": "Plants"}
 """Domains of the release whose names are long."""
 
+TEXTS = "texts.json"
+"""A file at the root, if there is one: name -> sentences about it, for methods that need them."""
+
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".7z")
 
 # The domain ends in a non-digit: the digits before the side are the number of concepts.

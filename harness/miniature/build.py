@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock
 
 from harness.datasets.identity import IDENTITY
+from harness.datasets.layout import TEXTS
 from harness.errors import StorageError
 from harness.execution.hidden_main import hidden_script
 from harness.files import PERMISSIONS_HINT, read_error, read_file, write_error
@@ -24,9 +25,6 @@ from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.photograph import jpeg, photograph
 from harness.miniature.world.phylogeny import WORLD, Concept, Role, concepts, generator
 from harness.parsing import parse_json, parsing
-
-TEXTS = "texts.json"
-"""File of sentences about every name, in the folder of the data set."""
 
 PARTS: dict[Role, dict[str, int]] = {
     "ip": {"train": 8, "val": 4, "test": 20},

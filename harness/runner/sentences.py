@@ -8,14 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.datasets.domain import DomainData
+from harness.datasets.layout import TEXTS
 from harness.errors import DataError, UserError, os_reason
 from harness.files import read_file
 from harness.parsing import parse_json, unique_keys
 from harness.prompts import clean_name
 from harness.runner.chosen_method import ChosenMethod
-
-FILE = "texts.json"
-"""File in a data set's folder that is used where the user names none; the miniature has one."""
 
 MAX_BYTES = 1 << 28
 FORM = "a JSON object of lists: name -> sentences"
@@ -80,7 +78,7 @@ def with_sentences(
     needing = [method.record.name for method in methods if method.needs.texts]
     if not needing:
         return list(methods), {}
-    path = given or (root / FILE if root is not None and (root / FILE).is_file() else None)
+    path = given or (root / TEXTS if root is not None and (root / TEXTS).is_file() else None)
     if path is None and left_out is not None:
         left_out(f"left out: {', '.join(needing)}: no sentences about names are given (--texts)")
         return [method for method in methods if not method.needs.texts], {}
