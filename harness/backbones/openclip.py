@@ -178,11 +178,17 @@ def fetch_from_hub(model: str, file: str | None, cache: Path | None = None) -> P
         ) from None
 
 
-def find_checkpoint(folder: Path) -> Path | None:
-    """The weights file that open_clip chooses in a folder, or None."""
+def find_checkpoint(folder: Path, expected: str) -> Path:
+    """The weights file that open_clip chooses in a folder.
+
+    Raises:
+        BackboneError: there is none; the hint names the file that is ``expected``, and its configuration.
+    """
     with quiet():
         found = _find_checkpoint_in_dir(folder)
-    return None if found is None else Path(found)
+    if found is None:
+        raise BackboneError(f"there are no weights in {folder}", f"put {expected}")
+    return Path(found)
 
 
 def load_model(name: str, config: Mapping[str, Any], weights: Path) -> nn.Module:

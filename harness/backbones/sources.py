@@ -144,11 +144,7 @@ def from_model_folder(name: str, pretrained: str | None, cache: Path | None) -> 
 def _from_local_folder(folder: Path) -> Found:
     name = f"local-dir:{folder}"
     config, settings = _read_config(name, folder / openclip.CONFIG_FILE)
-    weights = openclip.find_checkpoint(folder)
-    if weights is None:
-        raise BackboneError(
-            f"there are no weights in {folder}", "put open_clip_model.safetensors next to open_clip_config.json"
-        )
+    weights = openclip.find_checkpoint(folder, "open_clip_model.safetensors next to open_clip_config.json")
     own_tokenizer = "hf_tokenizer_name" in config["text_cfg"]  # then open_clip reads the tokenizer from the folder
     files = [file for file in sorted(folder.iterdir()) if file.suffix in TOKENIZER_SUFFIXES and file.is_file()]
     return Found(

@@ -76,9 +76,7 @@ def _from_file(model: str, architecture: str, tag: str, pretrained: str) -> Foun
 def _from_local_folder(folder: Path) -> Found:
     name = f"{TIMM}local-dir:{folder}"
     config = _read_config(name, folder / timm_model.CONFIG_FILE)
-    weights = openclip.find_checkpoint(folder)
-    if weights is None:
-        raise BackboneError(f"there are no weights in {folder}", "put model.safetensors next to config.json")
+    weights = openclip.find_checkpoint(folder, "model.safetensors next to config.json")
     return Found(
         name=name,
         architecture=f"{TIMM}local-dir:{folder.resolve().name}",
