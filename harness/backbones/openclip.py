@@ -13,7 +13,7 @@ import torch
 from open_clip.factory import _find_checkpoint_in_dir
 from open_clip.pretrained import download_pretrained_from_hf
 from open_clip.tokenizer import get_clean_fn
-from open_clip.transform import PreprocessCfg, image_transform_v2
+from open_clip.transform import PreprocessCfg, ResizeKeepRatio, image_transform_v2
 from PIL import Image
 from torch import Tensor, nn
 from torchvision import transforms
@@ -256,6 +256,8 @@ def _transforms(settings: Mapping[str, Any]) -> list[Any]:
     """The steps of open_clip's transform; ``crop`` below 1 resizes larger, then centre-crops."""
     config = PreprocessCfg(**{key: value for key, value in settings.items() if key != "crop"})
     steps: list[Any] = image_transform_v2(config, is_train=False).transforms
+    if isinstance(steps[0], ResizeKeepRatio):
+        steps[0].get_params = _size_within
     if settings.get("crop", 1) == 1:
         return steps
     sides = [int(side / settings["crop"]) for side in settings["size"]]
@@ -263,3 +265,8 @@ def _transforms(settings: Mapping[str, Any]) -> list[Any]:
         sides if config.resize_mode == "squash" else min(sides), transforms.InterpolationMode(config.interpolation)
     )
     return [larger, transforms.CenterCrop(settings["size"]), *steps]
+
+
+def _size_within(image: Image.Image, *how: Any) -> list[int]:
+    """The size to which ``ResizeKeepRatio`` resizes an image: no side of a long one is rounded down to nothing."""
+    return [max(1, side) for side in ResizeKeepRatio.get_params(image, *how)]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -206,6 +206,7 @@ COLOURS = st.tuples(*[st.floats(0.05, 1)] * 3)
     COLOURS,
     COLOURS,
 )
+@example(1, 48, (24, 40), "longest", "bicubic", 1.0, 0, 0, (1.0, 1.0, 1.0), (1.0, 1.0, 1.0))  # half a pixel wide
 def test_normalized_pixels_equal_the_preprocessed_image(
     width: int,
     height: int,
