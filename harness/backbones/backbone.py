@@ -48,7 +48,7 @@ class ResolvedBackbone:
     record: BackboneRecord
     name: str
     weights: Path
-    stamp: tuple[int, ...]
+    stamp: Stamp
     config: Mapping[str, Any]
 
     def with_rule(self, rule: FeatureRule) -> ResolvedBackbone:
@@ -158,7 +158,7 @@ class Backbone:
         with torch.no_grad(), torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             return function(batch.to(self.device))
 
-    def read(self, prompts: Mapping[str, Prompt]) -> dict[str, Hashable]:
+    def prompt_keys(self, prompts: Mapping[str, Prompt]) -> dict[str, Hashable]:
         """Name -> the token ids of its prompt, or its text where there is no text tower."""
         if not self.record.has_text:
             return {name: prompt.text for name, prompt in prompts.items()}

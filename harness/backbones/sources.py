@@ -14,7 +14,7 @@ from harness.backbones.local_files import find_weights_file, read_config, requir
 from harness.errors import BackboneError, HarnessError
 from harness.files import content_digest
 from harness.registry import other_kind
-from harness.types.cell import TIMM, Preprocessing, PreprocessingSource
+from harness.types.cell import LOCAL, TIMM, Preprocessing, PreprocessingSource
 
 TOKENIZER_SUFFIXES = {".json", ".txt", ".model"}
 """Suffixes of the files in a model folder that can belong to its tokenizer."""
@@ -142,14 +142,14 @@ def from_model_folder(name: str, pretrained: str | None, cache: Path | None) -> 
 
 
 def _from_local_folder(folder: Path) -> Found:
-    name = f"local-dir:{folder}"
+    name = f"{LOCAL}{folder}"
     config, settings = _read_config(name, folder / openclip.CONFIG_FILE)
     weights = openclip.find_checkpoint(folder, "open_clip_model.safetensors next to open_clip_config.json")
     own_tokenizer = "hf_tokenizer_name" in config["text_cfg"]  # then open_clip reads the tokenizer from the folder
     files = [file for file in sorted(folder.iterdir()) if file.suffix in TOKENIZER_SUFFIXES and file.is_file()]
     return Found(
         name=name,
-        architecture=f"local-dir:{folder.resolve().name}",
+        architecture=f"{LOCAL}{folder.resolve().name}",
         pretrained=weights.name,
         corpus=corpus_of_file(weights.stem),
         quick_gelu="ok",

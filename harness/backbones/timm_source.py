@@ -13,7 +13,7 @@ from harness.backbones.found import Found
 from harness.backbones.local_files import find_weights_file, read_config, require_folder, split_folder_name
 from harness.backbones.preprocessing import build_preprocessing
 from harness.errors import BackboneError
-from harness.types.cell import MODEL_FOLDERS, TIMM, Preprocessing
+from harness.types.cell import LOCAL, MODEL_FOLDERS, TIMM, Preprocessing
 
 _RESIZE_MODES = {"center": "shortest", "squash": "squash", "border": "longest"}
 """timm's ``crop_mode`` -> open_clip's ``resize_mode``."""
@@ -74,12 +74,12 @@ def _from_file(model: str, architecture: str, tag: str, pretrained: str) -> Foun
 
 
 def _from_local_folder(folder: Path) -> Found:
-    name = f"{TIMM}local-dir:{folder}"
+    name = f"{TIMM}{LOCAL}{folder}"
     config = _read_config(name, folder / timm_model.CONFIG_FILE)
     weights = openclip.find_checkpoint(folder, "model.safetensors next to config.json")
     return Found(
         name=name,
-        architecture=f"{TIMM}local-dir:{folder.resolve().name}",
+        architecture=f"{TIMM}{LOCAL}{folder.resolve().name}",
         pretrained=weights.name,
         corpus=corpus_of_file(weights.stem),
         quick_gelu="ok",

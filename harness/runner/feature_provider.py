@@ -145,7 +145,7 @@ class FeatureProvider:
                 for side, split in data.scored.items()
                 for name in split.names
             }
-            self._collisions[domain, template] = find_collisions(self.backbone.read(prompts))
+            self._collisions[domain, template] = find_collisions(self.backbone.prompt_keys(prompts))
         return self._collisions[domain, template]
 
     def zero_shot(self, domain: str, template: Template) -> Indices | None:

@@ -24,6 +24,7 @@ from harness.runner.evaluate import evaluate
 from harness.runner.plan import Plan, make_plan
 from harness.runner.request import MethodChoice, Request
 from harness.runner.second_encoders import with_local_folders
+from harness.types.cell import LOCAL
 from harness.types.leaderboard import Row
 from harness.types.manifest import Manifest
 
@@ -84,7 +85,7 @@ def _request(row: Row, out: Path, here: LocalPaths) -> Request:
         raise UserError(f"the row was run on {row.dataset}", "give its folder with --data")
     backbone = row.backbone_record
     precision: Precision = backbone.precision
-    kind, in_folder, _ = backbone.architecture.partition("local-dir:")  # the row does not record its path
+    kind, in_folder, _ = backbone.architecture.partition(LOCAL)  # the row does not record its path
     files = {File(path).sha256: path for path in here.files}
     parameters = with_local_folders(row.method_record, files)
     return Request(
@@ -98,7 +99,7 @@ def _request(row: Row, out: Path, here: LocalPaths) -> Request:
         data=here.data or row.dataset,
         folders=() if here.data is None else tuple(folder for d in row.data.values() for folder in d.folders),
         leave_out_copies=row.copies_left_out,
-        backbone=f"{kind}local-dir:{here.pretrained}" if here.pretrained and in_folder else backbone.architecture,
+        backbone=f"{kind}{LOCAL}{here.pretrained}" if here.pretrained and in_folder else backbone.architecture,
         pretrained=str(here.pretrained) if here.pretrained and not in_folder else row.given_weights,
         preprocessing=row.stated_preprocessing,
         precision=precision,

@@ -16,11 +16,8 @@ from harness.progress import Reporter
 from harness.runner.choose_backbone import fetch_backbone
 from harness.runner.chosen_method import ChosenMethod
 from harness.runner.request import Request
-from harness.types.cell import MODEL_FOLDERS, TIMM, MethodRecord
+from harness.types.cell import LOCAL, MODEL_FOLDERS, TIMM, MethodRecord
 from harness.types.feature_rule import FeatureRule
-
-LOCAL = "local-dir:"
-"""Begins the name of an encoder in a folder."""
 
 MOST = 4
 """Second encoders of one method; more is a mistake."""

@@ -142,7 +142,10 @@ PreprocessingSource = Literal["published", "model folder", "plugin", "stated", "
 TIMM = "timm:"
 """Name prefix of timm's encoders, which have no text tower."""
 
-MODEL_FOLDERS = ("local-dir:", "hf-hub:", f"{TIMM}local-dir:", f"{TIMM}hf-hub:")
+LOCAL = "local-dir:"
+"""Name prefix of a model folder on this machine."""
+
+MODEL_FOLDERS = (LOCAL, "hf-hub:", f"{TIMM}{LOCAL}", f"{TIMM}hf-hub:")
 """Name prefixes of backbones that come from a model folder, local or on the Hugging Face Hub."""
 
 
