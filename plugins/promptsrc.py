@@ -10,15 +10,12 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
-from harness.prompts import Template
 
 from ._deep_prompts import as_they_are, random_tokens
 from ._prompted_towers import PromptedTowers
 from ._training import PAPER, Batch, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor
     from typing_extensions import Self
 
@@ -113,11 +110,11 @@ def gaussian_weights(epochs: int, mean: float, deviation: float) -> list[float]:
 
 def frozen_text(task: Task) -> Tensor:
     """Unit rows ``(k, d)``: the mean of a name's features over the ImageNet templates, before normalization."""
-    from open_clip import OPENAI_IMAGENET_TEMPLATES
+    from harness.backbones.clip_templates import IMAGENET_TEMPLATES  # imports open_clip, which listing plugins does not
 
-    total: Sequence[Tensor] | Tensor | int = 0
-    for words in OPENAI_IMAGENET_TEMPLATES:
-        prompts = [Template(words("{name}")).fill(name, task.noun) for name in task.names]
+    total: Tensor | int = 0
+    for template in IMAGENET_TEMPLATES:
+        prompts = [template.fill(name, task.noun) for name in task.names]
         total = total + task.text.encode(prompts) * task.text.norms(prompts)[:, None]
     return F.normalize(total, dim=1)
 

@@ -26,6 +26,9 @@ Preprocess = Callable[[Image.Image], Tensor]
 canonicalize: Callable[[str], str] = get_clean_fn("canonicalize")
 """SigLIP's clean-up of a text: lower case, no punctuation."""
 
+IMAGENET_TEMPLATES = tuple(words("{name}") for words in open_clip.OPENAI_IMAGENET_TEMPLATES)
+"""CLIP's prompts for ImageNet, with ``{name}`` in the place of the name."""
+
 CONFIG_FILE = "open_clip_config.json"
 """Configuration file of a model folder, local or on the Hub: ``model_cfg`` and ``preprocess_cfg``."""
 
