@@ -6,7 +6,8 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
@@ -32,10 +33,12 @@ def start_server(modules: Sequence[str]) -> None:
     forkserver.set_forkserver_preload(["harness.execution.worker_main", *modules])
     # Ctrl-C goes to all processes of a terminal. The server would end amid its imports, with their trace: it inherits
     # that the signal is blocked. The tracker first, which the server needs: starting it unblocks the signal again.
-    resource_tracker.ensure_running()
+    with _safe_path():
+        resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        forkserver.ensure_running()
+        with _safe_path():
+            forkserver.ensure_running()
     except OSError as error:  # a socket's name has about a hundred characters at most
         hint = "set TMPDIR to a folder with a short name, or use --workers 1"
         raise StorageError(f"processes cannot be started: {error}", hint) from None
@@ -43,6 +46,24 @@ def start_server(modules: Sequence[str]) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     _running = True
     _hide_socket()
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Let a new interpreter import nothing from the working directory (from Python 3.11 on).
+
+    The server runs ``python -c``, which would look there first: a file ``random.py`` or another checkout of the harness
+    would take the place of what this process has imported.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"  # workers get the environment of this process, without it
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def _hide_socket() -> None:

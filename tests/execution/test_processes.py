@@ -58,6 +58,18 @@ def script(text: str, **given: object) -> str:
     return text.format(folder=str(Path(__file__).parent), **given)
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python has no safe path before 3.11")
+def test_processes_import_nothing_from_the_working_directory(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    (here / "harness").mkdir(parents=True)
+    for name in ("harness/__init__.py", "random.py", "pickle.py"):
+        (here / name).write_text("raise SystemExit('imported from the working directory')\n")
+    file = tmp_path / "script.py"
+    file.write_text(script(RUN, forked=True))
+    ran = subprocess.run([sys.executable, file], cwd=here, capture_output=True, text=True, timeout=100, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("forked", [False, True])
 def test_script_without_a_guard_runs_once(tmp_path: Path, forked: bool) -> None:
     file = tmp_path / "script.py"
