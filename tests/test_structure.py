@@ -319,6 +319,7 @@ READERS = {
     "harness.files": "the one place that opens files",
     "harness.file_parameter": "its own read_bytes and read_text go through harness.files",
     "harness.cli.bench": "a table of the package, and the description of the processor",
+    "harness.execution.cgroups": "the kernel's own files",
     "harness.execution.peak_memory": "the kernel's own counters",
     "harness.execution.process_tree": "the kernel's own counters",
     "harness.user_key": "creates the key for one user's eyes",

@@ -19,14 +19,17 @@ from typing import Any
 import psutil
 import pytest
 import sandbox_jobs as work
+from control_groups import cgroups_allowed
 
 from harness.execution import fork_server, landlock, namespaces, process_tree
+from harness.execution.cgroups import CGROUP
 from harness.execution.executors import isolated, processes
 from harness.execution.jobs import JobFailure, JobResult, Limits
 from harness.execution.reachable import entries
 from harness.execution.sandbox import Sandbox
 
 KERNEL = tuple(int(part) for part in platform.release().split(".")[:2]) if sys.platform == "linux" else (0, 0)
+GROUP = f"+{CGROUP}" if cgroups_allowed() else ""
 SECRET = "label of image 7"
 
 
@@ -95,7 +98,7 @@ def left() -> list[int]:
     [
         (None, "process"),
         (Sandbox(), "landlock"),
-        pytest.param(Sandbox(strict=True), "landlock+ns+seccomp", marks=needs_namespaces),
+        pytest.param(Sandbox(strict=True), f"landlock+ns+seccomp{GROUP}", marks=needs_namespaces),
     ],
 )
 def test_result_says_what_was_in_force(sandbox: Sandbox | None, isolation: str) -> None:
