@@ -100,7 +100,7 @@ def test_what_metadata_show_to_be_broken_is_listed_without_an_import(site, harne
 
 def test_a_damaged_distribution_is_listed_and_fails_the_strict_listing(site, harness, evaluate):
     install(site, "odd", METHOD, distribution="acme-odd", version="0.3")
-    (site / "acme_odd-0.3.dist-info" / "entry_points.txt").write_bytes(b"\xff")
+    (site / "acme_odd-0.3.dist-info" / "entry_points.txt").write_bytes(b"[harness]\nodd = no module!\n")
     (site / "acme_odd-0.3.dist-info" / "METADATA").unlink()
     (culprit,) = survives(harness, evaluate)["broken"]
     assert [culprit[key] for key in ("kind", "distribution", "version")] == ["distribution", "acme_odd", "0.3"]
