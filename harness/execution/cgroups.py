@@ -21,7 +21,7 @@ CGROUP = "cgroup"
 
 _PREFIX = "laion-beyond-"
 _MOUNTS, _OWN = Path("/proc/self/mounts"), Path("/proc/self/cgroup")
-_REMOVAL_SECONDS = 1.0
+_REMOVAL_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
