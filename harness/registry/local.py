@@ -87,9 +87,10 @@ def source_digest(cls: type) -> str:
     todo: list[tuple[str, Any]] = [(cls.__name__, cls)]
     while todo:
         name, thing = todo.pop()
+        thing = inspect.unwrap(thing) if callable(thing) else thing
         if _is_constant(thing):
             found.add(f"{name}={thing!r}")
-        elif isinstance(thing := inspect.unwrap(thing), type | FunctionType | ModuleType) and id(thing) not in seen:
+        elif isinstance(thing, type | FunctionType | ModuleType) and id(thing) not in seen:
             seen.add(id(thing))
             module = _module_name(thing)
             if (package := module.partition(".")[0]) in packages:
