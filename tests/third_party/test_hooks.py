@@ -447,7 +447,7 @@ def test_weights_that_cannot_be_had_are_a_sentence(site, evaluate, tmp_path, mon
         (("CONFIG, weights", "CONFIG, 'file.pt'"), "whose weights are not a function that returns a path"),
         (("CONFIG, weights", "{**CONFIG, 'layers': {1}}, weights"), "whose config is not JSON: Object of"),
         (('"ZooCorpus"', '"ZooCorpus", {"mean": os}'), "whose preprocessing is not JSON: Object of"),
-        (("return BackboneOffer(", "return ("), "which is not a harness.hookspecs.BackboneOffer"),
+        (("return BackboneOffer(", "return ("), "which is not an instance of harness.hookspecs.BackboneOffer"),
     ],
 )
 def test_a_backbone_that_cannot_be_used_is_a_broken_plugin(site, change, reason):
@@ -475,7 +475,7 @@ def test_a_dataset_is_offered(site, tmp_path, harness):
     [
         (('"zoo-1", draw', '"../zoo", draw'), "offers a data set whose folder is '../zoo'; it must be the name"),
         (('"zoo-1", draw', '"zoo-1", 7'), "offers a data set whose prepare is not a function"),
-        (('return DatasetOffer("zoo-1", draw)', "return draw"), "which is not a harness.hookspecs.DatasetOffer"),
+        (('return DatasetOffer("zoo-1", draw)', "return draw"), "is not an instance of harness.hookspecs.DatasetOffer"),
     ],
 )
 def test_a_dataset_that_cannot_be_used_is_a_broken_plugin(site, change, reason):

@@ -167,7 +167,11 @@ def test_a_row_is_not_run_again_without_the_plugin_of_its_metric(site, run, harn
     [
         ("import nothing_of_this_name", "ip_balanced", "failed to import"),
         (BALANCED.replace("return Metric(", "return missing("), "ip_balanced", "failed in harness_metric: NameError"),
-        (BALANCED.replace("    return Metric(", "    return 1\n    Metric("), "ip_balanced", "not a harness.metrics"),
+        (
+            BALANCED.replace("    return Metric(", "    return 1\n    Metric("),
+            "ip_balanced",
+            "not an instance of harness.metrics",
+        ),
         (BALANCED.replace('("ip",)', '("ips",)'), "ip_balanced", "no kind of predictions is named ips"),
         (BALANCED, "balanced", "its entry point's name is balanced"),
         (METRIC.replace("NAME", repr("h_mean")), "h_mean", "which comes with the harness"),
