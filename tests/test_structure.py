@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness.method", "harness.parameters", "harness.file_parameter", "harness.hookspecs"),
     ("harness.registry", "harness.inner_method"),
     ("harness.metrics.table", "harness.datasets", "harness.backbones"),  # the table has metrics of plugins too
-    ("harness.features",),
+    ("harness.feature_cache",),
     ("harness.results",),
     ("harness.leaderboard",),
     ("harness.runner", "harness.verification"),
@@ -176,7 +176,7 @@ def test_what_a_cell_is_computed_by_decides_its_key() -> None:
         if name in MODULES and name not in reached:
             reached.add(name)
             todo += imports(MODULES[name])
-    assert {"harness.features.encode", "harness.backbones.openclip", "harness.results.predictions"} < reached
+    assert {"harness.feature_cache.encode", "harness.backbones.openclip", "harness.results.predictions"} < reached
     package = ROOT / "harness"
     left_out = {name for name in reached if MODULES[name].relative_to(package).as_posix() not in deciding}
     allowed = {"harness", "harness.errors", "harness.progress", "harness.hookspecs"}

@@ -159,7 +159,7 @@ def _offered(cache: Path) -> list[Check]:
 
 
 def _cache(root: Path) -> list[Check]:
-    from harness.features import contents
+    from harness.feature_cache import contents
 
     there = next(p for p in (root, *root.absolute().parents) if os.access(p, os.F_OK))  # a folder in the way is none
     free = shutil.disk_usage(there).free
