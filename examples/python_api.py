@@ -48,6 +48,6 @@ class NearestMean(harness.Method):
 print(harness.evaluate([NearestMean(weight=0.25), NearestMean(weight=0.5)], domains="Food", shots=4, seeds=1))
 
 # %% Features as arrays, and evaluation on given features
-sets = [harness.load_features("Food", "oop", part) for part in ("train", "val", "test")]
+sets = [harness.features("Food", "oop", part) for part in ("train", "val", "test")]
 print(sets)
 print(harness.evaluate("tip_adapter", features=sets, backbone="beyond-mini", shots=4, seeds=1))

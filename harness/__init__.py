@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.api.evaluate import evaluate
-    from harness.api.features import load_features
+    from harness.api.features import features
     from harness.api.results import load_leaderboard
     from harness.errors import HarnessError
     from harness.hookspecs import hookimpl
@@ -39,8 +39,8 @@ _MODULES = {
     "Task": "harness.types.task",
     "Vocabulary": "harness.types.vocabulary",
     "evaluate": "harness.api.evaluate",
+    "features": "harness.api.features",
     "hookimpl": "harness.hookspecs",
-    "load_features": "harness.api.features",
     "load_leaderboard": "harness.api.results",
     "match": "harness.matching",
 }
@@ -56,8 +56,8 @@ __all__ = [
     "Task",
     "Vocabulary",
     "evaluate",
+    "features",
     "hookimpl",
-    "load_features",
     "load_leaderboard",
     "match",
 ]

@@ -84,8 +84,8 @@ class DatasetOffer:
 def harness_method() -> type[Method]:  # type: ignore[empty-body]
     """Return the method's class.
 
-    Called whenever the plugin is loaded. The return value is a dataclass that derives from ``harness.method.Method``
-    and can be made without arguments. An exception makes the plugin unusable.
+    Called once in a process. The return value is a dataclass that derives from ``harness.method.Method`` and can be
+    made without arguments. An exception makes the plugin unusable.
     """
 
 
@@ -93,8 +93,8 @@ def harness_method() -> type[Method]:  # type: ignore[empty-body]
 def harness_backbone() -> BackboneOffer:  # type: ignore[empty-body]
     """Return the backbone.
 
-    Called whenever the plugin is loaded; no weights are fetched then. The return value decides numbers: its ``config``
-    and ``preprocessing`` are plain JSON. An exception makes the plugin unusable; one in ``weights`` ends the command
+    Called once in a process; no weights are fetched then. The return value decides numbers: its ``config`` and
+    ``preprocessing`` are plain JSON. An exception makes the plugin unusable; one in ``weights`` ends the command
     with a sentence that names the backbone.
     """
 
@@ -103,9 +103,9 @@ def harness_backbone() -> BackboneOffer:  # type: ignore[empty-body]
 def harness_protocol() -> Protocol:  # type: ignore[empty-body]
     """Return the protocol.
 
-    Called whenever the plugin is loaded. The return value is an instance of ``harness.protocols.Protocol`` whose ``id``
-    is the entry point's name. An exception makes the plugin unusable. The sha256 of the plugin's code is part of every
-    result of its protocol.
+    Called once in a process. The return value is an instance of ``harness.protocols.Protocol`` whose ``id`` is the
+    entry point's name. An exception makes the plugin unusable. The sha256 of the plugin's code is part of every result
+    of its protocol.
     """
 
 
@@ -113,8 +113,8 @@ def harness_protocol() -> Protocol:  # type: ignore[empty-body]
 def harness_dataset() -> DatasetOffer:  # type: ignore[empty-body]
     """Return the data set.
 
-    Called whenever the plugin is loaded; nothing is downloaded then. The return value is a ``DatasetOffer``. An
-    exception makes the plugin unusable; one in ``prepare`` ends the command with a sentence that names the data set.
+    Called once in a process; nothing is downloaded then. The return value is a ``DatasetOffer``. An exception makes the
+    plugin unusable; one in ``prepare`` ends the command with a sentence that names the data set.
     """
 
 
@@ -122,7 +122,7 @@ def harness_dataset() -> DatasetOffer:  # type: ignore[empty-body]
 def harness_metric() -> Metric:  # type: ignore[empty-body]
     """Return the metric.
 
-    Called once in every process that computes or shows metrics of plugins. The return value is a
+    Called once in a process that computes or shows metrics of plugins. The return value is a
     ``harness.metrics.Metric`` whose name is the entry point's, and none of the harness's own. Every cell that has the
     predictions that it needs has the metric. Its functions depend on their arguments alone, because
     ``harness leaderboard verify`` computes every value again. The plugin's edition is part of every result of a run:

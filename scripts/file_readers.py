@@ -17,9 +17,9 @@ from harness.cli.main import app, execute
 from harness.datasets.folder_reader import read_splits
 from harness.datasets.images import load_image
 from harness.errors import DataError, HarnessError
-from harness.features import shard
-from harness.features.store import FeatureStore
-from harness.features.views import MIN_CROP, view_name
+from harness.feature_cache import shard
+from harness.feature_cache.store import FeatureStore
+from harness.feature_cache.views import MIN_CROP, view_name
 from harness.leaderboard.assemble import assemble
 from harness.parsing import parse_record
 from harness.results.artifacts import open_file, references

@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness.method", "harness.parameters", "harness.file_parameter", "harness.hookspecs"),
     ("harness.registry", "harness.inner_method"),
     ("harness.metrics.table", "harness.datasets", "harness.backbones"),  # the table has metrics of plugins too
-    ("harness.features",),
+    ("harness.feature_cache",),
     ("harness.results",),
     ("harness.leaderboard",),
     ("harness.runner", "harness.verification"),
@@ -176,7 +176,7 @@ def test_what_a_cell_is_computed_by_decides_its_key() -> None:
         if name in MODULES and name not in reached:
             reached.add(name)
             todo += imports(MODULES[name])
-    assert {"harness.features.encode", "harness.backbones.openclip", "harness.results.predictions"} < reached
+    assert {"harness.feature_cache.encode", "harness.backbones.openclip", "harness.results.predictions"} < reached
     package = ROOT / "harness"
     left_out = {name for name in reached if MODULES[name].relative_to(package).as_posix() not in deciding}
     allowed = {"harness", "harness.errors", "harness.progress", "harness.hookspecs"}
@@ -319,6 +319,7 @@ READERS = {
     "harness.files": "the one place that opens files",
     "harness.file_parameter": "its own read_bytes and read_text go through harness.files",
     "harness.cli.bench": "a table of the package, and the description of the processor",
+    "harness.execution.cgroups": "the kernel's own files",
     "harness.execution.peak_memory": "the kernel's own counters",
     "harness.execution.process_tree": "the kernel's own counters",
     "harness.user_key": "creates the key for one user's eyes",

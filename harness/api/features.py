@@ -1,4 +1,4 @@
-"""``harness.load_features``: image features of a part of the data, from the cache where they are known."""
+"""``harness.features``: image features of a part of the data, from the cache where they are known."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.types.feature_set import FeatureSet
 from harness.types.split import PARTS, SIDES, Part, Side, nfc
 
 
-def load_features(
+def features(
     domain: str,
     side: Side = "oop",
     part: Part = "test",
@@ -84,14 +84,14 @@ def load_features(
     if parts is None or not parts[part].items:
         raise DataError(f"{domain} has no {side.upper()} {part} images", "choose another side or part")
     split = parts[part]
-    features, readable = provider_of(plan, request.workers).in_order(domain, split, report)
+    encoded, readable = provider_of(plan, request.workers).in_order(domain, split, report)
     items = [split.items[i] for i in readable]
     return FeatureSet(
         domain,
         side,
         part,
         split.names,
-        features.cpu().numpy(),
+        encoded.cpu().numpy(),
         [item.label for item in items],  # type: ignore[arg-type]  # becomes an array
         tuple(nfc(item.path) for item in items),
         tuple(item.caption for item in items),

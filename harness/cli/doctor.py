@@ -112,6 +112,8 @@ def _gpu_matching() -> list[Check]:
 MISSING_PARTS = {
     "landlock": "plugins reach files or processes that they should not: Linux 6.12 or newer with Landlock prevents it",
     "ns": "plugins see other processes, and /dev/shm is shared: that needs user namespaces, which this machine refuses",
+    "cgroup": "memory and processes are watched, and not limited by the kernel: that needs cgroup v2, delegated to "
+    "this user with memory and pids (try `systemd-run --user --scope`)",
     "seccomp": "connections are not all refused: that needs Linux on x86-64 or ARM64",
 }
 """What the lack of a part of a sandbox means."""
@@ -121,7 +123,7 @@ def _sandboxes() -> list[Check]:
     """What processes that run plugins may touch on this machine: by default, and with --isolate."""
     return [
         _sandbox("sandbox of plugins", strict=False, parts=("landlock",)),
-        _sandbox("sandbox with --isolate", strict=True, parts=("landlock", "ns", "seccomp")),
+        _sandbox("sandbox with --isolate", strict=True, parts=("landlock", "ns", "seccomp", "cgroup")),
     ]
 
 
@@ -157,7 +159,7 @@ def _offered(cache: Path) -> list[Check]:
 
 
 def _cache(root: Path) -> list[Check]:
-    from harness.features import contents
+    from harness.feature_cache import contents
 
     there = next(p for p in (root, *root.absolute().parents) if os.access(p, os.F_OK))  # a folder in the way is none
     free = shutil.disk_usage(there).free

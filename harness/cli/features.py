@@ -7,8 +7,8 @@ from pathlib import Path
 
 from harness.cli import console
 from harness.errors import UserError
-from harness.features import contents
-from harness.features.signed_index import FILE, sign_index
+from harness.feature_cache import contents
+from harness.feature_cache.signed_index import FILE, sign_index
 from harness.folders import cache_root
 from harness.progress import pluralize
 from harness.signatures import ALLOWED, SigningError

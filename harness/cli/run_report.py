@@ -21,7 +21,7 @@ from harness.runner.request import Outcome, Request
 from harness.types.leaderboard import Row, Stat
 
 if TYPE_CHECKING:
-    from harness.features.workload import Workload
+    from harness.feature_cache.workload import Workload
     from harness.runner.job import Job
     from harness.runner.plan import Plan
 

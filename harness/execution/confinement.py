@@ -14,6 +14,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 
 from harness.execution import landlock, linux, namespaces, seccomp
+from harness.execution.cgroups import CGROUP, ControlGroup
 from harness.execution.guardian import close_files, guard, wait_as_first
 from harness.execution.process_tree import limit_tasks
 from harness.execution.reachable import folders_above, rules
@@ -29,24 +30,27 @@ _CACHES = {
 }
 
 
-def enter(sandbox: Sandbox, folder: Path, memory: float, processes: float, files: Collection[int]) -> str:
+def enter(
+    sandbox: Sandbox, folder: Path, memory: float, tasks: float, group: ControlGroup | None, files: Collection[int]
+) -> str:
     """Enter a sandbox. This process stays outside as a guardian; the call returns in a child.
 
     Args:
         sandbox: what the child may touch.
         folder: its temporary folder, empty.
         memory: bytes of its /dev/shm, if it has its own.
-        processes: how many it and its descendants may be. The kernel's bound is above, because it counts threads.
+        tasks: how many processes and threads it and its descendants may have.
+        group: with the same limits; the guardian is in it too.
         files: the numbers of open files that it keeps; all others but the standard streams are closed.
 
     Returns:
-        What is in force: "landlock+ns+seccomp", or as much of it as the machine allows; "process" for nothing.
+        What is in force: "landlock+ns+seccomp+cgroup", or as much of it as the machine allows; "process" for nothing.
         "landlock-files" protects files alone (Linux before 6.12: signals reach other processes).
     """
+    grouped = group is not None and group.join()
     private = sandbox.strict and namespaces.unshare()
     if linux.is_linux():
         linux.forbid_new_privileges()
-    tasks = 4 * (processes + (os.cpu_count() or 1))
     writer = guard(folder)
     parts = []
     if private:
@@ -59,6 +63,8 @@ def enter(sandbox: Sandbox, folder: Path, memory: float, processes: float, files
         parts.insert(0, "landlock" if landlock.has_scopes() else "landlock-files")
     if sandbox.strict and seccomp.refuse_connections():
         parts.append("seccomp")
+    if grouped:
+        parts.append(CGROUP)
     if linux.is_linux():
         linux.drop_capabilities(*(() if sandbox.strict else (linux.CAP_DAC_OVERRIDE,)))
     _use_folder(folder)

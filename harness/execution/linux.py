@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
 import sys
 from functools import cache
 from typing import Any
@@ -22,6 +23,11 @@ CAP_DAC_OVERRIDE = 1
 def is_linux() -> bool:
     """Whether these calls exist."""
     return sys.platform == "linux"
+
+
+def release() -> tuple[int, ...]:
+    """The kernel's version, such as (6, 12)."""
+    return tuple(map(int, re.findall(r"\d+", platform.release())[:2]))
 
 
 def call(name: str, *arguments: Any) -> int:

@@ -58,7 +58,7 @@ def mount_private(shared_memory: float, tasks: float) -> bool:
         linux.call("mount", b"tmpfs", b"/dev/shm", b"tmpfs", _NOSUID | _NODEV, f"{size}mode=1777".encode())
     except OSError:
         return False
-    if tasks < math.inf:
+    if tasks < math.inf and linux.release() >= (6, 14):  # before, the number is the whole machine's
         with contextlib.suppress(OSError):
             Path("/proc/sys/kernel/pid_max").write_text(str(max(int(tasks), _SMALLEST_PID_MAX)))
     return True

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from harness.errors import StorageError, one_line
 from harness.execution import confinement, fork_server, messages, worker_main
+from harness.execution.cgroups import CGROUP, make_group
 from harness.execution.jobs import LARGEST_TRACE, JobFailure, Limits
 from harness.execution.output import FLOOD_BYTES, Output
 from harness.execution.process_tree import descendants, end, uses_more_than
@@ -63,9 +64,11 @@ class WorkerProcess:
             source, to_output = context.Pipe(duplex=False)
             self.output = Output(source)
         self._folder = None if limits.sandbox is None else _own_folder()
-        enter = None
+        enter = self._group = None
         if limits.sandbox is not None and self._folder is not None:
-            enter = partial(confinement.enter, limits.sandbox, self._folder, limits.memory, limits.processes)
+            tasks = 4 * (limits.processes + (os.cpu_count() or 1))  # the kernel counts threads too
+            self._group = make_group(limits.memory, tasks) if limits.sandbox.strict else None
+            enter = partial(confinement.enter, limits.sandbox, self._folder, limits.memory, tasks, self._group)
         self._process = context.Process(
             target=worker_main.main, args=(channel, to_output, make_worker, dict(os.environ), enter)
         )
@@ -119,6 +122,9 @@ class WorkerProcess:
     def _answer(self, message: messages.Message) -> bytes | JobFailure | None:
         if message.kind == messages.ISOLATION and not self.isolation:
             self.isolation = message.content.decode()
+            if self._group is not None and CGROUP not in self.isolation.split("+"):  # the kernel did not let it in
+                self._group.remove()
+                self._group = None
             return None
         if message.kind == messages.READY and self.isolation and not self._ready:
             self._ready, self._spent = True, 0.0
@@ -134,6 +140,8 @@ class WorkerProcess:
     def _ending(self) -> JobFailure:
         self._process.join(1)
         code = self._process.exitcode
+        if self._group is not None and self._group.ran_out_of_memory():
+            return self._too_much_memory()
         if code is None:
             return JobFailure("ended", "closed the connection of its process")
         if code >= 0:
@@ -152,17 +160,23 @@ class WorkerProcess:
         if self.output is not None and self.output.floods:
             return JobFailure("output", f"printed more than {FLOOD_BYTES / 2**20:.0f} MiB")
         if min(memory, processes) < math.inf and now >= self._next_look:
-            pids = [self._process.pid or 0, *descendants(self._process.pid)]
+            group, pid = self._group, self._process.pid
+            pids = [pid or 0, *descendants(pid)] if group is None else group.pids()
             if len(pids) > processes:
                 return JobFailure("processes", f"had more than {processes:.0f} processes")
-            if memory < math.inf and uses_more_than(memory, pids):
-                return JobFailure("memory", f"used more than {memory / 2**30:.3g} GiB of memory")
+            if group is None and memory < math.inf and uses_more_than(memory, pids):
+                return self._too_much_memory()
             took = time.monotonic() - now
             self._next_look = now + max(POLL_SECONDS, 10 * took)  # measuring slows the process down
         return None
 
+    def _too_much_memory(self) -> JobFailure:
+        return JobFailure("memory", f"used more than {self._limits.memory / 2**30:.3g} GiB of memory")
+
     def end(self) -> bytes:
         """End the process with all that it started; returns the log."""
+        if self._group is not None:
+            self._group.kill()
         end(self._process, guarded=self._folder is not None)
         self._process.join()
         if self.output is not None:
@@ -175,6 +189,8 @@ class WorkerProcess:
         self._channel.close()
         if self.output is not None:
             self.output.source.close()
+        if self._group is not None:
+            self._group.remove()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from harness.execution.worker_main import NO_SANDBOX
 from harness.registry import OWN
 from harness.registry.local import NOT_INSTALLED
 from harness.types.leaderboard import DomainRecord, Row
@@ -28,7 +27,8 @@ def _unprotected(rows: Iterable[Row]) -> Iterator[str]:
     """Methods of other distributions that ran where nothing kept them from reading labels."""
     for row in rows:
         held = {isolation for data in row.data.values() for isolation in data.isolation}
-        if NO_SANDBOX in held and row.method_record.distribution not in (OWN, NOT_INSTALLED):
+        foreign = row.method_record.distribution not in (OWN, NOT_INSTALLED)
+        if foreign and not all(isolation.startswith("landlock") for isolation in held):
             hint = "`harness doctor` says what the machine lacks"
             yield f"{row.method} ({row.id}) ran where nothing kept it from reading the labels on disk; {hint}"
 

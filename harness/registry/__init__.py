@@ -16,7 +16,6 @@ from harness.registry.entry_points import (
     names,
     offers,
     other_kind,
-    unknown_plugin,
 )
 from harness.registry.loading import Plugin, find, find_protocol, load, load_all
 
@@ -37,5 +36,4 @@ __all__ = [
     "names",
     "offers",
     "other_kind",
-    "unknown_plugin",
 ]

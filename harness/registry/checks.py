@@ -1,4 +1,7 @@
-"""Checks what a plugin's hook returned when the plugin is loaded; ``CHECKS`` maps kinds to checks."""
+"""Checks what a plugin's hook returned when the plugin is loaded; ``CHECKS`` maps kinds to checks.
+
+Each check is given the entry point's name and the returned object, and returns the value to use or raises PluginError.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from harness.errors import HarnessError, PluginError, describe_error, one_line
 from harness.execution.global_state import preserve_global_state
@@ -21,9 +24,24 @@ if TYPE_CHECKING:
     from harness.metrics import Answers, Metric
     from harness.protocols import Protocol
 
+Value = TypeVar("Value")
+
+
+def built_in(kind: Kind) -> Mapping[str, Any]:
+    """What the harness itself has of a kind without a plugin, by name: protocols and metrics."""
+    if kind == "protocol":  # imported here, because listing plugins does without
+        from harness.protocols import PROTOCOLS
+
+        return PROTOCOLS
+    if kind == "metric":
+        from harness.metrics.built_in import BUILT_IN
+
+        return BUILT_IN
+    return {}
+
 
 def checked_method(name: str, value: Any) -> type[Method]:
-    """A method's class; raises PluginError unless it can be used with its defaults."""
+    """A method's class, which can be used with its defaults."""
     if not (isinstance(value, type) and issubclass(value, Method)):
         raise PluginError(f"offers {one_line(value)}, which is not a subclass of harness.method.Method")
     if inspect.isabstract(value):
@@ -39,63 +57,66 @@ def checked_method(name: str, value: Any) -> type[Method]:
 
 
 def checked_backbone(name: str, value: Any) -> BackboneOffer:
-    """A backbone's offer with copies of what is stated, which cannot change later; raises PluginError."""
-    if not isinstance(value, BackboneOffer):
-        raise PluginError(f"offers {one_line(value)}, which is not a harness.hookspecs.BackboneOffer")
+    """A backbone's offer with copies of what is stated, which cannot change later."""
+    offer = _instance(value, BackboneOffer, "harness.hookspecs")
     for part in ("embed_dim", "vision_cfg", "text_cfg"):
-        if part not in value.config:
+        if part not in offer.config:
             raise PluginError(f"offers a backbone whose config has no {part}")
-    if value.weights is not None and not callable(value.weights):
+    if offer.weights is not None and not callable(offer.weights):
         raise PluginError("offers a backbone whose weights are not a function that returns a path")
-    stated = None if value.preprocessing is None else _as_json("preprocessing", value.preprocessing)
-    weights = None if value.weights is None else preserve_global_state()(value.weights)
-    return BackboneOffer(_as_json("config", value.config), weights, value.corpus, stated)
+    stated = None if offer.preprocessing is None else _as_json("preprocessing", offer.preprocessing)
+    weights = None if offer.weights is None else preserve_global_state()(offer.weights)
+    return BackboneOffer(_as_json("config", offer.config), weights, offer.corpus, stated)
 
 
 def checked_protocol(name: str, value: Any) -> Protocol:
-    """A protocol; raises PluginError if its id is not the entry point's name, or is a built-in protocol's."""
-    from harness.protocols import PROTOCOLS, Protocol  # here, because listing plugins does not need it
+    """A protocol whose id is the entry point's name, and no built-in protocol's."""
+    from harness.protocols import Protocol
     from harness.types.cell import Decoding
 
-    if not isinstance(value, Protocol):
-        raise PluginError(f"offers {one_line(value)}, which is not an instance of harness.protocols.Protocol")
-    if getattr(value, "id", None) != name:
-        raise PluginError(f"offers a protocol with id {getattr(value, 'id', None)!r}; its entry point's name is {name}")
-    if name in PROTOCOLS:
-        raise PluginError(f"offers the protocol {name!r}, which comes with the harness: it needs another name")
-    if value.decoding not in get_args(Decoding):
-        raise PluginError(f"offers a protocol with decoding {value.decoding!r}; it must be one of {get_args(Decoding)}")
-    return value
+    protocol: Protocol = _instance(value, Protocol, "harness.protocols")  # type: ignore[type-abstract]
+    _require_own_name("protocol", "id", getattr(protocol, "id", None), name)
+    if protocol.decoding not in get_args(Decoding):
+        known = ", ".join(get_args(Decoding))
+        raise PluginError(f"offers a protocol with decoding {protocol.decoding!r}, which is none of {known}")
+    return protocol
 
 
 def checked_dataset(name: str, value: Any) -> DatasetOffer:
-    """A data set's offer; raises PluginError unless it names a folder and has a function that prepares it."""
-    if not isinstance(value, DatasetOffer):
-        raise PluginError(f"offers {one_line(value)}, which is not a harness.hookspecs.DatasetOffer")
-    if not value.folder or Path(value.folder).name != value.folder:
-        raise PluginError(f"offers a data set whose folder is {value.folder!r}; it must be the name of a folder")
-    if not callable(value.prepare):
+    """A data set's offer, which names a folder and has a function that prepares it."""
+    offer = _instance(value, DatasetOffer, "harness.hookspecs")
+    if not offer.folder or Path(offer.folder).name != offer.folder:
+        raise PluginError(f"offers a data set whose folder is {offer.folder!r}; it must be the name of a folder")
+    if not callable(offer.prepare):
         raise PluginError("offers a data set whose prepare is not a function")
-    return dataclasses.replace(value, prepare=preserve_global_state()(value.prepare))
+    return dataclasses.replace(offer, prepare=preserve_global_state()(offer.prepare))
 
 
 def checked_metric(name: str, value: Any) -> Metric:
-    """A copy whose functions raise only PluginError; raises it if the name is not the entry point's, or is built in."""
-    from harness.metrics.built_in import BUILT_IN  # here, because listing plugins does without
+    """A copy whose functions raise only PluginError; its name is the entry point's, and no built-in metric's."""
     from harness.metrics.metric import Metric
 
-    if not isinstance(value, Metric):
-        raise PluginError(f"offers {one_line(value)}, which is not a harness.metrics.Metric")
-    if value.name != name:
-        raise PluginError(f"offers a metric with name {value.name!r}; its entry point's name is {name}")
-    if name in BUILT_IN:
-        raise PluginError(f"offers the metric {name!r}, which comes with the harness: it needs another name")
-    resampling = value.resampling and dataclasses.replace(
-        value.resampling,
-        measure=_contained(name, value.resampling.measure),
-        combine=_contained(name, value.resampling.combine),
+    metric = _instance(value, Metric, "harness.metrics")
+    _require_own_name("metric", "name", metric.name, name)
+    resampling = metric.resampling and dataclasses.replace(
+        metric.resampling,
+        measure=_contained(name, metric.resampling.measure),
+        combine=_contained(name, metric.resampling.combine),
     )
-    return dataclasses.replace(value, function=_number(name, value.function), resampling=resampling)
+    return dataclasses.replace(metric, function=_number(name, metric.function), resampling=resampling)
+
+
+def _instance(value: Any, cls: type[Value], module: str) -> Value:
+    if not isinstance(value, cls):
+        raise PluginError(f"offers {one_line(value)}, which is not an instance of {module}.{cls.__name__}")
+    return value
+
+
+def _require_own_name(kind: Kind, field: str, stated: Any, name: str) -> None:
+    if stated != name:
+        raise PluginError(f"offers a {kind} with {field} {stated!r}; its entry point's name is {name}")
+    if name in built_in(kind):
+        raise PluginError(f"offers the {kind} {name!r}, which comes with the harness: it needs another name")
 
 
 def _number(name: str, function: Callable[..., Any]) -> Callable[..., float | None]:
@@ -109,9 +130,8 @@ def _number(name: str, function: Callable[..., Any]) -> Callable[..., float | No
         if value is None:
             return None
         if not isinstance(value, Real) or not -LARGEST <= value <= LARGEST:  # type: ignore[operator]
-            raise PluginError(
-                f"metric {name} returned {one_line(value)}, which is not a finite number below {LARGEST:g}"
-            )
+            what = f"{one_line(value)}, which is not a finite number below {LARGEST:g}"
+            raise PluginError(f"metric {name} returned {what}")
         return float(value)
 
     return checked

@@ -20,21 +20,27 @@ from harness.registry.loading import Plugin
 
 BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
+SHOWN: dict[Kind, tuple[str, ...]] = {
+    "backbone": ("corpus", "config", "preprocessing"),
+    "protocol": ("preset", "scoring", "decoding", "train_on", "methods", "baseline"),
+    "metric": ("heading", "meaning", "needs", "higher_is_better"),
+}
+"""Kind -> the attributes of a plugin's value that are shown as they are."""
+
 
 def describe(kind: Kind, plugin: Plugin[Any]) -> dict[str, Any]:
     """What ``harness plugins show`` prints, as plain JSON."""
-    text = _text(kind, plugin)
-    own = {"method": _method, "backbone": _backbone, "protocol": _protocol, "metric": _metric}.get(kind)
+    text, origin = _text(kind, plugin), plugin.origin
     return {
         "name": plugin.name,
         "kind": kind,
         "summary": text.partition("\n")[0],
         "description": text,
-        **(own(plugin) if own else {}),
-        "distribution": plugin.origin.distribution,
-        "version": plugin.origin.version,
-        "module": plugin.origin.module,
-        "code": plugin.origin.code,
+        **(_method(plugin) if kind == "method" else _own(kind, plugin.value)),
+        "distribution": origin.distribution,
+        "version": origin.version,
+        "module": origin.module,
+        "code": origin.code,
     }
 
 
@@ -94,23 +100,12 @@ def _method(plugin: Plugin[type[Method]]) -> dict[str, Any]:
     }
 
 
-def _backbone(plugin: Plugin[Any]) -> dict[str, Any]:
-    offer = plugin.value
-    return {
-        "corpus": offer.corpus,
-        "weights": "its own" if offer.weights else "from --pretrained",
-        "config": offer.config,
-        "preprocessing": offer.preprocessing,
-    }
-
-
-def _metric(plugin: Plugin[Any]) -> dict[str, Any]:
-    metric = plugin.value
-    names = ("heading", "meaning", "needs", "higher_is_better")
-    return {name: plain(getattr(metric, name)) for name in names} | {"intervals": metric.resampling is not None}
-
-
-def _protocol(plugin: Plugin[Any]) -> dict[str, Any]:
-    rule = plugin.value
-    names = ("preset", "scoring", "decoding", "train_on", "methods", "baseline")
-    return {name: plain(getattr(rule, name)) for name in names} | {"template": rule.template.text}
+def _own(kind: Kind, value: Any) -> dict[str, Any]:
+    shown = {name: plain(getattr(value, name)) for name in SHOWN.get(kind, ())}
+    if kind == "backbone":
+        shown["weights"] = "its own" if value.weights else "from --pretrained"
+    if kind == "protocol":
+        shown["template"] = value.template.text
+    if kind == "metric":
+        shown["intervals"] = value.resampling is not None
+    return shown

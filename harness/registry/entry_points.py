@@ -1,8 +1,7 @@
 """Entry points of installed distributions, read from their metadata: nothing is imported.
 
-``importlib.metadata.entry_points`` and pluggy's loader of a group stop at the first damaged record, and neither names a
-distribution whose own metadata are damaged. Here the folder of every distribution is read separately: the folder's name
-is known in any case, so a damaged one is reported and does not affect others.
+``importlib.metadata.entry_points`` and pluggy's loader of a group stop at the first damaged record. Here every
+distribution is read separately, so that a damaged one is reported and does not affect others.
 """
 
 from __future__ import annotations
@@ -10,18 +9,14 @@ from __future__ import annotations
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from configparser import ConfigParser
-from configparser import Error as InvalidConfig
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from email import message_from_bytes
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from typing import Literal
 
-from harness.errors import PluginError, StorageError, one_line, unknown_name
-from harness.files import read_file
+from harness.errors import PluginError, StorageError, describe_error
 from harness.registry import plugin_code
 
 Kind = Literal["method", "backbone", "protocol", "dataset", "metric", "observer"]
@@ -41,9 +36,6 @@ NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 OWN = "laion-beyond-harness"
 """The distribution of the harness itself."""
-
-LIMIT = 2**20
-"""Maximum size of a file of metadata in bytes; real ones have some thousand."""
 
 
 @dataclass(frozen=True)
@@ -113,27 +105,17 @@ def names(kind: Kind) -> tuple[str, ...]:
 
 def offers(kind: Kind, name: str) -> bool:
     """Whether some distribution offers a plugin of that name, usable or not."""
-    return kind in kinds_of(name)
-
-
-def kinds_of(name: str) -> list[Kind]:
-    """The kinds of the plugins of that name, usable or not."""
-    return [entry.kind for entry in installed() if entry.origin.name == name]
+    return any((entry.kind, entry.origin.name) == (kind, name) for entry in installed())
 
 
 def broken() -> list[Broken]:
-    """What cannot be used, as far as metadata show; a plugin that fails to import is not among them."""
-    found = damaged()
-    for entry in installed():
-        missing = not entry.fault and plugin_code.find(entry.origin.module) is None
-        fault = f"failed to import: No module named {entry.origin.module!r}" if missing else entry.fault
-        found += [Broken(entry.kind, entry.origin, fault)] if fault else []
-    return found
+    """What cannot be used, as far as metadata show; a plugin that fails when it is imported is not among them."""
+    return damaged() + [Broken(entry.kind, entry.origin, entry.fault) for entry in installed() if entry.fault]
 
 
 def damaged() -> list[Broken]:
     """The distributions whose entry points cannot be read: which plugins they offer is not known."""
-    return [Broken("distribution", whole, fault) for whole, fault, points in _records() if not points]
+    return [Broken("distribution", whole, fault) for whole, fault, points in _distributions() if not points]
 
 
 def blocking_metadata() -> StorageError | None:
@@ -149,32 +131,19 @@ def blocking_metadata() -> StorageError | None:
 def installed() -> list[Entry]:
     """The entry points of all installed distributions, sorted by kind and name."""
     named: dict[tuple[Kind, str], list[Entry]] = defaultdict(list)
-    for whole, fault, points in _records():
+    for whole, fault, points in _distributions():
         for kind, point in points:
-            origin = replace(whole, name=point.name, module=_module(point))
+            origin = replace(whole, name=point.name, module=point.module)
             named[kind, point.name].append(Entry(kind, origin, point, fault or _fault(origin)))
     found = [entry for same in named.values() for entry in _without_clashes(same)]
     return sorted(found, key=lambda entry: (list(GROUPS).index(entry.kind), entry.origin.name, str(entry.origin)))
 
 
-def unknown_plugin(kind: Kind, name: str, known: Iterable[str]) -> PluginError:
-    """The error for a name that no plugin of a kind has; it says which other kind has it, or the closest known name."""
-    if other := other_kind(kind, name):
-        return other
-    hint = unknown_name(kind, name, known).hint
-    return PluginError(f"no {kind} named {name!r}", "; ".join([str(hint), *map(str, damaged())]))
-
-
 def other_kind(kind: Kind, name: str) -> PluginError | None:
-    """The error for a name that only another kind has; None if no kind has it."""
-    from harness.protocols import PROTOCOLS  # here, because listing plugins does not need it
-
-    if others := kinds_of(name):
-        reason = f"no {kind} named {name!r}: the plugin of that name is of kind {' and '.join(others)}"
-        return PluginError(reason, f"`harness plugins show {name}` describes it")
-    if name in PROTOCOLS:
-        return PluginError(f"no {kind} named {name!r}: it is a protocol", f"give it with --protocol {name}")
-    return None
+    """The error for a name that only plugins of other kinds have; None if there are none."""
+    others = " and ".join(entry.kind for entry in installed() if entry.origin.name == name)
+    reason = f"no {kind} named {name!r}: the plugin of that name is of kind {others}"
+    return PluginError(reason, f"`harness plugins show {name}` describes it") if others else None
 
 
 def canonical(distribution: str) -> str:
@@ -182,16 +151,14 @@ def canonical(distribution: str) -> str:
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
-def _records() -> Iterator[tuple[Origin, str, list[tuple[Kind, EntryPoint]]]]:
+def _distributions() -> Iterator[tuple[Origin, str, list[tuple[Kind, EntryPoint]]]]:
     """Distributions that offer plugins or may do so: origin, why their plugins cannot be used or '', entry points."""
     seen: set[str] = set()
     for folder in _metadata_folders():
         try:
-            points, fault = _points(folder), ""
-        except (FileNotFoundError, NotADirectoryError):  # most distributions have no entry points
-            continue
-        except (OSError, ValueError, InvalidConfig) as error:
-            points, fault = [], f"has damaged metadata: entry_points.txt cannot be read: {one_line(error)[:200]}"
+            points, fault = _points(Distribution.at(folder)), ""
+        except Exception as error:  # it raises nearly anything
+            points, fault = [], f"has damaged metadata: entry_points.txt cannot be read: {describe_error(error)[:200]}"
         if points or fault:
             whole, doubt = _identity(folder)
             # Of a distribution that is installed twice (editable, or below a virtual environment) the first counts.
@@ -207,62 +174,36 @@ def _metadata_folders() -> Iterator[Path]:
             yield from sorted(path for path in place.iterdir() if path.suffix in (".dist-info", ".egg-info"))
 
 
-def _points(folder: Path) -> list[tuple[Kind, EntryPoint]]:
-    """The entry points of our groups.
-
-    Raises:
-        OSError: the file cannot be read, or is not there.
-        UnicodeDecodeError, configparser.Error: it is damaged.
-    """
-    parser = ConfigParser(delimiters=("=",), interpolation=None)
-    parser.optionxform = str  # type: ignore[assignment, method-assign]  # names keep their case
-    parser.read_string(read_file(folder / "entry_points.txt", LIMIT).decode(), "entry_points.txt")
-    return [
-        (kind, EntryPoint(name, value, group))
-        for kind, group in GROUPS.items()
-        if parser.has_section(group)
-        for name, value in parser.items(group)
-    ]
+def _points(dist: Distribution) -> list[tuple[Kind, EntryPoint]]:
+    """The entry points of our groups; raises nearly anything if one names no module, or if they cannot be read."""
+    found = dist.entry_points
+    return [(kind, point) for kind, group in GROUPS.items() for point in found.select(group=group) if point.module]
 
 
 def _identity(folder: Path) -> tuple[Origin, str]:
     """A distribution by its metadata and ''; by its folder's name if they are damaged, and what is wrong."""
-    file = "METADATA" if folder.suffix == ".dist-info" else "PKG-INFO"
-    with suppress(OSError):
-        stated = message_from_bytes(read_file(folder / file, LIMIT))
-        found = [str(stated[field]) for field in ("Name", "Version") if stated[field]]
-        if len(found) == 2 and all(re.fullmatch(r"[\w.!+-]+", value, re.ASCII) for value in found):
-            return Origin("", "", *found), ""
-    name, version, *_ = map(one_line, [*folder.stem.split("-"), ""])
-    return Origin("", "", name, version), f"has damaged metadata: {file} states no name and version"
+    with suppress(Exception):  # importlib.metadata raises nearly anything
+        dist = Distribution.at(folder)
+        stated = f"{dist.metadata['Name'] or ''} {dist.version or ''}"
+        if re.fullmatch(r"[\w.-]+ [\w.!+-]+", stated, re.ASCII):
+            return Origin("", "", *stated.split()), ""
+    name, version, *_ = [*folder.stem.split("-"), ""]
+    return Origin("", "", name, version), "has damaged metadata: it states no name and version"
 
 
 def _fault(origin: Origin) -> str:
-    if not origin.module:
-        return "names no module: the entry_points.txt of its distribution is damaged"
-    return "" if NAME.fullmatch(origin.name) else "has a name that is not lower case letters, digits, '_' and '-'"
+    if not NAME.fullmatch(origin.name):
+        return "has a name that is not lower case letters, digits, '_' and '-'"
+    top = origin.module.partition(".")[0]
+    return "" if plugin_code.find(top) else f"failed to import: No module named {top!r}"
 
 
 def _without_clashes(same: list[Entry]) -> list[Entry]:
     """Entries of one kind and name: only the harness's own is valid, so no package can replace it; else none is."""
-    if len(same) == 1:
-        return same
-    own = any(entry.origin.distribution == OWN for entry in same)
-    found = []
-    for i, entry in enumerate(same):
-        what, fault = f"offers the {entry.kind} {entry.origin.name!r}", entry.fault
-        if not own:
-            others = ", ".join(str(other.origin) for other in same[:i] + same[i + 1 :])
-            fault = fault or f"{what}, which {others} offers too"
-        elif entry.origin.distribution != OWN:
-            fault = fault or f"{what}, which comes with the harness: it needs another name"
-        found.append(replace(entry, fault=fault))
+    own = [entry for entry in same if entry.origin.distribution == OWN]
+    valid, found = own or (same if len(same) == 1 else []), []
+    for entry in same:
+        others = ", ".join(str(other.origin) for other in (own or same) if other is not entry)
+        clash = f"offers the {entry.kind} {entry.origin.name!r}, which {others} offers too"
+        found.append(entry if entry in valid or entry.fault else replace(entry, fault=clash))
     return found
-
-
-def _module(point: EntryPoint) -> str:
-    """The module of an entry point, '' if its value is invalid."""
-    try:
-        return point.module
-    except (AssertionError, AttributeError, ValueError):  # what it raises depends on the version of Python
-        return ""

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import EntryPoint
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from weakref import WeakKeyDictionary
 
 import pluggy
 
 from harness import hookspecs
-from harness.errors import PluginError, closest, describe_error, one_line, with_location
+from harness.errors import PluginError, describe_error, one_line, unknown_name, with_location
 from harness.execution.global_state import listed, preserve_global_state
 from harness.method import CONTRACT
-from harness.registry.checks import CHECKS
+from harness.registry.checks import CHECKS, built_in
 from harness.registry.entry_points import (
     GROUPS,
     Broken,
@@ -25,10 +24,11 @@ from harness.registry.entry_points import (
     Kind,
     Origin,
     blocking_metadata,
+    damaged,
     installed,
     names,
     offers,
-    unknown_plugin,
+    other_kind,
 )
 
 if TYPE_CHECKING:
@@ -72,11 +72,10 @@ def load(kind: Kind, name: str) -> Plugin[Any]:
     Raises:
         PluginError: no distribution offers it, several do, or it is broken; the message says which distribution.
     """
-    entry = find(kind, name)
-    try:
-        return _load(entry)
-    except PluginError as error:
-        raise PluginError(f"{entry.origin} {error.message}", HINT) from error
+    found = _loaded(find(kind, name))
+    if isinstance(found, Broken):
+        raise PluginError(str(found), HINT)
+    return found
 
 
 def find(kind: Kind, name: str) -> Entry:
@@ -87,21 +86,17 @@ def find(kind: Kind, name: str) -> Entry:
     """
     found = [entry for entry in installed() if (entry.kind, entry.origin.name) == (kind, name)]
     if not found:
-        known = {*names(kind), *(_protocols() if kind == "protocol" else ())}
-        raise unknown_plugin(kind, name, known)
+        hint = unknown_name(kind, name, {*names(kind), *built_in(kind)}).hint
+        unknown = PluginError(f"no {kind} named {name!r}", "; ".join([str(hint), *map(str, damaged())]))
+        raise other_kind(kind, name) or unknown
     return min(found, key=lambda entry: bool(entry.fault))
 
 
-def load_all(kind: Kind) -> tuple[list[Plugin[Any]], list[Broken]]:
-    """All plugins of a kind that work, and those that do not."""
-    plugins, broken = [], []
-    for entry in installed():
-        if entry.kind == kind:
-            try:
-                plugins.append(_load(entry))
-            except PluginError as error:
-                broken.append(Broken(kind, entry.origin, error.message))
-    return plugins, broken
+def load_all(kind: Kind, without: Collection[str] = ()) -> tuple[list[Plugin[Any]], list[Broken]]:
+    """All plugins of a kind that work, and those that do not; those of some distributions are not even imported."""
+    wanted = [entry for entry in installed() if entry.kind == kind and entry.origin.distribution not in without]
+    found = [_loaded(entry) for entry in wanted]
+    return [one for one in found if isinstance(one, Plugin)], [one for one in found if isinstance(one, Broken)]
 
 
 def find_protocol(name: str) -> tuple[Protocol, str] | None:
@@ -110,70 +105,46 @@ def find_protocol(name: str) -> tuple[Protocol, str] | None:
     Raises:
         PluginError: the plugin is broken.
     """
-    if name in (built_in := _protocols()):
-        return built_in[name], ""
+    if found := built_in("protocol").get(name):
+        return found, ""
     if not offers("protocol", name):
         return None
     plugin = load("protocol", name)
     return plugin.value, plugin.origin.edition
 
 
-def _protocols() -> Mapping[str, Protocol]:
-    """The harness's own protocols."""
-    from harness.protocols import PROTOCOLS  # here, because listing plugins does not need it
-
-    return PROTOCOLS
-
-
-_changed: WeakKeyDictionary[ModuleType, tuple[str, ...]] = WeakKeyDictionary()
-"""Module -> the settings that its import changed; modules are imported only once."""
-
-
-def _load(entry: Entry) -> Plugin[Any]:
-    """Import a plugin and call its hook. What it prints goes to stderr; global state is restored.
-
-    Raises:
-        PluginError: it cannot be used; the message says why, and the caller adds the plugin's name.
-    """
-    if entry.fault:
-        raise PluginError(entry.fault)
-    with preserve_global_state() as changed, contextlib.redirect_stdout(sys.stderr):
-        value = CHECKS[entry.kind](entry.origin.name, _value(entry))
-    before = _changed.setdefault(sys.modules[entry.point.module], tuple(changed))
-    _ = entry.origin.code  # raises if it cannot be read: results are identified by it
-    return Plugin(entry.origin.name, value, entry.origin, before)
+@cache
+def _loaded(entry: Entry) -> Plugin[Any] | Broken:
+    """Import a plugin and call its hook, once in a process. What it prints goes to stderr; global state is restored."""
+    try:
+        if entry.fault:
+            raise PluginError(entry.fault)
+        with preserve_global_state() as changed, contextlib.redirect_stdout(sys.stderr):
+            value = CHECKS[entry.kind](entry.origin.name, _value(entry))
+        _ = entry.origin.code  # raises if it cannot be read: results are identified by it
+    except PluginError as error:
+        return Broken(entry.kind, entry.origin, error.message)
+    return Plugin(entry.origin.name, value, entry.origin, tuple(changed))
 
 
 def _value(entry: Entry) -> Any:
     point, name = entry.point, HOOKS[entry.kind]
     with _explained("failed to import", point):
         holder = point.load()
-    _require_contract(getattr(sys.modules[point.module], "harness_contract", CONTRACT))
+    if (number := getattr(sys.modules[point.module], "harness_contract", CONTRACT)) != CONTRACT:
+        raise PluginError(f"was made for plugin contract {number}, and this harness has contract {CONTRACT}")
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     with _explained("failed to register", point):
         manager.register(holder, point.name)
+    hooks = [caller.name for caller in manager.get_hookcallers(holder) or ()]
+    if name not in hooks:
+        raise PluginError(f"implements {' and '.join(hooks) or 'no hook'}, not {name}; hooks are marked with @hookimpl")
     hook = getattr(manager.hook, name)
-    for caller in manager.get_hookcallers(holder) or ():
-        if not caller.has_spec() and not all(one.optionalhook for one in caller.get_hookimpls()):
-            near = closest(caller.name, HOOKS.values())
-            meant = f": did you mean {near}?" if near else ""
-            raise PluginError(f"implements {caller.name}, which is not a hook{meant}")
-    if not hook.get_hookimpls():
-        missing = f"does not implement {name}, which the group of its entry point asks for"
-        raise PluginError(f"defines {name}, which must be marked with @hookimpl" if hasattr(holder, name) else missing)
     if entry.kind == "observer":
         return hook
     with _explained(f"failed in {name}", point):
         return hook()
-
-
-def _require_contract(number: object) -> None:
-    if number != CONTRACT:
-        newer = "harness" if isinstance(number, int) and number > CONTRACT else "version of the plugin"
-        raise PluginError(
-            f"was made for plugin contract {number}, and this harness has contract {CONTRACT}: install a newer {newer}"
-        )
 
 
 @contextlib.contextmanager

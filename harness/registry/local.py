@@ -25,6 +25,9 @@ from harness.registry.loading import Plugin, load
 NOT_INSTALLED = "not installed"
 """The distribution in the records of local methods: no package holds their code."""
 
+CONSTANTS = (bool, int, float, str, type(None))
+"""Types of the globals whose values count."""
+
 
 @dataclass(frozen=True)
 class LocalOrigin(Origin):
@@ -64,7 +67,7 @@ def plugin_of(cls: type[Method]) -> Plugin[type[Method]]:
     digest = source_digest(cls)
     # Other processes get the class as it is here: they may be unable to import its module, or its file has changed.
     for base in cls.__mro__:
-        if _is_local(base, _folder(cls)):
+        if _is_local(base.__module__, _folder(cls)):
             cloudpickle.register_pickle_by_value(sys.modules[base.__module__])
     return Plugin(name, cls, LocalOrigin(name, cls.__module__, NOT_INSTALLED, "local", digest))
 
@@ -79,23 +82,22 @@ def source_digest(cls: type) -> str:
     Raises:
         PluginError: the source cannot be read.
     """
-    found: set[str] = set()
-    todo: list[Any] = [cls]
-    seen: set[int] = set()
-    folder = _folder(cls)
     packages = {entry.origin.module.partition(".")[0]: entry.origin for entry in installed() if entry.kind == "method"}
+    folder, found, seen = _folder(cls), set[str](), set[int]()
+    todo: list[tuple[str, Any]] = [(cls.__name__, cls)]
     while todo:
-        thing = inspect.unwrap(todo.pop())
-        package = str(getattr(thing, "__module__", "")).partition(".")[0]
-        if id(thing) in seen:
-            continue
-        seen.add(id(thing))
-        if package in packages:
-            found.add(packages[package].code)
-        elif _is_local(thing, folder):
-            found.add(_text(thing))
-            todo += _parts(thing)
-            found |= {f"{name}={value!r}" for name, value in _named(thing) if _is_constant(value)}
+        name, thing = todo.pop()
+        thing = inspect.unwrap(thing) if callable(thing) else thing
+        if _is_constant(thing):
+            found.add(f"{name}={thing!r}")
+        elif isinstance(thing, type | FunctionType | ModuleType) and id(thing) not in seen:
+            seen.add(id(thing))
+            module = _module_name(thing)
+            if (package := module.partition(".")[0]) in packages:
+                found.add(packages[package].code)
+            elif _is_local(module, folder):
+                found.add(_text(thing))
+                todo += _uses(thing)
     return hashlib.sha256("\0".join(sorted(found)).encode()).hexdigest()
 
 
@@ -105,54 +107,48 @@ def _folder(cls: type) -> Path:
     return Path(file).resolve().parent if file else Path.cwd()
 
 
-def _is_local(thing: Any, folder: Path) -> bool:
-    """Whether a class, function or module is the user's own code: of the script, or of a module in its folder."""
-    name = str(thing.__name__ if isinstance(thing, ModuleType) else getattr(thing, "__module__", ""))
-    if name == "__main__":
+def _module_name(thing: Any) -> str:
+    return str(thing.__name__ if isinstance(thing, ModuleType) else getattr(thing, "__module__", ""))
+
+
+def _is_local(module: str, folder: Path) -> bool:
+    """Whether a module is the user's own code: the script, the notebook, or a module in its folder."""
+    if module == "__main__":
         return True
-    file = getattr(sys.modules.get(name), "__file__", None)
-    if file is None or name.partition(".")[0] == plugin_code.HARNESS:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None or module.partition(".")[0] == plugin_code.HARNESS:
         return False
     path = Path(file).resolve()
     return "site-packages" not in path.parts and path.is_relative_to(folder)
 
 
 def _text(thing: Any) -> str:
-    """The complete file or notebook cell that defines a function or module; for a class, ''.
+    """The complete file or notebook cell that defines a module, class or function; '' for a class of a notebook.
 
     Raises:
         PluginError: it cannot be read.
     """
-    if isinstance(thing, ModuleType):
-        file, space = thing.__file__ or "", vars(thing)
-    elif isinstance(thing, FunctionType) and thing.__globals__.get("__name__") == thing.__module__:
-        file, space = thing.__code__.co_filename, thing.__globals__
-    else:
-        return ""
-    text = "".join(linecache.getlines(file, space))
+    is_function = isinstance(thing, FunctionType)
+    namespace = thing.__globals__ if is_function else vars(sys.modules[_module_name(thing)])
+    file = thing.__code__.co_filename if is_function else namespace.get("__file__")
+    text = "".join(linecache.getlines(file, namespace)) if file else ""
     generated = file == "<string>" and thing.__name__.startswith("__")  # by dataclass: its fields are parameters
-    if not text and not generated:
+    if file and not text and not generated:
         message = f"the source of {thing.__name__} cannot be read, so edits of it would go unnoticed"
         raise PluginError(message, "define it in a file or a notebook cell")
     return text
 
 
-def _parts(thing: Any) -> list[Any]:
-    """The parts to follow: bases and functions of a class, and what the code of a function names."""
+def _uses(thing: Any) -> Iterator[tuple[str, Any]]:
+    """Names and values of what a class consists of, with its bases; and of the globals in the code of a function."""
     if isinstance(thing, type):
-        own = [
-            getattr(value, "__func__", None) or getattr(value, "fget", None) or value for value in vars(thing).values()
-        ]
-        return [*thing.__bases__, *(value for value in own if isinstance(value, FunctionType | type))]
-    return [value for _, value in _named(thing) if isinstance(value, FunctionType | type | ModuleType)]
-
-
-def _named(thing: Any) -> Iterator[tuple[str, Any]]:
-    """The global names in the code of a function, with their values."""
-    if isinstance(thing, FunctionType):
-        for name in sorted(_names(thing.__code__)):
-            if name in thing.__globals__:
-                yield name, thing.__globals__[name]
+        yield from (("", base) for base in thing.__bases__)
+        for name, value in vars(thing).items():
+            if not name.startswith("__") or isinstance(value, FunctionType):
+                yield name, getattr(value, "__func__", None) or getattr(value, "fget", None) or value
+    elif isinstance(thing, FunctionType):
+        named = _names(thing.__code__) & thing.__globals__.keys()
+        yield from ((name, thing.__globals__[name]) for name in named)
 
 
 def _names(code: CodeType) -> set[str]:
@@ -161,6 +157,4 @@ def _names(code: CodeType) -> set[str]:
 
 
 def _is_constant(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return all(map(_is_constant, value))
-    return value is None or isinstance(value, bool | int | float | str)
+    return all(map(_is_constant, value)) if isinstance(value, tuple) else isinstance(value, CONSTANTS)

@@ -9,10 +9,10 @@ import importlib.util
 import json
 import pkgutil
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
@@ -20,25 +20,16 @@ from typing import Any
 from harness.errors import PluginError, one_line
 from harness.files import content_digest, read_file, walk_files
 
-LIMIT = 2**30
-"""Maximum size of a distribution's modules in bytes: all are read in every run, as file times are unreliable."""
-
 HARNESS = "harness"
 """The harness's own package. It is not a plugin's code: the versions of a cell hold its digest."""
 
 
 def find(module: str) -> ModuleSpec | None:
-    """The spec of a module, without importing its parent packages as ``importlib.util.find_spec`` does."""
-    top, *inner = module.split(".")
+    """The spec of a top-level module, or of one in a package that is imported already; None if there is none."""
     try:
-        spec = importlib.util.find_spec(top)
-        for name in inner:
-            if spec is None or spec.submodule_search_locations is None:
-                return None
-            spec = PathFinder.find_spec(f"{spec.name}.{name}", list(spec.submodule_search_locations))
+        return importlib.util.find_spec(module)
     except (ImportError, ValueError, OSError):  # a module without a spec, or a broken finder
         return None
-    return spec
 
 
 def package_of(module: str) -> str:
@@ -68,22 +59,16 @@ def code_digest(module: str, distribution: str) -> str:
         distribution: its name.
 
     Raises:
-        PluginError: the module's code cannot be read, or is more than ``LIMIT``.
+        PluginError: the module's code cannot be read.
     """
     dist = _found(distribution)
+    inside = module.partition(".")[0] == HARNESS  # the rest of the harness is in the cell's versions
     try:
-        inside = module.partition(".")[0] == HARNESS  # the rest of the harness is in the cell's versions
         tops = {module} if inside else {module, *(_tops(dist) if dist else ())} - {HARNESS}
-        files = {top: dict(_files(top, dist)) for top in tops}
+        files = {top: sorted(_files(top, dist)) for top in tops}
         if not files.get(module):
             raise PluginError(f"has code that cannot be read, so edits would go unnoticed: no file of {module!r}")
-        size = sum(path.stat().st_size for named in files.values() for path in named.values())
-        if size > LIMIT:
-            raise PluginError(
-                f"has packages of {size / 2**30:.1f} GiB, and at most {LIMIT / 2**30:.0f} GiB is read at every run: "
-                "large files belong outside of them"
-            )
-        return content_digest(pair for top in sorted(files) for pair in sorted(files[top].items()))
+        return content_digest(pair for top in sorted(files) for pair in files[top])
     except OSError as error:
         raise PluginError(f"has code that cannot be read, so edits would go unnoticed: {one_line(error)}") from None
 
@@ -111,10 +96,8 @@ def requirements(distribution: str) -> dict[str, str]:
     """``versions`` of what a distribution itself declares to need, as far as it is installed; extras are left out."""
     dist = _found(distribution)
     lines = (dist.requires or []) if dist else []
-    names = [
-        re.split(r"[^\w.-]", line.strip(), maxsplit=1)[0] for line in lines if not re.search(r";.*\bextra\b", line)
-    ]
-    return versions(tuple(sorted(names)))
+    needed = [line for line in lines if not re.search(r";.*\bextra\b", line)]
+    return versions(tuple(sorted(re.split(r"[^\w.-]", line.strip(), maxsplit=1)[0] for line in needed)))
 
 
 def _found(name: str) -> Distribution | None:
@@ -164,18 +147,12 @@ def _files(top: str, dist: Distribution | None) -> Iterator[tuple[str, Path]]:
             yield Path(spec.origin).name, Path(spec.origin)
         return
     # Several distributions share a namespace package, and one folder if they are installed regularly.
-    recorded = [file for file in (dist.files or () if dist else ()) if file.parts[0] == top]
-    if spec.origin is None and recorded and dist is not None:
-        yield from _recorded(dist, recorded)
-        return
-    for location in spec.submodule_search_locations:
+    recorded = [file for file in (dist and dist.files) or () if file.parts[0] == top] if spec.origin is None else []
+    for file in recorded:
+        path = Path(str(file.locate()))
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in file.parts)
+        if path.exists() and not hidden:  # from Python 3.13 on, records omit those that are gone
+            yield file.as_posix(), path
+    for location in () if recorded else spec.submodule_search_locations:
         for name, path in walk_files(Path(location)):
             yield f"{top}/{name}", path
-
-
-def _recorded(dist: Distribution, files: Iterable[metadata.PackagePath]) -> Iterator[tuple[str, Path]]:
-    """The recorded files that exist; from Python 3.13 on, records omit the others."""
-    for file in files:
-        path = Path(str(dist.locate_file(file)))
-        if path.exists() and "__pycache__" not in file.parts and not any(part.startswith(".") for part in file.parts):
-            yield file.as_posix(), path

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.execution.executors import Executor, isolated, processes
 from harness.execution.jobs import Limits, memory_share
-from harness.features.workload import require_room
+from harness.feature_cache.workload import require_room
 from harness.files import save
 from harness.leaderboard.assemble import assemble, row_key
 from harness.progress import NullReporter, Reporter

@@ -16,9 +16,9 @@ from harness.datasets.domain import DomainData
 from harness.datasets.images import DECODING
 from harness.device import configure_determinism
 from harness.errors import DataError
-from harness.features.encode import Encoder, ImageSource
-from harness.features.kinds import KINDS, global_features
-from harness.features.views import MIN_CROP, View, views_of
+from harness.feature_cache.encode import Encoder, ImageSource
+from harness.feature_cache.kinds import KINDS, global_features
+from harness.feature_cache.views import MIN_CROP, View, views_of
 from harness.progress import Reporter
 from harness.prompts import Template, find_collisions
 from harness.runner.best_columns import CHUNK, BestColumns, Indices

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from harness.backbones.backbone import ResolvedBackbone
 from harness.datasets.domain import DomainData, label_sheet
 from harness.errors import DataError, UserError, unknown_name
-from harness.features.shard import GIVEN, row_digest
-from harness.features.store import FeatureStore
+from harness.feature_cache.shard import GIVEN, row_digest
+from harness.feature_cache.store import FeatureStore
 from harness.prompts import clean_name, domain_noun
 from harness.protocols import Protocol
 from harness.runner.chosen_method import ChosenMethod

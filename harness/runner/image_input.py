@@ -14,7 +14,7 @@ from torch import Tensor
 
 from harness.backbones.backbone import Backbone
 from harness.device import to_device
-from harness.features.kinds import normalize_pixels
+from harness.feature_cache.kinds import normalize_pixels
 from harness.runner.array_files import ArrayFile
 from harness.runner.best_columns import CHUNK
 from harness.types.images import Images

@@ -8,7 +8,6 @@ from typing import Any
 from harness import registry
 from harness.hookspecs import BackboneOffer, DatasetOffer
 from harness.metrics import Metric
-from harness.metrics.table import plugin_metrics
 from harness.progress import Reporter
 from harness.protocols import PROTOCOLS, Protocol
 from harness.registry import Kind, Plugin
@@ -55,11 +54,11 @@ def resolve_metrics(methods: Sequence[ChosenMethod], report: Reporter) -> list[P
     for entry in registry.installed():
         if entry.kind == "metric" and entry.origin.distribution in playing:
             report.note(f"left out: {entry.origin}: its distribution's methods run too, and none judges its own")
-    found, broken = plugin_metrics(without=playing)
+    found, broken = registry.load_all("metric", without=playing)
     note_broken(broken, "metric", report)
-    for plugin in found.values():
+    for plugin in found:
         _note_warning(plugin, report)
-    return list(found.values())
+    return found
 
 
 def _load(kind: Kind, name: str, report: Reporter) -> Plugin[Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.errors import BackboneError
-from harness.features.kinds import KINDS
-from harness.features.views import View
-from harness.features.workload import Workload, measure_workload
+from harness.feature_cache.kinds import KINDS
+from harness.feature_cache.views import View
+from harness.feature_cache.workload import Workload, measure_workload
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.job import Job
 

@@ -75,7 +75,8 @@ class DomainRecord(Record):
         default=(), description="where image features come from that the user who ran it did not encode"
     )
     isolation: tuple[str, ...] = Field(
-        default=(), description="what held the processes that ran the method: landlock, landlock+ns+seccomp, process"
+        default=(),
+        description="what held the processes that ran the method: landlock, landlock+ns+seccomp+cgroup, process",
     )
 
 

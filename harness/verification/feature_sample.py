@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from harness.datasets.images import file_digest
 from harness.errors import HarnessError
-from harness.features.encode import Encoder, ImageSource
-from harness.features.views import View
+from harness.feature_cache.encode import Encoder, ImageSource
+from harness.feature_cache.views import View
 from harness.progress import Reporter, pluralize
 from harness.runner.feature_provider import FeatureProvider, provider_of
 from harness.runner.job import Job

@@ -27,8 +27,8 @@ from harness.backbones.find import find
 from harness.datasets.images import decode_image, file_digest
 from harness.device import configure_determinism, synchronize
 from harness.execution.one_thread import one_thread_per_operation
-from harness.features.encode import Encoder, ImageSource
-from harness.features.kinds import global_features
+from harness.feature_cache.encode import Encoder, ImageSource
+from harness.feature_cache.kinds import global_features
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16")
 SIZE = (500, 375)

@@ -101,6 +101,17 @@ def _digest_of_cells(cells: list[str]) -> str:
     return done.stdout.strip()
 
 
+def test_values_and_cached_functions_of_other_cells_are_part_of_the_digest():
+    cells = {
+        "import harness\nfrom functools import cache\nclass Settings:\n    scale = 2\n": None,
+        "@cache\ndef helper(x):\n    return x\n": "@cache\ndef helper(x):\n    return x + 1\n",
+        "class Mine(harness.Method):\n    def fit(self, task):\n        return helper(Settings.scale)\n": None,
+    }
+    first = _digest_of_cells(list(cells))
+    assert first != _digest_of_cells([other or cell for cell, other in cells.items()])
+    assert first != _digest_of_cells([cell.replace("scale = 2", "scale = 3") for cell in cells])
+
+
 def test_a_class_without_readable_source_is_refused():
     code = (
         "import sys; from harness.registry.local import source_digest\n"

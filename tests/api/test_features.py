@@ -19,9 +19,7 @@ def sets(world, cache):
     """The features of every part of a domain of the small root."""
     where = {"data": world, "backbone": "beyond-mini", "cache": cache, "workers": 1}
     return [
-        harness.load_features("Animals", side, part, **where)
-        for side in ("oop", "ip")
-        for part in ("train", "val", "test")
+        harness.features("Animals", side, part, **where) for side in ("oop", "ip") for part in ("train", "val", "test")
     ]
 
 
@@ -144,5 +142,5 @@ def test_sets_that_do_not_go_together_are_refused(sets, evaluate_given):
 )
 def test_a_wrong_part_is_explained(world, cache, arguments, sentence):
     with pytest.raises(HarnessError) as raised:
-        harness.load_features(*arguments, data=world, backbone="beyond-mini", cache=cache)
+        harness.features(*arguments, data=world, backbone="beyond-mini", cache=cache)
     assert sentence in str(raised.value)

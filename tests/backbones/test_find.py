@@ -198,7 +198,6 @@ def test_an_unknown_architecture_suggests_the_closest(weights: Callable[[str, st
     ("name", "reason", "hint"),
     [
         ("fsnl", "no backbone named 'fsnl': the plugin of that name is of kind method", "`harness plugins show fsnl`"),
-        ("clean-v1", "no backbone named 'clean-v1': it is a protocol", "--protocol clean-v1"),
         ("./tests", "the backbone ./tests is a folder", "--backbone local-dir:./tests"),
     ],
 )

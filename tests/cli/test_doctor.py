@@ -19,14 +19,19 @@ def test_sandbox_of_this_machine_is_tried() -> None:
 @pytest.mark.parametrize(
     ("isolation", "state", "hints"),
     [
-        ("landlock+ns+seccomp", "landlock+ns+seccomp: no network, writes in its own folder alone", []),
-        ("landlock+seccomp", "partly: landlock+seccomp", ["user namespaces"]),
+        (
+            "landlock+ns+seccomp+cgroup",
+            "landlock+ns+seccomp+cgroup: no network, writes in its own folder alone",
+            [],
+        ),
+        ("landlock+ns+seccomp", "partly: landlock+ns+seccomp", ["systemd-run --user --scope"]),
+        ("landlock+seccomp+cgroup", "partly: landlock+seccomp+cgroup", ["user namespaces"]),
         (
             "landlock-files+ns-without-mounts+seccomp",
             "partly: landlock-files+ns-without-mounts+seccomp",
             ["6.12", "shm"],
         ),
-        ("process", "none", ["Landlock", "user namespaces", "x86-64"]),
+        ("process", "none", ["Landlock", "user namespaces", "x86-64", "cgroup v2"]),
     ],
 )
 def test_what_is_missing_is_named(

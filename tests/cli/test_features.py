@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.cli import features
-from harness.features.store import FeatureStore
+from harness.feature_cache.store import FeatureStore
 
 from ..makers import sha
 

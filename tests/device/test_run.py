@@ -18,9 +18,9 @@ from harness.cli.main import execute
 from harness.conformance.subject import Subject
 from harness.conformance.suite import run_check
 from harness.errors import UserError
-from harness.features.contents import list_encoders
-from harness.features.encode import Encoder
-from harness.features.kinds import global_features
+from harness.feature_cache.contents import list_encoders
+from harness.feature_cache.encode import Encoder
+from harness.feature_cache.kinds import global_features
 from harness.matching import autotune, check_backends, match, native
 from harness.matching.bench import contenders
 from harness.matching.result import Matching

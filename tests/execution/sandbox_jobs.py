@@ -172,6 +172,23 @@ def fill_shared_memory(size: int) -> None:
     time.sleep(60)
 
 
+def eat(size: int) -> str:
+    """Allocate memory and write to all of it."""
+    return f"{len(bytearray(os.urandom(2**20)) * (size // 2**20))} bytes"
+
+
+def eat_in_a_daemon(size: int) -> None:
+    """Allocate memory in a process in another session, whose parent has ended."""
+    if not os.fork():
+        os.setsid()
+        if not os.fork():
+            eaten = bytearray(os.urandom(2**20)) * (size // 2**20)
+            time.sleep(len(eaten))
+        os._exit(0)
+    os.wait()
+    time.sleep(60)
+
+
 def share_memory(size: int, number: int) -> str:
     """Allocate memory, and fork processes that share it."""
     eaten = bytearray(os.urandom(2**20)) * (size // 2**20)
@@ -205,6 +222,8 @@ ATTACKS: dict[str, Callable[..., Any]] = {
     "connect": connect,
     "send udp": send_udp,
     "fill shared memory": fill_shared_memory,
+    "eat": eat,
+    "eat in a daemon": eat_in_a_daemon,
     "share memory": share_memory,
     "die": lambda number: os.kill(os.getpid(), number),
     "exit": os._exit,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import signal
 import socket
 import subprocess
@@ -19,14 +18,17 @@ from typing import Any
 import psutil
 import pytest
 import sandbox_jobs as work
+from control_groups import cgroups_allowed
 
-from harness.execution import fork_server, landlock, namespaces, process_tree
+from harness.execution import fork_server, landlock, linux, namespaces, process_tree
+from harness.execution.cgroups import CGROUP
 from harness.execution.executors import isolated, processes
 from harness.execution.jobs import JobFailure, JobResult, Limits
 from harness.execution.reachable import entries
 from harness.execution.sandbox import Sandbox
 
-KERNEL = tuple(int(part) for part in platform.release().split(".")[:2]) if sys.platform == "linux" else (0, 0)
+KERNEL = linux.release() if linux.is_linux() else (0, 0)
+GROUP = f"+{CGROUP}" if cgroups_allowed() else ""
 SECRET = "label of image 7"
 
 
@@ -95,7 +97,7 @@ def left() -> list[int]:
     [
         (None, "process"),
         (Sandbox(), "landlock"),
-        pytest.param(Sandbox(strict=True), "landlock+ns+seccomp", marks=needs_namespaces),
+        pytest.param(Sandbox(strict=True), f"landlock+ns+seccomp{GROUP}", marks=needs_namespaces),
     ],
 )
 def test_result_says_what_was_in_force(sandbox: Sandbox | None, isolation: str) -> None:
@@ -345,6 +347,19 @@ def test_entries_leave_out_what_is_apart_and_links(place: Place) -> None:
     assert list(entries(root, [f"{root}-2"])) == [root]
     assert list(entries(root, [root])) == []
     assert list(entries(f"{root}/beside/file", [root])) == []
+
+
+@pytest.mark.parametrize(("release", "limited"), [((6, 1), False), ((6, 13), False), ((6, 14), True)])
+def test_processes_of_the_whole_machine_are_never_limited(
+    monkeypatch: pytest.MonkeyPatch, release: tuple[int, ...], limited: bool
+) -> None:
+    """Before Linux 6.14 a namespace has no limit of its own: root would set that of the machine."""
+    written = list[str]()
+    monkeypatch.setattr(namespaces.linux, "call", lambda *arguments: 0)
+    monkeypatch.setattr(namespaces.linux, "release", lambda: release)
+    monkeypatch.setattr(Path, "write_text", lambda path, text: written.append(f"{path} {text}"))
+    assert namespaces.mount_private(2**20, 1000)
+    assert written == ["/proc/sys/kernel/pid_max 1000"] * limited
 
 
 def test_namespaces_are_refused_without_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,14 +147,6 @@ def test_a_file_that_is_gone_is_no_part_of_the_code(site: Path, top: str, file: 
     assert digest(top) != whole
 
 
-def test_code_beyond_the_limit_is_an_error(site: Path) -> None:
-    regular(site, PLAIN, True)
-    with (site / "acme_plain" / "weights.bin").open("wb") as file:
-        file.truncate(plugin_code.LIMIT + 1)  # sparse: it takes no room
-    with pytest.raises(PluginError, match=r"has packages of 1.0 GiB, and at most 1 GiB is read"):
-        digest("acme_plain")
-
-
 NEEDS = """Requires-Dist: zoo-index>=0.1
 Requires-Dist: Zoo_Folder[more] @ file://somewhere
 Requires-Dist: zoo-old; python_version < "3"

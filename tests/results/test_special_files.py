@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.errors import StorageError
-from harness.features import shard
+from harness.feature_cache import shard
 from harness.files import MAX_BYTES
 from harness.results.artifacts import references
 from harness.user_key import MARK_DIGITS

@@ -13,7 +13,7 @@ import pytest
 
 import harness
 from harness.errors import BackboneError, DataError, HarnessError, UserError
-from harness.features.encode import Encoder
+from harness.feature_cache.encode import Encoder
 from harness.method import Method
 from harness.types.task import Needs
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.metrics import table
+from harness.registry import loading
 
 from ..e2e.conftest import Answer, cache, harness, world  # noqa: F401 - fixtures
 from .installed import install
@@ -25,9 +25,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder.mkdir()
     before = set(sys.modules)
     monkeypatch.syspath_prepend(str(folder))
-    table._loaded.cache_clear()
+    loading._loaded.cache_clear()
     yield folder
-    table._loaded.cache_clear()
+    loading._loaded.cache_clear()
     for name in set(sys.modules) - before:
         if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from harness import hookspecs
 from harness.backbones import openclip
 from harness.errors import PluginError
-from harness.registry import find_protocol, load, plugin_code
+from harness.registry import find_protocol, load, loading, plugin_code
 from harness.registry.checks import CHECKS
 from harness.registry.entry_points import GROUPS
 from harness.registry.loading import HOOKS
@@ -145,6 +145,7 @@ def test_an_edited_method_is_another_method(zoo, evaluate):
     file = zoo / "misbehaving.py"
     file.write_text(file.read_text() + "\n# edited\n")
     plugin_code.code_digest.cache_clear()
+    loading._loaded.cache_clear()
     answer = evaluate("--plugin", "tame", "--baseline", "none")
     assert "running cells: 1 cell\n" in answer.err
     assert answer.json["rows"][0]["method_record"]["code"] != before
@@ -294,6 +295,7 @@ def test_the_draws_of_a_plugins_protocol_are_verified_by_its_rule(site, evaluate
     # Another edition of the plugin cannot give this.
     (site / "firsts.py").write_text(PROTOCOL.replace("items[:count]", "items[-count:]"))
     plugin_code.code_digest.cache_clear()
+    loading._loaded.cache_clear()
     edited = harness(*words)
     assert edited.code == 0
     assert {row["notes"][0].partition(":")[0] for row in edited.json} == {
@@ -406,6 +408,7 @@ def test_a_backbone_with_another_configuration_is_computed_and_encoded_anew(
     for what, change in changes.items():
         stated = {"config": CLIP | change.get("config", {}), "preprocessing": change.get("preprocessing")}
         (tmp_path / "zoo.json").write_text(json.dumps(stated))
+        loading._loaded.cache_clear()
         answer = evaluate("--plugin", "zero_shot", "--backbone", "zoo-clip", "--cache", tmp_path / "cache")
         assert answer.code == 0, answer.err
         assert "running cells: 1 cell" in answer.err, what
@@ -417,6 +420,7 @@ def test_a_backbone_with_another_configuration_is_computed_and_encoded_anew(
     assert records["preprocessing"]["preprocessing_source"] == "plugin"
     assert records["as it is"]["preprocessing_source"] == "unchecked"
     (tmp_path / "zoo.json").write_text(json.dumps({"config": {**CLIP, "text_cfg": {**text, "heads": 3}}}))
+    loading._loaded.cache_clear()
     answer = evaluate("--plugin", "zero_shot", "--backbone", "zoo-clip", "--cache", tmp_path / "cache")
     assert answer.code == 2
     assert (
@@ -443,7 +447,7 @@ def test_weights_that_cannot_be_had_are_a_sentence(site, evaluate, tmp_path, mon
         (("CONFIG, weights", "CONFIG, 'file.pt'"), "whose weights are not a function that returns a path"),
         (("CONFIG, weights", "{**CONFIG, 'layers': {1}}, weights"), "whose config is not JSON: Object of"),
         (('"ZooCorpus"', '"ZooCorpus", {"mean": os}'), "whose preprocessing is not JSON: Object of"),
-        (("return BackboneOffer(", "return ("), "which is not a harness.hookspecs.BackboneOffer"),
+        (("return BackboneOffer(", "return ("), "which is not an instance of harness.hookspecs.BackboneOffer"),
     ],
 )
 def test_a_backbone_that_cannot_be_used_is_a_broken_plugin(site, change, reason):
@@ -471,7 +475,7 @@ def test_a_dataset_is_offered(site, tmp_path, harness):
     [
         (('"zoo-1", draw', '"../zoo", draw'), "offers a data set whose folder is '../zoo'; it must be the name"),
         (('"zoo-1", draw', '"zoo-1", 7'), "offers a data set whose prepare is not a function"),
-        (('return DatasetOffer("zoo-1", draw)', "return draw"), "which is not a harness.hookspecs.DatasetOffer"),
+        (('return DatasetOffer("zoo-1", draw)', "return draw"), "is not an instance of harness.hookspecs.DatasetOffer"),
     ],
 )
 def test_a_dataset_that_cannot_be_used_is_a_broken_plugin(site, change, reason):

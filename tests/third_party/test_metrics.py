@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from harness.errors import PluginError
-from harness.metrics import table
-from harness.registry import load, plugin_code
+from harness.registry import load, loading, plugin_code
 from harness.results.store import ResultStore
 
 from .installed import install
@@ -47,14 +46,14 @@ VALUE = "[a for a in per_class_top1(predicted, label, int(label.max()) + 1) if a
 
 def put(site, code, name="ip_balanced", version="1.0"):
     install(site, "balance", code, name=name, kind="metric", version=version)
-    table._loaded.cache_clear()
+    loading._loaded.cache_clear()
 
 
 def remove(site):
     for info in site.glob("zoo_balance-*.dist-info"):
         shutil.rmtree(info)
     importlib.invalidate_caches()
-    table._loaded.cache_clear()
+    loading._loaded.cache_clear()
 
 
 def the_row(answer):
@@ -168,7 +167,11 @@ def test_a_row_is_not_run_again_without_the_plugin_of_its_metric(site, run, harn
     [
         ("import nothing_of_this_name", "ip_balanced", "failed to import"),
         (BALANCED.replace("return Metric(", "return missing("), "ip_balanced", "failed in harness_metric: NameError"),
-        (BALANCED.replace("    return Metric(", "    return 1\n    Metric("), "ip_balanced", "not a harness.metrics"),
+        (
+            BALANCED.replace("    return Metric(", "    return 1\n    Metric("),
+            "ip_balanced",
+            "not an instance of harness.metrics",
+        ),
         (BALANCED.replace('("ip",)', '("ips",)'), "ip_balanced", "no kind of predictions is named ips"),
         (BALANCED, "balanced", "its entry point's name is balanced"),
         (METRIC.replace("NAME", repr("h_mean")), "h_mean", "which comes with the harness"),
@@ -228,7 +231,7 @@ def test_a_leaderboard_of_built_in_metrics_is_shown_without_looking_for_plugins(
     the_row(run())
     put(site, "raise SystemExit")
     with monkeypatch.context() as patched:
-        patched.setattr(table, "_loaded", None)
+        patched.setattr(loading, "_loaded", None)
         assert harness("leaderboard", "show", out).code == 0
         assert harness("leaderboard", "verify", out).code == 0
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import StorageError, UserError, os_reason, unknown_name
-from harness.features import shard
+from harness.feature_cache import shard
 from harness.files import CACHE_HINT, list_paths, read_error, read_file
 
 DEFAULT_LIMIT_BYTES = 20 * 2**30

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
-from harness.features.contents import verify
-from harness.features.shard import GIVEN, RowRule, row_digest
-from harness.features.signed_index import FILE, sign_index
-from harness.features.store import SHARED, FeatureStore
+from harness.feature_cache.contents import verify
+from harness.feature_cache.shard import GIVEN, RowRule, row_digest
+from harness.feature_cache.signed_index import FILE, sign_index
+from harness.feature_cache.store import SHARED, FeatureStore
 from harness.folders import config_root
 from harness.signatures import ALLOWED
 

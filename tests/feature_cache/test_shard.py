@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from harness.features import shard
-from harness.features.contents import list_encoders, verify
-from harness.features.shard import RowRule
-from harness.features.store import FeatureStore
+from harness.feature_cache import shard
+from harness.feature_cache.contents import list_encoders, verify
+from harness.feature_cache.shard import RowRule
+from harness.feature_cache.store import FeatureStore
 
 from ..makers import few, sha
 

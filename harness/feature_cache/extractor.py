@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.features.shard import Dtype, RowRule
-from harness.features.store import FeatureStore
+from harness.feature_cache.shard import Dtype, RowRule
+from harness.feature_cache.store import FeatureStore
 from harness.types.cell import Decoding
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from harness.errors import DataError
-from harness.features import shard
+from harness.feature_cache import shard
 from harness.files import CACHE_HINT, list_paths, read_file, save
 from harness.parsing import parse_record
 from harness.signatures import allowed_signers, create_key, sign, signer_name

@@ -22,9 +22,9 @@ from harness.datasets.pillow import fixed_pillow_settings
 from harness.device import is_out_of_memory
 from harness.errors import BackboneError, DataError, HarnessError, StorageError, one_line
 from harness.execution.one_thread import one_thread_per_operation
-from harness.features.extractor import Extractor
-from harness.features.store import FeatureStore, is_sha256
-from harness.features.views import MIN_CROP, augment
+from harness.feature_cache.extractor import Extractor
+from harness.feature_cache.store import FeatureStore, is_sha256
+from harness.feature_cache.views import MIN_CROP, augment
 
 CPU_BATCH_PIXELS = 64 * 64 * 64
 """Pixels per batch on the CPU: 64 images of the miniature, 8 at 224 x 224."""

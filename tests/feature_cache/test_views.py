@@ -13,7 +13,7 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import hflip, resized_crop
 
-from harness.features.views import MIN_CROP, RATIO, _crop_box, augment, view_name
+from harness.feature_cache.views import MIN_CROP, RATIO, _crop_box, augment, view_name
 
 from ..makers import few, sha
 

@@ -18,12 +18,12 @@ from harness.backbones import openclip, preprocessing
 from harness.backbones.backbone import Backbone
 from harness.datasets.images import file_digest
 from harness.execution.one_thread import one_thread_per_operation
-from harness.features import extractor as extractors
-from harness.features.contents import clear, list_encoders, verify
-from harness.features.encode import Encoder, ImageSource
-from harness.features.extractor import Extractor
-from harness.features.kinds import KINDS, global_features, normalize_pixels, patch_tokens, pixels, preprojection
-from harness.features.views import augment
+from harness.feature_cache import extractor as extractors
+from harness.feature_cache.contents import clear, list_encoders, verify
+from harness.feature_cache.encode import Encoder, ImageSource
+from harness.feature_cache.extractor import Extractor
+from harness.feature_cache.kinds import KINDS, global_features, normalize_pixels, patch_tokens, pixels, preprojection
+from harness.feature_cache.views import augment
 
 from ..image_towers import image_backbone
 from ..makers import few, sha
@@ -174,10 +174,10 @@ def test_pixels_depend_neither_on_the_model_nor_on_its_normalization() -> None:
 
 @pytest.mark.parametrize("library", ["pillow", "torchvision", "open_clip_torch"])
 def test_pixels_depend_on_the_libraries_that_resize(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
-    monkeypatch.setattr("harness.features.kinds.versions", lambda names: dict.fromkeys(names, "1"))
+    monkeypatch.setattr("harness.feature_cache.kinds.versions", lambda names: dict.fromkeys(names, "1"))
     before = pixels(image_backbone(VIT)).key
     later = lambda names: {name: "2" if name == library else "1" for name in names}  # noqa: E731
-    monkeypatch.setattr("harness.features.kinds.versions", later)
+    monkeypatch.setattr("harness.feature_cache.kinds.versions", later)
     assert pixels(image_backbone(VIT)).key != before
 
 

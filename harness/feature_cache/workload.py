@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.errors import StorageError, os_reason
-from harness.features.contents import shard_bytes
-from harness.features.extractor import Extractor
-from harness.features.store import FeatureStore, is_sha256
-from harness.features.views import View
+from harness.feature_cache.contents import shard_bytes
+from harness.feature_cache.extractor import Extractor
+from harness.feature_cache.store import FeatureStore, is_sha256
+from harness.feature_cache.views import View
 from harness.files import OTHER_CACHE_HINT
 
 

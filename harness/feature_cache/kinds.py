@@ -12,8 +12,8 @@ from harness.backbones import image_towers, openclip
 from harness.backbones.backbone import Backbone
 from harness.datasets.images import DECODING
 from harness.device import device_name as name_of
-from harness.features.extractor import Extractor, cache_key
-from harness.features.shard import GIVEN, Dtype
+from harness.feature_cache.extractor import Extractor, cache_key
+from harness.feature_cache.shard import GIVEN, Dtype
 from harness.registry.plugin_code import versions
 from harness.types.cell import Decoding
 

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import StorageError
-from harness.features.extractor import Extractor
-from harness.features.kinds import pixels
-from harness.features.views import View
-from harness.features.workload import Workload, measure_workload, require_room
+from harness.feature_cache.extractor import Extractor
+from harness.feature_cache.kinds import pixels
+from harness.feature_cache.views import View
+from harness.feature_cache.workload import Workload, measure_workload, require_room
 
 from ..image_towers import image_backbone
 from ..makers import few, sha

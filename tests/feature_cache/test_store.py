@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from harness.errors import StorageError, UserError
-from harness.features.contents import (
+from harness.feature_cache.contents import (
     DEFAULT_LIMIT_BYTES,
     clear,
     enforce_limit,
@@ -25,7 +25,7 @@ from harness.features.contents import (
     size_limit,
     verify,
 )
-from harness.features.store import FeatureStore
+from harness.feature_cache.store import FeatureStore
 
 from ..makers import few, sha
 
@@ -154,8 +154,8 @@ FEW_FILES = """
 import hashlib, os, resource, sys
 from pathlib import Path
 import numpy as np
-from harness.features.contents import verify
-from harness.features.store import FeatureStore
+from harness.feature_cache.contents import verify
+from harness.feature_cache.store import FeatureStore
 
 root, shards = Path(sys.argv[1]), int(sys.argv[2])
 digests = [hashlib.sha256(f"image {i}".encode()).hexdigest() for i in range(shards)]
@@ -388,7 +388,7 @@ WRITER = """
 import hashlib, sys
 from pathlib import Path
 import numpy as np
-from harness.features.store import FeatureStore
+from harness.feature_cache.store import FeatureStore
 
 worker = int(sys.argv[2])
 store = FeatureStore(Path(sys.argv[1]), "k", "x")

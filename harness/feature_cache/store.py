@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.features import shard
-from harness.features.contents import DESCRIPTION_FILE, enforce_limit, size_limit
-from harness.features.signed_index import signed_shards
-from harness.features.views import MIN_CROP, view_name
+from harness.feature_cache import shard
+from harness.feature_cache.contents import DESCRIPTION_FILE, enforce_limit, size_limit
+from harness.feature_cache.signed_index import signed_shards
+from harness.feature_cache.views import MIN_CROP, view_name
 from harness.file_stamp import Stamp
 from harness.files import CACHE_HINT, OTHER_CACHE_HINT, list_paths, require_writable, save
 from harness.folders import writable_cache

@@ -25,10 +25,10 @@ from harness.datasets import images as decoding
 from harness.datasets.images import file_digest
 from harness.errors import BackboneError, DataError, HarnessError, StorageError
 from harness.execution.one_thread import one_thread_per_operation
-from harness.features.contents import clear
-from harness.features.encode import Encoder, ImageSource
-from harness.features.extractor import Extractor
-from harness.features.kinds import global_features
+from harness.feature_cache.contents import clear
+from harness.feature_cache.encode import Encoder, ImageSource
+from harness.feature_cache.extractor import Extractor
+from harness.feature_cache.kinds import global_features
 from harness.protocols import PROTOCOLS
 from harness.types.cell import BackboneRecord
 
@@ -108,7 +108,7 @@ def test_features_are_unit_rows_in_the_order_of_the_sources(tmp_path: Path, imag
 
 
 def test_each_image_is_encoded_once(tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.features import encode
+    from harness.feature_cache import encode
 
     loaded: Counter[str] = Counter()
     decode = encode.decode_image
@@ -502,11 +502,11 @@ def test_the_encoder_key_covers_everything_features_depend_on() -> None:
 
 def test_another_library_version_changes_the_encoder_key(monkeypatch: pytest.MonkeyPatch) -> None:
     before = global_features(backbone()).key
-    monkeypatch.setattr("harness.features.kinds.versions", lambda names: dict.fromkeys(names, "1"))
+    monkeypatch.setattr("harness.feature_cache.kinds.versions", lambda names: dict.fromkeys(names, "1"))
     keys = [global_features(backbone()).key]
     for library in ("pillow", "torch", "torchvision", "open_clip_torch"):
         later = lambda names, changed=library: {name: "2" if name == changed else "1" for name in names}  # noqa: E731
-        monkeypatch.setattr("harness.features.kinds.versions", later)
+        monkeypatch.setattr("harness.feature_cache.kinds.versions", later)
         keys.append(global_features(backbone()).key)
     assert len({before, *keys}) == 6
 
