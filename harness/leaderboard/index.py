@@ -7,13 +7,14 @@ without it, or if it is damaged, of other code or of another leaderboard file, e
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import pydantic
+from pydantic import TypeAdapter
 
 import harness
 from harness.errors import DataError
@@ -22,7 +23,6 @@ from harness.files import content_digest, read_file, walk_files
 from harness.parsing import parse_json
 from harness.results.costs import RowCost
 from harness.results.leaderboard_file import BOARD
-from harness.types.cell import Record, Sha256
 
 INDEX = "index.json"
 """Next to the leaderboard file: the sha256 of the rest, and in the next line JSON."""
@@ -36,9 +36,8 @@ NEVER = Stamp(0, 0, 0, 0)
 
 
 class IndexedCell(NamedTuple):
-    """A cell that was read: its file's name and state, its digest, and its place in a row."""
+    """A cell that was read: the state of its file, its digest, and its place in a row."""
 
-    file: str
     stamp: Stamp
     sha256: str
     domain: str
@@ -54,38 +53,45 @@ class IndexedRow(NamedTuple):
     cost: RowCost | None
 
 
-class IndexedGroup(Record):
+@dataclass
+class Group:
     """The cells with one ``row_key``, and their rows.
 
     Attributes:
-        key: digest of the row key.
         setting: digest of the setting key.
         seedless: whether the cells depend on no seed.
-        cells: finished and failed ones.
-        made_of: digest of everything that decides the rows.
+        cells: finished and failed ones, by the names of their files.
+        made_of: ``signature`` when the rows were made.
         rows: in the leaderboard file; none if the group is not shown.
     """
 
-    key: Sha256
-    setting: Sha256
+    setting: str
     seedless: bool
-    cells: tuple[IndexedCell, ...]
-    made_of: str
-    rows: tuple[IndexedRow, ...]
+    cells: dict[str, IndexedCell] = field(default_factory=dict)
+    made_of: str = ""
+    rows: list[IndexedRow] = field(default_factory=list)
+
+    def signature(self, pairs: str) -> str:
+        """Digest of everything that decides the rows: the cells, and what a complete row covers."""
+        return sha256(json.dumps([pairs, sorted((file, cell.sha256) for file, cell in self.cells.items())]).encode())
 
 
-class _Content(Record):
-    code: Sha256
-    board: Sha256
-    groups: tuple[IndexedGroup, ...]
+@dataclass
+class _Content:
+    code: str
+    board: str
+    groups: dict[str, Group]
 
 
-@dataclass(frozen=True)
+_FILE = TypeAdapter(_Content)
+
+
+@dataclass
 class Index:
-    """The groups of a results folder, with the leaderboard file that holds their rows; empty if nothing is known."""
+    """The groups of a results folder by the digests of their row keys, and the leaderboard file that has their rows."""
 
     board: bytes = b""
-    groups: Sequence[IndexedGroup] = ()
+    groups: dict[str, Group] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> Index:
@@ -94,8 +100,9 @@ class Index:
             digest, _, text = read_file(folder / INDEX, MAX_BYTES).partition(b"\n")
             if digest.decode() != sha256(text):
                 return cls()
-            parse = _Content.model_validate_json
-            content: _Content = parse_json(text, f"{INDEX} is damaged", max_values=MAX_VALUES, parse=parse)
+            content: _Content = parse_json(
+                text, f"{INDEX} is damaged", max_values=MAX_VALUES, parse=_FILE.validate_json
+            )
             board = read_file(folder / BOARD, MAX_BYTES)
         except (OSError, UnicodeError, DataError):
             return cls()
@@ -103,8 +110,7 @@ class Index:
 
     def content(self) -> bytes:
         """The content of the index file."""
-        made = _Content(code=_code(), board=sha256(self.board), groups=tuple(self.groups))
-        text = made.model_dump_json().encode()
+        text = _FILE.dump_json(_Content(_code(), sha256(self.board), self.groups))
         return sha256(text).encode() + b"\n" + text
 
 

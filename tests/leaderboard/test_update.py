@@ -303,6 +303,29 @@ def test_runs_at_the_same_time_leave_the_leaderboard_of_reading_everything(store
 
 
 @pytest.mark.usefixtures("settled")
+def test_a_killed_update_is_made_up_for(store: ResultStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed after each of the files that an update writes."""
+    replace = ResultStore.replace
+    cells = grid(4)
+    put(store, cells[:4])
+    update_leaderboard(store)
+    for writes, name in enumerate((BOARD, FILE, INDEX)):
+        put(store, cells[4 + writes : 6 + writes])
+
+        def killed(self: ResultStore, file: str, content: bytes, last: str = name) -> None:
+            replace(self, file, content)
+            if file == last:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(ResultStore, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            update_leaderboard(store)
+        monkeypatch.setattr(ResultStore, "replace", replace)
+        put(store, cells[8 + 2 * writes : 10 + 2 * writes])
+        require_equal(store)
+
+
+@pytest.mark.usefixtures("settled")
 def test_a_cell_that_changes_while_its_row_is_made_is_not_mixed_up(
     store: ResultStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
