@@ -8,10 +8,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from harness.device import require_torch
 from harness.errors import HarnessError
 from harness.execution.executors import Executor, isolated, processes
 from harness.execution.jobs import Limits, memory_share
-from harness.feature_cache.workload import require_room
 from harness.leaderboard.assemble import assemble
 from harness.leaderboard.update import update_leaderboard
 from harness.progress import NullReporter, Reporter
@@ -94,8 +94,10 @@ def _run(
     yield from refused
     if not pending:
         return
+    require_torch()
     start_server()
     # Imported only when there is something to compute: a second run needs neither torch nor a model.
+    from harness.features.workload import require_room
     from harness.runner.feature_provider import provider_of
     from harness.runner.judge import Judge
     from harness.runner.run_cell import make_cell_worker
