@@ -97,7 +97,7 @@ def _run(
     require_torch()
     start_server()
     # Imported only when there is something to compute: a second run needs neither torch nor a model.
-    from harness.features.workload import require_room
+    from harness.feature_cache.workload import require_room
     from harness.runner.feature_provider import provider_of
     from harness.runner.judge import Judge
     from harness.runner.run_cell import make_cell_worker
