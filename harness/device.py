@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError, StorageError, UserError, one_line, unknown_name
@@ -52,8 +55,9 @@ def choose_device(wanted: str) -> str:
     Raises:
         UserError: the device does not exist.
     """
-    if wanted == "cpu":
+    if wanted == "cpu" or (wanted == "auto" and not _has_driver()):
         return "cpu"
+    require_torch()
     import torch
 
     available = torch.cuda.is_available()
@@ -69,6 +73,17 @@ def choose_device(wanted: str) -> str:
     if wanted not in known:
         raise unknown_name("device", wanted, ["cpu", "cuda", *known])
     return wanted
+
+
+def _has_driver() -> bool:
+    """Whether there may be a GPU that torch can use; asks torch only if it is imported, which takes seconds."""
+    if "torch" in sys.modules or Path("/dev/kfd").exists():  # AMD's driver
+        return True
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def device_name(device: str) -> str:

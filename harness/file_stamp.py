@@ -22,5 +22,9 @@ class Stamp(NamedTuple):
         Raises:
             OSError: there is no such file.
         """
-        found = os.stat(file)  # noqa: PTH116 - of a number too
+        return cls.of_status(os.stat(file))  # noqa: PTH116 - of a number too
+
+    @classmethod
+    def of_status(cls, found: os.stat_result) -> Stamp:
+        """That of a file whose status is known."""
         return cls(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 
 from harness.hookspecs import hookimpl
 from harness.method import Method
@@ -130,6 +129,8 @@ def _regression(
     if len(present) == 1:
         weight, bias = np.zeros((1, rows.shape[1])), np.zeros(1)
     else:
+        from sklearn.linear_model import LogisticRegression  # here, because it takes a second to import
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # max_iter may be reached on purpose, and one shot is fine here
             model = LogisticRegression(C=c, max_iter=max_iter).fit(rows, label)

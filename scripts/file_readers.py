@@ -71,7 +71,7 @@ class Samples:
             "leaderboard": ([self.text], self.leaderboard),
             "costs": ([(self.lab.out / "costs.json").read_bytes()], self.costs),
             "marks": ([self._marks()], self.marks),
-            "cell": ([path.read_bytes() for path in ResultStore(self.lab.out).files()], self.cell),
+            "cell": ([path.read_bytes() for path in self.lab.out.glob("cells/*/*.json")], self.cell),
             "labels": self._addressed("labels"),
             "manifest": self._addressed("manifest"),
             "predictions": self._addressed("predictions"),

@@ -19,6 +19,9 @@ from harness.matching import autotune, native
 from harness.matching.bench import contenders, measure
 
 SCHEMA = 1
+SEEDS, CHECK_SEEDS = 20, 5
+"""Instances per case: for figures, and for a check, which takes less than a minute."""
+
 WHAT, HINT = "the benchmark", "choose another file"
 
 
@@ -65,7 +68,7 @@ class Standards:
 def bench_matching(
     check: bool,
     json_out: Path | None,
-    seeds: int = 20,
+    seeds: int | None = None,
     threads: int | None = None,
     device: str | None = None,
 ) -> int:
@@ -74,7 +77,7 @@ def bench_matching(
     Args:
         check: compare the ratios with the committed floors.
         json_out: the file to write; None writes none.
-        seeds: instances per case.
+        seeds: instances per case; 20 when None, and 5 for a check.
         threads: of the cases with several; all usable cores when None. Cases with one thread always run.
         device: "cpu" or "cuda"; None for the CPU, and the GPU where there is one.
 
@@ -85,7 +88,7 @@ def bench_matching(
         UserError: the native module is not built, there is no such device, or `check` lacks a peer.
     """
     native.module()
-    threads = threads or native.usable_cores()
+    threads, seeds = threads or native.usable_cores(), seeds or (CHECK_SEEDS if check else SEEDS)
     devices = _devices(device)
     if check and contenders.lapx_batch() is None:
         raise UserError("--check needs lapx to compare with", 'pip install "laion-beyond-harness[bench]"')

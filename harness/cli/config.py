@@ -12,7 +12,6 @@ import typer
 
 from harness.errors import UserError, os_reason, unknown_name
 from harness.files import read_file
-from harness.parsing import parsing
 
 MAX_BYTES = 1 << 20
 """Largest file of options."""
@@ -55,6 +54,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         UserError: the file cannot be read.
         DataError: it is not valid TOML.
     """
+    from harness.parsing import parsing  # here, because it imports pydantic, which `--help` does not need
+
     if sys.version_info >= (3, 11):
         import tomllib
     else:

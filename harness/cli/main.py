@@ -166,7 +166,10 @@ def features_sign(cache: Cache = None) -> int:
 def bench_matching(
     check: Annotated[bool, typer.Option("--check", help="Exit code 3 if a ratio is below its minimum.")] = False,
     json_out: Annotated[Path | None, typer.Option("--json-out", parser=path, help="JSON file to write.")] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Problems per case.")] = 20,
+    seeds: Annotated[
+        int | None,
+        typer.Option("--seeds", min=1, help="Problems per case.", show_default="20; 5 with --check"),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option("--threads", min=1, help="Threads of the multi-threaded cases.", show_default="all usable cores"),

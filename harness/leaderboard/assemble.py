@@ -3,31 +3,66 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
-from harness.metrics.accuracy import mean_std
+from harness.metrics.accuracy import exact_mean, mean_std
 from harness.metrics.built_in import in_table_order
 from harness.types.cell import NO_SEED, Cell, Failure, Spec
 from harness.types.leaderboard import DomainRecord, Leaderboard, Row, RowFailure, Stat
 
-Wanted = Iterable[tuple[str, int]]
+Pairs = list[tuple[str, int]]
 """(domain, seed) pairs of a complete row; one that depends on no seed covers every domain once."""
 
 
 def row_key(spec: Spec) -> str:
     """The part of a spec that cells of one row share: without domain, seed, draw and data."""
-    content = spec.model_dump(mode="json", exclude={"domain", "seed", "manifest"})
-    content["dataset"] = [content["dataset"][name] for name in ("name", "oop_exact", "copies_left_out")]
-    return json.dumps(content, sort_keys=True)
+    data = spec.dataset
+    shared = spec.model_dump_json(exclude={"domain", "seed", "manifest", "dataset"})
+    return json.dumps([data.name, data.oop_exact, data.copies_left_out, _canonical(shared)])
+
+
+def setting_key(spec: Spec) -> str:
+    """The part of a spec that rows of one table share."""
+    data = spec.dataset
+    return json.dumps([spec.protocol, data.name, data.copies_left_out, spec.backbone.model_dump_json(), spec.shots])
+
+
+@lru_cache(maxsize=1 << 12)
+def _canonical(text: str) -> str:
+    """A JSON document with sorted keys."""
+    return json.dumps(json.loads(text), sort_keys=True)
+
+
+@dataclass
+class Coverage:
+    """Every domain with every seed that occurs in a setting, so that the mean of each seed is over the same domains."""
+
+    domains: set[str] = field(default_factory=set)
+    seeds: set[int] = field(default_factory=set)
+
+    def add(self, domain: str, seed: int, seedless: bool) -> None:
+        """Count a cell, stored or planned."""
+        self.domains.add(domain)
+        if not seedless:
+            self.seeds.add(seed)
+
+    def pairs(self) -> Pairs:
+        """What a complete row of the setting covers."""
+        seeds = sorted(self.seeds or {NO_SEED})
+        return [(domain, seed) for domain in sorted(self.domains) for seed in seeds]
 
 
 def assemble(
     cells: Iterable[Cell],
-    wanted: Wanted | None = None,
+    wanted: Iterable[tuple[str, int]] | None = None,
     lost: Sequence[RowFailure] = (),
     planned: Iterable[Spec] = (),
 ) -> Leaderboard:
-    """The leaderboard of some cells.
+    """The leaderboard of some cells; its time grows in proportion to their number.
 
     Args:
         cells: finished and failed cells, in any order; of several with one spec a finished one is taken.
@@ -36,44 +71,78 @@ def assemble(
         lost: domains that could not be read; they are missing in every row.
         planned: specs that count as present, where ``wanted`` is not given.
     """
-    groups: dict[str, list[Cell]] = {}
-    for cell in _distinct(cells):
-        groups.setdefault(row_key(cell.spec), []).append(cell)
-    settings: dict[tuple[object, ...], list[Spec]] = {}
-    for spec in (*planned, *(cell.spec for group in groups.values() for cell in group)):
-        settings.setdefault(_setting(spec), []).append(spec)
+    groups: defaultdict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        groups[row_key(cell.spec)].append(cell)
     chosen = None if wanted is None else sorted(set(wanted))
-    rows = []
-    for group in groups.values():
-        covered = chosen if chosen is not None else _grid(settings[_setting(group[0].spec)])
-        expected = sorted({(domain, NO_SEED) for domain, _ in covered}) if group[0].spec.seedless else covered
-        rows += [_row(edition, expected, lost) for edition in _editions(group)]
-    return Leaderboard(rows=tuple(sorted(rows, key=_order)))
+    covered: defaultdict[str, Coverage] = defaultdict(Coverage)
+    for spec in (*planned, *(cell.spec for group in groups.values() for cell in group)):
+        covered[setting_key(spec)].add(spec.domain, spec.seed, spec.seedless)
+    pairs = {setting: coverage.pairs() for setting, coverage in covered.items()}
+    rows = [
+        row
+        for group in groups.values()
+        for row in rows_of(group, pairs[setting_key(group[0].spec)] if chosen is None else chosen, lost)
+    ]
+    return Leaderboard(rows=tuple(sorted(rows, key=RowOrder)))
+
+
+def rows_of(cells: Iterable[Cell], covered: Pairs, lost: Sequence[RowFailure] = ()) -> list[Row]:
+    """The rows of cells with one ``row_key``: several if a domain has results on several editions of its data.
+
+    Args:
+        cells: finished and failed ones, in any order; of several with one spec a finished one is taken.
+        covered: what a complete row of the setting covers.
+        lost: domains that could not be read.
+    """
+    group = _distinct(cells)
+    expected = sorted({(domain, NO_SEED) for domain, _ in covered}) if group[0].spec.seedless else covered
+    return [_row(edition, expected, lost) for edition in _editions(group)]
+
+
+class RowOrder:
+    """The place of a row in a leaderboard: by setting, method, and then the whole row as JSON with sorted keys.
+
+    The JSON is made field by field, as far as it is needed to tell two rows apart. Comparing fields is comparing
+    the whole, because no field's JSON begins another's; only numbers could, and their rows share the shots.
+    """
+
+    def __init__(self, row: Row) -> None:
+        self._row = row
+        self._parts: list[Any] = [(row.protocol, row.dataset, row.backbone, row.shots, row.method)]
+
+    def __iter__(self) -> Iterator[Any]:
+        for number in range(1 + len(_SORTED_FIELDS)):
+            if number == len(self._parts):
+                name = _SORTED_FIELDS[number - 1]
+                content = self._row.model_dump(mode="json", include={name})[name]
+                self._parts.append(json.dumps(content, sort_keys=True))
+            yield self._parts[number]
+
+    def __lt__(self, other: RowOrder) -> bool:
+        return next((one < its for one, its in zip(self, other, strict=True) if one != its), False)
+
+
+_SORTED_FIELDS = sorted(Row.model_fields)
 
 
 def _distinct(cells: Iterable[Cell]) -> list[Cell]:
-    """One cell of each spec, a result before a failure."""
-    best: dict[str, Cell] = {}
+    """One cell of each spec, a result before a failure; by key where domain, data and seed agree."""
+    alike: defaultdict[tuple[str, str, int], dict[str | None, Cell]] = defaultdict(dict)
     for cell in cells:
-        key = cell.spec.key
-        best[key] = min(best[key], cell, key=_preference) if key in best else cell
-    return [best[key] for key in sorted(best)]
+        spec = cell.spec
+        drawn = alike[spec.domain, spec.dataset.model_dump_json(), spec.seed]
+        known = drawn.get(spec.manifest)
+        drawn[spec.manifest] = cell if known is None else min(known, cell, key=_preference)
+    return [
+        cell
+        for drawn in alike.values()
+        for cell in (sorted(drawn.values(), key=lambda one: one.spec.key) if len(drawn) > 1 else drawn.values())
+    ]
 
 
 def _preference(cell: Cell) -> tuple[bool, str]:
     return cell.failure is not None, cell.model_dump_json()
-
-
-def _setting(spec: Spec) -> tuple[object, ...]:
-    """What rows of one table share."""
-    data = spec.dataset
-    return spec.protocol, data.name, data.copies_left_out, spec.backbone.model_dump_json(), spec.shots
-
-
-def _grid(specs: list[Spec]) -> list[tuple[str, int]]:
-    """Every domain with every seed, so that the mean of each seed is over the same domains."""
-    seeds = sorted({spec.seed for spec in specs if not spec.seedless} or {NO_SEED})
-    return [(domain, seed) for domain in sorted({spec.domain for spec in specs}) for seed in seeds]
 
 
 def _editions(group: list[Cell]) -> list[list[Cell]]:
@@ -82,12 +151,10 @@ def _editions(group: list[Cell]) -> list[list[Cell]]:
     These are never in one row; a domain with one edition is in every row.
     """
     domains: dict[str, list[list[Cell]]] = {}
-    for domain in _domains(group):
-        by_data: dict[str, dict[int, list[Cell]]] = {}
-        for cell in group:
-            if cell.spec.domain == domain:
-                data = by_data.setdefault(cell.spec.dataset.model_dump_json(), {})
-                data.setdefault(cell.spec.seed, []).append(cell)
+    for domain, cells in _by_domain(group).items():
+        by_data: defaultdict[str, defaultdict[int, list[Cell]]] = defaultdict(lambda: defaultdict(list))
+        for cell in cells:
+            by_data[cell.spec.dataset.model_dump_json()][cell.spec.seed].append(cell)
         domains[domain] = [layer for _, seeds in sorted(by_data.items()) for layer in _layers(seeds)]
     depth = max(len(editions) for editions in domains.values())
     shared = {domain: editions * depth if len(editions) == 1 else editions for domain, editions in domains.items()}
@@ -100,26 +167,12 @@ def _layers(seeds: dict[int, list[Cell]]) -> list[list[Cell]]:
     return [[cells[i] for cells in seeds.values() if i < len(cells)] for i in range(depth)]
 
 
-def _row(cells: list[Cell], expected: Sequence[tuple[str, int]], lost: Sequence[RowFailure]) -> Row:
+def _row(cells: list[Cell], expected: Pairs, lost: Sequence[RowFailure]) -> Row:
     cells = sorted(_alike(cells), key=lambda cell: (cell.spec.domain, cell.spec.seed))
     spec = cells[0].spec
     done = [cell for cell in cells if cell.failure is None]
-    domains: dict[str, dict[str, Stat]] = {}
-    for domain in sorted({cell.spec.domain for cell in done}):
-        of_domain = [cell for cell in done if cell.spec.domain == domain]
-        domains[domain] = {metric: _stat(_values(of_domain, metric)) for metric in _metrics(of_domain)}
-    failures = [
-        RowFailure(domain=c.spec.domain, seed=c.spec.seed, kind=c.failure.kind, reason=c.failure.reason)
-        for c in cells
-        if c.failure is not None
-    ]
-    present = {(cell.spec.domain, cell.spec.seed) for cell in cells}
-    failures += [
-        RowFailure(domain=domain, seed=seed, kind="missing", reason="not run")
-        for domain, seed in expected
-        if (domain, seed) not in present
-    ]
-    failures += lost
+    by_domain = _by_domain(done)
+    failures = [*_failures(cells, expected), *lost]
     complete = not failures
     return Row(
         method=spec.method.name,
@@ -130,10 +183,10 @@ def _row(cells: list[Cell], expected: Sequence[tuple[str, int]], lost: Sequence[
         shots=spec.shots,
         seeds=tuple(sorted({cell.spec.seed for cell in cells})),
         complete=complete,
-        domains=domains,
+        domains={domain: _stats(of_domain) for domain, of_domain in by_domain.items()},
         mean=_mean_over_domains(done) if complete else {},
         failures=tuple(sorted(failures, key=lambda f: (f.domain, -1 if f.seed is None else f.seed))),
-        per_class={domain: _per_class([c for c in done if c.spec.domain == domain]) for domain in domains},
+        per_class={domain: _per_class(of_domain) for domain, of_domain in by_domain.items()},
         not_applicable=next((c.not_applicable for c in done if c.not_applicable), None),
         oop_exact=spec.dataset.oop_exact,
         copies_left_out=spec.dataset.copies_left_out,
@@ -141,8 +194,20 @@ def _row(cells: list[Cell], expected: Sequence[tuple[str, int]], lost: Sequence[
         versions=spec.versions,
         method_record=spec.method,
         backbone_record=spec.backbone,
-        data={domain: _data([c for c in cells if c.spec.domain == domain]) for domain in _domains(cells)},
+        data={domain: _data(of_domain) for domain, of_domain in _by_domain(cells).items()},
     )
+
+
+def _failures(cells: list[Cell], expected: Pairs) -> list[RowFailure]:
+    """The failed and missing cells of a row."""
+    present = {(cell.spec.domain, cell.spec.seed) for cell in cells}
+    failed = [
+        RowFailure(domain=c.spec.domain, seed=c.spec.seed, kind=c.failure.kind, reason=c.failure.reason)
+        for c in cells
+        if c.failure is not None
+    ]
+    missing = [pair for pair in expected if pair not in present]
+    return failed + [RowFailure(domain=domain, seed=seed, kind="missing", reason="not run") for domain, seed in missing]
 
 
 def _alike(cells: list[Cell]) -> list[Cell]:
@@ -161,16 +226,23 @@ def _alike(cells: list[Cell]) -> list[Cell]:
     ]
 
 
-def _domains(cells: list[Cell]) -> list[str]:
-    return sorted({cell.spec.domain for cell in cells})
+def _by_domain(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
+    """Domain -> its cells, in the order of the domains' names."""
+    domains: defaultdict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        domains[cell.spec.domain].append(cell)
+    return dict(sorted(domains.items()))
+
+
+def _stats(cells: list[Cell]) -> dict[str, Stat]:
+    """The metrics that any of the cells has, over those that have it."""
+    return {
+        metric: _stat([cell.metrics[metric] for cell in cells if metric in cell.metrics]) for metric in _metrics(cells)
+    }
 
 
 def _metrics(cells: list[Cell]) -> list[str]:
     return in_table_order({metric for cell in cells for metric in cell.metrics})
-
-
-def _values(cells: list[Cell], metric: str) -> list[float]:
-    return [cell.metrics[metric] for cell in cells if metric in cell.metrics]
 
 
 def _stat(values: list[float]) -> Stat:
@@ -180,13 +252,14 @@ def _stat(values: list[float]) -> Stat:
 
 def _mean_over_domains(cells: list[Cell]) -> dict[str, Stat]:
     """For each seed the mean over domains, then mean and spread over seeds; of metrics that all have."""
-    means: dict[str, Stat] = {}
-    seeds = sorted({cell.spec.seed for cell in cells})
-    for metric in _metrics(cells):
-        if all(metric in cell.metrics for cell in cells):
-            per_seed = [mean_std(_values([c for c in cells if c.spec.seed == seed], metric))[0] for seed in seeds]
-            means[metric] = _stat(per_seed)
-    return means
+    seeds: defaultdict[int, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        seeds[cell.spec.seed].append(cell)
+    shared = [metric for metric in _metrics(cells) if all(metric in cell.metrics for cell in cells)]
+    return {
+        metric: _stat([exact_mean([cell.metrics[metric] for cell in of_seed]) for _, of_seed in sorted(seeds.items())])
+        for metric in shared
+    }
 
 
 def _per_class(cells: list[Cell]) -> dict[str, tuple[float | None, ...]]:
@@ -196,12 +269,15 @@ def _per_class(cells: list[Cell]) -> dict[str, tuple[float | None, ...]]:
     """
     means: dict[str, tuple[float | None, ...]] = {}
     for side in cells[0].per_class:
-        if len({len(cell.per_class.get(side, ())) for cell in cells}) > 1:
-            continue
-        by_class = zip(*(cell.per_class[side] for cell in cells), strict=True)
-        known = [[value for value in values if value is not None] for values in by_class]
-        means[side] = tuple(mean_std(values)[0] if values else None for values in known)
+        columns = [cell.per_class.get(side, ()) for cell in cells]
+        if len(set(map(len, columns))) == 1:
+            means[side] = tuple(map(_known_mean, zip(*columns, strict=True)))
     return means
+
+
+def _known_mean(values: tuple[float | None, ...]) -> float | None:
+    known = [value for value in values if value is not None]
+    return exact_mean(known) if known else None
 
 
 def _data(cells: list[Cell]) -> DomainRecord:
@@ -221,8 +297,3 @@ def _data(cells: list[Cell]) -> DomainRecord:
         features_from=tuple(sorted({origin for cell in cells for origin in cell.features_from})),
         isolation=tuple(sorted({cell.isolation for cell in cells if cell.isolation})),
     )
-
-
-def _order(row: Row) -> tuple[str, str, str, int, str, str]:
-    identity = json.dumps(row.model_dump(mode="json"), sort_keys=True)
-    return row.protocol, row.dataset, row.backbone, row.shots, row.method, identity

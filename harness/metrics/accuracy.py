@@ -64,16 +64,17 @@ def h_mean(a: float, b: float) -> float:
     return 2 * a * b / (a + b) if a + b > 0 else 0.0
 
 
-def mean_std(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation (n - 1; 0 for one value) of accuracies over seeds or domains.
+def exact_mean(values: Sequence[float]) -> float:
+    """Mean of accuracies; the sum is exact and rounded once, so it depends on no order. Equal values are their own."""
+    if values.count(values[0]) == len(values):
+        return float(values[0])
+    return math.fsum(values) / len(values)
 
-    Sums are exact and rounded once, so neither depends on the order of the values. Equal values are their own mean, and
-    deviate by 0.
-    """
-    if min(values) == max(values):
-        return float(values[0]), 0.0
-    mean = math.fsum(values) / len(values)
-    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+def mean_std(values: Sequence[float]) -> tuple[float, float]:
+    """Mean (``exact_mean``) and sample standard deviation (n - 1; 0 for one value) over seeds or domains."""
+    mean = exact_mean(values)
+    return mean, math.sqrt(math.fsum([(value - mean) ** 2 for value in values]) / max(1, len(values) - 1))
 
 
 def difference(a: float, b: float) -> float:

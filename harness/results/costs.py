@@ -5,14 +5,12 @@ Costs have a separate file because a leaderboard file is byte-identical for the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Literal
 
 from pydantic import Field
 
 from harness.errors import DataError
-from harness.files import save
 from harness.parsing import parse_record
 from harness.types.cell import Cell, Record
 from harness.types.leaderboard import Row
@@ -38,30 +36,32 @@ class Costs(Record):
     format: Literal["laion-beyond-costs/1"] = "laion-beyond-costs/1"
     rows: dict[str, RowCost] = Field(description="row id -> cost")
 
+    def content(self) -> bytes:
+        """The content of the file."""
+        return (self.model_dump_json(indent=1) + "\n").encode()
 
-def costs(rows: Iterable[Row], cell_of: Callable[[str], Cell | None]) -> Costs:
-    """The costs of some rows.
+
+def cost_of(row: Row, cell_of: Callable[[str], Cell | None]) -> RowCost | None:
+    """The cost of a row; None if that of no cell is known.
 
     Args:
-        rows: of one results folder.
-        cell_of: finds a cell by the key of its spec, in the store.
+        row: of a results folder.
+        cell_of: finds a finished cell of it by the key of its spec.
     """
-    found = {}
-    for row in rows:
-        cells = [cell_of(spec.key) for spec in row.specs()]
-        known = [cell.cost for cell in cells if cell is not None and cell.cost is not None]
-        if known:
-            fit, score = (sum(getattr(c, name) for c in known) for name in ("fit_seconds", "score_seconds"))
-            found[row.id] = RowCost(
-                cells=len(known),
-                fit_seconds=fit,
-                score_seconds=score,
-                wall_seconds=fit + score,
-                peak_host_bytes=max((c.peak_host_bytes for c in known if c.peak_host_bytes is not None), default=None),
-                peak_gpu_bytes=max((c.peak_gpu_bytes for c in known if c.peak_gpu_bytes is not None), default=None),
-                trainable=max(c.trainable for c in known),
-            )
-    return Costs(rows=dict(sorted(found.items())))
+    cells = [cell_of(spec.key) for spec in row.specs()]
+    known = [cell.cost for cell in cells if cell is not None and cell.cost is not None]
+    if not known:
+        return None
+    fit, score = (sum(getattr(c, name) for c in known) for name in ("fit_seconds", "score_seconds"))
+    return RowCost(
+        cells=len(known),
+        fit_seconds=fit,
+        score_seconds=score,
+        wall_seconds=fit + score,
+        peak_host_bytes=max((c.peak_host_bytes for c in known if c.peak_host_bytes is not None), default=None),
+        peak_gpu_bytes=max((c.peak_gpu_bytes for c in known if c.peak_gpu_bytes is not None), default=None),
+        trainable=max(c.trainable for c in known),
+    )
 
 
 def parse_costs(content: bytes) -> dict[str, RowCost]:
@@ -70,13 +70,3 @@ def parse_costs(content: bytes) -> dict[str, RowCost]:
         return dict(parse_record(Costs, content, f"{FILE} is damaged").rows)
     except DataError:
         return {}
-
-
-def write_costs(folder: Path, found: Costs) -> None:
-    """Write the costs atomically.
-
-    Raises:
-        StorageError: the folder cannot be written or the disk is full.
-    """
-    content = found.model_dump_json(indent=1) + "\n"
-    save(folder / FILE, content.encode(), "costs", "choose another folder with --out")

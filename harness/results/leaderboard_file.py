@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Sequence
@@ -58,6 +59,25 @@ def parse_board(content: bytes, where: str) -> Leaderboard:
     with parsing(problem, HINT):
         Leaderboard.model_validate({**present, "rows": ()})
     return Leaderboard(rows=tuple(_row(row, f"{problem}: row {number}") for number, row in enumerate(rows, start=1)))
+
+
+def row_text(row: Row) -> bytes:
+    """The text of a row in a leaderboard file."""
+    return b"  " + row.model_dump_json(indent=1).encode().replace(b"\n", b"\n  ")
+
+
+def join_rows(rows: Sequence[bytes]) -> tuple[bytes, list[int]]:
+    """The content of a leaderboard file, as ``Leaderboard.text`` of the rows, and where each row begins in it.
+
+    Args:
+        rows: their texts, by ``row_text``.
+    """
+    before, _, after = Leaderboard(rows=()).text().encode().rpartition(b"[]")
+    if not rows:
+        return before + b"[]" + after, []
+    opening, separator, closing = before + b"[\n", b",\n", b"\n ]" + after
+    starts = itertools.accumulate((len(row) + len(separator) for row in rows[:-1]), initial=len(opening))
+    return opening + separator.join(rows) + closing, list(starts)
 
 
 def _row(value: Any, problem: str) -> Row:

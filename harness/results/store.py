@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from harness.errors import DataError
+from harness.file_stamp import Stamp
 from harness.files import list_paths, read_error, read_file, require_writable, save
 from harness.parsing import parse_record
 from harness.progress import pluralize
@@ -66,7 +68,8 @@ class ResultStore:
 
     def get(self, key: str) -> Cell | None:
         """The finished cell of that key; None if there is none, or only a failed or damaged one."""
-        return _read(self._path(key))
+        stored = _read(self._path(key))
+        return None if stored is None else stored.cell
 
     def known(self, keys: Iterable[str], note: Callable[[str], object]) -> dict[str, Cell]:
         """The finished cells among the keys that are undamaged, and whose predictions are.
@@ -108,7 +111,7 @@ class ResultStore:
             StorageError: the folder cannot be written or the disk is full.
         """
         if cell.predictions_content is not None and cell.predictions is not None:
-            self._store(
+            self.replace(
                 predictions_path(cell.predictions), cell.predictions_content
             )  # first: no cell points at nothing
             cell = cell.model_copy(update={"predictions_content": None})
@@ -130,19 +133,37 @@ class ResultStore:
 
     def put_manifest(self, manifest: Manifest) -> None:
         """Store a few-shot draw of results."""
-        self._store(manifest_path(manifest.sha256), manifest.text().encode())
+        self.replace(manifest_path(manifest.sha256), manifest.text().encode())
 
     def put_labels(self, sheet: LabelSheet) -> None:
         """Store the labels that results were scored against."""
-        self._store(labels_path(sheet.fingerprint), sheet.text().encode())
+        self.replace(labels_path(sheet.fingerprint), sheet.text().encode())
 
-    def files(self) -> list[Path]:
-        """The files of all cells, finished or failed.
+    def stamps(self) -> dict[str, Stamp]:
+        """Name in the folder of cells -> state, of the files of all cells, finished or failed.
 
         Raises:
             StorageError: a folder cannot be read.
         """
-        return list_paths(self.root / "cells", "*/*.json")
+        found: dict[str, Stamp] = {}
+        for folder in list_paths(self.root / "cells", "*"):
+            try:
+                with os.scandir(folder) as entries:
+                    cells = [e for e in entries if e.name.endswith(".json") and not e.name.startswith(".")]
+                    found |= {f"{folder.name}/{entry.name}": Stamp.of_status(entry.stat()) for entry in cells}
+            except NotADirectoryError:
+                continue
+            except OSError as error:
+                raise read_error(folder, error) from None
+        return found
+
+    def read(self, name: str) -> StoredCell | None:
+        """A cell by the name of its file in the folder of cells; None if it is damaged or not there any more.
+
+        Raises:
+            StorageError: the file cannot be read.
+        """
+        return _read(self.root / "cells" / name)
 
     def cells(self) -> Iterator[Cell]:
         """All finished cells, in the order of their keys; damaged files are skipped.
@@ -150,20 +171,18 @@ class ResultStore:
         Raises:
             StorageError: a folder or file cannot be read.
         """
-        return self._cells(path for path in self.files() if not path.name.endswith(FAILED))
-
-    def failed(self) -> Iterator[Cell]:
-        """All failed cells, in the order of their keys."""
-        return self._cells(path for path in self.files() if path.name.endswith(FAILED))
-
-    def _cells(self, paths: Iterable[Path]) -> Iterator[Cell]:
-        return (cell for path in paths if (cell := _read(path)) is not None)
+        names = (name for name in sorted(self.stamps()) if not name.endswith(FAILED))
+        return (stored.cell for name in names if (stored := self.read(name)) is not None)
 
     def _path(self, key: str) -> Path:
         return self.root / cell_path(key)
 
-    def _store(self, name: str, content: bytes) -> None:
-        """Write what is named by its own hash, unless it is stored; a damaged file is replaced."""
+    def replace(self, name: str, content: bytes) -> None:
+        """Write a file of the results folder, unless it has that content; a damaged one is replaced.
+
+        Raises:
+            StorageError: the folder cannot be written or the disk is full.
+        """
         path = self.root / name
         with contextlib.suppress(OSError):
             if read_file(path, len(content)) == content:
@@ -175,9 +194,9 @@ def _write(path: Path, content: bytes) -> None:
     save(path, content, "results", "choose another folder with --out; finished cells stay stored")
 
 
-def _read(path: Path) -> Cell | None:
+def _read(path: Path) -> StoredCell | None:
     try:
-        return parse_cell(read_file(path), path.name.partition(".")[0])
+        return _parse(read_file(path), path.name.partition(".")[0])
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -191,9 +210,14 @@ def cell_content(cell: Cell) -> bytes:
 
 def parse_cell(content: bytes, key: str) -> Cell | None:
     """The cell of a file's content; None if it is damaged, was changed, or has another key."""
+    stored = _parse(content, key)
+    return None if stored is None else stored.cell
+
+
+def _parse(content: bytes, key: str) -> StoredCell | None:
     try:
         stored = parse_record(StoredCell, content, f"cell {key[:12]} is damaged")
     except DataError:
         return None
     intact = stored.sha256 == stored.cell.digest() and stored.cell.spec.key == key
-    return stored.cell if intact else None
+    return stored if intact else None

@@ -26,7 +26,7 @@ def pack(row: Row, artifacts: Artifacts, cost: costs.RowCost | None = None) -> b
         hint = "run the row again: `harness reproduce` shows the result now"
         raise DataError(f"the row cannot be submitted: {missing}", hint) from None
     if cost is not None:
-        files[costs.FILE] = (costs.Costs(rows={row.id: cost}).model_dump_json(indent=1) + "\n").encode()
+        files[costs.FILE] = costs.Costs(rows={row.id: cost}).content()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in sorted(files.items()):

@@ -8,14 +8,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from harness.device import require_torch
 from harness.errors import HarnessError
 from harness.execution.executors import Executor, isolated, processes
 from harness.execution.jobs import Limits, memory_share
-from harness.feature_cache.workload import require_room
-from harness.files import save
-from harness.leaderboard.assemble import assemble, row_key
+from harness.leaderboard.assemble import assemble
+from harness.leaderboard.update import update_leaderboard
 from harness.progress import NullReporter, Reporter
-from harness.results.costs import costs, write_costs
 from harness.results.leaderboard_file import BOARD
 from harness.results.store import ResultStore
 from harness.runner.array_files import ArrayFiles
@@ -25,7 +24,6 @@ from harness.runner.observers import Observers
 from harness.runner.plan import Plan, make_plan
 from harness.runner.request import Outcome, Request
 from harness.types.cell import Cell, Failure
-from harness.types.leaderboard import Leaderboard
 from harness.types.manifest import draw_title
 
 PROCESSES = 256
@@ -50,7 +48,7 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
     plan = plan or make_plan(request, report)
     known = store.known((job.spec.key for job in plan.jobs), report.note)
     pending = [job for job in plan.jobs if job.spec.key not in known]
-    cells = dict(known)
+    cells, planned = dict(known), [job.spec for job in plan.jobs]
     unreadable: dict[str, str] = {}
     logs: list[Path] = []
     for job in plan.jobs:  # first, so that every stored cell has its manifest and labels
@@ -68,9 +66,9 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
                 observers.finished(cell)
     except BaseException:  # Ctrl-C, or a full disk: what is finished is shown all the same
         with suppress(HarnessError):
-            _write_all(store, plan)
+            update_leaderboard(store, planned)
         raise
-    _write_all(store, plan)
+    update_leaderboard(store, planned)
     wanted = {(domain, seed) for domain in plan.domains for seed in request.seeds}
     ran = assemble(cells.values(), wanted, plan.lost)
     return Outcome(ran, store.root / BOARD, len(pending), len(known), unreadable, tuple(logs))
@@ -88,35 +86,6 @@ def _report_problems(cell: Cell, log: bytes, store: ResultStore, report: Reporte
     return logs
 
 
-def _write_all(store: ResultStore, plan: Plan) -> None:
-    """Write the leaderboard and the costs of all cells in the folder; again, if another run added cells meanwhile.
-
-    A planned cell that was not run, because the run was stopped, is missing in its row.
-    """
-    planned = [job.spec for job in plan.jobs]
-    of_this_run = {row_key(spec) for spec in planned}
-    before = None
-    while before != (now := store.files()):
-        before = now
-        stored = {cell.spec.key: cell for cell in store.cells()}
-        # A failure of an earlier run stays in its row, unless the whole row failed and is not of this run: then its
-        # plugin was repaired since, and has another row.
-        shown = of_this_run | {row_key(cell.spec) for cell in stored.values()}
-        failed = (cell for cell in store.failed() if row_key(cell.spec) in shown)
-        everything = assemble([*stored.values(), *failed], planned=planned)
-        write_leaderboard(store, everything)
-        write_costs(store.root, costs(everything.rows, stored.get))
-
-
-def write_leaderboard(store: ResultStore, leaderboard: Leaderboard) -> None:
-    """Write the leaderboard file atomically.
-
-    Raises:
-        StorageError: the folder cannot be written or the disk is full.
-    """
-    save(store.root / BOARD, leaderboard.text().encode(), "the leaderboard", "choose another folder with --out")
-
-
 def _run(
     plan: Plan, pending: list[Job], request: Request, report: Reporter, unreadable: dict[str, str]
 ) -> Iterator[tuple[Cell, bytes]]:
@@ -125,8 +94,10 @@ def _run(
     yield from refused
     if not pending:
         return
+    require_torch()
     start_server()
     # Imported only when there is something to compute: a second run needs neither torch nor a model.
+    from harness.feature_cache.workload import require_room
     from harness.runner.feature_provider import provider_of
     from harness.runner.judge import Judge
     from harness.runner.run_cell import make_cell_worker

@@ -72,6 +72,7 @@ class FeatureProvider:
         self._scored: tuple[str, dict[str, Features]] = ("", {})
         self._pools: tuple[str, dict[str, Features]] = ("", {})
         self._sources: dict[str, ImageSource] = {}
+        self._parts: dict[tuple[str, str], list[list[ImageSource]]] = {}
         self._zero_shot: dict[tuple[str, Template], Indices | None] = {}
         self._collisions: dict[tuple[str, Template], tuple[tuple[str, ...], ...]] = {}
 
@@ -223,15 +224,19 @@ class FeatureProvider:
                         _, drawn = draws.setdefault((domain, part, job.spec.manifest), (job.manifest, {}))
                         drawn.update(dict.fromkeys(views_of(kind, count, crop)))
         for (domain, images), views in splits.items():
-            data = self.domains[domain]
-            found = data.scored.values() if images == "scored" else filter(None, [_pool_split(data, images)])
-            for split in found:
-                sources = _sources(data, split)
-                yield from ((view, sources) for view in views)
+            yield from ((view, sources) for sources in self._parts_of(domain, images) for view in views)
         for (domain, part, _), (manifest, views) in draws.items():
             data = self.domains[domain]
             sources = [_drawn_source(data, pick, manifest.side) for pick in manifest.picks_of_part(part)]
             yield from ((view, sources) for view in views)
+
+    def _parts_of(self, domain: str, images: Pool | Literal["ip", "scored"]) -> list[list[ImageSource]]:
+        """The scored images of each side, or those of a pool; listed once, whatever the number of cells."""
+        if (domain, images) not in self._parts:
+            data = self.domains[domain]
+            found = data.scored.values() if images == "scored" else filter(None, [_pool_split(data, images)])
+            self._parts[domain, images] = [_sources(data, split) for split in found]
+        return self._parts[domain, images]
 
     def in_order(self, domain: str, split: Split, report: Reporter) -> tuple[Tensor, list[int]]:
         """Features ``(n, d)`` of the readable images of a part in the order of the split, and their positions in it.

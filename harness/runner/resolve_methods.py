@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from harness import registry
+from harness.device import require_torch
 from harness.errors import HarnessError, PluginError, UserError
 from harness.execution.executors import processes
 from harness.execution.jobs import JobFailure, Limits, Worker
 from harness.file_parameter import File
 from harness.files import expand_user
-from harness.parameters import walk_values
+from harness.folders import cache_root
+from harness.parameters import CommandLineText, walk_values
 from harness.progress import Reporter
 from harness.protocols import Protocol
 from harness.registry import OWN, Origin
 from harness.runner.chosen_method import ChosenMethod, MethodFacts, facts_of
+from harness.runner.code_versions import harness_versions
+from harness.runner.known_facts import KnownFacts
 from harness.runner.method_processes import ANSWER_SECONDS, sandbox, start_server
 from harness.runner.request import MethodChoice, Request
 from harness.runner.resolve_plugins import note_broken
@@ -28,6 +34,9 @@ ERRORS = {error.__name__: error for error in (UserError, PluginError)}
 
 LONGEST_DESCRIPTION = 2**20
 """Bytes of what a method declares, as JSON."""
+
+PLAIN = {type(None), bool, int, float, str, list, dict, CommandLineText}
+"""Types of parameters whose JSON says everything about them."""
 
 Facts = MethodFacts | HarnessError
 """What a method declares, or why it cannot be used."""
@@ -54,6 +63,25 @@ class _Question:
     def is_foreign(self) -> bool:
         """Whether the method's code is neither the harness's own nor in this process already."""
         return self.choice.plugin is None and self.origin is not None and self.origin.distribution != OWN
+
+    @property
+    def digest(self) -> str | None:
+        """Digest of everything that decides the facts: parameters, code and libraries.
+
+        None for a method of another distribution, whose facts may depend on anything, and for parameters that are not
+        plain values.
+        """
+        if self.is_foreign or self.choice.plugin is not None or self.origin is None:
+            return None
+        values = dict(self.choice.parameters)
+        if not all(type(value) in PLAIN for value in walk_values(values)):
+            return None
+        typed = sorted(name for name, value in values.items() if type(value) is CommandLineText)
+        choice = [self.choice.name, self.choice.preset, values, typed, self.preset, self.pool]
+        with suppress(PluginError):  # its code cannot be read, as loading says
+            decided_by = [choice, self.origin.edition, harness_versions()]
+            return hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
+        return None
 
     @property
     def readable(self) -> Iterator[Path]:
@@ -88,13 +116,14 @@ def resolve_methods(request: Request, protocol: Protocol, report: Reporter) -> l
     readable = [path for question in questions for path in question.readable]
     limits = Limits(seconds=ANSWER_SECONDS, sandbox=sandbox(request, readable=readable))
     found = []
-    for question, facts in zip(questions, _facts(questions, limits), strict=True):
+    known = KnownFacts(cache_root(request.cache))
+    for question, facts in zip(questions, _facts(questions, limits, known), strict=True):
         if isinstance(facts, MethodFacts):
             assert question.origin is not None
             if facts.warning:
                 report.note(facts.warning)
-            known = question.readable if question.is_foreign else None
-            found.append(ChosenMethod.of(question.choice, facts, question.origin, known))
+            readable_files = question.readable if question.is_foreign else None
+            found.append(ChosenMethod.of(question.choice, facts, question.origin, readable_files))
         elif isinstance(facts, PluginError) and question.choice.name in optional:
             report.note(f"left out: {facts.message}")
         else:
@@ -102,10 +131,19 @@ def resolve_methods(request: Request, protocol: Protocol, report: Reporter) -> l
     return found
 
 
-def _facts(questions: Sequence[_Question], limits: Limits) -> list[Facts]:
+def _facts(questions: Sequence[_Question], limits: Limits, known: KnownFacts) -> list[Facts]:
     """The facts of every choice; methods of other distributions are imported in a process of each."""
+    found: dict[int, Facts] = {
+        number: facts for number, one in enumerate(questions) if (facts := known.get(one.digest)) is not None
+    }
+    if len(found) < len(questions):
+        require_torch()  # before a plugin that needs it is taken for a broken one
+    for number, one in enumerate(questions):
+        if number not in found and not one.is_foreign:
+            found[number] = answer = one.facts()
+            if isinstance(answer, MethodFacts):
+                known.put(one.digest, answer)
     foreign = [number for number, question in enumerate(questions) if question.is_foreign]
-    found = {number: question.facts() for number, question in enumerate(questions) if number not in foreign}
     if foreign:
         start_server()
         asked = [questions[number] for number in foreign]

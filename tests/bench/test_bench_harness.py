@@ -81,6 +81,29 @@ def test_bench_listing(benchmark, code):
     )
 
 
+@pytest.mark.parametrize("work", ["import torch", "second run", "python", "harness --help", "import its libraries"])
+def test_bench_starting(benchmark, request_, work):
+    """Time of a command that computes nothing, and of importing torch, which it does not."""
+    words = [f"--plugin={','.join(PAIR)}", "--domain=Animals", "--seeds=1", f"--data={request_.data}"]
+    words += [f"--out={request_.out}", f"--cache={request_.cache}"]
+    command = {
+        "import torch": ["-c", "import torch"],
+        "second run": ["-m", "harness", "evaluate", *words],
+        "python": ["-c", "pass"],
+        "harness --help": ["-m", "harness", "--help"],
+        "import its libraries": ["-c", "import typer.rich_utils"],
+    }[work]
+
+    def run():
+        subprocess.run([sys.executable, *command], check=True, capture_output=True)
+
+    if work == "second run":
+        evaluate(request_)
+        run()  # the first one remembers what methods declare
+    benchmark.group = "starting"
+    benchmark.pedantic(run, rounds=5, warmup_rounds=1)
+
+
 def test_bench_rendering(benchmark):
     drawn = concepts("Animals")[0]
     benchmark.extra_info["images"] = 24

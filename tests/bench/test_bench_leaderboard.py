@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import json
+import os
+import time
 
 import numpy as np
 import pytest
@@ -11,13 +15,15 @@ from harness.cli.main import execute
 from harness.leaderboard.assemble import assemble
 from harness.leaderboard.bootstrap import MEAN, BootstrapDraws
 from harness.leaderboard.compare import diff
+from harness.leaderboard.index import INDEX
 from harness.leaderboard.statistics import interval, paired_tests, ranks
+from harness.leaderboard.update import SETTLED_NS, update_leaderboard
 from harness.leaderboard.view import read_sources
 from harness.metrics.compute import accuracy_per_class, compute_metrics
 from harness.results.artifacts import Artifacts
 from harness.results.leaderboard_file import read_board
 from harness.results.predictions import digest, pack
-from harness.results.store import cell_content, cell_path, labels_path, predictions_path
+from harness.results.store import ResultStore, cell_content, cell_path, labels_path, predictions_path
 from harness.site.build import build
 from harness.types.labels import LabelSheet, ScoredSide
 from harness.verification.verify import verify
@@ -93,6 +99,69 @@ def study(sizes, rows, seeds):
                 cells.append(cell)
                 files |= stored
     return assemble(cells), files
+
+
+def made_up(rows, seeds=SEEDS):
+    """Cells of rows of one method with other parameters, on nine domains, with accuracies of 90 classes each."""
+    first = make_cell()
+    for number in range(rows):
+        method = first.spec.method.model_copy(update={"parameters": {"lr": number}})
+        for domain, seed in itertools.product(SIZES, seeds):
+            spec = first.spec.model_copy(update={"method": method, "domain": domain, "seed": seed})
+            value = (number * 7 + seed * 3 + len(domain)) % 97 / 97
+            values = {name: value + i / 1000 for i, name in enumerate(first.metrics)}
+            classes = {"oop": (value,) * 60, "ip": (1 - value,) * 30}
+            yield first.model_copy(update={"spec": spec, "metrics": values, "per_class": classes})
+
+
+@pytest.mark.parametrize("rows", [250, 500, 1000, 2000])
+@pytest.mark.parametrize("work", ["assemble", "parse JSON"])
+def test_bench_assembling_beside_parsing_the_same_cells(benchmark, rows, work):
+    """Both grow in proportion to the cells."""
+    cells = list(made_up(rows))
+    if work == "assemble":
+        made = benchmark.pedantic(assemble, (cells,), rounds=3)
+        assert len(made.rows) == rows
+    else:
+        texts = [cell.model_dump_json() for cell in cells]
+        benchmark.pedantic(lambda: [json.loads(text) for text in texts], rounds=3)
+    benchmark.group = f"{rows} rows, {len(cells):,} cells"
+
+
+CELLS = int(os.environ.get("HARNESS_BENCH_CELLS", "10000"))
+"""Stored cells of the benchmark of updates."""
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    """A results folder with an up-to-date leaderboard."""
+    store = ResultStore(tmp_path_factory.mktemp("grown"))
+    for cell in made_up(CELLS // (len(SIZES) * len(SEEDS))):
+        path = store.root / cell_path(cell.spec.key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(cell_content(cell))  # not by `put`, which waits for the disk
+    update_leaderboard(store)
+    time.sleep(SETTLED_NS / 1e9)
+    update_leaderboard(store)
+    return store
+
+
+@pytest.mark.parametrize("work", ["nothing new", "one new cell", "list and parse the index"])
+def test_bench_updating_a_large_leaderboard(benchmark, grown, work):
+    benchmark.group = f"updating {CELLS:,} cells"
+    fresh = itertools.count()
+
+    def one_more():
+        if work == "one new cell":
+            method = {"parameters": {"lr": -1 - next(fresh)}}
+            grown.put(make_cell(domain="Animals", method=method))
+
+    def run():
+        if work.startswith("list"):
+            return grown.stamps(), json.loads((grown.root / INDEX).read_bytes().partition(b"\n")[2])
+        return update_leaderboard(grown)
+
+    benchmark.pedantic(run, setup=one_more, rounds=5)
 
 
 @pytest.fixture(scope="module")

@@ -184,18 +184,21 @@ def test_leaderboard_has_cells_of_stopped_run(evaluate, tmp_path, monkeypatch, e
 
 def test_concurrent_runs_lose_no_cell(evaluate, tmp_path, monkeypatch):
     evaluate("--plugin", "fsnl", "--domain", "Animals", "--baseline", "none", "--seeds", "3", out=tmp_path / "other")
-    write, written = runner.write_leaderboard, []
+    stamps, seen = ResultStore.stamps, []
 
-    def meanwhile(store, leaderboard):
-        if not written:  # another run stores its last cell, whose own leaderboard was written before this one
+    def meanwhile(store):
+        if len(seen) == 1:  # another run stores its last cell, whose own leaderboard was written before this one
             for cell in ResultStore(tmp_path / "other").cells():
                 store.put(cell)
-        written.append(len(leaderboard.rows[0].seeds))
-        write(store, leaderboard)
+        seen.append(len(stamps(store)))
+        return stamps(store)
 
-    monkeypatch.setattr(runner, "write_leaderboard", meanwhile)
-    evaluate("--plugin", "fsnl", "--domain", "Animals", "--baseline", "none")
-    assert written == [2, 3]
+    with monkeypatch.context() as patch:
+        patch.setattr(ResultStore, "stamps", meanwhile)
+        evaluate("--plugin", "fsnl", "--domain", "Animals", "--baseline", "none")
+    assert seen == [2, 3, 3]
+    (row,) = Leaderboard.model_validate_json((tmp_path / "results" / "leaderboard.json").read_bytes()).rows
+    assert row.seeds == (1, 2, 3)
 
 
 def test_forked_children_end_at_sigterm(tmp_path):

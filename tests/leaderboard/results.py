@@ -14,7 +14,7 @@ from harness.datasets.domain import DomainData, DomainReader
 from harness.datasets.layout import open_dataset
 from harness.leaderboard.assemble import assemble
 from harness.metrics.compute import accuracy_per_class, compute_metrics
-from harness.results import costs
+from harness.results.costs import FILE, Costs, cost_of
 from harness.results.predictions import digest, pack
 from harness.results.store import ResultStore
 from harness.types.cell import Cell, Cost, Failure
@@ -81,7 +81,8 @@ def run(
     ]
     board = assemble(cells)
     (out / "leaderboard.json").write_text(board.text())
-    costs.write_costs(out, costs.costs(board.rows, store.get))
+    known = {row.id: cost for row in board.rows if (cost := cost_of(row, store.get))}
+    (out / FILE).write_bytes(Costs(rows=known).content())
     return board
 
 

@@ -15,7 +15,7 @@ from harness.leaderboard.assemble import assemble
 from harness.leaderboard.schema import json_schema
 from harness.metrics.built_in import BUILT_IN
 from harness.metrics.metric import LARGEST
-from harness.results.costs import costs
+from harness.results.costs import cost_of
 from harness.types.cell import Cell, Failure, MethodRecord
 from harness.types.leaderboard import Leaderboard, Row, RowFailure, Stat
 
@@ -124,7 +124,8 @@ def test_any_combination_of_cells_makes_rows_with_their_holes(cells: list[Cell],
     stored = {cell.spec.key: cell for cell in cells}
     board = assemble(cells, lost=lost)
     assert Leaderboard.model_validate_json(board.text()) == board
-    costs(board.rows, stored.get)
+    for row in board.rows:
+        cost_of(row, stored.get)
     shown: set[str] = set()
     for row in board.rows:
         assert row.complete == (not row.failures)

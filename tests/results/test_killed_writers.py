@@ -16,9 +16,9 @@ import pytest
 from harness.errors import StorageError
 from harness.leaderboard.assemble import assemble
 from harness.results.artifacts import Artifacts
+from harness.results.leaderboard_file import BOARD
 from harness.results.predictions import digest, pack
 from harness.results.store import ResultStore, predictions_path
-from harness.runner.evaluate import write_leaderboard
 from harness.types.cell import Cell
 from harness.types.leaderboard import Leaderboard
 
@@ -46,6 +46,10 @@ def check_whole(store: ResultStore) -> list[Cell]:
     if (board := store.root / "leaderboard.json").exists():
         Leaderboard.model_validate_json(board.read_bytes())
     return cells
+
+
+def write_leaderboard(store: ResultStore, leaderboard: Leaderboard) -> None:
+    store.replace(BOARD, leaderboard.text().encode())
 
 
 def write_for_ever(root: Path, start: int, begun: int) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from harness.errors import StorageError
 from harness.results.predictions import digest, pack
-from harness.results.store import ResultStore, StoredCell, predictions_path
+from harness.results.store import FAILED, ResultStore, StoredCell, predictions_path
 from harness.types.cell import Cell, Failure
 from harness.types.manifest import Manifest
 
@@ -87,7 +87,9 @@ def test_a_failed_cell_is_kept_for_the_record_and_tried_again(store: ResultStore
     assert list(store.cells()) == []
     (record,) = store.root.rglob("*.failed.json")
     assert StoredCell.model_validate_json(record.read_bytes()).cell == failed
-    assert list(store.failed()) == [failed]
+    (name,) = store.stamps()
+    assert name == f"{failed.spec.key[:2]}/{failed.spec.key}{FAILED}"
+    assert store.read(name) == StoredCell(sha256=failed.digest(), cell=failed)
 
 
 def test_a_result_clears_the_failure_before_it(store: ResultStore) -> None:
@@ -114,6 +116,27 @@ def test_not_applicable_is_an_answer(store: ResultStore) -> None:
     cell = make_cell(failure=Failure(kind="not applicable", reason="fixed vocabulary"))
     store.put(cell)
     assert store.get(cell.spec.key) == cell
+
+
+# -- stamps --------------------------------------------------------------------------------------------------------
+
+
+def test_stamps_are_of_the_files_of_cells_and_change_with_them(store: ResultStore) -> None:
+    assert store.stamps() == {}
+    store.put(make_cell(seed=1))
+    store.put(make_cell(failure=ERROR, seed=2))
+    path = cell_file(store, make_cell(seed=1))
+    (path.parent / ".hidden.json").touch()
+    path.with_suffix(".failed.log").touch()
+    (store.root / "cells" / "a file").touch()
+    before = store.stamps()
+    assert set(before) == {str(p.relative_to(store.root / "cells")) for p in store.root.glob("cells/*/[!.]*.json")}
+    assert len(before) == 2
+    assert before == store.stamps()
+    store.put(make_cell(0.75, seed=1))
+    after = store.stamps()
+    assert [name for name in before if before[name] != after[name]] == [f"{path.parent.name}/{path.name}"]
+    assert store.read("00/gone.json") is None
 
 
 # -- damage --------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from harness.method import Method
 from harness.progress import NullReporter
 from harness.prompts import Template
 from harness.protocols import Scoring
+from harness.runner import feature_provider
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.job import Job
 from harness.runner.plan import make_plan
@@ -117,3 +118,22 @@ def test_validation_images_are_not_encoded_for_a_method_that_reads_none(job: tup
     scored = len({data.digests[s.folder / item.path] for s in data.scored.values() for item in s.items} - {None})
     assert made.manifest.picks_of_part("val")
     assert provider.encoder.encoded == scored + drawn * made.method.views
+
+
+def test_images_are_listed_once_for_all_cells(job: tuple[Job, Any], tmp_path: Path, monkeypatch: Any) -> None:
+    found, plan = job
+    made: list[str] = []
+    source = feature_provider._source
+
+    def note(data: Any, split: Any, path: str) -> Any:
+        made.append(path)
+        return source(data, split, path)
+
+    monkeypatch.setattr(feature_provider, "_source", note)
+    provider = FeatureProvider(plan.resolved, "cpu", plan.domains, tmp_path, workers=1)
+    list(provider.wanted([found]))
+    once = len(made)
+    for _ in range(3):
+        list(provider.wanted([found] * 50))
+    drawn = sum(len(found.manifest.picks_of_part(part)) for part, _ in found.draws) if found.manifest else 0
+    assert len(made) == once + 3 * drawn

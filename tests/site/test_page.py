@@ -24,7 +24,7 @@ from PIL import Image
 from harness.cli.main import execute
 from harness.leaderboard.view import Sources
 from harness.results.artifacts import MissingArtifact
-from harness.results.costs import Costs, RowCost, write_costs
+from harness.results.costs import FILE, Costs, RowCost
 from harness.results.verification_marks import Mark, update_marks
 from harness.site import classes, thumbnails
 from harness.site.build import build
@@ -145,7 +145,7 @@ def test_payload_has_costs_marks_and_published_figures(tmp_path: Path, monkeypat
         peak_gpu_bytes=None,
         trainable=128,
     )
-    write_costs(tmp_path, Costs(rows={row.id: cost}))
+    (tmp_path / FILE).write_bytes(Costs(rows={row.id: cost}).content())
     update_marks(tmp_path, {row.content_sha256: Mark(against="data", date="2026-03-14")})
     published = tmp_path / "published"
     published.mkdir()

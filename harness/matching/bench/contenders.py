@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,31 +26,57 @@ Contenders = dict[tuple[str, str], Run]
 """(part, contender) -> the call to time."""
 
 
+QUICK = 2_000_000
+"""Problems with no more entries than this take milliseconds."""
+
+SCIPY_SEEDS = 2
+"""Instances of other problems on which scipy, which needs seconds for one, is timed: it is far from its floors there,
+and instances differ by a tenth."""
+
+
 @dataclass(frozen=True)
 class CaseKind:
-    """A kind of case: the contenders' names, known without a device, and how to make them for one instance."""
+    """A kind of case: how to make the contenders for one instance, and their names, known without a device.
+
+    Names are those of (batch, n, threads, seed).
+    """
 
     device: str
-    names: Callable[[int, int, int], list[tuple[str, str]]]
+    names: Callable[[int, int, int, int], list[tuple[str, str]]]
     make: Callable[[int, int, int, int], Contenders]
 
 
 # ------------------------------------------------------------------------------------------ on the CPU
 
 
-def _cpu_names(batch: int, n: int, threads: int) -> list[tuple[str, str]]:
+def is_quick(batch: int, n: int) -> bool:
+    """Whether a problem takes milliseconds."""
+    return batch * n * n <= QUICK
+
+
+def _scipy(batch: int, n: int, seed: int) -> list[str]:
+    return ["scipy"] if is_quick(batch, n) or seed < SCIPY_SEEDS else []
+
+
+def _cpu_names(batch: int, n: int, threads: int, seed: int) -> list[tuple[str, str]]:
     """scipy uses one thread, so it is left out of cases with more."""
-    peers = (["lapx"] if lapx_batch() else []) + (["scipy"] if threads == 1 else [])
+    peers = (["lapx"] if lapx_batch() else []) + (_scipy(batch, n, seed) if threads == 1 else [])
     return [(part, name) for part in ("assignment", "call") for name in ("ours", *peers)]
+
+
+@lru_cache(maxsize=1)
+def _cpu_problem(seed: int, batch: int, n: int) -> tuple[Any, ...]:
+    """Prototypes, names, and their similarities as each solver takes them; cases with more threads share them."""
+    p, t = instances.clip_like(seed, batch, n, n)
+    whole = native.quantised_similarity(p, t, native.usable_cores())[0]
+    return p, t, whole, -whole.astype(np.float32) / UNIT, -whole.astype(np.float64) / UNIT
 
 
 def _cpu_contenders(seed: int, batch: int, n: int, threads: int) -> Contenders:
     import torch
 
-    p, t = instances.clip_like(seed, batch, n, n)
+    p, t, whole, cost32, cost64 = _cpu_problem(seed, batch, n)
     prototypes, names = torch.from_numpy(p), torch.from_numpy(t)
-    whole = native.quantised_similarity(p, t, threads)[0]
-    cost32, cost64 = -whole.astype(np.float32) / UNIT, -whole.astype(np.float64) / UNIT
     lapjvr = lapx_batch()
 
     def similarity() -> Any:
@@ -77,9 +104,9 @@ def _kernels(n: int) -> list[Backend]:
     return ["cuda-fused", "cuda"] if native.module().fused_fits(n, n) else ["cuda"]
 
 
-def _gpu_names(batch: int, n: int, threads: int) -> list[tuple[str, str]]:
+def _gpu_names(batch: int, n: int, threads: int, seed: int) -> list[tuple[str, str]]:
     unfused = ["unfused"] if len(_kernels(n)) > 1 else []
-    scipy = ["scipy"] if n <= 4000 else []  # 8,000 take more than half a minute per call
+    scipy = _scipy(batch, n, seed) if n <= 4000 else []  # 8,000 take more than half a minute per call
     peers = ["eager", *unfused, "bmm", "cpp", *scipy, *(["lapx"] if lapx_batch() else [])]
     return [("call", name) for name in ("ours", *peers)]
 
@@ -114,7 +141,7 @@ def _gpu_contenders(seed: int, batch: int, n: int, threads: int) -> Contenders:
     }
 
 
-def _autotune_names(batch: int, n: int, threads: int) -> list[tuple[str, str]]:
+def _autotune_names(batch: int, n: int, threads: int, seed: int) -> list[tuple[str, str]]:
     return [("call", name) for name in (*_kernels(n), "cpp")]
 
 

@@ -112,7 +112,7 @@ def run(cases: Sequence[Case], seeds: int, advance: Callable[[int], None]) -> di
 
 def count_tests(cases: Sequence[Case], seeds: int) -> int:
     """The number of tests of `run`."""
-    return seeds * sum(len(KINDS[kind].names(batch, n, threads)) for kind, batch, n, threads in cases)
+    return sum(len(KINDS[kind].names(b, n, threads, seed)) for kind, b, n, threads in cases for seed in range(seeds))
 
 
 def medians(report: dict[str, Any]) -> dict[tuple[Any, ...], dict[str, dict[int, float]]]:
@@ -126,13 +126,13 @@ def medians(report: dict[str, Any]) -> dict[tuple[Any, ...], dict[str, dict[int,
 
 
 def ratios(report: dict[str, Any]) -> Iterator[PeerRatio]:
-    """Ratios of each other solver's time to ours, seed by seed."""
+    """Ratios of each other solver's time to ours, seed by seed, for those on which it was timed."""
     for (part, device, batch, n, threads), contenders in medians(report).items():
         ours = contenders["ours"]
         for peer, theirs in contenders.items():
             if peer == "ours":
                 continue
-            by_seed = [theirs[seed] / ours[seed] for seed in ours]
+            by_seed = [time / ours[seed] for seed, time in theirs.items()]
             yield PeerRatio(
                 part,
                 device,

@@ -1,0 +1,32 @@
+"""A run whose cells are all known computes nothing, and imports neither torch nor a method."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = ("torch", "open_clip", "scipy", "sklearn", "harness_plugins.zero_shot")
+
+
+def test_second_run_imports_no_torch(harness, world, cache, tmp_path):
+    words = ["evaluate", "--plugin", "zero_shot", "--domain", "Animals", "--data", str(world), "--cache", str(cache)]
+    words += ["--out", str(tmp_path / "results"), "--json", "--workers", "1", "--backbone", "beyond-mini"]
+    assert harness(*words).code == 0
+    before = (tmp_path / "results" / "leaderboard.json").read_bytes()
+    code = (
+        "import sys; from harness.cli.main import execute; code = execute(sys.argv[1:]);"
+        f"print(code, *sorted({{*{HEAVY!r}}} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0"
+    assert (tmp_path / "results" / "leaderboard.json").read_bytes() == before
+
+
+def test_doctor_imports_no_scikit_learn(cache):
+    code = (
+        "import sys; from harness.cli.main import execute; code = execute(sys.argv[1:]);"
+        "print(code, 'sklearn' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, "doctor", "--json", "--cache", str(cache)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 False"
