@@ -10,7 +10,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -90,15 +90,25 @@ def error_text(error: HarnessError) -> None:
         console.print(f"hint: {error.hint}", markup=False)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> Group:
-    """A table with a title; the first ``left`` columns are left-aligned text, the others numbers."""
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    left: int = 1,
+    best: Collection[tuple[int, int]] = (),
+) -> Group:
+    """A table with a title; the first ``left`` columns are left-aligned text, the others numbers.
+
+    The cells at ``best``, as (row, column), are bold.
+    """
     made = Table(header_style="bold")
     for i, column in enumerate(columns):
         made.add_column(
             Text(printable(column)), justify="left" if i < left else "right", no_wrap=i >= left, overflow="fold"
         )
-    for row in rows:
-        made.add_row(*(Text(printable(cell)) for cell in row))  # Text, so that brackets are not parsed as markup
+    for number, row in enumerate(rows):  # Text, so that brackets are not parsed as markup
+        styles = ("bold" if (number, i) in best else "" for i in range(len(row)))
+        made.add_row(*(Text(printable(cell), style) for cell, style in zip(row, styles, strict=True)))
     # Rich's own title would wrap at the width of a narrow table.
     return Group(*([Text(printable(title), "table.title")] if title else []), made)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.cli import console
-from harness.cli.show import even_parts, print_tables
+from harness.cli.print_tables import even_parts, print_tables
 from harness.cli.stdout import only_results
 from harness.datasets.layout import short_name
 from harness.files import read_file
