@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from harness.cli import completion
 from harness.cli.options import CORES, Cache, Data, Files, Json, Published, Workers, path
 from harness.errors import UserError
 
@@ -46,19 +47,29 @@ def show(
     cost: Annotated[bool, typer.Option("--cost", help="Add seconds, memory and trainable parameters.")] = False,
     method: Annotated[
         list[str] | None,
-        typer.Option("--method", "--methods", help="Only these methods, comma-separated.", show_default="all"),
+        typer.Option(
+            "--method",
+            "--methods",
+            help="Only these methods, comma-separated.",
+            show_default="all",
+            autocompletion=completion.methods,
+        ),
     ] = None,
     shots: Annotated[
         list[str] | None, typer.Option("--shots", help="Only these numbers of shots, e.g. 1,4.", show_default="all")
     ] = None,
     domain: Annotated[
         str | None,
-        typer.Option("--domain", "-d", help="Show, rank and test one domain.", show_default="all, and their mean"),
+        typer.Option(
+            "--domain",
+            "-d",
+            help="Show, rank and test one domain.",
+            show_default="all, and their mean",
+            autocompletion=completion.domains,
+        ),
     ] = None,
     json: Json = False,
-    csv: Annotated[
-        bool, typer.Option("--csv", help="Print CSV, a line for every row and domain.")
-    ] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a line for every row and domain.")] = False,
     parquet: Annotated[
         Path | None, typer.Option("--parquet", parser=path, help="Write the same as a Parquet file.")
     ] = None,
