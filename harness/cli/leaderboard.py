@@ -167,6 +167,17 @@ def submit(
 
 
 @app.command()
+def pack(
+    file: File,
+    out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="Folder to write.")],
+) -> int:
+    """Write a leaderboard to publish: its files, and in `artifacts.zip` all that verifies them, without images."""
+    from harness.cli import verify
+
+    return verify.pack(file, out)
+
+
+@app.command()
 def build(
     files: Files,
     out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="Folder for index.html.")] = Path("site"),

@@ -54,8 +54,9 @@ def plot_zero_shot(
             panel.set_title(style.wrapped(figure, heading, 8))
             panel.grid(axis="x", visible=False)
             shown = ["average", *map(short_name, domains)]
-            slant = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if fit == "column" else {}
-            panel.set_xticks(range(len(places)), shown, **slant)
+            panel.set_xticks(range(len(places)), shown)
+            if fit == "column":
+                panel.tick_params(axis="x", labelrotation=90)
             panel.set_xlim(-0.6, len(places) - 0.4)
             panel.set_ylim(0, 115)
             panel.set_yticks(range(0, 101, 20))
