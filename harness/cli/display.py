@@ -59,6 +59,8 @@ class Stage:
             parts += [f"{clock((self.total - self.done) / self.rate)} left"]
         if self.seconds > 1 and self.rate >= 2:
             parts += [f"{self.rate:,.0f}/s"]
+        while len(parts) > 2 and len("  ".join(parts)) > width:
+            parts.pop()
         room = min(BAR, width - len("  ".join(parts)) - 2)
         if room >= BAR // 3:
             filled = room * self.done // max(self.total, self.done, 1)
