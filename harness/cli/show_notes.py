@@ -68,11 +68,15 @@ def _seeds(table: ViewTable) -> list[str]:
 def _missing(table: ViewTable, baseline: str | None) -> Iterator[str]:
     """Why rows have no rank, no interval or no test."""
     rows = table.rows
-    yield from _said_once("not ranked", ((name(one, table), one.not_ranked) for one in rows), len(rows))
-    yield from _said_once("without an interval", ((name(one, table), one.no_interval) for one in rows), len(rows))
+    yield from _said_once(
+        "is not ranked", "are not ranked", ((name(one, table), one.not_ranked) for one in rows), len(rows)
+    )
+    yield from _said_once(
+        "has no interval", "have no interval", ((name(one, table), one.no_interval) for one in rows), len(rows)
+    )
     tested = [one for one in rows if one.test is not None and one.row.method != baseline]
     reasons = ((name(one, table), one.test.reason if one.test else None) for one in tested)
-    yield from _said_once("not tested", reasons, len(tested))
+    yield from _said_once("is not tested", "are not tested", reasons, len(tested))
 
 
 def _failures(table: ViewTable) -> Iterator[str]:
@@ -82,7 +86,7 @@ def _failures(table: ViewTable) -> Iterator[str]:
             yield f"{name(made, table)}, {failure.domain}{seed}: {failure.kind}: {failure.reason}"
 
 
-def _said_once(what: str, reasons: Iterable[tuple[str, str | None]], of: int) -> Iterator[str]:
+def _said_once(one: str, several: str, reasons: Iterable[tuple[str, str | None]], of: int) -> Iterator[str]:
     """A sentence for each reason, with the rows that it is of; hashes of files do not make it another one."""
     same: dict[str, list[tuple[str, str]]] = {}
     for who, reason in reasons:
@@ -92,4 +96,4 @@ def _said_once(what: str, reasons: Iterable[tuple[str, str | None]], of: int) ->
         names = [who for who, _ in found]
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         who = "all rows" if len(names) == of > 1 else ", ".join(names[:NAMED]) + more
-        yield f"{what}: {who}: {found[0][1]}"
+        yield f"{who} {several if len(names) > 1 else one}: {found[0][1]}"

@@ -230,7 +230,8 @@ def diff(a: Leaderboard, b: Leaderboard) -> dict[str, list[Difference]]:
     pairs, only_a, only_b = pair(a.rows, b.rows)
     found = {}
     for one, other in pairs:
-        what = list(differences(one.model_dump(mode="json"), other.model_dump(mode="json")))
+        contents = (row.model_dump(mode="json", exclude={"id"}) for row in (one, other))  # it follows from the others
+        what = list(differences(*contents))
         if what:
             found[title(one)] = what
     for row, sides in [(r, ("present", ABSENT)) for r in only_a] + [(r, (ABSENT, "present")) for r in only_b]:
