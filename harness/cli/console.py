@@ -20,7 +20,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from harness.cli.display import Stage
+from harness.cli.display import StageProgress
 from harness.errors import HarnessError, printable
 from harness.progress import pluralize
 
@@ -119,12 +119,12 @@ class ScreenReporter:
 
     def __init__(self) -> None:
         self._console = err()
-        self._stage: Stage | None = None
+        self._stage: StageProgress | None = None
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         """A bar with count, time and rate, drawn again four times a second; one line remains of it."""
-        self._stage = stage = Stage(name, total, unit)
+        self._stage = stage = StageProgress(name, total, unit)
         try:
             with Live(console=self._console, get_renderable=self._picture, refresh_per_second=4, transient=True):
                 yield stage.advance
@@ -155,12 +155,12 @@ class LineReporter:
     """Plain lines for a log: when a stage begins, every ten seconds with the last result, and when it is done."""
 
     def __init__(self) -> None:
-        self._stage: Stage | None = None
+        self._stage: StageProgress | None = None
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         """Lines such as ``encoding images: 4,096 of 8,640 images, 1,880/s``."""
-        self._stage = stage = Stage(name, total, unit)
+        self._stage = stage = StageProgress(name, total, unit)
         said = time.monotonic()
         self.note(f"{name}: {pluralize(total, unit)}")
 

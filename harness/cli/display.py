@@ -14,7 +14,7 @@ MOST = 4
 """Most lines of what runs."""
 
 
-class Stage:
+class StageProgress:
     """A stage of work and how far it is.
 
     Args:

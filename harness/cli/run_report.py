@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from harness.cli import console
 from harness.cli.print_tables import even_parts, print_tables
@@ -82,64 +82,72 @@ def _summary(names: SettingNames, rows: Sequence[Row], labels: Mapping[str, str]
     """Means over domains: methods by metrics, in as few tables as fit; what was discovered in pools comes last."""
     metrics = summary_metrics(metric for row in rows for metric in row.metrics)
     of_pool = [metric for metric in metrics if metric.sides == {"pool"}]
-    scored = [metric for metric in metrics if metric not in of_pool]
-    main, several = _main(rows), _several_shots(rows)
-    baselines = [row for row in rows if row.method == BASELINE]
-    compared = bool(baselines) and len(baselines) < len(rows)
-    ends = _ends(rows, main, baselines if compared else [])
-
-    def table(chosen: Sequence[Metric], rows: Sequence[Row], ends: Mapping[str, Sequence[str]]) -> Table:
-        head = ("method", "shots") if several else ("method",)
-        lines = [
-            [
-                *(labels[row.id], str(row.shots or "-"))[: len(head)],
-                *_means(row, chosen),
-                *(of[i] for of in ends.values()),
-            ]
-            for i, row in enumerate(rows)
-        ]
-        values = [[row.mean[m.name].mean if m.name in row.mean else None for row in rows] for m in chosen]
-        best, _ = best_places(values, [metric.higher_is_better for metric in chosen])
-        columns = (*head, *(metric.heading for metric in chosen), *ends)
-        return Table("", columns, lines, 1, (), {(row, len(head) + column) for row, column in best})
-
-    first = table((), rows, {}).width
-    own = [table([metric], rows, {}).width - first for metric in scored]
-    last = table((), rows, ends).width - first
-    parts = even_parts(first, [*own, last], width)
-    tables = [table(scored[part], rows, ends if part.stop > len(scored) else {}) for part in parts]
+    of_images = [_means(rows, metric) for metric in metrics if metric not in of_pool]
     finders = [row for row in rows if any(metric.name in row.metrics for metric in of_pool)]
-    tables += [table(of_pool[part], finders, {}) for part in even_parts(first, own[:1] * len(of_pool), width)]
-    title = names.title(0 if several else max(row.shots for row in rows))
-    tables[0] = replace(tables[0], title=title)
+    differences = _differences(rows)
+    tables = [
+        *_methods(rows, labels, [*of_images, *([differences] if differences else []), _wholes(rows)], width),
+        *_methods(finders, labels, [_means(finders, metric) for metric in of_pool], width),
+    ]
+    tables[0] = replace(tables[0], title=names.title(0 if _several_shots(rows) else max(row.shots for row in rows)))
     note = "percent, mean over domains ± standard deviation over seeds"
-    note += f"; Δ: {main.heading} minus that of {BASELINE}" if compared else ""
+    note += f"; Δ: {_main(rows).heading} minus that of {BASELINE}" if differences else ""
     tables[-1] = replace(tables[-1], notes=[note])
     return tables
 
 
-def _ends(rows: Sequence[Row], main: Metric, baselines: Sequence[Row]) -> dict[str, list[str]]:
-    """The columns after the metrics: the difference to the baseline, and how many domains have a result."""
-    ends = {"Δ": [_difference(row, main.name, baselines) for row in rows]} if baselines else {}
-    every = {domain for row in rows for domain in (*row.domains, *(failure.domain for failure in row.failures))}
-    return ends | {"domains": [f"{_whole(row)} of {len(every)}" for row in rows]}
+@dataclass(frozen=True)
+class _Column:
+    """A column of numbers, and the rows of its best ones."""
+
+    heading: str
+    cells: Sequence[str]
+    best: Collection[int] = ()
 
 
-def _whole(row: Row) -> int:
-    """The number of domains without a failure."""
-    return len(row.domains.keys() - {failure.domain for failure in row.failures})
+def _methods(rows: Sequence[Row], labels: Mapping[str, str], columns: Sequence[_Column], width: int) -> list[Table]:
+    """A line for each row, columns side by side, in as few tables of equal size as fit."""
+    heads = [[labels[row.id], str(row.shots or "-")][: 1 + _several_shots(rows)] for row in rows]
+    left = len(heads[0]) if heads else 1
+
+    def table(chosen: Sequence[_Column]) -> Table:
+        lines = [[*head, *(column.cells[i] for column in chosen)] for i, head in enumerate(heads)]
+        best = {(row, left + number) for number, column in enumerate(chosen) for row in column.best}
+        head = ("method", "shots")[:left]
+        return Table("", (*head, *(column.heading for column in chosen)), lines, 1, (), best)
+
+    first = table(()).width
+    return [table(columns[part]) for part in even_parts(first, [table([c]).width - first for c in columns], width)]
+
+
+def _means(rows: Sequence[Row], metric: Metric) -> _Column:
+    """The means of a metric over domains."""
+    stats = [row.mean.get(metric.name) for row in rows]
+    best, _ = best_places([[stat.mean if stat else None for stat in stats]], [metric.higher_is_better])
+    return _Column(metric.heading, [_percent(stat) for stat in stats], {row for row, _ in best})
+
+
+def _wholes(rows: Sequence[Row]) -> _Column:
+    """How many of all domains have all results."""
+    lost = [{failure.domain for failure in row.failures} for row in rows]
+    every = {domain for row, failed in zip(rows, lost, strict=True) for domain in (*row.domains, *failed)}
+    cells = [f"{len(row.domains.keys() - failed)} of {len(every)}" for row, failed in zip(rows, lost, strict=True)]
+    return _Column("domains", cells)
+
+
+def _differences(rows: Sequence[Row]) -> _Column | None:
+    """The mean of the main metric minus that of the baseline on the same images; None without a comparison."""
+    metric, baselines = _main(rows).name, [row for row in rows if row.method == BASELINE]
+    if len(baselines) in (0, len(rows)):
+        return None
+    return _Column("Δ", [_difference(row, metric, baselines) for row in rows])
 
 
 def _difference(row: Row, metric: str, baselines: Sequence[Row]) -> str:
-    """The mean minus that of the baseline on the same images."""
     base = next((one for one in baselines if other_images(row, one) is None and metric in one.mean), None)
-    if base is None or base.id == row.id or metric not in row.mean:
+    if base is None or row.method == BASELINE or metric not in row.mean:
         return "-"
     return signed(difference(row.mean[metric].mean, base.mean[metric].mean))
-
-
-def _means(row: Row, metrics: Sequence[Metric]) -> list[str]:
-    return [_percent(row.mean.get(metric.name)) for metric in metrics]
 
 
 def _per_domain(rows: Sequence[Row], labels: Mapping[str, str], width: int, always: bool) -> list[Table]:

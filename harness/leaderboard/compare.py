@@ -230,8 +230,9 @@ def diff(a: Leaderboard, b: Leaderboard) -> dict[str, list[Difference]]:
     pairs, only_a, only_b = pair(a.rows, b.rows)
     found = {}
     for one, other in pairs:
-        contents = (row.model_dump(mode="json", exclude={"id"}) for row in (one, other))  # it follows from the others
-        what = list(differences(*contents))
+        # The id follows from the rest.
+        before, after = (row.model_dump(mode="json", exclude={"id"}) for row in (one, other))
+        what = list(differences(before, after))
         if what:
             found[title(one)] = what
     for row, sides in [(r, ("present", ABSENT)) for r in only_a] + [(r, (ABSENT, "present")) for r in only_b]:

@@ -26,28 +26,28 @@ RESERVED = 6 * len(COLOURS)
 """Pairs for methods of the harness."""
 
 
-class Look(NamedTuple):
+class MethodLook(NamedTuple):
     """How a method is drawn."""
 
     colour: str
     marker: str
 
 
-def look(method: str) -> Look:
+def look(method: str) -> MethodLook:
     """The look of a method.
 
     One of the harness differs from all others. Methods of plugins are spread over the pairs that are left by the
     sha256 of their names, and two of them may get the same pair.
     """
     if method == REFERENCE:
-        return Look("#000000", "o")
+        return MethodLook("#000000", "o")
     if method in KNOWN:
         return _pair(KNOWN.index(method))
     rest = len(COLOURS) * len(MARKERS) - RESERVED
     return _pair(RESERVED + int(hashlib.sha256(method.encode()).hexdigest(), 16) % rest)
 
 
-def _pair(index: int) -> Look:
+def _pair(index: int) -> MethodLook:
     """The n-th pair: neighbours differ in both colour and marker."""
     again, colour = divmod(index, len(COLOURS))
-    return Look(COLOURS[colour], MARKERS[(colour + again) % len(MARKERS)])
+    return MethodLook(COLOURS[colour], MARKERS[(colour + again) % len(MARKERS)])

@@ -15,7 +15,7 @@ from harness.leaderboard.series import Series, series
 from harness.leaderboard.statistics import Interval
 from harness.metrics.table import require_metric
 from harness.plots import style
-from harness.plots.looks import REFERENCE, Look, look
+from harness.plots.looks import REFERENCE, MethodLook, look
 from harness.types.leaderboard import Row, Stat
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class _Line:
     """A series and how it is drawn: its method's colour and marker, and a dash for each series of a method."""
 
     series: Series
-    look: Look
+    look: MethodLook
     dash: Any
 
     @classmethod

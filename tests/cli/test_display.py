@@ -8,18 +8,18 @@ from harness.cli import console, display
 
 
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> display.Stage:
+def stage(monkeypatch: pytest.MonkeyPatch) -> display.StageProgress:
     """A stage that is 30 seconds old, and a third done."""
     now = [100.0]
     monkeypatch.setattr(display.time, "monotonic", lambda: now[0])
-    made = display.Stage("running cells", 90, "cells")
+    made = display.StageProgress("running cells", 90, "cells")
     now[0] += 30
     made.advance(30)
     return made
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 120])
-def test_a_line_fits_the_terminal_or_has_no_bar(stage: display.Stage, width: int) -> None:
+def test_a_line_fits_the_terminal_or_has_no_bar(stage: display.StageProgress, width: int) -> None:
     line = stage.line(width)
     assert line.startswith("running cells  ")
     assert "30 of 90 cells" in line
@@ -27,7 +27,7 @@ def test_a_line_fits_the_terminal_or_has_no_bar(stage: display.Stage, width: int
     assert ("━" * 8 in line) == (width >= 80)
 
 
-def test_what_runs_and_the_last_result_are_below_the_bar(stage: display.Stage) -> None:
+def test_what_runs_and_the_last_result_are_below_the_bar(stage: display.StageProgress) -> None:
     stage.now, stage.last = [f"fsnl on Food, seed {n}" for n in range(6)], "fsnl on Food: H-mean 66.1"
     _, *below = stage.lines(80)
     assert below == [
