@@ -70,9 +70,7 @@ def test_versions_and_names_that_zip_does_not_know_are_sentences(tmp_path: Path)
     version = bytes(content[: entry + 6]) + b"\x63\0" + bytes(content[entry + 8 :])
     refused(tmp_path, version, "is a damaged archive: zip file version 9.9")
     name = bytes(content[: entry + 8]) + b"\0\x08" + bytes(content[entry + 10 :])
-    refused(
-        tmp_path, name[: entry + 46] + b"\xff" + name[entry + 47 :], "is a damaged archive: it is not UTF-8 text"
-    )
+    refused(tmp_path, name[: entry + 46] + b"\xff" + name[entry + 47 :], "is a damaged archive: it is not UTF-8 text")
 
 
 def test_an_archive_of_many_rows_or_deep_nesting_is_refused(tmp_path: Path) -> None:
