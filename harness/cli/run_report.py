@@ -218,7 +218,8 @@ def _show_failures(outcome: Outcome, labels: Mapping[str, str]) -> None:
 def _show_next(outcome: Outcome) -> None:
     """Commands that make sense of this run."""
     rows, folder = outcome.leaderboard.rows, shlex.quote(str(outcome.file.parent))
-    baseline = f" --baseline {BASELINE}" if any(row.method == BASELINE for row in rows) else ""
+    methods = {row.method for row in rows}
+    baseline = f" --baseline {BASELINE}" if BASELINE in methods and len(methods) > 1 else ""
     commands = {f"harness leaderboard show {folder}{baseline}": "ranks, intervals, tests"}
     if len({row.shots for row in rows if row.shots}) > 1:
         commands[f"harness plot shots {folder}"] = "accuracy against shots"
