@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Protocol
 
 
 class Reporter(Protocol):
-    """Receives stages of work and notes."""
+    """Receives stages of work, what they work on, first results, and notes."""
 
     def stage(self, name: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
         """A stage of ``total`` units; yields a function to call with the number of newly completed units."""
+        ...
+
+    def running(self, what: Sequence[str]) -> None:
+        """Say what the stage works on now, such as the cells that processes run."""
+        ...
+
+    def result(self, text: str) -> None:
+        """Show a figure as soon as it is known; a log shows some of them only."""
         ...
 
     def note(self, text: str) -> None:
@@ -31,6 +39,12 @@ class NullReporter:
     def stage(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         """Does nothing."""
         yield lambda done: None
+
+    def running(self, what: Sequence[str]) -> None:
+        """Does nothing."""
+
+    def result(self, text: str) -> None:
+        """Does nothing."""
 
     def note(self, text: str) -> None:
         """Does nothing."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from harness.api import arguments
 from harness.errors import DataError, HarnessError, UserError, unknown_name
 from harness.leaderboard.data_warnings import data_warnings
+from harness.leaderboard.records import records
 from harness.leaderboard.row_settings import by_setting, unique_titles
 from harness.leaderboard.series import row_labels
 from harness.leaderboard.tables import Table, percent
@@ -84,7 +85,7 @@ class Results:
         Metrics are fractions, means over seeds; ``<metric>_std`` is their standard deviation. ``failure`` says why a
         domain is missing or incomplete, and is None otherwise.
         """
-        return [record for row in self.leaderboard.rows for record in _records(row)]
+        return [record for row in self.leaderboard.rows for record in records(row)]
 
     def to_pandas(self) -> pandas.DataFrame:
         """The rows as a data frame."""
@@ -191,26 +192,6 @@ def _one(what: str, wanted: Any, known: list[Any]) -> Any:
         said = f"there are several {what}s" if wanted is None else f"there is no {what} {wanted!r}"
         raise UserError(said, f"give {what}=, one of {', '.join(map(str, known)) or 'none'}")
     return wanted
-
-
-def _records(row: Row) -> Iterator[dict[str, Any]]:
-    head = {
-        "row": row.id,
-        "method": row.method,
-        "shots": row.shots,
-        "seeds": row.seeds,
-        "protocol": row.protocol,
-        "dataset": row.dataset,
-        "backbone": row.backbone,
-    }
-    reasons: dict[str, str] = {}
-    for failure in row.failures:
-        reasons.setdefault(failure.domain, f"{failure.kind}: {failure.reason}")
-    for domain in dict.fromkeys([*row.domains, *reasons]):
-        stats = row.domains.get(domain, {})
-        spread = {f"{metric}_std": stat.std for metric, stat in stats.items()}
-        figures = {metric: stat.mean for metric, stat in stats.items()}
-        yield {**head, "domain": domain, **figures, **spread, "failure": reasons.get(domain)}
 
 
 def _frame(content: Any) -> pandas.DataFrame:

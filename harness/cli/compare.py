@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.cli import console
-from harness.cli.show import Form, even_parts, print_tables
+from harness.cli.print_tables import Form, even_parts, print_tables
 from harness.datasets.layout import short_name
 from harness.errors import UserError
 from harness.leaderboard import compare as comparing

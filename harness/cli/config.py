@@ -26,7 +26,8 @@ def use(context: typer.Context, path: Path | None) -> Path | None:
     """
     if path is None:
         return None
-    known: dict[str, Any] = {p.opts[0].removeprefix("--"): p for p in context.command.params}
+    options = [(name, option) for option in context.command.params for name in option.opts if name.startswith("--")]
+    known: dict[str, Any] = {name.removeprefix("--"): option for name, option in options}
     for none in ("config", "help"):
         known.pop(none, None)
     defaults = {}

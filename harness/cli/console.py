@@ -1,7 +1,8 @@
 """Terminal output: the only module that prints, and the only one that imports rich.
 
-Results go to stdout, everything else to stderr. A terminal shows progress bars, a log plain lines. Names and
-reasons come from files of others, so control characters are never printed: they become escapes, in JSON those of JSON.
+Results go to stdout, everything else to stderr. A terminal shows the present stage of work, a log plain lines. Names
+and reasons come from files of others, so control characters are never printed: they become escapes, in JSON those of
+JSON.
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, Group
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from harness.cli.display import StageProgress
 from harness.errors import HarnessError, printable
 from harness.progress import pluralize
 
@@ -90,81 +91,103 @@ def error_text(error: HarnessError) -> None:
         console.print(f"hint: {error.hint}", markup=False)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> Group:
-    """A table with a title; the first ``left`` columns are left-aligned text, the others numbers."""
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    left: int = 1,
+    best: Collection[tuple[int, int]] = (),
+) -> Group:
+    """A table with a title; the first ``left`` columns are left-aligned text, the others numbers.
+
+    The cells at ``best``, as (row, column), are bold.
+    """
     made = Table(header_style="bold")
     for i, column in enumerate(columns):
         made.add_column(
             Text(printable(column)), justify="left" if i < left else "right", no_wrap=i >= left, overflow="fold"
         )
-    for row in rows:
-        made.add_row(*(Text(printable(cell)) for cell in row))  # Text, so that brackets are not parsed as markup
+    for number, row in enumerate(rows):  # Text, so that brackets are not parsed as markup
+        styles = ("bold" if (number, i) in best else "" for i in range(len(row)))
+        made.add_row(*(Text(printable(cell), style) for cell, style in zip(row, styles, strict=True)))
     # Rich's own title would wrap at the width of a narrow table.
     return Group(*([Text(printable(title), "table.title")] if title else []), made)
 
 
-class BarReporter:
-    """Progress bars on a terminal."""
+class ScreenReporter:
+    """The stages on a terminal: finished ones as lines, the present one with a bar, what runs, and the last result."""
 
     def __init__(self) -> None:
         self._console = err()
+        self._stage: StageProgress | None = None
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-        """A bar with count, rate, elapsed and remaining time; it remains visible at the end."""
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self._console) as progress:
-            task = progress.add_task(escape(printable(name)), total=total, rate=unit)
-            begin, done = time.monotonic(), 0
+        """A bar with count, time and rate, drawn again four times a second; one line remains of it."""
+        self._stage = stage = StageProgress(name, total, unit)
+        try:
+            with Live(console=self._console, get_renderable=self._picture, refresh_per_second=4, transient=True):
+                yield stage.advance
+        finally:
+            self._stage = None
+            self._console.print(stage.line(self._console.width), markup=False, no_wrap=True, overflow="ellipsis")
 
-            def advance(more: int) -> None:
-                nonlocal done
-                done += more
-                seconds = time.monotonic() - begin
-                rate = f"{done / seconds:,.0f} {unit}/s" if seconds > 1 and done / seconds >= 2 else unit
-                progress.update(task, advance=more, rate=rate)
+    def running(self, what: Sequence[str]) -> None:
+        """Lines below the bar."""
+        if self._stage:
+            self._stage.now = what
 
-            yield advance
+    def result(self, text: str) -> None:
+        """A line below the bar, until the next result."""
+        if self._stage:
+            self._stage.last = text
 
     def note(self, text: str) -> None:
         """One line above the bar."""
         self._console.print(text, markup=False, style="yellow")
 
+    def _picture(self) -> Text:
+        lines = self._stage.lines(self._console.width) if self._stage else []
+        return Text("\n".join(map(printable, lines)), no_wrap=True, overflow="ellipsis")
+
 
 class LineReporter:
-    """Plain lines for a log: when a stage begins, every ten seconds, and when it is done."""
+    """Plain lines for a log: when a stage begins, every ten seconds with the last result, and when it is done."""
+
+    def __init__(self) -> None:
+        self._stage: StageProgress | None = None
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-        """Lines such as ``encoding images: 4096 of 8640 images, 1,880/s``."""
-        begin = last = time.monotonic()
-        done = 0
+        """Lines such as ``encoding images: 4,096 of 8,640 images, 1,880/s``."""
+        self._stage = stage = StageProgress(name, total, unit)
+        said = time.monotonic()
         self.note(f"{name}: {pluralize(total, unit)}")
 
         def advance(more: int) -> None:
-            nonlocal done, last
-            done += more
-            now = time.monotonic()
-            if now - last >= LOG_EVERY and done < total:
-                last = now
-                self.note(f"{name}: {done:,} of {pluralize(total, unit)}, {done / (now - begin):,.1f}/s")
+            nonlocal said
+            stage.advance(more)
+            if time.monotonic() - said >= LOG_EVERY and stage.done < total:
+                said = time.monotonic()
+                last = f"; {stage.last}" if stage.last else ""
+                self.note(f"{name}: {stage.count}, {stage.rate:,.1f}/s{last}")
 
         yield advance
-        seconds = time.monotonic() - begin
-        self.note(f"{name}: done, {pluralize(done, unit)} in {seconds:.1f} s")
+        self.note(f"{name}: done, {pluralize(stage.done, unit)} in {stage.seconds:.1f} s")
+
+    def running(self, what: Sequence[str]) -> None:
+        """Nothing: it changes faster than a log is read."""
+
+    def result(self, text: str) -> None:
+        """Shown with the next line."""
+        if self._stage:
+            self._stage.last = text
 
     def note(self, text: str) -> None:
         """One line on stderr."""
         message(text)
 
 
-def reporter() -> BarReporter | LineReporter:
-    """Bars on a terminal, lines elsewhere."""
-    return BarReporter() if sys.stderr.isatty() else LineReporter()
+def reporter() -> ScreenReporter | LineReporter:
+    """A display on a terminal, lines elsewhere and on a terminal that cannot redraw (``TERM=dumb``)."""
+    return ScreenReporter() if sys.stderr.isatty() and not err().is_dumb_terminal else LineReporter()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import config
+from harness.cli import completion, config
 from harness.cli.options import (
     CORES,
     Backbone,
@@ -38,15 +38,26 @@ def evaluate(
         list[str] | None,
         typer.Option(
             "--plugin",
+            "--method",
+            "--methods",
             help="Methods to evaluate, comma-separated, or `all`; may be repeated.",
             show_default="fsnl, or the protocol's default",
+            autocompletion=completion.methods,
         ),
     ] = None,
     domain: Annotated[
         list[str] | None,
-        typer.Option("--domain", "-d", help="Domains to evaluate on, comma-separated; may be repeated."),
+        typer.Option(
+            "--domain",
+            "-d",
+            help="Domains to evaluate on, comma-separated; may be repeated.",
+            show_default="all",
+            autocompletion=completion.domains,
+        ),
     ] = None,
-    all_domains: Annotated[bool, typer.Option("--all-domains", help="Evaluate on all domains of the data.")] = False,
+    all_domains: Annotated[
+        bool, typer.Option("--all-domains", help="Evaluate on all domains of the data, as without --domain.")
+    ] = False,
     shots: Shots = ["4"],  # noqa: B006 - typer hands out copies
     seeds: Seeds = ["1-3"],  # noqa: B006 - typer hands out copies
     protocol: Annotated[
@@ -104,7 +115,11 @@ def evaluate(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List the cells and whether they are cached; run nothing.")
+        bool, typer.Option("--dry-run", help="Count the cells to run, and what is not cached; run nothing.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="List every cell, with --dry-run.")] = False,
+    per_domain: Annotated[
+        bool, typer.Option("--per-domain", help="Print the figures of every domain, however narrow the terminal.")
     ] = False,
     json: Json = False,
 ) -> int:
@@ -113,6 +128,7 @@ def evaluate(
     Example: `harness evaluate --plugin fsnl --all-domains`
     """
     from harness.cli import console, run_report
+    from harness.cli.dry_run import planned
     from harness.cli.option_values import methods, numbers, settings, split
     from harness.cli.stdout import only_results
     from harness.runner.choose_methods import ALL
@@ -122,8 +138,8 @@ def evaluate(
     domains = split(domain)
     if all_domains and domains:
         raise UserError("--domain and --all-domains exclude each other", "give one of them")
-    if not all_domains and not domains:
-        raise UserError("no domain is given", "use --all-domains, or --domain Animals")
+    if verbose and not dry_run:
+        raise UserError("--verbose lists the cells of --dry-run", "use both, or none")
     require_limits(isolate, cell_timeout, cell_memory)
     with only_results():  # of a plugin that offers the protocol
         chosen = methods(plugin, preset, param or (), baseline, protocol)
@@ -154,12 +170,12 @@ def evaluate(
     )
     report = console.reporter()
     if dry_run:
-        return run_report.planned(request, report, json)
+        return planned(request, report, json, verbose)
     from harness.runner.evaluate import evaluate as run
 
     with only_results():
         came = run(request, report)
-    run_report.show(came, json)
+    run_report.show(came, json, per_domain)
     if context.obj:  # --traceback
         run_report.show_logs(came)
     return 0 if came.succeeded else 1

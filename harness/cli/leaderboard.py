@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from harness.cli import completion
 from harness.cli.options import CORES, Cache, Data, Files, Json, Published, Workers, path
+from harness.errors import UserError
 
 app = typer.Typer(help="Show, compare, verify and submit results.", no_args_is_help=True)
 
 File = Annotated[Path, typer.Argument(parser=path, help="Leaderboard file, results folder or submission.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")]
 Latex = Annotated[bool, typer.Option("--latex", help="Print LaTeX tables (booktabs).")]
+Layout = Annotated[
+    Literal["ranks", "table2"] | None,
+    typer.Option("--latex", help="Print LaTeX tables (booktabs): as on the screen, or as the paper's Table 2."),
+]
 Address = Annotated[str, typer.Argument(help="FILE#ROW; ROW is a row id, a method, or method@shots: fsnl@4.")]
 
 Pretrained = Annotated[
@@ -39,14 +45,52 @@ def show(
     ] = None,
     baseline: Annotated[str | None, typer.Option("--baseline", help="Method to test the others against.")] = None,
     cost: Annotated[bool, typer.Option("--cost", help="Add seconds, memory and trainable parameters.")] = False,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            "--methods",
+            help="Only these methods, comma-separated.",
+            show_default="all",
+            autocompletion=completion.methods,
+        ),
+    ] = None,
+    shots: Annotated[
+        list[str] | None, typer.Option("--shots", help="Only these numbers of shots, e.g. 1,4.", show_default="all")
+    ] = None,
+    domain: Annotated[
+        str | None,
+        typer.Option(
+            "--domain",
+            "-d",
+            help="Show, rank and test one domain.",
+            show_default="all, and their mean",
+            autocompletion=completion.domains,
+        ),
+    ] = None,
     json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a line for every row and domain.")] = False,
+    parquet: Annotated[
+        Path | None, typer.Option("--parquet", parser=path, help="Write the same as a Parquet file.")
+    ] = None,
     markdown: Markdown = False,
-    latex: Latex = False,
+    latex: Layout = None,
 ) -> int:
     """Show one metric: ranks, domains, mean with 95 % interval, tests against a baseline."""
     from harness.cli import show
+    from harness.cli.option_values import numbers, split
+    from harness.cli.print_tables import form
 
-    return show.show(files, metric, baseline, cost, show.form(json, markdown, latex))
+    wanted = form({"json": json, "csv": csv, "markdown": markdown, "latex": latex})
+    options = show.ShowOptions(
+        metric, baseline, cost, tuple(split(method)), numbers("--shots", shots) if shots else (), domain,
+        latex or "ranks",
+    )  # fmt: skip
+    if parquet is None:
+        return show.show(files, options, wanted)
+    if wanted != "text":
+        raise UserError(f"--parquet and --{wanted} exclude each other", "give one of them")
+    return show.write_parquet(files, options, parquet)
 
 
 @app.command()
@@ -61,9 +105,10 @@ def compare(
     latex: Latex = False,
 ) -> int:
     """Compare rows side by side, per domain; rows of different settings are shown without differences."""
-    from harness.cli import compare, show
+    from harness.cli import compare
+    from harness.cli.print_tables import form
 
-    return compare.compare(a, b, published, show.form(json, markdown, latex))
+    return compare.compare(a, b, published, form({"json": json, "markdown": markdown, "latex": latex}))
 
 
 @app.command()
@@ -119,6 +164,17 @@ def submit(
     from harness.cli import verify
 
     return verify.submit(row, out)
+
+
+@app.command()
+def pack(
+    file: File,
+    out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="Folder to write.")],
+) -> int:
+    """Write a leaderboard to publish: its files, and in `artifacts.zip` all that verifies them, without images."""
+    from harness.cli import verify
+
+    return verify.pack(file, out)
 
 
 @app.command()

@@ -25,7 +25,6 @@ app = typer.Typer(
     name="harness",
     help="Evaluate vision-language methods on LAION-Beyond: concepts that are absent from pre-training.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from harness.cli import completion
 from harness.cli.options import (
     CORES,
     Backbone,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from harness.leaderboard.published import PublishedTable
     from harness.types.leaderboard import Row
 
-app = typer.Typer(help="Draw figures (PNG or SVG).", no_args_is_help=True)
+app = typer.Typer(help="Draw figures (PDF, PNG or SVG).", no_args_is_help=True)
 
 
 def _figure(out: Path) -> Path:
@@ -39,7 +40,13 @@ def _figure(out: Path) -> Path:
     return out
 
 
-Figure = Annotated[Path, typer.Option("--out", "-o", parser=path, callback=_figure, help="The figure, .svg or .png.")]
+Figure = Annotated[
+    Path, typer.Option("--out", "-o", parser=path, callback=_figure, help="The figure: .pdf, .png or .svg.")
+]
+Size = Annotated[
+    Literal["column", "page"], typer.Option("--size", help="Width: of a column or the full page of a paper.")
+]
+Title = Annotated[str | None, typer.Option("--title", help="Title above the figure.", show_default="none")]
 Protocol = Annotated[str | None, typer.Option("--protocol", help="Only rows of this protocol.")]
 
 
@@ -51,17 +58,35 @@ def shots(
     protocol: Protocol = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="Only rows of this data set.")] = None,
     backbone: Annotated[str | None, typer.Option("--backbone", help="Only rows of this backbone.")] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            "--methods",
+            help="Only these methods, comma-separated; zero_shot is always drawn.",
+            show_default="all",
+            autocompletion=completion.methods,
+        ),
+    ] = None,
     published: Published = False,
+    size: Size = "page",
+    title: Title = None,
 ) -> int:
-    """Plot accuracy against shots, one panel per domain (Figure 5 of the paper)."""
+    """Plot accuracy against shots: the average and one panel per domain (Figure 5 of the paper)."""
+    from harness.cli.option_values import split
     from harness.leaderboard.view import read_sources, view
     from harness.metrics.table import require_metric
+    from harness.plots.looks import REFERENCE
     from harness.plots.published_rows import comparable
     from harness.plots.select_rows import one_setting
     from harness.plots.shots import plot_shots
 
     require_metric(metric)
+    methods = split(method)
     sources = read_sources(files)
+    if methods:
+        has_reference = any(row.method == REFERENCE for row in sources.rows)
+        sources = sources.select([*methods, *([REFERENCE] if has_reference else [])], ())
     there = [row for row in sources.rows if any(metric in stats for stats in row.domains.values())]
     rows = one_setting(there or sources.rows, protocol, dataset, backbone)
     if not there or not any(row.shots for row in rows):
@@ -69,7 +94,7 @@ def shots(
     made = [row for table in view(sources, metric) for row in table.rows]
     intervals = {(one.row.id, place): found for one in made for place, found in one.intervals.items()}
     printed = comparable(_published(rows[:1]), rows[0]) if published else ()
-    plot_shots(rows, out, metric, intervals, printed)
+    plot_shots(rows, out, metric, intervals, printed, size, title)
     return _done(out)
 
 
@@ -80,6 +105,8 @@ def zero_shot(
     method: Annotated[str, typer.Option("--method", help="Method to plot.")] = "zero_shot",
     protocol: Protocol = None,
     published: Published = False,
+    size: Size = "page",
+    title: Title = None,
 ) -> int:
     """Plot zero-shot accuracy on IP and OOP concepts, bars per domain (Figure 4 of the paper)."""
     from harness.leaderboard.view import read_sources
@@ -93,13 +120,13 @@ def zero_shot(
     if not chosen:
         raise unknown_name(f"protocol in the rows of {method}", str(protocol), {row.protocol for row in found})
     chosen.sort(key=lambda row: (row.dataset, row.backbone, row.protocol))
-    plot_zero_shot(chosen, out, _published(chosen) if published else ())
+    plot_zero_shot(chosen, out, _published(chosen) if published else (), size, title)
     return _done(out)
 
 
 @app.command()
 def tsne(
-    domain: Annotated[str, typer.Option("--domain", "-d", help="Domain to plot.")],
+    domain: Annotated[str, typer.Option("--domain", "-d", help="Domain to plot.", autocompletion=completion.domains)],
     out: Figure = Path("tsne.svg"),
     data: Data = None,
     folder: Folders = None,
@@ -111,6 +138,8 @@ def tsne(
     limit: Annotated[int, typer.Option("--limit", min=5, help="Maximum images per side.")] = 3000,
     cache: Cache = None,
     workers: Workers = CORES,
+    size: Size = "page",
+    title: Title = None,
 ) -> int:
     """Plot t-SNE of a domain's test features, IP and OOP (Figure 3 of the paper)."""
     from harness.cli import console
@@ -139,8 +168,8 @@ def tsne(
         features[side] = (image[::step], label[::step])
     names = {side: split.names for side, split in plan.domains[domain].scored.items()}
     record = plan.resolved.record
-    title = f"{domain}: image features of {record.architecture}/{record.pretrained} (t-SNE)"
-    plot_tsne(features, names, title, out)
+    what = f"{domain}: image features of {record.architecture}/{record.pretrained} (t-SNE)"
+    plot_tsne(features, names, what, out, size, title)
     return _done(out)
 
 

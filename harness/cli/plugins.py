@@ -41,9 +41,10 @@ def plugins(json: bool, strict: bool) -> int:
             }
         )
         return failed
-    rows = [(e.origin.name, e.kind, e.origin.distribution, e.origin.version, e.origin.module) for e in entries]
-    columns = ("name", "kind", "distribution", "version", "module")
+    columns = ("name", "kind", "distribution")
+    rows = [(e.origin.name, e.kind, f"{e.origin.distribution} {e.origin.version}") for e in entries]
     console.out().print(console.table("", columns, rows, left=len(columns)))
+    console.err().print("harness plugins show NAME  # what it is, needs and takes", markup=False)
     for culprit in broken:
         console.err().print(f"broken: {culprit}", style="red", markup=False)
     return failed

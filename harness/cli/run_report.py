@@ -1,94 +1,57 @@
-"""The plan and the results of a run, as tables or JSON."""
+"""The end of a run: a table of methods by metrics, tables per domain, failures, and commands to try next."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from harness.cli import console
-from harness.cli.show import even_parts, print_tables
-from harness.cli.stdout import only_results
+from harness.cli.print_tables import even_parts, print_tables
 from harness.datasets.layout import short_name
 from harness.files import read_file
 from harness.leaderboard.data_warnings import data_warnings
 from harness.leaderboard.row_settings import SettingNames, by_setting, unique_titles
 from harness.leaderboard.series import row_labels
-from harness.leaderboard.tables import Table, percent
+from harness.leaderboard.statistics import other_images
+from harness.leaderboard.tables import Table, best_places, percent, signed
+from harness.metrics.accuracy import difference
+from harness.metrics.built_in import HEADLINES
+from harness.metrics.metric import Metric
 from harness.metrics.table import summary_metrics
-from harness.progress import Reporter, pluralize
-from harness.runner.request import Outcome, Request
+from harness.progress import pluralize
+from harness.runner.request import Outcome
 from harness.types.leaderboard import Row, Stat
 
-if TYPE_CHECKING:
-    from harness.feature_cache.workload import Workload
-    from harness.runner.job import Job
-    from harness.runner.plan import Plan
+BASELINE = "zero_shot"
+"""The method whose means are subtracted, where it was run."""
 
 
-def planned(request: Request, report: Reporter, json: bool) -> int:
-    """List the cells of a run and whether they are cached; nothing is run."""
-    from harness.results.store import ResultStore
-    from harness.runner.plan import make_plan
+def show(outcome: Outcome, json: bool, per_domain: bool) -> None:
+    """Print the rows of a run: JSON only, or tables, failures, excluded images and what to do next.
 
-    with only_results():
-        plan = make_plan(request, report)
-    known = ResultStore(request.out).known((job.spec.key for job in plan.jobs), report.note)
-    columns = ("method", "domain", "shots", "seed", "state", "cell")
-    rows = [
-        (s.method.name, s.domain, s.shots, s.seed, "known" if s.key in known else "to run", s.key)
-        for s in (job.spec for job in plan.jobs)
-    ]
-    pending = [job for job in plan.jobs if job.spec.key not in known]
-    with only_results():
-        needed = _workloads(plan, pending, request) if pending else []
-    if json:
-        cells = [dict(zip(columns, row, strict=True)) for row in rows]
-        sizes = [
-            {"kind": one.extractor.kind, "rows": one.rows, "missing": one.missing, "bytes": one.missing_bytes}
-            for one in needed
-        ]
-        console.document({"cells": cells, "features": sizes})
-        return 0
-    lines = [(*map(str, row[:-1]), row[-1][:12]) for row in rows]
-    console.out().print(console.table("", columns, lines, left=2))
-    console.lines(f"{pluralize(len(rows), 'cells')}: {len(known)} known, {len(rows) - len(known)} to run")
-    for workload in needed:
-        console.lines(workload.summary)
-    return 0
-
-
-def _workloads(plan: Plan, pending: Sequence[Job], request: Request) -> list[Workload]:
-    """What the cells to run need of the feature cache; loads the model, whose features have some size."""
-    from harness.runner.feature_provider import provider_of
-    from harness.runner.workloads import lacking, workloads
-
-    provider = provider_of(plan, request.workers)
-    return workloads(provider, [job for job in pending if not (job.not_applicable or lacking(provider, job))])
-
-
-def show(outcome: Outcome, json: bool) -> None:
-    """Print the rows of a run: JSON only, or tables, failures and excluded images."""
+    Args:
+        outcome: of the run.
+        json: print the leaderboard file's content.
+        per_domain: print figures of every domain, also where the terminal is too narrow for one table.
+    """
     if json:
         console.json_text(outcome.leaderboard.text().removesuffix("\n"))
         return
-    out, err = console.out(), console.err()
-    settings = by_setting(outcome.leaderboard.rows)
-    names, labels = unique_titles(settings), row_labels(outcome.leaderboard.rows)
+    rows, err = outcome.leaderboard.rows, console.err()
+    settings = by_setting(rows)
+    names, labels = unique_titles(settings), row_labels(rows)
     for setting, its_rows in settings.items():
-        rows = sorted(its_rows, key=lambda row: (row.shots, labels[row.id]))
-        domains = sorted({domain for row in rows for domain in row.domains})
-        if out.width >= 34 + 12 * (len(domains) + 1):
-            out.print(_wide(names[setting], rows, labels, domains))
-        else:
-            for row in rows:
-                print_tables(_narrow(f"{names[setting].title(row.shots)}, {labels[row.id]}", row, out.width), "text")
-    out.print("percent, mean ± standard deviation over seeds", style="dim")
-    for warning in data_warnings(outcome.leaderboard.rows):
+        ordered = _ordered(its_rows, labels)
+        print_tables(_summary(names[setting], ordered, labels, console.out().width), "text")
+        print_tables(_per_domain(ordered, labels, console.out().width, per_domain), "text")
+    for warning in data_warnings(rows):
         err.print(warning, style="yellow", markup=False, soft_wrap=True)
     _show_failures(outcome, labels)
     done = f"{pluralize(outcome.computed, 'cells')} computed, {outcome.reused} known"
     err.print(f"{done}; leaderboard: {outcome.file}", markup=False)
+    if rows:
+        _show_next(outcome)
 
 
 def show_logs(outcome: Outcome) -> None:
@@ -98,46 +61,139 @@ def show_logs(outcome: Outcome) -> None:
         console.err().print(f"{log}:\n{printed}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _wide(names: SettingNames, rows: Sequence[Row], labels: Mapping[str, str], domains: Sequence[str]) -> object:
-    """One table of all rows, with a column of shots where they differ."""
-    shots = {row.shots for row in rows if row.shots}
-    left = 2 if len(shots) > 1 else 1
+def _ordered(rows: Sequence[Row], labels: Mapping[str, str]) -> list[Row]:
+    """By rising shots, if there are several numbers of them, then by falling mean of the main metric."""
+    several, main = _several_shots(rows), _main(rows).name
+    mean = {row.id: row.mean[main].mean if main in row.mean else -1.0 for row in rows}
+    return sorted(rows, key=lambda row: (row.shots if several else 0, -mean[row.id], labels[row.id]))
+
+
+def _main(rows: Sequence[Row]) -> Metric:
+    """The first of the main metrics that a row has, else the first that sums it up."""
+    metrics = {metric.name: metric for metric in summary_metrics(metric for row in rows for metric in row.metrics)}
+    return metrics[next((name for name in HEADLINES if name in metrics), next(iter(metrics)))]
+
+
+def _several_shots(rows: Sequence[Row]) -> bool:
+    return len({row.shots for row in rows if row.shots}) > 1
+
+
+def _summary(names: SettingNames, rows: Sequence[Row], labels: Mapping[str, str], width: int) -> list[Table]:
+    """Means over domains: methods by metrics, in as few tables as fit; what was discovered in pools comes last."""
+    metrics = summary_metrics(metric for row in rows for metric in row.metrics)
+    of_pool = [metric for metric in metrics if metric.sides == {"pool"}]
+    of_images = [_means(rows, metric) for metric in metrics if metric not in of_pool]
+    finders = [row for row in rows if any(metric.name in row.metrics for metric in of_pool)]
+    differences = _differences(rows)
+    tables = [
+        *_methods(rows, labels, [*of_images, *([differences] if differences else []), _wholes(rows)], width),
+        *_methods(finders, labels, [_means(finders, metric) for metric in of_pool], width),
+    ]
+    tables[0] = replace(tables[0], title=names.title(0 if _several_shots(rows) else max(row.shots for row in rows)))
+    note = "percent, mean over domains ± standard deviation over seeds"
+    note += f"; Δ: {_main(rows).heading} minus that of {BASELINE}" if differences else ""
+    tables[-1] = replace(tables[-1], notes=[note])
+    return tables
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of numbers, and the rows of its best ones."""
+
+    heading: str
+    cells: Sequence[str]
+    best: Collection[int] = ()
+
+
+def _methods(rows: Sequence[Row], labels: Mapping[str, str], columns: Sequence[_Column], width: int) -> list[Table]:
+    """A line for each row, columns side by side, in as few tables of equal size as fit."""
+    heads = [[labels[row.id], str(row.shots or "-")][: 1 + _several_shots(rows)] for row in rows]
+    left = len(heads[0]) if heads else 1
+
+    def table(chosen: Sequence[_Column]) -> Table:
+        lines = [[*head, *(column.cells[i] for column in chosen)] for i, head in enumerate(heads)]
+        best = {(row, left + number) for number, column in enumerate(chosen) for row in column.best}
+        head = ("method", "shots")[:left]
+        return Table("", (*head, *(column.heading for column in chosen)), lines, 1, (), best)
+
+    first = table(()).width
+    return [table(columns[part]) for part in even_parts(first, [table([c]).width - first for c in columns], width)]
+
+
+def _means(rows: Sequence[Row], metric: Metric) -> _Column:
+    """The means of a metric over domains."""
+    stats = [row.mean.get(metric.name) for row in rows]
+    best, _ = best_places([[stat.mean if stat else None for stat in stats]], [metric.higher_is_better])
+    return _Column(metric.heading, [_percent(stat) for stat in stats], {row for row, _ in best})
+
+
+def _wholes(rows: Sequence[Row]) -> _Column:
+    """How many of all domains have all results."""
+    lost = [{failure.domain for failure in row.failures} for row in rows]
+    every = {domain for row, failed in zip(rows, lost, strict=True) for domain in (*row.domains, *failed)}
+    cells = [f"{len(row.domains.keys() - failed)} of {len(every)}" for row, failed in zip(rows, lost, strict=True)]
+    return _Column("domains", cells)
+
+
+def _differences(rows: Sequence[Row]) -> _Column | None:
+    """The mean of the main metric minus that of the baseline on the same images; None without a comparison."""
+    metric, baselines = _main(rows).name, [row for row in rows if row.method == BASELINE]
+    if len(baselines) in (0, len(rows)):
+        return None
+    return _Column("Δ", [_difference(row, metric, baselines) for row in rows])
+
+
+def _difference(row: Row, metric: str, baselines: Sequence[Row]) -> str:
+    base = next((one for one in baselines if other_images(row, one) is None and metric in one.mean), None)
+    if base is None or row.method == BASELINE or metric not in row.mean:
+        return "-"
+    return signed(difference(row.mean[metric].mean, base.mean[metric].mean))
+
+
+def _per_domain(rows: Sequence[Row], labels: Mapping[str, str], width: int, always: bool) -> list[Table]:
+    """Figures of every domain: one table of all rows if it fits, else one for each row, if they are asked for."""
+    domains = sorted({domain for row in rows for domain in row.domains})
+    wide = _wide(rows, labels, domains)
+    if wide.width <= width:
+        return [wide] if domains else []
+    return [table for row in rows for table in _narrow(_title(row, labels), row, width)] if always else []
+
+
+def _title(row: Row, labels: Mapping[str, str]) -> str:
+    return labels[row.id] + (f", {pluralize(row.shots, 'shots')}" if row.shots else "")
+
+
+def _wide(rows: Sequence[Row], labels: Mapping[str, str], domains: Sequence[str]) -> Table:
+    """A line for each row and metric."""
+    several = _several_shots(rows)
     lines = []
     for row in rows:
-        head = (labels[row.id], str(row.shots or ""))[:left]
-        for metric, label in _shown(row).items():
-            cells = [_percent(row.domains.get(domain, {}).get(metric)) for domain in domains]
-            lines.append((*head, label, *cells, _percent(row.mean.get(metric))))
-            head = ("",) * left
-    columns = (*("method", "shots")[:left], "", *map(short_name, domains), f"mean of {len(domains)}")
-    title = names.title(0 if left > 1 else max(shots, default=0))
-    return console.table(title, columns, lines, left=left + 1)
+        head = _title(row, labels) if several else labels[row.id]
+        for metric in summary_metrics(row.metrics):
+            lines.append((head, metric.heading, *(_percent(row.domains.get(d, {}).get(metric.name)) for d in domains)))
+            head = ""
+    return Table("", ("method", "", *map(short_name, domains)), lines, 2)
 
 
 def _narrow(title: str, row: Row, width: int) -> list[Table]:
     """A line for each domain, metrics side by side, in as few tables of equal size as fit."""
-    shown = _shown(row)
+    metrics = summary_metrics(row.metrics)
 
-    def table(metrics: Sequence[str]) -> Table:
-        lines = [(d, *(_percent(row.domains[d].get(m)) for m in metrics)) for d in row.domains]
-        lines.append((f"mean of {len(row.domains)}", *(_percent(row.mean.get(m)) for m in metrics)))
-        return Table("", ("domain", *(shown[metric] for metric in metrics)), lines)
+    def table(chosen: Sequence[Metric]) -> Table:
+        lines = [(short_name(d), *(_percent(row.domains[d].get(m.name)) for m in chosen)) for d in row.domains]
+        return Table("", ("domain", *(metric.heading for metric in chosen)), lines)
 
     domains = table(()).width
-    own = [table([metric]).width - domains for metric in shown]
-    first, *rest = [table(list(shown)[part]) for part in even_parts(domains, own, width)] or [table(())]
+    own = [table([metric]).width - domains for metric in metrics]
+    first, *rest = [table(metrics[part]) for part in even_parts(domains, own, width)] or [table(())]
     return [replace(first, title=title), *rest]
 
 
-def _shown(row: Row) -> dict[str, str]:
-    """The metrics of a row that are listed at the end of a run, with their headings."""
-    return {metric.name: metric.heading for metric in summary_metrics(row.metrics)}
-
-
 def _percent(stat: Stat | None) -> str:
+    """The mean, with its deviation over seeds if there is any, in enough digits to show that it is not zero."""
     if stat is None:
         return "-"
-    return percent(stat.mean) + (f" ±{percent(stat.std)}" if stat.n > 1 else "")
+    return percent(stat.mean) + (f" ±{signed(stat.std).removeprefix('+')}" if stat.n > 1 and stat.std else "")
 
 
 def _show_failures(outcome: Outcome, labels: Mapping[str, str]) -> None:
@@ -157,3 +213,17 @@ def _show_failures(outcome: Outcome, labels: Mapping[str, str]) -> None:
             err.print(f"  {outcome.unreadable.get(path, path)}", markup=False)
         if len(images) > 10:
             err.print(f"  and {len(images) - 10} more; the leaderboard file lists all")
+
+
+def _show_next(outcome: Outcome) -> None:
+    """Commands that make sense of this run."""
+    rows, folder = outcome.leaderboard.rows, shlex.quote(str(outcome.file.parent))
+    methods = {row.method for row in rows}
+    baseline = f" --baseline {BASELINE}" if BASELINE in methods and len(methods) > 1 else ""
+    commands = {f"harness leaderboard show {folder}{baseline}": "ranks, intervals, tests"}
+    if len({row.shots for row in rows if row.shots}) > 1:
+        commands[f"harness plot shots {folder}"] = "accuracy against shots"
+    commands[f"harness leaderboard build {folder}"] = "a page for the browser"
+    console.message("next:")
+    for command, what in commands.items():
+        console.message(f"  {command}  # {what}")

@@ -3,40 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.cli import console
+from harness.cli.print_tables import Form, even_parts, print_tables
+from harness.cli.show_notes import name, notes
 from harness.datasets.layout import short_name
-from harness.errors import UserError, unknown_name
+from harness.errors import unknown_name
+from harness.files import save
 from harness.leaderboard.bootstrap import MEAN
-from harness.leaderboard.data_warnings import data_warnings
+from harness.leaderboard.paper_table import METRICS, paper_table
+from harness.leaderboard.published import published_tables
+from harness.leaderboard.records import records, to_csv, to_parquet
 from harness.leaderboard.schema import json_schema
-from harness.leaderboard.series import row_labels
-from harness.leaderboard.statistics import PairedTest
-from harness.leaderboard.tables import Table, percent, share, signed
-from harness.leaderboard.view import ViewRow, ViewTable, read_sources, view
+from harness.leaderboard.statistics import PairedTest, better_sign
+from harness.leaderboard.tables import Table, best_places, percent, share, signed
+from harness.leaderboard.view import Sources, ViewRow, ViewTable, read_sources, view
 from harness.metrics.built_in import BUILT_IN, HEADLINES
-from harness.progress import pluralize
-from harness.results.verification_marks import Verification
 from harness.types.leaderboard import Stat
 
-Form = Literal["text", "json", "markdown", "latex"]
+Layout = Literal["ranks", "table2"]
 
 
-def form(as_json: bool, markdown: bool, latex: bool) -> Form:
-    """The output form that the options select."""
-    forms: tuple[tuple[Form, bool], ...] = (("json", as_json), ("markdown", markdown), ("latex", latex))
-    wanted = [name for name, on in forms if on]
-    if len(wanted) > 1:
-        raise UserError("--json, --markdown and --latex exclude each other", "give one of them")
-    return wanted[0] if wanted else "text"
+@dataclass(frozen=True)
+class ShowOptions:
+    """What ``harness leaderboard show`` shows.
+
+    Attributes:
+        metric: its name; None for the main metric of each setting.
+        baseline: a method to test the others against.
+        cost: adds seconds, memory and trainable parameters.
+        methods: only these; () for all.
+        shots: only these; () for all.
+        domain: rank and test in this domain; None for the mean over domains.
+        layout: of LaTeX tables.
+    """
+
+    metric: str | None = None
+    baseline: str | None = None
+    cost: bool = False
+    methods: tuple[str, ...] = ()
+    shots: tuple[int, ...] = ()
+    domain: str | None = None
+    layout: Layout = "ranks"
 
 
-def show(files: Sequence[Path], metric: str | None, baseline: str | None, cost: bool, wanted: Form) -> int:
+def show(files: Sequence[Path], options: ShowOptions, wanted: Form) -> int:
     """Run ``harness leaderboard show``."""
-    made = view(read_sources(files), metric or HEADLINES[0], baseline, or_headline=True)
+    metric, baseline = options.metric, options.baseline
+    methods = {*options.methods, *([baseline] if baseline and options.methods else [])}
+    sources = read_sources(files).select(sorted(methods), options.shots)
+    if wanted == "csv":
+        console.lines(*to_csv(_records(sources, options.domain)).splitlines())
+        return 0
+    made = view(sources, metric or HEADLINES[0], baseline, or_headline=True, place=options.domain or MEAN)
     if metric and made and all(table.metric != metric for table in made):
         there = {name for table in made for one in table.rows for stats in one.row.domains.values() for name in stats}
         raise unknown_name("metric in these files", metric, there)
@@ -49,13 +71,19 @@ def show(files: Sequence[Path], metric: str | None, baseline: str | None, cost: 
         if metric and table.metric != metric:
             title = table.names.title(table.shots)
             console.err().print(f"{title} has no {metric}: {table.metric} is shown", style="yellow", markup=False)
-    for table in made:
-        wide = _wide(table, baseline, cost)
-        width = console.out().width
-        narrow = wanted == "text" and width < wide.width
-        print_tables([*_tall(table, width), _summary(table, baseline, cost)] if narrow else [wide], wanted)
-        if any(_discovery(made) for made in table.rows):
-            print_tables([_pools(table)], wanted)
+    if wanted == "latex" and options.layout == "table2":
+        _print_paper_tables(made)
+    else:
+        _print(made, baseline, options.cost, wanted)
+    return 0
+
+
+def write_parquet(files: Sequence[Path], options: ShowOptions, out: Path) -> int:
+    """Run ``harness leaderboard show --parquet``."""
+    sources = read_sources(files).select(options.methods, options.shots)
+    content = to_parquet(_records(sources, options.domain))
+    save(out, content, "the table", "choose another file with --parquet")
+    console.lines(str(out))
     return 0
 
 
@@ -65,47 +93,67 @@ def schema() -> int:
     return 0
 
 
-def print_tables(tables: Sequence[Table], wanted: Form) -> None:
-    """Print tables as text, Markdown or LaTeX."""
-    for table in tables:
-        if wanted == "text":
-            console.out().print(console.table(table.title, table.columns, table.rows, left=table.left))
-            for note in table.notes:
-                console.out().print(note, style="dim", markup=False, soft_wrap=True)
+def _records(sources: Sources, domain: str | None) -> list[dict[str, Any]]:
+    """A record for every row and domain, with all metrics."""
+    found = [record for row in sources.rows for record in records(row)]
+    known = {record["domain"] for record in found}
+    if domain is not None and domain not in known:
+        raise unknown_name("domain in these files", domain, known)
+    return [record for record in found if domain in (None, record["domain"])]
+
+
+def _print_paper_tables(made: Sequence[ViewTable]) -> None:
+    """Print the tables whose rows name images, in the layout of the paper."""
+    printed = {row.method: row.printed_name for one in published_tables() for row in one.rows}
+    for table in made:
+        if any(made.row.metrics & METRICS.keys() for made in table.rows):
+            console.lines(*paper_table(table, printed).splitlines())
         else:
-            console.lines(table.markdown() if wanted == "markdown" else table.latex())
+            console.err().print(f"{table.names.title(table.shots)} has no {', '.join(METRICS)}", markup=False)
 
 
-def even_parts(first: int, own: Sequence[int], width: int) -> list[slice]:
-    """Split columns of widths ``own`` into as few even groups as fit; ``first`` is the width repeated in each."""
-    size, starts = 1, range(len(own))
-    for parts in range(1, len(own) + 1):
-        size = -(-len(own) // parts)
-        starts = range(0, len(own), size)
-        if all(first + sum(own[start : start + size]) <= width for start in starts):
-            break
-    return [slice(start, start + size) for start in starts]
+def _print(made: Sequence[ViewTable], baseline: str | None, cost: bool, wanted: Form) -> None:
+    """Print tables; as text, a note that several have is printed once."""
+    said: set[str] = set()
+    for table in made:
+        own = [note for note in notes(table, baseline) if wanted != "text" or note not in said]
+        said.update(own)
+        wide, width = _wide(table, baseline, cost, own), console.out().width
+        narrow = wanted == "text" and width < wide.width
+        print_tables([*_tall(table, width), _summary(table, baseline, cost, own)] if narrow else [wide], wanted)
+        if any(_discovery(one) for one in table.rows):
+            print_tables([_pools(table)], wanted)
 
 
-def _wide(table: ViewTable, baseline: str | None, cost: bool) -> Table:
+def _wide(table: ViewTable, baseline: str | None, cost: bool, notes: Sequence[str]) -> Table:
     """A row for each row, domains side by side."""
-    columns = ["rank", "method", *(short_name(d) for d in table.domains), MEAN, *_extra(baseline, cost), "row"]
+    domains = table.domains if table.place == MEAN else ()
+    columns = ["rank", "method", *map(short_name, domains), _place(table), *_extra(baseline, cost), "row"]
     rows = [
         (
             _rank(made),
-            _name(made, table),
-            *(_cell(made, d) for d in table.domains),
-            _mean(made, table),
+            name(made, table),
+            *(_cell(made, d) for d in domains),
+            _value(made, table),
             *_extra_cells(made, baseline, cost),
             made.row.id,
         )
         for made in table.rows
     ]
-    return Table(table.title, columns, rows, 2, _notes(table, baseline))
+    return Table(table.title, columns, rows, 2, notes, _best(table, [*domains, table.place], 2))
+
+
+def _best(table: ViewTable, places: Sequence[str], before: int) -> set[tuple[int, int]]:
+    """The best cell of each column; columns start after ``before`` others."""
+    values = [[one.stats[place].mean if place in one.stats else None for one in table.rows] for place in places]
+    best, _ = best_places(values, [better_sign(table.metric) > 0] * len(places))
+    return {(row, before + column) for row, column in best}
 
 
 def _tall(table: ViewTable, width: int) -> list[Table]:
     """For a narrow terminal: a line per domain, methods side by side, in as few even parts as fit."""
+    if table.place != MEAN:
+        return []
     domains = _methods(table, ()).width
     own = [_methods(table, (row,)).width - domains for row in table.rows]
     return [_methods(table, table.rows[part]) for part in even_parts(domains, own, width)]
@@ -113,16 +161,20 @@ def _tall(table: ViewTable, width: int) -> list[Table]:
 
 def _methods(table: ViewTable, rows: Sequence[ViewRow]) -> Table:
     lines = [(short_name(d), *(_cell(made, d) for made in rows)) for d in table.domains]
-    return Table(table.title, ("domain", *(_name(made, table) for made in rows)), lines)
+    return Table(table.title, ("domain", *(name(made, table) for made in rows)), lines)
 
 
-def _summary(table: ViewTable, baseline: str | None, cost: bool) -> Table:
-    columns = ("rank", "method", MEAN, *_extra(baseline, cost))
+def _summary(table: ViewTable, baseline: str | None, cost: bool, notes: Sequence[str]) -> Table:
+    columns = ("rank", "method", _place(table), *_extra(baseline, cost))
     rows = [
-        (_rank(made), _name(made, table), _mean(made, table), *_extra_cells(made, baseline, cost))
+        (_rank(made), name(made, table), _value(made, table), *_extra_cells(made, baseline, cost))
         for made in table.rows
     ]
-    return Table("", columns, rows, 2, _notes(table, baseline))
+    return Table("" if table.place == MEAN else table.title, columns, rows, 2, notes, _best(table, [table.place], 2))
+
+
+def _place(table: ViewTable) -> str:
+    return MEAN if table.place == MEAN else short_name(table.place)
 
 
 def _pools(table: ViewTable) -> Table:
@@ -134,7 +186,7 @@ def _pools(table: ViewTable) -> Table:
         mean = made.row.mean
         if _discovery(made):
             figures = [percent(mean[m].mean) if m in mean else "-" for m in shown]
-            rows.append((_name(made, table) + _over(made, table), made.row.method_record.pool or "-", *figures))
+            rows.append((name(made, table) + _over(made, table), made.row.method_record.pool or "-", *figures))
     note = (
         "OOP: test images that are named rightly. Of the pool: images named rightly, right under the best naming of "
         "the clusters, in a cluster with a name; clusters that have the name of most of their images"
@@ -176,25 +228,6 @@ def _test(test: PairedTest | None) -> list[str]:
     return [f"{signed(test.difference)}{within}", "-" if test.p_holm is None else f"{test.p_holm:.3f}"]
 
 
-def _name(made: ViewRow, table: ViewTable) -> str:
-    return _short_name(made, table) + _mark(made.verified)
-
-
-def _short_name(made: ViewRow, table: ViewTable) -> str:
-    return f"{made.row.method} {made.row.id[:6]}" if _several(made, table) else made.row.method
-
-
-def _several(made: ViewRow, table: ViewTable) -> bool:
-    """Whether the table has several rows of its method."""
-    return sum(other.row.method == made.row.method for other in table.rows) > 1
-
-
-def _mark(found: Verification | None) -> str:
-    if found is None:
-        return ""
-    return {"data": " ✓✓", "labels": " ✓"}[found.against] if found.status == "verified" else " (claimed)"
-
-
 def _rank(made: ViewRow) -> str:
     return "-" if made.rank is None else str(made.rank)
 
@@ -206,57 +239,18 @@ def _cell(made: ViewRow, domain: str) -> str:
     return percent(made.stats[domain].mean) if domain in made.stats else "-"
 
 
-def _mean(made: ViewRow, table: ViewTable) -> str:
-    if MEAN not in made.stats:
-        return "-" if made.row.complete else "incomplete"
-    found = made.intervals.get(MEAN)
+def _value(made: ViewRow, table: ViewTable) -> str:
+    """The figure that ranks a row, with its interval."""
+    place = table.place
+    if place not in made.stats:
+        return ("-" if made.row.complete else "incomplete") if place == MEAN else _cell(made, place)
+    found = made.intervals.get(place)
     within = f" [{percent(found.low)}, {percent(found.high)}]" if found else ""
-    return f"{percent(made.stats[MEAN].mean)}{within}{_over(made, table)}"
+    return f"{percent(made.stats[place].mean)}{within}{_over(made, table) if place == MEAN else ''}"
 
 
 def _over(made: ViewRow, table: ViewTable) -> str:
     return share(len(made.row.domains), len(table.domains))
-
-
-def _notes(table: ViewTable, baseline: str | None) -> list[str]:
-    over = pluralize(len(table.domains), "domains")
-    notes = [f"percent; mean over seeds and {over}"]
-    if any(made.intervals for made in table.rows):
-        notes[0] += " with its 95 % interval (paired bootstrap over images and seeds)"
-        notes.append("rank: one more than the rows that are surely better (ahead in over 97.5 % of the replicates)")
-    if baseline:
-        notes.append(f"Δ: difference of the means to {baseline} on the same images; p: paired, two-sided, after Holm")
-    found = [made.verified for made in table.rows if made.verified]
-    notes += [f"{_mark(one)} {one.text}".strip() if one.status == "verified" else one.text for one in found]
-    notes += _differing(table)
-    notes += _seeds(table)
-    for made in table.rows:
-        if made.not_ranked is not None:
-            notes.append(f"{_name(made, table)} is not ranked: {made.not_ranked}")
-        if made.no_interval is not None:
-            notes.append(f"{_name(made, table)} has no interval: {made.no_interval}")
-        if made.test is not None and made.test.reason is not None and made.row.method != baseline:
-            notes.append(f"{_name(made, table)} is not tested: {made.test.reason}")
-        for failure in made.row.failures:
-            seed = "" if failure.seed is None else f", seed {failure.seed}"
-            notes.append(f"{_name(made, table)}, {failure.domain}{seed}: {failure.kind}: {failure.reason}")
-    notes += data_warnings(made.row for made in table.rows)
-    return list(dict.fromkeys(notes))
-
-
-def _differing(table: ViewTable) -> list[str]:
-    """What differs among several rows of one method."""
-    labels = row_labels(made.row for made in table.rows)
-    return [f"{_short_name(made, table)}: {labels[made.row.id]}" for made in table.rows if _several(made, table)]
-
-
-def _seeds(table: ViewTable) -> list[str]:
-    """The seeds of each row, if they differ."""
-    drawn: dict[str, list[str]] = {}
-    for made in table.rows:
-        if not made.row.seedless:
-            drawn.setdefault(", ".join(map(str, made.row.seeds)), []).append(_name(made, table))
-    return [f"seeds {seeds}: {', '.join(names)}" for seeds, names in drawn.items()] if len(drawn) > 1 else []
 
 
 def _table_json(table: ViewTable) -> dict[str, Any]:
@@ -288,5 +282,5 @@ def _table_json(table: ViewTable) -> dict[str, Any]:
                 "discovery": {metric: stat.model_dump() for metric, stat in _discovery(made).items()},
             }
         )
-    head = {"shots": table.shots, "metric": table.metric, "domains": table.domains}
+    head = {"shots": table.shots, "metric": table.metric, "domains": table.domains, "ranked_by": table.place}
     return {**table.setting._asdict(), **head, "rows": rows}

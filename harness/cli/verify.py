@@ -1,4 +1,4 @@
-"""``harness leaderboard verify | submit`` and ``harness reproduce``."""
+"""``harness leaderboard verify | submit | pack`` and ``harness reproduce``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from typing import NamedTuple
 
 from harness.cli import console
 from harness.errors import UserError
-from harness.files import save
+from harness.files import read_file, save
 from harness.folders import cache_root
 from harness.leaderboard.differences import Difference
 from harness.progress import pluralize
 from harness.results import submission
+from harness.results.archive import PACKED
 from harness.results.artifacts import Artifacts, MissingArtifact, open_file, open_row
+from harness.results.costs import FILE as COSTS
+from harness.results.leaderboard_file import BOARD
 from harness.results.verification_marks import FILE, Mark, update_marks
 from harness.signatures import ALLOWED, SigningError
 from harness.types.leaderboard import Row
@@ -83,6 +86,21 @@ def submit(address: str, out: Path) -> int:
     save(out, content, "the submission", "choose another file with --out")
     what = f"{row.method}@{row.shots} ({row.id}), {len(content):,} bytes"
     console.lines(f"{out}: {what}; check it with `harness leaderboard verify`")
+    return 0
+
+
+def pack(file: Path, out: Path) -> int:
+    """Run ``harness leaderboard pack``."""
+    board, artifacts = open_file(file)
+    content = submission.pack_artifacts(board.rows, artifacts)
+    written = {BOARD: board.text().encode(), PACKED: content}
+    for name in (COSTS, FILE):
+        with suppress(FileNotFoundError):
+            written[name] = read_file((file if file.is_dir() else file.parent) / name)
+    for name, data in written.items():
+        save(out / name, data, "the packed leaderboard", "choose another folder with --out")
+    size = sum(map(len, written.values()))
+    console.lines(f"{out}: {pluralize(len(board.rows), 'rows')} and all that verifies them, {size / 1e6:,.1f} MB")
     return 0
 
 

@@ -230,7 +230,9 @@ def diff(a: Leaderboard, b: Leaderboard) -> dict[str, list[Difference]]:
     pairs, only_a, only_b = pair(a.rows, b.rows)
     found = {}
     for one, other in pairs:
-        what = list(differences(one.model_dump(mode="json"), other.model_dump(mode="json")))
+        # The id follows from the rest.
+        before, after = (row.model_dump(mode="json", exclude={"id"}) for row in (one, other))
+        what = list(differences(before, after))
         if what:
             found[title(one)] = what
     for row, sides in [(r, ("present", ABSENT)) for r in only_a] + [(r, (ABSENT, "present")) for r in only_b]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from html import escape
+
+Place = tuple[int, int]
+"""Row and column of a cell."""
 
 _LATEX = {
     **{c: f"\\{c}" for c in "&%$#_{}"},
@@ -41,6 +44,24 @@ def share(n: int, of: int) -> str:
     return "" if n == of else f" ({n} of {of} domains)"
 
 
+def best_places(columns: Sequence[Sequence[float | None]], higher: Sequence[bool]) -> tuple[set[Place], set[Place]]:
+    """The places of the best and of the second-best value of each column; equal ones share theirs.
+
+    A column whose values are all equal has none.
+
+    Args:
+        columns: the fractions of each column, from top to bottom; None where there is none.
+        higher: for each column, whether a higher value is better.
+    """
+    found: tuple[set[Place], set[Place]] = (set(), set())
+    for at, (values, up) in enumerate(zip(columns, higher, strict=True)):
+        shown = [None if value is None else percent(value) for value in values]  # what is equal on paper is equal
+        ordered = sorted({text for text in shown if text is not None}, key=float, reverse=up)
+        for places, text in zip(found, ordered if len(ordered) > 1 else (), strict=False):
+            places |= {(row, at) for row, other in enumerate(shown) if other == text}
+    return found
+
+
 _MINUS = re.compile(r"(?<!\w)-(?=\d)")
 
 
@@ -54,6 +75,7 @@ class Table:
         rows: as many texts each as there are columns.
         left: how many columns are text; the others are numbers.
         notes: sentences below the table.
+        best: the cells that are emphasised: bold.
     """
 
     title: str
@@ -61,6 +83,7 @@ class Table:
     rows: Sequence[Sequence[str]]
     left: int = 1
     notes: Sequence[str] = ()
+    best: Collection[Place] = ()
 
     @property
     def width(self) -> int:
@@ -93,34 +116,44 @@ class Table:
         """GitHub's pipe tables."""
         marks = [":--" if i < self.left else "--:" for i in range(len(self.columns))]
         lines = [f"**{_md(self.title)}**", ""] if self.title else []
-        lines += [f"| {' | '.join(map(_md, line))} |" for line in (self.columns, marks, *self.rows)]
+        lines += [f"| {' | '.join(line)} |" for line in (map(_md, self.columns), marks, *self._lines(_md, "**{}**"))]
         lines += ["", *(f"- {_md(note)}" for note in self.notes)] if self.notes else []
         return "\n".join(lines) + "\n"
 
     def latex(self) -> str:
         """A ``table`` with booktabs rules, ready to be put into a paper."""
         form = "l" * self.left + "r" * (len(self.columns) - self.left)
-        body = [" & ".join(self._cells(line)) + r" \\" for line in self.rows]
+        body = [" & ".join(_row(line)) + r" \\" for line in self._lines(self._latex, r"\textbf{{{}}}")]
         lines = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{form}}}", r"\toprule"]
-        lines += [" & ".join(map(_tex, self.columns)) + r" \\", r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
-        caption = "; ".join(_tex(text.rstrip(".")) for text in (self.title, *self.notes) if text)
+        lines += [" & ".join(map(tex, self.columns)) + r" \\", r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
+        caption = "; ".join(tex(text.rstrip(".")) for text in (self.title, *self.notes) if text)
         return "\n".join([*lines, rf"\caption{{{caption}.}}", r"\end{table}"]) + "\n"
 
-    def _cells(self, line: Sequence[str]) -> list[str]:
-        """A row's cells for LaTeX; a dash before a number is a minus, and one alone means no value."""
-        texts = [_tex(text) for text in line[: self.left]]
-        numbers = [_MINUS.sub("$-$", _tex(text)) if text != "-" else "--" for text in line[self.left :]]
-        # After the end of the row before, a bracket or a star would be an option of that end.
-        first, *rest = [*texts, *numbers]
-        return [f"{{{first}}}" if first.startswith(("[", "*")) else first, *rest]
+    def _lines(self, text: Callable[[str, int], str], bold: str) -> list[list[str]]:
+        """The rows, each cell as ``text`` writes it, and the best ones within ``bold``."""
+        return [
+            [bold.format(text(cell, i)) if (number, i) in self.best else text(cell, i) for i, cell in enumerate(row)]
+            for number, row in enumerate(self.rows)
+        ]
+
+    def _latex(self, cell: str, column: int) -> str:
+        """A cell for LaTeX; a dash before a number is a minus, and one alone means no value."""
+        if column < self.left:
+            return tex(cell)
+        return _MINUS.sub("$-$", tex(cell)) if cell != "-" else "--"
 
 
-def _md(text: str) -> str:
-    if re.fullmatch(r":--|--:", text):
-        return text
+def _row(cells: Sequence[str]) -> list[str]:
+    """The cells of a row: after the end of the row before, a bracket or a star would be an option of that end."""
+    first, *rest = cells
+    return [f"{{{first}}}" if first.startswith(("[", "*")) else first, *rest]
+
+
+def _md(text: str, column: int = 0) -> str:
     # What comes from a plugin or a file name is text: no tags, links, columns or emphasis.
     return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", " ".join(text.split()))
 
 
-def _tex(text: str) -> str:
+def tex(text: str) -> str:
+    """Text as LaTeX prints it."""
     return "".join(_LATEX.get(c, c) for c in " ".join(text.split()))

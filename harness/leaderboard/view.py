@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import UserError, unknown_name
@@ -55,7 +55,17 @@ class ViewRow:
 
 @dataclass(frozen=True)
 class ViewTable:
-    """Rows that can be compared; ``names`` is the title of their setting among the others."""
+    """Rows that can be compared.
+
+    Attributes:
+        setting: what they share.
+        names: its title among the others.
+        shots: images per class; 0 if no row has any.
+        metric: its name.
+        domains: of all rows.
+        rows: by rank.
+        place: what ranks and tests are of: ``mean``, or a domain.
+    """
 
     setting: RowSetting
     names: SettingNames
@@ -63,6 +73,7 @@ class ViewTable:
     metric: str
     domains: tuple[str, ...]
     rows: tuple[ViewRow, ...]
+    place: str = MEAN
 
     @property
     def title(self) -> str:
@@ -78,6 +89,28 @@ class Sources:
     artifacts: tuple[Artifacts, ...]
     costs: dict[str, RowCost]
     marks: dict[str, Verification]
+
+    def select(self, methods: Collection[str], shots: Collection[int]) -> Sources:
+        """The rows of some methods and numbers of shots; empty for any. Rows without few-shot images are of any.
+
+        Raises:
+            UserError: no row has such a method, or such a number of shots.
+        """
+        known = {row.method for row in self.rows}
+        for method in methods:
+            if method not in known:
+                raise unknown_name("method in these files", method, known)
+        there = sorted({row.shots for row in self.rows if row.shots})
+        if shots and not {*shots} & {*there}:
+            asked, found = ", ".join(map(str, shots)), ", ".join(map(str, there))
+            raise UserError(f"no row has {asked} shots", f"there are {found or 'none'}")
+        chosen = [
+            (row, artifacts)
+            for row, artifacts in zip(self.rows, self.artifacts, strict=True)
+            if (not methods or row.method in methods) and (not shots or row.shots in (0, *shots))
+        ]
+        rows, artifacts = zip(*chosen, strict=True) if chosen else ((), ())
+        return replace(self, rows=rows, artifacts=artifacts)
 
 
 def read_sources(files: Iterable[Path]) -> Sources:
@@ -111,6 +144,7 @@ def view(
     baseline: str | None = None,
     or_headline: bool = False,
     draws: BootstrapDraws | None = None,
+    place: str = MEAN,
 ) -> list[ViewTable]:
     """The tables of some rows.
 
@@ -120,14 +154,18 @@ def view(
         baseline: a method that all others are tested against, on the same images.
         or_headline: show a setting without the metric by the first of ``HEADLINES`` that it has.
         draws: of the sources' rows, for the metrics that are shown; made if they are not given.
+        place: what ranks and tests are of: the mean over domains, or one domain.
 
     Raises:
-        UserError: no such metric or baseline.
+        UserError: no such metric, baseline or domain.
         PluginError: the plugin that offers the metric is broken.
     """
     require_metric(metric)
     if baseline is not None and all(row.method != baseline for row in sources.rows):
         raise unknown_name("method in these files", baseline, {row.method for row in sources.rows})
+    domains_known = {domain for row in sources.rows for domain in row.data}
+    if place not in (MEAN, *domains_known):
+        raise unknown_name("domain in these files", place, domains_known)
     settings = by_setting(sources.rows)
     names = unique_titles(settings)
     shown = {setting: _shown(rows, metric, or_headline) for setting, rows in settings.items()}
@@ -136,9 +174,9 @@ def view(
     tables = []
     for setting, rows in settings.items():
         for shots, chosen in by_shots(rows):
-            made = _rows(chosen, sources, replicates[shown[setting]], baseline)
+            made = _rows(chosen, sources, replicates[shown[setting]], baseline, place)
             domains = tuple(sorted({d for r in chosen for d in (*r.domains, *(f.domain for f in r.failures))}))
-            tables.append(ViewTable(setting, names[setting], shots, shown[setting], domains, made))
+            tables.append(ViewTable(setting, names[setting], shots, shown[setting], domains, made, place))
     return tables
 
 
@@ -148,25 +186,27 @@ def _shown(rows: Sequence[Row], metric: str, or_headline: bool) -> str:
     return next((m for m in (metric, *(HEADLINES if or_headline else ())) if m in there), metric)
 
 
-def _rows(rows: Sequence[Row], sources: Sources, bootstrap: Bootstrap, baseline: str | None) -> tuple[ViewRow, ...]:
+def _rows(
+    rows: Sequence[Row], sources: Sources, bootstrap: Bootstrap, baseline: str | None, place: str
+) -> tuple[ViewRow, ...]:
     baselines = [row for row in rows if row.method == baseline]
-    tests = paired_tests(rows, baselines, bootstrap) if baselines else [None] * len(rows)
-    ranked, within = ranks(rows, bootstrap), _intervals(rows, bootstrap)
+    tests = paired_tests(rows, baselines, bootstrap, place) if baselines else [None] * len(rows)
+    ranked, within = ranks(rows, bootstrap, place), _intervals(rows, bootstrap)
     leader = next((row for row, rank in zip(rows, ranked, strict=True) if rank is not None), None)
     made = []
     for row, rank, test in zip(rows, ranked, tests, strict=True):
         stats = {
-            place: values[bootstrap.metric]
-            for place, values in {**row.domains, MEAN: row.mean}.items()
+            where: values[bootstrap.metric]
+            for where, values in {**row.domains, MEAN: row.mean}.items()
             if bootstrap.metric in values
         }
         made.append(
             ViewRow(
                 row,
                 stats,
-                intervals={place: within[row.id, place] for place in stats if (row.id, place) in within},
+                intervals={where: within[row.id, where] for where in stats if (row.id, where) in within},
                 rank=rank,
-                not_ranked=_not_ranked(row, leader) if rank is None and MEAN in stats else None,
+                not_ranked=_not_ranked(row, leader) if rank is None and place in stats else None,
                 test=test,
                 verified=sources.marks.get(row.content_sha256),
                 cost=sources.costs.get(row.id),
@@ -174,7 +214,9 @@ def _rows(rows: Sequence[Row], sources: Sources, bootstrap: Bootstrap, baseline:
             )
         )
     sign = better_sign(bootstrap.metric)
-    return tuple(sorted(made, key=lambda m: (m.rank or len(rows) + 1, -sign * _mean(m), m.row.method, m.row.id)))
+    return tuple(
+        sorted(made, key=lambda m: (m.rank or len(rows) + 1, -sign * _value(m, place), m.row.method, m.row.id))
+    )
 
 
 def _intervals(rows: Sequence[Row], bootstrap: Bootstrap) -> dict[tuple[str, str], Interval]:
@@ -195,5 +237,5 @@ def _not_ranked(row: Row, leader: Row | None) -> str:
     return other_images(row, leader) or "other images"
 
 
-def _mean(made: ViewRow) -> float:
-    return made.stats[MEAN].mean if MEAN in made.stats else 0.0
+def _value(made: ViewRow, place: str) -> float:
+    return made.stats[place].mean if place in made.stats else 0.0

@@ -7,7 +7,7 @@ import textwrap
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from harness import files
 from harness.errors import UserError
@@ -19,33 +19,35 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8A8A8A")
-"""Okabe and Ito's palette, distinct with every form of colour blindness, then black and grey."""
-
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":")
 LEVELS = ((0, (1, 1)), (0, (1, 3)), (0, (4, 1, 1, 1)), (0, (1, 1, 1, 4)), (0, (4, 2, 1, 1, 1, 1)))
-"""Dashes of level lines, which have no markers."""
+"""Dashes of the level lines of methods without few-shot images."""
 INK, GREY, GRID = "#222222", "#666666", "#E3E3E3"
 
 SETTINGS: dict[str, Any] = {
     "svg.hashsalt": "harness",  # the ids inside an SVG are random otherwise
     "svg.fonttype": "none",  # text stays text: it can be searched, read aloud and edited
+    "pdf.fonttype": 42,  # TrueType, as publishers ask
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
+    "font.size": 7,
     "text.color": INK,
     "text.parse_math": False,  # a dollar sign in a name is a dollar sign
     "axes.edgecolor": GREY,
     "axes.labelcolor": INK,
-    "axes.titlesize": 10,
+    "axes.titlesize": 7,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.pad": 2,
+    "ytick.major.pad": 2,
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": GRID,
-    "grid.linewidth": 0.6,
+    "grid.linewidth": 0.5,
     "xtick.color": GREY,
     "ytick.color": GREY,
     "legend.frameon": False,
@@ -53,17 +55,17 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def look(index: int) -> dict[str, Any]:
-    """Colour, marker and dash of the n-th line.
+class Size(NamedTuple):
+    """A width that a paper has room for, in inches, and how many panels fit side by side."""
 
-    Eight lines differ in colour and in marker each, 64 in both together.
-    """
-    again = index // len(COLOURS)
-    return {
-        "color": COLOURS[index % len(COLOURS)],
-        "marker": MARKERS[(index + again) % len(MARKERS)],
-        "linestyle": DASHES[again % len(DASHES)] if again else DASHES[index % 2],
-    }
+    width: float
+    panels: int
+
+
+Fit = Literal["column", "page"]
+
+SIZES: dict[Fit, Size] = {"column": Size(3.25, 2), "page": Size(6.875, 5)}
+"""One column and the full page of a two-column paper (CVPR)."""
 
 
 @contextmanager
@@ -78,13 +80,13 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def panels(count: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure with a grid of equal panels that share their axes' limits."""
+def panels(count: int, size: Size, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with a grid of equal panels, each ``height`` inches high, that share their axes' limits."""
     from matplotlib.figure import Figure
 
-    columns = min(columns, count)
+    columns = min(size.panels, count)
     rows = -(-count // columns)
-    figure = Figure(figsize=(width * columns, height * rows + 1.0), layout="constrained")
+    figure = Figure(figsize=(size.width, height * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     flat = list(grid.flat)
     for axes in flat[count:]:
@@ -94,54 +96,71 @@ def panels(count: int, columns: int, width: float, height: float) -> tuple[Figur
     return figure, flat[:count]
 
 
-LETTER = 0.56
-"""Mean width of a letter, in units of its size."""
+def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], above: str | None = None) -> None:
+    """A legend below the panels, in as many columns as fit; the figure grows by its height.
+
+    Args:
+        figure: with its panels.
+        handles: what is explained.
+        labels: what each is.
+        above: text between panels and legend.
+    """
+    for columns in range(len(labels), 0, -1):
+        made = figure.legend(
+            handles, labels, title=above, title_fontsize=7, loc="outside lower center", ncols=columns,
+            columnspacing=1.2, handlelength=2.2,
+        )  # fmt: skip
+        box = made.get_window_extent()
+        if box.width <= figure.bbox.width or columns == 1:
+            figure.set_figheight(figure.get_figheight() + box.height / figure.dpi)
+            return
+        made.remove()
 
 
 def wrapped(figure: Figure, text: str, points: float) -> str:
-    """Text wrapped to the width of the figure."""
-    return textwrap.fill(text, max(20, int(72 * figure.get_figwidth() / (LETTER * points))))
+    """Text wrapped to the width of the figure; a letter is 0.56 of its height wide, in the mean."""
+    return textwrap.fill(text, max(20, int(72 * figure.get_figwidth() / (0.56 * points))))
 
 
-def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], most: int) -> None:
-    """A legend below the panels, in as many columns as fit, at most ``most``."""
-    entry = LETTER * 9 * max(map(len, labels), default=1) + 45  # 9 points a letter, and the handle before them
-    columns = max(1, min(most, int(72 * figure.get_figwidth() / entry), len(labels)))
-    lines = -(-len(labels) // columns)
-    figure.set_figheight(figure.get_figheight() + 0.2 * max(0, lines - 2))  # not at the cost of the panels
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+def title(figure: Figure, text: str | None) -> None:
+    """A figure's title at its left edge, wrapped to its width; none if there is no text."""
+    if text:
+        lines = wrapped(figure, text, 8)
+        figure.suptitle(lines, x=0.01, ha="left", fontsize=8)
+        figure.set_figheight(figure.get_figheight() + 0.16 * (lines.count("\n") + 1))
 
 
-def title(figure: Figure, text: str) -> None:
-    """A figure's title, at its left edge."""
-    figure.suptitle(wrapped(figure, text, 11), x=0.02, ha="left", fontsize=11)
+METADATA: dict[str, dict[str, str | None]] = {
+    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+}
+"""By format: no date and no version of the library, which would differ tomorrow."""
 
 
 def kind_of(out: Path) -> str:
-    """The format of a figure, png or svg, by the ending of the file's name.
+    """The format of a figure, pdf, png or svg, by the ending of the file's name.
 
     Raises:
         UserError: another ending.
     """
     kind = out.suffix.lower().lstrip(".")
-    if kind not in ("png", "svg"):
-        raise UserError(f"{out.name} is neither PNG nor SVG", "let the file's name end in .png or .svg")
+    if kind not in METADATA:
+        raise UserError(f"{out.name} is neither PDF, PNG nor SVG", "let the file's name end in .pdf, .png or .svg")
     return kind
 
 
 def save(figure: Figure, out: Path, title: str) -> None:
-    """Write a figure as PNG or SVG, by the ending of the file's name.
+    """Write a figure as PDF, PNG or SVG, by the ending of the file's name.
 
     Raises:
         UserError: another ending.
         StorageError: the file cannot be written.
     """
     kind = kind_of(out)
-    # No date and no version of the library: they would differ tomorrow.
-    metadata = {"Date": None, "Creator": None, "Title": title} if kind == "svg" else {"Software": None, "Title": title}
     content = io.BytesIO()
     with warnings.catch_warnings():
         # Names come in every script. In an SVG they are text for the reader's own fonts; a PNG shows boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(content, format=kind, dpi=160, metadata=metadata)
+        figure.savefig(content, format=kind, dpi=300, metadata={**METADATA[kind], "Title": title})
     files.save(out, content.getvalue(), "the figure", "choose another file with --out")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError
 from harness.plots import style
+from harness.plots.looks import COLOURS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,11 +16,19 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
+LETTERS = 0.7
+"""Points of the names' letters, for each inch of the figure's width."""
+
 SIDES = {"ip": ("in pre-training (IP)", "o"), "oop": ("out of pre-training (OOP)", "^")}
 
 
 def plot_tsne(
-    features: Mapping[str, tuple[Array, Array]], names: Mapping[str, tuple[str, ...]], title: str, out: Path
+    features: Mapping[str, tuple[Array, Array]],
+    names: Mapping[str, tuple[str, ...]],
+    what: str,
+    out: Path,
+    fit: style.Fit = "page",
+    title: str | None = None,
 ) -> None:
     """Embed the features with t-SNE, always from the same start, then draw and write the figure.
 
@@ -29,8 +38,10 @@ def plot_tsne(
     Args:
         features: side -> unit rows ``(n, d)`` and the label ``(n,)`` of each.
         names: side -> the names that labels index.
-        title: what the figure shows.
+        what: the figure shows, for the file's metadata.
         out: the file.
+        fit: the width.
+        title: above the figure; None for none.
     """
     import numpy as np
 
@@ -39,23 +50,24 @@ def plot_tsne(
     label = np.concatenate([labels for _, labels in features.values()])
     place = embed(image)
     with style.drawing():
-        figure, (axes,) = style.panels(1, 1, 8.5, 7.5)
+        width = style.SIZES[fit].width
+        figure, (axes,) = style.panels(1, style.SIZES[fit], 0.9 * width)
         axes.set_axis_off()
         for name in features:
             chosen = side == name
             said, marker = SIDES[name]
-            colour = [style.COLOURS[y % len(style.COLOURS)] for y in label[chosen]]
+            colour = [COLOURS[y % len(COLOURS)] for y in label[chosen]]
             counted = f"{said}: {int(chosen.sum()):,} images of {len(names[name])} concepts"
-            paint: dict[str, Any] = {"marker": marker, "s": 13, "alpha": 0.45 if name == "ip" else 0.9}
+            paint: dict[str, Any] = {"marker": marker, "s": (width / 2) ** 2, "alpha": 0.45 if name == "ip" else 0.9}
             axes.scatter(place[chosen, 0], place[chosen, 1], c=colour, linewidths=0, label=counted, **paint)
-        _names(axes, place, side, label, names)
-        figure.suptitle(title, x=0.02, ha="left", fontsize=11)
+        _names(axes, place, side, label, names, LETTERS * width)
+        style.title(figure, title)
         handles, labels = axes.get_legend_handles_labels()
-        made = figure.legend(handles, labels, loc="outside lower center", ncols=2)
-        for handle in made.legend_handles:
+        style.legend(figure, handles, labels)
+        for handle in figure.legends[0].legend_handles:
             if handle is not None:
                 handle.set(color=style.GREY, alpha=1.0)  # a colour is a class, not a side
-        style.save(figure, out, title)
+        style.save(figure, out, what)
 
 
 def embed(image: Array) -> Array:
@@ -77,7 +89,9 @@ def embed(image: Array) -> Array:
     return found
 
 
-def _names(axes: Axes, place: Array, side: Array, label: Array, names: Mapping[str, tuple[str, ...]]) -> None:
+def _names(
+    axes: Axes, place: Array, side: Array, label: Array, names: Mapping[str, tuple[str, ...]], points: float
+) -> None:
     """Every class's name at the median of its images, moved down where another name already is."""
     import numpy as np
 
@@ -97,5 +111,8 @@ def _names(axes: Axes, place: Array, side: Array, label: Array, names: Mapping[s
             height -= line / 4
         taken.append((float(x), height, wide))
         weight = "bold" if name == "oop" else "normal"
-        said = axes.text(float(x), height, text, fontsize=6, fontweight=weight, ha="center", va="center", bbox=paper)
-        said.set_in_layout(False)  # a name may reach over the edge of the plane, the plane keeps its size
+        axes.text(float(x), height, text, fontsize=points, fontweight=weight, ha="center", va="center", bbox=paper)
+    reach = np.array([end for x, _, wide in taken for end in (x - wide, x + wide)])
+    axes.set_xlim(min(place[:, 0].min(), reach.min()), max(place[:, 0].max(), reach.max()))  # no name is cut off
+    lowest = min(height for _, height, _ in taken)
+    axes.set_ylim(min(place[:, 1].min(), lowest) - line, place[:, 1].max() + line)

@@ -1,4 +1,4 @@
-"""Read the members of a submission: a zip from anywhere, whose sizes are bounded before anything is unpacked."""
+"""Read a submission or packed artifacts: a zip from anywhere, whose sizes are bounded before anything is unpacked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ MAX_UNPACKED = 1 << 28
 MAX_MEMBERS = 10_000
 """A row of ten domains has this many with five hundred seeds."""
 
-HINT = "transfer it again; `harness leaderboard submit` writes one"
+PACKED = "artifacts.zip"
+"""Next to a leaderboard file: what its rows rest on, in place of folders."""
+
+HINT = "transfer it again; `harness leaderboard submit` and `pack` write such files"
 
 _ENTRY = b"PK\x01\x02"  # begins each entry of a zip's table of contents
 
@@ -41,7 +44,7 @@ class Archive:
     """
 
     def __init__(self, path: Path) -> None:
-        problem = f"{path} is a damaged submission"
+        problem = f"{path} is a damaged archive"
         try:
             content = read_file(path, MAX_BYTES)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""The artifacts of rows, from a results folder or a submission: cells, labels, predictions and draws.
+"""The artifacts of rows, from a results folder, packed or not, or a submission: cells, labels, predictions and draws.
 
 Each is named by its hash, which is always checked; damaged content counts as missing.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from harness.files import read_error, read_file
 from harness.metrics.prediction_kinds import Columns
 from harness.parsing import MAX_VALUES, parse_record
 from harness.results import predictions
-from harness.results.archive import HINT, Archive, is_archive
+from harness.results.archive import HINT, PACKED, Archive, is_archive
 from harness.results.costs import FILE as COSTS
 from harness.results.costs import RowCost, parse_costs
 from harness.results.leaderboard_file import BOARD, parse_board, read_board, select, split_address
@@ -174,8 +175,7 @@ def open_file(path: Path) -> tuple[Leaderboard, Artifacts]:
     """
     if path.is_file() and is_archive(path):
         return _open_submission(path)
-    root = path if path.is_dir() else path.parent
-    return read_board(path), Artifacts(lambda name: _read_file(root / name))
+    return read_board(path), Artifacts(_Folder(path if path.is_dir() else path.parent))
 
 
 def open_row(address: str) -> tuple[Path, Row, Artifacts]:
@@ -199,6 +199,22 @@ def _open_submission(path: Path) -> tuple[Leaderboard, Artifacts]:
     if sum(archive.sizes.get(one.path, 0) for row in board.rows for one in references(row)) > MAX_REFERENCED:
         raise DataError(f"{path} is a damaged submission: its row names the same files again and again", HINT)
     return board, Artifacts(archive.read)
+
+
+class _Folder:
+    """Reads a results folder: a file, or else the member of that name of its packed artifacts."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def __call__(self, name: str) -> bytes | None:
+        content = _read_file(self._root / name)
+        return content if content is not None or self._packed is None else self._packed.read(name)
+
+    @cached_property
+    def _packed(self) -> Archive | None:
+        path = self._root / PACKED
+        return Archive(path) if path.is_file() else None
 
 
 def _read_file(path: Path) -> bytes | None:

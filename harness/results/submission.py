@@ -1,12 +1,14 @@
-"""Submissions: a results folder with one row as a zip. The same row gives the same bytes."""
+"""Submissions and packed artifacts: what rows rest on, as a zip. The same rows give the same bytes."""
 
 from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Iterable, Mapping
 
 from harness.errors import DataError
 from harness.results import costs
+from harness.results.archive import MAX_MEMBERS, MAX_UNPACKED
 from harness.results.artifacts import Artifacts, MissingArtifact
 from harness.results.leaderboard_file import BOARD
 from harness.types.leaderboard import Leaderboard, Row
@@ -27,6 +29,30 @@ def pack(row: Row, artifacts: Artifacts, cost: costs.RowCost | None = None) -> b
         raise DataError(f"the row cannot be submitted: {missing}", hint) from None
     if cost is not None:
         files[costs.FILE] = costs.Costs(rows={row.id: cost}).content()
+    return _zipped(files)
+
+
+def pack_artifacts(rows: Iterable[Row], artifacts: Artifacts) -> bytes:
+    """The content of ``artifacts.zip``: cells, labels, predictions and draws of some rows, without images.
+
+    Raises:
+        DataError: something that verifying a row needs is missing or damaged, or there is too much for one archive.
+    """
+    files: dict[str, bytes] = {}
+    for row in rows:
+        try:
+            files |= artifacts.files(row)
+        except MissingArtifact as missing:
+            hint = "pack the results folder of the run, or run it again"
+            raise DataError(f"{row.method} ({row.id}) cannot be packed: {missing}", hint) from None
+    size = sum(map(len, files.values()))
+    if len(files) > MAX_MEMBERS or size > MAX_UNPACKED:
+        what = f"{len(files):,} files of {size / 1e6:,.0f} MB are too many for one archive"
+        raise DataError(what, f"at most {MAX_MEMBERS:,} files of {MAX_UNPACKED / 1e6:,.0f} MB: pack fewer rows")
+    return _zipped(files)
+
+
+def _zipped(files: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in sorted(files.items()):

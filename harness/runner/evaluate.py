@@ -13,18 +13,19 @@ from harness.errors import HarnessError
 from harness.execution.executors import Executor, isolated, processes
 from harness.execution.jobs import Limits, memory_share
 from harness.leaderboard.assemble import assemble
+from harness.leaderboard.tables import percent
 from harness.leaderboard.update import update_leaderboard
+from harness.metrics.built_in import BUILT_IN, HEADLINES
 from harness.progress import NullReporter, Reporter
 from harness.results.leaderboard_file import BOARD
 from harness.results.store import ResultStore
 from harness.runner.array_files import ArrayFiles
-from harness.runner.job import Job
+from harness.runner.job import Job, cell_title
 from harness.runner.method_processes import ANSWER_SECONDS, sandbox, start_server
 from harness.runner.observers import Observers
 from harness.runner.plan import Plan, make_plan
 from harness.runner.request import Outcome, Request
 from harness.types.cell import Cell, Failure
-from harness.types.manifest import draw_title
 
 PROCESSES = 256
 """That a cell may start, with ``isolate``."""
@@ -63,6 +64,7 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
                 cell = store.put(cell)
                 cells[cell.spec.key] = cell
                 logs += _report_problems(cell, log, store, report)
+                _report_result(cell, report)
                 observers.finished(cell)
     except BaseException:  # Ctrl-C, or a full disk: what is finished is shown all the same
         with suppress(HarnessError):
@@ -76,7 +78,7 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
 
 def _report_problems(cell: Cell, log: bytes, store: ResultStore, report: Reporter) -> list[Path]:
     """Report what went wrong in a cell, and store the log of a failed one: its output and its traceback."""
-    where = f"{cell.spec.method.name} on {draw_title(cell.spec.domain, cell.spec.shots, cell.spec.seed)}"
+    where = cell_title(cell.spec)
     for remark in cell.remarks:
         report.note(f"{where}: {remark}; other results are not affected")
     if cell.failure is None or cell.failure.kind != "error":
@@ -84,6 +86,13 @@ def _report_problems(cell: Cell, log: bytes, store: ResultStore, report: Reporte
     logs = [store.put_log(cell.spec.key, log)] if log else []
     report.note(f"failed: {where}: {cell.failure.reason}" + "".join(f" (log: {path})" for path in logs))
     return logs
+
+
+def _report_result(cell: Cell, report: Reporter) -> None:
+    """Report the main figure of a cell."""
+    name = next((name for name in HEADLINES if name in cell.metrics), None)
+    if name is not None:
+        report.result(f"{cell_title(cell.spec)}: {BUILT_IN[name].heading} {percent(cell.metrics[name])}")
 
 
 def _run(
@@ -113,7 +122,7 @@ def _run(
     unreadable |= provider.unreadable
     large = any(job.method.kinds or job.method.test_views > 1 for job in pending)
     files = ArrayFiles.of_run(plan.cache) if large else None
-    judge = Judge(pending, plan.protocol.template, provider, files)
+    judge = Judge(pending, plan.protocol.template, provider, files, report)
     make_worker = partial(make_cell_worker, plan.resolved, plan.device, plan.protocol.features.unit_rows)
     groups = [job.spec.method.distribution for job in pending]
     executor: Executor = isolated if request.isolate else processes

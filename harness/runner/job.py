@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.backbones.no_text import no_text_reason
+from harness.progress import pluralize
 from harness.protocols import Scoring
 from harness.runner.chosen_method import ChosenMethod
 from harness.types.cell import Spec
@@ -48,3 +49,9 @@ class Job:
         needs, scoring = self.method.needs, self.scoring
         pools: tuple[Pool | Literal["ip"], ...] = (self.method.pool,) if needs.unlabeled and scoring == "names" else ()
         return (*pools, "ip") if needs.ip and scoring != "clusters" else pools
+
+
+def cell_title(spec: Spec) -> str:
+    """A cell in words: ``fsnl on Food, 4 shots, seed 1``; without shots or seed where it depends on none."""
+    shots = f", {pluralize(spec.shots, 'shots')}" if spec.shots else ""
+    return f"{spec.method.name} on {spec.domain}{shots}" + ("" if spec.seedless else f", seed {spec.seed}")

@@ -12,6 +12,7 @@ from typing import overload
 from harness.errors import HarnessError, NotApplicable
 from harness.execution.jobs import JobFailure, JobResult
 from harness.execution.one_thread import one_thread_per_operation
+from harness.progress import NullReporter, Reporter
 from harness.prompts import Template
 from harness.results.copies import count_copies
 from harness.results.predictions import digest, pack
@@ -20,7 +21,7 @@ from harness.runner.cell_input import CellInput
 from harness.runner.cell_output import CellOutput, CellReport
 from harness.runner.clustered_cell import ClusteredCell
 from harness.runner.feature_provider import FeatureProvider
-from harness.runner.job import Job
+from harness.runner.job import Job, cell_title
 from harness.runner.named_cell import NamedCell
 from harness.runner.pack_images import ImagePacker
 from harness.types.cell import Cell, Cost, Failure
@@ -37,12 +38,19 @@ class Judge(Sequence[CellInput]):
         template: the prompt template of class names.
         provider: serves features and labels.
         files: for large arrays; None hands over all in memory.
+        report: is told which cells run.
     """
 
     def __init__(
-        self, jobs: Sequence[Job], template: Template, provider: FeatureProvider, files: ArrayFiles | None = None
+        self,
+        jobs: Sequence[Job],
+        template: Template,
+        provider: FeatureProvider,
+        files: ArrayFiles | None = None,
+        report: Reporter | None = None,
     ) -> None:
         self._jobs, self._template, self._provider, self._files = jobs, template, provider, files
+        self._report = report or NullReporter()
         self._open: dict[int, tuple[OpenCell, ImagePacker]] = {}
         self._refused: dict[int, Cell] = {}
 
@@ -68,7 +76,11 @@ class Judge(Sequence[CellInput]):
             self._refused[number] = _failed(job, error)
             raise
         self._open[number] = opened, packer
+        self._report_running()
         return opened.input
+
+    def _report_running(self) -> None:
+        self._report.running([cell_title(self._jobs[number].spec) for number in self._open])
 
     def cell(self, result: JobResult) -> tuple[Cell, bytes]:
         """The cell of a finished job, and its log."""
@@ -76,6 +88,7 @@ class Judge(Sequence[CellInput]):
         if result.number in self._refused:
             return self._refused[result.number], b""
         asked, packer = self._open.pop(result.number)
+        self._report_running()
         packer.remove_files()
         if isinstance(value, JobFailure):
             subject = "" if value.kind == "setup" else f"{job.spec.method.name} "

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, computed_field, model_validator
 
 from harness.types.cell import (
     MODEL_FOLDERS,
@@ -121,6 +121,13 @@ class Row(Record):
     backbone_record: BackboneRecord
     data: dict[str, DomainRecord]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_id(cls, content: Any) -> Any:
+        """The content of a file without its ``id``, which follows from the rest."""
+        return {key: value for key, value in content.items() if key != "id"} if isinstance(content, dict) else content
+
+    @computed_field(description="of the settings, without the numbers; the row's address in `FILE#ROW`")  # type: ignore[prop-decorator]
     @cached_property
     def id(self) -> str:
         """Twelve hexadecimal digits of a digest over everything that the numbers depend on, without the numbers."""

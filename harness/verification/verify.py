@@ -239,5 +239,8 @@ def _differences(row: Row, cells: list[Cell]) -> Iterator[str]:
     if len(made) != 1:
         yield "its domains do not belong to one row"
         return
-    for what in differences(row.model_dump(mode="json"), made[0].model_dump(mode="json")):
+    stored, again = (
+        one.model_dump(mode="json", exclude={"id"}) for one in (row, made[0])
+    )  # it follows from the others
+    for what in differences(stored, again):
         yield f"{what.where}: the file says {what.before}, its results give {what.after}"

@@ -38,7 +38,7 @@ def config(tmp_path: Path, root: Path) -> Path:
 
 
 def planned(harness: Any, *arguments: object) -> list[tuple[str, ...]]:
-    code, out, err = harness("evaluate", *arguments, "--dry-run")
+    code, out, err = harness("evaluate", *arguments, "--dry-run", "--verbose")
     assert code == 0, err
     lines = [line for line in out.splitlines() if line.startswith("│") and "to run" in line]
     return [tuple(cell.strip() for cell in line.strip("│ ").split("│"))[:4] for line in lines]

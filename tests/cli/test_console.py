@@ -62,7 +62,7 @@ def test_control_characters_are_shown_and_never_obeyed(capsys: pytest.CaptureFix
     console.lines(HOSTILE)
     console.message(HOSTILE)
     console.error_text(UserError(HOSTILE, HOSTILE))
-    for reporter in (console.LineReporter(), console.BarReporter()):
+    for reporter in (console.LineReporter(), console.ScreenReporter()):
         reporter.note(HOSTILE)
         with reporter.stage(HOSTILE, 1, "files") as advance:
             advance(1)

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from harness.errors import StorageError
+from harness.results.leaderboard_file import read_board
 from harness.results.store import ResultStore
 from harness.runner import evaluate as runner
 from harness.types.leaderboard import Leaderboard
@@ -60,6 +61,8 @@ def test_a_stopped_command_leaves_valid_files_and_no_process(world, cache, tmp_p
         assert process.returncode == 130
         assert err.rstrip().endswith("stopped; finished results are saved, and the same command continues from there")
         assert "Traceback" not in err
+        done = sum(len(stats) for row in read_board(tmp_path / "results").rows for stats in row.domains.values())
+        assert done > 0, "the leaderboard has what is finished"
     store = ResultStore(tmp_path / "results")
     finished = [p.stem for p in (tmp_path / "results").glob("cells/*/*.json")]
     assert all(store.get(key) for key in finished)

@@ -42,7 +42,7 @@ def test_a_row_over_other_domains_is_not_ranked() -> None:
     assert stray == {"coop": (1, None), "zero_shot": (2, None), "fsnl": (None, "other domains")}, "most rows are ranked"
 
 
-@pytest.mark.parametrize("form", [(), ("--markdown",), ("--latex",)])
+@pytest.mark.parametrize("form", [(), ("--markdown",), ("--latex", "ranks")])
 def test_every_form_says_over_how_many_domains_a_mean_is(tmp_path: Path, harness: Any, form: tuple[str, ...]) -> None:
     file = write(tmp_path / "a.json", board("zero_shot", 0.33, NINE), board("fsnl", 0.65, NINE[4:5]))
     code, out, _ = harness("leaderboard", "show", file, "--baseline", "zero_shot", *form)

@@ -15,7 +15,9 @@ from harness.cli.main import execute
 from harness.leaderboard.series import series
 from harness.leaderboard.statistics import Interval
 from harness.plots import shots, style
+from harness.plots.looks import look
 from harness.plots.shots import plot_shots
+from harness.plots.zero_shot import plot_zero_shot
 
 from .boards import cell, failed, grid, rows, study, write
 
@@ -67,23 +69,68 @@ def test_accuracy_against_shots_has_a_panel_per_domain_and_a_line_per_method(fil
     assert {"Animals", "Food", "Plants", "fsnl", "zero_shot", "fragile"} <= set(found)
     assert {"1", "4", "16", "OOP top-1 (%)"} <= set(found)
     assert "bands: one standard deviation over seeds" in found
-    # A band for each of the two methods that vary with shots, in each of three panels.
+    assert "average of 3" in found
+    # A band for each of the two methods that vary with shots, in each of three panels; fragile has no average.
     bands = [g for g in ElementTree.parse(out).iter(f"{SVG}g") if g.get("id", "").startswith("FillBetweenPoly")]
-    assert len(bands) == 6
+    assert len(bands) == 7
 
 
 def test_no_panel_cuts_off_what_lies_above_the_first_ones_figures(tmp_path: Path) -> None:
     cells = [cell("fsnl", d, k, 1, v) for d, v in (("Animals", 0.2), ("Food", 0.9)) for k in (1, 4)]
     plot_shots(rows(cells), tmp_path / "figure.svg", "oop_top1")
-    assert "80" in words(tmp_path / "figure.svg"), "the common axis reaches up to the second panel's figures"
+    assert "75" in words(tmp_path / "figure.svg"), "the common axis reaches up to the second panel's figures"
 
 
-def test_lines_differ_without_their_colours() -> None:
-    looks = [style.look(index) for index in range(64)]
-    assert len({(look["color"], look["marker"]) for look in looks}) == 64
-    lines = series(rows([c for name in "abcd" for c in grid(name, 0, 0.3)] + grid("e", 4, 0.4)))
-    drawn = [(look["marker"], str(look["linestyle"])) for look in shots._looks(lines)]
-    assert len(set(drawn)) == 5
+def test_methods_of_the_harness_have_a_colour_and_marker_of_their_own() -> None:
+    offered = [path.stem for path in (Path(__file__).parents[2] / "plugins").glob("[a-z]*.py")]
+    looks = {look(method) for method in offered}
+    assert len(looks) == len(offered), "add the new method to KNOWN in harness/plots/looks.py"
+    assert look("a_plugin") == look("a_plugin")
+    assert look("a_plugin") not in looks
+
+
+def test_series_of_one_method_differ_by_their_dash_alone() -> None:
+    cells = [c for lr in (0.1, 0.2) for c in grid("fsnl", 4, lr, method={"parameters": {"lr": lr}})]
+    lines = shots._Line.of(rows(cells + grid("zero_shot", 0, 0.1)))
+    assert len({line.dash for line in lines if line.series.needs_shots}) == 2
+    assert {line.look for line in lines} == {look("fsnl"), look("zero_shot")}
+
+
+def test_only_the_methods_that_are_asked_for_are_drawn_and_zero_shot(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "figure.svg"
+    assert execute(["plot", "shots", str(file), "--methods", "fsnl", "--out", str(out)]) == 0
+    assert {"fsnl", "zero_shot"} <= set(words(out))
+    assert "fragile" not in words(out)
+
+
+@pytest.mark.parametrize(("fit", "inches"), [("column", 3.25), ("page", 6.875)])
+def test_a_figure_has_the_width_of_the_paper_and_no_title_unless_one_is_given(
+    file: Path, tmp_path: Path, fit: str, inches: float
+) -> None:
+    out = tmp_path / "figure.svg"
+    for title in ([], ["--title", "Our results"]):
+        assert execute(["plot", "shots", str(file), "--size", fit, *title, "--out", str(out)]) == 0
+        width = ElementTree.parse(out).getroot().get("width", "")
+        assert float(width.removesuffix("pt")) == pytest.approx(72 * inches)
+        assert ("Our results" in words(out)) == bool(title)
+
+
+@pytest.mark.parametrize("fit", ["column", "page"])
+@pytest.mark.parametrize("name", ["short", "a method with a rather long name"])
+def test_nothing_reaches_over_the_edge_of_a_figure(
+    fit: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Figure] = []
+    monkeypatch.setattr(style, "save", lambda figure, out, title: made.append(figure))
+    cells = [c for n in range(8) for k in (1, 16) for c in grid(f"{name} {n}", k, 0.1 * n)] + grid("zero_shot", 0, 0.1)
+    plot_shots(rows(cells), tmp_path / "x.svg", "oop_top1", fit=fit, title=f"{name}: " + "words of a title " * 9)  # type: ignore[arg-type]
+    plot_zero_shot(rows(grid("zero_shot", 0, 0.1)), tmp_path / "x.svg", (), fit, name * 9)  # type: ignore[arg-type]
+    for figure in made:
+        FigureCanvasAgg(figure).draw()
+        inside, box = figure.bbox, figure.get_tightbbox()
+        inches = [box.x0, box.y0, box.x1 - inside.width / figure.dpi, box.y1 - inside.height / figure.dpi]
+        assert min(inches[:2]) >= -0.01
+        assert max(inches[2:]) <= 0.01
 
 
 def test_a_band_is_the_interval_where_there_is_one(tmp_path: Path) -> None:
@@ -94,7 +141,7 @@ def test_a_band_is_the_interval_where_there_is_one(tmp_path: Path) -> None:
     for intervals in ({}, given):
         plot_shots(chosen, tmp_path / "figure.svg", "oop_top1", intervals)
         tree = ElementTree.parse(tmp_path / "figure.svg")
-        band = next(g for g in tree.iter(f"{SVG}g") if g.get("id", "").startswith("FillBetweenPoly"))
+        *_, band = (g for g in tree.iter(f"{SVG}g") if g.get("id", "").startswith("FillBetweenPoly"))
         path = next(band.iter(f"{SVG}path")).get("d", "")
         ys = [float(y) for y in re.findall(r"[ML] [-\d.]+ ([-\d.]+)", path)]
         heights.append(max(ys) - min(ys))
@@ -134,14 +181,14 @@ def test_zero_shot_bars_carry_their_figures(file: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["shots", "zero-shot"])
-@pytest.mark.parametrize("kind", ["svg", "png"])
+@pytest.mark.parametrize("kind", ["svg", "png", "pdf"])
 def test_the_same_rows_give_the_same_bytes(command: str, kind: str, file: Path, tmp_path: Path) -> None:
     twice = [tmp_path / f"{name}.{kind}" for name in ("a", "b")]
     for out in twice:
         assert execute(["plot", command, str(file), "--out", str(out)]) == 0
     first, second = (out.read_bytes() for out in twice)
     assert first == second
-    assert first.startswith(b"\x89PNG" if kind == "png" else b"<?xml")
+    assert first.startswith({"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[kind])
     assert b"Matplotlib" not in first
     assert b"dc:date" not in first
 
@@ -205,8 +252,8 @@ def test_a_domain_without_figures_is_said_to_have_failed(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["shots", "BOARD", "--out", "figure.jpg"], "figure.jpg is neither PNG nor SVG"),
-        (["tsne", "--domain", "nowhere", "--out", "figure.gif"], "figure.gif is neither PNG nor SVG"),
+        (["shots", "BOARD", "--out", "figure.jpg"], "figure.jpg is neither PDF, PNG nor SVG"),
+        (["tsne", "--domain", "nowhere", "--out", "figure.gif"], "figure.gif is neither PDF, PNG nor SVG"),
         (["tsne", "--domain", "Food", "--limit", "4"], "Invalid value for '--limit'"),
         (["shots", "nowhere.json"], "nowhere.json cannot be read: no such file"),
         (["shots", "BOARD", "--metric", "h_men"], "no metric named 'h_men'"),
@@ -230,18 +277,3 @@ def test_what_cannot_be_drawn_is_a_sentence(
     places = {"BOARD": file, "BOTH": both, "BROKEN": broken, "CLUSTERS": clusters}
     assert execute(["plot", *(str(places.get(a, a)) for a in arguments)]) == 2
     assert sentence in capfd.readouterr().err
-
-
-@pytest.mark.parametrize("width", [2.8, 5.6, 8.4])
-def test_titles_and_legends_fit_into_a_narrow_figure(width):
-    with style.drawing():
-        figure = Figure(figsize=(width, 3), layout="constrained")
-        axes = figure.subplots()
-        lines = [axes.plot([0, 1], label=f"a method with a long name {n}")[0] for n in range(9)]
-        style.legend(figure, lines, [str(line.get_label()) for line in lines], 4)
-        style.title(figure, "OOP top-1 against shots: beyond-mini, beyond-mini/beyond-mini, clean-v1, and more")
-        FigureCanvasAgg(figure).draw()
-        for artist in (figure.legends[0], figure._suptitle):
-            box = artist.get_window_extent()
-            assert box.x0 >= 0
-            assert box.x1 <= figure.bbox.x1

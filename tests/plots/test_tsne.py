@@ -41,10 +41,10 @@ def test_images_of_one_concept_lie_together() -> None:
 def test_sides_and_concepts_are_named_and_the_bytes_are_the_same(tmp_path: Path) -> None:
     twice = [tmp_path / "a.svg", tmp_path / "b.svg"]
     for out in twice:
-        plot_tsne(features(), NAMES, "Food: image features", out)
+        plot_tsne(features(), NAMES, "Food: image features", out, title="A title")
     assert twice[0].read_bytes() == twice[1].read_bytes()
     found = set(words(twice[0]))
-    assert {*NAMES["ip"], *NAMES["oop"], "Food: image features"} <= found
+    assert {*NAMES["ip"], *NAMES["oop"], "A title"} <= found
     assert "in pre-training (IP): 24 images of 2 concepts" in found
     assert "out of pre-training (OOP): 24 images of 2 concepts" in found
     shapes = {node.get("{http://www.w3.org/1999/xlink}href") for node in ElementTree.parse(twice[0]).iter(f"{SVG}use")}

@@ -39,7 +39,7 @@ def refused(tmp_path: Path, content: bytes, reason: str) -> None:
 def test_a_small_archive_that_unpacks_to_much_is_refused(tmp_path: Path, method: int) -> None:
     content = packed({"leaderboard.json": b"[" + b"0," * (1 << 22) + b"0]"}, method)
     assert len(content) < 5000
-    refused(tmp_path, content, "is a damaged submission: its members are not packed with deflate")
+    refused(tmp_path, content, "is a damaged archive: its members are not packed with deflate")
 
 
 def test_the_declared_sizes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,11 +68,9 @@ def test_versions_and_names_that_zip_does_not_know_are_sentences(tmp_path: Path)
     content = bytearray(packed({"leaderboard.json": b"{}"}))
     entry = content.index(b"PK\x01\x02")
     version = bytes(content[: entry + 6]) + b"\x63\0" + bytes(content[entry + 8 :])
-    refused(tmp_path, version, "is a damaged submission: zip file version 9.9")
+    refused(tmp_path, version, "is a damaged archive: zip file version 9.9")
     name = bytes(content[: entry + 8]) + b"\0\x08" + bytes(content[entry + 10 :])
-    refused(
-        tmp_path, name[: entry + 46] + b"\xff" + name[entry + 47 :], "is a damaged submission: it is not UTF-8 text"
-    )
+    refused(tmp_path, name[: entry + 46] + b"\xff" + name[entry + 47 :], "is a damaged archive: it is not UTF-8 text")
 
 
 def test_an_archive_of_many_rows_or_deep_nesting_is_refused(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_a_damaged_archive_is_a_sentence_or_not_verifiable(submission: Path, har
     for cut in (10, len(whole) // 2, len(whole) - 5):
         submission.write_bytes(whole[:cut])
         code, _, err = harness("leaderboard", "verify", submission)
-        assert (code, "is a damaged submission" in err) == (2, True)
+        assert (code, "is a damaged archive" in err) == (2, True)
     for at in range(100, len(whole) - 100, len(whole) // 15):
         submission.write_bytes(whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :])
         code, _, err = harness("leaderboard", "verify", submission)

@@ -147,7 +147,7 @@ def test_a_report_that_cannot_be_kept_costs_no_result(zoo, evaluate):
     assert answer.code == 0
     assert rows(answer)["miscounts"]["mean"] == rows(answer)["zero_shot"]["mean"]
     assert (
-        "miscounts on Animals, 0 shots, seed 1: miscounts.trainable returned 'many'; other results are not affected"
+        "miscounts on Animals, seed 1: miscounts.trainable returned 'many'; other results are not affected"
         in answer.err
     )
 

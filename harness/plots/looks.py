@@ -1,0 +1,53 @@
+"""The colour and marker of a method: by its name alone, so the same in every figure, whatever else is drawn."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8A8A8A")
+"""Okabe and Ito's palette, distinct with every form of colour blindness, and grey."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
+
+REFERENCE = "zero_shot"
+"""The method that every figure shows for reference, in black."""
+
+KNOWN = (
+    *("fsnl", "tip_adapter", "coop", "zsnl", "clip_adapter", "cocoop", "learning_to_name"),
+    *("gda", "tip_adapter_f", "linear_probe", "kmeans_naming", "transclip", "prolip", "taskres"),
+    *("maple", "promptsrc", "clip_lora", "vpt", "cupl", "waffle", "tpt"),
+    *("tda", "zero", "mta", "cluster_vote", "prototypes", "plot", "nola_head"),
+)
+"""The harness's own methods, each with a pair of its own; a new one is added at the end."""
+
+
+RESERVED = 6 * len(COLOURS)
+"""Pairs for methods of the harness."""
+
+
+class MethodLook(NamedTuple):
+    """How a method is drawn."""
+
+    colour: str
+    marker: str
+
+
+def look(method: str) -> MethodLook:
+    """The look of a method.
+
+    One of the harness differs from all others. Methods of plugins are spread over the pairs that are left by the
+    sha256 of their names, and two of them may get the same pair.
+    """
+    if method == REFERENCE:
+        return MethodLook("#000000", "o")
+    if method in KNOWN:
+        return _pair(KNOWN.index(method))
+    rest = len(COLOURS) * len(MARKERS) - RESERVED
+    return _pair(RESERVED + int(hashlib.sha256(method.encode()).hexdigest(), 16) % rest)
+
+
+def _pair(index: int) -> MethodLook:
+    """The n-th pair: neighbours differ in both colour and marker."""
+    again, colour = divmod(index, len(COLOURS))
+    return MethodLook(COLOURS[colour], MARKERS[(colour + again) % len(MARKERS)])
