@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NEED_OF_ATTRIBUTE = {
     need: need for need in ("support", "validation", "unlabeled", "ip", "clusters", "vocabulary", "texts", "model")
-} | {"names": "vocabulary", "encode_image": "model", "projection": "preprojection"}
+} | {"names": "vocabulary", "ip_names": "ip", "encode_image": "model", "projection": "preprojection"}
 """Attribute of a task -> the need that provides it."""
 
 NEEDS_OF_IMAGES = {"preprojection", "tokens", "pixels"}
@@ -156,7 +156,7 @@ class RecordingTask(Task):
     def __getattribute__(self, name: str) -> Any:
         if not name.startswith("__"):
             object.__getattribute__(self, "__dict__").get("seen", []).append(name)  # absent during construction
-        if name in NEED_OF_ATTRIBUTE:
+        if name in NEED_OF_ATTRIBUTE or name == "with_support":  # what is read of the new task is not recorded
             plain = Task(**{f.name: object.__getattribute__(self, f.name) for f in dataclasses.fields(Task)})
             return getattr(plain, name)
         return object.__getattribute__(self, name)
