@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 
 import pytest
 import torch
@@ -189,13 +188,3 @@ def test_every_parameter_says_what_it_means(name):
     found = describe("method", load("method", name))["parameters"]
     assert [one["name"] for one in found if not one["meaning"]] == []
     assert [one["type"] for one in found if "Annotated" in one["type"] or "typing" in one["type"]] == []
-
-
-def test_readme_table_matches_plugins():
-    offered = {name: describe("method", load("method", name)) for name in METHODS}
-    needs = {name: ", ".join(shown["needs"]) or "names only" for name, shown in offered.items()}
-    rows = [f"| `{name}` | {needs[name]} | {shown['summary']} |" for name, shown in offered.items()]
-    readme = (PLUGINS.parent / "README.md").read_text(encoding="utf-8")
-    table = re.search(r"\| method \| needs \| what it is \|\n\|---\|---\|---\|\n((?:\|.*\n)+)", readme)
-    assert table is not None
-    assert table[1].splitlines() == rows
