@@ -117,6 +117,14 @@ def test_with_support_poses_other_images_of_the_same_or_of_the_ip_names() -> Non
     assert given.with_support(three[:0]).shots == 0
 
 
+def test_parts_of_a_task_share_its_progress() -> None:
+    calls: list[tuple[int, int]] = []
+    given = task(progress=lambda done, total: calls.append((done, total)))
+    for number in range(2):
+        given.as_part(number, 2).progress(3, 4)
+    assert calls == [(3, 8), (7, 8)]
+
+
 def test_labelled_images_keep_their_kinds() -> None:
     images = Images.of(torch.ones(2, 3))
     tokens = torch.ones(2, 1, 4, 3)

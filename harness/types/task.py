@@ -238,6 +238,10 @@ class Task:
         shots = int(support.label.bincount().max()) if len(support) else 0
         return replace(self, shots=shots, _support=support, _validation=validation, **of_ip)  # type: ignore[arg-type]
 
+    def as_part(self, number: int, parts: int) -> Task:
+        """The same task for one of several fits that share its progress; ``number`` counts them from 0."""
+        return replace(self, progress=lambda done, total: self.progress(number * total + done, parts * total))
+
     def model(self, train: Callable[[str], bool] | None = None) -> nn.Module:
         """A private copy of the open_clip module, in evaluation mode, to be changed by this fit alone (need: model).
 
