@@ -53,8 +53,8 @@ def page(groups: Mapping[str, list[dict[str, Any]]]) -> str:
     """docs/methods.md."""
     parts = [
         "# Methods",
-        "Made from the registry by `python scripts/methods_page.py`. `harness plugins show NAME` describes a method in "
-        "full, with its\nparameters and presets. Needs are those of the default parameters; every method gets the names that it scores.",
+        "Made from the registry by `python scripts/methods_page.py`. `harness plugins show NAME` describes one in\n"
+        "full, with its parameters and presets. Needs are those of the default parameters.",
     ]
     for title, methods in groups.items():
         rows = [f"| `{m['name']}` | {', '.join(m['needs']) or 'names only'} | {m['summary']} |" for m in methods]
