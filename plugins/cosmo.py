@@ -58,8 +58,8 @@ class Cosmo(Method):
     few-shot validation draw and on a quarter of the IP images, which the IP expert does not see; the last two by the
     harmonic mean of the accuracies. The paper has no OOP images and holds out IP classes in their place; it does not
     calibrate its experts, and its gate sees their probabilities. Scores say more: they are low for an image that is far
-    from all names. (Joint accuracies on held-out images of the miniature, with ``init=text``: 62.9 OOP and 60.8 IP,
-    with probabilities 71.5 and 39.4.) In the paper's code P_oop is not normalised.
+    from all names. (Joint accuracies on the miniature, with ``init=text``, on held-out OOP and all IP images: 62.9 and
+    60.8, with probabilities 71.5 and 39.4.) In the paper's code P_oop is not normalised.
     """
 
     needs = Needs(support=True, validation=True, ip=True)
