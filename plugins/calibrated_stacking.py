@@ -101,7 +101,9 @@ class CalibratedStacking(Method):
 
     @staticmethod
     def _moved(scores: Tensor, vocabulary: Vocabulary, gamma: float) -> Tensor:
-        return scores - gamma * scores.new_tensor([not oop for oop in vocabulary.oop])
+        moved = scores.clone()
+        moved[:, side_columns(vocabulary, scores.device)[1]] -= gamma
+        return moved
 
 
 @hookimpl
