@@ -178,7 +178,8 @@ def test_progress_ends_at_its_total_and_trainable_is_a_number(name):
     calls = []
     method = quick(name).fit(make_task(views=2, progress=lambda done, total: calls.append((done, total))))
     assert calls[-1][0] == calls[-1][1]
-    assert [done for done, _ in calls] == list(range(1, len(calls) + 1))
+    done = [number for number, _ in calls]
+    assert done == (sorted(set(done)) if name == "cosmo" else list(range(1, len(calls) + 1)))  # two fits of a half each
     assert (method.trainable() > 0) == (name not in UNTRAINED)
 
 
