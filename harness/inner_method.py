@@ -86,5 +86,6 @@ def wrap(outer: Method, inner: Inner) -> Method:
         outer.pool = made.pool
     # Of this instance: they depend on its parameters.
     outer.needs, outer.seeded = outer.needs | made.needs, outer.seeded or made.seeded  # type: ignore[misc]
-    outer.views, outer.crop = made.views, made.crop
+    outer.views, outer.test_views = max(outer.views, made.views), max(outer.test_views, made.test_views)
+    outer.crop, outer.encoders = made.crop, tuple(dict.fromkeys((*outer.encoders, *made.encoders)))
     return made

@@ -52,7 +52,7 @@ class KMeansNaming(TransductiveMethod):
         order = canonical_order(task.unlabeled.features[:, 0])
         self._cluster(task, task.unlabeled.features[order, 0])
         self.order_ = torch.argsort(order)
-        self.name_ = torch.full((task.clusters,), -1)
+        self.name_ = torch.full((len(self.mean_),), -1)
         task.progress(1, 1)
         return self
 

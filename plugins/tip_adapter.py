@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
 from harness.method import Method
+from harness.prompts import Piece, Prompt
 from harness.types.task import Needs
 
 from ._grid_search import first_of_best, middle_of_best
@@ -52,11 +53,18 @@ class TipAdapter(Method):
 
     The paper has no names without support. Here the cache moves probability among the names with support, preserves
     their sum, and leaves all other scores as in zero-shot.
+
+    With ``caption_weight`` d the affinity is ``(1 - d) image @ support.T + d image @ captions.T``, as in CapS-Adapter
+    (Wang et al., ACM MM 2024), whose support is generated from the captions. Its authors choose d with alpha and beta;
+    the preset ``caps`` has 0.5. An image without a caption has the prompt of its name.
     """
 
     needs = Needs(support=True, validation=True)
     paper = "Zhang et al., ECCV 2022"
-    presets = {"paper": {"search": "paper", "views": 10, "crop": 0.5}}  # noqa: RUF012 - read only
+    presets = {  # noqa: RUF012 - read only
+        "paper": {"search": "paper", "views": 10, "crop": 0.5},
+        "caps": {"caption_weight": 0.5},
+    }
 
     search: Literal["wide", "paper"] = "wide"
     """Grid of alpha and beta: wide with ties to the middle, or the paper's with ties to the first."""
@@ -69,6 +77,12 @@ class TipAdapter(Method):
     averaged before normalisation; here the first view is the whole image."""
     crop: Fraction = 0.5
     """Minimum area of a view's crop, as a share of the image; the paper's value."""
+    caption_weight: Fraction = 0.0
+    """Share of the captions in the affinity (CapS-Adapter's delta); 0: no captions."""
+
+    def __post_init__(self) -> None:
+        if self.caption_weight:
+            self.needs = replace(self.needs, captions=True)
 
     def fit(self, task: Task) -> Self:
         """Store the support as the cache; choose alpha and beta."""
@@ -81,6 +95,8 @@ class TipAdapter(Method):
         self.task_ = task
         self.keys_ = F.normalize(task.support.features.mean(dim=1), dim=1)
         self.values_ = F.one_hot(task.support.label, len(task.names)).to(self.keys_.dtype)
+        if self.caption_weight:
+            self.captions_ = _caption_features(task)
 
     def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """Zero-shot scores plus the cache, among the names with support."""
@@ -95,7 +111,10 @@ class TipAdapter(Method):
         return {"alpha": self.alpha_, "beta": self.beta_}
 
     def _cache(self, image: Tensor, beta: float) -> Tensor:
-        return torch.exp(-beta * (1 - image @ self.keys_.T)) @ self.values_
+        affinity = image @ self.keys_.T
+        if self.caption_weight:
+            affinity = (1 - self.caption_weight) * affinity + self.caption_weight * image @ self.captions_.T
+        return torch.exp(-beta * (1 - affinity)) @ self.values_
 
     def _choose(self, task: Task) -> tuple[float, float]:
         betas, alphas = GRIDS[self.search]
@@ -109,6 +128,14 @@ class TipAdapter(Method):
             right.append([int(((zero_shot + a * cache).argmax(dim=1) == label).sum()) for a in alphas])
         beta, alpha = (middle_of_best if self.search == "wide" else first_of_best)(right)
         return alphas[alpha], betas[beta]
+
+
+def _caption_features(task: Task) -> Tensor:
+    """Unit rows ``(n, d)`` of the support's captions; of an image without one, the prompt of its name."""
+    named = [task.template.fill(task.names[y], task.noun) for y in task.support.label.tolist()]
+    captions = task.support.captions or [None] * len(named)
+    prompts = [Prompt((Piece(text),)) if text else name for text, name in zip(captions, named, strict=True)]
+    return task.text.encode(prompts)
 
 
 @hookimpl

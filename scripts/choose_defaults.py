@@ -3,8 +3,8 @@
     python scripts/choose_defaults.py coop "lr=0.01 epochs=60" "preset=paper views=1" --shots 1,4 --domain Food
 
 Fits every setting and scores it on the train and val images that are not in the few-shot draw. OOP images decide; IP
-images, whose train and val parts no method sees, are reported too. Prints one line per setting and number of shots:
-accuracies in percent, averaged over domains and seeds, and CPU seconds of fit and scores.
+images are reported too; a method that needs IP images has seen those of the train part. Prints one line per setting and
+number of shots: accuracies in percent, averaged over domains and seeds, and CPU seconds of fit and scores.
 """
 
 from __future__ import annotations

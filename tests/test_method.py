@@ -101,9 +101,36 @@ def test_a_task_has_no_field_for_scored_images() -> None:
     fields = set(Task.__dataclass_fields__)
     assert fields == {
         *("noun", "text", "logit_scale", "generator", "device", "template", "shots", "progress"),
-        *("_support", "_validation", "_unlabeled", "_ip", "_clusters", "_names", "_ip_names"),
+        *("_support", "_validation", "_unlabeled", "_ip", "_clusters", "_names"),
+        *("_ip_names", "_ip_count"),
         *("_texts", "_model", "_projection"),
     }
+
+
+def test_with_support_poses_other_images_of_the_same_or_of_the_ip_names() -> None:
+    three = Support(torch.zeros(3, 1, 2), torch.tensor([0, 1, 1]))
+    given = task(_names=("a", "b"), _ip=three, _ip_names=("c", "d"), shots=9)
+    posed = given.with_support(three)
+    assert (posed.support, posed.names, posed.shots, posed._validation) == (three, ("a", "b"), 2, None)
+    of_ip = given.with_support(three, three, ip=True)
+    assert (of_ip.names, of_ip.vocabulary.oop, of_ip.validation) == (("c", "d"), (False, False), three)
+    assert given.with_support(three[:0]).shots == 0
+
+
+def test_parts_of_a_task_share_its_progress() -> None:
+    calls: list[tuple[int, int]] = []
+    given = task(progress=lambda done, total: calls.append((done, total)))
+    for number in range(2):
+        given.as_part(number, 2).progress(3, 4)
+    assert calls == [(3, 8), (7, 8)]
+
+
+def test_labelled_images_keep_their_kinds() -> None:
+    images = Images.of(torch.ones(2, 3))
+    tokens = torch.ones(2, 1, 4, 3)
+    made = Images(images.features, _kinds={"tokens": tokens}).labelled(torch.tensor([1, 0]))
+    assert (made.label.tolist(), made.captions) == ([1, 0], None)
+    assert torch.equal(made.tokens, tokens)
 
 
 def test_declared_needs_are_listed_by_name() -> None:

@@ -329,6 +329,7 @@ READERS = {
     "harness.registry": "metadata of installed distributions, through importlib, and templates of the package",
     "harness.runner.array_files": "arrays that the run itself wrote, for its own processes",
     "harness.site.page": "templates of the package",
+    "plugins._json_file": "a file parameter, which goes through harness.files",
 }
 """Modules that call a function that opens files, with the reason."""
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NEED_OF_ATTRIBUTE = {
     need: need for need in ("support", "validation", "unlabeled", "ip", "clusters", "vocabulary", "texts", "model")
-} | {"names": "vocabulary", "encode_image": "model", "projection": "preprojection"}
+} | {"names": "vocabulary", "ip_names": "ip", "encode_image": "model", "projection": "preprojection"}
 """Attribute of a task -> the need that provides it."""
 
 NEEDS_OF_IMAGES = {"preprojection", "tokens", "pixels"}
@@ -151,14 +151,21 @@ def report_is_json(subject: Subject) -> None:
 
 
 class RecordingTask(Task):
-    """A task that records in ``seen`` which of its fields are read."""
+    """A task that records in ``seen`` which of its fields are read.
+
+    What is read of another task ``with_support`` is not recorded: its support is the method's own.
+    """
 
     def __getattribute__(self, name: str) -> Any:
+        own = object.__getattribute__(self, "__dict__")
         if not name.startswith("__"):
-            object.__getattribute__(self, "__dict__").get("seen", []).append(name)  # absent during construction
-        if name in NEED_OF_ATTRIBUTE:
+            own.get("seen", []).append(name)  # absent during construction
+        if name in (*NEED_OF_ATTRIBUTE, "with_support", "as_part"):
             plain = Task(**{f.name: object.__getattribute__(self, f.name) for f in dataclasses.fields(Task)})
-            return getattr(plain, name)
+            found = getattr(plain, name)
+            if name != "as_part":
+                return found
+            return lambda *given: _recording_task(found(*given), own["seen"], own["of_images"])
         return object.__getattribute__(self, name)
 
 
@@ -192,6 +199,7 @@ def _recording_task(given: Task, of_task: list[str], of_images: set[str]) -> Rec
             values[name] = cls(**_values(value, kind), seen=of_images)
     task = RecordingTask(**values)
     object.__setattr__(task, "seen", of_task)
+    object.__setattr__(task, "of_images", of_images)
     return task
 
 

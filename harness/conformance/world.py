@@ -79,6 +79,7 @@ class SyntheticDomain:
             _validation=given(validation) if needs.validation else None,
             _unlabeled=_unlabeled(given(self._pool())) if needs.unlabeled else None,
             _ip=given(known) if needs.ip else None,
+            _ip_names=self.foreign if needs.ip else None,
             _clusters=len(self.names) if needs.clusters else None,
             _names=self.names if needs.includes("vocabulary") else None,
             _texts=self._sentences() if needs.texts else None,

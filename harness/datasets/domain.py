@@ -53,6 +53,11 @@ class DomainData:
         """Over names, paths, labels, captions and bytes of everything above: the hash of the label sheet."""
         return self.sheet.fingerprint
 
+    @property
+    def ip_names(self) -> tuple[str, ...]:
+        """The names of the IP train part; none if there is no IP folder."""
+        return () if self.ip is None else self.ip["train"].names
+
     def fitted(self, train_on: TrainOn) -> list[tuple[Split, Split]]:
         """The train and val parts of each side that methods are fitted on, OOP first.
 

@@ -48,7 +48,8 @@ class TaskInput:
     template: Template
     shots: int = 0
     names: tuple[str, ...] | None = None
-    ip_names: int = 0
+    ip_count: int = 0
+    ip_names: tuple[str, ...] | None = None
     support: SupportInput | None = None
     validation: SupportInput | None = None
     unlabeled: ImageInput | None = None
@@ -78,6 +79,7 @@ class TaskInput:
             _ip=ip,
             _clusters=self.clusters,
             _names=self.names,
+            _ip_count=self.ip_count,
             _ip_names=self.ip_names,
             _texts=self.texts,
             _model=ModelCopies(backbone.model, backbone.record.precision) if self.model else None,

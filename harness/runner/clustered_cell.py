@@ -116,6 +116,7 @@ def _task(
         names=names if needs.includes("vocabulary") else None,
         unlabeled=packer.pool([scored[side] for side in sides], order.position),
         ip=None if known is None else known_images(known, packer.pool([known])),
+        ip_names=None if known is None else data.ip_names,
         clusters=sum(len({item.label for item in split.items}) for split in splits) if needs.clusters else None,
         texts=sentences(job, data),
         model=needs.model,

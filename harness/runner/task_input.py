@@ -44,7 +44,7 @@ def named_task(
         template,
         spec.shots,
         names,
-        ip_names=len(given_names.get("ip", ())),
+        ip_count=len(given_names.get("ip", ())),
         texts=sentences(job, data),
         model=needs.model,
         projection=needs.preprojection,
@@ -86,7 +86,8 @@ def _with_pools(
         lost += features.unreadable
     if needs.ip:
         known = provider.pool(domain, "ip")
-        task = replace(task, ip=known_images(known, packer.pool([known])))
+        names = provider.domains[domain].ip_names
+        task = replace(task, ip=known_images(known, packer.pool([known])), ip_names=names)
         lost += known.unreadable
     if needs.clusters:
         data = provider.domains[domain]

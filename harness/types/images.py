@@ -77,6 +77,10 @@ class Images:
 
         yield from torch.split(torch.arange(len(self)), size)
 
+    def labelled(self, label: Tensor) -> Support:
+        """The same images with labels ``(n,)``, for a method that names them itself."""
+        return Support(self.features, label, _kinds=self._kinds, _pixels=self._pixels)
+
     def with_features(self, features: Tensor) -> Self:
         """The same images with other features ``(n, v, d)``."""
         return replace(self, features=features)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from harness.errors import MethodError
@@ -171,7 +171,8 @@ class Task:
     _ip: Support | None = field(default=None, repr=False)
     _clusters: int | None = field(default=None, repr=False)
     _names: tuple[str, ...] | None = field(default=None, repr=False)
-    _ip_names: int = field(default=0, repr=False)
+    _ip_count: int = field(default=0, repr=False)
+    _ip_names: tuple[str, ...] | None = field(default=None, repr=False)
     _texts: Mapping[str, tuple[str, ...]] | None = field(default=None, repr=False)
     _model: TrainableModel | None = field(default=None, repr=False)
     _projection: Callable[[], tuple[Tensor, Tensor | None]] | None = field(default=None, repr=False)
@@ -197,6 +198,11 @@ class Task:
         return _require_declared(self._ip, "ip")
 
     @property
+    def ip_names(self) -> tuple[str, ...]:
+        """The names of the classes of ``ip``; position = label (need: ip)."""
+        return _require_declared(self._ip_names, "ip")
+
+    @property
     def clusters(self) -> int:
         """The number of classes in the pool (need: clusters)."""
         return _require_declared(self._clusters, "clusters")
@@ -212,13 +218,29 @@ class Task:
     @property
     def vocabulary(self) -> Vocabulary:
         """The names as a vocabulary (need: vocabulary)."""
-        oop = len(self.names) - self._ip_names
+        oop = len(self.names) - self._ip_count
         return Vocabulary.of(self.noun, oop=self.names[:oop], ip=self.names[oop:])
 
     @property
     def texts(self) -> Mapping[str, tuple[str, ...]]:
         """Name -> sentences about it, for all OOP and IP names of the domain (need: texts)."""
         return _require_declared(self._texts, "texts")
+
+    def with_support(self, support: Support, validation: Support | None = None, ip: bool = False) -> Task:
+        """The same task with other labelled images: for a method that fits another one to images it chose.
+
+        Args:
+            support: the new support; ``shots`` becomes the number of images of its largest class.
+            validation: the new validation draw; None: none.
+            ip: the labels are of ``ip_names`` rather than ``names``, so the inner method is fitted on the IP names.
+        """
+        of_ip = {"_names": self.ip_names, "_ip_count": len(self.ip_names)} if ip else {}
+        shots = int(support.label.bincount().max()) if len(support) else 0
+        return replace(self, shots=shots, _support=support, _validation=validation, **of_ip)  # type: ignore[arg-type]
+
+    def as_part(self, number: int, parts: int) -> Task:
+        """The same task for one of several fits that share its progress; ``number`` counts them from 0."""
+        return replace(self, progress=lambda done, total: self.progress(number * total + done, parts * total))
 
     def model(self, train: Callable[[str], bool] | None = None) -> nn.Module:
         """A private copy of the open_clip module, in evaluation mode, to be changed by this fit alone (need: model).

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from harness.method import Method
+from harness.types.images import Images
 from harness.types.task import Support, Task
+from harness.types.vocabulary import Vocabulary
 
 WIDTH, SIZE = 6, 20
 """Size of a token embedding, and of a feature."""
@@ -127,3 +130,35 @@ def plain_task() -> Task:
         _support=support,
         _validation=support,
     )
+
+
+IP = ("blue whale", "elm")
+"""Names that a method is not fitted on."""
+QUERY = np.random.default_rng(7).normal(size=(9, SIZE))
+QUERY /= np.linalg.norm(QUERY, axis=1, keepdims=True)
+"""Features of scored images."""
+SUPPORT, LABEL = plain_task().support.features[:, 0].numpy(), plain_task().support.label.numpy()
+KNOWN = np.random.default_rng(8).normal(size=(10, SIZE))
+KNOWN /= np.linalg.norm(KNOWN, axis=1, keepdims=True)
+"""Features of IP images, of classes 0, 1, 0, 1, ..."""
+
+
+def prompts(names: tuple[str, ...]) -> np.ndarray:
+    return np.stack([text_feature(f"a photo of {name}, a type of {NOUN}.") for name in names])
+
+
+def probabilities(raw: np.ndarray) -> np.ndarray:
+    return np.exp(raw) / np.exp(raw).sum(axis=1, keepdims=True)
+
+
+def pool_task(pool: np.ndarray = QUERY) -> Task:
+    """The same task with a pool and IP images."""
+    known = Support(torch.from_numpy(KNOWN[:, None]), torch.arange(len(KNOWN)) % 2)
+    return replace(plain_task(), _unlabeled=Images.of(torch.from_numpy(pool)), _ip=known, _ip_names=IP)
+
+
+def fitted_scores(method: Method, names: tuple[str, ...] = NAMES, ip: tuple[str, ...] = ()) -> np.ndarray:
+    """Scores of the scored images by a method that is fitted to that task; they are in float64."""
+    found = method.fit(pool_task()).scores(Images.of(torch.from_numpy(QUERY)), Vocabulary.of(NOUN, oop=names, ip=ip))
+    assert found.dtype == torch.float64
+    return found.numpy()

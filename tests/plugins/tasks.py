@@ -115,6 +115,7 @@ def make_task(
         "shots": shots,
         "_unlabeled": Images(images(12, 20)[0]),
         "_ip": Support(unit_rows(12, SIZE, 21)[:, None], torch.arange(12) % len(IP)),
+        "_ip_names": IP,
         "_clusters": len(NAMES),
         "_texts": {name: (f"a {name}.", f"one {name} seen from above.") for name in (*NAMES, *IP)},
         "_projection": lambda: (PROJECTION, None),

@@ -50,6 +50,15 @@ REFUSED = [
     *(("zsnl", parameter, "0") for parameter in ("restarts", "confident", "least", "rounds")),
     *(("zsnl", parameter, "-1") for parameter in ("epochs", "shifts")),
     ("linear_probe", "c", "0"),
+    *(("laplacian", parameter, "0") for parameter in ("rounds", "sweeps")),
+    *(("laplacian", f"{part}_weight", "-1") for part in ("text", "distance", "neighbour")),
+    *((name, "alpha", value) for name, value in (("graph_lp", "1"), ("gda_em", "-1"))),
+    *(("gda_em", parameter, value) for parameter, value in (("shrinkage", "0"), ("rounds", "-1"))),
+    *(("pseudo", parameter, "0") for parameter in ("images", "rounds")),
+    *((name, "temperature", "0") for name in ("loki", "perception", "teen")),
+    *(("ss_gmm", parameter, "0") for parameter in ("restarts", "components", "concentration")),
+    ("cosine_head", "scale", "0"),
+    ("tip_adapter", "caption_weight", "1.5"),
     ("linear_probe", "max_iter", "0"),
 ]
 
@@ -76,6 +85,11 @@ STATED = {
     "gda": {"search": "paper", "covariance": "views", "views": 10, "crop": 0.5, "alpha": None},
     "linear_probe": {"search": "paper", "c": None, "views": 1, "max_iter": 1000},
     "zero_shot": {"prompts": "single"},
+    "laplacian": {"neighbour_weight": 1.0, "neighbours": 3, "rounds": 1, "text_weight": 0.0, "distance_weight": 1.0},
+    "teen": {"weight": 0.5, "temperature": 16.0, "text_weight": 0.0},
+    "pseudo": {"rounds": 10, "growing": True, "pool": "train-unlabeled"},
+    "zpe": {"templates": "all", "bias": "both", "select": None},
+    "soup": {"greedy": True},
     "zsnl": {**SGD, "lr": None, "epochs": 100, "views": 1, "images_per_batch": 4, "confident": 16, "least": 20}
     | {"discover": "kmeans", "restarts": 10, "known": "nothing", "shifts": 0, "assign": "clusters"}
     | {"match_prompt": "a photo of a {name}", "match_normalised": False, "match_images": 20},

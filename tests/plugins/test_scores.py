@@ -20,17 +20,20 @@ from harness_plugins.tip_adapter import TipAdapter
 from harness_plugins.transclip import SUPPORT_WEIGHTS, TransCLIP
 from harness_plugins.zero_shot import TEMPLATES, ZeroShot
 
-from .numpy_formulas import NAMES, NOUN, SCALE, SIZE, plain_task, text_feature
-
-IP = ("blue whale", "elm")
-QUERY = np.random.default_rng(7).normal(size=(9, SIZE))
-QUERY /= np.linalg.norm(QUERY, axis=1, keepdims=True)
-SUPPORT = plain_task().support.features[:, 0].numpy()
-LABEL = plain_task().support.label.numpy()
-
-
-def prompts(names: tuple[str, ...]) -> np.ndarray:
-    return np.stack([text_feature(f"a photo of {name}, a type of {NOUN}.") for name in names])
+from .numpy_formulas import (
+    IP,
+    LABEL,
+    NAMES,
+    NOUN,
+    QUERY,
+    SCALE,
+    SIZE,
+    SUPPORT,
+    plain_task,
+    probabilities,
+    prompts,
+    text_feature,
+)
 
 
 def scores(method, oop=NAMES, ip=()) -> np.ndarray:
@@ -38,10 +41,6 @@ def scores(method, oop=NAMES, ip=()) -> np.ndarray:
     found = method.fit(plain_task()).scores(Images.of(torch.from_numpy(QUERY)), vocabulary)
     assert found.dtype == torch.float64
     return found.numpy()
-
-
-def probabilities(raw: np.ndarray) -> np.ndarray:
-    return np.exp(raw) / np.exp(raw).sum(axis=1, keepdims=True)
 
 
 def among(term: np.ndarray) -> np.ndarray:
