@@ -18,11 +18,16 @@ KNOWN = (
     *("gda", "tip_adapter_f", "linear_probe", "kmeans_naming", "transclip", "prolip", "taskres"),
     *("maple", "promptsrc", "clip_lora", "vpt", "cupl", "waffle", "tpt"),
     *("tda", "zero", "mta", "cluster_vote", "prototypes", "plot", "nola_head"),
+    *("ape", "calibrated_stacking", "cased", "clap", "cosine_head", "cosmo", "ecalp"),
+    *("em_dirichlet", "fudd", "gda_em", "graph_lp", "laplacian", "loki"),
+    *("lp_pp", "ogen_lite", "otter", "palavra", "perception", "proxy_map", "pseudo"),
+    *("soup", "ss_gmm", "stata", "tcp", "teen", "upl", "zlap"),
+    "zpe",
 )
 """The harness's own methods, each with a pair of its own; a new one is added at the end."""
 
 
-RESERVED = 6 * len(COLOURS)
+RESERVED = 9 * len(COLOURS)
 """Pairs for methods of the harness."""
 
 
