@@ -55,7 +55,7 @@ class LearnedContext:
             self.rows = task.text.token_embedding(text).repeat(contexts, 1)
         else:
             noise = torch.randn(contexts * length, task.text.width, generator=task.generator)
-            self.rows = NOISE * to_device(noise.to(task.support.features.dtype), task.device)
+            self.rows = NOISE * to_device(noise.to(task.text.token_embedding("a").dtype), task.device)
         self._each = len(self.rows) // contexts
         self._before = {"end": self._each, "middle": self._each // 2, "front": 0}[position]
         self._first = {name: i * self._each for i, name in enumerate(names)}
