@@ -86,8 +86,8 @@ class ECALP(Method):
     """Label propagation on a graph that grows with the test images, without training (Li et al., ICLR 2025).
 
     A test image is linked to its nearest names, earlier test images and support images, with ``similarity^power``. The
-    similarity to names is the cosine; to test images it weighs every dimension by the variance of the names' features,
-    and to support images by the inverse of the support's variance, both with length 1. With the symmetric normalisation
+    similarity is the cosine; for test images the dimensions of the new one are first weighed by the variance of the
+    names' features, and for support images by the inverse of the support's variance. With the symmetric normalisation
     A of all links, ``Y <- A Y`` runs for some rounds with names and support held to their labels. Its last row scores
     the image; the image begins later propagations with its best score alone, divided by five. Scores are logarithms.
 
@@ -135,10 +135,10 @@ class ECALP(Method):
 
     def _stream(self, vocabulary: Vocabulary) -> Stream:
         """The names, and the support images of those that have any."""
-        text, at = zero_shot_text(self.task_, vocabulary), fitted_positions(vocabulary, self.task_)
+        text = zero_shot_text(self.task_, vocabulary)
         image, label, spread = text[:0], text[:0, 0].long(), torch.ones_like(text[0])
         if self.few_shot:
-            support = self.task_.support
+            support, at = self.task_.support, fitted_positions(vocabulary, self.task_)
             column = torch.tensor([at.index(y) if y in at else -1 for y in range(len(self.task_.names))])
             own = column.to(text.device)[support.label]
             image, label = support.features[own >= 0, 0], own[own >= 0]
@@ -148,7 +148,7 @@ class ECALP(Method):
         return Stream(
             node=torch.cat([text, image]),
             label=one,
-            scales=(F.normalize(of_names, dim=0), F.normalize(spread, dim=0)),
+            scales=(of_names, spread),
             image=text[:0],
             start=one[:0],
             link=text.new_zeros(0, len(one)),
@@ -161,8 +161,8 @@ class ECALP(Method):
         of_images, of_support = stream.scales
         similar = (
             (stream.node[:k] @ image, self.names),
-            (stream.node[k:] @ (of_support * image), self.shots),
-            (stream.image[:t] @ (of_images * image), self.images),
+            (stream.node[k:] @ F.normalize(of_support * image, dim=0), self.shots),
+            (stream.image[:t] @ F.normalize(of_images * image, dim=0), self.images),
         )
         stream.add(image, torch.cat([self._weights(values, count) for values, count in similar]))
         found = stream.propagated(self.rounds)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
+from harness.types.task import Needs
 
 from ._context import LearnedContext
 from ._deep_prompts import replace_tokens
@@ -40,6 +41,7 @@ class TCP(TowerMethod):
     They insert the tokens before the ninth of twelve blocks; by default it is the first block past two thirds.
     """
 
+    needs = Needs(support=True, model=True)
     towers = "text"
     paper = "Yao et al., CVPR 2024"
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -63,7 +65,7 @@ class TCP(TowerMethod):
         """Learn the context and the map from text features to tokens."""
         self.prepare(task)
         inside = blocks(text_tower(self.model_), "tcp", "text")
-        self.context_ = LearnedContext(replace(task, text=self.tower_), self.context, self.length)
+        self.context_ = LearnedContext(task, self.context, self.length, tower=self.tower_)
         rows, text = self.context_.rows, zero_shot_text(task, task.vocabulary)
         size, hidden = text.shape[1], max(1, text.shape[1] // 4)
         self.net_ = [

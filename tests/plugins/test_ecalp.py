@@ -32,8 +32,10 @@ def plain_scores(stream, text, support, label, rounds, shots, power=2.0):
         return weight
 
     for t, x in enumerate(stream):
-        earlier = stream[:t] @ (of_text * x)
-        weight = [strongest(text @ x, 2), strongest(support @ (of_shots * x), shots), strongest(earlier, 2)]
+        earlier, known = (
+            rows @ (v * x / np.linalg.norm(v * x)) for rows, v in ((stream[:t], of_text), (support, of_shots))
+        )
+        weight = [strongest(text @ x, 2), strongest(known, shots), strongest(earlier, 2)]
         row = np.concatenate(weight)
         w = np.block([[w, row[:, None]], [row[None], np.zeros((1, 1))]])
         root = 1 / np.sqrt(np.maximum(w.sum(axis=1), 1e-30))
