@@ -90,8 +90,8 @@ def prices(score: Tensor, column: Tensor) -> Tensor:
     """
     k = score.shape[1]
     lead = score.gather(1, column[:, None]) - score
-    least = torch.full((k, k), float("inf"), dtype=score.dtype, device=score.device)
-    least = least.scatter_reduce(0, column[:, None].expand_as(lead), lead, "amin")
+    own = [(column == a)[:, None] for a in range(k)]
+    least = torch.stack([lead.masked_fill(~of_a, float("inf")).amin(dim=0) for of_a in own])
     low, high = torch.zeros_like(score[0]), torch.zeros_like(score[0])
     for _ in range(k):  # shortest paths: price_a <= price_b + least[a, b]
         low = torch.minimum(low, (least + low).amin(dim=1))
