@@ -30,20 +30,20 @@ FOLDS = 5
 
 
 @dataclass(frozen=True)
-class Known:
-    """Known classes.
+class KnownClasses:
+    """KnownClasses classes.
 
     Attributes:
-        text: ``(c, d)`` unit text features.
-        mean: ``(c, d)`` unit mean image features.
+        texts: ``(c, d)`` unit text features.
+        means: ``(c, d)`` unit mean image features.
     """
 
-    text: Tensor
-    mean: Tensor
+    texts: Tensor
+    means: Tensor
 
-    def __getitem__(self, rows: Tensor) -> Known:
+    def __getitem__(self, rows: Tensor) -> KnownClasses:
         """Some of the classes."""
-        return Known(self.text[rows], self.mean[rows])
+        return KnownClasses(self.texts[rows], self.means[rows])
 
 
 @dataclass
@@ -64,11 +64,11 @@ class KnownConceptMethod(Method):
         grids = self.grids()
         right = torch.zeros([len(grid) for grid in grids.values()], dtype=torch.long)
         learn = self.learner(task)
-        for fold in range(min(FOLDS, len(known.text))):
-            held = torch.arange(len(known.text), device=label.device) % FOLDS == fold
+        for fold in range(min(FOLDS, len(known.texts))):
+            held = torch.arange(len(known.texts), device=label.device) % FOLDS == fold
             of_fold = held[label]
             truth = (held.cumsum(dim=0) - 1)[label[of_fold]]
-            right += self._count(learn(known[~held]), known.text[held], image[of_fold], truth, grids)
+            right += self._count(learn(known[~held]), known.texts[held], image[of_fold], truth, grids)
         best = middle_of_best(right.tolist())
         self.chosen_ = {name: grid[at] for (name, grid), at in zip(grids.items(), best, strict=True)}
         text = zero_shot_text(task, task.vocabulary)
@@ -81,7 +81,7 @@ class KnownConceptMethod(Method):
         """Name of a setting -> its candidates."""
 
     @abstractmethod
-    def learner(self, task: Task) -> Callable[[Known], Callable[..., Tensor]]:
+    def learner(self, task: Task) -> Callable[[KnownClasses], Callable[..., Tensor]]:
         """Gives, for known classes, the function from text features ``(m, d)`` and settings to changed unit rows."""
 
     def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
@@ -99,7 +99,7 @@ class KnownConceptMethod(Method):
         """Elements of the changed features."""
         return self.text_.numel()
 
-    def _known(self, task: Task) -> tuple[Known, Tensor, Tensor]:
+    def _known(self, task: Task) -> tuple[KnownClasses, Tensor, Tensor]:
         """The IP classes with images, and the images ``(n, d)`` with their positions among these ``(n,)``."""
         there, label = task.ip.label.unique(return_inverse=True)
         if len(there) < 2:
@@ -109,7 +109,7 @@ class KnownConceptMethod(Method):
         names = tuple(task.ip_names[i] for i in there.tolist())
         image = task.ip.features[:, 0]
         text = zero_shot_text(task, Vocabulary.of(task.noun, ip=names))
-        return Known(text, F.normalize(class_means(image, label), dim=1)), image, label
+        return KnownClasses(text, F.normalize(class_means(image, label), dim=1)), image, label
 
     def _count(
         self, change: Callable[..., Tensor], text: Tensor, image: Tensor, truth: Tensor, grids: dict[str, Any]

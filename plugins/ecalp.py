@@ -31,7 +31,7 @@ LEAST = 1e-12
 
 
 @dataclass
-class Stream:
+class GrowingGraph:
     """The graph of one vocabulary: f nodes with fixed labels, k names and then support images, and t test images.
 
     Matrices have room for more test images than there are.
@@ -123,17 +123,17 @@ class ECALP(Method):
     def fit(self, task: Task) -> Self:
         """Store the task; images are learned from as they are scored."""
         self.task_ = task
-        self.streams_: dict[Vocabulary, Stream] = {}
+        self.streams_: dict[Vocabulary, GrowingGraph] = {}
         task.progress(1, 1)
         return self
 
     def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """The scores ``(1, k)`` of the next image of a vocabulary's stream."""
         if vocabulary not in self.streams_:
-            self.streams_[vocabulary] = self._stream(vocabulary)
+            self.streams_[vocabulary] = self._graph(vocabulary)
         return torch.stack([self._next(image, self.streams_[vocabulary]) for image in images.features[:, 0]])
 
-    def _stream(self, vocabulary: Vocabulary) -> Stream:
+    def _graph(self, vocabulary: Vocabulary) -> GrowingGraph:
         """The names, and the support images of those that have any."""
         text = zero_shot_text(self.task_, vocabulary)
         image, label, spread = text[:0], text[:0, 0].long(), torch.ones_like(text[0])
@@ -145,7 +145,7 @@ class ECALP(Method):
             spread = 1 / support.features[:, 0].var(dim=0, correction=0).clamp_min(LEAST)
         of_names = text.var(dim=0, correction=0).clamp_min(LEAST)
         one = F.one_hot(torch.cat([torch.arange(len(text), device=text.device), label]), len(text)).to(text.dtype)
-        return Stream(
+        return GrowingGraph(
             node=torch.cat([text, image]),
             label=one,
             scales=(of_names, spread),
@@ -155,19 +155,19 @@ class ECALP(Method):
             degree=text.new_zeros(len(one)),
         )
 
-    def _next(self, image: Tensor, stream: Stream) -> Tensor:
+    def _next(self, image: Tensor, graph: GrowingGraph) -> Tensor:
         """The scores ``(k,)`` of an image."""
-        k, t = stream.label.shape[1], stream.count
-        of_images, of_support = stream.scales
+        k, t = graph.label.shape[1], graph.count
+        of_images, of_support = graph.scales
         similar = (
-            (stream.node[:k] @ image, self.names),
-            (stream.node[k:] @ F.normalize(of_support * image, dim=0), self.shots),
-            (stream.image[:t] @ F.normalize(of_images * image, dim=0), self.images),
+            (graph.node[:k] @ image, self.names),
+            (graph.node[k:] @ F.normalize(of_support * image, dim=0), self.shots),
+            (graph.image[:t] @ F.normalize(of_images * image, dim=0), self.images),
         )
-        stream.add(image, torch.cat([self._weights(values, count) for values, count in similar]))
-        found = stream.propagated(self.rounds)
+        graph.add(image, torch.cat([self._weights(values, count) for values, count in similar]))
+        found = graph.propagated(self.rounds)
         best = found.argmax()
-        stream.start[t, best] = found[best] / RESTART
+        graph.start[t, best] = found[best] / RESTART
         return (found / found.sum().clamp_min(1e-30)).clamp_min(LEAST).log()
 
     def _weights(self, similarity: Tensor, count: int) -> Tensor:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
 
-from ._known_concepts import Known, KnownConceptMethod
+from ._known_concepts import KnownClasses, KnownConceptMethod
 from ._training import PositiveInt
 
 if TYPE_CHECKING:
@@ -47,14 +47,14 @@ class OgenLite(KnownConceptMethod):
         """Sharpnesses and strengths."""
         return {"sharpness": SHARPNESSES, "strength": STRENGTHS}
 
-    def learner(self, task: Task) -> Callable[[Known], Callable[..., Tensor]]:
+    def learner(self, task: Task) -> Callable[[KnownClasses], Callable[..., Tensor]]:
         """The attention over known classes."""
 
-        def learn(known: Known) -> Callable[..., Tensor]:
+        def learn(known: KnownClasses) -> Callable[..., Tensor]:
             def change(text: Tensor, sharpness: float, strength: float) -> Tensor:
-                near = (text @ known.text.T).topk(min(self.nearest, len(known.text)), dim=1)
+                near = (text @ known.texts.T).topk(min(self.nearest, len(known.texts)), dim=1)
                 attention = (sharpness * near.values).softmax(dim=1)[..., None]
-                move = (attention * (known.mean - known.text)[near.indices]).sum(dim=1)
+                move = (attention * (known.means - known.texts)[near.indices]).sum(dim=1)
                 return F.normalize(text + strength * move, dim=1)
 
             return change

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from harness.device import to_device
 from harness.hookspecs import hookimpl
 
-from ._known_concepts import Known, KnownConceptMethod
+from ._known_concepts import KnownClasses, KnownConceptMethod
 from ._training import NonNegativeInt, PositiveFloat
 
 if TYPE_CHECKING:
@@ -51,20 +51,18 @@ class ProxyMap(KnownConceptMethod):
         """Ridges and weights."""
         return {"ridge": RIDGES, "weight": WEIGHTS}
 
-    def learner(self, task: Task) -> Callable[[Known], Callable[..., Tensor]]:
+    def learner(self, task: Task) -> Callable[[KnownClasses], Callable[..., Tensor]]:
         """The map of known classes."""
         count = self.mixtures
         pick = torch.rand(count, 2, generator=task.generator)
-        # A Beta variable is the share of one of two Gamma variables: of the first ``mix``-th powers of uniform ones
-        # whose sum is at most one (Johnk, 1964), the generator's own sampler being global.
         share = to_device(_beta(self.mix, count, task.generator), task.device)[:, None]
 
-        def learn(known: Known) -> Callable[..., Tensor]:
-            first, second = to_device((pick * len(known.text)).long(), known.text.device).T
-            share_ = share.to(known.text.dtype)
+        def learn(known: KnownClasses) -> Callable[..., Tensor]:
+            first, second = to_device((pick * len(known.texts)).long(), known.texts.device).T
+            share_ = share.to(known.texts.dtype)
             t, v = (
                 torch.cat([own, F.normalize(share_ * own[first] + (1 - share_) * own[second], dim=1)])
-                for own in (known.text, known.mean)
+                for own in (known.texts, known.means)
             )
             return ridge_map(t, v)
 
@@ -88,7 +86,7 @@ def ridge_map(t: Tensor, v: Tensor) -> Callable[..., Tensor]:
 
 
 def _beta(mix: float, count: int, generator: torch.Generator) -> Tensor:
-    """``(count,)`` draws from Beta(mix, mix)."""
+    """``(count,)`` draws from Beta(mix, mix), by Jöhnk's method (1964): torch's own sampler has no generator."""
     found: list[Tensor] = []
     while sum(map(len, found)) < count:
         u = torch.rand(4 * count, 2, generator=generator) ** (1 / mix)

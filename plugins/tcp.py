@@ -46,19 +46,20 @@ class TCP(TowerMethod):
     paper = "Yao et al., CVPR 2024"
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {**PAPER, "optimizer": "adam", "lr": 0.002, "epochs": 50, "batch": 32, "length": 4, "block": 8}
-        | {"weight_decay": 0.0}
+        | {"weight_decay": 0.0, "hold": 8.0}
     }
 
-    epochs: NonNegativeInt = 50
-    lr: NonNegativeFloat = 0.002
-    batch: PositiveInt = 32
+    epochs: NonNegativeInt = 100
+    lr: NonNegativeFloat = 0.01
+    batch: PositiveInt | None = None
+    """Images of a step; None: all of the support."""
     context: str = "a photo of a"
     """Initial context; the learned context has as many tokens."""
     length: PositiveInt | None = None
     """Tokens of a randomly initialised context; None: start from ``context``."""
     block: NonNegativeInt | None = None
     """Block whose input gets the tokens, from 0; at most the last. None: the first past two thirds."""
-    hold: NonNegativeFloat = 8.0
+    hold: NonNegativeFloat = 1.0
     """Weight of the distance to the frozen text features."""
 
     def fit(self, task: Task) -> Self:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from harness.errors import MethodError
 from harness.types.images import Support
-from harness_plugins._known_concepts import Known
+from harness_plugins._known_concepts import KnownClasses
 from harness_plugins.ogen_lite import OgenLite
 from harness_plugins.proxy_map import ProxyMap, _beta, ridge_map
 
@@ -53,22 +53,22 @@ def test_mixture_shares_follow_a_beta_distribution(mix):
 def test_proxy_map_adds_mixtures_of_two_classes(monkeypatch):
     seen_pairs = []
     monkeypatch.setattr("harness_plugins.proxy_map.ridge_map", lambda t, v: seen_pairs.append((t, v)))
-    known = Known(double(4, 8, seed=1), double(4, 8, seed=2))
+    known = KnownClasses(double(4, 8, seed=1), double(4, 8, seed=2))
     ProxyMap(mixtures=7).learner(make_task())(known)
     ((t, v),) = seen_pairs
-    assert torch.equal(t[:4], known.text)
-    assert torch.equal(v[:4], known.mean)
+    assert torch.equal(t[:4], known.texts)
+    assert torch.equal(v[:4], known.means)
     for mixed_text, mixed_mean in zip(t[4:], v[4:], strict=True):
-        share = torch.linalg.lstsq(known.text.T, mixed_text[:, None]).solution[:, 0]
+        share = torch.linalg.lstsq(known.texts.T, mixed_text[:, None]).solution[:, 0]
         assert int((share.abs() > 1e-9).sum()) <= 2
-        again = F.normalize((share[:, None] * known.mean).sum(dim=0), dim=0)
+        again = F.normalize((share[:, None] * known.means).sum(dim=0), dim=0)
         torch.testing.assert_close(mixed_mean, again, rtol=1e-4, atol=1e-5)
 
 
 def test_ogen_lite_extrapolates_from_the_nearest_names():
-    known, text = Known(double(6, 8, seed=1), double(6, 8, seed=2)), double(3, 8, seed=3)
+    known, text = KnownClasses(double(6, 8, seed=1), double(6, 8, seed=2)), double(3, 8, seed=3)
     found = OgenLite(nearest=2).learner(make_task())(known)(text, sharpness=5.0, strength=0.7)
-    t, v, expected = known.text.numpy(), known.mean.numpy(), []
+    t, v, expected = known.texts.numpy(), known.means.numpy(), []
     for row in text.numpy():
         near = np.argsort(-(t @ row))[:2]
         attention = np.exp(5.0 * t[near] @ row)
@@ -101,12 +101,12 @@ def test_settings_are_chosen_on_folds_of_ip_classes(name):
         for b in others:
             right[a, b] = 0
             for fold in range(5):
-                held = torch.arange(len(known.text)) % 5 == fold
+                held = torch.arange(len(known.texts)) % 5 == fold
                 change = learn(known[~held])
                 names = held.nonzero()[:, 0]
                 for x, y in zip(image, label, strict=True):
                     if held[y]:
-                        found = change(known.text[held], **{one: a, other: b}) @ x
+                        found = change(known.texts[held], **{one: a, other: b}) @ x
                         right[a, b] += int(names[found.argmax()] == y)
     chosen = tuple(method.outcome().values())
     assert right[chosen] == max(right.values())
