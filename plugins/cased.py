@@ -47,7 +47,7 @@ class CaSED(Method):
     """List of words or captions, one a line; None: the sentences of ``--texts``."""
     nearest: PositiveInt = 10
     """Retrieved texts of an image."""
-    alpha: Fraction = 0.7
+    alpha: Fraction = 0.5
     """Weight of the image; that of the retrieved texts is 1 minus it."""
 
     def __post_init__(self) -> None:
