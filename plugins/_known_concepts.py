@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from harness.types.task import Task
 
 FOLDS = 5
+"""Parts of the IP classes, each of which is posed as out of pre-training once."""
 
 
 @dataclass(frozen=True)
