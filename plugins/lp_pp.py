@@ -16,6 +16,8 @@ from ._training import Fraction, NonNegativeFloat, PositiveInt
 from ._vocabulary import require_fitted_positions, zero_shot_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
     from typing_extensions import Self
 
@@ -70,28 +72,32 @@ class LPPP(Method):
         """Fit the probe, and choose the step."""
         self.task_ = task
         image, label = task.support.features[:, 0], task.support.label
-        text = zero_shot_text(task, task.vocabulary)
-        cosine, one = image @ text.T, F.one_hot(label, len(text)).to(image.dtype)
+        self.text_ = zero_shot_text(task, task.vocabulary)
         checked, truth = task.validation.features[:, 0], task.validation.label
-        checked_cosine = checked @ text.T
+        cosine, best = checked @ self.text_.T, -1
+        one = F.one_hot(label, len(self.text_)).to(image.dtype)
+        for step, probe in enumerate(self._descent(image, image @ self.text_.T, one), start=1):
+            right = int((probe.logits(checked, cosine).argmax(dim=1) == truth).sum())
+            if right >= best:
+                best, self.probe_, self.step_ = right, probe, step
+            task.progress(step, self.steps)
+        return self
+
+    def _descent(self, image: Tensor, cosine: Tensor, one: Tensor) -> Iterator[Probe]:
+        """The probe after every step, of images ``(n, d)`` with one-hot labels ``(n, k)``."""
         alpha = self.initial_alpha * (cosine * one).sum() / len(image)
-        probe = Probe(one.T @ image, torch.zeros_like(text[:, 0]), alpha.expand(len(text)))
+        weight, bias = one.T @ image, torch.zeros_like(cosine[0])
+        alpha = alpha.expand(len(bias))
         rate = 4 * len(image) / float(torch.linalg.matrix_norm(image, 2)) ** 2
         alpha_rate = len(image) / (4 * float(cosine.square().sum(dim=0).max()))
-        speed, best = (torch.zeros_like(probe.weight), torch.zeros_like(probe.bias)), -1
-        for step in range(self.steps):
-            apart = (probe.logits(image, cosine).softmax(dim=1) - one) / len(image)
-            gradient = (apart.T @ image, apart.sum(dim=0))
-            speed = (self.momentum * speed[0] + gradient[0], self.momentum * speed[1] + gradient[1])
-            probe = Probe(probe.weight - rate * speed[0], probe.bias - rate * speed[1], probe.alpha)
-            if (step + 1) % self.alpha_every == 0:
-                probe = probe._replace(alpha=probe.alpha - alpha_rate * (apart * cosine).sum(dim=0))
-            right = int((probe.logits(checked, checked_cosine).argmax(dim=1) == truth).sum())
-            if right >= best:
-                best, self.probe_, self.step_ = right, probe, step + 1
-            task.progress(step + 1, self.steps)
-        self.text_ = text
-        return self
+        speed, bias_speed = torch.zeros_like(weight), torch.zeros_like(bias)
+        for step in range(1, self.steps + 1):
+            apart = (Probe(weight, bias, alpha).logits(image, cosine).softmax(dim=1) - one) / len(image)
+            speed, bias_speed = self.momentum * speed + apart.T @ image, self.momentum * bias_speed + apart.sum(dim=0)
+            weight, bias = weight - rate * speed, bias - rate * bias_speed
+            if step % self.alpha_every == 0:
+                alpha = alpha - alpha_rate * (apart * cosine).sum(dim=0)
+            yield Probe(weight, bias, alpha)
 
     def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """``W x + b + alpha * cos(x, t)``.
