@@ -14,7 +14,7 @@ from harness.prompts import Piece, Prompt
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.types.task import Task
+    from harness.types.task import Task, TextTower
 
 NOISE = 0.02
 """Standard deviation of a random context (Zhou et al., IJCV 2022)."""
@@ -40,6 +40,7 @@ class LearnedContext:
         length: int | None = None,
         names: Sequence[str] = (),
         position: Position = "end",
+        tower: TextTower | None = None,
     ) -> None:
         """Initialise from the tokens of a text, or from noise.
 
@@ -49,13 +50,14 @@ class LearnedContext:
             length: tokens of a random context; None starts from the text.
             names: names with their own context; empty: all names share one.
             position: position of the name.
+            tower: encodes the prompts; None: the task's.
         """
-        self._tower, contexts = task.text, max(1, len(names))
+        self._tower, contexts = tower or task.text, max(1, len(names))
         if length is None:
             self.rows = task.text.token_embedding(text).repeat(contexts, 1)
         else:
             noise = torch.randn(contexts * length, task.text.width, generator=task.generator)
-            self.rows = NOISE * to_device(noise.to(task.support.features.dtype), task.device)
+            self.rows = NOISE * to_device(noise.to(task.text.token_embedding("a").dtype), task.device)
         self._each = len(self.rows) // contexts
         self._before = {"end": self._each, "middle": self._each // 2, "front": 0}[position]
         self._first = {name: i * self._each for i, name in enumerate(names)}

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 Encode: TypeAlias = "Callable[..., Tensor]"
 """Encoder that a loss of `NameTuning.learn` receives."""
 
+Init: TypeAlias = Literal["name", "noun", "random"]
+"""Where learned tokens start."""
+
 
 class NameEmbeddings:
     """Token embeddings of names, one matrix per name, stored in one tensor.
@@ -34,22 +37,21 @@ class NameEmbeddings:
         table: name -> (first row, number of rows).
     """
 
-    def __init__(
-        self, names: Sequence[str], task: Task, length: int | None = None, init: Literal["name", "random"] = "name"
-    ) -> None:
+    def __init__(self, names: Sequence[str], task: Task, length: int | None = None, init: Init = "name") -> None:
         """Initialise the embeddings.
 
         Args:
             names: the names to learn.
             task: provides the text tower, the generator and the device.
             length: rows per name; None: as many as the name has tokens. With a fixed length tokens are repeated or cut.
-            init: ``name`` starts from the tokens of the name, ``random`` from noise with the token table's deviation.
+            init: ``name`` and ``noun`` start from the tokens of the name or of the domain's noun, ``random`` from noise
+                with the token table's deviation.
         """
-        own = [task.text.token_embedding(name) for name in names]
+        own = [task.text.token_embedding(task.noun if init == "noun" else name) for name in names]
         counts = [length or max(len(rows), 1) for rows in own]
         starts = [sum(counts[:i]) for i in range(len(counts))]
         self.table = {name: (start, count) for name, start, count in zip(names, starts, counts, strict=True)}
-        if init == "name" and all(len(rows) for rows in own):
+        if init != "random" and all(len(rows) for rows in own):
             parts = [rows[torch.arange(count) % len(rows)] for rows, count in zip(own, counts, strict=True)]
             self.rows = torch.cat(parts)
         else:
@@ -76,8 +78,8 @@ class NameTuning(TrainedMethod):
     """Learning rate; None is the rule of the name learning paper, batch / 128 * 2e-4 (Chen et al., CVPR 2025)."""
     length: PositiveInt | None = None
     """Learned tokens per name; None: as many as the name has."""
-    init: Literal["name", "random"] = "name"
-    """Initial values: the tokens of the name, or noise."""
+    init: Init = "name"
+    """Initial values: the tokens of the name or of the domain's noun, or noise."""
 
     def learn(
         self,

@@ -48,7 +48,7 @@ class TowerMethod(TrainedMethod):
     """Keep no activations inside a block of a tower: less memory, and a second forward pass of each block."""
 
     def __post_init__(self) -> None:
-        if self.towers == "text":
+        if self.towers == "text" and self.needs.pixels:
             self.needs = replace(self.needs, pixels=False)
 
     def prepare(self, task: Task) -> None:

@@ -21,6 +21,12 @@ def zero_shot_text(task: Task, vocabulary: Vocabulary) -> Tensor:
     return task.text.encode([task.template.fill(name, vocabulary.noun) for name in vocabulary.names])
 
 
+def raw_zero_shot_text(task: Task, vocabulary: Vocabulary) -> Tensor:
+    """Rows ``(k, d)``: the same text features with the lengths that the tower gives them."""
+    prompts = [task.template.fill(name, vocabulary.noun) for name in vocabulary.names]
+    return task.text.encode(prompts) * task.text.norms(prompts)[:, None]
+
+
 def fitted_positions(vocabulary: Vocabulary, task: Task) -> list[int | None]:
     """For every column its position in ``task.names``; None for a name that was not fitted."""
     fitted = task.vocabulary

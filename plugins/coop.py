@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from harness.types.images import Images
-    from harness.types.task import Task
+    from harness.types.task import Support, Task
     from harness.types.vocabulary import Vocabulary
 
 
@@ -53,6 +53,11 @@ class CoOp(TrainedMethod):
 
     def fit(self, task: Task) -> Self:
         """Learn the context from the support."""
+        self.learn(task)
+        return self
+
+    def learn(self, task: Task, support: Support | None = None) -> None:
+        """Learn the context from labelled images; by default the task's support."""
         self.task_ = task
         own = task.names if self.class_specific else ()
         self.context_ = LearnedContext(task, self.context, self.length, own, self.position)
@@ -62,8 +67,7 @@ class CoOp(TrainedMethod):
             text = self.context_.encode(tokens)
             return F.cross_entropy(task.logit_scale * batch.image @ text.T, batch.label)
 
-        self.train(task, [self.context_.rows], loss, self.batch)
-        return self
+        self.train(task, [self.context_.rows], loss, self.batch, support=support)
 
     def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """``logit_scale * image @ text.T``, every name with the learned context.

@@ -129,18 +129,19 @@ class NolaHead(TrainedMethod):
         return F.cross_entropy(self._head(batch.image), batch.label)
 
 
-def confident_images(probability: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def confident_images(probability: Tensor, count: int, choices: int = CHOICES) -> tuple[Tensor, Tensor]:
     """Positions ``(m,)`` of labelled images and their labels: of each name the most confident that choose it.
 
     Args:
         probability: ``(n, k)`` of n images.
         count: labelled images of a name, at most.
+        choices: names that an image chooses; a later one counts where no image has made an earlier choice.
     """
-    choices = probability.topk(min(CHOICES, probability.shape[1]), dim=1).indices.T
+    chosen = probability.topk(min(choices, probability.shape[1]), dim=1).indices.T
     index, label = [], []
     for name in range(probability.shape[1]):
-        choosing = ((choice == name).nonzero()[:, 0] for choice in choices)
-        own = next((found for found in choosing if len(found)), choices.new_empty(0))
+        choosing = ((choice == name).nonzero()[:, 0] for choice in chosen)
+        own = next((found for found in choosing if len(found)), chosen.new_empty(0))
         index.append(own[probability[own, name].argsort(descending=True, stable=True)[:count]])
         label.append(torch.full_like(index[-1], name))
     return torch.cat(index), torch.cat(label)

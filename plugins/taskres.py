@@ -13,7 +13,7 @@ from harness.prompts import NOUNS
 from harness.types.task import Needs
 
 from ._training import PAPER, Batch, NonNegativeFloat, NonNegativeInt, PositiveInt, TrainedMethod
-from ._vocabulary import require_fitted_positions, zero_shot_text
+from ._vocabulary import raw_zero_shot_text, require_fitted_positions, zero_shot_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,8 +60,7 @@ class TaskRes(TrainedMethod):
         # A preset has one value for all domains, and a task identifies its domain only by the noun.
         alpha = self.alpha if self.alpha is not None else 1.0 if task.noun == NOUNS["Animals"] else 0.5
         if self.base == "raw":
-            prompts = [task.template.fill(name, task.noun) for name in task.names]
-            text = text * task.text.norms(prompts)[:, None]
+            text = raw_zero_shot_text(task, task.vocabulary)
 
         def learned() -> Tensor:
             return F.normalize(text + alpha * residual, dim=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +13,8 @@ from harness.inner_method import Inner, wrap
 from harness.types.images import Images
 from harness.types.task import Needs
 
-from ._clustering import nearest_neighbours
 from ._grid_search import middle_of_best
+from ._neighbour_graph import Graph
 from ._training import NonNegativeFloat, NonNegativeInt, PositiveInt
 from ._transductive import MIN_LOG_PROB, TransductiveMethod
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from harness.types.task import Task
     from harness.types.vocabulary import Vocabulary
-
-Graph: TypeAlias = "tuple[Tensor, Tensor, Tensor]"
-"""Weights, heads and tails of edges."""
 
 SUPPORT_WEIGHTS = (0.002, 0.01, 0.02, 0.2)
 """Candidate weights of the labelled images (gamma)."""
@@ -152,17 +149,15 @@ class TransCLIP(TransductiveMethod):
 
     def _graph(self, row: Tensor) -> Graph:
         """Edges between every image and its neighbours, in both directions."""
-        weight, index = nearest_neighbours(row, self.neighbours) if len(row) > 1 else (row[:, :0], row[:, :0].long())
-        own = torch.arange(len(row), device=row.device).repeat_interleave(index.shape[1])
-        weight, other = weight.clamp_min(0).flatten() * self.neighbour_weight / 2, index.flatten()
-        return torch.cat([weight, weight]), torch.cat([own, other]), torch.cat([other, own])
+        graph = Graph.of_neighbours(row, self.neighbours)
+        return graph._replace(weight=graph.weight * self.neighbour_weight)
 
     def _assigned(self, pool: Tensor, prior: Tensor, near: Graph, z: Tensor) -> Tensor:
         """Assignments after all sweeps from z; those of labelled images are fixed."""
-        n, (weight, head, tail) = len(pool), near
+        n = len(pool)
         fixed = torch.cat([self._posterior(pool, prior), torch.zeros_like(z[n:])])
         for _ in range(self.sweeps):
-            pulled = fixed.index_add(0, head, weight[:, None] * z[tail])
+            pulled = near.pull(z, fixed)
             z = torch.cat([pulled[:n].softmax(dim=1), z[n:]])
         return z
 

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import argparse
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 import torch
 
+from harness.errors import FixedVocabulary
 from harness.execution.one_thread import one_thread_per_operation
 from harness.progress import NullReporter
 from harness.registry import find
@@ -63,7 +65,7 @@ def measure(name, setting, shots, plan, provider):
         facts = facts_of(choice, None, None)
         chosen = ChosenMethod.of(choice, facts, find("method", name).origin)
         provider.backbone.text.clear_cache()
-        job = replace(job, method=chosen)
+        job = replace(job, method=chosen, texts=next((one.texts for one in plan.jobs if one.texts), {}))
         packer = ImagePacker(job, provider, None)
         task = named_task(job, plan.protocol.template, provider, packer)[0].task(provider.backbone)
         images = {side: held_out(provider, packer, domain, side, job) for side in ("oop", "ip")}
@@ -71,16 +73,13 @@ def measure(name, setting, shots, plan, provider):
         method = make_method(choice).fit(task)
         names = {side: getattr(data, side)["test"].names for side in ("oop", "ip")}
         joint = Vocabulary.of(data.noun, **names)
-        row = [accuracy(method, *images[s], Vocabulary.of(data.noun, **{s: names[s]})) for s in FIXED.get(name, images)]
-        if name not in FIXED:
+        row = [accuracy(method, *images["oop"], Vocabulary.of(data.noun, oop=names["oop"]))]
+        with suppress(FixedVocabulary):
+            row.append(accuracy(method, *images["ip"], Vocabulary.of(data.noun, ip=names["ip"])))
             row.append(accuracy(method, *images["oop"], joint))
             row.append(accuracy(method, images["ip"][0], images["ip"][1] + len(names["oop"]), joint))
         rows.append([*row, time.process_time() - begin])
     return torch.tensor(rows).mean(dim=0).tolist()
-
-
-FIXED = {"linear_probe": ("oop",), "taskres": ("oop",)}
-"""Methods with a fixed vocabulary."""
 
 
 def main() -> None:
@@ -93,8 +92,8 @@ def main() -> None:
     given = parser.parse_args()
     shots, seeds = ([int(n) for n in text.split(",")] for text in (given.shots, given.seeds))
     domains = tuple(given.domain.split(",")) if given.domain else None
-    # The draw is the same for every method that needs support; FSNL is one.
-    request = Request((MethodChoice("fsnl"),), domains, tuple(shots), tuple(seeds), device="cpu")
+    # The draw is the same for every method that needs support, and so are the sentences: FSNL and CuPL are two.
+    request = Request((MethodChoice("fsnl"), MethodChoice("cupl")), domains, tuple(shots), tuple(seeds), device="cpu")
     plan = make_plan(request, NullReporter())
     provider = FeatureProvider(plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
     print(f"{'shots':>5}   {'OOP':>5} {'IP':>5}  {'joint OOP':>9} {'IP':>5} {'seconds':>8}")

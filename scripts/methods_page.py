@@ -31,6 +31,7 @@ GROUPS: Mapping[str, Callable[[type[Method]], bool]] = {
         getattr(m.needs, need) for need in ("model", "pixels", "tokens", "preprojection")
     ),
     "Few-shot images": lambda m: m.needs.includes("support") or m.needs.includes("validation"),
+    "Labelled IP images": lambda m: m.needs.ip,
     "Other": lambda m: True,
 }
 """Title -> whether a method is in the group; it is in the first that fits."""

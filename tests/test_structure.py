@@ -330,6 +330,7 @@ READERS = {
     "harness.runner.array_files": "arrays that the run itself wrote, for its own processes",
     "harness.site.page": "templates of the package",
     "plugins._json_file": "a file parameter, which goes through harness.files",
+    "plugins.cased": "a file parameter, which goes through harness.files",
 }
 """Modules that call a function that opens files, with the reason."""
 

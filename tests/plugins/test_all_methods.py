@@ -36,17 +36,18 @@ from .tasks import (
 )
 
 METHODS = sorted(classes())
-FIXED = ("linear_probe", "prototypes", "taskres")
+FIXED = ("clap", "linear_probe", "lp_pp", "prototypes", "taskres")
 TOWERS = tuple(name for name, cls in classes().items() if cls.needs.model)
 """Methods that tune the towers; tests/plugins/test_towers.py has their own tests."""
 ON_FEATURES = [name for name in METHODS if name not in TOWERS]
 UNLABELED = tuple(name for name, cls in classes().items() if cls.needs.unlabeled and not cls.needs.includes("support"))
 """Methods that see no label, but a pool."""
-UNTRAINED = ("calibrated_stacking", "gda", "graph_lp", "tip_adapter", "zpe")
+UNTRAINED = ("ape", "calibrated_stacking", "ecalp", "gda", "graph_lp", "tip_adapter", "zpe")
 """Methods that see images and learn no values."""
 LIKE_ZERO_SHOT = (
     *("fsnl", "learning_to_name", "tip_adapter", "gda", "zsnl"),
     *("cosine_head", "gda_em", "graph_lp", "laplacian", "pseudo", "soup", "ss_gmm"),
+    *("ape", "ogen_lite", "palavra", "proxy_map"),
 )
 """Methods that leave IP names among themselves alone."""
 UNORDERED = {name: {} for name in ON_FEATURES if name not in ("cocoop", "fsnl", "learning_to_name", *UNLABELED)} | {
