@@ -33,7 +33,7 @@ from harness.runner.request import MethodChoice, Outcome, Request
 from harness_plugins.zero_shot import ZeroShot
 
 from ..datasets.roots import make_root, write_texts
-from ..features.test_encode import FakeModel, backbone
+from ..feature_cache.test_encode import FakeModel, backbone
 from ..plugins.tasks import classes
 from .conftest import Cuda
 from .fake_cuda import fake_cuda

@@ -20,7 +20,7 @@ from harness.feature_cache.encode import ImageSource
 
 from ..datasets.roots import make_root
 from ..device.fake_cuda import fake_cuda
-from ..features.test_encode import backbone
+from ..feature_cache.test_encode import backbone
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
