@@ -122,7 +122,7 @@ class ScreenReporter:
         self._stage: StageProgress | None = None
 
     @contextmanager
-    def stage(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    def stage(self, name: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
         """A bar with count, time and rate, drawn again four times a second; one line remains of it."""
         self._stage = stage = StageProgress(name, total, unit)
         try:
@@ -131,19 +131,6 @@ class ScreenReporter:
         finally:
             self._stage = None
             self._console.print(stage.line(self._console.width), markup=False, no_wrap=True, overflow="ellipsis")
-    def stage(self, name: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
-        """A bar with count, rate, elapsed and remaining time; it remains visible at the end."""
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self._console) as progress:
-            task = progress.add_task(escape(printable(name)), total=total, rate=unit)
-            begin, done = time.monotonic(), 0
 
     def running(self, what: Sequence[str]) -> None:
         """Lines below the bar."""
@@ -171,33 +158,19 @@ class LineReporter:
         self._stage: StageProgress | None = None
 
     @contextmanager
-    def stage(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    def stage(self, name: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
         """Lines such as ``encoding images: 4,096 of 8,640 images, 1,880/s``."""
         self._stage = stage = StageProgress(name, total, unit)
         said = time.monotonic()
-        self.note(f"{name}: {pluralize(total, unit)}")
+        self.note(name if total is None else f"{name}: {pluralize(total, unit)}")
 
         def advance(more: int) -> None:
             nonlocal said
             stage.advance(more)
-            if time.monotonic() - said >= LOG_EVERY and stage.done < total:
+            if time.monotonic() - said >= LOG_EVERY and (total is None or stage.done < total):
                 said = time.monotonic()
                 last = f"; {stage.last}" if stage.last else ""
                 self.note(f"{name}: {stage.count}, {stage.rate:,.1f}/s{last}")
-    def stage(self, name: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
-        """Lines such as ``encoding images: 4096 of 8640 images, 1,880/s``."""
-        begin = last = time.monotonic()
-        done = 0
-        self.note(f"{name}: {pluralize(total, unit)}" if total is not None else name)
-
-        def advance(more: int) -> None:
-            nonlocal done, last
-            done += more
-            now = time.monotonic()
-            if now - last >= LOG_EVERY and (total is None or done < total):
-                last = now
-                whole = pluralize(done, unit) if total is None else f"{done:,} of {pluralize(total, unit)}"
-                self.note(f"{name}: {whole}, {done / (now - begin):,.1f}/s")
 
         yield advance
         self.note(f"{name}: done, {pluralize(stage.done, unit)} in {stage.seconds:.1f} s")
