@@ -2,7 +2,8 @@
 
 harness/ is installed as `harness`, plugins/ as `harness_plugins`, csrc/ as the extension `harness.matching._native`:
 with CUDA where a toolkit is found (HARNESS_CUDA=0 leaves it out), in C++ alone otherwise. Without a compiler there is
-no extension, and matching runs with scipy. Ninja compiles in build/native and recompiles only what changed.
+no extension: matching runs with scipy, and captions are counted in Python. Ninja compiles in build/native and
+recompiles only what changed.
 """
 
 import os
@@ -18,7 +19,7 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCES = sorted(path.as_posix() for path in Path("csrc").rglob("*.*"))
-BINDING = "csrc/binding.cpp"
+BINDINGS = ("csrc/binding.cpp", "csrc/corpus/binding.cpp")
 FLAGS = ("-O3", "-std=c++17", "-fPIC", "-fvisibility=hidden", "-pthread", "-Wall", "-Wno-psabi", "-Icsrc")
 GPUS = ("sm_80", "sm_90", "compute_90")  # the last is PTX
 LAUNCHERS = ("ccache", "sccache", "distcc", "icecc", "env", "nice")
@@ -83,7 +84,7 @@ def nvcc_command(toolkit):
 
 
 def build_file(module, toolkit):
-    """The text of build.ninja for a module of this name. Only the binding depends on Python, pybind11 and CUDA."""
+    """The text of build.ninja for a module of this name. Only the bindings depend on Python, pybind11 and CUDA."""
     import pybind11
 
     cxx = cxx_command()
@@ -93,7 +94,7 @@ def build_file(module, toolkit):
     if toolkit:
         binding += ["-DHARNESS_WITH_CUDA", f"-I{toolkit}/include"]
         libraries = [str(static_runtime(toolkit)), "-ldl", "-lrt"]
-    commands = {source: binding if source == BINDING else compiler for source in SOURCES if source.endswith(".cpp")}
+    commands = {source: binding if source in BINDINGS else compiler for source in SOURCES if source.endswith(".cpp")}
     commands |= {source: nvcc_command(toolkit) for source in SOURCES if toolkit and source.endswith(".cu")}
     shared = ["-bundle", "-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-shared"]
     lines = [RULES, "builddir = build/native"]

@@ -9,6 +9,7 @@
 #include <pybind11/pybind11.h>
 
 #include "common.hpp"
+#include "corpus/binding.hpp"
 #include "cpu/match.hpp"
 #include "cpu/simd.hpp"
 
@@ -178,12 +179,13 @@ void bind_cuda(py::module_& module) {
 }  // namespace
 
 PYBIND11_MODULE(_native, module) {
-    module.doc() = "Matching in C++ and CUDA; use it through harness.matching.";
+    module.doc() = "Matching in C++ and CUDA, and counting in captions; use it through harness.matching and harness.corpus.";
     module.attr("unit") = harness::kUnit;
     module.def("match_cpu", &match_cpu, py::arg("prototypes"), py::arg("names"), py::arg("threads"));
     module.def("quantise_cpu", &quantise_cpu, py::arg("prototypes"), py::arg("names"), py::arg("threads"), py::arg("doubles_alone"));
     module.def("assign_cpu", &assign_cpu, py::arg("similarity"), py::arg("threads"));
     module.def("limit_registers", &limit_registers, py::arg("bytes"));
+    harness::corpus::bind(module);
 #ifdef HARNESS_WITH_CUDA
     module.attr("cuda") = true;
     bind_cuda(module);

@@ -10,8 +10,8 @@ from typing import Protocol
 class Reporter(Protocol):
     """Receives stages of work, what they work on, first results, and notes."""
 
-    def stage(self, name: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
-        """A stage of ``total`` units; yields a function to call with the number of newly completed units."""
+    def stage(self, name: str, total: int | None, unit: str) -> AbstractContextManager[Callable[[int], None]]:
+        """A stage of ``total`` units, None if unknown; yields a function to call with the newly completed units."""
         ...
 
     def running(self, what: Sequence[str]) -> None:
@@ -36,7 +36,7 @@ class NullReporter:
     """Ignores all progress; the default of the library."""
 
     @contextmanager
-    def stage(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    def stage(self, name: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
         """Does nothing."""
         yield lambda done: None
 

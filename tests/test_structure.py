@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness.method", "harness.parameters", "harness.file_parameter", "harness.hookspecs"),
     ("harness.registry", "harness.inner_method"),
     ("harness.metrics.table", "harness.datasets", "harness.backbones"),  # the table has metrics of plugins too
-    ("harness.feature_cache",),
+    ("harness.feature_cache", "harness.corpus"),
     ("harness.results",),
     ("harness.leaderboard",),
     ("harness.runner", "harness.verification"),

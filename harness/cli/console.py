@@ -122,7 +122,7 @@ class ScreenReporter:
         self._stage: StageProgress | None = None
 
     @contextmanager
-    def stage(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    def stage(self, name: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
         """A bar with count, time and rate, drawn again four times a second; one line remains of it."""
         self._stage = stage = StageProgress(name, total, unit)
         try:
@@ -158,16 +158,16 @@ class LineReporter:
         self._stage: StageProgress | None = None
 
     @contextmanager
-    def stage(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    def stage(self, name: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
         """Lines such as ``encoding images: 4,096 of 8,640 images, 1,880/s``."""
         self._stage = stage = StageProgress(name, total, unit)
         said = time.monotonic()
-        self.note(f"{name}: {pluralize(total, unit)}")
+        self.note(name if total is None else f"{name}: {pluralize(total, unit)}")
 
         def advance(more: int) -> None:
             nonlocal said
             stage.advance(more)
-            if time.monotonic() - said >= LOG_EVERY and stage.done < total:
+            if time.monotonic() - said >= LOG_EVERY and (total is None or stage.done < total):
                 said = time.monotonic()
                 last = f"; {stage.last}" if stage.last else ""
                 self.note(f"{name}: {stage.count}, {stage.rate:,.1f}/s{last}")

@@ -19,7 +19,7 @@ class StageProgress:
 
     Args:
         name: what is done.
-        total: number of units.
+        total: number of units, None if unknown.
         unit: in the plural.
 
     Attributes:
@@ -27,7 +27,7 @@ class StageProgress:
         last: the last result, or empty.
     """
 
-    def __init__(self, name: str, total: int, unit: str) -> None:
+    def __init__(self, name: str, total: int | None, unit: str) -> None:
         self.name, self.total, self.unit = name, total, unit
         self.now: Sequence[str] = ()
         self.last = ""
@@ -49,20 +49,22 @@ class StageProgress:
 
     @property
     def count(self) -> str:
-        """Such as ``41 of 90 cells``."""
+        """Such as ``41 of 90 cells``; ``41 cells`` if the total is unknown."""
+        if self.total is None:
+            return pluralize(self.done, self.unit)
         return f"{self.done:,} of {pluralize(self.total, self.unit)}"
 
     def line(self, width: int) -> str:
         """Name, bar, count, time and rate, as far as they fit."""
         parts = [self.name, self.count, clock(self.seconds)]
-        if 0 < self.done < self.total and self.seconds > 1:
+        if self.total is not None and 0 < self.done < self.total and self.seconds > 1:
             parts += [f"{clock((self.total - self.done) / self.rate)} left"]
         if self.seconds > 1 and self.rate >= 2:
             parts += [f"{self.rate:,.0f}/s"]
         while len(parts) > 2 and len("  ".join(parts)) > width:
             parts.pop()
         room = min(BAR, width - len("  ".join(parts)) - 2)
-        if room >= BAR // 3:
+        if room >= BAR // 3 and self.total is not None:
             filled = room * self.done // max(self.total, self.done, 1)
             parts.insert(1, "━" * filled + "┄" * (room - filled))
         return "  ".join(parts)

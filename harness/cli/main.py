@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from harness import __version__
-from harness.cli import evaluate, leaderboard, manifests, plot, plugins
+from harness.cli import corpus, evaluate, leaderboard, manifests, plot, plugins
 from harness.cli.options import CORES, Cache, Json, Workers, path
 from harness.cli.stdout import configure_streams
 from harness.errors import HarnessError, UserError, printable
@@ -37,6 +37,7 @@ app.add_typer(bench_app, name="bench")
 app.add_typer(manifests.app, name="manifest")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(plot.app, name="plot")
+app.add_typer(corpus.app, name="corpus")
 app.add_typer(leaderboard.app, name="leaderboard")
 app.command()(evaluate.evaluate)
 app.command()(leaderboard.reproduce)

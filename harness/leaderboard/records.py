@@ -51,8 +51,8 @@ def to_csv(found: Iterable[dict[str, Any]]) -> str:
 
 def to_parquet(found: Iterable[dict[str, Any]]) -> bytes:
     """Records as a Parquet file: text, whole numbers, lists of seeds, and metrics as 64-bit floats."""
-    import pyarrow  # type: ignore[import-untyped]
-    import pyarrow.parquet  # type: ignore[import-untyped]
+    import pyarrow
+    import pyarrow.parquet
 
     columns = to_columns(found)
     kinds = dict.fromkeys(columns, pyarrow.float64()) | dict.fromkeys(TEXTS, pyarrow.string())

@@ -16,6 +16,7 @@ DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
     "docs/contract.md",
+    "docs/corpus.md",
     "scripts/README.md",
     "leaderboards/benchmarks/README.md",
 )
@@ -45,7 +46,18 @@ def resolve(line: str) -> tuple[object, list[str]]:
 
 def test_the_readme_names_the_main_commands() -> None:
     named = {line.split()[1] for document, line in FOUND if document == "README.md"}
-    assert named >= {"evaluate", "data", "leaderboard", "reproduce", "doctor", "plugins", "manifest", "bench", "plot"}
+    assert named >= {
+        "evaluate",
+        "data",
+        "leaderboard",
+        "reproduce",
+        "doctor",
+        "plugins",
+        "manifest",
+        "bench",
+        "plot",
+        "corpus",
+    }
 
 
 @pytest.mark.parametrize(("document", "line"), FOUND)

@@ -1,0 +1,101 @@
+#include "context.hpp"
+
+#include <algorithm>
+#include <initializer_list>
+#include <limits>
+
+namespace harness::corpus {
+
+namespace {
+
+std::uint64_t pair_of(std::int32_t first, std::int32_t second) {
+    return std::uint64_t(std::uint32_t(first)) << 32 | std::uint32_t(second);
+}
+
+constexpr std::string_view kSpecial[] = {"<start_of_text>", "<end_of_text>"};
+constexpr std::string_view kContractions[] = {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"};
+
+std::string_view begins_with(std::string_view text, const std::string_view* options, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i)
+        if (text.substr(0, options[i].size()) == options[i]) return options[i];
+    return {};
+}
+
+}  // namespace
+
+Vocabulary::Vocabulary(const std::vector<Merge>& merges) {
+    ranks_.reserve(2 * merges.size());
+    for (std::size_t i = 0; i < merges.size(); ++i)
+        ranks_.emplace(pair_of(merges[i][0], merges[i][1]), Rank{std::int32_t(i), merges[i][2]});
+}
+
+int Vocabulary::tokens(std::string_view piece) const {
+    std::vector<std::int32_t> symbols(piece.size());
+    for (std::size_t i = 0; i < piece.size(); ++i) symbols[i] = static_cast<unsigned char>(piece[i]);
+    symbols.back() += 256;
+    while (symbols.size() > 1) {
+        Rank best{std::numeric_limits<std::int32_t>::max(), 0};
+        std::uint64_t pair = 0;
+        for (std::size_t i = 0; i + 1 < symbols.size(); ++i) {
+            const auto found = ranks_.find(pair_of(symbols[i], symbols[i + 1]));
+            if (found != ranks_.end() && found->second.rank < best.rank) best = found->second, pair = found->first;
+        }
+        if (best.rank == std::numeric_limits<std::int32_t>::max()) break;
+        std::size_t kept = 0;
+        for (std::size_t i = 0; i < symbols.size(); ++i) {
+            const bool merged = i + 1 < symbols.size() && pair_of(symbols[i], symbols[i + 1]) == pair;
+            symbols[kept++] = merged ? best.result : symbols[i];
+            i += merged;
+        }
+        symbols.resize(kept);
+    }
+    return int(symbols.size());
+}
+
+std::size_t ContextRuler::end(std::string_view cleaned) {
+    const auto spaces = std::count(cleaned.begin(), cleaned.end(), ' ');
+    int left = left_;
+    if (std::int64_t(cleaned.size()) - spaces <= left) return cleaned.size();  // a token has at least one byte
+    for (std::size_t begin = 0; begin < cleaned.size();) {
+        const std::size_t end = piece_end(cleaned, begin);
+        if (end == begin) {  // white space
+            next_code(cleaned, begin);
+            continue;
+        }
+        left -= tokens(cleaned.substr(begin, end - begin));
+        if (left < 0) return begin;
+        begin = end;
+    }
+    return cleaned.size();
+}
+
+// Words, single digits, runs of other characters: the pattern of CLIP's tokenizer.
+std::size_t ContextRuler::piece_end(std::string_view cleaned, std::size_t begin) const {
+    const std::string_view text = cleaned.substr(begin);
+    if (const auto special = begins_with(text, kSpecial, 2); !special.empty()) return begin + special.size();
+    if (const auto contraction = begins_with(text, kContractions, 7); !contraction.empty()) return begin + contraction.size();
+    std::size_t at = begin;
+    const Character& first = table_[std::uint32_t(next_code(cleaned, at))];
+    if (first.space) return begin;
+    while (!first.number && at < cleaned.size()) {
+        std::size_t next = at;
+        const Character& c = table_[std::uint32_t(next_code(cleaned, next))];
+        if (c.space || c.number || c.letter != first.letter) break;
+        at = next;
+    }
+    return at;
+}
+
+int ContextRuler::tokens(std::string_view piece) {
+    for (const std::string_view special : kSpecial)
+        if (piece == special) return 1;
+    std::string key(piece);
+    const auto found = remembered_.find(key);
+    if (found != remembered_.end()) return found->second;
+    if (remembered_.size() >= kRemembered) remembered_.clear();
+    const int count = vocabulary_.tokens(piece);
+    remembered_.emplace(std::move(key), count);
+    return count;
+}
+
+}  // namespace harness::corpus

@@ -1,0 +1,52 @@
+// How much of a caption CLIP's tokenizer keeps: byte-pair encoding, of which only the number of tokens is needed.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "characters.hpp"
+
+namespace harness::corpus {
+
+// A merge of two symbols. Symbols 0-255 are bytes, 256-511 bytes at the end of a piece.
+using Merge = std::array<std::int32_t, 3>;  // first, second, result
+
+class Vocabulary {
+public:
+    explicit Vocabulary(const std::vector<Merge>& merges);
+    int tokens(std::string_view piece) const;
+
+private:
+    struct Rank {
+        std::int32_t rank, result;
+    };
+    std::unordered_map<std::uint64_t, Rank> ranks_;
+};
+
+// For one thread: it remembers pieces.
+class ContextRuler {
+public:
+    ContextRuler(const CharacterTable& table, const Vocabulary& vocabulary, int context_length)
+        : table_(table), vocabulary_(vocabulary), left_(context_length - kMargin) {}
+
+    // Where the context ends in cleaned text: the start of the first piece of which a token is cut off.
+    std::size_t end(std::string_view cleaned);
+
+private:
+    static constexpr int kMargin = 2;  // start and end token
+    static constexpr std::size_t kRemembered = 1 << 16;
+
+    std::size_t piece_end(std::string_view cleaned, std::size_t begin) const;
+    int tokens(std::string_view piece);
+
+    const CharacterTable& table_;
+    const Vocabulary& vocabulary_;
+    int left_;
+    std::unordered_map<std::string, int> remembered_;
+};
+
+}  // namespace harness::corpus

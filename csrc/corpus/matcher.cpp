@@ -1,0 +1,252 @@
+#include "matcher.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace harness::corpus {
+
+namespace {
+
+// The finalizer of splitmix64, as harness.corpus.tally.mix.
+std::uint64_t mix(std::uint64_t x) {
+    x += 0x9E3779B97F4A7C15u;
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
+    return x ^ x >> 31;
+}
+
+}  // namespace
+
+Matcher::Matcher(CharacterTable table, const std::vector<Form>& forms, std::vector<std::uint64_t> seeds,
+                 const std::vector<Merge>& merges, int context_length, int kept)
+    : table_(std::move(table)), forms_(forms), seeds_(std::move(seeds)), vocabulary_(merges),
+      context_length_(context_length), kept_(kept) {
+    for (int i = 0; i < int(forms.size()); ++i)
+        for (const std::string& last : forms[i].last) add_phrase(i, forms[i].words, last);
+    add_words(forms);
+    starts_.assign(index_.size(), -1);
+    for (const auto& [word, node] : trie_[0].children) starts_[word] = node;
+}
+
+int Matcher::child(int node, int word) const {
+    const auto& children = trie_[node].children;
+    const auto found = std::lower_bound(children.begin(), children.end(), std::pair(word, 0));
+    return found != children.end() && found->first == word ? found->second : -1;
+}
+
+void Matcher::add_phrase(int form, const std::vector<std::string>& words, const std::string& last) {
+    int node = 0;
+    const auto step = [&](const std::string& text) {
+        const int word = index_.add(text);
+        int next = child(node, word);
+        if (next < 0) {
+            next = int(trie_.size());
+            trie_.emplace_back();
+            auto& children = trie_[node].children;
+            children.insert(std::lower_bound(children.begin(), children.end(), std::pair(word, 0)), {word, next});
+        }
+        node = next;
+    };
+    for (const std::string& text : words) step(text);
+    step(last);
+    trie_[node].forms.push_back(form);
+}
+
+// A form of several words is looked up by the one of them that the fewest forms have.
+void Matcher::add_words(const std::vector<Form>& forms) {
+    std::vector<int> uses(index_.size());
+    std::vector<Needed> needed;
+    for (const Form& form : forms) {
+        if (form.words.empty()) continue;
+        Needed one{form.concept_number, {}, {}};
+        for (const std::string& word : form.words) one.words.push_back(index_.add(word));
+        for (const std::string& word : form.last) one.last.push_back(index_.add(word));
+        for (const int word : one.words) ++uses[word];
+        for (const int word : one.last) ++uses[word];
+        needed.push_back(std::move(one));
+    }
+    needed_by_word_.resize(index_.size());
+    for (Needed& one : needed) {
+        const int rarest = *std::min_element(one.words.begin(), one.words.end(), [&](int a, int b) { return uses[a] < uses[b]; });
+        const bool last = uses[one.last[0]] < uses[rarest];
+        for (const int word : last ? one.last : std::vector<int>{rarest}) needed_by_word_[word].push_back(int(needed_.size()));
+        needed_.push_back(std::move(one));
+    }
+}
+
+// One caption after another: which concepts it mentions, added to a tally.
+class Caption {
+public:
+    Caption(const Matcher& matcher, const std::uint64_t* limits, Tally& tally)
+        : m_(matcher), limits_(limits), tally_(tally), scanner_(matcher.table_), ruler_(matcher.table_, matcher.vocabulary_, matcher.context_length_),
+          seen_(matcher.index_.size()), first_end_(matcher.index_.size()), where_(matcher.seeds_.size()) {}
+
+    // False if the clean-up is Python's.
+    bool count(std::string_view caption, std::int64_t row, std::uint64_t file_seed) {
+        known_.clear();
+        int position = 0;
+        const bool read = scanner_.scan(caption, [&](const Word& word) {
+            const int id = m_.index_.find(word.text, word.size);
+            if (id >= 0) known_.push_back({id, position, word.begin, word.end, word.before});
+            ++position;
+        });
+        if (!read) return false;
+        if (known_.empty()) return true;
+        context_ = kUnknown;
+        find_first_ends();
+        find_phrases();
+        find_all_words();
+        finish(row, file_seed);
+        return true;
+    }
+
+private:
+    struct Known {  // a word of the names
+        int id, position;
+        std::size_t begin, end, before;
+    };
+    struct Hit {  // a form found in some known words
+        int form, begin, end;
+    };
+    static constexpr std::size_t kUnknown = std::numeric_limits<std::size_t>::max();
+
+    void find_first_ends() {
+        ++number_;
+        distinct_.clear();
+        for (const Known& word : known_) {
+            if (seen_[word.id] == number_) continue;
+            seen_[word.id] = number_;
+            first_end_[word.id] = word.end;
+            distinct_.push_back(word.id);
+        }
+    }
+
+    // Forms whose words follow one another.
+    void find_phrases() {
+        hits_.clear();
+        for (int begin = 0; begin < int(known_.size()); ++begin) {
+            int node = m_.starts_[known_[begin].id];
+            for (int end = begin + 1; node >= 0; ++end) {
+                for (const int form : m_.trie_[node].forms) hits_.push_back({form, begin, end});
+                if (end == int(known_.size()) || !follows(known_[end], known_[end - 1])) break;
+                node = m_.child(node, known_[end].id);
+            }
+        }
+        for (const Hit& hit : hits_) {
+            const Form& form = m_.forms_[hit.form];
+            const Where where = where_is(known_[hit.end - 1].end);
+            if (form.own) {
+                note(form.concept_number, kFolded, where);
+                if (is_phrase(form, hit)) note(form.concept_number, kPhrase, where);
+            }
+            note(form.concept_number, kSynonyms, where);
+            if (form.words.empty()) note(form.concept_number, kWords, where);
+            if (std::none_of(hits_.begin(), hits_.end(), [&](const Hit& other) { return contains(other, hit); }))
+                note(form.concept_number, kLongest, where);
+        }
+    }
+
+    bool follows(const Known& word, const Known& before) const {
+        return word.position == before.position + 1 && scanner_.joined(word.before, word.begin);
+    }
+
+    // Whether a hit of another concept is longer and has all words of this one.
+    bool contains(const Hit& outer, const Hit& inner) const {
+        return outer.end - outer.begin > inner.end - inner.begin && outer.begin <= inner.begin && inner.end <= outer.end &&
+               m_.forms_[outer.form].concept_number != m_.forms_[inner.form].concept_number;
+    }
+
+    // Whether the characters are those of the form; a possessive s may follow.
+    bool is_phrase(const Form& form, const Hit& hit) const {
+        const std::string_view text = scanner_.cleaned();
+        const Known &first = known_[hit.begin], &last = known_[hit.end - 1];
+        if (first.begin < form.offset || text.substr(first.begin - form.offset, form.literal.size()) != form.literal) return false;
+        std::size_t end = first.begin - form.offset + form.literal.size() - form.tail;
+        return end == last.end ||
+               (end < last.end && m_.table_[std::uint32_t(next_code(text, end))].kind == Kind::kApostrophe);
+    }
+
+    // Forms of several words that occur in any order, up to the word at which the last of them has occurred first.
+    void find_all_words() {
+        for (const int id : distinct_) {
+            for (const int number : m_.needed_by_word_[id]) {
+                const Matcher::Needed& needed = m_.needed_[number];
+                std::size_t end = 0, last = kUnknown;
+                const bool all = std::all_of(needed.words.begin(), needed.words.end(), [&](int word) {
+                    end = std::max(end, first_end_[word]);
+                    return seen_[word] == number_;
+                });
+                if (!all) continue;
+                for (const int word : needed.last)
+                    if (seen_[word] == number_) last = std::min(last, first_end_[word]);
+                if (last != kUnknown)
+                    note(needed.concept_number, kWords, where_is(std::max(end, last)));
+            }
+        }
+    }
+
+    Where where_is(std::size_t end) {
+        if (context_ == kUnknown) context_ = ruler_.end(scanner_.cleaned());
+        return end <= context_ ? kWithin : kBeyond;
+    }
+
+    void note(int concept_number, Rule rule, Where where) {
+        auto& rules = where_[concept_number];
+        if (std::all_of(rules.begin(), rules.end(), [](Where w) { return w == kNowhere; })) mentioned_.push_back(concept_number);
+        rules[rule] = std::max(rules[rule], where);
+    }
+
+    void finish(std::int64_t row, std::uint64_t file_seed) {
+        static constexpr Rule kStrictness[] = {kPhrase, kFolded, kSynonyms, kWords};
+        const std::uint64_t row_hash = mentioned_.empty() ? 0 : mix(file_seed + std::uint64_t(row));
+        for (const int number : mentioned_) {
+            auto& rules = where_[number];
+            for (int rule = 0; rule < kRules; ++rule)
+                if (rules[rule] != kNowhere) ++tally_.counts[number][rules[rule] == kWithin ? rule : kRules + rule];
+            int rank = 0;
+            while (rules[kStrictness[rank]] == kNowhere) ++rank;
+            const std::uint64_t key = std::uint64_t(rank) << 62 | mix(m_.seeds_[number] ^ row_hash) >> 2;
+            if (key <= limits_[number]) offer(tally_.samples[number], {key, row});
+            rules.fill(kNowhere);
+        }
+        mentioned_.clear();
+    }
+
+    void offer(std::vector<Sample>& kept, const Sample& sample) const {
+        if (int(kept.size()) == m_.kept_) {
+            if (kept.empty() || kept.back() < sample) return;
+            kept.pop_back();
+        }
+        kept.insert(std::upper_bound(kept.begin(), kept.end(), sample), sample);
+    }
+
+    const Matcher& m_;
+    const std::uint64_t* limits_;
+    Tally& tally_;
+    Scanner scanner_;
+    ContextRuler ruler_;
+    std::size_t context_ = kUnknown;
+    std::vector<Known> known_;
+    std::vector<int> distinct_;  // their numbers
+    std::uint64_t number_ = 0;  // of the caption
+    std::vector<std::uint64_t> seen_;  // word -> number of the last caption that has it
+    std::vector<std::size_t> first_end_;
+    std::vector<Hit> hits_;
+    std::vector<std::array<Where, kRules>> where_;  // of each concept, for this caption
+    std::vector<int> mentioned_;
+};
+
+Tally Matcher::count(const Column& column, std::int64_t row, std::uint64_t file_seed, const std::uint64_t* limits) const {
+    Tally tally;
+    tally.counts.resize(seeds_.size());
+    tally.samples.resize(seeds_.size());
+    Caption caption(*this, limits, tally);
+    for (std::int64_t i = 0; i < column.size; ++i) {
+        if (!column.has(i)) continue;
+        if (caption.count(column[i], row + i, file_seed)) ++tally.captions;
+        else tally.left.push_back(i);
+    }
+    return tally;
+}
+
+}  // namespace harness::corpus

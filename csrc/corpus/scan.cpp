@@ -1,0 +1,110 @@
+#include "scan.hpp"
+
+namespace harness::corpus {
+
+Scanner::Scanner(const CharacterTable& table) : table_(table) {
+    for (std::uint32_t code = 0; code < 128; ++code) is_apostrophe_[code] = table[code].kind == Kind::kApostrophe;
+}
+
+namespace {
+
+struct Entity {
+    std::string_view text, character;
+};
+
+// The frequent entities of HTML. Every other & is Python's, but for one before a space, which begins none.
+constexpr Entity kEntities[] = {{"&amp;", "&"}, {"&quot;", "\""}, {"&#39;", "'"}, {"&#039;", "'"}, {"&", "&"}};
+
+const Entity* entity_at(std::string_view caption, std::size_t at) {
+    for (const Entity& entity : kEntities) {
+        if (caption.substr(at, entity.text.size()) != entity.text) continue;
+        const std::size_t after = at + entity.text.size();
+        // An & may begin an entity of its own with what follows.
+        return entity.character != "&" || after == caption.size() || caption[after] == ' ' ? &entity : nullptr;
+    }
+    return nullptr;
+}
+
+}  // namespace
+
+// The cleaned text; false where more than a table of characters decides it.
+bool Scanner::clean(std::string_view caption) {
+    other_.clear();
+    Repair before = Repair::kTame;
+    std::uint8_t combining = 0;
+    bool space = false;
+    for (std::size_t at = 0; at < caption.size();) {
+        if (caption[at] == '&') {
+            const Entity* const entity = entity_at(caption, at);
+            if (!entity) return false;
+            if (space) other_.push_back(' ');
+            space = false;
+            other_.append(entity->character);
+            at += entity->text.size();
+            before = Repair::kTame;
+            combining = 0;
+            continue;
+        }
+        const std::size_t begin = at;
+        const std::int32_t code = next_code(caption, at);
+        if (code < 0 || !table_.contains(std::uint32_t(code))) return false;
+        const Character& c = table_[std::uint32_t(code)];
+        const bool suspicious = (c.repair == Repair::kMarked && before != Repair::kTame) ||
+                                (before == Repair::kMarked && c.repair != Repair::kTame);
+        const bool unordered = c.combining && combining > c.combining;
+        if (c.repair == Repair::kWild || suspicious || unordered) return false;
+        before = c.repair;
+        combining = c.combining;
+        if (c.space) {
+            space = !other_.empty();
+            continue;
+        }
+        if (space) other_.push_back(' ');
+        space = false;
+        if (c.form) other_.append(table_.forms(c).first);
+        else other_.append(caption, begin, at - begin);
+    }
+    cleaned_ = other_;
+    return true;
+}
+
+// The next word from `at` on, which it moves on; false without one.
+bool Scanner::next_word(std::size_t& at, Word& word) {
+    const auto next = [&](std::size_t& i) -> const Character& { return table_[std::uint32_t(next_code(cleaned_, i))]; };
+    const auto append = [&](const Character& c, std::size_t begin, std::size_t end) {
+        if (c.form) folded_.append(table_.forms(c).second);
+        else folded_.append(cleaned_, begin, end - begin);
+    };
+    const auto in_word = [&](std::size_t i) {
+        if (i >= cleaned_.size()) return false;
+        const Kind kind = next(i).kind;
+        return kind == Kind::kLetter || kind == Kind::kExtend;
+    };
+    folded_.clear();
+    while (folded_.empty()) {
+        if (at >= cleaned_.size()) return false;
+        word.begin = at;
+        const Character& first = next(at);
+        if (first.kind <= Kind::kApostrophe) continue;
+        append(first, word.begin, at);
+        const bool syllable = first.kind == Kind::kSyllable;
+        while (at < cleaned_.size()) {
+            std::size_t after = at;
+            const Character& c = next(after);
+            if (c.kind == Kind::kApostrophe && !syllable && cleaned_.substr(after, 1) == "s" && !in_word(after + 1)) {
+                if (folded_.empty() || folded_.back() != 's') folded_.push_back('s');
+                at = after + 1;
+                break;
+            }
+            if (c.kind != Kind::kExtend && (c.kind != Kind::kLetter || syllable)) break;
+            append(c, at, after);
+            at = after;
+        }
+    }
+    word.size = folded_.size();
+    word.text = folded_.append(kPadding, '\0').data();
+    word.end = at;
+    return true;
+}
+
+}  // namespace harness::corpus

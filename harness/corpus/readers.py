@@ -1,0 +1,189 @@
+"""Captions of a file as Arrow columns, in blocks: parquet, CSV, TSV, JSON lines and plain text, with bounded memory."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from harness.corpus.caption_files import CaptionSource
+from harness.errors import DataError, UserError
+from harness.parsing import parsing
+
+COLUMNS = ("caption", "text")
+"""Columns that are taken without being named, in any case; the first that a file has."""
+
+BLOCK_BYTES = 1 << 23
+"""Bytes of text that are read at once."""
+
+BATCH_ROWS = 1 << 17
+"""Rows of parquet that are decoded at once."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a file.
+
+    Attributes:
+        first_row: its first row in the file.
+        columns: gives its captions, one array of strings after another; parquet is decoded only then, in any thread.
+    """
+
+    first_row: int
+    columns: Callable[[], Iterator[pa.Array]]
+
+
+def read_blocks(source: CaptionSource, column: str | None) -> Iterator[Block]:
+    """The blocks of a file, in their order.
+
+    Args:
+        source: the file.
+        column: the column of the captions; None for the first of ``COLUMNS``.
+
+    Raises:
+        DataError: it is damaged.
+        StorageError: it cannot be read.
+        UserError: it has no such column.
+    """
+    if source.format == "parquet":
+        yield from _parquet_blocks(source, column)
+        return
+    row = 0
+    arrays = {"csv": _csv_arrays, "tsv": _csv_arrays, "jsonl": _json_arrays, "txt": _text_arrays}[source.format]
+    with _reading(source):
+        for array in arrays(source, column):
+            yield Block(row, lambda array=array: iter([array]))  # type: ignore[misc]
+            row += len(array)
+
+
+def parquet_rows(sources: Sequence[CaptionSource]) -> int | None:
+    """The rows of parquet files on this machine, from their footers; None if not all files are such."""
+    import pyarrow.parquet as pq
+
+    rows = 0
+    for source in sources:
+        if source.format != "parquet" or source.system is not None:
+            return None
+        try:
+            with source.stream() as file:
+                rows += pq.read_metadata(file).num_rows
+        except Exception:  # a damaged file is reported when it is its turn
+            return None
+    return rows
+
+
+@contextmanager
+def _reading(source: CaptionSource) -> Iterator[None]:
+    with parsing(f"{source.path} is damaged or is something else", "get it again, or leave it out with --keep-going"):
+        yield
+
+
+def _choose(column: str | None, names: Sequence[str], source: CaptionSource) -> str:
+    if column is None:
+        lowered = {name.lower(): name for name in reversed(names)}
+        column = next((lowered[name] for name in COLUMNS if name in lowered), None)
+    if column is None or column not in names:
+        wanted = f"column {column!r}" if column else f"column {' or '.join(COLUMNS)}"
+        shown = ", ".join(names) or "none"
+        raise UserError(f"{source.path} has no {wanted}: its columns are {shown}", "choose one with --column")
+    return column
+
+
+def _strings(array: pa.Array, source: CaptionSource, column: str) -> pa.Array:
+    """An array of type string or large_string, without a copy where it is one."""
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        array = array.dictionary_decode()
+        kind = array.type
+    if pa.types.is_binary(kind):
+        return array.view(pa.string())
+    if pa.types.is_large_binary(kind):
+        return array.view(pa.large_string())
+    if pa.types.is_null(kind):
+        return array.cast(pa.string())
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return array
+    raise UserError(f"column {column} of {source.path} is of type {kind}, not text", "choose another with --column")
+
+
+def _parquet_blocks(source: CaptionSource, column: str | None) -> Iterator[Block]:
+    import pyarrow.parquet as pq
+
+    with _reading(source), source.stream() as file:
+        metadata = pq.read_metadata(file)
+        names = metadata.schema.to_arrow_schema().names
+    column = _choose(column, names, source)
+    row = 0
+    for group in range(metadata.num_row_groups):
+        yield Block(row, lambda group=group: _parquet_arrays(source, column, group, metadata))  # type: ignore[misc]
+        row += metadata.row_group(group).num_rows
+
+
+def _parquet_arrays(source: CaptionSource, column: str, group: int, metadata: Any) -> Iterator[pa.Array]:
+    import pyarrow.parquet as pq
+
+    with _reading(source), source.stream() as file:
+        reader = pq.ParquetFile(file, metadata=metadata, pre_buffer=False, buffer_size=1 << 20)
+        for batch in reader.iter_batches(BATCH_ROWS, row_groups=[group], columns=[column], use_threads=False):
+            yield _strings(batch.column(0), source, column)
+
+
+def _decompressed(source: CaptionSource, file: BinaryIO) -> Any:
+    stream = pa.PythonFile(file, mode="r")
+    return pa.CompressedInputStream(stream, source.compression) if source.compression else stream
+
+
+def _csv_arrays(source: CaptionSource, column: str | None) -> Iterator[pa.Array]:
+    from pyarrow import csv
+
+    def open_csv(file: BinaryIO, **columns: Any) -> Any:
+        return csv.open_csv(
+            _decompressed(source, file),
+            csv.ReadOptions(block_size=BLOCK_BYTES),
+            csv.ParseOptions(delimiter="\t" if source.format == "tsv" else ",", newlines_in_values=True),
+            csv.ConvertOptions(check_utf8=False, **columns),
+        )
+
+    with source.stream() as file:
+        column = _choose(column, open_csv(file).schema.names, source)
+    with source.stream() as file:
+        for batch in open_csv(file, include_columns=[column], column_types={column: pa.string()}):
+            yield batch.column(0)
+
+
+def _json_arrays(source: CaptionSource, column: str | None) -> Iterator[pa.Array]:
+    from pyarrow import json as arrow_json
+
+    with source.stream() as file:
+        first = json.loads(next(iter(_lines(source, file)), b"{}"))
+        column = _choose(column, list(first) if isinstance(first, dict) else [], source)
+    with source.stream() as file:
+        schema = pa.schema([(column, pa.string())])
+        options = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+        blocks = arrow_json.ReadOptions(block_size=BLOCK_BYTES)
+        for batch in arrow_json.open_json(_decompressed(source, file), blocks, options):
+            yield batch.column(0)
+
+
+def _lines(source: CaptionSource, file: BinaryIO) -> Iterator[bytes]:
+    stream = _decompressed(source, file)
+    yield from io.BytesIO(stream.read(BLOCK_BYTES))
+
+
+def _text_arrays(source: CaptionSource, column: str | None) -> Iterator[pa.Array]:
+    if column is not None:
+        raise UserError(f"{source.path} is plain text without columns, and --column {column} was given")
+    with source.stream() as file:
+        stream, rest = _decompressed(source, file), b""
+        while block := stream.read(BLOCK_BYTES):
+            *lines, rest = (rest + block).replace(b"\r\n", b"\n").split(b"\n")
+            if len(rest) > 8 * BLOCK_BYTES:
+                raise DataError("a line is longer than 64 MiB")
+            yield pa.array(lines, pa.binary()).view(pa.string())
+        if rest:
+            yield pa.array([rest], pa.binary()).view(pa.string())
