@@ -125,6 +125,25 @@ def zero_shot(
 
 
 @app.command()
+def frequency(
+    files: Files,
+    out: Figure = Path("frequency.svg"),
+    protocol: Protocol = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="Only rows of this data set.")] = None,
+    backbone: Annotated[str | None, typer.Option("--backbone", help="Only rows of this backbone.")] = None,
+    shots: Annotated[int | None, typer.Option("--shots", help="Only rows with so many shots, and without.")] = None,
+) -> int:
+    """Plot accuracy per concept against its number of captions in the pre-training corpus, one panel per method."""
+    from harness.leaderboard.view import read_sources
+    from harness.plots.frequency import plot_frequency
+    from harness.plots.select_rows import one_setting
+
+    rows = one_setting(read_sources(files).rows, protocol, dataset, backbone)
+    plot_frequency([row for row in rows if shots is None or row.shots in (0, shots)], out)
+    return _done(out)
+
+
+@app.command()
 def tsne(
     domain: Annotated[str, typer.Option("--domain", "-d", help="Domain to plot.", autocompletion=completion.domains)],
     out: Figure = Path("tsne.svg"),

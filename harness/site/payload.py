@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.datasets.layout import SHORT_NAMES
 from harness.leaderboard.bootstrap import BootstrapDraws
+from harness.leaderboard.pretraining import absent_names
 from harness.leaderboard.published import PublishedTable
 from harness.leaderboard.row_settings import SettingNames, setting, unique_titles
 from harness.leaderboard.series import row_labels
@@ -189,7 +190,7 @@ def _details(sources: Sources, file: str, classes: Classes) -> dict[str, Any]:
             "reproduce": reproduce_command(row, file),
             "evaluate": evaluate_command(row),
             "seeds": [] if row.seedless else list(row.seeds),
-            "oop_exact": row.oop_exact,
+            "absent": absent_names(row).text,
             "not_applicable": row.not_applicable,
             "device": row.device,
             "method": pool.place(record["method_record"]),

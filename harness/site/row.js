@@ -24,7 +24,7 @@ function facts(row, record) {
   return h("ul", { class: "facts" },
     fact("data", row.dataset), fact("protocol", row.protocol), fact("model", row.backbone),
     fact("images per class", row.shots || "none"), fact("seeds", record.seeds.join(", ") || "none: no few-shot draw"),
-    fact("may see", row.needs.join(", ") || "names only"), fact("OOP names absent from pre-training", record.oop_exact),
+    fact("may see", row.needs.join(", ") || "names only"), fact("OOP names absent from pre-training", record.absent),
     fact("verification", row.verification ?? "none"),
     record.cost ? fact("time", inTime(record.cost.wall_seconds)) : null,
     record.cost ? fact("trainable parameters", record.cost.trainable.toLocaleString("en")) : null,

@@ -56,7 +56,6 @@ INNER: dict[str, tuple[type, dict[str, Any]]] = {
             "name": "other",
             "folders": ("Animals6_OOP",),
             "fingerprint": sha("other"),
-            "oop_exact": "no",
             "copies_left_out": True,
         },
     ),
