@@ -49,7 +49,7 @@ def plot_frequency(rows: Sequence[Row], out: Path) -> None:
             panel.set_title(labels[row.id])
             _draw(panel, concepts[row.id])
             _scale(panel, most)
-        figure.supxlabel("captions that mention the concept", fontsize=9)
+        axes[-1].set_xlabel("captions that mention the concept")
         figure.supylabel("accuracy of the concept (%)", fontsize=9)
         style.legend(figure, *axes[0].get_legend_handles_labels(), 4)
         setting = shown[0]

@@ -11,7 +11,7 @@ function openRow(id) {
   close.addEventListener("click", () => dialog.close());
   dialog.replaceChildren(
     h("header", {}, h("h2", { id: "row-title" }, row.label, row.shots ? `, ${row.shots} images per class` : ""), close),
-    h("div", { class: "body" }, facts(row, record), holes(row), again(record), figures(row), ...classView(record), ...provenance(row, record)),
+    h("div", { class: "body" }, facts(row, record), holes(row), again(record), figures(row), ...classView(record), ...frequencyView(record), ...provenance(row, record)),
   );
   opener = document.activeElement;
   if (!dialog.open) dialog.showModal();
