@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -20,46 +21,51 @@ Sheets = Callable[[str], LabelSheet | None]
 """The labels of the data with a fingerprint; None if they are not stored."""
 
 
-def with_pretraining_facts(board: Leaderboard, records: Mapping[str, CorpusRecord], sheets: Sheets) -> Leaderboard:
-    """The leaderboard with facts in every domain whose backbone's corpus has a record of its OOP names.
+class PretrainingFinder:
+    """Finds facts for rows: in every domain whose backbone's corpus has a record of its OOP names.
 
     Of several records a counted one is taken before a stated one, then the one that knows most names, then the first
     by sha256.
 
     Args:
-        board: rows without facts.
         records: sha256 of the file -> record.
         sheets: gives the labels of a domain.
     """
-    if not records:
-        return board
-    known: dict[tuple[str, str], PretrainingFacts | None] = {}
 
-    def facts(corpus: str, fingerprint: str) -> PretrainingFacts | None:
-        key = corpus, fingerprint
-        if key not in known:
-            sheet = sheets(fingerprint)
-            known[key] = None if sheet is None else _choose(corpus, records, sheet)
-        return known[key]
+    def __init__(self, records: Mapping[str, CorpusRecord], sheets: Sheets) -> None:
+        self._records, self._sheet = records, cache(sheets)
+        self._facts = cache(self._find)
 
-    def annotated(row: Row) -> Row:
-        data = {
-            domain: _with(row, domain, record, found, sheet)
-            if (found := facts(row.backbone_record.corpus, record.fingerprint))
-            and (sheet := sheets(record.fingerprint))
-            else record
-            for domain, record in row.data.items()
-        }
+    def added_to(self, row: Row) -> Row:
+        """The row with facts; it has none before."""
+        if not self._records:
+            return row
+        data = {domain: self._with_facts(row, domain, record) for domain, record in row.data.items()}
         return row.model_copy(update={"data": data})
 
-    return board.model_copy(update={"rows": tuple(map(annotated, board.rows))})
+    def added_to_all(self, board: Leaderboard) -> Leaderboard:
+        """The leaderboard with facts in its rows."""
+        return board.model_copy(update={"rows": tuple(map(self.added_to, board.rows))})
 
+    def _find(self, corpus: str, fingerprint: str) -> PretrainingFacts | None:
+        """What the best record of a corpus says about a domain; None if none knows an OOP name."""
+        sheet = self._sheet(fingerprint)
+        records = [(digest, record) for digest, record in sorted(self._records.items()) if record.corpus == corpus]
+        found = [_facts(digest, record, sheet) for digest, record in records] if sheet is not None else []
+        knowing = [facts for facts in found if any(facts.verdicts["oop"])]
+        return min(knowing, key=lambda facts: (facts.kind != "counted", -_names_known(facts)), default=None)
 
-def _choose(corpus: str, records: Mapping[str, CorpusRecord], sheet: LabelSheet) -> PretrainingFacts | None:
-    """What the best record of a corpus says about a domain; None if none knows an OOP name."""
-    found = [_facts(digest, record, sheet) for digest, record in sorted(records.items()) if record.corpus == corpus]
-    knowing = [facts for facts in found if any(facts.verdicts["oop"])]
-    return min(knowing, key=lambda facts: (facts.kind != "counted", -_names_known(facts)), default=None)
+    def _with_facts(self, row: Row, domain: str, record: DomainRecord) -> DomainRecord:
+        sheet, facts = self._sheet(record.fingerprint), self._facts(row.backbone_record.corpus, record.fingerprint)
+        if sheet is None or facts is None:
+            return record
+        accuracy = row.per_class.get(domain, {}).get("oop")
+        if accuracy is not None:
+            absent = [verdict == "oop" for verdict in facts.verdicts["oop"]]
+            labels = sheet.sides["oop"].scored_labels(record.unreadable)
+            images = np.bincount(labels, minlength=len(absent)).tolist()
+            facts = facts.model_copy(update={"absent_top1": _accuracy_on(absent, accuracy, images)})
+        return record.model_copy(update={"pretraining": facts})
 
 
 def _facts(digest: str, record: CorpusRecord, sheet: LabelSheet) -> PretrainingFacts:
@@ -79,16 +85,6 @@ def _captions(concept: ConceptVerdict | None) -> int | None:
 
 def _names_known(facts: PretrainingFacts) -> int:
     return sum(verdict is not None for verdicts in facts.verdicts.values() for verdict in verdicts)
-
-
-def _with(row: Row, domain: str, record: DomainRecord, facts: PretrainingFacts, sheet: LabelSheet) -> DomainRecord:
-    accuracy = row.per_class.get(domain, {}).get("oop")
-    if accuracy is not None:
-        absent = [verdict == "oop" for verdict in facts.verdicts["oop"]]
-        labels = sheet.sides["oop"].scored_labels(record.unreadable)
-        images = np.bincount(labels, minlength=len(absent))
-        facts = facts.model_copy(update={"absent_top1": _accuracy_on(absent, accuracy, images.tolist())})
-    return record.model_copy(update={"pretraining": facts})
 
 
 def _accuracy_on(chosen: Sequence[bool], accuracy: Sequence[float | None], images: Sequence[int]) -> float | None:

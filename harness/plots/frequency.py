@@ -12,24 +12,27 @@ from harness.errors import UserError
 from harness.leaderboard.by_frequency import ConceptAccuracy, concept_accuracies, frequency_fit
 from harness.leaderboard.series import row_labels
 from harness.plots import style
+from harness.plots.looks import COLOURS
 from harness.types.leaderboard import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SIDES = {"ip": ("IP concepts", style.COLOURS[0], "o"), "oop": ("OOP concepts", style.COLOURS[1], "^")}
+SIDES = {"ip": ("IP concepts", COLOURS[0], "o"), "oop": ("OOP concepts", COLOURS[1], "^")}
 """Side -> name, colour and marker."""
 
 ZERO = -0.7
 """Where concepts without captions are drawn on the axis of log10 counts."""
 
 
-def plot_frequency(rows: Sequence[Row], out: Path) -> None:
+def plot_frequency(rows: Sequence[Row], out: Path, fit: style.Fit = "page", title: str | None = None) -> None:
     """Draw and write the figure.
 
     Args:
         rows: of one setting.
         out: the file.
+        fit: the width.
+        title: above the figure; None for none.
 
     Raises:
         UserError: no row has counts.
@@ -43,19 +46,20 @@ def plot_frequency(rows: Sequence[Row], out: Path) -> None:
     shown = [row for row in rows if row.id in concepts]
     labels = row_labels(shown)
     most = max(concept.captions for found in concepts.values() for concept in found)
+    size = style.SIZES[fit]
+    columns = min(3, size.panels)
     with style.drawing():
-        figure, axes = style.panels(len(shown), 3, 2.8, 2.3)
+        figure, axes = style.panels(len(shown), style.Size(size.width, columns), 0.8 * size.width / columns)
         for panel, row in zip(axes, shown, strict=True):
             panel.set_title(labels[row.id])
             _draw(panel, concepts[row.id])
             _scale(panel, most)
-        axes[-1].set_xlabel("captions that mention the concept")
-        figure.supylabel("accuracy of the concept (%)", fontsize=9)
-        style.legend(figure, *axes[0].get_legend_handles_labels(), 4)
-        setting = shown[0]
-        title = f"Accuracy by frequency in {setting.backbone_record.corpus}: {setting.dataset}, {setting.backbone}"
-        style.title(figure, f"{title}, {setting.protocol}")
-        style.save(figure, out, title)
+        figure.supylabel("accuracy of the concept (%)", fontsize=7)
+        style.title(figure, title)
+        style.legend(figure, *axes[0].get_legend_handles_labels(), "captions that mention the concept")
+        one = shown[0]
+        name = f"Accuracy by frequency in {one.backbone_record.corpus}: {one.dataset}, {one.backbone}, {one.protocol}"
+        style.save(figure, out, name)
 
 
 def _draw(panel: Axes, concepts: Sequence[ConceptAccuracy]) -> None:

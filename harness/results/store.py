@@ -159,6 +159,10 @@ class ResultStore:
         files = [path for path in list_paths(self.root / "corpora", "*.json") if self._intact(path)]
         return {path.stem: parse_corpus_record(read_file(path), str(path)) for path in files}
 
+    def intact_labels(self) -> list[str]:
+        """The fingerprints whose labels are stored and undamaged."""
+        return [path.stem for path in list_paths(self.root / "labels", "*.json") if self._intact(path)]
+
     def labels(self, fingerprint: str) -> LabelSheet | None:
         """The labels with that fingerprint; None if they are missing or damaged."""
         path = self.root / labels_path(fingerprint)

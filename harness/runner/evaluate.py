@@ -13,7 +13,7 @@ from harness.errors import HarnessError
 from harness.execution.executors import Executor, isolated, processes
 from harness.execution.jobs import Limits, memory_share
 from harness.leaderboard.assemble import assemble
-from harness.leaderboard.pretraining import with_pretraining_facts
+from harness.leaderboard.pretraining import PretrainingFinder
 from harness.leaderboard.tables import percent
 from harness.leaderboard.update import update_leaderboard
 from harness.metrics.built_in import BUILT_IN, HEADLINES
@@ -78,7 +78,7 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
     update_leaderboard(store, planned)
     wanted = {(domain, seed) for domain in plan.domains for seed in request.seeds}
     ran = assemble(cells.values(), wanted, plan.lost)
-    ran = with_pretraining_facts(ran, store.corpus_records(), store.labels)
+    ran = PretrainingFinder(store.corpus_records(), store.labels).added_to_all(ran)
     return Outcome(ran, store.root / BOARD, len(pending), len(known), unreadable, tuple(logs))
 
 
@@ -94,7 +94,6 @@ def _report_problems(cell: Cell, log: bytes, store: ResultStore, report: Reporte
     return logs
 
 
-from harness.runner.corpus_records import corpus_records
 def _report_result(cell: Cell, report: Reporter) -> None:
     """Report the main figure of a cell."""
     name = next((name for name in HEADLINES if name in cell.metrics), None)

@@ -17,7 +17,7 @@ from harness.corpus.record import CorpusRecord
 from harness.errors import DataError
 from harness.leaderboard.assemble import assemble
 from harness.leaderboard.differences import differences
-from harness.leaderboard.pretraining import Sheets, with_pretraining_facts
+from harness.leaderboard.pretraining import PretrainingFinder, Sheets
 from harness.metrics.compute import Vectors, accuracy_per_class, compute_metrics
 from harness.metrics.metric import Metric
 from harness.metrics.table import VERSION, metrics_of
@@ -250,7 +250,7 @@ def _differences(
     wanted = {(c.spec.domain, c.spec.seed) for c in cells}
     wanted |= {(f.domain, f.seed) for f in row.failures if f.kind == "missing" and f.seed is not None}
     lost = [f for f in row.failures if f.seed is None]
-    made = with_pretraining_facts(assemble(cells, wanted, lost), corpus_records, sheets).rows
+    made = PretrainingFinder(corpus_records, sheets).added_to_all(assemble(cells, wanted, lost)).rows
     if len(made) != 1:
         yield "its domains do not belong to one row"
         return

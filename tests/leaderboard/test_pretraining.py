@@ -12,8 +12,10 @@ from harness.corpus.counts import RuleCounts
 from harness.corpus.record import ConceptVerdict, CorpusRecord, Counting, names_digest, record_content, stated
 from harness.corpus.released import released_record
 from harness.leaderboard.by_frequency import ConceptAccuracy, concept_accuracies, frequency_bins, frequency_fit
-from harness.leaderboard.pretraining import absent_names, with_pretraining_facts
+from harness.leaderboard.pretraining import PretrainingFinder, absent_names
+from harness.leaderboard.update import update_leaderboard
 from harness.results.artifacts import open_file
+from harness.results.leaderboard_file import read_board
 from harness.results.store import ResultStore, corpus_record_path
 from harness.types.leaderboard import Leaderboard, Row
 from harness.verification.verify import verify
@@ -50,7 +52,7 @@ def annotate(lab: Lab, *records: CorpusRecord) -> Leaderboard:
     store = ResultStore(lab.out)
     for record in records:
         store.put_corpus_record(record)
-    board = with_pretraining_facts(lab.board, store.corpus_records(), store.labels)
+    board = PretrainingFinder(store.corpus_records(), store.labels).added_to_all(lab.board)
     (lab.out / "leaderboard.json").write_text(board.text())
     return board
 
@@ -176,3 +178,29 @@ def test_figure_shows_concepts_with_counts(lab: Lab, harness, tmp_path: Path) ->
     figure = (tmp_path / "f.svg").read_text()
     assert "points per decade" in figure
     assert figure.count("PathCollection") >= 4
+
+
+def test_update_adds_the_facts_of_a_new_record_to_rows_that_exist(lab: Lab) -> None:
+    store = ResultStore(lab.out)
+    update_leaderboard(store)
+    assert all(data.pretraining is None for row in read_board(lab.out).rows for data in row.data.values())
+    store.put_corpus_record(counted(dict.fromkeys(names(lab, "oop"), 3)))
+    update_leaderboard(store)
+    assert all(row.data["Animals"].pretraining is not None for row in read_board(lab.out).rows)
+    before = (lab.out / "leaderboard.json").read_bytes()
+    (lab.out / "index.json").unlink()
+    update_leaderboard(store)
+    assert (lab.out / "leaderboard.json").read_bytes() == before
+
+
+def test_show_by_frequency_prints_bins(lab: Lab, harness) -> None:
+    assert "no row has counts" in harness("leaderboard", "show", lab.out, "--by-frequency")[2]
+    oop = names(lab, "oop")
+    annotate(lab, counted({name: position for position, name in enumerate(oop)}))
+    code, out, _ = harness("leaderboard", "show", lab.out, "--by-frequency", "--json")
+    assert code == 0
+    row = fsnl(lab.board)
+    (shown,) = [one for one in json.loads(out) if one["method"] == "fsnl"]
+    assert [one["concepts"] for one in shown["bins"]] == [1, len(oop) - 1]
+    assert shown["bins"][0]["accuracy"] == row.per_class["Animals"]["oop"][0]
+    assert "per decade" in harness("leaderboard", "show", lab.out, "--by-frequency")[1]
