@@ -60,7 +60,6 @@ def make_spec(**changes: Any) -> Spec:
         "name": "beyond-mini",
         "folders": ("Animals6_OOP", "Animals3_IP"),
         "fingerprint": sha("data"),
-        "oop_exact": "yes",
     } | changes.pop("dataset", {})
     backbone = {
         "architecture": "beyond-mini",
@@ -139,7 +138,6 @@ specs = st.builds(
         name=words,
         folders=st.lists(words, max_size=2).map(tuple),
         fingerprint=digests,
-        oop_exact=st.sampled_from(["yes", "no", "unknown"]),
     ),
     domain=words,
     backbone=st.builds(

@@ -77,6 +77,16 @@ def path(name: str, given: str | PathLike[str]) -> Path:
     return expand_user(Path(given))
 
 
+def paths(name: str, given: str | PathLike[str] | Iterable[str | PathLike[str]]) -> tuple[Path, ...]:
+    """A path or several.
+
+    Raises:
+        UserError: one is not a path.
+    """
+    every = [given] if isinstance(given, str | PathLike) else list(given)
+    return tuple(path(name, one) for one in every)
+
+
 def path_or_none(name: str, given: str | PathLike[str] | None) -> Path | None:
     """A path whose ``~`` is the home folder, None for None.
 

@@ -42,6 +42,7 @@ def evaluate(
     baseline: str | None = None,
     manifests: str | Path | None = None,
     texts: str | Path | None = None,
+    corpus_records: str | Path | Iterable[str | Path] = (),
     folders: str | Iterable[str] = (),
     leave_out_copies: bool = False,
     preprocessing: str | Mapping[str, Any] | None = None,
@@ -82,6 +83,8 @@ def evaluate(
         baseline: a method to run with the others; None is the protocol's (mostly ``zero_shot``), ``none`` is none.
         manifests: a folder of few-shot draws to use; None draws by the protocol.
         texts: a JSON file of sentences about every name, for methods that need them; None is the data set's own.
+        corpus_records: files of ``harness corpus count`` to add to the rows: verdicts and counts of the names, and the
+            accuracy on those that are absent from the backbone's corpus; the data set's own are always added.
         folders: which folders of the data to use where a domain and side has several.
         leave_out_copies: do not score byte copies of train and val images.
         preprocessing: settings such as ``{"mean": 0.5}``, or a published tag; None is the backbone's own.
@@ -116,6 +119,7 @@ def evaluate(
         protocol=protocol,
         manifests=arguments.path_or_none("manifests", manifests),
         texts=arguments.path_or_none("texts", texts),
+        corpus_records=arguments.paths("corpus_records", corpus_records),
         data=arguments.path_or_none("data", data),
         folders=arguments.texts("folders", folders),
         features=given,

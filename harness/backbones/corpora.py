@@ -1,9 +1,8 @@
-"""The pre-training corpus of published weights, and whether a concept list is really absent from it."""
+"""The pre-training corpus of published weights."""
 
 from __future__ import annotations
 
 import re
-from typing import Literal
 
 UNKNOWN = "unknown"
 
@@ -102,8 +101,6 @@ _BY_PART = {part: corpus for corpus, parts in _PARTS.items() for part in parts.s
 
 _BY_TAG = {tag: corpus for corpus, tags in _TAGS.items() for tag in tags.split()}
 
-_EXACT = {("LAION-400M", "laion-beyond-400m"), ("beyond-mini", "beyond-mini")}
-
 
 def corpus_of(architecture: str, tag: str) -> str:
     """The corpus of published weights; ``unknown`` for weights in neither table."""
@@ -128,15 +125,3 @@ def corpus_of_encoder(tag: str) -> str:
     if tag in _BY_TAG:
         return _BY_TAG[tag]
     return " + ".join(dict.fromkeys(_BY_PART[part] for part in tag.split("_") if part in _BY_PART)) or UNKNOWN
-
-
-def oop_exact(corpus: str, dataset: str) -> Literal["yes", "no", "unknown"]:
-    """Whether a data set's OOP names are out of pre-training for a corpus.
-
-    ``yes`` only for the corpus that the lists were made against; ``no`` for another known corpus, which may contain the
-    names; ``unknown`` if the corpus or the origin of the lists is unknown.
-    """
-    if (corpus, dataset) in _EXACT:
-        return "yes"
-    known_lists = any(dataset == name for _, name in _EXACT)
-    return "no" if known_lists and corpus != UNKNOWN else "unknown"

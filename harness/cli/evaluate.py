@@ -80,6 +80,15 @@ def evaluate(
             "--texts", parser=path, help="JSON file: name -> sentences about it.", show_default="the data set's own"
         ),
     ] = None,
+    corpus_record: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--corpus-record",
+            parser=path,
+            help="Record by `harness corpus count`, for accuracy on absent names and by frequency; may be repeated.",
+            show_default="the data set's own",
+        ),
+    ] = None,
     preset: Annotated[str | None, typer.Option("--preset", help="Parameter preset, e.g. paper.")] = None,
     param: Annotated[
         list[str] | None, typer.Option("--param", "-p", help="Parameter: lr=0.002, or fsnl.lr=0.002 for one method.")
@@ -151,6 +160,7 @@ def evaluate(
         protocol=protocol,
         manifests=manifests,
         texts=texts,
+        corpus_records=tuple(corpus_record or ()),
         data=data,
         folders=tuple(folder or ()),
         leave_out_copies=leave_out_copies,

@@ -68,6 +68,10 @@ def show(
             autocompletion=completion.domains,
         ),
     ] = None,
+    by_frequency: Annotated[
+        bool,
+        typer.Option("--by-frequency", help="Show accuracy by how many captions of the corpus mention a concept."),
+    ] = False,
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a line for every row and domain.")] = False,
     parquet: Annotated[
@@ -82,6 +86,11 @@ def show(
     from harness.cli.print_tables import form
 
     wanted = form({"json": json, "csv": csv, "markdown": markdown, "latex": latex})
+    if by_frequency:
+        from harness.cli.show_frequency import show_by_frequency
+
+        chosen = numbers("--shots", shots) if shots else ()
+        return show_by_frequency(files, split(method), chosen, form({"json": json, "markdown": markdown}))
     options = show.ShowOptions(
         metric, baseline, cost, tuple(split(method)), numbers("--shots", shots) if shots else (), domain,
         latex or "ranks",

@@ -27,6 +27,7 @@ from harness.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     from harness.leaderboard.published import PublishedTable
+    from harness.leaderboard.view import Sources
     from harness.types.leaderboard import Row
 
 app = typer.Typer(help="Draw figures (PDF, PNG or SVG).", no_args_is_help=True)
@@ -47,6 +48,16 @@ Size = Annotated[
     Literal["column", "page"], typer.Option("--size", help="Width: of a column or the full page of a paper.")
 ]
 Title = Annotated[str | None, typer.Option("--title", help="Title above the figure.", show_default="none")]
+Methods = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--method",
+        "--methods",
+        help="Only these methods, comma-separated; zero_shot is always drawn.",
+        show_default="all",
+        autocompletion=completion.methods,
+    ),
+]
 Protocol = Annotated[str | None, typer.Option("--protocol", help="Only rows of this protocol.")]
 
 
@@ -58,35 +69,21 @@ def shots(
     protocol: Protocol = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="Only rows of this data set.")] = None,
     backbone: Annotated[str | None, typer.Option("--backbone", help="Only rows of this backbone.")] = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--method",
-            "--methods",
-            help="Only these methods, comma-separated; zero_shot is always drawn.",
-            show_default="all",
-            autocompletion=completion.methods,
-        ),
-    ] = None,
+    method: Methods = None,
     published: Published = False,
     size: Size = "page",
     title: Title = None,
 ) -> int:
     """Plot accuracy against shots: the average and one panel per domain (Figure 5 of the paper)."""
     from harness.cli.option_values import split
-    from harness.leaderboard.view import read_sources, view
+    from harness.leaderboard.view import view
     from harness.metrics.table import require_metric
-    from harness.plots.looks import REFERENCE
     from harness.plots.published_rows import comparable
     from harness.plots.select_rows import one_setting
     from harness.plots.shots import plot_shots
 
     require_metric(metric)
-    methods = split(method)
-    sources = read_sources(files)
-    if methods:
-        has_reference = any(row.method == REFERENCE for row in sources.rows)
-        sources = sources.select([*methods, *([REFERENCE] if has_reference else [])], ())
+    sources = _with_reference(files, split(method))
     there = [row for row in sources.rows if any(metric in stats for stats in row.domains.values())]
     rows = one_setting(there or sources.rows, protocol, dataset, backbone)
     if not there or not any(row.shots for row in rows):
@@ -121,6 +118,28 @@ def zero_shot(
         raise unknown_name(f"protocol in the rows of {method}", str(protocol), {row.protocol for row in found})
     chosen.sort(key=lambda row: (row.dataset, row.backbone, row.protocol))
     plot_zero_shot(chosen, out, _published(chosen) if published else (), size, title)
+    return _done(out)
+
+
+@app.command()
+def frequency(
+    files: Files,
+    out: Figure = Path("frequency.svg"),
+    protocol: Protocol = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="Only rows of this data set.")] = None,
+    backbone: Annotated[str | None, typer.Option("--backbone", help="Only rows of this backbone.")] = None,
+    shots: Annotated[list[int] | None, typer.Option("--shots", help="Only rows with so many shots.")] = None,
+    method: Methods = None,
+    size: Size = "page",
+    title: Title = None,
+) -> int:
+    """Plot accuracy per concept against its number of captions in the pre-training corpus, one panel per method."""
+    from harness.cli.option_values import split
+    from harness.plots.frequency import plot_frequency
+    from harness.plots.select_rows import one_setting
+
+    sources = _with_reference(files, split(method), tuple(shots or ()))
+    plot_frequency(one_setting(sources.rows, protocol, dataset, backbone), out, size, title)
     return _done(out)
 
 
@@ -171,6 +190,17 @@ def tsne(
     what = f"{domain}: image features of {record.architecture}/{record.pretrained} (t-SNE)"
     plot_tsne(features, names, what, out, size, title)
     return _done(out)
+
+
+def _with_reference(files: list[Path], methods: Sequence[str], shots: Sequence[int] = ()) -> Sources:
+    """The rows of files; with ``methods`` those of these and of the reference method."""
+    from harness.leaderboard.view import read_sources
+    from harness.plots.looks import REFERENCE
+
+    sources = read_sources(files)
+    has_reference = any(row.method == REFERENCE for row in sources.rows)
+    wanted = [*methods, *([REFERENCE] if methods and has_reference else [])]
+    return sources.select(wanted, shots) if wanted or shots else sources
 
 
 def _published(rows: Sequence[Row]) -> tuple[PublishedTable, ...]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.corpus.counts import CorpusVerdict
 from harness.corpus.record import CorpusRecord
 from harness.progress import pluralize
 from harness.types.cell import Record
+from harness.types.pretraining import CorpusVerdict
 
 
 class ChangedVerdict(Record):

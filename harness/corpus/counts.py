@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from harness.types.cell import Count, Record
+from harness.types.pretraining import CorpusVerdict
 
 Rule = Literal["phrase", "folded", "synonyms", "longest", "words"]
 """A rule by which a caption mentions a concept; ``docs/corpus.md`` defines each."""
@@ -15,9 +16,6 @@ EvidenceRule = Literal["phrase", "folded", "synonyms", "words"]
 """A rule that evidence names, from the strictest on: each counts whatever those before it count."""
 
 STRICTNESS: tuple[EvidenceRule, ...] = get_args(EvidenceRule)
-
-CorpusVerdict = Literal["oop", "ip", "ambiguous"]
-"""Whether the captions of a corpus mention a concept: never, surely, or perhaps."""
 
 
 class RuleCounts(Record):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.corpus.counts import CorpusVerdict
 from harness.corpus.record import CorpusRecord
 from harness.progress import pluralize
+from harness.types.pretraining import CorpusVerdict
 
 VERDICTS: tuple[CorpusVerdict, ...] = ("oop", "ambiguous", "ip")
 

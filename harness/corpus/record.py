@@ -14,11 +14,12 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from harness.corpus.counts import CorpusVerdict, EvidenceRule, RuleCounts, decide, upper_bound
+from harness.corpus.counts import EvidenceRule, RuleCounts, decide, upper_bound
 from harness.errors import DataError, UserError, os_reason
 from harness.files import PERMISSIONS_HINT, read_file, save
 from harness.parsing import parse_json, parsing
 from harness.types.cell import Count, Record, Sha256
+from harness.types.pretraining import CorpusVerdict, RecordKind
 
 SCHEMA: Literal[1] = 1
 
@@ -138,7 +139,7 @@ class CorpusRecord(Record):
 
     schema_version: Literal[1] = SCHEMA
     corpus: str
-    kind: Literal["counted", "stated"]
+    kind: RecordKind
     source: str | None = None
     names_sha256: Sha256
     counting: Counting | None = None

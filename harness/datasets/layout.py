@@ -25,6 +25,9 @@ SHORT_NAMES = {"Insects_Spiders": "Insects", "Plants_Fugi": "Plants"}
 TEXTS = "texts.json"
 """A file at the root, if there is one: name -> sentences about it, for methods that need them."""
 
+RECORDS = "corpora"
+"""A folder at the root, if there is one: records of pre-training corpora about the names."""
+
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".7z")
 
 # The domain ends in a non-digit: the digits before the side are the number of concepts.

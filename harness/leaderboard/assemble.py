@@ -22,7 +22,7 @@ def row_key(spec: Spec) -> str:
     """The part of a spec that cells of one row share: without domain, seed, draw and data."""
     data = spec.dataset
     shared = spec.model_dump_json(exclude={"domain", "seed", "manifest", "dataset"})
-    return json.dumps([data.name, data.oop_exact, data.copies_left_out, _canonical(shared)])
+    return json.dumps([data.name, data.copies_left_out, _canonical(shared)])
 
 
 def setting_key(spec: Spec) -> str:
@@ -188,7 +188,6 @@ def _row(cells: list[Cell], expected: Pairs, lost: Sequence[RowFailure]) -> Row:
         failures=tuple(sorted(failures, key=lambda f: (f.domain, -1 if f.seed is None else f.seed))),
         per_class={domain: _per_class(of_domain) for domain, of_domain in by_domain.items()},
         not_applicable=next((c.not_applicable for c in done if c.not_applicable), None),
-        oop_exact=spec.dataset.oop_exact,
         copies_left_out=spec.dataset.copies_left_out,
         device=spec.device,
         versions=spec.versions,

@@ -71,9 +71,9 @@ class Group:
     made_of: str = ""
     rows: list[IndexedRow] = field(default_factory=list)
 
-    def signature(self, pairs: str) -> str:
-        """Digest of everything that decides the rows: the cells, and what a complete row covers."""
-        return sha256(json.dumps([pairs, sorted((file, cell.sha256) for file, cell in self.cells.items())]).encode())
+    def signature(self, setting: str) -> str:
+        """Digest of all that decides the rows: cells, what a complete row covers, and records of corpora."""
+        return sha256(json.dumps([setting, sorted((file, cell.sha256) for file, cell in self.cells.items())]).encode())
 
 
 @dataclass

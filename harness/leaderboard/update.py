@@ -13,6 +13,7 @@ from functools import cached_property
 from harness.file_stamp import Stamp
 from harness.leaderboard.assemble import Coverage, Pairs, RowOrder, row_key, rows_of, setting_key
 from harness.leaderboard.index import INDEX, NEVER, Group, Index, IndexedCell, IndexedRow, sha256
+from harness.leaderboard.pretraining import PretrainingFinder
 from harness.results import costs
 from harness.results.leaderboard_file import BOARD, join_rows, row_text
 from harness.results.store import FAILED, ResultStore
@@ -70,6 +71,9 @@ class _Update:
         self._store, self._files, self._planned = store, files, planned
         self._settled = time.time_ns() - SETTLED_NS
         self._read: dict[str, Cell] = {}
+        records = store.corpus_records()
+        self._facts = PretrainingFinder(records, store.labels)
+        self._facts_from = [sorted(records), store.intact_labels() if records else []]
         index = Index.read(store.root)
         self._board, self._groups = index.board, index.groups
         unread = set(files)
@@ -108,7 +112,7 @@ class _Update:
         mine = {_digest(row_key(spec)) for spec in self._planned}
         shown = [group for key, group in self._groups.items() if key in mine or _has_finished(group)]
         pairs = self._pairs(shown)
-        signed = {setting: _digest(json.dumps(found)) for setting, found in pairs.items()}
+        signed = {setting: _digest(json.dumps([found, self._facts_from])) for setting, found in pairs.items()}
         was_made_of = [(group, group.made_of, group.rows) for group in shown]
         for group in self._groups.values():
             group.made_of, group.rows = "", []
@@ -141,7 +145,7 @@ class _Update:
             self._add(file)
         cells = {file: self._read[file] for file in group.cells}
         finished = {cell.spec.key: cell for file, cell in cells.items() if not file.endswith(FAILED)}
-        for row in rows_of(cells.values(), pairs) if cells else ():
+        for row in map(self._facts.added_to, rows_of(cells.values(), pairs) if cells else ()):
             placed = _PlacedRow(group, row_text(row), row.id, costs.cost_of(row, finished.get))
             placed.order = RowOrder(row)
             yield placed

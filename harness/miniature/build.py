@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock
 
 from harness.datasets.identity import IDENTITY
-from harness.datasets.layout import TEXTS
+from harness.datasets.layout import RECORDS, TEXTS
 from harness.errors import StorageError
 from harness.execution.hidden_main import hidden_script
 from harness.files import PERMISSIONS_HINT, read_error, read_file, write_error
@@ -31,6 +31,9 @@ PARTS: dict[Role, dict[str, int]] = {
     "oop": {"train": 16, "val": 4, "test": 20},
 }
 """Images per class."""
+
+CAPTION_RECORD = Path(__file__).with_name("caption_record.json")
+"""The record of the captions that the tiny CLIP is pre-trained on, made by ``caption_record``."""
 
 
 def build(
@@ -141,6 +144,8 @@ def _write(root: Path, progress: Callable[[int, int], None] | None, workers: int
         for name, content in metadata(domain, role).items():
             _dump(root / folder(domain, role) / name, content)
     _dump(root / TEXTS, texts())
+    (root / RECORDS).mkdir()
+    (root / RECORDS / f"{NAME}.json").write_bytes(read_file(CAPTION_RECORD))
     identity = {
         "name": NAME,
         "revision": WORLD,

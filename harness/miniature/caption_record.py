@@ -16,9 +16,6 @@ from harness.miniature.names import names
 from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.phylogeny import Role
 
-RECORD = Path(__file__).with_name("caption_record.json")
-"""The shipped record."""
-
 ALIASED = {"joint": 0.0, "text-only": 0.5}
 """Stage of pre-training -> fraction of replaced stems, as in ``harness.miniature.pretrain``."""
 

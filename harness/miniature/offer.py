@@ -17,7 +17,7 @@ from harness.progress import Reporter, staged
 
 harness_contract = CONTRACT
 
-FOLDER = "beyond-mini-2-files-4"
+FOLDER = "beyond-mini-2-files-5"
 """The folder in the cache: the world, and a number that grows when the form of the files changes."""
 
 

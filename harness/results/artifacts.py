@@ -1,4 +1,4 @@
-"""The artifacts of rows, from a results folder, packed or not, or a submission: cells, labels, predictions and draws.
+"""The artifacts of rows, in a results folder, packed or not, or a submission: cells, labels, draws, predictions, ...
 
 Each is named by its hash, which is always checked; damaged content counts as missing.
 """
@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.corpus.record import CorpusRecord, parse_corpus_record
 from harness.errors import DataError, UserError
 from harness.files import read_error, read_file
 from harness.metrics.prediction_kinds import Columns
@@ -20,7 +21,15 @@ from harness.results.archive import HINT, PACKED, Archive, is_archive
 from harness.results.costs import FILE as COSTS
 from harness.results.costs import RowCost, parse_costs
 from harness.results.leaderboard_file import BOARD, parse_board, read_board, select, split_address
-from harness.results.store import FAILED, cell_path, labels_path, manifest_path, parse_cell, predictions_path
+from harness.results.store import (
+    FAILED,
+    cell_path,
+    corpus_record_path,
+    labels_path,
+    manifest_path,
+    parse_cell,
+    predictions_path,
+)
 from harness.types.cell import Cell
 from harness.types.labels import LabelSheet
 from harness.types.leaderboard import Leaderboard, Row
@@ -108,6 +117,18 @@ class Artifacts:
         except DataError as error:
             raise MissingArtifact(error.message) from None
 
+    def corpus_record(self, digest: str) -> CorpusRecord:
+        """The record of a corpus.
+
+        Raises:
+            MissingArtifact: it is missing or damaged.
+        """
+        content = self._content(corpus_record_path(digest), digest, "corpus record")
+        try:
+            return parse_corpus_record(content, f"corpus record {digest[:12]}")
+        except DataError as error:
+            raise MissingArtifact(error.message) from None
+
     def cell(self, key: str) -> Cell:
         """A finished or failed cell.
 
@@ -164,6 +185,8 @@ def references(row: Row) -> Iterator[Reference]:
             yield Reference(manifest_path(digest), digest, "manifest")
         for digest in filter(None, data.predictions.values()):
             yield Reference(predictions_path(digest), digest, "predictions")
+        if data.pretraining is not None:
+            yield Reference(corpus_record_path(data.pretraining.record), data.pretraining.record, "corpus record")
 
 
 def open_file(path: Path) -> tuple[Leaderboard, Artifacts]:

@@ -20,6 +20,7 @@ NEUTRAL = (
     *("cli", "conformance", "leaderboard", "plots", "site", "verification"),  # they read cells and compute none
     "miniature",  # a data set and weights: a cell records the sha256 of both
     *("registry", "hookspecs.py"),  # they find plugins: a cell records the code that they found
+    "corpus",  # facts about names, which are added to rows
     *("errors.py", "progress.py"),  # messages
     *("__init__.py", "__main__.py"),  # entry points
 )

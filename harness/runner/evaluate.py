@@ -13,6 +13,7 @@ from harness.errors import HarnessError
 from harness.execution.executors import Executor, isolated, processes
 from harness.execution.jobs import Limits, memory_share
 from harness.leaderboard.assemble import assemble
+from harness.leaderboard.pretraining import PretrainingFinder
 from harness.leaderboard.tables import percent
 from harness.leaderboard.update import update_leaderboard
 from harness.metrics.built_in import BUILT_IN, HEADLINES
@@ -20,6 +21,7 @@ from harness.progress import NullReporter, Reporter
 from harness.results.leaderboard_file import BOARD
 from harness.results.store import ResultStore
 from harness.runner.array_files import ArrayFiles
+from harness.runner.corpus_records import corpus_records
 from harness.runner.job import Job, cell_title
 from harness.runner.method_processes import ANSWER_SECONDS, sandbox, start_server
 from harness.runner.observers import Observers
@@ -47,6 +49,7 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
     store = ResultStore(request.out.expanduser())
     store.prepare()
     plan = plan or make_plan(request, report)
+    records = corpus_records(request, plan)
     known = store.known((job.spec.key for job in plan.jobs), report.note)
     pending = [job for job in plan.jobs if job.spec.key not in known]
     cells, planned = dict(known), [job.spec for job in plan.jobs]
@@ -57,6 +60,8 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
             store.put_manifest(job.manifest)
     for data in plan.domains.values():
         store.put_labels(data.sheet)
+    for record in records:
+        store.put_corpus_record(record)
     try:
         free = replace(sandbox(request, plan.domains), strict=False)  # observers write files and send cells elsewhere
         with Observers(report, Limits(seconds=ANSWER_SECONDS, sandbox=free)) as observers:
@@ -73,6 +78,7 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
     update_leaderboard(store, planned)
     wanted = {(domain, seed) for domain in plan.domains for seed in request.seeds}
     ran = assemble(cells.values(), wanted, plan.lost)
+    ran = PretrainingFinder(store.corpus_records(), store.labels).added_to_all(ran)
     return Outcome(ran, store.root / BOARD, len(pending), len(known), unreadable, tuple(logs))
 
 

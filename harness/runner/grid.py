@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.backbones.corpora import oop_exact
 from harness.datasets.domain import DomainData
 from harness.progress import Reporter
 from harness.protocols import Protocol
@@ -83,7 +82,6 @@ def _dataset_record(setting: Setting, data: DomainData, copies_left_out: bool) -
         name=setting.dataset,
         folders=data.folders,
         fingerprint=data.fingerprint,
-        oop_exact=oop_exact(setting.backbone.corpus, setting.dataset),
         copies_left_out=copies_left_out,
     )
 

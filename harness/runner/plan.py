@@ -42,6 +42,7 @@ class Plan:
         protocol: the rule.
         device: ``cpu``, or for example ``cuda:0``.
         cache: the cache folder.
+        root: the folder of the data; None for given features.
         encoders: second image encoders of methods, by name.
     """
 
@@ -52,6 +53,7 @@ class Plan:
     protocol: Protocol
     device: str
     cache: Path
+    root: Path | None = None
     encoders: dict[str, ResolvedBackbone] = field(default_factory=dict)
 
 
@@ -89,7 +91,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
         raise UserError(str(jobs[-1].not_applicable), NO_TEXT_HINT)
     if request.manifests is None:
         note_short_classes(jobs, domains, report)
-    return Plan(jobs, tuple(lost), domains, resolved, protocol, device, cache, encoders)
+    return Plan(jobs, tuple(lost), domains, resolved, protocol, device, cache, root, encoders)
 
 
 def open_data(

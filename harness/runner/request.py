@@ -45,6 +45,7 @@ class Request:
         data: a LAION-Beyond root, or the name of a plugin's data set; None is the default data set.
         folders: which folder to take where a domain and side has several.
         features: given features to evaluate on in place of data; () for none.
+        corpus_records: files of ``harness corpus count`` to add to the rows, with those of the data's own folder.
         leave_out_copies: do not score images whose bytes are also in a train or val part of the domain.
         backbone: an open_clip architecture, a plugin's, or ``timm:`` and a name; None is the default of the data.
         pretrained: a published tag or a weights file; None is the default of the backbone.
@@ -76,6 +77,7 @@ class Request:
     data: Path | str | None = None
     folders: tuple[str, ...] = ()
     features: tuple[FeatureSet, ...] = ()
+    corpus_records: tuple[Path, ...] = ()
     leave_out_copies: bool = False
     backbone: str | None = None
     pretrained: str | None = None

@@ -65,6 +65,7 @@ function inBoth({ sides, share, total, name, image, k }) {
 function sideView({ side, figures, names, name, image, offset = 0 }) {
   const order = figures.accuracy.map((value, i) => [value, i]).sort(([a, i], [b, j]) => (b ?? -1) - (a ?? -1) || i - j);
   const confused = figures.taken_for;
+  const captions = figures.captions === null ? null : pooled(figures.captions);
   return h("section", { "aria-label": `Classes ${SIDES[side]}` },
     h("h4", {}, `${order.length} concepts ${SIDES[side]}`),
     h("ol", { class: figures.thumbnails === null ? "classes" : "classes pictured" }, order.map(([value, i]) => {
@@ -73,6 +74,7 @@ function sideView({ side, figures, names, name, image, offset = 0 }) {
       const other = confused.length && confused[i];
       return h("li", {}, image(offset + i), h("span", { class: "concept" }, name(offset + i)), h("span", { class: "track", "aria-hidden": "true" }, fill),
         h("span", { class: "value" }, value === null ? "no image" : (value / 10).toFixed(1)),
+        captions && captions[i] !== null ? h("span", { class: "instead" }, `${captions[i].toLocaleString("en")} captions mention it`) : null,
         other ? h("span", { class: "instead" }, `${(other[1] / 10).toFixed(0)} % taken for ${name(other[0])}`) : null);
     })),
     names ? null : h("p", { class: "hint" }, "The names are not stored with this leaderboard; classes are in the order of the split file."));

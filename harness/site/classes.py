@@ -42,10 +42,11 @@ class Classes:
         Returns:
             Domain -> side -> figures, and domain -> the place of the matrix of both sides among all names (None where
             the page would become too large; domains without stored predictions have none). The figures are
-            ``accuracy`` (tenths of a percent, None without images), ``names`` and ``thumbnails`` (their
-            places, None if they are not stored), ``taken_for`` (of each class the other one it was named most often and
-            how often, in tenths of a percent; empty without stored predictions) and ``confusion`` (the place of
-            the whole matrix; None without stored predictions, or if the page would become too large).
+            ``accuracy`` (tenths of a percent, None without images); the places of ``names``, ``captions`` that mention
+            them and ``thumbnails`` (None if they are not stored); ``taken_for`` (of each class the other one it was
+            named most often and how often, in tenths of a percent; empty without stored predictions); and
+            ``confusion`` (the place of the whole matrix; None without stored predictions, or if the page would become
+            too large).
         """
         found: dict[str, dict[str, Any]] = {}
         joint: dict[str, int | None] = {}
@@ -60,6 +61,7 @@ class Classes:
                 found.setdefault(domain, {})[side] = {
                     "accuracy": [None if value is None else round(1000 * value) for value in values],
                     "names": place(list(scored.names)) if scored is not None else None,
+                    "captions": _captions(row, domain, side, place),
                     "thumbnails": place(images) if any(images) else None,
                     "taken_for": taken_for(counts) if counts is not None else [],
                     "confusion": self._place(counts, place),
@@ -83,6 +85,12 @@ class Classes:
             self._left -= len(made["deflated"])
             self._packed[key] = made
         return place(self._packed[key])
+
+
+def _captions(row: Row, domain: str, side: str, place: Place) -> int | None:
+    facts = row.data[domain].pretraining
+    counts = () if facts is None else facts.captions.get(side, ())
+    return place(list(counts)) if any(count is not None for count in counts) else None
 
 
 def _scored(row: Row, artifacts: Artifacts, domain: str, side: str) -> ScoredSide | None:

@@ -20,7 +20,7 @@ from harness.site.payload import Payload
 
 SCRIPTS = (
     *("dom.js", "data.js", "filters.js", "tooltip.js", "table.js", "chart.js", "shots.js", "cost.js", "published.js"),
-    *("confusion.js", "classes.js", "row.js", "main.js"),
+    *("confusion.js", "classes.js", "frequency.js", "row.js", "main.js"),
 )
 """The parts of the script, in page order."""
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.datasets.layout import SHORT_NAMES
 from harness.leaderboard.bootstrap import BootstrapDraws
+from harness.leaderboard.by_frequency import concept_accuracies, frequency_bins, frequency_fit
+from harness.leaderboard.pretraining import absent_names
 from harness.leaderboard.published import PublishedTable
 from harness.leaderboard.row_settings import SettingNames, setting, unique_titles
 from harness.leaderboard.series import row_labels
@@ -189,18 +192,41 @@ def _details(sources: Sources, file: str, classes: Classes) -> dict[str, Any]:
             "reproduce": reproduce_command(row, file),
             "evaluate": evaluate_command(row),
             "seeds": [] if row.seedless else list(row.seeds),
-            "oop_exact": row.oop_exact,
+            "absent": absent_names(row).text,
             "not_applicable": row.not_applicable,
             "device": row.device,
             "method": pool.place(record["method_record"]),
             "backbone": pool.place(record["backbone_record"]),
             "versions": pool.place(record["versions"]),
-            "data": {domain: pool.place(data) for domain, data in record["data"].items()},
+            "data": {domain: pool.place(_provenance(data)) for domain, data in record["data"].items()},
             "cost": None if cost is None else cost.model_dump(mode="json"),
             "classes": of_sides,
             "joint": jointly,
+            "frequency": _frequency(row),
         }
     return {"pool": pool.values, "rows": rows}
+
+
+def _provenance(data: dict[str, Any]) -> dict[str, Any]:
+    """The record of a domain without what is known of each name: the page shows that class by class."""
+    facts = data["pretraining"]
+    by_name = ("verdicts", "captions")
+    return {**data, "pretraining": facts and {key: value for key, value in facts.items() if key not in by_name}}
+
+
+def _frequency(row: Row) -> dict[str, Any] | None:
+    """Accuracy by the number of captions that mention a concept; None without counts."""
+    concepts = concept_accuracies(row)
+    if not concepts:
+        return None
+    bins = [[one.text, one.concepts, one.accuracy] for one in frequency_bins(concepts)]
+    fit = frequency_fit(concepts)
+    if fit is None:
+        return {"fit": None, "bins": bins}
+    powers = [math.log10(concept.captions) for concept in concepts if concept.captions]
+    line = {"slope": fit.slope, "intercept": fit.intercept, "correlation": fit.correlation}
+    ends = {"low": fit.slope_interval.low, "high": fit.slope_interval.high, "from": min(powers), "to": max(powers)}
+    return {"fit": line | ends, "bins": bins}
 
 
 class _Pool:

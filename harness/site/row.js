@@ -11,7 +11,7 @@ function openRow(id) {
   close.addEventListener("click", () => dialog.close());
   dialog.replaceChildren(
     h("header", {}, h("h2", { id: "row-title" }, row.label, row.shots ? `, ${row.shots} images per class` : ""), close),
-    h("div", { class: "body" }, facts(row, record), holes(row), again(record), figures(row), ...classView(record), ...provenance(row, record)),
+    h("div", { class: "body" }, facts(row, record), holes(row), again(record), figures(row), ...classView(record), ...frequencyView(record), ...provenance(row, record)),
   );
   opener = document.activeElement;
   if (!dialog.open) dialog.showModal();
@@ -24,7 +24,7 @@ function facts(row, record) {
   return h("ul", { class: "facts" },
     fact("data", row.dataset), fact("protocol", row.protocol), fact("model", row.backbone),
     fact("images per class", row.shots || "none"), fact("seeds", record.seeds.join(", ") || "none: no few-shot draw"),
-    fact("may see", row.needs.join(", ") || "names only"), fact("OOP names absent from pre-training", record.oop_exact),
+    fact("may see", row.needs.join(", ") || "names only"), fact("OOP names absent from pre-training", record.absent),
     fact("verification", row.verification ?? "none"),
     record.cost ? fact("time", inTime(record.cost.wall_seconds)) : null,
     record.cost ? fact("trainable parameters", record.cost.trainable.toLocaleString("en")) : null,

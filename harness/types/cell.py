@@ -180,9 +180,6 @@ class DatasetRecord(Record):
     name: str
     folders: tuple[str, ...]
     fingerprint: Sha256 = Field(description="sha256 over names, paths, labels, captions and bytes of the scored images")
-    oop_exact: Literal["yes", "no", "unknown"] = Field(
-        description="whether the OOP names are really absent from the backbone's corpus"
-    )
     copies_left_out: bool = Field(
         default=False, description="whether byte copies of train and val images are left out of the scored ones"
     )

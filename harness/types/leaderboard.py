@@ -20,6 +20,7 @@ from harness.types.cell import (
     Sha256,
     Spec,
 )
+from harness.types.pretraining import PretrainingFacts
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -31,7 +32,6 @@ _SETTINGS = {
         "copies_left_out",
         "shots",
         "seeds",
-        "oop_exact",
         "device",
         "versions",
         "method_record",
@@ -78,6 +78,9 @@ class DomainRecord(Record):
         default=(),
         description="what held the processes that ran the method: landlock, landlock+ns+seccomp+cgroup, process",
     )
+    pretraining: PretrainingFacts | None = Field(
+        default=None, description="what a record of the backbone's corpus says about the names; None without a record"
+    )
 
 
 class RowFailure(Record):
@@ -111,7 +114,6 @@ class Row(Record):
         description="domain -> side -> accuracy of each class, averaged over seeds, in the order of the names"
     )
     not_applicable: str | None = Field(description="why only the OOP names are scored, for a fixed vocabulary")
-    oop_exact: Literal["yes", "no", "unknown"]
     copies_left_out: bool = Field(
         default=False, description="whether byte copies of train and val images are left out of the scored ones"
     )
@@ -185,7 +187,6 @@ class Row(Record):
                 name=self.dataset,
                 folders=data.folders,
                 fingerprint=data.fingerprint,
-                oop_exact=self.oop_exact,
                 copies_left_out=self.copies_left_out,
             ),
             domain=domain,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.backbones.corpora import oop_exact
 from harness.types.cell import NO_SEED
 from harness.types.leaderboard import Row
 
@@ -17,8 +16,6 @@ def contradictions(row: Row) -> Iterator[str]:
         yield f"method_record.pool: the file says {record.pool}, but the method needs {needs}"
     elif record.pool is not None and (given := record.parameters.get("pool", record.pool)) != record.pool:
         yield f"method_record.pool: the file says {record.pool}, its parameters say {given}"
-    if row.oop_exact == "yes" and (known := oop_exact(row.backbone_record.corpus, row.dataset)) != "yes":
-        yield f"oop_exact: the file says yes, but of {row.backbone_record.corpus} and {row.dataset} it is {known}"
     if row.seedless and (seeds := {*row.seeds} - {NO_SEED}):
         yield f"seeds: the file says {', '.join(map(str, sorted(seeds)))}, but the method depends on none"
     for domain, data in row.data.items():

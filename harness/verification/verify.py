@@ -8,14 +8,16 @@ running it again shows that: ``harness reproduce``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
+from harness.corpus.record import CorpusRecord
 from harness.errors import DataError
 from harness.leaderboard.assemble import assemble
 from harness.leaderboard.differences import differences
+from harness.leaderboard.pretraining import PretrainingFinder, Sheets
 from harness.metrics.compute import Vectors, accuracy_per_class, compute_metrics
 from harness.metrics.metric import Metric
 from harness.metrics.table import VERSION, metrics_of
@@ -78,6 +80,7 @@ class _Check:
     wrong: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    corpus_records: dict[str, CorpusRecord] = field(default_factory=dict)
 
     @cached_property
     def metrics(self) -> dict[str, Metric]:
@@ -94,6 +97,7 @@ class _Check:
             except MissingArtifact as error:
                 self.missing.append(f"{domain}: {error}")
             self._draws(domain)
+            self._corpus_record(domain)
             unreadable = row.data[domain].unreadable
             if unreadable and self.data is None:
                 self.notes.append(
@@ -102,7 +106,7 @@ class _Check:
         if self.data is not None and (unknown := self.data.unknown_rule(row)) is not None:
             self.notes.append(f"{unknown}: its draws are of these data, as far as can be checked")
         if not self.missing:
-            self.wrong += _differences(row.only(self.metrics), cells)
+            self.wrong += _differences(row.only(self.metrics), cells, self.corpus_records, self.artifacts.sheet)
         if not row.domains:
             self.missing.append("the row has no values: all its cells are missing or failed")
         self.missing += [_why_unknown(metric, row) for metric in sorted(row.metrics - self.metrics.keys())]
@@ -190,6 +194,15 @@ class _Check:
             self.notes += [note] if note not in self.notes else []
         return {metric: value for metric, value in found.items() if metric in self.row.metrics}
 
+    def _corpus_record(self, domain: str) -> None:
+        """Read the record that a domain's facts about its names are from."""
+        facts = self.row.data[domain].pretraining
+        if facts is not None:
+            try:
+                self.corpus_records[facts.record] = self.artifacts.corpus_record(facts.record)
+            except MissingArtifact as error:
+                self.missing.append(f"{domain}: {error}")
+
     def _draws(self, domain: str) -> None:
         """Check the few-shot draws of a domain."""
         for seed, digest in self.row.data[domain].manifests.items():
@@ -230,12 +243,14 @@ def _why_unknown(metric: str, row: Row) -> str:
     return f"metric {metric} is not checked: it comes from a {offered} is not installed here in the same edition"
 
 
-def _differences(row: Row, cells: list[Cell]) -> Iterator[str]:
-    """Everything in a row that does not follow from its cells."""
+def _differences(
+    row: Row, cells: list[Cell], corpus_records: Mapping[str, CorpusRecord], sheets: Sheets
+) -> Iterator[str]:
+    """Everything in a row that does not follow from its cells and the records of its corpus."""
     wanted = {(c.spec.domain, c.spec.seed) for c in cells}
     wanted |= {(f.domain, f.seed) for f in row.failures if f.kind == "missing" and f.seed is not None}
     lost = [f for f in row.failures if f.seed is None]
-    made = assemble(cells, wanted, lost).rows
+    made = PretrainingFinder(corpus_records, sheets).added_to_all(assemble(cells, wanted, lost)).rows
     if len(made) != 1:
         yield "its domains do not belong to one row"
         return

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from harness.backbones import openclip
 from harness.backbones.backbone import Backbone, ResolvedBackbone, load, resolve
-from harness.backbones.corpora import UNKNOWN, corpus_of, corpus_of_file, oop_exact
+from harness.backbones.corpora import UNKNOWN, corpus_of, corpus_of_file
 from harness.backbones.find import find
 from harness.errors import BackboneError, HarnessError
 from harness.miniature import model as miniature
@@ -390,18 +390,3 @@ def test_the_corpus_of_every_published_tag_is_in_the_table() -> None:
 )
 def test_corpus_of_file_uses_the_tag_in_its_name(stem: str, corpus: str) -> None:
     assert corpus_of_file(stem) == corpus
-
-
-@pytest.mark.parametrize(
-    ("corpus", "dataset", "exact"),
-    [
-        ("LAION-400M", "laion-beyond-400m", "yes"),
-        ("beyond-mini", "beyond-mini", "yes"),
-        ("LAION-2B", "laion-beyond-400m", "no"),
-        ("beyond-mini", "laion-beyond-400m", "no"),
-        ("unknown", "laion-beyond-400m", "unknown"),
-        ("LAION-400M", "my-data", "unknown"),
-    ],
-)
-def test_oop_exact_only_for_the_matching_corpus(corpus: str, dataset: str, exact: str) -> None:
-    assert oop_exact(corpus, dataset) == exact

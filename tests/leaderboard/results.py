@@ -105,7 +105,7 @@ def one(
         shots=method.shots,
         manifest=manifest.sha256 if manifest else None,
         method={"name": method.name},
-        dataset={"folders": data.folders, "fingerprint": data.fingerprint, "name": "small", "oop_exact": "unknown"},
+        dataset={"folders": data.folders, "fingerprint": data.fingerprint, "name": "small"},
     )
     failure = fail(method.name, data.name, seed)
     if failure is not None:

@@ -11,7 +11,8 @@ import pytest
 
 from harness.site.build import build
 
-from ..leaderboard.results import Answering, Lab, run
+from ..leaderboard.results import Answering, Lab, make_lab, run
+from ..leaderboard.test_pretraining import annotate, counted
 from ..plots.boards import DOMAINS, board, cell, grid, study
 from .chromium import Browser
 from .steps import ORDER, choose, texts
@@ -162,6 +163,19 @@ def test_row_details_show_provenance(browser: Browser, page: Path) -> None:
     assert [value for value in said if value not in text] == []
     assert "lr0.01" in text
     assert texts(browser, ".classes li .value")[:4] == ["100.0", "42.0", "0.0", "no image"]
+
+
+def test_row_shows_accuracy_by_frequency(browser: Browser, tmp_path: Path) -> None:
+    lab = make_lab(tmp_path)
+    every = [name for d in lab.domains.values() for scored in d.sheet.sides.values() for name in scored.names]
+    annotated = annotate(lab, counted({name: 2**position - 1 for position, name in enumerate(every)}))
+    row = next(row for row in annotated.rows if row.method == "fsnl")
+    browser.open(f"{build([lab.out], tmp_path / 'site').as_uri()}#row={row.id}")
+    assert browser.run("document.querySelectorAll('#frequency .dot').length") == len(every)
+    said = browser.run("document.getElementById('row').textContent")
+    assert "for ten times as many captions" in said
+    first = sum(len(scored.names) for scored in lab.domains[sorted(lab.domains)[0]].sheet.sides.values())
+    assert f"{2 ** (first - 1) - 1:,} captions mention it" in said
 
 
 def test_row_has_a_link(browser: Browser, page: Path) -> None:

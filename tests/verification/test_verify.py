@@ -160,7 +160,6 @@ def test_a_tampered_pool_is_named(lab: Lab, changes: dict[str, Any], named: str)
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (set_at("oop_exact", value="yes"), "oop_exact: the file says yes, but of beyond-mini and small it is unknown"),
         (
             set_at("data", "Animals", "manifests", "1", value=None),
             "data.Animals.manifests.1: there is no draw, but shots is 2",

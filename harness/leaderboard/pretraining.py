@@ -1,0 +1,134 @@
+"""Add to rows what records of their backbones' corpora say about the names: verdicts, counts, accuracy on absent ones.
+
+The facts decide no prediction: they are added when a leaderboard is written, so a record that is counted later adds
+them to results that exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from harness.corpus.record import ConceptVerdict, CorpusRecord
+from harness.types.labels import LabelSheet
+from harness.types.leaderboard import DomainRecord, Leaderboard, Row
+from harness.types.pretraining import PretrainingFacts
+
+Sheets = Callable[[str], LabelSheet | None]
+"""The labels of the data with a fingerprint; None if they are not stored."""
+
+
+class PretrainingFinder:
+    """Finds facts for rows: in every domain whose backbone's corpus has a record of its OOP names.
+
+    Of several records a counted one is taken before a stated one, then the one that knows most names, then the first
+    by sha256.
+
+    Args:
+        records: sha256 of the file -> record.
+        sheets: gives the labels of a domain.
+    """
+
+    def __init__(self, records: Mapping[str, CorpusRecord], sheets: Sheets) -> None:
+        self._records, self._sheet = records, cache(sheets)
+        self._facts = cache(self._find)
+
+    def added_to(self, row: Row) -> Row:
+        """The row with facts; it has none before."""
+        if not self._records:
+            return row
+        data = {domain: self._with_facts(row, domain, record) for domain, record in row.data.items()}
+        return row.model_copy(update={"data": data})
+
+    def added_to_all(self, board: Leaderboard) -> Leaderboard:
+        """The leaderboard with facts in its rows."""
+        return board.model_copy(update={"rows": tuple(map(self.added_to, board.rows))})
+
+    def _find(self, corpus: str, fingerprint: str) -> PretrainingFacts | None:
+        """What the best record of a corpus says about a domain; None if none knows an OOP name."""
+        sheet = self._sheet(fingerprint)
+        records = [(digest, record) for digest, record in sorted(self._records.items()) if record.corpus == corpus]
+        found = [_facts(digest, record, sheet) for digest, record in records] if sheet is not None else []
+        knowing = [facts for facts in found if any(facts.verdicts["oop"])]
+        return min(knowing, key=lambda facts: (facts.kind != "counted", -_names_known(facts)), default=None)
+
+    def _with_facts(self, row: Row, domain: str, record: DomainRecord) -> DomainRecord:
+        sheet, facts = self._sheet(record.fingerprint), self._facts(row.backbone_record.corpus, record.fingerprint)
+        if sheet is None or facts is None:
+            return record
+        accuracy = row.per_class.get(domain, {}).get("oop")
+        if accuracy is not None:
+            absent = [verdict == "oop" for verdict in facts.verdicts["oop"]]
+            labels = sheet.sides["oop"].scored_labels(record.unreadable)
+            images = np.bincount(labels, minlength=len(absent)).tolist()
+            facts = facts.model_copy(update={"absent_top1": _accuracy_on(absent, accuracy, images)})
+        return record.model_copy(update={"pretraining": facts})
+
+
+def _facts(digest: str, record: CorpusRecord, sheet: LabelSheet) -> PretrainingFacts:
+    concepts = {side: [record.by_name.get(name) for name in scored.names] for side, scored in sheet.sides.items()}
+    return PretrainingFacts(
+        record=digest,
+        kind=record.kind,
+        verdicts={side: tuple(one.verdict if one else None for one in found) for side, found in concepts.items()},
+        captions={side: tuple(map(_captions, found)) for side, found in concepts.items()},
+    )
+
+
+def _captions(concept: ConceptVerdict | None) -> int | None:
+    """Captions that mention a concept by one of its names, where the text tower read them."""
+    return concept.within.longest if concept is not None and concept.within is not None else None
+
+
+def _names_known(facts: PretrainingFacts) -> int:
+    return sum(verdict is not None for verdicts in facts.verdicts.values() for verdict in verdicts)
+
+
+def _accuracy_on(chosen: Sequence[bool], accuracy: Sequence[float | None], images: Sequence[int]) -> float | None:
+    """Accuracy on the images of some classes; None if they have no image."""
+    parts = [(n, value) for take, n, value in zip(chosen, images, accuracy, strict=True) if take and value is not None]
+    total = sum(n for n, _ in parts)
+    return sum(n * value for n, value in parts) / total if total else None
+
+
+@dataclass(frozen=True)
+class AbsentNames:
+    """How many OOP names of a row are absent from the corpus of its backbone, and the accuracy on those.
+
+    Attributes:
+        names: OOP names of all domains.
+        known: those with a verdict.
+        absent: those that no caption mentions.
+        kinds: of the records, ``counted`` or ``stated``; empty without a record.
+        top1: accuracy on images of absent names, averaged over the domains that have some; None for an incomplete row.
+    """
+
+    names: int
+    known: int
+    absent: int
+    kinds: tuple[str, ...]
+    top1: float | None
+
+    @property
+    def text(self) -> str:
+        """For people: ``80 of 83 (counted)``, or that there is no record."""
+        if not self.kinds:
+            return "no record of the corpus"
+        unknown = f", {self.names - self.known} not in the record" if self.known < self.names else ""
+        return f"{self.absent} of {self.names} ({' and '.join(self.kinds)}{unknown})"
+
+
+def absent_names(row: Row) -> AbsentNames:
+    """The summary of a row's facts over its domains."""
+    found = [data.pretraining for data in row.data.values() if data.pretraining is not None]
+    values = [facts.absent_top1 for facts in found if facts.absent_top1 is not None]
+    return AbsentNames(
+        names=sum(len(facts.verdicts["oop"]) for facts in found),
+        known=sum(verdict is not None for facts in found for verdict in facts.verdicts["oop"]),
+        absent=sum(facts.verdicts["oop"].count("oop") for facts in found),
+        kinds=tuple(sorted({facts.kind for facts in found})),
+        top1=sum(values) / len(values) if values and row.complete else None,
+    )

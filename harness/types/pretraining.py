@@ -1,0 +1,34 @@
+"""What is known about a domain's names in the pre-training corpus of a backbone."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from harness.types.cell import Count, MetricValue, Record, Sha256
+
+CorpusVerdict = Literal["oop", "ip", "ambiguous"]
+"""Whether the captions of a corpus mention a concept: never, surely, or perhaps."""
+
+RecordKind = Literal["counted", "stated"]
+"""Whether captions were counted, or somebody released a list of verdicts."""
+
+
+class PretrainingFacts(Record):
+    """Verdicts and counts of a domain's names, from one record of the backbone's corpus.
+
+    Lists are in the order of the names of their side; None stands for a name that the record lacks.
+    """
+
+    record: Sha256 = Field(description="sha256 of the record's file, corpora/<sha256>.json in the results folder")
+    kind: RecordKind
+    verdicts: dict[str, tuple[CorpusVerdict | None, ...]] = Field(description="side -> verdict of each name")
+    captions: dict[str, tuple[Count | None, ...]] = Field(
+        default={}, description="side -> captions that mention each name; None where they were not counted"
+    )
+    absent_top1: MetricValue | None = Field(
+        default=None,
+        description="accuracy among the OOP names on images of those that are absent from the corpus, averaged over "
+        "seeds; None without such images",
+    )
