@@ -261,6 +261,33 @@ def test_confident_images_of_a_name_are_learned_from():
     )
 
 
+def test_names_stay_where_clusters_tell_nothing(monkeypatch):
+    pool, zero_shot = images(12, 20)[0][:, 0], quick("zero_shot").fit(make_task())
+    found = quick("zsnl", **ZSNL)
+    monkeypatch.setattr(found, "_cluster", lambda task, pool: (torch.arange(len(pool))[None] % 5, 5))
+    plain, learned = (
+        method.scores(seen(pool), OOP_VOCABULARY).softmax(dim=1) for method in (zero_shot, found.fit(unlabeled(pool)))
+    )
+    assert float((plain - learned).abs().mean()) < 0.03
+    assert float((plain.argmax(dim=1) == learned.argmax(dim=1)).float().mean()) > 0.95
+
+
+def test_zsnl_reports_purity_and_matching():
+    image, _ = far_apart()
+    outcome = quick("zsnl", **ZSNL).fit(unlabeled(image)).outcome()
+    assert (outcome["clusters"], outcome["images"], sorted(outcome["sizes"])) == (5, 60, [12] * 5)
+    assert sorted(outcome["matching"]) == list(range(5))
+    assert outcome["weight"] == pytest.approx(outcome["share"] / (1 - max(outcome["purity"], 0.05)), rel=1e-2)
+    assert outcome["margin"] == pytest.approx(5 * outcome["share"], rel=1e-3)
+
+
+def test_one_name_and_one_cluster():
+    pool = images(12, 20)[0][:, 0]
+    method = quick("zsnl", **ZSNL).fit(unlabeled(pool, 1, _names=NAMES[:1]))
+    assert method.discovery().name.tolist() == [0]
+    assert torch.isfinite(method.scores(seen(pool), OOP_VOCABULARY)).all()
+
+
 def test_the_number_of_clusters_is_estimated():
     centre = unit_rows(6, SIZE, 4)
     image = F.normalize(centre.repeat(10, 1) + 0.1 * unit_rows(60, SIZE, 5), dim=1)
