@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -23,17 +24,19 @@ class NameEvidence:
         posterior: ``(n, names)`` probability of each name for an image, rows summing to one.
         name: ``(k,)`` names that the clusters of the best restart are matched with, -1 for none.
         best: the restart with the greatest total similarity.
+        purity: of the clusters, within its bounds.
         share: mean share of a cluster that its matched name takes.
         weight: weight of a cluster's shares relative to the image's own zero-shot scores.
-        rounds: number of matchings.
+        matchings: number of matchings.
     """
 
     posterior: Tensor
     name: Tensor
     best: int
+    purity: float
     share: float
     weight: float
-    rounds: int
+    matchings: int
 
 
 def name_evidence(logits: Tensor, cluster: Tensor, k: int, purity: float, rounds: int) -> NameEvidence:
@@ -55,16 +58,16 @@ def name_evidence(logits: Tensor, cluster: Tensor, k: int, purity: float, rounds
         rounds: maximum number of matchings.
     """
     purity = min(max(purity, LEAST), MOST)
-    moved, round_ = logits, 0
-    while True:
-        round_ += 1
+    moved = logits
+    for matchings in itertools.count(1):
         shares = cluster_shares(sinkhorn(moved), cluster, k)
         name, best, share = match_shares(shares)
         weight = share / (1 - purity)
         own = torch.stack([of[each] for of, each in zip(shares, cluster, strict=True)]).mean(dim=0)
         moved = logits + weight * (own * own.shape[1]).clamp_min(1e-6).log()
-        if round_ >= rounds or share <= purity / 2:
-            return NameEvidence(moved.softmax(dim=1), name, best, share, weight, round_)
+        if matchings >= rounds or share <= purity / 2:
+            break
+    return NameEvidence(moved.softmax(dim=1), name, best, purity, share, weight, matchings)
 
 
 def cluster_shares(plan: Tensor, cluster: Tensor, k: int) -> Tensor:

@@ -23,12 +23,14 @@ class PseudoLabels:
     Attributes:
         name: ``(n,)`` the name of each image, -1 for none.
         confidence: ``(n,)`` confidence of ``name``.
+        posterior: ``(n, names)`` probability of each name; empty if the names are decided by the clusters.
         found: clusters and their names.
         summary: of the matching, as plain JSON.
     """
 
     name: Tensor
     confidence: Tensor
+    posterior: Tensor
     found: Discovery
     summary: dict[str, Any]
 
@@ -44,7 +46,8 @@ def pseudo_labels_from_clusters(pool: Tensor, cluster: Tensor, k: int, name: Ten
     """
     centre = cluster_means(pool, cluster[None], k)[0]
     confidence = (pool * centre[cluster]).sum(dim=1)
-    return PseudoLabels(name[cluster], confidence, Discovery(cluster, name), _summary(cluster, name))
+    posterior = pool.new_zeros(len(pool), 0)
+    return PseudoLabels(name[cluster], confidence, posterior, Discovery(cluster, name), _summary(cluster, name))
 
 
 def pseudo_labels_from_evidence(cluster: Tensor, k: int, found: NameEvidence) -> PseudoLabels:
@@ -58,9 +61,10 @@ def pseudo_labels_from_evidence(cluster: Tensor, k: int, found: NameEvidence) ->
     own = cluster[found.best]
     confidence, name = found.posterior.max(dim=1)
     of_cluster = F.one_hot(own, k).to(found.posterior.dtype).T @ found.posterior
-    summary = {"restart": found.best, "matchings": found.rounds, "weight": round(found.weight, 4)}
-    summary |= {"share": round(found.share, 4), "margin": round(found.share * max(k, found.posterior.shape[1]), 4)}
-    return PseudoLabels(name, confidence, Discovery(own, of_cluster.argmax(dim=1)), summary | _summary(own, found.name))
+    discovered = Discovery(own, of_cluster.argmax(dim=1))
+    summary = {"restart": found.best, "matchings": found.matchings, "purity": round(found.purity, 4)}
+    summary |= {"weight": round(found.weight, 4), "share": round(found.share, 4)}
+    return PseudoLabels(name, confidence, found.posterior, discovered, summary | _summary(own, found.name))
 
 
 def _summary(cluster: Tensor, name: Tensor) -> dict[str, Any]:

@@ -108,20 +108,17 @@ class ZSNL(NameTuning):
         self.text_ = zero_shot_text(task, task.vocabulary)
         cluster, k = self._cluster(task, pool)
         if self.assign == "clusters":
+            learn = self._learn_labels
             named = pseudo_labels_from_clusters(pool, cluster[0], k, self._matching(task, pool, cluster[0], k))
         else:
-            purity = self._purity(task, cluster)
-            logits = task.logit_scale * pool @ self.text_.T
-            evidence = name_evidence(logits, cluster, k, purity, self.rounds)
-            named = pseudo_labels_from_evidence(cluster, k, evidence)
+            learn = self._learn_posterior
+            logits, purity = task.logit_scale * pool @ self.text_.T, self._purity(task, cluster)
+            named = pseudo_labels_from_evidence(cluster, k, name_evidence(logits, cluster, k, purity, self.rounds))
         self.found_ = Discovery(named.found.cluster[back], named.found.name)
         chosen = self._confident(named.name, named.confidence)
         self.outcome_ = {"clusters": k, "images": len(chosen)} | named.summary
-        if len(chosen) and self.assign == "clusters":
-            self._learn_labels(task, pool[chosen], named.name[chosen])
-        elif len(chosen):
-            self.outcome_["purity"] = round(purity, 4)
-            self._learn_posterior(task, pool[chosen], named.name[chosen], evidence.posterior[chosen])
+        if len(chosen):
+            learn(task, Support(pool[chosen][:, None], named.name[chosen]), named.posterior[chosen])
         return self
 
     def discovery(self) -> Discovery:
@@ -175,22 +172,23 @@ class ZSNL(NameTuning):
                 chosen.append(own[torch.argsort(confidence[own], descending=True, stable=True)[: self.confident]])
         return torch.cat(chosen) if chosen else named[:0]
 
-    def _learn_labels(self, task: Task, image: Tensor, label: Tensor) -> None:
-        every, known = torch.arange(len(task.names)), label.cpu()
+    def _learn_labels(self, task: Task, images: Support, posterior: Tensor) -> None:
+        every, known = torch.arange(len(task.names)), images.label.cpu()
 
         def loss(batch: Batch, encode: Encode) -> Tensor:
             return symmetric_contrastive(batch.image, encode(), known[batch.index], every, task.logit_scale)
 
-        batch = self.images_per_batch and self.images_per_batch * len(known.unique())
-        self.learn(task, loss, batch, Support(image[:, None], label))
+        self.learn(task, loss, self._batch(images), images)
 
-    def _learn_posterior(self, task: Task, image: Tensor, label: Tensor, posterior: Tensor) -> None:
+    def _learn_posterior(self, task: Task, images: Support, posterior: Tensor) -> None:
         def loss(batch: Batch, encode: Encode) -> Tensor:
             target = posterior[to_device(batch.index, task.device)]
             return F.cross_entropy(task.logit_scale * batch.image @ encode().T, target)
 
-        batch = self.images_per_batch and self.images_per_batch * len(task.names)
-        self.learn(task, loss, batch, Support(image[:, None], label))
+        self.learn(task, loss, self._batch(images), images)
+
+    def _batch(self, images: Support) -> int | None:
+        return self.images_per_batch and self.images_per_batch * len(images.label.unique())
 
 
 @hookimpl

@@ -64,7 +64,7 @@ def test_evidence_matches_formula(k, names, scale, rounds):
     posterior, share, weight, number = plain_evidence(logits, cluster, k, 0.7, rounds)
     np.testing.assert_allclose(found.posterior, posterior, atol=1e-9)
     assert (found.share, found.weight) == (pytest.approx(share), pytest.approx(weight))
-    assert found.rounds == number
+    assert found.matchings == number
     assert sorted(found.name[found.name >= 0].tolist()) == sorted(set(found.name[found.name >= 0].tolist()))
     assert int((found.name >= 0).sum()) == min(k, names)
 
@@ -74,7 +74,7 @@ def test_clusters_that_tell_nothing_leave_zero_shot_as_it_is():
     cluster = torch.arange(4000)[None] % 5
     found = name_evidence(logits, cluster, 5, 0.8, 4)
     np.testing.assert_allclose(found.posterior, logits.softmax(dim=1), atol=0.05)
-    assert found.rounds == 1
+    assert found.matchings == 1
     assert found.share == pytest.approx(1 / 5, abs=0.03)
 
 
@@ -100,7 +100,7 @@ def test_known_names_recover_wrong_images():
     logits = 2 * F.one_hot(label, 4) + 1.5 * noise
     found = name_evidence(logits, label[None], 4, 0.9, 4)
     assert float((logits.argmax(dim=1) == label).float().mean()) < 0.8
-    assert found.rounds == 4
+    assert found.matchings == 4
     assert torch.equal(found.posterior.argmax(dim=1), label)
     named = pseudo_labels_from_evidence(label[None], 4, found)
     assert named.found.name.tolist() == named.summary["matching"] == [0, 1, 2, 3]
