@@ -44,11 +44,12 @@ def name_evidence(logits: Tensor, cluster: Tensor, k: int, purity: float, rounds
 
     1. The share of a name in a cluster is the mean, over its images, of a transport plan from images to names that
     gives all names the same mass: a prompt that is close to every image takes no more than the others. 2. Clusters and
-    names are matched one-to-one by the shares. 3. Bayes: the posterior of an image is zero-shot's softmax times its
-    cluster's shares, averaged over restarts, to the power of ``weight = matched share / (1 - purity)``: what the name
-    holds of a cluster, over what other classes hold of it. If the names tell nothing all shares are alike, and the
-    posterior is zero-shot's. 4. If a matched name has the majority of the images that belong together in a cluster
-    (share > purity / 2) the names are known, and the balanced posterior is the plan of the next round.
+    names are matched one-to-one by the shares. 3. The posterior of an image is zero-shot's softmax times its cluster's
+    shares, averaged over restarts, to the power of a weight: matched share / (1 - purity), what the name holds of a
+    cluster over what other classes hold of it; at least 1, which is Bayes' rule. If the names tell nothing all shares
+    are alike, and the posterior is zero-shot's. 4. If a matched name has the majority of the images that belong
+    together in a cluster (share > purity / 2) the names are known, and the balanced posterior is the plan of the next
+    round.
 
     Args:
         logits: ``(n, names)`` zero-shot scores.
@@ -62,7 +63,7 @@ def name_evidence(logits: Tensor, cluster: Tensor, k: int, purity: float, rounds
     for matchings in itertools.count(1):
         shares = cluster_shares(sinkhorn(moved), cluster, k)
         name, best, share = match_shares(shares)
-        weight = share / (1 - purity)
+        weight = max(1.0, share / (1 - purity))
         own = torch.stack([of[each] for of, each in zip(shares, cluster, strict=True)]).mean(dim=0)
         moved = logits + weight * (own * own.shape[1]).clamp_min(1e-6).log()
         if matchings >= rounds or share <= purity / 2:

@@ -46,7 +46,7 @@ def plain_evidence(logits, cluster, k, purity, rounds):
             cosine = share / np.maximum(np.linalg.norm(share, axis=1, keepdims=True), 1e-12)
             matched += share[linear_sum_assignment(cosine, maximize=True)].tolist()
             own += share[each] / len(cluster)
-        weight = np.mean(matched) / (1 - purity)
+        weight = max(1, np.mean(matched) / (1 - purity))
         moved = logits + weight * np.log(names * own)
         if np.mean(matched) <= purity / 2:
             break
