@@ -51,6 +51,8 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.0)
     parser.add_argument("--backbone", default=None)
     given = parser.parse_args()
+    if unknown := set(given.level.split(",")) - set(posed_worlds.LEVELS):
+        parser.error(f"no level {', '.join(sorted(unknown))}: choose from {', '.join(posed_worlds.LEVELS)}")
     domains = tuple(given.domain.split(",")) if given.domain else None
     request = Request((MethodChoice("zero_shot"),), domains, (4,), (1,), device="cpu", backbone=given.backbone)
     plan = make_plan(request, NullReporter())
