@@ -1,18 +1,16 @@
-"""Pseudo-labels of a pool from its clusters: one round of zero-shot name learning."""
+"""Pseudo-labels of a pool: what the names are learned from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
 import torch.nn.functional as F
 
 from harness.types.discovery import Discovery
 
-from ._cluster_matching import match_clusters
 from ._clustering import cluster_means
-from ._sinkhorn import assign_balanced
+from ._name_evidence import NameEvidence
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,16 +21,16 @@ class PseudoLabels:
     """Names of the images of a pool.
 
     Attributes:
-        cluster_name: ``(n,)`` the name matched with each image's cluster, -1 for none.
         name: ``(n,)`` the name of each image, -1 for none.
         confidence: ``(n,)`` confidence of ``name``.
+        posterior: ``(n, names)`` probability of each name; empty if the names are decided by the clusters.
         found: clusters and their names.
         summary: of the matching, as plain JSON.
     """
 
-    cluster_name: Tensor
     name: Tensor
     confidence: Tensor
+    posterior: Tensor
     found: Discovery
     summary: dict[str, Any]
 
@@ -48,35 +46,26 @@ def pseudo_labels_from_clusters(pool: Tensor, cluster: Tensor, k: int, name: Ten
     """
     centre = cluster_means(pool, cluster[None], k)[0]
     confidence = (pool * centre[cluster]).sum(dim=1)
-    return PseudoLabels(name[cluster], name[cluster], confidence, Discovery(cluster, name), _summary(cluster, name))
+    posterior = pool.new_zeros(len(pool), 0)
+    return PseudoLabels(name[cluster], confidence, posterior, Discovery(cluster, name), _summary(cluster, name))
 
 
-def pseudo_labels_from_evidence(
-    pool: Tensor, cluster: Tensor, k: int, texts: Tensor, scale: float, transport: bool = False
-) -> PseudoLabels:
-    """Label every image with its most likely name, by the evidence of all restarts and prompts.
+def pseudo_labels_from_evidence(cluster: Tensor, k: int, found: NameEvidence) -> PseudoLabels:
+    """Label every image with its most likely name; a cluster is named like most of the posterior of its images.
 
     Args:
-        pool: ``(n, d)`` images.
         cluster: ``(r, n)`` clusters of every restart.
         k: number of clusters.
-        texts: ``(t, names, d)`` text features of every prompt.
-        scale: scale of the cosines.
-        transport: use optimal transport instead.
+        found: posterior and matching of the same clusters.
     """
-    found = match_clusters(pool, cluster, k, texts, scale)
     own = cluster[found.best]
-    if transport:
-        plan = assign_balanced(pool, scale * pool @ F.normalize(texts.mean(dim=0), dim=1).T)
-        confidence, name = plan.max(dim=1)
-        discovered = Discovery(name, torch.arange(plan.shape[1], device=pool.device))
-    else:
-        confidence, name = found.evidence.max(dim=1)
-        of_cluster = F.one_hot(own, k).to(pool.dtype).T @ found.evidence
-        discovered = Discovery(own, of_cluster.argmax(dim=1))
-    summary = {"restart": found.best, "agreement": round(found.agreement, 4), "margin": round(found.margin, 4)}
-    return PseudoLabels(found.name[own], name, confidence, discovered, summary | _summary(own, found.name))
+    confidence, name = found.posterior.max(dim=1)
+    of_cluster = F.one_hot(own, k).to(found.posterior.dtype).T @ found.posterior
+    discovered = Discovery(own, of_cluster.argmax(dim=1))
+    summary = {"restart": found.best, "matchings": found.matchings, "purity": round(found.purity, 4)}
+    summary |= {"weight": round(found.weight, 4), "share": round(found.share, 4)}
+    return PseudoLabels(name, confidence, found.posterior, discovered, summary | _summary(own, found.name))
 
 
 def _summary(cluster: Tensor, name: Tensor) -> dict[str, Any]:
-    return {"sizes": torch.bincount(cluster, minlength=len(name)).tolist(), "matching": name.tolist()}
+    return {"sizes": cluster.bincount(minlength=len(name)).tolist(), "matching": name.tolist()}

@@ -1,4 +1,4 @@
-"""Balanced assignment of images to names: Sinkhorn on text scores and re-estimated prototypes."""
+"""Sinkhorn's algorithm: a transport plan that gives every name the same mass."""
 
 from __future__ import annotations
 
@@ -6,15 +6,10 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SHARPNESS = (5.0, 10.0, 20.0, 30.0, 40.0)
-"""Weight of the prototypes' cosines in each stage; it rises, so text decides first and image structure last."""
-ROUNDS = 5
-"""Rounds in each stage."""
 SWEEPS = 30
 """Sinkhorn iterations."""
 
@@ -33,19 +28,3 @@ def sinkhorn(scores: Tensor) -> Tensor:
         column = capacity - torch.logsumexp(scores + row, dim=0, keepdim=True)
         row = -torch.logsumexp(scores + column, dim=1, keepdim=True)
     return (scores + row + column).exp()
-
-
-def assign_balanced(image: Tensor, text: Tensor) -> Tensor:
-    """Transport plan ``(n, k)`` from images to names.
-
-    Args:
-        image: ``(n, d)`` unit rows.
-        text: ``(n, k)`` text scores, before softmax.
-    """
-    plan = sinkhorn(text)
-    prototype = F.normalize(plan.T @ image, dim=1)
-    for sharpness in SHARPNESS:
-        for _ in range(ROUNDS):
-            plan = sinkhorn(text + sharpness * image @ prototype.T)
-            prototype = F.normalize(plan.T @ image, dim=1)
-    return plan

@@ -11,9 +11,11 @@ from harness.hookspecs import hookimpl
 from harness.prompts import Prompt, caption_prompt
 from harness.types.task import Needs
 
+from ._anchor import known_names
 from ._contrastive import symmetric_contrastive
 from ._name_tuning import Encode, NameTuning
-from ._training import PAPER, Batch, Fraction, PositiveInt
+from ._training import PAPER, Batch, Fraction, NonNegativeFloat, PositiveInt
+from ._vocabulary import zero_shot_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +33,11 @@ class FSNL(NameTuning):
     after context swap: a caption keeps its name and takes the surrounding text from a caption of another class. (b)
     skips captions that are missing or do not contain their name.
 
+    A name that zero-shot already recognises in the support is held to its prompt, as in CLAP (Silva-Rodriguez et al.,
+    CVPR 2024): the penalty ``anchor / shots * mean_k a_k |t_k - t0_k|^2`` on text features t, with t0 before learning
+    and a_k the mean zero-shot probability of name k for its own support images, above chance. Names that tell nothing
+    are free.
+
     The preset ``clip-loss`` is the ablation in LAION-Beyond's code with CLIP's loss: every image against the unchanged
     captions, with its own as the only positive.
     """
@@ -38,9 +45,9 @@ class FSNL(NameTuning):
     needs = Needs(support=True, captions=True)
     paper = "Chen et al., CVPR 2025"
     presets = {  # noqa: RUF012 - read only
-        "paper": {**PAPER, "lr": None, "caption_weight": 0.5, "captions_per_class": None},
+        "paper": {**PAPER, "lr": None, "caption_weight": 0.5, "captions_per_class": None, "anchor": 0.0},
         "clip-loss": {**PAPER, "lr": None, "caption_weight": 1.0, "captions_per_class": None}
-        | {"swap": "none", "positives": "image"},
+        | {"swap": "none", "positives": "image", "anchor": 0.0},
     }
 
     shots_per_batch: PositiveInt = 4
@@ -54,21 +61,27 @@ class FSNL(NameTuning):
     positives: Literal["class", "image"] = "class"
     """Positives of an image in loss (b): all captions of its class, or its own caption only."""
 
+    anchor: NonNegativeFloat = 10.0
+    """Weight that holds known names to their prompts, relative to the evidence of one image of a class."""
+
     def fit(self, task: Task) -> Self:
         """Learn the name embeddings from the support."""
         located = self._located(task)
         label, every = torch.tensor([y for y, _ in located]), torch.arange(len(task.names))
+        prompt = zero_shot_text(task, task.vocabulary)
+        held = self.anchor / max(task.shots, 1) * known_names(task.support, prompt, task.logit_scale) / len(every)
 
         def loss(batch: Batch, encode: Encode) -> Tensor:
             own = label[batch.index]
             captions, at = self._swapped(task, batch.index, located, encode)
             text = encode(*captions)
-            first = symmetric_contrastive(batch.image, text[: len(every)], own, every, task.logit_scale)
-            if not captions:
-                return first
-            right = own if self.positives == "class" else torch.arange(len(own))
-            second = symmetric_contrastive(batch.image, text[len(every) :], right, right[at], task.logit_scale)
-            return (1 - self.caption_weight) * first + self.caption_weight * second
+            names, texts = text[: len(every)], text[len(every) :]
+            value = symmetric_contrastive(batch.image, names, own, every, task.logit_scale)
+            if captions:
+                right = own if self.positives == "class" else torch.arange(len(own))
+                second = symmetric_contrastive(batch.image, texts, right, right[at], task.logit_scale)
+                value = (1 - self.caption_weight) * value + self.caption_weight * second
+            return value + held @ (names - prompt).square().sum(dim=1)
 
         self.learn(task, loss, len(task.names) * min(task.shots or 1, self.shots_per_batch))
         return self

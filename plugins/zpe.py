@@ -10,9 +10,9 @@ import torch
 from harness.backbones.clip_templates import IMAGENET_TEMPLATES
 from harness.hookspecs import hookimpl
 from harness.method import Method
+from harness.prompts import Template
 from harness.types.task import Needs, Pool
 
-from ._prompt_ensemble import OTHER
 from ._training import NonNegativeFloat
 from .zero_shot import TEMPLATES
 
@@ -20,10 +20,15 @@ if TYPE_CHECKING:
     from torch import Tensor
     from typing_extensions import Self
 
-    from harness.prompts import Template
     from harness.types.images import Images
     from harness.types.task import Task
     from harness.types.vocabulary import Vocabulary
+
+OTHER = tuple(
+    Template(text)
+    for text in ("a photo of a {name}, a type of {noun}.", "a photo of a {name}.", "a picture of the {name}, a {noun}.")
+)
+"""Templates used in addition to the protocol's and those of ``zero_shot``."""
 
 
 @dataclass
@@ -50,7 +55,7 @@ class ZPE(Method):
     pool: Pool = "train-unlabeled"
     """Pool of images that weigh the templates."""
     templates: Literal["few", "all"] = "few"
-    """The protocol's template and those of the ensembles of ``zero_shot`` and ``zsnl``, or CLIP's 80 as well."""
+    """The protocol's template, those of ``zero_shot`` and ``OTHER``, or CLIP's 80 as well."""
     bias: Literal["both", "pool", "ip"] = "both"
     """Images whose mean score is subtracted."""
     select: NonNegativeFloat | None = None

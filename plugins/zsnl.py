@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+import torch.nn.functional as F
 
+from harness.device import to_device
 from harness.hookspecs import hookimpl
 from harness.matching import match
 from harness.prompts import Template
@@ -17,10 +19,12 @@ from ._cluster_matching import assign_names, sample_means
 from ._clustering import canonical_order, estimate_cluster_count, kmeans
 from ._contrastive import symmetric_contrastive
 from ._feature_transforms import mean_shift, whitening
+from ._name_evidence import name_evidence
 from ._name_tuning import Encode, NameEmbeddings, NameTuning
-from ._prompt_ensemble import prompt_ensemble
 from ._pseudo_labels import pseudo_labels_from_clusters, pseudo_labels_from_evidence
+from ._purity import known_purity, restart_agreement
 from ._training import PAPER, Batch, NonNegativeInt, PositiveInt
+from ._vocabulary import zero_shot_text
 from ._ward import ward
 
 if TYPE_CHECKING:
@@ -34,12 +38,11 @@ if TYPE_CHECKING:
 class ZSNL(NameTuning):
     """Zero-shot name learning: cluster, match clusters and names, learn the names (Chen et al., CVPR 2025).
 
-    1. Cluster the pool, with many restarts. 2. Match clusters and names one-to-one, for all restarts and prompts in one
-    batch; keep the restart with the greatest total similarity. 3. Assign images to names by the evidence of all
-    restarts and prompts: the share of an image's cluster that a name takes, and whether they are matched (or by optimal
-    transport; or, as in the paper, by the best clusters, whose means are matched with the protocol's prompts). For
-    uninformative names the shares are alike, and the result is close to zero-shot averaged over a cluster. 4. Learn the
-    names on confident images with FSNL's loss (a). 5. Further rounds match and learn again, from the learned names.
+    1. Cluster the pool, with many restarts. 2. Match clusters and names one-to-one, all restarts in one batch. 3. Move
+    zero-shot's posterior of the names by the evidence of the clusters, as far as names and clusters agree and clusters
+    are pure (`_name_evidence`, `_purity`). If the names tell nothing it stays zero-shot's. 4. Learn the names by
+    cross-entropy with the posterior: where it is zero-shot's own, nothing is learned. (As in the paper: the best
+    clusters' means are matched with the protocol's prompts, and FSNL's loss (a) learns from their images.)
 
     The preset ``paper`` follows the released scripts that cluster by k-means. They cluster the images that they score,
     together with IP images and in a separate split; here the pool is the scored OOP images. As in the scripts, the mean
@@ -63,16 +66,17 @@ class ZSNL(NameTuning):
     discover: Literal["kmeans", "ward"] = "kmeans"
     """Clustering algorithm: k-means with restarts, or Ward."""
     known: Literal["metric", "classes", "nothing"] = "metric"
-    """Use of the labelled IP images: whitening by their within-class covariance (``metric``); also as known classes in
-    semi-supervised k-means, or in Ward cut at K other clusters (``classes``); or none."""
+    """Use of the labelled IP images: whitening by their within-class covariance, and the purity of their clusters
+    (``metric``); also as known classes in semi-supervised k-means, or in Ward cut at K other clusters (``classes``); or
+    none."""
     shifts: NonNegativeInt = 3
     """Mean-shift steps before clustering."""
     count: Literal["given", "estimated"] = "given"
     """Number of clusters: that of the pool's classes, or estimated by silhouette."""
     restarts: PositiveInt = 20
     """Restarts of k-means."""
-    assign: Literal["evidence", "transport", "clusters"] = "evidence"
-    """Rule that assigns images to names (step 3)."""
+    assign: Literal["evidence", "clusters"] = "evidence"
+    """Rule that assigns images to names: the posterior of step 3, or as in the paper."""
     match_prompt: str | None = None
     """With ``assign=clusters``: prompt with ``{name}`` that clusters are matched with; None: the protocol's."""
     match_normalised: bool = True
@@ -86,8 +90,8 @@ class ZSNL(NameTuning):
     images_per_batch: PositiveInt | None = None
     """Batch size per name to learn; None: all images in one batch."""
     epochs: NonNegativeInt = 30
-    rounds: PositiveInt = 1
-    """Maximum rounds; stops early when no image changes its name."""
+    rounds: PositiveInt = 4
+    """Maximum number of matchings; a further one follows only if the names hold most of their clusters."""
 
     def __post_init__(self) -> None:
         if self.match_prompt is not None:
@@ -101,40 +105,28 @@ class ZSNL(NameTuning):
         order = canonical_order(task.unlabeled.features[:, 0])  # results do not depend on the order of the pool
         pool, back = task.unlabeled.features[order, 0], torch.argsort(order)
         self.names_ = NameEmbeddings(task.names, task, self.length, self.init)
-        as_in_paper = self.assign == "clusters"
-        ensemble = prompt_ensemble(task.names, task.template, task.noun)[: 1 if as_in_paper else None]
-        texts = torch.stack([task.text.encode(prompts) for prompts in ensemble])
-        self.text_ = texts[0]
+        self.text_ = zero_shot_text(task, task.vocabulary)
         cluster, k = self._cluster(task, pool)
-        self.outcome_: dict[str, Any] = {"clusters": k, "rounds": []}
-        before = None
-        for _ in range(self.rounds):
-            if as_in_paper:
-                named = pseudo_labels_from_clusters(pool, cluster[0], k, self._matching(task, pool, cluster[0], k))
-            else:
-                named = pseudo_labels_from_evidence(
-                    pool, cluster, k, texts, task.logit_scale, self.assign == "transport"
-                )
-            self.found_ = Discovery(named.found.cluster[back], named.found.name)
-            moved = int((named.name != (named.cluster_name if before is None else before)).sum())
-            chosen = self._confident(named.name, named.confidence)
-            sure = named.confidence[named.name >= 0]
-            confidence = round(float(sure.mean()), 4) if len(sure) else 0.0
-            self.outcome_["rounds"].append(
-                named.summary | {"confidence": confidence, "moved": moved, "images": len(chosen)}
-            )
-            if len(chosen) == 0 or (moved == 0 and len(self.outcome_["rounds"]) > 1):
-                break
-            self._learn_names(task, pool[chosen], named.name[chosen])
-            texts, before = self.text_[None], named.name
+        if self.assign == "clusters":
+            learn = self._learn_labels
+            named = pseudo_labels_from_clusters(pool, cluster[0], k, self._matching(task, pool, cluster[0], k))
+        else:
+            learn = self._learn_posterior
+            logits, purity = task.logit_scale * pool @ self.text_.T, self._purity(task, cluster)
+            named = pseudo_labels_from_evidence(cluster, k, name_evidence(logits, cluster, k, purity, self.rounds))
+        self.found_ = Discovery(named.found.cluster[back], named.found.name)
+        chosen = self._confident(named.name, named.confidence)
+        self.outcome_ = {"clusters": k, "images": len(chosen)} | named.summary
+        if len(chosen):
+            learn(task, Support(pool[chosen][:, None], named.name[chosen]), named.posterior[chosen])
         return self
 
     def discovery(self) -> Discovery:
-        """The best restart's clusters and their names; with optimal transport, the images of every name."""
+        """The best restart's clusters and their names."""
         return self.found_
 
     def outcome(self) -> dict[str, Any]:
-        """Number of clusters and, per round, the matching, the confidence and the images that changed their name."""
+        """Number of clusters and of images to learn from, purity, and the matching of the clusters."""
         return self.outcome_
 
     def _cluster(self, task: Task, pool: Tensor) -> tuple[Tensor, int]:
@@ -156,10 +148,14 @@ class ZSNL(NameTuning):
         k = task.clusters if self.count == "given" else estimate_cluster_count(features, len(task.names), cluster)
         return cluster(k), k
 
+    def _purity(self, task: Task, cluster: Tensor) -> float:
+        found = known_purity(task.ip, self.shifts, task.generator) if self.known != "nothing" else None
+        return restart_agreement(cluster) if found is None else found
+
     def _matching(self, task: Task, pool: Tensor, cluster: Tensor, k: int) -> Tensor:
-        """Names ``(k,)`` of the clusters, by their means; from the second round on against the learned prompts."""
+        """Names ``(k,)`` of the clusters, by their means."""
         centre, text = sample_means(pool, cluster, k, self.match_images, task.generator), self.text_
-        if not self.outcome_["rounds"] and (self.match_prompt is not None or not self.match_normalised):
+        if self.match_prompt is not None or not self.match_normalised:
             template = task.template if self.match_prompt is None else Template(self.match_prompt)
             prompts = [template.fill(name, task.noun) for name in task.names]
             text = task.text.encode(prompts)
@@ -176,14 +172,23 @@ class ZSNL(NameTuning):
                 chosen.append(own[torch.argsort(confidence[own], descending=True, stable=True)[: self.confident]])
         return torch.cat(chosen) if chosen else named[:0]
 
-    def _learn_names(self, task: Task, image: Tensor, label: Tensor) -> None:
-        every, known = torch.arange(len(task.names)), label.cpu()
+    def _learn_labels(self, task: Task, images: Support, posterior: Tensor) -> None:
+        every, known = torch.arange(len(task.names)), images.label.cpu()
 
         def loss(batch: Batch, encode: Encode) -> Tensor:
             return symmetric_contrastive(batch.image, encode(), known[batch.index], every, task.logit_scale)
 
-        batch = self.images_per_batch and self.images_per_batch * len(known.unique())
-        self.learn(task, loss, batch, Support(image[:, None], label))
+        self.learn(task, loss, self._batch(images), images)
+
+    def _learn_posterior(self, task: Task, images: Support, posterior: Tensor) -> None:
+        def loss(batch: Batch, encode: Encode) -> Tensor:
+            target = posterior[to_device(batch.index, task.device)]
+            return F.cross_entropy(task.logit_scale * batch.image @ encode().T, target)
+
+        self.learn(task, loss, self._batch(images), images)
+
+    def _batch(self, images: Support) -> int | None:
+        return self.images_per_batch and self.images_per_batch * len(images.label.unique())
 
 
 @hookimpl

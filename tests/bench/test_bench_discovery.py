@@ -25,7 +25,7 @@ from harness.runner.plan import make_plan
 from harness.runner.request import MethodChoice, Request
 from harness.types.images import Images
 from harness.types.task import Support, Task
-from harness_plugins import _cluster_matching
+from harness_plugins import _name_evidence
 from harness_plugins.zsnl import ZSNL
 
 from ..cells import task_of, with_method
@@ -56,14 +56,14 @@ class Stopwatch:
 
 def timed(method, task):
     """Seconds of a fit, and of the matching in it."""
-    watch, _cluster_matching.match = Stopwatch(_cluster_matching.match), None
-    _cluster_matching.match = watch
+    watch = Stopwatch(_name_evidence.match)
+    _name_evidence.match = watch
     try:
         begin = time.perf_counter()
         method.fit(task)
         return time.perf_counter() - begin, watch.seconds
     finally:
-        _cluster_matching.match = watch.function
+        _name_evidence.match = watch.function
 
 
 def stress():

@@ -38,7 +38,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "gda": ({}, {"covariance": "views", "views": 3}),
     "tip_adapter": ({}, {"views": 2}),
     "cluster_vote": ({}, {"score": "sum"}),
-    "zsnl": ({}, {"discover": "ward", "known": "classes"}, {"assign": "transport"}, {"assign": "clusters"},
+    "zsnl": ({}, {"discover": "ward", "known": "classes"}, {"known": "nothing"}, {"assign": "clusters"},
              {"count": "estimated", "rounds": 2}),
     "zero_shot": ({}, {"prompts": "ensemble"}),
 }  # fmt: skip

@@ -34,6 +34,7 @@ REFUSED = [
     *((name, "length", value) for name in ("coop", "fsnl", "learning_to_name") for value in ("0", "-1")),
     *(("fsnl", parameter, "0") for parameter in ("shots_per_batch", "captions_per_class")),
     *(("fsnl", "caption_weight", value) for value in ("-0.5", "1.5")),
+    ("fsnl", "anchor", "-1"),
     ("cocoop", "images", "0"),
     *((name, parameter, value) for name in TOWERS for parameter, value in (("epochs", "-1"), ("batch", "0"))),
     *((name, parameter, "0") for name in ("maple", "promptsrc") for parameter in ("words", "depth")),
@@ -82,7 +83,7 @@ STATED = {
     "promptsrc": {**PROMPTED, "lr": 0.0025, "epochs": 50, "context": "a photo of a", "words": 4, "depth": 9}
     | {"image_tokens": 4, "mean": 30.0, "deviation": 30.0},
     "fsnl": {**SGD, "lr": None, "shots_per_batch": 4, "caption_weight": 0.5, "captions_per_class": None}
-    | {"init": "name", "length": None},
+    | {"init": "name", "length": None, "anchor": 0.0},
     "coop": {**SGD, "lr": 0.002, "batch": 128, "context": "a photo of a"}
     | {"length": None, "class_specific": False, "position": "end"},
     "cocoop": {**SGD, "lr": 0.032, "batch": 16, "epochs": 10, "images": None},

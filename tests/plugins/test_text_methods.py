@@ -10,11 +10,10 @@ import pytest
 
 from harness.errors import UserError
 from harness.method import File
-from harness_plugins._prompt_ensemble import OTHER
 from harness_plugins.loki import Loki
 from harness_plugins.perception import CONTEXTS, Perception
 from harness_plugins.zero_shot import TEMPLATES
-from harness_plugins.zpe import ZPE
+from harness_plugins.zpe import OTHER, ZPE
 
 from .numpy_formulas import (
     IP,
