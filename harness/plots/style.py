@@ -94,6 +94,14 @@ def panels(count: int, columns: int, width: float, height: float) -> tuple[Figur
     return figure, flat[:count]
 
 
+def column(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with panels of their own y axes above one another, over one x axis."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height * count + 1.0), layout="constrained")
+    return figure, list(figure.subplots(count, 1, sharex=True))
+
+
 LETTER = 0.56
 """Mean width of a letter, in units of its size."""
 

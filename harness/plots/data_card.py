@@ -1,0 +1,75 @@
+"""Classes, images, and images per class of a data folder: the paper's Figures 1 and 2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.datasets.card.records import DataCard, FolderCard
+from harness.datasets.layout import short_name
+from harness.plots import style
+from harness.types.split import Side
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SIDES: dict[Side, tuple[str, str, str, float]] = {
+    "ip": ("in pre-training (IP)", style.COLOURS[0], "", -0.2),
+    "oop": ("out of pre-training (OOP)", style.COLOURS[5], "////", 0.2),
+}
+"""Side -> name, colour, hatch (visible in grey too) and offset from the tick."""
+
+
+def plot_card(card: DataCard, out: Path) -> None:
+    """Draw and write the figure: three panels over the domains. Several folders of a domain and side are neighbours.
+
+    Args:
+        card: the description of the data.
+        out: the file, .svg or .png.
+    """
+    domains = sorted({folder.domain for folder in card.folders})
+    with style.drawing():
+        figure, panels = style.column(3, max(4.5, 0.9 * len(domains) + 1.5), 2.0)
+        _bars(panels[0], card, domains, lambda folder: len(folder.classes))
+        _bars(panels[1], card, domains, FolderCard.images)
+        _boxes(panels[2], card, domains)
+        for panel, title in zip(panels, ("classes", "images", "images per class"), strict=True):
+            panel.set_title(title)
+            panel.grid(axis="x", visible=False)
+        panels[-1].set_xticks(range(len(domains)), [short_name(domain) for domain in domains])
+        panels[-1].set_xlim(-0.6, len(domains) - 0.4)
+        panels[-1].set_xlabel("boxes: quartiles, whiskers: smallest and largest class")
+        handles, labels = panels[0].get_legend_handles_labels()
+        style.legend(figure, handles, labels, 2)
+        title = f"Classes and images of {card.dataset}"
+        style.title(figure, title)
+        style.save(figure, out, title)
+
+
+def _places(card: DataCard, domains: list[str], side: Side) -> list[tuple[float, FolderCard]]:
+    """Where the folders of a side are drawn."""
+    return [(domains.index(folder.domain) + SIDES[side][3], folder) for folder in card.folders if folder.side == side]
+
+
+def _bars(panel: Axes, card: DataCard, domains: list[str], height: Callable[[FolderCard], int]) -> None:
+    for side, (label, colour, hatch, _) in SIDES.items():
+        found = [(place, height(folder)) for place, folder in _places(card, domains, side)]
+        if not found:
+            continue
+        places, heights = zip(*found, strict=True)
+        panel.bar(places, heights, 0.38, color=colour, hatch=hatch, edgecolor="white", linewidth=0, label=label)
+        for x, value in found:
+            panel.annotate(f"{value:,}", (x, value), (0, 2), textcoords="offset points", ha="center", fontsize=7)
+    panel.margins(y=0.15)
+
+
+def _boxes(panel: Axes, card: DataCard, domains: list[str]) -> None:
+    for side, (_, colour, hatch, _) in SIDES.items():
+        for place, folder in _places(card, domains, side):
+            panel.boxplot(
+                [sum(one.images.values()) for one in folder.classes], positions=[place], widths=0.3, whis=(0, 100),
+                manage_ticks=False, patch_artist=True, medianprops={"color": style.INK},
+                boxprops={"facecolor": colour, "hatch": hatch, "edgecolor": style.GREY},
+            )  # fmt: skip
+    panel.set_ylim(bottom=0)
