@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import BinaryIO, NamedTuple
 
 # Imported here: Pillow would import them at the first such file, and skip a reader whose import fails.
@@ -65,6 +66,12 @@ FORMATS = (
     Format("Photoshop", "8BPS"),
 )
 
+ENDINGS = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"),
+    *(".jp2", ".j2k", ".heic", ".jxl"),
+}
+"""Endings of names of image files. They select the files that are read, and never decide a format."""
+
 HEAD_BYTES = 512
 """First bytes of a file that decide its format."""
 
@@ -75,3 +82,8 @@ def format_of(data: bytes) -> Format | None:
     """The format of a file by its content, or None if it is unknown."""
     head = data[:HEAD_BYTES]
     return next((found for pattern, found in _PATTERNS if pattern.match(head)), None)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file is meant as an image, by the ending of its name."""
+    return PurePath(name).suffix.lower() in ENDINGS

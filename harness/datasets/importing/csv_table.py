@@ -31,7 +31,7 @@ def read_csv(path: Path, columns: Columns, images: Path | None = None) -> Source
         content = read_file(path)
     except OSError as error:
         raise read_error(path, error, "a table in parquet may be larger") from None
-    with parsing(f"{path.name} is damaged"):
+    with parsing(f"{path.name} is damaged", "save it as UTF-8, with double quotes around fields"):
         return Source("CSV table", tuple(_samples(content.decode("utf-8-sig"), path, columns, images or path.parent)))
 
 

@@ -91,7 +91,8 @@ def _draw(
 def _counts(images: int, shares: Mapping[Part, float]) -> dict[Part, int]:
     """How many of a class's images are in each part: the shares, but one in each part before two in another."""
     parts = [part for part in _FIRST if shares[part]]
+    total = sum(shares.values())
     counts = dict.fromkeys(PARTS, 0) | dict.fromkeys(parts[:images], 1)
     while sum(counts.values()) < images:
-        counts[max(parts, key=lambda part: shares[part] * images - counts[part])] += 1
+        counts[max(parts, key=lambda part: shares[part] / total * images - counts[part])] += 1
     return counts

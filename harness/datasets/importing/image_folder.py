@@ -8,18 +8,13 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from harness.datasets.formats import is_image_name
 from harness.datasets.images import read_bytes
 from harness.datasets.importing.part_names import find_part
 from harness.datasets.importing.sample import Sample, Source
 from harness.errors import DataError
 from harness.files import read_error, walk_files
 from harness.progress import pluralize
-
-SUFFIXES = {
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"),
-    *(".jp2", ".j2k", ".heic", ".jxl"),
-}
-"""Endings of the names of image files; their content decides whether they are images."""
 
 
 class _File(NamedTuple):
@@ -28,11 +23,6 @@ class _File(NamedTuple):
     name: str
     path: Path
     parts: tuple[str, ...]
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a file is an image by the ending of its name."""
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
 def read_image_folder(folder: Path) -> Source:

@@ -6,7 +6,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -58,32 +58,36 @@ def _samples(path: Path, columns: Columns, images: Path | None) -> Iterator[Samp
 
 
 class _Table:
-    """A parquet file that stays open; one thread at a time reads a row group of images."""
+    """A parquet file; one thread at a time reads a row group of images."""
 
     def __init__(self, path: Path, image: str, folder: Path) -> None:
-        import pyarrow.parquet
-
-        self.name, self.folder, self._image = path.name, folder, image
+        self.path, self.folder, self._image = path, folder, image
         self._lock, self._groups = threading.Lock(), OrderedDict[int, Any]()
-        try:
-            file = open_regular_file(path)
-        except OSError as error:
-            raise read_error(path, error) from None
-        with self._parsing():
-            self._file = pyarrow.parquet.ParquetFile(file)
-            schema = self._file.schema_arrow
-        self.names, self.groups = schema.names, self._file.num_row_groups
+        with self._opened() as file:
+            schema, self.groups = file.schema_arrow, file.num_row_groups
+        self.names = schema.names
         kind = str(schema.field(image).type) if image in schema.names else ""
         self.has_bytes = "binary" in kind
         self._path = f"{image}.path" if kind.startswith("struct") else image
         self._labels = _label_names(schema.metadata or {})
 
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        import pyarrow.parquet
+
+        try:
+            opened = open_regular_file(self.path)
+        except OSError as error:
+            raise read_error(self.path, error) from None
+        with opened as file, parsing(f"{self.path.name} is damaged or truncated", "get the file again"):
+            yield pyarrow.parquet.ParquetFile(file)
+
     def rows(self, group: int, columns: Columns) -> Iterator[tuple[str | None, dict[str, Any]]]:
         """The path of the image, if the file has paths, and the other columns of each row of a row group."""
         wanted = [name for name in (columns.classname, columns.split, columns.caption) if name in self.names]
         has_path = not self.has_bytes or self._path != self._image
-        with self._parsing():
-            table = self._file.read_row_group(group, columns=[*wanted, *([self._path] if has_path else [])])
+        with self._opened() as file:
+            table = file.read_row_group(group, columns=[*wanted, *([self._path] if has_path else [])])
             values = {name: table.column(name).to_pylist() for name in wanted}
             paths = table.column(self._image).to_pylist() if has_path else [None] * table.num_rows
         for i, path in enumerate(paths):
@@ -113,14 +117,11 @@ class _Table:
     def _group(self, group: int) -> Any:
         with self._lock:
             if group not in self._groups:
-                with self._parsing():
-                    self._groups[group] = self._file.read_row_group(group, columns=[self._image]).column(0)
+                with self._opened() as file:
+                    self._groups[group] = file.read_row_group(group, columns=[self._image]).column(0)
                 if len(self._groups) > _OPEN_GROUPS:
                     self._groups.popitem(last=False)
             return self._groups[group]
-
-    def _parsing(self) -> Any:
-        return parsing(f"{self.name} is damaged or truncated", "get the file again")
 
 
 def _label_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:

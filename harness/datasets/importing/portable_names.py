@@ -11,7 +11,7 @@ from harness.types.split import nfc
 MAX_NAME_BYTES = 200
 """Most bytes of a name; file systems accept 255, of which temporary names need some."""
 
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*]')
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
 
@@ -44,10 +44,9 @@ class FileNames:
         """The wanted name, or the nearest one that is portable and not taken."""
         path = PurePosixPath(_FORBIDDEN.sub("_", nfc(wanted).encode(errors="replace").decode()).strip(" ."))
         suffix = path.suffix if len(path.suffix.encode()) <= 16 else ""
-        stem = path.name.removesuffix(suffix) or "image"
+        stem = path.name.removesuffix(suffix).encode()[: MAX_NAME_BYTES - 32].decode(errors="ignore").strip() or "image"
         if _DEVICES.fullmatch(stem):
             stem = f"_{stem}"
-        stem = stem.encode()[: MAX_NAME_BYTES - 32].decode(errors="ignore")
         name, number = f"{stem}{suffix}", 1
         while name.casefold() in self._taken:
             number += 1

@@ -32,7 +32,7 @@ def read_names(path: Path) -> list[str]:
         content = read_file(path)
     except OSError as error:
         raise read_error(path, error) from None
-    with parsing(f"{path.name} is not a list of names"):
+    with parsing(f"{path.name} is not a list of names", "write one name in each line, in UTF-8"):
         names = [line.strip() for line in content.decode("utf-8-sig").splitlines() if line.strip()]
     if not names:
         raise DataError(f"{path.name} has no name", "write one name in each line")

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from harness.datasets.formats import is_image_name
 from harness.datasets.images import MAX_BYTES
-from harness.datasets.importing.image_folder import is_image_name
 from harness.datasets.importing.part_names import part_of_file
 from harness.datasets.importing.rows import row_sample
 from harness.datasets.importing.sample import Columns, Sample, Source
@@ -22,7 +22,7 @@ from harness.progress import pluralize
 MAX_FIELD_BYTES = 1 << 20
 """Largest file with the class, caption or fields of an image."""
 
-_HINT = "give an intact tar file that is not compressed"
+_HINT = "give an intact tar file that is not compressed, with texts in UTF-8"
 
 _FIELDS = (".cls", ".txt", ".json")
 
@@ -102,9 +102,9 @@ def _sample(archive: Path, key: str, record: _Record, given: dict[str, Any], col
 
 def _fields(where: str, record: _Record, columns: Columns) -> dict[str, Any]:
     fields: dict[str, Any] = {}
-    with parsing(f"{where}: a field is damaged"):
+    with parsing(f"{where}: a field is damaged", _HINT):
         if ".json" in record.fields:
-            content = parse_json(record.fields[".json"], f"{where}: its .json file is damaged")
+            content = parse_json(record.fields[".json"], f"{where}: its .json file is damaged", _HINT)
             fields = content if isinstance(content, dict) else {}
         for suffix, column in ((".cls", columns.classname), (".txt", columns.caption)):
             if suffix in record.fields:
