@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import PurePath
 from typing import BinaryIO, NamedTuple
 
 # Imported here: Pillow would import them at the first such file, and skip a reader whose import fails.
@@ -86,4 +85,4 @@ def format_of(data: bytes) -> Format | None:
 
 def is_image_name(name: str) -> bool:
     """Whether a file is meant as an image, by the ending of its name."""
-    return PurePath(name).suffix.lower() in ENDINGS
+    return f".{name.rpartition('.')[2].lower()}" in ENDINGS

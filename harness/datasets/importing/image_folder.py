@@ -22,7 +22,7 @@ class _File(NamedTuple):
 
     name: str
     path: Path
-    parts: tuple[str, ...]
+    parts: list[str]
 
 
 def read_image_folder(folder: Path) -> Source:
@@ -33,7 +33,7 @@ def read_image_folder(folder: Path) -> Source:
         StorageError: a folder cannot be read.
     """
     try:
-        files = [_File(name, path, PurePosixPath(name).parts) for name, path in walk_files(folder)]
+        files = [_File(name, path, name.split("/")) for name, path in walk_files(folder)]
         parts = _part_folders(folder)
         classes = {name for part in parts for name in _folders(folder / part)} if parts else set(_folders(folder))
     except OSError as error:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 
 from harness.datasets.disk import unsafe_reason
 from harness.types.split import nfc
 
 MAX_NAME_BYTES = 200
 """Most bytes of a name; file systems accept 255, of which temporary names need some."""
+
+_MAX_ENDING = 16  # bytes of an ending that a shortened name keeps, and of the number of a name that is taken
 
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*]')
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
@@ -42,14 +43,16 @@ class FileNames:
 
     def new(self, wanted: str) -> str:
         """The wanted name, or the nearest one that is portable and not taken."""
-        path = PurePosixPath(_FORBIDDEN.sub("_", nfc(wanted).encode(errors="replace").decode()).strip(" ."))
-        suffix = path.suffix if len(path.suffix.encode()) <= 16 else ""
-        stem = path.name.removesuffix(suffix).encode()[: MAX_NAME_BYTES - 32].decode(errors="ignore").strip() or "image"
+        safe = _FORBIDDEN.sub("_", nfc(wanted).encode(errors="replace").decode()).strip(" .")
+        stem, dot, ending = safe.rpartition(".")
+        if not stem or len(ending.encode()) > _MAX_ENDING:
+            stem, dot, ending = safe, "", ""
+        stem = stem.encode()[: MAX_NAME_BYTES - 2 * _MAX_ENDING].decode(errors="ignore").strip() or "image"
         if _DEVICES.fullmatch(stem):
             stem = f"_{stem}"
-        name, number = f"{stem}{suffix}", 1
+        name, number = f"{stem}{dot}{ending}", 1
         while name.casefold() in self._taken:
             number += 1
-            name = f"{stem}-{number}{suffix}"
+            name = f"{stem}-{number}{dot}{ending}"
         self._taken.add(name.casefold())
         return name

@@ -39,8 +39,8 @@ def store_images(
         The intact images in the order of the plan, and a sentence for each damaged one.
     """
     if root:
-        for place in sorted({(root / image.path).parent for image in plan.images}):
-            place.mkdir(parents=True)
+        for place in {image.path.rpartition("/")[0] for image in plan.images}:
+            (root / place).mkdir(parents=True)
     stored: list[StoredImage] = []
     damaged: list[str] = []
     results = map_in_threads(partial(_store, root=root, link=link), plan.images, workers)
