@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from harness.datasets.formats import is_image_name
 from harness.datasets.identity import name_of
+from harness.datasets.importing.image_folder import has_class_folders
 from harness.errors import DataError, UserError, closest, unknown_name
 from harness.types.split import Side, nfc
 
@@ -28,9 +27,6 @@ TEXTS = "texts.json"
 """A file at the root, if there is one: name -> sentences about it, for methods that need them."""
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".7z")
-
-MOST_SEARCHED = 10_000
-"""Files that are looked at to find out what another folder is."""
 
 # The domain ends in a non-digit: the digits before the side are the number of concepts.
 _FOLDER = re.compile(r"(?P<domain>.*\D)(?P<concepts>[0-9]+)_(?P<side>IP|OOP)", re.DOTALL)
@@ -264,18 +260,12 @@ def _no_folder_error(root: Path, names: list[str]) -> DataError:
     for name in sorted(names):
         if meant := _suggest_name(name):
             return DataError(message, f"rename {name!r} to {meant[1]}")
-    if _has_class_folders(root):
+    if has_class_folders(root):
         return DataError(message, f"import it: `harness data import {root} --out ROOT --domain NAME`")
     packed = sorted(entry.name for entry in root.glob("[!.]*") if entry.name.endswith(ARCHIVES))
     if packed:
         return DataError(message, f"unpack {packed[0]} first")
     return DataError(message, "give the folder that contains Animals92_OOP and the others")
-
-
-def _has_class_folders(root: Path) -> bool:
-    """Whether there are images in subfolders, or in those of train, val and test."""
-    below = (path for pattern in ("*/*", "*/*/*") for path in root.glob(pattern))
-    return any(is_image_name(path.name) for path in islice(below, MOST_SEARCHED))
 
 
 def _index_choices(folders: Iterable[str], known: list[str]) -> dict[tuple[str, Side], str]:

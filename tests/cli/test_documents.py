@@ -16,6 +16,7 @@ DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
     "docs/contract.md",
+    "docs/data.md",
     "scripts/README.md",
     "leaderboards/benchmarks/README.md",
 )

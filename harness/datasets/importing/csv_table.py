@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 from harness.datasets.importing.rows import path_sample, require_columns
-from harness.datasets.importing.sample import Columns, Sample, Source
+from harness.datasets.importing.sample import Columns, ImageSample, Source
 from harness.files import read_error, read_file
 from harness.parsing import parsing
 
@@ -35,7 +35,7 @@ def read_csv(path: Path, columns: Columns, images: Path | None = None) -> Source
         return Source("CSV table", tuple(_samples(content.decode("utf-8-sig"), path, columns, images or path.parent)))
 
 
-def _samples(text: str, path: Path, columns: Columns, folder: Path) -> list[Sample]:
+def _samples(text: str, path: Path, columns: Columns, folder: Path) -> list[ImageSample]:
     header = text.partition("\n")[0]
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",\t;", key=header.count), strict=True)
     require_columns(path.name, rows.fieldnames or (), columns)

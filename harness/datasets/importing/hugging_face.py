@@ -10,7 +10,7 @@ from typing import Any
 from harness.datasets.images import read_bytes
 from harness.datasets.importing.part_names import find_part
 from harness.datasets.importing.rows import require_columns, row_sample
-from harness.datasets.importing.sample import Columns, Sample, Source
+from harness.datasets.importing.sample import Columns, ImageSample, Source
 from harness.errors import DataError, UserError
 from harness.parsing import parsing
 
@@ -32,7 +32,7 @@ def read_hugging_face(source: str, columns: Columns) -> Source:
         DataError: the data set cannot be loaded, or a row has no class.
         UserError: the library is not installed, or a column is missing.
     """
-    samples: list[Sample] = []
+    samples: list[ImageSample] = []
     left: list[str] = []
     for name, rows in _load(source).items():
         require_columns(f"split {name}", rows.column_names, columns)
@@ -60,7 +60,7 @@ def _load(source: str) -> dict[str, Any]:
         return dict(loaded) if isinstance(loaded, dict) else {str(loaded.split or "train"): loaded}
 
 
-def _samples(split: str, rows: Any, columns: Columns) -> Iterator[Sample]:
+def _samples(split: str, rows: Any, columns: Columns) -> Iterator[ImageSample]:
     from datasets import Image
 
     with parsing(f"split {split}: the column {columns.image!r} has no images"):

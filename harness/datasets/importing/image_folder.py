@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from harness.datasets.formats import is_image_name
 from harness.datasets.images import read_bytes
 from harness.datasets.importing.part_names import find_part
-from harness.datasets.importing.sample import Sample, Source
+from harness.datasets.importing.sample import ImageSample, Source
 from harness.errors import DataError
 from harness.files import read_error, walk_files
 from harness.progress import pluralize
@@ -52,6 +53,12 @@ def read_image_folder(folder: Path) -> Source:
     return Source("image folder", samples, tuple(_notes(images, others, above)))
 
 
+def has_class_folders(folder: Path) -> bool:
+    """Whether there are images in subfolders, or in those of train, val and test; the first files decide."""
+    below = (path for pattern in ("*/*", "*/*/*") for path in folder.glob(pattern))
+    return any(is_image_name(path.name) for path in islice(below, 10_000))
+
+
 def _part_folders(folder: Path) -> list[str]:
     """The folders of parts, if there are any: folders with such a name that contain folders, as all others do."""
     names = _folders(folder)
@@ -69,10 +76,10 @@ def _folders(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _sample(file: _File, above: int) -> Sample:
+def _sample(file: _File, above: int) -> ImageSample:
     """An image below ``above`` folders: its class, or its part and its class."""
     part = find_part(file.parts[0]) if above == 2 else None
-    return Sample(
+    return ImageSample(
         where=file.name,
         file="_".join(file.parts[above:]),
         classname=file.parts[above - 1],

@@ -14,7 +14,7 @@ from typing import Any
 from harness.datasets.images import read_bytes
 from harness.datasets.importing.part_names import part_of_file
 from harness.datasets.importing.rows import path_sample, require_columns, row_sample
-from harness.datasets.importing.sample import Columns, Sample, Source
+from harness.datasets.importing.sample import Columns, ImageSample, Source
 from harness.errors import DataError
 from harness.files import open_regular_file, read_error
 from harness.parsing import parsing
@@ -41,7 +41,7 @@ def read_parquet(paths: Sequence[Path], columns: Columns, images: Path | None = 
     return Source("parquet table", tuple(sample for path in paths for sample in _samples(path, columns, images)))
 
 
-def _samples(path: Path, columns: Columns, images: Path | None) -> Iterator[Sample]:
+def _samples(path: Path, columns: Columns, images: Path | None) -> Iterator[ImageSample]:
     table = _Table(path, columns.image, images or path.parent)
     require_columns(path.name, table.names, columns)
     part, number = part_of_file(path.stem), 0

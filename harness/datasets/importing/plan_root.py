@@ -9,7 +9,7 @@ from typing import NamedTuple
 from harness.datasets.importing.portable_names import FileNames, unportable_reason
 from harness.datasets.importing.renaming import read_renaming
 from harness.datasets.importing.request import ImportRequest, Sides
-from harness.datasets.importing.sample import Sample, Source
+from harness.datasets.importing.sample import ImageSample, Source
 from harness.datasets.importing.sides import comparable_name
 from harness.datasets.layout import parse_folder_name
 from harness.errors import DataError, UserError
@@ -23,7 +23,7 @@ _RENAME_HINT = "rename them in the source, or give other names with --names"
 class PlannedImage(NamedTuple):
     """A sample, and its place in the root."""
 
-    sample: Sample
+    sample: ImageSample
     folder: str
     classname: str
     file: str
@@ -114,7 +114,7 @@ def _folders(domain: str, sides: Sides) -> dict[str, tuple[Side, tuple[str, ...]
     return found
 
 
-def _place(samples: Iterable[tuple[Sample, str]], folder_of: dict[str, str]) -> Iterator[PlannedImage]:
+def _place(samples: Iterable[tuple[ImageSample, str]], folder_of: dict[str, str]) -> Iterator[PlannedImage]:
     taken: dict[str, FileNames] = {}
     for sample, name in samples:
         yield PlannedImage(sample, folder_of[name], name, taken.setdefault(name, FileNames()).new(sample.file))
@@ -122,4 +122,4 @@ def _place(samples: Iterable[tuple[Sample, str]], folder_of: dict[str, str]) -> 
 
 def _left_out(sides: Sides) -> Iterator[str]:
     if names := [name for name, side in sides.items() if side is None]:
-        yield f"{pluralize(len(names), 'classes')} on neither side, left out: {', '.join(names[:10])}"
+        yield f"{pluralize(len(names), 'names')} on neither side, left out: {', '.join(names[:10])}"

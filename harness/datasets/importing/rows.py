@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.datasets.images import read_bytes
 from harness.datasets.importing.part_names import find_part
-from harness.datasets.importing.sample import Columns, Sample
+from harness.datasets.importing.sample import Columns, ImageSample
 from harness.errors import DataError, UserError
 from harness.types.split import Part
 
@@ -28,7 +28,7 @@ def require_columns(where: str, there: Collection[str], columns: Columns) -> Non
 
 def row_sample(
     where: str, row: Mapping[str, Any], columns: Columns, file: str, read: Callable[[], bytes], path: Path | None = None
-) -> Sample:
+) -> ImageSample:
     """The sample of a row; ``file``, ``read`` and ``path`` are of its image.
 
     Raises:
@@ -37,10 +37,10 @@ def row_sample(
     classname = _text(row.get(columns.classname))
     if classname is None:
         raise DataError(f"{where} has no class", "give every image a class, or remove the row")
-    return Sample(where, file, classname, read, _part(row, columns, where), _text(row.get(columns.caption)), path)
+    return ImageSample(where, file, classname, read, _part(row, columns, where), _text(row.get(columns.caption)), path)
 
 
-def path_sample(where: str, row: Mapping[str, Any], columns: Columns, folder: Path, image: str) -> Sample:
+def path_sample(where: str, row: Mapping[str, Any], columns: Columns, folder: Path, image: str) -> ImageSample:
     """The sample of a row whose image is a file, with a path from a folder.
 
     Raises:

@@ -10,7 +10,7 @@ from harness.types.split import Part
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ImageSample:
     """One labelled image of a source.
 
     Attributes:
@@ -43,7 +43,7 @@ class Source:
     """
 
     kind: str
-    samples: tuple[Sample, ...]
+    samples: tuple[ImageSample, ...]
     notes: tuple[str, ...] = ()
 
 

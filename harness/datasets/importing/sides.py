@@ -89,13 +89,13 @@ def sides_by_verdicts(
     known = {comparable_name(name): verdict for name, verdict in verdicts.items()}
     if unknown := [name for name in classes if comparable_name(name) not in known]:
         raise UserError(
-            f"{pluralize(len(unknown), 'classes')} not in the record: {', '.join(unknown[:10])}",
+            f"{pluralize(len(unknown), 'names')} not in the record: {', '.join(unknown[:10])}",
             "count the captions with these names: `harness corpus count`",
         )
     open_names = [name for name in classes if known[comparable_name(name)] == "ambiguous"]
     if open_names and ambiguous is None:
         raise UserError(
-            f"{pluralize(len(open_names), 'classes')} ambiguous in the record: {', '.join(open_names[:10])}",
+            f"{pluralize(len(open_names), 'names')} ambiguous in the record: {', '.join(open_names[:10])}",
             f"decide with --ambiguous {', '.join(DECISIONS)}",
         )
     decided: dict[str, Side | None] = {"oop": "oop", "ip": "ip", "ambiguous": DECISIONS.get(ambiguous or "")}

@@ -13,7 +13,7 @@ from harness.datasets.formats import is_image_name
 from harness.datasets.images import MAX_BYTES
 from harness.datasets.importing.part_names import part_of_file
 from harness.datasets.importing.rows import row_sample
-from harness.datasets.importing.sample import Columns, Sample, Source
+from harness.datasets.importing.sample import Columns, ImageSample, Source
 from harness.errors import DataError, os_reason
 from harness.files import open_regular_file, read_error
 from harness.parsing import parse_json, parsing
@@ -52,7 +52,7 @@ def read_webdataset(archives: Sequence[Path], columns: Columns) -> Source:
         DataError: an archive is damaged, or an image has no class.
         StorageError: an archive cannot be read.
     """
-    samples: list[Sample] = []
+    samples: list[ImageSample] = []
     without = 0
     for archive in archives:
         part = part_of_file(archive.name)
@@ -94,7 +94,7 @@ def _add(found: dict[str, _Record], tar: tarfile.TarFile, member: tarfile.TarInf
         record.fields[suffix] = content.read() if content else b""
 
 
-def _sample(archive: Path, key: str, record: _Record, given: dict[str, Any], columns: Columns) -> Sample:
+def _sample(archive: Path, key: str, record: _Record, given: dict[str, Any], columns: Columns) -> ImageSample:
     where = f"{archive.name}: {PurePosixPath(key).parent / record.file}"
     row = given | {columns.classname: PurePosixPath(key).parent.name or None} | _fields(where, record, columns)
     return row_sample(where, row, columns, record.file, partial(_read, archive, record.offset, record.size, where))

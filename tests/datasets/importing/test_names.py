@@ -69,7 +69,7 @@ def test_a_listed_name_without_a_class_is_an_error_with_the_nearest_class():
 
 def test_the_record_of_a_corpus_decides():
     verdicts = {"Fire engine": "oop", "pickup truck": "ip", "Père's cart": "ambiguous"}
-    with pytest.raises(UserError, match=r"1 class.* ambiguous in the record: Père's cart") as error:
+    with pytest.raises(UserError, match=r"1 name ambiguous in the record: Père's cart") as error:
         sides_by_verdicts(CLASSES, verdicts)
     assert error.value.hint == "decide with --ambiguous oop, ip, leave-out"
     for decision, side in (("oop", "oop"), ("ip", "ip"), ("leave-out", None)):

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness.datasets.importing.find_source import read_source
-from harness.datasets.importing.sample import Columns, Sample
+from harness.datasets.importing.sample import Columns, ImageSample
 from harness.errors import DataError, HarnessError, UserError
 
 from .sources import CLASSES, archive, image_folder, picture
@@ -20,11 +20,11 @@ from .sources import CLASSES, archive, image_folder, picture
 COLUMNS = Columns()
 
 
-def read(*given: Path | str, columns: Columns = COLUMNS, images: Path | None = None) -> tuple[Sample, ...]:
+def read(*given: Path | str, columns: Columns = COLUMNS, images: Path | None = None) -> tuple[ImageSample, ...]:
     return read_source([str(one) for one in given], columns, images).samples
 
 
-def seen(samples: tuple[Sample, ...]) -> list[tuple[str, str | None, str | None, bytes]]:
+def seen(samples: tuple[ImageSample, ...]) -> list[tuple[str, str | None, str | None, bytes]]:
     return [(one.classname, one.part, one.caption, one.read()) for one in samples]
 
 
