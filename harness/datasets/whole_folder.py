@@ -26,6 +26,7 @@ def write_whole_folder(
     Raises:
         StorageError: it cannot be written.
     """
+    out = out.absolute()  # ``.`` has no name
     partial = out.parent / f".{out.name}.partial"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

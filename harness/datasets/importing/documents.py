@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.datasets.folder_writer import folder_documents, json_document, split_item
 from harness.datasets.identity import IDENTITY
+from harness.datasets.importing.hugging_face import HUB
 from harness.datasets.importing.plan_root import RootPlan
 from harness.datasets.importing.request import ImportedFolder, ImportRequest
 from harness.datasets.importing.store_images import StoredImage
@@ -101,7 +102,8 @@ def _of_folder(images: Sequence[DividedImage], folder: str) -> list[DividedImage
 
 def _origin(request: ImportRequest) -> str:
     """Where the data are from: as stated, else the names of the source, without the folders of this machine."""
-    return request.origin or ", ".join(Path(source).name for source in request.sources)
+    names = (one if one.startswith(HUB) else Path(one).absolute().name for one in request.sources)
+    return request.origin or ", ".join(names)
 
 
 def _readme(

@@ -20,7 +20,7 @@ from harness.datasets.listing import find_damaged
 from harness.datasets.remote import RemoteFile
 from harness.datasets.whole_folder import write_whole_folder
 from harness.errors import DataError, StorageError, UserError, printable
-from harness.files import read_error, read_file
+from harness.files import expand_user, read_error, read_file
 from harness.progress import pluralize
 from harness.prompts import domain_noun
 
@@ -55,7 +55,7 @@ def import_data(request: ImportRequest, progress: Progress | None = None) -> Imp
         lambda: _is_imported(request.out),
         lambda folder: reports.append(work.write(folder)),
         "the data",
-        _OTHER_FOLDER,
+        f"{_OTHER_FOLDER}, or leave out --link" if request.link else _OTHER_FOLDER,
     )
     return reports[0] if reports else work.compare()
 
@@ -89,7 +89,8 @@ class _Import:
         images, damaged = self._images(None)
         documents, listed = self._documents(images, damaged)
         self._require_documents(list(documents), lambda path: _content(out / path) == documents[path])
-        if changed := find_damaged(out, listed, self.request.workers):
+        on_file = partial(self.progress, "comparing files") if self.progress else None
+        if changed := find_damaged(out, listed, self.request.workers, progress=on_file):
             raise DataError(
                 f"{pluralize(len(changed), 'images')} of {out} changed since the import, first {changed[0].path}",
                 "remove the folder and import again",
@@ -155,9 +156,8 @@ def _copies(images: Sequence[DividedImage]) -> Iterator[str]:
 
 def _damaged_error(damaged: Sequence[str], total: int) -> DataError:
     shown = "; ".join(damaged[:10]) + (f"; and {len(damaged) - 10} more" if len(damaged) > 10 else "")
-    return DataError(
-        f"{len(damaged)} of {pluralize(total, 'images')} cannot be used: {shown}", "--skip-damaged leaves them out"
-    )
+    message = f"{len(damaged)} of {pluralize(total, 'images')} cannot be used: {shown}"
+    return DataError(message, "--skip-damaged leaves them out, and --json then lists all")
 
 
 def _require_apart(request: ImportRequest) -> None:
@@ -166,9 +166,9 @@ def _require_apart(request: ImportRequest) -> None:
     Raises:
         UserError: one is.
     """
-    out = request.out.absolute().resolve()
+    out = request.out.resolve()
     for source in request.sources:
-        folder = Path(source).expanduser().absolute().resolve()
+        folder = expand_user(Path(source)).resolve()
         if folder.is_dir() and (out.is_relative_to(folder) or folder.is_relative_to(out)):
             raise UserError(f"{request.out} and {source} are inside of each other", _OTHER_FOLDER)
 

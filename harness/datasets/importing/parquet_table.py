@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from harness.datasets.images import read_bytes
 from harness.datasets.importing.part_names import part_of_file
 from harness.datasets.importing.rows import path_sample, require_columns, row_sample
 from harness.datasets.importing.sample import Columns, ImageSample, Source
-from harness.errors import DataError
+from harness.errors import DataError, UserError
 from harness.files import open_regular_file, read_error
 from harness.parsing import parsing
 
@@ -67,6 +68,8 @@ class _Table:
             schema, self.groups = file.schema_arrow, file.num_row_groups
         self.names = schema.names
         kind = str(schema.field(image).type) if image in schema.names else ""
+        if kind and not re.search("binary|string", kind):
+            raise UserError(f"column {image!r} of {path.name} has no images, but {kind}", "name it with --image-column")
         self.has_bytes = "binary" in kind
         self._path = f"{image}.path" if kind.startswith("struct") else image
         self._labels = _label_names(schema.metadata or {})

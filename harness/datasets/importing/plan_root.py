@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -61,9 +61,8 @@ def plan_root(source: Source, request: ImportRequest) -> RootPlan:
     require_domain(request.domain)
     rename = read_renaming(request.names) if request.names else str
     name_of = {name: nfc(rename(name)) for name in sorted({sample.classname for sample in source.samples})}
-    classes = sorted(set(name_of.values()))
-    _require_usable(classes)
-    sides = request.choose_sides(classes)
+    _require_usable(name_of)
+    sides = request.choose_sides(sorted(name_of.values()))
     folders = _folders(request.domain, sides)
     folder_of = {name: folder for folder, (_, names) in folders.items() for name in names}
     named = [(sample, name_of[sample.classname]) for sample in source.samples]
@@ -89,17 +88,17 @@ def require_domain(domain: str) -> None:
         raise UserError(f"domain {domain!r} {reason}, so it cannot name a folder", "choose a name such as Vehicles")
 
 
-def _require_usable(classes: Sequence[str]) -> None:
-    if empty := [name for name in classes if not clean_name(name)]:
+def _require_usable(name_of: Mapping[str, str]) -> None:
+    """Check the names of classes, from the class in the source to its name."""
+    if empty := [name for name in name_of.values() if not clean_name(name)]:
         raise DataError(f"class {empty[0]!r} has no name after clean-up", _RENAME_HINT)
-    wrong = [(name, reason) for name in classes if (reason := unportable_reason(name))]
-    if wrong:
+    if wrong := [(name, reason) for name in name_of.values() if (reason := unportable_reason(name))]:
         listed = ", ".join(f"{name!r} {reason}" for name, reason in wrong[:10])
         count = pluralize(len(wrong), "names")
         raise DataError(f"{count} cannot name a folder on every system: {listed}", _RENAME_HINT)
-    if groups := find_collisions({name: comparable_name(name) for name in classes}):
+    if groups := find_collisions({source: comparable_name(name) for source, name in name_of.items()}):
         listed = "; ".join(", ".join(map(repr, group)) for group in groups[:10])
-        raise DataError(f"names are the same after clean-up and without case: {listed}", _RENAME_HINT)
+        raise DataError(f"classes have the same name after clean-up and without case: {listed}", _RENAME_HINT)
 
 
 def _folders(domain: str, sides: Sides) -> dict[str, tuple[Side, tuple[str, ...]]]:
