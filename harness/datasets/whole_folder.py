@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from harness.files import write_error
+from harness.files import require_writable, write_error
 
 
 def write_whole_folder(
@@ -28,8 +28,8 @@ def write_whole_folder(
     """
     out = out.absolute()  # ``.`` has no name
     partial = out.parent / f".{out.name}.partial"
+    require_writable(out.parent, what, hint)  # a lock waits for ever where no file can be created, as in /proc
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(out.parent / f".{out.name}.lock"):
             if finished():
                 return

@@ -44,20 +44,23 @@ def import_data(request: ImportRequest, progress: Progress | None = None) -> Imp
     require_domain(request.domain)
     require_shares(request.shares)
     _require_apart(request)
-    _is_imported(request.out)  # before the source is read
+    there = _is_imported(request.out)
     source = read_source(request.sources, request.columns, request.images)
     plan = plan_root(source, request)
     _require_links(plan, request)
     work = _Import(request, source, plan, progress)
+    if there:
+        return work.compare()
     reports: list[ImportReport] = []
+    hint = f"{_OTHER_FOLDER}, or leave out --link" if request.link else _OTHER_FOLDER
     write_whole_folder(
         request.out,
-        lambda: _is_imported(request.out),
-        lambda folder: reports.append(work.write(folder)),
-        "the data",
-        f"{_OTHER_FOLDER}, or leave out --link" if request.link else _OTHER_FOLDER,
+        finished=lambda: _is_imported(request.out),
+        write=lambda folder: reports.append(work.write(folder)),
+        what="the data",
+        hint=hint,
     )
-    return reports[0] if reports else work.compare()
+    return reports[0] if reports else work.compare()  # another process was first
 
 
 @dataclass(frozen=True)
