@@ -30,7 +30,7 @@ def source(tmp_path_factory) -> Path:
     for label in range(CLASSES):
         (root / f"class {label}").mkdir()
         for number, content in enumerate(pictures):
-            (root / f"class {label}" / f"{number}.jpg").write_bytes(content + label.to_bytes(2))
+            (root / f"class {label}" / f"{number}.jpg").write_bytes(content + label.to_bytes(2, "big"))
     return root
 
 
