@@ -1,23 +1,29 @@
-"""``harness data``: generate the miniature, check a data folder, download LAION-Beyond."""
+"""``harness data``: generate the miniature, check, download and import data; each command imports what it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
-from harness.cli import console
-from harness.datasets.check_report import CheckReport, Problem
-from harness.folders import cache_root
-from harness.progress import staged
+import typer
 
-SHOWN = 20
-"""Printed findings of each kind; ``--json`` has all."""
+from harness.cli import data_import
+from harness.cli.options import CORES, Cache, Json, Workers, path
+
+app = typer.Typer(help="Download, import and check data, or generate the miniature.", no_args_is_help=True)
+
+Root = Annotated[Path, typer.Argument(parser=path, help="LAION-Beyond root.")]
 
 
-def miniature(out: Path, workers: int) -> int:
-    """Generate the miniature and print its path."""
+@app.command()
+def miniature(
+    out: Annotated[Path, typer.Option("--out", parser=path, help="Folder to create.")], workers: Workers = CORES
+) -> int:
+    """Generate the miniature data set beyond-mini; the output is identical on every run."""
+    from harness.cli import console
     from harness.miniature.build import build
+    from harness.progress import staged
 
     with staged(console.reporter(), "concepts") as progress:
         root = build(out, partial(progress, "drawing beyond-mini"), workers)
@@ -25,39 +31,100 @@ def miniature(out: Path, workers: int) -> int:
     return 0
 
 
-def check(root: Path, context_length: int, workers: int, against_hub: bool, json: bool) -> int:
-    """Validate a data folder; returns 1 if results on it would be wrong."""
+app.command("import")(data_import.import_)
+
+
+@app.command()
+def check(
+    root: Root,
+    context_length: Annotated[int, typer.Option(min=1, help="Context length of the text tower, in tokens.")] = 77,
+    workers: Workers = CORES,
+    against_hub: Annotated[
+        bool, typer.Option("--against-hub", help="Compare each file with the checksums on the Hugging Face Hub.")
+    ] = False,
+    json: Json = False,
+) -> int:
+    """Validate every file of a data folder; exit code 1 if there are errors."""
     from harness.backbones import openclip
-    from harness.datasets.check import check_root as run
+    from harness.cli import console
+    from harness.cli.data_report import show_check
+    from harness.datasets.check import check_root
     from harness.datasets.check_listing import add_differences
     from harness.datasets.hub import HuggingFace
+    from harness.progress import staged
 
     tokenizer = openclip.tokenizer("ViT-B-32")
     with staged(console.reporter(), "images") as progress:
-        report = run(root, progress, tokenizer.encode, context_length, workers)
+        report = check_root(root, progress, tokenizer.encode, context_length, workers)
         report = add_differences(report, root, HuggingFace() if against_hub else None, progress, workers)
     if json:
         console.document(report.model_dump(mode="json"))
     else:
-        _show(report)
+        show_check(report)
     return 0 if report.ok else 1
 
 
-def download(
-    dest: Path, domains: Sequence[str] | None, revision: str | None, mirror: str | None, workers: int, offline: bool
+@app.command()
+def card(
+    root: Root,
+    svg: Annotated[Path | None, typer.Option("--svg", parser=path, help="Figure to write.")] = None,
+    cache: Cache = None,
+    workers: Workers = CORES,
+    json: Json = False,
 ) -> int:
-    """Download and verify the data, and print their path."""
+    """Describe a data folder: classes, images, captions, names, sizes and copies (Figures 1 and 2 of the paper)."""
+    from harness.backbones import openclip
+    from harness.cli import console
+    from harness.cli.data_report import show_card
+    from harness.datasets.card.describe import describe_root
+    from harness.datasets.digests import open_index
+    from harness.folders import cache_root
+    from harness.plots.data_card import plot_card
+    from harness.plots.style import kind_of
+    from harness.progress import staged
+
+    if svg:
+        kind_of(svg)  # before the images are read
+    index, tokenizer = open_index(cache_root(cache)), openclip.tokenizer("ViT-B-16")
+    with staged(console.reporter(), "images") as progress:
+        found = describe_root(root, tokenizer.encode, index, workers, progress)
+    if svg:
+        plot_card(found, svg)
+    if json:
+        console.document(found.model_dump(mode="json"))
+    else:
+        show_card(found)
+    return 0
+
+
+@app.command()
+def download(
+    dest: Annotated[Path, typer.Argument(parser=path, help="Destination folder.")],
+    domain: Annotated[list[str] | None, typer.Option("--domain", "-d", help="Only these domains.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Revision of the data set.", show_default="pinned")] = None,
+    mirror: Annotated[
+        str | None, typer.Option(help="Folder or address of a mirror by `harness data pack`.", show_default="the Hub")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Parallel downloads.")] = 16,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Do not download; list missing and damaged files.")
+    ] = False,
+) -> int:
+    """Download and verify LAION-Beyond (about 15 GB); resumes a stopped download, replaces damaged files."""
+    from harness.cli import console
+    from harness.cli.option_values import split
     from harness.datasets.digests import open_index
     from harness.datasets.download import REVISION
     from harness.datasets.download import download as run
     from harness.datasets.mirror import Mirror
+    from harness.folders import cache_root
+    from harness.progress import staged
 
-    names = [name.strip() for text in domains or () for name in text.split(",") if name.strip()]
     reporter = console.reporter()
     with staged(reporter, "files") as progress:
         root = run(
             dest,
-            names or None,
+            split(domain) or None,
             revision or REVISION,
             offline,
             progress,
@@ -70,50 +137,17 @@ def download(
     return 0
 
 
-def pack(root: Path, out: Path) -> int:
-    """Write a data folder as a mirror, and print its path."""
+@app.command()
+def pack(
+    root: Root,
+    out: Annotated[Path, typer.Argument(parser=path, help="Folder of the mirror.")],
+) -> int:
+    """Write a data folder as a mirror: one tar archive for each class, with the checksum of each file."""
+    from harness.cli import console
     from harness.datasets.mirror import pack as run
+    from harness.progress import staged
 
     with staged(console.reporter(), "archives") as progress:
         run(root, out, progress)
     console.lines(str(out))
     return 0
-
-
-def _show(report: CheckReport) -> None:
-    out = console.out()
-    rows = report.rows()
-    columns = list(rows[0]) if rows else ["folder"]
-    out.print(console.table(f"{report.dataset}: {report.root}", columns, [[str(v) for v in r.values()] for r in rows]))
-    findings = {
-        "faults": [_problem(folder.folder, found) for folder in report.folders for found in folder.problems],
-        "copies": [f"across {', '.join(d.across)}: {', '.join(d.paths)}" for d in report.duplicates],
-        "test images that are probably a train or val image in another file": [
-            f"{near.test}: {near.other} ({near.bits} of 255 bits apart)" for near in report.near_copies
-        ],
-        "names that are the same after clean-up": [
-            f"{c.folder}: {', '.join(c.classes)}" for c in report.name_collisions
-        ],
-        "names that are one text to the tokenizer": [
-            f"{o.domain}: {', '.join(o.names)}" for o in report.token_collisions
-        ],
-        "names cut at the context length": [
-            f"{c.folder}: {c.name} needs {c.tokens} of {c.context_length} positions" for c in report.truncated
-        ],
-        "files in no part": [f"{folder.folder}/{path}" for folder in report.folders for path in folder.unlisted],
-        "notes": [*report.notes, *(f"{folder.folder}: {note}" for folder in report.folders for note in folder.notes)],
-    }
-    for title, lines in findings.items():
-        if lines:
-            out.print(f"{title}: {len(lines)}", style="bold")
-        for line in lines[:SHOWN]:
-            out.print(f"  {line}", markup=False, soft_wrap=True)
-        if len(lines) > SHOWN:
-            out.print(f"  and {len(lines) - SHOWN} more; --json has all")
-    out.print("no errors found" if report.ok else "results on these data would be wrong or incomplete")
-
-
-def _problem(folder: str, found: Problem) -> str:
-    """A problem as one line that starts with its path (the reason may already contain it)."""
-    path = f"{folder}/{found.path}"
-    return found.reason if found.reason.startswith(path) else f"{path}: {found.reason}"

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from harness import __version__
-from harness.cli import corpus, evaluate, leaderboard, manifests, plot, plugins
-from harness.cli.options import CORES, Cache, Json, Workers, path
+from harness.cli import corpus, data, evaluate, leaderboard, manifests, plot, plugins
+from harness.cli.options import Cache, Json, path
 from harness.cli.stdout import configure_streams
 from harness.errors import HarnessError, UserError, printable
 from harness.files import from_os_error
@@ -28,10 +28,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Download and check LAION-Beyond, or generate the miniature.", no_args_is_help=True)
 features_app = typer.Typer(help="List, clear, verify or sign the feature cache.", no_args_is_help=True)
 bench_app = typer.Typer(help="Benchmark this machine.", no_args_is_help=True)
-app.add_typer(data_app, name="data")
+app.add_typer(data.app, name="data")
 app.add_typer(features_app, name="features")
 app.add_typer(bench_app, name="bench")
 app.add_typer(manifests.app, name="manifest")
@@ -69,62 +68,6 @@ def doctor(cache: Cache = None, json: Json = False) -> int:
     from harness.cli import doctor as command
 
     return command.doctor(cache, json)
-
-
-@data_app.command("miniature")
-def data_miniature(
-    out: Annotated[Path, typer.Option("--out", parser=path, help="Folder to create.")], workers: Workers = CORES
-) -> int:
-    """Generate the miniature data set beyond-mini; the output is identical on every run."""
-    from harness.cli import data as command
-
-    return command.miniature(out, workers)
-
-
-@data_app.command("check")
-def data_check(
-    root: Annotated[Path, typer.Argument(parser=path, help="LAION-Beyond root.")],
-    context_length: Annotated[int, typer.Option(min=1, help="Context length of the text tower, in tokens.")] = 77,
-    workers: Workers = CORES,
-    against_hub: Annotated[
-        bool, typer.Option("--against-hub", help="Compare each file with the checksums on the Hugging Face Hub.")
-    ] = False,
-    json: Json = False,
-) -> int:
-    """Validate every file of a data folder; exit code 1 if there are errors."""
-    from harness.cli import data as command
-
-    return command.check(root, context_length, workers, against_hub, json)
-
-
-@data_app.command("download")
-def data_download(
-    dest: Annotated[Path, typer.Argument(parser=path, help="Destination folder.")],
-    domain: Annotated[list[str] | None, typer.Option("--domain", "-d", help="Only these domains.")] = None,
-    revision: Annotated[str | None, typer.Option(help="Revision of the data set.", show_default="pinned")] = None,
-    mirror: Annotated[
-        str | None, typer.Option(help="Folder or address of a mirror by `harness data pack`.", show_default="the Hub")
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Parallel downloads.")] = 16,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Do not download; list missing and damaged files.")
-    ] = False,
-) -> int:
-    """Download and verify LAION-Beyond (about 15 GB); resumes a stopped download, replaces damaged files."""
-    from harness.cli import data as command
-
-    return command.download(dest, domain, revision, mirror, workers, offline)
-
-
-@data_app.command("pack")
-def data_pack(
-    root: Annotated[Path, typer.Argument(parser=path, help="LAION-Beyond root.")],
-    out: Annotated[Path, typer.Argument(parser=path, help="Folder of the mirror.")],
-) -> int:
-    """Write a data folder as a mirror: one tar archive for each class, with the checksum of each file."""
-    from harness.cli import data as command
-
-    return command.pack(root, out)
 
 
 @features_app.command("list")

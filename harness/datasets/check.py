@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.datasets.check_report import (
-    CheckReport,
-    FolderReport,
-    NameCollision,
-    Problem,
-    TokenCollision,
-    TruncatedName,
-)
+from harness.datasets.check_report import CheckReport, FolderReport, NameCollision, Problem, TruncatedName
+from harness.datasets.collisions import TokenIds, find_name_collisions, find_token_collisions
 from harness.datasets.copies import ImageIndex, ImageLocation
 from harness.datasets.disk import ProblemKind
 from harness.datasets.folder_reader import FolderContent, read_content
@@ -30,10 +24,11 @@ from harness.datasets.layout import (
 from harness.datasets.map_in_threads import map_in_threads
 from harness.datasets.merged_mapping import compare_merged
 from harness.datasets.near_copies import image_signature
+from harness.datasets.nouns import noun_of
 from harness.datasets.splitfile import read_json
 from harness.datasets.superclasses import check_superclasses
 from harness.errors import DataError, printable
-from harness.prompts import Template, caption_prompt, clean_name, domain_noun, find_collisions
+from harness.prompts import Template, caption_prompt, clean_name
 from harness.types.split import SIDES, Item
 
 RELEASED_IMAGES = {"oop": 106_052, "ip": 51_330}
@@ -42,9 +37,6 @@ RELEASED_CONCEPTS = {"oop": 674, "ip": 324}
 
 Progress = Callable[[str, int, int], None]
 """Callback with (folder name, processed files, total files)."""
-
-TokenIds = Callable[[str], Sequence[int]]
-"""Text -> token ids without start and end token."""
 
 
 class _ImageInfo(NamedTuple):
@@ -84,10 +76,10 @@ def check_root(
     for name in names:
         report, classes = _check_folder(root / name, images, progress, workers)
         reports.append(report)
-        collisions += _find_name_collisions(name, classes)
+        collisions += find_name_collisions(name, classes)
         named.setdefault(report.domain, {})[report.folder] = classes
         if token_ids:
-            cut += _find_truncated_names(report, classes, token_ids, context_length)
+            cut += _find_truncated_names(report, classes, noun_of(root, report.domain), token_ids, context_length)
     return CheckReport(
         root=printable(str(root)),
         dataset=printable(dataset_name(root, names)),
@@ -95,7 +87,7 @@ def check_root(
         duplicates=tuple(images.duplicates()),
         near_copies=tuple(near for group in group_by_run(names) for near in images.near_copies(group)),
         name_collisions=tuple(collisions),
-        token_collisions=tuple(_find_token_collisions(named, token_ids)) if token_ids else (),
+        token_collisions=tuple(find_token_collisions(root, named, token_ids)) if token_ids else (),
         truncated=tuple(cut),
         notes=(*(printable(found.message) for found in unmatched_folders(root)), *_release_notes(reports)),
     )
@@ -147,7 +139,7 @@ def _check_folder(
         "classes": len(content.classes),
         "images": {part: len(items) for part, items in content.items.items()},
         "captions": sum(item.caption is not None for _, item in listed),
-        "captions_with_name": _count_captions_with_name(content, [item for _, item in listed]),
+        "captions_with_name": count_captions_with_name(content, [item for _, item in listed]),
         "problems": tuple(problems.values()),
         "unlisted": tuple(printable(path) for path in content.tree.paths() if path not in paths and not _hidden(path)),
         "notes": tuple(notes),
@@ -207,7 +199,7 @@ def _compare_label_files(
             yield f"{name}: {len(more)} labels are in no part of the split file, first {more[0]} ({labels[more[0]]})"
 
 
-def _count_captions_with_name(content: FolderContent, items: list[Item]) -> int:
+def count_captions_with_name(content: FolderContent, items: list[Item]) -> int:
     """The number of captions that contain the name of their class."""
     names = [clean_name(classname) for classname in content.classes.values()]
     return sum(
@@ -215,29 +207,12 @@ def _count_captions_with_name(content: FolderContent, items: list[Item]) -> int:
     )
 
 
-def _find_name_collisions(folder: str, classes: list[str]) -> Iterator[NameCollision]:
-    for group in find_collisions({classname: clean_name(classname) for classname in classes}):
-        yield NameCollision(folder=printable(folder), name=clean_name(group[0]), classes=group)
-
-
-def _find_token_collisions(named: dict[str, dict[str, list[str]]], token_ids: TokenIds) -> Iterator[TokenCollision]:
-    """Names with the same tokens, in one folder or on both sides of a domain."""
-    for domain, folders in named.items():
-        for scored in group_by_run(list(folders)):
-            names = [(printable(folder), clean_name(classname)) for folder in scored for classname in folders[folder]]
-            prompts = {
-                f"{folder}: {printable(name)}": Template().fill(name, domain_noun(domain)) for folder, name in names
-            }
-            for group in find_collisions({place: tuple(token_ids(prompt.text)) for place, prompt in prompts.items()}):
-                yield TokenCollision(domain=domain, names=group)
-
-
 def _find_truncated_names(
-    report: FolderReport, classes: list[str], token_ids: TokenIds, context_length: int
+    report: FolderReport, classes: list[str], noun: str, token_ids: TokenIds, context_length: int
 ) -> Iterator[TruncatedName]:
     for classname in classes:
         name = clean_name(classname)
-        prompt = Template().fill(name, domain_noun(report.domain))
+        prompt = Template().fill(name, noun)
         before, keyed, _ = prompt.pieces  # text after the name may be truncated without harm
         tokens = len(token_ids(before.text + keyed.text)) + 2
         if tokens > context_length:

@@ -83,6 +83,6 @@ def _add_problems(
     differing = [
         printable(file.path.partition("/")[2]) for file in find_damaged(root, listed, workers, None, on_progress)
     ]
-    reason = "is missing or differs from the listed file; `harness data download` fetches it again"
+    reason = "is missing or differs from the listed file; download or import it again"
     found = [Problem(path=path, kind="altered", reason=reason) for path in differing if path not in known]
     return folder.model_copy(update={"problems": (*folder.problems, *found)})

@@ -30,10 +30,11 @@ class ImageIndex:
         self._places: dict[str, list[ImageLocation]] = {}
         self._signatures: dict[str, bytes] = {}
 
-    def add(self, place: ImageLocation, sha256: str, signature: bytes) -> None:
-        """Add an image with its ``image_signature``."""
+    def add(self, place: ImageLocation, sha256: str, signature: bytes | None = None) -> None:
+        """Add an image, with its ``image_signature`` if near copies are wanted."""
         self._places.setdefault(sha256, []).append(place)
-        self._signatures[sha256] = signature
+        if signature is not None:
+            self._signatures[sha256] = signature
 
     def duplicates(self) -> Iterator[Duplicates]:
         """Images whose bytes occur more than once."""

@@ -13,6 +13,7 @@ from harness.datasets.folder_reader import read_splits
 from harness.datasets.identity import read_revision
 from harness.datasets.layout import Dataset
 from harness.datasets.merged_mapping import read_merged
+from harness.datasets.nouns import stated_nouns
 from harness.errors import DataError
 from harness.prompts import domain_noun
 from harness.protocols import CleanV1, Protocol
@@ -35,7 +36,7 @@ class DomainData:
         ip: the IP side's parts, None if the data have no IP folder for this domain.
         scored: the images of each side that are scored, as the protocol chooses them.
         digests: file -> sha256 of its bytes, None for a file that cannot be read.
-        sheet: the labels; its hash covers everything above.
+        sheet: the labels; its hash covers everything above, and a noun that the data state.
         revision: of the data set, if its folder states one.
     """
 
@@ -121,9 +122,10 @@ class DomainReader:
         chosen = self._scored(sides)
         splits = [split for parts in sides.values() for split in parts.values()]
         digests = self._digests(splits)
-        sheet = label_sheet(name, sides, chosen, digests)
-        revision = read_revision(self.dataset.root)
-        data = DomainData(name, domain_noun(name), sides["oop"], sides.get("ip"), chosen, digests, sheet, revision)
+        stated = stated_nouns(self.dataset.root).get(name)
+        sheet = label_sheet(name, sides, chosen, digests, stated)
+        noun, revision = stated or domain_noun(name), read_revision(self.dataset.root)
+        data = DomainData(name, noun, sides["oop"], sides.get("ip"), chosen, digests, sheet, revision)
         if not self.leave_out_copies:
             return data
         left = without_copies(data)
@@ -156,10 +158,14 @@ class DomainReader:
 
 
 def label_sheet(
-    name: str, sides: dict[Side, dict[Part, Split]], chosen: dict[str, Split], digests: dict[Path, str | None]
+    name: str,
+    sides: dict[Side, dict[Part, Split]],
+    chosen: dict[str, Split],
+    digests: dict[Path, str | None],
+    stated_noun: str | None = None,
 ) -> LabelSheet:
     """The labels of the scored images and of the pool; its hash covers everything that was read."""
-    other = hashlib.sha256()
+    other = hashlib.sha256((stated_noun or "").encode())
     for parts in sides.values():
         for split in parts.values():
             other.update(split.fingerprint.encode())

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 # Imported here: Pillow would import them at the first such file, and skip a reader whose import fails.
 from PIL import (
@@ -25,7 +24,7 @@ try:
 except ImportError:
     AvifImagePlugin = None  # type: ignore[assignment]
 
-Reader = Callable[[io.BytesIO], ImageFile.ImageFile]
+Reader = Callable[[BinaryIO], ImageFile.ImageFile]
 
 
 class Format(NamedTuple):
@@ -66,11 +65,24 @@ FORMATS = (
     Format("Photoshop", "8BPS"),
 )
 
-_HEAD = 512  # bytes of a file that are matched
+ENDINGS = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"),
+    *(".jp2", ".j2k", ".heic", ".jxl"),
+}
+"""Endings of names of image files. They select the files that are read, and never decide a format."""
+
+HEAD_BYTES = 512
+"""First bytes of a file that decide its format."""
+
 _PATTERNS = [(re.compile(found.begins.encode("latin-1"), re.DOTALL), found) for found in FORMATS]
 
 
 def format_of(data: bytes) -> Format | None:
     """The format of a file by its content, or None if it is unknown."""
-    head = data[:_HEAD]
+    head = data[:HEAD_BYTES]
     return next((found for pattern, found in _PATTERNS if pattern.match(head)), None)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file is meant as an image, by the ending of its name."""
+    return f".{name.rpartition('.')[2].lower()}" in ENDINGS

@@ -5,17 +5,19 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import os
 import threading
 from contextlib import nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from harness.datasets.formats import Reader, format_of
+from harness.datasets.formats import HEAD_BYTES, Reader, format_of
 from harness.datasets.pillow import fixed_pillow_settings
 from harness.errors import DataError, StorageError
-from harness.files import detect_placeholder, read_file
+from harness.files import detect_placeholder, open_regular_file, read_file
 from harness.types.cell import Decoding
 
 MAX_PIXELS = 178_956_970
@@ -92,6 +94,33 @@ def decode_image(data: bytes, name: str, decoding: Decoding = DECODING) -> Image
         if reason := _exhausted_resource(error, pixels):
             raise StorageError(f"{name}: the image cannot be decoded now ({reason})", RETRY_HINT) from error
         raise DataError(f"{name}: the image cannot be decoded ({_reason(error)})") from error
+
+
+class ImageHeader(NamedTuple):
+    """Format of an image, its width and height in pixels as they are stored, and the size of its file in bytes."""
+
+    format: str
+    width: int
+    height: int
+    size: int
+
+
+def read_header(path: Path, name: str) -> ImageHeader:
+    """The header of an image file; its pixels are not read.
+
+    Raises:
+        DataError: the file is missing, unreadable or not an image, or its header is damaged.
+    """
+    try:
+        with open_regular_file(path) as file:
+            reader = _find_reader(file.read(HEAD_BYTES), name)
+            file.seek(0)
+            with fixed_pillow_settings(), reader(file) as image:
+                return ImageHeader(image.format or "", image.width, image.height, os.fstat(file.fileno()).st_size)
+    except DataError:
+        raise
+    except Exception as error:  # readers raise almost anything on damaged bytes
+        raise DataError(f"{name}: the image has no readable header ({_reason(error)})") from None
 
 
 def crop_to_middle(image: Image.Image) -> Image.Image:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from harness.datasets.identity import name_of
+from harness.datasets.importing.image_folder import has_class_folders
 from harness.errors import DataError, UserError, closest, unknown_name
 from harness.types.split import Side, nfc
 
@@ -239,7 +240,8 @@ def _directories(root: Path) -> list[str]:
     except NotADirectoryError:
         raise DataError(
             f"{root} is a file, not a data folder",
-            "unpack it, and give the folder that contains Animals92_OOP and the others",
+            "unpack it, and give the folder that contains Animals92_OOP and the others; "
+            "`harness data import` reads tables and WebDataset archives",
         ) from None
     except OSError as error:
         raise DataError(f"data folder {root} cannot be read: {error.strerror}", "check its permissions") from None
@@ -261,6 +263,8 @@ def _no_folder_error(root: Path, names: list[str]) -> DataError:
     for name in sorted(names):
         if meant := _suggest_name(name):
             return DataError(message, f"rename {name!r} to {meant[1]}")
+    if has_class_folders(root):
+        return DataError(message, f"import it: `harness data import {root} --out ROOT --domain NAME`")
     packed = sorted(entry.name for entry in root.glob("[!.]*") if entry.name.endswith(ARCHIVES))
     if packed:
         return DataError(message, f"unpack {packed[0]} first")

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from harness.datasets.folder_writer import folder_documents, json_document, split_item, write_document
 from harness.datasets.identity import IDENTITY
 from harness.datasets.layout import RECORDS, TEXTS
+from harness.datasets.whole_folder import write_whole_folder
 from harness.errors import StorageError
 from harness.execution.hidden_main import hidden_script
-from harness.files import PERMISSIONS_HINT, read_error, read_file, write_error
+from harness.files import PERMISSIONS_HINT, read_error, read_file
 from harness.miniature.captions import descriptions, refined_caption
 from harness.miniature.model import NAME
 from harness.miniature.names import LEVELS, names
@@ -61,25 +59,9 @@ def build(
     out = Path(out)
     if _is_finished(out):  # before the lock: its folder may be read-only
         return out
-    partial = out.parent / f".{out.name}.partial"
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(out.parent / f".{out.name}.lock"):
-            if _is_finished(out):
-                return out
-            shutil.rmtree(partial, ignore_errors=True)  # what a killed build left
-            try:
-                _write(partial, progress, workers)
-            except BaseException:  # otherwise a hidden folder would fill the disk
-                shutil.rmtree(partial, ignore_errors=True)
-                raise
-            if out.exists():
-                out.rmdir()
-            partial.rename(out)
-    except NotImplementedError:  # older filelock on a file system without flock, such as Lustre
-        raise write_error("the miniature", out, OSError("the file system has no locks"), hint) from None
-    except OSError as error:
-        raise write_error("the miniature", out, error, hint) from error
+    write_whole_folder(
+        out, lambda: _is_finished(out), lambda partial: _write(partial, progress, workers), "the miniature", hint
+    )
     return out
 
 
@@ -142,10 +124,9 @@ def _write(root: Path, progress: Callable[[int, int], None] | None, workers: int
             progress(done, len(work))
     for domain, role in sides:
         for name, content in metadata(domain, role).items():
-            _dump(root / folder(domain, role) / name, content)
-    _dump(root / TEXTS, texts())
-    (root / RECORDS).mkdir()
-    (root / RECORDS / f"{NAME}.json").write_bytes(read_file(CAPTION_RECORD))
+            write_document(root / folder(domain, role) / name, json_document(content))
+    write_document(root / TEXTS, json_document(texts()))
+    write_document(root / RECORDS / f"{NAME}.json", read_file(CAPTION_RECORD))
     identity = {
         "name": NAME,
         "revision": WORLD,
@@ -154,7 +135,7 @@ def _write(root: Path, progress: Callable[[int, int], None] | None, workers: int
         "folders": [folder(*side) for side in sides],
         "name_levels": LEVELS,
     }
-    _dump(root / IDENTITY, identity)
+    write_document(root / IDENTITY, json_document(identity))
 
 
 def _each(work: list[tuple[Path, str, Role, int]], workers: int) -> Iterator[str]:
@@ -185,12 +166,8 @@ def _write_class(task: tuple[Path, str, Role, int]) -> str:
 def metadata(domain: str, role: Role) -> dict[str, Any]:
     """The JSON files of one folder: file name -> content."""
     own = [names(domain)[concept.number].text for concept in classes(domain, role)]
-    return {
-        "label2name.json": {str(label): name for label, name in enumerate(own)},
-        "name2label.json": {name: label for label, name in enumerate(own)},
-        "merged_mapping.json": {name: [file_name(number) for _, number in instances(role)] for name in own},
-        f"split_Xin_{folder(domain, role)}.json": _split(domain, role, own),
-    }
+    files = {name: [file_name(number) for _, number in instances(role)] for name in own}
+    return folder_documents(folder(domain, role), files, _split(domain, role, own))
 
 
 def texts() -> dict[str, list[str]]:
@@ -204,25 +181,15 @@ def texts() -> dict[str, list[str]]:
     return found
 
 
-def _split(domain: str, role: Role, own: list[str]) -> dict[str, dict[str, Any]]:
+def _split(domain: str, role: Role, own: list[str]) -> dict[str, list[dict[str, Any]]]:
     genera = list(DOMAINS[domain].founders)
     parts: dict[str, list[dict[str, Any]]] = {part: [] for part in PARTS[role]}
     for label, concept in enumerate(classes(domain, role)):
+        superclass = {"s_label": genera.index(concept.genus), "superclass": concept.genus}
         for part, instance in instances(role):
-            item: dict[str, Any] = {
-                "classname": own[label],
-                "image_name": file_name(instance),
-                "label": label,
-                "s_label": genera.index(concept.genus),
-                "superclass": concept.genus,
-            }
             rng = generator(domain, concept.number, instance, "caption")
-            text = refined_caption(concept, own[label], rng)
-            parts[part].append(item if text is None else {**item, "INFO": {"Refined_caption3": text}})
+            caption = refined_caption(concept, own[label], rng)
+            parts[part].append(split_item(own[label], file_name(instance), label, caption, **superclass))
     for part, items in parts.items():
         generator(domain, role, part, "order").shuffle(items)
-    return {part: {str(index): item for index, item in enumerate(items)} for part, items in parts.items()}
-
-
-def _dump(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+    return parts

@@ -12,13 +12,13 @@ from harness.errors import UserError
 from harness.leaderboard.by_frequency import ConceptAccuracy, concept_accuracies, frequency_fit
 from harness.leaderboard.series import row_labels
 from harness.plots import style
-from harness.plots.looks import COLOURS
+from harness.plots.looks import SIDE_COLOURS
 from harness.types.leaderboard import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SIDES = {"ip": ("IP concepts", COLOURS[0], "o"), "oop": ("OOP concepts", COLOURS[1], "^")}
+SIDES = {"ip": ("IP concepts", SIDE_COLOURS["ip"], "o"), "oop": ("OOP concepts", SIDE_COLOURS["oop"], "^")}
 """Side -> name, colour and marker."""
 
 ZERO = -0.7

@@ -8,6 +8,9 @@ from typing import NamedTuple
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8A8A8A")
 """Okabe and Ito's palette, distinct with every form of colour blindness, and grey."""
 
+SIDE_COLOURS = {"ip": COLOURS[0], "oop": COLOURS[5]}
+"""Of images in and out of pre-training, where sides are drawn and not methods."""
+
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
 
 REFERENCE = "zero_shot"

@@ -96,6 +96,14 @@ def panels(count: int, size: Size, height: float) -> tuple[Figure, list[Axes]]:
     return figure, flat[:count]
 
 
+def column(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with panels of their own y axes above one another, over one x axis."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height * count + 1.0), layout="constrained")
+    return figure, list(figure.subplots(count, 1, sharex=True))
+
+
 def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], above: str | None = None) -> None:
     """A legend below the panels, in as many columns as fit; the figure grows by its height.
 

@@ -12,7 +12,7 @@ from harness.leaderboard.published import PublishedRow, PublishedTable
 from harness.leaderboard.row_settings import setting, unique_titles
 from harness.leaderboard.series import row_labels
 from harness.plots import style
-from harness.plots.looks import COLOURS
+from harness.plots.looks import SIDE_COLOURS
 from harness.plots.published_rows import comparable
 from harness.types.leaderboard import Row
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SIDES = {
-    "ip_top1": ("in pre-training (IP)", COLOURS[0], "", -0.2),
-    "oop_top1": ("out of pre-training (OOP)", COLOURS[5], "////", 0.2),
+    "ip_top1": ("in pre-training (IP)", SIDE_COLOURS["ip"], "", -0.2),
+    "oop_top1": ("out of pre-training (OOP)", SIDE_COLOURS["oop"], "////", 0.2),
 }
 """Metric -> name, colour, hatch (visible in grey too) and offset from the tick."""
 

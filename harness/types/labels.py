@@ -74,7 +74,7 @@ class LabelSheet(Record):
 
     format: Literal["laion-beyond-labels/1"] = "laion-beyond-labels/1"
     domain: str
-    other: str = Field(description="sha256 over everything that is not scored: train and val parts, captions")
+    other: str = Field(description="sha256 over everything that is not scored: train and val parts, captions, the noun")
     sides: dict[str, ScoredSide] = Field(description="the test parts: oop and, where the data have it, ip")
     pool: ScoredSide | None = Field(default=None, description="the OOP train part: the pool called train-unlabeled")
     copies_of_ip: Texts = Field(

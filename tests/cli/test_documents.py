@@ -17,6 +17,7 @@ DOCUMENTS = (
     "CONTRIBUTING.md",
     "docs/contract.md",
     "docs/corpus.md",
+    "docs/data.md",
     "scripts/README.md",
     "leaderboards/benchmarks/README.md",
 )

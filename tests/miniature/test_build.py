@@ -101,7 +101,7 @@ def test_a_finished_miniature_is_served_where_nothing_can_be_written(root, monke
     def read_only(*arguments):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("harness.miniature.build.FileLock", read_only)
+    monkeypatch.setattr("harness.datasets.whole_folder.FileLock", read_only)
     assert build(root) == root
     with pytest.raises(StorageError, match=r"the miniature cannot be written to .*other: read-only file system"):
         build(root.parent / "other")
@@ -128,7 +128,7 @@ def test_a_build_that_fails_leaves_nothing_that_takes_room(tmp_path, monkeypatch
     def full(path, content):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(built, "_dump", full)
+    monkeypatch.setattr(built, "write_document", full)
     with pytest.raises(StorageError, match=r"cannot be written to .*: no space left") as error:
         build(tmp_path / "mini", workers=1)
     assert error.value.hint == "free some space, or choose another folder with --out"
@@ -139,7 +139,7 @@ def test_a_file_system_without_locks_is_a_sentence(tmp_path, monkeypatch):
     def missing(path):
         raise NotImplementedError("FileSystem does not appear to support flock; use SoftFileLock instead")
 
-    monkeypatch.setattr(built, "FileLock", missing)
+    monkeypatch.setattr("harness.datasets.whole_folder.FileLock", missing)
     with pytest.raises(StorageError, match=r"cannot be written to .*mini: the file system has no locks"):
         build(tmp_path / "mini")
 

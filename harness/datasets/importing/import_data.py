@@ -1,0 +1,213 @@
+"""Import a data set: read a source, check all names, then write a root that appears only when it is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from harness.datasets.folder_writer import write_document
+from harness.datasets.identity import IDENTITY
+from harness.datasets.importing.documents import DividedImage, imported_folders, root_documents
+from harness.datasets.importing.draw_parts import HashedImage, divide, require_shares
+from harness.datasets.importing.find_source import read_source
+from harness.datasets.importing.plan_root import RootPlan, plan_root, require_domain
+from harness.datasets.importing.request import ImportReport, ImportRequest
+from harness.datasets.importing.sample import Source
+from harness.datasets.importing.store_images import StoredImage, store_images
+from harness.datasets.listing import find_damaged
+from harness.datasets.remote import RemoteFile
+from harness.datasets.whole_folder import write_whole_folder
+from harness.errors import DataError, StorageError, UserError, printable
+from harness.files import expand_user, read_error, read_file
+from harness.progress import pluralize
+from harness.prompts import domain_noun
+
+_OTHER_FOLDER = "choose another folder with --out"
+
+Progress = Callable[[str, int, int], None]
+"""Callback with (stage, images done, images in all)."""
+
+
+def import_data(request: ImportRequest, progress: Progress | None = None) -> ImportReport:
+    """Write a data set of another form as a new LAION-Beyond root; the source is never modified.
+
+    The root is filled in a hidden folder next to it and renamed at the end. A second import of the same source writes
+    nothing; it compares every byte.
+
+    Raises:
+        UserError: an option or a name is wrong, or the root would be inside the source.
+        DataError: the source is damaged, an image is and may not be left out, or the root has changed since.
+        StorageError: the root is something else, or cannot be written.
+    """
+    require_domain(request.domain)
+    require_shares(request.shares)
+    _require_apart(request)
+    there = _is_imported(request.out)
+    source = read_source(request.sources, request.columns, request.images)
+    plan = plan_root(source, request)
+    _require_links(plan, request)
+    work = _Import(request, source, plan, progress)
+    if there:
+        return work.compare()
+    reports: list[ImportReport] = []
+    hint = f"{_OTHER_FOLDER}, or leave out --link" if request.link else _OTHER_FOLDER
+    write_whole_folder(
+        request.out,
+        finished=lambda: _is_imported(request.out),
+        write=lambda folder: reports.append(work.write(folder)),
+        what="the data",
+        hint=hint,
+    )
+    return reports[0] if reports else work.compare()  # another process was first
+
+
+@dataclass(frozen=True)
+class _Import:
+    """A planned import."""
+
+    request: ImportRequest
+    source: Source
+    plan: RootPlan
+    progress: Progress | None
+
+    def write(self, root: Path) -> ImportReport:
+        """Fill a new folder."""
+        images, damaged = self._images(root)
+        documents, _ = self._documents(images, damaged)
+        for path, content in documents.items():
+            write_document(root / path, content)
+        return self._report(images, damaged, written=True)
+
+    def compare(self) -> ImportReport:
+        """Check that the root is what this import would write.
+
+        Raises:
+            StorageError: it is another data set.
+            DataError: its images have changed.
+        """
+        out = self.request.out
+        self._require_documents(sorted(self.plan.folders), lambda path: (out / path).is_dir())
+        images, damaged = self._images(None)
+        documents, listed = self._documents(images, damaged)
+        self._require_documents(list(documents), lambda path: _content(out / path) == documents[path])
+        on_file = partial(self.progress, "comparing files") if self.progress else None
+        if changed := find_damaged(out, listed, self.request.workers, progress=on_file):
+            raise DataError(
+                f"{pluralize(len(changed), 'images')} of {out} changed since the import, first {changed[0].path}",
+                "remove the folder and import again",
+            )
+        return self._report(images, damaged, written=False)
+
+    def _require_documents(self, paths: Sequence[str], is_same: Callable[[str], bool]) -> None:
+        if other := [path for path in paths if not is_same(path)]:
+            raise StorageError(
+                f"{self.request.out} exists with other content: {other[0]} differs", f"remove it, or {_OTHER_FOLDER}"
+            )
+
+    def _images(self, root: Path | None) -> tuple[list[DividedImage], list[str]]:
+        """The intact images with their parts, written into ``root`` if there is one, and the damaged ones."""
+        request = self.request
+        stage = "importing images" if root else "comparing images"
+        on_image = partial(self.progress, stage) if self.progress else None
+        stored, damaged = store_images(self.plan, root, request.link, request.workers, on_image)
+        if damaged and not request.skip_damaged:
+            raise _damaged_error(damaged, len(self.plan.images))
+        self._require_classes(stored)
+        hashed = [
+            HashedImage(one.planned.classname, one.sha256, None if request.redraw else one.planned.sample.part)
+            for one in stored
+        ]
+        parts = divide(hashed, request.shares, request.seed)
+        return [DividedImage(one, part) for one, part in zip(stored, parts, strict=True)], damaged
+
+    def _require_classes(self, stored: Sequence[StoredImage]) -> None:
+        left = {one.planned.classname for one in stored}
+        if lost := [name for names in self.plan.classes.values() for name in names if name not in left]:
+            raise DataError(f"no image of {', '.join(lost[:10])} is intact", "remove the class, or add images")
+
+    def _documents(self, images: list[DividedImage], damaged: list[str]) -> tuple[dict[str, bytes], list[RemoteFile]]:
+        return root_documents(self.plan, images, self.request, self.source.kind, len(damaged))
+
+    def _report(self, images: list[DividedImage], damaged: list[str], written: bool) -> ImportReport:
+        return ImportReport(
+            root=printable(str(self.request.out)),
+            domain=self.request.domain,
+            noun=self.request.noun or domain_noun(self.request.domain),
+            written=written,
+            folders=imported_folders(self.plan, images),
+            damaged=tuple(map(printable, damaged)),
+            notes=tuple(map(printable, (*self.plan.notes, *_copies(images)))),
+        )
+
+
+def _copies(images: Sequence[DividedImage]) -> Iterator[str]:
+    """Notes on images whose bytes occur more than once."""
+    classes: dict[str, list[DividedImage]] = {}
+    for one in images:
+        classes.setdefault(one.image.sha256, []).append(one)
+    groups = [group for group in classes.values() if len(group) > 1]
+    if groups:
+        count = sum(len(group) - 1 for group in groups)
+        yield f"{pluralize(count, 'images')} with the bytes of another one; copies are in the same part"
+    several = [group for group in groups if len({one.image.planned.classname for one in group}) > 1]
+    if several:
+        places = ", ".join(one.image.planned.path for one in several[0])
+        yield f"{pluralize(len(several), 'images')} in more than one class, first {places}: the labels contradict"
+
+
+def _damaged_error(damaged: Sequence[str], total: int) -> DataError:
+    shown = "; ".join(damaged[:10]) + (f"; and {len(damaged) - 10} more" if len(damaged) > 10 else "")
+    message = f"{len(damaged)} of {pluralize(total, 'images')} cannot be used: {shown}"
+    return DataError(message, "--skip-damaged leaves them out, and --json then lists all")
+
+
+def _require_apart(request: ImportRequest) -> None:
+    """Check that neither the source nor the root is inside the other.
+
+    Raises:
+        UserError: one is.
+    """
+    out = request.out.resolve()
+    for source in request.sources:
+        folder = expand_user(Path(source)).resolve()
+        if folder.is_dir() and (out.is_relative_to(folder) or folder.is_relative_to(out)):
+            raise UserError(f"{request.out} and {source} are inside of each other", _OTHER_FOLDER)
+
+
+def _require_links(plan: RootPlan, request: ImportRequest) -> None:
+    """Check that every image can be linked.
+
+    Raises:
+        UserError: it is not in a file of its own.
+    """
+    packed = next((image.sample.where for image in plan.images if image.sample.path is None), None)
+    if request.link and packed:
+        raise UserError(f"--link needs image files, and {packed} is none", "leave out --link")
+
+
+def _is_imported(out: Path) -> bool:
+    """Whether there is a data set already; False if there is nothing, or an empty folder.
+
+    Raises:
+        StorageError: there is something else.
+    """
+    try:
+        there = {path.name for path in out.iterdir()}
+    except FileNotFoundError:
+        return False
+    except NotADirectoryError:
+        raise StorageError(f"{out} is a file", _OTHER_FOLDER) from None
+    except OSError as error:
+        raise read_error(out, error) from None
+    if there and IDENTITY not in there:
+        raise StorageError(f"{out} exists and is not an imported data set", f"{_OTHER_FOLDER}; nothing was changed")
+    return bool(there)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return read_file(path)
+    except OSError:
+        return None

@@ -1,0 +1,70 @@
+"""One row of a table, or one record of an archive, as a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from harness.datasets.images import read_bytes
+from harness.datasets.importing.part_names import find_part
+from harness.datasets.importing.sample import Columns, ImageSample
+from harness.errors import DataError, UserError
+from harness.types.split import Part
+
+
+def require_columns(where: str, there: Collection[str], columns: Columns) -> None:
+    """Check that a table has images and classes.
+
+    Raises:
+        UserError: a column is missing.
+    """
+    for option, name in (("--image-column", columns.image), ("--class-column", columns.classname)):
+        if name not in there:
+            known = ", ".join(there) or "none"
+            raise UserError(f"{where} has no column {name!r}; its columns are {known}", f"name it with {option}")
+
+
+def row_sample(
+    where: str, row: Mapping[str, Any], columns: Columns, file: str, read: Callable[[], bytes], path: Path | None = None
+) -> ImageSample:
+    """The sample of a row; ``file``, ``read`` and ``path`` are of its image.
+
+    Raises:
+        DataError: it has no class, or an unknown split.
+    """
+    classname = _text(row.get(columns.classname))
+    if classname is None:
+        raise DataError(f"{where} has no class", "give every image a class, or remove the row")
+    return ImageSample(where, file, classname, read, _part(row, columns, where), _text(row.get(columns.caption)), path)
+
+
+def path_sample(where: str, row: Mapping[str, Any], columns: Columns, folder: Path, image: str) -> ImageSample:
+    """The sample of a row whose image is a file, with a path from a folder.
+
+    Raises:
+        DataError: it has no image or class, or an unknown split.
+    """
+    if not image.strip():
+        raise DataError(f"{where} has no image", "give every row the path of its image, or remove the row")
+    path = folder / image.strip()
+    read = partial(read_bytes, path, f"{where}: {image.strip()}")
+    return row_sample(where, row, columns, PurePosixPath(image.strip()).name, read, path)
+
+
+def _part(row: Mapping[str, Any], columns: Columns, where: str) -> Part | None:
+    stated = _text(row.get(columns.split))
+    if stated is None:
+        return None
+    if (part := find_part(stated)) is None:
+        raise DataError(f"{where} is in the split {stated!r}", "splits are train, val and test")
+    return part
+
+
+def _text(value: Any) -> str | None:
+    """A cell as text; None if it is empty. Of a list, such as several captions, the first."""
+    if isinstance(value, list):
+        value = next(iter(value), None)
+    text = "" if value is None else str(value).strip()
+    return text or None
