@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.corpus.record import read_record
 from harness.datasets.identity import IDENTITY
+from harness.datasets.layout import RECORDS
 from harness.errors import DataError, HarnessError, StorageError
 from harness.miniature import build as built
 from harness.miniature.build import PARTS, build, classes, folder, instances
@@ -38,7 +40,8 @@ def digest(root: Path) -> dict[str, str]:
 
 def test_the_folders_are_complete(root):
     folders = {path.name for path in root.iterdir() if path.is_dir()}
-    assert folders == {folder(domain, role) for domain in DOMAINS for role in PARTS}
+    assert folders == {folder(domain, role) for domain in DOMAINS for role in PARTS} | {RECORDS}
+    assert read_record(root / RECORDS / "beyond-mini.json").kind == "counted"
     assert {"Animals20_IP", "Plants_Fugi24_OOP"} < folders
     identity = json.loads((root / IDENTITY).read_text())
     assert identity["images"] == len(list(root.rglob("*.jpg"))) == 14400

@@ -6,12 +6,13 @@ import pytest
 
 from harness.cli.main import execute
 from harness.corpus.record import read_record
-from harness.miniature.caption_record import RECORD, main, side_names
+from harness.miniature.build import CAPTION_RECORD
+from harness.miniature.caption_record import main, side_names
 
 
 @pytest.fixture(scope="module")
 def record():
-    return read_record(RECORD)
+    return read_record(CAPTION_RECORD)
 
 
 def test_oop_is_decided_for_exactly_the_oop_names(record):
@@ -35,5 +36,5 @@ def test_record_is_what_the_command_makes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     options = "--names names.json --out record.json --corpus beyond-mini --context-length 32 --evidence 1"
     assert execute(["corpus", "count", "joint.txt", "text-only.txt", *options.split()]) == 0
-    assert (tmp_path / "record.json").read_bytes() == RECORD.read_bytes()
+    assert (tmp_path / "record.json").read_bytes() == CAPTION_RECORD.read_bytes()
     assert "396 names, 216 oop, 0 ambiguous, 180 ip" in capsys.readouterr().out

@@ -15,7 +15,7 @@ from harness.datasets.layout import open_dataset
 from harness.errors import BackboneError
 from harness.miniature import build as built
 from harness.miniature import model
-from harness.miniature.offer import FOLDER
+from harness.miniature.offer import FOLDER, harness_backbone
 from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.phylogeny import WORLD
 from harness.progress import NullReporter
@@ -48,7 +48,7 @@ def test_backbone_record_says_what_decides_features() -> None:
 
 def test_missing_weights_are_a_sentence(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(model, "WEIGHTS", tmp_path / "beyond_mini.safetensors")
-    found = find(model.NAME, None, offer=load("backbone", model.NAME).value)
+    found = find(model.NAME, None, offer=harness_backbone())
     with pytest.raises(
         BackboneError, match="the weights of beyond-mini are not available: this installation lacks"
     ) as e:
