@@ -257,7 +257,7 @@ def test_kernels_that_are_wrong_on_the_device_are_not_timed(
 ) -> None:
     kernels(True)
     case = contenders.KINDS[kind]
-    assert set(case.names(2, 20, 1)) <= set(case.make(0, 2, 20, 1))
+    assert set(case.names(2, 20, 1, 0)) <= set(case.make(0, 2, 20, 1))
     kernels(False)
     with pytest.raises(UserError, match="'cuda-fused' differs from 'cpp' in columns"):
         case.make(0, 2, 20, 1)
