@@ -11,6 +11,7 @@ from harness.cli.options import CORES, Json, Workers, path
 from harness.errors import UserError
 
 if TYPE_CHECKING:
+    from harness.corpus.record import CorpusRecord
     from harness.datasets.importing.request import ChooseSides
     from harness.types.split import Part
 
@@ -81,17 +82,21 @@ def import_(
     """
     from harness.cli import console
     from harness.cli.data_report import show_import
+    from harness.corpus.record import record_content
     from harness.datasets.importing.import_data import import_data
     from harness.datasets.importing.request import ImportRequest
     from harness.datasets.importing.sample import Columns
+    from harness.datasets.layout import RECORDS
     from harness.progress import staged
 
+    verdicts = _record(record, oop, ip, ambiguous)
     request = ImportRequest(
         sources=tuple(source),
         out=out,
         domain=domain,
         noun=_hint(hint),
-        choose_sides=_sides(oop, ip, record, ambiguous),
+        choose_sides=_sides(oop, ip, verdicts, ambiguous),
+        documents={} if verdicts is None else {f"{RECORDS}/record.json": record_content(verdicts)},
         columns=Columns(image_column, class_column, split_column, caption_column),
         images=images,
         names=names,
@@ -119,27 +124,39 @@ def _hint(hint: str | None) -> str | None:
     return " ".join(hint.split()) if hint else None
 
 
-def _sides(oop: Path | None, ip: Path | None, record: Path | None, ambiguous: str | None) -> ChooseSides:
-    """How the sides of the classes are chosen.
+def _record(record: Path | None, oop: Path | None, ip: Path | None, ambiguous: str | None) -> CorpusRecord | None:
+    """The record that decides the sides.
 
     Raises:
-        HarnessError: the options exclude each other, or a file cannot be read.
+        HarnessError: the options exclude each other, or the file cannot be read.
     """
-    from harness.datasets.importing.sides import DECISIONS, read_names, sides_by_lists, sides_by_verdicts
+    from harness.corpus.record import read_record
+    from harness.datasets.importing.sides import DECISIONS
     from harness.errors import unknown_name
 
     if record is None:
         if ambiguous is not None:
             raise UserError("--ambiguous decides about names of a record", "give it with --record")
-        lists = [read_names(file) if file else None for file in (oop, ip)]
-        return lambda classes: sides_by_lists(classes, *lists)
+        return None
     if oop or ip:
         raise UserError("--record excludes --oop and --ip", "give one or the other")
     if ambiguous is not None and ambiguous not in DECISIONS:
         raise unknown_name("decision", ambiguous, DECISIONS)
-    from harness.corpus.record import read_record
+    return read_record(record)
 
-    verdicts = {concept.name: str(concept.verdict) for concept in read_record(record).concepts}
+
+def _sides(oop: Path | None, ip: Path | None, record: CorpusRecord | None, ambiguous: str | None) -> ChooseSides:
+    """How the sides of the classes are chosen.
+
+    Raises:
+        HarnessError: a list cannot be read.
+    """
+    from harness.datasets.importing.sides import read_names, sides_by_lists, sides_by_verdicts
+
+    if record is None:
+        lists = [read_names(file) if file else None for file in (oop, ip)]
+        return lambda classes: sides_by_lists(classes, *lists)
+    verdicts = {concept.name: str(concept.verdict) for concept in record.concepts}
     return lambda classes: sides_by_verdicts(classes, verdicts, ambiguous)
 
 

@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 
 from harness.corpus.record import ConceptVerdict, CorpusRecord
+from harness.prompts import clean_name, fold_name
 from harness.types.labels import LabelSheet
 from harness.types.leaderboard import DomainRecord, Leaderboard, Row
 from harness.types.pretraining import PretrainingFacts
@@ -69,13 +70,19 @@ class PretrainingFinder:
 
 
 def _facts(digest: str, record: CorpusRecord, sheet: LabelSheet) -> PretrainingFacts:
-    concepts = {side: [record.by_name.get(name) for name in scored.names] for side, scored in sheet.sides.items()}
+    known = {_comparable(concept.name): concept for concept in record.concepts}
+    sides = sheet.sides.items()
+    concepts = {side: [known.get(_comparable(name)) for name in scored.names] for side, scored in sides}
     return PretrainingFacts(
         record=digest,
         kind=record.kind,
         verdicts={side: tuple(one.verdict if one else None for one in found) for side, found in concepts.items()},
         captions={side: tuple(map(_captions, found)) for side, found in concepts.items()},
     )
+
+
+def _comparable(name: str) -> str:
+    return fold_name(clean_name(name))
 
 
 def _captions(concept: ConceptVerdict | None) -> int | None:

@@ -89,6 +89,7 @@ def test_the_record_of_a_corpus_decides_the_sides(harness, photos, tmp_path):
     assert "1 name on neither side" in harness(*command, "--ambiguous", "leave-out").out
     folders = {path.name for path in (tmp_path / "root").glob("Vehicles*")}
     assert folders == {"Vehicles1_IP", "Vehicles1_OOP"}
+    assert (tmp_path / "root/corpora/record.json").read_bytes() == record.read_bytes()
 
 
 @pytest.mark.parametrize(

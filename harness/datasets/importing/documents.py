@@ -76,6 +76,7 @@ def root_documents(
         "source": _origin(request),
     }
     documents[IDENTITY] = json_document(identity)
+    documents |= request.documents
     documents[README] = "".join(_readme(plan, images, request, kind, damaged)).encode()
     return documents, listed
 

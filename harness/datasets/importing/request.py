@@ -42,6 +42,7 @@ class ImportRequest:
         link: whether images are hard links to their files rather than copies.
         skip_damaged: whether damaged images are left out rather than an error.
         licence: of the data, for the README.
+        documents: further files of the root, path -> content.
         origin: where the data are from, for the README; the name of the source if None.
         workers: threads that read and decode images.
     """
@@ -60,6 +61,7 @@ class ImportRequest:
     link: bool = False
     skip_damaged: bool = False
     licence: str | None = None
+    documents: Mapping[str, bytes] = field(default_factory=dict)
     origin: str | None = None
     workers: int = 2
 
