@@ -144,6 +144,6 @@ def test_a_card_is_text_json_and_a_figure(harness, photos, tmp_path, monkeypatch
     assert [len(one["classes"]) for one in card["folders"]] == [3]
     assert card["folders"][0]["noun"] == "road vehicle"
     assert json.dumps(card)
-    answer = harness("data", "card", tmp_path / "root", "--svg", tmp_path / "card.pdf")
-    assert (answer.code, "neither PNG nor SVG" in answer.err) == (2, True)
+    answer = harness("data", "card", tmp_path / "root", "--svg", tmp_path / "card.doc")
+    assert (answer.code, "neither PDF, PNG nor SVG" in answer.err) == (2, True)
     assert harness("data", "card", photos).code == 2
