@@ -22,7 +22,21 @@ def is_heavy(method: type[Method]) -> bool:
     return method.needs.model or method.needs.tokens or method.test_views > 1
 
 
-@parametrize_with_checks([method for method in METHODS if not is_heavy(method)])
+COSTLY = ("memory_returned", "two_domains")
+"""Checks that fit several times."""
+
+
+def with_slow_marks(parametrized: pytest.MarkDecorator) -> pytest.MarkDecorator:
+    """The same cases, the costly checks marked as slow."""
+    name, cases = parametrized.args
+    marked = [
+        pytest.param(*case.values, id=case.id, marks=[*case.marks, *([pytest.mark.slow] * case.id.endswith(COSTLY))])
+        for case in cases
+    ]
+    return pytest.mark.parametrize(name, marked)
+
+
+@with_slow_marks(parametrize_with_checks([method for method in METHODS if not is_heavy(method)]))
 def test_it_keeps_its_contract(check: Callable[[], None]) -> None:
     check()
 
