@@ -11,6 +11,7 @@ from harness.cli.print_tables import even_parts, print_tables
 from harness.datasets.layout import short_name
 from harness.files import read_file
 from harness.leaderboard.data_warnings import data_warnings
+from harness.leaderboard.pretraining import absent_names
 from harness.leaderboard.row_settings import SettingNames, by_setting, unique_titles
 from harness.leaderboard.series import row_labels
 from harness.leaderboard.statistics import other_images
@@ -92,8 +93,13 @@ def _summary(names: SettingNames, rows: Sequence[Row], labels: Mapping[str, str]
     tables[0] = replace(tables[0], title=names.title(0 if _several_shots(rows) else max(row.shots for row in rows)))
     note = "percent, mean over domains ± standard deviation over seeds"
     note += f"; Δ: {_main(rows).heading} minus that of {BASELINE}" if differences else ""
-    tables[-1] = replace(tables[-1], notes=[note])
+    tables[-1] = replace(tables[-1], notes=[note, f"OOP names absent from {_corpus(rows)}"])
     return tables
+
+
+def _corpus(rows: Sequence[Row]) -> str:
+    """The corpus of the model, and what its record says of the OOP names; the rows share data and model."""
+    return f"{rows[0].backbone_record.corpus}: {absent_names(rows[0]).text}"
 
 
 @dataclass(frozen=True)
