@@ -97,6 +97,9 @@ def test_classes_get_other_names(tmp_path):
     for wrong in ("2", "rose"):
         with pytest.raises(UserError, match=f"does not name class '{wrong}'"):
             rename(wrong)
+    (tmp_path / "names.txt").write_text("tench\n\ngoldfish\n")
+    with pytest.raises(DataError, match=r"line 2 of names.txt is blank"):
+        read_renaming(tmp_path / "names.txt")
     (tmp_path / "names.json").write_text("[1]")
     with pytest.raises(DataError, match=r"is not an object of classes and names"):
         read_renaming(tmp_path / "names.json")
