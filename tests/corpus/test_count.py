@@ -244,6 +244,20 @@ def test_sources_are_found_once_and_sorted(tmp_path, shards):
             choose_shard([CaptionSource("a.txt")] * 3, shard)
 
 
+def test_a_file_with_several_paths_is_counted_once(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a.txt").write_text("a rose")
+    (tmp_path / "link.txt").symlink_to("a.txt")
+    found = find_sources([str(tmp_path / name) for name in ("link.txt", "sub/../a.txt", "a.txt")])
+    assert [source.path for source in found] == [str(tmp_path / "a.txt")]
+
+
+def test_files_without_a_caption_decide_nothing(tmp_path):
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(DataError, match="no caption in these files"):
+        counted(tmp_path, tmp_path / "a.txt")
+
+
 def test_unreadable_file_is_named(tmp_path, shards):
     (shards / "part-4.parquet").symlink_to("nowhere")
     sources = [*find_sources([str(shards)]), CaptionSource(str(shards / "part-4.parquet"))]
