@@ -92,9 +92,17 @@ def sides_by_verdicts(
         ambiguous: what to do with ambiguous names: one of ``DECISIONS``.
 
     Raises:
-        UserError: a class is not in the record, or a name is ambiguous and nothing is decided.
+        UserError: a class is not in the record, has two verdicts in it, or is ambiguous and nothing is decided.
     """
     classes = list(classes)
+    found: dict[str, set[str]] = {}
+    for name, verdict in verdicts.items():
+        found.setdefault(comparable_name(name), set()).add(verdict)
+    if twice := [name for name in classes if len(found.get(comparable_name(name), ())) > 1]:
+        raise UserError(
+            f"{pluralize(len(twice), 'names')} with several verdicts in the record: {', '.join(twice[:10])}",
+            "the record has a name in two spellings; count the captions with one of them",
+        )
     known = {comparable_name(name): verdict for name, verdict in verdicts.items()}
     if unknown := [name for name in classes if comparable_name(name) not in known]:
         raise UserError(

@@ -77,6 +77,8 @@ def test_the_record_of_a_corpus_decides():
         assert found == dict(zip(CLASSES, ["oop", "ip", side], strict=True))
     with pytest.raises(UserError, match=r"not in the record: pickup_truck"):
         sides_by_verdicts(CLASSES, {"fire engine": "oop", "Père's cart": "ip"})
+    with pytest.raises(UserError, match=r"several verdicts in the record: fire engine"):
+        sides_by_verdicts(CLASSES, verdicts | {"fire_engine": "ambiguous"}, "oop")
 
 
 def test_names_are_read_from_lines(tmp_path):
