@@ -95,7 +95,10 @@ def test_formats_give_the_counts_of_parquet(tmp_path, name):
     assert [e.caption for e in found.by_name["rose hip"].evidence if e.rule == "phrase"] == ["Rose hip tea"]
 
 
-@pytest.mark.parametrize("kind", [pa.large_string(), pa.binary(), pa.dictionary(pa.int32(), pa.string())])
+@pytest.mark.parametrize(
+    "kind",
+    [pa.large_string(), pa.string_view(), pa.binary(), pa.binary_view(), pa.dictionary(pa.int32(), pa.string())],
+)
 def test_columns_of_any_text_type_are_read(tmp_path, kind):
     pq.write_table(pa.table({"caption": pa.array(CAPTIONS)}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"caption": pa.array(CAPTIONS).cast(kind)}), tmp_path / "b.parquet")
@@ -142,6 +145,9 @@ def test_missing_column_lists_those_there_are(tmp_path, shards):
     write(tmp_path / "a.txt", CAPTIONS)
     with pytest.raises(UserError, match="plain text without columns"):
         counted(tmp_path, tmp_path / "a.txt", column="text")
+    (tmp_path / "b.csv").write_text("caption,caption\nrose,wolf\n")
+    with pytest.raises(UserError, match="several columns 'caption'"):
+        counted(tmp_path, tmp_path / "b.csv")
     pq.write_table(pa.table({"caption": [1, 2]}), tmp_path / "a.parquet")
     with pytest.raises(UserError, match="of type int64, not text"):
         counted(tmp_path, tmp_path / "a.parquet")
