@@ -71,6 +71,8 @@ def count(
     require_writable(out.parent, "the record", "choose another file with --out")
     if out.is_dir():
         raise UserError(f"--out {out} is a folder", "give the file, such as record.json")
+    if any(source.is_file(out) for source in sources) or out.resolve() == names.resolve():
+        raise UserError(f"--out {out} is a file that is read", "choose another file with --out")
     for sentence in doubtful_names(wanted):
         report.note(sentence)
     counting = Counting(

@@ -51,9 +51,14 @@ class CaptionSource:
         """Whether its suffix is that of a format."""
         return self._suffixes()[-1] in FORMATS
 
+    @property
+    def place(self) -> str:
+        """The same for all paths of one file, links included."""
+        return str(Path(self.path).resolve()) if self.system is None else self.path
+
     def is_file(self, path: Path) -> bool:
         """Whether it is this file of this machine."""
-        return self.system is None and Path(self.path).resolve() == path.resolve()
+        return self.system is None and self.place == str(path.resolve())
 
     def stream(self) -> BinaryIO:
         """Open it for reading.
@@ -100,7 +105,7 @@ class CaptionSource:
 
 
 def find_sources(patterns: Iterable[str]) -> list[CaptionSource]:
-    """The files of paths, folders, globs and addresses, sorted, each once.
+    """The files of paths, folders, globs and addresses, sorted, each once, whatever its paths.
 
     Raises:
         UserError: there is no such file, or one has an unknown suffix.
@@ -117,7 +122,8 @@ def find_sources(patterns: Iterable[str]) -> list[CaptionSource]:
             raise UserError(
                 f"{source.path} has none of the suffixes .{', .'.join(FORMATS)}", "add .gz or .zst if it is compressed"
             )
-    return [found[path] for path in sorted(found)]
+    once = {found[path].place: found[path] for path in sorted(found, reverse=True)}
+    return sorted(once.values(), key=lambda source: source.path)
 
 
 def choose_shard(sources: Sequence[CaptionSource], shard: str) -> list[CaptionSource]:

@@ -27,6 +27,8 @@ from harness.progress import Reporter
 SAVE_EVERY = 5.0
 """Seconds after which the counts of finished files are stored again."""
 
+_NO_CAPTION_HINT = "check the files, and the column with --column; a shard without captions is not needed"
+
 _Item = TypeVar("_Item")
 
 
@@ -67,6 +69,7 @@ def count_corpus(request: CountRequest, checkpoint: Path, report: Reporter) -> C
     Raises:
         UserError: a file has no such column.
         DataError, StorageError: a file is damaged or cannot be read, and ``keep_going`` is off.
+        DataError: no file has a caption.
     """
     counting, tally = _resume(request, checkpoint)
     done = {file.path for file in counting.files}
@@ -86,6 +89,8 @@ def count_corpus(request: CountRequest, checkpoint: Path, report: Reporter) -> C
         if len(counting.files) > len(done):
             _save(request, checkpoint, counting, tally)
         raise
+    if not counting.captions:
+        raise DataError("there is no caption in these files, so nothing follows about the names", _NO_CAPTION_HINT)
     return record_of(request.corpus, request.names, counting, tally)
 
 

@@ -35,6 +35,11 @@ class RuleCounts(Record):
     longest: Count = 0
     words: Count = 0
 
+    def is_possible(self, captions: int) -> bool:
+        """Whether so many captions can give these counts: each rule counts whatever the stricter ones count."""
+        in_order = self.phrase <= self.folded <= self.synonyms <= self.words <= captions
+        return in_order and self.longest <= self.synonyms
+
     def __add__(self, other: RuleCounts) -> RuleCounts:
         return RuleCounts(**{rule: getattr(self, rule) + getattr(other, rule) for rule in RULES})
 

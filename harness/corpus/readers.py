@@ -91,6 +91,8 @@ def _choose(column: str | None, names: Sequence[str], source: CaptionSource) -> 
         wanted = f"column {column!r}" if column else f"column {' or '.join(COLUMNS)}"
         shown = ", ".join(names) or "none"
         raise UserError(f"{source.path} has no {wanted}: its columns are {shown}", "choose one with --column")
+    if names.count(column) > 1:
+        raise UserError(f"{source.path} has several columns {column!r}", "rename them, or choose another with --column")
     return column
 
 
@@ -99,6 +101,9 @@ def _strings(array: pa.Array, source: CaptionSource, column: str) -> pa.Array:
     kind = array.type
     if pa.types.is_dictionary(kind):
         array = array.dictionary_decode()
+        kind = array.type
+    if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+        array = array.cast(pa.large_string() if pa.types.is_string_view(kind) else pa.large_binary())
         kind = array.type
     if pa.types.is_binary(kind):
         return array.view(pa.string())

@@ -80,6 +80,12 @@ class CaptionFile(Record):
     rows: Count
     captions: Count = Field(description="rows with a caption")
 
+    @model_validator(mode="after")
+    def _has_rows_for_captions(self) -> CaptionFile:
+        if self.captions > self.rows:
+            raise ValueError("it has more captions than rows")
+        return self
+
     @property
     def identity(self) -> str:
         """The same for the same content."""
@@ -155,6 +161,10 @@ class CorpusRecord(Record):
             raise ValueError("a counted record, and no other, says how it was counted")
         for concept in self.concepts:
             _require_verdict(concept, self.counting)
+        if self.counting is not None:
+            captions = self.counting.captions
+            if (wrong := next((c.name for c in self.concepts if not _is_possible(c, captions)), None)) is not None:
+                raise ValueError(f"{captions} captions cannot give the counts of {wrong}")
         return self
 
     @cached_property
@@ -183,6 +193,12 @@ def _require_verdict(concept: ConceptVerdict, counting: Counting | None) -> None
         raise ValueError(f"{concept.name} has no counts")
     elif concept.verdict != decide(concept.within, concept.beyond, counting.min_hits):
         raise ValueError(f"the verdict on {concept.name} does not follow from its counts")
+
+
+def _is_possible(concept: ConceptVerdict, captions: int) -> bool:
+    within, beyond = concept.within or RuleCounts(), concept.beyond or RuleCounts()
+    both = within + beyond
+    return within.is_possible(captions) and both.is_possible(captions) and len(concept.evidence) <= both.words
 
 
 def names_digest(names: Mapping[str, Sequence[str]]) -> str:

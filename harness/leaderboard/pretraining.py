@@ -25,8 +25,8 @@ Sheets = Callable[[str], LabelSheet | None]
 class PretrainingFinder:
     """Finds facts for rows: in every domain whose backbone's corpus has a record of its OOP names.
 
-    Of several records a counted one is taken before a stated one, then the one that knows most names, then the first
-    by sha256.
+    Of several records a counted one is taken before a stated one, then the one that knows most names, then the one of
+    most captions, then the first by sha256.
 
     Args:
         records: sha256 of the file -> record.
@@ -51,7 +51,8 @@ class PretrainingFinder:
     def _find(self, corpus: str, fingerprint: str) -> PretrainingFacts | None:
         """What the best record of a corpus says about a domain; None if none knows an OOP name."""
         sheet = self._sheet(fingerprint)
-        records = [(digest, record) for digest, record in sorted(self._records.items()) if record.corpus == corpus]
+        records = [(digest, record) for digest, record in self._records.items() if record.corpus == corpus]
+        records.sort(key=lambda item: (-item[1].counting.captions if item[1].counting else 0, item[0]))
         found = [_facts(digest, record, sheet) for digest, record in records] if sheet is not None else []
         knowing = [facts for facts in found if any(facts.verdicts["oop"])]
         return min(knowing, key=lambda facts: (facts.kind != "counted", -_names_known(facts)), default=None)
@@ -106,7 +107,8 @@ class AbsentNames:
     """How many OOP names of a row are absent from the corpus of its backbone, and the accuracy on those.
 
     Attributes:
-        names: OOP names of all domains.
+        names: OOP names of the domains whose names a record knows.
+        domains: all domains, and how many of them no record knows.
         known: those with a verdict.
         absent: those that no caption mentions.
         kinds: of the records, ``counted`` or ``stated``; empty without a record.
@@ -114,6 +116,7 @@ class AbsentNames:
     """
 
     names: int
+    domains: tuple[int, int]
     known: int
     absent: int
     kinds: tuple[str, ...]
@@ -125,7 +128,9 @@ class AbsentNames:
         if not self.kinds:
             return "no record of the corpus"
         unknown = f", {self.names - self.known} not in the record" if self.known < self.names else ""
-        return f"{self.absent} of {self.names} ({' and '.join(self.kinds)}{unknown})"
+        domains, without = self.domains
+        left_out = f"; no record of {without} of {domains} domains" if without else ""
+        return f"{self.absent} of {self.names} ({' and '.join(self.kinds)}{unknown}{left_out})"
 
 
 def absent_names(row: Row) -> AbsentNames:
@@ -134,6 +139,7 @@ def absent_names(row: Row) -> AbsentNames:
     values = [facts.absent_top1 for facts in found if facts.absent_top1 is not None]
     return AbsentNames(
         names=sum(len(facts.verdicts["oop"]) for facts in found),
+        domains=(len(row.data), len(row.data) - len(found)),
         known=sum(verdict is not None for facts in found for verdict in facts.verdicts["oop"]),
         absent=sum(facts.verdicts["oop"].count("oop") for facts in found),
         kinds=tuple(sorted({facts.kind for facts in found})),

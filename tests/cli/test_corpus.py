@@ -55,6 +55,14 @@ def test_stated_record_is_shown_and_compared(corpus, capsys):
     assert "nothing to add" in run(capsys, "merge", "all.json", "list.json", "--out", "x.json")[2]
 
 
+def test_a_record_never_replaces_what_is_read(corpus, capsys):
+    before = {path: path.read_bytes() for path in corpus.iterdir()}
+    for out in ("a.txt", "names.lst"):
+        code, _, err = run(capsys, "count", "*.txt", "--names", "names.lst", "--out", out)
+        assert (code, "is a file that is read" in err) == (2, True)
+    assert {path: path.read_bytes() for path in corpus.iterdir()} == before
+
+
 def test_names_have_several_forms(corpus, capsys, make_root):
     root = make_root(corpus / "root")
     (corpus / "names.json").write_text('{"rose": ["wolf"], "zebra": null}')

@@ -95,7 +95,10 @@ def test_formats_give_the_counts_of_parquet(tmp_path, name):
     assert [e.caption for e in found.by_name["rose hip"].evidence if e.rule == "phrase"] == ["Rose hip tea"]
 
 
-@pytest.mark.parametrize("kind", [pa.large_string(), pa.binary(), pa.dictionary(pa.int32(), pa.string())])
+@pytest.mark.parametrize(
+    "kind",
+    [pa.large_string(), pa.string_view(), pa.binary(), pa.binary_view(), pa.dictionary(pa.int32(), pa.string())],
+)
 def test_columns_of_any_text_type_are_read(tmp_path, kind):
     pq.write_table(pa.table({"caption": pa.array(CAPTIONS)}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"caption": pa.array(CAPTIONS).cast(kind)}), tmp_path / "b.parquet")
@@ -142,6 +145,9 @@ def test_missing_column_lists_those_there_are(tmp_path, shards):
     write(tmp_path / "a.txt", CAPTIONS)
     with pytest.raises(UserError, match="plain text without columns"):
         counted(tmp_path, tmp_path / "a.txt", column="text")
+    (tmp_path / "b.csv").write_text("caption,caption\nrose,wolf\n")
+    with pytest.raises(UserError, match="several columns 'caption'"):
+        counted(tmp_path, tmp_path / "b.csv")
     pq.write_table(pa.table({"caption": [1, 2]}), tmp_path / "a.parquet")
     with pytest.raises(UserError, match="of type int64, not text"):
         counted(tmp_path, tmp_path / "a.parquet")
@@ -242,6 +248,20 @@ def test_sources_are_found_once_and_sorted(tmp_path, shards):
     for shard in ("0/2", "3/2", "x", "1/", "4/9"):
         with pytest.raises(UserError):
             choose_shard([CaptionSource("a.txt")] * 3, shard)
+
+
+def test_a_file_with_several_paths_is_counted_once(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a.txt").write_text("a rose")
+    (tmp_path / "link.txt").symlink_to("a.txt")
+    found = find_sources([str(tmp_path / name) for name in ("link.txt", "sub/../a.txt", "a.txt")])
+    assert [source.path for source in found] == [str(tmp_path / "a.txt")]
+
+
+def test_files_without_a_caption_decide_nothing(tmp_path):
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(DataError, match="no caption in these files"):
+        counted(tmp_path, tmp_path / "a.txt")
 
 
 def test_unreadable_file_is_named(tmp_path, shards):

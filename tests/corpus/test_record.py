@@ -97,6 +97,12 @@ def test_bound_is_three_n_over_n():
         (lambda r: r.pop("concepts"), "concepts are missing"),
         (lambda r: r.update(kind="stated"), "a counted record, and no other"),
         (lambda r: r.update(extra=1), "extra"),
+        (lambda r: r["concepts"][0]["within"].update(words=91), "90 captions cannot give the counts of rose hip"),
+        (lambda r: r["concepts"][0]["within"].update(folded=0), "cannot give the counts of rose hip"),
+        (lambda r: r["concepts"][0]["within"].update(longest=3), "cannot give the counts of rose hip"),
+        (lambda r: r["concepts"][0]["beyond"].update(words=88), "cannot give the counts of rose hip"),
+        (lambda r: r["concepts"][1].update(evidence=r["concepts"][0]["evidence"]), "cannot give the counts of [lL]öwe"),
+        (lambda r: r["counting"]["files"][0].update(rows=89), "file 1: .*more captions than rows"),
     ],
 )
 def test_damaged_record_is_refused_with_the_reason(record, change, reason):

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from harness.corpus.counts import RuleCounts
-from harness.corpus.record import ConceptVerdict, CorpusRecord, Counting, names_digest, record_content, stated
+from harness.corpus.record import (
+    CaptionFile,
+    ConceptVerdict,
+    CorpusRecord,
+    Counting,
+    names_digest,
+    record_content,
+    stated,
+)
 from harness.corpus.released import released_record
 from harness.leaderboard.by_frequency import ConceptAccuracy, concept_accuracies, frequency_bins, frequency_fit
 from harness.leaderboard.pretraining import PretrainingFinder, absent_names
@@ -23,8 +31,8 @@ from harness.verification.verify import verify
 from .results import Lab
 
 
-def counted(counts: Mapping[str, int], corpus: str = "beyond-mini") -> CorpusRecord:
-    """A record in which every rule counts the same captions."""
+def counted(counts: Mapping[str, int], corpus: str = "beyond-mini", captions: int = 10**15) -> CorpusRecord:
+    """A record in which every rule counts the same captions, of ``captions`` that were read."""
     concepts = tuple(
         ConceptVerdict(
             name=name,
@@ -38,7 +46,12 @@ def counted(counts: Mapping[str, int], corpus: str = "beyond-mini") -> CorpusRec
         corpus=corpus,
         kind="counted",
         names_sha256=names_digest(dict.fromkeys(counts, ())),
-        counting=Counting(context_length=77, min_hits=1, evidence_per_concept=0),
+        counting=Counting(
+            context_length=77,
+            min_hits=1,
+            evidence_per_concept=0,
+            files=(CaptionFile(path="captions.txt", bytes=1, sha256="0" * 64, rows=captions, captions=captions),),
+        ),
         concepts=concepts,
     )
 
@@ -97,6 +110,23 @@ def test_counted_record_is_taken_before_a_stated_one_and_then_the_one_that_knows
     assert (facts.kind, facts.captions["oop"]) == ("counted", (5,) * len(oop))
     facts = fsnl(annotate(lab, few)).data["Animals"].pretraining
     assert facts is not None
+
+
+def test_of_two_counts_that_of_most_captions_is_taken(lab: Lab) -> None:
+    oop = names(lab, "oop")
+    for part, whole in ((100, 900), (101, 901), (102, 902)):  # whatever the order of their sha256
+        records = counted(dict.fromkeys(oop, 0), captions=part), counted(dict.fromkeys(oop, 5), captions=whole)
+        board = PretrainingFinder(dict(zip(("0" * 64, "1" * 64), records, strict=True)), ResultStore(lab.out).labels)
+        facts = fsnl(board.added_to_all(lab.board)).data["Animals"].pretraining
+        assert facts is not None
+        assert facts.captions["oop"] == (5,) * len(oop)
+
+
+def test_domains_that_no_record_knows_are_told(lab: Lab) -> None:
+    oop = names(lab, "oop")
+    row = fsnl(annotate(lab, counted(dict.fromkeys(oop, 0))))
+    without = f"no record of {len(row.data) - 1} of {len(row.data)} domains"
+    assert absent_names(row).text == f"{len(oop)} of {len(oop)} (counted; {without})"
 
 
 def test_released_lists_are_a_stated_record_of_their_corpus_alone() -> None:

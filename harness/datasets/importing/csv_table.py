@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.datasets.importing.rows import path_sample, require_columns
 from harness.datasets.importing.sample import Columns, ImageSample, Source
+from harness.errors import DataError
 from harness.files import read_error, read_file
 from harness.parsing import parsing
 
@@ -23,7 +24,7 @@ def read_csv(path: Path, columns: Columns, images: Path | None = None) -> Source
         images: the folder that the paths start from; the file's own if None.
 
     Raises:
-        DataError: it is damaged, or a row has no image or class, or an unknown split.
+        DataError: it is damaged, or a row has no image or class, an unknown split, or too many fields.
         UserError: a column is missing.
         StorageError: it cannot be read.
     """
@@ -39,7 +40,10 @@ def _samples(text: str, path: Path, columns: Columns, folder: Path) -> list[Imag
     header = text.partition("\n")[0]
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",\t;", key=header.count), strict=True)
     require_columns(path.name, rows.fieldnames or (), columns)
-    return [
-        path_sample(f"{path.name} row {number}", row, columns, folder, row[columns.image] or "")
-        for number, row in enumerate(rows, start=1)
-    ]
+    samples = []
+    for number, row in enumerate(rows, start=1):
+        where = f"{path.name} row {number}"
+        if None in row:  # where DictReader puts fields without a column
+            raise DataError(f"{where} has more fields than there are columns", "put double quotes around its texts")
+        samples.append(path_sample(where, row, columns, folder, row[columns.image] or ""))
+    return samples

@@ -30,7 +30,7 @@ def require_shares(shares: Mapping[Part, float]) -> None:
     Raises:
         UserError: they do not add up to 1, one is negative, or that of test is 0.
     """
-    if min(shares.values()) < 0 or not shares["test"] or abs(sum(shares.values()) - 1) > 1e-6:
+    if not (min(shares.values()) >= 0 and shares["test"] and abs(sum(shares.values()) - 1) <= 1e-6):  # also of NaN
         listed = ", ".join(f"{part} {share:g}" for part, share in shares.items())
         raise UserError(f"the shares {listed} do not add up to 1 with some for test", "for example 0.25,0.1,0.65")
 

@@ -69,8 +69,8 @@ def _samples(split: str, rows: Any, columns: Columns) -> Iterator[ImageSample]:
     names = getattr(rows.features[columns.classname], "names", None) or ()
     for number, row in enumerate(rows.select_columns(sorted(wanted))):
         where, value = f"{split} row {number + 1}", row[columns.classname]
-        if isinstance(value, int) and 0 <= value < len(names):
-            row = {**row, columns.classname: names[value]}
+        if names and isinstance(value, int):  # -1 stands for no class
+            row = {**row, columns.classname: names[value] if 0 <= value < len(names) else None}
         read = partial(_read, images, columns.image, number, where)
         yield row_sample(where, {columns.split: split, **row}, columns, f"{split}-{number:08d}", read)
 

@@ -138,7 +138,7 @@ class _Import:
             written=written,
             folders=imported_folders(self.plan, images),
             damaged=tuple(map(printable, damaged)),
-            notes=tuple(map(printable, (*self.plan.notes, *_copies(images)))),
+            notes=tuple(map(printable, (*self.plan.notes, *_copies(images), *_without_test(images)))),
         )
 
 
@@ -155,6 +155,13 @@ def _copies(images: Sequence[DividedImage]) -> Iterator[str]:
     if several:
         places = ", ".join(one.image.planned.path for one in several[0])
         yield f"{pluralize(len(several), 'images')} in more than one class, first {places}: the labels contradict"
+
+
+def _without_test(images: Sequence[DividedImage]) -> Iterator[str]:
+    """A note on classes that are never scored."""
+    tested = {one.image.planned.classname for one in images if one.part == "test"}
+    if lost := sorted({one.image.planned.classname for one in images} - tested):
+        yield f"{pluralize(len(lost), 'names')} without a test image, never scored: {', '.join(lost[:10])}"
 
 
 def _damaged_error(damaged: Sequence[str], total: int) -> DataError:

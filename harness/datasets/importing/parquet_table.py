@@ -98,9 +98,11 @@ class _Table:
             yield (path.get("path") if isinstance(path, dict) else path), row
 
     def _named(self, column: str, value: Any) -> Any:
-        """A value, or the name of the class with that number."""
+        """A value, or the name of the class with that number; None for -1, which stands for no class."""
         names = self._labels.get(column, ())
-        return names[value] if isinstance(value, int) and 0 <= value < len(names) else value
+        if not names or not isinstance(value, int):
+            return value
+        return names[value] if 0 <= value < len(names) else None
 
     def read(self, group: int, row: int, where: str) -> bytes:
         """The bytes of the image of one row.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.datasets.importing.sides import read_names
+from harness.datasets.importing.sides import read_lines
 from harness.errors import DataError, UserError
 from harness.files import read_error, read_file
 from harness.parsing import parse_json
@@ -24,7 +24,9 @@ def read_renaming(path: Path) -> Rename:
         StorageError: it cannot be read.
     """
     if path.suffix.lower() != ".json":
-        names = read_names(path)
+        names = read_lines(path)
+        if "" in names:
+            raise DataError(f"line {names.index('') + 1} of {path.name} is blank", "line n names class n, from 0")
         return lambda classname: _by_number(classname, names, path.name)
     try:
         content = parse_json(read_file(path), f"{path.name} is damaged")

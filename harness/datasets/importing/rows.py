@@ -11,6 +11,7 @@ from harness.datasets.images import read_bytes
 from harness.datasets.importing.part_names import find_part
 from harness.datasets.importing.sample import Columns, ImageSample
 from harness.errors import DataError, UserError
+from harness.parsing import parsing
 from harness.types.split import Part
 
 
@@ -32,12 +33,13 @@ def row_sample(
     """The sample of a row; ``file``, ``read`` and ``path`` are of its image.
 
     Raises:
-        DataError: it has no class, or an unknown split.
+        DataError: it has no class, an unknown split, or a value that is no text.
     """
-    classname = _text(row.get(columns.classname))
+    classname = _text(row.get(columns.classname), f"{where}: the class")
     if classname is None:
         raise DataError(f"{where} has no class", "give every image a class, or remove the row")
-    return ImageSample(where, file, classname, read, _part(row, columns, where), _text(row.get(columns.caption)), path)
+    caption = _text(row.get(columns.caption), f"{where}: the caption")
+    return ImageSample(where, file, classname, read, _part(row, columns, where), caption, path)
 
 
 def path_sample(where: str, row: Mapping[str, Any], columns: Columns, folder: Path, image: str) -> ImageSample:
@@ -54,7 +56,7 @@ def path_sample(where: str, row: Mapping[str, Any], columns: Columns, folder: Pa
 
 
 def _part(row: Mapping[str, Any], columns: Columns, where: str) -> Part | None:
-    stated = _text(row.get(columns.split))
+    stated = _text(row.get(columns.split), f"{where}: the split")
     if stated is None:
         return None
     if (part := find_part(stated)) is None:
@@ -62,9 +64,17 @@ def _part(row: Mapping[str, Any], columns: Columns, where: str) -> Part | None:
     return part
 
 
-def _text(value: Any) -> str | None:
-    """A cell as text; None if it is empty. Of a list, such as several captions, the first."""
+def _text(value: Any, what: str) -> str | None:
+    """A cell as text; None if it is empty. Of a list, such as several captions, the first.
+
+    Raises:
+        DataError: it is neither a text nor a whole number.
+    """
     if isinstance(value, list):
         value = next(iter(value), None)
-    text = "" if value is None else str(value).strip()
-    return text or None
+    if isinstance(value, bytes):
+        with parsing(what, "store texts in UTF-8"):
+            value = value.decode()
+    if not isinstance(value, str | int | None):
+        raise DataError(f"{what} is {str(value)[:50]}, not a text or a whole number", "store texts, or choose a column")
+    return ("" if value is None else str(value).strip()) or None

@@ -28,12 +28,21 @@ def read_names(path: Path) -> list[str]:
         DataError: it is not UTF-8 text, or has no name.
         StorageError: it cannot be read.
     """
+    return [name for name in read_lines(path) if name]
+
+
+def read_lines(path: Path) -> list[str]:
+    """The names in a text file, one in each line; a blank line before the last name is an empty name.
+
+    Raises:
+        DataError, StorageError: as ``read_names``.
+    """
     try:
         content = read_file(path)
     except OSError as error:
         raise read_error(path, error) from None
     with parsing(f"{path.name} is not a list of names", "write one name in each line, in UTF-8"):
-        names = [line.strip() for line in content.decode("utf-8-sig").splitlines() if line.strip()]
+        names = [line.strip() for line in content.decode("utf-8-sig").rstrip().splitlines()]
     if not names:
         raise DataError(f"{path.name} has no name", "write one name in each line")
     return names
@@ -83,9 +92,17 @@ def sides_by_verdicts(
         ambiguous: what to do with ambiguous names: one of ``DECISIONS``.
 
     Raises:
-        UserError: a class is not in the record, or a name is ambiguous and nothing is decided.
+        UserError: a class is not in the record, has two verdicts in it, or is ambiguous and nothing is decided.
     """
     classes = list(classes)
+    found: dict[str, set[str]] = {}
+    for name, verdict in verdicts.items():
+        found.setdefault(comparable_name(name), set()).add(verdict)
+    if twice := [name for name in classes if len(found.get(comparable_name(name), ())) > 1]:
+        raise UserError(
+            f"{pluralize(len(twice), 'names')} with several verdicts in the record: {', '.join(twice[:10])}",
+            "the record has a name in two spellings; count the captions with one of them",
+        )
     known = {comparable_name(name): verdict for name, verdict in verdicts.items()}
     if unknown := [name for name in classes if comparable_name(name) not in known]:
         raise UserError(

@@ -87,7 +87,7 @@ def test_a_source_without_test_images_is_refused():
         divide(images("a", 4, "train") + images("b", 4, "val"), DEFAULT_SHARES, seed=0)
 
 
-@pytest.mark.parametrize("shares", [(0.5, 0.5, 0), (1, 1, 1), (-0.5, 0.5, 1)])
+@pytest.mark.parametrize("shares", [(0.5, 0.5, 0), (1, 1, 1), (-0.5, 0.5, 1), (float("nan"), 0.1, 0.65)])
 def test_shares_that_are_none_are_refused(shares):
     with pytest.raises(UserError, match="do not add up to 1"):
         require_shares(dict(zip(PARTS, shares, strict=True)))

@@ -174,6 +174,14 @@ def test_copies_are_in_one_part_and_noted(request_, source):
     assert "1 image in more than one class" in report.notes[1]
 
 
+def test_classes_without_a_test_image_are_noted(request_, tmp_path):
+    source = image_folder(tmp_path / "parts" / "train", images=3)
+    (source.parent / "test").mkdir()
+    (source / CLASSES[1]).rename(source.parent / "test" / CLASSES[1])
+    notes = import_data(replace(request_, sources=(str(source.parent),))).notes
+    assert notes == (f"2 names without a test image, never scored: {CLASSES[2]}, {CLASSES[0]}",)
+
+
 def damage(source: Path) -> None:
     (source / CLASSES[0] / "0.png").write_bytes(b"")
     (source / CLASSES[0] / "1.png").write_bytes(picture(1)[:-30])

@@ -77,6 +77,8 @@ def test_the_record_of_a_corpus_decides():
         assert found == dict(zip(CLASSES, ["oop", "ip", side], strict=True))
     with pytest.raises(UserError, match=r"not in the record: pickup_truck"):
         sides_by_verdicts(CLASSES, {"fire engine": "oop", "Père's cart": "ip"})
+    with pytest.raises(UserError, match=r"several verdicts in the record: fire engine"):
+        sides_by_verdicts(CLASSES, verdicts | {"fire_engine": "ambiguous"}, "oop")
 
 
 def test_names_are_read_from_lines(tmp_path):
@@ -97,6 +99,9 @@ def test_classes_get_other_names(tmp_path):
     for wrong in ("2", "rose"):
         with pytest.raises(UserError, match=f"does not name class '{wrong}'"):
             rename(wrong)
+    (tmp_path / "names.txt").write_text("tench\n\ngoldfish\n")
+    with pytest.raises(DataError, match=r"line 2 of names.txt is blank"):
+        read_renaming(tmp_path / "names.txt")
     (tmp_path / "names.json").write_text("[1]")
     with pytest.raises(DataError, match=r"is not an object of classes and names"):
         read_renaming(tmp_path / "names.json")

@@ -202,6 +202,7 @@ def test_a_missing_column_lists_those_there_are(tmp_path):
         ("image,class,split\nx.png,cat,holdout\n", "row 1 is in the split 'holdout'"),
         ('image,class\nx.png,"cat\n', "t.csv is damaged"),
         ("image,class\nx.png,caf\xe9\n", "t.csv is damaged: it is not UTF-8 text"),
+        ("image,class,caption\nx.png,cat,black, asleep\n", "t.csv row 1 has more fields than there are columns"),
         ("image,class\n", "has no images"),
         ("", "its columns are none"),
     ],
@@ -209,6 +210,26 @@ def test_a_missing_column_lists_those_there_are(tmp_path):
 def test_a_bad_row_of_a_csv_file_is_named(text, message, tmp_path):
     (tmp_path / "t.csv").write_bytes(text.encode("latin-1"))
     refuses(message, tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [([1.0, 2.0, float("nan")], "row 1: the class is 1.0"), ([{"a": 1}] * 3, "the class is"), ([b"\xff"] * 3, "UTF-8")],
+)
+def test_a_class_that_is_no_text_is_an_error(classes, message, tmp_path):
+    pq.write_table(table(pa.array(write_images(tmp_path)), classes=classes), tmp_path / "t.parquet")
+    refuses(message, tmp_path / "t.parquet")
+
+
+def test_a_class_may_be_bytes_of_text(tmp_path):
+    pq.write_table(table(pa.array(write_images(tmp_path)), classes=[b"caf\xc3\xa9"] * 3), tmp_path / "t.parquet")
+    assert {one.classname for one in read(tmp_path / "t.parquet")} == {"caf\xe9"}
+
+
+def test_a_number_without_a_name_is_no_class(tmp_path):
+    metadata = {"huggingface": json.dumps({"info": {"features": {"class": {"names": ["cart", "fire engine"]}}}})}
+    pq.write_table(table(pa.array(write_images(tmp_path)), metadata, [0, -1, 1]), tmp_path / "t.parquet")
+    refuses("t.parquet row 2 has no class", tmp_path / "t.parquet")
 
 
 def test_a_truncated_parquet_file_is_named(tmp_path):
