@@ -156,12 +156,13 @@ def fetch_weights(name: str, tag: str, cache: Path | None = None) -> Path:
             return Path(open_clip.download_pretrained(config, cache_dir=str(cache) if cache else None))
     except Exception as error:  # hub, network and disk errors of several libraries
         reason = one_line(error)[:200] or type(error).__name__
-        source = config.get("hf_hub") or config.get("url") or "its publisher"
+        repository, _, file = config["hf_hub"].rpartition("/")
+        file = file or "open_clip_model.safetensors"
+        copy = f"{name}-{tag}{Path(file).suffix}"  # the tag in its name states the corpus
         raise BackboneError(
             f"the weights {tag} of {name} cannot be fetched: {reason}",
-            f"on a machine with a network get the file from {source.rstrip('/')}, copy it here and give it as "
-            f"--pretrained path/to/{Path(str(config.get('url') or 'open_clip_model.safetensors')).name}, with "
-            f"--preprocessing {tag}",
+            f"on a machine with a network get {file} from https://huggingface.co/{repository}, copy it here as {copy}, "
+            f"and give --pretrained path/to/{copy} --preprocessing {tag}",
         ) from None
 
 

@@ -13,7 +13,7 @@ from harness.files import read_file
 from harness.leaderboard.data_warnings import data_warnings
 from harness.leaderboard.pretraining import absent_names
 from harness.leaderboard.row_settings import SettingNames, by_setting, unique_titles
-from harness.leaderboard.series import row_labels
+from harness.leaderboard.series import row_labels, row_title
 from harness.leaderboard.statistics import other_images
 from harness.leaderboard.tables import Table, best_places, percent, signed
 from harness.metrics.accuracy import difference
@@ -162,11 +162,7 @@ def _per_domain(rows: Sequence[Row], labels: Mapping[str, str], width: int, alwa
     wide = _wide(rows, labels, domains)
     if wide.width <= width:
         return [wide] if domains else []
-    return [table for row in rows for table in _narrow(_title(row, labels), row, width)] if always else []
-
-
-def _title(row: Row, labels: Mapping[str, str]) -> str:
-    return labels[row.id] + (f", {pluralize(row.shots, 'shots')}" if row.shots else "")
+    return [table for row in rows for table in _narrow(row_title(row, labels), row, width)] if always else []
 
 
 def _wide(rows: Sequence[Row], labels: Mapping[str, str], domains: Sequence[str]) -> Table:
@@ -174,7 +170,7 @@ def _wide(rows: Sequence[Row], labels: Mapping[str, str], domains: Sequence[str]
     several = _several_shots(rows)
     lines = []
     for row in rows:
-        head = _title(row, labels) if several else labels[row.id]
+        head = row_title(row, labels) if several else labels[row.id]
         for metric in summary_metrics(row.metrics):
             lines.append((head, metric.heading, *(_percent(row.domains.get(d, {}).get(metric.name)) for d in domains)))
             head = ""

@@ -58,7 +58,10 @@ def _table(
     names = unique_titles(settings)[setting]
     title = f"{names.title(0)}: mean accuracy by captions that mention a concept (concepts)"
     corpus = rows[0].backbone_record.corpus
-    notes = [f"percent; OOP names absent from {corpus}: {absent_names(rows[0]).text}"]
+    notes = [
+        f"percent; OOP names absent from {corpus}: {absent_names(rows[0]).text}",
+        "per decade: points for ten times as many captions, by a line over the concepts with captions",
+    ]
     return Table(title, columns, cells, 1, notes)
 
 

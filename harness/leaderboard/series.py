@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.leaderboard.row_settings import setting
+from harness.progress import pluralize
 from harness.types.leaderboard import Row
 
 
@@ -45,6 +46,11 @@ def series(rows: Iterable[Row]) -> list[Series]:
 def row_labels(rows: Iterable[Row]) -> dict[str, str]:
     """Row id -> the label of its series: the method, with what differs where a setting has it several times."""
     return {row.id: one.label for one in series(rows) for row in one.rows}
+
+
+def row_title(row: Row, labels: Mapping[str, str]) -> str:
+    """The label of a row's series with its number of shots."""
+    return labels[row.id] + (f", {pluralize(row.shots, 'shots')}" if row.shots else "")
 
 
 def _identity(row: Row) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.errors import UserError
-from harness.leaderboard.by_frequency import ConceptAccuracy, concept_accuracies, frequency_fit
-from harness.leaderboard.series import row_labels
+from harness.leaderboard.by_frequency import ConceptAccuracy, FrequencyFit, concept_accuracies, frequency_fit
+from harness.leaderboard.series import row_labels, row_title
 from harness.plots import style
 from harness.plots.looks import SIDE_COLOURS
 from harness.types.leaderboard import Row
@@ -51,8 +51,7 @@ def plot_frequency(rows: Sequence[Row], out: Path, fit: style.Fit = "page", titl
     with style.drawing():
         figure, axes = style.panels(len(shown), style.Size(size.width, columns), 0.8 * size.width / columns)
         for panel, row in zip(axes, shown, strict=True):
-            panel.set_title(labels[row.id])
-            _draw(panel, concepts[row.id])
+            _draw(panel, concepts[row.id], row_title(row, labels))
             _scale(panel, most)
         figure.supylabel("accuracy of the concept (%)", fontsize=7)
         style.title(figure, title)
@@ -62,13 +61,14 @@ def plot_frequency(rows: Sequence[Row], out: Path, fit: style.Fit = "page", titl
         style.save(figure, out, name)
 
 
-def _draw(panel: Axes, concepts: Sequence[ConceptAccuracy]) -> None:
+def _draw(panel: Axes, concepts: Sequence[ConceptAccuracy], title: str) -> None:
     for side, (label, colour, marker) in SIDES.items():
         found = [concept for concept in concepts if concept.side == side]
         x = [np.log10(concept.captions) if concept.captions else ZERO for concept in found]
         y = [100 * concept.accuracy for concept in found]
         panel.scatter(x, y, s=14, color=colour, marker=marker, alpha=0.6, linewidth=0, label=label)
     fit = frequency_fit(concepts)
+    panel.set_title(title if fit is None else f"{title}\n{_slope(fit)}")
     if fit is None:
         return
     counts = [np.log10(concept.captions) for concept in concepts if concept.captions]
@@ -76,9 +76,12 @@ def _draw(panel: Axes, concepts: Sequence[ConceptAccuracy]) -> None:
     low, high = fit.band(places)
     panel.plot(places, 100 * (fit.slope * places + fit.intercept), color=style.INK, linewidth=1.4, label="fit")
     panel.fill_between(places, 100 * low, 100 * high, color=style.INK, alpha=0.15, linewidth=0, label="95 % of the fit")
+
+
+def _slope(fit: FrequencyFit) -> str:
+    """Slope, its interval and the correlation, in two lines that fit a panel of a column."""
     ends = f"{100 * fit.slope_interval.low:+.1f} to {100 * fit.slope_interval.high:+.1f}"
-    text = f"{100 * fit.slope:+.1f} points per decade ({ends})\nr = {fit.correlation:.2f}"
-    panel.annotate(text, (0.02, 0.98), xycoords="axes fraction", va="top", fontsize=7)
+    return f"{100 * fit.slope:+.1f} points per decade\n({ends}), r = {fit.correlation:.2f}"
 
 
 def _scale(panel: Axes, most: int) -> None:
@@ -87,7 +90,7 @@ def _scale(panel: Axes, most: int) -> None:
     panel.set_xticks([ZERO, *decades], ["0", *(f"$10^{{{n}}}$" if n > 3 else f"{10**n:,}" for n in decades)])
     for label in panel.get_xticklabels():
         label.set_parse_math(True)
-    panel.axvline((ZERO + 0) / 2, color=style.GREY, linewidth=0.6, linestyle=":")
+    panel.axvline(ZERO / 2, color=style.GREY, linewidth=0.6, linestyle=":")
     panel.set_xlim(ZERO - 0.3, decades[-1] + 0.1)
-    panel.set_ylim(-3, 128)
+    panel.set_ylim(-3, 103)
     panel.set_yticks(range(0, 101, 20))

@@ -6,19 +6,23 @@ from harness.corpus.record import CorpusRecord, read_record
 from harness.corpus.released import released_record
 from harness.datasets.layout import RECORDS
 from harness.files import list_paths
+from harness.progress import Reporter
 from harness.runner.plan import Plan
 from harness.runner.request import Request
 
 
-def corpus_records(request: Request, plan: Plan) -> list[CorpusRecord]:
-    """Every record whose facts a run adds to its rows.
+def corpus_records(request: Request, plan: Plan, report: Reporter) -> list[CorpusRecord]:
+    """Every record whose facts a run adds to its rows; a given one of another corpus is reported.
 
     Raises:
         UserError: a given file cannot be read.
         DataError: a file is not a record.
     """
-    own = [] if plan.root is None else list_paths(plan.root / RECORDS, "*.json")
-    found = [read_record(path) for path in (*request.corpus_records, *own)]
+    found, corpus = [read_record(path) for path in request.corpus_records], plan.resolved.record.corpus
+    for path, record in zip(request.corpus_records, found, strict=True):
+        if record.corpus != corpus:
+            report.note(f"{path} is not used: its corpus is {record.corpus}, and that of the backbone is {corpus}")
+    found += [] if plan.root is None else map(read_record, list_paths(plan.root / RECORDS, "*.json"))
     dataset = plan.jobs[0].spec.dataset.name if plan.jobs else ""
     for data in plan.domains.values():
         names = {side: scored.names for side, scored in data.sheet.sides.items()}

@@ -49,7 +49,7 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
     store = ResultStore(request.out.expanduser())
     store.prepare()
     plan = plan or make_plan(request, report)
-    records = corpus_records(request, plan)
+    records = corpus_records(request, plan, report)
     known = store.known((job.spec.key for job in plan.jobs), report.note)
     pending = [job for job in plan.jobs if job.spec.key not in known]
     cells, planned = dict(known), [job.spec for job in plan.jobs]

@@ -272,8 +272,10 @@ def test_without_network_the_hint_explains_manual_download(monkeypatch: pytest.M
     error = refused("ViT-B-16", "laion400m_e32")
     reason = " ".join(str(failure).split()) or "RuntimeError"
     assert error.message == f"the weights laion400m_e32 of ViT-B-16 cannot be fetched: {reason}"
-    assert "timm/vit_base_patch16_clip_224.laion400m_e32" in str(error.hint)
-    assert "--pretrained path/to/" in str(error.hint)
+    assert "https://huggingface.co/timm/vit_base_patch16_clip_224.laion400m_e32," in str(error.hint)
+    copy = "ViT-B-16-laion400m_e32.safetensors"
+    assert f"--pretrained path/to/{copy} --preprocessing laion400m_e32" in str(error.hint)
+    assert corpus_of_file(Path(copy).stem) == "LAION-400M"
 
 
 def test_weights_of_another_architecture_are_refused(weights: Callable[[str, str], Path]) -> None:

@@ -207,6 +207,7 @@ def test_figure_shows_concepts_with_counts(lab: Lab, harness, tmp_path: Path) ->
     assert harness("plot", "frequency", lab.out, "--out", tmp_path / "f.svg")[0] == 0
     figure = (tmp_path / "f.svg").read_text()
     assert "points per decade" in figure
+    assert f">fsnl, {fsnl(lab.board).shots} shot" in figure
     assert figure.count("PathCollection") >= 4
 
 
