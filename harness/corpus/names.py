@@ -84,7 +84,7 @@ def _root_names(root: Path) -> Iterator[str]:
 def _from_lines(content: bytes, path: Path) -> Names:
     with parsing(f"{path} is not a list of names", HINT):
         lines = content.decode("utf-8-sig").splitlines()
-    found: Names = {name: () for line in lines if (name := line.strip())}
+    found: Names = {name: () for line in lines if (name := _spaced(line))}
     return found
 
 
@@ -96,17 +96,25 @@ def _from_json(content: bytes, path: Path) -> Names:
     if not isinstance(value, dict):
         raise DataError(f"{problem}: it is neither a list of texts nor an object", HINT)
     with parsing(problem, HINT):
-        return {name: _synonyms(name, synonyms) for name, synonyms in value.items()}
+        found = {_spaced(name): _synonyms(name, synonyms) for name, synonyms in value.items()}
+        if len(found) < len(value):
+            raise ValueError("two names differ in underscores alone")
+        return found
+
+
+def _spaced(name: str) -> str:
+    """A name as captions write it: underscores are spaces, as in the names of a data root."""
+    return " ".join(name.replace("_", " ").split())
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is no text")
-    return value
+    return _spaced(value)
 
 
 def _synonyms(name: str, value: Any) -> tuple[str, ...]:
     synonyms = [] if value is None else [value] if isinstance(value, str) else value
     if not isinstance(synonyms, list):
         raise ValueError(f"the synonyms of {name} are no list")
-    return tuple(dict.fromkeys(text for text in map(_text, synonyms) if text != name))
+    return tuple(dict.fromkeys(text for text in map(_text, synonyms) if text != _spaced(name)))

@@ -12,7 +12,9 @@ from functools import cache
 
 import numpy as np
 
+from harness.backbones.corpora import UNKNOWN
 from harness.corpus.record import ConceptVerdict, CorpusRecord
+from harness.progress import pluralize
 from harness.prompts import clean_name, fold_name
 from harness.types.labels import LabelSheet
 from harness.types.leaderboard import DomainRecord, Leaderboard, Row
@@ -51,7 +53,7 @@ class PretrainingFinder:
     def _find(self, corpus: str, fingerprint: str) -> PretrainingFacts | None:
         """What the best record of a corpus says about a domain; None if none knows an OOP name."""
         sheet = self._sheet(fingerprint)
-        records = [(digest, record) for digest, record in self._records.items() if record.corpus == corpus]
+        records = [(digest, record) for digest, record in self._records.items() if record.corpus == corpus != UNKNOWN]
         records.sort(key=lambda item: (-item[1].counting.captions if item[1].counting else 0, item[0]))
         found = [_facts(digest, record, sheet) for digest, record in records] if sheet is not None else []
         knowing = [facts for facts in found if any(facts.verdicts["oop"])]
@@ -71,12 +73,16 @@ class PretrainingFinder:
 
 
 def _facts(digest: str, record: CorpusRecord, sheet: LabelSheet) -> PretrainingFacts:
+    counting = record.counting
     known = {_comparable(concept.name): concept for concept in record.concepts}
     sides = sheet.sides.items()
     concepts = {side: [known.get(_comparable(name)) for name in scored.names] for side, scored in sides}
     return PretrainingFacts(
         record=digest,
         kind=record.kind,
+        captions_read=counting.captions if counting else None,
+        corpus_captions=counting.corpus_captions if counting else None,
+        skipped_files=len(counting.skipped) if counting else 0,
         verdicts={side: tuple(one.verdict if one else None for one in found) for side, found in concepts.items()},
         captions={side: tuple(map(_captions, found)) for side, found in concepts.items()},
     )
@@ -102,6 +108,15 @@ def _accuracy_on(chosen: Sequence[bool], accuracy: Sequence[float | None], image
     return sum(n * value for n, value in parts) / total if total else None
 
 
+def _source(facts: PretrainingFacts) -> str:
+    """How the verdicts were found: also how much of the corpus was read."""
+    if facts.captions_read is None:
+        return facts.kind
+    of = f" of {facts.corpus_captions:,}" if facts.corpus_captions else ""
+    skipped = f", {pluralize(facts.skipped_files, 'files')} skipped" if facts.skipped_files else ""
+    return f"counted in {facts.captions_read:,}{of} captions{skipped}"
+
+
 @dataclass(frozen=True)
 class AbsentNames:
     """How many OOP names of a row are absent from the corpus of its backbone, and the accuracy on those.
@@ -111,7 +126,7 @@ class AbsentNames:
         domains: all domains, and how many of them no record knows.
         known: those with a verdict.
         absent: those that no caption mentions.
-        kinds: of the records, ``counted`` or ``stated``; empty without a record.
+        sources: of the verdicts: ``stated``, or ``counted in 10,000 captions``; empty without a record.
         top1: accuracy on images of absent names, averaged over the domains that have some; None for an incomplete row.
     """
 
@@ -119,18 +134,18 @@ class AbsentNames:
     domains: tuple[int, int]
     known: int
     absent: int
-    kinds: tuple[str, ...]
+    sources: tuple[str, ...]
     top1: float | None
 
     @property
     def text(self) -> str:
-        """For people: ``80 of 83 (counted)``, or that there is no record."""
-        if not self.kinds:
+        """For people: ``80 of 83 (counted in 10,000 captions)``, or that there is no record."""
+        if not self.sources:
             return "no record of the corpus"
         unknown = f", {self.names - self.known} not in the record" if self.known < self.names else ""
         domains, without = self.domains
         left_out = f"; no record of {without} of {domains} domains" if without else ""
-        return f"{self.absent} of {self.names} ({' and '.join(self.kinds)}{unknown}{left_out})"
+        return f"{self.absent} of {self.names} ({' and '.join(self.sources)}{unknown}{left_out})"
 
 
 def absent_names(row: Row) -> AbsentNames:
@@ -142,6 +157,6 @@ def absent_names(row: Row) -> AbsentNames:
         domains=(len(row.data), len(row.data) - len(found)),
         known=sum(verdict is not None for facts in found for verdict in facts.verdicts["oop"]),
         absent=sum(facts.verdicts["oop"].count("oop") for facts in found),
-        kinds=tuple(sorted({facts.kind for facts in found})),
+        sources=tuple(sorted(set(map(_source, found)))),
         top1=sum(values) / len(values) if values and row.complete else None,
     )

@@ -21,7 +21,7 @@ from harness.progress import NullReporter, Reporter
 from harness.results.leaderboard_file import BOARD
 from harness.results.store import ResultStore
 from harness.runner.array_files import ArrayFiles
-from harness.runner.corpus_records import corpus_records
+from harness.runner.corpus_records import corpus_records, given_records
 from harness.runner.job import Job, cell_title
 from harness.runner.method_processes import ANSWER_SECONDS, sandbox, start_server
 from harness.runner.observers import Observers
@@ -48,8 +48,9 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
     report = report or NullReporter()
     store = ResultStore(request.out.expanduser())
     store.prepare()
+    given = given_records(request)
     plan = plan or make_plan(request, report)
-    records = corpus_records(request, plan, report)
+    records = corpus_records(given, plan, report)
     known = store.known((job.spec.key for job in plan.jobs), report.note)
     pending = [job for job in plan.jobs if job.spec.key not in known]
     cells, planned = dict(known), [job.spec for job in plan.jobs]

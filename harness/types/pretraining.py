@@ -23,6 +23,9 @@ class PretrainingFacts(Record):
 
     record: Sha256 = Field(description="sha256 of the record's file, corpora/<sha256>.json in the results folder")
     kind: RecordKind
+    captions_read: Count | None = Field(default=None, description="captions that were counted; None in a stated record")
+    corpus_captions: Count | None = Field(default=None, description="captions of the whole corpus, where it is stated")
+    skipped_files: Count = Field(default=0, description="files that could not be read and are not counted")
     verdicts: dict[str, tuple[CorpusVerdict | None, ...]] = Field(description="side -> verdict of each name")
     captions: dict[str, tuple[Count | None, ...]] = Field(
         default={}, description="side -> captions that mention each name; None where they were not counted"

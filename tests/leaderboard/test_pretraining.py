@@ -126,7 +126,7 @@ def test_domains_that_no_record_knows_are_told(lab: Lab) -> None:
     oop = names(lab, "oop")
     row = fsnl(annotate(lab, counted(dict.fromkeys(oop, 0))))
     without = f"no record of {len(row.data) - 1} of {len(row.data)} domains"
-    assert absent_names(row).text == f"{len(oop)} of {len(oop)} (counted; {without})"
+    assert absent_names(row).text == f"{len(oop)} of {len(oop)} (counted in {10**15:,} captions; {without})"
 
 
 def test_released_lists_are_a_stated_record_of_their_corpus_alone() -> None:
