@@ -151,16 +151,16 @@ def compare(first: RecordFile, second: RecordFile, json: Json = False) -> int:
 
 def _show(record: CorpusRecord, names: list[str] | None, everything: bool) -> None:
     from harness.cli import console
+    from harness.cli.print_tables import print_in_parts
     from harness.corpus.describe import describe
 
     console.lines(*describe(record))
     chosen = [record.by_name[name] for name in names] if names else _chosen(record, everything)
-    out = console.out()
     if record.counting is None:
-        out.print(console.table("", ["name", "verdict"], [[one.name, one.verdict] for one in chosen], left=2))
+        print_in_parts("", ["name", "verdict"], [[one.name, one.verdict] for one in chosen], left=2)
         return
     columns = ["name", "verdict", "phrase", "folded", "synonyms", "longest", "words", "beyond"]
-    out.print(console.table("", columns, [_row(one) for one in chosen], left=2))
+    print_in_parts("", columns, [_row(one) for one in chosen], left=2)
     if not names and len(chosen) < len(record.concepts):
         console.lines(
             f"{len(record.concepts) - len(chosen)} more names; --all and --json have all, --name its evidence"

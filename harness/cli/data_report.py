@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from harness.cli import console
+from harness.cli.print_tables import print_in_parts
 from harness.datasets.card.records import DataCard, FolderCard, Spread
 from harness.datasets.check_report import CheckReport, Problem
 from harness.datasets.importing.request import ImportReport
@@ -21,7 +22,7 @@ def show_check(report: CheckReport) -> None:
     out = console.out()
     rows = report.rows()
     columns = list(rows[0]) if rows else ["folder"]
-    out.print(console.table(f"{report.dataset}: {report.root}", columns, [[str(v) for v in r.values()] for r in rows]))
+    print_in_parts(f"{report.dataset}: {report.root}", columns, [[str(v) for v in r.values()] for r in rows])
     findings = {
         "faults": [_problem(folder.folder, found) for folder in report.folders for found in folder.problems],
         "copies": [f"across {', '.join(d.across)}: {', '.join(d.paths)}" for d in report.duplicates],
@@ -51,7 +52,7 @@ def show_import(report: ImportReport) -> None:
     columns = ["folder", "classes", *PARTS, "captions"]
     rows = [[f.folder, f.classes, *(f.images[part] for part in PARTS), f.captions] for f in report.folders]
     title = f"{report.domain} ({report.noun}): {report.root}"
-    out.print(console.table(title, columns, [[str(value) for value in row] for row in rows]))
+    print_in_parts(title, columns, [[str(value) for value in row] for row in rows])
     _print_lists({"damaged images, left out": report.damaged, "notes": report.notes})
     if not report.written:
         out.print("nothing changed: the folder has this import already")
@@ -73,7 +74,7 @@ def show_card(card: DataCard) -> None:
         "width",
         "height",
     ]
-    out.print(console.table(title, columns, [_card_row(folder) for folder in card.folders]))
+    print_in_parts(title, columns, [_card_row(folder) for folder in card.folders])
     out.print("three numbers are the smallest, the median and the largest")
     across = Counter(place for found in card.duplicates for place in found.across)
     formats = sum((Counter(folder.formats) for folder in card.folders), Counter[str]())
