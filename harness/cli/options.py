@@ -61,4 +61,12 @@ Seeds = Annotated[list[str], typer.Option("--seeds", help="Seeds of the few-shot
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Workers = Annotated[int, typer.Option("--workers", "-w", min=1, help="Worker processes, and threads that read images.")]
 Published = Annotated[bool, typer.Option("--published", help="Include the paper's published results.")]
-Files = Annotated[list[Path], typer.Argument(parser=path, help="Leaderboard files, results folders or submissions.")]
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        parser=path,
+        help="Leaderboard files, results folders or submissions.",
+        default_factory=lambda: [Path("results")],
+        show_default="results",
+    ),
+]

@@ -29,6 +29,12 @@ def test_methods_and_shots_select_rows_and_the_baseline_stays(shared_lab, harnes
     assert methods("--method", "fsnl", "--baseline", "zero_shot") == [["fsnl", "zero_shot"]]
 
 
+def test_the_folder_results_is_shown_if_none_is_named(shared_lab, harness, monkeypatch) -> None:
+    monkeypatch.chdir(shared_lab.out.parent)
+    assert shared_lab.out.name == "results"
+    assert tables(harness) == tables(harness, shared_lab.out)
+
+
 def test_one_domain_is_ranked_and_tested_on_its_own_images(shared_lab, harness) -> None:
     domain = next(iter(shared_lab.domains))
     (whole,) = tables(harness, shared_lab.out, "--baseline", "zero_shot")
