@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
-from sklearn.linear_model import LogisticRegression
 
 from harness.errors import UserError
 from harness.hookspecs import hookimpl
@@ -101,6 +100,8 @@ class Cosmo(Method):
         self.temperatures_ = (_temperature(own[0], images.oop.label), _temperature(own[1], images.ip.label - oop))
         experts = [self._experts(part, images.vocabulary) for part in parts]
         rows = torch.cat([self._features(*each) for each in experts]).double().cpu().numpy()
+        from sklearn.linear_model import LogisticRegression  # here, because it takes a second to import
+
         seen = [0] * len(images.oop) + [1] * len(images.ip)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the solver may stop at its last iteration

@@ -145,6 +145,8 @@ def evaluate(
 
     domain, all_domains = config.explicit_values(context, "domain", "all_domains")
     domains = split(domain)
+    if domain and not domains:
+        raise UserError("--domain names no domain", "use --domain Animals, or leave it out for all")
     if all_domains and domains:
         raise UserError("--domain and --all-domains exclude each other", "give one of them")
     if verbose and not dry_run:

@@ -125,4 +125,4 @@ def test_stated_preprocessing_is_recorded_and_reproduced(harness, world, tmp_pat
     assert (again.json["settings"], again.json["results"]) == ([], [])
     command = shlex.split(evaluate_command(row).replace("LAION_BEYOND_ROOT", str(world)))
     answer = harness(*command[1:], "--out", tmp_path / "results", "--dry-run")
-    assert answer.out.endswith(f"{len(row.data)} cells: {len(row.data)} known, 0 to run\n"), answer.err
+    assert answer.out.startswith(f"{len(row.data)} cells: {len(row.data)} known, 0 to run"), answer.err
