@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from harness.datasets.identity import name_of
-from harness.datasets.importing.image_folder import has_class_folders
 from harness.errors import DataError, UserError, closest, unknown_name
 from harness.types.split import Side, nfc
 
@@ -249,6 +248,8 @@ def _directories(root: Path) -> list[str]:
 
 def _no_folder_error(root: Path, names: list[str]) -> DataError:
     """The error for a root without folders; the hint says which folder the user probably meant."""
+    from harness.datasets.importing.image_folder import has_class_folders  # imports Pillow
+
     message = f"{root} contains no folder named {{Domain}}{{N}}_IP or {{Domain}}{{N}}_OOP"
     inside = next((at for at in (root.absolute(), *root.absolute().parents) if parse_folder_name(at.name)), None)
     if inside is not None:
