@@ -6,22 +6,26 @@ them to results that exist.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from harness.backbones.corpora import UNKNOWN
 from harness.corpus.record import ConceptVerdict, CorpusRecord
+from harness.files import list_paths
 from harness.progress import pluralize
 from harness.prompts import clean_name, fold_name
+from harness.results.artifacts import Artifacts, MissingArtifact
 from harness.types.labels import LabelSheet
 from harness.types.leaderboard import DomainRecord, Leaderboard, Row
 from harness.types.pretraining import PretrainingFacts
 
-Sheets = Callable[[str], LabelSheet | None]
-"""The labels of the data with a fingerprint; None if they are not stored."""
+T = TypeVar("T")
 
 
 class PretrainingFinder:
@@ -32,12 +36,28 @@ class PretrainingFinder:
 
     Args:
         records: sha256 of the file -> record.
-        sheets: gives the labels of a domain.
+        sheets: fingerprint of a domain's data -> its labels.
     """
 
-    def __init__(self, records: Mapping[str, CorpusRecord], sheets: Sheets) -> None:
-        self._records, self._sheet = records, cache(sheets)
+    def __init__(self, records: Mapping[str, CorpusRecord], sheets: Mapping[str, LabelSheet]) -> None:
+        self._records, self._sheets = records, sheets
         self._facts = cache(self._find)
+
+    @classmethod
+    def of_folder(cls, results: Path) -> PretrainingFinder:
+        """From the undamaged records and labels of a results folder.
+
+        Raises:
+            StorageError: the folder cannot be read.
+        """
+        artifacts = Artifacts.in_folder(results)
+        records = dict(_undamaged(results / "corpora", artifacts.corpus_record))
+        return cls(records, dict(_undamaged(results / "labels", artifacts.sheet)) if records else {})
+
+    @property
+    def sources(self) -> list[list[str]]:
+        """The hashes of everything that decides the facts."""
+        return [sorted(self._records), sorted(self._sheets)]
 
     def added_to(self, row: Row) -> Row:
         """The row with facts; it has none before."""
@@ -52,15 +72,13 @@ class PretrainingFinder:
 
     def _find(self, corpus: str, fingerprint: str) -> PretrainingFacts | None:
         """What the best record of a corpus says about a domain; None if none knows an OOP name."""
-        sheet = self._sheet(fingerprint)
-        records = [(digest, record) for digest, record in self._records.items() if record.corpus == corpus != UNKNOWN]
-        records.sort(key=lambda item: (-item[1].counting.captions if item[1].counting else 0, item[0]))
-        found = [_facts(digest, record, sheet) for digest, record in records] if sheet is not None else []
-        knowing = [facts for facts in found if any(facts.verdicts["oop"])]
-        return min(knowing, key=lambda facts: (facts.kind != "counted", -_names_known(facts)), default=None)
+        sheet = self._sheets.get(fingerprint)
+        records = {digest: record for digest, record in self._records.items() if record.corpus == corpus != UNKNOWN}
+        found = [_facts(digest, record, sheet) for digest, record in records.items()] if sheet is not None else []
+        return min((facts for facts in found if any(facts.verdicts["oop"])), key=_preference, default=None)
 
     def _with_facts(self, row: Row, domain: str, record: DomainRecord) -> DomainRecord:
-        sheet, facts = self._sheet(record.fingerprint), self._facts(row.backbone_record.corpus, record.fingerprint)
+        sheet, facts = self._sheets.get(record.fingerprint), self._facts(row.backbone_record.corpus, record.fingerprint)
         if sheet is None or facts is None:
             return record
         accuracy = row.per_class.get(domain, {}).get("oop")
@@ -70,6 +88,13 @@ class PretrainingFinder:
             images = np.bincount(labels, minlength=len(absent)).tolist()
             facts = facts.model_copy(update={"absent_top1": _accuracy_on(absent, accuracy, images)})
         return record.model_copy(update={"pretraining": facts})
+
+
+def _undamaged(folder: Path, read: Callable[[str], T]) -> Iterator[tuple[str, T]]:
+    """Hash and content of every undamaged artifact of a folder."""
+    for path in list_paths(folder, "*.json"):
+        with suppress(MissingArtifact):
+            yield path.stem, read(path.stem)
 
 
 def _facts(digest: str, record: CorpusRecord, sheet: LabelSheet) -> PretrainingFacts:
@@ -97,8 +122,10 @@ def _captions(concept: ConceptVerdict | None) -> int | None:
     return concept.within.longest if concept is not None and concept.within is not None else None
 
 
-def _names_known(facts: PretrainingFacts) -> int:
-    return sum(verdict is not None for verdicts in facts.verdicts.values() for verdict in verdicts)
+def _preference(facts: PretrainingFacts) -> tuple[bool, int, int, str]:
+    """Less for the facts of a better record."""
+    known = sum(verdict is not None for verdicts in facts.verdicts.values() for verdict in verdicts)
+    return facts.kind != "counted", -known, -(facts.captions_read or 0), facts.record
 
 
 def _accuracy_on(chosen: Sequence[bool], accuracy: Sequence[float | None], images: Sequence[int]) -> float | None:

@@ -71,9 +71,7 @@ class _Update:
         self._store, self._files, self._planned = store, files, planned
         self._settled = time.time_ns() - SETTLED_NS
         self._read: dict[str, Cell] = {}
-        records = store.corpus_records()
-        self._facts = PretrainingFinder(records, store.labels)
-        self._facts_from = [sorted(records), store.intact_labels() if records else []]
+        self._facts = PretrainingFinder.of_folder(store.root)
         index = Index.read(store.root)
         self._board, self._groups = index.board, index.groups
         unread = set(files)
@@ -112,7 +110,8 @@ class _Update:
         mine = {_digest(row_key(spec)) for spec in self._planned}
         shown = [group for key, group in self._groups.items() if key in mine or _has_finished(group)]
         pairs = self._pairs(shown)
-        signed = {setting: _digest(json.dumps([found, self._facts_from])) for setting, found in pairs.items()}
+        sources = self._facts.sources
+        signed = {setting: _digest(json.dumps([found, sources])) for setting, found in pairs.items()}
         was_made_of = [(group, group.made_of, group.rows) for group in shown]
         for group in self._groups.values():
             group.made_of, group.rows = "", []

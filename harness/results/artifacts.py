@@ -1,6 +1,7 @@
-"""The artifacts of rows, in a results folder, packed or not, or a submission: cells, labels, draws, predictions, ...
+"""The artifacts of rows, in a results folder, packed or not, or a submission.
 
-Each is named by its hash, which is always checked; damaged content counts as missing.
+They are cells, labels, draws, predictions and records of corpora. Each is named by its hash, which is always checked;
+damaged content counts as missing.
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ class Artifacts:
         self._read = read
         self._sheets: dict[str, LabelSheet] = {}
         self._labels: dict[tuple[str, str, tuple[str, ...]], Columns] = {}
+
+    @classmethod
+    def in_folder(cls, results: Path) -> Artifacts:
+        """The artifacts of a results folder."""
+        return cls(_Folder(results))
 
     def sheet(self, fingerprint: str) -> LabelSheet:
         """The labels of the domain data with that fingerprint.
@@ -198,7 +204,7 @@ def open_file(path: Path) -> tuple[Leaderboard, Artifacts]:
     """
     if path.is_file() and is_archive(path):
         return _open_submission(path)
-    return read_board(path), Artifacts(_Folder(path if path.is_dir() else path.parent))
+    return read_board(path), Artifacts.in_folder(path if path.is_dir() else path.parent)
 
 
 def open_row(address: str) -> tuple[Path, Row, Artifacts]:

@@ -13,11 +13,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from harness.corpus.record import CorpusRecord, parse_corpus_record, record_content
+from harness.corpus.record import CorpusRecord, record_content
 from harness.errors import DataError
 from harness.file_stamp import Stamp
 from harness.files import list_paths, read_error, read_file, require_writable, save
-from harness.parsing import MAX_VALUES, parse_record
+from harness.parsing import parse_record
 from harness.progress import pluralize
 from harness.types.cell import Cell, Record
 from harness.types.labels import LabelSheet
@@ -149,28 +149,6 @@ class ResultStore:
         """Store what is known about the names in a pre-training corpus."""
         content = record_content(record)
         self.replace(corpus_record_path(hashlib.sha256(content).hexdigest()), content)
-
-    def corpus_records(self) -> dict[str, CorpusRecord]:
-        """sha256 -> record of a corpus; damaged files are skipped.
-
-        Raises:
-            StorageError: the folder cannot be read.
-        """
-        files = [path for path in list_paths(self.root / "corpora", "*.json") if self._intact(path)]
-        return {path.stem: parse_corpus_record(read_file(path), str(path)) for path in files}
-
-    def intact_labels(self) -> list[str]:
-        """The fingerprints whose labels are stored and undamaged."""
-        return [path.stem for path in list_paths(self.root / "labels", "*.json") if self._intact(path)]
-
-    def labels(self, fingerprint: str) -> LabelSheet | None:
-        """The labels with that fingerprint; None if they are missing or damaged."""
-        path = self.root / labels_path(fingerprint)
-        if not self._intact(path):
-            return None
-        return parse_record(
-            LabelSheet, read_file(path), f"labels {fingerprint[:12]} are damaged", max_values=MAX_VALUES
-        )
 
     def stamps(self) -> dict[str, Stamp]:
         """Name in the folder of cells -> state, of the files of all cells, finished or failed.

@@ -79,7 +79,7 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
     update_leaderboard(store, planned)
     wanted = {(domain, seed) for domain in plan.domains for seed in request.seeds}
     ran = assemble(cells.values(), wanted, plan.lost)
-    ran = PretrainingFinder(store.corpus_records(), store.labels).added_to_all(ran)
+    ran = PretrainingFinder.of_folder(store.root).added_to_all(ran)
     return Outcome(ran, store.root / BOARD, len(pending), len(known), unreadable, tuple(logs))
 
 

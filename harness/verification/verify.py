@@ -8,7 +8,7 @@ running it again shows that: ``harness reproduce``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
@@ -17,7 +17,7 @@ from harness.corpus.record import CorpusRecord
 from harness.errors import DataError
 from harness.leaderboard.assemble import assemble
 from harness.leaderboard.differences import differences
-from harness.leaderboard.pretraining import PretrainingFinder, Sheets
+from harness.leaderboard.pretraining import PretrainingFinder
 from harness.metrics.compute import Vectors, accuracy_per_class, compute_metrics
 from harness.metrics.metric import Metric
 from harness.metrics.table import VERSION, metrics_of
@@ -81,6 +81,7 @@ class _Check:
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     corpus_records: dict[str, CorpusRecord] = field(default_factory=dict)
+    sheets: dict[str, LabelSheet] = field(default_factory=dict)
 
     @cached_property
     def metrics(self) -> dict[str, Metric]:
@@ -106,7 +107,9 @@ class _Check:
         if self.data is not None and (unknown := self.data.unknown_rule(row)) is not None:
             self.notes.append(f"{unknown}: its draws are of these data, as far as can be checked")
         if not self.missing:
-            self.wrong += _differences(row.only(self.metrics), cells, self.corpus_records, self.artifacts.sheet)
+            self.wrong += _differences(
+                row.only(self.metrics), cells, PretrainingFinder(self.corpus_records, self.sheets)
+            )
         if not row.domains:
             self.missing.append("the row has no values: all its cells are missing or failed")
         self.missing += [_why_unknown(metric, row) for metric in sorted(row.metrics - self.metrics.keys())]
@@ -119,6 +122,7 @@ class _Check:
         """
         row = self.row
         sheet = self._labels(domain)
+        self.sheets[sheet.fingerprint] = sheet
         if self.data is not None and self.data.sheet(row, domain) is not None:
             for path in row.data[domain].unreadable:
                 if self.data.readable(row, domain, path):
@@ -243,19 +247,16 @@ def _why_unknown(metric: str, row: Row) -> str:
     return f"metric {metric} is not checked: it comes from a {offered} is not installed here in the same edition"
 
 
-def _differences(
-    row: Row, cells: list[Cell], corpus_records: Mapping[str, CorpusRecord], sheets: Sheets
-) -> Iterator[str]:
+def _differences(row: Row, cells: list[Cell], facts: PretrainingFinder) -> Iterator[str]:
     """Everything in a row that does not follow from its cells and the records of its corpus."""
     wanted = {(c.spec.domain, c.spec.seed) for c in cells}
     wanted |= {(f.domain, f.seed) for f in row.failures if f.kind == "missing" and f.seed is not None}
     lost = [f for f in row.failures if f.seed is None]
-    made = PretrainingFinder(corpus_records, sheets).added_to_all(assemble(cells, wanted, lost)).rows
+    made = facts.added_to_all(assemble(cells, wanted, lost)).rows
     if len(made) != 1:
         yield "its domains do not belong to one row"
         return
-    stored, again = (
-        one.model_dump(mode="json", exclude={"id"}) for one in (row, made[0])
-    )  # it follows from the others
+    follows = {"id"}  # from the other values
+    stored, again = (one.model_dump(mode="json", exclude=follows) for one in (row, made[0]))
     for what in differences(stored, again):
         yield f"{what.where}: the file says {what.before}, its results give {what.after}"

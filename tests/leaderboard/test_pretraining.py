@@ -24,7 +24,7 @@ from harness.leaderboard.pretraining import PretrainingFinder, absent_names
 from harness.leaderboard.update import update_leaderboard
 from harness.results.artifacts import open_file
 from harness.results.leaderboard_file import read_board
-from harness.results.store import ResultStore, corpus_record_path
+from harness.results.store import ResultStore
 from harness.types.leaderboard import Leaderboard, Row
 from harness.verification.verify import verify
 
@@ -65,7 +65,7 @@ def annotate(lab: Lab, *records: CorpusRecord) -> Leaderboard:
     store = ResultStore(lab.out)
     for record in records:
         store.put_corpus_record(record)
-    board = PretrainingFinder(store.corpus_records(), store.labels).added_to_all(lab.board)
+    board = PretrainingFinder.of_folder(lab.out).added_to_all(lab.board)
     (lab.out / "leaderboard.json").write_text(board.text())
     return board
 
@@ -116,8 +116,9 @@ def test_of_two_counts_that_of_most_captions_is_taken(lab: Lab) -> None:
     oop = names(lab, "oop")
     for part, whole in ((100, 900), (101, 901), (102, 902)):  # whatever the order of their sha256
         records = counted(dict.fromkeys(oop, 0), captions=part), counted(dict.fromkeys(oop, 5), captions=whole)
-        board = PretrainingFinder(dict(zip(("0" * 64, "1" * 64), records, strict=True)), ResultStore(lab.out).labels)
-        facts = fsnl(board.added_to_all(lab.board)).data["Animals"].pretraining
+        sheets = {data.sheet.fingerprint: data.sheet for data in lab.domains.values()}
+        finder = PretrainingFinder(dict(zip(("0" * 64, "1" * 64), records, strict=True)), sheets)
+        facts = fsnl(finder.added_to_all(lab.board)).data["Animals"].pretraining
         assert facts is not None
         assert facts.captions["oop"] == (5,) * len(oop)
 
@@ -153,7 +154,7 @@ def test_changed_facts_are_not_verified(lab: Lab, change: str) -> None:
         elif change == "accuracy":
             facts["absent_top1"] = 1.0
     (lab.out / "leaderboard.json").write_text(json.dumps(content))
-    stored = lab.out / corpus_record_path(next(iter(ResultStore(lab.out).corpus_records())))
+    stored = next((lab.out / "corpora").iterdir())
     if change == "removed":
         stored.unlink()
     elif change == "missing":
