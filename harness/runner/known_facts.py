@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,14 +40,15 @@ class KnownFacts:
         """The facts that answer a question; None if they are not known."""
         return None if question is None else self._facts.get(question)
 
-    def put(self, question: str | None, facts: MethodFacts) -> None:
-        """Remember the facts that answer a question, unless they name files, which may change."""
-        if question is None or facts.files:
+    def put(self, answers: Mapping[str | None, MethodFacts]) -> None:
+        """Remember the facts that answer questions, unless they name files, which may change."""
+        new = {question: facts for question, facts in answers.items() if question is not None and not facts.files}
+        if not new:
             return
-        self._facts = {**self._read(), question: facts}
+        self._facts = {**self._read(), **new}
         text = _FACTS.dump_json(self._facts)
         if len(text) >= MAX_BYTES:  # of many versions of the harness
-            self._facts = {question: facts}
+            self._facts = new
             text = _FACTS.dump_json(self._facts)
         with suppress(StorageError):  # the cache is optional
             save(self._file, mark("methods", text.decode()).encode() + b"\n" + text, "methods", "")

@@ -138,11 +138,9 @@ def _facts(questions: Sequence[_Question], limits: Limits, known: KnownFacts) ->
     }
     if len(found) < len(questions):
         require_torch()  # before a plugin that needs it is taken for a broken one
-    for number, one in enumerate(questions):
-        if number not in found and not one.is_foreign:
-            found[number] = answer = one.facts()
-            if isinstance(answer, MethodFacts):
-                known.put(one.digest, answer)
+    answers = {n: one.facts() for n, one in enumerate(questions) if n not in found and not one.is_foreign}
+    known.put({questions[n].digest: facts for n, facts in answers.items() if isinstance(facts, MethodFacts)})
+    found |= answers
     foreign = [number for number, question in enumerate(questions) if question.is_foreign]
     if foreign:
         start_server()

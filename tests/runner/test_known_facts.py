@@ -23,8 +23,8 @@ def test_facts_are_found_again(tmp_path: Path) -> None:
     facts = facts_of(CHOICE, None, None)
     asked = question("zero_shot")
     assert KnownFacts(tmp_path).get(asked) is None
-    KnownFacts(tmp_path).put(asked, facts)
-    KnownFacts(tmp_path).put("another question", facts)
+    KnownFacts(tmp_path).put({asked: facts})
+    KnownFacts(tmp_path).put({"another question": facts})
     assert KnownFacts(tmp_path).get(asked) == facts
     assert KnownFacts(tmp_path).get(None) is None
 
@@ -47,23 +47,23 @@ def test_parameters_that_are_no_plain_values_are_asked_each_time(tmp_path: Path)
 
 def test_facts_about_files_are_not_remembered(tmp_path: Path) -> None:
     facts = facts_of(CHOICE, None, None).model_copy(update={"files": {"0" * 64: "sentences.json"}})
-    KnownFacts(tmp_path).put("question", facts)
+    KnownFacts(tmp_path).put({"question": facts})
     assert KnownFacts(tmp_path).get("question") is None
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xff", b"{}", b"0" * 32 + b"\n{}"])
 def test_a_damaged_or_foreign_file_is_replaced(tmp_path: Path, damage: bytes) -> None:
     facts = facts_of(CHOICE, None, None)
-    KnownFacts(tmp_path).put("question", facts)
+    KnownFacts(tmp_path).put({"question": facts})
     (file,) = tmp_path.iterdir()
     content = file.read_bytes()
     file.write_bytes(damage or content.replace(b'"seeded":false', b'"seeded":true'))
     assert KnownFacts(tmp_path).get("question") is None
-    KnownFacts(tmp_path).put("question", facts)
+    KnownFacts(tmp_path).put({"question": facts})
     assert file.read_bytes() == content
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "cache").touch()
-    KnownFacts(tmp_path / "cache").put("question", facts_of(CHOICE, None, None))
+    KnownFacts(tmp_path / "cache").put({"question": facts_of(CHOICE, None, None)})
     assert KnownFacts(tmp_path / "cache").get("question") is None
