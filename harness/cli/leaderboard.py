@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from harness.cli import completion
-from harness.cli.options import CORES, Cache, Data, Files, Json, Published, Workers, path
+from harness.cli.options import CORES, Cache, Data, Files, Json, OnlyShots, Published, Workers, path
 from harness.errors import UserError
 
 app = typer.Typer(help="Show, compare, verify and submit results.", no_args_is_help=True)
@@ -55,9 +55,7 @@ def show(
             autocompletion=completion.methods,
         ),
     ] = None,
-    shots: Annotated[
-        list[str] | None, typer.Option("--shots", help="Only these numbers of shots, e.g. 1,4.", show_default="all")
-    ] = None,
+    shots: OnlyShots = None,
     domain: Annotated[
         str | None,
         typer.Option(
@@ -86,15 +84,19 @@ def show(
     from harness.cli.print_tables import form
 
     wanted = form({"json": json, "csv": csv, "markdown": markdown, "latex": latex})
+    methods, chosen_shots = tuple(split(method)), numbers("--shots", shots) if shots else ()
     if by_frequency:
         from harness.cli.show_frequency import show_by_frequency
 
-        chosen = numbers("--shots", shots) if shots else ()
-        return show_by_frequency(files, split(method), chosen, form({"json": json, "markdown": markdown}))
-    options = show.ShowOptions(
-        metric, baseline, cost, tuple(split(method)), numbers("--shots", shots) if shots else (), domain,
-        latex or "ranks",
-    )  # fmt: skip
+        others = {
+            "--metric": metric, "--baseline": baseline, "--cost": cost, "--domain": domain, "--csv": csv,
+            "--parquet": parquet, "--latex table2": latex == "table2",
+        }  # fmt: skip
+        for option, given in others.items():
+            if given:
+                raise UserError(f"--by-frequency and {option} exclude each other", "give one of them")
+        return show_by_frequency(files, methods, chosen_shots, wanted)
+    options = show.ShowOptions(metric, baseline, cost, methods, chosen_shots, domain, latex or "ranks")
     if parquet is None:
         return show.show(files, options, wanted)
     if wanted != "text":

@@ -57,6 +57,9 @@ Preprocessing = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")]
 Shots = Annotated[list[str], typer.Option("--shots", help="Images per class, e.g. 1,2,4,8,16.")]
+OnlyShots = Annotated[
+    list[str] | None, typer.Option("--shots", help="Only rows with these shots, e.g. 1,4.", show_default="all")
+]
 Seeds = Annotated[list[str], typer.Option("--seeds", help="Seeds of the few-shot draws, e.g. 1,2,3 or 1-3.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Workers = Annotated[int, typer.Option("--workers", "-w", min=1, help="Worker processes, and threads that read images.")]

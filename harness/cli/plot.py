@@ -17,6 +17,7 @@ from harness.cli.options import (
     Device,
     Files,
     Folders,
+    OnlyShots,
     Preprocessing,
     Pretrained,
     Published,
@@ -59,6 +60,8 @@ Methods = Annotated[
     ),
 ]
 Protocol = Annotated[str | None, typer.Option("--protocol", help="Only rows of this protocol.")]
+Dataset = Annotated[str | None, typer.Option("--dataset", help="Only rows of this data set.")]
+RowBackbone = Annotated[str | None, typer.Option("--backbone", help="Only rows of this backbone.")]
 
 
 @app.command()
@@ -67,8 +70,8 @@ def shots(
     out: Figure = Path("shots.svg"),
     metric: Annotated[str, typer.Option("--metric", help="Metric, e.g. h_mean or joint_h_mean.")] = "oop_top1",
     protocol: Protocol = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", help="Only rows of this data set.")] = None,
-    backbone: Annotated[str | None, typer.Option("--backbone", help="Only rows of this backbone.")] = None,
+    dataset: Dataset = None,
+    backbone: RowBackbone = None,
     method: Methods = None,
     published: Published = False,
     size: Size = "page",
@@ -126,19 +129,19 @@ def frequency(
     files: Files,
     out: Figure = Path("frequency.svg"),
     protocol: Protocol = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", help="Only rows of this data set.")] = None,
-    backbone: Annotated[str | None, typer.Option("--backbone", help="Only rows of this backbone.")] = None,
-    shots: Annotated[list[int] | None, typer.Option("--shots", help="Only rows with so many shots.")] = None,
+    dataset: Dataset = None,
+    backbone: RowBackbone = None,
+    shots: OnlyShots = None,
     method: Methods = None,
     size: Size = "page",
     title: Title = None,
 ) -> int:
     """Plot accuracy per concept against its number of captions in the pre-training corpus, one panel per method."""
-    from harness.cli.option_values import split
+    from harness.cli.option_values import numbers, split
     from harness.plots.frequency import plot_frequency
     from harness.plots.select_rows import one_setting
 
-    sources = _with_reference(files, split(method), tuple(shots or ()))
+    sources = _with_reference(files, split(method), numbers("--shots", shots) if shots else ())
     plot_frequency(one_setting(sources.rows, protocol, dataset, backbone), out, size, title)
     return _done(out)
 

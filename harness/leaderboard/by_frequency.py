@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from harness.errors import UserError
 from harness.leaderboard.statistics import Interval
 from harness.types.leaderboard import Row
 
@@ -76,19 +77,32 @@ class FrequencyFit(NamedTuple):
         return low, high
 
 
+def concepts_of(rows: Iterable[Row]) -> dict[str, list[ConceptAccuracy]]:
+    """Row id -> the concepts with a count and an accuracy, of rows that have some.
+
+    Raises:
+        UserError: no row has any.
+    """
+    found = {row.id: concepts for row in rows if (concepts := concept_accuracies(row))}
+    if not found:
+        raise UserError(
+            "no row has counts of its names in the corpus of its model",
+            "`harness corpus count` makes a record, `harness evaluate --corpus-record` adds it",
+        )
+    return found
+
+
 def concept_accuracies(row: Row) -> list[ConceptAccuracy]:
     """The concepts of a row with a count and an accuracy."""
-    return list(_concepts(row))
-
-
-def _concepts(row: Row) -> Iterator[ConceptAccuracy]:
+    found = []
     for domain, sides in sorted(row.per_class.items()):
         facts = row.data[domain].pretraining
         for side, values in sorted(sides.items()):
             counts = () if facts is None else facts.captions.get(side, ())
             for captions, value in zip(counts, values, strict=False):
                 if captions is not None and value is not None:
-                    yield ConceptAccuracy(domain, side, captions, value)
+                    found.append(ConceptAccuracy(domain, side, captions, value))
+    return found
 
 
 def frequency_bins(concepts: Sequence[ConceptAccuracy]) -> list[FrequencyBin]:

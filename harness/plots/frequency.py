@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.errors import UserError
-from harness.leaderboard.by_frequency import ConceptAccuracy, FrequencyFit, concept_accuracies, frequency_fit
+from harness.leaderboard.by_frequency import ConceptAccuracy, FrequencyFit, concepts_of, frequency_fit
 from harness.leaderboard.series import row_labels, row_title
 from harness.plots import style
 from harness.plots.looks import SIDE_COLOURS
@@ -37,12 +36,7 @@ def plot_frequency(rows: Sequence[Row], out: Path, fit: style.Fit = "page", titl
     Raises:
         UserError: no row has counts.
     """
-    concepts = {row.id: found for row in rows if (found := concept_accuracies(row))}
-    if not concepts:
-        raise UserError(
-            "no row has counts of its names in the corpus of its model",
-            "`harness corpus count` makes a record, `harness evaluate --corpus-record` adds it",
-        )
+    concepts = concepts_of(rows)
     shown = [row for row in rows if row.id in concepts]
     labels = row_labels(shown)
     most = max(concept.captions for found in concepts.values() for concept in found)

@@ -236,3 +236,5 @@ def test_show_by_frequency_prints_bins(lab: Lab, harness) -> None:
     assert [one["concepts"] for one in shown["bins"]] == [1, len(oop) - 1]
     assert shown["bins"][0]["accuracy"] == row.per_class["Animals"]["oop"][0]
     assert "per decade" in harness("leaderboard", "show", lab.out, "--by-frequency")[1]
+    assert "\\begin{tabular}" in harness("leaderboard", "show", lab.out, "--by-frequency", "--latex", "ranks")[1]
+    assert "exclude each other" in harness("leaderboard", "show", lab.out, "--by-frequency", "--csv")[2]
