@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from harness.cli import console
-from harness.cli.print_tables import Form, even_parts, print_tables
+from harness.cli.print_tables import Form, print_tables
 from harness.datasets.layout import short_name
 from harness.errors import UserError
 from harness.leaderboard import compare as comparing
@@ -35,8 +33,8 @@ def compare(a: Path, b: Path | None, published: bool, wanted: Form) -> int:
         console.document({"comparisons": [c.json() for c in found], **only})
         return 0
     for one in found:
-        tables = _tables_within(one, console.out().width) if wanted == "text" else [_table(one, one.metrics)]
-        print_tables(tables, wanted)
+        table, of_metric = _table(one), 2 if one.reasons else 3
+        print_tables(table.parts(console.out().width, together=of_metric) if wanted == "text" else [table], wanted)
     for where, titles in only.items():
         for title in titles:
             console.err().print(f"{where}: {title}", markup=False)
@@ -62,25 +60,15 @@ def diff(a: Path, b: Path, as_json: bool) -> int:
     return console.EXIT_DIFFERENT if found else 0
 
 
-def _tables_within(one: comparing.Comparison, width: int) -> list[Table]:
-    """Metrics side by side, in as few tables of equal size as fit; title above the first, notes below the last."""
-    domains = _table(one, []).width
-    own = [_table(one, [metric]).width - domains for metric in one.metrics]
-    tables = [_table(one, one.metrics[part]) for part in even_parts(domains, own, width)] or [_table(one, [])]
-    tables[1:] = [replace(table, title="") for table in tables[1:]]
-    tables[:-1] = [replace(table, notes=()) for table in tables[:-1]]
-    return tables
-
-
-def _table(one: comparing.Comparison, metrics: Sequence[str]) -> Table:
+def _table(one: comparing.Comparison) -> Table:
     shots = f", {pluralize(one.left.shots, 'shots')}" if one.left.shots else ""
     columns = ["domain"]
-    for metric in metrics:
+    for metric in one.metrics:
         columns += [f"{metric} {one.left.label}", one.right.label, *(["Δ"] if not one.reasons else [])]
     rows = []
     for place, figures in one.json()["figures"].items():
         cells = [short_name(place)]
-        for metric in metrics:
+        for metric in one.metrics:
             values = figures[metric]
             over = [share(n, len(one.domains)) if place == MEAN else "" for n in one.over]
             cells += [_percent(values["left"]) + over[0], _percent(values["right"]) + over[1]]

@@ -38,19 +38,4 @@ def print_tables(tables: Sequence[Table], wanted: Form) -> None:
 
 def print_in_parts(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
     """Print a table as text; where it is too wide, as several with its ``left`` text columns in each."""
-    widths = [3 + max(map(len, column)) for column in zip(columns, *rows, strict=True)]
-    parts = even_parts(1 + sum(widths[:left]), widths[left:], console.out().width) or [slice(0)]
-    for number, part in enumerate(parts):
-        chosen = [[*line[:left], *line[left:][part]] for line in (columns, *rows)]
-        console.out().print(console.table("" if number else title, chosen[0], chosen[1:], left))
-
-
-def even_parts(first: int, own: Sequence[int], width: int) -> list[slice]:
-    """Split columns of widths ``own`` into as few even groups as fit; ``first`` is the width repeated in each."""
-    size, starts = 1, range(len(own))
-    for parts in range(1, len(own) + 1):
-        size = -(-len(own) // parts)
-        starts = range(0, len(own), size)
-        if all(first + sum(own[start : start + size]) <= width for start in starts):
-            break
-    return [slice(start, start + size) for start in starts]
+    print_tables(Table(title, columns, rows, left).parts(console.out().width, left), "text")

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.cli import console
-from harness.cli.print_tables import even_parts, print_tables
+from harness.cli.print_tables import print_tables
 from harness.datasets.layout import short_name
 from harness.files import read_file
 from harness.leaderboard.data_warnings import data_warnings
@@ -115,15 +115,11 @@ def _methods(rows: Sequence[Row], labels: Mapping[str, str], columns: Sequence[_
     """A line for each row, columns side by side, in as few tables of equal size as fit."""
     heads = [[labels[row.id], str(row.shots or "-")][: 1 + _several_shots(rows)] for row in rows]
     left = len(heads[0]) if heads else 1
-
-    def table(chosen: Sequence[_Column]) -> Table:
-        lines = [[*head, *(column.cells[i] for column in chosen)] for i, head in enumerate(heads)]
-        best = {(row, left + number) for number, column in enumerate(chosen) for row in column.best}
-        head = ("method", "shots")[:left]
-        return Table("", (*head, *(column.heading for column in chosen)), lines, 1, (), best)
-
-    first = table(()).width
-    return [table(columns[part]) for part in even_parts(first, [table([c]).width - first for c in columns], width)]
+    lines = [[*head, *(column.cells[i] for column in columns)] for i, head in enumerate(heads)]
+    best = {(row, left + number) for number, column in enumerate(columns) for row in column.best}
+    head = ("method", "shots")[:left]
+    table = Table("", (*head, *(column.heading for column in columns)), lines, 1, (), best)
+    return table.parts(width, left) if columns else []
 
 
 def _means(rows: Sequence[Row], metric: Metric) -> _Column:
@@ -180,15 +176,8 @@ def _wide(rows: Sequence[Row], labels: Mapping[str, str], domains: Sequence[str]
 def _narrow(title: str, row: Row, width: int) -> list[Table]:
     """A line for each domain, metrics side by side, in as few tables of equal size as fit."""
     metrics = summary_metrics(row.metrics)
-
-    def table(chosen: Sequence[Metric]) -> Table:
-        lines = [(short_name(d), *(_percent(row.domains[d].get(m.name)) for m in chosen)) for d in row.domains]
-        return Table("", ("domain", *(metric.heading for metric in chosen)), lines)
-
-    domains = table(()).width
-    own = [table([metric]).width - domains for metric in metrics]
-    first, *rest = [table(metrics[part]) for part in even_parts(domains, own, width)] or [table(())]
-    return [replace(first, title=title), *rest]
+    lines = [(short_name(d), *(_percent(row.domains[d].get(m.name)) for m in metrics)) for d in row.domains]
+    return Table(title, ("domain", *(metric.heading for metric in metrics)), lines).parts(width)
 
 
 def _percent(stat: Stat | None) -> str:

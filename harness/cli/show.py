@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.cli import console
-from harness.cli.print_tables import Form, even_parts, print_tables
+from harness.cli.print_tables import Form, print_tables
 from harness.cli.show_notes import name, notes
 from harness.datasets.layout import short_name
 from harness.errors import unknown_name
@@ -154,14 +154,8 @@ def _tall(table: ViewTable, width: int) -> list[Table]:
     """For a narrow terminal: a line per domain, methods side by side, in as few even parts as fit."""
     if table.place != MEAN:
         return []
-    domains = _methods(table, ()).width
-    own = [_methods(table, (row,)).width - domains for row in table.rows]
-    return [_methods(table, table.rows[part]) for part in even_parts(domains, own, width)]
-
-
-def _methods(table: ViewTable, rows: Sequence[ViewRow]) -> Table:
-    lines = [(short_name(d), *(_cell(made, d) for made in rows)) for d in table.domains]
-    return Table(table.title, ("domain", *(name(made, table) for made in rows)), lines)
+    lines = [(short_name(d), *(_cell(made, d) for made in table.rows)) for d in table.domains]
+    return Table(table.title, ("domain", *(name(made, table) for made in table.rows)), lines).parts(width)
 
 
 def _summary(table: ViewTable, baseline: str | None, cost: bool, notes: Sequence[str]) -> Table:

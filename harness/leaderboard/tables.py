@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
+from itertools import chain
 
 Place = tuple[int, int]
 """Row and column of a cell."""
@@ -91,6 +92,29 @@ class Table:
         widths = [max(len(cell) for cell in column) for column in zip(self.columns, *self.rows, strict=True)]
         return sum(widths) + 3 * len(widths) + 1
 
+    def parts(self, width: int, keep: int = 1, together: int = 1) -> list[Table]:
+        """As few even tables as fit into a width; the title is above the first, the notes below the last.
+
+        Args:
+            width: in characters.
+            keep: how many first columns stand in every part.
+            together: how many of the other columns are not separated.
+        """
+        groups = [range(i, i + together) for i in range(keep, len(self.columns), together)]
+        first = self._of_columns(range(keep)).width
+        own = [self._of_columns([*range(keep), *group]).width - first for group in groups]
+        slices = _even_parts(first, own, width)
+        parts = [self._of_columns([*range(keep), *chain(*groups[part])]) for part in slices] or [self]
+        parts[1:] = [replace(part, title="") for part in parts[1:]]
+        parts[:-1] = [replace(part, notes=()) for part in parts[:-1]]
+        return parts
+
+    def _of_columns(self, chosen: Sequence[int]) -> Table:
+        """The table of some columns."""
+        columns, *rows = [[line[i] for i in chosen] for line in (self.columns, *self.rows)]
+        best = {(row, chosen.index(column)) for row, column in self.best if column in chosen}
+        return replace(self, columns=columns, rows=rows, best=best)
+
     def text(self) -> str:
         """Plain text with aligned columns."""
         lines = [self.columns, *self.rows]
@@ -141,6 +165,17 @@ class Table:
         if column < self.left:
             return tex(cell)
         return _MINUS.sub("$-$", tex(cell)) if cell != "-" else "--"
+
+
+def _even_parts(first: int, own: Sequence[int], width: int) -> list[slice]:
+    """Split columns of widths ``own`` into as few even groups as fit; ``first`` is the width repeated in each."""
+    size, starts = 1, range(len(own))
+    for parts in range(1, len(own) + 1):
+        size = -(-len(own) // parts)
+        starts = range(0, len(own), size)
+        if all(first + sum(own[start : start + size]) <= width for start in starts):
+            break
+    return [slice(start, start + size) for start in starts]
 
 
 def _row(cells: Sequence[str]) -> list[str]:
