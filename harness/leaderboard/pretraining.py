@@ -19,11 +19,11 @@ from harness.backbones.corpora import UNKNOWN
 from harness.corpus.record import ConceptVerdict, CorpusRecord
 from harness.files import list_paths
 from harness.progress import pluralize
-from harness.prompts import clean_name, fold_name
 from harness.results.artifacts import Artifacts, MissingArtifact
 from harness.types.labels import LabelSheet
 from harness.types.leaderboard import DomainRecord, Leaderboard, Row
 from harness.types.pretraining import PretrainingFacts
+from harness.types.split import comparable_name
 
 T = TypeVar("T")
 
@@ -99,9 +99,9 @@ def _undamaged(folder: Path, read: Callable[[str], T]) -> Iterator[tuple[str, T]
 
 def _facts(digest: str, record: CorpusRecord, sheet: LabelSheet) -> PretrainingFacts:
     counting = record.counting
-    known = {_comparable(concept.name): concept for concept in record.concepts}
+    known = {comparable_name(concept.name): concept for concept in record.concepts}
     sides = sheet.sides.items()
-    concepts = {side: [known.get(_comparable(name)) for name in scored.names] for side, scored in sides}
+    concepts = {side: [known.get(comparable_name(name)) for name in scored.names] for side, scored in sides}
     return PretrainingFacts(
         record=digest,
         kind=record.kind,
@@ -111,10 +111,6 @@ def _facts(digest: str, record: CorpusRecord, sheet: LabelSheet) -> PretrainingF
         verdicts={side: tuple(one.verdict if one else None for one in found) for side, found in concepts.items()},
         captions={side: tuple(map(_captions, found)) for side, found in concepts.items()},
     )
-
-
-def _comparable(name: str) -> str:
-    return fold_name(clean_name(name))
 
 
 def _captions(concept: ConceptVerdict | None) -> int | None:

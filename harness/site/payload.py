@@ -192,7 +192,7 @@ def _details(sources: Sources, file: str, classes: Classes) -> dict[str, Any]:
             "reproduce": reproduce_command(row, file),
             "evaluate": evaluate_command(row),
             "seeds": [] if row.seedless else list(row.seeds),
-            "absent": absent_names(row).text,
+            "absent": _absent(row),
             "not_applicable": row.not_applicable,
             "device": row.device,
             "method": pool.place(record["method_record"]),
@@ -205,6 +205,12 @@ def _details(sources: Sources, file: str, classes: Classes) -> dict[str, Any]:
             "frequency": _frequency(row),
         }
     return {"pool": pool.values, "rows": rows}
+
+
+def _absent(row: Row) -> str:
+    """How many OOP names are absent from pre-training, and the accuracy on those alone."""
+    found = absent_names(row)
+    return found.text if found.top1 is None else f"{found.text}; OOP accuracy on those {100 * found.top1:.1f} %"
 
 
 def _provenance(data: dict[str, Any]) -> dict[str, Any]:

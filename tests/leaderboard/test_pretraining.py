@@ -95,6 +95,15 @@ def test_accuracy_on_absent_names_is_the_domains_accuracy_if_all_are_absent(lab:
     assert absent_names(row).top1 == pytest.approx(row.mean["oop_top1"].mean, abs=1e-12)
 
 
+def test_names_are_found_in_another_unicode_form_and_case(lab: Lab) -> None:
+    row, sheet = fsnl(lab.board), lab.domains["Animals"].sheet
+    side = sheet.sides["oop"].model_copy(update={"names": ("caf\u00e9", *names(lab, "oop")[1:])})
+    sheets = {row.data["Animals"].fingerprint: sheet.model_copy(update={"sides": {**sheet.sides, "oop": side}})}
+    facts = PretrainingFinder({"a" * 64: counted({"CAFE\u0301.": 3})}, sheets).added_to(row).data["Animals"].pretraining
+    assert facts is not None
+    assert facts.captions["oop"][0] == 3
+
+
 def test_row_without_a_record_of_its_corpus_says_so(lab: Lab) -> None:
     row = fsnl(annotate(lab, counted(dict.fromkeys(names(lab, "oop"), 0), corpus="LAION-2B")))
     assert all(data.pretraining is None for data in row.data.values())

@@ -10,12 +10,11 @@ from harness.datasets.importing.portable_names import FileNames, unportable_reas
 from harness.datasets.importing.renaming import read_renaming
 from harness.datasets.importing.request import ImportRequest, Sides
 from harness.datasets.importing.sample import ImageSample, Source
-from harness.datasets.importing.sides import comparable_name
 from harness.datasets.layout import parse_folder_name
 from harness.errors import DataError, UserError
 from harness.progress import pluralize
 from harness.prompts import clean_name, find_collisions
-from harness.types.split import SIDES, Side, nfc
+from harness.types.split import SIDES, Side, comparable_name, nfc
 
 _RENAME_HINT = "rename them in the source, or give other names with --names"
 

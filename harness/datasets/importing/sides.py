@@ -9,16 +9,10 @@ from harness.errors import DataError, UserError, closest
 from harness.files import read_error, read_file
 from harness.parsing import parsing
 from harness.progress import pluralize
-from harness.prompts import clean_name, fold_name
-from harness.types.split import SIDES, Side, nfc
+from harness.types.split import SIDES, Side, comparable_name
 
 DECISIONS: Mapping[str, Side | None] = {"oop": "oop", "ip": "ip", "leave-out": None}
 """What can be done with names whose verdict is ambiguous."""
-
-
-def comparable_name(name: str) -> str:
-    """A class name for comparison: clean-up, then case, quotes and HTML entities as CLIP's tokenizer sees them."""
-    return fold_name(clean_name(nfc(name)))
 
 
 def read_names(path: Path) -> list[str]:
