@@ -15,9 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
-    "docs/contract.md",
-    "docs/corpus.md",
-    "docs/data.md",
+    *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
     "scripts/README.md",
     "leaderboards/benchmarks/README.md",
 )

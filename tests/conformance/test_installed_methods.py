@@ -1,4 +1,4 @@
-"""Every installed method keeps its contract, and so does the README's example."""
+"""Every installed method keeps its contract, and so does the documented example."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def test_any_other_keeps_its_contract(check: Callable[[], None]) -> None:
     check()
 
 
-def test_the_example_of_the_readme_keeps_its_contract() -> None:
-    text = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", text.partition("## Write a method")[2], re.DOTALL)
-    module = types.ModuleType("readme_example")
+def test_the_documented_example_keeps_its_contract() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "own-method.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    module = types.ModuleType("documented_example")
     sys.modules[module.__name__] = module
     try:
-        exec(compile(code, "README.md", "exec"), vars(module))
+        exec(compile(code, "own-method.md", "exec"), vars(module))
         results = list(check_method("prototypes", module.Prototypes))
     finally:
         del sys.modules[module.__name__]

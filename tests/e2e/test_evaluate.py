@@ -253,9 +253,9 @@ def test_manifests_are_stored_and_recorded_by_hash(evaluate, tmp_path):
             assert str(Path.home()).encode() not in text
 
 
-def test_readme_script_shares_cells_with_command_line(harness, world, cache, tmp_path, monkeypatch):
-    text = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", text.partition("### From Python")[2].partition("\n## ")[0], re.DOTALL)
+def test_documented_script_shares_cells_with_command_line(harness, world, cache, tmp_path, monkeypatch):
+    text = (Path(__file__).resolve().parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     for theirs, ours in (
         ('domains="Food"', f"domains='Animals', data={str(world)!r}, backbone='beyond-mini', workers=1"),
         ('{"fsnl.lr": 0.001}', '{"fsnl.lr": 0.001, "fsnl.epochs": 2}'),
@@ -268,7 +268,7 @@ def test_readme_script_shares_cells_with_command_line(harness, world, cache, tmp
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HARNESS_CACHE", str(cache))
     namespace = {}
-    exec(compile(code, "README.md", "exec"), namespace)
+    exec(compile(code, "python.md", "exec"), namespace)
     assert [(row["method"], row["shots"]) for row in namespace["results"].rows] == [
         ("zero_shot", 0),
         ("fsnl", 1),
