@@ -34,7 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness.execution",),
     ("harness.types",),
     ("harness.protocols",),
-    ("harness.method", "harness.parameters", "harness.file_parameter", "harness.hookspecs"),
+    ("harness.method", "harness.observer", "harness.parameters", "harness.file_parameter", "harness.hookspecs"),
     ("harness.registry", "harness.inner_method"),
     ("harness.metrics.table", "harness.datasets", "harness.backbones"),  # the table has metrics of plugins too
     ("harness.feature_cache", "harness.corpus"),
@@ -42,7 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness.leaderboard",),
     ("harness.runner", "harness.verification"),
     ("harness.conformance", "harness.plots", "harness.site"),
-    ("harness.miniature",),  # a plugin: what is below cannot import it
+    ("harness.miniature", "harness.loggers"),  # plugins: what is below cannot import them
     ("harness.cli",),
     ("harness.api",),
     ("harness.__main__",),
@@ -62,6 +62,7 @@ PUBLIC = {
     "harness.method",
     "harness.metrics",
     "harness.metrics.replicates",
+    "harness.observer",
     "harness.prompts",
     "harness.types.task",
     "harness.types.vocabulary",
@@ -324,6 +325,7 @@ READERS = {
     "harness.execution.process_tree": "the kernel's own counters",
     "harness.user_key": "creates the key for one user's eyes",
     "harness.leaderboard.published": "tables of the package",
+    "harness.loggers.files": "appends to a log that it began itself",
     "harness.matching.bench.measure": "the report of a benchmark that it ran itself",
     "harness.miniature": "a development tool, on files that it wrote itself",
     "harness.registry": "metadata of installed distributions, through importlib, and templates of the package",

@@ -23,11 +23,12 @@ from harness.results.store import ResultStore
 from harness.runner.array_files import ArrayFiles
 from harness.runner.corpus_records import corpus_records, given_records
 from harness.runner.job import Job, cell_title
-from harness.runner.method_processes import ANSWER_SECONDS, sandbox, start_server
-from harness.runner.observers import Observers
+from harness.runner.method_processes import sandbox, start_server
+from harness.runner.observers import Observers, observer_limits, require_observers, run_info
 from harness.runner.plan import Plan, make_plan
 from harness.runner.request import Outcome, Request
 from harness.types.cell import Cell, Failure
+from harness.types.leaderboard import Leaderboard
 
 PROCESSES = 256
 """That a cell may start, with ``isolate``."""
@@ -49,6 +50,7 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
     store = ResultStore(request.out.expanduser())
     store.prepare()
     given = given_records(request)
+    require_observers(request)
     plan = plan or make_plan(request, report)
     records = corpus_records(given, plan, report)
     known = store.known((job.spec.key for job in plan.jobs), report.note)
@@ -63,9 +65,15 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
         store.put_labels(data.sheet)
     for record in records:
         store.put_corpus_record(record)
+    wanted = {(domain, seed) for domain in plan.domains for seed in request.seeds}
+
+    def rows() -> Leaderboard:
+        found = assemble(cells.values(), wanted, plan.lost)
+        return PretrainingFinder.of_folder(store.root).added_to_all(found)
+
     try:
-        free = replace(sandbox(request, plan.domains), strict=False)  # observers write files and send cells elsewhere
-        with Observers(report, Limits(seconds=ANSWER_SECONDS, sandbox=free)) as observers:
+        run, limits = run_info(plan, request, len(known)), observer_limits(request, plan)
+        with Observers(request, run, lambda: rows().rows, report, limits) as observers:
             for cell, log in _run(plan, pending, request, report, unreadable):
                 cell = store.put(cell)
                 cells[cell.spec.key] = cell
@@ -77,10 +85,7 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
             update_leaderboard(store, planned)
         raise
     update_leaderboard(store, planned)
-    wanted = {(domain, seed) for domain in plan.domains for seed in request.seeds}
-    ran = assemble(cells.values(), wanted, plan.lost)
-    ran = PretrainingFinder.of_folder(store.root).added_to_all(ran)
-    return Outcome(ran, store.root / BOARD, len(pending), len(known), unreadable, tuple(logs))
+    return Outcome(rows(), store.root / BOARD, len(pending), len(known), unreadable, tuple(logs))
 
 
 def _report_problems(cell: Cell, log: bytes, store: ResultStore, report: Reporter) -> list[Path]:

@@ -242,7 +242,8 @@ def test_show_describes_a_method(site, harness):
 def test_show_describes_everything_of_that_name(site, harness):
     install(site, "odd", METHOD)
     observer = (
-        '"""Looks on."""\nfrom harness.hookspecs import hookimpl\n@hookimpl\ndef harness_cell_finished(cell): ...\n'
+        '"""Looks on."""\nfrom harness.hookspecs import hookimpl\nfrom harness.observer import Observer\n'
+        "@hookimpl\ndef harness_observer():\n    return Observer()\n"
     )
     install(site, "looks", observer, name="odd", kind="observer")
     shown = harness("plugins", "show", "odd", "--json").json["plugins"]
