@@ -41,7 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness.results",),
     ("harness.leaderboard",),
     ("harness.runner", "harness.verification"),
-    ("harness.conformance", "harness.plots", "harness.site"),
+    ("harness.conformance", "harness.plots", "harness.site", "harness.hub"),
     ("harness.miniature", "harness.loggers"),  # plugins: what is below cannot import them
     ("harness.cli",),
     ("harness.api",),
@@ -209,11 +209,14 @@ def test_plugins_import_the_public_harness_only() -> None:
         ("timm", "harness.backbones.timm_model"),
         ("rich", "harness.cli.console"),
         ("harness.matching._native", "harness.matching.native"),
-        ("huggingface_hub", "harness.datasets.hub"),
     ],
 )
 def test_each_of_these_has_one_importing_place(library: str, place: str) -> None:
     assert importers(library) == {place}
+
+
+def test_the_hub_is_read_in_one_place_and_written_in_another() -> None:
+    assert importers("huggingface_hub") == {"harness.datasets.hub", "harness.hub.repository"}
 
 
 def test_plugins_use_what_the_text_tower_promises() -> None:

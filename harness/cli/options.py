@@ -63,6 +63,8 @@ OnlyShots = Annotated[
 Seeds = Annotated[list[str], typer.Option("--seeds", help="Seeds of the few-shot draws, e.g. 1,2,3 or 1-3.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Workers = Annotated[int, typer.Option("--workers", "-w", min=1, help="Worker processes, and threads that read images.")]
+Repo = Annotated[str, typer.Argument(help="Data set repository on the Hugging Face Hub: OWNER/NAME.")]
+Revision = Annotated[str, typer.Option("--revision", help="Branch, tag, or refs/pr/3 for a pull request.")]
 Published = Annotated[bool, typer.Option("--published", help="Include the paper's published results.")]
 Files = Annotated[
     list[Path],

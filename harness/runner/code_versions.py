@@ -24,6 +24,7 @@ NEUTRAL = (
         "plots",
         "site",
         "verification",
+        "hub",
         "loggers",
         "observer.py",
     ),  # they read cells and compute none

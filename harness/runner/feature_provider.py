@@ -235,7 +235,7 @@ class FeatureProvider:
         if (domain, images) not in self._parts:
             data = self.domains[domain]
             found = data.scored.values() if images == "scored" else filter(None, [_pool_split(data, images)])
-            self._parts[domain, images] = [_sources(data, split) for split in found]
+            self._parts[domain, images] = [sources_of(data, split) for split in found]
         return self._parts[domain, images]
 
     def in_order(self, domain: str, split: Split, report: Reporter) -> tuple[Tensor, list[int]]:
@@ -244,7 +244,7 @@ class FeatureProvider:
         Raises:
             DataError: none is readable.
         """
-        sources = _sources(self.domains[domain], split)
+        sources = sources_of(self.domains[domain], split)
         with report.stage("encoding images", len(sources), "images") as advance:
             self.encoder.ensure(sources, 0, advance)
         image, readable = self.encoder.features(sources, views=1)
@@ -258,7 +258,7 @@ class FeatureProvider:
         """
         if not split.items:
             raise DataError(f"{split.folder.name} has no {split.part} image", "check its split file")
-        sources = _sources(self.domains[domain], split)
+        sources = sources_of(self.domains[domain], split)
         labels = {id(source): item.label for source, item in zip(sources, split.items, strict=True)}
         readable = sorted((s for s in sources if s.sha256 != UNREADABLE), key=lambda s: (s.sha256, s.path))
         image, found = self.encoder.features(readable, views=1)
@@ -284,7 +284,8 @@ def _pool_split(data: DomainData, name: Pool | Literal["ip"]) -> Split | None:
     return data.oop["train"] if name == "train-unlabeled" else data.scored["oop"]
 
 
-def _sources(data: DomainData, split: Split) -> list[ImageSource]:
+def sources_of(data: DomainData, split: Split) -> list[ImageSource]:
+    """The images of a part of a domain, in the order of the split file."""
     return [_source(data, split, item.path) for item in split.items]
 
 
