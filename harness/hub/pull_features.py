@@ -1,7 +1,7 @@
 """Pull features of others, and check them before any is used.
 
-A shard is used only if it is whole, holds rows of this encoder and images of this domain alone, and if the features of a
-random sample of its images equal those that are encoded here. Rows say that their features are of others.
+A shard is used only if it is whole, holds rows of this encoder and images of this domain alone, and if the features of
+a random sample of its images equal those that are encoded here. Rows say that their features are of others.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _take_indexes(
     left = {f"{one.place.parents[1].name}/{one.place.parent.name}/{one.name}" for one in shards}
     root, signers = shards[0].place.parents[2], set[str]()
     for path in sorted(path for path in listed if INDEX.fullmatch(path)):
-        content = repository.read(listed[path], commit, MAXINDEX)
+        content = repository.read(listed[path], commit, MAX_INDEX)
         name, signed = signer_of(content)
         if name and not left.isdisjoint(signed):
             add_index(root, content)

@@ -44,6 +44,7 @@ def logged(tmp_path_factory, world, cache) -> Logged:  # noqa: F811
     return Logged({row["method"]: row for row in json.loads(done.stdout)["rows"]}, folder / "logs")
 
 
+@pytest.mark.slow
 def test_a_run_is_in_files(logged):
     (folder,) = (path.parent for path in logged.logs.glob("*/run.json"))
     run = json.loads((folder / "run.json").read_text())
@@ -70,6 +71,7 @@ def test_a_run_is_in_files(logged):
     assert (means["vpt"]["complete"], means["vpt"]["h_mean"]) == ("False", "")
 
 
+@pytest.mark.slow
 def test_a_run_is_in_trackio(logged):
     pytest.importorskip("trackio")
 
@@ -88,6 +90,7 @@ def test_a_run_is_in_trackio(logged):
     assert {"cells", "rows", "failure", "tip_adapter@2/oop_top1"} <= set(run["metrics"])
 
 
+@pytest.mark.slow
 def test_a_run_is_in_wandb(logged):
     pytest.importorskip("wandb")
     (path,) = logged.logs.glob("wandb/offline-run-*/run-*.wandb")
