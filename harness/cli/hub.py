@@ -89,7 +89,11 @@ def pull_features(repository: str, request: Request, kinds: Sequence[str], revis
     if not found.files:
         console.lines(f"nothing to pull: the cache has what {repository} has of these images and this encoder")
         return 0
-    by = f"{found.files - found.unsigned} signed by {', '.join(found.signers)}" if found.signers else "none signed"
+    by = (
+        f"{found.files - found.unsigned} signed by {', '.join(found.signers)}"
+        if found.signers
+        else "none signed by a key that you trust"
+    )
     unsigned = f", {found.unsigned} by no key that you trust" if found.unsigned and found.signers else ""
     console.lines(f"{pluralize(found.files, 'files')} with {found.images:,} rows of features: {by}{unsigned}")
     return 0

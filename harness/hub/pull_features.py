@@ -64,7 +64,7 @@ def pull_features(
         request: names the data, the domains, the backbone and the cache.
         kinds: of features.
         revision: branch, tag or pull request.
-        sample: images of each kind and view of a domain to encode again.
+        sample: images of every file to encode again.
         report: shows progress.
 
     Raises:
@@ -78,22 +78,27 @@ def pull_features(
     if not shards:
         return Pulled(0, 0, (), 0)
     require_room([_workload(*one) for one in dict.fromkeys((shard.part, shard.view) for shard in shards)])
-    with TemporaryDirectory(prefix="harness-pull-") as folder:
+    with TemporaryDirectory(prefix="harness-pull-") as name:
+        folder = Path(name)
         with report.stage("fetching", len(shards), "files") as advance:
             for one in shards:
                 content = repository.read(listed[one.path], commit, MAX_FILE)
-                save(one.staged(Path(folder)), content, "features", TEMPORARY_HINT)
+                save(one.staged(folder), content, "features", TEMPORARY_HINT)
                 advance(1)
         with report.stage("encoding a sample", None, "images") as advance:
-            images = sum(_check(one, Path(folder), sample, request, advance) for one in shards)
-        signers, unsigned = _take_indexes(repository, listed, commit, shards)
-        for one in shards:
-            save(one.place, read_file(one.staged(Path(folder)), MAX_FILE), "features", CACHE_HINT)
-    for part in parts.values():
-        store = part.encoder.store
-        store.prepare()
-        enforce_limit(store.folder.parent, store.limit, keep=store.folder.name)
-    return Pulled(len(shards), images, signers, unsigned)
+            rows = {one: _check(one, folder, sample, request, advance) for one in shards}
+        used = [one for one in shards if rows[one]]
+        signers, unsigned = _take_indexes(repository, listed, commit, used)
+        for one in used:
+            _store(one, folder)
+    return Pulled(len(used), sum(rows.values()), signers, unsigned)
+
+
+def _store(one: RemoteShard, folder: Path) -> None:
+    store = one.part.encoder.store
+    store.prepare()
+    save(one.place, read_file(one.staged(folder), MAX_FILE), "features", CACHE_HINT)
+    enforce_limit(store.folder.parent, store.limit, keep=store.folder.name)
 
 
 def _workload(part: FeaturePart, view: View) -> Workload:
@@ -101,7 +106,7 @@ def _workload(part: FeaturePart, view: View) -> Workload:
 
 
 def _check(one: RemoteShard, folder: Path, sample: int, request: Request, advance: Callable[[int], None]) -> int:
-    """Check a fetched shard; returns the number of its rows.
+    """Check a fetched shard; returns the number of its rows, or 0 if all of them are cached.
 
     Raises:
         DataError: it is damaged, has images of other data, or features that are not those of its images.
@@ -114,6 +119,8 @@ def _check(one: RemoteShard, folder: Path, sample: int, request: Request, advanc
     digests = [digest.hex() for digest in found.digests]
     if not part.images.keys() >= set(digests):
         raise DataError(f"{one.path} has features of images that are not of {part.domain.name}", REFUSED)
+    if not part.encoder.store.missing(one.view.number, digests, one.view.crop):
+        return 0
     stored = FeatureStore(folder, one.name[:64], "", rule=rule)
     drawn = [part.images[digest] for digest in secrets.SystemRandom().sample(digests, min(sample, len(digests)))]
     with TemporaryDirectory(prefix="harness-again-") as empty:
@@ -129,12 +136,12 @@ def _take_indexes(
 ) -> tuple[tuple[str, ...], int]:
     """Take over the lists of trusted keys; returns their names, and how many of the shards are on none of these."""
     left = {f"{one.place.parents[1].name}/{one.place.parent.name}/{one.name}" for one in shards}
-    root, signers = shards[0].place.parents[2], set[str]()
+    signers: set[str] = set()
     for path in sorted(path for path in listed if INDEX.fullmatch(path)):
         content = repository.read(listed[path], commit, MAX_INDEX)
         name, signed = signer_of(content)
         if name and not left.isdisjoint(signed):
-            add_index(root, content)
+            add_index(shards[0].place.parents[2], content)
             signers.add(name)
             left -= set(signed)
     return tuple(sorted(signers)), len(left)

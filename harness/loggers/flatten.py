@@ -73,4 +73,4 @@ def import_or_explain(package: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
-        raise PluginError(f"{package} is not installed: pip install 'laion-beyond-harness[{package}]'") from None
+        raise PluginError(f'{package} is not installed: pip install "laion-beyond-harness[{package}]"') from None

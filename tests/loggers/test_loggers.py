@@ -113,5 +113,5 @@ def test_a_run_is_in_wandb(logged):
 
 def test_a_package_that_is_missing_is_a_sentence_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "trackio", None)
-    with pytest.raises(PluginError, match=r"trackio is not installed: pip install 'laion-beyond-harness\[trackio\]'"):
+    with pytest.raises(PluginError, match=r'trackio is not installed: pip install "laion-beyond-harness\[trackio\]"'):
         import_or_explain("trackio")
