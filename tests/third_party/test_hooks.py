@@ -240,6 +240,18 @@ def test_an_observer_sees_a_run_its_computed_cells_and_its_rows(zoo, evaluate, s
     assert "a word" not in answer.out
 
 
+def test_an_observer_sees_the_rows_of_a_run_that_is_stopped(zoo, evaluate, seen, monkeypatch):
+    def stop(cell, report):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.runner.evaluate._report_result", stop)
+    install(zoo, "logger", OBSERVER, kind="observer")
+    assert evaluate("--plugin", "tame", "--observer", "logger", "--workers", "1").code == 130
+    start, end = seen.read_text().splitlines()
+    assert start == "2 cells, 0 known, logs"
+    assert "True" in end, "the one cell that is stored makes a row"
+
+
 def test_an_observer_that_raises_is_reported_once_and_stops_nothing(zoo, evaluate, seen):
     install(zoo, "logger", OBSERVER, kind="observer")
     sulky = OBSERVER.replace(
@@ -436,7 +448,7 @@ def test_a_row_with_an_offered_backbone_is_run_again_with_its_weights(
     assert (again.json["settings"], again.json["results"]) == ([], [])
     command = shlex.split(evaluate_command(read_board(file).rows[0]).replace("LAION_BEYOND_ROOT", str(world)))
     answer = harness(*command[1:], "--out", file, "--dry-run")
-    assert answer.out.endswith("1 cell: 1 known, 0 to run\n"), answer.err
+    assert answer.out == "1 cell: 1 known, 0 to run (1 method, 1 domain)\n", answer.err
 
 
 def test_a_backbone_with_another_configuration_is_computed_and_encoded_anew(
