@@ -61,10 +61,11 @@ def push(
     """Push the cached features that you encoded to a data set repository on the Hugging Face Hub, in one commit."""
     from harness.cli import hub
     from harness.cli.option_values import split
+    from harness.hub.repository import PushOptions
 
     model = backbone, pretrained, preprocessing, precision, device
     request = _request(domain, data, folder, model, cache, workers)
-    return hub.push_features(repository, request, split(kind), create, revision, pr)
+    return hub.push_features(repository, request, split(kind), create, PushOptions(revision, pr))
 
 
 def pull(

@@ -9,8 +9,8 @@ from harness.cli import console
 from harness.cli.verify import show_verdict
 from harness.errors import unknown_name
 from harness.folders import cache_root
-from harness.hub.boards import PushOptions, pull_boards, push_board
-from harness.hub.repository import Repository, Visibility
+from harness.hub.boards import pull_boards, push_board
+from harness.hub.repository import PushOptions, Repository, Visibility
 from harness.hub.review import review as review_one
 from harness.progress import pluralize
 from harness.results.artifacts import Artifacts
@@ -67,7 +67,7 @@ def review(
 
 
 def push_features(
-    repository: str, request: Request, kinds: Sequence[str], create: Visibility | None, revision: str, pr: bool
+    repository: str, request: Request, kinds: Sequence[str], create: Visibility | None, options: PushOptions
 ) -> int:
     """Run ``harness features push``."""
     from harness.hub.push_features import push_features as run  # imports torch
@@ -75,7 +75,7 @@ def push_features(
     hub = Repository(repository)
     if create is not None:
         hub.create(create)
-    count, address = run(hub, request, kinds_of(kinds), revision, pr, console.reporter())
+    count, address = run(hub, request, kinds_of(kinds), options, console.reporter())
     files = pluralize(count, "files")
     console.lines(f"{files} of features: {address or f'{repository} has them already, nothing is pushed'}")
     return 0

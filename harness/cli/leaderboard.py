@@ -216,7 +216,7 @@ def push(
 ) -> int:
     """Push a verified board with its predictions to a data set repository on the Hugging Face Hub, in one commit."""
     from harness.cli import hub
-    from harness.hub.boards import PushOptions
+    from harness.hub.repository import PushOptions
 
     return hub.push(repository, file, name, create, PushOptions(revision, pr))
 

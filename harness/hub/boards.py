@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.datasets.remote import RemoteFile
 from harness.errors import DataError, UserError
 from harness.files import MAX_BYTES, list_paths, save
-from harness.hub.repository import Repository, changed
+from harness.hub.repository import PushOptions, Repository, changed
 from harness.progress import Reporter, pluralize
 from harness.results import costs, verification_marks
 from harness.results.archive import MAX_BYTES as MAX_ARCHIVE
@@ -32,19 +31,6 @@ FILES = {
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PATH = re.compile(rf"{FOLDER}/({_NAME.pattern})/({'|'.join(map(re.escape, FILES))})")
-
-
-@dataclass(frozen=True)
-class PushOptions:
-    """How a board is pushed.
-
-    Attributes:
-        revision: the branch to push to or to open a pull request against, or a pull request to add to.
-        pull_request: whether to open one.
-    """
-
-    revision: str
-    pull_request: bool
 
 
 def split_path(path: str) -> tuple[str, str] | None:
@@ -99,7 +85,7 @@ def push_board(
     if not new:
         return name, None
     message = f"Board {name}: {pluralize(len(board.rows), 'rows')}"
-    return name, repository.commit(new, message, commit, options.revision, options.pull_request, report)
+    return name, repository.commit(new, message, commit, options, report)
 
 
 def pull_boards(
@@ -196,7 +182,7 @@ def _require_rows(before: Leaderboard, after: Iterable[Row], what: str) -> None:
         first = f"{lost[0].method}@{lost[0].shots} ({lost[0].id})"
         raise UserError(
             f"{what} has {pluralize(len(lost), 'rows')} that would be lost, such as {first}",
-            "choose another --name or --out, or join the boards first",
+            "choose another --name or --out",
         )
 
 

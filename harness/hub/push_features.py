@@ -14,7 +14,7 @@ from harness.feature_cache.signed_index import signed_index
 from harness.feature_cache.views import parse_view_name
 from harness.files import CACHE_HINT, list_paths, save
 from harness.hub.feature_parts import PATH, SIGNED, TEMPORARY_HINT, FeaturePart, feature_parts
-from harness.hub.repository import Repository
+from harness.hub.repository import PushOptions, Repository
 from harness.progress import Reporter
 from harness.runner.request import Request
 from harness.signatures import SigningError
@@ -24,8 +24,7 @@ def push_features(
     repository: Repository,
     request: Request,
     kinds: Sequence[str],
-    revision: str,
-    pull_request: bool,
+    options: PushOptions,
     report: Reporter,
 ) -> tuple[int, str | None]:
     """Push the features that this user encoded of the images of some domains, in one commit.
@@ -34,8 +33,7 @@ def push_features(
         repository: where to.
         request: names the data, the domains, the backbone and the cache.
         kinds: of features.
-        revision: branch or pull request.
-        pull_request: whether to open one.
+        options: how.
         report: shows progress.
 
     Returns:
@@ -45,7 +43,7 @@ def push_features(
         UserError: the cache has no such features of this user.
         HarnessError: the data or the backbone cannot be used, or the Hub refuses.
     """
-    commit = repository.head(revision)
+    commit = repository.head(options.revision)
     there = {path.split("/")[-1][:64] for path in repository.files(commit) if PATH.fullmatch(path)}
     with TemporaryDirectory(prefix="harness-push-") as folder:
         files = dict(_packed(feature_parts(request, kinds, report), Path(folder)))
@@ -61,7 +59,7 @@ def push_features(
         except SigningError as error:
             report.note(f"the features are pushed without a signature: {error}")
         message = f"Features of {len(shards)} parts"
-        return len(shards), repository.commit(new, message, commit, revision, pull_request, report)
+        return len(shards), repository.commit(new, message, commit, options, report)
 
 
 def _packed(parts: Sequence[FeaturePart], folder: Path) -> Iterator[tuple[str, Path]]:

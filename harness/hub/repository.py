@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -24,19 +25,29 @@ _NETWORK_HINT = "check the network, and run the same command again"
 _CONFLICTS = (409, 412)
 
 
+@dataclass(frozen=True)
+class PushOptions:
+    """How something is pushed.
+
+    Attributes:
+        revision: the branch to push to or to open a pull request against, or a pull request to add to.
+        pull_request: whether to open one.
+    """
+
+    revision: str = MAIN
+    pull_request: bool = False
+
+
 class Repository:
     """Reads and writes one repository; errors are sentences.
 
     Args:
         name: owner and name.
-        endpoint: address of a copy of the Hub; None for the default or ``HF_ENDPOINT``.
-        sleep: function to wait, in seconds.
     """
 
-    def __init__(self, name: str, endpoint: str | None = None, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self._remote = HuggingFace(name, endpoint)
-        self._sleep = sleep
+        self._remote = HuggingFace(name)
 
     def head(self, revision: str) -> str:
         """The commit of a branch, a tag or a pull request (``refs/pr/3``).
@@ -85,13 +96,7 @@ class Repository:
             raise DataError(f"{self.name}: {fault}", _NETWORK_HINT) from fault
 
     def commit(
-        self,
-        files: Mapping[str, bytes | Path],
-        message: str,
-        parent: str,
-        revision: str,
-        pull_request: bool,
-        report: Reporter,
+        self, files: Mapping[str, bytes | Path], message: str, parent: str, options: PushOptions, report: Reporter
     ) -> str:
         """Add or replace files in one commit; until it is made, nothing of them is visible. Returns its address.
 
@@ -99,8 +104,7 @@ class Repository:
             files: path in the repository -> content, or the file that has it.
             message: first line of the commit.
             parent: the commit that the files were compared with.
-            revision: the branch, or a pull request.
-            pull_request: open a new pull request against the branch.
+            options: where to.
             report: shows progress.
 
         Raises:
@@ -109,7 +113,7 @@ class Repository:
         from huggingface_hub import CommitOperationAdd
 
         added = [CommitOperationAdd(path, str(c) if isinstance(c, Path) else c) for path, c in sorted(files.items())]
-        where = {"repo_type": "dataset", "revision": revision, "create_pr": pull_request}
+        where = {"repo_type": "dataset", "revision": options.revision, "create_pr": options.pull_request}
         api = self._remote.api
         try:
             with translate_errors(f"{self.name} for writing"), report.stage("uploading", len(added), "files") as step:
@@ -123,7 +127,7 @@ class Repository:
         except RemoteBusy as busy:
             if busy.status in _CONFLICTS:
                 again = "run the same command again: it compares with the new state"
-                raise DataError(f"{revision} of {self.name} has changed since the start", again) from busy
+                raise DataError(f"{options.revision} of {self.name} has changed since the start", again) from busy
             raise DataError(f"nothing was pushed: {busy.reason}", _NETWORK_HINT) from busy
         except DataError as error:
             hint = (
@@ -133,43 +137,46 @@ class Repository:
 
     def pull_requests(self) -> list[int]:
         """The numbers of the open pull requests."""
-        with translate_errors(f"pull requests of {self.name}"):
-            found = self._remote.api.get_repo_discussions(
-                self.name, repo_type="dataset", discussion_type="pull_request", discussion_status="open"
-            )
-            return sorted(one.num for one in found)
+        asked = {"discussion_type": "pull_request", "discussion_status": "open", "repo_type": "dataset"}
+        listed = self._remote.api.get_repo_discussions
+        return self._ask(lambda: sorted(one.num for one in listed(self.name, **asked)))  # type: ignore[arg-type]
 
-    def base(self, commit: str, branch: str = MAIN) -> str:
-        """The newest commit of a branch that a commit builds on.
-
-        Raises:
-            DataError: there is none.
-        """
-        ours = set(self._history(branch))
-        found = next((one for one in self._history(commit) if one in ours), None)
-        if found is None:
-            raise DataError(f"{commit} of {self.name} has no commit in common with {branch}")
-        return found
+    def base(self, commit: str) -> str | None:
+        """The newest commit of the main branch that a commit builds on; None if there is none."""
+        ours = set(self._history(MAIN))
+        return next((one for one in self._history(commit) if one in ours), None)
 
     def comment(self, number: int, text: str) -> None:
-        """Comment on a pull request, unless it has a comment that begins with the same line."""
+        """Comment on a pull request, unless it has a comment that begins with the same line.
+
+        Raises:
+            DataError: the Hub refuses, or does not answer.
+        """
         api, first = self._remote.api, text.partition("\n")[0]
-        with translate_errors(f"pull request {number} of {self.name}"):
+
+        def add() -> None:
             events = api.get_discussion_details(self.name, number, repo_type="dataset").events
             if not any(str(getattr(event, "content", "")).startswith(first) for event in events):
                 api.comment_discussion(self.name, number, text, repo_type="dataset")
 
+        self._ask(add)
+
     def _history(self, revision: str) -> Sequence[str]:
-        api = self._remote.api
-        with translate_errors(f"the commits of {self.name}"):
-            return [one.commit_id for one in api.list_repo_commits(self.name, repo_type="dataset", revision=revision)]
+        listed = self._remote.api.list_repo_commits
+        return self._ask(lambda: [one.commit_id for one in listed(self.name, repo_type="dataset", revision=revision)])
 
     def _ask(self, call: Callable[[], T]) -> T:
+        """What a call returns, after more tries if the server is busy.
+
+        Raises:
+            DataError: the server refuses, or does not answer.
+        """
+
         def translated() -> T:
             with translate_errors(self.name):
                 return call()
 
-        return retry(translated, self._sleep, TRIES, _NETWORK_HINT)
+        return retry(translated, time.sleep, TRIES, _NETWORK_HINT)
 
 
 def changed(files: Mapping[str, bytes], there: Mapping[str, RemoteFile]) -> dict[str, bytes]:

@@ -82,7 +82,10 @@ def review(repository: Repository, number: int, check: Check) -> Review:
         HarnessError: the Hub does not answer, or there is no such pull request.
     """
     commit, main = repository.head(f"refs/pr/{number}"), repository.head(MAIN)
-    new, old = repository.files(commit), repository.files(repository.base(commit))
+    base = repository.base(commit)
+    if base is None:
+        return Review(number, commit, (), (), (f"it has no commit in common with {MAIN}",))
+    new, old = repository.files(commit), repository.files(base)
     touched = sorted(path for path in {*new, *old} if _digest(new.get(path)) != _digest(old.get(path)))
     problems = [f"it changes {path}, which is not of a board" for path in touched if split_path(path) is None]
     names = sorted({place[0] for path in touched if (place := split_path(path))})

@@ -94,6 +94,19 @@ def test_what_a_submission_may_not_do_is_named(submitted, change, harness, files
     assert "pull request 1 at" in out
 
 
+def test_a_server_that_is_busy_is_a_sentence(server, submitted, harness):
+    for end in ("/discussions", "/discussions/1"):
+        server.faults = {end: [503]}
+        code, _, err = harness(*REVIEW, "--comment")
+        assert (code, "the server did not answer" in err) == (2, True), end
+
+
+def test_a_request_without_the_history_of_the_branch_is_refused(server, submitted, harness):
+    server.stored.add("refs/pr/1", "", submitted)
+    code, out, _ = harness(*REVIEW)
+    assert (code, "it has no commit in common with main" in out) == (3, True)
+
+
 def test_without_open_requests_there_is_nothing_to_review(server, login, harness):
     assert harness(*REVIEW)[:2] == (0, f"{REPOSITORY} has no open pull request\n")
     code, _, err = harness(*REVIEW, "--pr", "7")
