@@ -53,6 +53,7 @@ PUBLIC = {
     "harness",
     "harness.types.discovery",
     "harness.types.images",
+    "harness.types.paper",
     "harness.backbones.clip_templates",
     "harness.device",
     "harness.errors",

@@ -94,7 +94,7 @@ def test_the_example_is_built_installed_and_evaluated(published):
     (line,) = (line for line in listed["plugins"] if line["name"] == "nearest_shot")
     assert (line["kind"], line["distribution"], line["version"]) == ("method", "example-method", "0.2.0")
     (shown,) = json.loads(published.environment.harness("plugins", "show", "nearest_shot", "--json").stdout)["plugins"]
-    assert (shown["needs"], shown["paper"]) == (["support"], "none: an example")
+    assert (shown["needs"], shown["paper"]) == (["support"], "")
     assert [one["meaning"] for one in shown["parameters"]] == [
         "Of the most similar support image; the prompt has weight 1."
     ]
