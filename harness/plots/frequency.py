@@ -11,14 +11,11 @@ import numpy as np
 from harness.leaderboard.by_frequency import ConceptAccuracy, FrequencyFit, concepts_of, frequency_fit
 from harness.leaderboard.series import row_labels, row_title
 from harness.plots import style
-from harness.plots.looks import SIDE_COLOURS
+from harness.plots.looks import SIDE_LOOKS
 from harness.types.leaderboard import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-SIDES = {"ip": ("IP concepts", SIDE_COLOURS["ip"], "o"), "oop": ("OOP concepts", SIDE_COLOURS["oop"], "^")}
-"""Side -> name, colour and marker."""
 
 ZERO = -0.7
 """Where concepts without captions are drawn on the axis of log10 counts."""
@@ -56,11 +53,12 @@ def plot_frequency(rows: Sequence[Row], out: Path, fit: style.Fit = "page", titl
 
 
 def _draw(panel: Axes, concepts: Sequence[ConceptAccuracy], title: str) -> None:
-    for side, (label, colour, marker) in SIDES.items():
+    for side, own in SIDE_LOOKS.items():
         found = [concept for concept in concepts if concept.side == side]
         x = [np.log10(concept.captions) if concept.captions else ZERO for concept in found]
         y = [100 * concept.accuracy for concept in found]
-        panel.scatter(x, y, s=14, color=colour, marker=marker, alpha=0.6, linewidth=0, label=label)
+        label = f"{own.short} concepts"
+        panel.scatter(x, y, s=14, color=own.colour, marker=own.marker, alpha=0.6, linewidth=0, label=label)
     fit = frequency_fit(concepts)
     panel.set_title(title if fit is None else f"{title}\n{_slope(fit)}")
     if fit is None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from harness.plots.looks import SideLook
+
 DASHES = ("-", "--", "-.", ":")
 LEVELS = ((0, (1, 1)), (0, (1, 3)), (0, (4, 1, 1, 1)), (0, (1, 1, 1, 4)), (0, (4, 2, 1, 1, 1, 1)))
 """Dashes of the level lines of methods without few-shot images."""
@@ -102,6 +104,12 @@ def column(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]
 
     figure = Figure(figsize=(width, height * count + 1.0), layout="constrained")
     return figure, list(figure.subplots(count, 1, sharex=True))
+
+
+def bars(panel: Axes, places: Sequence[float], heights: Sequence[float], own: SideLook) -> None:
+    """The bars of a side, labelled for the legend."""
+    paint: dict[str, Any] = {"color": own.colour, "hatch": own.hatch, "edgecolor": "white", "linewidth": 0}
+    panel.bar(places, heights, 0.38, label=own.name, **paint)
 
 
 def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], above: str | None = None) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError
 from harness.plots import style
-from harness.plots.looks import COLOURS
+from harness.plots.looks import COLOURS, SIDE_LOOKS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 LETTERS = 0.7
 """Points of the names' letters, for each inch of the figure's width."""
-
-SIDES = {"ip": ("in pre-training (IP)", "o"), "oop": ("out of pre-training (OOP)", "^")}
 
 
 def plot_tsne(
@@ -55,10 +53,14 @@ def plot_tsne(
         axes.set_axis_off()
         for name in features:
             chosen = side == name
-            said, marker = SIDES[name]
+            own = SIDE_LOOKS[name]
             colour = [COLOURS[y % len(COLOURS)] for y in label[chosen]]
-            counted = f"{said}: {int(chosen.sum()):,} images of {len(names[name])} concepts"
-            paint: dict[str, Any] = {"marker": marker, "s": (width / 2) ** 2, "alpha": 0.45 if name == "ip" else 0.9}
+            counted = f"{own.name}: {int(chosen.sum()):,} images of {len(names[name])} concepts"
+            paint: dict[str, Any] = {
+                "marker": own.marker,
+                "s": (width / 2) ** 2,
+                "alpha": 0.45 if name == "ip" else 0.9,
+            }
             axes.scatter(place[chosen, 0], place[chosen, 1], c=colour, linewidths=0, label=counted, **paint)
         _names(axes, place, side, label, names, LETTERS * width)
         style.title(figure, title)

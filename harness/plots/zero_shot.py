@@ -12,18 +12,12 @@ from harness.leaderboard.published import PublishedRow, PublishedTable
 from harness.leaderboard.row_settings import setting, unique_titles
 from harness.leaderboard.series import row_labels
 from harness.plots import style
-from harness.plots.looks import SIDE_COLOURS
+from harness.plots.looks import SIDE_LOOKS
 from harness.plots.published_rows import comparable
 from harness.types.leaderboard import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-SIDES = {
-    "ip_top1": ("in pre-training (IP)", SIDE_COLOURS["ip"], "", -0.2),
-    "oop_top1": ("out of pre-training (OOP)", SIDE_COLOURS["oop"], "////", 0.2),
-}
-"""Metric -> name, colour, hatch (visible in grey too) and offset from the tick."""
 
 
 def plot_zero_shot(
@@ -70,11 +64,11 @@ def plot_zero_shot(
 
 def _bars(panel: Axes, row: Row, places: Sequence[str], upright: bool) -> None:
     stats = {**row.domains, MEAN: row.mean}
-    for metric, (label, colour, hatch, shift) in SIDES.items():
-        found = [(i, stat) for i, place in enumerate(places) if (stat := stats.get(place, {}).get(metric))]
-        ticks = [i + shift for i, _ in found]
+    for side, own in SIDE_LOOKS.items():
+        found = [(i, stat) for i, place in enumerate(places) if (stat := stats.get(place, {}).get(f"{side}_top1"))]
+        ticks = [i + own.offset for i, _ in found]
         heights = [100 * stat.mean for _, stat in found]
-        panel.bar(ticks, heights, 0.38, color=colour, hatch=hatch, edgecolor="white", linewidth=0, label=label)
+        style.bars(panel, ticks, heights, own)
         for x, height in zip(ticks, heights, strict=True):
             turned = {"rotation": 90, "fontsize": 5} if upright else {"fontsize": 5.5}
             panel.annotate(f"{height:.1f}", (x, height), (0, 2), textcoords="offset points", ha="center", **turned)
@@ -85,14 +79,13 @@ def _bars(panel: Axes, row: Row, places: Sequence[str], upright: bool) -> None:
 
 
 def _marks(panel: Axes, places: Sequence[str], published: Sequence[PublishedRow]) -> None:
-    for metric, (label, _, _, shift) in SIDES.items():
+    for side, own in SIDE_LOOKS.items():
         for reference in published:
             printed = {**reference.domains, MEAN: reference.mean}
-            found = [(i, v) for i, d in enumerate(places) if (v := printed.get(d, {}).get(metric)) is not None]
+            found = [(i, v) for i, d in enumerate(places) if (v := printed.get(d, {}).get(f"{side}_top1")) is not None]
             if found:
-                side = label.partition("(")[2].rstrip(")")
-                marker = "_" if metric == "ip_top1" else "x"
+                ticks, heights = zip(*((i + own.offset, 100 * v) for i, v in found), strict=True)
                 panel.scatter(
-                    [i + shift for i, _ in found], [100 * v for _, v in found], marker=marker, color=style.INK, s=24,
-                    linewidth=1.4, zorder=3, label=f"{reference.method}, published, {side}",
+                    ticks, heights, marker="_" if side == "ip" else "x", color=style.INK, s=24, linewidth=1.4, zorder=3,
+                    label=f"{reference.method}, published, {own.short}",
                 )  # fmt: skip

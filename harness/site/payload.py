@@ -20,7 +20,9 @@ from harness.leaderboard.statistics import Interval
 from harness.leaderboard.view import Sources, ViewRow, view
 from harness.metrics.built_in import HEADLINES, in_table_order
 from harness.metrics.table import find_metric
+from harness.plots.looks import COLOURS, REFERENCE, SIDE_LOOKS, look
 from harness.results.leaderboard_file import BOARD
+from harness.site import links
 from harness.site.classes import Classes
 from harness.site.reproduce_command import evaluate_command, reproduce_command
 from harness.site.thumbnails import Thumbnails
@@ -73,6 +75,11 @@ def payload(
         "summary": [name for name, metric in metrics.items() if metric.summary],
         "short": dict(SHORT_NAMES),
         "domains": domains,
+        "reference": REFERENCE,
+        "looks": {method: _look(*look(method)) for method in sorted({row.method for row in sources.rows})},
+        "sides": {side: _look(own.colour, own.marker) for side, own in SIDE_LOOKS.items()},
+        "benchmark": links.benchmark(),
+        "links": links.methods(sources.rows),
         "rows": rows,
         "published": [row for printed in published for row in _published(printed)],
     }
@@ -144,6 +151,11 @@ def _figures(row: Row, stats: dict[str, Stat], intervals: dict[str, Interval | N
 def _figure(stat: Stat, seeds: int, interval: Interval | None) -> Figure:
     ends = [] if interval is None else [_points(interval.low), _points(interval.high)]
     return [_points(stat.mean), _points(stat.std), seeds, *ends]
+
+
+def _look(colour: str, marker: str) -> list[str]:
+    """The class of a colour in the page's style, and the marker."""
+    return [f"p{COLOURS.index(colour)}" if colour in COLOURS else "ink", marker]
 
 
 def _points(fraction: float) -> int:
