@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.datasets.card.records import DataCard, FolderCard
@@ -14,14 +13,14 @@ from harness.plots.looks import SIDE_LOOKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
-def plot_card(card: DataCard, out: Path) -> None:
-    """Draw and write the figure: three panels over the domains.
+def plot_card(card: DataCard) -> Figure:
+    """Draw three panels over the domains.
 
     Args:
         card: the description of the data; where a domain and side has several folders, each has its own place.
-        out: the file, .pdf, .png or .svg.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -42,7 +41,8 @@ def plot_card(card: DataCard, out: Path) -> None:
         panels[-1].set_xlabel("boxes: quartiles, whiskers: smallest and largest class")
         handles, labels = panels[0].get_legend_handles_labels()
         style.legend(figure, handles, labels)
-        style.save(figure, out, f"Classes and images of {card.dataset}")
+        figure.set_label(f"Classes and images of {card.dataset}")
+    return figure
 
 
 def _groups(card: DataCard) -> dict[str, list[FolderCard]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,17 +15,17 @@ from harness.types.leaderboard import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 ZERO = -0.7
 """Where concepts without captions are drawn on the axis of log10 counts."""
 
 
-def plot_frequency(rows: Sequence[Row], out: Path, fit: style.Fit = "page", title: str | None = None) -> None:
-    """Draw and write the figure.
+def plot_frequency(rows: Sequence[Row], fit: style.Fit = "page", title: str | None = None) -> Figure:
+    """Draw a panel for every row.
 
     Args:
         rows: of one setting.
-        out: the file.
         fit: the width.
         title: above the figure; None for none.
 
@@ -49,7 +48,8 @@ def plot_frequency(rows: Sequence[Row], out: Path, fit: style.Fit = "page", titl
         style.legend(figure, *axes[0].get_legend_handles_labels(), "captions that mention the concept")
         one = shown[0]
         name = f"Accuracy by frequency in {one.backbone_record.corpus}: {one.dataset}, {one.backbone}, {one.protocol}"
-        style.save(figure, out, name)
+        figure.set_label(name)
+    return figure
 
 
 def _draw(panel: Axes, concepts: Sequence[ConceptAccuracy], title: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError
@@ -13,6 +12,7 @@ from harness.plots.looks import COLOURS, SIDE_LOOKS
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -24,11 +24,10 @@ def plot_tsne(
     features: Mapping[str, tuple[Array, Array]],
     names: Mapping[str, tuple[str, ...]],
     what: str,
-    out: Path,
     fit: style.Fit = "page",
     title: str | None = None,
-) -> None:
-    """Embed the features with t-SNE, always from the same start, then draw and write the figure.
+) -> Figure:
+    """Embed the features with t-SNE, always from the same start, then draw them.
 
     A colour is a class, and a class has its name at the median of its images; a disc is an image of a concept in
     pre-training, a triangle one of a concept out of it.
@@ -37,7 +36,6 @@ def plot_tsne(
         features: side -> unit rows ``(n, d)`` and the label ``(n,)`` of each.
         names: side -> the names that labels index.
         what: the figure shows, for the file's metadata.
-        out: the file.
         fit: the width.
         title: above the figure; None for none.
     """
@@ -69,7 +67,8 @@ def plot_tsne(
         for handle in figure.legends[0].legend_handles:
             if handle is not None:
                 handle.set(color=style.GREY, alpha=1.0)  # a colour is a class, not a side
-        style.save(figure, out, what)
+        figure.set_label(what)
+    return figure
 
 
 def embed(image: Array) -> Array:

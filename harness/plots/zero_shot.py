@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.datasets.layout import short_name
@@ -18,36 +17,35 @@ from harness.types.leaderboard import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def plot_zero_shot(
     rows: Sequence[Row],
-    out: Path,
     published: Sequence[PublishedTable] = (),
     fit: style.Fit = "page",
     title: str | None = None,
-) -> None:
-    """Draw and write the figure: a panel per row, one row per backbone, the average first.
+) -> Figure:
+    """Draw a panel per row, one row per backbone, the average first.
 
     Args:
         rows: of a method without images, complete or not; a failed domain is marked as failed.
-        out: the file.
         published: tables whose figures of the same data and model are marked on the bars.
         fit: the width.
         title: above the figure; None for none.
     """
     names, labels = unique_titles(map(setting, rows)), row_labels(rows)
     domains = sorted({domain for row in rows for domain in row.data} | {f.domain for row in rows for f in row.failures})
-    places = [MEAN, *domains]
+    places = style.places(domains)
     with style.drawing():
         figure, axes = style.panels(len(rows), style.SIZES[fit]._replace(panels=1), 1.7)
         for panel, row in zip(axes, rows, strict=True):
             called = names[setting(row)]
             which = "" if labels[row.id] == row.method else f", {labels[row.id]}"
             heading = f"{called.backbone}, {called.dataset}, {called.protocol}{which}"
-            panel.set_title(style.wrapped(figure, heading, 8))
+            panel.set_title(style.wrapped(heading, 7, figure.get_figwidth() - 0.6))
             panel.grid(axis="x", visible=False)
-            shown = ["average", *map(short_name, domains)]
+            shown = ["average" if place == MEAN else short_name(place) for place in places]
             panel.set_xticks(range(len(places)), shown)
             if fit == "column":
                 panel.tick_params(axis="x", labelrotation=90)
@@ -59,7 +57,8 @@ def plot_zero_shot(
         figure.supylabel("top-1 (%)", fontsize=7)
         style.title(figure, title)
         style.legend(figure, *axes[0].get_legend_handles_labels())
-        style.save(figure, out, f"Zero-shot accuracy of {rows[0].method} on IP and OOP concepts")
+        figure.set_label(f"Zero-shot accuracy of {rows[0].method} on IP and OOP concepts")
+    return figure
 
 
 def _bars(panel: Axes, row: Row, places: Sequence[str], upright: bool) -> None:
