@@ -46,7 +46,7 @@ function drawShots() {
 function panel(place, shown, figures, shots, [low, high]) {
   const name = place === null ? "mean over domains" : shortDomain(place);
   const said = shown.map((line, n) => `${line.label}: ${[...figures[n]].sort(([a], [b]) => a - b).map(([k, figure]) => `${percent(figure[0])} at ${k}`).join(", ") || "no figures"}`);
-  const plot = area(230, 150, `${name}. ${said.join(". ")}`);
+  const plot = area(state.wide ? 460 : 230, state.wide ? 260 : 150, `${name}. ${said.join(". ")}`);
   const { svg, box } = plot;
   const x = (k) => box.left + 10 + (Math.log2(k / shots[0]) / Math.log2(shots[shots.length - 1] / shots[0])) * (box.right - box.left - 20);
   levels(plot, low, high);
