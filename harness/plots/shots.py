@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+TALLEST = 2.4
+"""Inches of a panel, at most."""
+
 Intervals = Mapping[tuple[str, str], Interval]
 """(row id, domain) -> 95 % interval of the metric, where predictions are stored."""
 
@@ -62,7 +65,8 @@ def plot_shots(
     size = style.SIZES[fit]
     with style.drawing():
         places = style.places(domains)
-        figure, axes = style.panels(len(places), size, 0.95 * size.width / size.panels)
+        height = 0.95 * size.width / min(size.panels, len(places))
+        figure, axes = style.panels(len(places), size, min(height, TALLEST))
         for panel, place in zip(axes, places, strict=True):
             panel.set_title(f"average of {len(domains)}" if place == MEAN else short_name(place))
             for line in lines:
