@@ -1,6 +1,6 @@
 """Make the pictures of docs/images: the page, plots, a table of LaTeX, and the terminal.
 
-    python scripts/screenshots.py
+    python scripts/screenshots.py                   # or some of: page table plots terminal
 
 Everything is of real results: the page, zero-shot bars, frequencies and the table are of `leaderboards/beyond-mini`,
 accuracy against shots and the terminal of a run that takes some minutes. Needs Chromium, and for the table pdflatex
@@ -13,6 +13,7 @@ import fcntl
 import io
 import os
 import pty
+import re
 import shutil
 import struct
 import subprocess
@@ -29,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from harness.files import write_atomic  # noqa: E402
-from tests.site.chromium import Browser, program  # noqa: E402
+from tests.site.chromium import Browser  # noqa: E402
 
 OUT = ROOT / "docs" / "images"
 BOARD = ROOT / "leaderboards" / "beyond-mini"
@@ -73,12 +74,20 @@ def page(work: Path) -> None:
                 save_png(Image.open(work / "page.png"), f"page-{device}-{scheme}.png")
 
 
-def plots(results: Path) -> None:
+def measured(work: Path) -> Path:
+    """The results of a run, which is made once."""
+    results = work / "results"
+    if not results.exists():
+        harness(*RUN, "--out", results)
+    return results
+
+
+def plots(work: Path) -> None:
     """The three plots of leaderboards."""
     one = ["--protocol", "clean-v1", "--backbone", "beyond-mini/beyond_mini.safetensors"]
-    harness("plot", "shots", results, "--out", OUT / "plot-shots.svg")
+    harness("plot", "shots", measured(work), "--out", OUT / "plot-shots.svg")
     harness("plot", "zero-shot", BOARD, "--protocol", "clean-v1", "--out", OUT / "plot-zero-shot.svg")
-    harness("plot", "frequency", BOARD, *one, "--methods", "fsnl,coop", "--out", OUT / "plot-frequency.svg")
+    harness("plot", "frequency", BOARD, *one, "--methods", "fsnl", "--out", OUT / "plot-frequency.svg")
 
 
 def table(work: Path) -> None:
@@ -97,15 +106,15 @@ def table(work: Path) -> None:
     save_png(drawn.crop((box[0] - 20, box[1] - 20, box[2] + 20, box[3] + 20)), "table2.png")
 
 
-def terminal(results: Path) -> None:
+def terminal(work: Path) -> None:
     """What `harness evaluate` prints at the end, in terminals of 80 and 120 columns."""
-    words = [*RUN[:3], "--seeds", "1", "--out", str(results)]  # its cells are known
+    words = [*RUN[:3], "--seeds", "1", "--out", str(measured(work))]  # its cells are known
     for columns in (80, 120):
         console = Console(record=True, width=columns, file=io.StringIO())
-        console.print(
-            Text("$ harness evaluate --methods fsnl,tip_adapter --seeds 1\n"), Text.from_ansi(shown(words, columns))
-        )
+        console.print(Text("$ harness evaluate --methods fsnl,tip_adapter --seeds 1\n"))
+        console.print(Text.from_ansi(shown(words, columns)))
         svg = console.export_svg(title="harness", unique_id=f"terminal-{columns}")
+        svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.S)  # of a font to download
         write_atomic(OUT / f"terminal-{columns}.svg", svg.encode())
 
 
@@ -126,22 +135,25 @@ def shown(words: list[str], columns: int) -> str:
     return content.decode().replace("\r\n", "\n")
 
 
-def main() -> None:
+PICTURES = {
+    page: ("chromium",),
+    table: ("pdflatex", "pdftoppm"),
+    plots: (),
+    terminal: (),
+}
+"""What makes pictures, and the programs that it needs."""
+
+
+def main(wanted: list[str]) -> None:
     OUT.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        work, results = Path(folder), Path(folder) / "results"
-        harness(*RUN, "--out", results)
-        plots(results)
-        terminal(results)
-        if program():
-            page(work)
-        else:
-            print("left out the page: no Chromium is installed")
-        if shutil.which("pdflatex") and shutil.which("pdftoppm"):
-            table(work)
-        else:
-            print("left out the table: pdflatex or pdftoppm is not installed")
+    with tempfile.TemporaryDirectory() as work:
+        for make, programs in PICTURES.items():
+            missing = [program for program in programs if shutil.which(program) is None]
+            if missing:
+                print(f"left out {make.__name__}: {', '.join(missing)} is not installed")
+            elif not wanted or make.__name__ in wanted:
+                make(Path(work))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
