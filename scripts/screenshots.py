@@ -43,6 +43,7 @@ PRINTED = "zero_shot,cocoop,clip_adapter,coop,learning_to_name,fsnl"
 DOCUMENT = r"""\documentclass[10pt]{article}
 \usepackage{booktabs}
 \setlength{\textwidth}{6.875in}
+\setlength{\oddsidemargin}{-0.2in}
 \pagestyle{empty}
 \begin{document}
 %s
@@ -56,9 +57,10 @@ def harness(*words: object) -> str:
 
 
 def save_png(picture: Image.Image, name: str) -> None:
-    """A small PNG: few colours are enough for text and bars."""
+    """A small PNG, of 256 colours that cover those of small markers too."""
     content = io.BytesIO()
-    picture.convert("RGB").quantize(96, dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
+    few = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(content, "PNG", optimize=True)
     write_atomic(OUT / name, content.getvalue())
 
 
