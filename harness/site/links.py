@@ -51,7 +51,7 @@ def _paper(method: str, distribution: str) -> dict[str, str]:
 
 def _code(distribution: str) -> dict[str, str]:
     found = {}
-    with suppress(PackageNotFoundError):
+    with suppress(PackageNotFoundError, ValueError):  # it is not installed, or has no name
         for entry in metadata(distribution).get_all("Project-URL") or ():
             label, _, address = entry.partition(", ")
             if label.lower() in CODE and re.fullmatch(r"https://[!-~]+", address):
