@@ -105,7 +105,14 @@ class Results:
         return plot_zero_shot(method_rows(self.leaderboard.rows, method), (), size, title)
 
     def plot_frequency(
-        self, methods: str | Iterable[str] = (), *, size: Fit = "page", title: str | None = None
+        self,
+        methods: str | Iterable[str] = (),
+        *,
+        protocol: str | None = None,
+        dataset: str | None = None,
+        backbone: str | None = None,
+        size: Fit = "page",
+        title: str | None = None,
     ) -> Figure:
         """Accuracy of every concept against the captions of the corpus that mention it; see ``plot_shots``.
 
@@ -113,7 +120,7 @@ class Results:
             UserError: the rows have no counts, or are of several settings.
         """
         sources = with_reference(self._sources, arguments.texts("methods", methods))
-        return plot_frequency(one_setting(sources.rows), size, title)
+        return plot_frequency(one_setting(sources.rows, protocol, dataset, backbone), size, title)
 
     @property
     def _sources(self) -> Sources:

@@ -170,7 +170,7 @@ def wrapped(text: str, points: float, inches: float) -> str:
 
 def title(figure: Figure, text: str | None) -> None:
     """A figure's title at its left edge, wrapped to its width; none if there is no text."""
-    if text:
+    if text and text.strip():
         lines = wrapped(text, 8, 0.94 * figure.get_figwidth())
         figure.suptitle(lines, x=0.01, ha="left", fontsize=8)
         figure.set_figheight(figure.get_figheight() + 0.16 * (lines.count("\n") + 1))
