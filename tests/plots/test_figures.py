@@ -77,7 +77,8 @@ def test_accuracy_against_shots_has_a_panel_per_domain_and_a_line_per_method(fil
 def test_no_panel_cuts_off_what_lies_above_the_first_ones_figures(tmp_path: Path) -> None:
     cells = [cell("fsnl", d, k, 1, v) for d, v in (("Animals", 0.2), ("Food", 0.9)) for k in (1, 4)]
     style.save(plot_shots(rows(cells), "oop_top1"), tmp_path / "figure.svg")
-    assert "75" in words(tmp_path / "figure.svg"), "the common axis reaches up to the second panel's figures"
+    ticks = [int(text) for text in words(tmp_path / "figure.svg") if text.isdigit()]
+    assert max(ticks) >= 75, "the common axis reaches up to the second panel's figures"
 
 
 def test_methods_of_the_harness_have_a_colour_and_marker_of_their_own() -> None:
