@@ -80,7 +80,7 @@ def _several_shots(rows: Sequence[Row]) -> bool:
 def _summary(names: SettingNames, rows: Sequence[Row], labels: Mapping[str, str], width: int) -> list[Table]:
     """Means over domains: methods by metrics, in as few tables as fit; what was discovered in pools comes last."""
     metrics = summary_metrics(metric for row in rows for metric in row.metrics)
-    of_pool = [metric for metric in metrics if metric.sides == {"pool"}]
+    of_pool = [metric for metric in metrics if metric.sides == ("pool",)]
     of_images = [_means(rows, metric) for metric in metrics if metric not in of_pool]
     finders = [row for row in rows if any(metric.name in row.metrics for metric in of_pool)]
     differences = _differences(rows)

@@ -189,7 +189,7 @@ def _pools(table: ViewTable) -> Table:
 
 
 def _pool_metrics() -> list[str]:
-    return [name for name, metric in BUILT_IN.items() if metric.sides == {"pool"}]
+    return [name for name, metric in BUILT_IN.items() if metric.sides == ("pool",)]
 
 
 def _discovery(made: ViewRow) -> dict[str, Stat]:

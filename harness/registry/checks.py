@@ -103,6 +103,7 @@ def checked_metric(name: str, value: Any) -> Metric:
         metric.resampling,
         measure=_contained(name, metric.resampling.measure),
         combine=_contained(name, metric.resampling.combine),
+        derivatives=metric.resampling.derivatives and _contained(name, metric.resampling.derivatives),
     )
     return dataclasses.replace(metric, function=_number(name, metric.function), resampling=resampling)
 
