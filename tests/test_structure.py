@@ -41,7 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness.results",),
     ("harness.leaderboard",),
     ("harness.runner", "harness.verification"),
-    ("harness.conformance", "harness.plots", "harness.site", "harness.hub"),
+    ("harness.analysis", "harness.conformance", "harness.plots", "harness.site", "harness.hub"),
     ("harness.miniature", "harness.loggers"),  # plugins: what is below cannot import them
     ("harness.cli",),
     ("harness.api",),

@@ -52,7 +52,10 @@ def show(
     metric: Annotated[
         str | None,
         typer.Option(
-            "--metric", "-m", help="E.g. h_mean, oop_top1.", show_default="h_mean, or the protocol's main metric"
+            "--metric",
+            "-m",
+            help="E.g. h_mean, oop_top1; `metrics` lists all.",
+            show_default="h_mean, or the protocol's main metric",
         ),
     ] = None,
     baseline: Annotated[str | None, typer.Option("--baseline", help="Method to test the others against.")] = None,
@@ -114,6 +117,15 @@ def show(
     if wanted != "text":
         raise UserError(f"--parquet and --{wanted} exclude each other", "give one of them")
     return show.write_parquet(files, options, parquet)
+
+
+@app.command()
+def metrics(json: Json = False, markdown: Markdown = False) -> int:
+    """List the metrics of rows: what each is, whether higher is better, and whether it has intervals."""
+    from harness.cli import metrics
+    from harness.cli.print_tables import form
+
+    return metrics.metrics(form({"json": json, "markdown": markdown}))
 
 
 @app.command()

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from harness import __version__
-from harness.cli import corpus, data, evaluate, features_hub, leaderboard, manifests, plot, plugins
+from harness.cli import analyse, corpus, data, evaluate, features_hub, leaderboard, manifests, plot, plugins
 from harness.cli.options import Cache, Json, path
 from harness.cli.stdout import configure_streams
 from harness.errors import HarnessError, UserError, printable
@@ -37,6 +37,7 @@ app.add_typer(manifests.app, name="manifest")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(plot.app, name="plot")
 app.add_typer(corpus.app, name="corpus")
+app.add_typer(analyse.app, name="analyse")
 app.add_typer(leaderboard.app, name="leaderboard")
 features_app.command()(features_hub.push)
 features_app.command()(features_hub.pull)

@@ -18,6 +18,7 @@ from harness.registry import Plugin, plugin_code
 
 NEUTRAL = (
     *(
+        "analysis",
         "cli",
         "conformance",
         "leaderboard",

@@ -22,14 +22,17 @@ from harness.site.payload import Payload
 SCRIPTS = (
     *("dom.js", "data.js", "looks.js", "choices.js", "address.js", "filters.js", "tooltip.js"),
     *("cells.js", "columns.js", "table.js", "downloads.js", "chart.js", "shots.js", "cost.js", "published.js"),
-    *("confusion.js", "classes.js", "frequency.js", "row.js", "main.js"),
+    *("confusion.js", "classes.js", "dendromap.js", "frequency.js", "row.js", "main.js"),
 )
 """The parts of the script, in page order."""
+
+STYLES = ("style.css", "dendromap.css")
+"""The parts of the style, in page order."""
 
 
 def page(content: Payload) -> str:
     """The page; equal payloads give equal text."""
-    style = _read("style.css") + _palette()
+    style = "\n".join(map(_read, STYLES)) + _palette()
     script = '"use strict";\n(() => {\n' + "\n".join(_read(name) for name in SCRIPTS) + "})();\n"
     policy = "; ".join(
         (

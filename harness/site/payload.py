@@ -24,6 +24,7 @@ from harness.plots.looks import COLOURS, REFERENCE, SIDE_LOOKS, look
 from harness.results.leaderboard_file import BOARD
 from harness.site import links
 from harness.site.classes import Classes
+from harness.site.dendromap import dendromaps
 from harness.site.reproduce_command import evaluate_command, reproduce_command
 from harness.site.thumbnails import Thumbnails
 from harness.types.leaderboard import Row, Stat
@@ -214,6 +215,7 @@ def _details(sources: Sources, file: str, classes: Classes) -> dict[str, Any]:
             "cost": None if cost is None else cost.model_dump(mode="json"),
             "classes": of_sides,
             "joint": jointly,
+            "dendromaps": dendromaps(row, artifacts, pool.place),
             "frequency": _frequency(row),
         }
     return {"pool": pool.values, "rows": rows}

@@ -378,7 +378,7 @@ def test_the_command_shows_ranks_tests_costs_and_holes(tmp_path: Path, shared_la
     assert "did you mean h_mean?" in harness("leaderboard", "show", tmp_path, "-m", "hmean")[2]
     code, out, err = harness("leaderboard", "show", tmp_path, "-m", "cluster_gap")
     assert (code, out) == (2, ""), "no other metric is shown in its place"
-    assert "no metric in these files named 'cluster_gap'" in err
+    assert "no row of these files has cluster_gap, which follows from stored ip_cluster, oop_cluster" in err
 
 
 def test_a_narrow_terminal_shows_every_method(

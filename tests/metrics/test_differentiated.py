@@ -219,7 +219,7 @@ def test_first_order_replicates_spread_as_measuring_every_replicate_anew() -> No
         assert np.corrcoef(first[name], anew[name])[0, 1] > 0.99, name
 
 
-# -- groups by features --------------------------------------------------------------------------------------------------
+# -- groups by features ------------------------------------------------------------------------------------------------
 
 
 def test_a_tree_splits_along_the_widest_direction_first() -> None:

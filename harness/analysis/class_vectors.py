@@ -1,0 +1,146 @@
+"""The class vectors that a fitted method compares images with, read off its scores.
+
+A method whose scores are ``s * x . w_k`` has them, whatever it learned: prompts, names, residuals or a linear head.
+They are its scores of the axes of the feature space. The method runs in a process of its own, with the few-shot images
+alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from harness.backbones.backbone import Backbone, ResolvedBackbone
+from harness.backbones.backbone import load as load_backbone
+from harness.device import configure_determinism
+from harness.errors import FixedVocabulary, MethodError
+from harness.execution.executors import processes
+from harness.execution.global_state import seeded_global_state
+from harness.execution.jobs import JobFailure, Limits
+from harness.execution.one_thread import one_thread_per_operation
+from harness.progress import Reporter
+from harness.runner.array_files import ArrayFiles
+from harness.runner.cell_input import CellInput
+from harness.runner.chosen_method import make_method
+from harness.runner.feature_provider import FeatureProvider
+from harness.runner.fit import fit
+from harness.runner.job import Job, cell_title
+from harness.runner.method_processes import sandbox
+from harness.runner.pack_images import ImagePacker
+from harness.runner.plan import Plan
+from harness.runner.predict import checked_encoding, checked_scores
+from harness.runner.request import Request
+from harness.runner.task_input import named_task
+from harness.types.images import Images
+from harness.types.vocabulary import Vocabulary
+
+TOLERANCE = 1e-3
+"""Largest error of the scores of other rows, relative to the largest score, for them to count as linear."""
+
+NOT_LINEAR = "its scores are not linear in the image features, so it has no class vectors"
+
+
+@dataclass(frozen=True)
+class VectorInput:
+    """What the process gets: a method with its task, the width of the features, and the names to score."""
+
+    cell: CellInput
+    width: int
+    vocabularies: Mapping[str, Vocabulary]
+
+
+class VectorWorker:
+    """Fits methods, and reads off their class vectors."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._backbone = backbone
+
+    def __call__(self, given: VectorInput) -> bytes:
+        """The vectors ``(k, d)`` of each vocabulary that the method knows, as safetensors."""
+        cell, device = given.cell, self._backbone.device
+        (task,) = cell.tasks
+        with one_thread_per_operation(device), seeded_global_state(cell.seed):
+            method = make_method(cell.method)
+            fit(method, cell.method.name, task.task(self._backbone), device)
+            found = {}
+            for side, vocabulary in given.vocabularies.items():
+                axes, others = torch.eye(given.width, device=device), _random_rows(given.width, device)
+                try:
+                    vectors, checked = (
+                        checked_scores(method, cell.method.name, _encoded(method, cell.method.name, rows), vocabulary)
+                        for rows in (axes, others)
+                    )
+                except FixedVocabulary:
+                    continue
+                if (checked - others @ vectors).abs().max() > TOLERANCE * checked.abs().max():
+                    raise MethodError(NOT_LINEAR)
+                found[side] = torch.nn.functional.normalize(vectors.T.float(), dim=1).cpu().numpy()
+        return save({side: np.ascontiguousarray(vectors) for side, vectors in found.items()})
+
+
+def _encoded(method, name: str, rows: torch.Tensor) -> Images:  # type: ignore[no-untyped-def]
+    return checked_encoding(method, name, Images.of(rows))
+
+
+def _random_rows(width: int, device: torch.device) -> torch.Tensor:
+    rows = torch.randn(32, width, generator=torch.Generator().manual_seed(0))
+    return torch.nn.functional.normalize(rows, dim=1).to(device)
+
+
+def make_vector_worker(resolved: ResolvedBackbone, device: str, unit_rows: bool) -> VectorWorker:
+    """The worker of a process, which loads the backbone there."""
+    where = torch.device(device)
+    configure_determinism(where, resolved.record.precision)
+    return VectorWorker(load_backbone(resolved, where, unit_rows))
+
+
+def class_vectors(
+    plan: Plan, jobs: Sequence[Job], request: Request, provider: FeatureProvider, report: Reporter
+) -> dict[str, dict[str, NDArray[np.float32]] | str]:
+    """Domain -> side -> the class vectors ``(k, d)`` that a method has there after ``fit``, or why it has none.
+
+    Args:
+        plan: of the request.
+        jobs: one for each domain.
+        request: the run.
+        provider: of the plan; features are encoded.
+        report: shows progress.
+    """
+    files = ArrayFiles.of_run(plan.cache)
+    readable = {plan.resolved.weights, *(file for job in jobs for file in job.method.files)}
+    allowed = replace(sandbox(request, plan.domains, readable), unlisted=(files.folder,))
+    limits = Limits(1, sandbox=allowed)
+    make_worker = partial(make_vector_worker, plan.resolved, plan.device, plan.protocol.features.unit_rows)
+    found: dict[str, dict[str, NDArray[np.float32]] | str] = {}
+    with closing(files), report.stage("fitting methods", len(jobs), "fits") as advance:
+        given = [_input(job, plan, provider, files) for job in jobs]
+        for result in processes(given, make_worker, limits):
+            job = jobs[result.number]
+            found[job.spec.domain] = _read(job, result.value)
+            advance(1)
+    return found
+
+
+def _input(job: Job, plan: Plan, provider: FeatureProvider, files: ArrayFiles) -> VectorInput:
+    data = provider.domains[job.spec.domain]
+    task, _ = named_task(job, plan.protocol.template, provider, ImagePacker(job, provider, files))
+    width = provider.scored(job.spec.domain)["oop"].image.shape[-1]
+    vocabularies = {side: Vocabulary.of(data.noun, **{side: split.names}) for side, split in data.scored.items()}
+    return VectorInput(CellInput(job.method.choice, job.spec.seed, (task,)), width, vocabularies)
+
+
+def _read(job: Job, value: bytes | JobFailure) -> dict[str, NDArray[np.float32]] | str:
+    if isinstance(value, JobFailure):
+        return f"{cell_title(job.spec)}: {value.reason}"
+    try:
+        return dict(load(value))
+    except SafetensorError:
+        return f"{cell_title(job.spec)} sent something that is not an answer"
