@@ -8,6 +8,7 @@ Run it after a metric or one of these docstrings changed; `tests/scripts/test_me
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -52,16 +53,19 @@ def page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+HELPERS = {"exact_mean", "per_class_top1", "require_pairs", "require_clusters", "stored_confidence"}
+"""Functions that are no measure."""
+
+ARGUMENTS = re.compile(r"\n\n(Args|Raises|Returns):.*|Arguments and errors as of .*?(?=\n\n|$)", re.DOTALL)
+
+
 def _documented(module: ModuleType) -> Iterator[str]:
-    """Each public function of a module with its docstring, without arguments and errors."""
-    yield f"### {(module.__doc__ or '').strip().splitlines()[0]}"
+    """Each measure of a module with its docstring, without arguments and errors."""
+    yield f"### {(module.__doc__ or '').strip().splitlines()[0].rstrip('.')}"
     for name, function in vars(module).items():
-        own = inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_")
-        if own and function.__doc__:
-            text = inspect.cleandoc(function.__doc__)
-            for section in ("\n\nArgs:", "\n\nRaises:", "\n\nReturns:"):
-                text = text.partition(section)[0]
-            yield f"**`{name}`** " + " ".join(text.split("\n"))
+        own = inspect.isfunction(function) and function.__module__ == module.__name__
+        if own and not name.startswith("_") and name not in HELPERS:
+            yield f"**`{name}`** " + " ".join(ARGUMENTS.sub("", inspect.cleandoc(function.__doc__ or "")).split())
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,11 +21,12 @@ from safetensors.numpy import load, save
 from harness.backbones.backbone import Backbone, ResolvedBackbone
 from harness.backbones.backbone import load as load_backbone
 from harness.device import configure_determinism
-from harness.errors import FixedVocabulary, MethodError
+from harness.errors import FixedVocabulary, HarnessError, MethodError, one_line
 from harness.execution.executors import processes
 from harness.execution.global_state import seeded_global_state
 from harness.execution.jobs import JobFailure, Limits
 from harness.execution.one_thread import one_thread_per_operation
+from harness.method import Method
 from harness.progress import Reporter
 from harness.runner.array_files import ArrayFiles
 from harness.runner.cell_input import CellInput
@@ -44,6 +45,9 @@ from harness.types.vocabulary import Vocabulary
 
 TOLERANCE = 1e-3
 """Largest error of the scores of other rows, relative to the largest score, for them to count as linear."""
+
+REFUSED = b"!"
+"""Before the reason, in place of vectors."""
 
 NOT_LINEAR = "its scores are not linear in the image features, so it has no class vectors"
 
@@ -64,30 +68,38 @@ class VectorWorker:
         self._backbone = backbone
 
     def __call__(self, given: VectorInput) -> bytes:
-        """The vectors ``(k, d)`` of each vocabulary that the method knows, as safetensors."""
+        """The vectors ``(k, d)`` of each vocabulary that the method knows, as safetensors; or why it has none."""
         cell, device = given.cell, self._backbone.device
         (task,) = cell.tasks
         with one_thread_per_operation(device), seeded_global_state(cell.seed):
-            method = make_method(cell.method)
-            fit(method, cell.method.name, task.task(self._backbone), device)
-            found = {}
-            for side, vocabulary in given.vocabularies.items():
-                axes, others = torch.eye(given.width, device=device), _random_rows(given.width, device)
-                try:
-                    vectors, checked = (
-                        checked_scores(method, cell.method.name, _encoded(method, cell.method.name, rows), vocabulary)
-                        for rows in (axes, others)
-                    )
-                except FixedVocabulary:
-                    continue
-                if (checked - others @ vectors).abs().max() > TOLERANCE * checked.abs().max():
-                    raise MethodError(NOT_LINEAR)
-                found[side] = torch.nn.functional.normalize(vectors.T.float(), dim=1).cpu().numpy()
-        return save({side: np.ascontiguousarray(vectors) for side, vectors in found.items()})
+            try:
+                method = make_method(cell.method)
+                fit(method, cell.method.name, task.task(self._backbone), device)
+                return save(dict(_vectors(method, given, device)))
+            except HarnessError as error:
+                return REFUSED + error.message.encode(errors="replace")
 
 
-def _encoded(method, name: str, rows: torch.Tensor) -> Images:  # type: ignore[no-untyped-def]
-    return checked_encoding(method, name, Images.of(rows))
+def _vectors(method: Method, given: VectorInput, device: torch.device) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """The unit rows of each vocabulary.
+
+    Raises:
+        MethodError: the scores are not linear, or break the contract.
+    """
+    name, axes, others = (
+        given.cell.method.name,
+        torch.eye(given.width, device=device),
+        _random_rows(given.width, device),
+    )
+    images = [checked_encoding(method, name, Images.of(rows)) for rows in (axes, others)]
+    for side, vocabulary in given.vocabularies.items():
+        try:
+            vectors, found = (checked_scores(method, name, of_rows, vocabulary).float() for of_rows in images)
+        except FixedVocabulary:
+            continue
+        if (found - others @ vectors).abs().max() > TOLERANCE * found.abs().max():
+            raise MethodError(NOT_LINEAR)
+        yield side, np.ascontiguousarray(torch.nn.functional.normalize(vectors.T, dim=1).cpu().numpy())
 
 
 def _random_rows(width: int, device: torch.device) -> torch.Tensor:
@@ -140,6 +152,8 @@ def _input(job: Job, plan: Plan, provider: FeatureProvider, files: ArrayFiles) -
 def _read(job: Job, value: bytes | JobFailure) -> dict[str, NDArray[np.float32]] | str:
     if isinstance(value, JobFailure):
         return f"{cell_title(job.spec)}: {value.reason}"
+    if value.startswith(REFUSED):
+        return f"{cell_title(job.spec)}: {one_line(value[1:].decode(errors='replace'))}"
     try:
         return dict(load(value))
     except SafetensorError:

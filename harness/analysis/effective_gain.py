@@ -69,9 +69,7 @@ def fit_logits(points: Sequence[tuple[float, float]]) -> LogitFit:
     Raises:
         UserError: there are fewer than three points, or all have one IP accuracy.
     """
-    x, y = (
-        (np.array([logit(value) for value in column]) for column in zip(*points, strict=True)) if points else ((), ())
-    )
+    x, y = np.array([[logit(value) for value in pair] for pair in points]).reshape(-1, 2).T
     if len(points) < LEAST or not np.ptp(x):
         raise UserError(
             f"a line needs {LEAST} points of plain rows with different IP accuracies, and there are {len(points)}",

@@ -41,7 +41,7 @@ def spaces(plan: Plan, provider: FeatureProvider) -> Iterator[DomainSpace]:
     template, encode = plan.protocol.template, provider.backbone.text.encode
     for domain, data in plan.domains.items():
         scored = provider.scored(domain)
-        names = {side: data.scored[side].names for side in ("oop", "ip") if side in data.scored}
+        names = {str(side): split.names for side, split in data.scored.items()}
         prompts = {side: [template.fill(name, data.noun) for name in own] for side, own in names.items()}
         yield DomainSpace(
             domain,

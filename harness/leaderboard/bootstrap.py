@@ -81,8 +81,10 @@ class BootstrapDraws:
         for row, found in zip(rows, artifacts, strict=True):
             for domain in row.data:
                 self._add(row, domain, found)
-        for data in (*self._data.values(), *self._smooth.values()):
+        for data in self._data.values():
             data.measure()
+        for smooth in self._smooth.values():
+            smooth.measure()
 
     def of(self, name: str) -> Bootstrap:
         """The replicates of one of the metrics; none if it has no resampling, and ``missing`` says so."""

@@ -22,7 +22,7 @@ Right = NDArray[np.bool_]
 
 def stored_confidence(log_odds: NDArray[np.floating]) -> NDArray[np.uint16]:
     """Log-odds ``(n,)`` of predictions as the whole numbers that a cell stores."""
-    return np.clip(np.rint(log_odds * STEPS) + EVEN, 0, 2 * EVEN - 1).astype(np.uint16)
+    return np.asarray(np.clip(np.rint(log_odds * STEPS) + EVEN, 0, 2 * EVEN - 1), dtype=np.uint16)
 
 
 def probability(stored: NDArray[np.integer]) -> Reals:
@@ -61,7 +61,7 @@ def risk_coverage_area(stored: NDArray[np.integer], right: Right) -> Differentia
     """
     require_pairs(stored, right.astype(np.int64))
     order = np.argsort(-stored, kind="stable")
-    wrong, tied = 1.0 - right[order], np.unique(-stored[order], return_inverse=True)[1]
+    wrong, tied = 1 - right[order].astype(np.float64), np.unique(-stored[order], return_inverse=True)[1]
     n, place = len(right), np.arange(1, len(right) + 1)
     risk = np.cumsum(mean_over_groups(wrong, tied)) / place
     own, after = mean_over_groups(_sum_from(1 / place), tied), mean_over_groups(risk - _sum_from(risk / place), tied)

@@ -30,4 +30,4 @@ class Differentiated(NamedTuple):
 
 def mean_over_groups(values: Reals, group: NDArray[np.integer]) -> Reals:
     """Each value ``(n,)`` replaced by the mean over its group; groups are numbered from 0."""
-    return (np.bincount(group, values) / np.maximum(np.bincount(group), 1))[group]
+    return np.asarray((np.bincount(group, values) / np.maximum(np.bincount(group), 1))[group])

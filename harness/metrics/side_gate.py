@@ -41,7 +41,7 @@ def side_area(
 def gate_auroc(oop: Margins, ip: Margins) -> Differentiated:
     """AUROC of the margin as a detector of OOP images (Hanley and McNeil 1982); higher is better, chance is 1/2.
 
-    Arguments and errors as of ``side_area``, whose b and c are 1.
+    ``side_area`` with b = c = 1. Arguments and errors as of ``side_area``.
     """
     return side_area(oop, ip)
 
@@ -50,8 +50,8 @@ def open_set_rate_area(oop: Margins, ip: Margins, ip_right: NDArray[np.bool_]) -
     """Area under the open set classification rate curve (Dhamija et al., NeurIPS 2018); higher is better.
 
     IP names are the known classes: correct classification rate of the IP images among the IP names against the share
-    of OOP images taken for IP ones, over all thresholds of the margin. Arguments and errors as of ``side_area``, with c
-    = 1 where the best IP name is right.
+    of OOP images taken for IP ones, over all thresholds of the margin: ``side_area`` with c = 1 where the best IP name is
+    right, else 0. Arguments and errors as of ``side_area``.
     """
     return side_area(oop, ip, None, ip_right.astype(np.float64))
 
@@ -63,8 +63,8 @@ def seen_unseen_area(
 
     Accuracy on OOP (unseen) images against accuracy on IP (seen) images among all names, while calibrated stacking
     subtracts every number from the IP scores. Chao et al. average accuracy over classes; here it is over images, as in
-    all metrics of the joint vocabulary. Arguments and errors as of ``side_area``, with b and c = 1 where the best name
-    of the image's own side is right.
+    all metrics of the joint vocabulary: ``side_area`` with b and c = 1 where the best name of the image's own side is
+    right, else 0. Arguments and errors as of ``side_area``.
     """
     return side_area(oop, ip, oop_right.astype(np.float64), ip_right.astype(np.float64))
 
