@@ -37,6 +37,21 @@ method of a fixed vocabulary, lacks the metrics that need them. Calibration is t
 method returns: a method whose scores are no logits is not calibrated, whatever its accuracy. These numbers use every
 digit of the scores, so on another kind of processor their last digits may differ."""
 
+ANALYSES = """\
+What is not of a row, but of a backbone with data or of several rows. Each command takes `--json`.
+
+```
+harness analyse gain results                       # effective OOP gain of every row
+harness analyse names --results results            # describability of domains, familiarity of OOP names
+harness analyse gap --plugin fsnl --shots 4        # modality gap of each side, before and after names are learned
+```
+
+`names` and `gap` take `--data`, `--backbone` and `--domain` as `harness evaluate` does. `gap --plugin` reads the class
+vectors of a method off its scores, so it needs scores that are linear in the image features: `coop`, `fsnl`,
+`learning_to_name`, `taskres` and others that learn names, contexts or heads. The row page of `harness leaderboard
+build` has a DendroMap: a treemap of a side's images by their features, coloured by error (Bertucci et al., IEEE TVCG
+2022)."""
+
 
 def page() -> str:
     """docs/metrics.md."""
@@ -48,7 +63,7 @@ def page() -> str:
     head = ["| metric | in tables | what it is | better | intervals | needs |", "|---|---|---|---|---|---|"]
     parts = [INTRODUCTION, "## Metrics of rows", "\n".join([*head, *rows]), "## Formulas and sources"]
     parts += [entry for module in OF_CELLS for entry in _documented(module)]
-    parts += ["## Analyses of models and data", "Commands of `harness analyse`; each takes `--json`."]
+    parts += ["## Analyses of models and data", ANALYSES]
     parts += [entry for module in OF_MODELS for entry in _documented(module)]
     return "\n\n".join(parts) + "\n"
 
@@ -56,7 +71,7 @@ def page() -> str:
 HELPERS = {"exact_mean", "per_class_top1", "require_pairs", "require_clusters", "stored_confidence"}
 """Functions that are no measure."""
 
-ARGUMENTS = re.compile(r"\n\n(Args|Raises|Returns):.*|Arguments and errors as of .*?(?=\n\n|$)", re.DOTALL)
+ARGUMENTS = re.compile(r"\n\n(Args|Raises|Returns):.*|Arguments and errors as of\s.*?(?=\n\n|$)", re.DOTALL)
 
 
 def _documented(module: ModuleType) -> Iterator[str]:

@@ -50,8 +50,8 @@ def open_set_rate_area(oop: Margins, ip: Margins, ip_right: NDArray[np.bool_]) -
     """Area under the open set classification rate curve (Dhamija et al., NeurIPS 2018); higher is better.
 
     IP names are the known classes: correct classification rate of the IP images among the IP names against the share
-    of OOP images taken for IP ones, over all thresholds of the margin: ``side_area`` with c = 1 where the best IP name is
-    right, else 0. Arguments and errors as of ``side_area``.
+    of OOP images taken for IP ones, over all thresholds of the margin: ``side_area`` with c = 1 where the best IP name
+    is right, else 0. Arguments and errors as of ``side_area``.
     """
     return side_area(oop, ip, None, ip_right.astype(np.float64))
 
