@@ -43,7 +43,8 @@ def test_json_output_matches_schema(evaluate, tmp_path):
     assert row["failures"] == []
     assert set(row["domains"]) == DOMAINS
     for stats in [*row["domains"].values(), row["mean"]]:
-        assert NAMING - {"ip_retention"} <= set(stats) <= NAMING
+        few_images = {"ip_retention", "oop_macro_std", "ip_macro_std"}  # these need more images of a class
+        assert NAMING - few_images <= set(stats) <= NAMING
         for metric, stat in stats.items():
             assert set(stat) == {"mean", "std", "n"}
             assert stat["n"] == 2, "one for each seed"
