@@ -112,6 +112,7 @@ def metrics_of(*kinds: str) -> set[str]:
 
 CLUSTERS = ("pool_cluster", "cluster_name", *(key for key, kind in PREDICTIONS.items() if kind.holds == "clusters"))
 NAMING = metrics_of(*(key for key in PREDICTIONS if key not in CLUSTERS))
+ONLY_OOP = metrics_of("oop", "oop_confidence")
 POOL = metrics_of("pool_cluster", "cluster_name")
 CLUSTERING = metrics_of("oop_cluster", "ip_cluster")
 MIXED = metrics_of("joint_oop_cluster", "joint_ip_cluster")
