@@ -44,7 +44,10 @@ from harness.types.images import Images
 from harness.types.vocabulary import Vocabulary
 
 TOLERANCE = 1e-3
-"""Largest error of the scores of other rows, relative to the largest score, for them to count as linear."""
+"""Largest error of the scores of images, relative to the largest score, for them to count as linear."""
+
+CHECKED = 64
+"""OOP images whose scores are compared."""
 
 REFUSED = b"!"
 """Before the reason, in place of vectors."""
@@ -54,10 +57,10 @@ NOT_LINEAR = "its scores are not linear in the image features, so it has no clas
 
 @dataclass(frozen=True)
 class VectorInput:
-    """What the process gets: a method with its task, the width of the features, and the names to score."""
+    """What the process gets: a method with its task, images ``(m, d)`` to check it with, and the names to score."""
 
     cell: CellInput
-    width: int
+    image: NDArray[np.float32]
     vocabularies: Mapping[str, Vocabulary]
 
 
@@ -86,11 +89,8 @@ def _vectors(method: Method, given: VectorInput, device: torch.device) -> Iterat
     Raises:
         MethodError: the scores are not linear, or break the contract.
     """
-    name, axes, others = (
-        given.cell.method.name,
-        torch.eye(given.width, device=device),
-        _random_rows(given.width, device),
-    )
+    name, others = given.cell.method.name, torch.from_numpy(given.image).to(device)
+    axes = torch.eye(others.shape[1], device=device)
     images = [checked_encoding(method, name, Images.of(rows)) for rows in (axes, others)]
     for side, vocabulary in given.vocabularies.items():
         try:
@@ -100,11 +100,6 @@ def _vectors(method: Method, given: VectorInput, device: torch.device) -> Iterat
         if (found - others @ vectors).abs().max() > TOLERANCE * found.abs().max():
             raise MethodError(NOT_LINEAR)
         yield side, np.ascontiguousarray(torch.nn.functional.normalize(vectors.T, dim=1).cpu().numpy())
-
-
-def _random_rows(width: int, device: torch.device) -> torch.Tensor:
-    rows = torch.randn(32, width, generator=torch.Generator().manual_seed(0))
-    return torch.nn.functional.normalize(rows, dim=1).to(device)
 
 
 def make_vector_worker(resolved: ResolvedBackbone, device: str, unit_rows: bool) -> VectorWorker:
@@ -144,9 +139,10 @@ def class_vectors(
 def _input(job: Job, plan: Plan, provider: FeatureProvider, files: ArrayFiles) -> VectorInput:
     data = provider.domains[job.spec.domain]
     task, _ = named_task(job, plan.protocol.template, provider, ImagePacker(job, provider, files))
-    width = provider.scored(job.spec.domain)["oop"].image.shape[-1]
+    image = provider.scored(job.spec.domain)["oop"].image[:, 0].float().cpu().numpy()
+    drawn = np.random.default_rng(0).permutation(len(image))[:CHECKED]  # their own order could reveal labels
     vocabularies = {side: Vocabulary.of(data.noun, **{side: split.names}) for side, split in data.scored.items()}
-    return VectorInput(CellInput(job.method.choice, job.spec.seed, (task,)), width, vocabularies)
+    return VectorInput(CellInput(job.method.choice, job.spec.seed, (task,)), image[drawn], vocabularies)
 
 
 def _read(job: Job, value: bytes | JobFailure) -> dict[str, NDArray[np.float32]] | str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.errors import UserError
+from harness.errors import UserError, unknown_name
 from harness.types.leaderboard import Row
 
 LEAST = 3
@@ -73,7 +73,7 @@ def fit_logits(points: Sequence[tuple[float, float]]) -> LogitFit:
     if len(points) < LEAST or not np.ptp(x):
         raise UserError(
             f"a line needs {LEAST} points of plain rows with different IP accuracies, and there are {len(points)}",
-            "evaluate zero_shot on more domains or with more backbones",
+            "evaluate the plain method on more domains or with more backbones",
         )
     slope, intercept = np.polyfit(x, y, 1)
     rest, spread = ((y - slope * x - intercept) ** 2).sum(), ((y - y.mean()) ** 2).sum()
@@ -95,9 +95,11 @@ def effective_gains(rows: Iterable[Row], plain: str, joint: bool = False) -> tup
         joint: accuracies among all names, instead of those of the image's side.
 
     Raises:
-        UserError: the plain rows have too few points.
+        UserError: there is no plain row, or plain rows have too few points.
     """
     accuracies = {row.id: (row.method, _accuracies(row, joint)) for row in rows}
+    if all(method != plain for method, _ in accuracies.values()):
+        raise unknown_name("method in these files", plain, {method for method, _ in accuracies.values()})
     fit = fit_logits([pair for method, found in accuracies.values() if method == plain for pair in found.values()])
     gains = []
     for row, (_, found) in accuracies.items():

@@ -90,8 +90,7 @@ class NamedCell:
         )
 
     def _predicted(self, output: CellOutput) -> dict[str, Columns]:
-        """The predictions of every side and vocabulary, and what is stored with them; of OOP names alone if others do
-        not apply."""
+        """Kind of predictions -> ``(n,)``; those of OOP names alone if others do not apply."""
         assert self.input.query is not None
         vocabularies = self.input.query.vocabularies
         wanted = list(vocabularies) if output.report.not_applicable is None else ["oop"]

@@ -39,7 +39,7 @@ class Features:
     @cached_property
     def groups(self) -> dict[str, Columns]:
         """Groups of the images by their first view: ``subgroup`` within their class, ``leaf`` within all ``(n,)``."""
-        rows, label = self.image[:, 0].cpu().numpy(), self.label.cpu().numpy()
+        rows, label = self.image[:, 0].float().cpu().numpy(), self.label.cpu().numpy()
         return {
             "subgroup": leaves_by_class(rows, label, SUBGROUP_LEVELS, SMALLEST_SPLIT),
             "leaf": tree_leaves(rows, LEVELS, smallest=2),

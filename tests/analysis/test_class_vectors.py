@@ -57,9 +57,9 @@ def answer(place: Any, monkeypatch: pytest.MonkeyPatch, method: Method) -> Any:
     task, _ = named_task(job, Template(), provider, ImagePacker(job, provider, None))
     names = {"oop": Vocabulary.of("thing", oop=("a", "b", "c")), "ip": Vocabulary.of("thing", ip=("d", "e"))}
     monkeypatch.setattr(class_vectors, "make_method", lambda choice: method)
-    width = provider.scored("Animals")["oop"].image.shape[-1]
-    sent = VectorWorker(provider.backbone)(VectorInput(CellInput(job.method.choice, 1, (task,)), width, names))
-    return _read(job, sent), width
+    image = provider.scored("Animals")["oop"].image[:, 0].numpy()
+    sent = VectorWorker(provider.backbone)(VectorInput(CellInput(job.method.choice, 1, (task,)), image, names))
+    return _read(job, sent), image.shape[1]
 
 
 def test_vectors_are_those_that_the_method_scores_by(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:

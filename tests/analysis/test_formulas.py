@@ -71,7 +71,7 @@ def test_too_few_plain_points_are_refused() -> None:
     rows_ = board({"zero_shot": {"Animals": (0.3, 0.3), "Food": (0.5, 0.5)}})
     with pytest.raises(UserError, match=r"a line needs 3 points of plain rows .* and there are 2"):
         effective_gains(rows_, "zero_shot")
-    with pytest.raises(UserError, match="there are 0"):
+    with pytest.raises(UserError, match="no method in these files named 'coop'"):
         effective_gains(rows_, "coop")
 
 
