@@ -123,9 +123,8 @@ def show(
 def metrics(json: Json = False, markdown: Markdown = False) -> int:
     """List the metrics of rows: what each is, whether higher is better, and whether it has intervals."""
     from harness.cli import metrics
-    from harness.cli.print_tables import form
 
-    return metrics.metrics(form({"json": json, "markdown": markdown}))
+    return metrics.metrics(json, markdown)
 
 
 @app.command()

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from harness.cli import console
-from harness.cli.print_tables import Form, print_tables
+from harness.cli.print_tables import form, print_tables
 from harness.leaderboard.tables import Table
 from harness.metrics.built_in import BUILT_IN
 from harness.metrics.metric import Metric
 from harness.registry import load_all
 
 
-def metrics(wanted: Form) -> int:
+def metrics(json: bool, markdown: bool) -> int:
     """Run ``harness leaderboard metrics``: the built-in ones, then those of plugins."""
+    wanted = form({"json": json, "markdown": markdown})
     plugins = [plugin.value for plugin in load_all("metric")[0]]
     found = [*BUILT_IN.values(), *sorted(plugins, key=lambda metric: metric.name)]
     if wanted == "json":
