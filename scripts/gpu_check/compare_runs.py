@@ -12,6 +12,8 @@ from typing import Any
 
 from safetensors.numpy import load_file
 
+from harness.metrics.prediction_kinds import PREDICTIONS
+
 BOARD = "leaderboard.json"
 
 
@@ -48,7 +50,9 @@ def _count(folder: Path, row: dict[str, Any], other_folder: Path, other: dict[st
 
 
 def _columns(folder: Path, digest: str) -> dict[str, Any]:
-    return load_file(folder / "predictions" / digest[:2] / f"{digest}.safetensors")
+    """The predicted names and clusters; confidences, which depend on the last digits of scores, are left out."""
+    stored = load_file(folder / "predictions" / digest[:2] / f"{digest}.safetensors")
+    return {key: values for key, values in stored.items() if PREDICTIONS[key].holds in ("names", "clusters")}
 
 
 def _apart(row: dict[str, Any], other: dict[str, Any]) -> float:

@@ -309,7 +309,7 @@ def test_two_runs_on_the_device_and_one_on_the_cpu_are_compared(
     capfd.readouterr()
     assert compare_runs.main([*map(str, folders)]) == 0
     found = figures.runs(capfd.readouterr().out).figures
-    scored = 2 * (4 * 3 + 2 * 3) + 2 * 3  # each image twice, and IP images once more by zero-shot, for two methods
+    scored = 3 * (4 * 3 + 2 * 3) + 2 * 3  # each image three times, and IP images once more by zero-shot
     assert found["same_bytes"]
     assert found["predictions"] == 2 * scored
     assert found["different"] == sum(found["different_by_method"].values())
