@@ -53,9 +53,10 @@ int Vocabulary::tokens(std::string_view piece) const {
 }
 
 std::size_t ContextRuler::end(std::string_view cleaned) {
+    if (std::int64_t(cleaned.size()) <= left_) return cleaned.size();  // a token has at least one byte
     const auto spaces = std::count(cleaned.begin(), cleaned.end(), ' ');
     int left = left_;
-    if (std::int64_t(cleaned.size()) - spaces <= left) return cleaned.size();  // a token has at least one byte
+    if (std::int64_t(cleaned.size()) - spaces <= left) return cleaned.size();
     for (std::size_t begin = 0; begin < cleaned.size();) {
         const std::size_t end = piece_end(cleaned, begin);
         if (end == begin) {  // white space

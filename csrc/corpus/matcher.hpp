@@ -39,6 +39,7 @@ struct Column {
         const std::int64_t begin = offset(first + row);
         return {data + begin, std::size_t(offset(first + row + 1) - begin)};
     }
+    const char* end() const { return data + offset(first + size); }  // of a column with rows
 
 private:
     std::int64_t offset(std::int64_t i) const {
@@ -76,6 +77,10 @@ private:
         std::vector<std::pair<int, int>> children;  // word, node; sorted
         std::vector<int> forms;
     };
+    struct WordUse {
+        int node = -1;            // of the forms that begin with the word
+        std::vector<int> needed;  // those that are looked up by it
+    };
     struct Needed {  // a form of several words: all of `words` and one of `last`
         int concept_number;
         std::vector<int> words, last;
@@ -92,9 +97,8 @@ private:
     int context_length_, kept_;
     WordIndex index_;
     std::vector<Node> trie_ = std::vector<Node>(1);
-    std::vector<int> starts_;  // word -> node after it, or -1
     std::vector<Needed> needed_;
-    std::vector<std::vector<int>> needed_by_word_;
+    std::vector<WordUse> uses_;  // of each word
 };
 
 }  // namespace harness::corpus
