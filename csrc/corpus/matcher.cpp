@@ -77,15 +77,15 @@ void Matcher::add_words(const std::vector<Form>& forms) {
 // One caption after another: which concepts it mentions, added to a tally.
 class Caption {
 public:
-    Caption(const Matcher& matcher, const std::uint64_t* limits, Tally& tally)
-        : m_(matcher), limits_(limits), tally_(tally), scanner_(matcher.table_, matcher.index_), ruler_(matcher.table_, matcher.vocabulary_, matcher.context_length_),
+    Caption(const Matcher& matcher, ContextRuler& ruler, const std::uint64_t* limits, Tally& tally)
+        : m_(matcher), ruler_(ruler), limits_(limits), tally_(tally), scanner_(matcher.table_, matcher.index_),
           first_(matcher.index_.size()), where_(matcher.seeds_.size()) {}
 
     // False if the clean-up is Python's.
     bool count(std::string_view caption, std::int64_t row, std::uint64_t file_seed) {
         if (!scanner_.scan(caption)) return false;
         if (known_.empty()) return true;
-        context_ = kUnknown;
+        ruler_.start(scanner_.cleaned());
         find_first_ends();
         find_phrases();
         find_all_words();
@@ -178,10 +178,7 @@ private:
         }
     }
 
-    Where where_is(std::size_t end) {
-        if (context_ == kUnknown) context_ = ruler_.end(scanner_.cleaned());
-        return end <= context_ ? kWithin : kBeyond;
-    }
+    Where where_is(std::size_t end) { return ruler_.covers(end) ? kWithin : kBeyond; }
 
     void note(int concept_number, Rule rule, Where where) {
         auto& rules = where_[concept_number];
@@ -214,11 +211,10 @@ private:
     }
 
     const Matcher& m_;
+    ContextRuler& ruler_;
     const std::uint64_t* limits_;
     Tally& tally_;
     Scanner scanner_;
-    ContextRuler ruler_;
-    std::size_t context_ = kUnknown;
     const std::vector<KnownWord>& known_ = scanner_.known();
     std::vector<int> distinct_;  // their numbers
     std::uint64_t number_ = 0;  // of the caption
@@ -232,7 +228,8 @@ Tally Matcher::count(const Column& column, std::int64_t row, std::uint64_t file_
     Tally tally;
     tally.counts.resize(seeds_.size());
     tally.samples.resize(seeds_.size());
-    Caption caption(*this, limits, tally);
+    std::unique_ptr<ContextRuler> ruler = take_ruler();
+    Caption caption(*this, *ruler, limits, tally);
     std::string padded;
     for (std::int64_t i = 0; i < column.size; ++i) {
         if (!column.has(i)) continue;
@@ -244,7 +241,17 @@ Tally Matcher::count(const Column& column, std::int64_t row, std::uint64_t file_
         if (caption.count(text, row + i, file_seed)) ++tally.captions;
         else tally.left.push_back(i);
     }
+    const std::lock_guard lock(rulers_lock_);
+    rulers_.push_back(std::move(ruler));
     return tally;
+}
+
+std::unique_ptr<ContextRuler> Matcher::take_ruler() const {
+    const std::lock_guard lock(rulers_lock_);
+    if (rulers_.empty()) return std::make_unique<ContextRuler>(table_, vocabulary_, context_length_);
+    std::unique_ptr<ContextRuler> ruler = std::move(rulers_.back());
+    rulers_.pop_back();
+    return ruler;
 }
 
 }  // namespace harness::corpus

@@ -3,6 +3,8 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -89,6 +91,7 @@ private:
     int child(int node, int word) const;
     void add_phrase(int form, const std::vector<std::string>& words, const std::string& last);
     void add_words(const std::vector<Form>& forms);
+    std::unique_ptr<ContextRuler> take_ruler() const;
 
     CharacterTable table_;
     std::vector<Form> forms_;
@@ -98,6 +101,8 @@ private:
     WordIndex index_;
     std::vector<Node> trie_ = std::vector<Node>(1);
     std::vector<Needed> needed_;
+    mutable std::mutex rulers_lock_;
+    mutable std::vector<std::unique_ptr<ContextRuler>> rulers_;  // those that no call uses: they remember pieces
     std::vector<WordUse> uses_;  // of each word
 };
 

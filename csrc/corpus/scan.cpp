@@ -62,7 +62,9 @@ bool Scanner::clean(std::string_view caption) {
         if (c.form) other_.append(table_.forms(c).first);
         else other_.append(caption, begin, at - begin);
     }
-    cleaned_ = other_;
+    const std::size_t size = other_.size();
+    other_.append(kPadding, ' ');
+    cleaned_ = {other_.data(), size};
     return true;
 }
 

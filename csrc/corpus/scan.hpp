@@ -28,7 +28,7 @@ public:
     bool scan(std::string_view caption);
 
     const std::vector<KnownWord>& known() const { return known_; }
-    std::string_view cleaned() const { return cleaned_; }
+    std::string_view cleaned() const { return cleaned_; }  // kPadding readable bytes follow
 
     // Whether only joiners are between two positions of the cleaned text.
     bool joined(std::size_t begin, std::size_t end) const {
