@@ -14,7 +14,7 @@ import pytest
 
 from harness.datasets.importing.import_data import import_data
 from harness.datasets.importing.request import ImportRequest
-from harness.datasets.map_in_threads import map_in_threads
+from harness.datasets.map_in_threads import SHORT_WORK, map_in_threads
 from harness.files import read_file, walk_files
 
 from ..datasets.importing.sources import picture
@@ -37,7 +37,7 @@ def source(tmp_path_factory) -> Path:
 def digests(root: Path) -> int:
     """The sha256 of every file in a folder, by as many threads as an import has."""
     files = [path for _, path in walk_files(root)]
-    return len(list(map_in_threads(lambda path: hashlib.sha256(read_file(path)).hexdigest(), files, 2)))
+    return len(list(map_in_threads(lambda path: hashlib.sha256(read_file(path)).hexdigest(), files, 2, SHORT_WORK)))
 
 
 @pytest.mark.benchmark(group="import 100,000 images")
