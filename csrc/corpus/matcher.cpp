@@ -67,7 +67,8 @@ void Matcher::add_words(const std::vector<Form>& forms) {
     }
     uses_.resize(index_.size());
     for (Needed& one : needed) {
-        const int rarest = *std::min_element(one.words.begin(), one.words.end(), [&](int a, int b) { return forms_with[a] < forms_with[b]; });
+        const auto is_rarer = [&](int a, int b) { return forms_with[a] < forms_with[b]; };
+        const int rarest = *std::min_element(one.words.begin(), one.words.end(), is_rarer);
         const bool last = forms_with[one.last[0]] < forms_with[rarest];
         for (const int word : last ? one.last : std::vector<int>{rarest}) uses_[word].needed.push_back(int(needed_.size()));
         needed_.push_back(std::move(one));
