@@ -255,8 +255,10 @@ def walk_files(folder: Path) -> list[tuple[str, Path]]:
     found = []
     for inner, folders, names in os.walk(folder, onerror=unreadable_folder):
         folders[:] = [name for name in folders if not name.startswith(".") and name != "__pycache__"]
+        above = Path(inner).relative_to(folder).as_posix()
+        prefix = "" if above == "." else f"{above}/"
         paths = [Path(inner, name) for name in names if not name.startswith(".") and not name.endswith(".pyc")]
-        found += [(path.relative_to(folder).as_posix(), path) for path in paths if path.is_file()]
+        found += [(prefix + path.name, path) for path in paths if path.is_file()]
     return sorted(found)
 
 

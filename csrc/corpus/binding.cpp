@@ -28,7 +28,12 @@ Matcher* make_matcher(const py::array_t<std::uint32_t>& characters, const std::v
                        merges, context_length, kept);
 }
 
-// captions, counts (concepts, 2, rules), samples (concept, key, row), and the rows of the column left to Python
+template <class Number>
+py::array_t<Number> array(const std::vector<Number>& numbers) {
+    return py::array_t<Number>(std::int64_t(numbers.size()), numbers.data());
+}
+
+// captions, counts (concepts, 2, rules), concept, key and row of each sample, and the rows of the column left to Python
 py::tuple count(const Matcher& matcher, std::uintptr_t data, std::uintptr_t offsets, bool wide, std::uintptr_t validity,
                 std::int64_t first, std::int64_t size, std::int64_t row, std::uint64_t file_seed,
                 const py::array_t<std::uint64_t, py::array::c_style>& limits) {
@@ -42,10 +47,16 @@ py::tuple count(const Matcher& matcher, std::uintptr_t data, std::uintptr_t offs
     }
     py::array_t<std::int64_t> counts({std::int64_t(tally.counts.size()), std::int64_t(2), std::int64_t(kRules)});
     std::memcpy(counts.mutable_data(), tally.counts.data(), tally.counts.size() * sizeof(tally.counts[0]));
-    py::list samples;
-    for (std::size_t number = 0; number < tally.samples.size(); ++number)
-        for (const Sample& sample : tally.samples[number]) samples.append(py::make_tuple(number, sample.key, sample.row));
-    return py::make_tuple(tally.captions, counts, samples, py::array_t<std::int64_t>(std::int64_t(tally.left.size()), tally.left.data()));
+    std::vector<std::int64_t> concepts, rows;
+    std::vector<std::uint64_t> keys;
+    for (std::size_t number = 0; number < tally.samples.size(); ++number) {
+        for (const Sample& sample : tally.samples[number]) {
+            concepts.push_back(std::int64_t(number));
+            keys.push_back(sample.key);
+            rows.push_back(sample.row);
+        }
+    }
+    return py::make_tuple(tally.captions, counts, array(concepts), array(keys), array(rows), array(tally.left));
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ constexpr std::string_view kSpecial[] = {"<start_of_text>", "<end_of_text>"};
 constexpr std::string_view kContractions[] = {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"};
 
 std::string_view begins_with(std::string_view text, const std::string_view* options, std::size_t count) {
+    if (text[0] != options[0][0]) return {};
     for (std::size_t i = 0; i < count; ++i)
         if (text.substr(0, options[i].size()) == options[i]) return options[i];
     return {};
@@ -52,34 +53,50 @@ int Vocabulary::tokens(std::string_view piece) const {
     return int(symbols.size());
 }
 
-std::size_t ContextRuler::end(std::string_view cleaned) {
-    const auto spaces = std::count(cleaned.begin(), cleaned.end(), ' ');
+void ContextRuler::start(std::string_view cleaned) {
+    cleaned_ = cleaned;
+    end_ = kUnknown;
+    covered_ = cleaned.size();
+    if (covered_ <= std::size_t(left_)) return;  // a token has at least one byte
+    const std::size_t space = cleaned.rfind(' ', std::size_t(left_));
+    covered_ = space == std::string_view::npos ? 0 : space;
+}
+
+bool ContextRuler::covers(std::size_t position) {
+    if (position <= covered_) return true;
+    if (end_ == kUnknown) end_ = find_end();
+    return position <= end_;
+}
+
+// Where the first piece begins of which a token is cut off.
+std::size_t ContextRuler::find_end() {
+    const auto spaces = std::count(cleaned_.begin(), cleaned_.end(), ' ');
     int left = left_;
-    if (std::int64_t(cleaned.size()) - spaces <= left) return cleaned.size();  // a token has at least one byte
-    for (std::size_t begin = 0; begin < cleaned.size();) {
-        const std::size_t end = piece_end(cleaned, begin);
+    if (std::int64_t(cleaned_.size()) - spaces <= left) return cleaned_.size();
+    for (std::size_t begin = 0; begin < cleaned_.size();) {
+        const std::size_t end = piece_end(begin);
         if (end == begin) {  // white space
-            next_code(cleaned, begin);
+            next_code(cleaned_, begin);
             continue;
         }
-        left -= tokens(cleaned.substr(begin, end - begin));
+        left -= tokens(cleaned_.substr(begin, end - begin));
         if (left < 0) return begin;
         begin = end;
     }
-    return cleaned.size();
+    return cleaned_.size();
 }
 
 // Words, single digits, runs of other characters: the pattern of CLIP's tokenizer.
-std::size_t ContextRuler::piece_end(std::string_view cleaned, std::size_t begin) const {
-    const std::string_view text = cleaned.substr(begin);
+std::size_t ContextRuler::piece_end(std::size_t begin) const {
+    const std::string_view text = cleaned_.substr(begin);
     if (const auto special = begins_with(text, kSpecial, 2); !special.empty()) return begin + special.size();
     if (const auto contraction = begins_with(text, kContractions, 7); !contraction.empty()) return begin + contraction.size();
     std::size_t at = begin;
-    const Character& first = table_[std::uint32_t(next_code(cleaned, at))];
+    const Character& first = table_[std::uint32_t(next_code(cleaned_, at))];
     if (first.space) return begin;
-    while (!first.number && at < cleaned.size()) {
+    while (!first.number && at < cleaned_.size()) {
         std::size_t next = at;
-        const Character& c = table_[std::uint32_t(next_code(cleaned, next))];
+        const Character& c = table_[std::uint32_t(next_code(cleaned_, next))];
         if (c.space || c.number || c.letter != first.letter) break;
         at = next;
     }
@@ -87,15 +104,16 @@ std::size_t ContextRuler::piece_end(std::string_view cleaned, std::size_t begin)
 }
 
 int ContextRuler::tokens(std::string_view piece) {
-    for (const std::string_view special : kSpecial)
-        if (piece == special) return 1;
-    std::string key(piece);
-    const auto found = remembered_.find(key);
-    if (found != remembered_.end()) return found->second;
-    if (remembered_.size() >= kRemembered) remembered_.clear();
-    const int count = vocabulary_.tokens(piece);
-    remembered_.emplace(std::move(key), count);
-    return count;
+    const WordIndex::Key key(piece.data(), piece.size());
+    if (const int known = pieces_.find(key, piece.data(), piece.size()); known >= 0) return tokens_[std::size_t(known)];
+    if (pieces_.size() >= kRemembered) {
+        pieces_ = {};
+        tokens_.clear();
+    }
+    const bool special = std::find(std::begin(kSpecial), std::end(kSpecial), piece) != std::end(kSpecial);
+    pieces_.add(std::string(piece));
+    tokens_.push_back(special ? 1 : vocabulary_.tokens(piece));
+    return tokens_.back();
 }
 
 }  // namespace harness::corpus

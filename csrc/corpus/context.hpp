@@ -3,12 +3,12 @@
 
 #include <array>
 #include <cstdint>
-#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "characters.hpp"
+#include "word_index.hpp"
 
 namespace harness::corpus {
 
@@ -33,20 +33,27 @@ public:
     ContextRuler(const CharacterTable& table, const Vocabulary& vocabulary, int context_length)
         : table_(table), vocabulary_(vocabulary), left_(context_length - kMargin) {}
 
-    // Where the context ends in cleaned text: the start of the first piece of which a token is cut off.
-    std::size_t end(std::string_view cleaned);
+    // Begins a caption: cleaned text that is followed by at least kPadding readable bytes.
+    void start(std::string_view cleaned);
+
+    // Whether all tokens of the words up to a position are in the context.
+    bool covers(std::size_t position);
 
 private:
     static constexpr int kMargin = 2;  // start and end token
-    static constexpr std::size_t kRemembered = 1 << 16;
+    static constexpr std::size_t kRemembered = 1 << 16, kUnknown = std::string_view::npos;
 
-    std::size_t piece_end(std::string_view cleaned, std::size_t begin) const;
+    std::size_t find_end();
+    std::size_t piece_end(std::size_t begin) const;
     int tokens(std::string_view piece);
 
     const CharacterTable& table_;
     const Vocabulary& vocabulary_;
-    int left_;
-    std::unordered_map<std::string, int> remembered_;
+    int left_;  // tokens
+    std::string_view cleaned_;
+    std::size_t covered_ = 0, end_ = kUnknown;  // a position that is covered for sure, and the last one that is
+    WordIndex pieces_;
+    std::vector<int> tokens_;  // of each of the pieces
 };
 
 }  // namespace harness::corpus

@@ -21,11 +21,11 @@ Matcher::Matcher(CharacterTable table, const std::vector<Form>& forms, std::vect
                  const std::vector<Merge>& merges, int context_length, int kept)
     : table_(std::move(table)), forms_(forms), seeds_(std::move(seeds)), vocabulary_(merges),
       context_length_(context_length), kept_(kept) {
+    index_.add("s");  // which the scanner has to find, because it may belong to the word before it
     for (int i = 0; i < int(forms.size()); ++i)
         for (const std::string& last : forms[i].last) add_phrase(i, forms[i].words, last);
     add_words(forms);
-    starts_.assign(index_.size(), -1);
-    for (const auto& [word, node] : trie_[0].children) starts_[word] = node;
+    for (const auto& [word, node] : trie_[0].children) uses_[word].node = node;
 }
 
 int Matcher::child(int node, int word) const {
@@ -54,22 +54,23 @@ void Matcher::add_phrase(int form, const std::vector<std::string>& words, const 
 
 // A form of several words is looked up by the one of them that the fewest forms have.
 void Matcher::add_words(const std::vector<Form>& forms) {
-    std::vector<int> uses(index_.size());
+    std::vector<int> forms_with(index_.size());
     std::vector<Needed> needed;
     for (const Form& form : forms) {
         if (form.words.empty()) continue;
         Needed one{form.concept_number, {}, {}};
         for (const std::string& word : form.words) one.words.push_back(index_.add(word));
         for (const std::string& word : form.last) one.last.push_back(index_.add(word));
-        for (const int word : one.words) ++uses[word];
-        for (const int word : one.last) ++uses[word];
+        for (const int word : one.words) ++forms_with[word];
+        for (const int word : one.last) ++forms_with[word];
         needed.push_back(std::move(one));
     }
-    needed_by_word_.resize(index_.size());
+    uses_.resize(index_.size());
     for (Needed& one : needed) {
-        const int rarest = *std::min_element(one.words.begin(), one.words.end(), [&](int a, int b) { return uses[a] < uses[b]; });
-        const bool last = uses[one.last[0]] < uses[rarest];
-        for (const int word : last ? one.last : std::vector<int>{rarest}) needed_by_word_[word].push_back(int(needed_.size()));
+        const auto is_rarer = [&](int a, int b) { return forms_with[a] < forms_with[b]; };
+        const int rarest = *std::min_element(one.words.begin(), one.words.end(), is_rarer);
+        const bool last = forms_with[one.last[0]] < forms_with[rarest];
+        for (const int word : last ? one.last : std::vector<int>{rarest}) uses_[word].needed.push_back(int(needed_.size()));
         needed_.push_back(std::move(one));
     }
 }
@@ -77,22 +78,15 @@ void Matcher::add_words(const std::vector<Form>& forms) {
 // One caption after another: which concepts it mentions, added to a tally.
 class Caption {
 public:
-    Caption(const Matcher& matcher, const std::uint64_t* limits, Tally& tally)
-        : m_(matcher), limits_(limits), tally_(tally), scanner_(matcher.table_), ruler_(matcher.table_, matcher.vocabulary_, matcher.context_length_),
-          seen_(matcher.index_.size()), first_end_(matcher.index_.size()), where_(matcher.seeds_.size()) {}
+    Caption(const Matcher& matcher, ContextRuler& ruler, const std::uint64_t* limits, Tally& tally)
+        : m_(matcher), ruler_(ruler), limits_(limits), tally_(tally), scanner_(matcher.table_, matcher.index_),
+          first_(matcher.index_.size()), where_(matcher.seeds_.size()) {}
 
     // False if the clean-up is Python's.
     bool count(std::string_view caption, std::int64_t row, std::uint64_t file_seed) {
-        known_.clear();
-        int position = 0;
-        const bool read = scanner_.scan(caption, [&](const Word& word) {
-            const int id = m_.index_.find(word.text, word.size);
-            if (id >= 0) known_.push_back({id, position, word.begin, word.end, word.before});
-            ++position;
-        });
-        if (!read) return false;
+        if (!scanner_.scan(caption)) return false;
         if (known_.empty()) return true;
-        context_ = kUnknown;
+        ruler_.start(scanner_.cleaned());
         find_first_ends();
         find_phrases();
         find_all_words();
@@ -101,9 +95,9 @@ public:
     }
 
 private:
-    struct Known {  // a word of the names
-        int id, position;
-        std::size_t begin, end, before;
+    struct First {  // where a caption has a word first
+        std::uint64_t caption;
+        std::size_t end;
     };
     struct Hit {  // a form found in some known words
         int form, begin, end;
@@ -113,11 +107,11 @@ private:
     void find_first_ends() {
         ++number_;
         distinct_.clear();
-        for (const Known& word : known_) {
-            if (seen_[word.id] == number_) continue;
-            seen_[word.id] = number_;
-            first_end_[word.id] = word.end;
-            distinct_.push_back(word.id);
+        for (const KnownWord& word : known_) {
+            First& first = first_[word.number];
+            if (first.caption == number_) continue;
+            first = {number_, word.end};
+            distinct_.push_back(word.number);
         }
     }
 
@@ -125,11 +119,11 @@ private:
     void find_phrases() {
         hits_.clear();
         for (int begin = 0; begin < int(known_.size()); ++begin) {
-            int node = m_.starts_[known_[begin].id];
+            int node = m_.uses_[known_[begin].number].node;
             for (int end = begin + 1; node >= 0; ++end) {
                 for (const int form : m_.trie_[node].forms) hits_.push_back({form, begin, end});
                 if (end == int(known_.size()) || !follows(known_[end], known_[end - 1])) break;
-                node = m_.child(node, known_[end].id);
+                node = m_.child(node, known_[end].number);
             }
         }
         for (const Hit& hit : hits_) {
@@ -146,8 +140,8 @@ private:
         }
     }
 
-    bool follows(const Known& word, const Known& before) const {
-        return word.position == before.position + 1 && scanner_.joined(word.before, word.begin);
+    bool follows(const KnownWord& word, const KnownWord& before) const {
+        return word.first == before.last + 1 && scanner_.joined(before.end, word.begin);
     }
 
     // Whether a hit of another concept is longer and has all words of this one.
@@ -159,7 +153,7 @@ private:
     // Whether the characters are those of the form; a possessive s may follow.
     bool is_phrase(const Form& form, const Hit& hit) const {
         const std::string_view text = scanner_.cleaned();
-        const Known &first = known_[hit.begin], &last = known_[hit.end - 1];
+        const KnownWord &first = known_[hit.begin], &last = known_[hit.end - 1];
         if (first.begin < form.offset || text.substr(first.begin - form.offset, form.literal.size()) != form.literal) return false;
         std::size_t end = first.begin - form.offset + form.literal.size() - form.tail;
         return end == last.end ||
@@ -169,30 +163,27 @@ private:
     // Forms of several words that occur in any order, up to the word at which the last of them has occurred first.
     void find_all_words() {
         for (const int id : distinct_) {
-            for (const int number : m_.needed_by_word_[id]) {
+            for (const int number : m_.uses_[id].needed) {
                 const Matcher::Needed& needed = m_.needed_[number];
                 std::size_t end = 0, last = kUnknown;
                 const bool all = std::all_of(needed.words.begin(), needed.words.end(), [&](int word) {
-                    end = std::max(end, first_end_[word]);
-                    return seen_[word] == number_;
+                    end = std::max(end, first_[word].end);
+                    return first_[word].caption == number_;
                 });
                 if (!all) continue;
                 for (const int word : needed.last)
-                    if (seen_[word] == number_) last = std::min(last, first_end_[word]);
+                    if (first_[word].caption == number_) last = std::min(last, first_[word].end);
                 if (last != kUnknown)
                     note(needed.concept_number, kWords, where_is(std::max(end, last)));
             }
         }
     }
 
-    Where where_is(std::size_t end) {
-        if (context_ == kUnknown) context_ = ruler_.end(scanner_.cleaned());
-        return end <= context_ ? kWithin : kBeyond;
-    }
+    Where where_is(std::size_t end) { return ruler_.covers(end) ? kWithin : kBeyond; }
 
     void note(int concept_number, Rule rule, Where where) {
         auto& rules = where_[concept_number];
-        if (std::all_of(rules.begin(), rules.end(), [](Where w) { return w == kNowhere; })) mentioned_.push_back(concept_number);
+        if (rules == std::array<Where, kRules>{}) mentioned_.push_back(concept_number);
         rules[rule] = std::max(rules[rule], where);
     }
 
@@ -221,16 +212,14 @@ private:
     }
 
     const Matcher& m_;
+    ContextRuler& ruler_;
     const std::uint64_t* limits_;
     Tally& tally_;
     Scanner scanner_;
-    ContextRuler ruler_;
-    std::size_t context_ = kUnknown;
-    std::vector<Known> known_;
+    const std::vector<KnownWord>& known_ = scanner_.known();
     std::vector<int> distinct_;  // their numbers
     std::uint64_t number_ = 0;  // of the caption
-    std::vector<std::uint64_t> seen_;  // word -> number of the last caption that has it
-    std::vector<std::size_t> first_end_;
+    std::vector<First> first_;  // of each word, in the last caption that has it
     std::vector<Hit> hits_;
     std::vector<std::array<Where, kRules>> where_;  // of each concept, for this caption
     std::vector<int> mentioned_;
@@ -240,13 +229,30 @@ Tally Matcher::count(const Column& column, std::int64_t row, std::uint64_t file_
     Tally tally;
     tally.counts.resize(seeds_.size());
     tally.samples.resize(seeds_.size());
-    Caption caption(*this, limits, tally);
+    std::unique_ptr<ContextRuler> ruler = take_ruler();
+    Caption caption(*this, *ruler, limits, tally);
+    std::string padded;
     for (std::int64_t i = 0; i < column.size; ++i) {
         if (!column.has(i)) continue;
-        if (caption.count(column[i], row + i, file_seed)) ++tally.captions;
+        std::string_view text = column[i];
+        if (column.end() - (text.data() + text.size()) < std::ptrdiff_t(kBlock)) {  // one of the last
+            padded.assign(text).append(kBlock, ' ');
+            text = {padded.data(), text.size()};
+        }
+        if (caption.count(text, row + i, file_seed)) ++tally.captions;
         else tally.left.push_back(i);
     }
+    const std::lock_guard lock(rulers_lock_);
+    rulers_.push_back(std::move(ruler));
     return tally;
+}
+
+std::unique_ptr<ContextRuler> Matcher::take_ruler() const {
+    const std::lock_guard lock(rulers_lock_);
+    if (rulers_.empty()) return std::make_unique<ContextRuler>(table_, vocabulary_, context_length_);
+    std::unique_ptr<ContextRuler> ruler = std::move(rulers_.back());
+    rulers_.pop_back();
+    return ruler;
 }
 
 }  // namespace harness::corpus

@@ -3,6 +3,8 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,6 +41,7 @@ struct Column {
         const std::int64_t begin = offset(first + row);
         return {data + begin, std::size_t(offset(first + row + 1) - begin)};
     }
+    const char* end() const { return data + offset(first + size); }  // of a column with rows
 
 private:
     std::int64_t offset(std::int64_t i) const {
@@ -76,6 +79,10 @@ private:
         std::vector<std::pair<int, int>> children;  // word, node; sorted
         std::vector<int> forms;
     };
+    struct WordUse {
+        int node = -1;            // of the forms that begin with the word
+        std::vector<int> needed;  // those that are looked up by it
+    };
     struct Needed {  // a form of several words: all of `words` and one of `last`
         int concept_number;
         std::vector<int> words, last;
@@ -84,6 +91,7 @@ private:
     int child(int node, int word) const;
     void add_phrase(int form, const std::vector<std::string>& words, const std::string& last);
     void add_words(const std::vector<Form>& forms);
+    std::unique_ptr<ContextRuler> take_ruler() const;
 
     CharacterTable table_;
     std::vector<Form> forms_;
@@ -92,9 +100,10 @@ private:
     int context_length_, kept_;
     WordIndex index_;
     std::vector<Node> trie_ = std::vector<Node>(1);
-    std::vector<int> starts_;  // word -> node after it, or -1
     std::vector<Needed> needed_;
-    std::vector<std::vector<int>> needed_by_word_;
+    mutable std::mutex rulers_lock_;
+    mutable std::vector<std::unique_ptr<ContextRuler>> rulers_;  // those that no call uses: they remember pieces
+    std::vector<WordUse> uses_;  // of each word
 };
 
 }  // namespace harness::corpus

@@ -2,9 +2,7 @@
 
 namespace harness::corpus {
 
-Scanner::Scanner(const CharacterTable& table) : table_(table) {
-    for (std::uint32_t code = 0; code < 128; ++code) is_apostrophe_[code] = table[code].kind == Kind::kApostrophe;
-}
+Scanner::Scanner(const CharacterTable& table, const WordIndex& index) : table_(table), index_(index) {}
 
 namespace {
 
@@ -64,12 +62,81 @@ bool Scanner::clean(std::string_view caption) {
         if (c.form) other_.append(table_.forms(c).first);
         else other_.append(caption, begin, at - begin);
     }
-    cleaned_ = other_;
+    const std::size_t size = other_.size();
+    other_.append(kPadding, ' ');
+    cleaned_ = {other_.data(), size};
     return true;
 }
 
+bool Scanner::scan(std::string_view caption) {
+    known_.clear();
+    if (ascii_.assign(caption)) {
+        cleaned_ = ascii_.text();
+        find_in_ascii();
+        return true;
+    }
+    if (!clean(caption)) return false;
+    find_in_cleaned();
+    return true;
+}
+
+// First without branches that depend on the text, since those would be mispredicted: most words are in no name.
+void Scanner::find_in_ascii() {
+    const char* const text = cleaned_.data();
+    const std::size_t count = ascii_.words();
+    if (candidates_.size() < count) candidates_.resize(2 * count);
+    std::size_t candidates = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        candidates_[candidates] = std::uint32_t(i);
+        candidates += index_.may_have({text + ascii_.begin(i), ascii_.end(i) - ascii_.begin(i)});
+    }
+    std::uint32_t after = 0;  // only words after this one may be a possessive s
+    for (std::size_t c = 0; c < candidates; ++c) {
+        const std::uint32_t i = candidates_[c];
+        KnownWord word{-1, i, i, ascii_.begin(i), ascii_.end(i)};
+        if (i <= after || !is_possessive(i)) {
+            find(text + word.begin, word.end - word.begin, word);
+            continue;
+        }
+        after = i + 1;
+        if (!known_.empty() && known_.back().last == i - 1) known_.pop_back();
+        word.begin = ascii_.begin(--word.first);
+        folded_.assign(text + word.begin, text + ascii_.end(i - 1));
+        if (folded_.back() != 's') folded_.push_back('s');
+        find_folded(word);
+    }
+}
+
+// Whether a word of ASCII is the s of the one before it. The index has "s", so such words are candidates.
+bool Scanner::is_possessive(std::size_t word) const {
+    const std::size_t begin = ascii_.begin(word), apostrophe = ascii_.end(word - 1);
+    return cleaned_[begin] == 's' && ascii_.end(word) == begin + 1 && apostrophe + 1 == begin &&
+           table_[std::uint32_t(cleaned_[apostrophe])].kind == Kind::kApostrophe;
+}
+
+void Scanner::find_in_cleaned() {
+    KnownWord word{};
+    for (std::size_t at = 0; next_word(at, word);) {
+        find_folded(word);
+        word.first = ++word.last;
+    }
+}
+
+void Scanner::find_folded(const KnownWord& word) {
+    const std::size_t size = folded_.size();
+    folded_.append(kPadding, '\0');
+    find(folded_.data(), size, word);
+}
+
+void Scanner::find(const char* text, std::size_t size, const KnownWord& word) {
+    const WordIndex::Key key(text, size);
+    if (!index_.may_have(key)) return;
+    if (const int number = index_.find(key, text, size); number >= 0)
+        known_.push_back({number, word.first, word.last, word.begin, word.end});
+}
+
 // The next word from `at` on, which it moves on; false without one.
-bool Scanner::next_word(std::size_t& at, Word& word) {
+bool Scanner::next_word(std::size_t& at, KnownWord& word) {
     const auto next = [&](std::size_t& i) -> const Character& { return table_[std::uint32_t(next_code(cleaned_, i))]; };
     const auto append = [&](const Character& c, std::size_t begin, std::size_t end) {
         if (c.form) folded_.append(table_.forms(c).second);
@@ -101,8 +168,6 @@ bool Scanner::next_word(std::size_t& at, Word& word) {
             at = after;
         }
     }
-    word.size = folded_.size();
-    word.text = folded_.append(kPadding, '\0').data();
     word.end = at;
     return true;
 }

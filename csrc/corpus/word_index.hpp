@@ -4,36 +4,58 @@
 #include <cstdint>
 #include <cstring>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace harness::corpus {
 
-constexpr std::size_t kPadding = 16;  // readable bytes that have to follow a word
+constexpr std::size_t kPadding = 8;  // readable bytes that have to follow a word
+
+// Masks of the first n bytes of a number in memory.
+inline const struct Heads {
+    std::uint64_t masks[9] = {};
+    Heads() {
+        for (std::size_t n = 1; n <= 8; ++n) std::memset(&masks[n], 0xFF, n);
+    }
+} kHeads;
 
 class WordIndex {
 public:
+    // What a word is looked up by; words of one size with the same first eight bytes have the same key.
+    struct Key {
+        std::uint64_t head, hash;  // head: the first eight bytes, zeros after a shorter word
+
+        Key(const char* text, std::size_t size) {
+            std::memcpy(&head, text, 8);
+            head &= kHeads.masks[size < 8 ? size : 8];
+            hash = (head ^ size) * 0x9E3779B97F4A7C15u;  // its first bits are the best mixed ones
+        }
+    };
+
     // The number of a word, from 0 on in the order of their first addition.
     int add(const std::string& word) {
         const std::string padded = word + std::string(kPadding, '\0');
-        if (const int known = find(padded.data(), word.size()); known >= 0) return known;
-        words_.push_back(padded);
         const Key key(padded.data(), word.size());
-        filter_[key.filter() / 64] |= std::uint64_t(1) << key.filter() % 64;
-        if (slots_.size() < 4 * words_.size()) {
-            const std::vector<Slot> old(2 * slots_.size());
-            for (const Slot& slot : std::exchange(slots_, old))
-                if (slot.number >= 0) place(slot);
+        if (const int known = find(key, padded.data(), word.size()); known >= 0) return known;
+        words_.push_back(padded);
+        if (2 * words_.size() > slots_.size()) {
+            slots_.assign(2 * slots_.size(), {});
+            filter_.assign(2 * filter_.size(), 0);
+            --shift_;
+            for (std::size_t number = 0; number + 1 < words_.size(); ++number) place(int(number));
         }
-        place({key.head, std::uint32_t(word.size()), int(words_.size()) - 1});
+        place(int(words_.size()) - 1);
         return int(words_.size()) - 1;
     }
 
+    // False for most unknown words.
+    bool may_have(const Key& key) const {
+        const std::uint64_t block = filter_[key.hash >> shift_];
+        return block >> (key.hash >> 32 & 63) & block >> (key.hash >> 38 & 63) & 1;
+    }
+
     // The number of a word, -1 for an unknown one.
-    int find(const char* text, std::size_t size) const {
-        const Key key(text, size);
-        if (!(filter_[key.filter() / 64] >> key.filter() % 64 & 1)) return -1;
-        for (std::size_t i = key.hash & (slots_.size() - 1); slots_[i].number >= 0; i = (i + 1) & (slots_.size() - 1)) {
+    int find(const Key& key, const char* text, std::size_t size) const {
+        for (std::size_t i = first_slot(key); slots_[i].number >= 0; i = (i + 1) & (slots_.size() - 1)) {
             const Slot& slot = slots_[i];
             if (slot.head == key.head && slot.size == size &&
                 (size <= 8 || !std::memcmp(words_[std::size_t(slot.number)].data() + 8, text + 8, size - 8)))
@@ -45,46 +67,26 @@ public:
     std::size_t size() const { return words_.size(); }
 
 private:
-    static constexpr int kFilterBits = 17;
-
-    struct Key {
-        std::uint64_t head, hash;  // head: the first eight bytes, or all with zeros
-
-        Key(const char* text, std::size_t size) : head(eight(text, size)), hash(mixed(size ^ head)) {
-            for (std::size_t at = 8; at < size; at += 8) hash = mixed(hash ^ eight(text + at, size - at));
-        }
-        std::size_t filter() const { return std::size_t(hash >> (64 - kFilterBits)); }
-
-        static std::uint64_t mixed(std::uint64_t x) {
-            x *= 0x9E3779B97F4A7C15u;
-            return x ^ x >> 32;
-        }
-        static std::uint64_t eight(const char* text, std::size_t size) {
-            std::uint64_t x;
-            std::memcpy(&x, text, 8);
-            if (size >= 8) return x;
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-            return x >> (64 - 8 * size);
-#else
-            return x << (64 - 8 * size);
-#endif
-        }
-    };
-
     struct Slot {
         std::uint64_t head = 0;
         std::uint32_t size = 0;
         int number = -1;
     };
 
-    void place(const Slot& slot) {
-        std::size_t i = Key(words_[std::size_t(slot.number)].data(), slot.size).hash & (slots_.size() - 1);
+    std::size_t first_slot(const Key& key) const { return std::size_t(key.hash >> (shift_ - 3)); }
+
+    void place(int number) {
+        const std::size_t size = words_[std::size_t(number)].size() - kPadding;
+        const Key key(words_[std::size_t(number)].data(), size);
+        filter_[key.hash >> shift_] |= std::uint64_t(1) << (key.hash >> 32 & 63) | std::uint64_t(1) << (key.hash >> 38 & 63);
+        std::size_t i = first_slot(key);
         while (slots_[i].number >= 0) i = (i + 1) & (slots_.size() - 1);
-        slots_[i] = slot;
+        slots_[i] = {key.head, std::uint32_t(size), number};
     }
 
-    std::vector<std::uint64_t> filter_ = std::vector<std::uint64_t>((1 << kFilterBits) / 64);
-    std::vector<Slot> slots_ = std::vector<Slot>(64);
+    int shift_ = 60;  // leaves the bits that choose a block of the filter; three more choose a slot
+    std::vector<std::uint64_t> filter_ = std::vector<std::uint64_t>(1 << 4);
+    std::vector<Slot> slots_ = std::vector<Slot>(1 << 7);
     std::vector<std::string> words_;
 };
 

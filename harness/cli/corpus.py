@@ -118,7 +118,7 @@ def merge(
     records: Annotated[list[Path], typer.Argument(parser=path, help="Records of other files of one corpus.")],
     out: Out,
 ) -> int:
-    """Add up records of shards; refuses records that have a file in common."""
+    """Add up records of shards; refuses records that have a file in common; exit code 1 if files were skipped."""
     from harness.corpus.merge import merge as run
     from harness.corpus.record import read_record, write_record
 
@@ -128,7 +128,7 @@ def merge(
     merged = run(given)
     write_record(out, merged)
     _show(merged, None, False)
-    return 0
+    return 1 if merged.counting and merged.counting.skipped else 0
 
 
 @app.command()

@@ -38,6 +38,9 @@ def show_check(report: CheckReport) -> None:
     }
     _print_lists(findings)
     out.print("no errors found" if report.ok else "results on these data would be wrong or incomplete")
+    if report.ok:
+        next_command = f"next: harness evaluate --plugin zero_shot --all-domains --data {report.root}"
+        out.print(next_command, markup=False, soft_wrap=True)
 
 
 def _problem(folder: str, found: Problem) -> str:

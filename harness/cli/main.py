@@ -225,7 +225,7 @@ def _refused(error: OSError) -> int:
 
 
 def _stopped() -> int:
-    _message("stopped; finished results are saved, and the same command continues from there")
+    _message("stopped; what is finished is saved, and the same command does the rest")
     return EXIT_INTERRUPTED
 
 

@@ -112,7 +112,7 @@ def find_sources(patterns: Iterable[str]) -> list[CaptionSource]:
         StorageError: an address cannot be reached.
     """
     found: dict[str, CaptionSource] = {}
-    for pattern in patterns:
+    for pattern in (one.removeprefix("file://") for one in patterns):
         sources = _remote(pattern) if "://" in pattern else [CaptionSource(path) for path in _local(pattern)]
         if not sources:
             raise UserError(f"no file of captions matches {pattern}", f"files end in .{', .'.join(FORMATS)}")

@@ -80,7 +80,7 @@ def count_corpus(request: CountRequest, checkpoint: Path, report: Reporter) -> C
     saved = time.monotonic()
     try:
         with report.stage("counting captions", parquet_rows(left), "captions") as advance:
-            for work in _count_files(request, matcher, left, advance):
+            for work in _count_files(request, matcher, left, tally, advance):
                 counting = _add(work, counting, tally, request.keep_going, report)
                 if time.monotonic() - saved > SAVE_EVERY:
                     _save(request, checkpoint, counting, tally)
@@ -121,7 +121,7 @@ class _FileWork:
         self.sha256 = self.source.sha256()
 
     def count(self, block: Block, limits: NDArray[np.uint64]) -> Tally:
-        """The tally of a block, with the evidence that the limits of the file's tally allow."""
+        """The tally of a block, with the evidence that the limits allow."""
         tally, row = Tally.empty(len(self.tally.counts), self.tally.kept), block.first_row
         for column in block.columns():
             tally.add(self.matcher.count(column, self.source.path, row, np.minimum(limits, tally.limits())))
@@ -151,11 +151,16 @@ _Task = tuple[_FileWork, "Future[Tally] | Future[None] | None"]
 
 
 def _count_files(
-    request: CountRequest, matcher: ColumnMatcher, sources: Sequence[CaptionSource], advance: Callable[[int], None]
+    request: CountRequest,
+    matcher: ColumnMatcher,
+    sources: Sequence[CaptionSource],
+    finished: Tally,
+    advance: Callable[[int], None],
 ) -> Iterator[_FileWork]:
-    """The files as they are finished, in their order."""
+    """The files as they are counted, in their order; evidence worse than that of ``finished`` files is left out."""
     with ThreadPoolExecutor(request.threads) as pool:
-        for work, future in _delayed(_submitted(request, matcher, sources, pool), 2 * request.threads):
+        tasks = _submitted(request, matcher, sources, finished, pool)
+        for work, future in _delayed(tasks, 2 * request.threads):
             if future is None:
                 yield work
             else:
@@ -163,7 +168,11 @@ def _count_files(
 
 
 def _submitted(
-    request: CountRequest, matcher: ColumnMatcher, sources: Sequence[CaptionSource], pool: ThreadPoolExecutor
+    request: CountRequest,
+    matcher: ColumnMatcher,
+    sources: Sequence[CaptionSource],
+    finished: Tally,
+    pool: ThreadPoolExecutor,
 ) -> Iterator[_Task]:
     """The tasks of the files; None is the end of a file."""
     for source in sources:
@@ -173,7 +182,8 @@ def _submitted(
             for block in read_blocks(source, request.column):
                 if work.failure is not None:
                     break
-                yield work, pool.submit(work.count, block, work.tally.limits())
+                limits = np.minimum(finished.limits(), work.tally.limits())
+                yield work, pool.submit(work.count, block, limits)
         except (DataError, StorageError) as error:
             work.failure = work.failure or error
         yield work, None

@@ -49,7 +49,7 @@ class ColumnMatcher:
         """
         seed = file_seed(file)
         if self._native is None:
-            tally = self._python.count(_texts(column, range(len(column)), first_row), file, seed)
+            tally = self._python.count(_texts(column, np.arange(len(column)), first_row), file, seed)
         else:
             if limits is None:
                 limits = Tally.empty(len(self._python.seeds), self._python.kept).limits()
@@ -62,25 +62,25 @@ class ColumnMatcher:
     ) -> Tally:
         validity, offsets, data = (buffer.address if buffer else 0 for buffer in column.buffers())
         buffers = (data, offsets, pa.types.is_large_string(column.type), validity if column.null_count else 0)
-        captions, counts, samples, left = self._native.count(
+        captions, counts, concepts, keys, rows, left = self._native.count(
             *buffers, column.offset, len(column), first_row, seed, limits
         )
         tally = Tally(self._python.kept, counts, captions=captions)
-        texts = _texts(column, [row - first_row for _, _, row in samples], first_row)
-        for (concept, key, row), (_, caption) in zip(samples, texts, strict=True):
+        texts = _texts(column, rows - first_row, first_row)
+        for concept, key, (row, caption) in zip(concepts.tolist(), keys.tolist(), texts, strict=True):
             tally.samples.setdefault(concept, []).append(CaptionSample(key, file, row, caption))
         if len(left):
-            tally.add(self._python.count(_texts(column, left.tolist(), first_row), file, seed))
+            tally.add(self._python.count(_texts(column, left, first_row), file, seed))
         return tally
 
 
-def _texts(column: pa.Array, positions: Sequence[int], first_row: int) -> Iterator[tuple[int, str]]:
+def _texts(column: pa.Array, positions: NDArray[np.int64], first_row: int) -> Iterator[tuple[int, str]]:
     """Rows and captions; bytes that are not UTF-8 become the replacement character."""
     binary = column.view(pa.large_binary() if pa.types.is_large_string(column.type) else pa.binary())
-    chosen = binary if isinstance(positions, range) else binary.take(pa.array(positions, pa.int64()))
-    for position, content in zip(positions, chosen.to_pylist(), strict=True):
+    contents = binary.take(pa.array(positions)).to_pylist()
+    for row, content in zip((positions + first_row).tolist(), contents, strict=True):
         if content is not None:
-            yield first_row + position, content.decode("utf-8", "replace")
+            yield row, content.decode("utf-8", "replace")
 
 
 def _packed(form: Form) -> tuple[int, bool, bytes, int, int, list[bytes], list[bytes]]:

@@ -146,11 +146,13 @@ def _decompressed(source: CaptionSource, file: BinaryIO) -> Any:
 def _csv_arrays(source: CaptionSource, column: str | None) -> Iterator[pa.Array]:
     from pyarrow import csv
 
+    tabs = source.format == "tsv"  # which has no quoting: a quotation mark belongs to its caption
+
     def open_csv(file: BinaryIO, **columns: Any) -> Any:
         return csv.open_csv(
             _decompressed(source, file),
             csv.ReadOptions(block_size=BLOCK_BYTES),
-            csv.ParseOptions(delimiter="\t" if source.format == "tsv" else ",", newlines_in_values=True),
+            csv.ParseOptions(delimiter="\t", quote_char=False) if tabs else csv.ParseOptions(newlines_in_values=True),
             csv.ConvertOptions(check_utf8=False, **columns),
         )
 

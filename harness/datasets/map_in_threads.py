@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -12,21 +13,35 @@ R = TypeVar("R")
 
 _QUEUED_PER_WORKER = 16  # submitted calls per worker ahead of the consumer
 
+SHORT_WORK = 32
+"""Items at once for work of some 100 microseconds, such as reading a small file: handing it over takes as long."""
 
-def map_in_threads(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+
+def map_in_threads(work: Callable[[T], R], items: Iterable[T], workers: int, at_once: int = 1) -> Iterator[R]:
     """``map(work, items)`` in threads; an error of ``work`` is raised at its position.
 
     Pending calls are cancelled when the caller stops or an error is raised: an interrupt does not wait for the queue.
+
+    Args:
+        work: called in the threads.
+        items: its arguments.
+        workers: number of threads.
+        at_once: items that a thread is given at once; an error is raised in place of the first of their results.
     """
-    waiting: deque[Future[R]] = deque()
+    waiting: deque[Future[list[R]]] = deque()
+    rest = iter(items)
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
         try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
+            while group := list(islice(rest, at_once)):
+                waiting.append(pool.submit(_map, work, group))
                 if len(waiting) >= _QUEUED_PER_WORKER * max(1, workers):
-                    yield waiting.popleft().result()
+                    yield from waiting.popleft().result()
             while waiting:
-                yield waiting.popleft().result()
+                yield from waiting.popleft().result()
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _map(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    return [work(item) for item in items]

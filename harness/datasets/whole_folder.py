@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -27,10 +28,10 @@ def write_whole_folder(
         StorageError: it cannot be written.
     """
     out = out.absolute()  # ``.`` has no name
-    partial = out.parent / f".{out.name}.partial"
+    partial, lock = (out.parent / f".{out.name}.{kind}" for kind in ("partial", "lock"))
     require_writable(out.parent, what, hint)  # a lock waits for ever where no file can be created, as in /proc
     try:
-        with FileLock(out.parent / f".{out.name}.lock"):
+        with FileLock(lock):
             if finished():
                 return
             shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
@@ -43,6 +44,8 @@ def write_whole_folder(
             if out.exists():
                 out.rmdir()
             partial.rename(out)
+            with suppress(OSError):  # from now on nobody writes: who waits for the lock finds a finished folder
+                lock.unlink()
     except NotImplementedError:  # older filelock on a file system without flock, such as Lustre
         raise write_error(what, out, OSError("the file system has no locks"), hint) from None
     except OSError as error:

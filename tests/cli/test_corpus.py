@@ -45,6 +45,14 @@ def test_count_show_merge_and_compare(corpus, capsys):
     assert not list(corpus.glob("*.unfinished"))
 
 
+def test_skipped_files_set_the_exit_code_of_count_and_merge(corpus, capsys):
+    (corpus / "bad.parquet").write_bytes(b"PAR1")
+    options = ("--names", "names.lst", "--keep-going")
+    assert run(capsys, "count", "*.txt", "bad.parquet", *options, "--out", "all.json")[0] == 1
+    code, out, _ = run(capsys, "merge", "all.json", "--out", "sum.json")
+    assert (code, "bad.parquet" in out) == (1, True)
+
+
 def test_stated_record_is_shown_and_compared(corpus, capsys):
     write_record(corpus / "list.json", stated("mine", "somebody", {"rose": "oop", "wolf": "ip"}))
     run(capsys, "count", "*.txt", "--names", "names.lst", "--out", "all.json")

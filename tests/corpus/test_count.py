@@ -135,6 +135,13 @@ def test_records_of_the_same_file_or_of_other_questions_do_not_add_up(tmp_path, 
     assert merge({"a": one, "b": other}).counting.rows == one.counting.rows + other.counting.rows
 
 
+def test_tsv_has_no_quoting(tmp_path):
+    (tmp_path / "a.tsv").write_text('id\tcaption\n1\t"Rose" tea\n2\t"an open quotation mark\n3\ta wolf\n')
+    found = counted(tmp_path, tmp_path / "a.tsv")
+    assert found.counting.captions == 3
+    assert [found.by_name[name].within.phrase for name in ("rose", "wolf")] == [1, 1]
+
+
 def test_missing_column_lists_those_there_are(tmp_path, shards):
     with pytest.raises(UserError, match="has no column 'CAPTION': its columns are URL, TEXT"):
         counted(tmp_path, shards, column="CAPTION")
@@ -254,7 +261,9 @@ def test_a_file_with_several_paths_is_counted_once(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "a.txt").write_text("a rose")
     (tmp_path / "link.txt").symlink_to("a.txt")
-    found = find_sources([str(tmp_path / name) for name in ("link.txt", "sub/../a.txt", "a.txt")])
+    found = find_sources(
+        [str(tmp_path / name) for name in ("link.txt", "sub/../a.txt", "a.txt")] + [f"file://{tmp_path}/a.txt"]
+    )
     assert [source.path for source in found] == [str(tmp_path / "a.txt")]
 
 

@@ -119,6 +119,23 @@ def test_python_and_cpp_count_what_a_slow_truth_counts(found, captions, context_
         assert tally.samples == tallies[0].samples
 
 
+ASCII_PIECES = (
+    *("rose", "Roses", "hip", "king", "Kings", "crown", "s", "S", "a", "internationals", "internationally", "x" * 50),
+    *("'", "'s", "`s", "'S ", " ", " ", "  ", "-", "_", ". ", ",", "& ", "&"),
+)
+
+
+@pytest.mark.skipif(not native.has_cpp(), reason="the native module is not built")
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(captions=st.lists(st.lists(st.sampled_from(ASCII_PIECES), max_size=60).map("".join), min_size=1, max_size=8))
+def test_cpp_counts_ascii_captions_as_python_does(captions):
+    found = dict.fromkeys(("rose", "rose hip", "king's crown", "s", "a s", "internationally", "internationalx"), ())
+    column = pa.array([*captions, "'s"])  # captions are read in blocks, next to what follows them
+    python, cpp = (matcher.count(column, "a.txt", 0) for matcher in matchers(found))
+    np.testing.assert_array_equal(cpp.counts, python.counts)
+    assert cpp.samples == python.samples
+
+
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(caption=texts)
 def test_stricter_rules_count_no_caption_that_others_do_not(caption):

@@ -59,7 +59,7 @@ def test_a_stopped_command_leaves_valid_files_and_no_process(world, cache, tmp_p
     assert not alive, "processes are left over"
     if kind != signal.SIGKILL:
         assert process.returncode == 130
-        assert err.rstrip().endswith("stopped; finished results are saved, and the same command continues from there")
+        assert err.rstrip().endswith("stopped; what is finished is saved, and the same command does the rest")
         assert "Traceback" not in err
         done = sum(len(stats) for row in read_board(tmp_path / "results").rows for stats in row.domains.values())
         assert done > 0, "the leaderboard has what is finished"

@@ -16,7 +16,7 @@ from harness.datasets.importing.plan_root import RootPlan, plan_root, require_do
 from harness.datasets.importing.request import ImportReport, ImportRequest
 from harness.datasets.importing.sample import Source
 from harness.datasets.importing.store_images import StoredImage, store_images
-from harness.datasets.listing import find_damaged
+from harness.datasets.listing import find_damaged, listing_path, read_listing
 from harness.datasets.remote import RemoteFile
 from harness.datasets.whole_folder import write_whole_folder
 from harness.errors import DataError, StorageError, UserError, printable
@@ -111,7 +111,8 @@ class _Import:
         request = self.request
         stage = "importing images" if root else "comparing images"
         on_image = partial(self.progress, stage) if self.progress else None
-        stored, damaged = store_images(self.plan, root, request.link, request.workers, on_image)
+        intact = frozenset[str]() if root else self._imported()
+        stored, damaged = store_images(self.plan, root, request.link, request.workers, on_image, intact)
         if damaged and not request.skip_damaged:
             raise _damaged_error(damaged, len(self.plan.images))
         self._require_classes(stored)
@@ -121,6 +122,12 @@ class _Import:
         ]
         parts = divide(hashed, request.shares, request.seed)
         return [DividedImage(one, part) for one, part in zip(stored, parts, strict=True)], damaged
+
+    def _imported(self) -> frozenset[str]:
+        """The sha256 of the images that the root lists: they were decoded when it was made."""
+        listings = [read_listing(listing_path(self.request.out, folder)) for folder in self.plan.folders]
+        files = (file for listing in listings if listing for file in listing.files)
+        return frozenset(file.checksum.removeprefix("sha256:") for file in files)
 
     def _require_classes(self, stored: Sequence[StoredImage]) -> None:
         left = {one.planned.classname for one in stored}

@@ -34,6 +34,7 @@ class _Record:
     file: str = ""
     offset: int = 0
     size: int = 0
+    more: int = 0  # other images
     fields: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -53,15 +54,17 @@ def read_webdataset(archives: Sequence[Path], columns: Columns) -> Source:
         StorageError: an archive cannot be read.
     """
     samples: list[ImageSample] = []
-    without = 0
+    without = more = 0
     for archive in archives:
         part = part_of_file(archive.name)
         for key, record in _records(archive).items():
+            more += record.more
             if record.file:
                 samples.append(_sample(archive, key, record, {columns.split: part}, columns))
             else:
                 without += 1
     notes = [f"{pluralize(without, 'records')} without an image: left out"] if without else []
+    notes += [f"{pluralize(more, 'images')} that are not the first of their record: left out"] if more else []
     return Source("WebDataset archive", tuple(samples), tuple(notes))
 
 
@@ -87,7 +90,9 @@ def _add(found: dict[str, _Record], tar: tarfile.TarFile, member: tarfile.TarInf
     path = PurePosixPath(member.name)
     stem, suffix = path.name.partition(".")[0], path.suffix.lower()
     record = found.setdefault(str(path.parent / stem), _Record()) if stem else _Record()  # not a hidden file's
-    if is_image_name(path.name) and not record.file:
+    if is_image_name(path.name) and record.file:
+        record.more += 1
+    elif is_image_name(path.name):
         record.file, record.offset, record.size = path.name, member.offset_data, member.size
     elif suffix in _FIELDS and member.size <= MAX_FIELD_BYTES:
         content = tar.extractfile(member)

@@ -98,9 +98,16 @@ def as_archives(folder: Path) -> list[Path]:
             folder / "train-000.tar",
             {"a/1.png": ROWS[0][3], "a/1.cls": b"fire engine", "a/1.txt": b"a red fire engine", ".hidden": b"x"},
         ),
-        archive(folder / "test-000.tar", {"fire engine/1.seg.png": ROWS[1][3]}),
+        archive(folder / "test-000.tar", {"fire engine/1.seg.png": ROWS[1][3], "fire engine/1.mask.png": b""}),
         archive(folder / "all.tar", {"1.json": fields, "1.png": ROWS[2][3]}),
     ]
+
+
+def test_one_image_of_a_record_is_read_and_the_others_are_counted(tmp_path):
+    files = {"cat/1.png": picture(1), "cat/1.mask.png": picture(2), "cat/1.edges.png": picture(3)}
+    source = read_source([str(archive(tmp_path / "a.tar", files))], COLUMNS)
+    assert [sample.file for sample in source.samples] == ["1.png"]
+    assert source.notes == ("2 images that are not the first of their record: left out",)
 
 
 FORMS = (as_csv, as_tsv, as_paths, as_bytes, as_hub_parquet, as_archives)
