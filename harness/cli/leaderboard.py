@@ -33,6 +33,16 @@ Layout = Annotated[
     Literal["ranks", "table2"] | None,
     typer.Option("--latex", help="Print LaTeX tables (booktabs): as on the screen, or as the paper's Table 2."),
 ]
+OnlyMethods = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--method",
+        "--methods",
+        help="Only these methods, comma-separated.",
+        show_default="all",
+        autocompletion=completion.methods,
+    ),
+]
 Address = Annotated[str, typer.Argument(help="FILE#ROW; ROW is a row id, a method, or method@shots: fsnl@4.")]
 
 Pretrained = Annotated[
@@ -59,17 +69,17 @@ def show(
         ),
     ] = None,
     baseline: Annotated[str | None, typer.Option("--baseline", help="Method to test the others against.")] = None,
-    cost: Annotated[bool, typer.Option("--cost", help="Add seconds, memory and trainable parameters.")] = False,
-    method: Annotated[
-        list[str] | None,
+    margin: Annotated[
+        float | None,
         typer.Option(
-            "--method",
-            "--methods",
-            help="Only these methods, comma-separated.",
-            show_default="all",
-            autocompletion=completion.methods,
+            "--margin",
+            min=0.001,
+            help="Test for equivalence with the baseline too: within these points.",
+            show_default="none",
         ),
     ] = None,
+    cost: Annotated[bool, typer.Option("--cost", help="Add seconds, memory and trainable parameters.")] = False,
+    method: OnlyMethods = None,
     shots: OnlyShots = None,
     domain: Annotated[
         str | None,
@@ -104,14 +114,16 @@ def show(
         from harness.cli.show_frequency import show_by_frequency
 
         others = {
-            "--metric": metric, "--baseline": baseline, "--cost": cost, "--domain": domain, "--csv": csv,
-            "--parquet": parquet, "--latex table2": latex == "table2",
+            "--metric": metric, "--baseline": baseline, "--margin": margin, "--cost": cost, "--domain": domain,
+            "--csv": csv, "--parquet": parquet, "--latex table2": latex == "table2",
         }  # fmt: skip
         for option, given in others.items():
             if given:
                 raise UserError(f"--by-frequency and {option} exclude each other", "give one of them")
         return show_by_frequency(files, methods, chosen_shots, wanted)
-    options = show.ShowOptions(metric, baseline, cost, methods, chosen_shots, domain, latex or "ranks")
+    if margin is not None and baseline is None:
+        raise UserError("--margin needs a baseline", "name the method to test against with --baseline")
+    options = show.ShowOptions(metric, baseline, cost, methods, chosen_shots, domain, margin, latex or "ranks")
     if parquet is None:
         return show.show(files, options, wanted)
     if wanted != "text":
@@ -125,6 +137,33 @@ def metrics(json: Json = False, markdown: Markdown = False) -> int:
     from harness.cli import metrics
 
     return metrics.metrics(json, markdown)
+
+
+@app.command()
+def power(
+    files: Files,
+    metric: Annotated[str, typer.Option("--metric", "-m", help="E.g. h_mean, oop_top1.")] = "h_mean",
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", help="Method to compare the others with.", show_default="the best of each table"),
+    ] = None,
+    difference: Annotated[
+        float, typer.Option("--difference", min=0.001, help="Points to distinguish; also the margin of equivalence.")
+    ] = 1.0,
+    method: OnlyMethods = None,
+    shots: OnlyShots = None,
+    json: Json = False,
+    markdown: Markdown = False,
+    latex: Latex = False,
+) -> int:
+    """Show how many seeds, images and domains distinguish two rows that differ by so many points."""
+    from harness.cli.option_values import numbers, split
+    from harness.cli.power import PowerOptions, show_power
+    from harness.cli.print_tables import form
+
+    chosen_shots = numbers("--shots", shots) if shots else ()
+    options = PowerOptions(metric, baseline, difference, tuple(split(method)), chosen_shots)
+    return show_power(files, options, form({"json": json, "markdown": markdown, "latex": latex}))
 
 
 @app.command()
