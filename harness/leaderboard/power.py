@@ -139,7 +139,7 @@ def spread(differences: Sequence[float], domains: Sequence[DomainSpread], seeds:
 
 
 def power(difference: float, found: DifferenceSpread, design: Design, any_domains: bool = False) -> float:
-    """The probability that a two-sided paired t-test at 5 % finds a difference; arguments as of ``DifferenceSpread.variance``."""
+    """The probability that a two-sided paired t-test at 5 % finds a difference; arguments as of ``variance``."""
     deviation = sqrt(found.variance(design, any_domains))
     if not deviation:
         return float(difference != 0)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from harness.errors import UserError
 from harness.leaderboard import power
 from harness.leaderboard.bootstrap import Bootstrap, RightAnswers, read_right_answers
-from harness.leaderboard.power import Scores, DifferenceSpread
+from harness.leaderboard.power import DifferenceSpread, Scores
 from harness.leaderboard.statistics import PairedTest, paired_tests
 from harness.metrics import replicates
 from harness.metrics.metric import Resampling

@@ -83,7 +83,7 @@ def test_power_tells_how_many_seeds_images_and_domains_are_needed(shared_lab, ha
     assert row["detects"] > 0.05  # a few images do not distinguish 5 points
     assert row["needed"]["domains"] > row["measured"]["domains"]
     shown = harness("leaderboard", "power", shared_lab.out, "--difference", "5", "--markdown")[1]
-    assert f"| zero_shot | {100 * row['test']['difference']:+.1f} |" in shown
+    assert f"| zero\\_shot | {100 * row['test']['difference']:+.1f} |" in shown
     assert "measured: 3 seeds" in shown
 
 
