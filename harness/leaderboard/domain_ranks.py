@@ -44,7 +44,7 @@ def rank_over_domains(values: NDArray[np.float64], comparison: Comparison) -> Do
         values: ``(domains, methods)``, at least two of each; higher is better.
         comparison: the test after Friedman's. ``nemenyi`` compares mean ranks with one critical difference;
             ``wilcoxon`` compares each pair by the signed ranks of its own differences, after Holm. For nine domains the
-            smallest p of the latter is 1 / 256, which Holm's correction for more than three methods can make too large.
+            smallest p of the latter is 1 / 256, which Holm's correction makes too large from six methods on.
     """
     ranks = stats.rankdata(-values, axis=1)
     order = np.argsort(ranks.mean(axis=0), kind="stable")
