@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from math import inf, sqrt
 from typing import NamedTuple
 
@@ -146,38 +145,38 @@ def power(difference: float, found: DifferenceSpread, design: Design, any_domain
     return _t_power(found.freedom(design, any_domains), abs(difference) / deviation)
 
 
-def detectable(found: DifferenceSpread, design: Design, any_domains: bool = False) -> float:
-    """The smallest difference that has the power ``POWER``; infinite without degrees of freedom."""
-    return sqrt(found.variance(design, any_domains)) * _ratio(found.freedom(design, any_domains))
+def detectable(found: DifferenceSpread, design: Design) -> float:
+    """The smallest difference that has the power ``POWER`` in the same domains."""
+    return sqrt(found.variance(design)) * _ratio(found.freedom(design))
 
 
 def needed_seeds(difference: float, found: DifferenceSpread) -> int | None:
     """The fewest seeds with the power ``POWER`` on the same images; None if no number is enough, or there are none."""
     if not found.seeded:
         return None
-    return _fewest(lambda n: detectable(found, found.design._replace(seeds=n)) <= difference, 2)
+    return _fewest(lambda n: power(difference, found, found.design._replace(seeds=n)) >= POWER)
 
 
 def needed_images(difference: float, found: DifferenceSpread) -> int | None:
     """The fewest images of a domain with the power ``POWER`` in the same domains and seeds; None as above."""
-    return _fewest(lambda n: detectable(found, found.design._replace(images=n)) <= difference, 2)
+    return _fewest(lambda n: power(difference, found, found.design._replace(images=n)) >= POWER)
 
 
 def needed_domains(difference: float, found: DifferenceSpread) -> int | None:
     """The fewest domains, drawn from many, with the power ``POWER``; None as above, or if one domain was measured."""
     if found.domains is None:
         return None
-    return _fewest(lambda n: detectable(found, found.design._replace(domains=n), any_domains=True) <= difference, 2)
+    return _fewest(lambda n: power(difference, found, found.design._replace(domains=n), any_domains=True) >= POWER)
 
 
-def _fewest(enough: Callable[[int], bool], first: int) -> int | None:
-    """The first number from ``first`` on that is enough; more is never worse."""
-    high = first
+def _fewest(enough: Callable[[int], bool]) -> int | None:
+    """The first number from 2 on that is enough; more is never worse."""
+    high = 2
     while not enough(high):
         if high >= MOST:
             return None
         high = min(2 * high, MOST)
-    low = max(first - 1, high // 2)
+    low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
@@ -191,13 +190,12 @@ def _t_power(freedom: float, ratio: float) -> float:
     """
     if freedom < 1:
         return 0.0
-    freedom = min(freedom, MOST)
+    freedom, ratio = min(freedom, MOST), max(ratio, 1e-6)  # scipy is wrong at zero
     return float(stats.ncf.sf(stats.f.isf(1 - LEVEL, 1, freedom), 1, freedom, ratio**2))
 
 
-@cache
 def _ratio(freedom: float) -> float:
-    """The ratio of a difference and its standard deviation with the power ``POWER``."""
+    """The ratio of a difference and its standard deviation with the power ``POWER``; infinite without freedom."""
     if freedom < 1:
         return inf
     high = 4.0

@@ -63,6 +63,7 @@ def test_power_and_detectable_difference_are_those_of_simulated_tests(seeds: int
     design = Design(seeds, IMAGES, DOMAINS)
     wanted = power.detectable(true_spread(design), design)
     assert power.power(wanted, true_spread(design), design) == pytest.approx(power.POWER)
+    assert power.power(0.0, true_spread(design), design) == pytest.approx(0.05)
     shares = []
     for difference in (wanted, 0.0):
         runs = layout(np.random.default_rng(2), difference, 400, design)
