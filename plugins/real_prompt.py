@@ -9,6 +9,7 @@ from harness.errors import UserError
 from harness.hookspecs import hookimpl
 from harness.method import File, Method
 from harness.prompts import clean_name, fold_name
+from harness.types.paper import Paper
 
 from ._json_file import read_json
 
@@ -64,7 +65,13 @@ class REALPrompt(Method):
     """
 
     seeded = False
-    paper = "Parashar et al., CVPR 2024"
+    paper = Paper(
+        "Parashar et al.",
+        "The Neglected Tails in Vision-Language Models",
+        "CVPR",
+        2024,
+        "https://arxiv.org/abs/2401.12425",
+    )
     presets = {"paper": {}}  # noqa: RUF012 - read only; the method has no settings
 
     record: File | None = None

@@ -154,12 +154,13 @@ def ranks(
     from harness.cli.option_values import numbers, split
     from harness.leaderboard.series import row_labels
     from harness.leaderboard.statistics import rows_to_rank
+    from harness.leaderboard.view import read_sources
     from harness.metrics.table import require_metric
     from harness.plots.ranks import plot_ranks
-    from harness.plots.select_rows import one_setting, one_shots
+    from harness.plots.select_rows import one_setting, one_shots, with_reference
 
     require_metric(metric)
-    sources = _with_reference(files, split(method), numbers("--shots", shots) if shots else ())
+    sources = with_reference(read_sources(files), split(method), numbers("--shots", shots) if shots else ())
     rows = one_shots(one_setting(sources.rows, protocol, dataset, backbone))
     ranked = [rows[i] for i in rows_to_rank(rows, metric)]
     labels = row_labels(rows)
