@@ -1,4 +1,4 @@
-"""``harness leaderboard ...`` and ``harness reproduce``: options; the implementation is imported when called."""
+"""``harness leaderboard ...``: options; the implementation is imported when called."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from harness.cli import completion
 from harness.cli.options import (
     CORES,
     Cache,
-    Data,
     Files,
     Json,
     OnlyShots,
@@ -22,7 +21,18 @@ from harness.cli.options import (
     Workers,
     path,
 )
-from harness.cli.row_options import Address, File, Latex, Layout, Markdown, MethodFiles, OnlyMethods, Pretrained
+from harness.cli.row_options import (
+    Address,
+    DifferencePoints,
+    File,
+    Latex,
+    Layout,
+    Margin,
+    Markdown,
+    MethodFiles,
+    OnlyMethods,
+    Pretrained,
+)
 from harness.errors import UserError
 
 app = typer.Typer(help="Show, compare, verify and submit results.", no_args_is_help=True)
@@ -41,15 +51,7 @@ def show(
         ),
     ] = None,
     baseline: Annotated[str | None, typer.Option("--baseline", help="Method to test the others against.")] = None,
-    margin: Annotated[
-        float | None,
-        typer.Option(
-            "--margin",
-            min=0.001,
-            help="Test for equivalence with the baseline too: within these points.",
-            show_default="none",
-        ),
-    ] = None,
+    margin: Margin = None,
     cost: Annotated[bool, typer.Option("--cost", help="Add seconds, memory and trainable parameters.")] = False,
     method: OnlyMethods = None,
     shots: OnlyShots = None,
@@ -119,9 +121,7 @@ def power(
         str | None,
         typer.Option("--baseline", help="Method to compare the others with.", show_default="the best of each table"),
     ] = None,
-    difference: Annotated[
-        float, typer.Option("--difference", min=0.001, help="Points to distinguish; also the margin of equivalence.")
-    ] = 1.0,
+    difference: DifferencePoints = 1.0,
     method: OnlyMethods = None,
     shots: OnlyShots = None,
     json: Json = False,
@@ -293,19 +293,3 @@ def build(
     from harness.cli import site
 
     return site.build(files, out, published, data)
-
-
-def reproduce(
-    row: Address,
-    data: Data = None,
-    pretrained: Pretrained = None,
-    file: MethodFiles = None,
-    device: Annotated[str | None, typer.Option("--device", help="Device to run on.", show_default="the row's")] = None,
-    cache: Cache = None,
-    workers: Workers = CORES,
-    json: Json = False,
-) -> int:
-    """Rerun a row from its record and list all differences; exit code 3 if there are any."""
-    from harness.cli import verify
-
-    return verify.reproduce(row, data, pretrained, tuple(file or ()), device, cache, workers, json)

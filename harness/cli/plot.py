@@ -166,8 +166,7 @@ def ranks(
     labels = row_labels(rows)
     if absent := sorted(labels[row.id] for row in rows if row not in ranked):
         console.err().print(f"not ranked, without {metric} on the same images: {', '.join(absent)}", markup=False)
-    plot_ranks(ranked, out, metric, test, size, title)
-    return _done(out)
+    return _saved(plot_ranks(ranked, metric, test, size, title), out)
 
 
 @app.command()

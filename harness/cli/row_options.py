@@ -38,3 +38,15 @@ Pretrained = Annotated[
 MethodFiles = Annotated[
     list[Path] | None, typer.Option("--file", parser=path, help="File that the method read; may be repeated.")
 ]
+Margin = Annotated[
+    float | None,
+    typer.Option(
+        "--margin",
+        min=0.001,
+        help="Test for equivalence with the baseline too: within these points.",
+        show_default="none",
+    ),
+]
+DifferencePoints = Annotated[
+    float, typer.Option("--difference", min=0.001, help="Points to distinguish; also the margin of equivalence.")
+]

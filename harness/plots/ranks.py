@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +20,7 @@ from harness.types.leaderboard import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 POINTS, SMALL = 6.5, 5.5
 """Font sizes of labels and of the caption."""
@@ -31,17 +31,15 @@ NAMES = {"nemenyi": "Nemenyi", "wilcoxon": "Wilcoxon with Holm"}
 
 def plot_ranks(
     rows: Sequence[Row],
-    out: Path,
     metric: str,
     comparison: Comparison = "nemenyi",
     fit: style.Fit = "page",
     title: str | None = None,
-) -> None:
-    """Draw and write the figure, as in Demsar (JMLR 2006): the best method is at the left.
+) -> Figure:
+    """Draw the figure, as in Demsar (JMLR 2006): the best method is at the left.
 
     Args:
         rows: with the metric in the same domains.
-        out: the file.
         metric: e.g. ``h_mean``.
         comparison: the test of each pair.
         fit: the width.
@@ -63,7 +61,8 @@ def plot_ranks(
 
         figure = Figure(figsize=(style.SIZES[fit].width, 1))
         text = _caption(found, comparison, f"{require_metric(metric).axis}, {len(domains)} domains")
-        layout = _Layout.of(found, methods, figure.get_figwidth(), style.wrapped(figure, text, SMALL))
+        width = figure.get_figwidth()
+        layout = _Layout.of(found, methods, width, style.wrapped(text, SMALL, width - 2 * EDGE))
         figure.set_figheight(layout.height)
         style.title(figure, title)
         panel = figure.add_axes((0.0, 0.0, 1.0, layout.height / figure.get_figheight()))
@@ -76,7 +75,8 @@ def plot_ranks(
         _draw_critical_difference(panel, layout)
         panel.text(EDGE, EDGE, layout.caption, ha="left", va="top", fontsize=SMALL, color=style.GREY)
         one = rows[0]
-        style.save(figure, out, f"Ranks by {metric} over domains: {one.dataset}, {one.backbone}, {one.protocol}")
+        figure.set_label(f"Ranks by {metric} over domains: {one.dataset}, {one.backbone}, {one.protocol}")
+    return figure
 
 
 @dataclass(frozen=True)
