@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from harness.types.task import Task
 
-PAPER = {"pool": "test-unlabeled", "text_weight": 0.0, "distance_weight": 1.0, "neighbour_weight": 1.0, "rounds": 1}
+PAPER = {"pool": "test-unlabeled", "text_weight": 0.0, "distance_weight": 1.0, "neighbour_weight": 1.0, "neighbours": 2}
 ZERO_SHOT = {"few_shot": False, "text_weight": 1.0, "neighbour_weight": 1.0, "rounds": 5}
 
 
@@ -36,10 +36,10 @@ class Laplacian(TransductiveMethod):
     re-estimates m as the mean of the assigned pool and the support (Ziko et al., arXiv 2106.09516). An image outside of
     the pool takes one update with its neighbours in the pool.
 
-    The preset ``paper`` is the few-shot method of the paper, without text; lambda, which the authors choose on
-    validation classes, is 1. Left out is their shift of the pool's mean to that of the support. The preset
-    ``zero-shot`` sees no labelled image: its first unary is the text's alone. With ``neighbour_weight=0`` and several
-    rounds it is soft k-means.
+    The preset ``paper`` is the few-shot method of the paper, without text, with two neighbours: the authors' three
+    include the image itself. Lambda, which they choose on validation classes, is 1. Left out is their shift of the
+    pool's mean to that of the support. The preset ``zero-shot`` sees no labelled image: its first unary is the text's
+    alone. With ``neighbour_weight=0`` and several rounds it is soft k-means.
     """
 
     needs = Needs(support=True, unlabeled=True)
@@ -62,7 +62,7 @@ class Laplacian(TransductiveMethod):
     neighbour_weight: NonNegativeFloat = 0.3
     """Weight of the neighbours' assignments (lambda)."""
     neighbours: NonNegativeInt = 3
-    """Nearest neighbours of an image, by cosine."""
+    """Nearest neighbours of an image, by the cosine of centred features."""
     rounds: PositiveInt = 1
     """Estimates of the prototypes."""
     sweeps: PositiveInt = 20
@@ -79,7 +79,7 @@ class Laplacian(TransductiveMethod):
         label = task.support.label if self.few_shot else torch.arange(0, device=pool.device)
         support = self._centred(task.support.features[:, 0]) if self.few_shot else rows[:0]
         self.prototype_ = class_means(support, label, names) if self.few_shot else None
-        near = nearest_neighbours(pool, self.neighbours)[1] if len(pool) > 1 else label.new_zeros(len(pool), 0)
+        near = nearest_neighbours(rows, self.neighbours)[1] if len(pool) > 1 else label.new_zeros(len(pool), 0)
         known = F.one_hot(label, names).to(pool.dtype)
         for last in range(self.rounds - 1, -1, -1):
             unary = self._unary(pool)
@@ -93,7 +93,8 @@ class Laplacian(TransductiveMethod):
 
     def others(self, image: Tensor, text: Tensor) -> Tensor:
         """One update with the neighbours in the pool."""
-        near = (image @ self.pool_.T).topk(min(self.neighbours, len(self.pool_)), dim=1).indices
+        rows = self._centred(self.pool_)
+        near = (self._centred(image) @ rows.T).topk(min(self.neighbours, len(rows)), dim=1).indices
         return self._pulled(self._unary(image), near).log_softmax(dim=1).clamp_min(MIN_LOG_PROB)
 
     def outcome(self) -> dict[str, Any]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+import torch.nn.functional as F
+
 from harness.hookspecs import hookimpl
 from harness.types.paper import Paper
 from harness.types.task import Needs
@@ -33,7 +36,10 @@ class StatA(TransductiveMethod):
     where v'_k is the scatter about t_k weighted by p, and w the non-negative cosines of nearest neighbours. A class
     without images in the pool stays at its text, so the pool may contain any number of the names.
 
-    Written from the paper; its code was not read, so the number of neighbours, rounds and sweeps are TransCLIP's.
+    The preset ``paper`` does what the authors' code does, which made the published figures: it weights the
+    log-likelihood by 1/50 and averages over neighbours, normalises the means, takes for n_k the number of images with
+    the name k, for v' one variance of all classes, and updates z once more at the end. On IP images of the miniature,
+    posed as OOP, the equations above are better: 62.0 % against 59.2, and zero-shot has 54.9.
     """
 
     needs = Needs(unlabeled=True, vocabulary=True)
@@ -45,12 +51,18 @@ class StatA(TransductiveMethod):
         2025,
         "https://arxiv.org/abs/2501.03729",
     )
-    presets = {"paper": {"pool": "test-unlabeled", "likelihood_weight": 1.0}}  # noqa: RUF012 - read only
+    presets = {  # noqa: RUF012 - read only
+        "paper": {"pool": "test-unlabeled", "likelihood_weight": 1 / 50, "neighbour_weight": 1 / 3, "released": True}
+    }
 
     anchor: NonNegativeFloat = 1.0
     """Images that the text counts for (alpha)."""
     likelihood_weight: NonNegativeFloat = 1.0
     """Weight of the Gaussian log-likelihood."""
+    neighbour_weight: NonNegativeFloat = 1.0
+    """Weight of the agreement of neighbours."""
+    released: bool = False
+    """Update as the authors' code does."""
     neighbours: NonNegativeInt = 3
     """Nearest neighbours of an image, by cosine."""
     rounds: PositiveInt = 10
@@ -61,21 +73,40 @@ class StatA(TransductiveMethod):
     def assign(self, task: Task, pool: Tensor, text: Tensor) -> Tensor:
         """``(n, k)`` log assignments."""
         prior = (task.logit_scale * pool @ text.T).log_softmax(dim=1)
-        anchored = _scatter(pool, prior.exp(), text)
+        z = prior.exp()
+        anchored = _scatter(pool, z, text)
+        if self.released:
+            anchored = (z.mean(dim=0) @ anchored).expand_as(text)
         self.mean_, self.variance_ = text, anchored.clamp_min(LEAST_VARIANCE)
-        near, z = Graph.of_neighbours(pool, self.neighbours), prior.exp()
+        near = Graph.of_neighbours(pool, self.neighbours)
+        near = near._replace(weight=near.weight * self.neighbour_weight)
         for _ in range(self.rounds):
-            unary = self._unary(pool, text)
-            for _ in range(self.sweeps):
-                z = near.pull(z, unary).softmax(dim=1)
-            size = z.sum(dim=0)[:, None]
-            share = size / (size + self.anchor).clamp_min(1e-12)
-            mean = z.T @ pool / size.clamp_min(1e-12)
-            self.mean_ = share * mean + (1 - share) * text
+            z = self._assigned(pool, text, near, z)
+            self.mean_, share = self._means(pool, text, z)
             held = anchored + (text - self.mean_).square()
             variance = share * _scatter(pool, z, self.mean_) + (1 - share) * held
             self.variance_ = variance.clamp_min(LEAST_VARIANCE)
+        if self.released:
+            z = self._assigned(pool, text, near, z)
         return z.log().clamp_min(MIN_LOG_PROB)
+
+    def _assigned(self, pool: Tensor, text: Tensor, near: Graph, z: Tensor) -> Tensor:
+        """Assignments ``(n, k)`` after all sweeps from z."""
+        unary = self._unary(pool, text)
+        for _ in range(self.sweeps):
+            z = near.pull(z, unary).softmax(dim=1)
+        return z
+
+    def _means(self, pool: Tensor, text: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Means ``(k, d)``, and the share ``(k, 1)`` of the images in each."""
+        soft = z.sum(dim=0)[:, None]
+        hard = torch.bincount(z.argmax(dim=1), minlength=len(text)).to(z.dtype)[:, None]
+        size = hard if self.released else soft
+        share = size / (size + self.anchor).clamp_min(1e-12)
+        mean = z.T @ pool / soft.clamp_min(1e-12)
+        if not self.released:
+            return share * mean + (1 - share) * text, share
+        return F.normalize(share * F.normalize(mean, dim=1) + (1 - share) * text, dim=1), share
 
     def others(self, image: Tensor, text: Tensor) -> Tensor:
         """Log posterior without the neighbour term."""

@@ -51,9 +51,12 @@ class TransCLIP(TransductiveMethod):
     neighbours where the equation sums, so the text has more weight.
 
     Few-shot form (preset ``paper-few-shot``): the assignments of the support are fixed. They act on their neighbours,
-    initialise the means, and count in means and covariance as gamma / |support| where the pool counts as 1 / |pool|.
-    Gamma is chosen on the few-shot validation draw, ties to the middle. With an inner method
-    (``-p transclip.inner=tip_adapter``) its scores replace the text prediction.
+    initialise the means, and count in means and covariance as gamma / |support| where the pool counts as
+    likelihood_weight / |pool|. Gamma is chosen on the few-shot validation draw, ties to the middle. The authors choose
+    it on the neighbours of the validation images in the pool, and the rows of their few-shot graph are in another order
+    than the assignments, so that an image follows unrelated ones: on the miniature ours is 1.9 points better, and
+    without the graph both are equal. With an inner method (``-p transclip.inner=tip_adapter``) its scores replace the
+    text prediction.
     """
 
     needs = Needs(unlabeled=True, vocabulary=True)
@@ -135,7 +138,8 @@ class TransCLIP(TransductiveMethod):
         self.mean_ = self._start(pool, prior, known)
         self.variance_ = torch.full_like(pool[0], 1 / pool.shape[1])
         row, weight = torch.cat([pool, known.image]), pool.new_ones(len(pool) + len(known.image), 1)
-        weight[len(pool) :] = gamma * len(pool) / max(1, len(known.image))
+        relative = gamma / (self.likelihood_weight or 1.0)  # to the weight that the pool's likelihood has
+        weight[len(pool) :] = relative * len(pool) / max(1, len(known.image))
         z = self._assigned(pool, prior, near, torch.cat([prior.exp(), known.z]))
         for _ in range(self.rounds):
             share = weight * z

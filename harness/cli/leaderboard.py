@@ -1,4 +1,4 @@
-"""``harness leaderboard ...`` and ``harness reproduce``: options; the implementation is imported when called."""
+"""``harness leaderboard ...``: options; the implementation is imported when called."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from harness.cli import completion
 from harness.cli.options import (
     CORES,
     Cache,
-    Data,
     Files,
     Json,
     OnlyShots,
@@ -22,28 +21,21 @@ from harness.cli.options import (
     Workers,
     path,
 )
+from harness.cli.row_options import (
+    Address,
+    DifferencePoints,
+    File,
+    Latex,
+    Layout,
+    Margin,
+    Markdown,
+    MethodFiles,
+    OnlyMethods,
+    Pretrained,
+)
 from harness.errors import UserError
 
 app = typer.Typer(help="Show, compare, verify and submit results.", no_args_is_help=True)
-
-File = Annotated[Path, typer.Argument(parser=path, help="Leaderboard file, results folder or submission.")]
-Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")]
-Latex = Annotated[bool, typer.Option("--latex", help="Print LaTeX tables (booktabs).")]
-Layout = Annotated[
-    Literal["ranks", "table2"] | None,
-    typer.Option("--latex", help="Print LaTeX tables (booktabs): as on the screen, or as the paper's Table 2."),
-]
-Address = Annotated[str, typer.Argument(help="FILE#ROW; ROW is a row id, a method, or method@shots: fsnl@4.")]
-
-Pretrained = Annotated[
-    Path | None,
-    typer.Option(
-        "--pretrained", parser=path, help="Weights file or model folder, if the row used one.", show_default=False
-    ),
-]
-MethodFiles = Annotated[
-    list[Path] | None, typer.Option("--file", parser=path, help="File that the method read; may be repeated.")
-]
 
 
 @app.command()
@@ -59,17 +51,9 @@ def show(
         ),
     ] = None,
     baseline: Annotated[str | None, typer.Option("--baseline", help="Method to test the others against.")] = None,
+    margin: Margin = None,
     cost: Annotated[bool, typer.Option("--cost", help="Add seconds, memory and trainable parameters.")] = False,
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--method",
-            "--methods",
-            help="Only these methods, comma-separated.",
-            show_default="all",
-            autocompletion=completion.methods,
-        ),
-    ] = None,
+    method: OnlyMethods = None,
     shots: OnlyShots = None,
     domain: Annotated[
         str | None,
@@ -104,14 +88,16 @@ def show(
         from harness.cli.show_frequency import show_by_frequency
 
         others = {
-            "--metric": metric, "--baseline": baseline, "--cost": cost, "--domain": domain, "--csv": csv,
-            "--parquet": parquet, "--latex table2": latex == "table2",
+            "--metric": metric, "--baseline": baseline, "--margin": margin, "--cost": cost, "--domain": domain,
+            "--csv": csv, "--parquet": parquet, "--latex table2": latex == "table2",
         }  # fmt: skip
         for option, given in others.items():
             if given:
                 raise UserError(f"--by-frequency and {option} exclude each other", "give one of them")
         return show_by_frequency(files, methods, chosen_shots, wanted)
-    options = show.ShowOptions(metric, baseline, cost, methods, chosen_shots, domain, latex or "ranks")
+    if margin is not None and baseline is None:
+        raise UserError("--margin needs a baseline", "name the method to test against with --baseline")
+    options = show.ShowOptions(metric, baseline, cost, methods, chosen_shots, domain, margin, latex or "ranks")
     if parquet is None:
         return show.show(files, options, wanted)
     if wanted != "text":
@@ -125,6 +111,31 @@ def metrics(json: Json = False, markdown: Markdown = False) -> int:
     from harness.cli import metrics
 
     return metrics.metrics(json, markdown)
+
+
+@app.command()
+def power(
+    files: Files,
+    metric: Annotated[str, typer.Option("--metric", "-m", help="E.g. h_mean, oop_top1.")] = "h_mean",
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", help="Method to compare the others with.", show_default="the best of each table"),
+    ] = None,
+    difference: DifferencePoints = 1.0,
+    method: OnlyMethods = None,
+    shots: OnlyShots = None,
+    json: Json = False,
+    markdown: Markdown = False,
+    latex: Latex = False,
+) -> int:
+    """Show how many seeds, images and domains distinguish two rows that differ by so many points."""
+    from harness.cli.option_values import numbers, split
+    from harness.cli.power import PowerOptions, show_power
+    from harness.cli.print_tables import form
+
+    chosen_shots = numbers("--shots", shots) if shots else ()
+    options = PowerOptions(metric, baseline, difference, tuple(split(method)), chosen_shots)
+    return show_power(files, options, form({"json": json, "markdown": markdown, "latex": latex}))
 
 
 @app.command()
@@ -282,19 +293,3 @@ def build(
     from harness.cli import site
 
     return site.build(files, out, published, data)
-
-
-def reproduce(
-    row: Address,
-    data: Data = None,
-    pretrained: Pretrained = None,
-    file: MethodFiles = None,
-    device: Annotated[str | None, typer.Option("--device", help="Device to run on.", show_default="the row's")] = None,
-    cache: Cache = None,
-    workers: Workers = CORES,
-    json: Json = False,
-) -> int:
-    """Rerun a row from its record and list all differences; exit code 3 if there are any."""
-    from harness.cli import verify
-
-    return verify.reproduce(row, data, pretrained, tuple(file or ()), device, cache, workers, json)

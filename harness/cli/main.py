@@ -15,6 +15,7 @@ import typer
 from harness import __version__
 from harness.cli import analyse, corpus, data, evaluate, features_hub, leaderboard, manifests, plot, plugins
 from harness.cli.options import Cache, Json, path
+from harness.cli.reproduce import reproduce
 from harness.cli.stdout import configure_streams
 from harness.errors import HarnessError, UserError, printable
 from harness.files import from_os_error
@@ -42,7 +43,7 @@ app.add_typer(leaderboard.app, name="leaderboard")
 features_app.command()(features_hub.push)
 features_app.command()(features_hub.pull)
 app.command()(evaluate.evaluate)
-app.command()(leaderboard.reproduce)
+app.command()(reproduce)
 
 
 def _version(asked: bool) -> None:

@@ -134,6 +134,42 @@ def frequency(
 
 
 @app.command()
+def ranks(
+    files: Files,
+    out: Figure = Path("ranks.svg"),
+    metric: Annotated[str, typer.Option("--metric", "-m", help="E.g. h_mean, oop_top1.")] = "h_mean",
+    test: Annotated[
+        Literal["nemenyi", "wilcoxon"], typer.Option("--test", help="Test of each pair, after Friedman's.")
+    ] = "nemenyi",
+    protocol: Protocol = None,
+    dataset: Dataset = None,
+    backbone: RowBackbone = None,
+    shots: OnlyShots = None,
+    method: Methods = None,
+    size: Size = "page",
+    title: Title = None,
+) -> int:
+    """Plot mean ranks over domains and which methods differ: a critical-difference diagram (Demsar, JMLR 2006)."""
+    from harness.cli import console
+    from harness.cli.option_values import numbers, split
+    from harness.leaderboard.series import row_labels
+    from harness.leaderboard.statistics import rows_to_rank
+    from harness.leaderboard.view import read_sources
+    from harness.metrics.table import require_metric
+    from harness.plots.ranks import plot_ranks
+    from harness.plots.select_rows import one_setting, one_shots, with_reference
+
+    require_metric(metric)
+    sources = with_reference(read_sources(files), split(method), numbers("--shots", shots) if shots else ())
+    rows = one_shots(one_setting(sources.rows, protocol, dataset, backbone))
+    ranked = [rows[i] for i in rows_to_rank(rows, metric)]
+    labels = row_labels(rows)
+    if absent := sorted(labels[row.id] for row in rows if row not in ranked):
+        console.err().print(f"not ranked, without {metric} on the same images: {', '.join(absent)}", markup=False)
+    return _saved(plot_ranks(ranked, metric, test, size, title), out)
+
+
+@app.command()
 def tsne(
     domain: Annotated[str, typer.Option("--domain", "-d", help="Domain to plot.", autocompletion=completion.domains)],
     out: Figure = Path("tsne.svg"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.cli import console
+from harness.cli.paired_cells import paired_cells, paired_columns
 from harness.cli.print_tables import Form, print_tables
 from harness.cli.show_notes import name, notes
 from harness.datasets.layout import short_name
@@ -18,8 +19,8 @@ from harness.leaderboard.paper_table import METRICS, paper_table
 from harness.leaderboard.published import published_tables
 from harness.leaderboard.records import records, to_csv, to_parquet
 from harness.leaderboard.schema import json_schema
-from harness.leaderboard.statistics import PairedTest, better_sign
-from harness.leaderboard.tables import Table, best_places, percent, share, signed
+from harness.leaderboard.statistics import better_sign
+from harness.leaderboard.tables import Table, best_places, percent, share
 from harness.leaderboard.view import Sources, ViewRow, ViewTable, read_sources, view
 from harness.metrics.built_in import BUILT_IN, HEADLINES
 from harness.metrics.table import require_metric
@@ -39,6 +40,7 @@ class ShowOptions:
         methods: only these; () for all.
         shots: only these; () for all.
         domain: rank and test in this domain; None for the mean over domains.
+        margin: tests for equivalence with the baseline too, where smaller differences do not matter; in points.
         layout: of LaTeX tables.
     """
 
@@ -48,18 +50,22 @@ class ShowOptions:
     methods: tuple[str, ...] = ()
     shots: tuple[int, ...] = ()
     domain: str | None = None
+    margin: float | None = None
     layout: Layout = "ranks"
 
 
 def show(files: Sequence[Path], options: ShowOptions, wanted: Form) -> int:
     """Run ``harness leaderboard show``."""
     metric, baseline = options.metric, options.baseline
+    margin = None if options.margin is None else options.margin / 100
     methods = {*options.methods, *([baseline] if baseline and options.methods else [])}
     sources = read_sources(files).select(sorted(methods), options.shots)
     if wanted == "csv":
         console.lines(*to_csv(_records(sources, options.domain)).splitlines())
         return 0
-    made = view(sources, metric or HEADLINES[0], baseline, or_headline=True, place=options.domain or MEAN)
+    made = view(
+        sources, metric or HEADLINES[0], baseline, or_headline=True, place=options.domain or MEAN, margin=margin
+    )
     if metric and made and all(table.metric != metric for table in made):
         raise _absent(metric, made)
     if wanted == "json":
@@ -74,7 +80,7 @@ def show(files: Sequence[Path], options: ShowOptions, wanted: Form) -> int:
     if wanted == "latex" and options.layout == "table2":
         _print_paper_tables(made)
     else:
-        _print(made, baseline, options.cost, wanted)
+        _print(made, options, wanted)
     return 0
 
 
@@ -120,30 +126,30 @@ def _print_paper_tables(made: Sequence[ViewTable]) -> None:
             console.err().print(f"{table.names.title(table.shots)} has no {', '.join(METRICS)}", markup=False)
 
 
-def _print(made: Sequence[ViewTable], baseline: str | None, cost: bool, wanted: Form) -> None:
+def _print(made: Sequence[ViewTable], options: ShowOptions, wanted: Form) -> None:
     """Print tables; as text, a note that several have is printed once."""
     said: set[str] = set()
     for table in made:
-        own = [note for note in notes(table, baseline) if wanted != "text" or note not in said]
+        own = [note for note in notes(table, options.baseline, options.margin) if wanted != "text" or note not in said]
         said.update(own)
-        wide, width = _wide(table, baseline, cost, own), console.out().width
+        wide, width = _wide(table, options, own), console.out().width
         narrow = wanted == "text" and width < wide.width
-        print_tables([*_tall(table, width), _summary(table, baseline, cost, own)] if narrow else [wide], wanted)
+        print_tables([*_tall(table, width), _summary(table, options, own)] if narrow else [wide], wanted)
         if any(_discovery(one) for one in table.rows):
             print_tables([_pools(table)], wanted)
 
 
-def _wide(table: ViewTable, baseline: str | None, cost: bool, notes: Sequence[str]) -> Table:
+def _wide(table: ViewTable, options: ShowOptions, notes: Sequence[str]) -> Table:
     """A row for each row, domains side by side."""
     domains = table.domains if table.place == MEAN else ()
-    columns = ["rank", "method", *map(short_name, domains), _place(table), *_extra(baseline, cost), "row"]
+    columns = ["rank", "method", *map(short_name, domains), _place(table), *_extra(options), "row"]
     rows = [
         (
             _rank(made),
             name(made, table),
             *(_cell(made, d) for d in domains),
             _value(made, table),
-            *_extra_cells(made, baseline, cost),
+            *_extra_cells(made, options),
             made.row.id,
         )
         for made in table.rows
@@ -166,12 +172,9 @@ def _tall(table: ViewTable, width: int) -> list[Table]:
     return Table(table.title, ("domain", *(name(made, table) for made in table.rows)), lines).parts(width)
 
 
-def _summary(table: ViewTable, baseline: str | None, cost: bool, notes: Sequence[str]) -> Table:
-    columns = ("rank", "method", _place(table), *_extra(baseline, cost))
-    rows = [
-        (_rank(made), name(made, table), _value(made, table), *_extra_cells(made, baseline, cost))
-        for made in table.rows
-    ]
+def _summary(table: ViewTable, options: ShowOptions, notes: Sequence[str]) -> Table:
+    columns = ("rank", "method", _place(table), *_extra(options))
+    rows = [(_rank(made), name(made, table), _value(made, table), *_extra_cells(made, options)) for made in table.rows]
     return Table("" if table.place == MEAN else table.title, columns, rows, 2, notes, _best(table, [table.place], 2))
 
 
@@ -205,29 +208,22 @@ def _discovery(made: ViewRow) -> dict[str, Stat]:
     return {metric: made.row.mean[metric] for metric in _pool_metrics() if metric in made.row.mean}
 
 
-def _extra(baseline: str | None, cost: bool) -> list[str]:
+def _extra(options: ShowOptions) -> list[str]:
     return [
-        *([f"Δ {baseline}", "p"] if baseline else []),
-        *(["seconds", "host MB", "GPU MB", "learned"] if cost else []),
+        *(paired_columns(options.baseline, options.margin) if options.baseline else []),
+        *(["seconds", "host MB", "GPU MB", "learned"] if options.cost else []),
     ]
 
 
-def _extra_cells(made: ViewRow, baseline: str | None, cost: bool) -> list[str]:
-    cells = _test(made.test) if baseline else []
-    if cost and made.cost is None:
+def _extra_cells(made: ViewRow, options: ShowOptions) -> list[str]:
+    cells = paired_cells(made.test, options.margin) if options.baseline else []
+    if options.cost and made.cost is None:
         cells += ["-"] * 4
-    elif cost and made.cost is not None:
+    elif options.cost and made.cost is not None:
         peaks = (made.cost.peak_host_bytes, made.cost.peak_gpu_bytes)
         memory = ["-" if peak is None else f"{peak / 1e6:,.0f}" for peak in peaks]
         cells += [f"{made.cost.wall_seconds:,.1f}", *memory, f"{made.cost.trainable:,}"]
     return cells
-
-
-def _test(test: PairedTest | None) -> list[str]:
-    if test is None or test.difference is None:
-        return ["-", "-"]
-    within = f" [{signed(test.interval.low)}, {signed(test.interval.high)}]" if test.interval else ""
-    return [f"{signed(test.difference)}{within}", "-" if test.p_holm is None else f"{test.p_holm:.3f}"]
 
 
 def _rank(made: ViewRow) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from harness.cli.paired_cells import paired_notes
 from harness.datasets.layout import short_name
 from harness.leaderboard.bootstrap import MEAN
 from harness.leaderboard.data_warnings import data_warnings
@@ -27,15 +28,15 @@ def short_row_name(made: ViewRow, table: ViewTable) -> str:
     return f"{made.row.method} {made.row.id[:6]}" if _several(made, table) else made.row.method
 
 
-def notes(table: ViewTable, baseline: str | None) -> list[str]:
-    """What the figures are, and what is missing."""
+def notes(table: ViewTable, baseline: str | None, margin: float | None = None) -> list[str]:
+    """What the figures are, and what is missing; ``margin`` is that of equivalence, in points."""
     where = pluralize(len(table.domains), "domains") if table.place == MEAN else short_name(table.place)
     lines = [f"percent; mean over seeds and {where}" if table.place == MEAN else f"percent; {where}, mean over seeds"]
     if any(made.intervals for made in table.rows):
         lines[0] += " with its 95 % interval (paired bootstrap over images and seeds)"
         lines.append("rank: one more than the rows that are surely better (ahead in over 97.5 % of the replicates)")
     if baseline:
-        lines.append(f"Δ: difference to {baseline} on the same images; p: paired, two-sided, after Holm")
+        lines += paired_notes(baseline, margin)
     found = [made.verified for made in table.rows if made.verified]
     lines += [f"{_mark(one)} {one.text}".strip() if one.status == "verified" else one.text for one in found]
     labels = row_labels(made.row for made in table.rows)

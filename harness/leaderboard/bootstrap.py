@@ -108,7 +108,8 @@ class BootstrapDraws:
         wanted = [(name, own) for name, own in self._resampled.items() if name in row.domains.get(domain, {})]
         if not wanted:
             return
-        right, missing = _right(row, domain, artifacts, {key for _, resampled in wanted for key in resampled.kinds})
+        kinds = {key for _, resampled in wanted for key in resampled.kinds}
+        right, missing = read_right_answers(row, domain, artifacts, kinds)
         data = row.data[domain]
         group = self._data.setdefault(
             (data.fingerprint, data.unreadable), _DomainBootstrap(data.fingerprint, data.unreadable, artifacts)
@@ -139,7 +140,9 @@ class BootstrapDraws:
                 self._missing[name].setdefault(row.id, str(error))
 
 
-def _right(row: Row, domain: str, artifacts: Artifacts, kinds: Collection[str]) -> tuple[RightAnswers, dict[str, str]]:
+def read_right_answers(
+    row: Row, domain: str, artifacts: Artifacts, kinds: Collection[str]
+) -> tuple[RightAnswers, dict[str, str]]:
     """The right answers of every seed with a result, and why those of a kind are missing or do not fit."""
     found: RightAnswers = {key: {} for key in kinds}
     missing: dict[str, str] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,9 @@ class PairedTest:
         interval: of the difference; None without predictions.
         p: two-sided, that there is no difference; never below 2 / (replicates + 1).
         p_holm: p, corrected (Holm) for all rows that are tested in the same table.
+        p_equivalent: that the difference is at least the margin, either way; None without a margin. Two one-sided
+            tests (Schuirmann, 1987), of which it is the larger p.
+        p_equivalent_holm: p_equivalent, corrected likewise.
         reason: why there is no test, None if there is one.
     """
 
@@ -42,6 +45,8 @@ class PairedTest:
     interval: Interval | None = None
     p: float | None = None
     p_holm: float | None = None
+    p_equivalent: float | None = None
+    p_equivalent_holm: float | None = None
     reason: str | None = None
 
 
@@ -61,20 +66,41 @@ def intervals(replicates: Sequence[Replicates]) -> list[Interval]:
 
 
 def paired_tests(
-    rows: Sequence[Row], baselines: Sequence[Row], bootstrap: Bootstrap, place: str = MEAN
+    rows: Sequence[Row],
+    baselines: Sequence[Row],
+    bootstrap: Bootstrap,
+    place: str = MEAN,
+    margin: float | None = None,
 ) -> list[PairedTest]:
-    """Every row against the first baseline with the same images, at one domain or at the mean."""
+    """Every row against the first baseline with the same images, at one domain or at the mean.
+
+    Args:
+        rows: of one setting.
+        baselines: rows of the baseline's method.
+        bootstrap: of one metric.
+        place: a domain, or the mean over domains.
+        margin: tests for equivalence too, where differences below it do not matter; a fraction.
+    """
     fitting = [next((b for b in baselines if other_images(row, b) is None), baselines[0]) for row in rows]
-    tests = [_test(row, baseline, bootstrap, place) for row, baseline in zip(rows, fitting, strict=True)]
-    ps = sorted((test.p, i) for i, test in enumerate(tests) if test.p is not None)
+    tests = [_test(row, baseline, bootstrap, place, margin) for row, baseline in zip(rows, fitting, strict=True)]
+    ps, equivalent = (holm([getattr(test, name) for test in tests]) for name in ("p", "p_equivalent"))
+    return [
+        replace(test, p_holm=p, p_equivalent_holm=other) for test, p, other in zip(tests, ps, equivalent, strict=True)
+    ]
+
+
+def holm(ps: Sequence[float | None]) -> list[float | None]:
+    """Corrected p-values of a family of tests (Holm, 1979); None stays None and counts as no test."""
+    found = list(ps)
+    known = sorted((p, i) for i, p in enumerate(ps) if p is not None)
     highest = 0.0
-    for rank, (p, i) in enumerate(ps):
-        highest = max(highest, min(1.0, p * (len(ps) - rank)))
-        tests[i] = PairedTest(tests[i].difference, tests[i].interval, tests[i].p, highest)
-    return tests
+    for rank, (p, i) in enumerate(known):
+        highest = max(highest, min(1.0, p * (len(known) - rank)))
+        found[i] = highest
+    return found
 
 
-def _test(row: Row, baseline: Row, bootstrap: Bootstrap, place: str) -> PairedTest:
+def _test(row: Row, baseline: Row, bootstrap: Bootstrap, place: str, margin: float | None) -> PairedTest:
     if row.id == baseline.id:
         return PairedTest(None, reason="it is the baseline")
     if (reason := other_images(row, baseline)) is not None:
@@ -87,9 +113,15 @@ def _test(row: Row, baseline: Row, bootstrap: Bootstrap, place: str) -> PairedTe
     if a is None or b is None:
         missing = bootstrap.missing.get(row.id) or bootstrap.missing.get(baseline.id) or "predictions are missing"
         return PairedTest(difference(ours, theirs), reason=missing)
-    below, above = int((a <= b).sum()), int((a >= b).sum())
-    p = min(1.0, 2 * (1 + min(below, above)) / (REPLICATES + 1))
-    return PairedTest(difference(ours, theirs), interval(a - b), p)
+    drawn = a - b
+    p = min(1.0, 2 * min(_share(drawn <= 0), _share(drawn >= 0)))
+    equivalent = None if margin is None else max(_share(drawn <= -margin), _share(drawn >= margin))
+    return PairedTest(difference(ours, theirs), interval(drawn), p, p_equivalent=equivalent)
+
+
+def _share(replicates: NDArray[np.bool_]) -> float:
+    """The share of the replicates where something holds, counting the data as one more: never 0."""
+    return (1 + int(replicates.sum())) / (REPLICATES + 1)
 
 
 def other_images(row: Row, other: Row) -> str | None:

@@ -145,6 +145,7 @@ def view(
     or_headline: bool = False,
     draws: BootstrapDraws | None = None,
     place: str = MEAN,
+    margin: float | None = None,
 ) -> list[ViewTable]:
     """The tables of some rows.
 
@@ -155,6 +156,7 @@ def view(
         or_headline: show a setting without the metric by the first of ``HEADLINES`` that it has.
         draws: of the sources' rows, for the metrics that are shown; made if they are not given.
         place: what ranks and tests are of: the mean over domains, or one domain.
+        margin: tests for equivalence with the baseline too, where smaller differences do not matter; a fraction.
 
     Raises:
         UserError: no such metric, baseline or domain.
@@ -174,7 +176,7 @@ def view(
     tables = []
     for setting, rows in settings.items():
         for shots, chosen in by_shots(rows):
-            made = _rows(chosen, sources, replicates[shown[setting]], baseline, place)
+            made = _rows(chosen, sources, replicates[shown[setting]], baseline, place, margin)
             domains = tuple(sorted({d for r in chosen for d in (*r.domains, *(f.domain for f in r.failures))}))
             tables.append(ViewTable(setting, names[setting], shots, shown[setting], domains, made, place))
     return tables
@@ -187,10 +189,15 @@ def _shown(rows: Sequence[Row], metric: str, or_headline: bool) -> str:
 
 
 def _rows(
-    rows: Sequence[Row], sources: Sources, bootstrap: Bootstrap, baseline: str | None, place: str
+    rows: Sequence[Row],
+    sources: Sources,
+    bootstrap: Bootstrap,
+    baseline: str | None,
+    place: str,
+    margin: float | None,
 ) -> tuple[ViewRow, ...]:
     baselines = [row for row in rows if row.method == baseline]
-    tests = paired_tests(rows, baselines, bootstrap, place) if baselines else [None] * len(rows)
+    tests = paired_tests(rows, baselines, bootstrap, place, margin) if baselines else [None] * len(rows)
     ranked, within = ranks(rows, bootstrap, place), _intervals(rows, bootstrap)
     leader = next((row for row, rank in zip(rows, ranked, strict=True) if rank is not None), None)
     made = []

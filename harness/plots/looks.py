@@ -22,7 +22,7 @@ KNOWN = (
     *("em_dirichlet", "fudd", "gda_em", "graph_lp", "laplacian", "loki"),
     *("lp_pp", "ogen_lite", "otter", "palavra", "perception", "proxy_map", "pseudo"),
     *("soup", "ss_gmm", "stata", "tcp", "teen", "upl", "zlap"),
-    "zpe",
+    *("zpe", "real_prompt"),
 )
 """The harness's own methods, each with a pair of its own; a new one is added at the end."""
 

@@ -92,3 +92,15 @@ def method_rows(rows: Sequence[Row], method: str, protocol: str | None = None) -
     if not chosen:
         raise unknown_name(f"protocol in the rows of {method}", str(protocol), {row.protocol for row in found})
     return sorted(chosen, key=lambda row: (row.dataset, row.backbone, row.protocol))
+
+
+def one_shots(rows: Sequence[Row]) -> list[Row]:
+    """Rows of one number of shots, and those without few-shot images.
+
+    Raises:
+        UserError: there are several numbers.
+    """
+    there = sorted({row.shots for row in rows if row.shots})
+    if len(there) > 1:
+        raise UserError(f"the rows have {', '.join(map(str, there))} shots", "choose one number with --shots")
+    return list(rows)

@@ -64,6 +64,29 @@ def test_a_wrong_selection_is_a_sentence(shared_lab, harness, words: list[str], 
     assert (code, sentence in err) == (2, True), err
 
 
+def test_a_margin_adds_the_test_for_equivalence(shared_lab, harness) -> None:
+    (table,) = tables(harness, shared_lab.out, "--baseline", "zero_shot", "--margin", "99")
+    fsnl = next(row for row in table["rows"] if row["method"] == "fsnl")["baseline"]
+    assert fsnl["p_equivalent"] == fsnl["p_equivalent_holm"] == pytest.approx(1 / 2001)
+    (plain,) = tables(harness, shared_lab.out, "--baseline", "zero_shot")
+    assert all(row["baseline"]["p_equivalent"] is None for row in plain["rows"])
+    shown = harness("leaderboard", "show", shared_lab.out, "--baseline", "zero_shot", "--margin", "99", "--markdown")[1]
+    assert "below 0.05 the rows are equal within 99 points" in shown
+
+
+def test_power_tells_how_many_seeds_images_and_domains_are_needed(shared_lab, harness) -> None:
+    (table,) = json.loads(harness("leaderboard", "power", shared_lab.out, "--difference", "5", "--json")[1])
+    assert table["baseline"] == "fsnl"  # the best
+    (row,) = table["rows"]
+    assert row["method"] == "zero_shot"
+    assert row["measured"]["seeds"] == 3
+    assert row["detects"] > 0.05  # a few images do not distinguish 5 points
+    assert row["needed"]["domains"] > row["measured"]["domains"]
+    shown = harness("leaderboard", "power", shared_lab.out, "--difference", "5", "--markdown")[1]
+    assert f"| zero\\_shot | {100 * row['test']['difference']:+.1f} |" in shown
+    assert "measured: 3 seeds" in shown
+
+
 def test_csv_and_parquet_have_every_row_domain_and_metric(shared_lab, harness, tmp_path: Path) -> None:
     code, out, _ = harness("leaderboard", "show", shared_lab.out, "--csv")
     assert code == 0

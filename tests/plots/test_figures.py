@@ -256,6 +256,19 @@ def test_a_domain_without_figures_is_said_to_have_failed(tmp_path: Path) -> None
     assert "not run" in words(out)
 
 
+def test_ranks_have_a_label_per_method_and_say_who_is_not_ranked(
+    file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "ranks.svg"
+    assert execute(["plot", "ranks", str(file), "--shots", "4", "--metric", "oop_top1", "--out", str(out)]) == 0
+    assert "not ranked, without oop_top1 on the same images: fragile" in capfd.readouterr().err
+    found = words(out)
+    assert {"fsnl  1.0", "2.0  zero_shot", f"critical difference {1.959964 / 3**0.5:.2f}"} <= set(found)
+    before = out.read_bytes()
+    assert execute(["plot", "ranks", str(file), "--shots", "4", "--metric", "oop_top1", "--out", str(out)]) == 0
+    assert out.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -270,6 +283,9 @@ def test_a_domain_without_figures_is_said_to_have_failed(tmp_path: Path) -> None
         (["zero-shot", "BOARD", "--method", "zero_shoot"], "did you mean zero_shot?"),
         (["zero-shot", "BOARD", "--protocol", "clean"], "did you mean clean-v1?"),
         (["shots", "BROKEN"], "is not a valid leaderboard"),
+        (["ranks", "BOARD"], "the rows have 1, 4, 16 shots"),
+        (["ranks", "CLUSTERS"], "ranks need two methods and two domains; there are 1 row and 3 domains"),
+        (["ranks", "BOARD", "--test", "t"], "Invalid value for '--test'"),
     ],
 )
 def test_what_cannot_be_drawn_is_a_sentence(

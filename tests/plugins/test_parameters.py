@@ -98,7 +98,7 @@ STATED = {
     "clap": {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "epochs": 300, "batch": 256}
     | {"warmup_lr": 1e-5, "views": 20, "base": "raw", "penalty": 1.0},
     "ape": {"similarity_weight": 0.7, "scaled": False, "views": 10, "crop": 0.5},
-    "stata": {"anchor": 1.0, "pool": "test-unlabeled"},
+    "stata": {"anchor": 1.0, "pool": "test-unlabeled", "likelihood_weight": 1 / 50, "neighbour_weight": 1 / 3},
     "zlap": {"neighbours": 5, "power": 5.0, "share": 0.3, "pool": "test-unlabeled"},
     "em_dirichlet": {"scale": 30.0, "complexity": None, "rounds": 20, "steps": 1000},
     "otter": {"shares": "support", "pool": "test-unlabeled"},
@@ -108,7 +108,7 @@ STATED = {
     "upl": {**SGD, "epochs": 50, "lr": 0.002, "batch": 32, "length": 16, "per_name": 16, "members": 16, "views": 1},
     "fudd": {"candidates": 10},
     "cased": {"nearest": 10, "alpha": 0.7},
-    "laplacian": {"neighbour_weight": 1.0, "neighbours": 3, "rounds": 1, "text_weight": 0.0, "distance_weight": 1.0},
+    "laplacian": {"neighbour_weight": 1.0, "neighbours": 2, "rounds": 1, "text_weight": 0.0, "distance_weight": 1.0},
     "teen": {"weight": 0.5, "temperature": 16.0, "text_weight": 0.0},
     "pseudo": {"rounds": 10, "growing": True, "pool": "train-unlabeled"},
     "zpe": {"templates": "all", "bias": "both", "select": None},

@@ -76,7 +76,8 @@ def test_a_small_pool_is_scored(name, count):
 
 
 @pytest.mark.parametrize("anchor", [1.0, 5.0])
-def test_stata_updates_match_formula(anchor):
+@pytest.mark.parametrize("released", [False, True])
+def test_stata_updates_match_formula(anchor, released):
     task, x, t = double_task()
     p = softmax(SCALE * x @ t.T)
     cos = x @ x.T - 9 * np.eye(len(x))
@@ -86,18 +87,23 @@ def test_stata_updates_match_formula(anchor):
         w[i, near] += np.maximum(row[near], 0) / 2
         w[near, i] += np.maximum(row[near], 0) / 2
     held = np.stack([(p[:, k : k + 1] * (x - t[k]) ** 2).sum(axis=0) / p[:, k].sum() for k in range(3)])
+    if released:
+        held = np.tile(sum(p[:, k] @ (x - t[k]) ** 2 for k in range(3)) / len(x), (3, 1))
     mu, var, z = t.copy(), held.copy(), p.copy()
-    for _ in range(2):
+    for step in range(2 + released):
         density = np.stack([-((x - mu[k]) ** 2 / var[k] + np.log(var[k])).sum(axis=1) / 2 for k in range(3)], axis=1)
         for _ in range(5):
-            z = softmax(np.log(p) + density + w @ z)
-        for k in range(3):
+            z = softmax(np.log(p) + 0.7 * density + 0.4 * w @ z)
+        for k in range(3 if step < 2 else 0):
             n = z[:, k].sum()
-            b = n / (n + anchor)
-            mu[k] = b * (z[:, k] @ x) / n + (1 - b) * t[k]
+            size = (z.argmax(axis=1) == k).sum() if released else n
+            b, mean = size / (size + anchor), z[:, k] @ x / n
+            mu[k] = b * (mean / np.linalg.norm(mean) if released else mean) + (1 - b) * t[k]
+            mu[k] /= np.linalg.norm(mu[k]) if released else 1
             scatter = z[:, k] @ (x - mu[k]) ** 2 / n
             var[k] = b * scatter + (1 - b) * (held[k] + (t[k] - mu[k]) ** 2)
-    found = plan_of(StatA(rounds=2, anchor=anchor), task)
+    weights = {"likelihood_weight": 0.7, "neighbour_weight": 0.4}
+    found = plan_of(StatA(rounds=2, anchor=anchor, released=released, **weights), task)
     np.testing.assert_allclose(found, z, rtol=1e-7, atol=1e-12)
 
 

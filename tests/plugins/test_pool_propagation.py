@@ -48,7 +48,7 @@ def test_laplacian_matches_its_bound_updates(few_shot, rounds):
     rows, support, one = unit(QUERY - centre), unit(SUPPORT - centre), np.eye(K)[LABEL]
     text = np.log(probabilities(SCALE * QUERY @ prompts(NAMES).T))
     means = one.T @ support / one.sum(axis=0)[:, None] if few_shot else None
-    near = nearest(QUERY, 2)
+    near = nearest(rows, 2)
     for number in range(rounds):
         unary = 0.5 * text - (0 if means is None else 4.0 * squares(rows, means))
         y = probabilities(unary)
@@ -65,7 +65,7 @@ def test_laplacian_matches_its_bound_updates(few_shot, rounds):
 def test_laplacian_paper_preset_is_its_few_shot_method_without_text():
     rows, one = unit(QUERY - QUERY.mean(axis=0)), np.eye(K)[LABEL]
     means = one.T @ unit(SUPPORT - QUERY.mean(axis=0)) / one.sum(axis=0)[:, None]
-    unary, near = -squares(rows, means), nearest(QUERY, 3)
+    unary, near = -squares(rows, means), nearest(rows, 2)
     y = probabilities(unary)
     for _ in range(20):
         y = probabilities(unary + np.array([sum(y[j] for j in js) for js in near]))
@@ -77,8 +77,9 @@ def test_other_images_take_one_update_with_their_neighbours():
     method = Laplacian(neighbours=2, neighbour_weight=0.5).fit(pool_task())
     new = torch.from_numpy(KNOWN)
     y, wanted = method.plan_.numpy(), method._unary(new).numpy()
-    pool = method.pool_.numpy()
-    for i, x in enumerate(KNOWN):
+    centre = method.pool_.numpy().mean(axis=0)
+    rows, pool = unit(KNOWN - centre), unit(method.pool_.numpy() - centre)
+    for i, x in enumerate(rows):
         wanted[i] += 0.5 * sum(y[j] for j in np.argsort(-(pool @ x))[:2])
     np.testing.assert_allclose(method.others(new, method.text_).exp().numpy(), probabilities(wanted), rtol=1e-9)
 

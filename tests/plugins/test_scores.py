@@ -144,9 +144,11 @@ def test_transclip_matches_equations_and_authors_preset(preset, likelihood, mean
     )
 
 
-@pytest.mark.parametrize("inner", [None, "linear_probe"])
-def test_few_shot_transclip_matches_equations(inner):
+@pytest.mark.parametrize(("inner", "likelihood"), [(None, 1.0), (None, 1 / 50), ("linear_probe", 1.0)])
+def test_few_shot_transclip_matches_equations(inner, likelihood):
     """Equation 2 with labelled images: fixed assignments, gamma / |S| of them in means and covariance, all neighbours.
+
+    The pool counts in means and covariance with the weight of its likelihood, as in the authors' code.
 
     Against sums over images, names and coordinates, with one round of two sweeps.
     """
@@ -169,17 +171,17 @@ def test_few_shot_transclip_matches_equations(inner):
     for last in (False, True):
         density = np.array([[-(((x - mean) ** 2) / variance).sum() / 2 for mean in means] for x in QUERY])
         for _ in range(2):
-            z = prior**text_weight * np.exp(density + (pull @ np.concatenate([z, truth]))[:n])
+            z = prior**text_weight * np.exp(likelihood * density + (pull @ np.concatenate([z, truth]))[:n])
             z /= z.sum(axis=1, keepdims=True)
         if not last:
-            means = z.T @ QUERY / n + gamma * truth.T @ SUPPORT / m
+            means = likelihood * z.T @ QUERY / n + gamma * truth.T @ SUPPORT / m
             means /= np.linalg.norm(means, axis=1, keepdims=True)
             variance = np.zeros(SIZE)
-            for weight, images, shares in ((1 / n, QUERY, z), (gamma / m, SUPPORT, truth)):
+            for weight, images, shares in ((likelihood / n, QUERY, z), (gamma / m, SUPPORT, truth)):
                 for x, share in zip(images, shares, strict=True):
                     variance += weight * sum(p * (x - mean) ** 2 for p, mean in zip(share, means, strict=True))
-            variance /= 1 + gamma
-    few_shot = {"few_shot": True, "support_weight": gamma, "text_weight": text_weight}
+            variance /= likelihood + gamma
+    few_shot = {"few_shot": True, "support_weight": gamma, "text_weight": text_weight, "likelihood_weight": likelihood}
     method = replace(method, **few_shot, neighbours=near, rounds=1, sweeps=2)
     method.fit(replace(plain_task(), _unlabeled=Images.of(torch.from_numpy(QUERY))))
     found = method.scores(Images.of(torch.from_numpy(QUERY)), Vocabulary.of(NOUN, oop=NAMES)).numpy()

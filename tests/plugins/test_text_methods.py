@@ -8,10 +8,12 @@ import json
 import numpy as np
 import pytest
 
+from harness.cli.main import execute
 from harness.errors import UserError
 from harness.method import File
 from harness_plugins.loki import Loki
 from harness_plugins.perception import CONTEXTS, Perception
+from harness_plugins.real_prompt import REALPrompt
 from harness_plugins.zero_shot import TEMPLATES
 from harness_plugins.zpe import OTHER, ZPE
 
@@ -147,3 +149,55 @@ def test_perception_refuses_contexts_without_wordings(write):
             Perception(contexts=write(content)).fit(pool_task())
     with pytest.raises(UserError, match=r"given\.json does not fit at view\.near\.0: input should be a valid string"):
         Perception(contexts=write({"view": {"near": [1]}})).fit(pool_task())
+
+
+# -- REAL-Prompt -------------------------------------------------------------------------------------------------------
+
+
+def concept(name: str, folded: int, *synonyms: str) -> dict[str, object]:
+    counts = {"phrase": 0, "folded": folded, "synonyms": 99, "longest": 99, "words": 99}
+    return {"name": name, "synonyms": list(synonyms), "verdict": "ip", "within": counts}
+
+
+def test_real_prompt_takes_the_most_frequent_synonym_and_of_equal_ones_the_name(write):
+    red, oak, auk = NAMES
+    record = [
+        concept(red.upper(), 1, "kidney_bean", "haricot"),
+        concept("kidney bean", 7, red),
+        concept("haricot", 7),
+        concept(oak, 3, "quercus"),
+        concept("quercus", 3),
+    ]
+    method = REALPrompt(record=write({"corpus": "x", "concepts": record}))
+    wanted = SCALE * QUERY @ prompts(("kidney bean", oak, auk, *IP)).T
+    np.testing.assert_allclose(fitted_scores(method, NAMES, IP), wanted, rtol=1e-9)
+    assert method.outcome() == {"replaced": 1}
+    np.testing.assert_allclose(fitted_scores(REALPrompt()), SCALE * QUERY @ prompts(NAMES).T, rtol=1e-9)
+
+
+def test_real_prompt_reads_what_corpus_count_writes(tmp_path, write):
+    captions = ("a Penguin of the north", "two northern penguins", "an oak", "no bean at all")
+    (tmp_path / "captions.txt").write_text("\n".join(captions))
+    names = {NAMES[2]: ["northern penguin", "penguin"], "northern penguin": [], "penguin": [], NAMES[1]: []}
+    (tmp_path / "names.json").write_text(json.dumps(names))
+    out = tmp_path / "record.json"
+    words = ("captions.txt", "--names", "names.json", "--corpus", "small", "--out", "record.json")
+    assert execute(["corpus", "count", *(str(tmp_path / w) if "." in w else w for w in words)]) == 0
+    wanted = SCALE * QUERY @ prompts((*NAMES[:2], "penguin")).T
+    np.testing.assert_allclose(fitted_scores(REALPrompt(record=File(out))), wanted, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("concepts", "sentence"),
+    [
+        ([concept("oak", 3, "quercus")], "no count of 'quercus', a synonym of 'oak'"),
+        ([{"name": "oak", "verdict": "oop"}], "concepts.0.within"),
+        ([{"name": 3}], "concepts.0"),
+        (None, "concepts"),
+    ],
+)
+def test_real_prompt_refuses_records_without_the_counts(write, concepts, sentence):
+    with pytest.raises(UserError) as error:
+        fitted_scores(REALPrompt(record=write({} if concepts is None else {"concepts": concepts})))
+    assert sentence in error.value.message
+    assert "each synonym is also a name" in error.value.hint
