@@ -133,7 +133,7 @@ def crop_to_middle(image: Image.Image) -> Image.Image:
         return image.crop((left, top, left + width, top + height))
 
 
-def file_digest(path: Path, name: str | None = None) -> str:
+def file_digest(path: str | Path, name: str | None = None) -> str:
     """The sha256 of a file's bytes, as 64 hexadecimal digits.
 
     Raises:
@@ -142,7 +142,7 @@ def file_digest(path: Path, name: str | None = None) -> str:
     return hashlib.sha256(read_bytes(path, str(path) if name is None else name)).hexdigest()
 
 
-def read_bytes(path: Path, name: str) -> bytes:
+def read_bytes(path: str | Path, name: str) -> bytes:
     """Read a file; ``name`` is its name in errors.
 
     Raises:

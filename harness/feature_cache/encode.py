@@ -40,7 +40,7 @@ class ImageSource:
         path: its name in messages.
     """
 
-    file: Path
+    file: str | Path
     sha256: str
     path: str
 

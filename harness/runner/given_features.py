@@ -94,7 +94,7 @@ class FeatureReader:
             DataError: a part is given twice or has other names than its side, or the OOP test part is missing.
         """
         sides: dict[Side, dict[Part, Split]] = {}
-        digests: dict[Path, str | None] = {}
+        digests: dict[str, str | None] = {}
         for side in reversed(SIDES):  # OOP first
             given = [one for one in self.sets if (one.domain, one.side) == (name, side)]
             parts = {one.part: one for one in given}
@@ -112,10 +112,10 @@ class FeatureReader:
         return DomainData(name, domain_noun(name), sides["oop"], sides.get("ip"), scored, digests, sheet, None)
 
 
-def _digests(splits: dict[Part, Split], sets: dict[Part, FeatureSet]) -> dict[Path, str | None]:
+def _digests(splits: dict[Part, Split], sets: dict[Part, FeatureSet]) -> dict[str, str | None]:
     """Path that an image would have -> sha256 of its row."""
     return {
-        splits[part].folder / item.path: digest
+        splits[part].file(item): digest
         for part, one in sets.items()
         for item, digest in zip(splits[part].items, row_digests(one.features), strict=True)
     }
