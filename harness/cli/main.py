@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import typer
 
-from harness import __version__
 from harness.cli import corpus, data, evaluate, features_hub, leaderboard, manifests, plot, plugins
 from harness.cli.options import Cache, Json, path
 from harness.cli.stdout import configure_streams
@@ -46,6 +45,8 @@ app.command()(leaderboard.reproduce)
 
 def _version(asked: bool) -> None:
     if asked:
+        from harness import __version__
+
         typer.echo(f"harness {__version__}")
         raise typer.Exit
 

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
-from harness.datasets.images import file_digest
+from harness.datasets.image_bytes import file_digest
 from harness.datasets.map_in_threads import map_in_threads
 from harness.errors import DataError
 from harness.folders import writable_cache

@@ -187,9 +187,7 @@ def without_copies(data: DomainData) -> DomainData:
     seen = _readable(parts, data.digests, own)
 
     def left(split: Split) -> Split:
-        return replace(
-            split, items=tuple(item for item in split.items if data.digests[split.file(item)] not in seen)
-        )
+        return replace(split, items=tuple(item for item in split.items if data.digests[split.file(item)] not in seen))
 
     sheets = {
         name: side.model_copy(update={"sha256": tuple(COPY if digest in seen else digest for digest in side.sha256)})
@@ -201,9 +199,7 @@ def without_copies(data: DomainData) -> DomainData:
     return replace(data, scored=scored, sheet=sheet)
 
 
-def _readable(
-    splits: Iterable[Split], digests: dict[str, str | None], but: Collection[str] = frozenset()
-) -> set[str]:
+def _readable(splits: Iterable[Split], digests: dict[str, str | None], but: Collection[str] = frozenset()) -> set[str]:
     """sha256 of the readable images, without the files in ``but``."""
     files = {split.file(item) for split in splits for item in split.items}
     return {digest for file in files.difference(but) if (digest := digests[file]) is not None}

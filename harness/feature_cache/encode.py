@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.datasets.images import RETRY_HINT, crop_to_middle, decode_image, read_bytes
+from harness.datasets.image_bytes import RETRY_HINT, read_bytes
+from harness.datasets.images import crop_to_middle, decode_image
 from harness.datasets.pillow import fixed_pillow_settings
 from harness.device import is_out_of_memory
 from harness.errors import BackboneError, DataError, HarnessError, StorageError, one_line

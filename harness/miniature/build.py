@@ -13,16 +13,16 @@ from harness.datasets.folder_writer import folder_documents, json_document, spli
 from harness.datasets.identity import IDENTITY
 from harness.datasets.layout import RECORDS, TEXTS
 from harness.datasets.whole_folder import write_whole_folder
-from harness.errors import StorageError
 from harness.execution.hidden_main import hidden_script
-from harness.files import PERMISSIONS_HINT, read_error, read_file
+from harness.files import read_file
 from harness.miniature.captions import descriptions, refined_caption
+from harness.miniature.finished import is_finished
 from harness.miniature.model import NAME
 from harness.miniature.names import LEVELS, names
+from harness.miniature.world import WORLD
 from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.photograph import jpeg, photograph
-from harness.miniature.world.phylogeny import WORLD, Concept, Role, concepts, generator
-from harness.parsing import parse_json, parsing
+from harness.miniature.world.phylogeny import Concept, Role, concepts, generator
 
 PARTS: dict[Role, dict[str, int]] = {
     "ip": {"train": 8, "val": 4, "test": 20},
@@ -57,10 +57,10 @@ def build(
         StorageError: ``out`` is something else, or cannot be written.
     """
     out = Path(out)
-    if _is_finished(out):  # before the lock: its folder may be read-only
+    if is_finished(out):  # before the lock: its folder may be read-only
         return out
     write_whole_folder(
-        out, lambda: _is_finished(out), lambda partial: _write(partial, progress, workers), "the miniature", hint
+        out, lambda: is_finished(out), lambda partial: _write(partial, progress, workers), "the miniature", hint
     )
     return out
 
@@ -87,31 +87,6 @@ def instances(role: Role) -> Iterator[tuple[str, int]]:
 def file_name(instance: int) -> str:
     """The file of an image in its class folder."""
     return f"{instance:05d}.jpg"
-
-
-def _is_finished(out: Path) -> bool:
-    identity = out / IDENTITY
-    try:
-        there = {path.name for path in out.iterdir()}
-        if not there:
-            return False
-        if IDENTITY not in there:
-            raise NotADirectoryError
-        content = read_file(identity)
-    except FileNotFoundError:
-        return False
-    except NotADirectoryError:
-        hint = "choose another folder; nothing was changed"
-        raise StorageError(f"{out} exists and is not a miniature", hint) from None
-    except OSError as error:
-        raise read_error(out, error, f"{PERMISSIONS_HINT}, or choose another folder") from None
-    with parsing(f"{identity} is damaged", "delete the folder and build it again"):
-        world = parse_json(content, f"{identity} is damaged")["revision"]
-    if world != WORLD:
-        raise StorageError(
-            f"{out} is another world ({world}, not {WORLD})", "choose another folder, or delete this one"
-        )
-    return True
 
 
 def _write(root: Path, progress: Callable[[int, int], None] | None, workers: int) -> None:

@@ -111,7 +111,8 @@ def draw(
             the sides before it.
         shots: images per class.
         seed: the draw's number.
-        digests: file, as ``Split.file`` names it -> sha256 of its bytes, None for a file that cannot be read (it keeps its place in the draw).
+        digests: file, as ``Split.file`` names it -> sha256 of its bytes, None for a file that cannot be read (it keeps
+            its place in the draw).
     """
     drawn = protocol.pick_sides(sides, shots, seed)
     first = [sum(len(one.names) for one, _ in sides[:i]) for i in range(len(sides))]

@@ -17,7 +17,6 @@ from harness.backbones.backbone import ResolvedBackbone
 from harness.datasets.domain import DomainData, label_sheet
 from harness.errors import DataError, UserError, unknown_name
 from harness.feature_cache.shard import GIVEN, row_digest
-from harness.feature_cache.store import FeatureStore
 from harness.prompts import clean_name, domain_noun
 from harness.protocols import Protocol
 from harness.runner.chosen_method import ChosenMethod
@@ -49,6 +48,8 @@ def store_features(sets: Sequence[FeatureSet], cache: Path) -> None:
     Raises:
         StorageError: the cache cannot be written.
     """
+    from harness.feature_cache.store import FeatureStore  # imports Pillow, which a run of known cells does without
+
     store = FeatureStore(cache / "features", *GIVEN)
     for one in sets:
         digests = row_digests(one.features)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.backbones.backbone import Precision
-from harness.datasets.images import file_digest
+from harness.datasets.image_bytes import file_digest
 from harness.errors import HarnessError
 from harness.feature_cache.encode import Encoder, ImageSource
 from harness.feature_cache.extractor import Extractor

@@ -12,7 +12,7 @@ import torch
 
 from harness.backbones import backbone as backbones
 from harness.backbones.find import find
-from harness.datasets.images import file_digest
+from harness.datasets.image_bytes import file_digest
 from harness.execution.one_thread import one_thread_per_operation
 from harness.feature_cache.encode import Encoder, ImageSource
 from harness.feature_cache.kinds import global_features

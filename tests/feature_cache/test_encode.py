@@ -22,7 +22,7 @@ from torchvision.transforms.functional import to_tensor
 from harness.backbones import openclip, preprocessing
 from harness.backbones.backbone import Backbone
 from harness.datasets import images as decoding
-from harness.datasets.images import file_digest
+from harness.datasets.image_bytes import file_digest
 from harness.errors import BackboneError, DataError, HarnessError, StorageError
 from harness.execution.one_thread import one_thread_per_operation
 from harness.feature_cache.contents import clear

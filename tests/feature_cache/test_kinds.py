@@ -16,7 +16,7 @@ from PIL import Image
 
 from harness.backbones import openclip, preprocessing
 from harness.backbones.backbone import Backbone
-from harness.datasets.images import file_digest
+from harness.datasets.image_bytes import file_digest
 from harness.execution.one_thread import one_thread_per_operation
 from harness.feature_cache import extractor as extractors
 from harness.feature_cache.contents import clear, list_encoders, verify
