@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -93,15 +94,12 @@ def _write(root: Path, progress: Callable[[int, int], None] | None, workers: int
     sides: list[tuple[str, Role]] = [(domain, role) for domain in DOMAINS for role in PARTS]
     work = [(root, domain, role, label) for domain, role in sides for label in range(len(classes(domain, role)))]
     digests = []
-    for done, digest in enumerate(_each(work, workers), 1):
-        digests.append(digest)
-        if progress:
-            progress(done, len(work))
-    for domain, role in sides:
-        for name, content in metadata(domain, role).items():
-            write_document(root / folder(domain, role) / name, json_document(content))
-    write_document(root / TEXTS, json_document(texts()))
-    write_document(root / RECORDS / f"{NAME}.json", read_file(CAPTION_RECORD))
+    with _each(work, workers) as drawn:
+        _write_documents(root, sides)  # while the processes draw
+        for done, digest in enumerate(drawn, 1):
+            digests.append(digest)
+            if progress:
+                progress(done, len(work))
     identity = {
         "name": NAME,
         "revision": WORLD,
@@ -113,15 +111,30 @@ def _write(root: Path, progress: Callable[[int, int], None] | None, workers: int
     write_document(root / IDENTITY, json_document(identity))
 
 
-def _each(work: list[tuple[Path, str, Role, int]], workers: int) -> Iterator[str]:
+def _write_documents(root: Path, sides: list[tuple[str, Role]]) -> None:
+    """Write all files but the images and the identity."""
+    for domain, role in sides:
+        for name, content in metadata(domain, role).items():
+            write_document(root / folder(domain, role) / name, json_document(content))
+    write_document(root / TEXTS, json_document(texts()))
+    write_document(root / RECORDS / f"{NAME}.json", read_file(CAPTION_RECORD))
+
+
+@contextmanager
+def _each(work: list[tuple[Path, str, Role, int]], workers: int) -> Iterator[Iterator[str]]:
+    """The digests of all classes, which are being written."""
     if workers < 2:
-        yield from map(_write_class, work)
+        yield map(_write_class, work)
         return
     # Spawn: the caller may hold threads (torch's), which a forked child would inherit broken.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         with hidden_script():
             digests = pool.map(_write_class, work, chunksize=6)
-        yield from digests
+        try:
+            yield digests
+        except BaseException:  # Ctrl-C, or a full disk: what waits is not drawn
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _write_class(task: tuple[Path, str, Role, int]) -> str:
