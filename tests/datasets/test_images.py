@@ -328,7 +328,7 @@ def test_lack_of_resources_is_a_storage_error(tmp_path, monkeypatch, load, numbe
         raise MemoryError if number is None else OSError(number, os.strerror(number))
 
     (tmp_path / "a.jpg").write_bytes(JPEG)
-    monkeypatch.setattr(images, "read_file", fail)
+    monkeypatch.setattr(image_bytes, "read_file", fail)
     reason = "there is not enough memory" if number is None else os.strerror(number)
     with pytest.raises(StorageError, match=rf"a\.jpg: the file cannot be read now \({reason}\)") as error:
         load(tmp_path / "a.jpg")
