@@ -153,6 +153,8 @@ def _to_upright_rgb(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
+    if image.format == "JPEG" and image.info.keys().isdisjoint(("exif", "xmp")):
+        return 1  # parsing nothing takes a tenth of decoding a small image
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except MemoryError:

@@ -16,7 +16,8 @@ from harness.datasets.domain import DomainData
 from harness.datasets.images import DECODING
 from harness.device import configure_determinism
 from harness.errors import DataError
-from harness.feature_cache.encode import Encoder, ImageSource
+from harness.feature_cache.encode import Encoder
+from harness.feature_cache.image_encoder import ImageSource
 from harness.feature_cache.kinds import KINDS, global_features
 from harness.feature_cache.views import MIN_CROP, View, views_of
 from harness.progress import Reporter

@@ -28,7 +28,8 @@ from harness.datasets.image_bytes import file_digest
 from harness.datasets.images import decode_image
 from harness.device import configure_determinism, synchronize
 from harness.execution.one_thread import one_thread_per_operation
-from harness.feature_cache.encode import Encoder, ImageSource
+from harness.feature_cache.encode import Encoder
+from harness.feature_cache.image_encoder import ImageSource
 from harness.feature_cache.kinds import global_features
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16")

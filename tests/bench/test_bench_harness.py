@@ -14,7 +14,8 @@ from harness.backbones import backbone as backbones
 from harness.backbones.find import find
 from harness.datasets.image_bytes import file_digest
 from harness.execution.one_thread import one_thread_per_operation
-from harness.feature_cache.encode import Encoder, ImageSource
+from harness.feature_cache.encode import Encoder
+from harness.feature_cache.image_encoder import ImageSource
 from harness.feature_cache.kinds import global_features
 from harness.miniature import build as miniature
 from harness.miniature import model
