@@ -145,9 +145,8 @@ class ImageEncoder:
     ) -> tuple[list[str], Tensor | None]:
         digests, images = [], []
         for source in sources:
-            data = _read_unchanged(source)
             try:
-                images.append(self._preprocessed(data, source, view, crop))
+                images.append(self.read(source, view, crop))
             except DataError as error:
                 failed[source.sha256] = source.path, error.message
                 continue
@@ -160,13 +159,14 @@ class ImageEncoder:
             raise self._fault("returns NaN or infinity", "check --pretrained and --precision")
         return digests, encoded
 
-    def _preprocessed(self, data: bytes, source: ImageSource, view: int, crop: float) -> Tensor:
-        """The preprocessed image ``(3, h, w)``.
+    def read(self, source: ImageSource, view: int = 0, crop: float = MIN_CROP) -> Tensor:
+        """The preprocessed image ``(3, h, w)`` of a file.
 
         Raises:
             DataError: the image cannot be decoded.
-            StorageError: there is not enough memory at the moment.
+            StorageError: it has changed since it was hashed, or memory or file descriptors are short.
         """
+        data = _read_unchanged(source)
         try:
             image = crop_to_middle(decode_image(data, source.path, self.extractor.decoding))
             return self.extractor.preprocess(augment(image, source.sha256, view, self.extractor.size, crop))

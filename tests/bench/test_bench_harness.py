@@ -19,6 +19,7 @@ from harness.feature_cache.image_encoder import ImageSource
 from harness.feature_cache.kinds import global_features
 from harness.miniature import build as miniature
 from harness.miniature import model
+from harness.miniature.offer import harness_backbone
 from harness.miniature.world.photograph import jpeg, photograph
 from harness.miniature.world.phylogeny import concepts
 from harness.progress import NullReporter
@@ -48,7 +49,8 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def backbone():
-    return backbones.load(backbones.resolve(find(model.NAME, None), "fp32", file_digest), torch.device("cpu"))
+    found = find(model.NAME, None, offer=harness_backbone())
+    return backbones.load(backbones.resolve(found, "fp32", file_digest), torch.device("cpu"))
 
 
 @pytest.fixture(scope="session")

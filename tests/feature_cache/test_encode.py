@@ -438,7 +438,6 @@ def test_an_image_of_any_shape_is_encoded_in_little_memory(
 ) -> None:
     made = backbone(FakeModel(), size=64, resize_mode=mode)
     Image.new("L", size, 200).save(tmp_path / "a.png")
-    code = (tmp_path / "a.png").read_bytes()
     largest = 0
 
     def resize(image: Image.Image, to: Any, *more: Any, **named: Any) -> Image.Image:
@@ -450,7 +449,7 @@ def test_an_image_of_any_shape_is_encoded_in_little_memory(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Image.Image, "resize", resize)
         source = ImageSource(tmp_path / "a.png", file_digest(tmp_path / "a.png"), "a.png")
-        pixels = ImageEncoder(global_features(made))._preprocessed(code, source, view, 0.08)
+        pixels = ImageEncoder(global_features(made)).read(source, view)
     assert pixels.shape == (3, 64, 64)
     assert 0 < largest <= decoding.MAX_RATIO * 64 * 64
 
