@@ -100,7 +100,6 @@ def requirements(distribution: str) -> dict[str, str]:
     return versions(tuple(sorted(re.split(r"[^\w.-]", line.strip(), maxsplit=1)[0] for line in needed)))
 
 
-@cache
 def _found(name: str) -> Distribution | None:
     """An installed distribution; None also for one whose record is damaged."""
     try:
