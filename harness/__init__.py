@@ -8,7 +8,6 @@ The names below are imported when they are first used, so that ``import harness`
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,10 +24,7 @@ if TYPE_CHECKING:
     from harness.types.task import Needs, Task
     from harness.types.vocabulary import Vocabulary
 
-try:
-    __version__ = version("laion-beyond-harness")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
+    __version__: str
 
 _MODULES = {
     "FeatureSet": "harness.types.feature_set",
@@ -69,7 +65,18 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return getattr(import_module(_MODULES[name]), name)
+    if name == "__version__":
+        return _version()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # takes as long to import as the whole command line
+
+    try:
+        return version("laion-beyond-harness")
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

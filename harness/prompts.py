@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from harness.errors import UserError
 
@@ -25,6 +26,7 @@ NOUNS = {
 _STRAIGHT_QUOTES = str.maketrans("\u2018\u2019\u201b\u201c\u201d\u201f", "'''\"\"\"")
 
 
+@lru_cache(4096)  # a data set states the name of a class once for every image
 def clean_name(name: str) -> str:
     """Clean up a class name: underscores and full stops become spaces, white space is collapsed."""
     return " ".join(name.replace("_", " ").replace(".", " ").split())

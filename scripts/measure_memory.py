@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from harness.backbones import backbone as backbones
 from harness.backbones import openclip
 from harness.backbones.find import find
-from harness.datasets.images import file_digest
+from harness.datasets.image_bytes import file_digest
 from harness.feature_cache.kinds import global_features
 from harness.runner.evaluate import evaluate
 from harness.runner.request import MethodChoice, Request

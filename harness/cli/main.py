@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import typer
 
-from harness import __version__
 from harness.cli import analyse, corpus, data, evaluate, features_hub, leaderboard, manifests, plot, plugins
 from harness.cli.options import Cache, Json, path
 from harness.cli.reproduce import reproduce
@@ -48,6 +47,8 @@ app.command()(reproduce)
 
 def _version(asked: bool) -> None:
     if asked:
+        from harness import __version__
+
         typer.echo(f"harness {__version__}")
         raise typer.Exit
 

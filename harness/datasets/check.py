@@ -12,7 +12,8 @@ from harness.datasets.collisions import TokenIds, find_name_collisions, find_tok
 from harness.datasets.copies import ImageIndex, ImageLocation
 from harness.datasets.disk import ProblemKind
 from harness.datasets.folder_reader import FolderContent, read_content
-from harness.datasets.images import MAX_RATIO, crop_to_middle, decode_image, read_bytes
+from harness.datasets.image_bytes import read_bytes
+from harness.datasets.images import MAX_RATIO, crop_to_middle, decode_image
 from harness.datasets.layout import (
     RELEASED,
     dataset_name,

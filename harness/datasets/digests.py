@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
-from harness.datasets.images import file_digest
+from harness.datasets.image_bytes import file_digest
 from harness.datasets.map_in_threads import map_in_threads
 from harness.errors import DataError
 from harness.folders import writable_cache
@@ -56,7 +56,7 @@ class DigestIndex:
         self._locked = False
 
     def digests(
-        self, paths: Sequence[Path], workers: int = 2, progress: Callable[[int, int], None] | None = None
+        self, paths: Sequence[Path | str], workers: int = 2, progress: Callable[[int, int], None] | None = None
     ) -> list[str | DataError]:
         """The sha256 of each file in the order of ``paths``, or the error for a file that cannot be read.
 
@@ -152,17 +152,21 @@ def _is_damaged(error: sqlite3.Error) -> bool:
     return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
 
 
-def _file_key(path: Path) -> _Key | None:
-    """Identity of a file for which a cached digest is valid, or None if it cannot be read."""
+def _file_key(path: Path | str) -> _Key | None:
+    """Identity of a file for which a cached digest is valid, or None if it cannot be read.
+
+    It makes no ``Path`` of an absolute text: that takes longer than the system's answer.
+    """
     try:
-        stat = Path(path).stat()
-        return os.fsencode(Path(path).absolute()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+        stat = os.stat(path)  # noqa: PTH116
+        whole = os.fsencode(path if os.path.isabs(path) else Path(path).absolute())  # noqa: PTH117
+        return whole, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
     except (OSError, ValueError):
         return None
 
 
 def _settled_digests(
-    paths: list[Path], keys: list[_Key | None], hashed: dict[int, str | DataError]
+    paths: list[Path | str], keys: list[_Key | None], hashed: dict[int, str | DataError]
 ) -> Iterator[tuple[_Key, str]]:
     """The new digests that may be cached: of files that changed neither recently nor while they were read."""
     for i, value in hashed.items():
@@ -173,7 +177,7 @@ def _settled_digests(
             yield key, value
 
 
-def _digest_or_error(path: Path) -> str | DataError:
+def _digest_or_error(path: Path | str) -> str | DataError:
     try:
         return file_digest(path)
     except DataError as error:

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 from harness.datasets.digests import DigestIndex
 from harness.datasets.folder_reader import read_splits
@@ -35,7 +34,7 @@ class DomainData:
         oop: the OOP side's parts.
         ip: the IP side's parts, None if the data have no IP folder for this domain.
         scored: the images of each side that are scored, as the protocol chooses them.
-        digests: file -> sha256 of its bytes, None for a file that cannot be read.
+        digests: file, as ``Split.file`` names it -> sha256 of its bytes, None for a file that cannot be read.
         sheet: the labels; its hash covers everything above, and a noun that the data state.
         revision: of the data set, if its folder states one.
     """
@@ -45,7 +44,7 @@ class DomainData:
     oop: dict[Part, Split]
     ip: dict[Part, Split] | None
     scored: dict[str, Split]
-    digests: dict[Path, str | None]
+    digests: dict[str, str | None]
     sheet: LabelSheet
     revision: str | None
 
@@ -150,9 +149,9 @@ class DomainReader:
                 raise DataError(message, "run `harness data check`")
         return chosen
 
-    def _digests(self, splits: list[Split]) -> dict[Path, str | None]:
+    def _digests(self, splits: list[Split]) -> dict[str, str | None]:
         """File -> sha256, None for a file that cannot be read."""
-        files = [split.folder / item.path for split in splits for item in split.items]
+        files = [split.file(item) for split in splits for item in split.items]
         found = self.index.digests(files, workers=self.workers)
         return {file: None if isinstance(d, DataError) else d for file, d in zip(files, found, strict=True)}
 
@@ -161,7 +160,7 @@ def label_sheet(
     name: str,
     sides: dict[Side, dict[Part, Split]],
     chosen: dict[str, Split],
-    digests: dict[Path, str | None],
+    digests: dict[str, str | None],
     stated_noun: str | None = None,
 ) -> LabelSheet:
     """The labels of the scored images and of the pool; its hash covers everything that was read."""
@@ -170,7 +169,7 @@ def label_sheet(
         for split in parts.values():
             other.update(split.fingerprint.encode())
             for item in split.items:
-                other.update((digests[split.folder / item.path] or UNREADABLE).encode())
+                other.update((digests[split.file(item)] or UNREADABLE).encode())
     scored = {side: _scored_side(split, digests) for side, split in chosen.items()}
     pool = _scored_side(sides["oop"]["train"], digests) if sides["oop"]["train"].items else None
     known = _readable([sides["ip"]["train"]], digests) if "ip" in sides else set()
@@ -183,14 +182,12 @@ def without_copies(data: DomainData) -> DomainData:
 
     Its sheet marks them as copies, so its fingerprint differs where there are any.
     """
-    own = {split.folder / item.path for split in data.scored.values() for item in split.items}
+    own = {split.file(item) for split in data.scored.values() for item in split.items}
     parts = [split for side in (data.oop, data.ip or {}) for part, split in side.items() if part != "test"]
     seen = _readable(parts, data.digests, own)
 
     def left(split: Split) -> Split:
-        return replace(
-            split, items=tuple(item for item in split.items if data.digests[split.folder / item.path] not in seen)
-        )
+        return replace(split, items=tuple(item for item in split.items if data.digests[split.file(item)] not in seen))
 
     sheets = {
         name: side.model_copy(update={"sha256": tuple(COPY if digest in seen else digest for digest in side.sha256)})
@@ -202,19 +199,17 @@ def without_copies(data: DomainData) -> DomainData:
     return replace(data, scored=scored, sheet=sheet)
 
 
-def _readable(
-    splits: Iterable[Split], digests: dict[Path, str | None], but: Collection[Path] = frozenset()
-) -> set[str]:
+def _readable(splits: Iterable[Split], digests: dict[str, str | None], but: Collection[str] = frozenset()) -> set[str]:
     """sha256 of the readable images, without the files in ``but``."""
-    files = {split.folder / item.path for split in splits for item in split.items}
+    files = {split.file(item) for split in splits for item in split.items}
     return {digest for file in files.difference(but) if (digest := digests[file]) is not None}
 
 
-def _scored_side(split: Split, digests: dict[Path, str | None]) -> ScoredSide:
+def _scored_side(split: Split, digests: dict[str, str | None]) -> ScoredSide:
     return ScoredSide(
         folder=nfc(split.folder.name),
         names=split.names,
         paths=tuple(nfc(item.path) for item in split.items),
-        sha256=tuple(digests[split.folder / item.path] or UNREADABLE for item in split.items),
+        sha256=tuple(digests[split.file(item)] or UNREADABLE for item in split.items),
         labels=tuple(item.label for item in split.items),
     )

@@ -13,7 +13,7 @@ from harness.datasets.disk import unsafe_reason
 from harness.datasets.download_record import DownloadRecord, read_record, write_record
 from harness.datasets.folder_reader import read_content
 from harness.datasets.hub import HuggingFace
-from harness.datasets.images import MAX_BYTES
+from harness.datasets.image_bytes import MAX_BYTES
 from harness.datasets.layout import ARCHIVES, RELEASED, find_folders, parse_folder_name
 from harness.datasets.listing import Listing, find_damaged, listing_path, read_listing, write_listing
 from harness.datasets.map_in_threads import map_in_threads

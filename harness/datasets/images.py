@@ -1,9 +1,7 @@
-"""Read image files of any supported format as RGB, and hash their bytes."""
+"""Read image files of any supported format as RGB."""
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import io
 import os
 import threading
@@ -15,9 +13,10 @@ import numpy as np
 from PIL import Image
 
 from harness.datasets.formats import HEAD_BYTES, Reader, format_of
+from harness.datasets.image_bytes import RETRY_HINT, read_bytes, reason_of
 from harness.datasets.pillow import fixed_pillow_settings
 from harness.errors import DataError, StorageError
-from harness.files import detect_placeholder, open_regular_file, read_file
+from harness.files import detect_placeholder, open_regular_file
 from harness.types.cell import Decoding
 
 MAX_PIXELS = 178_956_970
@@ -26,17 +25,11 @@ MAX_PIXELS = 178_956_970
 LARGE_PIXELS = 1 << 25
 """Images with more pixels are decoded one at a time: one takes up to two gigabytes, and threads decode many."""
 
-MAX_BYTES = 1 << 28
-"""Files with more bytes are refused; a photograph of ``MAX_PIXELS`` needs less in every compressed format."""
-
 MAX_RATIO = 48
 """Maximum ratio of the sides. Longer images are cropped to their middle: resizing by the short side needs memory."""
 
 DECODING: Decoding = "upright-white"
 """The default decoding of protocols."""
-
-RETRY_HINT = "run the same command again"
-"""Hint for a temporary failure."""
 
 _one_large_image = threading.Lock()
 
@@ -44,8 +37,6 @@ _BAND = 1 << 22  # pixels that are put on white at once
 
 _CODEC_BYTES = 16
 """Upper bound of a codec's memory per pixel: coefficients of a progressive JPEG, canvases of a WebP."""
-
-_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 _ORIENTATION = 0x0112  # the EXIF tag
 _TRANSPOSE_BY_ORIENTATION = {
@@ -93,7 +84,7 @@ def decode_image(data: bytes, name: str, decoding: Decoding = DECODING) -> Image
     except Exception as error:  # decoders raise almost anything on damaged bytes
         if reason := _exhausted_resource(error, pixels):
             raise StorageError(f"{name}: the image cannot be decoded now ({reason})", RETRY_HINT) from error
-        raise DataError(f"{name}: the image cannot be decoded ({_reason(error)})") from error
+        raise DataError(f"{name}: the image cannot be decoded ({reason_of(error)})") from error
 
 
 class ImageHeader(NamedTuple):
@@ -120,7 +111,7 @@ def read_header(path: Path, name: str) -> ImageHeader:
     except DataError:
         raise
     except Exception as error:  # readers raise almost anything on damaged bytes
-        raise DataError(f"{name}: the image has no readable header ({_reason(error)})") from None
+        raise DataError(f"{name}: the image has no readable header ({reason_of(error)})") from None
 
 
 def crop_to_middle(image: Image.Image) -> Image.Image:
@@ -131,32 +122,6 @@ def crop_to_middle(image: Image.Image) -> Image.Image:
     left, top = (image.width - width) // 2, (image.height - height) // 2
     with fixed_pillow_settings():
         return image.crop((left, top, left + width, top + height))
-
-
-def file_digest(path: Path, name: str | None = None) -> str:
-    """The sha256 of a file's bytes, as 64 hexadecimal digits.
-
-    Raises:
-        DataError, StorageError: as for ``read_bytes``.
-    """
-    return hashlib.sha256(read_bytes(path, str(path) if name is None else name)).hexdigest()
-
-
-def read_bytes(path: Path, name: str) -> bytes:
-    """Read a file; ``name`` is its name in errors.
-
-    Raises:
-        DataError: the file is missing, unreadable, too large or not a regular file.
-        StorageError: the machine temporarily lacks memory or file descriptors.
-    """
-    try:
-        return read_file(Path(path), MAX_BYTES)
-    except (FileNotFoundError, NotADirectoryError):
-        raise DataError(f"{name}: the file does not exist") from None
-    except (OSError, ValueError, MemoryError) as error:
-        if isinstance(error, MemoryError) or getattr(error, "errno", None) in _EXHAUSTED:
-            raise StorageError(f"{name}: the file cannot be read now ({_reason(error)})", RETRY_HINT) from error
-        raise DataError(f"{name}: the file cannot be read ({_reason(error)})") from error
 
 
 def _find_reader(data: bytes, name: str) -> Reader:
@@ -188,6 +153,8 @@ def _to_upright_rgb(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
+    if image.format == "JPEG" and image.info.keys().isdisjoint(("exif", "xmp")):
+        return 1  # parsing nothing takes a tenth of decoding a small image
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except MemoryError:
@@ -241,16 +208,9 @@ def _scale_transparent_color(image: Image.Image) -> None:
 def _exhausted_resource(error: Exception, pixels: int) -> str | None:
     """The resource whose lack made decoding fail, or None if the bytes are damaged."""
     if isinstance(error, ImportError) or getattr(error, "errno", None) is not None:  # errors of decoders have no errno
-        return _reason(error)
+        return reason_of(error)
     try:
         bytes(_CODEC_BYTES * pixels)  # codecs report a lack of memory as damage; this allocates without touching
     except MemoryError as found:
-        return _reason(found)
-    return _reason(error) if isinstance(error, MemoryError) else None
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, MemoryError):
-        return "there is not enough memory"
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(text).strip().rstrip(".")
+        return reason_of(found)
+    return reason_of(error) if isinstance(error, MemoryError) else None

@@ -27,7 +27,7 @@ from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
 from harness.datasets.identity import read_revision
-from harness.datasets.images import MAX_BYTES
+from harness.datasets.image_bytes import MAX_BYTES
 from harness.datasets.layout import find_folders
 from harness.datasets.listing import MAX_LISTING_BYTES, Listing, write_listing
 from harness.datasets.remote import PORTAL, FileFault, RemoteBusy, RemoteFile, is_inside, retry_after

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-import psutil  # type: ignore[import-untyped]
-
 from harness.execution.sandbox import Sandbox
 
 JobType = TypeVar("JobType")
@@ -73,4 +71,6 @@ class JobResult:
 
 def memory_share(workers: int) -> int:
     """The bytes of memory of one of several processes that share 80 % of the machine's."""
+    import psutil  # type: ignore[import-untyped]
+
     return int(0.8 * psutil.virtual_memory().total / workers)

@@ -35,9 +35,9 @@ class Extractor:
         description: one line for lists.
         source: what computes the rows, in messages.
         decoding: how image files become RGB.
-        preprocess: image -> ``(3, h, w)``.
+        preprocess: image -> pixels ``(3, h, w)`` uint8.
         size: width and height of a preprocessed image.
-        encode: preprocessed batch ``(b, 3, h, w)`` -> rows ``(b, *shape)``, on any device.
+        encode: pixels ``(b, 3, h, w)`` on the CPU -> rows ``(b, *shape)``, on any device.
         shape: of a row.
         dtype: of its numbers.
         unit: whether vectors along the last axis of a row have length 1.

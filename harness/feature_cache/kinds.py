@@ -12,6 +12,7 @@ from harness.backbones import image_towers, openclip
 from harness.backbones.backbone import Backbone
 from harness.datasets.images import DECODING
 from harness.device import device_name as name_of
+from harness.device import to_device
 from harness.feature_cache.extractor import Extractor, cache_key
 from harness.feature_cache.shard import GIVEN, Dtype
 from harness.registry.plugin_code import versions
@@ -116,9 +117,9 @@ def _from_encoder(
         description=description,
         source=f"the image encoder of {backbone.record.architecture} {backbone.record.pretrained}",
         decoding=decoding,
-        preprocess=backbone.preprocess,
+        preprocess=openclip.pixel_transform(backbone.preprocess_config),
         size=_input_size(backbone),
-        encode=encode,
+        encode=lambda pixels: encode(normalize_pixels(backbone, to_device(pixels, backbone.device))),
         shape=shape,
         dtype=dtype,
         unit=unit,

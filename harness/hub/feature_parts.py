@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from harness.backbones.backbone import Precision
 from harness.datasets.domain import DomainData
-from harness.feature_cache.encode import Encoder, ImageSource
+from harness.feature_cache.encode import Encoder
+from harness.feature_cache.image_encoder import ImageSource
 from harness.feature_cache.views import View, parse_view_name, view_name
 from harness.progress import Reporter
 from harness.runner.feature_provider import provider_of, sources_of

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from harness.datasets.images import RETRY_HINT
+from harness.datasets.image_bytes import RETRY_HINT
 from harness.errors import StorageError, UserError
 from harness.feature_cache import shard
 from harness.feature_cache.signed_index import signed_index

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,16 @@ from harness.datasets.folder_writer import folder_documents, json_document, spli
 from harness.datasets.identity import IDENTITY
 from harness.datasets.layout import RECORDS, TEXTS
 from harness.datasets.whole_folder import write_whole_folder
-from harness.errors import StorageError
 from harness.execution.hidden_main import hidden_script
-from harness.files import PERMISSIONS_HINT, read_error, read_file
+from harness.files import read_file
 from harness.miniature.captions import descriptions, refined_caption
+from harness.miniature.finished import is_finished
 from harness.miniature.model import NAME
 from harness.miniature.names import LEVELS, names
+from harness.miniature.world import WORLD
 from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.photograph import jpeg, photograph
-from harness.miniature.world.phylogeny import WORLD, Concept, Role, concepts, generator
-from harness.parsing import parse_json, parsing
+from harness.miniature.world.phylogeny import Concept, Role, concepts, generator
 
 PARTS: dict[Role, dict[str, int]] = {
     "ip": {"train": 8, "val": 4, "test": 20},
@@ -57,10 +58,10 @@ def build(
         StorageError: ``out`` is something else, or cannot be written.
     """
     out = Path(out)
-    if _is_finished(out):  # before the lock: its folder may be read-only
+    if is_finished(out):  # before the lock: its folder may be read-only
         return out
     write_whole_folder(
-        out, lambda: _is_finished(out), lambda partial: _write(partial, progress, workers), "the miniature", hint
+        out, lambda: is_finished(out), lambda partial: _write(partial, progress, workers), "the miniature", hint
     )
     return out
 
@@ -89,44 +90,16 @@ def file_name(instance: int) -> str:
     return f"{instance:05d}.jpg"
 
 
-def _is_finished(out: Path) -> bool:
-    identity = out / IDENTITY
-    try:
-        there = {path.name for path in out.iterdir()}
-        if not there:
-            return False
-        if IDENTITY not in there:
-            raise NotADirectoryError
-        content = read_file(identity)
-    except FileNotFoundError:
-        return False
-    except NotADirectoryError:
-        hint = "choose another folder; nothing was changed"
-        raise StorageError(f"{out} exists and is not a miniature", hint) from None
-    except OSError as error:
-        raise read_error(out, error, f"{PERMISSIONS_HINT}, or choose another folder") from None
-    with parsing(f"{identity} is damaged", "delete the folder and build it again"):
-        world = parse_json(content, f"{identity} is damaged")["revision"]
-    if world != WORLD:
-        raise StorageError(
-            f"{out} is another world ({world}, not {WORLD})", "choose another folder, or delete this one"
-        )
-    return True
-
-
 def _write(root: Path, progress: Callable[[int, int], None] | None, workers: int) -> None:
     sides: list[tuple[str, Role]] = [(domain, role) for domain in DOMAINS for role in PARTS]
     work = [(root, domain, role, label) for domain, role in sides for label in range(len(classes(domain, role)))]
     digests = []
-    for done, digest in enumerate(_each(work, workers), 1):
-        digests.append(digest)
-        if progress:
-            progress(done, len(work))
-    for domain, role in sides:
-        for name, content in metadata(domain, role).items():
-            write_document(root / folder(domain, role) / name, json_document(content))
-    write_document(root / TEXTS, json_document(texts()))
-    write_document(root / RECORDS / f"{NAME}.json", read_file(CAPTION_RECORD))
+    with _each(work, workers) as drawn:
+        _write_documents(root, sides)  # while the processes draw
+        for done, digest in enumerate(drawn, 1):
+            digests.append(digest)
+            if progress:
+                progress(done, len(work))
     identity = {
         "name": NAME,
         "revision": WORLD,
@@ -138,15 +111,30 @@ def _write(root: Path, progress: Callable[[int, int], None] | None, workers: int
     write_document(root / IDENTITY, json_document(identity))
 
 
-def _each(work: list[tuple[Path, str, Role, int]], workers: int) -> Iterator[str]:
+def _write_documents(root: Path, sides: list[tuple[str, Role]]) -> None:
+    """Write all files but the images and the identity."""
+    for domain, role in sides:
+        for name, content in metadata(domain, role).items():
+            write_document(root / folder(domain, role) / name, json_document(content))
+    write_document(root / TEXTS, json_document(texts()))
+    write_document(root / RECORDS / f"{NAME}.json", read_file(CAPTION_RECORD))
+
+
+@contextmanager
+def _each(work: list[tuple[Path, str, Role, int]], workers: int) -> Iterator[Iterator[str]]:
+    """The digests of all classes, which are being written."""
     if workers < 2:
-        yield from map(_write_class, work)
+        yield map(_write_class, work)
         return
     # Spawn: the caller may hold threads (torch's), which a forked child would inherit broken.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         with hidden_script():
             digests = pool.map(_write_class, work, chunksize=6)
-        yield from digests
+        try:
+            yield digests
+        except BaseException:  # Ctrl-C, or a full disk: what waits is not drawn
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _write_class(task: tuple[Path, str, Role, int]) -> str:

@@ -28,8 +28,9 @@ from harness.miniature.build import PARTS, classes, instances
 from harness.miniature.names import LEVELS, names
 from harness.miniature.text import encode_text
 from harness.miniature.training import logger
+from harness.miniature.world import WORLD
 from harness.miniature.world.domains import DOMAINS
-from harness.miniature.world.phylogeny import WORLD, Role
+from harness.miniature.world.phylogeny import Role
 from harness.prompts import Template, domain_noun
 
 SHOTS = 4

@@ -13,6 +13,7 @@ from harness.folders import cache_root, writable_cache
 from harness.hookspecs import BackboneOffer, DatasetOffer, hookimpl
 from harness.method import CONTRACT
 from harness.miniature import model
+from harness.miniature.finished import is_finished
 from harness.progress import Reporter, staged
 
 harness_contract = CONTRACT
@@ -74,6 +75,8 @@ def _vit_weights() -> Path:
 
 
 def _draw(folder: Path, report: Reporter, workers: int) -> None:
+    if is_finished(folder):
+        return
     from harness.miniature.build import build  # imports Pillow, which listing plugins does without
 
     with staged(report, "concepts") as progress:

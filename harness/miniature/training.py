@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import StorageError
-from harness.miniature.world.phylogeny import WORLD
+from harness.miniature.world import WORLD
 
 BATCH = 256
 CHECKPOINT = "checkpoint.pt"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness.protocols.protocol import Parts, Picks, Protocol
 from harness.types.cell import Decoding
@@ -102,7 +101,7 @@ def draw(
     sides: Sequence[tuple[Split, Split]],
     shots: int,
     seed: int,
-    digests: Mapping[Path, str | None],
+    digests: Mapping[str, str | None],
 ) -> Manifest:
     """Draw the few-shot images of one domain.
 
@@ -112,7 +111,8 @@ def draw(
             the sides before it.
         shots: images per class.
         seed: the draw's number.
-        digests: file -> sha256 of its bytes, None for a file that cannot be read (it keeps its place in the draw).
+        digests: file, as ``Split.file`` names it -> sha256 of its bytes, None for a file that cannot be read (it keeps
+            its place in the draw).
     """
     drawn = protocol.pick_sides(sides, shots, seed)
     first = [sum(len(one.names) for one, _ in sides[:i]) for i in range(len(sides))]
@@ -122,7 +122,7 @@ def draw(
             part=part,
             path=nfc(item.path),
             label=item.label + before,
-            sha256=digests.get(one.folder / item.path) or UNREADABLE,
+            sha256=digests.get(one.file(item)) or UNREADABLE,
         )
         for part in parts
         for (one, _), before, chosen in zip(sides, first, drawn, strict=True)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from typing import Literal
@@ -98,6 +99,10 @@ class Entry:
     fault: str = ""
 
 
+_Distribution = tuple[Origin, str, list[tuple[Kind, EntryPoint]]]
+"""A distribution: its origin, why its plugins cannot be used or '', and their entry points."""
+
+
 def names(kind: Kind) -> tuple[str, ...]:
     """The names of all plugins of a kind, sorted, without those whose metadata show a fault."""
     return tuple(entry.origin.name for entry in installed() if entry.kind == kind and not entry.fault)
@@ -131,10 +136,11 @@ def blocking_metadata() -> StorageError | None:
 def installed() -> list[Entry]:
     """The entry points of all installed distributions, sorted by kind and name."""
     named: dict[tuple[Kind, str], list[Entry]] = defaultdict(list)
+    is_found = cache(lambda top: plugin_code.find(top) is not None)
     for whole, fault, points in _distributions():
         for kind, point in points:
             origin = replace(whole, name=point.name, module=point.module)
-            named[kind, point.name].append(Entry(kind, origin, point, fault or _fault(origin)))
+            named[kind, point.name].append(Entry(kind, origin, point, fault or _fault(origin, is_found)))
     found = [entry for same in named.values() for entry in _without_clashes(same)]
     return sorted(found, key=lambda entry: (list(GROUPS).index(entry.kind), entry.origin.name, str(entry.origin)))
 
@@ -151,25 +157,42 @@ def canonical(distribution: str) -> str:
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
-def _distributions() -> Iterator[tuple[Origin, str, list[tuple[Kind, EntryPoint]]]]:
-    """Distributions that offer plugins or may do so: origin, why their plugins cannot be used or '', entry points."""
+def _distributions() -> list[_Distribution]:
+    """Distributions that offer plugins or may do so; read again when something is installed or removed."""
+    return _read_distributions(tuple((place, _modified(place)) for place in sys.path))
+
+
+def _modified(place: str) -> int:
+    """When a folder of the import path last got or lost an entry; 0 if it is not there."""
+    try:
+        return Path(place).stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+@lru_cache(maxsize=1)
+def _read_distributions(places: tuple[tuple[str, int], ...]) -> list[_Distribution]:
+    return list(_without_copies(Path(place) for place, _ in places))
+
+
+def _without_copies(places: Iterable[Path]) -> Iterator[_Distribution]:
+    """Of a distribution that is installed twice (editable, or below a virtual environment) the first counts."""
     seen: set[str] = set()
-    for folder in _metadata_folders():
+    for folder in _metadata_folders(places):
         try:
             points, fault = _points(Distribution.at(folder)), ""
         except Exception as error:  # it raises nearly anything
             points, fault = [], f"has damaged metadata: entry_points.txt cannot be read: {describe_error(error)[:200]}"
         if points or fault:
             whole, doubt = _identity(folder)
-            # Of a distribution that is installed twice (editable, or below a virtual environment) the first counts.
             if canonical(whole.distribution) not in seen:
                 yield whole, fault or doubt, points
             seen.add(canonical(whole.distribution))
 
 
-def _metadata_folders() -> Iterator[Path]:
+def _metadata_folders(places: Iterable[Path]) -> Iterator[Path]:
     """Where installers leave the metadata of distributions, in the order of the import path."""
-    for place in map(Path, sys.path):
+    for place in places:
         with suppress(OSError):  # not there, or a zip archive
             yield from sorted(path for path in place.iterdir() if path.suffix in (".dist-info", ".egg-info"))
 
@@ -191,11 +214,11 @@ def _identity(folder: Path) -> tuple[Origin, str]:
     return Origin("", "", name, version), "has damaged metadata: it states no name and version"
 
 
-def _fault(origin: Origin) -> str:
+def _fault(origin: Origin, is_found: Callable[[str], bool]) -> str:
     if not NAME.fullmatch(origin.name):
         return "has a name that is not lower case letters, digits, '_' and '-'"
     top = origin.module.partition(".")[0]
-    return "" if plugin_code.find(top) else f"failed to import: No module named {top!r}"
+    return "" if is_found(top) else f"failed to import: No module named {top!r}"
 
 
 def _without_clashes(same: list[Entry]) -> list[Entry]:

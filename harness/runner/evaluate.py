@@ -10,7 +10,6 @@ from pathlib import Path
 
 from harness.device import require_torch
 from harness.errors import HarnessError
-from harness.execution.executors import Executor, isolated, processes
 from harness.execution.jobs import Limits, memory_share
 from harness.leaderboard.assemble import assemble
 from harness.leaderboard.pretraining import PretrainingFinder
@@ -118,6 +117,7 @@ def _run(
     require_torch()
     start_server()
     # Imported only when there is something to compute: a second run needs neither torch nor a model.
+    from harness.execution.executors import Executor, isolated, processes
     from harness.feature_cache.workload import require_room
     from harness.runner.feature_provider import provider_of
     from harness.runner.judge import Judge

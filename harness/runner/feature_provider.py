@@ -16,7 +16,8 @@ from harness.datasets.domain import DomainData
 from harness.datasets.images import DECODING
 from harness.device import configure_determinism
 from harness.errors import DataError
-from harness.feature_cache.encode import Encoder, ImageSource
+from harness.feature_cache.encode import Encoder
+from harness.feature_cache.image_encoder import ImageSource
 from harness.feature_cache.kinds import KINDS, global_features
 from harness.feature_cache.views import MIN_CROP, View, views_of
 from harness.progress import Reporter
@@ -27,7 +28,7 @@ from harness.types.cell import Decoding
 from harness.types.features import Features
 from harness.types.labels import UNREADABLE, name_with_side
 from harness.types.manifest import Manifest, Pick
-from harness.types.split import Split, TrainOn, nfc
+from harness.types.split import Item, Split, TrainOn, nfc
 from harness.types.task import Pool
 
 if TYPE_CHECKING:
@@ -286,14 +287,14 @@ def _pool_split(data: DomainData, name: Pool | Literal["ip"]) -> Split | None:
 
 def sources_of(data: DomainData, split: Split) -> list[ImageSource]:
     """The images of a part of a domain, in the order of the split file."""
-    return [_source(data, split, item.path) for item in split.items]
+    return [_source(data, split, item) for item in split.items]
 
 
 def _drawn_source(data: DomainData, pick: Pick, train_on: TrainOn) -> ImageSource:
     split, item = data.item_of(pick, train_on)
-    return _source(data, split, item.path)
+    return _source(data, split, item)
 
 
-def _source(data: DomainData, split: Split, path: str) -> ImageSource:
-    file = split.folder / path
-    return ImageSource(file, data.digests[file] or UNREADABLE, nfc(f"{split.folder.name}/{path}"))
+def _source(data: DomainData, split: Split, item: Item) -> ImageSource:
+    file = split.file(item)
+    return ImageSource(file, data.digests[file] or UNREADABLE, nfc(f"{split.folder.name}/{item.path}"))

@@ -17,7 +17,6 @@ from harness.backbones.backbone import ResolvedBackbone
 from harness.datasets.domain import DomainData, label_sheet
 from harness.errors import DataError, UserError, unknown_name
 from harness.feature_cache.shard import GIVEN, row_digest
-from harness.feature_cache.store import FeatureStore
 from harness.prompts import clean_name, domain_noun
 from harness.protocols import Protocol
 from harness.runner.chosen_method import ChosenMethod
@@ -49,6 +48,8 @@ def store_features(sets: Sequence[FeatureSet], cache: Path) -> None:
     Raises:
         StorageError: the cache cannot be written.
     """
+    from harness.feature_cache.store import FeatureStore  # imports Pillow, which a run of known cells does without
+
     store = FeatureStore(cache / "features", *GIVEN)
     for one in sets:
         digests = row_digests(one.features)
@@ -94,7 +95,7 @@ class FeatureReader:
             DataError: a part is given twice or has other names than its side, or the OOP test part is missing.
         """
         sides: dict[Side, dict[Part, Split]] = {}
-        digests: dict[Path, str | None] = {}
+        digests: dict[str, str | None] = {}
         for side in reversed(SIDES):  # OOP first
             given = [one for one in self.sets if (one.domain, one.side) == (name, side)]
             parts = {one.part: one for one in given}
@@ -112,10 +113,10 @@ class FeatureReader:
         return DomainData(name, domain_noun(name), sides["oop"], sides.get("ip"), scored, digests, sheet, None)
 
 
-def _digests(splits: dict[Part, Split], sets: dict[Part, FeatureSet]) -> dict[Path, str | None]:
+def _digests(splits: dict[Part, Split], sets: dict[Part, FeatureSet]) -> dict[str, str | None]:
     """Path that an image would have -> sha256 of its row."""
     return {
-        splits[part].folder / item.path: digest
+        splits[part].file(item): digest
         for part, one in sets.items()
         for item, digest in zip(splits[part].items, row_digests(one.features), strict=True)
     }

@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from types import TracebackType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
 from harness import registry
 from harness.errors import HarnessError, PluginError, UserError, describe_error, with_location
-from harness.execution.companion import Companion
 from harness.execution.jobs import JobFailure, Limits
 from harness.files import require_writable
 from harness.observer import Observer
@@ -26,6 +25,9 @@ from harness.runner.request import Request
 from harness.types.cell import Cell, Record, Sentence
 from harness.types.leaderboard import Row
 from harness.types.run_info import RunInfo
+
+if TYPE_CHECKING:
+    from harness.execution.companion import Companion
 
 HINT = "choose another folder with --logs"
 
@@ -72,6 +74,8 @@ class Observers:
         try:
             for distribution, found in names.items():
                 start_server()
+                from harness.execution.companion import Companion  # a run without observers needs no process
+
                 self._processes[distribution] = Companion(partial(ObserverWorker, found), limits)
             failed = self._ask(Event("run_started", (run, request.logs.expanduser().resolve())))
             if failed:

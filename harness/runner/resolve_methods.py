@@ -12,7 +12,6 @@ from pathlib import Path, PurePath
 from harness import registry
 from harness.device import require_torch
 from harness.errors import HarnessError, PluginError, UserError
-from harness.execution.executors import processes
 from harness.execution.jobs import JobFailure, Limits, Worker
 from harness.file_parameter import File
 from harness.files import expand_user
@@ -146,6 +145,8 @@ def _facts(questions: Sequence[_Question], limits: Limits, known: KnownFacts) ->
         start_server()
         asked = [questions[number] for number in foreign]
         origins = [question.origin for question in asked if question.origin is not None]
+        from harness.execution.executors import processes  # a run of known methods starts none
+
         for result in processes(asked, _make_worker, limits, [origin.distribution for origin in origins]):
             found[foreign[result.number]] = _parsed(origins[result.number], result.value)
     return [found[number] for number in range(len(questions))]

@@ -91,6 +91,10 @@ class Split:
         digest = hashlib.sha256(json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
         object.__setattr__(self, "fingerprint", digest)
 
+    def file(self, item: Item) -> str:
+        """The path of an image's file; a text, because ``Path`` objects are slow to make and to compare."""
+        return f"{self.folder}/{item.path}"
+
     def group_by_label(self) -> dict[int, list[Item]]:
         """Label -> its items, labels in order of first appearance (as the released draw needs it)."""
         groups: dict[int, list[Item]] = {}

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.backbones.backbone import Precision
-from harness.datasets.images import file_digest
+from harness.datasets.image_bytes import file_digest
 from harness.errors import HarnessError
-from harness.feature_cache.encode import Encoder, ImageSource
+from harness.feature_cache.encode import Encoder
 from harness.feature_cache.extractor import Extractor
+from harness.feature_cache.image_encoder import ImageSource
 from harness.feature_cache.store import FeatureStore
 from harness.feature_cache.views import View
 from harness.progress import Reporter, pluralize

@@ -24,10 +24,12 @@ from safetensors.torch import save_model
 from harness.backbones import openclip
 from harness.backbones.backbone import Backbone, Precision, load, resolve
 from harness.backbones.find import find
-from harness.datasets.images import decode_image, file_digest
+from harness.datasets.image_bytes import file_digest
+from harness.datasets.images import decode_image
 from harness.device import configure_determinism, synchronize
 from harness.execution.one_thread import one_thread_per_operation
-from harness.feature_cache.encode import Encoder, ImageSource
+from harness.feature_cache.encode import Encoder
+from harness.feature_cache.image_encoder import ImageSource
 from harness.feature_cache.kinds import global_features
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16")

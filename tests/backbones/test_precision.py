@@ -13,7 +13,7 @@ from torch import Tensor
 from harness.backbones import backbone as backbones
 from harness.backbones.find import find
 from harness.backbones.text import OpenClipTextTower
-from harness.datasets.images import file_digest
+from harness.datasets.image_bytes import file_digest
 from harness.errors import BackboneError
 from harness.miniature import model
 from harness.miniature.offer import harness_backbone

@@ -23,7 +23,8 @@ from harness.backbones import openclip
 from harness.backbones.find import find
 from harness.backbones.text import OpenClipTextTower
 from harness.datasets.folder_reader import read_splits
-from harness.datasets.images import file_digest, load_image
+from harness.datasets.image_bytes import file_digest
+from harness.datasets.images import load_image
 from harness.execution.one_thread import one_thread_per_operation
 from harness.miniature import build as miniature
 from harness.miniature import model as miniature_model

@@ -12,12 +12,14 @@ import torch
 
 from harness.backbones import backbone as backbones
 from harness.backbones.find import find
-from harness.datasets.images import file_digest
+from harness.datasets.image_bytes import file_digest
 from harness.execution.one_thread import one_thread_per_operation
-from harness.feature_cache.encode import Encoder, ImageSource
+from harness.feature_cache.encode import Encoder
+from harness.feature_cache.image_encoder import ImageSource
 from harness.feature_cache.kinds import global_features
 from harness.miniature import build as miniature
 from harness.miniature import model
+from harness.miniature.offer import harness_backbone
 from harness.miniature.world.photograph import jpeg, photograph
 from harness.miniature.world.phylogeny import concepts
 from harness.progress import NullReporter
@@ -47,7 +49,8 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def backbone():
-    return backbones.load(backbones.resolve(find(model.NAME, None), "fp32", file_digest), torch.device("cpu"))
+    found = find(model.NAME, None, offer=harness_backbone())
+    return backbones.load(backbones.resolve(found, "fp32", file_digest), torch.device("cpu"))
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,9 @@ import PIL
 import pytest
 from PIL import Image, features
 
-from harness.datasets import formats, images
-from harness.datasets.images import crop_to_middle, decode_image, file_digest, load_image
+from harness.datasets import formats, image_bytes, images
+from harness.datasets.image_bytes import file_digest
+from harness.datasets.images import crop_to_middle, decode_image, load_image
 from harness.errors import DataError, StorageError
 
 from .roots import WRITERS
@@ -306,7 +307,7 @@ def test_special_files_are_errors_and_do_not_block(tmp_path, load, monkeypatch):
 @pytest.mark.parametrize("load", [load_image, file_digest])
 def test_a_file_that_is_too_large_for_an_image_is_not_read(tmp_path, load):
     with (tmp_path / "a.jpg").open("wb") as file:
-        file.truncate(images.MAX_BYTES + 1)
+        file.truncate(image_bytes.MAX_BYTES + 1)
     with pytest.raises(DataError, match=r"the file cannot be read \(it has more than 268,435,456 bytes\)"):
         load(tmp_path / "a.jpg")
 
@@ -327,11 +328,11 @@ def test_lack_of_resources_is_a_storage_error(tmp_path, monkeypatch, load, numbe
         raise MemoryError if number is None else OSError(number, os.strerror(number))
 
     (tmp_path / "a.jpg").write_bytes(JPEG)
-    monkeypatch.setattr(images, "read_file", fail)
+    monkeypatch.setattr(image_bytes, "read_file", fail)
     reason = "there is not enough memory" if number is None else os.strerror(number)
     with pytest.raises(StorageError, match=rf"a\.jpg: the file cannot be read now \({reason}\)") as error:
         load(tmp_path / "a.jpg")
-    assert error.value.hint == images.RETRY_HINT
+    assert error.value.hint == image_bytes.RETRY_HINT
 
 
 @pytest.mark.parametrize("fault", [MemoryError(), OSError(errno.EMFILE, "too many open files"), ImportError("no")])

@@ -331,7 +331,7 @@ def fake_cuda(devices: int = 1) -> Iterator[MakeBelieve]:
                 patch.object(torch.accelerator, "current_stream", lambda device=None: stream, create=True)
             )
         stack.enter_context(patch.dict(os.environ))
-        stack.enter_context(patch("harness.runner.evaluate.processes", here))  # others have no such device
+        stack.enter_context(patch("harness.execution.executors.processes", here))  # others have no such device
         stack.callback(torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled())
         for backend, flag in (
             *((torch.backends.cuda.matmul, f"allow_{what}") for what in ("tf32", "bf16_reduced_precision_reduction")),

@@ -21,13 +21,15 @@ from torchvision.transforms.functional import to_tensor
 
 from harness.backbones import openclip, preprocessing
 from harness.backbones.backbone import Backbone
+from harness.datasets import image_bytes
 from harness.datasets import images as decoding
-from harness.datasets.images import file_digest
+from harness.datasets.image_bytes import file_digest
 from harness.errors import BackboneError, DataError, HarnessError, StorageError
 from harness.execution.one_thread import one_thread_per_operation
 from harness.feature_cache.contents import clear
-from harness.feature_cache.encode import Encoder, ImageSource
+from harness.feature_cache.encode import Encoder
 from harness.feature_cache.extractor import Extractor
+from harness.feature_cache.image_encoder import ImageEncoder, ImageSource
 from harness.feature_cache.kinds import global_features
 from harness.protocols import PROTOCOLS
 from harness.types.cell import BackboneRecord
@@ -61,8 +63,8 @@ def backbone(model: Any = None, size: Any = 64, record: BackboneRecord = RECORD,
         device=CPU,
         text=None,  # type: ignore[arg-type]
         logit_scale=1.0,
-        preprocess=lambda image: to_tensor(image.resize((8, 8))),
-        preprocess_config={"size": size, **config},
+        preprocess=to_tensor,
+        preprocess_config={"size": size, "mean": (0.0,) * 3, "std": (1.0,) * 3, **config},
         model=model or FakeModel(),
         embed_dim=3,
     )
@@ -108,12 +110,12 @@ def test_features_are_unit_rows_in_the_order_of_the_sources(tmp_path: Path, imag
 
 
 def test_each_image_is_encoded_once(tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.feature_cache import encode
+    from harness.feature_cache import image_encoder
 
     loaded: Counter[str] = Counter()
-    decode = encode.decode_image
+    decode = image_encoder.decode_image
     monkeypatch.setattr(
-        encode, "decode_image", lambda data, path, how: (loaded.update([path]), decode(data, path, how))[1]
+        image_encoder, "decode_image", lambda data, path, how: (loaded.update([path]), decode(data, path, how))[1]
     )
     sources = images(70)
     first = encoder(tmp_path)
@@ -262,7 +264,7 @@ def test_a_temporary_lack_of_resources_is_an_error(
     sources = images(3)
     made = encoder(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(*(decoding, "read_file" if where == "reading" else "_to_upright_rgb"), fail)
+        patch.setattr(*((image_bytes, "read_file") if where == "reading" else (decoding, "_to_upright_rgb")), fail)
         with pytest.raises(StorageError, match=r"the (file|image) cannot be (read|decoded) now"):
             made.features(sources, 1)
     assert made.unreadable == {}
@@ -332,8 +334,8 @@ def test_a_single_image_that_does_not_fit_is_an_error(tmp_path: Path, images: Im
 
 
 def test_threads_that_run_out_of_memory_together_all_try_smaller_batches(tmp_path: Path, images: Images) -> None:
-    made = encoder(tmp_path)
-    pixels = torch.rand(2, 3, 8, 8)
+    made = ImageEncoder(global_features(backbone()))
+    pixels = torch.randint(256, (2, 3, 8, 8), dtype=torch.uint8)
     made._batch = 2
 
     class Racing(FakeModel):
@@ -344,7 +346,8 @@ def test_threads_that_run_out_of_memory_together_all_try_smaller_batches(tmp_pat
             return super().encode_image(batch)
 
     made.extractor = global_features(backbone(Racing()))
-    torch.testing.assert_close(made._encode(pixels), torch.nn.functional.normalize(pixels.mean(dim=(2, 3)), dim=1))
+    colours = (pixels / 255).mean(dim=(2, 3))
+    torch.testing.assert_close(made._encode(pixels), torch.nn.functional.normalize(colours, dim=1))
 
 
 def test_other_model_errors_are_not_treated_as_out_of_memory(tmp_path: Path, images: Images) -> None:
@@ -417,9 +420,9 @@ def test_plain_and_upright_decoding_give_the_expected_features(
         extractor = global_features(made, how)
         features[protocol] = encoder_of(extractor, tmp_path / "cache").features(sources, 1)[0][0, 0]
     pixels = image_transform_v2(PreprocessCfg(size=32), is_train=False)(Image.open(tmp_path / name).convert("RGB"))
-    encoder = encoder_of(global_features(made), tmp_path / "own")
-    with one_thread_per_operation(CPU):  # in a batch of the same size: other sums have other last digits
-        own = encoder._encode(pixels[None])[0]
+    batch = pixels.expand(ImageEncoder(global_features(made))._batch, -1, -1, -1)  # of its size: others round otherwise
+    with one_thread_per_operation(CPU):
+        own = made.encode_image(batch)[0]
     assert torch.equal(features["paper-2025"], own)
     assert (features["clean-v1"] @ own) < 0.999
 
@@ -433,10 +436,8 @@ LONG = [(400_000, 1), (1, 400_000), (33_000, 2)]
 def test_an_image_of_any_shape_is_encoded_in_little_memory(
     tmp_path: Path, size: tuple[int, int], mode: str, view: int
 ) -> None:
-    made = backbone(FakeModel(), size=64)
-    made.preprocess = image_transform_v2(PreprocessCfg(size=64, resize_mode=mode), is_train=False)
+    made = backbone(FakeModel(), size=64, resize_mode=mode)
     Image.new("L", size, 200).save(tmp_path / "a.png")
-    code = (tmp_path / "a.png").read_bytes()
     largest = 0
 
     def resize(image: Image.Image, to: Any, *more: Any, **named: Any) -> Image.Image:
@@ -448,7 +449,7 @@ def test_an_image_of_any_shape_is_encoded_in_little_memory(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Image.Image, "resize", resize)
         source = ImageSource(tmp_path / "a.png", file_digest(tmp_path / "a.png"), "a.png")
-        pixels = encoder_of(global_features(made), tmp_path / "cache")._pixels(code, source, view, 0.08)
+        pixels = ImageEncoder(global_features(made)).read(source, view)
     assert pixels.shape == (3, 64, 64)
     assert 0 < largest <= decoding.MAX_RATIO * 64 * 64
 
@@ -518,8 +519,8 @@ def test_the_encoder_key_does_not_depend_on_the_weights_name() -> None:
 
 @pytest.mark.parametrize("size", [64, (64, 64), [64, 64]])
 def test_the_batch_on_the_cpu_is_bounded_in_pixels(tmp_path: Path, size: Any) -> None:
-    assert encoder(tmp_path, size=size)._batch == 64
-    assert encoder(tmp_path, size=224)._batch == 8
+    assert encoder(tmp_path, size=size).images._batch == 64
+    assert encoder(tmp_path, size=224).images._batch == 8
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

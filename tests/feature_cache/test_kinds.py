@@ -16,12 +16,13 @@ from PIL import Image
 
 from harness.backbones import openclip, preprocessing
 from harness.backbones.backbone import Backbone
-from harness.datasets.images import file_digest
+from harness.datasets.image_bytes import file_digest
 from harness.execution.one_thread import one_thread_per_operation
 from harness.feature_cache import extractor as extractors
 from harness.feature_cache.contents import clear, list_encoders, verify
-from harness.feature_cache.encode import Encoder, ImageSource
+from harness.feature_cache.encode import Encoder
 from harness.feature_cache.extractor import Extractor
+from harness.feature_cache.image_encoder import EncodedImages, ImageEncoder, ImageSource
 from harness.feature_cache.kinds import KINDS, global_features, normalize_pixels, patch_tokens, pixels, preprojection
 from harness.feature_cache.views import augment
 
@@ -75,6 +76,26 @@ def test_cached_rows_equal_computed_ones(tmp_path: Path, sources: list[ImageSour
         with one_thread_per_operation(extractor.device):
             computed = extractor.encode(prepared(view))
         np.testing.assert_allclose(rows[:, view], computed, rtol=0, atol=2e-3 if kind == "tokens" else 1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_are_the_same_bits_for_every_division_of_the_images(sources: list[ImageSource], kind: str) -> None:
+    extractor = KINDS[kind](image_backbone(VIT), "upright-white")
+    whole = ImageEncoder(extractor, 2).encode(sources, view=1)
+    for size in (1, 7):
+        parts = [ImageEncoder(extractor).encode(sources[i : i + size], view=1) for i in range(0, 20, size)]
+        sent = [EncodedImages.from_bytes(part.to_bytes()) for part in parts]
+        assert [digest for part in sent for digest in part.digests] == whole.digests
+        assert np.concatenate([part.rows for part in sent]).tobytes() == whole.rows.tobytes()
+
+
+def test_images_that_cannot_be_decoded_are_sent_with_the_reason(sources: list[ImageSource]) -> None:
+    sources[3].file.write_bytes(b"not an image")
+    sources[3] = replace(sources[3], sha256=file_digest(sources[3].file))
+    encoded = ImageEncoder(pixels(image_backbone(VIT))).encode(sources)
+    again = EncodedImages.from_bytes(encoded.to_bytes())
+    assert again.failed == {sources[3].sha256: ("3.png", "3.png: the file is not an image")}
+    assert again.digests == [source.sha256 for source in sources if source is not sources[3]]
 
 
 def test_unreadable_images_are_left_out_of_every_kind(tmp_path: Path, sources: list[ImageSource]) -> None:

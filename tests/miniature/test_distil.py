@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from harness.backbones.backbone import load, resolve
 from harness.backbones.find import find
-from harness.datasets.images import file_digest
+from harness.datasets.image_bytes import file_digest
 from harness.miniature import distil, model
 from harness.miniature.offer import Vit
 

@@ -16,8 +16,8 @@ from harness.errors import BackboneError
 from harness.miniature import build as built
 from harness.miniature import model
 from harness.miniature.offer import FOLDER, harness_backbone
+from harness.miniature.world import WORLD
 from harness.miniature.world.domains import DOMAINS
-from harness.miniature.world.phylogeny import WORLD
 from harness.progress import NullReporter
 from harness.registry import load
 from harness.runner.data_source import DEFAULT_DATASET, find_data

@@ -13,7 +13,7 @@ from harness.backbones import openclip
 from harness.errors import StorageError
 from harness.miniature import figures, model, pretrain, training
 from harness.miniature.text import encode_text
-from harness.miniature.world.phylogeny import WORLD
+from harness.miniature.world import WORLD
 
 QUICK = ("--quick", "--threads", "1", "--out")
 

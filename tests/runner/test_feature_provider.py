@@ -115,7 +115,7 @@ def test_validation_images_are_not_encoded_for_a_method_that_reads_none(job: tup
     data = plan.domains["Animals"]
     provider.encode([made, made], NullReporter())
     drawn = len({pick.sha256 for pick in made.manifest.picks_of_part("train")})
-    scored = len({data.digests[s.folder / item.path] for s in data.scored.values() for item in s.items} - {None})
+    scored = len({data.digests[s.file(item)] for s in data.scored.values() for item in s.items} - {None})
     assert made.manifest.picks_of_part("val")
     assert provider.encoder.encoded == scored + drawn * made.method.views
 

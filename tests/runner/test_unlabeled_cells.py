@@ -118,7 +118,7 @@ def test_a_pool_is_a_copy_without_labels_in_the_order_of_the_digests(place):
     assert torch.equal(again.ip.label, label)
     assert bool(label.any())
     split = provider.domains["Animals"].oop["train"]
-    digest = {split.folder / item.path: item.label for item in split.items}
+    digest = {split.file(item): item.label for item in split.items}
     by_digest = [digest[f] for f in sorted(digest, key=lambda f: provider.domains["Animals"].digests[f])]
     assert provider.pool("Animals", "train-unlabeled").label.tolist() == by_digest
     assert by_digest != sorted(by_digest)

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from harness.cli.main import execute
-from harness.feature_cache.encode import ImageSource
+from harness.feature_cache.image_encoder import ImageSource
 
 from ..datasets.roots import make_root
 from ..device.fake_cuda import fake_cuda

@@ -184,7 +184,7 @@ def test_scored_images_come_by_sha256_whatever_the_order_of_the_split_file(world
         assert torch.equal(features.label, second[side].label)
     data = made.domains["Animals"]
     split = data.oop["test"]
-    in_order = sorted((data.digests[split.folder / item.path], item.label) for item in split.items)
+    in_order = sorted((data.digests[split.file(item)], item.label) for item in split.items)
     assert first["oop"].label.tolist() == [label for _, label in in_order]
     assert first["oop"].label.tolist() != sorted(first["oop"].label.tolist())
 

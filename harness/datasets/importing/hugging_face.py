@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.datasets.images import read_bytes
+from harness.datasets.image_bytes import read_bytes
 from harness.datasets.importing.part_names import find_part
 from harness.datasets.importing.rows import require_columns, row_sample
 from harness.datasets.importing.sample import Columns, ImageSample, Source

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from harness.datasets.formats import is_image_name
-from harness.datasets.images import read_bytes
+from harness.datasets.image_bytes import read_bytes
 from harness.datasets.importing.part_names import find_part
 from harness.datasets.importing.sample import ImageSample, Source
 from harness.errors import DataError

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.datasets.formats import is_image_name
-from harness.datasets.images import MAX_BYTES
+from harness.datasets.image_bytes import MAX_BYTES
 from harness.datasets.importing.part_names import part_of_file
 from harness.datasets.importing.rows import row_sample
 from harness.datasets.importing.sample import Columns, ImageSample, Source

@@ -54,7 +54,7 @@ class Canvas:
         else:
             self._draw.polygon(outline, fill=_base(fill))
         if edge:
-            self._draw.line([*outline, *outline[:2]], fill=shade(_base(fill), 0.55), width=2)
+            self._draw.line([*outline, outline[0]], fill=shade(_base(fill), 0.55), width=2)
 
     def ellipse(self, x: float, y: float, rx: float, ry: float, fill: RGB | Fill, turn: float = 0.0) -> None:
         """An ellipse around (x, y), turned by ``turn`` radians."""
@@ -88,7 +88,8 @@ class Canvas:
             ink.polygon(self._place(mark), fill=fill.mark)
         mask = Image.new("L", self.image.size)
         ImageDraw.Draw(mask).polygon(outline, fill=255)
-        self.image.paste(layer, mask=mask)
+        if box := mask.getbbox():  # pasting takes time for every pixel of the mask
+            self.image.paste(layer.crop(box), box, mask.crop(box))
 
 
 def _base(fill: RGB | Fill) -> RGB:

@@ -23,14 +23,14 @@ COLOURS: dict[str, RGB] = {
 
 def shade(colour: RGB, factor: float) -> RGB:
     """The colour made darker (factor < 1) or lighter (factor > 1), each channel cut off at 255."""
-    red, green, blue = (min(255, int(channel * factor)) for channel in colour)
-    return red, green, blue
+    red, green, blue = colour
+    return min(255, int(red * factor)), min(255, int(green * factor)), min(255, int(blue * factor))
 
 
 def mix(one: RGB, other: RGB, part: float) -> RGB:
     """``part`` (0..1) of the way from one colour to the other."""
-    red, green, blue = (int(a + (b - a) * part) for a, b in zip(one, other, strict=True))
-    return red, green, blue
+    (r0, g0, b0), (r1, g1, b1) = one, other
+    return int(r0 + (r1 - r0) * part), int(g0 + (g1 - g0) * part), int(b0 + (b1 - b0) * part)
 
 
 def tint(name: str, tone: float) -> RGB:

@@ -13,11 +13,9 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.miniature.world import WORLD
 from harness.miniature.world.domains import DOMAINS
 from harness.miniature.world.grammar import Dials, Grammar, Look
-
-WORLD = "beyond-mini-2"
-"""The version of the world; every seed depends on it."""
 
 IP, OOP, EXTRA = 20, 24, 300
 """Concepts per domain: in pre-training, out of it, and in pre-training but not in the benchmark."""

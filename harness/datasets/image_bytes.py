@@ -1,0 +1,52 @@
+"""Read image files as bytes, and hash them; without Pillow, which a run whose cells are all known does not need."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from pathlib import Path
+
+from harness.errors import DataError, StorageError
+from harness.files import read_file
+
+MAX_BYTES = 1 << 28
+"""Files with more bytes are refused; a photograph of ``MAX_PIXELS`` needs less in every compressed format."""
+
+RETRY_HINT = "run the same command again"
+"""Hint for a temporary failure."""
+
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+
+
+def file_digest(path: str | Path, name: str | None = None) -> str:
+    """The sha256 of a file's bytes, as 64 hexadecimal digits.
+
+    Raises:
+        DataError, StorageError: as for ``read_bytes``.
+    """
+    return hashlib.sha256(read_bytes(path, str(path) if name is None else name)).hexdigest()
+
+
+def read_bytes(path: str | Path, name: str) -> bytes:
+    """Read a file; ``name`` is its name in errors.
+
+    Raises:
+        DataError: the file is missing, unreadable, too large or not a regular file.
+        StorageError: the machine temporarily lacks memory or file descriptors.
+    """
+    try:
+        return read_file(Path(path), MAX_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"{name}: the file does not exist") from None
+    except (OSError, ValueError, MemoryError) as error:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) in _EXHAUSTED:
+            raise StorageError(f"{name}: the file cannot be read now ({reason_of(error)})", RETRY_HINT) from error
+        raise DataError(f"{name}: the file cannot be read ({reason_of(error)})") from error
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a file cannot be read or decoded, in a few words."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory"
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(text).strip().rstrip(".")
