@@ -112,6 +112,26 @@ def evaluate(
     out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="Results folder.")] = Path("results"),
     cache: Cache = None,
     workers: Workers = CORES,
+    executor: Annotated[
+        str,
+        typer.Option(
+            "--executor", help="Where cells run: local, ray, or a plugin's.", autocompletion=completion.executors
+        ),
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address", help="HOST:PORT of a Ray cluster.", show_default="that of this machine, or a new one"
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            help="Only the i-th of n parts of the cells: i/n; see `leaderboard assemble`.",
+            show_default="all",
+        ),
+    ] = None,
     isolate: Annotated[bool, typer.Option("--isolate", help="Run every cell in its own process.")] = False,
     cell_timeout: Annotated[
         float | None,
@@ -140,6 +160,7 @@ def evaluate(
     from harness.cli.dry_run import planned
     from harness.cli.option_values import methods, numbers, settings, split
     from harness.cli.stdout import only_results
+    from harness.execution.shards import Shard
     from harness.runner.choose_methods import ALL
     from harness.runner.request import Request, checked_precision, require_limits
 
@@ -175,6 +196,9 @@ def evaluate(
         out=out,
         cache=cache,
         workers=workers,
+        executor=executor,
+        ray_address=ray_address,
+        shard=Shard.parse(shard) if shard else None,
         isolate=isolate,
         cell_seconds=cell_timeout or Request.cell_seconds,
         cell_gib=cell_memory,

@@ -48,8 +48,8 @@ class Plugin(Generic[Value]):
 
     Attributes:
         name: the entry point's.
-        value: a method's class, a ``BackboneOffer``, a ``Protocol``, a ``DatasetOffer``, a ``Metric``, or an
-            observer's function.
+        value: a method's class, a ``BackboneOffer``, a ``Protocol``, a ``DatasetOffer``, a ``Metric``, an observer's
+            function, or a function that opens an executor.
         origin: where it comes from.
         changed: global settings that it changed when it was imported; they were restored.
     """

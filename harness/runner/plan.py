@@ -11,7 +11,7 @@ from harness.backbones.no_text import NO_TEXT_HINT
 from harness.datasets.digests import DigestIndex, open_index
 from harness.datasets.domain import DomainData, DomainReader
 from harness.datasets.read_domains import Reader, domain_names, note_unmatched, read_domains
-from harness.errors import UserError
+from harness.errors import DataError, UserError
 from harness.folders import cache_root
 from harness.progress import Reporter
 from harness.protocols import Protocol
@@ -27,6 +27,7 @@ from harness.runner.resolve_plugins import resolve_metrics, resolve_protocol
 from harness.runner.run_draws import FewShotDraws
 from harness.runner.second_encoders import with_encoders
 from harness.runner.sentences import with_sentences
+from harness.runner.shard_grid import domains_of_shard, jobs_of_shard
 from harness.types.leaderboard import RowFailure
 
 
@@ -81,12 +82,16 @@ def make_plan(request: Request, report: Reporter) -> Plan:
         require_features_alone(methods)
         resolved = without_encoder(resolved, request.features)
     methods, encoders = with_encoders(methods, request, index, protocol.features, report)
-    domains, lost = read_domains(reader, names, report)
+    domains, lost = read_domains(reader, domains_of_shard(names, request.shard), report)
+    if request.shard is not None and lost:
+        raise DataError(f"{lost[0].domain} cannot be read: {lost[0].reason}", "a shard leaves no domain out: repair it")
     note = report.note if request.all_plugins else None
     methods, texts = with_sentences(methods, domains.values(), request.texts, root, note)
     decided_by = versions(resolved, protocol=[rule], backbone=[chosen.plugin], metric=metrics)
     setting = Setting(protocol, source.name, resolved.record, devices.device_name(device), decided_by)
-    jobs = tuple(grid(request, setting, methods, domains, draws, texts))
+    jobs = jobs_of_shard(grid(request, setting, methods, domains, draws, texts), names, request.shard)
+    if not jobs:
+        report.note(f"shard {request.shard} has no cell: there are fewer cells than shards")
     if jobs and all(job.not_applicable for job in jobs):
         raise UserError(str(jobs[-1].not_applicable), NO_TEXT_HINT)
     if request.manifests is None:

@@ -56,7 +56,7 @@ class CellWorker:
             return output.packed()
 
 
-def make_cell_worker(resolved: ResolvedBackbone, device: str, unit_rows: bool) -> CellWorker:
+def make_cell_worker(resolved: ResolvedBackbone, unit_rows: bool, device: str) -> CellWorker:
     """The worker of a process, which loads the backbone there."""
     where = torch.device(device)
     configure_determinism(where, resolved.record.precision)

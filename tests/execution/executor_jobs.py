@@ -30,15 +30,15 @@ def _change_state() -> None:
     np.seterr(all="raise")
 
 
-def make() -> Callable[[Any], bytes]:
+def make(device: str = "cpu") -> Callable[[Any], bytes]:
     return run
 
 
-def make_none() -> Callable[[Any], bytes]:
+def make_none(device: str) -> Callable[[Any], bytes]:
     raise BackboneError("weights.pt is damaged", "download it again")
 
 
-def make_bug() -> Callable[[Any], bytes]:
+def make_bug(device: str) -> Callable[[Any], bytes]:
     raise KeyError("weights")
 
 

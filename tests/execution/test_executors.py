@@ -11,7 +11,7 @@ from typing import Any
 import executor_jobs as work
 import pytest
 
-from harness.execution import fork_server, supervisor, worker_process
+from harness.execution import fork_server, local_pool, worker_process
 from harness.execution.executors import Executor, here, isolated, processes
 from harness.execution.jobs import JobFailure, JobResult, Limits
 from harness.execution.messages import _HEAD
@@ -207,12 +207,12 @@ def test_time_in_which_the_whole_run_was_suspended_does_not_count(monkeypatch: p
 
 def test_workers_without_limits_are_not_polled(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float | None] = []
-    wait = supervisor.wait
+    wait = local_pool.wait
 
     def recorded(sources: Any, timeout: float | None) -> Any:
         waits.append(timeout)
         return wait(sources, timeout)
 
-    monkeypatch.setattr(supervisor, "wait", recorded)
+    monkeypatch.setattr(local_pool, "wait", recorded)
     run(processes, 1, 2, 3)
     assert set(waits) == {None}
