@@ -12,8 +12,6 @@ from harness.cli.options import (
     CORES,
     Backbone,
     Cache,
-    Data,
-    Device,
     Folders,
     Json,
     Preprocessing,
@@ -97,7 +95,15 @@ def evaluate(
         str | None,
         typer.Option("--baseline", help="Baseline method to add, or `none`.", show_default="zero_shot, if it applies"),
     ] = None,
-    data: Data = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            parser=path,
+            help="LAION-Beyond root (also: HARNESS_DATA), or an offered data set.",
+            show_default="beyond-mini",
+        ),
+    ] = None,
     folder: Folders = None,
     leave_out_copies: Annotated[
         bool,
@@ -106,7 +112,12 @@ def evaluate(
     backbone: Backbone = None,
     pretrained: Pretrained = None,
     preprocessing: Preprocessing = None,
-    device: Device = "auto",
+    device: Annotated[
+        str, typer.Option("--device", "--devices", help="auto, cpu, cuda, or GPUs such as cuda:0,cuda:1.")
+    ] = "auto",
+    cells_per_device: Annotated[
+        str, typer.Option("--cells-per-device", help="Cells at the same time on a GPU: auto (by memory) or a number.")
+    ] = "auto",
     precision: Annotated[str, typer.Option("--precision", help="fp32, tf32, bf16 or fp16.")] = "fp32",
     compiled: Annotated[bool, typer.Option("--compile", help="Compile prompt training with torch.compile.")] = False,
     out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="Results folder.")] = Path("results"),
@@ -158,9 +169,10 @@ def evaluate(
     """
     from harness.cli import console, run_report
     from harness.cli.dry_run import planned
-    from harness.cli.option_values import methods, numbers, settings, split
+    from harness.cli.option_values import methods, number_or_auto, numbers, settings, split
     from harness.cli.stdout import only_results
     from harness.execution.shards import Shard
+    from harness.folders import default_data
     from harness.runner.choose_methods import ALL
     from harness.runner.request import Request, checked_precision, require_limits
 
@@ -184,7 +196,7 @@ def evaluate(
         manifests=manifests,
         texts=texts,
         corpus_records=tuple(corpus_record or ()),
-        data=data,
+        data=data or default_data(),
         folders=tuple(folder or ()),
         leave_out_copies=leave_out_copies,
         backbone=backbone,
@@ -193,6 +205,7 @@ def evaluate(
         precision=checked_precision(precision),
         compiled=compiled,
         device=device,
+        cells_per_device=number_or_auto("--cells-per-device", cells_per_device),
         out=out,
         cache=cache,
         workers=workers,

@@ -23,8 +23,12 @@ LARGEST_TRACE = 2**16
 """Characters of a trace that are kept."""
 
 FailureKind = Literal["setup", "raised", "ended", "lost", "time", "memory", "processes", "output", "message"]
-"""Setup: the process could not make its worker. Ended: its process was killed. Lost: its machine was, or the connection
-to it. Message: the job cannot be sent, or an answer is not a result."""
+"""Setup: the process could not make its worker. Ended: its process was killed, or raised ``SharedMemoryError``. Lost:
+its machine was, or the connection to it. Message: the job cannot be sent, or an answer is not a result."""
+
+
+class SharedMemoryError(Exception):
+    """Raised by a worker when memory that it shares with other processes ran out: the job is run again, alone."""
 
 
 @dataclass(frozen=True)

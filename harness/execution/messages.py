@@ -10,8 +10,9 @@ import socket
 import struct
 from typing import NamedTuple
 
-ISOLATION, READY, DONE, FAILED, JOB = b"I", b"R", b"D", b"F", b"J"
-"""Kinds: what holds the process; a worker is made; a result; an error, its reason on the first line; a pickled job."""
+ISOLATION, READY, DONE, FAILED, ENDED, JOB = b"I", b"R", b"D", b"F", b"E", b"J"
+"""Kinds: what holds the process; a worker is made; a result; an error, its reason on the first line; one after
+which the process is of no use; a pickled job."""
 
 LARGEST = 2**28
 """Bytes of the largest message that is accepted of a worker."""

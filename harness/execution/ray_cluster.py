@@ -57,7 +57,7 @@ class RayCluster:
     """A connection to a cluster: its nodes, and actors on them."""
 
     def __init__(self, settings: ExecutorSettings) -> None:
-        self._settings = settings
+        self._settings, self._names = settings, dict[str, str]()
         try:
             import ray
             import ray.util.scheduling_strategies
@@ -71,15 +71,18 @@ class RayCluster:
         """The nodes that are alive, with the CPUs and GPUs that are free."""
         from ray._private.state import available_resources_per_node
 
-        alive = [node for node in self._ray.nodes() if node["Alive"]]
-        hosts = [str(node["NodeManagerHostname"]) for node in alive]
         free = available_resources_per_node()  # type: ignore[no-untyped-call]
         found = []
-        for node, host in zip(alive, hosts, strict=True):
-            own = free.get(node["NodeID"], {})
-            name = host if hosts.count(host) == 1 else f"{host}-{node['NodeID'][:6]}"
-            found.append(ClusterNode(node["NodeID"], name, int(own.get("CPU", 0)), int(own.get("GPU", 0))))
+        for node in self._ray.nodes():
+            if node["Alive"]:
+                own, name = free.get(node["NodeID"], {}), self._name(node["NodeID"], str(node["NodeManagerHostname"]))
+                found.append(ClusterNode(node["NodeID"], name, int(own.get("CPU", 0)), int(own.get("GPU", 0))))
         return found
+
+    def _name(self, node: str, host: str) -> str:
+        """The name of a node: that of its host, if no other node has it."""
+        taken = host in self._names.values()
+        return self._names.setdefault(node, f"{host}-{node[:6]}" if taken else host)
 
     def setup(self, node: ClusterNode, make_worker: MakeWorker[JobType], limits: Limits) -> NodeSetup | None:
         """What a node is set up with: a process for every CPU, or as many for each GPU; None if it has none."""
@@ -136,6 +139,7 @@ def _connect(ray: Any, settings: ExecutorSettings) -> None:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # of a cluster that is started here
     if settings.address not in (None, "auto", "local"):
         _require_answer(str(settings.address))
     options = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": f"harness-{os.getpid()}"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,15 +14,12 @@ from harness.datasets.images import file_digest
 from harness.errors import DataError, PluginError, StorageError, UserError
 from harness.execution.jobs import Limits
 from harness.file_stamp import Stamp
-from harness.folders import cache_root, private_folders
+from harness.folders import DATA_VARIABLE, cache_root, default_data, private_folders
 from harness.registry.local import NOT_INSTALLED
 from harness.runner.code_versions import harness_versions
 from harness.runner.method_processes import start_server
 from harness.runner.plan import Plan
 from harness.types.cell import MethodRecord
-
-DATA_VARIABLE = "HARNESS_DATA"
-"""The data folder of a machine, where it is not given or is another than that of the machine that began the run."""
 
 SAME_HINT = "install the same environment on every node"
 
@@ -85,7 +81,7 @@ def prepare_node(needs: NodeNeeds | None, limits: Limits) -> Limits:
     start_server()
     if limits.sandbox is None:
         return limits
-    own = {*private_folders(cache_root()), Path(os.environ.get(DATA_VARIABLE, "")).expanduser()} - {Path()}
+    own = {*private_folders(cache_root()), *filter(None, [default_data()])}
     hidden = {*limits.sandbox.hidden, *(path.resolve() for path in own if path.exists())}
     return replace(limits, sandbox=replace(limits.sandbox, hidden=tuple(sorted(hidden))))
 
@@ -97,9 +93,9 @@ def data_folders(plan: Plan) -> tuple[Path, ...]:
 
 
 def on_this_machine(path: Path, root: Path) -> Path:
-    """Where a path below the data folder is on this machine: below that of HARNESS_DATA, if it is set."""
-    own = os.environ.get(DATA_VARIABLE)
-    return Path(own).expanduser() / path.relative_to(root) if own else path
+    """Where a path below the data folder is on this machine: where it is on others, or else below HARNESS_DATA."""
+    own = default_data()
+    return path if own is None or root.is_dir() else own / path.relative_to(root)
 
 
 def _fingerprint(folder: Path) -> str:

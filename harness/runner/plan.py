@@ -41,10 +41,11 @@ class Plan:
         domains: the domains that were read.
         resolved: the backbone.
         protocol: the rule.
-        device: ``cpu``, or for example ``cuda:0``.
+        device: ``cpu``, or for example ``cuda:0``; the first of the devices.
         cache: the cache folder.
         root: the folder of the data; None for given features.
         encoders: second image encoders of methods, by name.
+        devices: all that cells run on.
     """
 
     jobs: tuple[Job, ...]
@@ -56,6 +57,7 @@ class Plan:
     cache: Path
     root: Path | None = None
     encoders: dict[str, ResolvedBackbone] = field(default_factory=dict)
+    devices: tuple[str, ...] = ("cpu",)
 
 
 def make_plan(request: Request, report: Reporter) -> Plan:
@@ -73,7 +75,8 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     protocol = draws.protocol
     methods = resolve_methods(request, protocol, report)
     metrics = resolve_metrics(methods, report)
-    device = choose_device(request)
+    chosen_devices = choose_devices(request)
+    device = chosen_devices[0]
     source = find_data(request, report)
     chosen = choose_backbone(request, source, report)
     reader, names, root = open_data(request, source, index, protocol, report)
@@ -96,7 +99,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
         raise UserError(str(jobs[-1].not_applicable), NO_TEXT_HINT)
     if request.manifests is None:
         note_short_classes(jobs, domains, report)
-    return Plan(jobs, tuple(lost), domains, resolved, protocol, device, cache, root, encoders)
+    return Plan(jobs, tuple(lost), domains, resolved, protocol, device, cache, root, encoders, chosen_devices)
 
 
 def open_data(
@@ -116,13 +119,13 @@ def open_data(
     return DomainReader(dataset, index, request.workers, protocol, request.leave_out_copies), names, dataset.root
 
 
-def choose_device(request: Request) -> str:
-    """The device to compute on.
+def choose_devices(request: Request) -> tuple[str, ...]:
+    """The devices to compute on.
 
     Raises:
         UserError: there is no such device, or it has no such precision.
     """
-    device = devices.choose_device(request.device)
-    if request.precision == "tf32" and device == "cpu":
+    chosen = devices.choose_devices(request.device)
+    if request.precision == "tf32" and chosen[0] == "cpu":
         raise UserError("tf32 is a mode of CUDA devices", "use --precision fp32 on a CPU")
-    return device
+    return chosen

@@ -54,7 +54,8 @@ class Request:
             tag of the backbone whose settings to use.
         precision: of both encoders.
         compiled: learn names and contexts through torch.compile.
-        device: ``auto``, ``cpu``, ``cuda`` or, for example, ``cuda:1``.
+        device: ``auto``, ``cpu``, ``cuda`` or, for example, ``cuda:1``, or several: ``cuda:0,cuda:1``.
+        cells_per_device: that run at the same time on a GPU; None is as many as fit by their measured memory.
         out: the results folder.
         cache: the cache folder; None is the user's own.
         workers: processes that run cells on the CPU, and threads that decode images.
@@ -89,6 +90,7 @@ class Request:
     precision: Precision = "fp32"
     compiled: bool = False
     device: str = "auto"
+    cells_per_device: int | None = None
     out: Path = Path("results")
     cache: Path | None = None
     workers: int = 2

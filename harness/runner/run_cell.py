@@ -14,10 +14,10 @@ import torch
 
 from harness.backbones.backbone import Backbone, ResolvedBackbone, load
 from harness.backbones.private_copy import still_frozen, weights_checksum
-from harness.device import configure_determinism
+from harness.device import configure_determinism, is_out_of_memory
 from harness.errors import HarnessError, MethodError, NotApplicable, describe_error, one_line, with_location
 from harness.execution.global_state import seeded_global_state
-from harness.execution.jobs import LARGEST_TRACE
+from harness.execution.jobs import LARGEST_TRACE, SharedMemoryError
 from harness.execution.one_thread import one_thread_per_operation
 from harness.execution.peak_memory import peaks, start_measuring
 from harness.method import Method
@@ -74,6 +74,8 @@ def run_cell(given: CellInput, backbone: Backbone) -> CellOutput:
             fits, arrays, refused = _answers(given, method, backbone)
             host, gpu = peaks(backbone.device)
     except BaseException as error:  # a method is foreign code, and may even call sys.exit
+        if backbone.device.type == "cuda" and is_out_of_memory(error):  # perhaps of others on the same device
+            raise SharedMemoryError from error
         return CellOutput(_failure(given.method.name, type(method).__module__, error))
     report = CellReport(fits=tuple(fits), not_applicable=refused, peak_host_bytes=host, peak_gpu_bytes=gpu)
     return CellOutput(report, arrays)

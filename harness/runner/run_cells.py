@@ -12,12 +12,14 @@ from harness.execution.executors import ExecutorSettings
 from harness.execution.jobs import Limits, memory_share
 from harness.progress import Reporter
 from harness.runner.array_files import ArrayFiles
+from harness.runner.device_share import cells_per_device, first_wave
 from harness.runner.job import Job
 from harness.runner.method_processes import sandbox, start_server
 from harness.runner.node import NodeNeeds, prepare_node
 from harness.runner.plan import Plan
 from harness.runner.request import Request
 from harness.runner.resolve_plugins import resolve_executor
+from harness.runner.throughput import Throughput
 from harness.types.cell import Cell, Failure
 
 LOCAL = "local"
@@ -42,6 +44,7 @@ def run_cells(
     from harness.runner.encode_jobs import encode_with
     from harness.runner.feature_provider import provider_of
     from harness.runner.judge import Judge
+    from harness.runner.remote_features import shared_features
     from harness.runner.run_cell import make_cell_worker
     from harness.runner.workloads import lacking, workloads
 
@@ -55,23 +58,31 @@ def run_cells(
         if not pending:
             return
         require_room(workloads(provider, pending))
-        if elsewhere and plan.root is not None:
-            encode_with(executor, _limits(request, plan, pending, None), provider, plan, pending, report)
-        provider.encode(pending, report)
+        with shared_features(provider, pending, report):
+            if (elsewhere or len(plan.devices) > 1) and plan.root is not None:
+                encode_with(executor, _limits(request, plan, pending, None), provider, plan, pending, report)
+            provider.encode(pending, report)
         unreadable |= provider.unreadable
         large = any(job.method.kinds or job.method.test_views > 1 for job in pending)
         files = ArrayFiles.of_run(plan.cache) if large and not elsewhere else None  # other machines do not have them
-        judge = Judge(pending, plan.protocol.template, provider, files, report)
         make_worker = partial(make_cell_worker, plan.resolved, plan.protocol.features.unit_rows)
-        groups = [job.spec.method.distribution for job in pending]
-        limits = _limits(request, plan, pending, files)
+        throughput, peaks = Throughput(), list[int | None]()
         with (
             closing(files) if files else nullcontext(),
             report.stage("running cells", len(pending), "cells") as advance,
         ):
-            for result in executor(judge, make_worker, limits, groups):
-                yield judge.cell(result)
-                advance(1)
+            for jobs in _waves(plan, pending, request):
+                judge = Judge(jobs, plan.protocol.template, provider, files, report, throughput)
+                groups = [job.spec.method.distribution for job in jobs]
+                per_device = request.cells_per_device or cells_per_device(peaks, plan.devices)
+                limits = _limits(request, plan, jobs, files, per_device)
+                for result in executor(judge, make_worker, limits, groups):
+                    cell, log = judge.cell(result)
+                    peaks.append(cell.cost.peak_gpu_bytes if cell.cost else None)
+                    yield cell, log
+                    advance(1)
+        for line in throughput.lines():
+            report.note(line)
 
 
 def _refused(jobs: Sequence[Job], reason: Callable[[Job], str | None]) -> tuple[list[tuple[Cell, bytes]], list[Job]]:
@@ -81,13 +92,22 @@ def _refused(jobs: Sequence[Job], reason: Callable[[Job], str | None]) -> tuple[
     return [(Cell(spec=job.spec, failure=why), b"") for job, why in failures], [job for job, why in reasons if not why]
 
 
-def _limits(request: Request, plan: Plan, cells: Sequence[Job], files: ArrayFiles | None) -> Limits:
-    """How many processes run cells, and what a cell may use and touch; a GPU runs one cell at a time."""
-    workers = min(request.workers, len(cells)) if plan.device == "cpu" else 1
+def _waves(plan: Plan, pending: list[Job], request: Request) -> Iterator[list[Job]]:
+    """The cells in order; on GPUs first some that are measured, if nothing says how many run at the same time."""
+    measured = [] if plan.device == "cpu" or request.cells_per_device else first_wave(pending)
+    yield from filter(None, (measured, [job for job in pending if job not in measured]))
+
+
+def _limits(
+    request: Request, plan: Plan, cells: Sequence[Job], files: ArrayFiles | None, per_device: int = 1
+) -> Limits:
+    """How many processes run cells, and what a cell may use and touch."""
+    workers = min(request.workers, len(cells)) if plan.device == "cpu" else per_device * len(plan.devices)
     readable = {plan.resolved.weights, *(file for job in cells for file in job.method.files)}
     inputs = (files.folder,) if files else ()
     allowed = replace(sandbox(request, plan.domains, readable), unlisted=inputs)
+    limits = Limits(workers, sandbox=allowed, devices=plan.devices)
     if not request.isolate:
-        return Limits(workers, sandbox=allowed, devices=(plan.device,))
+        return limits
     memory = memory_share(workers) if request.cell_gib is None else request.cell_gib * 2**30
-    return Limits(workers, request.cell_seconds, memory, PROCESSES, allowed, isolated=True, devices=(plan.device,))
+    return replace(limits, seconds=request.cell_seconds, memory=memory, processes=PROCESSES, isolated=True)

@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
-from harness.errors import BackboneError
+from harness.errors import BackboneError, StorageError
+from harness.execution import fork_server
+from harness.execution.jobs import Limits
 
 
 class Elsewhere:
@@ -28,6 +31,21 @@ class Elsewhere:
 def _change_state() -> None:
     os.chdir("/")
     np.seterr(all="raise")
+
+
+def same(limits: Limits) -> Limits:
+    fork_server.start_server(())
+    return limits
+
+
+def refuses_second(limits: Limits) -> Limits:
+    if os.environ.get("NODE") == "second":
+        raise StorageError("it has no folder /data/Food", "put the data there")
+    return same(limits)
+
+
+def refuses(limits: Limits) -> Limits:
+    raise StorageError("it has no folder /data/Food", "put the data there")
 
 
 def make(device: str = "cpu") -> Callable[[Any], bytes]:
@@ -100,9 +118,26 @@ def send(channel_content: bytes) -> None:
     time.sleep(60)
 
 
+def kill_parents() -> None:
+    """Kill what holds this process: the guardian, if there is one, and above it the fork server's owner."""
+    for parent in psutil.Process().parents():
+        if "NodeAgent" in " ".join(parent.cmdline()):
+            parent.kill()
+            break
+    time.sleep(60)
+
+
+def slow(number: int) -> bytes:
+    time.sleep(0.3)
+    return str(number).encode()
+
+
 ACTIONS: dict[str, Callable[..., bytes | None]] = {
     "die": die,
     "die once": die_once,
+    "kill parent": kill_parents,
+    "read": lambda path: Path(path).read_bytes(),
+    "slow": slow,
     "leave processes": leave_processes,
     "eat": eat,
     "exit": os._exit,

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import executor_jobs as work
 import pytest
 
+from harness.errors import UserError
 from harness.execution import fork_server, local_pool, worker_process
-from harness.execution.executors import Executor, here, isolated, processes
+from harness.execution.executors import Executor, ExecutorSettings, here, isolated, processes
 from harness.execution.jobs import JobFailure, JobResult, Limits
 from harness.execution.messages import _HEAD
+from harness.execution.ray_cluster import open_ray
 from harness.runner.method_processes import PRELOADED
 
 from ..processes import gone
@@ -105,6 +108,13 @@ def test_process_that_cannot_be_set_up_is_a_failure_with_the_error(executor: Exe
     bug = failure(run(executor, 1, make=work.make_bug)[0])
     assert (bug.kind, bug.reason) == ("setup", "the process cannot be set up: it raised KeyError: 'weights'")
     assert "make_bug" in bug.trace
+
+
+def test_ray_that_is_not_installed_gets_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match="the executor ray cannot be used: ") as raised:
+        open_ray(ExecutorSettings(work.same)).__enter__()
+    assert raised.value.hint == 'pip install "laion-beyond-harness[ray]"'
 
 
 @pytest.mark.parametrize("executor", [processes, isolated])
