@@ -64,7 +64,7 @@ class RayCluster:
         except ImportError as error:
             raise UserError(f"the executor ray cannot be used: {one_line(error)}", INSTALL_HINT) from None
         self._ray: Any = ray
-        with _own_signals():
+        with _own_signals(), _one_attempt():
             _connect(ray, settings)
 
     def nodes(self) -> list[ClusterNode]:
@@ -175,6 +175,19 @@ def _require_answer(address: str) -> None:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or one_line(error)
         raise UserError(f"the Ray cluster {address} does not answer: {reason}", _RAY_HINT) from None
+
+
+@contextlib.contextmanager
+def _one_attempt() -> Iterator[None]:
+    """Let Ray give up what listens but is no cluster after one attempt, and not after minutes."""
+    name = "RAY_gcs_server_port_wait_time_s"
+    before = os.environ.get(name)
+    os.environ.setdefault(name, "1")
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(name)
 
 
 @contextlib.contextmanager

@@ -44,6 +44,7 @@ class CellWorker:
 
     def __call__(self, given: CellInput) -> bytes:
         """The packed ``CellOutput`` of a cell."""
+        configure_determinism(self._backbone.device, self._backbone.record.precision)
         with one_thread_per_operation(self._backbone.device):  # for every cell: an earlier one may have changed it
             if not any(task.model for task in given.tasks):
                 return run_cell(given, self._backbone).packed()
@@ -59,7 +60,7 @@ class CellWorker:
 def make_cell_worker(resolved: ResolvedBackbone, unit_rows: bool, device: str) -> CellWorker:
     """The worker of a process, which loads the backbone there."""
     where = torch.device(device)
-    configure_determinism(where, resolved.record.precision)
+    configure_determinism(where, resolved.record.precision)  # before anything is put on the device
     return CellWorker(partial(load, resolved, where, unit_rows))
 
 

@@ -18,7 +18,7 @@ import psutil
 
 from harness.errors import BackboneError, StorageError
 from harness.execution import fork_server
-from harness.execution.jobs import Limits
+from harness.execution.jobs import Limits, SharedMemoryError
 
 
 class Elsewhere:
@@ -118,6 +118,18 @@ def send(channel_content: bytes) -> None:
     time.sleep(60)
 
 
+def share_memory(marker: Path) -> bytes:
+    """Run out of memory if another job runs at the same time."""
+    if not marker.exists():
+        marker.touch()
+        raise SharedMemoryError from RuntimeError("out of memory")
+    return b"second attempt"
+
+
+def never_enough() -> None:
+    raise SharedMemoryError from RuntimeError("out of memory")
+
+
 def kill_parents() -> None:
     """Kill what holds this process: the guardian, if there is one, and above it the fork server's owner."""
     for parent in psutil.Process().parents():
@@ -135,6 +147,8 @@ def slow(number: int) -> bytes:
 ACTIONS: dict[str, Callable[..., bytes | None]] = {
     "die": die,
     "die once": die_once,
+    "share memory": share_memory,
+    "never enough": never_enough,
     "kill parent": kill_parents,
     "read": lambda path: Path(path).read_bytes(),
     "slow": slow,

@@ -91,6 +91,20 @@ def test_job_whose_process_was_killed_runs_again_after_the_others(tmp_path: Path
     assert len(order) == 4
 
 
+def test_job_that_ran_out_of_shared_memory_runs_again_alone(tmp_path: Path) -> None:
+    order = list(processes([("share memory", tmp_path / "marker"), 1, ("never enough",), 3], work.make, TWO))
+    assert [result.number for result in order][-2:] == [0, 2]
+    assert order[-2].value == b"second attempt"
+    assert failure(order[-1]).reason == "raised RuntimeError: out of memory"
+
+
+def test_jobs_are_spread_over_devices() -> None:
+    limits = Limits(4, devices=("cuda:0", "cuda:1"))
+    for executor in (here, processes):
+        places = [result.place for result in executor([("sleep", 0.2)] * 8, work.make, limits)]
+        assert set(places) == {"cuda:0", "cuda:1"}
+
+
 def test_worker_that_is_killed_between_two_jobs_loses_none() -> None:
     found = []
     for result in processes([("pid",)] * 6, work.make, Limits(1)):
