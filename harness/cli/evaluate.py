@@ -12,10 +12,12 @@ from harness.cli.options import (
     CORES,
     Backbone,
     Cache,
+    Executor,
     Folders,
     Json,
     Preprocessing,
     Pretrained,
+    RayAddress,
     Seeds,
     Shots,
     Workers,
@@ -123,18 +125,8 @@ def evaluate(
     out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="Results folder.")] = Path("results"),
     cache: Cache = None,
     workers: Workers = CORES,
-    executor: Annotated[
-        str,
-        typer.Option(
-            "--executor", help="Where cells run: local, ray, or a plugin's.", autocompletion=completion.executors
-        ),
-    ] = "local",
-    ray_address: Annotated[
-        str | None,
-        typer.Option(
-            "--ray-address", help="HOST:PORT of a Ray cluster.", show_default="that of this machine, or a new one"
-        ),
-    ] = None,
+    executor: Executor = "local",
+    ray_address: RayAddress = None,
     shard: Annotated[
         str | None,
         typer.Option(

@@ -64,6 +64,7 @@ class RayCluster:
         except ImportError as error:
             raise UserError(f"the executor ray cannot be used: {one_line(error)}", INSTALL_HINT) from None
         self._ray: Any = ray
+        ray._private.worker.print_to_stdstream = _silent  # it prints what raylets say on stdout, which is for results
         with _own_signals(), _one_attempt():
             _connect(ray, settings)
 
@@ -115,8 +116,8 @@ class RayCluster:
         """
         try:
             return self._ray.get(call)
-        except self._ray.exceptions.RayTaskError:
-            raise  # a bug in the actor's code
+        except self._ray.exceptions.RayTaskError as error:  # such as processes that cannot be started any more
+            raise NodeLostError(one_line(error.cause)[:200]) from None
         except self._ray.exceptions.RayError as error:
             raise NodeLostError(one_line(error).partition(". ")[0][:200]) from None
 
@@ -129,6 +130,10 @@ class RayCluster:
         """End all actors of this run, and the cluster if it was started for it."""
         with _own_signals():
             self._ray.shutdown()
+
+
+def _silent(*arguments: object, **options: object) -> None:
+    """Print nothing."""
 
 
 def _connect(ray: Any, settings: ExecutorSettings) -> None:

@@ -46,7 +46,10 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
     records = corpus_records(given, plan, report)
     known = store.known((job.spec.key for job in plan.jobs), report.note)
     pending = [job for job in plan.jobs if job.spec.key not in known]
-    cells, planned = dict(known), [job.spec for job in plan.jobs]
+    planned = [job.spec for job in plan.jobs]
+    cells = {  # with the specs of the plan, which share most of their content: memory for 100,000 cells
+        spec.key: known[spec.key].model_copy(update={"spec": spec}) for spec in planned if spec.key in known
+    }
     unreadable: dict[str, str] = {}
     logs: list[Path] = []
     for job in plan.jobs:  # first, so that every stored cell has its manifest and labels

@@ -38,7 +38,7 @@ def agents() -> list[psutil.Process]:
 
 def kill_worker() -> bool:
     found = [child for agent in agents() for child in agent.children(recursive=True)]
-    busy = [child for child in found if not child.children()]
+    busy = [child for child in found if not child.children()]  # cells, and what processes are forked from
     return kill(random.choice(busy)) if busy else False
 
 
