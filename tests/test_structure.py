@@ -209,6 +209,7 @@ def test_plugins_import_the_public_harness_only() -> None:
         ("rich", "harness.cli.console"),
         ("harness.matching._native", "harness.matching.native"),
         ("huggingface_hub", "harness.datasets.hub"),
+        ("ray", "harness.execution.ray_cluster"),
     ],
 )
 def test_each_of_these_has_one_importing_place(library: str, place: str) -> None:
