@@ -214,7 +214,7 @@ def _run_seconds(folder: Path, per_class: int, seeds: int) -> float:
     begin = time.process_time()
     results = harness.evaluate("tip_adapter", features=sets, backbone="beyond-mini", **options, **place)
     seconds = time.process_time() - begin
-    assert "failure" not in results.rows[0], results.rows
+    assert results.rows[0]["failure"] is None, results.rows[0]
     return seconds
 
 

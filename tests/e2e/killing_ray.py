@@ -81,7 +81,8 @@ def main(data: Path, work: Path, kills: int = KILLS) -> None:
                 print(f"identical after {dict(done)}", flush=True)
                 subprocess.run(["rm", "-r", work / "ray"], check=True)
             driver = subprocess.Popen(distributed)
-            time.sleep(10)
+        while driver.poll() is None and not agents():
+            time.sleep(0.5)
         time.sleep(moment.uniform(0, 6))
         kind = moment.choice(["worker", "worker", "agent", "agent", "node", "driver"])
         if kind == "driver":
