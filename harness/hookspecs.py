@@ -149,8 +149,8 @@ def harness_cell_finished(cell: Cell) -> None:
 def harness_executor() -> OpenExecutor:  # type: ignore[empty-body]
     """Return a function that opens an executor: where cells run, such as on the nodes of a cluster.
 
-    Called once in a process; nothing is connected then. The function takes ``harness.execution.executors``'s
-    ``ExecutorSettings`` and returns a context manager of an ``Executor``, which yields the result of every job once, in
-    any order. ``harness.execution.supervisor.supervise`` does so with a ``Pool`` of the plugin. An executor decides no
-    number and is in no key. An exception makes the plugin unusable.
+    Called once in a process; nothing is connected then. The return value is a function that takes
+    ``harness.execution.executors``'s ``ExecutorSettings`` and returns a context manager of an ``Executor``, which
+    yields the result of every job once, in any order. ``harness.execution.supervisor.supervise`` does so with a
+    ``Pool`` of the plugin. An executor decides no number and is in no key. An exception makes the plugin unusable.
     """

@@ -225,9 +225,9 @@ def test_an_executor_is_offered(zoo, evaluate, tmp_path):
     install(zoo, "mine", EXECUTOR, kind="executor")
     local = evaluate("--plugin", "zero_shot", "--out", tmp_path / "local")
     mine = evaluate("--plugin", "zero_shot", "--executor", "mine", "--ray-address", "h:1", "--out", tmp_path / "mine")
-    assert (mine.code, [row["h_mean"] for row in mine.json["rows"]]) == (
+    assert (mine.code, [row["mean"] for row in mine.json["rows"]]) == (
         0,
-        [row["h_mean"] for row in local.json["rows"]],
+        [row["mean"] for row in local.json["rows"]],
     )
     assert "connected to h:1 with 1 workers" in mine.err
     assert mine.err.rstrip().endswith("closed")
