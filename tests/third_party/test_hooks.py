@@ -229,7 +229,7 @@ def test_an_executor_is_offered(zoo, evaluate, tmp_path):
         0,
         [row["mean"] for row in local.json["rows"]],
     )
-    assert "connected to h:1 with 1 workers" in mine.err
+    assert "connected to h:1 with 2 workers" in mine.err
     assert mine.err.rstrip().endswith("closed")
     answer = evaluate("--executor", "mien", "--out", tmp_path / "mien")
     assert answer.code == 2
