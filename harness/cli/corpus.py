@@ -93,7 +93,7 @@ def count(
         record = count_corpus(request, checkpoint, report)
     else:
         settings = ExecutorSettings(lambda limits: limits, ray_address, threads, report.note)
-        with resolve_executor(executor, report)(settings) as run:
+        with resolve_executor(executor, ray_address, report)(settings) as run:
             record = count_corpus(request, checkpoint, report, partial(count_with, run))
     write_record(out, record)
     checkpoint.unlink(missing_ok=True)

@@ -58,11 +58,7 @@ class RayCluster:
 
     def __init__(self, settings: ExecutorSettings) -> None:
         self._settings, self._names = settings, dict[str, str]()
-        try:
-            import ray
-            import ray.util.scheduling_strategies
-        except ImportError as error:
-            raise UserError(f"the executor ray cannot be used: {one_line(error)}", INSTALL_HINT) from None
+        ray = require_cluster(settings.address)
         self._ray: Any = ray
         ray._private.worker.print_to_stdstream = _silent  # it prints what raylets say on stdout, which is for results
         with _own_signals(), _one_attempt():
@@ -132,6 +128,22 @@ class RayCluster:
             self._ray.shutdown()
 
 
+def require_cluster(address: str | None) -> Any:
+    """Check that ray is installed and that something listens at an address; returns the module.
+
+    Raises:
+        UserError: it is not, or nothing does.
+    """
+    try:
+        import ray
+        import ray.util.scheduling_strategies
+    except ImportError as error:
+        raise UserError(f"the executor ray cannot be used: {one_line(error)}", INSTALL_HINT) from None
+    if address not in (None, "auto", "local"):
+        _require_answer(str(address))
+    return ray
+
+
 def _silent(*arguments: object, **options: object) -> None:
     """Print nothing."""
 
@@ -145,8 +157,6 @@ def _connect(ray: Any, settings: ExecutorSettings) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")  # of a cluster that is started here
-    if settings.address not in (None, "auto", "local"):
-        _require_answer(str(settings.address))
     options = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": f"harness-{os.getpid()}"}
     try:
         if settings.address != "local":

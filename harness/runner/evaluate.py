@@ -22,6 +22,7 @@ from harness.runner.method_processes import ANSWER_SECONDS, sandbox
 from harness.runner.observers import Observers
 from harness.runner.plan import Plan, make_plan
 from harness.runner.request import Outcome, Request
+from harness.runner.resolve_plugins import resolve_executor
 from harness.runner.run_cells import run_cells
 from harness.types.cell import Cell
 
@@ -39,6 +40,7 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
             failure in its row.
     """
     report = report or NullReporter()
+    resolve_executor(request.executor, request.ray_address, report)  # before data are read
     store = ResultStore(request.out.expanduser())
     store.prepare()
     given = given_records(request)

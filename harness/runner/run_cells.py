@@ -51,7 +51,7 @@ def run_cells(
     elsewhere = request.executor != LOCAL
     prepare = partial(prepare_node, NodeNeeds.of(plan, encodes=plan.root is not None) if elsewhere else None)
     settings = ExecutorSettings(prepare, request.ray_address, request.workers, report.note)
-    with resolve_executor(request.executor, report)(settings) as executor:
+    with resolve_executor(request.executor, request.ray_address, report)(settings) as executor:
         provider = provider_of(plan, request.workers)
         refused, pending = _refused(pending, partial(lacking, provider))
         yield from refused
