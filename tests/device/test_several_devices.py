@@ -29,9 +29,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-def request_of(root: Path, place: Path, devices: str) -> Request:
+def request_of(root: Path, place: Path, devices: str, seeds: tuple[int, ...] = (1, 2)) -> Request:
     methods = (MethodChoice("zero_shot"), MethodChoice("tip_adapter"))
-    options = {"shots": (1, 2), "seeds": (1, 2), "backbone": "beyond-mini", "workers": 1}
+    options = {"shots": (1, 2), "seeds": seeds, "backbone": "beyond-mini", "workers": 1}
     return Request(methods, data=root, out=place / "results", cache=place / "cache", device=devices, **options)
 
 
@@ -40,7 +40,7 @@ def test_two_devices_give_the_leaderboard_of_one(root: Path, tmp_path: Path) -> 
     for devices in ("cuda:0", "cuda:0,cuda:1"):
         with fake_cuda(devices=2):
             place = tmp_path / devices
-            assert evaluate(request_of(root, place, devices)).succeeded
+            assert evaluate(request_of(root, place, devices, seeds=(1,))).succeeded
             boards.append((place / "results" / BOARD).read_bytes())
             assert all(cell.cost and cell.cost.peak_gpu_bytes for cell in ResultStore(place / "results").cells())
     assert boards[0] == boards[1]

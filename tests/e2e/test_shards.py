@@ -54,7 +54,7 @@ def test_every_cell_is_in_one_shard_that_reads_its_domain(of, domains, cells):
     assert max(counts) - min(counts) <= 1
 
 
-def test_results_that_differ_are_not_assembled(evaluate, harness, whole, tmp_path):
+def test_damaged_results_are_left_out_and_differing_ones_named(evaluate, harness, whole, tmp_path):
     shutil.copytree(tmp_path / "whole", tmp_path / "other")
     store = ResultStore(tmp_path / "other")
     cell = next(cell for cell in store.cells() if cell.spec.method.name == "fsnl")
@@ -63,14 +63,12 @@ def test_results_that_differ_are_not_assembled(evaluate, harness, whole, tmp_pat
     assert answer.code == 2
     assert f"has another result of fsnl on {cell.spec.domain} (cell {cell.spec.key[:12]})" in answer.err
 
-
-def test_damaged_results_are_left_out_with_a_note(evaluate, harness, whole, tmp_path):
     source = tmp_path / "whole"
     first, second = sorted(source.glob("cells/*/*.json"))[:2]
     first.write_bytes(b"{}")
     predictions = ResultStore(source).get(second.stem).predictions
     next(source.glob(f"predictions/*/{predictions}*")).write_bytes(b"")
-    answer = harness("leaderboard", "assemble", source, "--out", tmp_path / "all")
+    answer = harness("leaderboard", "assemble", source, "--out", tmp_path / "rest")
     assert answer.code == 0
     assert f"{first.parent.name}/{first.name} is damaged and left out" in answer.err
     assert f"cell {second.stem[:12]} is left out: predictions" in answer.err
