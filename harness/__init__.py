@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from harness.method import File, Method
     from harness.types.feature_set import FeatureSet
     from harness.types.images import Images
+    from harness.types.paper import Paper
     from harness.types.task import Needs, Task
     from harness.types.vocabulary import Vocabulary
 
@@ -36,6 +37,7 @@ _MODULES = {
     "Images": "harness.types.images",
     "Method": "harness.method",
     "Needs": "harness.types.task",
+    "Paper": "harness.types.paper",
     "Task": "harness.types.task",
     "Vocabulary": "harness.types.vocabulary",
     "evaluate": "harness.api.evaluate",
@@ -53,6 +55,7 @@ __all__ = [
     "Images",
     "Method",
     "Needs",
+    "Paper",
     "Task",
     "Vocabulary",
     "evaluate",

@@ -8,7 +8,7 @@ The entry point's name is the plugin's name: what ``--plugin``, ``--backbone``, 
     harness.protocols   harness_protocol
     harness.datasets    harness_dataset
     harness.metrics     harness_metric
-    harness.observers   harness_cell_finished
+    harness.observers   harness_observer
     harness.executors   harness_executor
 
 Every implementation is marked with ``@hookimpl``. A module offers one thing of each kind; of several in one module each
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from harness.execution.executors import OpenExecutor
     from harness.method import Method
     from harness.metrics import Metric
+    from harness.observer import Observer
     from harness.progress import Reporter
     from harness.protocols import Protocol
-    from harness.types.cell import Cell
 
 PROJECT = "harness"
 
@@ -134,14 +134,13 @@ def harness_metric() -> Metric:  # type: ignore[empty-body]
     """
 
 
-@hookspec
-def harness_cell_finished(cell: Cell) -> None:
-    """Observe a cell that was computed: log it, send it somewhere, draw it.
+@hookspec(firstresult=True)
+def harness_observer() -> Observer:  # type: ignore[empty-body]
+    """Return the observer, which logs a run, sends it somewhere or draws it.
 
-    Called in a process of the distribution's observers, in the order in which cells are finished, once for every cell
-    that this run computed, failed ones included (``cell.failure``), after it was stored; never for cells that were
-    known. What it changes changes no result, and its return value is ignored. An exception is shown, and this observer
-    is not called again in the run; the run and other observers continue.
+    Called once in a run whose ``--observer`` names it, in a process of the distribution's observers. The return value
+    is an instance of ``harness.observer.Observer``. An exception ends the command with a sentence before anything is
+    computed.
     """
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from harness.errors import HarnessError, PluginError, UserError, describe_error, one_line, unknown_name
 from harness.file_parameter import File as File
 from harness.parameters import parse_value, require_recordable, type_adapters
+from harness.types.paper import Paper
 from harness.types.task import Needs, Pool
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Method(ABC):
     """Whether the method uses the text tower. False means that it also works with a vision-only backbone, and that
     reading ``task.text`` raises there."""
 
-    paper: ClassVar[str] = ""
+    paper: ClassVar[Paper | None] = None
     """The publication of the method."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -214,6 +215,11 @@ def _require_valid_attributes(name: str, method: Method) -> None:
             "a fraction of the area, above 0 and at most 1",
         ),
         ("pool", method.pool in typing.get_args(Pool), " or ".join(typing.get_args(Pool))),
+        (
+            "paper",
+            method.paper is None or isinstance(method.paper, Paper),
+            "None or a harness.Paper",
+        ),
         ("presets", named, "a dictionary of dictionaries, such as {'paper': {'lr': 0.002}}"),
         ("known_failures", isinstance(method.known_failures, Mapping), "a dictionary: check -> reason"),
     ):

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
 from harness.method import Method
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._grid_search import middle_of_best
@@ -48,7 +49,13 @@ class APE(Method):
 
     needs = Needs(support=True, validation=True)
     seeded = False
-    paper = "Zhu et al., ICCV 2023"
+    paper = Paper(
+        "Zhu et al.",
+        "Not All Features Matter: Enhancing Few-shot CLIP with Adaptive Prior Refinement",
+        "ICCV",
+        2023,
+        "https://arxiv.org/abs/2304.01195",
+    )
     presets = {"paper": {"scaled": False, "views": 10, "crop": 0.5}}  # noqa: RUF012 - read only
 
     share: Fraction = 0.7

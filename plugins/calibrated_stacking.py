@@ -10,6 +10,7 @@ import torch
 from harness.hookspecs import hookimpl
 from harness.inner_method import Inner, wrap
 from harness.method import Method
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._gate import GateImages, side_columns
@@ -41,7 +42,13 @@ class CalibratedStacking(Method):
 
     needs = Needs(validation=True, ip=True)
     seeded = False
-    paper = "Chao et al., ECCV 2016"
+    paper = Paper(
+        "Chao et al.",
+        "An Empirical Study and Analysis of Generalized Zero-Shot Learning for Object Recognition in the Wild",
+        "ECCV",
+        2016,
+        "https://arxiv.org/abs/1605.04253",
+    )
     presets = {"paper": {}}  # noqa: RUF012 - read only
 
     inner: Inner | None = None

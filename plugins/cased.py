@@ -12,6 +12,7 @@ from harness.errors import UserError
 from harness.hookspecs import hookimpl
 from harness.method import File, Method
 from harness.prompts import Piece, Prompt
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._training import Fraction, PositiveInt
@@ -40,7 +41,13 @@ class CaSED(Method):
 
     needs = Needs(texts=True)
     seeded = False
-    paper = "Conti et al., NeurIPS 2023"
+    paper = Paper(
+        "Conti et al.",
+        "Vocabulary-free Image Classification",
+        "NeurIPS",
+        2023,
+        "https://arxiv.org/abs/2306.00917",
+    )
     presets = {"paper": {"nearest": 10, "alpha": 0.7}}  # noqa: RUF012 - read only
 
     words: File | None = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._clustering import class_means
@@ -39,7 +40,13 @@ class CLAP(TrainedMethod):
     """
 
     needs = Needs(support=True)
-    paper = "Silva-Rodríguez et al., CVPR 2024"
+    paper = Paper(
+        "Silva-Rodríguez et al.",
+        "A Closer Look at the Few-Shot Adaptation of Large Vision-Language Models",
+        "CVPR",
+        2024,
+        "https://arxiv.org/abs/2312.12730",
+    )
     presets = {  # noqa: RUF012 - read only
         "paper": {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "epochs": 300, "batch": 256, "warmup_lr": 1e-5}
         | {"views": 20, "base": "raw", "penalty": 1.0}

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._layers import uniform_init
@@ -35,7 +36,13 @@ class ClipAdapter(TrainedMethod):
     """
 
     needs = Needs(support=True)
-    paper = "Gao et al., IJCV 2024"
+    paper = Paper(
+        "Gao et al.",
+        "CLIP-Adapter: Better Vision-Language Models with Feature Adapters",
+        "IJCV",
+        2024,
+        "https://arxiv.org/abs/2110.04544",
+    )
     presets = {"paper": {**PAPER, "lr": 0.01, "batch": 32, "ratio": 0.2}}  # noqa: RUF012 - read only
 
     epochs: NonNegativeInt = 100

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 
 from ._lora import Adapter, Dropout, add_adapters
 from ._towers import TowerMethod, not_applicable, text_tower
@@ -36,7 +37,13 @@ class ClipLora(TowerMethod):
     a mask for each of queries, keys and values, the three share one; and the prompt is the protocol's.
     """
 
-    paper = "Zanella and Ben Ayed, CVPR 2024 W"
+    paper = Paper(
+        "Zanella and Ben Ayed",
+        "Low-Rank Few-Shot Adaptation of Vision-Language Models",
+        "CVPR Workshops",
+        2024,
+        "https://arxiv.org/abs/2405.18541",
+    )
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {"lr": 2e-4, "batch": 32, "steps_per_shot": 500, "views": 16, "rank": 2, "dropout": 0.25}
     }

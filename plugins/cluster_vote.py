@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._cluster_matching import assign_names
@@ -30,7 +31,13 @@ class ClusterVote(KMeansNaming):
     """
 
     needs = Needs(unlabeled=True, clusters=True, vocabulary=True)
-    paper = "Zhang et al., AAAI 2024"
+    paper = Paper(
+        "Zhang et al.",
+        "S3A: Towards Realistic Zero-Shot Classification via Self Structural Semantic Alignment",
+        "AAAI",
+        2024,
+        "https://arxiv.org/abs/2308.12960",
+    )
     presets = KMeansNaming.presets
 
     score: Literal["vote", "centroid", "sum"] = "vote"

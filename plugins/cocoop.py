@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._context import LearnedContext
@@ -43,7 +44,13 @@ class CoCoOp(TrainedMethod):
     """
 
     needs = Needs(support=True)
-    paper = "Zhou et al., CVPR 2022"
+    paper = Paper(
+        "Zhou et al.",
+        "Conditional Prompt Learning for Vision-Language Models",
+        "CVPR",
+        2022,
+        "https://arxiv.org/abs/2203.05557",
+    )
     presets = {  # noqa: RUF012 - read only
         "paper": {**PAPER, "lr": 0.032, "batch": 16, "epochs": 10, "images": None},
         "paper-200": {**PAPER, "lr": 0.032, "batch": 16, "epochs": 200, "images": None},

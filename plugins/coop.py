@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._context import LearnedContext, Position
@@ -35,7 +36,13 @@ class CoOp(TrainedMethod):
     """
 
     needs = Needs(support=True)
-    paper = "Zhou et al., IJCV 2022"
+    paper = Paper(
+        "Zhou et al.",
+        "Learning to Prompt for Vision-Language Models",
+        "IJCV",
+        2022,
+        "https://arxiv.org/abs/2109.01134",
+    )
     presets = {"paper": {**PAPER, "lr": 0.002, "batch": 128}}  # noqa: RUF012 - read only
 
     epochs: NonNegativeInt = 100

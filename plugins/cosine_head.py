@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._clustering import class_means
@@ -35,7 +36,13 @@ class CosineHead(TrainedMethod):
     """
 
     needs = Needs(support=True)
-    paper = "Wang et al., ACM MM 2017"
+    paper = Paper(
+        "Wang et al.",
+        "NormFace: L2 Hypersphere Embedding for Face Verification",
+        "ACM MM",
+        2017,
+        "https://arxiv.org/abs/1704.06369",
+    )
     presets = {"paper": {"scale": 20.0}}  # noqa: RUF012 - read only
 
     epochs: NonNegativeInt = 100

@@ -14,6 +14,7 @@ from harness.errors import UserError
 from harness.hookspecs import hookimpl
 from harness.inner_method import Inner, wrap
 from harness.method import Method
+from harness.types.paper import Paper
 from harness.types.task import Needs
 from harness.types.vocabulary import Vocabulary
 
@@ -62,7 +63,13 @@ class Cosmo(Method):
     """
 
     needs = Needs(support=True, validation=True, ip=True)
-    paper = "Atzmon and Chechik, CVPR 2019"
+    paper = Paper(
+        "Atzmon and Chechik",
+        "Adaptive Confidence Smoothing for Generalized Zero-Shot Learning",
+        "CVPR",
+        2019,
+        "https://arxiv.org/abs/1812.09903",
+    )
     presets = {"paper": {}}  # noqa: RUF012 - read only
 
     unseen: Inner | None = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.hookspecs import hookimpl
 from harness.method import Method
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._sentences import sentence_features
@@ -32,7 +33,13 @@ class CuPL(Method):
 
     needs = Needs(texts=True)
     seeded = False
-    paper = "Pratt et al., ICCV 2023"
+    paper = Paper(
+        "Pratt et al.",
+        "What does a platypus look like? Generating customized prompts for zero-shot image classification",
+        "ICCV",
+        2023,
+        "https://arxiv.org/abs/2209.03320",
+    )
     presets = {"paper": {"prompts": "sentences"}}  # noqa: RUF012 - read only
 
     prompts: Literal["sentences", "both"] = "sentences"

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
 from harness.method import Method
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._training import NonNegativeFloat, NonNegativeInt, PositiveInt
@@ -97,7 +98,14 @@ class ECALP(Method):
 
     needs = Needs(support=True, stream=True)
     seeded = False
-    paper = "Li et al., ICLR 2025"
+    paper = Paper(
+        "Li et al.",
+        "Efficient and Context-Aware Label Propagation for Zero-/Few-Shot "
+        "Training-Free Adaptation of Vision-Language Model",
+        "ICLR",
+        2025,
+        "https://arxiv.org/abs/2412.18303",
+    )
     presets = {  # noqa: RUF012 - read only
         "paper": {"names": 3, "images": 8, "shots": 8, "power": 10.0, "rounds": 3},
         "zero-shot": {"few_shot": False},

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._cluster_matching import assign_names
@@ -43,7 +44,13 @@ class EMDirichlet(TransductiveMethod):
 
     needs = Needs(unlabeled=True, vocabulary=True)
     seeded = False
-    paper = "Martin et al., CVPR 2024"
+    paper = Paper(
+        "Martin et al.",
+        "Transductive Zero-Shot and Few-Shot CLIP",
+        "CVPR",
+        2024,
+        "https://arxiv.org/abs/2405.18437",
+    )
     presets = {"paper": PAPER, "paper-few-shot": PAPER | {"few_shot": True}}  # noqa: RUF012 - read only
 
     few_shot: bool = False

@@ -9,6 +9,7 @@ import torch
 
 from harness.hookspecs import hookimpl
 from harness.prompts import Prompt, caption_prompt
+from harness.types.paper import LAION_BEYOND
 from harness.types.task import Needs
 
 from ._anchor import known_names
@@ -43,7 +44,7 @@ class FSNL(NameTuning):
     """
 
     needs = Needs(support=True, captions=True)
-    paper = "Chen et al., CVPR 2025"
+    paper = LAION_BEYOND
     presets = {  # noqa: RUF012 - read only
         "paper": {**PAPER, "lr": None, "caption_weight": 0.5, "captions_per_class": None, "anchor": 0.0},
         "clip-loss": {**PAPER, "lr": None, "caption_weight": 1.0, "captions_per_class": None}

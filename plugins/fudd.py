@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from harness.hookspecs import hookimpl
 from harness.method import File, Method
 from harness.prompts import Piece, Prompt, clean_name
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._json_file import read_json
@@ -45,7 +46,13 @@ class FuDD(Method):
 
     needs = Needs(texts=True)
     seeded = False
-    paper = "Esfandiarpoor and Bach, ICLR 2024"
+    paper = Paper(
+        "Esfandiarpoor and Bach",
+        "Follow-Up Differential Descriptions: Language Models Resolve Ambiguities for Image Classification",
+        "ICLR",
+        2024,
+        "https://arxiv.org/abs/2311.07593",
+    )
     presets = {"paper": {"candidates": 10}}  # noqa: RUF012 - read only
 
     pairs: File | None = None

@@ -10,6 +10,7 @@ import torch
 from harness.errors import MethodError
 from harness.hookspecs import hookimpl
 from harness.method import Method
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._clustering import class_means
@@ -45,7 +46,13 @@ class GDA(Method):
     """
 
     needs = Needs(support=True, ip=True)
-    paper = "Wang et al., ICLR 2024"
+    paper = Paper(
+        "Wang et al.",
+        "A Hard-to-Beat Baseline for Training-free CLIP-based Adaptation",
+        "ICLR",
+        2024,
+        "https://arxiv.org/abs/2402.04087",
+    )
     presets = {"paper": {"search": "paper", "covariance": "views", "views": 10, "crop": 0.5}}  # noqa: RUF012 - read only
 
     alpha: NonNegativeFloat | None = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._clustering import class_means
@@ -33,7 +34,13 @@ class GdaEm(TransductiveMethod):
 
     needs = Needs(unlabeled=True, vocabulary=True)
     seeded = False
-    paper = "Wang et al., ICLR 2024"
+    paper = Paper(
+        "Wang et al.",
+        "A Hard-to-Beat Baseline for Training-free CLIP-based Adaptation",
+        "ICLR",
+        2024,
+        "https://arxiv.org/abs/2402.04087",
+    )
     presets = {"paper": {"pool": "test-unlabeled"}}  # noqa: RUF012 - read only
 
     alpha: NonNegativeFloat = 1.0

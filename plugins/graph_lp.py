@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._clustering import canonical_order, nearest_neighbours
@@ -38,7 +39,13 @@ class GraphLP(TransductiveMethod):
 
     needs = Needs(support=True, unlabeled=True)
     seeded = False
-    paper = "Fu et al., TPAMI 2015"
+    paper = Paper(
+        "Fu et al.",
+        "Transductive Multi-view Zero-Shot Learning",
+        "TPAMI",
+        2015,
+        "https://arxiv.org/abs/1501.04560",
+    )
     presets = {  # noqa: RUF012 - read only
         "paper": {"few_shot": False, "pool": "test-unlabeled"},
         "zero-shot": {"few_shot": False},

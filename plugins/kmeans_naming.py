@@ -10,6 +10,7 @@ import torch
 from harness.errors import NotApplicable
 from harness.hookspecs import hookimpl
 from harness.matching import match
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._clustering import canonical_order, cluster_means, kmeans
@@ -33,7 +34,12 @@ class KMeansNaming(TransductiveMethod):
     """
 
     needs = Needs(unlabeled=True, clusters=True, vocabulary=True)
-    paper = "MacQueen, Berkeley Symposium 1967"
+    paper = Paper(
+        "MacQueen",
+        "Some methods for classification and analysis of multivariate observations",
+        "Berkeley Symposium",
+        1967,
+    )
     presets = {"paper": {}, "clusters": {"naming": "none"}}  # noqa: RUF012
 
     restarts: PositiveInt = 10

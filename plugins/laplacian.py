@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._clustering import class_means, nearest_neighbours
@@ -43,7 +44,13 @@ class Laplacian(TransductiveMethod):
 
     needs = Needs(support=True, unlabeled=True)
     seeded = False
-    paper = "Ziko et al., ICML 2020"
+    paper = Paper(
+        "Ziko et al.",
+        "Laplacian Regularized Few-Shot Learning",
+        "ICML",
+        2020,
+        "https://arxiv.org/abs/2006.15486",
+    )
     presets = {"paper": PAPER, "zero-shot": ZERO_SHOT}  # noqa: RUF012 - read only
 
     few_shot: bool = True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._name_tuning import Encode, NameTuning
@@ -32,7 +33,13 @@ class LearningToName(NameTuning):
     """
 
     needs = Needs(support=True)
-    paper = "Parisot et al., CVPR 2023"
+    paper = Paper(
+        "Parisot et al.",
+        "Learning to Name Classes for Vision and Language Models",
+        "CVPR",
+        2023,
+        "https://arxiv.org/abs/2304.01830",
+    )
     presets = {"paper": {**PAPER, "lr": 0.002, "batch": 128, "length": 1, "init": "random"}}  # noqa: RUF012 - read only
 
     length: PositiveInt | None = 1

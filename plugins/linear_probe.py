@@ -12,6 +12,7 @@ import torch
 
 from harness.hookspecs import hookimpl
 from harness.method import Method
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._grid_search import first_of_best, middle_of_best
@@ -49,7 +50,13 @@ class LinearProbe(Method):
 
     needs = Needs(support=True, validation=True)
     text = False
-    paper = "Radford et al., ICML 2021"
+    paper = Paper(
+        "Radford et al.",
+        "Learning Transferable Visual Models From Natural Language Supervision",
+        "ICML",
+        2021,
+        "https://arxiv.org/abs/2103.00020",
+    )
     presets = {"paper": {"search": "paper"}}  # noqa: RUF012 - read only
 
     c: PositiveFloat | None = None

@@ -10,6 +10,7 @@ import torch
 from harness.errors import UserError
 from harness.hookspecs import hookimpl
 from harness.method import File, Method
+from harness.types.paper import Paper
 from harness.types.task import Needs
 from harness.types.vocabulary import Vocabulary
 
@@ -38,7 +39,13 @@ class Loki(Method):
     """
 
     seeded = False
-    paper = "Roberts et al., NeurIPS 2023"
+    paper = Paper(
+        "Roberts et al.",
+        "Geometry-Aware Adaptation for Pretrained Models",
+        "NeurIPS",
+        2023,
+        "https://arxiv.org/abs/2307.12226",
+    )
     presets = {"paper": {"temperature": 1.0}}  # noqa: RUF012 - read only
 
     temperature: PositiveFloat = 1.0

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
 from harness.method import Method
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._training import Fraction, NonNegativeFloat, PositiveInt
@@ -56,7 +57,13 @@ class LPPP(Method):
 
     needs = Needs(support=True, validation=True)
     seeded = False
-    paper = "Huang et al., CVPR 2024"
+    paper = Paper(
+        "Huang et al.",
+        "LP++: A Surprisingly Strong Linear Probe for Few-Shot CLIP",
+        "CVPR",
+        2024,
+        "https://arxiv.org/abs/2404.02285",
+    )
     presets = {"paper": {"steps": 300, "initial_alpha": 250.0}}  # noqa: RUF012 - read only
 
     steps: PositiveInt = 300

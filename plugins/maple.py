@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 
 from ._deep_prompts import Tokens
 from ._layers import uniform_init
@@ -34,7 +35,13 @@ class Maple(PromptedTowers):
     linear maps start as copies of one; here each is drawn.
     """
 
-    paper = "Khattak et al., CVPR 2023"
+    paper = Paper(
+        "Khattak et al.",
+        "MaPLe: Multi-modal Prompt Learning",
+        "CVPR",
+        2023,
+        "https://arxiv.org/abs/2210.03117",
+    )
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {**PAPER, "lr": 0.0035, "epochs": 5, "batch": 4, "words": 2, "depth": 9}
     }

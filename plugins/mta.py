@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 
 from ._certain_views import kept
 from ._training import Fraction, NonNegativeFloat, PositiveFloat
@@ -40,7 +41,13 @@ class MTA(ViewMethod):
     view alone is zero-shot.
     """
 
-    paper = "Zanella and Ben Ayed, CVPR 2024"
+    paper = Paper(
+        "Zanella and Ben Ayed",
+        "On the test-time zero-shot generalization of vision-language models: Do we really need prompt learning?",
+        "CVPR",
+        2024,
+        "https://arxiv.org/abs/2405.02266",
+    )
     presets = {"paper": {"test_views": 64, "neighbours": 0.3, "affinity": 4.0, "spread": 0.2}}  # noqa: RUF012
 
     neighbours: Fraction = 0.3

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
 from harness.types.discovery import Discovery
+from harness.types.paper import Paper
 from harness.types.task import Needs, Pool, Support
 
 from ._clustering import canonical_order
@@ -49,7 +50,13 @@ class NolaHead(TrainedMethod):
     """
 
     needs = Needs(unlabeled=True, vocabulary=True, texts=True)
-    paper = "Imam et al., arXiv 2411.19346"
+    paper = Paper(
+        "Imam et al.",
+        "CLIP meets DINO for Tuning Zero-Shot Classifier using Unlabeled Image Collections",
+        "arXiv",
+        2024,
+        "https://arxiv.org/abs/2411.19346",
+    )
     presets = {"paper": {"encoder": "vit_base_patch16_224.dino", "prompts": "both"}}  # noqa: RUF012 - read only
 
     encoder: str | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 
 from ._known_concepts import KnownClasses, KnownConceptMethod
 from ._training import PositiveInt
@@ -37,7 +38,13 @@ class OgenLite(KnownConceptMethod):
     """
 
     seeded = False
-    paper = "Zang et al., ICLR 2024"
+    paper = Paper(
+        "Zang et al.",
+        "Overcoming the Pitfalls of Vision-Language Model Finetuning for OOD Generalization",
+        "ICLR",
+        2024,
+        "https://arxiv.org/abs/2401.15914",
+    )
     presets = {"paper": {"nearest": 3}}  # noqa: RUF012 - read only
 
     nearest: PositiveInt = 3

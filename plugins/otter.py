@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._cluster_matching import assign_names
@@ -37,7 +38,13 @@ class OTTER(TransductiveMethod):
 
     needs = Needs(unlabeled=True, vocabulary=True)
     seeded = False
-    paper = "Shin et al., NeurIPS 2024"
+    paper = Paper(
+        "Shin et al.",
+        "OTTER: Effortless Label Distribution Adaptation of Zero-shot Models",
+        "NeurIPS",
+        2024,
+        "https://arxiv.org/abs/2404.08461",
+    )
     presets = {"paper": {"pool": "test-unlabeled", "shares": "support"}}  # noqa: RUF012 - read only
 
     shares: Literal["equal", "support"] = "equal"

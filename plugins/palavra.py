@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
 from harness.prompts import Piece, Prompt
+from harness.types.paper import Paper
 from harness.types.task import Needs, Support
 
 from ._clustering import class_means
@@ -37,7 +38,13 @@ class Palavra(NameTuning):
     """
 
     needs = Needs(support=True)
-    paper = "Cohen et al., ECCV 2022"
+    paper = Paper(
+        "Cohen et al.",
+        '"This is my unicorn, Fluffy": Personalizing frozen vision-language representations',
+        "ECCV",
+        2022,
+        "https://arxiv.org/abs/2204.01694",
+    )
     presets = {"paper": {"epochs": 30, "negatives": "noun"}}  # noqa: RUF012 - read only
 
     epochs: NonNegativeInt = 60

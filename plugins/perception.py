@@ -13,6 +13,7 @@ from harness.errors import UserError
 from harness.hookspecs import hookimpl
 from harness.method import File, Method
 from harness.prompts import Template
+from harness.types.paper import Paper
 
 from ._json_file import read_json
 from ._training import PositiveFloat
@@ -47,7 +48,13 @@ class Perception(Method):
     """
 
     seeded = False
-    paper = "An et al., ICLR 2024"
+    paper = Paper(
+        "An et al.",
+        "PerceptionCLIP: Visual Classification by Inferring and Conditioning on Contexts",
+        "ICLR",
+        2024,
+        "https://arxiv.org/abs/2308.01313",
+    )
     presets = {"paper": {"infer": "names", "temperature": 1.0}}  # noqa: RUF012 - read only
 
     contexts: File | None = None

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._context import LearnedContext
@@ -45,7 +46,13 @@ class PLOT(TrainedMethod):
     """
 
     needs = Needs(support=True, tokens=True)
-    paper = "Chen et al., ICLR 2023"
+    paper = Paper(
+        "Chen et al.",
+        "PLOT: Prompt Learning with Optimal Transport for Vision-Language Models",
+        "ICLR",
+        2023,
+        "https://arxiv.org/abs/2210.01253",
+    )
     presets = {  # noqa: RUF012 - read only
         "paper": {**PAPER, "lr": 0.002, "epochs": 50, "batch": 128, "length": 16, "prompts": 4}
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._training import Batch, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TrainedMethod
@@ -35,7 +36,13 @@ class ProLIP(TrainedMethod):
     """
 
     needs = Needs(support=True, preprojection=True)
-    paper = "Fahes et al., 2024"
+    paper = Paper(
+        "Fahes et al.",
+        "Fine-Tuning CLIP's Last Visual Projector: A Few-Shot Cornucopia",
+        "arXiv",
+        2024,
+        "https://arxiv.org/abs/2410.05270",
+    )
     presets = {"paper": {"lr": 1e-5, "decay": 1.0, "epochs": 300, "views": 256}}  # noqa: RUF012 - read only
 
     epochs: NonNegativeInt = 300

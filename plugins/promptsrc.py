@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 
 from ._deep_prompts import as_they_are, random_tokens
 from ._prompted_towers import PromptedTowers
@@ -39,7 +40,13 @@ class PromptSrc(PromptedTowers):
     deviation 30 in 50 epochs; for others they choose 45 and 5. 16 cached views replace new crops.
     """
 
-    paper = "Khattak et al., ICCV 2023"
+    paper = Paper(
+        "Khattak et al.",
+        "Self-regulating Prompts: Foundational Model Adaptation without Forgetting",
+        "ICCV",
+        2023,
+        "https://arxiv.org/abs/2307.06948",
+    )
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {**PAPER, "lr": 0.0025, "epochs": 50, "batch": 4, "words": 4, "image_tokens": 4, "depth": 9}
         | {"mean": 30.0, "deviation": 30.0}

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
 from harness.method import Method
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._clustering import class_means
@@ -41,7 +42,13 @@ class Prototypes(Method):
     needs = Needs(support=True)
     text = False
     seeded = False
-    paper = "Snell et al., NeurIPS 2017"
+    paper = Paper(
+        "Snell et al.",
+        "Prototypical Networks for Few-shot Learning",
+        "NeurIPS",
+        2017,
+        "https://arxiv.org/abs/1703.05175",
+    )
     presets = {"paper": {}}  # noqa: RUF012 - read only
 
     centre: bool = False

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from harness.device import to_device
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 
 from ._known_concepts import KnownClasses, KnownConceptMethod
 from ._training import NonNegativeInt, PositiveFloat
@@ -39,7 +40,13 @@ class ProxyMap(KnownConceptMethod):
     ProxyDet trains a detector on such mixtures; a linear map in the space of features is our reading.
     """
 
-    paper = "Jeong et al., AAAI 2024"
+    paper = Paper(
+        "Jeong et al.",
+        "ProxyDet: Synthesizing Proxy Novel Classes via Classwise Mixup for Open-Vocabulary Object Detection",
+        "AAAI",
+        2024,
+        "https://arxiv.org/abs/2312.07266",
+    )
     presets = {"paper": {"mixtures": 100, "mix": 1.0}}  # noqa: RUF012 - read only
 
     mixtures: NonNegativeInt = 100

@@ -11,6 +11,7 @@ from harness.hookspecs import hookimpl
 from harness.inner_method import Inner, wrap
 from harness.method import Method
 from harness.types.discovery import Discovery
+from harness.types.paper import Paper
 from harness.types.task import Needs, Pool
 
 from ._clustering import canonical_order
@@ -41,7 +42,13 @@ class Pseudo(Method):
     """
 
     needs = Needs(unlabeled=True, vocabulary=True)
-    paper = "Menghini et al., NeurIPS 2023"
+    paper = Paper(
+        "Menghini et al.",
+        "Enhancing CLIP with CLIP: Exploring Pseudolabeling for Limited-Label Prompt Tuning",
+        "NeurIPS",
+        2023,
+        "https://arxiv.org/abs/2306.01669",
+    )
     presets = {  # noqa: RUF012 - read only
         "paper": {"rounds": 10, "growing": True, "pool": "train-unlabeled"},
         "fpl": {"rounds": 1, "growing": False},

@@ -13,6 +13,7 @@ from harness.errors import UserError
 from harness.hookspecs import hookimpl
 from harness.inner_method import Inner, wrap
 from harness.method import Method
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._training import TrainedMethod
@@ -41,7 +42,14 @@ class Soup(Method):
     """
 
     needs = Needs(support=True)
-    paper = "Wortsman et al., ICML 2022"
+    paper = Paper(
+        "Wortsman et al.",
+        "Model soups: averaging weights of multiple fine-tuned models "
+        "improves accuracy without increasing inference time",
+        "ICML",
+        2022,
+        "https://arxiv.org/abs/2203.05482",
+    )
     presets = {"paper": {"greedy": True}}  # noqa: RUF012 - read only
 
     inner: Inner | None = None

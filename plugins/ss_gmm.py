@@ -9,6 +9,7 @@ import torch
 
 from harness.errors import MethodError
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._clustering import cluster_means, kmeans
@@ -39,7 +40,13 @@ class SsGmm(KMeansNaming):
     """
 
     needs = Needs(unlabeled=True, ip=True, vocabulary=True)
-    paper = "Zhao et al., ICCV 2023"
+    paper = Paper(
+        "Zhao et al.",
+        "Learning Semi-supervised Gaussian Mixture Models for Generalized Category Discovery",
+        "ICCV",
+        2023,
+        "https://arxiv.org/abs/2305.06144",
+    )
     presets = {"paper": {}, "clusters": {"naming": "none", "mixed": True}}  # noqa: RUF012
 
     restarts: PositiveInt = 10

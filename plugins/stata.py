@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._neighbour_graph import Graph
@@ -37,7 +38,13 @@ class StatA(TransductiveMethod):
 
     needs = Needs(unlabeled=True, vocabulary=True)
     seeded = False
-    paper = "Zanella et al., CVPR 2025"
+    paper = Paper(
+        "Zanella et al.",
+        "Realistic Test-Time Adaptation of Vision-Language Models",
+        "CVPR",
+        2025,
+        "https://arxiv.org/abs/2501.03729",
+    )
     presets = {"paper": {"pool": "test-unlabeled", "likelihood_weight": 1.0}}  # noqa: RUF012 - read only
 
     anchor: NonNegativeFloat = 1.0

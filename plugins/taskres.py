@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
 from harness.prompts import NOUNS
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._training import PAPER, Batch, NonNegativeFloat, NonNegativeInt, PositiveInt, TrainedMethod
@@ -37,7 +38,13 @@ class TaskRes(TrainedMethod):
     """
 
     needs = Needs(support=True)
-    paper = "Yu et al., CVPR 2023"
+    paper = Paper(
+        "Yu et al.",
+        "Task Residual for Tuning Vision-Language Models",
+        "CVPR",
+        2023,
+        "https://arxiv.org/abs/2211.10277",
+    )
     presets = {  # noqa: RUF012 - read only
         "paper": {**PAPER, "optimizer": "adam", "lr": 0.002, "batch": 256, "epochs": None, "alpha": None, "base": "raw"}
     }

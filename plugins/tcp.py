@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._context import LearnedContext
@@ -43,7 +44,13 @@ class TCP(TowerMethod):
 
     needs = Needs(support=True, model=True)
     towers = "text"
-    paper = "Yao et al., CVPR 2024"
+    paper = Paper(
+        "Yao et al.",
+        "TCP: Textual-based Class-aware Prompt tuning for Visual-Language Model",
+        "CVPR",
+        2024,
+        "https://arxiv.org/abs/2311.18231",
+    )
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {**PAPER, "optimizer": "adam", "lr": 0.002, "epochs": 50, "batch": 32, "length": 4, "block": 8}
         | {"weight_decay": 0.0, "hold": 8.0}

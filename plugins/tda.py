@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._certain_views import by_certainty, entropy, kept
@@ -82,7 +83,13 @@ class TDA(ViewMethod):
     """
 
     needs = Needs(stream=True)
-    paper = "Karmanov et al., CVPR 2024"
+    paper = Paper(
+        "Karmanov et al.",
+        "Efficient Test-Time Adaptation of Vision-Language Models",
+        "CVPR",
+        2024,
+        "https://arxiv.org/abs/2403.18293",
+    )
     presets = {"paper": {"test_views": 64, "sees_itself": True}}  # noqa: RUF012 - read only
 
     alpha: NonNegativeFloat = 2.0

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
 from harness.method import Method
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._clustering import class_means
@@ -38,7 +39,13 @@ class Teen(Method):
 
     needs = Needs(support=True, ip=True)
     seeded = False
-    paper = "Wang et al., NeurIPS 2023"
+    paper = Paper(
+        "Wang et al.",
+        "Few-Shot Class-Incremental Learning via Training-Free Prototype Calibration",
+        "NeurIPS",
+        2023,
+        "https://arxiv.org/abs/2312.05229",
+    )
     presets = {"paper": {"text_weight": 0.0}, "paper-cifar": {"text_weight": 0.0, "weight": 0.1}}  # noqa: RUF012
 
     weight: Fraction = 0.5

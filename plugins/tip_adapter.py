@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from harness.hookspecs import hookimpl
 from harness.method import Method
 from harness.prompts import Piece, Prompt
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._grid_search import first_of_best, middle_of_best
@@ -60,7 +61,13 @@ class TipAdapter(Method):
     """
 
     needs = Needs(support=True, validation=True)
-    paper = "Zhang et al., ECCV 2022"
+    paper = Paper(
+        "Zhang et al.",
+        "Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification",
+        "ECCV",
+        2022,
+        "https://arxiv.org/abs/2207.09519",
+    )
     presets = {  # noqa: RUF012 - read only
         "paper": {"search": "paper", "views": 10, "crop": 0.5},
         "caps": {"caption_weight": 0.5},

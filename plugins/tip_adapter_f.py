@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 
 from ._training import Batch, Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TrainedMethod
 from ._vocabulary import zero_shot_text
@@ -31,7 +32,13 @@ class TipAdapterF(TipAdapter, TrainedMethod):
     cached views of each image.
     """
 
-    paper = "Zhang et al., ECCV 2022"
+    paper = Paper(
+        "Zhang et al.",
+        "Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification",
+        "ECCV",
+        2022,
+        "https://arxiv.org/abs/2207.09519",
+    )
     presets = {  # noqa: RUF012 - read only
         "paper": {"search": "paper", "views": 10, "crop": 0.5, "batch": 256, "initial_alpha": 1.17, "initial_beta": 1.0}
     }

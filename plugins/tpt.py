@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 
 from ._certain_views import by_certainty, entropy, kept
 from ._context import LearnedContext
@@ -43,7 +44,13 @@ class TPT(ViewMethod):
     at a time.
     """
 
-    paper = "Shu et al., NeurIPS 2022"
+    paper = Paper(
+        "Shu et al.",
+        "Test-Time Prompt Tuning for Zero-Shot Generalization in Vision-Language Models",
+        "NeurIPS",
+        2022,
+        "https://arxiv.org/abs/2209.07511",
+    )
     presets = {"paper": {"test_views": 64, "keep": 0.1, "lr": 0.005, "steps": 1}}  # noqa: RUF012 - read only
 
     keep: Fraction = 0.1

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from harness.hookspecs import hookimpl
 from harness.inner_method import Inner, wrap
 from harness.types.images import Images
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._grid_search import middle_of_best
@@ -57,7 +58,13 @@ class TransCLIP(TransductiveMethod):
 
     needs = Needs(unlabeled=True, vocabulary=True)
     seeded = False
-    paper = "Zanella et al., NeurIPS 2024"
+    paper = Paper(
+        "Zanella et al.",
+        "Boosting Vision-Language Models with Transduction",
+        "NeurIPS",
+        2024,
+        "https://arxiv.org/abs/2406.01837",
+    )
     presets = {"paper": PAPER, "paper-few-shot": PAPER | {"few_shot": True, "text_weight": 0.5}}  # noqa: RUF012
 
     inner: Inner | None = None

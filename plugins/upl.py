@@ -9,6 +9,7 @@ import torch
 
 from harness.hookspecs import hookimpl
 from harness.types.discovery import Discovery
+from harness.types.paper import Paper
 from harness.types.task import Needs, Pool, Support
 
 from ._clustering import canonical_order
@@ -39,7 +40,13 @@ class UPL(CoOp):
     """
 
     needs = Needs(unlabeled=True, vocabulary=True)
-    paper = "Huang et al., arXiv 2204.03649"
+    paper = Paper(
+        "Huang et al.",
+        "Unsupervised Prompt Learning for Vision-Language Models",
+        "arXiv",
+        2022,
+        "https://arxiv.org/abs/2204.03649",
+    )
     presets = {  # noqa: RUF012 - read only
         "paper": {**PAPER, "views": 1, "lr": 0.002, "epochs": 50, "batch": 32, "length": 16, "members": 16}
     }

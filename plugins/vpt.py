@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 
 from ._deep_prompts import as_they_are, prompt_image_tower, random_tokens
 from ._towers import TowerMethod, blocks
@@ -30,7 +31,7 @@ class Vpt(TowerMethod):
     """
 
     towers = "vision"
-    paper = "Jia et al., ECCV 2022"
+    paper = Paper("Jia et al.", "Visual Prompt Tuning", "ECCV", 2022, "https://arxiv.org/abs/2203.12119")
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {**PAPER, "lr": 0.0025, "epochs": 5, "batch": 4, "tokens": 8, "depth": None}
     }

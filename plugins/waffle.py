@@ -12,6 +12,7 @@ import torch
 from harness.hookspecs import hookimpl
 from harness.method import Method
 from harness.prompts import Template
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._training import PositiveInt
@@ -38,7 +39,13 @@ class Waffle(Method):
     """
 
     needs = Needs(texts=True)
-    paper = "Roth et al., ICCV 2023"
+    paper = Paper(
+        "Roth et al.",
+        "Waffling around for Performance: Visual Classification with Random Words and Broad Concepts",
+        "ICCV",
+        2023,
+        "https://arxiv.org/abs/2306.07282",
+    )
     presets = {"paper": {"pairs": 15}}  # noqa: RUF012 - read only
 
     pairs: PositiveInt = 15

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 
 from ._certain_views import by_certainty, kept
 from ._training import Fraction
@@ -34,7 +35,13 @@ class Zero(ViewMethod):
     least one counts.
     """
 
-    paper = "Farina et al., NeurIPS 2024"
+    paper = Paper(
+        "Farina et al.",
+        "Frustratingly Easy Test-Time Adaptation of Vision-Language Models",
+        "NeurIPS",
+        2024,
+        "https://arxiv.org/abs/2405.18330",
+    )
     presets = {"paper": {"test_views": 64, "keep": 0.3}}  # noqa: RUF012 - read only
 
     keep: Fraction = 0.3

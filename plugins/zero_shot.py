@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from harness.hookspecs import hookimpl
 from harness.method import Method
 from harness.prompts import Template
+from harness.types.paper import Paper
 
 from ._vocabulary import zero_shot_text
 
@@ -42,7 +43,13 @@ class ZeroShot(Method):
     """Cosine similarity of image and prompt, times the model's logit scale (Radford et al., ICML 2021)."""
 
     seeded = False
-    paper = "Radford et al., ICML 2021"
+    paper = Paper(
+        "Radford et al.",
+        "Learning Transferable Visual Models From Natural Language Supervision",
+        "ICML",
+        2021,
+        "https://arxiv.org/abs/2103.00020",
+    )
     presets = {"paper": {"prompts": "single"}}  # noqa: RUF012 - read only
 
     prompts: Literal["single", "ensemble"] = "single"

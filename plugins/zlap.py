@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 
 from harness.hookspecs import hookimpl
+from harness.types.paper import Paper
 from harness.types.task import Needs
 
 from ._clustering import nearest_neighbours
@@ -37,7 +38,13 @@ class ZLaP(TransductiveMethod):
 
     needs = Needs(unlabeled=True, vocabulary=True)
     seeded = False
-    paper = "Stojnić et al., CVPR 2024"
+    paper = Paper(
+        "Stojnić et al.",
+        "Label Propagation for Zero-shot Classification with Vision-Language Models",
+        "CVPR",
+        2024,
+        "https://arxiv.org/abs/2404.04072",
+    )
     presets = {  # noqa: RUF012 - read only
         "paper": {"pool": "test-unlabeled", "neighbours": 5, "power": 5.0, "share": 0.3}
     }

@@ -11,6 +11,7 @@ from harness.backbones.clip_templates import IMAGENET_TEMPLATES
 from harness.hookspecs import hookimpl
 from harness.method import Method
 from harness.prompts import Template
+from harness.types.paper import Paper
 from harness.types.task import Needs, Pool
 
 from ._training import NonNegativeFloat
@@ -46,7 +47,13 @@ class ZPE(Method):
 
     needs = Needs(unlabeled=True, ip=True, vocabulary=True)
     seeded = False
-    paper = "Allingham et al., ICML 2023"
+    paper = Paper(
+        "Allingham et al.",
+        "A Simple Zero-shot Prompt Weighting Technique to Improve Prompt Ensembling in Text-Image Models",
+        "ICML",
+        2023,
+        "https://arxiv.org/abs/2302.06235",
+    )
     presets = {  # noqa: RUF012 - read only
         "paper": {"pool": "test-unlabeled", "templates": "all"},
         "paper-selection": {"pool": "test-unlabeled", "templates": "all", "select": 2.0},

@@ -13,6 +13,7 @@ from harness.hookspecs import hookimpl
 from harness.matching import match
 from harness.prompts import Template
 from harness.types.discovery import Discovery
+from harness.types.paper import LAION_BEYOND
 from harness.types.task import Needs, Pool, Support
 
 from ._cluster_matching import assign_names, sample_means
@@ -53,7 +54,7 @@ class ZSNL(NameTuning):
     """
 
     needs = Needs(unlabeled=True, ip=True, clusters=True, vocabulary=True)
-    paper = "Chen et al., CVPR 2025"
+    paper = LAION_BEYOND
     presets = {  # noqa: RUF012
         "paper": PAPER
         | {"assign": "clusters", "known": "nothing", "shifts": 0, "restarts": 10, "confident": 16, "least": 20}

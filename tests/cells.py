@@ -64,7 +64,7 @@ def predicted(method: Method, image: Tensor, vocabulary: Vocabulary) -> BestColu
     """The best columns of images with features ``(m, d)``, as in the process of a cell."""
     query = Query(ImageInput.of(image[:, None]), {"oop": vocabulary})
     backbone = SimpleNamespace(device=image.device)
-    return predict_all(method, "it", query, backbone)[0]["oop"]  # type: ignore[arg-type]
+    return predict_all(method, "it", query, backbone)[0]["oop"].best  # type: ignore[arg-type]
 
 
 def task_of(job: Job, template: Template, provider: FeatureProvider) -> tuple[Task, list[str]]:

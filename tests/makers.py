@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from harness.metrics.built_in import BUILT_IN
 from harness.metrics.compute import compute_metrics
+from harness.metrics.prediction_kinds import PREDICTIONS
 from harness.miniature import model as miniature
 from harness.types.cell import (
     BackboneRecord,
@@ -109,7 +110,9 @@ def metrics_of(*kinds: str) -> set[str]:
     return {name for name, metric in BUILT_IN.items() if set(metric.needs) <= set(kinds)}
 
 
-NAMING = metrics_of("oop", "ip", "joint_oop", "joint_ip", "reference")
+CLUSTERS = ("pool_cluster", "cluster_name", *(key for key, kind in PREDICTIONS.items() if kind.holds == "clusters"))
+NAMING = metrics_of(*(key for key in PREDICTIONS if key not in CLUSTERS))
+ONLY_OOP = metrics_of("oop", "oop_confidence")
 POOL = metrics_of("pool_cluster", "cluster_name")
 CLUSTERING = metrics_of("oop_cluster", "ip_cluster")
 MIXED = metrics_of("joint_oop_cluster", "joint_ip_cluster")

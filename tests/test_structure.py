@@ -34,15 +34,15 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness.execution",),
     ("harness.types",),
     ("harness.protocols",),
-    ("harness.method", "harness.parameters", "harness.file_parameter", "harness.hookspecs"),
+    ("harness.method", "harness.observer", "harness.parameters", "harness.file_parameter", "harness.hookspecs"),
     ("harness.registry", "harness.inner_method"),
     ("harness.metrics.table", "harness.datasets", "harness.backbones"),  # the table has metrics of plugins too
     ("harness.feature_cache", "harness.corpus"),
     ("harness.results",),
     ("harness.leaderboard",),
     ("harness.runner", "harness.verification"),
-    ("harness.conformance", "harness.plots", "harness.site"),
-    ("harness.miniature",),  # a plugin: what is below cannot import it
+    ("harness.analysis", "harness.conformance", "harness.plots", "harness.site", "harness.hub"),
+    ("harness.miniature", "harness.loggers"),  # plugins: what is below cannot import them
     ("harness.cli",),
     ("harness.api",),
     ("harness.__main__",),
@@ -53,6 +53,7 @@ PUBLIC = {
     "harness",
     "harness.types.discovery",
     "harness.types.images",
+    "harness.types.paper",
     "harness.backbones.clip_templates",
     "harness.device",
     "harness.errors",
@@ -62,6 +63,7 @@ PUBLIC = {
     "harness.method",
     "harness.metrics",
     "harness.metrics.replicates",
+    "harness.observer",
     "harness.prompts",
     "harness.types.task",
     "harness.types.vocabulary",
@@ -179,7 +181,8 @@ def test_what_a_cell_is_computed_by_decides_its_key() -> None:
     assert {"harness.feature_cache.encode", "harness.backbones.openclip", "harness.results.predictions"} < reached
     package = ROOT / "harness"
     left_out = {name for name in reached if MODULES[name].relative_to(package).as_posix() not in deciding}
-    allowed = ("harness.errors", "harness.progress", "harness.hookspecs", "harness.registry", "harness.corpus")
+    allowed = ("harness.errors", "harness.progress", "harness.hookspecs", "harness.observer", "harness.registry")
+    allowed += ("harness.corpus",)
     assert {name for name in left_out if not any(within(name, one) for one in allowed)} <= {"harness"}
     assert [entry for entry in NEUTRAL if not (package / entry).exists()] == []
 
@@ -208,12 +211,15 @@ def test_plugins_import_the_public_harness_only() -> None:
         ("timm", "harness.backbones.timm_model"),
         ("rich", "harness.cli.console"),
         ("harness.matching._native", "harness.matching.native"),
-        ("huggingface_hub", "harness.datasets.hub"),
         ("ray", "harness.execution.ray_cluster"),
     ],
 )
 def test_each_of_these_has_one_importing_place(library: str, place: str) -> None:
     assert importers(library) == {place}
+
+
+def test_the_hub_is_read_in_one_place_and_written_in_another() -> None:
+    assert importers("huggingface_hub") == {"harness.datasets.hub", "harness.hub.repository"}
 
 
 def test_plugins_use_what_the_text_tower_promises() -> None:
@@ -325,6 +331,7 @@ READERS = {
     "harness.execution.process_tree": "the kernel's own counters",
     "harness.user_key": "creates the key for one user's eyes",
     "harness.leaderboard.published": "tables of the package",
+    "harness.loggers.files": "appends to a log that it began itself",
     "harness.matching.bench.measure": "the report of a benchmark that it ran itself",
     "harness.miniature": "a development tool, on files that it wrote itself",
     "harness.registry": "metadata of installed distributions, through importlib, and templates of the package",

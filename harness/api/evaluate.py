@@ -26,6 +26,8 @@ AnyMethod: TypeAlias = str | type[Method] | Method
 
 OUT = Path("results")
 
+LOGS = Path("logs")
+
 
 def evaluate(
     methods: AnyMethod | Iterable[AnyMethod] | None = None,
@@ -60,6 +62,8 @@ def evaluate(
     isolate: bool = False,
     cell_timeout: float | None = None,
     cell_memory: float | None = None,
+    observers: str | Iterable[str] = (),
+    logs: str | Path = LOGS,
     verbose: bool = False,
 ) -> Results:
     """Evaluate methods on domains, as ``harness evaluate`` does, and return their rows.
@@ -107,6 +111,8 @@ def evaluate(
         isolate: run every cell in its own process, with limits.
         cell_timeout: seconds that a cell may take, with ``isolate``; None is 3600.
         cell_memory: GiB that a cell may use, with ``isolate``; None is 80 % of the machine's memory for all together.
+        observers: one or more names of loggers, such as ``files``, ``trackio`` or ``wandb``.
+        logs: the folder of what observers write.
         verbose: show progress and notes on stderr.
 
     Raises:
@@ -151,6 +157,8 @@ def evaluate(
         cell_seconds=cell_timeout or Request.cell_seconds,
         cell_gib=cell_memory,
         all_plugins=asked is not None and any(choice.name == ALL for choice in asked),
+        observers=arguments.texts("observers", observers),
+        logs=arguments.path("logs", logs),
     )
     from harness.runner.evaluate import evaluate as run  # here, because it imports torch
     from harness.runner.given_features import store_features

@@ -2,66 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, get_args, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.api import arguments
-from harness.errors import DataError, HarnessError, UserError, unknown_name
+from harness.api.predictions import Predictions, frame
+from harness.errors import DataError, UserError, unknown_name
 from harness.leaderboard.data_warnings import data_warnings
 from harness.leaderboard.records import records
 from harness.leaderboard.row_settings import by_setting, unique_titles
 from harness.leaderboard.series import row_labels
-from harness.leaderboard.tables import Table, percent
+from harness.leaderboard.tables import Table, best_places, percent
+from harness.leaderboard.view import Sources
+from harness.metrics.metric import Metric
 from harness.metrics.table import summary_metrics
+from harness.plots.frequency import plot_frequency
+from harness.plots.select_rows import method_rows, one_setting, shots_rows, with_reference
+from harness.plots.shots import intervals_of, plot_shots
+from harness.plots.style import Fit
+from harness.plots.zero_shot import plot_zero_shot
 from harness.progress import pluralize
 from harness.results.artifacts import Artifacts, MissingArtifact, open_file
 from harness.types.leaderboard import Leaderboard, Row
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.figure import Figure
 
 LINES = 20
 """Rows of a table that are shown; the data frame has all."""
 
 Scored = Literal["oop", "ip", "joint_oop", "joint_ip"]
 """Whose images are scored, ``oop`` or ``ip``: among the names of their own side, or of both sides (``joint_``)."""
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Predictions:
-    """The predictions of one cell for n scored images.
-
-    Attributes:
-        paths: n paths, each ``folder/images/class/file``.
-        names: k names; position = column.
-        column: ``(n,)`` int64, the predicted column of every image.
-        label: ``(n,)`` int64, its right column.
-    """
-
-    paths: tuple[str, ...]
-    names: tuple[str, ...]
-    column: NDArray[np.int64]
-    label: NDArray[np.int64]
-
-    @property
-    def correct(self) -> NDArray[np.bool_]:
-        """``(n,)`` whether every prediction is right; its mean is the top-1 accuracy."""
-        found: NDArray[np.bool_] = self.column == self.label
-        return found
-
-    def __repr__(self) -> str:
-        return f"Predictions({pluralize(len(self.paths), 'images')}, {pluralize(len(self.names), 'names')})"
-
-    def to_pandas(self) -> pandas.DataFrame:
-        """A data frame with an image a row: path, label and predicted (names), correct."""
-        names = np.asarray(self.names, dtype=object)
-        columns = {"label": names[self.label], "predicted": names[self.column], "correct": self.correct}
-        return _frame({"path": list(self.paths), **columns})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,7 +65,66 @@ class Results:
 
     def to_pandas(self) -> pandas.DataFrame:
         """The rows as a data frame."""
-        return _frame(self.rows)
+        return frame(self.rows)
+
+    def plot_shots(
+        self,
+        metric: str = "oop_top1",
+        methods: str | Iterable[str] = (),
+        *,
+        protocol: str | None = None,
+        dataset: str | None = None,
+        backbone: str | None = None,
+        size: Fit = "page",
+        title: str | None = None,
+    ) -> Figure:
+        """Accuracy against shots: the average and a panel for every domain. A notebook shows the figure.
+
+        Args:
+            metric: its name.
+            methods: only these, and zero_shot for reference; all if there are none.
+            protocol: of the rows, if there are several; the same for the next two.
+            dataset: its name.
+            backbone: its name.
+            size: ``column`` or ``page``: the width.
+            title: above the figure; None for none.
+
+        Raises:
+            UserError: there are no such rows, or of several settings.
+        """
+        sources = with_reference(self._sources, arguments.texts("methods", methods))
+        rows = shots_rows(sources.rows, metric, protocol, dataset, backbone)
+        return plot_shots(rows, metric, intervals_of(sources, metric), (), size, title)
+
+    def plot_zero_shot(self, method: str = "zero_shot", *, size: Fit = "page", title: str | None = None) -> Figure:
+        """Accuracy of a method without few-shot images on IP and OOP names, bars for every domain; see ``plot_shots``.
+
+        Raises:
+            UserError: there is no row of the method.
+        """
+        return plot_zero_shot(method_rows(self.leaderboard.rows, method), (), size, title)
+
+    def plot_frequency(
+        self,
+        methods: str | Iterable[str] = (),
+        *,
+        protocol: str | None = None,
+        dataset: str | None = None,
+        backbone: str | None = None,
+        size: Fit = "page",
+        title: str | None = None,
+    ) -> Figure:
+        """Accuracy of every concept against the captions of the corpus that mention it; see ``plot_shots``.
+
+        Raises:
+            UserError: the rows have no counts, or are of several settings.
+        """
+        sources = with_reference(self._sources, arguments.texts("methods", methods))
+        return plot_frequency(one_setting(sources.rows, protocol, dataset, backbone), size, title)
+
+    @property
+    def _sources(self) -> Sources:
+        return Sources(self.leaderboard.rows, (self.artifacts,) * len(self.leaderboard.rows), {}, {})
 
     def predictions(
         self,
@@ -194,15 +229,6 @@ def _one(what: str, wanted: Any, known: list[Any]) -> Any:
     return wanted
 
 
-def _frame(content: Any) -> pandas.DataFrame:
-    try:
-        import pandas
-    except ImportError:
-        hint = "pip install pandas; .rows has the same as plain records"
-        raise HarnessError("pandas is not installed", hint) from None
-    return pandas.DataFrame(content)
-
-
 def _tables(board: Leaderboard) -> Iterator[Table]:
     """A table for every setting: means over its domains. Methods are named with what differs among their rows."""
     settings = by_setting(board.rows)
@@ -221,7 +247,16 @@ def _tables(board: Leaderboard) -> Iterator[Table]:
             lines,
             1,
             _notes(ordered),
+            _best(ordered[:LINES], metrics, 2),
         )
+
+
+def _best(rows: Sequence[Row], metrics: Sequence[Metric], before: int) -> set[tuple[int, int]]:
+    """The best cell of each metric's column, ``before`` columns from the left; none among rows that differ in shots."""
+    alike = len({row.shots for row in rows if row.shots}) < 2 and len({frozenset(row.domains) for row in rows}) == 1
+    values = [[row.mean[metric.name].mean if metric.name in row.mean else None for row in rows] for metric in metrics]
+    best, _ = best_places(values, [metric.higher_is_better for metric in metrics])
+    return {(row, before + column) for row, column in best} if alike else set()
 
 
 def _figures(row: Row, metrics: list[str]) -> list[str]:

@@ -81,6 +81,7 @@ def card(
     from harness.folders import cache_root
     from harness.plots.data_card import plot_card
     from harness.plots.style import kind_of
+    from harness.plots.style import save as save_figure
     from harness.progress import staged
 
     if svg:
@@ -89,7 +90,7 @@ def card(
     with staged(console.reporter(), "images") as progress:
         found = describe_root(root, tokenizer.encode, index, workers, progress)
     if svg:
-        plot_card(found, svg)
+        save_figure(plot_card(found), svg)
     if json:
         console.document(found.model_dump(mode="json"))
     else:

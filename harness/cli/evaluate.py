@@ -146,6 +146,15 @@ def evaluate(
             "--cell-memory", help="Memory limit per cell in GiB, with --isolate.", show_default="80 % of the machine's"
         ),
     ] = None,
+    observer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--observer",
+            help="Loggers of the run, comma-separated: files, trackio, wandb, or a plugin's; may be repeated.",
+            show_default="none",
+        ),
+    ] = None,
+    logs: Annotated[Path, typer.Option("--logs", parser=path, help="Folder for what observers write.")] = Path("logs"),
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count the cells to run, and what is not cached; run nothing.")
     ] = False,
@@ -208,6 +217,8 @@ def evaluate(
         cell_seconds=cell_timeout or Request.cell_seconds,
         cell_gib=cell_memory,
         all_plugins=ALL in split(plugin),
+        observers=tuple(split(observer)),
+        logs=logs,
     )
     report = console.reporter()
     if dry_run:

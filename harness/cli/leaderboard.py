@@ -9,7 +9,19 @@ from typing import Annotated, Literal
 import typer
 
 from harness.cli import completion
-from harness.cli.options import CORES, Cache, Data, Files, Json, OnlyShots, Published, Workers, path
+from harness.cli.options import (
+    CORES,
+    Cache,
+    Data,
+    Files,
+    Json,
+    OnlyShots,
+    Published,
+    Repo,
+    Revision,
+    Workers,
+    path,
+)
 from harness.errors import UserError
 
 app = typer.Typer(help="Show, compare, verify and submit results.", no_args_is_help=True)
@@ -40,7 +52,10 @@ def show(
     metric: Annotated[
         str | None,
         typer.Option(
-            "--metric", "-m", help="E.g. h_mean, oop_top1.", show_default="h_mean, or the protocol's main metric"
+            "--metric",
+            "-m",
+            help="E.g. h_mean, oop_top1; `metrics` lists all.",
+            show_default="h_mean, or the protocol's main metric",
         ),
     ] = None,
     baseline: Annotated[str | None, typer.Option("--baseline", help="Method to test the others against.")] = None,
@@ -102,6 +117,14 @@ def show(
     if wanted != "text":
         raise UserError(f"--parquet and --{wanted} exclude each other", "give one of them")
     return show.write_parquet(files, options, parquet)
+
+
+@app.command()
+def metrics(json: Json = False, markdown: Markdown = False) -> int:
+    """List the metrics of rows: what each is, whether higher is better, and whether it has intervals."""
+    from harness.cli import metrics
+
+    return metrics.metrics(json, markdown)
 
 
 @app.command()
@@ -202,6 +225,63 @@ def assemble(
     cells = merge_results(folders, out, console.reporter())
     console.lines(f"{pluralize(cells, 'cells')} in {out / BOARD}")
     return 0
+
+
+@app.command()
+def push(
+    repository: Repo,
+    file: File,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the board.", show_default="the name of the folder")
+    ] = None,
+    pr: Annotated[bool, typer.Option("--pr", help="Open a pull request, as a submission.")] = False,
+    revision: Revision = "main",
+    create: Annotated[
+        Literal["public", "private"] | None,
+        typer.Option("--create", help="Create the repository if there is none.", show_default=False),
+    ] = None,
+) -> int:
+    """Push a verified board with its predictions to a data set repository on the Hugging Face Hub, in one commit."""
+    from harness.cli import hub
+    from harness.hub.repository import PushOptions
+
+    return hub.push(repository, file, name, create, PushOptions(revision, pr))
+
+
+@app.command()
+def pull(
+    repository: Repo,
+    out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="Folder of the boards' folders.")],
+    name: Annotated[
+        list[str] | None, typer.Option("--name", help="Only these boards, comma-separated.", show_default="all")
+    ] = None,
+    revision: Revision = "main",
+) -> int:
+    """Fetch boards from a data set repository on the Hugging Face Hub."""
+    from harness.cli import hub
+    from harness.cli.option_values import split
+
+    return hub.pull(repository, out, revision, split(name))
+
+
+@app.command()
+def review(
+    repository: Repo,
+    pr: Annotated[
+        list[int] | None, typer.Option("--pr", min=1, help="Number; may be repeated.", show_default="all open ones")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", parser=path, help="LAION-Beyond root; also verifies labels, images and draws."),
+    ] = None,
+    comment: Annotated[bool, typer.Option("--comment", help="Comment on each, once for every state of it.")] = False,
+    cache: Cache = None,
+    workers: Workers = CORES,
+) -> int:
+    """Verify the submissions in pull requests; exit code 3 if one may not be merged."""
+    from harness.cli import hub
+
+    return hub.review(repository, pr or (), data, comment, cache, workers)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from harness import __version__
-from harness.cli import corpus, data, evaluate, leaderboard, manifests, plot, plugins
+from harness.cli import analyse, corpus, data, evaluate, features_hub, leaderboard, manifests, plot, plugins
 from harness.cli.options import Cache, Json, path
 from harness.cli.stdout import configure_streams
 from harness.errors import HarnessError, UserError, printable
@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-features_app = typer.Typer(help="List, clear, verify or sign the feature cache.", no_args_is_help=True)
+features_app = typer.Typer(help="List, clear, verify, sign or share the feature cache.", no_args_is_help=True)
 bench_app = typer.Typer(help="Benchmark this machine.", no_args_is_help=True)
 app.add_typer(data.app, name="data")
 app.add_typer(features_app, name="features")
@@ -37,7 +37,10 @@ app.add_typer(manifests.app, name="manifest")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(plot.app, name="plot")
 app.add_typer(corpus.app, name="corpus")
+app.add_typer(analyse.app, name="analyse")
 app.add_typer(leaderboard.app, name="leaderboard")
+features_app.command()(features_hub.push)
+features_app.command()(features_hub.pull)
 app.command()(evaluate.evaluate)
 app.command()(leaderboard.reproduce)
 

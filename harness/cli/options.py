@@ -74,6 +74,8 @@ RayAddress = Annotated[
         "--ray-address", help="HOST:PORT of a Ray cluster.", show_default="that of this machine, or a new one"
     ),
 ]
+Repo = Annotated[str, typer.Argument(help="Data set repository on the Hugging Face Hub: OWNER/NAME.")]
+Revision = Annotated[str, typer.Option("--revision", help="Branch, tag, or refs/pr/3 for a pull request.")]
 Published = Annotated[bool, typer.Option("--published", help="Include the paper's published results.")]
 Files = Annotated[
     list[Path],

@@ -24,11 +24,12 @@ from harness.cli.options import (
     Workers,
     path,
 )
-from harness.errors import UserError, unknown_name
+from harness.errors import UserError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure as PlotFigure
+
     from harness.leaderboard.published import PublishedTable
-    from harness.leaderboard.view import Sources
     from harness.types.leaderboard import Row
 
 app = typer.Typer(help="Draw figures (PDF, PNG or SVG).", no_args_is_help=True)
@@ -79,23 +80,16 @@ def shots(
 ) -> int:
     """Plot accuracy against shots: the average and one panel per domain (Figure 5 of the paper)."""
     from harness.cli.option_values import split
-    from harness.leaderboard.view import view
-    from harness.metrics.table import require_metric
+    from harness.leaderboard.view import read_sources
     from harness.plots.published_rows import comparable
-    from harness.plots.select_rows import one_setting
-    from harness.plots.shots import plot_shots
+    from harness.plots.select_rows import shots_rows, with_reference
+    from harness.plots.shots import intervals_of, plot_shots
 
-    require_metric(metric)
-    sources = _with_reference(files, split(method))
-    there = [row for row in sources.rows if any(metric in stats for stats in row.domains.values())]
-    rows = one_setting(there or sources.rows, protocol, dataset, backbone)
-    if not there or not any(row.shots for row in rows):
-        raise UserError(f"no few-shot row has {metric}", "run `harness evaluate --shots 1,2,4,8,16` first")
-    made = [row for table in view(sources, metric) for row in table.rows]
-    intervals = {(one.row.id, place): found for one in made for place, found in one.intervals.items()}
+    sources = with_reference(read_sources(files), split(method))
+    rows = shots_rows(sources.rows, metric, protocol, dataset, backbone)
     printed = comparable(_published(rows[:1]), rows[0]) if published else ()
-    plot_shots(rows, out, metric, intervals, printed, size, title)
-    return _done(out)
+    figure = plot_shots(rows, metric, intervals_of(sources, metric), printed, size, title)
+    return _saved(figure, out)
 
 
 @app.command()
@@ -110,18 +104,11 @@ def zero_shot(
 ) -> int:
     """Plot zero-shot accuracy on IP and OOP concepts, bars per domain (Figure 4 of the paper)."""
     from harness.leaderboard.view import read_sources
+    from harness.plots.select_rows import method_rows
     from harness.plots.zero_shot import plot_zero_shot
 
-    rows = read_sources(files).rows
-    found = [row for row in rows if row.method == method]
-    if not found:
-        raise unknown_name("method in these files", method, {row.method for row in rows})
-    chosen = [row for row in found if protocol in (None, row.protocol)]
-    if not chosen:
-        raise unknown_name(f"protocol in the rows of {method}", str(protocol), {row.protocol for row in found})
-    chosen.sort(key=lambda row: (row.dataset, row.backbone, row.protocol))
-    plot_zero_shot(chosen, out, _published(chosen) if published else (), size, title)
-    return _done(out)
+    rows = method_rows(read_sources(files).rows, method, protocol)
+    return _saved(plot_zero_shot(rows, _published(rows) if published else (), size, title), out)
 
 
 @app.command()
@@ -138,12 +125,12 @@ def frequency(
 ) -> int:
     """Plot accuracy per concept against its number of captions in the pre-training corpus, one panel per method."""
     from harness.cli.option_values import numbers, split
+    from harness.leaderboard.view import read_sources
     from harness.plots.frequency import plot_frequency
-    from harness.plots.select_rows import one_setting
+    from harness.plots.select_rows import one_setting, with_reference
 
-    sources = _with_reference(files, split(method), numbers("--shots", shots) if shots else ())
-    plot_frequency(one_setting(sources.rows, protocol, dataset, backbone), out, size, title)
-    return _done(out)
+    sources = with_reference(read_sources(files), split(method), numbers("--shots", shots) if shots else ())
+    return _saved(plot_frequency(one_setting(sources.rows, protocol, dataset, backbone), size, title), out)
 
 
 @app.command()
@@ -191,19 +178,7 @@ def tsne(
     names = {side: split.names for side, split in plan.domains[domain].scored.items()}
     record = plan.resolved.record
     what = f"{domain}: image features of {record.architecture}/{record.pretrained} (t-SNE)"
-    plot_tsne(features, names, what, out, size, title)
-    return _done(out)
-
-
-def _with_reference(files: list[Path], methods: Sequence[str], shots: Sequence[int] = ()) -> Sources:
-    """The rows of files; with ``methods`` those of these and of the reference method."""
-    from harness.leaderboard.view import read_sources
-    from harness.plots.looks import REFERENCE
-
-    sources = read_sources(files)
-    has_reference = any(row.method == REFERENCE for row in sources.rows)
-    wanted = [*methods, *([REFERENCE] if methods and has_reference else [])]
-    return sources.select(wanted, shots) if wanted or shots else sources
+    return _saved(plot_tsne(features, names, what, size, title), out)
 
 
 def _published(rows: Sequence[Row]) -> tuple[PublishedTable, ...]:
@@ -218,8 +193,10 @@ def _published(rows: Sequence[Row]) -> tuple[PublishedTable, ...]:
     return tables
 
 
-def _done(out: Path) -> int:
+def _saved(made: PlotFigure, out: Path) -> int:
     from harness.cli import console
+    from harness.plots import style
 
+    style.save(made, out)
     console.lines(str(out))
     return 0

@@ -20,12 +20,10 @@ from harness.metrics.accuracy import difference
 from harness.metrics.built_in import HEADLINES
 from harness.metrics.metric import Metric
 from harness.metrics.table import summary_metrics
+from harness.plots.looks import REFERENCE
 from harness.progress import pluralize
 from harness.runner.request import Outcome
 from harness.types.leaderboard import Row, Stat
-
-BASELINE = "zero_shot"
-"""The method whose means are subtracted, where it was run."""
 
 
 def show(outcome: Outcome, json: bool, per_domain: bool) -> None:
@@ -82,7 +80,7 @@ def _several_shots(rows: Sequence[Row]) -> bool:
 def _summary(names: SettingNames, rows: Sequence[Row], labels: Mapping[str, str], width: int) -> list[Table]:
     """Means over domains: methods by metrics, in as few tables as fit; what was discovered in pools comes last."""
     metrics = summary_metrics(metric for row in rows for metric in row.metrics)
-    of_pool = [metric for metric in metrics if metric.sides == {"pool"}]
+    of_pool = [metric for metric in metrics if metric.sides == ("pool",)]
     of_images = [_means(rows, metric) for metric in metrics if metric not in of_pool]
     finders = [row for row in rows if any(metric.name in row.metrics for metric in of_pool)]
     differences = _differences(rows)
@@ -92,7 +90,7 @@ def _summary(names: SettingNames, rows: Sequence[Row], labels: Mapping[str, str]
     ]
     tables[0] = replace(tables[0], title=names.title(0 if _several_shots(rows) else max(row.shots for row in rows)))
     note = "percent, mean over domains ± standard deviation over seeds"
-    note += f"; Δ: {_main(rows).heading} minus that of {BASELINE}" if differences else ""
+    note += f"; Δ: {_main(rows).heading} minus that of {REFERENCE}" if differences else ""
     tables[-1] = replace(tables[-1], notes=[note, f"OOP names absent from {_corpus(rows)}"])
     return tables
 
@@ -139,7 +137,7 @@ def _wholes(rows: Sequence[Row]) -> _Column:
 
 def _differences(rows: Sequence[Row]) -> _Column | None:
     """The mean of the main metric minus that of the baseline on the same images; None without a comparison."""
-    metric, baselines = _main(rows).name, [row for row in rows if row.method == BASELINE]
+    metric, baselines = _main(rows).name, [row for row in rows if row.method == REFERENCE]
     if len(baselines) in (0, len(rows)):
         return None
     return _Column("Δ", [_difference(row, metric, baselines) for row in rows])
@@ -147,7 +145,7 @@ def _differences(rows: Sequence[Row]) -> _Column | None:
 
 def _difference(row: Row, metric: str, baselines: Sequence[Row]) -> str:
     base = next((one for one in baselines if other_images(row, one) is None and metric in one.mean), None)
-    if base is None or row.method == BASELINE or metric not in row.mean:
+    if base is None or row.method == REFERENCE or metric not in row.mean:
         return "-"
     return signed(difference(row.mean[metric].mean, base.mean[metric].mean))
 
@@ -210,7 +208,7 @@ def _show_next(outcome: Outcome) -> None:
     """Commands that make sense of this run."""
     rows, folder = outcome.leaderboard.rows, shlex.quote(str(outcome.file.parent))
     methods = {row.method for row in rows}
-    baseline = f" --baseline {BASELINE}" if BASELINE in methods and len(methods) > 1 else ""
+    baseline = f" --baseline {REFERENCE}" if REFERENCE in methods and len(methods) > 1 else ""
     commands = {f"harness leaderboard show {folder}{baseline}": "ranks, intervals, tests"}
     if len({row.shots for row in rows if row.shots}) > 1:
         commands[f"harness plot shots {folder}"] = "accuracy against shots"

@@ -11,7 +11,7 @@ from harness.cli import console
 from harness.cli.print_tables import Form, print_tables
 from harness.cli.show_notes import name, notes
 from harness.datasets.layout import short_name
-from harness.errors import unknown_name
+from harness.errors import UserError, unknown_name
 from harness.files import save
 from harness.leaderboard.bootstrap import MEAN
 from harness.leaderboard.paper_table import METRICS, paper_table
@@ -22,6 +22,7 @@ from harness.leaderboard.statistics import PairedTest, better_sign
 from harness.leaderboard.tables import Table, best_places, percent, share, signed
 from harness.leaderboard.view import Sources, ViewRow, ViewTable, read_sources, view
 from harness.metrics.built_in import BUILT_IN, HEADLINES
+from harness.metrics.table import require_metric
 from harness.types.leaderboard import Stat
 
 Layout = Literal["ranks", "table2"]
@@ -60,8 +61,7 @@ def show(files: Sequence[Path], options: ShowOptions, wanted: Form) -> int:
         return 0
     made = view(sources, metric or HEADLINES[0], baseline, or_headline=True, place=options.domain or MEAN)
     if metric and made and all(table.metric != metric for table in made):
-        there = {name for table in made for one in table.rows for stats in one.row.domains.values() for name in stats}
-        raise unknown_name("metric in these files", metric, there)
+        raise _absent(metric, made)
     if wanted == "json":
         console.document([_table_json(table) for table in made])
         return 0
@@ -76,6 +76,14 @@ def show(files: Sequence[Path], options: ShowOptions, wanted: Form) -> int:
     else:
         _print(made, baseline, options.cost, wanted)
     return 0
+
+
+def _absent(metric: str, made: Sequence[ViewTable]) -> UserError:
+    """The error for a metric that no row has."""
+    there = {name for table in made for one in table.rows for name in one.row.metrics}
+    needs = ", ".join(require_metric(metric).needs)
+    problem = f"no row of these files has {metric}, which follows from stored {needs}"
+    return UserError(problem, f"rows of an older version can be run again; there are {', '.join(sorted(there))}")
 
 
 def write_parquet(files: Sequence[Path], options: ShowOptions, out: Path) -> int:
@@ -189,7 +197,7 @@ def _pools(table: ViewTable) -> Table:
 
 
 def _pool_metrics() -> list[str]:
-    return [name for name, metric in BUILT_IN.items() if metric.sides == {"pool"}]
+    return [name for name, metric in BUILT_IN.items() if metric.sides == ("pool",)]
 
 
 def _discovery(made: ViewRow) -> dict[str, Stat]:

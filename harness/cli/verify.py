@@ -10,15 +10,12 @@ from typing import NamedTuple
 
 from harness.cli import console
 from harness.errors import UserError
-from harness.files import read_file, save
+from harness.files import save
 from harness.folders import cache_root
 from harness.leaderboard.differences import Difference
 from harness.progress import pluralize
 from harness.results import submission
-from harness.results.archive import PACKED
 from harness.results.artifacts import Artifacts, MissingArtifact, open_file, open_row
-from harness.results.costs import FILE as COSTS
-from harness.results.leaderboard_file import BOARD
 from harness.results.verification_marks import FILE, Mark, update_marks
 from harness.signatures import ALLOWED, SigningError
 from harness.types.leaderboard import Row
@@ -67,16 +64,10 @@ def verify(
         console.document([_json(verdict) for verdict in verdicts])
     else:
         for verdict in verdicts:
-            _show(verdict)
+            show_verdict(verdict)
     if mark and (file.suffix == ".json" or file.is_dir()):
         _mark(file if file.is_dir() else file.parent, verdicts)
-    # Of a method that does not apply there is nothing to verify, and nothing can be wrong.
-    failing = [one for one in verdicts if one.status != "verified" and not _does_not_apply(one.row)]
-    return console.EXIT_DIFFERENT if failing else 0
-
-
-def _does_not_apply(row: Row) -> bool:
-    return not row.domains and {failure.kind for failure in row.failures} == {"not applicable"}
+    return console.EXIT_DIFFERENT if any(one.failing for one in verdicts) else 0
 
 
 def submit(address: str, out: Path) -> int:
@@ -91,12 +82,7 @@ def submit(address: str, out: Path) -> int:
 
 def pack(file: Path, out: Path) -> int:
     """Run ``harness leaderboard pack``."""
-    board, artifacts = open_file(file)
-    content = submission.pack_artifacts(board.rows, artifacts)
-    written = {BOARD: board.text().encode(), PACKED: content}
-    for name in (COSTS, FILE):
-        with suppress(FileNotFoundError):
-            written[name] = read_file((file if file.is_dir() else file.parent) / name)
+    board, _, written = submission.packed_board(file)
     for name, data in written.items():
         save(out / name, data, "the packed leaderboard", "choose another folder with --out")
     size = sum(map(len, written.values()))
@@ -149,7 +135,8 @@ def _draws(row: Row, artifacts: Artifacts) -> Iterator[Manifest]:
             yield artifacts.manifest(digest)
 
 
-def _show(verdict: Verdict) -> None:
+def show_verdict(verdict: Verdict) -> None:
+    """Print the status of a row, its problems and notes."""
     out, row = console.out(), verdict.row
     against = {"data": "against the data", "labels": "against the stored labels"}[verdict.against]
     style = {"verified": "green", "differs": "bold red", "not verifiable": "yellow"}[verdict.status]

@@ -20,6 +20,8 @@ REPOSITORY = "MHuangX/LAION-Beyond"
 FILES_PER_WINDOW = {False: 3000, True: 5000}
 """Files that the Hub serves in 5 minutes, without and with a token: https://huggingface.co/docs/hub/rate-limits."""
 
+MISSING_HINT = "the repository may have moved; check its page"
+
 _PATHS_PER_REQUEST = 500
 
 
@@ -29,6 +31,10 @@ class HuggingFace:
     Args:
         repository: owner and name.
         endpoint: address of a copy of the Hub; None for the default or ``HF_ENDPOINT``.
+
+    Attributes:
+        api: the client of huggingface_hub.
+        name: the repository.
     """
 
     def __init__(self, repository: str = REPOSITORY, endpoint: str | None = None) -> None:
@@ -37,26 +43,26 @@ class HuggingFace:
         from huggingface_hub.utils.tqdm import disable_progress_bars
 
         disable_progress_bars()  # one bar for each of 157,382 files
-        self._api = HfApi(endpoint=endpoint)
-        _require_address(self._api.endpoint)
+        self.api = HfApi(endpoint=endpoint)
+        _require_address(self.api.endpoint)
         self._headers = build_hf_headers()
         self.name = repository
 
     def commit(self, revision: str) -> str:
         """See Remote."""
-        with _translate_errors(f"revision {revision} of {self.name}"):
-            return str(self._api.repo_info(self.name, repo_type="dataset", revision=revision).sha)
+        with translate_errors(f"revision {revision} of {self.name}"):
+            return str(self.api.repo_info(self.name, repo_type="dataset", revision=revision).sha)
 
     def names(self, commit: str) -> list[str]:
         """See Remote."""
-        with _translate_errors(self.name):
-            return [entry.path for entry in self._api.list_repo_tree(self.name, repo_type="dataset", revision=commit)]
+        with translate_errors(self.name):
+            return [entry.path for entry in self.api.list_repo_tree(self.name, repo_type="dataset", revision=commit)]
 
     def files(self, folder: str, commit: str) -> list[RemoteFile]:
         """See Remote."""
-        with _translate_errors(f"{self.name}/{folder}"):
+        with translate_errors(f"{self.name}/{folder}"):
             return _files(
-                self._api.list_repo_tree(self.name, folder, recursive=True, repo_type="dataset", revision=commit)
+                self.api.list_repo_tree(self.name, folder, recursive=True, repo_type="dataset", revision=commit)
             )
 
     def find(self, paths: Sequence[str], commit: str) -> list[RemoteFile]:
@@ -64,8 +70,8 @@ class HuggingFace:
         found = []
         for start in range(0, len(paths), _PATHS_PER_REQUEST):
             some = list(paths[start : start + _PATHS_PER_REQUEST])
-            with _translate_errors(f"{self.name}/{some[0]}"):
-                found += _files(self._api.get_paths_info(self.name, some, repo_type="dataset", revision=commit))
+            with translate_errors(f"{self.name}/{some[0]}"):
+                found += _files(self.api.get_paths_info(self.name, some, repo_type="dataset", revision=commit))
         return found
 
     def fetch(self, files: Sequence[RemoteFile], commit: str) -> Iterator[tuple[RemoteFile, Iterator[bytes]]]:
@@ -78,7 +84,7 @@ class HuggingFace:
         requests = sum(not (file.xet and _xet_available()) for file in files)
         token = "authorization" in self._headers
         limit = FILES_PER_WINDOW[token]
-        if requests <= limit or not (urlsplit(self._api.endpoint).hostname or "").endswith("huggingface.co"):
+        if requests <= limit or not (urlsplit(self.api.endpoint).hostname or "").endswith("huggingface.co"):
             return None
         said = f"the Hub serves {limit:,} files in 5 minutes {'with a' if token else 'without a'} token: "
         said += f"{requests:,} files take at least {requests // limit * 5} minutes"
@@ -86,7 +92,7 @@ class HuggingFace:
 
     def _blocks(self, file: RemoteFile, commit: str) -> Iterator[bytes]:
         get = self._get_xet if file.xet and _xet_available() else self._get
-        with _translate_errors(f"{self.name}/{file.path}", of_file=True):
+        with translate_errors(f"{self.name}/{file.path}", of_file=True):
             yield from get(file, commit)
 
     def _get(self, file: RemoteFile, commit: str) -> Iterator[bytes]:
@@ -95,7 +101,7 @@ class HuggingFace:
         from huggingface_hub.constants import HF_HUB_DOWNLOAD_TIMEOUT
         from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]
 
-        endpoint = self._api.endpoint
+        endpoint = self.api.endpoint
         url = hf_hub_url(self.name, file.path, repo_type="dataset", revision=commit, endpoint=endpoint)
         with get_session().stream("GET", url, headers=self._headers, timeout=HF_HUB_DOWNLOAD_TIMEOUT) as response:
             hf_raise_for_status(response)
@@ -106,7 +112,7 @@ class HuggingFace:
         from huggingface_hub.file_download import xet_get
         from huggingface_hub.utils import XetFileData  # type: ignore[attr-defined]
 
-        refresh = f"{self._api.endpoint}/api/datasets/{self.name}/xet-read-token/{commit}"
+        refresh = f"{self.api.endpoint}/api/datasets/{self.name}/xet-read-token/{commit}"
         with TemporaryDirectory() as folder:
             path = Path(folder) / "file"
             data = XetFileData(file_hash=str(file.xet), refresh_route=refresh)
@@ -148,7 +154,7 @@ def _require_address(endpoint: str) -> None:
 
 
 @contextmanager
-def _translate_errors(what: str, of_file: bool = False) -> Iterator[None]:
+def translate_errors(what: str, of_file: bool = False) -> Iterator[None]:
     """Translate errors of huggingface_hub and its HTTP library; nothing in the block writes to the data folder."""
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -178,9 +184,7 @@ def _to_harness_error(error: BaseException, what: str, of_file: bool) -> Excepti
             return DataError(f"the Hub does not give access to {what}", "log in with `hf auth login`")
         if status in (404, 410):
             missing = f"the Hub has no {what}"
-            return (
-                FileFault(missing) if of_file else DataError(missing, "the repository may have moved; check its page")
-            )
+            return FileFault(missing) if of_file else DataError(missing, MISSING_HINT)
         if status is not None and response is not None:
             return RemoteBusy(f"HTTP {status} for {what}", retry_after(response.headers), status)
     return RemoteBusy(f"{what}: {one_line(causes[-1]) or type(causes[-1]).__name__}")

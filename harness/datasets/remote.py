@@ -131,15 +131,17 @@ class Remote(Protocol):
         """What to know before all these files are fetched, such as the server's limit."""
 
 
-def retry(call: Callable[[], T], sleep: Callable[[float], None], tries: int) -> T:
+_DOWNLOAD_HINT = (
+    "check the network and run the same command again: it resumes the download; --offline uses the existing files"
+)
+
+
+def retry(call: Callable[[], T], sleep: Callable[[float], None], tries: int, hint: str = _DOWNLOAD_HINT) -> T:
     """Call until the server answers, waiting as long as it requests, else 1, 2, 4 ... 60 s.
 
     Raises:
         DataError: the server is busy or out of reach at every try, or asks to wait longer than ``MAX_WAIT_S``.
     """
-    hint = (
-        "check the network and run the same command again: it resumes the download; --offline uses the existing files"
-    )
     for attempt in range(tries):
         try:
             return call()

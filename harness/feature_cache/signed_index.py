@@ -1,8 +1,13 @@
-"""The signed index of a shared cache: whoever maintains the cache signs the list of the shards that they wrote."""
+"""Signed indexes of a cache: whoever wrote some of its shards signs the list of them.
+
+The maintainer of a shared cache writes ``signed.json``; that of pulled features is ``signed-DIGEST.json``.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -45,17 +50,50 @@ def sign_index(root: Path) -> tuple[int, int, str]:
     paths = list_paths(root, "*/view-*/*.safetensors", CACHE_HINT)
     own = [path for path in paths if shard.is_own(path) and shard.check(path, shard.RowRule()) is not None]
     signer = create_key()
-    unsigned = SignedIndex(shards=tuple(path.relative_to(root).as_posix() for path in own))
-    signed = unsigned.model_copy(update={"signature": sign(unsigned.message)})
-    save(root / FILE, signed.model_dump_json(indent=1).encode() + b"\n", "the signed index", CACHE_HINT)
+    content = signed_index([path.relative_to(root).as_posix() for path in own])
+    save(root / FILE, content, "the signed index", CACHE_HINT)
     return len(own), len(paths) - len(own), signer.line.decode().strip()
 
 
-def signed_shards(root: Path) -> dict[Path, str]:
-    """The shards of an index that a trusted key signed, each with the key's name; none if it is not valid."""
+def signed_index(shards: Sequence[str]) -> bytes:
+    """The content of an index that this user signs.
+
+    Raises:
+        SigningError: nothing can be signed on this machine.
+        StorageError: the key cannot be written.
+    """
+    create_key()
+    unsigned = SignedIndex(shards=tuple(shards))
+    signed = unsigned.model_copy(update={"signature": sign(unsigned.message)})
+    return signed.model_dump_json(indent=1).encode() + b"\n"
+
+
+def add_index(root: Path, content: bytes) -> None:
+    """Add the index of somebody else.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    name = f"signed-{hashlib.sha256(content).hexdigest()[:32]}.json"
+    save(root / name, content, "the signed index", CACHE_HINT)
+
+
+def signer_of(content: bytes) -> tuple[str | None, tuple[str, ...]]:
+    """The name of the trusted key that signed an index, None if there is none, and the shards of the index."""
     try:
-        index = parse_record(SignedIndex, read_file(root / FILE, MAX_BYTES), f"{root / FILE} is damaged")
-    except (OSError, DataError):
-        return {}
-    name = signer_name(index.message, index.signature, allowed_signers())
-    return dict.fromkeys((root / path for path in index.shards), name) if name else {}
+        index = parse_record(SignedIndex, content, "the index is damaged")
+    except DataError:
+        return None, ()
+    return signer_name(index.message, index.signature, allowed_signers()), index.shards
+
+
+def signed_shards(root: Path) -> dict[Path, str]:
+    """The shards of all indexes that trusted keys signed, each with the key's name; none of one that is not valid."""
+    found: dict[Path, str] = {}
+    for path in list_paths(root, "signed*.json", CACHE_HINT):
+        try:
+            name, shards = signer_of(read_file(path, MAX_BYTES))
+        except OSError:
+            continue
+        found |= dict.fromkeys((root / shard for shard in shards), name) if name else {}
+    return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -36,6 +37,16 @@ def views_of(kind: str, count: int, crop: float) -> Iterator[View]:
 def view_name(view: int, crop: float = MIN_CROP) -> str:
     """Name of a view in the cache; the test view is not cropped."""
     return f"view-{view:03d}" if view == 0 else f"view-{view:03d}-box-{crop:g}"
+
+
+def parse_view_name(name: str) -> tuple[int, float] | None:
+    """Number and crop of a view by its name in the cache; None for another name."""
+    found = re.fullmatch(r"view-(\d{3,6})(?:-box-([0-9.e-]{1,12}))?", name)
+    try:
+        view = (int(found[1]), float(found[2]) if found[2] else MIN_CROP) if found else None
+    except ValueError:
+        return None
+    return view if view and view_name(*view) == name else None
 
 
 def augment(image: Image.Image, sha256: str, view: int, size: tuple[int, int], crop: float = MIN_CROP) -> Image.Image:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.leaderboard.bootstrap_draws import bootstrap_measure, drawn_seeds
-from harness.metrics.compute import right_answers
+from harness.leaderboard.bootstrap_linear import LinearBootstrap, differentiate
+from harness.metrics.compute import Vectors, right_answers
 from harness.metrics.metric import Resampling
 from harness.metrics.prediction_kinds import PREDICTIONS
 from harness.metrics.replicates import Measure, Values
@@ -72,19 +74,26 @@ class BootstrapDraws:
         self._missing: dict[str, dict[str, str]] = {metric: {} for metric in metrics}
         self._data: dict[tuple[str, tuple[str, ...]], _DomainBootstrap] = {}
         known = {name: metric for name in self._missing if (metric := find_metric(name))}
-        self._resampled = {name: resampled for name, metric in known.items() if (resampled := metric.resampled)}
+        drawn = {name: resampled for name, metric in known.items() if (resampled := metric.resampled)}
+        self._linear = {name: known[name] for name, resampled in drawn.items() if resampled.derivatives}
+        self._resampled = {name: resampled for name, resampled in drawn.items() if not resampled.derivatives}
+        self._smooth: dict[tuple[str, tuple[str, ...]], LinearBootstrap] = {}
         for row, found in zip(rows, artifacts, strict=True):
             for domain in row.data:
                 self._add(row, domain, found)
         for data in self._data.values():
             data.measure()
+        for smooth in self._smooth.values():
+            smooth.measure()
 
     def of(self, name: str) -> Bootstrap:
         """The replicates of one of the metrics; none if it has no resampling, and ``missing`` says so."""
-        if name not in self._resampled:
+        if name not in self._resampled and name not in self._linear:
             return Bootstrap(name, {row.id: f"no interval is computed for {name}" for row in self._rows}, {})
         made = Bootstrap(name, self._missing[name], {})
-        for data in self._data.values():
+        for smooth in self._smooth.values():
+            made.replicates.update(smooth.replicates(name))
+        for data in self._data.values() if name in self._resampled else ():
             made.replicates.update(data.replicates(name, self._resampled[name]))
         for row in self._rows:
             every = [made.of(row, domain) for domain in row.domains]
@@ -95,6 +104,7 @@ class BootstrapDraws:
 
     def _add(self, row: Row, domain: str, artifacts: Artifacts) -> None:
         """Read the answers of a row in one domain, for the metrics that it has there."""
+        self._add_linear(row, domain, artifacts)
         wanted = [(name, own) for name, own in self._resampled.items() if name in row.domains.get(domain, {})]
         if not wanted:
             return
@@ -110,32 +120,77 @@ class BootstrapDraws:
             else:
                 self._missing[name].setdefault(row.id, why)
 
+    def _add_linear(self, row: Row, domain: str, artifacts: Artifacts) -> None:
+        """The same for metrics with derivatives: their values and derivatives of every seed, or why there are none."""
+        wanted = {name: metric for name, metric in self._linear.items() if name in row.domains.get(domain, {})}
+        data = row.data[domain]
+        group = self._smooth.setdefault((data.fingerprint, data.unreadable), LinearBootstrap(data.fingerprint))
+        try:
+            for seed, stored in _stored(row, domain, artifacts) if wanted else ():
+                for name, metric in wanted.items():
+                    why = stored.why_missing(metric.needs)
+                    found = None if why else differentiate(metric, stored.predicted, stored.labels, stored.names)
+                    if found is not None:
+                        group.add((name, (row.id, domain), seed), metric, found)
+                    elif why:
+                        self._missing[name].setdefault(row.id, why)
+        except MissingArtifact as error:
+            for name in wanted:
+                self._missing[name].setdefault(row.id, str(error))
+
 
 def _right(row: Row, domain: str, artifacts: Artifacts, kinds: Collection[str]) -> tuple[RightAnswers, dict[str, str]]:
     """The right answers of every seed with a result, and why those of a kind are missing or do not fit."""
     found: RightAnswers = {key: {} for key in kinds}
     missing: dict[str, str] = {}
-    data = row.data[domain]
-    failed = {f.seed for f in row.failures if f.domain == domain}
     try:
-        names = {side: len(scored.names) for side, scored in artifacts.sheet(data.fingerprint).sides.items()}
-        labels = {side: artifacts.labels(data.fingerprint, side, data.unreadable) for side in names}
-        for seed in sorted(int(s) for s in data.manifests if int(s) not in failed):
-            digest = data.predictions.get(str(seed))
-            if digest is None:
-                raise MissingArtifact(f"no predictions are stored for {domain}, seed {seed}")
-            predicted, which = artifacts.predictions(digest), f"predictions {digest[:12]} of {domain}, seed {seed},"
+        for seed, stored in _stored(row, domain, artifacts):
             for key in found.keys() - missing.keys():
-                together = (key, *PREDICTIONS[key].named_with)
-                if absent := [k for k in together if k not in predicted]:
-                    missing[key] = f"{which} lack {absent[0]}"
-                elif any(len(predicted[k]) != len(labels.get(PREDICTIONS[k].side, ())) for k in together):
-                    missing[key] = f"{which} do not fit the labels"
+                why = stored.why_missing((key, *PREDICTIONS[key].named_with))
+                if why:
+                    missing[key] = why
                 else:
-                    found[key][seed] = np.packbits(right_answers(key, predicted, labels, names)).tobytes()
+                    right = right_answers(key, stored.predicted, stored.labels, stored.names)
+                    found[key][seed] = np.packbits(right).tobytes()
     except MissingArtifact as error:
         missing = {**dict.fromkeys(kinds, str(error)), **missing}
     return found, missing
+
+
+class _Stored(NamedTuple):
+    """The stored predictions of one cell, the labels of its images, and how many names there are."""
+
+    which: str
+    predicted: Vectors
+    labels: Vectors
+    names: dict[str, int]
+
+    def why_missing(self, kinds: Iterable[str]) -> str | None:
+        """Why these kinds cannot be used; None if they can."""
+        for key in kinds:
+            if key not in self.predicted:
+                return f"{self.which} lack {key}"
+            if len(self.predicted[key]) != len(self.labels.get(PREDICTIONS[key].side, ())):
+                return f"{self.which} do not fit the labels"
+        return None
+
+
+def _stored(row: Row, domain: str, artifacts: Artifacts) -> Iterator[tuple[int, _Stored]]:
+    """Each seed with a result, and what is stored of it.
+
+    Raises:
+        MissingArtifact: labels or predictions are missing.
+    """
+    data = row.data[domain]
+    failed = {f.seed for f in row.failures if f.domain == domain}
+    names = {side: len(scored.names) for side, scored in artifacts.sheet(data.fingerprint).sides.items()}
+    labels = {side: artifacts.labels(data.fingerprint, side, data.unreadable) for side in names}
+    for seed in sorted(int(s) for s in data.manifests if int(s) not in failed):
+        digest = data.predictions.get(str(seed))
+        if digest is None:
+            raise MissingArtifact(f"no predictions are stored for {domain}, seed {seed}")
+        which = f"predictions {digest[:12]} of {domain}, seed {seed},"
+        yield seed, _Stored(which, artifacts.predictions(digest), labels, names)
 
 
 @dataclass

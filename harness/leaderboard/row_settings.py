@@ -102,5 +102,6 @@ def _unique_names(things: set[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
         columns = zip(*(other for other in things if other[0] == thing[0]), strict=True)
         differs = [part for part, column in zip(thing, columns, strict=True) if len(set(column)) > 1]
         which = short_hashes(", ".join(filter(None, differs))) or "of the harness"
-        found[thing] = f"{thing[0]} ({which})" if differs else thing[0]
+        name = short_hashes(thing[0])
+        found[thing] = f"{name} ({which})" if differs else name
     return found

@@ -63,6 +63,9 @@ def best_places(columns: Sequence[Sequence[float | None]], higher: Sequence[bool
     return found
 
 
+COLUMN = 50
+"""Characters of a table, rules counted, that fit a column of a paper."""
+
 _MINUS = re.compile(r"(?<!\w)-(?=\d)")
 
 
@@ -131,7 +134,8 @@ class Table:
     def html(self) -> str:
         """An HTML table; all text is escaped."""
         head = "".join(f"<th>{escape(cell)}</th>" for cell in self.columns)
-        body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows)
+        lines = self._lines(lambda cell, _: escape(cell), "<strong>{}</strong>")
+        body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in line) + "</tr>" for line in lines)
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
         caption = f"<caption>{escape(self.title)}</caption>"
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
@@ -145,13 +149,16 @@ class Table:
         return "\n".join(lines) + "\n"
 
     def latex(self) -> str:
-        """A ``table`` with booktabs rules, ready to be put into a paper."""
+        """A ``table`` with booktabs rules for a paper; a wide one is a ``table*`` in small letters."""
+        wide = self.width > COLUMN
+        name = "table*" if wide else "table"
+        small = [r"\scriptsize", r"\setlength{\tabcolsep}{1.75pt}"] if wide else []
         form = "l" * self.left + "r" * (len(self.columns) - self.left)
         body = [" & ".join(_row(line)) + r" \\" for line in self._lines(self._latex, r"\textbf{{{}}}")]
-        lines = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{form}}}", r"\toprule"]
+        lines = [rf"\begin{{{name}}}", r"\centering", *small, rf"\begin{{tabular}}{{{form}}}", r"\toprule"]
         lines += [" & ".join(map(tex, self.columns)) + r" \\", r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
         caption = "; ".join(tex(text.rstrip(".")) for text in (self.title, *self.notes) if text)
-        return "\n".join([*lines, rf"\caption{{{caption}.}}", r"\end{table}"]) + "\n"
+        return "\n".join([*lines, rf"\caption{{{caption}.}}", rf"\end{{{name}}}"]) + "\n"
 
     def _lines(self, text: Callable[[str, int], str], bold: str) -> list[list[str]]:
         """The rows, each cell as ``text`` writes it, and the best ones within ``bold``."""

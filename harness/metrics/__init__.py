@@ -6,10 +6,13 @@ here are public, for plugins.
 
 from harness.metrics.accuracy import difference, h_mean, macro_f1, mean_std, per_class_top1, top1, worst_decile
 from harness.metrics.clusters import best_naming, cluster_accuracy, normalised_cluster_accuracy
-from harness.metrics.metric import Answers, Metric, Resampling, each, pooled
+from harness.metrics.confidence import probability
+from harness.metrics.derivative import Differentiated
+from harness.metrics.metric import Answers, Metric, Resampling, each, pooled, value_of
 
 __all__ = [
     "Answers",
+    "Differentiated",
     "Metric",
     "Resampling",
     "best_naming",
@@ -22,6 +25,8 @@ __all__ = [
     "normalised_cluster_accuracy",
     "per_class_top1",
     "pooled",
+    "probability",
     "top1",
+    "value_of",
     "worst_decile",
 ]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from harness.metrics import replicates
 from harness.metrics.accuracy import difference, h_mean, macro_f1, top1, worst_decile_top1
 from harness.metrics.clusters import (
@@ -15,8 +18,12 @@ from harness.metrics.clusters import (
     normalised_cluster_accuracy,
     pool_cluster_accuracy,
 )
-from harness.metrics.metric import Answers, Metric, Resampling, each, pooled
+from harness.metrics.confidence import expected_calibration_error, micro_average_precision, risk_coverage_area
+from harness.metrics.derivative import Differentiated
+from harness.metrics.metric import Answers, Metric, Resampling, each, pooled, value_of
 from harness.metrics.prediction_kinds import Columns
+from harness.metrics.side_gate import gate_auroc, open_set_rate_area, seen_unseen_area
+from harness.metrics.spread import class_deviation, subgroup_deviation
 
 
 def _retention(now: float, before: float) -> float | None:
@@ -31,8 +38,63 @@ def _under_common_naming(own: Answers, other: Answers) -> float:
     return top1(common_naming(own, other), own.label)
 
 
+def _right(answers: Answers) -> NDArray[np.bool_]:
+    return np.asarray(answers.predicted == answers.label)
+
+
+def _with_confidence(
+    measure: Callable[[Columns, NDArray[np.bool_]], Differentiated],
+) -> Callable[..., Differentiated]:
+    """Of names, and their confidences in the same order, of one side or of both together."""
+
+    def function(*answers: Answers) -> Differentiated:
+        names, confidences = answers[: len(answers) // 2], answers[len(answers) // 2 :]
+        right = np.concatenate([_right(of_side) for of_side in names])
+        found = measure(np.concatenate([of_side.predicted for of_side in confidences]), right)
+        ends = np.cumsum([len(of_side.label) for of_side in names])
+        return found._replace(derivatives=tuple(np.split(found.derivatives[0], ends[:-1])))
+
+    return function
+
+
+def _class_deviation(names: Answers) -> Differentiated:
+    return class_deviation(_right(names), names.label)
+
+
+def _subgroup_deviation(names: Answers, group: Answers) -> Differentiated | None:
+    return subgroup_deviation(_right(names), names.label, group.predicted)
+
+
+def _auroc(oop: Answers, ip: Answers) -> Differentiated:
+    return gate_auroc(oop.predicted, ip.predicted)
+
+
+def _oscr(oop: Answers, ip: Answers, ip_names: Answers) -> Differentiated:
+    return open_set_rate_area(oop.predicted, ip.predicted, _right(ip_names))
+
+
+def _ausuc(oop: Answers, ip: Answers, oop_names: Answers, ip_names: Answers) -> Differentiated:
+    return seen_unseen_area(oop.predicted, ip.predicted, _right(oop_names), _right(ip_names))
+
+
+def _smooth(
+    name: str,
+    heading: str,
+    axis: str,
+    meaning: str,
+    needs: tuple[str, ...],
+    measure: Callable[..., Differentiated | None],
+    higher_is_better: bool = True,
+) -> Metric:
+    """The metric of a measure that has derivatives."""
+    resampling = Resampling(derivatives=measure)
+    return Metric(name, heading, axis, meaning, needs, value_of(measure), resampling, higher_is_better)
+
+
 OWN, JOINT, OF_ZERO_SHOT = ("oop", "ip"), ("joint_oop", "joint_ip"), ("ip", "reference")
 POOL = ("pool_cluster", "cluster_name")
+JOINT_CONFIDENCE = ("joint_oop_confidence", "joint_ip_confidence")
+MARGINS, OWN_NAMES = ("oop_margin", "ip_margin"), ("joint_oop_own", "joint_ip_own")
 BOTH_CLUSTERS, MIXED = ("ip_cluster", "oop_cluster"), ("joint_oop_cluster", "joint_ip_cluster")
 H_MEAN, POOLED = Resampling(combine=replicates.h_mean), Resampling(combine=replicates.pooled)
 RATIO, DIFFERENCE = Resampling(combine=replicates.ratio), Resampling(combine=replicates.difference)
@@ -68,6 +130,45 @@ BUILT_IN = {metric.name: metric for metric in (
            ("ip",), pooled(macro_f1)),
     Metric("joint_macro_f1", "joint F1", "macro F1 among all names", "F1 among all names, mean over classes",
            JOINT, pooled(macro_f1)),
+    # How well scores tell the sides apart among all names, at every bias towards one of them.
+    _smooth("joint_ausuc", "AUSUC", "AUSUC", "area under OOP against IP accuracy among all names, over all biases",
+            (*MARGINS, *OWN_NAMES), _ausuc),
+    _smooth("gate_auroc", "gate AUROC", "AUROC of OOP against IP images",
+            "how often an OOP image leans more to OOP names than an IP image does", MARGINS, _auroc),
+    _smooth("gate_oscr", "gate OSCR", "OSCR of IP images",
+            "area under IP accuracy against OOP images taken for IP, over all biases",
+            (*MARGINS, OWN_NAMES[1]), _oscr),
+    # How well confidence agrees with being right.
+    _smooth("joint_micro_ap", "joint microAP", "micro average precision among all names",
+            "average precision of all predictions among all names, the most confident first (GAP)",
+            (*JOINT, *JOINT_CONFIDENCE), _with_confidence(micro_average_precision)),
+    _smooth("oop_ece", "OOP ECE", "OOP calibration error", "expected calibration error of OOP images among OOP names",
+            ("oop", "oop_confidence"), _with_confidence(expected_calibration_error), False),
+    _smooth("ip_ece", "IP ECE", "IP calibration error", "expected calibration error of IP images among IP names",
+            ("ip", "ip_confidence"), _with_confidence(expected_calibration_error), False),
+    _smooth("joint_ece", "joint ECE", "calibration error among all names",
+            "expected calibration error of all images among all names",
+            (*JOINT, *JOINT_CONFIDENCE), _with_confidence(expected_calibration_error), False),
+    _smooth("oop_aurc", "OOP AURC", "OOP risk over coverage",
+            "error of OOP images among OOP names, mean over all shares of the most confident ones",
+            ("oop", "oop_confidence"), _with_confidence(risk_coverage_area), False),
+    _smooth("ip_aurc", "IP AURC", "IP risk over coverage",
+            "error of IP images among IP names, mean over all shares of the most confident ones",
+            ("ip", "ip_confidence"), _with_confidence(risk_coverage_area), False),
+    _smooth("joint_aurc", "joint AURC", "risk over coverage among all names",
+            "error of all images among all names, mean over all shares of the most confident ones",
+            (*JOINT, *JOINT_CONFIDENCE), _with_confidence(risk_coverage_area), False),
+    # How evenly it is right.
+    _smooth("oop_class_std", "OOP class std", "OOP deviation over classes",
+            "standard deviation of OOP accuracy over classes", ("oop",), _class_deviation, False),
+    _smooth("ip_class_std", "IP class std", "IP deviation over classes",
+            "standard deviation of IP accuracy over classes", ("ip",), _class_deviation, False),
+    _smooth("oop_macro_std", "OOP MacroStd", "OOP deviation within classes",
+            "standard deviation of OOP accuracy over feature clusters of a class, mean over classes",
+            ("oop", "oop_subgroup"), _subgroup_deviation, False),
+    _smooth("ip_macro_std", "IP MacroStd", "IP deviation within classes",
+            "standard deviation of IP accuracy over feature clusters of a class, mean over classes",
+            ("ip", "ip_subgroup"), _subgroup_deviation, False),
     # What a method discovers in its unlabeled pool.
     Metric("named_acc", "pool named", "named accuracy in the pool",
            "images of the unlabeled pool whose cluster has their name",

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from harness.metrics import replicates
+from harness.metrics.derivative import Differentiated
 from harness.metrics.prediction_kinds import PREDICTIONS, Columns
 
 LARGEST = 1e100
@@ -26,17 +27,21 @@ class Answers(NamedTuple):
 class Resampling:
     """How a metric is computed in bootstrap replicates, from whether each image was answered rightly.
 
-    Clusters keep their best naming on all images in every replicate.
+    Clusters keep their best naming on all images in every replicate. A metric of more than right and wrong answers has
+    ``derivatives`` in place of ``measure`` and ``combine``.
 
     Attributes:
         measure: the value of one kind of predictions in every replicate.
         combine: from the values of all its kinds to the metric.
         kinds: kinds of predictions whose images are drawn, if not all that the metric needs.
+        derivatives: the ``Answers`` of all kinds that the metric needs -> its value, or None where it is not defined,
+            with a derivative for each of its ``sides``.
     """
 
     measure: replicates.Measure = replicates.top1
     combine: replicates.Combination = replicates.only
     kinds: tuple[str, ...] = ()
+    derivatives: Callable[..., Differentiated | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,9 +81,9 @@ class Metric:
             raise ValueError(f"metric {self.name}: only scored images are drawn again, not those of a pool")
 
     @property
-    def sides(self) -> frozenset[str]:
-        """Whose images decide it: ``oop``, ``ip`` or ``pool``."""
-        return frozenset(PREDICTIONS[key].side for key in self.needs)
+    def sides(self) -> tuple[str, ...]:
+        """Whose images decide it, in the order of its needs: ``oop``, ``ip`` or ``pool``."""
+        return tuple(dict.fromkeys(PREDICTIONS[key].side for key in self.needs))
 
     @property
     def resampled(self) -> Resampling | None:
@@ -102,5 +107,15 @@ def each(
 
     def function(one: Answers, other: Answers) -> float | None:
         return combine(measure(*one), measure(*other))
+
+    return function
+
+
+def value_of(measure: Callable[..., Differentiated | None]) -> Callable[..., float | None]:
+    """The function of a metric that has derivatives."""
+
+    def function(*answers: Answers) -> float | None:
+        found = measure(*answers)
+        return None if found is None else found.value
 
     return function

@@ -4,31 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.datasets.card.records import DataCard, FolderCard
 from harness.datasets.layout import group_by_run, short_name
 from harness.plots import style
-from harness.plots.looks import SIDE_COLOURS
-from harness.types.split import Side
+from harness.plots.looks import SIDE_LOOKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-SIDES: dict[Side, tuple[str, str, str, float]] = {
-    "ip": ("in pre-training (IP)", SIDE_COLOURS["ip"], "", -0.2),
-    "oop": ("out of pre-training (OOP)", SIDE_COLOURS["oop"], "////", 0.2),
-}
-"""Side -> name, colour, hatch (visible in grey too) and offset from the tick."""
+    from matplotlib.figure import Figure
 
 
-def plot_card(card: DataCard, out: Path) -> None:
-    """Draw and write the figure: three panels over the domains.
+def plot_card(card: DataCard) -> Figure:
+    """Draw three panels over the domains.
 
     Args:
         card: the description of the data; where a domain and side has several folders, each has its own place.
-        out: the file, .pdf, .png or .svg.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -49,7 +41,8 @@ def plot_card(card: DataCard, out: Path) -> None:
         panels[-1].set_xlabel("boxes: quartiles, whiskers: smallest and largest class")
         handles, labels = panels[0].get_legend_handles_labels()
         style.legend(figure, handles, labels)
-        style.save(figure, out, f"Classes and images of {card.dataset}")
+        figure.set_label(f"Classes and images of {card.dataset}")
+    return figure
 
 
 def _groups(card: DataCard) -> dict[str, list[FolderCard]]:
@@ -64,28 +57,28 @@ def _groups(card: DataCard) -> dict[str, list[FolderCard]]:
     return found
 
 
-def _places(groups: dict[str, list[FolderCard]], side: Side) -> list[tuple[float, FolderCard]]:
+def _places(groups: dict[str, list[FolderCard]], side: str) -> list[tuple[float, FolderCard]]:
     """Where the folders of a side are drawn."""
-    shift = SIDES[side][3]
+    shift = SIDE_LOOKS[side].offset
     return [(x + shift, folder) for x, own in enumerate(groups.values()) for folder in own if folder.side == side]
 
 
 def _bars(panel: Axes, groups: dict[str, list[FolderCard]], height: Callable[[FolderCard], int]) -> None:
-    for side, (label, colour, hatch, _) in SIDES.items():
+    for side, own in SIDE_LOOKS.items():
         found = [(place, height(folder)) for place, folder in _places(groups, side)]
         if not found:
             continue
         places, heights = zip(*found, strict=True)
-        panel.bar(places, heights, 0.38, color=colour, hatch=hatch, edgecolor="white", linewidth=0, label=label)
+        style.bars(panel, places, heights, own)
         for x, value in found:
             panel.annotate(f"{value:,}", (x, value), (0, 2), textcoords="offset points", ha="center", fontsize=7)
 
 
 def _boxes(panel: Axes, groups: dict[str, list[FolderCard]]) -> None:
-    for side, (_, colour, hatch, _) in SIDES.items():
+    for side, own in SIDE_LOOKS.items():
         for place, folder in _places(groups, side):
             panel.boxplot(
                 [sum(one.images.values()) for one in folder.classes], positions=[place], widths=0.3, whis=(0, 100),
                 manage_ticks=False, patch_artist=True, medianprops={"color": style.INK},
-                boxprops={"facecolor": colour, "hatch": hatch, "edgecolor": style.GREY},
+                boxprops={"facecolor": own.colour, "hatch": own.hatch, "edgecolor": style.GREY},
             )  # fmt: skip

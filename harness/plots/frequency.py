@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,25 +10,22 @@ import numpy as np
 from harness.leaderboard.by_frequency import ConceptAccuracy, FrequencyFit, concepts_of, frequency_fit
 from harness.leaderboard.series import row_labels, row_title
 from harness.plots import style
-from harness.plots.looks import SIDE_COLOURS
+from harness.plots.looks import SIDE_LOOKS
 from harness.types.leaderboard import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-SIDES = {"ip": ("IP concepts", SIDE_COLOURS["ip"], "o"), "oop": ("OOP concepts", SIDE_COLOURS["oop"], "^")}
-"""Side -> name, colour and marker."""
+    from matplotlib.figure import Figure
 
 ZERO = -0.7
 """Where concepts without captions are drawn on the axis of log10 counts."""
 
 
-def plot_frequency(rows: Sequence[Row], out: Path, fit: style.Fit = "page", title: str | None = None) -> None:
-    """Draw and write the figure.
+def plot_frequency(rows: Sequence[Row], fit: style.Fit = "page", title: str | None = None) -> Figure:
+    """Draw a panel for every row.
 
     Args:
         rows: of one setting.
-        out: the file.
         fit: the width.
         title: above the figure; None for none.
 
@@ -52,15 +48,17 @@ def plot_frequency(rows: Sequence[Row], out: Path, fit: style.Fit = "page", titl
         style.legend(figure, *axes[0].get_legend_handles_labels(), "captions that mention the concept")
         one = shown[0]
         name = f"Accuracy by frequency in {one.backbone_record.corpus}: {one.dataset}, {one.backbone}, {one.protocol}"
-        style.save(figure, out, name)
+        figure.set_label(name)
+    return figure
 
 
 def _draw(panel: Axes, concepts: Sequence[ConceptAccuracy], title: str) -> None:
-    for side, (label, colour, marker) in SIDES.items():
+    for side, own in SIDE_LOOKS.items():
         found = [concept for concept in concepts if concept.side == side]
         x = [np.log10(concept.captions) if concept.captions else ZERO for concept in found]
         y = [100 * concept.accuracy for concept in found]
-        panel.scatter(x, y, s=14, color=colour, marker=marker, alpha=0.6, linewidth=0, label=label)
+        label = f"{own.short} concepts"
+        panel.scatter(x, y, s=14, color=own.colour, marker=own.marker, alpha=0.6, linewidth=0, label=label)
     fit = frequency_fit(concepts)
     panel.set_title(title if fit is None else f"{title}\n{_slope(fit)}")
     if fit is None:

@@ -8,13 +8,10 @@ from typing import NamedTuple
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8A8A8A")
 """Okabe and Ito's palette, distinct with every form of colour blindness, and grey."""
 
-SIDE_COLOURS = {"ip": COLOURS[0], "oop": COLOURS[5]}
-"""Of images in and out of pre-training, where sides are drawn and not methods."""
-
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
 
 REFERENCE = "zero_shot"
-"""The method that every figure shows for reference, in black."""
+"""The method that every figure shows for reference, in black, and that a run's report subtracts."""
 
 KNOWN = (
     *("fsnl", "tip_adapter", "coop", "zsnl", "clip_adapter", "cocoop", "learning_to_name"),
@@ -39,6 +36,33 @@ class MethodLook(NamedTuple):
 
     colour: str
     marker: str
+
+
+class SideLook(NamedTuple):
+    """How images or concepts in or out of pre-training are drawn, where sides are drawn and not methods.
+
+    Attributes:
+        name: in a legend.
+        short: ``IP`` or ``OOP``.
+        colour: of marks and bars.
+        marker: of points.
+        hatch: of bars, visible in grey too.
+        offset: of a bar from its tick.
+    """
+
+    name: str
+    short: str
+    colour: str
+    marker: str
+    hatch: str
+    offset: float
+
+
+SIDE_LOOKS: dict[str, SideLook] = {
+    "ip": SideLook("in pre-training (IP)", "IP", COLOURS[0], "o", "", -0.2),
+    "oop": SideLook("out of pre-training (OOP)", "OOP", COLOURS[5], "^", "////", 0.2),
+}
+"""Side -> its look, IP first: it is drawn below."""
 
 
 def look(method: str) -> MethodLook:

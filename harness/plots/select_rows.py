@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.errors import UserError
+from harness.errors import UserError, unknown_name
 from harness.leaderboard.row_settings import setting, unique_titles
+from harness.leaderboard.view import Sources
+from harness.metrics.table import require_metric
+from harness.plots.looks import REFERENCE
 from harness.types.leaderboard import Row
 
 
@@ -43,3 +46,49 @@ def one_setting(
                 f"choose one with {option}",
             )
     return chosen
+
+
+def with_reference(sources: Sources, methods: Sequence[str], shots: Sequence[int] = ()) -> Sources:
+    """The rows of some methods and numbers of shots, and with ``methods`` those of the reference method too.
+
+    Raises:
+        UserError: no row has such a method, or such a number of shots.
+    """
+    has_reference = any(row.method == REFERENCE for row in sources.rows)
+    wanted = [*methods, *([REFERENCE] if methods and has_reference else [])]
+    return sources.select(wanted, shots) if wanted or shots else sources
+
+
+def shots_rows(
+    rows: Sequence[Row],
+    metric: str,
+    protocol: str | None = None,
+    dataset: str | None = None,
+    backbone: str | None = None,
+) -> list[Row]:
+    """The rows of one setting that have a metric, to plot against shots; see ``one_setting``.
+
+    Raises:
+        UserError: no metric has this name, no few-shot row has it, or the rows are of several settings.
+    """
+    require_metric(metric)
+    there = [row for row in rows if any(metric in stats for stats in row.domains.values())]
+    chosen = one_setting(there or rows, protocol, dataset, backbone)
+    if not there or not any(row.shots for row in chosen):
+        raise UserError(f"no few-shot row has {metric}", "run `harness evaluate --shots 1,2,4,8,16` first")
+    return chosen
+
+
+def method_rows(rows: Sequence[Row], method: str, protocol: str | None = None) -> list[Row]:
+    """The rows of one method, ordered by data set, backbone and protocol.
+
+    Raises:
+        UserError: there is none, or none of the protocol.
+    """
+    found = [row for row in rows if row.method == method]
+    if not found:
+        raise unknown_name("method in these files", method, {row.method for row in rows})
+    chosen = [row for row in found if protocol in (None, row.protocol)]
+    if not chosen:
+        raise unknown_name(f"protocol in the rows of {method}", str(protocol), {row.protocol for row in found})
+    return sorted(chosen, key=lambda row: (row.dataset, row.backbone, row.protocol))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.datasets.layout import short_name
@@ -13,6 +12,7 @@ from harness.leaderboard.bootstrap import MEAN
 from harness.leaderboard.published import PublishedRow
 from harness.leaderboard.series import Series, series
 from harness.leaderboard.statistics import Interval
+from harness.leaderboard.view import Sources, view
 from harness.metrics.table import require_metric
 from harness.plots import style
 from harness.plots.looks import REFERENCE, MethodLook, look
@@ -21,22 +21,31 @@ from harness.types.leaderboard import Row, Stat
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
+
+TALLEST = 2.4
+"""Inches of a panel, at most."""
 
 Intervals = Mapping[tuple[str, str], Interval]
 """(row id, domain) -> 95 % interval of the metric, where predictions are stored."""
 
 
+def intervals_of(sources: Sources, metric: str) -> Intervals:
+    """The intervals of all rows that have stored predictions."""
+    made = [row for table in view(sources, metric) for row in table.rows]
+    return {(one.row.id, place): found for one in made for place, found in one.intervals.items()}
+
+
 def plot_shots(
     rows: Sequence[Row],
-    out: Path,
     metric: str,
     intervals: Intervals | None = None,
     published: Sequence[PublishedRow] = (),
     fit: style.Fit = "page",
     title: str | None = None,
-) -> None:
-    """Draw and write the figure: the average first, then a panel per domain.
+) -> Figure:
+    """Draw the average first, then a panel per domain.
 
     A band is the 95 % interval, or one standard deviation over seeds on either side where there is none. A method that
     uses no few-shot image is a level line. Domains that a row lacks are gaps in its line; an incomplete row is drawn
@@ -44,7 +53,6 @@ def plot_shots(
 
     Args:
         rows: of one setting.
-        out: the file.
         metric: e.g. ``oop_top1``.
         intervals: of the rows' figures.
         published: results to draw as marks; those of other domains or metrics are left out.
@@ -56,8 +64,10 @@ def plot_shots(
     shots = sorted({row.shots for row in rows if row.shots})
     size = style.SIZES[fit]
     with style.drawing():
-        figure, axes = style.panels(1 + len(domains), size, 0.95 * size.width / size.panels)
-        for panel, place in zip(axes, [MEAN, *domains], strict=True):
+        places = style.places(domains)
+        height = 0.95 * size.width / min(size.panels, len(places))
+        figure, axes = style.panels(len(places), size, min(height, TALLEST))
+        for panel, place in zip(axes, places, strict=True):
             panel.set_title(f"average of {len(domains)}" if place == MEAN else short_name(place))
             for line in lines:
                 _draw(panel, line, place, metric, shots, intervals or {})
@@ -73,7 +83,8 @@ def plot_shots(
         handles = {line.series.label: line.handle for line in lines} | _published_handles(axes)
         style.legend(figure, list(handles.values()), list(handles), f"few-shot images per class\nbands: {band}")
         one = rows[0]
-        style.save(figure, out, f"{axis} against shots: {one.dataset}, {one.backbone}, {one.protocol}")
+        figure.set_label(f"{axis} against shots: {one.dataset}, {one.backbone}, {one.protocol}")
+    return figure
 
 
 @dataclass(frozen=True)

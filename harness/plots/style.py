@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from harness import files
 from harness.errors import UserError
+from harness.leaderboard.bootstrap import MEAN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from harness.plots.looks import SideLook
 
 DASHES = ("-", "--", "-.", ":")
 LEVELS = ((0, (1, 1)), (0, (1, 3)), (0, (4, 1, 1, 1)), (0, (1, 1, 1, 4)), (0, (4, 2, 1, 1, 1, 1)))
@@ -80,13 +83,24 @@ def drawing() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def any_script() -> Iterator[None]:
+    """No warning about letters that the font lacks: in an SVG they are text for the reader's own fonts."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
+
+
+def places(domains: Sequence[str]) -> list[str]:
+    """What is drawn: the average first, then every domain; of one domain only that."""
+    return [MEAN, *domains] if len(domains) > 1 else list(domains)
+
+
 def panels(count: int, size: Size, height: float) -> tuple[Figure, list[Axes]]:
     """A figure with a grid of equal panels, each ``height`` inches high, that share their axes' limits."""
-    from matplotlib.figure import Figure
-
     columns = min(size.panels, count)
     rows = -(-count // columns)
-    figure = Figure(figsize=(size.width, height * rows), layout="constrained")
+    figure = _figure((size.width, height * rows))
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     flat = list(grid.flat)
     for axes in flat[count:]:
@@ -96,12 +110,27 @@ def panels(count: int, size: Size, height: float) -> tuple[Figure, list[Axes]]:
     return figure, flat[:count]
 
 
-def column(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure with panels of their own y axes above one another, over one x axis."""
+def _figure(inches: tuple[float, float]) -> Figure:
+    """A figure outside of pyplot that a notebook shows as a picture."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height * count + 1.0), layout="constrained")
+    class NotebookFigure(Figure):
+        def _repr_png_(self) -> bytes:
+            return to_bytes(self, "png", 150)
+
+    return NotebookFigure(figsize=inches, layout="constrained")
+
+
+def column(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with panels of their own y axes above one another, over one x axis."""
+    figure = _figure((width, height * count + 1.0))
     return figure, list(figure.subplots(count, 1, sharex=True))
+
+
+def bars(panel: Axes, places: Sequence[float], heights: Sequence[float], own: SideLook) -> None:
+    """The bars of a side, labelled for the legend."""
+    paint: dict[str, Any] = {"color": own.colour, "hatch": own.hatch, "edgecolor": "white", "linewidth": 0}
+    panel.bar(places, heights, 0.38, label=own.name, **paint)
 
 
 def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], above: str | None = None) -> None:
@@ -125,15 +154,24 @@ def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], abo
         made.remove()
 
 
-def wrapped(figure: Figure, text: str, points: float) -> str:
-    """Text wrapped to the width of the figure; a letter is 0.56 of its height wide, in the mean."""
-    return textwrap.fill(text, max(20, int(72 * figure.get_figwidth() / (0.56 * points))))
+def wrapped(text: str, points: float, inches: float) -> str:
+    """Text in lines that are not wider than a width, by measuring them: a canvas draws up to 4 % wider."""
+    from matplotlib.textpath import TextPath
+
+    letters = len(text)
+    with any_script():
+        while True:
+            lines = textwrap.wrap(text, letters)
+            widest = max(TextPath((0, 0), line, size=points).get_extents().width for line in lines) / 72
+            if widest <= inches or letters <= 10:
+                return "\n".join(lines)
+            letters = max(10, min(letters - 1, int(letters * inches / widest)))
 
 
 def title(figure: Figure, text: str | None) -> None:
     """A figure's title at its left edge, wrapped to its width; none if there is no text."""
-    if text:
-        lines = wrapped(figure, text, 8)
+    if text and text.strip():
+        lines = wrapped(text, 8, 0.94 * figure.get_figwidth())
         figure.suptitle(lines, x=0.01, ha="left", fontsize=8)
         figure.set_figheight(figure.get_figheight() + 0.16 * (lines.count("\n") + 1))
 
@@ -158,17 +196,20 @@ def kind_of(out: Path) -> str:
     return kind
 
 
-def save(figure: Figure, out: Path, title: str) -> None:
+def to_bytes(figure: Figure, kind: str, dpi: int = 300) -> bytes:
+    """A figure as PDF, PNG or SVG; its label is the title in the file's metadata."""
+    content = io.BytesIO()
+    with drawing(), any_script():
+        metadata = {**METADATA[kind], "Title": figure.get_label()}
+        figure.savefig(content, format=kind, dpi=dpi, metadata=metadata)
+    return content.getvalue()
+
+
+def save(figure: Figure, out: Path) -> None:
     """Write a figure as PDF, PNG or SVG, by the ending of the file's name.
 
     Raises:
         UserError: another ending.
         StorageError: the file cannot be written.
     """
-    kind = kind_of(out)
-    content = io.BytesIO()
-    with warnings.catch_warnings():
-        # Names come in every script. In an SVG they are text for the reader's own fonts; a PNG shows boxes.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(content, format=kind, dpi=300, metadata={**METADATA[kind], "Title": title})
-    files.save(out, content.getvalue(), "the figure", "choose another file with --out")
+    files.save(out, to_bytes(figure, kind_of(out)), "the figure", "choose another file with --out")

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError
 from harness.plots import style
-from harness.plots.looks import COLOURS
+from harness.plots.looks import COLOURS, SIDE_LOOKS
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
 LETTERS = 0.7
 """Points of the names' letters, for each inch of the figure's width."""
 
-SIDES = {"ip": ("in pre-training (IP)", "o"), "oop": ("out of pre-training (OOP)", "^")}
-
 
 def plot_tsne(
     features: Mapping[str, tuple[Array, Array]],
     names: Mapping[str, tuple[str, ...]],
     what: str,
-    out: Path,
     fit: style.Fit = "page",
     title: str | None = None,
-) -> None:
-    """Embed the features with t-SNE, always from the same start, then draw and write the figure.
+) -> Figure:
+    """Embed the features with t-SNE, always from the same start, then draw them.
 
     A colour is a class, and a class has its name at the median of its images; a disc is an image of a concept in
     pre-training, a triangle one of a concept out of it.
@@ -39,7 +36,6 @@ def plot_tsne(
         features: side -> unit rows ``(n, d)`` and the label ``(n,)`` of each.
         names: side -> the names that labels index.
         what: the figure shows, for the file's metadata.
-        out: the file.
         fit: the width.
         title: above the figure; None for none.
     """
@@ -55,10 +51,14 @@ def plot_tsne(
         axes.set_axis_off()
         for name in features:
             chosen = side == name
-            said, marker = SIDES[name]
+            own = SIDE_LOOKS[name]
             colour = [COLOURS[y % len(COLOURS)] for y in label[chosen]]
-            counted = f"{said}: {int(chosen.sum()):,} images of {len(names[name])} concepts"
-            paint: dict[str, Any] = {"marker": marker, "s": (width / 2) ** 2, "alpha": 0.45 if name == "ip" else 0.9}
+            counted = f"{own.name}: {int(chosen.sum()):,} images of {len(names[name])} concepts"
+            paint: dict[str, Any] = {
+                "marker": own.marker,
+                "s": (width / 2) ** 2,
+                "alpha": 0.45 if name == "ip" else 0.9,
+            }
             axes.scatter(place[chosen, 0], place[chosen, 1], c=colour, linewidths=0, label=counted, **paint)
         _names(axes, place, side, label, names, LETTERS * width)
         style.title(figure, title)
@@ -67,7 +67,8 @@ def plot_tsne(
         for handle in figure.legends[0].legend_handles:
             if handle is not None:
                 handle.set(color=style.GREY, alpha=1.0)  # a colour is a class, not a side
-        style.save(figure, out, what)
+        figure.set_label(what)
+    return figure
 
 
 def embed(image: Array) -> Array:

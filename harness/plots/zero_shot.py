@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.datasets.layout import short_name
@@ -12,48 +11,41 @@ from harness.leaderboard.published import PublishedRow, PublishedTable
 from harness.leaderboard.row_settings import setting, unique_titles
 from harness.leaderboard.series import row_labels
 from harness.plots import style
-from harness.plots.looks import SIDE_COLOURS
+from harness.plots.looks import SIDE_LOOKS
 from harness.plots.published_rows import comparable
 from harness.types.leaderboard import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-SIDES = {
-    "ip_top1": ("in pre-training (IP)", SIDE_COLOURS["ip"], "", -0.2),
-    "oop_top1": ("out of pre-training (OOP)", SIDE_COLOURS["oop"], "////", 0.2),
-}
-"""Metric -> name, colour, hatch (visible in grey too) and offset from the tick."""
+    from matplotlib.figure import Figure
 
 
 def plot_zero_shot(
     rows: Sequence[Row],
-    out: Path,
     published: Sequence[PublishedTable] = (),
     fit: style.Fit = "page",
     title: str | None = None,
-) -> None:
-    """Draw and write the figure: a panel per row, one row per backbone, the average first.
+) -> Figure:
+    """Draw a panel per row, one row per backbone, the average first.
 
     Args:
         rows: of a method without images, complete or not; a failed domain is marked as failed.
-        out: the file.
         published: tables whose figures of the same data and model are marked on the bars.
         fit: the width.
         title: above the figure; None for none.
     """
     names, labels = unique_titles(map(setting, rows)), row_labels(rows)
     domains = sorted({domain for row in rows for domain in row.data} | {f.domain for row in rows for f in row.failures})
-    places = [MEAN, *domains]
+    places = style.places(domains)
     with style.drawing():
         figure, axes = style.panels(len(rows), style.SIZES[fit]._replace(panels=1), 1.7)
         for panel, row in zip(axes, rows, strict=True):
             called = names[setting(row)]
             which = "" if labels[row.id] == row.method else f", {labels[row.id]}"
             heading = f"{called.backbone}, {called.dataset}, {called.protocol}{which}"
-            panel.set_title(style.wrapped(figure, heading, 8))
+            panel.set_title(style.wrapped(heading, 7, figure.get_figwidth() - 0.6))
             panel.grid(axis="x", visible=False)
-            shown = ["average", *map(short_name, domains)]
+            shown = ["average" if place == MEAN else short_name(place) for place in places]
             panel.set_xticks(range(len(places)), shown)
             if fit == "column":
                 panel.tick_params(axis="x", labelrotation=90)
@@ -65,16 +57,17 @@ def plot_zero_shot(
         figure.supylabel("top-1 (%)", fontsize=7)
         style.title(figure, title)
         style.legend(figure, *axes[0].get_legend_handles_labels())
-        style.save(figure, out, f"Zero-shot accuracy of {rows[0].method} on IP and OOP concepts")
+        figure.set_label(f"Zero-shot accuracy of {rows[0].method} on IP and OOP concepts")
+    return figure
 
 
 def _bars(panel: Axes, row: Row, places: Sequence[str], upright: bool) -> None:
     stats = {**row.domains, MEAN: row.mean}
-    for metric, (label, colour, hatch, shift) in SIDES.items():
-        found = [(i, stat) for i, place in enumerate(places) if (stat := stats.get(place, {}).get(metric))]
-        ticks = [i + shift for i, _ in found]
+    for side, own in SIDE_LOOKS.items():
+        found = [(i, stat) for i, place in enumerate(places) if (stat := stats.get(place, {}).get(f"{side}_top1"))]
+        ticks = [i + own.offset for i, _ in found]
         heights = [100 * stat.mean for _, stat in found]
-        panel.bar(ticks, heights, 0.38, color=colour, hatch=hatch, edgecolor="white", linewidth=0, label=label)
+        style.bars(panel, ticks, heights, own)
         for x, height in zip(ticks, heights, strict=True):
             turned = {"rotation": 90, "fontsize": 5} if upright else {"fontsize": 5.5}
             panel.annotate(f"{height:.1f}", (x, height), (0, 2), textcoords="offset points", ha="center", **turned)
@@ -85,14 +78,13 @@ def _bars(panel: Axes, row: Row, places: Sequence[str], upright: bool) -> None:
 
 
 def _marks(panel: Axes, places: Sequence[str], published: Sequence[PublishedRow]) -> None:
-    for metric, (label, _, _, shift) in SIDES.items():
+    for side, own in SIDE_LOOKS.items():
         for reference in published:
             printed = {**reference.domains, MEAN: reference.mean}
-            found = [(i, v) for i, d in enumerate(places) if (v := printed.get(d, {}).get(metric)) is not None]
+            found = [(i, v) for i, d in enumerate(places) if (v := printed.get(d, {}).get(f"{side}_top1")) is not None]
             if found:
-                side = label.partition("(")[2].rstrip(")")
-                marker = "_" if metric == "ip_top1" else "x"
+                ticks, heights = zip(*((i + own.offset, 100 * v) for i, v in found), strict=True)
                 panel.scatter(
-                    [i + shift for i, _ in found], [100 * v for _, v in found], marker=marker, color=style.INK, s=24,
-                    linewidth=1.4, zorder=3, label=f"{reference.method}, published, {side}",
+                    ticks, heights, marker="_" if side == "ip" else "x", color=style.INK, s=24, linewidth=1.4, zorder=3,
+                    label=f"{reference.method}, published, {own.short}",
                 )  # fmt: skip

@@ -20,6 +20,7 @@ from harness.execution.executors import OpenExecutor
 from harness.execution.global_state import preserve_global_state
 from harness.hookspecs import BackboneOffer, DatasetOffer
 from harness.method import Method, build
+from harness.observer import Observer
 from harness.registry.entry_points import Kind
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def checked_metric(name: str, value: Any) -> Metric:
         metric.resampling,
         measure=_contained(name, metric.resampling.measure),
         combine=_contained(name, metric.resampling.combine),
+        derivatives=metric.resampling.derivatives and _contained(name, metric.resampling.derivatives),
     )
     return dataclasses.replace(metric, function=_number(name, metric.function), resampling=resampling)
 
@@ -163,13 +165,20 @@ def _contained(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return contained
 
 
+def checked_observer(name: str, value: Any) -> Observer:
+    """An observer."""
+    if not isinstance(value, Observer):
+        raise PluginError(f"offers {one_line(value)}, which is not an instance of harness.observer.Observer")
+    return value
+
+
 CHECKS: dict[Kind, Callable[[str, Any], Any]] = {
     "method": checked_method,
     "backbone": checked_backbone,
     "protocol": checked_protocol,
     "dataset": checked_dataset,
     "metric": checked_metric,
-    "observer": lambda name, hook: lambda cell: hook(cell=cell),  # a hook takes keywords only
+    "observer": checked_observer,
     "executor": checked_executor,
 }
 

@@ -91,7 +91,7 @@ def _method(plugin: Plugin[type[Method]]) -> dict[str, Any]:
     return {
         "needs": list(cls.needs.declared()),
         "seeded": cls.seeded,
-        "paper": cls.paper,
+        "paper": cls.paper.citation if cls.paper else "",
         "parameters": [
             {"name": key, "type": type_text(hints[key]), "default": plain(value), "meaning": texts.get(key, "")}
             for key, value in values.items()

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-HOOKS: dict[Kind, str] = {kind: f"harness_{kind}" for kind in GROUPS} | {"observer": "harness_cell_finished"}
-"""Kind -> the hook that returns a plugin's value; an observer's value is the hook itself."""
+HOOKS: dict[Kind, str] = {kind: f"harness_{kind}" for kind in GROUPS}
+"""Kind -> the hook that returns a plugin's value."""
 
 HINT = "fix or uninstall that distribution; `harness plugins --strict` imports all and shows what is broken"
 
@@ -48,8 +48,8 @@ class Plugin(Generic[Value]):
 
     Attributes:
         name: the entry point's.
-        value: a method's class, a ``BackboneOffer``, a ``Protocol``, a ``DatasetOffer``, a ``Metric``, an observer's
-            function, or a function that opens an executor.
+        value: a method's class, a ``BackboneOffer``, a ``Protocol``, a ``DatasetOffer``, a ``Metric``, an ``Observer``,
+            or a function that opens an executor.
         origin: where it comes from.
         changed: global settings that it changed when it was imported; they were restored.
     """
@@ -140,11 +140,8 @@ def _value(entry: Entry) -> Any:
     hooks = [caller.name for caller in manager.get_hookcallers(holder) or ()]
     if name not in hooks:
         raise PluginError(f"implements {' and '.join(hooks) or 'no hook'}, not {name}; hooks are marked with @hookimpl")
-    hook = getattr(manager.hook, name)
-    if entry.kind == "observer":
-        return hook
     with _explained(f"failed in {name}", point):
-        return hook()
+        return getattr(manager.hook, name)()
 
 
 @contextlib.contextmanager

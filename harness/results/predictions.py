@@ -2,7 +2,7 @@
 
 One safetensors file per cell with a vector for each of the ``harness.metrics.prediction_kinds`` that the cell has.
 Images are in the order of ``ScoredSide.order``, numbers in the smallest unsigned type that holds them: one or two bytes
-an image. The file is named by the sha256 of its content.
+an image, eleven for all kinds of a cell that is scored by names. The file is named by the sha256 of its content.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DataError
+from harness.metrics.confidence import EVEN
 from harness.metrics.prediction_kinds import PREDICTIONS, Columns
 from harness.parsing import parsing
 
@@ -74,6 +75,8 @@ def misfits(predicted: Mapping[str, Columns], labels: Mapping[str, Columns], nam
             known = sum(names.values()) if kind.joint else names["ip" if kind.side == "ip" else "oop"]
             if (highest := int(columns.max(initial=-1))) >= known:
                 yield f"name column {highest} of {known} {key} names"
+        elif kind.holds == "confidences" and int(columns.max(initial=0)) >= 2 * EVEN:
+            yield f"have {key} entries that are no confidences"
         elif key == "pool_cluster" and int(columns.max(initial=-1)) >= len(predicted["cluster_name"]):
             yield "have clusters that have no place among the names"
         elif _named(key, columns) * sum(names.values()) > MAX_PAIRS:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
 
 from harness.errors import DataError
-from harness.results import costs
-from harness.results.archive import MAX_MEMBERS, MAX_UNPACKED
-from harness.results.artifacts import Artifacts, MissingArtifact
+from harness.files import read_file
+from harness.results import costs, verification_marks
+from harness.results.archive import MAX_MEMBERS, MAX_UNPACKED, PACKED
+from harness.results.artifacts import Artifacts, MissingArtifact, open_file
 from harness.results.leaderboard_file import BOARD
 from harness.types.leaderboard import Leaderboard, Row
 
@@ -30,6 +33,21 @@ def pack(row: Row, artifacts: Artifacts, cost: costs.RowCost | None = None) -> b
     if cost is not None:
         files[costs.FILE] = costs.Costs(rows={row.id: cost}).content()
     return _zipped(files)
+
+
+def packed_board(file: Path) -> tuple[Leaderboard, Artifacts, dict[str, bytes]]:
+    """The rows of a leaderboard file, results folder or submission, their artifacts, and its packed files by name.
+
+    Raises:
+        UserError: there is no such file.
+        DataError: it is not a leaderboard, or something that verifying a row needs is missing or damaged.
+    """
+    board, artifacts = open_file(file)
+    files = {BOARD: board.text().encode(), PACKED: pack_artifacts(board.rows, artifacts)}
+    for name in (costs.FILE, verification_marks.FILE):
+        with suppress(FileNotFoundError):
+            files[name] = read_file((file if file.is_dir() else file.parent) / name)
+    return board, artifacts, files
 
 
 def pack_artifacts(rows: Iterable[Row], artifacts: Artifacts) -> bytes:

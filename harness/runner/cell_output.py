@@ -72,9 +72,9 @@ class CellOutput:
 
     Attributes:
         report: everything but arrays.
-        arrays: for each vocabulary ``joint``, ``oop`` and ``ip`` the best column of every image ``(n,)`` under its
-            name, with ``<name>.tied`` and ``<name>.among``: see ``BestColumns``. For the i-th task ``cluster.<i>``
-            ``(m,)`` and ``name.<i>`` ``(c,)``, as of ``Discovery``.
+        arrays: for each vocabulary ``joint``, ``oop`` and ``ip`` what is kept of the scores of every image under its
+            name and names that begin with it: see ``KeptScores``. For the i-th task ``cluster.<i>`` ``(m,)`` and
+            ``name.<i>`` ``(c,)``, as of ``Discovery``.
     """
 
     report: CellReport

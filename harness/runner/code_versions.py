@@ -17,7 +17,18 @@ from harness.files import content_digest, walk_files
 from harness.registry import Plugin, plugin_code
 
 NEUTRAL = (
-    *("cli", "conformance", "leaderboard", "plots", "site", "verification"),  # they read cells and compute none
+    *(
+        "analysis",
+        "cli",
+        "conformance",
+        "leaderboard",
+        "plots",
+        "site",
+        "verification",
+        "hub",
+        "loggers",
+        "observer.py",
+    ),  # they read cells and compute none
     "miniature",  # a data set and weights: a cell records the sha256 of both
     *("registry", "hookspecs.py"),  # they find plugins: a cell records the code that they found
     "corpus",  # facts about names, which are added to rows

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.execution.jobs import Limits
 from harness.leaderboard.assemble import assemble
 from harness.leaderboard.pretraining import PretrainingFinder
 from harness.leaderboard.tables import percent
@@ -18,13 +16,13 @@ from harness.results.leaderboard_file import BOARD
 from harness.results.store import ResultStore
 from harness.runner.corpus_records import corpus_records, given_records
 from harness.runner.job import cell_title
-from harness.runner.method_processes import ANSWER_SECONDS, sandbox
-from harness.runner.observers import Observers
+from harness.runner.observers import Observers, observer_limits, require_observers, run_info
 from harness.runner.plan import Plan, make_plan
 from harness.runner.request import Outcome, Request
 from harness.runner.resolve_plugins import resolve_executor
 from harness.runner.run_cells import run_cells
 from harness.types.cell import Cell
+from harness.types.leaderboard import Leaderboard
 
 
 def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None = None) -> Outcome:
@@ -44,6 +42,7 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
     store = ResultStore(request.out.expanduser())
     store.prepare()
     given = given_records(request)
+    require_observers(request)
     plan = plan or make_plan(request, report)
     records = corpus_records(given, plan, report)
     known = store.known((job.spec.key for job in plan.jobs), report.note)
@@ -61,9 +60,15 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
         store.put_labels(data.sheet)
     for record in records:
         store.put_corpus_record(record)
+    wanted = {(domain, seed) for domain in plan.domains for seed in request.seeds}
+
+    def rows() -> Leaderboard:
+        found = assemble(cells.values(), wanted, plan.lost)
+        return PretrainingFinder.of_folder(store.root).added_to_all(found)
+
     try:
-        free = replace(sandbox(request, plan.domains), strict=False)  # observers write files and send cells elsewhere
-        with Observers(report, Limits(seconds=ANSWER_SECONDS, sandbox=free)) as observers:
+        run, limits = run_info(plan, request, len(known)), observer_limits(request, plan)
+        with Observers(request, run, lambda: rows().rows, report, limits) as observers:
             for cell, log in run_cells(plan, pending, request, report, unreadable):
                 cell = store.put(cell)
                 cells[cell.spec.key] = cell
@@ -75,10 +80,7 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
             update_leaderboard(store, planned)
         raise
     update_leaderboard(store, planned)
-    wanted = {(domain, seed) for domain in plan.domains for seed in request.seeds}
-    ran = assemble(cells.values(), wanted, plan.lost)
-    ran = PretrainingFinder.of_folder(store.root).added_to_all(ran)
-    return Outcome(ran, store.root / BOARD, len(pending), len(known), unreadable, tuple(logs))
+    return Outcome(rows(), store.root / BOARD, len(pending), len(known), unreadable, tuple(logs))
 
 
 def _report_problems(cell: Cell, log: bytes, store: ResultStore, report: Reporter) -> list[Path]:

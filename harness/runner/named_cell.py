@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from harness.runner.cell_scores import CellScores
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.hidden_order import HiddenOrder
 from harness.runner.job import Job
+from harness.runner.kept_scores import SIDES, KeptScores
 from harness.runner.pack_images import ImagePacker
 from harness.runner.task_input import named_task, pool_order
 from harness.types.vocabulary import Vocabulary
@@ -48,6 +50,7 @@ class NamedCell:
         joint = {"joint": Vocabulary.of(data.noun, oop=names["oop"], ip=names["ip"])} if "ip" in names else {}
         self._sha256 = [digest for features in scored.values() for digest in features.sha256]
         self._order = HiddenOrder.of(job.spec, self._sha256)
+        self._scored = scored
         self._label = {side: features.label.cpu().numpy() for side, features in scored.items()}
         # The joint vocabulary first, and all images in every one: nothing tells the side of an image.
         images = packer.pool(list(scored.values()), self._order.position, job.method.test_views)
@@ -87,15 +90,32 @@ class NamedCell:
         )
 
     def _predicted(self, output: CellOutput) -> dict[str, Columns]:
-        """``oop``, ``ip``, ``joint_oop``, ``joint_ip`` -> ``(n,)`` columns; ``oop`` alone if others do not apply."""
+        """Kind of predictions -> ``(n,)``; those of OOP names alone if others do not apply."""
         assert self.input.query is not None
         vocabularies = self.input.query.vocabularies
         wanted = list(vocabularies) if output.report.not_applicable is None else ["oop"]
         found: dict[str, Columns] = {}
         for key in wanted:
-            by_side = self._by_side(self._columns(output.arrays, key, len(vocabularies[key])))
-            found |= {f"joint_{side}": by_side[side] for side in by_side} if key == "joint" else {key: by_side[key]}
-        return found
+            kept = KeptScores.read(output.arrays, key, len(self._asked[key]), vocabularies[key])
+            for side in self._label if key == "joint" else (key,):
+                of_side = f"joint_{side}" if key == "joint" else side
+                found[of_side] = self._restored(key, self._chosen(key, kept.best))[side]
+                found[f"{of_side}_confidence"] = self._restored(key, kept.confidence)[side]
+            if key == "joint":
+                found |= self._of_both_sides(kept)
+        return found | self._feature_groups([side for side in self._label if side in found])
+
+    def _of_both_sides(self, kept: KeptScores) -> dict[str, Columns]:
+        """The best name of each image's own side, and the rank of its margin, in the joint vocabulary."""
+        rank = np.unique(kept.margin, return_inverse=True)[1]
+        ranks = self._restored("joint", rank)
+        own = {s: self._restored("joint", self._chosen("joint", c))[s] for s, c in zip(SIDES, kept.own, strict=True)}
+        return {f"joint_{side}_own": own[side] for side in SIDES} | {f"{side}_margin": ranks[side] for side in SIDES}
+
+    def _feature_groups(self, sides: Iterable[str]) -> dict[str, Columns]:
+        """Groups of the scored images by their features, which no method decides."""
+        groups = {side: self._scored[side].groups for side in sides}
+        return {f"{side}_{kind}": own for side, of_side in groups.items() for kind, own in of_side.items()}
 
     def _positions(self, key: str) -> NDArray[np.int64]:
         """Where the images of a vocabulary are among those that are sent."""
@@ -103,14 +123,15 @@ class NamedCell:
         end = len(self._label["oop"]) if key == "oop" else len(self._sha256)
         return np.flatnonzero((self._order.position >= start) & (self._order.position < end))
 
-    def _columns(self, arrays: Mapping[str, NDArray[np.integer]], key: str, names: int) -> Columns:
-        """Column of every image, in the images' own order; 0 for those that were not asked for."""
-        asked = self._asked[key]
-        best = BestColumns.read(arrays, key, len(asked), names)
+    def _chosen(self, key: str, best: BestColumns) -> Columns:
+        """The predicted column of every image that was asked for, in the order in which they were sent."""
+        return best.choose([self._sha256[i] for i in self._order.position[self._asked[key]]])
+
+    def _restored(self, key: str, values: NDArray[Any]) -> dict[str, Columns]:
+        """Side -> values of its images in their own order, from those of all that were asked for; 0 for the others."""
         sent = np.zeros(len(self._sha256), dtype=np.int64)
-        sent[asked] = best.choose([self._sha256[i] for i in self._order.position[asked]])
-        found: Columns = self._order.restore(sent)
-        return found
+        sent[self._asked[key]] = values
+        return self._by_side(self._order.restore(sent))
 
     def _by_side(self, columns: Columns) -> dict[str, Columns]:
         ends = np.cumsum([len(label) for label in self._label.values()])

@@ -12,16 +12,16 @@ from torch import Tensor
 from harness.backbones.backbone import Backbone
 from harness.errors import FixedVocabulary, MethodError
 from harness.method import Method
-from harness.runner.best_columns import BestColumns
 from harness.runner.cell_input import Query
+from harness.runner.kept_scores import KeptScores
 from harness.types.images import Images
 from harness.types.vocabulary import Vocabulary
 
 
 def predict_all(
     method: Method, name: str, query: Query, backbone: Backbone
-) -> tuple[dict[str, BestColumns], str | None]:
-    """The best columns of the images in every vocabulary, and the message about those that do not apply.
+) -> tuple[dict[str, KeptScores], str | None]:
+    """What is kept of the scores of the images in every vocabulary, and the message about those that do not apply.
 
     A method of fixed vocabulary can score neither IP names nor both sides' together.
 
@@ -29,21 +29,22 @@ def predict_all(
         MethodError: scores that the contract forbids.
         FixedVocabulary: the method cannot even score the OOP names.
     """
-    found: dict[str, list[BestColumns]] = {key: [] for key in query.vocabularies}
+    found: dict[str, list[KeptScores]] = {key: [] for key in query.vocabularies}
     refused = None
     for images, keys in _questions(method, name, query, backbone):
         for key in keys:
             if key not in found:
                 continue
+            names = query.vocabularies[key]
             try:
-                found[key].append(BestColumns.of(checked_scores(method, name, images, query.vocabularies[key])))
+                found[key].append(KeptScores.of(checked_scores(method, name, images, names), names))
             except FixedVocabulary as answer:
                 if key == "oop":
                     raise
                 refused = answer.message
                 del found[key]
     kept = found if refused is None else {"oop": found["oop"]}
-    return {key: BestColumns.joined(parts) for key, parts in kept.items()}, refused
+    return {key: KeptScores.joined(parts) for key, parts in kept.items()}, refused
 
 
 def _questions(method: Method, name: str, query: Query, backbone: Backbone) -> Iterator[tuple[Images, tuple[str, ...]]]:

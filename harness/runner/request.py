@@ -67,6 +67,8 @@ class Request:
         cell_gib: GiB of resident memory that a cell may use; only with ``isolate``. None shares 80 % of the machine's
             memory among the cells that run at the same time.
         all_plugins: load every installed plugin, so that the run names the broken ones.
+        observers: names of plugins that are told of the run, such as loggers.
+        logs: a folder where they write files.
 
     Raises:
         UserError: shots, seeds or workers are out of range.
@@ -101,6 +103,8 @@ class Request:
     cell_seconds: float = 3600.0
     cell_gib: float | None = None
     all_plugins: bool = False
+    observers: tuple[str, ...] = ()
+    logs: Path = Path("logs")
 
     def __post_init__(self) -> None:
         for name, numbers, least in (("shots", self.shots, 1), ("seeds", self.seeds, 0)):

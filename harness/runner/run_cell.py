@@ -95,8 +95,8 @@ def _answers(
         arrays |= _clusters(own, name, number)
         report = report_of(own, name)
         if given.query is not None:
-            best, refused = predict_all(own, name, given.query, backbone)
-            arrays |= {key: array for each, columns in best.items() for key, array in columns.arrays(each)}
+            kept, refused = predict_all(own, name, given.query, backbone)
+            arrays |= {key: array for each, scores in kept.items() for key, array in scores.arrays(each)}
         times = {"fit_seconds": fit_seconds, "score_seconds": time.perf_counter() - begin}
         reports.append(report.model_copy(update=times))
     return reports, arrays, refused

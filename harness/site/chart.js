@@ -1,15 +1,4 @@
-// Axes and marks shared by the plots. Lines differ in colour, dash and point shape.
-
-const DASHES = ["", "6 3", "2 3", "8 3 2 3"];
-const SHAPES = [
-  (x, y, r) => `M${x - r},${y}a${r},${r} 0 1,0 ${2 * r},0a${r},${r} 0 1,0 ${-2 * r},0z`,
-  (x, y, r) => `M${x - r},${y - r}h${2 * r}v${2 * r}h${-2 * r}z`,
-  (x, y, r) => `M${x},${y - 1.2 * r}l${1.2 * r},${2.2 * r}h${-2.4 * r}z`,
-  (x, y, r) => `M${x},${y - 1.35 * r}l${1.35 * r},${1.35 * r}l${-1.35 * r},${1.35 * r}l${-1.35 * r},${-1.35 * r}z`,
-];
-
-/** Style of the n-th line; when the colours are used up, they repeat with other shapes. */
-const look = (n) => ({ paint: `p${n % 8}`, dash: DASHES[Math.floor(n / 2) % 4], shape: SHAPES[(n + Math.floor(n / 8)) % 4] });
+// Axes shared by the plots.
 
 /** A plot area: its SVG and scales. */
 function area(width, height, label, left = 30) {

@@ -12,20 +12,19 @@ function drawCost() {
   const seconds = rows.map((row) => row.cost[0]);
   const [from, to] = [Math.log10(Math.min(...seconds) / 3), Math.log10(Math.max(...seconds) * 3)];
   const [low, high] = limits(rows.map((row) => row.mean[metric]));
-  const width = Math.max(300, Math.min(760, byId("cost-chart").clientWidth));
-  const plot = area(width, 300, `${metricName.get(metric)} against time of ${rows.length} rows; open a row to see its values`, 34);
+  const width = Math.max(300, Math.min(state.wide ? 1440 : 760, byId("cost-chart").clientWidth));
+  const plot = area(width, state.wide ? 480 : 300, `${metricName.get(metric)} against time of ${rows.length} rows; open a row to see its values`, 34);
   const { svg, box } = plot;
   const x = (value) => box.left + ((Math.log10(value) - from) / (to - from)) * (box.right - box.left);
   levels(plot, low, high);
   for (const [value, text] of TICKS.filter(([value]) => Math.log10(value) >= from && Math.log10(value) <= to)) {
     svg.append(s("line", { class: "grid", x1: x(value), x2: x(value), y1: box.top, y2: box.bottom }), s("text", { x: x(value), y: box.bottom + 15, "text-anchor": "middle" }, text));
   }
-  const drawn = new Map(lines().flatMap((line, n) => line.rows.map((row) => [row, n])));  // as in the plots above
   const points = rows.map((row) => ({ row, at: x(row.cost[0]), y: plot.y(row.mean[metric][0], low, high) }));
   const taken = points.map(({ at, y }) => [at - 7, y - 7, at + 7, y + 7]);
   for (const { row, at, y } of points) {
     const figure = row.mean[metric];
-    const { paint, shape } = look(drawn.get(row));
+    const { paint, shape } = methodLook(row.method);
     const [lowEnd, highEnd] = reach(figure).map((end) => plot.y(end, low, high));
     svg.append(s("g", { class: paint },
       s("line", { class: "whisker", x1: at, x2: at, y1: lowEnd, y2: highEnd }),

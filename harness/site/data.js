@@ -5,6 +5,7 @@ const PERCENT = 100000;
 
 const data = JSON.parse(byId("table-data").textContent);
 const metricName = new Map(data.metrics.map(([id, name]) => [id, name]));
+const metricMeaning = new Map(data.metrics.map(([id, , meaning]) => [id, meaning]));
 const lowerIsBetter = new Set(data.metrics.filter(([, , , higher]) => !higher).map(([id]) => id));
 const shortDomain = (domain) => (Object.hasOwn(data.short, domain) ? data.short[domain] : domain);
 

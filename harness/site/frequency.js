@@ -1,7 +1,5 @@
 // Accuracy of each concept of a row against how many captions of the pre-training corpus mention it.
 
-const KINDS = { ip: ["in pre-training", 0], oop: ["out of pre-training", 1] };
-
 /** The concepts of a row with a count and an accuracy; accuracy in figures. */
 const conceptsOf = (record) =>
   Object.entries(record.classes).flatMap(([domain, sides]) => Object.entries(sides).flatMap(([side, figures]) => {
@@ -24,20 +22,20 @@ function frequencyView(record) {
   tick(zero, "0");
   for (let power = 0; power <= decades; power += 1) tick(x(power), (10 ** power).toLocaleString("en"));
   for (const { domain, side, count, name, accuracy } of concepts) {
-    const { paint, shape } = look(KINDS[side][1]);
+    const { paint, shape } = sideLook(side);
     const dot = s("path", { class: "dot", opacity: 0.6, d: shape(count ? x(Math.log10(count)) : zero, plot.y((accuracy / 10) * PERCENT, 0, 100 * PERCENT), 3.5) });
     plot.svg.append(s("g", { class: paint }, tip(dot, () => `${name} (${domain}, ${side.toUpperCase()}): ${(accuracy / 10).toFixed(1)} %, ${count.toLocaleString("en")} captions`)));
   }
   if (fit) {
     const at = (power) => `${x(power)},${plot.y(100 * PERCENT * (fit.intercept + fit.slope * power), 0, 100 * PERCENT)}`;
-    plot.svg.append(s("g", { class: "p6" }, s("path", { class: "line", d: `M${at(fit.from)}L${at(fit.to)}` })));
+    plot.svg.append(s("g", { class: "ink" }, s("path", { class: "line", d: `M${at(fit.from)}L${at(fit.to)}` })));
   }
   const points = (value) => `${value > 0 ? "+" : ""}${(100 * value).toFixed(1)}`;
   return [h("h3", {}, "Accuracy by frequency in pre-training"),
     h("p", { class: "hint" }, fit
       ? `${points(fit.slope)} points for ten times as many captions (95 % interval ${points(fit.low)} to ${points(fit.high)}), correlation ${fit.correlation.toFixed(2)}; concepts without captions are left out of the line.`
       : "Too few concepts have captions for a line."),
-    h("ul", { class: "legend" }, Object.values(KINDS).map(([text, n]) => h("li", {}, sample(n, { rows: [{ shots: 1 }] }), h("span", {}, text)))),
+    h("ul", { class: "legend" }, Object.keys(data.sides).map((side) => h("li", {}, badge(sideLook(side)), h("span", {}, SIDES[side])))),
     h("div", { id: "frequency" }, plot.svg),
     h("table", {}, h("thead", {}, h("tr", {}, ["Captions", "Concepts", "Mean accuracy (%)"].map((text) => h("th", { scope: "col", class: "plain-head" }, text)))),
       h("tbody", {}, bins.map(([text, count, mean]) => h("tr", {}, h("th", { scope: "row" }, text), h("td", {}, count), h("td", {}, (100 * mean).toFixed(1))))))];

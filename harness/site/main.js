@@ -1,19 +1,17 @@
-// Start: the setting with most rows, then everything that depends on what is chosen.
+// Start: what the address says, and everything that depends on what is chosen.
 
 function start() {
-  const settings = distinct(data.rows.map((row) => row.setting));
-  const size = (setting) => data.rows.filter((row) => row.setting === setting).length;
-  const wanted = data.rows.find((row) => location.hash === `#row=${row.id}`);
-  state.setting = wanted ? wanted.setting : settings.sort((a, b) => size(b) - size(a) || (a < b ? -1 : 1))[0];
-  order.key = "";
-  changed.push(drawTable, drawShots, drawCost, drawPublished);
-  startSetting();
-  notify();
+  changed.push(drawChosen, drawTable, drawShots, drawCost, drawPublished);
+  byId("filter-box").open = innerWidth > 640; // on a phone the table comes first
+  byId("links").replaceChildren(...["paper", "data", "released code"].map((name) => h("li", {}, linkTo(data.benchmark[name], name))));
   byId("metrics").replaceChildren(...data.metrics.flatMap(([, name, what]) => [h("dt", {}, name), h("dd", {}, what)]));
-  addEventListener("resize", settled(drawCost, 150));
   startTable();
   startTips();
   startRow();
+  startDownloads();
+  followAddress();
+  addEventListener("popstate", followAddress);
+  addEventListener("resize", settled(drawCost, 150));
 }
 
 start();

@@ -16,18 +16,23 @@ from importlib import resources
 from string import Template
 from typing import Any
 
+from harness.plots.looks import COLOURS
 from harness.site.payload import Payload
 
 SCRIPTS = (
-    *("dom.js", "data.js", "filters.js", "tooltip.js", "table.js", "chart.js", "shots.js", "cost.js", "published.js"),
-    *("confusion.js", "classes.js", "frequency.js", "row.js", "main.js"),
+    *("dom.js", "data.js", "looks.js", "choices.js", "address.js", "filters.js", "tooltip.js"),
+    *("cells.js", "columns.js", "table.js", "downloads.js", "chart.js", "shots.js", "cost.js", "published.js"),
+    *("confusion.js", "classes.js", "dendromap.js", "frequency.js", "row.js", "main.js"),
 )
 """The parts of the script, in page order."""
+
+STYLES = ("style.css", "dendromap.css")
+"""The parts of the style, in page order."""
 
 
 def page(content: Payload) -> str:
     """The page; equal payloads give equal text."""
-    style = _read("style.css")
+    style = "\n".join(map(_read, STYLES)) + _palette()
     script = '"use strict";\n(() => {\n' + "\n".join(_read(name) for name in SCRIPTS) + "})();\n"
     policy = "; ".join(
         (
@@ -47,6 +52,12 @@ def page(content: Payload) -> str:
         details=as_json(content.details),
         fallback="\n".join(_fallback(content.table["rows"])),
     )
+
+
+def _palette() -> str:
+    """Classes of the colours of methods: those of the figures, and the colour of text for their black."""
+    paints = {f"p{i}": colour for i, colour in enumerate(COLOURS)} | {"ink": "var(--ink)"}
+    return "".join(f".{name} {{ --paint: {colour}; }}\n" for name, colour in paints.items())
 
 
 def as_json(value: Any) -> str:

@@ -20,8 +20,11 @@ from harness.leaderboard.statistics import Interval
 from harness.leaderboard.view import Sources, ViewRow, view
 from harness.metrics.built_in import HEADLINES, in_table_order
 from harness.metrics.table import find_metric
+from harness.plots.looks import COLOURS, REFERENCE, SIDE_LOOKS, look
 from harness.results.leaderboard_file import BOARD
+from harness.site import links
 from harness.site.classes import Classes
+from harness.site.dendromap import dendromaps
 from harness.site.reproduce_command import evaluate_command, reproduce_command
 from harness.site.thumbnails import Thumbnails
 from harness.types.leaderboard import Row, Stat
@@ -73,6 +76,11 @@ def payload(
         "summary": [name for name, metric in metrics.items() if metric.summary],
         "short": dict(SHORT_NAMES),
         "domains": domains,
+        "reference": REFERENCE,
+        "looks": {method: _look(*look(method)) for method in sorted({row.method for row in sources.rows})},
+        "sides": {side: _look(own.colour, own.marker) for side, own in SIDE_LOOKS.items()},
+        "benchmark": links.benchmark(),
+        "links": links.methods(sources.rows),
         "rows": rows,
         "published": [row for printed in published for row in _published(printed)],
     }
@@ -146,6 +154,11 @@ def _figure(stat: Stat, seeds: int, interval: Interval | None) -> Figure:
     return [_points(stat.mean), _points(stat.std), seeds, *ends]
 
 
+def _look(colour: str, marker: str) -> list[str]:
+    """The class of a colour in the page's style, and the marker."""
+    return [f"p{COLOURS.index(colour)}" if colour in COLOURS else "ink", marker]
+
+
 def _points(fraction: float) -> int:
     return round(fraction * 10_000_000)
 
@@ -202,6 +215,7 @@ def _details(sources: Sources, file: str, classes: Classes) -> dict[str, Any]:
             "cost": None if cost is None else cost.model_dump(mode="json"),
             "classes": of_sides,
             "joint": jointly,
+            "dendromaps": dendromaps(row, artifacts, pool.place),
             "frequency": _frequency(row),
         }
     return {"pool": pool.values, "rows": rows}

@@ -1,6 +1,7 @@
 // Details of one row: failures, the command that reproduces it, all figures, classes, and provenance.
 
 let opener = null;
+let leave = null; // takes the row out of the address
 
 function openRow(id) {
   const row = data.rows.find((one) => one.id === id);
@@ -10,18 +11,21 @@ function openRow(id) {
   const close = h("button", { type: "button", class: "plain", id: "close" }, "Close");
   close.addEventListener("click", () => dialog.close());
   dialog.replaceChildren(
-    h("header", {}, h("h2", { id: "row-title" }, row.label, row.shots ? `, ${row.shots} images per class` : ""), close),
-    h("div", { class: "body" }, facts(row, record), holes(row), again(record), figures(row), ...classView(record), ...frequencyView(record), ...provenance(row, record)),
+    h("header", {}, h("h2", { id: "row-title" }, badge(methodLook(row.method)), row.label, row.shots ? `, ${row.shots} images per class` : ""), close),
+    h("div", { class: "body" }, facts(row, record), holes(row), again(record), figures(row), ...classView(record), ...dendroView(record), ...frequencyView(record), ...provenance(row, record)),
   );
   opener = document.activeElement;
   if (!dialog.open) dialog.showModal();
   dialog.scrollTop = 0;
-  history.replaceState(null, "", `#row=${id}`);
+  leave = inAddress().has("row") ? () => writeAddress(true) : () => history.back();
+  writeAddress(inAddress().has("row"), id);
 }
 
 function facts(row, record) {
   const fact = (name, value) => h("li", {}, `${name} `, h("b", {}, value));
+  const { code } = data.links[row.method] || {};
   return h("ul", { class: "facts" },
+    paperLink(row.method) ? fact("paper", paperLink(row.method)) : null, code ? fact("code", linkTo(code, code)) : null,
     fact("data", row.dataset), fact("protocol", row.protocol), fact("model", row.backbone),
     fact("images per class", row.shots || "none"), fact("seeds", record.seeds.join(", ") || "none: no few-shot draw"),
     fact("may see", row.needs.join(", ") || "names only"), fact("OOP names absent from pre-training", record.absent),
@@ -96,15 +100,9 @@ function list(value) {
 function startRow() {
   const dialog = byId("row");
   dialog.addEventListener("close", () => {
-    history.replaceState(null, "", location.pathname + location.search);
+    if (inAddress().has("row")) leave();
     document.body.append(byId("tip"));
     if (opener && opener.isConnected) opener.focus();
   });
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
-  const fromAddress = () => {
-    const wanted = /^#row=([0-9a-f]+)$/.exec(location.hash);
-    if (wanted) openRow(wanted[1]);
-  };
-  addEventListener("hashchange", fromAddress);
-  fromAddress();
 }

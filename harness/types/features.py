@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor
+
+from harness.metrics.feature_tree import leaves_by_class, tree_leaves
+from harness.metrics.prediction_kinds import LEVELS, SUBGROUP_LEVELS, Columns
+
+SMALLEST_SPLIT = 20
+"""Images of a class that are split into subgroups: of fewer, accuracies of the halves are noise."""
 
 
 @dataclass(frozen=True)
@@ -28,3 +35,12 @@ class Features:
             raise ValueError(f"image features must be (n, v, d), not {tuple(self.image.shape)}")
         if self.label.shape != self.image.shape[:1]:
             raise ValueError(f"{tuple(self.label.shape)} labels for {self.image.shape[0]} images")
+
+    @cached_property
+    def groups(self) -> dict[str, Columns]:
+        """Groups of the images by their first view: ``subgroup`` within their class, ``leaf`` within all ``(n,)``."""
+        rows, label = self.image[:, 0].float().cpu().numpy(), self.label.cpu().numpy()
+        return {
+            "subgroup": leaves_by_class(rows, label, SUBGROUP_LEVELS, SMALLEST_SPLIT),
+            "leaf": tree_leaves(rows, LEVELS, smallest=2),
+        }

@@ -16,9 +16,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.backbones.backbone import Precision
 from harness.datasets.images import file_digest
 from harness.errors import HarnessError
 from harness.feature_cache.encode import Encoder, ImageSource
+from harness.feature_cache.extractor import Extractor
+from harness.feature_cache.store import FeatureStore
 from harness.feature_cache.views import View
 from harness.progress import Reporter, pluralize
 from harness.runner.feature_provider import FeatureProvider, provider_of
@@ -96,9 +99,13 @@ def compare_features(row: Row, count: int, seed: str, here: LocalPaths, report: 
         plan = make_plan(request, report)
         provider = provider_of(plan, here.workers)
         sample = _sample(provider, plan.jobs, count, seed)
+        precision = provider.backbone.record.precision
         with report.stage("encoding again", sum(map(len, sample.values())), "images") as advance:
-            encoded_again = _EncodedAgain(provider, request.out, here.workers, advance)
-            found = [one for view, sources in sample.items() for one in encoded_again.compare(view, sources)]
+            encoded_again = EncodedAgain(request.out, here.workers, precision, advance)
+            found: list[tuple[Kind, str]] = []
+            for view, sources in sample.items():
+                own = provider.encoder_of(view.kind)
+                found += encoded_again.compare(own.extractor, own.store, view, sources)
     counts = Counter(kind for kind, _ in found)
     wrong = tuple(sorted(what for _, what in found if what))
     return FeatureSample(counts["equal"], counts["rounded"], counts["absent"], wrong)
@@ -119,27 +126,35 @@ def _sample(provider: FeatureProvider, jobs: Sequence[Job], count: int, seed: st
 
 
 @dataclass(frozen=True)
-class _EncodedAgain:
-    """Features encoded into an empty cache, to compare with those of a provider."""
+class EncodedAgain:
+    """Features encoded into an empty cache, to compare with cached ones.
 
-    provider: FeatureProvider
+    Attributes:
+        folder: of the empty cache.
+        workers: threads that decode images.
+        precision: of the encoder; decides the tolerance.
+        advance: called with the number of encoded images.
+    """
+
     folder: Path
     workers: int
+    precision: Precision
     advance: Callable[[int], None]
 
-    def compare(self, view: View, sources: list[ImageSource]) -> Iterator[tuple[Kind, str]]:
+    def compare(
+        self, extractor: Extractor, stored: FeatureStore, view: View, sources: Sequence[ImageSource]
+    ) -> Iterator[tuple[Kind, str]]:
         """For each image how its cached features compare, and what is wrong with them if they differ."""
         true = [source for source in sources if file_digest(source.file) == source.sha256]
         for source in sources:
             if source not in true:
                 yield "wrong", f"{source.path}: its sha256 in the cache is not that of the file"
-        own = self.provider.encoder_of(view.kind)
-        store = own.extractor.store(self.folder / "features")
-        Encoder(own.extractor, store, self.workers).ensure(true, view.number, self.advance, view.crop)
+        store = extractor.store(self.folder / "features")
+        Encoder(extractor, store, self.workers).ensure(true, view.number, self.advance, view.crop)
         digests = [source.sha256 for source in true]
-        cached, absent = own.store.get(view.number, digests, view.crop)
+        cached, absent = stored.get(view.number, digests, view.crop)
         again, undecodable = store.get(view.number, digests, view.crop)
-        tolerance = TOLERANCE[self.provider.backbone.record.precision]
+        tolerance = TOLERANCE[self.precision]
         for i, source in enumerate(true):
             if cached is None or i in absent:
                 yield "absent", ""

@@ -60,6 +60,12 @@ class Verdict:
     problems: tuple[str, ...]
     notes: tuple[str, ...]
 
+    @property
+    def failing(self) -> bool:
+        """Whether the row is not verified although its method applies: else there is nothing that could be wrong."""
+        applies = self.row.domains or {failure.kind for failure in self.row.failures} != {"not applicable"}
+        return self.status != "verified" and bool(applies)
+
 
 def verify(row: Row, artifacts: Artifacts, data: SourceData | None = None) -> Verdict:
     """Verify one row against its stored labels, or against the data if they are given."""

@@ -122,3 +122,21 @@ def test_html_is_escaped(results):
     html = harness.load_leaderboard(results.file).__class__(board, results.artifacts, results.file)._repr_html_()
     assert "&lt;b&gt;mine&lt;/b&gt;" in html
     assert "<b>" not in html
+
+
+def test_best_figures_are_bold_in_a_notebook_unless_rows_differ_in_shots(results, evaluate):
+    best = {metric: max(row.mean[metric].mean for row in results.leaderboard.rows) for metric in ("oop_top1", "h_mean")}
+    for value in best.values():
+        assert f"<td><strong>{100 * value:.1f}</strong></td>" in results._repr_html_()
+    assert "<strong>" not in evaluate("tip_adapter", shots=[1, 2])._repr_html_()
+
+
+def test_plots_are_figures_that_a_notebook_shows(results):
+    shots = results.plot_shots("h_mean", "tip_adapter", size="column", title="Mine")
+    assert [panel.get_title("left") for panel in shots.axes] == ["average of 2", "Animals", "Insects"]
+    labels = [text.get_text() for text in shots.legends[0].get_texts()]
+    assert labels == ["tip_adapter", "zero_shot"]
+    assert shots._repr_png_().startswith(b"\x89PNG")
+    assert len(results.plot_zero_shot().axes) == 1
+    with pytest.raises(UserError, match="no method in these files named"):
+        results.plot_zero_shot("zero_shoot")

@@ -64,7 +64,20 @@ def answers(data: DomainData, method: Answering, seed: int) -> dict[str, np.ndar
     found |= {"ip": draw(label["ip"], k["ip"], 0.7), "joint_oop": draw(label["oop"], both, method.right * 0.8)}
     found |= {"joint_ip": draw(label["ip"] + k["oop"], both, 0.5)}
     fixed = np.random.default_rng(len(data.name))
-    return {**found, "reference": (label["ip"] + (fixed.random(len(label["ip"])) < 0.3)) % k["ip"]}
+    found["reference"] = (label["ip"] + (fixed.random(len(label["ip"])) < 0.3)) % k["ip"]
+    return found | measured(data, found, seed)
+
+
+def measured(data: DomainData, found: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
+    """What is stored besides predictions: confidences, own names, margins and groups; groups depend on no seed."""
+    rng, fixed = np.random.default_rng([seed, len(data.name)]), np.random.default_rng(len(data.name))
+    more = {f"{key}_confidence": rng.integers(31_000, 34_000, len(columns)) for key, columns in found.items()}
+    del more["reference_confidence"]
+    for side in ("oop", "ip"):
+        n = len(found[side])
+        more |= {f"joint_{side}_own": found[side], f"{side}_margin": rng.integers(0, 30, n) + 10 * (side == "oop")}
+        more |= {f"{side}_subgroup": fixed.integers(0, 2, n), f"{side}_leaf": fixed.integers(0, 6, n) * 9}
+    return more
 
 
 def run(

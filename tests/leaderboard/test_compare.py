@@ -274,6 +274,14 @@ def test_metrics_differ_in_name_heading_and_axis() -> None:
         assert len({getattr(metric, words) for metric in metrics}) == len(metrics), words
 
 
+def test_latex_of_a_wide_table_spans_both_columns() -> None:
+    columns = ("method", *(f"domain {n}" for n in range(9)))
+    wide = Table("t", columns, [("a", *("99.9",) * 9)], 1)
+    assert wide.latex().startswith("\\begin{table*}")
+    assert wide.latex().endswith("\\end{table*}\n")
+    assert wide.parts(40)[0].latex().startswith("\\begin{table}")
+
+
 def test_latex_takes_every_cell_for_what_it_is() -> None:
     latex = (
         Table("t", ("a", "b ✓"), [("[x]", "-1.5 [-2.0, +1.0]"), ("*", "-"), ("x-3", "1e-05")], 1).latex().splitlines()

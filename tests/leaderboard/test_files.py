@@ -70,6 +70,8 @@ predicted = st.one_of(
     *(of_kinds(*keys) for keys in [("oop",), ("oop", *pool), (*own, *joint), (*own, *joint, "reference", *pool)]),
     *(of_kinds(*keys) for keys in [("oop_cluster",), ("oop_cluster", "ip_cluster")]),
     of_kinds("joint_oop_cluster", "joint_ip_cluster"),
+    of_kinds("oop", "oop_confidence", "oop_subgroup", "oop_leaf"),
+    of_kinds(*own, *joint, *(f"joint_{side}_own" for side in own), *(f"{side}_margin" for side in own)),
 )
 
 

@@ -57,16 +57,17 @@ def test_metrics_equal_direct_counting(data: st.DataObject, oop: int, ip: int) -
     wanted["oop_worst_decile"] = min(a for a in classes["oop"] if a is not None)
     for side, pairs_ in own.items():
         wanted[f"{side}_macro_f1"] = statistics.fmean(f1(pairs_, c) for c in {y for _, y in pairs_})
+        wanted[f"{side}_class_std"] = statistics.pstdev([a for a in classes[side] if a is not None])
     both = [(p, y) for p, (_, y) in zip(joint["oop"], own["oop"], strict=True)]
     both += [(p, y + oop) for p, (_, y) in zip(joint["ip"], own["ip"], strict=True)]
     wanted["joint_macro_f1"] = statistics.fmean(f1(both, c) for c in {y for _, y in both})
 
     names, only_oop = {"oop": oop, "ip": ip}, {"oop": predicted["oop"]}
     values = compute_metrics(predicted | {"reference": np.array(before)}, label, names)
-    assert values == pytest.approx(wanted)
+    assert values == pytest.approx(wanted, abs=1e-12)
     assert accuracy_per_class(predicted, label, names) == classes
     alone = compute_metrics(only_oop, label, names)
-    assert alone == {key: values[key] for key in ("oop_top1", "oop_worst_decile", "oop_macro_f1")}
+    assert alone == {key: values[key] for key in ("oop_top1", "oop_worst_decile", "oop_macro_f1", "oop_class_std")}
     assert accuracy_per_class(only_oop, label, names) == {"oop": classes["oop"]}
     assert "ip_retention" not in compute_metrics(predicted, label, names)
 

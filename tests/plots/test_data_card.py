@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.datasets.card.records import ClassCard, DataCard, FolderCard
+from harness.plots import style
 from harness.plots.data_card import plot_card
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -34,7 +35,8 @@ def words(figure: Path) -> list[str]:
 
 
 def test_it_shows_classes_and_images_of_each_side(tmp_path):
-    plot_card(card(("Food", "ip", 3, 4), ("Food", "oop", 5, 10), ("Insects_Spiders", "oop", 2, 1)), tmp_path / "a.svg")
+    three = card(("Food", "ip", 3, 4), ("Food", "oop", 5, 10), ("Insects_Spiders", "oop", 2, 1))
+    style.save(plot_card(three), tmp_path / "a.svg")
     found = words(tmp_path / "a.svg")
     assert {"Food", "Insects", "classes", "images", "images per class"} <= set(found)
     assert {"3", "5", "2", "18", "65"} <= set(found)
@@ -43,12 +45,12 @@ def test_it_shows_classes_and_images_of_each_side(tmp_path):
 
 
 def test_several_folders_of_a_side_have_their_own_places(tmp_path):
-    plot_card(card(("Food", "oop", 3, 4), ("Food", "oop", 5, 10)), tmp_path / "a.svg")
+    style.save(plot_card(card(("Food", "oop", 3, 4), ("Food", "oop", 5, 10))), tmp_path / "a.svg")
     assert {"Food3_OOP", "Food5_OOP"} <= set(words(tmp_path / "a.svg"))
 
 
 @pytest.mark.parametrize("name", ["a.svg", "a.png"])
 def test_the_same_card_gives_the_same_bytes(tmp_path, name):
     for place in ("one", "two"):
-        plot_card(card(("Food", "ip", 3, 4), ("Food", "oop", 5, 10)), tmp_path / place / name)
+        style.save(plot_card(card(("Food", "ip", 3, 4), ("Food", "oop", 5, 10))), tmp_path / place / name)
     assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()

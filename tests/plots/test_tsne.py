@@ -11,6 +11,7 @@ import pytest
 
 from harness.cli.main import execute
 from harness.errors import DataError
+from harness.plots import style
 from harness.plots.tsne import embed, plot_tsne
 
 from .test_figures import SVG, words
@@ -41,7 +42,7 @@ def test_images_of_one_concept_lie_together() -> None:
 def test_sides_and_concepts_are_named_and_the_bytes_are_the_same(tmp_path: Path) -> None:
     twice = [tmp_path / "a.svg", tmp_path / "b.svg"]
     for out in twice:
-        plot_tsne(features(), NAMES, "Food: image features", out, title="A title")
+        style.save(plot_tsne(features(), NAMES, "Food: image features", title="A title"), out)
     assert twice[0].read_bytes() == twice[1].read_bytes()
     found = set(words(twice[0]))
     assert {*NAMES["ip"], *NAMES["oop"], "A title"} <= found

@@ -107,14 +107,13 @@ def test_answers_reach_their_images(place: Any) -> None:
     cell = NamedCell(watched, Template(), provider, ImagePacker(watched, provider, None))
     method = Watches()
     assert cell.input.query is not None
-    best, refused = predict_all(method, "it", cell.input.query, provider.backbone)
+    kept, refused = predict_all(method, "it", cell.input.query, provider.backbone)
     assert refused is None
-    arrays = {key: array for each, columns in best.items() for key, array in columns.arrays(each)}
     scored = provider.scored("Animals")
     for key, sides in (("oop", ("oop",)), ("ip", ("ip",)), ("joint", ("oop", "ip"))):
         vocabulary = cell.input.query.vocabularies[key]
         images = [row for other, image in method.asked if other == vocabulary for row in rows(image)]
-        found = cell._by_side(cell._columns(arrays, key, len(vocabulary)))
+        found = cell._restored(key, cell._chosen(key, kept[key].best))
         for side in sides:
             expected = [
                 (len(vocabulary) - 2 - images.index(row)) % len(vocabulary) for row in rows(scored[side].image[:, 0])

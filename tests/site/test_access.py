@@ -81,7 +81,8 @@ def test_page_has_landmarks_for_screen_readers(browser: Browser, page: Path) -> 
 
 
 CONTRAST = """(() => {
-  const rgb = text => text.match(/[\\d.]+/g).map(Number);
+  const unit = text => text.startsWith('color(') ? 255 : 1;  // a mixed colour has numbers from 0 to 1
+  const rgb = text => text.match(/[\\d.]+/g).map((v, i) => i < 3 ? unit(text) * v : Number(v));
   const linear = v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
   const light = ([r, g, b]) => [r, g, b].map(v => linear(v / 255))
     .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);

@@ -17,6 +17,7 @@ METHOD = '''
 from dataclasses import dataclass
 from harness.hookspecs import hookimpl
 from harness.method import Method
+from harness.types.paper import Paper
 
 @dataclass
 class Odd(Method):
@@ -25,7 +26,7 @@ class Odd(Method):
     It does nothing.
     """
 
-    paper = "Odd et al., 2025"
+    paper = Paper("Odd et al.", "On odd methods", "ICML", 2025, "https://example.org/odd")
     presets = {"paper": {"strength": 2.0}}
 
     strength: float = 1.0
@@ -218,7 +219,7 @@ def test_show_describes_a_method(site, harness):
         "description": "An odd one.\n\nIt does nothing.",
         "needs": [],
         "seeded": True,
-        "paper": "Odd et al., 2025",
+        "paper": "Odd et al. On odd methods. ICML 2025. https://example.org/odd",
         "parameters": [{"name": "strength", "type": "float", "default": 1.0, "meaning": "How odd it is."}],
         "presets": {"paper": {"strength": 2.0}},
         "distribution": "acme-odd",
@@ -230,7 +231,7 @@ def test_show_describes_a_method(site, harness):
         "odd (method, acme-odd 0.3)",
         "It does nothing.",
         "needs: none",
-        "paper: Odd et al., 2025",
+        "paper: Odd et al. On odd methods. ICML 2025. https://example.org/odd",
         "  strength = 1.0  (float)",
         "      How odd it is.",
         "  paper: strength=2.0",
@@ -242,7 +243,8 @@ def test_show_describes_a_method(site, harness):
 def test_show_describes_everything_of_that_name(site, harness):
     install(site, "odd", METHOD)
     observer = (
-        '"""Looks on."""\nfrom harness.hookspecs import hookimpl\n@hookimpl\ndef harness_cell_finished(cell): ...\n'
+        '"""Looks on."""\nfrom harness.hookspecs import hookimpl\nfrom harness.observer import Observer\n'
+        "@hookimpl\ndef harness_observer():\n    return Observer()\n"
     )
     install(site, "looks", observer, name="odd", kind="observer")
     shown = harness("plugins", "show", "odd", "--json").json["plugins"]

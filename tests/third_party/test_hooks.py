@@ -36,11 +36,26 @@ HEAD = "from harness.hookspecs import BackboneOffer, DatasetOffer, hookimpl\n"
 
 OBSERVER = f"""{HEAD}
 import os
+from harness.observer import Observer
+
+class Logger(Observer):
+    def run_started(self, run, folder):
+        self.write(f"{{run.cells}} cells, {{run.known}} known, {{folder.name}}")
+
+    def cell_finished(self, cell):
+        self.write(f"{{cell.spec.method.name}} {{cell.spec.seed}} {{cell.failure is None}}")
+
+    def run_finished(self, rows):
+        self.write(", ".join(f"{{row.method}} {{row.complete}}" for row in rows))
+
+    def write(self, line):
+        with open(os.environ["SEEN"], "a") as file:
+            file.write(line + "\\n")
+        print("a word on stdout")
+
 @hookimpl
-def harness_cell_finished(cell):
-    with open(os.environ["SEEN"], "a") as file:
-        file.write(f"{{cell.spec.method.name}} {{cell.spec.seed}} {{cell.failure is None}}\\n")
-    print("a word on stdout")
+def harness_observer():
+    return Logger()
 """
 
 PROTOCOL = f"""{HEAD}
@@ -115,7 +130,7 @@ TESTED = {
     "harness_protocol": "test_a_protocol_is_offered",
     "harness_dataset": "test_a_dataset_is_offered",
     "harness_metric": "test_a_metric_is_offered",
-    "harness_cell_finished": "test_an_observer_sees_every_computed_cell_once",
+    "harness_observer": "test_an_observer_sees_a_run_its_computed_cells_and_its_rows",
     "harness_executor": "test_an_executor_is_offered",
 }
 
@@ -239,50 +254,96 @@ def test_an_executor_is_offered(zoo, evaluate, tmp_path):
 # -- observers ---------------------------------------------------------------------------------------------------------
 
 
-def test_an_observer_sees_every_computed_cell_once(zoo, evaluate, tmp_path, monkeypatch):
+@pytest.fixture
+def seen(tmp_path, monkeypatch) -> Path:
+    """The file that the observer ``logger`` writes, in a folder that is there before the run."""
+    path = tmp_path / "own" / "seen"
+    path.parent.mkdir()
+    monkeypatch.setenv("SEEN", str(path))
+    monkeypatch.chdir(path.parent)
+    return path
+
+
+def test_an_observer_sees_a_run_its_computed_cells_and_its_rows(zoo, evaluate, seen):
     install(zoo, "logger", OBSERVER, kind="observer")
-    seen = tmp_path / "own" / "seen"
-    seen.parent.mkdir()
-    monkeypatch.setenv("SEEN", str(seen))
-    answer = evaluate("--plugin", "tame,raises")
-    assert answer.code == 1
-    assert sorted(seen.read_text().splitlines()) == ["raises 1 False", "tame 1 True", "zero_shot 0 True"]
-    assert "a word" not in answer.out
-    evaluate("--plugin", "tame")
-    assert len(seen.read_text().splitlines()) == 3, "a known cell is not computed"
-
-
-def test_an_observer_that_raises_is_reported_once_and_stops_nothing(zoo, evaluate, tmp_path, monkeypatch):
-    install(zoo, "logger", OBSERVER, kind="observer")
-    install(zoo, "sulky", OBSERVER.replace("with open", 'raise OSError("no\\nmood")\n    with open'), kind="observer")
-    (tmp_path / "own").mkdir()
-    monkeypatch.setenv("SEEN", str(tmp_path / "own" / "seen"))
-    answer = evaluate("--plugin", "tame")
-    assert answer.code == 0
-    sentence = "plugin 'sulky' (zoo-sulky 1.0) gets no further cells: harness_cell_finished raised OSError: no mood"
-    assert answer.err.count(sentence) == 1
-    assert len((tmp_path / "own" / "seen").read_text().splitlines()) == 2
-
-
-def test_a_broken_observer_plugin_stops_nothing(zoo, evaluate):
-    install(zoo, "sulky", OBSERVER + "\n1 / 0\n", kind="observer")
-    answer = evaluate("--plugin", "tame")
-    assert answer.code == 0
-    assert "left out: plugin 'sulky' (zoo-sulky 1.0) failed to import: ZeroDivisionError" in answer.err
-
-
-def test_an_observer_that_ends_its_process_is_reported_once_and_stops_nothing(zoo, evaluate, tmp_path, monkeypatch):
-    install(zoo, "leaver", OBSERVER.replace("with open", "os._exit(0)\n    with open"), kind="observer")
-    answer = evaluate("--plugin", "tame")
-    assert answer.code == 0
-    sentence = "the observers of zoo-leaver get no further cells: their process ended its process with exit code 0"
-    assert answer.err.count(sentence) == 1
-
-
-def test_an_observer_cannot_reach_what_judges(zoo, evaluate):
-    meddles = "import harness.runner.judge as judge\njudge.Judge.cell = judge.CellOutput = judge.pack = None\n"
-    install(zoo, "logger", meddles + OBSERVER.replace("with open", "return\n    with open"), kind="observer")
     assert evaluate("--plugin", "tame").code == 0
+    assert not seen.exists(), "nobody asked for it"
+    answer = evaluate("--plugin", "tame,raises", "--observer", "logger")
+    assert answer.code == 1
+    start, *cells, end = seen.read_text().splitlines()
+    assert (start, cells) == ("3 cells, 2 known, logs", ["raises 1 False"]), "a known cell is not computed"
+    assert sorted(end.split(", ")) == ["raises False", "tame True", "zero_shot True"]
+    assert "a word" not in answer.out
+
+
+def test_an_observer_sees_the_rows_of_a_run_that_is_stopped(zoo, evaluate, seen, monkeypatch):
+    def stop(cell, report):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.runner.evaluate._report_result", stop)
+    install(zoo, "logger", OBSERVER, kind="observer")
+    assert evaluate("--plugin", "tame", "--observer", "logger", "--workers", "1").code == 130
+    start, end = seen.read_text().splitlines()
+    assert start == "2 cells, 0 known, logs"
+    assert "True" in end, "the one cell that is stored makes a row"
+
+
+def test_an_observer_that_raises_is_reported_once_and_stops_nothing(zoo, evaluate, seen):
+    install(zoo, "logger", OBSERVER, kind="observer")
+    sulky = OBSERVER.replace(
+        "def cell_finished(self, cell):", 'def cell_finished(self, cell):\n        raise OSError("no\\nmood")'
+    )
+    install(zoo, "sulky", sulky, kind="observer")
+    answer = evaluate("--plugin", "tame", "--observer", "logger,sulky")
+    assert answer.code == 0
+    sentence = "plugin 'sulky' (zoo-sulky 1.0): cell_finished raised OSError: no mood"
+    assert answer.err.count(sentence) == 1
+    assert "it gets no further cells" in answer.err
+    assert len([line for line in seen.read_text().splitlines() if line.endswith(" 1 True")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (f"{OBSERVER}\n1 / 0\n", "plugin 'sulky' (zoo-sulky 1.0) failed to import: ZeroDivisionError"),
+        (OBSERVER.replace("return Logger()", "return 3"), "offers 3, which is not an instance of harness.observer"),
+        (OBSERVER.replace("self.write(f", "raise OSError(f"), "run_started raised OSError: 2 cells, 0 known, logs"),
+        (
+            OBSERVER.replace("        self.write(f", "        os._exit(3)\n        self.write(f", 1),
+            "ended its process with exit code 3",
+        ),
+    ],
+)
+def test_an_observer_that_cannot_start_ends_the_command_before_anything_is_computed(
+    zoo, evaluate, seen, code, sentence
+):
+    install(zoo, "sulky", code, kind="observer")
+    answer = evaluate("--plugin", "tame", "--observer", "sulky")
+    assert answer.code == 2
+    assert sentence in answer.err
+    assert "running cells" not in answer.err
+
+
+def test_an_unknown_observer_is_an_error(evaluate):
+    answer = evaluate("--plugin", "zero_shot", "--observer", "fils")
+    assert answer.code == 2
+    assert "no observer named 'fils'" in answer.err
+    assert "did you mean files?" in answer.err
+
+
+def test_an_observer_that_ends_its_process_is_reported_once_and_stops_nothing(zoo, evaluate, seen):
+    leaver = OBSERVER.replace("def cell_finished(self, cell):", "def cell_finished(self, cell):\n        os._exit(0)")
+    install(zoo, "leaver", leaver, kind="observer")
+    answer = evaluate("--plugin", "tame", "--observer", "leaver")
+    assert answer.code == 0
+    sentence = "the process of the observers of zoo-leaver ended its process with exit code 0"
+    assert answer.err.count(sentence) == 1
+
+
+def test_an_observer_cannot_reach_what_judges(zoo, evaluate, seen):
+    meddles = "import harness.runner.judge as judge\njudge.Judge.cell = judge.CellOutput = judge.pack = None\n"
+    install(zoo, "logger", meddles + OBSERVER, kind="observer")
+    assert evaluate("--plugin", "tame", "--observer", "logger").code == 0
 
 
 # -- protocols ---------------------------------------------------------------------------------------------------------
@@ -423,7 +484,7 @@ def test_a_row_with_an_offered_backbone_is_run_again_with_its_weights(
     assert (again.json["settings"], again.json["results"]) == ([], [])
     command = shlex.split(evaluate_command(read_board(file).rows[0]).replace("LAION_BEYOND_ROOT", str(world)))
     answer = harness(*command[1:], "--out", file, "--dry-run")
-    assert answer.out.endswith("1 cell: 1 known, 0 to run\n"), answer.err
+    assert answer.out == "1 cell: 1 known, 0 to run (1 method, 1 domain)\n", answer.err
 
 
 def test_a_backbone_with_another_configuration_is_computed_and_encoded_anew(

@@ -25,6 +25,7 @@ import torch
 from PIL import Image, ImageFile
 from harness.hookspecs import hookimpl
 from harness.method import Method
+from harness.observer import Observer
 
 ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = True, 10**9
 torch.set_grad_enabled(False)
@@ -51,9 +52,13 @@ class Leaks(Method):
 def harness_method():
     return Leaks
 
+class Meddler(Observer):
+    def cell_finished(self, cell):
+        torch.set_grad_enabled(False)
+
 @hookimpl
-def harness_cell_finished(cell):
-    torch.set_grad_enabled(False)
+def harness_observer():
+    return Meddler()
 """
 
 NOTE = "plugin 'meddles' (zoo-meddles 1.0) changed "
@@ -69,11 +74,12 @@ def half_read(world: Path, tmp_path: Path) -> Path:
     return root
 
 
-def test_what_an_observer_changes_changes_no_result(site, evaluate, half_read, tmp_path):
+def test_what_an_observer_changes_changes_no_result(site, evaluate, half_read, tmp_path, monkeypatch):
     words = ("--plugin", "fsnl", "-p", "fsnl.epochs=1", "--data", half_read, "--workers", "1")
     alone = evaluate(*words, "--out", tmp_path / "alone", "--cache", tmp_path / "one")
     install(site, "meddles", MEDDLES, kind="observer")
-    answer = evaluate(*words, "--out", tmp_path / "other", "--cache", tmp_path / "two")
+    monkeypatch.chdir(tmp_path)
+    answer = evaluate(*words, "--observer", "meddles", "--out", tmp_path / "other", "--cache", tmp_path / "two")
     assert (alone.code, answer.code) == (0, 0), answer.err
     assert answer.out == alone.out
     assert all(row["data"]["Animals"]["unreadable"] for row in answer.json["rows"])
@@ -167,10 +173,13 @@ def test_a_forged_description_of_a_method_is_refused(change):
     assert refused.message.startswith("plugin 'it' (zoo 1.0) ")
 
 
-def test_an_observer_that_never_returns_gets_no_further_cells(site, evaluate, monkeypatch):
-    monkeypatch.setattr("harness.runner.evaluate.ANSWER_SECONDS", 3.0)
-    hook = "from harness.hookspecs import hookimpl\n@hookimpl\ndef harness_cell_finished(cell):\n"
-    install(site, "sleeps", f"import time\n{hook}    time.sleep(3600)\n", kind="observer")
-    answer = evaluate("--plugin", "zero_shot", "--workers", "1")
+def test_an_observer_that_never_returns_gets_no_further_cells(site, evaluate, tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.runner.observers.ANSWER_SECONDS", 3.0)
+    monkeypatch.chdir(tmp_path)
+    sleeps = MEDDLES.replace("torch.set_grad_enabled(False)\n\n@", "import time; time.sleep(3600)\n\n@")
+    install(site, "sleeps", sleeps, kind="observer")
+    answer = evaluate("--plugin", "zero_shot", "--workers", "1", "--observer", "sleeps")
     assert answer.code == 0
-    assert "the observers of zoo-sleeps get no further cells: their process took longer than 3 seconds" in answer.err
+    assert (
+        "the process of the observers of zoo-sleeps took longer than 3 seconds; it gets no further cells" in answer.err
+    )

@@ -77,13 +77,10 @@ def published(tmp_path_factory, world, cache) -> Published:
     environment.pip_install(example, "-e", folder / "my_method")
     where = ("--data", world, "--backbone", "beyond-mini", "--out", folder / "results", "--cache", cache)
     setting = ("--all-domains", "--seeds", "1", "--shots", "2", "--workers", "1", "--json")
-    log = folder / "logs" / "log"
-    log.parent.mkdir()
-    done = environment.harness(
-        "evaluate", "--plugin", "nearest_shot,my_method", *setting, *where, env={**os.environ, "EXAMPLE_LOG": str(log)}
-    )
+    logged = ("--observer", "cell_log", "--logs", folder / "logs")
+    done = environment.harness("evaluate", "--plugin", "nearest_shot,my_method", *setting, *where, *logged)
     rows = {row["method"]: row for row in json.loads(done.stdout)["rows"]}
-    return Published(environment, example, folder / "my_method", rows, log.read_text())
+    return Published(environment, example, folder / "my_method", rows, (folder / "logs" / "cells.tsv").read_text())
 
 
 @pytest.mark.slow
@@ -97,7 +94,7 @@ def test_the_example_is_built_installed_and_evaluated(published):
     (line,) = (line for line in listed["plugins"] if line["name"] == "nearest_shot")
     assert (line["kind"], line["distribution"], line["version"]) == ("method", "example-method", "0.2.0")
     (shown,) = json.loads(published.environment.harness("plugins", "show", "nearest_shot", "--json").stdout)["plugins"]
-    assert (shown["needs"], shown["paper"]) == (["support"], "none: an example")
+    assert (shown["needs"], shown["paper"]) == (["support"], "")
     assert [one["meaning"] for one in shown["parameters"]] == [
         "Of the most similar support image; the prompt has weight 1."
     ]

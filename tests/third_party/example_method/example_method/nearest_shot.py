@@ -26,7 +26,6 @@ class NearestShot(Method):
     """A name scores as its prompt does, plus as the most similar of its support images does."""
 
     needs = Needs(support=True)
-    paper = "none: an example"
 
     weight: float = 0.5
     """Of the most similar support image; the prompt has weight 1."""

@@ -1,0 +1,57 @@
+"""DendroMap: the tree of a side's image features, with how often the images of each leaf were named wrongly.
+
+After Bertucci et al. (IEEE TVCG 2022), who draw the dendrogram of a data set as a treemap to find groups of images with
+high error. The tree is that of ``harness.metrics.feature_tree``, which each cell stores.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from harness.metrics.prediction_kinds import LEVELS
+from harness.results.artifacts import Artifacts, MissingArtifact
+from harness.site.classes import Place
+from harness.types.leaderboard import Row
+
+
+def dendromaps(row: Row, artifacts: Artifacts, place: Place) -> dict[str, dict[str, Any]]:
+    """Domain -> side -> ``leaves`` and ``wrong`` of the leaves of its tree that have images.
+
+    ``leaves`` is the place of what all methods share: ``levels``, and of each leaf its ``path`` in the tree, the number
+    of its ``images``, and of its most frequent class the label and the number of images. ``wrong`` is how many tenths
+    of a percent of the images of each leaf were named wrongly among the names of the side, over all seeds. Sides whose
+    predictions or trees are not stored have none.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for domain in row.domains:
+        sides = {side: _side(row, artifacts, domain, side, place) for side in row.per_class.get(domain, {})}
+        found[domain] = {side: made for side, made in sides.items() if made is not None}
+    return {domain: sides for domain, sides in found.items() if sides}
+
+
+def _side(row: Row, artifacts: Artifacts, domain: str, side: str, place: Place) -> dict[str, Any] | None:
+    data = row.data[domain]
+    try:
+        label = artifacts.labels(data.fingerprint, side, data.unreadable)
+        stored = [artifacts.predictions(digest) for digest in filter(None, data.predictions.values())]
+    except MissingArtifact:
+        return None
+    key = f"{side}_leaf"
+    if not stored or any(len(one.get(kind, ())) != len(label) for one in stored for kind in (side, key)):
+        return None
+    leaf = stored[0][key]
+    if leaf.max() >= 2**LEVELS:
+        return None
+    images = np.bincount(leaf)
+    wrong = np.mean([np.bincount(leaf, one[side] != label) for one in stored], axis=0)
+    counts = np.zeros((len(images), int(label.max()) + 1), dtype=np.int64)
+    np.add.at(counts, (leaf, label), 1)
+    there = np.flatnonzero(images)
+    most = counts.argmax(axis=1)
+    leaves = [[int(x) for x in (path, images[path], most[path], counts[path, most[path]])] for path in there]
+    return {
+        "leaves": place({"levels": LEVELS, "leaves": leaves}),
+        "wrong": [round(1000 * wrong[path] / images[path]) for path in there],
+    }
