@@ -9,19 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 from harness.cli import completion
-from harness.cli.options import (
-    CORES,
-    Cache,
-    Data,
-    Files,
-    Json,
-    OnlyShots,
-    Published,
-    Repo,
-    Revision,
-    Workers,
-    path,
-)
+from harness.cli.assemble import assemble
+from harness.cli.options import CORES, Cache, Data, Files, Json, OnlyShots, Published, Repo, Revision, Workers, path
 from harness.errors import UserError
 
 app = typer.Typer(help="Show, compare, verify and submit results.", no_args_is_help=True)
@@ -211,20 +200,7 @@ def pack(
     return verify.pack(file, out)
 
 
-@app.command()
-def assemble(
-    folders: Annotated[list[Path], typer.Argument(parser=path, help="Results folders, such as those of shards.")],
-    out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="Results folder to write.")] = Path("results"),
-) -> int:
-    """Copy the results of several folders into one, with the leaderboard that one run would have written."""
-    from harness.cli import console
-    from harness.leaderboard.merge_results import merge_results
-    from harness.progress import pluralize
-    from harness.results.leaderboard_file import BOARD
-
-    cells = merge_results(folders, out, console.reporter())
-    console.lines(f"{pluralize(cells, 'cells')} in {out / BOARD}")
-    return 0
+app.command()(assemble)
 
 
 @app.command()
