@@ -26,7 +26,7 @@ def test_killed_workers_actors_nodes_and_drivers_change_no_byte(world, tmp_path)
 
 @pytest.mark.slow
 def test_without_a_cluster_one_is_started_and_ended(evaluate, world, tmp_path):
-    words = ("--plugin", "zero_shot,tip_adapter", "--seeds", "1")
+    words = ("--plugin", "fsnl", "--seeds", "1")
     assert evaluate(*words, "--cache", tmp_path / "local cache", out=tmp_path / "local").code == 0
     options = ("--executor", "ray", "--ray-address", "local", "--workers", "2", "--cache", tmp_path / "ray cache")
     answer = evaluate(*words, *options, out=tmp_path / "ray")
