@@ -95,6 +95,30 @@ def device_name(device: str) -> str:
     return f"cuda ({torch.cuda.get_device_name(device)})"
 
 
+def choose_devices(wanted: str) -> tuple[str, ...]:
+    """Resolve one or more devices, comma-separated; several are CUDA devices of one model.
+
+    Raises:
+        UserError: one does not exist, or they differ.
+    """
+    found = tuple(choose_device(one.strip()) for one in wanted.split(","))
+    if len(set(found)) < len(found):
+        raise UserError(f"--device {wanted} names a device twice", "use --cells-per-device for several cells on one")
+    names = [device_name(device) for device in found]
+    for device, name in zip(found, names, strict=True):
+        if name != names[0]:
+            fault = f"{found[0]} is {names[0]}, and {device} is {name}: a run is on devices of one model"
+            raise UserError(fault, "run them one after the other; finished cells are not run again")
+    return found
+
+
+def memory_of(device: str) -> int:
+    """Bytes of memory of a CUDA device."""
+    import torch
+
+    return int(torch.cuda.get_device_properties(device).total_memory)
+
+
 def configure_determinism(device: torch.device, precision: str) -> None:
     """Make a CUDA device deterministic, with the run's precision; does nothing for the CPU, which always is.
 

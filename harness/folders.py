@@ -37,6 +37,15 @@ def writable_cache(cache: Path) -> Path:
         return cache
 
 
+DATA_VARIABLE = "HARNESS_DATA"
+"""The data folder of this machine, where no other is given."""
+
+
+def default_data() -> Path | None:
+    """The data folder that the variable HARNESS_DATA names; None if it is not set."""
+    return Path(os.environ[DATA_VARIABLE]).expanduser() if os.environ.get(DATA_VARIABLE) else None
+
+
 def config_root() -> Path:
     """The folder of the user's configuration and keys: the variable HARNESS_CONFIG, else the user's own.
 

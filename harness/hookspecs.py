@@ -1,7 +1,7 @@
 """The hooks of the harness. A plugin is a module that implements one of them, and an entry point that names the module.
 
-The entry point's name is the plugin's name: what ``--plugin``, ``--backbone``, ``--protocol``, ``--data`` or
-``--metric`` takes. Its group says which hook is called::
+The entry point's name is the plugin's name: what ``--plugin``, ``--backbone``, ``--protocol``, ``--data``,
+``--metric`` or ``--executor`` takes. Its group says which hook is called::
 
     harness             harness_method
     harness.backbones   harness_backbone
@@ -9,6 +9,7 @@ The entry point's name is the plugin's name: what ``--plugin``, ``--backbone``, 
     harness.datasets    harness_dataset
     harness.metrics     harness_metric
     harness.observers   harness_observer
+    harness.executors   harness_executor
 
 Every implementation is marked with ``@hookimpl``. A module offers one thing of each kind; of several in one module each
 entry point names an object that holds the hook, as in ``zoo_large = "zoo:Large"``. A line ``harness_contract = 2`` says
@@ -31,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from harness.execution.executors import OpenExecutor
     from harness.method import Method
     from harness.metrics import Metric
     from harness.observer import Observer
@@ -139,4 +141,15 @@ def harness_observer() -> Observer:  # type: ignore[empty-body]
     Called once in a run whose ``--observer`` names it, in a process of the distribution's observers. The return value
     is an instance of ``harness.observer.Observer``. An exception ends the command with a sentence before anything is
     computed.
+    """
+
+
+@hookspec(firstresult=True)
+def harness_executor() -> OpenExecutor:  # type: ignore[empty-body]
+    """Return a function that opens an executor: where cells run, such as on the nodes of a cluster.
+
+    Called once in a process; nothing is connected then. The return value is a function that takes
+    ``harness.execution.executors``'s ``ExecutorSettings`` and returns a context manager of an ``Executor``, which
+    yields the result of every job once, in any order. ``harness.execution.supervisor.supervise`` does so with a
+    ``Pool`` of the plugin. An executor decides no number and is in no key. An exception makes the plugin unusable.
     """

@@ -56,7 +56,7 @@ def run_cell(job: Job, template: Template, provider: FeatureProvider) -> Cell:
     given = job.method.given if isinstance(job.method, GivenMethod) else None
     make = make_method if given is None else lambda choice: deepcopy(given)
     with patch("harness.runner.run_cell.make_method", make):
-        (result,) = here(judge, lambda: CellWorker(lambda: provider.backbone))
+        (result,) = here(judge, lambda device: CellWorker(lambda: provider.backbone))
     return judge.cell(result)[0]
 
 

@@ -211,6 +211,7 @@ def test_plugins_import_the_public_harness_only() -> None:
         ("timm", "harness.backbones.timm_model"),
         ("rich", "harness.cli.console"),
         ("harness.matching._native", "harness.matching.native"),
+        ("ray", "harness.execution.ray_cluster"),
     ],
 )
 def test_each_of_these_has_one_importing_place(library: str, place: str) -> None:

@@ -102,7 +102,7 @@ def _vectors(method: Method, given: VectorInput, device: torch.device) -> Iterat
         yield side, np.ascontiguousarray(torch.nn.functional.normalize(vectors.T, dim=1).cpu().numpy())
 
 
-def make_vector_worker(resolved: ResolvedBackbone, device: str, unit_rows: bool) -> VectorWorker:
+def make_vector_worker(resolved: ResolvedBackbone, unit_rows: bool, device: str) -> VectorWorker:
     """The worker of a process, which loads the backbone there."""
     where = torch.device(device)
     configure_determinism(where, resolved.record.precision)
@@ -124,8 +124,8 @@ def class_vectors(
     files = ArrayFiles.of_run(plan.cache)
     readable = {plan.resolved.weights, *(file for job in jobs for file in job.method.files)}
     allowed = replace(sandbox(request, plan.domains, readable), unlisted=(files.folder,))
-    limits = Limits(1, sandbox=allowed)
-    make_worker = partial(make_vector_worker, plan.resolved, plan.device, plan.protocol.features.unit_rows)
+    limits = Limits(1, sandbox=allowed, devices=(plan.device,))
+    make_worker = partial(make_vector_worker, plan.resolved, plan.protocol.features.unit_rows)
     found: dict[str, dict[str, NDArray[np.float32]] | str] = {}
     with closing(files), report.stage("fitting methods", len(jobs), "fits") as advance:
         given = [_input(job, plan, provider, files) for job in jobs]

@@ -10,7 +10,8 @@ from harness.api import arguments
 from harness.api.results import Results
 from harness.device import require_torch
 from harness.errors import UserError
-from harness.folders import cache_root
+from harness.execution.shards import Shard
+from harness.folders import cache_root, default_data
 from harness.method import Method
 from harness.method import parameters as parameters_of
 from harness.progress import NullReporter, Reporter
@@ -49,11 +50,15 @@ def evaluate(
     leave_out_copies: bool = False,
     preprocessing: str | Mapping[str, Any] | None = None,
     device: str = "auto",
+    cells_per_device: int | None = None,
     precision: str = "fp32",
     compiled: bool = False,
     out: str | Path = OUT,
     cache: str | Path | None = None,
     workers: int | None = None,
+    executor: str = "local",
+    ray_address: str | None = None,
+    shard: str | None = None,
     isolate: bool = False,
     cell_timeout: float | None = None,
     cell_memory: float | None = None,
@@ -74,7 +79,8 @@ def evaluate(
         shots: images per class of the few-shot draws, one number or more.
         seeds: of the draws, one number or more.
         protocol: ``clean-v1``, ``paper-2025``, ``clustering``, ..., or a plugin's.
-        data: a LAION-Beyond folder; None is the miniature ``beyond-mini``, which comes with the package.
+        data: a LAION-Beyond folder; None is that of the variable HARNESS_DATA, or else the miniature ``beyond-mini``,
+            which comes with the package.
         features: evaluate on these in place of the images of a folder: a set for every part that the methods use, at
             least the OOP test part. They go with the text tower of ``backbone``, whose image encoder (or one aligned
             with it) they must be of. Methods that ask for more than one view are refused; rows say that features were
@@ -92,12 +98,16 @@ def evaluate(
         folders: which folders of the data to use where a domain and side has several.
         leave_out_copies: do not score byte copies of train and val images.
         preprocessing: settings such as ``{"mean": 0.5}``, or a published tag; None is the backbone's own.
-        device: ``auto``, ``cpu``, ``cuda`` or, for example, ``cuda:1``.
+        device: ``auto``, ``cpu``, ``cuda`` or, for example, ``cuda:1``; or several GPUs, ``cuda:0,cuda:1``.
+        cells_per_device: cells that run at the same time on a GPU; None is as many as fit by their measured memory.
         precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``.
         compiled: learn names through torch.compile.
         out: the results folder.
         cache: the cache folder; None is the user's own.
         workers: processes on the CPU; None is one for each core. Results do not depend on it.
+        executor: where cells run: ``local``, ``ray``, or a plugin's. Results do not depend on it.
+        ray_address: HOST:PORT of a Ray cluster; None is that of this machine, or a new one.
+        shard: ``i/n``, the i-th of n parts of the cells; None is all. ``harness leaderboard assemble`` adds parts up.
         isolate: run every cell in its own process, with limits.
         cell_timeout: seconds that a cell may take, with ``isolate``; None is 3600.
         cell_memory: GiB that a cell may use, with ``isolate``; None is 80 % of the machine's memory for all together.
@@ -126,7 +136,7 @@ def evaluate(
         manifests=arguments.path_or_none("manifests", manifests),
         texts=arguments.path_or_none("texts", texts),
         corpus_records=arguments.paths("corpus_records", corpus_records),
-        data=arguments.path_or_none("data", data),
+        data=None if given else arguments.path_or_none("data", data) or default_data(),
         folders=arguments.texts("folders", folders),
         features=given,
         leave_out_copies=leave_out_copies,
@@ -136,9 +146,13 @@ def evaluate(
         precision=checked_precision(precision),
         compiled=compiled,
         device=device,
+        cells_per_device=cells_per_device,
         out=arguments.path("out", out),
         cache=arguments.path_or_none("cache", cache),
         workers=arguments.worker_count(workers),
+        executor=executor,
+        ray_address=ray_address,
+        shard=Shard.parse(shard) if shard else None,
         isolate=isolate,
         cell_seconds=cell_timeout or Request.cell_seconds,
         cell_gib=cell_memory,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.backbones.found import Found
 from harness.backbones.imagenet import imagenet_preprocessing
+from harness.datasets.image_bytes import file_digest
 from harness.errors import BackboneError
 from harness.file_stamp import Stamp
 from harness.files import PERMISSIONS_HINT, detect_placeholder, open_regular_file
@@ -179,7 +180,8 @@ def load(resolved: ResolvedBackbone, device: torch.device, unit_rows: bool = Tru
         BackboneError: the configuration is invalid, the weights do not fit it or changed since they were identified,
             or there is no token embedding.
     """
-    if Stamp.of(resolved.weights) != resolved.stamp:  # a method can write to a folder of models, for its own ones
+    # A method can write to a folder of models, for its own ones; on another machine it is another file.
+    if Stamp.of(resolved.weights) != resolved.stamp and file_digest(resolved.weights) != resolved.record.weights_sha256:
         raise BackboneError(f"{resolved.weights.name} changed after the run had identified it", "start the run again")
     return (_load_towers if resolved.record.has_text else _load_encoder)(resolved, device, unit_rows)
 

@@ -25,6 +25,14 @@ def domains(context: typer.Context, incomplete: str) -> list[str]:
     return _after_comma(sorted({one.domain for one in found if one}), incomplete)
 
 
+def executors(incomplete: str) -> list[str]:
+    """Executors of the harness and of plugins."""
+    from harness.registry import names
+    from harness.registry.checks import built_in
+
+    return [name for name in (*built_in("executor"), *names("executor")) if name.startswith(incomplete)]
+
+
 def _after_comma(names: list[str], incomplete: str) -> list[str]:
     before, comma, last = incomplete.rpartition(",")
     taken = set(before.split(","))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import CORES, Json, path
+from harness.cli.options import CORES, Executor, Json, RayAddress, path
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,14 +55,19 @@ def count(
         bool, typer.Option("--keep-going", help="Skip damaged files and list them; exit code 1.")
     ] = False,
     threads: Annotated[int, typer.Option("--threads", min=1, max=1024, help="Threads that decode and count.")] = CORES,
+    executor: Executor = "local",
+    ray_address: RayAddress = None,
 ) -> int:
     """Count the captions that mention each name, and decide: oop, ip or ambiguous; a stopped count goes on."""
     from harness.cli import console
     from harness.corpus.caption_files import choose_shard, find_sources
     from harness.corpus.count import CountRequest, count_corpus
+    from harness.corpus.count_jobs import count_with
     from harness.corpus.names import doubtful_names, read_names
     from harness.corpus.record import Counting, write_record
+    from harness.execution.executors import ExecutorSettings
     from harness.files import require_writable
+    from harness.runner.resolve_plugins import resolve_executor
 
     report = console.reporter()
     wanted = read_names(names)
@@ -83,7 +89,12 @@ def count(
     )
     request = CountRequest(corpus, wanted, sources, counting, column, threads, keep_going)
     checkpoint = out.with_name(f"{out.name}.unfinished")
-    record = count_corpus(request, checkpoint, report)
+    if executor == "local":
+        record = count_corpus(request, checkpoint, report)
+    else:
+        settings = ExecutorSettings(lambda limits: limits, ray_address, threads, report.note)
+        with resolve_executor(executor, ray_address, report)(settings) as run:
+            record = count_corpus(request, checkpoint, report, partial(count_with, run))
     write_record(out, record)
     checkpoint.unlink(missing_ok=True)
     _show(record, None, False)

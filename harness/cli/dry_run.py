@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from harness.cli import console
+from harness.cli.display import clock
 from harness.cli.stdout import only_results
 from harness.progress import Reporter, pluralize
 from harness.runner.request import Request
 
 if TYPE_CHECKING:
     from harness.feature_cache.workload import Workload
+    from harness.runner.estimate import Estimate
     from harness.runner.job import Job
     from harness.runner.plan import Plan
 
@@ -28,14 +31,17 @@ def planned(request: Request, report: Reporter, json: bool, verbose: bool) -> in
         verbose: also list all cells.
     """
     from harness.results.store import ResultStore
+    from harness.runner.estimate import estimate
     from harness.runner.plan import make_plan
 
     with only_results():
         plan = make_plan(request, report)
-    known = ResultStore(request.out).known((job.spec.key for job in plan.jobs), report.note)
+    store = ResultStore(request.out)
+    known = store.known((job.spec.key for job in plan.jobs), report.note)
     pending = [job for job in plan.jobs if job.spec.key not in known]
     with only_results():
         needed = _workloads(plan, pending, request) if pending else []
+    cost = estimate(pending, store)
     cells = [
         (s.method.name, s.domain, s.shots, s.seed, "known" if s.key in known else "to run", s.key)
         for s in (job.spec for job in plan.jobs)
@@ -46,9 +52,11 @@ def planned(request: Request, report: Reporter, json: bool, verbose: bool) -> in
             for one in needed
         ]
         document = [dict(zip(COLUMNS, cell, strict=True)) for cell in cells]
-        console.document({"to_run": len(pending), "known": len(known), "features": sizes, "cells": document})
+        expected = {**asdict(cost), "workers": _workers(plan, request)}
+        counts = {"to_run": len(pending), "known": len(known)}
+        console.document({**counts, "features": sizes, "expected": expected, "cells": document})
         return 0
-    console.lines(*_summary(plan, len(known), len(pending), needed))
+    console.lines(*_summary(plan, len(known), len(pending), needed), *_expectation(cost, plan, request))
     if verbose:
         lines = [(*map(str, cell[:-1]), cell[-1][:12]) for cell in cells]
         console.out().print(console.table("", COLUMNS, lines, left=2))
@@ -66,6 +74,28 @@ def _summary(plan: Plan, known: int, pending: int, needed: Sequence[Workload]) -
         f"{pluralize(known + pending, 'cells')}: {known:,} known, {pending:,} to run ({', '.join(grid)})",
         *(workload.summary for workload in needed),
     ]
+
+
+def _workers(plan: Plan, request: Request) -> int:
+    """Cells that run at the same time on this machine, one for each GPU if nothing else is said."""
+    return request.workers if plan.device == "cpu" else len(plan.devices) * (request.cells_per_device or 1)
+
+
+def _expectation(cost: Estimate, plan: Plan, request: Request) -> list[str]:
+    """Time and memory, by the costs of earlier cells."""
+    workers, lines = _workers(plan, request), list[str]()
+    if cost.cells:
+        low, expected, high = (clock(seconds / workers) for seconds in (cost.low, cost.expected, cost.high))
+        hours = f", {cost.expected / 3600:.2g} GPU-hours at one cell for each GPU" if plan.device != "cpu" else ""
+        of = f"{pluralize(cost.cells, 'cells')}, by {pluralize(cost.of, 'cells')} of earlier runs"
+        lines += [f"expected for {of}: {expected} ({low} to {high}) on {pluralize(workers, 'workers')}{hours}"]
+    for what, size in (("memory", cost.host_bytes), ("GPU memory", cost.gpu_bytes)):
+        if size is not None:
+            lines += [f"peak {what}: {size / 1e9:.1f} GB for a cell, {workers * size / 1e9:.1f} GB for all workers"]
+    if cost.unknown:
+        methods = ", ".join(sorted(cost.unknown))
+        lines += [f"no earlier cell says how long {pluralize(cost.unknown.total(), 'cells')} take: {methods}"]
+    return lines
 
 
 def _workloads(plan: Plan, pending: Sequence[Job], request: Request) -> list[Workload]:

@@ -12,12 +12,12 @@ from harness.cli.options import (
     CORES,
     Backbone,
     Cache,
-    Data,
-    Device,
+    Executor,
     Folders,
     Json,
     Preprocessing,
     Pretrained,
+    RayAddress,
     Seeds,
     Shots,
     Workers,
@@ -97,7 +97,15 @@ def evaluate(
         str | None,
         typer.Option("--baseline", help="Baseline method to add, or `none`.", show_default="zero_shot, if it applies"),
     ] = None,
-    data: Data = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            parser=path,
+            help="LAION-Beyond root (also: HARNESS_DATA), or an offered data set.",
+            show_default="beyond-mini",
+        ),
+    ] = None,
     folder: Folders = None,
     leave_out_copies: Annotated[
         bool,
@@ -106,12 +114,27 @@ def evaluate(
     backbone: Backbone = None,
     pretrained: Pretrained = None,
     preprocessing: Preprocessing = None,
-    device: Device = "auto",
+    device: Annotated[
+        str, typer.Option("--device", "--devices", help="auto, cpu, cuda, or GPUs such as cuda:0,cuda:1.")
+    ] = "auto",
+    cells_per_device: Annotated[
+        str, typer.Option("--cells-per-device", help="Cells at the same time on a GPU: auto (by memory) or a number.")
+    ] = "auto",
     precision: Annotated[str, typer.Option("--precision", help="fp32, tf32, bf16 or fp16.")] = "fp32",
     compiled: Annotated[bool, typer.Option("--compile", help="Compile prompt training with torch.compile.")] = False,
     out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="Results folder.")] = Path("results"),
     cache: Cache = None,
     workers: Workers = CORES,
+    executor: Executor = "local",
+    ray_address: RayAddress = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            help="Only the i-th of n parts of the cells: i/n; see `leaderboard assemble`.",
+            show_default="all",
+        ),
+    ] = None,
     isolate: Annotated[bool, typer.Option("--isolate", help="Run every cell in its own process.")] = False,
     cell_timeout: Annotated[
         float | None,
@@ -147,8 +170,10 @@ def evaluate(
     """
     from harness.cli import console, run_report
     from harness.cli.dry_run import planned
-    from harness.cli.option_values import methods, numbers, settings, split
+    from harness.cli.option_values import methods, number_or_auto, numbers, settings, split
     from harness.cli.stdout import only_results
+    from harness.execution.shards import Shard
+    from harness.folders import default_data
     from harness.runner.choose_methods import ALL
     from harness.runner.request import Request, checked_precision, require_limits
 
@@ -172,7 +197,7 @@ def evaluate(
         manifests=manifests,
         texts=texts,
         corpus_records=tuple(corpus_record or ()),
-        data=data,
+        data=data or default_data(),
         folders=tuple(folder or ()),
         leave_out_copies=leave_out_copies,
         backbone=backbone,
@@ -181,9 +206,13 @@ def evaluate(
         precision=checked_precision(precision),
         compiled=compiled,
         device=device,
+        cells_per_device=number_or_auto("--cells-per-device", cells_per_device),
         out=out,
         cache=cache,
         workers=workers,
+        executor=executor,
+        ray_address=ray_address,
+        shard=Shard.parse(shard) if shard else None,
         isolate=isolate,
         cell_seconds=cell_timeout or Request.cell_seconds,
         cell_gib=cell_memory,

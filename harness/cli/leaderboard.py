@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from harness.cli import completion
+from harness.cli.assemble import assemble
 from harness.cli.options import (
     CORES,
     Cache,
@@ -220,6 +221,9 @@ def pack(
     from harness.cli import verify
 
     return verify.pack(file, out)
+
+
+app.command()(assemble)
 
 
 @app.command()

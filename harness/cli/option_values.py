@@ -83,3 +83,16 @@ def numbers(option: str, values: Sequence[str]) -> tuple[int, ...]:
     if not found:
         raise UserError(f"{option} is empty", f"for example {option} 1,2,4")
     return tuple(dict.fromkeys(found))
+
+
+def number_or_auto(option: str, text: str) -> int | None:
+    """A whole number of 1 or more; None for ``auto``.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise UserError(f"{option} is {text!r}", "give auto, or a whole number of 1 or more")
+    return int(text)

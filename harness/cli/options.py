@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import completion
 from harness.errors import UserError
 from harness.files import expand_user
 
@@ -63,6 +64,16 @@ OnlyShots = Annotated[
 Seeds = Annotated[list[str], typer.Option("--seeds", help="Seeds of the few-shot draws, e.g. 1,2,3 or 1-3.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Workers = Annotated[int, typer.Option("--workers", "-w", min=1, help="Worker processes, and threads that read images.")]
+Executor = Annotated[
+    str,
+    typer.Option("--executor", help="Where work runs: local, ray, or a plugin's.", autocompletion=completion.executors),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address", help="HOST:PORT of a Ray cluster.", show_default="that of this machine, or a new one"
+    ),
+]
 Repo = Annotated[str, typer.Argument(help="Data set repository on the Hugging Face Hub: OWNER/NAME.")]
 Revision = Annotated[str, typer.Option("--revision", help="Branch, tag, or refs/pr/3 for a pull request.")]
 Published = Annotated[bool, typer.Option("--published", help="Include the paper's published results.")]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from harness.errors import HarnessError, StorageError, UserError, one_line
+from harness.execution.shards import Shard
 from harness.files import open_regular_file, read_blocks, read_error, walk_files
 
 FORMATS = {"parquet": "parquet", "csv": "csv", "tsv": "tsv", "jsonl": "jsonl", "ndjson": "jsonl", "txt": "txt"}
@@ -132,10 +133,8 @@ def choose_shard(sources: Sequence[CaptionSource], shard: str) -> list[CaptionSo
     Raises:
         UserError: it is not such a fraction, or there are fewer files than shards.
     """
-    number, slash, count = shard.partition("/")
-    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise UserError(f"--shard {shard!r} is not i/n", "for example --shard 1/8 to --shard 8/8")
-    chosen = list(sources[int(number) - 1 :: int(count)])
+    part = Shard.parse(shard)
+    chosen = list(sources[part.number - 1 :: part.of])
     if not chosen:
         raise UserError(f"shard {shard} has no file: there are only {len(sources)}", "use fewer shards")
     return chosen

@@ -57,7 +57,9 @@ class CountRequest:
     in_python: bool = False
 
 
-def count_corpus(request: CountRequest, checkpoint: Path, report: Reporter) -> CorpusRecord:
+def count_corpus(
+    request: CountRequest, checkpoint: Path, report: Reporter, count: CountFiles | None = None
+) -> CorpusRecord:
     """Count the captions of a corpus.
 
     Args:
@@ -65,6 +67,7 @@ def count_corpus(request: CountRequest, checkpoint: Path, report: Reporter) -> C
         checkpoint: where the counts of finished files are kept; a later call goes on from there. The caller removes it
             when the record is stored.
         report: receives progress in captions.
+        count: counts files; None is ``count_files``, in this process.
 
     Raises:
         UserError: a file has no such column.
@@ -80,7 +83,7 @@ def count_corpus(request: CountRequest, checkpoint: Path, report: Reporter) -> C
     saved = time.monotonic()
     try:
         with report.stage("counting captions", parquet_rows(left), "captions") as advance:
-            for work in _count_files(request, matcher, left, tally, advance):
+            for work in (count or count_files)(request, matcher, left, tally, advance):
                 counting = _add(work, counting, tally, request.keep_going, report)
                 if time.monotonic() - saved > SAVE_EVERY:
                     _save(request, checkpoint, counting, tally)
@@ -94,7 +97,7 @@ def count_corpus(request: CountRequest, checkpoint: Path, report: Reporter) -> C
     return record_of(request.corpus, request.names, counting, tally)
 
 
-def _add(work: _FileWork, counting: Counting, tally: Tally, keep_going: bool, report: Reporter) -> Counting:
+def _add(work: FileWork, counting: Counting, tally: Tally, keep_going: bool, report: Reporter) -> Counting:
     """Add a finished file to the tally; returns the settings with it."""
     if work.failure is None:
         tally.add(work.tally)
@@ -106,7 +109,7 @@ def _add(work: _FileWork, counting: Counting, tally: Tally, keep_going: bool, re
     return counting.model_copy(update={"skipped": (*counting.skipped, skipped)})
 
 
-class _FileWork:
+class FileWork:
     """A file that is being counted."""
 
     def __init__(self, source: CaptionSource, matcher: ColumnMatcher, tally: Tally) -> None:
@@ -114,6 +117,11 @@ class _FileWork:
         self.failure: HarnessError | None = None
         self.size, self.etag = 0, ""
         self.sha256: str | None = None
+
+    @classmethod
+    def empty(cls, source: CaptionSource, request: CountRequest, matcher: ColumnMatcher) -> FileWork:
+        """A file of which nothing is counted yet."""
+        return cls(source, matcher, Tally.empty(len(request.names), request.counting.evidence_per_concept))
 
     def identify(self) -> None:
         """Find what identifies the file."""
@@ -147,16 +155,21 @@ class _FileWork:
         return CaptionFile(path=self.source.path, bytes=self.size, sha256=self.sha256, etag=etag, **counted)
 
 
-_Task = tuple[_FileWork, "Future[Tally] | Future[None] | None"]
+CountFiles = Callable[
+    [CountRequest, ColumnMatcher, Sequence[CaptionSource], Tally, Callable[[int], None]], Iterable[FileWork]
+]
+"""Counts files, given the tally of finished ones, and calls a function with the number of captions counted."""
+
+_Task = tuple[FileWork, "Future[Tally] | Future[None] | None"]
 
 
-def _count_files(
+def count_files(
     request: CountRequest,
     matcher: ColumnMatcher,
     sources: Sequence[CaptionSource],
     finished: Tally,
     advance: Callable[[int], None],
-) -> Iterator[_FileWork]:
+) -> Iterator[FileWork]:
     """The files as they are counted, in their order; evidence worse than that of ``finished`` files is left out."""
     with ThreadPoolExecutor(request.threads) as pool:
         tasks = _submitted(request, matcher, sources, finished, pool)
@@ -176,7 +189,7 @@ def _submitted(
 ) -> Iterator[_Task]:
     """The tasks of the files; None is the end of a file."""
     for source in sources:
-        work = _FileWork(source, matcher, Tally.empty(len(request.names), request.counting.evidence_per_concept))
+        work = FileWork.empty(source, request, matcher)
         yield work, pool.submit(work.identify)
         try:
             for block in read_blocks(source, request.column):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from multiprocessing.connection import wait
 from typing import Generic
 
 import cloudpickle
 
-from harness.execution.jobs import JobFailure, JobType, Limits, MakeWorker
+from harness.execution.jobs import JobFailure, JobType, Limits, Worker
 from harness.execution.worker_process import WorkerProcess
 
 LOOK_SECONDS = 1.0
@@ -25,7 +26,7 @@ class Companion(Generic[JobType]):
         StorageError: the process cannot be started.
     """
 
-    def __init__(self, make_worker: MakeWorker[JobType], limits: Limits) -> None:
+    def __init__(self, make_worker: Callable[[], Worker[JobType]], limits: Limits) -> None:
         self._process = WorkerProcess(cloudpickle.dumps(make_worker), limits, "", captured=False)
 
     def ask(self, job: JobType) -> bytes | JobFailure:

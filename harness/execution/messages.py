@@ -5,15 +5,17 @@ The supervisor reads what has arrived and never waits for the rest, so half a me
 
 from __future__ import annotations
 
+import math
 import socket
 import struct
 from typing import NamedTuple
 
-ISOLATION, READY, DONE, FAILED, JOB = b"I", b"R", b"D", b"F", b"J"
-"""Kinds: what holds the process; a worker is made; a result; an error, its reason on the first line; a pickled job."""
+ISOLATION, READY, DONE, FAILED, ENDED, JOB = b"I", b"R", b"D", b"F", b"E", b"J"
+"""Kinds: what holds the process; a worker is made; a result; an error, its reason on the first line; one after
+which the process is of no use; a pickled job."""
 
 LARGEST = 2**28
-"""Bytes of the largest message that is accepted."""
+"""Bytes of the largest message that is accepted of a worker."""
 
 _HEAD = struct.Struct("<cQ")
 
@@ -32,7 +34,7 @@ def send(channel: socket.socket, kind: bytes, content: bytes = b"") -> None:
 
 def receive(channel: socket.socket) -> Message | None:
     """Wait for a message; None when the other end is closed."""
-    inbox = Inbox()
+    inbox = Inbox(math.inf)  # what a supervisor sends is trusted
     while (message := inbox.next()) is None:
         if not inbox.read(channel):
             return None
@@ -40,10 +42,14 @@ def receive(channel: socket.socket) -> Message | None:
 
 
 class Inbox:
-    """The bytes that have arrived so far."""
+    """The bytes that have arrived so far.
 
-    def __init__(self) -> None:
-        self._content = bytearray()
+    Args:
+        largest: bytes of the largest message that is accepted.
+    """
+
+    def __init__(self, largest: float = LARGEST) -> None:
+        self._content, self._largest = bytearray(), largest
 
     def read(self, channel: socket.socket) -> bool:
         """Take what is there; False when the other end is closed."""
@@ -63,7 +69,7 @@ class Inbox:
         if len(self._content) < _HEAD.size:
             return None
         kind, length = _HEAD.unpack_from(self._content)
-        if length > LARGEST:
+        if length > self._largest:
             raise ValueError(f"a message of {length} bytes")
         end = _HEAD.size + length
         if len(self._content) < end:

@@ -23,5 +23,5 @@ def isolation(strict: bool) -> str:
     return result.isolation
 
 
-def _make() -> Callable[[bytes], bytes]:
+def _make(device: str) -> Callable[[bytes], bytes]:
     return bytes

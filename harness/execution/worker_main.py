@@ -16,7 +16,8 @@ from typing import Any
 
 from harness.errors import HarnessError, describe_error
 from harness.execution.global_state import preserve_global_state
-from harness.execution.messages import DONE, FAILED, ISOLATION, READY, receive, send
+from harness.execution.jobs import SharedMemoryError
+from harness.execution.messages import DONE, ENDED, FAILED, ISOLATION, READY, receive, send
 from harness.execution.process_tree import lead
 
 Enter = Callable[[Collection[int]], str]
@@ -62,6 +63,8 @@ def main(
     while (message := receive(channel)) is not None:
         try:
             kind, content = DONE, worker(unpickled(message.content))
+        except SharedMemoryError as error:
+            kind, content = ENDED, _raised(error.__cause__ or error)
         except BaseException as error:  # foreign code may even call sys.exit
             kind, content = FAILED, _raised(error)
         send(channel, kind, content)

@@ -18,7 +18,7 @@ from pathlib import Path
 from harness.errors import StorageError, one_line
 from harness.execution import confinement, fork_server, messages, worker_main
 from harness.execution.cgroups import CGROUP, make_group
-from harness.execution.jobs import LARGEST_TRACE, JobFailure, Limits
+from harness.execution.jobs import LARGEST_TRACE, FailureKind, JobFailure, Limits
 from harness.execution.output import FLOOD_BYTES, Output
 from harness.execution.process_tree import descendants, end, uses_more_than
 
@@ -132,9 +132,10 @@ class WorkerProcess:
             return None
         if message.kind == messages.DONE and self._ready:
             return message.content
-        if message.kind == messages.FAILED:
+        if message.kind in (messages.FAILED, messages.ENDED):
             reason, _, trace = message.content.decode(errors="backslashreplace").partition("\n")
-            return JobFailure("raised" if self._ready else "setup", one_line(reason), trace[-LARGEST_TRACE:])
+            kind: FailureKind = "ended" if message.kind == messages.ENDED else "raised" if self._ready else "setup"
+            return JobFailure(kind, one_line(reason), trace[-LARGEST_TRACE:])
         return JobFailure("message", "sent something that is not a result")
 
     def _ending(self) -> JobFailure:

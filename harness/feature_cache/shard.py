@@ -118,6 +118,12 @@ def serialize(digests: list[str], rows: NDArray[Any], place: tuple[str, str]) ->
     return f"{sha256}-{mark(*place, sha256)}.safetensors", content
 
 
+def sha256_of_name(name: str) -> str:
+    """The sha256 that the name of a shard states; '' if it is not the name of one."""
+    found = _NAME.fullmatch(name)
+    return found[1] if found else ""
+
+
 def row_digest(row: NDArray[np.float32]) -> bytes:
     """The sha256 of a row, as little-endian float32; that of its image for features that a caller gave."""
     return hashlib.sha256(row.astype("<f4").tobytes()).digest()

@@ -156,6 +156,10 @@ class FeatureStore:
         self._open(name).update(self._checked(folder / file))
         enforce_limit(self.folder.parent, self.limit, keep=self.folder.name)
 
+    def reopen(self, view: int, crop: float = MIN_CROP) -> None:
+        """List the shards of a view again at the next look-up: others wrote some."""
+        self._index.pop(view_name(view, crop), None)
+
     def has_foreign(self) -> bool:
         """Whether any features that were looked up so far lie in a shard that this user did not write."""
         return any(map(self._origin, self._stamps))

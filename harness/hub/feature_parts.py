@@ -18,7 +18,8 @@ from harness.feature_cache.encode import Encoder
 from harness.feature_cache.image_encoder import ImageSource
 from harness.feature_cache.views import View, parse_view_name, view_name
 from harness.progress import Reporter
-from harness.runner.feature_provider import provider_of, sources_of
+from harness.runner.feature_provider import provider_of
+from harness.runner.image_sources import sources_of
 from harness.runner.plan import make_plan
 from harness.runner.request import Request
 from harness.types.labels import UNREADABLE

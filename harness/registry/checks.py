@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from harness.errors import HarnessError, PluginError, describe_error, one_line
+from harness.execution.built_in import EXECUTORS
+from harness.execution.executors import OpenExecutor
 from harness.execution.global_state import preserve_global_state
 from harness.hookspecs import BackboneOffer, DatasetOffer
 from harness.method import Method, build
@@ -29,7 +31,7 @@ Value = TypeVar("Value")
 
 
 def built_in(kind: Kind) -> Mapping[str, Any]:
-    """What the harness itself has of a kind without a plugin, by name: protocols and metrics."""
+    """What the harness itself has of a kind without a plugin, by name: protocols, metrics and executors."""
     if kind == "protocol":  # imported here, because listing plugins does without
         from harness.protocols import PROTOCOLS
 
@@ -38,6 +40,8 @@ def built_in(kind: Kind) -> Mapping[str, Any]:
         from harness.metrics.built_in import BUILT_IN
 
         return BUILT_IN
+    if kind == "executor":
+        return EXECUTORS
     return {}
 
 
@@ -108,6 +112,14 @@ def checked_metric(name: str, value: Any) -> Metric:
     return dataclasses.replace(metric, function=_number(name, metric.function), resampling=resampling)
 
 
+def checked_executor(name: str, value: Any) -> OpenExecutor:
+    """A function that opens an executor, whose name is not one of the harness's own."""
+    if not callable(value):
+        raise PluginError(f"offers {one_line(value)}, which is not a function that opens an executor")
+    _require_own_name("executor", "name", name, name)
+    return value  # type: ignore[no-any-return]
+
+
 def _instance(value: Any, cls: type[Value], module: str) -> Value:
     if not isinstance(value, cls):
         raise PluginError(f"offers {one_line(value)}, which is not an instance of {module}.{cls.__name__}")
@@ -167,6 +179,7 @@ CHECKS: dict[Kind, Callable[[str, Any], Any]] = {
     "dataset": checked_dataset,
     "metric": checked_metric,
     "observer": checked_observer,
+    "executor": checked_executor,
 }
 
 

@@ -20,7 +20,7 @@ from typing import Literal
 from harness.errors import PluginError, StorageError, describe_error
 from harness.registry import plugin_code
 
-Kind = Literal["method", "backbone", "protocol", "dataset", "metric", "observer"]
+Kind = Literal["method", "backbone", "protocol", "dataset", "metric", "observer", "executor"]
 
 GROUPS: dict[Kind, str] = {
     "method": "harness",
@@ -29,6 +29,7 @@ GROUPS: dict[Kind, str] = {
     "dataset": "harness.datasets",
     "metric": "harness.metrics",
     "observer": "harness.observers",
+    "executor": "harness.executors",
 }
 """Kind -> the group of its entry points."""
 

@@ -48,8 +48,8 @@ class Plugin(Generic[Value]):
 
     Attributes:
         name: the entry point's.
-        value: a method's class, a ``BackboneOffer``, a ``Protocol``, a ``DatasetOffer``, a ``Metric``, or an
-            ``Observer``.
+        value: a method's class, a ``BackboneOffer``, a ``Protocol``, a ``DatasetOffer``, a ``Metric``, an ``Observer``,
+            or a function that opens an executor.
         origin: where it comes from.
         changed: global settings that it changed when it was imported; they were restored.
     """

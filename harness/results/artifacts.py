@@ -105,11 +105,18 @@ class Artifacts:
         Raises:
             MissingArtifact: they are missing or damaged.
         """
-        content = self._content(predictions_path(digest), digest, "predictions")
         try:
-            return predictions.unpack(content)
+            return predictions.unpack(self.predictions_content(digest))
         except DataError as error:
             raise MissingArtifact(f"predictions {digest[:12]} are damaged: {error.message}") from None
+
+    def predictions_content(self, digest: str) -> bytes:
+        """The file of the predictions of one cell.
+
+        Raises:
+            MissingArtifact: it is missing or damaged.
+        """
+        return self._content(predictions_path(digest), digest, "predictions")
 
     def manifest(self, digest: str) -> Manifest:
         """A few-shot draw.

@@ -24,11 +24,12 @@ from harness.progress import Reporter
 from harness.prompts import Template, find_collisions
 from harness.runner.best_columns import CHUNK, BestColumns, Indices
 from harness.runner.image_input import FEATURES
+from harness.runner.image_sources import drawn_source, pool_split, sources_of
 from harness.types.cell import Decoding
 from harness.types.features import Features
 from harness.types.labels import UNREADABLE, name_with_side
 from harness.types.manifest import Manifest, Pick
-from harness.types.split import Item, Split, TrainOn, nfc
+from harness.types.split import Split, TrainOn
 from harness.types.task import Pool
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class FeatureProvider:
             self._pools = (domain, {})
         pools = self._pools[1]
         if name not in pools:
-            split = _pool_split(self.domains[domain], name)
+            split = pool_split(self.domains[domain], name)
             width = self.scored(domain)["oop"].image.shape[-1]
             empty = torch.zeros(0, 1, width, device=self.device)
             pools[name] = (
@@ -106,7 +107,7 @@ class FeatureProvider:
         self, domain: str, picks: tuple[Pick, ...], views: int, crop: float = MIN_CROP, train_on: TrainOn = "oop"
     ) -> tuple[Features, list[int]]:
         """Features of drawn images with v views, and the positions of the readable ones among the picks."""
-        sources = [_drawn_source(self.domains[domain], pick, train_on) for pick in picks]
+        sources = [drawn_source(self.domains[domain], pick, train_on) for pick in picks]
         image, readable = self.encoder.features(sources, views, crop)
         label = torch.tensor([picks[i].label for i in readable], device=self.device)
         found = set(readable)
@@ -176,16 +177,11 @@ class FeatureProvider:
         Raises:
             StorageError: the cache cannot be written.
         """
-        # By bytes and by name: equal bytes are encoded once, but every name of an unreadable image is reported.
-        per_view: dict[View, dict[tuple[str, str], ImageSource]] = {}
-        for view, found in self.wanted(jobs):
-            per_view.setdefault(view, {}).update({(s.sha256, s.path): s for s in found})
-        missing = {view: self._missing(view, {d for d, _ in sources}) for view, sources in per_view.items()}
-        total = sum(map(len, missing.values()))
+        missing = self.missing(jobs)
+        total = sum(len({s.sha256 for s in sources} - {UNREADABLE}) for sources in missing.values())
         with report.stage("encoding images", total, "images") if total else nullcontext() as advance:
-            for view, sources in per_view.items():
-                todo = [s for (d, _), s in sources.items() if d in missing[view] or d == UNREADABLE]
-                self.encoder_of(view.kind).ensure(todo, view.number, advance, view.crop)
+            for view, sources in missing.items():
+                self.encoder_of(view.kind).ensure(sources, view.number, advance, view.crop)
         for encoder in self._encoders.values():
             encoder.store.touch()
 
@@ -228,14 +224,14 @@ class FeatureProvider:
             yield from ((view, sources) for sources in self._parts_of(domain, images) for view in views)
         for (domain, part, _), (manifest, views) in draws.items():
             data = self.domains[domain]
-            sources = [_drawn_source(data, pick, manifest.side) for pick in manifest.picks_of_part(part)]
+            sources = [drawn_source(data, pick, manifest.side) for pick in manifest.picks_of_part(part)]
             yield from ((view, sources) for view in views)
 
     def _parts_of(self, domain: str, images: Pool | Literal["ip", "scored"]) -> list[list[ImageSource]]:
         """The scored images of each side, or those of a pool; listed once, whatever the number of cells."""
         if (domain, images) not in self._parts:
             data = self.domains[domain]
-            found = data.scored.values() if images == "scored" else filter(None, [_pool_split(data, images)])
+            found = data.scored.values() if images == "scored" else filter(None, [pool_split(data, images)])
             self._parts[domain, images] = [sources_of(data, split) for split in found]
         return self._parts[domain, images]
 
@@ -268,33 +264,23 @@ class FeatureProvider:
         unreadable = tuple(sorted(s.path for s in sources if s.path not in paths))
         return Features(image, label, unreadable, self._remember([readable[i] for i in found]))
 
-    def _missing(self, view: View, digests: set[str]) -> set[str]:
-        readable = sorted(digests - {UNREADABLE})
-        return set(self.encoder_of(view.kind).store.missing(view.number, readable, view.crop))
+    def missing(self, jobs: Iterable[Job]) -> dict[View, list[ImageSource]]:
+        """View -> the images that jobs need and that are not cached, unreadable ones among them.
+
+        They differ in bytes or in name: equal bytes are encoded once, but every name of an unreadable one is reported.
+        """
+        per_view: dict[View, dict[tuple[str, str], ImageSource]] = {}
+        for view, found in self.wanted(jobs):
+            per_view.setdefault(view, {}).update({(s.sha256, s.path): s for s in found})
+        return {view: self._uncached(view, list(sources.values())) for view, sources in per_view.items()}
+
+    def _uncached(self, view: View, sources: list[ImageSource]) -> list[ImageSource]:
+        readable = sorted({source.sha256 for source in sources} - {UNREADABLE})
+        lacking = {*self.encoder_of(view.kind).store.missing(view.number, readable, view.crop), UNREADABLE}
+        return [source for source in sources if source.sha256 in lacking]
 
 
 def provider_of(plan: Plan, workers: int) -> FeatureProvider:
     """The provider of a plan."""
     place = (plan.resolved, plan.device, plan.domains, plan.cache, workers)
     return FeatureProvider(*place, plan.protocol.decoding, plan.protocol.features.unit_rows, plan.encoders)
-
-
-def _pool_split(data: DomainData, name: Pool | Literal["ip"]) -> Split | None:
-    if name == "ip":
-        return data.ip["train"] if data.ip is not None and data.ip["train"].items else None
-    return data.oop["train"] if name == "train-unlabeled" else data.scored["oop"]
-
-
-def sources_of(data: DomainData, split: Split) -> list[ImageSource]:
-    """The images of a part of a domain, in the order of the split file."""
-    return [_source(data, split, item) for item in split.items]
-
-
-def _drawn_source(data: DomainData, pick: Pick, train_on: TrainOn) -> ImageSource:
-    split, item = data.item_of(pick, train_on)
-    return _source(data, split, item)
-
-
-def _source(data: DomainData, split: Split, item: Item) -> ImageSource:
-    file = split.file(item)
-    return ImageSource(file, data.digests[file] or UNREADABLE, nfc(f"{split.folder.name}/{item.path}"))

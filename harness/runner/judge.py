@@ -24,6 +24,7 @@ from harness.runner.feature_provider import FeatureProvider
 from harness.runner.job import Job, cell_title
 from harness.runner.named_cell import NamedCell
 from harness.runner.pack_images import ImagePacker
+from harness.runner.throughput import Throughput
 from harness.types.cell import Cell, Cost, Failure
 
 OpenCell = NamedCell | ClusteredCell
@@ -39,6 +40,7 @@ class Judge(Sequence[CellInput]):
         provider: serves features and labels.
         files: for large arrays; None hands over all in memory.
         report: is told which cells run.
+        throughput: counts the cells of every machine or device.
     """
 
     def __init__(
@@ -48,11 +50,13 @@ class Judge(Sequence[CellInput]):
         provider: FeatureProvider,
         files: ArrayFiles | None = None,
         report: Reporter | None = None,
+        throughput: Throughput | None = None,
     ) -> None:
         self._jobs, self._template, self._provider, self._files = jobs, template, provider, files
         self._report = report or NullReporter()
         self._open: dict[int, tuple[OpenCell, ImagePacker]] = {}
         self._refused: dict[int, Cell] = {}
+        self._throughput = throughput or Throughput()
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -80,11 +84,13 @@ class Judge(Sequence[CellInput]):
         return opened.input
 
     def _report_running(self) -> None:
-        self._report.running([cell_title(self._jobs[number].spec) for number in self._open])
+        titles = [cell_title(self._jobs[number].spec) for number in self._open]
+        self._report.running([*self._throughput.lines(), *titles])
 
     def cell(self, result: JobResult) -> tuple[Cell, bytes]:
         """The cell of a finished job, and its log."""
         job, value = self._jobs[result.number], result.value
+        self._throughput.count(result.place)
         if result.number in self._refused:
             return self._refused[result.number], b""
         asked, packer = self._open.pop(result.number)

@@ -11,7 +11,7 @@ from harness.backbones.no_text import NO_TEXT_HINT
 from harness.datasets.digests import DigestIndex, open_index
 from harness.datasets.domain import DomainData, DomainReader
 from harness.datasets.read_domains import Reader, domain_names, note_unmatched, read_domains
-from harness.errors import UserError
+from harness.errors import DataError, UserError
 from harness.folders import cache_root
 from harness.progress import Reporter
 from harness.protocols import Protocol
@@ -27,6 +27,7 @@ from harness.runner.resolve_plugins import resolve_metrics, resolve_protocol
 from harness.runner.run_draws import FewShotDraws
 from harness.runner.second_encoders import with_encoders
 from harness.runner.sentences import with_sentences
+from harness.runner.shard_grid import domains_of_shard, jobs_of_shard
 from harness.types.leaderboard import RowFailure
 
 
@@ -40,10 +41,11 @@ class Plan:
         domains: the domains that were read.
         resolved: the backbone.
         protocol: the rule.
-        device: ``cpu``, or for example ``cuda:0``.
+        device: ``cpu``, or for example ``cuda:0``; the first of the devices.
         cache: the cache folder.
         root: the folder of the data; None for given features.
         encoders: second image encoders of methods, by name.
+        devices: all that cells run on.
     """
 
     jobs: tuple[Job, ...]
@@ -55,6 +57,7 @@ class Plan:
     cache: Path
     root: Path | None = None
     encoders: dict[str, ResolvedBackbone] = field(default_factory=dict)
+    devices: tuple[str, ...] = ("cpu",)
 
 
 def make_plan(request: Request, report: Reporter) -> Plan:
@@ -72,7 +75,8 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     protocol = draws.protocol
     methods = resolve_methods(request, protocol, report)
     metrics = resolve_metrics(methods, report)
-    device = choose_device(request)
+    chosen_devices = choose_devices(request)
+    device = chosen_devices[0]
     source = find_data(request, report)
     chosen = choose_backbone(request, source, report)
     reader, names, root = open_data(request, source, index, protocol, report)
@@ -81,17 +85,21 @@ def make_plan(request: Request, report: Reporter) -> Plan:
         require_features_alone(methods)
         resolved = without_encoder(resolved, request.features)
     methods, encoders = with_encoders(methods, request, index, protocol.features, report)
-    domains, lost = read_domains(reader, names, report)
+    domains, lost = read_domains(reader, domains_of_shard(names, request.shard), report)
+    if request.shard is not None and lost:
+        raise DataError(f"{lost[0].domain} cannot be read: {lost[0].reason}", "a shard leaves no domain out: repair it")
     note = report.note if request.all_plugins else None
     methods, texts = with_sentences(methods, domains.values(), request.texts, root, note)
     decided_by = versions(resolved, protocol=[rule], backbone=[chosen.plugin], metric=metrics)
     setting = Setting(protocol, source.name, resolved.record, devices.device_name(device), decided_by)
-    jobs = tuple(grid(request, setting, methods, domains, draws, texts))
+    jobs = jobs_of_shard(grid(request, setting, methods, domains, draws, texts), names, request.shard)
+    if not jobs:
+        report.note(f"shard {request.shard} has no cell: there are fewer cells than shards")
     if jobs and all(job.not_applicable for job in jobs):
         raise UserError(str(jobs[-1].not_applicable), NO_TEXT_HINT)
     if request.manifests is None:
         note_short_classes(jobs, domains, report)
-    return Plan(jobs, tuple(lost), domains, resolved, protocol, device, cache, root, encoders)
+    return Plan(jobs, tuple(lost), domains, resolved, protocol, device, cache, root, encoders, chosen_devices)
 
 
 def open_data(
@@ -111,13 +119,13 @@ def open_data(
     return DomainReader(dataset, index, request.workers, protocol, request.leave_out_copies), names, dataset.root
 
 
-def choose_device(request: Request) -> str:
-    """The device to compute on.
+def choose_devices(request: Request) -> tuple[str, ...]:
+    """The devices to compute on.
 
     Raises:
         UserError: there is no such device, or it has no such precision.
     """
-    device = devices.choose_device(request.device)
-    if request.precision == "tf32" and device == "cpu":
+    chosen = devices.choose_devices(request.device)
+    if request.precision == "tf32" and chosen[0] == "cpu":
         raise UserError("tf32 is a mode of CUDA devices", "use --precision fp32 on a CPU")
-    return device
+    return chosen

@@ -10,6 +10,7 @@ from typing import Any, cast, get_args
 
 from harness.backbones.backbone import Precision
 from harness.errors import UserError
+from harness.execution.shards import Shard
 from harness.method import Method
 from harness.registry import Plugin
 from harness.types.cell import SEED_LIMIT
@@ -53,10 +54,14 @@ class Request:
             tag of the backbone whose settings to use.
         precision: of both encoders.
         compiled: learn names and contexts through torch.compile.
-        device: ``auto``, ``cpu``, ``cuda`` or, for example, ``cuda:1``.
+        device: ``auto``, ``cpu``, ``cuda`` or, for example, ``cuda:1``, or several: ``cuda:0,cuda:1``.
+        cells_per_device: that run at the same time on a GPU; None is as many as fit by their measured memory.
         out: the results folder.
         cache: the cache folder; None is the user's own.
         workers: processes that run cells on the CPU, and threads that decode images.
+        executor: what runs cells: ``local``, ``ray``, or a plugin's.
+        ray_address: of the Ray cluster; None is the one that this machine is part of, or else a new one.
+        shard: compute only this part of the cells; None is all of them.
         isolate: run every cell in a separate process, with limits.
         cell_seconds: how long a cell may take; only with ``isolate``.
         cell_gib: GiB of resident memory that a cell may use; only with ``isolate``. None shares 80 % of the machine's
@@ -87,9 +92,13 @@ class Request:
     precision: Precision = "fp32"
     compiled: bool = False
     device: str = "auto"
+    cells_per_device: int | None = None
     out: Path = Path("results")
     cache: Path | None = None
     workers: int = 2
+    executor: str = "local"
+    ray_address: str | None = None
+    shard: Shard | None = None
     isolate: bool = False
     cell_seconds: float = 3600.0
     cell_gib: float | None = None
@@ -152,5 +161,5 @@ class Outcome:
 
     @property
     def succeeded(self) -> bool:
-        """Whether no cell failed."""
-        return not any(f.kind != "not applicable" for row in self.leaderboard.rows for f in row.failures)
+        """Whether no cell failed; those of other shards are missing, not failed."""
+        return not any(failure.kind == "error" for row in self.leaderboard.rows for failure in row.failures)

@@ -159,7 +159,7 @@ def _origin(choice: MethodChoice) -> Origin | None:
     return None
 
 
-def _make_worker() -> Worker[_Question]:
+def _make_worker(device: str) -> Worker[_Question]:
     return _answer
 
 

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from harness import registry
+from harness.execution.built_in import EXECUTORS
+from harness.execution.executors import OpenExecutor
+from harness.execution.ray_cluster import require_cluster
 from harness.hookspecs import BackboneOffer, DatasetOffer
 from harness.metrics import Metric
 from harness.progress import Reporter
@@ -43,6 +46,18 @@ def resolve_dataset(name: str, report: Reporter) -> Plugin[DatasetOffer] | None:
         PluginError: it is broken.
     """
     return _load("dataset", name, report) if registry.offers("dataset", name) else None
+
+
+def resolve_executor(name: str, address: str | None, report: Reporter) -> OpenExecutor:
+    """What opens the executor of that name.
+
+    Raises:
+        PluginError: there is none, or its plugin is broken.
+        UserError: ray is not installed, or its cluster does not answer.
+    """
+    if name == "ray":
+        require_cluster(address)
+    return EXECUTORS[name] if name in EXECUTORS else _load("executor", name, report).value
 
 
 def resolve_metrics(methods: Sequence[ChosenMethod], report: Reporter) -> list[Plugin[Metric]]:

@@ -14,10 +14,10 @@ import torch
 
 from harness.backbones.backbone import Backbone, ResolvedBackbone, load
 from harness.backbones.private_copy import still_frozen, weights_checksum
-from harness.device import configure_determinism
+from harness.device import configure_determinism, is_out_of_memory
 from harness.errors import HarnessError, MethodError, NotApplicable, describe_error, one_line, with_location
 from harness.execution.global_state import seeded_global_state
-from harness.execution.jobs import LARGEST_TRACE
+from harness.execution.jobs import LARGEST_TRACE, SharedMemoryError
 from harness.execution.one_thread import one_thread_per_operation
 from harness.execution.peak_memory import peaks, start_measuring
 from harness.method import Method
@@ -44,6 +44,7 @@ class CellWorker:
 
     def __call__(self, given: CellInput) -> bytes:
         """The packed ``CellOutput`` of a cell."""
+        configure_determinism(self._backbone.device, self._backbone.record.precision)
         with one_thread_per_operation(self._backbone.device):  # for every cell: an earlier one may have changed it
             if not any(task.model for task in given.tasks):
                 return run_cell(given, self._backbone).packed()
@@ -56,10 +57,10 @@ class CellWorker:
             return output.packed()
 
 
-def make_cell_worker(resolved: ResolvedBackbone, device: str, unit_rows: bool) -> CellWorker:
+def make_cell_worker(resolved: ResolvedBackbone, unit_rows: bool, device: str) -> CellWorker:
     """The worker of a process, which loads the backbone there."""
     where = torch.device(device)
-    configure_determinism(where, resolved.record.precision)
+    configure_determinism(where, resolved.record.precision)  # before anything is put on the device
     return CellWorker(partial(load, resolved, where, unit_rows))
 
 
@@ -74,6 +75,8 @@ def run_cell(given: CellInput, backbone: Backbone) -> CellOutput:
             fits, arrays, refused = _answers(given, method, backbone)
             host, gpu = peaks(backbone.device)
     except BaseException as error:  # a method is foreign code, and may even call sys.exit
+        if backbone.device.type == "cuda" and is_out_of_memory(error):  # perhaps of others on the same device
+            raise SharedMemoryError from error
         return CellOutput(_failure(given.method.name, type(method).__module__, error))
     report = CellReport(fits=tuple(fits), not_applicable=refused, peak_host_bytes=host, peak_gpu_bytes=gpu)
     return CellOutput(report, arrays)

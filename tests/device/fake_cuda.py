@@ -21,7 +21,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from copy import copy
 from types import SimpleNamespace
 from typing import Any
@@ -33,6 +33,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_a
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from harness.execution.built_in import EXECUTORS
 from harness.execution.executors import here
 
 aten = torch.ops.aten
@@ -331,7 +332,9 @@ def fake_cuda(devices: int = 1) -> Iterator[MakeBelieve]:
                 patch.object(torch.accelerator, "current_stream", lambda device=None: stream, create=True)
             )
         stack.enter_context(patch.dict(os.environ))
-        stack.enter_context(patch("harness.execution.executors.processes", here))  # others have no such device
+        stack.enter_context(
+            patch.dict(EXECUTORS, local=lambda settings: nullcontext(here))
+        )  # others have no such device
         stack.callback(torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled())
         for backend, flag in (
             *((torch.backends.cuda.matmul, f"allow_{what}") for what in ("tf32", "bf16_reduced_precision_reduction")),

@@ -147,14 +147,14 @@ def test_a_worker_that_is_killed_does_not_end_the_run(world, cache, tmp_path):
 
 
 def test_cells_of_stopped_run_can_be_verified_later(harness, evaluate, tmp_path, monkeypatch):
-    run = runner._run
+    run = runner.run_cells
 
     def stopped(*arguments):
         yield next(run(*arguments))
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "_run", stopped)
+        patch.setattr(runner, "run_cells", stopped)
         assert evaluate("--plugin", "fsnl", "--baseline", "none", "--seeds", "1").code == 130
     assert evaluate("--domain", "Insects_Spiders").code == 0
     answer = harness("leaderboard", "verify", tmp_path / "results")
@@ -166,14 +166,14 @@ def test_cells_of_stopped_run_can_be_verified_later(harness, evaluate, tmp_path,
 def test_leaderboard_has_cells_of_stopped_run(evaluate, tmp_path, monkeypatch, ending):
     words = ("--plugin", "fsnl", "--baseline", "none", "--seeds", "1,2")
     evaluate(*words, out=tmp_path / "undisturbed")
-    run = runner._run
+    run = runner.run_cells
 
     def stopped(*arguments):
         yield next(run(*arguments))
         raise ending
 
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "_run", stopped)
+        patch.setattr(runner, "run_cells", stopped)
         assert evaluate(*words).code == (130 if ending is KeyboardInterrupt else 2)
     file = tmp_path / "results" / "leaderboard.json"
     (row,) = Leaderboard.model_validate_json(file.read_bytes()).rows

@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
-from harness.errors import BackboneError
+from harness.errors import BackboneError, StorageError
+from harness.execution import fork_server
+from harness.execution.jobs import Limits, SharedMemoryError
 
 
 class Elsewhere:
@@ -30,15 +33,30 @@ def _change_state() -> None:
     np.seterr(all="raise")
 
 
-def make() -> Callable[[Any], bytes]:
+def same(limits: Limits) -> Limits:
+    fork_server.start_server(())
+    return limits
+
+
+def refuses_second(limits: Limits) -> Limits:
+    if os.environ.get("NODE") == "second":
+        raise StorageError("it has no folder /data/Food", "put the data there")
+    return same(limits)
+
+
+def refuses(limits: Limits) -> Limits:
+    raise StorageError("it has no folder /data/Food", "put the data there")
+
+
+def make(device: str = "cpu") -> Callable[[Any], bytes]:
     return run
 
 
-def make_none() -> Callable[[Any], bytes]:
+def make_none(device: str) -> Callable[[Any], bytes]:
     raise BackboneError("weights.pt is damaged", "download it again")
 
 
-def make_bug() -> Callable[[Any], bytes]:
+def make_bug(device: str) -> Callable[[Any], bytes]:
     raise KeyError("weights")
 
 
@@ -100,9 +118,40 @@ def send(channel_content: bytes) -> None:
     time.sleep(60)
 
 
+def share_memory(marker: Path) -> bytes:
+    """Run out of memory if another job runs at the same time."""
+    if not marker.exists():
+        marker.touch()
+        raise SharedMemoryError from RuntimeError("out of memory")
+    return b"second attempt"
+
+
+def never_enough() -> None:
+    raise SharedMemoryError from RuntimeError("out of memory")
+
+
+def kill_parents() -> None:
+    """Kill what holds this process: the guardian, if there is one, and above it the fork server's owner."""
+    for parent in psutil.Process().parents():
+        if "NodeAgent" in " ".join(parent.cmdline()):
+            parent.kill()
+            break
+    time.sleep(60)
+
+
+def slow(number: int) -> bytes:
+    time.sleep(0.3)
+    return str(number).encode()
+
+
 ACTIONS: dict[str, Callable[..., bytes | None]] = {
     "die": die,
     "die once": die_once,
+    "share memory": share_memory,
+    "never enough": never_enough,
+    "kill parent": kill_parents,
+    "read": lambda path: Path(path).read_bytes(),
+    "slow": slow,
     "leave processes": leave_processes,
     "eat": eat,
     "exit": os._exit,

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import executor_jobs as work
 import pytest
 
-from harness.execution import fork_server, supervisor, worker_process
-from harness.execution.executors import Executor, here, isolated, processes
+from harness.errors import UserError
+from harness.execution import fork_server, local_pool, worker_process
+from harness.execution.executors import Executor, ExecutorSettings, here, isolated, processes
 from harness.execution.jobs import JobFailure, JobResult, Limits
 from harness.execution.messages import _HEAD
+from harness.execution.ray_cluster import open_ray
 from harness.runner.method_processes import PRELOADED
 
 from ..processes import gone
@@ -88,6 +91,20 @@ def test_job_whose_process_was_killed_runs_again_after_the_others(tmp_path: Path
     assert len(order) == 4
 
 
+def test_job_that_ran_out_of_shared_memory_runs_again_alone(tmp_path: Path) -> None:
+    order = list(processes([("share memory", tmp_path / "marker"), 1, ("never enough",), 3], work.make, TWO))
+    assert [result.number for result in order][-2:] == [0, 2]
+    assert order[-2].value == b"second attempt"
+    assert failure(order[-1]).reason == "raised RuntimeError: out of memory"
+
+
+def test_jobs_are_spread_over_devices() -> None:
+    limits = Limits(4, devices=("cuda:0", "cuda:1"))
+    for executor in (here, processes):
+        places = [result.place for result in executor([("sleep", 0.2)] * 8, work.make, limits)]
+        assert set(places) == {"cuda:0", "cuda:1"}
+
+
 def test_worker_that_is_killed_between_two_jobs_loses_none() -> None:
     found = []
     for result in processes([("pid",)] * 6, work.make, Limits(1)):
@@ -105,6 +122,13 @@ def test_process_that_cannot_be_set_up_is_a_failure_with_the_error(executor: Exe
     bug = failure(run(executor, 1, make=work.make_bug)[0])
     assert (bug.kind, bug.reason) == ("setup", "the process cannot be set up: it raised KeyError: 'weights'")
     assert "make_bug" in bug.trace
+
+
+def test_ray_that_is_not_installed_gets_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match="the executor ray cannot be used: ") as raised:
+        open_ray(ExecutorSettings(work.same)).__enter__()
+    assert raised.value.hint == 'pip install "laion-beyond-harness[ray]"'
 
 
 @pytest.mark.parametrize("executor", [processes, isolated])
@@ -207,12 +231,12 @@ def test_time_in_which_the_whole_run_was_suspended_does_not_count(monkeypatch: p
 
 def test_workers_without_limits_are_not_polled(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float | None] = []
-    wait = supervisor.wait
+    wait = local_pool.wait
 
     def recorded(sources: Any, timeout: float | None) -> Any:
         waits.append(timeout)
         return wait(sources, timeout)
 
-    monkeypatch.setattr(supervisor, "wait", recorded)
+    monkeypatch.setattr(local_pool, "wait", recorded)
     run(processes, 1, 2, 3)
     assert set(waits) == {None}

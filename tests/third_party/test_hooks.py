@@ -131,6 +131,7 @@ TESTED = {
     "harness_dataset": "test_a_dataset_is_offered",
     "harness_metric": "test_a_metric_is_offered",
     "harness_observer": "test_an_observer_sees_a_run_its_computed_cells_and_its_rows",
+    "harness_executor": "test_an_executor_is_offered",
 }
 
 
@@ -213,6 +214,41 @@ def test_a_metric_is_offered(site, evaluate):
     install(site, "balance", BALANCED, name="ip_balanced", kind="metric")
     row = evaluate("--plugin", "zero_shot").json["rows"][0]
     assert row["mean"]["ip_balanced"]["mean"] == pytest.approx(np.mean(row["per_class"]["Animals"]["ip"]))
+
+
+# -- executors ---------------------------------------------------------------------------------------------------------
+
+
+EXECUTOR = """
+from contextlib import contextmanager
+from harness.execution.executors import here
+from harness.hookspecs import hookimpl
+
+@contextmanager
+def opened(settings):
+    settings.note(f"connected to {settings.address} with {settings.workers} workers")
+    yield here
+    settings.note("closed")
+
+@hookimpl
+def harness_executor():
+    return opened
+"""
+
+
+def test_an_executor_is_offered(zoo, evaluate, tmp_path):
+    install(zoo, "mine", EXECUTOR, kind="executor")
+    local = evaluate("--plugin", "zero_shot", "--out", tmp_path / "local")
+    mine = evaluate("--plugin", "zero_shot", "--executor", "mine", "--ray-address", "h:1", "--out", tmp_path / "mine")
+    assert (mine.code, [row["mean"] for row in mine.json["rows"]]) == (
+        0,
+        [row["mean"] for row in local.json["rows"]],
+    )
+    assert "connected to h:1 with 2 workers" in mine.err
+    assert mine.err.rstrip().endswith("closed")
+    answer = evaluate("--executor", "mien", "--out", tmp_path / "mien")
+    assert answer.code == 2
+    assert answer.err.startswith("error: no executor named 'mien'\nhint: did you mean mine?")
 
 
 # -- observers ---------------------------------------------------------------------------------------------------------
