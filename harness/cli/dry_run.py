@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from harness.cli import console
@@ -52,7 +51,7 @@ def planned(request: Request, report: Reporter, json: bool, verbose: bool) -> in
             for one in needed
         ]
         document = [dict(zip(COLUMNS, cell, strict=True)) for cell in cells]
-        expected = {**asdict(cost), "workers": _workers(plan, request)}
+        expected = {**vars(cost), "workers": _workers(plan, request)}
         counts = {"to_run": len(pending), "known": len(known)}
         console.document({**counts, "features": sizes, "expected": expected, "cells": document})
         return 0

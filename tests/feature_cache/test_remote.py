@@ -68,7 +68,7 @@ def test_a_cache_that_cannot_be_used_gets_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_run_takes_features_from_the_remote_cache(make_root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.feature_cache.encode import Encoder
+    from harness.feature_cache.image_encoder import ImageEncoder
     from harness.runner.evaluate import evaluate
     from harness.runner.request import MethodChoice, Request
 
@@ -81,5 +81,5 @@ def test_a_run_takes_features_from_the_remote_cache(make_root, tmp_path: Path, m
         return (tmp_path / name / "leaderboard.json").read_bytes()
 
     first = run("one")
-    monkeypatch.setattr(Encoder, "_encode", None)  # nothing is encoded again
+    monkeypatch.setattr(ImageEncoder, "_encode", None)  # nothing is encoded again
     assert run("two") == first

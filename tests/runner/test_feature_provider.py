@@ -13,7 +13,7 @@ from harness.method import Method
 from harness.progress import NullReporter
 from harness.prompts import Template
 from harness.protocols import Scoring
-from harness.runner import feature_provider
+from harness.runner import image_sources
 from harness.runner.feature_provider import FeatureProvider
 from harness.runner.job import Job
 from harness.runner.plan import make_plan
@@ -123,13 +123,13 @@ def test_validation_images_are_not_encoded_for_a_method_that_reads_none(job: tup
 def test_images_are_listed_once_for_all_cells(job: tuple[Job, Any], tmp_path: Path, monkeypatch: Any) -> None:
     found, plan = job
     made: list[str] = []
-    source = feature_provider._source
+    source = image_sources.source_of
 
-    def note(data: Any, split: Any, path: str) -> Any:
-        made.append(path)
-        return source(data, split, path)
+    def note(data: Any, split: Any, item: Any) -> Any:
+        made.append(item.path)
+        return source(data, split, item)
 
-    monkeypatch.setattr(feature_provider, "_source", note)
+    monkeypatch.setattr(image_sources, "source_of", note)
     provider = FeatureProvider(plan.resolved, "cpu", plan.domains, tmp_path, workers=1)
     list(provider.wanted([found]))
     once = len(made)
