@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.types.cell import Cell
-from harness.types.leaderboard import Row
-from harness.types.run_info import RunInfo
+if TYPE_CHECKING:  # listing plugins does without
+    from harness.types.cell import Cell
+    from harness.types.leaderboard import Row
+    from harness.types.run_info import RunInfo
 
 
 class Observer:

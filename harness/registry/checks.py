@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from harness.errors import HarnessError, PluginError, describe_error, one_line
-from harness.execution.built_in import EXECUTORS
-from harness.execution.executors import OpenExecutor
 from harness.execution.global_state import preserve_global_state
 from harness.hookspecs import BackboneOffer, DatasetOffer
 from harness.method import Method, build
@@ -24,6 +22,7 @@ from harness.observer import Observer
 from harness.registry.entry_points import Kind
 
 if TYPE_CHECKING:
+    from harness.execution.executors import OpenExecutor
     from harness.metrics import Answers, Metric
     from harness.protocols import Protocol
 
@@ -41,6 +40,8 @@ def built_in(kind: Kind) -> Mapping[str, Any]:
 
         return BUILT_IN
     if kind == "executor":
+        from harness.execution.built_in import EXECUTORS
+
         return EXECUTORS
     return {}
 

@@ -132,6 +132,7 @@ def test_training_steps_do_not_synchronise(name: str, setting: dict[str, Any], c
     assert steps.watched >= EPOCHS
 
 
+@pytest.mark.slow
 def test_random_numbers_do_not_depend_on_the_device(cuda: Cuda) -> None:
     for name, cls in METHODS.items():
         states = []

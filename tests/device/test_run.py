@@ -19,7 +19,7 @@ from harness.conformance.subject import Subject
 from harness.conformance.suite import run_check
 from harness.errors import UserError
 from harness.feature_cache.contents import list_encoders
-from harness.feature_cache.encode import Encoder
+from harness.feature_cache.image_encoder import ImageEncoder
 from harness.feature_cache.kinds import global_features
 from harness.matching import autotune, check_backends, match, native
 from harness.matching.bench import contenders
@@ -72,12 +72,21 @@ def run(*arguments: Any, **options: Any) -> Outcome:
     return runner.evaluate(request_of(*arguments, **options))
 
 
-def test_every_method_runs_and_is_cached(root: Path, cache: Path, tmp_path: Path, cuda: Cuda) -> None:
-    there = run(root, cache, tmp_path / "there")
+@pytest.mark.parametrize(
+    "methods",
+    [
+        pytest.param(("zero_shot", "tip_adapter", "coop", "fsnl", "transclip", "zsnl"), id="typical methods"),
+        pytest.param((), id="every method", marks=pytest.mark.slow),
+    ],
+)
+def test_methods_run_and_are_cached(
+    methods: tuple[str, ...], root: Path, cache: Path, tmp_path: Path, cuda: Cuda
+) -> None:
+    there = run(root, cache, tmp_path / "there", *methods)
     assert there.succeeded
     assert {row.device for row in there.leaderboard.rows} == {f"cuda ({torch.cuda.get_device_name(0)})"}
-    assert run(root, cache, tmp_path / "there").computed == 0
-    here = run(root, cache, tmp_path / "there", device="cpu", workers=1)
+    assert run(root, cache, tmp_path / "there", *methods).computed == 0
+    here = run(root, cache, tmp_path / "there", *methods, device="cpu", workers=1)
     assert here.computed == there.computed  # a cell of one device is never one of another
     for one, other in zip(there.leaderboard.rows, here.leaderboard.rows, strict=True):
         assert one.method == other.method
@@ -189,7 +198,7 @@ def test_out_of_memory_frees_cache_and_retries(tmp_path: Path, monkeypatch: pyte
         held: list[Any] = []
         monkeypatch.setattr(torch.cuda, "empty_cache", lambda: held.append(sys.exc_info()[1]))
         extractor = global_features(made)
-        encoded = Encoder(extractor, extractor.store(tmp_path))._encode(torch.ones(100, 3, 8, 8))
+        encoded = ImageEncoder(extractor)._encode(torch.ones(100, 3, 8, 8))
         assert encoded.shape == (100, 3)
         assert encoded.device == made.device
         assert model.batches == [256, 128, 64, 64]

@@ -170,7 +170,7 @@ def _manifest(folder: Path = Path("data")) -> Manifest:
     names = ("great auk", "Père David's deer")
     train = make_split([0, 1] * 6, names, "train", folder=folder)
     val = make_split([1, 0] * 3, names, "val", folder=folder)
-    files = {split.folder / item.path: sha(item.path) for split in (train, val) for item in split.items}
+    files = {split.file(item): sha(item.path) for split in (train, val) for item in split.items}
     return draw(CLEAN, [(train, val)], 2, 3, files)
 
 

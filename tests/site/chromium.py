@@ -12,6 +12,7 @@ import signal
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -41,6 +42,10 @@ def _pipe() -> tuple[int, int]:
     for end in ends:
         os.close(end)
     return high[0], high[1]
+
+
+class Navigated(Exception):
+    """The page was left while an expression was evaluated."""
 
 
 class Browser:
@@ -81,6 +86,7 @@ class Browser:
             self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
             for domain in ("Page", "Runtime", "Network", "Log"):
                 self.send(f"{domain}.enable")
+            self.send("Emulation.setFocusEmulationEnabled", enabled=True)  # without a window, too
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -104,6 +110,8 @@ class Browser:
         self._out.write(json.dumps(message).encode() + b"\0")
         answer = self._answers[number].get(timeout=30)
         del self._answers[number]
+        if "navigated" in answer.get("error", {}).get("message", ""):
+            raise Navigated
         assert "error" not in answer, f"{method}: {answer['error']}"
         result: dict[str, Any] = answer["result"]
         return result
@@ -126,7 +134,10 @@ class Browser:
     def wait(self, script: str) -> None:
         """Until an expression is true."""
         end = time.monotonic() + 20
-        while not self.run(script):
+        while True:
+            with suppress(Navigated):  # the page was about to follow its address
+                if self.run(script):
+                    return
             assert time.monotonic() < end, f"never true: {script}"
             time.sleep(0.02)
 

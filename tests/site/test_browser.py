@@ -247,6 +247,7 @@ def test_only_the_pages_own_script_may_run(browser: Browser, page: Path) -> None
     browser.requests[:] = [r for r in browser.requests if r.startswith("file:")]
 
 
+@pytest.mark.slow
 def test_thousand_rows_filter_quickly(browser: Browser, site: Callable[..., Path], record_property: Any) -> None:
     cells = [
         cell(f"method_{i:03d}", domain, shots, 1, ((i * 37 + shots) % 900) / 1000 + 0.001 * place)
