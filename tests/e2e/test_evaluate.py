@@ -278,4 +278,4 @@ def test_documented_script_shares_cells_with_command_line(harness, world, cache,
     ]
     same = ("--data", world, "--domain", "Animals", "--backbone", "beyond-mini", "--shots", "1,2")
     answer = harness("evaluate", "--plugin", "fsnl", "-p", "epochs=2", "--seeds", "1", *same, "--dry-run")
-    assert "cells: 5 known, 0 to run" in answer.out
+    assert "3 cells: 3 known, 0 to run" in answer.out
