@@ -64,6 +64,7 @@ def test_order_follows_the_chosen_metric(browser: Browser, contest: Path) -> Non
     assert browser.run(ORDER) == ["coop", "fsnl", "zero_shot"]
 
 
+@pytest.mark.slow
 def test_address_holds_the_choices_and_the_back_button_undoes_them(browser: Browser, page: Path) -> None:
     browser.open(page.as_uri())
     assert browser.run("location.hash") == ""
@@ -81,18 +82,19 @@ def test_address_holds_the_choices_and_the_back_button_undoes_them(browser: Brow
     browser.run("document.getElementById('by-hide').click()")
     choose(browser, "shots", "")
     assert browser.run(f"{ORDER}.length") == 5
-    browser.run("history.back()")
+    browser.run("void setTimeout(() => history.back())")
     browser.wait(f"{ORDER}.length === 2")
     assert browser.run("document.getElementById('by-shots').value") == "16"
-    browser.run("history.back()")
+    browser.run("void setTimeout(() => history.back())")
     browser.wait("!document.getElementById('by-hide').checked")
 
 
+@pytest.mark.slow
 def test_back_button_closes_a_row_and_its_close_leaves_the_address(browser: Browser, page: Path) -> None:
     browser.open(page.as_uri())
     browser.run("document.querySelector('.open').click()")
     assert "#row=" in browser.run("location.href")
-    browser.run("history.back()")
+    browser.run("void setTimeout(() => history.back())")
     browser.wait("!document.getElementById('row').open")
     browser.run("document.querySelector('.open').click()")
     browser.run("document.getElementById('close').click()")
