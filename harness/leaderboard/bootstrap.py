@@ -8,7 +8,7 @@ little about the spread between seeds: intervals are honest about images, and a 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from harness.leaderboard.bootstrap_draws import bootstrap_measure, drawn_seeds
 from harness.leaderboard.bootstrap_linear import LinearBootstrap, differentiate
 from harness.metrics.compute import Vectors, right_answers
-from harness.metrics.metric import Resampling
+from harness.metrics.metric import Metric, Resampling
 from harness.metrics.prediction_kinds import PREDICTIONS
 from harness.metrics.replicates import Measure, Values
 from harness.metrics.table import find_metric
@@ -104,59 +104,69 @@ class BootstrapDraws:
 
     def _add(self, row: Row, domain: str, artifacts: Artifacts) -> None:
         """Read the answers of a row in one domain, for the metrics that it has there."""
-        self._add_linear(row, domain, artifacts)
-        wanted = [(name, own) for name, own in self._resampled.items() if name in row.domains.get(domain, {})]
-        if not wanted:
+        present = row.domains.get(domain, {})
+        wanted = {name: resampled for name, resampled in self._resampled.items() if name in present}
+        linear = {name: metric for name, metric in self._linear.items() if name in present}
+        if not wanted and not linear:
             return
-        kinds = {key for _, resampled in wanted for key in resampled.kinds}
-        right, missing = read_right_answers(row, domain, artifacts, kinds)
+        read = _read(row, domain, artifacts)
+        if linear:
+            self._add_linear(row, domain, linear, read)
+        if wanted:
+            self._add_resampled(row, domain, wanted, read, artifacts)
+
+    def _add_resampled(
+        self, row: Row, domain: str, wanted: Mapping[str, Resampling], read: _Read, artifacts: Artifacts
+    ) -> None:
+        """The right answers of metrics that are measured anew in every replicate."""
         data = row.data[domain]
+        right, missing = _right_answers(read, {key for resampled in wanted.values() for key in resampled.kinds})
         group = self._data.setdefault(
             (data.fingerprint, data.unreadable), _DomainBootstrap(data.fingerprint, data.unreadable, artifacts)
         )
-        for name, resampled in wanted:
+        for name, resampled in wanted.items():
             why = next((missing[key] for key in resampled.kinds if key in missing), None)
             if why is None:
                 group.add((row.id, domain), name, resampled, right)
             else:
                 self._missing[name].setdefault(row.id, why)
 
-    def _add_linear(self, row: Row, domain: str, artifacts: Artifacts) -> None:
-        """The same for metrics with derivatives: their values and derivatives of every seed, or why there are none."""
-        wanted = {name: metric for name, metric in self._linear.items() if name in row.domains.get(domain, {})}
+    def _add_linear(self, row: Row, domain: str, wanted: Mapping[str, Metric], read: _Read) -> None:
+        """The values and derivatives of every seed, for metrics that have derivatives."""
         data = row.data[domain]
         group = self._smooth.setdefault((data.fingerprint, data.unreadable), LinearBootstrap(data.fingerprint))
-        try:
-            for seed, stored in _stored(row, domain, artifacts) if wanted else ():
-                for name, metric in wanted.items():
-                    why = stored.why_missing(metric.needs)
-                    found = None if why else differentiate(metric, stored.predicted, stored.labels, stored.names)
-                    if found is not None:
-                        group.add((name, (row.id, domain), seed), metric, found)
-                    elif why:
-                        self._missing[name].setdefault(row.id, why)
-        except MissingArtifact as error:
-            for name in wanted:
-                self._missing[name].setdefault(row.id, str(error))
+        for name, metric in wanted.items():
+            why = next(filter(None, (stored.why_missing(metric.needs) for stored in read.seeds.values())), read.problem)
+            if why is not None:
+                self._missing[name].setdefault(row.id, why)
+                continue
+            for seed, stored in read.seeds.items():
+                found = differentiate(metric, stored.predicted, stored.labels, stored.names)
+                if found is not None:
+                    group.add((name, (row.id, domain), seed), metric, found)
 
 
 def read_right_answers(
     row: Row, domain: str, artifacts: Artifacts, kinds: Collection[str]
 ) -> tuple[RightAnswers, dict[str, str]]:
     """The right answers of every seed with a result, and why those of a kind are missing or do not fit."""
+    return _right_answers(_read(row, domain, artifacts), kinds)
+
+
+def _right_answers(read: _Read, kinds: Collection[str]) -> tuple[RightAnswers, dict[str, str]]:
+    """As ``read_right_answers``."""
     found: RightAnswers = {key: {} for key in kinds}
     missing: dict[str, str] = {}
-    try:
-        for seed, stored in _stored(row, domain, artifacts):
-            for key in found.keys() - missing.keys():
-                why = stored.why_missing((key, *PREDICTIONS[key].named_with))
-                if why:
-                    missing[key] = why
-                else:
-                    right = right_answers(key, stored.predicted, stored.labels, stored.names)
-                    found[key][seed] = np.packbits(right).tobytes()
-    except MissingArtifact as error:
-        missing = {**dict.fromkeys(kinds, str(error)), **missing}
+    for seed, stored in read.seeds.items():
+        for key in found.keys() - missing.keys():
+            why = stored.why_missing((key, *PREDICTIONS[key].named_with))
+            if why:
+                missing[key] = why
+            else:
+                right = right_answers(key, stored.predicted, stored.labels, stored.names)
+                found[key][seed] = np.packbits(right).tobytes()
+    if read.problem is not None:
+        missing = {**dict.fromkeys(kinds, read.problem), **missing}
     return found, missing
 
 
@@ -178,22 +188,29 @@ class _Stored(NamedTuple):
         return None
 
 
-def _stored(row: Row, domain: str, artifacts: Artifacts) -> Iterator[tuple[int, _Stored]]:
-    """Each seed with a result, and what is stored of it.
+class _Read(NamedTuple):
+    """What is stored of a row in one domain: of each seed with a result, and why a seed is missing, if one is."""
 
-    Raises:
-        MissingArtifact: labels or predictions are missing.
-    """
-    data = row.data[domain]
+    seeds: dict[int, _Stored]
+    problem: str | None
+
+
+def _read(row: Row, domain: str, artifacts: Artifacts) -> _Read:
+    """What is stored of a row in one domain, up to the first seed that is missing."""
+    data, found = row.data[domain], dict[int, _Stored]()
     failed = {f.seed for f in row.failures if f.domain == domain}
-    names = {side: len(scored.names) for side, scored in artifacts.sheet(data.fingerprint).sides.items()}
-    labels = {side: artifacts.labels(data.fingerprint, side, data.unreadable) for side in names}
-    for seed in sorted(int(s) for s in data.manifests if int(s) not in failed):
-        digest = data.predictions.get(str(seed))
-        if digest is None:
-            raise MissingArtifact(f"no predictions are stored for {domain}, seed {seed}")
-        which = f"predictions {digest[:12]} of {domain}, seed {seed},"
-        yield seed, _Stored(which, artifacts.predictions(digest), labels, names)
+    try:
+        names = {side: len(scored.names) for side, scored in artifacts.sheet(data.fingerprint).sides.items()}
+        labels = {side: artifacts.labels(data.fingerprint, side, data.unreadable) for side in names}
+        for seed in sorted(int(s) for s in data.manifests if int(s) not in failed):
+            digest = data.predictions.get(str(seed))
+            if digest is None:
+                return _Read(found, f"no predictions are stored for {domain}, seed {seed}")
+            which = f"predictions {digest[:12]} of {domain}, seed {seed},"
+            found[seed] = _Stored(which, artifacts.predictions(digest), labels, names)
+    except MissingArtifact as error:
+        return _Read(found, str(error))
+    return _Read(found, None)
 
 
 @dataclass

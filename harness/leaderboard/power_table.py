@@ -56,7 +56,7 @@ def require_mean(metric: str) -> Resampling:
         UserError: the metric is another one.
     """
     found = require_metric(metric).resampled
-    if found is None or found.measure is not replicates.top1:
+    if found is None or found.derivatives is not None or found.measure is not replicates.top1:
         raise UserError(
             f"the power for {metric} is not known: it is not made of shares of images that are right",
             "use a metric such as oop_top1, h_mean or joint_top1",

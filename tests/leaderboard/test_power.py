@@ -155,7 +155,6 @@ def test_rows_without_predictions_say_why_nothing_is_known() -> None:
     ours, theirs = [answers(3, 0.8, 50)], [answers(3, 0.6, 50)]
     made.row("ours", *ours), made.row("theirs", *theirs)
     lost = Made()
-    lost.files = dict.fromkeys(made.files)  # type: ignore[assignment]
     lost.files = {path: content for path, content in made.files.items() if "labels" in path}
     row, baseline = Made().row("ours", *ours), Made().row("theirs", *theirs)
     artifacts = {one.id: Artifacts(lost.files.get) for one in (row, baseline)}
@@ -166,6 +165,10 @@ def test_rows_without_predictions_say_why_nothing_is_known() -> None:
 
 
 def test_metrics_that_are_no_shares_of_right_images_are_refused() -> None:
+    with pytest.raises(UserError, match="gate_auroc"):
+        require_mean("gate_auroc")
+    with pytest.raises(UserError, match="oop_class_std"):
+        require_mean("oop_class_std")
     with pytest.raises(UserError, match="oop_worst_decile"):
         require_mean("oop_worst_decile")
     with pytest.raises(UserError, match="oop_macro_f1"):

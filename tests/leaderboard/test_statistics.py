@@ -168,6 +168,17 @@ def test_replicates_of_derivatives_do_not_depend_on_other_rows(monkeypatch: pyte
     assert alone.std() > 0.001
 
 
+def test_a_metric_with_derivatives_has_no_interval_where_a_seed_is_missing() -> None:
+    made, rng = Made(), np.random.default_rng(2)
+    more = [{"oop_confidence": rng.integers(30_000, 35_000, 50)} for _ in range(2)]
+    row = made.row("a", rng.random((2, 50)) < 0.5, more=more)
+    assert made.bootstrap("oop_aurc", row).of(row, "Animals") is not None
+    del made.files[predictions_path(row.data["Animals"].predictions["1"])]
+    found = made.bootstrap("oop_aurc", row)
+    assert found.of(row, "Animals") is None
+    assert row.id in found.missing
+
+
 def test_a_replicate_without_a_right_answer_has_an_h_mean_of_zero() -> None:
     made = Made()
     row = made.row("a", right(0, 40), right(1 / 30, 30))
