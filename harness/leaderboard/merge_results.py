@@ -36,7 +36,8 @@ def merge_results(folders: Sequence[Path], out: Path, report: Reporter) -> int:
     target, specs = ResultStore(out), dict[str, Spec]()
     target.prepare()
     for folder in dict.fromkeys([*folders, out]):
-        source, names = ResultStore(folder), _cell_files(folder)
+        source = ResultStore(folder)
+        names = sorted(source.stamps(), key=lambda name: (name.endswith(FAILED), name))  # finished ones first
         if not names and folder in folders:
             raise UserError(f"{folder} has no results", "name the folders that `harness evaluate --out` wrote")
         copy = _Copy(source, target, report.note) if folder.resolve() != out.resolve() else None
@@ -48,15 +49,10 @@ def merge_results(folders: Sequence[Path], out: Path, report: Reporter) -> int:
                 elif copy is None or copy(stored.cell):
                     specs[stored.cell.spec.key] = stored.cell.spec
                 advance(1)
-        for path in list_paths(folder / "corpora", "*.json") if copy else ():
-            target.put_corpus_record(Artifacts.in_folder(folder).corpus_record(path.stem))
+        if copy is not None:
+            copy.corpus_records()
     update_leaderboard(target, list(specs.values()))
     return len(specs)
-
-
-def _cell_files(folder: Path) -> list[str]:
-    """The names of the files of cells, finished ones first."""
-    return sorted(ResultStore(folder).stamps(), key=lambda name: (name.endswith(FAILED), name))
 
 
 class _Copy:
@@ -86,6 +82,14 @@ class _Copy:
             self._note(f"{self._source.root}: cell {cell.spec.key[:12]} is left out: {lacking}")
             return False
         return True
+
+    def corpus_records(self) -> None:
+        """Copy the records of corpora."""
+        for path in list_paths(self._source.root / "corpora", "*.json"):
+            try:
+                self._target.put_corpus_record(self._artifacts.corpus_record(path.stem))
+            except MissingArtifact as lacking:
+                self._note(f"{self._source.root}: a record of a corpus is left out: {lacking}")
 
     def _put(self, cell: Cell) -> None:
         """Copy a cell.

@@ -68,10 +68,13 @@ def test_damaged_results_are_left_out_and_differing_ones_named(evaluate, harness
     first.write_bytes(b"{}")
     predictions = ResultStore(source).get(second.stem).predictions
     next(source.glob(f"predictions/*/{predictions}*")).write_bytes(b"")
+    (source / "corpora").mkdir(exist_ok=True)
+    (source / "corpora" / f"{'0' * 64}.json").write_bytes(b"{}")
     answer = harness("leaderboard", "assemble", source, "--out", tmp_path / "rest")
     assert answer.code == 0
     assert f"{first.parent.name}/{first.name} is damaged and left out" in answer.err
     assert f"cell {second.stem[:12]} is left out: predictions" in answer.err
+    assert "a record of a corpus is left out" in answer.err
 
 
 def test_bad_shards_and_folders_get_one_sentence(evaluate, harness, tmp_path):
