@@ -44,12 +44,12 @@ def push_features(
         HarnessError: the data or the backbone cannot be used, or the Hub refuses.
     """
     commit = repository.head(options.revision)
-    there = {path.split("/")[-1][:64] for path in repository.files(commit) if PATH.fullmatch(path)}
+    there = {_of_anybody(path) for path in repository.files(commit) if PATH.fullmatch(path)}
     with TemporaryDirectory(prefix="harness-push-") as folder:
         files = dict(_packed(feature_parts(request, kinds, report), Path(folder)))
         if not files:
             raise UserError("the cache has no features of these images that you encoded", "`harness evaluate` encodes")
-        new: dict[str, bytes | Path] = {path: file for path, file in files.items() if file.name[:64] not in there}
+        new: dict[str, bytes | Path] = {path: file for path, file in files.items() if _of_anybody(path) not in there}
         if not new:
             return len(files), None
         shards = sorted("/".join([path.split("/")[1], *path.split("/")[3:]]) for path in new)
@@ -60,6 +60,11 @@ def push_features(
             report.note(f"the features are pushed without a signature: {error}")
         message = f"Features of {len(shards)} parts"
         return len(shards), repository.commit(new, message, commit, options, report)
+
+
+def _of_anybody(path: str) -> str:
+    """The path of a shard without the mark of who encoded it."""
+    return path.rpartition("-")[0]
 
 
 def _packed(parts: Sequence[FeaturePart], folder: Path) -> Iterator[tuple[str, Path]]:
