@@ -162,7 +162,8 @@ def _image_costs(image: Path) -> tuple[float, float]:
 
     from harness.backbones import openclip
     from harness.backbones.preprocessing import build_preprocessing
-    from harness.datasets.images import crop_to_middle, decode_image, file_digest, read_bytes
+    from harness.datasets.image_bytes import file_digest, read_bytes
+    from harness.datasets.images import crop_to_middle, decode_image
     from harness.execution.one_thread import one_thread_per_operation
 
     transform = openclip.transform(build_preprocessing("ViT-B-16", (224, 224)).model_dump())

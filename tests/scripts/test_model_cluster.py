@@ -38,3 +38,8 @@ def test_the_page_has_the_table_of_the_measured_costs(script: ModuleType) -> Non
     costs = script.Costs(**json.loads(MEASURED.read_text()))
     assert min(vars(costs).values()) > 0
     assert script.table(costs) in (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+
+
+def test_costs_of_an_image_are_measured(script: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "image.jpg").write_bytes(script._jpeg())
+    assert min(script._image_costs(tmp_path / "image.jpg")) > 0
