@@ -62,6 +62,10 @@ class ResolvedBackbone:
         }
         return replace(self, record=self.record.model_copy(update=change))
 
+    def has_same_weights(self) -> bool:
+        """Whether the weights file is the one that was identified: by its stamp, or else by its sha256."""
+        return Stamp.of(self.weights) == self.stamp or file_digest(self.weights) == self.record.weights_sha256
+
     @property
     def libraries(self) -> tuple[str, ...]:
         """Distributions other than open_clip that build the model or its tokenizer."""
@@ -181,7 +185,7 @@ def load(resolved: ResolvedBackbone, device: torch.device, unit_rows: bool = Tru
             or there is no token embedding.
     """
     # A method can write to a folder of models, for its own ones; on another machine it is another file.
-    if Stamp.of(resolved.weights) != resolved.stamp and file_digest(resolved.weights) != resolved.record.weights_sha256:
+    if not resolved.has_same_weights():
         raise BackboneError(f"{resolved.weights.name} changed after the run had identified it", "start the run again")
     return (_load_towers if resolved.record.has_text else _load_encoder)(resolved, device, unit_rows)
 

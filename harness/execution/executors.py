@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -110,8 +110,3 @@ class ExecutorSettings:
 
 OpenExecutor = Callable[[ExecutorSettings], AbstractContextManager[Executor]]
 """Connects to a cluster, and ends what it started there when the block ends; raises HarnessError if it cannot."""
-
-
-def open_local(settings: ExecutorSettings) -> AbstractContextManager[Executor]:
-    """Processes of this machine."""
-    return nullcontext(processes)

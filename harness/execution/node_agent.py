@@ -52,7 +52,6 @@ class NodeAgent:
         Returns:
             None, or why the node cannot run them.
         """
-        self.close()
         try:
             found: NodeSetup = pickle.loads(setup)
             self._pool = LocalPool(found.make_worker, found.prepare(found.limits))
@@ -77,9 +76,3 @@ class NodeAgent:
                 self._pool.take(*self._jobs.get())
             finished = self._pool.finished(left, self._waked)
         return finished
-
-    def close(self) -> None:
-        """End all processes."""
-        if self._pool is not None:
-            self._pool.end()
-        self._pool = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 
@@ -62,21 +62,20 @@ class RemoteCache:
             store.reopen(view.number, view.crop)
         return taken
 
-    def push(self, store: FeatureStore, views: Iterable[View]) -> int:
-        """Copy this user's shards of some views that are not there; returns their number.
+    def push(self, store: FeatureStore, view: View) -> int:
+        """Copy this user's shards of a view that are not there; returns their number.
 
         Raises:
             StorageError: the remote cache cannot be written, or the local one cannot be read.
         """
-        sent = 0
-        for name in dict.fromkeys(view_name(view.number, view.crop) for view in views):
-            there = self._names(store, name)
-            for path in list_paths(store.folder / name, "*.safetensors"):
-                if path.name not in there and shard.is_own(path):
-                    with self._explained():
-                        self._files.makedirs(self._path(store, name, ""), exist_ok=True)
-                        self._files.pipe_file(self._path(store, name, path.name), read_file(path))
-                    sent += 1
+        name, sent = view_name(view.number, view.crop), 0
+        there = self._names(store, name)
+        for path in list_paths(store.folder / name, "*.safetensors"):
+            if path.name not in there and shard.is_own(path):
+                with self._explained():
+                    self._files.makedirs(self._path(store, name, ""), exist_ok=True)
+                    self._files.pipe_file(self._path(store, name, path.name), read_file(path))
+                sent += 1
         return sent
 
     def _names(self, store: FeatureStore, view: str) -> set[str]:

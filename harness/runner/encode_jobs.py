@@ -50,7 +50,7 @@ class EncodeWorker:
 
     def __init__(self, plan: Plan, device: str) -> None:
         self._root = plan.root
-        self._provider = provider_of(replace(plan, device=device), 1)
+        self._provider = provider_of(replace(plan, devices=(device,)), 1)
         self._threads = 1 if device == "cpu" else THREADS
 
     def __call__(self, job: EncodeJob) -> bytes:

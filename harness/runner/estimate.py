@@ -9,7 +9,7 @@ from itertools import islice
 
 from harness.results.store import ResultStore
 from harness.runner.job import Job
-from harness.types.cell import Cell, Spec
+from harness.types.cell import Cost, Spec
 
 MOST_CELLS = 5000
 """Cells of a results folder that are read at most; their keys are hashes, so they are a random sample."""
@@ -53,12 +53,12 @@ def estimate(jobs: Sequence[Job], store: ResultStore) -> Estimate:
         StorageError: it cannot be read.
     """
     found = Estimate()
-    costs: defaultdict[tuple[object, ...], list[Cell]] = defaultdict(list)
+    costs: defaultdict[tuple[object, ...], list[Cost]] = defaultdict(list)
     for cell in islice(store.cells(), MOST_CELLS):
         if cell.cost is not None:
             found.of += 1
             for likeness in _likenesses(cell.spec):
-                costs[likeness].append(cell)
+                costs[likeness].append(cell.cost)
     for job in jobs:
         alike = next((costs[likeness] for likeness in _likenesses(job.spec) if likeness in costs), [])
         _add(found, job.spec.method.name, alike)
@@ -75,8 +75,7 @@ def _likenesses(spec: Spec) -> Iterator[tuple[object, ...]]:
     yield kind
 
 
-def _add(found: Estimate, method: str, alike: Sequence[Cell]) -> None:
-    costs = [cell.cost for cell in alike if cell.cost is not None]
+def _add(found: Estimate, method: str, costs: Sequence[Cost]) -> None:
     if not costs:
         found.unknown[method] += 1
         return

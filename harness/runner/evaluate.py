@@ -38,7 +38,7 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
             failure in its row.
     """
     report = report or NullReporter()
-    resolve_executor(request.executor, request.ray_address, report)  # before data are read
+    open_executor = resolve_executor(request.executor, request.ray_address, report)  # before data are read
     store = ResultStore(request.out.expanduser())
     store.prepare()
     given = given_records(request)
@@ -69,7 +69,7 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
     try:
         run, limits = run_info(plan, request, len(known)), observer_limits(request, plan)
         with Observers(request, run, lambda: rows().rows, report, limits) as observers:
-            for cell, log in run_cells(plan, pending, request, report, unreadable):
+            for cell, log in run_cells(plan, pending, request, open_executor, report, unreadable):
                 cell = store.put(cell)
                 cells[cell.spec.key] = cell
                 logs += _report_problems(cell, log, store, report)

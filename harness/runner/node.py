@@ -10,10 +10,8 @@ from pathlib import Path
 from harness import registry
 from harness.backbones.backbone import ResolvedBackbone
 from harness.datasets.folder_reader import read_splits
-from harness.datasets.image_bytes import file_digest
 from harness.errors import DataError, PluginError, StorageError, UserError
 from harness.execution.jobs import Limits
-from harness.file_stamp import Stamp
 from harness.folders import DATA_VARIABLE, cache_root, default_data, private_folders
 from harness.registry.local import NOT_INSTALLED
 from harness.runner.code_versions import harness_versions
@@ -127,8 +125,7 @@ def _require_method(method: MethodRecord) -> None:
 
 def _require_weights(backbone: ResolvedBackbone) -> None:
     try:
-        same = Stamp.of(backbone.weights) == backbone.stamp
-        if not same and file_digest(backbone.weights, "weights") != backbone.record.weights_sha256:
+        if not backbone.has_same_weights():
             raise StorageError(f"it has another file {backbone.weights}", "copy the weights to that node again")
     except (OSError, DataError):
         hint = "put the weights there too, for example in a home folder that all nodes share"

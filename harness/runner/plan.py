@@ -41,11 +41,10 @@ class Plan:
         domains: the domains that were read.
         resolved: the backbone.
         protocol: the rule.
-        device: ``cpu``, or for example ``cuda:0``; the first of the devices.
+        devices: all that cells run on: ``cpu``, or for example ``cuda:0`` and ``cuda:1``.
         cache: the cache folder.
         root: the folder of the data; None for given features.
         encoders: second image encoders of methods, by name.
-        devices: all that cells run on.
     """
 
     jobs: tuple[Job, ...]
@@ -53,11 +52,15 @@ class Plan:
     domains: dict[str, DomainData]
     resolved: ResolvedBackbone
     protocol: Protocol
-    device: str
+    devices: tuple[str, ...]
     cache: Path
     root: Path | None = None
     encoders: dict[str, ResolvedBackbone] = field(default_factory=dict)
-    devices: tuple[str, ...] = ("cpu",)
+
+    @property
+    def device(self) -> str:
+        """The first of the devices."""
+        return self.devices[0]
 
 
 def make_plan(request: Request, report: Reporter) -> Plan:
@@ -76,7 +79,6 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     methods = resolve_methods(request, protocol, report)
     metrics = resolve_metrics(methods, report)
     chosen_devices = choose_devices(request)
-    device = chosen_devices[0]
     source = find_data(request, report)
     chosen = choose_backbone(request, source, report)
     reader, names, root = open_data(request, source, index, protocol, report)
@@ -91,7 +93,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     note = report.note if request.all_plugins else None
     methods, texts = with_sentences(methods, domains.values(), request.texts, root, note)
     decided_by = versions(resolved, protocol=[rule], backbone=[chosen.plugin], metric=metrics)
-    setting = Setting(protocol, source.name, resolved.record, devices.device_name(device), decided_by)
+    setting = Setting(protocol, source.name, resolved.record, devices.device_name(chosen_devices[0]), decided_by)
     jobs = jobs_of_shard(grid(request, setting, methods, domains, draws, texts), names, request.shard)
     if not jobs:
         report.note(f"shard {request.shard} has no cell: there are fewer cells than shards")
@@ -99,7 +101,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
         raise UserError(str(jobs[-1].not_applicable), NO_TEXT_HINT)
     if request.manifests is None:
         note_short_classes(jobs, domains, report)
-    return Plan(jobs, tuple(lost), domains, resolved, protocol, device, cache, root, encoders, chosen_devices)
+    return Plan(jobs, tuple(lost), domains, resolved, protocol, chosen_devices, cache, root, encoders)
 
 
 def open_data(

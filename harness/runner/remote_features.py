@@ -34,7 +34,7 @@ def shared_features(provider: FeatureProvider, jobs: Sequence[Job], report: Repo
         report.note(f"{pluralize(pulled, 'shards')} of features copied from the remote cache")
     yield
     try:
-        pushed = sum(remote.push(store, [view]) for view, store in lacking.items())
+        pushed = sum(remote.push(store, view) for view, store in lacking.items())
     except StorageError as error:  # features are here, and cells can be computed
         report.note(f"{error.message} ({error.hint})")
     else:

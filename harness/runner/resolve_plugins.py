@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import registry
 from harness.execution.built_in import EXECUTORS
-from harness.execution.executors import OpenExecutor
-from harness.execution.ray_cluster import require_cluster
 from harness.hookspecs import BackboneOffer, DatasetOffer
 from harness.metrics import Metric
 from harness.progress import Reporter
@@ -16,6 +14,9 @@ from harness.protocols import PROTOCOLS, Protocol
 from harness.registry import Kind, Plugin
 from harness.runner.chosen_method import ChosenMethod
 from harness.runner.request import Request
+
+if TYPE_CHECKING:
+    from harness.execution.executors import OpenExecutor
 
 
 def resolve_protocol(request: Request, report: Reporter) -> Plugin[Protocol] | None:
@@ -56,6 +57,8 @@ def resolve_executor(name: str, address: str | None, report: Reporter) -> OpenEx
         UserError: ray is not installed, or its cluster does not answer.
     """
     if name == "ray":
+        from harness.execution.ray_cluster import require_cluster
+
         require_cluster(address)
     return EXECUTORS[name] if name in EXECUTORS else _load("executor", name, report).value
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from harness.device import require_torch
-from harness.execution.executors import ExecutorSettings
 from harness.execution.jobs import Limits, memory_share
 from harness.progress import Reporter
 from harness.runner.array_files import ArrayFiles
@@ -18,9 +18,11 @@ from harness.runner.method_processes import sandbox, start_server
 from harness.runner.node import NodeNeeds, prepare_node
 from harness.runner.plan import Plan
 from harness.runner.request import Request
-from harness.runner.resolve_plugins import resolve_executor
 from harness.runner.throughput import Throughput
 from harness.types.cell import Cell, Failure
+
+if TYPE_CHECKING:
+    from harness.execution.executors import OpenExecutor
 
 LOCAL = "local"
 """The executor whose processes have the files of this one."""
@@ -30,7 +32,12 @@ PROCESSES = 256
 
 
 def run_cells(
-    plan: Plan, pending: list[Job], request: Request, report: Reporter, unreadable: dict[str, str]
+    plan: Plan,
+    pending: list[Job],
+    request: Request,
+    open_executor: OpenExecutor,
+    report: Reporter,
+    unreadable: dict[str, str],
 ) -> Iterator[tuple[Cell, bytes]]:
     """Encode missing features, then run cells; each comes with its output, if it ran alone in its process."""
     refused, pending = _refused(pending, lambda job: job.not_applicable)
@@ -40,6 +47,7 @@ def run_cells(
     require_torch()
     start_server()
     # Imported only when there is something to compute: a second run needs neither torch nor a model.
+    from harness.execution.executors import ExecutorSettings
     from harness.feature_cache.workload import require_room
     from harness.runner.encode_jobs import encode_with
     from harness.runner.feature_provider import provider_of
@@ -51,7 +59,7 @@ def run_cells(
     elsewhere = request.executor != LOCAL
     prepare = partial(prepare_node, NodeNeeds.of(plan, encodes=plan.root is not None) if elsewhere else None)
     settings = ExecutorSettings(prepare, request.ray_address, request.workers, report.note)
-    with resolve_executor(request.executor, request.ray_address, report)(settings) as executor:
+    with open_executor(settings) as executor:
         provider = provider_of(plan, request.workers)
         refused, pending = _refused(pending, partial(lacking, provider))
         yield from refused
@@ -95,7 +103,8 @@ def _refused(jobs: Sequence[Job], reason: Callable[[Job], str | None]) -> tuple[
 def _waves(plan: Plan, pending: list[Job], request: Request) -> Iterator[list[Job]]:
     """The cells in order; on GPUs first some that are measured, if nothing says how many run at the same time."""
     measured = [] if plan.device == "cpu" or request.cells_per_device else first_wave(pending)
-    yield from filter(None, (measured, [job for job in pending if job not in measured]))
+    chosen = set(map(id, measured))
+    yield from filter(None, (measured, [job for job in pending if id(job) not in chosen]))
 
 
 def _limits(

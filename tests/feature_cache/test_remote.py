@@ -35,8 +35,8 @@ def test_what_one_machine_encodes_others_copy(address: str, tmp_path: Path) -> N
     assert remote.pull(other, VIEW) == 0
     one.put(0, DIGESTS[:3], ROWS[:3])
     one.put(0, DIGESTS[3:], ROWS[3:])
-    assert remote.push(one, [VIEW]) == 2
-    assert remote.push(one, [VIEW]) == 0
+    assert remote.push(one, VIEW) == 2
+    assert remote.push(one, VIEW) == 0
     assert remote.pull(other, VIEW) == 2
     assert other.missing(0, DIGESTS) == []
     rows, lacking = other.get(0, DIGESTS)
@@ -47,7 +47,7 @@ def test_what_one_machine_encodes_others_copy(address: str, tmp_path: Path) -> N
 def test_content_that_does_not_fit_its_name_is_not_taken(address: str, tmp_path: Path) -> None:
     one, remote = store_in(tmp_path / "one"), RemoteCache(address)
     one.put(0, DIGESTS, ROWS)
-    remote.push(one, [VIEW])
+    remote.push(one, VIEW)
     files, root = fsspec.core.url_to_fs(address)
     (path,) = files.find(root)
     files.pipe_file(path, files.cat_file(path)[:-1] + b"!")
@@ -64,7 +64,7 @@ def test_a_cache_that_cannot_be_used_gets_one_sentence(tmp_path: Path) -> None:
     store = store_in(tmp_path / "one")
     store.put(0, DIGESTS, ROWS)
     with pytest.raises(StorageError, match=r"the remote cache file://.* cannot be used: "):
-        RemoteCache(f"file://{tmp_path}/file").push(store, [VIEW])
+        RemoteCache(f"file://{tmp_path}/file").push(store, VIEW)
 
 
 def test_a_run_takes_features_from_the_remote_cache(make_root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
