@@ -7,7 +7,10 @@ const changed = []; // what is drawn anew after a choice
 const inSetting = (setting = state.setting) => data.rows.filter((row) => row.setting === setting);
 
 /** The metrics that a row of the setting has. */
-const metricsInSetting = (setting) => data.metrics.filter(([id]) => inSetting(setting).some((row) => Object.values(row.domains).some((of) => of[id])));
+function metricsInSetting(setting) {
+  const rows = inSetting(setting);
+  return data.metrics.filter(([id]) => rows.some((row) => Object.values(row.domains).some((of) => of[id])));
+}
 
 /** The most frequent value; of equally frequent ones the first by `before`. */
 function mostFrequent(values, before) {

@@ -7,7 +7,7 @@ function columns(rows) {
   const metric = state.metric, places = domains();
   const models = distinct(rows.map((row) => row.backbone)).length;
   const ranked = models < 2 ? shotsShown() : null;
-  const shown = [
+  return [
     { id: "rank", head: "Rank", says: "one more than the number of significantly better rows", value: (row) => rankOf(row, metric, ranked), up: true, cell: (row) => rankCell(row, ranked) },
     { id: "name", head: "Method", value: (row) => row.label, up: true, name: true, cell: nameCell },
     { id: "shots", head: "Shots", says: "few-shot images per class", value: (row) => row.shots, up: true, cell: (row) => h("td", { class: "side" }, row.shots || "–"), side: true },
@@ -18,7 +18,6 @@ function columns(rows) {
       value: (row) => ((row.domains[domain] || {})[metric] || [null])[0], cell: domainCell,
     }))),
   ].filter(Boolean);
-  return shown;
 }
 
 /** The chosen metric, then the usual ones. */

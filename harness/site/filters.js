@@ -31,8 +31,7 @@ function drawFilters() {
   const focused = document.activeElement && document.activeElement.id;
   const reset = h("button", { type: "button", class: "plain", id: "reset" }, "Reset");
   reset.addEventListener("click", () => {
-    Object.assign(state, usualChoices(state.setting));
-    drawFilters();
+    startSetting(state.setting);
     choose({});
     byId("by-text").focus();
   });

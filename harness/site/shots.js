@@ -38,7 +38,7 @@ function drawShots() {
   const banded = places.some((place) => figures(place).some((line) => [...line.values()].some((figure) => figure[3] !== undefined)));
   byId("shots-note").textContent = `${metricName.get(state.metric)} in percent. A band is ${banded ? "the 95 % interval, or one standard deviation where there is none" : "one standard deviation over seeds on either side"}.`
     + (comparable.size < shown.flatMap((line) => line.rows).filter((row) => row.complete).length ? " The mean is drawn of rows over the same domains only." : "")
-    + (every.length > shown.length ? ` The best ${MOST} of ${every.length} lines, and ${data.reference}; filter the table to choose others.` : "");
+    + (every.length > shown.length ? ` The best ${MOST} of ${every.length} lines${shown.length > MOST ? `, and ${data.reference}` : ""}; filter the table to choose others.` : "");
   byId("shots-legend").replaceChildren(...shown.map((line) => h("li", {}, sample(line.look, line.dash), h("span", {}, models ? `${line.label} (${line.backbone})` : line.label))));
   byId("shots-panels").replaceChildren(...places.map((place) => panel(place, shown, figures(place), shots, all)));
 }
