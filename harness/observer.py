@@ -1,4 +1,4 @@
-"""What an observer is: it is told of a run, of every cell that the run computes, and of the rows at its end."""
+"""Base class of observers: called at the start of a run, for every cell that it computes, and at its end."""
 
 from __future__ import annotations
 

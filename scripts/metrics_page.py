@@ -32,13 +32,14 @@ from the predictions that are stored with a row, so `harness leaderboard verify`
 
 Besides names, a cell stores the confidence of each prediction (the softmax probability of its scores, as log-odds in
 steps of 1/256), the best name of the image's own side and the rank of its best OOP minus its best IP score in the joint
-vocabulary, and groups of images by their features. A row without them, because it was made by an older version or by a
-method of a fixed vocabulary, lacks the metrics that need them. Calibration is that of the softmax of the scores that a
+vocabulary, and groups of images by their features. A row of an older version has none of these,
+and one of a method of a fixed vocabulary only those of OOP images among OOP names; metrics that need the others are
+left out. Calibration is that of the softmax of the scores that a
 method returns: a method whose scores are no logits is not calibrated, whatever its accuracy. These numbers use every
 digit of the scores, so on another kind of processor their last digits may differ."""
 
 ANALYSES = """\
-What is not of a row, but of a backbone with data or of several rows. Each command takes `--json`.
+Analyses of several rows, or of a backbone with data. Each command takes `--json`.
 
 ```
 harness analyse gain results                       # effective OOP gain of every row
@@ -68,7 +69,15 @@ def page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-HELPERS = {"exact_mean", "per_class_top1", "require_pairs", "require_clusters", "stored_confidence"}
+HELPERS = {
+    "exact_mean",
+    "per_class_top1",
+    "require_pairs",
+    "require_clusters",
+    "stored_confidence",
+    "probability",
+    "logit",
+}
 """Functions that are no measure."""
 
 ARGUMENTS = re.compile(r"\n\n(Args|Raises|Returns):.*|Arguments and errors as of\s.*?(?=\n\n|$)", re.DOTALL)

@@ -150,10 +150,12 @@ def main(wanted: list[str]) -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
         for make, programs in PICTURES.items():
+            if wanted and make.__name__ not in wanted:
+                continue
             missing = [program for program in programs if shutil.which(program) is None]
             if missing:
                 print(f"left out {make.__name__}: {', '.join(missing)} is not installed")
-            elif not wanted or make.__name__ in wanted:
+            else:
                 make(Path(work))
 
 

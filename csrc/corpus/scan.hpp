@@ -15,7 +15,7 @@ namespace harness::corpus {
 // A word of a caption that the index knows.
 struct KnownWord {
     int number;                 // in the index
-    std::uint32_t first, last;  // the same place among the caption's words; last is one more with a possessive s in ASCII
+    std::uint32_t first, last;  // place among the caption's words; in ASCII a possessive s is a word of its own, and last = first + 1
     std::size_t begin, end;     // place in the cleaned text, with a possessive s
 };
 

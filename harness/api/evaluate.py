@@ -26,8 +26,6 @@ AnyMethod: TypeAlias = str | type[Method] | Method
 
 OUT = Path("results")
 
-LOGS = Path("logs")
-
 
 def evaluate(
     methods: AnyMethod | Iterable[AnyMethod] | None = None,
@@ -63,7 +61,7 @@ def evaluate(
     cell_timeout: float | None = None,
     cell_memory: float | None = None,
     observers: str | Iterable[str] = (),
-    logs: str | Path = LOGS,
+    logs: str | Path = Request.logs,
     verbose: bool = False,
 ) -> Results:
     """Evaluate methods on domains, as ``harness evaluate`` does, and return their rows.

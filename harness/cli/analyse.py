@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,12 @@ from harness.cli.options import (
     Workers,
 )
 from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.progress import Reporter
+    from harness.runner.feature_provider import FeatureProvider
+    from harness.runner.plan import Plan
+    from harness.runner.request import Request
 
 app = typer.Typer(help="Analyse rows, or a backbone with data, beyond the metrics of rows.", no_args_is_help=True)
 
@@ -68,12 +74,13 @@ def names(
     """Show how names describe each domain among all names, and whether OOP names near IP names are found more often."""
     from harness.analysis.spaces import report_names, spaces
     from harness.cli.analyse_report import show_names
+    from harness.cli.image_request import image_request
+    from harness.cli.option_values import split
     from harness.leaderboard.view import read_sources
 
     rows = read_sources(results).rows if results else ()
-    _, plan, provider, _ = _open(
-        ["zero_shot"], domain, 1, 1, data, folder, backbone, pretrained, preprocessing, device, cache, workers
-    )
+    place = (data, folder, backbone, pretrained, preprocessing, device, cache, workers)
+    plan, provider, _ = _open(image_request(split(domain), *place, methods=["zero_shot"]))
     return show_names(report_names(list(spaces(plan, provider))), plan.domains, rows, json)
 
 
@@ -100,16 +107,18 @@ def gap(
     from harness.analysis.class_vectors import class_vectors
     from harness.analysis.spaces import report_gap, spaces
     from harness.cli.analyse_report import show_gap
+    from harness.cli.image_request import image_request
+    from harness.cli.option_values import split
 
-    methods = ["zero_shot"] if plugin in (None, "zero_shot") else ["zero_shot", str(plugin)]
-    request, plan, provider, report = _open(
-        methods, domain, shots, seed, data, folder, backbone, pretrained, preprocessing, device, cache, workers
-    )
+    place = (data, folder, backbone, pretrained, preprocessing, device, cache, workers)
+    methods = list(dict.fromkeys(("zero_shot", plugin or "zero_shot")))
+    request = image_request(split(domain), *place, methods=methods, shots=shots, seed=seed)
+    plan, provider, report = _open(request, fits=plugin is not None)
     found = list(spaces(plan, provider))
     before = {space.domain: report_gap(space) for space in found}
-    jobs = [job for job in plan.jobs if job.spec.method.name == plugin]
     if plugin is None:
         return show_gap(before, None, None, json)
+    jobs = [job for job in plan.jobs if job.spec.method.name == plugin]
     if problem := next((job.not_applicable for job in jobs if job.not_applicable), None):
         raise UserError(problem, "choose another method or backbone")
     learned = class_vectors(plan, jobs, request, provider, report)
@@ -120,29 +129,20 @@ def gap(
     return show_gap(before, after, plugin, json)
 
 
-def _open(
-    methods: list[str], domain: Any, shots: int, seed: int, data: Any, folder: Any, backbone: Any, pretrained: Any,
-    preprocessing: Any, device: str, cache: Any, workers: int,
-) -> tuple[Any, Any, Any, Any]:  # fmt: skip
-    """The request, its plan, a provider of encoded features, and the reporter."""
+def _open(request: Request, fits: bool = False) -> tuple[Plan, FeatureProvider, Reporter]:
+    """The plan of a request, a provider of encoded features, and the reporter; ``fits`` if processes fit methods."""
+    from harness.backbones.no_text import no_text_reason
     from harness.cli import console
-    from harness.cli.option_values import settings, split
     from harness.runner.feature_provider import provider_of
     from harness.runner.method_processes import start_server
     from harness.runner.plan import make_plan
-    from harness.runner.request import MethodChoice, Request
 
-    request = Request(
-        methods=tuple(map(MethodChoice, methods)), domains=tuple(split(domain)), shots=(shots,), seeds=(seed,),
-        data=data, folders=tuple(folder or ()), backbone=backbone, pretrained=pretrained,
-        preprocessing=settings(preprocessing), device=device, cache=cache, workers=workers,
-    )  # fmt: skip
     report = console.reporter()
-    if len(methods) > 1:
+    if fits:
         start_server()
     plan = make_plan(request, report)
     if not plan.resolved.record.has_text:
-        raise UserError(f"{plan.resolved.record.architecture} has no text tower", "choose an open_clip model")
-    provider = provider_of(plan, workers)
+        raise UserError(no_text_reason(plan.resolved.record.architecture), "choose an open_clip model")
+    provider = provider_of(plan, request.workers)
     provider.encode(plan.jobs, report)
-    return request, plan, provider, report
+    return plan, provider, report

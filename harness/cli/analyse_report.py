@@ -48,12 +48,12 @@ def show_gains(rows: Sequence[Row], plain: str, joint: bool, as_json: bool) -> i
             [labels[g.row], str(by_id[g.row].shots or "-"), *(_of(g, d) for d in domains), signed(g.mean), g.row]
             for g in gains
         ]
-        print_in_parts(f"{dataset}, {protocol}: effective OOP gain{' among all names' * joint}", columns, lines, 1)
-        console.out().print(
+        title = f"{dataset}, {protocol}: effective OOP gain{' among all names' * joint}"
+        note = (
             f"percentage points of OOP accuracy above logit(OOP) = {fit.slope:.2f} logit(IP) {fit.intercept:+.2f}, "
-            f"fitted to {fit.points} domains of {plain} rows (R² {fit.r2:.2f})",
-            style="dim", markup=False, soft_wrap=True,
-        )  # fmt: skip
+            f"fitted to {fit.points} domains of {plain} rows (R² {fit.r2:.2f})"
+        )
+        print_in_parts(title, columns, lines, 1, [note])
     return 0
 
 
@@ -109,11 +109,10 @@ def _show_described(reports: Mapping[str, NamesReport]) -> None:
         for side, one in report.described.items()
     ]
     columns = ["domain", "side", "images", "own names", "all names", "in the domain"]
-    print_in_parts("text describability: zero-shot", columns, lines, 2)
     note = (
         "percent right among the domain's names, right among the names of all domains, and given a name of the domain"
     )
-    console.out().print(note, style="dim", markup=False, soft_wrap=True)
+    print_in_parts("text describability: zero-shot", columns, lines, 2, [note])
 
 
 def _show_familiar(
@@ -129,9 +128,8 @@ def _show_familiar(
     if not lines:
         return
     columns = ["domain", "mean", "nearest OOP name", "r", "rank r"]
-    print_in_parts("familiarity of OOP names: cosine to the nearest IP name", columns, lines, 3)
     note = "r: correlation with zero-shot accuracy over OOP classes, of values and of ranks"
-    console.out().print(note, style="dim", markup=False, soft_wrap=True)
+    print_in_parts("familiarity of OOP names: cosine to the nearest IP name", columns, lines, 3, [note])
     if others:
         labels = row_labels(rows)
         of_rows = [
@@ -185,12 +183,11 @@ def show_gap(
         for which, gaps in (("prompts", before[domain]), (plugin or "", learned.get(domain, {})))
         if (gap := gaps.get(side)) is not None
     ]
-    print_in_parts("modality gap of images and names", columns, lines, 3)
     note = (
         "distance of the centroids; balanced accuracy of telling images from names (%); mean squared distance of an "
         "image to its name; uniformity of images and of names (lower is more even)"
     )
-    console.out().print(note, style="dim", markup=False, soft_wrap=True)
+    print_in_parts("modality gap of images and names", columns, lines, 3, [note])
     for why in dict.fromkeys(failed.values()):
         console.err().print(why, style="yellow", markup=False)
     return 1 if failed else 0

@@ -156,7 +156,8 @@ def evaluate(
     ] = None,
     logs: Annotated[Path, typer.Option("--logs", parser=path, help="Folder for what observers write.")] = Path("logs"),
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count the cells to run, and what is not cached; run nothing.")
+        bool,
+        typer.Option("--dry-run", help="Count cells and missing features, estimate time and memory; run nothing."),
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="List every cell, with --dry-run.")] = False,
     per_domain: Annotated[

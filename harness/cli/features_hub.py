@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -12,18 +11,17 @@ from harness.cli.options import (
     CORES,
     Backbone,
     Cache,
+    Create,
     Data,
     Device,
     Folders,
     Preprocessing,
     Pretrained,
+    PullRequest,
     Repo,
     Revision,
     Workers,
 )
-
-if TYPE_CHECKING:
-    from harness.runner.request import Request
 
 Domains = Annotated[
     list[str] | None,
@@ -42,12 +40,9 @@ def push(
     repository: Repo,
     domain: Domains = None,
     kind: Kinds = None,
-    pr: Annotated[bool, typer.Option("--pr", help="Open a pull request.")] = False,
+    pr: PullRequest = False,
     revision: Revision = "main",
-    create: Annotated[
-        Literal["public", "private"] | None,
-        typer.Option("--create", help="Create the repository if there is none.", show_default=False),
-    ] = None,
+    create: Create = None,
     data: Data = None,
     folder: Folders = None,
     backbone: Backbone = None,
@@ -60,11 +55,12 @@ def push(
 ) -> int:
     """Push the cached features that you encoded to a data set repository on the Hugging Face Hub, in one commit."""
     from harness.cli import hub
+    from harness.cli.image_request import image_request
     from harness.cli.option_values import split
     from harness.hub.repository import PushOptions
 
-    model = backbone, pretrained, preprocessing, precision, device
-    request = _request(domain, data, folder, model, cache, workers)
+    place = (data, folder, backbone, pretrained, preprocessing, device, cache, workers)
+    request = image_request(split(domain), *place, precision=precision)
     return hub.push_features(repository, request, split(kind), create, PushOptions(revision, pr))
 
 
@@ -88,36 +84,9 @@ def pull(
 ) -> int:
     """Fetch features that others encoded, and check a random sample of every file before it is used."""
     from harness.cli import hub
+    from harness.cli.image_request import image_request
     from harness.cli.option_values import split
 
-    model = backbone, pretrained, preprocessing, precision, device
-    request = _request(domain, data, folder, model, cache, workers)
+    place = (data, folder, backbone, pretrained, preprocessing, device, cache, workers)
+    request = image_request(split(domain), *place, precision=precision)
     return hub.pull_features(repository, request, split(kind), revision, sample)
-
-
-def _request(
-    domain: list[str] | None,
-    data: Path | None,
-    folder: list[str] | None,
-    model: tuple[str | None, str | None, str | None, str, str],
-    cache: Path | None,
-    workers: int,
-) -> Request:
-    """The images of some domains, and a backbone; no method."""
-    from harness.cli.option_values import settings, split
-    from harness.runner.request import Request, checked_precision
-
-    backbone, pretrained, preprocessing, precision, device = model
-    return Request(
-        methods=(),
-        domains=tuple(split(domain)) or None,
-        data=data,
-        folders=tuple(folder or ()),
-        backbone=backbone,
-        pretrained=pretrained,
-        preprocessing=settings(preprocessing),
-        precision=checked_precision(precision),
-        device=device,
-        cache=cache,
-        workers=workers,
-    )

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.cli import console
-from harness.cli.verify import show_verdict
+from harness.cli.verify import check_rows, show_verdict
 from harness.errors import unknown_name
-from harness.folders import cache_root
 from harness.hub.boards import pull_boards, push_board
 from harness.hub.repository import PushOptions, Repository, Visibility
 from harness.hub.review import review as review_one
@@ -16,14 +15,12 @@ from harness.progress import pluralize
 from harness.results.artifacts import Artifacts
 from harness.runner.request import Request
 from harness.types.leaderboard import Row
-from harness.verification.verify import Verdict, verify
+from harness.verification.verify import Verdict
 
 
 def push(repository: str, file: Path, name: str | None, create: Visibility | None, options: PushOptions) -> int:
     """Run ``harness leaderboard push``."""
-    hub = Repository(repository)
-    if create is not None:
-        hub.create(create)
+    hub = _opened(repository, create)
     board, address = push_board(hub, file, name, options, console.reporter())
     console.lines(f"board {board}: {address or f'{repository} has it already, nothing is pushed'}")
     return 0
@@ -45,12 +42,7 @@ def review(
     hub = Repository(repository)
 
     def check(rows: Sequence[Row], artifacts: Artifacts) -> list[Verdict]:
-        source = None
-        if data is not None:
-            from harness.verification.source_data import SourceData  # imported only if images are read
-
-            source = SourceData(data, tuple(rows), cache_root(cache), workers, console.reporter())
-        return [verify(row, artifacts, source) for row in rows]
+        return check_rows(rows, artifacts, data, cache, workers)
 
     reviews = [review_one(hub, number, check) for number in numbers or hub.pull_requests()]
     for one in reviews:
@@ -72,9 +64,7 @@ def push_features(
     """Run ``harness features push``."""
     from harness.hub.push_features import push_features as run  # imports torch
 
-    hub = Repository(repository)
-    if create is not None:
-        hub.create(create)
+    hub = _opened(repository, create)
     count, address = run(hub, request, kinds_of(kinds), options, console.reporter())
     files = pluralize(count, "files")
     console.lines(f"{files} of features: {address or f'{repository} has them already, nothing is pushed'}")
@@ -97,6 +87,14 @@ def pull_features(repository: str, request: Request, kinds: Sequence[str], revis
     unsigned = f", {found.unsigned} by no key that you trust" if found.unsigned and found.signers else ""
     console.lines(f"{pluralize(found.files, 'files')} with {found.images:,} rows of features: {by}{unsigned}")
     return 0
+
+
+def _opened(repository: str, create: Visibility | None) -> Repository:
+    """A repository, which is created if that is asked for."""
+    hub = Repository(repository)
+    if create is not None:
+        hub.create(create)
+    return hub
 
 
 def kinds_of(names: Sequence[str]) -> Sequence[str]:

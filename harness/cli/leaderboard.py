@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -13,10 +13,12 @@ from harness.cli.assemble import assemble
 from harness.cli.options import (
     CORES,
     Cache,
+    Create,
     Files,
     Json,
     OnlyShots,
     Published,
+    PullRequest,
     Repo,
     Revision,
     Workers,
@@ -33,6 +35,7 @@ from harness.cli.row_options import (
     MethodFiles,
     OnlyMethods,
     Pretrained,
+    VerifiedData,
 )
 from harness.errors import UserError
 
@@ -176,10 +179,7 @@ def schema() -> int:
 @app.command()
 def verify(
     board: File,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", parser=path, help="LAION-Beyond root; also verifies labels, images and draws."),
-    ] = None,
+    data: VerifiedData = None,
     features: Annotated[
         int,
         typer.Option("--features", min=0, help="Images per row to encode again, to compare with the feature cache."),
@@ -233,12 +233,9 @@ def push(
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the board.", show_default="the name of the folder")
     ] = None,
-    pr: Annotated[bool, typer.Option("--pr", help="Open a pull request, as a submission.")] = False,
+    pr: PullRequest = False,
     revision: Revision = "main",
-    create: Annotated[
-        Literal["public", "private"] | None,
-        typer.Option("--create", help="Create the repository if there is none.", show_default=False),
-    ] = None,
+    create: Create = None,
 ) -> int:
     """Push a verified board with its predictions to a data set repository on the Hugging Face Hub, in one commit."""
     from harness.cli import hub
@@ -269,10 +266,7 @@ def review(
     pr: Annotated[
         list[int] | None, typer.Option("--pr", min=1, help="Number; may be repeated.", show_default="all open ones")
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", parser=path, help="LAION-Beyond root; also verifies labels, images and draws."),
-    ] = None,
+    data: VerifiedData = None,
     comment: Annotated[bool, typer.Option("--comment", help="Comment on each, once for every state of it.")] = False,
     cache: Cache = None,
     workers: Workers = CORES,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -76,6 +76,11 @@ RayAddress = Annotated[
 ]
 Repo = Annotated[str, typer.Argument(help="Data set repository on the Hugging Face Hub: OWNER/NAME.")]
 Revision = Annotated[str, typer.Option("--revision", help="Branch, tag, or refs/pr/3 for a pull request.")]
+PullRequest = Annotated[bool, typer.Option("--pr", help="Open a pull request.")]
+Create = Annotated[
+    Literal["public", "private"] | None,
+    typer.Option("--create", help="Create the repository if there is none.", show_default=False),
+]
 Published = Annotated[bool, typer.Option("--published", help="Include the paper's published results.")]
 Files = Annotated[
     list[Path],

@@ -188,19 +188,15 @@ def tsne(
 ) -> int:
     """Plot t-SNE of a domain's test features, IP and OOP (Figure 3 of the paper)."""
     from harness.cli import console
-    from harness.cli.option_values import settings
+    from harness.cli.image_request import image_request
     from harness.plots.tsne import plot_tsne
     from harness.runner.feature_provider import FeatureProvider
     from harness.runner.plan import make_plan
-    from harness.runner.request import MethodChoice, Request
 
     if precision not in ("fp32", "bf16", "fp16"):
         raise UserError(f"no precision named {precision!r}", "use fp32, bf16 or fp16")
-    request = Request(
-        methods=(MethodChoice("zero_shot"),), domains=(domain,), seeds=(1,), data=data, folders=tuple(folder or ()),
-        backbone=backbone, pretrained=pretrained, preprocessing=settings(preprocessing), precision=precision,  # type: ignore[arg-type]
-        device=device, cache=cache, workers=workers,
-    )  # fmt: skip
+    place = (data, folder, backbone, pretrained, preprocessing, device, cache, workers)
+    request = image_request([domain], *place, precision=precision, methods=["zero_shot"])
     report = console.reporter()
     plan = make_plan(request, report)
     provider = FeatureProvider(plan.resolved, plan.device, plan.domains, plan.cache, workers, plan.protocol.decoding)

@@ -10,7 +10,7 @@ from typing import Any
 from harness.cli import console
 from harness.cli.paired_cells import paired_cells, paired_columns, paired_notes, points
 from harness.cli.print_tables import Form, print_tables
-from harness.errors import UserError, unknown_name
+from harness.errors import UserError
 from harness.leaderboard.bootstrap import BootstrapDraws
 from harness.leaderboard.power import MOST, POWER, DifferenceSpread
 from harness.leaderboard.power_table import PowerRow, power_rows, require_mean
@@ -57,10 +57,9 @@ def show_power(files: Sequence[Path], options: PowerOptions, wanted: Form) -> in
         UserError: no row has the metric, there is no such baseline, or the power for the metric is not known.
     """
     require_mean(options.metric)
-    methods = {*options.methods, *([options.baseline] if options.baseline and options.methods else [])}
-    sources = read_sources(files).select(sorted(methods), options.shots)
-    if options.baseline is not None and all(row.method != options.baseline for row in sources.rows):
-        raise unknown_name("method in these files", options.baseline, {row.method for row in sources.rows})
+    sources = read_sources(files).select(options.methods, options.shots, options.baseline)
+    if options.baseline is not None:
+        sources.require_method(options.baseline)
     tables = list(_tables(sources, options))
     if not tables:
         raise UserError(

@@ -36,6 +36,8 @@ def print_tables(tables: Sequence[Table], wanted: Form) -> None:
             console.lines(table.markdown() if wanted == "markdown" else table.latex())
 
 
-def print_in_parts(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
+def print_in_parts(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1, notes: Sequence[str] = ()
+) -> None:
     """Print a table as text; where it is too wide, as several with its ``left`` text columns in each."""
-    print_tables(Table(title, columns, rows, left).parts(console.out().width, left), "text")
+    print_tables(Table(title, columns, rows, left, notes=notes).parts(console.out().width, left), "text")

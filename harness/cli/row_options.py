@@ -35,6 +35,10 @@ Pretrained = Annotated[
         "--pretrained", parser=path, help="Weights file or model folder, if the row used one.", show_default=False
     ),
 ]
+VerifiedData = Annotated[
+    Path | None,
+    typer.Option("--data", parser=path, help="LAION-Beyond root; also verifies labels, images and draws."),
+]
 MethodFiles = Annotated[
     list[Path] | None, typer.Option("--file", parser=path, help="File that the method read; may be repeated.")
 ]

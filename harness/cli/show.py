@@ -58,8 +58,7 @@ def show(files: Sequence[Path], options: ShowOptions, wanted: Form) -> int:
     """Run ``harness leaderboard show``."""
     metric, baseline = options.metric, options.baseline
     margin = None if options.margin is None else options.margin / 100
-    methods = {*options.methods, *([baseline] if baseline and options.methods else [])}
-    sources = read_sources(files).select(sorted(methods), options.shots)
+    sources = read_sources(files).select(options.methods, options.shots, baseline)
     if wanted == "csv":
         console.lines(*to_csv(_records(sources, options.domain)).splitlines())
         return 0

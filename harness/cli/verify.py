@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -40,6 +40,18 @@ class SampleOptions(NamedTuple):
     files: tuple[Path, ...]
 
 
+def check_rows(
+    rows: Sequence[Row], artifacts: Artifacts, data: Path | None, cache: Path | None, workers: int
+) -> list[Verdict]:
+    """Verify rows, also against the data if they are given."""
+    source = None
+    if data is not None:
+        from harness.verification.source_data import SourceData  # imported only if images are read
+
+        source = SourceData(data, tuple(rows), cache_root(cache), workers, console.reporter())
+    return [check(row, artifacts, source) for row in rows]
+
+
 def verify(
     file: Path, data: Path | None, sample: SampleOptions, mark: bool, cache: Path | None, workers: int, as_json: bool
 ) -> int:
@@ -47,12 +59,7 @@ def verify(
     board, artifacts = open_file(file)
     if not board.rows:
         raise UserError(f"{file} has no rows", "run `harness evaluate --plugin fsnl --all-domains` first")
-    source = None
-    if data is not None:
-        from harness.verification.source_data import SourceData  # imported only if images are read
-
-        source = SourceData(data, board.rows, cache_root(cache), workers, console.reporter())
-    verdicts = [check(row, artifacts, source) for row in board.rows]
+    verdicts = check_rows(board.rows, artifacts, data, cache, workers)
     if sample.images:
         from harness.runner.reproduce import LocalPaths
         from harness.verification.feature_sample import with_features
@@ -75,7 +82,7 @@ def submit(address: str, out: Path) -> int:
     _, row, artifacts = open_row(address)
     content = submission.pack(row, artifacts, artifacts.costs().get(row.id))
     save(out, content, "the submission", "choose another file with --out")
-    what = f"{row.method}@{row.shots} ({row.id}), {len(content):,} bytes"
+    what = f"{row.title}, {len(content):,} bytes"
     console.lines(f"{out}: {what}; check it with `harness leaderboard verify`")
     return 0
 
@@ -122,9 +129,7 @@ def reproduce(
         for one in found.results:
             console.out().print(str(one), markup=False, soft_wrap=True)
         count, settings = len(found.results), len(found.settings)
-        console.lines(
-            f"{row.method}@{row.shots} ({row.id}): {pluralize(count, 'differences')} in results, {settings} in settings"
-        )
+        console.lines(f"{row.title}: {pluralize(count, 'differences')} in results, {settings} in settings")
     return console.EXIT_DIFFERENT if found.results else 0
 
 
@@ -140,7 +145,7 @@ def show_verdict(verdict: Verdict) -> None:
     out, row = console.out(), verdict.row
     against = {"data": "against the data", "labels": "against the stored labels"}[verdict.against]
     style = {"verified": "green", "differs": "bold red", "not verifiable": "yellow"}[verdict.status]
-    line = f"{row.method}@{row.shots} ({row.id}): {verdict.status}"
+    line = f"{row.title}: {verdict.status}"
     out.print(f"{line} {against}" if verdict.status == "verified" else line, style=style, markup=False)
     for text in (*verdict.problems, *verdict.notes):
         out.print(f"  {text}", markup=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -79,11 +80,11 @@ def count_corpus(
     if done:
         report.note(f"{len(done)} of {len(request.sources)} files are counted already")
     left = [source for source in request.sources if source.path not in done]
-    matcher = ColumnMatcher(request.names, counting.context_length, counting.evidence_per_concept, request.in_python)
+    count = count or partial(count_files, matcher_of(request))
     saved = time.monotonic()
     try:
         with report.stage("counting captions", parquet_rows(left), "captions") as advance:
-            for work in (count or count_files)(request, matcher, left, tally, advance):
+            for work in count(request, left, tally, advance):
                 counting = _add(work, counting, tally, request.keep_going, report)
                 if time.monotonic() - saved > SAVE_EVERY:
                     _save(request, checkpoint, counting, tally)
@@ -112,27 +113,23 @@ def _add(work: FileWork, counting: Counting, tally: Tally, keep_going: bool, rep
 class FileWork:
     """A file that is being counted."""
 
-    def __init__(self, source: CaptionSource, matcher: ColumnMatcher, tally: Tally) -> None:
-        self.source, self.matcher, self.tally = source, matcher, tally
+    def __init__(self, source: CaptionSource, request: CountRequest) -> None:
+        self.source = source
+        self.tally = Tally.empty(len(request.names), request.counting.evidence_per_concept)
         self.failure: HarnessError | None = None
         self.size, self.etag = 0, ""
         self.sha256: str | None = None
-
-    @classmethod
-    def empty(cls, source: CaptionSource, request: CountRequest, matcher: ColumnMatcher) -> FileWork:
-        """A file of which nothing is counted yet."""
-        return cls(source, matcher, Tally.empty(len(request.names), request.counting.evidence_per_concept))
 
     def identify(self) -> None:
         """Find what identifies the file."""
         self.size, self.etag = self.source.stamp()
         self.sha256 = self.source.sha256()
 
-    def count(self, block: Block, limits: NDArray[np.uint64]) -> Tally:
+    def count(self, matcher: ColumnMatcher, block: Block, limits: NDArray[np.uint64]) -> Tally:
         """The tally of a block, with the evidence that the limits allow."""
         tally, row = Tally.empty(len(self.tally.counts), self.tally.kept), block.first_row
         for column in block.columns():
-            tally.add(self.matcher.count(column, self.source.path, row, np.minimum(limits, tally.limits())))
+            tally.add(matcher.count(column, self.source.path, row, np.minimum(limits, tally.limits())))
             row += len(column)
         return tally
 
@@ -155,24 +152,28 @@ class FileWork:
         return CaptionFile(path=self.source.path, bytes=self.size, sha256=self.sha256, etag=etag, **counted)
 
 
-CountFiles = Callable[
-    [CountRequest, ColumnMatcher, Sequence[CaptionSource], Tally, Callable[[int], None]], Iterable[FileWork]
-]
+CountFiles = Callable[[CountRequest, Sequence[CaptionSource], Tally, Callable[[int], None]], Iterable[FileWork]]
 """Counts files, given the tally of finished ones, and calls a function with the number of captions counted."""
 
 _Task = tuple[FileWork, "Future[Tally] | Future[None] | None"]
 
 
+def matcher_of(request: CountRequest) -> ColumnMatcher:
+    """The matcher of a request's names."""
+    counting = request.counting
+    return ColumnMatcher(request.names, counting.context_length, counting.evidence_per_concept, request.in_python)
+
+
 def count_files(
-    request: CountRequest,
     matcher: ColumnMatcher,
+    request: CountRequest,
     sources: Sequence[CaptionSource],
     finished: Tally,
     advance: Callable[[int], None],
 ) -> Iterator[FileWork]:
     """The files as they are counted, in their order; evidence worse than that of ``finished`` files is left out."""
     with ThreadPoolExecutor(request.threads) as pool:
-        tasks = _submitted(request, matcher, sources, finished, pool)
+        tasks = _submitted(matcher, request, sources, finished, pool)
         for work, future in _delayed(tasks, 2 * request.threads):
             if future is None:
                 yield work
@@ -181,22 +182,22 @@ def count_files(
 
 
 def _submitted(
-    request: CountRequest,
     matcher: ColumnMatcher,
+    request: CountRequest,
     sources: Sequence[CaptionSource],
     finished: Tally,
     pool: ThreadPoolExecutor,
 ) -> Iterator[_Task]:
     """The tasks of the files; None is the end of a file."""
     for source in sources:
-        work = FileWork.empty(source, request, matcher)
+        work = FileWork(source, request)
         yield work, pool.submit(work.identify)
         try:
             for block in read_blocks(source, request.column):
                 if work.failure is not None:
                     break
                 limits = np.minimum(finished.limits(), work.tally.limits())
-                yield work, pool.submit(work.count, block, limits)
+                yield work, pool.submit(work.count, matcher, block, limits)
         except (DataError, StorageError) as error:
             work.failure = work.failure or error
         yield work, None

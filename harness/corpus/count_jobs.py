@@ -8,8 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from harness.corpus.caption_files import CaptionSource
-from harness.corpus.count import CountRequest, FileWork, count_files
-from harness.corpus.matcher import ColumnMatcher
+from harness.corpus.count import CountRequest, FileWork, count_files, matcher_of
 from harness.corpus.merge import record_of, tally_of
 from harness.corpus.record import parse_corpus_record, record_content
 from harness.corpus.tally import Tally
@@ -27,14 +26,12 @@ class FileCounter:
     """
 
     def __init__(self, request: CountRequest, device: str) -> None:
-        self._request, counting = request, request.counting
-        settings = (counting.context_length, counting.evidence_per_concept, request.in_python)
-        self._matcher = ColumnMatcher(request.names, *settings)
+        self._request, self._matcher = request, matcher_of(request)
 
     def __call__(self, source: CaptionSource) -> bytes:
         """The record of one file, or why there is none, as JSON."""
         nothing = Tally.empty(len(self._request.names), self._request.counting.evidence_per_concept)
-        (work,) = count_files(self._request, self._matcher, [source], nothing, lambda captions: None)
+        (work,) = count_files(self._matcher, self._request, [source], nothing, lambda captions: None)
         if work.failure is not None:
             return json.dumps({"failure": work.failure.message, "hint": work.failure.hint}).encode()
         counting = self._request.counting.model_copy(update={"files": (work.file(),)})
@@ -44,7 +41,6 @@ class FileCounter:
 def count_with(
     executor: Executor,
     request: CountRequest,
-    matcher: ColumnMatcher,
     sources: Sequence[CaptionSource],
     finished: Tally,
     advance: Callable[[int], None],
@@ -54,24 +50,21 @@ def count_with(
     Args:
         executor: runs the processes.
         request: what to count.
-        matcher: is not used: every process makes its own.
         sources: the files.
         finished: is not used: files are counted without knowing the evidence of others.
         advance: is called with the number of captions that were counted.
     """
     make_worker = partial(FileCounter, replace(request, sources=(), threads=1))
     for result in executor(sources, make_worker, Limits(request.threads)):
-        work = _finished(sources[result.number], request, matcher, result.value)
+        work = _finished(sources[result.number], request, result.value)
         if work.failure is not None and result.place:
             work.failure = StorageError(f"{work.failure.message} (on {result.place})", work.failure.hint)
         advance(work.tally.rows)
         yield work
 
 
-def _finished(
-    source: CaptionSource, request: CountRequest, matcher: ColumnMatcher, value: bytes | JobFailure
-) -> FileWork:
-    work = FileWork.empty(source, request, matcher)
+def _finished(source: CaptionSource, request: CountRequest, value: bytes | JobFailure) -> FileWork:
+    work = FileWork(source, request)
     if isinstance(value, JobFailure):
         work.failure = StorageError(f"the process that counts {source.path} {value.reason}", "run the command again")
     elif value.startswith(b'{"failure"'):

@@ -75,7 +75,7 @@ def push_board(
         verdict = verify(row, artifacts)
         if verdict.failing:
             hint = "`harness leaderboard verify` lists all problems"
-            raise DataError(f"{row.method}@{row.shots} ({row.id}) is not pushed: {verdict.problems[0]}", hint)
+            raise DataError(f"{row.title} is not pushed: {verdict.problems[0]}", hint)
     commit = repository.head(options.revision)
     there = group_boards(repository.files(commit)).get(name, {})
     if BOARD in there:
@@ -110,10 +110,11 @@ def pull_boards(
     """
     commit = repository.head(revision)
     boards = group_boards(repository.files(commit))
-    for name in names or ("",):
-        if not boards or (name and name not in boards):
-            known = f"it has {', '.join(boards)}" if boards else "`harness leaderboard push` adds one"
-            raise UserError(f"{repository.name} has no board {name}".rstrip() + f" at {revision}", known)
+    missing = [name for name in names if name not in boards]
+    if missing or not boards:
+        known = f"it has {', '.join(boards)}" if boards else "`harness leaderboard push` adds one"
+        what = " ".join(["board", *missing[:1]])
+        raise UserError(f"{repository.name} has no {what} at {revision}", known)
     chosen = sorted(names or boards)
     with report.stage("fetching", sum(len(boards[name]) for name in chosen), "files") as advance:
         for name in chosen:
@@ -179,9 +180,8 @@ def lost_rows(before: Leaderboard, after: Iterable[Row]) -> list[Row]:
 
 def _require_rows(before: Leaderboard, after: Iterable[Row], what: str) -> None:
     if lost := lost_rows(before, after):
-        first = f"{lost[0].method}@{lost[0].shots} ({lost[0].id})"
         raise UserError(
-            f"{what} has {pluralize(len(lost), 'rows')} that would be lost, such as {first}",
+            f"{what} has {pluralize(len(lost), 'rows')} that would be lost, such as {lost[0].title}",
             "choose another --name or --out",
         )
 

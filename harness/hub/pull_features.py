@@ -77,7 +77,7 @@ def pull_features(
     shards = [one for path in sorted(listed) if (one := RemoteShard.of(path, parts)) and not one.cached]
     if not shards:
         return Pulled(0, 0, (), 0)
-    require_room([_workload(*one) for one in dict.fromkeys((shard.part, shard.view) for shard in shards)])
+    require_room([_workload(*one) for one in dict.fromkeys((one.part, one.view) for one in shards)])
     with TemporaryDirectory(prefix="harness-pull-") as name:
         folder = Path(name)
         with report.stage("fetching", len(shards), "files") as advance:

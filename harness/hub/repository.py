@@ -181,10 +181,10 @@ class Repository:
 
 def changed(files: Mapping[str, bytes], there: Mapping[str, RemoteFile]) -> dict[str, bytes]:
     """Those of some files whose content is not the listed one of the same path."""
-    return {path: content for path, content in files.items() if not _is(content, there.get(path))}
+    return {path: content for path, content in files.items() if not _is_same(content, there.get(path))}
 
 
-def _is(content: bytes, file: RemoteFile | None) -> bool:
+def _is_same(content: bytes, file: RemoteFile | None) -> bool:
     if file is None or file.size != len(content):
         return False
     try:

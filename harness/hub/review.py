@@ -23,7 +23,7 @@ Check = Callable[[Sequence[Row], Artifacts], list[Verdict]]
 
 @dataclass(frozen=True)
 class Review:
-    """What a pull request comes to.
+    """The result of reviewing one pull request.
 
     Attributes:
         number: of the pull request.
@@ -57,7 +57,7 @@ class Review:
     def lines(self) -> list[str]:
         """The summary, and everything that is wrong."""
         wrong = [
-            f"{verdict.row.method}@{verdict.row.shots} ({verdict.row.id}): {problem}"
+            f"{verdict.row.title}: {problem}"
             for verdict in self.verdicts
             if verdict.failing
             for problem in verdict.problems
@@ -117,7 +117,7 @@ def _lost(
 ) -> Iterator[str]:
     if BOARD in files:
         for row in lost_rows(read_remote(repository, files[BOARD], main), rows):
-            yield f"board {name} would lose {row.method}@{row.shots} ({row.id})"
+            yield f"board {name} would lose {row.title}"
 
 
 def _digest(file: RemoteFile | None) -> str:

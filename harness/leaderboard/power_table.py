@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -86,9 +87,16 @@ def power_rows(
     others = [row for row in rows if row.id != baseline.id]
     tests = paired_tests(others, [baseline], bootstrap, margin=wanted)
     resampling = require_mean(bootstrap.metric)
+
+    @cache
+    def theirs(domain: str) -> Mapping[int, Right]:
+        return _answers(baseline, domain, artifacts[baseline.id], resampling)
+
     found = []
     for row, test in zip(others, tests, strict=True):
-        spread = None if test.p is None else _spread(row, baseline, artifacts, bootstrap.metric, resampling)
+        spread = None
+        if test.p is not None:
+            spread = _spread(row, baseline, artifacts[row.id], theirs, bootstrap.metric, resampling)
         found.append(_power_row(row, test, spread, wanted))
     return found
 
@@ -108,13 +116,20 @@ def _power_row(row: Row, test: PairedTest, spread: DifferenceSpread | None, want
 
 
 def _spread(
-    row: Row, baseline: Row, artifacts: Mapping[str, Artifacts], metric: str, resampling: Resampling
+    row: Row,
+    baseline: Row,
+    artifacts: Artifacts,
+    theirs: Callable[[str], Mapping[int, Right]],
+    metric: str,
+    resampling: Resampling,
 ) -> DifferenceSpread | None:
-    """The spread of the difference of two rows with predictions; None without a common seed."""
+    """The spread of the difference of two rows with predictions; None without a common seed.
+
+    ``artifacts`` are the row's, and ``theirs`` gives the right answers of the baseline in a domain.
+    """
     differences, spreads, images, seeds = [], [], [], 0
     for domain in row.data:
-        ours, theirs = (_answers(one, domain, artifacts[one.id], resampling) for one in (row, baseline))
-        paired = _paired(ours, theirs)
+        paired = _paired(_answers(row, domain, artifacts, resampling), theirs(domain))
         if not paired:
             return None
         sides = _scores(paired, resampling)

@@ -90,16 +90,17 @@ class Sources:
     costs: dict[str, RowCost]
     marks: dict[str, Verification]
 
-    def select(self, methods: Collection[str], shots: Collection[int]) -> Sources:
+    def select(self, methods: Collection[str], shots: Collection[int], also: str | None = None) -> Sources:
         """The rows of some methods and numbers of shots; empty for any. Rows without few-shot images are of any.
+
+        ``also`` is a method that is added where some are named.
 
         Raises:
             UserError: no row has such a method, or such a number of shots.
         """
-        known = {row.method for row in self.rows}
-        for method in methods:
-            if method not in known:
-                raise unknown_name("method in these files", method, known)
+        wanted = {*methods, *([also] if methods and also else [])}
+        for method in sorted(wanted):
+            self.require_method(method)
         there = sorted({row.shots for row in self.rows if row.shots})
         if shots and not {*shots} & {*there}:
             asked, found = ", ".join(map(str, shots)), ", ".join(map(str, there))
@@ -107,10 +108,20 @@ class Sources:
         chosen = [
             (row, artifacts)
             for row, artifacts in zip(self.rows, self.artifacts, strict=True)
-            if (not methods or row.method in methods) and (not shots or row.shots in (0, *shots))
+            if (not wanted or row.method in wanted) and (not shots or row.shots in (0, *shots))
         ]
         rows, artifacts = zip(*chosen, strict=True) if chosen else ((), ())
         return replace(self, rows=rows, artifacts=artifacts)
+
+    def require_method(self, method: str) -> None:
+        """Check that a row is of a method.
+
+        Raises:
+            UserError: none is.
+        """
+        known = {row.method for row in self.rows}
+        if method not in known:
+            raise unknown_name("method in these files", method, known)
 
 
 def read_sources(files: Iterable[Path]) -> Sources:
@@ -131,7 +142,7 @@ def read_sources(files: Iterable[Path]) -> Sources:
             known = rows.setdefault(row.id, (row, artifacts))[0]
             if known != row:
                 raise UserError(
-                    f"{row.method}@{row.shots} ({row.id}) has different values in two files",
+                    f"{row.title} has different values in two files",
                     "`harness leaderboard diff A B` shows them",
                 )
     pairs = list(rows.values())
@@ -163,8 +174,8 @@ def view(
         PluginError: the plugin that offers the metric is broken.
     """
     require_metric(metric)
-    if baseline is not None and all(row.method != baseline for row in sources.rows):
-        raise unknown_name("method in these files", baseline, {row.method for row in sources.rows})
+    if baseline is not None:
+        sources.require_method(baseline)
     domains_known = {domain for row in sources.rows for domain in row.data}
     if place not in (MEAN, *domains_known):
         raise unknown_name("domain in these files", place, domains_known)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -44,9 +44,9 @@ def flat_row(row: Row) -> dict[str, Any]:
     }
 
 
-def chart_values(cell: Cell) -> dict[str, Any]:
-    """A cell as values of charts: metrics and seconds as ``fsnl@4/oop_top1``, and what else identifies it."""
-    flat = {key: value for key, value in flat_cell(cell).items() if value is not None}
+def chart_values(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A flat cell as values of charts: metrics and seconds as ``fsnl@4/oop_top1``, and what else identifies it."""
+    flat = {key: value for key, value in record.items() if value is not None}
     what = {key: flat.pop(key) for key in ("protocol", "domain", "method", "shots", "seed", "failure") if key in flat}
     return what | {f"{what['method']}@{what['shots']}/{key}": value for key, value in flat.items()}
 

@@ -39,7 +39,7 @@ class TrackioLogger(Observer):
     def cell_finished(self, cell: Cell) -> None:
         """Log the cell as one step."""
         self._cells.append(flat_cell(cell))
-        self._trackio.log(chart_values(cell))
+        self._trackio.log(chart_values(self._cells[-1]))
 
     def run_finished(self, rows: Sequence[Row]) -> None:
         """Log the means and both tables, and end the run."""

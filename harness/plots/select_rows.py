@@ -55,8 +55,7 @@ def with_reference(sources: Sources, methods: Sequence[str], shots: Sequence[int
         UserError: no row has such a method, or such a number of shots.
     """
     has_reference = any(row.method == REFERENCE for row in sources.rows)
-    wanted = [*methods, *([REFERENCE] if methods and has_reference else [])]
-    return sources.select(wanted, shots) if wanted or shots else sources
+    return sources.select(methods, shots, REFERENCE if has_reference else None) if methods or shots else sources
 
 
 def shots_rows(

@@ -113,6 +113,11 @@ def checked_metric(name: str, value: Any) -> Metric:
     return dataclasses.replace(metric, function=_number(name, metric.function), resampling=resampling)
 
 
+def checked_observer(name: str, value: Any) -> Observer:
+    """An observer."""
+    return _instance(value, Observer, "harness.observer")
+
+
 def checked_executor(name: str, value: Any) -> OpenExecutor:
     """A function that opens an executor, whose name is not one of the harness's own."""
     if not callable(value):
@@ -164,13 +169,6 @@ def _contained(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             raise PluginError(f"metric {name} raised {describe_error(error)}") from error
 
     return contained
-
-
-def checked_observer(name: str, value: Any) -> Observer:
-    """An observer."""
-    if not isinstance(value, Observer):
-        raise PluginError(f"offers {one_line(value)}, which is not an instance of harness.observer.Observer")
-    return value
 
 
 CHECKS: dict[Kind, Callable[[str, Any], Any]] = {

@@ -51,7 +51,7 @@ def packed_board(file: Path) -> tuple[Leaderboard, Artifacts, dict[str, bytes]]:
 
 
 def pack_artifacts(rows: Iterable[Row], artifacts: Artifacts) -> bytes:
-    """The content of ``artifacts.zip``: cells, labels, predictions and draws of some rows, without images.
+    """The content of ``artifacts.zip``: cells, labels, predictions, draws and records of corpora of some rows.
 
     Raises:
         DataError: something that verifying a row needs is missing or damaged, or there is too much for one archive.

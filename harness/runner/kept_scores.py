@@ -1,4 +1,4 @@
-"""What is kept of the scores of images in one vocabulary: predictions, confidences, and where the two sides stand."""
+"""What a cell stores of the scores of images in one vocabulary: predictions, confidences, and margins of the sides."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIDES = ("oop", "ip")
 
 
 class KeptScores(NamedTuple):
-    """What is kept of the scores of m images.
+    """What is stored of the scores of m images.
 
     Attributes:
         best: the best columns.

@@ -97,10 +97,11 @@ class NamedCell:
         found: dict[str, Columns] = {}
         for key in wanted:
             kept = KeptScores.read(output.arrays, key, len(self._asked[key]), vocabularies[key])
+            best = self._restored(key, self._chosen(key, kept.best))
+            confidence = self._restored(key, kept.confidence)
             for side in self._label if key == "joint" else (key,):
                 of_side = f"joint_{side}" if key == "joint" else side
-                found[of_side] = self._restored(key, self._chosen(key, kept.best))[side]
-                found[f"{of_side}_confidence"] = self._restored(key, kept.confidence)[side]
+                found |= {of_side: best[side], f"{of_side}_confidence": confidence[side]}
             if key == "joint":
                 found |= self._of_both_sides(kept)
         return found | self._feature_groups([side for side in self._label if side in found])

@@ -47,7 +47,7 @@ class _Notes(Record):
 
 
 class Observers:
-    """The observers of one run; a context manager, which tells them of its end and ends their processes.
+    """The observers of one run; a context manager that calls them at its end and ends their processes.
 
     One that fails while the run goes on is reported once, and not called again.
 

@@ -6,14 +6,16 @@ high error. The tree is that of ``harness.metrics.feature_tree``, which each cel
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from harness.metrics.compute import Vectors
 from harness.metrics.prediction_kinds import LEVELS
 from harness.results.artifacts import Artifacts, MissingArtifact
 from harness.site.classes import Place
-from harness.types.leaderboard import Row
+from harness.types.leaderboard import DomainRecord, Row
 
 
 def dendromaps(row: Row, artifacts: Artifacts, place: Place) -> dict[str, dict[str, Any]]:
@@ -26,16 +28,21 @@ def dendromaps(row: Row, artifacts: Artifacts, place: Place) -> dict[str, dict[s
     """
     found: dict[str, dict[str, Any]] = {}
     for domain in row.domains:
-        sides = {side: _side(row, artifacts, domain, side, place) for side in row.per_class.get(domain, {})}
+        data = row.data[domain]
+        try:
+            stored = [artifacts.predictions(digest) for digest in filter(None, data.predictions.values())]
+        except MissingArtifact:
+            continue
+        sides = {side: _side(data, artifacts, stored, side, place) for side in row.per_class.get(domain, {})}
         found[domain] = {side: made for side, made in sides.items() if made is not None}
     return {domain: sides for domain, sides in found.items() if sides}
 
 
-def _side(row: Row, artifacts: Artifacts, domain: str, side: str, place: Place) -> dict[str, Any] | None:
-    data = row.data[domain]
+def _side(
+    data: DomainRecord, artifacts: Artifacts, stored: Sequence[Vectors], side: str, place: Place
+) -> dict[str, Any] | None:
     try:
         label = artifacts.labels(data.fingerprint, side, data.unreadable)
-        stored = [artifacts.predictions(digest) for digest in filter(None, data.predictions.values())]
     except MissingArtifact:
         return None
     key = f"{side}_leaf"

@@ -136,6 +136,11 @@ class Row(Record):
         drawn = {name: [d.folders, d.fingerprint, d.manifests] for name, d in self.data.items()}
         return self.digest(_SETTINGS, drawn)[:12]
 
+    @property
+    def title(self) -> str:
+        """The row in messages: ``fsnl@4 (0123456789ab)``."""
+        return f"{self.method}@{self.shots} ({self.id})"
+
     @cached_property
     def content_sha256(self) -> str:
         """sha256 over the whole row with its numbers; verification marks refer to it."""

@@ -117,9 +117,7 @@ def test_a_figure_has_the_width_of_the_paper_and_no_title_unless_one_is_given(
 
 @pytest.mark.parametrize("fit", ["column", "page"])
 @pytest.mark.parametrize("name", ["short", "a method with a rather long name"])
-def test_nothing_reaches_over_the_edge_of_a_figure(
-    fit: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_reaches_over_the_edge_of_a_figure(fit: str, name: str) -> None:
     cells = [c for n in range(8) for k in (1, 16) for c in grid(f"{name} {n}", k, 0.1 * n)] + grid("zero_shot", 0, 0.1)
     made = [
         plot_shots(rows(cells), "oop_top1", fit=fit, title=f"{name}: " + "words of a title " * 9),  # type: ignore[arg-type]
