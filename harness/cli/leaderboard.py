@@ -33,6 +33,7 @@ from harness.cli.row_options import (
     Margin,
     Markdown,
     MethodFiles,
+    Metric,
     OnlyMethods,
     Pretrained,
     VerifiedData,
@@ -120,7 +121,7 @@ def metrics(json: Json = False, markdown: Markdown = False) -> int:
 @app.command()
 def power(
     files: Files,
-    metric: Annotated[str, typer.Option("--metric", "-m", help="E.g. h_mean, oop_top1.")] = "h_mean",
+    metric: Metric = "h_mean",
     baseline: Annotated[
         str | None,
         typer.Option("--baseline", help="Method to compare the others with.", show_default="the best of each table"),

@@ -24,6 +24,7 @@ from harness.cli.options import (
     Workers,
     path,
 )
+from harness.cli.row_options import Metric
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ RowBackbone = Annotated[str | None, typer.Option("--backbone", help="Only rows o
 def shots(
     files: Files,
     out: Figure = Path("shots.svg"),
-    metric: Annotated[str, typer.Option("--metric", help="Metric, e.g. h_mean or joint_h_mean.")] = "oop_top1",
+    metric: Metric = "oop_top1",
     protocol: Protocol = None,
     dataset: Dataset = None,
     backbone: RowBackbone = None,
@@ -137,7 +138,7 @@ def frequency(
 def ranks(
     files: Files,
     out: Figure = Path("ranks.svg"),
-    metric: Annotated[str, typer.Option("--metric", "-m", help="E.g. h_mean, oop_top1.")] = "h_mean",
+    metric: Metric = "h_mean",
     test: Annotated[
         Literal["nemenyi", "wilcoxon"], typer.Option("--test", help="Test of each pair, after Friedman's.")
     ] = "nemenyi",

@@ -17,6 +17,7 @@ Layout = Annotated[
     Literal["ranks", "table2"] | None,
     typer.Option("--latex", help="Print LaTeX tables (booktabs): as on the screen, or as the paper's Table 2."),
 ]
+Metric = Annotated[str, typer.Option("--metric", "-m", help="Metric, e.g. h_mean or oop_top1.")]
 OnlyMethods = Annotated[
     list[str] | None,
     typer.Option(
