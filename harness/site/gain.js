@@ -27,6 +27,14 @@ function gainCell(row) {
   return tip(h("td", { class: "edge" }, signed(mean)), () => `effective OOP gain, mean over ${count} ${count === 1 ? "domain" : "domains"}: ${signed(mean, 2)} points`);
 }
 
+/** Accuracies and gain of a row in each of its domains. */
+function gainPlaces(row) {
+  return Object.entries(row.gain.domains).map(([domain, gain]) => {
+    const [ip, oop] = ["ip_top1", "oop_top1"].map((metric) => row.domains[domain][metric][0]);
+    return { domain, ip, oop, gain };
+  });
+}
+
 function gainView(row) {
   const line = lineOf(row.setting);
   if (!line || !row.gain) return [];
@@ -37,19 +45,18 @@ function gainView(row) {
   levels(plot, 0, scale);
   for (const tick of [0, 25, 50, 75, 100]) plot.svg.append(s("text", { x: x(tick * PERCENT), y: plot.box.bottom + 15, "text-anchor": "middle" }, String(tick)));
   plot.svg.append(s("g", { class: "ink" }, s("path", { class: "line", d: `M${line.curve.map(([ip, oop]) => `${x(ip * PERCENT).toFixed(1)},${y(oop * PERCENT).toFixed(1)}`).join("L")}` })));
-  const places = Object.keys(row.gain.domains).map((domain) => {
-    const [ip, oop] = ["ip_top1", "oop_top1"].map((metric) => row.domains[domain][metric][0]);
-    return { domain, ip, oop, gain: row.gain.domains[domain] };
-  });
+  const plain = inSetting(row.setting).filter((other) => other.method === data.reference && other.gain);
+  for (const { ip, oop } of plain.flatMap(gainPlaces)) plot.svg.append(s("path", { class: "plain-dot", d: SHAPES.o(x(ip), y(oop), 3) }));
+  const places = gainPlaces(row);
   for (const { domain, ip, oop, gain } of places) {
     plot.svg.append(s("g", { class: paint }, tip(s("path", { class: "dot", d: shape(x(ip), y(oop), 5) }),
       () => `${domain}: IP ${percent(ip)} %, OOP ${percent(oop)} %, gain ${signed(gain)} points`)));
   }
   const head = (text) => h("th", { scope: "col", class: classes("plain-head", text === "Domain" && "text") }, text);
   return [h("h3", {}, "Effective OOP gain"),
-    h("p", { class: "hint" }, `Points of OOP accuracy above those of zero-shot with the same IP accuracy, by ${line.text}. The plot has OOP against IP accuracy in percent, a point for each domain, and the line.`),
+    h("p", { class: "hint" }, `Points of OOP accuracy above those of zero-shot with the same IP accuracy, by ${line.text}. The plot has OOP against IP accuracy in percent, a marker for each domain, and zero-shot's in grey with its line.`),
     h("div", { id: "gain" }, plot.svg),
-    h("table", { id: "gain-table" }, h("thead", {}, h("tr", {}, ["Domain", "IP (%)", "OOP (%)", "Gain (points)"].map(head))),
+    h("table", { id: "gain-table" }, h("thead", {}, h("tr", {}, ["Domain", "IP (%)", "OOP (%)", "Gain"].map(head))),
       h("tbody", {}, places.map(({ domain, ip, oop, gain }) => h("tr", {}, h("th", { scope: "row", class: "text" }, domain), h("td", {}, percent(ip)), h("td", {}, percent(oop)), h("td", {}, signed(gain)))),
         row.gain.mean === null ? null : h("tr", {}, h("th", { scope: "row", class: "text" }, "mean"), h("td"), h("td"), h("td", {}, signed(row.gain.mean)))))];
 }

@@ -43,7 +43,8 @@ def test_rows_have_the_gains_of_the_analysis_and_incomplete_ones_no_mean() -> No
 
 def test_each_protocol_has_its_own_line_and_none_without_zero_shot() -> None:
     rows = board(cells()).rows
-    lines, found = gains([*((PLACE, row) for row in rows), *((("other", "data"), r) for r in rows if r.method == "fsnl")])
+    alone = ((("other", "data"), row) for row in rows if row.method == "fsnl")
+    lines, found = gains([*((PLACE, row) for row in rows), *alone])
     assert [(line["protocol"], line["dataset"]) for line in lines] == [PLACE]
     assert set(found) == {row.id for row in rows}
     assert gains((PLACE, row) for row in board(grid("fsnl", 4, 0.3)).rows) == ([], {})
