@@ -77,6 +77,17 @@ def test_the_recommended_number_of_seeds_has_the_power_in_simulated_tests(of_see
     assert np.mean([_by_t(run) for run in none]) == pytest.approx(0.05, abs=0.03)
 
 
+def test_rows_that_differ_by_the_margin_are_seldom_called_equal() -> None:
+    rng, design, margin = np.random.default_rng(6), Design(6, IMAGES, DOMAINS), 0.15
+    drawn = _draw(design, rng)
+    shares = {}
+    for difference in (margin, 0.0):
+        found = [_replicates(run, drawn) for run in layout(rng, difference, 300, design)]
+        shares[difference] = np.mean([max((own <= -margin).mean(), (own >= margin).mean()) < 0.05 for own in found])
+    assert 0 < shares[margin] < 0.06
+    assert shares[0.0] > 0.95
+
+
 def test_the_detectable_difference_has_the_power() -> None:
     for of_seeds in (0.01, 0.3):
         design = Design(3, IMAGES, DOMAINS)
