@@ -112,7 +112,7 @@ class FuDD(Method):
         again = scores.clone()
         for name, own in enumerate(apart):
             of = candidate[:, name].nonzero()[:, 0]
-            said = (candidate[of] @ own.others.T).clamp_max(1)  # a text counts once, however many names it excludes
+            said = (candidate[of] @ own.others.T).clamp_max(1)  # a text counts once, with one candidate or several
             feature = F.normalize(said @ own.rows, dim=1)
             again[of, name] = scale * (feature * image[of]).sum(dim=1)
         again = again.gather(1, top.indices)

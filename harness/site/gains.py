@@ -13,19 +13,19 @@ from harness.types.leaderboard import Row
 STEPS = 50
 """Pieces of the drawn line."""
 
-Place = tuple[str, str]
-"""Protocol and data set, as the page names them."""
 
-
-def gains(rows: Iterable[tuple[Place, Row]]) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+def gains(rows: Iterable[tuple[tuple[str, str], Row]]) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
     """The lines of the page, and what rows gain.
+
+    Args:
+        rows: each with its protocol and data set, as the page names them.
 
     Returns:
         A line for each protocol and data set where zero-shot has enough domains: ``protocol``, ``dataset``, the
         ``text`` that says what was fitted, and the ``curve``, pairs of IP and OOP accuracy in percent. And of each row
         with both accuracies the gain in ``domains`` and its ``mean`` (None for an incomplete row), as fractions.
     """
-    groups: dict[Place, list[Row]] = {}
+    groups: dict[tuple[str, str], list[Row]] = {}
     for place, row in rows:
         groups.setdefault(place, []).append(row)
     lines, found = [], {}
