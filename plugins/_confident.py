@@ -15,8 +15,8 @@ def assign_confident(probability: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
     An image is offered to its most probable class first. A class keeps the most probable of the images that were
     offered to it, and each of the others is offered to its next class. The result does not depend on the order of the
-    images (Gale and Shapley, 1962); that of Menghini et al.'s code, which drops an image that another one displaces,
-    does.
+    images (Gale and Shapley, 1962). That of Menghini et al.'s code does: an image that another one displaces is
+    dropped, and one that its most probable class refuses is offered to all the others, and may be taken by several.
 
     Args:
         probability: ``(n, k)``.

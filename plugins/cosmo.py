@@ -59,7 +59,8 @@ class Cosmo(Method):
     harmonic mean of the accuracies. The paper has no OOP images and holds out IP classes in their place; it does not
     calibrate its experts, and its gate sees their probabilities. Scores say more: they are low for an image that is far
     from all names. (Joint accuracies on the miniature, with ``init=text``, on held-out OOP and all IP images: 62.9 and
-    60.8, with probabilities 71.5 and 39.4.) In the paper's code P_oop is not normalised.
+    60.8, with probabilities 71.5 and 39.4.) In the paper's code P_oop is not normalised, the
+    regression does not balance the sides, and accuracies are means over classes.
     """
 
     needs = Needs(support=True, validation=True, ip=True)

@@ -39,6 +39,7 @@ class Pseudo(Method):
     is one round with 16 images of a name, IFPL ten rounds with 16, GRIP ten rounds of which round r takes
     ``r N / (10 K)``, so that the last takes nearly all. All assume classes of about equal size. The paper tunes prompts
     of 16 random tokens; ``coop`` is the closest method. An inner method that wants a validation draw gets the pairs.
+    Their code lets an image have several names, and its result depends on the order of the pool; here it has one.
     """
 
     needs = Needs(unlabeled=True, vocabulary=True)

@@ -39,7 +39,8 @@ class TCP(TowerMethod):
     cross-entropy over the OOP names plus ``hold * (1 - mean cos(new text, t))``. The image tower is frozen.
 
     The preset ``paper`` has the authors' setting, which begins with random context; 16 cached views replace new crops.
-    They insert the tokens before the ninth of twelve blocks; by default it is the first block past two thirds.
+    They insert the tokens before the ninth of twelve blocks; by default it is the first block past two thirds. Their
+    prompts end in words about the data set, such as "a type of pet"; here they end in the name.
     """
 
     needs = Needs(support=True, model=True)
@@ -52,8 +53,8 @@ class TCP(TowerMethod):
         "https://arxiv.org/abs/2311.18231",
     )
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "paper": {**PAPER, "optimizer": "adam", "lr": 0.002, "epochs": 50, "batch": 32, "length": 4, "block": 8}
-        | {"weight_decay": 0.0, "hold": 8.0}
+        "paper": {**PAPER, "optimizer": "adam", "lr": 0.002, "epochs": 50, "batch": 32}
+        | {"length": 4, "block": 8, "hold": 8.0}
     }
 
     epochs: NonNegativeInt = 100

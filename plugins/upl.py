@@ -35,8 +35,8 @@ class UPL(CoOp):
     Of the images that zero-shot gives a name, the ``per_name`` most certain are labelled with it; a name that no image
     is given has none. CoOp's shared context is learned on them. With several members the scores are the mean over
     contexts that were learned from different random starts, as in the paper, which has 16. The paper draws new crops of
-    the labelled images at every step; a pool has one view of each. Contexts are shared by all names, so that all names
-    have scores.
+    the labelled images at every step; a pool has one view of each. The authors' code also labels every image whose
+    probability is above 0.9. Contexts are shared by all names, so that all names have scores.
     """
 
     needs = Needs(unlabeled=True, vocabulary=True)

@@ -39,7 +39,8 @@ method returns: a method whose scores are no logits is not calibrated, whatever 
 digit of the scores, so on another kind of processor their last digits may differ."""
 
 ANALYSES = """\
-Analyses of several rows, or of a backbone with data. Each command takes `--json`.
+Analyses of several rows, or of a backbone with data. They are no metrics of a row, which its own predictions decide,
+and have no intervals. Each command takes `--json`.
 
 ```
 harness analyse gain results                       # effective OOP gain of every row
@@ -49,9 +50,12 @@ harness analyse gap --plugin fsnl --shots 4        # modality gap of each side, 
 
 `names` and `gap` take `--data`, `--backbone` and `--domain` as `harness evaluate` does. `gap --plugin` reads the class
 vectors of a method off its scores, so it needs scores that are linear in the image features: `coop`, `fsnl`,
-`learning_to_name`, `taskres` and others that learn names, contexts or heads. The row page of `harness leaderboard
-build` has a DendroMap: a treemap of a side's images by their features, coloured by error (Bertucci et al., IEEE TVCG
-2022)."""
+`learning_to_name`, `taskres` and others that learn names, contexts or heads.
+
+The page of `harness leaderboard build` has the effective gain over `zero_shot` as a column, and with its line in the
+details of a row. Familiarity and the modality gap need the features of names and images, which a leaderboard does not
+hold, so they are not on the page. The details have a DendroMap too: a treemap of a side's images by their features,
+coloured by error (Bertucci et al., IEEE TVCG 2022)."""
 
 
 def page() -> str:

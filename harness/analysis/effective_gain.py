@@ -36,6 +36,13 @@ class LogitFit(NamedTuple):
         """The OOP accuracy of a plain backbone with that IP accuracy, above 0 and below 1."""
         return 1 / (1 + math.exp(-(self.slope * logit(ip) + self.intercept)))
 
+    def equation(self, plain: str) -> str:
+        """The line in words, with the method whose rows it was fitted to."""
+        return (
+            f"logit(OOP) = {self.slope:.2f} logit(IP) {self.intercept:+.2f}, fitted to {self.points} domains of "
+            f"{plain} rows (R² {self.r2:.2f})"
+        )
+
 
 class EffectiveGain(NamedTuple):
     """What a row gains.

@@ -49,10 +49,7 @@ def show_gains(rows: Sequence[Row], plain: str, joint: bool, as_json: bool) -> i
             for g in gains
         ]
         title = f"{dataset}, {protocol}: effective OOP gain{' among all names' * joint}"
-        note = (
-            f"percentage points of OOP accuracy above logit(OOP) = {fit.slope:.2f} logit(IP) {fit.intercept:+.2f}, "
-            f"fitted to {fit.points} domains of {plain} rows (R² {fit.r2:.2f})"
-        )
+        note = f"percentage points of OOP accuracy above {fit.equation(plain)}"
         print_in_parts(title, columns, lines, 1, [note])
     return 0
 

@@ -117,7 +117,7 @@ def _notes(table: _PowerTable, options: PowerOptions) -> Iterator[str]:
     asked = points(options.points)
     yield "Δ and finds: points"
     yield from paired_notes(table.baseline, options.points)
-    yield f"finds: smallest difference that a paired t-test at 5 % finds with power {POWER:g}"
+    yield f"finds: smallest difference that this test and a paired t-test find at 5 % with power {POWER:g} each"
     yield f"seeds, images, domains: how many find {asked}, the others as measured; images are those of a domain, and"
     yield f"domains drawn from more such domains; -: no number up to {MOST:,} does, or the methods have no seeds"
     for design in dict.fromkeys(one.spread.design for one in table.rows if one.spread):

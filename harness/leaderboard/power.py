@@ -80,6 +80,16 @@ class DifferenceSpread:
         each = self.seeds / design.seeds + self.images / more + self.rest / (more * design.seeds)
         return (each + (self.domains or 0.0 if any_domains else 0.0)) / design.domains
 
+    def bootstrap_variance(self, design: Design) -> float:
+        """The variance of the difference in the replicates of the paired bootstrap, on average over data.
+
+        Drawing n of n seeds leaves out a share 1/n of the variance between them; the rest is drawn with the seeds and
+        with the images, and counts 3 - 2/n times (Owen, *The pigeonhole bootstrap*, 2007).
+        """
+        more, seeds = design.images / self.design.images, design.seeds
+        of_seeds = self.seeds / seeds * (1 - 1 / seeds)
+        return (of_seeds + self.images / more + self.rest / (more * seeds) * (3 - 2 / seeds)) / design.domains
+
     def freedom(self, design: Design, any_domains: bool = False) -> float:
         """Degrees of freedom of the estimated variance, by Satterthwaite's formula; over domains, one less than these.
 
@@ -138,16 +148,33 @@ def spread(differences: Sequence[float], domains: Sequence[DomainSpread], seeds:
 
 
 def power(difference: float, found: DifferenceSpread, design: Design, any_domains: bool = False) -> float:
-    """The probability that a two-sided paired t-test at 5 % finds a difference; arguments as of ``variance``."""
+    """The probability that two-sided tests at 5 % find a difference: the lower one of two tests.
+
+    One is the paired bootstrap of ``leaderboard show``, whose variance is too large where the rest is large, and too
+    small where few seeds differ much; the other is a paired t-test with the estimated variance. Over any domains it is
+    a t-test on the domains. Arguments as of ``variance``.
+    """
     deviation = sqrt(found.variance(design, any_domains))
     if not deviation:
         return float(difference != 0)
-    return _t_power(found.freedom(design, any_domains), abs(difference) / deviation)
+    ratio = abs(difference) / deviation
+    by_t = _t_power(found.freedom(design, any_domains), ratio)
+    if any_domains:
+        return by_t
+    limit = float(stats.norm.isf((1 - LEVEL) / 2)) * sqrt(found.bootstrap_variance(design)) / deviation
+    return min(by_t, float(stats.norm.sf(limit - ratio) + stats.norm.cdf(-limit - ratio)))
 
 
 def detectable(found: DifferenceSpread, design: Design) -> float:
     """The smallest difference that has the power ``POWER`` in the same domains."""
-    return sqrt(found.variance(design)) * _ratio(found.freedom(design))
+    high = sqrt(found.variance(design))
+    if not high:
+        return 0.0
+    if found.freedom(design) < 1:
+        return inf
+    while power(high, found, design) < POWER:
+        high *= 2
+    return float(optimize.brentq(lambda difference: power(difference, found, design) - POWER, 0.0, high))
 
 
 def needed_seeds(difference: float, found: DifferenceSpread) -> int | None:
@@ -192,13 +219,3 @@ def _t_power(freedom: float, ratio: float) -> float:
         return 0.0
     freedom, ratio = min(freedom, MOST), max(ratio, 1e-6)  # scipy is wrong at zero
     return float(stats.ncf.sf(stats.f.isf(1 - LEVEL, 1, freedom), 1, freedom, ratio**2))
-
-
-def _ratio(freedom: float) -> float:
-    """The ratio of a difference and its standard deviation with the power ``POWER``; infinite without freedom."""
-    if freedom < 1:
-        return inf
-    high = 4.0
-    while _t_power(freedom, high) < POWER:
-        high *= 2
-    return float(optimize.brentq(lambda ratio: _t_power(freedom, ratio) - POWER, 0.0, high))

@@ -17,6 +17,7 @@ function columns(rows) {
       id: `domain ${domain}`, domain, metric, up: lowerIsBetter.has(metric), head: shortDomain(domain), says: domain, group: `${metricName.get(metric)} of each domain`, edge: !i,
       value: (row) => ((row.domains[domain] || {})[metric] || [null])[0], cell: domainCell,
     }))),
+    gainColumn(rows),
   ].filter(Boolean);
 }
 

@@ -21,8 +21,8 @@ from harness.site.payload import Payload
 
 SCRIPTS = (
     *("dom.js", "data.js", "looks.js", "choices.js", "address.js", "filters.js", "tooltip.js"),
-    *("cells.js", "columns.js", "table.js", "downloads.js", "chart.js", "shots.js", "cost.js", "published.js"),
-    *("confusion.js", "classes.js", "dendromap.js", "frequency.js", "row.js", "main.js"),
+    *("cells.js", "chart.js", "gain.js", "columns.js", "table.js", "downloads.js", "shots.js", "cost.js"),
+    *("published.js", "confusion.js", "classes.js", "dendromap.js", "frequency.js", "row.js", "main.js"),
 )
 """The parts of the script, in page order."""
 

@@ -25,6 +25,7 @@ from harness.results.leaderboard_file import BOARD
 from harness.site import links
 from harness.site.classes import Classes
 from harness.site.dendromap import dendromaps
+from harness.site.gains import gains
 from harness.site.reproduce_command import evaluate_command, reproduce_command
 from harness.site.thumbnails import Thumbnails
 from harness.types.leaderboard import Row, Stat
@@ -69,6 +70,7 @@ def payload(
     labels = row_labels(sources.rows)
     names = unique_titles(map(setting, sources.rows))
     rows = [_row(row, names[setting(row)], labels[row.id], sources, views[row.id]) for row in sources.rows]
+    lines, gained = gains(((names[setting(row)].protocol, names[setting(row)].dataset), row) for row in sources.rows)
     domains = sorted({d for row in sources.rows for d in _domains(row)} | {d for t in published for d in _printed(t)})
     table = {
         "metrics": [[name, m.heading, m.meaning, m.higher_is_better] for name, m in metrics.items()],
@@ -81,7 +83,8 @@ def payload(
         "sides": {side: _look(own.colour, own.marker) for side, own in SIDE_LOOKS.items()},
         "benchmark": links.benchmark(),
         "links": links.methods(sources.rows),
-        "rows": rows,
+        "rows": [row | {"gain": _gain(gained.get(row["id"]))} for row in rows],
+        "lines": lines,
         "published": [row for printed in published for row in _published(printed)],
     }
     return Payload(table, _details(sources, file, Classes(thumbnails)))
@@ -152,6 +155,15 @@ def _figures(row: Row, stats: dict[str, Stat], intervals: dict[str, Interval | N
 def _figure(stat: Stat, seeds: int, interval: Interval | None) -> Figure:
     ends = [] if interval is None else [_points(interval.low), _points(interval.high)]
     return [_points(stat.mean), _points(stat.std), seeds, *ends]
+
+
+def _gain(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The effective gain of a row, in the unit of figures."""
+    if found is None:
+        return None
+    mean = found["mean"]
+    domains = {domain: _points(gain) for domain, gain in found["domains"].items()}
+    return {"mean": None if mean is None else _points(mean), "domains": domains}
 
 
 def _look(colour: str, marker: str) -> list[str]:

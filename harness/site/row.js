@@ -12,7 +12,7 @@ function openRow(id) {
   close.addEventListener("click", () => dialog.close());
   dialog.replaceChildren(
     h("header", {}, h("h2", { id: "row-title" }, badge(methodLook(row.method)), row.label, row.shots ? `, ${row.shots} images per class` : ""), close),
-    h("div", { class: "body" }, facts(row, record), holes(row), again(record), figures(row), ...classView(record), ...dendroView(record), ...frequencyView(record), ...provenance(row, record)),
+    h("div", { class: "body" }, facts(row, record), holes(row), again(record), figures(row), ...gainView(row), ...classView(record), ...dendroView(record), ...frequencyView(record), ...provenance(row, record)),
   );
   opener = document.activeElement;
   if (!dialog.open) dialog.showModal();

@@ -103,7 +103,7 @@ STATED = {
     "em_dirichlet": {"scale": 30.0, "complexity": None, "rounds": 20, "steps": 1000},
     "otter": {"shares": "support", "pool": "test-unlabeled"},
     "ecalp": {"names": 3, "images": 8, "shots": 8, "power": 10.0, "rounds": 3},
-    "tcp": {"optimizer": "adam", "lr": 0.002, "weight_decay": 0.0, "epochs": 50, "batch": 32, "warmup_lr": 1e-5}
+    "tcp": {"optimizer": "adam", "lr": 0.002, "weight_decay": 5e-4, "epochs": 50, "batch": 32, "warmup_lr": 1e-5}
     | {"length": 4, "block": 8, "hold": 8.0, "views": 16},
     "upl": {**SGD, "epochs": 50, "lr": 0.002, "batch": 32, "length": 16, "per_name": 16, "members": 16, "views": 1},
     "fudd": {"candidates": 10},

@@ -61,7 +61,7 @@ def pair_features(pairs, count):
 
 
 PAIRS = {
-    "red bean": {"oak": ["it is a seed", "it is red"], "great blue auk": ["it is a plant"]},
+    "red bean": {"oak": ["it is a seed", "it is red"], "great blue auk": ["it is a seed", "it is a plant"]},
     "great_blue auk": {"oak": ["it can fly"], "red bean": ["it has a beak"]},
 }
 
@@ -84,7 +84,7 @@ def test_fudd_ranks_candidates_by_texts_of_pairs(tmp_path, candidates, source):
         again = {}
         for a in top:
             texts = [text for b in top if b != a for text in features(NAMES[a], NAMES[b])]
-            again[a] = SCALE * x @ normalise(np.sum(texts, axis=0))
+            again[a] = SCALE * x @ normalise(np.unique(texts, axis=0).sum(axis=0))  # each text once
         shift = np.log(np.exp(row[top]).sum()) - np.log(np.exp(list(again.values())).sum())
         expected.append([again[a] + shift if a in again else row[a] for a in range(3)])
     method = FuDD(candidates=candidates, **how).fit(task)
