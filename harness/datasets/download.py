@@ -8,21 +8,21 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
+from harness.datasets.complete_folders import find_missing, select_folders, verify_offline
 from harness.datasets.digests import DigestIndex
 from harness.datasets.disk import unsafe_reason
 from harness.datasets.download_record import DownloadRecord, read_record, write_record
-from harness.datasets.folder_reader import read_content
 from harness.datasets.hub import HuggingFace
 from harness.datasets.image_bytes import MAX_BYTES
-from harness.datasets.layout import ARCHIVES, RELEASED, find_folders, parse_folder_name
+from harness.datasets.layout import ARCHIVES, parse_folder_name
 from harness.datasets.listing import Listing, find_damaged, listing_path, read_listing, write_listing
 from harness.datasets.map_in_threads import map_in_threads
 from harness.datasets.remote import FileFault, Remote, RemoteBusy, RemoteFile, is_inside, retry
+from harness.datasets.root_files import ROOT_FILES, is_listed_in
 from harness.datasets.splitfile import find_split_file, parse_entries
-from harness.errors import DataError, StorageError, os_reason, unknown_name
+from harness.errors import DataError, StorageError, os_reason
 from harness.files import NO_SPACE_ERRNOS, write_atomic, write_error
 from harness.progress import pluralize
-from harness.types.split import Side
 
 REVISION = "main"
 """The branch of the release; the first download resolves it to a commit and records that."""
@@ -74,7 +74,7 @@ def download(
     """
     dest = Path(dest)
     if offline:
-        _verify_offline(dest, domains, workers, index)
+        verify_offline(dest, domains, workers, index)
         return dest
     record = read_record(dest, revision)
     if record is None:
@@ -82,7 +82,7 @@ def download(
         record = _resolve(remote, revision, sleep)
         write_record(dest, record)
     run = _Download(dest, record.commit, remote, workers, sleep, index, progress)
-    todo = {folder: run.find_damaged(folder) for folder in _select_folders(record.folders, domains)}
+    todo = {folder: run.find_damaged(folder) for folder in select_folders(record.folders, domains)}
     run.announce([file for files in todo.values() for file in files], note)
     problems = [problem for folder, files in todo.items() for problem in run.complete(folder, files)]
     if problems:
@@ -91,22 +91,6 @@ def download(
             "run the same command again: it fetches only what is missing; if the problem stays, it is in the source",
         )
     return dest
-
-
-def find_missing(folder: Path) -> list[str]:
-    """Problems and missing paths of a folder by its split file; empty if it is complete."""
-    found: list[str] = []
-    try:
-        content = read_content(folder, lambda kind, path, reason: found.append(reason))
-    except DataError as error:
-        return [error.message]
-    existing = set(content.tree.paths())
-    return found + [
-        f"{folder.name}/{item.path} is missing"
-        for items in content.items.values()
-        for item in items
-        if item.path not in existing
-    ]
 
 
 class _Download:
@@ -136,7 +120,7 @@ class _Download:
         if stored and not self._damaged(folder, stored.files):
             return []
         listed = retry(lambda: self._remote.files(folder, self._commit), self._sleep, _TRIES)
-        inside = tuple(file for file in listed if is_inside(file.path, folder))
+        inside = tuple(file for file in listed if is_listed_in(file.path, folder))
         if not inside:
             raise DataError(f"the server lists no file in {folder}", "run the same command again later")
         write_listing(path, Listing(commit=self._commit, files=inside))
@@ -250,46 +234,7 @@ def _resolve(remote: Remote, revision: str, sleep: Callable[[float], None]) -> D
         what = f"only archives such as {packed[0]}" if packed else "no {Domain}{N}_IP or {Domain}{N}_OOP folder"
         hint = f"download and unpack them from the page of {remote.name}" if packed else "choose another revision"
         raise DataError(f"revision {revision} of {remote.name} contains {what}", hint)
-    return DownloadRecord(remote.name, revision, commit, folders)
-
-
-def _select_folders(folders: Iterable[str], domains: Sequence[str] | None) -> list[str]:
-    """The folders of some domains (None for all), in order."""
-    by_domain: dict[str, list[str]] = {}
-    for folder in folders:
-        if parsed := parse_folder_name(folder):
-            by_domain.setdefault(parsed.domain, []).append(folder)
-    for domain in domains or ():
-        if domain not in by_domain:
-            raise unknown_name("domain", domain, by_domain)
-    chosen = by_domain if domains is None else dict.fromkeys(domains)
-    return [folder for domain in chosen for folder in by_domain[domain]]
-
-
-def _verify_offline(dest: Path, domains: Sequence[str] | None, workers: int, index: DigestIndex | None) -> None:
-    """Raise DataError if the folders of some domains are incomplete, or differ from a stored listing."""
-    existing = find_folders(dest)
-    record = read_record(dest, None)
-    # An existing folder of another pre-training scale replaces the released one of its domain and side.
-    wanted = _by_domain_and_side(record.folders if record else RELEASED) | _by_domain_and_side(existing)
-    problems = []
-    for folder in _select_folders(wanted.values(), domains):
-        if folder not in existing:
-            problems.append(f"{folder} is missing")
-        else:
-            listing = read_listing(listing_path(dest, folder))
-            damaged = find_damaged(dest, listing.files if listing else (), workers, index)
-            if bad := [f"{file.path} is missing or damaged" for file in damaged] or find_missing(dest / folder):
-                problems.append(f"{folder} has {pluralize(len(bad), 'problems')}, the first: {bad[0]}")
-    if problems:
-        shown = "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more folders" if len(problems) > 3 else "")
-        raise DataError(
-            f"{dest} is incomplete: {shown}", "run again without --offline, or give the domains that are complete"
-        )
-
-
-def _by_domain_and_side(names: Iterable[str]) -> dict[tuple[str, Side], str]:
-    return {(parsed.domain, parsed.side): name for name in names if (parsed := parse_folder_name(name))}
+    return DownloadRecord(remote.name, revision, commit, folders + [ROOT_FILES] * (ROOT_FILES in names))
 
 
 def _check_space(dest: Path, needed: int) -> None:

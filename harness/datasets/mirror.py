@@ -6,6 +6,7 @@ A mirror contains::
     Food53_OOP/listing.json       path, size, sha256, archive and offset of each file of the folder
     Food53_OOP/0000.tar           the files next to images/
     Food53_OOP/0001.tar           the images of a class, and so on
+    root-files/...                nouns.json and the other files next to the folders, in the same way
 
 The archives are ordinary tar files. A download reads files by their offset and never extracts an archive.
 """
@@ -31,6 +32,7 @@ from harness.datasets.image_bytes import MAX_BYTES
 from harness.datasets.layout import find_folders
 from harness.datasets.listing import MAX_LISTING_BYTES, Listing, write_listing
 from harness.datasets.remote import PORTAL, FileFault, RemoteBusy, RemoteFile, is_inside, retry_after
+from harness.datasets.root_files import ROOT_FILES, find_root_files, is_listed_in
 from harness.errors import DataError, UserError, one_line, os_reason
 from harness.files import detect_placeholder, open_regular_file, read_error, read_file, save, walk_files
 from harness.types.cell import Record
@@ -49,7 +51,7 @@ class MirrorIndex(Record):
 
     Attributes:
         commit: the commit of the data if they were downloaded, else a digest of the listings.
-        folders: the ``{Domain}{N}_{side}`` folders.
+        folders: the ``{Domain}{N}_{side}`` folders, and ``ROOT_FILES`` if there are any.
     """
 
     commit: str
@@ -167,7 +169,7 @@ class Mirror:
 
 
 def pack(root: Path, out: Path, progress: Callable[[str, int, int], None] | None = None) -> None:
-    """Write the folders of a data root as a mirror: one tar archive for each class, the same bytes every time.
+    """Write a data root as a mirror: one tar archive for each class, the same bytes every time.
 
     Archives are written atomically and the index last, so a stopped run leaves no usable but incomplete mirror.
 
@@ -180,7 +182,7 @@ def pack(root: Path, out: Path, progress: Callable[[str, int, int], None] | None
         DataError: the root contains no folder.
         StorageError: a file cannot be read or written.
     """
-    folders = find_folders(root)
+    folders = find_folders(root) + [ROOT_FILES] * bool(find_root_files(root))
     packed = {folder: list(_pack_folder(root, folder, out, progress)) for folder in folders}
     content = [file.model_dump(mode="json") for files in packed.values() for file in files]
     commit = read_revision(root) or hashlib.sha256(json.dumps(content).encode()).hexdigest()
@@ -193,14 +195,10 @@ def pack(root: Path, out: Path, progress: Callable[[str, int, int], None] | None
 def _pack_folder(
     root: Path, folder: str, out: Path, progress: Callable[[str, int, int], None] | None
 ) -> Iterator[RemoteFile]:
-    try:
-        found = walk_files(root / folder)
-    except OSError as error:
-        raise read_error(root / folder, error) from None
     groups: dict[str, list[tuple[str, Path]]] = {}
-    for name, path in found:
-        classname = name.split("/")[1] if name.startswith("images/") else ""
-        groups.setdefault(classname, []).append((f"{folder}/{name}", path))
+    for name, path in _files(root, folder):
+        _, *inner = name.split("/")
+        groups.setdefault(inner[1] if inner[:1] == ["images"] else "", []).append((name, path))
     for number, (_, files) in enumerate(sorted(groups.items())):
         archive = f"{folder}/{number:04d}.tar"
         content, listed = _tar(archive, files)
@@ -208,6 +206,16 @@ def _pack_folder(
         yield from listed
         if progress:
             progress(folder, number + 1, len(groups))
+
+
+def _files(root: Path, folder: str) -> list[tuple[str, Path]]:
+    """(Path relative to the root, path) of the files of a folder."""
+    if folder == ROOT_FILES:
+        return find_root_files(root)
+    try:
+        return [(f"{folder}/{name}", path) for name, path in walk_files(root / folder)]
+    except OSError as error:
+        raise read_error(root / folder, error) from None
 
 
 def _tar(archive: str, files: list[tuple[str, Path]]) -> tuple[bytes, list[RemoteFile]]:
@@ -233,7 +241,8 @@ def _tar(archive: str, files: list[tuple[str, Path]]) -> tuple[bytes, list[Remot
 
 def _safe_archive(file: RemoteFile) -> str:
     """The archive of a file, which is a path in the mirror."""
-    if file.archive is None or not is_inside(file.archive, file.path.partition("/")[0]):
+    folder = ROOT_FILES if is_listed_in(file.path, ROOT_FILES) else file.path.partition("/")[0]
+    if file.archive is None or not is_inside(file.archive, folder):
         raise FileFault(f"{file.path}: its archive {file.archive!r} is not in its folder of the mirror")
     return file.archive
 

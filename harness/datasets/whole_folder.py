@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -31,7 +31,7 @@ def write_whole_folder(
     partial, lock = (out.parent / f".{out.name}.{kind}" for kind in ("partial", "lock"))
     require_writable(out.parent, what, hint)  # a lock waits for ever where no file can be created, as in /proc
     try:
-        with FileLock(lock):
+        with FileLock(lock), _removed(lock):
             if finished():
                 return
             shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
@@ -44,9 +44,17 @@ def write_whole_folder(
             if out.exists():
                 out.rmdir()
             partial.rename(out)
-            with suppress(OSError):  # from now on nobody writes: who waits for the lock finds a finished folder
-                lock.unlink()
     except NotImplementedError:  # older filelock on a file system without flock, such as Lustre
         raise write_error(what, out, OSError("the file system has no locks"), hint) from None
     except OSError as error:
         raise write_error(what, out, error, hint) from error
+
+
+@contextmanager
+def _removed(lock: Path) -> Iterator[None]:
+    """Remove the file of a lock before it is released; who waits for it opens it again at each try."""
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            lock.unlink()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.datasets.download import REVISION, download, find_missing
+from harness.datasets.complete_folders import find_missing
+from harness.datasets.download import REVISION, download
 from harness.datasets.identity import DOWNLOAD_RECORD
 from harness.datasets.layout import RELEASED
 from harness.datasets.listing import LISTINGS

@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 
 from harness.datasets.download import download
-from harness.datasets.identity import DOWNLOAD_RECORD
+from harness.datasets.identity import DOWNLOAD_RECORD, read_revision
+from harness.datasets.layout import open_dataset
 from harness.datasets.mirror import INDEX, Mirror, pack
+from harness.datasets.nouns import noun_of
 from harness.errors import DataError, UserError
 
 from .roots import make_root
@@ -87,6 +89,38 @@ def test_a_mirror_in_a_folder_gives_the_same_files(root, mirror, get):
 
 def test_a_mirror_on_a_server_gives_the_same_files(root, address, get):
     assert content(get(address)) == content(root)
+
+
+def test_files_next_to_the_folders_are_in_the_mirror(root, tmp_path, get):
+    (root / "corpora").mkdir()
+    files = dict.fromkeys(("nouns.json", "texts.json", "README.md", "corpora/a.json"), b'{"Food": "dish"}')
+    files["dataset.json"] = b'{"name": "mine", "revision": "r1"}'
+    for name, data in files.items():
+        (root / name).write_bytes(data)
+    (root / "my-notes.txt").touch()
+    pack(root, tmp_path / "mirror")
+    dest = get(tmp_path / "mirror", domains=["Food"])
+    assert {name: (dest / name).read_bytes() for name in files} == files
+    assert not (dest / "my-notes.txt").exists()
+    assert (open_dataset(dest).name, noun_of(dest, "Food"), read_revision(dest)) == ("mine", "dish", "r1")
+    (dest / "nouns.json").write_bytes(b"{}")
+    with pytest.raises(DataError, match=r"root-files has 1 problem, the first: nouns\.json is missing or damaged"):
+        get(tmp_path / "mirror", domains=["Food"], offline=True)
+    get(tmp_path / "mirror", domains=["Food"])
+    assert noun_of(dest, "Food") == "dish"
+
+
+@pytest.mark.parametrize("path", ["../escaped", "corpora/../../escaped", "corpora/a/b.json", DOWNLOAD_RECORD])
+def test_a_mirror_writes_known_files_next_to_the_folders_alone(root, tmp_path, get, path):
+    (root / "nouns.json").write_text('{"Food": "dish"}')
+    pack(root, tmp_path / "mirror")
+    listing = json.loads((tmp_path / "mirror" / "root-files" / "listing.json").read_bytes())
+    listing["files"].append(listing["files"][0] | {"path": path})
+    (tmp_path / "mirror" / "root-files" / "listing.json").write_text(json.dumps(listing))
+    dest = get(tmp_path / "mirror")
+    assert noun_of(dest, "Food") == "dish"
+    assert "repository" in json.loads((dest / DOWNLOAD_RECORD).read_bytes())
+    assert not [*tmp_path.rglob("escaped"), *tmp_path.rglob("b.json")]
 
 
 def test_packing_again_writes_the_same_bytes(root, mirror, tmp_path):

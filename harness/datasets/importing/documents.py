@@ -18,11 +18,10 @@ from harness.datasets.importing.store_images import StoredImage
 from harness.datasets.listing import Listing, listing_path
 from harness.datasets.nouns import NOUNS_FILE
 from harness.datasets.remote import RemoteFile
+from harness.datasets.root_files import README
 from harness.progress import pluralize
 from harness.prompts import domain_noun
 from harness.types.split import PARTS, Part
-
-README = "README.md"
 
 
 @dataclass(frozen=True)
