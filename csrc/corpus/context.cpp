@@ -26,8 +26,13 @@ std::string_view begins_with(std::string_view text, const std::string_view* opti
 
 Vocabulary::Vocabulary(const std::vector<Merge>& merges) {
     ranks_.reserve(2 * merges.size());
-    for (std::size_t i = 0; i < merges.size(); ++i)
-        ranks_.emplace(pair_of(merges[i][0], merges[i][1]), Rank{std::int32_t(i), merges[i][2]});
+    std::unordered_map<std::int32_t, std::size_t> bytes;  // of symbols that are merged
+    const auto size = [&](std::int32_t symbol) { return symbol < 512 ? 1 : bytes[symbol]; };
+    for (std::size_t i = 0; i < merges.size(); ++i) {
+        const auto& [first, second, result] = merges[i];
+        ranks_.emplace(pair_of(first, second), Rank{std::int32_t(i), result});
+        longest_ = std::max(longest_, bytes[result] = size(first) + size(second));
+    }
 }
 
 int Vocabulary::tokens(std::string_view piece) const {
@@ -79,6 +84,7 @@ std::size_t ContextRuler::find_end() {
             next_code(cleaned_, begin);
             continue;
         }
+        if (end - begin > std::size_t(left) * vocabulary_.longest()) return begin;  // such as a word of a million letters
         left -= tokens(cleaned_.substr(begin, end - begin));
         if (left < 0) return begin;
         begin = end;

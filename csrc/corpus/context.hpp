@@ -19,12 +19,14 @@ class Vocabulary {
 public:
     explicit Vocabulary(const std::vector<Merge>& merges);
     int tokens(std::string_view piece) const;
+    std::size_t longest() const { return longest_; }  // bytes of a token
 
 private:
     struct Rank {
         std::int32_t rank, result;
     };
     std::unordered_map<std::uint64_t, Rank> ranks_;
+    std::size_t longest_ = 1;
 };
 
 // For one thread: it remembers pieces.

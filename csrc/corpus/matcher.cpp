@@ -49,6 +49,7 @@ void Matcher::add_phrase(int form, const std::vector<std::string>& words, const 
     };
     for (const std::string& text : words) step(text);
     step(last);
+    longest_ = std::max(longest_, int(words.size()) + 1);
     trie_[node].forms.push_back(form);
 }
 
@@ -126,7 +127,10 @@ private:
                 node = m_.child(node, known_[end].number);
             }
         }
+        auto near = hits_.begin(), after = near;  // the hits that may contain one begin at most a longest form before it
         for (const Hit& hit : hits_) {
+            while (near->begin + m_.longest_ <= hit.begin) ++near;
+            while (after != hits_.end() && after->begin <= hit.begin) ++after;
             const Form& form = m_.forms_[hit.form];
             const Where where = where_is(known_[hit.end - 1].end);
             if (form.own) {
@@ -135,7 +139,7 @@ private:
             }
             note(form.concept_number, kSynonyms, where);
             if (form.words.empty()) note(form.concept_number, kWords, where);
-            if (std::none_of(hits_.begin(), hits_.end(), [&](const Hit& other) { return contains(other, hit); }))
+            if (std::none_of(near, after, [&](const Hit& other) { return contains(other, hit); }))
                 note(form.concept_number, kLongest, where);
         }
     }

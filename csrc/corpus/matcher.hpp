@@ -100,6 +100,7 @@ private:
     int context_length_, kept_;
     WordIndex index_;
     std::vector<Node> trie_ = std::vector<Node>(1);
+    int longest_ = 0;  // most words of a form
     std::vector<Needed> needed_;
     mutable std::mutex rulers_lock_;
     mutable std::vector<std::unique_ptr<ContextRuler>> rulers_;  // those that no call uses: they remember pieces

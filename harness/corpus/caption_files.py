@@ -42,7 +42,7 @@ class CaptionSource:
     @property
     def compression(self) -> str | None:
         """``gzip`` or ``zstd`` by a second suffix."""
-        return COMPRESSIONS.get(self.path.rpartition(".")[2])
+        return COMPRESSIONS.get(self.path.rpartition(".")[2].lower())
 
     def _suffixes(self) -> list[str]:
         name, _, last = self.path.rpartition("/")[2].lower().rpartition(".")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from harness.corpus.counts import RULES, STRICTNESS
@@ -74,15 +75,18 @@ class PythonMatcher:
             where = WITHIN if end <= context else BEYOND
             found[concept][rule] = min(where, found[concept].get(rule, where))
 
-        hits = list(self._hits(words))
-        for hit in hits:
+        hits: dict[int, list[_Hit]] = defaultdict(list)
+        for hit in self._hits(words):
+            hits[hit.begin].append(hit)
+        for hit in chain.from_iterable(hits.values()):
             concept, end = hit.form.concept, words[hit.end - 1].end
             if hit.form.own:
                 note("folded", concept, end)
                 if _is_phrase(hit, cleaned, words):
                     note("phrase", concept, end)
             note("synonyms", concept, end)
-            if not any(_contains(other, hit) for other in hits):
+            near = range(hit.begin - self._longest + 1, hit.begin + 1)  # where a hit that contains this one begins
+            if not any(_contains(other, hit) for begin in near for other in hits.get(begin, ())):
                 note("longest", concept, end)
         for form, end in self._words(words):
             note("words", form.concept, end)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,19 @@ BLOCK_BYTES = 1 << 23
 
 BATCH_ROWS = 1 << 17
 """Rows of parquet that are decoded at once."""
+
+_OBJECTS = 100  # of JSON lines, whose keys are the columns
+
+_LONGEST_LINE = 8 * BLOCK_BYTES
+
+_NOT_TEXT = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\x03\x04": "zip",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+"""First bytes of files -> what they are; a count of their bytes as text would find no name."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,7 @@ def read_blocks(source: CaptionSource, column: str | None) -> Iterator[Block]:
     row = 0
     arrays = {"csv": _csv_arrays, "tsv": _csv_arrays, "jsonl": _json_arrays, "txt": _text_arrays}[source.format]
     with _reading(source):
+        _require_text(source)
         for array in arrays(source, column):
             yield Block(row, lambda array=array: iter([array]))  # type: ignore[misc]
             row += len(array)
@@ -143,6 +156,15 @@ def _decompressed(source: CaptionSource, file: BinaryIO) -> Any:
     return pa.CompressedInputStream(stream, source.compression) if source.compression else stream
 
 
+def _require_text(source: CaptionSource) -> None:
+    with source.stream() as file:
+        head = _decompressed(source, file).read(4)
+    if kind := next((kind for begin, kind in _NOT_TEXT.items() if head.startswith(begin)), None):
+        raise DataError(
+            f"{source.path} is {kind}, not text in UTF-8", "give it the suffix of its format, or convert it"
+        )
+
+
 def _csv_arrays(source: CaptionSource, column: str | None) -> Iterator[pa.Array]:
     from pyarrow import csv
 
@@ -167,8 +189,7 @@ def _json_arrays(source: CaptionSource, column: str | None) -> Iterator[pa.Array
     from pyarrow import json as arrow_json
 
     with source.stream() as file:
-        first = json.loads(next(iter(_lines(source, file)), b"{}"))
-        column = _choose(column, list(first) if isinstance(first, dict) else [], source)
+        column = _choose(column, _first_keys(_decompressed(source, file)), source)
     with source.stream() as file:
         schema = pa.schema([(column, pa.string())])
         options = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
@@ -177,20 +198,37 @@ def _json_arrays(source: CaptionSource, column: str | None) -> Iterator[pa.Array
             yield batch.column(0)
 
 
-def _lines(source: CaptionSource, file: BinaryIO) -> Iterator[bytes]:
-    stream = _decompressed(source, file)
-    yield from io.BytesIO(stream.read(BLOCK_BYTES))
+def _first_keys(stream: Any) -> list[str]:
+    """The keys of the first objects of JSON lines: an object may lack some."""
+    block = stream.read(BLOCK_BYTES)
+    lines = [line for line in block.splitlines()[:_OBJECTS] if line.strip()]
+    if len(block) == BLOCK_BYTES and len(lines) > 1:
+        lines.pop()  # it may go on in the next block
+    objects = map(json.loads, lines)
+    return list(dict.fromkeys(key for one in objects if isinstance(one, dict) for key in one))
 
 
 def _text_arrays(source: CaptionSource, column: str | None) -> Iterator[pa.Array]:
     if column is not None:
         raise UserError(f"{source.path} is plain text without columns, and --column {column} was given")
     with source.stream() as file:
-        stream, rest = _decompressed(source, file), b""
-        while block := stream.read(BLOCK_BYTES):
-            *lines, rest = (rest + block).replace(b"\r\n", b"\n").split(b"\n")
-            if len(rest) > 8 * BLOCK_BYTES:
-                raise DataError("a line is longer than 64 MiB")
+        for lines in _lines(_decompressed(source, file), source):
             yield pa.array(lines, pa.binary()).view(pa.string())
-        if rest:
-            yield pa.array([rest], pa.binary()).view(pa.string())
+
+
+def _lines(stream: Any, source: CaptionSource) -> Iterator[list[bytes]]:
+    r"""The lines of a text, in blocks; they end in \n, \r\n or \r."""
+    rest = b""
+    while block := stream.read(BLOCK_BYTES):
+        while block.endswith(b"\r") and (following := stream.read(1)):  # perhaps the end of \r\n
+            block += following
+        lines = (rest + block).splitlines()
+        rest = b"" if block.endswith((b"\r", b"\n")) else lines.pop()
+        if len(rest) > _LONGEST_LINE:
+            size = f"{_LONGEST_LINE >> 20} MiB"
+            raise DataError(
+                f"{source.path} has a line of more than {size}", "write each caption into a line of its own"
+            )
+        yield lines
+    if rest:
+        yield [rest]

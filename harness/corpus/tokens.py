@@ -62,6 +62,8 @@ def context_end(cleaned: str, context_length: int) -> int:
     if len(cleaned.replace(" ", "").encode()) <= left:  # a token has at least one byte
         return len(cleaned)
     for begin, piece in _pieces(cleaned):
+        if len(piece.encode()) > left * _longest_token():  # such as a word of a million letters
+            return begin
         left -= token_count(piece)
         if left < 0:
             return begin
@@ -82,6 +84,12 @@ def _pattern() -> re.Pattern[str]:
         r"<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+", regex.IGNORECASE
     )
     return made
+
+
+@cache
+def _longest_token() -> int:
+    """Bytes."""
+    return max(len((first + second).removesuffix("</w>")) for first, second in merges())
 
 
 @cache

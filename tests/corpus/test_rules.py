@@ -145,6 +145,14 @@ def test_stricter_rules_count_no_caption_that_others_do_not(caption):
             assert strict not in mentions or mentions[lenient] <= mentions[strict]
 
 
+def test_a_caption_of_a_million_words_or_letters_takes_no_longer_than_many_short_ones():
+    column = pa.array(["rose hip, rosebud " * 50_000, "x" * 1_000_000 + " rose"])
+    counts = [matcher.count(column, "a.txt", 0).counts for matcher in matchers(CONCEPTS)]
+    for found in counts:
+        assert found[0, :, RULES.index("folded")].tolist() == [1, 1]
+        assert not found[0, :, RULES.index("longest")].tolist()[0]
+
+
 def test_bytes_that_are_not_utf8_are_read_with_replacement_characters():
     column = pa.array([b"a rose \xff", b"\xe7\x8e", b"rose\xed\xa0\x80hip"], pa.binary()).view(pa.string())
     counts = [matcher.count(column, "a.txt", 0).counts for matcher in matchers(CONCEPTS)]
