@@ -242,8 +242,12 @@ def content_digest(files: Iterable[tuple[str, Path]]) -> str:
     return digest.hexdigest()
 
 
-def walk_files(folder: Path) -> list[tuple[str, Path]]:
+def walk_files(folder: Path, broken_links: bool = False) -> list[tuple[str, Path]]:
     """Sorted (relative name, path) of the files under a folder, without hidden files and compiled caches.
+
+    Args:
+        folder: the folder; links to folders are not followed.
+        broken_links: whether to include links to what does not exist.
 
     Raises:
         OSError: a folder cannot be read.
@@ -258,7 +262,7 @@ def walk_files(folder: Path) -> list[tuple[str, Path]]:
         above = Path(inner).relative_to(folder).as_posix()
         prefix = "" if above == "." else f"{above}/"
         paths = [Path(inner, name) for name in names if not name.startswith(".") and not name.endswith(".pyc")]
-        found += [(prefix + path.name, path) for path in paths if path.is_file()]
+        found += [(prefix + p.name, p) for p in paths if p.is_file() or (broken_links and not p.exists())]
     return sorted(found)
 
 

@@ -34,7 +34,7 @@ def read_image_folder(folder: Path) -> Source:
         StorageError: a folder cannot be read.
     """
     try:
-        files = [_File(name, path, name.split("/")) for name, path in walk_files(folder)]
+        files = [_File(name, path, name.split("/")) for name, path in walk_files(folder, broken_links=True)]
         parts = _part_folders(folder)
         classes = {name for part in parts for name in _folders(folder / part)} if parts else set(_folders(folder))
     except OSError as error:
@@ -47,7 +47,7 @@ def read_image_folder(folder: Path) -> Source:
     if empty := sorted(classes - {sample.classname for sample in samples}):
         raise DataError(
             f"{pluralize(len(empty), 'class folders')} without an image: {', '.join(empty[:10])}",
-            "remove them, or add images",
+            "remove them, or add images; links to folders are not followed",
         )
     others = [file for file in files if not is_image_name(file.name)]
     return Source("image folder", samples, tuple(_notes(images, others, above)))

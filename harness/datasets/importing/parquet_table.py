@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -67,11 +66,8 @@ class _Table:
         with self._opened() as file:
             schema, self.groups = file.schema_arrow, file.num_row_groups
         self.names = schema.names
-        kind = str(schema.field(image).type) if image in schema.names else ""
-        if kind and not re.search("binary|string", kind):
-            raise UserError(f"column {image!r} of {path.name} has no images, but {kind}", "name it with --image-column")
-        self.has_bytes = "binary" in kind
-        self._path = f"{image}.path" if kind.startswith("struct") else image
+        known = self.names.count(image) == 1  # otherwise `require_columns` says what is wrong
+        self.has_bytes, self._paths = _image_fields(schema.field(image), path.name) if known else (False, [])
         self._labels = _label_names(schema.metadata or {})
 
     @contextmanager
@@ -88,11 +84,10 @@ class _Table:
     def rows(self, group: int, columns: Columns) -> Iterator[tuple[str | None, dict[str, Any]]]:
         """The path of the image, if the file has paths, and the other columns of each row of a row group."""
         wanted = [name for name in (columns.classname, columns.split, columns.caption) if name in self.names]
-        has_path = not self.has_bytes or self._path != self._image
         with self._opened() as file:
-            table = file.read_row_group(group, columns=[*wanted, *([self._path] if has_path else [])])
+            table = file.read_row_group(group, columns=[*wanted, *self._paths])
             values = {name: table.column(name).to_pylist() for name in wanted}
-            paths = table.column(self._image).to_pylist() if has_path else [None] * table.num_rows
+            paths = table.column(self._image).to_pylist() if self._paths else [None] * table.num_rows
         for i, path in enumerate(paths):
             row = {name: self._named(name, column[i]) for name, column in values.items()}
             yield (path.get("path") if isinstance(path, dict) else path), row
@@ -127,6 +122,23 @@ class _Table:
                 if len(self._groups) > _OPEN_GROUPS:
                     self._groups.popitem(last=False)
             return self._groups[group]
+
+
+def _image_fields(image: Any, file: str) -> tuple[bool, list[str]]:
+    """Whether a column has the bytes of images, and the columns of their paths.
+
+    Raises:
+        UserError: it has neither.
+    """
+    kind = str(image.type)
+    fields = {f"{image.name}.{one.name}": str(one.type) for one in image.type} if kind.startswith("struct") else {}
+    has_bytes = "binary" in (fields.get(f"{image.name}.bytes", "") if fields else kind)
+    paths = [f"{image.name}.path"] if f"{image.name}.path" in fields else []
+    if not fields and not has_bytes and "string" in kind:
+        paths = [image.name]
+    if not (has_bytes or paths) or kind.startswith(("list", "large_list", "fixed_size_list", "map")):
+        raise UserError(f"column {image.name!r} of {file} has no images, but {kind}", "name it with --image-column")
+    return has_bytes, paths
 
 
 def _label_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,16 +15,19 @@ from harness.parsing import parsing
 from harness.types.split import Part
 
 
-def require_columns(where: str, there: Collection[str], columns: Columns) -> None:
-    """Check that a table has images and classes.
+def require_columns(where: str, there: Sequence[str], columns: Columns) -> None:
+    """Check that a table has images and classes, and no column twice that is read.
 
     Raises:
-        UserError: a column is missing.
+        UserError: a column is missing, or there are several of its name.
     """
     for option, name in (("--image-column", columns.image), ("--class-column", columns.classname)):
         if name not in there:
             known = ", ".join(there) or "none"
             raise UserError(f"{where} has no column {name!r}; its columns are {known}", f"name it with {option}")
+    for name in (columns.image, columns.classname, columns.split, columns.caption):
+        if there.count(name) > 1:
+            raise UserError(f"{where} has several columns {name!r}", "rename or remove all but one")
 
 
 def row_sample(

@@ -64,13 +64,14 @@ def read_webdataset(archives: Sequence[Path], columns: Columns) -> Source:
             else:
                 without += 1
     notes = [f"{pluralize(without, 'records')} without an image: left out"] if without else []
-    notes += [f"{pluralize(more, 'images')} that are not the first of their record: left out"] if more else []
+    notes += [f"{pluralize(more, 'images')} after the first of a record: left out"] if more else []
     return Source("WebDataset archive", tuple(samples), tuple(notes))
 
 
 def _records(archive: Path) -> dict[str, _Record]:
     """The files of an archive by their name up to the first full stop, in the order of their first file."""
     found: dict[str, _Record] = {}
+    names: set[str] = set()
     try:
         opened = open_regular_file(archive)
     except OSError as error:
@@ -78,8 +79,12 @@ def _records(archive: Path) -> dict[str, _Record]:
     problem = f"{archive.name} is damaged, truncated or compressed"
     with opened as file, parsing(problem, _HINT), tarfile.open(fileobj=file, mode="r:") as tar:
         for member in tar:
-            if member.isreg() and not member.issparse():
-                _add(found, tar, member)
+            if not member.isreg() or member.issparse():
+                continue
+            if member.name in names:
+                raise DataError(f"{archive.name} has two files {member.name}", "give every image a name of its own")
+            names.add(member.name)
+            _add(found, tar, member)
         file.seek(tar.offset)
         if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # tarfile ends silently at a damaged header
             raise DataError(f"{problem}: after {len(found)} records", _HINT)

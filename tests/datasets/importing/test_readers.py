@@ -107,7 +107,14 @@ def test_one_image_of_a_record_is_read_and_the_others_are_counted(tmp_path):
     files = {"cat/1.png": picture(1), "cat/1.mask.png": picture(2), "cat/1.edges.png": picture(3)}
     source = read_source([str(archive(tmp_path / "a.tar", files))], COLUMNS)
     assert [sample.file for sample in source.samples] == ["1.png"]
-    assert source.notes == ("2 images that are not the first of their record: left out",)
+    assert source.notes == ("2 images after the first of a record: left out",)
+
+
+def test_an_archive_with_a_file_twice_is_refused(tmp_path):
+    path = archive(tmp_path / "t.tar", {"1.png": picture(1), "1.cls": b"cat"})
+    with tarfile.open(path, "a") as tar:
+        tar.addfile(tarfile.TarInfo("1.cls"))
+    refuses("t.tar has two files 1.cls", path)
 
 
 FORMS = (as_csv, as_tsv, as_paths, as_bytes, as_hub_parquet, as_archives)
@@ -212,6 +219,7 @@ def test_a_missing_column_lists_those_there_are(tmp_path):
         ("image,class,caption\nx.png,cat,black, asleep\n", "t.csv row 1 has more fields than there are columns"),
         ("image,class\n", "has no images"),
         ("", "its columns are none"),
+        ("image,class,class\nx.png,cat,dog\n", "t.csv has several columns 'class'"),
     ],
 )
 def test_a_bad_row_of_a_csv_file_is_named(text, message, tmp_path):
@@ -237,6 +245,25 @@ def test_a_number_without_a_name_is_no_class(tmp_path):
     metadata = {"huggingface": json.dumps({"info": {"features": {"class": {"names": ["cart", "fire engine"]}}}})}
     pq.write_table(table(pa.array(write_images(tmp_path)), metadata, [0, -1, 1]), tmp_path / "t.parquet")
     refuses("t.parquet row 2 has no class", tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize(
+    ("wrap", "usable"),
+    [(lambda data: {"bytes": data}, True), (lambda data: {"data": data}, False), (lambda data: [data], False)],
+)
+def test_nested_images_of_a_parquet_file_are_read_or_refused(wrap, usable, tmp_path):
+    pq.write_table(table(pa.array([wrap(row[3]) for row in ROWS])), tmp_path / "t.parquet")
+    if usable:
+        assert [sample.read() for sample in read(tmp_path / "t.parquet")] == [row[3] for row in ROWS]
+    else:
+        refuses("column 'image' of t.parquet has no images, but (struct|list)", tmp_path / "t.parquet")
+
+
+def test_a_link_to_a_missing_image_is_found_when_it_is_read(tmp_path):
+    image_folder(tmp_path / "source", ["cat"])
+    (tmp_path / "source" / "cat" / "x.png").symlink_to("moved.png")
+    with pytest.raises(DataError, match=r"cat/x\.png: the file does not exist"):
+        [sample.read() for sample in read(tmp_path / "source")]
 
 
 def test_a_truncated_parquet_file_is_named(tmp_path):
