@@ -25,7 +25,10 @@ Matcher::Matcher(CharacterTable table, const std::vector<Form>& forms, std::vect
     for (int i = 0; i < int(forms.size()); ++i)
         for (const std::string& last : forms[i].last) add_phrase(i, forms[i].words, last);
     add_words(forms);
-    for (const auto& [word, node] : trie_[0].children) uses_[word].node = node;
+    for (const auto& [word, node] : trie_[0].children) {
+        uses_[word].node = node;
+        uses_[word].alone = !trie_[node].forms.empty();
+    }
 }
 
 int Matcher::child(int node, int word) const {
@@ -71,7 +74,10 @@ void Matcher::add_words(const std::vector<Form>& forms) {
         const auto is_rarer = [&](int a, int b) { return forms_with[a] < forms_with[b]; };
         const int rarest = *std::min_element(one.words.begin(), one.words.end(), is_rarer);
         const bool last = forms_with[one.last[0]] < forms_with[rarest];
-        for (const int word : last ? one.last : std::vector<int>{rarest}) uses_[word].needed.push_back(int(needed_.size()));
+        Lookup lookup{0, 0, int(needed_.size())};
+        for (const int word : one.words) lookup.words |= bit(word);
+        for (const int word : one.last) lookup.last |= bit(word);
+        for (const int word : last ? one.last : std::vector<int>{rarest}) uses_[word].lookups.push_back(lookup);
         needed_.push_back(std::move(one));
     }
 }
@@ -86,7 +92,7 @@ public:
     // False if the clean-up is Python's.
     bool count(std::string_view caption, std::int64_t row, std::uint64_t file_seed) {
         if (!scanner_.scan(caption)) return false;
-        if (known_.empty()) return true;
+        if (!may_mention()) return true;
         ruler_.start(scanner_.cleaned());
         find_first_ends();
         find_phrases();
@@ -104,6 +110,18 @@ private:
         int form, begin, end;
     };
     static constexpr std::size_t kUnknown = std::numeric_limits<std::size_t>::max();
+
+    // False for most captions without a concept: no form has all its words in the caption, whatever their order.
+    bool may_mention() {
+        words_ = 0;
+        for (const KnownWord& word : known_) words_ |= Matcher::bit(word.number);
+        return std::any_of(known_.begin(), known_.end(), [&](const KnownWord& word) {
+            const Matcher::WordUse& use = m_.uses_[word.number];
+            return use.alone || std::any_of(use.lookups.begin(), use.lookups.end(), [&](const auto& one) { return may_have(one); });
+        });
+    }
+
+    bool may_have(const Matcher::Lookup& lookup) const { return !(lookup.words & ~words_) && lookup.last & words_; }
 
     void find_first_ends() {
         ++number_;
@@ -167,8 +185,9 @@ private:
     // Forms of several words that occur in any order, up to the word at which the last of them has occurred first.
     void find_all_words() {
         for (const int id : distinct_) {
-            for (const int number : m_.uses_[id].needed) {
-                const Matcher::Needed& needed = m_.needed_[number];
+            for (const Matcher::Lookup& lookup : m_.uses_[id].lookups) {
+                if (!may_have(lookup)) continue;
+                const Matcher::Needed& needed = m_.needed_[lookup.needed];
                 std::size_t end = 0, last = kUnknown;
                 const bool all = std::all_of(needed.words.begin(), needed.words.end(), [&](int word) {
                     end = std::max(end, first_[word].end);
@@ -222,6 +241,7 @@ private:
     Scanner scanner_;
     const std::vector<KnownWord>& known_ = scanner_.known();
     std::vector<int> distinct_;  // their numbers
+    std::uint64_t words_ = 0;   // bits of the known words
     std::uint64_t number_ = 0;  // of the caption
     std::vector<First> first_;  // of each word, in the last caption that has it
     std::vector<Hit> hits_;

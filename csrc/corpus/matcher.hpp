@@ -79,14 +79,21 @@ private:
         std::vector<std::pair<int, int>> children;  // word, node; sorted
         std::vector<int> forms;
     };
-    struct WordUse {
-        int node = -1;            // of the forms that begin with the word
-        std::vector<int> needed;  // those that are looked up by it
-    };
     struct Needed {  // a form of several words: all of `words` and one of `last`
         int concept_number;
         std::vector<int> words, last;
     };
+    struct Lookup {
+        std::uint64_t words, last;  // bits of the words of a form
+        int needed;                 // its position in needed_
+    };
+    struct WordUse {
+        int node = -1;                // of the forms that begin with the word
+        bool alone = false;           // whether the word is a form
+        std::vector<Lookup> lookups;  // the forms that are looked up by it
+    };
+
+    static std::uint64_t bit(int word) { return std::uint64_t(1) << (word & 63); }
 
     int child(int node, int word) const;
     void add_phrase(int form, const std::vector<std::string>& words, const std::string& last);

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, cast
 from harness.errors import HarnessError, StorageError, UserError, one_line
 from harness.execution.shards import Shard
 from harness.files import open_regular_file, read_blocks, read_error, walk_files
+from harness.parsing import parsing
 
 FORMATS = {"parquet": "parquet", "csv": "csv", "tsv": "tsv", "jsonl": "jsonl", "ndjson": "jsonl", "txt": "txt"}
 """Suffix -> format."""
@@ -110,6 +111,7 @@ def find_sources(patterns: Iterable[str]) -> list[CaptionSource]:
 
     Raises:
         UserError: there is no such file, or one has an unknown suffix.
+        DataError: a path is not UTF-8.
         StorageError: an address cannot be reached.
     """
     found: dict[str, CaptionSource] = {}
@@ -119,6 +121,8 @@ def find_sources(patterns: Iterable[str]) -> list[CaptionSource]:
             raise UserError(f"no file of captions matches {pattern}", f"files end in .{', .'.join(FORMATS)}")
         found.update((source.path, source) for source in sources)
     for source in found.values():
+        with parsing(f"{source.path!r} cannot be named in a record", "rename the file"):
+            source.path.encode()
         if not source.is_readable():
             raise UserError(
                 f"{source.path} has none of the suffixes .{', .'.join(FORMATS)}", "add .gz or .zst if it is compressed"

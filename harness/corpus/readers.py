@@ -152,7 +152,8 @@ def _parquet_arrays(source: CaptionSource, column: str, group: int, metadata: An
 
 
 def _decompressed(source: CaptionSource, file: BinaryIO) -> Any:
-    stream = pa.PythonFile(file, mode="r")
+    # Not a file of Python where it can be avoided: Arrow reads ahead in threads, which may outlive the interpreter.
+    stream = pa.OSFile(source.path) if source.system is None else pa.PythonFile(file, mode="r")
     return pa.CompressedInputStream(stream, source.compression) if source.compression else stream
 
 

@@ -165,6 +165,9 @@ class CorpusRecord(Record):
             captions = self.counting.captions
             if (wrong := next((c.name for c in self.concepts if not _is_possible(c, captions)), None)) is not None:
                 raise ValueError(f"{captions} captions cannot give the counts of {wrong}")
+            rows = {file.path: file.rows for file in self.counting.files}
+            if wrong := next((c.name for c in self.concepts for e in c.evidence if e.row >= rows.get(e.file, 0)), None):
+                raise ValueError(f"the evidence of {wrong} is of no row of its files")
         return self
 
     @cached_property

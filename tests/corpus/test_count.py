@@ -284,6 +284,12 @@ def test_sources_are_found_once_and_sorted(tmp_path, shards):
             choose_shard([CaptionSource("a.txt")] * 3, shard)
 
 
+def test_a_path_that_is_not_utf8_is_refused(tmp_path):
+    (tmp_path / "b\udcff.txt").touch()
+    with pytest.raises(DataError, match=r"b.udcff\.txt' cannot be named in a record"):
+        find_sources([str(tmp_path)])
+
+
 def test_a_file_with_several_paths_is_counted_once(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "a.txt").write_text("a rose")

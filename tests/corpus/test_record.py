@@ -102,6 +102,10 @@ def test_bound_is_three_n_over_n():
         (lambda r: r["concepts"][0]["within"].update(longest=3), "cannot give the counts of rose hip"),
         (lambda r: r["concepts"][0]["beyond"].update(words=88), "cannot give the counts of rose hip"),
         (lambda r: r["concepts"][1].update(evidence=r["concepts"][0]["evidence"]), "cannot give the counts of [lL]öwe"),
+        (
+            lambda r: r["counting"]["files"][0].update(path="b.parquet"),
+            "the evidence of rose hip is of no row of its files",
+        ),
         (lambda r: r["counting"]["files"][0].update(rows=89), "file 1: .*more captions than rows"),
     ],
 )
