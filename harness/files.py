@@ -245,9 +245,7 @@ def content_digest(files: Iterable[tuple[str, Path]]) -> str:
 def walk_files(folder: Path, broken_links: bool = False) -> list[tuple[str, Path]]:
     """Sorted (relative name, path) of the files under a folder, without hidden files and compiled caches.
 
-    Args:
-        folder: the folder; links to folders are not followed.
-        broken_links: whether to include links to what does not exist.
+    Links to folders are not followed. ``broken_links`` includes links to what does not exist.
 
     Raises:
         OSError: a folder cannot be read.
