@@ -94,15 +94,14 @@ class _EntryChecker:
 
     def image_of(self, entry: SplitEntry) -> str | None:
         """The path of an entry's image, or None after reporting a problem."""
-        at = f"{self._where}: {entry.part} item {entry.key}"
         try:
             path = self._tree.path_of(entry.classname, entry.image_name)
         except UnusableName as error:
-            self._on_fault(error.kind, error.path, f"{at} {error.reason}")
+            self._on_fault(error.kind, error.path, f"{self._where}: {entry.part} item {entry.key} {error.reason}")
             return None
         reason = self._conflict(entry) or self._duplicate(entry, path)
         if reason:
-            self._on_fault("split file", self._file, f"{at} {reason}")
+            self._on_fault("split file", self._file, f"{self._where}: {entry.part} item {entry.key} {reason}")
             return None
         return path
 
