@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 LOCAL = "local"
 """The executor whose processes have the files of this one."""
 
+MANY_ROWS = 2048
+"""So many are encoded in processes: threads of Python wait for each other, but processes take a moment to start."""
+
 PROCESSES = 256
 """That a cell may start, with ``isolate``."""
 
@@ -65,10 +68,13 @@ def run_cells(
         yield from refused
         if not pending:
             return
-        require_room(workloads(provider, pending))
+        needed = workloads(provider, pending)
+        require_room(needed)
+        limits = _limits(request, plan, pending, None)
+        many = limits.workers > 1 and sum(one.missing for one in needed) >= MANY_ROWS
         with shared_features(provider, pending, report):
-            if (elsewhere or len(plan.devices) > 1) and plan.root is not None:
-                encode_with(executor, _limits(request, plan, pending, None), provider, plan, pending, report)
+            if (elsewhere or len(plan.devices) > 1 or many) and plan.root is not None:
+                encode_with(executor, limits, provider, plan, pending, report)
             provider.encode(pending, report)
         unreadable |= provider.unreadable
         large = any(job.method.kinds or job.method.test_views > 1 for job in pending)
