@@ -90,6 +90,7 @@ class _EntryChecker:
     def __init__(self, tree: ImageTree, where: str, file: str, on_problem: OnProblem) -> None:
         self._tree, self._where, self._file, self._on_fault = tree, where, file, on_problem
         self.classes = OneToOne("class", "label")
+        self._accepted: set[tuple[str, int]] = set()
         self._seen: dict[str, SplitEntry] = {}
 
     def image_of(self, entry: SplitEntry) -> str | None:
@@ -107,10 +108,15 @@ class _EntryChecker:
 
     def _conflict(self, entry: SplitEntry) -> str | None:
         """Why class and label contradict an earlier entry, or None."""
+        if (entry.classname, entry.label) in self._accepted:
+            return None
         classname = nfc(entry.classname)
         if not clean_name(classname):
             return f"names class {classname!r}, which is empty after clean-up"
-        return self.classes.conflict(classname, entry.label)
+        reason = self.classes.conflict(classname, entry.label)
+        if reason is None:
+            self._accepted.add((entry.classname, entry.label))
+        return reason
 
     def _duplicate(self, entry: SplitEntry, path: str) -> str | None:
         """Where the image is already listed, or None."""

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING
 from harness.device import require_torch
 from harness.execution.jobs import Limits, memory_share
 from harness.progress import Reporter
-from harness.runner.array_files import ArrayFiles
 from harness.runner.device_share import cells_per_device, first_wave
 from harness.runner.job import Job
 from harness.runner.method_processes import sandbox, start_server
-from harness.runner.node import NodeNeeds, prepare_node
 from harness.runner.plan import Plan
 from harness.runner.request import Request
 from harness.runner.throughput import Throughput
@@ -23,6 +21,7 @@ from harness.types.cell import Cell, Failure
 
 if TYPE_CHECKING:
     from harness.execution.executors import OpenExecutor
+    from harness.runner.array_files import ArrayFiles
 
 LOCAL = "local"
 """The executor whose processes have the files of this one."""
@@ -52,9 +51,11 @@ def run_cells(
     # Imported only when there is something to compute: a second run needs neither torch nor a model.
     from harness.execution.executors import ExecutorSettings
     from harness.feature_cache.workload import require_room
+    from harness.runner.array_files import ArrayFiles
     from harness.runner.encode_jobs import encode_with
     from harness.runner.feature_provider import provider_of
     from harness.runner.judge import Judge
+    from harness.runner.node import NodeNeeds, prepare_node
     from harness.runner.remote_features import shared_features
     from harness.runner.run_cell import make_cell_worker
     from harness.runner.workloads import lacking, workloads
