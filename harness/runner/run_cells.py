@@ -72,6 +72,8 @@ def run_cells(
         needed = workloads(provider, pending)
         require_room(needed)
         limits = _limits(request, plan, pending, None)
+        if plan.device == "cpu":
+            limits = replace(limits, workers=request.workers)  # however few cells there are
         many = limits.workers > 1 and sum(one.missing for one in needed) >= MANY_ROWS
         with shared_features(provider, pending, report):
             if (elsewhere or len(plan.devices) > 1 or many) and plan.root is not None:
