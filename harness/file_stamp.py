@@ -16,7 +16,7 @@ class Stamp(NamedTuple):
     ctime_ns: int
 
     @classmethod
-    def of(cls, file: Path | int) -> Stamp:
+    def of(cls, file: Path | str | int) -> Stamp:
         """That of a file, or of one that is open with this number.
 
         Raises:

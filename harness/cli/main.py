@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import sys
@@ -150,6 +151,9 @@ def bench_autotune(
 
 def run() -> None:
     """Entry point of the command ``harness``."""
+    # Imports and data sets make many objects that stay. Python looks for garbage among them after every 700: a tenth of
+    # the time of a run whose results are known.
+    gc.set_threshold(50_000)
     signal.signal(signal.SIGTERM, _interrupt)
     # Forked children keep the default: a process pool ends its processes by this signal.
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))

@@ -10,14 +10,15 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.datasets.image_bytes import file_digest
-from harness.datasets.map_in_threads import map_in_threads
+from harness.datasets.map_in_threads import SHORT_WORK, map_in_threads
 from harness.errors import DataError
+from harness.file_stamp import Stamp
 from harness.folders import writable_cache
-from harness.user_key import mark
+from harness.user_key import has_mark, mark
 
 SETTLED_S = 2.0
 """A file that changed less than this many seconds ago is not cached: it may change again with the same time stamp."""
@@ -27,11 +28,23 @@ LOCK_TIMEOUT_S = 5.0
 
 _BATCH = 500  # files per write; an interrupted run loses at most this many
 
-_Key = tuple[bytes, int, int, int, int]  # absolute path, size, mtime_ns, ctime_ns, inode
+_Digests = dict[str, tuple[str, str]]  # name of a file -> its stamp, sha256
 
-_SCHEMA = """CREATE TABLE IF NOT EXISTS digests (
-    path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, inode INTEGER, sha256 TEXT, mark TEXT
-) WITHOUT ROWID"""
+_SCHEMA = """CREATE TABLE IF NOT EXISTS folders (path BLOB PRIMARY KEY, files BLOB, mark TEXT) WITHOUT ROWID"""
+
+
+class _Place(NamedTuple):
+    """Where a file is, and the state in which its digest is valid.
+
+    Attributes:
+        folder: absolute, ends with a separator.
+        name: in the folder.
+        stamp: what ``Stamp`` has, as text.
+    """
+
+    folder: str
+    name: str
+    stamp: str
 
 
 def open_index(cache: Path) -> DigestIndex:
@@ -41,10 +54,13 @@ def open_index(cache: Path) -> DigestIndex:
 
 
 class DigestIndex:
-    """Digests by absolute path, size, times and inode, in one SQLite file that processes of a user may share.
+    """Digests by path and ``Stamp``, in one SQLite file that processes of a user may share.
+
+    A row has all files of a folder, so that a data set takes as many look-ups and marks as it has folders.
 
     The index is optional: if it cannot be read or written, digests stay in memory, and a damaged index is replaced. If
-    another process locks it, ``digests`` waits once and then does without it.
+    another process locks it, ``digests`` waits once and then does without it. Of two processes that add files of the
+    same folder at the same time, the files of one are hashed again by a later run.
 
     Args:
         path: the index file, in the user's cache folder; created with its folder on first use.
@@ -52,7 +68,7 @@ class DigestIndex:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self._memory: dict[_Key, str] = {}
+        self._memory: dict[str, _Digests] = {}
         self._locked = False
 
     def digests(
@@ -65,43 +81,51 @@ class DigestIndex:
             workers: threads that read and hash.
             progress: called with (processed files, total files) from the calling thread.
         """
-        result: list[str | DataError] = []
-        rest = iter(paths)
-        while batch := list(islice(rest, _BATCH)):
-            keys = [_file_key(path) for path in batch]
-            known = self._lookup([key for key in keys if key])
-            new = [i for i, key in enumerate(keys) if key is None or key not in known]
-            hashed = dict(zip(new, map_in_threads(_digest_or_error, [batch[i] for i in new], workers), strict=True))
-            self._store(dict(_settled_digests(batch, keys, hashed)))
-            for i, key in enumerate(keys):
-                result.append(known[key] if key in known and key is not None else hashed[i])
+        places = _places(paths)
+        folders = self._lookup({place.folder for place in places if place})
+        found: list[str | DataError | None] = [place and _digest_of(folders[place.folder], place) for place in places]
+        new = [i for i, digest in enumerate(found) if digest is None]
+        new.sort(key=lambda i: str(paths[i]))  # a write then has few folders
+        for start in range(0, len(new), _BATCH):
             if progress:
-                progress(len(result), len(paths))
-        return result
+                progress(len(paths) - len(new) + start, len(paths))
+            batch = new[start : start + _BATCH]
+            hashed = map_in_threads(_digest_or_error, [paths[i] for i in batch], workers, SHORT_WORK)
+            changed = set()
+            for i, digest in zip(batch, hashed, strict=True):
+                found[i], place = digest, places[i]
+                if place and isinstance(digest, str) and _is_settled(paths[i], place):
+                    folders[place.folder][place.name] = place.stamp, digest
+                    changed.add(place.folder)
+            self._store({folder: folders[folder] for folder in changed})
+        if progress:
+            progress(len(paths), len(paths))
+        return [digest for digest in found if digest is not None]
 
-    def _lookup(self, keys: list[_Key]) -> dict[_Key, str]:
-        known = {key: self._memory[key] for key in keys if key in self._memory}
+    def _lookup(self, folders: Iterable[str]) -> dict[str, _Digests]:
+        """The known digests of the files of each folder."""
+        known = {folder: dict(self._memory.get(folder, {})) for folder in folders}
+        wanted = [folder for folder in known if folder not in self._memory]
         with self._connection() as connection:
-            if connection is not None and keys:
-                marks = ",".join("?" * len(keys))
-                query = f"SELECT * FROM digests WHERE path IN ({marks})"
-                for *key, sha256, given in connection.execute(query, [key[0] for key in keys]):
-                    if isinstance(given, str) and given == _mark(key, sha256):
-                        known[tuple(key)] = sha256
+            if connection is not None:
+                for folder in wanted:
+                    row = connection.execute("SELECT files, mark FROM folders WHERE path = ?", [_bytes(folder)])
+                    for files, given in row:
+                        known[folder] = _parse(folder, files, given)
         return known
 
-    def _store(self, found: dict[_Key, str]) -> None:
-        if not found:
+    def _store(self, changed: dict[str, _Digests]) -> None:
+        if not changed:
             return
         stored = False
         with self._connection() as connection:
             if connection is not None:
-                rows = [(*key, sha256, _mark(key, sha256)) for key, sha256 in found.items()]
+                rows = [(_bytes(folder), *_row(folder, files)) for folder, files in changed.items()]
                 with connection:
-                    connection.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+                    connection.executemany("INSERT OR REPLACE INTO folders VALUES (?, ?, ?)", rows)
                 stored = True
         if not stored:
-            self._memory.update(found)
+            self._memory.update(changed)
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection | None]:
@@ -137,8 +161,25 @@ class DigestIndex:
         return connection
 
 
-def _mark(key: Iterable[object], sha256: object) -> str:
-    return mark("digest", repr(tuple(key)), repr(sha256))
+def _row(folder: str, files: _Digests) -> tuple[bytes, str]:
+    """The content of a folder's row: what belongs to each file, one after another, with the mark of this user."""
+    text = "/".join(part for name, found in files.items() for part in (name, *found))
+    return _bytes(text), mark("digests", folder, text)
+
+
+def _parse(folder: str, files: object, given: object) -> _Digests:
+    """The digests of a folder's row; none if this user did not write it."""
+    if not (isinstance(files, bytes) and isinstance(given, str)):
+        return {}
+    text = files.decode("utf-8", "surrogateescape")
+    if not has_mark(given, "digests", folder, text):
+        return {}
+    parts = text.split("/")
+    return dict(zip(parts[::3], zip(parts[1::3], parts[2::3], strict=True), strict=True))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _is_locked(error: Exception) -> bool:
@@ -152,29 +193,41 @@ def _is_damaged(error: sqlite3.Error) -> bool:
     return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
 
 
-def _file_key(path: Path | str) -> _Key | None:
-    """Identity of a file for which a cached digest is valid, or None if it cannot be read.
-
-    It makes no ``Path`` of an absolute text: that takes longer than the system's answer.
-    """
-    try:
-        stat = os.stat(path)  # noqa: PTH116
-        whole = os.fsencode(path if os.path.isabs(path) else Path(path).absolute())  # noqa: PTH117
-        return whole, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
-    except (OSError, ValueError):
-        return None
-
-
-def _settled_digests(
-    paths: list[Path | str], keys: list[_Key | None], hashed: dict[int, str | DataError]
-) -> Iterator[tuple[_Key, str]]:
-    """The new digests that may be cached: of files that changed neither recently nor while they were read."""
-    for i, value in hashed.items():
-        key = keys[i]
-        if key is None or isinstance(value, DataError) or _file_key(paths[i]) != key:
+def _places(paths: Sequence[Path | str]) -> list[_Place | None]:
+    """The place of each file, None for one that cannot be looked up."""
+    folders: dict[str, str] = {}  # as given -> absolute
+    found: list[_Place | None] = []
+    for path in paths:
+        given, separator, name = os.fspath(path).rpartition("/")
+        try:
+            stamp = _text(Stamp.of(path))
+        except (OSError, ValueError):
+            found.append(None)
             continue
-        if time.time_ns() - max(key[2], key[3]) >= SETTLED_S * 1e9:
-            yield key, value
+        if given + separator not in folders:
+            folders[given + separator] = f"{Path(given + separator).absolute()}/"
+        found.append(_Place(folders[given + separator], name, stamp))
+    return found
+
+
+def _text(stamp: Stamp) -> str:
+    return " ".join(map(str, stamp))
+
+
+def _digest_of(files: _Digests, place: _Place) -> str | None:
+    """The known digest of a file in its present state."""
+    stamp, digest = files.get(place.name, ("", ""))
+    return digest if stamp == place.stamp else None
+
+
+def _is_settled(path: Path | str, place: _Place) -> bool:
+    """Whether a file that was just read changed neither recently nor meanwhile, so that its digest may be cached."""
+    now = time.time_ns()
+    try:
+        stamp = Stamp.of(path)
+    except OSError:
+        return False
+    return _text(stamp) == place.stamp and now - max(stamp.mtime_ns, stamp.ctime_ns) >= SETTLED_S * 1e9
 
 
 def _digest_or_error(path: Path | str) -> str | DataError:

@@ -42,14 +42,21 @@ def unsafe_reason(name: str) -> str | None:
         return "is a path"
     if "\0" in name:
         return "contains a NUL"
+    if name.isascii():
+        return None
     try:
         text = name.encode()
     except UnicodeEncodeError:
         return "is not Unicode text"
-    if not name.isascii() and _encode_file_name(name) != text:
+    if _encode_file_name(name) != text:
         encoding = sys.getfilesystemencoding()
         raise StorageError(f"this locale ({encoding}) cannot name the file {name!r}", "set PYTHONUTF8=1")
     return None
+
+
+def _require_safe(name: str) -> None:
+    if reason := unsafe_reason(name):
+        raise UnusableName("outside", "images", f"{name!r} {reason}")
 
 
 def _encode_file_name(name: str) -> bytes | None:
@@ -80,6 +87,7 @@ class ImageTree:
             if isinstance(error, (FileNotFoundError, NotADirectoryError)):
                 raise DataError(f"{folder.name} has no images/ folder", "download or unpack the folder again") from None
             raise DataError(f"{folder.name}/images cannot be read: {error.strerror}", PERMISSIONS_HINT) from None
+        self._folders: dict[str, str] = {}
         self._files: dict[str, _Listing] = {}
 
     def path_of(self, classname: str, image_name: str) -> str:
@@ -88,18 +96,24 @@ class ImageTree:
         Raises:
             UnusableName: a name is not a plain file name, the class has no folder, or a link points outside.
         """
-        for name in (classname, image_name):
-            if reason := unsafe_reason(name):
-                raise UnusableName("outside", "images", f"{name!r} {reason}")
+        if classname not in self._folders:  # once, not for every image
+            self._folders[classname] = self._folder_of(classname)
+        _require_safe(image_name)
+        folder = self._folders[classname]
+        files = self.files(folder)
+        path = f"images/{folder}/{files.find(image_name) or image_name}"
+        self._refuse_outside(files, path)
+        return path
+
+    def _folder_of(self, classname: str) -> str:
+        """The name on disk of the folder of a class; raises UnusableName."""
+        _require_safe(classname)
         folder = self._classes.find(classname)
         if folder is None:
             reason = f"names class {classname!r}, which has no folder under images/"
             raise UnusableName("class folder", f"images/{classname}", reason)
-        self._refuse_outside(self._classes, folder, f"images/{folder}")
-        files = self.files(folder)
-        file = files.find(image_name) or image_name
-        self._refuse_outside(files, file, f"images/{folder}/{file}")
-        return f"images/{folder}/{file}"
+        self._refuse_outside(self._classes, f"images/{folder}")
+        return folder
 
     def files(self, folder: str) -> _Listing:
         """The files of one class folder, given its name on disk."""
@@ -122,8 +136,8 @@ class ImageTree:
             found += [f"images/{folder}/{file}" for file in files.names - files.outside]
         return sorted(found)
 
-    def _refuse_outside(self, listing: _Listing, name: str, path: str) -> None:
-        if name in listing.outside:
+    def _refuse_outside(self, listing: _Listing, path: str) -> None:
+        if listing.outside and path.rpartition("/")[2] in listing.outside:
             raise UnusableName("outside", path, f"is {path}, a link that points outside the data folder")
 
     def _list(self, where: Path, folders: bool) -> _Listing:

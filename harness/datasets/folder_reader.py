@@ -90,28 +90,33 @@ class _EntryChecker:
     def __init__(self, tree: ImageTree, where: str, file: str, on_problem: OnProblem) -> None:
         self._tree, self._where, self._file, self._on_fault = tree, where, file, on_problem
         self.classes = OneToOne("class", "label")
+        self._accepted: set[tuple[str, int]] = set()
         self._seen: dict[str, SplitEntry] = {}
 
     def image_of(self, entry: SplitEntry) -> str | None:
         """The path of an entry's image, or None after reporting a problem."""
-        at = f"{self._where}: {entry.part} item {entry.key}"
         try:
             path = self._tree.path_of(entry.classname, entry.image_name)
         except UnusableName as error:
-            self._on_fault(error.kind, error.path, f"{at} {error.reason}")
+            self._on_fault(error.kind, error.path, f"{self._where}: {entry.part} item {entry.key} {error.reason}")
             return None
         reason = self._conflict(entry) or self._duplicate(entry, path)
         if reason:
-            self._on_fault("split file", self._file, f"{at} {reason}")
+            self._on_fault("split file", self._file, f"{self._where}: {entry.part} item {entry.key} {reason}")
             return None
         return path
 
     def _conflict(self, entry: SplitEntry) -> str | None:
         """Why class and label contradict an earlier entry, or None."""
+        if (entry.classname, entry.label) in self._accepted:
+            return None
         classname = nfc(entry.classname)
         if not clean_name(classname):
             return f"names class {classname!r}, which is empty after clean-up"
-        return self.classes.conflict(classname, entry.label)
+        reason = self.classes.conflict(classname, entry.label)
+        if reason is None:
+            self._accepted.add((entry.classname, entry.label))
+        return reason
 
     def _duplicate(self, entry: SplitEntry, path: str) -> str | None:
         """Where the image is already listed, or None."""

@@ -136,16 +136,9 @@ def _parse_entry(part: Part, key: str, raw: Any) -> SplitEntry | str:
     """The parsed entry, or what is wrong with it."""
     if not isinstance(raw, dict):
         return f"must be an object, not {_json_type(raw)}"
-    for field in ("classname", "image_name"):
-        if field not in raw:
-            return f"has no {field}"
-        if not isinstance(raw[field], str):
-            return f"has a {field} that is {_json_type(raw[field])}, not a string"
-    if "label" not in raw:
-        return "has no label"
-    label = _parse_integer(raw["label"])
-    if label is None:
-        return f"has label {repr(raw['label'])[:_SHOWN]}, which is not an integer"
+    label = _parse_integer(raw.get("label"))
+    if label is None or not isinstance(raw.get("classname"), str) or not isinstance(raw.get("image_name"), str):
+        return _wrong_field(raw)
     info = raw.get("INFO")
     caption = _parse_text(info.get("Refined_caption3")) if isinstance(info, dict) else None
     superclass = clean_name(nfc(_parse_text(raw.get("superclass")) or "")) or None
@@ -154,10 +147,20 @@ def _parse_entry(part: Part, key: str, raw: Any) -> SplitEntry | str:
     )
 
 
+def _wrong_field(raw: dict[str, Any]) -> str:
+    """Which field of an item is missing or has a wrong type."""
+    for field in ("classname", "image_name"):
+        if field not in raw:
+            return f"has no {field}"
+        if not isinstance(raw[field], str):
+            return f"has a {field} that is {_json_type(raw[field])}, not a string"
+    return f"has label {repr(raw['label'])[:_SHOWN]}, which is not an integer" if "label" in raw else "has no label"
+
+
 def _parse_integer(value: Any) -> int | None:
-    if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18 else None
+    if isinstance(value, int):
+        return None if isinstance(value, bool) or abs(value) >= 10**18 else value
+    return int(value) if isinstance(value, str) and _INTEGER.fullmatch(value.strip()) else None
 
 
 def _parse_text(value: Any) -> str | None:

@@ -81,9 +81,8 @@ def versions(names: tuple[str, ...]) -> dict[str, str]:
     ``unread``.
     """
     found = {}
-    for dist in filter(None, map(_found, names)):
-        name = dist.metadata["Name"]
-        found[name] = dist.version
+    for name, version, dist in filter(None, map(_installed, names)):
+        found[name] = version
         if "dir_info" in _origin(dist):
             try:
                 found[name] += f"+{code_digest(min(_tops(dist), default=''), name)[:12]}"
@@ -102,9 +101,16 @@ def requirements(distribution: str) -> dict[str, str]:
 
 def _found(name: str) -> Distribution | None:
     """An installed distribution; None also for one whose record is damaged."""
+    installed = _installed(name)
+    return installed[2] if installed else None
+
+
+def _installed(name: str) -> tuple[str, str, Distribution] | None:
+    """Name, version and the rest of an installed distribution; None also for one whose record is damaged."""
     try:
         dist = metadata.distribution(name)
-        return dist if dist.metadata["Name"] and dist.version else None
+        about = dist.metadata  # is parsed at every access
+        return (about["Name"], about["Version"], dist) if about["Name"] and about["Version"] else None
     except Exception:  # importlib.metadata raises nearly anything on a damaged record
         return None
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.files import list_paths
 from harness.leaderboard.assemble import assemble
 from harness.leaderboard.pretraining import PretrainingFinder
 from harness.leaderboard.tables import percent
@@ -16,6 +18,7 @@ from harness.results.leaderboard_file import BOARD
 from harness.results.store import ResultStore
 from harness.runner.corpus_records import corpus_records, given_records
 from harness.runner.job import cell_title
+from harness.runner.method_processes import start_server
 from harness.runner.observers import Observers, observer_limits, require_observers, run_info
 from harness.runner.plan import Plan, make_plan
 from harness.runner.request import Outcome, Request
@@ -43,7 +46,7 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
     store.prepare()
     given = given_records(request)
     require_observers(request)
-    plan = plan or make_plan(request, report)
+    plan = plan or make_plan(request, report, partial(_start_early, store))
     records = corpus_records(given, plan, report)
     known = store.known((job.spec.key for job in plan.jobs), report.note)
     pending = [job for job in plan.jobs if job.spec.key not in known]
@@ -81,6 +84,12 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
         raise
     update_leaderboard(store, planned)
     return Outcome(rows(), store.root / BOARD, len(pending), len(known), unreadable, tuple(logs))
+
+
+def _start_early(store: ResultStore) -> None:
+    """Start what worker processes are forked from, if none of the cells can be known: its imports take seconds."""
+    if not list_paths(store.root / "cells", "*"):
+        start_server()
 
 
 def _report_problems(cell: Cell, log: bytes, store: ResultStore, report: Reporter) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,10 +64,15 @@ class Plan:
         return self.devices[0]
 
 
-def make_plan(request: Request, report: Reporter) -> Plan:
+def make_plan(request: Request, report: Reporter, on_checked: Callable[[], object] = lambda: None) -> Plan:
     """Read, draw and specify; computes no feature and loads no model.
 
     Names are checked before anything is downloaded or read, so that a wrong one is reported at once.
+
+    Args:
+        request: the run.
+        report: shows progress.
+        on_checked: is called when the names are checked, before data are prepared and read.
 
     Raises:
         HarnessError: nothing can be run: unknown names, missing data or weights, or no domain that can be read.
@@ -81,6 +87,7 @@ def make_plan(request: Request, report: Reporter) -> Plan:
     chosen_devices = choose_devices(request)
     source = find_data(request, report)
     chosen = choose_backbone(request, source, report)
+    on_checked()
     reader, names, root = open_data(request, source, index, protocol, report)
     resolved = fetch_backbone(chosen.found, request, index, report).with_rule(protocol.features)
     if request.features:

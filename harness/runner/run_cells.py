@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING
 from harness.device import require_torch
 from harness.execution.jobs import Limits, memory_share
 from harness.progress import Reporter
-from harness.runner.array_files import ArrayFiles
 from harness.runner.device_share import cells_per_device, first_wave
 from harness.runner.job import Job
 from harness.runner.method_processes import sandbox, start_server
-from harness.runner.node import NodeNeeds, prepare_node
 from harness.runner.plan import Plan
 from harness.runner.request import Request
 from harness.runner.throughput import Throughput
@@ -23,9 +21,13 @@ from harness.types.cell import Cell, Failure
 
 if TYPE_CHECKING:
     from harness.execution.executors import OpenExecutor
+    from harness.runner.array_files import ArrayFiles
 
 LOCAL = "local"
 """The executor whose processes have the files of this one."""
+
+MANY_ROWS = 2048
+"""So many are encoded in processes: threads of Python wait for each other, but processes take a moment to start."""
 
 PROCESSES = 256
 """That a cell may start, with ``isolate``."""
@@ -49,9 +51,11 @@ def run_cells(
     # Imported only when there is something to compute: a second run needs neither torch nor a model.
     from harness.execution.executors import ExecutorSettings
     from harness.feature_cache.workload import require_room
+    from harness.runner.array_files import ArrayFiles
     from harness.runner.encode_jobs import encode_with
     from harness.runner.feature_provider import provider_of
     from harness.runner.judge import Judge
+    from harness.runner.node import NodeNeeds, prepare_node
     from harness.runner.remote_features import shared_features
     from harness.runner.run_cell import make_cell_worker
     from harness.runner.workloads import lacking, workloads
@@ -65,10 +69,15 @@ def run_cells(
         yield from refused
         if not pending:
             return
-        require_room(workloads(provider, pending))
+        needed = workloads(provider, pending)
+        require_room(needed)
+        limits = _limits(request, plan, pending, None)
+        if plan.device == "cpu":
+            limits = replace(limits, workers=request.workers)  # however few cells there are
+        many = limits.workers > 1 and sum(one.missing for one in needed) >= MANY_ROWS
         with shared_features(provider, pending, report):
-            if (elsewhere or len(plan.devices) > 1) and plan.root is not None:
-                encode_with(executor, _limits(request, plan, pending, None), provider, plan, pending, report)
+            if (elsewhere or len(plan.devices) > 1 or many) and plan.root is not None:
+                encode_with(executor, limits, provider, plan, pending, report)
             provider.encode(pending, report)
         unreadable |= provider.unreadable
         large = any(job.method.kinds or job.method.test_views > 1 for job in pending)

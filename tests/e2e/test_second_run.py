@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from harness.runner import encode_jobs, run_cells
+
 HEAVY = ("torch", "open_clip", "scipy", "sklearn", "psutil", "harness.execution.worker_process")
 HEAVY += ("harness_plugins.zero_shot",)
 
@@ -31,3 +33,17 @@ def test_doctor_imports_no_scikit_learn(cache):
     command = [sys.executable, "-c", code, "doctor", "--json", "--cache", str(cache)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 False"
+
+
+def test_encoding_in_processes_gives_the_same_results(harness, world, tmp_path, monkeypatch):
+    """As many images are encoded; the second time in an empty cache."""
+    words = ["evaluate", "--plugin", "zero_shot", "--domain", "Animals", "--data", world, "--workers", "2"]
+    words += ["--backbone", "beyond-mini", "--json"]
+    threads = harness(*words, "--cache", tmp_path / "one", "--out", tmp_path / "threads")
+    used = []
+    real = encode_jobs.encode_with
+    monkeypatch.setattr(encode_jobs, "encode_with", lambda *given: used.append(given) or real(*given))
+    monkeypatch.setattr(run_cells, "MANY_ROWS", 1)
+    processes = harness(*words, "--cache", tmp_path / "two", "--out", tmp_path / "processes")
+    assert used
+    assert (threads.code, threads.out) == (processes.code, processes.out)
