@@ -76,6 +76,22 @@ def evaluate(harness: Callable[..., Answer], world: Path, tmp_path: Path) -> Cal
     return call
 
 
+@pytest.fixture(scope="session")
+def _runs() -> list[tuple[Answer, Path]]:
+    return []
+
+
+@pytest.fixture
+def whole_run(
+    evaluate: Callable[..., Answer], tmp_path_factory: pytest.TempPathFactory, _runs: list[tuple[Answer, Path]]
+) -> tuple[Answer, Path]:
+    """The answer and the results folder of ``evaluate()``, made once: tests only read them."""
+    if not _runs:
+        out = tmp_path_factory.mktemp("whole_run")
+        _runs.append((evaluate(out=out), out))
+    return _runs[0]
+
+
 def start(*arguments: object, cache: Path) -> subprocess.Popen[str]:
     """Start the installed command in a new process group."""
     return subprocess.Popen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,13 +41,24 @@ def _others(value: Any) -> list[Any]:
     return [*near, None, True, False, 0, "yes", "no", "unknown", "bf16", "plain"]
 
 
-def changed_rows(row: Row) -> Iterator[Row]:
-    """The row with each single change, and with 300 random pairs of changes, as far as these are valid rows."""
+def changed_rows(row: Row, most: int) -> Iterator[Row]:
+    """Valid rows that differ from this one by one change, or by two: of each field at most ``most``, chosen by chance.
+
+    Only documents that are chosen are parsed: there are thousands.
+    """
     content, chance = row.model_dump(mode="json"), random.Random(0)
-    single = list(mutations(content))
+    documents = list(mutations(content))
     for _ in range(300):
-        one, other = chance.sample(single, 2)
-        single.append({**one, **{name: value for name, value in other.items() if value != content.get(name)}})
-    for document in single:
+        one, other = chance.sample(documents, 2)
+        documents.append({**one, **{name: value for name, value in other.items() if value != content.get(name)}})
+    chance.shuffle(documents)
+    found: Counter[str] = Counter()
+    for document in documents:
+        names = [name for name in Row.model_fields if document.get(name) != content.get(name)]
+        if not names or min(found[name] for name in names) >= most:
+            continue
         with contextlib.suppress(ValidationError):
-            yield Row.model_validate_json(json.dumps(document))
+            changed = Row.model_validate_json(json.dumps(document))
+            if changed != row:
+                found.update(name for name in names if getattr(changed, name) != getattr(row, name))
+                yield changed
