@@ -4,6 +4,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,16 @@ def _own_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests, and the commands that they start, use no key of the user."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_CONFIG", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_command() -> Iterator[None]:
+    """Typer builds the command with all its options once, not for every command line that runs in this process."""
+    import typer.main
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", cache(typer.main.get_command))
         yield
 
 

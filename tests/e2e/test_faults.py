@@ -74,13 +74,12 @@ REASONS = {
 def test_reason_of_a_failed_cell_says_what_the_method_did(evaluate, site):
     for how in REASONS:
         install(site, f"hostile_{how}", PLUGIN.replace('how: str = "raise"', f'how: str = "{how}"'))
-    answer = evaluate("--plugin", ",".join(f"hostile_{how}" for how in REASONS), "--domain", "Animals")
+    names = [f"hostile_{how}" for how in REASONS]
+    answer = evaluate("--plugin", ",".join([*names, "fsnl"]), "--domain", "Animals", "--baseline", "none")
     assert answer.code == 1
-    found = {
-        row["method"]: {(f["kind"], without_place(f["reason"])) for f in row["failures"]}
-        for row in answer.json["rows"]
-        if row["method"] != "zero_shot"
-    }
+    rows = {row["method"]: row for row in answer.json["rows"]}
+    assert rows["fsnl"]["failures"] == []
+    found = {name: {(f["kind"], without_place(f["reason"])) for f in rows[name]["failures"]} for name in names}
     assert found == {f"hostile_{how}": {("error", reason)} for how, reason in REASONS.items()}
 
 
