@@ -31,6 +31,21 @@ def _one_command() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_fork_server() -> Iterator[None]:
+    """The fork server of this process imports what runs need, whoever starts it first.
+
+    ``harness doctor`` starts one that imports nothing; each process of a later run would then import torch anew.
+    """
+    from harness.execution import fork_server
+    from harness.runner.method_processes import PRELOADED
+
+    start = fork_server.start_server
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fork_server, "start_server", lambda modules: start(PRELOADED))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all processes of this run of the tests share: what they make there, they make under a lock."""

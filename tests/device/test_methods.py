@@ -15,6 +15,7 @@ from harness.backbones.text import OpenClipTextTower
 from harness.errors import FixedVocabulary
 from harness.execution.one_thread import one_thread_per_operation
 from harness.matching import match, native
+from harness.method import build
 from harness.runner.predict import checked_scores
 from harness.types.images import Images, Support
 from harness.types.task import Task
@@ -30,6 +31,8 @@ from .conftest import Cuda
 from .fake_cuda import fake_cuda
 
 CPU = torch.device("cpu")
+EPOCHS = 3
+INNER = {"name": "cosine_head", "parameters": {"epochs": EPOCHS}}
 SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "fsnl": ({}, {"swap": "similar"}, {"optimizer": "sgd", "shots_per_batch": 2, "length": 2, "init": "random"}),
     "cocoop": ({}, {"images": None}),
@@ -41,8 +44,16 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "zsnl": ({}, {"discover": "ward", "known": "classes"}, {"known": "nothing"}, {"assign": "clusters"},
              {"count": "estimated", "rounds": 2}),
     "zero_shot": ({}, {"prompts": "ensemble"}),
+    "soup": ({"inner": INNER, "rates": [0.5, 1.0]},),
+    "pseudo": ({"inner": INNER},),
+    "cosmo": ({"seen": INNER},),
+    "em_dirichlet": ({"rounds": 3, "steps": 20},),
+    "lp_pp": ({"steps": 60},),
+    "proxy_map": ({"mixtures": 20},),
+    "waffle": ({"pairs": 3},),
+    "plot": ({"prompts": 2, "length": 2},),
 }  # fmt: skip
-EPOCHS = 3
+"""Parameters other than the defaults: another branch, or fewer of the same steps."""
 METHODS = {name: cls for name, cls in classes().items() if not cls.needs.model}
 """All but those that tune the towers, which these tasks do not have."""
 CASES = [(name, setting) for name in sorted(METHODS) for setting in SETTINGS.get(name, ({},))]
@@ -51,7 +62,7 @@ CASES = [(name, setting) for name in sorted(METHODS) for setting in SETTINGS.get
 def made(name: str, **parameters: Any) -> Any:
     cls = classes()[name]
     quick = {key: value for key, value in (("epochs", EPOCHS), ("restarts", 3)) if hasattr(cls, key)}
-    return cls(**(quick | parameters))
+    return build(name, cls, values=quick | parameters)
 
 
 @cache
