@@ -42,9 +42,10 @@ def _others(value: Any) -> list[Any]:
 
 
 def changed_rows(row: Row, most: int) -> Iterator[Row]:
-    """Valid rows that differ from this one by one change, or by two: of each field at most ``most``, chosen by chance.
+    """Valid rows that differ from this one by one change, or by two: of each place at most ``most``, chosen by chance.
 
-    Only documents that are chosen are parsed: there are thousands.
+    A place is a field, or a key of a field that is a table. Only documents that are chosen are parsed: there are
+    thousands.
     """
     content, chance = row.model_dump(mode="json"), random.Random(0)
     documents = list(mutations(content))
@@ -54,11 +55,21 @@ def changed_rows(row: Row, most: int) -> Iterator[Row]:
     chance.shuffle(documents)
     found: Counter[str] = Counter()
     for document in documents:
-        names = [name for name in Row.model_fields if document.get(name) != content.get(name)]
-        if not names or min(found[name] for name in names) >= most:
-            continue
-        with contextlib.suppress(ValidationError):
-            changed = Row.model_validate_json(json.dumps(document))
-            if changed != row:
-                found.update(name for name in names if getattr(changed, name) != getattr(row, name))
-                yield changed
+        places = _places(content, document)
+        if any(found[place] < most for place in places):
+            with contextlib.suppress(ValidationError):
+                changed = Row.model_validate_json(json.dumps(document))
+                if changed != row:
+                    found.update(_places(content, changed.model_dump(mode="json")))
+                    yield changed
+
+
+def _places(one: dict[str, Any], other: dict[str, Any], depth: int = 2) -> list[str]:
+    """Where two documents differ: dotted keys, down to a depth."""
+    found = []
+    for key in one.keys() | other.keys():
+        mine, theirs = one.get(key), other.get(key)
+        if mine != theirs:
+            tables = depth > 1 and isinstance(mine, dict) and isinstance(theirs, dict)
+            found += [f"{key}.{inner}" for inner in _places(mine, theirs, depth - 1)] if tables else [key]
+    return found
