@@ -27,7 +27,7 @@ from harness.types.cell import (
 )
 from harness.types.split import Item, Part, Side, Split
 
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=25, deadline=None)
 """Enough examples for small domains of values; no clock on a shared machine."""
 
 

@@ -11,9 +11,9 @@ import pytest
 import harness
 from harness.api.results import Results
 
-from ..e2e.conftest import cache, world
+from ..e2e.conftest import cache, one_vocabulary, world
 
-__all__ = ["cache", "evaluate", "results", "world"]
+__all__ = ["cache", "evaluate", "one_vocabulary", "results", "world"]
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ def test_a_local_class_is_marked_and_cannot_be_reproduced(evaluate, world, cache
         reproduce(row, LocalPaths(data=world, cache=cache), NullReporter(), lambda differences: None)
 
 
+@pytest.mark.slow
 def test_a_local_class_in_a_script_gives_the_same_predictions_in_other_processes(world, cache, tmp_path):
     script = Path(nearest_mean.__file__)
     command = [sys.executable, script, world, cache, tmp_path]

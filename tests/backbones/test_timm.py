@@ -29,6 +29,9 @@ from .test_find import digest, refused, resolved
 TINY = tuple(timm.list_models("test_*"))
 """Every architecture that timm has for tests: of all families, below one million weights."""
 
+ALIKE = ("convnext2", "convnext3", "efficientnet_evos", "efficientnet_gn", "efficientnet_ln", "vit4")
+"""Those that pool as another of their family does: they differ in sizes, norms and activations."""
+
 
 def loaded(*arguments: Any, **more: Any) -> Backbone:
     return load(resolved(*arguments, **more), torch.device("cpu"))
@@ -90,7 +93,9 @@ def test_stated_settings_replace_those_of_the_model_but_not_its_crop(folder: Pat
 # -- weights -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n.removeprefix("test_") in ALIKE)) for n in TINY]
+)
 def test_features_are_timms_pooled_output_as_unit_rows(tmp_path: Path, name: str) -> None:
     model = random_model(name)
     backbone = loaded(f"timm:{name}", save_state(model, tmp_path / "w.safetensors"))

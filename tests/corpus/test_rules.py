@@ -99,7 +99,7 @@ def test_last_word_is_searched_in_both_numbers(one, others):
     assert set(numbers(one)) == {one, *others}
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(found=concepts, captions=st.lists(texts, min_size=1, max_size=12), context_length=st.sampled_from((5, 12, 77)))
 def test_python_and_cpp_count_what_a_slow_truth_counts(found, captions, context_length):
     forms = forms_of(found)
@@ -136,7 +136,7 @@ def test_cpp_counts_ascii_captions_as_python_does(captions):
     assert cpp.samples == python.samples
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(caption=texts)
 def test_stricter_rules_count_no_caption_that_others_do_not(caption):
     pairs = (("phrase", "folded"), ("folded", "synonyms"), ("longest", "synonyms"), ("synonyms", "words"))

@@ -15,6 +15,7 @@ from harness.backbones.text import OpenClipTextTower
 from harness.errors import FixedVocabulary
 from harness.execution.one_thread import one_thread_per_operation
 from harness.matching import match, native
+from harness.method import build
 from harness.runner.predict import checked_scores
 from harness.types.images import Images, Support
 from harness.types.task import Task
@@ -30,6 +31,8 @@ from .conftest import Cuda
 from .fake_cuda import fake_cuda
 
 CPU = torch.device("cpu")
+EPOCHS = 3
+INNER = {"name": "cosine_head", "parameters": {"epochs": EPOCHS}}
 SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "fsnl": ({}, {"swap": "similar"}, {"optimizer": "sgd", "shots_per_batch": 2, "length": 2, "init": "random"}),
     "cocoop": ({}, {"images": None}),
@@ -41,18 +44,25 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "zsnl": ({}, {"discover": "ward", "known": "classes"}, {"known": "nothing"}, {"assign": "clusters"},
              {"count": "estimated", "rounds": 2}),
     "zero_shot": ({}, {"prompts": "ensemble"}),
+    "soup": ({"inner": INNER, "rates": [0.5, 1.0]},),
+    "pseudo": ({"inner": INNER},),
+    "cosmo": ({"seen": INNER},),
+    "em_dirichlet": ({"rounds": 3, "steps": 20},),
+    "lp_pp": ({"steps": 60},),
+    "proxy_map": ({"mixtures": 20},),
+    "waffle": ({"pairs": 3},),
+    "plot": ({"prompts": 2, "length": 2},),
 }  # fmt: skip
-EPOCHS = 3
+"""Parameters other than the defaults: another branch, or fewer of the same steps."""
 METHODS = {name: cls for name, cls in classes().items() if not cls.needs.model}
 """All but those that tune the towers, which these tasks do not have."""
 CASES = [(name, setting) for name in sorted(METHODS) for setting in SETTINGS.get(name, ({},))]
-TRAINED = [(name, setting) for name, setting in CASES if hasattr(classes()[name], "epochs")]
 
 
 def made(name: str, **parameters: Any) -> Any:
     cls = classes()[name]
     quick = {key: value for key, value in (("epochs", EPOCHS), ("restarts", 3)) if hasattr(cls, key)}
-    return cls(**(quick | parameters))
+    return build(name, cls, values=quick | parameters)
 
 
 @cache
@@ -81,10 +91,11 @@ def images_on(part: Images, device: torch.device) -> Images:
     return replace(part, features=part.features.to(device), _kinds=kinds, **label)
 
 
-def answers(name: str, setting: dict[str, Any], device: torch.device, seed: int = 0) -> tuple[Any, torch.Tensor]:
+def answers(name: str, setting: dict[str, Any], device: torch.device, progress: Any = None) -> tuple[Any, torch.Tensor]:
     """The fitted method, and its scores of OOP images among all names, or among OOP names where it knows no others."""
     method = made(name, **setting)
-    task = replace(task_on(device, method.views), generator=torch.Generator().manual_seed(seed))
+    task = task_on(device, method.views)
+    task = replace(task, generator=torch.Generator().manual_seed(0), progress=progress or task.progress)
     with one_thread_per_operation(device):
         method.fit(task)
         query = images_on(seen(images(6, 30)[0][:, 0]), device)
@@ -92,20 +103,6 @@ def answers(name: str, setting: dict[str, Any], device: torch.device, seed: int 
             return method, checked_scores(method, name, query, JOINT)
         except FixedVocabulary:
             return method, checked_scores(method, name, query, task.vocabulary)
-
-
-@pytest.mark.parametrize(("name", "setting"), CASES)
-def test_method_scores_match_cpu(name: str, setting: dict[str, Any], cuda: Cuda) -> None:
-    method, found = answers(name, setting, cuda.device)
-    assert found.device == cuda.device
-    learned = [value for value in vars(method).values() if isinstance(value, torch.Tensor)]
-    assert all(value.device == cuda.device for value in learned)
-    _, expected = answers(name, setting, CPU)
-    torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
-    if cuda.fake is not None:
-        assert cuda.fake.waits.unordered == {}
-    else:  # a real one could take sums in another order every time
-        assert torch.equal(answers(name, setting, cuda.device)[1], found)
 
 
 class Steps:
@@ -124,12 +121,24 @@ class Steps:
             self._stack.close()
 
 
-@pytest.mark.parametrize(("name", "setting"), [case for case in TRAINED if case[1].get("swap") != "similar"])
-def test_training_steps_do_not_synchronise(name: str, setting: dict[str, Any], cuda: Cuda) -> None:
+@pytest.mark.parametrize(("name", "setting"), CASES)
+def test_scores_match_the_cpu_and_training_steps_do_not_synchronise(
+    name: str, setting: dict[str, Any], cuda: Cuda
+) -> None:
     """Steps are queued one after the other; ``swap=similar`` alone reads which learned names are alike now."""
-    method, steps = made(name, **setting), Steps(cuda)
-    method.fit(replace(task_on(cuda.device, method.views), progress=steps))
-    assert steps.watched >= EPOCHS
+    trained = hasattr(classes()[name], "epochs") and setting.get("swap") != "similar"
+    steps = Steps(cuda) if trained else None
+    method, found = answers(name, setting, cuda.device, steps)
+    assert steps is None or steps.watched >= EPOCHS
+    assert found.device == cuda.device
+    learned = [value for value in vars(method).values() if isinstance(value, torch.Tensor)]
+    assert all(value.device == cuda.device for value in learned)
+    _, expected = answers(name, setting, CPU)
+    torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
+    if cuda.fake is not None:
+        assert cuda.fake.waits.unordered == {}
+    else:  # a real one could take sums in another order every time
+        assert torch.equal(answers(name, setting, cuda.device)[1], found)
 
 
 @pytest.mark.slow

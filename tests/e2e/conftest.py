@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_vocabulary() -> Iterator[None]:
+    """Open_clip's tokenizers are made once for all runs in this process: each reads its vocabulary from a file."""
+    from open_clip import factory
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(factory, "SimpleTokenizer", lru_cache(factory.SimpleTokenizer))
+        yield
+
+
 @pytest.fixture
 def harness(capfd: pytest.CaptureFixture[str], cache: Path) -> Callable[..., Answer]:
     """Runs a command line in this process."""
@@ -74,6 +85,22 @@ def evaluate(harness: Callable[..., Answer], world: Path, tmp_path: Path) -> Cal
         return harness("evaluate", *chosen, *where, *FAST, *workers, "--json", *arguments)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def _runs() -> list[tuple[Answer, Path]]:
+    return []
+
+
+@pytest.fixture
+def whole_run(
+    evaluate: Callable[..., Answer], tmp_path_factory: pytest.TempPathFactory, _runs: list[tuple[Answer, Path]]
+) -> tuple[Answer, Path]:
+    """The answer and the results folder of ``evaluate()``, made once: tests only read them."""
+    if not _runs:
+        out = tmp_path_factory.mktemp("whole_run")
+        _runs.append((evaluate(out=out), out))
+    return _runs[0]
 
 
 def start(*arguments: object, cache: Path) -> subprocess.Popen[str]:

@@ -1,7 +1,8 @@
 """Kill a run with -9 at random moments, and compare its leaderboard with an undisturbed run's.
 
 ``python killing.py DATA WORK [KILLS]``: every run is a fork of this process, which has imported torch once and computes
-with one thread, so that a trial takes a second and not ten.
+its cells itself with one thread, so that a trial takes a second and not ten. A fork could not use the fork server of
+its parent.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from harness.execution import executors, fork_server
 from harness.results.leaderboard_file import BOARD
 from harness.results.store import ResultStore
 from harness.runner.evaluate import evaluate
@@ -32,6 +34,8 @@ def request(data: Path, cache: Path, out: Path) -> Request:
 
 
 def main(data: Path, work: Path, kills: int = KILLS) -> None:
+    executors.processes = executors.here
+    fork_server.start_server = lambda modules: None
     evaluate(request(data, work / "first cache", work / "first"))  # what is imported and compiled on first use
     begin = time.monotonic()
     evaluate(request(data, work / "clean cache", work / "clean"))

@@ -1,4 +1,4 @@
-"""A run whose cells are all known computes nothing, and imports neither torch nor a method."""
+"""What commands do not import: neither torch nor a method where all cells are known."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def test_second_run_imports_no_torch(harness, world, cache, tmp_path):
     assert (tmp_path / "results" / "leaderboard.json").read_bytes() == before
 
 
-def test_doctor_imports_no_scikit_learn(cache):
+def test_doctor_imports_no_scikit_learn_and_the_checks_of_methods_no_pytest(cache):
     code = (
         "import sys; from harness.cli.main import execute; code = execute(sys.argv[1:]);"
-        "print(code, 'sklearn' in sys.modules)"
+        "found = 'sklearn' in sys.modules; import harness.conformance; print(code, found, 'pytest' in sys.modules)"
     )
     command = [sys.executable, "-c", code, "doctor", "--json", "--cache", str(cache)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "0 False"
+    assert done.stdout.splitlines()[-1] == "0 False False"
 
 
 def test_encoding_in_processes_gives_the_same_results(harness, world, tmp_path, monkeypatch):

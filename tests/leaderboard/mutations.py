@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,13 +41,35 @@ def _others(value: Any) -> list[Any]:
     return [*near, None, True, False, 0, "yes", "no", "unknown", "bf16", "plain"]
 
 
-def changed_rows(row: Row) -> Iterator[Row]:
-    """The row with each single change, and with 300 random pairs of changes, as far as these are valid rows."""
+def changed_rows(row: Row, most: int) -> Iterator[Row]:
+    """Valid rows that differ from this one by one change, or by two: of each place at most ``most``, chosen by chance.
+
+    A place is a field, or a key of a field that is a table. Only documents that are chosen are parsed: there are
+    thousands.
+    """
     content, chance = row.model_dump(mode="json"), random.Random(0)
-    single = list(mutations(content))
+    documents = list(mutations(content))
     for _ in range(300):
-        one, other = chance.sample(single, 2)
-        single.append({**one, **{name: value for name, value in other.items() if value != content.get(name)}})
-    for document in single:
-        with contextlib.suppress(ValidationError):
-            yield Row.model_validate_json(json.dumps(document))
+        one, other = chance.sample(documents, 2)
+        documents.append({**one, **{name: value for name, value in other.items() if value != content.get(name)}})
+    chance.shuffle(documents)
+    found: Counter[str] = Counter()
+    for document in documents:
+        places = _places(content, document)
+        if any(found[place] < most for place in places):
+            with contextlib.suppress(ValidationError):
+                changed = Row.model_validate_json(json.dumps(document))
+                if changed != row:
+                    found.update(_places(content, changed.model_dump(mode="json")))
+                    yield changed
+
+
+def _places(one: dict[str, Any], other: dict[str, Any], depth: int = 2) -> list[str]:
+    """Where two documents differ: dotted keys, down to a depth."""
+    found = []
+    for key in one.keys() | other.keys():
+        mine, theirs = one.get(key), other.get(key)
+        if mine != theirs:
+            tables = depth > 1 and isinstance(mine, dict) and isinstance(theirs, dict)
+            found += [f"{key}.{inner}" for inner in _places(mine, theirs, depth - 1)] if tables else [key]
+    return found

@@ -117,7 +117,7 @@ lost_domains = st.builds(
 )
 
 
-@settings(few, max_examples=100)
+@settings(few, max_examples=50)
 @given(st.lists(related_cells(), max_size=8, unique_by=lambda cell: cell.spec.key), st.lists(lost_domains, max_size=2))
 def test_any_combination_of_cells_makes_rows_with_their_holes(cells: list[Cell], lost: list[RowFailure]) -> None:
     stored = {cell.spec.key: cell for cell in cells}

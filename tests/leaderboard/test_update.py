@@ -262,7 +262,7 @@ steps = st.one_of(
 
 
 @pytest.mark.usefixtures("settled")
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(steps, min_size=4, max_size=20))
 def test_any_history_gives_the_leaderboard_of_reading_everything(
     tmp_path_factory: pytest.TempPathFactory, history: list[Any]

@@ -214,6 +214,20 @@ def test_phases_shorten_the_paths(shape, check):
 
 @kernels
 @pytest.mark.parametrize("build", ["races", "memory"])
+def test_sanitizers_report_nothing_in_few_problems(kernel, build, check):
+    """Every kernel, ties, int64, bad numbers."""
+    p, t = instances.uniform(20, 1, 20, 34, 20)
+    t[0, 3:9], p[0, 0, 0] = t[0, :1], np.nan
+    check(kernel, p, t, build)
+    g = np.random.default_rng(7)
+    beyond = [g.choice([-1, -0.5, 0.5, 1], (1, 6, 2)).astype(np.float32) for _ in range(2)]
+    assert used_int64(check(kernel, *beyond, build), 6)
+    check(kernel, *(g.integers(-1, 2, (2, side, 2)).astype(np.float32) for side in (12, 13)), build, cooperative=False)
+
+
+@pytest.mark.slow
+@kernels
+@pytest.mark.parametrize("build", ["races", "memory"])
 def test_sanitizers_report_nothing(kernel, build, check):
     """Small and varied: every kernel, edges of tiles and words, ties, int64, rectangles, bad numbers."""
 

@@ -22,8 +22,11 @@ from harness.miniature.world.domains import DOMAINS
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory) -> Path:
-    return build(tmp_path_factory.mktemp("home") / "mini")
+def root(shared_folder) -> Path:
+    """The whole miniature, which tests only read: the first process that needs it builds it, under the build's lock."""
+    home = shared_folder / "miniature"
+    home.mkdir(exist_ok=True)
+    return build(home / "mini")
 
 
 @pytest.fixture

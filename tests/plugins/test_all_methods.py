@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import cache
 
 import pytest
 import torch
@@ -57,8 +58,16 @@ UNORDERED = {name: {} for name in ON_FEATURES if name not in ("cocoop", "fsnl", 
 """Methods, and parameters, whose random numbers have nothing to do with the order of the classes."""
 
 
-def fitted(name: str, **task):
-    return quick(name).fit(make_task(views=max(2, task.pop("views", 2)), **task))
+def fitted(name: str):
+    """The method, fitted to the usual task with two views: once for all tests, unless scores of a stream change it."""
+    return (_fit if classes()[name].needs.stream else _fit_once)(name)
+
+
+def _fit(name: str):
+    return quick(name).fit(make_task(views=2))
+
+
+_fit_once = cache(_fit)
 
 
 @pytest.mark.parametrize("name", [name for name in ON_FEATURES if name not in ("waffle", "ss_gmm")])

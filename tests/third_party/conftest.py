@@ -12,7 +12,7 @@ import pytest
 
 from harness.registry import loading
 
-from ..e2e.conftest import Answer, cache, harness, world  # noqa: F401 - fixtures
+from ..e2e.conftest import Answer, cache, harness, one_vocabulary, world  # noqa: F401 - fixtures
 from .installed import install
 
 MISBEHAVING = (Path(__file__).parent / "misbehaving.py").read_text(encoding="utf-8")
