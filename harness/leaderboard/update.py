@@ -37,6 +37,7 @@ def update_leaderboard(store: ResultStore, planned: Collection[Spec] = ()) -> No
     Raises:
         StorageError: the folder cannot be read or written, or the disk is full.
     """
+    store.flush()
     before = None
     while before != (now := store.stamps()):
         before = now
