@@ -82,20 +82,27 @@ class ResultStore:
         stored = _read(self._path(key))
         return None if stored is None else stored.cell
 
-    def known(self, keys: Iterable[str], note: Callable[[str], object]) -> dict[str, Cell]:
-        """The finished cells among the keys that are undamaged, and whose predictions are.
+    def latest(self, key: str) -> Cell | None:
+        """The finished cell of that key, or else the failed one; None if there is neither, or only damaged ones."""
+        if (cell := self.get(key)) is not None:
+            return cell
+        failed = _read(self._path(key).with_suffix(FAILED))
+        return None if failed is None else failed.cell
+
+    def known(self, keys: Iterable[str], note: Callable[[str], object]) -> set[str]:
+        """The keys of finished cells that are undamaged, and whose predictions are.
 
         Args:
             keys: of cells that are wanted.
             note: is called with a sentence about the files that are damaged or missing, if there are any.
         """
-        found, damaged = dict[str, Cell](), list[Path]()
+        found, damaged = set[str](), list[Path]()
         for key in keys:
             cell = self.get(key)
             if cell is None:
                 damaged += [path] if (path := self._path(key)).exists() else []
             elif cell.predictions is None or self._intact(path := self.root / predictions_path(cell.predictions)):
-                found[key] = cell
+                found.add(key)
             else:
                 damaged.append(path)
         if damaged:

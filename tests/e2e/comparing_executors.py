@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-METHODS = "zero_shot,fsnl,zsnl,tip_adapter,prolip,gda,lp_pp,otter,tda,mta,clip_adapter,prototypes"
-"""Of different kinds: without images, few-shot, of a pool, of test views, of a stream; with and without training."""
+METHODS = "zero_shot,fsnl,zsnl,tip_adapter,prolip,gda,lp_pp,otter,tda,transclip,clip_adapter,prototypes"
+"""Of different kinds: without images, few-shot, of a pool, of a stream; with and without training."""
 
 GRID = ("--plugin", METHODS, "--backbone", "beyond-mini", "-p", "fsnl.epochs=3", "-p", "clip_adapter.epochs=3")
 GRID += ("--shots", "2", "--seeds", "1,2", "--baseline", "none")
