@@ -187,11 +187,12 @@ def test_leaderboard_has_cells_of_stopped_run(evaluate, tmp_path, monkeypatch, e
 
 def test_concurrent_runs_lose_no_cell(evaluate, tmp_path, monkeypatch):
     evaluate("--plugin", "fsnl", "--domain", "Animals", "--baseline", "none", "--seeds", "3", out=tmp_path / "other")
+    others = list(ResultStore(tmp_path / "other").cells())
     stamps, seen = ResultStore.stamps, []
 
     def meanwhile(store):
         if len(seen) == 1:  # another run stores its last cell, whose own leaderboard was written before this one
-            for cell in ResultStore(tmp_path / "other").cells():
+            for cell in others:
                 store.put(cell)
         seen.append(len(stamps(store)))
         return stamps(store)
