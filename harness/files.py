@@ -36,15 +36,6 @@ LIMITS_HINT = "use fewer --workers, or raise this process's limits (ulimit -a sh
 
 LIMIT_ERRNOS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
-_HINT_BY_ERRNO = {
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), PERMISSIONS_HINT),
-    **dict.fromkeys(NO_SPACE_ERRNOS, "free some space"),
-    **dict.fromkeys(LIMIT_ERRNOS, LIMITS_HINT),
-    **dict.fromkeys((errno.EIO, errno.ESTALE), "run the same command again when the device answers"),
-    errno.ENAMETOOLONG: "choose a shorter name",
-}
-"""Hint for each error number of the operating system."""
-
 _SPECIAL_FILES = (
     (stat.S_ISDIR, "folder"),
     (stat.S_ISFIFO, "named pipe"),
@@ -122,12 +113,17 @@ def _require_regular(found: os.stat_result) -> None:
         raise OSError(errno.EISDIR if kind == "folder" else errno.EINVAL, f"it is a {kind}, not a file")
 
 
-def write_atomic(path: Path, content: bytes | Iterable[bytes]) -> None:
+def write_atomic(path: Path, content: bytes | Iterable[bytes], durable: bool = True) -> None:
     """Write a file atomically: afterwards it is complete or unchanged, even after kill -9; its mode follows the umask.
 
     Blocks are written as they come; an error that they raise leaves the file unchanged, too.
-    It is on the disk when this returns, and so is its name, so that neither a crash nor a power cut loses it.
     The first write of a process into a folder also removes abandoned temporary files there.
+
+    Args:
+        path: the file.
+        content: the complete content.
+        durable: whether it is on the disk with its name when this returns, so that a power failure does not lose it
+            either. That takes milliseconds; ``sync_files`` does it for many files at once.
     """
     temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
     try:
@@ -136,22 +132,31 @@ def write_atomic(path: Path, content: bytes | Iterable[bytes]) -> None:
                 _cleaned_folders.add(path.parent)
                 _remove_stale(path.parent, os.fstat(file.fileno()).st_mtime)
             file.writelines([content] if isinstance(content, bytes) else content)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        if durable:
+            _sync_folder(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):  # a folder that cannot be written cannot be cleaned up either
             temporary.unlink()
         raise
 
 
-def _create_folder(folder: Path) -> None:
-    """Create a folder and those above it, each with its name on the disk."""
+def sync_files() -> None:
+    """Wait until all files that were written so far are on the disk; Windows cannot, and writes them later."""
+    if hasattr(os, "sync"):
+        os.sync()
+
+
+def _create_folder(folder: Path, durable: bool = True) -> None:
+    """Create a folder and those above it; durable as in ``write_atomic``."""
     if not folder.is_dir():
-        _create_folder(folder.parent)
+        _create_folder(folder.parent, durable)
         folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
+        if durable:
+            _sync_folder(folder.parent)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -167,7 +172,7 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def save(path: Path, content: bytes, what: str, hint: str) -> None:
+def save(path: Path, content: bytes, what: str, hint: str, durable: bool = True) -> None:
     """Write a file atomically and create missing parent folders.
 
     Args:
@@ -175,13 +180,14 @@ def save(path: Path, content: bytes, what: str, hint: str) -> None:
         content: the complete content.
         what: what the file is called in the error message.
         hint: what to do if it cannot be written.
+        durable: as in ``write_atomic``.
 
     Raises:
         StorageError: the file cannot be written.
     """
     try:
-        _create_folder(path.parent)
-        write_atomic(path, content)
+        _create_folder(path.parent, durable)
+        write_atomic(path, content, durable)
     except OSError as error:
         raise write_error(what, path, error, hint) from None
 
@@ -285,16 +291,3 @@ def write_error(what: str, path: Path, error: OSError, hint: str) -> StorageErro
 def read_error(path: Path, error: OSError, hint: str = PERMISSIONS_HINT) -> StorageError:
     """The error for a file or folder that cannot be read."""
     return StorageError(f"{path} cannot be read: {os_reason(error)}", hint)
-
-
-def from_os_error(error: OSError) -> StorageError | None:
-    """Turn an OSError that no caller handles into a user-facing error; None for an error number that means a bug.
-
-    Covered are permissions, full disks, failing file systems (most likely of a redirected stdout) and process limits.
-    """
-    hint = _HINT_BY_ERRNO.get(error.errno or 0)
-    if hint is None:
-        return None
-    what = error.filename or ("a file or a process" if error.errno in LIMIT_ERRNOS else "stdout")
-    action = "written" if error.errno in NO_SPACE_ERRNOS else "used"
-    return StorageError(f"{what} cannot be {action}: {os.strerror(error.errno or 0).lower()}", hint)

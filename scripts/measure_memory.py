@@ -9,7 +9,6 @@ measurement covers everything else: split files, hashing, features, fit, scores,
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import resource
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from made_up_root import write_root
 from safetensors.torch import save_file
 
 from harness.backbones import backbone as backbones
@@ -34,10 +34,6 @@ CONFIG = {
     "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "head_width": 32, "patch_size": 16},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
 }
-DOMAINS = 9
-CLASSES = {"OOP": 75, "IP": 40}
-PARTS = {"train": 20, "val": 8, "test": 165}
-"""Images of each class: about 22,000 a domain, 200,000 in all."""
 
 
 def main(work: Path) -> None:
@@ -78,29 +74,6 @@ def main(work: Path) -> None:
         "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
     }
     print(json.dumps(figures))
-
-
-def write_root(root: Path) -> tuple[Path, list[str]]:
-    """Write a data folder in the released format with placeholder files; returns it and the sha256 of every file."""
-    digests = []
-    for domain in range(DOMAINS):
-        for side, classes in CLASSES.items():
-            folder = root / f"Domain {chr(65 + domain)}{classes}_{side}"
-            split: dict[str, dict[str, dict[str, object]]] = {part: {} for part in PARTS}
-            for label in range(classes):
-                name = f"{side} thing {label}"
-                (folder / "images" / name).mkdir(parents=True)
-                number = 0
-                for part, count in PARTS.items():
-                    for _ in range(count):
-                        content = f"{domain}/{side}/{label}/{number}".encode()
-                        (folder / "images" / name / f"{number}.jpg").write_bytes(content)
-                        digests.append(hashlib.sha256(content).hexdigest())
-                        item = {"classname": name, "image_name": f"{number}.jpg", "label": label}
-                        split[part][str(len(split[part]))] = item
-                        number += 1
-            (folder / f"split_Xin_{folder.name}.json").write_text(json.dumps(split))
-    return root, digests
 
 
 if __name__ == "__main__":

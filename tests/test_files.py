@@ -15,7 +15,6 @@ import pytest
 from harness.errors import StorageError
 from harness.files import (
     detect_placeholder,
-    from_os_error,
     list_paths,
     read_file,
     save,
@@ -178,20 +177,6 @@ def test_write_errors_name_file_and_reason() -> None:
     error = write_error("results", Path("out"), OSError(28, "No space left on device"), "another")
     assert error.message == "results cannot be written to out: no space left on device"
     assert write_error("results", Path("out"), OSError("Odd"), "").message.endswith(": odd")
-
-
-@pytest.mark.parametrize(
-    ("error", "sentence"),
-    [
-        (OSError(errno.ENAMETOOLONG, "", "nnn"), "nnn cannot be used: file name too long"),
-        (OSError(errno.EMFILE, ""), "a file or a process cannot be used: too many open files"),
-        (OSError(errno.ENOSPC, ""), "stdout cannot be written: no space left on device"),
-        (OSError(errno.ENOENT, "", "nnn"), None),
-    ],
-)
-def test_from_os_error_translates_environment_errors_only(error: OSError, sentence: str | None) -> None:
-    found = from_os_error(error)
-    assert (found and found.message) == sentence
 
 
 @pytest.mark.parametrize(("number", "room"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EACCES, False)])

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli import data_import
-from harness.cli.options import CORES, Cache, Json, Workers, path
+from harness.cli.options import CORES, Cache, Executor, Json, RayAddress, Workers, path
+
+if TYPE_CHECKING:
+    from harness.datasets.inspect_images import Inspect
+    from harness.progress import Reporter
 
 app = typer.Typer(help="Download, import and check data, or generate the miniature.", no_args_is_help=True)
 
@@ -42,6 +48,8 @@ def check(
     against_hub: Annotated[
         bool, typer.Option("--against-hub", help="Compare each file with the checksums on the Hugging Face Hub.")
     ] = False,
+    executor: Executor = "local",
+    ray_address: RayAddress = None,
     json: Json = False,
 ) -> int:
     """Validate every file of a data folder; exit code 1 if there are errors."""
@@ -53,15 +61,33 @@ def check(
     from harness.datasets.hub import HuggingFace
     from harness.progress import staged
 
-    tokenizer = openclip.tokenizer("ViT-B-32")
-    with staged(console.reporter(), "images") as progress:
-        report = check_root(root, progress, tokenizer.encode, context_length, workers)
+    reporter, tokenizer = console.reporter(), openclip.tokenizer("ViT-B-32")
+    with _inspecting(root, executor, ray_address, workers, reporter) as inspect, staged(reporter, "images") as progress:
+        report = check_root(root, progress, tokenizer.encode, context_length, workers, inspect)
         report = add_differences(report, root, HuggingFace() if against_hub else None, progress, workers)
     if json:
         console.document(report.model_dump(mode="json"))
     else:
         show_check(report)
     return 0 if report.ok else 1
+
+
+@contextmanager
+def _inspecting(
+    root: Path, executor: str, ray_address: str | None, workers: int, reporter: Reporter
+) -> Iterator[Inspect | None]:
+    """How images are inspected elsewhere; None is in threads of this process."""
+    if executor == "local":
+        yield None
+        return
+    from harness.datasets.inspect_jobs import inspect_with, require_root, split_digest
+    from harness.execution.executors import ExecutorSettings
+    from harness.runner.resolve_plugins import resolve_executor
+
+    prepare = partial(require_root, root.resolve(), split_digest(root))
+    settings = ExecutorSettings(prepare, ray_address, workers, reporter.note)
+    with resolve_executor(executor, ray_address, reporter)(settings) as run:
+        yield lambda folder, images: inspect_with(run, workers, folder.resolve(), images)
 
 
 @app.command()

@@ -15,10 +15,10 @@ import typer
 
 from harness.cli import analyse, corpus, data, evaluate, features_hub, leaderboard, manifests, plot, plugins
 from harness.cli.options import Cache, Json, path
+from harness.cli.os_errors import from_os_error
 from harness.cli.reproduce import reproduce
 from harness.cli.stdout import configure_streams
 from harness.errors import HarnessError, UserError, printable
-from harness.files import from_os_error
 
 EXIT_DONE, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 2, 130
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 from harness.datasets.check_report import CheckReport, FolderReport, NameCollision, Problem, TruncatedName
 from harness.datasets.collisions import TokenIds, find_name_collisions, find_token_collisions
 from harness.datasets.copies import ImageIndex, ImageLocation
 from harness.datasets.disk import ProblemKind
 from harness.datasets.folder_reader import FolderContent, read_content
-from harness.datasets.image_bytes import read_bytes
-from harness.datasets.images import MAX_RATIO, crop_to_middle, decode_image
+from harness.datasets.images import MAX_RATIO
+from harness.datasets.inspect_images import ImageInfo, Inspect, ListedImage, inspect_in_threads
 from harness.datasets.layout import (
     RELEASED,
     dataset_name,
@@ -22,15 +22,13 @@ from harness.datasets.layout import (
     parse_folder_name,
     unmatched_folders,
 )
-from harness.datasets.map_in_threads import map_in_threads
 from harness.datasets.merged_mapping import compare_merged
-from harness.datasets.near_copies import image_signature
 from harness.datasets.nouns import noun_of
 from harness.datasets.splitfile import read_json
 from harness.datasets.superclasses import check_superclasses
 from harness.errors import DataError, printable
 from harness.prompts import Template, caption_prompt, clean_name
-from harness.types.split import SIDES, Item
+from harness.types.split import SIDES, Item, Part
 
 RELEASED_IMAGES = {"oop": 106_052, "ip": 51_330}
 RELEASED_CONCEPTS = {"oop": 674, "ip": 324}
@@ -40,20 +38,13 @@ Progress = Callable[[str, int, int], None]
 """Callback with (folder name, processed files, total files)."""
 
 
-class _ImageInfo(NamedTuple):
-    """A usable image: sha256 of its bytes, its signature, and whether only its middle is used."""
-
-    sha256: str
-    signature: bytes
-    truncated: bool
-
-
 def check_root(
     root: Path,
     progress: Progress | None = None,
     token_ids: TokenIds | None = None,
     context_length: int = 77,
     workers: int = 2,
+    inspect: Inspect | None = None,
 ) -> CheckReport:
     """Check everything under a root and report its content and its problems.
 
@@ -63,19 +54,24 @@ def check_root(
         token_ids: tokenizer; without it, truncated names and names with the same tokens are not searched.
         context_length: positions of the text tower, start and end token included.
         workers: threads that read and decode.
+        inspect: does it in their place.
 
     Raises:
         DataError: the root is missing, is a file, cannot be read or contains no such folder.
+        StorageError: images could not be read, because the machine or a process failed.
     """
     root = Path(root)
     names = find_folders(root)
+    inspect = inspect or partial(inspect_in_threads, workers=workers)
+    checks = [_FolderCheck(root / name) for name in names]
+    infos = inspect(root, [ListedImage(check.folder.name, item.path) for check in checks for _, item in check.listed])
     images = ImageIndex()
     reports: list[FolderReport] = []
     collisions: list[NameCollision] = []
     cut: list[TruncatedName] = []
     named: dict[str, dict[str, list[str]]] = {}
-    for name in names:
-        report, classes = _check_folder(root / name, images, progress, workers)
+    for name, check in zip(names, checks, strict=True):
+        report, classes = check.report(islice(infos, len(check.listed)), images, progress)
         reports.append(report)
         collisions += find_name_collisions(name, classes)
         named.setdefault(report.domain, {})[report.folder] = classes
@@ -94,82 +90,86 @@ def check_root(
     )
 
 
-def _check_folder(
-    folder: Path, images: ImageIndex, progress: Progress | None, workers: int
-) -> tuple[FolderReport, list[str]]:
-    """The report of one folder and its class names; decodable images are added to ``images``."""
-    parsed = parse_folder_name(folder.name)
-    assert parsed is not None, "find_folders returns only such names"
-    problems: dict[tuple[str, str], Problem] = {}
+class _FolderCheck:
+    """What is known of a folder before its images are read.
 
-    def on_problem(kind: ProblemKind, path: str, reason: str) -> None:
+    Attributes:
+        folder: its path.
+        listed: the images of its split file with their parts; none if the folder as a whole is unusable.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.listed: list[tuple[Part, Item]] = []
+        self._problems: dict[tuple[str, str], Problem] = {}
+        self._content: FolderContent | None = None
+        try:
+            self._content = read_content(folder, self._add_problem)
+            check_superclasses(folder, self._add_problem)
+        except DataError as error:
+            self._content = None
+            self._add_problem("split file", "", error.message)
+        else:
+            self.listed = [(part, item) for part, items in self._content.items.items() for item in items]
+
+    def _add_problem(self, kind: ProblemKind, path: str, reason: str) -> None:
         # A missing class folder is one problem, however many images it had.
         key = (path, kind if kind == "class folder" else reason)
-        problems.setdefault(key, Problem(path=printable(path), kind=kind, reason=printable(reason)))
+        self._problems.setdefault(key, Problem(path=printable(path), kind=kind, reason=printable(reason)))
 
-    report = FolderReport(
-        folder=printable(folder.name), domain=parsed.domain, side=parsed.side, concepts=parsed.concepts
-    )
-    try:
-        content = read_content(folder, on_problem)
-        check_superclasses(folder, on_problem)
-    except DataError as error:
-        on_problem("split file", "", error.message)
-        return report.model_copy(update={"problems": tuple(problems.values())}), []
-    notes = list(_compare_label_files(folder, content.classes, on_problem))
-    listed = [(part, item) for part, items in content.items.items() for item in items]
-    infos = map_in_threads(lambda pair: _inspect_image(folder, pair[1].path), listed, workers)
-    cut: list[str] = []
-    for done, ((part, item), found) in enumerate(zip(listed, infos, strict=True), start=1):
-        if isinstance(found, Problem):
-            problems[(item.path, found.kind)] = found
-        else:
-            images.add(ImageLocation(folder.name, part, item.path), found.sha256, found.signature)
-            if found.truncated:
-                cut.append(item.path)
-        if progress:
-            progress(folder.name, done, len(listed))
-    if cut:
-        what = f"images more than {MAX_RATIO} times as long as wide, of which only the middle is used"
-        notes.append(f"{folder.name} contains {len(cut)} {what}, first {printable(cut[0])}")
-    if len(content.classes) != parsed.concepts:
-        notes.append(f"{folder.name} contains {len(content.classes)} classes; its name says {parsed.concepts}")
-    paths = {item.path for _, item in listed}
-    notes += compare_merged(folder, paths, on_problem)
-    counts = {
-        "classes": len(content.classes),
-        "images": {part: len(items) for part, items in content.items.items()},
-        "captions": sum(item.caption is not None for _, item in listed),
-        "captions_with_name": count_captions_with_name(content, [item for _, item in listed]),
-        "problems": tuple(problems.values()),
-        "unlisted": tuple(printable(path) for path in content.tree.paths() if path not in paths and not _hidden(path)),
-        "notes": tuple(notes),
-    }
-    return report.model_copy(update=counts), list(content.classes.values())
+    def report(
+        self, infos: Iterator[ImageInfo | Problem], images: ImageIndex, progress: Progress | None
+    ) -> tuple[FolderReport, list[str]]:
+        """The report and the class names.
 
+        Args:
+            infos: of the listed images.
+            images: to which usable images are added.
+            progress: as for ``check_root``.
+        """
+        folder, content, parsed = self.folder, self._content, parse_folder_name(self.folder.name)
+        assert parsed is not None, "find_folders returns only such names"
+        report = FolderReport(
+            folder=printable(folder.name), domain=parsed.domain, side=parsed.side, concepts=parsed.concepts
+        )
+        if content is None:
+            return report.model_copy(update={"problems": tuple(self._problems.values())}), []
+        notes = list(_compare_label_files(folder, content.classes, self._add_problem))
+        if cut := self._add_images(infos, images, progress):
+            what = f"images more than {MAX_RATIO} times as long as wide, of which only the middle is used"
+            notes.append(f"{folder.name} contains {len(cut)} {what}, first {printable(cut[0])}")
+        if len(content.classes) != parsed.concepts:
+            notes.append(f"{folder.name} contains {len(content.classes)} classes; its name says {parsed.concepts}")
+        items = [item for _, item in self.listed]
+        paths = {item.path for item in items}
+        notes += compare_merged(folder, paths, self._add_problem)
+        unlisted = [path for path in content.tree.paths() if path not in paths and not _hidden(path)]
+        counts = {
+            "classes": len(content.classes),
+            "images": {part: len(items) for part, items in content.items.items()},
+            "captions": sum(item.caption is not None for item in items),
+            "captions_with_name": count_captions_with_name(content, items),
+            "problems": tuple(self._problems.values()),
+            "unlisted": tuple(map(printable, unlisted)),
+            "notes": tuple(notes),
+        }
+        return report.model_copy(update=counts), list(content.classes.values())
 
-def _inspect_image(folder: Path, path: str) -> _ImageInfo | Problem:
-    """A usable image, or what is wrong with it."""
-    data = None
-    try:
-        data = read_bytes(folder / path, path)
-        image = decode_image(data, path)
-    except DataError as error:
-        kind: ProblemKind = _why_unreadable(folder / path) if data is None else "corrupt" if data else "empty"
-        return Problem(path=printable(path), kind=kind, reason=printable(error.message.removeprefix(f"{path}: ")))
-    used = crop_to_middle(image)
-    return _ImageInfo(hashlib.sha256(data).hexdigest(), image_signature(used), used is not image)
-
-
-def _why_unreadable(file: Path) -> ProblemKind:
-    """Why a file cannot be read."""
-    try:
-        file.stat()
-    except PermissionError:
-        return "unreadable"
-    except OSError:  # missing, or a broken or circular link
-        return "missing"
-    return "unreadable"
+    def _add_images(
+        self, infos: Iterator[ImageInfo | Problem], images: ImageIndex, progress: Progress | None
+    ) -> list[str]:
+        """Add the images or their problems; returns the paths of those of which only the middle is used."""
+        cut = list[str]()
+        for done, ((part, item), found) in enumerate(zip(self.listed, infos, strict=True), start=1):
+            if isinstance(found, Problem):
+                self._problems[(item.path, found.kind)] = found
+            else:
+                images.add(ImageLocation(self.folder.name, part, item.path), found.sha256, found.signature)
+                if found.truncated:
+                    cut.append(item.path)
+            if progress:
+                progress(self.folder.name, done, len(self.listed))
+        return cut
 
 
 def _compare_label_files(

@@ -23,6 +23,9 @@ from harness.types.leaderboard import Row
 SETTLED_NS = 2 * 10**9
 """A file that changed within this time may change again with the same time stamp, so it is read again next time."""
 
+IN_MEMORY = 4096
+"""New cells that stay in memory until their row is made; others are read a second time then."""
+
 
 def update_leaderboard(store: ResultStore, planned: Collection[Spec] = ()) -> None:
     """Write the leaderboard and the costs of all cells in the folder; again, if another run added cells meanwhile.
@@ -37,6 +40,7 @@ def update_leaderboard(store: ResultStore, planned: Collection[Spec] = ()) -> No
     Raises:
         StorageError: the folder cannot be read or written, or the disk is full.
     """
+    store.flush()
     before = None
     while before != (now := store.stamps()):
         before = now
@@ -79,19 +83,21 @@ class _Update:
             group.cells = {file: cell for file, cell in group.cells.items() if files.get(file) == cell.stamp}
             unread -= group.cells.keys()
         for file in unread:
-            self._add(file)
+            cell = self._add(file)
+            if cell is not None and len(self._read) < IN_MEMORY:
+                self._read[file] = cell
         self._groups = {key: group for key, group in self._groups.items() if group.cells}
 
-    def _add(self, file: str) -> None:
-        """Read a cell into its group; a damaged one is in none."""
+    def _add(self, file: str) -> Cell | None:
+        """Read a cell and note it in its group; None for a damaged one, which is in none."""
         stored, stamp = self._store.read(file), self._files[file]
         if stored is None:
-            return
+            return None
         spec = stored.cell.spec
         settled = max(stamp.mtime_ns, stamp.ctime_ns) < self._settled
         group = self._groups.setdefault(_digest(row_key(spec)), Group(_digest(setting_key(spec)), spec.seedless))
         group.cells[file] = IndexedCell(stamp if settled else NEVER, stored.sha256, spec.domain, spec.seed)
-        self._read[file] = stored.cell
+        return stored.cell
 
     def write(self) -> None:
         """Write the leaderboard, the costs and the index."""
@@ -138,11 +144,15 @@ class _Update:
         return {setting: coverage.pairs() for setting, coverage in covered.items()}
 
     def _assembled(self, group: Group, pairs: Pairs) -> Iterator[_PlacedRow]:
-        """The rows of a group, whose cells are read unless they were."""
-        for file in group.cells.keys() - self._read.keys():
-            del group.cells[file]
-            self._add(file)
-        cells = {file: self._read[file] for file in group.cells}
+        """The rows of a group, whose cells are read unless they are in memory."""
+        cells = dict[str, Cell]()
+        for file in list(group.cells):
+            cell = self._read.pop(file, None)
+            if cell is None:
+                del group.cells[file]
+                cell = self._add(file)
+            if cell is not None:
+                cells[file] = cell
         finished = {cell.spec.key: cell for file, cell in cells.items() if not file.endswith(FAILED)}
         for row in map(self._facts.added_to, rows_of(cells.values(), pairs) if cells else ()):
             placed = _PlacedRow(group, row_text(row), row.id, costs.cost_of(row, finished.get))

@@ -1,8 +1,12 @@
 """The result store: one file for each finished cell, named by the hash of everything that decides it.
 
 Append-only and content-addressed: a stored cell is never run again, writers do not conflict, and a file is absent or
-complete. A file holds the cell and its digest, so that a damaged or edited one is not taken for a result. A failed cell
-is stored under another ending, and run again by the next run.
+complete, also after kill -9. A file holds the cell and its digest, so that a damaged or edited one is not taken for a
+result. A failed cell is stored under another ending, and run again by the next run.
+
+Waiting for the disk takes ten times as long as anything else about a cell, so nobody waits at each of them: ``flush``
+does once, before a leaderboard names them. A power failure loses what the system has not written by itself, in Linux
+the results of about the last half minute; the next run computes them again.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from pathlib import Path
 from harness.corpus.record import CorpusRecord, record_content
 from harness.errors import DataError
 from harness.file_stamp import Stamp
-from harness.files import list_paths, read_error, read_file, require_writable, save
+from harness.files import list_paths, read_error, read_file, require_writable, save, sync_files
 from harness.parsing import parse_record
 from harness.progress import pluralize
 from harness.types.cell import Cell, Record
@@ -63,6 +67,7 @@ class ResultStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._unflushed = False
 
     def prepare(self) -> None:
         """Create the folder and check that it is writable, before hours are spent.
@@ -77,20 +82,27 @@ class ResultStore:
         stored = _read(self._path(key))
         return None if stored is None else stored.cell
 
-    def known(self, keys: Iterable[str], note: Callable[[str], object]) -> dict[str, Cell]:
-        """The finished cells among the keys that are undamaged, and whose predictions are.
+    def latest(self, key: str) -> Cell | None:
+        """The finished cell of that key, or else the failed one; None if there is neither, or only damaged ones."""
+        if (cell := self.get(key)) is not None:
+            return cell
+        failed = _read(self._path(key).with_suffix(FAILED))
+        return None if failed is None else failed.cell
+
+    def known(self, keys: Iterable[str], note: Callable[[str], object]) -> set[str]:
+        """The keys of finished cells that are undamaged, and whose predictions are.
 
         Args:
             keys: of cells that are wanted.
             note: is called with a sentence about the files that are damaged or missing, if there are any.
         """
-        found, damaged = dict[str, Cell](), list[Path]()
+        found, damaged = set[str](), list[Path]()
         for key in keys:
             cell = self.get(key)
             if cell is None:
                 damaged += [path] if (path := self._path(key)).exists() else []
             elif cell.predictions is None or self._intact(path := self.root / predictions_path(cell.predictions)):
-                found[key] = cell
+                found.add(key)
             else:
                 damaged.append(path)
         if damaged:
@@ -117,14 +129,12 @@ class ResultStore:
             StorageError: the folder cannot be written or the disk is full.
         """
         if cell.predictions_content is not None and cell.predictions is not None:
-            self.replace(
-                predictions_path(cell.predictions), cell.predictions_content
-            )  # first: no cell points at nothing
+            self._add(predictions_path(cell.predictions), cell.predictions_content)  # first: no cell points at nothing
             cell = cell.model_copy(update={"predictions_content": None})
         key = cell.spec.key
         final = cell.failure is None or cell.failure.kind == "not applicable"
         path = self._path(key) if final else self._path(key).with_suffix(FAILED)
-        _write(path, cell_content(cell))
+        self._write(path, cell_content(cell))
         if final:
             for ending in (FAILED, ".failed.log"):
                 with contextlib.suppress(OSError):  # the result is stored; an old failure next to it changes nothing
@@ -134,21 +144,21 @@ class ResultStore:
     def put_log(self, key: str, content: bytes) -> Path:
         """Store what a failed cell printed next to its record; its path."""
         path = self._path(key).with_suffix(".failed.log")
-        _write(path, content)
+        self._write(path, content)
         return path
 
     def put_manifest(self, manifest: Manifest) -> None:
         """Store a few-shot draw of results."""
-        self.replace(manifest_path(manifest.sha256), manifest.text().encode())
+        self._add(manifest_path(manifest.sha256), manifest.text().encode())
 
     def put_labels(self, sheet: LabelSheet) -> None:
         """Store the labels that results were scored against."""
-        self.replace(labels_path(sheet.fingerprint), sheet.text().encode())
+        self._add(labels_path(sheet.fingerprint), sheet.text().encode())
 
     def put_corpus_record(self, record: CorpusRecord) -> None:
         """Store what is known about the names in a pre-training corpus."""
         content = record_content(record)
-        self.replace(corpus_record_path(hashlib.sha256(content).hexdigest()), content)
+        self._add(corpus_record_path(hashlib.sha256(content).hexdigest()), content)
 
     def stamps(self) -> dict[str, Stamp]:
         """Name in the folder of cells -> state, of the files of all cells, finished or failed.
@@ -188,21 +198,41 @@ class ResultStore:
     def _path(self, key: str) -> Path:
         return self.root / cell_path(key)
 
+    def flush(self) -> None:
+        """Wait until what was put is on the disk."""
+        if self._unflushed:
+            sync_files()
+            self._unflushed = False
+
     def replace(self, name: str, content: bytes) -> None:
-        """Write a file of the results folder, unless it has that content; a damaged one is replaced.
+        """Write a file of the results folder and wait until it is on the disk, unless it has that content.
 
         Raises:
             StorageError: the folder cannot be written or the disk is full.
         """
-        path = self.root / name
-        with contextlib.suppress(OSError):
-            if read_file(path, len(content)) == content:
-                return
-        _write(path, content)
+        if not _has(path := self.root / name, content):
+            _save(path, content, durable=True)
+
+    def _add(self, name: str, content: bytes) -> None:
+        """Write a file that is named by its content; a damaged one is replaced."""
+        if not _has(path := self.root / name, content):
+            self._write(path, content)
+
+    def _write(self, path: Path, content: bytes) -> None:
+        self._unflushed = True
+        _save(path, content, durable=False)
 
 
-def _write(path: Path, content: bytes) -> None:
-    save(path, content, "results", "choose another folder with --out; finished cells stay stored")
+def _has(path: Path, content: bytes) -> bool:
+    """Whether a file has that content."""
+    try:
+        return read_file(path, len(content)) == content
+    except OSError:
+        return False
+
+
+def _save(path: Path, content: bytes, durable: bool) -> None:
+    save(path, content, "results", "choose another folder with --out; finished cells stay stored", durable)
 
 
 def _read(path: Path) -> StoredCell | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.files import list_paths
-from harness.leaderboard.assemble import assemble
+from harness.leaderboard.assemble_stored import assemble_stored
 from harness.leaderboard.pretraining import PretrainingFinder
 from harness.leaderboard.tables import percent
 from harness.leaderboard.update import update_leaderboard
@@ -51,14 +51,12 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
     known = store.known((job.spec.key for job in plan.jobs), report.note)
     pending = [job for job in plan.jobs if job.spec.key not in known]
     planned = [job.spec for job in plan.jobs]
-    cells = {  # with the specs of the plan, which share most of their content: memory for 100,000 cells
-        spec.key: known[spec.key].model_copy(update={"spec": spec}) for spec in planned if spec.key in known
-    }
     unreadable: dict[str, str] = {}
     logs: list[Path] = []
-    for job in plan.jobs:  # first, so that every stored cell has its manifest and labels
-        if job.manifest is not None:
-            store.put_manifest(job.manifest)
+    draws = {id(job.manifest): job.manifest for job in plan.jobs}  # by identity: hashing one takes a millisecond
+    for manifest in draws.values():  # first, so that every stored cell has its manifest and labels
+        if manifest is not None:
+            store.put_manifest(manifest)
     for data in plan.domains.values():
         store.put_labels(data.sheet)
     for record in records:
@@ -66,7 +64,7 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
     wanted = {(domain, seed) for domain in plan.domains for seed in request.seeds}
 
     def rows() -> Leaderboard:
-        found = assemble(cells.values(), wanted, plan.lost)
+        found = assemble_stored(planned, store.latest, wanted, plan.lost)
         return PretrainingFinder.of_folder(store.root).added_to_all(found)
 
     try:
@@ -74,7 +72,6 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
         with Observers(request, run, lambda: rows().rows, report, limits) as observers:
             for cell, log in run_cells(plan, pending, request, open_executor, report, unreadable):
                 cell = store.put(cell)
-                cells[cell.spec.key] = cell
                 logs += _report_problems(cell, log, store, report)
                 _report_result(cell, report)
                 observers.finished(cell)

@@ -57,24 +57,26 @@ def grid(
     for data in domains.values():
         for method in methods:
             drawn = protocol.scoring == "names" and method.drawn
+            sentences = texts if method.needs.texts else {}
+            shared = Spec(  # of which all specs are copies, so that those of 100,000 cells fit into memory
+                protocol=protocol.id,
+                decoding=protocol.decoding,
+                dataset=_dataset_record(setting, data, request.leave_out_copies),
+                domain=data.name,
+                backbone=setting.backbone,
+                method=method.record,
+                shots=0,
+                seed=NO_SEED,
+                manifest=None,
+                device=setting.device,
+                versions={**setting.versions, **method.requirements},
+            )
             for shots in request.shots if drawn else (0,):
                 for seed in (NO_SEED,) if method.record.runs_once(shots) else request.seeds:
                     manifest = draws.of(data, shots, seed) if drawn else None
-                    spec = Spec(
-                        protocol=protocol.id,
-                        decoding=protocol.decoding,
-                        dataset=_dataset_record(setting, data, request.leave_out_copies),
-                        domain=data.name,
-                        backbone=setting.backbone,
-                        method=method.record,
-                        shots=shots,
-                        seed=seed,
-                        manifest=manifest.sha256 if manifest else None,
-                        device=setting.device,
-                        versions={**setting.versions, **method.requirements},
-                    )
-                    own = texts if method.needs.texts else {}
-                    yield Job(spec, manifest, method, protocol.scoring, protocol.train_on, own)
+                    varied = {"shots": shots, "seed": seed, "manifest": manifest.sha256 if manifest else None}
+                    spec = shared.model_copy(update=varied)
+                    yield Job(spec, manifest, method, protocol.scoring, protocol.train_on, sentences)
 
 
 def _dataset_record(setting: Setting, data: DomainData, copies_left_out: bool) -> DatasetRecord:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
@@ -203,7 +204,7 @@ class Spec(Record):
         description="of the harness, its libraries and the requirements of the plugin's distribution"
     )
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The content address of the cell."""
         return self.digest()

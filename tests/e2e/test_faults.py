@@ -333,10 +333,10 @@ def test_full_disk_is_user_error_and_finished_cells_remain(evaluate, tmp_path, m
     assert evaluate("--domain", "Insects_Spiders").code == 0
     before = {p: p.read_bytes() for p in sorted((tmp_path / "results").rglob("*.json"))}
 
-    def full(handle):
+    def full(path, target):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(Path, "replace", full)
     answer = evaluate()
     assert answer.code == 2
     assert "no space left on device" in answer.err

@@ -188,6 +188,7 @@ def test_leaderboard_has_cells_of_stopped_run(evaluate, tmp_path, monkeypatch, e
 
 def test_concurrent_runs_lose_no_cell(evaluate, tmp_path, monkeypatch):
     evaluate("--plugin", "fsnl", "--domain", "Animals", "--baseline", "none", "--seeds", "3", out=tmp_path / "other")
+    others = list(ResultStore(tmp_path / "other").cells())
     stamps, seen = ResultStore.stamps, []
     others = list(ResultStore(tmp_path / "other").cells())
 

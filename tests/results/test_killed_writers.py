@@ -6,7 +6,6 @@ import errno
 import os
 import random
 import signal
-import stat
 import time
 from pathlib import Path
 
@@ -128,16 +127,14 @@ def test_a_full_or_read_only_disk_damages_nothing(
     store.put(cell(1))
     board = assemble(store.cells())
     write_leaderboard(store, board)
-    real, calls = os.fsync, iter(range(100))
+    real, calls = Path.replace, iter(range(100))
 
-    def fail(handle: int) -> None:
-        if (
-            stat.S_ISREG(os.fstat(handle).st_mode) and next(calls) >= late
-        ):  # at the predictions, or after them at the cell
+    def fail(path: Path, target: Path) -> Path:
+        if next(calls) >= late:  # at the predictions, or after them at the cell
             raise OSError(number, os.strerror(number))
-        real(handle)
+        return real(path, target)
 
-    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(StorageError, match=words):
         store.put(cell(2))
     with pytest.raises(StorageError, match=words):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from harness.errors import StorageError
+from harness.leaderboard.update import update_leaderboard
 from harness.results.predictions import digest, pack
 from harness.results.store import FAILED, ResultStore, StoredCell, predictions_path
 from harness.types.cell import Cell, Failure
@@ -36,12 +37,12 @@ def cell_file(store: ResultStore, cell: Cell) -> Path:
 
 
 def fail_with(monkeypatch: pytest.MonkeyPatch, function: str, number: int) -> None:
-    """Let ``os.fsync`` or ``Path.mkdir`` fail as the system would."""
+    """Let a method of ``Path`` fail as the system would."""
 
     def fail(*args: Any, **kwargs: Any) -> Any:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(Path if function == "mkdir" else os, function, fail)
+    monkeypatch.setattr(Path, function, fail)
 
 
 def test_what_is_put_is_got(store: ResultStore) -> None:
@@ -50,7 +51,7 @@ def test_what_is_put_is_got(store: ResultStore) -> None:
         store.put(cell)
     keys = [cell.spec.key for cell in cells]
     assert [store.get(key) for key in keys] == cells
-    assert store.known([*keys, sha("no such cell")], pytest.fail) == dict(zip(keys, cells, strict=True))
+    assert store.known([*keys, sha("no such cell")], pytest.fail) == set(keys)
     assert sorted(keys) == [cell.spec.key for cell in store.cells()]
     assert ResultStore(store.root).get(keys[0]) == cells[0]
 
@@ -109,6 +110,7 @@ def test_a_failure_never_hides_a_result(store: ResultStore) -> None:
     store.put(make_cell(0.7))
     store.put(make_cell(failure=ERROR))
     assert store.get(make_cell().spec.key) == make_cell(0.7)
+    assert store.latest(make_cell().spec.key) == make_cell(0.7)
     assert list(store.cells()) == [make_cell(0.7)]
 
 
@@ -208,13 +210,13 @@ def test_results_that_are_damaged_or_without_predictions_are_not_known(store: Re
         cell = make_cell(seed=seed).model_copy(update={"predictions": digest(content), "predictions_content": content})
         cells.append(store.put(cell))
     keys, files = [cell.spec.key for cell in cells], [store.root / predictions_path(str(c.predictions)) for c in cells]
-    assert list(store.known(keys, pytest.fail)) == keys
+    assert store.known(keys, pytest.fail) == set(keys)
     files[0].unlink()
     files[1].write_bytes(files[1].read_bytes()[:-1] + b"x")
     cell_file(store, cells[2]).write_bytes(b"")
     cell_file(store, cells[3]).unlink()  # as if it had never been computed
     notes: list[str] = []
-    assert list(store.known(keys, notes.append)) == keys[4:]
+    assert store.known(keys, notes.append) == set(keys[4:])
     assert notes == [f"3 results to be computed again: {files[0]} is missing or damaged, and others"]
 
 
@@ -243,10 +245,57 @@ def test_killed_before_the_rename_nothing_is_there(store: ResultStore, monkeypat
     assert list(store.cells()) == [make_cell()]
 
 
+# -- the disk --------------------------------------------------------------------------------------------------------
+
+
+def test_cells_are_synced_together_before_a_leaderboard_names_them(
+    store: ResultStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = list[int | str]()
+    monkeypatch.setattr(os, "fsync", lambda handle: seen.append("fsync"))
+    monkeypatch.setattr(os, "sync", lambda: seen.append(len(list(store.cells()))))
+    for seed in range(3):
+        content = pack({"oop": np.arange(seed + 1)})
+        store.put(
+            make_cell(seed=seed).model_copy(update={"predictions": digest(content), "predictions_content": content})
+        )
+    store.put_log(make_cell().spec.key, b"words")
+    assert seen == []
+    update_leaderboard(store)
+    assert seen[0] == 3
+    written = len(seen)
+    assert written > 1
+    update_leaderboard(store)
+    assert len(seen) == written, "nothing is new"
+
+
+@pytest.mark.parametrize("lost", ["whole", "half", "empty"])
+def test_results_that_a_power_failure_took_are_computed_again(store: ResultStore, lost: str) -> None:
+    """The system may have written the name of a file and not its content, or neither, of any file that is recent."""
+    contents = [pack({"oop": np.arange(seed + 1)}) for seed in range(4)]
+    cells = [
+        make_cell(seed=seed).model_copy(update={"predictions": digest(content), "predictions_content": content})
+        for seed, content in enumerate(contents)
+    ]
+    keys = [store.put(cell).spec.key for cell in cells]
+    whole = {path: path.read_bytes() for path in store.root.rglob("*") if path.is_file()}
+    for path in (cell_file(store, cells[1]), store.root / predictions_path(str(cells[2].predictions))):
+        if lost == "whole":
+            path.unlink()
+        else:
+            path.write_bytes(whole[path][: len(whole[path]) // 2 if lost == "half" else 0])
+    known = store.known(keys, lambda note: None)
+    assert known == {keys[0], keys[3]}
+    for key, cell in zip(keys, cells, strict=True):
+        if key not in known:
+            store.put(cell)
+    assert {path: path.read_bytes() for path in store.root.rglob("*") if path.is_file()} == whole
+
+
 # -- folders that cannot be written ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("function", ["fsync", "mkdir"])
+@pytest.mark.parametrize("function", ["replace", "mkdir"])
 @pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "no space left"), (errno.EROFS, "read-only file system")])
 def test_a_full_or_read_only_disk_is_a_sentence(
     store: ResultStore, monkeypatch: pytest.MonkeyPatch, function: str, number: int, words: str
