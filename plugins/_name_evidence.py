@@ -47,9 +47,9 @@ def name_evidence(logits: Tensor, cluster: Tensor, k: int, purity: float, rounds
     names are matched one-to-one by the shares. 3. The posterior of an image is zero-shot's softmax times its cluster's
     shares, averaged over restarts, to the power of a weight: matched share / (1 - purity), what the name holds of a
     cluster over what other classes hold of it; at least 1, which is Bayes' rule. If the names tell nothing all shares
-    are alike, and the posterior is zero-shot's. 4. If a matched name has the majority of the images that belong
-    together in a cluster (share > purity / 2) the names are known, and the balanced posterior is the plan of the next
-    round.
+    are alike, and the posterior is zero-shot's. 4. If most images of a cluster belong together (purity > 1 / 2) and the
+    matched name has the majority of these (share > purity / 2) the names are known, and the balanced posterior is the
+    plan of the next round. Impure clusters would repeat their first guess, with more certainty.
 
     Args:
         logits: ``(n, names)`` zero-shot scores.
@@ -66,7 +66,7 @@ def name_evidence(logits: Tensor, cluster: Tensor, k: int, purity: float, rounds
         weight = max(1.0, share / (1 - purity))
         own = torch.stack([of[each] for of, each in zip(shares, cluster, strict=True)]).mean(dim=0)
         moved = logits + weight * (own * own.shape[1]).clamp_min(1e-6).log()
-        if matchings >= rounds or share <= purity / 2:
+        if matchings >= rounds or purity <= 0.5 or share <= purity / 2:
             break
     return NameEvidence(moved.softmax(dim=1), name, best, purity, share, weight, matchings)
 

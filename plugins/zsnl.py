@@ -92,7 +92,7 @@ class ZSNL(NameTuning):
     """Batch size per name to learn; None: all images in one batch."""
     epochs: NonNegativeInt = 30
     rounds: PositiveInt = 4
-    """Maximum number of matchings; a further one follows only if the names hold most of their clusters."""
+    """Maximum number of matchings; a further one follows only if clusters are pure and the names hold most of them."""
 
     def __post_init__(self) -> None:
         if self.match_prompt is not None:

@@ -2,6 +2,7 @@
 
     python -m scripts.pose_ip zero_shot transclip zsnl "zsnl rounds=1"
     python -m scripts.pose_ip zero_shot fsnl "fsnl anchor=0" --shots 4 --level known,opaque --style 0.5 --noise 1
+    python -m scripts.pose_ip zero_shot zsnl --data my-data --backbone beyond-mini --pretrained my-weights.safetensors
 
 The true names of IP concepts are known, so no OOP image is scored. Prints the accuracy in percent, a mean over domains
 and seeds, with the spread over seeds, the worst domain's lead over the first method, and CPU seconds of a fit.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
 import torch
 
@@ -49,12 +51,15 @@ def main() -> None:
     parser.add_argument("--shots", type=int, default=0)
     parser.add_argument("--style", type=float, default=0.0)
     parser.add_argument("--noise", type=float, default=0.0)
+    parser.add_argument("--data", type=Path, default=None)
     parser.add_argument("--backbone", default=None)
+    parser.add_argument("--pretrained", default=None)
     given = parser.parse_args()
     if unknown := set(given.level.split(",")) - set(posed_worlds.LEVELS):
         parser.error(f"no level {', '.join(sorted(unknown))}: choose from {', '.join(posed_worlds.LEVELS)}")
     domains = tuple(given.domain.split(",")) if given.domain else None
-    request = Request((MethodChoice("zero_shot"),), domains, (4,), (1,), device="cpu", backbone=given.backbone)
+    model = {"backbone": given.backbone, "pretrained": given.pretrained}
+    request = Request((MethodChoice("zero_shot"),), domains, (4,), (1,), data=given.data, device="cpu", **model)
     plan = make_plan(request, NullReporter())
     provider = FeatureProvider(plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
     for level in given.level.split(","):

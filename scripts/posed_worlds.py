@@ -1,4 +1,4 @@
-"""IP concepts of the miniature posed as OOP: tasks whose true names are known, with other names and other images."""
+"""IP concepts posed as OOP: tasks whose true names are known, with other names and other images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 
-from harness.miniature.build import classes
+from harness.miniature.names import LEVELS as MINIATURE
 from harness.miniature.names import Name, names, random_stem
 from harness.prompts import Template, clean_name
 from harness.types.images import Images, Support
@@ -17,7 +17,7 @@ from harness.types.vocabulary import Vocabulary
 
 LEVELS = ("known", "descriptive", "one word", "opaque", "misleading")
 """Names as in pre-training (the benchmark with its sides swapped); the words around a new stem; one of them; a new stem
-alone; and the words of another concept around a new stem."""
+alone; and the words of another concept around a new stem. Outside of the miniature the stem is the last word."""
 
 STYLES = 12
 """Directions in feature space, one of which every image is moved along: what clusters find instead of concepts."""
@@ -48,7 +48,7 @@ def pose(provider, domain: str, level: str, style: float = 0.0, noise: float = 0
     """The world of a domain.
 
     Args:
-        provider: serves features of the miniature.
+        provider: serves the features.
         domain: name of a domain.
         level: one of ``LEVELS``.
         style: length of the move along a random one of ``STYLES`` directions, added to every unit row.
@@ -66,7 +66,7 @@ def pose(provider, domain: str, level: str, style: float = 0.0, noise: float = 0
         return F.normalize(image + style * away + noise * random_rows, dim=1)
 
     scored, label = torch.cat([train.image, val.image])[:, 0], torch.cat([train.label, val.label])
-    own = [names(domain)[concept.number] for concept in classes(domain, "ip")]
+    own = _parsed(domain, data.ip["test"].names)
     posed = tuple(clean_name(each.text) for each in _renamed(own, level, random.Random(f"{domain}/{level}/{seed}")))
     known = Support(seen(other.image[:, 0])[:, None], other.label)
     return World(posed, seen(test.image[:, 0]), test.label, seen(scored), label, known)
@@ -98,6 +98,12 @@ def right(method, world: World, noun: str) -> torch.Tensor:
     """``(m,)`` whether each scored image gets its name."""
     scores = method.scores(Images.of(world.scored), Vocabulary.of(noun, oop=world.names))
     return scores.argmax(dim=1) == world.label
+
+
+def _parsed(domain: str, texts: tuple[str, ...]) -> list[Name]:
+    stated = {clean_name(name.text): name for name in names(domain)} if domain in MINIATURE else {}
+    split = {text: text.split() for text in texts}
+    return [stated.get(text) or Name(tuple(words[:-1]), words[-1], ()) for text, words in split.items()]
 
 
 def _renamed(own: list[Name], level: str, rng: random.Random) -> list[Name]:

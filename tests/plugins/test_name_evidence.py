@@ -48,20 +48,20 @@ def plain_evidence(logits, cluster, k, purity, rounds):
             own += share[each] / len(cluster)
         weight = max(1, np.mean(matched) / (1 - purity))
         moved = logits + weight * np.log(names * own)
-        if np.mean(matched) <= purity / 2:
+        if purity <= 1 / 2 or np.mean(matched) <= purity / 2:
             break
     return softmax(moved), np.mean(matched), weight, number
 
 
 @pytest.mark.parametrize(("k", "names"), [(5, 5), (3, 5), (5, 3)])
-@pytest.mark.parametrize(("scale", "rounds"), [(1.0, 4), (12.0, 4), (12.0, 1)])
-def test_evidence_matches_formula(k, names, scale, rounds):
+@pytest.mark.parametrize(("scale", "rounds", "purity"), [(1.0, 4, 0.7), (12.0, 4, 0.7), (12.0, 1, 0.7), (12.0, 4, 0.4)])
+def test_evidence_matches_formula(k, names, scale, rounds, purity):
     rng = np.random.default_rng(3)
     label = rng.integers(0, k, 80)
     logits = scale * (rng.normal(size=(k, names))[label] + 0.3 * rng.normal(size=(80, names)))
     cluster = np.stack([np.where(rng.random(80) < 0.8, label, rng.integers(0, k, 80)) for _ in range(3)])
-    found = name_evidence(torch.tensor(logits), torch.tensor(cluster), k, 0.7, rounds)
-    posterior, share, weight, number = plain_evidence(logits, cluster, k, 0.7, rounds)
+    found = name_evidence(torch.tensor(logits), torch.tensor(cluster), k, purity, rounds)
+    posterior, share, weight, number = plain_evidence(logits, cluster, k, purity, rounds)
     np.testing.assert_allclose(found.posterior, posterior, atol=1e-9)
     assert (found.share, found.weight) == (pytest.approx(share), pytest.approx(weight))
     assert found.matchings == number
@@ -76,6 +76,13 @@ def test_clusters_that_tell_nothing_leave_zero_shot_as_it_is():
     np.testing.assert_allclose(found.posterior, logits.softmax(dim=1), atol=0.05)
     assert found.matchings == 1
     assert found.share == pytest.approx(1 / 5, abs=0.03)
+
+
+def test_impure_clusters_are_matched_once():
+    label = torch.arange(60) % 3
+    logits = 4 * F.one_hot(label, 3).double()
+    found = [name_evidence(logits, label[None], 3, purity, 4).matchings for purity in (0.3, 0.5, 0.51)]
+    assert found == [1, 1, 4]
 
 
 def test_purer_clusters_weigh_more():
