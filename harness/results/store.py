@@ -4,9 +4,9 @@ Append-only and content-addressed: a stored cell is never run again, writers do 
 complete, also after kill -9. A file holds the cell and its digest, so that a damaged or edited one is not taken for a
 result. A failed cell is stored under another ending, and run again by the next run.
 
-Waiting for the disk takes ten times as long as anything else about a cell, so nobody waits at each of them: ``flush``
-does once, before a leaderboard names them. A power failure loses what the system has not written by itself, in Linux
-the results of about the last half minute; the next run computes them again.
+Waiting for a busy disk takes up to ten times as long as anything else about a cell, so ``put`` does not wait: ``flush``
+does once, before a leaderboard names the cells. A power failure loses what the system has not written by itself, in
+Linux the results of about the last half minute; the next run computes them again.
 """
 
 from __future__ import annotations

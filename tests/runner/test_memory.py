@@ -1,4 +1,4 @@
-"""Memory of the driver: for 100,000 cells below 1 GB, because cells are in memory for one row at a time."""
+"""Memory of the driver: cells are in memory for one row at a time, whatever their number."""
 
 from __future__ import annotations
 
