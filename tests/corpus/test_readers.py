@@ -20,7 +20,7 @@ def test_lines_of_any_ending_are_captions(tmp_path, monkeypatch):
     assert [evidence.row for evidence in found.by_name["wolf"].evidence] in ([1, 6], [6, 1])
 
 
-@pytest.mark.parametrize("content", [gzip.compress(b"a rose"), "a rose".encode("utf-16")])
+@pytest.mark.parametrize("content", [gzip.compress(b"a rose"), "a rose".encode("utf-16")], ids=["gzip", "utf-16"])
 def test_bytes_that_are_no_text_are_not_searched(tmp_path, content):
     (tmp_path / "a.txt").write_bytes(content)
     with pytest.raises(DataError, match=r"a\.txt is (gzip|UTF-16), not text in UTF-8"):
