@@ -154,7 +154,8 @@ def _create_folder(folder: Path, durable: bool = True) -> None:
     """Create a folder and those above it; durable as in ``write_atomic``."""
     if not folder.is_dir():
         _create_folder(folder.parent, durable)
-        folder.mkdir(exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # a file of that name: what is in it is "not a directory"
+            folder.mkdir()
         if durable:
             _sync_folder(folder.parent)
 
@@ -290,4 +291,6 @@ def write_error(what: str, path: Path, error: OSError, hint: str) -> StorageErro
 
 def read_error(path: Path, error: OSError, hint: str = PERMISSIONS_HINT) -> StorageError:
     """The error for a file or folder that cannot be read."""
+    if isinstance(error, FileNotFoundError) and hint == PERMISSIONS_HINT:
+        hint = "check how the path is written"
     return StorageError(f"{path} cannot be read: {os_reason(error)}", hint)

@@ -3,8 +3,8 @@
     python scripts/measure_driver.py [--cells 100000] [--work FOLDER]          # FOLDER: where temporary data go
 
 Planning, store, leaderboard and a second run, in which all cells are known, are those of `harness evaluate`, on nine
-domains with as many classes as LAION-Beyond's; only the results are made up, because computing so many takes days. So
-no method and no backbone is loaded: torch and a model take some hundred MB more.
+domains with as many classes as LAION-Beyond's; only the results are made up, because computing so many takes days. No
+method and no backbone is loaded; torch is, by the first run, and a model would take some hundred MB more.
 """
 
 from __future__ import annotations
