@@ -175,14 +175,6 @@ def test_real_prompt_takes_the_most_frequent_synonym_and_of_equal_ones_the_name(
     np.testing.assert_allclose(fitted_scores(REALPrompt()), SCALE * QUERY @ prompts(NAMES).T, rtol=1e-9)
 
 
-def test_real_prompt_knows_a_name_whose_record_decomposes_its_accents(write):
-    method = REALPrompt(
-        record=write({"concepts": [concept("cafe\u0301", 1, "coffee house"), concept("coffee house", 2)]})
-    )
-    wanted = SCALE * QUERY @ prompts(("coffee house",)).T
-    np.testing.assert_allclose(fitted_scores(method, ("caf\u00e9",)), wanted, rtol=1e-9)
-
-
 def test_real_prompt_reads_what_corpus_count_writes(tmp_path, write):
     captions = ("a Penguin of the north", "two northern penguins", "an oak", "no bean at all")
     (tmp_path / "captions.txt").write_text("\n".join(captions))
