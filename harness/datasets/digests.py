@@ -21,7 +21,10 @@ from harness.folders import writable_cache
 from harness.user_key import has_mark, mark
 
 SETTLED_S = 2.0
-"""A file that changed less than this many seconds ago is not cached: it may change again with the same time stamp."""
+"""A file that changed less than this many seconds before it is looked at is not cached.
+
+It may change again with the same time stamp, also while files are read that take longer than this.
+"""
 
 LOCK_TIMEOUT_S = 5.0
 """Seconds to wait for a locked index; a write takes far less, and a hanging process may hold the lock forever."""
@@ -81,6 +84,7 @@ class DigestIndex:
             workers: threads that read and hash.
             progress: called with (processed files, total files) from the calling thread.
         """
+        begin = time.time_ns()
         places = _places(paths)
         folders = self._lookup({place.folder for place in places if place})
         found: list[str | DataError | None] = [place and _digest_of(folders[place.folder], place) for place in places]
@@ -94,7 +98,7 @@ class DigestIndex:
             changed = set()
             for i, digest in zip(batch, hashed, strict=True):
                 found[i], place = digest, places[i]
-                if place and isinstance(digest, str) and _is_settled(paths[i], place):
+                if place and isinstance(digest, str) and _is_settled(paths[i], place, begin):
                     folders[place.folder][place.name] = place.stamp, digest
                     changed.add(place.folder)
             self._store({folder: folders[folder] for folder in changed})
@@ -220,14 +224,13 @@ def _digest_of(files: _Digests, place: _Place) -> str | None:
     return digest if stamp == place.stamp else None
 
 
-def _is_settled(path: Path | str, place: _Place) -> bool:
-    """Whether a file that was just read changed neither recently nor meanwhile, so that its digest may be cached."""
-    now = time.time_ns()
+def _is_settled(path: Path | str, place: _Place, begin: int) -> bool:
+    """Whether a file changed neither in the seconds before ``begin`` nor since, so that its digest may be cached."""
     try:
         stamp = Stamp.of(path)
     except OSError:
         return False
-    return _text(stamp) == place.stamp and now - max(stamp.mtime_ns, stamp.ctime_ns) >= SETTLED_S * 1e9
+    return _text(stamp) == place.stamp and begin - max(stamp.mtime_ns, stamp.ctime_ns) >= SETTLED_S * 1e9
 
 
 def _digest_or_error(path: Path | str) -> str | DataError:

@@ -197,8 +197,8 @@ def _pack_folder(
 ) -> Iterator[RemoteFile]:
     groups: dict[str, list[tuple[str, Path]]] = {}
     for name, path in _files(root, folder):
-        _, *inner = name.split("/")
-        groups.setdefault(inner[1] if inner[:1] == ["images"] else "", []).append((name, path))
+        classname = name.split("/")[2] if name.startswith(f"{folder}/images/") else ""
+        groups.setdefault(classname, []).append((name, path))
     for number, (_, files) in enumerate(sorted(groups.items())):
         archive = f"{folder}/{number:04d}.tar"
         content, listed = _tar(archive, files)

@@ -114,6 +114,27 @@ def test_a_file_that_changes_during_reading_is_not_cached(tmp_path, files, settl
     assert index.digests(files[:1]) == want(files[:1])
 
 
+def test_a_file_that_was_new_when_it_was_looked_at_is_not_cached_however_long_reading_takes(
+    tmp_path, files, reads, monkeypatch
+):
+    """It may have changed right after it was read, with the same time stamp."""
+    index = DigestIndex(tmp_path / "digests.sqlite")
+    begin = time.time_ns()
+    now = [begin]
+    real = module.file_digest
+
+    def read_slowly(path):
+        now[0] = begin + 10**10
+        return real(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.time, "time_ns", lambda: now[0])
+        patch.setattr(module, "file_digest", read_slowly)
+        index.digests(files[:1])
+    assert index.digests(files[:1]) == want(files[:1])
+    assert len(reads) == 2
+
+
 def _no_database(path: Path) -> None:
     path.write_bytes(b"this is no database" * 100)
 

@@ -132,6 +132,14 @@ def test_packing_again_writes_the_same_bytes(root, mirror, tmp_path):
     assert len([path for path in first if path.suffix == ".tar"]) == 2 * (1 + 2)
 
 
+def test_a_folder_with_a_file_in_the_place_of_its_images_is_packed_as_it_is(tmp_path):
+    (tmp_path / "root" / "Food2_IP").mkdir(parents=True)
+    (tmp_path / "root" / "Food2_IP" / "images").write_text("no folder")
+    pack(tmp_path / "root", tmp_path / "mirror")
+    with tarfile.open(tmp_path / "mirror" / "Food2_IP" / "0000.tar") as tar:
+        assert tar.getnames() == ["Food2_IP/images"]
+
+
 def test_archives_are_ordinary_tar_files(root, mirror, tmp_path):
     for archive in sorted(mirror.rglob("*.tar")):
         subprocess.run(["tar", "-xf", str(archive), "-C", str(tmp_path)], check=True)
