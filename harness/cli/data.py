@@ -1,4 +1,4 @@
-"""``harness data``: generate the miniature, check, download and import data; each command imports what it runs."""
+"""``harness data``: generate the miniature, check, download, import and merge data; a command imports what it runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.datasets.inspect_images import Inspect
     from harness.progress import Reporter
 
-app = typer.Typer(help="Download, import and check data, or generate the miniature.", no_args_is_help=True)
+app = typer.Typer(help="Download, import, merge and check data, or generate the miniature.", no_args_is_help=True)
 
 Root = Annotated[Path, typer.Argument(parser=path, help="LAION-Beyond root.")]
 
@@ -38,6 +38,32 @@ def miniature(
 
 
 app.command("import")(data_import.import_)
+
+
+@app.command()
+def merge(
+    roots: Annotated[list[Path], typer.Argument(parser=path, help="LAION-Beyond roots, two or more.")],
+    out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="Data root to create.")],
+    link: Annotated[bool, typer.Option("--link", help="Write hard links to files, not copies.")] = False,
+    workers: Workers = CORES,
+    json: Json = False,
+) -> int:
+    """Merge data roots of different domains into a new one, and verify every file.
+
+    Example: `harness data merge vehicles tools --out my-data`
+    """
+    from harness.cli import console
+    from harness.cli.data_report import show_merge
+    from harness.datasets.merging.merge_roots import merge_roots
+    from harness.progress import staged
+
+    with staged(console.reporter(), "files") as progress:
+        report = merge_roots(roots, out, link, workers, progress)
+    if json:
+        console.document(report.model_dump(mode="json"))
+    else:
+        show_merge(report)
+    return 0
 
 
 @app.command()

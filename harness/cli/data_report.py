@@ -10,6 +10,7 @@ from harness.cli.print_tables import print_in_parts
 from harness.datasets.card.records import DataCard, FolderCard, Spread
 from harness.datasets.check_report import CheckReport, Problem
 from harness.datasets.importing.request import ImportReport
+from harness.datasets.merging.merge_roots import MergeReport
 from harness.progress import pluralize
 from harness.types.split import PARTS
 
@@ -59,6 +60,15 @@ def show_import(report: ImportReport) -> None:
     _print_lists({"damaged images, left out": report.damaged, "notes": report.notes})
     if not report.written:
         out.print("nothing changed: the folder has this import already")
+    out.print(f"next: harness data check {report.root}", markup=False, soft_wrap=True)
+
+
+def show_merge(report: MergeReport) -> None:
+    """Print the report of a merge, and what to do next."""
+    out = console.out()
+    print_in_parts(report.root, ["folder", "from"], [[folder, root] for folder, root in report.folders.items()])
+    if not report.written:
+        out.print("nothing changed: the folder has this merge already")
     out.print(f"next: harness data check {report.root}", markup=False, soft_wrap=True)
 
 

@@ -72,7 +72,7 @@ def find_damaged(
         found = index.digests([root / file.path for file in hashed], workers, progress)
         digests = {f.path: f"sha256:{d}" if isinstance(d, str) else None for f, d in zip(hashed, found, strict=True)}
     rest = [file for file in sized if file.path not in digests]
-    read = map_in_threads(lambda file: _is_intact(root, file), rest, workers, SHORT_WORK)
+    read = map_in_threads(lambda file: is_intact(root, file), rest, workers, SHORT_WORK)
     for done, (file, intact) in enumerate(zip(rest, read, strict=True), start=1):
         digests[file.path] = file.checksum if intact else None
         if progress and not index:
@@ -80,11 +80,16 @@ def find_damaged(
     return [file for file in files if digests.get(file.path) != file.checksum]
 
 
-def _is_intact(root: Path, file: RemoteFile) -> bool:
+def is_intact(root: Path, file: RemoteFile, on_block: Callable[[bytes], object] = len) -> bool:
+    """Whether a file under ``root`` is there with the listed content; ``on_block`` is called with each block of it.
+
+    Raises:
+        StorageError: this process has no file or memory left to open it with.
+    """
     try:
         with open_regular_file(root / file.path) as content:
-            for _ in file.verified(read_blocks(content)):
-                pass
+            for block in file.verified(read_blocks(content)):
+                on_block(block)
     except FileFault:
         return False
     except OSError as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +13,9 @@ from harness.datasets.importing.hugging_face import HUB
 from harness.datasets.importing.plan_root import RootPlan
 from harness.datasets.importing.request import ImportedFolder, ImportRequest
 from harness.datasets.importing.store_images import StoredImage
-from harness.datasets.listing import Listing, listing_path
 from harness.datasets.nouns import NOUNS_FILE
 from harness.datasets.remote import RemoteFile
+from harness.datasets.revision import identify, list_documents, listed_file
 from harness.datasets.root_files import README
 from harness.progress import pluralize
 from harness.prompts import domain_noun
@@ -52,7 +50,7 @@ def root_documents(
 ) -> tuple[dict[str, bytes], list[RemoteFile]]:
     """Path -> content of every document, and a listing of all images, with paths relative to the root.
 
-    The revision in ``dataset.json`` is the sha256 over the paths and contents of images, split files and nouns.
+    The revision in ``dataset.json`` covers images, split files and nouns.
     """
     documents = {
         f"{folder}/{name}": json_document(content)
@@ -61,13 +59,9 @@ def root_documents(
     }
     if request.noun:
         documents[NOUNS_FILE] = json_document({request.domain: request.noun})
-    listed = [_listed(one.image.planned.path, one.image.size, one.image.sha256) for one in images]
-    files = [*listed, *(_listed(path, len(data), hashlib.sha256(data).hexdigest()) for path, data in documents.items())]
-    revision = hashlib.sha256(json.dumps(sorted([file.path, file.checksum] for file in files)).encode()).hexdigest()
-    for folder in plan.folders:
-        own = tuple(file for file in files if file.path.startswith(f"{folder}/"))
-        listing = Listing(commit=revision, files=own).model_dump_json(exclude_defaults=True)
-        documents[listing_path(Path(), folder).as_posix()] = listing.encode()
+    listed = [listed_file(one.image.planned.path, one.image.size, one.image.sha256) for one in images]
+    revision, listings = identify(plan.folders, [*listed, *list_documents(documents)])
+    documents |= listings
     identity = {
         "name": request.out.absolute().name,
         "revision": revision,
@@ -78,10 +72,6 @@ def root_documents(
     documents |= request.documents
     documents[README] = "".join(_readme(plan, images, request, kind, damaged)).encode()
     return documents, listed
-
-
-def _listed(path: str, size: int, sha256: str) -> RemoteFile:
-    return RemoteFile(path=path, size=size, checksum=f"sha256:{sha256}")
 
 
 def _folder_documents(folder: str, plan: RootPlan, images: Sequence[DividedImage]) -> Mapping[str, object]:

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from harness.datasets.folder_writer import write_document
-from harness.datasets.identity import IDENTITY
 from harness.datasets.importing.documents import DividedImage, imported_folders, root_documents
 from harness.datasets.importing.draw_parts import HashedImage, divide, require_shares
 from harness.datasets.importing.find_source import read_source
@@ -16,15 +15,13 @@ from harness.datasets.importing.plan_root import RootPlan, plan_root, require_do
 from harness.datasets.importing.request import ImportReport, ImportRequest
 from harness.datasets.importing.sample import Source
 from harness.datasets.importing.store_images import StoredImage, store_images
-from harness.datasets.listing import find_damaged, listing_path, read_listing
+from harness.datasets.listing import listing_path, read_listing
+from harness.datasets.new_root import OTHER_FOLDER, has_data, require_apart, require_content, require_folders
 from harness.datasets.remote import RemoteFile
 from harness.datasets.whole_folder import write_whole_folder
-from harness.errors import DataError, StorageError, UserError, printable
-from harness.files import expand_user, read_error, read_file
+from harness.errors import DataError, UserError, printable
 from harness.progress import pluralize
 from harness.prompts import domain_noun
-
-_OTHER_FOLDER = "choose another folder with --out"
 
 Progress = Callable[[str, int, int], None]
 """Callback with (stage, images done, images in all)."""
@@ -43,8 +40,8 @@ def import_data(request: ImportRequest, progress: Progress | None = None) -> Imp
     """
     require_domain(request.domain)
     require_shares(request.shares)
-    _require_apart(request)
-    there = _is_imported(request.out)
+    require_apart(request.out, request.sources)
+    there = has_data(request.out)
     source = read_source(request.sources, request.columns, request.images)
     plan = plan_root(source, request)
     _require_links(plan, request)
@@ -52,10 +49,10 @@ def import_data(request: ImportRequest, progress: Progress | None = None) -> Imp
     if there:
         return work.compare()
     reports: list[ImportReport] = []
-    hint = f"{_OTHER_FOLDER}, or leave out --link" if request.link else _OTHER_FOLDER
+    hint = f"{OTHER_FOLDER}, or leave out --link" if request.link else OTHER_FOLDER
     write_whole_folder(
         request.out,
-        finished=lambda: _is_imported(request.out),
+        finished=lambda: has_data(request.out),
         write=lambda folder: reports.append(work.write(folder)),
         what="the data",
         hint=hint,
@@ -87,24 +84,12 @@ class _Import:
             StorageError: it is another data set.
             DataError: its images have changed.
         """
-        out = self.request.out
-        self._require_documents(sorted(self.plan.folders), lambda path: (out / path).is_dir())
+        require_folders(self.request.out, sorted(self.plan.folders))
         images, damaged = self._images(None)
         documents, listed = self._documents(images, damaged)
-        self._require_documents(list(documents), lambda path: _content(out / path) == documents[path])
         on_file = partial(self.progress, "comparing files") if self.progress else None
-        if changed := find_damaged(out, listed, self.request.workers, progress=on_file):
-            raise DataError(
-                f"{pluralize(len(changed), 'images')} of {out} changed since the import, first {changed[0].path}",
-                "remove the folder and import again",
-            )
+        require_content(self.request.out, documents, listed, self.request.workers, on_file)
         return self._report(images, damaged, written=False)
-
-    def _require_documents(self, paths: Sequence[str], is_same: Callable[[str], bool]) -> None:
-        if other := [path for path in paths if not is_same(path)]:
-            raise StorageError(
-                f"{self.request.out} exists with other content: {other[0]} differs", f"remove it, or {_OTHER_FOLDER}"
-            )
 
     def _images(self, root: Path | None) -> tuple[list[DividedImage], list[str]]:
         """The intact images with their parts, written into ``root`` if there is one, and the damaged ones."""
@@ -177,19 +162,6 @@ def _damaged_error(damaged: Sequence[str], total: int) -> DataError:
     return DataError(message, "--skip-damaged leaves them out, and --json then lists all")
 
 
-def _require_apart(request: ImportRequest) -> None:
-    """Check that neither the source nor the root is inside the other.
-
-    Raises:
-        UserError: one is.
-    """
-    out = request.out.resolve()
-    for source in request.sources:
-        folder = expand_user(Path(source)).resolve()
-        if folder.is_dir() and (out.is_relative_to(folder) or folder.is_relative_to(out)):
-            raise UserError(f"{request.out} and {source} are inside of each other", _OTHER_FOLDER)
-
-
 def _require_links(plan: RootPlan, request: ImportRequest) -> None:
     """Check that every image can be linked.
 
@@ -199,29 +171,3 @@ def _require_links(plan: RootPlan, request: ImportRequest) -> None:
     packed = next((image.sample.where for image in plan.images if image.sample.path is None), None)
     if request.link and packed:
         raise UserError(f"--link needs image files, and {packed} is none", "leave out --link")
-
-
-def _is_imported(out: Path) -> bool:
-    """Whether there is a data set already; False if there is nothing, or an empty folder.
-
-    Raises:
-        StorageError: there is something else.
-    """
-    try:
-        there = {path.name for path in out.iterdir()}
-    except FileNotFoundError:
-        return False
-    except NotADirectoryError:
-        raise StorageError(f"{out} is a file", _OTHER_FOLDER) from None
-    except OSError as error:
-        raise read_error(out, error) from None
-    if there and IDENTITY not in there:
-        raise StorageError(f"{out} exists and is not an imported data set", f"{_OTHER_FOLDER}; nothing was changed")
-    return bool(there)
-
-
-def _content(path: Path) -> bytes | None:
-    try:
-        return read_file(path)
-    except OSError:
-        return None

@@ -82,8 +82,9 @@ def test_a_second_import_changes_nothing(request_):
 def test_another_import_into_the_same_folder_is_refused(request_, change):
     import_data(request_)
     before = content(request_.out)
-    with pytest.raises(StorageError, match=r"exists with other content: .* differs"):
+    with pytest.raises(StorageError, match=r"exists with other content: .* differs") as error:
         import_data(replace(request_, **change))
+    assert ("`harness data merge`" in str(error.value.hint)) == ("domain" in change)
     assert content(request_.out) == before
 
 
@@ -91,7 +92,7 @@ def test_a_second_import_finds_images_that_changed(request_):
     import_data(request_)
     image = next(request_.out.rglob("*.png"))
     image.write_bytes(picture(999))
-    with pytest.raises(DataError, match=r"1 image of .* changed since the import, first Vehicles3_OOP/images"):
+    with pytest.raises(DataError, match=r"1 file of .* changed since it was written, first Vehicles3_OOP/images"):
         import_data(request_)
     assert not add_differences(check_root(request_.out), request_.out).ok
 
@@ -99,7 +100,7 @@ def test_a_second_import_finds_images_that_changed(request_):
 def test_a_folder_with_other_content_is_refused(request_):
     request_.out.mkdir()
     (request_.out / "thesis.txt").write_text("x")
-    with pytest.raises(StorageError, match="exists and is not an imported data set"):
+    with pytest.raises(StorageError, match=r"exists and has no dataset.json"):
         import_data(request_)
     assert [path.name for path in request_.out.iterdir()] == ["thesis.txt"]
 

@@ -1,0 +1,1 @@
+"""Merge several data roots into one with all of their domains."""
