@@ -11,19 +11,26 @@ import pytest
 
 from harness.datasets.check import check_root
 from harness.datasets.check_listing import add_differences
+from harness.datasets.digests import DigestIndex
+from harness.datasets.domain import DomainReader
 from harness.datasets.download import download
 from harness.datasets.identity import read_revision
 from harness.datasets.importing.import_data import import_data
 from harness.datasets.importing.request import ImportRequest
-from harness.datasets.layout import RECORDS, TEXTS
+from harness.datasets.layout import RECORDS, TEXTS, open_dataset
 from harness.datasets.listing import listing_path
 from harness.datasets.merging.merge_roots import MergeReport, merge_roots
 from harness.datasets.mirror import Mirror, pack
 from harness.datasets.nouns import NOUNS_FILE
 from harness.errors import DataError, HarnessError, StorageError, UserError
 
+from ..damage import OOP
 from ..importing.sources import content, image_folder, picture
+from ..roots import FOLDERS as ALL_FOLDERS
 from ..roots import write_json
+
+FOLDERS = {OOP: ALL_FOLDERS[OOP]}
+"""What the server has."""
 
 
 @dataclass
@@ -87,6 +94,14 @@ def test_the_revision_identifies_the_content_and_not_the_order(roots, tmp_path):
     write_json(roots.tools / NOUNS_FILE, {"Tools": "utensil"})
     merge_roots([roots.tools, roots.vehicles], tmp_path / "other")
     assert len({read_revision(root) for root in (roots.out, roots.tools, roots.vehicles, tmp_path / "other")}) == 4
+
+
+def test_a_domain_keeps_its_fingerprint(roots, tmp_path):
+    def fingerprint(root: Path) -> str:
+        return DomainReader(open_dataset(root), DigestIndex(tmp_path / "index"), 1).read("Tools").fingerprint
+
+    roots.merge()
+    assert fingerprint(roots.out) == fingerprint(roots.tools)
 
 
 def test_a_second_merge_changes_nothing(roots):
@@ -182,6 +197,15 @@ def test_a_root_made_by_hand_is_merged_after_it_is_packed(roots, root, tmp_path)
     merge_roots([copy, roots.tools], roots.out)
     own = {path: data for path, data in content(root).items() if not path.startswith(".")}
     assert own.items() <= content(roots.out).items()
+
+
+def test_a_download_is_merged_by_the_checksums_of_the_hub(roots, hub, tmp_path):
+    copy = download(tmp_path / "copy", None, remote=hub)
+    merge_roots([copy, roots.tools], roots.out)
+    assert add_differences(check_root(roots.out), roots.out).ok
+    next((copy / OOP).glob("split_Xin_*.json")).write_text("{}")
+    with pytest.raises(DataError, match="missing or changed in the roots: 1 file, first .*split_Xin"):
+        merge_roots([copy, roots.tools], tmp_path / "other")
 
 
 def test_one_root_is_no_merge(roots):
