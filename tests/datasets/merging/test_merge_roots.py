@@ -204,7 +204,7 @@ def test_a_download_is_merged_by_the_checksums_of_the_hub(roots, hub, tmp_path):
     merge_roots([copy, roots.tools], roots.out)
     assert add_differences(check_root(roots.out), roots.out).ok
     next((copy / OOP).glob("split_Xin_*.json")).write_text("{}")
-    with pytest.raises(DataError, match="missing or changed in the roots: 1 file, first .*split_Xin"):
+    with pytest.raises(DataError, match=r"missing or changed in the roots: 1 file, first .*split_Xin"):
         merge_roots([copy, roots.tools], tmp_path / "other")
 
 
