@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,10 +34,19 @@ def clean_name(name: str) -> str:
 
 
 def fold_name(name: str) -> str:
-    """Normalize a name as CLIP's tokenizer does: HTML entities and curly quotes replaced, lower case."""
+    """Normalize a name as CLIP's tokenizer does: HTML entities and curly quotes replaced, Unicode form NFC, lower case."""
     import html  # deferred: listing plugins does not need it
 
-    return " ".join(html.unescape(html.unescape(name)).translate(_STRAIGHT_QUOTES).lower().split())
+    plain = unicodedata.normalize("NFC", html.unescape(html.unescape(name)))
+    return " ".join(plain.translate(_STRAIGHT_QUOTES).lower().split())
+
+
+def comparable_name(name: str) -> str:
+    """A class name for comparison: clean-up, then case, quotes, HTML entities and accents as CLIP's tokenizer sees them.
+
+    Two names with the same result are one name to the text tower.
+    """
+    return fold_name(clean_name(name))
 
 
 def find_collisions(keys: Mapping[str, Hashable]) -> tuple[tuple[str, ...], ...]:

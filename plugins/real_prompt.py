@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import UserError
 from harness.hookspecs import hookimpl
 from harness.method import File, Method
-from harness.prompts import clean_name, fold_name
+from harness.prompts import clean_name, comparable_name
 from harness.types.paper import Paper
 
 from ._json_file import read_json
@@ -89,30 +89,25 @@ class REALPrompt(Method):
 
     def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
         """``logit_scale * image @ text.T`` with the chosen names."""
-        names = [self.chosen_.get(_key(name), name) for name in vocabulary.names]
+        names = [self.chosen_.get(comparable_name(name), name) for name in vocabulary.names]
         text = self.task_.text.encode([self.task_.template.fill(name, vocabulary.noun) for name in names])
         return self.task_.logit_scale * images.features[:, 0] @ text.T
 
     def outcome(self) -> dict[str, Any]:
         """The number of names with a more frequent synonym."""
-        return {"replaced": sum(_key(chosen) != name for name, chosen in self.chosen_.items())}
+        return {"replaced": sum(comparable_name(chosen) != name for name, chosen in self.chosen_.items())}
 
     def _chosen(self, record: File) -> dict[str, str]:
         """The name to use for each name of a record, by its folded text."""
         counted: CountedNames = read_json(record, CountedNames, HINT)
-        count = {_key(one.name): one.within.folded for one in counted.concepts}
+        count = {comparable_name(one.name): one.within.folded for one in counted.concepts}
         chosen = {}
         for one in counted.concepts:
             texts = [clean_name(text) for text in (one.name, *one.synonyms)]
-            if uncounted := [text for text in texts if _key(text) not in count]:
+            if uncounted := [text for text in texts if comparable_name(text) not in count]:
                 raise UserError(f"{record.file} has no count of {uncounted[0]!r}, a synonym of {one.name!r}", HINT)
-            chosen[_key(one.name)] = max(texts, key=lambda text: count[_key(text)])
+            chosen[comparable_name(one.name)] = max(texts, key=lambda text: count[comparable_name(text)])
         return chosen
-
-
-def _key(name: str) -> str:
-    """The same for spellings of a name that differ in case, underscores or quotes."""
-    return fold_name(clean_name(name))
 
 
 @hookimpl

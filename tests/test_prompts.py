@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UserError
-from harness.prompts import NOUNS, Piece, Prompt, Template, caption_prompt, clean_name, domain_noun
+from harness.prompts import NOUNS, Piece, Prompt, Template, caption_prompt, clean_name, comparable_name, domain_noun
 
 from .makers import few
 
@@ -27,6 +27,12 @@ anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 )
 def test_underscores_and_full_stops_become_single_spaces(raw: str, clean: str) -> None:
     assert clean_name(raw) == clean
+
+
+@pytest.mark.parametrize("spelling", ["Pere_David\u2019s  DEER", "pe&#768;re David's deer", "p\u00e8re_David's deer"])
+def test_spellings_that_the_tokenizer_reads_alike_are_one_name(spelling: str) -> None:
+    same = comparable_name("p\u00e8re David's deer")
+    assert (comparable_name(spelling) == same) == (not spelling.startswith("Pere"))
 
 
 @few

@@ -19,11 +19,11 @@ from harness.backbones.corpora import UNKNOWN
 from harness.corpus.record import ConceptVerdict, CorpusRecord
 from harness.files import list_paths
 from harness.progress import pluralize
+from harness.prompts import comparable_name
 from harness.results.artifacts import Artifacts, MissingArtifact
 from harness.types.labels import LabelSheet
 from harness.types.leaderboard import DomainRecord, Leaderboard, Row
 from harness.types.pretraining import PretrainingFacts
-from harness.types.split import comparable_name
 
 T = TypeVar("T")
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from harness.errors import DataError
-from harness.prompts import clean_name, fold_name
 
 Side = Literal["ip", "oop"]
 TrainOn = Literal["oop", "ip", "both"]
@@ -24,11 +23,6 @@ PARTS: tuple[Part, ...] = get_args(Part)
 def nfc(text: str) -> str:
     """A name or path in Unicode form NFC, because macOS may unpack the same archive into another form."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
-
-
-def comparable_name(name: str) -> str:
-    """A class name for comparison: clean-up, then case, quotes and HTML entities as CLIP's tokenizer sees them."""
-    return fold_name(clean_name(nfc(name)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,6 +175,15 @@ def test_real_prompt_takes_the_most_frequent_synonym_and_of_equal_ones_the_name(
     np.testing.assert_allclose(fitted_scores(REALPrompt()), SCALE * QUERY @ prompts(NAMES).T, rtol=1e-9)
 
 
+def test_real_prompt_finds_names_with_accents_in_either_unicode_form(write):
+    composed, decomposed = "pat\u00ea", "pate\u0302"
+    record = [concept(decomposed, 1, "paste"), concept("paste", 2)]
+    method = REALPrompt(record=write({"corpus": "x", "concepts": record}))
+    names = (*NAMES[:2], composed)
+    wanted = SCALE * QUERY @ prompts((*NAMES[:2], "paste")).T
+    np.testing.assert_allclose(fitted_scores(method, names), wanted, rtol=1e-9)
+
+
 def test_real_prompt_reads_what_corpus_count_writes(tmp_path, write):
     captions = ("a Penguin of the north", "two northern penguins", "an oak", "no bean at all")
     (tmp_path / "captions.txt").write_text("\n".join(captions))

@@ -13,8 +13,8 @@ from harness.datasets.importing.sample import ImageSample, Source
 from harness.datasets.layout import parse_folder_name
 from harness.errors import DataError, UserError
 from harness.progress import pluralize
-from harness.prompts import clean_name, find_collisions
-from harness.types.split import SIDES, Side, comparable_name, nfc
+from harness.prompts import clean_name, comparable_name, find_collisions
+from harness.types.split import SIDES, Side, nfc
 
 _RENAME_HINT = "rename them in the source, or give other names with --names"
 

@@ -9,7 +9,8 @@ from harness.errors import DataError, UserError, closest
 from harness.files import read_error, read_file
 from harness.parsing import parsing
 from harness.progress import pluralize
-from harness.types.split import SIDES, Side, comparable_name
+from harness.prompts import comparable_name
+from harness.types.split import SIDES, Side
 
 DECISIONS: Mapping[str, Side | None] = {"oop": "oop", "ip": "ip", "leave-out": None}
 """What can be done with names whose verdict is ambiguous."""
