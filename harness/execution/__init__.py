@@ -6,7 +6,7 @@
 - ``processes``: in worker processes, each of which runs many jobs;
 - ``isolated``: every job in a new process, with what it prints captured.
 
-``make_worker`` is called once in every process and returns the worker: a function from a job to bytes. ``make_worker``
+``make_worker`` is called with the device of each process and returns the worker: a function from a job to bytes. It
 and the jobs are pickled on their way to a process; results come back as the worker's bytes and are never unpickled,
 because a process that ran foreign code may send anything. A job that raises, kills its process or exceeds a limit comes
 back as a ``JobFailure``.

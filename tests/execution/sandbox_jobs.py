@@ -22,7 +22,7 @@ MARK = "left-by-a-sandbox-test"
 """Stands in the command line of what the attacks leave."""
 
 
-def make() -> Callable[[Any], bytes]:
+def make(device: str = "cpu") -> Callable[[Any], bytes]:
     return run
 
 
