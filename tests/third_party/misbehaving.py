@@ -33,7 +33,7 @@ class Tame(Method):
 
     def scores(self, images, vocabulary):
         prompts = [self.task_.template.fill(name, vocabulary.noun) for name in vocabulary.names]
-        return self.spoil(images.features[:, 0] @ self.task_.text.encode(prompts).T)
+        return self.spoil(self.task_.logit_scale * images.features[:, 0] @ self.task_.text.encode(prompts).T)
 
     def spoil(self, scores):
         return scores
