@@ -169,6 +169,7 @@ def run() -> None:
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = code or _refused(error)
+    gc.freeze()  # as Python ends it would look for garbage among all that was imported: a second, with torch
     sys.exit(code)
 
 

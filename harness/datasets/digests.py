@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.datasets.image_bytes import file_digest
-from harness.datasets.map_in_threads import SHORT_WORK, map_in_threads
+from harness.datasets.map_in_threads import map_short
 from harness.errors import DataError
 from harness.file_stamp import Stamp
 from harness.folders import writable_cache
@@ -94,7 +94,7 @@ class DigestIndex:
             if progress:
                 progress(len(paths) - len(new) + start, len(paths))
             batch = new[start : start + _BATCH]
-            hashed = map_in_threads(_digest_or_error, [paths[i] for i in batch], workers, SHORT_WORK)
+            hashed = map_short(_digest_or_error, [paths[i] for i in batch], workers)
             changed = set()
             for i, digest in zip(batch, hashed, strict=True):
                 found[i], place = digest, places[i]
@@ -155,6 +155,7 @@ class DigestIndex:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self.path, timeout=LOCK_TIMEOUT_S)
         try:
+            connection.execute("PRAGMA synchronous = OFF")  # what a power failure damages is replaced: rows have marks
             connection.execute(_SCHEMA)
         except sqlite3.Error as error:
             connection.close()

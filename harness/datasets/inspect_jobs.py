@@ -11,7 +11,7 @@ from pydantic import ConfigDict
 from harness.datasets.check_report import Problem
 from harness.datasets.inspect_images import ImageInfo, ListedImage, inspect_image
 from harness.errors import DataError, StorageError
-from harness.execution.executors import Executor
+from harness.execution.executors import Executor, in_order
 from harness.execution.jobs import JobFailure, JobResult, Limits
 from harness.files import content_digest, list_paths
 from harness.parsing import MAX_VALUES, parse_record
@@ -59,12 +59,8 @@ def inspect_with(
         StorageError: images could not be inspected.
     """
     jobs = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
-    early, following = dict[int, tuple[ImageInfo | Problem, ...]](), 0
-    for result in executor(jobs, partial(ImageInspector, root), Limits(workers)):
-        early[result.number] = _images_of(result, jobs[result.number])
-        while following in early:
-            yield from early.pop(following)
-            following += 1
+    for result in in_order(executor(jobs, partial(ImageInspector, root), Limits(workers))):
+        yield from _images_of(result, jobs[result.number])
 
 
 def _images_of(result: JobResult, job: Sequence[ListedImage]) -> tuple[ImageInfo | Problem, ...]:

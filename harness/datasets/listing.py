@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.datasets.digests import DigestIndex
-from harness.datasets.map_in_threads import SHORT_WORK, map_in_threads
+from harness.datasets.map_in_threads import map_short
 from harness.datasets.remote import FileFault, RemoteFile
 from harness.files import LIMIT_ERRNOS, LIMITS_HINT, open_regular_file, read_blocks, read_error, read_file, save
 from harness.types.cell import Record
@@ -72,7 +72,7 @@ def find_damaged(
         found = index.digests([root / file.path for file in hashed], workers, progress)
         digests = {f.path: f"sha256:{d}" if isinstance(d, str) else None for f, d in zip(hashed, found, strict=True)}
     rest = [file for file in sized if file.path not in digests]
-    read = map_in_threads(lambda file: is_intact(root, file), rest, workers, SHORT_WORK)
+    read = map_short(lambda file: is_intact(root, file), rest, workers)
     for done, (file, intact) in enumerate(zip(rest, read, strict=True), start=1):
         digests[file.path] = file.checksum if intact else None
         if progress and not index:

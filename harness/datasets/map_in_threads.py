@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +16,28 @@ _QUEUED_PER_WORKER = 16  # submitted calls per worker ahead of the consumer
 
 SHORT_WORK = 32
 """Items at once for work of some 100 microseconds, such as reading a small file: handing it over takes as long."""
+
+QUICK_S = 200e-6
+"""Seconds for an item of short work; if it takes less, threads would wait for each other longer than they work."""
+
+
+def map_short(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """``map(work, items)`` for short work: here, if the first items are quick, and in threads otherwise.
+
+    A thread of Python hands over at every call of the system: two threads that read and hash files of 4 KB from memory
+    take twice the time of one (14,400 files: 1.5 s and 0.7 s). Files of a slow disk they wait for at the same time.
+
+    Args:
+        work: called here or in the threads.
+        items: its arguments.
+        workers: number of threads.
+    """
+    rest = iter(items)
+    begin = time.perf_counter()
+    first = [work(item) for item in islice(rest, SHORT_WORK)]
+    quick = time.perf_counter() - begin < QUICK_S * len(first)
+    yield from first
+    yield from map(work, rest) if quick else map_in_threads(work, rest, workers, SHORT_WORK)
 
 
 def map_in_threads(work: Callable[[T], R], items: Iterable[T], workers: int, at_once: int = 1) -> Iterator[R]:

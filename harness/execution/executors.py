@@ -7,8 +7,8 @@ connection is opened first, with ``ExecutorSettings``; ``built_in`` has those th
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -82,6 +82,17 @@ def isolated(
     that a limit on it (RLIMIT_AS) would refuse good jobs. A very quick job can exceed its limit for a moment.
     """
     return processes(jobs, make_worker, replace(limits, isolated=True), groups)
+
+
+def in_order(results: Iterator[JobResult]) -> Iterator[JobResult]:
+    """Results in the order of their jobs; the executor ends with the iterator."""
+    early, following = dict[int, JobResult](), 0
+    with closing(results) if isinstance(results, Generator) else nullcontext():
+        for result in results:
+            early[result.number] = result
+            while following in early:
+                yield early.pop(following)
+                following += 1
 
 
 PrepareNode = Callable[[Limits], Limits]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from multiprocessing import get_context
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from harness.datasets.folder_writer import folder_documents, json_document, spli
 from harness.datasets.identity import IDENTITY
 from harness.datasets.layout import RECORDS, TEXTS
 from harness.datasets.whole_folder import write_whole_folder
-from harness.execution.hidden_main import hidden_script
+from harness.errors import StorageError
+from harness.execution.executors import in_order, processes
+from harness.execution.jobs import JobFailure, Limits, Worker
 from harness.files import read_file
 from harness.miniature.captions import descriptions, refined_caption
 from harness.miniature.finished import is_finished
@@ -31,8 +33,16 @@ PARTS: dict[Role, dict[str, int]] = {
 }
 """Images per class."""
 
+AT_ONCE = 4
+"""Classes of a job: handing one over takes some milliseconds, drawing a class about 25."""
+
+SHA256_DIGITS = 64
+
 CAPTION_RECORD = Path(__file__).with_name("caption_record.json")
 """The record of the captions that the tiny CLIP is pre-trained on, made by ``caption_record``."""
+
+_Class = tuple[Path, str, Role, int]
+"""The root, the domain, the side, and the label of a class that is to be written."""
 
 
 def build(
@@ -94,12 +104,13 @@ def _write(root: Path, progress: Callable[[int, int], None] | None, workers: int
     sides: list[tuple[str, Role]] = [(domain, role) for domain in DOMAINS for role in PARTS]
     work = [(root, domain, role, label) for domain, role in sides for label in range(len(classes(domain, role)))]
     digests = []
-    with _each(work, workers) as drawn:
-        _write_documents(root, sides)  # while the processes draw
+    with closing(_digests(work, workers)) as drawn:
         for done, digest in enumerate(drawn, 1):
             digests.append(digest)
             if progress:
                 progress(done, len(work))
+    write_document(root / TEXTS, json_document(texts()))
+    write_document(root / RECORDS / f"{NAME}.json", read_file(CAPTION_RECORD))
     identity = {
         "name": NAME,
         "revision": WORLD,
@@ -111,35 +122,47 @@ def _write(root: Path, progress: Callable[[int, int], None] | None, workers: int
     write_document(root / IDENTITY, json_document(identity))
 
 
-def _write_documents(root: Path, sides: list[tuple[str, Role]]) -> None:
-    """Write all files but the images and the identity."""
-    for domain, role in sides:
+def _digests(work: list[_Class], workers: int) -> Generator[str, None, None]:
+    """Write classes; yields the digest of each, in order.
+
+    Raises:
+        OSError: one cannot be written.
+        StorageError: a process that writes some is lost.
+    """
+    if workers < 2:
+        yield from map(_write_class, work)
+        return
+    jobs = [work[start : start + AT_ONCE] for start in range(0, len(work), AT_ONCE)]
+    for result in in_order(processes(jobs, _make_worker, Limits(workers))):
+        if isinstance(result.value, JobFailure):
+            raise StorageError(f"a process that draws {NAME} {result.value.reason}", "run the command again")
+        if len(result.value) < SHA256_DIGITS:
+            raise OSError(int(result.value), os.strerror(int(result.value)))
+        yield from result.value.decode().split()
+
+
+def _make_worker(device: str) -> Worker[list[_Class]]:
+    return _answer
+
+
+def _answer(job: list[_Class]) -> bytes:
+    """The digests of classes that are written, or the number of the system's error."""
+    try:
+        return " ".join(map(_write_class, job)).encode()
+    except OSError as error:
+        return str(error.errno or errno.EIO).encode()
+
+
+def _write_class(task: _Class) -> str:
+    """Write the images of one class, and with the first one the documents of its folder.
+
+    Returns:
+        The sha256 over the bytes of all images.
+    """
+    root, domain, role, label = task
+    if label == 0:
         for name, content in metadata(domain, role).items():
             write_document(root / folder(domain, role) / name, json_document(content))
-    write_document(root / TEXTS, json_document(texts()))
-    write_document(root / RECORDS / f"{NAME}.json", read_file(CAPTION_RECORD))
-
-
-@contextmanager
-def _each(work: list[tuple[Path, str, Role, int]], workers: int) -> Iterator[Iterator[str]]:
-    """The digests of all classes, which are being written."""
-    if workers < 2:
-        yield map(_write_class, work)
-        return
-    # Spawn: the caller may hold threads (torch's), which a forked child would inherit broken.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        with hidden_script():
-            digests = pool.map(_write_class, work, chunksize=6)
-        try:
-            yield digests
-        except BaseException:  # Ctrl-C, or a full disk: what waits is not drawn
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _write_class(task: tuple[Path, str, Role, int]) -> str:
-    """Write the images of one class; returns the sha256 over all their bytes."""
-    root, domain, role, label = task
     concept = classes(domain, role)[label]
     place = root / folder(domain, role) / "images" / names(domain)[concept.number].text
     place.mkdir(parents=True)

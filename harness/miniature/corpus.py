@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from harness.execution.hidden_main import hidden_script
+from harness.errors import StorageError
+from harness.execution.executors import in_order, processes
+from harness.execution.jobs import JobFailure, Limits, Worker
 from harness.miniature.captions import NAMELESS, assert_unseen, caption
 from harness.miniature.names import StemPool, names, oop_stems, words
 from harness.miniature.world.domains import DOMAINS
@@ -22,6 +22,9 @@ from harness.miniature.world.phylogeny import Concept, concepts, generator
 
 CAPTIONS = 4
 """Captions per image."""
+
+SHAPE = (64, 64, 3)
+"""Of the pixels of an image."""
 
 FIRST = 1000
 """Number of a concept's first pre-training image: none is in the benchmark."""
@@ -77,14 +80,24 @@ def texts(chosen: Sequence[Sample], aliased: float = 0.0) -> list[list[str]]:
 
 
 def images(chosen: Sequence[Sample], workers: int = 2) -> NDArray[np.uint8]:
-    """The images as decoded from their JPEG files, (n, 64, 64, 3)."""
+    """The images as decoded from their JPEG files, (n, 64, 64, 3).
+
+    Raises:
+        StorageError: a process that draws some is lost.
+    """
     if workers < 2:
         return _images(chosen)
     blocks = [chosen[i : i + 512] for i in range(0, len(chosen), 512)]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        with hidden_script():
-            found = pool.map(_images, blocks)
-        return np.concatenate(list(found))
+    found = []
+    for result in in_order(processes(blocks, _make_worker, Limits(workers))):
+        if isinstance(result.value, JobFailure):
+            raise StorageError(f"a process that draws images {result.value.reason}", "run the command again")
+        found.append(np.frombuffer(result.value, np.uint8).reshape(-1, *SHAPE))
+    return np.concatenate(found)
+
+
+def _make_worker(device: str) -> Worker[Sequence[Sample]]:
+    return lambda chosen: _images(chosen).tobytes()
 
 
 def pixels(file: bytes) -> NDArray[np.uint8]:

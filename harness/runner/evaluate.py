@@ -6,7 +6,9 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from harness.device import require_torch
 from harness.errors import HarnessError
+from harness.execution.garbage import uncollected
 from harness.files import list_paths
 from harness.leaderboard.assemble_stored import assemble_stored
 from harness.leaderboard.pretraining import PretrainingFinder
@@ -46,7 +48,7 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
     store.prepare()
     given = given_records(request)
     require_observers(request)
-    plan = plan or make_plan(request, report, partial(_start_early, store))
+    plan = plan or make_plan(request, report, partial(_import_early, store, report))
     records = corpus_records(given, plan, report)
     known = store.known((job.spec.key for job in plan.jobs), report.note)
     pending = [job for job in plan.jobs if job.spec.key not in known]
@@ -83,10 +85,20 @@ def evaluate(request: Request, report: Reporter | None = None, plan: Plan | None
     return Outcome(rows(), store.root / BOARD, len(pending), len(known), unreadable, tuple(logs))
 
 
-def _start_early(store: ResultStore) -> None:
-    """Start what worker processes are forked from, if none of the cells can be known: its imports take seconds."""
-    if not list_paths(store.root / "cells", "*"):
-        start_server()
+def _import_early(store: ResultStore, report: Reporter) -> None:
+    """If no cell can be known, import here what takes seconds while the processes' server does: both are used later.
+
+    So the two do not wait for each other, and data are then prepared and read without a pause before they are encoded.
+    """
+    if list_paths(store.root / "cells", "*"):
+        return
+    start_server()
+    with uncollected(), report.stage("importing libraries", 2, "libraries") as advance:
+        require_torch()
+        advance(1)
+        import harness.runner.feature_provider  # noqa: F401, open_clip among others
+
+        advance(1)
 
 
 def _report_problems(cell: Cell, log: bytes, store: ResultStore, report: Reporter) -> list[Path]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from harness.datasets.domain import DomainData
     from harness.runner.request import Request
 
-PRELOADED = ("harness.runner.run_cell", "open_clip")
+PRELOADED = ("harness.runner.preloaded",)
 """Modules that are imported once for all processes."""
 
 ANSWER_SECONDS = 600.0

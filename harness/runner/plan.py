@@ -23,7 +23,7 @@ from harness.runner.given_features import FeatureReader, require_features_alone,
 from harness.runner.grid import Setting, grid, note_short_classes
 from harness.runner.job import Job
 from harness.runner.request import Request
-from harness.runner.resolve_methods import resolve_methods
+from harness.runner.resolve_methods import require_installed, resolve_methods
 from harness.runner.resolve_plugins import resolve_metrics, resolve_protocol
 from harness.runner.run_draws import FewShotDraws
 from harness.runner.second_encoders import with_encoders
@@ -72,7 +72,7 @@ def make_plan(request: Request, report: Reporter, on_checked: Callable[[], objec
     Args:
         request: the run.
         report: shows progress.
-        on_checked: is called when the names are checked, before data are prepared and read.
+        on_checked: is called when the names are checked, before a method is imported or data are prepared.
 
     Raises:
         HarnessError: nothing can be run: unknown names, missing data or weights, or no domain that can be read.
@@ -82,12 +82,13 @@ def make_plan(request: Request, report: Reporter, on_checked: Callable[[], objec
     rule = resolve_protocol(request, report)
     draws = FewShotDraws(request.protocol, rule, request.manifests)
     protocol = draws.protocol
-    methods = resolve_methods(request, protocol, report)
-    metrics = resolve_metrics(methods, report)
-    chosen_devices = choose_devices(request)
+    require_installed(request)
     source = find_data(request, report)
     chosen = choose_backbone(request, source, report)
+    chosen_devices = choose_devices(request)
     on_checked()
+    methods = resolve_methods(request, protocol, report)
+    metrics = resolve_metrics(methods, report)
     reader, names, root = open_data(request, source, index, protocol, report)
     resolved = fetch_backbone(chosen.found, request, index, report).with_rule(protocol.features)
     if request.features:

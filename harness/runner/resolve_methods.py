@@ -101,6 +101,17 @@ class _Question:
             return error
 
 
+def require_installed(request: Request) -> None:
+    """Check that the methods of a request exist, as far as metadata show.
+
+    Raises:
+        PluginError: one does not.
+    """
+    for choice in request.methods:
+        if choice.plugin is None:
+            registry.find("method", choice.name)
+
+
 def resolve_methods(request: Request, protocol: Protocol, report: Reporter) -> list[ChosenMethod]:
     """The request's methods; for ``--plugin all`` those that work, with a note about every broken one.
 

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from harness.datasets import digests as module
 from harness.datasets.digests import DigestIndex
-from harness.datasets.map_in_threads import map_in_threads
+from harness.datasets.map_in_threads import QUICK_S, map_in_threads, map_short
 from harness.errors import DataError
 
 
@@ -259,3 +260,16 @@ def test_threads_keep_order_and_stop_at_an_error():
     with pytest.raises(DataError, match="three"):
         list(map_in_threads(work, range(100_000), 2))
     assert len(begun) < 200
+
+
+@pytest.mark.parametrize(("seconds", "alone"), [(0, True), (2 * QUICK_S, False)])
+def test_short_work_is_done_in_threads_only_if_it_is_not_quick(seconds, alone):
+    threads = set()
+
+    def work(number):
+        threads.add(threading.get_ident())
+        time.sleep(seconds)
+        return number * number
+
+    assert list(map_short(work, range(200), 2)) == [number * number for number in range(200)]
+    assert (threads == {threading.get_ident()}) == alone

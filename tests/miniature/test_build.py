@@ -5,20 +5,25 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from harness.corpus.record import read_record
 from harness.datasets.identity import IDENTITY
 from harness.datasets.layout import RECORDS
 from harness.errors import DataError, HarnessError, StorageError
+from harness.execution.executors import here
 from harness.miniature import build as built
 from harness.miniature.build import PARTS, build, classes, folder, instances
 from harness.miniature.fingerprint import verify
 from harness.miniature.names import oop_stems
 from harness.miniature.world.domains import DOMAINS
+
+from ..processes import gone
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +144,32 @@ def test_a_build_that_fails_leaves_nothing_that_takes_room(tmp_path, monkeypatch
         build(tmp_path / "mini", workers=1)
     assert error.value.hint == "free some space, or choose another folder with --out"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_a_sentence_in_processes_too(tmp_path, monkeypatch):
+    def full(task):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(built, "processes", here)
+    monkeypatch.setattr(built, "_write_class", full)
+    with pytest.raises(StorageError, match=r"cannot be written to .*: no space left"):
+        build(tmp_path / "mini", workers=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_process_outlives_a_build_that_is_killed(tmp_path):
+    code = f"from pathlib import Path\nfrom harness.miniature.build import build\nbuild(Path({str(tmp_path / 'mini')!r}))"
+    with subprocess.Popen([sys.executable, "-c", code]) as building:
+        try:
+            deadline = time.monotonic() + 60
+            while not any(tmp_path.rglob("*.jpg")) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            drawing = [process.pid for process in psutil.Process(building.pid).children(recursive=True)]
+            assert len(drawing) >= 2
+        finally:
+            building.kill()
+    assert gone(*drawing)
+    assert not (tmp_path / "mini").exists()
 
 
 def test_a_file_system_without_locks_is_a_sentence(tmp_path, monkeypatch):
