@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,6 +41,7 @@ class FewShotDraws:
         self.protocol = protocols.get_protocol(name, known)
         self._plugin = offered
         self._made: dict[manifests.DrawKey, Manifest] = {}
+        self._picks = defaultdict[str, protocols.KnownPicks](dict)  # of each domain
 
     def of(self, data: DomainData, shots: int, seed: int) -> Manifest:
         """The draw from the data of a domain.
@@ -67,7 +69,8 @@ class FewShotDraws:
     def _draw(self, data: DomainData, shots: int, seed: int) -> Manifest:
         """Draw by the rule; a plugin's may fail in any way, and its error names it."""
         try:
-            return protocols.draw(self.protocol, data.fitted(self.protocol.train_on), shots, seed, data.digests)
+            sides = data.fitted(self.protocol.train_on)
+            return protocols.draw(self.protocol, sides, shots, seed, data.digests, self._picks[data.name])
         except HarnessError:
             raise
         except Exception as error:
