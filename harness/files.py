@@ -127,7 +127,7 @@ def write_atomic(path: Path, content: bytes | Iterable[bytes], durable: bool = T
         path: the file.
         content: the complete content.
         durable: whether it is on the disk with its name when this returns, so that a power failure does not lose it
-            either. That takes milliseconds; ``sync_files`` does it for many files at once.
+            either. That takes milliseconds; ``ResultStore.flush`` does it for many files at once.
     """
     temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
     try:
@@ -146,12 +146,6 @@ def write_atomic(path: Path, content: bytes | Iterable[bytes], durable: bool = T
         with contextlib.suppress(OSError):  # a folder that cannot be written cannot be cleaned up either
             temporary.unlink()
         raise
-
-
-def sync_files() -> None:
-    """Wait until all files that were written so far are on the disk; Windows cannot, and writes them later."""
-    if hasattr(os, "sync"):
-        os.sync()
 
 
 def _create_folder(folder: Path, durable: bool = True) -> None:

@@ -66,9 +66,7 @@ class RayCluster:
 
     def nodes(self) -> list[ClusterNode]:
         """The nodes that are alive, with the CPUs and GPUs that are free."""
-        from ray._private.state import available_resources_per_node
-
-        free = available_resources_per_node()
+        free = self._ray._private.state.available_resources_per_node()
         found = []
         for node in self._ray.nodes():
             if node["Alive"]:

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 from harness.errors import unknown_name
 from harness.protocols.clustering import Clustering, Clustering2025, DiscoveryProtocol
-from harness.protocols.few_shot import CleanV1, Paper2025, Superclass, draw
+from harness.protocols.few_shot import CleanV1, KnownPicks, Paper2025, Superclass, draw
 from harness.protocols.protocol import Picks, Protocol, Scoring
 from harness.types.split import TrainOn
 
-__all__ = ["PROTOCOLS", "CleanV1", "Paper2025", "Picks", "Protocol", "Scoring", "draw", "get_protocol"]
+__all__ = ["PROTOCOLS", "CleanV1", "KnownPicks", "Paper2025", "Picks", "Protocol", "Scoring", "draw", "get_protocol"]
 
 _OTHER_SIDES: tuple[TrainOn, ...] = ("ip", "both")
 """Further values of ``train_on``, each a variant of the few-shot protocols."""

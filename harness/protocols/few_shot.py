@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
 from harness.protocols.protocol import Parts, Picks, Protocol
 from harness.types.cell import Decoding
 from harness.types.labels import UNREADABLE
 from harness.types.manifest import Manifest, Pick
-from harness.types.split import Part, Side, Split, TrainOn, nfc, relabel_by_superclass
+from harness.types.split import Item, Part, Side, Split, TrainOn, nfc, relabel_by_superclass
 
 VAL_SHOTS = 4
 """Maximum number of validation images per class."""
+
+KnownPicks = MutableMapping[tuple[Part, Side], dict[Item, Pick]]
+"""The images of one domain that were drawn before, which all its draws share: a draw is then a list of pointers."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ def draw(
     shots: int,
     seed: int,
     digests: Mapping[str, str | None],
+    known: KnownPicks | None = None,
 ) -> Manifest:
     """Draw the few-shot images of one domain.
 
@@ -113,21 +117,21 @@ def draw(
         seed: the draw's number.
         digests: file, as ``Split.file`` names it -> sha256 of its bytes, None for a file that cannot be read (it keeps
             its place in the draw).
+        known: by earlier draws of the same rule from the same domain; those of this one are added.
     """
+    known = {} if known is None else known
     drawn = protocol.pick_sides(sides, shots, seed)
     first = [sum(len(one.names) for one, _ in sides[:i]) for i in range(len(sides))]
     parts: tuple[Part, ...] = ("train", "val")
-    picks = [
-        Pick(
-            part=part,
-            path=nfc(item.path),
-            label=item.label + before,
-            sha256=digests.get(one.file(item)) or UNREADABLE,
-        )
-        for part in parts
-        for (one, _), before, chosen in zip(sides, first, drawn, strict=True)
-        for item in chosen[part]
-    ]
+    picks = list[Pick]()
+    for part in parts:
+        for (one, _), before, chosen in zip(sides, first, drawn, strict=True):
+            made = known.setdefault((part, one.side), {})
+            for item in chosen[part]:
+                if item not in made:
+                    digest = digests.get(one.file(item)) or UNREADABLE
+                    made[item] = Pick(part=part, path=nfc(item.path), label=item.label + before, sha256=digest)
+                picks.append(made[item])
     return Manifest(
         protocol=protocol.id,
         domain=sides[0][0].domain,

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from harness.corpus.record import CorpusRecord, record_content
 from harness.errors import DataError
+from harness.execution import linux
 from harness.file_stamp import Stamp
-from harness.files import list_paths, read_error, read_file, require_writable, save, sync_files
+from harness.files import list_paths, read_error, read_file, require_writable, save, write_error
 from harness.parsing import parse_record
 from harness.progress import pluralize
 from harness.types.cell import Cell, Record
@@ -149,7 +150,8 @@ class ResultStore:
 
     def put_manifest(self, manifest: Manifest) -> None:
         """Store a few-shot draw of results."""
-        self._add(manifest_path(manifest.sha256), manifest.text().encode())
+        content = manifest.text().encode()
+        self._add(manifest_path(hashlib.sha256(content).hexdigest()), content)
 
     def put_labels(self, sheet: LabelSheet) -> None:
         """Store the labels that results were scored against."""
@@ -199,9 +201,17 @@ class ResultStore:
         return self.root / cell_path(key)
 
     def flush(self) -> None:
-        """Wait until what was put is on the disk."""
+        """Wait until what was put is on the disk.
+
+        Raises:
+            StorageError: the disk failed, as Linux tells from 5.8 on.
+        """
         if self._unflushed:
-            sync_files()
+            try:
+                sync_file_system(self.root)
+            except OSError as error:
+                hint = "check the disk; the same command then computes what was lost"
+                raise write_error("results", self.root, error, hint) from None
             self._unflushed = False
 
     def replace(self, name: str, content: bytes) -> None:
@@ -221,6 +231,24 @@ class ResultStore:
     def _write(self, path: Path, content: bytes) -> None:
         self._unflushed = True
         _save(path, content, durable=False)
+
+
+def sync_file_system(folder: Path) -> None:
+    """Wait until all that was written to the file system of a folder is on the disk.
+
+    Linux alone can wait for one file system; others wait for all, and Windows for none.
+
+    Raises:
+        OSError: the disk failed, as Linux alone tells.
+    """
+    if linux.is_linux():
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            linux.call("syncfs", handle)
+        finally:
+            os.close(handle)
+    elif hasattr(os, "sync"):
+        os.sync()
 
 
 def _has(path: Path, content: bytes) -> bool:

@@ -30,4 +30,4 @@ def draws(request: Request, report: Reporter) -> Iterator[Manifest]:
     for domain in domains.values():
         for shots in request.shots:
             for seed in request.seeds:
-                yield made.of(domain, shots, seed)
+                yield made.of(domain, shots, seed).manifest

@@ -58,7 +58,7 @@ def grid(
         for method in methods:
             drawn = protocol.scoring == "names" and method.drawn
             sentences = texts if method.needs.texts else {}
-            shared = Spec(  # of which all specs are copies, so that those of 100,000 cells fit into memory
+            shared = Spec(  # whose values all specs share, so that those of 100,000 cells fit into memory
                 protocol=protocol.id,
                 decoding=protocol.decoding,
                 dataset=_dataset_record(setting, data, request.leave_out_copies),
@@ -73,9 +73,10 @@ def grid(
             )
             for shots in request.shots if drawn else (0,):
                 for seed in (NO_SEED,) if method.record.runs_once(shots) else request.seeds:
-                    manifest = draws.of(data, shots, seed) if drawn else None
-                    varied = {"shots": shots, "seed": seed, "manifest": manifest.sha256 if manifest else None}
-                    spec = shared.model_copy(update=varied)
+                    draw = draws.of(data, shots, seed) if drawn else None
+                    varied = {"shots": shots, "seed": seed, "manifest": draw.sha256 if draw else None}
+                    spec = Spec.model_construct(shared.model_fields_set, **{**dict(shared), **varied})
+                    manifest = draw.manifest if draw else None
                     yield Job(spec, manifest, method, protocol.scoring, protocol.train_on, sentences)
 
 

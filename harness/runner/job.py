@@ -16,7 +16,7 @@ from harness.types.split import Part, TrainOn
 from harness.types.task import Pool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be 100,000
 class Job:
     """A cell to run: its spec, its few-shot draw, its method, and sentences of names for a method that needs them."""
 

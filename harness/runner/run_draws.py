@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from harness import protocols
 from harness.datasets.domain import DomainData
@@ -11,6 +13,13 @@ from harness.errors import HarnessError, PluginError, UserError, describe_error,
 from harness.protocols import Protocol, manifests
 from harness.registry import Plugin
 from harness.types.manifest import Manifest, draw_title
+
+
+class Draw(NamedTuple):
+    """A draw and its sha256, which takes a millisecond to compute."""
+
+    manifest: Manifest
+    sha256: str
 
 
 class FewShotDraws:
@@ -39,9 +48,10 @@ class FewShotDraws:
             known = {name: manifests.GivenDraws(name, self._given, train_on=side), **known}
         self.protocol = protocols.get_protocol(name, known)
         self._plugin = offered
-        self._made: dict[manifests.DrawKey, Manifest] = {}
+        self._made: dict[manifests.DrawKey, Draw] = {}
+        self._picks = defaultdict[str, protocols.KnownPicks](dict)  # of each domain
 
-    def of(self, data: DomainData, shots: int, seed: int) -> Manifest:
+    def of(self, data: DomainData, shots: int, seed: int) -> Draw:
         """The draw from the data of a domain.
 
         Raises:
@@ -61,13 +71,14 @@ class FewShotDraws:
             made = self._draw(data, shots, seed)
             if given is not None:
                 manifests.require_equal(made, given)
-            self._made[key] = made
+            self._made[key] = Draw(made, made.sha256)
         return self._made[key]
 
     def _draw(self, data: DomainData, shots: int, seed: int) -> Manifest:
         """Draw by the rule; a plugin's may fail in any way, and its error names it."""
         try:
-            return protocols.draw(self.protocol, data.fitted(self.protocol.train_on), shots, seed, data.digests)
+            sides = data.fitted(self.protocol.train_on)
+            return protocols.draw(self.protocol, sides, shots, seed, data.digests, self._picks[data.name])
         except HarnessError:
             raise
         except Exception as error:

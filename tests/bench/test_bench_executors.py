@@ -21,9 +21,9 @@ import pytest
 
 from harness.execution.jobs import JobResult
 from harness.execution.supervisor import supervise
-from harness.files import sync_files, write_atomic
+from harness.files import write_atomic
 from harness.results.predictions import digest, pack
-from harness.results.store import ResultStore, cell_content
+from harness.results.store import ResultStore, cell_content, sync_file_system
 from harness.types.cell import Cell
 
 from ..makers import make_cell
@@ -102,7 +102,7 @@ def write(folder: Path, durable: bool) -> int:
     for files in contents()[:count]:
         for content in files:
             write_atomic(folder / next(names), content, durable)
-    sync_files()
+    sync_file_system(folder)
     return count
 
 

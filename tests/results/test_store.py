@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -253,7 +254,7 @@ def test_cells_are_synced_together_before_a_leaderboard_names_them(
 ) -> None:
     seen = list[int | str]()
     monkeypatch.setattr(os, "fsync", lambda handle: seen.append("fsync"))
-    monkeypatch.setattr(os, "sync", lambda: seen.append(len(list(store.cells()))))
+    monkeypatch.setattr("harness.results.store.sync_file_system", lambda folder: seen.append(len(list(store.cells()))))
     for seed in range(3):
         content = pack({"oop": np.arange(seed + 1)})
         store.put(
@@ -267,6 +268,24 @@ def test_cells_are_synced_together_before_a_leaderboard_names_them(
     assert written > 1
     update_leaderboard(store)
     assert len(seen) == written, "nothing is new"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell")
+def test_a_disk_that_fails_is_an_error_in_one_sentence(store: ResultStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[tuple[str, str]]()
+
+    def failing(name: str, handle: int) -> int:
+        asked.append((name, str(Path(f"/proc/self/fd/{handle}").readlink())))
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    store.put(make_cell())
+    with monkeypatch.context() as patch:
+        patch.setattr("harness.execution.linux.call", failing)
+        with pytest.raises(StorageError, match=f"results cannot be written to {store.root}: input/output error"):
+            store.flush()
+    assert asked == [("syncfs", str(store.root.resolve()))]
+    store.flush()
+    store.flush()
 
 
 @pytest.mark.parametrize("lost", ["whole", "half", "empty"])
