@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -53,6 +54,14 @@ def out() -> Console:
 def err() -> Console:
     """Console for everything else, on stderr."""
     return PrintableConsole(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+
+def note(text: str) -> None:
+    """Print a sentence below a table; a terminal breaks its lines between words, and no word."""
+    console = out()
+    if console.is_terminal:
+        text = textwrap.fill(text, console.width, break_long_words=False, break_on_hyphens=False)
+    console.print(text, style="dim", markup=False, soft_wrap=True)
 
 
 def lines(*texts: str) -> None:

@@ -31,7 +31,7 @@ def print_tables(tables: Sequence[Table], wanted: Form) -> None:
         if wanted == "text":
             console.out().print(console.table(table.title, table.columns, table.rows, table.left, table.best))
             for note in table.notes:
-                console.out().print(note, style="dim", markup=False, soft_wrap=True)
+                console.note(note)
         else:
             console.lines(table.markdown() if wanted == "markdown" else table.latex())
 

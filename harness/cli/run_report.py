@@ -11,6 +11,7 @@ from harness.cli.print_tables import print_tables
 from harness.datasets.layout import short_name
 from harness.files import read_file
 from harness.leaderboard.data_warnings import data_warnings
+from harness.leaderboard.failures import failure_groups
 from harness.leaderboard.pretraining import absent_names
 from harness.leaderboard.row_settings import SettingNames, by_setting, unique_titles
 from harness.leaderboard.series import row_labels, row_title
@@ -91,8 +92,13 @@ def _summary(names: SettingNames, rows: Sequence[Row], labels: Mapping[str, str]
     tables[0] = replace(tables[0], title=names.title(0 if _several_shots(rows) else max(row.shots for row in rows)))
     note = "percent, mean over domains ± standard deviation over seeds"
     note += f"; Δ: {_main(rows).heading} minus that of {REFERENCE}" if differences else ""
-    tables[-1] = replace(tables[-1], notes=[note, f"OOP names absent from {_corpus(rows)}"])
+    tables[-1] = replace(tables[-1], notes=[note, *_only_oop(rows, labels), f"OOP names absent from {_corpus(rows)}"])
     return tables
+
+
+def _only_oop(rows: Sequence[Row], labels: Mapping[str, str]) -> list[str]:
+    """Why rows have no figures of IP images."""
+    return [f"{labels[row.id]} has only OOP figures: {row.not_applicable}" for row in rows if row.not_applicable]
 
 
 def _corpus(rows: Sequence[Row]) -> str:
@@ -188,10 +194,9 @@ def _percent(stat: Stat | None) -> str:
 def _show_failures(outcome: Outcome, labels: Mapping[str, str]) -> None:
     err = console.err()
     for row in outcome.leaderboard.rows:
-        for failure in row.failures:
-            seed = "" if failure.seed is None else f", seed {failure.seed}"
-            where = f"{labels[row.id]}, {pluralize(row.shots, 'shots')}, {failure.domain}{seed}"
-            err.print(f"{failure.kind}: {where}: {failure.reason}", style="red", markup=False)
+        for group in failure_groups(row):
+            where = f"{labels[row.id]}, {pluralize(row.shots, 'shots')}, {group.where}"
+            err.print(f"{group.kind}: {where}: {group.reason}", style="red", markup=False)
     images = sorted(
         {path for row in outcome.leaderboard.rows for data in row.data.values() for path in data.unreadable}
     )

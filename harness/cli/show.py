@@ -28,6 +28,9 @@ from harness.types.leaderboard import Stat
 
 Layout = Literal["ranks", "table2"]
 
+SHORT_ID = 6
+"""Digits of a row id on a narrow terminal."""
+
 
 @dataclass(frozen=True)
 class ShowOptions:
@@ -133,7 +136,7 @@ def _print(made: Sequence[ViewTable], options: ShowOptions, wanted: Form) -> Non
         said.update(own)
         wide, width = _wide(table, options, own), console.out().width
         narrow = wanted == "text" and width < wide.width
-        print_tables([*_tall(table, width), _summary(table, options, own)] if narrow else [wide], wanted)
+        print_tables([*_tall(table, width), *_summary(table, options, own, width)] if narrow else [wide], wanted)
         if any(_discovery(one) for one in table.rows):
             print_tables([_pools(table)], wanted)
 
@@ -171,10 +174,15 @@ def _tall(table: ViewTable, width: int) -> list[Table]:
     return Table(table.title, ("domain", *(name(made, table) for made in table.rows)), lines).parts(width)
 
 
-def _summary(table: ViewTable, options: ShowOptions, notes: Sequence[str]) -> Table:
-    columns = ("rank", "method", _place(table), *_extra(options))
-    rows = [(_rank(made), name(made, table), _value(made, table), *_extra_cells(made, options)) for made in table.rows]
-    return Table("" if table.place == MEAN else table.title, columns, rows, 2, notes, _best(table, [table.place], 2))
+def _summary(table: ViewTable, options: ShowOptions, notes: Sequence[str], width: int) -> list[Table]:
+    """For a narrow terminal: ranks and means, in as few even parts as fit; short row ids address rows, too."""
+    columns = ("rank", "method", _place(table), *_extra(options), "row")
+    rows = [
+        (_rank(made), name(made, table), _value(made, table), *_extra_cells(made, options), made.row.id[:SHORT_ID])
+        for made in table.rows
+    ]
+    title = "" if table.place == MEAN else table.title
+    return Table(title, columns, rows, 2, notes, _best(table, [table.place], 2)).parts(width, 2)
 
 
 def _place(table: ViewTable) -> str:

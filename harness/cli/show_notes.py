@@ -9,6 +9,7 @@ from harness.cli.paired_cells import paired_notes
 from harness.datasets.layout import short_name
 from harness.leaderboard.bootstrap import MEAN
 from harness.leaderboard.data_warnings import data_warnings
+from harness.leaderboard.failures import failure_groups, missing_hint
 from harness.leaderboard.series import row_labels
 from harness.leaderboard.view import ViewRow, ViewTable
 from harness.progress import pluralize
@@ -67,10 +68,16 @@ def _seeds(table: ViewTable) -> list[str]:
 
 
 def _missing(table: ViewTable, baseline: str | None) -> Iterator[str]:
-    """Why rows have no rank, no interval or no test."""
+    """Why rows have no rank, no IP figures, no interval or no test."""
     rows = table.rows
     yield from _said_once(
         "is not ranked", "are not ranked", ((name(one, table), one.not_ranked) for one in rows), len(rows)
+    )
+    yield from _said_once(
+        "has only OOP figures",
+        "have only OOP figures",
+        ((name(one, table), one.row.not_applicable) for one in rows),
+        len(rows),
     )
     yield from _said_once(
         "has no interval", "have no interval", ((name(one, table), one.no_interval) for one in rows), len(rows)
@@ -82,9 +89,10 @@ def _missing(table: ViewTable, baseline: str | None) -> Iterator[str]:
 
 def _failures(table: ViewTable) -> Iterator[str]:
     for made in table.rows:
-        for failure in made.row.failures:
-            seed = "" if failure.seed is None else f", seed {failure.seed}"
-            yield f"{name(made, table)}, {failure.domain}{seed}: {failure.kind}: {failure.reason}"
+        for group in failure_groups(made.row, table.place):
+            yield f"{name(made, table)}, {group.where}: {group.kind}: {group.reason}"
+    if hint := missing_hint([made.row for made in table.rows], table.place):
+        yield hint
 
 
 def _said_once(one: str, several: str, reasons: Iterable[tuple[str, str | None]], of: int) -> Iterator[str]:
