@@ -86,7 +86,7 @@ Files = Annotated[
     list[Path],
     typer.Argument(
         parser=path,
-        help="Leaderboard files, results folders or submissions.",
+        help="Leaderboard files, results folders, submissions, or rows of them: results#fsnl@4.",
         default_factory=lambda: [Path("results")],
         show_default="results",
     ),

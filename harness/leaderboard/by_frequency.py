@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from harness.backbones.corpora import UNKNOWN
 from harness.errors import UserError
 from harness.leaderboard.statistics import Interval
 from harness.types.leaderboard import Row
@@ -83,11 +84,16 @@ def concepts_of(rows: Iterable[Row]) -> dict[str, list[ConceptAccuracy]]:
     Raises:
         UserError: no row has any.
     """
+    rows = list(rows)
     found = {row.id: concepts for row in rows if (concepts := concept_accuracies(row))}
     if not found:
+        corpora = sorted({row.backbone_record.corpus for row in rows} - {UNKNOWN})
+        if not corpora:
+            raise UserError("no row has a model whose corpus is known", "a backbone states its corpus: docs/corpus.md")
         raise UserError(
-            "no row has counts of its names in the corpus of its model",
-            "`harness corpus count` makes a record, `harness evaluate --corpus-record` adds it",
+            f"no row has counts of its names in the corpus of its model, {' or '.join(corpora)}",
+            f"count with `harness corpus count CAPTIONS --names NAMES --corpus {corpora[0]} --out record.json`, and run "
+            "the same `harness evaluate` again with --corpus-record record.json: it adds the counts to its rows",
         )
     return found
 

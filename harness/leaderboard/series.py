@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from harness.leaderboard.row_settings import setting
 from harness.progress import pluralize
+from harness.results.row_facts import differing_facts, row_facts
 from harness.types.leaderboard import Row
 
 
@@ -66,16 +67,14 @@ def _same_images(row: Row, other: Row) -> bool:
 
 def _labels(rows: Sequence[Row]) -> list[str]:
     """The method's name, with what differs (or a number) where a setting has it twice."""
-    facts = [_facts(row) for row in rows]
+    facts = [row_facts(row) for row in rows]
     same: dict[tuple[str, ...], list[dict[str, object]]] = {}
     keys = [(*setting(row), row.method) for row in rows]
     for key, own in zip(keys, facts, strict=True):
         same.setdefault(key, []).append(own)
     labels = []
     for row, key, own in zip(rows, keys, facts, strict=True):
-        others = same[key]
-        differing = [fact for fact in own if any(other.get(fact) != own[fact] for other in others)]
-        extra = ", ".join(f"{fact}={own[fact]}" for fact in differing)
+        extra = differing_facts(own, same[key])
         labels.append(f"{row.method} ({extra})" if extra else row.method)
     named: dict[tuple[object, ...], list[int]] = {}
     for place, (row, label) in enumerate(zip(rows, labels, strict=True)):
@@ -85,8 +84,3 @@ def _labels(rows: Sequence[Row]) -> list[str]:
             for number, place in enumerate(places, start=1):
                 labels[place] += f" #{number}"
     return labels
-
-
-def _facts(row: Row) -> dict[str, object]:
-    run = {"precision": row.backbone_record.precision, "version": row.method_record.version, "device": row.device}
-    return {**row.method_record.parameters, **run, **row.versions}

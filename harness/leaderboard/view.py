@@ -22,6 +22,7 @@ from harness.metrics.built_in import HEADLINES
 from harness.metrics.table import require_metric
 from harness.results.artifacts import Artifacts, open_file
 from harness.results.costs import RowCost
+from harness.results.leaderboard_file import select, split_address
 from harness.results.verification_marks import Verification, read_marks, strongest
 from harness.types.leaderboard import Row, Stat
 
@@ -125,20 +126,22 @@ class Sources:
 
 
 def read_sources(files: Iterable[Path]) -> Sources:
-    """The rows of some files; a row that several files hold counts once.
+    """The rows of some files, or of addresses ``FILE#ROW``; a row that several files hold counts once.
 
     Raises:
-        UserError: a file does not exist, or a row has different values in two files.
+        UserError: a file or row does not exist, an address has several rows, or a row has different values in two
+            files.
         DataError: a file is not a leaderboard.
     """
     rows: dict[str, tuple[Row, Artifacts]] = {}
     costs: dict[str, RowCost] = {}
     marks: dict[str, Verification] = {}
     for file in files:
-        board, artifacts = open_file(file)
-        folder = file if file.is_dir() else file.parent
+        path, wanted = split_address(str(file))
+        board, artifacts = open_file(path)
+        folder = path if path.is_dir() else path.parent
         costs, marks = {**artifacts.costs(), **costs}, strongest(marks, read_marks(folder))
-        for row in board.rows:
+        for row in [select(board.rows, wanted, str(path))] if wanted else board.rows:
             known = rows.setdefault(row.id, (row, artifacts))[0]
             if known != row:
                 raise UserError(

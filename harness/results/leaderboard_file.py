@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError, UserError, closest, os_reason
-from harness.files import PERMISSIONS_HINT, expand_user, read_file
+from harness.files import expand_user, read_file, reading_hint
 from harness.parsing import parse_json, parse_record, parsing
 from harness.results.migrate_leaderboard import migrate
+from harness.results.row_facts import differing_facts, row_facts
 from harness.types.leaderboard import Leaderboard, Row
 
 BOARD = "leaderboard.json"
@@ -32,7 +33,7 @@ def read_board(path: Path) -> Leaderboard:
     try:
         content = read_file(path)
     except OSError as error:
-        hint = PERMISSIONS_HINT if isinstance(error, PermissionError) else HINT
+        hint = reading_hint(path, error, HINT)
         raise UserError(f"{path} cannot be read: {os_reason(error)}", hint) from None
     return parse_board(content, str(path))
 
@@ -114,9 +115,22 @@ def select(rows: Sequence[Row], wanted: str, where: str) -> Row:
         return found[0]
     like = closest(method, {row.method for row in rows}) if method else None
     near = [row for row in rows if row.method == like]
-    known = [f"{row.id} ({row.method}@{row.shots}, {row.protocol})" for row in found or near or rows]
+    known = _described(found or near or rows)
     listed = "; ".join(known[:12]) + (f"; and {len(known) - 12} more" if len(known) > 12 else "")
     if found:
         what = f"{wanted!r} means" if wanted else "there are"
         raise UserError(f"{where}: {what} {len(found)} rows", f"add one after a #: {listed}")
     raise UserError(f"{where} has no row {wanted!r}", f"{'did you mean' if near else 'rows'}: {listed or 'none'}")
+
+
+def _described(rows: Sequence[Row]) -> list[str]:
+    """Id, method, shots and protocol of each row, with the facts that differ among rows of its method."""
+    facts = [{"data": row.dataset, "backbone": row.backbone, "seeds": row.seeds, **row_facts(row)} for row in rows]
+    same: dict[str, list[dict[str, object]]] = {}
+    for row, own in zip(rows, facts, strict=True):
+        same.setdefault(row.method, []).append(own)
+    found = []
+    for row, own in zip(rows, facts, strict=True):
+        differs = differing_facts(own, same[row.method])
+        found.append(f"{row.id} ({row.method}@{row.shots}, {row.protocol}{differs and ', ' + differs})")
+    return found

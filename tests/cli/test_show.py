@@ -12,6 +12,7 @@ import pytest
 
 from harness.results.archive import PACKED
 from harness.results.leaderboard_file import BOARD
+from harness.types.leaderboard import Leaderboard
 
 
 def tables(harness, *words: object) -> list[dict]:
@@ -154,3 +155,30 @@ def test_a_damaged_archive_and_missing_artifacts_are_sentences(lab, harness, tmp
 def test_row_ids_are_in_the_file(shared_lab) -> None:
     content = json.loads((shared_lab.out / BOARD).read_text())
     assert [row["id"] for row in content["rows"]] == [row.id for row in shared_lab.board.rows]
+
+
+def test_an_address_shows_one_row_as_other_commands_take_it(lab, harness) -> None:
+    (table,) = tables(harness, f"{lab.out}#fsnl@2")
+    assert [row["method"] for row in table["rows"]] == ["fsnl"]
+    code, _, err = harness("leaderboard", "show", f"{lab.out}#fsnl@16")
+    assert code == 2 and "has no row 'fsnl@16'" in err and "fsnl@2" in err
+
+
+def test_the_hint_for_an_ambiguous_address_names_the_parameters_that_differ(lab, harness) -> None:
+    fsnl = lab.row("fsnl")
+    records = [fsnl.method_record.model_copy(update={"parameters": {"epochs": 3, "lr": lr}}) for lr in (0.1, 0.2)]
+    rows = tuple(fsnl.model_copy(update={"method_record": record}) for record in records)
+    (lab.out / BOARD).write_text(Leaderboard(rows=rows).text())
+    code, _, err = harness("leaderboard", "show", f"{lab.out}#fsnl")
+    assert code == 2 and "'fsnl' means 2 rows" in err
+    assert "(fsnl@2, clean-v1, lr=0.1)" in err and "(fsnl@2, clean-v1, lr=0.2)" in err and "epochs" not in err
+
+
+@pytest.mark.parametrize("command", [["leaderboard", "show", "--by-frequency"], ["plot", "frequency"]])
+def test_without_counts_the_hint_names_the_corpus_and_the_option_of_its_record(lab, harness, command) -> None:
+    record = lab.row("fsnl").backbone_record.model_copy(update={"corpus": "beyond-mini"})
+    (lab.out / BOARD).write_text(
+        Leaderboard(rows=(lab.row("fsnl").model_copy(update={"backbone_record": record}),)).text()
+    )
+    code, _, err = harness(*command, lab.out)
+    assert code == 2 and "--corpus beyond-mini" in err and "--corpus-record record.json" in err
