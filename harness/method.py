@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.errors import HarnessError, PluginError, UserError, describe_error, one_line, unknown_name
 from harness.file_parameter import File as File
-from harness.parameters import parse_value, require_recordable, type_adapters
+from harness.parameters import format_value, parse_value, require_recordable, type_adapters, type_text
 from harness.types.paper import Paper
 from harness.types.task import Needs, Pool
 
@@ -167,12 +167,21 @@ def construct(name: str, cls: type[Method], preset: str | None, values: Mapping[
         except ValidationError as error:
             reason = error.errors()[0]["msg"].lower()
             if key in chosen:
-                raise UserError(f"{name}: parameter {key}={value!r} is not valid: {reason}") from None
+                raise UserError(f"{name}: parameter {key}={value!r} is not valid: {reason}", _example(cls, key)) from None
             hint = "annotate the field with the type of its default, for example int | None for None"
             raise PluginError(f"{name}: the default {key}={value!r} is not valid: {reason}", hint) from None
         except UserError as error:
             raise UserError(f"{name}: parameter {key}: {error.message}", error.hint) from None
     return cls(**typed)
+
+
+def _example(cls: type[Method], key: str) -> str:
+    """What a parameter is, and how its default is written on the command line."""
+    from pydantic_core import to_jsonable_python
+
+    kind, defaults = type_text(typing.get_type_hints(cls, include_extras=True)[key]), _defaults(cls)
+    example = f", for example -p {key}={format_value(to_jsonable_python(defaults[key]))}" if key in defaults else ""
+    return f"give {kind}{example}"
 
 
 def _is_count(views: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Parameter values: parsing, formatting, and checks that a record describes them completely."""
+"""Parameter values: parsing, formatting, their types as text, and checks that a record describes them completely."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path, PurePath
+from types import UnionType
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import PluginError, StorageError, UserError
@@ -18,6 +19,8 @@ from harness.files import expand_user
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 FILE_HINT = "annotate the field with harness.File, which puts the sha256 of the file's content into every result"
 
@@ -99,6 +102,25 @@ def format_value(value: Any) -> str:
         except ValueError:
             return value  # not JSON, so it is parsed as itself
     return json.dumps(value, ensure_ascii=False)
+
+
+def type_text(hint: Any) -> str:
+    """A type in readable form: ``int >= 1 or None``, ``'adam' or 'sgd'``."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return " ".join([type_text(inner[0]), *_bounds(inner[1:])])
+    if origin is typing.Literal:
+        return " or ".join(map(repr, inner))
+    if origin in (typing.Union, UnionType):
+        return " or ".join(map(type_text, inner))
+    if hint in (type(None), File):
+        return "None" if hint is not File else "file"
+    return hint.__name__ if isinstance(hint, type) and not inner else str(hint)
+
+
+def _bounds(constraints: tuple[Any, ...]) -> list[str]:
+    single = [one for c in constraints for one in (getattr(c, "metadata", None) or [c])]  # of pydantic's Field
+    return [f"{sign} {getattr(c, name)}" for c in single for name, sign in BOUNDS.items() if hasattr(c, name)]
 
 
 def walk_values(value: Any) -> Iterator[Any]:

@@ -294,3 +294,13 @@ def test_the_package_exports_file() -> None:
     assert harness.File is File
     with pytest.raises(AttributeError, match="no attribute 'Flie'"):
         harness.Flie  # noqa: B018
+
+
+def test_a_value_of_the_wrong_type_is_answered_with_the_type_and_an_example() -> None:
+    @dataclasses.dataclass
+    class Example(Method):
+        lr: float | None = 0.01
+
+    with pytest.raises(UserError) as found:
+        build("example", Example, None, {"lr": CommandLineText("abc")})
+    assert found.value.hint == "give float or None, for example -p lr=0.01"

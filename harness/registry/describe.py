@@ -8,17 +8,14 @@ import sys
 import textwrap
 import typing
 from itertools import pairwise
-from types import UnionType
 from typing import Any
 
 from pydantic_core import to_jsonable_python as plain
 
-from harness.file_parameter import File
 from harness.method import Method, build, parameters
+from harness.parameters import type_text
 from harness.registry.entry_points import Kind
 from harness.registry.loading import Plugin
-
-BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 SHOWN: dict[Kind, tuple[str, ...]] = {
     "backbone": ("corpus", "config", "preprocessing"),
@@ -56,25 +53,6 @@ def meanings(cls: type) -> dict[str, str]:
             if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
                 found[ast.unparse(field.target)] = inspect.cleandoc(str(text.value.value))
     return found
-
-
-def type_text(hint: Any) -> str:
-    """A type in readable form: ``int >= 1 or None``, ``'adam' or 'sgd'``."""
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Annotated:
-        return " ".join([type_text(inner[0]), *_bounds(inner[1:])])
-    if origin is typing.Literal:
-        return " or ".join(map(repr, inner))
-    if origin in (typing.Union, UnionType):
-        return " or ".join(map(type_text, inner))
-    if hint in (type(None), File):
-        return "None" if hint is not File else "file"
-    return hint.__name__ if isinstance(hint, type) and not inner else str(hint)
-
-
-def _bounds(constraints: tuple[Any, ...]) -> list[str]:
-    single = [one for c in constraints for one in (getattr(c, "metadata", None) or [c])]  # of pydantic's Field
-    return [f"{sign} {getattr(c, name)}" for c in single for name, sign in BOUNDS.items() if hasattr(c, name)]
 
 
 def _text(kind: Kind, plugin: Plugin[Any]) -> str:
