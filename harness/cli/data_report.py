@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -39,6 +41,8 @@ def show_check(report: CheckReport) -> None:
     }
     _print_lists(findings)
     out.print("no errors found" if report.ok else "results on these data would be wrong or incomplete")
+    if any(os.strerror(errno.EACCES) in found.reason for folder in report.folders for found in folder.problems):
+        out.print("hint: some files or folders are not readable: check their permissions")
     if report.ok:
         next_command = f"next: harness evaluate --plugin zero_shot --all-domains --data {report.root}"
         out.print(next_command, markup=False, soft_wrap=True)

@@ -10,6 +10,7 @@ from harness.datasets.disk import ImageTree, ProblemKind, UnusableName
 from harness.datasets.layout import parse_folder_name
 from harness.datasets.splitfile import OneToOne, OnProblem, SplitEntry, find_split_file, parse_entries
 from harness.errors import DataError
+from harness.files import PERMISSIONS_HINT
 from harness.prompts import clean_name
 from harness.types.split import PARTS, Item, Part, Split, nfc
 
@@ -65,9 +66,10 @@ def read_content(folder: Path, on_problem: OnProblem) -> FolderContent:
     path = find_split_file(folder)
     tree = ImageTree(folder)
     reader = _EntryChecker(tree, f"{folder.name}/{path.name}", path.name, on_problem)
-    found = [
-        (entry, image) for entry in parse_entries(path, on_problem) if (image := reader.image_of(entry)) is not None
-    ]
+    entries = list(parse_entries(path, on_problem))
+    found = [(entry, image) for entry in entries if (image := reader.image_of(entry)) is not None]
+    if entries and not found:
+        raise DataError(f"no image that {folder.name}/{path.name} lists can be used", PERMISSIONS_HINT)
     if not found:
         raise DataError(f"{folder.name}/{path.name} lists no images", "download or unpack the folder again")
     classes = dict(sorted(reader.classes.name_of.items()))

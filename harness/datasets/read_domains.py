@@ -57,7 +57,8 @@ def read_domains(reader: Reader, names: list[str], report: Reporter) -> tuple[di
                 advance(1)
             except DataError as error:
                 errors[name] = error
-                report.note(f"{name} is left out: {error}")
+        for name in list(errors)[not domains :]:  # without any domain, the first error ends the run
+            report.note(f"{name} is left out: {errors[name]}")
     if not domains:
         raise next(iter(errors.values()))
     lost = [RowFailure(domain=name, seed=None, kind="error", reason=error.message) for name, error in errors.items()]
