@@ -13,6 +13,7 @@ from harness.errors import HarnessError, StorageError, UserError, one_line
 from harness.execution.shards import Shard
 from harness.files import open_regular_file, read_blocks, read_error, walk_files
 from harness.parsing import parsing
+from harness.progress import pluralize
 
 FORMATS = {"parquet": "parquet", "csv": "csv", "tsv": "tsv", "jsonl": "jsonl", "ndjson": "jsonl", "txt": "txt"}
 """Suffix -> format."""
@@ -140,7 +141,8 @@ def choose_shard(sources: Sequence[CaptionSource], shard: str) -> list[CaptionSo
     part = Shard.parse(shard)
     chosen = list(sources[part.number - 1 :: part.of])
     if not chosen:
-        raise UserError(f"shard {shard} has no file: there are only {len(sources)}", "use fewer shards")
+        files, shards = pluralize(len(sources), "files"), pluralize(len(sources), "shards")
+        raise UserError(f"shard {shard} has no file: shards are of files, and the captions are in {files}", f"use at most {shards}, or split the files")
     return chosen
 
 

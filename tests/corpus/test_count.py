@@ -309,3 +309,12 @@ def test_killed_count_leaves_no_record_and_goes_on(tmp_path):
     subprocess.run([*command, "--out", str(tmp_path / "b.json")], capture_output=True, check=True)
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
     assert not (tmp_path / "a.json.unfinished").exists()
+
+
+def test_a_shard_of_one_file_says_that_shards_are_of_files() -> None:
+    with pytest.raises(UserError) as found:
+        choose_shard([CaptionSource("a.txt")], "2/2")
+    assert str(found.value) == (
+        "shard 2/2 has no file: shards are of files, and the captions are in 1 file\n"
+        "hint: use at most 1 shard, or split the files"
+    )
