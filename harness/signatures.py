@@ -153,6 +153,9 @@ def _ssh_keygen(*arguments: str, message: bytes = b"") -> subprocess.CompletedPr
 
 
 def _require(done: subprocess.CompletedProcess[bytes]) -> bytes:
+    if b"UNPROTECTED PRIVATE KEY FILE" in done.stderr:
+        key = config_root() / KEY
+        raise SigningError(f"{key} can be read by others, so ssh-keygen does not use it: `chmod 600 {key}`")
     if done.returncode:
         reason = one_line(done.stderr.decode(errors="replace").strip())[:200]
         raise SigningError(f"ssh-keygen, of OpenSSH 8.2 or newer, cannot sign: {reason}")
