@@ -8,6 +8,9 @@ from harness.registry import OWN
 from harness.registry.local import NOT_INSTALLED
 from harness.types.leaderboard import DomainRecord, Row
 
+NAMED = 3
+"""Rows that a sentence names; it counts the others."""
+
 
 def data_warnings(rows: Iterable[Row]) -> list[str]:
     """A sentence for each property of the data that limits what the results mean, once."""
@@ -35,10 +38,14 @@ def _unprotected(rows: Iterable[Row]) -> Iterator[str]:
 
 def _foreign(rows: Iterable[Row]) -> Iterator[str]:
     """Rows whose image features another user encoded."""
+    found: dict[str, list[str]] = {}
     for row in rows:
         for origin in sorted({origin for data in row.data.values() for origin in data.features_from}):
-            check = "`harness leaderboard verify --features` encodes a sample again"
-            yield f"{row.method} ({row.id}): image features come from {origin}; {check}"
+            found.setdefault(origin, []).append(f"{row.method} ({row.id})")
+    for origin, names in found.items():
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        check = "`harness leaderboard verify --features` encodes a sample again"
+        yield f"image features come from {origin}: those of {', '.join(names[:NAMED])}{more}; {check}"
 
 
 def _of(domain: str, data: DomainRecord) -> Iterator[str]:
