@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import keyword
+import os
 import re
 import shutil
 from importlib.resources import files
@@ -34,10 +35,8 @@ def write_package(name: str, parent: Path) -> Path:
         UserError: a name that cannot be used or is taken, or a folder that exists.
         StorageError: the folder cannot be written.
     """
-    _require_usable(name)
     folder = parent.expanduser() / name
-    if folder.exists():
-        raise UserError(f"{folder} exists already", "choose another name, or another place with --into")
+    _require_usable(name, folder)
     title = name.replace("_", " ").capitalize()
     cls = "".join(part.capitalize() for part in name.split("_"))
     words = {"name": name, "distribution": name.replace("_", "-"), "title": title, "cls": cls}
@@ -53,10 +52,13 @@ def write_package(name: str, parent: Path) -> Path:
     return folder
 
 
-def _require_usable(name: str) -> None:
+def _require_usable(name: str, folder: Path) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or keyword.iskeyword(name):
         hint = "use lower case letters, digits and single underscores, for example my_method"
         raise UserError(f"{name!r} cannot be the name of a method", hint)
+    if os.path.lexists(folder):
+        hint = f"move {folder} away, or write elsewhere: `harness plugins new {name} --into FOLDER`"
+        raise UserError(f"{folder.absolute()} exists already", hint)
     for entry in installed():
         if (entry.kind, entry.origin.name) == ("method", name):
             raise UserError(f"{entry.origin} offers {name!r} already", "choose another name")

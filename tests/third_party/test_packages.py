@@ -147,7 +147,8 @@ def test_a_folder_that_exists_or_cannot_be_made_is_a_sentence(harness, tmp_path)
     (tmp_path / "my_method").mkdir()
     answer = harness("plugins", "new", "my_method", "--into", tmp_path)
     assert answer.code == 2
-    assert "exists already" in answer.err
+    assert f"{tmp_path / 'my_method'} exists already" in answer.err
+    assert "harness plugins new my_method --into FOLDER" in answer.err
     (tmp_path / "file").write_text("in the way")
     answer = harness("plugins", "new", "my_method", "--into", tmp_path / "file")
     assert answer.code == 2
