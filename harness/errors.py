@@ -6,9 +6,10 @@ Only the command line turns them into text and exit codes. Any other exception i
 from __future__ import annotations
 
 import difflib
+import os
 import traceback
-from collections.abc import Iterable
-from pathlib import PurePath
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePath
 from types import FrameType
 
 
@@ -64,6 +65,9 @@ class NotApplicable(HarnessError):  # noqa: N818 - a result, not an error
 class FixedVocabulary(NotApplicable):
     """Raised by a method that cannot score names outside the vocabulary it was fitted on."""
 
+
+LISTED = 5
+"""Names of a folder that a hint lists."""
 
 LONGEST = 1000
 """Characters of a message that are kept."""
@@ -134,11 +138,35 @@ def _file(frame: FrameType) -> str:
     return "/".join(path.parts[-depth - (path.name == "__init__.py") :])
 
 
+def error_chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and, one after another, what caused it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 def closest(name: str, known: Iterable[str]) -> str | None:
     """The known name with the most similar spelling, whatever its case, or None."""
     by_folded = {one.casefold(): one for one in known}
     matches = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
     return by_folded[matches[0]] if matches else None
+
+
+def near_path(path: str | PurePath) -> str:
+    """Where a path is missing: the path with the most similar name, or what the folder contains that should have it."""
+    path = Path(path)
+    folder = next((above for above in path.parents if os.path.isdir(above)), Path())  # noqa: PTH112 - raises nothing
+    missing = path.relative_to(folder).parts[:1] if path.is_relative_to(folder) else ()
+    try:
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError:
+        return f"{folder} cannot be listed"
+    near = closest(missing[0], names) if missing else None
+    if near is not None and near != missing[0]:
+        return f"a similar path is {folder / near}"
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    where = "this folder" if folder == Path() else f"folder {folder}"
+    return f"{where} has {', '.join(names[:LISTED]) or 'no files'}{more}"
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
-from harness.errors import StorageError, os_reason
+from harness.errors import StorageError, near_path, os_reason
 
 TEMPORARY_PREFIX = ".tmp-harness-"
 """Prefix of the names of files that are being written."""
@@ -27,13 +27,10 @@ PERMISSIONS_HINT = "check its permissions, and those of the folders above"
 """Hint for a file or folder that exists but cannot be used."""
 
 OTHER_CACHE_HINT = "choose another cache folder with --cache or HARNESS_CACHE"
-
 CACHE_HINT = f"{PERMISSIONS_HINT}, or {OTHER_CACHE_HINT}"
 
 NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
 LIMITS_HINT = "use fewer --workers, or raise this process's limits (ulimit -a shows them)"
-
 LIMIT_ERRNOS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 _SPECIAL_FILES = (
@@ -291,6 +288,13 @@ def write_error(what: str, path: Path, error: OSError, hint: str) -> StorageErro
 
 def read_error(path: Path, error: OSError, hint: str = PERMISSIONS_HINT) -> StorageError:
     """The error for a file or folder that cannot be read."""
-    if isinstance(error, FileNotFoundError) and hint == PERMISSIONS_HINT:
-        hint = "check how the path is written"
+    if isinstance(error, FileNotFoundError):
+        hint = near_path(path) if hint == PERMISSIONS_HINT else reading_hint(path, error, hint)
     return StorageError(f"{path} cannot be read: {os_reason(error)}", hint)
+
+
+def reading_hint(path: Path, error: OSError, hint: str) -> str:
+    """The hint for a file that cannot be read: what is there instead, its permissions, or ``hint``."""
+    if isinstance(error, FileNotFoundError):
+        return f"{near_path(path)}; {hint}"
+    return PERMISSIONS_HINT if isinstance(error, PermissionError) else hint

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import errors
-from harness.errors import DataError, HarnessError, closest, error_location, one_line, unknown_name
+from harness.errors import DataError, HarnessError, closest, error_location, near_path, one_line, unknown_name
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, HarnessError)]
 
@@ -56,3 +56,11 @@ def test_error_location_is_relative_to_the_package(tmp_path: Path, monkeypatch: 
         assert error_location(error.value, module) == f"{file}:4 in outer, {file}:7 in inner"
         assert error_location(error.value, "another") == ""
         monkeypatch.delitem(sys.modules, module)
+
+
+def test_a_missing_path_is_answered_with_a_similar_one_or_with_what_the_folder_has(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    for name in "abcdefg":
+        (tmp_path / "results" / name).touch()
+    assert near_path(tmp_path / "reslts" / "leaderboard.json") == f"a similar path is {tmp_path / 'results'}"
+    assert near_path(tmp_path / "results" / "xyz.json") == f"folder {tmp_path / 'results'} has a, b, c, d, e and 2 more"

@@ -10,7 +10,7 @@ from harness.corpus.folding import clean, fold
 from harness.datasets.folder_reader import read_splits
 from harness.datasets.layout import find_folders
 from harness.errors import DataError, UserError, os_reason
-from harness.files import PERMISSIONS_HINT, read_file
+from harness.files import read_file, reading_hint
 from harness.parsing import parse_json, parsing, unique_keys
 
 Names = dict[str, tuple[str, ...]]
@@ -47,7 +47,7 @@ def read_names(path: Path) -> Names:
         try:
             content = read_file(path)
         except OSError as error:
-            hint = PERMISSIONS_HINT if isinstance(error, PermissionError) else HINT
+            hint = reading_hint(path, error, HINT)
             raise UserError(f"{path} cannot be read: {os_reason(error)}", hint) from None
         names = _from_json(content, path) if path.suffix == ".json" else _from_lines(content, path)
     if not names:

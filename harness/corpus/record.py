@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from harness.corpus.counts import EvidenceRule, RuleCounts, decide, upper_bound
 from harness.errors import DataError, UserError, os_reason
-from harness.files import PERMISSIONS_HINT, read_file, save
+from harness.files import read_file, reading_hint, save
 from harness.parsing import parse_json, parsing
 from harness.types.cell import Count, Record, Sha256
 from harness.types.pretraining import CorpusVerdict, RecordKind
@@ -250,7 +250,7 @@ def read_record(path: Path) -> CorpusRecord:
     try:
         content = read_file(path)
     except OSError as error:
-        hint = PERMISSIONS_HINT if isinstance(error, PermissionError) else HINT
+        hint = reading_hint(path, error, HINT)
         raise UserError(f"{path} cannot be read: {os_reason(error)}", hint) from None
     return parse_corpus_record(content, str(path))
 

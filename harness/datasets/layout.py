@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from harness.datasets.identity import name_of
-from harness.errors import DataError, UserError, closest, unknown_name
+from harness.errors import DataError, UserError, closest, near_path, unknown_name
 from harness.types.split import Side, nfc
 
 RELEASED = (
@@ -234,7 +234,7 @@ def _directories(root: Path) -> list[str]:
     except FileNotFoundError:
         raise DataError(
             f"data folder {root} does not exist",
-            "check the path; `harness data download` fetches LAION-Beyond, and beyond-mini needs no download",
+            f"{near_path(root)}; `harness data download` fetches LAION-Beyond, and beyond-mini needs no download",
         ) from None
     except NotADirectoryError:
         raise DataError(

@@ -16,7 +16,7 @@ from harness.datasets.importing.sample import Columns, Source
 from harness.datasets.importing.webdataset import read_webdataset
 from harness.datasets.layout import parse_folder_name
 from harness.datasets.mirror import INDEX
-from harness.errors import DataError, UserError
+from harness.errors import DataError, UserError, near_path
 from harness.files import expand_user, list_paths
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ def _expand(given: str) -> list[Path]:
         return [path]
     found = sorted(map(Path, glob.glob(str(path))))  # noqa: PTH207 - the pattern may be absolute
     if not found:
-        raise UserError(f"{given} does not exist", f"a source is {KINDS}")
+        raise UserError(f"{given} does not exist", f"{near_path(path)}; a source is {KINDS}")
     return found
 
 
