@@ -53,7 +53,7 @@ def test_the_documented_example_keeps_its_contract() -> None:
     sys.modules[module.__name__] = module
     try:
         exec(compile(code, "own-method.md", "exec"), vars(module))
-        results = list(check_method("prototypes", module.Prototypes))
+        results = list(check_method("class_means", module.ClassMeans))
     finally:
         del sys.modules[module.__name__]
     assert [result for result in results if result.state != "passed"] == []
