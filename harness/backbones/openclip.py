@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torchvision import transforms
 
 from harness.backbones.model_library import as_backbone_error, quiet
+from harness.datasets.hub import cached_files_without_hub
 from harness.errors import BackboneError, closest, one_line
 
 Preprocess = Callable[[Image.Image], Tensor]
@@ -154,17 +155,17 @@ def fetch_weights(name: str, tag: str, cache: Path | None = None) -> Path:
     """
     config = pretrained_config(name, tag)
     try:
-        with quiet():
+        with quiet(), cached_files_without_hub():
             return Path(open_clip.download_pretrained(config, cache_dir=str(cache) if cache else None))
     except Exception as error:  # hub, network and disk errors of several libraries
-        reason = one_line(error)[:200] or type(error).__name__
+        reason = one_line(error) or type(error).__name__
         repository, _, file = config["hf_hub"].rpartition("/")
         file = file or "open_clip_model.safetensors"
         copy = f"{name}-{tag}{Path(file).suffix}"  # the tag in its name states the corpus
         raise BackboneError(
             f"the weights {tag} of {name} cannot be fetched: {reason}",
             f"on a machine with a network get {file} from https://huggingface.co/{repository}, copy it here as {copy}, "
-            f"and give --pretrained path/to/{copy} --preprocessing {tag}",
+            f"and give --pretrained path/to/{copy} --preprocessing {tag}; --backbone beyond-mini needs no download",
         ) from None
 
 
@@ -175,11 +176,11 @@ def fetch_from_hub(model: str, file: str | None, cache: Path | None = None) -> P
         BackboneError: the download fails.
     """
     try:
-        with quiet():
+        with quiet(), cached_files_without_hub():
             return Path(download_pretrained_from_hf(model, file, cache_dir=str(cache) if cache else None))
     except Exception as error:  # hub, network and disk errors of several libraries
         raise BackboneError(
-            f"{file or 'the weights file'} of hf-hub:{model} cannot be fetched: {one_line(error)[:300]}",
+            f"{file or 'the weights file'} of hf-hub:{model} cannot be fetched: {one_line(error)}",
             "check the name; without a network, copy the model's folder here and give --backbone local-dir:FOLDER",
         ) from None
 

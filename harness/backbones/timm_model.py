@@ -16,6 +16,7 @@ from timm.models import _hub
 from torch import Tensor, nn
 
 from harness.backbones.model_library import as_backbone_error, quiet
+from harness.datasets.hub import cached_files_without_hub
 from harness.errors import BackboneError, one_line
 from harness.types.cell import MODEL_FOLDERS, TIMM
 
@@ -152,7 +153,7 @@ def fetch_from_hub(model: str, name: str, files: tuple[str, ...], cache: Path | 
     """
     first, *others = files
     try:
-        with quiet():
+        with quiet(), cached_files_without_hub():
             return Path(_hub.download_from_hf(model, first, cache_dir=cache))
     except Exception as error:  # hub, network and disk errors of several libraries
         missing = isinstance(error, _hub.EntryNotFoundError)  # type: ignore[attr-defined]
@@ -165,7 +166,7 @@ def _not_fetched(what: str, name: str, source: str, error: Exception) -> Backbon
     folder = name.startswith(MODEL_FOLDERS)
     given = f"{TIMM}local-dir:FOLDER" if folder else f"{name} --pretrained path/to/{WEIGHTS_FILES[0]}"
     return BackboneError(
-        f"{what} of {name} cannot be fetched: {one_line(error)[:300] or type(error).__name__}",
+        f"{what} of {name} cannot be fetched: {one_line(error) or type(error).__name__}",
         f"on a machine with a network get it from {source}, copy it here and give --backbone {given}",
     )
 

@@ -11,6 +11,7 @@ import json
 import shutil
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -72,6 +73,18 @@ def lines(*texts: str) -> None:
 def message(text: str) -> None:
     """Print a plain line on stderr."""
     print(printable(text), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def preparing(what: str, seconds: float = 1.0) -> Iterator[None]:
+    """Say on stderr what a command does before its first progress, once that lasts over some seconds."""
+    timer = threading.Timer(seconds, message, [f"{what} ..."])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def document(content: Any) -> None:

@@ -79,7 +79,6 @@ def check(
     json: Json = False,
 ) -> int:
     """Validate every file of a data folder; exit code 1 if there are errors."""
-    from harness.backbones import openclip
     from harness.cli import console
     from harness.cli.data_report import show_check
     from harness.datasets.check import check_root
@@ -87,7 +86,10 @@ def check(
     from harness.datasets.hub import HuggingFace
     from harness.progress import staged
 
-    reporter, tokenizer = console.reporter(), openclip.tokenizer("ViT-B-32")
+    with console.preparing("loading the tokenizer"):
+        from harness.backbones import openclip
+
+        reporter, tokenizer = console.reporter(), openclip.tokenizer("ViT-B-32")
     with _inspecting(root, executor, ray_address, workers, reporter) as inspect, staged(reporter, "images") as progress:
         report = check_root(root, progress, tokenizer.encode, context_length, workers, inspect)
         report = add_differences(report, root, HuggingFace() if against_hub else None, progress, workers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -18,10 +19,12 @@ from harness.registry.entry_points import GROUPS
 
 PACKAGES = ("torch", "open_clip_torch", "numpy", "scipy", "scikit-learn", "pluggy", "huggingface_hub", "safetensors")
 
+Check = tuple[str, str, str, bool]
 
-def doctor(cache: Path | None, json: bool) -> int:
-    """Print a table of checks (what, state, what to do); returns 1 if one fails."""
-    checks = [
+
+def checks(cache: Path | None) -> list[Check]:
+    """What is checked, its state, what to do about it, and whether it is good enough to run."""
+    return [
         ("harness", __version__, "", True),
         ("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}", "", True),
         *(_package(name) for name in PACKAGES),
@@ -33,6 +36,10 @@ def doctor(cache: Path | None, json: bool) -> int:
         *_cache(cache_root(cache)),
         *_plugins(),
     ]
+
+
+def show(checks: Sequence[Check], json: bool) -> int:
+    """Print a table of checks; returns 1 if one fails."""
     if json:
         names = ("what", "state", "hint", "ok")
         console.document([dict(zip(names, line, strict=True)) for line in checks])
@@ -40,9 +47,6 @@ def doctor(cache: Path | None, json: bool) -> int:
         rows = [(what, ("" if ok else "missing: ") + state, hint) for what, state, hint, ok in checks]
         console.out().print(console.table("", ("what", "state", "what to do"), rows, left=3))
     return 0 if all(ok for _, _, _, ok in checks) else 1
-
-
-Check = tuple[str, str, str, bool]
 
 
 def _package(name: str) -> Check:

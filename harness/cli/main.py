@@ -71,9 +71,13 @@ def main(
 @app.command()
 def doctor(cache: Cache = None, json: Json = False) -> int:
     """Check the installation: versions, device, native module, caches and disk space."""
-    from harness.cli import doctor as command
+    from harness.cli import console
 
-    return command.doctor(cache, json)
+    with console.preparing("checking the installation"):
+        from harness.cli import doctor as command
+
+        checks = command.checks(cache)
+    return command.show(checks, json)
 
 
 @features_app.command("list")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -10,15 +11,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from harness.datasets.remote import MAX_WAIT_S, PORTAL, FileFault, RemoteBusy, RemoteFile, retry_after
-from harness.errors import DataError, HarnessError, UserError, describe_error, one_line
+from harness.errors import DataError, HarnessError, UserError, describe_error, error_chain, one_line
 from harness.files import detect_placeholder, open_regular_file, read_blocks
 
 REPOSITORY = "MHuangX/LAION-Beyond"
 
 FILES_PER_WINDOW = {False: 3000, True: 5000}
 """Files that the Hub serves in 5 minutes, without and with a token: https://huggingface.co/docs/hub/rate-limits."""
+
+NO_NETWORK_HINT = "check the network, and HF_ENDPOINT if it is set, and run the same command again"
 
 MISSING_HINT = "the repository may have moved; check its page"
 
@@ -171,10 +175,51 @@ def translate_errors(what: str, of_file: bool = False) -> Iterator[None]:
         raise _malformed(error, what) from error
 
 
+def unresolved_hub() -> str | None:
+    """The name of the Hub if it does not resolve on this machine; None if it does, or if a proxy resolves it."""
+    from huggingface_hub import constants
+
+    address = urlsplit(constants.ENDPOINT)
+    if not address.hostname or address.scheme in getproxies() or "all" in getproxies():
+        return None
+    try:
+        socket.getaddrinfo(address.hostname, address.port or 443)
+    except OSError:
+        return address.hostname
+    return None
+
+
+@contextmanager
+def cached_files_without_hub() -> Iterator[None]:
+    """Take files from the cache of huggingface_hub at once where the Hub's name does not resolve.
+
+    Its client would try every file for many seconds first.
+
+    Raises:
+        ConnectionError: a file is not in the cache, and the name of the Hub does not resolve.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    missing, before = unresolved_hub(), constants.HF_HUB_OFFLINE
+    if missing is None or before:
+        yield
+        return
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    except Exception as error:
+        if not any(isinstance(cause, OfflineModeIsEnabled) for cause in error_chain(error)):
+            raise
+        raise ConnectionError(f"the name {missing} does not resolve: check the network") from error
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
 def _to_harness_error(error: BaseException, what: str, of_file: bool) -> Exception:
     from huggingface_hub.errors import OfflineModeIsEnabled
 
-    causes = list(_error_chain(error))
+    causes = list(error_chain(error))
     if any(isinstance(cause, OfflineModeIsEnabled) for cause in causes):
         return DataError("HF_HUB_OFFLINE is set, so nothing can be downloaded", "unset it, or use --offline")
     for cause in causes:
@@ -187,6 +232,8 @@ def _to_harness_error(error: BaseException, what: str, of_file: bool) -> Excepti
             return FileFault(missing) if of_file else DataError(missing, MISSING_HINT)
         if status is not None and response is not None:
             return RemoteBusy(f"HTTP {status} for {what}", retry_after(response.headers), status)
+    if any(isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_AGAIN for cause in causes):
+        return DataError(f"{what} cannot be reached: the server's name does not resolve", NO_NETWORK_HINT)
     return RemoteBusy(f"{what}: {one_line(causes[-1]) or type(causes[-1]).__name__}")
 
 
@@ -203,9 +250,3 @@ def _malformed(error: Exception, what: str) -> HarnessError:
         f"{what}: the server's answer is malformed: {describe_error(error)}",
         "check the address in HF_ENDPOINT",
     )
-
-
-def _error_chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

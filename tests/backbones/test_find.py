@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -392,3 +393,23 @@ def test_the_corpus_of_every_published_tag_is_in_the_table() -> None:
 )
 def test_corpus_of_file_uses_the_tag_in_its_name(stem: str, corpus: str) -> None:
     assert corpus_of_file(stem) == corpus
+
+
+def test_a_hub_whose_name_does_not_resolve_is_asked_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def resolve(host: str, *_: Any, **__: Any) -> Any:
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(BackboneError) as found:
+        openclip.fetch_weights("ViT-B-16", "laion400m_e32", tmp_path)
+    assert found.value.message == (
+        "the weights laion400m_e32 of ViT-B-16 cannot be fetched: the name huggingface.co does not resolve: "
+        "check the network"
+    )
+    assert "--backbone beyond-mini" in str(found.value.hint)
+    assert asked == ["huggingface.co"]

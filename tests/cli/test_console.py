@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 
@@ -84,3 +85,14 @@ def test_names_of_other_scripts_and_emoji_are_printed_as_they_are(capsys: pytest
     name = "می\N{ZERO WIDTH NON-JOINER}خواهم \U0001f468\N{ZERO WIDTH JOINER}\U0001f33e ibex\N{NO-BREAK SPACE}é"
     console.lines(name)
     assert capsys.readouterr().out == name + "\n"
+
+
+def test_what_takes_long_before_its_first_progress_is_said_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+    with console.preparing("checking the installation", 60):
+        pass
+    assert capfd.readouterr().err == ""
+    with console.preparing("checking the installation", 0.01):
+        for thread in threading.enumerate():
+            if isinstance(thread, threading.Timer):
+                thread.join()
+    assert capfd.readouterr() == ("", "checking the installation ...\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.datasets.download import download
-from harness.datasets.hub import REPOSITORY, HuggingFace
+from harness.datasets.hub import REPOSITORY, HuggingFace, translate_errors
 from harness.datasets.identity import DOWNLOAD_RECORD
 from harness.datasets.remote import FileFault, RemoteBusy, RemoteFile, retry_after
 from harness.errors import DataError, UserError
@@ -310,3 +311,8 @@ def test_an_invalid_endpoint_is_a_user_error(endpoint: str) -> None:
     with pytest.raises(UserError, match=f"HF_ENDPOINT is '{endpoint}', which is not the address") as found:
         HuggingFace(endpoint=endpoint)
     assert "HF_ENDPOINT=https://" in str(found.value.hint)
+
+
+def test_a_name_that_does_not_resolve_is_not_tried_again() -> None:
+    with pytest.raises(DataError, match="the server's name does not resolve"), translate_errors("a/b"):
+        raise OSError("request failed") from socket.gaierror(socket.EAI_NONAME, "Name or service not known")
