@@ -10,12 +10,14 @@ padding tokens, so none of these needs to be known.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from itertools import pairwise
-from typing import Any
+from itertools import chain, pairwise
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from harness.backbones import openclip
 from harness.backbones.tokens import Part, Tokens, truncate
@@ -27,6 +29,17 @@ Table = Mapping[str, tuple[int, int]]
 
 _PLACEHOLDERS = ("dog", "cat", "red", "two", "one", "photo", "the", "of", "a", "x", "q", "z")
 """Words that most vocabularies have as one token; the first two that a tokenizer has are used."""
+
+_MOST_ROWS = 10_000
+"""Prompts whose tokens are kept; a prompt takes about 1 KiB."""
+
+
+class _Row(NamedTuple):
+    """The tokens of a prompt, the positions of its slots, and the rows of the learned table that they take."""
+
+    ids: list[int]
+    slots: list[int]
+    sources: list[int]
 
 
 def prompt_tokenizer(tokenizer: Any, context_length: int) -> PromptTokenizer:
@@ -51,6 +64,7 @@ class PromptTokenizer(ABC):
         self._tokenizer = tokenizer
         self.context_length = context_length
         self._known: dict[str, list[int]] = {}
+        self._rows: dict[tuple[Prompt, tuple[tuple[int, int] | None, ...]], _Row] = {}
 
     def token_ids(self, text: str) -> list[int]:
         """The token ids of a text of any length as it stands inside a prompt, without start and end token."""
@@ -69,25 +83,36 @@ class PromptTokenizer(ABC):
 
         A prompt that is too long loses tokens at its end, then at its beginning; a keyed piece (the name) is cut last.
         """
-        rows: list[list[int]] = []
-        slots: list[tuple[int, int]] = []
-        sources: list[int] = []
-        for b, prompt in enumerate(prompts):
-            parts = truncate(self._parts(prompt, table), self._room)
-            before, after = self._frame(sum(len(ids) for ids, _ in parts))
-            ids = list(before)
-            for part, first in parts:
-                if first >= 0:
-                    slots += [(b, len(ids) + i) for i in range(len(part))]
-                    sources += range(first, first + len(part))
-                ids += part
-            rows.append([*ids, *after])
-        length = self.context_length if whole else max((len(r) for r in rows), default=2)
-        ids_ = torch.zeros(len(rows), length, dtype=torch.long)
-        for b, r in enumerate(rows):
-            ids_[b, : len(r)] = torch.tensor(r)
-        slot = torch.tensor(slots, dtype=torch.long).reshape(-1, 2)
-        return Tokens(ids_, slot, torch.tensor(sources, dtype=torch.long), self.eot, device)
+        rows = [self._row(prompt, table) for prompt in prompts]
+        count = np.array([len(row.ids) for row in rows], dtype=np.int64)
+        length = self.context_length if whole else int(count.max(initial=0)) or 2
+        ids = np.zeros((len(rows), length), dtype=np.int64)
+        ids[np.arange(length) < count[:, None]] = _joined(row.ids for row in rows)
+        of_prompt = np.repeat(np.arange(len(rows)), [len(row.slots) for row in rows])
+        slot = np.stack([of_prompt, _joined(row.slots for row in rows)], axis=1)
+        sources = _joined(row.sources for row in rows)
+        ids_, slot_, source = (torch.from_numpy(array) for array in (ids, slot, sources))
+        return Tokens(ids_, slot_, source, self.eot, device)
+
+    def _row(self, prompt: Prompt, table: Table) -> _Row:
+        learned = tuple(table.get(piece.key) for piece in prompt.pieces if piece.key is not None)
+        key = prompt, learned
+        if key not in self._rows:  # name learning encodes the prompts of all names at every step
+            if len(self._rows) >= _MOST_ROWS:
+                self._rows.clear()
+            self._rows[key] = self._new_row(prompt, table)
+        return self._rows[key]
+
+    def _new_row(self, prompt: Prompt, table: Table) -> _Row:
+        parts = truncate(self._parts(prompt, table), self._room)
+        before, after = self._frame(sum(len(ids) for ids, _ in parts))
+        ids, slots, sources = [*before], list[int](), list[int]()
+        for part, first in parts:
+            if first >= 0:
+                slots += range(len(ids), len(ids) + len(part))
+                sources += range(first, first + len(part))
+            ids += part
+        return _Row([*ids, *after], slots, sources)
 
     def _parts(self, prompt: Prompt, table: Table) -> list[Part]:
         if any(piece.key in table for piece in prompt.pieces if piece.key is not None):
@@ -246,6 +271,10 @@ class HuggingFacePromptTokenizer(PromptTokenizer):
     def _filler(self) -> int:
         word = self._placeholders[0]
         return self._encode(f"{word} {word}")[1]
+
+
+def _joined(parts: Iterable[list[int]]) -> NDArray[np.int64]:
+    return np.fromiter(chain.from_iterable(parts), dtype=np.int64)
 
 
 def _differences(one: list[int], other: list[int]) -> list[int]:

@@ -58,25 +58,27 @@ def build_tree(ids: Tensor, slot: Tensor, row: Tensor, eot: int, device: torch.d
         device: device of the result; ids, slot and row are on the CPU.
     """
     key = ids.numpy().copy()
+    b, length = key.shape
     end = (key == eot).argmax(axis=1)
     known = int(key.max(initial=0)) + 1  # learned rows count as further token ids
     key[tuple(slot.numpy().T)] = known + row.numpy()
-    b, length = key.shape
+    live = np.arange(length) <= end[:, None]
+    key[~live] = 0
+    order = np.lexsort(key.T[::-1])
+    ordered = key[order]
+    new = live[order]
+    new[1:] &= np.logical_or.accumulate(ordered[1:] != ordered[:-1], axis=1)
+    node = (np.cumsum(new.T) - 1).reshape(length, b).T  # numbered by position, then by prefix
     path = np.zeros((b, length), dtype=np.int64)
-    parent, count, seen = np.zeros(b, dtype=np.int64), 0, []
-    width = int(key.max(initial=0)) + 1
-    for position in range(length):
-        live = np.flatnonzero(position <= end)
-        _, first, node = np.unique(parent[live] * width + key[live, position], return_index=True, return_inverse=True)
-        path[live, position] = count + node
-        seen.append(live[first] * length + position)
-        parent, count = path[:, position], count + len(first)
-    places = np.concatenate(seen)
+    path[order] = node * live[order]
+    places = np.empty(new.sum(), dtype=np.int64)
+    occurrence = np.flatnonzero(live)[::-1]
+    places[path.reshape(-1)[occurrence]] = occurrence  # the last one that is assigned is the first prompt's
     token = key.reshape(-1)[places]
     learned = np.flatnonzero(token >= known)
     rows = token[learned] - known
     token[learned] = eot
-    mask = np.where(np.arange(length) <= end[:, None], 0.0, -np.inf).astype(np.float32)
+    mask = np.where(live, 0.0, -np.inf).astype(np.float32)
     found = (token, places % length, learned, rows, path, places, path[np.arange(b), end], mask[:, None, None])
     return PrefixTree(*(to_device(torch.from_numpy(np.ascontiguousarray(array)), device) for array in found))
 

@@ -11,6 +11,7 @@ import torch
 from open_clip.tokenizer import HFTokenizer, SigLipTokenizer, SimpleTokenizer
 from torch import Tensor
 
+from harness.backbones import prompt_tokens
 from harness.backbones.prompt_tokens import PromptTokenizer, prompt_tokenizer
 from harness.errors import BackboneError
 from harness.prompts import Piece, Prompt, Template
@@ -103,6 +104,19 @@ def test_prompts_that_are_too_long_lose_their_end_then_their_beginning(ours: Pro
     start = Prompt((Piece(" ".join(words) + " "), name, Piece(" cat")))
     kept = ids(ours, start)[0, places].tolist()
     assert kept == [*ours.token_ids(" ".join(words)), *ours.token_ids("two")][-room:]
+
+
+def test_a_known_prompt_takes_the_rows_of_the_table_at_hand(
+    ours: PromptTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prompt_tokens, "_MOST_ROWS", 2)
+    prompts = [Template("a photo of {name}").fill(name, "animal") for name in ("ibex", "dog", "ibex")]
+    for table, rows in (({"ibex": (0, 2)}, [0, 1, 0, 1]), ({"ibex": (4, 1), "dog": (0, 1)}, [4, 0, 4]), ({}, [])):
+        tokens = ours.tokenize(prompts, table, False, CPU)
+        assert tokens.row.tolist() == rows
+        assert tokens.slot[:, 0].tolist() == [b for b, p in enumerate(("ibex", "dog", "ibex")) if p in table
+                                              for _ in range(table[p][1])]
+        assert torch.equal(tokens.ids[0], tokens.ids[2])
 
 
 def test_a_tokenizer_without_common_words_is_an_error() -> None:

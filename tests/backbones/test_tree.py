@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -71,6 +73,23 @@ def test_every_distinct_prefix_is_one_node(batch: str) -> None:
         beginnings |= {tuple(whole[:end]) for end in range(1, len(whole) + 1)}
     assert len(tokens.tree.token) == len(beginnings)
     assert tokens.tree is tokens.tree
+
+
+@pytest.mark.parametrize("batch", list(BATCHES))
+def test_paths_lead_through_the_tokens_of_every_prompt(batch: str) -> None:
+    tokens = make_tower("unit-clip").tokenize(BATCHES[batch], TABLE)
+    made = tokens.tree
+    rows = {(b, p): r for (b, p), r in zip(tokens.slot.tolist(), tokens.row.tolist(), strict=True)}
+    of_node = dict(zip(made.slot.tolist(), made.row.tolist(), strict=True))
+    for b, ids in enumerate(tokens.ids.tolist()):
+        end = ids.index(tokens.eot)
+        path = made.path[b, : end + 1].tolist()
+        assert path[-1] == made.end[b]
+        assert made.position[path].tolist() == list(range(end + 1))
+        assert [of_node.get(node) for node in path] == [rows.get((b, p)) for p in range(end + 1)]
+        assert all(made.token[node] == ids[p] for p, node in enumerate(path) if (b, p) not in rows)
+        assert made.mask[b].flatten().tolist() == [0.0] * (end + 1) + [-math.inf] * (len(ids) - end - 1)
+    assert torch.equal(made.path.flatten()[made.seen], torch.arange(len(made.token)))
 
 
 @pytest.mark.parametrize("architecture", [name for name in CONFIGS if name not in CUTS])
