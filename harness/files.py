@@ -36,13 +36,8 @@ LIMITS_HINT = "use fewer --workers, or raise this process's limits (ulimit -a sh
 
 LIMIT_ERRNOS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
-_SPECIAL_FILES = (
-    (stat.S_ISDIR, "folder"),
-    (stat.S_ISFIFO, "named pipe"),
-    (stat.S_ISSOCK, "socket"),
-    (stat.S_ISCHR, "device"),
-    (stat.S_ISBLK, "device"),
-)
+_SPECIAL_FILES = {stat.S_IFDIR: "folder", stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
+_SPECIAL_FILES |= {stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
 
 MAX_BYTES = 1 << 28
 """Largest file that is read whole unless its kind has another bound: 256 MiB, more than any record of the project."""
@@ -58,35 +53,30 @@ _PLACEHOLDERS = (
 _cleaned_folders: set[Path] = set()
 
 
-def open_regular_file(path: Path) -> BinaryIO:
+def open_regular_file(path: str | Path) -> BinaryIO:
     """Open a regular file for reading; never blocks on a named pipe or another special file.
 
     Raises:
         OSError: the path is not a regular file or not a path, or cannot be opened.
     """
-    if "\0" in str(path):
-        raise OSError(errno.EINVAL, "its name contains a NUL")
-    _require_regular(path.stat())
-    file = open(path, "rb", opener=_open_nonblocking)  # noqa: SIM115 - pathlib takes no opener
-    try:
-        _require_regular(os.fstat(file.fileno()))  # it may have been replaced since
-    except OSError:
-        file.close()
-        raise
-    return file
+    return open(_checked_name(path), "rb", opener=_open_regular)
 
 
-def read_file(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+def read_file(path: str | Path, max_bytes: int = MAX_BYTES) -> bytes:
     """The bytes of a regular file; no more than one beyond the bound is ever read.
 
     Raises:
         OSError: the path is not a regular file, cannot be read, or has more than ``max_bytes`` bytes.
     """
-    with open_regular_file(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        content = file.read(size + 1) if size <= max_bytes else b""
-        if len(content) > size:  # it has grown, or it is one of those that state no size
-            content += file.read(max_bytes + 1 - len(content))
+    handle = _open_regular(_checked_name(path), os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:  # a file object would ask the system six things more
+        size = os.fstat(handle).st_size
+        content = os.read(handle, size + 1) if size <= max_bytes else b""
+        if len(content) != size <= max_bytes:  # it has grown, states no size, or comes in parts
+            with open(handle, "rb", closefd=False) as file:
+                content += file.read(max_bytes + 1 - len(content))
+    finally:
+        os.close(handle)
     if max(size, len(content)) > max_bytes:
         raise OSError(errno.EFBIG, f"it has more than {max_bytes:,} bytes")
     return content
@@ -103,13 +93,27 @@ def detect_placeholder(content: bytes) -> str | None:
     return next((what for begins, what in _PLACEHOLDERS if re.match(begins, content[:512], re.IGNORECASE)), None)
 
 
-def _open_nonblocking(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+def _checked_name(path: str | Path) -> str:
+    if "\0" in (name := os.fspath(path)):
+        raise OSError(errno.EINVAL, "its name contains a NUL")
+    return name
+
+
+def _open_regular(name: str, flags: int) -> int:
+    """A handle of a regular file."""
+    _require_regular(os.stat(name))
+    handle = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+    try:
+        _require_regular(os.fstat(handle))  # it may have been replaced since
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
 
 
 def _require_regular(found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        kind = next((kind for is_kind, kind in _SPECIAL_FILES if is_kind(found.st_mode)), "special file")
+        kind = _SPECIAL_FILES.get(stat.S_IFMT(found.st_mode), "special file")
         raise OSError(errno.EISDIR if kind == "folder" else errno.EINVAL, f"it is a {kind}, not a file")
 
 

@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import open_clip
 import torch
 from open_clip.factory import _find_checkpoint_in_dir
 from open_clip.pretrained import download_pretrained_from_hf
 from open_clip.tokenizer import get_clean_fn
 from open_clip.transform import PreprocessCfg, ResizeKeepRatio, image_transform_v2
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 from torchvision import transforms
@@ -239,11 +241,30 @@ def transform(settings: Mapping[str, Any]) -> Preprocess:
     return made
 
 
-def pixel_transform(settings: Mapping[str, Any]) -> Preprocess:
-    """``transform`` without its normalization: image -> resized and cropped ``(3, h, w)``, uint8."""
+def pixel_transform(settings: Mapping[str, Any]) -> Callable[[Image.Image], NDArray[np.uint8]]:
+    """``transform`` without its normalization: RGB image -> resized and cropped ``(3, h, w)``, a view of other order."""
     *resizing, _to_tensor, _normalize = _transforms(settings)
-    made: Preprocess = transforms.Compose([*resizing, transforms.PILToTensor()])
-    return made
+    resize = transforms.Compose(resizing)
+    size = _exact_size(settings)
+
+    def pixels(image: Image.Image) -> NDArray[np.uint8]:
+        return _to_array(image if image.size == size else resize(image))
+
+    return pixels
+
+
+def _exact_size(settings: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Width and height of the images that resizing and cropping leave as they are."""
+    size = settings.get("size")
+    if size is None or settings.get("crop", 1) != 1:
+        return None
+    return (size, size) if isinstance(size, int) else (size[1], size[0])
+
+
+def _to_array(image: Image.Image) -> NDArray[np.uint8]:
+    """An RGB image as ``(3, h, w)``. Pillow puts lines of one colour after each other, which are copied as lines."""
+    lines = np.frombuffer(image.tobytes("raw", "RGB;L"), np.uint8)
+    return lines.reshape(image.height, 3, image.width).transpose(1, 0, 2)
 
 
 def normalize(pixels: Tensor, settings: Mapping[str, Any]) -> Tensor:

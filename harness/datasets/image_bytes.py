@@ -35,7 +35,7 @@ def read_bytes(path: str | Path, name: str) -> bytes:
         StorageError: the machine temporarily lacks memory or file descriptors.
     """
     try:
-        return read_file(Path(path), MAX_BYTES)
+        return read_file(path, MAX_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"{name}: the file does not exist") from None
     except (OSError, ValueError, MemoryError) as error:

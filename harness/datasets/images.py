@@ -78,7 +78,7 @@ def decode_image(data: bytes, name: str, decoding: Decoding = DECODING) -> Image
             if pixels > MAX_PIXELS:
                 raise Image.DecompressionBombError
             with _one_large_image if pixels > LARGE_PIXELS else nullcontext():
-                return image.convert("RGB") if decoding == "plain" else _to_upright_rgb(image)
+                return _to_rgb(image) if decoding == "plain" else _to_upright_rgb(image)
     except Image.DecompressionBombError:
         raise DataError(f"{name}: the image has more than {MAX_PIXELS:,} pixels") from None
     except Exception as error:  # decoders raise almost anything on damaged bytes
@@ -132,11 +132,9 @@ def _find_reader(data: bytes, name: str) -> Reader:
     """
     if not data:
         raise DataError(f"{name}: the file is empty")
-    if reason := detect_placeholder(data):
-        raise DataError(f"{name}: the file is {reason}")
     found = format_of(data)
     if found is None:
-        raise DataError(f"{name}: the file is not an image")
+        raise DataError(f"{name}: the file is {detect_placeholder(data) or 'not an image'}")
     if found.reader is None:
         raise DataError(f"{name}: the image is {found.name}, which cannot be decoded here; convert it to PNG")
     return found.reader
@@ -168,7 +166,13 @@ def _flatten_on_white(image: Image.Image) -> Image.Image:
         return _from_16_bits(image)
     if image.has_transparency_data:
         return _put_on_white(image)
-    return image.convert("RGB")
+    return _to_rgb(image)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """``image.convert("RGB")`` without its copy of an image that is RGB already."""
+    image.load()  # the mode of a GIF is decided here
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _put_on_white(image: Image.Image) -> Image.Image:

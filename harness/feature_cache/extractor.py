@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.feature_cache.shard import Dtype, RowRule
 from harness.feature_cache.store import FeatureStore
@@ -49,7 +50,7 @@ class Extractor:
     description: str
     source: str
     decoding: Decoding
-    preprocess: Callable[[Any], Tensor]
+    preprocess: Callable[[Any], NDArray[np.uint8]]
     size: tuple[int, int]
     encode: Callable[[Tensor], Tensor]
     shape: tuple[int, ...]

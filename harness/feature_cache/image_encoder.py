@@ -153,13 +153,14 @@ class ImageEncoder:
             digests.append(source.sha256)
         if not digests:
             return digests, None
+        batch = np.empty((len(images), *images[0].shape), np.uint8)  # in this order: encoders sum as memory is laid out
         with self._device_lock if self._cuda else nullcontext():
-            encoded = self._encode(torch.stack(images)).cpu()
+            encoded = self._encode(torch.from_numpy(np.stack(images, out=batch))).cpu()
         if not torch.isfinite(encoded).all():
             raise self._fault("returns NaN or infinity", "check --pretrained and --precision")
         return digests, encoded
 
-    def read(self, source: ImageSource, view: int = 0, crop: float = MIN_CROP) -> Tensor:
+    def read(self, source: ImageSource, view: int = 0, crop: float = MIN_CROP) -> NDArray[np.uint8]:
         """The preprocessed image ``(3, h, w)`` of a file.
 
         Raises:

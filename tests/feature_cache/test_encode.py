@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
+from numpy.typing import NDArray
 from PIL import Image
 from threadpoolctl import threadpool_info
 from torch import Tensor
@@ -455,7 +456,7 @@ def test_an_image_of_any_shape_is_encoded_in_little_memory(
 
 
 def test_out_of_memory_for_an_image_is_an_error(tmp_path: Path, images: Images) -> None:
-    def fail(image: Image.Image) -> Tensor:
+    def fail(image: Image.Image) -> NDArray[np.uint8]:
         raise MemoryError
 
     made = encoder_of(replace(global_features(backbone()), preprocess=fail), tmp_path / "cache")
@@ -515,6 +516,16 @@ def test_another_library_version_changes_the_encoder_key(monkeypatch: pytest.Mon
 def test_the_encoder_key_does_not_depend_on_the_weights_name() -> None:
     other = RECORD.model_copy(update={"pretrained": "a copy", "corpus": "unknown", "quick_gelu": "unchecked"})
     assert global_features(backbone(record=other)).key == global_features(backbone()).key
+
+
+def test_batches_are_laid_out_as_their_dimensions(tmp_path: Path, images: Images) -> None:
+    class Model(FakeModel):
+        def encode_image(self, batch: Tensor) -> Tensor:
+            assert batch.is_contiguous()  # with channels last, a convolution adds in another order
+            return super().encode_image(batch)
+
+    made = encoder(tmp_path, Model())
+    assert len(made.features(images(5), 1)[1]) == 5
 
 
 @pytest.mark.parametrize("size", [64, (64, 64), [64, 64]])
