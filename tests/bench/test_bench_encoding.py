@@ -1,9 +1,9 @@
 """Encoding against peers: ``pytest tests/bench/test_bench_encoding.py --benchmark-only``.
 
-Every contender gets the same files in turn and in one process: images of the miniature, and larger ones for an input of
-224 pixels. Ours also checks the sha256 of every file and that features are finite. One thread is measured in CPU
-seconds, which other work on the machine hardly changes.
-HARNESS_BENCH_OUT names a file for the ratios.
+Every contender gets the same files in turn: images of the miniature, and larger ones for an input of 224 pixels. Ours
+also checks the sha256 of every file and that features are finite. CPU seconds, those of a DataLoader's processes among
+them, change little with other work on the machine; the seconds of one and two processes are those of the clock, and
+need two idle cores. HARNESS_BENCH_OUT names a file for the ratios.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import statistics
 import time
 from dataclasses import replace
@@ -26,32 +27,59 @@ from torch.utils.data import DataLoader, Dataset
 
 from harness.backbones import backbone as backbones
 from harness.backbones.find import find
-from harness.backbones.openclip import pixel_transform
+from harness.backbones.openclip import pixel_transform, random_model, transform
 from harness.datasets.image_bytes import file_digest
 from harness.datasets.pillow import fixed_pillow_settings
+from harness.execution.executors import processes
+from harness.execution.jobs import Limits
 from harness.execution.one_thread import one_thread_per_operation
 from harness.feature_cache.image_encoder import ImageEncoder, ImageSource
 from harness.feature_cache.kinds import global_features
 from harness.miniature import build as miniature
 from harness.miniature import model
 from harness.miniature.offer import harness_backbone
+from harness.progress import NullReporter
+from harness.runner.encode_jobs import encode_with
+from harness.runner.feature_provider import provider_of
+from harness.runner.plan import make_plan
+from harness.runner.request import MethodChoice, Request
 
 CPU = torch.device("cpu")
 ROUNDS, IMAGES, LARGE = 5, 512, 64
+BATCH = 64
+LOADERS = {"open_clip and a DataLoader": 0, "open_clip and a DataLoader of 2 workers": 2, "CLIP_benchmark": 0}
+"""Peer that encodes -> processes that decode for it; with none, it decodes itself."""
+
 CASES = {
-    "decode and resize, 64": ("ours", "Pillow"),
-    "decode and resize, 224": ("ours", "Pillow"),
-    "encode, 64": ("ours", "open_clip and a DataLoader", "CLIP_benchmark"),
+    "decode and resize, 64": ("ours", "Pillow", "open_clip's transform"),
+    "decode and resize, 224": ("ours", "Pillow", "open_clip's transform"),
+    "encode, 64": ("ours", *LOADERS),
+    "encode with ViT-B-32, 224": ("ours", *LOADERS),
 }
 """Case -> contenders, ours first."""
 
 seconds: dict[tuple[str, str, int], float] = {}
+clock: dict[tuple[int, int], float] = {}
+"""Processes, turn -> seconds."""
+rows: set[int] = set()
+"""That were encoded: one number."""
+
+
+def cpu_seconds() -> float:
+    """Of this process and those that it waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
+def root(tmp_path_factory):
+    """The miniature's data."""
+    return miniature.build(tmp_path_factory.mktemp("bench") / "beyond-mini")
+
+
+@pytest.fixture(scope="module")
+def files(root, tmp_path_factory):
     """Side of the encoder's input -> image files."""
-    root = miniature.build(tmp_path_factory.mktemp("bench") / "beyond-mini")
     small = sorted(root.glob("*_OOP/images/*/*.jpg"))[:: 8640 // IMAGES][:IMAGES]
     folder = tmp_path_factory.mktemp("large")
     large = [folder / f"{number}.jpg" for number in range(LARGE)]
@@ -63,9 +91,15 @@ def files(tmp_path_factory):
 
 
 @cache
-def backbone():
+def backbone(side=64):
+    """The miniature's, or ViT-B-32 with random weights."""
     found = find(model.NAME, None, offer=harness_backbone())
-    return backbones.load(backbones.resolve(found, "fp32", file_digest), CPU)
+    small = backbones.load(backbones.resolve(found, "fp32", file_digest), CPU)
+    if side == 64:
+        return small
+    settings = {**small.preprocess_config, "size": (side, side)}
+    large = random_model("ViT-B-32").eval().requires_grad_(False)
+    return replace(small, model=large, embed_dim=512, preprocess=transform(settings), preprocess_config=settings)
 
 
 @cache
@@ -76,66 +110,108 @@ def sources(files):
 class Files(Dataset):
     """Images as every peer loads them: opened by Pillow, transformed by open_clip."""
 
-    def __init__(self, files):
-        self.files = files
+    def __init__(self, files, transform):
+        self.files, self.transform = files, transform
 
     def __len__(self):
         return len(self.files)
 
     def __getitem__(self, number):
         with Image.open(self.files[number]) as image:
-            return backbone().preprocess(image.convert("RGB")), 0
+            return self.transform(image.convert("RGB")), 0
+
+
+def with_pillow(file, side):
+    """Read, resize the short side and crop, as open_clip does with Pillow."""
+    with Image.open(file) as image:
+        rgb = image.convert("RGB")
+    short = min(rgb.size)
+    width, height = (side if length == short else int(side * length / short) for length in rgb.size)
+    left, top = round((width - side) / 2), round((height - side) / 2)
+    return rgb.resize((width, height), Image.Resampling.BICUBIC).crop((left, top, left + side, top + side))
 
 
 def decode(who, side, files):
-    """Read, decode and resize every file to a short side."""
+    """Read, decode, resize and crop every file."""
+    if who == "Pillow":
+        return lambda: [with_pillow(file, side) for file in files]
+    preprocess = transform({**backbone().preprocess_config, "size": (side, side)})
+    if who == "open_clip's transform":
+        images = Files(files, preprocess)
+
+        def peer():
+            with one_thread_per_operation(CPU):  # as around our batches; else threads that wait count as work
+                return [images[number] for number in range(len(files))]
+
+        return peer
+    pixels = pixel_transform({**backbone().preprocess_config, "size": (side, side)})
+    encoder = ImageEncoder(replace(global_features(backbone()), preprocess=pixels, size=(side, side)))
+
+    def ours():
+        with fixed_pillow_settings():  # as around all batches
+            return [encoder.read(source) for source in sources(tuple(files))]
+
+    return ours
+
+
+def encode(who, side, files):
+    """Encode every file."""
+    made = backbone(side)
     if who == "ours":
-        preprocess = pixel_transform({**backbone().preprocess_config, "size": (side, side)})
-        encoder = ImageEncoder(replace(global_features(backbone()), preprocess=preprocess, size=(side, side)))
-
-        def ours():
-            with fixed_pillow_settings():  # as around all batches
-                return [encoder.read(source) for source in sources(tuple(files))]
-
-        return ours
-
-    def pillow(file):
-        with Image.open(file) as image:
-            rgb = image.convert("RGB")
-        scale = side / min(rgb.size)
-        return rgb.resize((round(rgb.width * scale), round(rgb.height * scale)), Image.Resampling.BICUBIC)
-
-    return lambda: [pillow(file) for file in files]
-
-
-def encode(who, files):
-    """Encode every file, in batches of 64."""
-    if who == "ours":
-        return lambda: ImageEncoder(global_features(backbone())).encode(sources(tuple(files)))
-    loader, featurizer = DataLoader(Files(files), batch_size=64), backbone().encode_image
+        return lambda: ImageEncoder(global_features(made)).encode(sources(tuple(files)))
+    featurizer = made.encode_image
     if who == "CLIP_benchmark":
-        featurizer = pytest.importorskip("clip_benchmark.metrics.linear_probe").Featurizer(backbone().model)
+        featurizer = pytest.importorskip("clip_benchmark.metrics.linear_probe").Featurizer(made.model)
 
     def run():
+        loader = DataLoader(Files(files, made.preprocess), batch_size=BATCH, num_workers=LOADERS[who])
         with one_thread_per_operation(CPU), torch.no_grad():
             return [featurizer(images) for images, _ in loader]
 
     return run
 
 
+def test_pillow_and_ours_make_the_same_pixels(benchmark, files):
+    benchmark.pedantic(lambda: None)
+    for side in files:
+        pairs = zip(decode("ours", side, files[side])(), decode("Pillow", side, files[side])(), strict=True)
+        assert all(np.array_equal(ours.transpose(1, 2, 0), np.asarray(theirs)) for ours, theirs in pairs)
+
+
 @pytest.mark.parametrize("who", sorted({who for contenders in CASES.values() for who in contenders}))
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("turn", range(ROUNDS))
-@pytest.mark.benchmark(timer=time.process_time)
+@pytest.mark.benchmark(timer=cpu_seconds)
 def test_bench_encoding(benchmark, files, turn, case, who):
     if who not in CASES[case]:
         pytest.skip("another case's contender")
     side = int(case.rpartition(" ")[2])
-    run = encode(who, files[side]) if case.startswith("encode") else decode(who, side, files[side])
+    make = encode if case.startswith("encode") else decode
     benchmark.group, benchmark.extra_info["images"] = case, len(files[side])
-    benchmark.pedantic(run, rounds=3, warmup_rounds=1)
+    benchmark.pedantic(make(who, side, files[side]), rounds=1 if "ViT" in case else 3, warmup_rounds="ViT" not in case)
     if benchmark.stats is not None:
         seconds[case, who, turn] = benchmark.stats.stats.min
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("turn", range(3))
+def test_bench_processes(benchmark, root, tmp_path, turn, count):
+    """The images of the main job into an empty cache, by one process and two; loading the first model is not timed."""
+    folders = {"out": tmp_path / "out", "cache": tmp_path / "cache"}
+    request = Request((MethodChoice("fsnl"),), data=root, backbone=model.NAME, **folders)
+    plan = make_plan(request, NullReporter())
+    provider = provider_of(plan, 1)
+
+    def run():
+        begin = time.perf_counter()
+        if count > 1:
+            encode_with(processes, Limits(workers=count), provider, plan, plan.jobs, NullReporter())
+        provider.encode(plan.jobs, NullReporter())
+        clock[count, turn] = time.perf_counter() - begin
+        rows.add(provider.encoder.encoded)
+
+    benchmark.group = "processes"
+    benchmark.pedantic(run)
 
 
 def test_ratios_are_written(benchmark):
@@ -151,9 +227,20 @@ def test_ratios_are_written(benchmark):
         "turns": ROUNDS,
         "machine": {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count()},
         "versions": {name: version(name) for name in ("torch", "open_clip_torch", "pillow", "pytest-benchmark")},
+        "load": round(os.getloadavg()[0], 1),
         "rows": [row(*pair) for pair in pairs if (pair[0], pair[2], 0) in seconds],
+        "processes": two_processes() if clock else None,
     }
     Path(out).write_text(json.dumps(content, indent=1) + "\n")
+
+
+def two_processes():
+    """Seconds of the clock, and how many times as fast two processes are as one."""
+    turns = sorted({turn for _, turn in clock})
+    ratios = [clock[1, turn] / clock[2, turn] for turn in turns]
+    found = {name: statistics.median(clock[n, t] for t in turns) for n, name in ((1, "one_s"), (2, "two_s"))}
+    found |= {"ratio": statistics.median(ratios), "worst": min(ratios)}
+    return {"rows": max(rows), **{name: round(value, 2) for name, value in found.items()}}
 
 
 def row(case, ours, peer):
