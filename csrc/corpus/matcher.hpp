@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "characters.hpp"
+#include "column.hpp"
 #include "context.hpp"
 #include "scan.hpp"
 #include "word_index.hpp"
@@ -26,27 +27,6 @@ struct Form {
     std::string literal;
     std::size_t offset, tail;
     std::vector<std::string> words, last;
-};
-
-// A column of Arrow: 32-bit or 64-bit offsets into the bytes of all captions, and a bitmap of those that are not null.
-struct Column {
-    const char* data;
-    const void* offsets;
-    bool wide;
-    const std::uint8_t* validity;  // null when every row has a caption
-    std::int64_t first, size;      // rows of the buffers
-
-    bool has(std::int64_t row) const { return !validity || (validity[(first + row) >> 3] >> ((first + row) & 7) & 1); }
-    std::string_view operator[](std::int64_t row) const {
-        const std::int64_t begin = offset(first + row);
-        return {data + begin, std::size_t(offset(first + row + 1) - begin)};
-    }
-    const char* end() const { return data + offset(first + size); }  // of a column with rows
-
-private:
-    std::int64_t offset(std::int64_t i) const {
-        return wide ? static_cast<const std::int64_t*>(offsets)[i] : static_cast<const std::int32_t*>(offsets)[i];
-    }
 };
 
 // A caption that may become evidence; the smallest ones do. The key is harness.corpus.tally.sample_key.
@@ -92,9 +72,11 @@ private:
         bool alone = false;           // whether the word is a form
         std::vector<Lookup> lookups;  // the forms that are looked up by it
     };
+    static constexpr std::uint64_t kAny = ~std::uint64_t(0);
 
     static std::uint64_t bit(int word) { return std::uint64_t(1) << (word & 63); }
 
+    static std::uint64_t partners(const Needed& needed, int word);
     int child(int node, int word) const;
     void add_phrase(int form, const std::vector<std::string>& words, const std::string& last);
     void add_words(const std::vector<Form>& forms);
@@ -112,6 +94,7 @@ private:
     mutable std::mutex rulers_lock_;
     mutable std::vector<std::unique_ptr<ContextRuler>> rulers_;  // those that no call uses: they remember pieces
     std::vector<WordUse> uses_;  // of each word
+    std::vector<std::uint64_t> partners_;  // bits of words of which a caption needs one for a form that is looked up by a word
 };
 
 }  // namespace harness::corpus

@@ -1,5 +1,10 @@
 #include "scan.hpp"
 
+#include <algorithm>
+#include <iterator>
+
+#include "cpu/simd.hpp"
+
 namespace harness::corpus {
 
 Scanner::Scanner(const CharacterTable& table, const WordIndex& index) : table_(table), index_(index) {}
@@ -12,6 +17,11 @@ struct Entity {
 
 // The frequent entities of HTML. Every other & is Python's, but for one before a space, which begins none.
 constexpr Entity kEntities[] = {{"&amp;", "&"}, {"&quot;", "\""}, {"&#39;", "'"}, {"&#039;", "'"}, {"&", "&"}};
+
+// Appends the bytes of a character: one by one, since a call for one to four costs more.
+void append_part(std::string& to, std::string_view text, std::size_t begin, std::size_t end) {
+    for (; begin < end; ++begin) to.push_back(text[begin]);
+}
 
 const Entity* entity_at(std::string_view caption, std::size_t at) {
     for (const Entity& entity : kEntities) {
@@ -60,79 +70,102 @@ bool Scanner::clean(std::string_view caption) {
         if (space) other_.push_back(' ');
         space = false;
         if (c.form) other_.append(table_.forms(c).first);
-        else other_.append(caption, begin, at - begin);
+        else append_part(other_, caption, begin, at);
     }
-    const std::size_t size = other_.size();
-    other_.append(kPadding, ' ');
-    cleaned_ = {other_.data(), size};
-    return true;
-}
-
-bool Scanner::scan(std::string_view caption) {
-    known_.clear();
-    if (ascii_.assign(caption)) {
-        cleaned_ = ascii_.text();
-        find_in_ascii();
-        return true;
-    }
-    if (!clean(caption)) return false;
-    find_in_cleaned();
+    close();
     return true;
 }
 
 // First without branches that depend on the text, since those would be mispredicted: most words are in no name.
-void Scanner::find_in_ascii() {
-    const char* const text = cleaned_.data();
-    const std::size_t count = ascii_.words();
-    if (candidates_.size() < count) candidates_.resize(2 * count);
-    std::size_t candidates = 0;
-    for (std::size_t i = 0; i < count; ++i) {
-        candidates_[candidates] = std::uint32_t(i);
-        candidates += index_.may_have({text + ascii_.begin(i), ascii_.end(i) - ascii_.begin(i)});
+struct Scanner::Candidates {
+    template <int>
+    static HARNESS_INLINE std::size_t run(const Batch& batch, const WordIndex& index, std::uint32_t* candidates) {
+        const char* const text = batch.text();
+        std::size_t found = 0;
+        for (std::size_t i = 0; i < batch.words(); ++i) {
+            const std::uint32_t begin = batch.begin_of_word(i);
+            candidates[found] = std::uint32_t(i);
+            found += index.may_have({text + begin, batch.end_of_word(i) - begin});
+        }
+        return found;
     }
+};
+
+void Scanner::read(const Column& column, std::int64_t row) {
+    batch_.read(column, row);
+    if (candidates_.size() <= batch_.words()) candidates_.resize(batch_.words() + 1);
+    const std::size_t candidates = dispatch<Candidates>(batch_, index_, candidates_.data());
+    const char* const text = batch_.text();
+    known_in_batch_.clear();
     std::uint32_t after = 0;  // only words after this one may be a possessive s
     for (std::size_t c = 0; c < candidates; ++c) {
         const std::uint32_t i = candidates_[c];
-        KnownWord word{-1, i, i, ascii_.begin(i), ascii_.end(i)};
-        if (i <= after || !is_possessive(i)) {
-            find(text + word.begin, word.end - word.begin, word);
-            continue;
+        KnownWord word{-1, i, i, batch_.begin_of_word(i), batch_.end_of_word(i)};
+        word.number = index_.find({text + word.begin, word.end - word.begin}, text + word.begin, word.end - word.begin);
+        if (word.number == kPossessive && i > after && is_possessive(i)) {
+            after = i + 1;
+            if (!known_in_batch_.empty() && known_in_batch_.back().last == i - 1) known_in_batch_.pop_back();
+            word.begin = batch_.begin_of_word(--word.first);
+            folded_.assign(text + word.begin, text + batch_.end_of_word(i - 1));
+            if (folded_.back() != 's') folded_.push_back('s');
+            word.number = find_folded();
         }
-        after = i + 1;
-        if (!known_.empty() && known_.back().last == i - 1) known_.pop_back();
-        word.begin = ascii_.begin(--word.first);
-        folded_.assign(text + word.begin, text + ascii_.end(i - 1));
-        if (folded_.back() != 's') folded_.push_back('s');
-        find_folded(word);
+        if (word.number >= 0) known_in_batch_.push_back(word);
     }
 }
 
-// Whether a word of ASCII is the s of the one before it. The index has "s", so such words are candidates.
+// Whether a word that is an s belongs to the one before it.
 bool Scanner::is_possessive(std::size_t word) const {
-    const std::size_t begin = ascii_.begin(word), apostrophe = ascii_.end(word - 1);
-    return cleaned_[begin] == 's' && ascii_.end(word) == begin + 1 && apostrophe + 1 == begin &&
-           table_[std::uint32_t(cleaned_[apostrophe])].kind == Kind::kApostrophe;
+    const std::uint32_t begin = batch_.begin_of_word(word), apostrophe = begin - 1;
+    return batch_.end_of_word(word - 1) == apostrophe && !batch_.is_bound(begin) && !batch_.is_bound(apostrophe) &&
+           table_[static_cast<unsigned char>(batch_.text()[apostrophe])].kind == Kind::kApostrophe;
+}
+
+bool Scanner::take(std::string_view caption, std::size_t number, std::size_t begin, std::size_t end) {
+    known_.clear();
+    if (batch_.has_others(number)) {
+        if (!clean(caption)) return false;
+        find_in_cleaned();
+        return true;
+    }
+    cleaned_ = batch_.lower(number);
+    const std::uint32_t first = batch_.begin(number);
+    const bool runs = batch_.runs(first, batch_.end(number));
+    if (runs) {
+        other_.clear();
+        std::unique_copy(cleaned_.begin(), cleaned_.end(), std::back_inserter(other_), [](char a, char b) { return a == ' ' && b == ' '; });
+        close();
+    }
+    for (std::size_t i = begin; i < end; ++i) {
+        KnownWord word = known_in_batch_[i];
+        word.begin -= first + (runs ? batch_.runs(first, word.begin) : 0);
+        word.end -= first + (runs ? batch_.runs(first, word.end) : 0);
+        known_.push_back(word);
+    }
+    return true;
+}
+
+// Makes the text in other_ the cleaned one.
+void Scanner::close() {
+    const std::size_t size = other_.size();
+    other_.append(kPadding, ' ');
+    cleaned_ = {other_.data(), size};
 }
 
 void Scanner::find_in_cleaned() {
     KnownWord word{};
     for (std::size_t at = 0; next_word(at, word);) {
-        find_folded(word);
+        word.number = find_folded();
+        if (word.number >= 0) known_.push_back(word);
         word.first = ++word.last;
     }
 }
 
-void Scanner::find_folded(const KnownWord& word) {
+int Scanner::find_folded() {
     const std::size_t size = folded_.size();
     folded_.append(kPadding, '\0');
-    find(folded_.data(), size, word);
-}
-
-void Scanner::find(const char* text, std::size_t size, const KnownWord& word) {
-    const WordIndex::Key key(text, size);
-    if (!index_.may_have(key)) return;
-    if (const int number = index_.find(key, text, size); number >= 0)
-        known_.push_back({number, word.first, word.last, word.begin, word.end});
+    const WordIndex::Key key(folded_.data(), size);
+    return index_.may_have(key) ? index_.find(key, folded_.data(), size) : -1;
 }
 
 // The next word from `at` on, which it moves on; false without one.
@@ -140,7 +173,7 @@ bool Scanner::next_word(std::size_t& at, KnownWord& word) {
     const auto next = [&](std::size_t& i) -> const Character& { return table_[std::uint32_t(next_code(cleaned_, i))]; };
     const auto append = [&](const Character& c, std::size_t begin, std::size_t end) {
         if (c.form) folded_.append(table_.forms(c).second);
-        else folded_.append(cleaned_, begin, end - begin);
+        else append_part(folded_, cleaned_, begin, end);
     };
     const auto in_word = [&](std::size_t i) {
         if (i >= cleaned_.size()) return false;
@@ -150,7 +183,7 @@ bool Scanner::next_word(std::size_t& at, KnownWord& word) {
     folded_.clear();
     while (folded_.empty()) {
         if (at >= cleaned_.size()) return false;
-        word.begin = at;
+        word.begin = std::uint32_t(at);
         const Character& first = next(at);
         if (first.kind <= Kind::kApostrophe) continue;
         append(first, word.begin, at);
@@ -168,7 +201,7 @@ bool Scanner::next_word(std::size_t& at, KnownWord& word) {
             at = after;
         }
     }
-    word.end = at;
+    word.end = std::uint32_t(at);
     return true;
 }
 

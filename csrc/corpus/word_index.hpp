@@ -37,7 +37,7 @@ public:
         const Key key(padded.data(), word.size());
         if (const int known = find(key, padded.data(), word.size()); known >= 0) return known;
         words_.push_back(padded);
-        if (2 * words_.size() > slots_.size()) {
+        if (4 * words_.size() > slots_.size()) {
             slots_.assign(2 * slots_.size(), {});
             filter_.assign(2 * filter_.size(), 0);
             --shift_;
@@ -55,10 +55,11 @@ public:
 
     // The number of a word, -1 for an unknown one.
     int find(const Key& key, const char* text, std::size_t size) const {
+        const std::uint64_t tail = tail_of(key, text, size);
         for (std::size_t i = first_slot(key); slots_[i].number >= 0; i = (i + 1) & (slots_.size() - 1)) {
             const Slot& slot = slots_[i];
-            if (slot.head == key.head && slot.size == size &&
-                (size <= 8 || !std::memcmp(words_[std::size_t(slot.number)].data() + 8, text + 8, size - 8)))
+            if (!((slot.head ^ key.head) | (slot.tail ^ tail) | (slot.size ^ size)) &&
+                (size <= 16 || !std::memcmp(words_[std::size_t(slot.number)].data() + 8, text + 8, size - 16)))
                 return slot.number;
         }
         return -1;
@@ -68,10 +69,17 @@ public:
 
 private:
     struct Slot {
-        std::uint64_t head = 0;
+        std::uint64_t head = 0, tail = 0;
         std::uint32_t size = 0;
         int number = -1;
     };
+
+    // The last eight bytes of a word; of a shorter one, all of them.
+    static std::uint64_t tail_of(const Key& key, const char* text, std::size_t size) {
+        std::uint64_t tail;
+        std::memcpy(&tail, text + (size < 8 ? 0 : size - 8), 8);
+        return size < 8 ? key.head : tail;
+    }
 
     std::size_t first_slot(const Key& key) const { return std::size_t(key.hash >> (shift_ - 3)); }
 
@@ -81,7 +89,7 @@ private:
         filter_[key.hash >> shift_] |= std::uint64_t(1) << (key.hash >> 32 & 63) | std::uint64_t(1) << (key.hash >> 38 & 63);
         std::size_t i = first_slot(key);
         while (slots_[i].number >= 0) i = (i + 1) & (slots_.size() - 1);
-        slots_[i] = {key.head, std::uint32_t(size), number};
+        slots_[i] = {key.head, tail_of(key, words_[std::size_t(number)].data(), size), std::uint32_t(size), number};
     }
 
     int shift_ = 60;  // leaves the bits that choose a block of the filter; three more choose a slot
