@@ -77,8 +77,9 @@ void Batch::read(const Column& column, std::int64_t row) {
 std::uint32_t Batch::count(std::uint64_t Block::*bits, std::uint32_t begin, std::uint32_t end) const {
     int found = 0;
     for (; begin < end; begin = (begin / 64 + 1) * 64) {
-        const std::uint64_t rest = blocks_[begin / 64].*bits >> begin % 64;
-        found += __builtin_popcountll(end - begin < 64 ? rest & ((std::uint64_t(1) << (end - begin)) - 1) : rest);
+        std::uint64_t rest = blocks_[begin / 64].*bits >> begin % 64;
+        if (end - begin < 64) rest &= (std::uint64_t(1) << (end - begin)) - 1;
+        if (rest) found += __builtin_popcountll(rest);
     }
     return std::uint32_t(found);
 }

@@ -28,8 +28,8 @@ public:
     // The words of all captions, at positions of the text, which is followed by kBlock readable bytes.
     const char* text() const { return text_.data(); }
     std::size_t words() const { return words_; }
-    std::uint32_t begin_of_word(std::size_t word) const { return begins_[word]; }
-    std::uint32_t end_of_word(std::size_t word) const { return ends_[word]; }
+    const std::uint32_t* begins() const { return begins_.data(); }
+    const std::uint32_t* ends() const { return ends_.data(); }
 
     // Whether a caption begins at a position.
     bool is_bound(std::uint32_t position) const { return blocks_[position / 64].bounds >> position % 64 & 1; }

@@ -92,7 +92,8 @@ private:
         for (int begin = 0; begin < int(known_.size()); ++begin) {
             int node = m_.uses_[known_[begin].number].node;
             for (int end = begin + 1; node >= 0; ++end) {
-                for (const int form : m_.trie_[node].forms) hits_.push_back({form, begin, end});
+                const Matcher::Node& at = m_.trie_[node];
+                for (int i = 0; i < at.forms; ++i) hits_.push_back({m_.forms_at_nodes_[at.first_form + i], begin, end});
                 if (end == int(known_.size()) || !follows(known_[end], known_[end - 1])) break;
                 node = m_.child(node, known_[end].number);
             }
@@ -108,7 +109,7 @@ private:
                 if (is_phrase(form, hit)) note(form.concept_number, kPhrase, where);
             }
             note(form.concept_number, kSynonyms, where);
-            if (form.words.empty()) note(form.concept_number, kWords, where);
+            if (hit.end - hit.begin == 1) note(form.concept_number, kWords, where);
             if (std::none_of(near, after, [&](const Hit& other) { return contains(other, hit); }))
                 note(form.concept_number, kLongest, where);
         }

@@ -11,12 +11,18 @@ Matcher::Matcher(CharacterTable table, const std::vector<Form>& forms, std::vect
     : table_(std::move(table)), forms_(forms), seeds_(std::move(seeds)), vocabulary_(merges),
       context_length_(context_length), kept_(kept) {
     index_.add("s");  // first: Scanner::kPossessive
+    std::vector<std::pair<int, int>> ends;  // node, form
     for (int i = 0; i < int(forms.size()); ++i)
-        for (const std::string& last : forms[i].last) add_phrase(i, forms[i].words, last);
+        for (const std::string& last : forms[i].last) ends.emplace_back(add_phrase(forms[i].words, last), i);
+    std::sort(ends.begin(), ends.end());
+    for (const auto& [node, form] : ends) {
+        if (!trie_[node].forms++) trie_[node].first_form = int(forms_at_nodes_.size());
+        forms_at_nodes_.push_back(form);
+    }
     add_words(forms);
     for (const auto& [word, node] : trie_[0].children) {
         uses_[word].node = node;
-        uses_[word].alone = !trie_[node].forms.empty();
+        uses_[word].alone = trie_[node].forms;
         if (uses_[word].alone) partners_[word] = kAny;
     }
 }
@@ -27,7 +33,7 @@ int Matcher::child(int node, int word) const {
     return found != children.end() && found->first == word ? found->second : -1;
 }
 
-void Matcher::add_phrase(int form, const std::vector<std::string>& words, const std::string& last) {
+int Matcher::add_phrase(const std::vector<std::string>& words, const std::string& last) {
     int node = 0;
     const auto step = [&](const std::string& text) {
         const int word = index_.add(text);
@@ -43,7 +49,7 @@ void Matcher::add_phrase(int form, const std::vector<std::string>& words, const 
     for (const std::string& text : words) step(text);
     step(last);
     longest_ = std::max(longest_, int(words.size()) + 1);
-    trie_[node].forms.push_back(form);
+    return node;
 }
 
 // A form of several words is looked up by the one of them that the fewest forms have.

@@ -57,7 +57,7 @@ private:
 
     struct Node {
         std::vector<std::pair<int, int>> children;  // word, node; sorted
-        std::vector<int> forms;
+        int first_form = 0, forms = 0;  // those that end here, a part of forms_at_nodes_
     };
     struct Needed {  // a form of several words: all of `words` and one of `last`
         int concept_number;
@@ -78,7 +78,7 @@ private:
 
     static std::uint64_t partners(const Needed& needed, int word);
     int child(int node, int word) const;
-    void add_phrase(int form, const std::vector<std::string>& words, const std::string& last);
+    int add_phrase(const std::vector<std::string>& words, const std::string& last);
     void add_words(const std::vector<Form>& forms);
     std::unique_ptr<ContextRuler> take_ruler() const;
 
@@ -89,6 +89,7 @@ private:
     int context_length_, kept_;
     WordIndex index_;
     std::vector<Node> trie_ = std::vector<Node>(1);
+    std::vector<int> forms_at_nodes_;
     int longest_ = 0;  // most words of a form
     std::vector<Needed> needed_;
     mutable std::mutex rulers_lock_;

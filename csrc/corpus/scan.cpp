@@ -81,11 +81,14 @@ struct Scanner::Candidates {
     template <int>
     static HARNESS_INLINE std::size_t run(const Batch& batch, const WordIndex& index, std::uint32_t* candidates) {
         const char* const text = batch.text();
+        const std::uint32_t *const begins = batch.begins(), *const ends = batch.ends();
+        const WordIndex::Filter filter = index.filter();
+        const std::size_t words = batch.words();
         std::size_t found = 0;
-        for (std::size_t i = 0; i < batch.words(); ++i) {
-            const std::uint32_t begin = batch.begin_of_word(i);
+#pragma GCC unroll 4
+        for (std::size_t i = 0; i < words; ++i) {
             candidates[found] = std::uint32_t(i);
-            found += index.may_have({text + begin, batch.end_of_word(i) - begin});
+            found += filter.may_have({text + begins[i], ends[i] - begins[i]});
         }
         return found;
     }
@@ -94,19 +97,23 @@ struct Scanner::Candidates {
 void Scanner::read(const Column& column, std::int64_t row) {
     batch_.read(column, row);
     if (candidates_.size() <= batch_.words()) candidates_.resize(batch_.words() + 1);
+    const auto key = [&](std::uint32_t i) {
+        return WordIndex::Key(batch_.text() + batch_.begins()[i], batch_.ends()[i] - batch_.begins()[i]);
+    };
     const std::size_t candidates = dispatch<Candidates>(batch_, index_, candidates_.data());
     const char* const text = batch_.text();
+    for (std::size_t c = 0; c < candidates; ++c) index_.prefetch(key(candidates_[c]));
     known_in_batch_.clear();
     std::uint32_t after = 0;  // only words after this one may be a possessive s
     for (std::size_t c = 0; c < candidates; ++c) {
         const std::uint32_t i = candidates_[c];
-        KnownWord word{-1, i, i, batch_.begin_of_word(i), batch_.end_of_word(i)};
-        word.number = index_.find({text + word.begin, word.end - word.begin}, text + word.begin, word.end - word.begin);
+        KnownWord word{-1, i, i, batch_.begins()[i], batch_.ends()[i]};
+        word.number = index_.find(key(i), text + word.begin, word.end - word.begin);
         if (word.number == kPossessive && i > after && is_possessive(i)) {
             after = i + 1;
             if (!known_in_batch_.empty() && known_in_batch_.back().last == i - 1) known_in_batch_.pop_back();
-            word.begin = batch_.begin_of_word(--word.first);
-            folded_.assign(text + word.begin, text + batch_.end_of_word(i - 1));
+            word.begin = batch_.begins()[--word.first];
+            folded_.assign(text + word.begin, text + batch_.ends()[i - 1]);
             if (folded_.back() != 's') folded_.push_back('s');
             word.number = find_folded();
         }
@@ -116,8 +123,8 @@ void Scanner::read(const Column& column, std::int64_t row) {
 
 // Whether a word that is an s belongs to the one before it.
 bool Scanner::is_possessive(std::size_t word) const {
-    const std::uint32_t begin = batch_.begin_of_word(word), apostrophe = begin - 1;
-    return batch_.end_of_word(word - 1) == apostrophe && !batch_.is_bound(begin) && !batch_.is_bound(apostrophe) &&
+    const std::uint32_t begin = batch_.begins()[word], apostrophe = begin - 1;
+    return batch_.ends()[word - 1] == apostrophe && !batch_.is_bound(begin) && !batch_.is_bound(apostrophe) &&
            table_[static_cast<unsigned char>(batch_.text()[apostrophe])].kind == Kind::kApostrophe;
 }
 
@@ -165,7 +172,7 @@ int Scanner::find_folded() {
     const std::size_t size = folded_.size();
     folded_.append(kPadding, '\0');
     const WordIndex::Key key(folded_.data(), size);
-    return index_.may_have(key) ? index_.find(key, folded_.data(), size) : -1;
+    return index_.filter().may_have(key) ? index_.find(key, folded_.data(), size) : -1;
 }
 
 // The next word from `at` on, which it moves on; false without one.

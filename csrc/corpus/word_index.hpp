@@ -47,11 +47,20 @@ public:
         return int(words_.size()) - 1;
     }
 
-    // False for most unknown words.
-    bool may_have(const Key& key) const {
-        const std::uint64_t block = filter_[key.hash >> shift_];
-        return block >> (key.hash >> 32 & 63) & block >> (key.hash >> 38 & 63) & 1;
-    }
+    struct Filter {
+        const std::uint64_t* blocks;
+        int shift;
+
+        // False for most unknown words.
+        bool may_have(const Key& key) const {
+            const std::uint64_t block = blocks[key.hash >> shift];
+            return block >> (key.hash >> 32 & 63) & block >> (key.hash >> 38 & 63) & 1;
+        }
+    };
+    Filter filter() const { return {filter_.data(), shift_}; }
+
+    // Begins to load what `find` reads.
+    void prefetch(const Key& key) const { __builtin_prefetch(&slots_[first_slot(key)]); }
 
     // The number of a word, -1 for an unknown one.
     int find(const Key& key, const char* text, std::size_t size) const {
