@@ -116,7 +116,7 @@ def plain_mode(x, p, neighbours, affinity, spread):
 
 @pytest.mark.parametrize("views", [2, 4, 12])
 def test_mta_finds_the_mode_of_the_formula(views):
-    x = images(1, 7, views)[0].double()
+    x = F.normalize(images(1, 7, views)[0].double(), dim=2)  # the formula's distances need unit rows in float64
     scores = 20 * x @ unit_rows(6, SIZE, 3).double().T
     found = MTA()._mode(x, scores)
     for one, each, rows in zip(found.numpy(), x.numpy(), scores.numpy(), strict=True):
